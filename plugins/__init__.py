@@ -1,0 +1,1 @@
+"""The bundled plugins. Each is loaded by path, like any other."""

@@ -1,0 +1,65 @@
+"""All that a plugin may import: ``from studio import api``."""
+
+from studio.api.context import Context, Models
+from studio.api.events import (
+    Animation,
+    Event,
+    Image,
+    Notice,
+    Picture,
+    Preview,
+    Progress,
+    Text,
+    Trained,
+)
+from studio.api.hooks import API_VERSION, hookimpl
+from studio.api.params import (
+    Colour,
+    Count,
+    FileInput,
+    FolderInput,
+    ImageInput,
+    MaskInput,
+    ModelChoice,
+    Params,
+    Prompt,
+    Unit,
+    param,
+)
+from studio.api.tool import Tool
+from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioError
+from studio.core.pictures import open_picture
+
+__all__ = [
+    "API_VERSION",
+    "Animation",
+    "BadInput",
+    "Cancelled",
+    "Colour",
+    "Context",
+    "Count",
+    "Event",
+    "FileInput",
+    "FolderInput",
+    "Image",
+    "ImageInput",
+    "MaskInput",
+    "ModelChoice",
+    "Models",
+    "Notice",
+    "OutOfMemory",
+    "Params",
+    "Paused",
+    "Picture",
+    "Preview",
+    "Progress",
+    "Prompt",
+    "StudioError",
+    "Text",
+    "Tool",
+    "Trained",
+    "Unit",
+    "hookimpl",
+    "open_picture",
+    "param",
+]

@@ -1,0 +1,95 @@
+"""What a tool yields while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image as PilImage
+
+    Picture: TypeAlias = PilImage | NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.floating[Any]]
+else:
+    Picture = Any
+"""A PIL image, or an array [height, width] or [height, width, 1 | 3 | 4] of sRGB values:
+uint8 0..255, uint16 0..65535, or floating point 0..1 (values outside are clipped)."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`step` of `total` is done. A `total` of 0 means that the end is not known."""
+
+    step: float
+    total: float = 0
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """How the result looks so far: a picture, or words. Never saved."""
+
+    content: Picture | str
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A finished picture. `name` tells several results of one job apart (``frame-003``)."""
+
+    picture: Picture
+    name: str = ""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Animation:
+    """A finished animation. `frames` may be a generator: they are encoded as they come.
+
+    All frames have the size of the first. `fps` in frames a second; `loop` asks players to
+    start again. `sound` is a file whose sound track is taken along, where the format can.
+    """
+
+    frames: Iterable[Picture]
+    fps: float = 24.0
+    loop: bool = True
+    name: str = ""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    sound: Path | None = None
+
+
+@dataclass(frozen=True)
+class Text:
+    """A finished text, saved as Markdown. User text stays plain text wherever it is shown."""
+
+    text: str
+    title: str = ""
+    name: str = ""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model: a folder with safetensors, a config and a model card (`README.md`).
+
+    The folder is moved into the library. `kind` is what `ModelChoice` fields ask for.
+    """
+
+    folder: Path
+    title: str
+    kind: str
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One sentence that the artist should see. `level` is ``info`` or ``warning``."""
+
+    text: str
+    level: str = "info"
+
+
+Event: TypeAlias = Union[Progress, Preview, Image, Animation, Text, Trained, Notice]  # noqa: UP007

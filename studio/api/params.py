@@ -1,0 +1,99 @@
+"""The types of a tool's parameters. The type of a field picks its widget in the form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+
+class Params(BaseModel):
+    """Base of a tool's parameters. Plain `int`, `float`, `bool`, `str`, `Literal` and lists work too."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+
+
+def _shown(widget: str, **more: Any) -> dict[str, Any]:
+    return {"studio": {"widget": widget, **more}}
+
+
+ImageInput = Annotated[Path, Field(json_schema_extra=_shown("image"))]
+"""A picture: a drop well. The tool gets a path; `api.open_picture` reads it."""
+
+MaskInput = Annotated[Path, Field(json_schema_extra=_shown("mask"))]
+"""A mask painted over `image` on the canvas, white where the tool may change it. A path to a grey picture."""
+
+FileInput = Annotated[Path, Field(json_schema_extra=_shown("file"))]
+"""Any other file that is read, such as a video. Narrow it with `api.param(accepts=…)`."""
+
+FolderInput = Annotated[Path, Field(json_schema_extra=_shown("folder"))]
+"""A folder. It is named by path in the recipe, since its content may change."""
+
+Prompt = Annotated[str, Field(json_schema_extra=_shown("prompt"), max_length=1_000_000)]
+"""Words in a multi-line editor."""
+
+Unit = Annotated[float, Field(ge=0.0, le=1.0, json_schema_extra=_shown("unit"))]
+"""A share from 0 to 1, shown as a slider in per cent."""
+
+Count = Annotated[int, Field(ge=1, le=10_000, json_schema_extra=_shown("whole"))]
+"""A whole number of things, at least one."""
+
+Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$", json_schema_extra=_shown("colour"))]
+"""A colour as ``#rrggbb``."""
+
+ModelChoice = Annotated[str, Field(json_schema_extra=_shown("model"))]
+"""A model: the name of a starter, the id of a trained one, a folder, a file, or a hub id.
+
+Say which kind with `api.param("vae-spatial", model="autoencoder")`; `ctx.model(choice)` finds it.
+"""
+
+
+def param(
+    default: Any = ...,
+    *,
+    title: str | None = None,
+    help: str | None = None,
+    ge: float | None = None,
+    le: float | None = None,
+    step: float | None = None,
+    least: int | None = None,
+    most: int | None = None,
+    unit: str = "",
+    model: str = "",
+    accepts: tuple[str, ...] = (),
+    labels: tuple[str, ...] = (),
+    advanced: bool = False,
+    group: str = "",
+) -> Any:
+    """A field with bounds and words for the form.
+
+    `ge` and `le` are inclusive bounds; `least` and `most` bound the length of a list; `unit`
+    stands behind the number ("px", "frames a second"); `labels` are the artist's words for the
+    choices of a `Literal`, in order; `advanced` fields start folded away. The attribute's
+    docstring is its help, unless `help` is given.
+    """
+    shown = {
+        "ge": ge,
+        "le": le,
+        "unit": unit,
+        "step": step,
+        "model": model,
+        "accepts": list(accepts),
+        "labels": list(labels),
+        "advanced": advanced,
+        "group": group,
+    }
+    extra = {name: value for name, value in shown.items() if value not in (None, "", [], False)}
+    info: FieldInfo = Field(
+        default,
+        title=title,
+        description=help,
+        ge=ge,
+        le=le,
+        min_length=least,
+        max_length=most,
+        json_schema_extra={"studio_more": extra} if extra else None,
+    )
+    return info

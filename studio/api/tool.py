@@ -1,0 +1,35 @@
+"""One thing an artist can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+from studio.api.context import Context
+from studio.api.events import Event
+from studio.api.params import Params
+
+
+class Tool:
+    """Subclass it, say what it is, and write `run`. The docstring's first line is shown to the artist."""
+
+    id: ClassVar[str]
+    """``plugin.verb``: lower-case letters, digits, ``_`` and one dot. Never changes."""
+    title: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Raised when the same recipe gives another result than before."""
+    output: ClassVar[Literal["image", "animation", "text", "model"]] = "image"
+    lane: ClassVar[Literal["interactive", "training"]] = "interactive"
+    live: ClassVar[bool] = False
+    """Quick enough to be run as a draft whenever a value changes."""
+    pausable: ClassVar[bool] = False
+    """Keeps its state in `ctx.keep` when asked to pause, and goes on from it."""
+    deterministic: ClassVar[bool] = True
+    icon: ClassVar[str] = ""
+    """A name of the Material Design Icons, such as ``mdi6.image-filter-vintage``."""
+
+    Params: ClassVar[type[Params]] = Params
+
+    def run(self, params: Any, ctx: Context) -> Iterator[Event]:
+        """Yields events until the job is done. Every `yield` is a cancel point."""
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""Plain values that every layer may use: no Qt, torch, pydantic or pluggy."""

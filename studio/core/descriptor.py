@@ -1,0 +1,117 @@
+"""What is known of a tool without its code: from here forms are built and values checked."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from msgspec import Struct, field
+
+
+class Widget(Enum):
+    """How a parameter is shown. Plugins choose it by the type of the field (`studio.api`)."""
+
+    TEXT = "text"
+    PROMPT = "prompt"
+    NUMBER = "number"
+    WHOLE = "whole"
+    UNIT = "unit"
+    SWITCH = "switch"
+    CHOICE = "choice"
+    IMAGE = "image"
+    MASK = "mask"
+    FILE = "file"
+    FOLDER = "folder"
+    MODEL = "model"
+    COLOUR = "colour"
+
+
+class Field(Struct, frozen=True, kw_only=True):
+    """One parameter. `minimum` and `maximum` are inclusive; None where there is no bound.
+
+    For a list (`many`), `least` and `most` bound its length. `model` names the kind of model
+    that a `Widget.MODEL` field offers. `accepts` lists file extensions for `Widget.FILE`.
+    """
+
+    name: str
+    title: str
+    help: str = ""
+    widget: Widget = Widget.TEXT
+    default: Any = None
+    required: bool = False
+    optional: bool = False
+    many: bool = False
+    least: int = 0
+    most: int | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    unit: str = ""
+    choices: tuple[str | int | float, ...] = ()
+    labels: tuple[str, ...] = ()
+    model: str = ""
+    accepts: tuple[str, ...] = ()
+    advanced: bool = False
+    group: str = ""
+
+    @property
+    def is_input(self) -> bool:
+        """Whether its value is a file that is named by content in a recipe."""
+        return self.widget in (Widget.IMAGE, Widget.MASK, Widget.FILE)
+
+
+class ToolDescriptor(Struct, frozen=True, kw_only=True):
+    """`schema` is the JSON schema of the tool's `Params`; `core.form` reads it."""
+
+    id: str
+    title: str
+    summary: str = ""
+    plugin: str
+    plugin_version: str = ""
+    version: int = 1
+    output: str = "image"
+    """`image`, `animation`, `text` or `model`."""
+    lane: str = "interactive"
+    live: bool = False
+    pausable: bool = False
+    deterministic: bool = True
+    icon: str = ""
+    schema: dict[str, Any] = {}
+
+
+class PluginDescriptor(Struct, frozen=True, kw_only=True):
+    """A plugin that was found. One that failed has `error`, a sentence, and `details`."""
+
+    name: str
+    title: str = ""
+    version: str = ""
+    source: str = ""
+    """`bundled`, `user` or `installed`."""
+    path: str = ""
+    tools: tuple[ToolDescriptor, ...] = ()
+    error: str = ""
+    details: str = ""
+    notes: tuple[str, ...] = ()
+    """Sentences about tools that were refused while the rest of the plugin loaded."""
+
+
+class Catalogue(Struct, frozen=True):
+    """All plugins, and the fingerprint of the sources that they were read from."""
+
+    plugins: tuple[PluginDescriptor, ...] = ()
+    fingerprint: str = ""
+
+    @property
+    def tools(self) -> dict[str, ToolDescriptor]:
+        return {tool.id: tool for plugin in self.plugins for tool in plugin.tools}
+
+
+class DeviceReport(Struct, frozen=True, kw_only=True):
+    """`kind` is cuda, mps, xpu or cpu. Memory in bytes; of the machine where the device has none."""
+
+    kind: str = "cpu"
+    name: str = ""
+    dtype: str = "float32"
+    memory_total: int = 0
+    memory_free: int = 0
+    versions: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,188 @@
+"""What crosses between the studio and a worker: one frozen struct per message.
+
+A frame is a 4-byte big-endian length and that many bytes of MessagePack. Pixels travel raw
+inside it.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, BinaryIO
+
+import msgspec
+from msgspec import Struct
+
+from studio.core.descriptor import Catalogue, DeviceReport
+from studio.core.errors import Failure
+from studio.core.recipe import Recipe
+
+MAX_FRAME = 1 << 30
+_LENGTH = struct.Struct(">I")
+
+
+# To the worker
+class Run(Struct, frozen=True, tag=True, kw_only=True):
+    """Run a recipe. `files` maps each reference in it (``sha256:…``) to a path.
+
+    A draft shows previews and saves nothing. `keep` is a folder that outlives a kill.
+    """
+
+    job: str
+    recipe: Recipe
+    files: dict[str, str] = {}
+    format: str = ""
+    draft: bool = False
+    keep: str = ""
+
+
+class Cancel(Struct, frozen=True, tag=True):
+    job: str
+
+
+class Pause(Struct, frozen=True, tag=True):
+    job: str
+
+
+class FreeMemory(Struct, frozen=True, tag=True):
+    """Drop cached models and give their memory back."""
+
+
+class Reload(Struct, frozen=True, tag=True):
+    """Look for plugins again."""
+
+
+class Stop(Struct, frozen=True, tag=True):
+    """End after the running job was cancelled."""
+
+
+# From the worker
+class Hello(Struct, frozen=True, tag=True):
+    """The worker is up and reads messages; plugins are still being imported."""
+
+    pid: int
+
+
+class Ready(Struct, frozen=True, tag=True):
+    """Plugins are loaded and jobs are taken. Also the answer to Reload."""
+
+    catalogue: Catalogue
+    device: DeviceReport
+
+
+class Heartbeat(Struct, frozen=True, tag=True):
+    """Once a second. `memory` is what the worker holds, in bytes."""
+
+    memory: int
+    device: DeviceReport | None = None
+
+
+class Started(Struct, frozen=True, tag=True):
+    job: str
+
+
+class Progressed(Struct, frozen=True, tag=True):
+    """`total` 0 means that the end is not known. `seconds_left` below 0 means not known yet."""
+
+    job: str
+    step: float
+    total: float
+    text: str = ""
+    seconds_left: float = -1.0
+
+
+class Previewed(Struct, frozen=True, tag=True, kw_only=True):
+    """A picture in the making, rows of 8-bit RGB or RGBA; or words, when `text` is set."""
+
+    job: str
+    width: int = 0
+    height: int = 0
+    channels: int = 3
+    pixels: bytes = b""
+    text: str | None = None
+    label: str = ""
+
+
+class Saved(Struct, frozen=True, tag=True, kw_only=True):
+    """A result is on disk, whole, recipe inside or beside it."""
+
+    job: str
+    path: str
+    kind: str
+    sha256: str
+
+
+class Noticed(Struct, frozen=True, tag=True):
+    """A sentence for the artist. `level` is `info` or `warning`."""
+
+    job: str
+    text: str
+    level: str = "info"
+
+
+class Finished(Struct, frozen=True, tag=True):
+    job: str
+
+
+class Failed(Struct, frozen=True, tag=True):
+    job: str
+    failure: Failure
+
+
+class Stopped(Struct, frozen=True, tag=True):
+    """A job that was cancelled has ended."""
+
+    job: str
+
+
+class Rested(Struct, frozen=True, tag=True):
+    """A job that was paused has kept its state and left the device."""
+
+    job: str
+
+
+class Freed(Struct, frozen=True, tag=True):
+    """Memory was given back; `bytes` by how much the worker shrank."""
+
+    bytes: int
+
+
+ToWorker = Run | Cancel | Pause | FreeMemory | Reload | Stop
+FromWorker = (
+    Hello | Ready | Heartbeat | Started | Progressed | Previewed | Saved | Noticed
+    | Finished | Failed | Stopped | Rested | Freed
+)
+
+_encode = msgspec.msgpack.Encoder().encode
+_to_worker = msgspec.msgpack.Decoder(ToWorker)
+_from_worker = msgspec.msgpack.Decoder(FromWorker)
+
+
+def write(stream: BinaryIO, message: ToWorker | FromWorker) -> None:
+    """Writes one frame and flushes. The caller holds a lock if threads share the stream."""
+    body = _encode(message)
+    stream.write(_LENGTH.pack(len(body)))
+    stream.write(body)
+    stream.flush()
+
+
+def read_to_worker(stream: BinaryIO) -> ToWorker | None:
+    """The next message for the worker, or None at the end of the stream."""
+    body = _read_frame(stream)
+    return None if body is None else _to_worker.decode(body)
+
+
+def read_from_worker(stream: BinaryIO) -> FromWorker | None:
+    """The next message of the worker, or None at the end of the stream."""
+    body = _read_frame(stream)
+    return None if body is None else _from_worker.decode(body)
+
+
+def _read_frame(stream: BinaryIO) -> Any:
+    head = stream.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(head)
+    if length > MAX_FRAME:
+        raise ValueError(f"a frame of {length} bytes is beyond {MAX_FRAME}")
+    body = stream.read(length)
+    return None if len(body) < length else body

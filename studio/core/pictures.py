@@ -1,0 +1,120 @@
+"""Opening pictures of any kind, safely: one plain sentence for each way it can go wrong."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from studio.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_PIXELS = 200_000_000
+"""Larger pictures are refused before they are decoded (14,142² square, 800 MB as RGBA)."""
+
+
+def open_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image:
+    """The picture in a file as 8-bit RGB, or RGBA where it has transparency.
+
+    The first frame of an animation; CMYK, grey, palette and 16-bit pictures are converted;
+    the EXIF orientation is applied; an embedded colour profile is converted to sRGB.
+
+    Raises BadInput when the path is missing, may not be read, is no picture, is cut short,
+    or has more than `max_pixels` pixels.
+    """
+    from PIL import Image as pil
+    from PIL import ImageOps
+
+    path = Path(path)
+    file = _open(path)
+    with file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _lift_pillow_limits()
+        try:
+            image = pil.open(file)
+        except pil.UnidentifiedImageError as error:
+            raise BadInput(f"{path.name} is not a picture that can be read.", "Use PNG, JPEG, WebP, AVIF, GIF or TIFF.") from error
+        except (OSError, ValueError, SyntaxError, EOFError) as error:
+            raise BadInput(f"{path.name} is damaged and cannot be opened.", "Save it again and retry.") from error
+        width, height = image.size
+        if width * height > max_pixels:
+            raise BadInput(
+                f"{path.name} is too large: {width:,} × {height:,} is {width * height / 1e6:,.0f} megapixels.",
+                f"Scale it to at most {max_pixels / 1e6:,.0f} megapixels.",
+            )
+        try:
+            image.load()
+            return _to_srgb8(ImageOps.exif_transpose(image))
+        except MemoryError as error:
+            raise BadInput(f"{path.name} needs more memory than there is.", "Scale it down first.") from error
+        except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError) as error:
+            raise BadInput(f"{path.name} is damaged: it ends too early or is garbled.", "Save it again and retry.") from error
+
+
+def _open(path: Path) -> io.BufferedReader:
+    try:
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise BadInput(f"There is no file {path}.", "Check the path.") from error
+    except IsADirectoryError as error:
+        raise BadInput(f"{path} is a folder, and a picture is needed.") from error
+    except PermissionError as error:
+        raise BadInput(f"{path} may not be read.", "Change its permissions or choose another.") from error
+    except OSError as error:
+        raise BadInput(f"{path} cannot be opened: {error.strerror or error}.") from error
+    if os.fstat(file.fileno()).st_size == 0:
+        file.close()
+        raise BadInput(f"{path.name} is empty (zero bytes).", "Choose another picture.")
+    return file
+
+
+def _lift_pillow_limits() -> None:
+    """Our own limit is checked from the header; long text chunks must not hide the pixels."""
+    from PIL import Image as pil
+    from PIL import PngImagePlugin
+
+    pil.MAX_IMAGE_PIXELS = None
+    PngImagePlugin.MAX_TEXT_CHUNK = 64 * 2**20
+    PngImagePlugin.MAX_TEXT_MEMORY = 128 * 2**20
+
+
+def _to_srgb8(image: Image) -> Image:
+    profile = image.info.get("icc_profile")
+    transparent = image.has_transparency_data
+    if image.mode.startswith(("I", "F")):
+        image = _deep_to_8(image)
+    if profile and image.mode in ("RGB", "RGBA", "CMYK", "L"):
+        image = _profile_to_srgb(image, profile)
+    wanted = "RGBA" if transparent else "RGB"
+    image = image if image.mode == wanted else image.convert(wanted)
+    image.info = {}
+    return image
+
+
+def _deep_to_8(image: Image) -> Image:
+    import numpy as np
+    from PIL import Image as pil
+
+    values = np.asarray(image, dtype=np.float32)
+    if image.mode == "F" and values.max(initial=0.0) <= 1.0:
+        top = 1.0
+    else:
+        top = 255.0 if image.mode == "F" and values.max(initial=0.0) <= 255.0 else 65535.0
+    return pil.fromarray((np.clip(np.nan_to_num(values / top), 0, 1) * 255 + 0.5).astype(np.uint8))
+
+
+def _profile_to_srgb(image: Image, profile: bytes) -> Image:
+    """A profile that cannot be used leaves the pixels as they are."""
+    from PIL import ImageCms
+
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=mode)
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image
+    return converted or image

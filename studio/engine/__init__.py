@@ -1,0 +1,1 @@
+"""Runs jobs somewhere, and remembers them across a kill."""

@@ -1,0 +1,125 @@
+"""Where jobs run, as the window and the command line see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Protocol, TypeAlias, Union
+
+from msgspec import Struct
+
+from studio.core.descriptor import Catalogue, DeviceReport
+from studio.core.job import Job, Lane
+from studio.core.messages import Noticed, Previewed, Progressed
+from studio.core.recipe import Recipe
+from studio.library.creation import Creation
+
+
+class WorkerState(Enum):
+    STARTING = "starting"
+    READY = "ready"
+    RESTARTING = "restarting"
+    GONE = "gone"
+
+
+class JobChanged(Struct, frozen=True):
+    """A job was added or has a new state, place or output."""
+
+    job: Job
+
+
+class JobForgotten(Struct, frozen=True):
+    """An ended job was dismissed from the list."""
+
+    id: str
+
+
+class Created(Struct, frozen=True):
+    """A result is on disk and in the index."""
+
+    job: str
+    creation: Creation
+
+
+class CatalogueChanged(Struct, frozen=True):
+    catalogue: Catalogue
+
+
+class WorkerChanged(Struct, frozen=True):
+    """`sentence` says what happened when that is worth saying, such as after a crash."""
+
+    lane: Lane
+    state: WorkerState
+    device: DeviceReport | None = None
+    sentence: str = ""
+
+
+class MemoryChanged(Struct, frozen=True):
+    """What the worker of a lane holds, in bytes; once a second."""
+
+    lane: Lane
+    memory: int
+    device: DeviceReport | None = None
+
+
+EngineEvent: TypeAlias = Union[  # noqa: UP007
+    JobChanged, JobForgotten, Created, CatalogueChanged, WorkerChanged, MemoryChanged, Progressed, Previewed, Noticed
+]
+Listener: TypeAlias = Callable[[EngineEvent], None]
+
+
+class Engine(Protocol):
+    """Runs jobs somewhere. Listeners are called on the engine's threads, one event at a time.
+
+    Every call returns at once; what it caused arrives as events.
+    """
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What was last known of the plugins: from the cache on disk until the worker is up."""
+
+    @property
+    def held(self) -> bool:
+        """Whether the queue is paused: running jobs go on, no other starts."""
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Returns the call that ends the subscription."""
+
+    def start(self) -> None:
+        """Starts the worker of the interactive lane; that of the training lane starts with its first job."""
+
+    def close(self) -> None:
+        """Ends the workers. Running jobs stay in the queue and are run again next time."""
+
+    def submit(self, recipe: Recipe, *, count: int = 1, format: str = "") -> list[Job]:
+        """Adds `count` jobs with the seeds `seed`, `seed + 1`, …; on disk when it returns."""
+
+    def draft(self, recipe: Recipe) -> str:
+        """Runs a recipe for its previews alone. A newer draft takes the place of an older. Returns its job id."""
+
+    def jobs(self) -> list[Job]:
+        """Jobs that have not ended, in order, and those that ended lately, newest last."""
+
+    def cancel(self, job: str) -> None: ...
+
+    def cancel_all(self) -> None: ...
+
+    def pause(self, job: str) -> None:
+        """For tools that are `pausable`: the job keeps its state and gives the device free."""
+
+    def resume(self, job: str) -> None:
+        """Queues a job that was paused, failed, was cancelled or set aside, with what it kept."""
+
+    def forget(self, job: str) -> None:
+        """Drops an ended job from the list. Its creations stay."""
+
+    def move(self, job: str, before: str | None) -> None:
+        """Puts a queued job before another, or last."""
+
+    def hold(self, on: bool) -> None: ...
+
+    def free_memory(self) -> None: ...
+
+    def reload_plugins(self) -> None: ...
+
+    def running(self) -> Sequence[Job]: ...

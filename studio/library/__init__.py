@@ -1,0 +1,1 @@
+"""Creations on disk: the files are the truth, the rows are made from them."""

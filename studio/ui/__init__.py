@@ -1,0 +1,1 @@
+"""Widgets only: they bind to the state and hold none."""

@@ -1,0 +1,1 @@
+"""Inside the child process: plugins, the GPU thread, models and results."""
