@@ -129,7 +129,8 @@ def check_plugin(tools: Iterable[type[api.Tool]]) -> None:
         assert re.fullmatch(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*", tool.id), f"{tool.id!r} is no id like plugin.verb"
         assert tool.id not in seen, f"two tools are called {tool.id}"
         seen.add(tool.id)
-        assert tool.title and tool.__doc__, f"{tool.id} needs a title and a docstring"
+        assert tool.title, f"{tool.id} needs a title"
+        assert tool.__doc__, f"{tool.id} needs a docstring"
         assert issubclass(tool.Params, api.Params), f"the Params of {tool.id} must derive from api.Params"
         for one in form.fields(tool.Params.model_json_schema()):
             assert one.name not in ("seed", "count"), f"{tool.id}: seed and count are the host's"
@@ -138,7 +139,10 @@ def check_plugin(tools: Iterable[type[api.Tool]]) -> None:
 
 def check_light_import(module: str, path: Iterable[Path] = ()) -> None:
     """Importing a plugin must not import torch, diffusers or transformers."""
-    code = f"import sys; sys.path[:0] = {[str(p) for p in path]!r}; import {module}; print([m for m in {HEAVY!r} if m in sys.modules])"
+    code = f"""import sys
+sys.path[:0] = {[str(folder) for folder in path]!r}
+import {module}
+print([name for name in {HEAVY!r} if name in sys.modules])"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]", f"importing {module} imports {done.stdout.strip()}"
@@ -156,7 +160,9 @@ def check_tool(tool: type[api.Tool], values: Mapping[str, Any], *, seed: int = 7
     if tool.deterministic:
         first, second = (results(run(tool, FakeContext(seed=seed), **values)) for _ in range(2))
         assert first, f"{tool.id} made nothing"
-        assert [_bytes(event) for event in first] == [_bytes(event) for event in second], f"{tool.id} differs for one seed"
+        assert [_bytes(event) for event in first] == [_bytes(event) for event in second], (
+            f"{tool.id} differs for one seed"
+        )
 
 
 def _bytes(event: api.Event) -> bytes:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 
 class Params(BaseModel):
@@ -74,19 +73,19 @@ def param(
     choices of a `Literal`, in order; `advanced` fields start folded away. The attribute's
     docstring is its help, unless `help` is given.
     """
-    shown = {
+    shown: dict[str, JsonValue] = {
         "ge": ge,
         "le": le,
         "unit": unit,
         "step": step,
         "model": model,
-        "accepts": list(accepts),
-        "labels": list(labels),
+        "accepts": [*accepts],
+        "labels": [*labels],
         "advanced": advanced,
         "group": group,
     }
-    extra = {name: value for name, value in shown.items() if value not in (None, "", [], False)}
-    info: FieldInfo = Field(
+    extra: dict[str, JsonValue] = {name: value for name, value in shown.items() if value not in (None, "", [], False)}
+    return Field(
         default,
         title=title,
         description=help,
@@ -94,6 +93,5 @@ def param(
         le=le,
         min_length=least,
         max_length=most,
-        json_schema_extra={"studio_more": extra} if extra else None,
+        json_schema_extra={"studio_more": extra},
     )
-    return info

@@ -40,11 +40,11 @@ class Crashed(StudioError):
     kind = "crashed"
 
 
-class Cancelled(Exception):  # noqa: N818 - a request that was honoured, not an error
+class Cancelled(Exception):
     """Raised inside a tool at a cancel point, after the artist asked to stop."""
 
 
-class Paused(Exception):  # noqa: N818
+class Paused(Exception):
     """Raised by a tool once it has kept its state, after the artist asked to pause."""
 
 

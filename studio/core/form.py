@@ -19,8 +19,7 @@ def fields(schema: Mapping[str, Any]) -> list[Field]:
     """The fields of a schema, in the order of the class that it was made from."""
     required = set(schema.get("required", ()))
     return [
-        _field(name, _resolved(part, schema), name in required)
-        for name, part in schema.get("properties", {}).items()
+        _field(name, _resolved(part, schema), name in required) for name, part in schema.get("properties", {}).items()
     ]
 
 
@@ -55,7 +54,12 @@ def _resolved(part: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, A
 def _field(name: str, part: Mapping[str, Any], required: bool) -> Field:
     many = part.get("type") == "array"
     item: Mapping[str, Any] = part.get("items", {}) if many else part
-    shown = {**item.get("studio", {}), **part.get("studio", {}), **item.get("studio_more", {}), **part.get("studio_more", {})}
+    shown = {
+        **item.get("studio", {}),
+        **part.get("studio", {}),
+        **item.get("studio_more", {}),
+        **part.get("studio_more", {}),
+    }
     choices = tuple(item["enum"]) if "enum" in item else ((item["const"],) if "const" in item else ())
     if choices:
         widget = Widget.CHOICE
@@ -79,7 +83,8 @@ def _field(name: str, part: Mapping[str, Any], required: bool) -> Field:
         step=shown.get("step") or item.get("multipleOf"),
         unit=shown.get("unit", ""),
         choices=choices,
-        labels=tuple(shown.get("labels", ())) or tuple(str(choice).replace("_", " ").capitalize() for choice in choices),
+        labels=tuple(shown.get("labels", ()))
+        or tuple(str(choice).replace("_", " ").capitalize() for choice in choices),
         model=shown.get("model", ""),
         accepts=tuple(shown.get("accepts", ())),
         advanced=bool(shown.get("advanced")),
@@ -111,7 +116,9 @@ def _checked(field: Field, value: Any) -> Any:
         return _item(field, value)
     items = list(value) if isinstance(value, list | tuple) else [value]
     if len(items) < field.least:
-        raise BadInput(f"{field.title} needs at least {field.least}, and {len(items) or 'none'} {_were(len(items))} given.")
+        raise BadInput(
+            f"{field.title} needs at least {field.least}, and {len(items) or 'none'} {_were(len(items))} given."
+        )
     if field.most is not None and len(items) > field.most:
         raise BadInput(f"{field.title} takes at most {field.most}, and {len(items)} were given.")
     return [_item(field, item) for item in items]
@@ -135,10 +142,12 @@ def _item(field: Field, value: Any) -> Any:
 
 def _choice(field: Field, value: Any) -> Any:
     for choice, label in zip(field.choices, field.labels, strict=False):
-        if value == choice or str(value) == str(choice) or value == label:
+        if str(value) in (str(choice), label):
             return choice
     words = [str(choice) for choice in field.choices]
-    raise BadInput(f"{field.title} cannot be {value!r}.", did_you_mean(str(value), words) or f"Choose one of: {', '.join(words)}.")
+    raise BadInput(
+        f"{field.title} cannot be {value!r}.", did_you_mean(str(value), words) or f"Choose one of: {', '.join(words)}."
+    )
 
 
 def _switch(field: Field, value: Any) -> bool:

@@ -148,8 +148,19 @@ class Freed(Struct, frozen=True, tag=True):
 
 ToWorker = Run | Cancel | Pause | FreeMemory | Reload | Stop
 FromWorker = (
-    Hello | Ready | Heartbeat | Started | Progressed | Previewed | Saved | Noticed
-    | Finished | Failed | Stopped | Rested | Freed
+    Hello
+    | Ready
+    | Heartbeat
+    | Started
+    | Progressed
+    | Previewed
+    | Saved
+    | Noticed
+    | Finished
+    | Failed
+    | Stopped
+    | Rested
+    | Freed
 )
 
 _encode = msgspec.msgpack.Encoder().encode

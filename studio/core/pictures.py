@@ -26,8 +26,8 @@ def open_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) 
     Raises BadInput when the path is missing, may not be read, is no picture, is cut short,
     or has more than `max_pixels` pixels.
     """
-    from PIL import Image as pil
-    from PIL import ImageOps
+    import PIL.Image
+    from PIL import ImageOps, UnidentifiedImageError
 
     path = Path(path)
     file = _open(path)
@@ -35,9 +35,10 @@ def open_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) 
         warnings.simplefilter("ignore")
         _lift_pillow_limits()
         try:
-            image = pil.open(file)
-        except pil.UnidentifiedImageError as error:
-            raise BadInput(f"{path.name} is not a picture that can be read.", "Use PNG, JPEG, WebP, AVIF, GIF or TIFF.") from error
+            image = PIL.Image.open(file)
+        except UnidentifiedImageError as error:
+            sentence = f"{path.name} is not a picture that can be read."
+            raise BadInput(sentence, "Use PNG, JPEG, WebP, AVIF, GIF or TIFF.") from error
         except (OSError, ValueError, SyntaxError, EOFError) as error:
             raise BadInput(f"{path.name} is damaged and cannot be opened.", "Save it again and retry.") from error
         width, height = image.size
@@ -52,7 +53,8 @@ def open_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) 
         except MemoryError as error:
             raise BadInput(f"{path.name} needs more memory than there is.", "Scale it down first.") from error
         except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError) as error:
-            raise BadInput(f"{path.name} is damaged: it ends too early or is garbled.", "Save it again and retry.") from error
+            sentence = f"{path.name} is damaged: it ends too early or is garbled."
+            raise BadInput(sentence, "Save it again and retry.") from error
 
 
 def _open(path: Path) -> io.BufferedReader:
@@ -74,10 +76,10 @@ def _open(path: Path) -> io.BufferedReader:
 
 def _lift_pillow_limits() -> None:
     """Our own limit is checked from the header; long text chunks must not hide the pixels."""
-    from PIL import Image as pil
+    import PIL.Image
     from PIL import PngImagePlugin
 
-    pil.MAX_IMAGE_PIXELS = None
+    PIL.Image.MAX_IMAGE_PIXELS = None
     PngImagePlugin.MAX_TEXT_CHUNK = 64 * 2**20
     PngImagePlugin.MAX_TEXT_MEMORY = 128 * 2**20
 
@@ -97,14 +99,14 @@ def _to_srgb8(image: Image) -> Image:
 
 def _deep_to_8(image: Image) -> Image:
     import numpy as np
-    from PIL import Image as pil
+    import PIL.Image
 
     values = np.asarray(image, dtype=np.float32)
     if image.mode == "F" and values.max(initial=0.0) <= 1.0:
         top = 1.0
     else:
         top = 255.0 if image.mode == "F" and values.max(initial=0.0) <= 255.0 else 65535.0
-    return pil.fromarray((np.clip(np.nan_to_num(values / top), 0, 1) * 255 + 0.5).astype(np.uint8))
+    return PIL.Image.fromarray((np.clip(np.nan_to_num(values / top), 0, 1) * 255 + 0.5).astype(np.uint8))
 
 
 def _profile_to_srgb(image: Image, profile: bytes) -> Image:

@@ -1,0 +1,46 @@
+"""Files are written whole or not at all."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from studio.core.errors import StudioError
+from studio.core.files import sha256, write_whole, written_whole
+
+
+def test_content_and_digest(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.bin"
+    write_whole(path, b"abc")
+    assert path.read_bytes() == b"abc"
+    assert sha256(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_whole(path, b"old")
+    with pytest.raises(RuntimeError), written_whole(path) as part:  # noqa: PT012
+        part.write_bytes(b"half")
+        raise RuntimeError
+    assert path.read_bytes() == b"old"
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_full_disk_gets_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StudioError, match="The disk is full"), written_whole(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_really_full_device_raises_no_space() -> None:
+    """The errno that the sentence hangs on is the one the system gives."""
+    with pytest.raises(OSError, match="No space") as caught, Path("/dev/full").open("wb", buffering=0) as file:
+        file.write(b"x")
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_a_folder_in_the_way_gets_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StudioError, match="could not be saved"):
+        write_whole(tmp_path / "file" / "below.txt", b"")

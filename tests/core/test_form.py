@@ -1,0 +1,83 @@
+"""From pydantic's schema to fields, and from typed words to checked values."""
+
+from typing import Any, Literal
+
+import pytest
+
+from studio import api
+from studio.core import form
+from studio.core.descriptor import ToolDescriptor, Widget
+from studio.core.errors import BadInput
+
+
+class Everything(api.Params):
+    images: list[api.ImageInput] = api.param(least=2, most=3)
+    """The pictures, in order."""
+    negative_prompt: api.Prompt = ""
+    strength: api.Unit = 0.5
+    frames: api.Count = api.param(24, le=500, unit="frames")
+    size: Literal[256, 512] = api.param(256, labels=("Small", "Large"))
+    path: Literal["straight", "curved"] = "straight"
+    loop: bool = False
+    mask: api.MaskInput | None = None
+    model: api.ModelChoice = api.param("vae-spatial", model="autoencoder")
+    scale: float = api.param(1.0, ge=-2, le=2, advanced=True)
+
+
+TOOL = ToolDescriptor(id="a.b", title="Tool", plugin="p", schema=Everything.model_json_schema())
+PICTURES = {"images": ["a.png", "b.png"]}
+
+
+def test_types_pick_widgets() -> None:
+    found = {field.name: field for field in form.fields(TOOL.schema)}
+    assert [field.widget for field in found.values()] == [
+        Widget.IMAGE, Widget.PROMPT, Widget.UNIT, Widget.WHOLE, Widget.CHOICE, Widget.CHOICE,
+        Widget.SWITCH, Widget.MASK, Widget.MODEL, Widget.NUMBER,
+    ]  # fmt: skip
+    assert found["images"].many
+    assert found["images"].required
+    assert (found["images"].least, found["images"].most) == (2, 3)
+    assert found["images"].help == "The pictures, in order."
+    assert found["negative_prompt"].title == "Negative prompt"
+    assert (found["frames"].minimum, found["frames"].maximum, found["frames"].unit) == (1, 500, "frames")
+    assert found["size"].labels == ("Small", "Large")
+    assert found["path"].labels == ("Straight", "Curved")
+    assert found["mask"].optional
+    assert found["model"].model == "autoencoder"
+    assert found["scale"].advanced
+
+
+def test_defaults_are_filled_in_and_words_are_read() -> None:
+    values = form.check(TOOL, PICTURES | {"frames": "48", "size": "512", "loop": "yes", "strength": "0.25"})
+    assert (values["frames"], values["size"], values["loop"], values["strength"]) == (48, 512, True, 0.25)
+    assert (values["mask"], values["path"]) == (None, "straight")
+    assert Everything.model_validate(values).frames == 48
+
+
+def test_a_single_value_makes_a_list_and_labels_count_as_choices() -> None:
+    with pytest.raises(BadInput, match="Images needs at least 2"):
+        form.check(TOOL, {"images": "a.png"})
+    assert form.check(TOOL, PICTURES | {"size": "Large"})["size"] == 512
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({}, "Images is missing"),
+        (PICTURES | {"strenght": 1}, "no parameter strenght. Did you mean strength"),
+        (PICTURES | {"strength": 2}, "Strength is 2, and must be between 0 and 1"),
+        (PICTURES | {"frames": 501}, "must be between 1 and 500"),
+        (PICTURES | {"frames": "many"}, "Frames is a number, and 'many' is none"),
+        (PICTURES | {"frames": 1.5}, "whole number"),
+        (PICTURES | {"scale": "nan"}, "finite"),
+        (PICTURES | {"size": 300}, "Size cannot be 300"),
+        (PICTURES | {"path": "strait"}, "Did you mean straight"),
+        (PICTURES | {"loop": "maybe"}, "neither yes nor no"),
+        (PICTURES | {"strength": [0.1, 0.2]}, "takes one value"),
+        ({"images": ["a", "b", "c", "d"]}, "at most 3, and 4 were given"),
+        (PICTURES | {"strength": None}, "Strength is missing"),
+    ],
+)
+def test_what_does_not_fit_gets_one_sentence(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        form.check(TOOL, values)

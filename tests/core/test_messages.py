@@ -1,0 +1,39 @@
+"""Messages cross a pipe as they were, and a cut stream ends instead of hanging."""
+
+import io
+
+import pytest
+
+from studio.core import messages
+from studio.core.errors import Failure
+from studio.core.recipe import PluginRef, Recipe
+
+RUN = messages.Run(job="1", recipe=Recipe(tool="a.b", plugin=PluginRef("p")), files={"sha256:aa": "/x.png"}, draft=True)
+
+
+def test_both_directions() -> None:
+    stream = io.BytesIO()
+    sent = [
+        messages.Hello(7),
+        messages.Previewed(job="1", width=2, height=1, pixels=bytes(6)),
+        messages.Failed("1", Failure("failed", "No.", "trace")),
+    ]
+    for message in sent:
+        messages.write(stream, message)
+    stream.seek(0)
+    assert [messages.read_from_worker(stream) for _ in range(4)] == [*sent, None]
+    stream = io.BytesIO()
+    messages.write(stream, RUN)
+    stream.seek(0)
+    assert messages.read_to_worker(stream) == RUN
+
+
+def test_a_cut_frame_is_the_end() -> None:
+    stream = io.BytesIO()
+    messages.write(stream, RUN)
+    assert messages.read_to_worker(io.BytesIO(stream.getvalue()[:-1])) is None
+
+
+def test_a_frame_beyond_the_limit_is_refused() -> None:
+    with pytest.raises(ValueError, match="beyond"):
+        messages.read_to_worker(io.BytesIO(b"\xff\xff\xff\xff"))
