@@ -1,0 +1,61 @@
+"""Work that may touch the disk, off the window's thread, with its result delivered back on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeAlias, TypeVar
+
+from PySide6.QtCore import QObject, Qt, Signal
+
+from studio.core.errors import StudioError
+
+T = TypeVar("T")
+Then: TypeAlias = Callable[[Any], None] | None
+Failed: TypeAlias = Callable[[StudioError], None] | None
+
+
+class Background(QObject):
+    """One thread, one piece of work after the other, in the order in which they were given.
+
+    `failed` gets a StudioError; anything unexpected reaches `crashed` with the exception.
+    """
+
+    crashed = Signal(object)
+    _done = Signal(object)
+
+    def __init__(self, name: str = "studio-background", parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._closed = False
+        self._done.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+
+    def run(
+        self,
+        work: Callable[[], T],
+        then: Callable[[T], None] | None = None,
+        failed: Failed = None,
+    ) -> None:
+        if self._closed:
+            return
+        future = self._pool.submit(work)
+        future.add_done_callback(lambda ended: self._post(ended, then, failed))
+
+    def close(self) -> None:
+        """Waits for the work that was begun; what waits behind it is done too."""
+        self._closed = True
+        self._pool.shutdown(wait=True)
+
+    def _post(self, ended: Future[Any], then: Then, failed: Failed) -> None:
+        self._done.emit((ended, then, failed))
+
+    def _deliver(self, parcel: tuple[Future[Any], Then, Failed]) -> None:
+        ended, then, failed = parcel
+        error = ended.exception()
+        if error is None:
+            if then is not None:
+                then(ended.result())
+        elif isinstance(error, StudioError) and failed is not None:
+            failed(error)
+        else:
+            self.crashed.emit(error)

@@ -1,0 +1,75 @@
+"""The draft on disk: what the artist was about to make, and how the window stood."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from PySide6.QtCore import QObject, QTimer
+
+from studio.core.errors import StudioError
+from studio.core.files import write_whole
+from studio.state.background import Background
+
+DEBOUNCE_MS = 300
+
+
+class Draft(Struct, kw_only=True):
+    """`geometry` and `layout` are Qt's own bytes in base 64; `seconds` what a tool last took."""
+
+    tool: str = ""
+    values: dict[str, dict[str, Any]] = {}
+    seed: int = 0
+    seed_fixed: bool = False
+    count: int = 1
+    formats: dict[str, str] = {}
+    seconds: dict[str, float] = {}
+    unfolded: list[str] = []
+    last_tools: dict[str, str] = {}
+    geometry: str = ""
+    layout: str = ""
+
+
+def load(path: Path) -> Draft:
+    """The draft in a file; an empty one where there is none or it cannot be read."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Draft)
+    except (OSError, msgspec.MsgspecError, UnicodeError):
+        return Draft()
+
+
+class DraftKeeper(QObject):
+    """Writes the draft soon after it changed, off the window's thread, whole or not at all."""
+
+    def __init__(
+        self, path: Path, snapshot: Callable[[], Draft], background: Background, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._path, self._snapshot, self._background = path, snapshot, background
+        self._lock = threading.Lock()
+        self._timer = QTimer(self, interval=DEBOUNCE_MS, singleShot=True)
+        self._timer.timeout.connect(self._save)
+        self.failed: Callable[[StudioError], None] | None = None
+
+    def touch(self) -> None:
+        """Something changed. The first change starts the clock, so that a moving slider cannot postpone it."""
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def flush(self) -> None:
+        """Writes at once what is not yet written."""
+        if self._timer.isActive():
+            self._timer.stop()
+            self._write(msgspec.json.encode(self._snapshot()))
+
+    def _save(self) -> None:
+        content = msgspec.json.encode(self._snapshot())
+        self._background.run(lambda: self._write(content), failed=self.failed)
+
+    def _write(self, content: bytes) -> None:
+        with self._lock:
+            write_whole(self._path, content)

@@ -1,0 +1,67 @@
+"""What the artist should know, one sentence each, until it is dismissed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import count
+
+from PySide6.QtCore import QObject, Signal
+
+MOST = 20
+"""Older notices make room."""
+
+
+class Level(Enum):
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+_ids = count(1)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """`action` is offered as a button labelled `action_label`."""
+
+    text: str
+    level: Level = Level.INFO
+    details: str = ""
+    action_label: str = ""
+    action: Callable[[], object] | None = None
+    id: int = field(default_factory=lambda: next(_ids))
+
+
+class Notices(QObject):
+    changed = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._items: list[Notice] = []
+
+    @property
+    def items(self) -> tuple[Notice, ...]:
+        """Oldest first."""
+        return tuple(self._items)
+
+    def add(self, notice: Notice) -> None:
+        """A notice with the same words takes the place of the older one."""
+        others = [item for item in self._items if item.text != notice.text]
+        self._items = [*others[1 - MOST :], notice]
+        self.changed.emit()
+
+    def info(self, text: str) -> None:
+        self.add(Notice(text))
+
+    def error(self, text: str, details: str = "") -> None:
+        self.add(Notice(text, Level.ERROR, details))
+
+    def dismiss(self, id: int) -> None:
+        self._items = [item for item in self._items if item.id != id]
+        self.changed.emit()
+
+    def clear(self) -> None:
+        self._items = []
+        self.changed.emit()

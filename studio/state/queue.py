@@ -1,0 +1,167 @@
+"""The queue as a list that views can show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
+
+from studio.core.job import Job, JobState
+from studio.core.messages import Progressed
+
+Index = QModelIndex | QPersistentModelIndex
+
+
+class QueueRole(IntEnum):
+    JOB = Qt.ItemDataRole.UserRole + 1
+    PROGRESS = Qt.ItemDataRole.UserRole + 2
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How the queue stands, for the bar: the job that runs now and how far it is."""
+
+    running: tuple[Job, ...]
+    queued: int
+    paused: int
+    failed: int
+
+
+_ORDER = {JobState.RUNNING: 0, JobState.PAUSED: 1, JobState.QUEUED: 2}
+
+
+class QueueModel(QAbstractListModel):
+    """Running jobs first, then those that wait in their order, then those that ended, newest first."""
+
+    changed = Signal()
+    """Another job, or one in another state. Progress alone does not count."""
+    progressed = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._jobs: list[Job] = []
+        self._progress: dict[str, Progressed] = {}
+        self._hidden: set[str] = set()
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
+        return 0 if parent.isValid() else len(self._jobs)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if not index.isValid() or index.row() >= len(self._jobs):
+            return None
+        job = self._jobs[index.row()]
+        if role == QueueRole.JOB:
+            return job
+        if role == QueueRole.PROGRESS:
+            return self._progress.get(job.id)
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
+            return f"{job.recipe.tool}, {job.state.value}"
+        return None
+
+    def jobs(self) -> tuple[Job, ...]:
+        return tuple(self._jobs)
+
+    def job(self, id: str) -> Job | None:
+        return next((job for job in self._jobs if job.id == id), None)
+
+    def progress(self, id: str) -> Progressed | None:
+        return self._progress.get(id)
+
+    def standing(self) -> Waiting:
+        def having(state: JobState) -> tuple[Job, ...]:
+            return tuple(job for job in self._jobs if job.state is state)
+
+        return Waiting(
+            running=having(JobState.RUNNING),
+            queued=len(having(JobState.QUEUED)),
+            paused=len(having(JobState.PAUSED)),
+            failed=len(having(JobState.FAILED)) + len(having(JobState.SET_ASIDE)),
+        )
+
+    def neighbours(self, id: str) -> tuple[Job | None, Job | None, Job | None]:
+        """Of a queued job: the queued one before it, the one after it, and the one after that."""
+        queued = [job for job in self._jobs if job.state is JobState.QUEUED]
+        at = next((i for i, job in enumerate(queued) if job.id == id), None)
+        if at is None:
+            return None, None, None
+
+        def place(i: int) -> Job | None:
+            return queued[i] if 0 <= i < len(queued) else None
+
+        return place(at - 1), place(at + 1), place(at + 2)
+
+    # What the engine says
+    def reset(self, jobs: list[Job]) -> None:
+        self.beginResetModel()
+        self._jobs = sorted((job for job in jobs if job.id not in self._hidden), key=_place)
+        self.endResetModel()
+        self.changed.emit()
+
+    def put(self, job: Job) -> None:
+        """Adds a job, or takes its new state."""
+        if job.id in self._hidden:
+            return
+        if job.state is not JobState.RUNNING:
+            self._progress.pop(job.id, None)
+        old = next((row for row, known in enumerate(self._jobs) if known.id == job.id), None)
+        if old is not None and _place(self._jobs[old]) == _place(job):
+            self._jobs[old] = job
+            self.dataChanged.emit(self.index(old), self.index(old))
+        else:
+            if old is not None:
+                self._remove_row(old)
+            row = next((i for i, known in enumerate(self._jobs) if _place(known) > _place(job)), len(self._jobs))
+            self.beginInsertRows(QModelIndex(), row, row)
+            self._jobs.insert(row, job)
+            self.endInsertRows()
+        self.changed.emit()
+
+    def remove(self, id: str) -> None:
+        row = next((row for row, job in enumerate(self._jobs) if job.id == id), None)
+        if row is not None:
+            self._remove_row(row)
+            self._progress.pop(id, None)
+            self.changed.emit()
+
+    def set_progress(self, progress: Progressed) -> None:
+        row = next((row for row, job in enumerate(self._jobs) if job.id == progress.job), None)
+        if row is None or self._jobs[row].state is not JobState.RUNNING:
+            return
+        self._progress[progress.job] = progress
+        self.dataChanged.emit(self.index(row), self.index(row), [QueueRole.PROGRESS])
+        self.progressed.emit(progress)
+
+    # Forgetting, with a way back
+    def hide(self, job: Job) -> None:
+        """Takes a job off the list without telling the engine, so that it can be shown again."""
+        self._hidden.add(job.id)
+        self.remove(job.id)
+
+    def unhide(self, job: Job) -> None:
+        self._hidden.discard(job.id)
+        self.put(job)
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        return frozenset(self._hidden)
+
+    def _remove_row(self, row: int) -> None:
+        self.beginRemoveRows(QModelIndex(), row, row)
+        del self._jobs[row]
+        self.endRemoveRows()
+
+
+def _place(job: Job) -> tuple[int, float, int]:
+    """Ids begin with the time, so that ended jobs sort newest first by them."""
+    if job.state.ended:
+        return 3, 0.0, -_time(job)
+    return _ORDER[job.state], job.position, _time(job)
+
+
+def _time(job: Job) -> int:
+    try:
+        return int(job.id, 16)
+    except ValueError:
+        return 0
