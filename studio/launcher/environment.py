@@ -1,9 +1,4 @@
-"""The environment of a checkout: where it is, and whether it is whole.
-
-A stamp inside it, written last, says for which pins and which Python it was finished. While
-an installation changes files the stamp says `unfinished`, and an environment that was left
-so is made anew.
-"""
+"""The environment of a checkout: where it is, and whether it is whole."""
 
 from __future__ import annotations
 
@@ -12,11 +7,12 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-STAMP = "studio-stamp"
-UNFINISHED = "unfinished"
+from studio.launcher import stamp
 
 
 @dataclass(frozen=True)
@@ -40,10 +36,6 @@ class Environment:
         return self.folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
     @property
-    def stamp(self) -> Path:
-        return self.folder / STAMP
-
-    @property
     def lock(self) -> Path:
         return self.folder.with_name(f"{self.folder.name}.lock")
 
@@ -51,36 +43,38 @@ class Environment:
     def log(self) -> Path:
         return self.folder.with_name(f"{self.folder.name}.log")
 
-    def stamped(self) -> list[str]:
-        """The lines of the stamp; none where there is no stamp."""
-        try:
-            return self.stamp.read_text("utf-8").splitlines()
-        except (OSError, UnicodeError):
-            return []
-
     def is_unfinished(self) -> bool:
-        return UNFINISHED in self.stamped()
+        return stamp.UNFINISHED in stamp.read(str(self.folder))
 
     def mark_unfinished(self) -> None:
-        self.stamp.write_text(UNFINISHED, "utf-8")
+        (self.folder / stamp.NAME).write_text(stamp.UNFINISHED, "utf-8")
 
-    def finish(self, extras: list[str], version: str) -> None:
+    def finish(self, extras: Iterable[str], version: str) -> None:
         """Writes the stamp for an environment that has `extras` on a Python of `version`."""
-        part = self.stamp.with_suffix(".part")
-        part.write_text("\n".join([f"python {version}", f"root {self.root}", *map(self.key, extras)]), "utf-8")
-        part.replace(self.stamp)
+        root = str(self.root)
+        lines = [f"python {version}", stamp.of_root(root), stamp.of_files(root), *map(self.key, extras)]
+        part = self.folder / f"{stamp.NAME}.part"
+        part.write_text("\n".join(lines), "utf-8")
+        part.replace(self.folder / stamp.NAME)
 
     def is_ready(self, extra: str) -> bool:
-        """Whether `extra` (`run` or `test`) was installed as it is wanted now."""
-        lines = self.stamped()
-        if f"root {self.root}" not in lines or self.key("run") not in lines or self.key(extra) not in lines:
+        """Whether `extra` (`run` or `test`) was installed as it is wanted now, and its Python still runs.
+
+        Where it is, and only the times of files differ, the stamp is brought up to date.
+        """
+        lines = stamp.read(str(self.folder))
+        if not {stamp.of_root(str(self.root)), self.key("run"), self.key(extra)} <= set(lines):
             return False
-        ours = f"python {sys.version_info[0]}.{sys.version_info[1]}"
-        return (ours in lines and self.python.exists()) or f"python {self.python_version()}" in lines
+        version = self.python_version()
+        if f"python {version}" not in lines:
+            return False
+        with suppress(OSError):
+            self.finish([one for one in ("run", "test") if self.key(one) in lines], version)
+        return True
 
     def has_test(self) -> bool:
         """Whether the test extra was installed here once, whatever its versions."""
-        return any(line.startswith("test ") for line in self.stamped())
+        return any(line.startswith("test ") for line in stamp.read(str(self.folder)))
 
     def python_version(self) -> str:
         """`3.11`, as the environment's own Python says; empty when it does not run."""

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -17,13 +18,28 @@ from studio.launcher import lock
 from studio.launcher.console import Console
 from studio.launcher.environment import Environment
 from studio.launcher.errors import LaunchError
+from studio.launcher.system import display_problem
 
 ISOLATED = "-I"
 """Keeps PYTHONPATH, the user's site-packages and the current folder out of the tools that are called."""
 
+SITE = "Lib/site-packages" if os.name == "nt" else "lib/python3*/site-packages"
 
-def prepare(environment: Environment, extra: str, console: Console) -> None:
-    """Makes `environment` whole for `extra` (`run` or `test`). Raises LaunchError with a sentence."""
+
+def made(root: str, extra: str, *, window: bool) -> str:
+    """The folder of the environment of the checkout in `root`, made or repaired as `extra` needs it.
+
+    Raises LaunchError with a sentence; at once where a `window` is wanted and there is no display.
+    """
+    environment = Environment.of(Path(root))
+    if not environment.is_ready(extra):
+        if window and (problem := display_problem()):
+            raise LaunchError(problem)
+        _prepare(environment, extra, Console())
+    return str(environment.folder)
+
+
+def _prepare(environment: Environment, extra: str, console: Console) -> None:
     waiting = lambda: console.say("Another start is preparing the environment; waiting for it.")  # noqa: E731
     try:
         with lock.held(environment.lock, waiting) as handle:
@@ -104,7 +120,7 @@ class _Installation:
         try:
             while reader.is_alive():
                 self.console.show(*pace.said(downloads, self.environment.folder))
-                reader.join(0.25)
+                reader.join(0.5)
         except BaseException:
             pip.terminate()
             raise
@@ -157,16 +173,22 @@ class _Pace:
     def said(self, downloads: Path, folder: Path) -> tuple[str, str]:
         seconds = _spoken(time.monotonic() - self.began)
         if self.unpacking is None:
-            size = sum(file.stat().st_size for file in _files(downloads)) / 1e6
+            size = _size(downloads) / 1e6
             fetched = f", {size:,.0f} MB" if size >= 1 else ""
             known = max(self.pins, len(self.seen))
             return "Fetching", f"package {len(self.seen)} of {known}{fetched}, {seconds}  {self.last}"
-        done = sum(1 for _ in folder.glob("[Ll]ib/**/site-packages/*.dist-info/RECORD"))
+        done = sum(1 for _ in folder.glob(f"{SITE}/*.dist-info/RECORD"))
         return "Unpacking", f"{min(done, self.unpacking)} of {self.unpacking}, {seconds}"
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+def _size(folder: Path) -> int:
+    """Bytes below a folder that another process is writing to, where files come and go."""
+    total = 0
+    for inner, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += (Path(inner) / name).lstat().st_size
+    return total
 
 
 def _spoken(seconds: float) -> str:

@@ -1,23 +1,26 @@
-"""From `python3 main.py …` to the studio in its environment."""
+"""From `python3 main.py …` to the studio in its environment.
+
+A start that finds everything made imports nothing but `os` and `sys`, and costs a few milliseconds.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from studio.launcher.environment import Environment
+from studio.launcher import stamp
 from studio.launcher.errors import LaunchError
+
+PYTHON = os.path.join("Scripts", "python.exe") if sys.platform == "win32" else os.path.join("bin", "python")
 
 
 def start(root: str, arguments: Sequence[str]) -> int:
     """Makes what is missing and hands over; returns the exit status where there is nothing to hand over to."""
-    environment = Environment.of(Path(root))
     command = arguments[0] if arguments else ""
     try:
-        _make_ready(environment, command)
-        return _hand_over(environment, command, list(arguments))
+        folder = _environment(root, command)
+        return _hand_over(root, os.path.join(folder, PYTHON), command, arguments)
     except LaunchError as error:
         print(error, file=sys.stderr)
         return 1
@@ -26,45 +29,42 @@ def start(root: str, arguments: Sequence[str]) -> int:
         return 130
 
 
-def _make_ready(environment: Environment, command: str) -> None:
+def _environment(root: str, command: str) -> str:
+    """The folder of an environment that has what `command` needs."""
     extra = "test" if command == "test" else "run"
-    if not environment.is_ready(extra):
-        from studio.launcher.console import Console
-        from studio.launcher.install import prepare
-        from studio.launcher.system import display_problem
+    folder = os.path.join(root, ".venv")
+    if not (stamp.is_fresh(root, folder, extra) and os.path.exists(os.path.join(folder, PYTHON))):
+        from studio.launcher.install import made
 
-        if not command and (problem := display_problem()):
-            raise LaunchError(problem)
-        prepare(environment, extra, Console())
+        folder = made(root, extra, window=not command)
     if command in ("", "test", "bench"):
-        _check_libraries(environment, window=not command)
+        _check_libraries(folder, window=not command)
+    return folder
 
 
-def _check_libraries(environment: Environment, *, window: bool) -> None:
-    """Once per environment and kind: a system seldom loses libraries, and the look costs a few milliseconds."""
-    seen = environment.folder / ("studio-libraries-window" if window else "studio-libraries-offscreen")
-    if sys.platform != "linux" or seen.exists():
-        return
-    from studio.launcher.console import Console
-    from studio.launcher.system import ensure
+def _check_libraries(folder: str, *, window: bool) -> None:
+    """Once per environment and kind: a system seldom loses libraries."""
+    seen = os.path.join(folder, "studio-libraries-window" if window else "studio-libraries-offscreen")
+    if sys.platform == "linux" and not os.path.exists(seen):
+        from studio.launcher.system import ensure
 
-    ensure(Console(), environment.log, window=window)
-    seen.touch()
+        ensure(folder + ".log", window=window)
+        with open(seen, "w"):
+            pass
 
 
-def _hand_over(environment: Environment, command: str, arguments: list[str]) -> int:
+def _hand_over(root: str, python: str, command: str, arguments: Sequence[str]) -> int:
     """`-P` keeps the current folder from standing in for the studio's modules."""
     match command:
         case "test":
-            os.chdir(environment.root)
+            os.chdir(root)
             os.environ["QT_QPA_PLATFORM"] = "offscreen"
             rest = ["-m", "pytest", *arguments[1:]]
         case "bench":
-            os.chdir(environment.root)
+            os.chdir(root)
             rest = ["-m", "tests.benchmarks", *arguments[1:]]
         case _:
             rest = ["-P", "-m", "studio.cli", *arguments]
-    python = str(environment.python)
     if sys.platform == "win32":
         import subprocess
 
@@ -72,6 +72,4 @@ def _hand_over(environment: Environment, command: str, arguments: list[str]) -> 
     try:
         os.execv(python, [python, *rest])
     except OSError as error:
-        raise LaunchError(
-            f"{python} does not run: {error.strerror}. Delete {environment.folder} and start again."
-        ) from error
+        raise LaunchError(f"{python} does not run: {error.strerror}. Delete its folder and start again.") from error

@@ -77,7 +77,7 @@ def how_to_install(sonames: Iterable[str]) -> list[str]:
     return []
 
 
-def ensure(console: Console, log: Path, *, window: bool) -> None:
+def ensure(log: str, *, window: bool) -> None:
     """Sees to it that Qt's libraries are there: root installs them, others are told how.
 
     Raises LaunchError naming what is missing and the command.
@@ -90,8 +90,8 @@ def ensure(console: Console, log: Path, *, window: bool) -> None:
     if not command:
         raise LaunchError(f"{named} Install them with your system's package manager.")
     if os.geteuid() == 0:
-        console.say(f"Installing what Qt needs of the system: {' '.join(command)}")
-        _run(command, log)
+        Console().say(f"Installing what Qt needs of the system: {' '.join(command)}")
+        _run(command, Path(log))
         absent = missing(window=window)
         if not absent:
             return
