@@ -12,6 +12,7 @@ from studio.core.descriptor import Catalogue, DeviceReport
 from studio.core.job import Job, Lane
 from studio.core.messages import Noticed, Previewed, Progressed
 from studio.core.recipe import Recipe
+from studio.core.settings import Settings
 from studio.library.creation import Creation
 
 
@@ -91,18 +92,24 @@ class Engine(Protocol):
     def close(self) -> None:
         """Ends the workers. Running jobs stay in the queue and are run again next time."""
 
+    def configure(self, settings: Settings) -> None:
+        """Takes new settings; a change of the device or of the plugins replaces workers once they are free."""
+
     def submit(self, recipe: Recipe, *, count: int = 1, format: str = "") -> list[Job]:
         """Adds `count` jobs with the seeds `seed`, `seed + 1`, …; on disk when it returns."""
 
     def draft(self, recipe: Recipe) -> str:
-        """Runs a recipe for its previews alone. A newer draft takes the place of an older. Returns its job id."""
+        """Runs a recipe for its previews alone, before what is queued. A newer draft takes the place
+        of an older. Returns its job id; `JobForgotten` with that id says that it is over."""
 
     def jobs(self) -> list[Job]:
         """Jobs that have not ended, in order, and those that ended lately, newest last."""
 
-    def cancel(self, job: str) -> None: ...
+    def cancel(self, job: str) -> None:
+        """At the job's next cancel point, or after `Settings.cancel_grace` by ending its worker."""
 
-    def cancel_all(self) -> None: ...
+    def cancel_all(self) -> None:
+        """Queued and running jobs. Paused ones stay: they were put by on purpose."""
 
     def pause(self, job: str) -> None:
         """For tools that are `pausable`: the job keeps its state and gives the device free."""
@@ -118,7 +125,8 @@ class Engine(Protocol):
 
     def hold(self, on: bool) -> None: ...
 
-    def free_memory(self) -> None: ...
+    def free_memory(self) -> None:
+        """Loaded models are dropped, and an idle training worker ends. `Noticed` says how much it gave back."""
 
     def reload_plugins(self) -> None: ...
 

@@ -1,0 +1,49 @@
+"""Whether the plugins may have changed since they were last read, told without importing any."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import studio
+from studio.core import paths
+from studio.core.paths import Home
+from studio.core.settings import Settings
+
+ENTRY_POINTS = "studio.plugins"
+_CODE = (".py", ".json", ".toml", ".pyd", ".so")
+
+
+def fingerprint(home: Home, settings: Settings) -> str:
+    """Of names, sizes and times of the plugins' files, and of the distributions that bring some."""
+    digest = hashlib.sha256()
+    for line in _lines(home, settings):
+        digest.update(f"{line}\n".encode())
+    return digest.hexdigest()
+
+
+def _lines(home: Home, settings: Settings) -> Iterator[str]:
+    yield f"studio {studio.__version__} python {sys.version}"
+    yield f"disabled {sorted(settings.disabled_plugins)}"
+    folders = [paths.bundled_plugins(), home.plugins, *(paths.PACKAGE / part for part in ("api", "core", "worker"))]
+    for folder in folders:
+        yield from _files(folder)
+    for point in sorted(entry_points(group=ENTRY_POINTS)):
+        yield f"installed {point.name} {point.value} {point.dist.version if point.dist else ''}"
+
+
+def _files(folder: Path) -> Iterator[str]:
+    for here, inside, names in os.walk(folder):
+        inside[:] = sorted(name for name in inside if name != "__pycache__" and not name.startswith("."))
+        for name in sorted(names):
+            if name.endswith(_CODE):
+                path = os.path.join(here, name)  # noqa: PTH118 - a Path for each is slower than the walk
+                try:
+                    state = os.stat(path)  # noqa: PTH116
+                except OSError:
+                    continue
+                yield f"{path} {state.st_size} {state.st_mtime_ns}"

@@ -1,0 +1,23 @@
+"""The plugins as they were last seen, kept on disk so that the window is complete before the worker is up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from studio.core.descriptor import Catalogue
+from studio.core.files import write_whole
+
+
+def load(path: Path) -> Catalogue:
+    """An empty catalogue where there is no file or it cannot be read."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Catalogue)
+    except (OSError, msgspec.MsgspecError, UnicodeError):
+        return Catalogue()
+
+
+def save(path: Path, catalogue: Catalogue) -> None:
+    """Raises StudioError where it cannot be written."""
+    write_whole(path, msgspec.json.encode(catalogue))

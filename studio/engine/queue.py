@@ -1,0 +1,235 @@
+"""The jobs, each a row on disk, so that a kill loses none."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from studio.core.errors import StudioError
+from studio.core.job import Job, JobState, Lane
+from studio.engine.mishaps import interrupted
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE jobs (
+        id TEXT PRIMARY KEY,
+        job BLOB NOT NULL,
+        stop INTEGER NOT NULL DEFAULT 0,
+        ended INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE said (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    """,
+)
+"""`stop` marks a running job that was asked to end; `ended` is when it did, in ns, for the order."""
+
+_PUT = """
+    INSERT INTO jobs (id, job, ended) VALUES (?1, ?2, ?3)
+    ON CONFLICT (id) DO UPDATE SET job = ?2, ended = ?3, stop = stop * ?4
+"""
+
+ENDED_KEPT = 200
+
+
+class JobQueue:
+    """Jobs in order, in memory and, with a path, in an SQLite file that is ahead of it.
+
+    Safe to call from any thread. What a method was given is on disk when it returns; it
+    raises StudioError, and but for `put` changes nothing, where the disk does not take it.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """Raises StudioError for a file written by a newer studio. A damaged file is put
+        aside, and `notice` says so."""
+        self.notice = ""
+        self._lock = threading.RLock()
+        self._jobs: dict[str, Job] = {}
+        self._base = self._open(path)
+        self._held = self._said("held") == "yes"
+        self._load()
+
+    def close(self) -> None:
+        with self._lock:
+            self._base.close()
+
+    @property
+    def held(self) -> bool:
+        return self._held
+
+    @held.setter
+    def held(self, on: bool) -> None:
+        with self._lock:
+            self._execute([("REPLACE INTO said VALUES ('held', ?)", ("yes" if on else "no",))])
+            self._held = on
+
+    def get(self, job: str) -> Job | None:
+        with self._lock:
+            return self._jobs.get(job)
+
+    def all(self) -> list[Job]:
+        """Those that have not ended, in order; then the ended, newest last."""
+        with self._lock:
+            return self.waiting() + [job for job in self._jobs.values() if job.state.ended]
+
+    def waiting(self) -> list[Job]:
+        """Those that have not ended, in order."""
+        with self._lock:
+            return sorted((job for job in self._jobs.values() if not job.state.ended), key=lambda job: job.position)
+
+    def next(self, lane: Lane) -> Job | None:
+        """The first that may start in a lane."""
+        for job in self.waiting():
+            if job.lane is lane and job.state is JobState.QUEUED:
+                return job
+        return None
+
+    def add(self, jobs: Iterable[Job]) -> list[Job]:
+        """Puts jobs at the end, all or none."""
+        with self._lock:
+            last = self._last()
+            added = [replace(job, position=last + place) for place, job in enumerate(jobs, 1)]
+            self._store(added)
+            return added
+
+    def put(self, job: Job) -> list[str]:
+        """Stores what became of a job. Returns the ids of ended jobs that were dropped for it.
+
+        It is remembered until the end of the studio even where the disk does not take it.
+        """
+        with self._lock:
+            old = self._jobs.get(job.id)
+            self._jobs[job.id] = job
+            self._store([job])
+            if job.state.ended and not (old and old.state.ended):
+                self._jobs[job.id] = self._jobs.pop(job.id)
+                return self._drop_old()
+            return []
+
+    def requeue(self, job: Job) -> Job:
+        """Queues a job again: one that was paused keeps its place, another goes last."""
+        with self._lock:
+            position = job.position if job.state is JobState.PAUSED else self._last() + 1
+            queued = replace(job, state=JobState.QUEUED, failure=None, interruptions=0, position=position)
+            self._store([queued])
+            return queued
+
+    def move(self, job: str, before: str | None) -> list[Job]:
+        """Puts a job before another, or last. Returns the jobs whose place changed."""
+        with self._lock:
+            order = [one for one in self.waiting() if one.id != job]
+            moved = self._jobs.get(job)
+            if moved is None or moved.state.ended:
+                return []
+            place = next((at for at, one in enumerate(order) if one.id == before), len(order))
+            order.insert(place, moved)
+            changed = [replace(one, position=float(at)) for at, one in enumerate(order) if one.position != at]
+            self._store(changed)
+            return changed
+
+    def wants_stop(self, job: str) -> None:
+        """Remembers that a running job was asked to end, so that a kill does not undo the wish."""
+        with self._lock:
+            self._execute([("UPDATE jobs SET stop = 1 WHERE id = ?", (job,))])
+
+    def forget(self, job: str) -> bool:
+        """Drops an ended job. Says whether there was one."""
+        with self._lock:
+            known = self._jobs.get(job)
+            if known is None or not known.state.ended:
+                return False
+            self._delete([job])
+            return True
+
+    def _last(self) -> float:
+        return max((job.position for job in self._jobs.values()), default=0.0)
+
+    def _drop_old(self) -> list[str]:
+        ended = [job.id for job in self._jobs.values() if job.state.ended]
+        old = ended[:-ENDED_KEPT]
+        self._delete(old)
+        return old
+
+    def _delete(self, ids: Sequence[str]) -> None:
+        if ids:
+            self._execute([("DELETE FROM jobs WHERE id = ?", (one,)) for one in ids])
+        for one in ids:
+            del self._jobs[one]
+
+    def _store(self, jobs: Iterable[Job]) -> None:
+        jobs = list(jobs)
+        now = time.time_ns()
+        rows = [
+            (job.id, msgspec.json.encode(job), now if job.state.ended else 0, job.state is JobState.RUNNING)
+            for job in jobs
+        ]
+        self._execute([(_PUT, row) for row in rows])
+        self._jobs.update({job.id: job for job in jobs})
+
+    def _execute(self, statements: Sequence[tuple[str, tuple[object, ...]]]) -> None:
+        try:
+            with self._base:
+                self._base.execute("BEGIN IMMEDIATE")
+                for statement, values in statements:
+                    self._base.execute(statement, values)
+        except sqlite3.Error as error:
+            raise _cannot_store(error) from error
+
+    def _said(self, name: str) -> str:
+        row = self._base.execute("SELECT value FROM said WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def _load(self) -> None:
+        """What ran when the studio was killed is queued again, or cancelled if that was asked for."""
+        changed = []
+        for body, stop in self._base.execute("SELECT job, stop FROM jobs ORDER BY ended, id").fetchall():
+            job = msgspec.json.decode(body, type=Job)
+            self._jobs[job.id] = job
+            if job.state is JobState.RUNNING:
+                changed.append(replace(job, state=JobState.CANCELLED) if stop else interrupted(job))
+        if changed:
+            self._store(changed)
+
+    def _open(self, path: Path | None) -> sqlite3.Connection:
+        if path is None:
+            return _connected(":memory:")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return _connected(str(path))
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise _cannot_store(error) from error
+            aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
+            for ending in ("", "-wal", "-shm"):
+                part = path.with_name(path.name + ending)
+                if part.exists():
+                    part.rename(aside.with_name(aside.name + ending))
+            self.notice = f"The list of jobs was damaged and starts anew; the old file is kept as {aside.name}."
+            return _connected(str(path))
+
+
+def _connected(path: str) -> sqlite3.Connection:
+    base = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
+    try:
+        base.execute("PRAGMA journal_mode = WAL")
+        base.execute("PRAGMA synchronous = FULL")
+        (version,) = base.execute("PRAGMA user_version").fetchone()
+        if version > len(_MIGRATIONS):
+            raise StudioError("The list of jobs was written by a newer studio.", "Update the studio to open it.")
+        for number, migration in enumerate(_MIGRATIONS[version:], version + 1):
+            base.executescript(f"BEGIN IMMEDIATE; {migration} PRAGMA user_version = {number}; COMMIT;")
+        base.execute("SELECT count(*) FROM jobs").fetchone()
+    except BaseException:
+        base.close()
+        raise
+    return base
+
+
+def _cannot_store(error: sqlite3.Error) -> StudioError:
+    if "full" in str(error):
+        return StudioError("The disk is full: the job could not be kept.", "Free some space and try again.")
+    return StudioError(f"The list of jobs cannot be written: {error}.", "Check the studio's folder: `studio doctor`.")

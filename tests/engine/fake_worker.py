@@ -1,0 +1,154 @@
+"""A worker that does what the recipe's params say, over the real frames and without plugins.
+
+`do` is a list of steps, each a word and its values:
+progress, preview, save, crash STATUS, signal NAME, hang, deaf (ignores cancels), wait (until cancelled or paused), fail.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import signal
+import struct
+import sys
+import threading
+import zlib
+from pathlib import Path
+from queue import SimpleQueue
+
+from studio.core import messages
+from studio.core.descriptor import Catalogue, DeviceReport, PluginDescriptor, ToolDescriptor
+from studio.core.errors import Failure
+
+
+def tool(name: str, **more) -> ToolDescriptor:
+    return ToolDescriptor(id=f"fake.{name}", title=name.capitalize(), plugin="fake", **more)
+
+
+CATALOGUE = Catalogue(
+    (PluginDescriptor(name="fake", tools=(tool("paint"), tool("train", lane="training", pausable=True))),)
+)
+
+
+class FakeWorker:
+    def __init__(self, home: Path, out) -> None:
+        self.home = home
+        self.out = out
+        self.lock = threading.Lock()
+        self.asked: SimpleQueue[str] = SimpleQueue()
+        self.jobs: SimpleQueue[messages.Run | None] = SimpleQueue()
+
+    def say(self, message: messages.FromWorker) -> None:
+        with self.lock:
+            messages.write(self.out, message)
+
+    def serve(self, stream) -> None:
+        threading.Thread(target=self.work, daemon=True).start()
+        while (message := messages.read_to_worker(stream)) is not None:
+            match message:
+                case messages.Run():
+                    self.jobs.put(message)
+                case messages.Cancel():
+                    self.asked.put("cancel")
+                case messages.Pause():
+                    self.asked.put("pause")
+                case messages.FreeMemory():
+                    self.say(messages.Freed(5 * 2**20))
+                case messages.Reload():
+                    self.say(messages.Ready(CATALOGUE, DeviceReport()))
+                case messages.Stop():
+                    os._exit(0)
+        os._exit(0)
+
+    def work(self) -> None:
+        while (run := self.jobs.get()) is not None:
+            self.say(messages.Started(run.job))
+            for step in run.recipe.params.get("do", ["save"]):
+                if not self.step(run, *str(step).split()):
+                    break
+            else:
+                self.say(messages.Finished(run.job))
+
+    def step(self, run: messages.Run, word: str, *values: str) -> bool:
+        match word:
+            case "progress":
+                self.say(messages.Progressed(run.job, float(values[0]), 10))
+            case "preview":
+                self.say(messages.Previewed(job=run.job, width=1, height=1, pixels=b"\1\2\3"))
+            case "save":
+                path = save(self.home, run)
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                self.say(messages.Saved(job=run.job, path=str(path), kind="image", sha256=digest))
+            case "kept":
+                marks = Path(run.keep) / "runs"
+                marks.parent.mkdir(parents=True, exist_ok=True)
+                marks.write_text(marks.read_text() + "x" if marks.exists() else "x")
+                self.say(messages.Noticed(run.job, marks.read_text()))
+            case "crash":
+                print("the end is near", file=sys.stderr, flush=True)
+                os._exit(int(values[0]))
+            case "signal":
+                os.kill(os.getpid(), getattr(signal, values[0]))
+            case "hang":
+                os.kill(os.getpid(), signal.SIGSTOP)
+            case "deaf":
+                self.say(messages.Progressed(run.job, 0, 1, "deaf"))
+                threading.Event().wait()
+            case "nonsense":
+                with self.lock:
+                    self.out.write(b"\0\0\0\3abc")
+                    self.out.flush()
+            case "wait":
+                self.say(messages.Progressed(run.job, 0, 1, "waiting"))
+                wish = self.asked.get()
+                self.say(messages.Rested(run.job) if wish == "pause" else messages.Stopped(run.job))
+                return False
+            case "fail":
+                self.say(messages.Failed(run.job, Failure("failed", "No paint is left.")))
+                return False
+        return True
+
+
+def save(home: Path, run: messages.Run) -> Path:
+    """A picture of one pixel, its colour the job's, with the recipe inside."""
+    folder = home / "library" / "2026" / "11" / "22"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{run.recipe.tool}-{run.recipe.seed}-{run.job}-{os.urandom(3).hex()}.png"
+    part = path.with_name(f".part-{path.name}")
+    part.write_bytes(png(run))
+    part.replace(path)
+    return path
+
+
+def png(run: messages.Run) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    recipe = b"studio_recipe\0\0\0\0\0" + run.recipe.to_json().encode()
+    pixel = zlib.compress(b"\0" + hashlib.sha256(run.job.encode() + os.urandom(4)).digest()[:3])
+    parts = [
+        chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)), chunk(b"iTXt", recipe),
+        chunk(b"IDAT", pixel), chunk(b"IEND", b""),
+    ]  # fmt: skip
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--home", type=Path)
+    parser.add_argument("--lane")
+    parser.add_argument("--device")
+    parser.add_argument("--broken", action="store_true")
+    options = parser.parse_args()
+    if options.broken:
+        sys.exit("there is no torch here")
+    worker = FakeWorker(options.home, sys.stdout.buffer)
+    worker.say(messages.Hello(os.getpid()))
+    worker.say(messages.Ready(CATALOGUE, DeviceReport(name=options.device)))
+    worker.say(messages.Heartbeat(1000))
+    worker.serve(sys.stdin.buffer)
+
+
+if __name__ == "__main__":
+    main()
