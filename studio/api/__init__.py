@@ -28,6 +28,7 @@ from studio.api.params import (
 )
 from studio.api.tool import Tool
 from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioError
+from studio.core.files import written_whole
 from studio.core.pictures import open_picture
 
 __all__ = [
@@ -62,4 +63,5 @@ __all__ = [
     "hookimpl",
     "open_picture",
     "param",
+    "written_whole",
 ]

@@ -1,0 +1,173 @@
+"""The two kinds of autoencoder: one with a latent picture, one with a single latent vector.
+
+The spatial kind is diffusers' `AutoencoderKL`, so that pipelines can use what is trained
+here. The global kind is small and our own: a residual encoder and decoder around a normal
+latent vector, so that a draw from the prior decodes to a picture.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio import api
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+"""The name that diffusers gives the weights of one model; used for both kinds."""
+
+
+def spatial_vae(channels: Sequence[int] = (32, 48, 64, 96), size: int = 128, latent_channels: int = 4) -> Any:
+    """A fresh `AutoencoderKL`: halved once less than there are `channels`, one block each.
+
+    Without attention, so that any size that the factor divides will do.
+    """
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * len(channels),
+        up_block_types=("UpDecoderBlock2D",) * len(channels),
+        block_out_channels=tuple(channels),
+        layers_per_block=1,
+        latent_channels=latent_channels,
+        norm_num_groups=8,
+        sample_size=size,
+        mid_block_add_attention=False,
+        force_upcast=False,
+        scaling_factor=1.0,
+    )
+
+
+@dataclass(frozen=True)
+class GlobalConfig:
+    """`size` px square, halved once less than there are `channels`; `latent` numbers describe a picture."""
+
+    size: int = 64
+    latent: int = 128
+    channels: tuple[int, ...] = (24, 32, 48, 64, 64)
+    scaling_factor: float = 1.0
+
+    @property
+    def grid(self) -> int:
+        """Side of the smallest feature map, in cells."""
+        return self.size >> (len(self.channels) - 1)
+
+
+def global_vae(config: GlobalConfig | None = None) -> Any:
+    """A fresh `GlobalVae` with `.encode(images) -> (mean, logvar)` and `.decode(latents) -> images`.
+
+    Images are [n, 3, size, size] in -1..1, means and log-variances [n, latent].
+    """
+    return _global_class()(config or GlobalConfig())
+
+
+def save_global(model: Any, folder: Path, *, half: bool = True) -> None:
+    """Writes `config.json` and the weights, as float16 unless `half` is off."""
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    kind = torch.float16 if half else torch.float32
+    save_file(
+        {name: value.detach().to("cpu", kind).contiguous() for name, value in model.state_dict().items()},
+        folder / WEIGHTS,
+        metadata={"format": "pt"},
+    )
+    config = {"_class_name": "GlobalVae", **asdict(model.config)}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def load_global(folder: Path) -> Any:
+    """The `GlobalVae` in a folder, float32, on the CPU. Raises BadInput when it is none."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        if config.pop("_class_name", "") != "GlobalVae":
+            raise api.BadInput(f"{folder.name} is no model of the global kind.")
+        config["channels"] = tuple(config["channels"])
+        model = global_vae(GlobalConfig(**config))
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+        raise api.BadInput(f"The model in {folder.name} is incomplete or damaged.", "Choose another.") from error
+    return model.float().eval()
+
+
+@cache
+def _global_class() -> type[nn.Module]:
+    """Made on first use, because a class that derives from torch's needs torch to exist."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    class Residual(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.body = nn.Sequential(
+                nn.GroupNorm(8, width),
+                nn.SiLU(),
+                nn.Conv2d(width, width, 3, padding=1),
+                nn.GroupNorm(8, width),
+                nn.SiLU(),
+                nn.Conv2d(width, width, 3, padding=1),
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            changed: Tensor = self.body(x)
+            return x + changed
+
+    class Up(nn.Module):
+        def __init__(self, width: int, out: int) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(width, out, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            larger: Tensor = self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
+            return larger
+
+    class GlobalVae(nn.Module):
+        def __init__(self, config: GlobalConfig) -> None:
+            super().__init__()
+            self.config = config
+            widths, cells = config.channels, config.grid**2
+            down: list[nn.Module] = [nn.Conv2d(3, widths[0], 3, padding=1)]
+            for width, following in pairwise(widths):
+                down += [Residual(width), nn.Conv2d(width, following, 3, stride=2, padding=1)]
+            last = widths[-1]
+            down += [Residual(last), nn.GroupNorm(8, last), nn.SiLU(), nn.Flatten()]
+            self.encoder = nn.Sequential(*down, nn.Linear(last * cells, 2 * config.latent))
+            up: list[nn.Module] = [
+                nn.Linear(config.latent, last * cells),
+                nn.Unflatten(1, (last, config.grid, config.grid)),
+                Residual(last),
+            ]
+            for width, following in pairwise(widths[::-1]):
+                up += [Residual(width), Up(width, following)]
+            first = widths[0]
+            up += [Residual(first), nn.GroupNorm(8, first), nn.SiLU(), nn.Conv2d(first, 3, 3, padding=1)]
+            self.decoder = nn.Sequential(*up)
+
+        def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            mean, logvar = self.encoder(images).chunk(2, dim=1)
+            return mean, logvar.clamp(-12.0, 6.0)
+
+        def decode(self, latents: Tensor) -> Tensor:
+            images: Tensor = self.decoder(latents)
+            return images
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.decode(self.encode(images)[0])
+
+        @property
+        def device(self) -> torch.device:
+            return next(self.parameters()).device
+
+    return GlobalVae

@@ -1,0 +1,275 @@
+"""Train an autoencoder of one's own from a folder of pictures."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from studio import api
+
+from . import card, data, kinds, models, networks, training
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MINIMUM = 16
+MOST = 12_000
+"""More pictures are left aside, since all are held in memory (up to 200 KB each at 128 px)."""
+CHECKPOINT_SECONDS = 30.0
+HELD_OUT_SHOWN = 8
+HELD_OUT_MOST = 96
+
+WIDTHS: dict[str, dict[str, tuple[int, ...]]] = {
+    "spatial": {"small": (16, 32, 64, 96), "medium": (32, 64, 96, 160), "tiny": (8, 8, 8, 16)},
+    "global": {"small": (24, 32, 48, 64, 64), "medium": (48, 64, 96, 128, 128), "tiny": (8, 8, 8, 8, 8)},
+}
+
+
+class VaeTrain(api.Tool):
+    """Learns from your pictures how to take them apart and put them together, for morphs, blends and dreams."""
+
+    id = "vae.train"
+    title = "Train a model"
+    output = "model"
+    lane = "training"
+    pausable = True
+    deterministic = False
+    icon = "mdi6.school-outline"
+
+    class Params(api.Params):
+        folder: api.FolderInput
+        """Your pictures, with the folders inside. At least 16; some hundreds are better."""
+        more_folders: list[api.FolderInput] = api.param([], most=8, title="More folders")
+        """Further folders. A small folder is drawn from more often than its size alone would give it."""
+        kind: Literal["spatial", "global"] = api.param("spatial", labels=("Detailed", "Dreaming"))
+        """Detailed keeps what stands where, and suits large pictures. Dreaming makes new pictures from nothing."""
+        title: str = api.param("My model", title="Name")
+        """What the model is called in the other tools."""
+        size: Literal[64, 128] = api.param(128, title="Picture size", unit="px")
+        """The size that it learns and is measured at. A detailed model can be used at any size."""
+        steps: int = api.param(6000, ge=1, le=1_000_000, title="Steps")
+        """More steps make finer pictures, and take longer."""
+        width: Literal["small", "medium", "tiny"] = api.param("small", title="Network")
+        """Medium is finer and about three times as slow. Tiny is for trying out."""
+        flips: bool = api.param(True, title="Mirror pictures")
+        """Also learns from mirror images. Turn it off when writing must stay readable."""
+        start_from: api.ModelChoice | None = api.param(None, model="autoencoder", title="Go on from", advanced=True)
+        """A model of the detailed kind that has learnt already. Its network is kept."""
+        batch: int = api.param(16, ge=1, le=512, title="Pictures at a time", advanced=True)
+        learning_rate: float = api.param(1e-3, ge=1e-7, le=1.0, title="Learning rate", advanced=True)
+        kl_weight: float | None = api.param(None, ge=0, le=10, title="KL weight", advanced=True)
+        """How strongly the latents are drawn to a normal distribution. Empty: what suits the kind."""
+        kl_warm_up: int = api.param(0, ge=0, le=100_000, title="KL warm-up", unit="steps", advanced=True)
+        """The steps over which the KL weight grows to its value."""
+        ema: float = api.param(0.999, ge=0, le=0.99999, title="Averaging", advanced=True)
+        """The share of the averaged weights that stays at each step."""
+        preview_every: int = api.param(250, ge=1, le=100_000, title="Preview every", unit="steps", advanced=True)
+        """How often held-out pictures are measured and shown."""
+
+    def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
+        import torch
+
+        samples = yield from _read_all(params, ctx)
+        learn, held = data.split(samples)
+        trainer = _trainer(params, ctx, learn)
+        images = torch.from_numpy(np.stack([data.whole(one, params.size) for one in held[:: _stride(len(held))]]))
+        if trainer.resume():
+            yield api.Notice(f"Goes on from step {trainer.standing.step:,} of {params.steps:,}.")
+        else:
+            if (ctx.keep / training.CHECKPOINT).exists():
+                yield api.Notice("What was learnt before the break cannot be read, so it begins again.", "warning")
+            trainer.save()
+        yield from _train(trainer, params, ctx, images)
+        trainer.take_best()
+        yield self._result(trainer, params, ctx, learn, held)
+
+    def _result(
+        self,
+        trainer: training.Trainer,
+        params: Params,
+        ctx: api.Context,
+        learn: Sequence[data.Sample],
+        held: Sequence[data.Sample],
+    ) -> api.Trained:
+        folder = ctx.scratch / "model"
+        trainer.kind.save(trainer.ema, folder, _latent_std(trainer, held, params.size))
+        groups = [path.name for path in (params.folder, *params.more_folders)]
+        measured = measure(trainer.reconstruct, held, groups, params.size)
+        facts = card.Facts(
+            title=params.title,
+            kind=params.kind,
+            size=params.size,
+            pictures={name: sum(one.group == number for one in learn) for number, name in enumerate(groups)},
+            held_out=measured,
+            seed=ctx.seed,
+            steps=trainer.standing.step,
+            minutes=trainer.standing.seconds / 60,
+            parameters=sum(value.numel() for value in trainer.ema.parameters()),
+        )
+        (folder / "README.md").write_text(card.text(facts), encoding="utf-8")
+        notes = {"held_out_psnr": measured, "held_out_loss": trainer.best, "steps": trainer.standing.step}
+        return api.Trained(folder, params.title, trainer.kind.name, notes)
+
+
+def measure(
+    reconstruct: Callable[[Tensor], Tensor], held: Sequence[data.Sample], groups: Sequence[str], size: int
+) -> dict[str, float]:
+    """Mean PSNR in dB of the held-out pictures of each folder, whole, at `size` px over white."""
+    import torch
+
+    found: dict[str, float] = {}
+    for number, name in enumerate(groups):
+        members = [data.whole(one, size) for one in held if one.group == number]
+        if members:
+            images = torch.from_numpy(np.stack(members))
+            found[name] = round(float(training.psnr(reconstruct(images), images).mean()), 2)
+    return found
+
+
+def _read_all(params: VaeTrain.Params, ctx: api.Context) -> Generator[api.Event, None, list[data.Sample]]:
+    found = data.find([params.folder, *params.more_folders])
+    if len(found) > MOST:
+        yield api.Notice(f"Only {MOST:,} of the {len(found):,} pictures are used.", "warning")
+        found = found[:: -(-len(found) // MOST)]
+    samples: list[data.Sample] = []
+    skipped: dict[str, str] = {}
+    for number, (group, path) in enumerate(found):
+        if number % 50 == 0:
+            yield api.Progress(0, params.steps, f"Reading pictures: {number:,} of {len(found):,}")
+        try:
+            samples.append(data.read(path, group, 2 * params.size))
+        except api.BadInput as error:
+            skipped[path.name] = str(error)
+    if skipped:
+        ctx.note("skipped", skipped)
+        yield api.Notice(_skipped(list(skipped)), "warning")
+    if len(samples) < MINIMUM:
+        raise api.BadInput(
+            f"There are {len(samples)} readable pictures in {params.folder.name}, and a training needs {MINIMUM}.",
+            "Add pictures or choose another folder.",
+        )
+    return samples
+
+
+def _skipped(names: list[str]) -> str:
+    first = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    return f"Skipped, because {'it' if len(names) == 1 else 'they'} cannot be read: {first}."
+
+
+def _trainer(params: VaeTrain.Params, ctx: api.Context, learn: list[data.Sample]) -> training.Trainer:
+    import torch
+
+    torch.manual_seed(ctx.seed)
+    spatial = params.kind == "spatial"
+    channels = WIDTHS[params.kind][params.width]
+    if params.start_from:
+        model = _start(params.start_from, params.kind, ctx)
+    elif spatial:
+        model = networks.spatial_vae(channels, params.size)
+    else:
+        model = networks.global_vae(networks.GlobalConfig(size=params.size, channels=channels))
+    schedule = training.Schedule(
+        steps=params.steps,
+        learning_rate=params.learning_rate,
+        kl_weight=params.kl_weight if params.kl_weight is not None else (1e-3 if spatial else 0.02),
+        kl_warm_up=params.kl_warm_up,
+        ema=params.ema,
+    )
+    views = data.Views(
+        learn,
+        size=params.size // 2 if spatial and params.size >= 128 else params.size,
+        count=params.batch,
+        seed=ctx.seed,
+        cover=(0.35, 0.8) if spatial else (0.92, 1.0),
+        flips=params.flips,
+    )
+    kind: training.Kind = kinds.Spatial() if spatial else kinds.Global()
+    return training.Trainer(model, kind, schedule, views.batch, ctx.keep, seed=ctx.seed, device=ctx.device)
+
+
+def _start(choice: str, kind: str, ctx: api.Context) -> Any:
+    """A copy, since the loaded model stays in use elsewhere."""
+    codec = models.load(ctx, choice)
+    wanted = models.KlCodec if kind == "spatial" else models.GlobalCodec
+    if not isinstance(codec, wanted):
+        raise api.BadInput(f"{codec.title} is of another kind than the model to train.", "Choose another.")
+    return copy.deepcopy(codec.network).requires_grad_(True)
+
+
+def _train(trainer: training.Trainer, params: VaeTrain.Params, ctx: api.Context, images: Tensor) -> Iterator[api.Event]:
+    import torch
+
+    clock = saved = began = time.monotonic()
+    first, held = trainer.standing.step, trainer.best
+    while trainer.standing.step < params.steps:
+        try:
+            losses = trainer.step()
+            step = trainer.standing.step
+            # Measured before it is kept, so that a kill between the two repeats both.
+            if step % params.preview_every == 0 or step == params.steps:
+                held, made = trainer.held_out_loss(images)
+                yield api.Preview(strip(images, made), f"Step {step:,}")
+            now = time.monotonic()
+            trainer.standing.seconds += now - clock
+            clock = now
+            pausing = ctx.pause_requested
+            if pausing or now - saved > CHECKPOINT_SECONDS or step == params.steps:
+                trainer.save()
+                saved = now
+        except training.NotFiniteError:
+            trainer.rewind()
+            first, began = trainer.standing.step, time.monotonic()
+            yield api.Notice(
+                f"The training broke down, and goes on from step {first:,} at half the learning rate.", "warning"
+            )
+            continue
+        except torch.OutOfMemoryError as error:
+            raise api.OutOfMemory(
+                f"{params.batch} pictures at a time need more memory than there is.", "Take fewer at a time."
+            ) from error
+        if pausing:
+            raise api.Paused
+        left = (now - began) / (step - first) * (params.steps - step)
+        yield api.Progress(step, params.steps, status(losses["picture"], held, left))
+
+
+def status(loss: float, held_out: float, seconds_left: float) -> str:
+    """One line: losses, and the time left as a person says it."""
+    words = [f"loss {loss:.3f}"]
+    if held_out < float("inf"):
+        words.append(f"held-out {held_out:.3f}")
+    if seconds_left >= 5400:
+        words.append(f"about {seconds_left / 3600:.1f} hours left")
+    elif seconds_left >= 90:
+        words.append(f"about {seconds_left / 60:.0f} minutes left")
+    elif seconds_left > 0:
+        words.append(f"about {seconds_left:.0f} seconds left")
+    return " · ".join(words)
+
+
+def strip(images: Tensor, made: Tensor) -> Any:
+    """Up to eight originals, from all folders, over their reconstructions, as one picture."""
+    import torch
+
+    some = range(0, len(images), -(-len(images) // HELD_OUT_SHOWN))
+    rows = [torch.cat([part[number] for number in some], dim=2) for part in (images, made)]
+    picture = ((torch.cat(rows, dim=1).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return np.ascontiguousarray(picture.permute(1, 2, 0).cpu().numpy())
+
+
+def _stride(count: int) -> int:
+    return -(-count // HELD_OUT_MOST)
+
+
+def _latent_std(trainer: training.Trainer, held: Sequence[data.Sample], size: int) -> float:
+    import torch
+
+    images = torch.from_numpy(np.stack([data.whole(one, size) for one in held[:256]]))
+    with torch.inference_mode():
+        parts = [part.to(trainer.device) for part in torch.split(images, 8)]
+        means = [trainer.kind.posterior(trainer.ema, part)[0].float() for part in parts]
+    return max(1e-3, float(torch.cat(means).std()))

@@ -1,0 +1,159 @@
+"""`vae.train` as the studio runs it, from a folder of pictures to a model that others load."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from plugins.vae_interpolation import networks, train_tool, training
+from plugins.vae_interpolation.train_tool import VaeTrain
+from studio import api, testing
+
+TINY: dict[str, Any] = {"size": 64, "width": "tiny", "batch": 2, "steps": 4, "preview_every": 2}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    chance = np.random.default_rng(0)
+    for number in range(20):
+        colours = chance.integers(0, 256, (2, 2, 3)).astype(np.uint8)
+        Image.fromarray(colours).resize((64, 64), Image.Resampling.BILINEAR).save(folder / f"{number}.png")
+    return folder
+
+
+def trained(events: list[api.Event]) -> api.Trained:
+    (one,) = testing.results(events)
+    assert isinstance(one, api.Trained)
+    return one
+
+
+def notices(events: list[api.Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, api.Notice)]
+
+
+def test_keeps_the_rules() -> None:
+    testing.check_plugin([VaeTrain])
+    testing.check_light_import("plugins.vae_interpolation.train_tool", [Path(train_tool.__file__).parents[2]])
+
+
+def test_a_spatial_model_is_loaded_by_diffusers(pictures: Path, tmp_path: Path) -> None:
+    from diffusers import AutoencoderKL
+
+    ctx = testing.FakeContext(seed=7, folder=tmp_path / "job")
+    events = testing.run(VaeTrain, ctx, folder=pictures, title="Mine", **TINY)
+    made = trained(events)
+    assert (made.title, made.kind) == ("Mine", "autoencoder")
+    model = AutoencoderKL.from_pretrained(made.folder, torch_dtype=torch.float32)
+    assert model.config.scaling_factor > 0
+    assert model.config.scaling_factor != 1
+    assert model(torch.zeros(1, 3, 64, 64)).sample.shape == (1, 3, 64, 64)
+    assert "# Mine" in (made.folder / "README.md").read_text("utf-8")
+    assert set(made.notes["held_out_psnr"]) == {"pictures"}
+    previews = [event.content for event in events if isinstance(event, api.Preview)]
+    assert [view.shape[0] for view in previews] == [128, 128]
+    steps = [event.step for event in events if isinstance(event, api.Progress) and event.step]
+    assert steps == [1, 2, 3, 4]
+
+
+def test_a_global_model_is_loaded_again(pictures: Path, tmp_path: Path) -> None:
+    ctx = testing.FakeContext(seed=7, folder=tmp_path / "job")
+    made = trained(testing.run(VaeTrain, ctx, folder=pictures, kind="global", **TINY))
+    assert made.kind == "global-autoencoder"
+    model = networks.load_global(made.folder)
+    mean, logvar = model.encode(torch.zeros(2, 3, 64, 64))
+    assert mean.shape == logvar.shape == (2, model.config.latent)
+    assert model.decode(mean).shape == (2, 3, 64, 64)
+
+
+def test_a_pause_keeps_what_was_learnt(pictures: Path, tmp_path: Path) -> None:
+    straight = trained(testing.run(VaeTrain, testing.FakeContext(7, tmp_path / "a"), folder=pictures, **TINY))
+    ctx = testing.FakeContext(7, tmp_path / "b", pause_requested=True)
+    with pytest.raises(api.Paused):
+        testing.run(VaeTrain, ctx, folder=pictures, **TINY)
+    later = testing.FakeContext(7, tmp_path / "b")
+    events = testing.run(VaeTrain, later, folder=pictures, **TINY)
+    assert notices(events) == ["Goes on from step 1 of 4."]
+    assert weights(trained(events)) == weights(straight)
+
+
+def test_a_kill_loses_only_the_steps_since_the_checkpoint(pictures: Path, tmp_path: Path) -> None:
+    straight = trained(testing.run(VaeTrain, testing.FakeContext(7, tmp_path / "a"), folder=pictures, **TINY))
+    ctx = testing.FakeContext(7, tmp_path / "b")
+    running = VaeTrain().run(VaeTrain.Params(folder=pictures, **TINY), ctx)
+    while not isinstance(event := next(running), api.Progress) or event.step < 3:
+        pass
+    running.close()
+    events = testing.run(VaeTrain, testing.FakeContext(7, tmp_path / "b"), folder=pictures, **TINY)
+    assert notices(events) == ["Goes on from step 0 of 4."]
+    assert weights(trained(events)) == weights(straight)
+
+
+def test_a_damaged_checkpoint_is_told_and_begun_again(pictures: Path, tmp_path: Path) -> None:
+    ctx = testing.FakeContext(7, tmp_path / "job")
+    (ctx.keep / training.CHECKPOINT).write_bytes(b"spoilt")
+    events = testing.run(VaeTrain, ctx, folder=pictures, **TINY)
+    assert "begins again" in notices(events)[0]
+    assert trained(events)
+
+
+def test_a_model_is_gone_on_from(pictures: Path, tmp_path: Path) -> None:
+    first = trained(testing.run(VaeTrain, testing.FakeContext(7, tmp_path / "a"), folder=pictures, **TINY))
+    more = {**TINY, "learning_rate": 1e-7}
+    ctx = testing.FakeContext(7, tmp_path / "b")
+    second = trained(testing.run(VaeTrain, ctx, folder=pictures, start_from=str(first.folder), **more))
+    assert second.notes["held_out_psnr"]["pictures"] == pytest.approx(first.notes["held_out_psnr"]["pictures"], abs=0.1)
+
+
+def test_a_model_of_the_other_kind_is_refused(pictures: Path, tmp_path: Path) -> None:
+    first = trained(testing.run(VaeTrain, testing.FakeContext(7, tmp_path / "a"), folder=pictures, **TINY))
+    with pytest.raises(api.BadInput, match="another kind"):
+        testing.run(VaeTrain, folder=pictures, kind="global", start_from=str(first.folder), **TINY)
+
+
+def test_unreadable_pictures_are_skipped_and_listed(pictures: Path, tmp_path: Path) -> None:
+    (pictures / "broken.png").write_bytes((pictures / "1.png").read_bytes()[:60])
+    (pictures / "empty.jpg").write_bytes(b"")
+    ctx = testing.FakeContext(7, tmp_path / "job")
+    events = testing.run(VaeTrain, ctx, folder=pictures, **TINY)
+    assert notices(events) == ["Skipped, because they cannot be read: broken.png, empty.jpg."]
+    assert set(ctx.notes["skipped"]) == {"broken.png", "empty.jpg"}
+    assert trained(events)
+
+
+def test_too_few_pictures_is_one_sentence(pictures: Path) -> None:
+    for number in range(10):
+        (pictures / f"{number}.png").unlink()
+    with pytest.raises(api.BadInput, match="There are 10 readable pictures in pictures, and a training needs 16"):
+        testing.run(VaeTrain, folder=pictures, **TINY)
+
+
+def test_an_empty_folder_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(api.BadInput, match="needs 16"):
+        testing.run(VaeTrain, folder=tmp_path, **TINY)
+
+
+def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(api.BadInput, match="There is no folder"):
+        testing.run(VaeTrain, folder=tmp_path / "nowhere", **TINY)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(7200, "about 2.0 hours left"), (600, "about 10 minutes left"), (42, "about 42 seconds left")],
+)
+def test_the_time_left_is_said_in_words(seconds: float, words: str) -> None:
+    assert train_tool.status(0.5, 0.25, seconds) == f"loss 0.500 · held-out 0.250 · {words}"
+
+
+def weights(made: api.Trained) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(made.folder.glob("*.safetensors")))

@@ -1,0 +1,173 @@
+"""The training loop with real networks at a tiny size."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from plugins.vae_interpolation import kinds, networks, training
+from studio import api
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def network() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return networks.spatial_vae((8, 8), size=16)
+
+
+def batch(step: int) -> np.ndarray:
+    chance = np.random.default_rng(step)
+    slopes = chance.uniform(-1, 1, (2, 3, 1, 1)).astype(np.float32)
+    return slopes * np.linspace(-1, 1, 16, dtype=np.float32).reshape(1, 1, 1, 16).repeat(16, axis=2)
+
+
+def trainer(keep: Path, batches=batch, **schedule) -> training.Trainer:
+    keep.mkdir(parents=True, exist_ok=True)
+    numbers = training.Schedule(**{"steps": 40, "rate_warm_up": 5, "learning_rate": 3e-3, **schedule})
+    return training.Trainer(network(), kinds.Spatial(), numbers, batches, keep, seed=1, half=False)
+
+
+def weights(one: training.Trainer) -> list[torch.Tensor]:
+    return [value.clone() for model in (one.model, one.ema) for value in model.state_dict().values()]
+
+
+def test_the_loss_falls(tmp_path: Path) -> None:
+    one = trainer(tmp_path, lambda _: batch(0), learning_rate=1e-2)
+    losses = [one.step()["loss"] for _ in range(40)]
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+
+
+def test_killed_and_resumed_equals_unkilled(tmp_path: Path) -> None:
+    unkilled = trainer(tmp_path / "a")
+    for _ in range(8):
+        unkilled.step()
+    killed = trainer(tmp_path / "b")
+    for _ in range(5):
+        killed.step()
+        if killed.standing.step == 3:
+            killed.save()
+    resumed = trainer(tmp_path / "b")
+    assert resumed.resume()
+    assert resumed.standing.step == 3
+    for _ in range(5):
+        resumed.step()
+    assert all(torch.equal(left, right) for left, right in zip(weights(unkilled), weights(resumed), strict=True))
+
+
+def test_a_damaged_checkpoint_is_not_gone_on_from(tmp_path: Path) -> None:
+    one = trainer(tmp_path)
+    assert not one.resume()
+    one.save()
+    kept = tmp_path / training.CHECKPOINT
+    kept.write_bytes(kept.read_bytes()[:1000])
+    before = weights(one)
+    assert not one.resume()
+    assert all(torch.equal(left, right) for left, right in zip(before, weights(one), strict=True))
+
+
+def test_a_checkpoint_of_another_network_is_not_gone_on_from(tmp_path: Path) -> None:
+    trainer(tmp_path).save()
+    wider = networks.spatial_vae((8, 16), size=16)
+    other = training.Trainer(wider, kinds.Spatial(), training.Schedule(steps=5), batch, tmp_path, seed=1)
+    assert not other.resume()
+
+
+class Spoilt:
+    """Batches that are NaN at one step, as often as told."""
+
+    def __init__(self, step: int, times: int) -> None:
+        self.step, self.times = step, times
+
+    def __call__(self, step: int) -> np.ndarray:
+        if step == self.step and self.times:
+            self.times -= 1
+            return np.full((2, 3, 16, 16), np.nan, np.float32)
+        return batch(step)
+
+
+def test_nan_rewinds_to_the_checkpoint_at_half_the_rate(tmp_path: Path) -> None:
+    one = trainer(tmp_path, Spoilt(4, times=1))
+    one.save()
+    for _ in range(4):
+        one.step()
+        if one.standing.step == 2:
+            one.save()
+    with pytest.raises(training.NotFiniteError):
+        one.step()
+    one.rewind()
+    assert (one.standing.step, one.standing.rate_scale, one.standing.rewinds) == (2, 0.5, 1)
+    assert all(math.isfinite(one.step()["loss"]) for _ in range(6))
+    again = trainer(tmp_path)
+    assert again.resume()
+    assert again.standing.rate_scale == 0.5
+
+
+def test_nan_again_and_again_ends_with_a_sentence(tmp_path: Path) -> None:
+    one = trainer(tmp_path, Spoilt(0, times=99))
+    one.save()
+    for _ in range(training.MOST_REWINDS):
+        with pytest.raises(training.NotFiniteError):
+            one.step()
+        one.rewind()
+    with pytest.raises(api.StudioError, match="Lower the learning rate"):
+        one.rewind()
+
+
+def test_spoilt_weights_are_never_kept(tmp_path: Path) -> None:
+    one = trainer(tmp_path)
+    one.save()
+    before = (tmp_path / training.CHECKPOINT).read_bytes()
+    with torch.no_grad():
+        next(one.model.parameters()).fill_(math.inf)
+    with pytest.raises(training.NotFiniteError):
+        one.save()
+    assert (tmp_path / training.CHECKPOINT).read_bytes() == before
+
+
+def test_the_best_weights_are_kept(tmp_path: Path) -> None:
+    one = trainer(tmp_path)
+    images = torch.from_numpy(batch(99).copy())
+    for _ in range(10):
+        one.step()
+    good, made = one.held_out_loss(images)
+    assert made.shape == images.shape
+    best = [value.clone() for value in one.ema.state_dict().values()]
+    with torch.no_grad():
+        for value in one.ema.parameters():
+            value.mul_(3.0)
+    worse, _ = one.held_out_loss(images)
+    assert worse > good == one.best
+    one.take_best()
+    assert all(torch.equal(left, right) for left, right in zip(best, one.ema.state_dict().values(), strict=True))
+
+
+def test_rate_warms_up_stays_and_cools_down() -> None:
+    schedule = training.Schedule(steps=1000, learning_rate=1.0, rate_warm_up=100)
+    assert schedule.rate(0) == pytest.approx(0.01)
+    assert schedule.rate(100) == schedule.rate(700) == 1.0
+    assert schedule.rate(850) == pytest.approx(0.5)
+    assert schedule.rate(1000) == 0.0
+
+
+def test_kl_weight_warms_up() -> None:
+    schedule = training.Schedule(steps=10, kl_weight=2.0, kl_warm_up=4)
+    assert [schedule.kl(step) for step in range(5)] == [0.5, 1.0, 1.5, 2.0, 2.0]
+
+
+def test_divergence_of_a_standard_normal_is_nothing() -> None:
+    mean, logvar = torch.zeros(4, 6), torch.zeros(4, 6)
+    assert training.divergence(mean, logvar) == 0
+    assert training.divergence(mean + 2, logvar) == pytest.approx(12.0)
+    assert training.divergence(mean, logvar, free_nats=0.5) == pytest.approx(3.0)
+
+
+def test_psnr_of_one_level_off() -> None:
+    images = torch.full((2, 3, 4, 4), -1.0)
+    off = images + 2 / 255
+    assert training.psnr(off, images).tolist() == pytest.approx([48.13, 48.13], abs=0.01)
