@@ -46,8 +46,10 @@ def _check_libraries(folder: str, *, window: bool) -> None:
     """Once per environment and kind: a system seldom loses libraries."""
     seen = os.path.join(folder, "studio-libraries-window" if window else "studio-libraries-offscreen")
     if sys.platform == "linux" and not os.path.exists(seen):
-        from studio.launcher.system import ensure
+        from studio.launcher.system import display_problem, ensure
 
+        if window and (problem := display_problem()):
+            raise LaunchError(problem)
         ensure(folder + ".log", window=window)
         with open(seen, "w"):
             pass
