@@ -1,0 +1,174 @@
+"""Reading the frames of an animation, from any frame on: MP4 through ffmpeg, GIF and WebP through Qt."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import threading
+from collections.abc import Generator
+from pathlib import Path
+from typing import IO, NamedTuple, Protocol
+
+from PySide6.QtGui import QImage, QImageReader
+
+from studio.core.errors import BadInput, StudioError
+
+SHORTEST = 0.02
+"""Seconds. Shorter delays in a GIF are what browsers show as `USUAL`."""
+USUAL = 0.1
+LARGEST = 64 * 10**6
+"""Pixels of one frame."""
+
+_NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+"""On Windows, a console program would open one."""
+
+
+class Frame(NamedTuple):
+    """A picture and how long it is shown, in seconds."""
+
+    image: QImage
+    seconds: float
+
+    @property
+    def size(self) -> int:
+        return self.image.sizeInBytes()
+
+
+class Clip(Protocol):
+    """An animation file. All of it is called off the UI thread, except `stop`."""
+
+    def count(self) -> int:
+        """How many frames there are. Raises BadInput for a file that cannot be played."""
+
+    def frames(self, start: int) -> Generator[Frame, None, None]:
+        """From frame `start` to the end."""
+
+    def stop(self) -> None:
+        """Ends what is being read, from any thread; nothing can be read afterwards."""
+
+
+def open_clip(path: Path) -> Clip:
+    return QtClip(path) if path.suffix.lower() in (".gif", ".webp") else MovieClip(path)
+
+
+class QtClip:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stopped = False
+
+    def count(self) -> int:
+        reader = self._reader()
+        size = reader.size()
+        if not reader.canRead():
+            raise BadInput(f"{self._path.name} is not an animation that can be played.")
+        if size.width() * size.height() > LARGEST:
+            raise BadInput(f"{self._path.name} is too large to be played.")
+        return reader.imageCount() or sum(1 for _ in self.frames(0))
+
+    def frames(self, start: int) -> Generator[Frame, None, None]:
+        reader = self._reader()
+        number = 0
+        while not self._stopped and reader.canRead():
+            image = reader.read()
+            if image.isNull():
+                break
+            seconds = reader.nextImageDelay() / 1000
+            if number >= start:
+                yield Frame(image, seconds if seconds >= SHORTEST else USUAL)
+            number += 1
+        if number == 0 and not self._stopped:
+            raise BadInput(f"{self._path.name} is damaged and cannot be played.")
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def _reader(self) -> QImageReader:
+        reader = QImageReader(str(self._path))
+        reader.setDecideFormatFromContent(True)
+        return reader
+
+
+class MovieClip:
+    """ffmpeg runs as a child and writes one PPM per frame, which says its own size."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._rate = 0.0
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+
+    def count(self) -> int:
+        child = self._start("-i", str(self._path), "-map", "0:v:0", "-c", "copy", "-f", "null", "-")
+        report = child.communicate()[1].decode(errors="replace")
+        frames = re.findall(r"frame=\s*(\d+)", report)
+        rate = re.search(r"Video:.*?([\d.]+) fps", report) or re.search(r"Video:.*?([\d.]+) tbr", report)
+        size = re.search(r"Video:.*?\b(\d{2,5})x(\d{2,5})\b", report)
+        if child.returncode or not frames or int(frames[-1]) == 0:
+            raise BadInput(f"{self._path.name} is not an animation that can be played.")
+        if size and int(size[1]) * int(size[2]) > LARGEST:
+            raise BadInput(f"{self._path.name} is too large to be played.")
+        self._rate = float(rate[1]) if rate and float(rate[1]) > 0 else 25.0
+        return int(frames[-1])
+
+    def frames(self, start: int) -> Generator[Frame, None, None]:
+        rate = self._rate
+        seek = ("-ss", f"{(start - 0.5) / rate:.6f}") if start else ()
+        child = self._start(
+            "-v", "error", *seek, "-i", str(self._path), "-map", "0:v:0",
+            "-fps_mode", "passthrough", "-f", "image2pipe", "-c:v", "ppm", "-",
+        )  # fmt: skip
+        assert child.stdout is not None
+        try:
+            while image := _read_ppm(child.stdout):
+                yield Frame(image, 1 / rate)
+        finally:
+            self._end(child)
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            if self._child is not None:
+                self._child.kill()
+
+    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        import imageio_ffmpeg
+
+        with self._lock:
+            if self._stopped:
+                raise StudioError("The animation was closed.")
+            try:
+                program = imageio_ffmpeg.get_ffmpeg_exe()
+                self._child = subprocess.Popen(
+                    [program, "-nostdin", "-hide_banner", *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL if "error" in arguments else subprocess.PIPE,
+                    creationflags=_NO_WINDOW,
+                    env={**os.environ, "AV_LOG_FORCE_NOCOLOR": "1"},
+                )
+            except (OSError, RuntimeError) as error:
+                raise StudioError("Movies cannot be played: ffmpeg is missing.", "Install imageio-ffmpeg.") from error
+            return self._child
+
+    def _end(self, child: subprocess.Popen[bytes]) -> None:
+        child.kill()
+        if child.stdout is not None:
+            child.stdout.close()
+        child.wait()
+        with self._lock:
+            if self._child is child:
+                self._child = None
+
+
+def _read_ppm(stream: IO[bytes]) -> QImage | None:
+    """The next frame, or None at the end."""
+    if stream.readline() != b"P6\n":
+        return None
+    width, height = map(int, stream.readline().split())
+    stream.readline()
+    pixels = stream.read(width * height * 3)
+    if len(pixels) < width * height * 3:
+        return None
+    return QImage(pixels, width, height, width * 3, QImage.Format.Format_RGB888)

@@ -1,0 +1,109 @@
+"""A trained model's card: what it is, how large, and its README, all as plain text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
+
+from studio.core.errors import BadInput
+from studio.ui import icons, theme
+from studio.ui.words import label, line
+
+LONGEST = 2**20
+"""Bytes of a README that are shown."""
+WIDTH = 640
+
+
+class Card(Struct, frozen=True):
+    title: str
+    kind: str
+    facts: str
+    readme: str
+
+
+class ModelCard(QWidget):
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.title, self.facts = label(role="title", wrap=True), label(role="dim", wrap=True)
+        self._picture = QLabel()
+        self.readme = QPlainTextEdit()
+        self.readme.setReadOnly(True)
+        self.readme.setAcceptDrops(False)
+        self.readme.setAccessibleName("Model card")
+        self.readme.setFrameShape(QPlainTextEdit.Shape.NoFrame)
+
+        names = QVBoxLayout()
+        names.setSpacing(theme.SPACE)
+        names.addWidget(self.title)
+        names.addWidget(self.facts)
+        head = QHBoxLayout()
+        head.setSpacing(3 * theme.SPACE)
+        head.addWidget(self._picture, alignment=Qt.AlignmentFlag.AlignTop)
+        head.addLayout(names, 1)
+        column = QWidget()
+        column.setMaximumWidth(WIDTH)
+        inside = QVBoxLayout(column)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.setSpacing(4 * theme.SPACE)
+        inside.addLayout(head)
+        inside.addWidget(line())
+        inside.addWidget(self.readme, 1)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(32, 72, 32, 32)
+        layout.addStretch(1)
+        layout.addWidget(column, 100)
+        layout.addStretch(1)
+
+    def show_card(self, card: Card) -> None:
+        self.readme.setStyleSheet(f"QPlainTextEdit {{ background: {theme.COLOURS.canvas}; border: none; padding: 0; }}")
+        self._picture.setPixmap(icons.pixmap("cube-outline", 32, ratio=self.devicePixelRatioF()))
+        self.title.setText(card.title)
+        self.facts.setText(card.facts)
+        self.readme.setPlainText(card.readme or "This model has no card.")
+
+
+def read_card(path: Path) -> Card:
+    """Reads a model's folder, or the folder of one weights file. Raises BadInput if it is gone."""
+    if not path.exists():
+        raise BadInput(f"The model {path.name} is missing.", "It may have been moved or deleted.")
+    folder = path if path.is_dir() else path.parent
+    about = _about(folder / "studio.json")
+    files = [file for file in (folder.rglob("*") if path.is_dir() else [path]) if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    kind = str(about.get("kind") or "model")
+    facts = [kind.replace("-", " ").capitalize(), readable_size(size)]
+    if len(files) > 1:
+        facts.append(f"{len(files)} files")
+    if licence := about.get("licence"):
+        facts.append(str(licence))
+    return Card(str(about.get("title") or path.name), kind, "  ·  ".join(facts), _readme(folder))
+
+
+def readable_size(size: int) -> str:
+    """Bytes in the unit that an artist would use: ``3.4 MB``."""
+    amount = float(size)
+    for unit in ("bytes", "KB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if amount >= 10 or unit == "bytes" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
+
+
+def _about(path: Path) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError, UnicodeError):
+        return {}
+
+
+def _readme(folder: Path) -> str:
+    try:
+        with (folder / "README.md").open("rb") as file:
+            return file.read(LONGEST).decode("utf-8", errors="replace").strip()
+    except OSError:
+        return ""

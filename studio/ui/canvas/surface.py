@@ -1,0 +1,333 @@
+"""The surface that pictures are drawn on: zoom, pan, checkerboard, compare, labels."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, QSizeF, Qt, Signal
+from PySide6.QtGui import (
+    QBrush,
+    QColor,
+    QEnterEvent,
+    QKeyEvent,
+    QMouseEvent,
+    QNativeGestureEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPixmap,
+    QResizeEvent,
+    QWheelEvent,
+)
+from PySide6.QtWidgets import QWidget
+
+from studio.ui import theme
+from studio.ui.canvas.camera import Camera
+from studio.ui.canvas.picture import Picture
+
+MARGINS = (32, 64, 32, 32)
+"""Left, top, right and bottom of a fitted picture; the tool bar floats at the top."""
+STEP = 1.25
+"""Zoom of one notch of the wheel."""
+PAN = 64
+GRIP = 15
+"""Radius of the divider's handle, in logical pixels."""
+
+
+class Surface(QWidget):
+    """Shows one picture, or two with a divider between them."""
+
+    zoomed = Signal(float)
+    """The zoom in device pixels per picture pixel."""
+    tapped = Signal()
+    """Space was pressed and let go without dragging."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName("Picture")
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setMouseTracking(True)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self.camera = Camera()
+        self.bottom_margin = MARGINS[3]
+        self.caption = ""
+        """A quiet word in the corner: preview, or that a picture is being opened."""
+        self.labels = ("Before", "After")
+        self._picture: Picture | None = None
+        self._before: Picture | None = None
+        self._divider = 0.5
+        self._space = False
+        self._dragged_with_space = False
+        self._drag: QPointF | None = None
+        self._moving_divider = False
+
+    @property
+    def picture(self) -> Picture | None:
+        return self._picture
+
+    @property
+    def comparing(self) -> bool:
+        return self._before is not None
+
+    @property
+    def divider(self) -> float:
+        """Where the two pictures meet, 0 at the left edge and 1 at the right."""
+        return self._divider
+
+    @divider.setter
+    def divider(self, place: float) -> None:
+        self._divider = min(max(place, 0.0), 1.0)
+        self.update()
+
+    def show_picture(self, picture: Picture | None) -> None:
+        """One of the same shape keeps the zoom and the place; there is no moment without a picture."""
+        self._picture = picture
+        if picture is None:
+            self.camera.fitted = True
+        else:
+            self.camera.take(QSizeF(picture.size))
+        self._changed()
+
+    def compare_with(self, before: Picture | None) -> None:
+        self._before = before
+        self.update()
+        self._show_pointer(self.mapFromGlobal(self.cursor().pos()))
+
+    def set_caption(self, caption: str) -> None:
+        if caption != self.caption:
+            self.caption = caption
+            self.update()
+
+    def set_bottom_margin(self, margin: int) -> None:
+        self.bottom_margin = margin
+        self._look()
+
+    def fit(self) -> None:
+        self.camera.fit()
+        self._changed()
+
+    def zoom_to(self, zoom: float) -> None:
+        self.camera.zoom_to(zoom)
+        self._changed()
+
+    def zoom_by(self, factor: float) -> None:
+        self.camera.zoom_by(factor)
+        self._changed()
+
+    # Drawing
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.fillRect(event.rect(), QColor(theme.COLOURS.canvas))
+        if self._picture is None:
+            return
+        frame = self.camera.frame
+        visible = QRectF(event.rect())
+        if self._before is None:
+            self._draw(painter, self._picture, frame, visible)
+        else:
+            self._draw_both(painter, self._picture, self._before, frame, visible)
+        if self.caption:
+            _label(painter, self.caption, frame.intersected(self._inner()), Qt.AlignmentFlag.AlignLeft)
+
+    def _draw(self, painter: QPainter, picture: Picture, frame: QRectF, visible: QRectF) -> None:
+        if picture.transparent:
+            painter.save()
+            painter.setBrushOrigin(frame.topLeft())
+            painter.fillRect(frame.intersected(visible), _checkerboard())
+            painter.restore()
+        zoom = frame.width() / picture.size.width() * self.devicePixelRatioF()
+        picture.draw(painter, frame, visible, zoom)
+
+    def _draw_both(self, painter: QPainter, after: Picture, before: Picture, frame: QRectF, visible: QRectF) -> None:
+        x = self._divider_x()
+        left = QRectF(frame.left(), frame.top(), x - frame.left(), frame.height())
+        right = QRectF(x, frame.top(), frame.right() - x, frame.height())
+        for picture, side in ((before, left), (after, right)):
+            painter.save()
+            painter.setClipRect(side)
+            self._draw(painter, picture, frame, visible.intersected(side))
+            painter.restore()
+        inner = self._inner()
+        _label(painter, self.labels[0], left.intersected(inner), Qt.AlignmentFlag.AlignLeft)
+        _label(painter, self.labels[1], right.intersected(inner), Qt.AlignmentFlag.AlignRight)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        top, bottom = max(frame.top() - 12, 0.0), min(frame.bottom() + 12, float(self.height()))
+        painter.setPen(QPen(QColor(0, 0, 0, 90), 3))
+        painter.drawLine(QPointF(x, top), QPointF(x, bottom))
+        painter.setPen(QPen(QColor("white"), 1))
+        painter.drawLine(QPointF(x, top), QPointF(x, bottom))
+        self._draw_grip(painter, QPointF(x, self._grip_y()))
+
+    def _draw_grip(self, painter: QPainter, at: QPointF) -> None:
+        painter.setPen(QPen(QColor(0, 0, 0, 60), 2))
+        painter.setBrush(QColor("white"))
+        painter.drawEllipse(at, GRIP, GRIP)
+        painter.setPen(QPen(QColor("#555555"), 1.5))
+        for side in (-1, 1):
+            tip = at + QPointF(side * 8, 0)
+            painter.drawPolyline([tip + QPointF(-side * 4, -4), tip, tip + QPointF(-side * 4, 4)])
+
+    def _divider_x(self) -> float:
+        frame = self.camera.frame
+        return round(frame.left() + frame.width() * self._divider) + 0.5
+
+    def _grip_y(self) -> float:
+        shown = self.camera.frame.intersected(QRectF(self.rect()))
+        return shown.center().y() if not shown.isEmpty() else self.height() / 2
+
+    def _inner(self) -> QRectF:
+        """Where labels may stand: clear of what floats below."""
+        return QRectF(self.rect()).adjusted(0, 0, 0, -max(0, self.bottom_margin - MARGINS[3]))
+
+    # Zoom and pan
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self._look()
+
+    def changeEvent(self, event: QEvent) -> None:
+        if event.type() == QEvent.Type.DevicePixelRatioChange:
+            self._look()
+        super().changeEvent(event)
+
+    def _look(self) -> None:
+        area = QRectF(self.rect()).adjusted(MARGINS[0], MARGINS[1], -MARGINS[2], -self.bottom_margin)
+        self.camera.look_at(QSizeF(self.size()), area, self.devicePixelRatioF())
+        self._changed()
+
+    def _changed(self) -> None:
+        self.update()
+        self.zoomed.emit(self.camera.zoom)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """A wheel zooms at the cursor; two fingers on a touch pad pan, and zoom with Ctrl."""
+        if self._picture is None:
+            return
+        fingers = event.phase() != Qt.ScrollPhase.NoScrollPhase and not event.pixelDelta().isNull()
+        if fingers and not event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            self.camera.pan(QPointF(event.pixelDelta()))
+        else:
+            self.camera.zoom_by(STEP ** (event.angleDelta().y() / 120), event.position())
+        self._changed()
+
+    def event(self, event: QEvent) -> bool:
+        if isinstance(event, QNativeGestureEvent) and event.gestureType() == Qt.NativeGestureType.ZoomNativeGesture:
+            self.camera.zoom_by(1 + event.value(), event.position())
+            self._changed()
+            return True
+        return super().event(event)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        button = event.button()
+        if self._picture is None:
+            event.ignore()
+        elif button == Qt.MouseButton.MiddleButton or (button == Qt.MouseButton.LeftButton and self._space):
+            self._drag = event.position()
+            self._dragged_with_space |= self._space
+            self.setCursor(Qt.CursorShape.ClosedHandCursor)
+        elif button == Qt.MouseButton.LeftButton and self.comparing and self._near_divider(event.position()):
+            self._moving_divider = True
+        else:
+            event.ignore()
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if self._drag is not None:
+            self.camera.pan(event.position() - self._drag)
+            self._drag = event.position()
+            self._changed()
+        elif self._moving_divider:
+            frame = self.camera.frame
+            self.divider = (event.position().x() - frame.left()) / max(frame.width(), 1.0)
+        else:
+            self._show_pointer(event.position().toPoint())
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        self._drag, self._moving_divider = None, False
+        self._show_pointer(event.position().toPoint())
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Between the whole picture and 100 % at the place that was clicked."""
+        if self._picture is None or event.button() != Qt.MouseButton.LeftButton or self._moving_divider:
+            return
+        if self.camera.fitted:
+            self.camera.zoom_to(1.0, event.position())
+        else:
+            self.camera.fit()
+        self._changed()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        steps = {
+            Qt.Key.Key_Left: QPointF(PAN, 0),
+            Qt.Key.Key_Right: QPointF(-PAN, 0),
+            Qt.Key.Key_Up: QPointF(0, PAN),
+            Qt.Key.Key_Down: QPointF(0, -PAN),
+        }
+        key = Qt.Key(event.key())
+        sideways = key in (Qt.Key.Key_Left, Qt.Key.Key_Right)
+        held = event.modifiers() & Qt.KeyboardModifier.ShiftModifier
+        if self._picture is None:
+            event.ignore()
+        elif key == Qt.Key.Key_Space:
+            if not event.isAutoRepeat():
+                self._space, self._dragged_with_space = True, False
+                self.setCursor(Qt.CursorShape.OpenHandCursor)
+        elif self.comparing and sideways and not held:
+            self.divider += 0.02 if key == Qt.Key.Key_Right else -0.02
+        elif key in steps:
+            self.camera.pan(steps[key])
+            self._changed()
+        else:
+            event.ignore()
+
+    def keyReleaseEvent(self, event: QKeyEvent) -> None:
+        if event.key() != Qt.Key.Key_Space or not self._space:
+            event.ignore()
+        elif not event.isAutoRepeat():
+            self._space = False
+            self._show_pointer(self.mapFromGlobal(self.cursor().pos()))
+            if not self._dragged_with_space:
+                self.tapped.emit()
+
+    def enterEvent(self, event: QEnterEvent) -> None:
+        self._show_pointer(event.position().toPoint())
+
+    def _near_divider(self, point: QPointF) -> bool:
+        frame = self.camera.frame.adjusted(-GRIP, -GRIP, GRIP, GRIP)
+        return abs(point.x() - self._divider_x()) <= GRIP and frame.contains(point)
+
+    def _show_pointer(self, at: QPoint) -> None:
+        if self._drag is not None:
+            return
+        if self._space:
+            self.setCursor(Qt.CursorShape.OpenHandCursor)
+        elif self.comparing and self._near_divider(QPointF(at)):
+            self.setCursor(Qt.CursorShape.SplitHCursor)
+        else:
+            self.unsetCursor()
+
+
+def _label(painter: QPainter, text: str, side: QRectF, edge: Qt.AlignmentFlag) -> None:
+    """A small plate in the lower corner of a side, left out where it has no room."""
+    painter.save()
+    painter.setFont(theme.font(theme.CAPTION))
+    room = side.width() - 32
+    text = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, max(0, int(room)))
+    width = painter.fontMetrics().horizontalAdvance(text) + 16
+    if room < 24 or side.height() < 40:
+        painter.restore()
+        return
+    left = side.left() + 8 if edge == Qt.AlignmentFlag.AlignLeft else side.right() - 8 - width
+    plate = QRectF(left, side.bottom() - 32, width, 24)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(20, 20, 20, 190))
+    painter.drawRoundedRect(plate, 4, 4)
+    painter.setPen(QColor("#e6e6e6"))
+    painter.drawText(plate, Qt.AlignmentFlag.AlignCenter, text)
+    painter.restore()
+
+
+def _checkerboard() -> QBrush:
+    tile = QPixmap(16, 16)
+    tile.fill(QColor("#b8b8b8"))
+    painter = QPainter(tile)
+    for corner in (QPoint(0, 0), QPoint(8, 8)):
+        painter.fillRect(QRect(corner.x(), corner.y(), 8, 8), QColor("#8e8e8e"))
+    painter.end()
+    return QBrush(tile)
