@@ -203,8 +203,8 @@ def _why(log: Path) -> str:
         return "The disk is full, so the packages could not be installed."
     if re.search(r"NewConnectionError|NameResolutionError|Failed to establish|ConnectTimeout|ProxyError", text):
         return "The package index cannot be reached; a connection is needed for the first start."
-    if found := re.search(r"No matching distribution found for (\S+)", text):
-        return f"There is no build of {found[1]} for this machine and its Python."
+    if found := re.search(r"No matching distribution found for (\S+)|The user requested \(constraint\) (\S+)", text):
+        return f"There is no build of {found[1] or found[2]} for this machine and its Python."
     errors = re.findall(r"^ERROR: (.+)$", text, re.MULTILINE)
     reason = f": {errors[-1].rstrip('.')}" if errors else ""
     return f"The packages could not be installed{reason}."

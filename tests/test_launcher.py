@@ -1,0 +1,211 @@
+"""The launcher on a small checkout of its own: its only package is a wheel on this disk, so no network is used."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from studio.launcher import stamp, system
+from studio.launcher.environment import Environment, data_folder
+
+ROOT = Path(__file__).resolve().parents[1]
+CLI = """
+import os, sys, brush
+print(brush.VERSION, os.getcwd(), *sys.argv[1:])
+"""
+
+
+@dataclass(frozen=True)
+class Checkout:
+    root: Path
+    wheels: Path
+    environ: Mapping[str, str]
+
+    def pin(self, version: str) -> None:
+        """Asks for one version of the only package."""
+        (self.root / "constraints.txt").write_text(f"# run\nbrush=={version}\n")
+
+    def start(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        command = self._command(arguments)
+        return subprocess.run(command, cwd=cwd, env=self.environ, capture_output=True, text=True, check=False)
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self._command(arguments), env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def _command(self, arguments: tuple[str, ...]) -> list[str]:
+        return [sys.executable, str(self.root / "main.py"), *arguments]
+
+    @property
+    def log(self) -> str:
+        return (self.root / ".venv.log").read_text()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    root = tmp_path / "check out"
+    shutil.copytree(ROOT / "studio" / "launcher", root / "studio" / "launcher", ignore=lambda *_: ["__pycache__"])
+    shutil.copy(ROOT / "main.py", root)
+    (root / "studio" / "__init__.py").touch()
+    (root / "studio" / "cli.py").write_text(CLI)
+    (root / "pyproject.toml").write_text(
+        '[project]\ndependencies = ["brush>=1"]\n[project.optional-dependencies]\ntest = ["brush>=1"]\n'
+    )
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for version in ("1.0", "2.0"):
+        _make_wheel(wheels, version)
+    quiet = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "PIP_CONFIG_FILE": os.devnull}
+    made = Checkout(root, wheels, {**os.environ, **quiet})
+    made.pin("1.0")
+    return made
+
+
+def _make_wheel(folder: Path, version: str) -> None:
+    info = f"brush-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"brush-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("brush.py", f"VERSION = {version!r}\n")
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: brush\nVersion: {version}\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", f"brush.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+
+
+def test_the_first_start_makes_the_environment_and_later_ones_only_use_it(checkout: Checkout, tmp_path: Path) -> None:
+    first = checkout.start("tools", "--json", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == f"1.0 {tmp_path} tools --json\n"
+    assert f"Making an environment for the studio, once: {checkout.root / '.venv'}" in first.stderr
+    assert "Unpacking: " in first.stderr or "Fetching: " in first.stderr
+    assert "Ready after" in first.stderr
+
+    shutil.rmtree(checkout.wheels)
+    second = checkout.start("tools", cwd=tmp_path)
+    assert (second.stdout, second.stderr) == (f"1.0 {tmp_path} tools\n", "")
+
+
+def test_other_pins_bring_the_environment_up_to_date_and_other_times_of_files_do_not(checkout: Checkout) -> None:
+    assert checkout.start("tools").stdout.startswith("1.0 ")
+    checkout.pin("2.0")
+    updated = checkout.start("tools")
+    assert updated.stdout.startswith("2.0 ")
+    assert "Bringing the environment up to date" in updated.stderr
+
+    os.utime(checkout.root / "pyproject.toml", (1, 1))
+    assert checkout.start("tools").stderr == ""
+    assert stamp.is_fresh(str(checkout.root), str(checkout.root / ".venv"), "run")
+
+
+def test_a_start_that_was_killed_halfway_is_repaired(checkout: Checkout) -> None:
+    venv = checkout.root / ".venv"
+    killed = checkout.begin("tools")
+    while stamp.read(str(venv)) != [stamp.UNFINISHED]:
+        assert killed.poll() is None
+    killed.send_signal(signal.SIGKILL if os.name != "nt" else signal.SIGTERM)
+    killed.communicate()
+
+    repaired = checkout.start("tools")
+    assert repaired.returncode == 0, repaired.stderr
+    assert "unfinished" in repaired.stderr
+    assert repaired.stdout.startswith("1.0 ")
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(checkout: Checkout) -> None:
+    checkout.start("tools")
+    Environment.of(checkout.root).python.unlink()
+    again = checkout.start("tools")
+    assert again.stdout.startswith("1.0 "), again.stderr
+
+
+def test_two_first_starts_at_once_make_one_environment(checkout: Checkout) -> None:
+    both = [checkout.begin("tools"), checkout.begin("tools")]
+    answers = [start.communicate(timeout=300) for start in both]
+    assert all(said.startswith("1.0 ") for said, _ in answers), answers
+    assert sum("Making an environment" in told for _, told in answers) == 1
+    assert sum("waiting for it" in told for _, told in answers) == 1
+
+
+def test_a_package_that_cannot_be_had_is_one_sentence_with_the_log(checkout: Checkout) -> None:
+    checkout.pin("3.0")
+    failed = checkout.start("tools")
+    assert failed.returncode == 1
+    said = failed.stderr.splitlines()[-1]
+    assert said.startswith("There is no build of brush==3.0 for this machine")
+    assert said.endswith(f"{checkout.root / '.venv.log'}.")
+    assert "conflicting dependencies" in checkout.log
+
+    checkout.pin("1.0")
+    assert checkout.start("tools").stdout.startswith("1.0 ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="displays are asked for on Linux")
+@pytest.mark.parametrize(("display", "said"), [("", "There is no display"), (":4711", "The display :4711 cannot be")])
+def test_without_a_display_nothing_is_installed_and_one_sentence_says_why(
+    checkout: Checkout, display: str, said: str
+) -> None:
+    environ = {name: value for name, value in checkout.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    del environ["QT_QPA_PLATFORM"]
+    refused = replace(checkout, environ={**environ, "DISPLAY": display} if display else environ).start()
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(said)
+    assert refused.stderr.count("\n") == 1
+    assert not (checkout.root / ".venv").exists()
+
+
+def test_old_pythons_can_read_main_to_be_told_off() -> None:
+    ast.parse((ROOT / "main.py").read_text("utf-8"), feature_version=(3, 4))
+
+
+def test_a_checkout_that_may_not_be_written_keeps_its_environment_in_the_users_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUDIO_HOME", str(tmp_path / "home"))
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    if os.access(locked, os.W_OK):
+        assert Environment.of(locked).folder == locked / ".venv"
+    else:
+        assert Environment.of(locked).folder.parent == data_folder() / "environments"
+        assert Environment.of(locked) != Environment.of(tmp_path / "another")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="system libraries are looked for on Linux")
+def test_missing_libraries_are_named_with_the_command_for_this_system(tmp_path: Path) -> None:
+    for name in system.MANAGERS:
+        tool = tmp_path / name
+        tool.write_text("#!/bin/sh\n")
+        tool.chmod(0o755)
+        code = "from studio.launcher import system; print(*system.how_to_install(['libxcb-icccm.so.4', 'libGL.so.1']))"
+        environ = {**os.environ, "PATH": str(tmp_path)}
+        command = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, env=environ, text=True).split()
+        assert command[0] == name
+        assert len(command) == len(system.MANAGERS[name][1]) + 2
+        tool.unlink()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="system libraries are looked for on Linux")
+def test_what_qt_needs_to_paint_offscreen_is_here() -> None:
+    assert system.missing(window=False) == []
+
+
+def test_every_dependency_is_pinned_exactly() -> None:
+    environment = Environment(ROOT, ROOT / ".venv")
+    pinned = {
+        line.partition("==")[0].lower()
+        for line in environment.constraints.read_text().splitlines()
+        if "==" in line and not line.startswith("#")
+    }
+    for extra in ("run", "test"):
+        for wanted in environment.requirements(extra):
+            name = wanted.replace("<", ">").partition(">")[0].lower()
+            assert name in pinned
