@@ -15,9 +15,6 @@ from studio import api
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"})
 HELD_OUT_SHARE = 0.05
-WHITE_SHARE = 0.6
-"""How often a transparent picture is laid over white; otherwise over a random plain colour."""
-
 Pixels = NDArray[np.uint8]
 
 
@@ -87,6 +84,7 @@ class Views:
 
     A view shows a share of the picture's shorter side between the two numbers of `cover`.
     Folders are drawn in proportion to the square root of their sizes, so that a small one counts.
+    Transparent pictures are laid over white so often as `white` says, otherwise over a random plain colour.
     """
 
     samples: Sequence[Sample]
@@ -95,6 +93,7 @@ class Views:
     seed: int
     cover: tuple[float, float] = (0.35, 0.8)
     flips: bool = True
+    white: float = 0.6
 
     def batch(self, step: int) -> NDArray[np.float32]:
         """[count, 3, size, size] in -1..1."""
@@ -119,7 +118,7 @@ class Views:
     def _one(self, members: Sequence[Sample], chance: np.random.Generator) -> NDArray[np.float32]:
         sample = members[int(chance.integers(len(members)))]
         share, y, x = chance.uniform(*self.cover), chance.uniform(), chance.uniform()
-        white, flip = chance.uniform() < WHITE_SHARE, chance.uniform() < 0.5
+        white, flip = chance.uniform() < self.white, chance.uniform() < 0.5
         ground = chance.integers(0, 256, 3).astype(np.uint8)
         height, width = sample.pixels.shape[:2]
         side = share * min(height, width)

@@ -1,8 +1,8 @@
 """The two kinds of autoencoder: one with a latent picture, one with a single latent vector.
 
 The spatial kind is diffusers' `AutoencoderKL`, so that pipelines can use what is trained
-here. The global kind is small and our own: a residual encoder and decoder around a normal
-latent vector, so that a draw from the prior decodes to a picture.
+here. The global kind is small and our own: a residual encoder and decoder around one latent
+vector, and a prior that has learnt which vectors are pictures, so that it can dream.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from studio import api
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+TIME_WAVES = 8
+PRIOR_BLOCKS = 2
+DREAM_STEPS = 24
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 """The name that diffusers gives the weights of one model; used for both kinds."""
@@ -50,8 +54,9 @@ class GlobalConfig:
     """`size` px square, halved once less than there are `channels`; `latent` numbers describe a picture."""
 
     size: int = 64
-    latent: int = 128
-    channels: tuple[int, ...] = (24, 32, 48, 64, 64)
+    latent: int = 96
+    channels: tuple[int, ...] = (16, 32, 48, 64, 32)
+    prior_width: int = 144
     scaling_factor: float = 1.0
 
     @property
@@ -61,9 +66,13 @@ class GlobalConfig:
 
 
 def global_vae(config: GlobalConfig | None = None) -> Any:
-    """A fresh `GlobalVae` with `.encode(images) -> (mean, logvar)` and `.decode(latents) -> images`.
+    """A fresh `GlobalVae`.
 
-    Images are [n, 3, size, size] in -1..1, means and log-variances [n, latent].
+    `.encode(images) -> (mean, logvar)`, `.decode(latents) -> images`, `.dream(noise) -> latents`.
+    Images are [n, 3, size, size] in -1..1; means, log-variances, latents and noise [n, latent].
+    `dream` carries standard normal noise to latents such as pictures have. Its prior is a
+    rectified flow (Liu et al. 2022) that is fitted to the latents afterwards, because the
+    latents of a small network are less normal than its loss would have them.
     """
     return _global_class()(config or GlobalConfig())
 
@@ -133,6 +142,30 @@ def _global_class() -> type[nn.Module]:
             larger: Tensor = self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
             return larger
 
+    class Prior(nn.Module):
+        """The velocity, at `time` in 0..1, that carries normal noise to standardised latents."""
+
+        def __init__(self, latent: int, width: int) -> None:
+            super().__init__()
+            self.mean: Tensor
+            self.std: Tensor
+            self.register_buffer("mean", torch.zeros(latent))
+            self.register_buffer("std", torch.ones(latent))
+            self.enter = nn.Linear(latent + 2 * TIME_WAVES, width)
+            self.blocks = nn.ModuleList(
+                nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+                for _ in range(PRIOR_BLOCKS)
+            )
+            self.leave = nn.Linear(width, latent)
+
+        def forward(self, x: Tensor, time: Tensor) -> Tensor:
+            angles = time[:, None] * torch.pi * 2.0 ** torch.arange(TIME_WAVES, device=x.device)
+            inner = self.enter(torch.cat([x, angles.sin(), angles.cos()], dim=1))
+            for block in self.blocks:
+                inner = inner + block(inner)
+            velocity: Tensor = self.leave(inner)
+            return velocity
+
     class GlobalVae(nn.Module):
         def __init__(self, config: GlobalConfig) -> None:
             super().__init__()
@@ -154,6 +187,7 @@ def _global_class() -> type[nn.Module]:
             first = widths[0]
             up += [Residual(first), nn.GroupNorm(8, first), nn.SiLU(), nn.Conv2d(first, 3, 3, padding=1)]
             self.decoder = nn.Sequential(*up)
+            self.prior = Prior(config.latent, config.prior_width)
 
         def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
             mean, logvar = self.encoder(images).chunk(2, dim=1)
@@ -163,11 +197,12 @@ def _global_class() -> type[nn.Module]:
             images: Tensor = self.decoder(latents)
             return images
 
-        def forward(self, images: Tensor) -> Tensor:
-            return self.decode(self.encode(images)[0])
-
-        @property
-        def device(self) -> torch.device:
-            return next(self.parameters()).device
+        def dream(self, noise: Tensor) -> Tensor:
+            x = noise
+            for step in range(DREAM_STEPS):
+                time = torch.full((len(x),), step / DREAM_STEPS, device=x.device)
+                middle = x + self.prior(x, time) * (0.5 / DREAM_STEPS)
+                x = x + self.prior(middle, time + 0.5 / DREAM_STEPS) / DREAM_STEPS
+            return x * self.prior.std + self.prior.mean
 
     return GlobalVae

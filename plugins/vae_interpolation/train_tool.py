@@ -11,7 +11,7 @@ import numpy as np
 
 from studio import api
 
-from . import card, data, kinds, models, networks, training
+from . import card, data, kinds, models, networks, prior, training
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,12 +20,13 @@ MINIMUM = 16
 MOST = 12_000
 """More pictures are left aside, since all are held in memory (up to 200 KB each at 128 px)."""
 CHECKPOINT_SECONDS = 30.0
+DREAM_STEPS = 4000
 HELD_OUT_SHOWN = 8
 HELD_OUT_MOST = 96
 
 WIDTHS: dict[str, dict[str, tuple[int, ...]]] = {
     "spatial": {"small": (16, 32, 64, 96), "medium": (32, 64, 96, 160), "tiny": (8, 8, 8, 16)},
-    "global": {"small": (24, 32, 48, 64, 64), "medium": (48, 64, 96, 128, 128), "tiny": (8, 8, 8, 8, 8)},
+    "global": {"small": (16, 32, 48, 64, 32), "medium": (32, 64, 96, 128, 64), "tiny": (8, 8, 8, 8, 8)},
 }
 
 
@@ -85,6 +86,8 @@ class VaeTrain(api.Tool):
             trainer.save()
         yield from _train(trainer, params, ctx, images)
         trainer.take_best()
+        if params.kind == "global":
+            yield from _learn_to_dream(trainer, params, ctx, learn)
         yield self._result(trainer, params, ctx, learn, held)
 
     def _result(
@@ -186,6 +189,7 @@ def _trainer(params: VaeTrain.Params, ctx: api.Context, learn: list[data.Sample]
         seed=ctx.seed,
         cover=(0.35, 0.8) if spatial else (0.92, 1.0),
         flips=params.flips,
+        white=0.6 if spatial else 1.0,
     )
     kind: training.Kind = kinds.Spatial() if spatial else kinds.Global()
     return training.Trainer(model, kind, schedule, views.batch, ctx.keep, seed=ctx.seed, device=ctx.device)
@@ -235,6 +239,30 @@ def _train(trainer: training.Trainer, params: VaeTrain.Params, ctx: api.Context,
             raise api.Paused
         left = (now - began) / (step - first) * (params.steps - step)
         yield api.Progress(step, params.steps, status(losses["picture"], held, left))
+
+
+def _learn_to_dream(
+    trainer: training.Trainer, params: VaeTrain.Params, ctx: api.Context, learn: Sequence[data.Sample]
+) -> Iterator[api.Event]:
+    """Quick beside the training itself, so it is not kept in between."""
+    import torch
+
+    model: Any = trainer.ema
+    found: list[tuple[Tensor, Tensor]] = []
+    for start in range(0, len(learn), 64):
+        images = torch.from_numpy(np.stack([data.whole(one, params.size) for one in learn[start : start + 64]]))
+        views = torch.cat([images, images.flip(-1)]) if params.flips else images
+        with torch.no_grad():
+            found.append(model.encode(views.to(trainer.device)))
+        yield api.Progress(params.steps, params.steps, "Learning to dream")
+    mean, logvar = (torch.cat(parts) for parts in zip(*found, strict=True))
+    for step in prior.fit(model, mean, logvar, min(params.steps, DREAM_STEPS), ctx.seed):
+        if step % 100 == 0:
+            yield api.Progress(params.steps, params.steps, "Learning to dream")
+    noise = torch.randn(2 * HELD_OUT_SHOWN, mean.shape[1], generator=ctx.generator())
+    with torch.no_grad():
+        dreams = model.decode(model.dream(noise.to(trainer.device))).cpu()
+    yield api.Preview(strip(*dreams.chunk(2)), "Dreams")
 
 
 def status(loss: float, held_out: float, seconds_left: float) -> str:

@@ -73,6 +73,7 @@ def test_a_global_model_is_loaded_again(pictures: Path, tmp_path: Path) -> None:
     mean, logvar = model.encode(torch.zeros(2, 3, 64, 64))
     assert mean.shape == logvar.shape == (2, model.config.latent)
     assert model.decode(mean).shape == (2, 3, 64, 64)
+    assert model.dream(torch.randn_like(mean)).isfinite().all()
 
 
 def test_a_pause_keeps_what_was_learnt(pictures: Path, tmp_path: Path) -> None:
