@@ -10,16 +10,48 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from studio.core.errors import StudioError
+from studio.core.errors import CannotWrite
 
 PART = ".part-"
-"""Unfinished files begin with this; a sweep may remove those left by a kill."""
+"""Unfinished files are called this, the process that writes them, and a few random digits.
+
+A sweep may remove those whose process is gone."""
 
 
 def sha256(path: Path) -> str:
     """The hex digest of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def unfinished(folder: Path, suffix: str) -> Iterator[Path]:
+    """Yields the path of a new, empty, hidden file in `folder`; it is gone afterwards unless `finish` renamed it.
+
+    Raises StudioError when the folder may not be written to.
+    """
+    part = folder / f"{PART}{os.getpid()}-{secrets.token_hex(6)}{suffix}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part.touch(exist_ok=False)
+    except OSError as error:
+        raise cannot_write(part, error) from error
+    try:
+        yield part
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def finish(part: Path, path: Path) -> None:
+    """Syncs an unfinished file of the same folder to the disk and gives it its name."""
+    try:
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 @contextmanager
@@ -30,23 +62,12 @@ def written_whole(path: Path) -> Iterator[Path]:
     begins with a dot. Raises StudioError with a plain sentence when the disk is full or
     the folder may not be written.
     """
-    part = path.with_name(f"{PART}{secrets.token_hex(6)}{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.touch(exist_ok=False)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    try:
-        yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+    with unfinished(path.parent, path.suffix) as part:
+        try:
+            yield part
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        finish(part, path)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -54,15 +75,18 @@ def write_whole(path: Path, content: bytes) -> None:
         part.write_bytes(content)
 
 
-def _cannot_write(path: Path, error: OSError) -> StudioError:
+def cannot_write(path: Path, error: OSError) -> CannotWrite:
+    """What a failed write means in a sentence. An unfinished file is not named: nobody knows it."""
+    name = "the file" if path.name.startswith(PART) else path.name
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StudioError(f"The disk is full: {path.name} could not be saved.", "Free some space and try again.")
+        return CannotWrite(f"The disk is full: {name} could not be saved.", "Free some space and try again.")
     if isinstance(error, PermissionError):
-        return StudioError(f"{path.parent} may not be written to.", "Choose another folder.")
-    return StudioError(f"{path.name} could not be saved: {error.strerror or error}.")
+        return CannotWrite(f"{path.parent} may not be written to.", "Choose another folder.")
+    return CannotWrite(f"Could not save {name}: {error.strerror or error}.")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Makes renames in a folder durable, where the platform can."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)

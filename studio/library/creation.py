@@ -14,6 +14,8 @@ class Kind(Enum):
     ANIMATION = "animation"
     TEXT = "text"
     MODEL = "model"
+    FILE = "file"
+    """Anything else that a recipe reads, such as a sound. Kept for its lineage, not shown in the history."""
 
 
 class Creation(Struct, frozen=True, kw_only=True):

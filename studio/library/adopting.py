@@ -1,0 +1,52 @@
+"""Taking a file from elsewhere into the library: checked, and copied byte for byte."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from studio.core import files
+from studio.core.errors import BadInput
+from studio.core.paths import Home
+from studio.core.pictures import open_picture
+from studio.library import formats, sidecar, thumbs, writer
+
+
+def digest(path: Path) -> str:
+    """The digest of a file. Raises BadInput for a missing file, a folder, or one that may not be read."""
+    if path.is_dir():
+        raise BadInput(f"{path} is a folder, and a file is needed.")
+    try:
+        return files.sha256(path)
+    except FileNotFoundError as error:
+        raise BadInput(f"There is no file {path}.", "Check the path.") from error
+    except PermissionError as error:
+        raise BadInput(f"{path} may not be read.", "Change its permissions or choose another.") from error
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def check(path: Path) -> bytes | None:
+    """A picture's thumbnail, or None for what is no picture. Raises BadInput for one that cannot be read."""
+    looks_like_picture = path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp")
+    if formats.sniff(path) in formats.PICTURES or looks_like_picture:
+        return thumbs.jpeg(open_picture(path))
+    return None
+
+
+def copy(home: Home, path: Path, digest: str, *, created: str) -> Path:
+    """The copy, ``NAME-ID10.EXT``, with a sidecar that keeps the file's own name. Raises StudioError."""
+    extension = f".{writer.safe_name(path.suffix[1:])}" if path.suffix[1:] else ""
+    name = f"{writer.safe_name(path.stem)}-{digest[:10]}{extension}"
+    target = writer.day_folder(home) / name
+    with files.unfinished(target.parent, target.suffix) as part:
+        try:
+            shutil.copyfile(path, part)
+        except OSError as error:
+            raise files.cannot_write(target, error) from error
+        if files.sha256(part) != digest:
+            raise BadInput(f"{path.name} changed while it was read.", "Try again once it is written.")
+        own_name = path.name.encode("utf-8", "replace").decode()
+        sidecar.change(target, imported=own_name, created=created)
+        files.finish(part, target)
+    return target

@@ -1,0 +1,224 @@
+"""Encodes animations frame by frame: MP4 through ffmpeg, WebP and GIF here."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio.core import files
+from studio.core.errors import BadInput, StudioError
+from studio.core.recipe import Recipe
+from studio.library import embed, gif, parameters, pixels, webp, xmp
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_FPS = 240.0
+MAX_COMMENT = 2**20
+"""Bytes of recipe that an MP4 takes as its comment; a longer one stands beside it."""
+_NO_FFMPEG = "MP4 needs ffmpeg, which is not there."
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The first frame, for the thumbnail, and whether the recipe is inside the file."""
+
+    first: Image
+    whole: bool
+
+
+class _FramesFailed(Exception):  # noqa: N818
+    """Carries an OSError of the frames past those of the file that is being written."""
+
+
+def encode(
+    path: Path,
+    frames: Iterable[Any],
+    recipe: Recipe | None,
+    *,
+    fps: float,
+    loop: bool,
+    format: str,
+    sound: Path | None = None,
+    on_frame: Callable[[int], None] | None = None,
+) -> Encoded:
+    """Writes the animation to `path`, in place. See `writer.save_animation` for what it raises."""
+    if not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
+        raise BadInput(f"An animation cannot have {fps:g} frames a second.", f"Choose up to {MAX_FPS:g}.")
+    stream = _frames(frames, on_frame)
+    try:
+        first = next(stream, None)
+        if first is None:
+            raise StudioError("The animation has no frames.")
+        match format:
+            case "mp4":
+                return _mp4(path, first, stream, recipe, fps, sound)
+            case "webp":
+                return _webp(path, first, stream, recipe, fps, loop)
+            case _:
+                return _gif(path, first, stream, recipe, fps, loop)
+    except _FramesFailed as error:
+        assert error.__cause__ is not None
+        raise error.__cause__ from None
+    except OSError as error:
+        raise files.cannot_write(path, error) from error
+    finally:
+        stream.close()
+
+
+def _frames(frames: Iterable[Any], on_frame: Callable[[int], None] | None) -> Iterator[Any]:
+    """The frames as images of one size. Ends the generator behind them when it is closed."""
+    size: tuple[int, int] | None = None
+    source = iter(frames)
+    try:
+        for count, frame in enumerate(source, 1):
+            image = pixels.shallow(frame)
+            size = size or image.size
+            if image.size != size:
+                raise StudioError(f"Frame {count} is {image.size[0]} × {image.size[1]}, and the first is {size[0]} × {size[1]}.")
+            yield image
+            if on_frame:
+                on_frame(count)
+    except OSError as error:
+        raise _FramesFailed from error
+    finally:
+        close = getattr(source, "close", None)
+        if close:
+            close()
+
+
+def _webp(path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, fps: float, loop: bool) -> Encoded:
+    if max(first.size) > webp.MAX_SIDE:
+        raise BadInput(f"A WebP holds at most {webp.MAX_SIDE:,} pixels a side.", "Use MP4.")
+    marks = embed.marks(recipe, first.size) if recipe else embed.Marks(b"", b"", True)
+    with webp.Writer(path, first.size, loop=loop, icc=pixels.srgb()) as writer:
+        for frame, milliseconds in zip(_chain(first, rest), _durations(1000 / fps), strict=False):
+            writer.add(frame if frame.mode != "L" else frame.convert("RGB"), milliseconds)
+        writer.finish(exif=marks.exif, xmp=marks.xmp)
+    return Encoded(first, marks.whole)
+
+
+def _gif(path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, fps: float, loop: bool) -> Encoded:
+    if max(first.size) > 65_535:
+        raise BadInput("A GIF holds at most 65,535 pixels a side.", "Use MP4.")
+    more: dict[str, Any] = {"loop": 0} if loop else {}
+    milliseconds = max(20, round(100 / fps) * 10)  # in hundredths; players slow down what is shorter than two
+    first.save(path, "GIF", save_all=True, append_images=rest, duration=milliseconds, optimize=False, **more)
+    if recipe:
+        gif.insert(path, comment=parameters.write(recipe, first.size), xmp=xmp.packet(recipe.to_json()))
+    return Encoded(first, True)
+
+
+def _mp4(path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, fps: float, sound: Path | None) -> Encoded:
+    comment = recipe.to_json() if recipe else ""
+    whole = len(comment.encode()) <= MAX_COMMENT
+    with tempfile.TemporaryDirectory(prefix="studio-mp4-") as folder, tempfile.TemporaryFile() as errors:
+        about = Path(folder, "about.txt")
+        about.write_text(_about(comment if whole else ""), "utf-8")
+        process = subprocess.Popen(
+            _command(path, _even(first).size, about, fps, sound), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors
+        )
+        try:
+            _feed(process, _chain(first, rest))
+            status = process.wait()
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        if status:
+            errors.seek(0)
+            raise _ffmpeg_failed(path, errors.read(65_536).decode("utf-8", "replace"))
+    return Encoded(first, whole)
+
+
+def _feed(process: subprocess.Popen[bytes], frames: Iterator[Image]) -> None:
+    assert process.stdin is not None
+    try:
+        for frame in frames:
+            process.stdin.write(_even(frame).tobytes())
+        process.stdin.close()
+    except OSError:
+        process.wait()  # it ended early; its own words say why
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        try:
+            process.stdin.close()
+        except OSError:
+            process.wait()
+
+
+def _command(path: Path, size: tuple[int, int], about: Path, fps: float, sound: Path | None) -> list[str]:
+    picture = ["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", f"{size[0]}x{size[1]}", "-framerate", f"{fps:.6g}"]
+    inputs = [*picture, "-i", "pipe:0", "-f", "ffmetadata", "-i", f"file:{about}"]
+    maps = ["-map", "0:v:0", "-map_metadata", "1"]
+    if sound is not None and _has_sound(sound):
+        inputs += ["-protocol_whitelist", "file", "-i", f"file:{sound}"]
+        maps += ["-map", "2:a:0", "-c:a", "aac", "-b:a", "192k", "-af", "apad", "-shortest"]
+    coded = ["-c:v", "libx264", "-preset", "medium", "-crf", "17", "-pix_fmt", "yuv420p"]
+    colours = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709", "-color_primaries", "bt709"]
+    colours += ["-color_trc", "iec61966-2-1", "-color_range", "tv"]
+    quiet = [ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error", "-y"]
+    return [*quiet, *inputs, *maps, *coded, *colours, "-movflags", "+faststart", "-f", "mp4", f"file:{path}"]
+
+
+def ffmpeg() -> str:
+    """The path of ffmpeg's program. Raises StudioError where the platform has none."""
+    import imageio_ffmpeg
+
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError as error:
+        raise StudioError(_NO_FFMPEG, "Save as WebP or GIF, or install ffmpeg.") from error
+
+
+def _has_sound(sound: Path) -> bool:
+    command = [ffmpeg(), "-hide_banner", "-nostdin", "-protocol_whitelist", "file", "-i", f"file:{sound}"]
+    told = subprocess.run(command, capture_output=True, check=False, timeout=60).stderr
+    return b"Audio: " in told
+
+
+def _ffmpeg_failed(path: Path, words: str) -> StudioError:
+    import errno
+
+    if "No space left on device" in words:
+        return files.cannot_write(path, OSError(errno.ENOSPC, "No space left on device"))
+    last = next((line for line in reversed(words.splitlines()) if line.strip()), "it gave no reason")
+    return StudioError(f"The film could not be encoded: {last.strip()}.")
+
+
+def _about(comment: str) -> str:
+    """ffmpeg's metadata file, which takes what a command line cannot: any length."""
+    escaped = "".join(f"\\{letter}" if letter in "=;#\\\n" else letter for letter in comment)
+    return f";FFMETADATA1\ncomment={escaped}\n" if comment else ";FFMETADATA1\n"
+
+
+def _even(frame: Image) -> Image:
+    """As RGB with even sides, the last row and column repeated where they are odd; H.264 needs it."""
+    import numpy as np
+    from PIL import Image as pil
+
+    flat = pixels.opaque(frame, (0, 0, 0))
+    width, height = flat.size
+    if width % 2 == 0 and height % 2 == 0:
+        return flat
+    return pil.fromarray(np.pad(np.asarray(flat), ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"))
+
+
+def _durations(step: float) -> Iterator[int]:
+    """Whole milliseconds that add up to the true time."""
+    count = 0
+    while True:
+        yield round((count + 1) * step) - round(count * step)
+        count += 1
+
+
+def _chain(first: Image, rest: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    yield from rest

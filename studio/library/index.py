@@ -1,0 +1,274 @@
+"""The SQLite index: its schema, its migrations, and rows from and to creations.
+
+A row's key is the time of its creation in milliseconds, times 1024, plus a few bits of its
+id: so the order of keys is the order of the history, and a page is found by its key alone.
+What every search walks over is in a narrow table; the rest stands apart.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from studio.core.errors import BadInput, StudioError
+from studio.core.paths import Home
+from studio.core.recipe import REFERENCE, Recipe
+from studio.library import query
+from studio.library.creation import Creation, Kind
+from studio.library.measure import Measured, milliseconds
+
+SHOWN, TRASHED, HIDDEN = 0, 1, 2
+"""Shelves. Hidden are creations whose file is missing, and files that are no picture, film, text or model."""
+
+_FIRST = """
+CREATE TABLE creations (
+  key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, shelf INTEGER NOT NULL, kind TEXT NOT NULL, tool TEXT NOT NULL,
+  seed INTEGER NOT NULL, star INTEGER NOT NULL, rating INTEGER NOT NULL, missing INTEGER NOT NULL, model_kind TEXT NOT NULL);
+CREATE INDEX shelves ON creations (shelf, key, id);
+CREATE INDEX starred ON creations (key, id) WHERE star = 1;
+CREATE INDEX by_kind ON creations (kind, key);
+CREATE TABLE details (
+  key INTEGER PRIMARY KEY REFERENCES creations (key) ON DELETE CASCADE, path TEXT NOT NULL, title TEXT NOT NULL,
+  recipe TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, duration REAL NOT NULL, size INTEGER NOT NULL,
+  created TEXT NOT NULL, tags TEXT NOT NULL);
+CREATE VIRTUAL TABLE words USING fts5 (text, tags, tool, name, prefix = '1 2 3', tokenize = 'unicode61 remove_diacritics 2');
+CREATE TABLE tags (tag TEXT NOT NULL, key INTEGER NOT NULL REFERENCES creations (key) ON DELETE CASCADE,
+  PRIMARY KEY (tag, key)) WITHOUT ROWID;
+CREATE INDEX tags_by_key ON tags (key);
+CREATE TABLE links (parent TEXT NOT NULL, child TEXT NOT NULL, PRIMARY KEY (parent, child)) WITHOUT ROWID;
+CREATE INDEX links_by_child ON links (child);
+CREATE TABLE files (path TEXT PRIMARY KEY, stamp TEXT NOT NULL, id TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX files_by_id ON files (id);
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+MIGRATIONS = (_FIRST,)
+"""Each is one transaction, and is never changed once it was released."""
+
+_COLUMNS = """c.id, d.path, c.kind, c.tool, d.title, d.recipe, d.width, d.height, d.duration, d.size, d.created,
+c.star, c.rating, d.tags, c.shelf, c.missing, c.model_kind"""
+_FROM = "FROM creations c JOIN details d ON d.key = c.key"
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Settings of a connection, and migrations. Raises StudioError for an index of a newer studio."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA cache_size = -16384")
+    if _version(connection) != len(MIGRATIONS):
+        _migrate(connection)
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """One transaction per step. Another process may be at it too, so each looks again once it may write."""
+    done = False
+    while not done:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            done = _step(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+
+
+def _step(connection: sqlite3.Connection) -> bool:
+    version = _version(connection)
+    if version > len(MIGRATIONS):
+        raise StudioError("The library was opened by a newer studio.", "Update this one to use it.")
+    if version < len(MIGRATIONS):
+        for statement in filter(str.strip, MIGRATIONS[version].split(";")):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version + 1}")
+    return version + 1 >= len(MIGRATIONS)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def key_of(connection: sqlite3.Connection, creation: Creation) -> int:
+    """A free key for a new row."""
+    key = ((milliseconds(creation.created) or 0) << 10) + int(creation.id[:2], 16)
+    while connection.execute("SELECT 1 FROM creations WHERE key = ?", (key,)).fetchone():
+        key += 1
+    return key
+
+
+def shelf_of(creation: Creation) -> int:
+    if creation.missing or creation.kind is Kind.FILE:
+        return HIDDEN
+    return TRASHED if creation.trashed else SHOWN
+
+
+def put(connection: sqlite3.Connection, home: Home, measured: Measured) -> None:
+    """Writes the row of a creation, new or known. Its key, and so its place in the history, stays."""
+    creation = measured.creation
+    row = connection.execute("SELECT key FROM creations WHERE id = ?", (creation.id,)).fetchone()
+    key = row[0] if row else key_of(connection, creation)
+    recipe = creation.recipe
+    narrow = (
+        key, creation.id, shelf_of(creation), creation.kind.value, creation.tool, recipe.seed if recipe else -1,
+        creation.star, creation.rating, creation.missing, creation.model_kind,
+    )  # fmt: skip
+    wide = (
+        key, relative(home, Path(creation.path)), creation.title, recipe.to_json() if recipe else "", creation.width,
+        creation.height, creation.duration, creation.size, creation.created, _tags_json(creation.tags),
+    )  # fmt: skip
+    if row:
+        _forget_key(connection, key)
+    connection.execute(f"INSERT INTO creations VALUES ({_marks(narrow)})", narrow)
+    connection.execute(f"INSERT INTO details VALUES ({_marks(wide)})", wide)
+    words = (key, query.spaced(measured.words), query.spaced(" ".join(creation.tags)), creation.tool, query.spaced(Path(creation.path).name))
+    connection.execute("INSERT INTO words (rowid, text, tags, tool, name) VALUES (?, ?, ?, ?, ?)", words)
+    _put_tags(connection, key, creation.tags)
+    connection.execute("DELETE FROM links WHERE child = ?", (creation.id,))
+    links = [(parent, creation.id) for parent in parents_of(recipe)] if recipe else []
+    connection.executemany("INSERT OR IGNORE INTO links VALUES (?, ?)", links)
+
+
+def forget(connection: sqlite3.Connection, creation: str) -> None:
+    row = connection.execute("SELECT key FROM creations WHERE id = ?", (creation,)).fetchone()
+    if row:
+        _forget_key(connection, row[0])
+    connection.execute("DELETE FROM links WHERE child = ?", (creation,))
+    connection.execute("DELETE FROM files WHERE id = ?", (creation,))
+
+
+def mark(connection: sqlite3.Connection, creation: Creation) -> None:
+    """Writes what changes without the file: star, rating, tags, place, trash, missing."""
+    (key,) = connection.execute("SELECT key FROM creations WHERE id = ?", (creation.id,)).fetchone()
+    state = (shelf_of(creation), creation.star, creation.rating, creation.missing, key)
+    connection.execute("UPDATE creations SET shelf = ?, star = ?, rating = ?, missing = ? WHERE key = ?", state)
+    connection.execute("UPDATE details SET tags = ? WHERE key = ?", (_tags_json(creation.tags), key))
+    connection.execute("UPDATE words SET tags = ? WHERE rowid = ?", (query.spaced(" ".join(creation.tags)), key))
+    _put_tags(connection, key, creation.tags)
+
+
+def stamp(connection: sqlite3.Connection, home: Home, path: Path, stamp: str, creation: str = "") -> None:
+    """Notes the state of a file whose creation is known, so that a sweep need not read it."""
+    name = relative(home, path)
+    if creation:
+        connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (name, stamp, creation))
+    else:
+        connection.execute("UPDATE files SET stamp = ? WHERE path = ?", (stamp, name))
+
+
+def unstamp(connection: sqlite3.Connection, home: Home, path: Path) -> None:
+    connection.execute("DELETE FROM files WHERE path = ?", (relative(home, path),))
+
+
+def found(
+    connection: sqlite3.Connection,
+    wanted: query.Query,
+    *,
+    kind: Kind | None = None,
+    starred: bool = False,
+    trashed: bool = False,
+    limit: int = -1,
+    before: str | None = None,
+) -> list[str]:
+    """The ids of the creations that fit, the newest first."""
+    shelf = TRASHED if trashed else HIDDEN if kind is Kind.FILE else SHOWN
+    where, values = ["c.shelf = ?", *wanted.where], [shelf, *wanted.values]
+    if kind:
+        where.append("c.kind = ?")
+        values.append(kind.value)
+    if shelf == HIDDEN:
+        where.append("c.missing = 0")
+    if starred:
+        where.append("c.star = 1")
+    if before:
+        where.append("c.key < (SELECT key FROM creations WHERE id = ?)")
+        values.append(before)
+    table, order = "creations c", "c.key"
+    if wanted.match:
+        table, order = "words w CROSS JOIN creations c ON c.key = w.rowid", "w.rowid"
+        where.insert(0, "w.words MATCH ?")
+        values.insert(0, wanted.match)
+    inner = f"SELECT c.id AS id FROM {table} WHERE {' AND '.join(where)} ORDER BY {order} DESC LIMIT ?"
+    text = connection.execute(f"SELECT group_concat(id, '') FROM ({inner})", [*values, limit]).fetchone()[0] or ""
+    return [text[start : start + 64] for start in range(0, len(text), 64)]
+
+
+def place(connection: sqlite3.Connection, home: Home, creation: str, path: Path) -> None:
+    """Writes where a creation lies now."""
+    connection.execute(
+        "UPDATE details SET path = ? WHERE key = (SELECT key FROM creations WHERE id = ?)", (relative(home, path), creation)
+    )
+
+
+def rows(connection: sqlite3.Connection, home: Home, ids: Iterable[str]) -> list[Creation]:
+    """The creations of these ids that are known, in the order given."""
+    wanted = list(ids)
+    found: dict[str, Creation] = {}
+    for start in range(0, len(wanted), 500):
+        part = wanted[start : start + 500]
+        for row in connection.execute(f"SELECT {_COLUMNS} {_FROM} WHERE c.id IN ({_marks(part)})", part):
+            found[row[0]] = _creation(home, row)
+    return [found[one] for one in wanted if one in found]
+
+
+def relative(home: Home, path: Path) -> str:
+    return path.relative_to(home.library).as_posix()
+
+
+def parents_of(recipe: Recipe) -> list[str]:
+    """The ids that a recipe names: its parents, its inputs, and trained models among its parameters."""
+    named = [*recipe.parents, *recipe.inputs.values()]
+    for value in recipe.params.values():
+        named += [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
+    ids = (name.removeprefix(REFERENCE) for name in named)
+    return list(dict.fromkeys(one for one in ids if len(one) == 64 and not set(one) - set("0123456789abcdef")))
+
+
+def _creation(home: Home, row: tuple[Any, ...]) -> Creation:
+    one, path, kind, tool, title, recipe, width, height, duration, size, created, star, rating, tags, _, missing, model = row
+    return Creation(
+        id=one,
+        path=str(home.library / path),
+        kind=Kind(kind),
+        tool=tool,
+        title=title,
+        recipe=_recipe(recipe),
+        width=width,
+        height=height,
+        duration=duration,
+        size=size,
+        created=created,
+        star=bool(star),
+        rating=rating,
+        tags=tuple(msgspec.json.decode(tags)),
+        trashed=path.startswith(f"{home.trash.name}/"),
+        missing=bool(missing),
+        model_kind=model,
+    )
+
+
+def _recipe(text: str) -> Recipe | None:
+    try:
+        return Recipe.from_json(text) if text else None
+    except BadInput:
+        return None
+
+
+def _forget_key(connection: sqlite3.Connection, key: int) -> None:
+    connection.execute("DELETE FROM words WHERE rowid = ?", (key,))
+    connection.execute("DELETE FROM creations WHERE key = ?", (key,))
+
+
+def _put_tags(connection: sqlite3.Connection, key: int, tags: Iterable[str]) -> None:
+    connection.execute("DELETE FROM tags WHERE key = ?", (key,))
+    connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", [(tag.casefold(), key) for tag in tags])
+
+
+def _tags_json(tags: tuple[str, ...]) -> str:
+    return msgspec.json.encode(tags).decode()
+
+
+def _marks(values: Iterable[Any]) -> str:
+    return ", ".join("?" for _ in values)

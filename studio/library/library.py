@@ -1,0 +1,345 @@
+"""The library: one front for files, index, thumbnails and trash. Any thread may use it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from studio.core import files
+from studio.core.errors import BadInput, StudioError
+from studio.core.paths import Home
+from studio.core.recipe import REFERENCE, now
+from studio.library import database, index, query, sidecar
+from studio.library.creation import Creation, Kind
+from studio.library.database import Pool
+from studio.library.sweep import Sweep
+from studio.library.thumbs import Thumbs
+
+MAX_TAGS, MAX_TAG = 100, 80
+_DAMAGED = "index.damaged"
+
+
+class Library:
+    """Creations by content. The files are the truth; the index only makes them quick to find.
+
+    Every method may raise StudioError when the disk or the index fails.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self._pool = Pool(home.index, index.prepare)
+        self._thumbs = Thumbs(home.thumbs)
+
+    def open(self) -> None:
+        """Makes what is missing. Raises StudioError where the index is of a newer studio."""
+        try:
+            self.home.make()
+        except OSError as error:
+            raise files.cannot_write(self.home.root / "library", error) from error
+        marker = self.home.index.with_name(_DAMAGED)
+        if marker.exists():
+            self._start_again()
+        try:
+            with self._pool.reading() as connection:
+                connection.execute("SELECT count(*) FROM facts").fetchone()
+        except sqlite3.Error as error:
+            if not database.is_damage(error):
+                raise _index_failed(error) from error
+            self._start_again()
+            with self._reading():
+                pass
+
+    def close(self) -> None:
+        self._pool.close()
+        self._thumbs.close()
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the index is new, so that `sweep` has yet to fill it."""
+        with self._reading() as connection:
+            return connection.execute("SELECT 1 FROM facts WHERE name = 'swept'").fetchone() is None
+
+    # Files become creations
+
+    def add(self, path: Path) -> Creation:
+        """The creation of a file, or a model's folder, that lies in the library's folder; indexed if it was not.
+
+        Raises BadInput for what lies elsewhere or is no creation.
+        """
+        from studio.library.measure import measure
+        from studio.library.sweep import take_in
+        from studio.library.walk import stamp_of
+
+        path = Path(path).absolute()
+        if self.home.library not in path.parents:
+            raise BadInput(f"{path} is not in the library.", "Import it first.")
+        try:
+            stamp = stamp_of(path)
+            with self._reading() as connection:
+                known = connection.execute(
+                    "SELECT id FROM files WHERE path = ? AND stamp = ?", (index.relative(self.home, path), stamp)
+                ).fetchone()
+                rows = index.rows(connection, self.home, known or ())
+            if rows and not rows[0].missing:
+                return rows[0]
+            measured = measure(self.home, path)
+        except FileNotFoundError as error:
+            raise BadInput(f"There is no file {path}.", "Check the path.") from error
+        except OSError as error:
+            raise BadInput(f"{path.name} cannot be read: {error.strerror or error}.") from error
+        with self._writing() as connection:
+            take_in(connection, self.home, measured, stamp)
+        return self._known(measured.creation.id)
+
+    def adopt(self, path: Path) -> Creation:
+        """Imports any file: the creation that has these bytes already, or a copy, byte for byte, under today's date.
+
+        A creation in the trash that has these bytes is taken out of it. Raises BadInput for a
+        missing file, a folder, or a picture that cannot be read.
+        """
+        from studio.library import adopting
+
+        path = Path(path).expanduser().absolute()
+        digest = adopting.digest(path)
+        known = self.get(digest)
+        if known and not known.missing and Path(known.path).exists():
+            if known.trashed:
+                self.restore([known.id])
+            return self._known(known.id)
+        thumbnail = adopting.check(path)
+        copy = adopting.copy(self.home, path, digest, created=now())
+        if thumbnail:
+            self._thumbs.put(digest, thumbnail)
+        return self.add(copy)
+
+    # Looking up
+
+    def get(self, id_or_prefix: str) -> Creation | None:
+        """A creation by its id, ``sha256:…``, or at least six hex digits that only one id begins with."""
+        wanted = id_or_prefix.strip().removeprefix(REFERENCE).lower()
+        if not re.fullmatch("[0-9a-f]{6,64}", wanted):
+            return None
+        with self._reading() as connection:
+            found = connection.execute(
+                "SELECT id FROM creations WHERE id >= ? AND id < ? LIMIT 2", (wanted, wanted + "g")
+            ).fetchall()
+            rows = index.rows(connection, self.home, [found[0][0]]) if len(found) == 1 else []
+        return rows[0] if rows else None
+
+    def path_of(self, sha256: str) -> Path | None:
+        """Where the bytes of this digest lie, in the trash too; None where they are gone."""
+        creation = self.get(sha256.removeprefix(REFERENCE)) if len(sha256.removeprefix(REFERENCE)) == 64 else None
+        return Path(creation.path) if creation and Path(creation.path).exists() else None
+
+    def rows(self, ids: Iterable[str]) -> list[Creation]:
+        """The creations of these ids, in this order; unknown ones are left out."""
+        with self._reading() as connection:
+            return index.rows(connection, self.home, ids)
+
+    def ids(
+        self, text: str = "", *, kind: Kind | None = None, starred: bool = False, trashed: bool = False
+    ) -> list[str]:
+        """The ids of all that fits, the newest first. For `text` see `query`."""
+        with self._reading() as connection:
+            return index.found(connection, query.parse(text), kind=kind, starred=starred, trashed=trashed)
+
+    def search(
+        self,
+        text: str = "",
+        *,
+        kind: Kind | None = None,
+        starred: bool = False,
+        trashed: bool = False,
+        limit: int = 200,
+        before: str | None = None,
+    ) -> list[Creation]:
+        """A page of what fits, the newest first. `before` is the id of the last creation of the page before."""
+        with self._reading() as connection:
+            ids = index.found(
+                connection, query.parse(text), kind=kind, starred=starred, trashed=trashed, limit=limit, before=before
+            )
+            return index.rows(connection, self.home, ids)
+
+    def parents(self, id: str) -> list[Creation]:
+        """What it was made from, as far as it is known here."""
+        with self._reading() as connection:
+            rows = connection.execute("SELECT parent FROM links WHERE child = ?", (id,)).fetchall()
+            return index.rows(connection, self.home, [row[0] for row in rows])
+
+    def children(self, id: str) -> list[Creation]:
+        """What was made from it, the newest first."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT c.id FROM links l JOIN creations c ON c.id = l.child WHERE l.parent = ? ORDER BY c.key DESC", (id,)
+            ).fetchall()
+            return index.rows(connection, self.home, [row[0] for row in rows])
+
+    def models(self, kind: str = "") -> list[Creation]:
+        """Trained models of a kind, the newest first; of every kind when it is empty."""
+        return [one for one in self.search(kind=Kind.MODEL, limit=10_000) if not kind or one.model_kind == kind]
+
+    def thumbnail(self, id: str) -> bytes | None:
+        """A JPEG of at most 256 pixels a side, remade if it was lost; None for what has no picture."""
+        found = self._thumbs.get(id)
+        if found is None and (creation := self.get(id)) and not creation.missing:
+            from studio.library import preview
+
+            found = preview.of(creation)
+            if found:
+                self._thumbs.put(id, found)
+        return found
+
+    # Marks
+
+    def star(self, id: str, on: bool) -> Creation:
+        return self._mark(id, star=bool(on))
+
+    def rate(self, id: str, stars: int) -> Creation:
+        """`stars` from 0 to 5."""
+        if not 0 <= stars <= 5:
+            raise BadInput(f"A rating goes from 0 to 5, and {stars} does not.")
+        return self._mark(id, rating=int(stars))
+
+    def tag(self, id: str, tags: Iterable[str]) -> Creation:
+        """Replaces the tags. Spaces at the ends and doubles are dropped; at most 100 of 80 characters."""
+        cleaned = (" ".join(tag.encode("utf-8", "replace").decode().split())[:MAX_TAG].strip() for tag in tags)
+        unique = {tag.casefold(): tag for tag in reversed(list(cleaned)) if tag}
+        return self._mark(id, tags=tuple(reversed(unique.values()))[:MAX_TAGS])
+
+    # Trash
+
+    def trash(self, ids: Iterable[str]) -> list[str]:
+        """Moves creations to the trash; the ids of those that are there now, for `restore`."""
+        return self._move(ids, to_trash=True)
+
+    def restore(self, ids: Iterable[str]) -> list[str]:
+        """Moves creations from the trash back to where they were; the ids of those that are there now."""
+        return self._move(ids, to_trash=False)
+
+    def empty_trash(self) -> int:
+        """Deletes what is in the trash, for good; how many creations that were."""
+        from studio.library import trash
+
+        gone = [one for one in self.rows(self.ids(trashed=True)) if trash.delete(self.home, Path(one.path))]
+        with self._writing() as connection:
+            for one in gone:
+                index.forget(connection, one.id)
+        self._thumbs.drop(one.id for one in gone)
+        trash.remove_empty_folders(self.home)
+        return len(gone)
+
+    # Upkeep
+
+    def sweep(self, progress: Callable[[int, int], None] | None = None) -> Sweep:
+        """Brings the index in line with the files. Quick when nothing changed; may run in a background thread."""
+        from studio.library import sweep
+
+        try:
+            return sweep.sweep(self.home, self._pool, progress)
+        except sqlite3.Error as error:
+            if not database.is_damage(error):
+                raise _index_failed(error) from error
+            self._start_again()
+        with _translated(self.home):
+            return sweep.sweep(self.home, self._pool, progress)
+
+    def export(self, id: str, to: Path) -> Path:
+        """A copy of a creation at `to`, a file or an existing folder; another extension converts, and keeps the recipe.
+
+        Raises BadInput for an extension that this kind cannot have.
+        """
+        from studio.library import export
+
+        return export.export(self._known(id), Path(to).expanduser().absolute())
+
+    def _known(self, id: str) -> Creation:
+        creation = self.get(id)
+        if creation is None:
+            raise BadInput(f"There is no creation {id[:10]} in the library.")
+        return creation
+
+    def _mark(self, id: str, **values: Any) -> Creation:
+        from studio.library.walk import stamp_of
+
+        creation = self._known(id)
+        path = Path(creation.path)
+        if creation.missing or not path.exists():
+            raise BadInput(f"The file of {path.name} is missing, so it cannot be marked.")
+        sidecar.change(path, **values)
+        changed = msgspec.structs.replace(creation, **values)
+        with self._writing() as connection:
+            index.mark(connection, changed)
+            with suppress(FileNotFoundError):
+                index.stamp(connection, self.home, path, stamp_of(path))
+        return changed
+
+    def _move(self, ids: Iterable[str], *, to_trash: bool) -> list[str]:
+        from studio.library import trash
+        from studio.library.walk import stamp_of
+
+        moved: list[str] = []
+        for creation in self.rows(ids):
+            source = Path(creation.path)
+            if creation.trashed == to_trash or not source.exists():
+                continue
+            target = trash.move(self.home, source, to_trash=to_trash)
+            changed = msgspec.structs.replace(creation, path=str(target), trashed=to_trash)
+            with self._writing() as connection:
+                index.unstamp(connection, self.home, source)
+                index.place(connection, self.home, creation.id, target)
+                index.mark(connection, changed)
+                with suppress(FileNotFoundError):
+                    index.stamp(connection, self.home, target, stamp_of(target), creation.id)
+            moved.append(creation.id)
+        return moved
+
+    def _start_again(self) -> None:
+        self._pool.close()
+        try:
+            database.remove(self.home.index)
+            self.home.index.with_name(_DAMAGED).unlink(missing_ok=True)
+        except OSError as error:
+            raise StudioError("The library's index is damaged and cannot be removed.", "Close other studios and retry.") from error
+        self._pool = Pool(self.home.index, index.prepare)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with _translated(self.home), self._pool.reading() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with _translated(self.home), self._pool.writing() as connection:
+            yield connection
+
+
+@contextmanager
+def _translated(home: Home) -> Iterator[None]:
+    """SQLite's failures in a sentence. A damaged index is noted, and made anew when the library is next opened."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if database.is_damage(error):
+            with suppress(OSError):
+                home.index.with_name(_DAMAGED).touch()
+        raise _index_failed(error) from error
+
+
+def _index_failed(error: sqlite3.Error) -> StudioError:
+    if database.is_damage(error):
+        return StudioError("The library's index is damaged.", "Start the studio again; it is rebuilt from the files.")
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return StudioError("The disk is full: the library's index could not be written.", "Free some space and try again.")
+    if code == sqlite3.SQLITE_BUSY:
+        return StudioError("Another studio keeps the library busy.", "Try again in a moment.")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        return StudioError("The library's index cannot be opened for writing.", "Check the permissions of the studio's folder.")
+    return StudioError(f"The library's index failed: {error}.")

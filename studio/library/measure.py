@@ -1,0 +1,186 @@
+"""What a file in the library says of itself: all that its row is made from."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from studio.core.errors import BadInput
+from studio.core.paths import Home
+from studio.core.recipe import REFERENCE, Recipe
+from studio.library import embed, formats, gif, mp4, png, sidecar, texts, webp, writer
+from studio.library.creation import Creation, Kind
+
+TITLE_LENGTH = 300
+TEXT_LENGTH = 100_000
+"""Characters of one creation that are searched."""
+IMPORTED = "import"
+
+
+class Measured(Struct, frozen=True):
+    """A creation as its files tell it, and the words by which it is found."""
+
+    creation: Creation
+    words: str
+
+
+def measure(home: Home, path: Path) -> Measured:
+    """Reads a creation that lies in the library, and hashes it.
+
+    Raises BadInput for what is no creation, or a picture whose header cannot be read; OSError
+    when the file goes away meanwhile.
+    """
+    format = formats.sniff(path)
+    beside = sidecar.read(path)
+    kind, width, height, duration = _shape(path, format, beside)
+    recipe = recipe_of(path)
+    about = _about_model(path) if kind is Kind.MODEL else {}
+    title, words = _words(path, kind, recipe, beside, about)
+    creation = Creation(
+        id=writer.sha_of(path),
+        path=str(path),
+        kind=kind,
+        tool=recipe.tool if recipe else IMPORTED,
+        title=title,
+        recipe=recipe,
+        width=width,
+        height=height,
+        duration=round(duration, 3),
+        size=size_of(path),
+        created=_created(path, recipe, beside),
+        star=beside.star,
+        rating=beside.rating,
+        tags=beside.tags,
+        trashed=home.trash in path.parents,
+        model_kind=str(about.get("kind", "")),
+    )
+    return Measured(creation, words)
+
+
+def recipe_of(path: Path) -> Recipe | None:
+    """As `embed.read_recipe`, but a recipe that cannot be read counts as none."""
+    try:
+        return embed.read_recipe(path)
+    except BadInput:
+        return None
+
+
+def size_of(path: Path) -> int:
+    return sum(file.stat().st_size for _, file in writer.model_files(path)) if path.is_dir() else path.stat().st_size
+
+
+def _shape(path: Path, format: str, beside: sidecar.Sidecar) -> tuple[Kind, int, int, float]:
+    if format == "folder":
+        if not (path / embed.MODEL_FILE).is_file():
+            raise BadInput(f"{path.name} is a folder, and no trained model.")
+        return Kind.MODEL, 0, 0, 0.0
+    if format == "text":
+        return Kind.TEXT, 0, 0, 0.0
+    if format in formats.FILMS:
+        film = mp4.read(path) if format == "mp4" else mp4.Film()
+        return Kind.ANIMATION, film.width, film.height, film.seconds
+    if format in formats.PICTURES:
+        width, height = picture_size(path)
+        frames, seconds = _frames(path, format)
+        return (Kind.ANIMATION if frames > 1 else Kind.IMAGE), width, height, seconds
+    if not beside.imported:
+        raise BadInput(f"{path.name} is no creation.")
+    return Kind.FILE, 0, 0, 0.0
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height as shown, from the header alone. Raises BadInput where it cannot be read."""
+    from PIL import Image as pil
+
+    with path.open("rb") as file:
+        head = file.read(24)
+    if head[:8] == png.SIGNATURE:
+        return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with pil.open(path) as image:
+                turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+                return (image.height, image.width) if turned else image.size
+    except (OSError, ValueError, SyntaxError, EOFError, TypeError, OverflowError, pil.DecompressionBombError) as error:
+        raise BadInput(f"{path.name} is not a picture that can be read.") from error
+
+
+def _frames(path: Path, format: str) -> tuple[int, float]:
+    match format:
+        case "png":
+            return png.frames(path)
+        case "webp":
+            return webp.frames(path)
+        case "gif":
+            found = gif.read(path)
+            return found.frames, found.seconds if found.frames > 1 else 0.0
+        case _:
+            return 1, 0.0
+
+
+def _about_model(folder: Path) -> dict[str, object]:
+    try:
+        content = (folder / embed.MODEL_FILE).read_bytes()
+        return msgspec.json.decode(content, type=dict[str, object])
+    except (OSError, msgspec.MsgspecError, UnicodeError, RecursionError):
+        return {}
+
+
+def _words(
+    path: Path, kind: Kind, recipe: Recipe | None, beside: sidecar.Sidecar, about: dict[str, object]
+) -> tuple[str, str]:
+    parts = [beside.imported]
+    title = beside.imported
+    if recipe:
+        said = [value for value in recipe.params.values() if isinstance(value, str) and not value.startswith(REFERENCE)]
+        title = next((value for name in ("prompt", "text", "title") if (value := _string(recipe.params.get(name)))), title)
+        parts += [*said, *(model.name for model in recipe.models)]
+    else:
+        foreign = embed.read_foreign(path)
+        parts += [foreign.prompt, foreign.model] if foreign else []
+    if kind is Kind.TEXT:
+        body = texts.body(path)
+        title = texts.front_matter(path).get("title") or _first_line(body) or title
+        parts += [title, body]
+    elif kind is Kind.MODEL:
+        title = str(about.get("title") or path.name)
+        parts += [title, str(about.get("kind", ""))]
+    return " ".join(title.split())[:TITLE_LENGTH], "\n".join(filter(None, parts))[:TEXT_LENGTH]
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _first_line(text: str) -> str:
+    return next((line.lstrip("# ").strip() for line in text.split("\n", 100) if line.strip("# \t\r")), "")
+
+
+def _created(path: Path, recipe: Recipe | None, beside: sidecar.Sidecar) -> str:
+    for written in (beside.created, recipe.created if recipe else ""):
+        moment = milliseconds(written)
+        if moment is not None:
+            return iso(moment)
+    return iso(int(path.stat().st_mtime * 1000))
+
+
+def milliseconds(written: str) -> int | None:
+    """An ISO 8601 time as milliseconds since 1970, or None where it is none or out of the ordinary."""
+    try:
+        moment = datetime.fromisoformat(written)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    found = round(moment.timestamp() * 1000)
+    return found if 0 <= found <= (time.time() + 366 * 86_400) * 1000 else None
+
+
+def iso(moment: int) -> str:
+    return datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

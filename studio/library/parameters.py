@@ -1,0 +1,107 @@
+"""The grammar in which AUTOMATIC1111 writes parameters, and most tools read them.
+
+Lines of prompt; then ``Negative prompt: …``; then one last line ``Key: value, Key: value``,
+where a value that holds a comma, colon, quote or line break is JSON-quoted. The last line
+counts only with at least three pairs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from studio import __version__
+from studio.core.recipe import Recipe
+
+MAX_TEXT = 8 * 2**20
+MAX_LINE = 256 * 1024
+"""Characters of the last line that are taken for pairs."""
+_NEGATIVE = "Negative prompt:"
+_PAIR = re.compile(r'\s*(\w[\w \-/]{0,60}):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
+_UNQUOTED = re.compile(r'[^,:\n"\\]*\Z')
+
+NAMES = {
+    "steps": "Steps",
+    "scheduler": "Sampler",
+    "sampler": "Sampler",
+    "guidance": "CFG scale",
+    "strength": "Denoising strength",
+    "model": "Model",
+    "eta": "Eta",
+    "clip_skip": "Clip skip",
+}
+"""Our parameters, which have the same name in every tool, in this grammar's words."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    prompt: str = ""
+    negative_prompt: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+def write(recipe: Recipe, size: tuple[int, int] | None = None) -> str:
+    """A recipe in this grammar. What has no word in it is left to the recipe itself."""
+    params = recipe.params
+    settings: dict[str, Any] = {}
+    for ours, theirs in NAMES.items():
+        value = params.get(ours)
+        if value not in (None, "") and not isinstance(value, bool | list | dict):
+            settings.setdefault(theirs, value)
+    settings["Seed"] = recipe.seed
+    if size:
+        settings["Size"] = f"{size[0]}x{size[1]}"
+    settings |= {"Tool": recipe.tool, "Version": f"Studio {__version__}"}
+    last = ", ".join(f"{name}: {_quoted(value)}" for name, value in settings.items())
+    prompt = _text(params.get("prompt"))
+    negative = _text(params.get("negative_prompt"))
+    return "\n".join(filter(None, (prompt, f"{_NEGATIVE} {negative}" if negative else "", last)))
+
+
+def read(text: str) -> Parameters:
+    """What a text in this grammar says. A text without such a last line is all prompt."""
+    lines = text[:MAX_TEXT].strip().split("\n")
+    settings = _pairs(lines[-1])
+    if len(settings) < 3:
+        settings = {}
+    else:
+        lines.pop()
+    prompt: list[str] = []
+    negative: list[str] | None = None
+    for line in lines:
+        if line.strip().startswith(_NEGATIVE):
+            negative = negative if negative is not None else []
+            line = line.strip().removeprefix(_NEGATIVE).strip()
+        (prompt if negative is None else negative).append(line)
+    return Parameters("\n".join(prompt).strip(), "\n".join(negative or ()).strip(), settings)
+
+
+def _pairs(line: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    if len(line) > MAX_LINE:
+        return pairs
+    for name, value in _PAIR.findall(line):
+        pairs.setdefault(name.strip(), _unquoted(value.strip()))
+    return pairs
+
+
+def _text(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _quoted(value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if _UNQUOTED.match(text) and text == text.strip() else json.dumps(text, ensure_ascii=False)
+
+
+def _unquoted(value: str) -> str:
+    if not value.startswith('"'):
+        return value
+    try:
+        text = json.loads(value)
+    except ValueError:
+        return value
+    return text if isinstance(text, str) else value

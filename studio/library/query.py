@@ -1,0 +1,106 @@
+"""What is typed into the search field, as words for FTS5 and conditions on rows.
+
+Words and ``"phrases"``, the last word by its beginning; ``-word`` leaves out; ``tool:style``,
+``tag:x``, ``tag:"two words"``, ``rating:>=3``, ``is:starred``, ``kind:image``, ``seed:5``,
+``before:2026-11-01``, ``after:2026-11``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from studio.library.creation import Kind
+
+MAX_LENGTH = 2_000
+MAX_TERMS = 32
+_TERM = re.compile(r'(-?)(?:([a-z]+):)?(?:"([^"]*)"?|(\S+))')
+_RATING = re.compile(r"(>=|<=|>|<|=)?([0-5])\Z")
+_SCRIPTS = re.compile("([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
+"""Scripts without spaces: each sign is made a word, so that any part of a line can be found."""
+
+
+@dataclass
+class Query:
+    """`match` for FTS5, empty where there are no words; `where` on the table `c`, with its `values`."""
+
+    match: str = ""
+    where: list[str] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+
+
+def spaced(text: str) -> str:
+    """The text as it is indexed."""
+    return _SCRIPTS.sub(r" \1 ", text.replace("\0", " "))
+
+
+def parse(text: str) -> Query:
+    """Never fails: what is no condition is a word, what is no word is nothing."""
+    found = Query()
+    wanted: list[str] = []
+    unwanted: list[str] = []
+    text = text[:MAX_LENGTH].replace("\0", " ").encode("utf-8", "replace").decode()
+    terms = list(_TERM.finditer(text))[:MAX_TERMS]
+    for number, term in enumerate(terms):
+        minus, name, phrase, word = term.groups()
+        value = phrase if phrase is not None else word
+        if name and _condition(found, name, value, bool(minus)):
+            continue
+        if name and name != "tool":
+            value = f"{name}:{value}"
+        beginning = phrase is None and (name == "tool" or (number == len(terms) - 1 and not text[-1:].isspace()))
+        match = _match(value, beginning)
+        if match:
+            (unwanted if minus else wanted).append(f"tool : {match}" if name == "tool" else match)
+    found.match = " AND ".join(wanted)
+    for match in unwanted:
+        found.where.append("c.key NOT IN (SELECT rowid FROM words WHERE words MATCH ?)")
+        found.values.append(match)
+    return found
+
+
+def _match(value: str, beginning: bool) -> str:
+    text = spaced(value)
+    if not any(letter.isalnum() for letter in text):
+        return ""
+    return '"' + text.replace('"', '""').strip() + '"' + ("*" if beginning else "")
+
+
+def _condition(found: Query, name: str, value: str, negated: bool) -> bool:
+    condition = _known(name, value)
+    if condition is None:
+        return False
+    found.where.append(f"NOT ({condition[0]})" if negated else condition[0])
+    found.values.extend(condition[1:])
+    return True
+
+
+def _known(name: str, value: str) -> tuple[Any, ...] | None:
+    match name:
+        case "tag":
+            return "c.key IN (SELECT key FROM tags WHERE tag = ?)", value.casefold()
+        case "is" if value in ("starred", "star"):
+            return ("c.star = 1",)
+        case "kind" if value in {kind.value for kind in Kind}:
+            return "c.kind = ?", value
+        case "seed" if value.isascii() and value.isdigit() and len(value) < 19:
+            return "c.seed = ?", int(value)
+        case "rating" if found := _RATING.match(value):
+            return f"c.rating {found[1] or '='} ?", int(found[2])
+        case "before" | "after":
+            moment = _moment(value)
+            return None if moment is None else (f"c.key {'<' if name == 'before' else '>='} ?", moment << 10)
+        case _:
+            return None
+
+
+def _moment(value: str) -> int | None:
+    """A local day, month or year as milliseconds since 1970."""
+    for form in ("%Y-%m-%d", "%Y-%m", "%Y"):
+        try:
+            return int(datetime.strptime(value, form).timestamp() * 1000)
+        except (ValueError, OverflowError, OSError):
+            continue
+    return None

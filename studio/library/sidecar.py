@@ -1,0 +1,63 @@
+"""The small JSON file beside a creation: star, rating, tags, and the recipe where the format holds none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from studio.core.files import write_whole
+from studio.core.recipe import Recipe
+
+SUFFIX = ".studio.json"
+MAX_BYTES = 64 * 2**20
+
+
+def beside(path: Path) -> Path:
+    """``NAME.EXT.studio.json``; for a model's folder, a file beside the folder."""
+    return path.with_name(path.name + SUFFIX)
+
+
+class Sidecar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`imported` is the file's own name, for what was not made here, and `created` when it came."""
+
+    star: bool = False
+    rating: int = 0
+    tags: tuple[str, ...] = ()
+    imported: str = ""
+    created: str = ""
+    recipe: msgspec.Raw = msgspec.Raw(b"null")
+
+    def read_recipe(self) -> Recipe | None:
+        """Raises BadInput for one that cannot be read."""
+        return None if bytes(self.recipe) == b"null" else Recipe.from_json(bytes(self.recipe))
+
+
+def read(path: Path) -> Sidecar:
+    """What stands beside the creation at `path`; an empty one where nothing does or it is garbled."""
+    try:
+        return msgspec.convert(_raw(path), Sidecar)
+    except msgspec.ValidationError:
+        return Sidecar()
+
+
+def change(path: Path, **values: Any) -> None:
+    """Writes some fields of the file beside `path`, and leaves the others, known or not, as they are."""
+    content = _raw(path) | values
+    write_whole(beside(path), msgspec.json.format(msgspec.json.encode({"format": 1} | content), indent=2))
+
+
+def write_recipe(path: Path, recipe: Recipe) -> None:
+    change(path, recipe=msgspec.Raw(recipe.to_json().encode()))
+
+
+def _raw(path: Path) -> dict[str, Any]:
+    file = beside(path)
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            return {}
+        content = msgspec.json.decode(file.read_bytes(), type=dict[str, msgspec.Raw])
+        return {name: value if name == "recipe" else msgspec.json.decode(value) for name, value in content.items()}
+    except (OSError, msgspec.MsgspecError, UnicodeError, RecursionError):
+        return {}

@@ -1,0 +1,51 @@
+"""Texts on disk: Markdown with front matter that carries the recipe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+MAX_BYTES = 64 * 2**20
+_FENCE = "---\n"
+
+
+def compose(text: str, title: str, recipe_json: str) -> bytes:
+    """A Markdown file. The values of its front matter are JSON, which YAML readers take too."""
+    head = f"title: {json.dumps(title, ensure_ascii=False)}\nstudio_recipe: {recipe_json}\n"
+    return f"{_FENCE}{head}{_FENCE}\n{text}".encode("utf-8", "replace")
+
+
+def front_matter(path: Path) -> dict[str, str]:
+    """The `title` and, as JSON, the `studio_recipe` of a file; empty where there is no front matter of ours."""
+    return _split(path)[0]
+
+
+def body(path: Path) -> str:
+    """The text without its front matter, as it was given to be saved. Raises OSError."""
+    return _split(path)[1]
+
+
+def _split(path: Path) -> tuple[dict[str, str], str]:
+    with path.open("rb") as file:
+        text = file.read(MAX_BYTES).decode("utf-8-sig", "replace")
+    end = text.find("\n" + _FENCE, len(_FENCE) - 1)
+    if not text.startswith(_FENCE) or end < 0:
+        return {}, text
+    found: dict[str, str] = {}
+    for line in text[len(_FENCE) : end].split("\n"):
+        name, colon, value = line.partition(": ")
+        if colon and name == "studio_recipe":
+            found[name] = value
+        elif colon and name == "title":
+            found[name] = _title(value)
+    if "studio_recipe" not in found:
+        return {}, text
+    return found, text[end + 1 + len(_FENCE) :].removeprefix("\n")
+
+
+def _title(value: str) -> str:
+    try:
+        title = json.loads(value)
+    except ValueError:
+        return value.strip()
+    return title if isinstance(title, str) else value.strip()

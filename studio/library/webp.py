@@ -1,0 +1,107 @@
+"""WebP animations: written frame by frame as they come, and their length read.
+
+After the WebP container specification (RIFF). Pillow wants all frames at once; here only the
+packed ones are kept, and those on disk.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_SIDE = 16383
+_ICC, _ALPHA, _EXIF, _XMP, _ANIMATED = 0x20, 0x10, 0x08, 0x04, 0x02
+
+
+class Writer:
+    """Writes an animated WebP to `path`. Leaving it without `close` leaves an unusable file."""
+
+    def __init__(self, path: Path, size: tuple[int, int], *, loop: bool, icc: bytes, quality: int = 90) -> None:
+        self._file: BinaryIO = path.open("wb")
+        self._size = size
+        self._icc = icc
+        self._quality = quality
+        self._flags = _ANIMATED | (_ICC if icc else 0)
+        self._file.write(b"RIFF\0\0\0\0WEBP")
+        self._chunk(b"VP8X", bytes(10))
+        if icc:
+            self._chunk(b"ICCP", icc)
+        self._chunk(b"ANIM", struct.pack("<IH", 0, 0 if loop else 1))
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+
+    def add(self, frame: Image, milliseconds: int) -> None:
+        """Adds an RGB or RGBA frame of the size that was given."""
+        still = io.BytesIO()
+        frame.save(still, "WEBP", quality=self._quality, method=3)
+        width, height = self._size
+        body = _u24(0) + _u24(0) + _u24(width - 1) + _u24(height - 1) + _u24(milliseconds) + b"\x02"
+        for kind, content in _chunks(still.getvalue()):
+            if kind in (b"ALPH", b"VP8 ", b"VP8L"):
+                body += _packed(kind, content)
+        if frame.mode == "RGBA":
+            self._flags |= _ALPHA
+        self._chunk(b"ANMF", body)
+
+    def finish(self, *, exif: bytes, xmp: bytes) -> None:
+        """Adds the metadata and the header."""
+        if exif:
+            self._flags |= _EXIF
+            self._chunk(b"EXIF", exif)
+        if xmp:
+            self._flags |= _XMP
+            self._chunk(b"XMP ", xmp)
+        end = self._file.tell()
+        self._file.seek(4)
+        self._file.write(struct.pack("<I", end - 8))
+        self._file.seek(20)
+        width, height = self._size
+        self._file.write(bytes([self._flags, 0, 0, 0]) + _u24(width - 1) + _u24(height - 1))
+
+    def _chunk(self, kind: bytes, body: bytes) -> None:
+        self._file.write(_packed(kind, body))
+
+
+def frames(path: Path) -> tuple[int, float]:
+    """How many frames a WebP has, and its length in seconds; (1, 0) for a still one."""
+    count, milliseconds = 0, 0
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[:4] != b"RIFF" or head[8:] != b"WEBP":
+            return 1, 0.0
+        while len(head := file.read(8)) == 8:
+            length = int.from_bytes(head[4:], "little")
+            if head[:4] == b"ANMF":
+                start = file.read(min(length, 16))
+                count += 1
+                milliseconds += int.from_bytes(start[12:15], "little")
+                length -= len(start)
+            file.seek(length + (length & 1), 1)
+    return max(count, 1), milliseconds / 1000
+
+
+def _chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    place, found = 12, []
+    while place + 8 <= len(data):
+        length = int.from_bytes(data[place + 4 : place + 8], "little")
+        found.append((data[place : place + 4], data[place + 8 : place + 8 + length]))
+        place += 8 + length + (length & 1)
+    return found
+
+
+def _packed(kind: bytes, body: bytes) -> bytes:
+    return kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) & 1)
+
+
+def _u24(value: int) -> bytes:
+    return value.to_bytes(3, "little")
