@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from studio import api
 
-from . import card, data, kinds, models, networks, prior, training
+from . import card, data, kinds, measuring, models, networks, prior, training
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 MINIMUM = 16
-MOST = 12_000
-"""More pictures are left aside, since all are held in memory (up to 200 KB each at 128 px)."""
 CHECKPOINT_SECONDS = 30.0
 DREAM_STEPS = 4000
 HELD_OUT_SHOWN = 8
@@ -74,7 +72,15 @@ class VaeTrain(api.Tool):
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         import torch
 
-        samples = yield from _read_all(params, ctx)
+        folders = [params.folder, *params.more_folders]
+        samples, skipped = yield from measuring.read_all(folders, 2 * params.size)
+        if skipped:
+            ctx.note("skipped", skipped)
+        if len(samples) < MINIMUM:
+            raise api.BadInput(
+                f"There are {len(samples)} readable pictures in {params.folder.name}, and a training needs {MINIMUM}.",
+                "Add pictures or choose another folder.",
+            )
         learn, held = data.split(samples)
         trainer = _trainer(params, ctx, learn)
         images = torch.from_numpy(np.stack([data.whole(one, params.size) for one in held[:: _stride(len(held))]]))
@@ -101,7 +107,7 @@ class VaeTrain(api.Tool):
         folder = ctx.scratch / "model"
         trainer.kind.save(trainer.ema, folder, _latent_std(trainer, held, params.size))
         groups = [path.name for path in (params.folder, *params.more_folders)]
-        measured = measure(trainer.reconstruct, held, groups, params.size)
+        measured = measuring.psnr_by_folder(trainer.reconstruct, held, groups, params.size)
         facts = card.Facts(
             title=params.title,
             kind=params.kind,
@@ -116,51 +122,6 @@ class VaeTrain(api.Tool):
         (folder / "README.md").write_text(card.text(facts), encoding="utf-8")
         notes = {"held_out_psnr": measured, "held_out_loss": trainer.best, "steps": trainer.standing.step}
         return api.Trained(folder, params.title, trainer.kind.name, notes)
-
-
-def measure(
-    reconstruct: Callable[[Tensor], Tensor], held: Sequence[data.Sample], groups: Sequence[str], size: int
-) -> dict[str, float]:
-    """Mean PSNR in dB of the held-out pictures of each folder, whole, at `size` px over white."""
-    import torch
-
-    found: dict[str, float] = {}
-    for number, name in enumerate(groups):
-        members = [data.whole(one, size) for one in held if one.group == number]
-        if members:
-            images = torch.from_numpy(np.stack(members))
-            found[name] = round(float(training.psnr(reconstruct(images), images).mean()), 2)
-    return found
-
-
-def _read_all(params: VaeTrain.Params, ctx: api.Context) -> Generator[api.Event, None, list[data.Sample]]:
-    found = data.find([params.folder, *params.more_folders])
-    if len(found) > MOST:
-        yield api.Notice(f"Only {MOST:,} of the {len(found):,} pictures are used.", "warning")
-        found = found[:: -(-len(found) // MOST)]
-    samples: list[data.Sample] = []
-    skipped: dict[str, str] = {}
-    for number, (group, path) in enumerate(found):
-        if number % 50 == 0:
-            yield api.Progress(0, params.steps, f"Reading pictures: {number:,} of {len(found):,}")
-        try:
-            samples.append(data.read(path, group, 2 * params.size))
-        except api.BadInput as error:
-            skipped[path.name] = str(error)
-    if skipped:
-        ctx.note("skipped", skipped)
-        yield api.Notice(_skipped(list(skipped)), "warning")
-    if len(samples) < MINIMUM:
-        raise api.BadInput(
-            f"There are {len(samples)} readable pictures in {params.folder.name}, and a training needs {MINIMUM}.",
-            "Add pictures or choose another folder.",
-        )
-    return samples
-
-
-def _skipped(names: list[str]) -> str:
-    first = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-    return f"Skipped, because {'it' if len(names) == 1 else 'they'} cannot be read: {first}."
 
 
 def _trainer(params: VaeTrain.Params, ctx: api.Context, learn: list[data.Sample]) -> training.Trainer:
@@ -178,7 +139,7 @@ def _trainer(params: VaeTrain.Params, ctx: api.Context, learn: list[data.Sample]
     schedule = training.Schedule(
         steps=params.steps,
         learning_rate=params.learning_rate,
-        kl_weight=params.kl_weight if params.kl_weight is not None else (1e-3 if spatial else 0.02),
+        kl_weight=params.kl_weight if params.kl_weight is not None else (1e-3 if spatial else 0.3),
         kl_warm_up=params.kl_warm_up,
         ema=params.ema,
     )
