@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.launcher import stamp, system
+from studio.launcher import stamp, start, system
 from studio.launcher.environment import Environment, data_folder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -209,3 +209,17 @@ def test_every_dependency_is_pinned_exactly() -> None:
         for wanted in environment.requirements(extra):
             name = wanted.replace("<", ">").partition(">")[0].lower()
             assert name in pinned
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        ([], None),
+        (["--home", "test", "--json"], None),
+        (["--home", "folder", "tools", "--json"], "tools"),
+        (["--device=cpu", "test"], "test"),
+        (["--version"], "--version"),
+    ],
+)
+def test_the_command_is_found_among_the_options(arguments: list[str], command: str | None) -> None:
+    assert next(start.words(arguments), None) == command

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from studio.launcher import stamp
 from studio.launcher.errors import LaunchError
@@ -17,7 +17,7 @@ PYTHON = os.path.join("Scripts", "python.exe") if sys.platform == "win32" else o
 
 def start(root: str, arguments: Sequence[str]) -> int:
     """Makes what is missing and hands over; returns the exit status where there is nothing to hand over to."""
-    command = arguments[0] if arguments else ""
+    command = next(words(arguments), "")
     try:
         folder = _environment(root, command)
         return _hand_over(root, os.path.join(folder, PYTHON), command, arguments)
@@ -27,6 +27,16 @@ def start(root: str, arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("Stopped. Start again to go on.", file=sys.stderr)
         return 130
+
+
+def words(arguments: Sequence[str]) -> Iterator[str]:
+    """The arguments without the options that may stand before a command. Asking for help opens no window."""
+    left = iter(arguments)
+    for argument in left:
+        if argument in ("--home", "--device"):
+            next(left, None)
+        elif not argument.startswith("-") or argument in ("-h", "--help", "--version"):
+            yield argument
 
 
 def _environment(root: str, command: str) -> str:
@@ -61,10 +71,10 @@ def _hand_over(root: str, python: str, command: str, arguments: Sequence[str]) -
         case "test":
             os.chdir(root)
             os.environ["QT_QPA_PLATFORM"] = "offscreen"
-            rest = ["-m", "pytest", *arguments[1:]]
+            rest = ["-m", "pytest", *arguments[arguments.index(command) + 1 :]]
         case "bench":
             os.chdir(root)
-            rest = ["-m", "tests.benchmarks", *arguments[1:]]
+            rest = ["-m", "tests.benchmarks", *arguments[arguments.index(command) + 1 :]]
         case _:
             rest = ["-P", "-m", "studio.cli", *arguments]
     if sys.platform == "win32":
