@@ -28,6 +28,12 @@ class BadInput(StudioError):
     kind = "bad_input"
 
 
+class CannotWrite(StudioError):
+    """The disk is full, or a place may not be written to. Exit status 2 on the command line."""
+
+    kind = "cannot_write"
+
+
 class OutOfMemory(StudioError):
     """The device or the machine has too little memory for this job."""
 

@@ -1,7 +1,8 @@
 """A worker that does what the recipe's params say, over the real frames and without plugins.
 
 `do` is a list of steps, each a word and its values:
-progress, preview, save, crash STATUS, signal NAME, hang, deaf (ignores cancels), wait (until cancelled or paused), fail.
+progress, preview, save, kept, crash STATUS, signal NAME, hang, deaf (ignores cancels), nonsense,
+wait (until cancelled or paused), fail.
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ class FakeWorker:
                 marks.write_text(marks.read_text() + "x" if marks.exists() else "x")
                 self.say(messages.Noticed(run.job, marks.read_text()))
             case "crash":
-                print("the end is near", file=sys.stderr, flush=True)
+                sys.stderr.write("the end is near\n")
+                sys.stderr.flush()
                 os._exit(int(values[0]))
             case "signal":
                 os.kill(os.getpid(), getattr(signal, values[0]))

@@ -1,0 +1,18 @@
+"""Without a command, the window opens."""
+
+from __future__ import annotations
+
+import argparse
+
+from studio.cli.console import Console
+from studio.cli.place import home_of, settings_of
+from studio.core.errors import BadInput
+
+
+def window(options: argparse.Namespace, console: Console) -> int:
+    if console.json:
+        raise BadInput("--json needs a command.", "See `studio --help`.")
+    from studio.ui.app import main
+
+    home = home_of(options)
+    return main(home, settings_of(options, home))
