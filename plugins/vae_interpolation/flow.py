@@ -1,24 +1,146 @@
-"""Smooth warps that bring one picture's shapes onto another's."""
+"""Smooth warps that bring the shapes of one picture onto those of another.
+
+The warp between two pictures is the flow of one stationary velocity field, so it can be followed
+to any point on the way, runs backwards as well as forwards, and never folds or tears (Arsigny et
+al. 2006; Ashburner 2007; Vercauteren et al. 2009). Fields are [1, 2, rows, columns], x before y, in
+half picture sides, so they belong to no resolution. They say where a pixel is looked up.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+SQUARINGS = 6
+LEVELS = (12, 24, 48)
+"""Long side of the velocity field in cells, from coarse to fine."""
+STEPS = (60, 50, 40)
+STIFFNESS = 0.3
+"""Weight of the bending of the field against the difference of the pictures. Found by eye on
+pictures of unlike scenes: at 0.06 faces turn to mush, at 1.0 hardly anything moves."""
+FENCE = 1 / 8
+"""Share of the picture over which the flow across its border fades to nothing."""
 
-def warped(image: Tensor, field: Tensor | None) -> Tensor:
-    """[1, c, h, w] looked up at each place plus `field` [1, 2, any, any] (x, y in half picture sides)."""
-    import torch
+
+@dataclass(frozen=True)
+class Flow:
+    """The way from a first picture's shapes (pose 0) to a second's (pose 1)."""
+
+    velocity: Tensor
+
+    def of_first(self, pose: float) -> Tensor:
+        """The field that brings the first picture to a pose."""
+        return exponential(self.velocity, -pose)
+
+    def of_second(self, pose: float) -> Tensor:
+        """The field that brings the second picture to a pose."""
+        return exponential(self.velocity, 1.0 - pose)
+
+
+def exponential(velocity: Tensor, time: float = 1.0) -> Tensor:
+    """The field of flowing along `velocity` for a time, by scaling and squaring."""
+    field = velocity * (time / 2**SQUARINGS)
+    for _ in range(SQUARINGS):
+        field = composed(field, field)
+    return field
+
+
+def composed(outer: Tensor, inner: Tensor) -> Tensor:
+    """The field that looks up through `inner` first, and through `outer` from there."""
+    return inner + _looked_up(outer, inner, "bilinear")
+
+
+def warped(image: Tensor, field: Tensor | None, mode: str = "bicubic") -> Tensor:
+    """`image` [1, c, h, w] looked up through `field`; the same image without one."""
     from torch.nn import functional
 
     if field is None:
         return image
-    height, width = image.shape[-2:]
-    field = functional.interpolate(field.to(image.device), (height, width), mode="bilinear", align_corners=False)
-    still = torch.eye(2, 3, device=image.device)[None]
-    grid = functional.affine_grid(still, [1, 1, height, width], align_corners=False)
-    return functional.grid_sample(
-        image, grid + field.permute(0, 2, 3, 1), mode="bicubic", padding_mode="border", align_corners=False
-    )
+    field = functional.interpolate(field.to(image), image.shape[-2:], mode="bilinear", align_corners=False)
+    return _looked_up(image, field, mode)
+
+
+def estimate(first: Tensor, second: Tensor, stiffness: float = STIFFNESS) -> Flow:
+    """The flow between two pictures [1, 3, h, w] of one size, on the CPU so that devices agree.
+
+    Minimises the difference of colours and edges, both pictures met half-way, plus `stiffness`
+    times the bending, from coarse to fine. Pictures of unlike scenes have no true
+    correspondence: then what is found is a gentle pull of large shapes towards each other.
+    """
+    import torch
+    from torch.nn import functional
+
+    a, b = (_features(image.detach().float().cpu()) for image in (first, second))
+    height, width = a.shape[-2:]
+    velocity = torch.zeros(1, 2, 2, 2)
+    with torch.inference_mode(False), torch.enable_grad():
+        a, b = a.clone(), b.clone()
+        for level, steps in zip(LEVELS, STEPS, strict=True):
+            rows, columns = (max(4, round(level * side / max(height, width))) for side in (height, width))
+            small = [functional.interpolate(image, (rows, columns), mode="area") for image in (a, b)]
+            fence = _fence(rows, columns)
+            velocity = functional.interpolate(velocity, (rows, columns), mode="bilinear", align_corners=False)
+            velocity.requires_grad_(True)
+            optimiser = torch.optim.Adam([velocity], lr=0.5 / level)
+            for _ in range(steps):
+                optimiser.zero_grad()
+                smooth = _smoothed(velocity) * fence
+                met = warped(small[0], exponential(smooth, -0.5), "bilinear")
+                met = met - warped(small[1], exponential(smooth, 0.5), "bilinear")
+                unlike = (met.square().sum(1) + 1e-3).sqrt().mean()
+                (unlike + stiffness * _bending(smooth)).backward()
+                optimiser.step()
+            velocity = (_smoothed(velocity) * fence).detach()
+    return Flow(velocity)
+
+
+def _features(image: Tensor) -> Tensor:
+    """Colour without its mean, and the strength of edges, each scaled to the same importance."""
+    import torch
+    from torch.nn import functional
+
+    grey = image.mean(1, keepdim=True)
+    across = functional.pad(grey[..., 1:] - grey[..., :-1], (0, 1))
+    down = functional.pad(grey[..., 1:, :] - grey[..., :-1, :], (0, 0, 0, 1))
+    edges = (across.square() + down.square() + 1e-6).sqrt()
+    colour = image - image.mean((2, 3), keepdim=True)
+    return torch.cat([colour / colour.std().clamp_min(1e-3), 0.5 * edges / edges.mean().clamp_min(1e-3)], 1)
+
+
+def _smoothed(field: Tensor) -> Tensor:
+    import torch
+    from torch.nn import functional
+
+    kernel = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16.0
+    square = (kernel[:, None] * kernel[None]).expand(2, 1, 5, 5)
+    return functional.conv2d(functional.pad(field, (2, 2, 2, 2), mode="replicate"), square, groups=2)
+
+
+def _bending(field: Tensor) -> Tensor:
+    """Mean square of the slopes of the field: 1 where a shape is stretched to double its size."""
+    rows, columns = field.shape[-2:]
+    across = (field[..., 1:] - field[..., :-1]) * (columns / 2)
+    down = (field[..., 1:, :] - field[..., :-1, :]) * (rows / 2)
+    return across.square().mean() + down.square().mean()
+
+
+def _fence(rows: int, columns: int) -> Tensor:
+    """Factors [1, 2, rows, columns] that keep the flow from crossing the picture's border."""
+    import torch
+
+    x, y = ((torch.arange(count) + 0.5) / count for count in (columns, rows))
+    x, y = ((torch.minimum(side, 1.0 - side) / FENCE).clamp(max=1.0) for side in (x, y))
+    return torch.stack([x[None, :].expand(rows, columns), y[:, None].expand(rows, columns)])[None]
+
+
+def _looked_up(image: Tensor, field: Tensor, mode: str) -> Tensor:
+    import torch
+    from torch.nn import functional
+
+    still = torch.eye(2, 3, device=field.device, dtype=field.dtype)[None]
+    grid = functional.affine_grid(still, [1, 1, *field.shape[-2:]], align_corners=False)
+    grid = grid + field.permute(0, 2, 3, 1)
+    return functional.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -41,21 +41,21 @@ def eased(t: float, easing: Easing) -> float:
             return t
 
 
-def weights(path: Path, latents: Sequence[Tensor], at: float, *, closed: bool = False) -> dict[int, float]:
-    """How much of each latent is in the point at position `at`; with `closed` the last leads to the first."""
-    count = len(latents)
-    here = min(int(at), (count if closed else count - 1) - 1)
-    t, there = at - here, (here + 1) % count
-    if path == "spherical":
-        first, second = spherical(latents[here], latents[there], t)
-    elif path == "catmull-rom":
+def weights(
+    path: Path, latents: Sequence[Tensor], here: int, t: Tensor | float, *, closed: bool = False
+) -> dict[int, Tensor | float]:
+    """How much of each latent is in the point `t` (0..1) of the way from latent `here` to the next.
+
+    With `closed` the last leads to the first. Where `t` is a map, so are the weights.
+    """
+    there = (here + 1) % len(latents)
+    if path == "catmull-rom":
         return _catmull_rom(latents, here, t, closed)
-    else:
-        first, second = 1.0 - t, t
+    first, second = spherical(latents[here], latents[there], t) if path == "spherical" else (1.0 - t, t)
     return {here: first, there: second}
 
 
-def spherical(first: Tensor, second: Tensor, t: float) -> tuple[float, float]:
+def spherical(first: Tensor, second: Tensor, t: Tensor | float) -> tuple[Tensor | float, Tensor | float]:
     """The two weights of spherical interpolation (Shoemake 1985; White 2016, Sampling Generative Networks).
 
     Keeps the norm where plain averaging of unlike latents loses up to 30 %, and with it contrast.
@@ -67,18 +67,19 @@ def spherical(first: Tensor, second: Tensor, t: float) -> tuple[float, float]:
     angle = math.acos(max(-1.0, min(1.0, cosine)))
     if math.sin(angle) < 1e-4:
         return 1.0 - t, t
-    return math.sin((1.0 - t) * angle) / math.sin(angle), math.sin(t * angle) / math.sin(angle)
+    share = torch.as_tensor(t)
+    return torch.sin((1.0 - share) * angle) / math.sin(angle), torch.sin(share * angle) / math.sin(angle)
 
 
-def _catmull_rom(latents: Sequence[Tensor], here: int, t: float, closed: bool) -> dict[int, float]:
+def _catmull_rom(latents: Sequence[Tensor], here: int, t: Tensor | float, closed: bool) -> dict[int, Tensor | float]:
     """The centripetal curve through all pictures (Yuksel et al. 2011), by the scheme of Barry and Goldman 1988.
 
     An open curve is carried on straight at its ends, so between two pictures it is the straight line.
     """
     count = len(latents)
     there = (here + 1) % count
-    before: dict[int, float] = {here: 2.0, there: -1.0}
-    after: dict[int, float] = {there: 2.0, here: -1.0}
+    before: dict[int, Tensor | float] = {here: 2.0, there: -1.0}
+    after: dict[int, Tensor | float] = {there: 2.0, here: -1.0}
     middle = _knot(latents[here], latents[there])
     first = last = middle
     if closed or here > 0:
@@ -88,7 +89,7 @@ def _catmull_rom(latents: Sequence[Tensor], here: int, t: float, closed: bool) -
         index = (here + 2) % count
         after, last = {index: 1.0}, _knot(latents[there], latents[index])
     knots = (-first, 0.0, middle, middle + last)
-    points = [before, {here: 1.0}, {there: 1.0}, after]
+    points: list[dict[int, Tensor | float]] = [before, {here: 1.0}, {there: 1.0}, after]
     for span in (1, 2, 3):
         points = [_between(points[i], points[i + 1], *_reach(knots, i, span), t * middle) for i in range(4 - span)]
     return points[0]
@@ -104,8 +105,12 @@ def _knot(first: Tensor, second: Tensor) -> float:
 
 
 def _between(
-    first: dict[int, float], second: dict[int, float], start: float, end: float, at: float
-) -> dict[int, float]:
+    first: Mapping[int, Tensor | float],
+    second: Mapping[int, Tensor | float],
+    start: float,
+    end: float,
+    at: Tensor | float,
+) -> dict[int, Tensor | float]:
     share = (at - start) / (end - start)
     return {
         index: (1.0 - share) * first.get(index, 0.0) + share * second.get(index, 0.0)
