@@ -60,8 +60,8 @@ class VaeTrain(api.Tool):
         """A model of the detailed kind that has learnt already. Its network is kept."""
         batch: int = api.param(16, ge=1, le=512, title="Pictures at a time", advanced=True)
         learning_rate: float = api.param(1e-3, ge=1e-7, le=1.0, title="Learning rate", advanced=True)
-        kl_weight: float | None = api.param(None, ge=0, le=10, title="KL weight", advanced=True)
-        """How strongly the latents are drawn to a normal distribution. Empty: what suits the kind."""
+        kl_weight: float = api.param(0.3, ge=0, le=10, title="KL weight", advanced=True)
+        """How much the latents are drawn to a normal distribution. More makes smoother blends, and softer pictures."""
         kl_warm_up: int = api.param(0, ge=0, le=100_000, title="KL warm-up", unit="steps", advanced=True)
         """The steps over which the KL weight grows to its value."""
         ema: float = api.param(0.999, ge=0, le=0.99999, title="Averaging", advanced=True)
@@ -105,7 +105,7 @@ class VaeTrain(api.Tool):
         held: Sequence[data.Sample],
     ) -> api.Trained:
         folder = ctx.scratch / "model"
-        trainer.kind.save(trainer.ema, folder, _latent_std(trainer, held, params.size))
+        trainer.kind.save(trainer.ema, folder, _latents(trainer, held, params.size))
         groups = [path.name for path in (params.folder, *params.more_folders)]
         measured = measuring.psnr_by_folder(trainer.reconstruct, held, groups, params.size)
         facts = card.Facts(
@@ -139,7 +139,7 @@ def _trainer(params: VaeTrain.Params, ctx: api.Context, learn: list[data.Sample]
     schedule = training.Schedule(
         steps=params.steps,
         learning_rate=params.learning_rate,
-        kl_weight=params.kl_weight if params.kl_weight is not None else (1e-3 if spatial else 0.3),
+        kl_weight=params.kl_weight,
         kl_warm_up=params.kl_warm_up,
         ema=params.ema,
     )
@@ -254,11 +254,10 @@ def _stride(count: int) -> int:
     return -(-count // HELD_OUT_MOST)
 
 
-def _latent_std(trainer: training.Trainer, held: Sequence[data.Sample], size: int) -> float:
+def _latents(trainer: training.Trainer, held: Sequence[data.Sample], size: int) -> Tensor:
     import torch
 
     images = torch.from_numpy(np.stack([data.whole(one, size) for one in held[:256]]))
-    with torch.inference_mode():
+    with torch.no_grad():
         parts = [part.to(trainer.device) for part in torch.split(images, 8)]
-        means = [trainer.kind.posterior(trainer.ema, part)[0].float() for part in parts]
-    return max(1e-3, float(torch.cat(means).std()))
+        return torch.cat([trainer.kind.posterior(trainer.ema, part)[0].float() for part in parts])

@@ -43,8 +43,8 @@ class Kind(Protocol):
 
     def decode(self, model: nn.Module, latents: Tensor) -> Tensor: ...
 
-    def save(self, model: nn.Module, folder: Path, latent_std: float) -> None:
-        """Writes config and float16 weights, with a `scaling_factor` of 1 / `latent_std`."""
+    def save(self, model: nn.Module, folder: Path, latents: Tensor) -> None:
+        """Writes config and float16 weights, with a `scaling_factor` that brings such latents to a deviation of 1."""
 
 
 @dataclass(frozen=True)

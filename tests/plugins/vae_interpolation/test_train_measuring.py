@@ -24,7 +24,7 @@ def test_keeps_the_rules() -> None:
 
 
 def test_measures_what_is_held_out(tmp_path: Path) -> None:
-    kinds.Spatial().save(networks.spatial_vae((8, 8), size=32), tmp_path / "model", latent_std=1.0)
+    kinds.Spatial().save(networks.spatial_vae((8, 8), size=32), tmp_path / "model", torch.randn(4, 4, 8, 8))
     folder = pictures(tmp_path / "many", 60)
     held = sum(data.is_held_out(path) for path in folder.iterdir())
     assert held
@@ -36,7 +36,7 @@ def test_measures_what_is_held_out(tmp_path: Path) -> None:
 
 
 def test_nothing_held_out_is_one_sentence(tmp_path: Path) -> None:
-    kinds.Spatial().save(networks.spatial_vae((8, 8), size=32), tmp_path / "model", latent_std=1.0)
+    kinds.Spatial().save(networks.spatial_vae((8, 8), size=32), tmp_path / "model", torch.randn(4, 4, 8, 8))
     (tmp_path / "none").mkdir()
     with pytest.raises(api.BadInput, match="no held out pictures"):
         testing.run(VaeMeasure, folder=tmp_path / "none", model=str(tmp_path / "model"))
