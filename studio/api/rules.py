@@ -1,0 +1,72 @@
+"""What a tool must be. The studio refuses one that is not, and `studio.testing` says so earlier."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from studio.api.params import Params
+from studio.api.tool import Tool
+from studio.core import form
+from studio.core.descriptor import Widget
+
+_ID = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
+_HOSTS_OWN = ("seed", "count")
+_OUTPUTS = ("image", "animation", "text", "model")
+_LANES = ("interactive", "training")
+
+
+def faults(tool: Any) -> list[str]:
+    """One sentence for each rule that a tool breaks; none for a good tool."""
+    if not (isinstance(tool, type) and issubclass(tool, Tool)):
+        return [f"{tool!r} is not a subclass of api.Tool."]
+    return list(_faults(tool))
+
+
+def name_of(tool: Any) -> str:
+    """How to call a tool of which even the id may be missing."""
+    return str(getattr(tool, "id", "") or getattr(tool, "__name__", tool))
+
+
+def _faults(tool: type[Tool]) -> Iterator[str]:
+    name = name_of(tool)
+    if not isinstance(getattr(tool, "id", None), str) or not _ID.fullmatch(tool.id):
+        yield f"{name} needs an id like plugin.verb: lower-case letters, digits, _ and one dot."
+    if not isinstance(getattr(tool, "title", None), str) or not tool.title.strip():
+        yield f"{name} needs a title."
+    if not inspect.cleandoc(tool.__dict__.get("__doc__") or ""):
+        yield f"{name} needs a docstring; its first line is shown to the artist."
+    if isinstance(tool.version, bool) or not isinstance(tool.version, int) or tool.version < 1:
+        yield f"The version of {name} must be a whole number from 1."
+    if tool.output not in _OUTPUTS:
+        yield f"The output of {name} is {tool.output!r}, and must be one of {', '.join(_OUTPUTS)}."
+    if tool.lane not in _LANES:
+        yield f"The lane of {name} is {tool.lane!r}, and must be one of {', '.join(_LANES)}."
+    if tool.run is Tool.run:
+        yield f"{name} has no run."
+    elif inspect.iscoroutinefunction(tool.run) or inspect.isasyncgenfunction(tool.run):
+        yield f"The run of {name} is asynchronous; it must be a plain generator."
+    yield from _faults_of_params(name, tool.Params)
+
+
+def _faults_of_params(name: str, params: Any) -> Iterator[str]:
+    if not (isinstance(params, type) and issubclass(params, Params)):
+        yield f"The Params of {name} must derive from api.Params."
+        return
+    try:
+        schema = params.model_json_schema()
+        json.dumps(schema)
+        fields = form.fields(schema)
+    except Exception as error:  # whatever pydantic or a plugin's own field type raises
+        yield f"The Params of {name} cannot be shown as a form: {error}"
+        return
+    for field in fields:
+        if field.name in _HOSTS_OWN:
+            yield f"{name} has a parameter {field.name}, which is the host's own."
+        if field.widget is Widget.MODEL and not field.model:
+            yield f"{name}.{field.name} must say which kind of model it takes: api.param(…, model=…)."
+        if len(field.labels) != len(field.choices):
+            yield f"{name}.{field.name} has {len(field.choices)} choices and {len(field.labels)} labels."

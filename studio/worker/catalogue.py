@@ -1,0 +1,27 @@
+"""From tool classes to the descriptors that the studio builds its window from."""
+
+from __future__ import annotations
+
+import inspect
+
+from studio import api
+from studio.core.descriptor import ToolDescriptor
+
+
+def describe(tool: type[api.Tool], plugin: str, plugin_version: str) -> ToolDescriptor:
+    """A tool that keeps the rules (`api.rules`), as values."""
+    return ToolDescriptor(
+        id=tool.id,
+        title=tool.title,
+        summary=inspect.cleandoc(tool.__doc__ or "").partition("\n")[0],
+        plugin=plugin,
+        plugin_version=plugin_version,
+        version=tool.version,
+        output=tool.output,
+        lane=tool.lane,
+        live=bool(tool.live),
+        pausable=bool(tool.pausable),
+        deterministic=bool(tool.deterministic),
+        icon=tool.icon,
+        schema=tool.Params.model_json_schema(),
+    )

@@ -1,0 +1,177 @@
+"""The host, as a running tool sees it: implements `api.Context`."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from studio import api
+from studio.core import paths
+from studio.core.errors import did_you_mean
+from studio.core.messages import Run
+from studio.core.paths import Home
+from studio.core.recipe import ModelRef, PluginRef, Recipe, now
+from studio.core.settings import Settings
+from studio.worker import devices
+from studio.worker.devices import Device
+from studio.worker.models import ModelCache
+from studio.worker.outputs import Outputs
+from studio.worker.pipes import Outbox
+from studio.worker.provenance import Provenance
+
+if TYPE_CHECKING:
+    import torch
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+class Wishes:
+    """What the artist asked of a job while it runs; set on one thread, seen on another."""
+
+    def __init__(self) -> None:
+        self.cancel = threading.Event()
+        self.pause = threading.Event()
+
+
+class JobContext:
+    """One per job."""
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        tool: type[api.Tool],
+        plugin: PluginRef,
+        home: Home,
+        settings: Settings,
+        device: Device,
+        models: ModelCache,
+        provenance: Provenance,
+        outbox: Outbox,
+        wishes: Wishes,
+        scratch: Path,
+    ) -> None:
+        self._run = run
+        self._tool = tool
+        self._plugin = plugin
+        self._home = home
+        self._device = device
+        self._models = models
+        self._provenance = provenance
+        self._wishes = wishes
+        self._scratch = scratch
+        self._notes = dict(run.recipe.notes)
+        self._used: dict[str, Future[ModelRef]] = {}
+        self._outputs = Outputs(
+            run,
+            home=home,
+            settings=settings,
+            outbox=outbox,
+            recipe=self._recipe,
+            check_cancelled=self.check_cancelled,
+        )
+        self.cancelled = False
+        """Whether the tool was told to stop."""
+
+    @property
+    def seed(self) -> int:
+        return self._run.recipe.seed
+
+    @property
+    def device(self) -> str:
+        return self._device.name
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._device.torch_dtype
+
+    @property
+    def scratch(self) -> Path:
+        return self._scratch
+
+    @property
+    def keep(self) -> Path:
+        folder = Path(self._run.keep) if self._run.keep else self._scratch / "keep"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def models(self) -> ModelCache:
+        return self._models
+
+    @property
+    def draft(self) -> bool:
+        return self._run.draft
+
+    @property
+    def pause_requested(self) -> bool:
+        return self._wishes.pause.is_set()
+
+    def generator(self, offset: int = 0) -> torch.Generator:
+        import torch
+
+        return torch.Generator("cpu").manual_seed(self.seed + offset)
+
+    def emit(self, event: api.Event) -> None:
+        self.check_cancelled()
+        self._outputs.take(event)
+        self.check_cancelled()
+
+    def check_cancelled(self) -> None:
+        if self._wishes.cancel.is_set():
+            self.cancelled = True
+            raise api.Cancelled
+
+    def starter(self, name: str) -> Path:
+        folder = paths.resources() / "starters" / name
+        if not name or Path(name).name != name or not folder.is_dir():
+            known = [path.name for path in (paths.resources() / "starters").glob("*/")]
+            raise api.BadInput(f"There is no starter model named {name}.", did_you_mean(name, known))
+        self._use(name, folder)
+        return folder
+
+    def model(self, choice: str) -> Path | str:
+        from studio.library import models as library_models
+
+        found = library_models.resolve(self._home, choice)
+        if found is not None:
+            self._use(choice if _is_plain(choice) else found.name, found)
+            return found
+        if _HUB_ID.fullmatch(choice):
+            self._used.setdefault(choice, self._provenance.follow_hub(choice))
+            return choice
+        known = [offer.name for offer in library_models.offers(self._home, None, "")]
+        raise api.BadInput(f"There is no model {choice or 'without a name'}.", did_you_mean(choice, known))
+
+    def note(self, name: str, value: Any) -> None:
+        try:
+            self._notes[name] = msgspec.json.decode(msgspec.json.encode(value))
+        except (TypeError, msgspec.MsgspecError, RecursionError) as error:
+            raise TypeError(f"the note {name!r} must be a plain JSON value: {error}") from error
+
+    def _use(self, name: str, path: Path) -> None:
+        self._used.setdefault(str(path), self._provenance.follow(name, path))
+
+    def _recipe(self, notes: Mapping[str, Any]) -> Recipe:
+        """That of a result that is finished now: the job's, with what is known at its end."""
+        used = [self._provenance.complete(reference.result()) for reference in self._used.values()]
+        return msgspec.structs.replace(
+            self._run.recipe,
+            tool_version=self._tool.version,
+            plugin=self._plugin,
+            models=used,
+            versions=devices.versions(),
+            created=now(),
+            notes={**self._notes, **msgspec.to_builtins(dict(notes))},
+        )
+
+
+def _is_plain(choice: str) -> bool:
+    """Whether a choice is a name or an id, and not a path that means nothing elsewhere."""
+    return Path(choice).name == choice

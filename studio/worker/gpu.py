@@ -1,0 +1,237 @@
+"""The GPU thread: imports plugins and runs jobs, one at a time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import psutil
+
+from studio import api
+from studio.core import form, settings
+from studio.core.errors import BadInput, Failure, did_you_mean
+from studio.core.messages import (
+    Failed,
+    Finished,
+    Freed,
+    FromWorker,
+    Noticed,
+    Ready,
+    Rested,
+    Run,
+    Started,
+    Stopped,
+)
+from studio.core.paths import Home
+from studio.core.recipe import PluginRef
+from studio.worker import devices, seeding, sources
+from studio.worker.context import JobContext, Wishes
+from studio.worker.devices import Device
+from studio.worker.discovery import Plugins, discover
+from studio.worker.failures import failure, is_out_of_memory, validated
+from studio.worker.models import ModelCache
+from studio.worker.pipes import Outbox
+from studio.worker.provenance import Provenance
+from studio.worker.running import run_tool
+from studio.worker.suspects import Suspects
+
+_log = logging.getLogger(__name__)
+
+DEVICE_LOST = 71
+"""Exit status after a fault of the device that only a new process gets over."""
+
+
+class GpuThread:
+    """Everything that may take long happens here, in the order in which it was asked for."""
+
+    def __init__(self, outbox: Outbox, *, home: Home, device: str, suspects: Suspects) -> None:
+        self.device: Device | None = None
+        """None until torch was asked."""
+        self._outbox = outbox
+        self._home = home
+        self._wanted = device
+        self._suspects = suspects
+        self._plugins = Plugins()
+        self._models = ModelCache(lambda: devices.memory(self._chosen()), lambda: devices.give_back(self.device))
+        self._provenance = Provenance(home.root / "hashes.json")
+        self._scratch = home.root / "scratch"
+        self._wishes: dict[str, Wishes] = {}
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="gpu", daemon=True)
+
+    def start(self) -> None:
+        self._work.put(self._discover)
+        self._work.put(self._warm_up)
+        self._thread.start()
+
+    def run(self, run: Run) -> None:
+        self._wishes[run.job] = wishes = Wishes()
+        self._work.put(lambda: self._run(run, wishes))
+
+    def cancel(self, job: str) -> None:
+        """Seen at the job's next cancel point. Nothing happens where the job has ended."""
+        if (wishes := self._wishes.get(job)) is not None:
+            wishes.cancel.set()
+
+    def pause(self, job: str) -> None:
+        if (wishes := self._wishes.get(job)) is not None:
+            wishes.pause.set()
+
+    def reload(self) -> None:
+        self._work.put(self._reload)
+
+    def free_memory(self) -> None:
+        self._work.put(self._free_memory)
+
+    def stop(self) -> None:
+        """Cancels all jobs, and returns when they have ended."""
+        for wishes in list(self._wishes.values()):
+            wishes.cancel.set()
+        self._work.put(None)
+        self._thread.join()
+
+    def _serve(self) -> None:
+        _remove_stale(self._scratch)
+        while (work := self._work.get()) is not None:
+            try:
+                work()
+            except BaseException:  # nothing that a plugin does may end this thread
+                _log.exception("unexpected")
+
+    def _discover(self) -> None:
+        disabled = settings.load(self._home.settings).disabled_plugins
+        self._plugins = discover(sources.find(self._home), disabled=disabled, guarded=self._suspects.guarded)
+        self._outbox.send(Ready(self._plugins.catalogue, devices.report(self.device)))
+
+    def _reload(self) -> None:
+        self._plugins.unload()
+        self._models.clear()
+        self._discover()
+
+    def _warm_up(self) -> None:
+        """Imports torch before the first job waits for it."""
+        if self._chosen().kind == "cpu":
+            seeding.prefer_deterministic()
+
+    def _chosen(self) -> Device:
+        if self.device is None:
+            self.device = devices.choose(self._wanted)
+            _log.info("the device is %s (%s)", self.device.name, self.device.title)
+        return self.device
+
+    def _free_memory(self) -> None:
+        before = devices.held(self.device)
+        self._models.clear()
+        self._outbox.send(Freed(max(0, before - devices.held(self.device))))
+
+    def _run(self, run: Run, wishes: Wishes) -> None:
+        if wishes.cancel.is_set():
+            outcome: FromWorker = Stopped(run.job)
+        else:
+            self._outbox.send(Started(run.job))
+            outcome = self._outcome(run, wishes)
+        del self._wishes[run.job]
+        self._outbox.send(outcome)
+        if isinstance(outcome, Failed) and self.device is not None and not devices.works(self.device.name):
+            _log.error("the device %s is unusable after a fault: a new worker is needed", self.device.name)
+            os._exit(DEVICE_LOST)
+
+    def _outcome(self, run: Run, wishes: Wishes) -> FromWorker:
+        tool = self._plugins.tools.get(run.recipe.tool)
+        if tool is None:
+            return Failed(run.job, self._unknown(run.recipe.tool))
+        try:
+            with _scratch_folder(self._scratch) as scratch:
+                context = self._context(run, tool, wishes, scratch)
+                try:
+                    return self._attempt(run, tool, context)
+                except BaseException as error:
+                    if context.cancelled or isinstance(error, api.Cancelled):
+                        _log.info("%s was cancelled (%s)", run.job, type(error).__name__)
+                        return Stopped(run.job)
+                    if isinstance(error, api.Paused):
+                        return Rested(run.job)
+                    raise
+        except BaseException as error:
+            _log.info("%s failed", run.job, exc_info=not isinstance(error, api.StudioError))
+            failed = failure(error, tool.title)
+            short_of_memory = is_out_of_memory(error)
+        # Outside the handler, where the exception no longer holds the frames of the tool.
+        if short_of_memory:
+            self._models.clear()
+        return Failed(run.job, failed)
+
+    def _attempt(self, run: Run, tool: type[api.Tool], context: JobContext) -> FromWorker:
+        params = validated(tool, _with_files(tool, run))
+        seeding.seed_all(run.recipe.seed)
+        run_tool(tool(), params, context)
+        return Stopped(run.job) if context.cancelled else Finished(run.job)
+
+    def _context(self, run: Run, tool: type[api.Tool], wishes: Wishes, scratch: Path) -> JobContext:
+        device = self._chosen()
+        if device.sentence:
+            self._outbox.send(Noticed(run.job, device.sentence, "warning"))
+        described = self._plugins.catalogue.tools[tool.id]
+        return JobContext(
+            run,
+            tool=tool,
+            plugin=PluginRef(described.plugin, described.plugin_version),
+            home=self._home,
+            settings=settings.load(self._home.settings),
+            device=device,
+            models=self._models,
+            provenance=self._provenance,
+            outbox=self._outbox,
+            wishes=wishes,
+            scratch=scratch,
+        )
+
+    def _unknown(self, tool: str) -> Failure:
+        for plugin in self._plugins.catalogue.plugins:
+            if plugin.error and plugin.name == tool.partition(".")[0]:
+                sentence = f"{tool} is not there, because its plugin failed: {plugin.error}"
+                return Failure("failed", sentence, plugin.details)
+        return Failure(BadInput.kind, f"There is no tool {tool}. {did_you_mean(tool, self._plugins.tools)}".strip())
+
+
+def _with_files(tool: type[api.Tool], run: Run) -> dict[str, Any]:
+    """The parameters, with the path of each input in the place of its reference."""
+    values = dict(run.recipe.params)
+    for field in form.fields(tool.Params.model_json_schema()):
+        if field.is_input and field.name in values:
+            values[field.name] = _path(values[field.name], run.files, field.title)
+    return values
+
+
+def _path(value: Any, files: dict[str, str], title: str) -> Any:
+    if isinstance(value, list | tuple):
+        return [_path(one, files, title) for one in value]
+    if not isinstance(value, str) or not value.startswith("sha256:"):
+        return value
+    if value not in files:
+        raise BadInput(f"{title}: the file {value[7:17]}… is no longer there.", "Choose it again.")
+    return files[value]
+
+
+@contextmanager
+def _scratch_folder(parent: Path) -> Iterator[Path]:
+    """In the home, so that a trained model is moved from it to the library and not copied."""
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=parent, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def _remove_stale(parent: Path) -> None:
+    """What workers that were killed have left."""
+    for folder in parent.glob("*-*"):
+        owner = folder.name.partition("-")[0]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)

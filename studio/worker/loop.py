@@ -1,0 +1,80 @@
+"""The main thread: reads messages, so that a wish arrives in the middle of a step."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from typing import BinaryIO, NoReturn
+
+import msgspec
+
+from studio.core import messages
+from studio.core.job import Lane
+from studio.core.messages import Cancel, FreeMemory, Heartbeat, Pause, Reload, Run, Stop, ToWorker
+from studio.core.paths import Home
+from studio.worker import devices
+from studio.worker.devices import Device
+from studio.worker.gpu import GpuThread
+from studio.worker.pipes import Outbox
+from studio.worker.suspects import Suspects
+
+_log = logging.getLogger(__name__)
+HEARTBEAT_SECONDS = 1.0
+
+
+def serve(
+    reader: BinaryIO, outbox: Outbox, *, home: Home, lane: Lane, device: str, import_limit: float
+) -> NoReturn:
+    """Until the studio says Stop or is gone."""
+    suspects = Suspects(home.root / f"importing-{lane.value}.json", import_limit)
+    gpu = GpuThread(outbox, home=home, device=device, suspects=suspects)
+    gpu.start()
+    threading.Thread(target=_beat, args=(outbox, gpu, suspects), name="heartbeat", daemon=True).start()
+    while (message := _next(reader)) is not None:
+        _obey(message, gpu)
+        if isinstance(message, Stop):
+            break
+    # Without the interpreter's own end: it would wait for what a plugin left running.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _next(reader: BinaryIO) -> ToWorker | None:
+    try:
+        return messages.read_to_worker(reader)
+    except (OSError, ValueError, msgspec.MsgspecError):
+        _log.exception("a message of the studio cannot be read")
+        return None
+
+
+def _obey(message: ToWorker, gpu: GpuThread) -> None:
+    match message:
+        case Run():
+            gpu.run(message)
+        case Cancel(job):
+            gpu.cancel(job)
+        case Pause(job):
+            gpu.pause(job)
+        case FreeMemory():
+            gpu.free_memory()
+        case Reload():
+            gpu.reload()
+        case Stop():
+            gpu.stop()
+
+
+def _state(device: Device | None) -> Heartbeat:
+    try:
+        return Heartbeat(devices.held(device), devices.report(device) if device else None)
+    except RuntimeError:  # the device is out of order; the worker is not
+        return Heartbeat(devices.held(None))
+
+
+def _beat(outbox: Outbox, gpu: GpuThread, suspects: Suspects) -> None:
+    pause = threading.Event()
+    while True:
+        outbox.send(_state(gpu.device))
+        suspects.end_if_hung()
+        pause.wait(HEARTBEAT_SECONDS)

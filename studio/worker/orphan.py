@@ -1,0 +1,124 @@
+"""No worker outlives its studio, also while a C call holds the GIL.
+
+The main loop ends the worker at the end of standard input, which is the usual way. A C call
+that never gives the GIL back starves that loop, so the end must come from outside Python:
+
+- On Linux and macOS a watcher is forked before anything else is loaded. It holds nothing, waits
+  for the end of the studio or of the worker, and kills the worker if the studio went first.
+  (`PR_SET_PDEATHSIG` would do the same without a process, but it fires at the end of the
+  *thread* that spawned the worker, so a studio that restarts a worker from a short-lived thread
+  would lose it at once.)
+- On Windows a native wait on the studio's process calls `ExitProcess` in the system's own
+  thread pool. Written from its documentation and not tried here.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from contextlib import suppress
+from typing import NoReturn
+
+_POLL_SECONDS = 0.2
+
+
+def guard() -> None:
+    """Call before any thread is started."""
+    studio = os.getppid()
+    if sys.platform == "win32":
+        _exit_with(studio)
+        return
+    worker = os.getpid()
+    if os.fork() == 0:
+        _watch(studio, worker)
+    if os.getppid() != studio:
+        os._exit(0)
+
+
+def _watch(studio: int, worker: int) -> NoReturn:
+    """The watcher: a copy of the young worker that never returns from here."""
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.closerange(0, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 65536 else 65536)
+        # The worker waits for nothing, so either may be gone already.
+        if os.getppid() == worker and _first_to_end(studio, worker) == studio:
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+    finally:
+        os._exit(0)
+
+
+def _first_to_end(studio: int, worker: int) -> int:
+    """Waits for the end of either process; the worker's, when both have ended."""
+    try:
+        if sys.platform == "linux":
+            return _by_pidfd(studio, worker)
+        return _by_kqueue(studio, worker)
+    except (OSError, AttributeError):  # an old kernel, or a sandbox without these calls
+        return _by_polling(studio, worker)
+
+
+def _by_pidfd(studio: int, worker: int) -> int:
+    ends = {}
+    for process in (worker, studio):
+        try:
+            ends[os.pidfd_open(process)] = process
+        except ProcessLookupError:
+            return process
+    poll = select.poll()
+    for end in ends:
+        poll.register(end, select.POLLIN)
+    ended = {ends[end] for end, _ in poll.poll()}
+    return worker if worker in ended else studio
+
+
+def _by_kqueue(studio: int, worker: int) -> int:
+    queue = select.kqueue()  # type: ignore[attr-defined,unused-ignore]
+    for process in (worker, studio):
+        exit_of = select.kevent(  # type: ignore[attr-defined,unused-ignore]
+            process,
+            filter=select.KQ_FILTER_PROC,  # type: ignore[attr-defined,unused-ignore]
+            flags=select.KQ_EV_ADD,  # type: ignore[attr-defined,unused-ignore]
+            fflags=select.KQ_NOTE_EXIT,  # type: ignore[attr-defined,unused-ignore]
+        )
+        try:
+            queue.control([exit_of], 0)
+        except ProcessLookupError:
+            return process
+    ended = {event.ident for event in queue.control(None, 2)}
+    return worker if worker in ended else studio
+
+
+def _by_polling(studio: int, worker: int) -> int:
+    while True:
+        if os.getppid() != worker:
+            return worker
+        try:
+            os.kill(studio, 0)
+        except ProcessLookupError:
+            return studio
+        except PermissionError:
+            pass
+        time.sleep(_POLL_SECONDS)
+
+
+def _exit_with(studio: int) -> None:
+    if sys.platform != "win32":
+        return
+    import ctypes
+
+    kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+    kernel.OpenProcess.restype = ctypes.c_void_p
+    synchronize, once, for_ever = 0x00100000, 0x00000008, 0xFFFFFFFF
+    process = kernel.OpenProcess(synchronize, False, studio)
+    if not process:
+        os._exit(0)
+    wait = ctypes.c_void_p()
+    exit_process = ctypes.cast(kernel.ExitProcess, ctypes.c_void_p)
+    kernel.RegisterWaitForSingleObject(
+        ctypes.byref(wait), ctypes.c_void_p(process), exit_process, None, ctypes.c_ulong(for_ever), ctypes.c_ulong(once)
+    )

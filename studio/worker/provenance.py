@@ -1,0 +1,122 @@
+"""Which models took part in a result: their names, the hashes of their weights, their licences."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from studio.core.files import sha256, write_whole
+from studio.core.recipe import ModelRef
+
+_WEIGHTS = (".safetensors", ".onnx", ".gguf", ".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_LICENCE = re.compile(r"^licen[cs]e:\s*[\"']?([^\"'\n]+)", re.MULTILINE | re.IGNORECASE)
+_HEX64 = re.compile(r"[0-9a-f]{64}")
+
+
+class Provenance:
+    """Hashes weights in the background, and remembers hashes by path, size and time of change."""
+
+    def __init__(self, memory: Path) -> None:
+        self._memory = memory
+        self._known: dict[str, Any] = _read_json(memory)
+        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hashing")
+
+    def follow(self, name: str, path: Path) -> Future[ModelRef]:
+        """A model in a file or folder; its hash is ready by the time that the first result is."""
+        return self._hashing.submit(self._reference, name, path)
+
+    def follow_hub(self, name: str) -> Future[ModelRef]:
+        """A model of the Hugging Face hub, which is looked up in its cache once the result is there."""
+        return self._hashing.submit(lambda: ModelRef(name))
+
+    def complete(self, reference: ModelRef) -> ModelRef:
+        """Fills in the hash of a hub model that was downloaded while the job ran."""
+        if reference.sha256 or "/" not in reference.name:
+            return reference
+        snapshot = _hub_snapshot(reference.name)
+        return self._reference(reference.name, snapshot) if snapshot else reference
+
+    def _reference(self, name: str, path: Path) -> ModelRef:
+        try:
+            return ModelRef(name, self._digest(path), licence(path))
+        except OSError:  # the drive went away meanwhile; the result counts, not its pedigree
+            return ModelRef(name)
+
+    def _digest(self, path: Path) -> str:
+        files = list(weights(path))
+        digests = [(str(file.relative_to(path)) if path.is_dir() else file.name, self._sha256(file)) for file in files]
+        if len(digests) == 1:
+            return digests[0][1]
+        lines = "".join(f"{name}:{digest}\n" for name, digest in digests)
+        return hashlib.sha256(lines.encode()).hexdigest() if lines else ""
+
+    def _sha256(self, file: Path) -> str:
+        blob = file.resolve()
+        if _HEX64.fullmatch(blob.name):  # the hub's cache names large files by their hash
+            return blob.name
+        state = blob.stat()
+        stamp = [state.st_size, state.st_mtime_ns]
+        known = self._known.get(str(blob))
+        if isinstance(known, dict) and known.get("stamp") == stamp:
+            return str(known["sha256"])
+        digest = sha256(blob)
+        self._known[str(blob)] = {"stamp": stamp, "sha256": digest}
+        with suppress(Exception):  # only a memory: without it the file is hashed again
+            write_whole(self._memory, json.dumps(self._known).encode())
+        return digest
+
+
+def weights(path: Path) -> Iterator[Path]:
+    """The files that hold a model's weights, in the order of their names.
+
+    Where there are safetensors, other formats beside them are copies of the same.
+    """
+    if path.is_file():
+        yield path
+        return
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in _WEIGHTS and file.is_file())
+    safe = [file for file in found if file.suffix == ".safetensors"]
+    yield from safe or found
+
+
+def licence(path: Path) -> str:
+    """From the `studio.json` or the model card beside the weights; empty where neither says."""
+    folder = path if path.is_dir() else path.parent
+    said = _read_json(folder / "studio.json").get("licence") if path.is_dir() else None
+    if isinstance(said, str) and said:
+        return said
+    card = folder / "README.md"
+    try:
+        head = card.read_text(encoding="utf-8", errors="replace")[:20_000] if path.is_dir() else ""
+    except OSError:
+        return ""
+    found = _LICENCE.search(head)
+    return found.group(1).strip() if found else ""
+
+
+def _hub_snapshot(name: str) -> Path | None:
+    try:
+        from huggingface_hub.constants import HF_HUB_CACHE
+    except ImportError:
+        return None
+    cache = Path(HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
+    try:
+        commit = (cache / "refs" / "main").read_text().strip()
+    except OSError:
+        return None
+    snapshot = cache / "snapshots" / commit
+    return snapshot if snapshot.is_dir() else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
