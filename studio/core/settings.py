@@ -20,6 +20,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Seconds between a soft cancel and the end of a worker that does not react."""
     hang_limit: float = 120.0
     """Seconds without a heartbeat after which a worker counts as hung."""
+    idle_limit: float = 60.0
+    """Seconds after which a training worker without work ends, to give its memory back."""
     disabled_plugins: tuple[str, ...] = ()
 
 

@@ -31,8 +31,6 @@ from studio.engine.mishaps import crashed, reason_of
 from studio.engine.process import WorkerProcess
 from studio.library.creation import Creation
 
-IDLE_LIMIT = 60.0
-"""Seconds after which a training worker without work ends, to give its memory back."""
 STEADY = 60.0
 """A worker that was ready for so many seconds does not count as failing to start."""
 MOST_STARTS = 3
@@ -179,7 +177,7 @@ class LaneRunner:
         elif self._state is not WorkerState.READY and self._worker:
             times.append(self._since + self._host.settings.hang_limit)
         elif self._worker and self.lane is Lane.TRAINING and not self._retiring:
-            times.append(self._since + IDLE_LIMIT)
+            times.append(self._since + self._host.settings.idle_limit)
         return min(times)
 
     def expire(self, now: float) -> None:

@@ -215,11 +215,11 @@ class JobQueue:
 def _connected(path: str) -> sqlite3.Connection:
     base = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
     try:
-        base.execute("PRAGMA journal_mode = WAL")
-        base.execute("PRAGMA synchronous = FULL")
         (version,) = base.execute("PRAGMA user_version").fetchone()
         if version > len(_MIGRATIONS):
             raise StudioError("The list of jobs was written by a newer studio.", "Update the studio to open it.")
+        base.execute("PRAGMA journal_mode = WAL")
+        base.execute("PRAGMA synchronous = FULL")
         for number, migration in enumerate(_MIGRATIONS[version:], version + 1):
             base.executescript(f"BEGIN IMMEDIATE; {migration} PRAGMA user_version = {number}; COMMIT;")
         base.execute("SELECT count(*) FROM jobs").fetchone()

@@ -92,6 +92,7 @@ class FakeWorker:
                 os._exit(int(values[0]))
             case "signal":
                 os.kill(os.getpid(), getattr(signal, values[0]))
+                threading.Event().wait()  # another thread may be the one that receives it
             case "hang":
                 os.kill(os.getpid(), signal.SIGSTOP)
             case "deaf":

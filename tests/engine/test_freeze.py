@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import pytest
+
+from studio.core.descriptor import ToolDescriptor
+from studio.core.errors import BadInput
+from studio.engine.freeze import files, freeze, thaw
+
+
+def shown(widget: str, **more: object) -> dict[str, object]:
+    return {"type": "string", "studio": {"widget": widget}, **more}
+
+
+TOOL = ToolDescriptor(
+    id="test.mix",
+    title="Mix",
+    plugin="test",
+    plugin_version="1.2",
+    version=3,
+    schema={
+        "properties": {
+            "image": shown("image"),
+            "images": {"type": "array", "items": shown("image"), "default": []},
+            "folder": {"anyOf": [shown("folder"), {"type": "null"}], "default": None},
+            "model": {**shown("model", default="small"), "studio_more": {"model": "mixer"}},
+            "steps": {"type": "integer", "default": 4, "minimum": 1},
+        },
+        "required": ["image"],
+    },
+)
+
+
+@pytest.fixture
+def picture(tmp_path):
+    from PIL import Image
+
+    path = tmp_path / "cat.png"
+    Image.new("RGB", (4, 3), "teal").save(path)
+    return path
+
+
+def test_inputs_are_adopted_and_named_by_content(library, picture):
+    recipe = freeze(TOOL, {"image": str(picture), "images": [picture, picture]}, 5, library)
+    reference = recipe.inputs["image"]
+    creation = library.get(reference)
+    assert recipe.params["image"] == reference == f"sha256:{creation.id}"
+    assert recipe.params["images"] == [reference, reference]
+    assert set(recipe.inputs) == {"image", "images[0]", "images[1]"}
+    assert recipe.parents == [creation.id]
+    assert (recipe.seed, recipe.tool_version, recipe.plugin.version) == (5, 3, "1.2")
+    assert recipe.params["steps"] == 4
+    assert files(recipe, library) == {reference: creation.path}
+
+
+def test_an_input_may_be_a_creation_or_its_reference(library, picture):
+    creation = library.adopt(picture)
+    for value in (creation.id, creation.id[:8], f"sha256:{creation.id}", creation.path):
+        assert freeze(TOOL, {"image": value}, 0, library).inputs["image"] == f"sha256:{creation.id}"
+
+
+def test_thaw_gives_back_what_freeze_takes(library, picture):
+    recipe = freeze(TOOL, {"image": picture, "images": [picture], "steps": 9}, 1, library)
+    values = thaw(recipe, library)
+    assert values["image"] == values["images"][0] == library.get(recipe.inputs["image"]).path
+    again = freeze(TOOL, values, 1, library)
+    assert (again.params, again.inputs) == (recipe.params, recipe.inputs)
+
+
+def test_what_the_library_lost_stays_a_reference_that_cannot_be_frozen(library, picture):
+    from pathlib import Path
+
+    recipe = freeze(TOOL, {"image": picture}, 1, library)
+    Path(library.get(recipe.inputs["image"]).path).unlink()
+    values = thaw(recipe, library)
+    assert values["image"] == recipe.inputs["image"]
+    with pytest.raises(BadInput, match="no longer in the library"):
+        freeze(TOOL, values, 1, library)
+    with pytest.raises(BadInput, match="file for image is no longer"):
+        files(recipe, library)
+
+
+@pytest.mark.parametrize(
+    ("values", "seed", "sentence"),
+    [
+        ({"image": "/nowhere/cat.png"}, 0, "There is no file /nowhere/cat.png. Check the path."),
+        ({"image": "abcdef123"}, 0, "There is neither a file nor a creation abcdef123."),
+        ({"image": "sha256:" + "0" * 64}, 0, "no longer in the library"),
+        ({}, 0, "Image is missing."),
+        ({"imagee": "x"}, 0, "Did you mean image"),
+        ({"image": "x", "steps": 0}, 0, "Steps is 0, and must be at least 1."),
+        ({"image": "x"}, -1, "The seed is -1"),
+        ({"image": "x"}, 2**32, "must be between 0 and 4294967295"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_a_sentence(library, values, seed, sentence):
+    with pytest.raises(BadInput) as failure:
+        freeze(TOOL, values, seed, library)
+    assert sentence in str(failure.value)
+
+
+def test_folders_are_absolute_and_must_be_there(library, picture, monkeypatch):
+    monkeypatch.chdir(picture.parent)
+    assert freeze(TOOL, {"image": picture, "folder": "."}, 0, library).params["folder"] == str(picture.parent)
+    with pytest.raises(BadInput, match="There is no folder"):
+        freeze(TOOL, {"image": picture, "folder": "nowhere"}, 0, library)
+
+
+def test_a_models_path_is_absolute_and_its_name_is_left(library, picture, monkeypatch):
+    monkeypatch.chdir(picture.parent)
+    (picture.parent / "mine").mkdir()
+    for value, kept in (
+        ("./mine", str(picture.parent / "mine")),
+        ("mine", "mine"),
+        ("author/model", "author/model"),
+        ("small", "small"),
+    ):
+        assert freeze(TOOL, {"image": picture, "model": value}, 0, library).params["model"] == kept

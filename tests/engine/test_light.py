@@ -1,0 +1,17 @@
+"""The engine is imported while the window starts, which has a third of a second for everything."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = ("torch", "diffusers", "transformers", "numpy", "PIL", "pydantic", "pluggy", "PySide6", "psutil")
+
+
+def test_importing_the_engine_imports_nothing_heavy():
+    code = (
+        "import sys, studio.engine.local, studio.engine.freeze, studio.cli.arguments\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

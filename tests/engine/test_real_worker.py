@@ -1,0 +1,67 @@
+"""The engine with the worker that artists run, and a plugin in one file."""
+
+from __future__ import annotations
+
+import pytest
+
+from studio.core.job import JobState
+from studio.core.messages import Progressed
+from studio.core.settings import Settings
+from studio.engine.freeze import freeze
+from studio.engine.interface import Created
+from studio.engine.local import LocalEngine
+
+from .conftest import Ears
+
+PLUGIN = '''
+from studio import api
+
+class Dots(api.Tool):
+    """Dots of one colour."""
+
+    id = "dots.paint"
+    title = "Dots"
+
+    class Params(api.Params):
+        size: int = 8
+        endless: bool = False
+
+    def run(self, params, ctx):
+        import numpy as np
+        yield api.Progress(1, 2, "painting")
+        while params.endless:
+            yield api.Progress(1, 0)
+        yield api.Image(np.full((params.size, params.size, 3), ctx.seed % 256, np.uint8))
+
+
+@api.hookimpl
+def studio_tools():
+    return [Dots]
+'''
+
+
+@pytest.fixture
+def engine(home, library):
+    (home.plugins / "dots.py").write_text(PLUGIN)
+    engine = LocalEngine(home, library, Settings(device="cpu"))
+    yield engine
+    engine.close()
+
+
+def test_from_values_to_a_creation_with_its_recipe_inside(engine, library):
+    ears = Ears()
+    engine.subscribe(ears)
+    engine.start()
+    ears.until_ready()
+    (job,) = engine.submit(freeze(engine.catalogue.tools["dots.paint"], {"size": 6}, 9, library))
+    assert ears.until(Progressed).text == "painting"
+    creation = ears.until(Created).creation
+    assert ears.until_state(job, JobState.DONE).outputs == (creation.id,)
+    assert (creation.width, creation.height, creation.recipe.seed) == (6, 6, 9)
+    assert creation.recipe.params == {"size": 6, "endless": False}
+    assert library.thumbnail(creation.id)
+
+    (endless,) = engine.submit(freeze(engine.catalogue.tools["dots.paint"], {"endless": True}, 0, library))
+    ears.until(Progressed, lambda event: event.job == endless.id)
+    engine.cancel(endless.id)
+    ears.until_state(endless, JobState.CANCELLED)
