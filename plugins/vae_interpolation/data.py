@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -98,17 +99,12 @@ class Views:
     def batch(self, step: int) -> NDArray[np.float32]:
         """[count, 3, size, size] in -1..1."""
         chance = np.random.default_rng((self.seed, step))
-        members = self._members()
+        members = self._members
         weights = np.sqrt([len(group) for group in members])
         groups = chance.choice(len(members), self.count, p=weights / weights.sum())
         return np.stack([self._one(members[group], chance) for group in groups])
 
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        step = 0
-        while True:
-            yield self.batch(step)
-            step += 1
-
+    @cached_property
     def _members(self) -> list[list[Sample]]:
         groups: dict[int, list[Sample]] = {}
         for sample in self.samples:

@@ -52,7 +52,9 @@ class VaeTrain(api.Tool):
         """The size that it learns and is measured at. A detailed model can be used at any size."""
         steps: int = api.param(6000, ge=1, le=1_000_000, title="Steps")
         """More steps make finer pictures, and take longer."""
-        width: Literal["small", "medium", "tiny"] = api.param("small", title="Network")
+        width: Literal["small", "medium", "tiny"] = api.param(
+            "small", labels=("Small", "Medium", "Tiny"), title="Network"
+        )
         """Medium is finer and about three times as slow. Tiny is for trying out."""
         flips: bool = api.param(True, title="Mirror pictures")
         """Also learns from mirror images. Turn it off when writing must stay readable."""
@@ -106,7 +108,7 @@ class VaeTrain(api.Tool):
     ) -> api.Trained:
         folder = ctx.scratch / "model"
         trainer.kind.save(trainer.ema, folder, _latents(trainer, held, params.size))
-        groups = [path.name for path in (params.folder, *params.more_folders)]
+        groups = measuring.names_of([params.folder, *params.more_folders])
         measured = measuring.psnr_by_folder(trainer.reconstruct, held, groups, params.size)
         facts = card.Facts(
             title=params.title,
@@ -175,7 +177,7 @@ def _train(trainer: training.Trainer, params: VaeTrain.Params, ctx: api.Context,
             losses = trainer.step()
             step = trainer.standing.step
             # Measured before it is kept, so that a kill between the two repeats both.
-            if step % params.preview_every == 0 or step == params.steps:
+            if step % params.preview_every == 0 or step in (params.preview_every // 10, params.steps):
                 held, made = trainer.held_out_loss(images)
                 yield api.Preview(strip(images, made), f"Step {step:,}")
             now = time.monotonic()

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from plugins.vae_interpolation import data, kinds, networks
-from plugins.vae_interpolation.measuring import VaeMeasure, psnr_by_folder
+from plugins.vae_interpolation.measuring import VaeMeasure, names_of, psnr_by_folder
 from studio import api, testing
 
 
@@ -49,3 +49,9 @@ def test_each_folder_is_measured_for_itself(tmp_path: Path) -> None:
     assert found["white"] > 90
     assert found["black"] == 0.0
     assert set(found) == {"white", "black"}
+
+
+def test_folders_of_one_name_are_told_apart() -> None:
+    assert names_of([Path("/a/red"), Path("/a/blue")]) == ["red", "blue"]
+    assert names_of([Path("/a/red"), Path("/b/red")]) == ["a/red", "b/red"]
+    assert names_of([Path("/1/a/red"), Path("/2/a/red")]) == ["/1/a/red", "/2/a/red"]

@@ -1,6 +1,9 @@
 """The training loop with real networks at a tiny size."""
 
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +79,48 @@ def test_a_checkpoint_of_another_network_is_not_gone_on_from(tmp_path: Path) -> 
     wider = networks.spatial_vae((8, 16), size=16)
     other = training.Trainer(wider, kinds.Spatial(), training.Schedule(steps=5), batch, tmp_path, seed=1)
     assert not other.resume()
+
+
+ENDLESS = """
+import sys
+from pathlib import Path
+
+import torch
+
+from test_training import trainer
+
+torch.set_num_threads(1)
+one = trainer(Path(sys.argv[1]))
+while True:
+    one.step()
+    one.save()
+    print(one.standing.step, flush=True)
+"""
+
+
+def test_a_kill_in_the_midst_of_saving_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
+    here = Path(__file__)
+    paths = os.pathsep.join([str(here.parents[3]), str(here.parent)])
+    child = subprocess.Popen(
+        [sys.executable, "-c", ENDLESS, str(tmp_path / "killed")],
+        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout
+    with child, child.stdout:
+        for line in child.stdout:
+            if line == "3\n":
+                child.kill()
+                break
+    resumed = trainer(tmp_path / "killed")
+    assert resumed.resume()
+    assert resumed.standing.step >= 3
+    resumed.step()
+    unkilled = trainer(tmp_path / "unkilled")
+    for _ in range(resumed.standing.step):
+        unkilled.step()
+    assert all(torch.equal(left, right) for left, right in zip(weights(unkilled), weights(resumed), strict=True))
 
 
 class Spoilt:
