@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import atexit
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from studio import api
-from studio.core import form, paths
-from studio.core.descriptor import Widget
+from studio.api import rules
+from studio.core import paths
+from studio.core.descriptor import PluginDescriptor
 
 if TYPE_CHECKING:
     import torch
@@ -40,14 +42,14 @@ class FakeModels:
 
 @dataclass
 class FakeContext:
-    """Implements `api.Context` on the CPU, in memory and a temporary folder.
+    """Implements `api.Context` on the CPU, in memory and a folder: a temporary one, unless given.
 
-    `cancel_after` events it reports a cancel, as a user would; set `pause_requested` to ask
+    `cancel_after` events it reports a cancel, as an artist would; set `pause_requested` to ask
     for a pause. What the tool emitted is in `events`, its notes in `notes`.
     """
 
     seed: int = 0
-    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="studio-test-")))
+    folder: Path | None = None
     draft: bool = False
     device: str = "cpu"
     cancel_after: int | None = None
@@ -100,20 +102,41 @@ class FakeContext:
         self.notes[name] = value
 
     def _made(self, name: str) -> Path:
+        if self.folder is None:
+            self.folder = Path(tempfile.mkdtemp(prefix="studio-test-"))
+            atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         folder = self.folder / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
 
+def load(plugin: Path) -> list[type[api.Tool]]:
+    """The tools of a plugin, a `.py` file or a folder, loaded as the studio would.
+
+    Raises AssertionError with the studio's words, when it refuses the plugin or one of its tools.
+    """
+    from studio.worker.discovery import discover
+    from studio.worker.sources import FileSource
+
+    found = discover([FileSource(plugin.resolve(), "user")])
+    (described,) = found.catalogue.plugins
+    _accepted(described)
+    return list(found.tools.values())
+
+
 def run(tool: type[api.Tool], ctx: FakeContext | None = None, **values: Any) -> list[api.Event]:
     """Runs a tool to its end and returns what it yielded, as the studio would see it.
 
-    Raises what the tool raises, and pydantic's ValidationError for values that do not fit.
+    Raises what the tool raises, and BadInput for values that do not fit.
     """
+    from studio.worker.failures import validated
+    from studio.worker.running import run_tool
+    from studio.worker.seeding import seed_all
+
     ctx = ctx or FakeContext()
-    instance = tool()
-    for event in instance.run(tool.Params.model_validate(values), ctx):
-        ctx.emit(event)
+    params = validated(tool, values)
+    seed_all(ctx.seed)
+    run_tool(tool(), params, ctx)
     return ctx.events
 
 
@@ -122,30 +145,39 @@ def results(events: Iterable[api.Event]) -> list[api.Event]:
     return [event for event in events if isinstance(event, api.Image | api.Animation | api.Text | api.Trained)]
 
 
+def check(plugin: Path, values: Mapping[str, Mapping[str, Any]]) -> None:
+    """All checks for a plugin in a file or folder. `values` holds parameters for each of its tools, by id."""
+    check_light_import("studio.testing", then=f"studio.testing.load(__import__('pathlib').Path({str(plugin)!r}))")
+    tools = load(plugin)
+    check_plugin(tools)
+    for tool in tools:
+        assert tool.id in values, f"no values to try {tool.id} with"
+        check_tool(tool, values[tool.id])
+
+
 def check_plugin(tools: Iterable[type[api.Tool]]) -> None:
     """The conformance checks that need no run. Raises AssertionError with what is wrong."""
     seen: set[str] = set()
     for tool in tools:
-        assert re.fullmatch(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*", tool.id), f"{tool.id!r} is no id like plugin.verb"
+        faults = rules.faults(tool)
+        assert not faults, " ".join(faults)
         assert tool.id not in seen, f"two tools are called {tool.id}"
         seen.add(tool.id)
-        assert tool.title, f"{tool.id} needs a title"
-        assert tool.__doc__, f"{tool.id} needs a docstring"
-        assert issubclass(tool.Params, api.Params), f"the Params of {tool.id} must derive from api.Params"
-        for one in form.fields(tool.Params.model_json_schema()):
-            assert one.name not in ("seed", "count"), f"{tool.id}: seed and count are the host's"
-            assert one.widget is not Widget.MODEL or one.model, f"{tool.id}.{one.name} must say its kind of model"
 
 
-def check_light_import(module: str, path: Iterable[Path] = ()) -> None:
-    """Importing a plugin must not import torch, diffusers or transformers."""
-    code = f"""import sys
-sys.path[:0] = {[str(folder) for folder in path]!r}
+def check_light_import(module: str, path: Iterable[Path] = (), *, then: str = "") -> None:
+    """Importing a plugin must not import torch, diffusers or transformers. `then` is a statement to run after."""
+    code = f"""
+import sys
+sys.path[:0] = {[str(one) for one in path]!r}
 import {module}
-print([name for name in {HEAVY!r} if name in sys.modules])"""
+{then}
+print([heavy for heavy in {HEAVY!r} if heavy in sys.modules])
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]", f"importing {module} imports {done.stdout.strip()}"
+    found = done.stdout.strip().rpartition("\n")[2]
+    assert found == "[]", f"importing {module} imports {found}"
 
 
 def check_tool(tool: type[api.Tool], values: Mapping[str, Any], *, seed: int = 7) -> None:
@@ -179,3 +211,8 @@ def _bytes(event: api.Event) -> bytes:
             return b"".join(path.read_bytes() for path in sorted(event.folder.rglob("*.safetensors")))
         case _:
             return b""
+
+
+def _accepted(plugin: PluginDescriptor) -> None:
+    assert not plugin.error, f"{plugin.error}\n{plugin.details}"
+    assert not plugin.notes, " ".join(plugin.notes)

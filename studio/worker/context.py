@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,9 @@ from studio.core import paths
 from studio.core.errors import did_you_mean
 from studio.core.messages import Run
 from studio.core.paths import Home
-from studio.core.recipe import ModelRef, PluginRef, Recipe, now
+from studio.core.recipe import ModelRef, PluginRef, Recipe
 from studio.core.settings import Settings
+from studio.library import models as library_models
 from studio.worker import devices
 from studio.worker.devices import Device
 from studio.worker.models import ModelCache
@@ -137,8 +137,6 @@ class JobContext:
         return folder
 
     def model(self, choice: str) -> Path | str:
-        from studio.library import models as library_models
-
         found = library_models.resolve(self._home, choice)
         if found is not None:
             self._use(choice if _is_plain(choice) else found.name, found)
@@ -158,7 +156,7 @@ class JobContext:
     def _use(self, name: str, path: Path) -> None:
         self._used.setdefault(str(path), self._provenance.follow(name, path))
 
-    def _recipe(self, notes: Mapping[str, Any]) -> Recipe:
+    def _recipe(self) -> Recipe:
         """That of a result that is finished now: the job's, with what is known at its end."""
         used = [self._provenance.complete(reference.result()) for reference in self._used.values()]
         return msgspec.structs.replace(
@@ -167,8 +165,7 @@ class JobContext:
             plugin=self._plugin,
             models=used,
             versions=devices.versions(),
-            created=now(),
-            notes={**self._notes, **msgspec.to_builtins(dict(notes))},
+            notes=self._notes,
         )
 
 

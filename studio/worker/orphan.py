@@ -43,11 +43,12 @@ def _watch(studio: int, worker: int) -> NoReturn:
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        os.closerange(0, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 65536 else 65536)
-        # The worker waits for nothing, so either may be gone already.
-        if os.getppid() == worker and _first_to_end(studio, worker) == studio:
+        os.closerange(0, min(os.sysconf("SC_OPEN_MAX"), 65536))
+        if _first_to_end(studio, worker) == studio:
             with suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)
+            if os.getpgrp() == worker:  # with what it has started, such as an encoder
+                os.killpg(worker, signal.SIGKILL)
     finally:
         os._exit(0)
 

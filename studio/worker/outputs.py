@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Sized
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ ANIMATION_FORMATS = ("mp4", "webp", "gif")
 
 
 class Outputs:
-    """What one job makes. `recipe(notes)` gives the recipe of a result, as of now."""
+    """What one job makes. `recipe()` gives the recipe of a result, as of now."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Outputs:
         home: Home,
         settings: Settings,
         outbox: Outbox,
-        recipe: Callable[[Mapping[str, Any]], Recipe],
+        recipe: Callable[[], Recipe],
         check_cancelled: Callable[[], None],
     ) -> None:
         self._run = run
@@ -97,31 +97,38 @@ class Outputs:
                 made = writer.save_image(
                     self._home,
                     event.picture,
-                    self._recipe(event.notes),
+                    self._recipe(),
                     format=self._format(IMAGE_FORMATS, self._settings.image_format),
                     name=event.name,
+                    notes=event.notes,
                 )
                 return made, "image"
             case api.Animation():
                 made = writer.save_animation(
                     self._home,
                     self._frames(event),
-                    self._recipe(event.notes),
+                    self._recipe(),
                     fps=event.fps,
                     loop=event.loop,
                     format=self._format(ANIMATION_FORMATS, self._settings.animation_format),
                     name=event.name,
+                    notes=event.notes,
                     sound=event.sound,
                 )
                 return made, "animation"
             case api.Text():
-                recipe = self._recipe(event.notes)
-                return writer.save_text(self._home, event.text, recipe, title=event.title, name=event.name), "text"
+                made = writer.save_text(
+                    self._home, event.text, self._recipe(), title=event.title, name=event.name, notes=event.notes
+                )
+                return made, "text"
             case api.Trained():
-                if not Path(event.folder).is_dir():
-                    raise api.StudioError(f"The tool trained a model, but its folder {event.folder} is not there.")
                 made = writer.save_model(
-                    self._home, Path(event.folder), self._recipe(event.notes), title=event.title, kind=event.kind
+                    self._home,
+                    Path(event.folder),
+                    self._recipe(),
+                    title=event.title,
+                    kind=event.kind,
+                    notes=event.notes,
                 )
                 return made, "model"
             case _:
