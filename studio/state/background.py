@@ -8,25 +8,23 @@ from typing import Any, TypeAlias, TypeVar
 
 from PySide6.QtCore import QObject, Qt, Signal
 
-from studio.core.errors import StudioError
-
 T = TypeVar("T")
 Then: TypeAlias = Callable[[Any], None] | None
-Failed: TypeAlias = Callable[[StudioError], None] | None
+Failed: TypeAlias = Callable[[Exception], None] | None
 
 
 class Background(QObject):
-    """One thread, one piece of work after the other, in the order in which they were given.
+    """With one thread, one piece of work after the other, in the order in which they were given.
 
-    `failed` gets a StudioError; anything unexpected reaches `crashed` with the exception.
+    `failed` gets the exception that ended the work; without it, `crashed` does.
     """
 
     crashed = Signal(object)
     _done = Signal(object)
 
-    def __init__(self, name: str = "studio-background", parent: QObject | None = None) -> None:
+    def __init__(self, name: str, threads: int = 1, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
         self._closed = False
         self._done.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
 
@@ -55,7 +53,7 @@ class Background(QObject):
         if error is None:
             if then is not None:
                 then(ended.result())
-        elif isinstance(error, StudioError) and failed is not None:
+        elif isinstance(error, Exception) and failed is not None:
             failed(error)
         else:
             self.crashed.emit(error)

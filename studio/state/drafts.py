@@ -11,9 +11,8 @@ import msgspec
 from msgspec import Struct
 from PySide6.QtCore import QObject, QTimer
 
-from studio.core.errors import StudioError
 from studio.core.files import write_whole
-from studio.state.background import Background
+from studio.state.work import Work
 
 DEBOUNCE_MS = 300
 
@@ -45,15 +44,12 @@ def load(path: Path) -> Draft:
 class DraftKeeper(QObject):
     """Writes the draft soon after it changed, off the window's thread, whole or not at all."""
 
-    def __init__(
-        self, path: Path, snapshot: Callable[[], Draft], background: Background, parent: QObject | None = None
-    ) -> None:
+    def __init__(self, path: Path, snapshot: Callable[[], Draft], work: Work, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._path, self._snapshot, self._background = path, snapshot, background
+        self._path, self._snapshot, self._work = path, snapshot, work
         self._lock = threading.Lock()
         self._timer = QTimer(self, interval=DEBOUNCE_MS, singleShot=True)
         self._timer.timeout.connect(self._save)
-        self.failed: Callable[[StudioError], None] | None = None
 
     def touch(self) -> None:
         """Something changed. The first change starts the clock, so that a moving slider cannot postpone it."""
@@ -68,7 +64,7 @@ class DraftKeeper(QObject):
 
     def _save(self) -> None:
         content = msgspec.json.encode(self._snapshot())
-        self._background.run(lambda: self._write(content), failed=self.failed)
+        self._work(lambda: self._write(content))
 
     def _write(self, content: bytes) -> None:
         with self._lock:

@@ -61,10 +61,13 @@ class Variations(QObject):
             for creation in self._early.pop(job.id, []):
                 self._append(creation)
 
-    def add(self, event: Created) -> None:
-        """A result. Those of other jobs are remembered shortly, for a `begin` that is on its way."""
+    def add(self, event: Created, *, show: bool = True) -> None:
+        """A result, which goes on the canvas if `show`.
+
+        Those of other jobs are remembered shortly, for a `begin` that is on its way.
+        """
         if event.job in self._jobs:
-            self._append(event.creation)
+            self._append(event.creation, show=show)
             return
         self._early.setdefault(event.job, []).append(event.creation)
         while len(self._early) > _REMEMBERED:
@@ -115,11 +118,11 @@ class Variations(QObject):
         self._items, self._kept, self._chosen, self._jobs, self._expected = [], set(), -1, set(), 0
         self.changed.emit()
 
-    def _append(self, creation: Creation) -> None:
+    def _append(self, creation: Creation, *, show: bool = True) -> None:
         if any(item.id == creation.id for item in self._items):
             return
         self._items.append(creation)
-        if self._by_hand:
+        if self._by_hand or not show:
             self.changed.emit()
         else:
             self.choose(len(self._items) - 1, by_hand=False)

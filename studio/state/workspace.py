@@ -146,6 +146,35 @@ class Workspace(QObject):
             self.options_changed.emit()
             self.changed.emit()
 
+    # What the window keeps with it
+    @property
+    def seconds(self) -> float | None:
+        """How long the current tool took last time."""
+        return None if self._tool is None else self._draft.seconds.get(self._tool.id)
+
+    def set_seconds(self, tool_id: str, seconds: float) -> None:
+        self._draft.seconds[tool_id] = seconds
+        self.options_changed.emit()
+        self.changed.emit()
+
+    @property
+    def unfolded(self) -> bool:
+        """Whether the seldom changed settings of the current tool are shown."""
+        return self._tool is not None and self._tool.id in self._draft.unfolded
+
+    def set_unfolded(self, on: bool) -> None:
+        if self._tool is not None and on != self.unfolded:
+            if on:
+                self._draft.unfolded.append(self._tool.id)
+            else:
+                self._draft.unfolded.remove(self._tool.id)
+            self.changed.emit()
+
+    def set_layout(self, geometry: str, layout: str) -> None:
+        if (geometry, layout) != (self._draft.geometry, self._draft.layout):
+            self._draft.geometry, self._draft.layout = geometry, layout
+            self.changed.emit()
+
     @property
     def _given(self) -> dict[str, Any]:
         return {} if self._tool is None else self._draft.values.setdefault(self._tool.id, {})

@@ -17,7 +17,7 @@ from PySide6.QtGui import QColor, QFont, QFontDatabase, QIcon, QIconEngine, QPai
 
 from studio.ui import theme
 
-Tone = Literal["text", "dim", "accent", "on_accent", "danger"]
+Tone = Literal["text", "dim", "accent", "on_accent", "danger", "faint"]
 FALLBACK = "puzzle-outline"
 
 

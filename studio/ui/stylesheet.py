@@ -17,6 +17,7 @@ QToolTip { background: $raised; color: $text; border: 1px solid $border; padding
 *[role="window"] { background: $window; }
 *[role="canvas"] { background: $canvas; }
 *[role="bar"] { background: $window; border-top: 1px solid $border; }
+*[role="top"] { background: $window; border-bottom: 1px solid $border; }
 *[role="popup"] { background: $panel; border: 1px solid $border; border-radius: 8px; }
 *[role="card"] { background: $field; border: 1px solid $border; border-radius: 6px; }
 *[role="notice"] { background: $raised; border: 1px solid $border; border-radius: 6px; }
@@ -53,11 +54,9 @@ QPushButton[role="primary"]:hover { background: $accent_hover; }
 QPushButton[role="primary"]:focus { border: 1px solid $text; }
 QPushButton[role="primary"]:disabled { background: $raised; color: $faint; }
 
-QToolButton[role="rail"] {
-    background: transparent; color: $dim; font-size: 11px; border-radius: 6px; padding: 8px 2px 6px 2px;
-}
-QToolButton[role="rail"]:hover { background: $raised; color: $text; }
-QToolButton[role="rail"]:checked { background: $raised; color: $text; }
+QLabel[role="verb"] { color: $on_accent; font-weight: 600; }
+QLabel[role="key"] { color: $on_accent; font-size: 11px; }
+QLabel[role="verb"]:disabled, QLabel[role="key"]:disabled { color: $faint; }
 
 QPushButton[role="search"] {
     background: $raised; color: $dim; text-align: left; padding: 5px 12px;

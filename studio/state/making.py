@@ -1,0 +1,196 @@
+"""Generate, live drafts, and taking up what was made before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtGui import QImage
+
+from studio.core.errors import StudioError
+from studio.core.job import Job
+from studio.core.paths import Home
+from studio.core.recipe import Recipe
+from studio.engine.interface import Engine
+from studio.library.creation import Creation
+from studio.state.notices import Notice, Notices
+from studio.state.revocable import Revocable
+from studio.state.work import Work
+from studio.state.workspace import Workspace
+
+if TYPE_CHECKING:
+    from studio.library.library import Library
+
+DRAFT_MS = 60
+"""A live tool is run again this long after a value changed."""
+
+
+class Making(QObject):
+    refused = Signal(str)
+    """Why Generate could not begin. One sentence."""
+    fields_refused = Signal(dict)
+    """A sentence for each field that is wrong."""
+    submitting = Signal()
+    """All is well so far; the job is on its way to the queue."""
+    submitted = Signal(object)
+    adopted = Signal(object)
+    """A file that became a creation."""
+    opened = Signal(object)
+    drafting = Signal()
+
+    def __init__(
+        self,
+        home: Home,
+        engine: Engine,
+        library: Library,
+        workspace: Workspace,
+        notices: Notices,
+        revocable: Revocable,
+        work: Work,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._home, self._engine, self._library = home, engine, library
+        self._workspace, self._notices, self._revocable, self._work = workspace, notices, revocable, work
+        self._live = QTimer(self, interval=DRAFT_MS, singleShot=True)
+        self._live.timeout.connect(self._run_draft)
+        self._drafting = self._draft_again = False
+        self.draft_job = ""
+        """The job of the latest draft."""
+        workspace.value_changed.connect(self._value_changed)
+
+    def generate(self) -> bool:
+        """Queues the current tool with the current values. False when a value is wrong."""
+        tool = self._workspace.tool
+        if tool is None:
+            return False
+        if errors := self._workspace.errors():
+            self.fields_refused.emit(errors)
+            return False
+        self._live.stop()
+        freeze = self._freezer(self._workspace.next_seed())
+        count, extension = self._workspace.count, self._workspace.format
+
+        def submit() -> list[Job]:
+            return self._engine.submit(freeze(), count=count, format=extension)
+
+        self.submitting.emit()
+        self._work(submit, self.submitted.emit, lambda error: self.refused.emit(str(error)))
+        return True
+
+    def stop(self) -> None:
+        self._live.stop()
+
+    def _freezer(self, seed: int) -> Callable[[], Recipe]:
+        """What makes the recipe, for the background: it may read and copy the files that are inputs."""
+        tool, values = self._workspace.tool, self._workspace.values()
+        assert tool is not None
+
+        def freeze() -> Recipe:
+            from studio.engine.freeze import freeze
+
+            return freeze(tool, values, seed, self._library)
+
+        return freeze
+
+    # Live drafts: one on its way at a time, and after it the newest values
+    def _value_changed(self, _name: str) -> None:
+        if self._workspace.tool is not None and self._workspace.tool.live:
+            self._live.start()
+
+    def _run_draft(self) -> None:
+        tool = self._workspace.tool
+        if tool is None or not tool.live or self._workspace.errors():
+            return
+        if self._drafting:
+            self._draft_again = True
+            return
+        self._drafting, self._draft_again = True, False
+        freeze = self._freezer(self._workspace.seed)
+        self.drafting.emit()
+        self._work(lambda: self._engine.draft(freeze()), self._drafted, lambda _: self._drafted(""))
+
+    def _drafted(self, job: str) -> None:
+        self._drafting = False
+        self.draft_job = job or self.draft_job
+        if self._draft_again:
+            self._run_draft()
+
+    # What was made before
+    def use(self, creation: Creation) -> None:
+        """Puts a creation's tool, values and seed into the form."""
+        recipe = creation.recipe
+        tool = self._workspace.catalogue.tools.get(recipe.tool) if recipe else None
+        if recipe is None or tool is None:
+            name = recipe.tool if recipe else creation.tool
+            self._notices.info(f"No plugin brings the tool {name}, so its settings cannot be used.")
+            return
+
+        def values() -> dict[str, Any]:
+            from studio.engine.freeze import thaw
+
+            return thaw(recipe, self._library)
+
+        def take(thawed: dict[str, Any]) -> None:
+            self._revocable.put_values(tool.id, thawed, "using these settings")
+            self._workspace.set_seed(recipe.seed, fixed=True)
+
+        self._work(values, take)
+
+    def adopt(self, paths: Sequence[Path]) -> None:
+        """Takes files into the library and opens the last of them."""
+
+        def adopt() -> tuple[list[Creation], list[str]]:
+            taken, refused = [], []
+            for path in paths:
+                try:
+                    taken.append(self._library.adopt(path))
+                except StudioError as error:
+                    refused.append(str(error))
+            return taken, refused
+
+        def done(result: tuple[list[Creation], list[str]]) -> None:
+            taken, refused = result
+            for sentence in refused:
+                self._notices.error(sentence)
+            for creation in taken:
+                self.adopted.emit(creation)
+            if taken:
+                self.opened.emit(taken[-1])
+                self._offer_recipe(taken[-1])
+
+        self._work(adopt, done)
+
+    def adopt_picture(self, image: QImage, then: Callable[[Creation], None] | None = None) -> None:
+        """Takes a pasted picture into the library, and opens it where nothing else is to be done with it."""
+
+        def adopt() -> Creation:
+            folder = self._home.root / "pasted"
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / "pasted.png"
+            try:
+                if not image.save(str(path)):
+                    raise StudioError("The pasted picture could not be saved.", "Is the disk full?")
+                return self._library.adopt(path)
+            finally:
+                path.unlink(missing_ok=True)
+
+        def done(creation: Creation) -> None:
+            self.adopted.emit(creation)
+            (then or self.opened.emit)(creation)
+
+        self._work(adopt, done)
+
+    def _offer_recipe(self, creation: Creation) -> None:
+        recipe = creation.recipe
+        tool = self._workspace.catalogue.tools.get(recipe.tool) if recipe else None
+        if recipe is not None and tool is not None:
+            self._notices.add(
+                Notice(
+                    f"This picture carries its recipe: {tool.title}, seed {recipe.seed}.",
+                    action_label="Use these settings",
+                    action=lambda: self.use(creation),
+                )
+            )

@@ -1,0 +1,112 @@
+"""What destroys, each with a way back through Ctrl+Z."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from studio.core.job import Job
+from studio.engine.interface import Engine
+from studio.library.creation import Creation
+from studio.state.queue import QueueModel
+from studio.state.undo import Undo
+from studio.state.variations import Variations
+from studio.state.work import Work
+from studio.state.workspace import Workspace
+
+if TYPE_CHECKING:
+    from studio.library.library import Library
+
+
+class Revocable:
+    def __init__(
+        self,
+        undo: Undo,
+        work: Work,
+        engine: Engine,
+        library: Library,
+        workspace: Workspace,
+        queue: QueueModel,
+        variations: Variations,
+    ) -> None:
+        self._undo, self._work, self._engine, self._library = undo, work, engine, library
+        self._workspace, self._queue, self._variations = workspace, queue, variations
+
+    def discard(self, creation: Creation) -> None:
+        """Moves a variation to the trash."""
+        at = -1
+
+        def redo() -> None:
+            nonlocal at
+            at = self._variations.take_out(creation)
+            self._work(lambda: self._library.trash([creation.id]))
+
+        def undo() -> None:
+            self._work(lambda: self._library.restore([creation.id]))
+            self._variations.put_back(creation, at)
+
+        self._undo.do("discarding a result", redo, undo)
+
+    def clear_form(self) -> None:
+        """Lets every value follow its default again."""
+        before, tool = self._workspace.values(), self._workspace.tool
+        if tool is None or not before:
+            return
+
+        def put(values: dict[str, Any]) -> None:
+            self._workspace.choose(tool.id)
+            self._workspace.replace_values(values)
+
+        self._undo.do("clearing the form", lambda: put({}), lambda: put(before))
+
+    def put_values(self, tool_id: str, values: dict[str, Any], text: str) -> None:
+        """Puts other values into the form of a tool."""
+        before = dict(self._workspace.draft.values.get(tool_id, {}))
+
+        def put(these: dict[str, Any]) -> None:
+            self._workspace.choose(tool_id)
+            self._workspace.replace_values(these)
+
+        self._undo.do(text, lambda: put(values), lambda: put(before))
+
+    def clear_value(self, name: str, empty: Any = None) -> None:
+        """Empties one field, such as a well, or takes pictures out of a list."""
+        before, tool = self._workspace.value(name), self._workspace.tool
+        if tool is None:
+            return
+
+        def put(value: Any) -> None:
+            self._workspace.choose(tool.id)
+            self._workspace.set_value(name, value)
+
+        self._undo.do("clearing a field", lambda: put(empty), lambda: put(before))
+
+    def forget(self, jobs: Sequence[Job]) -> None:
+        """Takes ended jobs off the list."""
+        ended = [job for job in jobs if job.state.ended]
+
+        def redo() -> None:
+            for job in ended:
+                self._queue.hide(job)
+
+        def undo() -> None:
+            for job in ended:
+                self._queue.unhide(job)
+
+        if ended:
+            self._undo.do("clearing the list", redo, undo)
+
+    def cancel(self, jobs: Sequence[Job]) -> None:
+        """Undoing it puts the jobs back into the queue."""
+        live = [job for job in jobs if not job.state.ended]
+
+        def redo() -> None:
+            for job in live:
+                self._engine.cancel(job.id)
+
+        def undo() -> None:
+            for job in live:
+                self._engine.resume(job.id)
+
+        if live:
+            self._undo.do("cancelling", redo, undo)

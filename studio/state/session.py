@@ -1,0 +1,223 @@
+"""One sitting at the studio: everything that the window shows, bound to the engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+from PySide6.QtCore import QObject, Signal
+
+from studio.core import settings as settings_file
+from studio.core.descriptor import Catalogue
+from studio.core.errors import BadInput, StudioError
+from studio.core.job import Job, JobState
+from studio.core.messages import Noticed, Previewed
+from studio.core.paths import Home
+from studio.core.settings import Settings
+from studio.engine.interface import Created, Engine, WorkerChanged
+from studio.library.creation import Creation
+from studio.state import drafts
+from studio.state.activity import Activity
+from studio.state.background import Background
+from studio.state.bridge import EngineBridge
+from studio.state.making import Making
+from studio.state.notices import Level, Notice, Notices
+from studio.state.plugins import PluginsModel
+from studio.state.queue import QueueModel
+from studio.state.revocable import Revocable
+from studio.state.undo import Undo
+from studio.state.variations import Variations
+from studio.state.work import Work
+from studio.state.workspace import Workspace
+
+if TYPE_CHECKING:
+    from studio.library.library import Library
+    from studio.library.models import ModelOffer
+
+
+class Session(QObject):
+    """Owns the models. Widgets show them and call `making`, `revocable` and the methods here."""
+
+    preview = Signal(object)
+    """What the canvas should show of a job in the making (`messages.Previewed`)."""
+    show = Signal(object)
+    """A creation that the canvas should show."""
+    created = Signal(object)
+    library_ready = Signal()
+    """The library is open and the queue is known."""
+    library_changed = Signal()
+    """Rows were added or marked by the sweep."""
+
+    def __init__(self, home: Home, engine: Engine, library: Library, settings: Settings) -> None:
+        super().__init__()
+        self.home, self.engine, self.library, self.settings = home, engine, library, settings
+        self.bridge = EngineBridge(self)
+        self.background = Background("studio", parent=self)
+        self.notices = Notices(self)
+        self.work = Work(self.background, self.notices)
+        self.workspace = Workspace(self)
+        self.queue = QueueModel(self)
+        self.plugins = PluginsModel(self)
+        self.variations = Variations(self)
+        self.activity = Activity(self)
+        self.undo = Undo()
+        self.revocable = Revocable(
+            self.undo, self.work, engine, library, self.workspace, self.queue, self.variations
+        )
+        self.making = Making(home, engine, library, self.workspace, self.notices, self.revocable, self.work, self)
+        self._draft_file = home.root / "workspace.json"
+        self.keeper = drafts.DraftKeeper(self._draft_file, lambda: self.workspace.draft, self.work, self)
+        self._began: dict[str, float] = {}
+        self._looking_elsewhere = False
+        self._library_open = False
+        self._connect()
+
+    def _connect(self) -> None:
+        bridge = self.bridge
+        bridge.job_changed.connect(self._job_changed)
+        bridge.job_forgotten.connect(self.queue.remove)
+        bridge.created.connect(self._created)
+        bridge.catalogue_changed.connect(self._catalogue_changed)
+        bridge.worker_changed.connect(self._worker_changed)
+        bridge.memory_changed.connect(self.activity.memory_changed)
+        bridge.progressed.connect(self.queue.set_progress)
+        bridge.previewed.connect(self._previewed)
+        bridge.noticed.connect(self._noticed)
+        self.variations.shown.connect(self.show)
+        self.workspace.changed.connect(self.keeper.touch)
+        self.making.submitting.connect(self._look_here)
+        self.making.drafting.connect(self._look_here)
+        self.making.submitted.connect(self._submitted)
+        self.making.adopted.connect(self.created)
+        self.making.opened.connect(self.open)
+
+    # The beginning and the end
+    def begin(self) -> None:
+        """Shows what is known already: the draft and the cached plugins."""
+        self.workspace.restore(drafts.load(self._draft_file))
+        self._catalogue_changed(self.engine.catalogue)
+
+    def start(self) -> None:
+        """After the first paint: opens the library and starts the worker, neither on this thread."""
+        self.bridge.attach(self.engine)
+        self.work(self._open, lambda _: self._opened())
+
+    def _open(self) -> None:
+        self.home.make()
+        self.library.open()
+        self.engine.start()
+
+    def _opened(self) -> None:
+        self._library_open = True
+        self.queue.reset(self.engine.jobs())
+        self.library_ready.emit()
+        self.work(self.library.sweep, lambda _: self.library_changed.emit())
+
+    def close(self) -> None:
+        """Writes the draft and ends the workers. What runs stays in the queue for next time."""
+        self.making.stop()
+        with suppress(StudioError):
+            self.keeper.flush()
+        for job in self.queue.hidden:
+            self.engine.forget(job)
+        self.background.close()
+        self.bridge.detach()
+        self.engine.close()
+        self.library.close()
+
+    # Looking
+    def open(self, creation: Creation) -> None:
+        """Shows a creation, and keeps it there while something else is in the making."""
+        self._looking_elsewhere = True
+        self.show.emit(creation)
+
+    def offers(self, kind: str, then: Callable[[Sequence[ModelOffer]], None]) -> None:
+        """The models of a kind; asked before the library is open, it answers without what was trained."""
+
+        def find() -> Sequence[ModelOffer]:
+            from studio.library.models import offers
+
+            return offers(self.home, self.library if self._library_open else None, kind)
+
+        self.work(find, then)
+
+    def cancel_running(self) -> None:
+        """What the artist is watching: the running job of the latest Generate, else any that runs."""
+        running = self.queue.standing().running
+        watched = [job for job in running if job.id in self.variations.jobs] or list(running[:1])
+        self.revocable.cancel(watched)
+
+    def set_settings(self, settings: Settings) -> None:
+        self.settings = settings
+        self.engine.configure(settings)
+        self.work(lambda: settings_file.save(self.home.settings, settings))
+
+    def reload_plugins(self) -> None:
+        self.engine.reload_plugins()
+        self.notices.info("Loading plugins again…")
+
+    def switch_plugin(self, name: str, on: bool) -> None:
+        others = tuple(known for known in self.settings.disabled_plugins if known != name)
+        self.set_settings(replace(self.settings, disabled_plugins=others if on else (*others, name)))
+        self.plugins.reset(self.engine.catalogue, self.settings.disabled_plugins)
+        self.work(lambda: self.engine.reload_plugins())
+
+    def _look_here(self) -> None:
+        self._looking_elsewhere = False
+
+    def _submitted(self, jobs: Sequence[Job]) -> None:
+        self.variations.begin(jobs)
+        for job in jobs:
+            if self.queue.job(job.id) is None:
+                self.queue.put(job)
+
+    # What the engine says
+    def _job_changed(self, job: Job) -> None:
+        self.queue.put(job)
+        if job.state is JobState.RUNNING:
+            self._began.setdefault(job.id, time.monotonic())
+        elif (began := self._began.pop(job.id, None)) is not None and job.state is JobState.DONE:
+            self.workspace.set_seconds(job.recipe.tool, time.monotonic() - began)
+        if job.state in (JobState.FAILED, JobState.SET_ASIDE) and job.failure is not None:
+            self._failed(job)
+
+    def _failed(self, job: Job) -> None:
+        assert job.failure is not None
+        failure, tool = job.failure, self.workspace.tool
+        if failure.kind == BadInput.kind and tool is not None and tool.id == job.recipe.tool:
+            self.making.refused.emit(failure.sentence)
+            return
+        self.notices.add(
+            Notice(
+                failure.sentence,
+                Level.ERROR,
+                failure.details,
+                action_label="Try again",
+                action=lambda: self.engine.resume(job.id),
+            )
+        )
+
+    def _created(self, event: Created) -> None:
+        self.created.emit(event.creation)
+        self.variations.add(event, show=not self._looking_elsewhere)
+
+    def _catalogue_changed(self, catalogue: Catalogue) -> None:
+        self.workspace.set_catalogue(catalogue)
+        self.plugins.reset(catalogue, self.settings.disabled_plugins)
+
+    def _worker_changed(self, event: WorkerChanged) -> None:
+        self.activity.worker_changed(event)
+        if event.sentence:
+            self.notices.add(Notice(event.sentence, Level.WARNING))
+
+    def _previewed(self, event: Previewed) -> None:
+        watched = event.job in self.variations.jobs or event.job == self.making.draft_job
+        if watched and not self._looking_elsewhere:
+            self.preview.emit(event)
+
+    def _noticed(self, event: Noticed) -> None:
+        level = Level.WARNING if event.level == "warning" else Level.INFO
+        self.notices.add(Notice(event.text, level))

@@ -1,0 +1,37 @@
+"""What a drag or the clipboard holds, as the studio understands it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PySide6.QtCore import QMimeData
+from PySide6.QtGui import QImage
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp")
+
+
+def files(data: QMimeData) -> list[Path]:
+    """The local files, in their order. Addresses on the web are left out."""
+    return [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]
+
+
+def picture_files(data: QMimeData) -> list[Path]:
+    return [path for path in files(data) if path.suffix.lower() in PICTURES]
+
+
+def image(data: QMimeData) -> QImage | None:
+    """The picture itself, where there is no file: a screenshot, or one dragged out of a browser."""
+    if not data.hasImage():
+        return None
+    held = data.imageData()
+    return held if isinstance(held, QImage) and not held.isNull() else None
+
+
+def has_picture(data: QMimeData) -> bool:
+    return bool(picture_files(data)) or data.hasImage()
+
+
+def pattern(extensions: Sequence[str], what: str) -> str:
+    """The filter of a file dialog."""
+    return f"{what} ({' '.join(f'*{extension}' for extension in extensions)})" if extensions else "All files (*)"

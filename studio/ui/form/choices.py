@@ -1,0 +1,183 @@
+"""Choices and switches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QPainter, QPaintEvent
+from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from studio.core.descriptor import Field
+from studio.ui import theme, words
+from studio.ui.flow import FlowLayout
+from studio.ui.form.editor import Editor, NoWheel
+
+FEW = 4
+SHORT = 34
+"""Up to this many choices with this many letters in all stand side by side."""
+
+
+class Combo(NoWheel, QComboBox):
+    """Takes the width that it is given, however long its items are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(6)
+
+
+def _options(field: Field) -> list[tuple[Any, str]]:
+    options: list[tuple[Any, str]] = list(zip(field.choices, field.labels, strict=False))
+    return [(None, "Automatic"), *options] if field.optional else options
+
+
+def choice_editor(field: Field) -> Editor:
+    if field.many:
+        return ChipsEditor(field)
+    options = _options(field)
+    if len(options) <= FEW and sum(len(text) for _, text in options) <= SHORT:
+        return SegmentsEditor(field)
+    return ComboEditor(field)
+
+
+class SegmentsEditor(Editor):
+    """A few short choices, all visible. Arrow keys go through them."""
+
+    def __init__(self, field: Field, parent: QWidget | None = None) -> None:
+        super().__init__(field, parent)
+        self._group = QButtonGroup(self)
+        row = FlowLayout(self)
+        self._options = _options(field)
+        for index, (_, text) in enumerate(self._options):
+            button = QPushButton(text.replace("&", "&&"))
+            button.setCheckable(True)
+            words.name(button, f"{field.title}: {text}", field.help)
+            self._group.addButton(button, index)
+            row.addWidget(button)
+        self._group.idClicked.connect(lambda _: self.edited.emit())
+        if (first := self._group.button(0)) is not None:
+            self.setFocusProxy(first)
+
+    def value(self) -> Any:
+        index = self._group.checkedId()
+        return self._options[index][0] if index >= 0 else None
+
+    def show_value(self, value: Any) -> None:
+        for index, (choice, _) in enumerate(self._options):
+            if choice == value or (choice is not None and str(choice) == str(value)):
+                self._group.button(index).setChecked(True)
+                return
+        if (checked := self._group.checkedButton()) is not None:
+            self._group.setExclusive(False)
+            checked.setChecked(False)
+            self._group.setExclusive(True)
+
+
+class ComboEditor(Editor):
+    def __init__(self, field: Field, parent: QWidget | None = None) -> None:
+        super().__init__(field, parent)
+        self.combo = Combo()
+        words.name(self.combo, field.title, field.help)
+        self._options = _options(field)
+        for _, text in self._options:
+            self.combo.addItem(text)
+        self.combo.setCurrentIndex(-1)
+        self.combo.activated.connect(lambda _: self.edited.emit())
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.combo)
+        self.setFocusProxy(self.combo)
+
+    def value(self) -> Any:
+        index = self.combo.currentIndex()
+        return self._options[index][0] if index >= 0 else None
+
+    def show_value(self, value: Any) -> None:
+        choices = [choice for choice, _ in self._options]
+        same = [i for i, choice in enumerate(choices) if choice == value or str(choice) == str(value)]
+        self.combo.setCurrentIndex(same[0] if same else -1)
+
+    def set_wrong(self, wrong: bool) -> None:
+        words.set_flag(self.combo, "wrong", wrong)
+
+
+class ChipsEditor(Editor):
+    """Any number of choices at once."""
+
+    def __init__(self, field: Field, parent: QWidget | None = None) -> None:
+        super().__init__(field, parent)
+        row = FlowLayout(self)
+        self._buttons: list[tuple[Any, QPushButton]] = []
+        for choice, text in zip(field.choices, field.labels, strict=False):
+            button = QPushButton(text.replace("&", "&&"))
+            button.setCheckable(True)
+            words.name(button, f"{field.title}: {text}", field.help)
+            button.clicked.connect(lambda _=False: self.edited.emit())
+            self._buttons.append((choice, button))
+            row.addWidget(button)
+        if self._buttons:
+            self.setFocusProxy(self._buttons[0][1])
+
+    def value(self) -> Any:
+        return [choice for choice, button in self._buttons if button.isChecked()]
+
+    def show_value(self, value: Any) -> None:
+        chosen = value or []
+        for choice, button in self._buttons:
+            button.setChecked(choice in chosen)
+
+
+class Switch(QAbstractButton):
+    """On or off, with a knob that stands right or left."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setCheckable(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        return QSize(36, 20)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        return self.sizeHint()
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        super().changeEvent(event)
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002, N802
+        colours = theme.COLOURS
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        track = QRectF(1, 1, self.width() - 2, self.height() - 2)
+        painter.setPen(QColor(colours.text) if self.hasFocus() else Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(colours.faint if self.isChecked() else colours.groove))
+        painter.drawRoundedRect(track, track.height() / 2, track.height() / 2)
+        radius = track.height() / 2 - 3
+        x = track.right() - radius - 3 if self.isChecked() else track.left() + radius + 3
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(colours.knob))
+        painter.drawEllipse(QPointF(x, track.center().y()), radius, radius)
+
+
+class SwitchEditor(Editor):
+    """Stands at the right of its title, and has no row of its own."""
+
+    def __init__(self, field: Field, parent: QWidget | None = None) -> None:
+        super().__init__(field, parent)
+        self.switch = Switch()
+        words.name(self.switch, field.title, field.help)
+        self.switch.clicked.connect(lambda _=False: self.edited.emit())
+        self.setFocusProxy(self.switch)
+        QHBoxLayout(self).setContentsMargins(0, 0, 0, 0)
+
+    def head(self) -> QWidget | None:
+        return self.switch
+
+    def value(self) -> Any:
+        return self.switch.isChecked()
+
+    def show_value(self, value: Any) -> None:
+        self.switch.setChecked(bool(value))

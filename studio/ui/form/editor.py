@@ -1,0 +1,75 @@
+"""What every editor of a value has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from PySide6.QtCore import Signal
+from PySide6.QtGui import QImage, QWheelEvent
+from PySide6.QtWidgets import QWidget
+
+from studio.core.descriptor import Field
+from studio.ui.thumbnails import Thumbnailer
+
+
+class Offer(Protocol):
+    """A model that can be chosen (`library.models`)."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What editors need of the window.
+
+    `offers` asks for the models of a kind, `take_picture` saves a pasted picture and hands over its
+    path; both answer later. `clear` empties a field in a way that can be undone.
+    """
+
+    thumbnails: Thumbnailer
+    offers: Callable[[str, Callable[[Sequence[Offer]], None]], None]
+    take_picture: Callable[[QImage, Callable[[Path], None]], None]
+    clear: Callable[[str, Any], None]
+
+
+class Editor(QWidget):
+    """Shows one value and lets the artist change it.
+
+    `edited` is for changes by the artist only; `show_value` does not emit it.
+    """
+
+    edited = Signal()
+
+    def __init__(self, field: Field, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.field = field
+
+    def value(self) -> Any:
+        raise NotImplementedError
+
+    def show_value(self, value: Any) -> None:
+        raise NotImplementedError
+
+    def head(self) -> QWidget | None:
+        """What stands at the right of the title, such as a number."""
+        return None
+
+    def set_wrong(self, wrong: bool) -> None:
+        """Marks the part that a wrong value was typed into."""
+
+
+class NoWheel:
+    """A wheel over it scrolls the form, and changes the value only once it has the focus."""
+
+    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802
+        if self.hasFocus():  # type: ignore[attr-defined]
+            super().wheelEvent(event)  # type: ignore[misc]
+        else:
+            event.ignore()

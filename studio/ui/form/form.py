@@ -1,0 +1,172 @@
+"""The form of a tool: one row per field, in groups, with the advanced ones folded away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from studio.core.descriptor import Field, Widget
+from studio.ui import icons, words
+from studio.ui.form.choices import SwitchEditor, choice_editor
+from studio.ui.form.editor import Editor, Surroundings
+from studio.ui.form.lists import FilesEditor
+from studio.ui.form.numbers import NumberEditor
+from studio.ui.form.places import ModelEditor, PlaceEditor
+from studio.ui.form.texts import ColourEditor, LineEditor, LinesEditor, PageEditor
+from studio.ui.form.wells import WellEditor
+
+_FILES = (Widget.IMAGE, Widget.MASK, Widget.FILE)
+
+
+def editor_for(field: Field, around: Surroundings) -> Editor:
+    """The widget that suits a field."""
+    if field.widget is Widget.CHOICE:
+        return choice_editor(field)
+    if field.many:
+        return FilesEditor(field, around) if field.widget in _FILES else LinesEditor(field)
+    match field.widget:
+        case Widget.PROMPT:
+            return PageEditor(field)
+        case Widget.NUMBER | Widget.WHOLE | Widget.UNIT:
+            return NumberEditor(field)
+        case Widget.SWITCH:
+            return SwitchEditor(field)
+        case Widget.IMAGE | Widget.MASK:
+            return WellEditor(field, around)
+        case Widget.FILE | Widget.FOLDER:
+            return PlaceEditor(field)
+        case Widget.MODEL:
+            return ModelEditor(field, around)
+        case Widget.COLOUR:
+            return ColourEditor(field)
+        case _:
+            return LineEditor(field)
+
+
+class Row(QWidget):
+    """Title, what stands beside it, the editor, and a sentence when the value is wrong."""
+
+    def __init__(self, editor: Editor) -> None:
+        super().__init__()
+        self.editor = editor
+        field = editor.field
+        title = words.label(field.title, "dim")
+        title.setToolTip(words.tip(field.help))
+        title.setBuddy(editor.focusProxy() or editor)
+        head = QHBoxLayout()
+        head.setSpacing(8)
+        head.addWidget(title)
+        head.addStretch(1)
+        beside = editor.head()
+        if beside is not None:
+            head.addWidget(beside)
+        self._error = words.label("", "error", wrap=True)
+        self._error.hide()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addLayout(head)
+        if not isinstance(editor, SwitchEditor):
+            column.addWidget(editor)
+        else:
+            editor.setParent(self)
+        column.addWidget(self._error)
+
+    def set_error(self, sentence: str) -> None:
+        self._error.setText(sentence)
+        self._error.setVisible(bool(sentence))
+        self.editor.set_wrong(bool(sentence))
+        self.editor.setAccessibleDescription(sentence or self.editor.field.help)
+
+
+class Form(QWidget):
+    """`edited` names the field that the artist changed."""
+
+    edited = Signal(str, object)
+    unfolded = Signal(bool)
+
+    def __init__(self, fields: Sequence[Field], around: Surroundings, *, unfold: bool = False) -> None:
+        super().__init__()
+        self._rows: dict[str, Row] = {}
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(16)
+        self._fill(column, [field for field in fields if not field.advanced], around)
+        self._fold: QPushButton | None = None
+        self._folded = QWidget()
+        if advanced := [field for field in fields if field.advanced]:
+            self._add_fold(column, unfold)
+            inner = QVBoxLayout(self._folded)
+            inner.setContentsMargins(0, 0, 0, 0)
+            inner.setSpacing(16)
+            self._fill(inner, advanced, around)
+        column.addWidget(self._folded)
+        self._folded.setVisible(unfold and self._fold is not None)
+
+    def _fill(self, column: QVBoxLayout, fields: Sequence[Field], around: Surroundings) -> None:
+        group = ""
+        for field in fields:
+            if field.group != group:
+                group = field.group
+                if group:
+                    column.addSpacing(4)
+                    column.addWidget(words.label(group, "heading"))
+            editor = editor_for(field, around)
+            editor.edited.connect(lambda editor=editor: self._edited(editor))
+            row = Row(editor)
+            self._rows[field.name] = row
+            column.addWidget(row)
+
+    def _add_fold(self, column: QVBoxLayout, unfold: bool) -> None:
+        self._fold = QPushButton("More settings")
+        self._fold.setCheckable(True)
+        self._fold.setChecked(unfold)
+        self._fold.setProperty("role", "fold")
+        self._fold.setCursor(Qt.CursorShape.PointingHandCursor)
+        words.name(self._fold, "More settings", "Shows or hides what is seldom changed")
+        self._fold.toggled.connect(self._toggle)
+        self._show_arrow(unfold)
+        column.addWidget(self._fold)
+
+    def editor(self, name: str) -> Editor:
+        return self._rows[name].editor
+
+    def editors(self) -> list[Editor]:
+        return [row.editor for row in self._rows.values()]
+
+    def show_value(self, name: str, value: Any) -> None:
+        if row := self._rows.get(name):
+            row.editor.show_value(value)
+
+    def set_errors(self, errors: dict[str, str], *, focus: bool = False) -> None:
+        """Puts each sentence under its field; with `focus` goes to the first."""
+        for name, row in self._rows.items():
+            row.set_error(errors.get(name, ""))
+        first = next((name for name in self._rows if name in errors), None)
+        if first is None:
+            return
+        editor = self._rows[first].editor
+        if self._fold is not None and editor.field.advanced:
+            self._fold.setChecked(True)
+        if focus:
+            editor.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def clear_error(self, name: str) -> None:
+        if row := self._rows.get(name):
+            row.set_error("")
+
+    def _edited(self, editor: Editor) -> None:
+        self.clear_error(editor.field.name)
+        self.edited.emit(editor.field.name, editor.value())
+
+    def _toggle(self, on: bool) -> None:
+        self._show_arrow(on)
+        self._folded.setVisible(on)
+        self.unfolded.emit(on)
+
+    def _show_arrow(self, on: bool) -> None:
+        if self._fold is not None:
+            self._fold.setIcon(icons.icon("chevron-down" if on else "chevron-right"))

@@ -1,0 +1,157 @@
+"""Files, folders and models: named by path or by name, typed or chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QMenu, QToolButton, QWidget
+
+from studio.core.descriptor import Field, Widget
+from studio.ui import dropping, icons, words
+from studio.ui.form.choices import Combo
+from studio.ui.form.editor import Editor, Offer, Surroundings
+
+MODEL_FILES = "Models (*.safetensors *.gguf);;All files (*)"
+
+
+class PlaceLine(QLineEdit):
+    """A path; a file or folder that is dropped on it is written into it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setAcceptDrops(True)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
+        if dropping.files(event.mimeData()):
+            event.acceptProposedAction()
+        else:
+            super().dragEnterEvent(event)
+
+    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+        if found := dropping.files(event.mimeData()):
+            self.setText(str(found[0]))
+            self.textEdited.emit(self.text())
+            event.acceptProposedAction()
+        else:
+            super().dropEvent(event)
+
+
+class PlaceEditor(Editor):
+    """For `Widget.FILE` and `Widget.FOLDER`."""
+
+    def __init__(self, field: Field, parent: QWidget | None = None) -> None:
+        super().__init__(field, parent)
+        folder = field.widget is Widget.FOLDER
+        self.line = PlaceLine()
+        self.line.setPlaceholderText("Drop or choose a folder" if folder else "Drop or choose a file")
+        words.name(self.line, field.title, field.help)
+        self._browse = QToolButton()
+        self._browse.setIcon(icons.icon("folder-open-outline" if folder else "file-outline"))
+        words.name(self._browse, f"Choose {field.title.lower()}…")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(8)
+        row.addWidget(self.line, 1)
+        row.addWidget(self._browse)
+        self.setFocusProxy(self.line)
+        self.line.textEdited.connect(lambda _: self.edited.emit())
+        self._browse.clicked.connect(self._choose)
+
+    def value(self) -> Any:
+        return self.line.text() or None
+
+    def show_value(self, value: Any) -> None:
+        text = str(value) if value else ""
+        if text != self.line.text():
+            self.line.setText(text)
+
+    def set_wrong(self, wrong: bool) -> None:
+        words.set_flag(self.line, "wrong", wrong)
+
+    def _choose(self) -> None:
+        title, start = self.field.title, self.line.text()
+        if self.field.widget is Widget.FOLDER:
+            path = QFileDialog.getExistingDirectory(self, title, start)
+        else:
+            path, _ = QFileDialog.getOpenFileName(self, title, start, dropping.pattern(self.field.accepts, title))
+        if path:
+            self.show_value(path)
+            self.edited.emit()
+
+
+class ModelEditor(Editor):
+    """The models that are at hand by their titles; a path or a hub name can be typed or chosen."""
+
+    def __init__(self, field: Field, around: Surroundings, parent: QWidget | None = None) -> None:
+        super().__init__(field, parent)
+        self.combo = Combo()
+        self.combo.setEditable(True)
+        self.combo.setInsertPolicy(Combo.InsertPolicy.NoInsert)
+        words.name(self.combo, field.title, field.help or "A model from the list, a path, or a hub name")
+        typed = self.combo.lineEdit()
+        assert typed is not None
+        typed.setPlaceholderText("Choose a model")
+        words.name(typed, field.title)
+        self._browse = QToolButton()
+        self._browse.setIcon(icons.icon("folder-open-outline"))
+        self._browse.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        words.name(self._browse, f"Choose {field.title.lower()} from the disk")
+        menu = QMenu(self._browse)
+        menu.addAction("Choose a folder…", self._choose_folder)
+        menu.addAction("Choose a file…", self._choose_file)
+        self._browse.setMenu(menu)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(8)
+        row.addWidget(self.combo, 1)
+        row.addWidget(self._browse)
+        self.setFocusProxy(self.combo)
+        self._value = ""
+        self.combo.activated.connect(self._picked)
+        typed.editingFinished.connect(self._typed)
+        around.offers(field.model, self._offered)
+
+    def value(self) -> Any:
+        return self._value or None
+
+    def show_value(self, value: Any) -> None:
+        self._value = str(value) if value else ""
+        row = self.combo.findData(self._value)
+        self.combo.setCurrentIndex(row)
+        if row < 0:
+            self.combo.setEditText(self._value)
+
+    def set_wrong(self, wrong: bool) -> None:
+        words.set_flag(self.combo, "wrong", wrong)
+
+    def _offered(self, offers: Sequence[Offer]) -> None:
+        self.combo.clear()
+        for offer in offers:
+            self.combo.addItem(offer.title, offer.name)
+        self.show_value(self._value)
+
+    def _picked(self, row: int) -> None:
+        self._give(str(self.combo.itemData(row)))
+
+    def _typed(self) -> None:
+        text = self.combo.currentText().strip()
+        row = self.combo.findText(text)
+        value = str(self.combo.itemData(row)) if row >= 0 else text
+        if value != self._value:
+            self._give(value)
+
+    def _give(self, value: str) -> None:
+        self.show_value(value)
+        self.edited.emit()
+
+    def _choose_folder(self) -> None:
+        if path := QFileDialog.getExistingDirectory(self, self.field.title):
+            self._give(path)
+
+    def _choose_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, self.field.title, "", MODEL_FILES)
+        if path:
+            self._give(str(Path(path)))

@@ -1,0 +1,239 @@
+"""A drop well: a picture by drop, paste or click."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QDragEnterEvent,
+    QDragLeaveEvent,
+    QDropEvent,
+    QGuiApplication,
+    QImage,
+    QKeyEvent,
+    QKeySequence,
+    QMouseEvent,
+    QPainter,
+    QPainterPath,
+    QPaintEvent,
+    QPen,
+    QPixmap,
+)
+from PySide6.QtWidgets import QFileDialog, QToolButton, QVBoxLayout, QWidget
+
+from studio.core.descriptor import Field, Widget
+from studio.state.activity import bytes_in_words
+from studio.ui import dropping, icons, theme, words
+from studio.ui.form.editor import Editor, Surroundings
+from studio.ui.thumbnails import Thumbnail
+
+HEIGHT = 88
+PICTURE = QSize(96, 72)
+_last_folder = ""
+
+
+class Well(QWidget):
+    """Paints itself; says `given` for a file and `pasted` for a picture that is not a file yet."""
+
+    given = Signal(str)
+    pasted = Signal(QImage)
+    cleared = Signal()
+
+    def __init__(self, invitation: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFixedHeight(HEIGHT)
+        self.setAcceptDrops(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self._invitation = invitation
+        self._path = ""
+        self._thumbnail: Thumbnail | None = None
+        self._pixmap = QPixmap()
+        self._hovered = self._wrong = False
+
+    @property
+    def path(self) -> str:
+        return self._path
+
+    def set_path(self, path: str) -> None:
+        self._path, self._thumbnail, self._pixmap = path, None, QPixmap()
+        self.update()
+
+    def set_thumbnail(self, thumbnail: Thumbnail) -> None:
+        self._thumbnail = thumbnail
+        self._pixmap = QPixmap.fromImage(thumbnail.image)
+        self.update()
+
+    def set_wrong(self, wrong: bool) -> None:
+        self._wrong = wrong
+        self.update()
+
+    # Ways in
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
+        if dropping.has_picture(event.mimeData()):
+            event.acceptProposedAction()
+            self._hover(True)
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:  # noqa: ARG002, N802
+        self._hover(False)
+
+    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+        self._hover(False)
+        if self._take(event.mimeData()):
+            event.acceptProposedAction()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        if event.matches(QKeySequence.StandardKey.Paste):
+            self._take(QGuiApplication.clipboard().mimeData())
+        elif event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace) and self._path:
+            self.cleared.emit()
+        elif event.key() in (Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter) and not event.modifiers():
+            self.browse()
+        else:
+            super().keyPressEvent(event)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+        if event.button() is Qt.MouseButton.LeftButton and self.rect().contains(event.position().toPoint()):
+            self.browse()
+
+    def browse(self) -> None:
+        global _last_folder
+        path, _ = QFileDialog.getOpenFileName(
+            self, self.accessibleName(), _last_folder, dropping.pattern(dropping.PICTURES, "Pictures")
+        )
+        if path:
+            _last_folder = str(Path(path).parent)
+            self.given.emit(path)
+
+    def _take(self, data: Any) -> bool:
+        if files := dropping.picture_files(data):
+            self.given.emit(str(files[0]))
+            return True
+        if (image := dropping.image(data)) is not None:
+            self.pasted.emit(image)
+            return True
+        return False
+
+    def _hover(self, on: bool) -> None:
+        self._hovered = on
+        self.update()
+
+    # The look
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002, N802
+        colours = theme.COLOURS
+        painter = QPainter(self)
+        painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
+        edge = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
+        line = colours.accent if self._hovered else colours.danger if self._wrong else colours.chosen
+        if self.hasFocus() and not self._hovered:
+            line = colours.dim
+        painter.setPen(QPen(QColor(line), 1, Qt.PenStyle.SolidLine if self.hasFocus() else Qt.PenStyle.DashLine))
+        painter.setBrush(QColor(colours.field))
+        painter.drawRoundedRect(edge, theme.RADIUS, theme.RADIUS)
+        if self._path:
+            self._paint_picture(painter)
+        else:
+            self._paint_invitation(painter)
+
+    def _paint_invitation(self, painter: QPainter) -> None:
+        colours = theme.COLOURS
+        icon = icons.pixmap("image-plus", 24, "accent" if self._hovered else "faint", self.devicePixelRatioF())
+        painter.drawPixmap((self.width() - 24) // 2, 18, icon)
+        painter.setPen(QColor(colours.dim))
+        painter.setFont(theme.font())
+        painter.drawText(self.rect().adjusted(8, 48, -8, -8), Qt.AlignmentFlag.AlignHCenter, self._invitation)
+
+    def _paint_picture(self, painter: QPainter) -> None:
+        colours, frame = theme.COLOURS, QRectF(8, 8, PICTURE.width(), PICTURE.height())
+        shape = QPainterPath()
+        shape.addRoundedRect(frame, 4, 4)
+        painter.save()
+        painter.setClipPath(shape)
+        painter.fillRect(frame, QColor(colours.raised))
+        if not self._pixmap.isNull():
+            size = QSize(self._pixmap.size()).scaled(PICTURE, Qt.AspectRatioMode.KeepAspectRatioByExpanding)
+            target = QRectF(0, 0, size.width(), size.height())
+            target.moveCenter(frame.center())
+            painter.drawPixmap(target, self._pixmap, QRectF(self._pixmap.rect()))
+        painter.restore()
+        left = int(frame.right()) + 12
+        room = self.width() - left - 12
+        name = painter.fontMetrics().elidedText(Path(self._path).name, Qt.TextElideMode.ElideMiddle, room)
+        painter.setPen(QColor(colours.text))
+        painter.setFont(theme.font())
+        painter.drawText(left, 40, name)
+        painter.setPen(QColor(colours.danger if self._thumbnail and self._thumbnail.error else colours.dim))
+        painter.setFont(theme.font(theme.CAPTION))
+        painter.drawText(left, 58, painter.fontMetrics().elidedText(self._caption(), Qt.TextElideMode.ElideRight, room))
+
+    def _caption(self) -> str:
+        if self._thumbnail is None:
+            return "Opening…"
+        if self._thumbnail.error:
+            return self._thumbnail.error
+        return caption(self._thumbnail)
+
+
+def caption(thumbnail: Thumbnail) -> str:
+    """As in "600 × 400 · 120 KB"."""
+    size = f" · {bytes_in_words(thumbnail.bytes)}" if thumbnail.bytes else ""
+    return f"{thumbnail.width:,} × {thumbnail.height:,}{size}".replace(",", "\u202f")
+
+
+class WellEditor(Editor):
+    """For `Widget.IMAGE` and `Widget.MASK`: one picture, by its path."""
+
+    def __init__(self, field: Field, around: Surroundings, parent: QWidget | None = None) -> None:
+        super().__init__(field, parent)
+        self._around = around
+        what = "a mask" if field.widget is Widget.MASK else "a picture"
+        self.well = Well(f"Drop {what}, paste, or click")
+        words.name(self.well, field.title, field.help)
+        self._clear = QToolButton()
+        self._clear.setProperty("role", "ghost")
+        self._clear.setIcon(icons.icon("close"))
+        self._clear.setIconSize(QSize(14, 14))
+        words.name(self._clear, f"Clear {field.title.lower()}")
+        self._clear.hide()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.well)
+        self.setFocusProxy(self.well)
+        self.well.given.connect(self._given)
+        self.well.pasted.connect(lambda image: around.take_picture(image, lambda path: self._given(str(path))))
+        self.well.cleared.connect(self._empty)
+        self._clear.clicked.connect(self._empty)
+        around.thumbnails.ready.connect(self._thumbnail_ready)
+
+    def head(self) -> QWidget | None:
+        return self._clear
+
+    def value(self) -> Any:
+        return self.well.path or None
+
+    def show_value(self, value: Any) -> None:
+        path = str(value) if value else ""
+        if path != self.well.path:
+            self.well.set_path(path)
+            self._clear.setVisible(bool(path))
+            self.well.setAccessibleDescription(Path(path).name if path else self.field.help)
+            if path:
+                self._around.thumbnails.ask(path)
+
+    def set_wrong(self, wrong: bool) -> None:
+        self.well.set_wrong(wrong)
+
+    def _given(self, path: str) -> None:
+        self.show_value(path)
+        self.edited.emit()
+
+    def _empty(self) -> None:
+        self._around.clear(self.field.name, None)
+        self.well.setFocus()
+
+    def _thumbnail_ready(self, thumbnail: Thumbnail) -> None:
+        if thumbnail.path == self.well.path:
+            self.well.set_thumbnail(thumbnail)

@@ -1,0 +1,127 @@
+"""What stands in the menus and the palette."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QUrl
+from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtWidgets import QFileDialog
+
+from studio.ui import dropping
+from studio.ui.commands import Entry
+
+if TYPE_CHECKING:
+    from studio.ui.window import Window
+
+
+def fill_menus(window: Window) -> None:
+    commands, session = window.commands, window.session
+    _file(window)
+    _edit(window)
+
+    for action in window.canvas.commands.all:
+        commands.take("View", action)
+    commands.separate("View")
+    commands.add("View", "Dark theme", lambda: window.set_theme("dark"))
+    commands.add("View", "Light theme", lambda: window.set_theme("light"))
+    commands.separate("View")
+    commands.add("View", "Next variation", lambda: session.variations.step(1), "Alt+Right")
+    commands.add("View", "Previous variation", lambda: session.variations.step(-1), "Alt+Left")
+    commands.add("View", "Keep variation", session.variations.keep, "Alt+Return")
+    commands.add("View", "Discard variation", window.strip.discard_chosen, "Alt+Backspace")
+
+    commands.add("Queue", "Generate", session.making.generate, "Ctrl+Return", "Ctrl+Enter")
+    commands.add("Queue", "Cancel", session.cancel_running, "Shift+X")
+    commands.separate("Queue")
+    commands.add("Queue", "Show queue", window.open_queue, "Ctrl+J")
+    commands.add("Queue", "Hold or go on", lambda: session.engine.hold(not session.engine.held))
+    commands.add("Queue", "Cancel all", lambda: session.revocable.cancel(session.queue.jobs()))
+    commands.add("Queue", "Clear finished", lambda: session.revocable.forget(session.queue.jobs()))
+    commands.separate("Queue")
+    commands.add("Queue", "Free memory", session.engine.free_memory)
+
+    commands.add("Plugins", "Plugins…", window.open_plugins, "Ctrl+Shift+P")
+    commands.add("Plugins", "Load plugins again", session.reload_plugins)
+    commands.add("Plugins", "Open plugin folder", lambda: open_folder(session.home.plugins))
+
+    commands.add("Help", "Search commands…", window.open_palette, "Ctrl+K")
+    commands.add("Help", "Open log folder", lambda: open_folder(session.home.logs))
+    commands.add("Help", "About the studio", lambda: session.notices.info(about(window)))
+
+    commands.fill(window.top.menu_bar)
+    commands.more.append(lambda: _tools(window))
+
+
+def open_folder(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
+
+
+def about(window: Window) -> str:
+    from studio import __version__
+
+    device = window.session.activity.device
+    on = f" It runs on {device.name or device.kind}." if device else ""
+    return f"Studio {__version__}. Everything is made and kept on this machine, in {window.session.home.root}.{on}"
+
+
+def paste(window: Window) -> None:
+    """A picture in the clipboard is opened; where a field has the focus, the field takes it."""
+    data = QGuiApplication.clipboard().mimeData()
+    if files := dropping.files(data):
+        window.session.making.adopt(files)
+    elif (image := dropping.image(data)) is not None:
+        window.session.making.adopt_picture(image)
+    else:
+        window.session.notices.info("There is no picture in the clipboard.")
+
+
+def _file(window: Window) -> None:
+    commands, session = window.commands, window.session
+
+    def browse() -> None:
+        paths, _ = QFileDialog.getOpenFileNames(window, "Open", "", dropping.pattern(dropping.PICTURES, "Pictures"))
+        if paths:
+            session.making.adopt([Path(path) for path in paths])
+
+    commands.add("File", "Open…", browse, "Ctrl+O")
+    commands.add("File", "Open library folder", lambda: open_folder(session.home.library))
+    commands.add("File", "Open model folder", lambda: open_folder(session.home.models))
+    commands.separate("File")
+    commands.add("File", "Quit", window.close, "Ctrl+Q")
+
+
+def _edit(window: Window) -> None:
+    commands, session = window.commands, window.session
+    undo = commands.add("Edit", "Undo", session.undo.undo, "Ctrl+Z")
+    redo = commands.add("Edit", "Redo", session.undo.redo, "Ctrl+Shift+Z", "Ctrl+Y")
+
+    def show() -> None:
+        undo.setEnabled(session.undo.canUndo())
+        redo.setEnabled(session.undo.canRedo())
+        undo.setText(f"Undo {session.undo.undoText()}".strip())
+        redo.setText(f"Redo {session.undo.redoText()}".strip())
+
+    session.undo.indexChanged.connect(lambda _: show())
+    session.undo.canUndoChanged.connect(lambda _: show())
+    show()
+    commands.separate("Edit")
+    commands.add("Edit", "Paste", lambda: paste(window), "Ctrl+V")
+    commands.add("Edit", "Clear the form", session.revocable.clear_form, "Ctrl+Shift+Backspace")
+
+
+def _tools(window: Window) -> list[Entry]:
+    """One entry for each tool."""
+    workspace = window.session.workspace
+    return [
+        Entry(f"{_plugin_title(window, tool.plugin)}: {tool.title}", "", partial(workspace.choose, id))
+        for id, tool in workspace.catalogue.tools.items()
+    ]
+
+
+def _plugin_title(window: Window, name: str) -> str:
+    plugins = window.session.workspace.catalogue.plugins
+    return next((plugin.title or plugin.name for plugin in plugins if plugin.name == name), name)

@@ -1,0 +1,169 @@
+"""The plugins: what each brings, where it is from, and why one could not be loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import QSize, Qt, QUrl
+from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtWidgets import (
+    QDialog,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from studio.core.descriptor import PluginDescriptor
+from studio.state.plugins import SOURCES, PluginStanding
+from studio.state.session import Session
+from studio.ui import icons, words
+from studio.ui.form.choices import Switch
+
+SIZE = QSize(680, 620)
+_ICONS: dict[PluginStanding, tuple[str, icons.Tone]] = {
+    PluginStanding.LOADED: ("check-circle-outline", "dim"),
+    PluginStanding.PARTLY: ("alert-outline", "accent"),
+    PluginStanding.FAILED: ("alert-circle-outline", "danger"),
+    PluginStanding.OFF: ("power-plug-off-outline", "faint"),
+}
+
+
+class PluginCard(QFrame):
+    def __init__(self, session: Session, plugin: PluginDescriptor) -> None:
+        super().__init__()
+        self.plugin = plugin
+        self.setProperty("role", "card")
+        standing = session.plugins.standing(plugin)
+        title = plugin.title or plugin.name
+        icon = QLabel()
+        name, tone = _ICONS[standing]
+        icon.setPixmap(icons.pixmap(name, 20, tone, self.devicePixelRatioF()))
+        self.switch = Switch()
+        self.switch.setChecked(standing is not PluginStanding.OFF)
+        words.name(self.switch, f"Use {title}", "Switches the plugin on or off")
+        self.switch.clicked.connect(lambda on: session.switch_plugin(plugin.name, on))
+        head = QHBoxLayout()
+        head.setSpacing(8)
+        head.addWidget(icon)
+        head.addWidget(words.label(title, "heading"))
+        head.addWidget(words.label(self._origin(standing), "caption"), 1)
+        head.addWidget(self.switch)
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(16, 12, 16, 12)
+        self._column.setSpacing(8)
+        self._column.addLayout(head)
+        if plugin.tools:
+            self._column.addWidget(words.label(", ".join(tool.title for tool in plugin.tools), "dim", wrap=True))
+        for note in plugin.notes:
+            self._column.addWidget(words.label(note, wrap=True))
+        if plugin.error and standing is not PluginStanding.OFF:
+            self._column.addWidget(words.label(plugin.error, wrap=True))
+            if plugin.details:
+                self._add_details(title, plugin)
+
+    def _origin(self, standing: PluginStanding) -> str:
+        parts = [self.plugin.version, SOURCES.get(self.plugin.source, self.plugin.source)]
+        if standing is PluginStanding.OFF:
+            parts.append("switched off")
+        return " · ".join(part for part in parts if part)
+
+    def _add_details(self, title: str, plugin: PluginDescriptor) -> None:
+        self.details = QPlainTextEdit(plugin.details)
+        self.details.setReadOnly(True)
+        self.details.setFixedHeight(160)
+        self.details.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        words.name(self.details, f"Details for {title}")
+        self.details.hide()
+        self.fold = QPushButton("Details")
+        self.fold.setCheckable(True)
+        self.fold.setProperty("role", "fold")
+        self.fold.setIcon(icons.icon("chevron-right"))
+        words.name(self.fold, f"Details for {title}", "Shows what went wrong, for the plugin's author")
+        self.fold.toggled.connect(self._unfold)
+        copy = QPushButton("Copy details")
+        words.name(copy, f"Copy details of {title}")
+        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(f"{plugin.error}\n\n{plugin.details}"))
+        row = QHBoxLayout()
+        row.addWidget(self.fold)
+        row.addStretch(1)
+        row.addWidget(copy)
+        self._column.addLayout(row)
+        self._column.addWidget(self.details)
+
+    def _unfold(self, on: bool) -> None:
+        self.fold.setIcon(icons.icon("chevron-down" if on else "chevron-right"))
+        self.details.setVisible(on)
+
+
+class PluginsDialog(QDialog):
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.setWindowTitle("Plugins")
+        self.resize(SIZE)
+        folder = QPushButton("Open plugin folder")
+        folder.setIcon(icons.icon("folder-open-outline"))
+        words.name(folder, "Open plugin folder", "Drop a plugin's file or folder there, then load again")
+        self.reload = QPushButton("Load again")
+        self.reload.setIcon(icons.icon("refresh"))
+        words.name(self.reload, "Load again", "Looks for plugins again")
+        close = QPushButton("Close")
+        words.name(close, "Close")
+        self._cards: list[PluginCard] = []
+        self._scroll = QScrollArea()
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._summary = words.label("", "dim", wrap=True)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(8)
+        for button in (folder, self.reload):
+            buttons.addWidget(button)
+        buttons.addStretch(1)
+        buttons.addWidget(close)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(24, 20, 24, 20)
+        column.setSpacing(12)
+        column.addWidget(words.label("Plugins", "title"))
+        column.addWidget(self._summary)
+        column.addWidget(self._scroll, 1)
+        column.addLayout(buttons)
+        folder.clicked.connect(self._open_folder)
+        self.reload.clicked.connect(session.reload_plugins)
+        close.clicked.connect(self.accept)
+        session.plugins.modelReset.connect(self._fill)
+        self._fill()
+
+    def cards(self) -> list[PluginCard]:
+        return list(self._cards)
+
+    def _fill(self) -> None:
+        plugins = self._session.plugins.plugins()
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(0, 0, 8, 0)
+        column.setSpacing(8)
+        self._cards = [PluginCard(self._session, plugin) for plugin in plugins]
+        for card in self._cards:
+            column.addWidget(card)
+        column.addStretch(1)
+        self._scroll.setWidget(page)
+        self._summary.setText(self._sentence(len(plugins), self._session.plugins.failed))
+
+    def _sentence(self, count: int, failed: int) -> str:
+        if not count:
+            return "None was found yet. A plugin is a Python file or folder in the plugin folder."
+        if failed:
+            return f"{failed} of {count} could not be loaded. The others work as always."
+        return f"{count} plugins. To add one, drop its file or folder into the plugin folder."
+
+    def _open_folder(self) -> None:
+        folder = self._session.home.plugins
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
+
+

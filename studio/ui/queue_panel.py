@@ -1,0 +1,235 @@
+"""The queue: every job with its state, put in order, paused, cancelled, tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QSize, Qt, QTimer
+from PySide6.QtGui import QDropEvent, QKeyEvent
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QFrame,
+    QHBoxLayout,
+    QListWidget,
+    QListWidgetItem,
+    QProgressBar,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from studio.core.job import Job, JobState
+from studio.core.messages import Progressed
+from studio.state.activity import seconds_in_words
+from studio.state.session import Session
+from studio.ui import icons, words
+
+SIZE = QSize(440, 420)
+_ID = Qt.ItemDataRole.UserRole
+_STATES: dict[JobState, tuple[str, icons.Tone, str]] = {
+    JobState.RUNNING: ("progress-wrench", "accent", "Running"),
+    JobState.QUEUED: ("clock-outline", "dim", "Waiting"),
+    JobState.PAUSED: ("pause-circle-outline", "dim", "Paused"),
+    JobState.DONE: ("check-circle-outline", "dim", "Done"),
+    JobState.FAILED: ("alert-circle-outline", "danger", "Failed"),
+    JobState.CANCELLED: ("cancel", "dim", "Cancelled"),
+    JobState.SET_ASIDE: ("alert-octagon-outline", "danger", "Set aside: it took the worker down twice"),
+}
+RETRY = (JobState.FAILED, JobState.CANCELLED, JobState.SET_ASIDE)
+
+
+class JobRow(QWidget):
+    """One job, with the buttons for what can be done with it now."""
+
+    def __init__(self, session: Session, job: Job) -> None:
+        super().__init__()
+        self._session, self.job = session, job
+        tool = session.workspace.catalogue.tools.get(job.recipe.tool)
+        name, tone, state = _STATES[job.state]
+        icon = words.label()
+        icon.setPixmap(icons.pixmap(name, 18, tone, self.devicePixelRatioF()))
+        title = tool.title if tool else job.recipe.tool
+        self._state = words.label(self._sentence(state), "caption")
+        if job.failure is not None:
+            self._state.setToolTip(words.tip(job.failure.sentence))
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setRange(0, 0)
+        self.bar.setVisible(job.state is JobState.RUNNING)
+        words.name(self.bar, f"Progress of {title}")
+        middle = QVBoxLayout()
+        middle.setSpacing(2)
+        middle.addWidget(words.label(f"{title}  ·  seed {job.recipe.seed}"))
+        middle.addWidget(self._state)
+        middle.addWidget(self.bar)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(12, 6, 8, 6)
+        row.setSpacing(12)
+        row.addWidget(icon)
+        row.addLayout(middle, 1)
+        for button in self._buttons(title, pausable=tool is not None and tool.pausable):
+            row.addWidget(button)
+        if progress := session.queue.progress(job.id):
+            self.show_progress(progress)
+
+    def show_progress(self, progress: Progressed) -> None:
+        parts = ["Running"]
+        if progress.total > 0:
+            self.bar.setRange(0, 1000)
+            self.bar.setValue(round(1000 * min(1.0, progress.step / progress.total)))
+            parts.append(f"{progress.step / progress.total:.0%}".replace("%", " %"))
+        if progress.seconds_left >= 0:
+            parts.append(f"{seconds_in_words(progress.seconds_left)} left")
+        self._state.setText(" · ".join(parts))
+
+    def _sentence(self, state: str) -> str:
+        failure = self.job.failure
+        text = f"{state}: {failure.sentence}" if failure is not None and self.job.state is JobState.FAILED else state
+        return text if len(text) <= 58 else text[:57] + "…"
+
+    def _buttons(self, title: str, *, pausable: bool) -> list[QToolButton]:
+        job, engine, revocable = self.job, self._session.engine, self._session.revocable
+        found = []
+        if job.state is JobState.RUNNING and pausable:
+            found.append(_button("pause", f"Pause {title}", lambda: engine.pause(job.id)))
+        if job.state is JobState.PAUSED:
+            found.append(_button("play", f"Go on with {title}", lambda: engine.resume(job.id)))
+        if job.state in RETRY:
+            found.append(_button("restart", f"Try {title} again", lambda: engine.resume(job.id)))
+        if job.state.ended:
+            found.append(_button("close", f"Take {title} off the list", lambda: revocable.forget([job])))
+        else:
+            found.append(_button("cancel", f"Cancel {title}", lambda: revocable.cancel([job])))
+        return found
+
+
+def _button(icon: str, name: str, act: Callable[[], object]) -> QToolButton:
+    button = QToolButton()
+    button.setProperty("role", "ghost")
+    button.setIcon(icons.icon(icon))
+    button.setIconSize(QSize(18, 18))
+    words.name(button, name)
+    button.clicked.connect(lambda _=False: act())
+    return button
+
+
+class JobList(QListWidget):
+    """Waiting jobs are put in order by drag, or with Alt+↑ and Alt+↓."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        words.name(self, "Jobs", "Alt+Up and Alt+Down put waiting jobs in order, Delete cancels or removes")
+
+    def chosen(self) -> Job | None:
+        item = self.currentItem()
+        return self._session.queue.job(str(item.data(_ID))) if item is not None else None
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        job = self.chosen()
+        alt = bool(event.modifiers() & Qt.KeyboardModifier.AltModifier)
+        if job is not None and alt and event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down):
+            self._shift(job, up=event.key() == Qt.Key.Key_Up)
+        elif job is not None and event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
+            (self._session.revocable.forget if job.state.ended else self._session.revocable.cancel)([job])
+        else:
+            super().keyPressEvent(event)
+
+    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+        """The engine puts them in order; the list follows when it says so."""
+        job, target = self.chosen(), self.itemAt(event.position().toPoint())
+        event.setDropAction(Qt.DropAction.IgnoreAction)
+        event.accept()
+        if job is None or job.state is not JobState.QUEUED:
+            return
+        over = self._session.queue.job(str(target.data(_ID))) if target is not None else None
+        if target is None or over is None or over.state.ended:
+            self._session.engine.move(job.id, None)
+        elif over.state is JobState.QUEUED and over.id != job.id:
+            below = event.position().y() > self.visualItemRect(target).center().y()
+            following = self._session.queue.neighbours(over.id)[1] if below else over
+            if following is None or following.id != job.id:
+                self._session.engine.move(job.id, following.id if following else None)
+
+    def _shift(self, job: Job, *, up: bool) -> None:
+        before, after, beyond = self._session.queue.neighbours(job.id)
+        if up and before is not None:
+            self._session.engine.move(job.id, before.id)
+        elif not up and after is not None:
+            self._session.engine.move(job.id, beyond.id if beyond else None)
+
+
+class QueuePanel(QFrame):
+    def __init__(self, session: Session, parent: QWidget) -> None:
+        super().__init__(parent, Qt.WindowType.Popup)
+        self._session = session
+        self.setProperty("role", "popup")
+        self.setFixedSize(SIZE)
+        self.setAccessibleName("Queue")
+        self.list = JobList(session)
+        self._empty = words.label("Nothing waits. What you generate is listed here.", "dim")
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.hold = QPushButton("Hold")
+        self.hold.setCheckable(True)
+        words.name(self.hold, "Hold the queue", "What runs goes on; nothing else begins")
+        self.cancel_all = QPushButton("Cancel all")
+        words.name(self.cancel_all, "Cancel all", "Cancel what runs and what waits")
+        self.clear = QPushButton("Clear finished")
+        words.name(self.clear, "Clear finished", "Take what has ended off the list; results stay in the history")
+        head = QHBoxLayout()
+        head.setContentsMargins(16, 12, 12, 8)
+        head.setSpacing(8)
+        head.addWidget(words.label("Queue", "heading"))
+        head.addStretch(1)
+        for button in (self.hold, self.cancel_all, self.clear):
+            head.addWidget(button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(1, 1, 1, 8)
+        column.setSpacing(0)
+        column.addLayout(head)
+        column.addWidget(words.line())
+        column.addWidget(self.list, 1)
+        column.addWidget(self._empty, 1)
+        self.hold.clicked.connect(session.engine.hold)
+        self.cancel_all.clicked.connect(lambda: session.revocable.cancel(session.queue.jobs()))
+        self.clear.clicked.connect(lambda: session.revocable.forget(session.queue.jobs()))
+        self._stale = QTimer(self, singleShot=True, interval=0)
+        self._stale.timeout.connect(self._fill)
+        session.queue.changed.connect(self._stale.start)
+        session.queue.dataChanged.connect(self._progressed)
+        self._fill()
+
+    def rows(self) -> list[JobRow]:
+        found = [self.list.itemWidget(self.list.item(row)) for row in range(self.list.count())]
+        return [row for row in found if isinstance(row, JobRow)]
+
+    def _fill(self) -> None:
+        """All rows anew, with the same one chosen. The engine keeps the list short."""
+        chosen = self.list.chosen()
+        self.list.clear()
+        for job in self._session.queue.jobs():
+            item = QListWidgetItem()
+            item.setData(_ID, job.id)
+            item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{job.recipe.tool}, {job.state.value}")
+            row = JobRow(self._session, job)
+            item.setSizeHint(QSize(10, max(52, row.sizeHint().height())))
+            self.list.addItem(item)
+            self.list.setItemWidget(item, row)
+            if chosen is not None and job.id == chosen.id:
+                self.list.setCurrentItem(item)
+        jobs = self._session.queue.jobs()
+        self.list.setVisible(bool(jobs))
+        self._empty.setVisible(not jobs)
+        self.hold.setChecked(self._session.engine.held)
+        self.cancel_all.setEnabled(any(not job.state.ended for job in jobs))
+        self.clear.setEnabled(any(job.state.ended for job in jobs))
+
+    def _progressed(self, first: QModelIndex | QPersistentModelIndex, last: QModelIndex, roles: list[int]) -> None:
+        del first, last, roles
+        for row in self.rows():
+            if progress := self._session.queue.progress(row.job.id):
+                row.show_progress(progress)

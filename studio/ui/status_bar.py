@@ -1,0 +1,160 @@
+"""The bottom bar: what runs, how far it is, what waits; the device and its memory."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QSizePolicy, QWidget
+
+from studio.core.descriptor import DeviceReport
+from studio.core.job import Job
+from studio.core.messages import Progressed
+from studio.engine.interface import WorkerState
+from studio.state.activity import bytes_in_words, seconds_in_words
+from studio.state.session import Session
+from studio.ui import icons, words
+
+HEIGHT = 44
+_WORKER = {
+    WorkerState.STARTING: "Starting…",
+    WorkerState.RESTARTING: "Starting again…",
+    WorkerState.GONE: "Nothing can run: the worker could not be started.",
+    WorkerState.READY: "Ready",
+}
+STEPS = 1000
+
+
+class StatusBar(QWidget):
+    cancel = Signal()
+    pause = Signal(str)
+    queue_asked = Signal()
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.setProperty("role", "bar")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setFixedHeight(HEIGHT)
+        self._what = words.label("")
+        self._what.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setFixedWidth(240)
+        words.name(self.bar, "Progress")
+        self._how_far = words.label("", "dim")
+        self.cancel_button = QPushButton("Cancel")
+        words.name(self.cancel_button, "Cancel", "Cancel what runs (Shift+X)")
+        self.pause_button = QPushButton("Pause")
+        words.name(self.pause_button, "Pause", "Pause what runs; it goes on later from where it was")
+        self.queue_button = QPushButton("Queue")
+        self.queue_button.setProperty("role", "ghost")
+        self.queue_button.setIcon(icons.icon("tray-full"))
+        self._device = words.label("", "dim")
+        self._memory = words.label("", "dim")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(16, 0, 16, 0)
+        row.setSpacing(12)
+        for part in (self._what, self.bar, self._how_far, self.cancel_button, self.pause_button):
+            row.addWidget(part)
+        row.addStretch(1)
+        for part in (self.queue_button, self._device, self._memory):
+            row.addWidget(part)
+        self.cancel_button.clicked.connect(self.cancel)
+        self.pause_button.clicked.connect(self._pause)
+        self.queue_button.clicked.connect(self.queue_asked)
+        session.queue.changed.connect(self._show)
+        session.queue.progressed.connect(self._show_progress)
+        session.activity.changed.connect(self._show)
+        session.making.submitting.connect(self._show_submitting)
+        session.workspace.tool_changed.connect(self._show)
+        self._show()
+
+    @property
+    def running(self) -> Job | None:
+        """The job that the bar is about: one of the latest Generate, else the first that runs."""
+        running = self._session.queue.standing().running
+        return next((job for job in running if job.id in self._session.variations.jobs), next(iter(running), None))
+
+    def _show(self) -> None:
+        job = self.running
+        for part in (self.bar, self._how_far, self.cancel_button):
+            part.setVisible(job is not None)
+        if job is None:
+            self._what.setText(self._idle())
+            self.pause_button.hide()
+        else:
+            self._what.setText(self._title(job))
+            tool = self._session.workspace.catalogue.tools.get(job.recipe.tool)
+            self.pause_button.setVisible(tool is not None and tool.pausable)
+            self._show_progress(self._session.queue.progress(job.id) or Progressed(job.id, 0, 0))
+        self._show_queue()
+        self._show_device()
+
+    def _idle(self) -> str:
+        standing = self._session.queue.standing()
+        if self._session.engine.held and standing.queued:
+            return "The queue is on hold"
+        state = self._session.activity.state
+        if state in (WorkerState.STARTING, WorkerState.RESTARTING) and standing.queued:
+            return f"{_WORKER[state]} Then your {'job begins' if standing.queued == 1 else 'jobs begin'}."
+        return _WORKER[state]
+
+    def _title(self, job: Job) -> str:
+        tool = self._session.workspace.catalogue.tools.get(job.recipe.tool)
+        title = tool.title if tool else job.recipe.tool
+        variations = self._session.variations
+        if job.id in variations.jobs and variations.expected > 1:
+            done = sum(known.state.ended for known in self._session.queue.jobs() if known.id in variations.jobs)
+            return f"{title} {min(done + 1, variations.expected)} of {variations.expected}"
+        return title
+
+    def _show_submitting(self) -> None:
+        if self.running is None:
+            self._what.setText("Adding to the queue…")
+
+    def _show_progress(self, progress: Progressed) -> None:
+        job = self.running
+        if job is None or progress.job != job.id:
+            return
+        if progress.total > 0:
+            share = min(1.0, max(0.0, progress.step / progress.total))
+            self.bar.setRange(0, STEPS)
+            self.bar.setValue(round(share * STEPS))
+            parts = [f"{share:.0%}".replace("%", " %")]
+        else:
+            self.bar.setRange(0, 0)
+            parts = []
+        if progress.seconds_left >= 0:
+            parts.append(f"{seconds_in_words(progress.seconds_left)} left")
+        if progress.text:
+            parts.append(progress.text)
+        self._how_far.setText(" · ".join(parts))
+
+    def _show_queue(self) -> None:
+        standing = self._session.queue.standing()
+        waiting = standing.queued + standing.paused
+        text = f"{waiting} waiting" if waiting else f"{standing.failed} failed" if standing.failed else "Queue"
+        self.queue_button.setText(text)
+        words.name(self.queue_button, f"Queue, {text}" if text != "Queue" else "Queue", "Show the queue (Ctrl+J)")
+
+    def _show_device(self) -> None:
+        device = self._session.activity.device
+        self._device.setVisible(device is not None)
+        self._memory.setVisible(device is not None and device.memory_total > 0)
+        if device is not None:
+            self._device.setText(device_in_words(device))
+            used = max(0, device.memory_total - device.memory_free)
+            self._memory.setText(f"Memory {bytes_in_words(used)} of {bytes_in_words(device.memory_total)}")
+            held = bytes_in_words(self._session.activity.memory)
+            self._memory.setToolTip(words.tip(f"The studio's workers hold {held} of it"))
+
+    def _pause(self) -> None:
+        if (job := self.running) is not None:
+            self.pause.emit(job.id)
+
+
+def device_in_words(device: DeviceReport) -> str:
+    kinds = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU", "xpu": "Intel GPU"}
+    kind = kinds.get(device.kind, device.kind)
+    return f"{kind} · {device.name}" if device.name and device.name != kind else kind
+
+

@@ -1,0 +1,180 @@
+"""The variations under the canvas: look through them, keep one, discard another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPainterPath, QPaintEvent, QPen, QPixmap
+from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QHBoxLayout, QPushButton, QScrollArea, QWidget
+
+from studio.library.creation import Creation, Kind
+from studio.state.variations import Variations
+from studio.ui import icons, theme, words
+from studio.ui.thumbnails import Thumbnail, Thumbnailer
+
+HEIGHT = 112
+TILE = QSize(108, 80)
+_ICONS = {
+    Kind.IMAGE: "image-outline",
+    Kind.ANIMATION: "movie-open-outline",
+    Kind.TEXT: "text-long",
+    Kind.MODEL: "cube-outline",
+}
+
+
+class Tile(QAbstractButton):
+    def __init__(self, creation: Creation, number: int) -> None:
+        super().__init__()
+        self.creation = creation
+        self.kept = False
+        self._pixmap = QPixmap()
+        self.setCheckable(True)
+        self.setFixedSize(TILE)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        words.name(self, f"Variation {number}", creation.title or Path(creation.path).name)
+
+    def set_image(self, pixmap: QPixmap) -> None:
+        self._pixmap = pixmap
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002, N802
+        colours = theme.COLOURS
+        painter = QPainter(self)
+        painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
+        frame = QRectF(self.rect()).adjusted(2, 2, -2, -2)
+        shape = QPainterPath()
+        shape.addRoundedRect(frame, 4, 4)
+        painter.save()
+        painter.setClipPath(shape)
+        painter.fillRect(frame, QColor(colours.raised))
+        if self._pixmap.isNull():
+            self._paint_words(painter, frame)
+        else:
+            size = self._pixmap.size().scaled(frame.size().toSize(), Qt.AspectRatioMode.KeepAspectRatioByExpanding)
+            target = QRectF(0, 0, size.width(), size.height())
+            target.moveCenter(frame.center())
+            painter.drawPixmap(target, self._pixmap, QRectF(self._pixmap.rect()))
+        painter.restore()
+        if self.isChecked() or self.hasFocus():
+            painter.setPen(QPen(QColor(colours.accent if self.isChecked() else colours.dim), 2))
+            painter.drawRoundedRect(frame.adjusted(-1, -1, 1, 1), 5, 5)
+        if self.kept:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(colours.window))
+            painter.drawEllipse(self.width() - 26, 6, 20, 20)
+            tick = icons.pixmap("check", 14, "accent", self.devicePixelRatioF())
+            painter.drawPixmap(self.width() - 23, 9, tick)
+
+    def _paint_words(self, painter: QPainter, frame: QRectF) -> None:
+        icon = icons.pixmap(_ICONS[self.creation.kind], 20, "dim", self.devicePixelRatioF())
+        painter.drawPixmap(int(frame.center().x()) - 10, int(frame.top()) + 14, icon)
+        painter.setPen(QColor(theme.COLOURS.dim))
+        painter.setFont(theme.font(theme.CAPTION))
+        room = frame.adjusted(6, 40, -6, -6)
+        flags = int(Qt.AlignmentFlag.AlignHCenter) | int(Qt.TextFlag.TextWordWrap)
+        painter.drawText(room, flags, self.creation.title[:60])
+
+
+class Strip(QWidget):
+    """← and → look through, ⏎ keeps, ⌫ discards."""
+
+    discard = Signal(object)
+
+    def __init__(self, variations: Variations, thumbnails: Thumbnailer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._variations, self._thumbnails = variations, thumbnails
+        self.setProperty("role", "bar")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setFixedHeight(HEIGHT)
+        self._tiles: dict[str, Tile] = {}
+        self._group = QButtonGroup(self)
+        inner = QWidget()
+        self._row = QHBoxLayout(inner)
+        self._row.setContentsMargins(0, 0, 0, 0)
+        self._row.setSpacing(8)
+        self._row.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidget(inner)
+        scroll.setWidgetResizable(True)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll = scroll
+        self.discard_button = QPushButton("Discard ⌫")
+        words.name(self.discard_button, "Discard", "Move this one to the trash (Backspace)")
+        self.keep_button = QPushButton("Keep ⏎")
+        words.name(self.keep_button, "Keep", "Keep this one and go on to the next (Enter)")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(16, 0, 16, 0)
+        row.setSpacing(8)
+        row.addWidget(scroll, 1)
+        row.addWidget(self.discard_button)
+        row.addWidget(self.keep_button)
+        self.discard_button.clicked.connect(self.discard_chosen)
+        self.keep_button.clicked.connect(variations.keep)
+        variations.changed.connect(self._show)
+        thumbnails.ready.connect(self._thumbnail_ready)
+        self._show()
+
+    def tiles(self) -> list[Tile]:
+        return list(self._tiles.values())
+
+    def discard_chosen(self) -> None:
+        if (chosen := self._variations.chosen) is not None:
+            self.discard.emit(chosen)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        match event.key():
+            case Qt.Key.Key_Left | Qt.Key.Key_Right:
+                self._variations.step(-1 if event.key() == Qt.Key.Key_Left else 1)
+                self._focus_chosen()
+            case Qt.Key.Key_Return | Qt.Key.Key_Enter if not event.modifiers():
+                self._variations.keep()
+            case Qt.Key.Key_Backspace | Qt.Key.Key_Delete:
+                self.discard_chosen()
+            case _:
+                super().keyPressEvent(event)
+
+    def _focus_chosen(self) -> None:
+        chosen = self._variations.chosen
+        if chosen is not None and (tile := self._tiles.get(chosen.id)) is not None:
+            tile.setFocus()
+
+    def _show(self) -> None:
+        items = list(self._variations.items)
+        wanted = {item.id for item in items}
+        for id in [id for id in self._tiles if id not in wanted]:
+            tile = self._tiles.pop(id)
+            self._group.removeButton(tile)
+            self._row.removeWidget(tile)
+            tile.hide()
+            tile.deleteLater()
+        for place, item in enumerate(items):
+            tile = self._tiles.get(item.id) or self._add(item, place)
+            tile.kept = self._variations.is_kept(item)
+            tile.setChecked(item is self._variations.chosen)
+            tile.update()
+            if tile.isChecked():
+                self._scroll.ensureWidgetVisible(tile)
+        self.setVisible(bool(items))
+
+    def _add(self, item: Creation, place: int) -> Tile:
+        tile = Tile(item, place + 1)
+        tile.clicked.connect(lambda: self._choose(item))
+        self._tiles[item.id] = tile
+        self._group.addButton(tile)
+        self._row.insertWidget(place, tile)
+        if item.kind is Kind.IMAGE:
+            self._thumbnails.ask(item.path)
+        return tile
+
+    def _choose(self, item: Creation) -> None:
+        ids = [known.id for known in self._variations.items]
+        if item.id in ids:
+            self._variations.choose(ids.index(item.id))
+
+    def _thumbnail_ready(self, thumbnail: Thumbnail) -> None:
+        for tile in self._tiles.values():
+            if tile.creation.path == thumbnail.path:
+                tile.set_image(QPixmap.fromImage(thumbnail.image))

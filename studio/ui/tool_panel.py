@@ -1,0 +1,231 @@
+"""The tool: its title, its form, and Generate."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+
+from studio.core.descriptor import PluginDescriptor, ToolDescriptor
+from studio.core.settings import Settings
+from studio.engine.interface import WorkerState
+from studio.state.activity import Activity, seconds_in_words
+from studio.state.making import Making
+from studio.state.workspace import Workspace
+from studio.ui import words
+from studio.ui.flow import FlowLayout
+from studio.ui.form.choices import FEW, SHORT, Combo
+from studio.ui.form.editor import Surroundings
+from studio.ui.form.form import Form
+from studio.ui.options import Options
+
+MARGIN = 16
+VERBS = {"model": "Train", "text": "Write"}
+
+
+class GenerateButton(QPushButton):
+    """The one next action, with its key beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("role", "primary")
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self._verb = words.label("Generate", "verb")
+        self._key = words.label("Ctrl ⏎", "key")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(10)
+        row.addStretch(1)
+        for part in (self._verb, self._key):
+            part.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+            row.addWidget(part)
+        row.addStretch(1)
+        self.set_verb("Generate")
+
+    def set_verb(self, verb: str) -> None:
+        self._verb.setText(verb)
+        words.name(self, verb, f"{verb} (Ctrl+Enter)")
+
+
+class Switcher(QWidget):
+    """The other tools of the same plugin."""
+
+    chosen = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._shown: QWidget | None = None
+        self._key: tuple[tuple[str, str], ...] = ()
+        self.hide()
+
+    def show_tools(self, tools: tuple[ToolDescriptor, ...], current: str) -> None:
+        key = tuple((tool.id, tool.title) for tool in tools)
+        if self._shown is not None:
+            self._column.removeWidget(self._shown)
+            self._shown.deleteLater()
+            self._shown = None
+        self._key = key
+        self.setVisible(len(tools) > 1)
+        if len(tools) > 1:
+            short = len(tools) <= FEW and sum(len(title) for _, title in key) <= SHORT
+            self._shown = self._segments(current) if short else self._combo(current)
+            self._column.addWidget(self._shown)
+
+    def _segments(self, current: str) -> QWidget:
+        row = QWidget()
+        flow = FlowLayout(row)
+        for id, title in self._key:
+            button = QPushButton(title.replace("&", "&&"))
+            button.setCheckable(True)
+            button.setAutoExclusive(True)
+            button.setChecked(id == current)
+            words.name(button, f"Tool: {title}")
+            button.clicked.connect(lambda _=False, id=id: self.chosen.emit(id))
+            flow.addWidget(button)
+        return row
+
+    def _combo(self, current: str) -> QWidget:
+        combo = Combo()
+        words.name(combo, "Tool", "The tools of this plugin")
+        for id, title in self._key:
+            combo.addItem(title, id)
+        combo.setCurrentIndex(combo.findData(current))
+        combo.activated.connect(lambda row: self.chosen.emit(combo.itemData(row)))
+        return combo
+
+
+class ToolPanel(QWidget):
+    def __init__(
+        self,
+        workspace: Workspace,
+        making: Making,
+        activity: Activity,
+        around: Surroundings,
+        settings: Settings,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._workspace, self._making, self._activity, self._around = workspace, making, activity, around
+        self.setProperty("role", "panel")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._title = words.label("", "title", wrap=True)
+        self._summary = words.label("", "dim", wrap=True)
+        self.switcher = Switcher()
+        self.form: Form | None = None
+        self._scroll = QScrollArea()
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.options = Options(workspace, settings)
+        self._refusal = words.label("", "error", wrap=True)
+        self._refusal.hide()
+        self.generate = GenerateButton()
+        self._hint = words.label("", "dim")
+        self._hint.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        self._hint.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._lay_out()
+        self._connect()
+        self._show_tool()
+
+    def _lay_out(self) -> None:
+        head = QVBoxLayout()
+        head.setContentsMargins(MARGIN, 16, MARGIN, 12)
+        head.setSpacing(4)
+        head.addWidget(self._title)
+        head.addWidget(self._summary)
+        head.addSpacing(4)
+        head.addWidget(self.switcher)
+        foot = QVBoxLayout()
+        foot.setContentsMargins(MARGIN, 12, MARGIN, 16)
+        foot.setSpacing(8)
+        foot.addWidget(self.options)
+        foot.addWidget(self._refusal)
+        foot.addSpacing(4)
+        foot.addWidget(self.generate)
+        foot.addWidget(self._hint)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(head)
+        column.addWidget(self._scroll, 1)
+        column.addLayout(foot)
+
+    def _connect(self) -> None:
+        workspace, making = self._workspace, self._making
+        workspace.tool_changed.connect(self._show_tool)
+        workspace.value_changed.connect(self._show_value)
+        workspace.values_replaced.connect(self._show_values)
+        workspace.options_changed.connect(self._show_hint)
+        self._activity.changed.connect(self._show_hint)
+        making.fields_refused.connect(self._show_errors)
+        making.refused.connect(self._refuse)
+        making.submitting.connect(lambda: self._refuse(""))
+        self.switcher.chosen.connect(workspace.choose)
+        self.generate.clicked.connect(lambda _=False: making.generate())
+
+    def _show_tool(self) -> None:
+        tool = self._workspace.tool
+        self._refuse("")
+        self.form = None
+        self._title.setText(tool.title if tool else "Looking for plugins…")
+        self._summary.setText(tool.summary if tool else "They appear here as soon as they are found.")
+        self._summary.setVisible(bool(self._summary.text()))
+        plugin = self._plugin(tool)
+        self.switcher.show_tools(plugin.tools if plugin else (), tool.id if tool else "")
+        for part in (self.options, self.generate):
+            part.setEnabled(tool is not None)
+        self.generate.set_verb(VERBS.get(tool.output, "Generate") if tool else "Generate")
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(MARGIN, 4, MARGIN, 8)
+        if tool is not None:
+            self.form = Form(self._workspace.fields, self._around, unfold=self._workspace.unfolded)
+            self.form.edited.connect(self._workspace.set_value)
+            self.form.unfolded.connect(self._workspace.set_unfolded)
+            column.addWidget(self.form)
+        column.addStretch(1)
+        self._scroll.setWidget(page)
+        self._show_values()
+        self._show_hint()
+
+    def _plugin(self, tool: ToolDescriptor | None) -> PluginDescriptor | None:
+        plugins = self._workspace.catalogue.plugins
+        return next((plugin for plugin in plugins if tool is not None and tool in plugin.tools), None)
+
+    def _show_values(self) -> None:
+        if self.form is not None:
+            self.form.set_errors({})
+            for field in self._workspace.fields:
+                self.form.show_value(field.name, self._workspace.value(field.name))
+
+    def _show_value(self, name: str) -> None:
+        self._refuse("")
+        if self.form is not None:
+            self.form.clear_error(name)
+            self.form.show_value(name, self._workspace.value(name))
+
+    def _show_errors(self, errors: dict[str, str]) -> None:
+        if self.form is not None:
+            self.form.set_errors(errors, focus=True)
+            first = self.form.editor(next(iter(errors)))
+            self._scroll.ensureWidgetVisible(first.parentWidget() or first)
+
+    def _refuse(self, sentence: str) -> None:
+        self._refusal.setText(sentence)
+        self._refusal.setVisible(bool(sentence))
+
+    def _show_hint(self) -> None:
+        self._hint.setText(self._hint_text())
+
+    def _hint_text(self) -> str:
+        if self._workspace.tool is None:
+            return ""
+        if self._activity.state is not WorkerState.READY:
+            return "The studio is warming up; this will begin when it is ready"
+        seconds, count = self._workspace.seconds, self._workspace.count
+        if seconds is None:
+            return ""
+        return f"about {seconds_in_words(seconds)}{' each' if count > 1 else ''}"
+
+

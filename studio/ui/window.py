@@ -1,0 +1,257 @@
+"""The window: rail, tool, canvas with variations, history, and the bar below."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import QByteArray, QPoint, Qt, QTimer, Signal
+from PySide6.QtGui import QCloseEvent, QMoveEvent, QPaintEvent, QResizeEvent
+from PySide6.QtWidgets import (
+    QApplication,
+    QHBoxLayout,
+    QMainWindow,
+    QMenuBar,
+    QPushButton,
+    QSplitter,
+    QVBoxLayout,
+    QWidget,
+)
+
+from studio.core.messages import Previewed
+from studio.library.creation import Creation
+from studio.state.session import Session
+from studio.ui import theme, words
+from studio.ui.canvas import Canvas
+from studio.ui.commands import Commands, Palette
+from studio.ui.form.editor import Surroundings
+from studio.ui.menus import fill_menus
+from studio.ui.notices import NoticeBar
+from studio.ui.plugins_dialog import PluginsDialog
+from studio.ui.queue_panel import QueuePanel
+from studio.ui.rail import Rail
+from studio.ui.status_bar import StatusBar
+from studio.ui.strip import Strip
+from studio.ui.thumbnails import Thumbnailer
+from studio.ui.tool_panel import ToolPanel
+
+TOP = 40
+TOOL, HISTORY = 308, 298
+"""Widths that the side columns start with."""
+
+
+class TopBar(QWidget):
+    """The name, the menus, and the way to every command."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("role", "top")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setFixedHeight(TOP)
+        self.menu_bar = QMenuBar()
+        self.search = QPushButton("Search commands")
+        self.search.setProperty("role", "search")
+        self.search.setFixedWidth(300)
+        self.search.setCursor(Qt.CursorShape.PointingHandCursor)
+        words.name(self.search, "Search commands", "Every command with its key (Ctrl+K)")
+        key = words.label("Ctrl K", "caption")
+        key.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        inside = QHBoxLayout(self.search)
+        inside.setContentsMargins(0, 0, 12, 0)
+        inside.addStretch(1)
+        inside.addWidget(key)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(16, 0, 16, 0)
+        row.setSpacing(8)
+        row.addWidget(words.label("Studio", "heading"))
+        row.addWidget(self.menu_bar)
+        row.addStretch(1)
+        row.addWidget(self.search)
+
+
+class Window(QMainWindow):
+    painted = Signal()
+    """The first paint is done; what is slow may begin."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.setWindowTitle("Studio")
+        self.setMinimumSize(880, 560)
+        self.setAcceptDrops(True)
+        self.thumbnails = Thumbnailer(parent=self)
+        self.canvas = Canvas()
+        self.notice_bar = NoticeBar(session.notices)
+        self.strip = Strip(session.variations, self.thumbnails)
+        self.rail = Rail()
+        self.tool_panel = ToolPanel(
+            session.workspace, session.making, session.activity, self._surroundings(), session.settings
+        )
+        self.status = StatusBar(session)
+        self.top = TopBar()
+        self.right = QWidget()
+        self.splitter = QSplitter(Qt.Orientation.Horizontal)
+        self.commands = Commands(self)
+        self._palette: Palette | None = None
+        self._queue_panel: QueuePanel | None = None
+        self._plugins_dialog: PluginsDialog | None = None
+        self._was_painted = False
+        self._lay_out()
+        fill_menus(self)
+        self._connect()
+        self._restore()
+
+    def _surroundings(self) -> Surroundings:
+        making = self.session.making
+        return Surroundings(
+            thumbnails=self.thumbnails,
+            offers=self.session.offers,
+            take_picture=lambda image, then: making.adopt_picture(image, lambda made: then(Path(made.path))),
+            clear=self.session.revocable.clear_value,
+        )
+
+    def _lay_out(self) -> None:
+        self.right.setProperty("role", "window")
+        self.right.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        QVBoxLayout(self.right).setContentsMargins(0, 0, 0, 0)
+        centre = QWidget()
+        column = QVBoxLayout(centre)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.canvas, 1)
+        column.addWidget(self.notice_bar)
+        column.addWidget(self.strip)
+        for part in (self.tool_panel, centre, self.right):
+            self.splitter.addWidget(part)
+        self.tool_panel.setMinimumWidth(260)
+        self.right.setMinimumWidth(220)
+        centre.setMinimumWidth(320)
+        self.splitter.setHandleWidth(1)
+        self.splitter.setStretchFactor(1, 1)
+        self.splitter.setChildrenCollapsible(False)
+        self.splitter.setSizes([TOOL, 1440 - TOOL - HISTORY - 64, HISTORY])
+        body = QHBoxLayout()
+        body.setSpacing(0)
+        body.addWidget(self.rail)
+        body.addWidget(self.splitter, 1)
+        page = QWidget()
+        whole = QVBoxLayout(page)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(0)
+        whole.addLayout(body, 1)
+        whole.addWidget(self.status)
+        self.setMenuWidget(self.top)
+        self.setCentralWidget(page)
+
+    def _connect(self) -> None:
+        session = self.session
+        self.rail.chosen.connect(session.workspace.choose_plugin)
+        self.rail.more.connect(self.open_plugins)
+        session.plugins.modelReset.connect(self._show_plugins)
+        session.workspace.tool_changed.connect(self._mark_plugin)
+        session.preview.connect(self._show_preview)
+        session.show.connect(self._show_creation)
+        self.canvas.dropped.connect(session.making.adopt)
+        self.canvas.dropped_image.connect(session.making.adopt_picture)
+        self.strip.discard.connect(session.revocable.discard)
+        self.status.cancel.connect(session.cancel_running)
+        self.status.pause.connect(session.engine.pause)
+        self.status.queue_asked.connect(self.open_queue)
+        self.top.search.clicked.connect(self.open_palette)
+        self.splitter.splitterMoved.connect(lambda *_: self._remember())
+
+    # What is shown
+    def _show_plugins(self) -> None:
+        self.rail.show_catalogue(self.session.workspace.catalogue)
+        self._mark_plugin()
+
+    def _mark_plugin(self) -> None:
+        if self.session.workspace.tool is not None:
+            self.rail.choose(self.session.workspace.tool.plugin)
+
+    def _show_preview(self, preview: Previewed) -> None:
+        if preview.text is not None:
+            self.canvas.show_text(preview.text)
+        elif preview.pixels:
+            self.canvas.show_preview(preview.width, preview.height, preview.channels, preview.pixels)
+
+    def _show_creation(self, creation: Creation) -> None:
+        """With the picture that it was made from, for Compare."""
+        parents = creation.recipe.parents if creation.recipe else []
+        self.canvas.open(creation)
+        if len(parents) == 1:
+            library = self.session.library
+
+            def compare(parent: Creation | None) -> None:
+                if parent is not None and self._shown is creation:
+                    self.canvas.open(creation, parent)
+
+            self.session.work(lambda: library.get(parents[0]), compare)
+        self._shown = creation
+
+    _shown: Creation | None = None
+
+    # What opens
+    def open_palette(self) -> None:
+        self._palette = self._palette or Palette(self.commands, self)
+        left = (self.width() - self._palette.width()) // 2
+        self._palette.open_at(self.mapToGlobal(QPoint(left, TOP + 24)))
+
+    def open_queue(self) -> None:
+        self._queue_panel = self._queue_panel or QueuePanel(self.session, self)
+        panel = self._queue_panel
+        corner = self.status.queue_button.mapToGlobal(QPoint(self.status.queue_button.width(), 0))
+        panel.move(corner - QPoint(panel.width(), panel.height() + 8))
+        panel.show()
+        panel.list.setFocus()
+
+    def open_plugins(self) -> None:
+        self._plugins_dialog = self._plugins_dialog or PluginsDialog(self.session, self)
+        self._plugins_dialog.show()
+        self._plugins_dialog.raise_()
+
+    def set_theme(self, name: str) -> None:
+        from msgspec.structs import replace
+
+        app = QApplication.instance()
+        if isinstance(app, QApplication):
+            theme.apply(app, name)
+        self.session.set_settings(replace(self.session.settings, theme=name))
+        for widget in self.findChildren(QWidget):
+            widget.update()
+
+    # The beginning and the end
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        super().paintEvent(event)
+        if not self._was_painted:
+            self._was_painted = True
+            QTimer.singleShot(0, self.painted.emit)
+
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
+        self._remember()
+        self.hide()
+        self.canvas.close()
+        self.thumbnails.close()
+        self.session.close()
+        super().closeEvent(event)
+
+    # The layout, kept with the draft
+    def _restore(self) -> None:
+        draft = self.session.workspace.draft
+        if not self.restoreGeometry(QByteArray.fromBase64(draft.geometry.encode())):
+            self.resize(1440, 900)
+        self.splitter.restoreState(QByteArray.fromBase64(draft.layout.encode()))
+
+    def _remember(self) -> None:
+        geometry = bytes(self.saveGeometry().toBase64().data()).decode()
+        layout = bytes(self.splitter.saveState().toBase64().data()).decode()
+        self.session.workspace.set_layout(geometry, layout)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        super().resizeEvent(event)
+        if self._was_painted:
+            self._remember()
+
+    def moveEvent(self, event: QMoveEvent) -> None:  # noqa: N802
+        super().moveEvent(event)
+        if self._was_painted:
+            self._remember()
