@@ -28,8 +28,7 @@ def digest(path: Path) -> str:
 
 def check(path: Path) -> bytes | None:
     """A picture's thumbnail, or None for what is no picture. Raises BadInput for one that cannot be read."""
-    looks_like_picture = path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp")
-    if formats.sniff(path) in formats.PICTURES or looks_like_picture:
+    if formats.sniff(path) in formats.PICTURES or path.suffix.lower() in formats.PICTURE_SUFFIXES:
         return thumbs.jpeg(open_picture(path))
     return None
 

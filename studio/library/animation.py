@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,8 +32,11 @@ class Encoded:
     whole: bool
 
 
-class _FramesFailed(Exception):  # noqa: N818
+class _FramesFailed(Exception):
     """Carries an OSError of the frames past those of the file that is being written."""
+
+    def __init__(self, error: OSError) -> None:
+        self.error = error
 
 
 def encode(
@@ -62,16 +65,15 @@ def encode(
                 return _webp(path, first, stream, recipe, fps, loop)
             case _:
                 return _gif(path, first, stream, recipe, fps, loop)
-    except _FramesFailed as error:
-        assert error.__cause__ is not None
-        raise error.__cause__ from None
+    except _FramesFailed as failed:
+        raise failed.error from failed.error.__cause__
     except OSError as error:
         raise files.cannot_write(path, error) from error
     finally:
         stream.close()
 
 
-def _frames(frames: Iterable[Any], on_frame: Callable[[int], None] | None) -> Iterator[Any]:
+def _frames(frames: Iterable[Any], on_frame: Callable[[int], None] | None) -> Generator[Any, None, None]:
     """The frames as images of one size. Ends the generator behind them when it is closed."""
     size: tuple[int, int] | None = None
     source = iter(frames)
@@ -80,12 +82,13 @@ def _frames(frames: Iterable[Any], on_frame: Callable[[int], None] | None) -> It
             image = pixels.shallow(frame)
             size = size or image.size
             if image.size != size:
-                raise StudioError(f"Frame {count} is {image.size[0]} × {image.size[1]}, and the first is {size[0]} × {size[1]}.")
+                this, that = (f"{width} × {height}" for width, height in (image.size, size))
+                raise StudioError(f"Frame {count} is {this}, and the first is {that}.")
             yield image
             if on_frame:
                 on_frame(count)
     except OSError as error:
-        raise _FramesFailed from error
+        raise _FramesFailed(error) from error
     finally:
         close = getattr(source, "close", None)
         if close:
@@ -114,15 +117,16 @@ def _gif(path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, f
     return Encoded(first, True)
 
 
-def _mp4(path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, fps: float, sound: Path | None) -> Encoded:
+def _mp4(
+    path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, fps: float, sound: Path | None
+) -> Encoded:
     comment = recipe.to_json() if recipe else ""
     whole = len(comment.encode()) <= MAX_COMMENT
     with tempfile.TemporaryDirectory(prefix="studio-mp4-") as folder, tempfile.TemporaryFile() as errors:
         about = Path(folder, "about.txt")
         about.write_text(_about(comment if whole else ""), "utf-8")
-        process = subprocess.Popen(
-            _command(path, _even(first).size, about, fps, sound), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors
-        )
+        command = _command(path, _even(first).size, about, fps, sound)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors)
         try:
             _feed(process, _chain(first, rest))
             status = process.wait()
@@ -155,8 +159,9 @@ def _feed(process: subprocess.Popen[bytes], frames: Iterator[Image]) -> None:
 
 
 def _command(path: Path, size: tuple[int, int], about: Path, fps: float, sound: Path | None) -> list[str]:
-    picture = ["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", f"{size[0]}x{size[1]}", "-framerate", f"{fps:.6g}"]
-    inputs = [*picture, "-i", "pipe:0", "-f", "ffmetadata", "-i", f"file:{about}"]
+    raw = ["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", f"{size[0]}x{size[1]}"]
+    raw += ["-framerate", f"{fps:.6g}"]
+    inputs = [*raw, "-i", "pipe:0", "-f", "ffmetadata", "-i", f"file:{about}"]
     maps = ["-map", "0:v:0", "-map_metadata", "1"]
     if sound is not None and _has_sound(sound):
         inputs += ["-protocol_whitelist", "file", "-i", f"file:{sound}"]
@@ -202,13 +207,13 @@ def _about(comment: str) -> str:
 def _even(frame: Image) -> Image:
     """As RGB with even sides, the last row and column repeated where they are odd; H.264 needs it."""
     import numpy as np
-    from PIL import Image as pil
+    import PIL.Image
 
     flat = pixels.opaque(frame, (0, 0, 0))
     width, height = flat.size
     if width % 2 == 0 and height % 2 == 0:
         return flat
-    return pil.fromarray(np.pad(np.asarray(flat), ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"))
+    return PIL.Image.fromarray(np.pad(np.asarray(flat), ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"))
 
 
 def _durations(step: float) -> Iterator[int]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from studio.core.errors import BadInput
 from studio.core.recipe import Recipe
-from studio.library import formats, gif, mp4, parameters, pixels, png, sidecar, texts, xmp
+from studio.library import exif, formats, gif, mp4, parameters, pixels, png, sidecar, texts, xmp
 from studio.library.foreign import Foreign, read_foreign
 
-__all__ = ["Foreign", "Marks", "animation_marks", "marks", "png_chunks", "read_foreign", "read_recipe"]
+__all__ = ["Foreign", "Marks", "marks", "png_chunks", "read_foreign", "read_recipe"]
 
 KEY = "studio_recipe"
 MODEL_FILE = "studio.json"
@@ -20,7 +18,6 @@ MODEL_FILE = "studio.json"
 MAX_RECIPE = 32 * 2**20
 _SEGMENT = 65_533
 """Bytes that a JPEG segment holds after its length."""
-_EXIF_IFD, _USER_COMMENT, _SOFTWARE = 0x8769, 0x9286, 0x0131
 
 
 @dataclass(frozen=True)
@@ -46,10 +43,10 @@ def png_chunks(recipe: Recipe, size: tuple[int, int], *, colour: bool) -> list[t
 def marks(recipe: Recipe, size: tuple[int, int], *, jpeg: bool = False) -> Marks:
     """EXIF with the parameters and XMP with label and recipe; for a JPEG each within its 64 KB."""
     room = _SEGMENT if jpeg else MAX_RECIPE
-    exif = _exif(parameters.write(recipe, size))
+    comment = exif.compose(parameters.write(recipe, size))
     packet = xmp.packet(recipe.to_json())
     whole = len(packet) + len(b"http://ns.adobe.com/xap/1.0/\0") <= room
-    return Marks(exif if len(exif) <= room else b"", packet if whole else xmp.packet(), whole)
+    return Marks(comment if len(comment) <= room else b"", packet if whole else xmp.packet(), whole)
 
 
 def read_recipe(path: Path) -> Recipe | None:
@@ -83,7 +80,7 @@ def _inside(path: Path) -> str:
         case "text":
             return texts.front_matter(path).get(KEY, "")
         case "jpeg" | "webp" | "avif":
-            return xmp.recipe_json(xmp_of(path))
+            return xmp.recipe_json(exif.read(path).xmp)
         case _:
             return ""
 
@@ -99,50 +96,3 @@ def _of_model(folder: Path) -> str:
     except (OSError, msgspec.MsgspecError, UnicodeError):
         return ""
     return bytes(content.get("recipe", msgspec.Raw(b""))).decode("utf-8", "replace").removeprefix("null")
-
-
-def xmp_of(path: Path) -> bytes:
-    """The XMP packet of a picture as Pillow finds it; empty where there is none or the file is damaged."""
-    found = pillow_info(path).get("xmp", b"")
-    return found.encode() if isinstance(found, str) else bytes(found)
-
-
-def pillow_info(path: Path) -> dict[Any, Any]:
-    """What Pillow reads from a picture's header, with `exif_comment`, `exif_maker` and `exif_software` as text."""
-    from PIL import Image as pil
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with pil.open(path) as image:
-                info = dict(image.info)
-                exif = image.getexif()
-                inner = exif.get_ifd(_EXIF_IFD)
-    except (OSError, ValueError, SyntaxError, EOFError, TypeError, KeyError, IndexError, OverflowError, MemoryError):
-        return {}
-    info["exif_comment"] = comment_text(inner.get(_USER_COMMENT, b""))
-    info["exif_maker"] = comment_text(inner.get(0x927C, b""))
-    info["exif_software"] = str(exif.get(_SOFTWARE, ""))
-    return info
-
-
-def comment_text(value: object) -> str:
-    """An EXIF user comment: eight bytes that name the encoding, then the text."""
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, bytes):
-        return ""
-    if value.startswith(b"UNICODE\0"):
-        body = value[8:]
-        little = body[1::2].count(0) > body[0::2].count(0)
-        return body.decode("utf-16-le" if little else "utf-16-be", "replace").lstrip("\ufeff").rstrip("\0")
-    return value.removeprefix(b"ASCII\0\0\0").removeprefix(bytes(8)).decode("utf-8", "replace").rstrip("\0")
-
-
-def _exif(text: str) -> bytes:
-    from PIL import Image as pil
-
-    exif = pil.Exif()
-    exif[_SOFTWARE] = "Studio"
-    exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + text.encode("utf-16-be", "replace")
-    return exif.tobytes()

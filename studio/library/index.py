@@ -27,15 +27,15 @@ SHOWN, TRASHED, HIDDEN = 0, 1, 2
 _FIRST = """
 CREATE TABLE creations (
   key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, shelf INTEGER NOT NULL, kind TEXT NOT NULL, tool TEXT NOT NULL,
-  seed INTEGER NOT NULL, star INTEGER NOT NULL, rating INTEGER NOT NULL, missing INTEGER NOT NULL, model_kind TEXT NOT NULL);
-CREATE INDEX shelves ON creations (shelf, key, id);
-CREATE INDEX starred ON creations (key, id) WHERE star = 1;
-CREATE INDEX by_kind ON creations (kind, key);
+  seed INTEGER NOT NULL, star INTEGER NOT NULL, rating INTEGER NOT NULL, missing INTEGER NOT NULL,
+  model_kind TEXT NOT NULL);
+CREATE INDEX shelves ON creations (shelf, key, id, star, rating, kind, seed, missing);
 CREATE TABLE details (
   key INTEGER PRIMARY KEY REFERENCES creations (key) ON DELETE CASCADE, path TEXT NOT NULL, title TEXT NOT NULL,
   recipe TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, duration REAL NOT NULL, size INTEGER NOT NULL,
   created TEXT NOT NULL, tags TEXT NOT NULL);
-CREATE VIRTUAL TABLE words USING fts5 (text, tags, tool, name, prefix = '1 2 3', tokenize = 'unicode61 remove_diacritics 2');
+CREATE VIRTUAL TABLE words USING fts5 (text, tags, tool, name, prefix = '1 2 3',
+  tokenize = 'unicode61 remove_diacritics 2');
 CREATE TABLE tags (tag TEXT NOT NULL, key INTEGER NOT NULL REFERENCES creations (key) ON DELETE CASCADE,
   PRIMARY KEY (tag, key)) WITHOUT ROWID;
 CREATE INDEX tags_by_key ON tags (key);
@@ -49,7 +49,7 @@ MIGRATIONS = (_FIRST,)
 """Each is one transaction, and is never changed once it was released."""
 
 _COLUMNS = """c.id, d.path, c.kind, c.tool, d.title, d.recipe, d.width, d.height, d.duration, d.size, d.created,
-c.star, c.rating, d.tags, c.shelf, c.missing, c.model_kind"""
+c.star, c.rating, d.tags, c.missing, c.model_kind"""
 _FROM = "FROM creations c JOIN details d ON d.key = c.key"
 
 
@@ -123,7 +123,8 @@ def put(connection: sqlite3.Connection, home: Home, measured: Measured) -> None:
         _forget_key(connection, key)
     connection.execute(f"INSERT INTO creations VALUES ({_marks(narrow)})", narrow)
     connection.execute(f"INSERT INTO details VALUES ({_marks(wide)})", wide)
-    words = (key, query.spaced(measured.words), query.spaced(" ".join(creation.tags)), creation.tool, query.spaced(Path(creation.path).name))
+    tags, name = query.spaced(" ".join(creation.tags)), query.spaced(Path(creation.path).name)
+    words = (key, query.spaced(measured.words), tags, creation.tool, name)
     connection.execute("INSERT INTO words (rowid, text, tags, tool, name) VALUES (?, ?, ?, ?, ?)", words)
     _put_tags(connection, key, creation.tags)
     connection.execute("DELETE FROM links WHERE child = ?", (creation.id,))
@@ -197,9 +198,8 @@ def found(
 
 def place(connection: sqlite3.Connection, home: Home, creation: str, path: Path) -> None:
     """Writes where a creation lies now."""
-    connection.execute(
-        "UPDATE details SET path = ? WHERE key = (SELECT key FROM creations WHERE id = ?)", (relative(home, path), creation)
-    )
+    statement = "UPDATE details SET path = ? WHERE key = (SELECT key FROM creations WHERE id = ?)"
+    connection.execute(statement, (relative(home, path), creation))
 
 
 def rows(connection: sqlite3.Connection, home: Home, ids: Iterable[str]) -> list[Creation]:
@@ -227,9 +227,10 @@ def parents_of(recipe: Recipe) -> list[str]:
 
 
 def _creation(home: Home, row: tuple[Any, ...]) -> Creation:
-    one, path, kind, tool, title, recipe, width, height, duration, size, created, star, rating, tags, _, missing, model = row
+    id, path, kind, tool, title, recipe, *numbers, created, star, rating, tags, missing, model = row
+    width, height, duration, size = numbers
     return Creation(
-        id=one,
+        id=id,
         path=str(home.library / path),
         kind=Kind(kind),
         tool=tool,

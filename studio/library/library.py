@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,9 +15,10 @@ from studio.core import files
 from studio.core.errors import BadInput, StudioError
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, now
-from studio.library import database, index, query, sidecar
+from studio.library import database, index, sidecar
 from studio.library.creation import Creation, Kind
 from studio.library.database import Pool
+from studio.library.query import parse
 from studio.library.sweep import Sweep
 from studio.library.thumbs import Thumbs
 
@@ -144,15 +144,23 @@ class Library:
             return index.rows(connection, self.home, ids)
 
     def ids(
-        self, text: str = "", *, kind: Kind | None = None, starred: bool = False, trashed: bool = False
+        self,
+        query: str = "",
+        *,
+        kind: Kind | None = None,
+        starred: bool = False,
+        trashed: bool = False,
+        limit: int = -1,
     ) -> list[str]:
-        """The ids of all that fits, the newest first. For `text` see `query`."""
+        """The ids of what fits, the newest first; of all of it unless there is a `limit`. For the words see `query`."""
         with self._reading() as connection:
-            return index.found(connection, query.parse(text), kind=kind, starred=starred, trashed=trashed)
+            return index.found(
+                connection, parse(query), kind=kind, starred=starred, trashed=trashed, limit=limit
+            )
 
     def search(
         self,
-        text: str = "",
+        query: str = "",
         *,
         kind: Kind | None = None,
         starred: bool = False,
@@ -163,7 +171,7 @@ class Library:
         """A page of what fits, the newest first. `before` is the id of the last creation of the page before."""
         with self._reading() as connection:
             ids = index.found(
-                connection, query.parse(text), kind=kind, starred=starred, trashed=trashed, limit=limit, before=before
+                connection, parse(query), kind=kind, starred=starred, trashed=trashed, limit=limit, before=before
             )
             return index.rows(connection, self.home, ids)
 
@@ -177,7 +185,8 @@ class Library:
         """What was made from it, the newest first."""
         with self._reading() as connection:
             rows = connection.execute(
-                "SELECT c.id FROM links l JOIN creations c ON c.id = l.child WHERE l.parent = ? ORDER BY c.key DESC", (id,)
+                "SELECT c.id FROM links l JOIN creations c ON c.id = l.child WHERE l.parent = ? ORDER BY c.key DESC",
+                (id,),
             ).fetchall()
             return index.rows(connection, self.home, [row[0] for row in rows])
 
@@ -251,7 +260,7 @@ class Library:
             return sweep.sweep(self.home, self._pool, progress)
 
     def export(self, id: str, to: Path) -> Path:
-        """A copy of a creation at `to`, a file or an existing folder; another extension converts, and keeps the recipe.
+        """A copy of a creation at `to`, a file or a folder; another extension converts, and keeps the recipe.
 
         Raises BadInput for an extension that this kind cannot have.
         """
@@ -306,7 +315,8 @@ class Library:
             database.remove(self.home.index)
             self.home.index.with_name(_DAMAGED).unlink(missing_ok=True)
         except OSError as error:
-            raise StudioError("The library's index is damaged and cannot be removed.", "Close other studios and retry.") from error
+            sentence = "The library's index is damaged and cannot be removed."
+            raise StudioError(sentence, "Close other studios and try again.") from error
         self._pool = Pool(self.home.index, index.prepare)
 
     @contextmanager
@@ -337,9 +347,9 @@ def _index_failed(error: sqlite3.Error) -> StudioError:
         return StudioError("The library's index is damaged.", "Start the studio again; it is rebuilt from the files.")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
-        return StudioError("The disk is full: the library's index could not be written.", "Free some space and try again.")
+        return StudioError("The disk is full: the index could not be written.", "Free some space and try again.")
     if code == sqlite3.SQLITE_BUSY:
         return StudioError("Another studio keeps the library busy.", "Try again in a moment.")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
-        return StudioError("The library's index cannot be opened for writing.", "Check the permissions of the studio's folder.")
+        return StudioError("The library's index may not be written to.", "Check the permissions of its folder.")
     return StudioError(f"The library's index failed: {error}.")

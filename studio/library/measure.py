@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from msgspec import Struct
 from studio.core.errors import BadInput
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, Recipe
-from studio.library import embed, formats, gif, mp4, png, sidecar, texts, webp, writer
+from studio.library import embed, formats, gif, matroska, mp4, opening, png, sidecar, texts, webp, writer
 from studio.library.creation import Creation, Kind
 
 TITLE_LENGTH = 300
@@ -82,7 +81,7 @@ def _shape(path: Path, format: str, beside: sidecar.Sidecar) -> tuple[Kind, int,
     if format == "text":
         return Kind.TEXT, 0, 0, 0.0
     if format in formats.FILMS:
-        film = mp4.read(path) if format == "mp4" else mp4.Film()
+        film = mp4.read(path) if format == "mp4" else matroska.read(path) if format == "matroska" else mp4.Film()
         return Kind.ANIMATION, film.width, film.height, film.seconds
     if format in formats.PICTURES:
         width, height = picture_size(path)
@@ -95,20 +94,13 @@ def _shape(path: Path, format: str, beside: sidecar.Sidecar) -> tuple[Kind, int,
 
 def picture_size(path: Path) -> tuple[int, int]:
     """Width and height as shown, from the header alone. Raises BadInput where it cannot be read."""
-    from PIL import Image as pil
-
     with path.open("rb") as file:
         head = file.read(24)
     if head[:8] == png.SIGNATURE:
         return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with pil.open(path) as image:
-                turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-                return (image.height, image.width) if turned else image.size
-    except (OSError, ValueError, SyntaxError, EOFError, TypeError, OverflowError, pil.DecompressionBombError) as error:
-        raise BadInput(f"{path.name} is not a picture that can be read.") from error
+    with opening.opened(path) as image:
+        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        return (image.height, image.width) if turned else image.size
 
 
 def _frames(path: Path, format: str) -> tuple[int, float]:
@@ -139,10 +131,11 @@ def _words(
     title = beside.imported
     if recipe:
         said = [value for value in recipe.params.values() if isinstance(value, str) and not value.startswith(REFERENCE)]
-        title = next((value for name in ("prompt", "text", "title") if (value := _string(recipe.params.get(name)))), title)
+        named = (_string(recipe.params.get(name)) for name in ("prompt", "text", "title"))
+        title = next(filter(None, named), title)
         parts += [*said, *(model.name for model in recipe.models)]
     else:
-        foreign = embed.read_foreign(path)
+        foreign = embed.read_foreign(path, hidden=False)
         parts += [foreign.prompt, foreign.model] if foreign else []
     if kind is Kind.TEXT:
         body = texts.body(path)

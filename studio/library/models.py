@@ -65,7 +65,8 @@ def offers(home: Home, library: Library | None, kind: str) -> list[ModelOffer]:
                 summary=about.summary,
             )
         )
-    found += [_offer(path, Source.FOLDER) for path in _entries(home.models) if path.is_dir() or path.suffix.lower() in SUFFIXES]
+    mine = (path for path in _entries(home.models) if path.is_dir() or path.suffix.lower() in SUFFIXES)
+    found += [_offer(path, Source.FOLDER) for path in mine]
     return [offer for offer in found if offer.kind == kind or (not offer.kind and offer.source is Source.FOLDER)]
 
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def deep(picture: Any) -> NDArray[np.uint16] | None:
     """The picture as [height, width, 1 | 3 | 4] of 0..65535 if it has 16 bits a channel, else None."""
     import numpy as np
-    from PIL import Image as pil
+    import PIL.Image
 
-    if isinstance(picture, pil.Image):
+    if isinstance(picture, PIL.Image.Image):
         if not picture.mode.startswith("I;16"):
             return None
         picture = np.asarray(picture.convert("I"), np.int32).clip(0, 65535).astype(np.uint16)
@@ -34,29 +34,29 @@ def shallow(picture: Any) -> Image:
     Raises StudioError for anything else, or for a picture without pixels.
     """
     import numpy as np
-    from PIL import Image as pil
+    import PIL.Image
 
-    if isinstance(picture, pil.Image) and not picture.mode.startswith(("I", "F")):
+    if isinstance(picture, PIL.Image.Image) and not picture.mode.startswith(("I", "F")):
         return _plain(picture)
-    if isinstance(picture, pil.Image) and picture.mode == "F":
+    if isinstance(picture, PIL.Image.Image) and picture.mode == "F":
         picture = np.asarray(picture)
-    elif isinstance(picture, pil.Image):
+    elif isinstance(picture, PIL.Image.Image):
         picture = np.asarray(picture.convert("I"), np.int32).clip(0, 65535).astype(np.uint16)
     array = _checked(np.asarray(picture))
     if array.dtype == np.uint16:
         array = ((array.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
     elif np.issubdtype(array.dtype, np.floating):
         array = (np.nan_to_num(array, nan=0.0, posinf=1.0, neginf=0.0).clip(0, 1) * 255 + 0.5).astype(np.uint8)
-    return pil.fromarray(array[..., 0] if array.shape[2] == 1 else array)
+    return PIL.Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
 
 
 def opaque(image: Image, background: tuple[int, int, int]) -> Image:
     """The picture as RGB, laid over a colour where it is transparent."""
-    from PIL import Image as pil
+    import PIL.Image
 
     if image.mode != "RGBA":
         return image.convert("RGB")
-    ground = pil.new("RGB", image.size, background)
+    ground = PIL.Image.new("RGB", image.size, background)
     ground.paste(image, mask=image.getchannel("A"))
     return ground
 

@@ -32,7 +32,7 @@ def of(creation: Creation) -> bytes | None:
 
 
 def _of_film(path: Path) -> bytes | None:
-    from PIL import Image as pil
+    import PIL.Image
 
     quiet = [animation.ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error", "-protocol_whitelist", "file,pipe"]
     command = [*quiet, "-i", f"file:{path}", "-frames:v", "1", "-f", "image2pipe", "-c:v", "png", "pipe:1"]
@@ -42,5 +42,5 @@ def _of_film(path: Path) -> bytes | None:
         return None
     if done.returncode or not done.stdout:
         return None
-    with pil.open(io.BytesIO(done.stdout)) as frame:
+    with PIL.Image.open(io.BytesIO(done.stdout)) as frame:
         return thumbs.jpeg(frame.convert("RGB"))

@@ -39,21 +39,20 @@ def spaced(text: str) -> str:
 def parse(text: str) -> Query:
     """Never fails: what is no condition is a word, what is no word is nothing."""
     found = Query()
+    text = text[:MAX_LENGTH].replace("\0", " ").encode("utf-8", "replace").decode()
+    terms = [term for term in list(_TERM.finditer(text))[:MAX_TERMS] if not _is_condition(found, term)]
     wanted: list[str] = []
     unwanted: list[str] = []
-    text = text[:MAX_LENGTH].replace("\0", " ").encode("utf-8", "replace").decode()
-    terms = list(_TERM.finditer(text))[:MAX_TERMS]
-    for number, term in enumerate(terms):
+    for term in terms:
         minus, name, phrase, word = term.groups()
-        value = phrase if phrase is not None else word
-        if name and _condition(found, name, value, bool(minus)):
-            continue
-        if name and name != "tool":
-            value = f"{name}:{value}"
-        beginning = phrase is None and (name == "tool" or (number == len(terms) - 1 and not text[-1:].isspace()))
-        match = _match(value, beginning)
+        typing = term is terms[-1] and phrase is None and not text[-1].isspace()
+        value = word if phrase is None else phrase
+        if name == "tool":
+            match = _match(value, beginning=True, column="tool : ")
+        else:
+            match = _match(f"{name}:{value}" if name else value, beginning=typing)
         if match:
-            (unwanted if minus else wanted).append(f"tool : {match}" if name == "tool" else match)
+            (unwanted if minus else wanted).append(match)
     found.match = " AND ".join(wanted)
     for match in unwanted:
         found.where.append("c.key NOT IN (SELECT rowid FROM words WHERE words MATCH ?)")
@@ -61,18 +60,19 @@ def parse(text: str) -> Query:
     return found
 
 
-def _match(value: str, beginning: bool) -> str:
+def _match(value: str, *, beginning: bool, column: str = "") -> str:
     text = spaced(value)
     if not any(letter.isalnum() for letter in text):
         return ""
-    return '"' + text.replace('"', '""').strip() + '"' + ("*" if beginning else "")
+    return column + '"' + text.replace('"', '""').strip() + '"' + ("*" if beginning else "")
 
 
-def _condition(found: Query, name: str, value: str, negated: bool) -> bool:
-    condition = _known(name, value)
+def _is_condition(found: Query, term: re.Match[str]) -> bool:
+    minus, name, phrase, word = term.groups()
+    condition = _known(name, word if phrase is None else phrase) if name else None
     if condition is None:
         return False
-    found.where.append(f"NOT ({condition[0]})" if negated else condition[0])
+    found.where.append(f"NOT ({condition[0]})" if minus else condition[0])
     found.values.extend(condition[1:])
     return True
 

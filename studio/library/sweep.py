@@ -67,7 +67,8 @@ def sweep(home: Home, pool: Pool, progress: Callable[[int, int], None] | None = 
     problems: list[str] = []
     updated = 0
     for start in range(0, len(changed), BATCH):
-        batch = [_read(home, name, found.stamps[name], before.get(name, "")) for name in changed[start : start + BATCH]]
+        names = changed[start : start + BATCH]
+        batch = [_read(home, name, found.stamps[name], before.get(name, "")) for name in names]
         with pool.writing() as connection:
             for one in batch:
                 new = _take(connection, home, one)
@@ -85,12 +86,16 @@ def sweep(home: Home, pool: Pool, progress: Callable[[int, int], None] | None = 
 def take_in(connection: sqlite3.Connection, home: Home, measured: Measured, stamp: str) -> bool:
     """Writes a file and its creation into the index; True where the creation is new to it.
 
-    Where the same bytes lie in two places, the first keeps the creation, unless it is in the trash.
+    Where the same bytes lie in two places, the first keeps the creation, unless it is in the trash. A
+    creation whose file was overwritten by others is missing from then on.
     """
     creation = measured.creation
     path = Path(creation.path)
     known = index.rows(connection, home, [creation.id])
-    connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (index.relative(home, path), stamp, creation.id))
+    row = connection.execute("SELECT id FROM files WHERE path = ?", (index.relative(home, path),)).fetchone()
+    if row and row[0] != creation.id:
+        _drop(connection, home, index.relative(home, path))
+    index.stamp(connection, home, path, stamp, creation.id)
     elsewhere = known and not known[0].missing and known[0].path != creation.path and Path(known[0].path).exists()
     if not elsewhere or (known[0].trashed and not creation.trashed):
         index.put(connection, home, measured)
@@ -131,8 +136,10 @@ def _read(home: Home, name: str, stamp: str, before: str) -> _Read:
         return _Read(name, stamp, measure(home, path))
     except BadInput as error:
         return _Read(name, stamp, problem=str(error))
+    except FileNotFoundError:
+        return _Read(name, "")
     except OSError as error:
-        return _Read(name, "", problem="" if isinstance(error, FileNotFoundError) else f"{name} cannot be read: {error.strerror}.")
+        return _Read(name, "", problem=f"{name} cannot be read: {error.strerror or error}.")
 
 
 def _take(connection: sqlite3.Connection, home: Home, one: _Read) -> str | None:

@@ -21,14 +21,14 @@ GROUND = (36, 36, 36)
 
 def jpeg(image: Image) -> bytes:
     """A thumbnail of an 8-bit picture of mode L, RGB or RGBA."""
-    from PIL import Image as pil
+    import PIL.Image
 
     from studio.library import pixels
 
     width, height = image.size
     scale = min(1.0, SIDE / max(width, height))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = image if scale == 1.0 else image.resize(size, pil.Resampling.BICUBIC, reducing_gap=2.0)
+    small = image if scale == 1.0 else image.resize(size, PIL.Image.Resampling.BICUBIC, reducing_gap=2.0)
     packed = io.BytesIO()
     pixels.opaque(small, GROUND).save(packed, "JPEG", quality=85)
     return packed.getvalue()

@@ -86,7 +86,9 @@ def save_animation(
     recipe = stamped(recipe, notes)
     folder = day_folder(home)
     with files.unfinished(folder, f".{extension}") as part:
-        film = animation.encode(part, frames, recipe, fps=fps, loop=loop, format=extension, sound=sound, on_frame=on_frame)
+        film = animation.encode(
+            part, frames, recipe, fps=fps, loop=loop, format=extension, sound=sound, on_frame=on_frame
+        )
         digest = sha_of(part)
         path = folder / file_name(recipe, name, digest, extension)
         if not film.whole:
@@ -172,11 +174,11 @@ def encoded(image: Image, recipe: Recipe | None, format: str, *, deep: Any = Non
 
 
 def image_format(format: str) -> str:
-    return _known(format, IMAGE_FORMATS, "picture")
+    return _known(format, IMAGE_FORMATS, "A picture")
 
 
 def animation_format(format: str) -> str:
-    return _known(format, ANIMATION_FORMATS, "animation")
+    return _known(format, ANIMATION_FORMATS, "An animation")
 
 
 def stamped(recipe: Recipe, notes: Mapping[str, Any] | None = None) -> Recipe:
@@ -196,7 +198,7 @@ def file_name(recipe: Recipe, name: str, digest: str, extension: str) -> str:
 
 
 def safe_name(name: str) -> str:
-    """A name that every file system takes: no separators, control characters or trailing dots, at most 80 characters."""
+    """A name that every file system takes: no separators, control characters or dots at its ends, at most 120 bytes."""
     cleaned = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]+', "_", name).strip(" .")
     while len(cleaned.encode()) > 120:
         cleaned = cleaned[:-1]
@@ -207,14 +209,16 @@ def _known(format: str, formats: tuple[str, ...], what: str) -> str:
     wanted = format.lower().lstrip(".")
     wanted = _ALIASES.get(wanted, wanted)
     if wanted not in formats:
-        raise BadInput(f"A {what} cannot be saved as {format!r}.".replace("A a", "An a"), f"Choose one of: {', '.join(formats)}.")
+        raise BadInput(f"{what} cannot be saved as {format!r}.", f"Choose one of: {', '.join(formats)}.")
     return wanted
 
 
 def _check_size(size: tuple[int, int], format: str) -> None:
     most = _MAX_SIDES.get(format)
     if most and max(size) > most:
-        raise BadInput(f"A {format} holds at most {most:,} pixels a side, and this is {size[0]:,} × {size[1]:,}.", "Use PNG.")
+        width, height = size
+        sentence = f"A {format} holds at most {most:,} pixels a side, and this is {width:,} × {height:,}."
+        raise BadInput(sentence, "Use PNG.")
 
 
 def _plain(value: Any) -> Any:

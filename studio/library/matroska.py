@@ -1,0 +1,98 @@
+"""Matroska and WebM: size, length and tags of a film. After RFC 9559 and RFC 8794 (EBML)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from studio.library.mp4 import Film
+
+MAX_BODY = 16 * 2**20
+_MAX_ELEMENTS = 20_000
+_SEGMENT, _INFO, _TRACKS, _TAGS = 0x18538067, 0x1549A966, 0x1654AE6B, 0x1254C367
+_SCALE, _DURATION = 0x2AD7B1, 0x4489
+_TRACK, _VIDEO, _WIDTH, _HEIGHT = 0xAE, 0xE0, 0xB0, 0xBA
+_TAG, _SIMPLE, _NAME, _STRING = 0x7373, 0x67C8, 0x45A3, 0x4487
+
+
+def read(path: Path) -> Film:
+    """What the header and the tags say; an empty Film where the file is damaged."""
+    parts: dict[int, bytes] = {}
+    with path.open("rb") as file:
+        for number, length in _elements(file):
+            if number == _SEGMENT:
+                continue  # what follows lies inside it
+            if number in (_INFO, _TRACKS, _TAGS) and length <= MAX_BODY:
+                parts[number] = file.read(length)
+            else:
+                file.seek(length, 1)
+    try:
+        width, height = _size(parts.get(_TRACKS, b""))
+        return Film(width, height, _seconds(parts.get(_INFO, b"")), tuple(_tags(parts.get(_TAGS, b""))))
+    except (struct.error, ValueError, IndexError):
+        return Film()
+
+
+def _seconds(info: bytes) -> float:
+    parts = dict(_inside(info))
+    duration = parts.get(_DURATION, b"")
+    if len(duration) not in (4, 8):
+        return 0.0
+    (ticks,) = struct.unpack(">f" if len(duration) == 4 else ">d", duration)
+    scale = int.from_bytes(parts.get(_SCALE, b"\x0f\x42\x40"), "big")
+    seconds = float(ticks) * scale / 1e9
+    return seconds if 0 <= seconds < 1e9 else 0.0
+
+
+def _size(tracks: bytes) -> tuple[int, int]:
+    for number, track in _inside(tracks):
+        video = dict(_inside(track)).get(_VIDEO) if number == _TRACK else None
+        if video:
+            sides = dict(_inside(video))
+            return int.from_bytes(sides.get(_WIDTH, b""), "big"), int.from_bytes(sides.get(_HEIGHT, b""), "big")
+    return 0, 0
+
+
+def _tags(tags: bytes) -> Iterator[tuple[str, str]]:
+    for number, tag in _inside(tags):
+        for inner, simple in _inside(tag) if number == _TAG else ():
+            if inner == _SIMPLE:
+                parts = dict(_inside(simple))
+                name, value = parts.get(_NAME, b""), parts.get(_STRING, b"")
+                yield name.decode("utf-8", "replace"), value.decode("utf-8", "replace")
+
+
+def _elements(file: BinaryIO) -> Iterator[tuple[int, int]]:
+    """The number and length of each element; the reader of it goes on behind its body."""
+    for _ in range(_MAX_ELEMENTS):
+        head = file.read(12)
+        number, used = _number(head, 0, keep_mark=True)
+        length, end = _number(head, used, keep_mark=False)
+        if not used or not end:
+            return
+        file.seek(end - len(head), 1)
+        yield number, length
+
+
+def _inside(data: bytes) -> Iterator[tuple[int, bytes]]:
+    place = 0
+    for _ in range(_MAX_ELEMENTS):
+        number, used = _number(data, place, keep_mark=True)
+        length, start = _number(data, used, keep_mark=False)
+        if not used or not start or start + length > len(data):
+            return
+        yield number, data[start : start + length]
+        place = start + length
+
+
+def _number(data: bytes, place: int, *, keep_mark: bool) -> tuple[int, int]:
+    """A number of variable length and the place behind it; a place of 0 where there is none."""
+    if place >= len(data) or not data[place]:
+        return 0, 0
+    size = 9 - data[place].bit_length()
+    if place + size > len(data):
+        return 0, 0
+    value = int.from_bytes(data[place : place + size], "big")
+    return (value if keep_mark else value & ((1 << 7 * size) - 1)), place + size
