@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QLocale, Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
 
 from studio.core.errors import BadInput
@@ -76,22 +76,15 @@ def read_card(path: Path) -> Card:
     files = [file for file in (folder.rglob("*") if path.is_dir() else [path]) if file.is_file()]
     size = sum(file.stat().st_size for file in files)
     kind = str(about.get("kind") or "model")
-    facts = [kind.replace("-", " ").capitalize(), readable_size(size)]
+    facts = [
+        kind.replace("-", " ").capitalize(),
+        QLocale.c().formattedDataSize(size, 1, QLocale.DataSizeFormat.DataSizeSIFormat),
+    ]
     if len(files) > 1:
         facts.append(f"{len(files)} files")
     if licence := about.get("licence"):
         facts.append(str(licence))
     return Card(str(about.get("title") or path.name), kind, "  ·  ".join(facts), _readme(folder))
-
-
-def readable_size(size: int) -> str:
-    """Bytes in the unit that an artist would use: ``3.4 MB``."""
-    amount = float(size)
-    for unit in ("bytes", "KB", "MB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if amount >= 10 or unit == "bytes" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} GB"
 
 
 def _about(path: Path) -> dict[str, Any]:

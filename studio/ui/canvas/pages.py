@@ -59,7 +59,7 @@ class EmptyPage(QWidget):
         width, height = min(440, self.width() - 64), min(280, self.height() - 64)
         well = QRectF(0, 0, width, height)
         well.moveCenter(QPointF(self.rect().center()))
-        pen = QPen(QColor(theme.COLOURS.border), 1.5)
+        pen = QPen(QColor(theme.COLOURS.chosen), 1.5)
         pen.setDashPattern([4, 4])
         painter.setPen(pen)
         painter.drawRoundedRect(well, 12, 12)

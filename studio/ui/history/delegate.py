@@ -1,0 +1,140 @@
+"""Draws one creation in the grid: its thumbnail, star and kind."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QPixmap
+from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
+
+from studio.library.creation import Creation, Kind
+from studio.state.history import HistoryModel
+from studio.ui import icons, theme
+
+GAP = 4
+"""Pixels between cells."""
+ROUND = 4.0
+KEPT = 400
+"""Prepared cells that are remembered; a screenful is about forty."""
+
+_GLYPHS = {Kind.TEXT: "text", Kind.MODEL: "cube-outline", Kind.ANIMATION: "play", Kind.IMAGE: "image-outline"}
+
+
+class CreationDelegate(QStyledItemDelegate):
+    def __init__(self) -> None:
+        super().__init__()
+        self._cells: OrderedDict[tuple[int, int, float], QPixmap] = OrderedDict()
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
+        return option.rect.size()
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        creation: Creation | None = index.data(HistoryModel.CreationRole)
+        image: QImage | None = index.data(HistoryModel.ThumbRole)
+        cell = QRect(option.rect).adjusted(0, 0, -GAP, -GAP)
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if image is None or image.isNull():
+            self._draw_blank(painter, cell, creation if image is not None else None)
+        else:
+            if creation is not None and creation.missing:
+                painter.setOpacity(0.3)
+            painter.drawPixmap(cell.topLeft(), self._cell(image, cell.width(), painter.device().devicePixelRatioF()))
+            painter.setOpacity(1.0)
+        if creation is not None:
+            self._draw_marks(painter, cell, creation, blank=image is None or image.isNull())
+        state = option.state
+        if state & QStyle.StateFlag.State_Selected:
+            _ring(painter, cell, theme.COLOURS.accent, 2.0)
+        elif state & QStyle.StateFlag.State_HasFocus:
+            _ring(painter, cell, theme.COLOURS.text, 1.0)
+        elif state & QStyle.StateFlag.State_MouseOver:
+            _ring(painter, cell, theme.COLOURS.faint, 1.0)
+        painter.restore()
+
+    def _cell(self, image: QImage, side: int, ratio: float) -> QPixmap:
+        key = (image.cacheKey(), side, ratio)
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self._cells[key] = rounded(image, side, ratio, ROUND)
+            if len(self._cells) > KEPT:
+                self._cells.popitem(last=False)
+        else:
+            self._cells.move_to_end(key)
+        return cell
+
+    def _draw_blank(self, painter: QPainter, cell: QRect, creation: Creation | None) -> None:
+        """What has no picture shows its first words; what is not here yet, a quiet place for it."""
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(theme.COLOURS.raised if creation else theme.COLOURS.field))
+        painter.drawRoundedRect(cell, ROUND, ROUND)
+        if creation is None:
+            return
+        if creation.title and creation.kind in (Kind.TEXT, Kind.MODEL):
+            serif = creation.kind is Kind.TEXT
+            painter.setFont(theme.reading_font(theme.CAPTION) if serif else theme.font(theme.CAPTION))
+            painter.setPen(QColor(theme.COLOURS.dim))
+            painter.drawText(cell.adjusted(8, 8, -8, -26), int(Qt.TextFlag.TextWordWrap), creation.title[:120])
+        else:
+            glyph = icons.pixmap(_glyph(creation), 24, ratio=painter.device().devicePixelRatioF())
+            painter.drawPixmap(cell.center() - QRect(0, 0, 24, 24).center(), glyph)
+
+    def _draw_marks(self, painter: QPainter, cell: QRect, creation: Creation, *, blank: bool) -> None:
+        ratio = painter.device().devicePixelRatioF()
+        if creation.star:
+            left, top = cell.right() - 19, cell.top() + 4
+            painter.drawPixmap(left - 2, top - 2, _tinted("star", 20, QColor(0, 0, 0, 150), ratio))
+            painter.drawPixmap(left, top, icons.pixmap("star", 16, "accent", ratio))
+        if creation.missing:
+            glyph = "image-broken-variant"
+        elif creation.kind is Kind.IMAGE or (blank and not creation.title):
+            return
+        else:
+            glyph = _glyph(creation)
+        plate = QRectF(cell.left() + 4, cell.bottom() - 21, 18, 18)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(20, 20, 20, 190))
+        painter.drawRoundedRect(plate, 4, 4)
+        painter.drawPixmap(plate.topLeft() + QPointF(3, 3), _tinted(glyph, 12, QColor("#e6e6e6"), ratio))
+
+
+def rounded(image: QImage, side: int, ratio: float, radius: float) -> QPixmap:
+    """The middle of an image as a square with round corners; `side` in logical pixels."""
+    pixels = max(1, round(side * ratio))
+    square = QPixmap(pixels, pixels)
+    square.fill(Qt.GlobalColor.transparent)
+    length = min(image.width(), image.height())
+    middle = QRectF((image.width() - length) / 2, (image.height() - length) / 2, length, length)
+    path = QPainterPath()
+    path.addRoundedRect(QRectF(0, 0, pixels, pixels), radius * ratio, radius * ratio)
+    painter = QPainter(square)
+    painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
+    painter.setClipPath(path)
+    painter.drawImage(QRectF(0, 0, pixels, pixels), image, middle)
+    painter.end()
+    square.setDevicePixelRatio(ratio)
+    return square
+
+
+def _glyph(creation: Creation) -> str:
+    return "image-broken-variant" if creation.missing else _GLYPHS.get(creation.kind, "file-outline")
+
+
+def _ring(painter: QPainter, cell: QRect, colour: str, width: float) -> None:
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.setPen(QPen(QColor(colour), width))
+    inset = width / 2
+    painter.drawRoundedRect(QRectF(cell).adjusted(inset, inset, -inset, -inset), ROUND, ROUND)
+
+
+def _tinted(name: str, size: int, colour: QColor, ratio: float) -> QPixmap:
+    """A glyph in a colour that is no part of the theme, since it stands on a picture."""
+    glyph = icons.pixmap(name, size, "text", ratio)
+    painter = QPainter(glyph)
+    painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_SourceIn)
+    painter.fillRect(QRectF(0, 0, size, size), colour)
+    painter.end()
+    return glyph

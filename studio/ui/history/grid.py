@@ -1,0 +1,199 @@
+"""The grid of thumbnails: choosing, opening, starring, dragging out, all from the keyboard too."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QItemSelection, QItemSelectionModel, QModelIndex, QPoint, QRect, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QContextMenuEvent,
+    QDrag,
+    QKeyEvent,
+    QKeySequence,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QResizeEvent,
+)
+from PySide6.QtWidgets import QListView, QWidget
+
+from studio.library.creation import Creation
+from studio.state.history import HistoryModel, Index
+from studio.ui import theme
+from studio.ui.history.carrying import Carried
+from studio.ui.history.delegate import CreationDelegate, rounded
+
+CELL = 92
+"""About how wide a cell is, in logical pixels; the columns share the width evenly."""
+
+
+class Grid(QListView):
+    opened = Signal(Creation)
+    """Clicked, or Enter."""
+    star_wanted = Signal()
+    rating_wanted = Signal(int)
+    trash_wanted = Signal()
+    copy_wanted = Signal()
+    menu_wanted = Signal(QPoint)
+    """In global coordinates."""
+    chosen = Signal()
+    """Another current creation, or another selection."""
+
+    def __init__(self, model: HistoryModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._model = model
+        self._delegate = CreationDelegate()
+        self._kept: list[str] = []
+        self.sentence = ""
+        """Shown while there is nothing in the grid."""
+        self.setAccessibleName("History")
+        self.setViewMode(QListView.ViewMode.IconMode)
+        self.setUniformItemSizes(True)
+        self.setLayoutMode(QListView.LayoutMode.Batched)
+        self.setBatchSize(500)
+        self.setMovement(QListView.Movement.Static)
+        self.setResizeMode(QListView.ResizeMode.Adjust)
+        self.setSelectionMode(QListView.SelectionMode.ExtendedSelection)
+        self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
+        self.setEditTriggers(QListView.EditTrigger.NoEditTriggers)
+        self.setDragEnabled(True)
+        self.setMouseTracking(True)
+        self.setItemDelegate(self._delegate)
+        self.setModel(model)
+        model.modelAboutToBeReset.connect(self._keep_selection)
+        model.modelReset.connect(self._restore_selection)
+        model.rowsRemoved.connect(self._choose_neighbour)
+
+    # What is chosen
+    def chosen_creations(self) -> list[Creation]:
+        """In the order of the grid; those that are not read yet are left out."""
+        rows = sorted(index.row() for index in self.selectionModel().selectedIndexes())
+        found = (self._model.creation(row) for row in rows)
+        return [creation for creation in found if creation is not None]
+
+    def chosen_ids(self) -> list[str]:
+        rows = sorted(index.row() for index in self.selectionModel().selectedIndexes())
+        return [self._model.id_at(row) for row in rows]
+
+    def current_creation(self) -> Creation | None:
+        index = self.currentIndex()
+        return self._model.creation(index.row()) if index.isValid() else None
+
+    def choose(self, creation: str) -> bool:
+        """Selects a creation and brings it into view; False if it is not in the list."""
+        row = self._model.row_of(creation)
+        if row < 0:
+            return False
+        index = self._model.index(row)
+        self.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+        self.scrollTo(index)
+        return True
+
+    def selectionChanged(self, selected: QItemSelection, deselected: QItemSelection) -> None:
+        super().selectionChanged(selected, deselected)
+        self.chosen.emit()
+
+    def currentChanged(self, current: Index, previous: Index) -> None:
+        super().currentChanged(current, previous)
+        self.chosen.emit()
+
+    def _keep_selection(self) -> None:
+        self._kept = self.chosen_ids()[:1000]
+
+    def _restore_selection(self) -> None:
+        """Searching keeps what was chosen, if it is among what was found first."""
+        rows = [row for kept in self._kept if (row := self._model.row_of(kept)) >= 0]
+        for row in rows:
+            self.selectionModel().select(self._model.index(row), QItemSelectionModel.SelectionFlag.Select)
+        if rows:
+            self.selectionModel().setCurrentIndex(
+                self._model.index(rows[0]), QItemSelectionModel.SelectionFlag.NoUpdate
+            )
+        self.chosen.emit()
+
+    def _choose_neighbour(self, parent: QModelIndex, first: int, last: int) -> None:
+        """After a deletion the next one is chosen, so that Delete can be pressed again."""
+        if self.hasFocus() and not self.selectionModel().hasSelection() and self._model.rowCount():
+            row = min(first, self._model.rowCount() - 1)
+            self.selectionModel().setCurrentIndex(
+                self._model.index(row), QItemSelectionModel.SelectionFlag.ClearAndSelect
+            )
+
+    # Looks
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        width = self.viewport().width()
+        columns = max(2, round(width / CELL))
+        side = width // columns
+        if self.gridSize() != QSize(side, side):
+            self.setGridSize(QSize(side, side))
+            self.verticalScrollBar().setSingleStep(side // 2)
+        super().resizeEvent(event)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self.sentence and not self._model.rowCount():
+            painter = QPainter(self.viewport())
+            painter.setPen(self.palette().placeholderText().color())
+            painter.setFont(theme.font())
+            area = self.viewport().rect().adjusted(16, 0, -16, 0)
+            painter.drawText(area, int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap), self.sentence)
+
+    # Keys and mouse
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and self._is_mine(event):
+            event.accept()
+            return True
+        return super().event(event)
+
+    def _is_mine(self, event: QKeyEvent) -> bool:
+        plain = event.modifiers() in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier)
+        return plain and (event.text() == "." or event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace))
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        key = event.key()
+        plain = not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
+        if plain and key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            if (creation := self.current_creation()) is not None:
+                self.opened.emit(creation)
+        elif plain and key in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
+            self.trash_wanted.emit()
+        elif plain and event.text() == ".":
+            self.star_wanted.emit()
+        elif plain and event.text() in ("0", "1", "2", "3", "4", "5"):
+            self.rating_wanted.emit(int(event.text()))
+        elif event.matches(QKeySequence.StandardKey.Copy):
+            self.copy_wanted.emit()
+        else:
+            super().keyPressEvent(event)
+
+    def keyboardSearch(self, search: str) -> None:
+        """Letters are keys of the window here, not a search by name."""
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        dragged = self.state() != QListView.State.NoState
+        super().mouseReleaseEvent(event)
+        index = self.indexAt(event.position().toPoint())
+        if dragged or event.button() != Qt.MouseButton.LeftButton or event.modifiers() or not index.isValid():
+            return
+        if index == self.currentIndex() and (creation := self.current_creation()) is not None:
+            self.opened.emit(creation)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        if event.reason() == QContextMenuEvent.Reason.Keyboard and self.currentIndex().isValid():
+            at = self.viewport().mapToGlobal(self.visualRect(self.currentIndex()).center())
+        else:
+            at = event.globalPos()
+        if self.selectionModel().hasSelection():
+            self.menu_wanted.emit(at)
+
+    def startDrag(self, actions: Qt.DropAction) -> None:
+        creations = [creation for creation in self.chosen_creations() if not creation.missing]
+        if not creations:
+            return
+        drag = QDrag(self)
+        drag.setMimeData(Carried(creations))
+        image = self._model.thumbnail(creations[0].id)
+        if image is not None and not image.isNull():
+            drag.setPixmap(rounded(image, 72, self.devicePixelRatioF(), 4.0))
+            drag.setHotSpot(QRect(0, 0, 72, 72).center())
+        drag.exec(Qt.DropAction.CopyAction)

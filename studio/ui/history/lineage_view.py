@@ -1,0 +1,122 @@
+"""Where it came from: the chain from the first picture to what was made last."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QEnterEvent, QImage, QPainter, QPaintEvent, QPixmap
+from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QVBoxLayout, QWidget
+
+from studio.library.creation import Creation
+from studio.state.history import HistoryModel
+from studio.state.lineage import Lineage, Step
+from studio.ui import icons, theme
+from studio.ui.history.delegate import rounded
+from studio.ui.history.telling import ToolTitle, name_of, plain_title
+from studio.ui.words import label, tip
+
+THUMB = 28
+INDENT = 14
+DEEPEST = 6
+"""Steps are not indented further than this many."""
+
+
+class LineageView(QWidget):
+    chosen = Signal(Creation)
+
+    def __init__(self, model: HistoryModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._model = model
+        self.tool_title: ToolTitle = plain_title
+        self._steps: list[StepButton] = []
+        heading = label("Where it came from", "dim")
+        self._more = label(role="caption")
+        self._column = QVBoxLayout()
+        self._column.setSpacing(2)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(theme.SPACE)
+        layout.addWidget(heading)
+        layout.addLayout(self._column)
+        layout.addWidget(self._more)
+        model.thumbnail_ready.connect(self._thumb_ready)
+        self.hide()
+
+    def show_lineage(self, lineage: Lineage) -> None:
+        """A creation on its own has no story, and the place stays empty."""
+        for button in self._steps:
+            self._column.removeWidget(button)
+            button.hide()
+            button.deleteLater()
+        self._steps = []
+        self.setVisible(len(lineage.steps) > 1)
+        if len(lineage.steps) <= 1:
+            return
+        for step in lineage.steps:
+            button = StepButton(step, name_of(step.creation, self.tool_title), step.creation.id == lineage.id)
+            button.set_thumbnail(self._model.thumbnail(step.creation.id))
+            button.clicked.connect(lambda _=False, creation=step.creation: self.chosen.emit(creation))
+            self._column.addWidget(button)
+            self._steps.append(button)
+        self._more.setText(f"and {lineage.more} more made from it")
+        self._more.setVisible(lineage.more > 0)
+
+    def _thumb_ready(self, creation: str, row: int) -> None:
+        for button in self._steps:
+            if button.creation.id == creation:
+                button.set_thumbnail(self._model.thumbnail(creation))
+
+
+class StepButton(QAbstractButton):
+    """One creation of the chain; the one that is looked at is set in bold."""
+
+    def __init__(self, step: Step, text: str, here: bool) -> None:
+        super().__init__()
+        self.creation = step.creation
+        self._here = here
+        self._indent = min(step.depth, DEEPEST) * INDENT
+        self._thumb: QPixmap | None = None
+        self._words = text.replace("\n", " ")
+        self.setAccessibleName(text)
+        self.setToolTip(tip(text[:400]))
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:
+        return QSize(160, THUMB + 8)
+
+    def set_thumbnail(self, image: QImage | None) -> None:
+        if image is not None and not image.isNull():
+            self._thumb = rounded(image, THUMB, self.devicePixelRatioF(), 3.0)
+            self.update()
+
+    def enterEvent(self, event: QEnterEvent) -> None:
+        self.update()
+
+    def leaveEvent(self, event: QEvent) -> None:
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if self.underMouse() or self.hasFocus():
+            painter.setPen(QColor(theme.COLOURS.faint) if self.hasFocus() else Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(theme.COLOURS.raised))
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
+        left = self._indent + 4
+        if self._thumb is not None:
+            painter.drawPixmap(QPointF(left, 4), self._thumb)
+        else:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(theme.COLOURS.field))
+            painter.drawRoundedRect(QRectF(left, 4, THUMB, THUMB), 3, 3)
+            missing = self.creation.missing
+            glyph = icons.pixmap(
+                "image-broken-variant" if missing else "file-outline", 16, "dim", self.devicePixelRatioF()
+            )
+            painter.drawPixmap(QPointF(left + 6, 10), glyph)
+        painter.setFont(theme.font(theme.BODY - 1, strong=self._here))
+        painter.setPen(QColor(theme.COLOURS.text if self._here else theme.COLOURS.dim))
+        room = QRect(left + THUMB + 8, 0, self.width() - left - THUMB - 12, self.height())
+        words = painter.fontMetrics().elidedText(self._words, Qt.TextElideMode.ElideRight, room.width())
+        painter.drawText(room, int(Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine), words)

@@ -1,0 +1,112 @@
+"""Two strips below the grid: what was just done with its undo, and what can be done in the trash."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QStackedLayout, QVBoxLayout, QWidget
+
+from studio.ui import theme
+from studio.ui.words import label, name
+
+LONG_ENOUGH = 8000
+"""Milliseconds that a notice stays."""
+
+
+class NoticeStrip(QFrame):
+    undo_wanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.sentence = label(wrap=True)
+        self.undo = QPushButton("Undo")
+        name(self.undo, "Undo", "Take back what was just done")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, theme.SPACE, 3 * theme.SPACE, 2 * theme.SPACE)
+        layout.addWidget(self.sentence, 1)
+        layout.addWidget(self.undo)
+        self._timer = QTimer(self, singleShot=True, interval=LONG_ENOUGH)
+        self._timer.timeout.connect(self.hide)
+        self.undo.clicked.connect(self._undo)
+        self.hide()
+
+    def tell(self, sentence: str, undoable: bool, *, wrong: bool = False) -> None:
+        """What is wrong stays until the next is told."""
+        self.sentence.setText(sentence)
+        self.sentence.setStyleSheet(f"color: {theme.COLOURS.danger if wrong else theme.COLOURS.dim};")
+        self.undo.setVisible(undoable)
+        self.show()
+        if wrong:
+            self._timer.stop()
+        else:
+            self._timer.start()
+
+    def _undo(self) -> None:
+        self.hide()
+        self.undo_wanted.emit()
+
+
+class TrashStrip(QWidget):
+    """Restore, and Empty trash, which asks again in its own place instead of in a dialog."""
+
+    restore_wanted = Signal()
+    empty_wanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._count = 0
+        self.restore = QPushButton("Restore")
+        name(self.restore, "Restore", "Put what is chosen back where it was")
+        self.empty = QPushButton("Empty trash…")
+        name(self.empty, "Empty trash", "Delete for ever what is in the trash")
+        self.question = label(wrap=True)
+        self.delete = QPushButton("Delete for ever")
+        name(self.delete, "Delete for ever", "This cannot be undone")
+        self.keep_button = QPushButton("Keep")
+        name(self.keep_button, "Keep", "Leave the trash as it is")
+        self._pages = QStackedLayout(self)
+        self._pages.addWidget(_row(self.restore, self.empty))
+        asking = QWidget()
+        column = QVBoxLayout(asking)
+        column.setContentsMargins(0, theme.SPACE, 3 * theme.SPACE, 0)
+        column.setSpacing(0)
+        column.addWidget(self.question)
+        column.addWidget(_row(self.delete, self.keep_button))
+        self._pages.addWidget(asking)
+        self.restore.clicked.connect(self.restore_wanted)
+        self.empty.clicked.connect(self.ask)
+        self.keep_button.clicked.connect(self.keep)
+        self.delete.clicked.connect(self._delete)
+        self.show_chosen(0)
+        self.hide()
+
+    def show_chosen(self, count: int) -> None:
+        self.restore.setEnabled(count > 0)
+
+    def show_count(self, count: int) -> None:
+        self._count = count
+        self.empty.setEnabled(count > 0)
+
+    def ask(self) -> None:
+        what = "this creation" if self._count == 1 else f"all {self._count:,} creations in the trash"
+        self.question.setText(f"Delete {what} for ever? This cannot be undone.")
+        self.delete.setStyleSheet(f"color: {theme.COLOURS.danger};")
+        self._pages.setCurrentIndex(1)
+        self.keep_button.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def keep(self) -> None:
+        self._pages.setCurrentIndex(0)
+
+    def _delete(self) -> None:
+        self.keep()
+        self.empty_wanted.emit()
+
+
+def _row(*buttons: QPushButton) -> QWidget:
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, theme.SPACE, 3 * theme.SPACE, 2 * theme.SPACE)
+    layout.setSpacing(2 * theme.SPACE)
+    for button in buttons:
+        layout.addWidget(button)
+    layout.addStretch()
+    return row

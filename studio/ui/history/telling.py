@@ -1,0 +1,71 @@
+"""Facts about a creation in an artist's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QDateTime, QLocale, Qt
+
+from studio.library.creation import Creation, Kind
+
+ToolTitle = Callable[[str], str]
+"""From a tool's id to its title."""
+
+
+def plain_title(tool: str) -> str:
+    """A tool's title as far as its id tells it: ``style.transfer`` is "Style transfer"."""
+    return tool.replace(".", " ").replace("_", " ").replace("-", " ").strip().capitalize()
+
+
+def name_of(creation: Creation, tool_title: ToolTitle = plain_title) -> str:
+    """One line: what it is, in the chain of what it came from."""
+    if creation.tool == "import":
+        return f"{creation.title or 'A file'}, imported"
+    made_by = tool_title(creation.tool)
+    return f"{creation.title} · {made_by}" if creation.title else made_by
+
+
+def facts(creation: Creation, tool_title: ToolTitle = plain_title) -> list[str]:
+    """Short facts, in the order of their interest."""
+    said = ["Imported" if creation.tool == "import" else tool_title(creation.tool)]
+    if creation.kind is Kind.MODEL and creation.model_kind:
+        said.append(creation.model_kind.replace("-", " ").capitalize())
+    if creation.width and creation.height:
+        said.append(f"{creation.width} × {creation.height}")
+    if creation.duration:
+        said.append(duration(creation.duration))
+    if creation.size:
+        said.append(size(creation.size))
+    if creation.recipe is not None and creation.tool != "import":
+        said.append(f"Seed {grouped(creation.recipe.seed)}")
+    if when := moment(creation.created):
+        said.append(when)
+    return said
+
+
+def size(amount: float) -> str:
+    """Bytes in the unit that an artist would use: ``3.4 MB``."""
+    for unit in ("bytes", "KB", "MB"):
+        if amount < 1000:
+            return f"{amount:.1f} {unit}" if amount < 10 and unit != "bytes" else f"{amount:.0f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
+
+
+def duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def grouped(number: int) -> str:
+    """Digits in threes, by narrow spaces that do not break."""
+    return f"{number:,}".replace(",", "\u202f")
+
+
+def moment(created: str) -> str:
+    """A time in UTC as local date and time; empty when it is none."""
+    when = QDateTime.fromString(created, Qt.DateFormat.ISODateWithMs)
+    if not when.isValid():
+        return ""
+    return QLocale().toString(when.toLocalTime(), "d MMM yyyy, HH:mm")
