@@ -1,0 +1,68 @@
+"""`python3 main.py bench [NAME…] [--json]`. Each benchmark runs in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import subprocess
+import sys
+
+import msgspec
+
+from tests.benchmarks.measure import Figure, Unavailable, table
+
+NAMES = {
+    "launcher": "what main.py adds to a start",
+    "start": "from the command to a window that answers",
+    "gap": "how long the window is deaf while a worker works",
+    "painted": "from an array in the worker, and from a click, to the screen",
+    "death": "a worker that dies, and one whose studio died",
+    "overhead": "a job through the studio, against the bare library",
+    "history": "a history of 100,000 creations",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="main.py bench", description="Measures the studio. Leave the machine alone.")
+    names = ", ".join(f"{name} ({what})" for name, what in NAMES.items())
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"all of them when left out: {names}")
+    parser.add_argument("--json", action="store_true", help="one JSON object per figure")
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    for name in options.names:
+        if name not in NAMES:
+            parser.error(f"there is no benchmark {name}; there are: {', '.join(NAMES)}")
+    if options.here:
+        return _here(options.names[0])
+    return max([_one(name, options.json) for name in options.names or NAMES])
+
+
+def _here(name: str) -> int:
+    """Runs one benchmark in this process, and prints its figures as JSON lines."""
+    try:
+        for figure in importlib.import_module(f"tests.benchmarks.{name}").figures():
+            figure = msgspec.structs.replace(figure, bench=name)
+            sys.stdout.write(msgspec.json.encode(figure).decode() + "\n")
+            sys.stdout.flush()
+    except Unavailable as reason:
+        sys.stderr.write(f"{name} is left out: {reason}\n")
+    return 0
+
+
+def _one(name: str, json: bool) -> int:
+    environ = {"QT_QPA_PLATFORM": "offscreen", **os.environ}
+    command = [sys.executable, "-m", "tests.benchmarks", "--here", name]
+    done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, text=True, check=False)
+    lines = done.stdout.splitlines()
+    if json:
+        sys.stdout.writelines(f"{line}\n" for line in lines)
+    elif lines:
+        figures = [msgspec.json.decode(line, type=Figure) for line in lines]
+        sys.stdout.write(f"\n{name}: {NAMES[name]}\n{table(figures)}\n")
+    sys.stdout.flush()
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""What the studio adds to a job: the same decoding, through the engine and in bare diffusers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from queue import SimpleQueue
+
+from studio.core.job import JobState
+from studio.core.recipe import Recipe
+from studio.engine.freeze import freeze
+from studio.engine.interface import EngineEvent, JobChanged
+from studio.engine.local import LocalEngine
+from tests.benchmarks import bench_plugin
+from tests.benchmarks.death import ready_worker
+from tests.benchmarks.measure import LEAST, Figure
+
+BARE = """
+import sys, time, torch
+from diffusers import AutoencoderKL
+from PIL import Image
+from tests.benchmarks.bench_plugin import CONFIG, SIDE, STEPS
+
+model = AutoencoderKL(**CONFIG).eval()
+for line in sys.stdin:
+    began = time.perf_counter()
+    latents = torch.randn(STEPS, 1, 4, SIDE, SIDE, generator=torch.Generator().manual_seed(int(line)))
+    for latent in latents:
+        with torch.inference_mode():
+            decoded = model.decode(latent).sample[0]
+        picture = (decoded.clamp(-1, 1) / 2 + 0.5).permute(1, 2, 0).numpy()
+    Image.fromarray((picture * 255 + 0.5).astype("uint8")).save(sys.argv[1])
+    print((time.perf_counter() - began) * 1000, flush=True)
+"""
+
+
+def figures() -> Iterator[Figure]:
+    with tempfile.TemporaryDirectory() as folder, ready_worker(bench_plugin.__file__) as (engine, events, library):
+        recipe = freeze(engine.catalogue.tools["bench.decode"], {}, 1, library)
+        command = [sys.executable, "-c", BARE, str(Path(folder) / "bare.png")]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as bare:
+            pairs = [_pair(bare, engine, events, recipe) for _ in range(LEAST + 2)][2:]
+    yield Figure(
+        what="studio over bare diffusers",
+        unit="%",
+        samples=tuple(100 * (hosted / alone - 1) for alone, hosted in pairs),
+        bound=2,
+        judged="median",
+        idle=sorted(alone for alone, _ in pairs)[len(pairs) // 2],
+        of_idle="the job in bare diffusers, in ms",
+    )
+
+
+def _pair(
+    bare: subprocess.Popen[str], engine: LocalEngine, events: SimpleQueue[EngineEvent], recipe: Recipe
+) -> tuple[float, float]:
+    """One job each, one after the other, so that a slow minute of the machine slows both."""
+    assert bare.stdin is not None
+    assert bare.stdout is not None
+    bare.stdin.write("1\n")
+    bare.stdin.flush()
+    alone = float(bare.stdout.readline())
+    began = time.perf_counter()
+    (job,) = engine.submit(recipe)
+    while True:
+        match events.get(timeout=120):
+            case JobChanged(job=changed) if changed.id == job.id and changed.state.ended:
+                assert changed.state is JobState.DONE, changed.failure
+                return alone, (time.perf_counter() - began) * 1000
