@@ -58,7 +58,9 @@ def bytes_in_words(count: int) -> str:
 
 
 def seconds_in_words(seconds: float) -> str:
-    """As in "0.9 s", "40 s", "3 min", "1 h 20 min"."""
+    """As in "a moment", "0.9 s", "40 s", "3 min", "1 h 20 min"."""
+    if seconds < 0.05:
+        return "a moment"
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 90:

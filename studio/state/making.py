@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtGui import QImage
 
+from studio.core.descriptor import Widget
 from studio.core.errors import StudioError
 from studio.core.job import Job
 from studio.core.paths import Home
@@ -138,6 +139,20 @@ class Making(QObject):
             self._workspace.set_seed(recipe.seed, fixed=True)
 
         self._work(values, take)
+
+    def use_as_input(self, creation: Creation) -> None:
+        """Gives a picture to the current tool: into its first empty well, or else its first."""
+        wells = [field for field in self._workspace.fields if field.widget is Widget.IMAGE]
+        empty = [field for field in wells if not self._workspace.value(field.name)]
+        lists = [field for field in wells if field.many]
+        field = next(iter(empty or lists or wells), None)
+        if field is None:
+            self._notices.info("This tool takes no picture. Choose another tool, then try again.")
+        elif field.many:
+            given = list(self._workspace.value(field.name) or [])
+            self._workspace.set_value(field.name, [*given, creation.path])
+        else:
+            self._workspace.set_value(field.name, creation.path)
 
     def adopt(self, paths: Sequence[Path]) -> None:
         """Takes files into the library and opens the last of them."""

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from studio.core.job import Job
 from studio.engine.interface import Engine
 from studio.library.creation import Creation
+from studio.state.history import HistoryModel
 from studio.state.queue import QueueModel
 from studio.state.undo import Undo
 from studio.state.variations import Variations
-from studio.state.work import Work
 from studio.state.workspace import Workspace
-
-if TYPE_CHECKING:
-    from studio.library.library import Library
 
 
 class Revocable:
     def __init__(
         self,
         undo: Undo,
-        work: Work,
         engine: Engine,
-        library: Library,
+        history: HistoryModel,
         workspace: Workspace,
         queue: QueueModel,
         variations: Variations,
     ) -> None:
-        self._undo, self._work, self._engine, self._library = undo, work, engine, library
+        self._undo, self._engine, self._history = undo, engine, history
         self._workspace, self._queue, self._variations = workspace, queue, variations
 
     def discard(self, creation: Creation) -> None:
@@ -39,10 +35,10 @@ class Revocable:
         def redo() -> None:
             nonlocal at
             at = self._variations.take_out(creation)
-            self._work(lambda: self._library.trash([creation.id]))
+            self._history.trash([creation.id])
 
         def undo() -> None:
-            self._work(lambda: self._library.restore([creation.id]))
+            self._history.restore([creation.id])
             self._variations.put_back(creation, at)
 
         self._undo.do("discarding a result", redo, undo)

@@ -23,6 +23,7 @@ from studio.state import drafts
 from studio.state.activity import Activity
 from studio.state.background import Background
 from studio.state.bridge import EngineBridge
+from studio.state.history import HistoryModel
 from studio.state.making import Making
 from studio.state.notices import Level, Notice, Notices
 from studio.state.plugins import PluginsModel
@@ -48,8 +49,6 @@ class Session(QObject):
     created = Signal(object)
     library_ready = Signal()
     """The library is open and the queue is known."""
-    library_changed = Signal()
-    """Rows were added or marked by the sweep."""
 
     def __init__(self, home: Home, engine: Engine, library: Library, settings: Settings) -> None:
         super().__init__()
@@ -64,9 +63,8 @@ class Session(QObject):
         self.variations = Variations(self)
         self.activity = Activity(self)
         self.undo = Undo()
-        self.revocable = Revocable(
-            self.undo, self.work, engine, library, self.workspace, self.queue, self.variations
-        )
+        self.history = HistoryModel(library, self)
+        self.revocable = Revocable(self.undo, engine, self.history, self.workspace, self.queue, self.variations)
         self.making = Making(home, engine, library, self.workspace, self.notices, self.revocable, self.work, self)
         self._draft_file = home.root / "workspace.json"
         self.keeper = drafts.DraftKeeper(self._draft_file, lambda: self.workspace.draft, self.work, self)
@@ -91,7 +89,7 @@ class Session(QObject):
         self.making.submitting.connect(self._look_here)
         self.making.drafting.connect(self._look_here)
         self.making.submitted.connect(self._submitted)
-        self.making.adopted.connect(self.created)
+        self.making.adopted.connect(self._created_one)
         self.making.opened.connect(self.open)
 
     # The beginning and the end
@@ -113,8 +111,9 @@ class Session(QObject):
     def _opened(self) -> None:
         self._library_open = True
         self.queue.reset(self.engine.jobs())
+        self.history.search()
         self.library_ready.emit()
-        self.work(self.library.sweep, lambda _: self.library_changed.emit())
+        self.work(self.library.sweep, lambda _: self.history.refresh())
 
     def close(self) -> None:
         """Writes the draft and ends the workers. What runs stays in the queue for next time."""
@@ -124,6 +123,7 @@ class Session(QObject):
         for job in self.queue.hidden:
             self.engine.forget(job)
         self.background.close()
+        self.history.close()
         self.bridge.detach()
         self.engine.close()
         self.library.close()
@@ -163,7 +163,6 @@ class Session(QObject):
         others = tuple(known for known in self.settings.disabled_plugins if known != name)
         self.set_settings(replace(self.settings, disabled_plugins=others if on else (*others, name)))
         self.plugins.reset(self.engine.catalogue, self.settings.disabled_plugins)
-        self.work(lambda: self.engine.reload_plugins())
 
     def _look_here(self) -> None:
         self._looking_elsewhere = False
@@ -201,8 +200,12 @@ class Session(QObject):
         )
 
     def _created(self, event: Created) -> None:
-        self.created.emit(event.creation)
+        self._created_one(event.creation)
         self.variations.add(event, show=not self._looking_elsewhere)
+
+    def _created_one(self, creation: Creation) -> None:
+        self.history.insert(creation)
+        self.created.emit(creation)
 
     def _catalogue_changed(self, catalogue: Catalogue) -> None:
         self.workspace.set_catalogue(catalogue)

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from studio.core.settings import Settings
 from studio.state.workspace import SEEDS, Workspace
 from studio.ui import icons, words
 from studio.ui.flow import FlowLayout
-from studio.ui.form.choices import Combo, Switch
+from studio.ui.form.choices import Switch
 from studio.ui.form.numbers import Number
 
-MOST = 64
+T = TypeVar("T")
+
+COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 FORMATS = {
     "image": (("png", "PNG"), ("webp", "WebP"), ("jpg", "JPEG"), ("avif", "AVIF")),
     "animation": (("mp4", "MP4"), ("webp", "WebP"), ("gif", "GIF")),
 }
-
-
-def grouped(number: int) -> str:
-    """As in "41 882", with thin spaces."""
-    return f"{number:,}".replace(",", "\u202f")
 
 
 class SeedPopup(QFrame):
@@ -68,59 +69,82 @@ class SeedPopup(QFrame):
         self._workspace.set_seed(secrets.randbelow(SEEDS), fixed=True)
 
 
+class Chip(QPushButton):
+    """A value that opens a menu or a popup above itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("role", "chip")
+
+
 class Options(QWidget):
     def __init__(self, workspace: Workspace, settings: Settings, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._workspace, self._settings = workspace, settings
-        self.seed = QPushButton()
-        self.count = Number(0)
-        self.count.setRange(1, MOST)
-        self.count.setPrefix("Count ")
-        words.name(self.count, "Count", "How many results, each with the next seed")
-        self.format = Combo()
-        words.name(self.format, "File format")
+        self.seed, self.count, self.format = Chip(), Chip(), Chip()
         row = FlowLayout(self)
         for chip in (self.seed, self.count, self.format):
             row.addWidget(chip)
         self._popup: SeedPopup | None = None
         self.seed.clicked.connect(self._open_seed)
-        self.count.valueChanged.connect(lambda count: workspace.set_count(int(count)))
-        self.format.activated.connect(lambda row: workspace.set_format(self.format.itemData(row)))
+        self.count.clicked.connect(self._open_counts)
+        self.format.clicked.connect(self._open_formats)
         workspace.seed_changed.connect(self._show_seed)
         workspace.options_changed.connect(self._show_options)
-        workspace.tool_changed.connect(self._show_tool)
+        workspace.tool_changed.connect(self._show_options)
         self._show_seed()
-        self._show_tool()
+        self._show_options()
 
     def _show_seed(self) -> None:
         workspace = self._workspace
-        self.seed.setText(f"Seed {grouped(workspace.seed)}" if workspace.seed_fixed else "New seed")
-        hint = "The seed stays the same" if workspace.seed_fixed else f"New each time; last: {grouped(workspace.seed)}"
+        seed, fixed = words.grouped(workspace.seed), workspace.seed_fixed
+        self.seed.setText(f"Seed {seed}" if fixed else "New seed")
+        hint = "The seed stays the same" if fixed else f"New each time; last: {seed}"
         words.name(self.seed, self.seed.text(), hint)
-        self.seed.setIcon(icons.icon("lock-outline" if workspace.seed_fixed else "dice-5-outline"))
-
-    def _show_tool(self) -> None:
-        tool = self._workspace.tool
-        output = tool.output if tool else "image"
-        self.format.clear()
-        for extension, title in FORMATS.get(output, ()):
-            self.format.addItem(title, extension)
-        self.format.setVisible(output in FORMATS)
-        self.count.setVisible(output != "model")
-        self._show_options()
 
     def _show_options(self) -> None:
-        self.count.blockSignals(True)
-        self.count.setValue(self._workspace.count)
-        self.count.blockSignals(False)
+        tool, count = self._workspace.tool, self._workspace.count
+        self.count.setVisible(tool is None or tool.output != "model")
+        self.count.setText(f"Count {count}")
+        words.name(self.count, f"Count {count}", "How many results, each with the next seed")
+        self.format.setVisible(bool(self._formats))
+        chosen = dict(self._formats).get(self._format, "")
+        self.format.setText(chosen)
+        words.name(self.format, f"File format {chosen}", "The kind of file that results are saved as")
+
+    @property
+    def _formats(self) -> tuple[tuple[str, str], ...]:
+        tool = self._workspace.tool
+        return FORMATS.get(tool.output, ()) if tool else ()
+
+    @property
+    def _format(self) -> str:
         tool = self._workspace.tool
         animated = tool is not None and tool.output == "animation"
-        default = self._settings.animation_format if animated else self._settings.image_format
-        row = self.format.findData(self._workspace.format or default)
-        self.format.setCurrentIndex(max(0, row))
+        return self._workspace.format or (
+            self._settings.animation_format if animated else self._settings.image_format
+        )
 
     def _open_seed(self) -> None:
         self._popup = self._popup or SeedPopup(self._workspace, self)
         self._popup.adjustSize()
         self._popup.move(self.seed.mapToGlobal(QPoint(0, -self._popup.height() - 4)))
         self._popup.show()
+
+    def _open_counts(self) -> None:
+        choices = [(count, str(count)) for count in COUNTS]
+        self._open_menu(self.count, choices, self._workspace.count, self._workspace.set_count)
+
+    def _open_formats(self) -> None:
+        self._open_menu(self.format, self._formats, self._format, self._workspace.set_format)
+
+    def _open_menu(
+        self, chip: Chip, choices: Sequence[tuple[T, str]], current: T, choose: Callable[[T], None]
+    ) -> None:
+        menu = QMenu(chip)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        for choice, text in choices:
+            action = menu.addAction(text, partial(choose, choice))
+            action.setCheckable(True)
+            action.setChecked(choice == current)
+        menu.popup(chip.mapToGlobal(QPoint(0, -menu.sizeHint().height() - 4)))

@@ -24,6 +24,7 @@ from studio.core.messages import Progressed
 from studio.state.activity import seconds_in_words
 from studio.state.session import Session
 from studio.ui import icons, words
+from studio.ui.words import grouped
 
 SIZE = QSize(440, 420)
 _ID = Qt.ItemDataRole.UserRole
@@ -60,9 +61,11 @@ class JobRow(QWidget):
         words.name(self.bar, f"Progress of {title}")
         middle = QVBoxLayout()
         middle.setSpacing(2)
-        middle.addWidget(words.label(f"{title}  ·  seed {job.recipe.seed}"))
+        middle.addStretch(1)
+        middle.addWidget(words.label(f"{title}  ·  seed {grouped(job.recipe.seed)}"))
         middle.addWidget(self._state)
         middle.addWidget(self.bar)
+        middle.addStretch(1)
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 6, 8, 6)
         row.setSpacing(12)

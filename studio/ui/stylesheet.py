@@ -43,6 +43,8 @@ QPushButton:disabled, QToolButton:disabled { color: $faint; background: $window;
 QPushButton[role="ghost"], QToolButton[role="ghost"] { background: transparent; }
 QPushButton[role="ghost"]:hover, QToolButton[role="ghost"]:hover { background: $raised; }
 QPushButton[role="ghost"]:checked, QToolButton[role="ghost"]:checked { background: $chosen; }
+QPushButton[role="chip"] { padding: 4px 10px; }
+QToolButton::menu-indicator { image: none; }
 QPushButton[role="fold"] {
     background: transparent; color: $dim; text-align: left; padding: 4px 0px; border-radius: 3px;
 }
@@ -69,11 +71,20 @@ QLineEdit, QPlainTextEdit, QTextEdit, QAbstractSpinBox, QComboBox {
 }
 QLineEdit, QAbstractSpinBox, QComboBox { min-height: 20px; }
 QPlainTextEdit, QTextEdit { padding: 4px; }
+QLineEdit QToolButton { background: transparent; border: none; padding: 0px; min-height: 0px; }
 QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QAbstractSpinBox:focus, QComboBox:focus {
     border: 1px solid $faint;
 }
 QLineEdit:disabled, QPlainTextEdit:disabled, QAbstractSpinBox:disabled, QComboBox:disabled { color: $faint; }
 *[wrong="true"] { border: 1px solid $danger; }
+QAbstractSpinBox QLineEdit, QComboBox QLineEdit {
+    background: transparent; border: none; padding: 0px; min-height: 0px; border-radius: 0px;
+}
+QAbstractSpinBox QLineEdit { padding: 0px 8px; }
+QAbstractSpinBox[role="value"] QLineEdit { padding: 0px 4px; }
+QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {
+    subcontrol-origin: border; subcontrol-position: top right; width: 0px; height: 0px;
+}
 QAbstractSpinBox[role="value"] {
     background: transparent; border: 1px solid transparent; padding: 0px 4px; min-height: 18px;
 }
@@ -95,6 +106,7 @@ QMenuBar::item { background: transparent; padding: 5px 10px; border-radius: 4px;
 QMenuBar::item:selected, QMenuBar::item:pressed { background: $raised; color: $text; }
 
 QListView, QTreeView, QTableView { background: transparent; border: none; outline: none; }
+QListWidget[role="card"] { background: $field; border: 1px solid $border; border-radius: 6px; padding: 2px; }
 QListView::item:selected, QTreeView::item:selected { background: $raised; color: $text; }
 
 QSlider { min-height: 20px; }
@@ -107,7 +119,7 @@ QSlider::sub-page:horizontal:disabled { background: $groove; }
 QProgressBar { background: $groove; border: none; border-radius: 3px; max-height: 6px; min-height: 6px; }
 QProgressBar::chunk { background: $accent; border-radius: 3px; }
 
-QScrollArea { border: none; background: transparent; }
+QScrollArea, QScrollArea > QWidget, QScrollArea > QWidget > QWidget { border: none; background: transparent; }
 QScrollBar:vertical { background: transparent; width: 10px; margin: 0px; }
 QScrollBar:horizontal { background: transparent; height: 10px; margin: 0px; }
 QScrollBar::handle { background: $hover; border-radius: 3px; margin: 2px; min-height: 32px; min-width: 32px; }

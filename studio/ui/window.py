@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QMoveEvent, QPaintEvent, QResizeEvent
@@ -34,6 +35,9 @@ from studio.ui.strip import Strip
 from studio.ui.thumbnails import Thumbnailer
 from studio.ui.tool_panel import ToolPanel
 
+if TYPE_CHECKING:
+    from studio.ui.history import HistoryPanel
+
 TOP = 40
 TOOL, HISTORY = 308, 298
 """Widths that the side columns start with."""
@@ -63,7 +67,7 @@ class TopBar(QWidget):
         row.setContentsMargins(16, 0, 16, 0)
         row.setSpacing(8)
         row.addWidget(words.label("Studio", "heading"))
-        row.addWidget(self.menu_bar)
+        row.addWidget(self.menu_bar, 0, Qt.AlignmentFlag.AlignVCenter)
         row.addStretch(1)
         row.addWidget(self.search)
 
@@ -94,11 +98,15 @@ class Window(QMainWindow):
         self._palette: Palette | None = None
         self._queue_panel: QueuePanel | None = None
         self._plugins_dialog: PluginsDialog | None = None
+        self.history_panel: HistoryPanel | None = None
+        self._shown: Creation | None = None
         self._was_painted = False
         self._lay_out()
         fill_menus(self)
         self._connect()
+        self._show_plugins()
         self._restore()
+        self.canvas.setFocus()
 
     def _surroundings(self) -> Surroundings:
         making = self.session.making
@@ -157,7 +165,28 @@ class Window(QMainWindow):
         self.status.pause.connect(session.engine.pause)
         self.status.queue_asked.connect(self.open_queue)
         self.top.search.clicked.connect(self.open_palette)
+        self.painted.connect(self._add_history)
         self.splitter.splitterMoved.connect(lambda *_: self._remember())
+
+    def _add_history(self) -> None:
+        """After the first paint: the list can only be filled then."""
+        from studio.ui.history import HistoryPanel
+
+        session = self.session
+        panel = HistoryPanel(session.history, session.undo)
+        panel.set_tool_title(self._tool_title)
+        panel.activated.connect(session.open)
+        panel.use_recipe.connect(session.making.use)
+        panel.use_as_input.connect(session.making.use_as_input)
+        panel.dropped.connect(session.making.adopt)
+        layout = self.right.layout()
+        assert layout is not None
+        layout.addWidget(panel)
+        self.history_panel = panel
+
+    def _tool_title(self, id: str) -> str:
+        tool = self.session.workspace.catalogue.tools.get(id)
+        return tool.title if tool else id
 
     # What is shown
     def _show_plugins(self) -> None:
@@ -187,8 +216,6 @@ class Window(QMainWindow):
 
             self.session.work(lambda: library.get(parents[0]), compare)
         self._shown = creation
-
-    _shown: Creation | None = None
 
     # What opens
     def open_palette(self) -> None:

@@ -9,7 +9,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field
-from studio.ui import theme, words
+from studio.ui import icons, theme, words
 from studio.ui.flow import FlowLayout
 from studio.ui.form.editor import Editor, NoWheel
 
@@ -25,6 +25,12 @@ class Combo(NoWheel, QComboBox):
         super().__init__()
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(6)
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        """The arrow is drawn here, since the style sheet took Fusion's away."""
+        super().paintEvent(event)
+        arrow = icons.pixmap("chevron-down", 16, "dim" if self.isEnabled() else "faint", self.devicePixelRatioF())
+        QPainter(self).drawPixmap(self.width() - 24, (self.height() - 16) // 2, arrow)
 
 
 def _options(field: Field) -> list[tuple[Any, str]]:

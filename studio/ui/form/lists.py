@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QPoint, QRect, QSize, Qt, Signal
 from PySide6.QtGui import (
     QDragEnterEvent,
     QDragMoveEvent,
@@ -14,6 +14,7 @@ from PySide6.QtGui import (
     QIcon,
     QKeyEvent,
     QKeySequence,
+    QPainter,
     QPixmap,
 )
 from PySide6.QtWidgets import (
@@ -34,6 +35,7 @@ from studio.ui.form.wells import caption
 from studio.ui.thumbnails import Thumbnail
 
 ROW = 52
+PICTURE = QSize(56, 42)
 SHOWN = 5
 """The list is at most this many rows high, then it scrolls."""
 _PATH = Qt.ItemDataRole.UserRole
@@ -56,10 +58,11 @@ class FileList(QListWidget):
         self.setDragDropMode(QAbstractItemView.DragDropMode.DragDrop)
         self.setDefaultDropAction(Qt.DropAction.MoveAction)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.setIconSize(QSize(64, 44) if pictures else QSize(20, 20))
+        self.setIconSize(PICTURE if pictures else QSize(20, 20))
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setUniformItemSizes(True)
+        self.setSpacing(0)
 
     def paths(self) -> list[str]:
         return [str(self.item(row).data(_PATH)) for row in range(self.count())]
@@ -215,11 +218,28 @@ class FilesEditor(Editor):
         self._add.setEnabled(most is None or count < most)
         self._count.setText(f"{count} of {most}" if most is not None and count else str(count) if count else "")
         row = ROW if self._pictures else 28
-        self.list.setFixedHeight(min(max(count, 1), SHOWN) * row + (4 if count else 36))
+        self.list.setFixedHeight(min(max(count, 1), SHOWN) * row + (8 if count else 36))
 
     def _thumbnail_ready(self, thumbnail: Thumbnail) -> None:
         for row in range(self.list.count()):
             item = self.list.item(row)
             if item.data(_PATH) == thumbnail.path:
-                item.setIcon(QIcon(QPixmap.fromImage(thumbnail.image)))
+                item.setIcon(QIcon(_framed(thumbnail)))
                 item.setText(f"{Path(thumbnail.path).name}\n{thumbnail.error or caption(thumbnail)}")
+
+
+def _framed(thumbnail: Thumbnail) -> QPixmap:
+    """The middle of the picture in the list's shape, so that all names stand below each other."""
+    ratio = 2
+    frame = QPixmap(PICTURE * ratio)
+    frame.fill(Qt.GlobalColor.transparent)
+    if not thumbnail.image.isNull():
+        size = thumbnail.image.size().scaled(frame.size(), Qt.AspectRatioMode.KeepAspectRatioByExpanding)
+        target = QRect(QPoint(0, 0), size)
+        target.moveCenter(frame.rect().center())
+        painter = QPainter(frame)
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        painter.drawImage(target, thumbnail.image)
+        painter.end()
+    frame.setDevicePixelRatio(ratio)
+    return frame

@@ -27,13 +27,12 @@ class Number(NoWheel, QDoubleSpinBox):
     def __init__(self, digits: int) -> None:
         super().__init__()
         self.setDecimals(digits)
-        self.setGroupSeparatorShown(False)
         self.setKeyboardTracking(False)
         self.setCorrectionMode(QAbstractSpinBox.CorrectionMode.CorrectToNearestValue)
 
     def textFromValue(self, value: float) -> str:  # noqa: N802
         text = f"{value:.{self.decimals()}f}"
-        return text.rstrip("0").rstrip(".") if "." in text and self.decimals() > 2 else text
+        return text.rstrip("0").rstrip(".") if "." in text else text
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """As wide as what it shows: bounds of a million would make it needlessly wide."""
@@ -82,7 +81,6 @@ class NumberEditor(Editor):
     def _lay_out(self) -> None:
         if self.slider is not None:
             self.number.setProperty("role", "value")
-            self.number.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
             self.number.setAlignment(Qt.AlignmentFlag.AlignRight)
             column = QVBoxLayout(self)
             column.setContentsMargins(0, 0, 0, 0)
