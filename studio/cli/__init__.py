@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,7 +15,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     console = Console(json="--json" in arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         from studio.cli.arguments import parsed
 
@@ -32,8 +29,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StudioError as error:
         console.failed(error.kind, str(error))
         return 2 if isinstance(error, BadInput | CannotWrite) else 1
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """A request to end is treated as Ctrl+C."""
-    raise KeyboardInterrupt

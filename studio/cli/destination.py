@@ -8,7 +8,7 @@ from pathlib import Path
 
 from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import BadInput
-from studio.library.creation import Creation
+from studio.library.creation import Creation, Kind
 from studio.library.library import Library
 
 EXTENSIONS = {
@@ -29,7 +29,10 @@ class Destination:
     library: Library
     folder: Path | None = None
     file: Path | None = None
+    output: str = ""
+    """The kind of result that the extension of `file` is meant for."""
     _first: Creation | None = field(default=None, init=False)
+    _several: bool = field(default=False, init=False)
 
     @staticmethod
     def of(out: str | None, tool: ToolDescriptor, library: Library) -> Destination:
@@ -44,7 +47,7 @@ class Destination:
         if path.suffix[1:].lower() not in known:
             kinds = ", ".join(known) or "a folder"
             raise BadInput(f"{tool.title} cannot be saved as {path.suffix}.", f"Choose {kinds}.")
-        return Destination(library, folder=_writable(path.parent), file=path)
+        return Destination(library, folder=_writable(path.parent), file=path, output=tool.output)
 
     @property
     def format(self) -> str:
@@ -58,12 +61,12 @@ class Destination:
         """
         if self.folder is None:
             return [(creation, Path(creation.path))]
-        if self.file is None or several:
+        if self.file is None or several or self._several:
             return [(creation, self._named(creation))]
         if self._first is None:
             self._first = creation
             return []
-        earlier, self.file, self._first = self._first, None, None
+        earlier, self._first, self._several = self._first, None, True
         return [(earlier, self._named(earlier)), (creation, self._named(creation))]
 
     def finish(self) -> list[tuple[Creation, Path]]:
@@ -75,8 +78,12 @@ class Destination:
     def _named(self, creation: Creation) -> Path:
         assert self.folder
         seed = creation.recipe.seed if creation.recipe else 0
-        source = Path(creation.path)
-        wanted = self.file.suffix if self.file else source.suffix
+        if creation.kind is Kind.MODEL:
+            wanted = ""
+        elif self.file and creation.kind.value == self.output:
+            wanted = self.file.suffix
+        else:
+            wanted = Path(creation.path).suffix
         name = f"{creation.tool}-{seed}"
         path = self.folder / f"{name}{wanted}"
         number = 2

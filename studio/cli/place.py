@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from queue import SimpleQueue
+from types import FrameType
 
 from msgspec.structs import replace
 
@@ -57,6 +59,10 @@ class Place:
         """Raises BadInput, with what was perhaps meant, where there is none."""
         tools = self.catalogue.tools
         if name not in tools:
+            for plugin in self.catalogue.plugins:
+                fault = next(filter(None, (plugin.error, *plugin.notes)), "")
+                if fault and plugin.name == name.partition(".")[0]:
+                    raise BadInput(f"{name} is not there, since its plugin has a fault: {fault}")
             hint = did_you_mean(name, tools) or "See `studio tools`."
             raise BadInput(f"There is no tool {name}.", hint)
         return tools[name]
@@ -88,12 +94,20 @@ def opened(options: argparse.Namespace) -> Iterator[Place]:
         reason = error.strerror or error
         raise BadInput(f"{home.root} cannot be used as the studio's folder: {reason}.", "Choose another.") from error
     place = Place(home, settings_of(options, home))
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield place
     except BaseException:
         place.close(at_once=True)
         raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
     place.close()
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """A request to end is treated as Ctrl+C."""
+    raise KeyboardInterrupt
 
 
 def home_of(options: argparse.Namespace) -> Home:

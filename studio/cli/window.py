@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from studio.cli.console import Console
-from studio.cli.place import home_of, settings_of
+from studio.cli.place import home_of
 from studio.core.errors import BadInput
 
 
@@ -14,5 +14,4 @@ def window(options: argparse.Namespace, console: Console) -> int:
         raise BadInput("--json needs a command.", "See `studio --help`.")
     from studio.ui.app import main
 
-    home = home_of(options)
-    return main(home, settings_of(options, home))
+    return main(home_of(options), options.device or "")

@@ -45,6 +45,9 @@ class Parent:
                 self.write("ready", str(os.getpid()))
 
     def run(self, drain: bool) -> None:
+        for job in self.engine.jobs():
+            if job.state.ended:  # the kill may have come between the end and the word of it
+                self.write("ended", job.id, job.state.name)
         self.engine.start()
         self.write("up", str(os.getpid()))
         while True:

@@ -1,0 +1,381 @@
+"""The command line as it is used: words in, words or JSON out, and an exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio.cli import main
+from studio.core import paths
+from studio.core.paths import Home
+from studio.core.recipe import PluginRef, Recipe
+from studio.library import writer
+from studio.library.embed import read_recipe
+
+PLUGIN = '''
+import os
+from studio import api
+
+class Echo(api.Tool):
+    """Gives back what it is given."""
+
+    id = "echo.copy"
+    title = "Echo"
+
+    class Params(api.Params):
+        images: list[api.ImageInput] = []
+        model: api.ModelChoice = api.param("", model="echo")
+        strength: api.Unit = 0.5
+        """How strong."""
+        sleepy: bool = False
+        crash: bool = False
+        wrong: bool = False
+
+    def run(self, params, ctx):
+        import numpy as np
+        yield api.Progress(1, 4, "looking")
+        if params.crash:
+            os._exit(9)
+        if params.wrong:
+            raise RuntimeError("a mistake of the plugin")
+        while params.sleepy:
+            yield api.Progress(1, 0, "sleeping")
+        for path in params.images:
+            yield api.Image(api.open_picture(path))
+        if params.model:
+            ctx.model(params.model)
+        if not params.images:
+            yield api.Image(np.random.default_rng(ctx.seed).random((32, 48, 3)))
+
+
+@api.hookimpl
+def studio_tools():
+    return [Echo]
+'''
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home whose plugins were read once, so that most tests need no worker."""
+    home = Home(tmp_path_factory.mktemp("cli") / "home")
+    home.make()
+    (home.plugins / "echo.py").write_text(PLUGIN)
+    assert main(["--home", str(home.root), "tools"]) == 0
+    return home
+
+
+class Told:
+    """What a command said."""
+
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status = status
+        self.out = out
+        self.err = err
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def named(self, event: str) -> list[dict[str, Any]]:
+        return [one for one in self.events if one.get("event") == event]
+
+
+@pytest.fixture
+def studio(shared: Home, capsys: pytest.CaptureFixture[str]) -> Callable[..., Told]:
+    def run(*arguments: object) -> Told:
+        capsys.readouterr()
+        status = main(["--home", str(shared.root), "--device", "cpu", *map(str, arguments)])
+        return Told(status, *capsys.readouterr())
+
+    return run
+
+
+def process(shared: Home, *arguments: object, **more: Any) -> subprocess.Popen[str]:
+    """The same in a process of its own, to be interrupted."""
+    environment = {**os.environ, "PYTHONPATH": str(paths.PACKAGE.parent), "STUDIO_HOME": str(shared.root)}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "studio.cli", *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **more,
+    )  # fmt: skip
+
+
+# Looking
+
+
+def test_tools_are_listed(studio):
+    told = studio("tools")
+    assert "echo.copy" in told.out
+    (echo,) = [tool for tool in studio("tools", "--json").events if tool["id"] == "echo.copy"]
+    assert (echo["title"], echo["plugin"], echo["output"]) == ("Echo", "echo", "image")
+
+
+def test_a_tool_is_described(studio):
+    told = studio("describe", "echo.copy")
+    assert "Gives back what it is given." in told.out
+    (line,) = [line for line in told.out.splitlines() if line.startswith("strength")]
+    assert line.split() == ["strength", "unit", "0.5", "0..1", "How", "strong."]
+    (described,) = studio("describe", "echo.copy", "--json").events
+    assert {field["name"]: field["widget"] for field in described["params"]}["images"] == "image"
+
+
+def test_plugins_are_listed_with_what_failed(tmp_path, capsys):
+    home = Home(tmp_path / "home")
+    home.make()
+    (home.plugins / "broken.py").write_text("raise RuntimeError('oh no')")
+    assert main(["--home", str(home.root), "plugins", "--json"]) == 0
+    listed = {one["name"]: one for one in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert not listed["broken"]["loaded"]
+    assert "oh no" in listed["broken"]["details"]
+    assert main(["--home", str(home.root), "plugins"]) == 0
+    told = capsys.readouterr()
+    assert "failed" in told.out
+    assert "oh no" in told.err
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    told = capsys.readouterr().out
+    for command in ("tools", "describe", "run", "again", "recipe", "history", "plugins", "doctor", "bench", "test"):
+        assert f"\n    {command} " in told
+
+
+# Running
+
+
+def test_run_again_recipe_and_history(studio, tmp_path):
+    out = tmp_path / "made" / "here.webp"
+    told = studio("run", "echo.copy", "--seed", 7, "--set", "strength=0.25", "--out", out, "--json")
+    assert told.status == 0
+    (saved,) = told.named("saved")
+    assert (saved["path"], saved["kind"], saved["seed"]) == (str(out), "image", 7)
+    assert told.named("progress")[0]["text"] == "looking"
+    assert told.events[-1] == {"event": "done", "saved": 1}
+    recipe = read_recipe(out)
+    assert (recipe.seed, recipe.params["strength"]) == (7, 0.25)
+
+    assert json.loads(studio("recipe", out).out)["seed"] == 7
+    (printed,) = studio("recipe", saved["creation"][:12], "--json").events
+    assert printed["tool"] == "echo.copy"
+
+    (found,) = studio("history", "tool:echo", "seed:7", "--json").events
+    assert found["id"] == saved["creation"]
+    assert saved["creation"][:10] in studio("history").out
+
+    again = studio("again", out, "--out", tmp_path / "again.png")
+    assert again.status == 0
+    assert again.err == "", "nothing differs"
+    assert read_recipe(tmp_path / "again.png").params == recipe.params
+
+
+def test_again_says_what_differs(studio, shared):
+    old = Recipe(
+        tool="echo.copy", tool_version=0, plugin=PluginRef("echo", "0.9"), params={"strength": 0.1}, seed=3,
+        versions={"studio": "0.0.1", "nonesuch": "5"},
+    )  # fmt: skip
+    import numpy as np
+
+    path = writer.save_image(shared, np.zeros((4, 4, 3), np.uint8), old)
+    told = studio("again", path)
+    assert told.status == 0
+    assert "Echo was version 0 and is 1 now" in told.err
+    assert "The plugin echo was 0.9 and is not installed now." not in told.err
+    assert "studio was 0.0.1 and is" in told.err
+    assert "nonesuch was 5 and is not installed now." in told.err
+
+
+def test_several_results_are_named_after_tool_and_seed(studio, tmp_path):
+    told = studio("run", "echo.copy", "--seed", 1, "--count", 2, "--out", tmp_path / "x.jpg")
+    assert told.status == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["echo.copy-1.jpg", "echo.copy-2.jpg"]
+    assert told.out.split() == [str(tmp_path / "echo.copy-1.jpg"), str(tmp_path / "echo.copy-2.jpg")]
+    told = studio("run", "echo.copy", "--seed", 1, "--out", tmp_path)
+    assert told.out.split() == [str(tmp_path / "echo.copy-1.png")]
+
+
+def test_pictures_of_every_kind_simply_work(studio, tmp_path):
+    from PIL import Image
+
+    Image.new("CMYK", (40, 30), (0, 200, 200, 0)).save(tmp_path / "cmyk.jpg")
+    Image.new("I;16", (40, 30), 40_000).save(tmp_path / "deep.png")
+    Image.new("RGBA", (40, 30), (200, 30, 30, 90)).save(tmp_path / "alpha.png")
+    frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    pictures = [tmp_path / name for name in ("cmyk.jpg", "deep.png", "alpha.png", "moving.gif")]
+    sets = [argument for picture in pictures for argument in ("--set", f"images={picture}")]
+    told = studio("run", "echo.copy", *sets, "--seed", 2, "--out", tmp_path / "out.png", "--json")
+    assert told.status == 0, told.out
+    assert [Path(one["path"]).name for one in told.named("saved")] == [
+        "echo.copy-2.png", "echo.copy-2-2.png", "echo.copy-2-3.png", "echo.copy-2-4.png",
+    ]  # fmt: skip
+    modes = []
+    for one in told.named("saved"):
+        with Image.open(one["path"]) as picture:
+            modes.append(picture.mode)
+    assert modes == ["RGB", "RGB", "RGBA", "RGB"]
+
+
+def test_a_job_that_fails_ends_with_1(studio):
+    told = studio("run", "echo.copy", "--set", "wrong=yes", "--json")
+    assert told.status == 1
+    (failed,) = told.named("failed")
+    assert "a mistake of the plugin" in failed["details"]
+    assert not told.named("done")
+
+
+def test_a_crash_ends_with_1_and_a_sentence(studio):
+    told = studio("run", "echo.copy", "--set", "crash=yes")
+    assert told.status == 1
+    assert told.err.startswith("Echo failed: the worker ended unexpectedly (exit status 9).")
+
+
+# What cannot be used
+
+
+def bad_pictures(folder: Path) -> dict[str, tuple[Path, str]]:
+    from PIL import Image
+
+    (folder / "text.png").write_text("These are words.")
+    (folder / "empty.png").write_bytes(b"")
+    Image.effect_noise((64, 64), 60).save(folder / "whole.png")
+    whole = (folder / "whole.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    huge = bytearray(whole)
+    huge[16:24] = (30_000).to_bytes(4, "big") * 2
+    import zlib
+
+    huge[29:33] = zlib.crc32(huge[12:29]).to_bytes(4, "big")
+    (folder / "huge.png").write_bytes(huge)
+    return {
+        "text": (folder / "text.png", "is not a picture that can be read"),
+        "cut": (folder / "cut.png", "is damaged"),
+        "huge": (folder / "huge.png", "is too large: 30,000 × 30,000"),
+        "empty": (folder / "empty.png", "is empty (zero bytes)"),
+        "missing": (folder / "nowhere.png", "There is no file"),
+        "folder": (folder, "is a folder"),
+    }
+
+
+@pytest.mark.parametrize("which", ["text", "cut", "huge", "empty", "missing", "folder"])
+def test_bad_pictures_are_refused_in_a_sentence(studio, tmp_path, which):
+    path, sentence = bad_pictures(tmp_path)[which]
+    told = studio("run", "echo.copy", "--set", f"images={path}")
+    assert told.status == 2
+    assert sentence in told.err
+    assert len(told.err.splitlines()) == 1
+    assert told.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "echo.cpy"], "There is no tool echo.cpy. Did you mean echo.copy?"),
+        (["describe", "nothing.alike"], "There is no tool nothing.alike. See `studio tools`."),
+        (["run", "echo.copy", "--set", "strenght=1"], "Echo has no parameter strenght. Did you mean strength?"),
+        (["run", "echo.copy", "--set", "strength=2"], "Strength is 2, and must be between 0 and 1."),
+        (["run", "echo.copy", "--set", "strength=x"], "Strength is a number, and 'x' is none."),
+        (["run", "echo.copy", "--set", "strength=nan"], "Strength must be a finite number."),
+        (["run", "echo.copy", "--set", "strength"], "--set strength has no value. Write --set NAME=VALUE."),
+        (["run", "echo.copy", "--set", "strength=1", "--set", "strength=0"], "Strength takes one value, and 2 were"),
+        (["run", "echo.copy", "--seed", "-1"], "The seed is -1, and must be between 0 and 4294967295."),
+        (["run", "echo.copy", "--seed", "red"], "Argument --seed: invalid int value: 'red'. See `studio run --help`."),
+        (["run", "echo.copy", "--count", "0"], "--count is 0, and must be between 1 and 10000."),
+        (["run", "echo.copy", "--out", "x.mp3"], "Echo cannot be saved as .mp3. Choose png, jpg, jpeg, webp, avif."),
+        (["run"], "The following arguments are required: TOOL. See `studio run --help`."),
+        (["toools"], "There is no command toools. Did you mean tools?"),
+        (["tools", "--nonsense"], "Unrecognized arguments: --nonsense. See `studio --help`."),
+        (["again", "/nowhere.png"], "There is no file /nowhere.png. Check the path."),
+        (["recipe", __file__], "test_cli.py carries no recipe."),
+        (["history", "--limit", "0"], "--limit is 0, and must be at least 1."),
+        (["plugins", "new", "Bad-Name"], "Bad-Name cannot be a plugin's name."),
+        (["plugins", "new", "echo"], "There is already a plugin named echo."),
+        (["plugins", "new", "json"], "json is the name of a Python module."),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_2(studio, arguments, sentence):
+    told = studio(*arguments)
+    assert told.status == 2
+    assert told.err.startswith(sentence)
+    assert len(told.err.splitlines()) == 1
+    told = studio(*arguments, "--json")
+    assert told.status == 2
+    (failed,) = told.events
+    assert failed["event"] == "failed"
+    assert failed["sentence"].startswith(sentence)
+    assert told.err == ""
+
+
+def test_a_home_that_cannot_be_made_is_said(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["--home", str(tmp_path / "file" / "home"), "tools"]) == 2
+    assert "cannot be used as the studio's folder" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_refused_before_anything_is_made(studio, tmp_path):
+    tmp_path.chmod(0o500)
+    told = studio("run", "echo.copy", "--out", tmp_path / "x.png")
+    assert told.status == 2
+    assert "may not be written to" in told.err
+
+
+# Interrupting
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are of POSIX")
+def test_ctrl_c_cancels(shared):
+    child = process(shared, "run", "echo.copy", "--set", "sleepy=yes", "--json")
+    for line in child.stdout:
+        if "sleeping" in line:
+            break
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 130, err
+    assert json.loads(out.splitlines()[-1]) == {"event": "cancelled", "saved": 0}
+    assert err == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are of POSIX")
+def test_a_reader_that_leaves_early_is_no_error(shared):
+    child = process(shared, "run", "echo.copy", "--set", "sleepy=yes", "--json")
+    child.stdout.readline()
+    child.stdout.close()
+    assert child.stderr.read() == ""
+    child.stderr.close()
+    assert child.wait(60) == 0
+
+
+# Making plugins
+
+
+def test_a_new_plugin_works_and_passes_its_test(shared, tmp_path, capsys):
+    home = Home(tmp_path / "home")
+    assert main(["--home", str(home.root), "plugins", "new", "night_sky"]) == 0
+    test = home.plugins / "night_sky" / "test_night_sky.py"
+    environment = {**os.environ, "PYTHONPATH": str(paths.PACKAGE.parent)}
+    tested = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(test)],
+        capture_output=True, text=True, cwd=tmp_path, env=environment, check=False,
+    )  # fmt: skip
+    assert tested.returncode == 0, tested.stdout
+    capsys.readouterr()
+    assert main(["--home", str(home.root), "run", "night_sky.bands", "--set", "size=64"]) == 0
+    assert Path(capsys.readouterr().out.strip()).is_file()
+
+
+def test_doctor_looks_at_everything(studio):
+    told = studio("doctor", "--json")
+    states = {one["name"]: one for one in told.events}
+    assert {"studio", "python", "torch", "home", "disk", "ffmpeg", "device", "memory", "starters"} <= set(states)
+    assert states["device"]["value"].startswith("cpu")
+    assert all(one["fix"] for one in told.events if one["state"] != "ok")
+    assert told.status == any(one["state"] == "missing" for one in told.events)
