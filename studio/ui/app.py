@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import logging.handlers
 import os
 import sys
 import threading
@@ -42,6 +41,7 @@ def main(home: Home | None = None, device: str = "") -> int:
         window = open_window(app, home or Home.default(), device)
     except StudioError as error:
         return _only_say(app, str(error))
+    window.painted.connect(lambda: _keep_log(window.session.home))
     window.painted.connect(window.session.start)
     window.show()
     return app.exec()
@@ -63,13 +63,13 @@ def open_window(app: QApplication, home: Home, device: str = "") -> Window:
     app.setApplicationName("Studio")
     app.setDesktopFileName("studio")
     settings = settings_file.load(home.settings)
-    theme.apply(app, settings.theme)
+    theme.prepare(app, settings.theme)
     library = Library(home)
     engine = LocalEngine(home, library, replace(settings, device=device) if device else settings)
     session = Session(home, engine, library, settings)
     session.begin()
     window = Window(session)
-    _keep_log(home)
+    theme.apply(app, settings.theme)
     _catch_all(session.work.crashed)
     return window
 
@@ -99,6 +99,8 @@ def _only_say(app: QApplication, sentence: str) -> int:
 def _keep_log(home: Home) -> None:
     """Warnings and worse of the window's process go to a file that does not grow for ever."""
     home.logs.mkdir(parents=True, exist_ok=True)
+    import logging.handlers
+
     handler = logging.handlers.RotatingFileHandler(
         home.logs / "window.log", maxBytes=LOG_BYTES, backupCount=1, delay=True, encoding="utf-8"
     )

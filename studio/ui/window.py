@@ -23,12 +23,10 @@ from studio.library.creation import Creation
 from studio.state.session import Session
 from studio.ui import theme, words
 from studio.ui.canvas import Canvas
-from studio.ui.commands import Commands, Palette
+from studio.ui.commands import Commands
 from studio.ui.form.editor import Surroundings
 from studio.ui.menus import fill_menus
 from studio.ui.notices import NoticeBar
-from studio.ui.plugins_dialog import PluginsDialog
-from studio.ui.queue_panel import QueuePanel
 from studio.ui.rail import Rail
 from studio.ui.status_bar import StatusBar
 from studio.ui.strip import Strip
@@ -37,6 +35,9 @@ from studio.ui.tool_panel import ToolPanel
 
 if TYPE_CHECKING:
     from studio.ui.history import HistoryPanel
+    from studio.ui.palette import Palette
+    from studio.ui.plugins_dialog import PluginsDialog
+    from studio.ui.queue_panel import QueuePanel
 
 TOP = 40
 TOOL, HISTORY = 308, 298
@@ -219,11 +220,15 @@ class Window(QMainWindow):
 
     # What opens
     def open_palette(self) -> None:
+        from studio.ui.palette import Palette
+
         self._palette = self._palette or Palette(self.commands, self)
         left = (self.width() - self._palette.width()) // 2
         self._palette.open_at(self.mapToGlobal(QPoint(left, TOP + 24)))
 
     def open_queue(self) -> None:
+        from studio.ui.queue_panel import QueuePanel
+
         self._queue_panel = self._queue_panel or QueuePanel(self.session, self)
         panel = self._queue_panel
         corner = self.status.queue_button.mapToGlobal(QPoint(self.status.queue_button.width(), 0))
@@ -232,6 +237,8 @@ class Window(QMainWindow):
         panel.list.setFocus()
 
     def open_plugins(self) -> None:
+        from studio.ui.plugins_dialog import PluginsDialog
+
         self._plugins_dialog = self._plugins_dialog or PluginsDialog(self.session, self)
         self._plugins_dialog.show()
         self._plugins_dialog.raise_()
