@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import cache
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QPixmap
+from PySide6.QtGui import QColor, QImage, QPainter, QPen, QPixmap
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from studio.library.creation import Creation, Kind
@@ -79,15 +80,15 @@ class CreationDelegate(QStyledItemDelegate):
             painter.setPen(QColor(theme.COLOURS.dim))
             painter.drawText(cell.adjusted(8, 8, -8, -26), int(Qt.TextFlag.TextWordWrap), creation.title[:120])
         else:
-            glyph = icons.pixmap(_glyph(creation), 24, ratio=painter.device().devicePixelRatioF())
+            glyph = _glyph_in(_glyph(creation), 24, theme.COLOURS.dim, painter.device().devicePixelRatioF())
             painter.drawPixmap(cell.center() - QRect(0, 0, 24, 24).center(), glyph)
 
     def _draw_marks(self, painter: QPainter, cell: QRect, creation: Creation, *, blank: bool) -> None:
         ratio = painter.device().devicePixelRatioF()
         if creation.star:
             left, top = cell.right() - 19, cell.top() + 4
-            painter.drawPixmap(left - 2, top - 2, _tinted("star", 20, QColor(0, 0, 0, 150), ratio))
-            painter.drawPixmap(left, top, icons.pixmap("star", 16, "accent", ratio))
+            painter.drawPixmap(left - 2, top - 2, _glyph_in("star", 20, "#b0000000", ratio))
+            painter.drawPixmap(left, top, _glyph_in("star", 16, theme.COLOURS.accent, ratio))
         if creation.missing:
             glyph = "image-broken-variant"
         elif creation.kind is Kind.IMAGE or (blank and not creation.title):
@@ -98,7 +99,7 @@ class CreationDelegate(QStyledItemDelegate):
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(20, 20, 20, 190))
         painter.drawRoundedRect(plate, 4, 4)
-        painter.drawPixmap(plate.topLeft() + QPointF(3, 3), _tinted(glyph, 12, QColor("#e6e6e6"), ratio))
+        painter.drawPixmap(plate.topLeft() + QPointF(3, 3), _glyph_in(glyph, 12, "#e6e6e6", ratio))
 
 
 def rounded(image: QImage, side: int, ratio: float, radius: float) -> QPixmap:
@@ -108,15 +109,28 @@ def rounded(image: QImage, side: int, ratio: float, radius: float) -> QPixmap:
     square.fill(Qt.GlobalColor.transparent)
     length = min(image.width(), image.height())
     middle = QRectF((image.width() - length) / 2, (image.height() - length) / 2, length, length)
-    path = QPainterPath()
-    path.addRoundedRect(QRectF(0, 0, pixels, pixels), radius * ratio, radius * ratio)
     painter = QPainter(square)
-    painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
-    painter.setClipPath(path)
+    painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
     painter.drawImage(QRectF(0, 0, pixels, pixels), image, middle)
+    # A mask is several times as quick as clipping a smooth picture by a path.
+    painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_DestinationIn)
+    painter.drawPixmap(0, 0, _mask(pixels, radius * ratio))
     painter.end()
     square.setDevicePixelRatio(ratio)
     return square
+
+
+@cache
+def _mask(pixels: int, radius: float) -> QPixmap:
+    mask = QPixmap(pixels, pixels)
+    mask.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(mask)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor("black"))
+    painter.drawRoundedRect(QRectF(0, 0, pixels, pixels), radius, radius)
+    painter.end()
+    return mask
 
 
 def _glyph(creation: Creation) -> str:
@@ -130,11 +144,12 @@ def _ring(painter: QPainter, cell: QRect, colour: str, width: float) -> None:
     painter.drawRoundedRect(QRectF(cell).adjusted(inset, inset, -inset, -inset), ROUND, ROUND)
 
 
-def _tinted(name: str, size: int, colour: QColor, ratio: float) -> QPixmap:
-    """A glyph in a colour that is no part of the theme, since it stands on a picture."""
+@cache
+def _glyph_in(name: str, size: int, colour: str, ratio: float) -> QPixmap:
+    """A glyph in a colour of its own, kept: drawing it from its font is slow."""
     glyph = icons.pixmap(name, size, "text", ratio)
     painter = QPainter(glyph)
     painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_SourceIn)
-    painter.fillRect(QRectF(0, 0, size, size), colour)
+    painter.fillRect(QRectF(0, 0, size, size), QColor(colour))
     painter.end()
     return glyph

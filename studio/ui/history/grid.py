@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QItemSelection, QItemSelectionModel, QModelIndex, QPoint, QRect, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QItemSelection, QItemSelectionModel, QModelIndex, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import (
     QContextMenuEvent,
     QDrag,
@@ -11,7 +11,6 @@ from PySide6.QtGui import (
     QMouseEvent,
     QPainter,
     QPaintEvent,
-    QResizeEvent,
 )
 from PySide6.QtWidgets import QListView, QWidget
 
@@ -20,12 +19,13 @@ from studio.state.history import HistoryModel, Index
 from studio.ui import theme
 from studio.ui.history.carrying import Carried
 from studio.ui.history.delegate import CreationDelegate, rounded
+from studio.ui.history.even_grid import EvenGrid
 
 CELL = 92
 """About how wide a cell is, in logical pixels; the columns share the width evenly."""
 
 
-class Grid(QListView):
+class Grid(EvenGrid):
     opened = Signal(Creation)
     """Clicked, or Enter."""
     star_wanted = Signal()
@@ -38,23 +38,14 @@ class Grid(QListView):
     """Another current creation, or another selection."""
 
     def __init__(self, model: HistoryModel, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(CELL, parent)
         self._model = model
         self._delegate = CreationDelegate()
         self._kept: list[str] = []
         self.sentence = ""
         """Shown while there is nothing in the grid."""
         self.setAccessibleName("History")
-        self.setViewMode(QListView.ViewMode.IconMode)
-        self.setUniformItemSizes(True)
-        self.setLayoutMode(QListView.LayoutMode.Batched)
-        self.setBatchSize(500)
-        self.setMovement(QListView.Movement.Static)
-        self.setResizeMode(QListView.ResizeMode.Adjust)
         self.setSelectionMode(QListView.SelectionMode.ExtendedSelection)
-        self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.setEditTriggers(QListView.EditTrigger.NoEditTriggers)
         self.setDragEnabled(True)
         self.setMouseTracking(True)
@@ -120,14 +111,13 @@ class Grid(QListView):
             )
 
     # Looks
+    def doItemsLayout(self) -> None:
+        super().doItemsLayout()
+        self._model.set_thumbnail_side(round(self.side * self.devicePixelRatioF()))
+
     def resizeEvent(self, event: QResizeEvent) -> None:
-        width = self.viewport().width()
-        columns = max(2, round(width / CELL))
-        side = width // columns
-        if self.gridSize() != QSize(side, side):
-            self.setGridSize(QSize(side, side))
-            self.verticalScrollBar().setSingleStep(side // 2)
         super().resizeEvent(event)
+        self._model.set_thumbnail_side(round(self.side * self.devicePixelRatioF()))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
