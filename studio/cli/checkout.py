@@ -36,7 +36,7 @@ def test(options: argparse.Namespace, console: Console) -> int:
 
 def _checkout(what: str) -> Path:
     root = paths.PACKAGE.parent
-    if not (root / "tests" / "__init__.py").exists() and not (root / "pyproject.toml").exists():
+    if not ((root / "tests").is_dir() and (root / "pyproject.toml").is_file()):
         raise BadInput(f"{what} need a checkout, and this studio is an installed one.", "Clone its repository.")
     return root
 

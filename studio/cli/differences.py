@@ -18,11 +18,11 @@ def before(old: Recipe, tool: ToolDescriptor, place: Place) -> Iterator[str]:
     """Sentences, told without running anything."""
     if old.tool_version != tool.version:
         yield f"{tool.title} was version {old.tool_version} and is {tool.version} now, so the result will differ."
-    if old.plugin.version != tool.plugin_version:
-        yield f"The plugin {tool.plugin} was {_named(old.plugin.version)} and is {_named(tool.plugin_version)} now."
+    if old.plugin.version and tool.plugin_version and old.plugin.version != tool.plugin_version:
+        yield f"The plugin {tool.plugin} was {old.plugin.version} and is {tool.plugin_version} now."
     for name, then in sorted(old.versions.items()):
         if (now := installed(name)) != then:
-            yield f"{name} was {then} and is {_named(now)} now."
+            yield f"{name} was {then} and is {now or 'not installed'} now."
     for model in old.models:
         path = models.resolve(place.home, model.name)
         if path is None or not path.exists():
@@ -51,7 +51,3 @@ def installed(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return ""
-
-
-def _named(version: str) -> str:
-    return version or "not installed"

@@ -171,6 +171,8 @@ class LaneRunner:
 
     def deadline(self) -> float:
         """When `expire` has something to do, if nothing else happens before."""
+        if self._end_reason:  # it was killed, and its end is on the way
+            return math.inf
         times = [self._stop_by]
         if self.running:
             times += [self.running.give_up, self._heard_at + self._host.settings.hang_limit]
@@ -192,11 +194,9 @@ class LaneRunner:
             self.running.give_up = math.inf
             worker.kill()
         elif self.running:
-            self._heard_at = math.inf
             self._end_reason = f"the worker did not answer for {self._host.settings.hang_limit:.0f} seconds"
             worker.kill()
         elif self._state is not WorkerState.READY:
-            self._since = math.inf
             self._end_reason = f"the worker took over {self._host.settings.hang_limit:.0f} seconds to load the plugins"
             worker.kill()
         else:
@@ -206,7 +206,7 @@ class LaneRunner:
         """`creation` is what the library made of a `Saved`."""
         if worker is not self._worker:
             return
-        self._heard_at = min(time.monotonic(), self._heard_at) if self._heard_at == math.inf else time.monotonic()
+        self._heard_at = time.monotonic()
         match message:
             case messages.Ready():
                 self._became_ready(message)
@@ -227,20 +227,18 @@ class LaneRunner:
         ready, self._state = self._state is WorkerState.READY, WorkerState.GONE
         wanted, reason = self._retiring, self._end_reason or reason_of(status)
         self._worker, self._retiring, self._stop_by, self._end_reason = None, False, math.inf, ""
+        self._outdated = False
         sentence = ""
         if self.running:
             sentence = self._lost(self.running, wanted, reason, worker)
         elif not wanted:
             sentence = self._failed_to_start(worker, reason, ready)
-        if self._broken or self._closing:
-            self._host.emit(WorkerChanged(self.lane, WorkerState.GONE, sentence=sentence))
-        elif self.lane is Lane.INTERACTIVE or self._outdated:
+        if self.lane is Lane.INTERACTIVE and not (self._broken or self._closing):
             self._spawn(sentence)
         else:
             self._host.emit(WorkerChanged(self.lane, WorkerState.GONE, sentence=sentence))
 
     def _spawn(self, sentence: str = "") -> None:
-        self._outdated = False
         again = bool(sentence)
         try:
             self._worker = self._host.spawn(self)

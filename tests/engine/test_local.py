@@ -368,5 +368,3 @@ def test_a_worker_killed_while_idle_is_replaced(started):
     told = ears.until(WorkerChanged, lambda event: event.state is WorkerState.RESTARTING)
     assert told.sentence.startswith("The worker was ended by the system")
     ears.until_ready()
-
-
