@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from studio import api
 
+from .arithmetic import Arithmetic
+from .blend import Blend
+from .dream import Dream
+from .grid import Grid
+from .inspect import Inspect
+from .measuring import VaeMeasure
 from .morph import Morph
+from .train_tool import VaeTrain
 
 api_version = 1
 
 
 @api.hookimpl
 def studio_tools() -> list[type[api.Tool]]:
-    return [Morph]
+    return [Morph, Blend, Grid, Arithmetic, Dream, Inspect, VaeMeasure, VaeTrain]

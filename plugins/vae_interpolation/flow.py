@@ -42,7 +42,7 @@ class Flow:
 
 def exponential(velocity: Tensor, time: float = 1.0) -> Tensor:
     """The field of flowing along `velocity` for a time, by scaling and squaring."""
-    field = velocity * (time / 2**SQUARINGS)
+    field: Tensor = velocity * (time / 2**SQUARINGS)
     for _ in range(SQUARINGS):
         field = composed(field, field)
     return field
@@ -91,7 +91,7 @@ def estimate(first: Tensor, second: Tensor, stiffness: float = STIFFNESS) -> Flo
                 met = warped(small[0], exponential(smooth, -0.5), "bilinear")
                 met = met - warped(small[1], exponential(smooth, 0.5), "bilinear")
                 unlike = (met.square().sum(1) + 1e-3).sqrt().mean()
-                (unlike + stiffness * _bending(smooth)).backward()
+                torch.autograd.backward(unlike + stiffness * _bending(smooth))
                 optimiser.step()
             velocity = (_smoothed(velocity) * fence).detach()
     return Flow(velocity)

@@ -1,8 +1,9 @@
-"""Pictures held as latents and detail, mixed in any shares: the heart of every tool here.
+"""Pictures and their latents, mixed in any shares: the heart of every tool here.
 
-A small autoencoder gives back a soft picture. What it loses, *original minus reconstruction*, is
-kept as detail, moved with the picture's own warp and added in its share. So a mix that is wholly
-one picture is that picture, to the last pixel.
+A small autoencoder gives back a soft picture. So the model is asked only for what it adds, *the
+decoded mix of latents minus the mix of the reconstructions*, and that is laid upon the mix of the
+pictures themselves. A mix that is wholly one picture is then that picture, to the last pixel, and
+nothing in between is softer than its ends.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from .flow import warped
 from .handover import local_shares, prominence
-from .pictures import to_picture, to_tensor
+from .pictures import frame_size, to_picture, to_tensor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .models import Codec
+
+
+LEAST = 256
+"""No model works on smaller copies than this many pixels on the long side."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +42,19 @@ class Share:
 
 
 class Mixer:
-    """Encodes each picture once, and renders mixes of them."""
+    """Encodes each picture once, and renders mixes of them.
 
-    def __init__(self, codec: Codec, pictures: Iterable[NDArray[np.float32]]) -> None:
-        """`pictures` are [height, width, 3] in 0..1, all of one size that suits the codec (`read_all`)."""
+    Where all detail is kept, the model works on copies of at most twice the size that it was
+    trained on: what it adds between pictures is smooth, and four times cheaper to find there.
+    """
+
+    def __init__(self, codec: Codec, pictures: Iterable[NDArray[np.float32]], *, detail: float = 1.0) -> None:
+        """`pictures` are [height, width, 3] in 0..1, all of one size that suits the codec (`read_all`).
+
+        `detail`, 0..1, is how much is kept of what the model loses.
+        """
         self.codec = codec
+        self.detail = detail
         self.images: list[Tensor] = []
         self.latents: list[Tensor] = []
         self.reconstructions: list[Tensor] = []
@@ -49,17 +62,17 @@ class Mixer:
             self.height, self.width = picture.shape[:2]
             self.images.append(to_tensor(picture).to(codec.device))
             self.latents.append(self.encoded(self.images[-1]))
-            self.reconstructions.append(self.decoded(self.latents[-1]))
+            self.reconstructions.append(codec.decode(self.latents[-1]))
         self.prominence = [image.to(codec.device) for image in prominence(self.images)]
 
     def encoded(self, image: Tensor) -> Tensor:
         """The latent of a picture [1, 3, height, width] in -1..1."""
-        from torch.nn import functional
-
-        if not self.codec.spatial:
-            square = (self.codec.size, self.codec.size)
-            image = functional.interpolate(image, square, mode="bicubic", antialias=True)
-        return self.codec.encode(image)
+        width = height = self.codec.size
+        if self.codec.spatial:
+            size = max(self.height, self.width)
+            size = size if self.detail < 1.0 else min(size, max(LEAST, 2 * self.codec.size))
+            width, height = frame_size((self.width, self.height), size, self.codec)
+        return self.codec.encode(_resized(image, height, width))
 
     def local(
         self, shares: Mapping[int, float], warps: Mapping[int, Tensor | None], handover: float
@@ -71,46 +84,52 @@ class Mixer:
         maps = {picture: warped(self.prominence[picture], warps.get(picture), "bilinear") for picture in shares}
         return local_shares(shares, maps, handover)
 
-    def decoded(self, latent: Tensor) -> Tensor:
-        """A latent's picture alone, [1, 3, height, width] in about -1..1."""
-        from torch.nn import functional
-
-        image = self.codec.decode(latent).float()
-        if self.codec.spatial:
-            return image
-        return functional.interpolate(image, (self.height, self.width), mode="bicubic", antialias=True)
-
-    def mixed(self, shares: Sequence[Share], detail: float = 1.0) -> Tensor:
-        """The mix as [1, 3, height, width] in about -1..1, with so much of its lost detail, 0..1."""
+    def mixed(self, shares: Sequence[Share]) -> Tensor:
+        """The mix as [1, 3, height, width] in about -1..1."""
         import torch
 
         latent = torch.zeros_like(self.latents[0])
+        pictures, reconstructions = torch.zeros_like(self.images[0]), torch.zeros_like(self.reconstructions[0])
         for share in shares:
-            moved = self.latents[share.picture]
-            moved = warped(moved, share.warp) if self.codec.spatial else moved
-            latent = latent + _sized(share.weight, moved) * moved
-        image = self.decoded(latent)
-        for share in shares:
-            if detail > 0.0 and share.detail is not None:
-                image = image + detail * _sized(share.detail, image) * self._lost(share)
-        return image
+            image, code = self._posed(share)
+            latent = latent + _weight(share.weight, code) * code
+            if share.detail is not None and self.detail > 0.0:
+                decoded = self.reconstructions[share.picture] if share.warp is None else self.codec.decode(code)
+                pictures = pictures + _weight(share.detail, image) * image
+                reconstructions = reconstructions + _weight(share.detail, decoded) * decoded
+        return self.finished(latent, reconstructions, pictures)
 
-    def render(self, shares: Sequence[Share], detail: float = 1.0) -> NDArray[np.uint8]:
+    def finished(self, latent: Tensor, reconstruction: Tensor, picture: Tensor) -> Tensor:
+        """The latent's picture, with so much of what the reconstruction lacks as `detail` says."""
+        added = self.codec.decode(latent) - self.detail * reconstruction
+        return _resized(added, self.height, self.width) + self.detail * picture
+
+    def render(self, shares: Sequence[Share]) -> NDArray[np.uint8]:
         """The mix as [height, width, 3] in 0..255."""
-        return to_picture(self.mixed(shares, detail))
+        return to_picture(self.mixed(shares))
 
-    def _lost(self, share: Share) -> Tensor:
-        """A global latent has no places to move, so its picture stays, and the detail makes up for it."""
-        image, reconstruction = self.images[share.picture], self.reconstructions[share.picture]
-        if self.codec.spatial:
-            return warped(image - reconstruction, share.warp)
-        return warped(image, share.warp) - reconstruction
+    def _posed(self, share: Share) -> tuple[Tensor, Tensor]:
+        """Picture and latent after the warp.
+
+        The warped picture is encoded anew. Warping its latent would be cheaper, but a small
+        autoencoder notices shifts by a part of a cell, and edges come back as stairs.
+        """
+        if share.warp is None:
+            return self.images[share.picture], self.latents[share.picture]
+        image = warped(self.images[share.picture], share.warp)
+        return image, self.encoded(image)
 
 
-def _sized(weight: Tensor | float, like: Tensor) -> Tensor | float:
-    """A map at the resolution of what it weighs; a vector has no places and takes numbers only."""
+def _weight(weight: Tensor | float, like: Tensor) -> Tensor | float:
+    """A map at the resolution of what it weighs. A vector has no places, and takes numbers only."""
+    if isinstance(weight, float) or weight.ndim == 0:
+        return weight
+    return _resized(weight.to(like), like.shape[-2], like.shape[-1], "bilinear")
+
+
+def _resized(image: Tensor, height: int, width: int, mode: str = "bicubic") -> Tensor:
     from torch.nn import functional
 
-    if isinstance(weight, float) or weight.ndim == 0 or weight.shape[-2:] == like.shape[-2:]:
-        return weight
-    return functional.interpolate(weight.to(like), like.shape[-2:], mode="bilinear", align_corners=False)
+    if image.shape[-2:] == (height, width):
+        return image
+    return functional.interpolate(image, (height, width), mode=mode, antialias=True)

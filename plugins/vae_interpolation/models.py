@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -74,7 +74,7 @@ class KlCodec(Codec):
     def decode(self, latents: Tensor) -> Tensor:
         return self._within_memory(lambda: self.network.decode(latents.to(self.device)).sample)
 
-    def _within_memory(self, step: Any) -> Tensor:
+    def _within_memory(self, step: Callable[[], Tensor]) -> Tensor:
         """In tiles once the whole picture was too much for the device."""
         import torch
 
@@ -108,13 +108,15 @@ class TinyCodec(Codec):
         import torch
 
         with torch.inference_mode():
-            return self.network.encode(images.to(self.device)).latents
+            latents: Tensor = self.network.encode(images.to(self.device)).latents
+        return latents
 
     def decode(self, latents: Tensor) -> Tensor:
         import torch
 
         with torch.inference_mode():
-            return self.network.decode(latents.to(self.device)).sample
+            images: Tensor = self.network.decode(latents.to(self.device)).sample
+        return images
 
 
 class GlobalCodec(Codec):
@@ -135,17 +137,27 @@ class GlobalCodec(Codec):
         """Numbers in a latent."""
         return int(self.network.config.latent)
 
+    def dream(self, noise: Tensor) -> Tensor:
+        """Latents [n, width] such as pictures have, from standard normal noise of the same shape."""
+        import torch
+
+        with torch.inference_mode():
+            latents: Tensor = self.network.dream(noise.to(self.device))
+        return latents
+
     def encode(self, images: Tensor) -> Tensor:
         import torch
 
         with torch.inference_mode():
-            return self.network.encode(images.to(self.device))[0]
+            mean: Tensor = self.network.encode(images.to(self.device))[0]
+        return mean
 
     def decode(self, latents: Tensor) -> Tensor:
         import torch
 
         with torch.inference_mode():
-            return self.network.decode(latents.to(self.device))
+            images: Tensor = self.network.decode(latents.to(self.device))
+        return images
 
 
 def load(ctx: api.Context, choice: str) -> Codec:

@@ -75,7 +75,7 @@ class Morph(api.Tool):
         ctx.note("ghosting", note)
         yield notice
         kept: dict[int, NDArray[np.uint8]] = {}
-        film = _Film(params, Mixer(codec, pictures.one_by_one(opened, ctx)), pairs)
+        film = _Film(params, Mixer(codec, pictures.one_by_one(opened, ctx), detail=params.detail), pairs)
         yield api.Animation(film.frames(ctx, kept), fps=params.fps, loop=params.motion != "once")
         for number, picture in sorted(kept.items()):
             yield api.Image(picture, name=f"frame-{number:04d}")
@@ -94,7 +94,7 @@ class _Film:
         total = params.frames
         stills = {round((total - 1) * still / max(params.stills - 1, 1)) for still in range(params.stills)}
         for number, at in enumerate(paths.positions(total, len(self._mixer.images), params.motion)):
-            frame = self._mixer.render(self._shares(at), params.detail)
+            frame = self._mixer.render(self._shares(at))
             if number in stills:
                 kept[number] = frame
             ctx.emit(api.Progress(number + 1, total, "Drawing frames"))

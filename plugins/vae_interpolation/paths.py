@@ -101,7 +101,7 @@ def _reach(knots: Sequence[float], index: int, span: int) -> tuple[float, float]
 
 
 def _knot(first: Tensor, second: Tensor) -> float:
-    return max(float((first - second).norm()), 1e-6) ** 0.5
+    return math.sqrt(max(float((first - second).norm()), 1e-6))
 
 
 def _between(

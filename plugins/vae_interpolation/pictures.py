@@ -32,14 +32,15 @@ def read_all(
     cuts what stands over, `pad` shows all with `ground` around it, and `ground` shows
     through where pictures are transparent.
     """
-    fitted: list[NDArray[np.float32]] = []
-    frame = (0, 0)
-    for path in paths:
-        image = api.open_picture(path)
-        if not fitted:
-            frame = frame_size(image.size, size, codec)
-        fitted.append(_fitted(image, frame, fit, ground))
-    return fitted
+    first, *others = paths
+    image = api.open_picture(first)
+    frame = frame_size(image.size, size, codec)
+    return [_fitted(image, frame, fit, ground), *(read_one(path, frame, fit=fit, ground=ground) for path in others)]
+
+
+def read_one(path: Path, frame: tuple[int, int], *, fit: Fit = "crop", ground: str = "#ffffff") -> NDArray[np.float32]:
+    """A picture as [height, width, 3] in 0..1, brought to a frame of (width, height)."""
+    return _fitted(api.open_picture(path), frame, fit, ground)
 
 
 def one_by_one(pictures: Sequence[NDArray[np.float32]], ctx: api.Context) -> Iterator[NDArray[np.float32]]:
@@ -51,8 +52,9 @@ def one_by_one(pictures: Sequence[NDArray[np.float32]], ctx: api.Context) -> Ite
 
 def frame_size(shape: tuple[int, int], size: int, codec: Codec) -> tuple[int, int]:
     """Width and height of a frame in a picture's shape, with a long side near `size`."""
-    step = math.lcm(STEP, codec.factor) if codec.spatial else STEP
-    shape = shape if codec.spatial else (1, 1)
+    if not codec.spatial:
+        return max(STEP, round(size / STEP) * STEP), max(STEP, round(size / STEP) * STEP)
+    step = math.lcm(STEP, codec.factor)
     width, height = (max(1, round(side * size / max(shape) / step)) * step for side in shape)
     return width, height
 
