@@ -25,7 +25,7 @@ T = TypeVar("T")
 Index: TypeAlias = QModelIndex | QPersistentModelIndex
 _NONE = QModelIndex()
 
-FIRST = 200
+FIRST = 120
 """Creations that a new search shows at once; the rest of the list follows."""
 PAGE = 100
 KEPT = 4_000
@@ -138,6 +138,10 @@ class HistoryModel(QAbstractListModel):
         """As `ThumbRole`, for creations that need not be in the list; `thumbnail_ready` follows."""
         return self._thumbs.get(creation)
 
+    def set_thumbnail_side(self, pixels: int) -> None:
+        """How large thumbnails will be drawn, in device pixels."""
+        self._thumbs.set_side(pixels)
+
     @property
     def thumbnail_ready(self) -> Any:
         """A signal with the creation's id and a row, or -1."""
@@ -178,7 +182,7 @@ class HistoryModel(QAbstractListModel):
             self.refresh()
         else:
             self.beginInsertRows(QModelIndex(), 0, 0)
-            self._ids.insert(0, creation.id)
+            self._ids = [creation.id, *self._ids]
             self.endInsertRows()
 
     def _first_came(self, turn: int, found: list[Creation] | None) -> None:
@@ -195,36 +199,38 @@ class HistoryModel(QAbstractListModel):
             self._read_ids(turn)
 
     def _read_ids(self, turn: int) -> None:
-        query = self._search
+        query, shown = self._search, self._ids
 
-        def ids() -> list[str] | None:
+        def read() -> _Change | None:
             if turn != self._turn:
                 return None
-            return self._library.ids(query.text, starred=query.starred, trashed=query.trashed)
+            ids = self._library.ids(query.text, starred=query.starred, trashed=query.trashed)
+            return _Change.between(shown, ids)
 
-        self._reads.run(ids, lambda found: self._ids_came(turn, found), self._read_failed)
+        self._reads.run(read, lambda change: self._ids_came(turn, change), self._read_failed)
 
-    def _ids_came(self, turn: int, ids: list[str] | None) -> None:
-        if turn == self._turn and ids is not None:
-            self._become(ids)
-            self._stands()
+    def _ids_came(self, turn: int, change: _Change | None) -> None:
+        if turn != self._turn or change is None:
+            return
+        if change.old is not self._ids:
+            change = _Change.between(self._ids, change.new)
+        self._become(change)
+        self._stands()
 
     def _stands(self) -> None:
         self._standing = True
         self.searched.emit()
 
-    def _become(self, ids: list[str]) -> None:
+    def _become(self, change: _Change) -> None:
         """Changes the rows between the first and the last that differ."""
-        old = self._ids
-        head = _common(old, ids)
-        tail = _common(old[head:][::-1], ids[head:][::-1])
+        old, new, head, tail = change
         if gone := len(old) - head - tail:
             self.beginRemoveRows(QModelIndex(), head, head + gone - 1)
             self._ids = old[:head] + old[head + gone :]
             self.endRemoveRows()
-        if new := len(ids) - head - tail:
-            self.beginInsertRows(QModelIndex(), head, head + new - 1)
-            self._ids = ids
+        if come := len(new) - head - tail:
+            self.beginInsertRows(QModelIndex(), head, head + come - 1)
+            self._ids = new
             self.endInsertRows()
 
     # Reading rows
@@ -300,7 +306,7 @@ class HistoryModel(QAbstractListModel):
             self._rows.pop(self._ids[row], None)
         for first, last in _spans(rows):
             self.beginRemoveRows(QModelIndex(), first, last)
-            del self._ids[first : last + 1]
+            self._ids = self._ids[:first] + self._ids[last + 1 :]
             self.endRemoveRows()
         self._turn += 1
         self._writes.run(write, lambda _: self.refresh(), self._write_failed)
@@ -348,12 +354,33 @@ def describe(creation: Creation) -> str:
     return ", ".join(said)
 
 
-def _common(first: list[str], second: list[str]) -> int:
-    """How many leading items are equal; by halves, for comparing slices is quick."""
-    low, high = 0, min(len(first), len(second))
+class _Change(NamedTuple):
+    """Two lists of ids and how many at the start (`head`) and at the end (`tail`) are the same."""
+
+    old: list[str]
+    new: list[str]
+    head: int
+    tail: int
+
+    @staticmethod
+    def between(old: list[str], new: list[str]) -> _Change:
+        """By halves, for comparing slices is quick."""
+        shorter = min(len(old), len(new))
+        head = _longest(shorter, lambda low, high: old[low:high] == new[low:high])
+        first, second = len(old), len(new)
+        tail = _longest(
+            shorter - head,
+            lambda low, high: old[first - high : first - low] == new[second - high : second - low],
+        )
+        return _Change(old, new, head, tail)
+
+
+def _longest(limit: int, same: Callable[[int, int], bool]) -> int:
+    """The greatest length up to `limit` for which all is the same."""
+    low, high = 0, limit
     while low < high:
         middle = (low + high + 1) // 2
-        if first[low:middle] == second[low:middle]:
+        if same(low, middle):
             low = middle
         else:
             high = middle - 1

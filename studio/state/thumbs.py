@@ -6,12 +6,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
-from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QObject, Signal
+from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QObject, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QImage, QImageReader
 
 from studio.state.loader import Loader
 
 BUDGET = 128 * 2**20
+SIDES = (64, 96, 128, 192, 256)
+"""Thumbnails are kept as squares of one of these, in pixels: drawing a larger one costs more each time."""
 WAITING = 256
 """Requests that are kept. Older ones were scrolled past, and are asked for again if they come back."""
 
@@ -28,6 +30,7 @@ class Thumbs(QObject):
         super().__init__(parent)
         self._fetch = fetch
         self._budget = budget
+        self._side = SIDES[-1]
         self._images: OrderedDict[str, QImage] = OrderedDict()
         self._held = 0
         self._lock = threading.Lock()
@@ -61,6 +64,14 @@ class Thumbs(QObject):
             self._loader.run(self._next, self._came)
         return None
 
+    def set_side(self, pixels: int) -> None:
+        """How large they will be drawn. Those of another size are made again."""
+        side = next((side for side in SIDES if side >= pixels), SIDES[-1])
+        if side != self._side:
+            self._side = side
+            self._images.clear()
+            self._held = 0
+
     def forget(self, creation: str) -> None:
         image = self._images.pop(creation, None)
         if image is not None:
@@ -69,20 +80,23 @@ class Thumbs(QObject):
     def close(self) -> None:
         self._loader.close()
 
-    def _next(self) -> tuple[str, int, QImage] | None:
+    def _next(self) -> tuple[str, int, QImage, int] | None:
         with self._lock:
             if not self._waiting:
                 return None
             creation, row = self._waiting.popitem()
             self._busy.add(creation)
-        content = self._fetch(creation)
-        return creation, row, decode(content) if content else QImage()
+        content, side = self._fetch(creation), self._side
+        return creation, row, decode(content, side) if content else QImage(), side
 
-    def _came(self, result: tuple[str, int, QImage] | None) -> None:
+    def _came(self, result: tuple[str, int, QImage, int] | None) -> None:
         if result is None:
             return
-        creation, row, image = result
+        creation, row, image, side = result
         self._busy.discard(creation)
+        if side != self._side:
+            self.get(creation, row)
+            return
         self.forget(creation)
         self._images[creation] = image
         self._held += _size(image)
@@ -91,12 +105,22 @@ class Thumbs(QObject):
         self.ready.emit(creation, row)
 
 
-def decode(content: bytes) -> QImage:
-    """By a reader, which gives the interpreter's lock free, where `QImage.fromData` holds it."""
+def decode(content: bytes, side: int) -> QImage:
+    """The middle as a square of `side` pixels; null for what is no picture.
+
+    A reader scales and crops without the interpreter's lock, where `QImage` holds it.
+    """
     buffer = QBuffer()
     buffer.setData(QByteArray(content))
     buffer.open(QIODevice.OpenModeFlag.ReadOnly)
-    return QImageReader(buffer).read()
+    reader = QImageReader(buffer)
+    size = reader.size()
+    if size.isEmpty():
+        return QImage()
+    whole = size.scaled(QSize(side, side), Qt.AspectRatioMode.KeepAspectRatioByExpanding)
+    reader.setScaledSize(whole)
+    reader.setScaledClipRect(QRect((whole.width() - side) // 2, (whole.height() - side) // 2, side, side))
+    return reader.read()
 
 
 def _size(image: QImage) -> int:
