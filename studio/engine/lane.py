@@ -239,7 +239,9 @@ class LaneRunner:
             self._host.emit(WorkerChanged(self.lane, WorkerState.GONE, sentence=sentence))
 
     def _spawn(self, sentence: str = "") -> None:
-        again = bool(sentence)
+        """`sentence` says why, where it is not the first. The word goes out first: a start takes a while."""
+        self._state = WorkerState.RESTARTING if sentence else WorkerState.STARTING
+        self._host.emit(WorkerChanged(self.lane, self._state, sentence=sentence))
         try:
             self._worker = self._host.spawn(self)
         except OSError as error:
@@ -247,10 +249,7 @@ class LaneRunner:
             self._state = WorkerState.GONE
             reason = f"The worker cannot be started: {error.strerror or error}."
             self._host.emit(WorkerChanged(self.lane, WorkerState.GONE, sentence=reason))
-            return
         self._since = self._heard_at = time.monotonic()
-        self._state = WorkerState.RESTARTING if again else WorkerState.STARTING
-        self._host.emit(WorkerChanged(self.lane, self._state, sentence=sentence))
 
     def _retire(self) -> None:
         self._retiring = True

@@ -193,7 +193,8 @@ def test_a_worker_that_cannot_be_started_at_all_is_said(home, library):
         ears = Ears()
         engine.subscribe(ears)
         engine.start()
-        assert "cannot be started" in ears.until(WorkerChanged).sentence
+        gone = ears.until(WorkerChanged, lambda event: event.state is WorkerState.GONE)
+        assert gone.sentence.startswith("The worker cannot be started: No such file")
     finally:
         engine.close()
 
