@@ -111,7 +111,8 @@ def _gif(path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, f
         raise BadInput("A GIF holds at most 65,535 pixels a side.", "Use MP4.")
     more: dict[str, Any] = {"loop": 0} if loop else {}
     milliseconds = max(20, round(100 / fps) * 10)  # in hundredths; players slow down what is shorter than two
-    first.save(path, "GIF", save_all=True, append_images=rest, duration=milliseconds, optimize=False, **more)
+    with path.open("wb") as file:
+        first.save(file, "GIF", save_all=True, append_images=rest, duration=milliseconds, optimize=False, **more)
     if recipe:
         gif.insert(path, comment=parameters.write(recipe, first.size), xmp=xmp.packet(recipe.to_json()))
     return Encoded(first, True)
@@ -122,8 +123,7 @@ def _mp4(
 ) -> Encoded:
     comment = recipe.to_json() if recipe else ""
     whole = len(comment.encode()) <= MAX_COMMENT
-    with tempfile.TemporaryDirectory(prefix="studio-mp4-") as folder, tempfile.TemporaryFile() as errors:
-        about = Path(folder, "about.txt")
+    with files.unfinished(path.parent, ".txt") as about, tempfile.TemporaryFile() as errors:
         about.write_text(_about(comment if whole else ""), "utf-8")
         command = _command(path, _even(first).size, about, fps, sound)
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from studio.core.errors import BadInput
 from studio.core.recipe import Recipe
-from studio.library import exif, formats, gif, mp4, parameters, pixels, png, sidecar, texts, xmp
+from studio.library import exif, formats, gif, mp4, parameters, png, sidecar, texts, xmp
 from studio.library.foreign import Foreign, read_foreign
 
 __all__ = ["Foreign", "Marks", "marks", "png_chunks", "read_foreign", "read_recipe"]
@@ -29,11 +29,9 @@ class Marks:
     whole: bool
 
 
-def png_chunks(recipe: Recipe, size: tuple[int, int], *, colour: bool) -> list[tuple[bytes, bytes]]:
-    """The chunks that stand before a PNG's pixels. A grey picture can hold no sRGB profile, and says so in a flag."""
-    profile = png.profile_chunk(pixels.srgb()) if colour else (b"sRGB", b"\0")
+def png_chunks(recipe: Recipe, size: tuple[int, int]) -> list[tuple[bytes, bytes]]:
+    """The text chunks that stand before a PNG's pixels."""
     return [
-        profile,
         png.international_chunk(KEY, recipe.to_json()),
         png.text_chunk("parameters", parameters.write(recipe, size)),
         png.international_chunk(png.XMP_KEY, xmp.packet().decode()),

@@ -123,8 +123,8 @@ def _film_frames(path: Path) -> Iterator[Image]:
 
 def _film_rate(path: Path) -> float:
     """Frames a second as ffmpeg names them; 24 where it does not."""
-    told = subprocess.run(_reading(path), capture_output=True, check=False, timeout=60).stderr.decode("utf-8", "replace")
-    found = re.search(r"([\d.]+) fps", told)
+    done = subprocess.run(_reading(path), capture_output=True, check=False, timeout=60)
+    found = re.search(r"([\d.]+) fps", done.stderr.decode("utf-8", "replace"))
     return min(float(found[1]), animation.MAX_FPS) if found and float(found[1]) > 0 else 24.0
 
 

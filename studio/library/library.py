@@ -154,9 +154,7 @@ class Library:
     ) -> list[str]:
         """The ids of what fits, the newest first; of all of it unless there is a `limit`. For the words see `query`."""
         with self._reading() as connection:
-            return index.found(
-                connection, parse(query), kind=kind, starred=starred, trashed=trashed, limit=limit
-            )
+            return index.found(connection, parse(query), kind=kind, starred=starred, trashed=trashed, limit=limit)
 
     def search(
         self,
@@ -218,9 +216,12 @@ class Library:
 
     def tag(self, id: str, tags: Iterable[str]) -> Creation:
         """Replaces the tags. Spaces at the ends and doubles are dropped; at most 100 of 80 characters."""
-        cleaned = (" ".join(tag.encode("utf-8", "replace").decode().split())[:MAX_TAG].strip() for tag in tags)
-        unique = {tag.casefold(): tag for tag in reversed(list(cleaned)) if tag}
-        return self._mark(id, tags=tuple(reversed(unique.values()))[:MAX_TAGS])
+        unique: dict[str, str] = {}
+        for tag in tags:
+            cleaned = " ".join(tag.encode("utf-8", "replace").decode().split())[:MAX_TAG].strip()
+            if cleaned:
+                unique.setdefault(cleaned.casefold(), cleaned)
+        return self._mark(id, tags=tuple(unique.values())[:MAX_TAGS])
 
     # Trash
 

@@ -13,7 +13,7 @@ from studio.core.errors import BadInput
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_DAMAGE = (ValueError, SyntaxError, EOFError, TypeError, KeyError, IndexError, OverflowError, MemoryError)
+_DAMAGE = (ValueError, SyntaxError, EOFError, TypeError, KeyError, IndexError, OverflowError, MemoryError, RuntimeError)
 """What Pillow raises for garbled files, besides OSError."""
 
 

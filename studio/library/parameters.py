@@ -72,9 +72,9 @@ def read(text: str) -> Parameters:
     prompt: list[str] = []
     negative: list[str] | None = None
     for line in lines:
-        if line.strip().startswith(_NEGATIVE):
+        if line.lstrip().startswith(_NEGATIVE):
             negative = negative if negative is not None else []
-            line = line.strip().removeprefix(_NEGATIVE).strip()
+            line = line.lstrip().removeprefix(_NEGATIVE).lstrip()
         (prompt if negative is None else negative).append(line)
     return Parameters("\n".join(prompt).strip(), "\n".join(negative or ()).strip(), settings)
 

@@ -154,10 +154,12 @@ def encoded(image: Image, recipe: Recipe | None, format: str, *, deep: Any = Non
     profile = pixels.srgb() if colour else b""
     packed = io.BytesIO()
     if format == "png":
-        chunks = embed.png_chunks(recipe, image.size, colour=colour) if recipe else []
+        chunks = embed.png_chunks(recipe, image.size) if recipe else []
+        if not colour:
+            chunks.insert(0, (b"sRGB", b"\0"))  # an RGB profile would not fit a grey picture; this says the same
         if deep is not None:
-            return png.encode16(deep, chunks), True
-        image.save(packed, "PNG", compress_level=1, pnginfo=png.info(chunks), icc_profile=None)
+            return png.encode16(deep, [*([png.profile_chunk(profile)] if colour else []), *chunks]), True
+        image.save(packed, "PNG", compress_level=1, pnginfo=png.info(chunks), icc_profile=profile or None)
         return packed.getvalue(), True
     marks = embed.marks(recipe, image.size, jpeg=format == "jpeg") if recipe else embed.Marks(b"", b"", True)
     more: dict[str, Any] = {"exif": marks.exif, "xmp": marks.xmp, "icc_profile": profile}

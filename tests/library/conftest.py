@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from studio.core.paths import Home
+from studio.library import writer
+from studio.library.creation import Creation
+from studio.library.library import Library
+from tests.library import makers
+
+
+@pytest.fixture
+def library(home: Home) -> Iterator[Library]:
+    library = Library(home)
+    library.open()
+    yield library
+    library.close()
+
+
+@pytest.fixture
+def made(library: Library) -> Callable[..., Creation]:
+    """Saves a picture and adds it to the library; each call another one."""
+    count = iter(range(1_000_000))
+
+    def make(prompt: str = "a red fox in snow", **values: object) -> Creation:
+        seed = next(count)
+        recipe = makers.recipe(prompt, **{"seed": seed, **values})  # type: ignore[arg-type]
+        return library.add(writer.save_image(library.home, makers.picture(seed), recipe))
+
+    return make

@@ -1,0 +1,95 @@
+"""Copies elsewhere keep their recipe, in whatever format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from studio.core.errors import BadInput
+from studio.core.pictures import open_picture
+from studio.library import embed, exif, mp4, sidecar, writer, xmp
+from studio.library.library import Library
+from tests.library import makers
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg", "JPEG", "webp", "avif"])
+def test_pictures(library: Library, tmp_path: Path, extension: str) -> None:
+    picture = np.full((32, 48, 3), (200, 80, 30), np.uint8)
+    creation = library.add(writer.save_image(library.home, picture, makers.recipe("fox")))
+    path = library.export(creation.id, tmp_path / "out" / f"mine.{extension}")
+    assert path == tmp_path / "out" / f"mine.{extension}"
+    assert embed.read_recipe(path) == creation.recipe
+    assert np.abs(np.asarray(open_picture(path)).astype(int) - picture).max() <= 6
+    if extension == "png":
+        assert path.read_bytes() == Path(creation.path).read_bytes()
+    assert not sidecar.beside(path).exists()
+
+
+def test_into_a_folder_under_its_own_name(library: Library, tmp_path: Path) -> None:
+    creation = library.add(writer.save_image(library.home, makers.picture(), makers.recipe()))
+    assert library.export(creation.id, tmp_path) == tmp_path / Path(creation.path).name
+    assert library.export(creation.id, tmp_path / "bare") == tmp_path / "bare.png"
+
+
+def test_a_recipe_that_finds_no_room_goes_beside(library: Library, tmp_path: Path) -> None:
+    creation = library.add(writer.save_image(library.home, makers.picture(), makers.recipe("wörd " * 40_000)))
+    path = library.export(creation.id, tmp_path / "a.jpg")
+    assert embed.read_recipe(path) == creation.recipe
+    again = library.export(library.add(writer.save_image(
+        library.home, makers.picture(), makers.recipe("wörd " * 40_000), format="jpeg")).id, tmp_path / "b.jpg")  # fmt: skip
+    assert embed.read_recipe(again)
+
+
+def test_a_photo_is_not_labelled_as_made_by_a_model(library: Library, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (8, 8)).save(photo)
+    path = library.export(library.adopt(photo).id, tmp_path / "photo.jpg")
+    assert xmp.MADE_BY_MODEL.encode() not in path.read_bytes()
+    assert exif.read(path).texts == {}
+
+
+@pytest.mark.parametrize("source", ["mp4", "webp", "gif"])
+@pytest.mark.parametrize("target", ["mp4", "webp", "gif"])
+def test_animations(library: Library, tmp_path: Path, source: str, target: str) -> None:
+    frames = makers.frames(10)
+    creation = library.add(writer.save_animation(library.home, frames, makers.recipe("fox"), fps=10, loop=True, format=source))
+    path = library.export(creation.id, tmp_path / f"a.{target}")
+    assert embed.read_recipe(path) == creation.recipe
+    if target == "mp4":
+        assert mp4.read(path).seconds == pytest.approx(1.0, abs=0.05)
+    else:
+        with Image.open(path) as image:
+            assert image.n_frames == 10
+            assert image.size == (48, 32)
+
+
+def test_texts(library: Library, tmp_path: Path) -> None:
+    creation = library.add(writer.save_text(library.home, "# Fox\n", makers.recipe()))
+    assert library.export(creation.id, tmp_path / "a.txt").read_text() == "# Fox\n"
+    assert embed.read_recipe(library.export(creation.id, tmp_path / "a.md")) == creation.recipe
+
+
+def test_models(library: Library, tmp_path: Path) -> None:
+    folder = tmp_path / "job"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    creation = library.add(writer.save_model(library.home, folder, makers.recipe(), title="Mine", kind="gan"))
+    path = library.export(creation.id, tmp_path / "copy")
+    assert writer.sha_of(path) == creation.id
+    with pytest.raises(BadInput, match="there already"):
+        library.export(creation.id, path.parent / "copy" / "model.safetensors")
+
+
+def test_what_cannot_be(library: Library, tmp_path: Path) -> None:
+    picture = library.add(writer.save_image(library.home, makers.picture(), makers.recipe()))
+    text = library.add(writer.save_text(library.home, "words", makers.recipe()))
+    for creation, extension in ((picture, "mp4"), (picture, "exe"), (text, "png")):
+        with pytest.raises(BadInput):
+            library.export(creation.id, tmp_path / f"a.{extension}")
+    Path(picture.path).unlink()
+    with pytest.raises(BadInput, match="missing"):
+        library.export(picture.id, tmp_path / "a.png")
+    assert [*tmp_path.glob("a.*")] == []

@@ -1,0 +1,80 @@
+"""Models to choose from, and what a choice stands for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from studio.core.paths import Home
+from studio.library import models, writer
+from studio.library.creation import Creation
+from studio.library.library import Library
+from tests.library import makers
+
+
+@pytest.fixture
+def trained(library: Library, tmp_path: Path) -> Creation:
+    folder = tmp_path / "job"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "studio.json").write_text('{"licence": "CC0"}')
+    return library.add(
+        writer.save_model(library.home, folder, makers.recipe(tool="vae.train"), title="Mine", kind="autoencoder")
+    )
+
+
+def folder_of_mine(home: Home, name: str, **about: str) -> Path:
+    folder = home.models / name
+    folder.mkdir()
+    if about:
+        (folder / "studio.json").write_bytes(msgspec.json.encode(about))
+    return folder
+
+
+def test_offers_say_what_and_where_from(home: Home, library: Library, trained: Creation) -> None:
+    folder_of_mine(home, "gan", kind="gan", title="A GAN")
+    mine = folder_of_mine(home, "vae", kind="autoencoder", title="A VAE", licence="MIT")
+    unknown = folder_of_mine(home, "whatever")
+    (home.models / "single.safetensors").write_bytes(b"x")
+    (home.models / "readme.txt").write_text("x")
+    (home.models / "broken").mkdir()
+    (home.models / "broken" / "studio.json").write_text("{")
+    found = models.offers(home, library, "autoencoder")
+    starters = [offer for offer in found if offer.source is models.Source.STARTER]
+    assert found[: len(starters)] == starters
+    assert all(offer.kind == "autoencoder" for offer in starters)
+    rest = [(offer.name, offer.title, offer.licence, offer.source.value) for offer in found[len(starters) :]]
+    assert rest == [
+        (trained.id, "Mine", "CC0", "trained"),
+        ("broken", "broken", "", "folder"),
+        ("single.safetensors", "single", "", "folder"),
+        (mine.name, "A VAE", "MIT", "folder"),
+        (unknown.name, "whatever", "", "folder"),
+    ]
+    assert [offer.name for offer in models.offers(home, None, "gan") if offer.source is models.Source.FOLDER] == [
+        "broken", "gan", "single.safetensors", "whatever",
+    ]  # fmt: skip
+
+
+def test_what_a_choice_stands_for(home: Home, library: Library, trained: Creation, tmp_path: Path) -> None:
+    mine = folder_of_mine(home, "vae")
+    assert models.resolve(home, "vae") == mine
+    assert models.resolve(home, str(mine)) == mine
+    assert models.resolve(home, trained.id) == Path(trained.path)
+    assert models.resolve(home, trained.id[:10]) == Path(trained.path)
+    library.trash([trained.id])
+    assert models.resolve(home, trained.id) == home.trash / Path(trained.path).relative_to(home.library)
+    for nothing in ("", "none", "someone/on-the-hub", "0" * 64, "../models/none", "a\0b", ".", ".."):
+        found = models.resolve(home, nothing)
+        assert found is None or nothing in (".", "..")
+
+
+def test_every_starter_is_offered_and_found(home: Home) -> None:
+    for folder in models.starters().iterdir() if models.starters().is_dir() else ():
+        if (folder / "studio.json").is_file():
+            about = msgspec.json.decode((folder / "studio.json").read_bytes())
+            offers = models.offers(home, None, about["kind"])
+            assert folder.name in [offer.name for offer in offers]
+            assert models.resolve(home, folder.name) == folder

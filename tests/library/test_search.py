@@ -1,0 +1,142 @@
+"""What is typed into the search field."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from studio.library import writer
+from studio.library.creation import Creation, Kind
+from studio.library.library import Library
+from tests.library import makers
+
+Made = Callable[..., Creation]
+
+
+@pytest.fixture
+def five(library: Library, made: Made) -> dict[str, Creation]:
+    found = {
+        "fox": made("A red fox in the snow", seed=11),
+        "forest": made("Ein Wald, Öl auf Leinwand", seed=12),
+        "cat": made("雪の中の猫の絵", seed=13),
+        "style": made("", tool="style_transfer.restyle", style="Starry Night", seed=14),
+        "text": library.add(writer.save_text(library.home, "Once upon a time a dragon slept.", makers.recipe("tale"))),
+    }
+    library.tag(found["fox"].id, ["Winter", "deep blue"])
+    library.rate(found["fox"].id, 5)
+    library.rate(found["forest"].id, 3)
+    library.star(found["cat"].id, True)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("", "text style cat forest fox"),
+        ("fox", "fox"),
+        ("FO", "fox"),
+        ("fo ", ""),
+        ("red snow", "fox"),
+        ("snow red", "fox"),
+        ('"red fox"', "fox"),
+        ('"fox red"', ""),
+        ("ol", "forest"),
+        ("öl", "forest"),
+        ("猫", "cat"),
+        ("猫の", "cat"),
+        ("中の猫", "cat"),
+        ("犬", ""),
+        ("starry", "style"),
+        ("dragon", "text"),
+        ("restyle", "style"),
+        ("tool:style", "style"),
+        ("tool:diff", "text cat forest fox"),
+        ("-tool:diff", "style"),
+        ("tag:winter", "fox"),
+        ('tag:"deep blue"', "fox"),
+        ("tag:deep", ""),
+        ("winter", "fox"),
+        ("-tag:winter", "text style cat forest"),
+        ("rating:5", "fox"),
+        ("rating:>=3", "forest fox"),
+        ("rating:<3", "text style cat"),
+        ("is:starred", "cat"),
+        ("-is:starred", "text style forest fox"),
+        ("kind:text", "text"),
+        ("seed:13", "cat"),
+        ("before:2020-01-01", ""),
+        ("after:2020", "text style cat forest fox"),
+        ("fo rating:5", "fox"),
+        ("fox rating:5", "fox"),
+        ("rating:5 fo", "fox"),
+        ("-fox", "text style cat forest"),
+        ("-fox -dragon", "style cat forest"),
+        ("nothing:here", ""),
+        ("rating:many", ""),
+        ("!!! ???", "text style cat forest fox"),
+    ],
+)
+def test_queries(library: Library, five: dict[str, Creation], query: str, names: str) -> None:
+    ids = [five[name].id for name in names.split()]
+    assert library.ids(query) == ids
+    assert [creation.id for creation in library.search(query)] == ids
+
+
+def test_file_names_are_found(library: Library, five: dict[str, Creation]) -> None:
+    creation = five["fox"]
+    assert library.ids(Path(creation.path).stem) == [creation.id]
+    assert library.ids(creation.id[:10]) == [creation.id]
+
+
+def test_tags_that_were_taken_away_are_not_found(library: Library, five: dict[str, Creation]) -> None:
+    library.tag(five["fox"].id, ["summer"])
+    assert library.ids("tag:winter") == library.ids("winter") == []
+    assert library.ids("tag:summer") == [five["fox"].id]
+
+
+def test_shelves(library: Library, five: dict[str, Creation]) -> None:
+    library.trash([five["fox"].id])
+    assert library.ids("fox") == []
+    assert library.ids("fox", trashed=True) == [five["fox"].id]
+    assert library.ids(kind=Kind.TEXT) == [five["text"].id]
+    assert library.ids(starred=True) == [five["cat"].id]
+
+
+def test_pages_follow_each_other(library: Library, made: Made) -> None:
+    ids = [made().id for _ in range(7)][::-1]
+    pages, last = [], None
+    while page := library.search("fox", limit=3, before=last):
+        pages.append([creation.id for creation in page])
+        last = page[-1].id
+    assert pages == [ids[:3], ids[3:6], ids[6:]]
+    assert library.ids(limit=2) == ids[:2]
+
+
+def test_any_text_at_all_is_a_query(library: Library, five: dict[str, Creation]) -> None:
+    chance = random.Random(2)
+    parts = [
+        "tag:",
+        "tool:",
+        "rating:>",
+        "before:",
+        '"',
+        "-",
+        "*",
+        "NEAR(",
+        " AND ",
+        " OR NOT ",
+        "^",
+        "fox",
+        "{",
+        "seed:9",
+        "\0",
+        "\ud800",
+    ]
+    for _ in range(800):
+        query = "".join(chance.choice([*parts, makers.any_text(chance)]) for _ in range(chance.randrange(6)))
+        library.ids(query)
+    library.ids("x " * 5_000)
+    library.ids("before:99999-01-01 after:0001-01-01 seed:" + "9" * 50)
