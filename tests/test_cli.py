@@ -100,12 +100,13 @@ def studio(shared: Home, capsys: pytest.CaptureFixture[str]) -> Callable[..., To
     return run
 
 
-def process(shared: Home, *arguments: object, **more: Any) -> subprocess.Popen[str]:
-    """The same in a process of its own, to be interrupted."""
-    environment = {**os.environ, "PYTHONPATH": str(paths.PACKAGE.parent), "STUDIO_HOME": str(shared.root)}
+def process(shared: Home, *arguments: object, path: Path | None = None) -> subprocess.Popen[str]:
+    """The same in a process of its own, to be interrupted. `path` is searched for modules first."""
+    search = os.pathsep.join(map(str, filter(None, (path, paths.PACKAGE.parent))))
+    environment = {**os.environ, "PYTHONPATH": search, "STUDIO_HOME": str(shared.root)}
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "studio.cli", *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **more,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
 
 
@@ -237,6 +238,20 @@ def test_a_crash_ends_with_1_and_a_sentence(studio):
     told = studio("run", "echo.copy", "--set", "crash=yes")
     assert told.status == 1
     assert told.err.startswith("Echo failed: the worker ended unexpectedly (exit status 9).")
+
+
+def test_a_worker_that_cannot_start_ends_with_1_and_its_last_words(shared, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "if 'studio.worker' in sys.orig_argv:\n"
+        "    os.write(2, b'no torch in here')\n"
+        "    os._exit(1)\n"
+    )
+    child = process(shared, "run", "echo.copy", path=tmp_path)
+    out, err = child.communicate(timeout=60)
+    assert (child.returncode, out) == (1, "")
+    assert "no torch in here" in err
+    assert len(err.splitlines()) == 1
 
 
 # What cannot be used

@@ -14,7 +14,7 @@ from studio.cli.differences import before, between
 from studio.cli.place import Place, opened
 from studio.core import form
 from studio.core.descriptor import ToolDescriptor
-from studio.core.errors import BadInput, CannotWrite
+from studio.core.errors import BadInput, CannotWrite, StudioError
 from studio.core.files import sha256
 from studio.core.job import Job, JobState
 from studio.core.messages import Noticed, Previewed, Progressed
@@ -108,8 +108,7 @@ class _Run:
             case JobChanged(job=job) if job.id in self._jobs:
                 self._changed(job)
             case WorkerChanged(state=WorkerState.GONE, sentence=sentence) if sentence:
-                self._console.note(sentence, "warning")
-                self._place.engine.cancel_all()
+                raise StudioError(sentence, "See `studio doctor`.")
 
     def _progress(self, event: Progressed, tool: ToolDescriptor) -> None:
         self._console.event(
