@@ -130,7 +130,7 @@ class JobContext:
 
     def starter(self, name: str) -> Path:
         folder = paths.resources() / "starters" / name
-        if not name or Path(name).name != name or not folder.is_dir():
+        if not _is_plain(name) or not folder.is_dir():
             known = [path.name for path in (paths.resources() / "starters").glob("*/")]
             raise api.BadInput(f"There is no starter model named {name}.", did_you_mean(name, known))
         self._use(name, folder)
@@ -171,4 +171,4 @@ class JobContext:
 
 def _is_plain(choice: str) -> bool:
     """Whether a choice is a name or an id, and not a path that means nothing elsewhere."""
-    return Path(choice).name == choice
+    return bool(choice) and Path(choice).name == choice

@@ -24,9 +24,7 @@ _log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 1.0
 
 
-def serve(
-    reader: BinaryIO, outbox: Outbox, *, home: Home, lane: Lane, device: str, import_limit: float
-) -> NoReturn:
+def serve(reader: BinaryIO, outbox: Outbox, *, home: Home, lane: Lane, device: str, import_limit: float) -> NoReturn:
     """Until the studio says Stop or is gone."""
     suspects = Suspects(home.root / f"importing-{lane.value}.json", import_limit)
     gpu = GpuThread(outbox, home=home, device=device, suspects=suspects)

@@ -45,7 +45,9 @@ class Outbox:
         self._latest: dict[type, Progressed | Previewed] = {}
         self._choosing = threading.Lock()
         self._offered = threading.Event()
-        threading.Thread(target=self._send_offers, name="outbox", daemon=True).start()
+        self._closed = False
+        self._sender = threading.Thread(target=self._send_offers, name="outbox", daemon=True)
+        self._sender.start()
 
     def send(self, message: FromWorker) -> None:
         with self._writing:
@@ -60,6 +62,12 @@ class Outbox:
             self._latest[type(message)] = message
         self._offered.set()
 
+    def close(self) -> None:
+        """Ends the thread that sends what was offered."""
+        self._closed = True
+        self._offered.set()
+        self._sender.join()
+
     def _take(self) -> list[Progressed | Previewed]:
         with self._choosing:
             offers = list(self._latest.values())
@@ -70,6 +78,8 @@ class Outbox:
     def _send_offers(self) -> None:
         while True:
             self._offered.wait()
+            if self._closed:
+                return
             with self._writing:
                 for offer in self._take():
                     self._write(offer)

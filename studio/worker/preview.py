@@ -21,9 +21,7 @@ def pixels(job: str, picture: Any, label: str = "") -> Previewed:
     if image.mode not in ("RGB", "RGBA"):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     width, height = image.size
-    return Previewed(
-        job=job, width=width, height=height, channels=len(image.mode), pixels=image.tobytes(), label=label
-    )
+    return Previewed(job=job, width=width, height=height, channels=len(image.mode), pixels=image.tobytes(), label=label)
 
 
 def words(job: str, text: str, label: str = "") -> Previewed:

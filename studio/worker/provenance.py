@@ -42,6 +42,9 @@ class Provenance:
         snapshot = _hub_snapshot(reference.name)
         return self._reference(reference.name, snapshot) if snapshot else reference
 
+    def close(self) -> None:
+        self._hashing.shutdown(cancel_futures=True)
+
     def _reference(self, name: str, path: Path) -> ModelRef:
         try:
             return ModelRef(name, self._digest(path), licence(path))

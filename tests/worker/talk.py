@@ -9,8 +9,9 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 from studio.core import messages
 from studio.core.descriptor import PluginDescriptor
@@ -41,6 +42,10 @@ class Worker:
                 env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
                 cwd=Path(__file__).parents[2],
             )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self._to = cast(BinaryIO, self.process.stdin)
+        self._from = cast(BinaryIO, self.process.stdout)
         self._queue: queue.SimpleQueue[FromWorker | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -52,17 +57,12 @@ class Worker:
         self.process.kill()
         self.process.wait()
         self._reader.join()
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        try:
-            self.process.stdin.close()
-        except BrokenPipeError:
-            pass
+        self._from.close()
+        with suppress(BrokenPipeError):
+            self._to.close()
 
     def tell(self, message: ToWorker) -> None:
-        assert self.process.stdin is not None
-        messages.write(self.process.stdin, message)
+        messages.write(self._to, message)
 
     def listen(self) -> Iterator[FromWorker]:
         """What the worker says, until it ends."""
@@ -104,8 +104,7 @@ class Worker:
         return self.end(self.start(tool, **more))
 
     def _read(self) -> None:
-        assert self.process.stdout is not None
-        while (message := messages.read_from_worker(self.process.stdout)) is not None:
+        while (message := messages.read_from_worker(self._from)) is not None:
             self._queue.put(message)
         self._queue.put(None)
 

@@ -1,0 +1,147 @@
+"""The plugin author's kit: it lets a good plugin pass, and says what is wrong with a bad one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from studio import api, testing
+
+GOOD = '''
+"""A plugin in one file."""
+from studio import api
+
+
+class Tick(api.Tool):
+    """Counts."""
+
+    id = "tick.count"
+    title = "Count"
+
+    class Params(api.Params):
+        until: api.Count = 3
+
+    def run(self, params, ctx):
+        import random
+
+        for number in range(params.until):
+            yield api.Progress(number + 1, params.until)
+        yield api.Text(f"{params.until} {random.random()} {ctx.generator().initial_seed()}")
+
+
+@api.hookimpl
+def studio_tools():
+    return [Tick]
+'''
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    path = tmp_path / "tick.py"
+    path.write_text(GOOD)
+    return path
+
+
+def changed(plugin: Path, old: str, new: str) -> Path:
+    assert old in GOOD
+    plugin.write_text(GOOD.replace(old, new))
+    return plugin
+
+
+def test_a_good_plugin_passes(plugin: Path) -> None:
+    testing.check(plugin, {"tick.count": {"until": 2}})
+
+
+def test_a_tool_is_run_as_the_studio_would(plugin: Path) -> None:
+    (tick,) = testing.load(plugin)
+    ctx = testing.FakeContext(seed=5)
+    events = testing.run(tick, ctx, until=2)
+    assert [type(event) for event in events] == [api.Progress, api.Progress, api.Text]
+    assert testing.results(events) == events[2:]
+    assert events == testing.run(tick, testing.FakeContext(seed=5), until=2)
+    assert events != testing.run(tick, testing.FakeContext(seed=6), until=2)
+    with pytest.raises(api.BadInput, match="Until: input should be greater"):
+        testing.run(tick, until=0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"tick.count"', '"Tick"', "needs an id like plugin.verb"),
+        ('title = "Count"', 'title = ""', "needs a title"),
+        ('"""Counts."""', "pass", "needs a docstring"),
+        ("until: api.Count = 3", "until: int = 3; seed: int = 1", "the host's own"),
+        ("until: api.Count = 3", "until: int = 3; model: api.ModelChoice = ''", "which kind of model"),
+        ("return [Tick]", "return [Tick, Tick]", "already a tool tick.count"),
+        ("return [Tick]", "raise ValueError('no')", "ValueError: no"),
+        ("from studio import api", "import torch\nfrom studio import api", "imports ['torch']"),
+        ("random.random()", "__import__('time').time_ns()", "differs for one seed"),
+        (
+            "for number in range(params.until):",
+            "try: yield api.Progress(1)\n        except api.Cancelled: pass\n        for number in []:",
+            "went on although it was cancelled",
+        ),
+        ("for number in range(params.until):", "return\n        for number in []:", "yields nothing"),
+    ],
+)
+def test_what_is_wrong_is_said(plugin: Path, old: str, new: str, said: str, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(AssertionError, match=re.escape(said)):
+        testing.check(changed(plugin, old, new), {"tick.count": {"until": 2}})
+
+
+def test_a_tool_may_end_quietly_when_it_is_cancelled(plugin: Path) -> None:
+    quietly = "try: yield api.Progress(1)\n        except api.Cancelled: return\n        for number in []:"
+    testing.check(changed(plugin, "for number in range(params.until):", quietly), {"tick.count": {}})
+
+
+class Careful(api.Tool):
+    """Keeps state, uses models and notes."""
+
+    id = "careful.do"
+    title = "Careful"
+
+    def run(self, params: Any, ctx: api.Context) -> Iterator[api.Event]:
+        model: dict[str, int] = ctx.models.load("it", dict)
+        assert ctx.models.load("it", dict) is model
+        ctx.models.drop("it")
+        ctx.note("rung", 2)
+        (ctx.scratch / "part").touch()
+        (ctx.keep / "state").touch()
+        if ctx.pause_requested:
+            raise api.Paused
+        try:
+            yield api.Progress(1, 2)
+        finally:
+            ctx.note("ended", True)
+        yield api.Animation((np.full((2, 2), value, np.uint8) for value in (0, 255)), fps=2)
+
+
+def test_the_fake_context_is_a_context() -> None:
+    ctx = testing.FakeContext()
+    (film,) = testing.results(testing.run(Careful, ctx))
+    assert isinstance(film, api.Animation)
+    assert [int(np.asarray(frame).max()) for frame in film.frames] == [0, 255]
+    assert ctx.notes == {"rung": 2, "ended": True}
+    assert ctx.scratch != ctx.keep
+    assert (ctx.keep / "state").exists()
+
+
+def test_a_cancel_is_raised_at_the_yield() -> None:
+    ctx = testing.FakeContext(cancel_after=1)
+    with pytest.raises(api.Cancelled):
+        testing.run(Careful, ctx)
+    assert ctx.notes["ended"]
+    with pytest.raises(api.Paused):
+        testing.run(Careful, testing.FakeContext(pause_requested=True))
+
+
+def test_models_of_the_fake_context() -> None:
+    ctx = testing.FakeContext()
+    with pytest.raises(api.BadInput, match="no starter model named nobody"):
+        ctx.model("nobody")
+    assert ctx.model(__file__) == Path(__file__)

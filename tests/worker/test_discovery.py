@@ -1,0 +1,181 @@
+"""One loader: what it accepts, what it refuses, and that one plugin never disturbs another."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from studio.core import form
+from studio.core.descriptor import PluginDescriptor, Widget
+from studio.core.paths import Home
+from studio.worker import sources
+from studio.worker.discovery import Plugins, discover
+from tests.worker.talk import tool, write_plugin
+
+
+@pytest.fixture
+def find(home: Home) -> Iterator[Callable[..., Plugins]]:
+    found: list[Plugins] = []
+
+    def look(**more: object) -> Plugins:
+        mine = [source for source in sources.find(home) if source.origin == "user"]
+        found.append(discover(mine, **more))  # type: ignore[arg-type]
+        return found[-1]
+
+    yield look
+    for plugins in found:
+        plugins.unload()
+    assert not [name for name in sys.modules if name.startswith("studio_plugins.")]
+
+
+def named(plugins: Plugins, name: str) -> PluginDescriptor:
+    return {plugin.name: plugin for plugin in plugins.catalogue.plugins}[name]
+
+
+def test_a_dropped_file_is_a_plugin(home: Home, find: Callable[..., Plugins]) -> None:
+    about = "title = 'Many dots'\n__version__ = '1.2'\n"
+    path = write_plugin(home, "dots", about + tool("dots", "yield", params="size: int = 3"))
+    plugin = named(find(), "dots")
+    assert (plugin.title, plugin.version, plugin.source, plugin.path) == ("Many dots", "1.2", "user", str(path))
+    (described,) = plugin.tools
+    assert (described.id, described.plugin, described.plugin_version) == ("dots.do", "dots", "1.2")
+    assert described.summary == "Does one thing."
+    (size,) = form.fields(described.schema)
+    assert (size.name, size.widget, size.default) == ("size", Widget.WHOLE, 3)
+
+
+def test_a_folder_is_a_plugin_and_imports_its_own_modules(home: Home, find: Callable[..., Plugins]) -> None:
+    folder = home.plugins / "many-parts"
+    folder.mkdir()
+    (folder / "words.py").write_text("TITLE = 'From a part'\n")
+    (folder / "__init__.py").write_text(
+        "from studio import api\nfrom .words import TITLE as title\n" + tool("parts", "yield")
+    )
+    plugin = named(find(), "many-parts")
+    assert (plugin.title, plugin.error) == ("From a part", "")
+    assert "studio_plugins.many_parts.words" in sys.modules
+
+
+def test_user_plugins_leave_no_bytecode_in_the_artists_folder(home: Home, find: Callable[..., Plugins]) -> None:
+    write_plugin(home, "dots", tool("dots", "yield"))
+    find()
+    assert [path.name for path in home.plugins.iterdir()] == ["dots.py"]
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("raise RuntimeError('no luck')", "Bad cannot be loaded: RuntimeError: no luck"),
+        ("raise SystemExit(3)", "Bad cannot be loaded: SystemExit: 3"),
+        ("import no_such_library", "No module named 'no_such_library'"),
+        ("this is no Python", "invalid syntax"),
+        ("@api.hookimpl\ndef studio_tools(): raise ValueError('the hook')", "ValueError: the hook"),
+        ("@api.hookimpl\ndef studio_tools(): return 5", "must return a list of tools, and returned 5"),
+        ("@api.hookimpl\ndef studio_tools(window): return []", "PluginValidationError"),
+        ("x = 1", "bad brings no tools."),
+        ("@api.hookimpl\ndef studio_tool(): return []", "There is no hook studio_tool. Did you mean studio_tools?"),
+        ("api_version = 99\n" + tool("bad", "yield"), "made for a newer studio (plugin API 99, this one has 1)"),
+        ("api_version = 'one'\n" + tool("bad", "yield"), "must be a whole number"),
+    ],
+)
+def test_a_plugin_that_fails_says_why_and_disturbs_no_other(
+    home: Home,
+    find: Callable[..., Plugins],
+    source: str,
+    sentence: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    write_plugin(home, "after", tool("after", "yield"))
+    write_plugin(home, "bad", source)
+    write_plugin(home, "zebra", tool("zebra", "yield"))
+    plugins = find()
+    assert sentence in named(plugins, "bad").error
+    assert not named(plugins, "bad").tools
+    assert list(plugins.tools) == ["after.do", "zebra.do"]
+
+
+def test_what_failed_keeps_its_traceback(
+    home: Home, find: Callable[..., Plugins], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_plugin(home, "bad", "def fall(): raise RuntimeError('no luck')\nfall()")
+    assert f'File "{path}", line 2, in fall' in named(find(), "bad").details
+
+
+def test_the_first_tool_keeps_its_id(home: Home, find: Callable[..., Plugins]) -> None:
+    write_plugin(home, "alpha", tool("same", "yield"))
+    write_plugin(home, "gamma", tool("same", "yield"))
+    plugins = find()
+    assert plugins.tools["same.do"].__module__ == "studio_plugins.alpha"
+    assert named(plugins, "gamma").notes == ("There is already a tool same.do; this one was left out.",)
+
+
+def test_a_tool_that_breaks_a_rule_is_left_out_and_the_others_stay(home: Home, find: Callable[..., Plugins]) -> None:
+    write_plugin(
+        home,
+        "mix",
+        """
+        class Good(api.Tool):
+            "Is as it should be."
+            id, title = "mix.good", "Good"
+            def run(self, params, ctx): yield
+
+        class Loud(Good):
+            "Has a bad id."
+            id = "Mix Loud"
+
+        class Seedy(Good):
+            "Takes what is not its own."
+            id = "mix.seedy"
+            class Params(api.Params):
+                seed: int = 1
+
+        class Late(Good):
+            "Runs asynchronously."
+            id = "mix.late"
+            async def run(self, params, ctx): yield
+
+        @api.hookimpl
+        def studio_tools(): return [Good, Loud, Seedy, Late, int]
+        """,
+    )
+    plugins = find()
+    assert list(plugins.tools) == ["mix.good"]
+    assert named(plugins, "mix").notes == (
+        "Mix Loud needs an id like plugin.verb: lower-case letters, digits, _ and one dot.",
+        "mix.seedy has a parameter seed, which is the host's own.",
+        "The run of mix.late is asynchronous; it must be a plain generator.",
+        "<class 'int'> is not a subclass of api.Tool.",
+    )
+
+
+def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same.py").write_text("from studio import api\n" + tool(folder, "yield"))
+    plugins = discover(sources.FileSource(tmp_path / folder / "same.py", "user") for folder in ("one", "two"))
+    assert list(plugins.tools) == ["one.do"]
+    assert plugins.catalogue.plugins[1].error == "There is already a plugin named same; this one was left out."
+    plugins.unload()
+
+
+def test_what_is_switched_off_is_listed_and_not_imported(home: Home, find: Callable[..., Plugins]) -> None:
+    write_plugin(home, "dots", "raise AssertionError('imported')")
+    plugin = named(find(disabled=["dots"]), "dots")
+    assert (plugin.error, plugin.notes, plugin.tools) == ("", ("Switched off.",), ())
+
+
+def test_hidden_files_and_folders_without_python_are_no_plugins(home: Home, find: Callable[..., Plugins]) -> None:
+    (home.plugins / "__pycache__").mkdir()
+    (home.plugins / "pictures").mkdir()
+    (home.plugins / "notes.txt").touch()
+    (home.plugins / ".hidden.py").touch()
+    assert find().catalogue.plugins == ()
+
+
+def test_a_folder_of_python_without_its_init_says_what_is_missing(home: Home, find: Callable[..., Plugins]) -> None:
+    (home.plugins / "half").mkdir()
+    (home.plugins / "half" / "tools.py").touch()
+    assert named(find(), "half").error.startswith("The folder half has no __init__.py.")

@@ -1,0 +1,398 @@
+"""Jobs in a real worker: what goes in, what comes out, and how they end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from studio.core import paths
+from studio.core.messages import (
+    Cancel,
+    Failed,
+    Finished,
+    Heartbeat,
+    Noticed,
+    Pause,
+    Previewed,
+    Progressed,
+    Rested,
+    Saved,
+    Started,
+    Stopped,
+)
+from studio.core.paths import Home
+from studio.library import embed, writer
+from tests.worker.talk import Worker, of, tool, write_plugin
+
+
+def plugins(home: Home) -> None:
+    """One plugin a tool."""
+    write_plugin(
+        home,
+        "noise",
+        "__version__ = '3.1'\n"
+        + tool(
+            "noise",
+            """
+            import random
+            import numpy as np
+            import torch
+            parts = [
+                np.random.random((8, 8)),
+                torch.rand(8, 8).numpy(),
+                torch.rand(8, 8, generator=ctx.generator()).numpy(),
+            ]
+            ctx.note("luck", random.randrange(1000))
+            yield api.Notice("Noise is coming.", "warning")
+            yield api.Image(np.stack(parts, 2), name="first", notes={"part": 1})
+            yield api.Image(np.ones((4, 6)), name="second")
+            """,
+            attributes="version = 4",
+        ),
+    )
+    write_plugin(
+        home,
+        "steps",
+        tool(
+            "steps",
+            """
+            try:
+                for step in range(params.steps):
+                    yield api.Progress(step + 1, params.steps, "Working")
+                    ctx.check_cancelled()
+                yield api.Text("All done.", title="An end")
+            finally:
+                (ctx.keep / "left").write_text("in order")
+                assert ctx.scratch.is_dir()
+            """,
+            params="steps: api.Count = 3",
+        ),
+    )
+    write_plugin(
+        home,
+        "rest",
+        tool(
+            "rest",
+            """
+            state = ctx.keep / "state"
+            begun = int(state.read_text()) if state.exists() else 0
+            yield api.Progress(begun, 10)
+            if begun == 0:
+                while not ctx.pause_requested:
+                    ctx.check_cancelled()
+                state.write_text("7")
+                raise api.Paused
+            yield api.Text(f"Went on from {begun}")
+            """,
+            attributes="pausable = True",
+        ),
+    )
+    write_plugin(
+        home,
+        "film",
+        tool(
+            "film",
+            """
+            import numpy as np
+            frames = (np.full((16, 16, 3), 20 * i, np.uint8) for i in range(6))
+            yield api.Animation(frames, fps=12, name="fade")
+            """,
+            attributes="output = 'animation'",
+        ),
+    )
+    write_plugin(
+        home,
+        "train",
+        tool(
+            "train",
+            """
+            folder = ctx.scratch / "model"
+            folder.mkdir()
+            (folder / "model.safetensors").write_bytes(b"weights")
+            (folder / "README.md").write_text("A card")
+            yield api.Trained(folder, "Mine", "toy")
+            """,
+            attributes="output = 'model'\nlane = 'training'",
+        ),
+    )
+    write_plugin(
+        home,
+        "look",
+        tool(
+            "look",
+            """
+            picture = api.open_picture(params.image)
+            yield api.Text(f"{picture.size} {len(params.others)} {params.mask} {params.folder.name}")
+            """,
+            params="""
+            image: api.ImageInput
+            others: list[api.ImageInput] = []
+            mask: api.MaskInput | None = None
+            folder: api.FolderInput
+            """,
+        ),
+    )
+    write_plugin(
+        home,
+        "strict",
+        tool(
+            "strict",
+            "yield api.Text('fine')",
+            params="""
+            steps: api.Count = 3
+            low: int = 1
+            high: int = 9
+
+            @__import__("pydantic").model_validator(mode="after")
+            def ordered(self):
+                if self.low > self.high:
+                    raise ValueError("Low must be below high")
+                return self
+            """,
+        ),
+    )
+    write_plugin(
+        home,
+        "model",
+        tool(
+            "model",
+            """
+            chosen = ctx.model(params.model)
+            ctx.models.load("it", lambda: chosen)
+            yield api.Text(str(chosen))
+            """,
+            params="model: api.ModelChoice = api.param('mine', model='toy')",
+        ),
+    )
+    write_plugin(
+        home,
+        "wrong",
+        tool(
+            "wrong",
+            """
+            match params.how:
+                case "raise": raise ZeroDivisionError("by zero")
+                case "input": raise api.BadInput("That is no cat.", "Give a cat.")
+                case "memory": raise MemoryError
+                case "device": raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+                case "event": yield 5
+                case "class": yield api.Progress
+                case "shape": yield api.Preview(__import__("numpy").zeros((2, 2, 7)))
+                case "exit": raise SystemExit(1)
+                case "note": ctx.note("it", object())
+                case "stubborn":
+                    while True:
+                        try:
+                            yield api.Progress(1, 2)
+                        except api.Cancelled:
+                            break
+            yield api.Text("fine")
+            """,
+            params="how: str",
+        ),
+    )
+    write_plugin(home, "starter", tool("starter", "yield api.Text(str(ctx.starter(params.name)))", params="name: str"))
+    write_plugin(home, "empty", tool("empty", "return None"))
+
+
+def test_results_are_saved_with_their_recipe(shared: Worker) -> None:
+    heard = shared.run("noise.do", seed=5)
+    assert [type(message) for message in heard] == [Started, Noticed, Saved, Saved, Finished]
+    assert heard[1] == Noticed(heard[0].job, "Noise is coming.", "warning")  # type: ignore[union-attr]
+    first, second = of(heard, Saved)
+    assert (first.kind, first.sha256) == ("image", writer.sha_of(Path(first.path)))
+    with Image.open(second.path) as picture:
+        assert picture.size == (6, 4)
+    recipe = embed.read_recipe(Path(first.path))
+    assert recipe is not None
+    assert (recipe.tool, recipe.tool_version, recipe.seed) == ("noise.do", 4, 5)
+    assert (recipe.plugin.name, recipe.plugin.version) == ("noise", "3.1")
+    assert recipe.versions.keys() >= {"studio", "python", "torch", "numpy"}
+    assert recipe.notes.keys() == {"luck", "part"}
+
+
+def test_the_same_seed_gives_the_same_pixels(shared: Worker) -> None:
+    def pixels(seed: int) -> bytes:
+        with Image.open(of(shared.run("noise.do", seed=seed), Saved)[0].path) as picture:
+            return picture.tobytes()
+
+    first = pixels(5)
+    assert pixels(6) != first
+    assert pixels(5) == first
+
+
+def test_the_format_that_is_asked_for(shared: Worker) -> None:
+    def suffix(tool: str, format: str) -> str:
+        return Path(of(shared.run(tool, more={"format": format}), Saved)[0].path).suffix
+
+    assert suffix("noise.do", "webp") == ".webp"
+    assert suffix("film.do", "gif") == ".gif"
+    assert suffix("noise.do", "mp4") == ".png"
+
+
+def test_frames_are_encoded_as_they_come(shared: Worker) -> None:
+    heard = shared.run("film.do", more={"format": "webp"})
+    (saved,) = of(heard, Saved)
+    with Image.open(saved.path) as film:
+        assert (saved.kind, film.n_frames) == ("animation", 6)  # type: ignore[attr-defined]
+    assert {message.channels for message in of(heard, Previewed)} <= {3}
+    assert all(message.text.startswith("Frame") for message in of(heard, Progressed))
+
+
+def test_a_text_and_a_model(shared: Worker) -> None:
+    (text,) = of(shared.run("steps.do"), Saved)
+    assert "All done." in Path(text.path).read_text()
+    (model,) = of(shared.run("train.do"), Saved)
+    assert (Path(model.path) / "model.safetensors").read_bytes() == b"weights"
+    assert (text.kind, model.kind) == ("text", "model")
+    assert list((shared.home.root / "scratch").iterdir()) == []
+
+
+def test_a_draft_is_seen_and_not_saved(shared: Worker) -> None:
+    before = sorted(shared.home.library.rglob("*"))
+    heard = shared.run("noise.do", more={"draft": True})
+    assert of(heard, Saved) == []
+    assert [(message.width, message.height) for message in of(heard, Previewed)] == [(8, 8), (6, 4)]
+    assert of(shared.run("film.do", more={"draft": True}), Previewed)[0].pixels == bytes(16 * 16 * 3)
+    assert of(shared.run("steps.do", more={"draft": True}), Previewed)[0].text == "All done."
+    assert sorted(shared.home.library.rglob("*")) == before
+
+
+def test_a_cancel_ends_the_job_at_its_next_cancel_point(shared: Worker, tmp_path: Path) -> None:
+    job = shared.start("steps.do", steps=10_000, more={"keep": str(tmp_path)})
+    shared.hear(Progressed)
+    shared.tell(Cancel(job))
+    assert shared.end(job)[-1] == Stopped(job)
+    assert (tmp_path / "left").read_text() == "in order"
+
+
+def test_a_job_that_is_cancelled_before_its_turn_never_starts(shared: Worker) -> None:
+    first = shared.start("steps.do", steps=10_000)
+    second = shared.start("noise.do")
+    shared.tell(Cancel(second))
+    shared.hear(Progressed)
+    shared.tell(Cancel(first))
+    assert shared.end(first)[-1] == Stopped(first)
+    assert shared.end(second) == [Stopped(second)]
+
+
+def test_wishes_for_jobs_that_are_gone_are_ignored(shared: Worker) -> None:
+    shared.tell(Cancel("nobody"))
+    shared.tell(Pause("nobody"))
+    assert isinstance(shared.run("steps.do")[-1], Finished)
+
+
+def test_a_job_that_was_paused_goes_on(shared: Worker, tmp_path: Path) -> None:
+    job = shared.start("rest.do", more={"keep": str(tmp_path)})
+    shared.hear(Progressed)
+    shared.tell(Pause(job))
+    assert shared.end(job)[-1] == Rested(job)
+    (saved,) = of(shared.run("rest.do", more={"keep": str(tmp_path)}), Saved)
+    assert "Went on from 7" in Path(saved.path).read_text()
+
+
+def test_inputs_are_handed_over_as_paths(shared: Worker, tmp_path: Path) -> None:
+    Image.new("RGB", (5, 3)).save(tmp_path / "cat.png")
+    files = {"sha256:aa": str(tmp_path / "cat.png"), "sha256:bb": str(tmp_path / "dog.png")}
+    values = {"image": "sha256:aa", "others": ["sha256:bb", "sha256:aa"], "folder": str(tmp_path)}
+    (saved,) = of(shared.run("look.do", **values, more={"files": files}), Saved)
+    assert f"(5, 3) 2 None {tmp_path.name}" in Path(saved.path).read_text()
+    recipe = embed.read_recipe(Path(saved.path))
+    assert recipe is not None
+    assert recipe.params == values
+    (failed,) = of(shared.run("look.do", **values), Failed)
+    assert failed.failure.sentence == "Image: the file aa… is no longer there. Choose it again."
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"steps": 0}, "Steps: input should be greater than or equal to 1."),
+        ({"stops": 1}, "Do strict has no parameter stops."),
+        ({"low": 10}, "Low must be below high."),
+        ({"steps": "many"}, "Steps: input should be a valid integer, unable to parse string as an integer."),
+    ],
+)
+def test_values_that_do_not_fit_are_refused_in_one_sentence(
+    shared: Worker, values: dict[str, object], sentence: str
+) -> None:
+    (failed,) = of(shared.run("strict.do", **values), Failed)
+    assert (failed.failure.kind, failed.failure.sentence) == ("bad_input", sentence)
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "sentence"),
+    [
+        ("raise", "failed", "Do wrong stopped with an error: ZeroDivisionError: by zero"),
+        ("input", "bad_input", "That is no cat. Give a cat."),
+        ("memory", "out_of_memory", "Do wrong needs more memory than there is."),
+        ("device", "out_of_memory", "Do wrong needs more memory than there is."),
+        ("event", "failed", "Do wrong yielded a value of type int, which is no event."),
+        ("class", "failed", "Do wrong yielded the class Progress, which is no event."),
+        ("shape", "failed", "A picture has the shape (2, 2, 7)"),
+        ("exit", "failed", "Do wrong asked the program to end, and was stopped."),
+        ("note", "failed", "the note 'it' must be a plain JSON value"),
+    ],
+)
+def test_every_failure_is_one_sentence_and_costs_one_job(shared: Worker, how: str, kind: str, sentence: str) -> None:
+    (failed,) = of(shared.run("wrong.do", how=how), Failed)
+    assert failed.failure.kind == kind
+    assert sentence in failed.failure.sentence
+    assert ("Traceback" in failed.failure.details) == (kind != "bad_input")
+    assert isinstance(shared.run("wrong.do", how="fine")[-1], Finished)
+
+
+def test_a_tool_that_swallows_its_cancel_still_ends_as_cancelled(shared: Worker) -> None:
+    job = shared.start("wrong.do", how="stubborn")
+    shared.hear(Progressed)
+    shared.tell(Cancel(job))
+    assert shared.end(job)[-1] == Stopped(job)
+
+
+def test_a_tool_that_forgot_to_yield(shared: Worker) -> None:
+    (failed,) = of(shared.run("empty.do"), Failed)
+    assert "its run has no yield" in failed.failure.sentence
+
+
+def test_an_unknown_tool_names_its_neighbour(shared: Worker) -> None:
+    (failed,) = of(shared.run("noise.du"), Failed)
+    assert failed.failure.kind == "bad_input"
+    assert failed.failure.sentence.startswith("There is no tool noise.du. Did you mean noise.do")
+
+
+def test_the_models_of_a_result_are_in_its_recipe(shared: Worker) -> None:
+    folder = shared.home.models / "mine"
+    folder.mkdir(exist_ok=True)
+    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "README.md").write_text("---\nlicense: cc0-1.0\n---\n")
+    (saved,) = of(shared.run("model.do"), Saved)
+    recipe = embed.read_recipe(Path(saved.path))
+    assert recipe is not None
+    (model,) = recipe.models
+    assert (model.name, model.licence) == ("mine", "cc0-1.0")
+    assert model.sha256 == writer.sha_of(folder / "model.safetensors")
+    (failed,) = of(shared.run("model.do", model="mein"), Failed)
+    assert failed.failure.sentence.startswith("There is no model mein.")
+
+
+def test_starters_are_found_by_name_and_noted(shared: Worker) -> None:
+    name = sorted((paths.resources() / "starters").glob("*/"))[0].name
+    (saved,) = of(shared.run("starter.do", name=name), Saved)
+    recipe = embed.read_recipe(Path(saved.path))
+    assert recipe is not None
+    assert [model.name for model in recipe.models] == [name]
+    for bad in ("nobody", "", "../starters", "."):
+        (failed,) = of(shared.run("starter.do", name=bad), Failed)
+        assert failed.failure.kind == "bad_input"
+
+
+def test_the_heart_beats_and_knows_the_device(shared: Worker) -> None:
+    shared.run("steps.do")
+    while (beat := shared.hear(Heartbeat)).device is None:
+        pass
+    assert beat.memory > 0
+    assert beat.device.kind in ("cpu", "cuda", "mps", "xpu")
+    assert beat.device.memory_total >= beat.device.memory_free > 0
+    assert "torch" in beat.device.versions

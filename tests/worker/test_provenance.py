@@ -1,0 +1,95 @@
+"""Which models took part, by the hash of their weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from studio.core.recipe import ModelRef
+from studio.worker.provenance import Provenance, licence
+
+
+@pytest.fixture
+def provenance(tmp_path: Path) -> Iterator[Provenance]:
+    made = Provenance(tmp_path / "hashes.json")
+    yield made
+    made.close()
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_a_file_and_a_folder_with_one_are_the_same_model(provenance: Provenance, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    weights = tmp_path / "model" / "model.safetensors"
+    weights.write_bytes(b"weights")
+    (tmp_path / "model" / "model.bin").write_bytes(b"a copy in another format")
+    (tmp_path / "model" / "config.json").write_text("{}")
+    of_file = provenance.follow("it", weights).result()
+    assert of_file == ModelRef("it", digest(b"weights"))
+    assert provenance.follow("it", tmp_path / "model").result() == of_file
+
+
+def test_several_weights_make_one_hash_that_knows_their_names(provenance: Provenance, tmp_path: Path) -> None:
+    for part in ("unet", "vae"):
+        (tmp_path / "pipe" / part).mkdir(parents=True)
+        (tmp_path / "pipe" / part / "model.safetensors").write_bytes(part.encode())
+    lines = "".join(f"{part}/model.safetensors:{digest(part.encode())}\n" for part in ("unet", "vae"))
+    assert provenance.follow("pipe", tmp_path / "pipe").result().sha256 == digest(lines.encode())
+
+
+def test_a_hash_is_remembered_until_the_file_changes(provenance: Provenance, tmp_path: Path) -> None:
+    weights = tmp_path / "a.safetensors"
+    weights.write_bytes(b"one")
+    provenance.follow("a", weights).result()
+    state = weights.stat()
+    kept = json.loads((tmp_path / "hashes.json").read_text())
+    kept[str(weights)]["sha256"] = "remembered"
+    (tmp_path / "hashes.json").write_text(json.dumps(kept))
+    again = Provenance(tmp_path / "hashes.json")
+    assert again.follow("a", weights).result().sha256 == "remembered"
+    weights.write_bytes(b"two")
+    os.utime(weights, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
+    assert again.follow("a", weights).result().sha256 == digest(b"two")
+    again.close()
+
+
+def test_a_model_whose_drive_went_away_keeps_its_name(provenance: Provenance, tmp_path: Path) -> None:
+    assert provenance.follow("gone", tmp_path / "gone.safetensors").result() == ModelRef("gone")
+
+
+def test_a_hub_model_is_known_by_its_cache(
+    provenance: Provenance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    name, blob = "someone/tiny", "a" * 64
+    assert provenance.complete(provenance.follow_hub(name).result()) == ModelRef(name)
+    cache = tmp_path / "hub" / "models--someone--tiny"
+    snapshot = cache / "snapshots" / "c0ffee"
+    for folder in (snapshot, cache / "blobs", cache / "refs"):
+        folder.mkdir(parents=True)
+    (cache / "refs" / "main").write_text("c0ffee")
+    (cache / "blobs" / blob).write_bytes(b"weights")
+    (snapshot / "model.safetensors").symlink_to(cache / "blobs" / blob)
+    (snapshot / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Tiny\n")
+    assert provenance.complete(ModelRef(name)) == ModelRef(name, blob, "apache-2.0")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("studio.json", '{"licence": "CC0 1.0"}', "CC0 1.0"),
+        ("README.md", "---\ntags: []\nlicense: 'mit'\n---", "mit"),
+        ("README.md", "no front matter", ""),
+        ("studio.json", "not json", ""),
+    ],
+)
+def test_licences(tmp_path: Path, name: str, content: str, expected: str) -> None:
+    (tmp_path / name).write_text(content)
+    assert licence(tmp_path) == expected
