@@ -158,7 +158,9 @@ class FakeEngine:
     def _add(self, recipe: Recipe, format: str) -> Job:
         id = f"{self._next:020x}"
         self._next += 1
-        lane = Lane(self._catalogue.tools[recipe.tool].lane) if recipe.tool in self._catalogue.tools else Lane.INTERACTIVE
+        lane = (
+            Lane(self._catalogue.tools[recipe.tool].lane) if recipe.tool in self._catalogue.tools else Lane.INTERACTIVE
+        )
         self._jobs[id] = Job(id=id, recipe=recipe, lane=lane, format=format, position=float(self._next))
         return self._jobs[id]
 
@@ -182,9 +184,13 @@ STYLE = tool(
     {
         "image": property_("string", "image", title="Picture"),
         "style": property_("string", enum=["monet", "ink", "pencil"], default="monet"),
-        "strength": property_("number", "unit", default=0.85, minimum=0, maximum=1, description="How strongly it is painted"),
+        "strength": property_(
+            "number", "unit", default=0.85, minimum=0, maximum=1, description="How strongly it is painted"
+        ),
         "keep_colours": property_("number", "unit", default=0.3, minimum=0, maximum=1),
-        "tile": property_("integer", default=512, minimum=64, maximum=2048, studio_more={"advanced": True, "unit": "px"}),
+        "tile": property_(
+            "integer", default=512, minimum=64, maximum=2048, studio_more={"advanced": True, "unit": "px"}
+        ),
     },
     summary="Drop a photo on a style, or press Generate.",
     icon="mdi6.palette-outline",
@@ -205,7 +211,13 @@ MORPH = tool(
     "morph.between",
     "Morph",
     {
-        "images": {"type": "array", "items": property_("string", "image"), "minItems": 2, "maxItems": 8, "title": "Pictures"},
+        "images": {
+            "type": "array",
+            "items": property_("string", "image"),
+            "minItems": 2,
+            "maxItems": 8,
+            "title": "Pictures",
+        },
         "frames": property_("integer", default=48, minimum=2, maximum=480),
         "model": property_("string", "model", default="vae-spatial", studio_more={"model": "autoencoder"}),
         "loop": property_("boolean", default=True),
@@ -215,7 +227,13 @@ MORPH = tool(
     output="animation",
     icon="mdi6.transition",
 )
-LIVE = tool("gan.explore", "Explore", {"truncation": property_("number", "unit", default=0.7)}, live=True, icon="mdi6.dice-multiple")
+LIVE = tool(
+    "gan.explore",
+    "Explore",
+    {"truncation": property_("number", "unit", default=0.7)},
+    live=True,
+    icon="mdi6.dice-multiple",
+)
 TRAIN = tool(
     "gan.train",
     "Train a model",
@@ -231,13 +249,15 @@ BROKEN = PluginDescriptor(
     source="user",
     path="/home/ada/plugins/sepia.py",
     error="Sepia cannot be loaded: it needs the module colourlib, which is not installed.",
-    details="Traceback (most recent call last):\n  File \"sepia.py\", line 3\nModuleNotFoundError: colourlib",
+    details='Traceback (most recent call last):\n  File "sepia.py", line 3\nModuleNotFoundError: colourlib',
 )
 
 
 def catalogue(*more: PluginDescriptor) -> Catalogue:
     def plugin(name: str, title: str, *tools: ToolDescriptor) -> PluginDescriptor:
-        return PluginDescriptor(name=name, title=title, version="1.0", source="bundled", path=f"/plugins/{name}", tools=tools)
+        return PluginDescriptor(
+            name=name, title=title, version="1.0", source="bundled", path=f"/plugins/{name}", tools=tools
+        )
 
     return Catalogue(
         (

@@ -63,6 +63,7 @@ class EngineBridge(QObject):
         self._end = engine.subscribe(self.post)
 
     def detach(self) -> None:
+        self._preview_timer.stop()
         if self._end is not None:
             self._end()
             self._end = None

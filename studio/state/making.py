@@ -74,11 +74,18 @@ class Making(QObject):
         freeze = self._freezer(self._workspace.next_seed())
         count, extension = self._workspace.count, self._workspace.format
 
-        def submit() -> list[Job]:
-            return self._engine.submit(freeze(), count=count, format=extension)
+        def submit() -> tuple[list[Job], list[Creation]]:
+            recipe = freeze()
+            return self._engine.submit(recipe, count=count, format=extension), self._library.rows(recipe.parents)
+
+        def submitted(result: tuple[list[Job], list[Creation]]) -> None:
+            jobs, inputs = result
+            for creation in inputs:
+                self.adopted.emit(creation)
+            self.submitted.emit(jobs)
 
         self.submitting.emit()
-        self._work(submit, self.submitted.emit, lambda error: self.refused.emit(str(error)))
+        self._work(submit, submitted, lambda error: self.refused.emit(str(error)))
         return True
 
     def stop(self) -> None:

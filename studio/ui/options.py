@@ -121,9 +121,7 @@ class Options(QWidget):
     def _format(self) -> str:
         tool = self._workspace.tool
         animated = tool is not None and tool.output == "animation"
-        return self._workspace.format or (
-            self._settings.animation_format if animated else self._settings.image_format
-        )
+        return self._workspace.format or (self._settings.animation_format if animated else self._settings.image_format)
 
     def _open_seed(self) -> None:
         self._popup = self._popup or SeedPopup(self._workspace, self)
@@ -138,9 +136,7 @@ class Options(QWidget):
     def _open_formats(self) -> None:
         self._open_menu(self.format, self._formats, self._format, self._workspace.set_format)
 
-    def _open_menu(
-        self, chip: Chip, choices: Sequence[tuple[T, str]], current: T, choose: Callable[[T], None]
-    ) -> None:
+    def _open_menu(self, chip: Chip, choices: Sequence[tuple[T, str]], current: T, choose: Callable[[T], None]) -> None:
         menu = QMenu(chip)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         for choice, text in choices:

@@ -165,5 +165,3 @@ class PluginsDialog(QDialog):
         folder = self._session.home.plugins
         Path(folder).mkdir(parents=True, exist_ok=True)
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
-
-

@@ -156,5 +156,3 @@ def device_in_words(device: DeviceReport) -> str:
     kinds = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU", "xpu": "Intel GPU"}
     kind = kinds.get(device.kind, device.kind)
     return f"{kind} · {device.name}" if device.name and device.name != kind else kind
-
-

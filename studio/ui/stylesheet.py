@@ -80,8 +80,6 @@ QLineEdit:disabled, QPlainTextEdit:disabled, QAbstractSpinBox:disabled, QComboBo
 QAbstractSpinBox QLineEdit, QComboBox QLineEdit {
     background: transparent; border: none; padding: 0px; min-height: 0px; border-radius: 0px;
 }
-QAbstractSpinBox QLineEdit { padding: 0px 8px; }
-QAbstractSpinBox[role="value"] QLineEdit { padding: 0px 4px; }
 QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {
     subcontrol-origin: border; subcontrol-position: top right; width: 0px; height: 0px;
 }

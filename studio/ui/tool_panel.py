@@ -227,5 +227,3 @@ class ToolPanel(QWidget):
         if seconds is None:
             return ""
         return f"about {seconds_in_words(seconds)}{' each' if count > 1 else ''}"
-
-

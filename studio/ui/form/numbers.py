@@ -28,7 +28,12 @@ class Number(NoWheel, QDoubleSpinBox):
         super().__init__()
         self.setDecimals(digits)
         self.setKeyboardTracking(False)
+        self.set_margin(8)
         self.setCorrectionMode(QAbstractSpinBox.CorrectionMode.CorrectToNearestValue)
+
+    def set_margin(self, pixels: int) -> None:
+        """The style sheet's padding does not reach the text inside."""
+        self.lineEdit().setTextMargins(pixels, 0, pixels, 0)
 
     def textFromValue(self, value: float) -> str:  # noqa: N802
         text = f"{value:.{self.decimals()}f}"
@@ -81,6 +86,7 @@ class NumberEditor(Editor):
     def _lay_out(self) -> None:
         if self.slider is not None:
             self.number.setProperty("role", "value")
+            self.number.set_margin(2)
             self.number.setAlignment(Qt.AlignmentFlag.AlignRight)
             column = QVBoxLayout(self)
             column.setContentsMargins(0, 0, 0, 0)

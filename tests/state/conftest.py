@@ -1,0 +1,3 @@
+from tests.sitting import engine, picture, pictures, session
+
+__all__ = ["engine", "picture", "pictures", "session"]

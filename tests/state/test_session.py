@@ -1,0 +1,229 @@
+"""What the artist does, without a widget: generate, drafts, discard, undo, settings of a creation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+from pytestqt.qtbot import QtBot
+
+from studio.core.job import JobState, Lane
+from studio.core.messages import Noticed
+from studio.core.paths import Home
+from studio.core.settings import Settings
+from studio.engine.interface import WorkerChanged, WorkerState
+from studio.library.library import Library
+from studio.state import drafts
+from studio.state.notices import Level
+from studio.state.session import Session
+from tests.fakes import FakeEngine
+
+
+def generate(qtbot: QtBot, session: Session, picture: Path, count: int = 1) -> list[str]:
+    """Job ids of a Generate with the style tool."""
+    session.workspace.choose("style.transfer")
+    session.workspace.set_value("image", str(picture))
+    session.workspace.set_count(count)
+    with qtbot.waitSignal(session.making.submitted) as submitted:
+        assert session.making.generate()
+    return [job.id for job in submitted.args[0]]
+
+
+def test_generate_freezes_a_recipe_with_the_picture_by_content(
+    qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path
+) -> None:
+    generate(qtbot, session, picture, count=3)
+    (_, recipe, count, _) = engine.calls[-1]
+    assert recipe.tool == "style.transfer"
+    assert recipe.params["image"].startswith("sha256:")
+    assert count == 3
+    assert session.queue.standing().queued == 3
+    assert session.library.get(recipe.parents[0]) is not None
+
+
+def test_a_wrong_value_is_said_at_its_field_and_nothing_is_queued(
+    qtbot: QtBot, session: Session, engine: FakeEngine
+) -> None:
+    with qtbot.waitSignal(session.making.fields_refused) as refused:
+        assert not session.making.generate()
+    assert refused.args == [{"image": "Picture is missing."}]
+    assert engine.calls == []
+
+
+def test_a_picture_that_cannot_be_read_is_refused_in_a_sentence(qtbot: QtBot, session: Session, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    session.workspace.set_value("image", str(broken))
+    with qtbot.waitSignal(session.making.refused) as refused:
+        session.making.generate()
+    assert "broken.png" in refused.args[0]
+
+
+def test_results_come_to_the_variations_and_the_history(
+    qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path, pictures: list[Path]
+) -> None:
+    jobs = generate(qtbot, session, picture, count=2)
+    for job, path in zip(jobs, pictures, strict=False):
+        engine.run(job)
+        engine.finish(job, session.library.adopt(path))
+    qtbot.waitUntil(lambda: len(session.variations.items) == 2)
+    qtbot.waitUntil(lambda: session.history.rowCount() == 3)
+    assert session.workspace.seconds is not None
+
+
+def test_discard_moves_to_the_trash_and_undo_brings_it_back(
+    qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path, pictures: list[Path]
+) -> None:
+    (job,) = generate(qtbot, session, picture)
+    made = session.library.adopt(pictures[0])
+    engine.finish(job, made)
+    qtbot.waitUntil(lambda: len(session.variations.items) == 1)
+
+    def trashed() -> bool:
+        found = session.library.get(made.id)
+        return found is not None and found.trashed
+
+    session.revocable.discard(made)
+    assert session.variations.items == ()
+    qtbot.waitUntil(trashed)
+    session.undo.undo()
+    assert [item.id for item in session.variations.items] == [made.id]
+    qtbot.waitUntil(lambda: not trashed())
+
+
+def test_cancel_and_forget_can_be_undone(qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path) -> None:
+    jobs = generate(qtbot, session, picture, count=2)
+    session.revocable.cancel(session.queue.jobs())
+    qtbot.waitUntil(lambda: all(job.state is JobState.CANCELLED for job in session.queue.jobs()))
+    session.revocable.forget(session.queue.jobs())
+    assert session.queue.jobs() == ()
+    session.undo.undo()
+    assert {job.id for job in session.queue.jobs()} == set(jobs)
+    session.undo.undo()
+    qtbot.waitUntil(lambda: session.queue.standing().queued == 2)
+
+
+def test_jobs_that_were_cleared_are_forgotten_at_the_end(
+    qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path
+) -> None:
+    (job,) = generate(qtbot, session, picture)
+    engine.finish(job)
+    qtbot.waitUntil(lambda: session.queue.standing().queued == 0)
+    session.revocable.forget(session.queue.jobs())
+    assert ("forget", job) not in engine.calls
+    session.close()
+    assert ("forget", job) in engine.calls
+
+
+def test_clearing_the_form_can_be_undone(session: Session, picture: Path) -> None:
+    session.workspace.set_value("image", str(picture))
+    session.workspace.set_value("strength", 0.1)
+    session.revocable.clear_form()
+    assert session.workspace.values() == {}
+    session.undo.undo()
+    assert session.workspace.values() == {"image": str(picture), "strength": 0.1}
+
+
+def test_a_live_tool_makes_drafts_of_the_newest_values(qtbot: QtBot, session: Session, engine: FakeEngine) -> None:
+    session.workspace.choose("gan.explore")
+    for value in range(10):
+        session.workspace.set_value("truncation", value / 10)
+    qtbot.waitUntil(lambda: len(engine.drafts) == 1)
+    assert engine.drafts[0].params == {"truncation": 0.9}
+
+
+def test_previews_are_shown_unless_the_artist_looks_elsewhere(
+    qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path
+) -> None:
+    (job,) = generate(qtbot, session, picture)
+    engine.run(job)
+    with qtbot.waitSignal(session.preview):
+        engine.preview(job)
+    session.open(session.library.adopt(picture))
+    heard: list[object] = []
+    session.preview.connect(heard.append)
+    engine.preview(job)
+    engine.run(job, 1, 2)
+    qtbot.waitUntil(lambda: session.queue.progress(job) is not None)
+    assert heard == []
+
+
+def test_a_failure_is_a_notice_with_details_and_another_try(
+    qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path
+) -> None:
+    (job,) = generate(qtbot, session, picture)
+    engine.fail(job, "The device ran out of memory.", "out_of_memory", "trace")
+    qtbot.waitUntil(lambda: len(session.notices.items) == 1)
+    (notice,) = session.notices.items
+    assert (notice.text, notice.level, notice.details) == ("The device ran out of memory.", Level.ERROR, "trace")
+    assert notice.action is not None
+    notice.action()
+    assert ("resume", job) in engine.calls
+
+
+def test_what_the_worker_and_a_tool_say_become_notices(qtbot: QtBot, session: Session, engine: FakeEngine) -> None:
+    engine.say(WorkerChanged(Lane.INTERACTIVE, WorkerState.RESTARTING, sentence="The worker ended and starts again."))
+    engine.say(Noticed("j", "No face was found.", "warning"))
+    qtbot.waitUntil(lambda: len(session.notices.items) == 2)
+    assert session.activity.state is WorkerState.RESTARTING
+
+
+def test_the_settings_of_a_creation_are_used_again(
+    qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path, pictures: list[Path]
+) -> None:
+    generate(qtbot, session, picture)
+    recipe = engine.calls[-1][1]
+    made = replace(
+        session.library.adopt(pictures[0]), recipe=replace(recipe, params={**recipe.params, "strength": 0.4})
+    )
+    session.workspace.choose("writer.continue")
+    session.making.use(made)
+    qtbot.waitUntil(lambda: session.workspace.seed_fixed)
+    assert session.workspace.tool is not None
+    assert session.workspace.tool.id == "style.transfer"
+    assert session.workspace.value("strength") == 0.4
+    assert Path(session.workspace.value("image")).is_file()
+    assert session.workspace.seed == recipe.seed
+
+
+def test_the_draft_survives_the_end(qtbot: QtBot, home: Home, session: Session, engine: FakeEngine) -> None:
+    session.workspace.choose("writer.continue")
+    session.workspace.set_value("prompt", "The lantern fox")
+    session.close()
+    saved = drafts.load(home.root / "workspace.json")
+    assert saved.tool == "writer.continue"
+    again = Session(home, FakeEngine(engine.catalogue), Library(home), Settings())
+    again.begin()
+    assert again.workspace.value("prompt") == "The lantern fox"
+    again.close()
+
+
+def test_the_draft_is_written_soon_without_being_asked(qtbot: QtBot, home: Home, session: Session) -> None:
+    session.workspace.set_value("strength", 0.25)
+    file = home.root / "workspace.json"
+    qtbot.waitUntil(file.is_file)
+    assert msgspec.json.decode(file.read_bytes())["values"]["style.transfer"] == {"strength": 0.25}
+
+
+def test_a_plugin_is_switched_off_in_the_settings(
+    qtbot: QtBot, home: Home, session: Session, engine: FakeEngine
+) -> None:
+    session.switch_plugin("gan", on=False)
+    assert engine.settings is not None
+    assert engine.settings.disabled_plugins == ("gan",)
+    qtbot.waitUntil(home.settings.is_file)
+    session.switch_plugin("gan", on=True)
+    assert engine.settings.disabled_plugins == ()
+
+
+def test_an_unexpected_fault_in_the_background_is_said_and_the_rest_goes_on(qtbot: QtBot, session: Session) -> None:
+    def fault() -> None:
+        raise RuntimeError("deep inside")
+
+    done: list[int] = []
+    session.work(fault)
+    session.work(lambda: 7, done.append)
+    qtbot.waitUntil(lambda: done == [7])
+    (notice,) = session.notices.items
+    assert "deep inside" in notice.details

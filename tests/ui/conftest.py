@@ -1,0 +1,39 @@
+"""A window on a real library, with an engine that does what the test says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from studio.core.paths import Home
+from studio.core.settings import Settings
+from studio.library.library import Library
+from studio.state.session import Session
+from studio.ui import theme
+from studio.ui.window import Window
+from tests.fakes import FakeEngine
+from tests.sitting import engine, picture, pictures, session
+
+__all__ = ["engine", "picture", "pictures", "session"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def dressed(qapp: QApplication) -> None:
+    theme.apply(qapp)
+
+
+@pytest.fixture
+def window(qtbot: QtBot, home: Home, engine: FakeEngine) -> Iterator[Window]:
+    """Shown and painted, the library open."""
+    session = Session(home, engine, Library(home), Settings())
+    session.begin()
+    made = Window(session)
+    made.painted.connect(session.start)
+    made.resize(1440, 900)
+    with qtbot.waitSignal(session.library_ready):
+        made.show()
+    yield made
+    made.close()
