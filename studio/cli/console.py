@@ -48,9 +48,9 @@ class Console:
         full = 24
         done = 0 if share is None else round(full * min(max(share, 0.0), 1.0))
         per_cent = "    " if share is None else f"{share:4.0%}"
-        line = f"{'█' * done}{'░' * (full - done)} {per_cent}  {text}"
+        line = f"{'█' * done}{'░' * (full - done)} {per_cent}  {printable(text)}"
         width = shutil.get_terminal_size().columns
-        sys.stderr.write(f"\r\x1b[K{line[: width - 1]}")
+        sys.stderr.write("\r\x1b[K" + _encodable(line[: width - 1], sys.stderr.encoding))
         sys.stderr.flush()
         self._bar = True
 
@@ -75,7 +75,7 @@ class Console:
 
     def _aside(self, text: str) -> None:
         self.end_bar()
-        sys.stderr.write(_encodable(text, sys.stderr.encoding) + "\n")
+        sys.stderr.write(_encodable(printable(text), sys.stderr.encoding) + "\n")
         sys.stderr.flush()
 
 

@@ -75,7 +75,7 @@ class _Run:
     def carry_out(self, recipe: Recipe, tool: ToolDescriptor, count: int) -> int:
         engine = self._place.engine
         self._console.bar(None, f"{tool.title}: starting")
-        engine.start()
+        engine.start(ahead=False)
         self._jobs = {job.id: job for job in engine.submit(recipe, count=count, format=self._destination.format)}
         asked_to_end = False
         while not all(job.state.ended for job in self._jobs.values()):

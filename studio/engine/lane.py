@@ -118,8 +118,6 @@ class LaneRunner:
         if self._outdated and self._worker:
             self._retire()
             return
-        if self._worker is None and self.lane is Lane.INTERACTIVE:
-            return
         while self.running is None and (self.ready or self._worker is None):
             found = self._host.next_job(self.lane)
             if found is None:

@@ -103,11 +103,13 @@ class LocalEngine:
 
         return leave
 
-    def start(self) -> None:
+    def start(self, *, ahead: bool = True) -> None:
+        """With `ahead`, the interactive worker starts before there is a job for it."""
         if not self._thread.is_alive():
             self._thread.start()
             self._inbox.put(self._tidy)
-        self._inbox.put(self._lanes[Lane.INTERACTIVE].start)
+        if ahead:
+            self._inbox.put(self._lanes[Lane.INTERACTIVE].start)
 
     def close(self, *, at_once: bool = False) -> None:
         """Ends the workers, after `Settings.cancel_grace` seconds at the latest, or at once."""

@@ -67,6 +67,16 @@ def test_training_never_blocks_a_picture(started):
     assert [job.id for job in engine.running()] == [training.id]
 
 
+def test_a_worker_starts_with_its_first_job_where_none_was_started_ahead(make_engine):
+    engine, ears = make_engine()
+    engine.start(ahead=False)
+    (training,) = engine.submit(recipe("save", tool="fake.train"))
+    ears.until_state(training, JobState.DONE)
+    assert {event.lane for event in ears.heard if isinstance(event, WorkerChanged)} == {training.lane}
+    (picture,) = engine.submit(recipe("save"))
+    ears.until_state(picture, JobState.DONE)
+
+
 def test_an_idle_training_worker_ends(make_engine):
     engine, ears = make_engine(idle_limit=0.05)
     engine.start()
