@@ -176,14 +176,15 @@ class HistoryModel(QAbstractListModel):
             self.refresh()
             return
         newest = self.known(self._ids[0]) if self._ids else None
-        if (row := self.row_of(creation.id)) >= 0:
-            self._row_changed(row)
-        elif newest is not None and newest.created > creation.created:
-            self.refresh()
-        else:
+        is_newest = not self._ids or (newest is not None and newest.created < creation.created)
+        if is_newest:
             self.beginInsertRows(QModelIndex(), 0, 0)
             self._ids = [creation.id, *self._ids]
             self.endInsertRows()
+        elif (row := self.row_of(creation.id)) >= 0:
+            self._row_changed(row)
+        else:
+            self.refresh()
 
     def _first_came(self, turn: int, found: list[Creation] | None) -> None:
         if turn != self._turn or found is None:

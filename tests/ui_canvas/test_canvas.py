@@ -1,0 +1,332 @@
+"""The canvas as an artist meets it: open, preview, zoom, compare, play, read, drop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QColor, QDropEvent, QImage, QWheelEvent
+from PySide6.QtWidgets import QApplication, QWidget
+from pytestqt.qtbot import QtBot
+
+from studio.library.creation import Creation, Kind
+from studio.ui import theme
+from studio.ui.canvas import Canvas
+
+
+@pytest.fixture
+def canvas(qtbot: QtBot) -> Iterator[Canvas]:
+    canvas = Canvas()
+    qtbot.addWidget(canvas)
+    canvas.resize(800, 600)
+    canvas.show()
+    yield canvas
+    canvas.close()
+
+
+@pytest.fixture
+def red(tmp_path: Path) -> Path:
+    Image.new("RGB", (400, 300), (200, 30, 30)).save(tmp_path / "red.png")
+    return tmp_path / "red.png"
+
+
+@pytest.fixture
+def blue(tmp_path: Path) -> Path:
+    Image.new("RGB", (400, 300), (30, 30, 200)).save(tmp_path / "blue.png")
+    return tmp_path / "blue.png"
+
+
+@pytest.fixture
+def movie(tmp_path: Path) -> Path:
+    frames = [Image.new("RGB", (64, 48), (20 * n, 0, 0)) for n in range(6)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=40, loop=0)
+    return tmp_path / "a.gif"
+
+
+def size(canvas: Canvas) -> tuple[int, int]:
+    picture = canvas.surface.picture
+    return (picture.size.width(), picture.size.height()) if picture else (0, 0)
+
+
+def shown(canvas: Canvas) -> QWidget:
+    return canvas.layout().currentWidget()  # type: ignore[union-attr]
+
+
+def open_image(canvas: Canvas, path: Path, qtbot: QtBot) -> None:
+    before = canvas.surface.picture
+    canvas.show_image(path)
+    qtbot.waitUntil(lambda: canvas.surface.picture is not before)
+
+
+def colour_at(canvas: Canvas, x: int, y: int) -> QColor:
+    return canvas.grab().toImage().pixelColor(x, y)
+
+
+def test_an_empty_canvas_offers_what_belongs_there(canvas: Canvas) -> None:
+    assert shown(canvas) is canvas.empty_page
+    assert not canvas.tool_bar.isVisible()
+    assert not any(action.isEnabled() for action in canvas.commands.all)
+
+
+def test_a_picture_opens_fitted(canvas: Canvas, red: Path, qtbot: QtBot) -> None:
+    open_image(canvas, red, qtbot)
+    assert size(canvas) == (400, 300)
+    assert canvas.surface.camera.fitted
+    assert colour_at(canvas, 400, 320) == QColor(200, 30, 30)
+    assert canvas.tool_bar.isVisible()
+    assert not canvas.transport.isVisible()
+
+
+def test_a_picture_that_cannot_be_read_is_one_sentence(canvas: Canvas, tmp_path: Path, qtbot: QtBot) -> None:
+    (tmp_path / "<b>bad.png").write_bytes(b"no")
+    canvas.show_image(tmp_path / "<b>bad.png")
+    qtbot.waitUntil(lambda: shown(canvas) is canvas.sentence_page)
+    assert canvas.sentence_page.sentence.text().startswith("<b>bad.png is not a picture")
+    assert canvas.sentence_page.sentence.textFormat() == Qt.TextFormat.PlainText
+
+
+def test_the_last_of_several_wins(canvas: Canvas, red: Path, blue: Path, qtbot: QtBot) -> None:
+    for path in (red, blue, red, blue):
+        canvas.show_image(path)
+    qtbot.waitUntil(lambda: canvas.surface.picture is not None)
+    assert canvas.surface.picture is not None
+    assert canvas.surface.picture.image.pixelColor(5, 5) == QColor(30, 30, 200)
+
+
+def test_a_preview_gives_way_without_a_flash(canvas: Canvas, red: Path, qtbot: QtBot) -> None:
+    canvas.show_preview(40, 30, 3, bytes([9, 99, 9]) * 1200)
+    assert shown(canvas) is canvas.surface
+    assert canvas.surface.caption == "Preview"
+    canvas.surface.zoom_to(20.0)
+    frame = canvas.surface.camera.frame
+    canvas.show_image(red)
+    assert size(canvas) == (40, 30), "the preview stays until the picture is there"
+    qtbot.waitUntil(lambda: size(canvas) == (400, 300))
+    assert canvas.surface.caption == ""
+    assert canvas.surface.camera.frame.width() == pytest.approx(frame.width())
+
+
+def test_a_large_preview_is_smoothed_afterwards(canvas: Canvas, qtbot: QtBot) -> None:
+    canvas.show_preview(2000, 2000, 4, bytes(16_000_000))
+    assert canvas.surface.picture is not None
+    assert len(canvas.surface.picture.levels) == 1
+    qtbot.waitUntil(lambda: len(canvas.surface.picture.levels) > 1)  # type: ignore[union-attr]
+    assert canvas.surface.caption == "Preview"
+
+
+def test_zoom_by_wheel_and_keys(canvas: Canvas, red: Path, qtbot: QtBot) -> None:
+    open_image(canvas, red, qtbot)
+    surface = canvas.surface
+    fitted = surface.camera.zoom
+    at = QPointF(300, 300)
+    wheel = QWheelEvent(
+        at, surface.mapToGlobal(at), QPoint(), QPoint(0, 120), Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
+    )  # fmt: skip
+    QApplication.sendEvent(surface, wheel)
+    assert surface.camera.zoom == pytest.approx(fitted * 1.25)
+    canvas.commands.full_size.trigger()
+    assert surface.camera.zoom == 1.0
+    assert canvas.tool_bar.zoom.text() == "100 %"
+    canvas.commands.zoom_in.trigger()
+    assert surface.camera.zoom == pytest.approx(1.25)
+    canvas.commands.fit.trigger()
+    assert surface.camera.zoom == fitted
+
+
+def test_panning_by_middle_drag_space_drag_and_arrows(canvas: Canvas, red: Path, qtbot: QtBot) -> None:
+    open_image(canvas, red, qtbot)
+    surface = canvas.surface
+    surface.zoom_to(6.0)
+
+    def moved(act: object) -> QPointF:
+        start = surface.camera.frame.topLeft()
+        act()  # type: ignore[operator]
+        return surface.camera.frame.topLeft() - start
+
+    def drag(button: Qt.MouseButton) -> None:
+        qtbot.mousePress(surface, button, pos=QPoint(300, 300))
+        qtbot.mouseMove(surface, QPoint(340, 310))
+        QApplication.processEvents()
+        qtbot.mouseRelease(surface, button, pos=QPoint(340, 310))
+
+    assert moved(lambda: drag(Qt.MouseButton.MiddleButton)) == QPointF(40, 10)
+    qtbot.keyPress(surface, Qt.Key.Key_Space)
+    assert moved(lambda: drag(Qt.MouseButton.LeftButton)) == QPointF(40, 10)
+    qtbot.keyRelease(surface, Qt.Key.Key_Space)
+    assert moved(lambda: drag(Qt.MouseButton.LeftButton)) == QPointF(0, 0)
+    assert moved(lambda: qtbot.keyClick(surface, Qt.Key.Key_Right)).x() < 0
+
+
+def test_transparency_stands_on_a_checkerboard(canvas: Canvas, tmp_path: Path, qtbot: QtBot) -> None:
+    Image.new("RGBA", (200, 200), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    open_image(canvas, tmp_path / "clear.png", qtbot)
+    image = canvas.grab().toImage()
+    greys = {image.pixelColor(x, 320).name() for x in range(360, 440)}
+    assert len(greys) == 2
+
+
+def test_compare_shows_both_sides(canvas: Canvas, red: Path, blue: Path, qtbot: QtBot) -> None:
+    canvas.compare(red, blue, ("Photo", "Painted"))
+    qtbot.waitUntil(lambda: canvas.surface.comparing and canvas.surface.picture is not None)
+    assert colour_at(canvas, 200, 300) == QColor(200, 30, 30)
+    assert colour_at(canvas, 600, 300) == QColor(30, 30, 200)
+    qtbot.keyClick(canvas.surface, Qt.Key.Key_Right)
+    assert canvas.surface.divider == pytest.approx(0.52)
+    start = canvas.surface.camera.frame
+    grip = QPoint(round(start.left() + start.width() * 0.52), round(start.center().y()))
+    qtbot.mousePress(canvas.surface, Qt.MouseButton.LeftButton, pos=grip)
+    qtbot.mouseMove(canvas.surface, QPoint(round(start.left()), grip.y()))
+    QApplication.processEvents()
+    qtbot.mouseRelease(canvas.surface, Qt.MouseButton.LeftButton, pos=QPoint(round(start.left()), grip.y()))
+    assert canvas.surface.divider < 0.01
+    canvas.commands.compare.trigger()
+    assert not canvas.surface.comparing
+
+
+def test_compare_is_offered_only_when_there_is_a_before(canvas: Canvas, red: Path, blue: Path, qtbot: QtBot) -> None:
+    open_image(canvas, red, qtbot)
+    assert not canvas.commands.compare.isEnabled()
+    canvas.offer_before(blue)
+    assert canvas.commands.compare.isEnabled()
+    canvas.commands.compare.trigger()
+    qtbot.waitUntil(lambda: canvas.surface.comparing)
+    canvas.offer_before(None)
+    assert not canvas.surface.comparing
+
+
+def test_an_animation_plays_and_steps(canvas: Canvas, movie: Path, qtbot: QtBot) -> None:
+    canvas.show_animation(movie)
+    qtbot.waitUntil(lambda: canvas.player is not None and canvas.player.count == 6)
+    assert canvas.transport.isVisible()
+    assert canvas.player is not None
+    assert canvas.player.playing
+    canvas.surface.setFocus()
+    qtbot.keyClick(canvas.surface, Qt.Key.Key_Space)
+    assert not canvas.player.playing
+    canvas.transport.slider.setValue(3)
+    qtbot.waitUntil(lambda: canvas.transport.counter.text() == "4 / 6")
+    canvas.commands.frame_on.trigger()
+    qtbot.waitUntil(lambda: canvas.transport.counter.text() == "5 / 6")
+
+
+def test_an_animation_ends_when_something_else_is_shown(canvas: Canvas, movie: Path, red: Path, qtbot: QtBot) -> None:
+    canvas.show_animation(movie)
+    qtbot.waitUntil(lambda: canvas.player is not None)
+    player = canvas.player
+    open_image(canvas, red, qtbot)
+    assert canvas.player is None
+    assert not canvas.transport.isVisible()
+    qtbot.waitUntil(lambda: player is not None and not player.running)
+
+
+def test_a_broken_animation_is_one_sentence(canvas: Canvas, tmp_path: Path, qtbot: QtBot) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"no movie")
+    canvas.show_animation(tmp_path / "a.mp4")
+    qtbot.waitUntil(lambda: shown(canvas) is canvas.sentence_page)
+    assert "a.mp4 is not an animation" in canvas.sentence_page.sentence.text()
+
+
+def test_closing_while_opening_leaves_nothing(canvas: Canvas, movie: Path, red: Path) -> None:
+    canvas.show_animation(movie)
+    canvas.show_image(red)
+    canvas.show_animation(movie)
+    canvas.close()
+
+
+def test_text_is_never_markup(canvas: Canvas, tmp_path: Path, qtbot: QtBot) -> None:
+    canvas.show_text("<img src='x'> & <b>bold</b>\n\nSecond", "<i>Title</i>")
+    assert canvas.text_page.toPlainText() == "<i>Title</i>\n<img src='x'> & <b>bold</b>\n\nSecond"
+    assert not canvas.tool_bar.isVisible()
+
+
+def test_text_that_grows_keeps_the_reader_s_place(canvas: Canvas) -> None:
+    long = "A line of words.\n" * 200
+    canvas.show_text(long)
+    bar = canvas.text_page.verticalScrollBar()
+    bar.setValue(100)
+    canvas.show_text(long + "And more.")
+    assert bar.value() == 100
+    bar.setValue(bar.maximum())
+    canvas.show_text(long + "And more.\n" * 50)
+    assert bar.value() == bar.maximum()
+    assert canvas.text_page.toPlainText() == long + "And more.\n" * 50
+
+
+def test_creations_of_every_kind_open(canvas: Canvas, red: Path, blue: Path, movie: Path, qtbot: QtBot) -> None:
+    folder = red.parent
+    (folder / "tale.md").write_text('---\ntitle: "The fox"\n---\n\nOnce upon a time.', encoding="utf-8")
+    model = folder / "model"
+    model.mkdir()
+    (model / "studio.json").write_text('{"title": "Monet", "kind": "autoencoder", "licence": "CC0"}')
+    (model / "README.md").write_text("# Monet <b>\n")
+
+    def creation(path: Path, kind: Kind, **more: bool) -> Creation:
+        return Creation(id="0" * 64, path=str(path), kind=kind, tool="t", **more)
+
+    canvas.open(creation(red, Kind.IMAGE), before=creation(blue, Kind.IMAGE))
+    qtbot.waitUntil(lambda: shown(canvas) is canvas.surface)
+    assert canvas.commands.compare.isEnabled()
+    canvas.open(creation(folder / "tale.md", Kind.TEXT))
+    qtbot.waitUntil(lambda: shown(canvas) is canvas.text_page)
+    assert canvas.text_page.toPlainText() == "The fox\nOnce upon a time."
+    canvas.open(creation(model, Kind.MODEL))
+    qtbot.waitUntil(lambda: shown(canvas) is canvas.model_card)
+    assert canvas.model_card.title.text() == "Monet"
+    assert "CC0" in canvas.model_card.facts.text()
+    assert canvas.model_card.readme.toPlainText() == "# Monet <b>"
+    canvas.open(creation(movie, Kind.ANIMATION))
+    qtbot.waitUntil(lambda: canvas.player is not None)
+    canvas.open(creation(red, Kind.IMAGE, missing=True))
+    assert shown(canvas) is canvas.sentence_page
+    canvas.clear()
+    assert shown(canvas) is canvas.empty_page
+
+
+def drop(canvas: Canvas, data: QMimeData) -> None:
+    event = QDropEvent(
+        QPointF(50, 50), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    )
+    canvas.dropEvent(event)
+
+
+def test_files_can_be_dropped(canvas: Canvas, red: Path, qtbot: QtBot) -> None:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(red)), QUrl("https://example.org/a.png")])
+    with qtbot.waitSignal(canvas.dropped) as dropped:
+        drop(canvas, data)
+    assert dropped.args == [[red]]
+
+
+def test_a_picture_from_a_browser_can_be_dropped(canvas: Canvas, qtbot: QtBot) -> None:
+    data = QMimeData()
+    data.setUrls([QUrl("https://example.org/a.png")])
+    image = QImage(3, 3, QImage.Format.Format_RGB32)
+    image.fill(QColor("red"))
+    data.setImageData(image)
+    with qtbot.waitSignal(canvas.dropped_image) as dropped:
+        drop(canvas, data)
+    assert dropped.args[0].width() == 3
+
+
+def test_every_widget_that_takes_the_focus_has_a_name(canvas: Canvas) -> None:
+    nameless = [
+        widget
+        for widget in canvas.findChildren(QWidget)
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and not widget.accessibleName()
+        and not widget.objectName().startswith("qt_")
+    ]  # fmt: skip
+    assert nameless == []
+
+
+def test_it_follows_the_theme(canvas: Canvas, qapp: QApplication, red: Path, qtbot: QtBot) -> None:
+    open_image(canvas, red, qtbot)
+    try:
+        theme.apply(qapp, "light")
+        assert colour_at(canvas, 5, 300) == QColor(theme.LIGHT.canvas)
+    finally:
+        theme.apply(qapp, "dark")
+    assert colour_at(canvas, 5, 300) == QColor(theme.DARK.canvas)
