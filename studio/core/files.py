@@ -48,7 +48,7 @@ def finish(part: Path, path: Path) -> None:
     try:
         with part.open("rb+") as file:
             os.fsync(file.fileno())
-        os.replace(part, path)
+        part.replace(path)
         sync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error

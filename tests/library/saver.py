@@ -21,6 +21,11 @@ from studio.library.library import Library
 from tests.library import makers
 
 
+def say(what: object) -> None:
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
+
+
 def save(turn: int) -> None:
     home = Home.default()
     for count in itertools.count():
@@ -38,8 +43,9 @@ def save(turn: int) -> None:
                 path = writer.save_image(home, makers.picture(seed), long, format="jpeg")
             case _:
                 frames = makers.frames(4)
-                path = writer.save_animation(home, frames, recipe, fps=9, loop=True, format="webp" if turn % 2 else "mp4")
-        print(path, flush=True)
+                format = "webp" if turn % 2 else "mp4"
+                path = writer.save_animation(home, frames, recipe, fps=9, loop=True, format=format)
+        say(path)
 
 
 def mark(turn: int) -> None:
@@ -61,7 +67,8 @@ def mark(turn: int) -> None:
             case _:
                 library.rate(one, chance.randrange(6))
         creation = library.rows([one])[0]
-        print(one, int(creation.star), creation.rating, ",".join(creation.tags), int(creation.trashed), flush=True, sep="|")
+        state = [int(creation.star), creation.rating, ",".join(creation.tags), int(creation.trashed)]
+        say("|".join(map(str, [one, *state])))
 
 
 def main() -> None:
@@ -70,13 +77,13 @@ def main() -> None:
     for line in sys.stdin:
         child = os.fork()
         if not child:
-            print(os.getpid(), flush=True)
+            say(os.getpid())
             try:
                 work(int(line))
             finally:
                 os._exit(9)
         os.waitpid(child, 0)
-        print("gone", flush=True)
+        say("gone")
 
 
 if __name__ == "__main__":

@@ -79,7 +79,8 @@ SWARM = {
     "sui_extra_data": {},
 }
 NOVEL = {
-    "prompt": "a fox", "uc": "blurry", "seed": 42, "steps": 25, "scale": 6.5, "width": 512, "height": 768, "sampler": "euler"
+    "prompt": "a fox", "uc": "blurry", "seed": 42, "steps": 25, "scale": 6.5, "width": 512, "height": 768,
+    "sampler": "euler",
 }  # fmt: skip
 PLAIN = {
     "prompt": "a fox", "negative_prompt": "blurry", "seed": "42", "steps": "25", "scale": "6.5", "width": "512",
@@ -195,7 +196,8 @@ def test_a_comment_in_a_gif(tmp_path: Path) -> None:
 
 def test_krita_in_xmp(tmp_path: Path) -> None:
     text = TEXT.replace("\n", "&#xA;")
-    packet = f'<x:xmpmeta><dc:description><rdf:Alt><rdf:li xml:lang="x-default">{text}</rdf:li></rdf:Alt></dc:description></x:xmpmeta>'
+    item = f'<rdf:li xml:lang="x-default">{text}</rdf:li>'
+    packet = f"<x:xmpmeta><dc:description><rdf:Alt>{item}</rdf:Alt></dc:description></x:xmpmeta>"
     found = foreign.read_foreign(png_with(tmp_path / "a.png", {png.XMP_KEY: packet}))
     assert found
     assert (found.prompt, found.seed) == ("a fox", 42)
