@@ -50,7 +50,10 @@ class Host(Protocol):
         """Raises OSError where no process can be started."""
 
     def next_job(self, lane: Lane) -> tuple[Job, bool] | None:
-        """What to run next, and whether it is a draft. A draft is given out once."""
+        """What to run next, and whether it is a draft."""
+
+    def taken(self, job: Job) -> None:
+        """What `next_job` named is about to run."""
 
     def store(self, job: Job) -> None: ...
 
@@ -265,6 +268,7 @@ class LaneRunner:
 
     def _run(self, job: Job, draft: bool) -> None:
         assert self._worker
+        self._host.taken(job)
         try:
             paths = self._host.files(job.recipe)
         except StudioError as error:
@@ -326,15 +330,15 @@ class LaneRunner:
     def _lost(self, running: Running, wanted: bool, reason: str, worker: WorkerProcess) -> str:
         """The worker is gone and the job was not over. Returns what to say of it."""
         title = self._host.title(running.job.recipe.tool)
+        if running.draft:
+            self._end(JobState.CANCELLED)
+            return "" if wanted else f"{title} failed: {reason}."
         if running.cancelled:
             self._end(JobState.CANCELLED)
-            return f"{title} did not stop in time, so its worker was restarted."
+            return f"{title} did not stop in time, so its worker was ended."
         if wanted:
             self._end(JobState.QUEUED)
             return ""
-        if running.draft:
-            self._end(JobState.FAILED, Failure("crashed", f"{title} failed: {reason}."))
-            return f"{title} failed: {reason}. It was restarted."
         job = crashed(self._host.current(running.job), title, reason, worker.log_tail())
         self.running = None
         self._host.store(job)
@@ -346,7 +350,7 @@ class LaneRunner:
             self._failed_starts = 0
         self._failed_starts += 1
         if self._failed_starts < MOST_STARTS:
-            return f"{reason[0].upper()}{reason[1:]}, and was restarted."
+            return f"{reason[0].upper()}{reason[1:]}."
         self._broken = True
         said = next((line.strip() for line in reversed(worker.log_tail().splitlines()) if line.strip()), "nothing")
         return f"The worker ended {MOST_STARTS} times in a row and is not started again. It last said: {said}"

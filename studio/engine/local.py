@@ -205,12 +205,13 @@ class LocalEngine:
 
     def next_job(self, lane: Lane) -> tuple[Job, bool] | None:
         if lane is Lane.INTERACTIVE and self._draft:
-            draft, self._draft = self._draft, None
-            return draft, True
-        if self._queue.held:
-            return None
-        job = self._queue.next(lane)
+            return self._draft, True
+        job = None if self._queue.held else self._queue.next(lane)
         return (job, False) if job else None
+
+    def taken(self, job: Job) -> None:
+        if job is self._draft:
+            self._draft = None
 
     def store(self, job: Job) -> None:
         dropped: list[str] = []
@@ -380,8 +381,8 @@ class LocalEngine:
             self.emit(messages.Noticed(job, str(error), "warning"))
 
     def _free_memory(self) -> None:
-        self._lanes[Lane.INTERACTIVE].send(messages.FreeMemory())
-        self._lanes[Lane.TRAINING].send(messages.FreeMemory())
+        for lane in self._lanes.values():
+            lane.send(messages.FreeMemory())
         self._lanes[Lane.TRAINING].rest()
 
     def _reload(self) -> None:

@@ -20,7 +20,7 @@ def crashed(job: Job, title: str, reason: str, log: str = "") -> Job:
     """
     crashes = job.crashes + 1
     if crashes < MOST_CRASHES:
-        sentence = f"{title} failed: {reason}. It was restarted, and the other jobs go on."
+        sentence = f"{title} failed: {reason}. The other jobs go on."
         return replace(job, state=JobState.FAILED, crashes=crashes, failure=Failure("crashed", sentence, log))
     times = "twice" if crashes == MOST_CRASHES else f"{crashes} times"
     sentence = f"{title} took the worker down {times} and was set aside; the last time, {reason}."

@@ -109,7 +109,7 @@ def test_hard_cancel_ends_a_worker_that_does_not_listen_and_the_rest_goes_on(sta
     cancelled = ears.until_state(deaf, JobState.CANCELLED)
     assert cancelled.crashes == 0
     told = ears.until(WorkerChanged, lambda event: event.state is WorkerState.RESTARTING)
-    assert told.sentence == "Paint did not stop in time, so its worker was restarted."
+    assert told.sentence == "Paint did not stop in time, so its worker was ended."
     ears.until_state(after, JobState.DONE)
 
 
@@ -142,7 +142,7 @@ def test_a_crash_fails_one_job_and_says_so(started, step, said):
     bad, good = engine.submit(recipe("save", step))[0], engine.submit(recipe("save"))[0]
     failed = ears.until_state(bad, JobState.FAILED)
     assert failed.failure.kind == "crashed"
-    assert failed.failure.sentence == f"Paint failed: {said}. It was restarted, and the other jobs go on."
+    assert failed.failure.sentence == f"Paint failed: {said}. The other jobs go on."
     assert failed.crashes == 1
     assert len(failed.outputs) == 1, "what was saved before the crash stays"
     ears.until_state(good, JobState.DONE)
@@ -239,6 +239,22 @@ def test_drafts_go_first_show_previews_and_leave_no_job(started):
     assert ears.until(Previewed).job == draft
     assert ears.until(JobForgotten).id == draft
     assert [one.id for one in engine.jobs()] == [job.id]
+
+
+def test_a_draft_waits_for_the_first_worker(make_engine):
+    engine, ears = make_engine()
+    draft = engine.draft(recipe("preview"))
+    engine.start(ahead=False)
+    assert ears.until(Previewed).job == draft
+
+
+def test_a_draft_that_crashes_is_no_job(started):
+    engine, ears = started
+    draft = engine.draft(recipe("crash 1"))
+    assert ears.until(JobForgotten).id == draft
+    told = ears.until(WorkerChanged, lambda event: event.state is WorkerState.RESTARTING)
+    assert told.sentence.startswith("Paint failed: the worker ended unexpectedly")
+    assert engine.jobs() == []
 
 
 def test_a_newer_draft_ends_the_older(started):
