@@ -38,7 +38,8 @@ def movies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("a.gif", "a.webp"):
         frames[0].save(folder / name, save_all=True, append_images=frames[1:], duration=50, loop=0, lossless=True)
     raw = b"".join(frame.tobytes() for frame in frames)
-    arguments = "-v error -f rawvideo -pix_fmt rgb24 -s 64x48 -r 20 -i - -pix_fmt yuv420p -crf 1".split()
+    form = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "64x48", "-r", "20", "-i", "-"]
+    arguments = ["-v", "error", *form, "-pix_fmt", "yuv420p", "-crf", "1"]
     program = imageio_ffmpeg.get_ffmpeg_exe()
     subprocess.run([program, *arguments, str(folder / "a.mp4")], input=raw, check=True)
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QHideEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QStackedLayout, QVBoxLayout, QWidget
 
 from studio.ui import theme
@@ -37,8 +38,11 @@ class NoticeStrip(QFrame):
         self.show()
         if wrong:
             self._timer.stop()
-        else:
+        elif self.isVisible():
             self._timer.start()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        self._timer.stop()
 
     def _undo(self) -> None:
         self.hide()

@@ -1,0 +1,237 @@
+"""The history as a list: searching, growing, changing, and reading only what is looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from pytestqt.qtbot import QtBot
+
+from studio.core.paths import Home
+from studio.core.recipe import PluginRef, Recipe
+from studio.library import index, writer
+from studio.library.creation import Creation, Kind
+from studio.library.library import Library
+from studio.library.measure import Measured
+from studio.state import history
+from studio.state.history import HistoryModel
+from studio.state.thumbs import Thumbs, decode
+
+
+def ids(model: HistoryModel) -> list[str]:
+    return [model.id_at(row) for row in range(model.rowCount())]
+
+
+def look(model: HistoryModel, qtbot: QtBot, search: str = "", **where: bool) -> list[str]:
+    with qtbot.waitSignal(model.searched):
+        model.search(search, **where)
+    return ids(model)
+
+
+def until_written(model: HistoryModel, qtbot: QtBot) -> None:
+    with qtbot.waitSignal(model.searched):
+        model.refresh()
+
+
+def test_the_newest_comes_first(searched: HistoryModel, shelf: Any) -> None:
+    assert ids(searched) == [shelf.tale.id, shelf.morph.id, shelf.painted.id, shelf.photo.id]
+
+
+def test_searching(model: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
+    assert look(model, qtbot, "lantern") == [shelf.tale.id]
+    assert look(model, qtbot, "tool:style") == [shelf.painted.id]
+    assert look(model, qtbot, "seed:41882") == [shelf.painted.id]
+    assert look(model, qtbot, "nothing like it") == []
+    assert len(look(model, qtbot)) == 4
+
+
+def test_of_quick_searches_the_last_wins(model: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
+    with qtbot.waitSignal(model.searched):
+        for text in ("z", "zz", "imp", "lan"):
+            model.search(text)
+    assert ids(model) == [shelf.tale.id]
+
+
+def test_rows_and_thumbnails_come_when_they_are_looked_at(searched: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
+    index = searched.index(2)
+    assert searched.data(index, HistoryModel.CreationRole).id == shelf.painted.id
+    qtbot.waitUntil(lambda: searched.data(index, HistoryModel.ThumbRole) is not None)
+    green = searched.data(index, HistoryModel.ThumbRole).pixelColor(10, 10)
+    assert green.green() > 180
+    assert green.red() < 60
+    assert searched.data(index) == "Impressionist, image"
+
+
+def test_a_text_has_a_thumbnail_or_a_null_one_and_is_not_asked_for_again(
+    searched: HistoryModel, shelf: Any, qtbot: QtBot
+) -> None:
+    index = searched.index(0)
+    qtbot.waitUntil(lambda: searched.data(index, HistoryModel.ThumbRole) is not None)
+
+
+def test_what_is_made_comes_first(searched: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
+    recipe = Recipe(tool="a.b", plugin=PluginRef("a"), created="2026-02-01T00:00:00.000Z")
+    new = shelf.library.add(writer.save_image(shelf.library.home, Image.new("RGB", (8, 8)), recipe))
+    with qtbot.waitSignal(searched.rowsInserted):
+        searched.insert(new)
+    assert ids(searched)[0] == new.id
+    searched.insert(new)
+    assert ids(searched).count(new.id) == 1
+
+
+def test_what_is_made_during_a_search_appears_only_if_it_fits(model: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
+    look(model, qtbot, "lantern")
+    recipe = Recipe(tool="a.b", plugin=PluginRef("a"), created="2026-02-01T00:00:00.000Z")
+    new = shelf.library.add(writer.save_image(shelf.library.home, Image.new("RGB", (8, 8)), recipe))
+    with qtbot.waitSignal(model.searched):
+        model.insert(new)
+    assert ids(model) == [shelf.tale.id]
+
+
+def test_a_star_shows_at_once_and_is_kept(searched: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
+    with qtbot.waitSignal(searched.dataChanged):
+        searched.star([shelf.photo.id], True)
+    creation = searched.creation(3)
+    assert creation is not None
+    assert creation.star
+    assert look(searched, qtbot, starred=True) in ([shelf.photo.id], [])
+    until_written(searched, qtbot)
+    searched.close()
+    assert shelf.library.get(shelf.photo.id).star
+
+
+def test_rating_and_tags_are_kept(searched: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
+    searched.rate([shelf.photo.id], 4)
+    searched.tag([shelf.photo.id], ["red", "cup"])
+    searched.close()
+    kept = shelf.library.get(shelf.photo.id)
+    assert (kept.rating, kept.tags) == (4, ("red", "cup"))
+
+
+def test_trash_and_restore(searched: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
+    with qtbot.waitSignal(searched.searched):
+        searched.trash([shelf.tale.id, shelf.painted.id])
+        assert ids(searched) == [shelf.morph.id, shelf.photo.id], "they leave at once"
+    assert ids(searched) == [shelf.morph.id, shelf.photo.id]
+    assert look(searched, qtbot, trashed=True) == [shelf.tale.id, shelf.painted.id]
+    with qtbot.waitSignal(searched.searched):
+        searched.restore([shelf.painted.id])
+    assert ids(searched) == [shelf.tale.id]
+    assert look(searched, qtbot) == [shelf.morph.id, shelf.painted.id, shelf.photo.id]
+
+
+def test_emptying_the_trash_deletes(searched: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
+    with qtbot.waitSignal(searched.searched):
+        searched.trash([shelf.tale.id])
+    look(searched, qtbot, trashed=True)
+    with qtbot.waitSignal(searched.searched):
+        searched.empty_trash()
+    assert ids(searched) == []
+    assert shelf.library.get(shelf.tale.id) is None
+
+
+def test_what_fails_is_told_and_shown_as_it_is(searched: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
+    Path(shelf.photo.path).unlink()
+    with qtbot.waitSignal(searched.failed) as failed:
+        searched.star([shelf.photo.id], True)
+    assert "missing" in failed.args[0]
+    qtbot.waitUntil(lambda: searched.creation(3) is not None and not searched.creation(3).star)
+
+
+def test_a_library_that_is_not_there_is_a_sentence(tmp_path: Path, qtbot: QtBot) -> None:
+    (tmp_path / "index.db").mkdir()
+    library = Library(Home(tmp_path))
+    model = HistoryModel(library)
+    with qtbot.waitSignal(model.failed):
+        model.search()
+    model.close()
+    library.close()
+
+
+def test_lineage_goes_back_to_the_beginning_and_on(searched: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
+    found: list[history.Lineage] = []
+    searched.lineage(shelf.painted.id, found.append)
+    qtbot.waitUntil(lambda: bool(found))
+    assert [(step.creation.id, step.depth) for step in found[0].steps] == [
+        (shelf.photo.id, 0), (shelf.painted.id, 1), (shelf.morph.id, 2),
+    ]  # fmt: skip
+    before: list[Creation | None] = []
+    searched.before(shelf.painted.id, before.append)
+    searched.before(shelf.photo.id, before.append)
+    qtbot.waitUntil(lambda: len(before) == 2)
+    assert {one.id if one else None for one in before} == {shelf.photo.id, None}
+
+
+def test_a_long_history_is_read_page_by_page(library: Library, qtbot: QtBot) -> None:
+    with library._writing() as connection:
+        for number in range(3 * history.FIRST):
+            creation = Creation(
+                id=f"{number:064x}", path=str(library.home.library / f"{number}.png"), kind=Kind.IMAGE, tool="a.b",
+                title=f"number {number}", created=f"2026-01-01T00:{number // 60:02d}:{number % 60:02d}.000Z",
+            )  # fmt: skip
+            index.put(connection, library.home, Measured(creation, creation.title))
+    model = HistoryModel(library)
+    resets: list[int] = []
+    model.modelReset.connect(lambda: resets.append(model.rowCount()))
+    assert len(look(model, qtbot)) == 3 * history.FIRST
+    assert resets == [history.FIRST], "the first page is shown before the rest is known"
+    last = model.rowCount() - 1
+    assert model.creation(last) is None
+    qtbot.waitUntil(lambda: model.creation(last) is not None)
+    assert model.creation(last).title == "number 0"
+    model.close()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "removed", "inserted"),
+    [
+        ("abcdef", "abcdef", None, None),
+        ("abcdef", "xabcdef", None, (0, 0)),
+        ("abcdef", "abef", (2, 3), None),
+        ("abcdef", "abXYef", (2, 3), (2, 3)),
+        ("", "abc", None, (0, 2)),
+        ("abc", "", (0, 2), None),
+        ("aaa", "aaaa", None, (3, 3)),
+    ],
+)
+def test_only_what_differs_changes(
+    model: HistoryModel, old: str, new: str, removed: object, inserted: object, qtbot: QtBot
+) -> None:
+    model._become(history._Change.between([], list(old)))
+    said: dict[str, object] = {}
+    model.rowsRemoved.connect(lambda _, first, last: said.update(removed=(first, last)))
+    model.rowsInserted.connect(lambda _, first, last: said.update(inserted=(first, last)))
+    model._become(history._Change.between(model._ids, list(new)))
+    assert ids(model) == list(new)
+    assert (said.get("removed"), said.get("inserted")) == (removed, inserted)
+
+
+def jpeg(width: int, height: int) -> bytes:
+    import io
+
+    packed = io.BytesIO()
+    Image.new("RGB", (width, height), (9, 99, 199)).save(packed, "JPEG")
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("size", [(256, 10), (10, 256), (256, 256), (3, 3)])
+def test_thumbnails_are_squares_of_the_size_they_are_drawn_at(size: tuple[int, int], qtbot: QtBot) -> None:
+    image = decode(jpeg(*size), 96)
+    assert (image.width(), image.height()) == (96, 96)
+    assert decode(b"no picture", 96).isNull()
+
+
+def test_thumbnails_keep_to_their_budget(qtbot: QtBot) -> None:
+    content = jpeg(256, 256)
+    thumbs = Thumbs(lambda _: content, budget=10 * 96 * 96 * 4)
+    thumbs.set_side(90)
+    came: list[str] = []
+    thumbs.ready.connect(lambda one, _: came.append(one))
+    for number in range(40):
+        thumbs.get(str(number))
+    qtbot.waitUntil(lambda: len(came) == 40)
+    assert thumbs.held <= 10 * 96 * 96 * 4
+    assert thumbs.get(came[-1]) is not None
+    thumbs.close()

@@ -1,0 +1,322 @@
+"""The history as an artist meets it: search, choose, star, trash with undo, drag out, trace back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent, QImage
+from PySide6.QtWidgets import QApplication, QMenu, QWidget
+from pytestqt.qtbot import QtBot
+
+from studio.library.creation import Creation, Kind
+from studio.state.history import HistoryModel
+from studio.state.undo import Undo
+from studio.ui.history import HistoryPanel
+from studio.ui.history.carrying import Carried
+from studio.ui.history.details import split_tags
+from studio.ui.history.lineage_view import StepButton
+from studio.ui.history.panel import STARRED, TRASH
+from studio.ui.history.telling import duration, facts, grouped, moment, name_of, size
+
+
+@pytest.fixture
+def undo(qapp: QApplication) -> Undo:
+    return Undo()
+
+
+@pytest.fixture
+def panel(searched: HistoryModel, undo: Undo, qtbot: QtBot) -> Iterator[HistoryPanel]:
+    panel = HistoryPanel(searched, undo)
+    qtbot.addWidget(panel)
+    panel.resize(300, 800)
+    panel.show()
+    panel.grid.setFocus()
+    yield panel
+    panel.close()
+
+
+def ids(panel: HistoryPanel) -> list[str]:
+    return [panel.model.id_at(row) for row in range(panel.model.rowCount())]
+
+
+def choose(panel: HistoryPanel, *rows: int) -> None:
+    panel.grid.choose(panel.model.id_at(rows[0]))
+    for row in rows[1:]:
+        selection = panel.grid.selectionModel()
+        selection.select(panel.model.index(row), selection.SelectionFlag.Select)
+
+
+def press(panel: HistoryPanel, qtbot: QtBot, key: str | Qt.Key) -> None:
+    qtbot.keyClick(panel.grid, key)
+
+
+def cell(panel: HistoryPanel, row: int) -> QPoint:
+    return panel.grid.visualRect(panel.model.index(row)).center()
+
+
+def go_to_shelf(panel: HistoryPanel, shelf: int, qtbot: QtBot) -> None:
+    with qtbot.waitSignal(panel.model.searched):
+        panel.shelves.button(shelf).click()
+
+
+def entries(menu: QMenu) -> list[str]:
+    return [action.text().partition("\t")[0] for action in menu.actions() if action.text()]
+
+
+def test_typing_searches(panel: HistoryPanel, shelf: Any, qtbot: QtBot) -> None:
+    with qtbot.waitSignal(panel.model.searched):
+        qtbot.keyClicks(panel.search, "lantern")
+    assert ids(panel) == [shelf.tale.id]
+    with qtbot.waitSignal(panel.model.searched):
+        qtbot.keyClick(panel.search, Qt.Key.Key_Escape)
+    assert len(ids(panel)) == 4
+    assert panel.count.text() == "4"
+
+
+def test_nothing_found_says_what_and_how_to_go_on(panel: HistoryPanel, qtbot: QtBot) -> None:
+    with qtbot.waitSignal(panel.model.searched):
+        panel.search.setText("<b>zebra")
+    assert "Nothing found for “<b>zebra”" in panel.grid.sentence
+    panel.grab()
+
+
+def test_empty_shelves_say_what_belongs_there(panel: HistoryPanel, qtbot: QtBot) -> None:
+    go_to_shelf(panel, STARRED, qtbot)
+    assert "star" in panel.grid.sentence
+    go_to_shelf(panel, TRASH, qtbot)
+    assert panel.grid.sentence == "The trash is empty."
+    assert not panel.trash_strip.empty.isEnabled()
+
+
+def test_the_grammar_is_one_click_away(panel: HistoryPanel, qtbot: QtBot) -> None:
+    panel.search.show_grammar()
+    (menu,) = panel.search.findChildren(QMenu)
+    assert "tool:style" in entries(menu)
+    next(action for action in menu.actions() if action.text().startswith("tag:")).trigger()
+    assert panel.search.text() == "tag:portrait"
+    assert panel.search.selectedText() == "portrait"
+    menu.close()
+
+
+def test_a_click_opens(panel: HistoryPanel, shelf: Any, qtbot: QtBot) -> None:
+    with qtbot.waitSignal(panel.activated) as opened:
+        qtbot.mouseClick(panel.grid.viewport(), Qt.MouseButton.LeftButton, pos=cell(panel, 2))
+    assert opened.args[0].id == shelf.painted.id
+
+
+def test_arrows_choose_and_enter_opens(panel: HistoryPanel, shelf: Any, qtbot: QtBot) -> None:
+    choose(panel, 0)
+    with qtbot.assertNotEmitted(panel.activated):
+        press(panel, qtbot, Qt.Key.Key_Right)
+        press(panel, qtbot, Qt.Key.Key_Down)
+        press(panel, qtbot, Qt.Key.Key_Left)
+        press(panel, qtbot, Qt.Key.Key_End)
+    assert panel.grid.currentIndex().row() == 3
+    press(panel, qtbot, Qt.Key.Key_Home)
+    with qtbot.waitSignal(panel.activated) as opened:
+        press(panel, qtbot, Qt.Key.Key_Return)
+    assert opened.args[0].id == shelf.tale.id
+
+
+def test_the_down_key_leads_from_the_search_to_what_was_found(panel: HistoryPanel, qtbot: QtBot) -> None:
+    panel.search.setFocus()
+    qtbot.keyClick(panel.search, Qt.Key.Key_Down)
+    assert panel.grid.hasFocus()
+    assert panel.grid.currentIndex().row() == 0
+
+
+def test_the_dot_stars_and_takes_the_star_back(panel: HistoryPanel, qtbot: QtBot) -> None:
+    choose(panel, 1, 2)
+    press(panel, qtbot, ".")
+    assert all(creation.star for creation in panel.grid.chosen_creations())
+    assert entries(panel.menu())[3] == "Remove star" or "Remove star" in entries(panel.menu())
+    press(panel, qtbot, ".")
+    assert not any(creation.star for creation in panel.grid.chosen_creations())
+
+
+def test_digits_and_stars_rate(panel: HistoryPanel, qtbot: QtBot) -> None:
+    choose(panel, 1)
+    press(panel, qtbot, "4")
+    assert panel.grid.chosen_creations()[0].rating == 4
+    qtbot.mouseClick(panel.details.rating, Qt.MouseButton.LeftButton, pos=QPoint(3 * 18 + 4, 8))
+    assert panel.grid.chosen_creations()[0].rating == 0, "a click on the star that is set takes it back"
+    qtbot.keyClick(panel.details.rating, Qt.Key.Key_Right)
+    assert panel.grid.chosen_creations()[0].rating == 1
+
+
+def test_delete_moves_to_the_trash_and_undo_brings_back(
+    panel: HistoryPanel, shelf: Any, undo: Undo, qtbot: QtBot
+) -> None:
+    choose(panel, 1, 2)
+    with qtbot.waitSignal(panel.model.searched):
+        press(panel, qtbot, Qt.Key.Key_Delete)
+    assert ids(panel) == [shelf.tale.id, shelf.photo.id]
+    assert panel.notice.sentence.text() == "Moved 2 creations to the trash."
+    assert undo.undoText() == "moving 2 creations to the trash"
+    assert panel.grid.currentIndex().row() == 1, "the next one is chosen"
+    with qtbot.waitSignal(panel.model.searched):
+        panel.notice.undo.click()
+    assert ids(panel) == [shelf.tale.id, shelf.morph.id, shelf.painted.id, shelf.photo.id]
+    with qtbot.waitSignal(panel.model.searched):
+        undo.redo()
+    assert len(ids(panel)) == 2
+
+
+def test_the_trash_restores_and_asks_before_it_deletes(panel: HistoryPanel, shelf: Any, qtbot: QtBot) -> None:
+    choose(panel, 0, 3)
+    with qtbot.waitSignal(panel.model.searched):
+        panel.trash_chosen()
+    go_to_shelf(panel, TRASH, qtbot)
+    assert ids(panel) == [shelf.tale.id, shelf.photo.id]
+    choose(panel, 0)
+    with qtbot.assertNotEmitted(panel.model.rowsRemoved):
+        press(panel, qtbot, Qt.Key.Key_Delete)
+    with qtbot.waitSignal(panel.model.searched):
+        panel.trash_strip.restore.click()
+    assert ids(panel) == [shelf.photo.id]
+    panel.trash_strip.empty.click()
+    assert "cannot be undone" in panel.trash_strip.question.text()
+    panel.trash_strip.keep_button.click()
+    assert ids(panel) == [shelf.photo.id]
+    panel.trash_strip.empty.click()
+    with qtbot.waitSignal(panel.model.searched):
+        panel.trash_strip.delete.click()
+    assert ids(panel) == []
+    assert shelf.library.get(shelf.photo.id) is None
+
+
+def test_the_menu_offers_what_can_be_done(panel: HistoryPanel, qtbot: QtBot) -> None:
+    choose(panel, 2)
+    assert entries(panel.menu()) == [
+        "Open", "Use settings", "Use as input", "Star", "Rating", "Copy", "Export…", "Show in folder", "Move to trash",
+    ]  # fmt: skip
+    choose(panel, 1, 2)
+    assert entries(panel.menu()) == ["Star", "Rating", "Copy", "Move to trash"]
+
+
+def test_details_tell_what_is_known(panel: HistoryPanel, shelf: Any, qtbot: QtBot) -> None:
+    assert not panel.details.isVisible()
+    choose(panel, 2)
+    assert panel.details.title.text() == "Impressionist"
+    told = panel.details.facts.text().replace("\u00a0", " ")
+    assert told.startswith("Style transfer · 48 × 32 · ")
+    assert "Seed 41\u202f882" in told
+    with qtbot.waitSignal(panel.use_recipe) as used:
+        panel.details.use.click()
+    assert used.args[0].id == shelf.painted.id
+    with qtbot.waitSignal(panel.use_as_input) as used:
+        panel.details.input.click()
+
+
+def test_where_it_came_from_leads_there(panel: HistoryPanel, shelf: Any, qtbot: QtBot) -> None:
+    choose(panel, 1)
+    qtbot.waitUntil(lambda: len(panel.details.lineage.findChildren(StepButton)) == 3)
+    steps = [button for button in panel.details.lineage.findChildren(StepButton) if not button.isHidden()]
+    assert [button.creation.id for button in steps] == [shelf.photo.id, shelf.painted.id, shelf.morph.id]
+    with qtbot.waitSignal(panel.activated) as opened:
+        qtbot.mouseClick(steps[0], Qt.MouseButton.LeftButton)
+    assert opened.args[0].id == shelf.photo.id
+    assert panel.grid.currentIndex().row() == 3
+
+
+def test_tags_are_edited_and_undone(panel: HistoryPanel, undo: Undo, qtbot: QtBot) -> None:
+    choose(panel, 2)
+    qtbot.keyClicks(panel.details.tags, "cup, red  cup, cup")
+    qtbot.keyClick(panel.details.tags, Qt.Key.Key_Return)
+    assert panel.grid.chosen_creations()[0].tags == ("cup", "red cup")
+    undo.undo()
+    assert panel.grid.chosen_creations()[0].tags == ()
+
+
+def test_tags_that_were_typed_are_kept_when_another_is_chosen(panel: HistoryPanel, shelf: Any, qtbot: QtBot) -> None:
+    choose(panel, 2)
+    qtbot.keyClicks(panel.details.tags, "cup")
+    choose(panel, 1)
+    panel.model.close()
+    assert shelf.library.get(shelf.painted.id).tags == ("cup",)
+    assert shelf.library.get(shelf.morph.id).tags == ()
+
+
+def test_a_drag_carries_the_file_and_the_picture(shelf: Any, qtbot: QtBot) -> None:
+    carried = Carried([shelf.painted])
+    assert carried.urls() == [QUrl.fromLocalFile(shelf.painted.path)]
+    assert carried.hasFormat("image/png")
+    assert bytes(carried.data("image/png").data()) == Path(shelf.painted.path).read_bytes()
+    assert QImage.fromData(carried.data("image/png")).width() == 48
+    assert not Carried([shelf.painted, shelf.photo]).hasFormat("image/png")
+    assert not Carried([shelf.tale]).hasFormat("image/png")
+
+
+def test_copy_puts_it_on_the_clipboard(panel: HistoryPanel, shelf: Any, qtbot: QtBot) -> None:
+    choose(panel, 2)
+    qtbot.keyClick(panel.grid, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    assert QApplication.clipboard().mimeData().urls() == [QUrl.fromLocalFile(shelf.painted.path)]
+    QApplication.clipboard().clear()
+
+
+def test_export_tells_where_to(panel: HistoryPanel, shelf: Any, tmp_path: Path, qtbot: QtBot) -> None:
+    with qtbot.waitSignal(panel.operations.told) as told:
+        panel.operations._export_to(shelf.painted, tmp_path / "out.jpg")
+    assert told.args[0] == "Exported to out.jpg."
+    assert (tmp_path / "out.jpg").exists()
+    with qtbot.waitSignal(panel.model.failed):
+        panel.operations._export_to(shelf.painted, tmp_path / "out.xyz")
+    assert panel.notice.sentence.text()
+
+
+def test_files_can_be_dropped_on_the_history(panel: HistoryPanel, tmp_path: Path, qtbot: QtBot) -> None:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(tmp_path / "a.png"))])
+    event = QDropEvent(
+        QPointF(9, 300), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    )
+    with qtbot.waitSignal(panel.dropped) as dropped:
+        panel.dropEvent(event)
+    assert dropped.args == [[tmp_path / "a.png"]]
+
+
+def test_shift_click_chooses_a_block(panel: HistoryPanel, qtbot: QtBot) -> None:
+    choose(panel, 0)
+    viewport = panel.grid.viewport()
+    qtbot.mouseClick(viewport, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, cell(panel, 0))
+    qtbot.mouseClick(viewport, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier, cell(panel, 2))
+    assert len(panel.grid.chosen_ids()) == 3
+    qtbot.mouseClick(viewport, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ControlModifier, cell(panel, 1))
+    assert len(panel.grid.chosen_ids()) == 2
+
+
+def test_every_widget_that_takes_the_focus_has_a_name(panel: HistoryPanel) -> None:
+    nameless = [
+        widget for widget in panel.findChildren(QWidget)
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and not widget.accessibleName()
+        and not widget.objectName().startswith("qt_") and type(widget).__name__ != "QLineEditIconButton"
+    ]  # fmt: skip
+    assert nameless == []
+
+
+def test_it_is_painted_with_missing_files_and_stars(panel: HistoryPanel, shelf: Any, qtbot: QtBot) -> None:
+    from msgspec.structs import replace
+
+    panel.model._remember([replace(shelf.painted, missing=True, star=True), replace(shelf.tale, star=True)])
+    qtbot.waitUntil(lambda: panel.model.thumbnail(shelf.painted.id) is not None)
+    choose(panel, 0)
+    picture = panel.grid.grab().toImage()
+    assert len({picture.pixelColor(x, 40).name() for x in range(0, picture.width(), 3)}) > 3
+
+
+def test_facts_in_an_artist_s_words() -> None:
+    creation = Creation(
+        id="0" * 64, path="a.png", kind=Kind.ANIMATION, tool="import", title="a.png", duration=75, size=3_400_000
+    )
+    assert facts(creation) == ["Imported", "1 min 15 s", "3.4 MB"]
+    assert name_of(creation) == "a.png, imported"
+    assert (size(999), size(1_500), size(2.5e9), duration(2.04), grouped(41882)) == (
+        "999 bytes", "1.5 KB", "2.5 GB", "2.0 s", "41\u202f882",
+    )  # fmt: skip
+    assert moment("no date") == ""
+    assert moment("2026-01-02T03:04:05.000Z")
+    assert split_tags(" a b ,, a  b,c") == ["a b", "c"]
