@@ -125,6 +125,7 @@ class Session(QObject):
         self.background.close()
         self.history.close()
         self.bridge.detach()
+        self.undo.blockSignals(True)
         self.engine.close()
         self.library.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from studio.state.notices import Level, Notice, Notices
 from studio.ui import icons, words
@@ -23,7 +23,7 @@ class NoticeRow(QFrame):
         self.notice = notice
         self.setProperty("role", "notice")
         self.setProperty("level", notice.level.value)
-        icon = QLabel()
+        icon = words.label()
         name, tone = _ICONS[notice.level]
         icon.setPixmap(icons.pixmap(name, 18, tone, self.devicePixelRatioF()))
         sentence = words.label(notice.text, wrap=True)

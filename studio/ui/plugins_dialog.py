@@ -10,7 +10,6 @@ from PySide6.QtWidgets import (
     QDialog,
     QFrame,
     QHBoxLayout,
-    QLabel,
     QPlainTextEdit,
     QPushButton,
     QScrollArea,
@@ -40,7 +39,7 @@ class PluginCard(QFrame):
         self.setProperty("role", "card")
         standing = session.plugins.standing(plugin)
         title = plugin.title or plugin.name
-        icon = QLabel()
+        icon = words.label()
         name, tone = _ICONS[standing]
         icon.setPixmap(icons.pixmap(name, 20, tone, self.devicePixelRatioF()))
         self.switch = Switch()

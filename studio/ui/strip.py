@@ -35,6 +35,13 @@ class Tile(QAbstractButton):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         words.name(self, f"Variation {number}", creation.title or Path(creation.path).name)
 
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        """Space presses it; every other key is the strip's."""
+        if event.key() == Qt.Key.Key_Space:
+            super().keyPressEvent(event)
+        else:
+            event.ignore()
+
     def set_image(self, pixmap: QPixmap) -> None:
         self._pixmap = pixmap
         self.update()
@@ -77,6 +84,13 @@ class Tile(QAbstractButton):
         painter.drawText(room, flags, self.creation.title[:60])
 
 
+class Shelf(QScrollArea):
+    """Leaves the arrow keys to the strip."""
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        event.ignore()
+
+
 class Strip(QWidget):
     """← and → look through, ⏎ keeps, ⌫ discards."""
 
@@ -95,7 +109,7 @@ class Strip(QWidget):
         self._row.setContentsMargins(0, 0, 0, 0)
         self._row.setSpacing(8)
         self._row.addStretch(1)
-        scroll = QScrollArea()
+        scroll = Shelf()
         scroll.setWidget(inner)
         scroll.setWidgetResizable(True)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)

@@ -26,6 +26,10 @@ class Combo(NoWheel, QComboBox):
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(6)
 
+    def showPopup(self) -> None:  # noqa: N802
+        self.view().setAccessibleName(self.accessibleName())
+        super().showPopup()
+
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """The arrow is drawn here, since the style sheet took Fusion's away."""
         super().paintEvent(event)

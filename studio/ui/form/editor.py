@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QImage, QWheelEvent
 from PySide6.QtWidgets import QWidget
+from shiboken6 import isValid
 
 from studio.core.descriptor import Field
 from studio.ui.thumbnails import Thumbnailer
+
+T = TypeVar("T")
 
 
 class Offer(Protocol):
@@ -37,6 +40,16 @@ class Surroundings:
     offers: Callable[[str, Callable[[Sequence[Offer]], None]], None]
     take_picture: Callable[[QImage, Callable[[Path], None]], None]
     clear: Callable[[str, Any], None]
+
+
+def while_alive(widget: QWidget, then: Callable[[T], None]) -> Callable[[T], None]:
+    """`then`, for an answer that may come after the widget is gone, such as when another tool was chosen."""
+
+    def answer(value: T) -> None:
+        if isValid(widget):
+            then(value)
+
+    return answer
 
 
 class Editor(QWidget):

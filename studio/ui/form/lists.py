@@ -30,7 +30,7 @@ from PySide6.QtWidgets import (
 
 from studio.core.descriptor import Field, Widget
 from studio.ui import dropping, icons, words
-from studio.ui.form.editor import Editor, Surroundings
+from studio.ui.form.editor import Editor, Surroundings, while_alive
 from studio.ui.form.wells import caption
 from studio.ui.thumbnails import Thumbnail
 
@@ -136,7 +136,8 @@ class FilesEditor(Editor):
         self._count = words.label("", "dim")
         self._lay_out()
         self.list.given.connect(self._given)
-        self.list.pasted.connect(lambda image: around.take_picture(image, lambda path: self._given([str(path)])))
+        taken = while_alive(self, lambda path: self._given([str(path)]))
+        self.list.pasted.connect(lambda image: around.take_picture(image, taken))
         self.list.reordered.connect(self.edited)
         self.list.removed.connect(self._take_out)
         self.list.itemSelectionChanged.connect(self._update)

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QMenu, QToolB
 from studio.core.descriptor import Field, Widget
 from studio.ui import dropping, icons, words
 from studio.ui.form.choices import Combo
-from studio.ui.form.editor import Editor, Offer, Surroundings
+from studio.ui.form.editor import Editor, Offer, Surroundings, while_alive
 
 MODEL_FILES = "Models (*.safetensors *.gguf);;All files (*)"
 
@@ -112,7 +112,7 @@ class ModelEditor(Editor):
         self._value = ""
         self.combo.activated.connect(self._picked)
         typed.editingFinished.connect(self._typed)
-        around.offers(field.model, self._offered)
+        around.offers(field.model, while_alive(self, self._offered))
 
     def value(self) -> Any:
         return self._value or None

@@ -27,7 +27,7 @@ from PySide6.QtWidgets import QFileDialog, QToolButton, QVBoxLayout, QWidget
 from studio.core.descriptor import Field, Widget
 from studio.state.activity import bytes_in_words
 from studio.ui import dropping, icons, theme, words
-from studio.ui.form.editor import Editor, Surroundings
+from studio.ui.form.editor import Editor, Surroundings, while_alive
 from studio.ui.thumbnails import Thumbnail
 
 HEIGHT = 88
@@ -203,7 +203,8 @@ class WellEditor(Editor):
         column.addWidget(self.well)
         self.setFocusProxy(self.well)
         self.well.given.connect(self._given)
-        self.well.pasted.connect(lambda image: around.take_picture(image, lambda path: self._given(str(path))))
+        taken = while_alive(self, lambda path: self._given(str(path)))
+        self.well.pasted.connect(lambda image: around.take_picture(image, taken))
         self.well.cleared.connect(self._empty)
         self._clear.clicked.connect(self._empty)
         around.thumbnails.ready.connect(self._thumbnail_ready)

@@ -1,0 +1,219 @@
+"""Every kind of field has an editor that shows and gives its value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent, QGuiApplication, QImage, QWheelEvent
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from studio.core import form as schema_form
+from studio.core.descriptor import Field, Widget
+from studio.ui.form.choices import ChipsEditor, ComboEditor, SegmentsEditor, SwitchEditor
+from studio.ui.form.editor import Editor, Offer, Surroundings
+from studio.ui.form.form import Form, editor_for
+from studio.ui.form.lists import FilesEditor
+from studio.ui.form.numbers import NumberEditor
+from studio.ui.form.places import ModelEditor, PlaceEditor
+from studio.ui.form.texts import ColourEditor, LineEditor, LinesEditor, PageEditor
+from studio.ui.form.wells import WellEditor
+from studio.ui.thumbnails import Thumbnailer
+from tests import fakes
+
+
+class Model:
+    def __init__(self, name: str, title: str) -> None:
+        self.name, self.title = name, title
+
+
+MODELS = (Model("vae-spatial", "Spatial starter"), Model("0123abc", "My faces"))
+
+
+@pytest.fixture
+def cleared() -> list[tuple[str, Any]]:
+    return []
+
+
+@pytest.fixture
+def around(qtbot: QtBot, tmp_path: Path, cleared: list[tuple[str, Any]]) -> Iterator[Surroundings]:
+    def offers(kind: str, then: Callable[[Sequence[Offer]], None]) -> None:
+        then(MODELS)
+
+    def take(image: QImage, then: Callable[[Path], None]) -> None:
+        path = tmp_path / "pasted.png"
+        image.save(str(path))
+        then(path)
+
+    thumbnails = Thumbnailer()
+    yield Surroundings(thumbnails, offers, take, lambda name, empty: cleared.append((name, empty)))
+    thumbnails.close()
+
+
+def drop(editor: Any, *paths: Path) -> None:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    here = QPointF(5, 5)
+    event = QDropEvent(here, Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    editor.dropEvent(event)
+
+
+FIELDS: list[tuple[Field, type[Editor], Any]] = [
+    (Field(name="a", title="A", widget=Widget.TEXT), LineEditor, "words"),
+    (Field(name="a", title="A", widget=Widget.PROMPT), PageEditor, "a fox\nin the snow"),
+    (Field(name="a", title="A", widget=Widget.NUMBER, minimum=0, maximum=2), NumberEditor, 0.8),
+    (Field(name="a", title="A", widget=Widget.NUMBER), NumberEditor, -12.5),
+    (Field(name="a", title="A", widget=Widget.WHOLE, minimum=1, maximum=10_000), NumberEditor, 4_000),
+    (Field(name="a", title="A", widget=Widget.WHOLE, minimum=0, maximum=2**32 - 1), NumberEditor, 4_000_000_000),
+    (Field(name="a", title="A", widget=Widget.WHOLE, optional=True, minimum=1, maximum=9), NumberEditor, None),
+    (Field(name="a", title="A", widget=Widget.UNIT), NumberEditor, 0.85),
+    (Field(name="a", title="A", widget=Widget.SWITCH), SwitchEditor, True),
+    (Field(name="a", title="A", widget=Widget.CHOICE, choices=(256, 512), labels=("S", "L")), SegmentsEditor, 512),
+    (
+        Field(name="a", title="A", widget=Widget.CHOICE, choices=tuple("abcdef"), labels=tuple("ABCDEF")),
+        ComboEditor,
+        "d",
+    ),
+    (
+        Field(name="a", title="A", widget=Widget.CHOICE, many=True, choices=("x", "y"), labels=("X", "Y")),
+        ChipsEditor,
+        ["x", "y"],
+    ),
+    (Field(name="a", title="A", widget=Widget.IMAGE), WellEditor, "/tmp/cup.png"),
+    (Field(name="a", title="A", widget=Widget.MASK), WellEditor, "/tmp/mask.png"),
+    (Field(name="a", title="A", widget=Widget.IMAGE, many=True), FilesEditor, ["/tmp/a.png", "/tmp/b.png"]),
+    (Field(name="a", title="A", widget=Widget.FILE), PlaceEditor, "/tmp/clip.mp4"),
+    (Field(name="a", title="A", widget=Widget.FILE, many=True), FilesEditor, ["/tmp/clip.mp4"]),
+    (Field(name="a", title="A", widget=Widget.FOLDER), PlaceEditor, "/tmp"),
+    (Field(name="a", title="A", widget=Widget.MODEL), ModelEditor, "0123abc"),
+    (Field(name="a", title="A", widget=Widget.MODEL), ModelEditor, "someone/some-model"),
+    (Field(name="a", title="A", widget=Widget.COLOUR), ColourEditor, "#e8a33d"),
+    (Field(name="a", title="A", widget=Widget.TEXT, many=True), LinesEditor, ["one", "two"]),
+    (Field(name="a", title="A", widget=Widget.WHOLE, many=True), LinesEditor, [1, 2]),
+]
+
+
+@pytest.mark.parametrize(("field", "kind", "value"), FIELDS)
+def test_an_editor_gives_back_what_it_shows(
+    qtbot: QtBot, around: Surroundings, field: Field, kind: type[Editor], value: Any
+) -> None:
+    editor = editor_for(field, around)
+    qtbot.addWidget(editor)
+    heard: list[int] = []
+    editor.edited.connect(lambda: heard.append(1))
+    assert type(editor) is kind
+    editor.show_value(value)
+    assert editor.value() == value
+    assert heard == []
+
+
+@pytest.mark.parametrize("tool", [fakes.STYLE, fakes.WORDS, fakes.MORPH, fakes.TRAIN])
+def test_an_untouched_form_gives_the_defaults(qtbot: QtBot, around: Surroundings, tool: Any) -> None:
+    fields = schema_form.fields(tool.schema)
+    made = Form(fields, around)
+    qtbot.addWidget(made)
+    for field in fields:
+        made.show_value(field.name, field.default)
+        if not field.required:
+            assert made.editor(field.name).value() == field.default
+
+
+def test_a_share_is_shown_in_per_cent_and_moves_with_its_slider(qtbot: QtBot, around: Surroundings) -> None:
+    editor = NumberEditor(Field(name="a", title="Strength", widget=Widget.UNIT))
+    qtbot.addWidget(editor)
+    editor.show_value(0.85)
+    assert editor.number.text() == "85 %"
+    assert editor.slider is not None
+    with qtbot.waitSignal(editor.edited):
+        qtbot.keyClick(editor.slider, Qt.Key.Key_Left)
+    assert editor.value() == 0.84
+    with qtbot.waitSignal(editor.edited):
+        editor.number.setValue(30)
+    assert editor.slider.value() == 30
+
+
+def test_a_wheel_scrolls_the_form_and_not_the_value(qtbot: QtBot) -> None:
+    editor = NumberEditor(Field(name="a", title="A", widget=Widget.UNIT))
+    qtbot.addWidget(editor)
+    editor.show_value(0.5)
+    assert editor.slider is not None
+    here = QPointF(5, 5)
+    wheel = QWheelEvent(
+        here, here, QPoint(), QPoint(0, 120), Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase, False,
+    )  # fmt: skip
+    QApplication.sendEvent(editor.slider, wheel)
+    assert editor.value() == 0.5
+
+
+def test_a_well_takes_a_drop_a_paste_and_a_click_on_clear(
+    qtbot: QtBot, around: Surroundings, picture: Path, cleared: list[tuple[str, Any]]
+) -> None:
+    editor = WellEditor(Field(name="image", title="Picture", widget=Widget.IMAGE), around)
+    qtbot.addWidget(editor)
+    editor.show()
+    with qtbot.waitSignals([editor.edited, around.thumbnails.ready]):
+        drop(editor.well, picture)
+    assert editor.value() == str(picture)
+    assert editor.well._caption().startswith("64 × 48")
+    pasted = QImage(8, 6, QImage.Format.Format_RGB32)
+    pasted.fill(Qt.GlobalColor.red)
+    QGuiApplication.clipboard().setImage(pasted)
+    with qtbot.waitSignal(around.thumbnails.ready):
+        qtbot.keyClick(editor.well, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
+    assert Path(editor.value()).name == "pasted.png"
+    qtbot.keyClick(editor.well, Qt.Key.Key_Delete)
+    assert cleared == [("image", None)]
+
+
+def test_a_picture_that_cannot_be_read_says_so_in_its_well(qtbot: QtBot, around: Surroundings, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"nothing")
+    editor = WellEditor(Field(name="image", title="Picture", widget=Widget.IMAGE), around)
+    qtbot.addWidget(editor)
+    with qtbot.waitSignal(around.thumbnails.ready):
+        editor.show_value(str(broken))
+    assert "broken.png" in editor.well._caption()
+
+
+def test_a_list_of_pictures_is_filled_ordered_and_thinned(
+    qtbot: QtBot, around: Surroundings, pictures: list[Path], cleared: list[tuple[str, Any]]
+) -> None:
+    editor = FilesEditor(Field(name="images", title="Pictures", widget=Widget.IMAGE, many=True, most=3), around)
+    qtbot.addWidget(editor)
+    drop(editor.list, *pictures)
+    names = [str(path) for path in pictures]
+    assert editor.value() == names[:3]
+    editor.list.setCurrentRow(0)
+    with qtbot.waitSignal(editor.edited):
+        qtbot.keyClick(editor.list, Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)
+    assert editor.value() == [names[1], names[0], names[2]]
+    editor.list.clearSelection()
+    editor.list.setCurrentRow(2)
+    qtbot.keyClick(editor.list, Qt.Key.Key_Delete)
+    assert cleared == [("images", [names[1], names[0]])]
+
+
+def test_advanced_fields_are_folded_until_they_are_wrong(qtbot: QtBot, around: Surroundings) -> None:
+    made = Form(schema_form.fields(fakes.STYLE.schema), around)
+    qtbot.addWidget(made)
+    made.show()
+    tile = made.editor("tile")
+    assert not tile.isVisible()
+    made.set_errors({"tile": "Tile is 3, and must be between 64 and 2048."})
+    assert tile.isVisible()
+
+
+def test_words_are_plain_words(qtbot: QtBot, around: Surroundings) -> None:
+    editor = PageEditor(Field(name="prompt", title="<b>Prompt</b>", widget=Widget.PROMPT, help="<img src=x>"))
+    qtbot.addWidget(editor)
+    data = QMimeData()
+    data.setHtml("<b>bold</b>")
+    data.setText("<b>bold</b>")
+    editor.page.insertFromMimeData(data)
+    assert editor.value() == "<b>bold</b>"
+    assert "&lt;img" in editor.page.toolTip()

@@ -1,0 +1,287 @@
+"""The window as the artist uses it, with keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent, QGuiApplication, QImage
+from PySide6.QtWidgets import QAbstractScrollArea, QLabel, QPlainTextEdit, QWidget
+from pytestqt.qtbot import QtBot
+
+from studio.core.job import JobState
+from studio.core.recipe import PluginRef, Recipe
+from studio.library.creation import Creation
+from studio.state.notices import Notice
+from studio.ui import theme
+from studio.ui.palette import Palette
+from studio.ui.plugins_dialog import PluginsDialog
+from studio.ui.queue_panel import QueuePanel
+from studio.ui.window import Window
+from tests import fakes
+from tests.fakes import FakeEngine
+
+CTRL, ALT, SHIFT = (
+    Qt.KeyboardModifier.ControlModifier,
+    Qt.KeyboardModifier.AltModifier,
+    Qt.KeyboardModifier.ShiftModifier,
+)
+
+
+def generate(qtbot: QtBot, window: Window, picture: Path, count: int = 1) -> list[str]:
+    window.session.workspace.choose("style.transfer")
+    window.session.workspace.set_value("image", str(picture))
+    window.session.workspace.set_count(count)
+    with qtbot.waitSignal(window.session.making.submitted) as submitted:
+        qtbot.keyClick(window, Qt.Key.Key_Return, CTRL)
+    return [job.id for job in submitted.args[0]]
+
+
+def test_tools_stand_by_plugin_and_open_their_form(qtbot: QtBot, window: Window) -> None:
+    buttons = window.rail._group.buttons()
+    assert [button.text() for button in buttons] == ["Style", "GAN", "Morph", "Write"]
+    buttons[3].click()
+    assert window.tool_panel._title.text() == "Continue a story"
+    assert buttons[3].isChecked()
+    assert window.tool_panel.form is not None
+    assert isinstance(window.tool_panel.form.editor("prompt"), QWidget)
+
+
+def test_generate_with_its_key_even_while_a_prompt_is_typed(qtbot: QtBot, window: Window, engine: FakeEngine) -> None:
+    window.session.workspace.choose("writer.continue")
+    assert window.tool_panel.form is not None
+    page = window.tool_panel.form.editor("prompt").focusProxy()
+    assert isinstance(page, QPlainTextEdit)
+    page.setFocus()
+    qtbot.keyClicks(page, "X.c")
+    with qtbot.waitSignal(window.session.making.submitted):
+        qtbot.keyClick(page, Qt.Key.Key_Return, CTRL)
+    assert engine.calls[-1][1].params["prompt"] == "X.c"
+
+
+def test_a_missing_picture_is_said_under_its_well(qtbot: QtBot, window: Window) -> None:
+    window.tool_panel.generate.click()
+    assert window.tool_panel.form is not None
+    row = window.tool_panel.form._rows["image"]
+    assert row._error.isVisible()
+    assert row._error.text() == "Picture is missing."
+
+
+def test_what_the_engine_refuses_stands_above_generate(qtbot: QtBot, window: Window, tmp_path: Path) -> None:
+    window.session.workspace.set_value("image", str(tmp_path / "gone.png"))
+    with qtbot.waitSignal(window.session.making.refused):
+        window.tool_panel.generate.click()
+    assert window.tool_panel._refusal.isVisible()
+    assert "gone.png" in window.tool_panel._refusal.text()
+
+
+def test_progress_time_left_and_cancel(qtbot: QtBot, window: Window, engine: FakeEngine, picture: Path) -> None:
+    jobs = generate(qtbot, window, picture, count=2)
+    engine.run(jobs[0], 62, 100, 0.9)
+    status = window.status
+    qtbot.waitUntil(lambda: status._how_far.text() == "62 % · 0.9 s left")
+    assert status._what.text() == "Style transfer 1 of 2"
+    assert status.queue_button.text() == "1 waiting"
+    window.canvas.setFocus()
+    qtbot.keyClick(window, Qt.Key.Key_X, SHIFT)
+    qtbot.waitUntil(lambda: ("cancel", jobs[0]) in engine.calls)
+    qtbot.waitUntil(lambda: not status.bar.isVisible())
+
+
+def test_before_the_worker_is_up_generate_queues_and_the_bar_says_so(
+    qtbot: QtBot, window: Window, engine: FakeEngine, picture: Path
+) -> None:
+    assert window.status._what.text() == "Starting…"
+    generate(qtbot, window, picture)
+    assert "Then your job begins" in window.status._what.text()
+    engine.ready()
+    qtbot.waitUntil(lambda: window.status._device.isVisible())
+    assert window.status._device.text() == "CPU · 2 cores"
+
+
+def test_results_are_kept_and_discarded_in_the_strip(
+    qtbot: QtBot, window: Window, engine: FakeEngine, picture: Path, pictures: list[Path]
+) -> None:
+    jobs = generate(qtbot, window, picture, count=3)
+    for job, path in zip(jobs, pictures, strict=False):
+        engine.finish(job, window.session.library.adopt(path))
+    qtbot.waitUntil(lambda: len(window.strip.tiles()) == 3)
+    variations = window.session.variations
+    window.strip.setFocus()
+    window.strip.tiles()[2].setFocus()
+    qtbot.keyClick(window.strip.tiles()[2], Qt.Key.Key_Left)
+    assert variations.chosen is variations.items[1]
+    qtbot.keyClick(window.strip.tiles()[1], Qt.Key.Key_Return)
+    assert variations.is_kept(variations.items[1])
+    assert variations.chosen is variations.items[2]
+    qtbot.keyClick(window, Qt.Key.Key_Backspace, ALT)
+    assert len(variations.items) == 2
+    qtbot.keyClick(window, Qt.Key.Key_Z, CTRL)
+    assert len(variations.items) == 3
+
+
+def test_a_drop_on_the_canvas_opens_and_offers_the_recipe(qtbot: QtBot, window: Window, picture: Path) -> None:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(picture))])
+    event = QDropEvent(
+        QPointF(9, 9), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    )
+    with qtbot.waitSignal(window.session.show) as shown:
+        window.canvas.dropEvent(event)
+    assert isinstance(shown.args[0], Creation)
+    recipe = Recipe(tool="style.transfer", plugin=PluginRef("style"), seed=7)
+    window.session.making._offer_recipe(Creation(**{**_fields(shown.args[0]), "recipe": recipe}))
+    (notice,) = window.session.notices.items
+    assert notice.action_label == "Use these settings"
+
+
+def _fields(creation: Creation) -> dict[str, object]:
+    return {name: getattr(creation, name) for name in creation.__struct_fields__}
+
+
+def test_a_picture_is_pasted(qtbot: QtBot, window: Window) -> None:
+    image = QImage(8, 6, QImage.Format.Format_RGB32)
+    image.fill(Qt.GlobalColor.red)
+    QGuiApplication.clipboard().setImage(image)
+    window.canvas.setFocus()
+    with qtbot.waitSignal(window.session.show):
+        qtbot.keyClick(window, Qt.Key.Key_V, CTRL)
+
+
+def test_the_palette_finds_commands_and_tools(qtbot: QtBot, window: Window) -> None:
+    window.open_palette()
+    palette = window._palette
+    assert isinstance(palette, Palette)
+    qtbot.keyClicks(palette.line, "story write")
+    assert palette._matches.rowCount() == 1
+    qtbot.keyClick(palette.line, Qt.Key.Key_Return)
+    assert window.session.workspace.tool == fakes.WORDS
+    titles = {entry.title: entry.key for entry in window.commands.entries()}
+    assert titles["Generate"] == "Ctrl+Return"
+    assert titles["Cancel"] == "Shift+X"
+
+
+def test_no_key_belongs_to_two_commands(window: Window) -> None:
+    keys = [key.toString() for action in window.commands.actions() for key in action.shortcuts()]
+    assert len(keys) == len(set(keys))
+
+
+def test_the_queue_is_ordered_held_and_cleared(qtbot: QtBot, window: Window, engine: FakeEngine, picture: Path) -> None:
+    jobs = generate(qtbot, window, picture, count=3)
+    qtbot.keyClick(window, Qt.Key.Key_J, CTRL)
+    panel = window._queue_panel
+    assert isinstance(panel, QueuePanel)
+    qtbot.waitUntil(lambda: len(panel.rows()) == 3)
+    panel.list.setCurrentRow(2)
+    qtbot.keyClick(panel.list, Qt.Key.Key_Up, ALT)
+    assert ("move", jobs[2], jobs[1]) in engine.calls
+    qtbot.waitUntil(lambda: [row.job.id for row in panel.rows()] == [jobs[0], jobs[2], jobs[1]])
+    panel.hold.click()
+    assert engine.held
+    engine.fail(jobs[0], "No.")
+    qtbot.waitUntil(lambda: window.session.queue.standing().failed == 1)
+    panel.cancel_all.click()
+    qtbot.waitUntil(lambda: all(row.job.state.ended for row in panel.rows()))
+    panel.clear.click()
+    qtbot.waitUntil(lambda: panel.rows() == [])
+    assert panel._empty.isVisible()
+
+
+def test_a_failed_plugin_is_shown_with_its_reason(qtbot: QtBot, window: Window, engine: FakeEngine) -> None:
+    assert window.rail.plugins_button.badge
+    window.open_plugins()
+    dialog = window._plugins_dialog
+    assert isinstance(dialog, PluginsDialog)
+    first = dialog.cards()[0]
+    assert first.plugin == fakes.BROKEN
+    texts = [label.text() for label in first.findChildren(QLabel)]
+    assert fakes.BROKEN.error in texts
+    first.fold.click()
+    assert first.details.isVisible()
+    dialog.reload.click()
+    assert ("reload_plugins",) in engine.calls
+    dialog.cards()[1].switch.click()
+    assert engine.settings is not None
+    assert engine.settings.disabled_plugins == ("style",)
+
+
+def test_user_text_is_never_rich_text(qtbot: QtBot, window: Window, engine: FakeEngine) -> None:
+    evil = "<img src='file:///etc/passwd'><b>bold</b>"
+    window.session.notices.add(Notice(evil, details=evil))
+    window.session.workspace.choose("writer.continue")
+    window.session.workspace.set_value("prompt", evil)
+    qtbot.waitUntil(lambda: len(window.notice_bar.rows()) == 1)
+    labels = [label for label in window.findChildren(QLabel) if label.text()]
+    assert any(label.text() == evil for label in labels)
+    assert [label.text() for label in labels if label.textFormat() is not Qt.TextFormat.PlainText] == []
+
+
+def test_every_widget_that_takes_the_focus_has_a_name(qtbot: QtBot, window: Window) -> None:
+    for tool in window.session.workspace.catalogue.tools:
+        window.session.workspace.choose(tool)
+        assert unnamed(window) == []
+    window.open_plugins()
+    window.open_queue()
+    window.open_palette()
+    assert unnamed(window) == []
+
+
+def unnamed(window: Window) -> list[str]:
+    inside = ("qt_", "ScrollBar")
+    return [
+        f"{type(widget).__name__} in {type(widget.parentWidget()).__name__}"
+        for widget in window.findChildren(QWidget)
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus
+        and not widget.accessibleName()
+        and not widget.objectName().startswith(inside)
+        and widget.parentWidget().metaObject().className() != "QComboBoxPrivateContainer"
+        and not (isinstance(widget, QAbstractScrollArea) and widget.focusPolicy() is Qt.FocusPolicy.NoFocus)
+    ]
+
+
+def test_tab_goes_through_the_form_to_generate(qtbot: QtBot, window: Window) -> None:
+    assert window.tool_panel.form is not None
+    window.tool_panel.form.editor("image").setFocus()
+    seen: list[QWidget | None] = []
+    for _ in range(40):
+        window.focusNextChild()
+        seen.append(window.focusWidget())
+    assert window.tool_panel.generate in seen
+    strength = window.tool_panel.form.editor("strength").focusProxy()
+    assert seen.index(strength) < seen.index(window.tool_panel.generate)
+
+
+def test_the_layout_is_kept(qtbot: QtBot, window: Window) -> None:
+    window.splitter.setSizes([400, 600, 300])
+    window._remember()
+    draft = window.session.workspace.draft
+    assert draft.layout
+    assert draft.geometry
+
+
+@pytest.mark.parametrize("name", ["light", "dark"])
+def test_the_theme_changes_while_the_window_is_open(qtbot: QtBot, window: Window, name: str) -> None:
+    window.set_theme(name)
+    assert (theme.COLOURS is theme.LIGHT) == (name == "light")
+    assert window.session.settings.theme == name
+
+
+def test_without_plugins_yet_the_window_says_that_it_looks(qtbot: QtBot, window: Window, engine: FakeEngine) -> None:
+    engine.set_catalogue(fakes.Catalogue())
+    qtbot.waitUntil(lambda: window.tool_panel._title.text() == "Looking for plugins…")
+    assert not window.tool_panel.generate.isEnabled()
+    engine.set_catalogue(fakes.catalogue())
+    qtbot.waitUntil(lambda: window.tool_panel._title.text() == "Style transfer")
+
+
+def test_a_flood_of_events_leaves_the_window_in_step(
+    qtbot: QtBot, window: Window, engine: FakeEngine, picture: Path
+) -> None:
+    (job,) = generate(qtbot, window, picture)
+    for step in range(5_000):
+        engine.run(job, step, 5_000)
+        if step % 10 == 0:
+            engine.preview(job, 64, 64)
+    engine.put(job, JobState.DONE)
+    qtbot.waitUntil(lambda: not window.status.bar.isVisible())
