@@ -1,7 +1,7 @@
 """The dialects in which image tools write their parameters, each turned into the fields of `Foreign`.
 
-Facts about them are in ``docs``; every reader takes texts by their name in the file, and
-leaves out what is not of the kind that it should be.
+Every reader takes texts by their name in the file, and leaves out what is not of the kind that
+it should be.
 """
 
 from __future__ import annotations

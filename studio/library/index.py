@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,7 +19,10 @@ from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, Recipe
 from studio.library import query
 from studio.library.creation import Creation, Kind
-from studio.library.measure import Measured, milliseconds
+from studio.library.times import milliseconds
+
+if TYPE_CHECKING:
+    from studio.library.measure import Measured
 
 SHOWN, TRASHED, HIDDEN = 0, 1, 2
 """Shelves. Hidden are creations whose file is missing, and files that are no picture, film, text or model."""
@@ -92,11 +95,13 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def key_of(connection: sqlite3.Connection, creation: Creation) -> int:
-    """A free key for a new row."""
-    key = ((milliseconds(creation.created) or 0) << 10) + int(creation.id[:2], 16)
-    while connection.execute("SELECT 1 FROM creations WHERE key = ?", (key,)).fetchone():
-        key += 1
-    return key
+    """A free key for a new row: within the millisecond, or as near to it as there is room."""
+    start, chance, room = (milliseconds(creation.created) or 0) << 10, int(creation.id[:16], 16), 1 << 10
+    while True:
+        key = start + chance % room
+        if not connection.execute("SELECT 1 FROM creations WHERE key = ?", (key,)).fetchone():
+            return key
+        chance, room = chance * 5 + 1, room * 2
 
 
 def shelf_of(creation: Creation) -> int:

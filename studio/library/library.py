@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,8 +19,10 @@ from studio.library import database, index, sidecar
 from studio.library.creation import Creation, Kind
 from studio.library.database import Pool
 from studio.library.query import parse
-from studio.library.sweep import Sweep
 from studio.library.thumbs import Thumbs
+
+if TYPE_CHECKING:
+    from studio.library.sweep import Sweep
 
 MAX_TAGS, MAX_TAG = 100, 80
 _DAMAGED = "index.damaged"
@@ -113,6 +115,8 @@ class Library:
             if known.trashed:
                 self.restore([known.id])
             return self._known(known.id)
+        if self.home.library in path.parents:
+            return self.add(path)
         thumbnail = adopting.check(path)
         copy = adopting.copy(self.home, path, digest, created=now())
         if thumbnail:

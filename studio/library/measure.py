@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -12,7 +10,7 @@ from msgspec import Struct
 from studio.core.errors import BadInput
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, Recipe
-from studio.library import embed, formats, gif, matroska, mp4, opening, png, sidecar, texts, webp, writer
+from studio.library import embed, formats, gif, matroska, mp4, opening, png, sidecar, texts, times, webp, writer
 from studio.library.creation import Creation, Kind
 
 TITLE_LENGTH = 300
@@ -157,23 +155,7 @@ def _first_line(text: str) -> str:
 
 def _created(path: Path, recipe: Recipe | None, beside: sidecar.Sidecar) -> str:
     for written in (beside.created, recipe.created if recipe else ""):
-        moment = milliseconds(written)
+        moment = times.milliseconds(written)
         if moment is not None:
-            return iso(moment)
-    return iso(int(path.stat().st_mtime * 1000))
-
-
-def milliseconds(written: str) -> int | None:
-    """An ISO 8601 time as milliseconds since 1970, or None where it is none or out of the ordinary."""
-    try:
-        moment = datetime.fromisoformat(written)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    found = round(moment.timestamp() * 1000)
-    return found if 0 <= found <= (time.time() + 366 * 86_400) * 1000 else None
-
-
-def iso(moment: int) -> str:
-    return datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            return times.iso(moment)
+    return times.iso(int(path.stat().st_mtime * 1000))

@@ -18,7 +18,7 @@ MAX_LENGTH = 2_000
 MAX_TERMS = 32
 _TERM = re.compile(r'(-?)(?:([a-z]+):)?(?:"([^"]*)"?|(\S+))')
 _RATING = re.compile(r"(>=|<=|>|<|=)?([0-5])\Z")
-_SCRIPTS = re.compile("([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
+_SCRIPTS = "([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])"
 """Scripts without spaces: each sign is made a word, so that any part of a line can be found."""
 
 
@@ -33,7 +33,8 @@ class Query:
 
 def spaced(text: str) -> str:
     """The text as it is indexed."""
-    return _SCRIPTS.sub(r" \1 ", text.replace("\0", " "))
+    text = text.replace("\0", " ")
+    return text if text.isascii() else re.sub(_SCRIPTS, r" \1 ", text)
 
 
 def parse(text: str) -> Query:

@@ -6,8 +6,7 @@ After XMP part 1 (ISO 16684-1) and the IPTC's NewsCodes for the digital source t
 from __future__ import annotations
 
 import re
-from html import unescape
-from xml.sax.saxutils import escape
+from html import escape, unescape
 
 MADE_BY_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 MAX_BYTES = 64 * 2**20
@@ -31,7 +30,7 @@ _NOT_XML = {code: f"\\u{code:04x}" for code in (0xFFFE, 0xFFFF)}
 
 def packet(recipe_json: str = "") -> bytes:
     """A packet with the label that a model made this, and the recipe unless it is empty."""
-    text = escape(recipe_json.translate(_NOT_XML)).encode("utf-8", "replace").decode()
+    text = escape(recipe_json.translate(_NOT_XML), quote=False).encode("utf-8", "replace").decode()
     inside = f"\n<studio:recipe>{text}</studio:recipe>" if text else ""
     return _PACKET.format(namespace=NAMESPACE, label=MADE_BY_MODEL, recipe=inside).encode()
 

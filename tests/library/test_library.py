@@ -373,7 +373,7 @@ library.close()
 
 
 def test_importing_the_library_is_light() -> None:
-    heavy = ("PIL", "numpy", "PySide6", "torch", "pydantic", "cv2", "imageio_ffmpeg", "psutil")
+    heavy = ("PIL", "numpy", "http.client", "PySide6", "torch", "pydantic", "cv2", "imageio_ffmpeg", "psutil")
     code = f"import sys, studio.library.library; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
