@@ -34,3 +34,10 @@ def test_what_a_guide_links_to_is_there(guide: str) -> None:
     page = ROOT / guide
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
         assert target.startswith("https://") or (page.parent / target).exists(), f"{guide} links to {target}"
+
+
+def test_the_command_line_of_the_guide_is_the_one_that_there_is() -> None:
+    environ = {**os.environ, "COLUMNS": "100"}
+    command = [sys.executable, "-m", "studio.cli", "--help"]
+    told = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True).stdout.strip()
+    assert f"```\n{told}\n```" in (DOCS / "user-guide.md").read_text("utf-8")
