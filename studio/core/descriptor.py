@@ -107,7 +107,10 @@ class Catalogue(Struct, frozen=True):
 
 
 class DeviceReport(Struct, frozen=True, kw_only=True):
-    """`kind` is cuda, mps, xpu or cpu; empty until the worker has asked torch. Memory in bytes; of the machine where the device has none."""
+    """`kind` is cuda, mps, xpu or cpu; empty until the worker has asked torch.
+
+    Memory in bytes; of the machine where the device has none.
+    """
 
     kind: str = "cpu"
     name: str = ""

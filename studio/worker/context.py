@@ -158,6 +158,8 @@ class JobContext:
 
     def _recipe(self) -> Recipe:
         """That of a result that is finished now: the job's, with what is known at its end."""
+        if not all(reference.done() for reference in self._used.values()):
+            self._outputs.say("Noting which model was used, once")
         used = [self._provenance.complete(reference.result()) for reference in self._used.values()]
         return msgspec.structs.replace(
             self._run.recipe,

@@ -14,6 +14,7 @@ import psutil
 
 import studio
 from studio.core.descriptor import DeviceReport
+from studio.core.messages import Heartbeat
 
 if TYPE_CHECKING:
     import torch
@@ -92,6 +93,14 @@ def give_back(device: Device | None) -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl has not
         if trim is not None:
             trim(0)
+
+
+def beat(device: Device | None) -> Heartbeat:
+    """How the worker is, as of now."""
+    try:
+        return Heartbeat(held(device), report(device) if device else None)
+    except RuntimeError:  # the device is out of order; the worker is not
+        return Heartbeat(held(None))
 
 
 def report(device: Device | None) -> DeviceReport:

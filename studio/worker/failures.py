@@ -12,7 +12,7 @@ from studio import api
 from studio.core import form
 from studio.core.errors import BadInput, Failure, OutOfMemory, StudioError
 
-_TOO_LITTLE = ("out of memory", "can't allocate memory", "not enough memory")
+_TOO_LITTLE = ("out of memory", "can't allocate memory", "not enough memory", "status_alloc_failed")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -120,6 +120,7 @@ class GpuThread:
         """Imports torch before the first job waits for it."""
         if self._chosen().kind == "cpu":
             seeding.prefer_deterministic()
+        self._outbox.send(devices.beat(self.device))
 
     def _chosen(self) -> Device:
         if self.device is None:

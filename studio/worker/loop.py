@@ -12,10 +12,9 @@ import msgspec
 
 from studio.core import messages
 from studio.core.job import Lane
-from studio.core.messages import Cancel, FreeMemory, Heartbeat, Pause, Reload, Run, Stop, ToWorker
+from studio.core.messages import Cancel, FreeMemory, Pause, Reload, Run, Stop, ToWorker
 from studio.core.paths import Home
 from studio.worker import devices
-from studio.worker.devices import Device
 from studio.worker.gpu import GpuThread
 from studio.worker.pipes import Outbox
 from studio.worker.suspects import Suspects
@@ -63,16 +62,9 @@ def _obey(message: ToWorker, gpu: GpuThread) -> None:
             gpu.stop()
 
 
-def _state(device: Device | None) -> Heartbeat:
-    try:
-        return Heartbeat(devices.held(device), devices.report(device) if device else None)
-    except RuntimeError:  # the device is out of order; the worker is not
-        return Heartbeat(devices.held(None))
-
-
 def _beat(outbox: Outbox, gpu: GpuThread, suspects: Suspects) -> None:
     pause = threading.Event()
     while True:
-        outbox.send(_state(gpu.device))
+        outbox.send(devices.beat(gpu.device))
         suspects.end_if_hung()
         pause.wait(HEARTBEAT_SECONDS)

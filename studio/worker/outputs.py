@@ -66,6 +66,10 @@ class Outputs:
                 saved = Saved(job=self._run.job, path=str(path), kind=kind, sha256=writer.sha_of(path))
                 self._outbox.send(saved)
 
+    def say(self, text: str) -> None:
+        """What the host itself does, where it may take a while."""
+        self._outbox.offer(Progressed(self._run.job, 0, 0, text))
+
     def _progress(self, event: api.Progress) -> None:
         self._progressed += 1
         left = self._pace.seconds_left(event.step, event.total, time.monotonic())

@@ -117,7 +117,8 @@ class EntryPointSource:
         return self.entry.load()
 
     def unload(self) -> None:
-        _forget(self.entry.module)
+        """With the package that it lies in, whose other modules may have changed as well."""
+        _forget(self.entry.module.rpartition(".")[0] or self.entry.module)
 
 
 def find(home: Home) -> Iterator[Source]:

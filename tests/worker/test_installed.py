@@ -80,6 +80,11 @@ def test_one_that_is_installed_later_is_found_by_a_reload(
     ready = worker.hear(Ready)
     assert [tool.id for tool in plugin(ready, "rain").tools] == ["rain.do"]
     assert plugin(ready, "broken").error == "Broken cannot be loaded: RuntimeError: at import"
+    (site / "studio_rain" / "words.py").write_text("WORD = 'of a newer version'\n")
+    worker.tell(Reload())
+    worker.hear(Ready)
+    (preview,) = of(worker.run("rain.do", more={"draft": True}), Previewed)
+    assert preview.text == "of a newer version"
 
 
 def test_it_cannot_take_the_place_of_a_bundled_one(fresh: Callable[..., Worker], site: Path, tmp_path: Path) -> None:
