@@ -13,8 +13,8 @@ from studio.core.pictures import MAX_PIXELS, open_picture
 
 SMALLEST = 256
 """The pyramid ends at the first level whose longer side is at most this."""
-BAND = 64
-"""Rows converted at a time. Qt holds the interpreter's lock while it converts and scales, so
+BAND = 2**18
+"""Pixels converted at a time. Qt holds the interpreter's lock while it converts and scales, so
 that a whole picture at once would stall the UI thread."""
 SHARP = 4.0
 """Beyond this zoom, pixels are shown as squares."""
@@ -139,8 +139,9 @@ def _halved(image: QImage) -> QImage:
     half = QImage(width, height, image.format())
     painter = QPainter(half)
     painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_Source)
-    for top in range(0, height, BAND):
-        rows = min(BAND, height - top)
+    band_rows = max(1, BAND // width)
+    for top in range(0, height, band_rows):
+        rows = min(band_rows, height - top)
         below = image.height() if top + rows == height else 2 * (top + rows)
         band = _band(image, 2 * top, max(1, below - 2 * top))
         smooth = band.scaled(
@@ -162,8 +163,9 @@ def _converted(image: QImage) -> QImage:
     result = QImage(image.size(), wanted)
     painter = QPainter(result)
     painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_Source)
-    for top in range(0, image.height(), BAND):
-        band = _band(image, top, min(BAND, image.height() - top))
+    band_rows = max(1, BAND // image.width())
+    for top in range(0, image.height(), band_rows):
+        band = _band(image, top, min(band_rows, image.height() - top))
         if foreign:
             band.setColorSpace(space)
             band = band.convertedToColorSpace(srgb)
