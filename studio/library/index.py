@@ -197,8 +197,9 @@ def found(
         where.insert(0, "w.words MATCH ?")
         values.insert(0, wanted.match)
     inner = f"SELECT c.id AS id FROM {table} WHERE {' AND '.join(where)} ORDER BY {order} DESC LIMIT ?"
-    text = connection.execute(f"SELECT group_concat(id, '') FROM ({inner})", [*values, limit]).fetchone()[0] or ""
-    return [text[start : start + 64] for start in range(0, len(text), 64)]
+    # One long text is several times faster than 100,000 rows.
+    (text,) = connection.execute(f"SELECT group_concat(id, ' ') FROM ({inner})", [*values, limit]).fetchone()
+    return text.split(" ") if text else []
 
 
 def place(connection: sqlite3.Connection, home: Home, creation: str, path: Path) -> None:
