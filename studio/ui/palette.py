@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QPoint, QSortFilterProxyModel, Qt
+from PySide6.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QPoint, QSize, QSortFilterProxyModel, Qt
 from PySide6.QtGui import QColor, QKeyEvent, QPainter, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import (
     QFrame,
@@ -31,7 +31,13 @@ class _Matches(QSortFilterProxyModel):
         return all(word in title for word in self.typed)
 
 
+ROW = 28
+
+
 class _WithKey(QStyledItemDelegate):
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:  # noqa: N802
+        return QSize(super().sizeHint(option, index).width(), ROW)
+
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
@@ -58,6 +64,7 @@ class Palette(QFrame):
         self.list = QListView()
         self.list.setEditTriggers(QListView.EditTrigger.NoEditTriggers)
         self.list.setUniformItemSizes(True)
+        self.list.setProperty("role", "commands")
         words.name(self.list, "Commands")
         self._model = QStandardItemModel(self)
         self._matches = _Matches(self)
@@ -109,7 +116,7 @@ class Palette(QFrame):
         self.list.setCurrentIndex(self._matches.index(0, 0))
         self.list.setVisible(rows > 0)
         self._nothing.setVisible(rows == 0)
-        self.list.setFixedHeight(min(max(rows, 1), 12) * 28 + 4)
+        self.list.setFixedHeight(min(max(rows, 1), 12) * ROW + 4)
         self.adjustSize()
 
     def _step(self, by: int) -> None:

@@ -11,7 +11,7 @@ from studio.core.messages import Progressed
 from studio.engine.interface import WorkerState
 from studio.state.activity import bytes_in_words, seconds_in_words
 from studio.state.session import Session
-from studio.ui import icons, words
+from studio.ui import words
 
 HEIGHT = 44
 _WORKER = {
@@ -47,7 +47,6 @@ class StatusBar(QWidget):
         words.name(self.pause_button, "Pause", "Pause what runs; it goes on later from where it was")
         self.queue_button = QPushButton("Queue")
         self.queue_button.setProperty("role", "ghost")
-        self.queue_button.setIcon(icons.icon("tray-full"))
         self._device = words.label("", "dim")
         self._memory = words.label("", "dim")
         row = QHBoxLayout(self)

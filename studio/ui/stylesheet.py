@@ -105,7 +105,8 @@ QMenuBar::item:selected, QMenuBar::item:pressed { background: $raised; color: $t
 
 QListView, QTreeView, QTableView { background: transparent; border: none; outline: none; }
 QListWidget[role="card"] { background: $field; border: 1px solid $border; border-radius: 6px; padding: 2px; }
-QListView::item:selected, QTreeView::item:selected { background: $raised; color: $text; }
+QListView[role="commands"]::item { padding: 0px 8px; border-radius: 4px; }
+QListView::item:selected, QTreeView::item:selected { background: $hover; color: $text; }
 
 QSlider { min-height: 20px; }
 QSlider::groove:horizontal { height: 4px; background: $groove; border-radius: 2px; }

@@ -90,23 +90,24 @@ class Form(QWidget):
 
     def __init__(self, fields: Sequence[Field], around: Surroundings, *, unfold: bool = False) -> None:
         super().__init__()
+        self._around = around
         self._rows: dict[str, Row] = {}
+        self._shown: dict[str, Any] = {}
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(16)
-        self._fill(column, [field for field in fields if not field.advanced], around)
+        self._fill(column, [field for field in fields if not field.advanced])
+        self._advanced = [field for field in fields if field.advanced]
         self._fold: QPushButton | None = None
         self._folded = QWidget()
-        if advanced := [field for field in fields if field.advanced]:
-            self._add_fold(column, unfold)
-            inner = QVBoxLayout(self._folded)
-            inner.setContentsMargins(0, 0, 0, 0)
-            inner.setSpacing(16)
-            self._fill(inner, advanced, around)
+        if self._advanced:
+            self._add_fold(column)
         column.addWidget(self._folded)
-        self._folded.setVisible(unfold and self._fold is not None)
+        self._folded.hide()
+        if self._fold is not None and unfold:
+            self._fold.setChecked(True)
 
-    def _fill(self, column: QVBoxLayout, fields: Sequence[Field], around: Surroundings) -> None:
+    def _fill(self, column: QVBoxLayout, fields: Sequence[Field]) -> None:
         group = ""
         for field in fields:
             if field.group != group:
@@ -114,45 +115,56 @@ class Form(QWidget):
                 if group:
                     column.addSpacing(4)
                     column.addWidget(words.label(group, "heading"))
-            editor = editor_for(field, around)
+            editor = editor_for(field, self._around)
             editor.edited.connect(lambda editor=editor: self._edited(editor))
             row = Row(editor)
             self._rows[field.name] = row
             column.addWidget(row)
 
-    def _add_fold(self, column: QVBoxLayout, unfold: bool) -> None:
+    def _fill_folded(self) -> None:
+        """On first use: most forms are never unfolded."""
+        if self._folded.layout() is not None:
+            return
+        column = QVBoxLayout(self._folded)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(16)
+        self._fill(column, self._advanced)
+        for field in self._advanced:
+            if field.name in self._shown:
+                self._rows[field.name].editor.show_value(self._shown[field.name])
+
+    def _add_fold(self, column: QVBoxLayout) -> None:
         self._fold = QPushButton("More settings")
         self._fold.setCheckable(True)
-        self._fold.setChecked(unfold)
         self._fold.setProperty("role", "fold")
         self._fold.setCursor(Qt.CursorShape.PointingHandCursor)
         words.name(self._fold, "More settings", "Shows or hides what is seldom changed")
         self._fold.toggled.connect(self._toggle)
-        self._show_arrow(unfold)
+        self._show_arrow(False)
         column.addWidget(self._fold)
 
     def editor(self, name: str) -> Editor:
+        if name not in self._rows:
+            self._fill_folded()
         return self._rows[name].editor
 
     def editors(self) -> list[Editor]:
         return [row.editor for row in self._rows.values()]
 
     def show_value(self, name: str, value: Any) -> None:
+        self._shown[name] = value
         if row := self._rows.get(name):
             row.editor.show_value(value)
 
     def set_errors(self, errors: dict[str, str], *, focus: bool = False) -> None:
         """Puts each sentence under its field; with `focus` goes to the first."""
+        if self._fold is not None and any(field.name in errors for field in self._advanced):
+            self._fold.setChecked(True)
         for name, row in self._rows.items():
             row.set_error(errors.get(name, ""))
         first = next((name for name in self._rows if name in errors), None)
-        if first is None:
-            return
-        editor = self._rows[first].editor
-        if self._fold is not None and editor.field.advanced:
-            self._fold.setChecked(True)
-        if focus:
-            editor.setFocus(Qt.FocusReason.OtherFocusReason)
+        if first is not None and focus:
+            self._rows[first].editor.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def clear_error(self, name: str) -> None:
         if row := self._rows.get(name):
@@ -163,6 +175,7 @@ class Form(QWidget):
         self.edited.emit(editor.field.name, editor.value())
 
     def _toggle(self, on: bool) -> None:
+        self._fill_folded()
         self._show_arrow(on)
         self._folded.setVisible(on)
         self.unfolded.emit(on)

@@ -128,7 +128,7 @@ class Well(QWidget):
         painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
         edge = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
         line = colours.accent if self._hovered else colours.danger if self._wrong else colours.chosen
-        if self.hasFocus() and not self._hovered:
+        if self.hasFocus() and not self._hovered and not self._wrong:
             line = colours.dim
         painter.setPen(QPen(QColor(line), 1, Qt.PenStyle.SolidLine if self.hasFocus() else Qt.PenStyle.DashLine))
         painter.setBrush(QColor(colours.field))
