@@ -58,8 +58,6 @@ class Making(QObject):
         self._live = QTimer(self, interval=DRAFT_MS, singleShot=True)
         self._live.timeout.connect(self._run_draft)
         self._drafting = self._draft_again = False
-        self.draft_job = ""
-        """The job of the latest draft."""
         workspace.value_changed.connect(self._value_changed)
 
     def generate(self) -> bool:
@@ -118,11 +116,11 @@ class Making(QObject):
         self._drafting, self._draft_again = True, False
         freeze = self._freezer(self._workspace.seed)
         self.drafting.emit()
-        self._work(lambda: self._engine.draft(freeze()), self._drafted, lambda _: self._drafted(""))
+        self._work(lambda: self._engine.draft(freeze()), lambda _: self._drafted(), lambda _: self._drafted())
 
-    def _drafted(self, job: str) -> None:
+    def _drafted(self) -> None:
+        """A value that cannot be used yet, such as a picture that is gone, is said by Generate alone."""
         self._drafting = False
-        self.draft_job = job or self.draft_job
         if self._draft_again:
             self._run_draft()
 
@@ -148,7 +146,11 @@ class Making(QObject):
         self._work(values, take)
 
     def use_as_input(self, creation: Creation) -> None:
-        """Gives a picture to the current tool: into its first empty well, or else its first."""
+        """Gives a picture to the current tool."""
+        self.give(creation.path)
+
+    def give(self, path: str) -> None:
+        """Puts a picture into the current tool's first empty well, or else adds it to a list or its first well."""
         wells = [field for field in self._workspace.fields if field.widget is Widget.IMAGE]
         empty = [field for field in wells if not self._workspace.value(field.name)]
         lists = [field for field in wells if field.many]
@@ -157,9 +159,9 @@ class Making(QObject):
             self._notices.info("This tool takes no picture. Choose another tool, then try again.")
         elif field.many:
             given = list(self._workspace.value(field.name) or [])
-            self._workspace.set_value(field.name, [*given, creation.path])
+            self._workspace.set_value(field.name, [*given, path])
         else:
-            self._workspace.set_value(field.name, creation.path)
+            self._workspace.set_value(field.name, path)
 
     def adopt(self, paths: Sequence[Path]) -> None:
         """Takes files into the library and opens the last of them."""

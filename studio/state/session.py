@@ -218,7 +218,8 @@ class Session(QObject):
             self.notices.add(Notice(event.sentence, Level.WARNING))
 
     def _previewed(self, event: Previewed) -> None:
-        watched = event.job in self.variations.jobs or event.job == self.making.draft_job
+        is_draft = self.queue.job(event.job) is None
+        watched = event.job in self.variations.jobs or is_draft
         if watched and not self._looking_elsewhere:
             self.preview.emit(event)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QPoint, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QMoveEvent, QPaintEvent, QResizeEvent
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QMoveEvent, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QApplication,
     QHBoxLayout,
@@ -19,9 +19,9 @@ from PySide6.QtWidgets import (
 )
 
 from studio.core.messages import Previewed
-from studio.library.creation import Creation
+from studio.library.creation import Creation, Kind
 from studio.state.session import Session
-from studio.ui import theme, words
+from studio.ui import dropping, icons, theme, words
 from studio.ui.canvas import Canvas
 from studio.ui.commands import Commands
 from studio.ui.form.editor import Surroundings
@@ -81,6 +81,7 @@ class Window(QMainWindow):
         super().__init__()
         self.session = session
         self.setWindowTitle("Studio")
+        self.setWindowIcon(icons.icon("creation", "accent"))
         self.setMinimumSize(880, 560)
         self.setAcceptDrops(True)
         self.thumbnails = Thumbnailer(parent=self)
@@ -212,8 +213,8 @@ class Window(QMainWindow):
             library = self.session.library
 
             def compare(parent: Creation | None) -> None:
-                if parent is not None and self._shown is creation:
-                    self.canvas.open(creation, parent)
+                if parent is not None and parent.kind is Kind.IMAGE and self._shown is creation:
+                    self.canvas.offer_before(Path(parent.path))
 
             self.session.work(lambda: library.get(parents[0]), compare)
         self._shown = creation
@@ -252,6 +253,25 @@ class Window(QMainWindow):
         self.session.set_settings(replace(self.session.settings, theme=name))
         for widget in self.findChildren(QWidget):
             widget.update()
+
+    # A drop beside the canvas and the wells
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
+        if dropping.files(event.mimeData()) or dropping.has_picture(event.mimeData()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+        """On the tool panel it becomes an input, anywhere else it is opened."""
+        making, data = self.session.making, event.mimeData()
+        place = self.tool_panel.mapFrom(self, event.position().toPoint())
+        image = dropping.image(data)
+        if (pictures := dropping.picture_files(data)) and self.tool_panel.rect().contains(place):
+            for path in pictures:
+                making.give(str(path))
+        elif files := dropping.files(data):
+            making.adopt(files)
+        elif image is not None:
+            making.adopt_picture(image)
+        event.acceptProposedAction()
 
     # The beginning and the end
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802

@@ -149,6 +149,36 @@ def test_a_picture_is_pasted(qtbot: QtBot, window: Window) -> None:
         qtbot.keyClick(window, Qt.Key.Key_V, CTRL)
 
 
+def test_paste_on_a_well_is_for_the_well(qtbot: QtBot, window: Window) -> None:
+    image = QImage(8, 6, QImage.Format.Format_RGB32)
+    image.fill(Qt.GlobalColor.green)
+    QGuiApplication.clipboard().setImage(image)
+    assert window.tool_panel.form is not None
+    well = window.tool_panel.form.editor("image").focusProxy()
+    assert well is not None
+    well.setFocus()
+    with qtbot.waitSignal(window.session.workspace.value_changed):
+        qtbot.keyClick(well, Qt.Key.Key_V, CTRL)
+    assert Path(window.session.workspace.value("image")).is_file()
+
+
+def test_a_drop_beside_the_well_is_an_input_and_beside_the_canvas_is_opened(
+    qtbot: QtBot, window: Window, picture: Path
+) -> None:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(picture))])
+
+    def drop_at(widget: QWidget) -> None:
+        place = QPointF(widget.mapTo(window, widget.rect().center()))
+        copy, left, plain = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        window.dropEvent(QDropEvent(place, copy, data, left, plain))
+
+    drop_at(window.tool_panel)
+    assert window.session.workspace.value("image") == str(picture)
+    with qtbot.waitSignal(window.session.show):
+        drop_at(window.status)
+
+
 def test_the_palette_finds_commands_and_tools(qtbot: QtBot, window: Window) -> None:
     window.open_palette()
     palette = window._palette

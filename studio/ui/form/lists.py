@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QPoint, QRect, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, QRect, QSize, Qt, Signal
 from PySide6.QtGui import (
     QDragEnterEvent,
     QDragMoveEvent,
@@ -83,6 +83,14 @@ class FileList(QListWidget):
             self.reordered.emit()
         elif self._take(event.mimeData()):
             event.acceptProposedAction()
+
+    def event(self, event: QEvent) -> bool:
+        """Paste is meant for it while it has the focus, not for the window."""
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
+            if event.matches(QKeySequence.StandardKey.Paste):
+                event.accept()
+                return True
+        return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         alt = event.modifiers() & Qt.KeyboardModifier.AltModifier
