@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 MAX_PIXELS = 200_000_000
 """Larger pictures are refused before they are decoded (14,142² square, 800 MB as RGBA)."""
 
+_GARBLED = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, RuntimeError)
+"""What Pillow raises for damaged files; RuntimeError is its AVIF decoder's."""
+
 
 def open_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image:
     """The picture in a file as 8-bit RGB, or RGBA where it has transparency.
@@ -39,7 +42,7 @@ def open_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) 
         except UnidentifiedImageError as error:
             sentence = f"{path.name} is not a picture that can be read."
             raise BadInput(sentence, "Use PNG, JPEG, WebP, AVIF, GIF or TIFF.") from error
-        except (OSError, ValueError, SyntaxError, EOFError) as error:
+        except _GARBLED as error:
             raise BadInput(f"{path.name} is damaged and cannot be opened.", "Save it again and retry.") from error
         width, height = image.size
         if width * height > max_pixels:
@@ -52,7 +55,7 @@ def open_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) 
             return _to_srgb8(ImageOps.exif_transpose(image))
         except MemoryError as error:
             raise BadInput(f"{path.name} needs more memory than there is.", "Scale it down first.") from error
-        except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError) as error:
+        except _GARBLED as error:
             sentence = f"{path.name} is damaged: it ends too early or is garbled."
             raise BadInput(sentence, "Save it again and retry.") from error
 

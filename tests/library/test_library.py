@@ -128,6 +128,17 @@ def test_a_picture_that_cannot_be_read_is_refused(library: Library, tmp_path: Pa
     assert [path for path in library.home.library.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp", "avif"])
+def test_a_picture_that_was_cut_is_refused(library: Library, tmp_path: Path, format: str) -> None:
+    whole = writer.save_image(Home(tmp_path / "other"), makers.picture(), makers.recipe(), format=format).read_bytes()
+    path = tmp_path / f"cut.{format}"
+    for parts in (9, 3, 2):
+        path.write_bytes(whole[: len(whole) - len(whole) // parts])
+        with pytest.raises(BadInput):
+            library.adopt(path)
+    assert library.ids() == []
+
+
 def test_a_folder_or_nothing_cannot_be_adopted(library: Library, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is a folder"):
         library.adopt(tmp_path)
