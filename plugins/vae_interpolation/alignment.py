@@ -28,33 +28,76 @@ MARGIN = 0.01
 
 @dataclass(frozen=True)
 class Pair:
-    """Two pictures: the flow that is used, and the ghosting half-way without and with one."""
+    """Two pictures: the flow that is used, and the ghosting half-way without and with one, where it was measured."""
 
-    flow: flow.Flow | None
-    plain: float
-    aligned: float
+    flow: flow.Flow | None = None
+    plain: float | None = None
+    aligned: float | None = None
 
 
-class Scout:
-    """Small copies of all pictures, on which flows are found and compared."""
+def compare(
+    codec: Codec,
+    opened: Sequence[NDArray[np.float32]],
+    which: Sequence[tuple[int, int]],
+    ctx: api.Context,
+    *,
+    align: Align,
+    strength: float,
+) -> list[Pair]:
+    """Finds and measures the flows between the pictures of each pair, on small copies.
 
-    def __init__(self, codec: Codec, opened: Sequence[NDArray[np.float32]]) -> None:
-        self._mixer = Mixer(codec, [pictures.shrunk(picture, SCOUT, codec) for picture in opened])
+    `strength`, 0..1, is how far shapes may move. With `auto` a flow is used only if it ghosts
+    less, with `flow` always; with `none` none is looked for.
+    """
+    if align == "none":
+        return [Pair() for _ in which]
+    mixer = Mixer(codec, [pictures.shrunk(picture, SCOUT, codec) for picture in opened])
+    pairs: list[Pair] = []
+    for first, second in which:
+        ctx.emit(api.Progress(len(pairs), len(which), "Comparing shapes"))
+        stiffness = flow.STIFFNESS * 4.0 ** (1.0 - 2.0 * strength)
+        found = flow.estimate(mixer.images[first], mixer.images[second], stiffness)
+        plain = _ghosting_halfway(mixer, {first: None, second: None})
+        aligned = _ghosting_halfway(mixer, {first: found.of_first(0.5), second: found.of_second(0.5)})
+        used = align == "flow" or aligned < plain - MARGIN
+        pairs.append(Pair(found if used else None, plain, aligned))
+    return pairs
 
-    def pair(self, first: int, second: int, align: Align, strength: float) -> Pair:
-        """`strength`, 0..1, is how far shapes may move; with `auto` the flow has to prove itself."""
-        images = self._mixer.images
-        found = flow.estimate(images[first], images[second], flow.STIFFNESS * 4.0 ** (1.0 - 2.0 * strength))
-        plain = self._ghosting(first, second, None, None)
-        aligned = self._ghosting(first, second, found.of_first(0.5), found.of_second(0.5))
-        better = aligned < plain - MARGIN if align == "auto" else align == "flow"
-        return Pair(found if better else None, plain, aligned)
 
-    def _ghosting(self, first: int, second: int, to_first: Tensor | None, to_second: Tensor | None) -> float:
-        warps = {first: to_first, second: to_second}
-        between = self._mixer.mixed([Share(picture, 0.5, 0.5, warp) for picture, warp in warps.items()])
-        ends = [self._mixer.mixed([Share(picture, 1.0, 1.0, warp)]) for picture, warp in warps.items()]
-        return ghosting(between, ends[0], ends[1])
+def tell(pairs: Sequence[Pair], ctx: api.Context) -> None:
+    """Notes the ghosting of all pairs, and says it to the artist, where it was measured."""
+    measured = [(pair.plain, pair.aligned) for pair in pairs if pair.plain is not None and pair.aligned is not None]
+    if not measured:
+        return
+    plain, aligned = (sum(scores) / len(measured) for scores in zip(*measured, strict=True))
+    taken = sum(pair.flow is not None for pair in pairs)
+    ctx.note(
+        "ghosting", {"plain": round(plain, 3), "aligned": round(aligned, 3), "pairs": [_in_figures(p) for p in pairs]}
+    )
+    if taken == len(pairs):
+        used = "Shapes are aligned"
+    else:
+        used = f"Shapes are aligned for {taken} of {len(pairs)} pairs" if taken else "Shapes stay where they are"
+    if not ctx.draft:
+        ctx.emit(
+            api.Notice(
+                f"{used}. Ghosting half-way: {plain:.0%} with plain averages, {aligned:.0%} with shapes aligned."
+            )
+        )
+
+
+def _in_figures(pair: Pair) -> dict[str, Any]:
+    return {
+        "plain": round(pair.plain or 0.0, 3),
+        "aligned": round(pair.aligned or 0.0, 3),
+        "used": "flow" if pair.flow else "none",
+    }
+
+
+def _ghosting_halfway(mixer: Mixer, warps: Mapping[int, Tensor | None]) -> float:
+    between = mixer.mixed([Share(picture, 0.5, 0.5, warp) for picture, warp in warps.items()])
+    first, second = (mixer.mixed([Share(picture, 1.0, 1.0, warp)]) for picture, warp in warps.items())
+    return ghosting(between, first, second)
 
 
 @dataclass(frozen=True)
@@ -77,24 +120,3 @@ class Star:
             picture: flow.composed(flow.exponential(velocities[picture]), home) if picture in velocities else home
             for picture in shares
         }
-
-
-def report(pairs: Sequence[Pair]) -> tuple[dict[str, Any], api.Notice]:
-    """The ghosting of all pairs, for the recipe's notes and for the artist."""
-    plain = sum(pair.plain for pair in pairs) / len(pairs)
-    aligned = sum(pair.aligned for pair in pairs) / len(pairs)
-    taken = sum(pair.flow is not None for pair in pairs)
-    if taken == len(pairs):
-        used = "shapes are aligned"
-    else:
-        used = f"shapes are aligned for {taken} of {len(pairs)} pairs" if taken else "plain averages are used"
-    note = {
-        "plain": round(plain, 3),
-        "aligned": round(aligned, 3),
-        "pairs": [
-            {"plain": round(pair.plain, 3), "aligned": round(pair.aligned, 3), "used": "flow" if pair.flow else "none"}
-            for pair in pairs
-        ],
-    }
-    words = f"Ghosting half-way: {plain:.0%} with plain averages, {aligned:.0%} with shapes aligned; {used}."
-    return note, api.Notice(words)

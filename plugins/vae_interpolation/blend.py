@@ -49,10 +49,7 @@ class Blend(api.Tool):
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 1, "Opening the pictures")
         prepared = _prepared(params, ctx)
-        note, notice = alignment.report(prepared.pairs)
-        ctx.note("ghosting", note)
-        if not ctx.draft:
-            yield notice
+        alignment.tell(prepared.pairs, ctx)
         picture = prepared.at(params.across, params.down, handover=params.handover)
         yield api.Preview(picture)
         yield api.Image(picture)

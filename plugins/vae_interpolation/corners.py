@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from studio import api
 
 from . import pictures
-from .alignment import Align, Pair, Scout, Star
+from .alignment import Align, Pair, Star, compare
 from .mixing import Mixer, Share
 
 if TYPE_CHECKING:
@@ -69,9 +69,6 @@ def corners(
     detail: float,
 ) -> Corners:
     """Finds the flows from the first picture to each other one, and encodes them all."""
-    scout = Scout(codec, opened)
-    pairs: list[Pair] = []
-    for other in range(1, len(opened)):
-        ctx.emit(api.Progress(other - 1, len(opened) - 1, "Comparing shapes"))
-        pairs.append(scout.pair(0, other, align, strength))
+    which = [(0, other) for other in range(1, len(opened))]
+    pairs = compare(codec, opened, which, ctx, align=align, strength=strength)
     return Corners(Mixer(codec, pictures.one_by_one(opened, ctx), detail=detail), Star(tuple(pairs)))

@@ -56,9 +56,7 @@ class Grid(api.Tool):
         codec = models.load(ctx, params.model)
         opened = pictures.read_all(params.images, params.size, codec, fit=params.fit, ground=params.background)
         prepared = corners(codec, opened, ctx, align=params.align, strength=params.strength, detail=params.detail)
-        note, notice = alignment.report(prepared.pairs)
-        ctx.note("ghosting", note)
-        yield notice
+        alignment.tell(prepared.pairs, ctx)
         tiles: list[NDArray[np.uint8]] = []
         for row in range(rows):
             for column in range(columns):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -306,22 +307,24 @@ def _fetched(name: str, device: str, *, offline: bool) -> Codec:
     import torch
     from diffusers import AutoencoderKL, AutoencoderTiny
 
-    inside: dict[str, str] = {}
-    try:
-        config = AutoencoderKL.load_config(name, local_files_only=offline)
-    except OSError:
-        inside = {"subfolder": "vae"}
-        config = AutoencoderKL.load_config(name, local_files_only=offline, **inside)
     codecs: dict[str, tuple[Any, type[Codec]]] = {
         "AutoencoderKL": (AutoencoderKL, KlCodec),
         "AutoencoderTiny": (AutoencoderTiny, TinyCodec),
     }
-    if config.get("_class_name") not in codecs:
-        raise _wrong_family(name, str(config.get("_class_name", "")))
-    kind, codec = codecs[config["_class_name"]]
-    network = kind.from_pretrained(
-        name, use_safetensors=True, local_files_only=offline, torch_dtype=torch.float32, **inside
-    )
+    inside: dict[str, str] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # diffusers passes on what the hub's library has deprecated
+        try:
+            config = AutoencoderKL.load_config(name, local_files_only=offline)
+        except OSError:
+            inside = {"subfolder": "vae"}
+            config = AutoencoderKL.load_config(name, local_files_only=offline, **inside)
+        if config.get("_class_name") not in codecs:
+            raise _wrong_family(name, str(config.get("_class_name", "")))
+        kind, codec = codecs[config["_class_name"]]
+        network = kind.from_pretrained(
+            name, use_safetensors=True, local_files_only=offline, torch_dtype=torch.float32, **inside
+        )
     return codec(network, name, device)
 
 

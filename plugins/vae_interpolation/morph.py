@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from studio import api
 
 from . import alignment, models, paths, pictures
-from .alignment import Pair, Scout
+from .alignment import Pair
 from .flow import composed
 from .mixing import Mixer, Share
 
@@ -66,14 +66,9 @@ class Morph(api.Tool):
         opened = pictures.read_all(params.images, params.size, codec, fit=params.fit, ground=params.background)
         if params.frames < 2 * count:
             yield api.Notice(f"{params.frames} frames are few for {count} pictures.", "warning")
-        scout = Scout(codec, opened)
-        pairs: list[Pair] = []
-        for here in range(count if params.motion == "loop" else count - 1):
-            yield api.Progress(0, params.frames, "Comparing shapes")
-            pairs.append(scout.pair(here, (here + 1) % count, params.align, params.strength))
-        note, notice = alignment.report(pairs)
-        ctx.note("ghosting", note)
-        yield notice
+        which = [(here, (here + 1) % count) for here in range(count if params.motion == "loop" else count - 1)]
+        pairs = alignment.compare(codec, opened, which, ctx, align=params.align, strength=params.strength)
+        alignment.tell(pairs, ctx)
         kept: dict[int, NDArray[np.uint8]] = {}
         film = _Film(params, Mixer(codec, pictures.one_by_one(opened, ctx), detail=params.detail), pairs)
         yield api.Animation(film.frames(ctx, kept), fps=params.fps, loop=params.motion != "once")

@@ -1,0 +1,139 @@
+"""Warps, the ghosting that they prevent, and taking turns."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from plugins.vae_interpolation import flow
+from plugins.vae_interpolation.flow import Flow
+from plugins.vae_interpolation.ghosting import ghosting
+from plugins.vae_interpolation.handover import local_shares, prominence
+from plugins.vae_interpolation.pictures import to_tensor
+from tests.plugins.vae_interpolation.shapes import disk
+
+
+@pytest.fixture(scope="module")
+def ends() -> tuple[Tensor, Tensor]:
+    return to_tensor(disk(0.36, 0.5)), to_tensor(disk(0.64, 0.5))
+
+
+@pytest.fixture(scope="module")
+def found(ends: tuple[Tensor, Tensor]) -> Flow:
+    torch.set_num_threads(1)
+    return flow.estimate(*ends)
+
+
+def centre_across(image: Tensor) -> float:
+    """Where the disk is, as a share of the width."""
+    red = (image[0, 0] - image[0, 0].min()).clamp_min(0.0)
+    places = (torch.arange(red.shape[1]) + 0.5) / red.shape[1]
+    return float((red.sum(0) * places).sum() / red.sum())
+
+
+def test_a_shifted_disk_is_followed_half_way(ends: tuple[Tensor, Tensor], found: Flow) -> None:
+    first, second = flow.warped(ends[0], found.of_first(0.5)), flow.warped(ends[1], found.of_second(0.5))
+    assert centre_across(first) == pytest.approx(0.5, abs=0.03)
+    assert centre_across(second) == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_warped_average_ghosts_far_less_than_a_plain_one(ends: tuple[Tensor, Tensor], found: Flow) -> None:
+    first, second = flow.warped(ends[0], found.of_first(0.5)), flow.warped(ends[1], found.of_second(0.5))
+    plain, aligned = ghosting(0.5 * (ends[0] + ends[1]), *ends), ghosting(0.5 * (first + second), first, second)
+    assert plain > 0.8
+    assert aligned < 0.25
+
+
+def test_both_ends_are_untouched_at_their_own_pose(ends: tuple[Tensor, Tensor], found: Flow) -> None:
+    assert torch.allclose(flow.warped(ends[0], found.of_first(0.0)), ends[0], atol=1e-4)
+    assert torch.allclose(flow.warped(ends[1], found.of_second(1.0)), ends[1], atol=1e-4)
+
+
+def test_pictures_that_are_alike_stay_where_they_are(ends: tuple[Tensor, Tensor]) -> None:
+    assert flow.estimate(ends[0], ends[0]).velocity.abs().max() < 0.01
+
+
+def test_there_and_back_is_nowhere(found: Flow) -> None:
+    there, back = flow.exponential(found.velocity), flow.exponential(found.velocity, -1.0)
+    assert flow.composed(there, back).abs().mean() < 0.01
+
+
+def test_half_way_twice_is_the_whole_way(found: Flow) -> None:
+    half = flow.exponential(found.velocity, 0.5)
+    assert (flow.composed(half, half) - flow.exponential(found.velocity)).abs().max() < 0.02
+
+
+def test_the_warp_never_folds(found: Flow) -> None:
+    """The area that a cell is mapped to stays positive everywhere."""
+    for pose in (0.25, 0.5, 1.0):
+        x, y = found.of_first(pose)[0]
+        rows, columns = x.shape
+        dx, dy = 2.0 / columns, 2.0 / rows
+        area = (1 + torch.gradient(x, dim=1)[0] / dx) * (1 + torch.gradient(y, dim=0)[0] / dy)
+        area = area - (torch.gradient(x, dim=0)[0] / dy) * (torch.gradient(y, dim=1)[0] / dx)
+        assert area.min() > 0.0
+
+
+def test_nothing_flows_across_the_border(found: Flow) -> None:
+    assert found.velocity[0, 0, :, [0, -1]].abs().max() < 0.1 * found.velocity.abs().max()
+
+
+def test_flow_is_the_same_each_time(ends: tuple[Tensor, Tensor], found: Flow) -> None:
+    assert torch.equal(flow.estimate(*ends).velocity, found.velocity)
+
+
+def test_ghosting_of_what_is_no_double_exposure_is_none(ends: tuple[Tensor, Tensor]) -> None:
+    first, second = ends
+    noise = torch.randn(first.shape, generator=torch.Generator().manual_seed(0))
+    assert ghosting(first, first, first) == pytest.approx(0.0, abs=1e-6)
+    assert ghosting(first, first, second) == pytest.approx(0.0, abs=1e-3)
+    assert ghosting(noise, first, second) < 0.1
+    assert ghosting(torch.zeros_like(first), torch.zeros_like(first), torch.zeros_like(first)) == 0.0
+
+
+def test_ghosting_is_the_energy_that_halving_the_edges_loses() -> None:
+    chance = torch.Generator().manual_seed(1)
+    first, other = torch.rand(2, 1, 3, 48, 48, generator=chance)
+    second = 0.4 * first + 0.6 * other
+    between = 0.5 * (first + second)
+
+    def energy(image: Tensor) -> float:
+        return float(image.diff(dim=-1).square().sum() + image.diff(dim=-2).square().sum())
+
+    lost = 2.0 * (1.0 - energy(between) / (0.5 * (energy(first) + energy(second))))
+    assert ghosting(between, first, second) == pytest.approx(lost, abs=1e-3)
+
+
+def test_ghosting_does_not_mind_noise_of_the_decoder(ends: tuple[Tensor, Tensor]) -> None:
+    noise = 0.3 * torch.randn(ends[0].shape, generator=torch.Generator().manual_seed(2))
+    between = 0.5 * (ends[0] + ends[1])
+    assert ghosting(between + noise, *ends) == pytest.approx(ghosting(between, *ends), abs=0.1)
+
+
+def test_local_shares_have_sum_one_everywhere() -> None:
+    maps = prominence([to_tensor(disk(0.3, 0.5)), to_tensor(disk(0.7, 0.5)), to_tensor(disk(0.5, 0.2))])
+    local = local_shares({0: 0.2, 1: 0.5, 2: 0.3}, dict(enumerate(maps)), 1.0)
+    assert torch.allclose(torch.stack(list(local.values())).sum(0), torch.ones_like(local[0]), atol=1e-5)
+
+
+def test_without_a_handover_shares_are_the_same_everywhere() -> None:
+    maps = prominence([to_tensor(disk(0.3, 0.5)), to_tensor(disk(0.7, 0.5))])
+    local = local_shares({0: 0.25, 1: 0.75}, dict(enumerate(maps)), 0.0)
+    assert torch.allclose(local[1], torch.full_like(local[1], 0.75), atol=1e-5)
+
+
+def test_the_picture_with_more_to_show_keeps_its_place() -> None:
+    maps = prominence([to_tensor(disk(0.3, 0.5)), to_tensor(disk(0.7, 0.5))])
+    local = local_shares({0: 0.5, 1: 0.5}, dict(enumerate(maps)), 1.0)
+    middle, width = local[0].shape[-2] // 2, local[0].shape[-1]
+    left_edge, right_edge = round(0.14 * width), round(0.86 * width)
+    assert local[0][0, 0, middle, left_edge] > 0.9
+    assert local[0][0, 0, middle, right_edge] < 0.1
+
+
+def test_a_picture_without_a_share_shows_nowhere() -> None:
+    maps = prominence([to_tensor(disk(0.3, 0.5)), to_tensor(disk(0.7, 0.5))])
+    local = local_shares({0: 1.0, 1: 0.0}, dict(enumerate(maps)), 1.0)
+    assert list(local) == [0]
+    assert math.isclose(local[0].min().item(), 1.0)
