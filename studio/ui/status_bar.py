@@ -137,7 +137,7 @@ class StatusBar(QWidget):
 
     def _show_device(self) -> None:
         device = self._session.activity.device
-        self._device.setVisible(device is not None)
+        self._device.setVisible(device is not None and bool(device.kind))
         self._memory.setVisible(device is not None and device.memory_total > 0)
         if device is not None:
             self._device.setText(device_in_words(device))
