@@ -9,6 +9,7 @@ from collections.abc import Callable
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QObject, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QImage, QImageReader
 
+from studio.core.errors import StudioError
 from studio.state.loader import Loader
 
 BUDGET = 128 * 2**20
@@ -86,7 +87,11 @@ class Thumbs(QObject):
                 return None
             creation, row = self._waiting.popitem()
             self._busy.add(creation)
-        content, side = self._fetch(creation), self._side
+        side = self._side
+        try:
+            content = self._fetch(creation)
+        except StudioError:
+            content = None
         return creation, row, decode(content, side) if content else QImage(), side
 
     def _came(self, result: tuple[str, int, QImage, int] | None) -> None:

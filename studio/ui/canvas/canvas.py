@@ -222,7 +222,9 @@ class Canvas(QWidget):
         self._opening.stop()
         for player in self._players:
             player.stop()
-        self._players = [player for player in self._players if player.running]
+        for player in [player for player in self._players if not player.running]:
+            self._players.remove(player)
+            player.deleteLater()
         return self._turn
 
     def _show_picture(self, picture: Picture) -> None:

@@ -61,8 +61,6 @@ class Reel:
     def close(self) -> None:
         self.stop()
         self._thread.join()
-        self._frames.clear()
-        self._held = 0
 
     def _run(self) -> None:
         try:
@@ -73,6 +71,9 @@ class Reel:
             self._fail(error)
         except OSError:
             self._fail(StudioError("The animation cannot be read any more.", "Its file may have been moved."))
+        if self._closed:
+            self._frames.clear()
+            self._held = 0
 
     def _fail(self, error: StudioError) -> None:
         if not self._closed:

@@ -24,7 +24,9 @@ class EvenGrid(QListView):
         self._side = about
         self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        # It keeps its room when there is nothing to scroll, so that the columns do not jump.
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
+        self.verticalScrollBar().setStyleSheet("QScrollBar::handle:disabled { background: transparent; }")
 
     @property
     def columns(self) -> int:
@@ -106,6 +108,7 @@ class EvenGrid(QListView):
         bar.setRange(0, max(0, lines * self._side - height))
         bar.setPageStep(max(height, 1))
         bar.setSingleStep(self._side // 2)
+        bar.setEnabled(bar.maximum() > 0)
 
     def _count(self) -> int:
         return self.model().rowCount() if self.model() is not None else 0
