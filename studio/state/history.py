@@ -262,7 +262,7 @@ class HistoryModel(QAbstractListModel):
             self._rows.popitem(last=False)
 
     def _thumb_ready(self, creation: str, near: int) -> None:
-        if near >= 0 and (row := self.row_of(creation, near)) >= 0:
+        if (row := self.row_of(creation, near)) >= 0:
             self._row_changed(row)
 
     def _row_changed(self, row: int) -> None:

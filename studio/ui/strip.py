@@ -9,9 +9,9 @@ from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPainterPath, QPaintEvent
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QHBoxLayout, QPushButton, QScrollArea, QWidget
 
 from studio.library.creation import Creation, Kind
+from studio.state.history import HistoryModel
 from studio.state.variations import Variations
 from studio.ui import icons, theme, words
-from studio.ui.thumbnails import Thumbnail, Thumbnailer
 
 HEIGHT = 112
 TILE = QSize(108, 80)
@@ -56,7 +56,7 @@ class Tile(QAbstractButton):
         painter.save()
         painter.setClipPath(shape)
         painter.fillRect(frame, QColor(colours.raised))
-        if self._pixmap.isNull():
+        if self._pixmap.isNull() or self.creation.kind is Kind.TEXT:
             self._paint_words(painter, frame)
         else:
             size = self._pixmap.size().scaled(frame.size().toSize(), Qt.AspectRatioMode.KeepAspectRatioByExpanding)
@@ -96,9 +96,9 @@ class Strip(QWidget):
 
     discard = Signal(object)
 
-    def __init__(self, variations: Variations, thumbnails: Thumbnailer, parent: QWidget | None = None) -> None:
+    def __init__(self, variations: Variations, history: HistoryModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._variations, self._thumbnails = variations, thumbnails
+        self._variations, self._history = variations, history
         self.setProperty("role", "bar")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setFixedHeight(HEIGHT)
@@ -128,7 +128,7 @@ class Strip(QWidget):
         self.discard_button.clicked.connect(self.discard_chosen)
         self.keep_button.clicked.connect(variations.keep)
         variations.changed.connect(self._show)
-        thumbnails.ready.connect(self._thumbnail_ready)
+        history.thumbnail_ready.connect(self._thumbnail_ready)
         self._show()
 
     def tiles(self) -> list[Tile]:
@@ -179,8 +179,7 @@ class Strip(QWidget):
         self._tiles[item.id] = tile
         self._group.addButton(tile)
         self._row.insertWidget(place, tile)
-        if item.kind is Kind.IMAGE:
-            self._thumbnails.ask(item.path)
+        self._show_thumbnail(tile)
         return tile
 
     def _choose(self, item: Creation) -> None:
@@ -188,7 +187,11 @@ class Strip(QWidget):
         if item.id in ids:
             self._variations.choose(ids.index(item.id))
 
-    def _thumbnail_ready(self, thumbnail: Thumbnail) -> None:
-        for tile in self._tiles.values():
-            if tile.creation.path == thumbnail.path:
-                tile.set_image(QPixmap.fromImage(thumbnail.image))
+    def _show_thumbnail(self, tile: Tile) -> None:
+        image = self._history.thumbnail(tile.creation.id)
+        if image is not None and not image.isNull():
+            tile.set_image(QPixmap.fromImage(image))
+
+    def _thumbnail_ready(self, id: str, _row: int) -> None:
+        if (tile := self._tiles.get(id)) is not None:
+            self._show_thumbnail(tile)

@@ -87,7 +87,7 @@ class Window(QMainWindow):
         self.thumbnails = Thumbnailer(parent=self)
         self.canvas = Canvas()
         self.notice_bar = NoticeBar(session.notices)
-        self.strip = Strip(session.variations, self.thumbnails)
+        self.strip = Strip(session.variations, session.history)
         self.rail = Rail()
         self.tool_panel = ToolPanel(
             session.workspace, session.making, session.activity, self._surroundings(), session.settings
