@@ -100,12 +100,20 @@ def studio(shared: Home, capsys: pytest.CaptureFixture[str]) -> Callable[..., To
     return run
 
 
-def process(shared: Home, *arguments: object, path: Path | None = None) -> subprocess.Popen[str]:
-    """The same in a process of its own, to be interrupted. `path` is searched for modules first."""
+def process(
+    shared: Home, *arguments: object, path: Path | None = None, unprivileged: bool = False
+) -> subprocess.Popen[str]:
+    """The same in a process of its own, to be interrupted. `path` is searched for modules first.
+    `unprivileged` takes from root the right to pass over permissions."""
+    prefix = []
+    if unprivileged and os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            pytest.skip("root passes over permissions")
+        prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
     search = os.pathsep.join(map(str, filter(None, (path, paths.PACKAGE.parent))))
     environment = {**os.environ, "PYTHONPATH": search, "STUDIO_HOME": str(shared.root)}
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "studio.cli", *map(str, arguments)],
+        [*prefix, sys.executable, "-P", "-m", "studio.cli", *map(str, arguments)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
 
@@ -307,6 +315,7 @@ def test_bad_pictures_are_refused_in_a_sentence(studio, tmp_path, which):
         (["run", "echo.copy", "--count", "0"], "--count is 0, and must be between 1 and 10000."),
         (["run", "echo.copy", "--out", "x.mp3"], "Echo cannot be saved as .mp3. Choose png, jpg, jpeg, webp, avif."),
         (["run"], "The following arguments are required: TOOL. See `studio run --help`."),
+        (["echo.copy"], "There is no command echo.copy. To run a tool: studio run echo.copy."),
         (["toools"], "There is no command toools. Did you mean tools?"),
         (["tools", "--nonsense"], "Unrecognized arguments: --nonsense. See `studio --help`."),
         (["again", "/nowhere.png"], "There is no file /nowhere.png. Check the path."),
@@ -336,12 +345,26 @@ def test_a_home_that_cannot_be_made_is_said(tmp_path, capsys):
     assert "cannot be used as the studio's folder" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_permission_is_refused_before_anything_is_made(studio, tmp_path):
-    tmp_path.chmod(0o500)
-    told = studio("run", "echo.copy", "--out", tmp_path / "x.png")
-    assert told.status == 2
-    assert "may not be written to" in told.err
+@pytest.mark.skipif(os.name == "nt", reason="permissions are of POSIX")
+@pytest.mark.parametrize(
+    ("mode", "arguments", "sentence"),
+    [
+        (0o500, ("run", "echo.copy", "--out", "{folder}/x.png"), "{folder} may not be written to."),
+        (0o000, ("run", "echo.copy", "--set", "images={folder}/x.png"), "{folder}/x.png may not be read."),
+        (0o000, ("again", "{folder}/x.png"), "{folder}/x.png may not be used."),
+        (0o500, ("--home", "{folder}", "tools"), "{folder} cannot be used as the studio's folder: Permission denied."),
+    ],
+)
+def test_a_folder_without_permission_is_a_sentence(shared, tmp_path, mode, arguments, sentence):
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    folder.chmod(mode)
+    child = process(shared, *(argument.format(folder=folder) for argument in arguments), unprivileged=True)
+    out, err = child.communicate(timeout=60)
+    folder.chmod(0o700)
+    assert (child.returncode, out) == (2, "")
+    assert err.startswith(sentence.format(folder=folder))
+    assert len(err.splitlines()) == 1
 
 
 @pytest.fixture

@@ -20,6 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         options = parsed(arguments)
         return int(options.command(options, console))
+    except PermissionError as error:
+        console.failed(BadInput.kind, f"{error.filename} may not be used. Change its permissions or choose another.")
+        return 2
     except BrokenPipeError:
         # Whoever reads has seen enough. Python would complain once more when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

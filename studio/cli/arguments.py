@@ -28,6 +28,8 @@ class _Parser(argparse.ArgumentParser):
         if found := re.search(r"invalid choice: '(.*?)'", message):
             known = COMMANDS if self.prog == "studio" else ("new",)
             hint = did_you_mean(found[1], known) or f"There are: {', '.join(known)}."
+            if "." in found[1]:
+                hint = f"To run a tool: {self.prog} run {found[1]}."
             raise BadInput(f"There is no command {found[1]}.", hint)
         raise BadInput(f"{message[:1].upper()}{message[1:]}.", f"See `{self.prog} --help`.")
 

@@ -41,7 +41,7 @@ class Destination:
         if out is None:
             return Destination(library)
         path = Path(out).expanduser().absolute()
-        if path.is_dir() or not path.suffix or out.endswith(("/", os.sep)):
+        if not path.suffix or out.endswith(("/", os.sep)) or path.is_dir():
             return Destination(library, folder=_writable(path))
         known = EXTENSIONS.get(tool.output, ())
         if path.suffix[1:].lower() not in known:

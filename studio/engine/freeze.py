@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,12 +33,13 @@ def freeze(tool: ToolDescriptor, values: Mapping[str, Any], seed: int, library: 
     params = form.check(tool, values)
     inputs: dict[str, str] = {}
     for field in form.fields(tool.schema):
-        if field.is_input:
-            params[field.name] = _named_by_content(field, params[field.name], library, inputs)
-        elif field.widget is Widget.FOLDER:
-            params[field.name] = _each(params[field.name], _folder)
-        elif field.widget is Widget.MODEL:
-            params[field.name] = _each(params[field.name], _model)
+        with _in_a_sentence(field):
+            if field.is_input:
+                params[field.name] = _named_by_content(field, params[field.name], library, inputs)
+            elif field.widget is Widget.FOLDER:
+                params[field.name] = _each(params[field.name], _folder)
+            elif field.widget is Widget.MODEL:
+                params[field.name] = _each(params[field.name], _model)
     return Recipe(
         tool=tool.id,
         tool_version=tool.version,
@@ -76,6 +78,18 @@ def files(recipe: Recipe, library: Library) -> dict[str, str]:
             raise BadInput(f"The file for {name} is no longer in the library.", "Choose it again.")
         found[reference] = str(path)
     return found
+
+
+@contextmanager
+def _in_a_sentence(field: Field) -> Iterator[None]:
+    """A path can be wrong in more ways than being absent: forbidden, endless, or no path at all."""
+    try:
+        yield
+    except PermissionError as error:
+        raise BadInput(f"{error.filename} may not be read.", "Change its permissions or choose another.") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no path"
+        raise BadInput(f"{field.title} cannot be read: {reason}.", "Check the path.") from error
 
 
 def _each(value: Any, change: Callable[[str], str]) -> Any:
