@@ -95,5 +95,6 @@ def _timers() -> list[Any]:
         return []
     import shiboken6
 
-    found = [thing for thing in gc.get_objects() if isinstance(thing, core.QTimer)]
+    # Some lazy modules answer `isinstance` by importing themselves.
+    found = [thing for thing in gc.get_objects() if issubclass(type(thing), core.QTimer)]
     return [timer for timer in found if shiboken6.isValid(timer) and timer.isActive()]
