@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MINIMUM = 16
 CHECKPOINT_SECONDS = 30.0
 DREAM_STEPS = 4000
+KL_WEIGHTS = {"spatial": 0.03, "global": 0.3}
+"""With 0.3 one of the four channels of a spatial latent goes unused."""
 HELD_OUT_SHOWN = 8
 HELD_OUT_MOST = 96
 
@@ -62,8 +64,9 @@ class VaeTrain(api.Tool):
         """A model of the detailed kind that has learnt already. Its network is kept."""
         batch: int = api.param(16, ge=1, le=512, title="Pictures at a time", advanced=True)
         learning_rate: float = api.param(1e-3, ge=1e-7, le=1.0, title="Learning rate", advanced=True)
-        kl_weight: float = api.param(0.3, ge=0, le=10, title="KL weight", advanced=True)
-        """How much the latents are drawn to a normal distribution. More makes smoother blends, and softer pictures."""
+        kl_weight: float | None = api.param(None, ge=0, le=10, title="KL weight", advanced=True)
+        """How much the latents are drawn to a normal distribution: more makes smoother blends, and softer pictures.
+        Empty means 0.03 for a detailed model and 0.3 for a dreaming one."""
         kl_warm_up: int = api.param(0, ge=0, le=100_000, title="KL warm-up", unit="steps", advanced=True)
         """The steps over which the KL weight grows to its value."""
         ema: float = api.param(0.999, ge=0, le=0.99999, title="Averaging", advanced=True)
@@ -141,7 +144,7 @@ def _trainer(params: VaeTrain.Params, ctx: api.Context, learn: list[data.Sample]
     schedule = training.Schedule(
         steps=params.steps,
         learning_rate=params.learning_rate,
-        kl_weight=params.kl_weight,
+        kl_weight=KL_WEIGHTS[params.kind] if params.kl_weight is None else params.kl_weight,
         kl_warm_up=params.kl_warm_up,
         ema=params.ema,
     )
@@ -237,8 +240,10 @@ def status(loss: float, held_out: float, seconds_left: float) -> str:
         words.append(f"about {seconds_left / 3600:.1f} hours left")
     elif seconds_left >= 90:
         words.append(f"about {seconds_left / 60:.0f} minutes left")
-    elif seconds_left > 0:
+    elif seconds_left >= 10:
         words.append(f"about {seconds_left:.0f} seconds left")
+    elif seconds_left > 0:
+        words.append("a few seconds left")
     return " · ".join(words)
 
 

@@ -149,7 +149,12 @@ def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(7200, "about 2.0 hours left"), (600, "about 10 minutes left"), (42, "about 42 seconds left")],
+    [
+        (7200, "about 2.0 hours left"),
+        (600, "about 10 minutes left"),
+        (42, "about 42 seconds left"),
+        (1, "a few seconds left"),
+    ],
 )
 def test_the_time_left_is_said_in_words(seconds: float, words: str) -> None:
     assert train_tool.status(0.5, 0.25, seconds) == f"loss 0.500 · held-out 0.250 · {words}"
