@@ -156,7 +156,7 @@ def test_without_a_display_nothing_is_installed_and_one_sentence_says_why(
     environ = {name: value for name, value in checkout.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     del environ["QT_QPA_PLATFORM"]
     refused = replace(checkout, environ={**environ, "DISPLAY": display} if display else environ).start()
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert refused.stderr.startswith(said)
     assert refused.stderr.count("\n") == 1
     assert not (checkout.root / ".venv").exists()

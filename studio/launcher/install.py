@@ -17,7 +17,7 @@ from typing import TextIO
 from studio.launcher import lock
 from studio.launcher.console import Console
 from studio.launcher.environment import Environment
-from studio.launcher.errors import LaunchError
+from studio.launcher.errors import LaunchError, NoDisplay
 from studio.launcher.system import display_problem
 
 ISOLATED = "-I"
@@ -34,7 +34,7 @@ def made(root: str, extra: str, *, window: bool) -> str:
     environment = Environment.of(Path(root))
     if not environment.is_ready(extra):
         if window and (problem := display_problem()):
-            raise LaunchError(problem)
+            raise NoDisplay(problem)
         _prepare(environment, extra, Console())
     return str(environment.folder)
 

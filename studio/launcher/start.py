@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from studio.launcher import stamp
-from studio.launcher.errors import LaunchError
+from studio.launcher.errors import LaunchError, NoDisplay
 
 PYTHON = os.path.join("Scripts", "python.exe") if sys.platform == "win32" else os.path.join("bin", "python")
 
@@ -23,7 +23,7 @@ def start(root: str, arguments: Sequence[str]) -> int:
         return _hand_over(root, os.path.join(folder, PYTHON), command, arguments)
     except LaunchError as error:
         print(error, file=sys.stderr)
-        return 1
+        return error.status
     except KeyboardInterrupt:
         print("Stopped. Start again to go on.", file=sys.stderr)
         return 130
@@ -59,7 +59,7 @@ def _check_libraries(folder: str, *, window: bool) -> None:
         from studio.launcher.system import display_problem, ensure
 
         if window and (problem := display_problem()):
-            raise LaunchError(problem)
+            raise NoDisplay(problem)
         ensure(folder + ".log", window=window)
         with open(seen, "w"):
             pass
