@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from torch import Tensor
 
 SQUARINGS = 6
-LEVELS = (12, 24, 48)
-"""Long side of the velocity field in cells, from coarse to fine."""
-STEPS = (60, 50, 40)
-STIFFNESS = 0.3
-"""Weight of the bending of the field against the difference of the pictures. Found by eye on
-pictures of unlike scenes: at 0.06 faces turn to mush, at 1.0 hardly anything moves."""
+COARSE = ((12, 60), (24, 50), (48, 40))
+"""Long side of the velocity field in cells, from coarse to fine, and steps at each, for the first flow."""
+FINE = ((24, 30), (48, 30))
+"""The same for each softer one, which goes on from the one before."""
+STIFFNESSES = (1.2, 0.6, 0.3, 0.15)
+"""Weights of the bending of the field against the difference of the pictures. At 1.2 shapes lean
+towards each other; at 0.15 like pictures fit closely, and the faces of unlike ones turn to mush."""
 FENCE = 1 / 8
 """Share of the picture over which the flow across its border fades to nothing."""
 
@@ -39,6 +42,11 @@ class Flow:
         """The field that brings the second picture to a pose."""
         return exponential(self.velocity, 1.0 - pose)
 
+    @property
+    def bending(self) -> float:
+        """How much shapes are stretched on the way: 0 for none, about 1 for double their size everywhere."""
+        return float(_bending(self.velocity))
+
 
 def exponential(velocity: Tensor, time: float = 1.0) -> Tensor:
     """The field of flowing along `velocity` for a time, by scaling and squaring."""
@@ -49,8 +57,9 @@ def exponential(velocity: Tensor, time: float = 1.0) -> Tensor:
 
 
 def composed(outer: Tensor, inner: Tensor) -> Tensor:
-    """The field that looks up through `inner` first, and through `outer` from there."""
-    return inner + _looked_up(outer, inner, "bilinear")
+    """The field that looks up through `inner` first, and through `outer` from there; never outside the picture."""
+    still = _places(inner)
+    return (still + inner + _looked_up(outer, inner, "bilinear")).clamp(-1.0, 1.0) - still
 
 
 def warped(image: Tensor, field: Tensor | None, mode: str = "bicubic") -> Tensor:
@@ -63,38 +72,45 @@ def warped(image: Tensor, field: Tensor | None, mode: str = "bicubic") -> Tensor
     return _looked_up(image, field, mode)
 
 
-def estimate(first: Tensor, second: Tensor, stiffness: float = STIFFNESS) -> Flow:
-    """The flow between two pictures [1, 3, h, w] of one size, on the CPU so that devices agree.
+def flows(first: Tensor, second: Tensor) -> Iterator[Flow]:
+    """Flows between two pictures [1, 3, h, w] of one size, ever softer, each found when it is asked for.
 
-    Minimises the difference of colours and edges, both pictures met half-way, plus `stiffness`
-    times the bending, from coarse to fine. Pictures of unlike scenes have no true
-    correspondence: then what is found is a gentle pull of large shapes towards each other.
+    Each minimises the difference of colours and edges, both pictures met half-way, plus a
+    stiffness times the bending. Pictures of unlike scenes have no true correspondence: then
+    what is found is a gentle pull of large shapes towards each other. It runs on the CPU, so
+    that devices agree.
     """
+    import torch
+
+    with torch.inference_mode(False):
+        a, b = (_features(image.detach().float().cpu().clone()) for image in (first, second))
+        velocity = torch.zeros(1, 2, 2, 2)
+    for number, stiffness in enumerate(STIFFNESSES):
+        velocity = _softer(a, b, velocity, stiffness, FINE if number else COARSE)
+        yield Flow(_kept_inside(velocity))
+
+
+def _softer(a: Tensor, b: Tensor, velocity: Tensor, stiffness: float, levels: Sequence[tuple[int, int]]) -> Tensor:
     import torch
     from torch.nn import functional
 
-    a, b = (_features(image.detach().float().cpu()) for image in (first, second))
     height, width = a.shape[-2:]
-    velocity = torch.zeros(1, 2, 2, 2)
     with torch.inference_mode(False), torch.enable_grad():
-        a, b = a.clone(), b.clone()
-        for level, steps in zip(LEVELS, STEPS, strict=True):
+        for level, steps in levels:
             rows, columns = (max(4, round(level * side / max(height, width))) for side in (height, width))
-            small = [functional.interpolate(image, (rows, columns), mode="area") for image in (a, b)]
-            fence = _fence(rows, columns)
+            small_a, small_b = (functional.interpolate(image, (rows, columns), mode="area") for image in (a, b))
             velocity = functional.interpolate(velocity, (rows, columns), mode="bilinear", align_corners=False)
-            velocity.requires_grad_(True)
+            velocity = velocity.detach().requires_grad_(True)
             optimiser = torch.optim.Adam([velocity], lr=0.5 / level)
             for _ in range(steps):
                 optimiser.zero_grad()
-                smooth = _smoothed(velocity) * fence
-                met = warped(small[0], exponential(smooth, -0.5), "bilinear")
-                met = met - warped(small[1], exponential(smooth, 0.5), "bilinear")
+                inside = _kept_inside(velocity)
+                met = warped(small_a, exponential(inside, -0.5), "bilinear")
+                met = met - warped(small_b, exponential(inside, 0.5), "bilinear")
                 unlike = (met.square().sum(1) + 1e-3).sqrt().mean()
-                torch.autograd.backward(unlike + stiffness * _bending(smooth))
+                torch.autograd.backward(unlike + stiffness * _bending(inside))
                 optimiser.step()
-            velocity = (_smoothed(velocity) * fence).detach()
-    return Flow(velocity)
+    return velocity.detach()
 
 
 def _features(image: Tensor) -> Tensor:
@@ -108,6 +124,11 @@ def _features(image: Tensor) -> Tensor:
     edges = (across.square() + down.square() + 1e-6).sqrt()
     colour = image - image.mean((2, 3), keepdim=True)
     return torch.cat([colour / colour.std().clamp_min(1e-3), 0.5 * edges / edges.mean().clamp_min(1e-3)], 1)
+
+
+def _kept_inside(velocity: Tensor) -> Tensor:
+    """The velocity that is meant by the numbers that are learnt: smooth, and not across the border."""
+    return _smoothed(velocity) * _fence(*velocity.shape[-2:])
 
 
 def _smoothed(field: Tensor) -> Tensor:
@@ -137,10 +158,16 @@ def _fence(rows: int, columns: int) -> Tensor:
 
 
 def _looked_up(image: Tensor, field: Tensor, mode: str) -> Tensor:
+    from torch.nn import functional
+
+    grid = (_places(field) + field).permute(0, 2, 3, 1)
+    return functional.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=False)
+
+
+def _places(like: Tensor) -> Tensor:
+    """Where each cell of a field stands, [1, 2, rows, columns] in -1..1."""
     import torch
     from torch.nn import functional
 
-    still = torch.eye(2, 3, device=field.device, dtype=field.dtype)[None]
-    grid = functional.affine_grid(still, [1, 1, *field.shape[-2:]], align_corners=False)
-    grid = grid + field.permute(0, 2, 3, 1)
-    return functional.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=False)
+    still = torch.eye(2, 3, device=like.device, dtype=like.dtype)[None]
+    return functional.affine_grid(still, [1, 1, *like.shape[-2:]], align_corners=False).permute(0, 3, 1, 2)

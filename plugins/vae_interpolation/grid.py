@@ -33,7 +33,7 @@ class Grid(api.Tool):
         align: alignment.Align = api.param("auto", labels=("What ghosts less", "Always", "Never"), title="Align shapes")
         """Moves the shapes of the pictures onto each other before they are mixed, against double images."""
         strength: api.Unit = api.param(0.5, title="Reshape")
-        """How far shapes may move. More suits pictures that are alike, such as portraits."""
+        """How freely shapes may be bent. More suits pictures that are alike, such as portraits."""
         handover: api.Unit = api.param(1.0, title="Take turns")
         """At full, pictures take turns place by place; at none, all shine through each other."""
         detail: api.Unit = api.param(1.0, title="Keep detail")

@@ -41,7 +41,7 @@ class Morph(api.Tool):
         align: alignment.Align = api.param("auto", labels=("What ghosts less", "Always", "Never"), title="Align shapes")
         """Moves the shapes of both pictures onto each other before they are blended, against double images."""
         strength: api.Unit = api.param(0.5, title="Reshape")
-        """How far shapes may move. More suits pictures that are alike, such as two portraits."""
+        """How freely shapes may be bent. More suits pictures that are alike, such as two portraits."""
         handover: api.Unit = api.param(1.0, title="Take turns")
         """At full, pictures take turns place by place; at none, one shines through the other everywhere."""
         detail: api.Unit = api.param(1.0, title="Keep detail")
