@@ -167,11 +167,12 @@ def test_the_second_crash_sets_a_job_aside_and_a_third_run_must_be_asked_for(sta
     assert ears.until_state(job, JobState.SET_ASIDE).crashes == 3
 
 
-def test_a_hung_worker_is_ended(make_engine):
-    engine, ears = make_engine(hang_limit=0.4)
-    engine.start()
+def test_a_hung_worker_is_ended(started):
+    engine, ears = started
+    engine.configure(Settings(hang_limit=0.5))
     (job,) = engine.submit(recipe("hang"))
     failed = ears.until_state(job, JobState.FAILED)
+    engine.configure(Settings())  # the next one may take its time to start
     assert "did not answer" in failed.failure.sentence
     ears.until_ready()
 
