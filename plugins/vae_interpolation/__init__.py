@@ -14,6 +14,7 @@ from .morph import Morph
 from .train_tool import VaeTrain
 
 api_version = 1
+title = "Morph"
 
 
 @api.hookimpl

@@ -13,6 +13,7 @@ from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.errors import BadInput, did_you_mean
 
 _WIDGET_OF_TYPE = {"integer": Widget.WHOLE, "number": Widget.NUMBER, "boolean": Widget.SWITCH, "string": Widget.TEXT}
+_ARTISTS = {"image": "picture", "images": "pictures"}
 
 
 def fields(schema: Mapping[str, Any]) -> list[Field]:
@@ -93,10 +94,10 @@ def _field(name: str, part: Mapping[str, Any], required: bool) -> Field:
 
 
 def _title(name: str, title: str) -> str:
-    """Pydantic's own titles capitalise every word; artists read "Negative prompt"."""
+    """Pydantic's own titles capitalise every word; artists read "Negative prompt", and say picture for image."""
     if title and title != name.replace("_", " ").title():
         return title
-    return name.replace("_", " ").capitalize()
+    return " ".join(_ARTISTS.get(word, word) for word in name.split("_")).capitalize()
 
 
 def _default(field: Field) -> Any:

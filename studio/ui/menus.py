@@ -10,8 +10,10 @@ from PySide6.QtCore import QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QFileDialog
 
+from studio.core.descriptor import ToolDescriptor
 from studio.ui import dropping
 from studio.ui.commands import Entry
+from studio.ui.status_bar import device_in_words
 
 if TYPE_CHECKING:
     from studio.ui.window import Window
@@ -64,7 +66,7 @@ def about(window: Window) -> str:
     from studio import __version__
 
     device = window.session.activity.device
-    on = f" It runs on {device.name or device.kind}." if device else ""
+    on = f" It runs on {device_in_words(device)}." if device and device.kind else ""
     return f"Studio {__version__}. Everything is made and kept on this machine, in {window.session.home.root}.{on}"
 
 
@@ -117,9 +119,15 @@ def _tools(window: Window) -> list[Entry]:
     """One entry for each tool."""
     workspace = window.session.workspace
     return [
-        Entry(f"{_plugin_title(window, tool.plugin)}: {tool.title}", "", partial(workspace.choose, id))
+        Entry(_whole_title(window, tool), "", partial(workspace.choose, id))
         for id, tool in workspace.catalogue.tools.items()
     ]
+
+
+def _whole_title(window: Window, tool: ToolDescriptor) -> str:
+    """With its plugin's, unless they are the same."""
+    plugin = _plugin_title(window, tool.plugin)
+    return tool.title if plugin == tool.title else f"{plugin}: {tool.title}"
 
 
 def _plugin_title(window: Window, name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QRect, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QEnterEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QEnterEvent, QFontMetrics, QPainter, QPaintEvent
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QScrollArea, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Catalogue, PluginDescriptor
@@ -11,6 +11,7 @@ from studio.ui import icons, theme, words
 
 WIDTH = 64
 BUTTON = QSize(52, 56)
+LINE = 13
 
 
 class RailButton(QAbstractButton):
@@ -22,7 +23,8 @@ class RailButton(QAbstractButton):
         self._icon = icon
         self.badge = False
         """A dot that says: look here."""
-        self.setFixedSize(BUTTON)
+        self._lines = _in_lines(text, QFontMetrics(theme.font(theme.CAPTION)), BUTTON.width() - 4)
+        self.setFixedSize(BUTTON.width(), BUTTON.height() + LINE * (len(self._lines) - 1))
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         words.name(self, text, hint)
@@ -51,9 +53,8 @@ class RailButton(QAbstractButton):
             painter.drawEllipse(self.width() // 2 + 9, 8, 7, 7)
         painter.setFont(theme.font(theme.CAPTION))
         painter.setPen(QColor(colours.text if lit else colours.dim))
-        room = QRect(2, 34, self.width() - 4, 16)
-        text = painter.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, room.width())
-        painter.drawText(room, Qt.AlignmentFlag.AlignCenter, text)
+        for number, line in enumerate(self._lines):
+            painter.drawText(QRect(2, 34 + LINE * number, self.width() - 4, 16), Qt.AlignmentFlag.AlignCenter, line)
 
 
 class Rail(QWidget):
@@ -106,6 +107,17 @@ class Rail(QWidget):
         """Marks a plugin, without saying so."""
         if plugin in self._names:
             self._group.button(self._names.index(plugin)).setChecked(True)
+
+
+def _in_lines(text: str, metrics: QFontMetrics, room: int) -> list[str]:
+    """On two lines where one is too short, at the space that leaves the longer one shortest."""
+    if metrics.horizontalAdvance(text) <= room or " " not in text:
+        lines = [text]
+    else:
+        words = text.split()
+        breaks = [(" ".join(words[:at]), " ".join(words[at:])) for at in range(1, len(words))]
+        lines = list(min(breaks, key=lambda pair: max(map(metrics.horizontalAdvance, pair))))
+    return [metrics.elidedText(line, Qt.TextElideMode.ElideRight, room) for line in lines]
 
 
 def short_title(plugin: PluginDescriptor) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QByteArray, QPoint, Qt, QTimer, Signal
+from PySide6.QtCore import QByteArray, QPoint, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QMoveEvent, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QApplication,
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from studio.ui.plugins_dialog import PluginsDialog
     from studio.ui.queue_panel import QueuePanel
 
+SIZE = QSize(1440, 900)
+TITLE_BAR = 40
+"""Room that the window's frame may need above it."""
 TOP = 40
 TOOL, HISTORY = 308, 298
 """Widths that the side columns start with."""
@@ -292,7 +295,8 @@ class Window(QMainWindow):
     def _restore(self) -> None:
         draft = self.session.workspace.draft
         if not self.restoreGeometry(QByteArray.fromBase64(draft.geometry.encode())):
-            self.resize(1440, 900)
+            room = self.screen().availableSize() - QSize(0, TITLE_BAR)
+            self.resize(SIZE.boundedTo(room))
         self.splitter.restoreState(QByteArray.fromBase64(draft.layout.encode()))
 
     def _remember(self) -> None:

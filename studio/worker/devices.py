@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -176,4 +177,10 @@ def _title(name: str) -> str:
     if kind in ("cuda", "xpu"):
         found: Any = getattr(torch, kind)
         return str(found.get_device_name(name))
-    return "Apple graphics" if kind == "mps" else f"{platform.processor() or platform.machine()} processor"
+    return "Apple GPU" if kind == "mps" else _cores()
+
+
+def _cores() -> str:
+    """How many this process may use, which can be fewer than the machine has."""
+    count = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return "1 core" if count == 1 else f"{count} cores"

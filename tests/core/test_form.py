@@ -55,7 +55,7 @@ def test_defaults_are_filled_in_and_words_are_read() -> None:
 
 
 def test_a_single_value_makes_a_list_and_labels_count_as_choices() -> None:
-    with pytest.raises(BadInput, match="Images needs at least 2"):
+    with pytest.raises(BadInput, match="Pictures needs at least 2"):
         form.check(TOOL, {"images": "a.png"})
     assert form.check(TOOL, PICTURES | {"size": "Large"})["size"] == 512
 
@@ -63,7 +63,7 @@ def test_a_single_value_makes_a_list_and_labels_count_as_choices() -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({}, "Images is missing"),
+        ({}, "Pictures is missing"),
         (PICTURES | {"strenght": 1}, "no parameter strenght. Did you mean strength"),
         (PICTURES | {"strength": 2}, "Strength is 2, and must be between 0 and 1"),
         (PICTURES | {"frames": 501}, "must be between 1 and 500"),

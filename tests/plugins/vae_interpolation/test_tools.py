@@ -220,5 +220,5 @@ def test_a_bad_picture_is_one_sentence_that_names_it(
 
 def test_one_picture_is_too_few_and_seventeen_too_many(disks: list[Path], tiny: dict[str, Any]) -> None:
     for images in (disks[:1], disks * 5):
-        with pytest.raises(api.BadInput, match="Images"):
+        with pytest.raises(api.BadInput, match="Pictures"):
             testing.run(Morph, images=images, **tiny)
