@@ -95,6 +95,7 @@ class FakeWorker:
                 threading.Event().wait()  # another thread may be the one that receives it
             case "hang":
                 os.kill(os.getpid(), signal.SIGSTOP)
+                threading.Event().wait()  # the stop may take effect a little later
             case "deaf":
                 self.say(messages.Progressed(run.job, 0, 1, "deaf"))
                 threading.Event().wait()
