@@ -237,17 +237,21 @@ class Library:
         """Moves creations from the trash back to where they were; the ids of those that are there now."""
         return self._move(ids, to_trash=False)
 
-    def empty_trash(self) -> int:
-        """Deletes what is in the trash, for good; how many creations that were."""
+    def delete(self, ids: Iterable[str]) -> list[str]:
+        """Deletes creations for good, and only from the trash; the ids of those that are gone."""
         from studio.library import trash
 
-        gone = [one for one in self.rows(self.ids(trashed=True)) if trash.delete(self.home, Path(one.path))]
+        gone = [one.id for one in self.rows(ids) if one.trashed and trash.delete(self.home, Path(one.path))]
         with self._writing() as connection:
-            for one in gone:
-                index.forget(connection, one.id)
-        self._thumbs.drop(one.id for one in gone)
+            for id in gone:
+                index.forget(connection, id)
+        self._thumbs.drop(gone)
         trash.remove_empty_folders(self.home)
-        return len(gone)
+        return gone
+
+    def empty_trash(self) -> int:
+        """Deletes what is in the trash, for good; how many creations that were."""
+        return len(self.delete(self.ids(trashed=True)))
 
     # Upkeep
 

@@ -14,6 +14,7 @@ from PySide6.QtGui import QImage
 from studio.core.errors import StudioError
 from studio.library.creation import Creation, Kind
 from studio.state.background import Background
+from studio.state.changes import Change, spans
 from studio.state.lineage import Lineage, read_lineage
 from studio.state.loader import Loader
 from studio.state.thumbs import Thumbs
@@ -202,19 +203,19 @@ class HistoryModel(QAbstractListModel):
     def _read_ids(self, turn: int) -> None:
         query, shown = self._search, self._ids
 
-        def read() -> _Change | None:
+        def read() -> Change | None:
             if turn != self._turn:
                 return None
             ids = self._library.ids(query.text, starred=query.starred, trashed=query.trashed)
-            return _Change.between(shown, ids)
+            return Change.between(shown, ids)
 
         self._reads.run(read, lambda change: self._ids_came(turn, change), self._read_failed)
 
-    def _ids_came(self, turn: int, change: _Change | None) -> None:
+    def _ids_came(self, turn: int, change: Change | None) -> None:
         if turn != self._turn or change is None:
             return
         if change.old is not self._ids:
-            change = _Change.between(self._ids, change.new)
+            change = Change.between(self._ids, change.new)
         self._become(change)
         self._stands()
 
@@ -222,7 +223,7 @@ class HistoryModel(QAbstractListModel):
         self._standing = True
         self.searched.emit()
 
-    def _become(self, change: _Change) -> None:
+    def _become(self, change: Change) -> None:
         """Changes the rows between the first and the last that differ."""
         old, new, head, tail = change
         if gone := len(old) - head - tail:
@@ -287,6 +288,15 @@ class HistoryModel(QAbstractListModel):
     def restore(self, ids: Sequence[str]) -> None:
         self._move(ids, lambda: self._library.restore(ids))
 
+    def delete(self, ids: Sequence[str]) -> None:
+        """Deletes for ever what is in the trash."""
+
+        def delete() -> None:
+            if left := len(ids) - len(self._library.delete(ids)):
+                raise StudioError(f"{left} of {len(ids)} could not be deleted.", "Check who may write in the library.")
+
+        self._move(ids, delete)
+
     def empty_trash(self) -> None:
         """Deletes for ever what is in the trash."""
         self._move(list(self._ids) if self._search.trashed else [], self._library.empty_trash)
@@ -305,7 +315,7 @@ class HistoryModel(QAbstractListModel):
         rows = sorted((row for row in map(self.row_of, ids) if row >= 0), reverse=True)
         for row in rows:
             self._rows.pop(self._ids[row], None)
-        for first, last in _spans(rows):
+        for first, last in spans(rows):
             self.beginRemoveRows(QModelIndex(), first, last)
             self._ids = self._ids[:first] + self._ids[last + 1 :]
             self.endRemoveRows()
@@ -353,47 +363,3 @@ def describe(creation: Creation) -> str:
     if creation.missing:
         said.append("file missing")
     return ", ".join(said)
-
-
-class _Change(NamedTuple):
-    """Two lists of ids and how many at the start (`head`) and at the end (`tail`) are the same."""
-
-    old: list[str]
-    new: list[str]
-    head: int
-    tail: int
-
-    @staticmethod
-    def between(old: list[str], new: list[str]) -> _Change:
-        """By halves, for comparing slices is quick."""
-        shorter = min(len(old), len(new))
-        head = _longest(shorter, lambda low, high: old[low:high] == new[low:high])
-        first, second = len(old), len(new)
-        tail = _longest(
-            shorter - head,
-            lambda low, high: old[first - high : first - low] == new[second - high : second - low],
-        )
-        return _Change(old, new, head, tail)
-
-
-def _longest(limit: int, same: Callable[[int, int], bool]) -> int:
-    """The greatest length up to `limit` for which all is the same."""
-    low, high = 0, limit
-    while low < high:
-        middle = (low + high + 1) // 2
-        if same(low, middle):
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _spans(rows: Sequence[int]) -> list[tuple[int, int]]:
-    """Descending rows as (first, last) of their runs, the last run first."""
-    spans: list[tuple[int, int]] = []
-    for row in rows:
-        if spans and spans[-1][0] == row + 1:
-            spans[-1] = (row, spans[-1][1])
-        else:
-            spans.append((row, row))
-    return spans

@@ -1,4 +1,4 @@
-"""The library's front: adopting, looking up, marks, trash, and an index that can be thrown away."""
+"""The library's front: adopting, looking up, marks, and an index that can be thrown away."""
 
 from __future__ import annotations
 
@@ -21,28 +21,9 @@ from studio.library import index, sidecar, writer
 from studio.library.creation import Creation, Kind
 from studio.library.library import Library
 from tests.library import makers
+from tests.library.rebuilding import everything, rebuilt
 
 Made = Callable[..., Creation]
-
-
-def rebuilt(library: Library) -> dict[str, Creation]:
-    """Every creation, after the index was deleted and the library started again."""
-    library.close()
-    for path in library.home.root.glob("index.db*"):
-        path.unlink()
-    again = Library(library.home)
-    again.open()
-    assert again.fresh
-    again.sweep()
-    assert not again.fresh
-    found = everything(again)
-    again.close()
-    return found
-
-
-def everything(library: Library) -> dict[str, Creation]:
-    ids = [*library.ids(), *library.ids(trashed=True), *library.ids(kind=Kind.FILE)]
-    return {creation.id: creation for creation in library.rows(ids)}
 
 
 def test_a_saved_picture_becomes_a_creation(library: Library) -> None:
@@ -193,56 +174,6 @@ def test_a_sidecar_of_a_newer_studio_keeps_what_is_not_known_here(library: Libra
     assert '"colour": "red"' in sidecar.beside(path).read_text()
 
 
-def test_trash_and_restore_are_exact(library: Library, made: Made) -> None:
-    kept, thrown = made(), made()
-    library.star(thrown.id, True)
-    thrown = library.rows([thrown.id])[0]
-    path = Path(thrown.path)
-    before = (path.read_bytes(), path.stat().st_mtime_ns, sidecar.beside(path).read_bytes())
-    assert library.trash([thrown.id, "0" * 64]) == [thrown.id]
-    assert library.ids() == [kept.id]
-    assert library.ids(trashed=True) == [thrown.id]
-    there = library.rows([thrown.id])[0]
-    assert Path(there.path) == library.home.trash / path.relative_to(library.home.library)
-    assert there == replace(thrown, path=there.path, trashed=True)
-    assert library.path_of(thrown.id) == Path(there.path)
-    assert not library.sweep().changed
-    assert library.trash([thrown.id]) == []
-    assert library.restore([thrown.id]) == [thrown.id]
-    assert library.rows([thrown.id]) == [thrown]
-    assert (path.read_bytes(), path.stat().st_mtime_ns, sidecar.beside(path).read_bytes()) == before
-    assert not library.sweep().changed
-
-
-def test_the_trash_survives_the_index(library: Library, made: Made) -> None:
-    creation = made()
-    library.tag(creation.id, ["gone"])
-    library.trash([creation.id])
-    before = everything(library)
-    assert before[creation.id].trashed
-    assert rebuilt(library) == before
-
-
-def test_emptying_the_trash_deletes_for_good(library: Library, made: Made) -> None:
-    kept, thrown = made(), made()
-    library.star(thrown.id, True)
-    library.trash([thrown.id])
-    assert library.empty_trash() == 1
-    assert [*library.home.trash.iterdir()] == []
-    assert library.get(thrown.id) is None
-    assert library.ids() == [kept.id]
-    assert library.empty_trash() == 0
-    assert not library.sweep().changed
-
-
-def test_what_is_dropped_again_comes_out_of_the_trash(library: Library, tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    Image.new("RGB", (8, 8)).save(path)
-    creation = library.adopt(path)
-    library.trash([creation.id])
-    assert library.adopt(path) == creation
-
-
 def test_where_it_came_from_and_what_became_of_it(library: Library, made: Made) -> None:
     photo = made("photo")
     style = made("style")
@@ -363,6 +294,7 @@ from studio.core.paths import Home
 from studio.library import writer
 from studio.library.library import Library
 from tests.library import makers
+from tests.library.rebuilding import everything, rebuilt
 library = Library(Home.default())
 library.open()
 for number in range(25):

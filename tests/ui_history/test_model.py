@@ -16,6 +16,7 @@ from studio.library.creation import Creation, Kind
 from studio.library.library import Library
 from studio.library.measure import Measured
 from studio.state import history
+from studio.state.changes import Change
 from studio.state.history import HistoryModel
 from studio.state.thumbs import Thumbs, decode
 
@@ -132,6 +133,20 @@ def test_emptying_the_trash_deletes(searched: HistoryModel, shelf: Any, qtbot: Q
     assert shelf.library.get(shelf.tale.id) is None
 
 
+def test_deleting_takes_only_what_is_in_the_trash(searched: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
+    with qtbot.waitSignal(searched.searched):
+        searched.trash([shelf.tale.id, shelf.photo.id])
+    look(searched, qtbot, trashed=True)
+    with qtbot.waitSignal(searched.searched):
+        searched.delete([shelf.tale.id])
+        assert ids(searched) == [shelf.photo.id], "it leaves at once"
+    with qtbot.waitSignal(searched.failed) as failed:
+        searched.delete([shelf.painted.id])
+    assert failed.args[0].startswith("1 of 1 could not be deleted.")
+    assert shelf.library.get(shelf.tale.id) is None
+    assert shelf.library.get(shelf.painted.id) is not None
+
+
 def test_what_fails_is_told_and_shown_as_it_is(searched: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
     Path(shelf.photo.path).unlink()
     with qtbot.waitSignal(searched.failed) as failed:
@@ -199,11 +214,11 @@ def test_a_long_history_is_read_page_by_page(library: Library, qtbot: QtBot) -> 
 def test_only_what_differs_changes(
     model: HistoryModel, old: str, new: str, removed: object, inserted: object, qtbot: QtBot
 ) -> None:
-    model._become(history._Change.between([], list(old)))
+    model._become(Change.between([], list(old)))
     said: dict[str, object] = {}
     model.rowsRemoved.connect(lambda _, first, last: said.update(removed=(first, last)))
     model.rowsInserted.connect(lambda _, first, last: said.update(inserted=(first, last)))
-    model._become(history._Change.between(model._ids, list(new)))
+    model._become(Change.between(model._ids, list(new)))
     assert ids(model) == list(new)
     assert (said.get("removed"), said.get("inserted")) == (removed, inserted)
 

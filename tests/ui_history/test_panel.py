@@ -173,8 +173,6 @@ def test_the_trash_restores_and_asks_before_it_deletes(panel: HistoryPanel, shel
     go_to_shelf(panel, TRASH, qtbot)
     assert ids(panel) == [shelf.tale.id, shelf.photo.id]
     choose(panel, 0)
-    with qtbot.assertNotEmitted(panel.model.rowsRemoved):
-        press(panel, qtbot, Qt.Key.Key_Delete)
     with qtbot.waitSignal(panel.model.searched):
         panel.trash_strip.restore.click()
     assert ids(panel) == [shelf.photo.id]
@@ -187,6 +185,34 @@ def test_the_trash_restores_and_asks_before_it_deletes(panel: HistoryPanel, shel
         panel.trash_strip.delete.click()
     assert ids(panel) == []
     assert shelf.library.get(shelf.photo.id) is None
+
+
+def test_what_is_chosen_in_the_trash_is_deleted_for_ever_once_that_is_confirmed(
+    panel: HistoryPanel, shelf: Any, undo: Undo, qtbot: QtBot
+) -> None:
+    choose(panel, 0, 2, 3)
+    with qtbot.waitSignal(panel.model.searched):
+        panel.trash_chosen()
+    go_to_shelf(panel, TRASH, qtbot)
+    strip = panel.trash_strip
+    assert not strip.delete_chosen.isEnabled()
+    choose(panel, 0, 1)
+    with qtbot.assertNotEmitted(panel.model.rowsRemoved):
+        press(panel, qtbot, Qt.Key.Key_Delete)
+    assert strip.question.text() == "Delete 2 creations for ever? This cannot be undone."
+    qtbot.keyClick(strip.keep_button, Qt.Key.Key_Escape)
+    assert not strip.question.isVisible()
+    strip.delete_chosen.click()
+    choose(panel, 2)
+    assert not strip.question.isVisible(), "what is chosen now is not what was asked about"
+    assert entries(panel.menu()) == ["Restore", "Delete for ever…", "Empty trash…"]
+    strip.delete_chosen.click()
+    with qtbot.waitSignal(panel.model.searched):
+        strip.delete.click()
+    assert ids(panel) == [shelf.tale.id, shelf.painted.id]
+    assert shelf.library.get(shelf.photo.id) is None
+    assert shelf.library.get(shelf.tale.id) is not None
+    assert not Path(shelf.photo.path).exists()
 
 
 def test_the_menu_offers_what_can_be_done(panel: HistoryPanel, qtbot: QtBot) -> None:

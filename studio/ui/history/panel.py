@@ -118,7 +118,11 @@ class HistoryPanel(QWidget):
         self.details.input_wanted.connect(self.use_as_input)
         self.details.lineage.chosen.connect(self._go_to)
         self.trash_strip.restore_wanted.connect(lambda: operations.restore(grid.chosen_ids()))
+        self.trash_strip.delete_chosen.clicked.connect(lambda: self.trash_strip.ask(grid.chosen_ids()))
+        self.trash_strip.delete_wanted.connect(model.delete)
         self.trash_strip.empty_wanted.connect(model.empty_trash)
+        self.trash_strip.answered.connect(grid.setFocus)
+        grid.selectionModel().selectionChanged.connect(lambda *_: self.trash_strip.choice_changed())
         self.notice.undo_wanted.connect(operations.undo)
         operations.told.connect(self.notice.tell)
         model.failed.connect(lambda sentence: self.notice.tell(sentence, False, wrong=True))
@@ -196,9 +200,12 @@ class HistoryPanel(QWidget):
 
     # What is done
     def trash_chosen(self) -> None:
-        """In the trash this does nothing: what is there goes by *Empty trash*."""
+        """In the trash it asks first, since there it is for ever."""
+        chosen = self.grid.chosen_ids()
         if self.shelf != TRASH:
-            self.operations.trash(self.grid.chosen_ids())
+            self.operations.trash(chosen)
+        elif chosen:
+            self.trash_strip.ask(chosen)
 
     def _show_menu(self, at: QPoint) -> None:
         menu = self.menu()
@@ -213,7 +220,8 @@ class HistoryPanel(QWidget):
         there = [creation for creation in creations if not creation.missing]
         if self.shelf == TRASH:
             menu.addAction("Restore").triggered.connect(lambda: operations.restore(ids))
-            menu.addAction("Empty trash…").triggered.connect(self.trash_strip.ask)
+            menu.addAction("Delete for ever…\tDel").triggered.connect(lambda: self.trash_strip.ask(ids))
+            menu.addAction("Empty trash…").triggered.connect(lambda: self.trash_strip.ask())
             return menu
         if single is not None:
             menu.addAction("Open\tEnter").triggered.connect(lambda: self.activated.emit(single))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QHideEvent
+from PySide6.QtGui import QHideEvent, QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QStackedLayout, QVBoxLayout, QWidget
 
 from studio.ui import theme
@@ -50,16 +52,23 @@ class NoticeStrip(QFrame):
 
 
 class TrashStrip(QWidget):
-    """Restore, and Empty trash, which asks again in its own place instead of in a dialog."""
+    """Restore, Delete and Empty trash. What cannot be undone asks again in its own place instead of in a dialog."""
 
     restore_wanted = Signal()
+    delete_wanted = Signal(list)
+    """The ids that were asked about."""
     empty_wanted = Signal()
+    answered = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._count = 0
+        self._asked: list[str] = []
+        """What the question is about; the whole trash where this is empty."""
         self.restore = QPushButton("Restore")
         name(self.restore, "Restore", "Put what is chosen back where it was")
+        self.delete_chosen = QPushButton("Delete…")
+        name(self.delete_chosen, "Delete", "Delete for ever what is chosen (Del)")
         self.empty = QPushButton("Empty trash…")
         name(self.empty, "Empty trash", "Delete for ever what is in the trash")
         self.question = label(wrap=True)
@@ -68,7 +77,7 @@ class TrashStrip(QWidget):
         self.keep_button = QPushButton("Keep")
         name(self.keep_button, "Keep", "Leave the trash as it is")
         self._pages = QStackedLayout(self)
-        self._pages.addWidget(_row(self.restore, self.empty))
+        self._pages.addWidget(_row(self.restore, self.delete_chosen, self.empty))
         asking = QWidget()
         column = QVBoxLayout(asking)
         column.setContentsMargins(0, theme.SPACE, 3 * theme.SPACE, 0)
@@ -77,21 +86,25 @@ class TrashStrip(QWidget):
         column.addWidget(_row(self.delete, self.keep_button))
         self._pages.addWidget(asking)
         self.restore.clicked.connect(self.restore_wanted)
-        self.empty.clicked.connect(self.ask)
-        self.keep_button.clicked.connect(self.keep)
+        self.empty.clicked.connect(lambda: self.ask())
+        self.keep_button.clicked.connect(self._keep)
         self.delete.clicked.connect(self._delete)
         self.show_chosen(0)
         self.hide()
 
     def show_chosen(self, count: int) -> None:
         self.restore.setEnabled(count > 0)
+        self.delete_chosen.setEnabled(count > 0)
 
     def show_count(self, count: int) -> None:
         self._count = count
         self.empty.setEnabled(count > 0)
 
-    def ask(self) -> None:
-        what = "this creation" if self._count == 1 else f"all {self._count:,} creations in the trash"
+    def ask(self, chosen: Sequence[str] = ()) -> None:
+        """About these, or about all that is in the trash."""
+        self._asked = list(chosen)
+        count = len(chosen) or self._count
+        what = "this creation" if count == 1 else f"{count:,} creations" if chosen else f"all {count:,} creations here"
         self.question.setText(f"Delete {what} for ever? This cannot be undone.")
         self.delete.setStyleSheet(f"color: {theme.COLOURS.danger};")
         self._pages.setCurrentIndex(1)
@@ -100,9 +113,28 @@ class TrashStrip(QWidget):
     def keep(self) -> None:
         self._pages.setCurrentIndex(0)
 
-    def _delete(self) -> None:
+    def choice_changed(self) -> None:
+        """A question about what was chosen is no longer the question."""
+        if self._asked:
+            self.keep()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape and self._pages.currentIndex() == 1:
+            self._keep()
+        else:
+            super().keyPressEvent(event)
+
+    def _keep(self) -> None:
         self.keep()
-        self.empty_wanted.emit()
+        self.answered.emit()
+
+    def _delete(self) -> None:
+        asked = self._asked
+        self._keep()
+        if asked:
+            self.delete_wanted.emit(asked)
+        else:
+            self.empty_wanted.emit()
 
 
 def _row(*buttons: QPushButton) -> QWidget:
