@@ -72,6 +72,7 @@ class _Installation:
             self._install(log)
             version, site = self._site(log)
             (site / "studio-checkout.pth").write_text(f"{self.environment.root}\n", "utf-8")
+            self._compile(log)
             self.environment.finish(self.extras, version)
         self.console.say(f"Ready after {_spoken(time.monotonic() - began)}.")
 
@@ -139,6 +140,12 @@ class _Installation:
             if line.startswith("Installing collected packages"):
                 self.environment.mark_unfinished()
             pace.read(line)
+
+    def _compile(self, log: TextIO) -> None:
+        """The studio's own files, as pip does with what it installs: a start that has to compile takes twice as long."""
+        folders = [str(self.environment.root / name) for name in ("studio", "plugins")]
+        self.console.show("Compiling", "the studio's own files")
+        self._call(log, ["-m", "compileall", "-q", *folders])
 
     def _site(self, log: TextIO) -> tuple[str, Path]:
         code = "import sys, sysconfig; print('%d.%d' % sys.version_info[:2]); print(sysconfig.get_path('purelib'))"

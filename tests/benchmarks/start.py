@@ -90,6 +90,7 @@ def _start(code: str, home: str, *, cold: bool = False) -> float:
     if cold:
         _forget_files()
     environ = {**os.environ, "STUDIO_HOME": home}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or every start would compile what it imports
     began = time.monotonic_ns()
     done = subprocess.run(
         [sys.executable, "-c", code], env=environ, cwd=PACKAGE.parent, stdout=subprocess.PIPE, text=True, check=True
