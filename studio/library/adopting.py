@@ -33,7 +33,7 @@ def check(path: Path) -> bytes | None:
     return None
 
 
-def copy(home: Home, path: Path, digest: str, *, created: str) -> Path:
+def copy(home: Home, path: Path, digest: str, *, created: str, aside: bool = False) -> Path:
     """The copy, ``NAME-ID10.EXT``, with a sidecar that keeps the file's own name. Raises StudioError."""
     extension = f".{writer.safe_name(path.suffix[1:])}" if path.suffix[1:] else ""
     name = f"{writer.safe_name(path.stem)}-{digest[:10]}{extension}"
@@ -46,6 +46,14 @@ def copy(home: Home, path: Path, digest: str, *, created: str) -> Path:
         if files.sha256(part) != digest:
             raise BadInput(f"{path.name} changed while it was read.", "Try again once it is written.")
         own_name = path.name.encode("utf-8", "replace").decode()
-        sidecar.change(target, imported=own_name, created=created)
+        sidecar.change(target, imported=own_name, created=created, **({"aside": True} if aside else {}))
         files.finish(part, target)
     return target
+
+
+def bring_forward(path: Path) -> bool:
+    """A picture that was taken in `aside` is wanted for itself now. False for what is no such picture."""
+    was_aside = sidecar.read(path).aside
+    if was_aside:
+        sidecar.change(path, aside=False)
+    return was_aside

@@ -100,11 +100,12 @@ class Library:
             take_in(connection, self.home, measured, stamp)
         return self._known(measured.creation.id)
 
-    def adopt(self, path: Path) -> Creation:
+    def adopt(self, path: Path, *, aside: bool = False) -> Creation:
         """Imports any file: the creation that has these bytes already, or a copy, byte for byte, under today's date.
 
-        A creation in the trash that has these bytes is taken out of it. Raises BadInput for a
-        missing file, a folder, or a picture that cannot be read.
+        A picture that is taken `aside`, such as a mask, is a `Kind.FILE` until it is adopted as a
+        picture too. A creation in the trash that has these bytes is taken out of it. Raises BadInput
+        for a missing file, a folder, or a picture that cannot be read.
         """
         from studio.library import adopting
 
@@ -114,11 +115,13 @@ class Library:
         if known and not known.missing and Path(known.path).exists():
             if known.trashed:
                 self.restore([known.id])
+            if known.kind is Kind.FILE and not aside and adopting.bring_forward(Path(known.path)):
+                return self.add(Path(known.path))
             return self._known(known.id)
         if self.home.library in path.parents:
             return self.add(path)
         thumbnail = adopting.check(path)
-        copy = adopting.copy(self.home, path, digest, created=now())
+        copy = adopting.copy(self.home, path, digest, created=now(), aside=aside and thumbnail is not None)
         if thumbnail:
             self._thumbs.put(digest, thumbnail)
         return self.add(copy)

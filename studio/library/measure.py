@@ -84,6 +84,8 @@ def _shape(path: Path, format: str, beside: sidecar.Sidecar) -> tuple[Kind, int,
     if format in formats.PICTURES:
         width, height = picture_size(path)
         frames, seconds = _frames(path, format)
+        if beside.aside:
+            return Kind.FILE, width, height, 0.0
         return (Kind.ANIMATION if frames > 1 else Kind.IMAGE), width, height, seconds
     if not beside.imported:
         raise BadInput(f"{path.name} is no creation.")

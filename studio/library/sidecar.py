@@ -20,13 +20,17 @@ def beside(path: Path) -> Path:
 
 
 class Sidecar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`imported` is the file's own name, for what was not made here, and `created` when it came."""
+    """`imported` is the file's own name, for what was not made here, and `created` when it came.
+
+    `aside` is a picture that only serves others, such as a mask: the history does not show it.
+    """
 
     star: bool = False
     rating: int = 0
     tags: tuple[str, ...] = ()
     imported: str = ""
     created: str = ""
+    aside: bool = False
     recipe: msgspec.Raw = msgspec.Raw(b"null")
 
     def read_recipe(self) -> Recipe | None:
