@@ -118,3 +118,5 @@ class DeviceReport(Struct, frozen=True, kw_only=True):
     memory_total: int = 0
     memory_free: int = 0
     versions: dict[str, str] = field(default_factory=dict)
+    devices: dict[str, str] = field(default_factory=dict)
+    """All that could be used: what torch calls it, and what it is called on the box. Empty until torch was asked."""

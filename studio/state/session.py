@@ -47,6 +47,7 @@ class Session(QObject):
     show = Signal(object)
     """A creation that the canvas should show."""
     created = Signal(object)
+    settings_changed = Signal(object)
     library_ready = Signal()
     """The library is open and the queue is known."""
 
@@ -154,6 +155,7 @@ class Session(QObject):
     def set_settings(self, settings: Settings) -> None:
         self.settings = settings
         self.engine.configure(settings)
+        self.settings_changed.emit(settings)
         self.work(lambda: settings_file.save(self.home.settings, settings))
 
     def reload_plugins(self) -> None:

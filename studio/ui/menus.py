@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QUrl
-from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtGui import QAction, QGuiApplication
 from PySide6.QtWidgets import QFileDialog
 
 from studio.core.descriptor import ToolDescriptor
 from studio.ui import dropping
 from studio.ui.commands import Entry
+from studio.ui.folders import open_folder
 from studio.ui.status_bar import device_in_words
 
 if TYPE_CHECKING:
@@ -55,11 +55,6 @@ def fill_menus(window: Window) -> None:
 
     commands.fill(window.top.menu_bar)
     commands.more.append(lambda: _tools(window))
-
-
-def open_folder(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
 
 
 def about(window: Window) -> str:
@@ -113,6 +108,9 @@ def _edit(window: Window) -> None:
     commands.separate("Edit")
     commands.add("Edit", "Paste", lambda: paste(window), "Ctrl+V")
     commands.add("Edit", "Clear the form", session.revocable.clear_form, "Ctrl+Shift+Backspace")
+    commands.separate("Edit")
+    settings = commands.add("Edit", "Settings…", window.open_settings, "Ctrl+,")
+    settings.setMenuRole(QAction.MenuRole.PreferencesRole)
 
 
 def _tools(window: Window) -> list[Entry]:

@@ -95,6 +95,11 @@ class Options(QWidget):
         self._show_seed()
         self._show_options()
 
+    def set_settings(self, settings: Settings) -> None:
+        """Whose formats hold where the artist has chosen no other."""
+        self._settings = settings
+        self._show_options()
+
     def _show_seed(self) -> None:
         workspace = self._workspace
         seed, fixed = words.grouped(workspace.seed), workspace.seed_fixed

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from studio.ui.palette import Palette
     from studio.ui.plugins_dialog import PluginsDialog
     from studio.ui.queue_panel import QueuePanel
+    from studio.ui.settings_dialog import SettingsDialog
 
 SIZE = QSize(1440, 900)
 TITLE_BAR = 40
@@ -103,6 +104,7 @@ class Window(QMainWindow):
         self._palette: Palette | None = None
         self._queue_panel: QueuePanel | None = None
         self._plugins_dialog: PluginsDialog | None = None
+        self._settings_dialog: SettingsDialog | None = None
         self.history_panel: HistoryPanel | None = None
         self._shown: Creation | None = None
         self._was_painted = False
@@ -161,6 +163,7 @@ class Window(QMainWindow):
         self.rail.more.connect(self.open_plugins)
         session.plugins.modelReset.connect(self._show_plugins)
         session.workspace.tool_changed.connect(self._mark_plugin)
+        session.settings_changed.connect(self.tool_panel.options.set_settings)
         session.preview.connect(self._show_preview)
         session.show.connect(self._show_creation)
         self.canvas.dropped.connect(session.making.adopt)
@@ -246,6 +249,13 @@ class Window(QMainWindow):
         self._plugins_dialog = self._plugins_dialog or PluginsDialog(self.session, self)
         self._plugins_dialog.show()
         self._plugins_dialog.raise_()
+
+    def open_settings(self) -> None:
+        from studio.ui.settings_dialog import SettingsDialog
+
+        self._settings_dialog = self._settings_dialog or SettingsDialog(self.session, self.set_theme, self)
+        self._settings_dialog.show()
+        self._settings_dialog.raise_()
 
     def set_theme(self, name: str) -> None:
         from msgspec.structs import replace

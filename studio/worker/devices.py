@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import logging
 import os
@@ -119,7 +120,20 @@ def report(device: Device | None) -> DeviceReport:
         memory_total=total,
         memory_free=free,
         versions=versions(),
+        devices=present(),
     )
+
+
+@functools.cache
+def present() -> dict[str, str]:
+    """Every device of the machine, the best first; asked for once, since they stay."""
+    import torch
+
+    counts = {"cuda": torch.cuda.device_count(), "xpu": torch.xpu.device_count()}
+    found = [f"{kind}:{number}" for kind, count in counts.items() for number in range(count)]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return {name: _title(name) for name in [*found, "cpu"]}
 
 
 def versions() -> dict[str, str]:

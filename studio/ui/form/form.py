@@ -23,10 +23,23 @@ _FILES = (Widget.IMAGE, Widget.MASK, Widget.FILE)
 
 def editor_for(field: Field, around: Surroundings) -> Editor:
     """The widget that suits a field."""
+    if field.many and field.widget in _FILES:
+        return FilesEditor(field, around)
+    match field.widget:
+        case Widget.IMAGE | Widget.MASK if not field.many:
+            return WellEditor(field, around)
+        case Widget.MODEL if not field.many:
+            return ModelEditor(field, around)
+        case _:
+            return plain_editor(field)
+
+
+def plain_editor(field: Field) -> Editor:
+    """For a field that is neither a picture nor a model, and so needs nothing of the window."""
     if field.widget is Widget.CHOICE:
         return choice_editor(field)
     if field.many:
-        return FilesEditor(field, around) if field.widget in _FILES else LinesEditor(field)
+        return LinesEditor(field)
     match field.widget:
         case Widget.PROMPT:
             return PageEditor(field)
@@ -34,12 +47,8 @@ def editor_for(field: Field, around: Surroundings) -> Editor:
             return NumberEditor(field)
         case Widget.SWITCH:
             return SwitchEditor(field)
-        case Widget.IMAGE | Widget.MASK:
-            return WellEditor(field, around)
         case Widget.FILE | Widget.FOLDER:
             return PlaceEditor(field)
-        case Widget.MODEL:
-            return ModelEditor(field, around)
         case Widget.COLOUR:
             return ColourEditor(field)
         case _:

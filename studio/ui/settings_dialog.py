@@ -1,0 +1,175 @@
+"""The settings, on one plain page. What is changed is kept at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+
+from studio.core.descriptor import Field, Widget
+from studio.core.settings import Settings
+from studio.state.session import Session
+from studio.ui import icons, words
+from studio.ui.folders import open_folder
+from studio.ui.form.form import Row, plain_editor
+from studio.ui.options import FORMATS
+from studio.ui.status_bar import device_in_words
+
+SIZE = QSize(520, 660)
+GRACE = (0.5, 30.0)
+"""Seconds that a cancelled job may take at the least and at the most."""
+
+
+class SettingsDialog(QDialog):
+    """`set_theme` puts a theme on the whole window, and keeps it."""
+
+    def __init__(self, session: Session, set_theme: Callable[[str], None], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session, self._set_theme = session, set_theme
+        self.setWindowTitle("Settings")
+        self.resize(SIZE)
+        self.rows: dict[str, Row] = {}
+        self._page = QVBoxLayout()
+        self._page.setContentsMargins(0, 0, 8, 0)
+        self._page.setSpacing(16)
+        self._devices: dict[str, str] = {}
+        self._device_place = QVBoxLayout()
+        self._page.addLayout(self._device_place)
+        self._now = words.label("", "caption", wrap=True)
+        self._page.addWidget(self._now)
+        self._add(_choice("theme", "Theme", {"dark": "Dark", "light": "Light"}))
+        self._add(_choice("image_format", "Pictures are saved as", dict(FORMATS["image"])))
+        self._add(_choice("animation_format", "Animations are saved as", dict(FORMATS["animation"])))
+        self._add(
+            Field(
+                name="cancel_grace",
+                title="Time to stop after Cancel",
+                help="A job that has not stopped by then is ended by force. What it had finished stays.",
+                widget=Widget.NUMBER,
+                minimum=GRACE[0],
+                maximum=GRACE[1],
+                step=0.5,
+                unit="s",
+            )
+        )
+        self._add_folders()
+        self._page.addStretch(1)
+        self._lay_out()
+        session.activity.changed.connect(self._show_device)
+        session.settings_changed.connect(self._show)
+        self._show_device()
+        self._show(session.settings)
+
+    def _lay_out(self) -> None:
+        inside = QWidget()
+        inside.setLayout(self._page)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inside)
+        close = QPushButton("Close")
+        words.name(close, "Close")
+        close.clicked.connect(self.accept)
+        foot = QHBoxLayout()
+        foot.addWidget(words.label("Changes are kept at once.", "caption"))
+        foot.addStretch(1)
+        foot.addWidget(close)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(24, 20, 24, 20)
+        column.setSpacing(16)
+        column.addWidget(words.label("Settings", "title"))
+        column.addWidget(scroll, 1)
+        column.addLayout(foot)
+
+    def _add(self, field: Field) -> Row:
+        row = self._row(field)
+        self._page.addWidget(row)
+        return row
+
+    def _row(self, field: Field) -> Row:
+        editor = plain_editor(field)
+        editor.edited.connect(lambda: self._edited(field.name, editor.value()))
+        self.rows[field.name] = row = Row(editor)
+        return row
+
+    def _add_folders(self) -> None:
+        home = self._session.home
+        self._page.addWidget(words.label("Folders", "dim"))
+        column = QVBoxLayout()
+        column.setSpacing(8)
+        for title, folder in (("Home", home.root), ("Models", home.models), ("Plugins", home.plugins)):
+            column.addWidget(_FolderRow(title, folder))
+        self._page.addLayout(column)
+
+    # What is shown
+    def _show(self, settings: Settings) -> None:
+        for name, row in self.rows.items():
+            if name != "device":
+                row.editor.show_value(getattr(settings, name))
+        self._show_device()
+
+    def _show_device(self) -> None:
+        """The devices that the worker has found; before it has, what every machine has."""
+        wanted, report = self._session.settings.device, self._session.activity.device
+        known = dict(report.devices) if report else {}
+        devices = {"auto": "Automatic"} | {name: _titled(name, title) for name, title in known.items()}
+        devices.setdefault("cpu", "CPU")
+        devices.setdefault(wanted, wanted)
+        if devices != self._devices:
+            self._devices = devices
+            if (old := self.rows.get("device")) is not None:
+                self._device_place.removeWidget(old)
+                old.deleteLater()
+            self._device_place.addWidget(self._row(_choice("device", "Device", devices)))
+        self.rows["device"].editor.show_value(wanted)
+        now = f"In use: {device_in_words(report)}." if report and report.kind else "The worker is looking for devices…"
+        self._now.setText(f"{now} Another device is used once what runs has ended.")
+
+    # What is changed
+    def _edited(self, name: str, value: Any) -> None:
+        session = self._session
+        if value == getattr(session.settings, name):
+            return
+        if name == "theme":
+            self._set_theme(value)
+        else:
+            session.set_settings(replace(session.settings, **{name: value}))
+
+
+class _FolderRow(QWidget):
+    def __init__(self, title: str, folder: Path) -> None:
+        super().__init__()
+        path = words.label(str(folder), "caption")
+        path.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        path.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        path.setToolTip(words.tip(str(folder)))
+        button = QPushButton("Open")
+        button.setIcon(icons.icon("folder-open-outline"))
+        words.name(button, f"Open the folder: {title}", str(folder))
+        button.clicked.connect(partial(open_folder, folder))
+        told = QVBoxLayout()
+        told.setSpacing(0)
+        told.addWidget(words.label(title))
+        told.addWidget(path)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(12)
+        row.addLayout(told, 1)
+        row.addWidget(button)
+
+
+def _choice(name: str, title: str, choices: dict[str, str]) -> Field:
+    return Field(name=name, title=title, widget=Widget.CHOICE, choices=tuple(choices), labels=tuple(choices.values()))
+
+
+def _titled(name: str, title: str) -> str:
+    """As in "GPU 0: NVIDIA H200"."""
+    kind, _, number = name.partition(":")
+    words_of = {"cuda": f"GPU {number}".strip(), "xpu": f"Intel GPU {number}".strip(), "mps": "GPU", "cpu": "CPU"}
+    return f"{words_of.get(kind, name)}: {title}" if title else words_of.get(kind, name)

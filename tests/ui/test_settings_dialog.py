@@ -1,0 +1,106 @@
+"""The settings as the artist changes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from PySide6.QtCore import QObject, Qt, QUrl, Slot
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QPushButton
+from pytestqt.qtbot import QtBot
+
+from studio.core import settings as settings_file
+from studio.core.descriptor import DeviceReport
+from studio.core.job import Lane
+from studio.core.settings import Settings
+from studio.engine.interface import WorkerChanged, WorkerState
+from studio.ui import theme
+from studio.ui.settings_dialog import SettingsDialog
+from studio.ui.window import Window
+from tests.fakes import FakeEngine
+
+CTRL = Qt.KeyboardModifier.ControlModifier
+
+
+@pytest.fixture
+def dialog(qtbot: QtBot, window: Window) -> SettingsDialog:
+    qtbot.keyClick(window, Qt.Key.Key_Comma, CTRL)
+    found = window.findChild(SettingsDialog)
+    assert isinstance(found, SettingsDialog)
+    assert found.isVisible()
+    return found
+
+
+def change(dialog: SettingsDialog, name: str, value: Any) -> None:
+    """As by hand: the editor shows it and says so."""
+    editor = dialog.rows[name].editor
+    editor.show_value(value)
+    editor.edited.emit()
+
+
+def test_what_is_changed_is_kept_and_told_to_the_engine(
+    qtbot: QtBot, window: Window, dialog: SettingsDialog, engine: FakeEngine
+) -> None:
+    change(dialog, "image_format", "webp")
+    change(dialog, "animation_format", "gif")
+    change(dialog, "cancel_grace", 5.0)
+    wanted = Settings(image_format="webp", animation_format="gif", cancel_grace=5.0)
+    assert engine.settings == wanted
+    qtbot.waitUntil(lambda: settings_file.load(window.session.home.settings) == wanted)
+
+
+def test_new_formats_show_on_the_tool_at_once(window: Window, dialog: SettingsDialog) -> None:
+    window.session.workspace.choose("style.transfer")
+    assert window.tool_panel.options.format.text() == "PNG"
+    change(dialog, "image_format", "avif")
+    assert window.tool_panel.options.format.text() == "AVIF"
+
+
+def test_the_theme_is_put_on_the_window_and_follows_the_menu(window: Window, dialog: SettingsDialog) -> None:
+    change(dialog, "theme", "light")
+    assert theme.COLOURS is theme.LIGHT
+    window.set_theme("dark")
+    assert theme.COLOURS is theme.DARK
+    assert dialog.rows["theme"].editor.value() == "dark"
+
+
+def test_the_devices_are_those_that_the_worker_found(
+    qtbot: QtBot, dialog: SettingsDialog, engine: FakeEngine, window: Window
+) -> None:
+    assert list(dialog.rows["device"].editor.field.choices) == ["auto", "cpu"]
+    report = DeviceReport(kind="cuda", name="NVIDIA H200", devices={"cuda:0": "NVIDIA H200", "cpu": "16 cores"})
+    engine.say(WorkerChanged(Lane.INTERACTIVE, WorkerState.READY, report))
+    qtbot.waitUntil(lambda: "cuda:0" in dialog.rows["device"].editor.field.choices)
+    assert dialog.rows["device"].editor.field.labels == ("Automatic", "GPU 0: NVIDIA H200", "CPU: 16 cores")
+    change(dialog, "device", "cpu")
+    assert engine.settings is not None
+    assert engine.settings.device == "cpu"
+    assert "GPU · NVIDIA H200" in dialog._now.text(), "until the worker is replaced"
+
+
+def test_a_device_that_is_not_there_stays_chosen(window: Window, dialog: SettingsDialog) -> None:
+    window.session.set_settings(Settings(device="cuda:3"))
+    assert dialog.rows["device"].editor.value() == "cuda:3"
+
+
+def test_folders_are_opened_and_made_where_they_are_missing(window: Window, dialog: SettingsDialog) -> None:
+    class Opener(QObject):
+        @Slot(QUrl)
+        def open(self, url: QUrl) -> None:
+            opened.append(url.toLocalFile())
+
+    opened: list[str] = []
+    opener = Opener()
+    QDesktopServices.setUrlHandler("file", opener, "open")
+    models = window.session.home.models
+    models.rmdir()
+    button = next(one for one in dialog.findChildren(QPushButton) if one.accessibleName() == "Open the folder: Models")
+    button.click()
+    QDesktopServices.unsetUrlHandler("file")
+    assert opened == [str(models)]
+    assert models.is_dir()
+
+
+def test_it_is_in_the_menu_and_the_palette(window: Window) -> None:
+    assert "Settings" in [entry.title for entry in window.commands.entries()]
