@@ -142,7 +142,7 @@ class _Installation:
             pace.read(line)
 
     def _compile(self, log: TextIO) -> None:
-        """The studio's own files, as pip does with what it installs: a start that has to compile takes twice as long."""
+        """The studio's own files, as pip does with what it installs; starts that have to compile take twice as long."""
         folders = [str(self.environment.root / name) for name in ("studio", "plugins")]
         self.console.show("Compiling", "the studio's own files")
         self._call(log, ["-m", "compileall", "-q", *folders])
