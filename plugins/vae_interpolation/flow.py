@@ -8,12 +8,12 @@ half picture sides, so they belong to no resolution. They say where a pixel is l
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from torch import Tensor
 
 SQUARINGS = 6
@@ -86,7 +86,8 @@ def flows(first: Tensor, second: Tensor) -> Iterator[Flow]:
         a, b = (_features(image.detach().float().cpu().clone()) for image in (first, second))
         velocity = torch.zeros(1, 2, 2, 2)
     for number, stiffness in enumerate(STIFFNESSES):
-        velocity = _softer(a, b, velocity, stiffness, FINE if number else COARSE)
+        with _one_thread():
+            velocity = _softer(a, b, velocity, stiffness, FINE if number else COARSE)
         yield Flow(_kept_inside(velocity))
 
 
@@ -111,6 +112,19 @@ def _softer(a: Tensor, b: Tensor, velocity: Tensor, stiffness: float, levels: Se
                 torch.autograd.backward(unlike + stiffness * _bending(inside))
                 optimiser.step()
     return velocity.detach()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Fields this small are slower with several threads, and much slower where others work too."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _features(image: Tensor) -> Tensor:
