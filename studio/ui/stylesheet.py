@@ -105,6 +105,8 @@ QMenuBar::item:selected, QMenuBar::item:pressed { background: $raised; color: $t
 
 QListView, QTreeView, QTableView { background: transparent; border: none; outline: none; }
 QListWidget[role="card"] { background: $field; border: 1px solid $border; border-radius: 6px; padding: 2px; }
+QListWidget[role="card"][wrong="true"] { border-color: $danger; }
+QListWidget[role="card"][hovered="true"] { border-color: $accent; }
 QListView[role="commands"]::item { padding: 0px 8px; border-radius: 4px; }
 QListView::item:selected, QTreeView::item:selected { background: $hover; color: $text; }
 

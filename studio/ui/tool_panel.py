@@ -149,6 +149,7 @@ class ToolPanel(QWidget):
         column.setSpacing(0)
         column.addLayout(head)
         column.addWidget(self._scroll, 1)
+        column.addWidget(words.line())
         column.addLayout(foot)
 
     def _connect(self) -> None:

@@ -18,8 +18,9 @@ from studio.core.descriptor import Field, Widget
 from studio.ui.form.choices import ChipsEditor, ComboEditor, SegmentsEditor, SwitchEditor
 from studio.ui.form.editor import Editor, Offer, Surroundings
 from studio.ui.form.form import Form, editor_for
-from studio.ui.form.lists import FilesEditor
+from studio.ui.form.lists import FilesEditor, FoldersEditor, ModelsEditor, PicturesEditor, list_editor
 from studio.ui.form.numbers import NumberEditor
+from studio.ui.form.path_list import Role
 from studio.ui.form.places import ModelEditor, PlaceEditor
 from studio.ui.form.texts import ColourEditor, LineEditor, LinesEditor, PageEditor
 from studio.ui.form.wells import WellEditor
@@ -86,12 +87,14 @@ FIELDS: list[tuple[Field, type[Editor], Any]] = [
     ),
     (Field(name="a", title="A", widget=Widget.IMAGE), WellEditor, "/tmp/cup.png"),
     (Field(name="a", title="A", widget=Widget.MASK), WellEditor, "/tmp/mask.png"),
-    (Field(name="a", title="A", widget=Widget.IMAGE, many=True), FilesEditor, ["/tmp/a.png", "/tmp/b.png"]),
+    (Field(name="a", title="A", widget=Widget.IMAGE, many=True), PicturesEditor, ["/tmp/a.png", "/tmp/b.png"]),
     (Field(name="a", title="A", widget=Widget.FILE), PlaceEditor, "/tmp/clip.mp4"),
     (Field(name="a", title="A", widget=Widget.FILE, many=True), FilesEditor, ["/tmp/clip.mp4"]),
     (Field(name="a", title="A", widget=Widget.FOLDER), PlaceEditor, "/tmp"),
     (Field(name="a", title="A", widget=Widget.MODEL), ModelEditor, "0123abc"),
     (Field(name="a", title="A", widget=Widget.MODEL), ModelEditor, "someone/some-model"),
+    (Field(name="a", title="A", widget=Widget.FOLDER, many=True), FoldersEditor, ["/tmp/faces", "/tmp"]),
+    (Field(name="a", title="A", widget=Widget.MODEL, many=True), ModelsEditor, ["vae-spatial", "someone/some-model"]),
     (Field(name="a", title="A", widget=Widget.COLOUR), ColourEditor, "#e8a33d"),
     (Field(name="a", title="A", widget=Widget.TEXT, many=True), LinesEditor, ["one", "two"]),
     (Field(name="a", title="A", widget=Widget.WHOLE, many=True), LinesEditor, [1, 2]),
@@ -184,7 +187,7 @@ def test_a_picture_that_cannot_be_read_says_so_in_its_well(qtbot: QtBot, around:
 def test_a_list_of_pictures_is_filled_ordered_and_thinned(
     qtbot: QtBot, around: Surroundings, pictures: list[Path], cleared: list[tuple[str, Any]]
 ) -> None:
-    editor = FilesEditor(Field(name="images", title="Pictures", widget=Widget.IMAGE, many=True, most=3), around)
+    editor = list_editor(Field(name="images", title="Pictures", widget=Widget.IMAGE, many=True, most=3), around)
     qtbot.addWidget(editor)
     drop(editor.list, *pictures)
     names = [str(path) for path in pictures]
@@ -197,6 +200,46 @@ def test_a_list_of_pictures_is_filled_ordered_and_thinned(
     editor.list.setCurrentRow(2)
     qtbot.keyClick(editor.list, Qt.Key.Key_Delete)
     assert cleared == [("images", [names[1], names[0]])]
+
+
+def test_a_list_of_folders_takes_folders_only(
+    qtbot: QtBot, around: Surroundings, picture: Path, tmp_path: Path, cleared: list[tuple[str, Any]]
+) -> None:
+    editor = list_editor(Field(name="folders", title="Folders", widget=Widget.FOLDER, many=True, most=2), around)
+    qtbot.addWidget(editor)
+    folders = [tmp_path / name for name in ("cats", "dogs", "birds")]
+    for folder in folders:
+        folder.mkdir()
+    with qtbot.waitSignal(editor.edited):
+        drop(editor.list, picture, *folders)
+    assert editor.value() == [str(folder) for folder in folders[:2]]
+    assert not editor.add.isEnabled()
+    assert [editor.list.item(row).text() for row in (0, 1)] == ["cats", "dogs"]
+    assert editor.list.item(0).data(Role.CAPTION) == str(tmp_path)
+    editor.list.setCurrentRow(0)
+    editor.remove.click()
+    assert cleared == [("folders", [str(folders[1])])]
+
+
+def test_a_list_of_models_is_chosen_from_those_at_hand_or_typed(qtbot: QtBot, around: Surroundings) -> None:
+    editor = list_editor(Field(name="models", title="Models", widget=Widget.MODEL, many=True), around)
+    qtbot.addWidget(editor)
+    assert isinstance(editor, ModelsEditor)
+    editor.show_value(["vae-spatial"])
+    assert editor.list.item(0).text() == "Spatial starter"
+    combo = editor.chooser.combo
+    combo.setCurrentIndex(0)
+    with qtbot.waitSignal(editor.edited):
+        combo.activated.emit(0)
+    assert editor.value() == ["vae-spatial", "vae-spatial"]
+    assert combo.currentText() == "", "ready for the next"
+    line = combo.lineEdit()
+    assert line is not None
+    line.setText("someone/some-model")
+    with qtbot.waitSignal(editor.edited):
+        line.editingFinished.emit()
+    assert editor.value()[2:] == ["someone/some-model"]
+    assert editor.list.item(2).data(Role.CAPTION) == "someone/some-model"
 
 
 def test_advanced_fields_are_folded_until_they_are_wrong(qtbot: QtBot, around: Surroundings) -> None:

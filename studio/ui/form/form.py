@@ -12,23 +12,23 @@ from studio.core.descriptor import Field, Widget
 from studio.ui import icons, words
 from studio.ui.form.choices import SwitchEditor, choice_editor
 from studio.ui.form.editor import Editor, Surroundings
-from studio.ui.form.lists import FilesEditor
+from studio.ui.form.lists import list_editor
 from studio.ui.form.numbers import NumberEditor
 from studio.ui.form.places import ModelEditor, PlaceEditor
 from studio.ui.form.texts import ColourEditor, LineEditor, LinesEditor, PageEditor
 from studio.ui.form.wells import WellEditor
 
-_FILES = (Widget.IMAGE, Widget.MASK, Widget.FILE)
+_PLACES = (Widget.IMAGE, Widget.MASK, Widget.FILE, Widget.FOLDER, Widget.MODEL)
 
 
 def editor_for(field: Field, around: Surroundings) -> Editor:
     """The widget that suits a field."""
-    if field.many and field.widget in _FILES:
-        return FilesEditor(field, around)
+    if field.many and field.widget in _PLACES:
+        return list_editor(field, around)
     match field.widget:
-        case Widget.IMAGE | Widget.MASK if not field.many:
+        case Widget.IMAGE | Widget.MASK:
             return WellEditor(field, around)
-        case Widget.MODEL if not field.many:
+        case Widget.MODEL:
             return ModelEditor(field, around)
         case _:
             return plain_editor(field)
