@@ -29,6 +29,7 @@ from studio.api.params import (
 from studio.api.tool import Tool
 from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioError
 from studio.core.files import written_whole
+from studio.core.headers import weight_shapes
 from studio.core.pictures import open_picture
 
 __all__ = [
@@ -63,5 +64,6 @@ __all__ = [
     "hookimpl",
     "open_picture",
     "param",
+    "weight_shapes",
     "written_whole",
 ]

@@ -1,0 +1,122 @@
+"""The families of models, and what differs between them. The rest is read off the pipelines themselves."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from studio import api
+
+
+class Task(Enum):
+    """What a pipeline starts from."""
+
+    PAINT = "words"
+    REPAINT = "a picture"
+    INPAINT = "a picture and a mask"
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family by its name in diffusers' auto classes.
+
+    `multiple` is what sides must be multiples of, in latent pixels. `steps` and `guidance`
+    are the defaults, None where the pipeline's own are good. `steps_name` and
+    `guidance_name` are the arguments that take them.
+    """
+
+    name: str
+    title: str
+    multiple: int = 1
+    steps: int | None = None
+    guidance: float | None = None
+    steps_name: str = "num_inference_steps"
+    guidance_name: str = "guidance_scale"
+    own_size: int = 1024
+
+    def has(self, task: Task) -> bool:
+        return self.name in _mapping(task)
+
+    def pipeline(self, task: Task) -> Any:
+        """The class that does a task. Raises BadInput when the family has none."""
+        try:
+            return _mapping(task)[self.name]
+        except KeyError as error:
+            raise api.BadInput(
+                f"{self.title} has no pipeline that starts from {task.value}.", "Choose another model."
+            ) from error
+
+
+_KNOWN = (
+    Family("stable-diffusion", "Stable Diffusion 1 and 2", steps=25, own_size=512),
+    Family("stable-diffusion-xl", "Stable Diffusion XL", steps=30),
+    Family("stable-diffusion-3", "Stable Diffusion 3", 2),
+    Family("lcm", "Latent consistency", own_size=768),
+    Family("flux", "Flux.1", 2),
+    Family("flux-kontext", "Flux.1 Kontext", 2),
+    Family("flux2", "Flux.2", 2),
+    Family("flux2-klein", "Flux.2 Klein", 2),
+    Family("qwenimage", "Qwen-Image", 2, guidance=4.0, guidance_name="true_cfg_scale"),
+    Family("z-image", "Z-Image", 2),
+    Family("pixart-alpha", "PixArt-α", 2),
+    Family("pixart-sigma", "PixArt-Σ", 2),
+    Family("sana", "Sana"),
+    Family("hunyuan", "Hunyuan-DiT", 2),
+    Family("auraflow", "AuraFlow", 2),
+    Family("chroma", "Chroma", 2),
+    Family("lumina", "Lumina", 2),
+    Family("lumina2", "Lumina 2", 2),
+    Family("cogview3", "CogView 3", 2),
+    Family("cogview4", "CogView 4", 2),
+    Family("kandinsky", "Kandinsky 2.1", 8, own_size=512),
+    Family("kandinsky22", "Kandinsky 2.2", 8, own_size=512),
+    Family("kandinsky3", "Kandinsky 3", 8),
+    Family("wuerstchen", "Würstchen", 32, steps_name="prior_num_inference_steps", guidance_name="prior_guidance_scale"),
+    Family(
+        "cascade", "Stable Cascade", 32, steps_name="prior_num_inference_steps", guidance_name="prior_guidance_scale"
+    ),
+    Family("krea2", "Krea 2", 2),
+    Family("ovis", "Ovis-Image", 2),
+    Family("prx", "PRX", 2),
+    Family("qwenimage21", "Qwen-Image 2.1", 2, guidance_name="true_cfg_scale"),
+)
+
+KNOWN: Mapping[str, Family] = {family.name: family for family in _KNOWN}
+
+
+def of_pipeline(name: str) -> Family:
+    """The family of a pipeline class. Raises BadInput for what is not painted with here."""
+    for task in Task:
+        for family, pipeline in _mapping(task).items():
+            if pipeline.__name__ == name and family in KNOWN:
+                return KNOWN[family]
+    if name.endswith(("Blocks", "ModularPipeline")):
+        raise api.BadInput(
+            f"{name} is a modular pipeline, which has no ordinary one to run it with.", "Choose another model."
+        )
+    raise api.BadInput(f"The model is a {name or 'model of no named kind'}, which cannot paint.", "Choose another.")
+
+
+def takes(pipe: Any, argument: str) -> bool:
+    """Whether a call of the pipeline knows an argument."""
+    return argument in inspect.signature(type(pipe).__call__).parameters
+
+
+def default(pipe: Any, argument: str) -> Any:
+    """What a call of the pipeline takes when it is not told otherwise; None for what it does not know."""
+    parameter = inspect.signature(type(pipe).__call__).parameters.get(argument)
+    return None if parameter is None or parameter.default is parameter.empty else parameter.default
+
+
+def _mapping(task: Task) -> Mapping[str, Any]:
+    from diffusers.pipelines import auto_pipeline
+
+    mapping: Mapping[str, Any] = {
+        Task.PAINT: auto_pipeline.AUTO_TEXT2IMAGE_PIPELINES_MAPPING,
+        Task.REPAINT: auto_pipeline.AUTO_IMAGE2IMAGE_PIPELINES_MAPPING,
+        Task.INPAINT: auto_pipeline.AUTO_INPAINT_PIPELINES_MAPPING,
+    }[task]
+    return mapping

@@ -1,0 +1,183 @@
+"""A model by its choice: a starter, a trained one, a diffusers folder, a single file, or a hub id."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from studio import api
+
+from . import families, folders
+from .families import Family, Task
+from .latents import View, fitted
+
+STARTER = "diffusion-emoji"
+_BROKEN = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError, ImportError)
+
+
+@dataclass
+class Model:
+    """Loaded weights, and the pipelines over them that were asked for so far."""
+
+    key: str
+    """Tells it from any other, also from an earlier state of itself."""
+    title: str
+    family: Family
+    base: Any
+    scheduler: Any
+    """The model's own; samplers are made after it."""
+    rungs: list[str] = field(default_factory=list)
+    """The steps of the memory ladder that were taken; they stay with the model."""
+    view: View | None = None
+    _pipes: dict[Task, Any] = field(default_factory=dict)
+
+    def pipe(self, task: Task) -> Any:
+        """The pipeline for a task; all share the weights. Raises BadInput when the family has none."""
+        wanted = self.family.pipeline(task)
+        if task is Task.PAINT and self.base.config.get("requires_aesthetics_score"):
+            raise api.BadInput(f"{self.title} refines pictures and cannot paint from words.", "Use it to repaint.")
+        if isinstance(self.base, wanted):
+            return self.base
+        if task not in self._pipes:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._pipes[task] = wanted(**_shared(self.base, wanted))
+        return self._pipes[task]
+
+    @property
+    def size(self) -> int:
+        """Side in pixels of the pictures that the model was made for."""
+        return own_size(self.base, self.family)
+
+    @property
+    def multiple(self) -> int:
+        """Sides must be multiples of this, in pixels. Nearly all pipelines insist on eight."""
+        factor = int(getattr(self.base, "vae_scale_factor", 8) or 8)
+        return math.lcm(8, factor * self.family.multiple)
+
+
+def load(ctx: api.Context, choice: str) -> Model:
+    """The model on the job's device.
+
+    Raises BadInput with one sentence for what is missing, damaged, a pickle, a pointer, asks
+    for code of its own, or belongs to a family that cannot paint.
+    """
+    try:
+        found = ctx.model(choice)
+    except api.BadInput as error:
+        if choice != STARTER:
+            raise
+        raise api.BadInput(
+            "There is no diffusion model here yet.",
+            "Put a diffusers folder or a safetensors file into the studio's models folder and choose it.",
+        ) from error
+    where = found if isinstance(found, Path) else None
+    key = f"diffusion:{where.resolve() if where else found}:{_stamp(where)}:{ctx.device}:{ctx.dtype}"
+
+    def loader() -> Model:
+        if where is not None and where.is_file():
+            raise api.BadInput(f"{where.name} is a single file, and only folders are opened.", "Choose a folder.")
+        path = where or _downloaded(str(found), ctx)
+        return placed(_from_folder(path, ctx), key, path.name if where else str(found), ctx)
+
+    return ctx.models.load(key, loader)
+
+
+def placed(pipe: Any, key: str, title: str, ctx: api.Context) -> Model:
+    """On the device, quiet, and known by its family."""
+    family = families.of_pipeline(type(pipe).__name__)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.to(ctx.device)
+    return Model(key, title, family, pipe, pipe.components.get("scheduler"), view=fitted(pipe))
+
+
+def own_size(pipe: Any, family: Family) -> int:
+    """Side in pixels that a pipeline paints when it is not told otherwise."""
+    factor = int(getattr(pipe, "vae_scale_factor", 8) or 8)
+    denoiser = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
+    size = getattr(pipe, "default_sample_size", None) or getattr(getattr(denoiser, "config", None), "sample_size", None)
+    if isinstance(size, list | tuple):
+        size = size[0]
+    return int(size) * factor if size else family.own_size
+
+
+def _stamp(where: Path | None) -> int:
+    """Changes when a model is saved again under the same name."""
+    if where is None:
+        return 0
+    files = [where] if where.is_file() else [*where.glob("*.json"), *where.glob("*/*.safetensors")]
+    return max((file.stat().st_mtime_ns for file in files), default=0)
+
+
+def _from_folder(path: Path, ctx: api.Context) -> Any:
+    import diffusers
+
+    folder = folders.inspected(path)
+    family = families.of_pipeline(folder.pipeline)
+    kind = getattr(diffusers, folder.pipeline)
+    parts = {name: _borrowed(name, starter, ctx) for name, starter in folder.borrowed.items()}
+    return _quietly(
+        lambda: kind.from_pretrained(
+            str(path), use_safetensors=True, local_files_only=True, torch_dtype=ctx.dtype, **parts
+        ),
+        f"{path.name} ({family.title}) is incomplete or does not fit its configuration.",
+    )
+
+
+def _borrowed(name: str, starter: str, ctx: api.Context) -> Any:
+    """A component that several starters share. Only autoencoders are."""
+    if name != "vae":
+        raise api.BadInput(f"A {name} cannot be taken from another model.", "Download the model again.")
+    from diffusers import AutoencoderKL
+
+    path = ctx.starter(starter)
+    return _quietly(
+        lambda: AutoencoderKL.from_pretrained(
+            str(path), use_safetensors=True, local_files_only=True, torch_dtype=ctx.dtype
+        ),
+        f"The starter {starter} is incomplete.",
+    )
+
+
+def _downloaded(name: str, ctx: api.Context) -> Path:
+    """From the cache without asking the net; only what is not there is downloaded."""
+    from diffusers import DiffusionPipeline
+
+    for offline in (True, False):
+        if not offline:
+            ctx.emit(api.Progress(0, 0, f"Downloading {name}"))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return Path(DiffusionPipeline.download(name, use_safetensors=True, local_files_only=offline))
+        except (OSError, ValueError) as error:
+            failed = error
+    raise api.BadInput(
+        f"The model {name} is not on this computer and could not be had from the Hugging Face hub.",
+        "Check the name and the connection, or choose a folder.",
+    ) from failed
+
+
+def _quietly(make: Callable[[], Any], otherwise: str) -> Any:
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # diffusers and transformers announce what they will rename
+        try:
+            return make()
+        except torch.OutOfMemoryError:
+            raise
+        except _BROKEN as error:
+            raise api.BadInput(otherwise, "Download it again, or choose another model.") from error
+
+
+def _shared(base: Any, wanted: Any) -> dict[str, Any]:
+    """The arguments for another pipeline over the same parts."""
+    expected, optional = wanted._get_signature_keys(wanted)
+    parts = {name: part for name, part in base.components.items() if name in expected}
+    settings = {name: base.config[name] for name in optional if name in base.config}
+    return {**dict.fromkeys(expected - parts.keys()), **parts, **settings}

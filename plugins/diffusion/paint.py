@@ -1,0 +1,29 @@
+"""From words to a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from studio import api
+
+from . import loading, painting, sizes
+from .families import Task
+from .settings import Painter, Size, Words
+
+
+class Paint(api.Tool):
+    """Paints what you describe."""
+
+    id = "diffusion.paint"
+    title = "Paint"
+    icon = "mdi6.brush"
+    pausable = True
+
+    class Params(Painter, Size, Words):
+        pass
+
+    def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
+        yield api.Progress(0, 1, "Loading the model")
+        model = loading.load(ctx, params.model)
+        size = sizes.wanted(model, params)
+        yield api.Image(painting.painted(ctx, model, Task.PAINT, params, size=size))

@@ -1,0 +1,105 @@
+"""One run of a pipeline: its arguments, the watch over it, and what to do when memory runs out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from studio import api
+
+from . import memory, prompts, samplers
+from .families import Task, default, takes
+from .loading import Model
+from .tape import Tape
+from .watching import Watch
+
+
+def painted(
+    ctx: api.Context,
+    model: Model,
+    task: Task,
+    params: Any,
+    *,
+    size: tuple[int, int],
+    more: Mapping[str, Any] | None = None,
+    part: int = 0,
+    parts: int = 1,
+) -> Any:
+    """The picture, a PIL image of `size` (width, height).
+
+    `more` are arguments of the task, such as ``image``. A job of several pictures says which
+    `part` of how many `parts` this is. What was denoised before a pause is taken from `ctx.keep`.
+    """
+    pipe = model.pipe(task)
+    _choose_sampler(model, pipe, params.sampler)
+    folder = ctx.keep / f"part-{part}"
+    about = _about(ctx, model)
+    tape = Tape.load(folder, about, ctx.device)
+    watch = Watch(
+        ctx, tape, view=model.view, size=size, rest=lambda: _rest(tape, folder, about), done=part, total=parts
+    )
+    given = {**_arguments(ctx, model, pipe, params, size), **(more or {})}
+
+    def attempt() -> Any:
+        with warnings.catch_warnings(), watch.over(pipe):
+            warnings.simplefilter("ignore", DeprecationWarning)  # samplers hand tensors to numpy
+            warnings.simplefilter("ignore", FutureWarning)  # what the library will rename
+            return pipe(**given, **_fresh(ctx, pipe, part))
+
+    result = memory.within(ctx, model, pipe, attempt)
+    if model.rungs:
+        ctx.note("memory", model.rungs)
+    if any(getattr(result, "nsfw_content_detected", None) or ()):
+        ctx.emit(api.Notice(f"The safety filter of {model.title} has blackened the picture.", "warning"))
+    return result.images[0]
+
+
+def _rest(tape: Tape, folder: Path, about: dict[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    tape.save(folder, about)
+
+
+def _about(ctx: api.Context, model: Model) -> dict[str, str]:
+    """The kept answers are worth nothing to another model, device or release."""
+    import diffusers
+    import torch
+
+    return {
+        "model": model.key,
+        "device": ctx.device,
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+    }
+
+
+def _choose_sampler(model: Model, pipe: Any, sampler: samplers.Sampler) -> None:
+    """Always a new one, so that no job meets the state that another left."""
+    if hasattr(pipe, "prior_pipe"):
+        if sampler != "model":
+            raise api.BadInput(f"{model.family.title} works with its own samplers.", "Leave the sampler to the model.")
+        return
+    pipe.scheduler = samplers.of(model.scheduler, sampler)
+
+
+def _fresh(ctx: api.Context, pipe: Any, part: int) -> dict[str, Any]:
+    """What a run uses up."""
+    return {"generator": ctx.generator(part)} if takes(pipe, "generator") else {}
+
+
+def _arguments(ctx: api.Context, model: Model, pipe: Any, params: Any, size: tuple[int, int]) -> dict[str, Any]:
+    family = model.family
+    given = dict(prompts.arguments(ctx, model, pipe, params))
+    steps = params.steps or family.steps or default(pipe, family.steps_name)
+    guidance = params.guidance if params.guidance is not None else family.guidance
+    if takes(pipe, family.steps_name) and steps:
+        given[family.steps_name] = steps
+    if takes(pipe, family.guidance_name) and guidance is not None:
+        given[family.guidance_name] = guidance
+    if takes(pipe, "guidance_rescale"):
+        given["guidance_rescale"] = params.rescale
+    for name, side in zip(("width", "height"), size, strict=True):
+        if takes(pipe, name):
+            given[name] = side
+    return given

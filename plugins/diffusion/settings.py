@@ -1,0 +1,61 @@
+"""The parameters that the tools share, in the order of the form."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from studio import api
+
+from . import samplers
+from .loading import STARTER
+
+Shape = Literal["model", "1:1", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16"]
+
+
+class Words(api.Params):
+    """What should be seen, and what not."""
+
+    prompt: api.Prompt = ""
+    """What the picture shows. (word:1.3) weighs a word, [word] lessens it, BREAK begins a new thought."""
+    negative_prompt: api.Prompt = ""
+    """What it should not show."""
+
+
+class Size(api.Params):
+    """How large a picture is."""
+
+    shape: Shape = api.param(
+        "model",
+        labels=(
+            "As the model likes",
+            "Square",
+            "Landscape 4:3",
+            "Portrait 3:4",
+            "Landscape 3:2",
+            "Portrait 2:3",
+            "Wide 16:9",
+            "Tall 9:16",
+        ),
+    )
+    """The shape, with as many pixels as the model was made for."""
+    width: int | None = api.param(None, ge=16, le=8192, unit="px", advanced=True)
+    """Instead of what follows from the shape."""
+    height: int | None = api.param(None, ge=16, le=8192, unit="px", advanced=True)
+    """Instead of what follows from the shape."""
+
+
+class Painter(api.Params):
+    """With what, and how."""
+
+    model: api.ModelChoice = api.param(STARTER, model="diffusion")
+    """A diffusers folder, a safetensors file, or a name on the Hugging Face hub."""
+    steps: int | None = api.param(None, ge=1, le=1000)
+    """More are slower and finer. Empty: what suits the model."""
+    guidance: float | None = api.param(None, ge=0.0, le=50.0, step=0.5)
+    """How closely the words are followed. Empty: what suits the model."""
+    sampler: samplers.Sampler = api.param("model", labels=samplers.LABELS)
+    """The way from noise to picture."""
+    clip_skip: int = api.param(0, ge=0, le=11, title="Clip skip", advanced=True)
+    """How many of the text encoder's last layers are left out, for models that were trained so."""
+    rescale: api.Unit = api.param(0.0, title="Calm contrast", advanced=True)
+    """Against colours that strong guidance burns out."""

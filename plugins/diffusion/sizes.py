@@ -1,0 +1,55 @@
+"""Sizes that a model can paint."""
+
+from __future__ import annotations
+
+import math
+
+from studio import api
+
+from .loading import Model
+from .settings import Size
+
+
+def wanted(model: Model, params: Size) -> tuple[int, int]:
+    """Width and height in pixels. Raises BadInput, naming the nearest sizes, for what the model cannot paint."""
+    across, down = (1, 1) if params.shape == "model" else (int(side) for side in params.shape.split(":"))
+    near = of_shape(model, across / down)
+    if params.width and params.height:
+        near = (params.width, params.height)
+    elif params.width:
+        near = (params.width, _rounded(params.width * down / across, model.multiple))
+    elif params.height:
+        near = (_rounded(params.height * across / down, model.multiple), params.height)
+    check(model, *near)
+    return near
+
+
+def of_shape(model: Model, ratio: float) -> tuple[int, int]:
+    """As many pixels as the model was made for, `ratio` times as wide as high."""
+    side = model.size * math.sqrt(ratio)
+    return _rounded(side, model.multiple), _rounded(side / ratio, model.multiple)
+
+
+def of_picture(model: Model, width: int, height: int) -> tuple[int, int]:
+    """The picture's own size where the model is at ease with it; else as many pixels as it was made for."""
+    share = math.sqrt(width * height) / model.size
+    if not 0.75 <= share <= 1.5:
+        return of_shape(model, width / height)
+    return _rounded(width, model.multiple), _rounded(height, model.multiple)
+
+
+def check(model: Model, width: int, height: int) -> None:
+    """Raises BadInput where the sides are no multiples of what the model needs."""
+    step = model.multiple
+    if width % step == 0 and height % step == 0:
+        return
+    low = tuple(max(step, side // step * step) for side in (width, height))
+    high = tuple(-(-side // step) * step for side in (width, height))
+    raise api.BadInput(
+        f"{model.title} paints sides that are multiples of {step} px, and {width} × {height} is not.",
+        f"Take {low[0]} × {low[1]} or {high[0]} × {high[1]}.",
+    )
+
+
+def _rounded(side: float, step: int) -> int:
+    return max(1, round(side / step)) * step

@@ -1,0 +1,128 @@
+"""What the denoisers said, in order, so that a picture can be gone on with.
+
+A pipeline's loop is deterministic but for the denoiser's cost. Running it again from its
+start with the recorded answers brings latents, sampler and generators to the same state,
+bit by bit, for every family and sampler, and costs no denoising. So a picture goes on after
+a pause, a restart, or a lack of memory.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from studio import api
+
+_NAME = "denoised.safetensors"
+
+
+class Tape:
+    """The answers so far. `position` is how many of them this run of the loop has used."""
+
+    def __init__(self, answers: list[Any] | None = None) -> None:
+        self.answers: list[Any] = answers or []
+        self.position = 0
+
+    def rewind(self) -> None:
+        self.position = 0
+
+    @property
+    def replaying(self) -> bool:
+        """Whether the next answer is on the tape already."""
+        return self.position < len(self.answers)
+
+    def taped(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """`forward` of a denoiser, which is only asked for what is not on the tape."""
+
+        @functools.wraps(forward)
+        def answer(*args: Any, **kwargs: Any) -> Any:
+            if self.position == len(self.answers):
+                self.answers.append(_copied(forward(*args, **kwargs)))
+            self.position += 1
+            return _copied(self.answers[self.position - 1])
+
+        return answer
+
+    def save(self, folder: Path, about: dict[str, str]) -> None:
+        """Written whole, so that a kill leaves the old state or the new one. `about` must match at `load`."""
+        from safetensors.torch import save
+
+        tensors: dict[str, Any] = {}
+        shape = [_taken_apart(answer, tensors) for answer in self.answers]
+        content = save(tensors, {"shape": json.dumps(shape), **about})
+        with api.written_whole(folder / _NAME) as part:
+            part.write_bytes(content)
+
+    @classmethod
+    def load(cls, folder: Path, about: dict[str, str], device: str) -> Tape:
+        """What `save` kept in the folder; an empty tape where there is nothing, or something that does not match."""
+        from safetensors import safe_open
+
+        if not (folder / _NAME).is_file():
+            return cls()
+        with safe_open(folder / _NAME, framework="pt", device=device) as file:
+            kept = dict(file.metadata())
+            shape = json.loads(kept.pop("shape"))
+            if kept != about:
+                return cls()
+            return cls([_put_together(one, file.get_tensor) for one in shape])
+
+
+def _copied(value: Any) -> Any:
+    """Some loops change an answer in place."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if isinstance(value, list | tuple):
+        return type(value)(_copied(one) for one in value)
+    if _is_output(value):
+        return type(value)(**{name: _copied(one) for name, one in value.items()})
+    return value
+
+
+def _taken_apart(value: Any, tensors: dict[str, Any]) -> Any:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        name = str(len(tensors))
+        tensors[name] = value.contiguous().cpu()
+        return {"tensor": name}
+    if isinstance(value, list | tuple):
+        return {"list" if isinstance(value, list) else "tuple": [_taken_apart(one, tensors) for one in value]}
+    if _is_output(value):
+        kind = type(value)
+        return {
+            "output": f"{kind.__module__}:{kind.__qualname__}",
+            "fields": {name: _taken_apart(one, tensors) for name, one in value.items()},
+        }
+    return {"plain": value}
+
+
+def _put_together(shape: Any, tensor: Callable[[str], Any]) -> Any:
+    match shape:
+        case {"tensor": name}:
+            return tensor(name)
+        case {"list": items}:
+            return [_put_together(one, tensor) for one in items]
+        case {"tuple": items}:
+            return tuple(_put_together(one, tensor) for one in items)
+        case {"output": kind, "fields": fields}:
+            module, name = kind.split(":")
+            if not module.startswith(("diffusers.", "transformers.")):
+                raise api.StudioError("The paused state of this picture is damaged.", "Start it again.")
+            return getattr(importlib.import_module(module), name)(
+                **{field: _put_together(one, tensor) for field, one in fields.items()}
+            )
+        case _:
+            return shape["plain"]
+
+
+def _is_output(value: Any) -> bool:
+    from diffusers.utils import BaseOutput
+
+    return isinstance(value, BaseOutput)

@@ -1,0 +1,142 @@
+"""A pipeline's loop, watched from outside: progress, previews, cancel, and pause, for every family alike.
+
+Not all pipelines have callbacks, and those of others differ. All of them call a scheduler's
+`step` and a denoiser's `forward`, so these are what is watched, for the time of one run.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from studio import api
+
+from . import latents
+from .latents import View
+from .tape import Tape
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DENOISERS = ("unet", "transformer", "transformer_2", "prior_prior", "decoder")
+_BETWEEN_PREVIEWS = 0.1
+"""Seconds: a fast device is not kept waiting for pictures that nobody has time to look at."""
+
+
+class Watch:
+    """One job's view of the loop. `size` is (width, height) in pixels of what is painted."""
+
+    def __init__(
+        self,
+        ctx: api.Context,
+        tape: Tape,
+        *,
+        view: View | None,
+        size: tuple[int, int],
+        rest: Callable[[], None],
+        done: int = 0,
+        total: int = 1,
+    ) -> None:
+        self._ctx = ctx
+        self._tape = tape
+        self._view = view
+        self._size = size
+        self._rest = rest
+        self._done = done
+        self._total = total
+        self._shown = 0.0
+
+    @contextmanager
+    def over(self, pipe: Any) -> Iterator[None]:
+        """Watches the pipeline while the block runs. Cancelled and Paused are raised from within its loop."""
+        from diffusers import SchedulerMixin
+
+        self._tape.rewind()
+        with ExitStack() as watched:
+            for name, part in pipe.components.items():
+                if name in DENOISERS and part is not None:
+                    watched.enter_context(_replaced(part, "forward", self._tape.taped))
+                    self._make_stoppable(part, watched)
+                elif isinstance(part, SchedulerMixin):
+                    watched.enter_context(_replaced(part, "step", functools.partial(self._stepping, pipe, part)))
+            yield
+
+    def _make_stoppable(self, denoiser: Any, watched: ExitStack) -> None:
+        """A cancel is seen before each block, so that one large step need not be waited for."""
+        from torch.nn import ModuleList
+
+        for child in denoiser.children():
+            for block in child if isinstance(child, ModuleList) else ():
+                hook = block.register_forward_pre_hook(lambda *_: self._ctx.check_cancelled())
+                watched.callback(hook.remove)
+
+    def _stepping(self, pipe: Any, scheduler: Any, step: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(step)
+        def stepped(model_output: Tensor, *args: Any, **kwargs: Any) -> Any:
+            result = step(model_output, *args, **kwargs)
+            self._after(pipe, scheduler, model_output, result)
+            return result
+
+        # Loops ask the signature whether a sampler takes a generator.
+        return stepped
+
+    def _after(self, pipe: Any, scheduler: Any, model_output: Tensor, result: Any) -> None:
+        here = int(getattr(scheduler, "step_index", None) or 0)
+        steps = max(1, len(scheduler.timesteps))
+        share = min(1.0, max(here, self._within(pipe)) / steps)
+        self._ctx.emit(api.Progress(self._done + share, self._total, f"Painting, step {here} of {steps}"))
+        if self._tape.replaying:
+            return
+        if self._ctx.pause_requested:
+            self._rest()
+            raise api.Paused
+        if self._view is not None and time.monotonic() - self._shown >= _BETWEEN_PREVIEWS:
+            self._show(pipe, clean(scheduler, model_output, result))
+            self._shown = time.monotonic()
+
+    def _within(self, pipe: Any) -> int:
+        """For samplers that do not count their steps."""
+        return self._tape.position if not hasattr(pipe.scheduler, "step_index") else 0
+
+    def _show(self, pipe: Any, estimate: Tensor) -> None:
+        width, height = self._size
+        shown = latents.unpacked(pipe, estimate, height, width)
+        if self._view is not None and shown is not None and shown.shape[1] == len(self._view.colours) - 1:
+            self._ctx.emit(api.Preview(self._view.picture(shown)))
+
+
+def clean(scheduler: Any, model_output: Tensor, result: Any) -> Tensor:
+    """What the latents will come to, as far as the sampler knows after a step; else the latents as they are."""
+    values = result if isinstance(result, tuple) else tuple(result.values())
+    latents_now: Tensor = values[0]
+    if len(values) > 1 and getattr(values[1], "shape", None) == latents_now.shape:
+        found: Tensor = values[1]
+        return found
+    kept = getattr(scheduler, "model_outputs", None)
+    if (
+        kept
+        and kept[-1] is not None
+        and (str(scheduler.config.get("algorithm_type", "")).endswith("++") or scheduler.config.get("predict_x0"))
+    ):
+        last: Tensor = kept[-1]
+        return last
+    if type(scheduler).__name__ == "FlowMatchEulerDiscreteScheduler" and scheduler.step_index is not None:
+        return latents_now - scheduler.sigmas[scheduler.step_index].to(latents_now) * model_output.to(latents_now)
+    return latents_now
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
+    """A method of one object, wrapped for the time of the block."""
+    own = owner.__dict__.get(name)
+    setattr(owner, name, wrap(getattr(owner, name)))
+    try:
+        yield
+    finally:
+        if own is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, own)
