@@ -6,7 +6,6 @@ import math
 import subprocess
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +21,6 @@ MAX_FPS = 240.0
 MAX_COMMENT = 2**20
 """Bytes of recipe that an MP4 takes as its comment; a longer one stands beside it."""
 _NO_FFMPEG = "MP4 needs ffmpeg, which is not there."
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """The first frame, for the thumbnail, and whether the recipe is inside the file."""
-
-    first: Image
-    whole: bool
 
 
 class _FramesFailed(Exception):
@@ -49,8 +40,11 @@ def encode(
     format: str,
     sound: Path | None = None,
     on_frame: Callable[[int], None] | None = None,
-) -> Encoded:
-    """Writes the animation to `path`, in place. See `writer.save_animation` for what it raises."""
+) -> bool:
+    """Writes the animation to `path`, in place, and says whether the whole recipe is inside.
+
+    See `writer.save_animation` for what it raises.
+    """
     if not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
         raise BadInput(f"An animation cannot have {fps:g} frames a second.", f"Choose up to {MAX_FPS:g}.")
     stream = _frames(frames, on_frame)
@@ -95,7 +89,7 @@ def _frames(frames: Iterable[Any], on_frame: Callable[[int], None] | None) -> Ge
             close()
 
 
-def _webp(path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, fps: float, loop: bool) -> Encoded:
+def _webp(path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, fps: float, loop: bool) -> bool:
     if max(first.size) > webp.MAX_SIDE:
         raise BadInput(f"A WebP holds at most {webp.MAX_SIDE:,} pixels a side.", "Use MP4.")
     marks = embed.marks(recipe, first.size) if recipe else embed.Marks(b"", b"", True)
@@ -103,10 +97,10 @@ def _webp(path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, 
         for frame, milliseconds in zip(_chain(first, rest), _durations(1000 / fps), strict=False):
             writer.add(frame if frame.mode != "L" else frame.convert("RGB"), milliseconds)
         writer.finish(exif=marks.exif, xmp=marks.xmp)
-    return Encoded(first, marks.whole)
+    return marks.whole
 
 
-def _gif(path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, fps: float, loop: bool) -> Encoded:
+def _gif(path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, fps: float, loop: bool) -> bool:
     if max(first.size) > 65_535:
         raise BadInput("A GIF holds at most 65,535 pixels a side.", "Use MP4.")
     more: dict[str, Any] = {"loop": 0} if loop else {}
@@ -115,12 +109,12 @@ def _gif(path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, f
         first.save(file, "GIF", save_all=True, append_images=rest, duration=milliseconds, optimize=False, **more)
     if recipe:
         gif.insert(path, comment=parameters.write(recipe, first.size), xmp=xmp.packet(recipe.to_json()))
-    return Encoded(first, True)
+    return True
 
 
 def _mp4(
     path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, fps: float, sound: Path | None
-) -> Encoded:
+) -> bool:
     comment = recipe.to_json() if recipe else ""
     whole = len(comment.encode()) <= MAX_COMMENT
     with files.unfinished(path.parent, ".txt") as about, tempfile.TemporaryFile() as errors:
@@ -137,7 +131,7 @@ def _mp4(
         if status:
             errors.seek(0)
             raise _ffmpeg_failed(path, errors.read(65_536).decode("utf-8", "replace"))
-    return Encoded(first, whole)
+    return whole
 
 
 def _feed(process: subprocess.Popen[bytes], frames: Iterator[Image]) -> None:

@@ -8,6 +8,9 @@ from msgspec import Struct
 
 from studio.core.recipe import Recipe
 
+MODEL_FILE = "studio.json"
+"""In a model's folder: what it is, and the recipe it was trained by."""
+
 
 class Kind(Enum):
     IMAGE = "image"

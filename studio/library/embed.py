@@ -8,13 +8,12 @@ from pathlib import Path
 from studio.core.errors import BadInput
 from studio.core.recipe import Recipe
 from studio.library import exif, formats, gif, mp4, parameters, png, sidecar, texts, xmp
+from studio.library.creation import MODEL_FILE
 from studio.library.foreign import Foreign, read_foreign
 
 __all__ = ["Foreign", "Marks", "marks", "png_chunks", "read_foreign", "read_recipe"]
 
 KEY = "studio_recipe"
-MODEL_FILE = "studio.json"
-"""In a model's folder: what it is, and the recipe it was trained by."""
 MAX_RECIPE = 32 * 2**20
 _SEGMENT = 65_533
 """Bytes that a JPEG segment holds after its length."""

@@ -11,7 +11,7 @@ from studio.core.errors import BadInput
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, Recipe
 from studio.library import embed, formats, gif, matroska, mp4, opening, png, sidecar, texts, times, webp, writer
-from studio.library.creation import Creation, Kind
+from studio.library.creation import MODEL_FILE, Creation, Kind
 
 TITLE_LENGTH = 300
 TEXT_LENGTH = 100_000
@@ -73,7 +73,7 @@ def size_of(path: Path) -> int:
 
 def _shape(path: Path, format: str, beside: sidecar.Sidecar) -> tuple[Kind, int, int, float]:
     if format == "folder":
-        if not (path / embed.MODEL_FILE).is_file():
+        if not (path / MODEL_FILE).is_file():
             raise BadInput(f"{path.name} is a folder, and no trained model.")
         return Kind.MODEL, 0, 0, 0.0
     if format == "text":
@@ -118,7 +118,7 @@ def _frames(path: Path, format: str) -> tuple[int, float]:
 
 def _about_model(folder: Path) -> dict[str, object]:
     try:
-        content = (folder / embed.MODEL_FILE).read_bytes()
+        content = (folder / MODEL_FILE).read_bytes()
         return msgspec.json.decode(content, type=dict[str, object])
     except (OSError, msgspec.MsgspecError, UnicodeError, RecursionError):
         return {}

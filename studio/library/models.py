@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from studio.core import paths
 from studio.core.paths import Home
-from studio.library.embed import MODEL_FILE
+from studio.library.creation import MODEL_FILE
 
 if TYPE_CHECKING:
     from studio.library.library import Library

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from studio.core.files import PART
-from studio.library import embed, sidecar
+from studio.library import sidecar
+from studio.library.creation import MODEL_FILE
 
 
 @dataclass
@@ -34,7 +35,7 @@ def walk(root: Path) -> Walked:
 
 def stamp_of(path: Path) -> str:
     """Size and time of change of a file and, behind a bar, of its sidecar. Raises FileNotFoundError when it is gone."""
-    own = path / embed.MODEL_FILE if path.is_dir() else path
+    own = path / MODEL_FILE if path.is_dir() else path
     beside = ""
     with suppress(FileNotFoundError):
         beside = _stamp(sidecar.beside(path).stat())
@@ -55,7 +56,7 @@ def _folder(root: Path, prefix: str, found: Walked) -> Iterator[str]:
         elif name.startswith("."):
             continue
         elif entry.is_dir(follow_symlinks=False):
-            if (Path(entry.path) / embed.MODEL_FILE).is_file():
+            if (Path(entry.path) / MODEL_FILE).is_file():
                 found.stamps[prefix + name] = stamp_of(Path(entry.path))
             else:
                 yield f"{prefix}{name}/"

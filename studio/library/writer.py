@@ -21,6 +21,7 @@ from studio.core.errors import BadInput, StudioError
 from studio.core.paths import Home
 from studio.core.recipe import Recipe, now
 from studio.library import embed, pixels, png, sidecar, texts, thumbs
+from studio.library.creation import MODEL_FILE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -80,21 +81,22 @@ def save_animation(
     rate that cannot be, and StudioError where there are no frames, their sizes differ, or the
     file cannot be written.
     """
-    from studio.library import animation
+    from studio.library import animation, preview
 
     extension = animation_format(format)
     recipe = stamped(recipe, notes)
     folder = day_folder(home)
     with files.unfinished(folder, f".{extension}") as part:
-        film = animation.encode(
+        whole = animation.encode(
             part, frames, recipe, fps=fps, loop=loop, format=extension, sound=sound, on_frame=on_frame
         )
         digest = sha_of(part)
         path = folder / file_name(recipe, name, digest, extension)
-        if not film.whole:
+        if not whole:
             sidecar.write_recipe(path, recipe)
         files.finish(part, path)
-    thumbs.put(home.thumbs, digest, thumbs.jpeg(film.first))
+    if thumbnail := preview.of_animation(path):
+        thumbs.put(home.thumbs, digest, thumbnail)
     return path
 
 
@@ -119,9 +121,9 @@ def save_model(
     if not folder.is_dir():
         raise StudioError(f"There is no folder {folder} to take a model from.")
     recipe = stamped(recipe, notes)
-    about = msgspec.json.decode(_content(folder / embed.MODEL_FILE) or b"{}", type=dict[str, Any])
+    about = msgspec.json.decode(_content(folder / MODEL_FILE) or b"{}", type=dict[str, Any])
     about |= {"title": title, "kind": kind, "recipe": msgspec.Raw(recipe.to_json().encode())}
-    files.write_whole(folder / embed.MODEL_FILE, msgspec.json.encode(about))
+    files.write_whole(folder / MODEL_FILE, msgspec.json.encode(about))
     path = day_folder(home) / file_name(recipe, "", sha_of(folder), "")
     _move_folder(folder, path)
     return path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
 from types import TracebackType
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from studio.core import settings as settings_file
 from studio.core.errors import StudioError
 from studio.core.paths import Home
+from studio.launcher.system import display_problem
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from studio.ui.window import Window
 
 LOG_BYTES = 1 << 20
-NO_DISPLAY = (
-    "There is no display to open a window on (neither DISPLAY nor WAYLAND_DISPLAY is set). "
-    "Use the command line instead: `studio --help`."
-)
 
 
 def main(home: Home | None = None, device: str = "") -> int:
@@ -30,8 +26,8 @@ def main(home: Home | None = None, device: str = "") -> int:
 
     `device` takes the place of the one in the settings, for this sitting.
     """
-    if _no_display():
-        print(NO_DISPLAY, file=sys.stderr)  # noqa: T201
+    if problem := display_problem():
+        print(problem, file=sys.stderr)  # noqa: T201
         return 2
     from PySide6.QtWidgets import QApplication
 
@@ -72,13 +68,6 @@ def open_window(app: QApplication, home: Home, device: str = "") -> Window:
     theme.apply(app, settings.theme)
     _catch_all(session.work.crashed)
     return window
-
-
-def _no_display() -> bool:
-    """Qt would abort the process where neither X nor Wayland is there."""
-    if not sys.platform.startswith("linux") or os.environ.get("QT_QPA_PLATFORM"):
-        return False
-    return not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _only_say(app: QApplication, sentence: str) -> int:

@@ -42,5 +42,5 @@ def test_a_really_full_device_raises_no_space() -> None:
 
 def test_a_folder_in_the_way_gets_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StudioError, match="could not be saved"):
+    with pytest.raises(StudioError, match="Could not save"):
         write_whole(tmp_path / "file" / "below.txt", b"")

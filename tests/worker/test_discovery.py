@@ -19,6 +19,7 @@ from tests.worker.talk import tool, write_plugin
 @pytest.fixture
 def find(home: Home) -> Iterator[Callable[..., Plugins]]:
     found: list[Plugins] = []
+    before = set(sys.modules)
 
     def look(**more: object) -> Plugins:
         mine = [source for source in sources.find(home) if source.origin == "user"]
@@ -28,7 +29,7 @@ def find(home: Home) -> Iterator[Callable[..., Plugins]]:
     yield look
     for plugins in found:
         plugins.unload()
-    assert not [name for name in sys.modules if name.startswith("studio_plugins.")]
+    assert not [name for name in set(sys.modules) - before if name.startswith("studio_plugins.")]
 
 
 def named(plugins: Plugins, name: str) -> PluginDescriptor:

@@ -199,7 +199,9 @@ def plugins(home: Home) -> None:
 
 def test_results_are_saved_with_their_recipe(shared: Worker) -> None:
     heard = shared.run("noise.do", seed=5)
-    assert [type(message) for message in heard] == [Started, Noticed, Saved, Saved, Finished]
+    lasting = [type(message) for message in heard if not isinstance(message, Previewed)]
+    assert lasting == [Started, Noticed, Saved, Saved, Finished]
+    assert of(heard, Previewed), "a finished picture is shown before it is on disk"
     assert heard[1] == Noticed(heard[0].job, "Noise is coming.", "warning")  # type: ignore[union-attr]
     first, second = of(heard, Saved)
     assert (first.kind, first.sha256) == ("image", writer.sha_of(Path(first.path)))
@@ -303,7 +305,7 @@ def test_inputs_are_handed_over_as_paths(shared: Worker, tmp_path: Path) -> None
     assert recipe is not None
     assert recipe.params == values
     (failed,) = of(shared.run("look.do", **values), Failed)
-    assert failed.failure.sentence == "Image: the file aa… is no longer there. Choose it again."
+    assert failed.failure.sentence == "Picture: the file aa… is no longer there. Choose it again."
 
 
 @pytest.mark.parametrize(
