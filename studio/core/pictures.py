@@ -20,11 +20,12 @@ _GARBLED = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, R
 """What Pillow raises for damaged files; RuntimeError is its AVIF decoder's."""
 
 
-def open_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image:
+def open_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, at: float = 0.0) -> Image:
     """The picture in a file as 8-bit RGB, or RGBA where it has transparency.
 
-    The first frame of an animation; CMYK, grey, palette and 16-bit pictures are converted;
-    the EXIF orientation is applied; an embedded colour profile is converted to sRGB.
+    Of an animation, the frame `at` that share of it (0..1), which is the first unless told. CMYK,
+    grey, palette and 16-bit pictures are converted; the EXIF orientation is applied; an embedded
+    colour profile is converted to sRGB.
 
     Raises BadInput when the path is missing, may not be read, is no picture, is cut short,
     or has more than `max_pixels` pixels.
@@ -51,6 +52,9 @@ def open_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) 
                 f"Scale it to at most {max_pixels / 1e6:,.0f} megapixels.",
             )
         try:
+            if at:
+                frames = getattr(image, "n_frames", 1)
+                image.seek(min(int(frames * at), frames - 1))
             image.load()
             return _to_srgb8(ImageOps.exif_transpose(image))
         except MemoryError as error:

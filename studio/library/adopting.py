@@ -8,8 +8,7 @@ from pathlib import Path
 from studio.core import files
 from studio.core.errors import BadInput
 from studio.core.paths import Home
-from studio.core.pictures import open_picture
-from studio.library import formats, sidecar, thumbs, writer
+from studio.library import formats, preview, sidecar, writer
 
 
 def digest(path: Path) -> str:
@@ -29,7 +28,7 @@ def digest(path: Path) -> str:
 def check(path: Path) -> bytes | None:
     """A picture's thumbnail, or None for what is no picture. Raises BadInput for one that cannot be read."""
     if formats.sniff(path) in formats.PICTURES or path.suffix.lower() in formats.PICTURE_SUFFIXES:
-        return thumbs.jpeg(open_picture(path))
+        return preview.of_picture(path)
     return None
 
 

@@ -112,9 +112,7 @@ def _gif(path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, f
     return True
 
 
-def _mp4(
-    path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, fps: float, sound: Path | None
-) -> bool:
+def _mp4(path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, fps: float, sound: Path | None) -> bool:
     comment = recipe.to_json() if recipe else ""
     whole = len(comment.encode()) <= MAX_COMMENT
     with files.unfinished(path.parent, ".txt") as about, tempfile.TemporaryFile() as errors:

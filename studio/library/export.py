@@ -87,9 +87,9 @@ def _animation(creation: Creation, source: Path, target: Path) -> Path:
         frames = _picture_frames(source)
         fps = min(count / creation.duration if creation.duration else 10.0, animation.MAX_FPS)
     with files.unfinished(target.parent, target.suffix) as part:
-        film = animation.encode(part, frames, creation.recipe, fps=fps, loop=True, format=format, sound=source)
+        whole = animation.encode(part, frames, creation.recipe, fps=fps, loop=True, format=format, sound=source)
         files.finish(part, target)
-    if creation.recipe and not film.whole:
+    if creation.recipe and not whole:
         sidecar.write_recipe(target, creation.recipe)
     return target
 

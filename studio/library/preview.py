@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import io
 import subprocess
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from studio.core.errors import BadInput, StudioError
 from studio.core.pictures import open_picture
 from studio.library import animation, formats, matroska, mp4, thumbs
 from studio.library.creation import Creation, Kind
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 SECONDS = 30
 A_THIRD = 1 / 3
+_MAY_MOVE = frozenset({"gif", "png", "webp"})
 _IN_MODELS = ("preview.png", "preview.jpg", "preview.webp")
 
 
@@ -27,29 +25,29 @@ def of(creation: Creation) -> bytes | None:
         if creation.kind is Kind.MODEL:
             pictures = [path / name for name in _IN_MODELS if (path / name).is_file()]
             return thumbs.jpeg(open_picture(pictures[0])) if pictures else None
-        if creation.kind is Kind.ANIMATION:
-            return of_animation(path)
-        return thumbs.jpeg(open_picture(path)) if creation.kind is Kind.IMAGE else None
-    except (BadInput, StudioError, OSError):
-        return None
-
-
-def of_animation(path: Path) -> bytes | None:
-    """A frame from a third of the way, since a morph begins with the very picture that it was made from."""
-    try:
-        frame = _of_film(path) if formats.sniff(path) in formats.FILMS else open_picture(path, at=A_THIRD)
+        if creation.kind not in (Kind.IMAGE, Kind.ANIMATION):
+            return None
+        return of_film(path) if formats.sniff(path) in formats.FILMS else of_picture(path)
     except (StudioError, OSError):
         return None
-    return thumbs.jpeg(frame) if frame else None
 
 
-def _of_film(path: Path) -> Image | None:
-    """From the beginning where the film does not say how long it is, or ends sooner than it says."""
+def of_picture(path: Path) -> bytes:
+    """Of a picture, or from a third of the way through what moves: a morph begins with the very picture
+    that it was made from. Raises BadInput for what cannot be read."""
+    if formats.sniff(path) in _MAY_MOVE:
+        with suppress(BadInput):  # its first frame may be whole
+            return thumbs.jpeg(open_picture(path, at=A_THIRD))
+    return thumbs.jpeg(open_picture(path))
+
+
+def of_film(path: Path) -> bytes | None:
+    """From a third of the way; from the beginning where it does not say how long it is, or ends sooner."""
     seconds = (mp4.read(path) if formats.sniff(path) == "mp4" else matroska.read(path)).seconds
     return _frame_at(path, seconds * A_THIRD) or (_frame_at(path, 0.0) if seconds else None)
 
 
-def _frame_at(path: Path, seconds: float) -> Image | None:
+def _frame_at(path: Path, seconds: float) -> bytes | None:
     import PIL.Image
 
     quiet = [animation.ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error", "-protocol_whitelist", "file,pipe"]
@@ -62,4 +60,4 @@ def _frame_at(path: Path, seconds: float) -> Image | None:
     if done.returncode or not done.stdout:
         return None
     with PIL.Image.open(io.BytesIO(done.stdout)) as frame:
-        return frame.convert("RGB")
+        return thumbs.jpeg(frame.convert("RGB"))

@@ -95,8 +95,9 @@ def save_animation(
         if not whole:
             sidecar.write_recipe(path, recipe)
         files.finish(part, path)
-    if thumbnail := preview.of_animation(path):
-        thumbs.put(home.thumbs, digest, thumbnail)
+    with contextlib.suppress(StudioError, OSError):
+        if thumbnail := preview.of_film(path) if extension == "mp4" else preview.of_picture(path):
+            thumbs.put(home.thumbs, digest, thumbnail)
     return path
 
 

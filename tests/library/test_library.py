@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sqlite3
 import subprocess
 import sys
@@ -211,6 +212,29 @@ def test_a_garbled_thumbnail_database_is_replaced(home: Home) -> None:
     assert library.thumbnail(creation.id)
     assert library.thumbnail(creation.id)
     library.close()
+
+
+@pytest.mark.parametrize("format", ["mp4", "webp", "gif"])
+def test_an_animation_shows_a_frame_from_a_third_of_the_way(library: Library, format: str) -> None:
+    colours = [(200, 30, 30)] * 3 + [(30, 200, 30)] * 3 + [(30, 30, 200)] * 3
+    frames = [Image.new("RGB", (48, 32), colour) for colour in colours]
+    path = writer.save_animation(library.home, frames, makers.recipe(), fps=12, loop=True, format=format)
+    kept = library.thumbnail(library.add(path).id)
+    assert kept is not None
+    red, green, blue = Image.open(io.BytesIO(kept)).resize((1, 1)).getpixel((0, 0))
+    assert green > 150 > max(red, blue)
+    library._thumbs.drop([library.add(path).id])
+    assert library.thumbnail(library.add(path).id) == kept, "made again, it is the same"
+
+
+def test_an_animation_that_was_taken_in_shows_the_same(library: Library, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (48, 32), colour) for colour in ("red", "green", "blue")]
+    path = tmp_path / "a.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    creation = library.adopt(path)
+    kept = library.thumbnail(creation.id)
+    library._thumbs.drop([creation.id])
+    assert library.thumbnail(creation.id) == kept
 
 
 def test_films_have_thumbnails(library: Library) -> None:
