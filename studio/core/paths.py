@@ -63,6 +63,11 @@ class Home:
         return self.root / "jobs"
 
     @property
+    def masks(self) -> Path:
+        """Masks that were painted, one file for each version that a draft may come back to."""
+        return self.root / "masks"
+
+    @property
     def plugins(self) -> Path:
         return self.root / "plugins"
 

@@ -15,7 +15,7 @@ from studio.core.job import Job
 from studio.core.paths import Home
 from studio.core.recipe import Recipe
 from studio.engine.interface import Engine
-from studio.library.creation import Creation
+from studio.library.creation import Creation, Kind
 from studio.state.notices import Notice, Notices
 from studio.state.revocable import Revocable
 from studio.state.work import Work
@@ -29,6 +29,8 @@ DRAFT_MS = 60
 
 
 class Making(QObject):
+    beginning = Signal()
+    """Generate was asked for; what is not yet in the form may still come."""
     refused = Signal(str)
     """Why Generate could not begin. One sentence."""
     fields_refused = Signal(dict)
@@ -65,6 +67,7 @@ class Making(QObject):
         tool = self._workspace.tool
         if tool is None:
             return False
+        self.beginning.emit()
         if errors := self._workspace.errors():
             self.fields_refused.emit(errors)
             return False
@@ -78,7 +81,7 @@ class Making(QObject):
 
         def submitted(result: tuple[list[Job], list[Creation]]) -> None:
             jobs, inputs = result
-            for creation in inputs:
+            for creation in (one for one in inputs if one.kind is not Kind.FILE):
                 self.adopted.emit(creation)
             self.submitted.emit(jobs)
 

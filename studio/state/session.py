@@ -136,6 +136,10 @@ class Session(QObject):
         self._looking_elsewhere = True
         self.show.emit(creation)
 
+    def look_away(self) -> None:
+        """What is in the making does not take the place of what the canvas shows."""
+        self._looking_elsewhere = True
+
     def offers(self, kind: str, then: Callable[[Sequence[ModelOffer]], None]) -> None:
         """The models of a kind; asked before the library is open, it answers without what was trained."""
 

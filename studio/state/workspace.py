@@ -95,6 +95,14 @@ class Workspace(QObject):
         self.value_changed.emit(name)
         self.changed.emit()
 
+    def set_value_of(self, tool_id: str, name: str, value: Any) -> None:
+        """For a tool that may have been left meanwhile."""
+        if self._tool is not None and self._tool.id == tool_id:
+            self.set_value(name, value)
+        else:
+            self._draft.values.setdefault(tool_id, {})[name] = value
+            self.changed.emit()
+
     def replace_values(self, values: Mapping[str, Any]) -> None:
         """All at once: names that are missing follow their defaults again."""
         if self._tool is None:

@@ -106,6 +106,9 @@ def _edit(window: Window) -> None:
     session.undo.canUndoChanged.connect(lambda _: show())
     show()
     commands.separate("Edit")
+    for action in window.canvas.mask_actions.all:
+        commands.take("Edit", action)
+    commands.separate("Edit")
     commands.add("Edit", "Paste", lambda: paste(window), "Ctrl+V")
     commands.add("Edit", "Clear the form", session.revocable.clear_form, "Ctrl+Shift+Backspace")
     commands.separate("Edit")

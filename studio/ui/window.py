@@ -25,6 +25,7 @@ from studio.ui import dropping, icons, theme, words
 from studio.ui.canvas import Canvas
 from studio.ui.commands import Commands
 from studio.ui.form.editor import Surroundings
+from studio.ui.masking import Masking
 from studio.ui.menus import fill_menus
 from studio.ui.notices import NoticeBar
 from studio.ui.rail import Rail
@@ -90,6 +91,7 @@ class Window(QMainWindow):
         self.setAcceptDrops(True)
         self.thumbnails = Thumbnailer(parent=self)
         self.canvas = Canvas()
+        self.masking = Masking(session, self.canvas, self.thumbnails, self)
         self.notice_bar = NoticeBar(session.notices)
         self.strip = Strip(session.variations, session.history)
         self.rail = Rail()
@@ -122,6 +124,8 @@ class Window(QMainWindow):
             offers=self.session.offers,
             take_picture=lambda image, then: making.adopt_picture(image, lambda made: then(Path(made.path))),
             clear=self.session.revocable.clear_value,
+            paint_mask=self.masking.paint,
+            picture_of=self.masking.picture_of,
         )
 
     def _lay_out(self) -> None:
@@ -215,14 +219,15 @@ class Window(QMainWindow):
         """With the picture that it was made from, for Compare."""
         parents = creation.recipe.parents if creation.recipe else []
         self.canvas.open(creation)
-        if len(parents) == 1:
+        if parents:
             library = self.session.library
 
-            def compare(parent: Creation | None) -> None:
-                if parent is not None and parent.kind is Kind.IMAGE and self._shown is creation:
-                    self.canvas.offer_before(Path(parent.path))
+            def compare(found: list[Creation]) -> None:
+                shown = [parent for parent in found if parent.kind is not Kind.FILE]  # a mask is no picture
+                if len(shown) == 1 and shown[0].kind is Kind.IMAGE and self._shown is creation:
+                    self.canvas.offer_before(Path(shown[0].path))
 
-            self.session.work(lambda: library.get(parents[0]), compare)
+            self.session.work(lambda: library.rows(parents), compare)
         self._shown = creation
 
     # What opens
@@ -296,6 +301,7 @@ class Window(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         self._remember()
         self.hide()
+        self.masking.close()
         self.canvas.close()
         self.thumbnails.close()
         self.session.close()

@@ -19,6 +19,7 @@ from studio.ui.form.choices import ChipsEditor, ComboEditor, SegmentsEditor, Swi
 from studio.ui.form.editor import Editor, Offer, Surroundings
 from studio.ui.form.form import Form, editor_for
 from studio.ui.form.lists import FilesEditor, FoldersEditor, ModelsEditor, PicturesEditor, list_editor
+from studio.ui.form.masks import MaskEditor
 from studio.ui.form.numbers import NumberEditor
 from studio.ui.form.path_list import Role
 from studio.ui.form.places import ModelEditor, PlaceEditor
@@ -86,7 +87,7 @@ FIELDS: list[tuple[Field, type[Editor], Any]] = [
         ["x", "y"],
     ),
     (Field(name="a", title="A", widget=Widget.IMAGE), WellEditor, "/tmp/cup.png"),
-    (Field(name="a", title="A", widget=Widget.MASK), WellEditor, "/tmp/mask.png"),
+    (Field(name="a", title="A", widget=Widget.MASK), MaskEditor, "/tmp/mask.png"),
     (Field(name="a", title="A", widget=Widget.IMAGE, many=True), PicturesEditor, ["/tmp/a.png", "/tmp/b.png"]),
     (Field(name="a", title="A", widget=Widget.FILE), PlaceEditor, "/tmp/clip.mp4"),
     (Field(name="a", title="A", widget=Widget.FILE, many=True), FilesEditor, ["/tmp/clip.mp4"]),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragLeaveEvent, QDropEvent, QImage, QResizeEvent
 from PySide6.QtWidgets import QFileDialog, QStackedLayout, QWidget
 
@@ -18,6 +18,8 @@ from studio.ui.canvas.actions import CanvasActions
 from studio.ui.canvas.bars import DropMark, ToolBar, Transport
 from studio.ui.canvas.clips import open_clip
 from studio.ui.canvas.dropping import dropped_image, dropped_paths, is_welcome
+from studio.ui.canvas.mask_bar import MaskActions, MaskBar
+from studio.ui.canvas.mask_mode import MaskMode
 from studio.ui.canvas.model_card import Card, ModelCard, read_card
 from studio.ui.canvas.pages import EmptyPage, SentencePage, TextPage, read_words
 from studio.ui.canvas.picture import Picture
@@ -61,6 +63,9 @@ class Canvas(QWidget):
         self.tool_bar = ToolBar(self.commands, self)
         self.transport = Transport(self.commands, self)
         self.transport.hide()
+        self.mask_mode = MaskMode(self.surface, self)
+        self.mask_actions = MaskActions(self.mask_mode, self)
+        self.mask_bar = MaskBar(self.mask_mode, self.mask_actions, self)
         self._drop_mark = DropMark(self)
         self._loader = Loader("canvas", threads=2, parent=self)
         self._closed = False
@@ -85,6 +90,7 @@ class Canvas(QWidget):
         commands.loop.toggled.connect(self._set_loop)
         self.surface.zoomed.connect(self._show_zoom)
         self.surface.tapped.connect(self._toggle_play)
+        self.mask_mode.switched.connect(self._show_tools)
         self.empty_page.browse.connect(self._browse)
         self._opening.timeout.connect(self._say_opening)
 
@@ -113,6 +119,20 @@ class Canvas(QWidget):
             self._read(lambda: pictures.prepare(source), self._show_picture)
         else:
             self._read(lambda: pictures.read_picture(source), self._show_picture, source.name)
+
+    def show_for_mask(self, source: Path, load: Callable[[QSize], T], begin: Callable[[T], None]) -> None:
+        """A picture to paint on: `load` gets its size, off this thread, and `begin` what that gave."""
+
+        def read() -> tuple[Picture, T]:
+            picture = pictures.read_picture(source)
+            return picture, load(picture.size)
+
+        def show(ready: tuple[Picture, T]) -> None:
+            self.offer_before(None)
+            self._show_picture(ready[0])
+            begin(ready[1])
+
+        self._read(read, show, source.name)
 
     def show_preview(self, width: int, height: int, channels: int, pixels: bytes) -> None:
         """What a tool has so far: rows of 8-bit RGB or RGBA. Raises BadInput when they do not fit."""
@@ -220,6 +240,7 @@ class Canvas(QWidget):
         """What was being opened is not wanted any more."""
         self._turn += 1
         self._opening.stop()
+        self.mask_mode.end()
         for player in self._players:
             player.stop()
         for player in [player for player in self._players if not player.running]:
@@ -295,10 +316,17 @@ class Canvas(QWidget):
         self.setFocusProxy(page)
         if had_focus and self.isVisible():
             page.setFocus()
-        self._enable()
-        self.tool_bar.setVisible(page is self.surface)
-        self.tool_bar.raise_()
+        self._show_tools()
         self.transport.raise_()
+
+    def _show_tools(self) -> None:
+        """Those for looking, or those for painting a mask."""
+        looking = self._pages.currentWidget() is self.surface
+        self._enable()
+        self.tool_bar.setVisible(looking and not self.mask_mode.on)
+        self.mask_bar.setVisible(looking and self.mask_mode.on)
+        self.tool_bar.raise_()
+        self.mask_bar.raise_()
         self._place_bars()
 
     def _enable(self) -> None:
@@ -306,7 +334,7 @@ class Canvas(QWidget):
         looking = self._pages.currentWidget() is self.surface
         for action in self.commands.looking:
             action.setEnabled(looking)
-        self.commands.compare.setEnabled(looking and self._before is not None)
+        self.commands.compare.setEnabled(looking and self._before is not None and not self.mask_mode.on)
         for action in self.commands.playing:
             action.setEnabled(looking and self.player is not None)
 
@@ -316,6 +344,9 @@ class Canvas(QWidget):
     def _place_bars(self) -> None:
         self.tool_bar.adjustSize()
         self.tool_bar.move((self.width() - self.tool_bar.width()) // 2, GAP)
+        self.mask_bar.fit_into(self.width() - 2 * GAP)
+        self.mask_bar.move((self.width() - self.mask_bar.width()) // 2, GAP)
+        self.surface.set_top_margin(max(MARGINS[1], self.mask_bar.height() + GAP if self.mask_mode.on else 0))
         width = min(560, self.width() - 32)
         self.transport.resize(width, self.transport.sizeHint().height())
         self.transport.move((self.width() - width) // 2, self.height() - self.transport.height() - GAP)
@@ -329,6 +360,7 @@ class Canvas(QWidget):
         self._closed = True
         self._opening.stop()
         self._loader.close()
+        self.mask_mode.close()
         for player in self._players:
             player.close()
         self._players = []

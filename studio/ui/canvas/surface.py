@@ -14,13 +14,16 @@ from PySide6.QtGui import (
     QPaintEvent,
     QPen,
     QPixmap,
+    QPointingDevice,
     QResizeEvent,
+    QTabletEvent,
     QWheelEvent,
 )
 from PySide6.QtWidgets import QWidget
 
 from studio.ui import theme
 from studio.ui.canvas.camera import Camera
+from studio.ui.canvas.hand import Hand
 from studio.ui.canvas.picture import Picture
 
 MARGINS = (32, 64, 32, 32)
@@ -47,7 +50,7 @@ class Surface(QWidget):
         self.setMouseTracking(True)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.camera = Camera()
-        self.bottom_margin = MARGINS[3]
+        self.top_margin, self.bottom_margin = MARGINS[1], MARGINS[3]
         self.caption = ""
         """A quiet word in the corner: preview, or that a picture is being opened."""
         self.labels = ("Before", "After")
@@ -58,6 +61,7 @@ class Surface(QWidget):
         self._dragged_with_space = False
         self._drag: QPointF | None = None
         self._moving_divider = False
+        self._hand: Hand | None = None
 
     @property
     def picture(self) -> Picture | None:
@@ -91,6 +95,12 @@ class Surface(QWidget):
         self.update()
         self._show_pointer(self.mapFromGlobal(self.cursor().pos()))
 
+    def take_hand(self, hand: Hand | None) -> None:
+        """From now on the left button is for this; None gives it back to looking."""
+        self._hand = hand
+        self.update()
+        self._show_pointer(self.mapFromGlobal(self.cursor().pos()))
+
     def set_caption(self, caption: str) -> None:
         if caption != self.caption:
             self.caption = caption
@@ -99,6 +109,11 @@ class Surface(QWidget):
     def set_bottom_margin(self, margin: int) -> None:
         self.bottom_margin = margin
         self._look()
+
+    def set_top_margin(self, margin: int) -> None:
+        if margin != self.top_margin:
+            self.top_margin = margin
+            self._look()
 
     def fit(self) -> None:
         self.camera.fit()
@@ -124,6 +139,8 @@ class Surface(QWidget):
             self._draw(painter, self._picture, frame, visible)
         else:
             self._draw_both(painter, self._picture, self._before, frame, visible)
+        if self._hand is not None:
+            self._hand.draw(painter, frame, visible, self.camera.zoom)
         if self.caption:
             _label(painter, self.caption, frame.intersected(self._inner()), Qt.AlignmentFlag.AlignLeft)
 
@@ -187,7 +204,7 @@ class Surface(QWidget):
         super().changeEvent(event)
 
     def _look(self) -> None:
-        area = QRectF(self.rect()).adjusted(MARGINS[0], MARGINS[1], -MARGINS[2], -self.bottom_margin)
+        area = QRectF(self.rect()).adjusted(MARGINS[0], self.top_margin, -MARGINS[2], -self.bottom_margin)
         self.camera.look_at(QSizeF(self.size()), area, self.devicePixelRatioF())
         self._changed()
 
@@ -223,6 +240,9 @@ class Surface(QWidget):
             self.setCursor(Qt.CursorShape.ClosedHandCursor)
         elif button == Qt.MouseButton.LeftButton and self.comparing and self._near_divider(event.position()):
             self._moving_divider = True
+        elif button == Qt.MouseButton.LeftButton and self._hand is not None:
+            straight = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+            self._hand.press(event.position(), straight=straight)
         else:
             event.ignore()
 
@@ -235,21 +255,45 @@ class Surface(QWidget):
             frame = self.camera.frame
             self.divider = (event.position().x() - frame.left()) / max(frame.width(), 1.0)
         else:
+            if self._hand is not None:
+                self._hand.move(event.position())
             self._show_pointer(event.position().toPoint())
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         self._drag, self._moving_divider = None, False
+        if self._hand is not None and event.button() == Qt.MouseButton.LeftButton:
+            self._hand.release()
         self._show_pointer(event.position().toPoint())
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         """Between the whole picture and 100 % at the place that was clicked."""
         if self._picture is None or event.button() != Qt.MouseButton.LeftButton or self._moving_divider:
             return
-        if self.camera.fitted:
+        if self._hand is not None:
+            self.mousePressEvent(event)
+        elif self.camera.fitted:
             self.camera.zoom_to(1.0, event.position())
         else:
             self.camera.fit()
         self._changed()
+
+    def tabletEvent(self, event: QTabletEvent) -> None:
+        """A pen paints with its pressure; without a hand it is a mouse."""
+        hand, left = self._hand, Qt.MouseButton.LeftButton
+        if hand is None or self._picture is None or self._space or self._drag is not None:
+            event.ignore()
+            return
+        if event.type() == QEvent.Type.TabletPress and event.button() == left:
+            other_end = event.pointerType() == QPointingDevice.PointerType.Eraser
+            hand.press(event.position(), event.pressure(), erases=other_end)
+        elif event.type() == QEvent.Type.TabletMove:
+            hand.move(event.position(), event.pressure())
+        elif event.type() == QEvent.Type.TabletRelease and event.button() == left:
+            hand.release()
+        else:
+            event.ignore()
+            return
+        event.accept()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         steps = {
@@ -284,6 +328,11 @@ class Surface(QWidget):
             if not self._dragged_with_space:
                 self.tapped.emit()
 
+    def leaveEvent(self, event: QEvent) -> None:
+        if self._hand is not None:
+            self._hand.leave()
+        super().leaveEvent(event)
+
     def enterEvent(self, event: QEnterEvent) -> None:
         self._show_pointer(event.position().toPoint())
 
@@ -298,6 +347,8 @@ class Surface(QWidget):
             self.setCursor(Qt.CursorShape.OpenHandCursor)
         elif self.comparing and self._near_divider(QPointF(at)):
             self.setCursor(Qt.CursorShape.SplitHCursor)
+        elif self._hand is not None:
+            self.setCursor(self._hand.cursor)
         else:
             self.unsetCursor()
 

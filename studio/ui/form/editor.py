@@ -33,13 +33,16 @@ class Surroundings:
     """What editors need of the window.
 
     `offers` asks for the models of a kind, `take_picture` saves a pasted picture and hands over its
-    path; both answer later. `clear` empties a field in a way that can be undone.
+    path; both answer later. `clear` empties a field in a way that can be undone. `paint_mask`
+    opens the mask of a field on the canvas, and `picture_of` is the path of the picture that it is for.
     """
 
     thumbnails: Thumbnailer
     offers: Callable[[str, Callable[[Sequence[Offer]], None]], None]
     take_picture: Callable[[QImage, Callable[[Path], None]], None]
     clear: Callable[[str, Any], None]
+    paint_mask: Callable[[str], None] = lambda field: None
+    picture_of: Callable[[str], str] = lambda field: ""
 
 
 def while_alive(widget: QWidget, then: Callable[[T], None]) -> Callable[[T], None]:

@@ -13,6 +13,7 @@ from studio.ui import icons, words
 from studio.ui.form.choices import SwitchEditor, choice_editor
 from studio.ui.form.editor import Editor, Surroundings
 from studio.ui.form.lists import list_editor
+from studio.ui.form.masks import MaskEditor
 from studio.ui.form.numbers import NumberEditor
 from studio.ui.form.places import ModelEditor, PlaceEditor
 from studio.ui.form.texts import ColourEditor, LineEditor, LinesEditor, PageEditor
@@ -26,8 +27,10 @@ def editor_for(field: Field, around: Surroundings) -> Editor:
     if field.many and field.widget in _PLACES:
         return list_editor(field, around)
     match field.widget:
-        case Widget.IMAGE | Widget.MASK:
+        case Widget.IMAGE:
             return WellEditor(field, around)
+        case Widget.MASK:
+            return MaskEditor(field, around)
         case Widget.MODEL:
             return ModelEditor(field, around)
         case _:

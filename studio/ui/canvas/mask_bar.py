@@ -1,0 +1,194 @@
+"""The bar for painting a mask, which takes the place of the canvas's tools meanwhile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
+
+from studio.ui import icons, theme, words
+from studio.ui.canvas.bars import FloatingBar
+from studio.ui.canvas.brush import LARGEST, SMALLEST
+from studio.ui.canvas.mask_mode import FEATHER, MaskMode
+
+STEPS = 100
+SLIDER = 92
+
+
+class MaskActions:
+    """Painting by keys. Only `brush` works before the painting begins: it begins it."""
+
+    def __init__(self, mode: MaskMode, owner: QWidget) -> None:
+        self.brush = _action(owner, "Paint the mask", "brush", "B")
+        self.eraser = _action(owner, "Erase from the mask", "eraser", "E")
+        self.smaller = _action(owner, "Smaller brush", "minus", "[")
+        self.larger = _action(owner, "Larger brush", "plus", "]")
+        self.invert = _action(owner, "Invert the mask", "invert-colors", "Ctrl+I")
+        self.clear = _action(owner, "Clear the mask", "broom", "Ctrl+Backspace")
+        self.done = _action(owner, "Done with the mask", "check", "Esc")
+        self.eraser.triggered.connect(lambda: mode.set_brush(replace(mode.brush, erases=True)))
+        self.smaller.triggered.connect(lambda: mode.set_brush(mode.brush.smaller()))
+        self.larger.triggered.connect(lambda: mode.set_brush(mode.brush.larger()))
+        self.invert.triggered.connect(mode.invert)
+        self.clear.triggered.connect(mode.clear)
+        mode.switched.connect(self._enable)
+        self._enable(False)
+
+    @property
+    def all(self) -> list[QAction]:
+        return [self.brush, *self.painting]
+
+    @property
+    def painting(self) -> list[QAction]:
+        return [self.eraser, self.smaller, self.larger, self.invert, self.clear, self.done]
+
+    def _enable(self, on: bool) -> None:
+        for action in self.painting:
+            action.setEnabled(on)
+
+
+class Dial(QWidget):
+    """What it is and how much of it, over a slider."""
+
+    moved = Signal(float)
+    """0..1 of the way."""
+
+    def __init__(self, title: str, hint: str) -> None:
+        super().__init__()
+        self._value = words.label("", "caption")
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setRange(0, STEPS)
+        self.slider.setFixedWidth(SLIDER)
+        words.name(self.slider, title, hint)
+        self.slider.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.slider.valueChanged.connect(lambda step: self.moved.emit(step / STEPS))
+        head = QHBoxLayout()
+        head.addWidget(words.label(title, "caption"))
+        head.addStretch(1)
+        head.addWidget(self._value)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(head)
+        column.addWidget(self.slider)
+
+    def show_value(self, share: float, text: str) -> None:
+        self._value.setText(text)
+        self.slider.blockSignals(True)
+        self.slider.setValue(round(share * STEPS))
+        self.slider.blockSignals(False)
+
+
+class MaskBar(FloatingBar):
+    """Brush and eraser, their size and hardness, the feather, and the way out. In two rows where it is narrow."""
+
+    def __init__(self, mode: MaskMode, actions: MaskActions, parent: QWidget) -> None:
+        super().__init__("Mask tools", parent)
+        self._mode = mode
+        self.brush = _button("Brush", actions.brush, "Paints where the picture is to change")
+        self.eraser = _button("Eraser", actions.eraser, "Takes away from the mask")
+        for choice in (self.brush, self.eraser):
+            choice.setCheckable(True)
+        self.size_dial = Dial("Size", "The brush's diameter in pixels of the picture  [  ]")
+        self.hardness_dial = Dial("Hardness", "How sharp the brush's edge is")
+        self.feather_dial = Dial("Feather", "Softens the edge of the whole mask, to blend in what is new")
+        self.invert = _button("Invert", actions.invert, "Swaps what changes and what stays")
+        self.clear = _button("Clear", actions.clear, "Takes all of the mask away")
+        self.done = QPushButton("Done")
+        words.name(self.done, "Done", "Keeps the mask and goes back to looking  Esc")
+        self.done.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.done.clicked.connect(actions.done.trigger)
+        self._rows = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._lay_out()
+        self._connect()
+        self.hide()
+
+    def _lay_out(self) -> None:
+        self._rows.setSpacing(3 * theme.SPACE)
+        first, dials, last = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
+        for row in (first, last):
+            row.setSpacing(theme.SPACE)
+        dials.setSpacing(4 * theme.SPACE)
+        for button in (self.brush, self.eraser):
+            first.addWidget(button)
+        for dial in (self.size_dial, self.hardness_dial, self.feather_dial):
+            dials.addWidget(dial)
+        for button in (self.invert, self.clear, self.done):
+            last.addWidget(button)
+        for at, part in enumerate((first, dials, last)):
+            if at:
+                self._rows.addWidget(_line())
+            self._rows.addLayout(part)
+        self.row.addLayout(self._rows)
+
+    def _connect(self) -> None:
+        mode = self._mode
+        self.size_dial.moved.connect(lambda share: mode.set_brush(replace(mode.brush, size=_size_at(share))))
+        self.hardness_dial.moved.connect(lambda share: mode.set_brush(replace(mode.brush, hardness=share)))
+        self.feather_dial.moved.connect(lambda share: mode.set_feather(round(FEATHER * share**2)))
+        mode.settings_changed.connect(self.show_settings)
+
+    def show_settings(self) -> None:
+        brush, feather = self._mode.brush, self._mode.feather
+        self.brush.setChecked(not brush.erases)
+        self.eraser.setChecked(brush.erases)
+        self.size_dial.show_value(_share_of(brush.size), f"{brush.size} px")
+        self.hardness_dial.show_value(brush.hardness, f"{brush.hardness:.0%}".replace("%", " %"))
+        self.feather_dial.show_value(math.sqrt(feather / FEATHER), f"{feather} px")
+
+    def fit_into(self, width: int) -> None:
+        """One row where there is room for it, else one below the other."""
+        self._rows.setDirection(QBoxLayout.Direction.LeftToRight)
+        self._show_lines(True)
+        self.layout_again()
+        if self.sizeHint().width() > width:
+            self._rows.setDirection(QBoxLayout.Direction.TopToBottom)
+            self._show_lines(False)
+            self.layout_again()
+        self.resize(self.sizeHint())
+
+    def layout_again(self) -> None:
+        self._rows.invalidate()
+        self.row.activate()
+
+    def _show_lines(self, on: bool) -> None:
+        for line in self.findChildren(QFrame, "between"):
+            line.setVisible(on)
+
+
+def _size_at(share: float) -> int:
+    return round(SMALLEST * math.pow(LARGEST / SMALLEST, share))
+
+
+def _share_of(size: int) -> float:
+    return math.log(size / SMALLEST) / math.log(LARGEST / SMALLEST)
+
+
+def _line() -> QFrame:
+    line = QFrame()
+    line.setObjectName("between")
+    line.setFixedSize(QSize(1, 28))
+    line.setStyleSheet(f"background: {theme.COLOURS.border};")
+    return line
+
+
+def _action(owner: QWidget, text: str, icon: str, key: str) -> QAction:
+    action = QAction(icons.icon(icon, "text"), text, owner)
+    action.setShortcut(QKeySequence(key))
+    owner.addAction(action)
+    return action
+
+
+def _button(text: str, action: QAction, hint: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setProperty("role", "ghost")
+    button.setIcon(action.icon())
+    words.name(button, text, f"{hint}  {action.shortcut().toString()}")
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    run: Callable[[], object] = action.trigger
+    button.clicked.connect(lambda _=False: run())
+    return button

@@ -1,0 +1,60 @@
+"""The well of a mask: a file as in other wells, or painted on the picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PySide6.QtCore import QSize
+from PySide6.QtWidgets import QPushButton, QWidget
+
+from studio.core.descriptor import Field
+from studio.state import masks
+from studio.ui import icons, words
+from studio.ui.form.editor import Surroundings
+from studio.ui.form.wells import WellEditor
+from studio.ui.thumbnails import Thumbnail
+
+
+class MaskEditor(WellEditor):
+    """For `Widget.MASK`. It says when the mask and its picture are not of one size."""
+
+    def __init__(self, field: Field, around: Surroundings, parent: QWidget | None = None) -> None:
+        super().__init__(field, around, parent)
+        self._sizes: dict[str, QSize] = {}
+        self.paint = QPushButton()
+        self.paint.setIcon(icons.icon("brush", "text"))
+        self.paint.clicked.connect(lambda _=False: around.paint_mask(field.name))
+        self._fits = words.label("", "caption", wrap=True)
+        self._fits.hide()
+        column = self.layout()
+        assert column is not None
+        column.setSpacing(8)
+        column.addWidget(self.paint)
+        column.addWidget(self._fits)
+        self.setTabOrder(self.well, self.paint)
+        self._show_verb()
+
+    def show_value(self, value: Any) -> None:
+        super().show_value(value)
+        self._show_verb()
+        self._show_fit()
+
+    def _show_verb(self) -> None:
+        verb = "Go on painting the mask" if self.well.path else "Paint the mask"
+        self.paint.setText(verb)
+        words.name(self.paint, verb, "With a brush, on the picture: what is painted will change  B")
+
+    def _thumbnail_ready(self, thumbnail: Thumbnail) -> None:
+        super()._thumbnail_ready(thumbnail)
+        picture = self._around.picture_of(self.field.name)
+        if not thumbnail.error and thumbnail.path in (self.well.path, picture):
+            self._sizes[thumbnail.path] = QSize(thumbnail.width, thumbnail.height)
+            self._sizes = {path: size for path, size in self._sizes.items() if path in (self.well.path, picture)}
+        self._show_fit()
+
+    def _show_fit(self) -> None:
+        mask = self._sizes.get(self.well.path)
+        picture = self._sizes.get(self._around.picture_of(self.field.name))
+        differs = mask is not None and picture is not None and mask != picture
+        self._fits.setText(masks.scaled_sentence(mask, picture) if differs and mask and picture else "")
+        self._fits.setVisible(differs)
