@@ -39,7 +39,7 @@ class Arithmetic(api.Tool):
         """How much of the fine detail that the model loses is carried over from the picture."""
         background: api.Colour = api.param("#ffffff", advanced=True)
         """Shown where pictures are transparent."""
-        model: api.ModelChoice = api.param(models.SPATIAL, model="autoencoder")
+        model: api.ModelChoice = api.param(models.SPATIAL, model=models.KINDS)
         """A detailed model adds light, colour and coarse shapes. One with a global latent changes what is shown."""
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:

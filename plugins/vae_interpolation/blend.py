@@ -43,7 +43,7 @@ class Blend(api.Tool):
         """What happens to pictures of another shape than the first."""
         background: api.Colour = api.param("#ffffff", advanced=True)
         """Shown where pictures are transparent, and around those that do not fill the frame."""
-        model: api.ModelChoice = api.param(models.SPATIAL, model="autoencoder")
+        model: api.ModelChoice = api.param(models.SPATIAL, model=models.KINDS)
         """The starter is small and soft; any AutoencoderKL or AutoencoderTiny will do."""
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:

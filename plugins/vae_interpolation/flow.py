@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 SQUARINGS = 6
@@ -58,7 +60,7 @@ def exponential(velocity: Tensor, time: float = 1.0) -> Tensor:
 
 def composed(outer: Tensor, inner: Tensor) -> Tensor:
     """The field that looks up through `inner` first, and through `outer` from there; never outside the picture."""
-    still = _places(inner)
+    still = _places_of(inner)
     return (still + inner + _looked_up(outer, inner, "bilinear")).clamp(-1.0, 1.0) - still
 
 
@@ -174,14 +176,19 @@ def _fence(rows: int, columns: int) -> Tensor:
 def _looked_up(image: Tensor, field: Tensor, mode: str) -> Tensor:
     from torch.nn import functional
 
-    grid = (_places(field) + field).permute(0, 2, 3, 1)
+    grid = (_places_of(field) + field).permute(0, 2, 3, 1)
     return functional.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=False)
 
 
-def _places(like: Tensor) -> Tensor:
+def _places_of(field: Tensor) -> Tensor:
+    return _places(*field.shape[-2:], field.device, field.dtype)
+
+
+@lru_cache(maxsize=8)
+def _places(rows: int, columns: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Where each cell of a field stands, [1, 2, rows, columns] in -1..1."""
     import torch
-    from torch.nn import functional
 
-    still = torch.eye(2, 3, device=like.device, dtype=like.dtype)[None]
-    return functional.affine_grid(still, [1, 1, *like.shape[-2:]], align_corners=False).permute(0, 3, 1, 2)
+    with torch.inference_mode(False):
+        x, y = ((torch.arange(count, device=device, dtype=dtype) * 2 + 1) / count - 1 for count in (columns, rows))
+        return torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]))[None].contiguous()

@@ -46,7 +46,7 @@ class Grid(api.Tool):
         """Shown where pictures are transparent, around those that do not fill the tile, and between tiles."""
         tiles: bool = api.param(False, title="Save tiles as well", advanced=True)
         """Each tile also becomes a picture of its own."""
-        model: api.ModelChoice = api.param(models.SPATIAL, model="autoencoder")
+        model: api.ModelChoice = api.param(models.SPATIAL, model=models.KINDS)
         """The starter is small and soft; any AutoencoderKL or AutoencoderTiny will do."""
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:

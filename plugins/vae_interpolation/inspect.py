@@ -32,7 +32,7 @@ class Inspect(api.Tool):
         """Long side of each of the three pictures."""
         background: api.Colour = api.param("#ffffff", advanced=True)
         """Shown where the picture is transparent."""
-        model: api.ModelChoice = api.param(models.SPATIAL, model="autoencoder")
+        model: api.ModelChoice = api.param(models.SPATIAL, model=models.KINDS)
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         import numpy as np

@@ -30,7 +30,7 @@ class VaeMeasure(api.Tool):
         """Pictures to measure on."""
         more_folders: list[api.FolderInput] = api.param([], most=8, title="More folders")
         """Further folders. Each is measured for itself."""
-        model: api.ModelChoice = api.param("vae-spatial", model="autoencoder")
+        model: api.ModelChoice = api.param("vae-spatial", model="autoencoder global-autoencoder")
         pictures: Literal["held out", "all"] = api.param("held out", labels=("Held out", "All"))
         """Held out: only those that a training on the same folders has never seen."""
         size: int = api.param(128, ge=16, le=1024, title="Picture size", unit="px")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SPATIAL = "vae-spatial"
 GLOBAL = "vae-global"
+KINDS = "autoencoder global-autoencoder"
+"""What the tools that encode and decode can use."""
 
 
 class Codec(ABC):

@@ -56,7 +56,7 @@ class Morph(api.Tool):
         """Shown where pictures are transparent, and around those that do not fill the frame."""
         stills: int = api.param(0, ge=0, le=64, advanced=True)
         """How many frames to save as pictures as well, evenly spread."""
-        model: api.ModelChoice = api.param(models.SPATIAL, model="autoencoder")
+        model: api.ModelChoice = api.param(models.SPATIAL, model=models.KINDS)
         """The starter is small and soft; any AutoencoderKL or AutoencoderTiny will do."""
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:

@@ -45,7 +45,8 @@ Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$", json_schema_extra=_s
 ModelChoice = Annotated[str, Field(json_schema_extra=_shown("model"))]
 """A model: the name of a starter, the id of a trained one, a folder, a file, or a hub id.
 
-Say which kind with `api.param("vae-spatial", model="autoencoder")`; `ctx.model(choice)` finds it.
+Say which kind with `api.param("vae-spatial", model="autoencoder")`, several with a space between;
+`ctx.model(choice)` finds it.
 """
 
 

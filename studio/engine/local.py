@@ -38,6 +38,10 @@ from studio.library.creation import Creation
 if TYPE_CHECKING:
     from studio.library.library import Library
 
+ENVIRONMENT = {"PYTHONUTF8": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+"""For workers, where the user has not said otherwise. They share the cores with the window and each other,
+and threads that wait by spinning would take several times as long."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -196,7 +200,7 @@ class LocalEngine:
         path = [str(paths.PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
         return WorkerProcess(
             [*self._command, *options],
-            environment={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path)), "PYTHONUTF8": "1"},
+            environment={**ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))},
             folder=self._home.root,
             log=self._home.logs / f"worker-{lane.lane.value}.log",
             heard=partial(self._hear, lane),

@@ -46,12 +46,14 @@ class _About(Struct, frozen=True):
 
 
 def offers(home: Home, library: Library | None, kind: str) -> list[ModelOffer]:
-    """The models of a kind: starters first, then trained ones, the newest first, then the models folder.
+    """The models of a kind, or of several (``"autoencoder global-autoencoder"``): starters first, then
+    trained ones, the newest first, then the models folder.
 
     What lies in the models folder and does not say its kind is offered everywhere.
     """
+    kinds = kind.split()
     found = [_offer(folder, Source.STARTER) for folder in _entries(starters()) if (folder / MODEL_FILE).is_file()]
-    for creation in library.models(kind) if library else []:
+    for creation in library.models() if library else []:
         path = Path(creation.path)
         about = _about(path)
         found.append(
@@ -67,7 +69,7 @@ def offers(home: Home, library: Library | None, kind: str) -> list[ModelOffer]:
         )
     mine = (path for path in _entries(home.models) if path.is_dir() or path.suffix.lower() in SUFFIXES)
     found += [_offer(path, Source.FOLDER) for path in mine]
-    return [offer for offer in found if offer.kind == kind or (not offer.kind and offer.source is Source.FOLDER)]
+    return [offer for offer in found if offer.kind in kinds or (not offer.kind and offer.source is Source.FOLDER)]
 
 
 def resolve(home: Home, choice: str) -> Path | None:

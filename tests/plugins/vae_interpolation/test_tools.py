@@ -69,7 +69,7 @@ def test_every_tool_stops_when_asked_and_repeats_itself(
 
 def test_a_morph_begins_and_ends_on_the_pictures_themselves(disks: list[Path], tiny: dict[str, Any]) -> None:
     ctx = testing.FakeContext()
-    frames = film(testing.run(Morph, ctx, images=disks[:2], frames=5, **tiny))
+    frames = film(testing.run(Morph, ctx, images=disks[:2], frames=5, strength=1.0, **tiny))
     assert len(frames) == 5
     assert {frame.shape for frame in frames} == {(64, 64, 3)}
     assert np.array_equal(frames[0], shown(disks[0]))
