@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from studio import api
 
+from .inpaint import Inpaint
 from .paint import Paint
+from .repaint import Repaint
+from .vary import Vary
 
 api_version = 1
 
 
 @api.hookimpl
 def studio_tools() -> list[type[api.Tool]]:
-    return [Paint]
+    return [Paint, Repaint, Inpaint, Vary]

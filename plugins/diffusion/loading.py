@@ -40,6 +40,8 @@ class Model:
         wanted = self.family.pipeline(task)
         if task is Task.PAINT and self.base.config.get("requires_aesthetics_score"):
             raise api.BadInput(f"{self.title} refines pictures and cannot paint from words.", "Use it to repaint.")
+        if task is not Task.INPAINT and _fills_in_only(self.base):
+            raise api.BadInput(f"{self.title} is made for inpainting alone.", "Use it there, or choose another model.")
         if isinstance(self.base, wanted):
             return self.base
         if task not in self._pipes:
@@ -103,6 +105,12 @@ def own_size(pipe: Any, family: Family) -> int:
     if isinstance(size, list | tuple):
         size = size[0]
     return int(size) * factor if size else family.own_size
+
+
+def _fills_in_only(pipe: Any) -> bool:
+    """Denoisers of the Stable Diffusion kind that also look at a mask and a masked picture."""
+    unet = getattr(pipe, "unet", None)
+    return unet is not None and unet.config.in_channels == 2 * unet.config.out_channels + 1
 
 
 def _stamp(where: Path | None) -> int:

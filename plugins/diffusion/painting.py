@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 from studio import api
 
@@ -14,6 +14,9 @@ from .families import Task, default, takes
 from .loading import Model
 from .tape import Tape
 from .watching import Watch
+
+if TYPE_CHECKING:
+    from torch import Generator
 
 
 def painted(
@@ -24,29 +27,28 @@ def painted(
     *,
     size: tuple[int, int],
     more: Mapping[str, Any] | None = None,
-    part: int = 0,
-    parts: int = 1,
+    generator: Callable[[], Generator] | None = None,
+    around: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Any:
     """The picture, a PIL image of `size` (width, height).
 
-    `more` are arguments of the task, such as ``image``. A job of several pictures says which
-    `part` of how many `parts` this is. What was denoised before a pause is taken from `ctx.keep`.
+    `more` are arguments of the task, such as ``image``; `generator` gives another source of
+    noise than the job's seed; the loop runs within `around()`. What was denoised before a
+    pause is taken from `ctx.keep`.
     """
     pipe = model.pipe(task)
     _choose_sampler(model, pipe, params.sampler)
-    folder = ctx.keep / f"part-{part}"
     about = _about(ctx, model)
-    tape = Tape.load(folder, about, ctx.device)
-    watch = Watch(
-        ctx, tape, view=model.view, size=size, rest=lambda: _rest(tape, folder, about), done=part, total=parts
-    )
+    tape = Tape.load(ctx.keep, about, ctx.device)
+    watch = Watch(ctx, tape, view=model.view, size=size, rest=lambda: tape.save(ctx.keep, about))
+    seeded = takes(pipe, "generator")
     given = {**_arguments(ctx, model, pipe, params, size), **(more or {})}
 
     def attempt() -> Any:
-        with warnings.catch_warnings(), watch.over(pipe):
+        with warnings.catch_warnings(), around(), watch.over(pipe):
             warnings.simplefilter("ignore", DeprecationWarning)  # samplers hand tensors to numpy
             warnings.simplefilter("ignore", FutureWarning)  # what the library will rename
-            return pipe(**given, **_fresh(ctx, pipe, part))
+            return pipe(**given, **({"generator": (generator or ctx.generator)()} if seeded else {}))
 
     result = memory.within(ctx, model, pipe, attempt)
     if model.rungs:
@@ -54,11 +56,6 @@ def painted(
     if any(getattr(result, "nsfw_content_detected", None) or ()):
         ctx.emit(api.Notice(f"The safety filter of {model.title} has blackened the picture.", "warning"))
     return result.images[0]
-
-
-def _rest(tape: Tape, folder: Path, about: dict[str, str]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    tape.save(folder, about)
 
 
 def _about(ctx: api.Context, model: Model) -> dict[str, str]:
@@ -81,11 +78,6 @@ def _choose_sampler(model: Model, pipe: Any, sampler: samplers.Sampler) -> None:
             raise api.BadInput(f"{model.family.title} works with its own samplers.", "Leave the sampler to the model.")
         return
     pipe.scheduler = samplers.of(model.scheduler, sampler)
-
-
-def _fresh(ctx: api.Context, pipe: Any, part: int) -> dict[str, Any]:
-    """What a run uses up."""
-    return {"generator": ctx.generator(part)} if takes(pipe, "generator") else {}
 
 
 def _arguments(ctx: api.Context, model: Model, pipe: Any, params: Any, size: tuple[int, int]) -> dict[str, Any]:

@@ -17,9 +17,9 @@ def wanted(model: Model, params: Size) -> tuple[int, int]:
     if params.width and params.height:
         near = (params.width, params.height)
     elif params.width:
-        near = (params.width, _rounded(params.width * down / across, model.multiple))
+        near = (params.width, rounded(params.width * down / across, model.multiple))
     elif params.height:
-        near = (_rounded(params.height * across / down, model.multiple), params.height)
+        near = (rounded(params.height * across / down, model.multiple), params.height)
     check(model, *near)
     return near
 
@@ -27,7 +27,7 @@ def wanted(model: Model, params: Size) -> tuple[int, int]:
 def of_shape(model: Model, ratio: float) -> tuple[int, int]:
     """As many pixels as the model was made for, `ratio` times as wide as high."""
     side = model.size * math.sqrt(ratio)
-    return _rounded(side, model.multiple), _rounded(side / ratio, model.multiple)
+    return rounded(side, model.multiple), rounded(side / ratio, model.multiple)
 
 
 def of_picture(model: Model, width: int, height: int) -> tuple[int, int]:
@@ -35,7 +35,7 @@ def of_picture(model: Model, width: int, height: int) -> tuple[int, int]:
     share = math.sqrt(width * height) / model.size
     if not 0.75 <= share <= 1.5:
         return of_shape(model, width / height)
-    return _rounded(width, model.multiple), _rounded(height, model.multiple)
+    return rounded(width, model.multiple), rounded(height, model.multiple)
 
 
 def check(model: Model, width: int, height: int) -> None:
@@ -51,5 +51,6 @@ def check(model: Model, width: int, height: int) -> None:
     )
 
 
-def _rounded(side: float, step: int) -> int:
+def rounded(side: float, step: int) -> int:
+    """The nearest multiple of `step`, at least one."""
     return max(1, round(side / step)) * step

@@ -37,16 +37,12 @@ class Watch:
         view: View | None,
         size: tuple[int, int],
         rest: Callable[[], None],
-        done: int = 0,
-        total: int = 1,
     ) -> None:
         self._ctx = ctx
         self._tape = tape
         self._view = view
         self._size = size
         self._rest = rest
-        self._done = done
-        self._total = total
         self._shown = 0.0
 
     @contextmanager
@@ -58,10 +54,10 @@ class Watch:
         with ExitStack() as watched:
             for name, part in pipe.components.items():
                 if name in DENOISERS and part is not None:
-                    watched.enter_context(_replaced(part, "forward", self._tape.taped))
+                    watched.enter_context(replaced(part, "forward", self._tape.taped))
                     self._make_stoppable(part, watched)
                 elif isinstance(part, SchedulerMixin):
-                    watched.enter_context(_replaced(part, "step", functools.partial(self._stepping, pipe, part)))
+                    watched.enter_context(replaced(part, "step", functools.partial(self._stepping, pipe, part)))
             yield
 
     def _make_stoppable(self, denoiser: Any, watched: ExitStack) -> None:
@@ -87,7 +83,7 @@ class Watch:
         here = int(getattr(scheduler, "step_index", None) or 0)
         steps = max(1, len(scheduler.timesteps))
         share = min(1.0, max(here, self._within(pipe)) / steps)
-        self._ctx.emit(api.Progress(self._done + share, self._total, f"Painting, step {here} of {steps}"))
+        self._ctx.emit(api.Progress(share, 1, f"Painting, step {here} of {steps}"))
         if self._tape.replaying:
             return
         if self._ctx.pause_requested:
@@ -129,7 +125,7 @@ def clean(scheduler: Any, model_output: Tensor, result: Any) -> Tensor:
 
 
 @contextmanager
-def _replaced(owner: Any, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
+def replaced(owner: Any, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
     """A method of one object, wrapped for the time of the block."""
     own = owner.__dict__.get(name)
     setattr(owner, name, wrap(getattr(owner, name)))

@@ -1,0 +1,65 @@
+"""Pictures and masks, brought to where the pipelines want them, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from studio import api
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+
+def opened(path: Path) -> Picture:
+    """As RGB, on white where it is transparent."""
+    from PIL import Image
+
+    picture = api.open_picture(path)
+    if picture.mode != "RGBA":
+        return picture
+    ground = Image.new("RGBA", picture.size, "#ffffff")
+    ground.alpha_composite(picture)
+    return ground.convert("RGB")
+
+
+def fitted(picture: Picture, size: tuple[int, int]) -> Picture:
+    """Filling (width, height), with what stands over cut off evenly."""
+    from PIL import Image, ImageOps
+
+    return picture if picture.size == size else ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
+
+
+def mask_of(path: Path, size: tuple[int, int]) -> Picture:
+    """A mask as grey, white where the picture may change, of a picture's size."""
+    from PIL import Image
+
+    mask = opened(path).convert("L")
+    return mask if mask.size == size else mask.resize(size, Image.Resampling.BILINEAR)
+
+
+def grown(mask: Picture, pixels: int) -> Picture:
+    """The white of a mask, `pixels` wider on each side."""
+    import cv2
+    import numpy as np
+    from PIL import Image
+
+    if pixels < 1:
+        return mask
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1, 2 * pixels + 1))
+    return Image.fromarray(cv2.dilate(np.asarray(mask), kernel))
+
+
+def extended(picture: Picture, frame: tuple[int, int, int, int], *, mirror: bool) -> Picture:
+    """With a frame of (left, top, right, bottom) pixels: mirrored from the picture, or white."""
+    import numpy as np
+    from PIL import Image
+
+    if not any(frame):
+        return picture
+    left, top, right, bottom = frame
+    pixels = np.asarray(picture)
+    wide = ((top, bottom), (left, right), (0, 0))[: pixels.ndim]
+    if mirror:
+        return Image.fromarray(np.pad(pixels, wide, mode="symmetric"))
+    return Image.fromarray(np.pad(pixels, wide, constant_values=255))

@@ -1,0 +1,83 @@
+"""From a picture and words to another picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from studio import api
+
+from . import loading, painting, pictures, sizes
+from .families import Task, default, takes
+from .loading import Model
+from .settings import Painter, Words
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+
+class Source(api.Params):
+    """What is repainted, and how far it may go."""
+
+    image: api.ImageInput
+    """The picture to begin with."""
+    strength: api.Unit = api.param(0.6)
+    """At 0 the picture stays as it is, at 100 % only the words count."""
+
+
+class Frame(api.Params):
+    """A size of one's own."""
+
+    width: int | None = api.param(None, ge=16, le=8192, unit="px", advanced=True)
+    """Empty: the picture's own size, or, where the model is not at ease with it, one of the same shape."""
+    height: int | None = api.param(None, ge=16, le=8192, unit="px", advanced=True)
+    """Empty: what the width and the picture's shape give."""
+
+
+class Repaint(api.Tool):
+    """Paints a picture anew, led by words."""
+
+    id = "diffusion.repaint"
+    title = "Repaint"
+    icon = "mdi6.palette"
+    pausable = True
+
+    class Params(Painter, Frame, Source, Words):
+        pass
+
+    def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
+        yield api.Progress(0, 1, "Loading the model")
+        picture = pictures.opened(params.image)
+        model = loading.load(ctx, params.model)
+        pipe = model.pipe(Task.REPAINT)
+        size = _size(model, params, picture)
+        if size != picture.size:
+            yield api.Notice(f"The picture is painted at {size[0]} × {size[1]}.")
+        more = {"image": pictures.fitted(picture, size), **strength(model, pipe, params)}
+        yield api.Image(painting.painted(ctx, model, Task.REPAINT, params, size=size, more=more))
+
+
+def strength(model: Model, pipe: Any, params: Any) -> dict[str, Any]:
+    """The arguments that say how far to go, with as many steps as are needed to take one at all.
+
+    Families that are told in words what to change have none.
+    """
+    if not takes(pipe, "strength"):
+        return {}
+    name = model.family.steps_name
+    steps = params.steps or model.family.steps or default(pipe, name) or 1
+    share = max(params.strength, 0.01)
+    return {"strength": share, name: max(steps, math.ceil(1 / share))}
+
+
+def _size(model: Model, params: Repaint.Params, picture: Picture) -> tuple[int, int]:
+    width, height = picture.size
+    if not (params.width or params.height):
+        return sizes.of_picture(model, width, height)
+    wanted = (
+        params.width or sizes.rounded((params.height or 0) * width / height, model.multiple),
+        params.height or sizes.rounded((params.width or 0) * height / width, model.multiple),
+    )
+    sizes.check(model, *wanted)
+    return wanted
