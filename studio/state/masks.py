@@ -23,6 +23,7 @@ from studio.state.drafts import Draft
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
+NAME = "mask-"
 PAINTED = ".painted.png"
 FEATHER = "studio_feather"
 QUICK = 3
@@ -38,7 +39,13 @@ class Mask(NamedTuple):
 
 
 def new_path(home: Home) -> Path:
-    return home.masks / f"mask-{secrets.token_hex(5)}.png"
+    return home.masks / f"{NAME}{secrets.token_hex(5)}.png"
+
+
+def is_painted(path: str) -> bool:
+    """Whether it is a file that `new_path` named."""
+    file = Path(path)
+    return file.name.startswith(NAME) and file.parent.name == "masks"
 
 
 def write(path: Path, image: QImage, feather: int) -> None:

@@ -83,7 +83,9 @@ class Masking(QObject):
         if not picture:
             self._session.making.fields_refused.emit({beside: "Choose a picture first: the mask is painted on it."})
             return
-        self._mode.end()
+        now = self._sittings.get(self._layer) if self._layer else None
+        if now is not None and (now.tool, now.field) == (tool.id, field):
+            return  # it is on the canvas already
         value = workspace.value(field)
         sitting = Sitting(tool.id, field, beside, str(picture), str(value) if value else None)
         last = self._last

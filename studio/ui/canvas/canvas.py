@@ -131,6 +131,7 @@ class Canvas(QWidget):
             self.offer_before(None)
             self._show_picture(ready[0])
             begin(ready[1])
+            self.surface.setFocus()  # Space pans, and presses no button
 
         self._read(read, show, source.name)
 

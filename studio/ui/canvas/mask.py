@@ -31,8 +31,8 @@ class MaskLayer:
         """`image` is taken over; it must be 8-bit grey and of this size."""
         self._levels = [image or _black(size)]
         while max(self._levels[-1].width(), self._levels[-1].height()) > SMALLEST:
-            half = self._levels[-1].size() / 2
-            self._levels.append(_black(half.expandedTo(QSize(1, 1))))
+            finer = self._levels[-1]
+            self._levels.append(_black(QSize(max(1, finer.width() // 2), max(1, finer.height() // 2))))
         self._stale = [QRect() for _ in self._levels]
         self._spoil(self.image.rect())
         self._views: tuple[QImage, ...] = ()
@@ -130,7 +130,8 @@ class MaskLayer:
         return QRect(QPoint(place[0] * TILE, place[1] * TILE), QSize(TILE, TILE)).intersected(self.image.rect())
 
     def _pack(self, rect: QRect) -> bytes:
-        return zlib.compress(self.image.copy(rect).constBits(), 1)
+        tile = self.image.copy(rect)  # named, for its bits go with it
+        return zlib.compress(tile.constBits(), 1)
 
     def _unpack(self, rect: QRect, packed: bytes) -> None:
         pixels = zlib.decompress(packed)

@@ -16,7 +16,7 @@ from studio.ui.canvas.brush import LARGEST, SMALLEST
 from studio.ui.canvas.mask_mode import FEATHER, MaskMode
 
 STEPS = 100
-SLIDER = 92
+SLIDER = 96
 
 
 class MaskActions:
@@ -96,8 +96,8 @@ class MaskBar(FloatingBar):
         self.size_dial = Dial("Size", "The brush's diameter in pixels of the picture  [  ]")
         self.hardness_dial = Dial("Hardness", "How sharp the brush's edge is")
         self.feather_dial = Dial("Feather", "Softens the edge of the whole mask, to blend in what is new")
-        self.invert = _button("Invert", actions.invert, "Swaps what changes and what stays")
-        self.clear = _button("Clear", actions.clear, "Takes all of the mask away")
+        self.invert = _button("", actions.invert, "Swaps what changes and what stays")
+        self.clear = _button("", actions.clear, "Takes all of the mask away")
         self.done = QPushButton("Done")
         words.name(self.done, "Done", "Keeps the mask and goes back to looking  Esc")
         self.done.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -110,6 +110,7 @@ class MaskBar(FloatingBar):
     def _lay_out(self) -> None:
         self._rows.setSpacing(3 * theme.SPACE)
         first, dials, last = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
+        last.setAlignment(Qt.AlignmentFlag.AlignRight)
         for row in (first, last):
             row.setSpacing(theme.SPACE)
         dials.setSpacing(4 * theme.SPACE)
@@ -168,6 +169,10 @@ def _share_of(size: int) -> float:
     return math.log(size / SMALLEST) / math.log(LARGEST / SMALLEST)
 
 
+def _small(words: str) -> str:
+    return words[:1].lower() + words[1:]
+
+
 def _line() -> QFrame:
     line = QFrame()
     line.setObjectName("between")
@@ -184,10 +189,17 @@ def _action(owner: QWidget, text: str, icon: str, key: str) -> QAction:
 
 
 def _button(text: str, action: QAction, hint: str) -> QPushButton:
+    """Without a text it is its icon alone."""
     button = QPushButton(text)
     button.setProperty("role", "ghost")
     button.setIcon(action.icon())
-    words.name(button, text, f"{hint}  {action.shortcut().toString()}")
+    button.setIconSize(QSize(18, 18))
+    if not text:
+        button.setFixedWidth(36)
+        button.setStyleSheet("padding: 5px 0px;")
+    words.name(
+        button, text or action.text(), f"{text or action.text()}: {_small(hint)}  {action.shortcut().toString()}"
+    )
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     run: Callable[[], object] = action.trigger
     button.clicked.connect(lambda _=False: run())

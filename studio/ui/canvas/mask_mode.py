@@ -11,6 +11,7 @@ from PySide6.QtGui import QColor, QPainter, QPen, QUndoCommand
 from studio.ui.canvas.brush import Brush, Stroke
 from studio.ui.canvas.mask import Inverted, MaskLayer, Painted
 from studio.ui.canvas.soft import SoftView
+from studio.ui.canvas.stripes import overlay
 from studio.ui.canvas.surface import Surface
 
 FEATHER = 200
@@ -154,10 +155,11 @@ class MaskMode(QObject):
     def draw(self, painter: QPainter, frame: QRectF, visible: QRectF, zoom: float) -> None:
         if self.layer is None:
             return
-        if self._soft.ready:
-            self._soft.draw(painter, frame, visible)
-        else:
-            self.layer.draw(painter, frame, visible, zoom)
+        with overlay(painter, frame, visible) as over:
+            if self._soft.ready:
+                self._soft.draw(over, frame, visible)
+            else:
+                self.layer.draw(over, frame, visible, zoom)
         if self._pen is not None:
             self._draw_ring(painter, self._pen)
 

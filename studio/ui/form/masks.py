@@ -39,6 +39,9 @@ class MaskEditor(WellEditor):
         self._show_verb()
         self._show_fit()
 
+    def name_of(self, path: str) -> str:
+        return "Painted here" if masks.is_painted(path) else super().name_of(path)
+
     def _show_verb(self) -> None:
         verb = "Go on painting the mask" if self.well.path else "Paint the mask"
         self.paint.setText(verb)

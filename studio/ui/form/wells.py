@@ -49,7 +49,7 @@ class Well(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self._invitation = invitation
-        self._path = ""
+        self._path = self._name = ""
         self._thumbnail: Thumbnail | None = None
         self._pixmap = QPixmap()
         self._hovered = self._wrong = False
@@ -58,8 +58,10 @@ class Well(QWidget):
     def path(self) -> str:
         return self._path
 
-    def set_path(self, path: str) -> None:
+    def set_path(self, path: str, name: str = "") -> None:
+        """`name` is shown in the place of the file's own."""
         self._path, self._thumbnail, self._pixmap = path, None, QPixmap()
+        self._name = name or Path(path).name
         self.update()
 
     def set_thumbnail(self, thumbnail: Thumbnail) -> None:
@@ -169,7 +171,7 @@ class Well(QWidget):
         painter.restore()
         left = int(frame.right()) + 12
         room = self.width() - left - 12
-        name = painter.fontMetrics().elidedText(Path(self._path).name, Qt.TextElideMode.ElideMiddle, room)
+        name = painter.fontMetrics().elidedText(self._name, Qt.TextElideMode.ElideMiddle, room)
         painter.setPen(QColor(colours.text))
         painter.setFont(theme.font())
         painter.drawText(left, 40, name)
@@ -226,11 +228,15 @@ class WellEditor(Editor):
     def show_value(self, value: Any) -> None:
         path = str(value) if value else ""
         if path != self.well.path:
-            self.well.set_path(path)
+            name = self.name_of(path)
+            self.well.set_path(path, name)
             self._clear.setVisible(bool(path))
-            self.well.setAccessibleDescription(Path(path).name if path else self.field.help)
+            self.well.setAccessibleDescription(name if path else self.field.help)
             if path:
                 self._around.thumbnails.ask(path)
+
+    def name_of(self, path: str) -> str:
+        return Path(path).name
 
     def set_wrong(self, wrong: bool) -> None:
         self.well.set_wrong(wrong)
