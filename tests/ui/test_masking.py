@@ -1,0 +1,290 @@
+"""A mask as an artist makes one: painted on the picture, with the mouse and keys, and used at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QLabel
+from pytestqt.qtbot import QtBot
+
+from studio.core.descriptor import Catalogue, PluginDescriptor
+from studio.core.paths import Home
+from studio.core.settings import Settings
+from studio.library.creation import Kind
+from studio.library.library import Library
+from studio.state import drafts
+from studio.state.session import Session
+from studio.ui.canvas.brush import Brush
+from studio.ui.canvas.mask import MaskLayer
+from studio.ui.form.masks import MaskEditor
+from studio.ui.window import Window
+from tests.fakes import STYLE, FakeEngine, property_, tool
+
+FILL = tool(
+    "fill.colour",
+    "Fill",
+    {
+        "image": property_("string", "image", title="Picture"),
+        "mask": property_("string", "mask", title="Mask"),
+        "prompt": property_("string", "prompt", default=""),
+    },
+)
+BOTH = Catalogue(
+    (
+        PluginDescriptor(name="fill", title="Fill", source="user", path="/p/fill.py", tools=(FILL,)),
+        PluginDescriptor(name="style", title="Style", source="bundled", path="/p/style", tools=(STYLE,)),
+    )
+)
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine(BOTH)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    Image.new("RGB", (400, 300), (40, 90, 60)).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+@pytest.fixture
+def painting(qtbot: QtBot, window: Window, photo: Path) -> Window:
+    """The picture is chosen and the brush in the hand."""
+    window.session.workspace.set_value("image", str(photo))
+    click_paint(qtbot, window)
+    return window
+
+
+def click_paint(qtbot: QtBot, window: Window) -> None:
+    qtbot.mouseClick(well(window).paint, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: window.canvas.mask_mode.on)
+
+
+def well(window: Window) -> MaskEditor:
+    assert window.tool_panel.form is not None
+    editor = window.tool_panel.form.editor("mask")
+    assert isinstance(editor, MaskEditor)
+    return editor
+
+
+def at(window: Window, x: float, y: float) -> QPoint:
+    """A place of the picture, on the surface."""
+    return window.canvas.surface.camera.to_widget(QPointF(x, y)).toPoint()
+
+
+def stroke(window: Window, *places: tuple[float, float]) -> None:
+    surface, left = window.canvas.surface, Qt.MouseButton.LeftButton
+    points = [at(window, x, y) for x, y in places]
+    QTest.mousePress(surface, left, Qt.KeyboardModifier.NoModifier, points[0])
+    for point in points[1:]:
+        QTest.mouseMove(surface, point)
+    QTest.mouseRelease(surface, left, Qt.KeyboardModifier.NoModifier, points[-1])
+
+
+def layer(window: Window) -> MaskLayer:
+    assert window.canvas.mask_mode.layer is not None
+    return window.canvas.mask_mode.layer
+
+
+def grey(window: Window, x: int, y: int) -> int:
+    return layer(window).image.pixelColor(x, y).red()
+
+
+def mask_of(window: Window) -> str:
+    return str(window.session.workspace.value("mask") or "")
+
+
+def saved(qtbot: QtBot, window: Window, before: str = "") -> Path:
+    """The next file that the field gets."""
+    qtbot.waitUntil(lambda: mask_of(window) not in ("", before))
+    qtbot.waitUntil(lambda: Path(mask_of(window)).exists())
+    return Path(mask_of(window))
+
+
+def test_painted_saved_and_seen(qtbot: QtBot, painting: Window) -> None:
+    canvas = painting.canvas
+    assert canvas.mask_bar.isVisible()
+    assert not canvas.tool_bar.isVisible()
+    before = canvas.surface.grab().toImage().pixelColor(at(painting, 200, 150))
+    stroke(painting, (100, 150), (200, 150), (300, 150))
+    assert (grey(painting, 200, 150), grey(painting, 200, 20)) == (255, 0)
+    after = canvas.surface.grab().toImage().pixelColor(at(painting, 200, 150))
+    assert after.red() > before.red() + 40
+    with Image.open(saved(qtbot, painting)) as mask:
+        assert (mask.mode, mask.size) == ("L", (400, 300))
+        assert (mask.getpixel((200, 150)), mask.getpixel((200, 20))) == (255, 0)
+    qtbot.mouseClick(canvas.mask_bar.done, Qt.MouseButton.LeftButton)
+    assert not canvas.mask_mode.on
+    assert canvas.tool_bar.isVisible()
+    assert well(painting).well.accessibleDescription() == "Painted here"
+
+
+def test_keys_choose_brush_and_eraser_and_their_size(qtbot: QtBot, painting: Window) -> None:
+    mode, bar = painting.canvas.mask_mode, painting.canvas.mask_bar
+    size = mode.brush.size
+    qtbot.keyClick(painting, Qt.Key.Key_BracketRight)
+    assert mode.brush.size > size
+    qtbot.keyClick(painting, Qt.Key.Key_BracketLeft)
+    qtbot.keyClick(painting, Qt.Key.Key_BracketLeft)
+    assert mode.brush.size < size
+    stroke(painting, (100, 150), (300, 150))
+    qtbot.keyClick(painting, Qt.Key.Key_E)
+    assert bar.eraser.isChecked()
+    stroke(painting, (200, 150), (201, 150))
+    assert (grey(painting, 200, 150), grey(painting, 120, 150)) == (0, 255)
+    qtbot.keyClick(painting, Qt.Key.Key_B)
+    assert bar.brush.isChecked()
+    assert not mode.brush.erases
+
+
+def test_letters_that_are_typed_into_a_prompt_are_letters(qtbot: QtBot, painting: Window) -> None:
+    assert painting.tool_panel.form is not None
+    prompt = painting.tool_panel.form.editor("prompt")
+    page = prompt.focusProxy() or prompt
+    page.setFocus()
+    qtbot.keyClicks(page, "bee[]")
+    assert prompt.value() == "bee[]"
+    assert not painting.canvas.mask_mode.brush.erases
+
+
+def test_each_stroke_is_undone_and_clear_and_invert_too(qtbot: QtBot, painting: Window) -> None:
+    blank = layer(painting).copy()
+    stroke(painting, (50, 50), (90, 90))
+    one = layer(painting).copy()
+    stroke(painting, (250, 250), (290, 210))
+    qtbot.keyClick(painting, Qt.Key.Key_I, Qt.KeyboardModifier.ControlModifier)
+    assert grey(painting, 5, 5) == 255
+    qtbot.mouseClick(painting.canvas.mask_bar.clear, Qt.MouseButton.LeftButton)
+    assert layer(painting).empty
+    for _ in range(3):
+        qtbot.keyClick(painting, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert layer(painting).image == one
+    qtbot.keyClick(painting, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert layer(painting).image == blank
+    qtbot.keyClick(painting, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
+    assert layer(painting).image == one
+
+
+def test_undo_comes_back_to_a_mask_that_was_left(qtbot: QtBot, painting: Window) -> None:
+    stroke(painting, (100, 100), (150, 100))
+    stroke(painting, (100, 200), (150, 200))
+    qtbot.keyClick(painting, Qt.Key.Key_Escape)
+    before = mask_of(painting)
+    painting.session.workspace.choose("style.transfer")
+    painting.session.undo.undo()
+    qtbot.waitUntil(lambda: painting.canvas.mask_mode.on)
+    assert painting.session.workspace.tool == FILL
+    assert (grey(painting, 125, 100), grey(painting, 125, 200)) == (255, 0)
+    with Image.open(saved(qtbot, painting, before)) as mask:
+        assert mask.getpixel((125, 200)) == 0
+
+
+def test_generate_uses_the_stroke_of_a_moment_ago(qtbot: QtBot, painting: Window, engine: FakeEngine) -> None:
+    stroke(painting, (100, 150), (200, 150))
+    qtbot.keyClick(painting, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: any(call[0] == "submit" for call in engine.calls))
+    recipe = engine.calls[-1][1]
+    library = painting.session.library
+    mask = library.get(recipe.inputs["mask"])
+    assert mask is not None
+    assert mask.kind is Kind.FILE
+    with Image.open(mask.path) as kept:
+        assert kept.getpixel((150, 150)) == 255
+    assert [library.get(id).title for id in library.ids()] == ["photo.png"]  # type: ignore[union-attr]
+    panel = painting.session.history
+    qtbot.waitUntil(lambda: panel.rowCount() == 1)
+
+
+def test_the_feather_softens_the_file_and_not_what_is_painted_on(qtbot: QtBot, painting: Window) -> None:
+    mode = painting.canvas.mask_mode
+    mode.set_brush(Brush(size=60, hardness=1.0))
+    stroke(painting, (200, 150), (201, 150))
+    hard = saved(qtbot, painting)
+    painting.canvas.mask_bar.feather_dial.slider.setValue(40)
+    assert mode.feather > 10
+    soft = saved(qtbot, painting, str(hard))
+    with Image.open(hard) as sharp, Image.open(soft) as blurred:
+        assert sharp.getpixel((200, 115)) == 0
+        assert 0 < blurred.getpixel((200, 115)) < 255
+    qtbot.keyClick(painting, Qt.Key.Key_Escape)
+    painting.session.workspace.set_value("mask", None)
+    painting.session.workspace.set_value("mask", str(soft))
+    click_paint(qtbot, painting)
+    assert mode.feather > 10
+    assert grey(painting, 200, 115) == 0
+
+
+def test_another_tool_keeps_the_mask(qtbot: QtBot, painting: Window) -> None:
+    stroke(painting, (100, 150), (200, 150))
+    painting.session.workspace.choose("style.transfer")
+    assert not painting.canvas.mask_mode.on
+    assert not painting.canvas.mask_actions.brush.isEnabled()
+    painting.session.workspace.choose("fill.colour")
+    assert saved(qtbot, painting).exists()
+    click_paint(qtbot, painting)
+    assert grey(painting, 150, 150) == 255
+
+
+def test_a_mask_that_is_dropped_takes_the_place_of_the_painted_one(
+    qtbot: QtBot, painting: Window, tmp_path: Path
+) -> None:
+    Image.new("L", (40, 30), 255).save(tmp_path / "mine.png")
+    stroke(painting, (100, 150), (200, 150))
+    painting.session.workspace.set_value("mask", str(tmp_path / "mine.png"))
+    assert not painting.canvas.mask_mode.on
+    qtbot.waitUntil(lambda: any("40 × 30" in label.text() for label in well(painting).findChildren(QLabel)))
+    click_paint(qtbot, painting)
+    assert layer(painting).size.width() == 400
+    assert grey(painting, 390, 290) == 255
+    assert painting.session.workspace.value("mask") == str(tmp_path / "mine.png")
+    assert any("40 × 30" in notice.text for notice in painting.session.notices.items)
+
+
+def test_without_a_picture_it_says_what_to_choose_first(qtbot: QtBot, window: Window) -> None:
+    qtbot.mouseClick(well(window).paint, Qt.MouseButton.LeftButton)
+    assert not window.canvas.mask_mode.on
+    said = [label.text() for label in window.tool_panel.findChildren(QLabel)]
+    assert "Choose a picture first: the mask is painted on it." in said
+
+
+def test_another_picture_on_the_canvas_ends_the_painting(qtbot: QtBot, painting: Window, photo: Path) -> None:
+    stroke(painting, (100, 150), (200, 150))
+    painting.canvas.show_image(photo)
+    assert not painting.canvas.mask_mode.on
+    assert saved(qtbot, painting).exists()
+
+
+def test_all_of_it_erased_is_no_mask(qtbot: QtBot, painting: Window) -> None:
+    stroke(painting, (100, 150), (200, 150))
+    saved(qtbot, painting)
+    qtbot.mouseClick(painting.canvas.mask_bar.clear, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: mask_of(painting) == "")
+
+
+@pytest.fixture
+def again(qtbot: QtBot, home: Home) -> Iterator[Session]:
+    """The studio, opened once more after it was closed."""
+    session = Session(home, FakeEngine(BOTH), Library(home), Settings())
+    yield session
+    session.close()
+
+
+def test_the_mask_survives_closing_in_the_middle_of_it(
+    qtbot: QtBot, painting: Window, again: Session, home: Home
+) -> None:
+    stroke(painting, (100, 150), (200, 150))
+    stroke(painting, (100, 50), (200, 50))
+    painting.close()
+    left = drafts.load(home.root / "workspace.json").values["fill.colour"]["mask"]
+    again.begin()
+    with qtbot.waitSignal(again.library_ready):
+        again.start()
+    assert again.workspace.value("mask") == left
+    with Image.open(left) as mask:
+        assert mask.getpixel((150, 50)) == mask.getpixel((150, 150)) == 255
