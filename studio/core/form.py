@@ -118,11 +118,16 @@ def _checked(field: Field, value: Any) -> Any:
     items = list(value) if isinstance(value, list | tuple) else [value]
     if len(items) < field.least:
         raise BadInput(
-            f"{field.title} needs at least {field.least}, and {len(items) or 'none'} {_were(len(items))} given."
+            f"{field.title}: at least {field.least} {_are(field.least)} needed, "
+            f"and {len(items) or 'none'} {_were(len(items))} given."
         )
     if field.most is not None and len(items) > field.most:
-        raise BadInput(f"{field.title} takes at most {field.most}, and {len(items)} were given.")
+        raise BadInput(f"{field.title}: at most {field.most} can be used, and {len(items)} were given.")
     return [_item(field, item) for item in items]
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _were(count: int) -> str:

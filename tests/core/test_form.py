@@ -55,7 +55,7 @@ def test_defaults_are_filled_in_and_words_are_read() -> None:
 
 
 def test_a_single_value_makes_a_list_and_labels_count_as_choices() -> None:
-    with pytest.raises(BadInput, match="Pictures needs at least 2"):
+    with pytest.raises(BadInput, match="Pictures: at least 2 are needed, and 1 was given"):
         form.check(TOOL, {"images": "a.png"})
     assert form.check(TOOL, PICTURES | {"size": "Large"})["size"] == 512
 
@@ -74,7 +74,7 @@ def test_a_single_value_makes_a_list_and_labels_count_as_choices() -> None:
         (PICTURES | {"path": "strait"}, "Did you mean straight"),
         (PICTURES | {"loop": "maybe"}, "neither yes nor no"),
         (PICTURES | {"strength": [0.1, 0.2]}, "takes one value"),
-        ({"images": ["a", "b", "c", "d"]}, "at most 3, and 4 were given"),
+        ({"images": ["a", "b", "c", "d"]}, "at most 3 can be used, and 4 were given"),
         (PICTURES | {"strength": None}, "Strength is missing"),
     ],
 )
