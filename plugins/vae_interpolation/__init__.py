@@ -13,6 +13,7 @@ from .measuring import VaeMeasure
 from .morph import Morph
 from .train_tool import VaeTrain
 
+__version__ = "1.0"
 api_version = 1
 title = "Morph"
 
