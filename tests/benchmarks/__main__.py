@@ -17,6 +17,7 @@ NAMES = {
     "start": "from the command to a window that answers",
     "gap": "how long the window is deaf while a worker works",
     "painted": "from an array in the worker, and from a click, to the screen",
+    "brush": "a brush on a large picture",
     "death": "a worker that dies, and one whose studio died",
     "overhead": "a job through the studio, against the bare library",
     "history": "a history of 100,000 creations",

@@ -53,7 +53,14 @@ def around(qtbot: QtBot, tmp_path: Path, cleared: list[tuple[str, Any]]) -> Iter
         then(path)
 
     thumbnails = Thumbnailer()
-    yield Surroundings(thumbnails, offers, take, lambda name, empty: cleared.append((name, empty)))
+    yield Surroundings(
+        thumbnails=thumbnails,
+        offers=offers,
+        take_picture=take,
+        clear=lambda name, empty: cleared.append((name, empty)),
+        paint_mask=lambda field: None,
+        picture_of=str,
+    )
     thumbnails.close()
 
 

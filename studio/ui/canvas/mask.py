@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, QSize, Qt
+from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, QSize
 from PySide6.QtGui import QColor, QImage, QPainter, QUndoCommand
 
 from studio.ui import theme
@@ -28,16 +28,18 @@ class MaskLayer:
     """
 
     def __init__(self, size: QSize, image: QImage | None = None) -> None:
-        """`image` is taken over; it must be 8-bit grey and of this size."""
-        self._levels = [image or _black(size)]
+        """`image` is taken over; it must be 8-bit grey and of this size. A large one takes its time."""
+        self._levels = [_black(size) if image is None else image]
         while max(self._levels[-1].width(), self._levels[-1].height()) > SMALLEST:
             finer = self._levels[-1]
             self._levels.append(_black(QSize(max(1, finer.width() // 2), max(1, finer.height() // 2))))
         self._stale = [QRect() for _ in self._levels]
-        self._spoil(self.image.rect())
         self._views: tuple[QImage, ...] = ()
         self._tint = ""
         self._before: Tiles = {}
+        if image is not None:
+            self._spoil(image.rect())
+            self._freshen(0)
 
     @property
     def image(self) -> QImage:
@@ -84,14 +86,15 @@ class MaskLayer:
         return changed
 
     def invert(self) -> None:
-        self.image.invertPixels()
-        self._spoil(self.image.rect())
+        for level in self._levels:
+            level.invertPixels()
 
     def fill(self, level: int) -> None:
         """All of it becomes this grey, 0..255. `take_before` has what is lost."""
         self._remember(self.image.rect())
-        self.image.fill(QColor(level, level, level))
-        self._spoil(self.image.rect())
+        for image in self._levels:
+            image.fill(QColor(level, level, level))
+        self._stale = [QRect() for _ in self._levels]
 
     def take_before(self) -> Tiles:
         """The tiles as they were before the painting since the last call."""
@@ -175,12 +178,10 @@ class MaskLayer:
             QPoint((stale.right() >> depth) + 1, (stale.bottom() >> depth) + 1),
         ).intersected(level.rect())
         source = QRect(shrunk.topLeft() * 2, shrunk.size() * 2).intersected(finer.rect())
-        smooth = finer.copy(source).scaled(
-            shrunk.size(), Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation
-        )
         painter = QPainter(level)
         painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_Source)
-        painter.drawImage(shrunk.topLeft(), smooth)
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        painter.drawImage(shrunk, finer, source)
         painter.end()
 
 

@@ -41,8 +41,8 @@ class Surroundings:
     offers: Callable[[str, Callable[[Sequence[Offer]], None]], None]
     take_picture: Callable[[QImage, Callable[[Path], None]], None]
     clear: Callable[[str, Any], None]
-    paint_mask: Callable[[str], None] = lambda field: None
-    picture_of: Callable[[str], str] = lambda field: ""
+    paint_mask: Callable[[str], None]
+    picture_of: Callable[[str], str]
 
 
 def while_alive(widget: QWidget, then: Callable[[T], None]) -> Callable[[T], None]:

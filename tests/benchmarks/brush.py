@@ -1,0 +1,78 @@
+"""A brush on a large picture: from the pointer's move to a repainted canvas."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtGui import QColor, QImage
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
+
+from studio.ui import theme
+from studio.ui.canvas import Canvas
+from studio.ui.canvas.brush import Brush
+from studio.ui.canvas.mask import MaskLayer
+from tests.benchmarks.measure import Figure
+from tests.benchmarks.stage import until
+
+SIDE = 4096
+BOUND = 16
+MOVES = 60
+SIZES = (40, 200, 600)
+
+
+def figures() -> Iterator[Figure]:
+    app = QApplication.instance() or QApplication([])
+    assert isinstance(app, QApplication)
+    theme.apply(app)
+    canvas = Canvas()
+    canvas.resize(770, 810)
+    canvas.show()
+    picture = QImage(SIDE, SIDE, QImage.Format.Format_RGB32)
+    picture.fill(QColor("#804020"))
+    canvas.show_image(picture)
+    until(lambda: canvas.surface.picture is not None)
+    layer = MaskLayer(picture.size())
+    canvas.mask_mode.begin(layer, 0)
+    try:
+        for zoom, where in ((0.0, "fitted"), (1.0, "at 100 %")):
+            if zoom:
+                canvas.surface.zoom_to(zoom)
+            for size in SIZES:
+                canvas.mask_mode.set_brush(Brush(size, 0.5))
+                yield Figure(what=f"dab of {size} px on {SIDE}² {where}", samples=tuple(_moves(canvas)), bound=BOUND)
+        yield Figure(what="end of a stroke, with its undo", samples=tuple(_ends(canvas)), bound=BOUND)
+    finally:
+        canvas.close()
+
+
+def _moves(canvas: Canvas) -> Iterator[float]:
+    """Each move goes one brush's width at most, as a quick hand does."""
+    surface, left = canvas.surface, Qt.MouseButton.LeftButton
+    start = QPoint(200, 300)
+    QTest.mousePress(surface, left, Qt.KeyboardModifier.NoModifier, start)
+    for number in range(MOVES):
+        place = start + QPoint(6 * number, 40 * (number % 2))
+        began = time.perf_counter()
+        canvas.mask_mode.move(QPointF(place))
+        _paint(canvas)
+        yield (time.perf_counter() - began) * 1000
+    QTest.mouseRelease(surface, left, Qt.KeyboardModifier.NoModifier, start)
+
+
+def _ends(canvas: Canvas) -> Iterator[float]:
+    for number in range(12):
+        canvas.mask_mode.press(QPointF(150 + 20 * number, 250))
+        canvas.mask_mode.move(QPointF(500, 250 + 20 * number))
+        _paint(canvas)
+        began = time.perf_counter()
+        canvas.mask_mode.release()
+        _paint(canvas)
+        yield (time.perf_counter() - began) * 1000
+
+
+def _paint(canvas: Canvas) -> None:
+    """What waits to be painted is painted now, and no more than that."""
+    QApplication.sendPostedEvents(canvas.window(), QEvent.Type.UpdateRequest)
