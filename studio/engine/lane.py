@@ -34,6 +34,8 @@ from studio.library.creation import Creation
 STEADY = 60.0
 """A worker that was ready for so many seconds does not count as failing to start."""
 MOST_STARTS = 3
+IDLE_GRACE = 0.2
+"""Seconds that a worker without a job has to end when the studio is closed."""
 
 logger = logging.getLogger(__name__)
 
@@ -167,6 +169,8 @@ class LaneRunner:
         self._closing = True
         if self._worker and not self._retiring:
             self._retire()
+        if self._worker and self.running is None:
+            self._stop_by = min(self._stop_by, time.monotonic() + IDLE_GRACE)
         if self._worker and at_once:
             self._worker.kill()
 

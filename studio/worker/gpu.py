@@ -92,7 +92,10 @@ class GpuThread:
         self._work.put(self._free_memory)
 
     def stop(self) -> None:
-        """Cancels all jobs, and returns when they have ended."""
+        """Cancels all jobs, and returns when they have ended; what is only being loaded is not waited for."""
+        if not self._wishes:
+            self._suspects.acquit()
+            return
         for wishes in list(self._wishes.values()):
             wishes.cancel.set()
         self._work.put(None)
@@ -139,8 +142,8 @@ class GpuThread:
         else:
             self._outbox.send(Started(run.job))
             outcome = self._outcome(run, wishes)
-        del self._wishes[run.job]
         self._outbox.send(outcome)
+        del self._wishes[run.job]
         if isinstance(outcome, Failed) and self.device is not None and not devices.works(self.device.name):
             _log.error("the device %s is unusable after a fault: a new worker is needed", self.device.name)
             os._exit(DEVICE_LOST)

@@ -33,6 +33,7 @@ class Suspects:
         self._limit = limit
         self._suspected, self._refused = _read(memory)
         self._began: float | None = None
+        self._acquitted = False
 
     @contextmanager
     def guarded(self, source: Source) -> Iterator[None]:
@@ -45,6 +46,11 @@ class Suspects:
         finally:
             self._began = None
             self._write()
+
+    def acquit(self) -> None:
+        """The worker is ended by the studio, which is no fault of the plugin that is being imported."""
+        self._acquitted = True
+        self._write()
 
     def end_if_hung(self) -> None:
         """Called now and then from another thread: an import cannot be interrupted, but its process can end."""
@@ -88,6 +94,7 @@ class Suspects:
 
     def _write(self, importing: str = "") -> None:
         """Without it a bad plugin costs one worker more, so a full disk is no reason to stop."""
+        importing = "" if self._acquitted else importing
         part = self._memory.with_name(f"{self._memory.name}.{os.getpid()}")
         with suppress(OSError):
             part.write_text(json.dumps({"importing": importing, "refused": self._refused}), encoding="utf-8")

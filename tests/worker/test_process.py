@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -226,6 +227,20 @@ def test_a_device_that_is_not_there_is_replaced_and_said(fresh: Callable[..., Wo
     worker = fresh("--device", "cuda:77")
     (notice, *_) = [message for message in worker.run("fine.do") if type(message).__name__ == "Noticed"]
     assert notice.text.startswith("The device cuda:77 cannot be used; ")  # type: ignore[union-attr]
+
+
+def test_told_to_end_while_a_plugin_is_imported_it_ends_and_suspects_nobody(
+    fresh: Callable[..., Worker], home: Home
+) -> None:
+    here = "import pathlib\npathlib.Path(__file__).parents[1].joinpath('here').touch()\n"
+    write_plugin(home, "slow", f"{here}import threading\nthreading.Event().wait()\n")
+    worker = fresh()
+    worker.hear(Hello)
+    while not (home.root / "here").exists():
+        worker.hear(Heartbeat)
+    worker.tell(Stop())
+    assert worker.process.wait(LIMIT) == 0
+    assert json.loads((home.root / "importing-interactive.json").read_text())["importing"] == ""
 
 
 @pytest.mark.parametrize(
