@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtGui import QInputDevice, QPointingDevice, QTabletEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QApplication, QLabel
 from pytestqt.qtbot import QtBot
 
 from studio.core.descriptor import Catalogue, PluginDescriptor
@@ -288,3 +289,53 @@ def test_the_mask_survives_closing_in_the_middle_of_it(
     assert again.workspace.value("mask") == left
     with Image.open(left) as mask:
         assert mask.getpixel((150, 50)) == mask.getpixel((150, 150)) == 255
+
+
+@pytest.mark.parametrize("width", [880, 1000, 1440, 1900])
+def test_the_tools_fit_beside_the_panels(qtbot: QtBot, painting: Window, width: int) -> None:
+    painting.resize(width, 700)
+    canvas = painting.canvas
+    qtbot.waitUntil(lambda: canvas.mask_bar.geometry().left() >= 0)
+    assert canvas.rect().contains(canvas.mask_bar.geometry())
+    assert canvas.surface.camera.frame.top() >= canvas.mask_bar.geometry().bottom() - 8
+
+
+def test_a_pen_paints_with_its_pressure_and_erases_with_its_other_end(qtbot: QtBot, painting: Window) -> None:
+    mode = painting.canvas.mask_mode
+    mode.set_brush(Brush(size=60, hardness=1.0))
+
+    def pen(kind: QEvent.Type, x: float, pressure: float, end: QPointingDevice.PointerType) -> None:
+        device = QPointingDevice(
+            "pen", 7, QInputDevice.DeviceType.Stylus, end, QInputDevice.Capability.Pressure, 1, 1,
+        )  # fmt: skip
+        place, left = QPointF(at(painting, x, 150)), Qt.MouseButton.LeftButton
+        event = QTabletEvent(
+            kind, device, place, place, pressure, 0.0, 0.0, 0.0, 0.0, 0.0, Qt.KeyboardModifier.NoModifier, left, left
+        )
+        QApplication.sendEvent(painting.canvas.surface, event)
+        assert event.isAccepted()
+
+    tip, eraser = QPointingDevice.PointerType.Pen, QPointingDevice.PointerType.Eraser
+    for kind, x in ((QEvent.Type.TabletPress, 100), (QEvent.Type.TabletMove, 300), (QEvent.Type.TabletRelease, 300)):
+        pen(kind, x, 0.3, tip)
+    assert (grey(painting, 200, 150), grey(painting, 200, 175)) == (255, 0), "thinner than the brush"
+    pen(QEvent.Type.TabletPress, 200, 1.0, eraser)
+    pen(QEvent.Type.TabletRelease, 200, 0.0, eraser)
+    assert (grey(painting, 200, 150), grey(painting, 290, 150)) == (0, 255)
+
+
+def test_shift_draws_a_straight_line_from_the_last_place(qtbot: QtBot, painting: Window) -> None:
+    stroke(painting, (50, 50), (51, 50))
+    surface = painting.canvas.surface
+    QTest.mouseClick(surface, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier, at(painting, 350, 250))
+    assert grey(painting, 200, 150) == 255
+
+
+def test_space_and_drag_moves_the_picture_and_paints_nothing(qtbot: QtBot, painting: Window) -> None:
+    surface = painting.canvas.surface
+    before = surface.camera.frame
+    QTest.keyPress(surface, Qt.Key.Key_Space)
+    stroke(painting, (100, 150), (200, 200))
+    QTest.keyRelease(surface, Qt.Key.Key_Space)
+    assert layer(painting).empty
+    assert surface.camera.frame != before

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
+from PySide6.QtGui import QAction, QColor, QKeySequence, QPainter, QPaintEvent
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
 
 from studio.ui import icons, theme, words
 from studio.ui.canvas.bars import FloatingBar
@@ -16,7 +16,7 @@ from studio.ui.canvas.brush import LARGEST, SMALLEST
 from studio.ui.canvas.mask_mode import FEATHER, MaskMode
 
 STEPS = 100
-SLIDER = 96
+SLIDER, NARROW_SLIDER = 96, 80
 
 
 class MaskActions:
@@ -83,8 +83,19 @@ class Dial(QWidget):
         self.slider.blockSignals(False)
 
 
+class Between(QWidget):
+    """A thin line between groups of tools."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedSize(1, 28)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        QPainter(self).fillRect(event.rect(), QColor(theme.COLOURS.border))
+
+
 class MaskBar(FloatingBar):
-    """Brush and eraser, their size and hardness, the feather, and the way out. In two rows where it is narrow."""
+    """Brush and eraser, their size and hardness, the feather, and the way out. In two rows where one is too long."""
 
     def __init__(self, mode: MaskMode, actions: MaskActions, parent: QWidget) -> None:
         super().__init__("Mask tools", parent)
@@ -102,29 +113,30 @@ class MaskBar(FloatingBar):
         words.name(self.done, "Done", "Keeps the mask and goes back to looking  Esc")
         self.done.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.done.clicked.connect(actions.done.trigger)
-        self._rows = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._tools, self._dials, self._ends = QWidget(), QWidget(), QWidget()
+        self._lines = (Between(), Between())
+        self._grid = QGridLayout()
+        self._narrow: bool | None = None
         self._lay_out()
         self._connect()
         self.hide()
 
     def _lay_out(self) -> None:
-        self._rows.setSpacing(3 * theme.SPACE)
-        first, dials, last = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
-        last.setAlignment(Qt.AlignmentFlag.AlignRight)
-        for row in (first, last):
-            row.setSpacing(theme.SPACE)
-        dials.setSpacing(4 * theme.SPACE)
-        for button in (self.brush, self.eraser):
-            first.addWidget(button)
-        for dial in (self.size_dial, self.hardness_dial, self.feather_dial):
-            dials.addWidget(dial)
-        for button in (self.invert, self.clear, self.done):
-            last.addWidget(button)
-        for at, part in enumerate((first, dials, last)):
-            if at:
-                self._rows.addWidget(_line())
-            self._rows.addLayout(part)
-        self.row.addLayout(self._rows)
+        parts = {
+            self._tools: (theme.SPACE, (self.brush, self.eraser)),
+            self._dials: (4 * theme.SPACE, (self.size_dial, self.hardness_dial, self.feather_dial)),
+            self._ends: (theme.SPACE, (self.invert, self.clear, self.done)),
+        }
+        for part, (space, widgets) in parts.items():
+            row = QHBoxLayout(part)
+            row.setContentsMargins(0, 0, 0, 0)
+            row.setSpacing(space)
+            for widget in widgets:
+                row.addWidget(widget)
+        self._grid.setHorizontalSpacing(3 * theme.SPACE)
+        self._grid.setVerticalSpacing(theme.SPACE)
+        self.row.addLayout(self._grid)
+        self._arrange(narrow=False)
 
     def _connect(self) -> None:
         mode = self._mode
@@ -142,23 +154,38 @@ class MaskBar(FloatingBar):
         self.feather_dial.show_value(math.sqrt(feather / FEATHER), f"{feather} px")
 
     def fit_into(self, width: int) -> None:
-        """One row where there is room for it, else one below the other."""
-        self._rows.setDirection(QBoxLayout.Direction.LeftToRight)
-        self._show_lines(True)
-        self.layout_again()
+        """One row where there is room for it; else two, the tools without their names."""
+        self._arrange(narrow=False)
         if self.sizeHint().width() > width:
-            self._rows.setDirection(QBoxLayout.Direction.TopToBottom)
-            self._show_lines(False)
-            self.layout_again()
+            self._arrange(narrow=True)
         self.resize(self.sizeHint())
 
-    def layout_again(self) -> None:
-        self._rows.invalidate()
+    def _arrange(self, *, narrow: bool) -> None:
+        if narrow == self._narrow:
+            return
+        self._narrow = narrow
+        parts: tuple[QWidget, ...] = (self._tools, self._lines[0], self._dials, self._lines[1], self._ends)
+        for part in parts:
+            self._grid.removeWidget(part)
+        if narrow:
+            self._grid.addWidget(self._tools, 0, 0, Qt.AlignmentFlag.AlignLeft)
+            self._grid.addWidget(self._ends, 0, 1, Qt.AlignmentFlag.AlignRight)
+            self._grid.addWidget(self._dials, 1, 0, 1, 2)
+        else:
+            for column, part in enumerate(parts):
+                self._grid.addWidget(part, 0, column)
+        for line in self._lines:
+            line.setVisible(not narrow)
+        for dial in (self.size_dial, self.hardness_dial, self.feather_dial):
+            dial.slider.setFixedWidth(NARROW_SLIDER if narrow else SLIDER)
+        for button, title in ((self.brush, "Brush"), (self.eraser, "Eraser")):
+            button.setText("" if narrow else title)
+        # From the inside out, for the new size is asked for before Qt would come to it.
+        for part in (self.size_dial, self.hardness_dial, self.feather_dial, self._tools, self._dials, self._ends):
+            if (layout := part.layout()) is not None:
+                layout.activate()
+            part.updateGeometry()
         self.row.activate()
-
-    def _show_lines(self, on: bool) -> None:
-        for line in self.findChildren(QFrame, "between"):
-            line.setVisible(on)
 
 
 def _size_at(share: float) -> int:
@@ -171,14 +198,6 @@ def _share_of(size: int) -> float:
 
 def _small(words: str) -> str:
     return words[:1].lower() + words[1:]
-
-
-def _line() -> QFrame:
-    line = QFrame()
-    line.setObjectName("between")
-    line.setFixedSize(QSize(1, 28))
-    line.setStyleSheet(f"background: {theme.COLOURS.border};")
-    return line
 
 
 def _action(owner: QWidget, text: str, icon: str, key: str) -> QAction:
