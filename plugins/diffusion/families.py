@@ -36,6 +36,8 @@ class Family:
     steps_name: str = "num_inference_steps"
     guidance_name: str = "guidance_scale"
     own_size: int = 1024
+    tried: bool = False
+    """Whether a test runs every tool with a real, tiny model of the family."""
 
     def has(self, task: Task) -> bool:
         return self.name in _mapping(task)
@@ -51,19 +53,19 @@ class Family:
 
 
 _KNOWN = (
-    Family("stable-diffusion", "Stable Diffusion 1 and 2", steps=25, own_size=512),
-    Family("stable-diffusion-xl", "Stable Diffusion XL", steps=30),
-    Family("stable-diffusion-3", "Stable Diffusion 3", 2),
+    Family("stable-diffusion", "Stable Diffusion 1 and 2", steps=25, own_size=512, tried=True),
+    Family("stable-diffusion-xl", "Stable Diffusion XL", steps=30, tried=True),
+    Family("stable-diffusion-3", "Stable Diffusion 3", 2, tried=True),
     Family("lcm", "Latent consistency", own_size=768),
-    Family("flux", "Flux.1", 2),
+    Family("flux", "Flux.1", 2, tried=True),
     Family("flux-kontext", "Flux.1 Kontext", 2),
     Family("flux2", "Flux.2", 2),
     Family("flux2-klein", "Flux.2 Klein", 2),
     Family("qwenimage", "Qwen-Image", 2, guidance=4.0, guidance_name="true_cfg_scale"),
-    Family("z-image", "Z-Image", 2),
+    Family("z-image", "Z-Image", 2, tried=True),
     Family("pixart-alpha", "PixArt-α", 2),
-    Family("pixart-sigma", "PixArt-Σ", 2),
-    Family("sana", "Sana"),
+    Family("pixart-sigma", "PixArt-Σ", 2, tried=True),
+    Family("sana", "Sana", tried=True),
     Family("hunyuan", "Hunyuan-DiT", 2),
     Family("auraflow", "AuraFlow", 2),
     Family("chroma", "Chroma", 2),
@@ -84,7 +86,7 @@ _KNOWN = (
     Family("qwenimage21", "Qwen-Image 2.1", 2, guidance_name="true_cfg_scale"),
 )
 
-KNOWN: Mapping[str, Family] = {family.name: family for family in _KNOWN}
+KNOWN: dict[str, Family] = {family.name: family for family in _KNOWN}
 
 
 def of_pipeline(name: str) -> Family:

@@ -47,7 +47,7 @@ class Model:
         if task not in self._pipes:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                self._pipes[task] = wanted(**_shared(self.base, wanted))
+                self._pipes[task] = _without_bars(wanted(**_shared(self.base, wanted)))
         return self._pipes[task]
 
     @property
@@ -92,8 +92,8 @@ def load(ctx: api.Context, choice: str) -> Model:
 def placed(pipe: Any, key: str, title: str, ctx: api.Context) -> Model:
     """On the device, quiet, and known by its family."""
     family = families.of_pipeline(type(pipe).__name__)
-    pipe.set_progress_bar_config(disable=True)
-    pipe.to(ctx.device)
+    _without_bars(pipe).to(ctx.device)
+    _name_as_before(getattr(pipe, "text_encoder", None))
     return Model(key, title, family, pipe, pipe.components.get("scheduler"), view=fitted(pipe))
 
 
@@ -172,7 +172,11 @@ def _downloaded(name: str, ctx: api.Context) -> Path:
 
 def _quietly(make: Callable[[], Any], otherwise: str) -> Any:
     import torch
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
 
+    of_diffusers.disable_progress_bar()
+    of_transformers.disable_progress_bar()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # diffusers and transformers announce what they will rename
         try:
@@ -181,6 +185,21 @@ def _quietly(make: Callable[[], Any], otherwise: str) -> Any:
             raise
         except _BROKEN as error:
             raise api.BadInput(otherwise, "Download it again, or choose another model.") from error
+
+
+def _name_as_before(encoder: Any) -> None:
+    """transformers 5 moved what `text_model` held into the encoder itself; clip skip still asks for it there."""
+    if type(encoder).__name__ == "CLIPTextModel" and not hasattr(encoder, "text_model"):
+        object.__setattr__(encoder, "text_model", encoder)  # not as a part, which would be its own
+
+
+def _without_bars(pipe: Any) -> Any:
+    """Nobody sees them, and the library of theirs would start a thread."""
+    from tqdm import tqdm
+
+    tqdm.monitor_interval = 0
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
 
 
 def _shared(base: Any, wanted: Any) -> dict[str, Any]:

@@ -91,6 +91,8 @@ def _arguments(ctx: api.Context, model: Model, pipe: Any, params: Any, size: tup
         given[family.guidance_name] = guidance
     if takes(pipe, "guidance_rescale"):
         given["guidance_rescale"] = params.rescale
+    if takes(pipe, "use_resolution_binning"):
+        given["use_resolution_binning"] = False  # it would paint another size and scale that
     for name, side in zip(("width", "height"), size, strict=True):
         if takes(pipe, name):
             given[name] = side

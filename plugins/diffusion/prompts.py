@@ -2,24 +2,154 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from .families import takes
+from . import weights
+from .families import default, takes
 from .loading import Model
+from .weights import Part
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_CLIP = ("stable-diffusion", "stable-diffusion-xl")
+"""The families whose words can be weighed."""
 
 
 def arguments(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Mapping[str, Any]:
     """The arguments of a call that stand for the words."""
-    given: dict[str, Any] = {"prompt": params.prompt}
+    prompt, negative = (_without_loras(ctx, text) for text in (params.prompt, params.negative_prompt))
+    given = _clip_skip(model, pipe, params.clip_skip)
+    wanted, unwanted = weights.thoughts(prompt), weights.thoughts(negative)
+    if model.family.name in _CLIP:
+        if (
+            weights.is_plain(wanted)
+            and weights.is_plain(unwanted)
+            and max(map(_count(ctx, pipe), (prompt, negative))) <= 75
+        ):
+            prompt, negative = weights.words(wanted), weights.words(unwanted)
+        else:
+            return _weighed(pipe, wanted, unwanted, params.clip_skip)
+    elif _has_weights(wanted) or _has_weights(unwanted):
+        ctx.emit(api.Notice(f"{model.family.title} does not weigh words; yours count alike."))
+        prompt, negative = weights.words(wanted), weights.words(unwanted)
+    given["prompt"] = prompt
     if takes(pipe, "negative_prompt"):
-        given["negative_prompt"] = params.negative_prompt or None
-    elif params.negative_prompt.strip():
+        given["negative_prompt"] = negative or default(pipe, "negative_prompt")
+    elif negative.strip():
         ctx.emit(api.Notice(f"{model.family.title} has no negative prompt; yours was left out."))
-    if params.clip_skip:
-        if not takes(pipe, "clip_skip"):
-            raise api.BadInput(f"{model.family.title} has no clip skip.", "Set it to 0.")
-        given["clip_skip"] = params.clip_skip
     return given
+
+
+def _without_loras(ctx: api.Context, text: str) -> str:
+    text, names = weights.without_loras(text)
+    for name in names:
+        ctx.emit(api.Notice(f"LoRAs cannot be used yet; {name} was left out.", "warning"))
+    return text
+
+
+def _clip_skip(model: Model, pipe: Any, layers: int) -> dict[str, Any]:
+    if not layers:
+        return {}
+    if not takes(pipe, "clip_skip"):
+        raise api.BadInput(f"{model.family.title} has no clip skip.", "Set it to 0.")
+    return {"clip_skip": layers}
+
+
+def _has_weights(parsed: list[list[Part]]) -> bool:
+    """Whether more than plain brackets was written, which are also just brackets."""
+    return len(parsed) > 1 or any(round(part.weight, 6) not in (1.0, weights.STEP) for part in parsed[0])
+
+
+def _count(ctx: api.Context, pipe: Any) -> Callable[[str], int]:
+    """Tokens of a text, without those that begin and end it. A CLIP encoder sees 75 at once."""
+    tokenizer = getattr(pipe, "tokenizer", None) or pipe.tokenizer_2
+
+    def count(text: str) -> int:
+        tokens = len(tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
+        if tokens:
+            ctx.note("tokens", tokens)
+        return tokens
+
+    return count
+
+
+def _weighed(pipe: Any, wanted: list[list[Part]], unwanted: list[list[Part]], clip_skip: int) -> dict[str, Any]:
+    """Embeddings by compel, of any length, padded to one."""
+    from compel import ReturnedEmbeddingsType
+
+    if clip_skip > 1:
+        raise api.BadInput("Clip skip above 1 does not go with weighed or long prompts.", "Set it to 1 or 0.")
+    if not hasattr(pipe, "tokenizer_2"):
+        kind = (
+            ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NORMALIZED
+            if clip_skip
+            else ReturnedEmbeddingsType.LAST_HIDDEN_STATES_NORMALIZED
+        )
+        pair = _encoded(pipe.tokenizer, pipe.text_encoder, kind, wanted, unwanted)
+        return {"prompt_embeds": pair[0], "negative_prompt_embeds": pair[1]}
+    if clip_skip:
+        raise api.BadInput("Clip skip does not go with weighed or long prompts here.", "Set it to 0.")
+    import torch
+
+    kind = ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED
+    both = [
+        _encoded(tokenizer, encoder, kind, wanted, unwanted)
+        for tokenizer, encoder in ((pipe.tokenizer, pipe.text_encoder), (pipe.tokenizer_2, pipe.text_encoder_2))
+        if encoder is not None
+    ]
+    embeds, negative = (torch.cat([pair[side] for pair in both], dim=-1) for side in (0, 1))
+    pooled, negative_pooled = (_pooled(pipe, weights.words(parsed)) for parsed in (wanted, unwanted))
+    if not weights.words(unwanted).strip() and pipe.config.get("force_zeros_for_empty_prompt"):
+        negative, negative_pooled = torch.zeros_like(negative), torch.zeros_like(negative_pooled)
+    return {
+        "prompt_embeds": embeds,
+        "negative_prompt_embeds": negative,
+        "pooled_prompt_embeds": pooled,
+        "negative_pooled_prompt_embeds": negative_pooled,
+    }
+
+
+def _encoded(
+    tokenizer: Any, encoder: Any, kind: Any, wanted: list[list[Part]], unwanted: list[list[Part]]
+) -> list[Tensor]:
+    """Embeddings [1, tokens, width] of both, of one length."""
+    import torch
+    from compel import Compel
+    from compel.prompt_parser import Conjunction, FlattenedPrompt
+
+    compel = Compel(
+        tokenizer,
+        encoder,
+        returned_embeddings_type=kind,
+        truncate_long_prompts=False,
+        dtype_for_device_getter=lambda _: encoder.dtype,
+    )
+    with torch.inference_mode():
+        pair = [
+            compel.build_conditioning_tensor_for_conjunction(
+                Conjunction([FlattenedPrompt([(part.text, part.weight) for part in parts]) for parts in parsed])
+            )[0]
+            for parsed in (wanted, unwanted)
+        ]
+        padded: list[Tensor] = compel.pad_conditioning_tensors_to_same_length(pair)
+    return [one.clone() for one in padded]
+
+
+def _pooled(pipe: Any, text: str) -> Tensor:
+    """What the second encoder makes of the whole, [1, width]. It sees the first 75 tokens."""
+    import torch
+
+    tokens = pipe.tokenizer_2(
+        text,
+        padding="max_length",
+        max_length=pipe.tokenizer_2.model_max_length,
+        truncation=True,
+        return_tensors="pt",
+    ).input_ids
+    with torch.no_grad():
+        found: Tensor = pipe.text_encoder_2(tokens.to(pipe.text_encoder_2.device))[0]
+    return found

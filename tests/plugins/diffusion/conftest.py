@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from diffusers.utils import logging as of_diffusers
+from transformers.utils import logging as of_transformers
 
-from tests.plugins.diffusion import tiny
+from tests.plugins.diffusion import tiny, tiny_transformers
+
+BUILDERS: dict[str, Callable[[Path], Path]] = {
+    "stable-diffusion": tiny.stable_diffusion,
+    "stable-diffusion-xl": tiny.stable_diffusion_xl,
+    "stable-diffusion-3": tiny_transformers.stable_diffusion_3,
+    "flux": tiny_transformers.flux,
+    "pixart-sigma": tiny_transformers.pixart,
+    "sana": tiny_transformers.sana,
+    "z-image": tiny_transformers.z_image,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -20,8 +31,9 @@ def one_thread() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def quiet() -> None:
     """What the libraries say about the tiny models is no news."""
-    for name in ("diffusers", "transformers"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for library in (of_diffusers, of_transformers):
+        library.set_verbosity_error()
+        library.disable_progress_bar()
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +43,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
     def make(family: str) -> Path:
         if family not in made:
-            made[family] = tiny.BUILDERS[family](tmp_path_factory.mktemp("models") / family)
+            made[family] = BUILDERS[family](tmp_path_factory.mktemp("models") / family)
         return made[family]
 
     return make

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -140,9 +139,3 @@ def refiner(folder: Path) -> Path:
         force_zeros_for_empty_prompt=False,
     ).save_pretrained(folder)
     return folder
-
-
-BUILDERS: dict[str, Callable[[Path], Path]] = {
-    "stable-diffusion": stable_diffusion,
-    "stable-diffusion-xl": stable_diffusion_xl,
-}

@@ -1,0 +1,12 @@
+"""The table of families in the documentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from plugins.diffusion.table import PAGE, renewed
+
+
+def test_it_is_current() -> None:
+    page = (Path(__file__).parents[3] / PAGE).read_text("utf-8")
+    assert page == renewed(page), "run python -m plugins.diffusion.write_table"
