@@ -1,0 +1,63 @@
+"""The window as a process of its own, which says on standard output where its parts are and what they hold."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from PySide6.QtCore import QPoint, QRect, QTimer
+from PySide6.QtWidgets import QApplication, QWidget
+
+from studio.core.paths import Home
+from studio.core.settings import Settings
+from studio.library.library import Library
+from studio.state.session import Session
+from studio.ui import theme
+from studio.ui.form.lists import PicturesEditor
+from studio.ui.window import Window
+from tests import fakes
+
+
+def main(home: Path) -> None:
+    app = QApplication([])
+    theme.apply(app)
+    session = Session(Home(home), fakes.FakeEngine(fakes.catalogue()), Library(Home(home)), Settings())
+    session.begin()
+    window = Window(session)
+    session.workspace.choose("morph.between")
+    window.painted.connect(session.start)
+    told: list[dict[str, object]] = []
+
+    def tell() -> None:
+        assert window.tool_panel.form is not None
+        pictures = window.tool_panel.form.editor("images")
+        assert isinstance(pictures, PicturesEditor)
+        shown = window.canvas.surface.isVisible()
+        state: dict[str, object] = {
+            "pictures": place(pictures.list),
+            "canvas": place(window.canvas),
+            "ready": session._library_open and window.isActiveWindow(),
+            "held": pictures.value(),
+            "rows": [pictures.list.item(row).text() for row in range(pictures.list.count())],
+            "shown": [window.canvas.surface.picture.size.toTuple()] if shown and window.canvas.surface.picture else [],
+        }
+        if told[-1:] != [state]:
+            told.append(state)
+            print(json.dumps(state), flush=True)  # noqa: T201
+
+    timer = QTimer(interval=50)
+    timer.timeout.connect(tell)
+    timer.start()
+    window.show()
+    app.exec()
+
+
+def place(widget: QWidget) -> tuple[int, int]:
+    """The middle, in pixels of the screen."""
+    middle = widget.mapToGlobal(QRect(QPoint(), widget.size()).center())
+    return middle.x(), middle.y()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,98 @@
+"""Files dragged out of another program, with real windows on a real X server."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ui.drag_source import PLACE
+
+NEEDED = ("Xvfb", "openbox", "xdotool")
+MISSING = [program for program in NEEDED if shutil.which(program) is None]
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+ROOT = Path(__file__).parents[2]
+LIMIT = 60.0
+"""Seconds after which a program is given up."""
+
+
+@pytest.fixture
+def environ() -> Iterator[dict[str, str]]:
+    """Of a fresh screen with a window manager."""
+    read, write = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x800x24", "-nolisten", "tcp"],
+        pass_fds=[write], stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    os.close(write)
+    with os.fdopen(read) as number:
+        display = f":{number.readline().strip()}"
+    environ = {**os.environ, "DISPLAY": display, "QT_QPA_PLATFORM": "xcb", "PYTHONPATH": str(ROOT)}
+    manager = subprocess.Popen(["openbox"], env=environ, stderr=subprocess.DEVNULL)
+    yield environ
+    for process in (manager, server):
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def program(environ: dict[str, str], module: str, *arguments: str) -> Iterator[Callable[[], str]]:
+    """A program of its own; gives the call for the next line that it prints."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments], env=environ, cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    gives_up = threading.Timer(LIMIT, process.kill)
+    gives_up.start()
+    try:
+        yield process.stdout.readline
+    finally:
+        gives_up.cancel()
+        gives_up.join()
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def until(next_line: Callable[[], str], holds: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+    """What the window says once something holds."""
+    while line := next_line():
+        state: dict[str, Any] = json.loads(line)
+        if holds(state):
+            return state
+    raise EOFError("the window ended")
+
+
+def drag(environ: dict[str, str], to: tuple[int, int], *files: Path) -> None:
+    """From the other program's window, in steps, as a hand does."""
+    with program(environ, "tests.ui.drag_source", *map(str, files)) as said:
+        assert said() == "ready\n"
+        start = (PLACE[0] + 30, PLACE[1] + 30)
+        steps = [tuple(a + (b - a) * step // 12 for a, b in zip(start, to, strict=True)) for step in range(1, 13)]
+        moves = [word for x, y in [*steps, to] for word in ("mousemove", "--sync", str(x), str(y), "sleep", "0.05")]
+        command = ["xdotool", "mousemove", *map(str, start), "sleep", "0.3", "mousedown", "1", "sleep", "0.2"]
+        subprocess.run([*command, *moves[:-6], "sleep", "0.3", "mouseup", "1"], env=environ, check=True, timeout=LIMIT)
+        assert said() == "CopyAction\n"
+
+
+def test_pictures_from_another_program_land_in_the_list_and_on_the_canvas(
+    environ: dict[str, str], tmp_path: Path, pictures: list[Path], picture: Path
+) -> None:
+    with program(environ, "tests.ui.drag_target", str(tmp_path / "home")) as says:
+        state = until(says, lambda state: state["ready"])
+        drag(environ, state["pictures"], *pictures[:2])
+        state = until(says, lambda state: state["held"])
+        assert state["held"] == [str(path) for path in pictures[:2]]
+        assert state["rows"] == [path.name for path in pictures[:2]]
+        assert not state["shown"]
+        drag(environ, state["canvas"], picture)
+        assert until(says, lambda state: state["shown"])["shown"] == [[64, 48]]
