@@ -38,6 +38,7 @@ def main(home: Path) -> None:
             "pictures": place(pictures.list),
             "canvas": place(window.canvas),
             "ready": session._library_open and window.isActiveWindow(),
+            "welcomes": bool(pictures.list.property("hovered")) or window.canvas._drop_mark.isVisible(),
             "held": pictures.value(),
             "rows": [pictures.list.item(row).text() for row in range(pictures.list.count())],
             "shown": [window.canvas.surface.picture.size.toTuple()] if shown and window.canvas.surface.picture else [],

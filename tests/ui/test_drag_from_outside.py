@@ -72,16 +72,23 @@ def until(next_line: Callable[[], str], holds: Callable[[dict[str, Any]], Any]) 
     raise EOFError("the window ended")
 
 
-def drag(environ: dict[str, str], to: tuple[int, int], *files: Path) -> None:
-    """From the other program's window, in steps, as a hand does."""
+def drag(environ: dict[str, str], says: Callable[[], str], to: tuple[int, int], *files: Path) -> None:
+    """From the other program's window, in steps as a hand does, and let go once it is welcome."""
+
+    def hand(*words: str) -> None:
+        subprocess.run(["xdotool", *words], env=environ, check=True, timeout=LIMIT)
+
     with program(environ, "tests.ui.drag_source", *map(str, files)) as said:
         assert said() == "ready\n"
         start = (PLACE[0] + 30, PLACE[1] + 30)
         steps = [tuple(a + (b - a) * step // 12 for a, b in zip(start, to, strict=True)) for step in range(1, 13)]
-        moves = [word for x, y in [*steps, to] for word in ("mousemove", "--sync", str(x), str(y), "sleep", "0.05")]
-        command = ["xdotool", "mousemove", *map(str, start), "sleep", "0.3", "mousedown", "1", "sleep", "0.2"]
-        subprocess.run([*command, *moves[:-6], "sleep", "0.3", "mouseup", "1"], env=environ, check=True, timeout=LIMIT)
-        assert said() == "CopyAction\n"
+        moves = [word for x, y in steps for word in ("mousemove", str(x), str(y), "sleep", "0.05")]
+        hand("mousemove", *map(str, start), "sleep", "0.3", "mousedown", "1", "sleep", "0.3", *moves)
+        until(says, lambda state: state["welcomes"])
+        hand("sleep", "0.3", "mousemove", *map(str, to), "sleep", "0.3", "mouseup", "1")
+        while (line := said()) == "ready\n":
+            pass
+        assert line == "CopyAction\n"
 
 
 def test_pictures_from_another_program_land_in_the_list_and_on_the_canvas(
@@ -89,10 +96,10 @@ def test_pictures_from_another_program_land_in_the_list_and_on_the_canvas(
 ) -> None:
     with program(environ, "tests.ui.drag_target", str(tmp_path / "home")) as says:
         state = until(says, lambda state: state["ready"])
-        drag(environ, state["pictures"], *pictures[:2])
+        drag(environ, says, state["pictures"], *pictures[:2])
         state = until(says, lambda state: state["held"])
         assert state["held"] == [str(path) for path in pictures[:2]]
         assert state["rows"] == [path.name for path in pictures[:2]]
         assert not state["shown"]
-        drag(environ, state["canvas"], picture)
+        drag(environ, says, state["canvas"], picture)
         assert until(says, lambda state: state["shown"])["shown"] == [[64, 48]]
