@@ -1,0 +1,209 @@
+"""Latents with the words for them, and batches that depend only on seed and step.
+
+Pictures are encoded once, and what came of it is kept beside the checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio import api
+
+from . import captions, compositions, denoiser
+from .captions import Subject
+from .compositions import Rgb, Rgba, Scene
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"})
+CACHE = "latents.safetensors"
+GROUNDS = 1
+"""Coloured grounds that each picture with a clear ground is also laid over."""
+DROPPED = 0.1
+"""The share of captions left out, for classifier-free guidance."""
+SHARES = {"plain": 0.7, "ground": 0.12, "pair": 0.18}
+"""How often each sort of picture is drawn."""
+ENCODED_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Item:
+    """A row of the latents: one subject, perhaps mirrored or on a ground, or a scene of two."""
+
+    sort: str
+    subject: int = 0
+    ground: str = ""
+    mirrored: bool = False
+    scene: Scene | None = None
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What a training learns from. `pixels` are [h, w, 3 | 4], squares of one size."""
+
+    subjects: Sequence[Subject]
+    pixels: Sequence[NDArray[np.uint8]]
+
+
+def find(folder: Path) -> list[Path]:
+    """Every picture in a folder and those inside, in order. Raises BadInput when it is missing or may not be read."""
+    if not folder.is_dir():
+        raise api.BadInput(f"There is no folder {folder}.", "Check the path.")
+    try:
+        return sorted(
+            path
+            for path in folder.rglob("*")
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+        )
+    except OSError as error:
+        raise api.BadInput(f"The folder {folder} may not be read.", "Change its permissions.") from error
+
+
+def read(subject: Subject, size: int) -> tuple[Subject, NDArray[np.uint8]]:
+    """A picture's middle square at `size` px, and its subject with the colour it shows. Raises BadInput."""
+    from PIL import Image
+
+    image = api.open_picture(subject.path)
+    side = min(image.size)
+    across, down = (image.width - side) // 2, (image.height - side) // 2
+    box = (across, down, across + side, down + side)
+    pixels = np.asarray(image.resize((size, size), Image.Resampling.LANCZOS, box=box))
+    if pixels.ndim == 3 and pixels.shape[2] == 4 and not subject.fixed:
+        subject = replace(subject, colour=captions.main_colour(pixels))
+    return subject, pixels
+
+
+def plan(pictures: Pictures, *, flips: bool, pairs: int, seed: int) -> list[Item]:
+    """What is to be encoded. Clear grounds are filled with white and colours, others are taken as they are."""
+    chance = np.random.default_rng(seed)
+    words = list(captions.COLOURS)
+    items: list[Item] = []
+    clear: list[int] = []
+    for number, (subject, pixels) in enumerate(zip(pictures.subjects, pictures.pixels, strict=True)):
+        items.append(Item("plain", number))
+        if flips and subject.flips:
+            items.append(Item("plain", number, mirrored=True))
+        if pixels.shape[2] == 4 and not subject.fixed:
+            clear.append(number)
+            for _ in range(GROUNDS):
+                word = words[int(chance.integers(len(words)))]
+                items.append(Item("ground", number, word, bool(flips and subject.flips and chance.uniform() < 0.5)))
+    if pairs and clear:
+        drawn = compositions.draw([pictures.subjects[number] for number in clear], pairs, seed)
+        scenes = [Scene(clear[one.left], clear[one.right], one.ground) for one in drawn]
+        items += [Item("pair", scene=scene) for scene in scenes]
+    return items
+
+
+def render(item: Item, number: int, pictures: Pictures, size: int, seed: int) -> Rgb:
+    """The picture of an item, [size, size, 3]."""
+    if item.scene is not None:
+        left, right = (_rgba(pictures.pixels[one]) for one in (item.scene.left, item.scene.right))
+        chance = np.random.default_rng((seed, number))
+        return compositions.pair(left, right, compositions.colour(item.scene.ground), size, chance)
+    ground = compositions.colour(item.ground)
+    return compositions.over(_rgba(pictures.pixels[item.subject]), ground, size, mirrored=item.mirrored)
+
+
+@dataclass
+class Latents:
+    """`values` are float16 [n, c, s, s], one for each item."""
+
+    items: Sequence[Item]
+    subjects: Sequence[Subject]
+    values: Tensor
+    count: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        self._by_sort = {
+            sort: rows
+            for sort in SHARES
+            if (rows := [number for number, item in enumerate(self.items) if item.sort == sort])
+        }
+
+    def batch(self, step: int) -> tuple[Tensor, list[str]]:
+        """(float32 [count, c, s, s], captions) of a step: the same for the same seed, whatever came before."""
+        chance = np.random.default_rng((self.seed, step))
+        weights = np.array([SHARES[sort] for sort in self._by_sort])
+        sorts = list(self._by_sort)
+        drawn = chance.choice(len(sorts), self.count, p=weights / weights.sum())
+        rows = [int(chance.choice(self._by_sort[sorts[one]])) for one in drawn]
+        texts = ["" if chance.uniform() < DROPPED else self.caption(self.items[row], chance) for row in rows]
+        return self.values[rows].float(), texts
+
+    def caption(self, item: Item, chance: np.random.Generator) -> str:
+        if item.scene is not None:
+            return item.scene.caption(self.subjects)
+        return captions.caption(self.subjects[item.subject], chance, item.ground)
+
+    def words(self) -> Iterator[str]:
+        """What the vocabulary is learnt from: every name, keyword, colour and style."""
+        for subject in self.subjects:
+            yield captions.finished(subject.noun, style=subject.style)
+            yield captions.finished(", ".join((subject.plain, *map(captions.spoken, subject.keywords))))
+        for word in captions.COLOURS:
+            yield from [captions.finished(f"{word} and", word)] * 4
+
+
+def kept(keep: Path, key: str) -> Tensor | None:
+    """The latents of an earlier run for the same pictures, plan and autoencoder, perhaps only the first of them.
+
+    None where there are none.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(keep / CACHE, "pt") as file:
+            if (file.metadata() or {}).get("key") != key:
+                return None
+            values: Tensor = file.get_tensor("latents")
+            return values
+    except (OSError, SafetensorError):
+        return None
+
+
+def encode(
+    vae: Any, items: Sequence[Item], pictures: Pictures, size: int, seed: int, device: str, *, first: int = 0
+) -> Iterator[tuple[int, Tensor]]:
+    """Float16 latents of the items from the `first` on, in parts, each with the number of items that are done."""
+    import torch
+
+    for start in range(first, len(items), ENCODED_AT_ONCE):
+        part = range(start, min(start + ENCODED_AT_ONCE, len(items)))
+        images = np.stack([render(items[number], number, pictures, size, seed) for number in part])
+        tensor = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+        yield part.stop, denoiser.encode(vae, tensor.to(device)).half().cpu()
+
+
+def keep_latents(keep: Path, key: str, values: Tensor) -> None:
+    from safetensors.torch import save_file
+
+    with api.written_whole(keep / CACHE) as part:
+        save_file({"latents": values.contiguous()}, part, metadata={"key": key})
+
+
+def key(items: Sequence[Item], pictures: Pictures, size: int, seed: int, vae: Path) -> str:
+    """Changes with anything that the latents depend on."""
+    found = hashlib.sha256(json.dumps([size, seed, [repr(item) for item in items]]).encode())
+    for pixels in pictures.pixels:
+        found.update(np.ascontiguousarray(pixels).tobytes())
+    for path in sorted(vae.glob("*")) if vae.is_dir() else [vae]:
+        if path.suffix in (".safetensors", ".json"):
+            found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def _rgba(pixels: NDArray[np.uint8]) -> Rgba:
+    if pixels.shape[2] == 4:
+        return pixels
+    return np.concatenate([pixels, np.full((*pixels.shape[:2], 1), 255, np.uint8)], axis=2)

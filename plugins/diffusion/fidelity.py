@@ -1,0 +1,201 @@
+"""How faithfully a model paints what it is asked for, judged by a classifier that learnt from pictures alone.
+
+The classifier never sees what the model paints while it learns: it learns to name the
+pictures of the folders, varied in place, size, colour and ground. Then it names paintings,
+and a painting counts where the name asked for is among its first guesses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import captions, compositions, dataset
+from .compositions import Scene
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+SIDE = 64
+"""Pixels at which the classifier looks."""
+WIDTHS = (32, 64, 128, 192)
+BOTH_FIRST = 10
+"""A painting of two has both where both names are among so many first guesses, each for its half."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names that can be guessed, and for each the numbers of its pictures, one for each style."""
+
+    words: Sequence[str]
+    pictures: Sequence[tuple[int, ...]]
+
+    @classmethod
+    def of(cls, subjects: Sequence[captions.Subject]) -> Names:
+        """Pictures that go by one name in several styles are one class."""
+        found: dict[str, list[int]] = {}
+        for number, subject in enumerate(subjects):
+            found.setdefault(subject.plain, []).append(number)
+        return cls([*found], [tuple(numbers) for numbers in found.values()])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Something to paint: a prompt, and the classes that must be seen in it, the left one first."""
+
+    prompt: str
+    classes: tuple[int, ...]
+
+
+def network(classes: int) -> nn.Module:
+    """Logits [n, classes] of pictures [n, 3, 64, 64] in -1..1."""
+    from torch import nn
+
+    layers: list[nn.Module] = []
+    before = 3
+    for width in WIDTHS:
+        layers += [
+            nn.Conv2d(before, width, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(True),
+            nn.Conv2d(width, width, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(True),
+        ]
+        before = width
+    return nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.2), nn.Linear(before * 16, classes))
+
+
+def learn(
+    pictures: dataset.Pictures, names: Names, *, steps: int, batch: int, seed: int, device: str
+) -> Generator[tuple[int, float], None, nn.Module]:
+    """Trains a classifier: yields (step, loss) after each step, and returns the network, ready to judge."""
+    import torch
+    from torch.nn import functional
+
+    torch.manual_seed(seed)
+    model = network(len(names.words)).to(device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=max(2, steps), pct_start=0.1)
+    small = [_small(pixels) for pixels in pictures.pixels]
+    for step in range(steps):
+        chance = np.random.default_rng((seed, step))
+        classes = chance.integers(0, len(names.words), batch)
+        numbers = [int(chance.choice(names.pictures[one])) for one in classes]
+        views = [_varied(small[one], pictures.subjects[one].flips, chance) for one in numbers]
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
+            made = model(_tensor(np.stack(views)).to(device))
+        loss = functional.cross_entropy(made.float(), torch.from_numpy(classes).to(device), label_smoothing=0.1)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        optimizer.step()
+        rates.step()
+        yield step + 1, float(loss.detach())
+    return model.eval()
+
+
+def to_ask(pictures: dataset.Pictures, names: Names, count: int) -> list[Asked]:
+    """Single things: the same `count` names for the same pictures, each in one style that it has."""
+    asked = []
+    for one in sorted(range(len(names.words)), key=lambda number: _place(names.words[number]))[:count]:
+        among = names.pictures[one]
+        subject = pictures.subjects[among[_place(names.words[one]) % len(among)]]
+        asked.append(Asked(captions.finished(subject.noun, style=subject.style), (one,)))
+    return asked
+
+
+def pairs_to_ask(pictures: dataset.Pictures, names: Names, count: int) -> list[Asked]:
+    """Compositions that no training has seen."""
+    clear = [number for number, pixels in enumerate(pictures.pixels) if pixels.shape[2] == 4]
+    subjects = [pictures.subjects[number] for number in clear]
+    by_word = {word: number for number, word in enumerate(names.words)}
+    scenes: list[Scene] = compositions.draw(subjects, count, 0, held_out=True) if clear else []
+    return [
+        Asked(scene.caption(subjects), (by_word[subjects[scene.left].plain], by_word[subjects[scene.right].plain]))
+        for scene in scenes
+    ]
+
+
+def guesses(model: nn.Module, painted: Tensor, first: int) -> Tensor:
+    """The numbers of the likeliest classes [n, first] of pictures [n, 3, h, w] in -1..1."""
+    import torch
+    from torch.nn import functional
+
+    with torch.no_grad():
+        seen = functional.interpolate(painted, (SIDE, SIDE), mode="bilinear", antialias=True)
+        logits: Tensor = model(seen.to(next(model.parameters()).device)).float()
+    return logits.topk(min(first, logits.shape[1]), dim=1).indices.cpu()
+
+
+def share_named(model: nn.Module, painted: Tensor, asked: Sequence[Asked], first: int = 5) -> float:
+    """The share of paintings whose one thing is among the first guesses."""
+    found = guesses(model, painted, first)
+    return float(np.mean([one.classes[0] in row for one, row in zip(asked, found.tolist(), strict=True)]))
+
+
+def share_with_both(model: nn.Module, painted: Tensor, asked: Sequence[Asked]) -> float:
+    """The share of paintings with the left thing in their left half and the right one in their right."""
+    width = painted.shape[-1]
+    halves = [_squared(painted[..., : width // 2]), _squared(painted[..., width - width // 2 :])]
+    left, right = (guesses(model, half, BOTH_FIRST).tolist() for half in halves)
+    seen = [one.classes[0] in a and one.classes[1] in b for one, a, b in zip(asked, left, right, strict=True)]
+    return float(np.mean(seen))
+
+
+def paint_all(
+    asked: Sequence[Asked], paint: Callable[[list[str], int], Tensor], at_once: int = 16
+) -> Iterator[tuple[int, Tensor]]:
+    """Paints prompts in parts: (how many are done, pictures). `paint` takes prompts and the number of the first."""
+    for start in range(0, len(asked), at_once):
+        part = asked[start : start + at_once]
+        yield start + len(part), paint([one.prompt for one in part], start)
+
+
+def _squared(half: Tensor) -> Tensor:
+    """The middle square of a half [n, 3, h, h / 2]: things stand side by side, each about half as wide."""
+    height, width = half.shape[-2:]
+    top = (height - width) // 2
+    return half[..., top : top + width, :]
+
+
+def _place(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+
+
+def _small(pixels: Any) -> Any:
+    from PIL import Image
+
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    return np.asarray(image.convert("RGBA").resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+
+
+def _varied(picture: Any, flips: bool, chance: np.random.Generator) -> Any:
+    """Laid over white or a colour, moved, scaled by 0.8 to 1.1, turned a little, blurred, lighter or darker."""
+    from PIL import Image, ImageFilter
+
+    image = Image.fromarray(picture)
+    if flips and chance.uniform() < 0.5:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    ground = (255, 255, 255) if chance.uniform() < 0.6 else tuple(int(v) for v in chance.integers(0, 256, 3))
+    scale, turn = chance.uniform(0.8, 1.1), chance.uniform(-10, 10)
+    side = max(8, round(SIDE * scale))
+    image = image.resize((side, side), Image.Resampling.BILINEAR).rotate(turn, Image.Resampling.BILINEAR)
+    room = SIDE - side
+    across, down = (round(room / 2 + chance.uniform(-0.08, 0.08) * SIDE) for _ in range(2))
+    canvas = Image.new("RGB", (SIDE, SIDE), ground)
+    canvas.paste(image, (across, down), image)
+    if chance.uniform() < 0.5:
+        canvas = canvas.filter(ImageFilter.GaussianBlur(chance.uniform(0.2, 1.5)))
+    light = chance.uniform(0.85, 1.15, (1, 1, 3))
+    noise = chance.normal(0, chance.uniform(0, 8), (SIDE, SIDE, 3))
+    return (np.asarray(canvas) * light + noise).clip(0, 255).astype(np.uint8)
+
+
+def _tensor(images: Any) -> Tensor:
+    import torch
+
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1

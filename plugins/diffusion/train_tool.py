@@ -1,0 +1,293 @@
+"""Train a diffusion model of one's own, from pictures and words."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from studio import api
+
+from . import captions, dataset, denoiser, train_card, training
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MINIMUM = 8
+CHECKPOINT_SECONDS = 60.0
+TOKENIZER = "vocabulary"
+SHOWN = 12
+"""Prompts that are painted for a preview, at most."""
+WATCHED = (
+    "a red apple, 3d",
+    "a fox, 3d",
+    "a house, flat",
+    "a blue butterfly, flat",
+    "an owl, 3d",
+    "a yellow sun on a blue ground, flat",
+    "a red apple and a fox on a blue ground, 3d",
+    "a snowman, flat",
+)
+
+
+class DiffusionTrain(api.Tool):
+    """Learns from your pictures, and the words for them, how to paint from words."""
+
+    id = "diffusion.train"
+    title = "Train a model"
+    output = "model"
+    lane = "training"
+    pausable = True
+    deterministic = False
+    icon = "mdi6.school-outline"
+
+    class Params(api.Params):
+        folder: api.FolderInput
+        """Your pictures, with the folders inside. What a picture shows stands in NAME.txt beside it, in
+        captions.jsonl, or in its file name."""
+        more_folders: list[api.FolderInput] = api.param([], most=8, title="More folders")
+        title: str = api.param("My model", title="Name")
+        """What the model is called in the other tools."""
+        prompts: list[str] = api.param([], most=SHOWN, title="Prompts to watch")
+        """They are painted now and then, to show what has been learnt."""
+        size: Literal[64, 128, 256] = api.param(128, title="Picture size", unit="px")
+        steps: int = api.param(15_000, ge=1, le=1_000_000, title="Steps")
+        """More steps make clearer pictures, and take longer."""
+        width: Literal["small", "medium", "tiny"] = api.param(
+            "small", labels=("Small", "Medium", "Tiny"), title="Network"
+        )
+        """Medium learns more and is several times as slow. Tiny is for trying out."""
+        flips: bool = api.param(True, title="Mirror pictures")
+        """Also learns from mirror images, where neither sides nor writing matter."""
+        pairs: int = api.param(4000, ge=0, le=100_000, title="Pictures of two")
+        """Puts pictures with a clear ground together by twos, to learn "a fox and a house on a blue ground"."""
+        vae: api.ModelChoice = api.param("vae-spatial", model="autoencoder", title="Autoencoder", advanced=True)
+        """What turns latents into pictures. A starter is named in the model, any other is written into it."""
+        batch: int = api.param(64, ge=1, le=1024, title="Pictures at a time", advanced=True)
+        learning_rate: float = api.param(1e-3, ge=1e-7, le=1.0, title="Learning rate", advanced=True)
+        ema: float = api.param(0.999, ge=0, le=0.99999, title="Averaging", advanced=True)
+        """The share of the averaged weights that stays at each step."""
+        preview_every: int = api.param(250, ge=1, le=100_000, title="Preview every", unit="steps", advanced=True)
+
+    def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
+        folders = [params.folder, *params.more_folders]
+        pictures, skipped, counts = yield from read_all(folders, params.size)
+        if skipped:
+            ctx.note("skipped", skipped)
+        if len(pictures.subjects) < MINIMUM:
+            raise api.BadInput(
+                f"There are {len(pictures.subjects)} readable pictures in {params.folder.name}, "
+                f"and a training needs {MINIMUM}.",
+                "Add pictures or choose another folder.",
+            )
+        vae, place, borrowed = autoencoder(params.vae, ctx)
+        latents = yield from _latents(params, ctx, pictures, vae, place)
+        trainer = _trainer(params, ctx, latents)
+        if trainer.resume():
+            yield api.Notice(f"Goes on from step {trainer.standing.step:,} of {params.steps:,}.")
+        else:
+            if (ctx.keep / training.CHECKPOINT).exists():
+                yield api.Notice("What was learnt before the break cannot be read, so it begins again.", "warning")
+            trainer.save()
+        prompts = watched(params.prompts, pictures.subjects)
+        yield from _train(trainer, params, ctx, prompts, vae)
+        yield self._result(trainer, params, ctx, counts, prompts, None if borrowed else vae)
+
+    def _result(
+        self,
+        trainer: training.Trainer,
+        params: DiffusionTrain.Params,
+        ctx: api.Context,
+        counts: dict[str, int],
+        prompts: Sequence[str],
+        vae: Any,
+    ) -> api.Trained:
+        folder = ctx.scratch / "model"
+        folder.mkdir(parents=True, exist_ok=True)
+        denoiser.save(trainer.averaged, folder, vae)
+        borrowed = {} if vae is not None else {"vae": params.vae}
+        facts = train_card.Facts(
+            title=params.title,
+            size=params.size,
+            pictures=counts,
+            seed=ctx.seed,
+            steps=trainer.standing.step,
+            minutes=trainer.standing.seconds / 60,
+            parameters=sum(value.numel() for value in trainer.ema.parameters()),
+            loss=trainer.standing.loss,
+            prompts=prompts,
+            borrowed=borrowed.get("vae", ""),
+        )
+        (folder / "README.md").write_text(train_card.text(facts), encoding="utf-8")
+        if borrowed:
+            denoiser.name_components(folder, borrowed)
+        notes = {"loss": round(trainer.standing.loss, 4), "steps": trainer.standing.step, "components": borrowed}
+        return api.Trained(folder, params.title, "diffusion", notes)
+
+
+def read_all(
+    folders: Sequence[Path], size: int
+) -> Generator[api.Event, None, tuple[dataset.Pictures, dict[str, str], dict[str, int]]]:
+    """Reads the folders' pictures, saying how far it is: (pictures, {name: why it was skipped}, {folder: count})."""
+    subjects: list[captions.Subject] = []
+    pixels: list[Any] = []
+    skipped: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    for folder in folders:
+        before = len(subjects)
+        for number, subject in enumerate(captions.read(folder, dataset.find(folder))):
+            if number % 50 == 0:
+                yield api.Progress(0, 0, f"Reading pictures: {number:,}")
+            try:
+                told, seen = dataset.read(subject, size)
+            except api.BadInput as error:
+                skipped[subject.path.name] = str(error)
+                continue
+            subjects.append(told)
+            pixels.append(seen)
+        name = folder.name if folder.name not in counts else str(folder)
+        counts[name] = len(subjects) - before
+    if skipped:
+        first = ", ".join([*skipped][:10]) + (f" and {len(skipped) - 10} more" if len(skipped) > 10 else "")
+        yield api.Notice(
+            f"Skipped, because {'it' if len(skipped) == 1 else 'they'} cannot be read: {first}.", "warning"
+        )
+    return dataset.Pictures(subjects, pixels), skipped, counts
+
+
+def autoencoder(choice: str, ctx: api.Context) -> tuple[Any, Path, bool]:
+    """(an `AutoencoderKL`, its folder, whether it is a starter). Raises BadInput when it cannot be loaded."""
+    import torch
+    from diffusers import AutoencoderKL
+
+    place = ctx.model(choice)
+    if not isinstance(place, Path) or not (place / "config.json").is_file():
+        raise api.BadInput(f"{choice} is no autoencoder's folder.", "Choose an autoencoder that lies on this machine.")
+    try:
+        vae = AutoencoderKL.from_pretrained(place, torch_dtype=torch.float32, use_safetensors=True)
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
+        raise api.BadInput(f"{choice} cannot be loaded as an autoencoder.", "Choose another.") from error
+    try:
+        borrowed = Path(choice).name == choice and ctx.starter(choice).resolve() == place.resolve()
+    except api.BadInput:
+        borrowed = False
+    return vae.to(ctx.device).eval().requires_grad_(False), place, borrowed
+
+
+def watched(prompts: Sequence[str], subjects: Sequence[captions.Subject]) -> list[str]:
+    """The prompts to paint while it learns: those asked for, else some that the pictures are named by."""
+    asked = [prompt for prompt in prompts if prompt.strip()]
+    if asked:
+        return asked[:SHOWN]
+    if {subject.style for subject in subjects} >= {*captions.STYLES}:
+        return [*WATCHED]
+    some = subjects[:: max(1, len(subjects) // 8)][:8]
+    return [captions.finished(subject.noun, style=subject.style) for subject in some]
+
+
+def _latents(
+    params: DiffusionTrain.Params, ctx: api.Context, pictures: dataset.Pictures, vae: Any, place: Path
+) -> Generator[api.Event, None, dataset.Latents]:
+    import torch
+
+    items = dataset.plan(pictures, flips=params.flips, pairs=params.pairs, seed=ctx.seed)
+    key = dataset.key(items, pictures, params.size, ctx.seed, place)
+    values = dataset.kept(ctx.keep, key)
+    found: list[Tensor] = [] if values is None else [values]
+    first = sum(map(len, found))
+    saved = time.monotonic()
+    for done, part in dataset.encode(vae, items, pictures, params.size, ctx.seed, ctx.device, first=first):
+        found.append(part)
+        yield api.Progress(0, 0, f"Taking pictures apart: {done:,} of {len(items):,}")
+        pausing = ctx.pause_requested and done < len(items)
+        if pausing or done == len(items) or time.monotonic() - saved > CHECKPOINT_SECONDS:
+            dataset.keep_latents(ctx.keep, key, torch.cat(found))
+            saved = time.monotonic()
+        if pausing:
+            raise api.Paused
+    values = torch.cat(found)
+    return dataset.Latents(items, pictures.subjects, values, params.batch, ctx.seed)
+
+
+def _trainer(params: DiffusionTrain.Params, ctx: api.Context, latents: dataset.Latents) -> training.Trainer:
+    import torch
+
+    torch.manual_seed(ctx.seed)
+    channels, side = latents.values.shape[1:3]
+    shape = denoiser.SHAPES[params.width]
+    parts = denoiser.build(latents.words(), shape, channels, side, ctx.scratch / TOKENIZER)
+    schedule = training.Schedule(params.steps, params.learning_rate, params.ema, min(200, params.steps // 10))
+    return training.Trainer(parts, schedule, latents.batch, ctx.keep, seed=ctx.seed, device=ctx.device)
+
+
+def _train(
+    trainer: training.Trainer, params: DiffusionTrain.Params, ctx: api.Context, prompts: list[str], vae: Any
+) -> Iterator[api.Event]:
+    import torch
+
+    clock = saved = began = time.monotonic()
+    first = trainer.standing.step
+    while trainer.standing.step < params.steps:
+        try:
+            trainer.step()
+            step = trainer.standing.step
+            now = time.monotonic()
+            trainer.standing.seconds += now - clock
+            clock = now
+            pausing = ctx.pause_requested
+            if pausing or now - saved > CHECKPOINT_SECONDS or step == params.steps:
+                trainer.save()
+                saved = now
+        except training.NotFiniteError:
+            trainer.rewind()
+            first, began = trainer.standing.step, time.monotonic()
+            yield api.Notice(
+                f"The training broke down, and goes on from step {first:,} at half the learning rate.", "warning"
+            )
+            continue
+        except torch.OutOfMemoryError as error:
+            raise api.OutOfMemory(
+                f"{params.batch} pictures at a time need more memory than there is.", "Take fewer at a time."
+            ) from error
+        if pausing:
+            raise api.Paused
+        left = (now - began) / (step - first) * (params.steps - step)
+        yield api.Progress(step, params.steps, status(trainer.standing.loss, left))
+        if step % params.preview_every == 0 or step == params.steps:
+            yield api.Preview(sheet(trainer.averaged, prompts, vae, ctx), f"Step {step:,}")
+
+
+def sheet(parts: denoiser.Parts, prompts: list[str], vae: Any, ctx: api.Context) -> Any:
+    """What is painted for the prompts, from the same noise at each call, as one picture [h, w, 3] of 8 bits."""
+    import torch
+
+    config = parts.unet.config
+    noise = torch.randn(
+        len(prompts), config.in_channels, config.sample_size, config.sample_size, generator=ctx.generator()
+    )
+    pictures = denoiser.decode(vae, denoiser.paint(parts, prompts, noise, device=ctx.device)).cpu()
+    across = min(4, len(prompts))
+    down = math.ceil(len(prompts) / across)
+    side = pictures.shape[-1]
+    whole = torch.ones(down * across, 3, side, side)
+    whole[: len(prompts)] = pictures
+    whole = whole.view(down, across, 3, side, side).permute(0, 3, 1, 4, 2).reshape(down * side, across * side, 3)
+    return np.ascontiguousarray(((whole + 1) * 127.5).round().to(torch.uint8).numpy())
+
+
+def status(loss: float, seconds_left: float) -> str:
+    """One line: the loss, and the time left as a person says it."""
+    words = [f"loss {loss:.3f}"]
+    if seconds_left >= 5400:
+        words.append(f"about {seconds_left / 3600:.1f} hours left")
+    elif seconds_left >= 90:
+        words.append(f"about {seconds_left / 60:.0f} minutes left")
+    elif seconds_left >= 10:
+        words.append(f"about {seconds_left:.0f} seconds left")
+    elif seconds_left > 0:
+        words.append("a few seconds left")
+    return " · ".join(words)

@@ -1,0 +1,107 @@
+"""The classifier that judges paintings, and the tool that asks it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tqdm import tqdm
+
+from plugins.diffusion import dataset, fidelity, measure_tool
+from plugins.diffusion.captions import COLOURS, Subject
+from plugins.diffusion.measure_tool import DiffusionMeasure
+from studio import testing
+
+WORDS = ["red disk", "green disk", "blue disk"]
+
+
+def pictures() -> dataset.Pictures:
+    subjects, pixels = [], []
+    rows, columns = np.mgrid[:128, :128]
+    for word in WORDS:
+        made = np.zeros((128, 128, 4), np.uint8)
+        made[np.hypot(rows - 64, columns - 64) < 50] = (*COLOURS[word.split()[0]], 255)
+        subjects.append(Subject(Path(f"{word}.png"), word, style="noto"))
+        pixels.append(made)
+    return dataset.Pictures(subjects, pixels)
+
+
+@pytest.fixture(autouse=True)
+def _no_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress bars, disabled ones too, start a thread that stays."""
+    monkeypatch.setattr(tqdm, "monitor_interval", 0)
+
+
+@pytest.fixture(scope="module")
+def judge() -> torch.nn.Module:
+    everything = pictures()
+    learning = fidelity.learn(
+        everything, fidelity.Names.of(everything.subjects), steps=40, batch=16, seed=0, device="cpu"
+    )
+    while True:
+        try:
+            next(learning)
+        except StopIteration as done:
+            return done.value
+
+
+def as_tensor(images: list[Any]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def test_names_what_is_painted(judge: torch.nn.Module) -> None:
+    everything = pictures()
+    items = [dataset.Item("plain", number) for number in range(3)]
+    painted = as_tensor([dataset.render(item, 0, everything, 128, 0) for item in items])
+    asked = [fidelity.Asked(word, (number,)) for number, word in enumerate(WORDS)]
+    assert fidelity.share_named(judge, painted, asked, 1) == 1.0
+    assert fidelity.share_named(judge, painted, asked[::-1], 1) == pytest.approx(1 / 3)
+
+
+def test_both_things_must_be_in_their_halves(judge: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fidelity, "BOTH_FIRST", 1)
+    everything = pictures()
+    item = dataset.Item("pair", scene=dataset.Scene(0, 2, ""))
+    painted = as_tensor([dataset.render(item, 0, everything, 128, 0)] * 2)
+    asked = [fidelity.Asked("", (0, 2)), fidelity.Asked("", (2, 0))]
+    assert fidelity.share_with_both(judge, painted, asked) == 0.5
+
+
+def test_one_name_in_two_styles_is_one_class() -> None:
+    subjects = [Subject(Path("a"), "Fox", style="fluent"), Subject(Path("b"), "owl"), Subject(Path("c"), "fox")]
+    names = fidelity.Names.of(subjects)
+    assert names.words == ["fox", "owl"]
+    assert names.pictures == [(0, 2), (1,)]
+
+
+def test_what_is_asked_is_always_the_same() -> None:
+    everything = pictures()
+    names = fidelity.Names.of(everything.subjects)
+    asked = fidelity.to_ask(everything, names, 2)
+    assert len(asked) == 2
+    assert asked == fidelity.to_ask(everything, names, 2)
+    assert all(one.prompt == f"a {names.words[one.classes[0]]}, flat" for one in asked)
+
+
+def test_the_tool_measures_a_real_pipeline(tiny_model: Any, tmp_path: Path) -> None:
+    from PIL import Image
+
+    folder = tmp_path / "disks"
+    folder.mkdir()
+    everything = pictures()
+    for subject, pixels in zip(everything.subjects, everything.pixels, strict=True):
+        Image.fromarray(pixels).save(folder / subject.path.name)
+    rows = [{"file": one.path.name, "name": one.name, "style": "noto"} for one in everything.subjects]
+    (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    ctx = testing.FakeContext(seed=7, folder=tmp_path / "job")
+    values = {"model": str(tiny_model("stable-diffusion")), "classifier_steps": 2, "batch": 4, "steps": 1, "pairs": 2}
+    (text,) = testing.results(testing.run(DiffusionMeasure, ctx, folder=folder, **values))
+    assert "among the first five | 100.0% |" in text.text
+    assert ctx.notes["fidelity"]["names"] == 3
+
+
+def test_keeps_the_rules() -> None:
+    testing.check_plugin([DiffusionMeasure])
+    testing.check_light_import("plugins.diffusion.measure_tool", [Path(measure_tool.__file__).parents[2]])

@@ -1,0 +1,211 @@
+"""`diffusion.train` as the studio runs it, from pictures and words to a model that paints."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from tqdm import tqdm
+
+from plugins.diffusion import captions, dataset, train_tool, training
+from plugins.diffusion.train_tool import DiffusionTrain
+from studio import api, testing
+from studio.core import paths
+
+TINY: dict[str, Any] = {"size": 64, "width": "tiny", "batch": 2, "steps": 4, "preview_every": 2, "pairs": 6}
+
+
+@pytest.fixture(autouse=True)
+def _no_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress bars, disabled ones too, start a thread that stays."""
+    monkeypatch.setattr(tqdm, "monitor_interval", 0)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Disks of several colours on a clear ground, with their names in a list beside the folder."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    rows = []
+    for number, colour in enumerate(["red", "green", "blue", "yellow", "purple", "black", "orange", "brown"]):
+        image = Image.new("RGBA", (64, 64))
+        ImageDraw.Draw(image).ellipse((8, 8, 56, 56), colour)
+        image.save(folder / f"{number}.png")
+        rows.append({"file": f"pictures/{number}.png", "name": f"{colour} disk", "style": "noto"})
+    (tmp_path / "pictures.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def vae(tmp_path_factory: pytest.TempPathFactory) -> str:
+    from diffusers import AutoencoderKL
+
+    torch.manual_seed(0)
+    model = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(8, 8, 8, 8),
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=64,
+    )
+    folder = tmp_path_factory.mktemp("vae") / "mine"
+    model.save_pretrained(folder)
+    return str(folder)
+
+
+def trained(events: list[api.Event]) -> api.Trained:
+    (one,) = testing.results(events)
+    assert isinstance(one, api.Trained)
+    return one
+
+
+def notices(events: list[api.Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, api.Notice)]
+
+
+def weights(made: api.Trained) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(made.folder.rglob("*.safetensors")))
+
+
+def test_keeps_the_rules() -> None:
+    testing.check_plugin([DiffusionTrain])
+    testing.check_light_import("plugins.diffusion.train_tool", [Path(train_tool.__file__).parents[2]])
+
+
+def test_the_model_paints_with_the_starters_autoencoder(pictures: Path, tmp_path: Path) -> None:
+    from diffusers import AutoencoderKL, AutoPipelineForText2Image
+
+    ctx = testing.FakeContext(seed=7, folder=tmp_path / "job")
+    events = testing.run(DiffusionTrain, ctx, folder=pictures, title="Mine", prompts=["a red disk, flat"], **TINY)
+    made = trained(events)
+    assert (made.title, made.kind) == ("Mine", "diffusion")
+    assert json.loads((made.folder / "studio.json").read_text("utf-8")) == {"components": {"vae": "vae-spatial"}}
+    assert not (made.folder / "vae").exists()
+    card = (made.folder / "README.md").read_text("utf-8")
+    assert "# Mine" in card
+    assert "| pictures | 8 |" in card
+    previews = [event.content for event in events if isinstance(event, api.Preview)]
+    assert [view.shape for view in previews] == [(64, 64, 3)] * 2
+    steps = [event.step for event in events if isinstance(event, api.Progress) and event.step]
+    assert steps == [1, 2, 3, 4]
+    vae = AutoencoderKL.from_pretrained(paths.resources() / "starters" / "vae-spatial", torch_dtype=torch.float32)
+    pipe = AutoPipelineForText2Image.from_pretrained(made.folder, vae=vae, dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    painted = pipe("a blue disk on a red ground, flat", num_inference_steps=2, output_type="np").images
+    assert painted.shape == (1, 64, 64, 3)
+    assert np.isfinite(painted).all()
+
+
+def test_any_other_autoencoder_is_written_into_the_model(pictures: Path, tmp_path: Path, vae: str) -> None:
+    from diffusers import AutoPipelineForText2Image
+
+    ctx = testing.FakeContext(seed=7, folder=tmp_path / "job")
+    made = trained(testing.run(DiffusionTrain, ctx, folder=pictures, vae=vae, **TINY))
+    pipe = AutoPipelineForText2Image.from_pretrained(made.folder, dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    assert pipe("", num_inference_steps=1, output_type="np").images.shape == (1, 64, 64, 3)
+
+
+def test_a_pause_keeps_what_was_learnt(pictures: Path, tmp_path: Path, vae: str) -> None:
+    values = {"folder": pictures, "vae": vae, **TINY}
+    straight = trained(testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "a"), **values))
+    ctx = testing.FakeContext(7, tmp_path / "b")
+    running = DiffusionTrain().run(DiffusionTrain.Params(**values), ctx)
+    while not isinstance(event := next(running), api.Progress) or event.step < 1:
+        pass
+    ctx.pause_requested = True
+    with pytest.raises(api.Paused):
+        next(running)
+    events = testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "b"), **values)
+    assert notices(events) == ["Goes on from step 2 of 4."]
+    assert not [event for event in events if isinstance(event, api.Progress) and event.text.startswith("Taking")]
+    assert weights(trained(events)) == weights(straight)
+
+
+def test_a_kill_loses_only_the_steps_since_the_checkpoint(pictures: Path, tmp_path: Path, vae: str) -> None:
+    values = {"folder": pictures, "vae": vae, **TINY}
+    straight = trained(testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "a"), **values))
+    running = DiffusionTrain().run(DiffusionTrain.Params(**values), testing.FakeContext(7, tmp_path / "b"))
+    while not isinstance(event := next(running), api.Progress) or event.step < 3:
+        pass
+    running.close()
+    events = testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "b"), **values)
+    assert notices(events) == ["Goes on from step 0 of 4."]
+    assert weights(trained(events)) == weights(straight)
+
+
+def test_a_pause_while_pictures_are_taken_apart_keeps_the_parts(
+    pictures: Path, tmp_path: Path, vae: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "ENCODED_AT_ONCE", 5)
+    values = {"folder": pictures, "vae": vae, **TINY}
+    straight = trained(testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "a"), **values))
+    ctx = testing.FakeContext(7, tmp_path / "b", pause_requested=True)
+    with pytest.raises(api.Paused):
+        testing.run(DiffusionTrain, ctx, **values)
+    assert [event.text for event in ctx.events if isinstance(event, api.Progress)][-1].endswith(": 5 of 30")
+    events = testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "b"), **values)
+    taking = [event.text for event in events if isinstance(event, api.Progress) and event.text.startswith("Taking")]
+    assert taking[0].endswith(": 10 of 30")
+    assert weights(trained(events)) == weights(straight)
+
+
+def test_damaged_state_is_told_and_begun_again(pictures: Path, tmp_path: Path, vae: str) -> None:
+    ctx = testing.FakeContext(7, tmp_path / "job")
+    for name in (training.CHECKPOINT, dataset.CACHE):
+        (ctx.keep / name).write_bytes(b"spoilt")
+    events = testing.run(DiffusionTrain, ctx, folder=pictures, vae=vae, **TINY)
+    assert "begins again" in notices(events)[0]
+    assert trained(events)
+
+
+def test_an_artists_photographs_keep_their_words(tmp_path: Path, vae: str) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    chance = np.random.default_rng(0)
+    for number in range(8):
+        Image.fromarray(chance.integers(0, 256, (40, 60, 3)).astype(np.uint8)).save(folder / f"garden-{number}.jpg")
+    (folder / "garden-3.txt").write_text("roses in the rain", encoding="utf-8")
+    (folder / "broken.jpg").write_bytes(b"")
+    ctx = testing.FakeContext(7, tmp_path / "job")
+    events = testing.run(DiffusionTrain, ctx, folder=folder, vae=vae, **TINY)
+    assert notices(events) == ["Skipped, because it cannot be read: broken.jpg."]
+    card = (trained(events).folder / "README.md").read_text("utf-8")
+    assert "- roses in the rain\n" in card
+    assert "- garden\n" in card
+
+
+def test_too_few_pictures_is_one_sentence(pictures: Path) -> None:
+    (pictures / "0.png").unlink()
+    with pytest.raises(api.BadInput, match="There are 7 readable pictures in pictures, and a training needs 8"):
+        testing.run(DiffusionTrain, folder=pictures, **TINY)
+
+
+def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(api.BadInput, match="There is no folder"):
+        testing.run(DiffusionTrain, folder=tmp_path / "nowhere", **TINY)
+
+
+def test_what_is_no_autoencoder_is_refused(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(api.BadInput, match="no autoencoder"):
+        testing.run(DiffusionTrain, folder=pictures, vae=str(tmp_path), **TINY)
+
+
+def test_batches_depend_on_seed_and_step_alone(pictures: Path) -> None:
+    read = [dataset.read(subject, 64) for subject in captions.read(pictures, dataset.find(pictures))]
+    subjects = [subject for subject, _ in read]
+    everything = dataset.Pictures(subjects, [pixels for _, pixels in read])
+    items = dataset.plan(everything, flips=True, pairs=5, seed=3)
+    sorts = [item.sort for item in items]
+    assert (sorts.count("plain"), sorts.count("ground"), sorts.count("pair")) == (16, 8, 5)
+    values = torch.arange(len(items)).half().view(-1, 1, 1, 1).expand(-1, 4, 2, 2)
+    first, second = (dataset.Latents(items, subjects, values, 32, seed=3) for _ in range(2))
+    first.batch(0)
+    (left, words), (right, same) = first.batch(5), second.batch(5)
+    assert torch.equal(left, right)
+    assert words == same
+    assert "" in [text for step in range(5) for text in first.batch(step)[1]]
