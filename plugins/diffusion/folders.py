@@ -83,7 +83,7 @@ def _json(path: Path, name: str) -> dict[str, Any]:
         value = json.loads(file.read_text("utf-8"))
     except FileNotFoundError as error:
         raise api.BadInput(
-            f"{path.name} is no diffusion model: it has no {name}.", "Choose a diffusers folder or a safetensors file."
+            f"{path.name} is no diffusion model: it has no {name}.", "Choose a diffusers folder."
         ) from error
     except (OSError, ValueError) as error:
         raise api.BadInput(f"The {name} of {path.name} is damaged.", "Download the model again.") from error

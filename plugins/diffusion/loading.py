@@ -1,4 +1,4 @@
-"""A model by its choice: a starter, a trained one, a diffusers folder, a single file, or a hub id."""
+"""A model by its choice: a starter, a trained one, a diffusers folder, or a hub id."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from studio import api
 
-from . import families, folders
+from . import families, folders, probing
 from .families import Family, Task
 from .latents import View, fitted
 
@@ -75,18 +75,28 @@ def load(ctx: api.Context, choice: str) -> Model:
             raise
         raise api.BadInput(
             "There is no diffusion model here yet.",
-            "Put a diffusers folder or a safetensors file into the studio's models folder and choose it.",
+            "Put a diffusers folder into the studio's models folder and choose it.",
         ) from error
     where = found if isinstance(found, Path) else None
     key = f"diffusion:{where.resolve() if where else found}:{_stamp(where)}:{ctx.device}:{ctx.dtype}"
 
     def loader() -> Model:
         if where is not None and where.is_file():
-            raise api.BadInput(f"{where.name} is a single file, and only folders are opened.", "Choose a folder.")
+            raise _single(where)
         path = where or _downloaded(str(found), ctx)
         return placed(_from_folder(path, ctx), key, path.name if where else str(found), ctx)
 
     return ctx.models.load(key, loader)
+
+
+def _single(path: Path) -> api.BadInput:
+    found = probing.probed(api.weight_shapes(path))
+    if found.paints:
+        return api.BadInput(
+            f"{path.name} is {found.what} in a single file, and only diffusers folders are opened as yet.",
+            "Choose the folder of the same model, or its name on the Hugging Face hub.",
+        )
+    return api.BadInput(f"{path.name} is {found.what}.", "Choose a diffusers folder to paint with.")
 
 
 def placed(pipe: Any, key: str, title: str, ctx: api.Context) -> Model:

@@ -1,0 +1,169 @@
+"""What is wrong with a model is one sentence, and the next job runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from plugins.diffusion.paint import Paint
+from plugins.diffusion.probing import probed
+from studio import api, testing
+
+UNET = "unet/diffusion_pytorch_model.safetensors"
+P = "model.diffusion_model."
+
+
+@pytest.fixture
+def copy(sd: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(sd, tmp_path / "copy"))
+
+
+def changed(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | values), "utf-8")
+
+
+def cut(folder: Path) -> None:
+    (folder / UNET).write_bytes((folder / UNET).read_bytes()[:-100])
+
+
+def pointer(folder: Path) -> None:
+    (folder / UNET).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "utf-8")
+
+
+def pickled(folder: Path) -> None:
+    (folder / UNET).rename(folder / "unet/diffusion_pytorch_model.bin")
+
+
+def without_unet(folder: Path) -> None:
+    shutil.rmtree(folder / "unet")
+
+
+def without_weights(folder: Path) -> None:
+    (folder / UNET).unlink()
+
+
+def remote_pipeline(folder: Path) -> None:
+    changed(folder / "model_index.json", _class_name=["pipeline", "Mine"])
+
+
+def remote_part(folder: Path) -> None:
+    changed(folder / "model_index.json", unet=["my_unet", "Mine"])
+
+
+def damaged(folder: Path) -> None:
+    (folder / "model_index.json").write_text("{", "utf-8")
+
+
+def no_model(folder: Path) -> None:
+    (folder / "model_index.json").unlink()
+
+
+def unknown(folder: Path) -> None:
+    changed(folder / "model_index.json", _class_name="StableAudioPipeline")
+
+
+def modular(folder: Path) -> None:
+    changed(folder / "model_index.json", _class_name="SomeModularPipeline")
+
+
+def misfit(folder: Path) -> None:
+    changed(folder / "unet/config.json", block_out_channels=[16, 32])
+
+
+@pytest.mark.parametrize(
+    ("break_it", "sentence"),
+    [
+        (cut, "ends too early"),
+        (pointer, "Git LFS pointer"),
+        (pickled, "is a pickle and is not opened"),
+        (without_unet, "the folder unet is missing"),
+        (without_weights, "no weights for its unet"),
+        (remote_pipeline, "program code of its own"),
+        (remote_part, "program code of its own"),
+        (damaged, "is damaged"),
+        (no_model, "has no model_index.json"),
+        (unknown, "StableAudioPipeline, which cannot paint"),
+        (modular, "is a modular pipeline"),
+        (misfit, "does not fit its configuration"),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_a_sentence(
+    copy: Path, sd: Path, break_it: Callable[[Path], None], sentence: str
+) -> None:
+    break_it(copy)
+    ctx = testing.FakeContext()
+    with pytest.raises(api.BadInput, match=sentence):
+        testing.run(Paint, ctx, model=str(copy), steps=1)
+    assert testing.results(testing.run(Paint, ctx, model=str(sd), steps=1))
+
+
+def test_a_model_deleted_between_two_runs_is_a_sentence(copy: Path) -> None:
+    ctx = testing.FakeContext()
+    testing.run(Paint, ctx, model=str(copy), steps=1)
+    shutil.rmtree(copy)
+    with pytest.raises(api.BadInput):
+        testing.run(Paint, ctx, model=str(copy), steps=1)
+
+
+def test_a_part_may_be_lent_by_a_starter(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from studio.core import paths
+
+    before = testing.results(testing.run(Paint, model=str(copy), steps=1))
+    monkeypatch.setattr(paths, "resources", lambda: tmp_path)
+    (tmp_path / "starters").mkdir()
+    shutil.move(copy / "vae", tmp_path / "starters/lent")
+    (copy / "studio.json").write_text(json.dumps({"components": {"vae": "lent"}}), "utf-8")
+    after = testing.results(testing.run(Paint, model=str(copy), steps=1))
+    assert [event.picture.tobytes() for event in before] == [event.picture.tobytes() for event in after]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "what"),
+    [
+        ({f"{P}input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight": (320, 768)}, "of Stable Diffusion 1"),
+        (
+            {
+                f"{P}input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight": (320, 1024),
+                f"{P}input_blocks.0.0.weight": (320, 9, 3, 3),
+            },
+            "of Stable Diffusion 2, made for inpainting",
+        ),
+        ({f"{P}input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight": (640, 2048)}, "of Stable Diffusion XL"),
+        ({f"{P}input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight": (768, 1280)}, "the refiner"),
+        ({f"{P}joint_blocks.0.context_block.adaLN_modulation.1.bias": (1,)}, "of Stable Diffusion 3"),
+        ({"double_blocks.0.img_attn.norm.key_norm.scale": (1,), "img_in.weight": (3072, 64)}, "Flux.1 schnell"),
+        (
+            {
+                "double_blocks.0.img_attn.norm.key_norm.scale": (1,),
+                "img_in.weight": (3072, 64),
+                "guidance_in.in_layer.bias": (1,),
+            },
+            "Flux.1 dev",
+        ),
+        ({"double_blocks.0.img_attn.norm.key_norm.scale": (1,), "img_in.weight": (6144, 128)}, "Flux.2"),
+        ({"lora_unet_mid_block.lora_down.weight": (4, 4)}, "a LoRA"),
+        ({"controlnet_cond_embedding.conv_in.weight": (4, 4)}, "a ControlNet"),
+        ({"image_proj.proj.weight": (4, 4)}, "an IP-Adapter"),
+        ({"emb_params": (4, 768)}, "a textual inversion"),
+        ({"first_stage_model.encoder.conv_in.weight": (4, 4)}, "an autoencoder"),
+        ({"something": (4, 4)}, "of an unknown kind"),
+    ],
+)
+def test_a_file_is_known_by_its_header(shapes: dict[str, tuple[int, ...]], what: str) -> None:
+    assert what in probed(shapes).what
+
+
+def test_a_single_file_says_what_it_is(tmp_path: Path) -> None:
+    save_file({"lora_unet_mid.lora_down.weight": torch.zeros(2, 2)}, tmp_path / "ink.safetensors")
+    with pytest.raises(api.BadInput, match=r"ink\.safetensors is a LoRA"):
+        testing.run(Paint, model=str(tmp_path / "ink.safetensors"))
+    (tmp_path / "old.ckpt").write_bytes(b"PK")
+    with pytest.raises(api.BadInput, match="is a pickle"):
+        testing.run(Paint, model=str(tmp_path / "old.ckpt"))
