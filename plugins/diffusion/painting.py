@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import memory, prompts, samplers
+from . import loras, memory, prompts, samplers
 from .families import Task, default, takes
 from .loading import Model
 from .tape import Tape
@@ -42,7 +42,7 @@ def painted(
     tape = Tape.load(ctx.keep, about, ctx.device)
     watch = Watch(ctx, tape, view=model.view, size=size, rest=lambda: tape.save(ctx.keep, about))
     seeded = takes(pipe, "generator")
-    given = {**_arguments(ctx, model, pipe, params, size), **(more or {})}
+    asked = loras.asked_for(ctx, params.prompt, params.loras, params.lora_weights)
 
     def attempt() -> Any:
         with warnings.catch_warnings(), around(), watch.over(pipe):
@@ -50,7 +50,9 @@ def painted(
             warnings.simplefilter("ignore", FutureWarning)  # what the library will rename
             return pipe(**given, **({"generator": (generator or ctx.generator)()} if seeded else {}))
 
-    result = memory.within(ctx, model, pipe, attempt)
+    with loras.applied(model, pipe, asked):
+        given = {**_arguments(ctx, model, pipe, params, size), **(more or {})}
+        result = memory.within(ctx, model, pipe, attempt)
     if model.rungs:
         ctx.note("memory", model.rungs)
     if any(getattr(result, "nsfw_content_detected", None) or ()):

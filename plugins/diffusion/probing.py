@@ -22,6 +22,7 @@ class Found:
 
     what: str
     paints: bool = False
+    lora: bool = False
 
 
 def probed(shapes: Shapes) -> Found:
@@ -33,7 +34,7 @@ def _addition(shapes: Shapes) -> Found | None:
     starts = ("lora_unet_", "lora_te", "lora_transformer_")
     ends = (".lora_A.weight", ".lora_B.weight", ".lora_down.weight", ".lora_up.weight", ".dora_scale")
     if any(name.startswith(starts) or name.endswith(ends) or ".lokr_" in name for name in shapes):
-        return Found("a LoRA, which changes another model")
+        return Found("a LoRA, which changes another model", lora=True)
     if any(name.startswith(("controlnet", "control_model.", "input_hint_block.")) for name in shapes):
         return Found("a ControlNet, which guides another model")
     if any(name.startswith("image_proj.") for name in shapes):

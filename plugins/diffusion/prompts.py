@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import weights
+from . import loras, weights
 from .families import default, takes
 from .loading import Model
 from .weights import Part
@@ -21,7 +21,7 @@ _CLIP = ("stable-diffusion", "stable-diffusion-xl")
 
 def arguments(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Mapping[str, Any]:
     """The arguments of a call that stand for the words."""
-    prompt, negative = (_without_loras(ctx, text) for text in (params.prompt, params.negative_prompt))
+    prompt, negative = (loras.without_tags(text) for text in (params.prompt, params.negative_prompt))
     given = _clip_skip(model, pipe, params.clip_skip)
     wanted, unwanted = weights.thoughts(prompt), weights.thoughts(negative)
     if model.family.name in _CLIP:
@@ -42,13 +42,6 @@ def arguments(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Mapping
     elif negative.strip():
         ctx.emit(api.Notice(f"{model.family.title} has no negative prompt; yours was left out."))
     return given
-
-
-def _without_loras(ctx: api.Context, text: str) -> str:
-    text, names = weights.without_loras(text)
-    for name in names:
-        ctx.emit(api.Notice(f"LoRAs cannot be used yet; {name} was left out.", "warning"))
-    return text
 
 
 def _clip_skip(model: Model, pipe: Any, layers: int) -> dict[str, Any]:

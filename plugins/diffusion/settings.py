@@ -55,6 +55,10 @@ class Painter(api.Params):
     """How closely the words are followed. Empty: what suits the model."""
     sampler: samplers.Sampler = api.param("model", labels=samplers.LABELS)
     """The way from noise to picture."""
+    loras: list[api.ModelChoice] = api.param([], model="lora", most=16, title="LoRAs", advanced=True)
+    """Small files that change the model. `<lora:name:0.8>` in the prompt does the same."""
+    lora_weights: list[float] = api.param([], most=16, title="Weights of the LoRAs", advanced=True)
+    """In the order of the LoRAs. One that is missing is 1."""
     clip_skip: int = api.param(0, ge=0, le=11, title="Clip skip", advanced=True)
     """How many of the text encoder's last layers are left out, for models that were trained so."""
     rescale: api.Unit = api.param(0.0, title="Calm contrast", advanced=True)

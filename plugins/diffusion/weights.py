@@ -12,7 +12,6 @@ from dataclasses import dataclass
 STEP = 1.1
 _TOKEN = re.compile(r"\\[\\()\[\]:]|[()\[\]]|:\s*[+-]?\d*\.?\d+\s*(?=\))|[^\\()\[\]:]+|[\\:]")
 _BREAK = re.compile(r"\s*\bBREAK\b\s*")
-_LORA = re.compile(r"<lora:([^:<>]+)(?::[^<>]*)?>")
 
 
 @dataclass(frozen=True)
@@ -42,11 +41,6 @@ def is_plain(parsed: list[list[Part]]) -> bool:
 def words(parsed: list[list[Part]]) -> str:
     """Without weights."""
     return " ".join("".join(part.text for part in parts) for parts in parsed)
-
-
-def without_loras(prompt: str) -> tuple[str, list[str]]:
-    """The prompt without ``<lora:name:weight>``, and the names."""
-    return _LORA.sub("", prompt), _LORA.findall(prompt)
 
 
 def _parts(text: str) -> list[Part]:

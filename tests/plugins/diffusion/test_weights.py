@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plugins.diffusion.weights import Part, is_plain, thoughts, without_loras, words
+from plugins.diffusion.weights import Part, is_plain, thoughts, words
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,3 @@ def test_break_begins_a_new_thought() -> None:
     assert thoughts("a fox BREAK a (hill:2)") == [[Part("a fox")], [Part("a "), Part("hill", 2.0)]]
     assert words(thoughts("a fox BREAK a (hill:2)")) == "a fox a hill"
     assert is_plain(thoughts("BREAKFAST for a fox"))
-
-
-def test_loras_are_taken_out() -> None:
-    assert without_loras("a fox <lora:ink:0.8>, <lora:old paper>") == ("a fox , ", ["ink", "old paper"])
