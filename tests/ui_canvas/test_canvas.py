@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -330,3 +332,18 @@ def test_it_follows_the_theme(canvas: Canvas, qapp: QApplication, red: Path, qtb
     finally:
         theme.apply(qapp, "dark")
     assert colour_at(canvas, 5, 300) == QColor(theme.DARK.canvas)
+
+
+def test_a_large_picture_is_freed_on_a_thread_of_its_own(canvas: Canvas, qtbot: QtBot) -> None:
+    def large() -> QImage:
+        image = QImage(3000, 3000, QImage.Format.Format_RGB32)
+        image.fill(0)
+        return image
+
+    freed: list[threading.Thread] = []
+    canvas.show_image(large())
+    qtbot.waitUntil(lambda: canvas.surface.picture is not None)
+    weakref.finalize(canvas.surface.picture, lambda: freed.append(threading.current_thread()))
+    canvas.clear()
+    qtbot.waitUntil(lambda: bool(freed))
+    assert freed[0] is not threading.main_thread()

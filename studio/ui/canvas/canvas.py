@@ -180,7 +180,7 @@ class Canvas(QWidget):
     def clear(self) -> None:
         self._next_turn()
         self.offer_before(None)
-        self.surface.show_picture(None)
+        self._show_on_surface(None)
         self._show(self.empty_page)
 
     # Compare
@@ -256,14 +256,21 @@ class Canvas(QWidget):
     def _put(self, picture: Picture, player: Player | None = None) -> None:
         self._opening.stop()
         self._set_transport(player)
-        self.surface.show_picture(picture)
+        self._show_on_surface(picture)
         if self._pages.currentWidget() is not self.surface:
             self._show(self.surface)
 
     def _smoothed(self, preview: Picture, fine: Picture) -> None:
         self._smoothing = False
         if self.surface.picture is preview:
-            self.surface.show_picture(fine)
+            self._show_on_surface(fine)
+
+    def _show_on_surface(self, picture: Picture | None) -> None:
+        """A large one that makes room is freed on a thread: that alone can take a quarter of a second."""
+        held = [self.surface.picture]
+        self.surface.show_picture(picture)
+        if held[0] is not None and held[0].large:
+            self._loader.run(held.clear)
 
     def _show_frame(self, player: Player, number: int, image: QImage) -> None:
         if not self._players or player is not self._players[-1] or self._closed:

@@ -16,6 +16,8 @@ SMALLEST = 256
 BAND = 2**18
 """Pixels converted at a time. Qt holds the interpreter's lock while it converts and scales, so
 that a whole picture at once would stall the UI thread."""
+LARGE = 8_000_000
+"""Pixels from which on it takes longer than a frame may to free a picture."""
 SHARP = 4.0
 """Beyond this zoom, pixels are shown as squares."""
 
@@ -40,6 +42,10 @@ class Picture:
     @property
     def image(self) -> QImage:
         return self.levels[0]
+
+    @property
+    def large(self) -> bool:
+        return self.size.width() * self.size.height() >= LARGE
 
     @property
     def transparent(self) -> bool:
