@@ -93,6 +93,10 @@ def starters() -> Path:
     return paths.resources() / "starters"
 
 
+def is_starter(name: str) -> bool:
+    return _is_name(name) and (starters() / name / MODEL_FILE).is_file()
+
+
 def _trained(home: Home, creation: str) -> Path | None:
     """Found by its name, which ends in the id: a worker reads no index."""
     for root in (home.library, home.trash):

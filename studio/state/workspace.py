@@ -12,6 +12,7 @@ from PySide6.QtCore import QObject, Signal
 from studio.core import form
 from studio.core.descriptor import Catalogue, Field, ToolDescriptor
 from studio.core.errors import BadInput
+from studio.library import models
 from studio.state.drafts import Draft
 
 SEEDS = 2**32
@@ -189,7 +190,7 @@ class Workspace(QObject):
 
     def _choose_again(self) -> None:
         tools = self._catalogue.tools
-        tool = tools.get(self._draft.tool) or next(iter(tools.values()), None)
+        tool = tools.get(self._draft.tool) or next(filter(_can_start, tools.values()), next(iter(tools.values()), None))
         if tool is not None and self._draft.tool == "":
             self._draft.tool = tool.id
         if tool != self._tool:
@@ -199,6 +200,13 @@ class Workspace(QObject):
         self._tool = tool
         self._fields = {} if tool is None else {field.name: field for field in form.fields(tool.schema)}
         self.tool_changed.emit()
+
+
+def _can_start(tool: ToolDescriptor) -> bool:
+    """Whether the models that it asks for by default came with the studio, so that nothing need be fetched."""
+    return all(
+        models.is_starter(str(field.default)) for field in form.fields(tool.schema) if field.model and field.default
+    )
 
 
 def field_errors(tool: ToolDescriptor, values: Mapping[str, Any]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pytestqt.qtbot import QtBot
 
+from studio.core.descriptor import Catalogue, PluginDescriptor, ToolDescriptor
 from studio.state.drafts import Draft
 from studio.state.workspace import Workspace, field_errors
 from tests import fakes
@@ -72,3 +73,21 @@ def test_a_format_belongs_to_a_kind_of_output(workspace: Workspace) -> None:
     assert workspace.format == ""
     workspace.choose("morph.between")
     assert workspace.format == "gif"
+
+
+def test_the_first_tool_is_one_that_can_be_used_without_a_download() -> None:
+    far = {
+        "model": {"type": "string", "default": "not-here", "studio": {"widget": "model"}, "studio_more": {"model": "x"}}
+    }
+    tools = (
+        ToolDescriptor(id="a.far", title="Far", plugin="a", schema={"properties": far}),
+        ToolDescriptor(id="b.near", title="Near", plugin="b"),
+    )
+    made = Workspace()
+    made.set_catalogue(Catalogue((PluginDescriptor(name="a", tools=tools[:1]),)))
+    assert made.tool == tools[0]
+    made = Workspace()
+    made.set_catalogue(
+        Catalogue((PluginDescriptor(name="a", tools=tools[:1]), PluginDescriptor(name="b", tools=tools[1:])))
+    )
+    assert made.tool == tools[1]

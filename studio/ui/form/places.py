@@ -93,7 +93,7 @@ class ModelEditor(Editor):
         words.name(self.combo, field.title, field.help or "A model from the list, a path, or a hub name")
         typed = self.combo.lineEdit()
         assert typed is not None
-        typed.setPlaceholderText("Choose a model")
+        typed.setPlaceholderText("No model here yet: choose one")
         words.name(typed, field.title)
         self._browse = QToolButton()
         self._browse.setIcon(icons.icon("folder-open-outline"))
@@ -122,7 +122,11 @@ class ModelEditor(Editor):
         row = self.combo.findData(self._value)
         self.combo.setCurrentIndex(row)
         if row < 0:
-            self.combo.setEditText(self._value)
+            self.combo.setEditText("" if self._is_missing() else self._value)
+
+    def _is_missing(self) -> bool:
+        """Whether the tool's own choice is not here, and nothing else either: then there is a choice to make."""
+        return self.combo.count() == 0 and self._value == str(self.field.default)
 
     def set_wrong(self, wrong: bool) -> None:
         words.set_flag(self.combo, "wrong", wrong)
