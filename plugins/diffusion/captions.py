@@ -35,71 +35,18 @@ MOST_CAPTION = 20_000
 """Characters of a caption file that are read."""
 _SIDED = frozenset({"left", "right", "clockwise", "counterclockwise", "clock", "flag", "flags", "keycap", "button"})
 _WRITTEN = frozenset(
-    [
-        "letter",
-        "letters",
-        "digit",
-        "digits",
-        "number",
-        "numbers",
-        "symbol",
-        "text",
-        "sign",
-        "arrow",
-        "arrows",
-        "abc",
-        "abcd",
-        "input",
-        "indicator",
-        "calendar",
-        "date",
-        "atm",
-        "wc",
-        "medal",
-        "hash",
-        "music",
-        "musical",
-        "mark",
-        "sos",
-        "scroll",
-        "newspaper",
-        "chart",
-        "o’clock",
-        "thirty",
-        "cyclone",
-        "banknote",
-        "currency",
-        "watch",
-        "timer",
-        "regional",
-        "end",
-        "soon",
-        "top",
-        "hundred",
-        "question",
-        "percent",
-    ]
+    {"letter", "letters", "digit", "digits", "number", "numbers", "symbol", "text", "sign", "input", "indicator"}
+    | {"abc", "abcd", "atm", "wc", "sos", "end", "back", "soon", "on", "top", "hash", "hundred", "percent", "question"}
+    | {"arrow", "arrows", "cyclone", "music", "musical", "mark", "chart", "scroll", "newspaper", "medal", "regional"}
+    | {"calendar", "date", "watch", "timer", "o’clock", "thirty", "banknote", "currency"}
 )
+"""Words of pictures that mirror wrongly: what is written on them, or turns one way."""
 _GENERIC = frozenset({"button", "face", "symbol", "sign"})
 _MASS = frozenset(
-    [
-        "money",
-        "hair",
-        "water",
-        "rice",
-        "fire",
-        "bread",
-        "cheese",
-        "sand",
-        "milk",
-        "sake",
-        "bacon",
-        "butter",
-        "honey",
-        "salt",
-        "ice",
-    ]
+    {"money", "hair", "water", "rice", "fire", "bread", "cheese", "sand"}
+    | {"milk", "sake", "bacon", "butter", "honey", "salt", "ice"}
 )
+"""Words that take no article."""
 
 
 @dataclass(frozen=True)

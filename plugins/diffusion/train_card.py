@@ -37,7 +37,7 @@ def text(facts: Facts) -> str:
         f"# {facts.title}\n\n{what} with `diffusion.train` at {facts.size} px.\n"
         f"{borrowed if facts.borrowed else ''}\n"
         f"Seed {facts.seed}, {facts.steps:,} steps, {facts.minutes:.0f} minutes of training, "
-        f"loss {facts.loss:.3f} (velocity).\n\n"
+        f"loss {facts.loss:.3f}.\n\n"
         f"| folder | pictures learnt from |\n|---|---|\n{rows}\n\n"
         f"Prompts that were watched while it learnt:\n\n{asked}"
     )

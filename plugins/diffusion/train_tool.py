@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from studio import api
 
-from . import captions, dataset, denoiser, train_card, training
+from . import captions, dataset, denoiser, loading, lora, train_card, training
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +35,48 @@ WATCHED = (
 )
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """What suits a kind of training where the artist says nothing else."""
+
+    steps: int
+    batch: int
+    learning_rate: float
+
+    def but(self, params: DiffusionTrain.Params) -> Numbers:
+        return Numbers(
+            params.steps or self.steps, params.batch or self.batch, params.learning_rate or self.learning_rate
+        )
+
+
+NUMBERS = {"new": Numbers(15_000, 64, 1e-3), "lora": Numbers(1000, 4, 2e-4)}
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Paints some prompts now and then. `side` is that of the latents."""
+
+    prompts: list[str]
+    vae: Any
+    side: int
+
+    def sheet(self, parts: denoiser.Parts, ctx: api.Context) -> Any:
+        """What is painted for the prompts, from the same noise at each call, as one picture [h, w, 3] of 8 bits."""
+        import torch
+
+        shape = (len(self.prompts), parts.unet.config.in_channels, self.side, self.side)
+        noise = torch.randn(shape, generator=ctx.generator())
+        latents = denoiser.paint(parts, self.prompts, noise, device=ctx.device)
+        pictures = denoiser.decode(self.vae, latents).cpu()
+        across = min(4, len(self.prompts))
+        down = math.ceil(len(self.prompts) / across)
+        side = pictures.shape[-1]
+        whole = torch.ones(down * across, 3, side, side)
+        whole[: len(self.prompts)] = pictures
+        whole = whole.view(down, across, 3, side, side).permute(0, 3, 1, 4, 2).reshape(down * side, across * side, 3)
+        return np.ascontiguousarray(((whole + 1) * 127.5).round().to(torch.uint8).numpy())
+
+
 class DiffusionTrain(api.Tool):
     """Learns from your pictures, and the words for them, how to paint from words."""
 
@@ -50,13 +93,20 @@ class DiffusionTrain(api.Tool):
         """Your pictures, with the folders inside. What a picture shows stands in NAME.txt beside it, in
         captions.jsonl, or in its file name."""
         more_folders: list[api.FolderInput] = api.param([], most=8, title="More folders")
+        kind: Literal["new", "lora"] = api.param("new", labels=("A new model", "A LoRA"))
+        """A new, small model learns everything from some thousands of pictures. A LoRA teaches a model that can
+        paint already something of yours, from a dozen pictures on."""
+        model: api.ModelChoice = api.param(loading.STARTER, model="diffusion", title="LoRA for")
+        """The model that the LoRA is for: Stable Diffusion 1 or 2, or one trained here."""
         title: str = api.param("My model", title="Name")
         """What the model is called in the other tools."""
         prompts: list[str] = api.param([], most=SHOWN, title="Prompts to watch")
         """They are painted now and then, to show what has been learnt."""
-        size: Literal[64, 128, 256] = api.param(128, title="Picture size", unit="px")
-        steps: int = api.param(15_000, ge=1, le=1_000_000, title="Steps")
-        """More steps make clearer pictures, and take longer."""
+        size: Literal[64, 128, 256, 512] = api.param(128, title="Picture size", unit="px")
+        steps: int | None = api.param(None, ge=1, le=1_000_000, title="Steps")
+        """More steps make clearer pictures, and take longer. Empty means 15,000 for a new model, 1,000 for a LoRA."""
+        rank: int = api.param(8, ge=1, le=256, title="Size of the LoRA", advanced=True)
+        """More can learn finer things, and needs more pictures."""
         width: Literal["small", "medium", "tiny"] = api.param(
             "small", labels=("Small", "Medium", "Tiny"), title="Network"
         )
@@ -67,13 +117,17 @@ class DiffusionTrain(api.Tool):
         """Puts pictures with a clear ground together by twos, to learn "a fox and a house on a blue ground"."""
         vae: api.ModelChoice = api.param("vae-spatial", model="autoencoder", title="Autoencoder", advanced=True)
         """What turns latents into pictures. A starter is named in the model, any other is written into it."""
-        batch: int = api.param(64, ge=1, le=1024, title="Pictures at a time", advanced=True)
-        learning_rate: float = api.param(1e-3, ge=1e-7, le=1.0, title="Learning rate", advanced=True)
+        batch: int | None = api.param(None, ge=1, le=1024, title="Pictures at a time", advanced=True)
+        """Empty means 64 for a new model, 4 for a LoRA."""
+        learning_rate: float | None = api.param(None, ge=1e-7, le=1.0, title="Learning rate", advanced=True)
+        """Empty means 0.001 for a new model, 0.0002 for a LoRA."""
         ema: float = api.param(0.999, ge=0, le=0.99999, title="Averaging", advanced=True)
         """The share of the averaged weights that stays at each step."""
         preview_every: int = api.param(250, ge=1, le=100_000, title="Preview every", unit="steps", advanced=True)
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
+        import torch
+
         folders = [params.folder, *params.more_folders]
         pictures, skipped, counts = yield from read_all(folders, params.size)
         if skipped:
@@ -84,18 +138,25 @@ class DiffusionTrain(api.Tool):
                 f"and a training needs {MINIMUM}.",
                 "Add pictures or choose another folder.",
             )
-        vae, place, borrowed = autoencoder(params.vae, ctx)
-        latents = yield from _latents(params, ctx, pictures, vae, place)
-        trainer = _trainer(params, ctx, latents)
+        torch.manual_seed(ctx.seed)
+        base = lora.begin(ctx, params.model, params.rank) if params.kind == "lora" else None
+        if base:
+            vae, place, borrowed = base.vae, base.place / "vae", True
+        else:
+            vae, place, borrowed = autoencoder(params.vae, ctx)
+        numbers = NUMBERS[params.kind].but(params)
+        latents = yield from _latents(params, ctx, pictures, vae, place, numbers.batch)
+        trainer = _trainer(params, ctx, latents, base, numbers)
         if trainer.resume():
-            yield api.Notice(f"Goes on from step {trainer.standing.step:,} of {params.steps:,}.")
+            yield api.Notice(f"Goes on from step {trainer.standing.step:,} of {numbers.steps:,}.")
         else:
             if (ctx.keep / training.CHECKPOINT).exists():
                 yield api.Notice("What was learnt before the break cannot be read, so it begins again.", "warning")
             trainer.save()
         prompts = watched(params.prompts, pictures.subjects)
-        yield from _train(trainer, params, ctx, prompts, vae)
-        yield self._result(trainer, params, ctx, counts, prompts, None if borrowed else vae)
+        watch = Watch(prompts, vae, int(latents.values.shape[-1]))
+        yield from _train(trainer, params, ctx, watch, numbers)
+        yield self._result(trainer, params, ctx, counts, prompts, None if borrowed else vae, base)
 
     def _result(
         self,
@@ -105,11 +166,16 @@ class DiffusionTrain(api.Tool):
         counts: dict[str, int],
         prompts: Sequence[str],
         vae: Any,
+        base: lora.Base | None,
     ) -> api.Trained:
         folder = ctx.scratch / "model"
         folder.mkdir(parents=True, exist_ok=True)
-        denoiser.save(trainer.averaged, folder, vae)
-        borrowed = {} if vae is not None else {"vae": params.vae}
+        count = sum(value.numel() for value in trainer.ema.parameters())
+        if base:
+            count = lora.save(trainer.averaged, folder)
+        else:
+            denoiser.save(trainer.averaged, folder, vae)
+        borrowed = {} if vae is not None or base else {"vae": params.vae}
         facts = train_card.Facts(
             title=params.title,
             size=params.size,
@@ -117,16 +183,17 @@ class DiffusionTrain(api.Tool):
             seed=ctx.seed,
             steps=trainer.standing.step,
             minutes=trainer.standing.seconds / 60,
-            parameters=sum(value.numel() for value in trainer.ema.parameters()),
+            parameters=count,
             loss=trainer.standing.loss,
             prompts=prompts,
             borrowed=borrowed.get("vae", ""),
+            base=base.title if base else "",
         )
         (folder / "README.md").write_text(train_card.text(facts), encoding="utf-8")
         if borrowed:
             denoiser.name_components(folder, borrowed)
         notes = {"loss": round(trainer.standing.loss, 4), "steps": trainer.standing.step, "components": borrowed}
-        return api.Trained(folder, params.title, "diffusion", notes)
+        return api.Trained(folder, params.title, "lora" if base else "diffusion", notes)
 
 
 def read_all(
@@ -190,7 +257,7 @@ def watched(prompts: Sequence[str], subjects: Sequence[captions.Subject]) -> lis
 
 
 def _latents(
-    params: DiffusionTrain.Params, ctx: api.Context, pictures: dataset.Pictures, vae: Any, place: Path
+    params: DiffusionTrain.Params, ctx: api.Context, pictures: dataset.Pictures, vae: Any, place: Path, batch: int
 ) -> Generator[api.Event, None, dataset.Latents]:
     import torch
 
@@ -210,28 +277,35 @@ def _latents(
         if pausing:
             raise api.Paused
     values = torch.cat(found)
-    return dataset.Latents(items, pictures.subjects, values, params.batch, ctx.seed)
+    return dataset.Latents(items, pictures.subjects, values, batch, ctx.seed)
 
 
-def _trainer(params: DiffusionTrain.Params, ctx: api.Context, latents: dataset.Latents) -> training.Trainer:
-    import torch
-
-    torch.manual_seed(ctx.seed)
+def _trainer(
+    params: DiffusionTrain.Params,
+    ctx: api.Context,
+    latents: dataset.Latents,
+    base: lora.Base | None,
+    numbers: Numbers,
+) -> training.Trainer:
     channels, side = latents.values.shape[1:3]
-    shape = denoiser.SHAPES[params.width]
-    parts = denoiser.build(latents.words(), shape, channels, side, ctx.scratch / TOKENIZER)
-    schedule = training.Schedule(params.steps, params.learning_rate, params.ema, min(200, params.steps // 10))
+    if base:
+        parts = base.parts
+    else:
+        shape = denoiser.SHAPES[params.width]
+        parts = denoiser.build(latents.words(), shape, channels, side, ctx.scratch / TOKENIZER)
+    warm_up = min(200, numbers.steps // 10)
+    schedule = training.Schedule(numbers.steps, numbers.learning_rate, params.ema, warm_up)
     return training.Trainer(parts, schedule, latents.batch, ctx.keep, seed=ctx.seed, device=ctx.device)
 
 
 def _train(
-    trainer: training.Trainer, params: DiffusionTrain.Params, ctx: api.Context, prompts: list[str], vae: Any
+    trainer: training.Trainer, params: DiffusionTrain.Params, ctx: api.Context, watch: Watch, numbers: Numbers
 ) -> Iterator[api.Event]:
     import torch
 
     clock = saved = began = time.monotonic()
     first = trainer.standing.step
-    while trainer.standing.step < params.steps:
+    while trainer.standing.step < numbers.steps:
         try:
             trainer.step()
             step = trainer.standing.step
@@ -239,7 +313,7 @@ def _train(
             trainer.standing.seconds += now - clock
             clock = now
             pausing = ctx.pause_requested
-            if pausing or now - saved > CHECKPOINT_SECONDS or step == params.steps:
+            if pausing or now - saved > CHECKPOINT_SECONDS or step == numbers.steps:
                 trainer.save()
                 saved = now
         except training.NotFiniteError:
@@ -251,32 +325,14 @@ def _train(
             continue
         except torch.OutOfMemoryError as error:
             raise api.OutOfMemory(
-                f"{params.batch} pictures at a time need more memory than there is.", "Take fewer at a time."
+                f"{numbers.batch} pictures at a time need more memory than there is.", "Take fewer at a time."
             ) from error
         if pausing:
             raise api.Paused
-        left = (now - began) / (step - first) * (params.steps - step)
-        yield api.Progress(step, params.steps, status(trainer.standing.loss, left))
-        if step % params.preview_every == 0 or step == params.steps:
-            yield api.Preview(sheet(trainer.averaged, prompts, vae, ctx), f"Step {step:,}")
-
-
-def sheet(parts: denoiser.Parts, prompts: list[str], vae: Any, ctx: api.Context) -> Any:
-    """What is painted for the prompts, from the same noise at each call, as one picture [h, w, 3] of 8 bits."""
-    import torch
-
-    config = parts.unet.config
-    noise = torch.randn(
-        len(prompts), config.in_channels, config.sample_size, config.sample_size, generator=ctx.generator()
-    )
-    pictures = denoiser.decode(vae, denoiser.paint(parts, prompts, noise, device=ctx.device)).cpu()
-    across = min(4, len(prompts))
-    down = math.ceil(len(prompts) / across)
-    side = pictures.shape[-1]
-    whole = torch.ones(down * across, 3, side, side)
-    whole[: len(prompts)] = pictures
-    whole = whole.view(down, across, 3, side, side).permute(0, 3, 1, 4, 2).reshape(down * side, across * side, 3)
-    return np.ascontiguousarray(((whole + 1) * 127.5).round().to(torch.uint8).numpy())
+        left = (now - began) / (step - first) * (numbers.steps - step)
+        yield api.Progress(step, numbers.steps, status(trainer.standing.loss, left))
+        if step % params.preview_every == 0 or step == numbers.steps:
+            yield api.Preview(watch.sheet(trainer.averaged, ctx), f"Step {step:,}")
 
 
 def status(loss: float, seconds_left: float) -> str:

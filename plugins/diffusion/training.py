@@ -1,4 +1,4 @@
-"""The training loop of a denoiser: velocity loss, a moving average, checkpoints, and a way back from NaN.
+"""The training loop of a denoiser: squared error, a moving average, checkpoints, and a way back from NaN.
 
 Everything random follows from the seed and the number of the step, so a run that was killed
 and went on from its checkpoint ends with the same weights as one that was not.
@@ -61,7 +61,7 @@ class NotFiniteError(ArithmeticError):
 class Trainer:
     """Trains what of `parts.network` asks for gradients on `batches(step)`: latents [n, c, s, s] and n captions.
 
-    `parts` learn; `averaged` follow. `keep` is the folder of the checkpoint, and `resume()`
+    `parts` learn; `averaged` follow, and share what is frozen. `keep` is the folder of the checkpoint, and `resume()`
     goes on from one if it is there.
     """
 
@@ -82,9 +82,9 @@ class Trainer:
         self.network = parts.network.to(device).train()
         parts.unet.to(memory_format=torch.channels_last)
         self.learning = [value for value in self.network.parameters() if value.requires_grad]
-        self.averaged = denoiser.Parts(
-            parts.tokenizer, copy.deepcopy(parts.text_encoder), copy.deepcopy(parts.unet), parts.scheduler
-        )
+        frozen = {id(value): value for value in self.network.parameters() if not value.requires_grad}
+        text_encoder, unet = (copy.deepcopy(part, dict(frozen)) for part in (parts.text_encoder, parts.unet))
+        self.averaged = denoiser.Parts(parts.tokenizer, text_encoder, unet, parts.scheduler)
         self.ema = self.averaged.network.eval().requires_grad_(False)
         self.schedule, self.batches, self.keep = schedule, batches, keep
         self.seed, self.device, self.half = seed, device, half
@@ -102,7 +102,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate(standing.step) * standing.rate_scale
         noisy = scheduler.add_noise(latents, noise, times)
-        wanted = scheduler.get_velocity(latents, noise, times)
+        wanted = _wanted(scheduler, latents, noise, times)
         words = denoiser.tokens(self.parts.tokenizer, texts).to(self.device)
         with self._attention(), torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.half):
             said = self.parts.text_encoder(words).last_hidden_state
@@ -199,6 +199,18 @@ class Trainer:
         decay = min(self.schedule.ema, (1 + step) / (10 + step))
         with torch.no_grad():
             torch._foreach_lerp_([*self._learnt(self.ema).values()], [*self._learnt(self.network).values()], 1 - decay)
+
+
+def _wanted(scheduler: Any, latents: Tensor, noise: Tensor, times: Tensor) -> Tensor:
+    """What a UNet of this schedule foretells: the velocity, the noise, or the picture."""
+    match scheduler.config.prediction_type:
+        case "v_prediction":
+            velocity: Tensor = scheduler.get_velocity(latents, noise, times)
+            return velocity
+        case "epsilon":
+            return noise
+        case _:
+            return latents
 
 
 def _shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:

@@ -1,6 +1,7 @@
 """`diffusion.train` as the studio runs it, from pictures and words to a model that paints."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,37 @@ def test_an_artists_photographs_keep_their_words(tmp_path: Path, vae: str) -> No
     card = (trained(events).folder / "README.md").read_text("utf-8")
     assert "- roses in the rain\n" in card
     assert "- garden\n" in card
+
+
+def test_a_lora_is_learnt_for_a_model_and_changes_what_it_paints(
+    pictures: Path, tmp_path: Path, tiny_model: Callable[[str], Path]
+) -> None:
+    pytest.importorskip("peft")
+    from diffusers import AutoPipelineForText2Image
+
+    base = tiny_model("stable-diffusion")
+    ctx = testing.FakeContext(7, tmp_path / "job")
+    values = {**TINY, "kind": "lora", "model": str(base), "rank": 2, "learning_rate": 0.05, "flips": False}
+    made = trained(testing.run(DiffusionTrain, ctx, folder=pictures, **values))
+    assert made.kind == "lora"
+    assert "A LoRA for" in (made.folder / "README.md").read_text("utf-8")
+    pipe = AutoPipelineForText2Image.from_pretrained(base, dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+
+    def paint() -> Any:
+        return pipe(
+            "a red disk", num_inference_steps=2, output_type="np", generator=torch.Generator().manual_seed(1)
+        ).images
+
+    before = paint()
+    pipe.load_lora_weights(made.folder)
+    assert not np.allclose(before, paint(), atol=1e-3)
+
+
+def test_a_lora_for_another_family_is_one_sentence(pictures: Path, tiny_model: Callable[[str], Path]) -> None:
+    pytest.importorskip("peft")
+    with pytest.raises(api.BadInput, match="LoRAs are learnt for Stable Diffusion 1 and 2"):
+        testing.run(DiffusionTrain, folder=pictures, kind="lora", model=str(tiny_model("stable-diffusion-xl")), **TINY)
 
 
 def test_too_few_pictures_is_one_sentence(pictures: Path) -> None:
