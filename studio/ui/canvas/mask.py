@@ -18,7 +18,7 @@ OPACITY = 0.5
 """Of the accent colour where the mask is white."""
 
 Tiles = dict[tuple[int, int], bytes]
-"""Compressed pixels by column and row."""
+"""Compressed pixels by column and row; a single byte where all of them are equal."""
 
 
 class MaskLayer:
@@ -134,9 +134,15 @@ class MaskLayer:
 
     def _pack(self, rect: QRect) -> bytes:
         tile = self.image.copy(rect)  # named, for its bits go with it
-        return zlib.compress(tile.constBits(), 1)
+        pixels = bytes(tile.constBits())
+        return pixels[:1] if pixels == pixels[:1] * len(pixels) else zlib.compress(pixels, 1)
 
     def _unpack(self, rect: QRect, packed: bytes) -> None:
+        if len(packed) == 1:
+            painter = QPainter(self.image)
+            painter.fillRect(rect, QColor(packed[0], packed[0], packed[0]))
+            painter.end()
+            return
         pixels = zlib.decompress(packed)
         step = len(pixels) // rect.height()
         tile = QImage(pixels, rect.width(), rect.height(), step, QImage.Format.Format_Grayscale8)

@@ -1,0 +1,95 @@
+"""A plugin in one file that asks for a mask gets the one that was painted."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+from PySide6.QtCore import QSize
+from PySide6.QtGui import QColor, QImage
+
+from studio.core.job import JobState
+from studio.core.settings import Settings
+from studio.engine.freeze import freeze
+from studio.engine.interface import Created
+from studio.engine.local import LocalEngine
+from studio.library.creation import Kind
+from studio.state import masks
+
+from .conftest import Ears
+
+PLUGIN = '''
+from studio import api
+
+class Fill(api.Tool):
+    """White where the mask is, the picture elsewhere."""
+
+    id = "fill.white"
+    title = "Fill"
+
+    class Params(api.Params):
+        image: api.ImageInput
+        mask: api.MaskInput
+
+    def run(self, params, ctx):
+        from PIL import Image
+        picture, mask = Image.open(params.image).convert("RGB"), Image.open(params.mask)
+        picture.paste((255, 255, 255), (0, 0), mask)
+        yield api.Image(picture)
+
+
+@api.hookimpl
+def studio_tools():
+    return [Fill]
+'''
+
+
+@pytest.fixture
+def engine(home, library):
+    (home.plugins / "fill.py").write_text(PLUGIN)
+    engine = LocalEngine(home, library, Settings(device="cpu"))
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def photo(tmp_path):
+    Image.new("RGB", (61, 40), (0, 100, 0)).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def left_half(size: QSize) -> QImage:
+    image = QImage(size, QImage.Format.Format_Grayscale8)
+    image.fill(0)
+    for x in range(size.width() // 2):
+        for y in range(size.height()):
+            image.setPixelColor(x, y, QColor("white"))
+    return image
+
+
+def test_a_painted_mask_reaches_the_tool(engine, library, home, photo):
+    path = masks.new_path(home)
+    masks.write(path, left_half(QSize(61, 40)), feather=0)
+    ears = Ears()
+    engine.subscribe(ears)
+    engine.start()
+    ears.until_ready()
+    recipe = freeze(engine.catalogue.tools["fill.white"], {"image": photo, "mask": path}, 1, library)
+    (job,) = engine.submit(recipe)
+    made = ears.until(Created).creation
+    ears.until_state(job, JobState.DONE)
+    with Image.open(made.path) as filled:
+        assert (filled.getpixel((10, 20)), filled.getpixel((50, 20))) == ((255, 255, 255), (0, 100, 0))
+    assert {parent.kind for parent in library.parents(made.id)} == {Kind.IMAGE, Kind.FILE}
+    assert len(library.ids()) == 2, "the photo and what was made of it"
+
+
+def test_a_mask_with_a_feather_is_painted_on_from_where_it_was_left(home):
+    path, size = masks.new_path(home), QSize(61, 40)
+    hard = left_half(size)
+    masks.write(path, hard, feather=12)
+    with Image.open(path) as soft:
+        assert 0 < soft.getpixel((26, 20)) < 255
+    again = masks.read(path, size)
+    assert (again.image == hard, again.feather, again.scaled_from) == (True, 12, None)
+    smaller = masks.read(path, QSize(30, 20))
+    assert (smaller.image.size(), smaller.scaled_from) == (QSize(30, 20), size)
