@@ -5,8 +5,10 @@ from __future__ import annotations
 from studio import api
 
 from .inpaint import Inpaint
+from .measure_tool import DiffusionMeasure
 from .paint import Paint
 from .repaint import Repaint
+from .train_tool import DiffusionTrain
 from .vary import Vary
 
 api_version = 1
@@ -14,4 +16,4 @@ api_version = 1
 
 @api.hookimpl
 def studio_tools() -> list[type[api.Tool]]:
-    return [Paint, Repaint, Inpaint, Vary]
+    return [Paint, Repaint, Inpaint, Vary, DiffusionTrain, DiffusionMeasure]

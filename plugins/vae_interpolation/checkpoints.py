@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,62 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PICKLES = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
-MAX_HEADER = 100 * 2**20
 MAX_CONFIG = 2**20
 LDM_PREFIX = "first_stage_model."
-
-_CONVERT = (
-    "Such files can run programs when they are opened. Save it as safetensors first: where you trust it, with "
-    "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'model.safetensors')."
-)
-
-
-@dataclass(frozen=True)
-class Header:
-    """The shape of each tensor in a safetensors file."""
-
-    shapes: Mapping[str, tuple[int, ...]]
-
-
-def read_header(path: Path) -> Header:
-    """The header of a safetensors file, after checking that all its bytes are there.
-
-    Follows the format: 8 bytes with the length of a JSON header, the header, the data.
-    Raises BadInput for a pickle, a Git LFS pointer, a file that is cut short, or anything else.
-    """
-    if path.suffix.lower() in PICKLES:
-        raise api.BadInput(f"{path.name} is a pickle and is not opened.", _CONVERT)
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(8)
-            if start == b"version ":
-                raise api.BadInput(
-                    f"{path.name} is a Git LFS pointer and not the model itself.",
-                    "Fetch the real file with `git lfs pull`, or download it again.",
-                )
-            if len(start) < 8:
-                raise _cut_short(path)
-            length = struct.unpack("<Q", start)[0]
-            if start[:2] in (b"PK", b"\x80\x02", b"\x80\x04"):
-                raise api.BadInput(f"{path.name} is a pickle under another name and is not opened.", _CONVERT)
-            if not 2 <= length <= MAX_HEADER:
-                raise api.BadInput(f"{path.name} is no safetensors file.", "Choose another model.")
-            if 8 + length > size:
-                raise _cut_short(path)
-            header = json.loads(file.read(length))
-        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        ends = [entry["data_offsets"][1] for entry in tensors.values()]
-        shapes = {name: tuple(int(side) for side in entry["shape"]) for name, entry in tensors.items()}
-    except OSError as error:
-        raise api.BadInput(f"{path.name} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise api.BadInput(f"{path.name} is no safetensors file.", "Choose another model.") from error
-    if not shapes:
-        raise api.BadInput(f"{path.name} holds no weights.", "Choose another model.")
-    if 8 + length + max(ends) != size:
-        raise _cut_short(path)
-    return Header(shapes)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -96,14 +40,16 @@ def check_folder(folder: Path) -> None:
     """Whether its weights can be loaded. Raises BadInput when there are none, or only pickles."""
     weights = sorted(folder.glob("*.safetensors"))
     for path in weights:
-        read_header(path)
+        api.weight_shapes(path)
     if weights:
         return
-    pickles = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICKLES)
-    if pickles:
-        raise api.BadInput(
-            f"{folder.name} holds its weights as a pickle ({pickles[0].name}), which is not opened.", _CONVERT
-        )
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in PICKLES:
+            sentence = f"{folder.name} holds its weights as a pickle ({path.name}), which is not opened."
+            try:
+                api.weight_shapes(path)
+            except api.BadInput as error:
+                raise api.BadInput(sentence, error.hint) from error
     raise api.BadInput(f"{folder.name} holds no weights.", "Download the model again.")
 
 
@@ -116,10 +62,6 @@ def tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
             return {name.removeprefix(prefix): file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise api.BadInput(f"{path.name} is damaged.", "Download the model again.") from error
-
-
-def _cut_short(path: Path) -> api.BadInput:
-    return api.BadInput(f"{path.name} is incomplete: the file ends too early.", "Download it again.")
 
 
 def kl_config(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
