@@ -88,7 +88,7 @@ def tell(pairs: Sequence[Pair], ctx: api.Context) -> None:
     if not ctx.draft:
         ctx.emit(
             api.Notice(
-                f"{used}. Ghosting half-way: {plain:.0%} with plain averages, {aligned:.0%} with shapes aligned."
+                f"{used}. Ghosting half-way: {100 * plain:.0f} % with plain averages, {100 * aligned:.0f} % with shapes aligned."
             )
         )
 
