@@ -15,7 +15,7 @@ from studio.ui.canvas import Canvas
 from studio.ui.canvas.brush import Brush
 from studio.ui.canvas.mask import MaskLayer
 from tests.benchmarks.measure import Figure
-from tests.benchmarks.stage import until
+from tests.benchmarks.stage import rest, until
 
 SIDE = 4096
 BOUND = 16
@@ -38,6 +38,7 @@ def figures() -> Iterator[Figure]:
     until(lambda: canvas.surface.picture is not None)
     layer = MaskLayer(picture.size())
     canvas.mask_mode.begin(layer, 0)
+    rest(0.3)
     try:
         for zoom, where in ((0.0, "fitted"), (1.0, "at 100 %")):
             if zoom:
