@@ -86,11 +86,8 @@ def tell(pairs: Sequence[Pair], ctx: api.Context) -> None:
     else:
         used = f"Shapes are aligned for {taken} of {len(pairs)} pairs" if taken else "Shapes stay where they are"
     if not ctx.draft:
-        ctx.emit(
-            api.Notice(
-                f"{used}. Ghosting half-way: {100 * plain:.0f} % with plain averages, {100 * aligned:.0f} % with shapes aligned."
-            )
-        )
+        found = f"{100 * plain:.0f} % with plain averages, {100 * aligned:.0f} % with shapes aligned"
+        ctx.emit(api.Notice(f"{used}. Ghosting half-way: {found}."))
 
 
 def _in_figures(pair: Pair) -> dict[str, Any]:
