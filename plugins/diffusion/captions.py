@@ -41,6 +41,11 @@ _WRITTEN = frozenset(
     | {"calendar", "date", "watch", "timer", "o’clock", "thirty", "banknote", "currency"}
 )
 """Words of pictures that mirror wrongly: what is written on them, or turns one way."""
+_PEOPLE = frozenset(
+    {"man", "woman", "person", "men", "women", "people", "boy", "girl", "child", "children", "baby", "adult"}
+    | {"hand", "hands", "fist", "finger", "family", "couple", "prince", "princess", "merman", "mermaid"}
+)
+"""Words of pictures whose main colour is that of a skin or of clothes, which nobody asks for."""
 _GENERIC = frozenset({"button", "face", "symbol", "sign"})
 _MASS = frozenset(
     {"money", "hair", "water", "rice", "fire", "bread", "cheese", "sand"}
@@ -73,8 +78,8 @@ class Subject:
         name = self.name if self.fixed else spoken(self.name)
         if self.fixed:
             return name
-        coloured = set(name.split()) & {*COLOURS, "gray", "dark", "light", "rainbow"}
-        if self.colour and not coloured and name.split()[-1:] != ["face"]:
+        uncoloured = set(name.split()) & (_PEOPLE | {*COLOURS, "gray", "dark", "light", "rainbow", "face"})
+        if self.colour and not uncoloured:
             name = f"{self.colour} {name}"
         return name if _without_article(name) else f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"
 
@@ -187,13 +192,13 @@ def _listing(path: Path) -> dict[str, Mapping[str, Any]]:
 def _without_article(name: str) -> bool:
     last = name.split()[-1]
     plural = last.endswith("s") and not last.endswith(("ss", "us", "is"))
-    return plural or last in _MASS or name.split()[0] in {"person", "man", "woman", "men", "women", "people", "the"}
+    return plural or last in _MASS or name.split()[0] in {"men", "women", "people", "the"}
 
 
 def _colour_word(hue: float, light: float, chroma: float) -> str:
     if chroma < 0.12:
         return "black" if light < 0.25 else "white" if light > 0.8 else "grey"
-    if light < 0.42 and 10 <= hue < 45:
+    if hue < 45 and light < 0.55 and (chroma < 0.45 or (hue >= 10 and (chroma < 0.55 or light < 0.35))):
         return "brown"
     if light < 0.14:
         return "black"

@@ -32,6 +32,8 @@ def test_the_ground_is_named_before_the_style() -> None:
         ("red heart", "red", "a red heart"),
         ("sunglasses", "black", "black sunglasses"),
         ("woman: red hair", "", "woman red hair"),
+        ("woman singer", "blue", "a woman singer"),
+        ("men wrestling", "red", "men wrestling"),
         ("cooked rice", "white", "white cooked rice"),
         ("grinning face", "yellow", "a grinning face"),
     ],
