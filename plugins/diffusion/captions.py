@@ -140,8 +140,8 @@ def read(folder: Path, found: Sequence[Path]) -> list[Subject]:
     """
     told: dict[str, Mapping[str, Any]] = {}
     for listing in (folder.with_name(f"{folder.name}.jsonl"), folder / "captions.jsonl"):
-        told |= _listing(listing)
-    return [_subject(path, told.get(path.name)) for path in found]
+        told |= _listing(listing, folder.name)
+    return [_subject(path, told.get(path.relative_to(folder).as_posix())) for path in found]
 
 
 def is_held_out(text: str, share: float) -> bool:
@@ -173,7 +173,8 @@ def _subject(path: Path, row: Mapping[str, Any] | None) -> Subject:
     return Subject(path, from_file_name(path.stem), fixed=True)
 
 
-def _listing(path: Path) -> dict[str, Mapping[str, Any]]:
+def _listing(path: Path, folder: str) -> dict[str, Mapping[str, Any]]:
+    """Rows by the file's path within the folder, whether or not they begin with the folder's name."""
     if not path.is_file():
         return {}
     rows: dict[str, Mapping[str, Any]] = {}
@@ -181,7 +182,7 @@ def _listing(path: Path) -> dict[str, Mapping[str, Any]]:
         for line in path.read_text("utf-8").splitlines():
             if line.strip():
                 row = json.loads(line)
-                rows[Path(str(row["file"])).name] = row
+                rows[str(row["file"]).removeprefix(f"{folder}/")] = row
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise api.BadInput(
             f"{path.name} is no list of captions.", "Each line is an object with file and name."

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MINIMUM = 8
+MOST = 10_000
+"""More pictures are left aside, since all are held in memory (up to 64 KB each at 128 px)."""
 CHECKPOINT_SECONDS = 60.0
 TOKENIZER = "vocabulary"
 SHOWN = 12
@@ -204,17 +206,21 @@ def read_all(
     pixels: list[Any] = []
     skipped: dict[str, str] = {}
     counts: dict[str, int] = {}
-    for folder in folders:
+    told = [(folder, captions.read(folder, dataset.find(folder))) for folder in folders]
+    every = -(-sum(len(some) for _, some in told) // MOST)
+    if every > 1:
+        yield api.Notice(f"There are more than {MOST:,} pictures, and only one in {every} is used.", "warning")
+    for folder, some in told:
         before = len(subjects)
-        for number, subject in enumerate(captions.read(folder, dataset.find(folder))):
+        for number, subject in enumerate(some[:: max(1, every)]):
             if number % 50 == 0:
                 yield api.Progress(0, 0, f"Reading pictures: {number:,}")
             try:
-                told, seen = dataset.read(subject, size)
+                named, seen = dataset.read(subject, size)
             except api.BadInput as error:
                 skipped[subject.path.name] = str(error)
                 continue
-            subjects.append(told)
+            subjects.append(named)
             pixels.append(seen)
         name = folder.name if folder.name not in counts else str(folder)
         counts[name] = len(subjects) - before

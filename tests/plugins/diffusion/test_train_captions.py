@@ -95,6 +95,13 @@ def test_words_come_from_text_files_lists_and_file_names(tmp_path: Path) -> None
     assert captions.caption(first, np.random.default_rng(0)) == "a portrait of Ada"
 
 
+def test_pictures_of_one_name_in_two_folders_keep_their_own_words(tmp_path: Path) -> None:
+    found = [tmp_path / "cats" / "1.png", tmp_path / "dogs" / "1.png"]
+    rows = [{"file": "cats/1.png", "name": "cat"}, {"file": "dogs/1.png", "name": "dog"}]
+    (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    assert [subject.name for subject in captions.read(tmp_path, found)] == ["cat", "dog"]
+
+
 def test_a_damaged_list_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "captions.jsonl").write_text('{"file": "a.png"\n', encoding="utf-8")
     with pytest.raises(api.BadInput, match=r"captions\.jsonl is no list of captions"):

@@ -211,6 +211,20 @@ def test_a_lora_for_another_family_is_one_sentence(pictures: Path, tiny_model: C
         testing.run(DiffusionTrain, folder=pictures, kind="lora", model=str(tiny_model("stable-diffusion-xl")), **TINY)
 
 
+def test_too_many_pictures_are_thinned_out(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_tool, "MOST", 5)
+    reading = train_tool.read_all([pictures], 64)
+    events = []
+    while True:
+        try:
+            events.append(next(reading))
+        except StopIteration as done:
+            read, _, counts = done.value
+            break
+    assert notices(events) == ["There are more than 5 pictures, and only one in 2 is used."]
+    assert (len(read.subjects), counts) == (4, {"pictures": 4})
+
+
 def test_too_few_pictures_is_one_sentence(pictures: Path) -> None:
     (pictures / "0.png").unlink()
     with pytest.raises(api.BadInput, match="There are 7 readable pictures in pictures, and a training needs 8"):
