@@ -63,7 +63,7 @@ class Outputs:
                 self._show(event)
             case _:
                 if isinstance(event, api.Image):
-                    self._outbox.offer(preview.pixels(self._run.job, event.picture, event.name))
+                    self._outbox.send(preview.pixels(self._run.job, event.picture, event.name))
                 path, kind = self._save(event)
                 saved = Saved(job=self._run.job, path=str(path), kind=kind, sha256=writer.sha_of(path))
                 self._outbox.send(saved)

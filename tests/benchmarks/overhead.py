@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from studio.core.job import JobState
 from studio.core.recipe import Recipe
 from studio.engine.freeze import freeze
 from studio.engine.interface import EngineEvent, JobChanged
-from studio.engine.local import LocalEngine
+from studio.engine.local import ENVIRONMENT, LocalEngine
 from tests.benchmarks import bench_plugin
 from tests.benchmarks.death import ready_worker
 from tests.benchmarks.measure import LEAST, Figure
@@ -42,7 +43,8 @@ def figures() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder, ready_worker(bench_plugin.__file__) as (engine, events, library):
         recipe = freeze(engine.catalogue.tools["bench.decode"], {}, 1, library)
         command = [sys.executable, "-c", BARE, str(Path(folder) / "bare.png")]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as bare:
+        around = {**ENVIRONMENT, **os.environ}
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=around) as bare:
             pairs = [_pair(bare, engine, events, recipe) for _ in range(LEAST + 2)][2:]
     yield Figure(
         what="studio over bare diffusers",
