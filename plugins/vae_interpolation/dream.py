@@ -33,8 +33,8 @@ class Dream(api.Tool):
         """How many pictures are drawn, or how many the walk passes."""
         size: int = api.param(512, ge=64, le=2048, step=8, unit="px")
         """Side of the result. What a small model draws is enlarged."""
-        strength: float = api.param(1.0, ge=0.0, le=2.0, step=0.05, title="Daring")
-        """Below 1 dreams are nearer to the ordinary, above 1 stranger."""
+        strength: float = api.param(0.8, ge=0.0, le=2.0, step=0.05, title="Daring")
+        """At 0.8 dreams are clearest; below they are nearer to the ordinary, above stranger."""
         frames: int = api.param(96, ge=2, le=5000)
         """Frames of a walk."""
         fps: float = api.param(24.0, ge=1.0, le=120.0, unit="frames a second", title="Frame rate")
