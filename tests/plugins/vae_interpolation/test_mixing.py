@@ -58,7 +58,7 @@ def test_ghosting_is_told_in_one_sentence_and_noted() -> None:
     (notice,) = ctx.events
     assert isinstance(notice, api.Notice)
     assert notice.text == (
-        "Shapes are aligned for 1 of 2 pairs. Ghosting half-way: 70% with plain averages, 40% with shapes aligned."
+        "Shapes are aligned for 1 of 2 pairs. Ghosting half-way: 70 % with plain averages, 40 % with shapes aligned."
     )
     assert ctx.notes["ghosting"]["pairs"][1] == {"plain": 0.5, "aligned": 0.5, "used": "none"}
 
