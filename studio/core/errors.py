@@ -40,12 +40,6 @@ class OutOfMemory(StudioError):
     kind = "out_of_memory"
 
 
-class Crashed(StudioError):
-    """A worker process ended in the middle of a job."""
-
-    kind = "crashed"
-
-
 class Cancelled(Exception):
     """Raised inside a tool at a cancel point, after the artist asked to stop."""
 

@@ -49,8 +49,7 @@ class LocalEngine:
     """Implements `interface.Engine`.
 
     One thread owns the workers and calls the listeners; every public method may be called
-    from any thread. It starts the workers too, since the kernel ends a worker together with
-    the thread that started it.
+    from any thread.
     """
 
     def __init__(

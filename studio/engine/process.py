@@ -28,11 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class WorkerProcess:
-    """Started when it is made. `heard` and `died` are called on its threads, `died` once and last.
-
-    On Linux the kernel ends the worker together with the *thread* that started it: make it
-    on one that lives as long as the worker may.
-    """
+    """Started when it is made. `heard` and `died` are called on its threads, `died` once and last."""
 
     def __init__(
         self,

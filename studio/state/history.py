@@ -336,9 +336,6 @@ class HistoryModel(QAbstractListModel):
 
         self._reads.run(read, then, self._read_failed)
 
-    def creation_of(self, creation: str, then: Callable[[Creation | None], None]) -> None:
-        self._reads.run(lambda: self._library.get(creation), then, self._read_failed)
-
     def export(self, creation: str, to: Path, then: Callable[[Path], None]) -> None:
         self._writes.run(lambda: self._library.export(creation, to), then, self._write_failed)
 

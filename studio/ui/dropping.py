@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QMimeData
-from PySide6.QtGui import QImage
+from PySide6.QtCore import QEvent, QMimeData
+from PySide6.QtGui import QImage, QKeyEvent, QKeySequence
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp")
+
+
+def claims_paste(event: QEvent) -> bool:
+    """Paste is meant for the widget that has the focus, not for the window: true when the event was taken for it."""
+    asks = event.type() == QEvent.Type.ShortcutOverride
+    if asks and isinstance(event, QKeyEvent) and event.matches(QKeySequence.StandardKey.Paste):
+        event.accept()
+        return True
+    return False
 
 
 def files(data: QMimeData) -> list[Path]:

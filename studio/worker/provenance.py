@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from studio.core import weights
 from studio.core.files import sha256, write_whole
 from studio.core.recipe import ModelRef
 
-_WEIGHTS = (".safetensors", ".onnx", ".gguf", ".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _LICENCE = re.compile(r"^licen[cs]e:\s*[\"']?([^\"'\n]+)", re.MULTILINE | re.IGNORECASE)
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 
@@ -47,17 +45,9 @@ class Provenance:
 
     def _reference(self, name: str, path: Path) -> ModelRef:
         try:
-            return ModelRef(name, self._digest(path), licence(path))
+            return ModelRef(name, weights.digest(path, self._sha256), licence(path))
         except OSError:  # the drive went away meanwhile; the result counts, not its pedigree
             return ModelRef(name)
-
-    def _digest(self, path: Path) -> str:
-        files = list(weights(path))
-        digests = [(str(file.relative_to(path)) if path.is_dir() else file.name, self._sha256(file)) for file in files]
-        if len(digests) == 1:
-            return digests[0][1]
-        lines = "".join(f"{name}:{digest}\n" for name, digest in digests)
-        return hashlib.sha256(lines.encode()).hexdigest() if lines else ""
 
     def _sha256(self, file: Path) -> str:
         blob = file.resolve()
@@ -73,19 +63,6 @@ class Provenance:
         with suppress(Exception):  # only a memory: without it the file is hashed again
             write_whole(self._memory, json.dumps(self._known).encode())
         return digest
-
-
-def weights(path: Path) -> Iterator[Path]:
-    """The files that hold a model's weights, in the order of their names.
-
-    Where there are safetensors, other formats beside them are copies of the same.
-    """
-    if path.is_file():
-        yield path
-        return
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in _WEIGHTS and file.is_file())
-    safe = [file for file in found if file.suffix == ".safetensors"]
-    yield from safe or found
 
 
 def licence(path: Path) -> str:

@@ -160,9 +160,6 @@ class Form(QWidget):
             self._fill_folded()
         return self._rows[name].editor
 
-    def editors(self) -> list[Editor]:
-        return [row.editor for row in self._rows.values()]
-
     def show_value(self, name: str, value: Any) -> None:
         self._shown[name] = value
         if row := self._rows.get(name):

@@ -122,12 +122,7 @@ class PathList(QListWidget):
             event.acceptProposedAction()
 
     def event(self, event: QEvent) -> bool:
-        """Paste is meant for it while it has the focus, not for the window."""
-        asks = event.type() == QEvent.Type.ShortcutOverride
-        if asks and isinstance(event, QKeyEvent) and event.matches(QKeySequence.StandardKey.Paste):
-            event.accept()
-            return True
-        return super().event(event)
+        return dropping.claims_paste(event) or super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         alt = event.modifiers() & Qt.KeyboardModifier.AltModifier

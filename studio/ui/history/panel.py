@@ -141,14 +141,6 @@ class HistoryPanel(QWidget):
     def shelf(self) -> int:
         return self.shelves.checkedId()
 
-    def focus_search(self) -> None:
-        self.search.setFocus()
-        self.search.selectAll()
-
-    def reveal(self, creation: Creation) -> None:
-        """Chooses a creation, if it is in the list."""
-        self.grid.choose(creation.id)
-
     def _search(self) -> None:
         shelf = self.shelf
         self.model.search(self.search.text(), starred=shelf == STARRED, trashed=shelf == TRASH)
