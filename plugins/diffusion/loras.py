@@ -45,10 +45,11 @@ def without_tags(prompt: str) -> str:
 
 
 @contextmanager
-def applied(model: Model, pipe: Any, loras: Sequence[Lora]) -> Iterator[None]:
-    """The pipeline with the LoRAs, until the block ends."""
+def applied(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[dict[str, Any]]:
+    """The pipeline with the LoRAs that are asked for, until the block ends."""
+    loras = asked_for(ctx, params.prompt, params.loras, params.lora_weights)
     if not loras:
-        yield
+        yield {}
         return
     if not hasattr(pipe, "load_lora_weights"):
         raise api.BadInput(f"{model.family.title} takes no LoRAs.", "Take them away, or choose another model.")
@@ -57,7 +58,7 @@ def applied(model: Model, pipe: Any, loras: Sequence[Lora]) -> Iterator[None]:
         for name, lora in zip(names, loras, strict=True):
             _load(model, pipe, name, lora)
         pipe.set_adapters(names, [lora.weight for lora in loras])
-        yield
+        yield {}
     finally:
         pipe.unload_lora_weights()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from studio import api
@@ -17,6 +17,10 @@ from .watching import Watch
 
 if TYPE_CHECKING:
     from torch import Generator
+
+ADDITIONS = (loras.applied,)
+"""What is laid over a model for one job. Each takes (ctx, model, pipe, params), yields arguments of the call, and
+leaves the model as it was."""
 
 
 def painted(
@@ -42,7 +46,6 @@ def painted(
     tape = Tape.load(ctx.keep, about, ctx.device)
     watch = Watch(ctx, tape, view=model.view, size=size, rest=lambda: tape.save(ctx.keep, about))
     seeded = takes(pipe, "generator")
-    asked = loras.asked_for(ctx, params.prompt, params.loras, params.lora_weights)
 
     def attempt() -> Any:
         with warnings.catch_warnings(), around(), watch.over(pipe):
@@ -50,8 +53,11 @@ def painted(
             warnings.simplefilter("ignore", FutureWarning)  # what the library will rename
             return pipe(**given, **({"generator": (generator or ctx.generator)()} if seeded else {}))
 
-    with loras.applied(model, pipe, asked):
-        given = {**_arguments(ctx, model, pipe, params, size), **(more or {})}
+    with ExitStack() as additions:
+        added: dict[str, Any] = {}
+        for applied in ADDITIONS:
+            added |= additions.enter_context(applied(ctx, model, pipe, params))
+        given = {**_arguments(ctx, model, pipe, params, size), **added, **(more or {})}
         result = memory.within(ctx, model, pipe, attempt)
     if model.rungs:
         ctx.note("memory", model.rungs)

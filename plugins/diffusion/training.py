@@ -91,6 +91,11 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(self.learning, betas=(0.9, 0.99), weight_decay=0.01)
         self.standing = Standing()
 
+    def compile(self) -> None:
+        """Has the networks that learn compiled at the first step; those that are painted with stay as they are."""
+        self.parts.unet.compile()
+        self.parts.text_encoder.compile()
+
     def step(self) -> float:
         """One step. Returns its loss. Raises NotFiniteError, leaving the weights as they were."""
         import torch
