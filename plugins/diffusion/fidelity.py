@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import captions, compositions, dataset
+from . import captions, compositions, dataset, varying
 from .compositions import Scene
 
 if TYPE_CHECKING:
@@ -81,14 +81,17 @@ def learn(
     model = network(len(names.words)).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=max(2, steps), pct_start=0.1)
-    small = [_small(pixels) for pixels in pictures.pixels]
+    model.to(memory_format=torch.channels_last)
+    small = varying.stacked(pictures.pixels, SIDE)
+    flips = torch.tensor([subject.flips for subject in pictures.subjects])
     for step in range(steps):
         chance = np.random.default_rng((seed, step))
         classes = chance.integers(0, len(names.words), batch)
         numbers = [int(chance.choice(names.pictures[one])) for one in classes]
-        views = [_varied(small[one], pictures.subjects[one].flips, chance) for one in numbers]
+        among = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        views = varying.varied(small[numbers], flips[numbers], among)
         with torch.autocast(torch.device(device).type, torch.bfloat16):
-            made = model(_tensor(np.stack(views)).to(device))
+            made = model(views.to(device))
         loss = functional.cross_entropy(made.float(), torch.from_numpy(classes).to(device), label_smoothing=0.1)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -164,38 +167,3 @@ def _squared(half: Tensor) -> Tensor:
 
 def _place(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
-
-
-def _small(pixels: Any) -> Any:
-    from PIL import Image
-
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.asarray(image.convert("RGBA").resize((SIDE, SIDE), Image.Resampling.LANCZOS))
-
-
-def _varied(picture: Any, flips: bool, chance: np.random.Generator) -> Any:
-    """Laid over white or a colour, moved, scaled by 0.8 to 1.1, turned a little, blurred, lighter or darker."""
-    from PIL import Image, ImageFilter
-
-    image = Image.fromarray(picture)
-    if flips and chance.uniform() < 0.5:
-        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    ground = (255, 255, 255) if chance.uniform() < 0.6 else tuple(int(v) for v in chance.integers(0, 256, 3))
-    scale, turn = chance.uniform(0.8, 1.1), chance.uniform(-10, 10)
-    side = max(8, round(SIDE * scale))
-    image = image.resize((side, side), Image.Resampling.BILINEAR).rotate(turn, Image.Resampling.BILINEAR)
-    room = SIDE - side
-    across, down = (round(room / 2 + chance.uniform(-0.08, 0.08) * SIDE) for _ in range(2))
-    canvas = Image.new("RGB", (SIDE, SIDE), ground)
-    canvas.paste(image, (across, down), image)
-    if chance.uniform() < 0.5:
-        canvas = canvas.filter(ImageFilter.GaussianBlur(chance.uniform(0.2, 1.5)))
-    light = chance.uniform(0.85, 1.15, (1, 1, 3))
-    noise = chance.normal(0, chance.uniform(0, 8), (SIDE, SIDE, 3))
-    return (np.asarray(canvas) * light + noise).clip(0, 255).astype(np.uint8)
-
-
-def _tensor(images: Any) -> Tensor:
-    import torch
-
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
