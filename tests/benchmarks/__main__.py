@@ -20,6 +20,7 @@ NAMES = {
     "brush": "a brush on a large picture",
     "death": "a worker that dies, and one whose studio died",
     "overhead": "a job through the studio, against the bare library",
+    "diffusion": "a picture through the diffusion plugin, against the bare pipeline",
     "history": "a history of 100,000 creations",
 }
 
