@@ -23,7 +23,8 @@ class Task(Enum):
 class Family:
     """A family by its name in diffusers' auto classes.
 
-    `multiple` is what sides must be multiples of, in latent pixels. `steps` and `guidance`
+    `multiple` is what sides must be multiples of, in latent pixels, and `least` what they
+    must have in pixels. `steps` and `guidance`
     are the defaults, None where the pipeline's own are good. `steps_name` and
     `guidance_name` are the arguments that take them.
     """
@@ -36,6 +37,7 @@ class Family:
     steps_name: str = "num_inference_steps"
     guidance_name: str = "guidance_scale"
     own_size: int = 1024
+    least: int = 16
     tried: bool = False
     """Whether a test runs every tool with a real, tiny model of the family."""
 
@@ -56,19 +58,19 @@ _KNOWN = (
     Family("stable-diffusion", "Stable Diffusion 1 and 2", steps=25, own_size=512, tried=True),
     Family("stable-diffusion-xl", "Stable Diffusion XL", steps=30, tried=True),
     Family("stable-diffusion-3", "Stable Diffusion 3", 2, tried=True),
-    Family("lcm", "Latent consistency", own_size=768),
+    Family("lcm", "Latent consistency", own_size=768, tried=True),
     Family("flux", "Flux.1", 2, tried=True),
-    Family("flux-kontext", "Flux.1 Kontext", 2),
-    Family("flux2", "Flux.2", 2),
-    Family("flux2-klein", "Flux.2 Klein", 2),
-    Family("qwenimage", "Qwen-Image", 2, guidance=4.0, guidance_name="true_cfg_scale"),
+    Family("flux-kontext", "Flux.1 Kontext", 2, tried=True),
+    Family("flux2", "Flux.2", 2, least=64, tried=True),
+    Family("flux2-klein", "Flux.2 Klein", 2, least=64, tried=True),
+    Family("qwenimage", "Qwen-Image", 2, guidance=4.0, guidance_name="true_cfg_scale", tried=True),
     Family("z-image", "Z-Image", 2, tried=True),
     Family("pixart-alpha", "PixArt-α", 2),
     Family("pixart-sigma", "PixArt-Σ", 2, tried=True),
     Family("sana", "Sana", tried=True),
     Family("hunyuan", "Hunyuan-DiT", 2),
     Family("auraflow", "AuraFlow", 2),
-    Family("chroma", "Chroma", 2),
+    Family("chroma", "Chroma", 2, tried=True),
     Family("lumina", "Lumina", 2),
     Family("lumina2", "Lumina 2", 2),
     Family("cogview3", "CogView 3", 2),

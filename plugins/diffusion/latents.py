@@ -60,7 +60,10 @@ def fitted(pipe: Any) -> View | None:
 
 def unpacked(pipe: Any, latents: Tensor, height: int, width: int) -> Tensor | None:
     """Latents as [n, c, h, w], whatever shape the pipeline's loop gives them; None for an unknown one."""
-    if latents.ndim == 3 and hasattr(pipe, "_unpack_latents"):
+    if latents.ndim == 3 and hasattr(pipe, "_unpatchify_latents"):
+        patches = latents.transpose(1, 2).unflatten(2, (height // pipe.vae_scale_factor // 2, -1))
+        latents = pipe._unpatchify_latents(_of_statistics(patches, pipe.vae.bn))
+    elif latents.ndim == 3 and hasattr(pipe, "_unpack_latents"):
         latents = pipe._unpack_latents(latents, height, width, pipe.vae_scale_factor)
     if latents.ndim == 5:
         latents = latents[:, :, 0]
@@ -82,6 +85,12 @@ def _as_denoised(latents: Tensor, config: Any) -> Tensor:
     shift = getattr(config, "shift_factor", None) or 0.0
     scale = getattr(config, "scaling_factor", None) or 1.0
     return (latents - shift) * scale
+
+
+def _of_statistics(patches: Tensor, norm: Any) -> Tensor:
+    """Patches [n, c, h, w] as the autoencoder has them, which the denoiser sees through a batch norm."""
+    mean, variance = (one.view(1, -1, 1, 1).to(patches) for one in (norm.running_mean, norm.running_var))
+    return patches * (variance + norm.eps).sqrt() + mean
 
 
 def _colourful(side: int) -> Tensor:

@@ -42,9 +42,9 @@ def painted(
     """
     pipe = model.pipe(task)
     _choose_sampler(model, pipe, params.sampler)
-    about = _about(ctx, model)
-    tape = Tape.load(ctx.keep, about, ctx.device)
-    watch = Watch(ctx, tape, view=model.view, size=size, rest=lambda: tape.save(ctx.keep, about))
+    made_by = about(ctx, model)
+    tape = Tape.load(ctx.keep, made_by, ctx.device)
+    watch = Watch(ctx, tape, view=model.view, size=size, rest=lambda: tape.save(ctx.keep, made_by))
     seeded = takes(pipe, "generator")
 
     def attempt() -> Any:
@@ -66,7 +66,7 @@ def painted(
     return result.images[0]
 
 
-def _about(ctx: api.Context, model: Model) -> dict[str, str]:
+def about(ctx: api.Context, model: Model) -> dict[str, str]:
     """The kept answers are worth nothing to another model, device or release."""
     import diffusers
     import torch
@@ -85,6 +85,8 @@ def _choose_sampler(model: Model, pipe: Any, sampler: samplers.Sampler) -> None:
         if sampler != "model":
             raise api.BadInput(f"{model.family.title} works with its own samplers.", "Leave the sampler to the model.")
         return
+    if takes(pipe, "original_inference_steps") and sampler not in ("model", "lcm"):
+        raise api.BadInput(f"{model.family.title} has a sampler of its own.", "Leave the sampler to the model.")
     pipe.scheduler = samplers.of(model.scheduler, sampler)
 
 
@@ -104,4 +106,6 @@ def _arguments(ctx: api.Context, model: Model, pipe: Any, params: Any, size: tup
     for name, side in zip(("width", "height"), size, strict=True):
         if takes(pipe, name):
             given[name] = side
+    if takes(pipe, "max_area"):
+        given |= {"max_area": size[0] * size[1], "_auto_resize": False}  # it would paint a million pixels whatever
     return given

@@ -37,11 +37,22 @@ def arguments(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Mapping
         ctx.emit(api.Notice(f"{model.family.title} does not weigh words; yours count alike."))
         prompt, negative = weights.words(wanted), weights.words(unwanted)
     given["prompt"] = prompt
-    if takes(pipe, "negative_prompt"):
-        given["negative_prompt"] = negative or default(pipe, "negative_prompt")
+    if _hears_what_not(model, pipe):
+        given["negative_prompt"] = negative or _nothing(pipe)
     elif negative.strip():
         ctx.emit(api.Notice(f"{model.family.title} has no negative prompt; yours was left out."))
     return given
+
+
+def _hears_what_not(model: Model, pipe: Any) -> bool:
+    """Some know a negative prompt, and look at it only under a guidance that they were not made for."""
+    other = takes(pipe, "true_cfg_scale") and model.family.guidance_name != "true_cfg_scale"
+    return takes(pipe, "negative_prompt") and not other
+
+
+def _nothing(pipe: Any) -> str | None:
+    """Pipelines with true guidance leave it out where there is no negative prompt at all."""
+    return " " if takes(pipe, "true_cfg_scale") else default(pipe, "negative_prompt")
 
 
 def _clip_skip(model: Model, pipe: Any, layers: int) -> dict[str, Any]:

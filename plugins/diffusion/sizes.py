@@ -39,8 +39,10 @@ def of_picture(model: Model, width: int, height: int) -> tuple[int, int]:
 
 
 def check(model: Model, width: int, height: int) -> None:
-    """Raises BadInput where the sides are no multiples of what the model needs."""
-    step = model.multiple
+    """Raises BadInput where the sides are no multiples of what the model needs, or shorter than it can paint."""
+    step, least = model.multiple, model.family.least
+    if min(width, height) < least:
+        raise api.BadInput(f"{model.title} paints sides of {least} px at least.", "Choose a larger size.")
     if width % step == 0 and height % step == 0:
         return
     low = tuple(max(step, side // step * step) for side in (width, height))

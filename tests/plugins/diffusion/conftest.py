@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,16 +11,22 @@ import torch
 from diffusers.utils import logging as of_diffusers
 from transformers.utils import logging as of_transformers
 
-from tests.plugins.diffusion import tiny, tiny_transformers
+from tests.plugins.diffusion import tiny, tiny_flux, tiny_qwen, tiny_transformers
 
 BUILDERS: dict[str, Callable[[Path], Path]] = {
     "stable-diffusion": tiny.stable_diffusion,
     "stable-diffusion-xl": tiny.stable_diffusion_xl,
+    "lcm": tiny.lcm,
     "stable-diffusion-3": tiny_transformers.stable_diffusion_3,
     "flux": tiny_transformers.flux,
     "pixart-sigma": tiny_transformers.pixart,
     "sana": tiny_transformers.sana,
     "z-image": tiny_transformers.z_image,
+    "flux-kontext": tiny_flux.kontext,
+    "flux2": tiny_flux.flux2,
+    "flux2-klein": tiny_flux.flux2_klein,
+    "chroma": tiny_flux.chroma,
+    "qwenimage": tiny_qwen.qwen_image,
 }
 
 
@@ -43,7 +50,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
     def make(family: str) -> Path:
         if family not in made:
-            made[family] = BUILDERS[family](tmp_path_factory.mktemp("models") / family)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # what the libraries will rename among their own parts
+                made[family] = BUILDERS[family](tmp_path_factory.mktemp("models") / family)
         return made[family]
 
     return make

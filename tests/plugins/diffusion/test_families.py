@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from plugins.diffusion import loading
 from plugins.diffusion.families import KNOWN, Task
 from plugins.diffusion.inpaint import Inpaint
 from plugins.diffusion.paint import Paint
@@ -25,19 +25,25 @@ CASES = [(family, tool) for family in BUILDERS for tool, task in TASKS.items() i
 
 @pytest.fixture(autouse=True)
 def as_small_as_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some families' configurations do not say what size they were made for."""
-    monkeypatch.setitem(KNOWN, "z-image", replace(KNOWN["z-image"], own_size=32))
+    """Many pipelines say a large size of themselves, however small their parts are."""
+    monkeypatch.setattr(loading, "own_size", lambda pipe, family: side(family.name))
 
 
-@pytest.fixture
-def inputs(tmp_path: Path) -> dict[type[api.Tool], dict[str, Any]]:
-    Image.radial_gradient("L").resize((32, 32)).convert("RGB").save(tmp_path / "picture.png")
-    mask = Image.new("L", (32, 32), 0)
+def side(family: str) -> int:
+    """Of a small picture, in pixels."""
+    return max(32, KNOWN[family].least)
+
+
+def inputs(tool: type[api.Tool], family: str, folder: Path) -> dict[str, Any]:
+    """What a tool is given besides the words, with the pictures in the folder."""
+    length = side(family)
+    Image.radial_gradient("L").resize((length, length)).convert("RGB").save(folder / "picture.png")
+    mask = Image.new("L", (length, length), 0)
     mask.paste(255, (8, 8, 24, 24))
-    mask.save(tmp_path / "mask.png")
-    picture = {"image": tmp_path / "picture.png"}
-    size = {"width": 32, "height": 32}
-    return {Paint: size, Vary: size, Repaint: picture | size, Inpaint: picture | {"mask": tmp_path / "mask.png"}}
+    mask.save(folder / "mask.png")
+    picture, size = {"image": folder / "picture.png"}, {"width": length, "height": length}
+    own = {Paint: size, Vary: size, Repaint: picture | size, Inpaint: picture | {"mask": folder / "mask.png"}}
+    return own[tool]
 
 
 @pytest.mark.parametrize(("family", "tool"), CASES, ids=lambda value: getattr(value, "id", value))
@@ -45,16 +51,41 @@ def test_it_works_and_shows_how_the_picture_comes_about(
     family: str,
     tool: type[api.Tool],
     tiny_model: Callable[[str], Path],
-    inputs: dict[type[api.Tool], dict[str, Any]],
+    tmp_path: Path,
 ) -> None:
-    ctx = testing.FakeContext(seed=2)
-    events = testing.run(
-        tool, ctx, prompt="a red fox", negative_prompt="grey", model=str(tiny_model(family)), steps=2, **inputs[tool]
-    )
+    values = {"prompt": "a red fox", "negative_prompt": "grey", "model": str(tiny_model(family)), "steps": 2}
+    events = testing.run(tool, testing.FakeContext(seed=2), **values, **inputs(tool, family, tmp_path))
     (made,) = testing.results(events)
     assert isinstance(made, api.Image)
-    assert np.asarray(made.picture).shape == (32, 32, 3)
+    assert np.asarray(made.picture).shape == (side(family), side(family), 3)
     assert [event for event in events if isinstance(event, api.Preview)]
+
+
+def test_a_side_that_is_too_short_for_the_family_is_a_sentence(tiny_model: Callable[[str], Path]) -> None:
+    with pytest.raises(api.BadInput, match="64 px at least"):
+        testing.run(Paint, model=str(tiny_model("flux2")), width=32, height=64)
+
+
+def test_guidance_works_where_nothing_is_unwanted(tiny_model: Callable[[str], Path]) -> None:
+    values = {"prompt": "a fox", "model": str(tiny_model("qwenimage")), "steps": 2}
+    weak, strong = (
+        testing.results(testing.run(Paint, testing.FakeContext(seed=3), guidance=guidance, **values))[0]
+        for guidance in (1.5, 8.0)
+    )
+    assert isinstance(weak, api.Image)
+    assert isinstance(strong, api.Image)
+    assert (np.asarray(weak.picture) != np.asarray(strong.picture)).any()
+
+
+def test_a_negative_prompt_without_effect_is_said(tiny_model: Callable[[str], Path]) -> None:
+    ctx = testing.FakeContext()
+    testing.run(Paint, ctx, model=str(tiny_model("flux")), negative_prompt="grey", steps=1)
+    assert any(isinstance(event, api.Notice) and "no negative prompt" in event.text for event in ctx.events)
+
+
+def test_few_step_models_keep_their_sampler(tiny_model: Callable[[str], Path]) -> None:
+    with pytest.raises(api.BadInput, match="sampler of its own"):
+        testing.run(Paint, model=str(tiny_model("lcm")), sampler="euler", steps=1)
 
 
 def test_the_families_that_are_said_to_be_tried_are_those_tried_here() -> None:
@@ -65,11 +96,12 @@ def test_the_families_that_are_said_to_be_tried_are_those_tried_here() -> None:
 def test_paused_pictures_of_every_family_go_on_with_the_same_pixels(
     family: str, tiny_model: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    values = {"prompt": "a fox", "model": str(tiny_model(family)), "steps": 3, "width": 32, "height": 32}
-    (whole,) = testing.results(testing.run(Paint, testing.FakeContext(seed=4), **values))
+    tool: type[api.Tool] = Paint if KNOWN[family].has(Task.PAINT) else Repaint
+    values = {"prompt": "a fox", "model": str(tiny_model(family)), "steps": 3, **inputs(tool, family, tmp_path)}
+    (whole,) = testing.results(testing.run(tool, testing.FakeContext(seed=4), **values))
     with pytest.raises(api.Paused):
-        testing.run(Paint, testing.FakeContext(seed=4, folder=tmp_path, pause_requested=True), **values)
-    (resumed,) = testing.results(testing.run(Paint, testing.FakeContext(seed=4, folder=tmp_path), **values))
+        testing.run(tool, testing.FakeContext(seed=4, folder=tmp_path, pause_requested=True), **values)
+    (resumed,) = testing.results(testing.run(tool, testing.FakeContext(seed=4, folder=tmp_path), **values))
     assert isinstance(whole, api.Image)
     assert isinstance(resumed, api.Image)
     assert (np.asarray(whole.picture) == np.asarray(resumed.picture)).all()

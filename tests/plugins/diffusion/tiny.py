@@ -139,3 +139,21 @@ def refiner(folder: Path) -> Path:
         force_zeros_for_empty_prompt=False,
     ).save_pretrained(folder)
     return folder
+
+
+def lcm(folder: Path) -> Path:
+    from diffusers import LatentConsistencyModelPipeline, LCMScheduler
+
+    torch.manual_seed(0)
+    tokenizer = clip_tokenizer()
+    LatentConsistencyModelPipeline(
+        vae=vae(),
+        text_encoder=clip_text(tokenizer),
+        tokenizer=tokenizer,
+        unet=unet(32, time_cond_proj_dim=8),
+        scheduler=LCMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
+    return folder
