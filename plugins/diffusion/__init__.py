@@ -9,6 +9,7 @@ from .measure_tool import DiffusionMeasure
 from .paint import Paint
 from .repaint import Repaint
 from .train_tool import DiffusionTrain
+from .upscale import Upscale
 from .vary import Vary
 
 api_version = 1
@@ -16,4 +17,4 @@ api_version = 1
 
 @api.hookimpl
 def studio_tools() -> list[type[api.Tool]]:
-    return [Paint, Repaint, Inpaint, Vary, DiffusionTrain, DiffusionMeasure]
+    return [Paint, Repaint, Inpaint, Vary, Upscale, DiffusionTrain, DiffusionMeasure]

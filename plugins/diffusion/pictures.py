@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 
 def opened(path: Path) -> Picture:
     """As RGB, on white where it is transparent."""
+    return on_white(api.open_picture(path))
+
+
+def on_white(picture: Picture) -> Picture:
+    """As RGB, what is transparent laid on white."""
     from PIL import Image
 
-    picture = api.open_picture(path)
     if picture.mode != "RGBA":
         return picture
     ground = Image.new("RGBA", picture.size, "#ffffff")
