@@ -41,7 +41,7 @@ def painted(
     pause is taken from `ctx.keep`.
     """
     pipe = model.pipe(task)
-    _choose_sampler(model, pipe, params.sampler)
+    _choose_sampler(model, pipe, params.sampler, params.schedule)
     made_by = about(ctx, model)
     tape = Tape.load(ctx.keep, made_by, ctx.device)
     watch = Watch(ctx, tape, view=model.view, size=size, rest=lambda: tape.save(ctx.keep, made_by))
@@ -79,15 +79,15 @@ def about(ctx: api.Context, model: Model) -> dict[str, str]:
     }
 
 
-def _choose_sampler(model: Model, pipe: Any, sampler: samplers.Sampler) -> None:
+def _choose_sampler(model: Model, pipe: Any, sampler: samplers.Sampler, schedule: samplers.Schedule) -> None:
     """Always a new one, so that no job meets the state that another left."""
     if hasattr(pipe, "prior_pipe"):
-        if sampler != "model":
+        if (sampler, schedule) != ("model", "model"):
             raise api.BadInput(f"{model.family.title} works with its own samplers.", "Leave the sampler to the model.")
         return
     if takes(pipe, "original_inference_steps") and sampler not in ("model", "lcm"):
         raise api.BadInput(f"{model.family.title} has a sampler of its own.", "Leave the sampler to the model.")
-    pipe.scheduler = samplers.of(model.scheduler, sampler)
+    pipe.scheduler = samplers.of(model.scheduler, sampler, schedule)
 
 
 def _arguments(ctx: api.Context, model: Model, pipe: Any, params: Any, size: tuple[int, int]) -> dict[str, Any]:

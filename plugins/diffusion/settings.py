@@ -55,6 +55,8 @@ class Painter(api.Params):
     """How closely the words are followed. Empty: what suits the model."""
     sampler: samplers.Sampler = api.param("model", labels=samplers.LABELS)
     """The way from noise to picture."""
+    schedule: samplers.Schedule = api.param("model", labels=samplers.SCHEDULES, advanced=True)
+    """How the steps are spread: Karras and Exponential take more of them for fine detail."""
     loras: list[api.ModelChoice] = api.param([], model="lora", most=16, title="LoRAs", advanced=True)
     """Small files that change the model. `<lora:name:0.8>` in the prompt does the same."""
     lora_weights: list[float] = api.param([], most=16, title="Weights of the LoRAs", advanced=True)

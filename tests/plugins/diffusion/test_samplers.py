@@ -1,0 +1,137 @@
+"""Every sampler paints, and goes on after a pause with the same pixels, for each kind of noise."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from diffusers import DDIMScheduler, EDMEulerScheduler, FlowMatchEulerDiscreteScheduler
+from PIL import Image
+
+from plugins.diffusion import samplers
+from plugins.diffusion.paint import Paint
+from plugins.diffusion.repaint import Repaint
+from plugins.diffusion.samplers import Sampler, Schedule
+from studio import api, testing
+
+NAMES = [name for name in get_args(Sampler) if name != "model"]
+FLOW = ("euler", "heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "deis", "lcm")
+NOISE = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+FOLLOWED = FlowMatchEulerDiscreteScheduler(shift=3.0)
+
+
+class Pausing(testing.FakeContext):
+    """Asks for a pause once two steps are done."""
+
+    def emit(self, event: api.Event) -> None:
+        super().emit(event)
+        steps = [one for one in self.events if isinstance(one, api.Progress) and one.step > 0]
+        self.pause_requested = len(steps) >= 2
+
+
+def picture(ctx: testing.FakeContext, tool: type[api.Tool] = Paint, **values: Any) -> np.ndarray:
+    (made,) = testing.results(testing.run(tool, ctx, **values))
+    ctx.events.clear()
+    assert isinstance(made, api.Image)
+    return np.asarray(made.picture)
+
+
+def goes_on(folder: Path, model: Path, sampler: str, **values: Any) -> np.ndarray:
+    """The picture, painted at once; fails where one that was paused differs."""
+    values |= {"prompt": "a fox", "model": str(model), "steps": 4, "sampler": sampler}
+    ctx = testing.FakeContext(seed=3, folder=folder)
+    whole = picture(ctx, **values)
+    with pytest.raises(api.Paused):
+        testing.run(Paint, Pausing(seed=3, folder=folder, models=ctx.models), **values)
+    assert (picture(ctx, **values) == whole).all()
+    return whole
+
+
+@pytest.mark.parametrize("sampler", NAMES)
+def test_each_paints_and_goes_on_after_a_pause(sd: Path, tmp_path: Path, sampler: str) -> None:
+    assert goes_on(tmp_path, sd, sampler).std() > 0
+
+
+def test_they_differ(sd: Path) -> None:
+    ctx = testing.FakeContext(seed=3)
+    values = {"prompt": "a fox", "model": str(sd), "steps": 5}
+    pictures = {picture(ctx, sampler=name, **values).tobytes() for name in NAMES}
+    assert len(pictures) == len(NAMES)
+
+
+@pytest.mark.parametrize("sampler", FLOW)
+@pytest.mark.parametrize("family", ["stable-diffusion-3", "flux"])
+def test_flow_models_have_their_own(
+    family: str, sampler: str, tiny_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    assert goes_on(tmp_path, tiny_model(family), sampler, width=32, height=32).std() > 0
+
+
+@pytest.mark.parametrize("sampler", FLOW)
+def test_flow_samplers_begin_from_a_picture(sampler: str, tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
+    Image.radial_gradient("L").resize((32, 32)).convert("RGB").save(tmp_path / "picture.png")
+    values = {"model": str(tiny_model("stable-diffusion-3")), "image": tmp_path / "picture.png", "steps": 4}
+    assert picture(testing.FakeContext(), Repaint, sampler=sampler, **values).shape == (32, 32, 3)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")
+def test_flow_is_shifted_for_the_size_as_the_model_says() -> None:
+    own = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    wanted = samplers.of(own, "model")
+    wanted.set_timesteps(sigmas=np.linspace(1, 1 / 8, 8), mu=0.9)
+    for name in ("dpmpp_2m", "unipc", "deis"):
+        sampler = samplers.of(own, name)
+        sampler.set_timesteps(8, mu=0.9)
+        assert np.interp(0.5, np.linspace(0, 1, 8), sampler.sigmas[:-1]) == pytest.approx(
+            np.interp(0.5, np.linspace(0, 1, 8), wanted.sigmas[:-1]), abs=0.05
+        )
+
+
+def test_the_shift_of_another_samplers_config_is_kept() -> None:
+    flowing = samplers.of(FlowMatchEulerDiscreteScheduler(shift=3.0), "dpmpp_2m")
+    assert flowing.config.flow_shift == 3.0
+    assert samplers.of(flowing, "euler").config.shift == 3.0
+
+
+@pytest.mark.parametrize("schedule", [name for name in get_args(Schedule) if name != "model"])
+def test_a_schedule_spreads_the_steps_otherwise(sd: Path, schedule: str) -> None:
+    values = {"prompt": "a fox", "model": str(sd), "steps": 4, "sampler": "dpmpp_2m"}
+    plain = picture(testing.FakeContext(seed=3), **values)
+    assert (picture(testing.FakeContext(seed=3), schedule=schedule, **values) != plain).any()
+
+
+def test_a_schedule_takes_the_place_of_the_samplers_own() -> None:
+    config = samplers.of(NOISE, "dpmpp_2m_karras", "exponential").config
+    assert (config.use_karras_sigmas, config.use_exponential_sigmas) == (False, True)
+    assert samplers.of(FOLLOWED, "model", "karras").config.use_karras_sigmas
+
+
+@pytest.mark.parametrize(
+    ("own", "sampler", "schedule", "sentence"),
+    [
+        (NOISE, "ddim", "karras", "DDIM has no schedule of that kind.*DPM.. 2M"),
+        (FOLLOWED, "dpmpp_2m", "karras", "DPM.. 2M has no schedule of that kind.*Euler"),
+        (FOLLOWED, "ddim", "model", "DDIM does not fit this model.*Heun"),
+        (EDMEulerScheduler(), "heun", "model", "Heun does not fit this model.*DPM.. 2M"),
+        (DDIMScheduler(rescale_betas_zero_snr=True), "dpm2", "model", "starts from pure noise"),
+    ],
+)
+def test_what_does_not_fit_is_a_sentence(own: Any, sampler: Any, schedule: Any, sentence: str) -> None:
+    with pytest.raises(api.BadInput, match=sentence):
+        samplers.of(own, sampler, schedule)
+
+
+def test_models_with_preconditioning_have_samplers_of_their_own(sd: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(sd, tmp_path / "edm"))
+    EDMEulerScheduler().save_pretrained(folder / "scheduler")
+    index = folder / "model_index.json"
+    index.write_text(index.read_text("utf-8").replace("DDIMScheduler", "EDMEulerScheduler"), "utf-8")
+    pictures = [
+        picture(testing.FakeContext(), model=str(folder), steps=3, sampler=name).tobytes()
+        for name in ("euler", "dpmpp_2m", "dpmpp_2m_sde")
+    ]
+    assert len(set(pictures)) == 3
