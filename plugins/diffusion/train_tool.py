@@ -151,15 +151,15 @@ class DiffusionTrain(api.Tool):
         numbers = NUMBERS[params.kind].but(params)
         latents = yield from _latents(params, ctx, pictures, vae, place, numbers.batch)
         trainer = _trainer(params, ctx, latents, base, numbers)
-        if trainer.resume():
-            yield api.Notice(f"Goes on from step {trainer.standing.step:,} of {numbers.steps:,}.")
-        else:
-            if (ctx.keep / training.CHECKPOINT).exists():
-                yield api.Notice("What was learnt before the break cannot be read, so it begins again.", "warning")
-            trainer.save()
         prompts = watched(params.prompts, pictures.subjects)
         watch = Watch(prompts, vae, int(latents.values.shape[-1]))
-        yield from _train(trainer, params, ctx, watch, numbers)
+
+        def shown(step: int) -> Iterator[api.Event]:
+            if step % params.preview_every == 0 or step == numbers.steps:
+                yield api.Preview(watch.sheet(trainer.averaged, ctx), f"Step {step:,}")
+
+        too_large = f"{numbers.batch} pictures at a time need more memory than there is."
+        yield from trainer.run(ctx, numbers.steps, shown=shown, too_large=too_large, save_every=CHECKPOINT_SECONDS)
         yield self._result(trainer, params, ctx, counts, prompts, None if borrowed else vae, base)
 
     def _result(
@@ -307,54 +307,3 @@ def _trainer(
     if params.compile:
         trainer.compile()
     return trainer
-
-
-def _train(
-    trainer: training.Trainer, params: DiffusionTrain.Params, ctx: api.Context, watch: Watch, numbers: Numbers
-) -> Iterator[api.Event]:
-    import torch
-
-    clock = saved = began = time.monotonic()
-    first = trainer.standing.step
-    while trainer.standing.step < numbers.steps:
-        try:
-            trainer.step()
-            step = trainer.standing.step
-            now = time.monotonic()
-            trainer.standing.seconds += now - clock
-            clock = now
-            pausing = ctx.pause_requested
-            if pausing or now - saved > CHECKPOINT_SECONDS or step == numbers.steps:
-                trainer.save()
-                saved = now
-        except training.NotFiniteError:
-            trainer.rewind()
-            first, began = trainer.standing.step, time.monotonic()
-            yield api.Notice(
-                f"The training broke down, and goes on from step {first:,} at half the learning rate.", "warning"
-            )
-            continue
-        except torch.OutOfMemoryError as error:
-            raise api.OutOfMemory(
-                f"{numbers.batch} pictures at a time need more memory than there is.", "Take fewer at a time."
-            ) from error
-        if pausing:
-            raise api.Paused
-        left = (now - began) / (step - first) * (numbers.steps - step)
-        yield api.Progress(step, numbers.steps, status(trainer.standing.loss, left))
-        if step % params.preview_every == 0 or step == numbers.steps:
-            yield api.Preview(watch.sheet(trainer.averaged, ctx), f"Step {step:,}")
-
-
-def status(loss: float, seconds_left: float) -> str:
-    """One line: the loss, and the time left as a person says it."""
-    words = [f"loss {loss:.3f}"]
-    if seconds_left >= 5400:
-        words.append(f"about {seconds_left / 3600:.1f} hours left")
-    elif seconds_left >= 90:
-        words.append(f"about {seconds_left / 60:.0f} minutes left")
-    elif seconds_left >= 10:
-        words.append(f"about {seconds_left:.0f} seconds left")
-    elif seconds_left > 0:
-        words.append("a few seconds left")
-    return " · ".join(words)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MINIMUM = 16
-CHECKPOINT_SECONDS = 30.0
 DREAM_STEPS = 4000
 KL_WEIGHTS = {"spatial": 0.03, "global": 0.3}
 """With 0.3 one of the four channels of a spatial latent goes unused."""
@@ -89,13 +87,14 @@ class VaeTrain(api.Tool):
         learn, held = data.split(samples)
         trainer = _trainer(params, ctx, learn)
         images = torch.from_numpy(np.stack([data.whole(one, params.size) for one in held[:: _stride(len(held))]]))
-        if trainer.resume():
-            yield api.Notice(f"Goes on from step {trainer.standing.step:,} of {params.steps:,}.")
-        else:
-            if (ctx.keep / training.CHECKPOINT).exists():
-                yield api.Notice("What was learnt before the break cannot be read, so it begins again.", "warning")
-            trainer.save()
-        yield from _train(trainer, params, ctx, images)
+
+        def shown(step: int) -> Iterator[api.Event]:
+            if step % params.preview_every == 0 or step in (params.preview_every // 10, params.steps):
+                _, made = trainer.held_out_loss(images)
+                yield api.Preview(strip(images, made), f"Step {step:,}")
+
+        too_large = f"{params.batch} pictures at a time need more memory than there is."
+        yield from trainer.run(ctx, params.steps, shown=shown, too_large=too_large)
         trainer.take_best()
         if params.kind == "global":
             yield from _learn_to_dream(trainer, params, ctx, learn)
@@ -170,43 +169,6 @@ def _start(choice: str, kind: str, ctx: api.Context) -> Any:
     return copy.deepcopy(codec.network).requires_grad_(True)
 
 
-def _train(trainer: training.Trainer, params: VaeTrain.Params, ctx: api.Context, images: Tensor) -> Iterator[api.Event]:
-    import torch
-
-    clock = saved = began = time.monotonic()
-    first, held = trainer.standing.step, trainer.best
-    while trainer.standing.step < params.steps:
-        try:
-            losses = trainer.step()
-            step = trainer.standing.step
-            # Measured before it is kept, so that a kill between the two repeats both.
-            if step % params.preview_every == 0 or step in (params.preview_every // 10, params.steps):
-                held, made = trainer.held_out_loss(images)
-                yield api.Preview(strip(images, made), f"Step {step:,}")
-            now = time.monotonic()
-            trainer.standing.seconds += now - clock
-            clock = now
-            pausing = ctx.pause_requested
-            if pausing or now - saved > CHECKPOINT_SECONDS or step == params.steps:
-                trainer.save()
-                saved = now
-        except training.NotFiniteError:
-            trainer.rewind()
-            first, began = trainer.standing.step, time.monotonic()
-            yield api.Notice(
-                f"The training broke down, and goes on from step {first:,} at half the learning rate.", "warning"
-            )
-            continue
-        except torch.OutOfMemoryError as error:
-            raise api.OutOfMemory(
-                f"{params.batch} pictures at a time need more memory than there is.", "Take fewer at a time."
-            ) from error
-        if pausing:
-            raise api.Paused
-        left = (now - began) / (step - first) * (params.steps - step)
-        yield api.Progress(step, params.steps, status(losses["picture"], held, left))
-
-
 def _learn_to_dream(
     trainer: training.Trainer, params: VaeTrain.Params, ctx: api.Context, learn: Sequence[data.Sample]
 ) -> Iterator[api.Event]:
@@ -229,22 +191,6 @@ def _learn_to_dream(
     with torch.no_grad():
         dreams = model.decode(model.dream(noise.to(trainer.device))).cpu()
     yield api.Preview(strip(*dreams.chunk(2)), "Dreams")
-
-
-def status(loss: float, held_out: float, seconds_left: float) -> str:
-    """One line: losses, and the time left as a person says it."""
-    words = [f"loss {loss:.3f}"]
-    if held_out < float("inf"):
-        words.append(f"held-out {held_out:.3f}")
-    if seconds_left >= 5400:
-        words.append(f"about {seconds_left / 3600:.1f} hours left")
-    elif seconds_left >= 90:
-        words.append(f"about {seconds_left / 60:.0f} minutes left")
-    elif seconds_left >= 10:
-        words.append(f"about {seconds_left:.0f} seconds left")
-    elif seconds_left > 0:
-        words.append("a few seconds left")
-    return " · ".join(words)
 
 
 def strip(images: Tensor, made: Tensor) -> Any:

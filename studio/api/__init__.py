@@ -1,6 +1,7 @@
 """All that a plugin may import: ``from studio import api``."""
 
 from studio.api.context import Context, Models
+from studio.api.estimate import Estimate, EstimateContext
 from studio.api.events import (
     Animation,
     Event,
@@ -27,6 +28,7 @@ from studio.api.params import (
     param,
 )
 from studio.api.tool import Tool
+from studio.api.training import NotFiniteError, Training, read_tensors, time_left, write_tensors
 from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioError
 from studio.core.files import written_whole
 from studio.core.headers import weight_shapes
@@ -40,6 +42,8 @@ __all__ = [
     "Colour",
     "Context",
     "Count",
+    "Estimate",
+    "EstimateContext",
     "Event",
     "FileInput",
     "FolderInput",
@@ -48,6 +52,7 @@ __all__ = [
     "MaskInput",
     "ModelChoice",
     "Models",
+    "NotFiniteError",
     "Notice",
     "OutOfMemory",
     "Params",
@@ -60,10 +65,14 @@ __all__ = [
     "Text",
     "Tool",
     "Trained",
+    "Training",
     "Unit",
     "hookimpl",
     "open_picture",
     "param",
+    "read_tensors",
+    "time_left",
     "weight_shapes",
+    "write_tensors",
     "written_whole",
 ]

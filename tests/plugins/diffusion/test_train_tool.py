@@ -120,7 +120,7 @@ def test_a_pause_keeps_what_was_learnt(pictures: Path, tmp_path: Path, vae: str)
         pass
     ctx.pause_requested = True
     with pytest.raises(api.Paused):
-        next(running)
+        list(running)
     events = testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "b"), **values)
     assert notices(events) == ["Goes on from step 2 of 4."]
     assert not [event for event in events if isinstance(event, api.Progress) and event.text.startswith("Taking")]
@@ -157,7 +157,7 @@ def test_a_pause_while_pictures_are_taken_apart_keeps_the_parts(
 
 def test_damaged_state_is_told_and_begun_again(pictures: Path, tmp_path: Path, vae: str) -> None:
     ctx = testing.FakeContext(7, tmp_path / "job")
-    for name in (training.CHECKPOINT, dataset.CACHE):
+    for name in (training.Trainer.CHECKPOINT, dataset.CACHE):
         (ctx.keep / name).write_bytes(b"spoilt")
     events = testing.run(DiffusionTrain, ctx, folder=pictures, vae=vae, **TINY)
     assert "begins again" in notices(events)[0]

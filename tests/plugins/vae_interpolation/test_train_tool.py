@@ -100,7 +100,7 @@ def test_a_kill_loses_only_the_steps_since_the_checkpoint(pictures: Path, tmp_pa
 
 def test_a_damaged_checkpoint_is_told_and_begun_again(pictures: Path, tmp_path: Path) -> None:
     ctx = testing.FakeContext(7, tmp_path / "job")
-    (ctx.keep / training.CHECKPOINT).write_bytes(b"spoilt")
+    (ctx.keep / training.Trainer.CHECKPOINT).write_bytes(b"spoilt")
     events = testing.run(VaeTrain, ctx, folder=pictures, **TINY)
     assert "begins again" in notices(events)[0]
     assert trained(events)
@@ -145,19 +145,6 @@ def test_an_empty_folder_is_one_sentence(tmp_path: Path) -> None:
 def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(api.BadInput, match="There is no folder"):
         testing.run(VaeTrain, folder=tmp_path / "nowhere", **TINY)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (7200, "about 2.0 hours left"),
-        (600, "about 10 minutes left"),
-        (42, "about 42 seconds left"),
-        (1, "a few seconds left"),
-    ],
-)
-def test_the_time_left_is_said_in_words(seconds: float, words: str) -> None:
-    assert train_tool.status(0.5, 0.25, seconds) == f"loss 0.500 · held-out 0.250 · {words}"
 
 
 def weights(made: api.Trained) -> bytes:

@@ -1,0 +1,262 @@
+"""What every training needs: a checkpoint, a way back from NaN, pausing, and the time left."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from studio.api.context import Context
+from studio.api.events import Event, Notice, Progress
+from studio.core.errors import OutOfMemory, Paused, StudioError
+from studio.core.files import written_whole
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+MOST_REWINDS = 3
+REMEMBERED = 100
+"""Steps over which `Standing.loss` is averaged."""
+
+
+@dataclass
+class Standing:
+    """Where a training stands. `rate_scale` is halved at each rewind, `loss` is a moving average."""
+
+    step: int = 0
+    rewinds: int = 0
+    rate_scale: float = 1.0
+    seconds: float = 0.0
+    loss: float = 0.0
+
+
+class NotFiniteError(ArithmeticError):
+    """A loss, a gradient or a weight is NaN or infinite."""
+
+
+class Training:
+    """Networks and optimisers that learn together, kept in one safetensors file in `keep`.
+
+    A subclass writes `step` and calls `descend` and `advance` in it. Where all that is random in a step follows from
+    its number, a training that was killed and went on ends with the same weights as one that was not.
+
+    `networks` and `optimizers` are named as in the checkpoint; of a network, the buffers and what asks for gradients
+    are kept. `averages` gives networks that follow others, by `ema` (the share that stays at each step): (average, of).
+    `rate` is the learning rate at a step.
+    """
+
+    CHECKPOINT: ClassVar[str] = "checkpoint.safetensors"
+
+    def __init__(
+        self,
+        keep: Path,
+        *,
+        networks: Mapping[str, nn.Module],
+        optimizers: Mapping[str, torch.optim.Optimizer],
+        rate: Callable[[int], float],
+        averages: Mapping[str, tuple[nn.Module, nn.Module]] | None = None,
+        ema: float = 0.999,
+    ) -> None:
+        self.keep, self.standing = keep, Standing()
+        self._optimizers, self._rate, self._ema = optimizers, rate, ema
+        self._averages = [*(averages or {}).values()]
+        named = {name: (network, network) for name, network in networks.items()} | dict(averages or {})
+        self._kept = {name: (network, _learnt(like)) for name, (network, like) in named.items()}
+        self._learning = [value for one in networks.values() for value in one.parameters() if value.requires_grad]
+
+    def step(self) -> None:
+        """Learns from one batch. Raises NotFiniteError, leaving the weights as they were."""
+        raise NotImplementedError
+
+    def status(self) -> str:
+        """How well it goes, in a few words."""
+        return f"loss {self.standing.loss:.3f}"
+
+    def descend(self, loss: Tensor, optimizer: str = "optimizer", *, clip: float = 1.0) -> float:
+        """One step of an optimiser down the gradient of `loss`, whose norm is cut to `clip`. Returns the loss.
+
+        Raises NotFiniteError, leaving the weights as they were.
+        """
+        import torch
+
+        descending = self._optimizers[optimizer]
+        for group in descending.param_groups:
+            group["lr"] = self._rate(self.standing.step) * self.standing.rate_scale
+        descending.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        values = [value for group in descending.param_groups for value in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(values, clip)
+        found = float(loss.detach())
+        if not math.isfinite(found + float(norm)):
+            raise NotFiniteError
+        descending.step()
+        return found
+
+    def advance(self, loss: float) -> None:
+        """Ends a step: the averages follow, and it is counted."""
+        import torch
+
+        standing = self.standing
+        standing.step += 1
+        standing.loss += (loss - standing.loss) / min(standing.step, REMEMBERED)
+        decay = min(self._ema, (1 + standing.step) / (10 + standing.step))
+        with torch.no_grad():
+            for average, of in self._averages:
+                pairs = [*zip(average.parameters(), of.parameters(), strict=True)]
+                moving = [(mean, value) for mean, value in pairs if value.requires_grad]
+                torch._foreach_lerp_([mean for mean, _ in moving], [value for _, value in moving], 1 - decay)
+
+    def run(
+        self,
+        ctx: Context,
+        steps: int,
+        *,
+        shown: Callable[[int], Iterator[Event]],
+        too_large: str,
+        save_every: float = 30.0,
+    ) -> Iterator[Event]:
+        """Goes on from the checkpoint, or begins, and learns until `steps` are done.
+
+        `shown(step)` yields what there is to see after a step. What it measures is kept with that step, so that a kill
+        between the two repeats both. `too_large` says what needs more memory than there is.
+        Raises Paused when the artist asked for it, and OutOfMemory.
+        """
+        import torch
+
+        yield from self._begin(steps)
+        clock = saved = began = time.monotonic()
+        standing, first = self.standing, self.standing.step
+        while standing.step < steps:
+            try:
+                self.step()
+                yield from shown(standing.step)
+                now = time.monotonic()
+                standing.seconds += now - clock
+                clock = now
+                pausing = ctx.pause_requested
+                if pausing or now - saved > save_every or standing.step == steps:
+                    self.save()
+                    saved = now
+            except NotFiniteError:
+                self.rewind()
+                standing = self.standing
+                first, began = standing.step, time.monotonic()
+                yield Notice(
+                    f"The training broke down, and goes on from step {first:,} at half the learning rate.", "warning"
+                )
+                continue
+            except torch.OutOfMemoryError as error:
+                raise OutOfMemory(too_large, "Take fewer at a time.") from error
+            if pausing:
+                raise Paused
+            left = (now - began) / (standing.step - first) * (steps - standing.step)
+            words = " · ".join(part for part in (self.status(), time_left(left)) if part)
+            yield Progress(standing.step, steps, words)
+
+    def _begin(self, steps: int) -> Iterator[Event]:
+        if self.resume():
+            yield Notice(f"Goes on from step {self.standing.step:,} of {steps:,}.")
+            return
+        if (self.keep / self.CHECKPOINT).exists():
+            yield Notice("What was learnt before the break cannot be read, so it begins again.", "warning")
+        self.save()
+
+    def rewind(self) -> None:
+        """Back to the last checkpoint at half the learning rate.
+
+        Raises StudioError after the third time in one training.
+        """
+        scale, rewinds = self.standing.rate_scale, self.standing.rewinds
+        if rewinds >= MOST_REWINDS:
+            raise StudioError(
+                f"The training broke down {rewinds + 1} times and was stopped at step {self.standing.step:,}.",
+                "Lower the learning rate, and look for odd files in the folder.",
+            )
+        if not self.resume():
+            raise StudioError("The training broke down at its first steps.", "Lower the learning rate.")
+        self.standing.rate_scale, self.standing.rewinds = scale / 2, rewinds + 1
+        self.save()
+
+    def save(self) -> None:
+        """Writes the checkpoint, whole or not at all. Raises NotFiniteError when the weights are not fit to keep."""
+        if not all(bool(value.isfinite().all()) for value in self._learning):
+            raise NotFiniteError
+        tensors: dict[str, Tensor] = {}
+        for name, (network, learnt) in self._kept.items():
+            tensors |= _named(f"{name}.", {key: value for key, value in network.state_dict().items() if key in learnt})
+        for name, optimizer in self._optimizers.items():
+            for number, slots in optimizer.state_dict()["state"].items():
+                tensors |= _named(f"{name}.{number}.", slots)
+        write_tensors(self.keep / self.CHECKPOINT, tensors, asdict(self.standing))
+
+    def resume(self) -> bool:
+        """Goes on from the checkpoint. False, with nothing changed, where there is none that fits."""
+        try:
+            tensors, notes = read_tensors(self.keep / self.CHECKPOINT)
+            standing = Standing(**notes)
+            parts: dict[str, dict[str, Tensor]] = {name: {} for name in (*self._kept, *self._optimizers)}
+            for name, value in tensors.items():
+                part, _, rest = name.partition(".")
+                parts[part][rest] = value
+        except (OSError, ValueError, TypeError, KeyError):
+            return False
+        for name, (network, learnt) in self._kept.items():
+            wanted = {key: value.shape for key, value in network.state_dict().items() if key in learnt}
+            if {key: value.shape for key, value in parts[name].items()} != wanted:
+                return False
+        for name, (network, _) in self._kept.items():
+            network.load_state_dict(parts[name], strict=False)
+        for name, optimizer in self._optimizers.items():
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, value in parts[name].items():
+                number, _, slot = key.partition(".")
+                state.setdefault(int(number), {})[slot] = value
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+        self.standing = standing
+        return True
+
+
+def time_left(seconds: float) -> str:
+    """As a person says it; nothing where there is none."""
+    if seconds >= 5400:
+        return f"about {seconds / 3600:.1f} hours left"
+    if seconds >= 90:
+        return f"about {seconds / 60:.0f} minutes left"
+    if seconds >= 10:
+        return f"about {seconds:.0f} seconds left"
+    return "a few seconds left" if seconds > 0 else ""
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
+    """Tensors and plain JSON notes in one safetensors file, whole or not at all."""
+    from safetensors.torch import save_file
+
+    with written_whole(path) as part:
+        save_file(dict(tensors), part, metadata={"notes": json.dumps(notes)})
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `write_tensors` wrote. Raises OSError or ValueError when the file is missing or damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            return tensors, json.loads((file.metadata() or {}).get("notes", "{}"))
+    except SafetensorError as error:
+        raise ValueError(f"{path.name} is damaged") from error
+
+
+def _learnt(network: nn.Module) -> set[str]:
+    """The names of what changes: of a frozen model with added layers, those layers and the buffers."""
+    frozen = {name for name, value in network.named_parameters() if not value.requires_grad}
+    return set(network.state_dict()) - frozen
+
+
+def _named(prefix: str, tensors: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {prefix + name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
