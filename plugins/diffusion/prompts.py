@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from studio import api
@@ -10,6 +11,7 @@ from studio import api
 from . import loras, weights
 from .families import default, takes
 from .loading import Model
+from .watching import replaced
 from .weights import Part
 
 if TYPE_CHECKING:
@@ -25,11 +27,8 @@ def arguments(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Mapping
     given = _clip_skip(model, pipe, params.clip_skip)
     wanted, unwanted = weights.thoughts(prompt), weights.thoughts(negative)
     if model.family.name in _CLIP:
-        if (
-            weights.is_plain(wanted)
-            and weights.is_plain(unwanted)
-            and max(map(_count(ctx, pipe), (prompt, negative))) <= 75
-        ):
+        short = max(map(_count(ctx, pipe), (prompt, negative))) <= 75
+        if weights.is_plain(wanted) and weights.is_plain(unwanted) and short and not params.clip_skip:
             prompt, negative = weights.words(wanted), weights.words(unwanted)
         else:
             return _weighed(pipe, wanted, unwanted, params.clip_skip)
@@ -46,8 +45,8 @@ def arguments(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Mapping
 
 def _hears_what_not(model: Model, pipe: Any) -> bool:
     """Some know a negative prompt, and look at it only under a guidance that they were not made for."""
-    other = takes(pipe, "true_cfg_scale") and model.family.guidance_name != "true_cfg_scale"
-    return takes(pipe, "negative_prompt") and not other
+    other = takes(pipe, "true_cfg_scale") and not hasattr(pipe, "do_classifier_free_guidance")
+    return takes(pipe, "negative_prompt") and (not other or model.family.guidance_name == "true_cfg_scale")
 
 
 def _nothing(pipe: Any) -> str | None:
@@ -82,29 +81,22 @@ def _count(ctx: api.Context, pipe: Any) -> Callable[[str], int]:
 
 
 def _weighed(pipe: Any, wanted: list[list[Part]], unwanted: list[list[Part]], clip_skip: int) -> dict[str, Any]:
-    """Embeddings by compel, of any length, padded to one."""
+    """Embeddings by compel, of any length, padded to one. Clip skip counts for both, as in AUTOMATIC1111."""
+    import torch
     from compel import ReturnedEmbeddingsType
 
-    if clip_skip > 1:
-        raise api.BadInput("Clip skip above 1 does not go with weighed or long prompts.", "Set it to 1 or 0.")
     if not hasattr(pipe, "tokenizer_2"):
-        kind = (
-            ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NORMALIZED
-            if clip_skip
-            else ReturnedEmbeddingsType.LAST_HIDDEN_STATES_NORMALIZED
-        )
-        pair = _encoded(pipe.tokenizer, pipe.text_encoder, kind, wanted, unwanted)
+        kind = ReturnedEmbeddingsType.LAST_HIDDEN_STATES_NORMALIZED
+        with _without_last(pipe.text_encoder, clip_skip):
+            pair = _encoded(pipe.tokenizer, pipe.text_encoder, kind, wanted, unwanted)
         return {"prompt_embeds": pair[0], "negative_prompt_embeds": pair[1]}
-    if clip_skip:
-        raise api.BadInput("Clip skip does not go with weighed or long prompts here.", "Set it to 0.")
-    import torch
-
     kind = ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED
-    both = [
-        _encoded(tokenizer, encoder, kind, wanted, unwanted)
-        for tokenizer, encoder in ((pipe.tokenizer, pipe.text_encoder), (pipe.tokenizer_2, pipe.text_encoder_2))
-        if encoder is not None
-    ]
+    both = []
+    for tokenizer, encoder in ((pipe.tokenizer, pipe.text_encoder), (pipe.tokenizer_2, pipe.text_encoder_2)):
+        if encoder is not None:
+            # The last but one is taken, so one layer more is left out to get beyond it.
+            with _without_last(encoder, clip_skip + 1 if clip_skip else 0):
+                both.append(_encoded(tokenizer, encoder, kind, wanted, unwanted))
     embeds, negative = (torch.cat([pair[side] for pair in both], dim=-1) for side in (0, 1))
     pooled, negative_pooled = (_pooled(pipe, weights.words(parsed)) for parsed in (wanted, unwanted))
     if not weights.words(unwanted).strip() and pipe.config.get("force_zeros_for_empty_prompt"):
@@ -115,6 +107,23 @@ def _weighed(pipe: Any, wanted: list[list[Part]], unwanted: list[list[Part]], cl
         "pooled_prompt_embeds": pooled,
         "negative_pooled_prompt_embeds": negative_pooled,
     }
+
+
+@contextmanager
+def _without_last(encoder: Any, count: int) -> Iterator[None]:
+    """The encoder with its last layers handing on what they get. What follows the last one stays.
+
+    They are not taken out: transformers looks for the layers once, and would never find them again.
+    """
+    layers = getattr(encoder, "text_model", encoder).encoder.layers
+    if count >= len(layers):
+        raise api.BadInput(
+            f"The text encoder has {len(layers)} layers, which clip skip would leave out.", "Set clip skip lower."
+        )
+    with ExitStack() as skipped:
+        for layer in layers[len(layers) - count :]:
+            skipped.enter_context(replaced(layer, "forward", lambda _: lambda states, *_, **__: states))
+        yield
 
 
 def _encoded(

@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from plugins.diffusion import loading, prompts
 from plugins.diffusion.paint import Paint
 from studio import api, testing
 
 FAMILIES = ("stable-diffusion", "stable-diffusion-xl")
 
 
-def paint(model: Path, prompt: str, **values: Any) -> np.ndarray:
-    (made,) = testing.results(
-        testing.run(Paint, testing.FakeContext(seed=1), model=str(model), prompt=prompt, **values)
-    )
+def paint(model: Path, prompt: str, ctx: testing.FakeContext | None = None, **values: Any) -> np.ndarray:
+    ctx = ctx or testing.FakeContext(seed=1)
+    (made,) = testing.results(testing.run(Paint, ctx, model=str(model), prompt=prompt, **values))
+    ctx.events.clear()
     assert isinstance(made, api.Image)
     return np.asarray(made.picture)
 
@@ -47,9 +49,30 @@ def test_a_family_that_does_not_weigh_says_so(tiny_model: Callable[[str], Path])
     assert any(isinstance(event, api.Notice) and "does not weigh" in event.text for event in ctx.events)
 
 
-@pytest.mark.parametrize(("prompt", "layers"), [("fox", 2), ("(fox:1.2)", 1)])
-def test_clip_skip(sd: Path, prompt: str, layers: int) -> None:
-    assert (paint(sd, prompt, steps=1) != paint(sd, prompt, steps=1, clip_skip=layers)).any()
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("prompt", ["fox", "(fox:1.2)", "fox " * 40])
+def test_clip_skip_leaves_out_layers_of_any_prompt(family: str, prompt: str, tiny_model: Callable[[str], Path]) -> None:
+    most = 2 if family == "stable-diffusion" else 1
+    ctx, model = testing.FakeContext(), tiny_model(family)
+    pictures = [paint(model, prompt, ctx, steps=1, clip_skip=layers) for layers in (*range(most + 1), 0)]
+    assert (pictures[0] == pictures[-1]).all()
+    assert len({picture.tobytes() for picture in pictures}) == most + 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_clip_skip_is_that_of_diffusers(family: str, tiny_model: Callable[[str], Path]) -> None:
+    model = loading.load(testing.FakeContext(), str(tiny_model(family)))
+    params = Paint.Params(prompt="a red fox", clip_skip=1)
+    found = prompts.arguments(testing.FakeContext(), model, model.base, params)["prompt_embeds"]
+    wanted = model.base.encode_prompt(
+        "a red fox", device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False, clip_skip=1
+    )[0]
+    assert torch.allclose(found, wanted, atol=1e-5)
+
+
+def test_more_layers_than_there_are_cannot_be_left_out(sd: Path) -> None:
+    with pytest.raises(api.BadInput, match="has 3 layers, which clip skip would leave out"):
+        paint(sd, "fox", steps=1, clip_skip=3)
 
 
 def test_clip_skip_where_there_is_none_is_a_sentence(tiny_model: Callable[[str], Path]) -> None:
