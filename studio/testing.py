@@ -75,6 +75,10 @@ class FakeContext:
     def keep(self) -> Path:
         return self._made("keep")
 
+    @property
+    def downloads(self) -> Path:
+        return self._made("models")
+
     def generator(self, offset: int = 0) -> torch.Generator:
         import torch
 

@@ -51,6 +51,14 @@ class Context(Protocol):
         """
 
     @property
+    def downloads(self) -> Path:
+        """The artist's models folder, for models that are fetched.
+
+        In a folder ``ORG--NAME``, `model` finds what is ``ORG/NAME`` on the Hugging Face hub. What begins with a
+        dot is not offered: an unfinished download goes on there.
+        """
+
+    @property
     def models(self) -> Models: ...
 
     @property

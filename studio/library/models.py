@@ -1,7 +1,8 @@
-"""Models that can be chosen: starters, those trained here, and those in the models folder."""
+"""Models that can be chosen: starters, those trained here, in the models folder, and in other folders."""
 
 from __future__ import annotations
 
+import os
 import re
 from enum import Enum
 from pathlib import Path
@@ -9,21 +10,24 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from studio.core import paths
 from studio.core.paths import Home
+from studio.library import hub, kinds, model_folders
 from studio.library.creation import MODEL_FILE
 
 if TYPE_CHECKING:
     from studio.library.library import Library
 
-SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".onnx", ".pkl", ".gguf", ".dfm")
+SUFFIXES = (*kinds.WEIGHTS, *kinds.PICKLES)
 
 
 class Source(Enum):
     STARTER = "starter"
     TRAINED = "trained"
     FOLDER = "folder"
+    ELSEWHERE = "elsewhere"
 
 
 class ModelOffer(Struct, frozen=True, kw_only=True):
@@ -36,6 +40,7 @@ class ModelOffer(Struct, frozen=True, kw_only=True):
     kind: str = ""
     licence: str = ""
     summary: str = ""
+    connected: bool = True
 
 
 class _About(Struct, frozen=True):
@@ -47,11 +52,12 @@ class _About(Struct, frozen=True):
 
 def offers(home: Home, library: Library | None, kind: str) -> list[ModelOffer]:
     """The models of a kind, or of several (``"autoencoder global-autoencoder"``): starters first, then
-    trained ones, the newest first, then the models folder.
+    trained ones, the newest first, then the models folder, then other folders as `model_folders` remembers them.
 
-    What lies in the models folder and does not say its kind is offered everywhere.
+    What does not tell its kind is offered everywhere. Each model is offered once, whatever links lead to it, and
+    no two titles are the same.
     """
-    kinds = kind.split()
+    wanted = kind.split()
     found = [_offer(folder, Source.STARTER) for folder in _entries(starters()) if (folder / MODEL_FILE).is_file()]
     for creation in library.models() if library else []:
         path = Path(creation.path)
@@ -69,13 +75,18 @@ def offers(home: Home, library: Library | None, kind: str) -> list[ModelOffer]:
         )
     mine = (path for path in _entries(home.models) if path.is_dir() or path.suffix.lower() in SUFFIXES)
     found += [_offer(path, Source.FOLDER) for path in mine]
-    return [offer for offer in found if offer.kind in kinds or (not offer.kind and offer.source is Source.FOLDER)]
+    found += _elsewhere(home, {os.path.realpath(offer.path) for offer in found})
+    anywhere = (Source.FOLDER, Source.ELSEWHERE)
+    return _told_apart(
+        [offer for offer in found if offer.kind in wanted or (not offer.kind and offer.source in anywhere)]
+    )
 
 
 def resolve(home: Home, choice: str) -> Path | None:
-    """The path that a choice stands for: a starter, a name in the models folder, a creation's id, or a path.
+    """The path that a choice stands for: a starter, a name in the models folder, a creation's id, a path, a file's
+    name in another folder, or the hub's name of a model that the studio has fetched.
 
-    None for what is none of them, such as a model's name on the hub.
+    None for what is none of them, such as a hub's model that is not in the models folder.
     """
     if not choice or "\0" in choice:
         return None
@@ -86,7 +97,27 @@ def resolve(home: Home, choice: str) -> Path | None:
     if re.fullmatch("[0-9a-f]{10,64}", choice) and (trained := _trained(home, choice)):
         return trained
     path = Path(choice).expanduser()
-    return path.absolute() if path.exists() else None
+    if path.exists():
+        return path.absolute()
+    if hub.is_name(choice) and (own := hub.own_folder(home, choice)).is_dir():
+        return own
+    known = (Path(model.path) for folder in model_folders.known(home) for model in folder.models)
+    return next((path for path in known if path.name == choice and path.exists()), None)
+
+
+def absent(home: Home, choice: str) -> str:
+    """The folder that holds a choice and is not connected now; empty where that is not why it is missing."""
+    for folder in model_folders.known(home):
+        if any(choice in (model.path, Path(model.path).name) and not model.connected for model in folder.models):
+            return folder.path
+    return ""
+
+
+def name_of(choice: str, path: Path) -> str:
+    """How a recipe names what a choice stands for: never by a path, which means nothing elsewhere."""
+    if choice and (Path(choice).name == choice or hub.is_name(choice)):
+        return choice
+    return (hub.name_of(path) if path.is_dir() else "") or path.name
 
 
 def starters() -> Path:
@@ -112,14 +143,58 @@ def _is(path: Path, creation: str) -> bool:
     return len(creation) == 10 or sha_of(path).startswith(creation)
 
 
+def _elsewhere(home: Home, taken: set[str]) -> list[ModelOffer]:
+    found = []
+    for folder in model_folders.known(home):
+        for model in folder.models:
+            if model.real not in taken:
+                taken.add(model.real)
+                found.append(
+                    ModelOffer(
+                        name=model.path,
+                        title=model.title,
+                        path=model.path,
+                        source=Source.ELSEWHERE,
+                        kind=model.kind,
+                        connected=model.connected,
+                    )
+                )
+    return sorted(found, key=lambda offer: offer.title.lower())
+
+
+def _told_apart(offers: list[ModelOffer]) -> list[ModelOffer]:
+    """Those of one title get their file's whole name, or as much of their folders' names as it takes."""
+    twins: dict[str, list[Path]] = {}
+    for offer in offers:
+        twins.setdefault(offer.title, []).append(Path(offer.path))
+    told = []
+    for offer in offers:
+        title, path = offer.title, Path(offer.path)
+        if len(twins[title]) > 1 and offer.source in (Source.FOLDER, Source.ELSEWHERE):
+            title = _told_by(path, title, twins[title])
+        told.append(replace(offer, title=title if offer.connected else f"{title} (not connected)"))
+    return told
+
+
+def _told_by(path: Path, title: str, twins: list[Path]) -> str:
+    folders = [twin.parent.parts for twin in twins]
+    parts = path.parent.parts
+    if folders.count(parts) > 1:
+        title = path.name
+    longest = len(parts)
+    others = [folder for folder in folders if folder != parts]
+    short = next((n for n in range(1, longest) if all(folder[-n:] != parts[-n:] for folder in others)), longest)
+    return f"{title} · {'/'.join(parts[-short:])}" if others else title
+
+
 def _offer(path: Path, source: Source) -> ModelOffer:
     about = _about(path)
     return ModelOffer(
         name=path.name,
-        title=about.title or path.stem,
+        title=about.title or hub.name_of(path) or (path.stem if path.is_file() else path.name),
         path=str(path),
         source=source,
-        kind=about.kind,
+        kind=about.kind or kinds.kind_of(path),
         licence=about.licence,
         summary=about.summary,
     )

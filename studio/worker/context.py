@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from concurrent.futures import Future
 from pathlib import Path
@@ -17,6 +16,7 @@ from studio.core.messages import Run
 from studio.core.paths import Home
 from studio.core.recipe import ModelRef, PluginRef, Recipe
 from studio.core.settings import Settings
+from studio.library import hub
 from studio.library import models as library_models
 from studio.worker import devices
 from studio.worker.devices import Device
@@ -27,8 +27,6 @@ from studio.worker.provenance import Provenance
 
 if TYPE_CHECKING:
     import torch
-
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 class Wishes:
@@ -102,6 +100,10 @@ class JobContext:
         return folder
 
     @property
+    def downloads(self) -> Path:
+        return self._home.models
+
+    @property
     def models(self) -> ModelCache:
         return self._models
 
@@ -129,23 +131,17 @@ class JobContext:
             raise api.Cancelled
 
     def starter(self, name: str) -> Path:
-        folder = paths.resources() / "starters" / name
-        if not _is_plain(name) or not folder.is_dir():
-            known = [path.name for path in (paths.resources() / "starters").glob("*/")]
-            raise api.BadInput(f"There is no starter model named {name}.", did_you_mean(name, known))
+        folder = starter(name)
         self._use(name, folder)
         return folder
 
     def model(self, choice: str) -> Path | str:
-        found = library_models.resolve(self._home, choice)
-        if found is not None:
-            self._use(choice if _is_plain(choice) else found.name, found)
-            return found
-        if _HUB_ID.fullmatch(choice):
+        found = model(self._home, choice)
+        if isinstance(found, Path):
+            self._use(library_models.name_of(choice, found), found)
+        else:
             self._used.setdefault(choice, self._provenance.follow_hub(choice))
-            return choice
-        known = [offer.name for offer in library_models.offers(self._home, None, "")]
-        raise api.BadInput(f"There is no model {choice or 'without a name'}.", did_you_mean(choice, known))
+        return found
 
     def note(self, name: str, value: Any) -> None:
         try:
@@ -160,7 +156,7 @@ class JobContext:
         """That of a result that is finished now: the job's, with what is known at its end."""
         if not all(reference.done() for reference in self._used.values()):
             self._outputs.say("Noting which model was used, once")
-        used = [self._provenance.complete(reference.result()) for reference in self._used.values()]
+        used = [self._completed(reference.result()) for reference in self._used.values()]
         return msgspec.structs.replace(
             self._run.recipe,
             tool_version=self._tool.version,
@@ -169,6 +165,32 @@ class JobContext:
             versions=devices.versions(),
             notes=self._notes,
         )
+
+    def _completed(self, reference: ModelRef) -> ModelRef:
+        folder = hub.downloaded(self._home, reference.name) if hub.is_name(reference.name) else None
+        return self._provenance.complete(reference, folder)
+
+
+def starter(name: str) -> Path:
+    """As `api.Context.starter` says."""
+    folder = paths.resources() / "starters" / name
+    if not _is_plain(name) or not folder.is_dir():
+        known = [path.name for path in (paths.resources() / "starters").glob("*/")]
+        raise api.BadInput(f"There is no starter model named {name}.", did_you_mean(name, known))
+    return folder
+
+
+def model(home: Home, choice: str) -> Path | str:
+    """As `api.Context.model` says."""
+    found = library_models.resolve(home, choice)
+    if found is not None:
+        return found
+    if hub.is_name(choice):
+        return choice
+    if folder := library_models.absent(home, choice):
+        raise api.BadInput(f"{Path(choice).name} is in {folder}, which is not connected.", "Connect it and try again.")
+    known = [offer.name for offer in library_models.offers(home, None, "")]
+    raise api.BadInput(f"There is no model {choice or 'without a name'}.", did_you_mean(choice, known))
 
 
 def _is_plain(choice: str) -> bool:

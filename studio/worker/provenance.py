@@ -12,8 +12,8 @@ from typing import Any
 from studio.core import weights
 from studio.core.files import sha256, write_whole
 from studio.core.recipe import ModelRef
+from studio.library.licences import licence_of
 
-_LICENCE = re.compile(r"^licen[cs]e:\s*[\"']?([^\"'\n]+)", re.MULTILINE | re.IGNORECASE)
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -33,19 +33,16 @@ class Provenance:
         """A model of the Hugging Face hub, which is looked up in its cache once the result is there."""
         return self._hashing.submit(lambda: ModelRef(name))
 
-    def complete(self, reference: ModelRef) -> ModelRef:
-        """Fills in the hash of a hub model that was downloaded while the job ran."""
-        if reference.sha256 or "/" not in reference.name:
-            return reference
-        snapshot = _hub_snapshot(reference.name)
-        return self._reference(reference.name, snapshot) if snapshot else reference
+    def complete(self, reference: ModelRef, folder: Path | None) -> ModelRef:
+        """Fills in hash and licence of a hub model whose `folder` is here since it was downloaded by the job."""
+        return reference if reference.sha256 or folder is None else self._reference(reference.name, folder)
 
     def close(self) -> None:
         self._hashing.shutdown(cancel_futures=True)
 
     def _reference(self, name: str, path: Path) -> ModelRef:
         try:
-            return ModelRef(name, weights.digest(path, self._sha256), licence(path))
+            return ModelRef(name, weights.digest(path, self._sha256), licence_of(path))
         except OSError:  # the drive went away meanwhile; the result counts, not its pedigree
             return ModelRef(name)
 
@@ -63,35 +60,6 @@ class Provenance:
         with suppress(Exception):  # only a memory: without it the file is hashed again
             write_whole(self._memory, json.dumps(self._known).encode())
         return digest
-
-
-def licence(path: Path) -> str:
-    """From the `studio.json` or the model card beside the weights; empty where neither says."""
-    folder = path if path.is_dir() else path.parent
-    said = _read_json(folder / "studio.json").get("licence") if path.is_dir() else None
-    if isinstance(said, str) and said:
-        return said
-    card = folder / "README.md"
-    try:
-        head = card.read_text(encoding="utf-8", errors="replace")[:20_000] if path.is_dir() else ""
-    except OSError:
-        return ""
-    found = _LICENCE.search(head)
-    return found.group(1).strip() if found else ""
-
-
-def _hub_snapshot(name: str) -> Path | None:
-    try:
-        from huggingface_hub.constants import HF_HUB_CACHE
-    except ImportError:
-        return None
-    cache = Path(HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
-    try:
-        commit = (cache / "refs" / "main").read_text().strip()
-    except OSError:
-        return None
-    snapshot = cache / "snapshots" / commit
-    return snapshot if snapshot.is_dir() else None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

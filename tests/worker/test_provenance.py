@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from studio.core.paths import Home
 from studio.core.recipe import ModelRef
-from studio.worker.provenance import Provenance, licence
+from studio.library import hub
+from studio.worker.provenance import Provenance
 
 
 @pytest.fixture
@@ -65,11 +67,11 @@ def test_a_model_whose_drive_went_away_keeps_its_name(provenance: Provenance, tm
 
 
 def test_a_hub_model_is_known_by_its_cache(
-    provenance: Provenance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    provenance: Provenance, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     name, blob = "someone/tiny", "a" * 64
-    assert provenance.complete(provenance.follow_hub(name).result()) == ModelRef(name)
+    assert provenance.complete(provenance.follow_hub(name).result(), hub.downloaded(home, name)) == ModelRef(name)
     cache = tmp_path / "hub" / "models--someone--tiny"
     snapshot = cache / "snapshots" / "c0ffee"
     for folder in (snapshot, cache / "blobs", cache / "refs"):
@@ -78,18 +80,5 @@ def test_a_hub_model_is_known_by_its_cache(
     (cache / "blobs" / blob).write_bytes(b"weights")
     (snapshot / "model.safetensors").symlink_to(cache / "blobs" / blob)
     (snapshot / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Tiny\n")
-    assert provenance.complete(ModelRef(name)) == ModelRef(name, blob, "apache-2.0")
+    assert provenance.complete(ModelRef(name), hub.downloaded(home, name)) == ModelRef(name, blob, "apache-2.0")
 
-
-@pytest.mark.parametrize(
-    ("name", "content", "expected"),
-    [
-        ("studio.json", '{"licence": "CC0 1.0"}', "CC0 1.0"),
-        ("README.md", "---\ntags: []\nlicense: 'mit'\n---", "mit"),
-        ("README.md", "no front matter", ""),
-        ("studio.json", "not json", ""),
-    ],
-)
-def test_licences(tmp_path: Path, name: str, content: str, expected: str) -> None:
-    (tmp_path / name).write_text(content)
-    assert licence(tmp_path) == expected

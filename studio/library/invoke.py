@@ -1,0 +1,76 @@
+"""InvokeAI's models: those that its database names, and the folders by family and type of before."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from studio.library import kinds
+
+DATABASE = Path("databases", "invokeai.db")
+SETTINGS = "invokeai.yaml"
+TYPES = {
+    "main": kinds.DIFFUSION,
+    "onnx": kinds.DIFFUSION,
+    "lora": kinds.LORA,
+    "control_lora": kinds.LORA,
+    "vae": kinds.AUTOENCODER,
+    "controlnet": kinds.CONTROLNET,
+    "t2i_adapter": kinds.CONTROLNET,
+    "ip_adapter": kinds.IP_ADAPTER,
+    "embedding": kinds.EMBEDDING,
+}
+_FAMILIES = ("sd-1", "sd-2", "sd-3", "sdxl", "sdxl-refiner", "flux", "any")
+
+
+@dataclass(frozen=True)
+class Named:
+    """`kind` is the program's own word where ours has none, so that nothing asks for it."""
+
+    path: Path
+    title: str
+    kind: str
+
+
+def is_root(root: Path) -> bool:
+    return (root / DATABASE).is_file() or (root / SETTINGS).is_file() or any(_shelves(root))
+
+
+def shelves(root: Path) -> Iterator[tuple[Path, str]]:
+    """Folders as ``models/sd-1/main``, with the kind of what lies in them."""
+    yield from _shelves(root)
+
+
+def named(root: Path) -> list[Named]:
+    """What the database knows: relative paths stand below `models/`. The file is only read, and not even locked.
+
+    The table `models` holds each model's configuration as JSON, with `name`, `path` and `type`.
+    """
+    file = root / DATABASE
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?immutable=1", uri=True)) as database:
+            rows = database.execute("SELECT config FROM models").fetchall()
+    except sqlite3.Error:
+        return []
+    return [found for (config,) in rows if (found := _named(root, config)) is not None]
+
+
+def _named(root: Path, config: object) -> Named | None:
+    try:
+        values = json.loads(str(config))
+        path, title, type_ = str(values["path"]), str(values["name"]), str(values["type"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return Named(root / "models" / path, title, TYPES.get(type_, type_)) if path and "\0" not in path else None
+
+
+def _shelves(root: Path) -> Iterator[tuple[Path, str]]:
+    models = root / "models" if (root / "models").is_dir() else root
+    for family in _FAMILIES:
+        for name, kind in TYPES.items():
+            if (models / family / name).is_dir():
+                yield models / family / name, kind

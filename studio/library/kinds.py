@@ -1,0 +1,131 @@
+"""What kind of model a file or folder is, told without loading it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from studio.core.errors import BadInput
+from studio.core.headers import weight_shapes
+
+DIFFUSION = "diffusion"
+LORA = "lora"
+AUTOENCODER = "autoencoder"
+CONTROLNET = "controlnet"
+IP_ADAPTER = "ip-adapter"
+EMBEDDING = "embedding"
+LANGUAGE = "language"
+TEXT_ENCODER = "text-encoder"
+UPSCALER = "upscaler"
+
+INDEX = "model_index.json"
+CONFIG = "config.json"
+ADAPTER = "adapter_config.json"
+MAX_CONFIG = 2**22
+WEIGHTS = (".safetensors", ".sft", ".gguf", ".onnx", ".dfm")
+PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
+
+_OF_CLASS = (
+    ("ControlNet", CONTROLNET),
+    ("T2IAdapter", CONTROLNET),
+    ("Autoencoder", AUTOENCODER),
+    ("AsymmetricAutoencoder", AUTOENCODER),
+    ("VQModel", AUTOENCODER),
+)
+"""How the classes begin that diffusers names in a `config.json`."""
+
+_LORA_STARTS = ("lora_unet_", "lora_te", "lora_transformer_")
+_LORA_ENDS = (".lora_A.weight", ".lora_B.weight", ".lora_down.weight", ".lora_up.weight", ".dora_scale")
+_STARTS = (
+    (CONTROLNET, ("controlnet", "control_model.", "input_hint_block.")),
+    (IP_ADAPTER, ("image_proj.", "ip_adapter.")),
+    (DIFFUSION, ("model.diffusion_model.", "double_blocks.", "joint_blocks.", "time_embedding.", "time_text_embed.")),
+    (AUTOENCODER, ("encoder.down", "decoder.up", "first_stage_model.", "decoder.layers.")),
+    (LANGUAGE, ("model.layers.", "transformer.h.", "blk.", "gpt_neox.")),
+    (TEXT_ENCODER, ("text_model.", "transformer.resblocks.", "encoder.block.", "shared.weight", "vision_model.")),
+    (UPSCALER, ("model.1.sub.", "body.", "RRDB_trunk.", "conv_first.")),
+)
+"""How tensors are called that tell a kind; a kind of more weight stands before those that it may contain."""
+
+
+def kind_of(path: Path) -> str:
+    """As tools ask for it in `api.param(model=…)`; also `language`, `text-encoder` or `upscaler`.
+
+    Empty where neither name, index, configuration nor header tell: a pickle, or something damaged.
+    """
+    return _kind_of_folder(path) if path.is_dir() else _kind_of_file(path)
+
+
+def is_model_folder(names: Collection[str]) -> bool:
+    """Whether a folder in which these names lie is one model, and not a shelf of several."""
+    return INDEX in names or (bool({CONFIG, ADAPTER} & set(names)) and any(name.endswith(WEIGHTS) for name in names))
+
+
+def kind_of_names(tensors: Collection[str]) -> str:
+    """From the names of the tensors. Small things first: a LoRA carries the names of what it was made for."""
+    if any(name.startswith(_LORA_STARTS) or name.endswith(_LORA_ENDS) or ".lokr_" in name for name in tensors):
+        return LORA
+    if "emb_params" in tensors or (len(tensors) <= 2 and {"clip_l", "clip_g"} & set(tensors)):
+        return EMBEDDING
+    for kind, starts in _STARTS:
+        if any(name.startswith(starts) for name in tensors):
+            return kind
+    return ""
+
+
+def _kind_of_folder(path: Path) -> str:
+    if (path / INDEX).is_file():
+        return DIFFUSION
+    if (path / ADAPTER).is_file():
+        return LORA
+    if kind := _kind_of_config(read_json(path / CONFIG)):
+        return kind
+    try:
+        inside = [file for file in path.iterdir() if file.suffix.lower() in (".safetensors", ".sft")]
+    except OSError:
+        return ""
+    return _kind_of_file(inside[0]) if len(inside) == 1 else ""
+
+
+def _kind_of_config(config: dict[str, Any]) -> str:
+    name = config.get("_class_name")
+    if isinstance(name, str):
+        return next((kind for start, kind in _OF_CLASS if name.startswith(start)), DIFFUSION)
+    architectures = config.get("architectures")
+    if not isinstance(architectures, list) or not architectures:
+        return ""
+    return LANGUAGE if str(architectures[0]).endswith(("ForCausalLM", "LMHeadModel")) else TEXT_ENCODER
+
+
+def _kind_of_file(path: Path) -> str:
+    if path.suffix.lower() == ".gguf":
+        return ""
+    try:
+        state = path.stat()
+    except OSError:
+        return ""
+    return _probed(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=10_000)
+def _probed(path: Path, _size: int, _changed: int) -> str:
+    if path.suffix.lower() not in (".safetensors", ".sft"):
+        return ""
+    try:
+        return kind_of_names(weight_shapes(path))
+    except BadInput:
+        return ""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object in a small file; an empty one where there is none."""
+    try:
+        if path.stat().st_size > MAX_CONFIG:
+            return {}
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

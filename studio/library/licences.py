@@ -1,0 +1,147 @@
+"""A model's licence: where it is said, in words, and whether the artist has seen it."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+from msgspec import Struct
+
+from studio.core.headers import MAX_HEADER
+from studio.core.paths import Home
+from studio.library import hub, kinds, models
+from studio.library.creation import MODEL_FILE
+
+_FRONT = re.compile(r"\A---\r?\n(.*?)\r?\n---", re.DOTALL)
+_LINE = r"^{}:[ \t]*[\"']?([^\"'\n\r]+)"
+_FILES = ("LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "LICENCE.md", "LICENCE.txt")
+_NON_COMMERCIAL = re.compile(r"(^|[-_ ])(nc|non-?commercial|research)($|[-_ ])")
+
+WORDS = {
+    "apache-2.0": "the Apache licence 2.0",
+    "mit": "the MIT licence",
+    "cc0-1.0": "CC0 (public domain)",
+    "cc-by-4.0": "CC BY 4.0",
+    "cc-by-sa-4.0": "CC BY-SA 4.0",
+    "cc-by-nc-4.0": "CC BY-NC 4.0",
+    "cc-by-nc-sa-4.0": "CC BY-NC-SA 4.0",
+    "cc-by-nc-nd-4.0": "CC BY-NC-ND 4.0",
+    "creativeml-openrail-m": "CreativeML OpenRAIL-M",
+    "openrail": "OpenRAIL",
+    "openrail++": "OpenRAIL++",
+    "flux-1-dev-non-commercial-license": "the FLUX.1 [dev] licence",
+    "sai-nc-community": "Stability AI's non-commercial licence",
+    "stabilityai-ai-community": "Stability AI's community licence",
+    "other": "a licence of its own",
+}
+_LINKS = {
+    "apache-2.0": "https://www.apache.org/licenses/LICENSE-2.0",
+    "mit": "https://opensource.org/license/mit",
+    "cc0-1.0": "https://creativecommons.org/publicdomain/zero/1.0/",
+}
+
+
+class Terms(Struct, frozen=True):
+    """What a model may be used for. `licence` is the identifier or name as it is written there, empty where nothing is.
+
+    `link` is a page, or the path of a text file, that holds the licence; empty where none is known.
+    """
+
+    model: str
+    licence: str
+    link: str = ""
+
+    @property
+    def key(self) -> str:
+        """What the settings remember when it was accepted. Another licence under the same name is asked for anew."""
+        return f"{self.model} | {self.licence}"
+
+    @property
+    def commercial(self) -> bool:
+        """False where the licence is known to forbid commercial use; its name tells."""
+        return not _NON_COMMERCIAL.search(self.licence.lower())
+
+    @property
+    def sentence(self) -> str:
+        if not self.licence:
+            return f"{self.model} says nothing about its licence."
+        words = WORDS.get(self.licence.lower(), self.licence)
+        return f"{self.model} is under {words}{'' if self.commercial else ', not for commercial use'}."
+
+
+def licence_of(path: Path) -> str:
+    """From `studio.json`, the model card, or the header of a single file; empty where none says."""
+    return _said(path)[0]
+
+
+def terms_of(name: str, path: Path) -> Terms:
+    licence, link = _said(path)
+    return Terms(name, licence, _link(path, licence, link))
+
+
+def unread(home: Home, choices: Iterable[str], accepted: Iterable[str]) -> list[Terms]:
+    """The terms of those models that were not accepted yet. What was made here, or came with it, needs no asking."""
+    known = set(accepted)
+    found: dict[str, Terms] = {}
+    for choice in choices:
+        path = models.resolve(home, choice)
+        if path is None and hub.is_name(choice):
+            path = hub.downloaded(home, choice)
+        if path is None or path.is_relative_to(models.starters()) or path.is_relative_to(home.library):
+            continue
+        terms = terms_of(models.name_of(choice, path), path)
+        if terms.key not in known:
+            found[terms.key] = terms
+    return list(found.values())
+
+
+def _said(path: Path) -> tuple[str, str]:
+    """The licence and the link that stands beside it."""
+    if path.is_file():
+        return _metadata(path).get("modelspec.license", ""), ""
+    said = kinds.read_json(path / MODEL_FILE).get("licence")
+    if isinstance(said, str) and said:
+        return said, ""
+    try:
+        with (path / "README.md").open(encoding="utf-8", errors="replace") as file:
+            front = _FRONT.match(file.read(20_000))
+    except OSError:
+        return "", ""
+    if front is None:
+        return "", ""
+    licence, link = _field(front[1], "licen[cs]e"), _field(front[1], "license_link")
+    return (_field(front[1], "license_name") or licence if licence in ("", "other") else licence), link
+
+
+def _field(front: str, name: str) -> str:
+    found = re.search(_LINE.format(name), front, re.MULTILINE | re.IGNORECASE)
+    return found[1].strip()[:200] if found else ""
+
+
+def _link(path: Path, licence: str, link: str) -> str:
+    if link.startswith("https://"):
+        return link
+    if path.is_dir():
+        for name in (link, *_FILES):
+            if name in _FILES and (path / name).is_file():
+                return str(path / name)
+        if licence and (name := hub.name_of(path)):
+            return f"https://huggingface.co/{name}"
+    return _LINKS.get(licence.lower(), "")
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """The free words in a safetensors header. They are data: only short texts are taken."""
+    if path.suffix.lower() not in (".safetensors", ".sft"):
+        return {}
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length)) if length <= MAX_HEADER else {}
+        words = header.get("__metadata__") or {}
+        return {str(name): str(value) for name, value in words.items() if len(str(value)) <= 200}
+    except (OSError, ValueError, struct.error, AttributeError, RecursionError):
+        return {}
