@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from studio import api
 
+from .guide_tool import MakeGuide
 from .inpaint import Inpaint
 from .measure_tool import DiffusionMeasure
 from .paint import Paint
@@ -17,4 +18,4 @@ api_version = 1
 
 @api.hookimpl
 def studio_tools() -> list[type[api.Tool]]:
-    return [Paint, Repaint, Inpaint, Vary, Upscale, DiffusionTrain, DiffusionMeasure]
+    return [Paint, Repaint, Inpaint, Vary, Upscale, MakeGuide, DiffusionTrain, DiffusionMeasure]
