@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from studio.engine.interface import (
     CatalogueChanged,
     Created,
     EngineEvent,
+    EstimateReady,
     JobChanged,
     JobForgotten,
     Listener,
@@ -41,6 +42,7 @@ class FakeEngine:
         self._next = 1
         self.calls: list[tuple[Any, ...]] = []
         self.drafts: list[Recipe] = []
+        self.asked: list[tuple[str, dict[str, Any]]] = []
         self.started = self.closed = False
         self.settings: Settings | None = None
 
@@ -76,6 +78,10 @@ class FakeEngine:
     def draft(self, recipe: Recipe) -> str:
         self.drafts.append(recipe)
         return f"d{len(self.drafts)}"
+
+    def estimate(self, tool: str, values: Mapping[str, Any]) -> str:
+        self.asked.append((tool, dict(values)))
+        return f"e{len(self.asked)}"
 
     def jobs(self) -> list[Job]:
         return list(self._jobs.values())
@@ -143,6 +149,10 @@ class FakeEngine:
         if self._jobs[job].state is not JobState.RUNNING:
             self.put(job, JobState.RUNNING)
         self.say(Progressed(job, step, total, "", seconds_left))
+
+    def estimated(self, memory: int = 0, seconds: float | None = None, **notes: str) -> None:
+        """The answer to the newest question."""
+        self.say(EstimateReady(f"e{len(self.asked)}", memory, seconds, notes))
 
     def preview(self, job: str, width: int = 2, height: int = 2) -> None:
         self.say(Previewed(job=job, width=width, height=height, pixels=bytes(width * height * 3)))

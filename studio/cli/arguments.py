@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=int, help="0 to 4294967295; by chance when left out")
     run.add_argument("--count", type=int, default=1, metavar="N", help="how many, with seeds that count up")
     run.add_argument("--out", metavar="FILE_OR_FOLDER", help="the extension of a file picks the format")
+    run.add_argument("--estimate", action="store_true", help="say what it would take, and run nothing")
 
     again = command("again", "running", "run the recipe inside a creation again")
     again.add_argument("file", metavar="FILE", help="a file, or the id of a creation")

@@ -31,6 +31,7 @@ class Place:
         self.home = home
         self.settings = chosen
         self.events: SimpleQueue[EngineEvent] = SimpleQueue()
+        self._ready: WorkerChanged | None = None
 
     @cached_property
     def library(self) -> Library:
@@ -68,14 +69,15 @@ class Place:
         return tools[name]
 
     def wait_until_ready(self) -> DeviceReport | None:
-        """Starts the worker. Raises StudioError where none can be started."""
+        """Starts the worker where none runs. Raises StudioError where none can be started."""
         self.engine.start()
-        while True:
+        while self._ready is None:
             match self.events.get():
-                case WorkerChanged(state=WorkerState.READY, device=device):
-                    return device
+                case WorkerChanged(state=WorkerState.READY) as ready:
+                    self._ready = ready
                 case WorkerChanged(state=WorkerState.GONE, sentence=sentence):
                     raise StudioError(sentence or "The worker ended.", "See `studio doctor`.")
+        return self._ready.device
 
     def close(self, *, at_once: bool = False) -> None:
         if "engine" in self.__dict__:

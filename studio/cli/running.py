@@ -11,6 +11,7 @@ from typing import Any
 from studio.cli.console import Console
 from studio.cli.destination import Destination
 from studio.cli.differences import before, between
+from studio.cli.foretelling import estimate
 from studio.cli.place import Place, opened
 from studio.core import form
 from studio.core.descriptor import ToolDescriptor
@@ -30,6 +31,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
         raise BadInput(f"--count is {options.count}, and must be between 1 and {MOST}.")
     with opened(options) as place:
         tool = place.tool(options.tool)
+        if options.estimate:
+            return estimate(tool, values_of(tool, options.set), place, console)
         destination = Destination.of(options.out, tool, place.library)
         seed = secrets.randbelow(SEEDS) if options.seed is None else options.seed
         recipe = freeze(tool, values_of(tool, options.set), seed, place.library)

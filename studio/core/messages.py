@@ -35,6 +35,15 @@ class Run(Struct, frozen=True, tag=True, kw_only=True):
     keep: str = ""
 
 
+class Ask(Struct, frozen=True, tag=True):
+    """What would this take? `values` are checked, with the paths of their files. A newer question about
+    the same tool takes the place of one that is not yet being answered."""
+
+    id: str
+    tool: str
+    values: dict[str, Any]
+
+
 class Cancel(Struct, frozen=True, tag=True):
     job: str
 
@@ -119,8 +128,29 @@ class Noticed(Struct, frozen=True, tag=True):
     level: str = "info"
 
 
+class Estimated(Struct, frozen=True, tag=True, kw_only=True):
+    """The answer to `Ask`; empty where the tool knows nothing. As in `api.Estimate`, for `device`."""
+
+    id: str
+    memory: int = 0
+    work: float = 0.0
+    rate: str = ""
+    notes: dict[str, str] = {}
+    device: str = ""
+
+
+class Measured(Struct, frozen=True, kw_only=True):
+    """How many seconds so much work took on a device, without the loading of models."""
+
+    rate: str
+    work: float
+    seconds: float
+    device: str
+
+
 class Finished(Struct, frozen=True, tag=True):
     job: str
+    measured: Measured | None = None
 
 
 class Failed(Struct, frozen=True, tag=True):
@@ -146,7 +176,7 @@ class Freed(Struct, frozen=True, tag=True):
     bytes: int
 
 
-ToWorker = Run | Cancel | Pause | FreeMemory | Reload | Stop
+ToWorker = Run | Ask | Cancel | Pause | FreeMemory | Reload | Stop
 FromWorker = (
     Hello
     | Ready
@@ -156,6 +186,7 @@ FromWorker = (
     | Previewed
     | Saved
     | Noticed
+    | Estimated
     | Finished
     | Failed
     | Stopped

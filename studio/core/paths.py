@@ -84,6 +84,11 @@ class Home:
         return self.root / "descriptors.json"
 
     @property
+    def rates(self) -> Path:
+        """How long a unit of a tool's work took on each device, as learnt from jobs."""
+        return self.root / "rates.json"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

@@ -69,6 +69,29 @@ def thaw(recipe: Recipe, library: Library) -> dict[str, Any]:
     return {name: thawed(value) for name, value in recipe.params.items()}
 
 
+def located(tool: ToolDescriptor, values: Mapping[str, Any], library: Library) -> dict[str, Any]:
+    """The checked values, with the paths of inputs wherever they are now. Nothing is adopted or read.
+
+    Raises BadInput for a value that does not fit its field.
+    """
+    params = form.check(tool, values)
+
+    def path_of(value: str) -> str:
+        path = Path(value).expanduser()
+        if value.startswith(REFERENCE):
+            return _path_of(value, library)
+        if _ID.fullmatch(value) and not path.exists() and (creation := library.get(value)):
+            return creation.path
+        return str(path.absolute())
+
+    for field in form.fields(tool.schema):
+        if field.is_input or field.widget is Widget.FOLDER:
+            params[field.name] = _each(params[field.name], path_of)
+        elif field.widget is Widget.MODEL:
+            params[field.name] = _each(params[field.name], _model)
+    return params
+
+
 def files(recipe: Recipe, library: Library) -> dict[str, str]:
     """The path of each reference in a recipe. Raises BadInput for one that the library no longer has."""
     found = {}

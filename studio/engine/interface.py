@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Protocol, TypeAlias, Union
+from typing import Any, Protocol, TypeAlias, Union
 
 from msgspec import Struct
 
@@ -63,8 +63,27 @@ class MemoryChanged(Struct, frozen=True):
     device: DeviceReport | None = None
 
 
+class EstimateReady(Struct, frozen=True):
+    """The answer to `Engine.estimate`. `memory` in bytes, 0 where it is not known; `seconds` None
+    until a job of its kind was done; `notes` by parameter."""
+
+    id: str
+    memory: int = 0
+    seconds: float | None = None
+    notes: dict[str, str] = {}
+
+
 EngineEvent: TypeAlias = Union[  # noqa: UP007
-    JobChanged, JobForgotten, Created, CatalogueChanged, WorkerChanged, MemoryChanged, Progressed, Previewed, Noticed
+    JobChanged,
+    JobForgotten,
+    Created,
+    CatalogueChanged,
+    WorkerChanged,
+    MemoryChanged,
+    EstimateReady,
+    Progressed,
+    Previewed,
+    Noticed,
 ]
 Listener: TypeAlias = Callable[[EngineEvent], None]
 
@@ -101,6 +120,11 @@ class Engine(Protocol):
     def draft(self, recipe: Recipe) -> str:
         """Runs a recipe for its previews alone, before what is queued. A newer draft takes the place
         of an older. Returns its job id; `JobForgotten` with that id says that it is over."""
+
+    def estimate(self, tool: str, values: Mapping[str, Any]) -> str:
+        """Asks what a tool would take with these values, and starts no worker for it. Returns an id;
+        `EstimateReady` with that id follows, empty where a value is wrong; not where a newer question
+        about the same tool came, or no worker is ready."""
 
     def jobs(self) -> list[Job]:
         """Jobs that have not ended, in order, and those that ended lately, newest last."""

@@ -71,6 +71,10 @@ class Host(Protocol):
 
     def found(self, lane: Lane, catalogue: Catalogue) -> None: ...
 
+    def estimated(self, told: messages.Estimated) -> None: ...
+
+    def learn(self, measured: messages.Measured) -> None: ...
+
 
 @dataclass
 class Running:
@@ -219,6 +223,8 @@ class LaneRunner:
                 self._host.emit(MemoryChanged(self.lane, memory, device))
             case messages.Freed(freed):
                 self._host.emit(messages.Noticed("", f"{_size(freed)} of memory were given back."))
+            case messages.Estimated():
+                self._host.estimated(message)
             case messages.Hello():
                 pass
             case _:
@@ -297,7 +303,9 @@ class LaneRunner:
                 self._host.emit(message)
             case messages.Saved():
                 self._saved(running, message, creation)
-            case messages.Finished():
+            case messages.Finished(_, measured):
+                if measured:
+                    self._host.learn(measured)
                 self._end(JobState.DONE)
             case messages.Failed(_, failure):
                 self._end(JobState.FAILED, failure)

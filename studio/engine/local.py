@@ -10,11 +10,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -28,11 +28,12 @@ from studio.core.recipe import Recipe
 from studio.core.settings import Settings
 from studio.engine import freeze, known
 from studio.engine.fingerprint import fingerprint
-from studio.engine.interface import CatalogueChanged, EngineEvent, JobChanged, JobForgotten, Listener
+from studio.engine.interface import CatalogueChanged, EngineEvent, EstimateReady, JobChanged, JobForgotten, Listener
 from studio.engine.lane import LaneRunner
 from studio.engine.lock import HomeLock
 from studio.engine.process import WorkerProcess
 from studio.engine.queue import JobQueue
+from studio.engine.rates import Rates
 from studio.library.creation import Creation
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class LocalEngine:
         self._keep = home.jobs if durable else Path(tempfile.mkdtemp(prefix="studio-jobs-"))
         self._temporary = not durable
         self._catalogue = known.load(home.descriptors)
+        self._rates = Rates(home.rates)
         self._fingerprints: dict[Lane, str] = {}
         self._draft: Job | None = None
         self._listeners: list[Listener] = []
@@ -145,6 +147,11 @@ class LocalEngine:
         job = Job(id=new_job_id(), recipe=recipe)
         self._inbox.put(partial(self._take_draft, job))
         return job.id
+
+    def estimate(self, tool: str, values: Mapping[str, Any]) -> str:
+        id = new_job_id()
+        self._inbox.put(partial(self._ask, id, tool, dict(values)))
+        return id
 
     def jobs(self) -> list[Job]:
         return self._queue.all()
@@ -252,6 +259,15 @@ class LocalEngine:
             logger.warning("The plugins could not be remembered: %s", error)
         self.emit(CatalogueChanged(catalogue))
 
+    def estimated(self, told: messages.Estimated) -> None:
+        self.emit(self._rates.estimate(told))
+
+    def learn(self, measured: messages.Measured) -> None:
+        try:
+            self._rates.learn(measured)
+        except StudioError as error:
+            logger.warning("What a job took could not be remembered: %s", error)
+
     # -- the engine's thread --
 
     def _work(self) -> None:
@@ -315,6 +331,15 @@ class LocalEngine:
     def _take_draft(self, job: Job) -> None:
         self._drop_draft()
         self._draft = job
+
+    def _ask(self, id: str, tool: str, values: Mapping[str, Any]) -> None:
+        """What the artist is still typing is no error."""
+        lane, described = self._lanes[Lane.INTERACTIVE], self._catalogue.tools.get(tool)
+        if lane.ready and described:
+            try:
+                lane.send(messages.Ask(id, tool, freeze.located(described, values, self._library)))
+            except (StudioError, OSError, ValueError):
+                self.emit(EstimateReady(id))
 
     def _drop_draft(self) -> None:
         if self._draft:

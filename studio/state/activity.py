@@ -8,8 +8,6 @@ from studio.core.descriptor import DeviceReport
 from studio.core.job import Lane
 from studio.engine.interface import MemoryChanged, WorkerChanged, WorkerState
 
-UNITS = ((1 << 40, "TB"), (1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB"))
-
 
 class Activity(QObject):
     """`device` is None until a worker has said what it runs on."""
@@ -36,6 +34,11 @@ class Activity(QObject):
         """What all workers hold, in bytes."""
         return sum(self._memory.values())
 
+    def room(self, lane: Lane) -> int:
+        """Bytes that a job of a lane could use: what is free, and what its own worker holds and may let go.
+        0 until a worker has said what it runs on."""
+        return self._device.memory_free + self._memory.get(lane, 0) if self._device else 0
+
     def worker_changed(self, event: WorkerChanged) -> None:
         self._states[event.lane] = event.state
         if event.state is not WorkerState.READY:
@@ -47,25 +50,3 @@ class Activity(QObject):
         self._memory[event.lane] = event.memory
         self._device = event.device or self._device
         self.changed.emit()
-
-
-def bytes_in_words(count: int) -> str:
-    """As in "3.1 GB"."""
-    for size, unit in UNITS:
-        if count >= size:
-            return f"{count / size:.1f} {unit}" if count < 10 * size else f"{count / size:.0f} {unit}"
-    return f"{count} bytes"
-
-
-def seconds_in_words(seconds: float) -> str:
-    """As in "a moment", "0.9 s", "40 s", "3 min", "1 h 20 min"."""
-    if seconds < 0.05:
-        return "a moment"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"

@@ -15,6 +15,7 @@ from studio.engine.interface import (
     Created,
     Engine,
     EngineEvent,
+    EstimateReady,
     JobChanged,
     JobForgotten,
     MemoryChanged,
@@ -41,6 +42,7 @@ class EngineBridge(QObject):
     catalogue_changed = Signal(object)
     worker_changed = Signal(object)
     memory_changed = Signal(object)
+    estimated = Signal(object)
     progressed = Signal(object)
     previewed = Signal(object)
     noticed = Signal(object)
@@ -121,6 +123,8 @@ class EngineBridge(QObject):
                 self.worker_changed.emit(event)
             case MemoryChanged():
                 self.memory_changed.emit(event)
+            case EstimateReady():
+                self.estimated.emit(event)
             case Noticed():
                 self.noticed.emit(event)
 

@@ -23,6 +23,7 @@ from studio.state import drafts
 from studio.state.activity import Activity
 from studio.state.background import Background
 from studio.state.bridge import EngineBridge
+from studio.state.estimates import Estimates
 from studio.state.history import HistoryModel
 from studio.state.making import Making
 from studio.state.notices import Level, Notice, Notices
@@ -63,6 +64,7 @@ class Session(QObject):
         self.plugins = PluginsModel(self)
         self.variations = Variations(self)
         self.activity = Activity(self)
+        self.estimates = Estimates(engine, self.workspace, self.activity, self)
         self.undo = Undo()
         self.history = HistoryModel(library, self)
         self.revocable = Revocable(self.undo, engine, self.history, self.workspace, self.queue, self.variations)
@@ -82,6 +84,7 @@ class Session(QObject):
         bridge.catalogue_changed.connect(self._catalogue_changed)
         bridge.worker_changed.connect(self._worker_changed)
         bridge.memory_changed.connect(self.activity.memory_changed)
+        bridge.estimated.connect(self.estimates.take)
         bridge.progressed.connect(self.queue.set_progress)
         bridge.previewed.connect(self._previewed)
         bridge.noticed.connect(self._noticed)
@@ -119,6 +122,7 @@ class Session(QObject):
     def close(self) -> None:
         """Writes the draft and ends the workers. What runs stays in the queue for next time."""
         self.making.stop()
+        self.estimates.stop()
         with suppress(StudioError):
             self.keeper.flush()
         for job in self.queue.hidden:
@@ -187,6 +191,7 @@ class Session(QObject):
             self._began.setdefault(job.id, time.monotonic())
         elif (began := self._began.pop(job.id, None)) is not None and job.state is JobState.DONE:
             self.workspace.set_seconds(job.recipe.tool, time.monotonic() - began)
+            self.estimates.refresh()
         if job.state in (JobState.FAILED, JobState.SET_ASIDE) and job.failure is not None:
             self._failed(job)
 

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 
 from studio.core.job import Job, JobState
 from studio.core.messages import Progressed
-from studio.state.activity import seconds_in_words
+from studio.core.quantities import seconds_in_words
 from studio.state.session import Session
 from studio.ui import icons, words
 from studio.ui.words import grouped

@@ -8,8 +8,8 @@ from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QSizePolic
 from studio.core.descriptor import DeviceReport
 from studio.core.job import Job
 from studio.core.messages import Progressed
+from studio.core.quantities import bytes_in_words, seconds_in_words
 from studio.engine.interface import WorkerState
-from studio.state.activity import bytes_in_words, seconds_in_words
 from studio.state.session import Session
 from studio.ui import words
 

@@ -27,8 +27,11 @@ QLabel { background: transparent; }
 QLabel[role="title"] { font-size: 16px; font-weight: 600; }
 QLabel[role="heading"] { font-weight: 600; }
 QLabel[role="dim"] { color: $dim; }
+QLabel[role="hint"] { color: $dim; }
 QLabel[role="caption"] { color: $dim; font-size: 11px; }
 QLabel[role="error"] { color: $danger; font-size: 11px; }
+QLabel[short="true"] { color: $warning; }
+QLabel[stale="true"] { color: $faint; }
 
 QPushButton, QToolButton {
     background: $raised; color: $text; border: 1px solid transparent; border-radius: 6px;

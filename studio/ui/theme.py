@@ -41,6 +41,7 @@ class Colours:
     accent_hover: str
     on_accent: str
     danger: str
+    warning: str
     good: str
     groove: str
     knob: str
@@ -62,6 +63,7 @@ DARK = Colours(
     accent_hover="#f0b355",
     on_accent="#1a1206",
     danger="#f0837a",
+    warning="#e6cb6c",
     good="#8fc98f",
     groove="#3a3a3a",
     knob="#ececec",
@@ -82,6 +84,7 @@ LIGHT = Colours(
     accent_hover="#eaa640",
     on_accent="#1a1206",
     danger="#b3261e",
+    warning="#7a5900",
     good="#2e6b2e",
     groove="#c2c2c2",
     knob="#4a4a4a",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from studio.core.descriptor import PluginDescriptor, ToolDescriptor
 from studio.core.settings import Settings
-from studio.engine.interface import WorkerState
-from studio.state.activity import Activity, seconds_in_words
+from studio.state.activity import Activity
+from studio.state.estimates import Estimates
 from studio.state.making import Making
 from studio.state.workspace import Workspace
 from studio.ui import words
+from studio.ui.estimate_line import EstimateLine
 from studio.ui.flow import FlowLayout
 from studio.ui.form.choices import FEW, SHORT, Combo
 from studio.ui.form.editor import Surroundings
@@ -101,12 +102,13 @@ class ToolPanel(QWidget):
         workspace: Workspace,
         making: Making,
         activity: Activity,
+        estimates: Estimates,
         around: Surroundings,
         settings: Settings,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._workspace, self._making, self._activity, self._around = workspace, making, activity, around
+        self._workspace, self._making, self._estimates, self._around = workspace, making, estimates, around
         self.setProperty("role", "panel")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._title = words.label("", "title", wrap=True)
@@ -121,9 +123,7 @@ class ToolPanel(QWidget):
         self._refusal = words.label("", "error", wrap=True)
         self._refusal.hide()
         self.generate = GenerateButton()
-        self._hint = words.label("", "dim")
-        self._hint.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        self._hint.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.estimate = EstimateLine(workspace, activity, estimates)
         self._lay_out()
         self._connect()
         self._show_tool()
@@ -143,7 +143,7 @@ class ToolPanel(QWidget):
         foot.addWidget(self._refusal)
         foot.addSpacing(4)
         foot.addWidget(self.generate)
-        foot.addWidget(self._hint)
+        foot.addWidget(self.estimate)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -157,8 +157,7 @@ class ToolPanel(QWidget):
         workspace.tool_changed.connect(self._show_tool)
         workspace.value_changed.connect(self._show_value)
         workspace.values_replaced.connect(self._show_values)
-        workspace.options_changed.connect(self._show_hint)
-        self._activity.changed.connect(self._show_hint)
+        self._estimates.changed.connect(self._show_notes)
         making.fields_refused.connect(self._show_errors)
         making.refused.connect(self._refuse)
         making.submitting.connect(lambda: self._refuse(""))
@@ -188,7 +187,7 @@ class ToolPanel(QWidget):
         column.addStretch(1)
         self._scroll.setWidget(page)
         self._show_values()
-        self._show_hint()
+        self._show_notes()
 
     def _plugin(self, tool: ToolDescriptor | None) -> PluginDescriptor | None:
         plugins = self._workspace.catalogue.plugins
@@ -216,15 +215,6 @@ class ToolPanel(QWidget):
         self._refusal.setText(sentence)
         self._refusal.setVisible(bool(sentence))
 
-    def _show_hint(self) -> None:
-        self._hint.setText(self._hint_text())
-
-    def _hint_text(self) -> str:
-        if self._workspace.tool is None:
-            return ""
-        if self._activity.state is not WorkerState.READY:
-            return "The studio is warming up; this will begin when it is ready"
-        seconds, count = self._workspace.seconds, self._workspace.count
-        if seconds is None:
-            return ""
-        return f"about {seconds_in_words(seconds)}{' each' if count > 1 else ''}"
+    def _show_notes(self) -> None:
+        if self.form is not None:
+            self.form.show_notes(self._estimates.notes, stale=self._estimates.stale)

@@ -96,7 +96,12 @@ class Window(QMainWindow):
         self.strip = Strip(session.variations, session.history)
         self.rail = Rail()
         self.tool_panel = ToolPanel(
-            session.workspace, session.making, session.activity, self._surroundings(), session.settings
+            session.workspace,
+            session.making,
+            session.activity,
+            session.estimates,
+            self._surroundings(),
+            session.settings,
         )
         self.status = StatusBar(session)
         self.top = TopBar()

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,7 @@ from studio.worker import devices, seeding, sources
 from studio.worker.context import JobContext, Wishes
 from studio.worker.devices import Device
 from studio.worker.discovery import Plugins, discover
+from studio.worker.estimates import Estimates
 from studio.worker.failures import failure, is_out_of_memory, validated
 from studio.worker.models import ModelCache
 from studio.worker.pipes import Outbox
@@ -61,6 +63,7 @@ class GpuThread:
         self._suspects = suspects
         self._plugins = Plugins()
         self._models = ModelCache(lambda: devices.memory(self._chosen()), lambda: devices.give_back(self.device))
+        self.estimates = Estimates(outbox, home)
         self._provenance = Provenance(home.root / "hashes.json")
         self._scratch = home.root / "scratch"
         self._wishes: dict[str, Wishes] = {}
@@ -112,6 +115,7 @@ class GpuThread:
     def _discover(self) -> None:
         disabled = settings.load(self._home.settings).disabled_plugins
         self._plugins = discover(sources.find(self._home), disabled=disabled, guarded=self._suspects.guarded)
+        self.estimates.tools = self._plugins.tools
         self._outbox.send(Ready(self._plugins.catalogue, devices.report(self.device)))
 
     def _reload(self) -> None:
@@ -121,8 +125,11 @@ class GpuThread:
 
     def _warm_up(self) -> None:
         """Imports torch before the first job waits for it."""
-        if self._chosen().kind == "cpu":
-            seeding.prefer_deterministic()
+        try:
+            if self._chosen().kind == "cpu":
+                seeding.prefer_deterministic()
+        finally:
+            self.estimates.ready(self.device)
         self._outbox.send(devices.beat(self.device))
 
     def _chosen(self) -> Device:
@@ -176,8 +183,14 @@ class GpuThread:
     def _attempt(self, run: Run, tool: type[api.Tool], context: JobContext) -> FromWorker:
         params = validated(tool, _with_files(tool, run))
         seeding.seed_all(run.recipe.seed)
+        tells = tool.estimate is not api.Tool.estimate and not run.draft and not _goes_on(run)
+        estimate = self.estimates.of_job(tool, params) if tells else None
+        began = time.monotonic() - self._models.seconds_loading
         run_tool(tool(), params, context)
-        return Stopped(run.job) if context.cancelled else Finished(run.job)
+        if context.cancelled:
+            return Stopped(run.job)
+        seconds = time.monotonic() - self._models.seconds_loading - began
+        return Finished(run.job, self.estimates.measured(estimate, seconds) if estimate else None)
 
     def _context(self, run: Run, tool: type[api.Tool], wishes: Wishes, scratch: Path) -> JobContext:
         device = self._chosen()
@@ -204,6 +217,12 @@ class GpuThread:
                 sentence = f"{tool} is not there, because its plugin failed: {plugin.error}"
                 return Failure("failed", sentence, plugin.details)
         return Failure(BadInput.kind, f"There is no tool {tool}. {did_you_mean(tool, self._plugins.tools)}".strip())
+
+
+def _goes_on(run: Run) -> bool:
+    """Whether part of the job was done before a pause or a kill, so that its time says nothing."""
+    keep = Path(run.keep) if run.keep else None
+    return keep is not None and keep.is_dir() and any(keep.iterdir())
 
 
 def _with_files(tool: type[api.Tool], run: Run) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import msgspec
 
 from studio.core import messages
 from studio.core.job import Lane
-from studio.core.messages import Cancel, FreeMemory, Pause, Reload, Run, Stop, ToWorker
+from studio.core.messages import Ask, Cancel, FreeMemory, Pause, Reload, Run, Stop, ToWorker
 from studio.core.paths import Home
 from studio.worker import devices
 from studio.worker.gpu import GpuThread
@@ -50,6 +50,8 @@ def _obey(message: ToWorker, gpu: GpuThread) -> None:
     match message:
         case Run():
             gpu.run(message)
+        case Ask():
+            gpu.estimates.ask(message)
         case Cancel(job):
             gpu.cancel(job)
         case Pause(job):

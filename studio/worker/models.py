@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, TypeVar
 
@@ -37,6 +39,9 @@ class ModelCache:
         self._models: OrderedDict[str, Any] = OrderedDict()
         self._sizes: dict[str, int] = {}
         self._lock = threading.RLock()
+        self._timing = False
+        self.seconds_loading = 0.0
+        """Spent in loaders so far."""
 
     def load(self, key: str, loader: Callable[[], M]) -> M:
         """The model under `key`, by `loader()` on the first use.
@@ -49,7 +54,8 @@ class ModelCache:
                 kept: M = self._models[key]
                 return kept
             self._make_room()
-            model = self._loaded(key, loader)
+            with self._timed():
+                model = self._loaded(key, loader)
             self._models[key] = model
             self._sizes[key] = size(model)
             _log.info("loaded %s, %d MiB", key, self._sizes[key] >> 20)
@@ -83,6 +89,18 @@ class ModelCache:
         # Outside the handler: the exception holds the frames of the half-loaded model.
         self.clear()
         return loader()
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """A loader that loads another model is counted once."""
+        outermost, self._timing = not self._timing, True
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            if outermost:
+                self._timing = False
+                self.seconds_loading += time.monotonic() - began
 
     def _make_room(self, spare: str = "") -> None:
         for key in [key for key in self._models if key != spare]:

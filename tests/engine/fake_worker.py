@@ -2,7 +2,7 @@
 
 `do` is a list of steps, each a word and its values:
 progress, preview, save, kept, crash STATUS, signal NAME, hang, deaf (ignores cancels), nonsense,
-wait (until cancelled or paused), fail.
+wait (until cancelled or paused), fail, took WORK SECONDS.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class FakeWorker:
         self.lock = threading.Lock()
         self.asked: SimpleQueue[str] = SimpleQueue()
         self.jobs: SimpleQueue[messages.Run | None] = SimpleQueue()
+        self.measured: messages.Measured | None = None
 
     def say(self, message: messages.FromWorker) -> None:
         with self.lock:
@@ -50,6 +51,9 @@ class FakeWorker:
             match message:
                 case messages.Run():
                     self.jobs.put(message)
+                case messages.Ask():
+                    told = {"memory": 7, "work": 4.0, "rate": "paint", "notes": message.values, "device": "easel"}
+                    self.say(messages.Estimated(id=message.id, **told))
                 case messages.Cancel():
                     self.asked.put("cancel")
                 case messages.Pause():
@@ -69,7 +73,7 @@ class FakeWorker:
                 if not self.step(run, *str(step).split()):
                     break
             else:
-                self.say(messages.Finished(run.job))
+                self.say(messages.Finished(run.job, self.measured))
 
     def step(self, run: messages.Run, word: str, *values: str) -> bool:
         match word:
@@ -108,6 +112,9 @@ class FakeWorker:
                 wish = self.asked.get()
                 self.say(messages.Rested(run.job) if wish == "pause" else messages.Stopped(run.job))
                 return False
+            case "took":
+                work, seconds = map(float, values)
+                self.measured = messages.Measured(rate="paint", work=work, seconds=seconds, device="easel")
             case "fail":
                 self.say(messages.Failed(run.job, Failure("failed", "No paint is left.")))
                 return False

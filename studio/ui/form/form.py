@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field, Widget
 from studio.ui import icons, words
@@ -68,7 +68,8 @@ class Row(QWidget):
         title = words.label(field.title, "dim")
         title.setToolTip(words.tip(field.help))
         title.setBuddy(editor.focusProxy() or editor)
-        head = QHBoxLayout()
+        self._note: QLabel | None = None
+        self._head = head = QHBoxLayout()
         head.setSpacing(8)
         head.addWidget(title)
         head.addStretch(1)
@@ -93,6 +94,21 @@ class Row(QWidget):
         self.editor.set_wrong(bool(sentence))
         self.editor.setAccessibleDescription(sentence or self.editor.field.help)
 
+    def show_note(self, text: str, *, stale: bool) -> None:
+        """What the tool says of the value, in the corner above the editor."""
+        if self._note is None:
+            if not text:
+                return
+            self._note = words.label("", "caption")
+            self._note.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignBottom)
+            self._note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+            self._head.insertWidget(2, self._note, 1)
+            self._head.setStretch(1, 0)
+        if text != self._note.text():
+            self._note.setText(text)
+            words.name(self._note, f"{self.editor.field.title}: {text}" if text else "", text)
+        words.set_flag(self._note, "stale", stale)
+
 
 class Form(QWidget):
     """`edited` names the field that the artist changed."""
@@ -105,6 +121,8 @@ class Form(QWidget):
         self._around = around
         self._rows: dict[str, Row] = {}
         self._shown: dict[str, Any] = {}
+        self._notes: Mapping[str, str] = {}
+        self._stale = False
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(16)
@@ -144,6 +162,7 @@ class Form(QWidget):
         for field in self._advanced:
             if field.name in self._shown:
                 self._rows[field.name].editor.show_value(self._shown[field.name])
+        self.show_notes(self._notes, stale=self._stale)
 
     def _add_fold(self, column: QVBoxLayout) -> None:
         self._fold = QPushButton("More settings")
@@ -164,6 +183,12 @@ class Form(QWidget):
         self._shown[name] = value
         if row := self._rows.get(name):
             row.editor.show_value(value)
+
+    def show_notes(self, notes: Mapping[str, str], *, stale: bool) -> None:
+        """A few words beside each field that has some; `stale` ones are dim."""
+        self._notes, self._stale = notes, stale
+        for name, row in self._rows.items():
+            row.show_note(notes.get(name, ""), stale=stale)
 
     def set_errors(self, errors: dict[str, str], *, focus: bool = False) -> None:
         """Puts each sentence under its field; with `focus` goes to the first."""

@@ -1,0 +1,46 @@
+"""`run --estimate`: what a job would take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from studio.cli.console import Console
+from studio.cli.place import Place
+from studio.core import form
+from studio.core.descriptor import ToolDescriptor
+from studio.core.errors import StudioError
+from studio.core.quantities import bytes_in_words, seconds_in_words
+from studio.engine.interface import EstimateReady, WorkerChanged, WorkerState
+
+
+def estimate(tool: ToolDescriptor, values: Mapping[str, Any], place: Place, console: Console) -> int:
+    """Prints it and returns 0. Raises BadInput for values that do not fit."""
+    form.check(tool, values)
+    place.wait_until_ready()
+    found = _answer(place, place.engine.estimate(tool.id, values))
+    console.event("estimate", seconds=found.seconds, memory=found.memory or None, notes=found.notes)
+    rows = []
+    if found.seconds is not None:
+        rows.append(("time", f"about {seconds_in_words(found.seconds)}"))
+    if found.memory:
+        rows.append(("memory", bytes_in_words(found.memory)))
+    rows += [(name, note) for name, note in found.notes.items()]
+    if rows:
+        console.table(rows)
+    if not console.json and found.seconds is None:
+        console.note(
+            "How long it takes is known once one like it was made here."
+            if rows
+            else f"{tool.title} tells nothing in advance."
+        )
+    return 0
+
+
+def _answer(place: Place, id: str) -> EstimateReady:
+    while True:
+        match place.events.get():
+            case EstimateReady() as found if found.id == id:
+                return found
+            case WorkerChanged(state=WorkerState.RESTARTING | WorkerState.GONE, sentence=sentence):
+                raise StudioError(sentence or "The worker ended.", "See `studio doctor`.")

@@ -1,0 +1,122 @@
+"""What the next job will take, asked a little after the artist changed something."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from studio.core.descriptor import ToolDescriptor
+from studio.core.job import Lane
+from studio.engine.interface import Engine, EstimateReady, WorkerState
+from studio.state.activity import Activity
+from studio.state.workspace import Workspace
+
+DEBOUNCE_MS = 250
+
+
+class Estimates(QObject):
+    """The old answer stays until the new one is there; meanwhile it is `stale`.
+
+    Nothing is asked before the worker is up, and nothing of values that are wrong.
+    """
+
+    changed = Signal()
+
+    def __init__(self, engine: Engine, workspace: Workspace, activity: Activity, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._engine, self._workspace, self._activity = engine, workspace, activity
+        self._tool: ToolDescriptor | None = None
+        self._found: EstimateReady | None = None
+        self._asked = ""
+        self._stale = self._up = self._closed = False
+        self._room = 0
+        self._timer = QTimer(self, interval=DEBOUNCE_MS, singleShot=True)
+        self._timer.timeout.connect(self._ask)
+        workspace.value_changed.connect(self.refresh)
+        workspace.values_replaced.connect(self.refresh)
+        workspace.tool_changed.connect(self._tool_changed)
+        activity.changed.connect(self._activity_changed)
+
+    @property
+    def seconds(self) -> float | None:
+        return self._found.seconds if self._found else None
+
+    @property
+    def memory(self) -> int:
+        """In bytes; 0 where it is not known."""
+        return self._found.memory if self._found else 0
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """Short words by parameter."""
+        return self._found.notes if self._found else {}
+
+    @property
+    def known(self) -> bool:
+        """Whether the tool told anything that a time or a size follows from."""
+        return self._found is not None and (self._found.memory > 0 or self._found.seconds is not None)
+
+    @property
+    def room(self) -> int:
+        """The bytes that there were for it when it was asked; 0 where that is not known."""
+        return self._room
+
+    @property
+    def too_large(self) -> bool:
+        return 0 < self._room < self.memory
+
+    @property
+    def stale(self) -> bool:
+        """Whether something has changed since."""
+        return self._stale
+
+    def refresh(self) -> None:
+        """Something that it depends on may have changed."""
+        if self._closed or not self._up or self._workspace.tool is None:
+            return
+        self._timer.start()
+        if self._found is not None and not self._stale:
+            self._stale = True
+            self.changed.emit()
+
+    def take(self, event: EstimateReady) -> None:
+        """An answer of the engine; only the newest counts."""
+        if event.id == self._asked:
+            self._room = self._activity.room(self._lane)
+            self._show(event)
+
+    def stop(self) -> None:
+        self._closed = True
+        self._timer.stop()
+
+    @property
+    def _lane(self) -> Lane:
+        return Lane(self._tool.lane) if self._tool else Lane.INTERACTIVE
+
+    def _ask(self) -> None:
+        tool = self._workspace.tool
+        if tool is None or self._workspace.errors():
+            self._asked = ""
+            self._show(None)
+        else:
+            self._tool = tool
+            self._asked = self._engine.estimate(tool.id, self._workspace.values())
+
+    def _show(self, found: EstimateReady | None) -> None:
+        if (found, False) != (self._found, self._stale):
+            self._found, self._stale = found, False
+            self.changed.emit()
+
+    def _tool_changed(self) -> None:
+        """What another tool takes says nothing."""
+        self._asked = ""
+        self._timer.stop()
+        self._show(None)
+        self.refresh()
+
+    def _activity_changed(self) -> None:
+        came_up = not self._up and self._activity.state is WorkerState.READY
+        self._up = self._activity.state is WorkerState.READY
+        if came_up:
+            self.refresh()

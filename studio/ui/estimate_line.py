@@ -1,0 +1,71 @@
+"""The line under Generate: how long the next job takes, and how much memory it needs."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+
+from studio.core.quantities import bytes_in_words, seconds_in_words
+from studio.engine.interface import WorkerState
+from studio.state.activity import Activity
+from studio.state.estimates import Estimates
+from studio.state.workspace import Workspace
+from studio.ui import words
+
+
+class EstimateLine(QWidget):
+    """Dim while the answer for what was just changed is on its way; in the warning colour where memory is short."""
+
+    def __init__(self, workspace: Workspace, activity: Activity, estimates: Estimates) -> None:
+        super().__init__()
+        self._workspace, self._activity, self._estimates = workspace, activity, estimates
+        self.label = words.label("", "hint", wrap=True)
+        self.label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        self.label.setMinimumHeight(self.label.fontMetrics().height())
+        self.label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.label)
+        for changed in (
+            workspace.tool_changed,
+            workspace.options_changed,
+            activity.changed,
+            estimates.changed,
+        ):
+            changed.connect(self.show_all)
+        self.show_all()
+
+    def show_all(self) -> None:
+        text = self._text()
+        if text != self.label.text():
+            self.label.setText(text)
+            self.label.setAccessibleName(text)
+        told = self._warming_up is False and self._estimates.known
+        words.set_flag(self.label, "stale", told and self._estimates.stale)
+        words.set_flag(self.label, "short", told and self._estimates.too_large)
+
+    @property
+    def _warming_up(self) -> bool:
+        return self._activity.state is not WorkerState.READY
+
+    def _text(self) -> str:
+        if self._workspace.tool is None:
+            return ""
+        if self._warming_up:
+            return "The studio is warming up; this will begin when it is ready"
+        if not self._estimates.known:
+            return self._time(self._workspace.seconds)
+        return " · ".join(filter(None, (self._time(self._estimates.seconds), self._memory())))
+
+    def _time(self, seconds: float | None) -> str:
+        if seconds is None:
+            return ""
+        return f"about {seconds_in_words(seconds)}{' each' if self._workspace.count > 1 else ''}"
+
+    def _memory(self) -> str:
+        needs = bytes_in_words(self._estimates.memory) if self._estimates.memory else ""
+        if not self._estimates.too_large:
+            return needs
+        kind = self._activity.device.kind if self._activity.device else ""
+        where = "the GPU" if kind in ("cuda", "xpu") else "this machine"
+        return f"needs {needs}, {where} has {bytes_in_words(self._estimates.room)} free; it will be slower"

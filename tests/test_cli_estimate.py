@@ -1,0 +1,68 @@
+"""`run --estimate`: what a job would take, without running it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from studio.cli import main
+from studio.core.paths import Home
+
+PLUGIN = '''
+from studio import api
+
+class Knit(api.Tool):
+    """Knits."""
+
+    id = "knit.scarf"
+    title = "Scarf"
+
+    class Params(api.Params):
+        rows: api.Count = 4
+        prompt: api.Prompt = ""
+
+    def run(self, params, ctx):
+        yield api.Text("a scarf")
+
+    def estimate(self, params, ctx):
+        return api.Estimate(params.rows << 30, params.rows, "knit", {"prompt": f"{len(params.prompt)} letters"})
+
+
+@api.hookimpl
+def studio_tools():
+    return [Knit]
+'''
+
+
+def test_memory_notes_and_after_a_first_job_the_time(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    def told(*arguments: str) -> tuple[str, str]:
+        assert main(["--home", str(home.root), "--device", "cpu", "run", *arguments]) == 0
+        captured = capsys.readouterr()
+        return captured.out, captured.err
+
+    (home.plugins / "knit.py").write_text(PLUGIN)
+    out, err = told("knit.scarf", "--estimate", "--set", "prompt=red")
+    assert [line.split(maxsplit=1) for line in out.splitlines()] == [["memory", "4.0 GB"], ["prompt", "3 letters"]]
+    assert "known once one like it was made here" in err
+    assert not list(home.library.rglob("*.md"))
+
+    home.rates.write_text(json.dumps({_device(): {"knit": 2.5}}))
+    out, err = told("knit.scarf", "--estimate", "--json")
+    assert json.loads(out) == {
+        "event": "estimate",
+        "seconds": 10.0,
+        "memory": 4 << 30,
+        "notes": {"prompt": "0 letters"},
+    }
+    assert err == ""
+
+    assert main(["--home", str(home.root), "run", "knit.scarf", "--estimate", "--set", "rows=0"]) == 2
+    assert "Rows is 0" in capsys.readouterr().err
+
+
+def _device() -> str:
+    from studio.worker import devices
+
+    cpu = devices.choose("cpu")
+    return f"cpu {cpu.title} {cpu.dtype}"
