@@ -46,7 +46,8 @@ class FakeContext:
     """Implements `api.Context` on the CPU, in memory and a folder: a temporary one, unless given.
 
     `cancel_after` events it reports a cancel, as an artist would; set `pause_requested` to ask
-    for a pause. What the tool emitted is in `events`, its notes in `notes`.
+    for a pause. What the tool emitted is in `events`, its notes in `notes`. What lies in `models` in
+    the folder can be chosen by its name.
     """
 
     seed: int = 0
@@ -102,7 +103,13 @@ class FakeContext:
             raise api.BadInput(f"There is no starter model named {name}.")
         return folder
 
+    def offered(self, kind: str) -> dict[str, Path]:
+        mine = self.folder / "models" if self.folder else None
+        return {path.name: path for path in sorted(mine.iterdir())} if mine and mine.is_dir() else {}
+
     def model(self, choice: str) -> Path | str:
+        if choice in (mine := self.offered("")):
+            return mine[choice]
         if Path(choice).exists():
             return Path(choice)
         return self.starter(choice)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import loras, weights
+from . import embeddings, weights
 from .families import default, takes
 from .loading import Model
 from .watching import replaced
@@ -17,13 +17,18 @@ from .weights import Part
 if TYPE_CHECKING:
     from torch import Tensor
 
-_CLIP = ("stable-diffusion", "stable-diffusion-xl")
+_CLIP = ("stable-diffusion", "stable-diffusion-xl", "animatediff")
 """The families whose words can be weighed."""
 
 
 def arguments(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Mapping[str, Any]:
     """The arguments of a call that stand for the words."""
-    prompt, negative = (loras.without_tags(text) for text in (params.prompt, params.negative_prompt))
+    said = embeddings.said(ctx, model, pipe, params)
+    prompt, negative = said.prompt, said.negative
+    if not takes(pipe, "prompt"):
+        if prompt.strip() or negative.strip():
+            ctx.emit(api.Notice(f"{model.family.title} goes by the picture alone; your words were left out."))
+        return {}
     given = _clip_skip(model, pipe, params.clip_skip)
     wanted, unwanted = weights.thoughts(prompt), weights.thoughts(negative)
     if model.family.name in _CLIP:

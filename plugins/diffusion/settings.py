@@ -61,6 +61,10 @@ class Painter(api.Params):
     """Small files that change the model. `<lora:name:0.8>` in the prompt does the same."""
     lora_weights: list[float] = api.param([], most=16, title="Weights of the LoRAs", advanced=True)
     """In the order of the LoRAs. One that is missing is 1."""
+    embeddings: list[api.ModelChoice] = api.param(
+        [], model="embedding", most=16, title="Textual inversions", advanced=True
+    )
+    """Words learned from pictures. One that no prompt names by its file's name stands at the end of the prompt."""
     clip_skip: int = api.param(0, ge=0, le=11, title="Clip skip", advanced=True)
     """How many of the text encoder's last layers are left out, for models that were trained so."""
     rescale: api.Unit = api.param(0.0, title="Calm contrast", advanced=True)

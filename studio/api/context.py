@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -88,6 +88,9 @@ class Context(Protocol):
         The model is written into the recipe with the hash of its weights and its licence.
         Raises BadInput when it is neither.
         """
+
+    def offered(self, kind: str) -> Mapping[str, Path]:
+        """What a `ModelChoice` of a kind offers, the path by the choice. What is used goes through `model`."""
 
     def note(self, name: str, value: Any) -> None:
         """Writes a plain JSON value into the recipe's notes."""

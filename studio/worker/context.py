@@ -143,6 +143,9 @@ class JobContext:
             self._used.setdefault(choice, self._provenance.follow_hub(choice))
         return found
 
+    def offered(self, kind: str) -> dict[str, Path]:
+        return {offer.name: Path(offer.path) for offer in library_models.offers(self._home, None, kind)}
+
     def note(self, name: str, value: Any) -> None:
         try:
             self._notes[name] = msgspec.json.decode(msgspec.json.encode(value))

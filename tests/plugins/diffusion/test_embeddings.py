@@ -1,0 +1,136 @@
+"""Words learned from pictures change a picture where they are named, and leave the model as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from plugins.diffusion import embeddings, loading
+from plugins.diffusion.families import Task
+from plugins.diffusion.paint import Paint
+from studio import api, testing
+
+FAMILIES = ("stable-diffusion", "stable-diffusion-xl")
+
+
+@pytest.fixture
+def ctx(tmp_path: Path) -> testing.FakeContext:
+    """With textual inversions of one and of three vectors for each family in its models folder."""
+    shelf = tmp_path / "models"
+    shelf.mkdir()
+    torch.manual_seed(1)
+    save_file({"emb_params": torch.randn(3, 32)}, shelf / "inky.safetensors")
+    save_file({"<spot>": torch.randn(32)}, shelf / "spot.safetensors")
+    save_file({"clip_l": torch.randn(2, 32), "clip_g": torch.randn(2, 32)}, shelf / "gold-xl.safetensors")
+    save_file({"emb_params": torch.randn(3, 48)}, shelf / "other.safetensors")
+    (shelf / "old.pt").write_bytes(b"PK\x03\x04")
+    return testing.FakeContext(seed=1, folder=tmp_path)
+
+
+def paint(ctx: testing.FakeContext, model: Path, prompt: str = "a fox", **values: Any) -> np.ndarray:
+    values = {"steps": 1, "guidance": 20, **values}
+    (made,) = testing.results(testing.run(Paint, ctx, model=str(model), prompt=prompt, **values))
+    ctx.events.clear()
+    assert isinstance(made, api.Image)
+    return np.asarray(made.picture)
+
+
+@pytest.mark.parametrize(
+    ("family", "name"), [("stable-diffusion", "inky"), ("stable-diffusion", "spot"), ("stable-diffusion-xl", "gold-xl")]
+)
+def test_a_word_matters_and_the_model_is_left_as_it_was(
+    family: str, name: str, ctx: testing.FakeContext, tiny_model: Callable[[str], Path]
+) -> None:
+    model = tiny_model(family)
+    before = paint(ctx, model)
+    base = loading.load(ctx, str(model)).base
+    tokenizer, size = base.tokenizer, len(base.tokenizer)
+    named = paint(ctx, model, f"a fox <embedding:{name}>")
+    assert (named != before).any()
+    assert (paint(ctx, model, f"a fox embedding:{name}") == named).all()
+    assert (paint(ctx, model, f"a fox {name.title()}") == named).all()
+    assert (paint(ctx, model, "a fox", embeddings=[f"{name}.safetensors"]) != before).any()
+    assert (paint(ctx, model) == before).all()
+    assert base.tokenizer is tokenizer
+    assert len(tokenizer) == size
+
+
+@pytest.mark.parametrize("prompt", ["a (spot:1.4) fox", "a spot fox " * 40, "[spot] BREAK fox"])
+def test_it_goes_with_weights_and_with_long_prompts(ctx: testing.FakeContext, sd: Path, prompt: str) -> None:
+    assert (paint(ctx, sd, prompt) != paint(ctx, sd, prompt.replace("spot", "dots"))).any()
+
+
+def test_it_stands_where_it_is_named(ctx: testing.FakeContext, sd: Path) -> None:
+    plain = paint(ctx, sd, negative_prompt="grey")
+    assert (paint(ctx, sd, negative_prompt="grey, inky") != plain).any()
+    assert (paint(ctx, sd, negative_prompt="grey, inky", embeddings=["inky.safetensors"]) != plain).any()
+    chosen = paint(ctx, sd, "a fox", embeddings=["inky.safetensors"])
+    assert (chosen == paint(ctx, sd, "a fox, embedding:inky")).all()
+    assert (chosen != paint(ctx, sd, "inky, a fox")).any()
+
+
+def test_each_vector_stands_in_the_place_of_a_token(ctx: testing.FakeContext, sd: Path) -> None:
+    model = loading.load(ctx, str(sd))
+    pipe = model.pipe(Task.PAINT)
+    params = Paint.Params(prompt="inky")
+    with embeddings.applied(ctx, model, pipe, params):
+        said = embeddings.said(ctx, model, pipe, params)
+        ids = torch.tensor([pipe.tokenizer(said.prompt).input_ids])
+        found = pipe.text_encoder.get_input_embeddings()(ids)
+    vectors = load_file(ctx.offered("embedding")["inky.safetensors"])["emb_params"]
+    assert torch.equal(found[0, 1:-1], vectors)
+
+
+def test_the_whole_of_a_prompt_ends_where_it_ends(ctx: testing.FakeContext, tiny_model: Callable[[str], Path]) -> None:
+    """Many configurations name 2 as the end, for which transformers takes the highest token instead."""
+    model = loading.load(ctx, str(tiny_model("stable-diffusion-xl")))
+    pipe = model.pipe(Task.PAINT)
+    encoder = pipe.text_encoder_2
+    params = Paint.Params(prompt="gold-xl fox")
+
+    def pooled() -> torch.Tensor:
+        with embeddings.applied(ctx, model, pipe, params), torch.inference_mode():
+            said = embeddings.said(ctx, model, pipe, params)
+            return encoder(torch.tensor([pipe.tokenizer_2(said.prompt).input_ids])).text_embeds
+
+    wanted, right = pooled(), encoder.text_model.eos_token_id
+    encoder.text_model.eos_token_id = 2
+    try:
+        assert torch.equal(pooled(), wanted)
+        assert encoder.text_model.eos_token_id == 2
+    finally:
+        encoder.text_model.eos_token_id = right
+
+
+@pytest.mark.parametrize(
+    ("family", "values", "sentence"),
+    [
+        ("stable-diffusion", {"prompt": "embedding:other"}, r"other.* is made for .*48 numbers.* is .*32 numbers"),
+        ("stable-diffusion", {"prompt": "embedding:gold-xl"}, r"gold-xl.* is made for .*32 and 32 numbers"),
+        ("stable-diffusion-xl", {"prompt": "<embedding:inky>"}, r"inky.* is made for .*32 numbers.* 32 and 32 numbers"),
+        ("stable-diffusion", {"prompt": "<embedding:old>"}, "old.pt is a pickle"),
+        ("stable-diffusion", {"prompt": "embedding:missing"}, "no starter model named missing"),
+        ("flux", {"embeddings": ["inky.safetensors"]}, "learns no words"),
+    ],
+)
+def test_what_does_not_fit_is_a_sentence(
+    family: str, values: dict[str, Any], sentence: str, ctx: testing.FakeContext, tiny_model: Callable[[str], Path]
+) -> None:
+    with pytest.raises(api.BadInput, match=sentence):
+        paint(ctx, tiny_model(family), width=32, height=32, **values)
+
+
+def test_a_bare_name_that_does_not_fit_is_a_word_like_others(ctx: testing.FakeContext, sd: Path) -> None:
+    assert (paint(ctx, sd, "other") == paint(testing.FakeContext(seed=1), sd, "other")).all()
+    assert (paint(ctx, sd, "inkyness") == paint(testing.FakeContext(seed=1), sd, "inkyness")).all()
+
+
+def test_another_file_is_no_textual_inversion(ctx: testing.FakeContext, sd: Path) -> None:
+    with pytest.raises(api.BadInput, match="and no textual inversion"):
+        paint(ctx, sd, embeddings=[str(sd / "unet/diffusion_pytorch_model.safetensors")])
