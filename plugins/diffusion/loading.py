@@ -11,7 +11,7 @@ from typing import Any
 
 from studio import api
 
-from . import families, folders, probing
+from . import downloading, families, folders, probing
 from .families import Family, Task
 from .latents import View, fitted
 
@@ -83,7 +83,7 @@ def load(ctx: api.Context, choice: str) -> Model:
     def loader() -> Model:
         if where is not None and where.is_file():
             raise _single(where)
-        path = where or _downloaded(str(found), ctx)
+        path = where or downloading.pipeline(str(found), ctx)
         return placed(_from_folder(path, ctx), key, path.name if where else str(found), ctx)
 
     return ctx.models.load(key, loader)
@@ -159,25 +159,6 @@ def _borrowed(name: str, starter: str, ctx: api.Context) -> Any:
         ),
         f"The starter {starter} is incomplete.",
     )
-
-
-def _downloaded(name: str, ctx: api.Context) -> Path:
-    """From the cache without asking the net; only what is not there is downloaded."""
-    from diffusers import DiffusionPipeline
-
-    for offline in (True, False):
-        if not offline:
-            ctx.emit(api.Progress(0, 0, f"Downloading {name}"))
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return Path(DiffusionPipeline.download(name, use_safetensors=True, local_files_only=offline))
-        except (OSError, ValueError) as error:
-            failed = error
-    raise api.BadInput(
-        f"The model {name} is not on this computer and could not be had from the Hugging Face hub.",
-        "Check the name and the connection, or choose a folder.",
-    ) from failed
 
 
 def _quietly(make: Callable[[], Any], otherwise: str) -> Any:

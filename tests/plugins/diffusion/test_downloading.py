@@ -1,0 +1,286 @@
+"""Models of the hub arrive whole, are refused in a sentence, and go on where they stopped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from huggingface_hub import close_session
+
+from plugins.diffusion import downloading, folders
+from studio import api, testing
+from tests.plugins.diffusion.hub_server import Hub, serving
+
+NAME = "org/painter"
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+INDEX = {
+    "_class_name": "StableDiffusionPipeline",
+    "_diffusers_version": "0.42.1",
+    "safety_checker": [None, None],
+    "scheduler": ["diffusers", "DDIMScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+}
+WANTED = {
+    "README.md": b"---\nlicense: openrail\n---\n",
+    "model_index.json": json.dumps(INDEX).encode(),
+    "scheduler/scheduler_config.json": b"{}",
+    "text_encoder/config.json": b"{}",
+    "text_encoder/model-00001-of-00002.safetensors": b"1" * 1500,
+    "text_encoder/model-00002-of-00002.safetensors": b"2" * 1500,
+    "text_encoder/model.safetensors.index.json": b"{}",
+    "tokenizer/vocab.json": b'{"a": 1}',
+    "tokenizer/merges.txt": b"",
+    "unet/config.json": b"{}",
+    WEIGHTS: bytes(range(256)) * 2000,
+}
+OTHERS = {
+    "painter.safetensors": b"the whole in one file",
+    "preview.png": b"x",
+    "run.py": b"import os",
+    "safety_checker/model.safetensors": b"x" * 2000,
+    "text_encoder/pytorch_model.bin": b"pickle",
+    "tokenizer/code.py": b"import os",
+    "unet/diffusion_pytorch_model.bin": b"pickle",
+    "unet/diffusion_pytorch_model.fp16.safetensors": b"x" * 2000,
+    "unet/diffusion_pytorch_model.non_ema.safetensors": b"x" * 2000,
+    "unet/sub/diffusion_pytorch_model.safetensors": b"x",
+    "vae/diffusion_pytorch_model.safetensors": b"not in the index",
+    "../outside.json": b"{}",
+}
+
+Start = Callable[[Hub], Hub]
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Start]:
+    """Makes a hub the one that the library knows, with a cache and a token of its own."""
+    with ExitStack() as stack:
+        stack.callback(close_session)
+
+        def begin(hub: Hub) -> Hub:
+            stack.enter_context(serving(hub))
+            known = "huggingface_hub.constants"
+            monkeypatch.setattr(f"{known}.ENDPOINT", hub.url)
+            monkeypatch.setattr(
+                f"{known}.HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+            )
+            return hub
+
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setenv("HF_TOKEN", "")
+        close_session()
+        yield begin
+
+
+@pytest.fixture
+def ctx(tmp_path: Path) -> testing.FakeContext:
+    return testing.FakeContext(folder=tmp_path / "home")
+
+
+def repository() -> Hub:
+    return Hub(NAME, {**WANTED, **OTHERS}, card={"license": "openrail"})
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def said(ctx: testing.FakeContext) -> list[api.Progress]:
+    return [event for event in ctx.events if isinstance(event, api.Progress)]
+
+
+def test_what_diffusers_needs_arrives_and_nothing_else(start: Start, ctx: testing.FakeContext) -> None:
+    hub = start(repository())
+    folder = downloading.pipeline(NAME, ctx)
+    assert folder == ctx.downloads / "org--painter"
+    assert contents(folder) == WANTED
+    assert [path.name for path in ctx.downloads.iterdir()] == ["org--painter"], "nothing unfinished is left"
+    last = said(ctx)[-1]
+    assert last.step == last.total == sum(map(len, WANTED.values()))
+    assert last.text == "Downloading org/painter: 515 KB of 515 KB"
+    assert [event.text for event in ctx.events if isinstance(event, api.Notice)] == [
+        "org/painter is under openrail; its page is huggingface.co/org/painter."
+    ]
+    hub.asked.clear()
+    assert downloading.pipeline(NAME, ctx) == folder
+    assert hub.asked == []
+
+
+def test_a_cut_connection_is_made_again_while_something_comes(start: Start, ctx: testing.FakeContext) -> None:
+    hub = repository()
+    hub.cuts[WEIGHTS] = [100_000, 1, 50_000]
+    start(hub)
+    assert contents(downloading.pipeline(NAME, ctx)) == WANTED
+    assert [range for file, range in hub.asked if file == WEIGHTS] == [
+        "bytes=0-", "bytes=100000-", "bytes=100001-", "bytes=150001-",
+    ]  # fmt: skip
+
+
+def test_a_lost_connection_goes_on_where_it_stopped(start: Start, ctx: testing.FakeContext) -> None:
+    hub = repository()
+    hub.cuts[WEIGHTS] = [200_000, 0]
+    start(hub)
+    with pytest.raises(api.BadInput, match=r"lost at \d+ KB of 515 KB of org/painter.*goes on where it stopped"):
+        downloading.pipeline(NAME, ctx)
+    assert [path.name for path in ctx.downloads.iterdir()] == [".org--painter.part"]
+    hub.asked.clear()
+    assert contents(downloading.pipeline(NAME, ctx)) == WANTED
+    assert [range for file, range in hub.asked if file == WEIGHTS] == ["bytes=200000-"]
+    assert "model_index.json" not in [file for file, _ in hub.asked], "what is whole does not come twice"
+
+
+def test_a_cancelled_download_goes_on_too(start: Start, ctx: testing.FakeContext) -> None:
+    hub = start(repository())
+    hub.cuts[WEIGHTS] = [200_000]
+    ctx.cancel_after = len(WANTED) // 3
+    with pytest.raises(api.Cancelled):
+        downloading.pipeline(NAME, ctx)
+    ctx.cancel_after = None
+    before = sum(len(content) for name, content in contents(ctx.downloads).items() if not name.endswith("lock"))
+    assert before > 0
+    assert contents(downloading.pipeline(NAME, ctx)) == WANTED
+
+
+def test_a_hub_that_knows_no_ranges_begins_again(start: Start, ctx: testing.FakeContext) -> None:
+    hub = repository()
+    hub.cuts[WEIGHTS], hub.ranges = [200_000], False
+    start(hub)
+    assert contents(downloading.pipeline(NAME, ctx)) == WANTED
+
+
+def test_a_newer_revision_takes_the_place_of_an_unfinished_one(start: Start, ctx: testing.FakeContext) -> None:
+    hub = repository()
+    hub.cuts[WEIGHTS] = [200_000, 0]
+    start(hub)
+    with pytest.raises(api.BadInput, match="lost"):
+        downloading.pipeline(NAME, ctx)
+    hub.revision, hub.files[WEIGHTS] = "1" * 40, b"new" * 1000
+    assert contents(downloading.pipeline(NAME, ctx))[WEIGHTS] == b"new" * 1000
+
+
+@pytest.mark.parametrize("file", [WEIGHTS, "unet/config.json"])
+def test_wrong_bytes_are_thrown_away(start: Start, ctx: testing.FakeContext, file: str) -> None:
+    hub = repository()
+    hub.damaged.add(file)
+    start(hub)
+    with pytest.raises(api.BadInput, match=f"{file} of org/painter did not arrive"):
+        downloading.pipeline(NAME, ctx)
+    hub.damaged.clear()
+    assert contents(downloading.pipeline(NAME, ctx)) == WANTED
+
+
+@pytest.mark.parametrize(
+    ("refusal", "sentence"),
+    [
+        ((401, "GatedRepo"), "agreed to its terms on its page.*HF_TOKEN"),
+        ((403, "GatedRepo"), "agreed to its terms on its page.*HF_TOKEN"),
+        ((404, "RepoNotFound"), "no model org/painter on the Hugging Face hub"),
+        ((503, ""), "answered 503.*goes on where it stopped"),
+    ],
+)
+def test_refusals_in_a_sentence(
+    start: Start, ctx: testing.FakeContext, refusal: tuple[int, str], sentence: str
+) -> None:
+    hub = repository()
+    hub.refusal = refusal
+    start(hub)
+    with pytest.raises(api.BadInput, match=sentence):
+        downloading.pipeline(NAME, ctx)
+
+
+@pytest.mark.parametrize("name", ["org/other", "org/a--b", "no name/at all"])
+def test_a_name_that_is_not_there(start: Start, ctx: testing.FakeContext, name: str) -> None:
+    start(repository())
+    with pytest.raises(api.BadInput, match=f"no model {name} on the Hugging Face hub"):
+        downloading.pipeline(name, ctx)
+
+
+def test_without_a_network(start: Start, ctx: testing.FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = repository()
+    with serving(hub):
+        gone = hub.url
+    start(repository())
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", gone)
+    with pytest.raises(api.BadInput, match=r"org/painter is not on this computer, and the .* hub cannot be reached"):
+        downloading.pipeline(NAME, ctx)
+
+
+def test_a_full_disk_is_said_before_it_begins(
+    start: Start, ctx: testing.FakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = start(repository())
+    usage = shutil.disk_usage(ctx.downloads)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10_000))
+    with pytest.raises(api.BadInput, match=r"org/painter needs 51\d KB more, and .*models has 10.0 KB left"):
+        downloading.pipeline(NAME, ctx)
+    assert {file for file, _ in hub.asked} == {"model_index.json"}
+
+
+@pytest.mark.parametrize(
+    ("lost", "sentence"),
+    [
+        ("model_index.json", "not in the format of diffusers"),
+        (WEIGHTS, "has no safetensors for its unet"),
+    ],
+)
+def test_repositories_that_cannot_be_used(start: Start, ctx: testing.FakeContext, lost: str, sentence: str) -> None:
+    hub = repository()
+    del hub.files[lost]
+    start(hub)
+    with pytest.raises(api.BadInput, match=sentence):
+        downloading.pipeline(NAME, ctx)
+
+
+def test_a_damaged_index(start: Start, ctx: testing.FakeContext) -> None:
+    hub = repository()
+    hub.files["model_index.json"] = b"[1]"
+    start(hub)
+    with pytest.raises(api.BadInput, match=r"model_index\.json of org/painter is damaged"):
+        downloading.pipeline(NAME, ctx)
+
+
+def test_two_at_once(start: Start, ctx: testing.FakeContext) -> None:
+    from filelock import FileLock
+
+    start(repository())
+    work = ctx.downloads / ".org--painter.part"
+    work.mkdir()
+    with FileLock(work / "lock"), pytest.raises(api.BadInput, match="being downloaded already"):
+        downloading.pipeline(NAME, ctx)
+    assert contents(downloading.pipeline(NAME, ctx)) == WANTED
+
+
+def test_a_single_part(start: Start, ctx: testing.FakeContext) -> None:
+    files = {
+        "config.json": b"{}",
+        "diffusion_pytorch_model.safetensors": b"w" * 2000,
+        "diffusion_pytorch_model.fp16.safetensors": b"x",
+        "sub/model.safetensors": b"x",
+        "other.json": b"{}",
+    }
+    start(Hub("org/net", files))
+    assert set(contents(downloading.component("org/net", ctx))) == {
+        "config.json", "diffusion_pytorch_model.safetensors",
+    }  # fmt: skip
+
+
+def test_what_arrived_is_a_model(start: Start, ctx: testing.FakeContext, sd: Path) -> None:
+    start(Hub.of_folder("org/tiny", sd))
+    folder = downloading.pipeline("org/tiny", ctx)
+    assert folders.inspected(folder).pipeline == "StableDiffusionPipeline"
+    assert contents(folder) == contents(sd)
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1_500, "1.5 KB"), (6_938_000_000, "6.9 GB"), (10**12, "1000 GB")],
+)
+def test_sizes_in_words(count: int, words: str) -> None:
+    assert downloading.in_words(count) == words
