@@ -23,6 +23,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     idle_limit: float = 60.0
     """Seconds after which a training worker without work ends, to give its memory back."""
     disabled_plugins: tuple[str, ...] = ()
+    model_folders: tuple[str, ...] = ()
+    """Folders of models that other programs have; they are read where they lie."""
+    accepted_licences: tuple[str, ...] = ()
+    """What the artist was told about the models that were used (`library.licences`)."""
 
 
 def load(path: Path) -> Settings:

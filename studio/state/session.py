@@ -26,6 +26,7 @@ from studio.state.bridge import EngineBridge
 from studio.state.estimates import Estimates
 from studio.state.history import HistoryModel
 from studio.state.making import Making
+from studio.state.model_folders import ModelFolders
 from studio.state.notices import Level, Notice, Notices
 from studio.state.plugins import PluginsModel
 from studio.state.queue import QueueModel
@@ -59,6 +60,7 @@ class Session(QObject):
         self.background = Background("studio", parent=self)
         self.notices = Notices(self)
         self.work = Work(self.background, self.notices)
+        self.model_folders = ModelFolders(home, self.notices, self)
         self.workspace = Workspace(self)
         self.queue = QueueModel(self)
         self.plugins = PluginsModel(self)
@@ -118,6 +120,8 @@ class Session(QObject):
         self.history.search()
         self.library_ready.emit()
         self.work(self.library.sweep, lambda _: self.history.refresh())
+        self.model_folders.set_folders(self.settings.model_folders)
+        self.model_folders.refresh()
 
     def close(self) -> None:
         """Writes the draft and ends the workers. What runs stays in the queue for next time."""
@@ -127,6 +131,7 @@ class Session(QObject):
             self.keeper.flush()
         for job in self.queue.hidden:
             self.engine.forget(job)
+        self.model_folders.close()
         self.background.close()
         self.history.close()
         self.bridge.detach()
@@ -145,7 +150,10 @@ class Session(QObject):
         self._looking_elsewhere = True
 
     def offers(self, kind: str, then: Callable[[Sequence[ModelOffer]], None]) -> None:
-        """The models of a kind; asked before the library is open, it answers without what was trained."""
+        """The models of a kind; asked before the library is open, it answers without what was trained.
+
+        What lies in other folders is answered as remembered, and looked at again; `model_folders.changed` tells.
+        """
 
         def find() -> Sequence[ModelOffer]:
             from studio.library.models import offers
@@ -153,6 +161,8 @@ class Session(QObject):
             return offers(self.home, self.library if self._library_open else None, kind)
 
         self.work(find, then)
+        if self._library_open:
+            self.model_folders.refresh()
 
     def cancel_running(self) -> None:
         """What the artist is watching: the running job of the latest Generate, else any that runs."""
@@ -164,6 +174,8 @@ class Session(QObject):
         self.settings = settings
         self.engine.configure(settings)
         self.settings_changed.emit(settings)
+        if self._library_open:
+            self.model_folders.set_folders(settings.model_folders)
         self.work(lambda: settings_file.save(self.home.settings, settings))
 
     def reload_plugins(self) -> None:

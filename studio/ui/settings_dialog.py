@@ -16,7 +16,9 @@ from studio.core.settings import Settings
 from studio.state.session import Session
 from studio.ui import icons, words
 from studio.ui.folders import open_folder
+from studio.ui.form.editor import Editor, Surroundings
 from studio.ui.form.form import Row, plain_editor
+from studio.ui.model_folders import FIELD, ModelFoldersEditor
 from studio.ui.options import FORMATS
 from studio.ui.status_bar import device_in_words
 
@@ -28,7 +30,13 @@ GRACE = (0.5, 30.0)
 class SettingsDialog(QDialog):
     """`set_theme` puts a theme on the whole window, and keeps it."""
 
-    def __init__(self, session: Session, set_theme: Callable[[str], None], parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        set_theme: Callable[[str], None],
+        around: Surroundings,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
         self._session, self._set_theme = session, set_theme
         self.setWindowTitle("Settings")
@@ -58,6 +66,7 @@ class SettingsDialog(QDialog):
             )
         )
         self._add_folders()
+        self._add(FIELD, ModelFoldersEditor(session.model_folders, around))
         self._page.addStretch(1)
         self._lay_out()
         session.activity.changed.connect(self._show_device)
@@ -87,13 +96,12 @@ class SettingsDialog(QDialog):
         column.addWidget(scroll, 1)
         column.addLayout(foot)
 
-    def _add(self, field: Field) -> Row:
-        row = self._row(field)
+    def _add(self, field: Field, editor: Editor | None = None) -> Row:
+        row = self._row(field, editor or plain_editor(field))
         self._page.addWidget(row)
         return row
 
-    def _row(self, field: Field) -> Row:
-        editor = plain_editor(field)
+    def _row(self, field: Field, editor: Editor) -> Row:
         editor.edited.connect(lambda: self._edited(field.name, editor.value()))
         self.rows[field.name] = row = Row(editor)
         return row
@@ -126,7 +134,8 @@ class SettingsDialog(QDialog):
             if (old := self.rows.get("device")) is not None:
                 self._device_place.removeWidget(old)
                 old.deleteLater()
-            self._device_place.addWidget(self._row(_choice("device", "Device", devices)))
+            device = _choice("device", "Device", devices)
+            self._device_place.addWidget(self._row(device, plain_editor(device)))
         self.rows["device"].editor.show_value(wanted)
         now = f"In use: {device_in_words(report)}." if report and report.kind else "The worker is looking for devices…"
         self._now.setText(f"{now} Another device is used once what runs has ended.")

@@ -127,6 +127,7 @@ class Window(QMainWindow):
         return Surroundings(
             thumbnails=self.thumbnails,
             offers=self.session.offers,
+            models_changed=self.session.model_folders.changed,
             take_picture=lambda image, then: making.adopt_picture(image, lambda made: then(Path(made.path))),
             clear=self.session.revocable.clear_value,
             paint_mask=self.masking.paint,
@@ -263,7 +264,8 @@ class Window(QMainWindow):
     def open_settings(self) -> None:
         from studio.ui.settings_dialog import SettingsDialog
 
-        self._settings_dialog = self._settings_dialog or SettingsDialog(self.session, self.set_theme, self)
+        if self._settings_dialog is None:
+            self._settings_dialog = SettingsDialog(self.session, self.set_theme, self._surroundings(), self)
         self._settings_dialog.show()
         self._settings_dialog.raise_()
 

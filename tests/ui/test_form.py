@@ -15,6 +15,7 @@ from pytestqt.qtbot import QtBot
 
 from studio.core import form as schema_form
 from studio.core.descriptor import Field, Widget
+from studio.state.notices import Notices
 from studio.ui.form.choices import ChipsEditor, ComboEditor, SegmentsEditor, SwitchEditor
 from studio.ui.form.editor import Editor, Offer, Surroundings
 from studio.ui.form.form import Form, editor_for
@@ -52,10 +53,11 @@ def around(qtbot: QtBot, tmp_path: Path, cleared: list[tuple[str, Any]]) -> Iter
         image.save(str(path))
         then(path)
 
-    thumbnails = Thumbnailer()
+    thumbnails, folders = Thumbnailer(), Notices()
     yield Surroundings(
         thumbnails=thumbnails,
         offers=offers,
+        models_changed=folders.changed,
         take_picture=take,
         clear=lambda name, empty: cleared.append((name, empty)),
         paint_mask=lambda field: None,

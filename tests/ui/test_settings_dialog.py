@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,9 @@ from studio.core.job import Lane
 from studio.core.settings import Settings
 from studio.engine.interface import WorkerChanged, WorkerState
 from studio.ui import theme
+from studio.ui.form.path_list import Role
+from studio.ui.form.places import ModelEditor
+from studio.ui.model_folders import ModelFoldersEditor
 from studio.ui.settings_dialog import SettingsDialog
 from studio.ui.window import Window
 from tests.fakes import FakeEngine
@@ -100,6 +104,45 @@ def test_folders_are_opened_and_made_where_they_are_missing(window: Window, dial
     QDesktopServices.unsetUrlHandler("file")
     assert opened == [str(models)]
     assert models.is_dir()
+
+
+def test_a_folder_of_another_program_is_recognised_and_offered(
+    qtbot: QtBot, window: Window, dialog: SettingsDialog, tmp_path: Path
+) -> None:
+    model = tmp_path / "ComfyUI" / "models" / "vae" / "clear.safetensors"
+    model.parent.mkdir(parents=True)
+    model.write_bytes(b"weights")
+    (tmp_path / "ComfyUI" / "models" / "checkpoints").mkdir()
+    session = window.session
+    session.workspace.choose("morph.between")
+    assert window.tool_panel.form is not None
+    chooser = window.tool_panel.form.editor("model")
+    assert isinstance(chooser, ModelEditor)
+    editor = dialog.rows["model_folders"].editor
+    assert isinstance(editor, ModelFoldersEditor)
+    with qtbot.waitSignal(session.model_folders.changed):
+        editor.list.given.emit([str(tmp_path / "ComfyUI")])
+    assert session.settings.model_folders == (str(tmp_path / "ComfyUI"),)
+    caption = editor.list.item(0).data(Role.CAPTION)
+    assert caption == f"ComfyUI · 1 model · {tmp_path}"
+    qtbot.waitUntil(lambda: chooser.combo.findText("clear") >= 0)
+    chooser.combo.activated.emit(chooser.combo.findText("clear"))
+    assert session.workspace.value("model") == str(model)
+    editor.list.item(0).setSelected(True)
+    with qtbot.waitSignal(session.model_folders.changed):
+        editor.remove.click()
+    assert session.settings.model_folders == ()
+    qtbot.waitUntil(lambda: chooser.combo.findText("clear") < 0)
+
+
+def test_a_folder_that_is_not_there_says_so(
+    qtbot: QtBot, window: Window, dialog: SettingsDialog, tmp_path: Path
+) -> None:
+    editor = dialog.rows["model_folders"].editor
+    assert isinstance(editor, ModelFoldersEditor)
+    with qtbot.waitSignal(window.session.model_folders.changed):
+        change(dialog, "model_folders", [str(tmp_path / "away")])
+    assert editor.list.item(0).data(Role.CAPTION).startswith("Not connected")
 
 
 def test_it_is_in_the_menu_and_the_palette(window: Window) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Signal, SignalInstance
 from PySide6.QtGui import QImage, QWheelEvent
 from PySide6.QtWidgets import QWidget
 from shiboken6 import isValid
@@ -32,13 +32,15 @@ class Offer(Protocol):
 class Surroundings:
     """What editors need of the window.
 
-    `offers` asks for the models of a kind, `take_picture` saves a pasted picture and hands over its
-    path; both answer later. `clear` empties a field in a way that can be undone. `paint_mask`
-    opens the mask of a field on the canvas, and `picture_of` is the path of the picture that it is for.
+    `offers` asks for the models of a kind, and `models_changed` says that it would answer otherwise now;
+    `take_picture` saves a pasted picture and hands over its path; both answer later. `clear` empties a field
+    in a way that can be undone. `paint_mask` opens the mask of a field on the canvas, and `picture_of` is the
+    path of the picture that it is for.
     """
 
     thumbnails: Thumbnailer
     offers: Callable[[str, Callable[[Sequence[Offer]], None]], None]
+    models_changed: SignalInstance
     take_picture: Callable[[QImage, Callable[[Path], None]], None]
     clear: Callable[[str, Any], None]
     paint_mask: Callable[[str], None]

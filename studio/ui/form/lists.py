@@ -190,7 +190,8 @@ class ModelsEditor(ListEditor):
     def __init__(self, field: Field, around: Surroundings, holds: Holds, parent: QWidget | None = None) -> None:
         self._titles: dict[str, str] = {}
         super().__init__(field, around, holds, parent)
-        around.offers(field.model, while_alive(self, self._offered))
+        around.models_changed.connect(self._ask)
+        self._ask()
 
     def _invitation(self, noun: str) -> str:
         return f"Drop {noun} here, or choose below"
@@ -211,6 +212,9 @@ class ModelsEditor(ListEditor):
         path = Path(value)
         title = self._titles.get(value) or path.name or value
         self.list.put(value, title, value if title != value else "", icons.icon("cube-outline"))
+
+    def _ask(self) -> None:
+        self._around.offers(self.field.model, while_alive(self, self._offered))
 
     def _offered(self, offers: Sequence[Offer]) -> None:
         self._titles = {offer.name: offer.title for offer in offers}

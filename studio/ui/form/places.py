@@ -110,16 +110,19 @@ class ModelEditor(Editor):
         row.addWidget(self._browse)
         self.setFocusProxy(self.combo)
         self._value = ""
+        self._names: list[str] = []
         self.combo.activated.connect(self._picked)
         typed.editingFinished.connect(self._typed)
-        around.offers(field.model, while_alive(self, self._offered))
+        self._around = around
+        around.models_changed.connect(self._ask)
+        self._ask()
 
     def value(self) -> Any:
         return self._value or None
 
     def show_value(self, value: Any) -> None:
         self._value = str(value) if value else ""
-        row = self.combo.findData(self._value)
+        row = self._names.index(self._value) if self._value in self._names else -1
         self.combo.setCurrentIndex(row)
         if row < 0:
             self.combo.setEditText("" if self._is_missing() else self._value)
@@ -131,19 +134,26 @@ class ModelEditor(Editor):
     def set_wrong(self, wrong: bool) -> None:
         words.set_flag(self.combo, "wrong", wrong)
 
+    def _ask(self) -> None:
+        self._around.offers(self.field.model, while_alive(self, self._offered))
+
     def _offered(self, offers: Sequence[Offer]) -> None:
+        """All at once: there may be thousands. What is being typed stays, unless there are others than before."""
+        names, titles = [offer.name for offer in offers], [offer.title for offer in offers]
+        if names and names == self._names and titles == [self.combo.itemText(row) for row in range(len(titles))]:
+            return
+        self._names = names
         self.combo.clear()
-        for offer in offers:
-            self.combo.addItem(offer.title, offer.name)
+        self.combo.addItems(titles)
         self.show_value(self._value)
 
     def _picked(self, row: int) -> None:
-        self._give(str(self.combo.itemData(row)))
+        self._give(self._names[row])
 
     def _typed(self) -> None:
         text = self.combo.currentText().strip()
         row = self.combo.findText(text)
-        value = str(self.combo.itemData(row)) if row >= 0 else text
+        value = self._names[row] if row >= 0 else text
         if value != self._value:
             self._give(value)
 
