@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +19,13 @@ _CELLS = 16
 
 @dataclass
 class View:
-    """A linear map from latents to colours: `colours` [c + 1, 3], the last row for the constant."""
+    """A linear map from latents to colours: `colours` [c + 1, 3], the last row for the constant.
+
+    Latents of a video are [n, c, frames, h, w], or, with `frames_first`, [n, frames, c, h, w].
+    """
 
     colours: Tensor
+    frames_first: bool = False
 
     def picture(self, latents: Tensor) -> NDArray[np.uint8]:
         """Latents [n, c, h, w] to a small picture [h, w, 3] of the first."""
@@ -30,43 +37,82 @@ class View:
         return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
 
 
-def fitted(pipe: Any) -> View | None:
+def coder_of(pipe: Any) -> Any:
+    """The autoencoder of a pipeline, under whichever name; None where it has none."""
+    return next((part for name in ("vae", "movq", "vqgan") if (part := getattr(pipe, name, None)) is not None), None)
+
+
+def scale_factor(pipe: Any) -> int:
+    """How many pixels along a side are one of the latents'. Pipelines call it by many names."""
+    names = (
+        "vae_scale_factor",
+        "vae_scale_factor_spatial",
+        "vae_spatial_scale_factor",
+        "vae_spatial_compression_ratio",
+    )
+    return next((int(found) for name in names if (found := getattr(pipe, name, None))), 8)
+
+
+def fitted(pipe: Any, *, frames_first: bool = False) -> View | None:
     """The map that a pipeline's autoencoder comes closest to, by least squares over two pictures.
 
     None where the pipeline has none whose latents are small pictures.
     """
     import torch
 
-    vae = getattr(pipe, "vae", None)
-    if vae is None or not hasattr(vae, "encode"):
+    vae = coder_of(pipe)
+    if not hasattr(vae, "encode"):
         return None
-    factor = int(getattr(pipe, "vae_scale_factor", 8) or 8)
-    images = _colourful(_CELLS * factor).to(vae.device, vae.dtype)
-    video = getattr(getattr(vae, "post_quant_conv", None), "weight", torch.empty(0)).ndim == 5 or hasattr(
-        vae.config, "temperal_downsample"
-    )
-    with torch.inference_mode():
-        encoded = vae.encode(images.unsqueeze(2) if video else images)
+    images = colourful(_CELLS * scale_factor(pipe))
+    video = any(weight.ndim == 5 for weight in getattr(vae, "encoder", vae).parameters())
+    with torch.inference_mode(), upcast(vae):
+        encoded = vae.encode((images.unsqueeze(2) if video else images).to(vae.device, vae.dtype))
     found = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else _first(encoded)
-    latents = _as_denoised(found.squeeze(2) if video else found, vae.config).float().cpu()
+    latents = as_denoised(found.squeeze(2) if video else found, vae).float().cpu()
     height, width = latents.shape[-2:]
-    wanted = torch.nn.functional.interpolate(images.float().cpu(), (height, width), mode="area")
+    wanted = torch.nn.functional.interpolate(images, (height, width), mode="area")
     rows = latents.permute(0, 2, 3, 1).reshape(-1, latents.shape[1])
     rows = torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
     # A little ridge keeps channels that say nothing of colour from being blown up.
     gram = rows.T @ rows + 1e-3 * len(rows) * torch.eye(rows.shape[1])
-    return View(torch.linalg.solve(gram, rows.T @ wanted.permute(0, 2, 3, 1).reshape(-1, 3)))
+    return View(torch.linalg.solve(gram, rows.T @ wanted.permute(0, 2, 3, 1).reshape(-1, 3)), frames_first)
 
 
-def unpacked(pipe: Any, latents: Tensor, height: int, width: int) -> Tensor | None:
-    """Latents as [n, c, h, w], whatever shape the pipeline's loop gives them; None for an unknown one."""
+@contextmanager
+def upcast(vae: Any) -> Iterator[None]:
+    """At full precision where half of it is known to overflow."""
+    import torch
+
+    dtype = vae.dtype
+    if dtype != torch.float16 or not vae.config.get("force_upcast"):
+        yield
+        return
+    vae.to(torch.float32)
+    try:
+        yield
+    finally:
+        vae.to(dtype)
+
+
+def unpacked(pipe: Any, latents: Tensor, height: int, width: int, *, frames_first: bool = False) -> Tensor | None:
+    """Latents as [n, c, h, w], whatever shape the pipeline's loop gives them; None for an unknown one.
+
+    Of a video the frame in the middle.
+    """
     if latents.ndim == 3 and hasattr(pipe, "_unpatchify_latents"):
         patches = latents.transpose(1, 2).unflatten(2, (height // pipe.vae_scale_factor // 2, -1))
         latents = pipe._unpatchify_latents(_of_statistics(patches, pipe.vae.bn))
     elif latents.ndim == 3 and hasattr(pipe, "_unpack_latents"):
-        latents = pipe._unpack_latents(latents, height, width, pipe.vae_scale_factor)
+        asked = inspect.signature(pipe._unpack_latents).parameters
+        if "num_frames" in asked:
+            down, across = (side // scale_factor(pipe) for side in (height, width))
+            latents = pipe._unpack_latents(latents, latents.shape[1] // (down * across), down, across)
+        else:
+            factor = {"vae_scale_factor": pipe.vae_scale_factor} if "vae_scale_factor" in asked else {}
+            latents = pipe._unpack_latents(latents, height, width, **factor)
     if latents.ndim == 5:
-        latents = latents[:, :, 0]
+        axis = 1 if frames_first else 2
+        latents = latents.select(axis, latents.shape[axis] // 2)
     return latents if latents.ndim == 4 else None
 
 
@@ -75,12 +121,16 @@ def _first(encoded: Any) -> Tensor:
     return latents
 
 
-def _as_denoised(latents: Tensor, config: Any) -> Tensor:
+def as_denoised(latents: Tensor, vae: Any) -> Tensor:
     """In the scale that the denoiser works in."""
     import torch
 
-    if getattr(config, "latents_mean", None) is not None and getattr(config, "latents_std", None) is not None:
-        mean, std = (torch.tensor(values).to(latents) for values in (config.latents_mean, config.latents_std))
+    config, inside = vae.config, dict(vae.named_buffers())
+    if "num_vq_embeddings" in config:
+        return latents / config.get("scale_factor", 1.0)
+    mean, std = (config.get(name) or inside.get(name) for name in ("latents_mean", "latents_std"))
+    if mean is not None and std is not None:
+        mean, std = (torch.as_tensor(values).to(latents) for values in (mean, std))
         return (latents - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
     shift = getattr(config, "shift_factor", None) or 0.0
     scale = getattr(config, "scaling_factor", None) or 1.0
@@ -93,7 +143,7 @@ def _of_statistics(patches: Tensor, norm: Any) -> Tensor:
     return patches * (variance + norm.eps).sqrt() + mean
 
 
-def _colourful(side: int) -> Tensor:
+def colourful(side: int) -> Tensor:
     """Two pictures [2, 3, side, side] in -1..1 with every hue, light and dark, in patches and in gradients."""
     import torch
 

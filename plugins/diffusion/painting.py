@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import embeddings, loras, memory, prompts, samplers
+from . import embeddings, loras, memory, prompts, samplers, vaes
 from .families import Task, default, takes
 from .loading import Model
 from .tape import Tape
@@ -18,7 +18,7 @@ from .watching import Watch
 if TYPE_CHECKING:
     from torch import Generator
 
-ADDITIONS = (loras.applied, embeddings.applied,)
+ADDITIONS = (loras.applied, embeddings.applied, vaes.applied)
 """What is laid over a model for one job. Each takes (ctx, model, pipe, params), yields arguments of the call, and
 leaves the model as it was."""
 
@@ -44,7 +44,6 @@ def painted(
     _choose_sampler(model, pipe, params.sampler, params.schedule)
     made_by = about(ctx, model)
     tape = Tape.load(ctx.keep, made_by, ctx.device)
-    watch = Watch(ctx, tape, view=model.view, size=size, rest=lambda: tape.save(ctx.keep, made_by))
     seeded = takes(pipe, "generator")
 
     def attempt() -> Any:
@@ -57,6 +56,7 @@ def painted(
         added: dict[str, Any] = {}
         for applied in ADDITIONS:
             added |= additions.enter_context(applied(ctx, model, pipe, params))
+        watch = Watch(ctx, tape, view=model.view, size=size, rest=lambda: tape.save(ctx.keep, made_by))
         given = {**_arguments(ctx, model, pipe, params, size), **added, **(more or {})}
         result = memory.within(ctx, model, pipe, attempt)
     if model.rungs:

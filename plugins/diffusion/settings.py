@@ -65,6 +65,8 @@ class Painter(api.Params):
         [], model="embedding", most=16, title="Textual inversions", advanced=True
     )
     """Words learned from pictures. One that no prompt names by its file's name stands at the end of the prompt."""
+    vae: api.ModelChoice | None = api.param(None, model="autoencoder", title="Autoencoder", advanced=True)
+    """Turns latents into colours in the place of the model's own, which other programs call the VAE."""
     clip_skip: int = api.param(0, ge=0, le=11, title="Clip skip", advanced=True)
     """How many of the text encoder's last layers are left out, for models that were trained so."""
     rescale: api.Unit = api.param(0.0, title="Calm contrast", advanced=True)
