@@ -125,8 +125,6 @@ class DiffusionTrain(api.Tool):
         """Empty means 0.001 for a new model, 0.0002 for a LoRA."""
         ema: float = api.param(0.999, ge=0, le=0.99999, title="Averaging", advanced=True)
         """The share of the averaged weights that stays at each step."""
-        compile: bool = api.param(False, title="Compile the network", advanced=True)
-        """Takes some minutes at the start, and makes each step about a quarter quicker. Needs a C++ compiler."""
         preview_every: int = api.param(250, ge=1, le=100_000, title="Preview every", unit="steps", advanced=True)
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
@@ -303,7 +301,4 @@ def _trainer(
         parts = denoiser.build(latents.words(), shape, channels, side, ctx.scratch / TOKENIZER)
     warm_up = min(200, numbers.steps // 10)
     schedule = training.Schedule(numbers.steps, numbers.learning_rate, params.ema, warm_up)
-    trainer = training.Trainer(parts, schedule, latents.batch, ctx.keep, seed=ctx.seed, device=ctx.device)
-    if params.compile:
-        trainer.compile()
-    return trainer
+    return training.Trainer(parts, schedule, latents.batch, ctx.keep, seed=ctx.seed, device=ctx.device)

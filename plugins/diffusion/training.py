@@ -75,11 +75,6 @@ class Trainer(api.Training):
             ema=schedule.ema,
         )
 
-    def compile(self) -> None:
-        """Has the networks that learn compiled at the first step; those that are painted with stay as they are."""
-        self.parts.unet.compile()
-        self.parts.text_encoder.compile()
-
     def step(self) -> None:
         import torch
 
