@@ -156,6 +156,13 @@ def run(tool: type[api.Tool], ctx: FakeContext | None = None, **values: Any) -> 
     return ctx.events
 
 
+def estimate(tool: type[api.Tool], ctx: FakeContext | None = None, **values: Any) -> api.Estimate | None:
+    """What a tool says that it would take. Raises what the tool raises, and BadInput for values that do not fit."""
+    from studio.worker.failures import validated
+
+    return tool().estimate(validated(tool, values), ctx or FakeContext())
+
+
 def results(events: Iterable[api.Event]) -> list[api.Event]:
     """Only what would be saved."""
     return [event for event in events if isinstance(event, api.Image | api.Animation | api.Text | api.Trained)]
@@ -197,7 +204,13 @@ print([heavy for heavy in {HEAVY!r} if heavy in sys.modules])
 
 
 def check_tool(tool: type[api.Tool], values: Mapping[str, Any], *, seed: int = 7) -> None:
-    """Runs a tool three times: it must honour a cancel, and repeat itself for the same seed."""
+    """Runs a tool three times: it must honour a cancel, and repeat itself for the same seed. What it says that
+    it would take must be an estimate, with notes on its own parameters."""
+    told = estimate(tool, **values)
+    if told is not None:
+        assert isinstance(told, api.Estimate), f"{tool.id} estimates {told!r}, which is no api.Estimate"
+        strange = set(told.notes) - set(tool.Params.model_fields)
+        assert not strange, f"{tool.id} has notes on {', '.join(sorted(strange))}, which are none of its parameters"
     stopped = FakeContext(seed=seed, cancel_after=1)
     with suppress(api.Cancelled):
         run(tool, stopped, **values)

@@ -67,6 +67,7 @@ def test_a_tool_is_run_as_the_studio_would(plugin: Path) -> None:
     assert events != testing.run(tick, testing.FakeContext(seed=6), until=2)
     with pytest.raises(api.BadInput, match="Until: input should be greater"):
         testing.run(tick, until=0)
+    assert testing.estimate(tick, until=2) is None
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,12 @@ def test_a_tool_is_run_as_the_studio_would(plugin: Path) -> None:
             "went on although it was cancelled",
         ),
         ("for number in range(params.until):", "return\n        for number in []:", "yields nothing"),
+        ("@api.hookimpl", "Tick.estimate = lambda *_: 3\n\n@api.hookimpl", "estimates 3, which is no api.Estimate"),
+        (
+            "@api.hookimpl",
+            "Tick.estimate = lambda *_: api.Estimate(notes={'nobody': ''})\n\n@api.hookimpl",
+            "notes on nobody, which are none of its parameters",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(plugin: Path, old: str, new: str, said: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -75,6 +75,10 @@ class Morph(api.Tool):
         for number, picture in sorted(kept.items()):
             yield api.Image(picture, name=f"frame-{number:04d}")
 
+    def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate:  # noqa: ARG002
+        drawn = params.frames * params.size**2 / 1e6
+        return api.Estimate(work=drawn, rate=f"{self.id} {params.model} {params.align}")
+
 
 class _Film:
     def __init__(self, params: Morph.Params, mixer: Mixer, pairs: Sequence[Pair]) -> None:

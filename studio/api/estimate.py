@@ -45,5 +45,5 @@ class EstimateContext(Protocol):
         """The folder of a starter model. Raises BadInput when there is none of that name."""
 
     def model(self, choice: str) -> Path | str:
-        """What a `ModelChoice` value stands for: an existing file or folder, or a hub id. Nothing is
-        fetched. Raises BadInput when it is neither."""
+        """What a `ModelChoice` value stands for: an existing file or folder, or the id of a model of the hub
+        that is not on this computer. Raises BadInput when it is neither."""

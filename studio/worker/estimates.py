@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from studio import api
 from studio.core.messages import Ask, Estimated, Measured
 from studio.core.paths import Home
+from studio.library import hub
 from studio.worker import context
 from studio.worker.devices import Device
 from studio.worker.failures import validated
@@ -47,7 +48,8 @@ class Surroundings:
         return context.starter(name)
 
     def model(self, choice: str) -> Path | str:
-        return context.model(self.home, choice)
+        found = context.model(self.home, choice)
+        return found if isinstance(found, Path) else hub.downloaded(self.home, found) or found
 
 
 class Estimates:

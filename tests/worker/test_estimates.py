@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from studio.core.errors import BadInput
 from studio.core.messages import Ask, Cancel, Estimated, Finished, Freed, FreeMemory, Progressed, Stopped
 from studio.core.paths import Home
+from studio.worker.devices import Device
+from studio.worker.estimates import Surroundings
 from studio.worker.models import ModelCache
 from tests.worker.talk import Worker, of, write_plugin
 
@@ -155,3 +158,14 @@ def test_what_was_spent_loading_is_counted_once() -> None:
 def _device(worker: Worker) -> str:
     (told,) = {message.device for message in worker.said if isinstance(message, Estimated) and message.device}
     return told
+
+
+def test_a_model_of_the_hub_is_where_it_was_fetched_to(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(home.root / "hub"))
+    around = Surroundings(home, Device("cpu", "float32", "2 cores"))
+    assert around.model("org/name") == "org/name"
+    (home.models / "org--name").mkdir()
+    assert around.model("org/name") == home.models / "org--name"
+    assert around.dtype.itemsize == 4
+    with pytest.raises(BadInput, match="There is no starter model named nobody"):
+        around.starter("nobody")

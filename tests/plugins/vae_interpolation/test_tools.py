@@ -116,6 +116,13 @@ def test_a_cancel_in_the_middle_of_a_film_is_honoured(disks: list[Path], tiny: d
     assert len(ctx.events) == 6
 
 
+def test_the_work_of_a_morph_follows_from_its_frames(disks: list[Path]) -> None:
+    few, many = (testing.estimate(Morph, images=disks[:2], frames=frames) for frames in (24, 48))
+    assert few is not None
+    assert many is not None
+    assert (many.work, many.rate) == (2 * few.work, few.rate)
+
+
 def test_few_frames_are_warned_of(disks: list[Path], tiny: dict[str, Any]) -> None:
     said = notices(testing.run(Morph, images=disks, frames=3, align="none", **tiny))
     assert said == ["3 frames are few for 4 pictures."]
