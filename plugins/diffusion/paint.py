@@ -8,6 +8,7 @@ from studio import api
 
 from . import loading, painting, sizes
 from .families import Task
+from .seamless import Seamless
 from .settings import Painter, Size, Words
 
 
@@ -19,7 +20,7 @@ class Paint(api.Tool):
     icon = "mdi6.brush"
     pausable = True
 
-    class Params(Painter, Size, Words):
+    class Params(Seamless, Painter, Size, Words):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:

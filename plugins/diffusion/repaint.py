@@ -11,6 +11,7 @@ from studio import api
 from . import loading, painting, pictures, sizes
 from .families import Task, default, takes
 from .loading import Model
+from .seamless import Seamless
 from .settings import Painter, Words
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Repaint(api.Tool):
     icon = "mdi6.palette"
     pausable = True
 
-    class Params(Painter, Frame, Source, Words):
+    class Params(Seamless, Painter, Frame, Source, Words):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:

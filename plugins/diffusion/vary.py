@@ -10,6 +10,7 @@ from studio import api
 
 from . import loading, painting, sizes
 from .families import Task
+from .seamless import Seamless
 from .settings import Painter, Size, Words
 from .watching import replaced
 
@@ -34,7 +35,7 @@ class Vary(api.Tool):
     icon = "mdi6.shuffle-variant"
     pausable = True
 
-    class Params(Painter, Size, Origin, Words):
+    class Params(Seamless, Painter, Size, Origin, Words):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:

@@ -1,0 +1,100 @@
+"""Edges that meet, and a model that knows nothing of it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from plugins.diffusion import loading, painting, seamless
+from plugins.diffusion.families import Task
+from plugins.diffusion.paint import Paint
+from plugins.diffusion.repaint import Repaint
+from studio import api, testing
+
+AXES = {"both": (0, 1), "across": (1,), "down": (0,)}
+
+
+def painted(ctx: testing.FakeContext, model: Path, latents: torch.Tensor, **values: Any) -> np.ndarray:
+    params = Paint.Params(prompt="a fox", model=str(model), steps=2, **values)
+    size = (2 * latents.shape[-1], 2 * latents.shape[-2])
+    loaded = loading.load(ctx, str(model))
+    return np.asarray(painting.painted(ctx, loaded, Task.PAINT, params, size=size, more={"latents": latents}), int)
+
+
+@pytest.fixture
+def noise() -> torch.Tensor:
+    return torch.randn(1, 4, 16, 20, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("family", ["stable-diffusion", "stable-diffusion-xl"])
+@pytest.mark.parametrize("way", AXES)
+def test_a_picture_of_shifted_noise_is_the_shifted_picture(
+    family: str, way: Any, noise: torch.Tensor, tiny_model: Callable[[str], Path]
+) -> None:
+    """Which it can be only where nothing tells the edge from any other place."""
+    ctx, model = testing.FakeContext(), tiny_model(family)
+    for axis in (0, 1):
+        whole, shifted = (
+            painted(ctx, model, latents, seamless=way) for latents in (noise, noise.roll(4, dims=axis + 2))
+        )
+        differs = np.abs(shifted - np.roll(whole, 8, axis=axis)).max()
+        assert differs <= 1 if axis in AXES[way] else differs > 1
+
+
+@pytest.mark.parametrize("in_tiles", [False, True])
+def test_there_is_no_seam(sd: Path, in_tiles: bool) -> None:
+    ctx = testing.FakeContext()
+    loading.load(ctx, str(sd)).base.vae.use_tiling = in_tiles
+    across, down = torch.meshgrid(torch.arange(32) * torch.pi / 16, torch.arange(32) * torch.pi / 16, indexing="xy")
+    waves = torch.stack([across.sin(), down.cos(), (across + down).cos(), across.cos()])[None]
+    plain, closed = (painted(ctx, sd, waves, seamless=way) for way in ("off", "both"))
+    for axis in (0, 1):
+        assert _seam(closed, axis) < 1.5 * _grain(closed, axis)
+        assert _seam(plain, axis) > 2 * _seam(closed, axis)
+
+
+def _seam(picture: np.ndarray, axis: int) -> float:
+    first, last = picture.take(0, axis), picture.take(-1, axis)
+    return float(np.abs(first - last).mean())
+
+
+def _grain(picture: np.ndarray, axis: int) -> float:
+    return float(np.abs(np.diff(picture, axis=axis)).mean(axis=tuple({0, 1, 2} - {axis})).max())
+
+
+def test_the_autoencoder_sees_round_the_edge_of_a_picture_it_is_given(sd: Path) -> None:
+    ctx = testing.FakeContext()
+    model = loading.load(ctx, str(sd))
+    pipe = model.pipe(Task.PAINT)
+    picture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+    def coded(image: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return pipe.vae.encode(image).latent_dist.mode()
+
+    before = coded(picture)
+    with seamless.applied(ctx, model, pipe, Paint.Params(seamless="both")):
+        assert torch.allclose(coded(picture.roll(8, dims=3)), coded(picture).roll(4, dims=3), atol=1e-4)
+        assert torch.allclose(coded(picture.roll(8, dims=2)), coded(picture).roll(4, dims=2), atol=1e-4)
+    assert torch.equal(coded(picture), before)
+
+
+def test_the_model_is_left_as_it_was(sd: Path, tmp_path: Path, noise: torch.Tensor) -> None:
+    ctx = testing.FakeContext()
+    before = painted(ctx, sd, noise)
+    assert (painted(ctx, sd, noise, seamless="both") != before).any()
+    assert (painted(ctx, sd, noise) == before).all()
+    Image.radial_gradient("L").resize((32, 32)).convert("RGB").save(tmp_path / "picture.png")
+    values = {"model": str(sd), "image": tmp_path / "picture.png", "steps": 2, "seamless": "both"}
+    assert testing.results(testing.run(Repaint, ctx, **values))
+
+
+def test_transformers_cannot(tiny_model: Callable[[str], Path]) -> None:
+    with pytest.raises(api.BadInput, match="knows by position where a picture ends"):
+        testing.run(Paint, model=str(tiny_model("flux")), seamless="both", steps=1, width=32, height=32)
