@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from .loading import Model
+from . import batches
+
+if TYPE_CHECKING:
+    from .loading import Model
+
+MODEL_OFFLOAD, GROUP_OFFLOAD = "model offload", "group offload"
+
+
+@dataclass(frozen=True)
+class Need:
+    """Where memory ran out. `batch` is how many pictures the denoiser was asked for at once."""
+
+    pipe: Any
+    device: str
+    batch: int = 0
 
 
 @dataclass(frozen=True)
@@ -17,7 +31,7 @@ class Rung:
 
     name: str
     sentence: str
-    take: Callable[[Any, str], bool]
+    take: Callable[[Need], bool]
 
 
 def within(ctx: api.Context, model: Model, pipe: Any, attempt: Callable[[], Any]) -> Any:
@@ -27,30 +41,31 @@ def within(ctx: api.Context, model: Model, pipe: Any, attempt: Callable[[], Any]
     """
     import torch
 
-    for rung in (None, *LADDER):
-        if rung is not None:
-            if rung.name in model.rungs or not rung.take(pipe, ctx.device):
-                continue
-            model.rungs.append(rung.name)
-            ctx.emit(api.Notice(rung.sentence, "warning"))
-        try:
-            return attempt()
-        except torch.OutOfMemoryError:
-            pass
-        # Outside the handler, where the exception no longer holds the frames of the loop.
-        _give_back()
+    with batches.watched(pipe) as asked:
+        for rung in (None, *LADDER):
+            if rung is not None:
+                if rung.name in model.rungs or not rung.take(Need(pipe, ctx.device, asked.size)):
+                    continue
+                model.rungs.append(rung.name)
+                ctx.emit(api.Notice(rung.sentence, "warning"))
+            try:
+                return attempt()
+            except torch.OutOfMemoryError:
+                pass
+            # Outside the handler, where the exception no longer holds the frames of the loop.
+            _give_back()
     raise api.OutOfMemory(
         f"{model.title} needs more memory than there is, even with every way to save some.",
         "Choose a smaller size or a smaller model.",
     )
 
 
-def _tile(pipe: Any, _: str) -> bool:
-    return _switched_on(pipe, "enable_tiling", "use_tiling")
+def _tile(need: Need) -> bool:
+    return _switched_on(need.pipe, "enable_tiling", "use_tiling")
 
 
-def _slice(pipe: Any, _: str) -> bool:
-    return _switched_on(pipe, "enable_slicing", "use_slicing")
+def _slice(need: Need) -> bool:
+    return _switched_on(need.pipe, "enable_slicing", "use_slicing")
 
 
 def _switched_on(pipe: Any, method: str, flag: str) -> bool:
@@ -61,29 +76,41 @@ def _switched_on(pipe: Any, method: str, flag: str) -> bool:
     return True
 
 
-def _guide_apart(pipe: Any, _: str) -> bool:
-    """Attention one head's worth at a time. Newer denoisers have no such switch."""
-    if not hasattr(getattr(pipe, "unet", None), "set_attention_slice"):
+def _slice_attention(need: Need) -> bool:
+    """One head's worth at a time. Newer denoisers have no such switch."""
+    if not hasattr(getattr(need.pipe, "unet", None), "set_attention_slice"):
         return False
-    pipe.enable_attention_slicing("max")
+    need.pipe.enable_attention_slicing("max")
     return True
 
 
-def _offload_models(pipe: Any, device: str) -> bool:
-    if device == "cpu":
+def _guide_apart(need: Need) -> bool:
+    if need.batch < 2:
         return False
-    pipe.enable_model_cpu_offload(device=device)
+    batches.take_apart(need.pipe)
     return True
 
 
-def _offload_groups(pipe: Any, device: str) -> bool:
+def offload_models(need: Need) -> bool:
+    """Each model is on the device only while it is used."""
+    if need.device == "cpu":
+        return False
+    need.pipe.enable_model_cpu_offload(device=need.device)
+    return True
+
+
+def offload_groups(need: Need) -> bool:
+    """Each layer is on the device only while it is used."""
     import torch
 
-    if device == "cpu":
+    if need.device == "cpu":
         return False
-    pipe.remove_all_hooks()
-    pipe.enable_group_offload(
-        torch.device(device), torch.device("cpu"), offload_type="leaf_level", use_stream=device.startswith("cuda")
+    need.pipe.remove_all_hooks()
+    need.pipe.enable_group_offload(
+        torch.device(need.device),
+        torch.device("cpu"),
+        offload_type="leaf_level",
+        use_stream=need.device.startswith("cuda"),
     )
     return True
 
@@ -91,9 +118,10 @@ def _offload_groups(pipe: Any, device: str) -> bool:
 LADDER = (
     Rung("vae tiling", "Memory ran out: the picture is now decoded in tiles.", _tile),
     Rung("vae slicing", "Memory ran out again: pictures are now decoded one at a time.", _slice),
-    Rung("attention slicing", "Memory ran out again: attention is now computed in slices.", _guide_apart),
-    Rung("model offload", "Memory ran out again: parts of the model now wait in main memory.", _offload_models),
-    Rung("group offload", "Memory ran out again: each layer now waits in main memory, which is slow.", _offload_groups),
+    Rung("attention slicing", "Memory ran out again: attention is now computed in slices.", _slice_attention),
+    Rung("smaller batch", "Memory ran out again: the two halves of guidance now follow one another.", _guide_apart),
+    Rung(MODEL_OFFLOAD, "Memory ran out again: parts of the model now wait in main memory.", offload_models),
+    Rung(GROUP_OFFLOAD, "Memory ran out again: each layer now waits in main memory, which is slow.", offload_groups),
 )
 
 

@@ -17,31 +17,43 @@ from typing import Any
 
 from studio import api
 
+from .caches import Carried
+
 _NAME = "denoised.safetensors"
 
 
 class Tape:
-    """The answers so far. `position` is how many of them this run of the loop has used."""
+    """The answers so far. `position` is how many of them this run of the loop has used.
 
-    def __init__(self, answers: list[Any] | None = None) -> None:
+    `carried` is what a cache of the denoiser held after the last of them.
+    """
+
+    def __init__(self, answers: list[Any] | None = None, carried: list[Any] | None = None) -> None:
         self.answers: list[Any] = answers or []
+        self.carried: list[Any] = carried or []
         self.position = 0
+        self._anew = True
 
     def rewind(self) -> None:
         self.position = 0
+        self._anew = True
 
     @property
     def replaying(self) -> bool:
         """Whether the next answer is on the tape already."""
         return self.position < len(self.answers)
 
-    def taped(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+    def taped(self, forward: Callable[..., Any], cache: Carried | None = None) -> Callable[..., Any]:
         """`forward` of a denoiser, which is only asked for what is not on the tape."""
 
         @functools.wraps(forward)
         def answer(*args: Any, **kwargs: Any) -> Any:
             if self.position == len(self.answers):
+                if cache is not None and self._anew:
+                    cache.restore(self.carried)
+                self._anew = False
                 self.answers.append(_copied(forward(*args, **kwargs)))
+                self.carried = cache.state() if cache is not None else []
             self.position += 1
             return _copied(self.answers[self.position - 1])
 
@@ -53,7 +65,8 @@ class Tape:
 
         tensors: dict[str, Any] = {}
         shape = [_taken_apart(answer, tensors) for answer in self.answers]
-        content = save(tensors, {"shape": json.dumps(shape), **about})
+        carried = _taken_apart(self.carried, tensors)
+        content = save(tensors, {"shape": json.dumps(shape), "carried": json.dumps(carried), **about})
         with api.written_whole(folder / _NAME) as part:
             part.write_bytes(content)
 
@@ -66,10 +79,10 @@ class Tape:
             return cls()
         with safe_open(folder / _NAME, framework="pt", device=device) as file:
             kept = dict(file.metadata())
-            shape = json.loads(kept.pop("shape"))
+            shape, carried = json.loads(kept.pop("shape")), json.loads(kept.pop("carried", '{"list": []}'))
             if kept != about:
                 return cls()
-            return cls([_put_together(one, file.get_tensor) for one in shape])
+            return cls([_put_together(one, file.get_tensor) for one in shape], _put_together(carried, file.get_tensor))
 
 
 def _copied(value: Any) -> Any:
@@ -90,8 +103,10 @@ def _taken_apart(value: Any, tensors: dict[str, Any]) -> Any:
 
     if isinstance(value, torch.Tensor):
         name = str(len(tensors))
-        tensors[name] = value.contiguous().cpu()
+        tensors[name] = value.detach().to("cpu", copy=True).contiguous()  # no two may share their memory
         return {"tensor": name}
+    if isinstance(value, torch.dtype | torch.device):
+        return {type(value).__name__: str(value).removeprefix("torch.")}
     if isinstance(value, list | tuple):
         return {"list" if isinstance(value, list) else "tuple": [_taken_apart(one, tensors) for one in value]}
     if _is_output(value):
@@ -100,6 +115,8 @@ def _taken_apart(value: Any, tensors: dict[str, Any]) -> Any:
             "output": f"{kind.__module__}:{kind.__qualname__}",
             "fields": {name: _taken_apart(one, tensors) for name, one in value.items()},
         }
+    if isinstance(value, dict):
+        return {"dict": [[key, _taken_apart(one, tensors)] for key, one in value.items()]}
     return {"plain": value}
 
 
@@ -107,6 +124,12 @@ def _put_together(shape: Any, tensor: Callable[[str], Any]) -> Any:
     match shape:
         case {"tensor": name}:
             return tensor(name)
+        case {"dtype": str(name)}:
+            return _dtype(name)
+        case {"device": str(name)}:
+            return _device(name)
+        case {"dict": items}:
+            return {key: _put_together(one, tensor) for key, one in items}
         case {"list": items}:
             return [_put_together(one, tensor) for one in items]
         case {"tuple": items}:
@@ -114,12 +137,31 @@ def _put_together(shape: Any, tensor: Callable[[str], Any]) -> Any:
         case {"output": kind, "fields": fields}:
             module, name = kind.split(":")
             if not module.startswith(("diffusers.", "transformers.")):
-                raise api.StudioError("The paused state of this picture is damaged.", "Start it again.")
+                raise _damaged()
             return getattr(importlib.import_module(module), name)(
                 **{field: _put_together(one, tensor) for field, one in fields.items()}
             )
         case _:
             return shape["plain"]
+
+
+def _dtype(name: str) -> Any:
+    import torch
+
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype):
+        raise _damaged()
+    return found
+
+
+def _device(name: str) -> Any:
+    import torch
+
+    return torch.device(name)
+
+
+def _damaged() -> api.StudioError:
+    return api.StudioError("The paused state of this picture is damaged.", "Start it again.")
 
 
 def _is_output(value: Any) -> bool:

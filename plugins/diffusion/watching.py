@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from studio import api
 
 from . import latents
+from .caches import Carried
 from .latents import View
 from .tape import Tape
 
@@ -54,7 +55,8 @@ class Watch:
         with ExitStack() as watched:
             for name, part in pipe.components.items():
                 if name in DENOISERS and part is not None:
-                    watched.enter_context(replaced(part, "forward", self._tape.taped))
+                    cache = Carried(part) if getattr(part, "is_cache_enabled", False) else None
+                    watched.enter_context(replaced(part, "forward", functools.partial(self._tape.taped, cache=cache)))
                     self._make_stoppable(part, watched)
                 elif isinstance(part, SchedulerMixin):
                     watched.enter_context(replaced(part, "step", functools.partial(self._stepping, pipe, part)))

@@ -160,7 +160,7 @@ def _context(folder: Path) -> Iterator[Callable[[], JobContext]]:
     seeding.prefer_deterministic()
     models = ModelCache(lambda: devices.memory(device), lambda: devices.give_back(device))
     provenance = Provenance(home.root / "hashes.json")
-    with open(os.devnull, "wb") as nowhere:
+    with Path(os.devnull).open("wb") as nowhere:
         outbox = Outbox(nowhere)
         try:
             yield lambda: JobContext(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,22 @@ import numpy as np
 import pytest
 import torch
 
-from plugins.diffusion import loading, memory
+from plugins.diffusion import batches, loading, memory
 from plugins.diffusion.paint import Paint
 from studio import api, testing
 
-ON_A_CPU = ["vae tiling", "vae slicing", "attention slicing"]
+ON_A_CPU = ["vae tiling", "vae slicing", "attention slicing", "smaller batch"]
+NUMBERED = "cpu:0"
+"""A CPU by number is offloaded from like an accelerator, though to itself."""
+
+
+on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no such device")
+
+
+def painted(ctx: testing.FakeContext, **values: Any) -> np.ndarray:
+    made = testing.results(testing.run(Paint, ctx, **values))[-1]
+    assert isinstance(made, api.Image)
+    return np.asarray(made.picture)
 
 
 def short_of_memory(module: Any, times: int) -> None:
@@ -28,7 +40,7 @@ def short_of_memory(module: Any, times: int) -> None:
     module.register_forward_pre_hook(refuse)
 
 
-@pytest.mark.parametrize(("times", "part"), [(1, "unet"), (2, "text_encoder"), (3, "unet")])
+@pytest.mark.parametrize(("times", "part"), [(1, "unet"), (2, "text_encoder"), (3, "unet"), (4, "unet")])
 def test_each_time_one_rung_is_taken_and_said(sd: Path, times: int, part: str) -> None:
     values = {"prompt": "a fox", "model": str(sd), "steps": 2}
     (whole,) = testing.results(testing.run(Paint, **values))
@@ -61,10 +73,46 @@ def test_at_the_foot_of_the_ladder_a_sentence_says_so(sd: Path) -> None:
         testing.run(Paint, ctx, model=str(sd), steps=2)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="offload needs an accelerator")
-def test_every_rung_on_an_accelerator(sd: Path) -> None:
-    ctx = testing.FakeContext(device="cuda:0")
+@pytest.mark.parametrize("device", [NUMBERED, pytest.param("cuda:0", marks=on_cuda)])
+def test_every_rung_is_taken_where_weights_can_wait_elsewhere(sd: Path, device: str) -> None:
+    values = {"prompt": "a fox", "model": str(sd), "steps": 2}
+    whole = painted(testing.FakeContext(device=device), **values)
+    ctx = testing.FakeContext(device=device)
     model = loading.load(ctx, str(sd))
     short_of_memory(model.base.unet.mid_block, len(memory.LADDER))
-    testing.run(Paint, ctx, model=str(sd), steps=2)
-    assert model.rungs == [rung.name for rung in memory.LADDER]
+    picture = painted(ctx, **values)
+    assert ctx.notes["memory"] == model.rungs == [rung.name for rung in memory.LADDER]
+    assert np.abs(picture.astype(int) - whole).mean() < 2
+    assert (painted(ctx, **values) == picture).all()
+
+
+@pytest.mark.parametrize("family", ["stable-diffusion", "stable-diffusion-xl", "stable-diffusion-3", "z-image"])
+def test_guidance_one_half_after_the_other_gives_the_same_picture(
+    tiny_model: Callable[[str], Path], family: str
+) -> None:
+    values = {"prompt": "a fox", "negative_prompt": "blue", "model": str(tiny_model(family)), "steps": 2, "guidance": 4}
+    values |= {"width": 32, "height": 32}
+    ctx = testing.FakeContext()
+    whole = painted(ctx, **values)
+    pipe = loading.load(ctx, values["model"]).base
+    denoiser = pipe.components.get("unet") or pipe.components["transformer"]
+    inside = next(module for module in denoiser.modules() if isinstance(module, torch.nn.Linear))
+    asked: list[int] = []
+    with inside.register_forward_pre_hook(lambda *_: asked.append(1)):
+        with batches.watched(pipe) as largest:
+            painted(ctx, **values)
+        together = len(asked)
+        batches.take_apart(pipe)
+        apart = painted(ctx, **values)
+    assert largest.size == 2
+    assert len(asked) == 3 * together
+    assert np.abs(apart.astype(int) - whole).max() <= 1
+
+
+def test_without_guidance_there_is_nothing_to_take_apart(sd: Path) -> None:
+    ctx = testing.FakeContext()
+    model = loading.load(ctx, str(sd))
+    short_of_memory(model.base.unet.mid_block, 100)
+    with pytest.raises(api.OutOfMemory):
+        painted(ctx, model=str(sd), steps=2, guidance=1)
+    assert model.rungs == ON_A_CPU[:3]
