@@ -44,6 +44,14 @@ class Family:
     def has(self, task: Task) -> bool:
         return self.name in _mapping(task)
 
+    def controlled(self, task: Task) -> tuple[Any, ...]:
+        """The classes that do a task guided by ControlNets, one for each kind of these; none where there are none."""
+        return tuple(
+            pipeline
+            for name, pipeline in _mapping(task).items()
+            if name.startswith(f"{self.name}-controlnet") and not name.endswith("-pag") and _starts_from(pipeline, task)
+        )
+
     def pipeline(self, task: Task) -> Any:
         """The class that does a task. Raises BadInput when the family has none."""
         try:
@@ -113,6 +121,14 @@ def default(pipe: Any, argument: str) -> Any:
     """What a call of the pipeline takes when it is not told otherwise; None for what it does not know."""
     parameter = inspect.signature(type(pipe).__call__).parameters.get(argument)
     return None if parameter is None or parameter.default is parameter.empty else parameter.default
+
+
+def _starts_from(pipeline: Any, task: Task) -> bool:
+    """Whether a class with ControlNets also takes what the task starts from. Some take that for the guide."""
+    known = inspect.signature(pipeline.__call__).parameters
+    if ("mask_image" in known) != (task is Task.INPAINT):
+        return False
+    return task is Task.PAINT or {"image", "control_image"} <= known.keys()
 
 
 def _mapping(task: Task) -> Mapping[str, Any]:

@@ -27,11 +27,11 @@ class Folder:
 
 def inspected(path: Path) -> Folder:
     """Raises BadInput for remote code, pickles, Git LFS pointers, and what is cut short or missing."""
-    index = _json(path, INDEX)
+    index = read(path, INDEX)
     pipeline = index.get("_class_name")
     if not isinstance(pipeline, str):
         raise _remote(path)
-    about = _json(path, ABOUT) if (path / ABOUT).is_file() else {}
+    about = read(path, ABOUT) if (path / ABOUT).is_file() else {}
     borrowed = about.get("components", {})
     if not isinstance(borrowed, Mapping) or not all(isinstance(name, str) for name in borrowed.values()):
         raise api.BadInput(f"The {ABOUT} of {path.name} is damaged.", "Download the model again.")
@@ -75,16 +75,15 @@ def _remote(path: Path) -> api.BadInput:
     )
 
 
-def _json(path: Path, name: str) -> dict[str, Any]:
+def read(path: Path, name: str, what: str = "diffusion model") -> dict[str, Any]:
+    """A JSON file of a folder that should be a `what`. Raises BadInput where it is missing or damaged."""
     file = path / name
     try:
         if file.stat().st_size > MAX_CONFIG:
             raise ValueError
         value = json.loads(file.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise api.BadInput(
-            f"{path.name} is no diffusion model: it has no {name}.", "Choose a diffusers folder."
-        ) from error
+        raise api.BadInput(f"{path.name} is no {what}: it has no {name}.", "Choose a diffusers folder.") from error
     except (OSError, ValueError) as error:
         raise api.BadInput(f"The {name} of {path.name} is damaged.", "Download the model again.") from error
     if not isinstance(value, dict):

@@ -72,7 +72,9 @@ class Inpaint(api.Tool):
             "mask_image": pictures.fitted(canvas.mask.crop(box), size),
             **strength(model, pipe, params),
         }
-        painted = painting.painted(ctx, model, Task.INPAINT, params, size=size, more=more)
+        width, height = canvas.picture.size
+        part = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
+        painted = painting.painted(ctx, model, Task.INPAINT, params, size=size, more=more, part=part)
         yield api.Image(canvas.with_painted(painted, box))
 
 

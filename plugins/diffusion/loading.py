@@ -45,10 +45,14 @@ class Model:
         if isinstance(self.base, wanted):
             return self.base
         if task not in self._pipes:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                self._pipes[task] = _without_bars(wanted(**_shared(self.base, wanted)))
+            self._pipes[task] = self.over(wanted)
         return self._pipes[task]
+
+    def over(self, wanted: Any, **more: Any) -> Any:
+        """A new pipeline of a class over the same parts, and `more` that the model does not have."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _without_bars(wanted(**_shared(self.base, wanted) | more))
 
     @property
     def size(self) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import embeddings, loras, memory, prompts, samplers, speed, seamless, vaes
+from . import controls, embeddings, loras, memory, prompts, samplers, speed, seamless, vaes
 from .families import Task, default, takes
 from .loading import Model
 from .tape import Tape
@@ -32,32 +32,54 @@ def painted(
     size: tuple[int, int],
     more: Mapping[str, Any] | None = None,
     generator: Callable[[], Generator] | None = None,
-    around: Callable[[], AbstractContextManager[None]] = nullcontext,
+    around: Callable[[Any], AbstractContextManager[Any]] = nullcontext,
+    part: controls.Box = controls.WHOLE,
 ) -> Any:
     """The picture, a PIL image of `size` (width, height).
 
     `more` are arguments of the task, such as ``image``; `generator` gives another source of
-    noise than the job's seed; the loop runs within `around()`. What was denoised before a
-    pause is taken from `ctx.keep`.
+    noise than the job's seed; the loop runs within `around(pipe)`; `part` says of what whole
+    the picture is a part, for the guides that show all of it. What was denoised before a pause
+    is taken from `ctx.keep`.
     """
-    pipe = model.pipe(task)
+    more = more or {}
+    piped: AbstractContextManager[tuple[Any, Mapping[str, Any]]] = nullcontext((model.pipe(task), {}))
+    if isinstance(params, controls.Guided):
+        piped = controls.piped(ctx, model, task, params, size=size, own=more.get("image"), part=part)
+    with piped as (pipe, guided):
+        return _run(ctx, model, pipe, params, size, {**guided, **more}, generator or ctx.generator, around)
+
+
+def _run(
+    ctx: api.Context,
+    model: Model,
+    pipe: Any,
+    params: Any,
+    size: tuple[int, int],
+    more: Mapping[str, Any],
+    generator: Callable[[], Generator],
+    around: Callable[[Any], AbstractContextManager[Any]],
+) -> Any:
+    import torch
+
     _choose_sampler(model, pipe, params.sampler, params.schedule)
     made_by = about(ctx, model)
     tape = Tape.load(ctx.keep, made_by, ctx.device)
     seeded = takes(pipe, "generator")
 
     def attempt() -> Any:
-        with warnings.catch_warnings(), around(), watch.over(pipe):
+        with warnings.catch_warnings(), around(pipe), watch.over(pipe):
             warnings.simplefilter("ignore", DeprecationWarning)  # samplers hand tensors to numpy
             warnings.simplefilter("ignore", FutureWarning)  # what the library will rename
-            return pipe(**given, **({"generator": (generator or ctx.generator)()} if seeded else {}))
+            torch.manual_seed(ctx.seed)  # some encode a guide with noise from nowhere else
+            return pipe(**given, **({"generator": generator()} if seeded else {}))
 
     with ExitStack() as additions:
         added: dict[str, Any] = {}
         for applied in ADDITIONS:
             added |= additions.enter_context(applied(ctx, model, pipe, params))
         watch = Watch(ctx, tape, view=model.view, size=size, rest=lambda: tape.save(ctx.keep, made_by))
-        given = {**_arguments(ctx, model, pipe, params, size), **added, **(more or {})}
+        given = {**_arguments(ctx, model, pipe, params, size), **added, **more}
         result = memory.within(ctx, model, pipe, attempt)
     if model.rungs:
         ctx.note("memory", model.rungs)

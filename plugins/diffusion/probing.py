@@ -23,6 +23,8 @@ class Found:
     what: str
     paints: bool = False
     lora: bool = False
+    control: bool = False
+    adapter: bool = False
 
 
 def probed(shapes: Shapes) -> Found:
@@ -36,9 +38,9 @@ def _addition(shapes: Shapes) -> Found | None:
     if any(name.startswith(starts) or name.endswith(ends) or ".lokr_" in name for name in shapes):
         return Found("a LoRA, which changes another model", lora=True)
     if any(name.startswith(("controlnet", "control_model.", "input_hint_block.")) for name in shapes):
-        return Found("a ControlNet, which guides another model")
-    if any(name.startswith("image_proj.") for name in shapes):
-        return Found("an IP-Adapter, which guides another model")
+        return Found("a ControlNet, which guides another model", control=True)
+    if any(name.startswith(("image_proj.", "ip_adapter_proj_model.")) for name in shapes):
+        return Found("an IP-Adapter, which guides another model", adapter=True)
     if "emb_params" in shapes or (len(shapes) <= 2 and {"clip_l", "clip_g"} & shapes.keys()):
         return Found("a textual inversion, which adds a word to another model")
     return None

@@ -6,7 +6,7 @@ from typing import Literal
 
 from studio import api
 
-from . import samplers, speed
+from . import controls, samplers, speed
 from .loading import STARTER
 
 Shape = Literal["model", "1:1", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16"]
@@ -44,7 +44,7 @@ class Size(api.Params):
     """Instead of what follows from the shape."""
 
 
-class Painter(speed.Speed):
+class Painter(controls.Guided, speed.Speed):
     """With what, and how."""
 
     model: api.ModelChoice = api.param(STARTER, model="diffusion")

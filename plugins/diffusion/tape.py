@@ -59,6 +59,22 @@ class Tape:
 
         return answer
 
+    def idle(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """`forward` of what only speaks to a denoiser, which is not asked while that one does not listen.
+
+        A denoiser listens to one answer at most twice, with the words and without.
+        """
+        last: Any = None
+
+        @functools.wraps(forward)
+        def answer(*args: Any, **kwargs: Any) -> Any:
+            nonlocal last
+            if last is None or self.position + 2 > len(self.answers):
+                last = forward(*args, **kwargs)
+            return last
+
+        return answer
+
     def save(self, folder: Path, about: dict[str, str]) -> None:
         """Written whole, so that a kill leaves the old state or the new one. `about` must match at `load`."""
         from safetensors.torch import save

@@ -140,8 +140,11 @@ class _Refinement:
 
     def _painted(self, part: Any, left: int, top: int) -> Picture:
         size = (self._across.length, self._down.length)
-        pipe = self._model.pipe(Task.REPAINT)
-        more = {"image": self._source(left, top), **strength(self._model, pipe, self._params)}
+        more = {
+            "image": self._source(left, top),
+            **strength(self._model, self._model.pipe(Task.REPAINT), self._params),
+        }
+        width, height = self._size
         painted: Picture = painting.painted(
             part,
             self._model,
@@ -149,7 +152,8 @@ class _Refinement:
             self._params,
             size=size,
             more=more,
-            around=lambda: self._field.under(pipe, left, top, size[0]),
+            around=lambda pipe: self._field.under(pipe, left, top, size[0]),
+            part=(left / width, top / height, (left + size[0]) / width, (top + size[1]) / height),
         )
         return painted.convert("RGB")
 

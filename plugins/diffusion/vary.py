@@ -41,12 +41,11 @@ class Vary(api.Tool):
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 1, "Loading the model")
         model = loading.load(ctx, params.model)
-        pipe = model.pipe(Task.PAINT)
-        if not hasattr(pipe, "prepare_latents"):
+        if not hasattr(model.pipe(Task.PAINT), "prepare_latents"):
             raise api.BadInput(f"{model.family.title} cannot vary a picture.", "Choose another model.")
         size = sizes.wanted(model, params)
 
-        def turned() -> AbstractContextManager[None]:
+        def turned(pipe: Any) -> AbstractContextManager[None]:
             return replaced(pipe, "prepare_latents", lambda prepare: _towards(prepare, ctx.generator, params.variation))
 
         picture = painting.painted(

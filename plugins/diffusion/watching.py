@@ -58,6 +58,9 @@ class Watch:
                     cache = Carried(part) if getattr(part, "is_cache_enabled", False) else None
                     watched.enter_context(replaced(part, "forward", functools.partial(self._tape.taped, cache=cache)))
                     self._make_stoppable(part, watched)
+                elif name == "controlnet":
+                    watched.enter_context(replaced(part, "forward", self._tape.idle))
+                    self._make_stoppable(part, watched)
                 elif isinstance(part, SchedulerMixin):
                     watched.enter_context(replaced(part, "step", functools.partial(self._stepping, pipe, part)))
             yield

@@ -1,0 +1,462 @@
+"""ControlNets: pictures that are followed, for every family that has them."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from plugins.diffusion import controls, guides, loading
+from plugins.diffusion.families import KNOWN, Task
+from plugins.diffusion.inpaint import Inpaint
+from plugins.diffusion.paint import Paint
+from plugins.diffusion.repaint import Repaint
+from plugins.diffusion.upscale import Upscale
+from plugins.diffusion.vary import Vary
+from studio import api, testing
+from tests.plugins.diffusion.test_pause import Pausing
+
+SIZE = {"width": 32, "height": 32}
+
+
+def stirred(net: Any, seed: int = 0) -> Any:
+    """As if it had learnt something: a new ControlNet ends in zeros."""
+    chance = torch.Generator().manual_seed(seed)
+    for part in net.parameters():
+        if not part.any():
+            part.data = torch.randn(part.shape, generator=chance) * 0.3
+    return net
+
+
+def of_unet(folder: Path, *, learnt: bool = True, name: str = "") -> Path:
+    from diffusers import ControlNetModel, UNet2DConditionModel
+
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet")
+    net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(4, 8))
+    return saved(stirred(net) if learnt else net, folder, name or ("learnt" if learnt else "new"))
+
+
+def of_transformer(folder: Path, kind: str, **more: Any) -> Path:
+    import diffusers
+
+    denoiser = json.loads((folder / "transformer/config.json").read_text())
+    transformer = getattr(diffusers, denoiser["_class_name"]).from_pretrained(folder / "transformer")
+    torch.manual_seed(1)
+    net = getattr(diffusers, kind).from_transformer(transformer, load_weights_from_transformer=False, **more)
+    return saved(stirred(net), folder, kind)
+
+
+def z_image(folder: Path) -> Path:
+    from diffusers import ZImageControlNetModel, ZImageTransformer2DModel
+
+    config = ZImageTransformer2DModel.load_config(folder / "transformer")
+    same = {name: config[name] for name in ("all_patch_size", "all_f_patch_size", "dim", "n_heads", "n_kv_heads")}
+    torch.manual_seed(1)
+    net = ZImageControlNetModel(
+        control_layers_places=[0], control_in_dim=16, n_refiner_layers=config["n_refiner_layers"], **same
+    )
+    return saved(stirred(net), folder, "z-image-control")
+
+
+def saved(net: Any, folder: Path, name: str) -> Path:
+    path = folder.parent / f"{folder.name}-{name}"
+    net.save_pretrained(path)
+    return path
+
+
+NETS: dict[str, Callable[[Path], Path]] = {
+    "stable-diffusion": of_unet,
+    "stable-diffusion-xl": of_unet,
+    "stable-diffusion-3": lambda folder: of_transformer(
+        folder, "SD3ControlNetModel", num_extra_conditioning_channels=0
+    ),
+    "flux": lambda folder: of_transformer(
+        folder, "FluxControlNetModel", num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2
+    ),
+    "qwenimage": lambda folder: of_transformer(
+        folder, "QwenImageControlNetModel", num_layers=1, attention_head_dim=16, num_attention_heads=2
+    ),
+    "z-image": z_image,
+}
+TASKS = {Paint: Task.PAINT, Repaint: Task.REPAINT, Inpaint: Task.INPAINT}
+ONE_AT_A_TIME = ("qwenimage", "z-image")
+CASES = [(family, tool) for family in NETS for tool, task in TASKS.items() if KNOWN[family].controlled(task)]
+
+
+@pytest.fixture(scope="session")
+def net(tiny_model: Callable[[str], Path]) -> Callable[[str], Path]:
+    """The folder of a ControlNet for a family's tiny model."""
+    made: dict[str, Path] = {}
+
+    def make(family: str) -> Path:
+        if family not in made:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # diffusers announces what it will rename
+                made[family] = NETS[family](tiny_model(family))
+        return made[family]
+
+    return make
+
+
+@pytest.fixture
+def drawing(tmp_path: Path) -> Path:
+    pixels = np.full((32, 32, 3), 40, np.uint8)
+    pixels[8:24, 8:24] = (220, 160, 60)
+    Image.fromarray(pixels).save(tmp_path / "drawing.png")
+    return tmp_path / "drawing.png"
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> dict[type[api.Tool], dict[str, Any]]:
+    Image.radial_gradient("L").resize((32, 32)).convert("RGB").save(tmp_path / "picture.png")
+    mask = Image.new("L", (32, 32), 0)
+    mask.paste(255, (8, 8, 24, 24))
+    mask.save(tmp_path / "mask.png")
+    picture = {"image": tmp_path / "picture.png"}
+    return {Paint: SIZE, Repaint: picture | SIZE, Inpaint: picture | {"mask": tmp_path / "mask.png", "area": "whole"}}
+
+
+def made(tool: type[api.Tool], ctx: testing.FakeContext | None = None, **values: Any) -> np.ndarray:
+    values = {"prompt": "a fox", "steps": 2, **values}
+    (event,) = testing.results(testing.run(tool, ctx or testing.FakeContext(seed=3), **values))
+    assert isinstance(event, api.Image)
+    return np.asarray(event.picture)
+
+
+@pytest.mark.parametrize(("family", "tool"), CASES, ids=lambda value: getattr(value, "id", value))
+def test_every_family_follows_a_picture_by_its_weight_and_the_model_is_left_as_it_was(
+    family: str,
+    tool: type[api.Tool],
+    tiny_model: Callable[[str], Path],
+    net: Callable[[str], Path],
+    inputs: dict[type[api.Tool], dict[str, Any]],
+    drawing: Path,
+) -> None:
+    ctx = testing.FakeContext(seed=3)
+    values = {"model": str(tiny_model(family)), **inputs[tool]}
+    guided = {"controls": [str(net(family))], "control_images": [drawing]}
+    results = []
+    for more in ({}, guided, {**guided, "control_weights": [0.4]}, {**guided, "control_weights": [0.0]}, {}):
+        ctx.events.clear()
+        results.append(made(tool, ctx, **values, **more))
+    plain, full, less, none, after = results
+    assert (full != plain).any()
+    assert (full != less).any()
+    assert (none == plain).all()
+    assert (after == plain).all()
+    assert len(ctx.models.loaded) == 2
+
+
+@pytest.mark.parametrize("family", list(NETS))
+def test_a_paused_guided_picture_goes_on_with_the_same_pixels(
+    family: str, tiny_model: Callable[[str], Path], net: Callable[[str], Path], drawing: Path, tmp_path: Path
+) -> None:
+    values = {"model": str(tiny_model(family)), "steps": 4, "controls": [str(net(family))], "control_images": [drawing]}
+    whole = made(Paint, **values, **SIZE)
+    with pytest.raises(api.Paused):
+        made(Paint, Pausing(seed=3, folder=tmp_path / "kept"), **values, **SIZE)
+    assert (made(Paint, testing.FakeContext(seed=3, folder=tmp_path / "kept"), **values, **SIZE) == whole).all()
+
+
+def test_while_the_denoiser_is_replayed_its_controlnet_rests(
+    sd: Path, net: Callable[[str], Path], drawing: Path, tmp_path: Path
+) -> None:
+    values = {"model": str(sd), "steps": 8, "controls": [str(net("stable-diffusion"))], "control_images": [drawing]}
+    pausing = Pausing(seed=3, folder=tmp_path / "kept")
+    pausing.after = 6
+    with pytest.raises(api.Paused):
+        made(Paint, pausing, **values)
+    ctx = testing.FakeContext(seed=3, folder=tmp_path / "kept", models=pausing.models)
+    (control,) = (kept for key, kept in ctx.models.loaded.items() if key.startswith("controlnet:"))
+    calls: list[int] = []
+    control.conv_in.register_forward_hook(lambda *_: calls.append(1))
+    made(Paint, ctx, **values)
+    assert len(calls) == 4  # the first, the last before the pause, and the two that are new
+
+
+@pytest.mark.parametrize("tool", list(TASKS))
+def test_a_controlnet_that_has_learnt_nothing_changes_nothing(
+    tool: type[api.Tool], sd: Path, inputs: dict[type[api.Tool], dict[str, Any]], drawing: Path
+) -> None:
+    new = of_unet(sd, learnt=False)
+    values = {"model": str(sd), **inputs[tool]}
+    assert (made(tool, controls=[str(new)], control_images=[drawing], **values) == made(tool, **values)).all()
+
+
+@pytest.mark.parametrize("family", [family for family in NETS if family not in ONE_AT_A_TIME])
+def test_two_controlnets_add_up(
+    family: str, tiny_model: Callable[[str], Path], net: Callable[[str], Path], drawing: Path, tmp_path: Path
+) -> None:
+    Image.radial_gradient("L").resize((32, 32)).save(tmp_path / "other.png")
+    values = {"model": str(tiny_model(family)), **SIZE}
+    one = made(Paint, **values, controls=[str(net(family))], control_images=[drawing])
+    pair = {"controls": [str(net(family))] * 2, "control_images": [drawing, tmp_path / "other.png"]}
+    assert (made(Paint, **values, **pair) != one).any()
+    assert (made(Paint, **values, **pair, control_weights=[1, 0]) == one).all()
+
+
+@pytest.mark.parametrize("family", ONE_AT_A_TIME)
+def test_a_family_that_takes_one_controlnet_says_so(
+    family: str, tiny_model: Callable[[str], Path], net: Callable[[str], Path], drawing: Path
+) -> None:
+    values = {"controls": [str(net(family))] * 2, "control_images": [drawing] * 2, **SIZE}
+    with pytest.raises(api.BadInput, match="one ControlNet at a time"):
+        made(Paint, model=str(tiny_model(family)), **values)
+
+
+def in_the_first_layout(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of a ControlNet by the names that its authors gave them."""
+    renamed = {}
+    for name, value in weights.items():
+        old = name
+        for new, first in (
+            ("controlnet_cond_embedding.conv_in", "input_hint_block.0"),
+            ("controlnet_cond_embedding.conv_out", "input_hint_block.14"),
+            *(
+                (f"controlnet_cond_embedding.blocks.{number}", f"input_hint_block.{2 * number + 2}")
+                for number in range(6)
+            ),
+            *((f"controlnet_down_blocks.{number}.", f"zero_convs.{number}.0.") for number in range(4)),
+            ("controlnet_mid_block", "middle_block_out.0"),
+            ("down_blocks.0.resnets.0", "input_blocks.1.0"),
+            ("down_blocks.0.downsamplers.0.conv", "input_blocks.2.0.op"),
+            ("down_blocks.1.resnets.0", "input_blocks.3.0"),
+            ("down_blocks.1.attentions.0", "input_blocks.3.1"),
+            ("mid_block.resnets.0", "middle_block.0"),
+            ("mid_block.attentions.0", "middle_block.1"),
+            ("mid_block.resnets.1", "middle_block.2"),
+            ("time_embedding.linear_1", "time_embed.0"),
+            ("time_embedding.linear_2", "time_embed.2"),
+        ):
+            old = first + old.removeprefix(new) if old.startswith(new) else old
+        if ".resnets." in name:
+            for new, first in (
+                ("norm1", "in_layers.0"),
+                ("conv1", "in_layers.2"),
+                ("norm2", "out_layers.0"),
+                ("conv2", "out_layers.3"),
+                ("time_emb_proj", "emb_layers.1"),
+                ("conv_shortcut", "skip_connection"),
+            ):
+                old = old.replace(new, first)
+        renamed[f"control_model.{old.replace('conv_in.', 'input_blocks.0.0.')}"] = value
+    return renamed
+
+
+def test_a_single_file_is_opened_in_either_layout(sd: Path, drawing: Path, tmp_path: Path) -> None:
+    from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionPipeline, UNet2DConditionModel
+
+    usual = StableDiffusionPipeline.from_pretrained(sd)
+    usual.register_modules(
+        vae=AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=(4, 4, 4, 4),
+            norm_num_groups=2,
+        )
+    )
+    usual.save_pretrained(tmp_path / "usual")
+    folder = saved(
+        stirred(ControlNetModel.from_unet(UNet2DConditionModel.from_pretrained(sd / "unet"))),
+        tmp_path / "usual",
+        "control",
+    )
+    file = folder / "diffusion_pytorch_model.safetensors"
+    first = tmp_path / "first.safetensors"
+    save_file(in_the_first_layout(load_file(file)), first)
+    values = {"model": str(tmp_path / "usual"), "control_images": [drawing]}
+    of_folder = made(Paint, **values, controls=[str(folder)])
+    assert (of_folder != made(Paint, model=values["model"])).any()
+    for other in (file, first):
+        assert (made(Paint, **values, controls=[str(other)]) == of_folder).all()
+
+
+def test_the_picture_that_is_painted_over_is_followed_where_none_is_given(
+    sd: Path, net: Callable[[str], Path], inputs: dict[type[api.Tool], dict[str, Any]]
+) -> None:
+    values = {"model": str(sd), "controls": [str(net("stable-diffusion"))], **inputs[Repaint]}
+    given = made(Repaint, **values, control_images=[inputs[Repaint]["image"]])
+    assert (made(Repaint, **values) == given).all()
+    with pytest.raises(api.BadInput, match=r"no picture for .* to follow"):
+        made(Paint, model=str(sd), controls=values["controls"])
+
+
+def test_an_inpainted_part_sees_its_part_of_the_picture_to_follow(
+    sd: Path, net: Callable[[str], Path], tmp_path: Path
+) -> None:
+    Image.radial_gradient("L").resize((96, 64)).convert("RGB").save(tmp_path / "picture.png")
+    mask = Image.new("L", (96, 64), 0)
+    mask.paste(255, (60, 30, 80, 50))
+    mask.save(tmp_path / "mask.png")
+    same = np.zeros((64, 96, 3), np.uint8)
+    same[20:60, 50:90] = 200
+    elsewhere = same.copy()
+    elsewhere[:, :40] = 130
+    for name, pixels in (("same", same), ("elsewhere", elsewhere)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    values = {"model": str(sd), "image": tmp_path / "picture.png", "mask": tmp_path / "mask.png", "margin": 4}
+    values |= {"controls": [str(net("stable-diffusion"))], "control_guides": ["as_it_is"], "feather": 2}
+    one, other = (made(Inpaint, **values, control_images=[tmp_path / f"{name}.png"]) for name in ("same", "elsewhere"))
+    assert (one == other).all()
+
+
+def test_upscaling_and_varying_are_guided_too(
+    sd: Path, net: Callable[[str], Path], inputs: dict[type[api.Tool], dict[str, Any]], drawing: Path
+) -> None:
+    control = {"model": str(sd), "controls": [str(net("stable-diffusion"))]}
+    larger = {"image": inputs[Repaint]["image"], "scale": 2, "overlap": 8, "steps": 3}
+    assert (made(Upscale, **control, **larger) != made(Upscale, model=str(sd), **larger)).any()
+    painted = made(Paint, **control, control_images=[drawing])
+    same, near = (
+        made(Vary, testing.FakeContext(seed=8), **control, control_images=[drawing], origin=3, variation=share)
+        for share in (0.0, 0.5)
+    )
+    assert (same == painted).all()
+    assert (near != painted).any()
+
+
+def test_the_name_says_what_is_drawn_and_a_drawing_is_left_alone(sd: Path, drawing: Path, tmp_path: Path) -> None:
+    canny = str(of_unet(sd, name="canny"))
+    drawn = tmp_path / "drawn.png"
+    Image.fromarray(guides.canny(np.asarray(Image.open(drawing)))).save(drawn)
+    ctx, again = testing.FakeContext(seed=3), testing.FakeContext(seed=3)
+    first = made(Paint, ctx, model=str(sd), controls=[canny], control_images=[drawing])
+    assert (made(Paint, again, model=str(sd), controls=[canny], control_images=[drawn]) == first).all()
+    assert (ctx.notes["guides"], again.notes["guides"]) == (["canny"], ["as_it_is"])
+    asked = made(Paint, model=str(sd), controls=[canny], control_images=[drawing], control_guides=["as_it_is"])
+    assert (asked != first).any()
+
+
+def test_followed_for_a_share_of_the_steps_alone(sd: Path, net: Callable[[str], Path], drawing: Path) -> None:
+    values = {"model": str(sd), "steps": 4}
+    guided = {"controls": [str(net("stable-diffusion"))], "control_images": [drawing]}
+    pictures = [made(Paint, **values, **guided, control_end=end) for end in (0.5, 1.0)]
+    assert (pictures[0] != pictures[1]).any()
+    assert (made(Paint, **values, **guided, control_end=0.1) == made(Paint, **values)).all()
+    with pytest.raises(api.BadInput, match="end before they begin"):
+        made(Paint, **values, **guided, control_start=0.5, control_end=0.5)
+
+
+def test_a_cancel_is_seen_inside_a_step(sd: Path, net: Callable[[str], Path], drawing: Path) -> None:
+    values = {"model": str(sd), "controls": [str(net("stable-diffusion"))], "control_images": [drawing], "steps": 3}
+    testing.check_tool(Paint, values)
+
+
+def test_a_picture_of_another_shape_is_cut_and_that_is_said(
+    sd: Path, net: Callable[[str], Path], tmp_path: Path
+) -> None:
+    values = {"model": str(sd), "controls": [str(net("stable-diffusion"))]}
+    for size, notices in (((64, 64), 0), ((66, 64), 0), ((96, 32), 1)):
+        Image.new("RGB", size, "#804020").save(tmp_path / "flat.png")
+        ctx = testing.FakeContext()
+        made(Paint, ctx, control_images=[tmp_path / "flat.png"], **values)
+        assert len([event for event in ctx.events if isinstance(event, api.Notice)]) == notices
+
+
+def test_a_part_is_cut_out_of_what_fills_the_whole() -> None:
+    columns = np.repeat(np.arange(120, dtype=np.uint8)[None, :, None], 40, axis=0).repeat(3, axis=2)
+    picture = Image.fromarray(columns)
+    whole = np.asarray(controls.cut(picture, (40, 40), controls.WHOLE))
+    assert abs(whole[20, :, 0].astype(int) - np.arange(40, 80)).max() <= 1
+    half = np.asarray(controls.cut(picture, (20, 40), (0.5, 0.0, 1.0, 1.0)))
+    assert abs(half[20, :, 0].astype(int) - np.arange(60, 80)).max() <= 1
+
+
+def test_memory_that_runs_out_in_the_controlnet_leads_down_the_ladder(
+    sd: Path, net: Callable[[str], Path], drawing: Path
+) -> None:
+    values = {"model": str(sd), "controls": [str(net("stable-diffusion"))], "control_images": [drawing], "steps": 3}
+    ctx = testing.FakeContext(seed=3)
+    made(Paint, ctx, **values)
+    (control,) = (kept for key, kept in ctx.models.loaded.items() if key.startswith("controlnet:"))
+    left = [0, 0, 1]
+
+    def refuse(*_: Any) -> None:
+        if left and left.pop(0):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    handle = control.mid_block.register_forward_pre_hook(refuse)
+    ctx.events.clear()
+    after = made(Paint, ctx, **values)
+    handle.remove()
+    assert ctx.notes["memory"] == ["vae tiling"]
+    assert after.shape == (32, 32, 3)
+    assert loading.load(ctx, str(sd)).rungs == ["vae tiling"]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"control_images": 2}, "pictures to follow is 2, and that of ControlNets 1"),
+        ({"control_images": 1, "control_weights": [1, 1]}, "weights is 2, and that of ControlNets 1"),
+        ({"control_images": 1, "control_guides": ["blur", "blur"]}, "drawings is 2"),
+        ({"control_images": 1, "controls": []}, "pictures to follow is 1, and that of ControlNets 0"),
+    ],
+)
+def test_lists_that_do_not_go_together_are_a_sentence(
+    sd: Path, net: Callable[[str], Path], drawing: Path, values: dict[str, Any], sentence: str
+) -> None:
+    chosen = {
+        "controls": [str(net("stable-diffusion"))],
+        **values,
+        "control_images": [drawing] * values["control_images"],
+    }
+    with pytest.raises(api.BadInput, match=sentence):
+        made(Paint, model=str(sd), **chosen)
+
+
+def test_what_does_not_fit_is_a_sentence_before_anything_is_loaded(
+    sd: Path, tiny_model: Callable[[str], Path], net: Callable[[str], Path], drawing: Path, tmp_path: Path
+) -> None:
+    xl = tiny_model("stable-diffusion-xl")
+    own, other = str(net("stable-diffusion")), str(net("stable-diffusion-xl"))
+    file = Path(other) / "diffusion_pytorch_model.safetensors"
+    for model, wrong in ((sd, other), (sd, str(file)), (sd, str(net("flux"))), (xl, own)):
+        ctx = testing.FakeContext()
+        with pytest.raises(api.BadInput, match="made for another model"):
+            made(Paint, ctx, model=str(model), controls=[wrong], control_images=[drawing])
+        assert len(ctx.models.loaded) == 1
+    with pytest.raises(api.BadInput, match="PixArt-Σ has no ControlNets"):
+        made(Paint, model=str(tiny_model("pixart-sigma")), controls=[own], control_images=[drawing], **SIZE)
+    with pytest.raises(api.BadInput, match="has no ControlNets for what starts from a picture"):
+        made(Repaint, model=str(tiny_model("stable-diffusion-3")), controls=[own], image=drawing, **SIZE)
+    with pytest.raises(api.BadInput, match="and no ControlNet"):
+        made(Paint, model=str(sd), controls=[str(sd / "unet/diffusion_pytorch_model.safetensors")])
+    with pytest.raises(api.BadInput, match=r"no ControlNet: it has no config\.json"):
+        made(Paint, model=str(sd), controls=[str(sd)])
+
+
+def test_damaged_controlnets_are_a_sentence_and_the_next_job_runs(
+    sd: Path, net: Callable[[str], Path], drawing: Path, tmp_path: Path
+) -> None:
+    good = net("stable-diffusion")
+    weights = load_file(good / "diffusion_pytorch_model.safetensors")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "config.json").write_bytes((good / "config.json").read_bytes())
+    ctx = testing.FakeContext(seed=3)
+    values = {"model": str(sd), "control_images": [drawing]}
+    for damage, sentence in (
+        (lambda: None, "holds no weights"),
+        (lambda: (broken / "diffusion_pytorch_model.bin").write_bytes(b"PK"), "is a pickle"),
+        (lambda: (broken / "diffusion_pytorch_model.safetensors").write_bytes(b"version https://git-lfs"), "LFS"),
+        (lambda: save_file({"a": torch.zeros(1)}, broken / "diffusion_pytorch_model.safetensors"), "incomplete"),
+        (lambda: (broken / "config.json").write_text("{"), "config.json of broken is damaged"),
+    ):
+        damage()
+        with pytest.raises(api.BadInput, match=sentence):
+            made(Paint, ctx, controls=[str(broken)], **values)
+    del weights["conv_in.weight"]
+    save_file(weights, tmp_path / "cut.safetensors")
+    with pytest.raises(api.BadInput, match="incomplete"):
+        made(Paint, ctx, controls=[str(tmp_path / "cut.safetensors")], **values)
+    ctx.events.clear()
+    assert made(Paint, ctx, controls=[str(good)], **values).shape == (32, 32, 3)
