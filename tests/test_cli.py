@@ -188,6 +188,27 @@ def test_run_again_recipe_and_history(studio, tmp_path):
     assert read_recipe(tmp_path / "again.png").params == recipe.params
 
 
+def test_a_models_licence_is_told_once_and_kept_in_the_recipe(studio, shared, tmp_path):
+    model = tmp_path / "ComfyUI" / "models" / "checkpoints" / "pretty"
+    model.mkdir(parents=True)
+    (model / "model_index.json").write_text("{}")
+    (model / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
+    (shared.root / "settings.json").write_text(json.dumps({"model_folders": [str(tmp_path / "ComfyUI")]}))
+    out = tmp_path / "a.png"
+    told = studio("run", "echo.copy", "--set", "model=pretty", "--out", out)
+    assert told.status == 0
+    assert told.err == "pretty is under CC BY-NC 4.0, not for commercial use.\n"
+    (used,) = read_recipe(out).models
+    assert (used.name, used.licence) == ("pretty", "cc-by-nc-4.0")
+    assert studio("run", "echo.copy", "--set", f"model={model}", "--out", out).err == ""
+    assert read_recipe(out).models == [used]
+    (tmp_path / "ComfyUI").rename(tmp_path / "away")
+    gone = studio("run", "echo.copy", "--set", "model=pretty")
+    assert gone.status == 2
+    assert gone.err == f"pretty is in {tmp_path / 'ComfyUI'}, which is not connected. Connect it and try again.\n"
+    (shared.root / "settings.json").unlink()
+
+
 def test_again_says_what_differs(studio, shared):
     old = Recipe(
         tool="echo.copy", tool_version=0, plugin=PluginRef("echo", "0.9"), params={"strength": 0.1}, seed=3,

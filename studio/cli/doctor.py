@@ -9,7 +9,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 
 from studio.cli.console import Console
@@ -18,7 +17,7 @@ from studio.cli.place import Place, opened
 from studio.core.descriptor import DeviceReport
 from studio.core.errors import StudioError
 from studio.engine.interface import MemoryChanged
-from studio.library import models
+from studio.library import hub, model_folders, models
 
 PACKAGES = (
     "torch", "diffusers", "transformers", "safetensors", "numpy", "pillow",
@@ -68,7 +67,7 @@ def _findings(place: Place) -> Iterator[Finding]:
     yield _ffmpeg()
     yield from _qt()
     yield from _worker(place)
-    yield from _models()
+    yield from _models(place)
     for name in place.settings.disabled_plugins:
         yield Finding("plugin", f"{name} is switched off", "Switch it on in the list of plugins.", optional=True)
 
@@ -136,10 +135,14 @@ def _device(place: Place) -> DeviceReport | None:
     return None
 
 
-def _models() -> Iterator[Finding]:
+def _models(place: Place) -> Iterator[Finding]:
     starters = sorted(path.parent.name for path in models.starters().glob("*/studio.json"))
     fix = "" if starters else f"{models.starters()} is missing or empty: fetch the whole repository."
     yield Finding("starters", ", ".join(starters) or "none", fix, optional=True)
-    hub = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser() / "hub"
-    known = sorted(path.name.removeprefix("models--").replace("--", "/") for path in hub.glob("models--*"))
-    yield Finding("hub cache", f"{hub}: {', '.join(known) or 'no models'}")
+    cache = hub.cache()
+    known = [name for name, _ in hub.models(cache)]
+    yield Finding("hub cache", f"{cache}: {', '.join(known) or 'no models'}")
+    model_folders.refresh(place.home, place.settings.model_folders)
+    for folder in model_folders.known(place.home):
+        fix = "" if folder.connected else "Connect its drive, or take it out of the settings."
+        yield Finding("model folder", f"{folder.path}: {folder.told}", fix, optional=True)

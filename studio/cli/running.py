@@ -12,6 +12,7 @@ from studio.cli.console import Console
 from studio.cli.destination import Destination
 from studio.cli.differences import before, between
 from studio.cli.foretelling import estimate
+from studio.cli.models import look, tell_licences
 from studio.cli.place import Place, opened
 from studio.core import form
 from studio.core.descriptor import ToolDescriptor
@@ -24,6 +25,8 @@ from studio.engine.freeze import SEEDS, freeze, thaw
 from studio.engine.interface import Created, EngineEvent, JobChanged, WorkerChanged, WorkerState
 
 MOST = 10_000
+MOST_STEPS = 1_000_000
+"""What counts up to more are bytes, which the text tells."""
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
@@ -31,11 +34,13 @@ def run(options: argparse.Namespace, console: Console) -> int:
         raise BadInput(f"--count is {options.count}, and must be between 1 and {MOST}.")
     with opened(options) as place:
         tool = place.tool(options.tool)
+        look(place, console)
         if options.estimate:
             return estimate(tool, values_of(tool, options.set), place, console)
         destination = Destination.of(options.out, tool, place.library)
         seed = secrets.randbelow(SEEDS) if options.seed is None else options.seed
         recipe = freeze(tool, values_of(tool, options.set), seed, place.library)
+        tell_licences(tool, recipe, place, console)
         return _Run(place, console, destination).carry_out(recipe, tool, options.count)
 
 
@@ -45,8 +50,10 @@ def again(options: argparse.Namespace, console: Console) -> int:
     with opened(options) as place:
         old = recipe_in(options.file, place)
         tool = place.tool(old.tool)
+        look(place, console)
         destination = Destination.of(options.out, tool, place.library)
         new = freeze(tool, thaw(old, place.library), old.seed, place.library)
+        tell_licences(tool, new, place, console)
         for difference in before(old, tool, place):
             console.note(difference, "warning")
         return _Run(place, console, destination, old).carry_out(new, tool, 1)
@@ -120,7 +127,7 @@ class _Run:
         )  # fmt: skip
         number = list(self._jobs).index(event.job) + 1 if event.job in self._jobs else 1
         parts = [tool.title if len(self._jobs) == 1 else f"{tool.title} {number} of {len(self._jobs)}"]
-        if event.total:
+        if 0 < event.total <= MOST_STEPS:
             parts.append(f"{event.step:g} of {event.total:g}")
         if event.text:
             parts.append(event.text)

@@ -38,6 +38,15 @@ def check(tool: ToolDescriptor, values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _checked(field, values[name]) if name in values else _default(field) for name, field in known.items()}
 
 
+def models(tool: ToolDescriptor, params: Mapping[str, Any]) -> list[str]:
+    """What was chosen for the fields that ask for a model, without repetition."""
+    chosen: list[str] = []
+    for field in fields(tool.schema):
+        value = params.get(field.name) if field.widget is Widget.MODEL else None
+        chosen += map(str, value) if isinstance(value, list) else [str(value)] if value else []
+    return list(dict.fromkeys(chosen))
+
+
 def _resolved(part: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(part)
     if reference := merged.pop("$ref", None):

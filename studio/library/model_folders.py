@@ -40,6 +40,15 @@ class Folder(Struct, frozen=True, kw_only=True):
     stamps: dict[str, int] = {}
     models: list[Remembered] = []
 
+    @property
+    def told(self) -> str:
+        """As in "ComfyUI · 204 models"."""
+        if not self.connected:
+            return "Not connected"
+        count = len(self.models)
+        models = f"{count or 'no'} model{'' if count == 1 else 's'}"
+        return f"{self.program} · {models}" if self.program else models
+
 
 def known(home: Home) -> list[Folder]:
     """As remembered, without a look at the folders themselves."""

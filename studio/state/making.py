@@ -16,6 +16,7 @@ from studio.core.paths import Home
 from studio.core.recipe import Recipe
 from studio.engine.interface import Engine
 from studio.library.creation import Creation, Kind
+from studio.state.consent import Consent, Unread
 from studio.state.notices import Notice, Notices
 from studio.state.revocable import Revocable
 from studio.state.work import Work
@@ -23,6 +24,7 @@ from studio.state.workspace import Workspace
 
 if TYPE_CHECKING:
     from studio.library.library import Library
+    from studio.library.licences import Terms
 
 DRAFT_MS = 60
 """A live tool is run again this long after a value changed."""
@@ -33,6 +35,8 @@ class Making(QObject):
     """Generate was asked for; what is not yet in the form may still come."""
     refused = Signal(str)
     """Why Generate could not begin. One sentence."""
+    licence_unread = Signal(object)
+    """A model's terms (`licences.Terms`) that the artist should see before Generate begins."""
     fields_refused = Signal(dict)
     """A sentence for each field that is wrong."""
     submitting = Signal()
@@ -52,11 +56,13 @@ class Making(QObject):
         notices: Notices,
         revocable: Revocable,
         work: Work,
+        consent: Consent,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._home, self._engine, self._library = home, engine, library
         self._workspace, self._notices, self._revocable, self._work = workspace, notices, revocable, work
+        self._consent = consent
         self._live = QTimer(self, interval=DRAFT_MS, singleShot=True)
         self._live.timeout.connect(self._run_draft)
         self._drafting = self._draft_again = False
@@ -75,19 +81,35 @@ class Making(QObject):
         freeze = self._freezer(self._workspace.next_seed())
         count, extension = self._workspace.count, self._workspace.format
 
-        def submit() -> tuple[list[Job], list[Creation]]:
+        def submit() -> tuple[list[Job], list[Creation], list[Terms]]:
             recipe = freeze()
-            return self._engine.submit(recipe, count=count, format=extension), self._library.rows(recipe.parents)
+            silent = self._consent.check(tool, recipe)
+            jobs = self._engine.submit(recipe, count=count, format=extension)
+            return jobs, self._library.rows(recipe.parents), silent
 
-        def submitted(result: tuple[list[Job], list[Creation]]) -> None:
-            jobs, inputs = result
+        def submitted(result: tuple[list[Job], list[Creation], list[Terms]]) -> None:
+            jobs, inputs, silent = result
+            if silent:
+                self._consent.accept(silent)
+                self._notices.info(" ".join(terms.sentence for terms in silent))
             for creation in (one for one in inputs if one.kind is not Kind.FILE):
                 self.adopted.emit(creation)
             self.submitted.emit(jobs)
 
         self.submitting.emit()
-        self._work(submit, submitted, lambda error: self.refused.emit(str(error)))
+        self._work(submit, submitted, self._refuse)
         return True
+
+    def accept(self, terms: Terms) -> None:
+        """The artist wants to use a model under its terms: Generate goes on."""
+        self._consent.accept([terms])
+        self.generate()
+
+    def _refuse(self, error: StudioError) -> None:
+        if isinstance(error, Unread):
+            self.licence_unread.emit(error.terms)
+        else:
+            self.refused.emit(str(error))
 
     def stop(self) -> None:
         self._live.stop()

@@ -23,6 +23,7 @@ from studio.state import drafts
 from studio.state.activity import Activity
 from studio.state.background import Background
 from studio.state.bridge import EngineBridge
+from studio.state.consent import Consent
 from studio.state.estimates import Estimates
 from studio.state.history import HistoryModel
 from studio.state.making import Making
@@ -70,7 +71,10 @@ class Session(QObject):
         self.undo = Undo()
         self.history = HistoryModel(library, self)
         self.revocable = Revocable(self.undo, engine, self.history, self.workspace, self.queue, self.variations)
-        self.making = Making(home, engine, library, self.workspace, self.notices, self.revocable, self.work, self)
+        consent = Consent(home, lambda: self.settings, self.set_settings)
+        self.making = Making(
+            home, engine, library, self.workspace, self.notices, self.revocable, self.work, consent, self
+        )
         self._draft_file = home.root / "workspace.json"
         self.keeper = drafts.DraftKeeper(self._draft_file, lambda: self.workspace.draft, self.work, self)
         self._began: dict[str, float] = {}

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from studio.core.descriptor import Field, Widget
-from studio.library.model_folders import Folder
 from studio.state.model_folders import ModelFolders
 from studio.ui import icons
 from studio.ui.form.editor import Surroundings
 from studio.ui.form.lists import FoldersEditor
 from studio.ui.form.path_list import Holds
-from studio.ui.words import grouped
 
 FIELD = Field(
     name="model_folders",
@@ -52,13 +50,4 @@ class ModelFoldersEditor(FoldersEditor):
 
     def _seen(self, value: str) -> str:
         wanted = Path(value).expanduser()
-        return next((told(folder) for folder in self._folders.folders if Path(folder.path) == wanted), "Looking…")
-
-
-def told(folder: Folder) -> str:
-    """As in "ComfyUI · 1 204 models"."""
-    if not folder.connected:
-        return "Not connected"
-    count = len(folder.models)
-    models = "1 model" if count == 1 else f"{grouped(count)} models" if count else "no models"
-    return f"{folder.program} · {models}" if folder.program else models[:1].upper() + models[1:]
+        return next((folder.told for folder in self._folders.folders if Path(folder.path) == wanted), "Looking…")

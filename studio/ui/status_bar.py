@@ -64,6 +64,8 @@ class StatusBar(QWidget):
         session.queue.progressed.connect(self._show_progress)
         session.activity.changed.connect(self._show)
         session.making.submitting.connect(self._show_submitting)
+        session.making.refused.connect(lambda _: self._show())
+        session.making.licence_unread.connect(lambda _: self._show())
         session.workspace.tool_changed.connect(self._show)
         self._show()
 

@@ -17,6 +17,7 @@ from studio.ui.flow import FlowLayout
 from studio.ui.form.choices import FEW, SHORT, Combo
 from studio.ui.form.editor import Surroundings
 from studio.ui.form.form import Form
+from studio.ui.licence_notice import LicenceNotice
 from studio.ui.options import Options
 
 MARGIN = 16
@@ -122,6 +123,7 @@ class ToolPanel(QWidget):
         self.options = Options(workspace, settings)
         self._refusal = words.label("", "error", wrap=True)
         self._refusal.hide()
+        self.licence = LicenceNotice()
         self.generate = GenerateButton()
         self.estimate = EstimateLine(workspace, activity, estimates)
         self._lay_out()
@@ -141,6 +143,7 @@ class ToolPanel(QWidget):
         foot.setSpacing(8)
         foot.addWidget(self.options)
         foot.addWidget(self._refusal)
+        foot.addWidget(self.licence)
         foot.addSpacing(4)
         foot.addWidget(self.generate)
         foot.addWidget(self.estimate)
@@ -161,6 +164,9 @@ class ToolPanel(QWidget):
         making.fields_refused.connect(self._show_errors)
         making.refused.connect(self._refuse)
         making.submitting.connect(lambda: self._refuse(""))
+        making.licence_unread.connect(self.licence.ask)
+        self.licence.accepted.connect(making.accept)
+        self.licence.dismissed.connect(self.generate.setFocus)
         self.switcher.chosen.connect(workspace.choose)
         self.generate.clicked.connect(lambda _=False: making.generate())
 
@@ -212,6 +218,7 @@ class ToolPanel(QWidget):
             self._scroll.ensureWidgetVisible(first.parentWidget() or first)
 
     def _refuse(self, sentence: str) -> None:
+        self.licence.hide()
         self._refusal.setText(sentence)
         self._refusal.setVisible(bool(sentence))
 

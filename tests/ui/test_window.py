@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
-from PySide6.QtGui import QDropEvent, QGuiApplication, QImage
+from PySide6.QtCore import QMimeData, QObject, QPointF, Qt, QUrl, Slot
+from PySide6.QtGui import QDesktopServices, QDropEvent, QGuiApplication, QImage
 from PySide6.QtWidgets import QAbstractScrollArea, QLabel, QPlainTextEdit, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -15,6 +15,7 @@ from studio.core.recipe import PluginRef, Recipe
 from studio.library.creation import Creation
 from studio.state.notices import Notice
 from studio.ui import theme
+from studio.ui.licence_notice import LicenceNotice
 from studio.ui.palette import Palette
 from studio.ui.plugins_dialog import PluginsDialog
 from studio.ui.queue_panel import QueuePanel
@@ -74,6 +75,81 @@ def test_what_the_engine_refuses_stands_above_generate(qtbot: QtBot, window: Win
         window.tool_panel.generate.click()
     assert window.tool_panel._refusal.isVisible()
     assert "gone.png" in window.tool_panel._refusal.text()
+
+
+@pytest.fixture
+def asked(qtbot: QtBot, window: Window, pictures: list[Path]) -> LicenceNotice:
+    """Generate was pressed with a model whose licence was not seen yet."""
+    model = window.session.home.models / "pretty"
+    model.mkdir()
+    (model / "README.md").write_text(
+        "---\nlicense: other\nlicense_name: cc-by-nc-4.0\nlicense_link: https://example.org/terms\n---\n"
+    )
+    workspace = window.session.workspace
+    workspace.choose("morph.between")
+    workspace.set_value("images", [str(path) for path in pictures[:2]])
+    workspace.set_value("model", "pretty")
+    with qtbot.waitSignal(window.session.making.licence_unread):
+        qtbot.keyClick(window, Qt.Key.Key_Return, CTRL)
+    return window.tool_panel.licence
+
+
+def test_a_licence_is_shown_before_a_model_is_used(
+    qtbot: QtBot, window: Window, engine: FakeEngine, asked: LicenceNotice
+) -> None:
+    assert asked.isVisible()
+    assert asked.sentence.text() == "pretty is under CC BY-NC 4.0, not for commercial use."
+    assert engine.calls == []
+    assert asked.read.hasFocus()
+    qtbot.keyClick(asked.read, Qt.Key.Key_Tab)
+    with qtbot.waitSignal(window.session.making.submitted):
+        qtbot.keyClick(asked.use, Qt.Key.Key_Space)
+    assert not asked.isVisible()
+    assert window.session.settings.accepted_licences == ("pretty | cc-by-nc-4.0",)
+    with qtbot.waitSignal(window.session.making.submitted):
+        window.tool_panel.generate.click()
+    assert len(engine.calls) == 2
+
+
+def test_a_licence_can_be_read_and_left(qtbot: QtBot, window: Window, asked: LicenceNotice) -> None:
+    class Opener(QObject):
+        @Slot(QUrl)
+        def open(self, url: QUrl) -> None:
+            opened.append(url.toString())
+
+    opened: list[str] = []
+    opener = Opener()
+    QDesktopServices.setUrlHandler("https", opener, "open")
+    qtbot.keyClick(asked.read, Qt.Key.Key_Space)
+    QDesktopServices.unsetUrlHandler("https")
+    assert opened == ["https://example.org/terms"]
+    qtbot.keyClick(asked.read, Qt.Key.Key_Escape)
+    assert not asked.isVisible()
+    assert window.tool_panel.generate.hasFocus()
+    assert window.session.settings.accepted_licences == ()
+
+
+def test_another_choice_takes_the_question_away(window: Window, asked: LicenceNotice) -> None:
+    window.session.workspace.set_value("model", "vae-spatial")
+    assert not asked.isVisible()
+
+
+def test_a_model_that_says_nothing_is_told_of_once(
+    qtbot: QtBot, window: Window, engine: FakeEngine, pictures: list[Path]
+) -> None:
+    (window.session.home.models / "quiet").mkdir()
+    workspace = window.session.workspace
+    workspace.choose("morph.between")
+    workspace.set_value("images", [str(path) for path in pictures[:2]])
+    workspace.set_value("model", "quiet")
+    for _ in range(2):
+        with qtbot.waitSignal(window.session.making.submitted):
+            window.tool_panel.generate.click()
+        told = [notice.text for notice in window.session.notices.items]
+        window.session.notices.clear()
+        if len(engine.calls) == 1:
+            assert told == ["quiet says nothing about its licence."]
+    assert told == []
 
 
 def test_progress_time_left_and_cancel(qtbot: QtBot, window: Window, engine: FakeEngine, picture: Path) -> None:
