@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from studio import api
 
+from .animate import Animate
 from .guide_tool import MakeGuide
 from .inpaint import Inpaint
 from .measure_tool import DiffusionMeasure
@@ -18,4 +19,4 @@ api_version = 1
 
 @api.hookimpl
 def studio_tools() -> list[type[api.Tool]]:
-    return [Paint, Repaint, Inpaint, Vary, Upscale, MakeGuide, DiffusionTrain, DiffusionMeasure]
+    return [Paint, Repaint, Inpaint, Vary, Upscale, Animate, MakeGuide, DiffusionTrain, DiffusionMeasure]

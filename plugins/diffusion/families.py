@@ -10,6 +10,8 @@ from typing import Any
 
 from studio import api
 
+from .films import Film
+
 
 class Task(Enum):
     """What a pipeline starts from."""
@@ -17,6 +19,8 @@ class Task(Enum):
     PAINT = "words"
     REPAINT = "a picture"
     INPAINT = "a picture and a mask"
+    ANIMATE = "words, and makes a video"
+    ANIMATE_PICTURE = "a picture, and makes a video"
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Family:
     guidance_name: str = "guidance_scale"
     own_size: int = 1024
     least: int = 16
+    film: Film | None = None
+    """What a family of video needs, which makes no pictures."""
     tried: bool = False
     """Whether a test runs every tool with a real, tiny model of the family."""
 
@@ -57,10 +63,92 @@ class Family:
         try:
             return _mapping(task)[self.name]
         except KeyError as error:
-            raise api.BadInput(
-                f"{self.title} has no pipeline that starts from {task.value}.", "Choose another model."
-            ) from error
+            raise self._lacking(task) from error
 
+    def _lacking(self, task: Task) -> api.BadInput:
+        if task not in (Task.ANIMATE, Task.ANIMATE_PICTURE):
+            if self.film:
+                return api.BadInput(
+                    f"{self.title} makes videos, and no pictures.", "Use it in Animate, or choose another model."
+                )
+            return api.BadInput(f"{self.title} has no pipeline that starts from {task.value}.", "Choose another model.")
+        if not self.film:
+            return api.BadInput(
+                f"{self.title} makes pictures, and no videos.",
+                "Choose a model of video, or, for Stable Diffusion 1, a motion adapter with it.",
+            )
+        if task is Task.ANIMATE:
+            return api.BadInput(f"{self.title} needs a picture to begin with.", "Choose one, or another model.")
+        return api.BadInput(f"{self.title} starts from words alone.", "Take the picture away, or choose another model.")
+
+
+_OF_COGVIDEOX: dict[str, Any] = {
+    "size": (720, 480),
+    "frames": 49,
+    "group": 8,
+    "fps": 8,
+    "frames_first": True,
+    "own_sampler": True,
+}
+_OF_VIDEO = (
+    Family(
+        "animatediff",
+        "AnimateDiff",
+        steps=25,
+        own_size=512,
+        film=Film("AnimateDiffPipeline", size=(512, 512), frames=16, group=1, most=32, fps=8),
+        tried=True,
+    ),
+    Family(
+        "ltx",
+        "LTX-Video",
+        film=Film(
+            "LTXPipeline",
+            "LTXImageToVideoPipeline",
+            size=(704, 512),
+            frames=161,
+            group=8,
+            fps=25,
+            fps_name="frame_rate",
+        ),
+        tried=True,
+    ),
+    Family("wan", "Wan, from words", 2, film=Film("WanPipeline"), tried=True),
+    Family("wan-i2v", "Wan, from a picture", 2, film=Film(picture="WanImageToVideoPipeline"), tried=True),
+    Family("cogvideox", "CogVideoX, from words", 2, film=Film("CogVideoXPipeline", **_OF_COGVIDEOX), tried=True),
+    Family(
+        "cogvideox-i2v",
+        "CogVideoX, from a picture",
+        2,
+        film=Film(picture="CogVideoXImageToVideoPipeline", **_OF_COGVIDEOX),
+        tried=True,
+    ),
+    Family(
+        "hunyuan-video",
+        "HunyuanVideo",
+        2,
+        film=Film("HunyuanVideoPipeline", size=(1280, 720), frames=129, fps=24),
+        tried=True,
+    ),
+    Family("mochi", "Mochi", 2, film=Film("MochiPipeline", size=(848, 480), frames=85, group=6, fps=30), tried=True),
+    Family(
+        "stable-video-diffusion",
+        "Stable Video Diffusion",
+        8,
+        guidance_name="max_guidance_scale",
+        film=Film(
+            picture="StableVideoDiffusionPipeline",
+            size=(1024, 576),
+            frames=25,
+            group=1,
+            fps=7,
+            fps_name="fps",
+            frames_first=True,
+            own_sampler=True,
+        ),
+        tried=True,
+    ),
+)
 
 _KNOWN = (
     Family("stable-diffusion", "Stable Diffusion 1 and 2", steps=25, own_size=512, tried=True),
@@ -94,6 +182,7 @@ _KNOWN = (
     Family("ovis", "Ovis-Image", 2),
     Family("prx", "PRX", 2),
     Family("qwenimage21", "Qwen-Image 2.1", 2, guidance_name="true_cfg_scale"),
+    *_OF_VIDEO,
 )
 
 KNOWN: dict[str, Family] = {family.name: family for family in _KNOWN}
@@ -132,8 +221,16 @@ def _starts_from(pipeline: Any, task: Task) -> bool:
 
 
 def _mapping(task: Task) -> Mapping[str, Any]:
+    import diffusers
     from diffusers.pipelines import auto_pipeline
 
+    if task in (Task.ANIMATE, Task.ANIMATE_PICTURE):
+        names = {
+            family.name: family.film.words if task is Task.ANIMATE else family.film.picture
+            for family in _OF_VIDEO
+            if family.film
+        }
+        return {family: getattr(diffusers, name) for family, name in names.items() if name}
     mapping: Mapping[str, Any] = {
         Task.PAINT: auto_pipeline.AUTO_TEXT2IMAGE_PIPELINES_MAPPING,
         Task.REPAINT: auto_pipeline.AUTO_IMAGE2IMAGE_PIPELINES_MAPPING,

@@ -13,7 +13,7 @@ from studio import api
 
 from . import downloading, families, folders, probing
 from .families import Family, Task
-from .latents import View, fitted
+from .latents import View, fitted, scale_factor
 
 STARTER = "diffusion-emoji"
 _BROKEN = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError, ImportError)
@@ -62,8 +62,7 @@ class Model:
     @property
     def multiple(self) -> int:
         """Sides must be multiples of this, in pixels. Nearly all pipelines insist on eight."""
-        factor = int(getattr(self.base, "vae_scale_factor", 8) or 8)
-        return math.lcm(8, factor * self.family.multiple)
+        return math.lcm(8, scale_factor(self.base) * self.family.multiple)
 
 
 def load(ctx: api.Context, choice: str) -> Model:
@@ -108,17 +107,17 @@ def placed(pipe: Any, key: str, title: str, ctx: api.Context) -> Model:
     family = families.of_pipeline(type(pipe).__name__)
     _without_bars(pipe).to(ctx.device)
     _name_as_before(getattr(pipe, "text_encoder", None))
-    return Model(key, title, family, pipe, pipe.components.get("scheduler"), view=fitted(pipe))
+    filmed = family.film is not None and family.film.frames_first
+    return Model(key, title, family, pipe, pipe.components.get("scheduler"), view=fitted(pipe, frames_first=filmed))
 
 
 def own_size(pipe: Any, family: Family) -> int:
     """Side in pixels that a pipeline paints when it is not told otherwise."""
-    factor = int(getattr(pipe, "vae_scale_factor", 8) or 8)
     denoiser = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
     size = getattr(pipe, "default_sample_size", None) or getattr(getattr(denoiser, "config", None), "sample_size", None)
     if isinstance(size, list | tuple):
         size = size[0]
-    return int(size) * factor if size else family.own_size
+    return int(size) * scale_factor(pipe) if size else family.own_size
 
 
 def _fills_in_only(pipe: Any) -> bool:

@@ -35,7 +35,7 @@ def painted(
     around: Callable[[Any], AbstractContextManager[Any]] = nullcontext,
     part: controls.Box = controls.WHOLE,
 ) -> Any:
-    """The picture, a PIL image of `size` (width, height).
+    """The picture, a PIL image of `size` (width, height); of a video, a list of its frames.
 
     `more` are arguments of the task, such as ``image``; `generator` gives another source of
     noise than the job's seed; the loop runs within `around(pipe)`; `part` says of what whole
@@ -71,6 +71,7 @@ def _run(
         with warnings.catch_warnings(), around(pipe), watch.over(pipe):
             warnings.simplefilter("ignore", DeprecationWarning)  # samplers hand tensors to numpy
             warnings.simplefilter("ignore", FutureWarning)  # what the library will rename
+            warnings.filterwarnings("ignore", "In CPU autocast")  # to what a CPU computes in anyway
             torch.manual_seed(ctx.seed)  # some encode a guide with noise from nowhere else
             return pipe(**given, **({"generator": generator()} if seeded else {}))
 
@@ -85,7 +86,7 @@ def _run(
         ctx.note("memory", model.rungs)
     if any(getattr(result, "nsfw_content_detected", None) or ()):
         ctx.emit(api.Notice(f"The safety filter of {model.title} has blackened the picture.", "warning"))
-    return result.images[0]
+    return (result.images if hasattr(result, "images") else result.frames)[0]
 
 
 def about(ctx: api.Context, model: Model) -> dict[str, str]:

@@ -44,7 +44,7 @@ class Size(api.Params):
     """Instead of what follows from the shape."""
 
 
-class Painter(controls.Guided, speed.Speed):
+class Denoiser(speed.Speed):
     """With what, and how."""
 
     model: api.ModelChoice = api.param(STARTER, model="diffusion")
@@ -71,3 +71,7 @@ class Painter(controls.Guided, speed.Speed):
     """How many of the text encoder's last layers are left out, for models that were trained so."""
     rescale: api.Unit = api.param(0.0, title="Calm contrast", advanced=True)
     """Against colours that strong guidance burns out."""
+
+
+class Painter(controls.Guided, Denoiser):
+    """With what and how, and guided by which pictures."""

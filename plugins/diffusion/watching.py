@@ -103,9 +103,11 @@ class Watch:
         return self._tape.position if not hasattr(pipe.scheduler, "step_index") else 0
 
     def _show(self, pipe: Any, estimate: Tensor) -> None:
+        if self._view is None:
+            return
         width, height = self._size
-        shown = latents.unpacked(pipe, estimate, height, width)
-        if self._view is not None and shown is not None and shown.shape[1] == len(self._view.colours) - 1:
+        shown = latents.unpacked(pipe, estimate, height, width, frames_first=self._view.frames_first)
+        if shown is not None and shown.shape[1] == len(self._view.colours) - 1:
             self._ctx.emit(api.Preview(self._view.picture(shown)))
 
 

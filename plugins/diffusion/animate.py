@@ -1,0 +1,97 @@
+"""From words, or from a picture, to a video."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from studio import api
+
+from . import loading, motion, painting, pictures, sizes
+from .families import Task, takes
+from .films import Film
+from .loading import Model
+from .settings import Denoiser, Words
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+_DECODED_AT_ONCE = 8
+"""Frames, where a pipeline lets one choose: more would need more memory and gain little."""
+
+
+class Course(api.Params):
+    """What begins to move, and for how long."""
+
+    image: api.ImageInput | None = None
+    """The picture that begins to move. Some models need one, others start from words alone."""
+    seconds: float | None = api.param(None, ge=0.1, le=120.0, step=0.5, unit="s")
+    """How long it lasts. Empty: as long as the model was made for."""
+    frames: int | None = api.param(None, ge=2, le=2000, advanced=True)
+    """How many pictures it has, instead of what follows from the seconds."""
+    fps: float | None = api.param(None, ge=1.0, le=60.0, unit="frames a second", advanced=True)
+    """Empty: what the model was made for."""
+    width: int | None = api.param(None, ge=16, le=4096, unit="px", advanced=True)
+    """Empty: what the model was made for, in the shape of the picture."""
+    height: int | None = api.param(None, ge=16, le=4096, unit="px", advanced=True)
+    """Empty: what the model was made for, in the shape of the picture."""
+
+
+class Animate(api.Tool):
+    """Makes a video of what you describe, or of a picture."""
+
+    id = "diffusion.animate"
+    title = "Animate"
+    icon = "mdi6.movie-open-outline"
+    output = "animation"
+    pausable = True
+
+    class Params(Denoiser, Course, Words):
+        model: api.ModelChoice = api.param(model="diffusion")
+        """A diffusers folder of a model of video, or a name on the Hugging Face hub."""
+        motion: api.ModelChoice = api.param("", model="motion-adapter", title="Motion adapter", advanced=True)
+        """Sets a model of Stable Diffusion 1 in motion (AnimateDiff)."""
+
+    def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
+        yield api.Progress(0, 1, "Loading the model")
+        picture = pictures.opened(params.image) if params.image else None
+        model = motion.adapted(ctx, loading.load(ctx, params.model), params.motion)
+        task = Task.ANIMATE if picture is None else Task.ANIMATE_PICTURE
+        pipe, film = model.pipe(task), model.family.film or Film()
+        if film.own_sampler and (params.sampler, params.schedule) != ("model", "model"):
+            raise api.BadInput(f"{model.family.title} works with its own sampler.", "Leave the sampler to the model.")
+        fps = params.fps or film.fps
+        wanted = params.frames or (params.seconds * fps if params.seconds else film.frames)
+        frames = film.counted(wanted)
+        if abs(frames - wanted) >= 1:
+            lasts = f"{frames} frames and lasts {frames / fps:.1f} s"
+            yield api.Notice(f"The video has {lasts}, the nearest that {model.title} can make.")
+        size = _size(model, film, params, picture)
+        more: dict[str, Any] = {"num_frames": frames, "output_type": "pil"}
+        if picture is not None:
+            more["image"] = pictures.fitted(picture, size)
+        if film.fps_name:
+            more[film.fps_name] = round(fps)
+        if takes(pipe, "decode_chunk_size"):
+            more["decode_chunk_size"] = _DECODED_AT_ONCE
+        made = painting.painted(ctx, model, task, params, size=size, more=more)
+        yield api.Animation(made, fps=fps)
+
+
+def _size(model: Model, film: Film, params: Animate.Params, picture: Picture | None) -> tuple[int, int]:
+    """As asked for; else as many pixels as the family was made for, in the shape of the picture."""
+    across, down = picture.size if picture is not None else film.size
+    ratio, step = across / down, model.multiple
+    if params.width and params.height:
+        size = (params.width, params.height)
+    elif params.width:
+        size = (params.width, sizes.rounded(params.width / ratio, step))
+    elif params.height:
+        size = (sizes.rounded(params.height * ratio, step), params.height)
+    else:
+        side = math.sqrt(film.size[0] * film.size[1])
+        root = math.sqrt(ratio)
+        size = (sizes.rounded(side * root, step), sizes.rounded(side / root, step))
+    sizes.check(model, *size)
+    return size
