@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 
 _CELLS = 16
 """Latent pixels along a side of the picture that the map is fitted to."""
+
+
+class Look(Protocol):
+    """How latents of so many channels are shown."""
+
+    frames_first: bool
+
+    @property
+    def channels(self) -> int: ...
+
+    def picture(self, latents: Tensor) -> NDArray[np.uint8]:
+        """Latents [n, c, h, w] to a picture [h, w, 3] of the first."""
 
 
 @dataclass
@@ -26,6 +38,10 @@ class View:
 
     colours: Tensor
     frames_first: bool = False
+
+    @property
+    def channels(self) -> int:
+        return len(self.colours) - 1
 
     def picture(self, latents: Tensor) -> NDArray[np.uint8]:
         """Latents [n, c, h, w] to a small picture [h, w, 3] of the first."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import controls, embeddings, loras, memory, prompts, samplers, speed, seamless, vaes
+from . import controls, embeddings, loras, memory, previews, prompts, samplers, seamless, speed, vaes
 from .families import Task, default, takes
 from .loading import Model
 from .tape import Tape
@@ -79,7 +79,8 @@ def _run(
         added: dict[str, Any] = {}
         for applied in ADDITIONS:
             added |= additions.enter_context(applied(ctx, model, pipe, params))
-        watch = Watch(ctx, tape, view=model.view, size=size, rest=lambda: tape.save(ctx.keep, made_by))
+        view = previews.of(ctx, model, pipe)
+        watch = Watch(ctx, tape, view=view, size=size, rest=lambda: tape.save(ctx.keep, made_by))
         given = {**_arguments(ctx, model, pipe, params, size), **added, **more}
         result = memory.within(ctx, model, pipe, attempt)
     if model.rungs:

@@ -20,7 +20,7 @@ from .loading import Model
 if TYPE_CHECKING:
     from torch import Tensor
 
-_ALIKE = ("AutoencoderKL", "AsymmetricAutoencoderKL", "AutoencoderTiny")
+ALIKE = ("AutoencoderKL", "AsymmetricAutoencoderKL", "AutoencoderTiny")
 """The classes of diffusers that take each other's place: latents of pictures, one number for their scale."""
 _SAVINGS = ("use_tiling", "use_slicing")
 _BROKEN = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError)
@@ -45,7 +45,7 @@ def applied(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[
         yield {}
         return
     own, view, taken = getattr(pipe, "vae", None), model.view, len(model.rungs)
-    if type(own).__name__ not in _ALIKE:
+    if type(own).__name__ not in ALIKE:
         raise api.BadInput(
             f"{model.family.title} works with its own autoencoder alone.", "Leave the autoencoder to the model."
         )
@@ -74,7 +74,7 @@ def _chosen(ctx: api.Context, model: Model, pipe: Any, choice: str) -> tuple[str
         raise api.BadInput(f"{choice} is not on this computer.", "Download it, and choose its folder or file.")
     path = path / "vae" if (path / folders.INDEX).is_file() else path
     title = path.parent.name if path.name == "vae" else path.name
-    key = f"vae:{path.resolve()}:{_stamp(path)}:{model.key}"
+    key = f"vae:{path.resolve()}:{stamp(path)}:{model.key}"
 
     def loader() -> Coder:
         with warnings.catch_warnings():
@@ -93,7 +93,8 @@ def _chosen(ctx: api.Context, model: Model, pipe: Any, choice: str) -> tuple[str
     return key, ctx.models.load(key, loader)
 
 
-def _stamp(path: Path) -> int:
+def stamp(path: Path) -> int:
+    """Changes when an autoencoder is saved again under the same name."""
     files = [path] if path.is_file() else [*path.glob("*.json"), *path.glob("*.safetensors")]
     return max((file.stat().st_mtime_ns for file in files), default=0)
 
@@ -105,7 +106,7 @@ def _from_folder(path: Path, title: str, ctx: api.Context) -> Any:
         name = json.loads((path / "config.json").read_text("utf-8"))["_class_name"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise api.BadInput(f"{title} is no autoencoder.", "Choose another one.") from error
-    if name not in _ALIKE:
+    if name not in ALIKE:
         raise api.BadInput(f"{title} is a {name}, which takes no other one's place.", "Choose another autoencoder.")
     for file in sorted(path.iterdir()):
         if file.suffix.lower() == ".safetensors" or not any(path.glob("*.safetensors")):
@@ -143,22 +144,39 @@ def _check(ctx: api.Context, vae: Any, title: str, model: Model, pipe: Any) -> N
     import torch
 
     own = pipe.vae
-    blank, images = (torch.zeros(1, 3, _PROBE, _PROBE), colourful(_PROBE * 2))
+    blank = torch.zeros(1, 3, _PROBE, _PROBE)
     with torch.inference_mode(), upcast(own), upcast(vae):
         (_, ours, *_, own_side), (_, theirs, *_, side) = (_encoded(one, blank, ctx).shape for one in (own, vae))
-        if (theirs, side) != (ours, own_side):
-            raise api.BadInput(
-                f"{title} makes latents of {theirs} channels at 1/{_PROBE // side} of the size, and {model.title} "
-                f"needs {ours} channels at 1/{_PROBE // own_side}.",
-                "Choose an autoencoder for the same family.",
-            )
-        latents = as_denoised(_encoded(own, images, ctx), own)
-        known, other = (_distance(one, latents, images) for one in (own, vae))
-    if other > max(_FAR, 1.5 * known):
+    if (theirs, side) != (ours, own_side):
+        raise api.BadInput(
+            f"{title} makes latents of {theirs} channels at 1/{_PROBE // side} of the size, and {model.title} "
+            f"needs {ours} channels at 1/{_PROBE // own_side}.",
+            "Choose an autoencoder for the same family.",
+        )
+    if read_apart(ctx, own, vae) is None:
         raise api.BadInput(
             f"{title} was trained apart from {model.title}, and reads its latents as something else.",
             "Choose an autoencoder for the same family.",
         )
+
+
+def read_apart(ctx: api.Context, own: Any, other: Any) -> float | None:
+    """How far from a picture is what `other` makes of the latents that `own` gave it, in -1..1, as root mean square.
+
+    None where that is too far for latents that mean the same to both.
+    """
+    import torch
+
+    images = colourful(_PROBE * 2)
+    with torch.inference_mode(), upcast(own), upcast(other):
+        latents = as_denoised(_encoded(own, images, ctx), own)
+        known, distance = (_distance(one, latents, images) for one in (own, other))
+    return None if distance > max(_FAR, 1.5 * known) else distance
+
+
+def raw(latents: Tensor, vae: Any) -> Tensor:
+    """From the scale that the denoiser works in to the autoencoder's own."""
+    return (latents / vae.config.scaling_factor + (vae.config.get("shift_factor") or 0.0)).to(vae.dtype)
 
 
 def _encoded(vae: Any, images: Tensor, ctx: api.Context) -> Tensor:
@@ -168,7 +186,5 @@ def _encoded(vae: Any, images: Tensor, ctx: api.Context) -> Tensor:
 
 
 def _distance(vae: Any, latents: Tensor, images: Tensor) -> float:
-    """Of what the autoencoder makes of latents in the denoiser's scale, as root mean square."""
-    raw = latents / vae.config.scaling_factor + (vae.config.get("shift_factor") or 0.0)
-    decoded = vae.decode(raw.to(vae.dtype)).sample
+    decoded = vae.decode(raw(latents, vae)).sample
     return float((decoded.clamp(-1, 1).float().cpu() - images).square().mean().sqrt())

@@ -16,12 +16,14 @@ from studio import api
 
 from . import latents
 from .caches import Carried
-from .latents import View
+from .latents import Look
 from .tape import Tape
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+_SHARE = 0.05
+"""Of the time, at most, for previews: where they cost more, only every so many steps are shown."""
 DENOISERS = ("unet", "transformer", "transformer_2", "prior_prior", "decoder")
 _BETWEEN_PREVIEWS = 0.1
 """Seconds: a fast device is not kept waiting for pictures that nobody has time to look at."""
@@ -35,7 +37,7 @@ class Watch:
         ctx: api.Context,
         tape: Tape,
         *,
-        view: View | None,
+        view: Look | None,
         size: tuple[int, int],
         rest: Callable[[], None],
     ) -> None:
@@ -45,6 +47,7 @@ class Watch:
         self._size = size
         self._rest = rest
         self._shown = 0.0
+        self._cost = 0.0
 
     @contextmanager
     def over(self, pipe: Any) -> Iterator[None]:
@@ -94,7 +97,7 @@ class Watch:
         if self._ctx.pause_requested:
             self._rest()
             raise api.Paused
-        if self._view is not None and time.monotonic() - self._shown >= _BETWEEN_PREVIEWS:
+        if self._view is not None and time.monotonic() - self._shown >= max(_BETWEEN_PREVIEWS, self._cost / _SHARE):
             self._show(pipe, clean(scheduler, model_output, result))
             self._shown = time.monotonic()
 
@@ -107,8 +110,12 @@ class Watch:
             return
         width, height = self._size
         shown = latents.unpacked(pipe, estimate, height, width, frames_first=self._view.frames_first)
-        if shown is not None and shown.shape[1] == len(self._view.colours) - 1:
-            self._ctx.emit(api.Preview(self._view.picture(shown)))
+        if shown is not None and shown.shape[1] == self._view.channels:
+            float(shown.flatten()[0])  # waits until the step itself is done
+            begun = time.monotonic()
+            picture = self._view.picture(shown)
+            self._cost = time.monotonic() - begun
+            self._ctx.emit(api.Preview(picture))
 
 
 def clean(scheduler: Any, model_output: Tensor, result: Any) -> Tensor:
