@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from studio import api
 
 INDEX = "model_index.json"
+MODULAR = "modular_model_index.json"
 ABOUT = "studio.json"
 MAX_CONFIG = 2**22
 _WEIGHTLESS = ("scheduler", "tokenizer", "feature_extractor", "processor")
@@ -18,34 +19,60 @@ _WEIGHTLESS = ("scheduler", "tokenizer", "feature_extractor", "processor")
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder that may be loaded. `borrowed` names starters by the component that comes from them."""
+    """A folder that may be loaded. `classes` has the class of each component, and `borrowed` the starter that
+    a component comes from."""
 
     path: Path
     pipeline: str
+    classes: Mapping[str, str]
     borrowed: Mapping[str, str]
 
 
-def inspected(path: Path) -> Folder:
-    """Raises BadInput for remote code, pickles, Git LFS pointers, and what is cut short or missing."""
+def inspected(path: Path, *, without: Collection[str] = ()) -> Folder:
+    """Raises BadInput for remote code, pickles, Git LFS pointers, and what is cut short or missing.
+
+    The components `without` may be missing: they come from elsewhere.
+    """
+    if not (path / INDEX).is_file() and (path / MODULAR).is_file():
+        raise api.BadInput(
+            f"{path.name} is a modular model, which has no ordinary pipeline to run it with.", "Choose another model."
+        )
     index = read(path, INDEX)
-    pipeline = index.get("_class_name")
-    if not isinstance(pipeline, str):
-        raise _remote(path)
+    pipeline = pipeline_of(path)
     about = read(path, ABOUT) if (path / ABOUT).is_file() else {}
     borrowed = about.get("components", {})
     if not isinstance(borrowed, Mapping) or not all(isinstance(name, str) for name in borrowed.values()):
         raise api.BadInput(f"The {ABOUT} of {path.name} is damaged.", "Download the model again.")
+    classes: dict[str, str] = {}
     for name, source in index.items():
-        if name.startswith("_") or not isinstance(source, list) or source[:1] == [None] or name in borrowed:
+        if name.startswith("_") or not _names_a_class(source):
             continue
-        _check_component(path, name, source)
-    return Folder(path, pipeline, dict(borrowed))
+        classes[name] = str(source[-1])
+        if name not in borrowed:
+            _check_component(path, name, source, needed=name not in without)
+    return Folder(path, pipeline, classes, dict(borrowed))
 
 
-def _check_component(path: Path, name: str, source: list[Any]) -> None:
-    library = source[0]
-    if not isinstance(library, str) or not _is_trusted(library):
+def pipeline_of(path: Path) -> str:
+    """The name of the pipeline's class. Raises BadInput for none, and for one that is not diffusers' own."""
+    pipeline = read(path, INDEX).get("_class_name")
+    if not isinstance(pipeline, str):
         raise _remote(path)
+    return pipeline
+
+
+def stamp(path: Path) -> int:
+    """The time of the latest change, in ns: another one when a file or a folder is saved again under its name."""
+    files = [path] if path.is_file() else [*path.glob("*.json"), *path.glob("*/*.safetensors")]
+    return max((file.stat().st_mtime_ns for file in files), default=0)
+
+
+def _check_component(path: Path, name: str, source: list[Any], *, needed: bool) -> None:
+    library = source[0]
+    if not _is_trusted(library):
+        raise _remote(path)
+    if not needed:
+        return
     part = path / name
     if not part.is_dir():
         raise api.BadInput(f"{path.name} is incomplete: the folder {name} is missing.", "Download the model again.")
@@ -61,11 +88,19 @@ def _check_component(path: Path, name: str, source: list[Any]) -> None:
         raise api.BadInput(f"{path.name} holds no weights for its {name}.", "Download the model again.")
 
 
+def _names_a_class(source: Any) -> bool:
+    """Whether a value of the index is a component that is there, and not a setting or one that was left out."""
+    return isinstance(source, list) and len(source) == 2 and all(isinstance(part, str) for part in source)
+
+
 def _is_trusted(library: str) -> bool:
     """The libraries themselves, and what diffusers calls its own pipelines' folders, such as ``stable_diffusion``."""
     from diffusers import pipelines
+    from diffusers.pipelines import deprecated
 
-    return library in ("diffusers", "transformers") or (library.isidentifier() and hasattr(pipelines, library))
+    if library in ("diffusers", "transformers"):
+        return True
+    return library.isidentifier() and (hasattr(pipelines, library) or hasattr(deprecated, library))
 
 
 def _remote(path: Path) -> api.BadInput:

@@ -11,7 +11,7 @@ from typing import Any
 
 from studio import api
 
-from . import downloading, families, folders, probing
+from . import downloading, families, folders, single_file
 from .families import Family, Task
 from .latents import View, fitted, scale_factor
 
@@ -81,25 +81,17 @@ def load(ctx: api.Context, choice: str) -> Model:
             "Put a diffusers folder into the studio's models folder and choose it.",
         ) from error
     where = found if isinstance(found, Path) else None
-    key = f"diffusion:{where.resolve() if where else found}:{_stamp(where)}:{ctx.device}:{ctx.dtype}"
+    plan = single_file.planned(ctx, where) if where is not None and where.is_file() else None
+    stamp = plan.stamp if plan else folders.stamp(where) if where else 0
+    key = f"diffusion:{where.resolve() if where else found}:{stamp}:{ctx.device}:{ctx.dtype}"
 
     def loader() -> Model:
-        if where is not None and where.is_file():
-            raise _single(where)
+        if plan is not None:
+            return placed(_from_file(plan, ctx), key, plan.path.name, ctx)
         path = where or downloading.pipeline(str(found), ctx)
         return placed(_from_folder(path, ctx), key, path.name if where else str(found), ctx)
 
     return ctx.models.load(key, loader)
-
-
-def _single(path: Path) -> api.BadInput:
-    found = probing.probed(api.weight_shapes(path))
-    if found.paints:
-        return api.BadInput(
-            f"{path.name} is {found.what} in a single file, and only diffusers folders are opened as yet.",
-            "Choose the folder of the same model, or its name on the Hugging Face hub.",
-        )
-    return api.BadInput(f"{path.name} is {found.what}.", "Choose a diffusers folder to paint with.")
 
 
 def placed(pipe: Any, key: str, title: str, ctx: api.Context) -> Model:
@@ -126,12 +118,10 @@ def _fills_in_only(pipe: Any) -> bool:
     return unet is not None and unet.config.in_channels == 2 * unet.config.out_channels + 1
 
 
-def _stamp(where: Path | None) -> int:
-    """Changes when a model is saved again under the same name."""
-    if where is None:
-        return 0
-    files = [where] if where.is_file() else [*where.glob("*.json"), *where.glob("*/*.safetensors")]
-    return max((file.stat().st_mtime_ns for file in files), default=0)
+def _from_file(plan: single_file.Plan, ctx: api.Context) -> Any:
+    return _quietly(
+        lambda: single_file.opened(ctx, plan), f"{plan.path.name} does not hold what a model of {plan.title} has."
+    )
 
 
 def _from_folder(path: Path, ctx: api.Context) -> Any:

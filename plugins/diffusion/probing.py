@@ -6,30 +6,64 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 Shapes = Mapping[str, tuple[int, ...]]
-_UNET = "model.diffusion_model."
-_FAMILY_OF_WIDTH = {
-    768: "Stable Diffusion 1",
-    1024: "Stable Diffusion 2",
-    2048: "Stable Diffusion XL",
-    1280: "the refiner of Stable Diffusion XL",
+UNET = "model.diffusion_model."
+"""What names of a denoiser begin with, in files that hold more than that, and in some that do not."""
+
+_OF_WIDTH = {
+    768: ("Stable Diffusion 1", "stable-diffusion-1"),
+    1024: ("Stable Diffusion 2", "stable-diffusion-2"),
+    2048: ("Stable Diffusion XL", "stable-diffusion-xl"),
+    1280: ("the refiner of Stable Diffusion XL", "stable-diffusion-xl-refiner"),
 }
-_USE_OF_CHANNELS = {9: ", made for inpainting", 8: ", made for instructions", 5: ", made for depth"}
+_OF_CHANNELS = {
+    9: ", made for inpainting",
+    8: ", made for instructions",
+    7: ", made for enlarging",
+    5: ", made for depth",
+}
+_OF_OTHER_CHANNELS = {
+    ("stable-diffusion-1", 9): "stable-diffusion-1-inpainting",
+    ("stable-diffusion-2", 9): "stable-diffusion-2-inpainting",
+    ("stable-diffusion-xl", 9): "stable-diffusion-xl-inpainting",
+}
+_FLUX = "double_blocks.0.img_attn.norm.key_norm.scale"
+_TRANSFORMERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("Stable Diffusion 3", "stable-diffusion-3", ("joint_blocks.0.context_block.adaLN_modulation.1.bias",)),
+    ("Flux.2", "flux2", ("single_stream_modulation.lin.weight",)),
+    ("Chroma", "chroma", ("distilled_guidance_layer.in_proj.bias",)),
+    ("AuraFlow", "auraflow", ("double_layers.0.attn.w2q.weight", "cond_seq_linear.weight")),
+    ("Z-Image", "z-image", ("layers.0.adaLN_modulation.0.weight", "cap_embedder.0.weight")),
+    ("Lumina 2", "lumina2", ("cap_embedder.0.weight",)),
+    ("Sana", "sana", ("blocks.0.cross_attn.q_linear.weight", "attention_y_norm.weight")),
+    ("Qwen-Image 2.1", "qwenimage21", ("txt_in.text_norm.weight",)),
+    ("Qwen-Image", "qwenimage", ("txt_norm.weight", "transformer_blocks.0.img_mod.1.weight")),
+    ("Krea 2", "krea2", ("txtfusion.projector.weight",)),
+)
+_PACKED = (".scale_weight", ".weight_scale", ".scale_input", "scaled_fp8", ".absmax", ".quant_map")
 
 
 @dataclass(frozen=True)
 class Found:
-    """`what` goes after "is"; `paints` says whether it is a whole model or at least its denoiser."""
+    """`what` goes after "is"; `layout` names the kind of single file that it is opened as, empty for none."""
 
     what: str
-    paints: bool = False
+    layout: str = ""
     lora: bool = False
     control: bool = False
     adapter: bool = False
 
+    unknown: bool = False
+
 
 def probed(shapes: Shapes) -> Found:
     """Small things first, since a LoRA carries the names of the model that it was made for."""
-    return _addition(shapes) or _denoiser(shapes) or Found("a safetensors file of an unknown kind")
+    found = _addition(shapes) or _unet(shapes) or _transformer(shapes) or _part(shapes)
+    return found or Found("a safetensors file of an unknown kind", unknown=True)
+
+
+def packed(shapes: Shapes) -> bool:
+    """Whether the numbers are stored with scales of their own, which no reader here knows."""
+    return any(name.endswith(_PACKED) for name in shapes)
 
 
 def _addition(shapes: Shapes) -> Found | None:
@@ -46,26 +80,41 @@ def _addition(shapes: Shapes) -> Found | None:
     return None
 
 
-def _denoiser(shapes: Shapes) -> Found | None:
+def _unet(shapes: Shapes) -> Found | None:
     for block in ("input_blocks.2.1", "input_blocks.4.1"):
-        width = shapes.get(f"{_UNET}{block}.transformer_blocks.0.attn2.to_k.weight", (0,))[-1]
-        if family := _FAMILY_OF_WIDTH.get(width):
-            channels = shapes.get(f"{_UNET}input_blocks.0.0.weight", (0, 0))[1]
-            return Found(f"a model of {family}{_USE_OF_CHANNELS.get(channels, '')}", True)
-    bare = {name.removeprefix(_UNET): shape for name, shape in shapes.items()}
-    if "joint_blocks.0.context_block.adaLN_modulation.1.bias" in bare:
-        return Found("a model of Stable Diffusion 3", True)
-    if "double_blocks.0.img_attn.norm.key_norm.scale" in bare:
-        return Found(f"a model of {_flux(bare)}", True)
-    if any(name.startswith(("encoder.down", "decoder.up", "first_stage_model.")) for name in shapes):
-        return Found("an autoencoder, which is only part of a model")
+        width = shapes.get(f"{UNET}{block}.transformer_blocks.0.attn2.to_k.weight", (0,))[-1]
+        if width not in _OF_WIDTH:
+            continue
+        title, layout = _OF_WIDTH[width]
+        channels = shapes.get(f"{UNET}input_blocks.0.0.weight", (0, 4))[1]
+        layout = layout if channels == 4 else _OF_OTHER_CHANNELS.get((layout, channels), "")
+        if "edm_mean" in shapes or "edm_vpred.sigma_max" in shapes:  # Playground 2.5, CosXL
+            return Found(f"a model of {title} with noise of another kind (EDM)")
+        return Found(f"a model of {title}{_OF_CHANNELS.get(channels, '')}", layout)
     return None
 
 
-def _flux(bare: Shapes) -> str:
+def _transformer(shapes: Shapes) -> Found | None:
+    bare = {name.removeprefix(UNET): shape for name, shape in shapes.items()}
+    for title, layout, marks in _TRANSFORMERS:
+        if all(mark in bare for mark in marks):
+            return Found(f"a model of {title}", layout)
+    if _FLUX not in bare:
+        return None
     channels = bare.get("img_in.weight", (0, 0))[1]
-    if channels == 128:
-        return "Flux.2"
     if channels == 384:
-        return "Flux.1 Fill"
-    return "Flux.1 dev" if any(name.startswith("guidance_in.") for name in bare) else "Flux.1 schnell"
+        return Found("a model of Flux.1 Fill")
+    if channels != 64:
+        return Found("a model of Flux.1, made for guiding pictures")
+    dev = any(name.startswith("guidance_in.") for name in bare)
+    return Found(f"a model of Flux.1 {'dev' if dev else 'schnell'}", "flux")
+
+
+def _part(shapes: Shapes) -> Found | None:
+    if any(name.startswith(("encoder.down", "decoder.up", "first_stage_model.")) for name in shapes):
+        return Found("an autoencoder, which is only part of a model")
+    if any(
+        name.startswith(("text_model.encoder.layers.", "encoder.block.0.layer.0.SelfAttention.")) for name in shapes
+    ):
+        return Found("a text encoder, which is only part of a model")
+    return None

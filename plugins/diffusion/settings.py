@@ -48,7 +48,7 @@ class Denoiser(speed.Speed):
     """With what, and how."""
 
     model: api.ModelChoice = api.param(STARTER, model="diffusion")
-    """A diffusers folder, or a name on the Hugging Face hub."""
+    """A diffusers folder, a single file, or a name on the Hugging Face hub."""
     steps: int | None = api.param(None, ge=1, le=1000)
     """More are slower and finer. Empty: what suits the model."""
     guidance: float | None = api.param(None, ge=0.0, le=50.0, step=0.5)

@@ -1,0 +1,301 @@
+"""What single files of each kind hold, and the published hyperparameters that their headers do not tell.
+
+diffusers turns the names of a file into its own (`from_single_file`); what it asks for besides is a folder of
+configurations, which it would fetch. Those are written from here: the numbers are those of the papers and model
+cards (LDM, arXiv:2112.10752; SDXL, arXiv:2307.01952; SD3, arXiv:2403.03206), and what is left out is the default of
+the class that reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .probing import UNET, Shapes
+
+Config = Mapping[str, Any]
+_LATENT = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A component of a pipeline: its class in diffusers or transformers, and how that is configured."""
+
+    library: str
+    name: str
+    config: Config
+
+    @property
+    def file(self) -> str:
+        return "scheduler_config.json" if self.name.endswith("Scheduler") else "config.json"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A kind of single file.
+
+    `families` are those whose folders can give what a file lacks, the best first. `pipeline`
+    is the class for a whole file, with its `parts`; empty where files hold a denoiser at most.
+    `pads` are the tokens that CLIP's tokenizers fill up with, by component; `holds` are how
+    names of weights in a whole file begin. `told` reads from the header what the denoiser's
+    configuration may take from there.
+    """
+
+    families: tuple[str, ...]
+    pipeline: str = ""
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    settings: Config = field(default_factory=dict)
+    pads: Mapping[str, str] = field(default_factory=dict)
+    holds: tuple[str, ...] = ()
+    told: Callable[[Shapes], dict[str, Any]] = lambda _: {}
+    schedule: Callable[[Shapes], dict[str, Any]] = lambda _: {}
+    """What changes in the scheduler's configuration, by the header as well."""
+    guessed: bool = False
+    """Whether what the denoiser predicts must be tried out."""
+
+
+def write(layout: Layout, shapes: Shapes, folder: Path) -> Path:
+    """A folder of configurations without weights, as diffusers reads it."""
+    index: dict[str, Any] = {"_class_name": layout.pipeline, **layout.settings}
+    for name, part in layout.parts.items():
+        index[name] = [part.library, part.name]
+        config = {**part.config, **(layout.told(shapes) if name in ("unet", "transformer") else {})}
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name / part.file).write_text(json.dumps(config), "utf-8")
+    (folder / "model_index.json").write_text(json.dumps(index), "utf-8")
+    return folder
+
+
+def bare(shapes: Shapes) -> Shapes:
+    """The names of a denoiser without the prefix that some programs write."""
+    return {name.removeprefix(UNET): shape for name, shape in shapes.items()}
+
+
+def _count(shapes: Shapes, blocks: str) -> int:
+    return 1 + max((int(name.split(".")[1]) for name in shapes if name.startswith(f"{blocks}.")), default=-1)
+
+
+def _flux(shapes: Shapes) -> dict[str, Any]:
+    names = bare(shapes)
+    if "img_in.weight" not in names:  # in diffusers' own layout
+        return {}
+    return {
+        "in_channels": names["img_in.weight"][1],
+        "num_layers": _count(names, "double_blocks"),
+        "num_single_layers": _count(names, "single_blocks"),
+        "guidance_embeds": "guidance_in.in_layer.weight" in names,
+    }
+
+
+def _flux_schedule(shapes: Shapes) -> dict[str, Any]:
+    told = _flux(shapes)
+    if not told:
+        return {}
+    if told["guidance_embeds"]:  # Flux.1 dev: more noise for larger pictures
+        return {"shift": 3.0, "use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 1.15}
+    return {"shift": 1.0, "use_dynamic_shifting": False}
+
+
+def _sd3(shapes: Shapes) -> dict[str, Any]:
+    names = bare(shapes)
+    if "x_embedder.proj.weight" not in names:
+        return {}
+    width, channels, patch, _ = names["x_embedder.proj.weight"]
+    normed = names.get("joint_blocks.0.x_block.attn.ln_q.weight")
+    head = normed[0] if normed else 64
+    depth = _count(names, "joint_blocks")
+    twice = [number for number in range(depth) if f"joint_blocks.{number}.x_block.attn2.qkv.weight" in names]
+    return {
+        "in_channels": channels,
+        "out_channels": channels,
+        "patch_size": patch,
+        "num_layers": depth,
+        "attention_head_dim": head,
+        "num_attention_heads": width // head,
+        "caption_projection_dim": names["context_embedder.weight"][0],
+        "joint_attention_dim": names["context_embedder.weight"][1],
+        "pooled_projection_dim": names["y_embedder.mlp.0.weight"][1],
+        "pos_embed_max_size": math.isqrt(names["pos_embed"][1]),
+        "dual_attention_layers": twice,
+        "qk_norm": "rms_norm" if normed else None,
+    }
+
+
+def _text(width: int, layers: int, heads: int, *, act: str = "gelu", projection: int | None = None) -> Part:
+    config = {
+        "model_type": "clip_text_model",
+        "vocab_size": 49408,
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "hidden_act": act,
+        "projection_dim": projection or width,
+        "bos_token_id": 49406,
+        "eos_token_id": 49407,
+    }
+    return Part("transformers", "CLIPTextModelWithProjection" if projection else "CLIPTextModel", config)
+
+
+def _vae(**more: Any) -> Part:
+    config = {
+        "block_out_channels": [128, 256, 512, 512],
+        "down_block_types": ["DownEncoderBlock2D"] * 4,
+        "up_block_types": ["UpDecoderBlock2D"] * 4,
+        "layers_per_block": 2,
+        "latent_channels": 4,
+        "sample_size": 512,
+        **more,
+    }
+    return Part("diffusers", "AutoencoderKL", config)
+
+
+def _unet(**more: Any) -> Part:
+    """The defaults of the class are those of Stable Diffusion 1 but for the width of the words.
+
+    What the conversion of names reads must be said all the same: it does not know the defaults.
+    """
+    return Part("diffusers", "UNet2DConditionModel", {"sample_size": 64, "layers_per_block": 2, **more})
+
+
+def _scheduler(name: str, **more: Any) -> Part:
+    return Part("diffusers", name, {**_LATENT, **more})
+
+
+_DDIM = _scheduler("DDIMScheduler", clip_sample=False, set_alpha_to_one=False)
+_CLIP_L = _text(768, 12, 12, act="quick_gelu")
+_CLIP_L_PROJECTED = _text(768, 12, 12, act="quick_gelu", projection=768)
+_CLIP_H = _text(1024, 23, 16)  # the last of its 24 layers is not used
+_CLIP_G = _text(1280, 32, 20, projection=1280)
+_END, _NOUGHT = "<|endoftext|>", "!"
+_UNCHECKED = {"requires_safety_checker": False}
+_SD2 = {
+    "cross_attention_dim": 1024,
+    "attention_head_dim": [5, 10, 20, 20],
+    "use_linear_projection": True,
+    "upcast_attention": True,
+}
+_XL = {
+    "sample_size": 128,
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+}
+_XL_BASE = {
+    **_XL,
+    "block_out_channels": [320, 640, 1280],
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    "transformer_layers_per_block": [1, 2, 10],
+    "attention_head_dim": [5, 10, 20],
+    "cross_attention_dim": 2048,
+    "projection_class_embeddings_input_dim": 2816,
+}
+_XL_VAE = _vae(sample_size=1024, scaling_factor=0.13025)
+_EULER = _scheduler("EulerDiscreteScheduler", timestep_spacing="leading")
+
+
+def _stable_diffusion(pipeline: str, unet: Part, text: Part, pad: str, scheduler: Part, **more: Any) -> Layout:
+    return Layout(
+        (more.pop("family", "stable-diffusion"),),
+        pipeline,
+        {"unet": unet, "vae": _vae(), "text_encoder": text, "scheduler": scheduler},
+        _UNCHECKED,
+        {"tokenizer": pad},
+        **more,
+    )
+
+
+def _sd1(pipeline: str, scheduler: Part, *, family: str = "stable-diffusion", channels: int = 4) -> Layout:
+    holds = ("first_stage_model.", "cond_stage_model.transformer.text_model.")
+    unet = _unet(cross_attention_dim=768, in_channels=channels)
+    return _stable_diffusion(pipeline, unet, _CLIP_L, _END, scheduler, family=family, holds=holds)
+
+
+def _sd2(pipeline: str, *, guessed: bool, **unet: Any) -> Layout:
+    holds = ("first_stage_model.", "cond_stage_model.model.")
+    return _stable_diffusion(pipeline, _unet(**_SD2, **unet), _CLIP_H, _NOUGHT, _DDIM, holds=holds, guessed=guessed)
+
+
+def _xl(pipeline: str, **unet: Any) -> Layout:
+    return Layout(
+        ("stable-diffusion-xl",),
+        pipeline,
+        {
+            "unet": _unet(**_XL_BASE, **unet),
+            "vae": _XL_VAE,
+            "text_encoder": _CLIP_L,
+            "text_encoder_2": _CLIP_G,
+            "scheduler": _EULER,
+        },
+        {"force_zeros_for_empty_prompt": True},
+        {"tokenizer": _END, "tokenizer_2": _NOUGHT},
+        ("first_stage_model.", "conditioner.embedders.0.transformer.text_model.", "conditioner.embedders.1.model."),
+    )
+
+
+LAYOUTS: dict[str, Layout] = {
+    "stable-diffusion-1": _sd1("StableDiffusionPipeline", _scheduler("PNDMScheduler", skip_prk_steps=True)),
+    "stable-diffusion-1-inpainting": _sd1("StableDiffusionInpaintPipeline", _DDIM, channels=9),
+    "stable-diffusion-2": _sd2("StableDiffusionPipeline", guessed=True, sample_size=96),
+    "stable-diffusion-2-inpainting": _sd2("StableDiffusionInpaintPipeline", guessed=False, in_channels=9),
+    "stable-diffusion-xl": _xl("StableDiffusionXLPipeline"),
+    "stable-diffusion-xl-inpainting": _xl("StableDiffusionXLInpaintPipeline", in_channels=9),
+    "stable-diffusion-xl-refiner": Layout(
+        ("stable-diffusion-xl",),
+        "StableDiffusionXLImg2ImgPipeline",
+        {
+            "unet": _unet(
+                **_XL,
+                block_out_channels=[384, 768, 1536, 1536],
+                down_block_types=["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+                up_block_types=["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+                transformer_layers_per_block=4,
+                attention_head_dim=[6, 12, 24, 24],
+                cross_attention_dim=1280,
+                projection_class_embeddings_input_dim=2560,
+            ),
+            "vae": _XL_VAE,
+            "text_encoder_2": _CLIP_G,
+            "scheduler": _EULER,
+        },
+        {"force_zeros_for_empty_prompt": False, "requires_aesthetics_score": True},
+        {"tokenizer_2": _NOUGHT},
+        ("first_stage_model.", "conditioner.embedders.0.model."),
+    ),
+    "stable-diffusion-3": Layout(
+        ("stable-diffusion-3",),
+        "StableDiffusion3Pipeline",
+        {
+            "transformer": Part("diffusers", "SD3Transformer2DModel", {"sample_size": 128}),
+            "vae": _vae(
+                sample_size=1024,
+                latent_channels=16,
+                scaling_factor=1.5305,
+                shift_factor=0.0609,
+                use_quant_conv=False,
+                use_post_quant_conv=False,
+            ),
+            "text_encoder": _CLIP_L_PROJECTED,
+            "text_encoder_2": _CLIP_G,
+            "scheduler": Part("diffusers", "FlowMatchEulerDiscreteScheduler", {"shift": 3.0}),
+        },
+        pads={"tokenizer": _END, "tokenizer_2": _NOUGHT},
+        holds=("first_stage_model.", "text_encoders.clip_l.", "text_encoders.clip_g."),
+        told=_sd3,
+    ),
+    "flux": Layout(("flux", "flux-kontext"), told=_flux, schedule=_flux_schedule),
+    "flux2": Layout(("flux2", "flux2-klein")),
+    "chroma": Layout(("chroma",)),
+    "auraflow": Layout(("auraflow",)),
+    "lumina2": Layout(("lumina2",)),
+    "sana": Layout(("sana",)),
+    "z-image": Layout(("z-image",)),
+    "qwenimage": Layout(("qwenimage",)),
+    "qwenimage21": Layout(("qwenimage21",)),
+    "krea2": Layout(("krea2",)),
+}

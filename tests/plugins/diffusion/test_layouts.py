@@ -1,0 +1,169 @@
+"""The shipped hyperparameters make the models that were published, and their files are known by their headers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from plugins.diffusion.clip_tokenizer import tokenizer
+from plugins.diffusion.families import KNOWN
+from plugins.diffusion.layouts import LAYOUTS, write
+from plugins.diffusion.probing import probed
+from tests.plugins.diffusion import ldm
+
+
+def made(part: Any, **more: Any) -> Any:
+    """A component with shapes and no numbers."""
+    import diffusers
+    import transformers
+
+    kind = getattr({"diffusers": diffusers, "transformers": transformers}[part.library], part.name)
+    with torch.device("meta"):
+        if part.library == "transformers":
+            return kind(kind.config_class(**part.config))
+        return kind.from_config({**part.config, **more})
+
+
+def parameters(module: Any) -> int:
+    return sum(weight.numel() for weight in module.parameters())
+
+
+def shapes(state: ldm.State) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("layout", "size"),
+    [
+        ("stable-diffusion-1", 859_520_964),
+        ("stable-diffusion-1-inpainting", 859_535_364),
+        ("stable-diffusion-2", 865_910_724),
+        ("stable-diffusion-2-inpainting", 865_925_124),
+        ("stable-diffusion-xl", 2_567_463_684),
+        ("stable-diffusion-xl-inpainting", 2_567_478_084),
+        ("stable-diffusion-xl-refiner", 2_259_526_660),
+    ],
+)
+def test_the_unets_are_the_published_ones_and_known_by_their_names(layout: str, size: int) -> None:
+    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+
+    part = LAYOUTS[layout].parts["unet"]
+    unet = made(part)
+    assert parameters(unet) == size
+    original = ldm.unet(unet)
+    assert probed(shapes(original)).layout == layout
+    converted = convert_ldm_unet_checkpoint(dict(original), dict(part.config))
+    assert shapes(converted) == shapes(unet.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("layout", "part", "size"),
+    [
+        ("stable-diffusion-1", "vae", 83_653_863),
+        ("stable-diffusion-1", "text_encoder", 123_060_480),
+        ("stable-diffusion-2", "text_encoder", 340_387_840),
+        ("stable-diffusion-xl", "text_encoder_2", 694_659_840),
+        ("stable-diffusion-3", "text_encoder", 123_650_304),
+        ("stable-diffusion-3", "vae", 83_819_683),
+    ],
+)
+def test_the_other_parts_are_the_published_ones(layout: str, part: str, size: int) -> None:
+    assert parameters(made(LAYOUTS[layout].parts[part])) == size
+
+
+@pytest.mark.parametrize("layout", ["stable-diffusion-1", "stable-diffusion-xl", "stable-diffusion-3"])
+def test_the_names_of_the_autoencoders_are_turned_into_those_of_the_classes(layout: str) -> None:
+    from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+
+    part = LAYOUTS[layout].parts["vae"]
+    vae = made(part)
+    assert shapes(convert_ldm_vae_checkpoint(ldm.vae(vae), dict(part.config))) == shapes(vae.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("depth", "more"),
+    [
+        (24, {"pos_embed_max_size": 192}),  # 3 medium
+        (38, {"pos_embed_max_size": 192, "qk_norm": "rms_norm"}),  # 3.5 large
+        (24, {"pos_embed_max_size": 384, "qk_norm": "rms_norm", "dual_attention_layers": list(range(13))}),
+    ],
+)
+def test_the_sizes_of_stable_diffusion_3_are_read_from_the_header(depth: int, more: dict[str, Any]) -> None:
+    layout = LAYOUTS["stable-diffusion-3"]
+    config = {
+        "num_layers": depth,
+        "attention_head_dim": 64,
+        "num_attention_heads": depth,
+        "caption_projection_dim": 64 * depth,
+        "joint_attention_dim": 4096,
+        "pooled_projection_dim": 2048,
+        "in_channels": 16,
+        "out_channels": 16,
+        "patch_size": 2,
+        "dual_attention_layers": [],
+        "qk_norm": None,
+        **more,
+    }
+    header = shapes(ldm.sd3(made(layout.parts["transformer"], **config)))
+    assert probed(header).layout == "stable-diffusion-3"
+    assert layout.told(header) == config
+
+
+@pytest.mark.parametrize(
+    ("channels", "guidance", "layout", "what"),
+    [
+        (64, True, "flux", "Flux.1 dev"),
+        (64, False, "flux", "Flux.1 schnell"),
+    ],
+)
+def test_flux_is_read_from_the_header(channels: int, guidance: bool, layout: str, what: str) -> None:
+    from diffusers import FluxTransformer2DModel
+    from diffusers.loaders.single_file_utils import convert_flux_transformer_checkpoint_to_diffusers
+
+    with torch.device("meta"):
+        model = FluxTransformer2DModel(
+            in_channels=channels, out_channels=64, num_layers=2, num_single_layers=3, guidance_embeds=guidance
+        )
+    original = ldm.flux(model)
+    found = probed(shapes(original))
+    assert (found.layout, found.what) == (layout, f"a model of {what}")
+    told = LAYOUTS[layout].told(shapes(original))
+    assert told == {"in_channels": channels, "num_layers": 2, "num_single_layers": 3, "guidance_embeds": guidance}
+    assert LAYOUTS[layout].schedule(shapes(original))["use_dynamic_shifting"] is guidance
+    converted = convert_flux_transformer_checkpoint_to_diffusers(dict(original))
+    assert shapes(converted) == shapes(model.state_dict())
+
+
+@pytest.mark.parametrize("layout", [name for name, layout in LAYOUTS.items() if layout.pipeline])
+def test_what_is_written_is_what_the_classes_know(layout: str, tmp_path: Path) -> None:
+    """No word in a configuration is ignored, and the pipeline finds all it needs."""
+    import diffusers
+
+    folder = write(LAYOUTS[layout], {}, tmp_path)
+    kind = getattr(diffusers, LAYOUTS[layout].pipeline)
+    needed = set(kind._get_signature_keys(kind)[0]) - set(kind._optional_components)
+    given = LAYOUTS[layout].parts.keys() | LAYOUTS[layout].pads.keys()
+    assert needed - given <= {"text_encoder_3", "tokenizer_3"}
+    for name, part in LAYOUTS[layout].parts.items():
+        if part.library == "diffusers":
+            component = getattr(diffusers, part.name)
+            config = component.load_config(str(folder), subfolder=name)
+            _, unknown, _ = component.extract_init_dict(config)
+            assert not unknown
+
+
+def test_every_layout_has_a_family_that_paints() -> None:
+    assert {family for layout in LAYOUTS.values() for family in layout.families} <= KNOWN.keys()
+
+
+def test_words_become_the_numbers_of_clip() -> None:
+    words = tokenizer()
+    assert len(words) == 49_408
+    assert words("a photo of a cat").input_ids == [49406, 320, 1125, 539, 320, 2368, 49407]
+    assert words("Hello,  WORLD").input_ids == [49406, 3306, 267, 1002, 49407]
+    assert words("naïve").input_ids == words("NAÏVE").input_ids
+    filled = tokenizer("!")("a cat", padding="max_length", truncation=True).input_ids
+    assert filled == [49406, 320, 2368, 49407, *[0] * 73]

@@ -1,0 +1,433 @@
+"""Checkpoints in one file, in the layouts of those who published them, paint what their folders paint."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from plugins.diffusion import loading
+from plugins.diffusion.clip_tokenizer import tokenizer
+from plugins.diffusion.layouts import LAYOUTS, Part
+from plugins.diffusion.paint import Paint
+from studio import api, testing
+from tests.plugins.diffusion import ldm, tiny
+
+SIZE = {"width": 32, "height": 32}
+Shrink = Callable[[str, Path], str]
+_SCHEDULED = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+
+def stable_diffusion(folder: Path, *, channels: int = 4, width: int = 32) -> Any:
+    """Tiny, but with the words of CLIP, as files have them."""
+    from diffusers import PNDMScheduler, StableDiffusionInpaintPipeline, StableDiffusionPipeline
+
+    torch.manual_seed(0)
+    words = tokenizer()
+    kind = StableDiffusionInpaintPipeline if channels == 9 else StableDiffusionPipeline
+    pipe = kind(
+        vae=tiny.vae(),
+        text_encoder=tiny.clip_text(words, width),
+        tokenizer=words,
+        unet=tiny.unet(width, channels=channels),
+        scheduler=PNDMScheduler(**_SCHEDULED, skip_prk_steps=True, steps_offset=1),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipe.save_pretrained(folder)
+    return pipe
+
+
+def stable_diffusion_xl(folder: Path, *, refiner: bool = False) -> Any:
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline
+
+    torch.manual_seed(0)
+    first, second = tokenizer(), tokenizer("!")
+    options: dict[str, Any] = {"addition_embed_type": "text_time", "addition_time_embed_dim": 8}
+    unet = tiny.unet(
+        16 if refiner else 48,
+        projection_class_embeddings_input_dim=8 * (5 if refiner else 6) + 16,
+        use_linear_projection=True,
+        **options,
+    )
+    kind = StableDiffusionXLImg2ImgPipeline if refiner else StableDiffusionXLPipeline
+    pipe = kind(
+        vae=tiny.vae(),
+        text_encoder=None if refiner else tiny.clip_text(first),
+        text_encoder_2=tiny.clip_text(second, 16, projection=16),
+        tokenizer=None if refiner else first,
+        tokenizer_2=second,
+        unet=unet,
+        scheduler=EulerDiscreteScheduler(**_SCHEDULED, steps_offset=1, timestep_spacing="leading"),
+        **({"requires_aesthetics_score": True} if refiner else {}),
+        force_zeros_for_empty_prompt=not refiner,
+    )
+    pipe.save_pretrained(folder)
+    return pipe
+
+
+def stable_diffusion_3(folder: Path) -> Any:
+    from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
+
+    torch.manual_seed(0)
+    first, second = tokenizer(), tokenizer("!")
+    transformer = SD3Transformer2DModel(
+        sample_size=16,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        caption_projection_dim=32,
+        joint_attention_dim=64,
+        pooled_projection_dim=48,
+        pos_embed_max_size=24,
+        dual_attention_layers=(0,),
+        qk_norm="rms_norm",
+    )
+    pipe = StableDiffusion3Pipeline(
+        transformer=transformer,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=tiny.vae(16, shift_factor=0.06, use_quant_conv=False, use_post_quant_conv=False),
+        text_encoder=tiny.clip_text(first, 32, projection=32),
+        tokenizer=first,
+        text_encoder_2=tiny.clip_text(second, 16, projection=16),
+        tokenizer_2=second,
+        text_encoder_3=None,
+        tokenizer_3=None,
+    )
+    torch.nn.init.eye_(pipe.text_encoder.text_projection.weight)  # which files leave out
+    pipe.save_pretrained(folder)
+    return pipe
+
+
+def of_sd1(pipe: Any) -> ldm.State:
+    return {
+        **ldm.unet(pipe.unet),
+        **ldm.vae(pipe.vae),
+        **ldm.clip(pipe.text_encoder, "cond_stage_model.transformer."),
+    }
+
+
+def of_sd2(pipe: Any) -> ldm.State:
+    return {
+        **ldm.unet(pipe.unet),
+        **ldm.vae(pipe.vae),
+        **ldm.open_clip(pipe.text_encoder, "cond_stage_model.model."),
+    }
+
+
+def of_xl(pipe: Any) -> ldm.State:
+    refiner = pipe.text_encoder is None
+    words = {} if refiner else ldm.clip(pipe.text_encoder, "conditioner.embedders.0.transformer.")
+    second = f"conditioner.embedders.{0 if refiner else 1}.model."
+    return {**ldm.unet(pipe.unet), **ldm.vae(pipe.vae), **words, **ldm.open_clip(pipe.text_encoder_2, second)}
+
+
+def of_sd3(pipe: Any) -> ldm.State:
+    words = ldm.clip_with_projection(pipe.text_encoder, "text_encoders.clip_l.transformer.")
+    words.pop("text_encoders.clip_l.transformer.text_projection.weight")
+    second = ldm.clip_with_projection(pipe.text_encoder_2, "text_encoders.clip_g.transformer.")
+    return {**ldm.sd3(pipe.transformer), **ldm.vae(pipe.vae), **words, **second}
+
+
+def saved(state: ldm.State, path: Path, **about: str) -> Path:
+    save_file({name: value.detach().contiguous().clone() for name, value in state.items()}, path)
+    if about:
+        path.with_suffix(".studio.json").write_text(json.dumps(about), "utf-8")
+    return path
+
+
+@pytest.fixture
+def shrink(monkeypatch: pytest.MonkeyPatch) -> Shrink:
+    """The configurations of a layout's networks become those of a tiny folder; all else about it stays."""
+
+    def shrunk(name: str, folder: Path) -> str:
+        def tiny_part(component: str, part: Part) -> Part:
+            return replace(part, config=json.loads((folder / component / part.file).read_text("utf-8")))
+
+        layout = LAYOUTS[name]
+        parts = {
+            component: part if component == "scheduler" else tiny_part(component, part)
+            for component, part in layout.parts.items()
+        }
+        monkeypatch.setitem(LAYOUTS, name, replace(layout, parts=parts))
+        return name
+
+    return shrunk
+
+
+def painted(path: Path) -> tuple[bytes, list[str]]:
+    """The picture, and what was said."""
+    ctx = testing.FakeContext(seed=3)
+    events = testing.run(Paint, ctx, model=str(path), prompt="a red fox, 3D!", steps=2, **SIZE)
+    (made,) = testing.results(events)
+    assert isinstance(made, api.Image)
+    return np.asarray(made.picture).tobytes(), [event.text for event in events if isinstance(event, api.Notice)]
+
+
+def load(path: Path, ctx: testing.FakeContext | None = None) -> Any:
+    return loading.load(ctx or testing.FakeContext(), str(path)).base
+
+
+def same_weights(one: Any, other: Any) -> bool:
+    """Whether two pipelines have the same modules with the same numbers."""
+    ours, theirs = (
+        {name: part.state_dict() for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
+        for pipe in (one, other)
+    )
+    return ours.keys() == theirs.keys() and all(
+        state.keys() == theirs[part].keys() and all(value.equal(theirs[part][name]) for name, value in state.items())
+        for part, state in ours.items()
+    )
+
+
+@pytest.fixture(scope="module")
+def sd1(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ldm.State]:
+    """A folder, and the state dict of the same model as a single file has it."""
+    folder = tmp_path_factory.mktemp("models") / "sd1"
+    return folder, of_sd1(stable_diffusion(folder))
+
+
+@pytest.fixture(scope="module")
+def xl(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ldm.State]:
+    folder = tmp_path_factory.mktemp("models") / "xl"
+    return folder, of_xl(stable_diffusion_xl(folder))
+
+
+def test_stable_diffusion_paints_what_its_folder_paints(sd1: Any, shrink: Shrink, tmp_path: Path) -> None:
+    folder, state = sd1
+    file = saved(state, tmp_path / "model.safetensors", family=shrink("stable-diffusion-1", folder))
+    assert painted(file) == painted(folder)
+
+
+def test_stable_diffusion_xl_paints_what_its_folder_paints(xl: Any, shrink: Shrink, tmp_path: Path) -> None:
+    folder, state = xl
+    file = saved(state, tmp_path / "model.safetensors", family=shrink("stable-diffusion-xl", folder))
+    assert painted(file) == painted(folder)
+
+
+def test_numbers_of_16_bits_are_read_at_the_dtype_of_the_job(sd1: Any, shrink: Shrink, tmp_path: Path) -> None:
+    folder, state = sd1
+    halves = {name: value.half() for name, value in state.items()}
+    pipe = load(saved(halves, tmp_path / "model.safetensors", family=shrink("stable-diffusion-1", folder)))
+    assert {weight.dtype for weight in pipe.unet.parameters()} == {torch.float32}
+    whole = load_file(folder / "unet/diffusion_pytorch_model.safetensors")["conv_in.weight"]
+    assert pipe.unet.conv_in.weight.equal(whole.half().float())
+
+
+@pytest.mark.parametrize(
+    ("layout", "make", "converted"),
+    [
+        ("stable-diffusion-1-inpainting", lambda folder: stable_diffusion(folder, channels=9), of_sd1),
+        ("stable-diffusion-xl-refiner", lambda folder: stable_diffusion_xl(folder, refiner=True), of_xl),
+        ("stable-diffusion-3", stable_diffusion_3, of_sd3),
+    ],
+)
+def test_every_part_of_a_file_is_read(
+    layout: str, make: Callable[[Path], Any], converted: Callable[[Any], ldm.State], tmp_path: Path, shrink: Shrink
+) -> None:
+    pipe = make(tmp_path / "folder")
+    (tmp_path / "files").mkdir()
+    state = converted(pipe)
+    file = saved(state, tmp_path / "files/model.safetensors", family=shrink(layout, tmp_path / "folder"))
+    loaded = load(file)
+    assert type(loaded).__name__ == LAYOUTS[layout].pipeline
+    assert same_weights(loaded, pipe)
+    assert loaded.config.get("requires_aesthetics_score") == pipe.config.get("requires_aesthetics_score")
+
+
+def test_marks_say_that_a_model_predicts_velocity_from_pure_noise(xl: Any, shrink: Shrink, tmp_path: Path) -> None:
+    folder, state = xl
+    marks = {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}
+    pipe = load(saved(state | marks, tmp_path / "v.safetensors", family=shrink("stable-diffusion-xl", folder)))
+    assert type(pipe.scheduler).__name__ == "EulerDiscreteScheduler"
+    assert pipe.scheduler.config.prediction_type == "v_prediction"
+    assert pipe.scheduler.config.rescale_betas_zero_snr
+    assert pipe.scheduler.config.timestep_spacing == "trailing"
+
+
+def test_a_sampler_that_cannot_begin_with_pure_noise_is_replaced(sd1: Any, shrink: Shrink, tmp_path: Path) -> None:
+    folder, state = sd1
+    file = tmp_path / "v.safetensors"
+    saved(
+        state | {"ztsnr": torch.zeros(0)}, file, family=shrink("stable-diffusion-1", folder), prediction="v_prediction"
+    )
+    scheduler = load(file).scheduler
+    assert type(scheduler).__name__ == "DDIMScheduler"
+    assert (scheduler.config.prediction_type, scheduler.config.clip_sample) == ("v_prediction", False)
+
+
+@pytest.mark.parametrize(("predicts_noise", "prediction"), [(True, "epsilon"), (False, "v_prediction")])
+def test_what_stable_diffusion_2_predicts_is_tried_out(
+    predicts_noise: bool, prediction: str, shrink: Shrink, tmp_path: Path
+) -> None:
+    pipe = stable_diffusion(tmp_path / "folder")
+    if predicts_noise:
+        gives_back_noise(pipe.unet)
+    (tmp_path / "files").mkdir()
+    layout = shrink("stable-diffusion-2", tmp_path / "folder")
+    ctx = testing.FakeContext()
+    loaded = load(saved(of_sd2(pipe), tmp_path / "files/two.safetensors", family=layout), ctx)
+    assert same_weights(loaded, pipe)
+    assert loaded.scheduler.config.prediction_type == prediction
+    assert ("512" if predicts_noise else "768") in said(ctx)
+    told = load(saved(of_sd2(pipe), tmp_path / "files/told.safetensors", family=layout, prediction="v_prediction"))
+    assert told.scheduler.config.prediction_type == "v_prediction"
+
+
+def gives_back_noise(unet: Any) -> None:
+    """The last layer is fitted so that what comes out is what went in."""
+    noise = torch.randn(4, 4, 16, 16)
+    seen: list[torch.Tensor] = []
+    hook = unet.conv_out.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    with torch.no_grad():
+        unet(noise, 999, torch.zeros(4, 77, unet.config.cross_attention_dim))
+        hook.remove()
+        windows = torch.nn.functional.unfold(seen[0], 3, padding=1).transpose(1, 2).flatten(0, 1)
+        fitted = torch.linalg.lstsq(windows, noise.flatten(2).transpose(1, 2).flatten(0, 1)).solution
+        unet.conv_out.weight.copy_(fitted.T.reshape(unet.conv_out.weight.shape))
+        unet.conv_out.bias.zero_()
+
+
+def said(ctx: testing.FakeContext) -> str:
+    return " ".join(event.text for event in ctx.events if isinstance(event, api.Notice))
+
+
+def test_what_a_file_lacks_comes_from_a_folder_beside_it(sd1: Any, shrink: Shrink, tmp_path: Path) -> None:
+    folder, state = sd1
+    layout = shrink("stable-diffusion-1", folder)
+    bare = {name: value + 0.5 for name, value in state.items() if name.startswith((ldm.UNET, "first_stage"))}
+    file = saved(bare, tmp_path / "bare.safetensors", family=layout)
+    with pytest.raises(api.BadInput, match=r"Stable Diffusion 1 and 2 without its text encoders\. Put a diffusers"):
+        load(file)
+    shutil.copytree(folder, tmp_path / "some folder")
+    shutil.rmtree(tmp_path / "some folder/unet")
+    shutil.copytree(folder / "unet", tmp_path / "some folder/unet", ignore=shutil.ignore_patterns("*.safetensors"))
+    ctx = testing.FakeContext()
+    pipe = load(file, ctx)
+    assert "What bare.safetensors does not hold comes from some folder." in said(ctx)
+    assert ctx.notes["components"] == "some folder"
+    kept = load(folder)
+    assert pipe.unet.conv_in.weight.equal(kept.unet.conv_in.weight + 0.5)
+    assert pipe.vae.quant_conv.weight.equal(kept.vae.quant_conv.weight + 0.5)
+    assert pipe.text_encoder.final_layer_norm.weight.equal(kept.text_encoder.final_layer_norm.weight)
+
+
+def test_a_folder_may_be_named_and_must_be_one(sd1: Any, shrink: Shrink, tmp_path: Path) -> None:
+    folder, state = sd1
+    shrink("stable-diffusion-1", folder)
+    about = {"family": "stable-diffusion-1", "components": str(folder)}
+    ctx = testing.FakeContext()
+    file = saved(state, tmp_path / "whole.safetensors", **about)
+    load(file, ctx)
+    assert ctx.notes["components"] == folder.name
+    file = saved(state, tmp_path / "whole.safetensors", **about | {"components": str(file)})
+    with pytest.raises(api.BadInput, match="is no diffusers folder"):
+        load(file)
+
+
+@pytest.mark.parametrize(
+    ("family", "converted"),
+    [("z-image", ldm.z_image), ("flux", lambda transformer: transformer.state_dict())],
+)
+def test_a_bare_transformer_paints_with_the_folder_beside_it(
+    family: str, converted: Callable[[Any], ldm.State], tiny_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_model(family), tmp_path / "folder"))
+    about = {"family": "flux"} if family == "flux" else {}
+    file = saved(converted(load(folder).transformer), tmp_path / "bare.safetensors", **about)
+    (folder / "transformer/diffusion_pytorch_model.safetensors").unlink()
+    from_file, notices = painted(file)
+    assert from_file == painted(tiny_model(family))[0]
+    assert "What bare.safetensors does not hold comes from folder." in notices
+
+
+def test_a_transformer_of_another_size_than_the_folders(tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
+    from diffusers import SD3Transformer2DModel
+
+    folder = shutil.copytree(tiny_model("stable-diffusion-3"), tmp_path / "folder")
+    config = json.loads((folder / "transformer/config.json").read_text("utf-8"))
+    larger = {"num_layers": 3, "qk_norm": "rms_norm", "dual_attention_layers": [0, 1], "pos_embed_max_size": 20}
+    transformer = SD3Transformer2DModel.from_config(config | larger)
+    loaded = load(saved(ldm.sd3(transformer), tmp_path / "large.safetensors")).transformer
+    assert loaded.config.num_layers == 3
+    theirs = transformer.state_dict()
+    assert all(value.equal(theirs[name]) for name, value in loaded.state_dict().items())
+
+
+def test_a_model_is_kept_until_its_file_or_what_is_said_of_it_changes(sd1: Any, shrink: Shrink, tmp_path: Path) -> None:
+    folder, state = sd1
+    file = saved(state, tmp_path / "model.safetensors", family=shrink("stable-diffusion-1", folder))
+    ctx = testing.FakeContext()
+    first = load(file, ctx)
+    assert load(file, ctx) is first
+    saved(state, file, family="stable-diffusion-1", prediction="v_prediction")
+    os.utime(file.with_suffix(".studio.json"), ns=(1, 1))
+    second = load(file, ctx)
+    assert second.scheduler.config.prediction_type == "v_prediction"
+    os.utime(file, ns=(1, 1))
+    assert load(file, ctx) is not second
+
+
+def test_weights_that_are_missing_are_a_sentence(sd1: Any, shrink: Shrink, tmp_path: Path) -> None:
+    folder, state = sd1
+    shrink("stable-diffusion-1", folder)
+    some = {name: value for name, value in state.items() if "mlp.fc1" not in name}
+    file = saved(some, tmp_path / "model.safetensors", family="stable-diffusion-1")
+    with pytest.raises(api.BadInput, match=r"model\.safetensors lacks weights that the text_encoder of Stable"):
+        load(file)
+    wide = {name: value.repeat(2) if value.ndim == 1 else value for name, value in state.items()}
+    with pytest.raises(api.BadInput, match="does not hold what a model of Stable Diffusion 1 and 2 has"):
+        load(saved(wide, file))
+
+
+@pytest.mark.parametrize(
+    ("state", "about", "sentence"),
+    [
+        ({"something": (4, 4)}, None, r"of an unknown kind\. If you know what it is, say so in m\.studio\.json"),
+        ({"control_model.zero_convs.0.0.weight": (4, 4)}, None, "is a ControlNet, which guides another model, and not"),
+        ({"emb_params": (2, 8)}, None, "is a textual inversion"),
+        ({"lora_unet_x.lora_down.weight": (2, 2)}, None, "is a LoRA"),
+        ({"first_stage_model.encoder.conv_in.weight": (4, 4)}, None, "is an autoencoder, which is only part"),
+        ({"something": (4, 4)}, "{", r"m\.studio\.json cannot be read"),
+        ({"something": (4, 4)}, '{"family": 1}', "cannot be read"),
+        ({"something": (4, 4)}, '{"colour": "red"}', "cannot be read"),
+        ({"something": (4, 4)}, '{"family": "dall-e"}', "unknown family, dall-e. Known are: stable-diffusion-1, "),
+        ({"something": (4, 4)}, '{"prediction": "x"}', "unknown prediction, x. Known are: epsilon, v_prediction"),
+        ({"something": (4, 4)}, '{"family": "flux"}', r"Flux\.1 without its text encoders and autoencoder"),
+        ({"a.weight": (4, 4), "a.scale_weight": (1,)}, '{"family": "flux"}', "packed in a way that is not read"),
+    ],
+)
+def test_what_cannot_be_opened_is_a_sentence(
+    state: dict[str, tuple[int, ...]], about: str | None, sentence: str, tmp_path: Path
+) -> None:
+    file = saved({name: torch.zeros(shape) for name, shape in state.items()}, tmp_path / "m.safetensors")
+    if about is not None:
+        (tmp_path / "m.studio.json").write_text(about, "utf-8")
+    with pytest.raises(api.BadInput, match=sentence):
+        load(file)
+
+
+def test_damaged_files_are_sentences(sd1: Any, tmp_path: Path) -> None:
+    file = saved(sd1[1], tmp_path / "m.safetensors")
+    whole = file.read_bytes()
+    for content, sentence in (
+        (whole[:-10], "ends too early"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
+        (b"PK\x03\x04 and more", "is a pickle under another name"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(api.BadInput, match=sentence):
+            load(file)
+    file.write_bytes(whole)
+    with pytest.raises(api.BadInput, match="Rename it"):
+        load(file.rename(tmp_path / "m.sft"))
