@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from studio import api
 
-from . import folders, probing
+from . import downloading, folders, probing
 from .families import Task
 from .loading import Model
 
@@ -60,7 +60,7 @@ class Way:
 def found(ctx: api.Context, choice: str) -> Found:
     """Raises BadInput for what is missing, damaged, a pickle, or no ControlNet."""
     where = ctx.model(choice)
-    path = where if isinstance(where, Path) else _downloaded(ctx, where)
+    path = where if isinstance(where, Path) else downloading.component(where, ctx)
     if path.is_file():
         what = probing.probed(api.weight_shapes(path))
         if not what.control:
@@ -173,24 +173,3 @@ def _config_like(ctx: api.Context, one: Way, unet: Any) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / CONFIG).write_text(json.dumps(config), "utf-8")
     return folder
-
-
-def _downloaded(ctx: api.Context, name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    for offline in (True, False):
-        if not offline:
-            ctx.emit(api.Progress(0, 0, f"Downloading {name}"))
-        try:
-            wanted = [CONFIG, "diffusion_pytorch_model*.safetensors", "*.safetensors.index.json"]
-            path = Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns="*/*", local_files_only=offline))
-            if (path / CONFIG).is_file():
-                return path
-        except (OSError, ValueError) as error:
-            failed: Exception | None = error
-        else:
-            failed = None
-    raise api.BadInput(
-        f"The ControlNet {name} is not on this computer and could not be had from the Hugging Face hub.",
-        "Check the name and the connection, or choose a folder.",
-    ) from failed

@@ -72,8 +72,13 @@ def component(name: str, ctx: api.Context) -> Path:
 def of_pipeline(name: str, files: Files, index: dict[str, Any]) -> list[str]:
     """What diffusers needs of a repository: the parts that its index names, their weights as safetensors only.
 
-    Raises BadInput where a part has other weights alone.
+    Raises BadInput where a part has other weights alone, or the index asks for program code of its own.
     """
+    if not isinstance(index.get("_class_name"), str):
+        raise api.BadInput(
+            f"{name} asks for program code of its own, which is not run.",
+            "Choose a model that diffusers knows by itself.",
+        )
     found = [INDEX]
     for part, source in index.items():
         if part.startswith("_") or not isinstance(source, list) or not source or source[0] is None:

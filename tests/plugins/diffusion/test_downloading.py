@@ -238,12 +238,20 @@ def test_repositories_that_cannot_be_used(start: Start, ctx: testing.FakeContext
         downloading.pipeline(NAME, ctx)
 
 
-def test_a_damaged_index(start: Start, ctx: testing.FakeContext) -> None:
+@pytest.mark.parametrize(
+    ("index", "sentence"),
+    [
+        (b"[1]", r"model_index\.json of org/painter is damaged"),
+        (b'{"_class_name": ["own_code", "OwnPipeline"]}', "asks for program code of its own"),
+    ],
+)
+def test_an_index_that_cannot_be_used(start: Start, ctx: testing.FakeContext, index: bytes, sentence: str) -> None:
     hub = repository()
-    hub.files["model_index.json"] = b"[1]"
+    hub.files["model_index.json"] = index
     start(hub)
-    with pytest.raises(api.BadInput, match=r"model_index\.json of org/painter is damaged"):
+    with pytest.raises(api.BadInput, match=sentence):
         downloading.pipeline(NAME, ctx)
+    assert {file for file, _ in hub.asked} == {"model_index.json"}
 
 
 def test_two_at_once(start: Start, ctx: testing.FakeContext) -> None:
