@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import controls, embeddings, loras, memory, previews, prompts, samplers, seamless, speed, vaes
+from . import adapters, controls, embeddings, loras, memory, previews, prompts, samplers, seamless, speed, vaes
 from .families import Task, default, takes
 from .loading import Model
 from .tape import Tape
@@ -18,7 +18,7 @@ from .watching import Watch
 if TYPE_CHECKING:
     from torch import Generator
 
-ADDITIONS = (loras.applied, embeddings.applied, vaes.applied, seamless.applied, speed.applied)
+ADDITIONS = (loras.applied, adapters.applied, embeddings.applied, vaes.applied, seamless.applied, speed.applied)
 """What is laid over a model for one job. Each takes (ctx, model, pipe, params), yields arguments of the call, and
 leaves the model as it was."""
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from studio import api
 
-from . import controls, samplers, speed
+from . import adapters, controls, samplers, speed
 from .loading import STARTER
 
 Shape = Literal["model", "1:1", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16"]
@@ -73,5 +73,5 @@ class Denoiser(speed.Speed):
     """Against colours that strong guidance burns out."""
 
 
-class Painter(controls.Guided, Denoiser):
+class Painter(adapters.Referring, controls.Guided, Denoiser):
     """With what and how, and guided by which pictures."""

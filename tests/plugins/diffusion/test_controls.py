@@ -87,6 +87,8 @@ NETS: dict[str, Callable[[Path], Path]] = {
     "z-image": z_image,
 }
 TASKS = {Paint: Task.PAINT, Repaint: Task.REPAINT, Inpaint: Task.INPAINT}
+MODELS = testing.FakeModels()
+"""Kept from test to test, as the studio keeps them from job to job."""
 ONE_AT_A_TIME = ("qwenimage", "z-image")
 CASES = [(family, tool) for family in NETS for tool, task in TASKS.items() if KNOWN[family].controlled(task)]
 
@@ -126,7 +128,7 @@ def inputs(tmp_path: Path) -> dict[type[api.Tool], dict[str, Any]]:
 
 def made(tool: type[api.Tool], ctx: testing.FakeContext | None = None, **values: Any) -> np.ndarray:
     values = {"prompt": "a fox", "steps": 2, **values}
-    (event,) = testing.results(testing.run(tool, ctx or testing.FakeContext(seed=3), **values))
+    (event,) = testing.results(testing.run(tool, ctx or testing.FakeContext(seed=3, models=MODELS), **values))
     assert isinstance(event, api.Image)
     return np.asarray(event.picture)
 
@@ -143,6 +145,9 @@ def test_every_family_follows_a_picture_by_its_weight_and_the_model_is_left_as_i
     ctx = testing.FakeContext(seed=3)
     values = {"model": str(tiny_model(family)), **inputs[tool]}
     guided = {"controls": [str(net(family))], "control_images": [drawing]}
+    base = loading.load(ctx, values["model"]).base
+    if hasattr(base, "default_sample_size"):
+        base.default_sample_size = 16  # some say nowhere that they are as small as they are
     results = []
     for more in ({}, guided, {**guided, "control_weights": [0.4]}, {**guided, "control_weights": [0.0]}, {}):
         ctx.events.clear()
@@ -162,8 +167,10 @@ def test_a_paused_guided_picture_goes_on_with_the_same_pixels(
     values = {"model": str(tiny_model(family)), "steps": 4, "controls": [str(net(family))], "control_images": [drawing]}
     whole = made(Paint, **values, **SIZE)
     with pytest.raises(api.Paused):
-        made(Paint, Pausing(seed=3, folder=tmp_path / "kept"), **values, **SIZE)
-    assert (made(Paint, testing.FakeContext(seed=3, folder=tmp_path / "kept"), **values, **SIZE) == whole).all()
+        made(Paint, Pausing(seed=3, folder=tmp_path / "kept", models=MODELS), **values, **SIZE)
+    assert (
+        made(Paint, testing.FakeContext(seed=3, folder=tmp_path / "kept", models=MODELS), **values, **SIZE) == whole
+    ).all()
 
 
 def test_while_the_denoiser_is_replayed_its_controlnet_rests(
@@ -316,7 +323,14 @@ def test_upscaling_and_varying_are_guided_too(
     assert (made(Upscale, **control, **larger) != made(Upscale, model=str(sd), **larger)).any()
     painted = made(Paint, **control, control_images=[drawing])
     same, near = (
-        made(Vary, testing.FakeContext(seed=8), **control, control_images=[drawing], origin=3, variation=share)
+        made(
+            Vary,
+            testing.FakeContext(seed=8, models=MODELS),
+            **control,
+            control_images=[drawing],
+            origin=3,
+            variation=share,
+        )
         for share in (0.0, 0.5)
     )
     assert (same == painted).all()
@@ -327,7 +341,7 @@ def test_the_name_says_what_is_drawn_and_a_drawing_is_left_alone(sd: Path, drawi
     canny = str(of_unet(sd, name="canny"))
     drawn = tmp_path / "drawn.png"
     Image.fromarray(guides.canny(np.asarray(Image.open(drawing)))).save(drawn)
-    ctx, again = testing.FakeContext(seed=3), testing.FakeContext(seed=3)
+    ctx, again = (testing.FakeContext(seed=3, models=MODELS) for _ in range(2))
     first = made(Paint, ctx, model=str(sd), controls=[canny], control_images=[drawing])
     assert (made(Paint, again, model=str(sd), controls=[canny], control_images=[drawn]) == first).all()
     assert (ctx.notes["guides"], again.notes["guides"]) == (["canny"], ["as_it_is"])
@@ -356,7 +370,7 @@ def test_a_picture_of_another_shape_is_cut_and_that_is_said(
     values = {"model": str(sd), "controls": [str(net("stable-diffusion"))]}
     for size, notices in (((64, 64), 0), ((66, 64), 0), ((96, 32), 1)):
         Image.new("RGB", size, "#804020").save(tmp_path / "flat.png")
-        ctx = testing.FakeContext()
+        ctx = testing.FakeContext(models=MODELS)
         made(Paint, ctx, control_images=[tmp_path / "flat.png"], **values)
         assert len([event for event in ctx.events if isinstance(event, api.Notice)]) == notices
 
