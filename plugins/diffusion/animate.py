@@ -11,6 +11,7 @@ from studio import api
 from . import loading, motion, painting, pictures, sizes
 from .families import Task, takes
 from .films import Film
+from .latents import scale_factor
 from .loading import Model
 from .settings import Denoiser, Words
 
@@ -50,7 +51,7 @@ class Animate(api.Tool):
     class Params(Denoiser, Course, Words):
         model: api.ModelChoice = api.param(model="diffusion")
         """A diffusers folder of a model of video, or a name on the Hugging Face hub."""
-        motion: api.ModelChoice = api.param("", model="motion-adapter", title="Motion adapter", advanced=True)
+        motion: api.ModelChoice | None = api.param(None, model="motion-adapter", title="Motion adapter", advanced=True)
         """Sets a model of Stable Diffusion 1 in motion (AnimateDiff)."""
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
@@ -67,7 +68,11 @@ class Animate(api.Tool):
         if abs(frames - wanted) >= 1:
             lasts = f"{frames} frames and lasts {frames / fps:.1f} s"
             yield api.Notice(f"The video has {lasts}, the nearest that {model.title} can make.")
-        size = _size(model, film, params, picture)
+        size = _only(pipe) or _size(model, film, params, picture)
+        if (params.width or size[0], params.height or size[1]) != size:
+            raise api.BadInput(
+                f"{model.title} makes videos of {size[0]} × {size[1]} px alone.", "Leave width and height empty."
+            )
         more: dict[str, Any] = {"num_frames": frames, "output_type": "pil"}
         if picture is not None:
             more["image"] = pictures.fitted(picture, size)
@@ -77,6 +82,15 @@ class Animate(api.Tool):
             more["decode_chunk_size"] = _DECODED_AT_ONCE
         made = painting.painted(ctx, model, task, params, size=size, more=more)
         yield api.Animation(made, fps=fps)
+
+
+def _only(pipe: Any) -> tuple[int, int] | None:
+    """Width and height where a model has learned its places by heart, and so knows one size alone."""
+    config = getattr(getattr(pipe, "transformer", None), "config", {})
+    if not config.get("use_learned_positional_embeddings"):
+        return None
+    factor = scale_factor(pipe)
+    return config["sample_width"] * factor, config["sample_height"] * factor
 
 
 def _size(model: Model, film: Film, params: Animate.Params, picture: Picture | None) -> tuple[int, int]:

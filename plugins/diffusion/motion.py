@@ -13,7 +13,7 @@ from .loading import Model
 _BROKEN = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError)
 
 
-def adapted(ctx: api.Context, model: Model, choice: str) -> Model:
+def adapted(ctx: api.Context, model: Model, choice: str | None) -> Model:
     """The model with a motion adapter: a folder in diffusers' format, or a name on the hub. Itself without one.
 
     Raises BadInput where the adapter is missing, damaged, or made for another model.

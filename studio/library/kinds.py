@@ -20,6 +20,7 @@ EMBEDDING = "embedding"
 LANGUAGE = "language"
 TEXT_ENCODER = "text-encoder"
 UPSCALER = "upscaler"
+MOTION_ADAPTER = "motion-adapter"
 
 INDEX = "model_index.json"
 CONFIG = "config.json"
@@ -34,6 +35,7 @@ _OF_CLASS = (
     ("Autoencoder", AUTOENCODER),
     ("AsymmetricAutoencoder", AUTOENCODER),
     ("VQModel", AUTOENCODER),
+    ("MotionAdapter", MOTION_ADAPTER),
 )
 """How the classes begin that diffusers names in a `config.json`."""
 

@@ -310,6 +310,12 @@ def test_what_the_names_of_tensors_tell(tmp_path: Path, tensors: tuple[str, ...]
     assert kinds.kind_of(weights(tmp_path / "a.safetensors", tensors)) == kind
 
 
+def test_a_motion_adapter_is_known_by_its_configuration(tmp_path: Path) -> None:
+    weights(tmp_path / "motion" / "diffusion_pytorch_model.safetensors")
+    (tmp_path / "motion" / "config.json").write_text('{"_class_name": "MotionAdapter"}')
+    assert kinds.kind_of(tmp_path / "motion") == kinds.MOTION_ADAPTER
+
+
 def test_what_lies_in_the_own_folder_is_looked_at_too(home: Home) -> None:
     weights(home.models / "ink.safetensors", LORA)
     weights(home.models / "riddle.safetensors")

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from plugins.diffusion import loading
 from plugins.diffusion.animate import Animate
 from plugins.diffusion.families import KNOWN, Task
 from plugins.diffusion.films import Film
@@ -146,6 +148,34 @@ def test_models_say_what_they_need(tiny_film: Callable[[str], str], sd: Path, pi
         animated(model=tiny_film("cogvideox"), sampler="euler")
     with pytest.raises(api.BadInput, match="sides that are multiples"):
         animated(model=tiny_film("ltx"), width=33)
+
+
+def test_a_model_that_knows_one_size_keeps_to_it(tiny_film: Callable[[str], str], tmp_path: Path) -> None:
+    Image.new("RGB", (64, 32), "#336699").save(tmp_path / "wide.png")
+    values = {"model": tiny_film("cogvideox-i2v"), "image": tmp_path / "wide.png", "frames": 9}
+    frames, _ = animated(width=None, height=None, **values)
+    assert frames.shape == (9, 32, 32, 3)
+    with pytest.raises(api.BadInput, match="makes videos of 32 × 32 px alone"):
+        animated(width=64, **values)
+
+
+def test_memory_that_runs_out_while_decoding_costs_no_denoising(tiny_film: Callable[[str], str]) -> None:
+    ctx = testing.FakeContext(seed=3)
+    values = {"model": tiny_film("wan"), "frames": 5}
+    whole, _ = animated(**values)
+    pipe = loading.load(ctx, tiny_film("wan")).base
+    left, asked = [1], list[int]()
+
+    def refuse(*_: Any) -> None:
+        if left and left.pop():
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    pipe.vae.decoder.register_forward_pre_hook(refuse)
+    pipe.transformer.patch_embedding.register_forward_hook(lambda *_: asked.append(1))
+    frames, _ = animated(ctx, **values)
+    assert frames.shape == whole.shape
+    assert len(asked) == 4
+    assert ctx.notes["memory"] == ["vae tiling"]
 
 
 def test_words_that_are_not_heard_are_mentioned(tiny_film: Callable[[str], str], picture: Path) -> None:

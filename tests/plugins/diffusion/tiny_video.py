@@ -140,7 +140,7 @@ def wan_from_pictures(folder: Path) -> Path:
     return folder
 
 
-def _cogvideo_parts(channels: int) -> dict[str, Any]:
+def _cogvideo_parts(channels: int, **more: Any) -> dict[str, Any]:
     from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler, CogVideoXTransformer3DModel
 
     torch.manual_seed(0)
@@ -171,6 +171,7 @@ def _cogvideo_parts(channels: int) -> dict[str, Any]:
             patch_size=2,
             temporal_compression_ratio=4,
             use_rotary_positional_embeddings=True,
+            **more,
         ),
         "scheduler": CogVideoXDDIMScheduler(),
     }
@@ -186,7 +187,7 @@ def cogvideo(folder: Path) -> Path:
 def cogvideo_from_pictures(folder: Path) -> Path:
     from diffusers import CogVideoXImageToVideoPipeline
 
-    CogVideoXImageToVideoPipeline(**_cogvideo_parts(8)).save_pretrained(folder)
+    CogVideoXImageToVideoPipeline(**_cogvideo_parts(8, use_learned_positional_embeddings=True)).save_pretrained(folder)
     return folder
 
 
