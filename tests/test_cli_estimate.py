@@ -44,7 +44,7 @@ def test_memory_notes_and_after_a_first_job_the_time(home: Home, capsys: pytest.
     (home.plugins / "knit.py").write_text(PLUGIN)
     out, err = told("knit.scarf", "--estimate", "--set", "prompt=red")
     assert [line.split(maxsplit=1) for line in out.splitlines()] == [["memory", "4.0 GB"], ["prompt", "3 letters"]]
-    assert "known once one like it was made here" in err
+    assert "learnt from the first job" in err
     assert not list(home.library.rglob("*.md"))
 
     home.rates.write_text(json.dumps({_device(): {"knit": 2.5}}))

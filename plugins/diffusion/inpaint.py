@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from studio import api
 
 from . import loading, painting, pictures, sizes
+from .estimate import Estimated
 from .families import Task
 from .loading import Model
 from .repaint import strength
@@ -47,7 +48,7 @@ class Place(api.Params):
     """Painted on, below."""
 
 
-class Inpaint(api.Tool):
+class Inpaint(Estimated):
     """Paints where the mask is, or beyond the edges, and leaves the rest as it is."""
 
     id = "diffusion.inpaint"

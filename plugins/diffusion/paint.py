@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from studio import api
 
 from . import loading, painting, sizes
+from .estimate import Estimated
 from .families import Task
 from .seamless import Seamless
 from .settings import Painter, Size, Words
 
 
-class Paint(api.Tool):
+class Paint(Estimated):
     """Paints what you describe."""
 
     id = "diffusion.paint"

@@ -32,7 +32,7 @@ def arguments(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Mapping
     given = _clip_skip(model, pipe, params.clip_skip)
     wanted, unwanted = weights.thoughts(prompt), weights.thoughts(negative)
     if model.family.name in _CLIP:
-        short = max(map(_count(ctx, pipe), (prompt, negative))) <= 75
+        short = max(map(_count(ctx, pipe), (prompt, negative))) <= _at_once(pipe)
         if weights.is_plain(wanted) and weights.is_plain(unwanted) and short and not params.clip_skip:
             prompt, negative = weights.words(wanted), weights.words(unwanted)
         else:
@@ -73,7 +73,7 @@ def _has_weights(parsed: list[list[Part]]) -> bool:
 
 
 def _count(ctx: api.Context, pipe: Any) -> Callable[[str], int]:
-    """Tokens of a text, without those that begin and end it. A CLIP encoder sees 75 at once."""
+    """Tokens of a text, without those that begin and end it."""
     tokenizer = getattr(pipe, "tokenizer", None) or pipe.tokenizer_2
 
     def count(text: str) -> int:
@@ -83,6 +83,12 @@ def _count(ctx: api.Context, pipe: Any) -> Callable[[str], int]:
         return tokens
 
     return count
+
+
+def _at_once(pipe: Any) -> int:
+    """Tokens that the text encoder sees at once: 75 for CLIP's own."""
+    tokenizer = getattr(pipe, "tokenizer", None) or pipe.tokenizer_2
+    return min(75, int(tokenizer.model_max_length) - 2)
 
 
 def _weighed(pipe: Any, wanted: list[list[Part]], unwanted: list[list[Part]], clip_skip: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from studio import api
 
 from . import loading, painting, pictures, sizes
+from .estimate import Estimated
 from .families import Task, default, takes
 from .loading import Model
 from .seamless import Seamless
@@ -36,7 +37,7 @@ class Frame(api.Params):
     """Empty: what the width and the picture's shape give."""
 
 
-class Repaint(api.Tool):
+class Repaint(Estimated):
     """Paints a picture anew, led by words."""
 
     id = "diffusion.repaint"

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 from studio import api
 
-from .loading import Model
+from .families import Family
 from .settings import Size
 
 
-def wanted(model: Model, params: Size) -> tuple[int, int]:
+class Sized(Protocol):
+    """What sizes follow from: a model that is loaded, or what its files say of it."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def family(self) -> Family: ...
+
+    @property
+    def size(self) -> int:
+        """Side in pixels of the pictures that the model was made for."""
+
+    @property
+    def multiple(self) -> int:
+        """What sides must be multiples of, in pixels."""
+
+
+def wanted(model: Sized, params: Size) -> tuple[int, int]:
     """Width and height in pixels. Raises BadInput, naming the nearest sizes, for what the model cannot paint."""
     across, down = (1, 1) if params.shape == "model" else (int(side) for side in params.shape.split(":"))
     near = of_shape(model, across / down)
@@ -24,13 +43,13 @@ def wanted(model: Model, params: Size) -> tuple[int, int]:
     return near
 
 
-def of_shape(model: Model, ratio: float) -> tuple[int, int]:
+def of_shape(model: Sized, ratio: float) -> tuple[int, int]:
     """As many pixels as the model was made for, `ratio` times as wide as high."""
     side = model.size * math.sqrt(ratio)
     return rounded(side, model.multiple), rounded(side / ratio, model.multiple)
 
 
-def of_picture(model: Model, width: int, height: int) -> tuple[int, int]:
+def of_picture(model: Sized, width: int, height: int) -> tuple[int, int]:
     """The picture's own size where the model is at ease with it; else as many pixels as it was made for."""
     share = math.sqrt(width * height) / model.size
     if not 0.75 <= share <= 1.5:
@@ -38,7 +57,7 @@ def of_picture(model: Model, width: int, height: int) -> tuple[int, int]:
     return rounded(width, model.multiple), rounded(height, model.multiple)
 
 
-def check(model: Model, width: int, height: int) -> None:
+def check(model: Sized, width: int, height: int) -> None:
     """Raises BadInput where the sides are no multiples of what the model needs, or shorter than it can paint."""
     step, least = model.multiple, model.family.least
     if min(width, height) < least:

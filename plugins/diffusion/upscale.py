@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from studio import api
 
 from . import loading, painting, pictures, sizes, tiles
+from .estimate import Estimated
 from .families import Task, takes
 from .field import Field
 from .loading import Model
@@ -51,7 +52,7 @@ class Tiling(api.Params):
     """How far the pieces lie over each other. More hides where they meet, and takes longer."""
 
 
-class Upscale(api.Tool):
+class Upscale(Estimated):
     """Makes a picture larger and paints in the detail that it lacks."""
 
     id = "diffusion.upscale"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from studio import api
 
 from . import loading, painting, sizes
+from .estimate import Estimated
 from .families import Task
 from .seamless import Seamless
 from .settings import Painter, Size, Words
@@ -27,7 +28,7 @@ class Origin(api.Params):
     """At 0 it is the same picture, at 100 % another one."""
 
 
-class Vary(api.Tool):
+class Vary(Estimated):
     """Paints a picture again with small changes."""
 
     id = "diffusion.vary"

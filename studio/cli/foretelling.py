@@ -30,7 +30,7 @@ def estimate(tool: ToolDescriptor, values: Mapping[str, Any], place: Place, cons
         console.table(rows)
     if not console.json and found.seconds is None:
         console.note(
-            "How long it takes is known once one like it was made here."
+            "How long it takes is learnt from the first job like it."
             if rows
             else f"{tool.title} tells nothing in advance."
         )

@@ -1,0 +1,61 @@
+"""What the header of a single file says of its model, and the folder beside it that gives what it lacks."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from pathlib import Path
+
+from studio import api
+
+from . import folders, probing
+from .facts import DENOISERS, Config, Facts, of_folder
+from .families import KNOWN
+from .layouts import LAYOUTS
+from .probing import Shapes
+from .usual import PIPELINES, stem
+
+_NOT_LOADED = ("model_ema.",)
+
+
+def of_file(path: Path, stamp: int) -> Facts | None:
+    """None for what is no model of a known kind, or lacks parts that no folder beside it has.
+
+    A file that has another `stamp` is read again. Raises BadInput for a damaged one.
+    """
+    shapes = _shapes(path, stamp)
+    layout = LAYOUTS.get(probing.probed(shapes).layout)
+    if layout is None:
+        return None
+    weights = sum(map(math.prod, shapes.values()))
+    beside = _beside(path, layout.families)
+    if layout.pipeline:
+        kind = stem(layout.pipeline)
+        denoiser = next((part.config for name, part in layout.parts.items() if name in DENOISERS), {})
+        coder: Config = layout.parts["vae"].config
+        texts: tuple[Path, ...] = ()
+        rest = 0
+    elif beside is not None:
+        kind, denoiser, coder, texts = beside.kind, beside.denoiser, beside.coder, beside.texts
+        rest = beside.weights - beside.denoiser_weights
+    else:
+        return None
+    usual = PIPELINES[kind]
+    if usual.family not in KNOWN:
+        return None
+    return Facts(path.name, kind, usual, KNOWN[usual.family], weights + rest, weights, denoiser, coder, texts)
+
+
+@lru_cache(maxsize=16)
+def _shapes(path: Path, stamp: int) -> Shapes:  # noqa: ARG001
+    return {name: shape for name, shape in api.weight_shapes(path).items() if not name.startswith(_NOT_LOADED)}
+
+
+def _beside(path: Path, families: tuple[str, ...]) -> Facts | None:
+    """The folder that gives what a file lacks, as `single_file` chooses it."""
+    facts = []
+    for index in sorted(path.parent.glob(f"*/{folders.INDEX}")):
+        one = of_folder(index.parent)
+        if one is not None and one.usual.family in families:
+            facts.append(one)
+    return min(facts, key=lambda one: families.index(one.usual.family), default=None)

@@ -1,0 +1,58 @@
+"""What a picture would take with a model in a single file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from plugins.diffusion import clip_tokenizer, facts, tokens
+from plugins.diffusion.paint import Paint
+from studio import testing
+
+
+def test_a_model_in_one_file_is_known_by_its_header(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    unet = "model.diffusion_model.input_blocks"
+    weights = {
+        f"{unet}.1.1.transformer_blocks.0.attn2.to_k.weight": torch.zeros(320, 768, dtype=torch.float16),
+        f"{unet}.2.1.transformer_blocks.0.attn2.to_k.weight": torch.zeros(320, 768, dtype=torch.float16),
+        f"{unet}.0.0.weight": torch.zeros(320, 4, 3, 3, dtype=torch.float16),
+        "model_ema.decay": torch.zeros(1000, dtype=torch.float16),
+    }
+    save_file(weights, file)
+    found = facts.found(testing.FakeContext(), str(file))
+    assert found is not None
+    assert (found.kind, found.size, found.multiple) == ("StableDiffusion", 512, 8)
+    assert found.weights == 2 * 320 * 768 + 320 * 4 * 9
+    told = testing.estimate(Paint, model=str(file), prompt="a red apple")
+    assert told is not None
+    assert told.notes == {"prompt": "3 of 75 tokens", "shape": "512 × 512"}
+
+
+def test_without_a_table_clips_own_words_count() -> None:
+    real, counter = clip_tokenizer.tokenizer(), tokens.counter([], None, parted=True)
+    assert counter is not None
+    for text in ("a red fox, 3d", "狐 🦊 don't", "x" * 300):
+        assert counter.tokenizer.encode(text, add_special_tokens=False).ids == (
+            real(text, add_special_tokens=False, verbose=False).input_ids
+        )
+
+
+def test_what_a_file_lacks_is_counted_from_the_folder_beside_it(
+    tiny_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "flux.safetensors"
+    weights = {"double_blocks.0.img_attn.norm.key_norm.scale": torch.zeros(8), "img_in.weight": torch.zeros(8, 64)}
+    save_file(weights, file)
+    ctx = testing.FakeContext()
+    assert facts.found(ctx, str(file)) is None
+    shutil.copytree(tiny_model("flux"), tmp_path / "flux")
+    whole, found = facts.found(ctx, str(tmp_path / "flux")), facts.found(ctx, str(file))
+    assert whole is not None
+    assert found is not None
+    assert found.weights == 8 + 8 * 64 + whole.weights - whole.denoiser_weights
+    assert found.texts == whole.texts
