@@ -104,11 +104,12 @@ class FakeContext:
         return folder
 
     def offered(self, kind: str) -> dict[str, Path]:
-        mine = self.folder / "models" if self.folder else None
-        return {path.name: path for path in sorted(mine.iterdir())} if mine and mine.is_dir() else {}
+        from studio.library import kinds
+
+        return {name: path for name, path in self._mine().items() if kinds.kind_of(path) in (kind, "")}
 
     def model(self, choice: str) -> Path | str:
-        if choice in (mine := self.offered("")):
+        if choice in (mine := self._mine()):
             return mine[choice]
         if Path(choice).exists():
             return Path(choice)
@@ -116,6 +117,10 @@ class FakeContext:
 
     def note(self, name: str, value: Any) -> None:
         self.notes[name] = value
+
+    def _mine(self) -> dict[str, Path]:
+        mine = self.folder / "models" if self.folder else None
+        return {path.name: path for path in sorted(mine.iterdir())} if mine and mine.is_dir() else {}
 
     def _made(self, name: str) -> Path:
         if self.folder is None:

@@ -153,6 +153,17 @@ def of(scheduler: Any, sampler: Sampler, schedule: Schedule = "model") -> Any:
         return kind.from_config({**config, **options})
 
 
+def check(scheduler: Any, steps: int | None) -> None:
+    """Raises BadInput for more steps than a sampler has: those of LCM and TCD are chosen among a fixed number."""
+    asked = inspect.signature(type(scheduler).__init__).parameters
+    most = scheduler.config.original_inference_steps if "original_inference_steps" in asked else None
+    if most and steps and steps > most:
+        raise api.BadInput(
+            f"This sampler takes at most {most} steps, and {steps} are needed.",
+            "Take fewer, a higher strength, or another sampler.",
+        )
+
+
 def _known(scheduler: Any) -> _Known:
     name = type(scheduler).__name__
     if name.startswith("FlowMatch") or scheduler.config.get("use_flow_sigmas"):

@@ -144,7 +144,8 @@ class JobContext:
         return found
 
     def offered(self, kind: str) -> dict[str, Path]:
-        return {offer.name: Path(offer.path) for offer in library_models.offers(self._home, None, kind)}
+        known = library_models.offers(self._home, None, kind)
+        return {offer.name: Path(offer.path) for offer in known if offer.connected}
 
     def note(self, name: str, value: Any) -> None:
         try:

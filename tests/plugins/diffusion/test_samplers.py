@@ -125,6 +125,16 @@ def test_what_does_not_fit_is_a_sentence(own: Any, sampler: Any, schedule: Any, 
         samplers.of(own, sampler, schedule)
 
 
+@pytest.mark.parametrize("sampler", ["lcm", "tcd"])
+def test_more_steps_than_a_sampler_has_are_a_sentence(sd: Path, sampler: str) -> None:
+    with pytest.raises(api.BadInput, match="at most 50 steps, and 60 are needed"):
+        picture(testing.FakeContext(), model=str(sd), steps=60, sampler=sampler)
+
+
+def test_the_number_binds_no_other_sampler_of_the_model() -> None:
+    samplers.check(samplers.of(samplers.of(NOISE, "lcm"), "euler"), 60)
+
+
 def test_models_with_preconditioning_have_samplers_of_their_own(sd: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(sd, tmp_path / "edm"))
     EDMEulerScheduler().save_pretrained(folder / "scheduler")
