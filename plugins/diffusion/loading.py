@@ -11,7 +11,7 @@ from typing import Any
 
 from studio import api
 
-from . import downloading, families, folders, single_file
+from . import downloading, families, folders, placing, single_file
 from .families import Family, Task
 from .latents import View, fitted, scale_factor
 
@@ -87,20 +87,22 @@ def load(ctx: api.Context, choice: str) -> Model:
 
     def loader() -> Model:
         if plan is not None:
-            return placed(_from_file(plan, ctx), key, plan.path.name, ctx)
+            here = placing.in_room(ctx, plan.path)
+            return placed(_from_file(plan, here), key, plan.path.name, here)
         path = where or downloading.pipeline(str(found), ctx)
-        return placed(_from_folder(path, ctx), key, path.name if where else str(found), ctx)
+        here = placing.in_room(ctx, path)
+        return placed(_from_folder(path, here), key, path.name if where else str(found), here)
 
-    return ctx.models.load(key, loader)
+    return placing.load(ctx, key, loader)
 
 
 def placed(pipe: Any, key: str, title: str, ctx: api.Context) -> Model:
     """On the device, quiet, and known by its family."""
     family = families.of_pipeline(type(pipe).__name__)
-    _without_bars(pipe).to(ctx.device)
     _name_as_before(getattr(pipe, "text_encoder", None))
     filmed = family.film is not None and family.film.frames_first
-    return Model(key, title, family, pipe, pipe.components.get("scheduler"), view=fitted(pipe, frames_first=filmed))
+    rungs, view = placing.put(_without_bars(pipe), ctx, lambda: fitted(pipe, frames_first=filmed))
+    return Model(key, title, family, pipe, pipe.components.get("scheduler"), rungs, view)
 
 
 def own_size(pipe: Any, family: Family) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import adapters, controls, embeddings, loras, memory, previews, prompts, samplers, seamless, speed, vaes
+from . import adapters, controls, embeddings, loras, memory, placing, previews, prompts, samplers, seamless, speed, vaes
 from .families import Task, default, takes
 from .loading import Model
 from .tape import Tape
@@ -42,7 +42,7 @@ def painted(
     the picture is a part, for the guides that show all of it. What was denoised before a pause
     is taken from `ctx.keep`.
     """
-    more = more or {}
+    ctx, more = placing.as_held(ctx, model), more or {}
     piped: AbstractContextManager[tuple[Any, Mapping[str, Any]]] = nullcontext((model.pipe(task), {}))
     if isinstance(params, controls.Guided):
         piped = controls.piped(ctx, model, task, params, size=size, own=more.get("image"), part=part)
@@ -82,7 +82,6 @@ def _run(
         view = previews.of(ctx, model, pipe)
         watch = Watch(ctx, tape, view=view, size=size, rest=lambda: tape.save(ctx.keep, made_by))
         given = {**_arguments(ctx, model, pipe, params, size), **added, **more}
-        samplers.check(getattr(pipe, "scheduler", None), given.get(model.family.steps_name))
         result = memory.within(ctx, model, pipe, attempt)
     if model.rungs:
         ctx.note("memory", model.rungs)
@@ -99,6 +98,7 @@ def about(ctx: api.Context, model: Model) -> dict[str, str]:
     return {
         "model": model.key,
         "device": ctx.device,
+        "dtype": str(ctx.dtype),
         "torch": torch.__version__,
         "diffusers": diffusers.__version__,
     }
