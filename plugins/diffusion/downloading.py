@@ -162,8 +162,7 @@ def _fetched(name: str, ctx: api.Context, head: str, pick: Picker) -> Path:
         missing = [path for path in picked if path not in files]
         if missing:
             raise api.BadInput(f"{name} is incomplete on the hub: {missing[0]} is missing.", "Choose another model.")
-        said = f"is under {licence}" if licence else "says nothing about its licence"
-        ctx.emit(api.Notice(f"{name} {said}; its page is huggingface.co/{name}."))
+        ctx.emit(api.Notice(f"{api.licence_in_words(name, licence)} Its page is huggingface.co/{name}"))
         download.take([files[path] for path in dict.fromkeys([*picked, *(set(_CARDS) & files.keys())])])
         (work / revision).rename(own)
     shutil.rmtree(work, ignore_errors=True)

@@ -32,6 +32,7 @@ from studio.api.training import NotFiniteError, Training, read_tensors, time_lef
 from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioError
 from studio.core.files import written_whole
 from studio.core.headers import weight_shapes
+from studio.core.licences import licence_in_words
 from studio.core.pictures import open_picture
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "Training",
     "Unit",
     "hookimpl",
+    "licence_in_words",
     "open_picture",
     "param",
     "read_tensors",

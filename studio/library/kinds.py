@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from studio.core.errors import BadInput
-from studio.core.headers import weight_shapes
+import msgspec
+
+from studio.core.headers import MAX_HEADER
 
 DIFFUSION = "diffusion"
 LORA = "lora"
@@ -103,8 +105,6 @@ def _kind_of_config(config: dict[str, Any]) -> str:
 
 
 def _kind_of_file(path: Path) -> str:
-    if path.suffix.lower() == ".gguf":
-        return ""
     try:
         state = path.stat()
     except OSError:
@@ -117,8 +117,11 @@ def _probed(path: Path, _size: int, _changed: int) -> str:
     if path.suffix.lower() not in (".safetensors", ".sft"):
         return ""
     try:
-        return kind_of_names(weight_shapes(path))
-    except BadInput:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = file.read(length) if length <= MAX_HEADER else b""
+        return kind_of_names(msgspec.json.decode(header, type=dict[str, msgspec.Raw]))
+    except (OSError, ValueError, struct.error, msgspec.MsgspecError):
         return ""
 
 

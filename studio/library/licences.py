@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from studio.core.headers import MAX_HEADER
+from studio.core.licences import licence_in_words
 from studio.core.paths import Home
 from studio.library import hub, kinds, models
 from studio.library.creation import MODEL_FILE
@@ -18,25 +19,6 @@ from studio.library.creation import MODEL_FILE
 _FRONT = re.compile(r"\A---\r?\n(.*?)\r?\n---", re.DOTALL)
 _LINE = r"^{}:[ \t]*[\"']?([^\"'\n\r]+)"
 _FILES = ("LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "LICENCE.md", "LICENCE.txt")
-_NON_COMMERCIAL = re.compile(r"(^|[-_ ])(nc|non-?commercial|research)($|[-_ ])")
-
-WORDS = {
-    "apache-2.0": "the Apache licence 2.0",
-    "mit": "the MIT licence",
-    "cc0-1.0": "CC0 (public domain)",
-    "cc-by-4.0": "CC BY 4.0",
-    "cc-by-sa-4.0": "CC BY-SA 4.0",
-    "cc-by-nc-4.0": "CC BY-NC 4.0",
-    "cc-by-nc-sa-4.0": "CC BY-NC-SA 4.0",
-    "cc-by-nc-nd-4.0": "CC BY-NC-ND 4.0",
-    "creativeml-openrail-m": "CreativeML OpenRAIL-M",
-    "openrail": "OpenRAIL",
-    "openrail++": "OpenRAIL++",
-    "flux-1-dev-non-commercial-license": "the FLUX.1 [dev] licence",
-    "sai-nc-community": "Stability AI's non-commercial licence",
-    "stabilityai-ai-community": "Stability AI's community licence",
-    "other": "a licence of its own",
-}
 _LINKS = {
     "apache-2.0": "https://www.apache.org/licenses/LICENSE-2.0",
     "mit": "https://opensource.org/license/mit",
@@ -60,16 +42,8 @@ class Terms(Struct, frozen=True):
         return f"{self.model} | {self.licence}"
 
     @property
-    def commercial(self) -> bool:
-        """False where the licence is known to forbid commercial use; its name tells."""
-        return not _NON_COMMERCIAL.search(self.licence.lower())
-
-    @property
     def sentence(self) -> str:
-        if not self.licence:
-            return f"{self.model} says nothing about its licence."
-        words = WORDS.get(self.licence.lower(), self.licence)
-        return f"{self.model} is under {words}{'' if self.commercial else ', not for commercial use'}."
+        return licence_in_words(self.model, self.licence)
 
 
 def licence_of(path: Path) -> str:

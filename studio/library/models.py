@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -164,27 +165,34 @@ def _elsewhere(home: Home, taken: set[str]) -> list[ModelOffer]:
 
 def _told_apart(offers: list[ModelOffer]) -> list[ModelOffer]:
     """Those of one title get their file's whole name, or as much of their folders' names as it takes."""
-    twins: dict[str, list[Path]] = {}
+    groups: dict[str, list[str]] = {}
     for offer in offers:
-        twins.setdefault(offer.title, []).append(Path(offer.path))
-    told = []
-    for offer in offers:
-        title, path = offer.title, Path(offer.path)
-        if len(twins[title]) > 1 and offer.source in (Source.FOLDER, Source.ELSEWHERE):
-            title = _told_by(path, title, twins[title])
-        told.append(replace(offer, title=title if offer.connected else f"{title} (not connected)"))
+        groups.setdefault(offer.title, []).append(offer.path)
+    told = {title: _told(title, paths) for title, paths in groups.items() if len(paths) > 1}
+    return [_titled(offer, told) for offer in offers]
+
+
+def _titled(offer: ModelOffer, told: dict[str, dict[str, str]]) -> ModelOffer:
+    title = offer.title
+    if title in told and offer.source in (Source.FOLDER, Source.ELSEWHERE):
+        title = told[title][offer.path]
+    if not offer.connected:
+        title = f"{title} (not connected)"
+    return offer if title == offer.title else replace(offer, title=title)
+
+
+def _told(title: str, paths: list[str]) -> dict[str, str]:
+    """By path: the title with the shortest end of its folder's path that no other folder has."""
+    folders = Counter(Path(path).parent.parts for path in paths)
+    depth = max(map(len, folders))
+    ends = [Counter(folder[-length:] for folder in folders) for length in range(1, depth + 1)]
+    told = {}
+    for path in paths:
+        parts = Path(path).parent.parts
+        own = title if folders[parts] == 1 else Path(path).name
+        length = next((at for at, count in enumerate(ends, 1) if count[parts[-at:]] == 1), depth)
+        told[path] = own if len(folders) == 1 else f"{own} · {'/'.join(parts[-length:])}"
     return told
-
-
-def _told_by(path: Path, title: str, twins: list[Path]) -> str:
-    folders = [twin.parent.parts for twin in twins]
-    parts = path.parent.parts
-    if folders.count(parts) > 1:
-        title = path.name
-    longest = len(parts)
-    others = [folder for folder in folders if folder != parts]
-    short = next((n for n in range(1, longest) if all(folder[-n:] != parts[-n:] for folder in others)), longest)
-    return f"{title} · {'/'.join(parts[-short:])}" if others else title
 
 
 def _offer(path: Path, source: Source) -> ModelOffer:

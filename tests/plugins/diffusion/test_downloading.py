@@ -106,7 +106,7 @@ def test_what_diffusers_needs_arrives_and_nothing_else(start: Start, ctx: testin
     assert last.step == last.total == sum(map(len, WANTED.values()))
     assert last.text == "Downloading org/painter: 515 KB of 515 KB"
     assert [event.text for event in ctx.events if isinstance(event, api.Notice)] == [
-        "org/painter is under openrail; its page is huggingface.co/org/painter."
+        "org/painter is under OpenRAIL. Its page is huggingface.co/org/painter"
     ]
     hub.asked.clear()
     assert downloading.pipeline(NAME, ctx) == folder
