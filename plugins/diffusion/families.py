@@ -42,6 +42,8 @@ class Family:
     guidance_name: str = "guidance_scale"
     own_size: int = 1024
     least: int = 16
+    fills_in_apart: bool = False
+    """Whether inpainting needs a model that was made for it."""
     film: Film | None = None
     """What a family of video needs, which makes no pictures."""
     tried: bool = False
@@ -80,6 +82,15 @@ class Family:
         if task is Task.ANIMATE:
             return api.BadInput(f"{self.title} needs a picture to begin with.", "Choose one, or another model.")
         return api.BadInput(f"{self.title} starts from words alone.", "Take the picture away, or choose another model.")
+
+
+_OF_EMBEDDINGS: dict[str, Any] = {
+    "multiple": 16,
+    "least": 128,
+    "steps_name": "prior_num_inference_steps",
+    "guidance_name": "prior_guidance_scale",
+}
+"""Of the families whose prior does most of the work."""
 
 
 _OF_COGVIDEOX: dict[str, Any] = {
@@ -153,34 +164,38 @@ _OF_VIDEO = (
 _KNOWN = (
     Family("stable-diffusion", "Stable Diffusion 1 and 2", steps=25, own_size=512, tried=True),
     Family("stable-diffusion-xl", "Stable Diffusion XL", steps=30, tried=True),
+    Family("depth", "Stable Diffusion with depth", own_size=512, tried=True),
+    Family("instruct-pix2pix", "InstructPix2Pix", own_size=512, tried=True),
+    Family("instruct-pix2pix-xl", "InstructPix2Pix XL", tried=True),
     Family("stable-diffusion-3", "Stable Diffusion 3", 2, tried=True),
     Family("lcm", "Latent consistency", own_size=768, tried=True),
     Family("flux", "Flux.1", 2, tried=True),
     Family("flux-kontext", "Flux.1 Kontext", 2, tried=True),
+    Family("flux-fill", "Flux.1 Fill", 2, tried=True),
     Family("flux2", "Flux.2", 2, least=64, tried=True),
     Family("flux2-klein", "Flux.2 Klein", 2, least=64, tried=True),
     Family("qwenimage", "Qwen-Image", 2, guidance=4.0, guidance_name="true_cfg_scale", tried=True),
+    Family("qwenimage-edit", "Qwen-Image-Edit", 2, guidance=4.0, guidance_name="true_cfg_scale"),
+    Family("qwenimage-edit-plus", "Qwen-Image-Edit 2509", 2, guidance=4.0, guidance_name="true_cfg_scale"),
     Family("z-image", "Z-Image", 2, tried=True),
-    Family("pixart-alpha", "PixArt-α", 2),
+    Family("pixart-alpha", "PixArt-α", 2, tried=True),
     Family("pixart-sigma", "PixArt-Σ", 2, tried=True),
     Family("sana", "Sana", tried=True),
-    Family("hunyuan", "Hunyuan-DiT", 2),
-    Family("auraflow", "AuraFlow", 2),
+    Family("hunyuan", "Hunyuan-DiT", 2, tried=True),
+    Family("auraflow", "AuraFlow", 2, tried=True),
     Family("chroma", "Chroma", 2, tried=True),
-    Family("lumina", "Lumina", 2),
-    Family("lumina2", "Lumina 2", 2),
-    Family("cogview3", "CogView 3", 2),
-    Family("cogview4", "CogView 4", 2),
-    Family("kandinsky", "Kandinsky 2.1", 8, own_size=512),
-    Family("kandinsky22", "Kandinsky 2.2", 8, own_size=512),
-    Family("kandinsky3", "Kandinsky 3", 8),
-    Family("wuerstchen", "Würstchen", 32, steps_name="prior_num_inference_steps", guidance_name="prior_guidance_scale"),
-    Family(
-        "cascade", "Stable Cascade", 32, steps_name="prior_num_inference_steps", guidance_name="prior_guidance_scale"
-    ),
-    Family("krea2", "Krea 2", 2),
-    Family("ovis", "Ovis-Image", 2),
-    Family("prx", "PRX", 2),
+    Family("lumina", "Lumina", 2, tried=True),
+    Family("lumina2", "Lumina 2", 2, tried=True),
+    Family("cogview3", "CogView 3", 2, tried=True),
+    Family("cogview4", "CogView 4", 2, tried=True),
+    Family("kandinsky", "Kandinsky 2.1", 8, own_size=512, least=64, fills_in_apart=True, tried=True),
+    Family("kandinsky22", "Kandinsky 2.2", 8, own_size=512, least=64, fills_in_apart=True, tried=True),
+    Family("kandinsky3", "Kandinsky 3", 8, least=64, tried=True),
+    Family("wuerstchen", "Würstchen", **_OF_EMBEDDINGS, tried=True),
+    Family("cascade", "Stable Cascade", **_OF_EMBEDDINGS, tried=True),
+    Family("krea2", "Krea 2", 2, tried=True),
+    Family("ovis", "Ovis-Image", 2, tried=True),
+    Family("prx", "PRX", 2, tried=True),
     Family("qwenimage21", "Qwen-Image 2.1", 2, guidance_name="true_cfg_scale"),
     *_OF_VIDEO,
 )
@@ -190,10 +205,14 @@ KNOWN: dict[str, Family] = {family.name: family for family in _KNOWN}
 
 def of_pipeline(name: str) -> Family:
     """The family of a pipeline class. Raises BadInput for what is not painted with here."""
-    for task in Task:
-        for family, pipeline in _mapping(task).items():
-            if pipeline.__name__ == name and family in KNOWN:
-                return KNOWN[family]
+    for family, pipeline in (*(one for task in Task for one in _mapping(task).items()), *decoders()):
+        if pipeline.__name__ == name and family in KNOWN:
+            return KNOWN[family]
+    if name.endswith("PriorPipeline"):
+        raise api.BadInput(
+            f"A {name} only reads the words; what paints is in another folder.",
+            "Choose that one, with this next to it.",
+        )
     if name.endswith(("Blocks", "ModularPipeline")):
         raise api.BadInput(
             f"{name} is a modular pipeline, which has no ordinary one to run it with.", "Choose another model."
@@ -210,6 +229,18 @@ def default(pipe: Any, argument: str) -> Any:
     """What a call of the pipeline takes when it is not told otherwise; None for what it does not know."""
     parameter = inspect.signature(type(pipe).__call__).parameters.get(argument)
     return None if parameter is None or parameter.default is parameter.empty else parameter.default
+
+
+def decoders() -> tuple[tuple[str, Any], ...]:
+    """Family and class of the pipelines that paint from an embedding, which a prior makes of the words."""
+    from diffusers.pipelines import auto_pipeline
+
+    found: tuple[tuple[str, Any], ...] = (
+        *auto_pipeline._AUTO_TEXT2IMAGE_DECODER_PIPELINES_MAPPING.items(),
+        *auto_pipeline._AUTO_IMAGE2IMAGE_DECODER_PIPELINES_MAPPING.items(),
+        *auto_pipeline._AUTO_INPAINT_DECODER_PIPELINES_MAPPING.items(),
+    )
+    return found
 
 
 def _starts_from(pipeline: Any, task: Task) -> bool:
@@ -236,4 +267,20 @@ def _mapping(task: Task) -> Mapping[str, Any]:
         Task.REPAINT: auto_pipeline.AUTO_IMAGE2IMAGE_PIPELINES_MAPPING,
         Task.INPAINT: auto_pipeline.AUTO_INPAINT_PIPELINES_MAPPING,
     }[task]
-    return mapping
+    return {**mapping, **{family: getattr(diffusers, name) for family, name in _MORE.get(task, {}).items()}}
+
+
+_MORE: dict[Task, dict[str, str]] = {
+    Task.REPAINT: {
+        "chroma": "ChromaImg2ImgPipeline",
+        "depth": "StableDiffusionDepth2ImgPipeline",
+        "instruct-pix2pix": "StableDiffusionInstructPix2PixPipeline",
+        "instruct-pix2pix-xl": "StableDiffusionXLInstructPix2PixPipeline",
+    },
+    Task.INPAINT: {
+        "flux-fill": "FluxFillPipeline",
+        "flux-kontext": "FluxKontextInpaintPipeline",
+        "flux2-klein": "Flux2KleinInpaintPipeline",
+    },
+}
+"""What diffusers has and its auto classes do not name."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,9 +13,9 @@ from typing import Any
 
 from studio import api
 
-from . import downloading, families, folders, placing, single_file
+from . import downloading, families, folders, halves, placing, single_file
 from .families import Family, Task
-from .latents import View, fitted, scale_factor
+from .latents import View, coder_of, fitted, scale_factor
 
 STARTER = "diffusion-emoji"
 _BROKEN = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError, ImportError)
@@ -42,6 +44,10 @@ class Model:
             raise api.BadInput(f"{self.title} refines pictures and cannot paint from words.", "Use it to repaint.")
         if task is not Task.INPAINT and _fills_in_only(self.base):
             raise api.BadInput(f"{self.title} is made for inpainting alone.", "Use it there, or choose another model.")
+        if task is Task.INPAINT and self.family.fills_in_apart and not _fills_in_only(self.base):
+            raise api.BadInput(
+                f"{self.title} cannot fill in a part of a picture.", f"Choose the {self.family.title} for inpainting."
+            )
         if isinstance(self.base, wanted):
             return self.base
         if task not in self._pipes:
@@ -91,7 +97,7 @@ def load(ctx: api.Context, choice: str) -> Model:
             return placed(_from_file(plan, here), key, plan.path.name, here)
         path = where or downloading.pipeline(str(found), ctx)
         here = placing.in_room(ctx, path)
-        return placed(_from_folder(path, here), key, path.name if where else str(found), here)
+        return placed(_from_folder(path, here, of_hub=where is None), key, path.name if where else str(found), here)
 
     return placing.load(ctx, key, loader)
 
@@ -99,9 +105,9 @@ def load(ctx: api.Context, choice: str) -> Model:
 def placed(pipe: Any, key: str, title: str, ctx: api.Context) -> Model:
     """On the device, quiet, and known by its family."""
     family = families.of_pipeline(type(pipe).__name__)
-    _name_as_before(getattr(pipe, "text_encoder", None))
     filmed = family.film is not None and family.film.frames_first
     rungs, view = placing.put(_without_bars(pipe), ctx, lambda: fitted(pipe, frames_first=filmed))
+    _name_as_before(getattr(pipe, "text_encoder", None))
     return Model(key, title, family, pipe, pipe.components.get("scheduler"), rungs, view)
 
 
@@ -116,8 +122,8 @@ def own_size(pipe: Any, family: Family) -> int:
 
 def _fills_in_only(pipe: Any) -> bool:
     """Denoisers of the Stable Diffusion kind that also look at a mask and a masked picture."""
-    unet = getattr(pipe, "unet", None)
-    return unet is not None and unet.config.in_channels == 2 * unet.config.out_channels + 1
+    unet, coder = getattr(pipe, "unet", None), coder_of(pipe)
+    return unet is not None and unet.config.in_channels == 2 * coder.config.latent_channels + 1
 
 
 def _from_file(plan: single_file.Plan, ctx: api.Context) -> Any:
@@ -126,19 +132,60 @@ def _from_file(plan: single_file.Plan, ctx: api.Context) -> Any:
     )
 
 
-def _from_folder(path: Path, ctx: api.Context) -> Any:
-    import diffusers
-
+def _from_folder(path: Path, ctx: api.Context, *, of_hub: bool = False) -> Any:
     folder = folders.inspected(path)
     family = families.of_pipeline(folder.pipeline)
-    kind = getattr(diffusers, folder.pipeline)
-    parts = {name: _borrowed(name, starter, ctx) for name, starter in folder.borrowed.items()}
+    pipe, whole = _opened(folder, family.title, ctx), halves.whole(folder.pipeline)
+    if whole is None:
+        return pipe
+    named = halves.prior_on_hub(path) if of_hub else None
+    prior = folders.inspected(downloading.pipeline(named, ctx)) if named else halves.prior_of(folder)
     return _quietly(
-        lambda: kind.from_pretrained(
-            str(path), use_safetensors=True, local_files_only=True, torch_dtype=ctx.dtype, **parts
-        ),
-        f"{path.name} ({family.title}) is incomplete or does not fit its configuration.",
+        lambda: halves.joined(whole, pipe, _opened(prior, family.title, ctx)),
+        f"{path.name} and {prior.path.name} do not fit each other.",
     )
+
+
+def _opened(folder: folders.Folder, family: str, ctx: api.Context) -> Any:
+    import diffusers
+    from transformers import AutoTokenizer
+
+    path, kind = folder.path, getattr(diffusers, folder.pipeline)
+    borrowed = {name: _borrowed(name, starter, ctx) for name, starter in folder.borrowed.items()}
+    how = {"use_safetensors": True, "local_files_only": True, "torch_dtype": ctx.dtype}
+
+    def opened() -> Any:
+        own = {name: part.from_pretrained(str(path / name), **how) for name, part in _hidden(kind, folder).items()}
+        own |= {name: AutoTokenizer.from_pretrained(str(path / name), **how) for name in _readers(folder)}
+        pipe = kind.from_pretrained(str(path), **how, **borrowed, **dict.fromkeys(own))
+        pipe.register_modules(**own)
+        return pipe
+
+    return _quietly(
+        opened,
+        f"{path.name} ({family}) is incomplete or does not fit its configuration.",
+    )
+
+
+def _hidden(kind: Any, folder: folders.Folder) -> dict[str, Any]:
+    """The classes of parts that neither library lists: old ones that moved, and a few that were never listed.
+
+    The pipeline works with them, so its module has them.
+    """
+    import diffusers
+    import transformers
+
+    module = sys.modules[kind.__module__]
+    return {
+        name: getattr(module, part)
+        for name, part in folder.classes.items()
+        if not hasattr(diffusers, part) and not hasattr(transformers, part) and hasattr(module, part)
+    }
+
+
+def _readers(folder: folders.Folder) -> list[str]:
+    """Tokenizers that come with a processor of pictures, which asks for a library of its own and is not needed."""
+    return [name for name, part in folder.classes.items() if name == "tokenizer" and part.endswith("Processor")]
 
 
 def _borrowed(name: str, starter: str, ctx: api.Context) -> Any:
@@ -170,6 +217,11 @@ def _quietly(make: Callable[[], Any], otherwise: str) -> Any:
         except torch.OutOfMemoryError:
             raise
         except _BROKEN as error:
+            if missing := re.search(r"requires the (\S+) library", str(error)):
+                raise api.BadInput(
+                    f"The model needs the Python library {missing[1]}, which is not installed.",
+                    "Install it next to the studio, or choose another model.",
+                ) from error
             raise api.BadInput(otherwise, "Download it again, or choose another model.") from error
 
 

@@ -12,16 +12,20 @@ BEGIN, END = "<!-- families -->", "<!-- end of families -->"
 
 def rows() -> str:
     """A Markdown table, by what the pinned diffusers has."""
-    lines = ["| family | paint | vary | repaint | inpaint | upscale | animate | tried here |", f"|{'---|' * 8}"]
+    lines = ["| family | paint | vary | repaint | inpaint | upscale | animate |", f"|{'---|' * 7}"]
     for family in KNOWN.values():
-        varies = family.has(Task.PAINT) and hasattr(family.pipeline(Task.PAINT), "prepare_latents")
-        repaints, inpaints = family.has(Task.REPAINT), family.has(Task.INPAINT)
-        marks = [
-            "yes" if mark else "–" for mark in (family.has(Task.PAINT), varies, repaints, inpaints, refines(family))
-        ]
-        cells = [family.title, *marks, _animates(family), "yes" if family.tried else "–"]
+        if not family.tried:
+            continue
+        has = [varies(family), *map(family.has, (Task.REPAINT, Task.INPAINT)), refines(family)]
+        cells = [family.title, *map(_mark, (family.has(Task.PAINT), *has)), _animates(family)]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    others = ", ".join(family.title for family in KNOWN.values() if not family.tried)
+    return "\n".join([*lines, "", f"Opened as diffusers does it, and not tried here: {others}.", ""])
+
+
+def varies(family: Family) -> bool:
+    """Whether its noise can be turned a little. Families in two halves make theirs elsewhere."""
+    return family.has(Task.PAINT) and hasattr(family.pipeline(Task.PAINT), "prepare_latents")
 
 
 def refines(family: Family) -> bool:

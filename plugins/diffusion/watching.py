@@ -7,6 +7,7 @@ Not all pipelines have callbacks, and those of others differ. All of them call a
 from __future__ import annotations
 
 import functools
+import inspect
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -78,19 +79,22 @@ class Watch:
                 watched.callback(hook.remove)
 
     def _stepping(self, pipe: Any, scheduler: Any, step: Callable[..., Any]) -> Callable[..., Any]:
+        asked = inspect.signature(step)
+
         @functools.wraps(step)
         def stepped(model_output: Tensor, *args: Any, **kwargs: Any) -> Any:
+            timestep = asked.bind(model_output, *args, **kwargs).arguments.get("timestep")
             result = step(model_output, *args, **kwargs)
-            self._after(pipe, scheduler, model_output, result)
+            self._after(pipe, scheduler, timestep, model_output, result)
             return result
 
         # Loops ask the signature whether a sampler takes a generator.
         return stepped
 
-    def _after(self, pipe: Any, scheduler: Any, model_output: Tensor, result: Any) -> None:
-        here = int(getattr(scheduler, "step_index", None) or 0)
-        steps = max(1, len(scheduler.timesteps))
-        share = min(1.0, max(here, self._within(pipe)) / steps)
+    def _after(self, pipe: Any, scheduler: Any, timestep: Any, model_output: Tensor, result: Any) -> None:
+        here, steps = reached(scheduler, timestep), max(1, len(scheduler.timesteps))
+        stages = _stages(pipe)
+        share = (stages.index(scheduler) + min(1.0, here / steps)) / len(stages)
         self._ctx.emit(api.Progress(share, 1, f"Painting, step {here} of {steps}"))
         if self._tape.replaying:
             return
@@ -99,11 +103,6 @@ class Watch:
             raise api.Paused
         if self._view is not None and time.monotonic() - self._shown >= max(_BETWEEN_PREVIEWS, self._cost / _SHARE):
             self._show(pipe, clean(scheduler, model_output, result))
-            self._shown = time.monotonic()
-
-    def _within(self, pipe: Any) -> int:
-        """For samplers that do not count their steps."""
-        return self._tape.position if not hasattr(pipe.scheduler, "step_index") else 0
 
     def _show(self, pipe: Any, estimate: Tensor) -> None:
         if self._view is None:
@@ -116,6 +115,24 @@ class Watch:
             picture = self._view.picture(shown)
             self._cost = time.monotonic() - begun
             self._ctx.emit(api.Preview(picture))
+            self._shown = time.monotonic()
+
+
+def reached(scheduler: Any, timestep: Any) -> int:
+    """How many of a sampler's timesteps are done after the step at `timestep`, where it does not count them itself."""
+    counted = getattr(scheduler, "step_index", None)
+    if counted is not None or timestep is None:
+        return int(counted or 0)
+    now = timestep.flatten()[0].to(scheduler.timesteps) if hasattr(timestep, "flatten") else timestep
+    return int((scheduler.timesteps >= now).sum())
+
+
+def _stages(pipe: Any) -> list[Any]:
+    """The samplers in the order in which they work: that of a prior comes before that of the picture."""
+    from diffusers import SchedulerMixin
+
+    named = [(name, part) for name, part in pipe.components.items() if isinstance(part, SchedulerMixin)]
+    return [part for _, part in sorted(named, key=lambda one: not one[0].startswith("prior_"))]
 
 
 def clean(scheduler: Any, model_output: Tensor, result: Any) -> Tensor:

@@ -11,23 +11,48 @@ import torch
 from diffusers.utils import logging as of_diffusers
 from transformers.utils import logging as of_transformers
 
-from tests.plugins.diffusion import tiny, tiny_flux, tiny_qwen, tiny_transformers
+from tests.plugins.diffusion import tiny, tiny_dit, tiny_edits, tiny_flux, tiny_kandinsky, tiny_qwen, tiny_transformers
 
 BUILDERS: dict[str, Callable[[Path], Path]] = {
     "stable-diffusion": tiny.stable_diffusion,
     "stable-diffusion-xl": tiny.stable_diffusion_xl,
     "lcm": tiny.lcm,
+    "depth": tiny_edits.depth,
+    "instruct-pix2pix": tiny_edits.pix2pix,
+    "instruct-pix2pix-xl": tiny_edits.pix2pix_xl,
     "stable-diffusion-3": tiny_transformers.stable_diffusion_3,
     "flux": tiny_transformers.flux,
     "pixart-sigma": tiny_transformers.pixart,
     "sana": tiny_transformers.sana,
     "z-image": tiny_transformers.z_image,
     "flux-kontext": tiny_flux.kontext,
+    "flux-fill": tiny_flux.fill,
     "flux2": tiny_flux.flux2,
     "flux2-klein": tiny_flux.flux2_klein,
     "chroma": tiny_flux.chroma,
     "qwenimage": tiny_qwen.qwen_image,
+    "pixart-alpha": tiny_dit.pixart_alpha,
+    "hunyuan": tiny_dit.hunyuan,
+    "auraflow": tiny_dit.auraflow,
+    "lumina": tiny_dit.lumina,
+    "lumina2": tiny_dit.lumina2,
+    "cogview3": tiny_dit.cogview3,
+    "cogview4": tiny_dit.cogview4,
+    "ovis": tiny_dit.ovis,
+    "krea2": tiny_qwen.krea2,
+    "prx": tiny_dit.prx,
+    "kandinsky": tiny_kandinsky.kandinsky21,
+    "kandinsky22": tiny_kandinsky.kandinsky22,
+    "kandinsky3": tiny_kandinsky.kandinsky3,
+    "wuerstchen": tiny_kandinsky.wuerstchen,
+    "cascade": tiny_kandinsky.cascade,
 }
+
+INPAINTERS: dict[str, Callable[[Path], Path]] = {
+    "kandinsky-inpainting": tiny_kandinsky.kandinsky21_inpainting,
+    "kandinsky22-inpainting": tiny_kandinsky.kandinsky22_inpainting,
+}
+"""Of the families that need another model to inpaint with."""
 
 
 @pytest.fixture(autouse=True)
@@ -50,9 +75,10 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
     def make(family: str) -> Path:
         if family not in made:
+            build = BUILDERS.get(family) or INPAINTERS[family]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # what the libraries will rename among their own parts
-                made[family] = BUILDERS[family](tmp_path_factory.mktemp("models") / family)
+                made[family] = build(tmp_path_factory.mktemp("models") / family)
         return made[family]
 
     return make

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,16 @@ import torch
 
 SIDE = 32
 """Pixels: what the tiny models paint by themselves."""
+
+
+def as_published(folder: Path, **sources: str) -> Path:
+    """With other sources of parts in the index: a library, or a library and a class with a dot between them."""
+    index = json.loads((folder / "model_index.json").read_text("utf-8"))
+    for name, source in sources.items():
+        library, _, kind = source.partition(".")
+        index[name] = [library, kind or index[name][1]]
+    (folder / "model_index.json").write_text(json.dumps(index), "utf-8")
+    return folder
 
 
 def clip_tokenizer() -> Any:
@@ -37,13 +48,14 @@ def clip_text(tokenizer: Any, width: int = 32, *, projection: int | None = None)
     return CLIPTextModelWithProjection(config) if projection else CLIPTextModel(config)
 
 
-def vae(channels: int = 4, **more: Any) -> Any:
+def vae(channels: int = 4, *, levels: int = 2, **more: Any) -> Any:
+    """Latents are as small as `levels` levels make them: by half for two, by eight for four."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
-        block_out_channels=(8, 16),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(*(8,) * (levels - 1), 16),
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
         latent_channels=channels,
         norm_num_groups=4,
         sample_size=SIDE,

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from tests.plugins.diffusion.tiny import SIDE, clip_text, clip_tokenizer, vae
+from tests.plugins.diffusion.tiny import SIDE, as_published, clip_text, clip_tokenizer, vae
 from tests.plugins.diffusion.tiny_encoders import WIDTH, mistral3, qwen3
 from tests.plugins.diffusion.tiny_transformers import flow, t5
 
@@ -30,6 +30,26 @@ def kontext(folder: Path) -> Path:
     FluxKontextPipeline(
         transformer=FluxTransformer2DModel(
             **SMALL, joint_attention_dim=32, pooled_projection_dim=32, guidance_embeds=True
+        ),
+        scheduler=flow(),
+        vae=vae(**SHIFTED),
+        text_encoder=clip_text(clip),
+        tokenizer=clip,
+        text_encoder_2=encoder,
+        tokenizer_2=words,
+    ).save_pretrained(folder)
+    return folder
+
+
+def fill(folder: Path) -> Path:
+    """Sees a masked picture and every pixel of the mask next to the latents."""
+    from diffusers import FluxFillPipeline, FluxTransformer2DModel
+
+    torch.manual_seed(0)
+    clip, (words, encoder) = clip_tokenizer(), t5()
+    FluxFillPipeline(
+        transformer=FluxTransformer2DModel(
+            **{**SMALL, "in_channels": 48}, out_channels=16, joint_attention_dim=32, pooled_projection_dim=32
         ),
         scheduler=flow(),
         vae=vae(**SHIFTED),
@@ -70,7 +90,7 @@ def flux2(folder: Path) -> Path:
     Flux2Pipeline(
         transformer=_second(), scheduler=flow(), vae=_second_vae(), text_encoder=encoder, tokenizer=words
     ).save_pretrained(folder)
-    return folder
+    return as_published(folder, tokenizer="transformers.PixtralProcessor")
 
 
 def flux2_klein(folder: Path) -> Path:

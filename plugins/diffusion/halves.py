@@ -1,0 +1,68 @@
+"""Families in two folders: a prior makes an embedding of the words, and a decoder a picture of that.
+
+The folder that is chosen is the decoder's. Its prior lies next to it, or is what the model card on the hub names.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from studio import api
+
+from . import folders
+from .families import KNOWN, Task, decoders
+
+_CARD = "README.md"
+
+
+def whole(decoder: str) -> Any | None:
+    """The pipeline that a decoder, by the name of its class, is half of; None for what is none."""
+    for family, pipeline in decoders():
+        if pipeline.__name__ == decoder:
+            return KNOWN[family].pipeline(Task.PAINT)
+    return None
+
+
+def prior_of(decoder: folders.Folder) -> folders.Folder:
+    """The other half, from the folders next to the decoder's. Raises BadInput where none of them is."""
+    wanted = _prior(decoder.pipeline)
+    for path in sorted(decoder.path.parent.iterdir(), key=lambda path: _unlike(path, decoder.path)):
+        if (path / folders.INDEX).is_file() and folders.pipeline_of(path) == wanted:
+            return folders.inspected(path)
+    raise api.BadInput(
+        f"{decoder.path.name} is only the half that paints; the one that reads the words, a {wanted}, is missing.",
+        "Put its folder next to this one.",
+    )
+
+
+def prior_on_hub(decoder: Path) -> str | None:
+    """The name of the other half, from the card of a decoder that came from the hub."""
+    from huggingface_hub import ModelCard
+
+    if not (decoder / _CARD).is_file():
+        return None
+    named = getattr(ModelCard.load(decoder / _CARD).data, "prior", None)
+    return str(named[0]) if isinstance(named, list) and named else None
+
+
+def joined(kind: Any, decoder: Any, prior: Any) -> Any:
+    """The whole pipeline over the parts of both."""
+    return kind(**decoder.components, **{f"prior_{name}": part for name, part in prior.components.items()})
+
+
+def _prior(decoder: str) -> str:
+    name = decoder.removesuffix("Pipeline")
+    for ending in ("Decoder", "Img2Img", "Inpaint"):
+        name = name.removesuffix(ending)
+    return f"{name}PriorPipeline"
+
+
+def _unlike(path: Path, decoder: Path) -> tuple[int, str]:
+    """Folders whose names begin as the decoder's does come first."""
+    shared = 0
+    for one, other in zip(path.name, decoder.name, strict=False):
+        if one != other:
+            break
+        shared += 1
+    return -shared, path.name

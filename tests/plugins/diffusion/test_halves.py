@@ -1,0 +1,87 @@
+"""Families in two folders, and folders whose parts are elsewhere than they say."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from plugins.diffusion.inpaint import Inpaint
+from plugins.diffusion.paint import Paint
+from plugins.diffusion.repaint import Repaint
+from plugins.diffusion.vary import Vary
+from studio import api, testing
+from tests.plugins.diffusion.tiny import as_published
+
+VALUES = {"steps": 1, "width": 64, "height": 64}
+
+
+@pytest.fixture
+def pair(tiny_model: Callable[[str], Path], tmp_path: Path) -> Path:
+    """The decoder's folder, with the prior and something else next to it."""
+    decoder = tiny_model("kandinsky22")
+    for folder in (decoder, decoder.with_name(f"{decoder.name}-prior")):
+        shutil.copytree(folder, tmp_path / folder.name)
+    (tmp_path / "other").mkdir()
+    return tmp_path / decoder.name
+
+
+def test_a_decoder_finds_its_prior_next_to_it_whatever_it_is_called(pair: Path) -> None:
+    pair.with_name("kandinsky22-prior").rename(pair.with_name("the other half"))
+    assert testing.results(testing.run(Paint, model=str(pair), **VALUES))
+
+
+def test_a_decoder_without_its_prior_says_what_is_missing(pair: Path) -> None:
+    shutil.rmtree(pair.with_name("kandinsky22-prior"))
+    with pytest.raises(api.BadInput, match="a KandinskyV22PriorPipeline, is missing"):
+        testing.run(Paint, model=str(pair), **VALUES)
+
+
+def test_a_prior_says_that_it_is_the_other_half(pair: Path) -> None:
+    with pytest.raises(api.BadInput, match="only reads the words"):
+        testing.run(Paint, model=str(pair.with_name("kandinsky22-prior")), **VALUES)
+
+
+def test_progress_goes_on_from_one_half_to_the_other(pair: Path) -> None:
+    ctx = testing.FakeContext()
+    testing.run(Paint, ctx, model=str(pair), **{**VALUES, "steps": 3})
+    shares = [event.step for event in ctx.events if isinstance(event, api.Progress)]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+def test_what_it_cannot_do_is_a_sentence(pair: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "picture.png")
+    Image.new("L", (64, 64), 255).save(tmp_path / "mask.png")
+    with pytest.raises(api.BadInput, match="cannot vary a picture"):
+        testing.run(Vary, model=str(pair), **VALUES)
+    with pytest.raises(api.BadInput, match="cannot fill in a part"):
+        testing.run(Inpaint, model=str(pair), image=tmp_path / "picture.png", mask=tmp_path / "mask.png", steps=1)
+
+
+def test_a_modular_model_says_so(tmp_path: Path) -> None:
+    from diffusers import Flux3ModularPipeline
+
+    Flux3ModularPipeline().save_pretrained(str(tmp_path / "flux3"), overwrite_modular_index=True)
+    with pytest.raises(api.BadInput, match="flux3 is a modular model"):
+        testing.run(Paint, model=str(tmp_path / "flux3"))
+
+
+@pytest.mark.skipif(find_spec("torchvision") is not None, reason="then it opens")
+def test_a_model_that_needs_another_library_names_it(tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_model("qwenimage"), tmp_path / "edit"))
+    index = json.loads((folder / "model_index.json").read_text("utf-8"))
+    (folder / "model_index.json").write_text(json.dumps(index | {"_class_name": "QwenImageEditPipeline"}), "utf-8")
+    shutil.copytree(folder / "tokenizer", folder / "processor")
+    (folder / "processor/preprocessor_config.json").write_text(
+        json.dumps({"image_processor_type": "Qwen2VLImageProcessor", "processor_class": "Qwen2VLProcessor"}), "utf-8"
+    )
+    as_published(folder, processor="transformers.Qwen2VLProcessor")
+    Image.new("RGB", (32, 32)).save(tmp_path / "picture.png")
+    with pytest.raises(api.BadInput, match="needs the Python library Torchvision"):
+        testing.run(Repaint, model=str(folder), image=tmp_path / "picture.png")
