@@ -289,6 +289,7 @@ LAYOUTS: dict[str, Layout] = {
         told=_sd3,
     ),
     "flux": Layout(("flux", "flux-kontext"), told=_flux, schedule=_flux_schedule),
+    "flux-fill": Layout(("flux-fill",), told=_flux, schedule=_flux_schedule),
     "flux2": Layout(("flux2", "flux2-klein")),
     "chroma": Layout(("chroma",)),
     "auraflow": Layout(("auraflow",)),
@@ -298,4 +299,11 @@ LAYOUTS: dict[str, Layout] = {
     "qwenimage": Layout(("qwenimage",)),
     "qwenimage21": Layout(("qwenimage21",)),
     "krea2": Layout(("krea2",)),
+    "depth": Layout(("depth",)),
+    "instruct-pix2pix": _sd1(
+        "StableDiffusionInstructPix2PixPipeline",
+        _scheduler("EulerAncestralDiscreteScheduler"),
+        family="instruct-pix2pix",
+        channels=8,
+    ),
 }

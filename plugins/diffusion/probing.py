@@ -25,6 +25,8 @@ _OF_OTHER_CHANNELS = {
     ("stable-diffusion-1", 9): "stable-diffusion-1-inpainting",
     ("stable-diffusion-2", 9): "stable-diffusion-2-inpainting",
     ("stable-diffusion-xl", 9): "stable-diffusion-xl-inpainting",
+    ("stable-diffusion-1", 8): "instruct-pix2pix",
+    ("stable-diffusion-2", 5): "depth",
 }
 _FLUX = "double_blocks.0.img_attn.norm.key_norm.scale"
 _TRANSFORMERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -103,7 +105,7 @@ def _transformer(shapes: Shapes) -> Found | None:
         return None
     channels = bare.get("img_in.weight", (0, 0))[1]
     if channels == 384:
-        return Found("a model of Flux.1 Fill")
+        return Found("a model of Flux.1 Fill", "flux-fill")
     if channels != 64:
         return Found("a model of Flux.1, made for guiding pictures")
     dev = any(name.startswith("guidance_in.") for name in bare)

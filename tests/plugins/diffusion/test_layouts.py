@@ -40,6 +40,7 @@ def shapes(state: ldm.State) -> dict[str, tuple[int, ...]]:
     [
         ("stable-diffusion-1", 859_520_964),
         ("stable-diffusion-1-inpainting", 859_535_364),
+        ("instruct-pix2pix", 859_532_484),
         ("stable-diffusion-2", 865_910_724),
         ("stable-diffusion-2-inpainting", 865_925_124),
         ("stable-diffusion-xl", 2_567_463_684),
@@ -117,6 +118,7 @@ def test_the_sizes_of_stable_diffusion_3_are_read_from_the_header(depth: int, mo
     [
         (64, True, "flux", "Flux.1 dev"),
         (64, False, "flux", "Flux.1 schnell"),
+        (384, True, "flux-fill", "Flux.1 Fill"),
     ],
 )
 def test_flux_is_read_from_the_header(channels: int, guidance: bool, layout: str, what: str) -> None:
