@@ -36,15 +36,15 @@ class Guided(api.Params):
         [], most=4, title="Pictures to follow", advanced=True, group=_GROUP
     )
     """One for each ControlNet. Where one is missing, the picture that is painted over is followed."""
-    control_guides: list[Choice] = api.param(
-        [],
-        most=4,
+    control_guide: Choice = api.param(
+        "auto",
         title="Drawn from them",
         labels=("What the ControlNet's name says", *guides.LABELS),
         advanced=True,
         group=_GROUP,
     )
-    """What is made of each picture before the ControlNet sees it. What is a drawing on black already stays as it is."""
+    """What is made of the pictures before the ControlNets see them. Drawings on black stay as they are by themselves.
+    For a drawing of another kind for each, make guides first, and take them as they are."""
     control_weights: list[float] = api.param(
         [], most=4, title="Weights of the ControlNets", advanced=True, group=_GROUP
     )
@@ -101,7 +101,6 @@ def _asked(ctx: api.Context, params: Guided) -> list[_Control]:
     count = len(params.controls)
     for what, given in (
         ("pictures to follow", params.control_images),
-        ("drawings", params.control_guides),
         ("weights", params.control_weights),
         ("kinds of guides", params.control_modes),
     ):
@@ -118,8 +117,8 @@ def _asked(ctx: api.Context, params: Guided) -> list[_Control]:
         if weight:
             net = controlnets.found(ctx, choice)
             mode = _mode(net, _at(params.control_modes, number, None))
-            image, guide = _at(params.control_images, number, None), _at(params.control_guides, number, "auto")
-            controls.append(_Control(net, image, guide, weight, mode))
+            image = _at(params.control_images, number, None)
+            controls.append(_Control(net, image, params.control_guide, weight, mode))
     return controls
 
 

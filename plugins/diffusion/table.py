@@ -8,6 +8,8 @@ from .families import KNOWN, Family, Task
 
 PAGE = "docs/diffusion.md"
 BEGIN, END = "<!-- families -->", "<!-- end of families -->"
+GUIDED_BEGIN, GUIDED_END = "<!-- guided -->", "<!-- end of guided -->"
+_TOOLS = {Task.PAINT: "paint", Task.REPAINT: "repaint", Task.INPAINT: "inpaint"}
 
 
 def rows() -> str:
@@ -43,8 +45,22 @@ def _animates(family: Family) -> str:
     return " or ".join(start for task, start in starts.items() if family.has(task)) or "–"
 
 
+def guided_rows() -> str:
+    """A Markdown table of the families that follow pictures, and of the tools that do."""
+    lines = ["| family | with ControlNets | with an IP-Adapter |", "|---|---|---|"]
+    for family in KNOWN.values():
+        controlled = [task for task in _TOOLS if family.controlled(task)]
+        referring = [task for task in _TOOLS if family.has(task) and hasattr(family.pipeline(task), "load_ip_adapter")]
+        if family.tried and (controlled or referring):
+            cells = (", ".join(_TOOLS[task] for task in tasks) or "–" for tasks in (controlled, referring))
+            lines.append(f"| {family.title} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def renewed(page: str) -> str:
-    """The page with the table as it is now."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{rows()}{END}{after}"
+    """The page with the tables as they are now."""
+    for begin, end, text in ((BEGIN, END, rows()), (GUIDED_BEGIN, GUIDED_END, guided_rows())):
+        before, _, rest = page.partition(begin)
+        _, _, after = rest.partition(end)
+        page = f"{before}{begin}\n{text}{end}{after}"
+    return page

@@ -123,6 +123,9 @@ BUILDERS: Mapping[str, tuple[str, Callable[[Path, Path], None]]] = {
     "xl": ("stable-diffusion-xl", plain),
     "sd3": ("stable-diffusion-3", of_stable_diffusion_3),
     "flux": ("flux", of_flux),
+    "kontext": ("flux-kontext", of_flux),
+    "chroma": ("chroma", of_flux),
+    "lcm": ("lcm", plain),
 }
 
 

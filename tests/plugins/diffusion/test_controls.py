@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import warnings
 from collections.abc import Callable
@@ -44,6 +45,22 @@ def of_unet(folder: Path, *, learnt: bool = True, name: str = "") -> Path:
     return saved(stirred(net) if learnt else net, folder, name or ("learnt" if learnt else "new"))
 
 
+def union(folder: Path) -> Path:
+    """One that knows six kinds of guides."""
+    import diffusers
+
+    part, kind, own = (
+        ("transformer", diffusers.FluxControlNetModel, {"num_mode": 6})
+        if (folder / "transformer").is_dir()
+        else ("unet", diffusers.ControlNetUnionModel, UNION)
+    )
+    config = json.loads((folder / part / "config.json").read_text())
+    known = inspect.signature(kind.__init__).parameters
+    torch.manual_seed(1)
+    net = kind(**{name: value for name, value in config.items() if name in known}, **own)
+    return saved(stirred(net), folder, "union")
+
+
 def of_transformer(folder: Path, kind: str, **more: Any) -> Path:
     import diffusers
 
@@ -72,15 +89,21 @@ def saved(net: Any, folder: Path, name: str) -> Path:
     return path
 
 
+FLUX = {"num_layers": 1, "num_single_layers": 1, "attention_head_dim": 16, "num_attention_heads": 2}
+UNION = {
+    "conditioning_embedding_out_channels": (4, 8),
+    "num_control_type": 6,
+    "num_trans_head": 2,
+    "num_trans_channel": 8,
+    "num_proj_channel": 8,
+}
 NETS: dict[str, Callable[[Path], Path]] = {
     "stable-diffusion": of_unet,
     "stable-diffusion-xl": of_unet,
     "stable-diffusion-3": lambda folder: of_transformer(
         folder, "SD3ControlNetModel", num_extra_conditioning_channels=0
     ),
-    "flux": lambda folder: of_transformer(
-        folder, "FluxControlNetModel", num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2
-    ),
+    "flux": lambda folder: of_transformer(folder, "FluxControlNetModel", **FLUX),
     "qwenimage": lambda folder: of_transformer(
         folder, "QwenImageControlNetModel", num_layers=1, attention_head_dim=16, num_attention_heads=2
     ),
@@ -310,7 +333,7 @@ def test_an_inpainted_part_sees_its_part_of_the_picture_to_follow(
     for name, pixels in (("same", same), ("elsewhere", elsewhere)):
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
     values = {"model": str(sd), "image": tmp_path / "picture.png", "mask": tmp_path / "mask.png", "margin": 4}
-    values |= {"controls": [str(net("stable-diffusion"))], "control_guides": ["as_it_is"], "feather": 2}
+    values |= {"controls": [str(net("stable-diffusion"))], "control_guide": "as_it_is", "feather": 2}
     one, other = (made(Inpaint, **values, control_images=[tmp_path / f"{name}.png"]) for name in ("same", "elsewhere"))
     assert (one == other).all()
 
@@ -345,7 +368,7 @@ def test_the_name_says_what_is_drawn_and_a_drawing_is_left_alone(sd: Path, drawi
     first = made(Paint, ctx, model=str(sd), controls=[canny], control_images=[drawing])
     assert (made(Paint, again, model=str(sd), controls=[canny], control_images=[drawn]) == first).all()
     assert (ctx.notes["guides"], again.notes["guides"]) == (["canny"], ["as_it_is"])
-    asked = made(Paint, model=str(sd), controls=[canny], control_images=[drawing], control_guides=["as_it_is"])
+    asked = made(Paint, model=str(sd), controls=[canny], control_images=[drawing], control_guide="as_it_is")
     assert (asked != first).any()
 
 
@@ -357,6 +380,24 @@ def test_followed_for_a_share_of_the_steps_alone(sd: Path, net: Callable[[str], 
     assert (made(Paint, **values, **guided, control_end=0.1) == made(Paint, **values)).all()
     with pytest.raises(api.BadInput, match="end before they begin"):
         made(Paint, **values, **guided, control_start=0.5, control_end=0.5)
+
+
+@pytest.mark.parametrize("family", ["stable-diffusion-xl", "flux"])
+def test_a_union_is_told_which_kind_of_guide_it_sees(
+    family: str, tiny_model: Callable[[str], Path], drawing: Path
+) -> None:
+    folder = tiny_model(family)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        knowing = union(folder)
+    values = {"model": str(folder), "controls": [str(knowing)], "control_images": [drawing], **SIZE}
+    first, second = (made(Paint, **values, control_modes=[mode]) for mode in (0, 5))
+    assert (first != second).any()
+    for modes in ([], [6], [-1]):
+        with pytest.raises(api.BadInput, match=r"knows 6 kinds of guides.*0 to 5"):
+            made(Paint, **values, control_modes=modes)
+    pair = {"controls": [str(knowing)] * 2, "control_images": [drawing] * 2, "control_modes": [0, 5]}
+    assert (made(Paint, **{**values, **pair}) != first).any()
 
 
 def test_a_cancel_is_seen_inside_a_step(sd: Path, net: Callable[[str], Path], drawing: Path) -> None:
@@ -411,7 +452,7 @@ def test_memory_that_runs_out_in_the_controlnet_leads_down_the_ladder(
     [
         ({"control_images": 2}, "pictures to follow is 2, and that of ControlNets 1"),
         ({"control_images": 1, "control_weights": [1, 1]}, "weights is 2, and that of ControlNets 1"),
-        ({"control_images": 1, "control_guides": ["blur", "blur"]}, "drawings is 2"),
+        ({"control_images": 1, "control_modes": [0, 1]}, "kinds of guides is 2, and that of ControlNets 1"),
         ({"control_images": 1, "controls": []}, "pictures to follow is 1, and that of ControlNets 0"),
     ],
 )
