@@ -14,7 +14,9 @@ from .train_tool import DiffusionTrain
 from .upscale import Upscale
 from .vary import Vary
 
+__version__ = "1.0"
 api_version = 1
+title = "Paint"
 
 
 @api.hookimpl

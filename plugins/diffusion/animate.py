@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import loading, motion, painting, pictures, sizes
+from . import loading, motion, painting, pictures, sizes, speed
 from .families import Task, takes
 from .films import Film
 from .latents import scale_factor
@@ -48,7 +48,7 @@ class Animate(api.Tool):
     output = "animation"
     pausable = True
 
-    class Params(Denoiser, Course, Words):
+    class Params(speed.Speed, Denoiser, Course, Words):
         model: api.ModelChoice = api.param(model="diffusion")
         """A diffusers folder of a model of video, or a name on the Hugging Face hub."""
         motion: api.ModelChoice | None = api.param(None, model="motion-adapter", title="Motion adapter", advanced=True)

@@ -9,6 +9,7 @@ from studio import api
 from . import adapters, controls, samplers, speed
 from .loading import STARTER
 
+ADDED = "LoRAs and words"
 Shape = Literal["model", "1:1", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16"]
 
 
@@ -44,7 +45,7 @@ class Size(api.Params):
     """Instead of what follows from the shape."""
 
 
-class Denoiser(speed.Speed):
+class Denoiser(api.Params):
     """With what, and how."""
 
     model: api.ModelChoice = api.param(STARTER, model="diffusion")
@@ -57,12 +58,12 @@ class Denoiser(speed.Speed):
     """The way from noise to picture."""
     schedule: samplers.Schedule = api.param("model", labels=samplers.SCHEDULES, advanced=True)
     """How the steps are spread: Karras and Exponential take more of them for fine detail."""
-    loras: list[api.ModelChoice] = api.param([], model="lora", most=16, title="LoRAs", advanced=True)
+    loras: list[api.ModelChoice] = api.param([], model="lora", most=16, title="LoRAs", advanced=True, group=ADDED)
     """Small files that change the model. `<lora:name:0.8>` in the prompt does the same."""
-    lora_weights: list[float] = api.param([], most=16, title="Weights of the LoRAs", advanced=True)
+    lora_weights: list[float] = api.param([], most=16, title="Their weights", advanced=True, group=ADDED)
     """In the order of the LoRAs. One that is missing is 1."""
     embeddings: list[api.ModelChoice] = api.param(
-        [], model="embedding", most=16, title="Textual inversions", advanced=True
+        [], model="embedding", most=16, title="Textual inversions", advanced=True, group=ADDED
     )
     """Words learned from pictures. One that no prompt names by its file's name stands at the end of the prompt."""
     vae: api.ModelChoice | None = api.param(None, model="autoencoder", title="Autoencoder", advanced=True)
@@ -73,5 +74,5 @@ class Denoiser(speed.Speed):
     """Against colours that strong guidance burns out."""
 
 
-class Painter(adapters.Referring, controls.Guided, Denoiser):
+class Painter(speed.Speed, adapters.Referring, controls.Guided, Denoiser):
     """With what and how, and guided by which pictures."""

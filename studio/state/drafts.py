@@ -18,7 +18,8 @@ DEBOUNCE_MS = 300
 
 
 class Draft(Struct, kw_only=True):
-    """`geometry` and `layout` are Qt's own bytes in base 64; `seconds` what a tool last took."""
+    """`geometry` and `layout` are Qt's own bytes in base 64; `seconds` what a tool last took; `unfolded` names tools,
+    or ``tool#group``."""
 
     tool: str = ""
     values: dict[str, dict[str, Any]] = {}

@@ -167,16 +167,18 @@ class Workspace(QObject):
         self.changed.emit()
 
     @property
-    def unfolded(self) -> bool:
-        """Whether the seldom changed settings of the current tool are shown."""
-        return self._tool is not None and self._tool.id in self._draft.unfolded
+    def unfolded(self) -> list[str]:
+        """The groups ("" for none) of the current tool whose seldom changed settings are shown."""
+        tool = self._tool.id if self._tool else None
+        return [group for one, _, group in (each.partition("#") for each in self._draft.unfolded) if one == tool]
 
-    def set_unfolded(self, on: bool) -> None:
-        if self._tool is not None and on != self.unfolded:
+    def set_unfolded(self, group: str, on: bool) -> None:
+        if self._tool is not None and on != (group in self.unfolded):
+            name = f"{self._tool.id}#{group}" if group else self._tool.id
             if on:
-                self._draft.unfolded.append(self._tool.id)
+                self._draft.unfolded.append(name)
             else:
-                self._draft.unfolded.remove(self._tool.id)
+                self._draft.unfolded.remove(name)
             self.changed.emit()
 
     def set_layout(self, geometry: str, layout: str) -> None:

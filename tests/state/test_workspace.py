@@ -66,6 +66,17 @@ def test_a_seed_is_new_each_time_unless_it_is_kept(workspace: Workspace) -> None
     assert workspace.next_seed() == workspace.next_seed() == 41_882
 
 
+def test_each_tool_remembers_which_groups_are_shown(workspace: Workspace) -> None:
+    workspace.choose("style.transfer")
+    workspace.set_unfolded("Speed", True)
+    workspace.set_unfolded("", True)
+    workspace.choose("morph.between")
+    assert workspace.unfolded == []
+    workspace.choose("style.transfer")
+    workspace.set_unfolded("", False)
+    assert workspace.unfolded == ["Speed"]
+
+
 def test_a_format_belongs_to_a_kind_of_output(workspace: Workspace) -> None:
     workspace.choose("morph.between")
     workspace.set_format("gif")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QGuiApplication, QImage, QWheelEvent
-from PySide6.QtWidgets import QApplication, QLabel
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 from pytestqt.qtbot import QtBot
 
 from studio.core import form as schema_form
@@ -260,6 +260,37 @@ def test_advanced_fields_are_folded_until_they_are_wrong(qtbot: QtBot, around: S
     assert not tile.isVisible()
     made.set_errors({"tile": "Tile is 3, and must be between 64 and 2048."})
     assert tile.isVisible()
+
+
+def test_a_group_of_advanced_fields_has_a_fold_of_its_own_that_says_what_is_changed(
+    qtbot: QtBot, around: Surroundings
+) -> None:
+    fields = [
+        Field(name="skip", title="Skip", advanced=True, group="Speed", default="off"),
+        Field(name="prompt", title="Prompt"),
+        Field(name="schedule", title="Schedule", advanced=True, default=""),
+    ]
+    form = Form(fields, around, unfold=["Speed"])
+    qtbot.addWidget(form)
+    form.show()
+    heads = [button for button in form.findChildren(QPushButton) if button.property("role") == "fold"]
+    assert [head.text() for head in heads] == ["More settings", "Speed"]
+    assert [head.isChecked() for head in heads] == [False, True]
+    assert form.editor("skip").isVisible()
+    told: list[tuple[str, bool]] = []
+    form.unfolded.connect(lambda group, on: told.append((group, on)))
+    heads[0].click()
+    assert told == [("", True)]
+    form.show_value("skip", "much")
+    assert heads[1].text() == "Speed · 1 changed"
+    form.show_value("skip", "off")
+    assert heads[1].text() == "Speed"
+
+
+def test_a_wheel_over_a_model_scrolls_the_form(qtbot: QtBot, around: Surroundings) -> None:
+    editor = ModelEditor(Field(name="model", title="Model", widget=Widget.MODEL), around)
+    qtbot.addWidget(editor)
+    assert not editor.combo.focusPolicy() & Qt.FocusPolicy.WheelFocus & ~Qt.FocusPolicy.StrongFocus
 
 
 def test_words_are_plain_words(qtbot: QtBot, around: Surroundings) -> None:

@@ -1,17 +1,18 @@
-"""The form of a tool: one row per field, in groups, with the advanced ones folded away."""
+"""The form of a tool: one row per field, in groups, with the advanced ones folded away group by group."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field, Widget
-from studio.ui import icons, words
+from studio.ui import words
 from studio.ui.form.choices import SwitchEditor, choice_editor
 from studio.ui.form.editor import Editor, Surroundings
+from studio.ui.form.fold import Fold
 from studio.ui.form.lists import list_editor
 from studio.ui.form.masks import MaskEditor
 from studio.ui.form.numbers import NumberEditor
@@ -111,12 +112,12 @@ class Row(QWidget):
 
 
 class Form(QWidget):
-    """`edited` names the field that the artist changed."""
+    """`edited` names the field that the artist changed, `unfolded` the group ("" for none) that was shown or hidden."""
 
     edited = Signal(str, object)
-    unfolded = Signal(bool)
+    unfolded = Signal(str, bool)
 
-    def __init__(self, fields: Sequence[Field], around: Surroundings, *, unfold: bool = False) -> None:
+    def __init__(self, fields: Sequence[Field], around: Surroundings, *, unfold: Container[str] = ()) -> None:
         super().__init__()
         self._around = around
         self._rows: dict[str, Row] = {}
@@ -127,20 +128,20 @@ class Form(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(16)
         self._fill(column, [field for field in fields if not field.advanced])
-        self._advanced = [field for field in fields if field.advanced]
-        self._fold: QPushButton | None = None
-        self._folded = QWidget()
-        if self._advanced:
-            self._add_fold(column)
-        column.addWidget(self._folded)
-        self._folded.hide()
-        if self._fold is not None and unfold:
-            self._fold.setChecked(True)
+        self._folded: dict[str, list[Field]] = {}
+        for field in sorted((field for field in fields if field.advanced), key=lambda field: bool(field.group)):
+            self._folded.setdefault(field.group, []).append(field)
+        self._folds = {group: self._fold(group) for group in self._folded}
+        for group, fold in self._folds.items():
+            column.addWidget(fold)
+            if group in unfold:
+                fold.open()
+            fold.toggled.connect(lambda on, group=group: self.unfolded.emit(group, on))
 
-    def _fill(self, column: QVBoxLayout, fields: Sequence[Field]) -> None:
+    def _fill(self, column: QVBoxLayout, fields: Sequence[Field], *, headed: bool = True) -> None:
         group = ""
         for field in fields:
-            if field.group != group:
+            if headed and field.group != group:
                 group = field.group
                 if group:
                     column.addSpacing(4)
@@ -151,38 +152,29 @@ class Form(QWidget):
             self._rows[field.name] = row
             column.addWidget(row)
 
-    def _fill_folded(self) -> None:
-        """On first use: most forms are never unfolded."""
-        if self._folded.layout() is not None:
-            return
-        column = QVBoxLayout(self._folded)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(16)
-        self._fill(column, self._advanced)
-        for field in self._advanced:
+    def _fold(self, group: str) -> Fold:
+        return Fold(group, lambda column: self._fill_fold(column, group))
+
+    def _fill_fold(self, column: QVBoxLayout, group: str) -> None:
+        self._fill(column, self._folded[group], headed=False)
+        for field in self._folded[group]:
             if field.name in self._shown:
                 self._rows[field.name].editor.show_value(self._shown[field.name])
         self.show_notes(self._notes, stale=self._stale)
 
-    def _add_fold(self, column: QVBoxLayout) -> None:
-        self._fold = QPushButton("More settings")
-        self._fold.setCheckable(True)
-        self._fold.setProperty("role", "fold")
-        self._fold.setCursor(Qt.CursorShape.PointingHandCursor)
-        words.name(self._fold, "More settings", "Shows or hides what is seldom changed")
-        self._fold.toggled.connect(self._toggle)
-        self._show_arrow(False)
-        column.addWidget(self._fold)
+    def _fold_of(self, name: str) -> str | None:
+        return next((group for group, fields in self._folded.items() if any(one.name == name for one in fields)), None)
 
     def editor(self, name: str) -> Editor:
-        if name not in self._rows:
-            self._fill_folded()
+        if name not in self._rows and (group := self._fold_of(name)) is not None:
+            self._folds[group].filled()
         return self._rows[name].editor
 
     def show_value(self, name: str, value: Any) -> None:
         self._shown[name] = value
         if row := self._rows.get(name):
             row.editor.show_value(value)
+        self._show_changed(name)
 
     def show_notes(self, notes: Mapping[str, str], *, stale: bool) -> None:
         """A few words beside each field that has some; `stale` ones are dim."""
@@ -192,8 +184,9 @@ class Form(QWidget):
 
     def set_errors(self, errors: dict[str, str], *, focus: bool = False) -> None:
         """Puts each sentence under its field; with `focus` goes to the first."""
-        if self._fold is not None and any(field.name in errors for field in self._advanced):
-            self._fold.setChecked(True)
+        for group, fields in self._folded.items():
+            if any(field.name in errors for field in fields):
+                self._folds[group].open()
         for name, row in self._rows.items():
             row.set_error(errors.get(name, ""))
         first = next((name for name in self._rows if name in errors), None)
@@ -205,15 +198,18 @@ class Form(QWidget):
             row.set_error("")
 
     def _edited(self, editor: Editor) -> None:
-        self.clear_error(editor.field.name)
-        self.edited.emit(editor.field.name, editor.value())
+        name = editor.field.name
+        self.clear_error(name)
+        self._shown[name] = editor.value()
+        self._show_changed(name)
+        self.edited.emit(name, self._shown[name])
 
-    def _toggle(self, on: bool) -> None:
-        self._fill_folded()
-        self._show_arrow(on)
-        self._folded.setVisible(on)
-        self.unfolded.emit(on)
+    def _show_changed(self, name: str) -> None:
+        """A folded group says that something in it is not as it comes."""
+        if (group := self._fold_of(name)) is not None:
+            changed = [one for one in self._folded[group] if _is_changed(one, self._shown.get(one.name, one.default))]
+            self._folds[group].show_changed(len(changed))
 
-    def _show_arrow(self, on: bool) -> None:
-        if self._fold is not None:
-            self._fold.setIcon(icons.icon("chevron-down" if on else "chevron-right"))
+
+def _is_changed(field: Field, value: Any) -> bool:
+    return (value or None) != (field.default or None)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QMenu, QToolButton, QWidget
 
@@ -89,6 +90,7 @@ class ModelEditor(Editor):
         super().__init__(field, parent)
         self.combo = Combo()
         self.combo.setEditable(True)
+        self.combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # being editable made it take the wheel
         self.combo.setInsertPolicy(Combo.InsertPolicy.NoInsert)
         words.name(self.combo, field.title, field.help or "A model from the list, a path, or a hub name")
         typed = self.combo.lineEdit()
