@@ -18,8 +18,9 @@ from plugins.diffusion.inpaint import Inpaint
 from plugins.diffusion.paint import Paint
 from plugins.diffusion.repaint import Repaint
 from studio import api, testing
-from tests.plugins.diffusion.test_controls import SIZE, of_unet
+from tests.plugins.diffusion.test_controls import SIZE
 from tests.plugins.diffusion.test_pause import Pausing
+from tests.plugins.diffusion.tiny_controls import of_unet
 
 PROJECTED, HIDDEN = 24, 16
 MODELS = testing.FakeModels()
