@@ -287,10 +287,16 @@ def test_a_group_of_advanced_fields_has_a_fold_of_its_own_that_says_what_is_chan
     assert heads[1].text() == "Speed"
 
 
-def test_a_wheel_over_a_model_scrolls_the_form(qtbot: QtBot, around: Surroundings) -> None:
-    editor = ModelEditor(Field(name="model", title="Model", widget=Widget.MODEL), around)
-    qtbot.addWidget(editor)
-    assert not editor.combo.focusPolicy() & Qt.FocusPolicy.WheelFocus & ~Qt.FocusPolicy.StrongFocus
+def test_no_wheel_gives_an_editor_the_focus(qtbot: QtBot, around: Surroundings) -> None:
+    number = NumberEditor(Field(name="a", title="A", widget=Widget.UNIT))
+    choice = ComboEditor(Field(name="b", title="B", widget=Widget.CHOICE, choices=("one", "two")))
+    model = ModelEditor(Field(name="c", title="C", widget=Widget.MODEL), around)
+    for editor in (number, choice, model):
+        qtbot.addWidget(editor)
+    assert number.slider is not None
+    wheel_alone = Qt.FocusPolicy.WheelFocus & ~Qt.FocusPolicy.StrongFocus
+    for widget in (number.slider, number.number, choice.combo, model.combo):
+        assert not widget.focusPolicy() & wheel_alone, widget
 
 
 def test_words_are_plain_words(qtbot: QtBot, around: Surroundings) -> None:

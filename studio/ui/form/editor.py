@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from PySide6.QtCore import Signal, SignalInstance
+from PySide6.QtCore import Qt, Signal, SignalInstance
 from PySide6.QtGui import QImage, QWheelEvent
 from PySide6.QtWidgets import QWidget
 from shiboken6 import isValid
@@ -84,7 +84,14 @@ class Editor(QWidget):
 
 
 class NoWheel:
-    """A wheel over it scrolls the form, and changes the value only once it has the focus."""
+    """A wheel over it scrolls the form, and changes the value only once it has the focus, which a wheel cannot give.
+
+    Stands before a widget's class among the bases.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # type: ignore[attr-defined]
 
     def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802
         if self.hasFocus():  # type: ignore[attr-defined]
