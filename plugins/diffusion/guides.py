@@ -59,21 +59,24 @@ def soft_edges(pixels: Pixels, detail: float = 0.5) -> Pixels:
     """Lines as strong as the edges are, at three widths at once, like those of learnt edge detectors."""
     import numpy as np
 
-    return _of_one(np.rint(255 * _edges(pixels, detail)).astype(np.uint8))
+    strength = np.tanh(_slopes(pixels) * 4.0 * 4.0 ** (2 * detail - 1))
+    return _of_one(np.rint(255 * strength).astype(np.uint8))
 
 
 def scribble(pixels: Pixels, detail: float = 0.5) -> Pixels:
-    """Thick white strokes on black, along the ridges of the soft edges."""
+    """Thick white strokes on black, along the ridges of the edges."""
     import cv2
     import numpy as np
 
-    edges = _edges(pixels, 0.5)
+    slopes = _slopes(pixels)
+    unit = min(slopes.shape) / 512
+    slopes = cv2.GaussianBlur(slopes, (0, 0), max(1.0, 2 * unit))
     lines = [np.zeros((3, 3), np.uint8) for _ in range(4)]
     lines[0][1], lines[1][:, 1] = 1, 1
     lines[2][[0, 1, 2], [0, 1, 2]], lines[3][[0, 1, 2], [2, 1, 0]] = 1, 1
-    ridge = np.any([edges >= cv2.dilate(edges, line) for line in lines], axis=0)
-    strokes = (ridge & (edges > 1.0 - 0.9 * detail)).astype(np.uint8) * 255
-    radius = max(1, round(min(edges.shape) / 200))
+    ridge = np.any([slopes >= cv2.dilate(slopes, line) for line in lines], axis=0)
+    strokes = (ridge & (slopes > 0.8 * 16.0**-detail)).astype(np.uint8) * 255
+    radius = max(1, round(2 * unit))
     return _of_one(cv2.dilate(strokes, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)))
 
 
@@ -117,20 +120,19 @@ _DRAWN: dict[Guide, Callable[[Pixels, float], Pixels]] = {
 }
 
 
-def _edges(pixels: Pixels, detail: float) -> Pixels:
-    """[h, w] from 0 to 1: gradients of the colours, each at its scale, so that a step counts alike at all of them."""
+def _slopes(pixels: Pixels) -> Pixels:
+    """[h, w] from 0: gradients of the colours at three scales, each such that a step counts alike at all of them."""
     import cv2
     import numpy as np
 
     values = pixels.astype(np.float32) / 255
     unit = max(min(values.shape[:2]) / 512, 0.5)
-    found = np.zeros(values.shape[:2], np.float32)
+    found: Pixels = np.zeros(values.shape[:2], np.float32)
     for sigma in (unit, 2 * unit, 4 * unit):
         soft = cv2.GaussianBlur(values, (0, 0), sigma)
         across, down = (cv2.Sobel(soft, cv2.CV_32F, *way, scale=0.125) for way in ((1, 0), (0, 1)))
         found += sigma * np.sqrt(across**2 + down**2).max(axis=2)
-    strength: Pixels = np.tanh(found * 4.0 * 4.0 ** (2 * detail - 1))
-    return strength
+    return found
 
 
 def _of_one(grey: Pixels) -> Pixels:
