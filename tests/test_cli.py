@@ -271,10 +271,7 @@ def test_a_crash_ends_with_1_and_a_sentence(studio):
 
 def test_a_worker_that_cannot_start_ends_with_1_and_its_last_words(shared, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
-        "import os, sys\n"
-        "if 'studio.worker' in sys.orig_argv:\n"
-        "    os.write(2, b'no torch in here')\n"
-        "    os._exit(1)\n"
+        "import os, sys\nif 'studio.worker' in sys.orig_argv:\n    os.write(2, b'no torch in here')\n    os._exit(1)\n"
     )
     child = process(shared, "run", "echo.copy", path=tmp_path)
     out, err = child.communicate(timeout=60)

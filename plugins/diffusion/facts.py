@@ -94,7 +94,7 @@ def _of_folder(path: Path, stamp: int, borrowed: tuple[tuple[str, Path], ...]) -
         title=path.name,
         kind=kind,
         usual=usual,
-        family=KNOWN[usual.family],
+        family=folders.as_told(path, KNOWN[usual.family]),
         weights=sum(weights.values()),
         denoiser_weights=sum(weights.get(name, 0) for name in DENOISERS),
         denoiser=_config(parts, DENOISERS),

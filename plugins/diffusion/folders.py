@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from studio import api
+
+from .families import Family
 
 INDEX = "model_index.json"
 MODULAR = "modular_model_index.json"
@@ -51,6 +53,17 @@ def inspected(path: Path, *, without: Collection[str] = ()) -> Folder:
         if name not in borrowed:
             _check_component(path, name, source, needed=name not in without)
     return Folder(path, pipeline, classes, dict(borrowed))
+
+
+def as_told(path: Path, family: Family) -> Family:
+    """The family with the `steps` and `guidance` that suit this model, where its `studio.json` says them."""
+    told = read(path, ABOUT).get("defaults", {}) if (path / ABOUT).is_file() else {}
+    steps, guidance = (told.get(name) if isinstance(told, Mapping) else None for name in ("steps", "guidance"))
+    if isinstance(steps, int) and 1 <= steps <= 1000:
+        family = replace(family, steps=steps)
+    if isinstance(guidance, int | float) and 0 <= guidance <= 50:
+        family = replace(family, guidance=float(guidance))
+    return family
 
 
 def pipeline_of(path: Path) -> str:

@@ -7,7 +7,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,8 @@ def load(ctx: api.Context, choice: str) -> Model:
             return placed(_from_file(plan, here), key, plan.path.name, here)
         path = where or downloading.pipeline(str(found), ctx)
         here = placing.in_room(ctx, path)
-        return placed(_from_folder(path, here, of_hub=where is None), key, path.name if where else str(found), here)
+        model = placed(_from_folder(path, here, of_hub=where is None), key, path.name if where else str(found), here)
+        return replace(model, family=folders.as_told(path, model.family))
 
     return placing.load(ctx, key, loader)
 

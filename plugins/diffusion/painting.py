@@ -82,6 +82,7 @@ def _run(
         view = previews.of(ctx, model, pipe)
         watch = Watch(ctx, tape, view=view, size=size, rest=lambda: tape.save(ctx.keep, made_by))
         given = {**_arguments(ctx, model, pipe, params, size), **added, **more}
+        samplers.check(getattr(pipe, "scheduler", None), given.get(model.family.steps_name))
         result = memory.within(ctx, model, pipe, attempt)
     if model.rungs:
         ctx.note("memory", model.rungs)

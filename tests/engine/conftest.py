@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -22,6 +23,8 @@ E = TypeVar("E")
 FAKE_WORKER = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
 PATIENCE = 30.0
 """Seconds after which a test gives up on an event that should have come at once."""
+ENDURANCE = 240.0
+"""Seconds after which it gives up, whatever else is heard meanwhile."""
 
 
 class Ears:
@@ -36,14 +39,16 @@ class Ears:
 
     def until(self, kind: type[E], fits: Callable[[E], bool] = lambda _: True) -> E:
         """The next event of a kind that fits."""
-        while True:
+        end = time.monotonic() + ENDURANCE
+        while time.monotonic() < end:
             try:
                 event = self._coming.get(timeout=PATIENCE)
             except Empty:
-                raise AssertionError(f"no such {kind.__name__} came after {self.heard[-5:]}") from None
+                break
             self.heard.append(event)
             if isinstance(event, kind) and fits(event):
                 return event
+        raise AssertionError(f"no such {kind.__name__} came after {self.heard[-5:]}")
 
     def until_state(self, job: Job, state: JobState) -> Job:
         return self.until(JobChanged, lambda event: event.job.id == job.id and event.job.state is state).job

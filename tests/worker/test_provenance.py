@@ -81,4 +81,3 @@ def test_a_hub_model_is_known_by_its_cache(
     (snapshot / "model.safetensors").symlink_to(cache / "blobs" / blob)
     (snapshot / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Tiny\n")
     assert provenance.complete(ModelRef(name), hub.downloaded(home, name)) == ModelRef(name, blob, "apache-2.0")
-

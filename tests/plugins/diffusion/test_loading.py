@@ -12,6 +12,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from plugins.diffusion import folders, loading
+from plugins.diffusion.families import KNOWN
 from plugins.diffusion.paint import Paint
 from plugins.diffusion.probing import probed
 from studio import api, testing
@@ -110,6 +112,20 @@ def test_a_model_deleted_between_two_runs_is_a_sentence(copy: Path) -> None:
     shutil.rmtree(copy)
     with pytest.raises(api.BadInput):
         testing.run(Paint, ctx, model=str(copy), steps=1)
+
+
+def test_a_model_may_say_what_suits_it(copy: Path) -> None:
+    (copy / "studio.json").write_text(json.dumps({"defaults": {"steps": 2, "guidance": 1}}), "utf-8")
+    loaded = loading.load(testing.FakeContext(), str(copy))
+    assert (loaded.family.steps, loaded.family.guidance) == (2, 1.0)
+    events = testing.run(Paint, testing.FakeContext(), model=str(copy))
+    assert [event.text for event in events if isinstance(event, api.Progress)][-1] == "Painting, step 2 of 2"
+
+
+@pytest.mark.parametrize("told", [{"steps": 0, "guidance": -1}, {"steps": "many", "guidance": [1]}, "much", None])
+def test_what_suits_no_model_is_left_alone(copy: Path, told: Any) -> None:
+    (copy / "studio.json").write_text(json.dumps({"defaults": told}), "utf-8")
+    assert folders.as_told(copy, KNOWN["stable-diffusion"]) == KNOWN["stable-diffusion"]
 
 
 def test_a_part_may_be_lent_by_a_starter(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
