@@ -70,7 +70,8 @@ def packed(shapes: Shapes) -> bool:
 
 def _addition(shapes: Shapes) -> Found | None:
     starts = ("lora_unet_", "lora_te", "lora_transformer_")
-    ends = (".lora_A.weight", ".lora_B.weight", ".lora_down.weight", ".lora_up.weight", ".dora_scale")
+    pairs = ("lora_A", "lora_B", "lora_down", "lora_up", "lora.down", "lora.up")
+    ends = (*(f".{name}.weight" for name in pairs), ".dora_scale")
     if any(name.startswith(starts) or name.endswith(ends) or ".lokr_" in name for name in shapes):
         return Found("a LoRA, which changes another model", lora=True)
     if any(name.startswith(("controlnet", "control_model.", "input_hint_block.")) for name in shapes):

@@ -42,7 +42,8 @@ _OF_CLASS = (
 """How the classes begin that diffusers names in a `config.json`."""
 
 _LORA_STARTS = ("lora_unet_", "lora_te", "lora_transformer_")
-_LORA_ENDS = (".lora_A.weight", ".lora_B.weight", ".lora_down.weight", ".lora_up.weight", ".dora_scale")
+_LORA_PAIRS = ("lora_A", "lora_B", "lora_down", "lora_up", "lora.down", "lora.up")
+_LORA_ENDS = (*(f".{name}.weight" for name in _LORA_PAIRS), ".dora_scale")
 _STARTS = (
     (CONTROLNET, ("controlnet", "control_model.", "input_hint_block.")),
     (IP_ADAPTER, ("image_proj.", "ip_adapter.")),

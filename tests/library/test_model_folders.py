@@ -57,6 +57,12 @@ def offered(home: Home) -> Callable[..., list[tuple[str, str]]]:
 Offered = Callable[..., list[tuple[str, str]]]
 
 
+def test_loras_of_every_layout_are_known_by_their_names() -> None:
+    stem = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_k"
+    for layer in ("lora_A", "lora_down", "lora.down"):
+        assert kinds.kind_of_names((f"{stem}.{layer}.weight",)) == "lora"
+
+
 def test_automatic1111_and_forge(offered: Offered, tmp_path: Path) -> None:
     root = tmp_path / "stable-diffusion-webui"
     big = weights(root / "models" / "Stable-diffusion" / "sub" / "dream.safetensors")
