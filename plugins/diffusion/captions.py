@@ -56,7 +56,9 @@ _MASS = frozenset(
 
 @dataclass(frozen=True)
 class Subject:
-    """A picture and the words for it. `style` is a key of STYLES or empty; `fixed` captions are taken as they are."""
+    """A picture and the words for it. `style` is a key of STYLES or empty; `fixed` captions are taken as they are.
+
+    `frame` has the picture's height and width in px, and where its middle square begins once it is made smaller."""
 
     path: Path
     name: str
@@ -64,6 +66,7 @@ class Subject:
     style: str = ""
     colour: str = ""
     fixed: bool = False
+    frame: tuple[int, int, int, int] | None = None
 
     @property
     def flips(self) -> bool:

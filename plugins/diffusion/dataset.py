@@ -69,7 +69,10 @@ def find(folder: Path) -> list[Path]:
 
 
 def read(subject: Subject, size: int) -> tuple[Subject, NDArray[np.uint8]]:
-    """A picture's middle square at `size` px, and its subject with the colour it shows. Raises BadInput."""
+    """A picture's middle square at `size` px, and its subject with the colour and the frame it shows.
+
+    Raises BadInput.
+    """
     from PIL import Image
 
     image = api.open_picture(subject.path)
@@ -79,7 +82,8 @@ def read(subject: Subject, size: int) -> tuple[Subject, NDArray[np.uint8]]:
     pixels = np.asarray(image.resize((size, size), Image.Resampling.LANCZOS, box=box))
     if pixels.ndim == 3 and pixels.shape[2] == 4 and not subject.fixed:
         subject = replace(subject, colour=captions.main_colour(pixels))
-    return subject, pixels
+    scale = size / side
+    return replace(subject, frame=(image.height, image.width, round(down * scale), round(across * scale))), pixels
 
 
 def plan(pictures: Pictures, *, flips: bool, pairs: int, seed: int) -> list[Item]:
@@ -131,15 +135,17 @@ class Latents:
             if (rows := [number for number, item in enumerate(self.items) if item.sort == sort])
         }
 
-    def batch(self, step: int) -> tuple[Tensor, list[str]]:
-        """(float32 [count, c, s, s], captions) of a step: the same for the same seed, whatever came before."""
+    def batch(self, step: int) -> tuple[Tensor, list[str], list[denoiser.Frame | None]]:
+        """(float32 [count, c, s, s], captions, frames) of a step: the same for the same seed, whatever came before."""
         chance = np.random.default_rng((self.seed, step))
         weights = np.array([SHARES[sort] for sort in self._by_sort])
         sorts = list(self._by_sort)
         drawn = chance.choice(len(sorts), self.count, p=weights / weights.sum())
         rows = [int(chance.choice(self._by_sort[sorts[one]])) for one in drawn]
         texts = ["" if chance.uniform() < DROPPED else self.caption(self.items[row], chance) for row in rows]
-        return self.values[rows].float(), texts
+        drawn_from = [self.items[row] for row in rows]
+        frames = [None if item.scene else self.subjects[item.subject].frame for item in drawn_from]
+        return self.values[rows].float(), texts, frames
 
     def caption(self, item: Item, chance: np.random.Generator) -> str:
         if item.scene is not None:

@@ -7,7 +7,7 @@ velocity prediction and rescaled to no signal at its end (Lin et al. 2024, arXiv
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,9 @@ BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 TOKENS = 24
 """The longest prompt, its begin and end included."""
 VOCABULARY = 4096
+Frame = tuple[int, int, int, int]
+"""Where a picture comes from, in px: the height and the width of the whole, and how far down and across in it, once it
+is made smaller, the picture begins."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ SHAPES: Mapping[str, Shape] = {
 
 @dataclass
 class Parts:
-    """What a pipeline is made of but for the autoencoder. `network` holds both that learn."""
+    """What a pipeline is made of but for the autoencoder."""
 
     tokenizer: Any
     text_encoder: Any
@@ -51,10 +54,20 @@ class Parts:
     scheduler: Any
 
     @property
+    def networks(self) -> dict[str, nn.Module]:
+        """What learns, or is read by what does, by the names of the fields."""
+        return {"text_encoder": self.text_encoder, "unet": self.unet}
+
+    @property
     def network(self) -> nn.ModuleDict:
         from torch import nn
 
-        return nn.ModuleDict({"text_encoder": self.text_encoder, "unet": self.unet})
+        return nn.ModuleDict(self.networks)
+
+    def told(self, texts: list[str], frames: Sequence[Frame | None], device: str) -> dict[str, Any]:  # noqa: ARG002
+        """What the UNet is called with beside latents and times, for n captions and the frames of n pictures."""
+        words = tokens(self.tokenizer, texts).to(device)
+        return {"encoder_hidden_states": self.text_encoder(words).last_hidden_state}
 
 
 def build(captions: Iterable[str], shape: Shape, channels: int, side: int, folder: Path) -> Parts:
@@ -185,11 +198,10 @@ def paint(
     scheduler = type(parts.scheduler).from_config(parts.scheduler.config)
     scheduler.set_timesteps(steps)
     with torch.no_grad():
-        words = tokens(parts.tokenizer, ["" for _ in prompts] + prompts).to(device)
-        said = parts.text_encoder(words).last_hidden_state
+        told = parts.told(["" for _ in prompts] + prompts, [None] * 2 * len(prompts), device)
         latents = noise.to(device)
         for time in scheduler.timesteps:
-            plain, led = parts.unet(torch.cat([latents] * 2), time.to(device), said).sample.chunk(2)
+            plain, led = parts.unet(torch.cat([latents] * 2), time.to(device), **told).sample.chunk(2)
             latents = scheduler.step(plain + guidance * (led - plain), time, latents).prev_sample
     return latents
 

@@ -99,12 +99,12 @@ class DiffusionTrain(api.Tool):
         """A new, small model learns everything from some thousands of pictures. A LoRA teaches a model that can
         paint already something of yours, from a dozen pictures on."""
         model: api.ModelChoice = api.param(loading.STARTER, model="diffusion", title="LoRA for")
-        """The model that the LoRA is for: Stable Diffusion 1 or 2, or one trained here."""
+        """The model that the LoRA is for: Stable Diffusion 1, 2 or XL, or one trained here."""
         title: str = api.param("My model", title="Name")
         """What the model is called in the other tools."""
         prompts: list[str] = api.param([], most=SHOWN, title="Prompts to watch")
         """They are painted now and then, to show what has been learnt."""
-        size: Literal[64, 128, 256, 512] = api.param(128, title="Picture size", unit="px")
+        size: Literal[64, 128, 256, 512, 1024] = api.param(128, title="Picture size", unit="px")
         steps: int | None = api.param(None, ge=1, le=1_000_000, title="Steps")
         """More steps make clearer pictures, and take longer. Empty means 15,000 for a new model, 1,000 for a LoRA."""
         rank: int = api.param(8, ge=1, le=256, title="Size of the LoRA", advanced=True)
@@ -141,9 +141,15 @@ class DiffusionTrain(api.Tool):
                 "Add pictures or choose another folder.",
             )
         torch.manual_seed(ctx.seed)
-        base = lora.begin(ctx, params.model, params.rank) if params.kind == "lora" else None
+        base = lora.begin(ctx, params.model, params.rank, params.size) if params.kind == "lora" else None
         if base:
             vae, place, borrowed = base.vae, base.place / "vae", True
+            if 2 * params.size <= base.side:
+                yield api.Notice(
+                    f"{base.title} paints {base.side} px, and learns from pictures of {params.size} px: what it learns "
+                    "may come out blurred. A larger picture size is slower and clearer.",
+                    "warning",
+                )
         else:
             vae, place, borrowed = autoencoder(params.vae, ctx)
         numbers = NUMBERS[params.kind].but(params)

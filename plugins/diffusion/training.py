@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,8 @@ class Schedule:
 
 
 class Trainer(api.Training):
-    """Trains what of `parts.network` asks for gradients on `batches(step)`: latents [n, c, s, s] and n captions.
+    """Trains what of `parts.network` asks for gradients on `batches(step)`: latents [n, c, s, s], n captions
+    and n frames.
 
     `parts` learn; `averaged` follow, and share what is frozen. `keep` is the folder of the checkpoint, and `resume()`
     goes on from one if it is there.
@@ -48,7 +49,7 @@ class Trainer(api.Training):
         self,
         parts: denoiser.Parts,
         schedule: Schedule,
-        batches: Callable[[int], tuple[Tensor, list[str]]],
+        batches: Callable[[int], tuple[Tensor, list[str], Sequence[denoiser.Frame | None]]],
         keep: Path,
         *,
         seed: int,
@@ -62,8 +63,8 @@ class Trainer(api.Training):
         parts.unet.to(memory_format=torch.channels_last)
         learning = [value for value in self.network.parameters() if value.requires_grad]
         frozen = {id(value): value for value in self.network.parameters() if not value.requires_grad}
-        text_encoder, unet = (copy.deepcopy(part, dict(frozen)) for part in (parts.text_encoder, parts.unet))
-        self.averaged = denoiser.Parts(parts.tokenizer, text_encoder, unet, parts.scheduler)
+        copies = {name: copy.deepcopy(part, dict(frozen)) for name, part in parts.networks.items()}
+        self.averaged = replace(parts, **copies)
         self.ema = self.averaged.network.eval().requires_grad_(False)
         self.batches, self.seed, self.device, self.half = batches, seed, device, half
         super().__init__(
@@ -79,15 +80,14 @@ class Trainer(api.Training):
         import torch
 
         scheduler = self.parts.scheduler
-        latents, texts = self.batches(self.standing.step)
+        latents, texts, frames = self.batches(self.standing.step)
         latents = latents.to(self.device)
         noise, times = (value.to(self.device) for value in self._chance(latents))
         noisy = scheduler.add_noise(latents, noise, times)
         wanted = _wanted(scheduler, latents, noise, times)
-        words = denoiser.tokens(self.parts.tokenizer, texts).to(self.device)
         with self._attention(), torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.half):
-            said = self.parts.text_encoder(words).last_hidden_state
-            made = self.parts.unet(noisy, times, said).sample
+            told = self.parts.told(texts, frames, self.device)
+            made = self.parts.unet(noisy, times, **told).sample
         self.advance(self.descend((made.float() - wanted).square().mean()))
 
     def _chance(self, latents: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,11 +11,11 @@ from plugins.diffusion import denoiser, training
 CAPTIONS = ["a red apple, 3d", "a fox, flat", "an owl on a blue ground, 3d"]
 
 
-def batch(step: int) -> tuple[torch.Tensor, list[str]]:
+def batch(step: int) -> tuple[torch.Tensor, list[str], list[None]]:
     chance = torch.Generator().manual_seed(step)
     places = torch.randint(0, 3, (4,), generator=chance)
     values = torch.stack([torch.full((4, 8, 8), float(place) - 1) for place in places])
-    return values, [CAPTIONS[int(place)] for place in places]
+    return values, [CAPTIONS[int(place)] for place in places], [None] * len(places)
 
 
 def trainer(keep: Path, batches=batch, **schedule) -> training.Trainer:

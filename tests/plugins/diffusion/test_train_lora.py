@@ -1,0 +1,146 @@
+"""A LoRA is learnt for Stable Diffusion XL, with what its UNet is told beside the words."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from plugins.diffusion import captions, dataset, lora, training
+from plugins.diffusion.paint import Paint
+from plugins.diffusion.train_tool import DiffusionTrain
+from studio import api, testing
+
+pytest.importorskip("peft")
+TINY: dict[str, Any] = {
+    "kind": "lora",
+    "size": 64,
+    "batch": 2,
+    "steps": 4,
+    "preview_every": 4,
+    "rank": 2,
+    "prompts": ["fox"],
+    "flips": False,
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress bars, disabled ones too, start a thread that stays."""
+    monkeypatch.setattr(tqdm, "monitor_interval", 0)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wide ones of one colour each."""
+    folder = tmp_path_factory.mktemp("photos")
+    for number in range(8):
+        Image.new("RGB", (192, 128), (30 * number, 255 - 30 * number, 120)).save(folder / f"garden-{number}.png")
+    return folder
+
+
+@pytest.fixture
+def xl(tiny_model: Callable[[str], Path]) -> Path:
+    return tiny_model("stable-diffusion-xl")
+
+
+def trained(events: list[api.Event]) -> api.Trained:
+    (one,) = testing.results(events)
+    assert isinstance(one, api.Trained)
+    return one
+
+
+def weights(made: api.Trained) -> bytes:
+    return (made.folder / "pytorch_lora_weights.safetensors").read_bytes()
+
+
+def test_it_paints_otherwise_and_a_kill_costs_nothing(photos: Path, tmp_path: Path, xl: Path) -> None:
+    values = {**TINY, "folder": photos, "model": str(xl), "learning_rate": 0.05}
+    straight = trained(testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "a"), **values))
+    running = DiffusionTrain().run(DiffusionTrain.Params(**values), testing.FakeContext(7, tmp_path / "b"))
+    while not isinstance(event := next(running), api.Progress) or event.step < 3:
+        pass
+    running.close()
+    events = testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "b"), **values)
+    assert [event.text for event in events if isinstance(event, api.Notice)] == ["Goes on from step 0 of 4."]
+    assert [view.content.shape for view in events if isinstance(view, api.Preview)] == [(64, 64, 3)]
+    assert weights(trained(events)) == weights(straight)
+    ctx = testing.FakeContext(1)
+    plain, drawn = (
+        np.asarray(
+            testing.results(testing.run(Paint, ctx, prompt="fox", model=str(xl), steps=2, loras=loras))[-1].picture
+        )
+        for loras in ([], [str(straight.folder)])
+    )
+    assert (plain != drawn).any()
+
+
+class Same(training.Trainer):
+    """Learns from the same noise at the same times over and over."""
+
+    def _chance(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        chance = torch.Generator().manual_seed(5)
+        return torch.randn(latents.shape, generator=chance), torch.tensor([100, 700])
+
+
+def test_the_loss_falls(tmp_path: Path, xl: Path) -> None:
+    torch.manual_seed(0)
+    base = lora.begin(testing.FakeContext(1), str(xl), 8, 16)
+    batch = torch.ones(2, 4, 8, 8), ["a fox", ""], [(32, 64, 0, 16), None]
+    numbers = training.Schedule(steps=12, learning_rate=3e-2, warm_up=2)
+    one = Same(base.parts, numbers, lambda _: batch, tmp_path, seed=1, half=False)
+    losses = []
+    for _ in range(12):
+        before, count = one.standing.loss, one.standing.step
+        one.step()
+        losses.append(one.standing.loss * (count + 1) - before * count)
+    assert losses[-1] < 0.98 * losses[0]
+
+
+def test_the_unet_is_told_what_the_pipeline_tells_it(xl: Path) -> None:
+    from diffusers import StableDiffusionXLPipeline
+
+    told = lora.begin(testing.FakeContext(1), str(xl), 2, 32).parts.told(["a fox", ""], [(600, 800, 0, 5), None], "cpu")
+    pipe = StableDiffusionXLPipeline.from_pretrained(xl)
+    said, none, pooled, nothing = pipe.encode_prompt("a fox")
+    extra = told["added_cond_kwargs"]
+    torch.testing.assert_close(told["encoder_hidden_states"], torch.cat([said, none]))
+    torch.testing.assert_close(extra["text_embeds"], torch.cat([pooled, nothing]))
+    width = pipe.text_encoder_2.config.projection_dim
+    for row, original, corner in ((0, (600, 800), (0, 5)), (1, (32, 32), (0, 0))):
+        wanted = pipe._get_add_time_ids(original, corner, (32, 32), torch.float32, width)
+        assert extra["time_ids"][row].tolist() == wanted[0].tolist()
+
+
+def test_a_picture_knows_where_its_middle_was_cut_out(photos: Path) -> None:
+    subject, pixels = dataset.read(captions.read(photos, dataset.find(photos))[0], 64)
+    assert (subject.frame, pixels.shape) == ((128, 192, 0, 16), (64, 64, 3))
+
+
+@pytest.mark.parametrize("family", ["instruct-pix2pix-xl", "lcm", "pixart-sigma"])
+def test_other_families_are_one_sentence(family: str, tiny_model: Callable[[str], Path]) -> None:
+    with pytest.raises(api.BadInput, match="LoRAs are learnt for Stable Diffusion 1, 2 and XL"):
+        lora.begin(testing.FakeContext(1), str(tiny_model(family)), 2, 64)
+
+
+def test_the_refiner_is_one_sentence(tmp_path: Path) -> None:
+    from tests.plugins.diffusion import tiny
+
+    with pytest.raises(api.BadInput, match="and refiner is none of them"):
+        lora.begin(testing.FakeContext(1), str(tiny.refiner(tmp_path / "refiner")), 2, 64)
+
+
+def test_pictures_much_smaller_than_the_models_are_told(photos: Path, tmp_path: Path, xl: Path) -> None:
+    folder = Path(shutil.copytree(xl, tmp_path / "large"))
+    config = folder / "unet/config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text("utf-8")), "sample_size": 64}), "utf-8")
+    values = {**TINY, "folder": photos, "model": str(folder)}
+    running = DiffusionTrain().run(DiffusionTrain.Params(**values), testing.FakeContext(7, tmp_path / "job"))
+    told = next(event for event in running if isinstance(event, api.Notice))
+    assert told.text.startswith("large paints 128 px, and learns from pictures of 64 px")
