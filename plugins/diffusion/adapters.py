@@ -11,7 +11,7 @@ from typing import Any
 
 from studio import api
 
-from . import folders, pictures, probing
+from . import folders, pictures, probing, variants
 from .loading import Model
 
 ENCODER = "image_encoder"
@@ -135,7 +135,11 @@ def _encoder_of(ctx: api.Context, folder: Path, kind: str) -> Any:
             warnings.simplefilter("ignore")
             try:
                 made = getattr(transformers, name).from_pretrained(
-                    str(folder), use_safetensors=True, local_files_only=True, dtype=ctx.dtype
+                    str(folder),
+                    use_safetensors=True,
+                    local_files_only=True,
+                    dtype=ctx.dtype,
+                    variant=variants.of(folder),
                 )
             except torch.OutOfMemoryError:
                 raise

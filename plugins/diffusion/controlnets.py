@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from studio import api
 
-from . import downloading, folders, probing
+from . import downloading, folders, probing, variants
 from .families import Task
 from .loading import Model
 
@@ -151,7 +151,9 @@ def _loaded(ctx: api.Context, model: Model, one: Way, net: Found) -> Any:
                 like = _config_like(ctx, one, model.base.unet)
                 made = one.kind.from_single_file(str(net.path), config=str(like), **options)
             else:
-                made = one.kind.from_pretrained(str(net.path), use_safetensors=True, **options)
+                made = one.kind.from_pretrained(
+                    str(net.path), use_safetensors=True, variant=variants.of(net.path), **options
+                )
             if any(part.is_meta for part in made.parameters()):
                 raise KeyError("weights are missing")
         except torch.OutOfMemoryError:

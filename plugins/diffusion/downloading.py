@@ -20,6 +20,8 @@ from typing import Any
 
 from studio import api
 
+from . import variants
+
 INDEX = "model_index.json"
 CONFIG = "config.json"
 TIMEOUT = 30.0
@@ -70,7 +72,8 @@ def component(name: str, ctx: api.Context) -> Path:
 
 
 def of_pipeline(name: str, files: Files, index: dict[str, Any]) -> list[str]:
-    """What diffusers needs of a repository: the parts that its index names, their weights as safetensors only.
+    """What diffusers needs of a repository: the parts that its index names, their weights as safetensors only, of half
+    the precision where there are no others.
 
     Raises BadInput where a part has other weights alone, or the index asks for program code of its own.
     """
@@ -96,19 +99,10 @@ def of_component(name: str, files: Files, _config: dict[str, Any]) -> list[str]:
 def _of_folder(name: str, part: str, files: Collection[str]) -> list[str]:
     if not any(file.endswith(_WEIGHTS) for file in files):
         return sorted(file for file in files if file.endswith(_PLAIN))
-    weights = [file for file in files if _is_plain(file, ".safetensors")]
+    _, weights = variants.chosen(files)
     if not weights:
-        raise api.BadInput(
-            f"{name} has no safetensors for its {part}, or only some of half the precision.", "Choose another model."
-        )
-    described = [file for file in files if _is_plain(file, ".safetensors.index.json")]
-    return sorted([*weights, *described, *({CONFIG, "generation_config.json"} & set(files))])
-
-
-def _is_plain(file: str, ending: str) -> bool:
-    """Weights under the usual names and of no variant, which stands between dots."""
-    stem = file.removesuffix(ending)
-    return file.endswith(ending) and stem.startswith(("model", "diffusion_pytorch_model")) and "." not in stem
+        raise api.BadInput(f"{name} has no safetensors for its {part}.", "Choose another model.")
+    return sorted([*weights, *({CONFIG, "generation_config.json"} & set(files))])
 
 
 def _own(name: str, ctx: api.Context) -> Path | None:

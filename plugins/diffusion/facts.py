@@ -12,7 +12,7 @@ from typing import Any
 
 from studio import api
 
-from . import folders
+from . import folders, variants
 from .families import KNOWN, Family
 from .usual import PIPELINES, Usual, stem
 
@@ -124,4 +124,5 @@ def _files(path: Path) -> Iterator[Path]:
         yield path
         return
     found = sorted(path.glob("*.safetensors"))
-    yield from [file for file in found if "." not in file.stem] or found
+    half = [path / name for name in variants.chosen(file.name for file in found)[1]]
+    yield from [file for file in found if "." not in file.stem] or half or found

@@ -13,7 +13,7 @@ from typing import Any
 
 from studio import api
 
-from . import downloading, families, folders, halves, placing, single_file
+from . import downloading, families, folders, halves, placing, single_file, variants
 from .families import Family, Task
 from .latents import View, coder_of, fitted, scale_factor
 
@@ -156,9 +156,13 @@ def _opened(folder: folders.Folder, family: str, ctx: api.Context) -> Any:
     how = {"use_safetensors": True, "local_files_only": True, "torch_dtype": ctx.dtype}
 
     def opened() -> Any:
-        own = {name: part.from_pretrained(str(path / name), **how) for name, part in _hidden(kind, folder).items()}
+        own = {
+            name: part.from_pretrained(str(path / name), variant=variants.of(path / name), **how)
+            for name, part in _hidden(kind, folder).items()
+        }
         own |= {name: AutoTokenizer.from_pretrained(str(path / name), **how) for name in _readers(folder)}
-        pipe = kind.from_pretrained(str(path), **how, **borrowed, **dict.fromkeys(own))
+        given = variants.loaded(path, folder.classes, **how) | borrowed
+        pipe = kind.from_pretrained(str(path), **how, **given, **dict.fromkeys(own))
         pipe.register_modules(**own)
         return pipe
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from studio import api
 
-from . import families, folders, layouts, probing
+from . import families, folders, layouts, probing, variants
 from .layouts import LAYOUTS, Layout
 from .probing import Shapes
 
@@ -206,6 +206,8 @@ def _completed(ctx: api.Context, plan: Plan, path: Path) -> Any:
     parts = {name: taken(name, **plan.layout.told(plan.shapes)) for name in _DENOISERS if name in folder.classes}
     if folder.classes.get("vae") == "AutoencoderKL" and any(name.startswith(_AUTOENCODER) for name in plan.shapes):
         parts["vae"] = taken("vae")
+    others = {name: kind for name, kind in folder.classes.items() if name not in parts}
+    parts |= variants.loaded(path, others, use_safetensors=True, **options)
     pipe = getattr(diffusers, folder.pipeline).from_pretrained(str(path), use_safetensors=True, **options, **parts)
     ctx.emit(api.Notice(f"What {plan.path.name} does not hold comes from {path.name}."))
     return pipe

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import folders, probing
+from . import folders, probing, variants
 from .latents import View, as_denoised, colourful, fitted, scale_factor, upcast
 from .loading import Model
 
@@ -112,7 +112,7 @@ def _from_folder(path: Path, title: str, ctx: api.Context) -> Any:
         if file.suffix.lower() == ".safetensors" or not any(path.glob("*.safetensors")):
             _check_file(file)
     return getattr(diffusers, name).from_pretrained(
-        str(path), use_safetensors=True, local_files_only=True, torch_dtype=ctx.dtype
+        str(path), use_safetensors=True, local_files_only=True, torch_dtype=ctx.dtype, variant=variants.of(path)
     )
 
 

@@ -233,6 +233,7 @@ def test_a_full_disk_is_said_before_it_begins(
 def test_repositories_that_cannot_be_used(start: Start, ctx: testing.FakeContext, lost: str, sentence: str) -> None:
     hub = repository()
     del hub.files[lost]
+    hub.files.pop("unet/diffusion_pytorch_model.fp16.safetensors")
     start(hub)
     with pytest.raises(api.BadInput, match=sentence):
         downloading.pipeline(NAME, ctx)
@@ -292,3 +293,14 @@ def test_what_arrived_is_a_model(start: Start, ctx: testing.FakeContext, sd: Pat
 )
 def test_sizes_in_words(count: int, words: str) -> None:
     assert downloading.in_words(count) == words
+
+
+def test_half_the_precision_is_fetched_where_there_is_nothing_else(start: Start, ctx: testing.FakeContext) -> None:
+    hub = repository()
+    half = WEIGHTS.replace(".safetensors", ".fp16.safetensors")
+    del hub.files[WEIGHTS]
+    start(hub)
+    assert contents(downloading.pipeline(NAME, ctx)) == {
+        **{name: content for name, content in WANTED.items() if name != WEIGHTS},
+        half: OTHERS[half],
+    }

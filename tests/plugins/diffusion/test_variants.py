@@ -1,0 +1,72 @@
+"""Weights that there are in half the precision alone are found, fetched and loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from plugins.diffusion import downloading, facts, variants
+from plugins.diffusion.paint import Paint
+from studio import api, testing
+
+
+@pytest.fixture(scope="module")
+def half(sd: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The tiny model in 16 bits under the usual names, and as a variant with a denoiser in several files."""
+    import torch
+    from diffusers import StableDiffusionPipeline
+
+    usual, variant = tmp_path_factory.mktemp("usual") / "half", tmp_path_factory.mktemp("variant") / "half"
+    pipe = StableDiffusionPipeline.from_pretrained(sd, dtype=torch.float16)
+    pipe.save_pretrained(usual)
+    pipe.save_pretrained(variant, variant="fp16")
+    for file in (variant / "unet").glob("*.safetensors"):
+        file.unlink()
+    pipe.unet.save_pretrained(variant / "unet", variant="fp16", max_shard_size="50KB")
+    return usual, variant
+
+
+def painted(model: Path) -> np.ndarray[Any, Any]:
+    (made,) = testing.results(testing.run(Paint, testing.FakeContext(1), prompt="fox", model=str(model), steps=2))
+    assert isinstance(made, api.Image)
+    return np.asarray(made.picture)
+
+
+def test_a_folder_of_variants_paints_the_same(half: tuple[Path, Path]) -> None:
+    usual, variant = half
+    assert len([*(variant / "unet").glob("*.fp16-0000*.safetensors")]) > 1
+    assert (painted(variant) == painted(usual)).all()
+    assert facts.count(variant / "unet") == facts.count(usual / "unet")
+
+
+def test_all_of_a_variant_is_fetched(half: tuple[Path, Path]) -> None:
+    files = {path.relative_to(half[1]).as_posix() for path in half[1].rglob("*") if path.is_file()}
+    others = {"unet/diffusion_pytorch_model.non_ema.safetensors", "vae/diffusion_pytorch_model.bf16.safetensors"}
+    listed = {name: downloading.File(name, 1, "") for name in files | others}
+    index = downloading._read(half[1] / "model_index.json", "org/half")
+    assert set(downloading.of_pipeline("org/half", listed, index)) == files
+
+
+@pytest.mark.parametrize(
+    ("files", "variant", "wanted"),
+    [
+        (["model.safetensors", "model.fp16.safetensors"], None, ["model.safetensors"]),
+        (["model.bf16.safetensors", "model.fp16.safetensors"], "fp16", ["model.fp16.safetensors"]),
+        (
+            ["model.bf16-00001-of-00002.safetensors", "model.safetensors.index.bf16.json"],
+            "bf16",
+            ["model.bf16-00001-of-00002.safetensors", "model.safetensors.index.bf16.json"],
+        ),
+        (
+            ["model-00001-of-00002.fp16.safetensors", "model.safetensors.fp16.index.json", "model.non_ema.safetensors"],
+            "fp16",
+            ["model-00001-of-00002.fp16.safetensors", "model.safetensors.fp16.index.json"],
+        ),
+        (["model.non_ema.safetensors", "other.safetensors", "model.fp16.bin"], None, []),
+    ],
+)
+def test_what_is_chosen(files: list[str], variant: str | None, wanted: list[str]) -> None:
+    assert variants.chosen(files) == (variant, wanted)
