@@ -13,7 +13,7 @@ from . import loading, painting, pictures, sizes
 from .estimate import Estimated
 from .families import Task
 from .loading import Model
-from .repaint import strength
+from .repaint import strength, strength_in_vain
 from .settings import Painter, Words
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Inpaint(Estimated):
             yield api.Notice("The mask covers the whole picture, so all of it is painted anew.")
         model = loading.load(ctx, params.model)
         pipe = model.pipe(Task.INPAINT)
+        yield from strength_in_vain(pipe, params, f"{model.title} paints all under the mask anew")
         box = canvas.box(params.margin + params.feather) if params.area == "part" else (0, 0, *canvas.picture.size)
         size = _size(model, box)
         more = {

@@ -53,6 +53,7 @@ class Repaint(Estimated):
         picture = pictures.opened(params.image)
         model = loading.load(ctx, params.model)
         pipe = model.pipe(Task.REPAINT)
+        yield from strength_in_vain(pipe, params, f"{model.title} changes a picture as the words say")
         size = _size(model, params, picture)
         if size != picture.size:
             yield api.Notice(f"The picture is painted at {size[0]} × {size[1]}.")
@@ -71,6 +72,13 @@ def strength(model: Model, pipe: Any, params: Any) -> dict[str, Any]:
     steps = params.steps or model.family.steps or default(pipe, name) or 1
     share = max(params.strength, 0.01)
     return {"strength": share, name: max(steps, math.ceil(1 / share))}
+
+
+def strength_in_vain(pipe: Any, params: Any, why: str) -> Iterator[api.Notice]:
+    """A notice, where the strength was changed and the pipeline has none."""
+    usual = type(params).model_fields["strength"].default
+    if params.strength != usual and not takes(pipe, "strength"):
+        yield api.Notice(f"{why}; the strength does not count.")
 
 
 def _size(model: Model, params: Repaint.Params, picture: Picture) -> tuple[int, int]:

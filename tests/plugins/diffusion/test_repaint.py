@@ -123,3 +123,33 @@ def test_no_variation_is_the_picture_itself_and_more_of_it_goes_further(sd: Path
     assert (made(Vary, origin=9, variation=0, **values) == itself).all()
     near, far = (made(Vary, origin=9, variation=share, **values).astype(int) for share in (0.1, 1.0))
     assert 0 < abs(near - itself).mean() < abs(far - itself).mean()
+
+
+def notices(tool: type[api.Tool], **values: Any) -> list[str]:
+    ctx = testing.FakeContext()
+    testing.run(tool, ctx, steps=1, **values)
+    return [event.text for event in ctx.events if isinstance(event, api.Notice) and "strength" in event.text]
+
+
+@pytest.mark.parametrize("family", ["flux-kontext", "instruct-pix2pix", "flux2-klein"])
+def test_a_strength_that_does_nothing_is_said(family: str, tiny_model: Callable[[str], Path], picture: Path) -> None:
+    values = {"image": picture, "model": str(tiny_model(family))}
+    assert notices(Repaint, **values, strength=0.3) == [
+        f"{family} changes a picture as the words say; the strength does not count."
+    ]
+    assert notices(Repaint, **values) == []
+
+
+def test_a_strength_that_counts_is_not_spoken_of(sd: Path, picture: Path, mask: Path) -> None:
+    assert notices(Repaint, image=picture, model=str(sd), strength=0.3) == []
+    assert notices(Inpaint, image=picture, mask=mask, model=str(sd), strength=0.5) == []
+
+
+def test_a_strength_that_does_nothing_under_a_mask_is_said(
+    tiny_model: Callable[[str], Path], picture: Path, mask: Path
+) -> None:
+    name = "kandinsky22-inpainting"
+    values = {"image": picture, "mask": mask, "model": str(tiny_model(name))}
+    assert notices(Inpaint, **values, strength=0.5) == [
+        f"{name} paints all under the mask anew; the strength does not count."
+    ]
