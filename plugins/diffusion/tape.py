@@ -19,20 +19,27 @@ from studio import api
 
 from .caches import Carried
 
+HELD = 512 << 20
+"""Bytes of answers that stay in an accelerator's own memory; a video's come to gigabytes."""
 _NAME = "denoised.safetensors"
+_MAIN = "cpu"
 
 
 class Tape:
     """The answers so far. `position` is how many of them this run of the loop has used.
 
-    `carried` is what a cache of the denoiser held after the last of them.
+    `carried` is what a cache of the denoiser held after the last of them. The `answers` that a tape begins with lie in
+    main memory, and so do those beyond `HELD` bytes; they are given out on the `device`.
     """
 
-    def __init__(self, answers: list[Any] | None = None, carried: list[Any] | None = None) -> None:
+    def __init__(self, answers: list[Any] | None = None, carried: list[Any] | None = None, device: str = _MAIN) -> None:
         self.answers: list[Any] = answers or []
         self.carried: list[Any] = carried or []
         self.position = 0
         self._anew = True
+        self._device = device
+        self._away = {*range(len(self.answers))}
+        self._held = 0
 
     def rewind(self) -> None:
         self.position = 0
@@ -48,16 +55,28 @@ class Tape:
 
         @functools.wraps(forward)
         def answer(*args: Any, **kwargs: Any) -> Any:
-            if self.position == len(self.answers):
-                if cache is not None and self._anew:
-                    cache.restore(self.carried)
-                self._anew = False
-                self.answers.append(_copied(forward(*args, **kwargs)))
-                self.carried = cache.state() if cache is not None else []
+            if self.replaying:
+                place, self.position = self.position, self.position + 1
+                return _copied(self.answers[place], self._device if place in self._away else None)
+            if cache is not None and self._anew:
+                cache.restore(self.carried)
+            self._anew = False
+            said = forward(*args, **kwargs)
+            self._keep(said)
+            self.carried = cache.state() if cache is not None else []
             self.position += 1
-            return _copied(self.answers[self.position - 1])
+            return _copied(said)
 
         return answer
+
+    def _keep(self, said: Any) -> None:
+        size = _bytes_outside(said)
+        away = self._held + size > HELD
+        if away:
+            self._away.add(len(self.answers))
+        else:
+            self._held += size
+        self.answers.append(_copied(said, _MAIN if away else None))
 
     def idle(self, forward: Callable[..., Any]) -> Callable[..., Any]:
         """`forward` of what only speaks to a denoiser, which is not asked while that one does not listen.
@@ -92,26 +111,41 @@ class Tape:
         from safetensors import safe_open
 
         if not (folder / _NAME).is_file():
-            return cls()
-        with safe_open(folder / _NAME, framework="pt", device=device) as file:
+            return cls(device=device)
+        with safe_open(folder / _NAME, framework="pt", device=_MAIN) as file:
             kept = dict(file.metadata())
             shape, carried = json.loads(kept.pop("shape")), json.loads(kept.pop("carried", '{"list": []}'))
             if kept != about:
-                return cls()
-            return cls([_put_together(one, file.get_tensor) for one in shape], _put_together(carried, file.get_tensor))
+                return cls(device=device)
+            return cls(
+                [_put_together(one, file.get_tensor) for one in shape],
+                _put_together(carried, lambda name: file.get_tensor(name).to(device)),
+                device,
+            )
 
 
-def _copied(value: Any) -> Any:
-    """Some loops change an answer in place."""
+def _copied(value: Any, device: str | None = None) -> Any:
+    """Some loops change an answer in place. Without a `device` it stays on its own."""
     import torch
 
     if isinstance(value, torch.Tensor):
-        return value.detach().clone()
+        return value.detach().to(device or value.device, copy=True)
     if isinstance(value, list | tuple):
-        return type(value)(_copied(one) for one in value)
+        return type(value)(_copied(one, device) for one in value)
     if _is_output(value):
-        return type(value)(**{name: _copied(one) for name, one in value.items()})
+        return type(value)(**{name: _copied(one, device) for name, one in value.items()})
     return value
+
+
+def _bytes_outside(value: Any) -> int:
+    """How much of an answer is not in main memory."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.nbytes if value.device.type != _MAIN else 0
+    if isinstance(value, list | tuple):
+        return sum(map(_bytes_outside, value))
+    return sum(map(_bytes_outside, value.values())) if _is_output(value) else 0
 
 
 def _taken_apart(value: Any, tensors: dict[str, Any]) -> Any:
