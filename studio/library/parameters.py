@@ -28,12 +28,14 @@ NAMES = {
     "scheduler": "Sampler",
     "sampler": "Sampler",
     "guidance": "CFG scale",
-    "strength": "Denoising strength",
     "model": "Model",
     "eta": "Eta",
     "clip_skip": "Clip skip",
 }
 """Our parameters, which have the same name in every tool, in this grammar's words."""
+STRENGTH = "Denoising strength"
+REPAINTING = ("diffusion.repaint", "diffusion.inpaint", "diffusion.upscale")
+"""Tools whose `strength` is that of this grammar."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def write(recipe: Recipe, size: tuple[int, int] | None = None) -> str:
     """A recipe in this grammar. What has no word in it is left to the recipe itself."""
     params = recipe.params
     settings: dict[str, Any] = {}
-    for ours, theirs in NAMES.items():
+    for ours, theirs in (NAMES | {"strength": STRENGTH} if recipe.tool in REPAINTING else NAMES).items():
         value = params.get(ours)
         if value not in (None, "") and not isinstance(value, bool | list | dict):
             settings.setdefault(theirs, value)

@@ -45,6 +45,16 @@ def test_a_tool_without_a_prompt_still_writes_a_line_that_counts() -> None:
     assert found.settings["Tool"] == "vae.morph"
 
 
+@pytest.mark.parametrize("tool", ["diffusion.repaint", "diffusion.inpaint", "diffusion.upscale"])
+def test_what_repaints_says_how_strongly(tool: str) -> None:
+    found = parameters.read(parameters.write(makers.recipe(tool=tool, strength=0.25)))
+    assert found.settings["Denoising strength"] == "0.25"
+
+
+def test_another_tools_strength_is_its_own() -> None:
+    assert "Denoising" not in parameters.write(makers.recipe(tool="echo.copy", strength=0.25))
+
+
 @pytest.mark.parametrize("value", ['a, b: "c"', "two\nlines", "back\\slash", " spaces ", "猫: 絵", ""])
 def test_values_that_need_quotes(value: str) -> None:
     recipe = makers.recipe(model=value or "x", sampler=value)
