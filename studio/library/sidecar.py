@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from studio.core.recipe import Recipe
 
 SUFFIX = ".studio.json"
 MAX_BYTES = 64 * 2**20
+_ID = re.compile(r"-[0-9a-f]{10}\Z")
+"""How the name of a file in the library ends, before its extension."""
 
 
 def beside(path: Path) -> Path:
@@ -44,6 +47,11 @@ def read(path: Path) -> Sidecar:
         return msgspec.convert(_raw(path), Sidecar)
     except msgspec.ValidationError:
         return Sidecar()
+
+
+def own_name(path: Path) -> str:
+    """As the file was called before it came into the library; its name where it did not come from elsewhere."""
+    return (read(path).imported if _ID.search(path.stem) else "") or path.name
 
 
 def change(path: Path, **values: Any) -> None:

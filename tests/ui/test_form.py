@@ -15,6 +15,8 @@ from pytestqt.qtbot import QtBot
 
 from studio.core import form as schema_form
 from studio.core.descriptor import Field, Widget
+from studio.core.paths import Home
+from studio.library.library import Library
 from studio.state.notices import Notices
 from studio.ui.form.choices import ChipsEditor, ComboEditor, SegmentsEditor, SwitchEditor
 from studio.ui.form.editor import Editor, Offer, Surroundings
@@ -182,6 +184,28 @@ def test_a_well_takes_a_drop_a_paste_and_a_click_on_clear(
     assert Path(editor.value()).name == "pasted.png"
     qtbot.keyClick(editor.well, Qt.Key.Key_Delete)
     assert cleared == [("image", None)]
+
+
+def test_a_picture_of_the_library_has_the_name_that_it_came_with(
+    qtbot: QtBot, around: Surroundings, tmp_path: Path
+) -> None:
+    library = Library(Home(tmp_path / "home"))
+    library.open()
+    QImage(8, 6, QImage.Format.Format_RGB32).save(str(tmp_path / "girl.png"))
+    kept = str(library.adopt(tmp_path / "girl.png").path)
+    library.close()
+    assert Path(kept).name.startswith("girl-")
+    well = WellEditor(Field(name="image", title="Picture", widget=Widget.IMAGE), around)
+    listed = list_editor(Field(name="images", title="Pictures", widget=Widget.IMAGE, many=True), around)
+    for editor, value in ((well, kept), (listed, [kept])):
+        qtbot.addWidget(editor)
+        editor.show_value(value)
+        assert editor.value() == value
+    assert isinstance(listed, PicturesEditor)
+    assert (well.well._name, listed.list.item(0).text()) == ("girl.png", "girl.png")
+    own = tmp_path / "girl-0123456789.png"
+    well.show_value(str(own))
+    assert well.well._name == own.name
 
 
 def test_a_picture_that_cannot_be_read_says_so_in_its_well(qtbot: QtBot, around: Surroundings, tmp_path: Path) -> None:

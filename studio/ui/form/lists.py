@@ -12,6 +12,7 @@ from PySide6.QtGui import QIcon, QPainter, QPixmap
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field, Widget
+from studio.library import sidecar
 from studio.ui import dropping, icons, words
 from studio.ui.form.editor import Editor, Offer, Surroundings, while_alive
 from studio.ui.form.path_list import ROW, Holds, PathList, Role
@@ -151,7 +152,7 @@ class PicturesEditor(ListEditor):
         return f"Drop {noun} here, paste, or add them"
 
     def _put(self, value: str) -> None:
-        self.list.put(value, Path(value).name, "Opening…", QIcon())
+        self.list.put(value, sidecar.own_name(Path(value)), "Opening…", QIcon())
         self._around.thumbnails.ask(value)
 
     def _browse(self) -> None:

@@ -26,6 +26,7 @@ from PySide6.QtWidgets import QFileDialog, QToolButton, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field, Widget
 from studio.core.quantities import bytes_in_words
+from studio.library import sidecar
 from studio.ui import dropping, icons, theme, words
 from studio.ui.form.editor import Editor, Surroundings, while_alive
 from studio.ui.thumbnails import Thumbnail
@@ -231,7 +232,7 @@ class WellEditor(Editor):
                 self._around.thumbnails.ask(path)
 
     def name_of(self, path: str) -> str:
-        return Path(path).name
+        return sidecar.own_name(Path(path))
 
     def set_wrong(self, wrong: bool) -> None:
         self.well.set_wrong(wrong)
