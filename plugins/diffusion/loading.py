@@ -77,15 +77,7 @@ def load(ctx: api.Context, choice: str) -> Model:
     Raises BadInput with one sentence for what is missing, damaged, a pickle, a pointer, asks
     for code of its own, or belongs to a family that cannot paint.
     """
-    try:
-        found = ctx.model(choice)
-    except api.BadInput as error:
-        if choice != STARTER:
-            raise
-        raise api.BadInput(
-            "There is no diffusion model here yet.",
-            "Put a diffusers folder into the studio's models folder and choose it.",
-        ) from error
+    found = ctx.model(choice)
     where = found if isinstance(found, Path) else None
     plan = single_file.planned(ctx, where) if where is not None and where.is_file() else None
     stamp = plan.stamp if plan else folders.stamp(where) if where else 0

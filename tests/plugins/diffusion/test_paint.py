@@ -49,14 +49,6 @@ def test_a_size_between_two_is_refused_with_both(sd: Path) -> None:
         paint(model=str(sd), width=33, height=32)
 
 
-def test_without_a_model_a_sentence_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from studio.core import paths
-
-    monkeypatch.setattr(paths, "resources", lambda: tmp_path)
-    with pytest.raises(api.BadInput, match="no diffusion model here yet"):
-        paint()
-
-
 def test_words_and_guidance_matter_and_an_empty_prompt_works(sd: Path) -> None:
     values = {"model": str(sd), "steps": 2}
     apple = paint(prompt="apple", guidance=9, **values)

@@ -1,0 +1,67 @@
+"""The starter paints what its card says, without a download."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from plugins.diffusion.loading import STARTER
+from plugins.diffusion.paint import Paint
+from plugins.diffusion.repaint import Repaint
+from studio import api, testing
+from studio.core import paths
+
+FOLDER = paths.resources() / "starters" / STARTER
+
+
+def painted(tool: type[api.Tool] = Paint, seed: int = 1, **values: object) -> np.ndarray:
+    (made,) = testing.results(testing.run(tool, testing.FakeContext(seed=seed), **values))
+    assert isinstance(made, api.Image)
+    return np.asarray(made.picture).astype(int)
+
+
+@pytest.fixture(scope="module")
+def apple() -> np.ndarray:
+    return painted(prompt="a red apple, 3d")
+
+
+def test_a_red_apple_is_red_on_white(apple: np.ndarray) -> None:
+    assert apple.shape == (128, 128, 3)
+    middle, corner = apple[40:88, 40:88].mean((0, 1)), apple[:8, :8].mean((0, 1))
+    assert middle[0] > 150
+    assert middle[0] > 1.8 * middle[1:].max()
+    assert corner.min() > 200
+
+
+def test_words_decide_and_so_does_the_seed(apple: np.ndarray) -> None:
+    leaf = painted(prompt="a green apple, 3d")[40:88, 40:88].mean((0, 1))
+    assert leaf[1] > leaf[0]
+    assert np.abs(painted(prompt="a red apple, 3d", seed=2) - apple).mean() > 2
+    assert (painted(prompt="a red apple, 3d") == apple).all()
+
+
+def test_the_ground_is_as_asked() -> None:
+    made = painted(prompt="a yellow sun on a blue ground, flat")
+    corner = made[:10, :10].mean((0, 1))
+    assert corner[2] > corner[0] + 60
+
+
+def test_a_picture_is_repainted(apple: np.ndarray, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(apple.astype(np.uint8)).save(tmp_path / "apple.png")
+    kept = painted(Repaint, prompt="a red apple, 3d", image=tmp_path / "apple.png", strength=0.2)
+    assert np.abs(kept - apple).mean() < np.abs(painted(prompt="a blue bus, flat") - apple).mean() / 2
+
+
+def test_it_says_what_it_is_and_stays_small() -> None:
+    about = json.loads((FOLDER / "studio.json").read_text("utf-8"))
+    assert about["kind"] == "diffusion"
+    assert about["licence"] == "MIT"
+    assert "starter" in about["summary"]
+    card = (FOLDER / "README.md").read_text("utf-8")
+    assert "It is a starter" in card
+    assert sum(file.stat().st_size for file in FOLDER.rglob("*") if file.is_file()) < 11_000_000
