@@ -20,6 +20,8 @@ from plugins.diffusion.vary import Vary
 from studio import api, testing
 from tests.plugins.diffusion.conftest import BUILDERS
 
+MODELS = testing.FakeModels()
+"""Kept from test to test, as the studio keeps them from job to job."""
 TASKS = {Paint: Task.PAINT, Vary: Task.PAINT, Repaint: Task.REPAINT, Inpaint: Task.INPAINT}
 CASES = [
     (family, tool)
@@ -61,7 +63,7 @@ def test_it_works_and_shows_how_the_picture_comes_about(
 ) -> None:
     model = tiny_model(f"{family}-inpainting" if tool is Inpaint and KNOWN[family].fills_in_apart else family)
     values = {"prompt": "a red fox", "negative_prompt": "grey", "model": str(model), "steps": 2}
-    events = testing.run(tool, testing.FakeContext(seed=2), **values, **inputs(tool, family, tmp_path))
+    events = testing.run(tool, testing.FakeContext(seed=2, models=MODELS), **values, **inputs(tool, family, tmp_path))
     (made,) = testing.results(events)
     assert isinstance(made, api.Image)
     assert np.asarray(made.picture).shape == (side(family), side(family), 3)
@@ -76,7 +78,7 @@ def test_a_side_that_is_too_short_for_the_family_is_a_sentence(tiny_model: Calla
 def test_guidance_works_where_nothing_is_unwanted(tiny_model: Callable[[str], Path]) -> None:
     values = {"prompt": "a fox", "model": str(tiny_model("qwenimage")), "steps": 2}
     weak, strong = (
-        testing.results(testing.run(Paint, testing.FakeContext(seed=3), guidance=guidance, **values))[0]
+        testing.results(testing.run(Paint, testing.FakeContext(seed=3, models=MODELS), guidance=guidance, **values))[0]
         for guidance in (1.5, 8.0)
     )
     assert isinstance(weak, api.Image)
@@ -85,7 +87,7 @@ def test_guidance_works_where_nothing_is_unwanted(tiny_model: Callable[[str], Pa
 
 
 def test_a_negative_prompt_without_effect_is_said(tiny_model: Callable[[str], Path]) -> None:
-    ctx = testing.FakeContext()
+    ctx = testing.FakeContext(models=MODELS)
     testing.run(Paint, ctx, model=str(tiny_model("flux")), negative_prompt="grey", steps=1)
     assert any(isinstance(event, api.Notice) and "no negative prompt" in event.text for event in ctx.events)
 
@@ -105,10 +107,14 @@ def test_paused_pictures_of_every_family_go_on_with_the_same_pixels(
 ) -> None:
     tool = next(tool for known, tool in CASES if known == family)
     values = {"prompt": "a fox", "model": str(tiny_model(family)), "steps": 3, **inputs(tool, family, tmp_path)}
-    (whole,) = testing.results(testing.run(tool, testing.FakeContext(seed=4), **values))
+
+    def run(**more: Any) -> list[api.Event]:
+        return testing.run(tool, testing.FakeContext(seed=4, models=MODELS, **more), **values)
+
+    (whole,) = testing.results(run())
     with pytest.raises(api.Paused):
-        testing.run(tool, testing.FakeContext(seed=4, folder=tmp_path, pause_requested=True), **values)
-    (resumed,) = testing.results(testing.run(tool, testing.FakeContext(seed=4, folder=tmp_path), **values))
+        run(folder=tmp_path, pause_requested=True)
+    (resumed,) = testing.results(run(folder=tmp_path))
     assert isinstance(whole, api.Image)
     assert isinstance(resumed, api.Image)
     assert (np.asarray(whole.picture) == np.asarray(resumed.picture)).all()
