@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from studio import api
 
 from . import latents
@@ -21,11 +23,14 @@ from .latents import Look
 from .tape import Tape
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
 _SHARE = 0.05
 """Of the time, at most, for previews: where they cost more, only every so many steps are shown."""
 DENOISERS = ("unet", "transformer", "transformer_2", "prior_prior", "decoder")
+LARGEST = 512
+"""Pixels along the longer side of a preview."""
 _BETWEEN_PREVIEWS = 0.1
 """Seconds: a fast device is not kept waiting for pictures that nobody has time to look at."""
 
@@ -112,10 +117,21 @@ class Watch:
         if shown is not None and shown.shape[1] == self._view.channels:
             float(shown.flatten()[0])  # waits until the step itself is done
             begun = time.monotonic()
-            picture = self._view.picture(shown)
+            picture = enlarged(self._view.picture(shown), self._size)
             self._cost = time.monotonic() - begun
             self._ctx.emit(api.Preview(picture))
             self._shown = time.monotonic()
+
+
+def enlarged(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A preview [h, w, 3] of 8 bits in the shape and, up to `LARGEST`, the size (width, height) of what is painted."""
+    import cv2
+
+    share = min(1.0, LARGEST / max(size))
+    width, height = (max(1, round(side * share)) for side in size)
+    if picture.shape[0] >= height and picture.shape[1] >= width:
+        return picture
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def reached(scheduler: Any, timestep: Any) -> int:

@@ -13,6 +13,7 @@ import torch
 from diffusers import AutoencoderTiny
 from safetensors.torch import save_file
 
+from plugins.diffusion import watching
 from plugins.diffusion.paint import Paint
 from studio import api, testing
 from studio.core import paths
@@ -81,8 +82,14 @@ def test_it_shows_more_than_the_linear_map(put: Callable[[Path], None], ctx: tes
     plain, (small, *_) = painted(testing.FakeContext(seed=1), sd)
     put(ctx.downloads)
     picture, (large, *_) = painted(ctx, sd)
-    assert (small.shape, large.shape) == ((16, 16, 3), (32, 32, 3))
+    assert small.shape == large.shape == (32, 32, 3)
+    assert (small != large).any()
     assert (picture == plain).all()
+
+
+@pytest.mark.parametrize(("size", "shape"), [((128, 64), (64, 128)), ((2048, 1024), (256, 512)), ((8, 8), (16, 16))])
+def test_a_preview_has_the_shape_of_the_picture(size: tuple[int, int], shape: tuple[int, int]) -> None:
+    assert watching.enlarged(np.zeros((16, 16, 3), np.uint8), size).shape == (*shape, 3)
 
 
 def test_every_layout_holds_the_same_decoder(sd: Path, tmp_path: Path) -> None:
@@ -98,9 +105,10 @@ def test_every_layout_holds_the_same_decoder(sd: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("put", [with_more_channels, of_another_scale, under_another_name, damaged])
 def test_one_that_does_not_fit_is_left_alone(put: Callable[[Path], None], ctx: testing.FakeContext, sd: Path) -> None:
+    _, (plain, *_) = painted(testing.FakeContext(seed=1), sd)
     put(ctx.downloads)
     _, (shown, *_) = painted(ctx, sd)
-    assert shown.shape == (16, 16, 3)
+    assert (shown == plain).all()
     told = [event.text for event in ctx.events if isinstance(event, api.Notice)]
     assert any("taesd.safetensors is no tiny autoencoder" in text for text in told) == (put is damaged)
 
@@ -109,13 +117,15 @@ def test_one_that_was_trained_for_other_latents_is_left_alone(sd: Path, tmp_path
     model = Path(shutil.copytree(sd, tmp_path / "trained"))
     shutil.rmtree(model / "vae")
     shutil.copytree(STARTER, model / "vae")
+    _, (plain, *_) = painted(testing.FakeContext(), model, width=64, height=64)
     of_another_scale(testing.FakeContext(folder=tmp_path).downloads)
     _, (shown, *_) = painted(testing.FakeContext(folder=tmp_path), model, width=64, height=64)
-    assert shown.shape == (8, 8, 3)
+    assert (shown == plain).all()
 
 
 def test_flow_models_are_shown_too(ctx: testing.FakeContext, tiny_model: Callable[[str], Path]) -> None:
+    _, (plain, *_) = painted(testing.FakeContext(seed=1), tiny_model("flux"), width=32, height=32)
     with_more_channels(ctx.downloads)
     as_folder(ctx.downloads)
     _, (shown, *_) = painted(ctx, tiny_model("flux"), width=32, height=32)
-    assert shown.shape == (32, 32, 3)
+    assert (shown != plain).any()
