@@ -200,6 +200,13 @@ class Session(QObject):
             if self.queue.job(job.id) is None:
                 self.queue.put(job)
 
+    def resume(self, job: Job) -> None:
+        """Goes on with a job that was put by or that failed, and shows how it comes about."""
+        if job.id not in self.variations.jobs:
+            self.variations.begin([job])
+        self._looking_elsewhere = False
+        self.engine.resume(job.id)
+
     # What the engine says
     def _job_changed(self, job: Job) -> None:
         self.queue.put(job)
@@ -223,7 +230,7 @@ class Session(QObject):
                 Level.ERROR,
                 failure.details,
                 action_label="Try again",
-                action=lambda: self.engine.resume(job.id),
+                action=lambda: self.resume(job),
             )
         )
 

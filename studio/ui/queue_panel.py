@@ -92,14 +92,15 @@ class JobRow(QWidget):
         return text if len(text) <= 58 else text[:57] + "…"
 
     def _buttons(self, title: str, *, pausable: bool) -> list[QToolButton]:
-        job, engine, revocable = self.job, self._session.engine, self._session.revocable
+        job, session = self.job, self._session
+        engine, revocable = session.engine, session.revocable
         found = []
         if job.state is JobState.RUNNING and pausable:
             found.append(_button("pause", f"Pause {title}", lambda: engine.pause(job.id)))
         if job.state is JobState.PAUSED:
-            found.append(_button("play", f"Go on with {title}", lambda: engine.resume(job.id)))
+            found.append(_button("play", f"Go on with {title}", lambda: session.resume(job)))
         if job.state in RETRY:
-            found.append(_button("restart", f"Try {title} again", lambda: engine.resume(job.id)))
+            found.append(_button("restart", f"Try {title} again", lambda: session.resume(job)))
         if job.state.ended:
             found.append(_button("close", f"Take {title} off the list", lambda: revocable.forget([job])))
         else:

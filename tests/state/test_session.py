@@ -149,6 +149,21 @@ def test_previews_are_shown_unless_the_artist_looks_elsewhere(
     assert heard == []
 
 
+def test_a_job_that_goes_on_is_shown_again(qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path) -> None:
+    (job,) = generate(qtbot, session, picture)
+    generate(qtbot, session, picture)
+    earlier = session.queue.job(job)
+    assert earlier is not None
+    heard: list[object] = []
+    session.preview.connect(heard.append)
+    engine.preview(job)
+    assert not heard
+    session.resume(earlier)
+    assert engine.calls[-1] == ("resume", job)
+    with qtbot.waitSignal(session.preview):
+        engine.preview(job)
+
+
 def test_a_failure_is_a_notice_with_details_and_another_try(
     qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path
 ) -> None:
