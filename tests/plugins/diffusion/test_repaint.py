@@ -133,7 +133,7 @@ def notices(tool: type[api.Tool], **values: Any) -> list[str]:
 
 @pytest.mark.parametrize("family", ["flux-kontext", "instruct-pix2pix", "flux2-klein"])
 def test_a_strength_that_does_nothing_is_said(family: str, tiny_model: Callable[[str], Path], picture: Path) -> None:
-    values = {"image": picture, "model": str(tiny_model(family))}
+    values = {"image": picture, "model": str(tiny_model(family)), "width": 64, "height": 64}
     assert notices(Repaint, **values, strength=0.3) == [
         f"{family} changes a picture as the words say; the strength does not count."
     ]

@@ -16,7 +16,7 @@ from plugins.diffusion.train_tool import DiffusionTrain
 from studio import api, testing
 from studio.core import paths
 
-TINY: dict[str, Any] = {"size": 64, "width": "tiny", "batch": 2, "steps": 4, "preview_every": 2, "pairs": 6}
+TINY: dict[str, Any] = {"size": 64, "width": "tiny", "batch": 2, "steps": 4, "preview_every": 4, "pairs": 6}
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,8 @@ def test_the_model_paints_with_the_starters_autoencoder(pictures: Path, tmp_path
     from diffusers import AutoencoderKL, AutoPipelineForText2Image
 
     ctx = testing.FakeContext(seed=7, folder=tmp_path / "job")
-    events = testing.run(DiffusionTrain, ctx, folder=pictures, title="Mine", prompts=["a red disk, flat"], **TINY)
+    values = {**TINY, "title": "Mine", "prompts": ["a red disk, flat"], "preview_every": 2}
+    events = testing.run(DiffusionTrain, ctx, folder=pictures, **values)
     made = trained(events)
     assert (made.title, made.kind) == ("Mine", "diffusion")
     assert json.loads((made.folder / "studio.json").read_text("utf-8")) == {"components": {"vae": "vae-spatial"}}
