@@ -423,7 +423,16 @@ def test_a_full_disk_while_saving_is_a_sentence_and_loses_nothing(small_disk, ca
 # Interrupting
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Also where the suite itself runs in the background, whose children would be deaf to Ctrl+C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals are of POSIX")
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_cancels(shared):
     child = process(shared, "run", "echo.copy", "--set", "sleepy=yes", "--json")
     for line in child.stdout:
