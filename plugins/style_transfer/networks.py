@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from studio import api
 
-from . import foreign, layers
+from . import foreign, layers, pattern
 from .layers import Norm
 
 if TYPE_CHECKING:
@@ -124,8 +124,8 @@ def patch_discriminator(width: int = 64, depth: int = 3, *, norm: Norm = "instan
 def build(config: Mapping[str, Any]) -> nn.Module:
     """The network of a `config`: ``{"network": "resnet", "blocks": 6, …}``, the rest being what its maker takes.
 
-    Networks are ``resnet``, ``unet``, ``patch_discriminator``, ``animegan2`` and ``fast_neural_style``. Raises
-    BadInput where there is none of that name, or where it takes no such settings.
+    Networks are ``resnet``, ``unet``, ``patch_discriminator``, ``animegan2``, ``fast_neural_style`` and
+    ``pattern``. Raises BadInput where there is none of that name, or where it takes no such settings.
     """
     makers: dict[str, Callable[..., nn.Module]] = {
         "resnet": resnet,
@@ -133,6 +133,7 @@ def build(config: Mapping[str, Any]) -> nn.Module:
         "patch_discriminator": patch_discriminator,
         "animegan2": foreign.animegan2,
         "fast_neural_style": foreign.fast_neural_style,
+        "pattern": pattern.pattern,
     }
     settings = dict(config)
     maker = makers.get(str(settings.pop("network", "")))
@@ -146,6 +147,8 @@ def build(config: Mapping[str, Any]) -> nn.Module:
 
 def stride(config: Mapping[str, Any]) -> int:
     """What the sides of pictures must be multiples of."""
+    if config.get("network") == "pattern":
+        return pattern.STRIDE
     return int(2 ** config.get("downs", 8)) if config.get("network") == "unet" else 4
 
 
