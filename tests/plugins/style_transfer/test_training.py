@@ -1,5 +1,6 @@
 """Each kind of training at a tiny size: its loss falls, and a kill costs nothing."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from plugins.style_transfer.measuring import HeldOut
 from plugins.style_transfer.training import Plan, StyleTraining
 
 SIZE = 32
+STEPS = int(os.environ.get("STYLE_STEPS", "12"))
 Begin = Callable[[Path, int], StyleTraining]
 
 
@@ -87,19 +89,19 @@ def test_the_loss_falls(begin: Begin, loss: str, to: float, tmp_path: Path) -> N
 
 @KINDS
 def test_a_kill_costs_nothing(begin: Begin, tmp_path: Path) -> None:
-    straight = begun(begin, tmp_path / "a", 12)
-    for _ in range(12):
+    straight = begun(begin, tmp_path / "a", STEPS)
+    for _ in range(STEPS):
         straight.step()
-    killed = begun(begin, tmp_path / "b", 12)
-    for step in range(7):
-        if step == 5:
+    killed = begun(begin, tmp_path / "b", STEPS)
+    for step in range(STEPS // 2 + 2):
+        if step == STEPS // 2:
             killed.save()
         killed.step()
     torch.manual_seed(99)
-    resumed = begin(tmp_path / "b", 12)
+    resumed = begin(tmp_path / "b", STEPS)
     assert resumed.resume()
-    assert resumed.standing.step == 5
-    while resumed.standing.step < 12:
+    assert resumed.standing.step == STEPS // 2
+    while resumed.standing.step < STEPS:
         resumed.step()
     for ours, theirs in ((resumed.painter, straight.painter), (resumed.ema, straight.ema)):
         others = theirs.state_dict()
