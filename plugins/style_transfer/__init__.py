@@ -1,1 +1,16 @@
 """Pictures painted in the style of others."""
+
+from __future__ import annotations
+
+from studio import api
+
+from .train_tool import StyleTrain
+
+__version__ = "1.0"
+api_version = 1
+title = "Style"
+
+
+@api.hookimpl
+def studio_tools() -> list[type[api.Tool]]:
+    return [StyleTrain]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from plugins.style_transfer import losses, measuring
+from plugins.style_transfer import checkerboard, losses, measuring
 from plugins.style_transfer.curves import BINS, Curves
 from plugins.style_transfer.pool import Pool
 
@@ -93,3 +93,14 @@ def test_curves_hold_means_and_are_drawn() -> None:
     line = (plot[22:, :, 0].astype(int) - plot[22:, :, 2]) > 60
     assert line[:, 20:-20].any(0).mean() > 0.9
     assert np.argmax(line[:, 50]) > np.argmax(line[:, 190])
+
+
+def test_a_checkerboard_is_told_from_a_picture() -> None:
+    plain = pictures(2, 64) + 0.02 * torch.randn(2, 3, 64, 64, generator=seeded(4))
+    checked = plain.clone()
+    checked[..., ::2, 1::2] += 0.1
+    lines = plain.clone()
+    lines[..., ::4, :] += 0.1
+    assert checkerboard.energy(plain) < 0.001
+    assert min(checkerboard.energy(checked), checkerboard.energy(lines)) > 5 * checkerboard.energy(plain)
+    assert checkerboard.energy(torch.zeros(1, 3, 64, 64)) == checkerboard.energy(checked[..., :16]) == 0
