@@ -25,7 +25,7 @@ class LearntEffect(StyleTraining):
     """Learns from `pairs(step)`: photos and targets, [n, 3, size, size] in -1..1 each.
 
     With a weight for the `judge`, what cannot be foretold (where the lead of a window runs) is made up, too, and not
-    left blurred: the judge and the distance of patches see to it.
+    left blurred: the judge and the distance of patches see to it, and single pixels count less.
     """
 
     losses = ("pixels", "patches", "judge")
@@ -55,7 +55,8 @@ class LearntEffect(StyleTraining):
         with self.autocast():
             painted = self.painter(photos)
         pixels = losses.absolute(painted, targets)
-        loss = PIXELS * pixels + EDGES * losses.edges(painted, targets)
+        exact = PIXELS * pixels + EDGES * losses.edges(painted, targets)
+        loss = exact / (1 + 4 * self.adversarial)
         said = {"pixels": float(pixels.detach())}
         if not self.adversarial:
             self.told(self.descend(loss, "generator"), **said)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-LUMINANCE = (0.299, 0.587, 0.114)
 PATCH = 7
 SCALES = 3
 STRUCTURE_SCALES = 3
@@ -78,28 +77,24 @@ def patch_distance(made: Tensor, wanted: Tensor, filters: Tensor) -> Tensor:
 
 
 def structure(made: Tensor, photo: Tensor) -> Tensor:
-    """How far light and dark lie elsewhere, at three sizes, whatever the colours and the contrast: the absolute
-    difference of luminance, each place less the mean around it and over the deviation there."""
+    """How far light and dark of each colour lie elsewhere, at three sizes, whatever the palette and the contrast: the
+    absolute difference of red, green and blue, each place less the mean around it and over the deviation there."""
     from torch.nn import functional
 
-    total = made.new_zeros((), dtype=photo.dtype)
-    ours, theirs = (_luminance(some.float()) for some in (made, photo))
+    made, photo = made.float(), photo.float()
+    total = made.new_zeros(())
     for scale in range(STRUCTURE_SCALES):
         if scale:
-            ours, theirs = functional.avg_pool2d(ours, 2), functional.avg_pool2d(theirs, 2)
-        total = total + (_evened(ours) - _evened(theirs)).abs().mean()
+            made, photo = functional.avg_pool2d(made, 2), functional.avg_pool2d(photo, 2)
+        total = total + (_evened(made) - _evened(photo)).abs().mean()
     return total / STRUCTURE_SCALES
 
 
-def _luminance(images: Tensor) -> Tensor:
-    return (images * images.new_tensor(LUMINANCE).view(1, 3, 1, 1)).sum(1, keepdim=True)
-
-
-def _evened(grey: Tensor, around: int = 9) -> Tensor:
+def _evened(images: Tensor, around: int = 9) -> Tensor:
     from torch.nn import functional
 
     def mean(values: Tensor) -> Tensor:
         return functional.avg_pool2d(values, around, 1, around // 2, count_include_pad=False)
 
-    away = grey - mean(grey)
+    away = images - mean(images)
     return away / (mean(away.square()) + 0.01).sqrt()

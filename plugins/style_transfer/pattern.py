@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,21 +27,18 @@ def _class() -> type[nn.Module]:
     import torch
     from torch import nn
 
-    def halved(wide: int, out: int) -> list[nn.Module]:
-        return [nn.Conv2d(wide, out, 4, stride=2, padding=1, padding_mode="reflect"), nn.LeakyReLU(0.1)]
+    def conv(wide: int, out: int, side: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+        around = (side - 1) // 2
+        return [nn.ReflectionPad2d(around), nn.Conv2d(wide, out, side, stride=stride, groups=groups)]
 
-    def doubled(wide: int, out: int) -> nn.Module:
-        return nn.ConvTranspose2d(wide, out, 4, stride=2, padding=1)
-
-    def mixed(width: int) -> list[nn.Module]:
-        return [nn.Conv2d(width, width, 3, padding=1, padding_mode="reflect"), nn.LeakyReLU(0.1)]
+    def active(*layers: nn.Module) -> nn.Module:
+        return nn.Sequential(*layers, nn.LeakyReLU(0.1))
 
     class Block(nn.Module):
         def __init__(self, width: int) -> None:
             super().__init__()
-            around: Any = {"padding": 1, "padding_mode": "reflect", "groups": width}
             self.layers = nn.Sequential(
-                nn.Conv2d(width, width, 3, **around),
+                *conv(width, width, 3, groups=width),
                 nn.Conv2d(width, 2 * width, 1),
                 nn.LeakyReLU(0.1),
                 nn.Conv2d(2 * width, width, 1),
@@ -55,12 +52,12 @@ def _class() -> type[nn.Module]:
         def __init__(self, blocks: int, width: int) -> None:
             super().__init__()
             wide = [width, 2 * width, 3 * width, 4 * width]
-            self.first = nn.Sequential(nn.Conv2d(3, width, 5, padding=2, padding_mode="reflect"), nn.LeakyReLU(0.1))
-            self.down = nn.ModuleList(nn.Sequential(*halved(one, two)) for one, two in pairwise(wide))
+            self.first = active(*conv(3, width, 5))
+            self.down = nn.ModuleList(active(*conv(one, two, 4, stride=2)) for one, two in pairwise(wide))
             self.middle = nn.Sequential(*(Block(wide[-1]) for _ in range(blocks)))
-            self.up = nn.ModuleList(doubled(two, one) for one, two in pairwise(wide))
-            self.after = nn.ModuleList(nn.Sequential(*mixed(one)) for one in wide[:-1])
-            self.last = nn.Conv2d(width, 3, 3, padding=1, padding_mode="reflect")
+            self.up = nn.ModuleList(nn.ConvTranspose2d(two, one, 4, stride=2, padding=1) for one, two in pairwise(wide))
+            self.after = nn.ModuleList(active(*conv(one, one, 3)) for one in wide[:-1])
+            self.last = nn.Sequential(*conv(width, 3, 3))
 
         def forward(self, x: Tensor) -> Tensor:
             seen = [self.first(x)]

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 BEST = "best.safetensors"
 SHOWN = 6
+NARROWEST = 384
+"""Pixels across below which the strip is shown larger, so that the losses can be read."""
 AT_ONCE = 4
 """Held-out pictures that are painted together."""
 
@@ -157,6 +159,8 @@ class StyleTraining(api.Training):
         rows = [torch.cat([*row[:SHOWN]], dim=2) for row in self.rows(held, painted)]
         pictures = ((torch.cat(rows, dim=1).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         strip = pictures.permute(1, 2, 0).cpu().numpy()
+        larger = -(-NARROWEST // strip.shape[1])
+        strip = strip.repeat(larger, 0).repeat(larger, 1)
         return np.ascontiguousarray(np.concatenate([strip, self.curves.plot(strip.shape[1])]))
 
 

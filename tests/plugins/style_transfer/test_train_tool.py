@@ -69,7 +69,7 @@ def test_a_style_is_trained_and_loaded_again(kind: str, photos: Path, paintings:
     with torch.no_grad():
         painted = network(torch.zeros(1, 3, 64, 96))
     assert painted.shape == (1, 3, 64, 96)
-    assert networks.stride(config) == (8 if kind == "effect" else 4)
+    assert networks.stride(config) == (8 if kind in ("effect", "paintings") else 4)
     card = (made.folder / "README.md").read_text("utf-8")
     assert "# Mine" in card
     assert "| photos | 4 |" in card
@@ -79,7 +79,7 @@ def test_a_style_is_trained_and_loaded_again(kind: str, photos: Path, paintings:
         assert thumbnail.size == (64, 64)
     rows = 3 if kind in ("effect", "cyclegan") else 2
     shapes = [event.content.shape for event in events if isinstance(event, api.Preview)]
-    assert shapes == [(rows * 64 + 96, 64, 3)] * 2
+    assert shapes == [(rows * 384 + 96, 384, 3)] * 2
     said = [event.text for event in events if isinstance(event, api.Progress) and event.step]
     assert "held-out style" in said[-1]
 
