@@ -110,8 +110,11 @@ def skip() -> type[nn.Module]:
             self.model = nn.Sequential(*layers)
 
         def forward(self, x: Tensor) -> Tensor:
-            x = self.model[0](x)
-            return torch.cat([x, self.model[1:](x)], 1)
+            first, *others = self.model
+            x = inner = first(x)
+            for layer in others:
+                inner = layer(inner)
+            return torch.cat([x, inner], 1)
 
     return Skip
 

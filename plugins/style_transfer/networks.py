@@ -26,6 +26,7 @@ WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 MAX_CONFIG = 2**16
 Upsampling: TypeAlias = Literal["transposed", "resize", "antialiased"]
+Downsampling: TypeAlias = Literal["strided", "antialiased"]
 
 
 def resnet(
@@ -34,20 +35,22 @@ def resnet(
     *,
     upsampling: Upsampling = "transposed",
     norm: Norm = "instance",
+    downsampling: Downsampling | None = None,
     dropout: bool = False,
     separable: bool = False,
+    bias: bool | None = None,
 ) -> nn.Module:
     """CycleGAN's ResNet generator; sides must be multiples of 4, and at least 8.
 
     `width` channels at full size, four times as many in the `blocks`. ``transposed`` is the authors'
     layout, ``antialiased`` that of CUT, ``resize`` our own against checkerboards: nearest neighbour,
-    then a convolution (Odena et al. 2016). `separable` blocks hold an eighth of the weights. The
-    layers are in `.model`, an `nn.Sequential`.
+    then a convolution (Odena et al. 2016). `separable` blocks hold an eighth of the weights. Convolutions
+    have a `bias` unless a batch normalisation follows. The layers are in `.model`, an `nn.Sequential`.
     """
     from torch import nn
 
-    smooth = upsampling == "antialiased"
-    bias = norm != "batch"
+    smooth = (downsampling or upsampling) == "antialiased"
+    bias = norm != "batch" if bias is None else bias
     found: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7, bias=bias)]
     found += [layers.norm(norm, width), nn.ReLU()]
     for wide in (width, 2 * width):
@@ -62,7 +65,9 @@ def resnet(
     return layers.wrapped()(nn.Sequential(*found))
 
 
-def unet(downs: int = 8, width: int = 64, *, norm: Norm = "instance", dropout: bool = False) -> nn.Module:
+def unet(
+    downs: int = 8, width: int = 64, *, norm: Norm = "instance", dropout: bool = False, bias: bool | None = None
+) -> nn.Module:
     """The U-Net generator of pix2pix and CycleGAN; sides must be multiples of 2 ** downs.
 
     There are at least 5 `downs`; 8 are the authors' unet_256, 7 their unet_128. `width` channels after the
@@ -70,7 +75,7 @@ def unet(downs: int = 8, width: int = 64, *, norm: Norm = "instance", dropout: b
     """
     from torch import nn
 
-    bias = norm != "batch"
+    bias = norm != "batch" if bias is None else bias
     level = layers.skip()
     inner = 8 * width
     found = level(
