@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from studio import api
 
+from .folder import StyleFolder
 from .train_tool import StyleTrain
+from .transfer import StyleTransfer
+from .video import StyleVideo
 
 __version__ = "1.0"
 api_version = 1
@@ -13,4 +16,4 @@ title = "Style"
 
 @api.hookimpl
 def studio_tools() -> list[type[api.Tool]]:
-    return [StyleTrain]
+    return [StyleTransfer, StyleFolder, StyleVideo, StyleTrain]
