@@ -5,6 +5,7 @@ from __future__ import annotations
 from studio import api
 
 from .folder import StyleFolder
+from .importing import StyleImport
 from .train_tool import StyleTrain
 from .transfer import StyleTransfer
 from .video import StyleVideo
@@ -16,4 +17,4 @@ title = "Style"
 
 @api.hookimpl
 def studio_tools() -> list[type[api.Tool]]:
-    return [StyleTransfer, StyleFolder, StyleVideo, StyleTrain]
+    return [StyleTransfer, StyleFolder, StyleVideo, StyleTrain, StyleImport]

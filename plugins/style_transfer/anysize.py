@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import instance
+from . import instance, pictures
+from .onnx_models import OnnxStyle
 from .planes import Given
 from .store import Store
 
@@ -28,7 +29,7 @@ PASSES = 0.75
 
 
 def painted(
-    style: Style,
+    style: Style | OnnxStyle,
     rgb: NDArray[Any],
     scratch: Path,
     tick: Callable[[float], None],
@@ -44,9 +45,11 @@ def painted(
     import numpy as np
     import torch
 
+    if isinstance(style, OnnxStyle):
+        return style.paint(rgb, tick)
     height, width = rgb.shape[:2]
     tall, wide = (max(LEAST, side) + -max(LEAST, side) % style.stride for side in (height, width))
-    down, across = mirrored(height, tall), mirrored(width, wide)
+    down, across = pictures.mirrored(height, tall), pictures.mirrored(width, wide)
     half = float(np.iinfo(rgb.dtype).max) / 2
 
     def read(top: int, bottom: int) -> Tensor:
@@ -77,13 +80,3 @@ def room(scratch: Path, device: str) -> Store:
     if device.startswith("cuda"):
         return Store(scratch, device, torch.cuda.mem_get_info(device)[0] // 2, BAND)
     return Store(scratch, device, MEMORY, CACHED if device == "cpu" else BAND)
-
-
-def mirrored(length: int, total: int) -> NDArray[np.intp]:
-    """For `total` places, those of a row of `length` that they show, to and fro without repeating the edge."""
-    import numpy as np
-
-    if length == 1:
-        return np.zeros(total, np.intp)
-    places = np.arange(total) % (2 * (length - 1))
-    return np.where(places < length, places, 2 * (length - 1) - places)

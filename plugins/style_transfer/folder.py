@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import ledger, models, painting, pictures, saving
+from . import ledger, painting, pictures, saving
 from .ledger import Ledger
 
 if TYPE_CHECKING:
-    from .models import Style
+    pass
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
 _SHOWN = 512
@@ -112,10 +112,10 @@ def _check_free(book: Ledger, name: Path, into: Path) -> None:
         raise api.BadInput(f"{into.name} is in the target folder already and is no painting of this one.", "It stays.")
 
 
-def _settings(params: painting.Painter, chosen: list[tuple[Style, float]]) -> str:
+def _settings(params: painting.Painter, chosen: list[painting.Share]) -> str:
     """Changes with all that a painting depends on but the picture itself."""
     plain: dict[str, Any] = params.model_dump(mode="json", exclude={"folder", "target", "subfolders"})
-    plain["weights"] = [models.fingerprint(style) for style, _ in chosen]
+    plain["weights"] = [style.fingerprint() for style, _ in chosen]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 

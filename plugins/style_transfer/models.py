@@ -6,11 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import checkpoints, networks
+from . import checkpoints, networks, onnx_models
+from .onnx_models import OnnxStyle
+from .ranges import Values, told_by
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,8 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 KIND = "style"
-Values: TypeAlias = Literal["signed", "unit", "bytes"]
-"""What a network takes and gives: -1..1, 0..1, or 0..255."""
+SUFFIXES = (*checkpoints.SUFFIXES, onnx_models.SUFFIX)
 _TRIED = 128
 """Pixels along the side of the picture by which the values of an unbounded network are told."""
 
@@ -48,6 +49,13 @@ class Style:
         """Of its weights."""
         return sum(value.numel() * value.element_size() for value in self.network.parameters()) / 1e6
 
+    def fingerprint(self) -> str:
+        """Changes with the weights."""
+        told = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode())
+        for value in self.network.state_dict().values():
+            told.update(value.cpu().contiguous().numpy().tobytes())
+        return told.hexdigest()
+
     def __call__(self, x: Tensor) -> Tensor:
         import torch
 
@@ -68,7 +76,7 @@ class Style:
         return x.clamp(-1.0, 1.0)
 
 
-def load(ctx: api.Context, choice: str) -> Style:
+def load(ctx: api.Context, choice: str) -> Style | OnnxStyle:
     """The style that a `ModelChoice` stands for, float32, on the job's device.
 
     Raises BadInput with one sentence for what is missing, damaged, a pointer, or of a layout that is not known,
@@ -82,14 +90,6 @@ def load(ctx: api.Context, choice: str) -> Style:
     return ctx.models.load(f"style:{where.resolve()}:{_stamp(where)}:{ctx.device}", lambda: opened(where, ctx.device))
 
 
-def fingerprint(style: Style) -> str:
-    """Changes with the weights."""
-    told = hashlib.sha256(json.dumps(style.config, sort_keys=True).encode())
-    for value in style.network.state_dict().values():
-        told.update(value.cpu().contiguous().numpy().tobytes())
-    return told.hexdigest()
-
-
 def none_chosen(ctx: api.Context) -> api.BadInput:
     """What to say where no style is chosen."""
     offered = list(ctx.offered(KIND))
@@ -100,19 +100,21 @@ def none_chosen(ctx: api.Context) -> api.BadInput:
     )
 
 
-def opened(where: Path, device: str = "cpu") -> Style:
+def opened(where: Path, device: str = "cpu") -> Style | OnnxStyle:
     """The style in a folder or a file. Raises BadInput as `load` does."""
     if where.is_dir():
         if (where / networks.CONFIG).is_file() and (where / networks.WEIGHTS).is_file():
             network, config = networks.load(where)
             return Style(network, _title(where), config, _values(network, config), device)
-        files = sorted(path for path in where.iterdir() if path.suffix.lower() in checkpoints.SUFFIXES)
+        files = sorted(path for path in where.iterdir() if path.suffix.lower() in SUFFIXES)
         if len(files) != 1:
             what = "no weights" if not files else "several files of weights"
             raise api.BadInput(f"{where.name} is no style: it holds {what}.", "Choose a file, or another style.")
         (where,) = files
-    if where.suffix.lower() not in checkpoints.SUFFIXES:
-        raise api.BadInput(f"{where.name} is no style.", "Styles are .safetensors, .pth or .pt files, or folders.")
+    if where.suffix.lower() == onnx_models.SUFFIX:
+        return OnnxStyle(where)
+    if where.suffix.lower() not in SUFFIXES:
+        raise api.BadInput(f"{where.name} is no style.", "Styles are .safetensors, .pth or .onnx files, or folders.")
     return from_weights(checkpoints.tensors(where), where.name, device)
 
 
@@ -147,16 +149,11 @@ def _values(network: nn.Module, config: Mapping[str, Any]) -> Values:
 
 
 def _tried(network: nn.Module) -> Values:
-    """By how far apart the values are of a painted slope from black to white."""
     import torch
 
     slope = torch.linspace(0, 255, _TRIED).expand(1, 3, _TRIED, _TRIED)
     with torch.inference_mode():
-        painted = network.eval()(slope)
-    low, high = (float(painted.quantile(share)) for share in (0.02, 0.98))
-    if high - low > 8:
-        return "bytes"
-    return "signed" if low < -0.25 else "unit"
+        return told_by(network.eval()(slope).numpy())
 
 
 def _title(folder: Path) -> str:

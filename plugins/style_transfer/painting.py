@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from studio import api
 
 from . import anysize, colours, evening, models, pictures
+from .models import Style
+from .onnx_models import OnnxStyle
 from .pictures import Picture
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .models import Style
-
+Share: TypeAlias = tuple[Style | OnnxStyle, float]
+"""A style, and how much of it is seen."""
 Tick: TypeAlias = Callable[[float], None]
 """Is told the share of the work that is done (0..1), and may raise to end it."""
 ROWS = 256
@@ -63,7 +65,7 @@ class Painter(Smoothing, SecondStyle, Choice):
     """All of it."""
 
 
-def styles(ctx: api.Context, params: Painter) -> list[tuple[Style, float]]:
+def styles(ctx: api.Context, params: Painter) -> list[Share]:
     """The styles that are chosen, and the share of each. Raises BadInput as `models.load` does."""
     if params.second_style is None or not params.blend:
         return [(models.load(ctx, params.style), 1.0)]
@@ -75,7 +77,7 @@ def styles(ctx: api.Context, params: Painter) -> list[tuple[Style, float]]:
 
 def painted(
     ctx: api.Context,
-    chosen: list[tuple[Style, float]],
+    chosen: list[Share],
     picture: Picture,
     params: Painter,
     tick: Tick,
@@ -120,7 +122,7 @@ def _part(tick: Tick, number: int, count: int) -> Tick:
 
 
 def _remembered(
-    ctx: api.Context, style: Style, picture: Picture, name: str, tick: Tick, *, even: bool
+    ctx: api.Context, style: Style | OnnxStyle, picture: Picture, name: str, tick: Tick, *, even: bool
 ) -> NDArray[np.uint16]:
     if name and style.latest is not None and style.latest[0] == name:
         return style.latest[1]

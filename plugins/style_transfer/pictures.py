@@ -86,6 +86,16 @@ def scaled(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     return resized
 
 
+def mirrored(length: int, total: int) -> NDArray[np.intp]:
+    """For `total` places, those of a row of `length` that they show, to and fro without repeating the edge."""
+    import numpy as np
+
+    if length == 1:
+        return np.zeros(total, np.intp)
+    places = np.arange(total) % (2 * (length - 1))
+    return np.where(places < length, places, 2 * (length - 1) - places)
+
+
 def _about(path: Path) -> tuple[bool, bytes, int]:
     """Whether it has 16 bits a channel, its profile, and its EXIF orientation."""
     from PIL import Image

@@ -12,7 +12,7 @@ from . import card, checkerboard, data, networks, recipes, targets, training
 from .measuring import HeldOut
 
 PHOTOS = 2
-THUMBNAIL = "thumbnail.webp"
+THUMBNAIL = "preview.webp"
 
 
 class StyleTrain(api.Tool):

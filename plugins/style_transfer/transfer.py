@@ -11,7 +11,6 @@ from studio import api
 from . import checkerboard, models, painting, pictures
 
 if TYPE_CHECKING:
-    from .models import Style
     from .pictures import Picture
 
 CHECKERBOARD = 0.002
@@ -90,7 +89,7 @@ def _pixels(path: Path, longest: int) -> int:
     return width * height
 
 
-def _may_grid(chosen: list[tuple[Style, float]]) -> bool:
+def _may_grid(chosen: list[painting.Share]) -> bool:
     """Whether any of the styles doubles by transposed convolutions, and not in order to draw a pattern."""
     return any(style.kind == "unet" or style.config.get("upsampling") == "transposed" for style, _ in chosen)
 

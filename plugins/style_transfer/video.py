@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .films import Film
-    from .models import Style
     from .pictures import Picture
 
 
@@ -63,7 +62,7 @@ def _opened(params: StyleVideo.Params, ctx: api.Context) -> Film:
 
 
 def _painted(
-    ctx: api.Context, film: Film, chosen: list[tuple[Style, float]], params: StyleVideo.Params
+    ctx: api.Context, film: Film, chosen: list[painting.Share], params: StyleVideo.Params
 ) -> Iterator[NDArray[Any]]:
     """Each frame is kept, so that a job that was stopped goes on behind the last one."""
     steadied = Steadied(params.steadiness)
