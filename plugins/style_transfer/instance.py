@@ -21,8 +21,10 @@ from .store import Store
 if TYPE_CHECKING:
     from torch import Tensor, fx, nn
 
-CHEAP = 400.0
-"""Multiplications for one value; what takes more is kept rather than computed again."""
+CHEAP, CHEAP_ON_DISK = 60.0, 400.0
+"""Multiplications for one value; what takes more, and is needed twice, is kept rather than computed again."""
+DEAR = 3000.0
+"""What takes more is kept in any case, since neighbouring bands compute some of the same rows."""
 
 
 def streamed(network: nn.Module, picture: Given, store: Store, tick: Callable[[float], None]) -> Plane:
@@ -46,7 +48,10 @@ def streamed(network: nn.Module, picture: Given, store: Store, tick: Callable[[f
         else:
             told = partial(_part_of, tick, number, len(nodes))
             made = _of_module(layer[node.target], given[0], store, told) if node.op == "call_module" else None
-            planes[node] = made or _of_function(node.target, given, store, told)
+            made = made or _of_function(node.target, given, store, told)
+            if _is_worth_keeping(made, [layer.get(user.target) for user in node.users], store):
+                made = _passed(made, store, told, None, keep=True)
+            planes[node] = made
         for used in node.all_input_nodes:
             if last[used] is node:
                 del planes[used]
@@ -73,6 +78,22 @@ def heaviest(network: nn.Module, side: int) -> float:
         for hook in hooks:
             hook.remove()
     return most / side**2
+
+
+def _is_worth_keeping(plane: Plane, users: list[nn.Module | None], store: Store) -> bool:
+    """What is normalised next is kept there, while its statistics are gathered."""
+    from torch import nn
+
+    if len(users) == 1 and isinstance(users[0], nn.InstanceNorm2d | nn.GroupNorm):
+        return False
+    if len(users) > 1:
+        return _is_dear(plane, store)
+    return plane.cost > DEAR and store.has_room(plane.shape)
+
+
+def _is_dear(plane: Plane, store: Store) -> bool:
+    """Whether it is quicker kept than computed twice."""
+    return plane.cost > (CHEAP if store.has_memory(plane.shape) else CHEAP_ON_DISK) and store.has_room(plane.shape)
 
 
 def _traced(network: nn.Module) -> fx.Graph:
@@ -212,12 +233,12 @@ def _normalised(
 
     if isinstance(module, nn.InstanceNorm2d) and module.track_running_stats:
         return Pointwise(of, module)
-    keep = of.cost > CHEAP and store.has_room(of.shape)
+    keep = _is_dear(of, store)
     gathered = _Statistics(module.num_groups if isinstance(module, nn.GroupNorm) else of.shape[0])
     of = _passed(of, store, told, gathered.take, keep=keep)
     each = of.shape[0] // len(gathered.mean)
-    mean = gathered.mean.repeat_interleave(each).float()
-    scale = (gathered.variance + module.eps).rsqrt().repeat_interleave(each).float()
+    mean = gathered.mean.repeat_interleave(each).float().to(store.device)
+    scale = (gathered.variance + module.eps).rsqrt().repeat_interleave(each).float().to(store.device)
     shift = -mean * scale
     if module.weight is not None:
         weight, bias = module.weight.detach(), module.bias.detach()
@@ -267,7 +288,7 @@ class _Statistics:
         values = rows.reshape(self._groups, -1)
         variance, mean = torch.var_mean(values, 1, correction=0)
         count = values.shape[1]
-        mean, squares = mean.double(), variance.double() * count
+        mean, squares = mean.cpu().double(), variance.cpu().double() * count
         if not self._count:
             self.mean, self._squares, self._count = mean, squares, count
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import shutil
 import tempfile
 from pathlib import Path
@@ -31,22 +32,22 @@ class Store:
         self.left = memory
         self._folder = folder
 
+    def has_memory(self, shape: tuple[int, int, int]) -> bool:
+        """Whether a plane of (channels, height, width) fits into memory."""
+        return 4 * math.prod(shape) <= self.left
+
     def has_room(self, shape: tuple[int, int, int]) -> bool:
         """Whether a plane fits without taking more than half of what the disk has free."""
-        channels, height, width = shape
-        size = channels * height * width
-        return 4 * size <= self.left or 4 * size <= shutil.disk_usage(self._folder).free - SPARE
+        return self.has_memory(shape) or 4 * math.prod(shape) <= shutil.disk_usage(self._folder).free - SPARE
 
     def kept(self, shape: tuple[int, int, int]) -> Kept:
         """Room for a plane of (channels, height, width); it is given back when nobody holds it any more.
 
         Raises BadInput where the disk is too full.
         """
-        channels, height, width = shape
-        size = channels * height * width
-        if 4 * size <= self.left:
+        if self.has_memory(shape):
             return _InMemory(self, shape)
-        if 2 * size > shutil.disk_usage(self._folder).free:
+        if 2 * math.prod(shape) > shutil.disk_usage(self._folder).free:
             raise _full()
         return _OnDisk(tempfile.TemporaryFile(dir=self._folder), shape, self.device)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from plugins.style_transfer import anysize, networks
 from plugins.style_transfer.models import Style
@@ -27,9 +29,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-def made(name: str) -> Style:
+def made(name: str, *, width: int = 0) -> Style:
     torch.manual_seed(5)
-    network = networks.build(CONFIGS[name]).eval()
+    network = networks.build({**CONFIGS[name], **({"width": width} if width else {})}).eval()
     for value in network.parameters():
         value.data *= 1.5
     if CONFIGS[name].get("values") == "bytes":
@@ -92,3 +94,25 @@ def test_a_full_disk_is_said_in_a_sentence(tmp_path: Path) -> None:
             made("cyclegan"), photograph(64, 64), tmp_path, lambda share: None, store=Full(tmp_path, "cpu", 0, 30_000)
         )
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_little_is_computed_twice(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = 0
+
+    def counted(function: Callable[..., torch.Tensor], side: int) -> Callable[..., torch.Tensor]:
+        def inner(x: torch.Tensor, weight: torch.Tensor, *more: Any, **options: Any) -> torch.Tensor:
+            nonlocal done
+            made = function(x, weight, *more, **options)
+            done += (made if side == 0 else x).numel() * weight[0].numel()
+            return made
+
+        return inner
+
+    monkeypatch.setattr(functional, "conv2d", counted(functional.conv2d, 0))
+    monkeypatch.setattr(functional, "conv_transpose2d", counted(functional.conv_transpose2d, 1))
+    style, rgb = made(name, width=24), photograph(192, 256)
+    style(torch.zeros(1, 3, 256, 192))
+    whole, done = done, 0
+    anysize.painted(style, rgb, tmp_path, lambda share: None, store=Store(tmp_path, "cpu", 2**30, band=400_000))
+    assert done < 2 * whole
