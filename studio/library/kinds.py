@@ -23,6 +23,7 @@ LANGUAGE = "language"
 TEXT_ENCODER = "text-encoder"
 UPSCALER = "upscaler"
 MOTION_ADAPTER = "motion-adapter"
+STYLE = "style"
 
 INDEX = "model_index.json"
 CONFIG = "config.json"
@@ -45,6 +46,7 @@ _LORA_STARTS = ("lora_unet_", "lora_te", "lora_transformer_")
 _LORA_PAIRS = ("lora_A", "lora_B", "lora_down", "lora_up", "lora.down", "lora.up")
 _LORA_ENDS = (*(f".{name}.weight" for name in _LORA_PAIRS), ".dora_scale")
 _STARTS = (
+    (STYLE, ("model.10.conv_block.", "model.12.conv_block.", "model.model.1.model.", "block_a.0.1.", "conv1.conv2d.")),
     (CONTROLNET, ("controlnet", "control_model.", "input_hint_block.")),
     (IP_ADAPTER, ("image_proj.", "ip_adapter.")),
     (DIFFUSION, ("model.diffusion_model.", "double_blocks.", "joint_blocks.", "time_embedding.", "time_text_embed.")),

@@ -1,0 +1,70 @@
+"""`style.import` as the studio runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from plugins.style_transfer import importing, models
+from plugins.style_transfer.importing import StyleImport
+from studio import api, testing
+from studio.library import kinds
+from tests.plugins.style_transfer import authors
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    torch.save(authors.cyclegan(6).state_dict(), tmp_path / "latest_net_G.pth")
+    return tmp_path / "latest_net_G.pth"
+
+
+def brought_in(path: Path, **values: object) -> api.Trained:
+    (made,) = testing.results(testing.run(StyleImport, file=path, **values))
+    assert isinstance(made, api.Trained)
+    return made
+
+
+def test_keeps_the_rules(checkpoint: Path) -> None:
+    testing.check_tool(StyleImport, {"file": checkpoint})
+
+
+def test_it_becomes_a_style_that_paints_the_same(checkpoint: Path) -> None:
+    made = brought_in(checkpoint, title="Monet", licence="BSD")
+    assert (made.title, made.kind) == ("Monet", "style")
+    x = torch.rand(1, 3, 64, 64) * 2 - 1
+    assert torch.equal(models.opened(made.folder)(x), models.opened(checkpoint)(x))
+    assert json.loads((made.folder / "studio.json").read_text())["licence"] == "BSD"
+    assert "ResNet" in (made.folder / "README.md").read_text()
+    with Image.open(made.folder / importing.THUMBNAIL) as thumbnail:
+        assert thumbnail.size == (importing.SIDE, importing.SIDE)
+
+
+def test_the_thumbnail_is_of_a_picture_that_is_given(checkpoint: Path, photo: Path) -> None:
+    made = brought_in(checkpoint, image=photo)
+    assert made.title == "latest_net_G"
+    with Image.open(made.folder / importing.THUMBNAIL) as thumbnail:
+        assert thumbnail.size == (96, 72)
+
+
+def test_the_values_that_are_told_are_kept(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(authors.FastNeuralStyle().state_dict(), tmp_path / "mosaic.pth")
+    assert models.opened(tmp_path / "mosaic.pth").values != "bytes"
+    assert models.opened(brought_in(tmp_path / "mosaic.pth", values="bytes").folder).values == "bytes"
+
+
+@pytest.mark.parametrize(
+    "network", [authors.cyclegan(6), authors.cut(2), authors.unet(5), authors.AnimeGan2(), authors.FastNeuralStyle()]
+)
+def test_the_library_knows_the_layouts_by_their_names(network: torch.nn.Module) -> None:
+    assert kinds.kind_of_names(list(network.state_dict())) == kinds.STYLE
+
+
+def test_the_landscape_has_light_and_dark() -> None:
+    assert 40 < np.asarray(importing.landscape()).std() < 90
