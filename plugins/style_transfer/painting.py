@@ -30,7 +30,7 @@ REMEMBERED = 8_000_000
 class Choice(api.Params):
     """Which style, and how much of it."""
 
-    style: api.ModelChoice = api.param("", model=models.KIND)
+    style: api.ModelChoice = api.param("", model=models.KIND, tiles=True)
     """A starter, a style that you trained, or a file of another program."""
     strength: float = api.param(1.0, ge=0.0, le=1.5, step=0.05)
     """How much of the style goes into the picture. Above 1 it is exaggerated."""

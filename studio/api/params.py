@@ -62,6 +62,7 @@ def param(
     most: int | None = None,
     unit: str = "",
     model: str = "",
+    tiles: bool = False,
     accepts: tuple[str, ...] = (),
     labels: tuple[str, ...] = (),
     advanced: bool = False,
@@ -71,8 +72,10 @@ def param(
 
     `ge` and `le` are inclusive bounds; `least` and `most` bound the length of a list; `unit`
     stands behind the number ("px", "frames a second"); `labels` are the artist's words for the
-    choices of a `Literal`, in order; `advanced` fields start folded away. The attribute's
-    docstring is its help, unless `help` is given.
+    choices of a `Literal`, in order; `advanced` fields start folded away. With `tiles` the models
+    of a `ModelChoice` are shown with their pictures (``preview.webp`` in a model's folder), and
+    what is dropped on one is made with it at once. The attribute's docstring is its help, unless
+    `help` is given.
     """
     shown: dict[str, JsonValue] = {
         "ge": ge,
@@ -80,6 +83,7 @@ def param(
         "unit": unit,
         "step": step,
         "model": model,
+        "tiles": tiles,
         "accepts": [*accepts],
         "labels": [*labels],
         "advanced": advanced,

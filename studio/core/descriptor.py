@@ -30,7 +30,8 @@ class Field(Struct, frozen=True, kw_only=True):
     """One parameter. `minimum` and `maximum` are inclusive; None where there is no bound.
 
     For a list (`many`), `least` and `most` bound its length. `model` names the kind of model
-    that a `Widget.MODEL` field offers. `accepts` lists file extensions for `Widget.FILE`.
+    that a `Widget.MODEL` field offers, with `tiles` as pictures to drop things on. `accepts` lists
+    file extensions for `Widget.FILE`.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Field(Struct, frozen=True, kw_only=True):
     choices: tuple[str | int | float, ...] = ()
     labels: tuple[str, ...] = ()
     model: str = ""
+    tiles: bool = False
     accepts: tuple[str, ...] = ()
     advanced: bool = False
     group: str = ""

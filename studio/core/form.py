@@ -96,6 +96,7 @@ def _field(name: str, part: Mapping[str, Any], required: bool) -> Field:
         labels=tuple(shown.get("labels", ()))
         or tuple(str(choice).replace("_", " ").capitalize() for choice in choices),
         model=shown.get("model", ""),
+        tiles=bool(shown.get("tiles")),
         accepts=tuple(shown.get("accepts", ())),
         advanced=bool(shown.get("advanced")),
         group=shown.get("group", ""),

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from studio.core import form
 from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.errors import BadInput
 from studio.core.recipe import REFERENCE, PluginRef, Recipe, now
+from studio.library import models
 
 if TYPE_CHECKING:
     from studio.library.library import Library
@@ -32,6 +34,7 @@ def freeze(tool: ToolDescriptor, values: Mapping[str, Any], seed: int, library: 
         raise BadInput(f"The seed is {seed}, and must be between 0 and {SEEDS - 1}.")
     params = form.check(tool, values)
     inputs: dict[str, str] = {}
+    model = partial(_model, library)
     for field in form.fields(tool.schema):
         with _in_a_sentence(field):
             if field.is_input:
@@ -39,7 +42,7 @@ def freeze(tool: ToolDescriptor, values: Mapping[str, Any], seed: int, library: 
             elif field.widget is Widget.FOLDER:
                 params[field.name] = _each(params[field.name], _folder)
             elif field.widget is Widget.MODEL:
-                params[field.name] = _each(params[field.name], _model)
+                params[field.name] = _each(params[field.name], model)
     return Recipe(
         tool=tool.id,
         tool_version=tool.version,
@@ -88,7 +91,7 @@ def located(tool: ToolDescriptor, values: Mapping[str, Any], library: Library) -
         if field.is_input or field.widget is Widget.FOLDER:
             params[field.name] = _each(params[field.name], path_of)
         elif field.widget is Widget.MODEL:
-            params[field.name] = _each(params[field.name], _model)
+            params[field.name] = _each(params[field.name], partial(_model, library))
     return params
 
 
@@ -162,8 +165,8 @@ def _folder(value: str) -> str:
     return str(path)
 
 
-def _model(value: str) -> str:
-    """A relative path is made absolute, since the worker lives in another folder; names and hub ids stay."""
+def _model(library: Library, value: str) -> str:
+    """A relative path is made absolute, since the worker lives in another folder; hub ids and whole names stay."""
     path = Path(value).expanduser()
     written_as_path = bool(path.suffix) or "/" in value or os.sep in value
-    return str(path.absolute()) if written_as_path and path.exists() else value
+    return str(path.absolute()) if written_as_path and path.exists() else models.full_name(library.home, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -10,6 +11,7 @@ from studio.core.recipe import Recipe
 
 MODEL_FILE = "studio.json"
 """In a model's folder: what it is, and the recipe it was trained by."""
+_PICTURES = ("preview.png", "preview.jpg", "preview.webp")
 
 
 class Kind(Enum):
@@ -48,3 +50,8 @@ class Creation(Struct, frozen=True, kw_only=True):
     missing: bool = False
     model_kind: str = ""
     """For a model: what `ModelChoice` fields ask for."""
+
+
+def picture_in(model: Path) -> Path | None:
+    """The picture in a model's folder that shows what it makes."""
+    return next((path for name in _PICTURES if (path := model / name).is_file()), None)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from studio.core import paths
 from studio.core.paths import Home
 from studio.library import hub, kinds, model_folders
-from studio.library.creation import MODEL_FILE
+from studio.library.creation import MODEL_FILE, picture_in
 
 if TYPE_CHECKING:
     from studio.library.library import Library
@@ -41,6 +41,8 @@ class ModelOffer(Struct, frozen=True, kw_only=True):
     kind: str = ""
     licence: str = ""
     summary: str = ""
+    picture: str = ""
+    """The path of a small picture of what it makes; empty where it has none."""
     connected: bool = True
 
 
@@ -72,6 +74,7 @@ def offers(home: Home, library: Library | None, kind: str) -> list[ModelOffer]:
                 kind=creation.model_kind,
                 licence=about.licence,
                 summary=about.summary,
+                picture=str(picture_in(path) or ""),
             )
         )
     mine = (path for path in _entries(home.models) if path.is_dir() or path.suffix.lower() in SUFFIXES)
@@ -84,13 +87,14 @@ def offers(home: Home, library: Library | None, kind: str) -> list[ModelOffer]:
 
 
 def resolve(home: Home, choice: str) -> Path | None:
-    """The path that a choice stands for: a starter, a name in the models folder, a creation's id, a path, a file's
-    name in another folder, or the hub's name of a model that the studio has fetched.
+    """The path that a choice stands for: a starter, also by its short name, a name in the models folder, a creation's
+    id, a path, a file's name in another folder, or the hub's name of a model that the studio has fetched.
 
     None for what is none of them, such as a hub's model that is not in the models folder.
     """
     if not choice or "\0" in choice:
         return None
+    choice = full_name(home, choice)
     if _is_name(choice):
         for folder in (starters(), home.models):
             if (folder / choice).exists():
@@ -104,6 +108,15 @@ def resolve(home: Home, choice: str) -> Path | None:
         return own
     known = (Path(model.path) for folder in model_folders.known(home) for model in folder.models)
     return next((path for path in known if path.name == choice and path.exists()), None)
+
+
+def full_name(home: Home, choice: str) -> str:
+    """The name of the only starter that is meant by a short one: ``style-ink`` for ``ink``. Else the choice itself,
+    as also where something in the models folder is called so."""
+    if not _is_name(choice) or (starters() / choice).exists() or (home.models / choice).exists():
+        return choice
+    meant = [path.name for path in _entries(starters()) if path.name.partition("-")[2] == choice.lower()]
+    return meant[0] if len(meant) == 1 and is_starter(meant[0]) else choice
 
 
 def absent(home: Home, choice: str) -> str:
@@ -205,6 +218,7 @@ def _offer(path: Path, source: Source) -> ModelOffer:
         kind=about.kind or kinds.kind_of(path),
         licence=about.licence,
         summary=about.summary,
+        picture=str(picture_in(path) or ""),
     )
 
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from studio.core.errors import BadInput, StudioError
 from studio.core.pictures import open_picture
 from studio.library import animation, formats, matroska, mp4, thumbs
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, Kind, picture_in
 
 SECONDS = 30
 A_THIRD = 1 / 3
 _MAY_MOVE = frozenset({"gif", "png", "webp"})
-_IN_MODELS = ("preview.png", "preview.jpg", "preview.webp")
 
 
 def of(creation: Creation) -> bytes | None:
@@ -23,8 +22,8 @@ def of(creation: Creation) -> bytes | None:
     path = Path(creation.path)
     try:
         if creation.kind is Kind.MODEL:
-            pictures = [path / name for name in _IN_MODELS if (path / name).is_file()]
-            return thumbs.jpeg(open_picture(pictures[0])) if pictures else None
+            picture = picture_in(path)
+            return thumbs.jpeg(open_picture(picture)) if picture else None
         if creation.kind not in (Kind.IMAGE, Kind.ANIMATION):
             return None
         return of_film(path) if formats.sniff(path) in formats.FILMS else of_picture(path)

@@ -18,9 +18,10 @@ from studio.core.messages import Noticed, Previewed
 from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.engine.interface import Created, Engine, WorkerChanged
-from studio.library.creation import Creation
+from studio.library.creation import Creation, Kind
 from studio.state import drafts
 from studio.state.activity import Activity
+from studio.state.at_once import AtOnce
 from studio.state.background import Background
 from studio.state.bridge import EngineBridge
 from studio.state.consent import Consent
@@ -51,6 +52,8 @@ class Session(QObject):
     """A creation that the canvas should show."""
     created = Signal(object)
     settings_changed = Signal(object)
+    models_changed = Signal()
+    """Other models can be chosen than before."""
     library_ready = Signal()
     """The library is open and the queue is known."""
 
@@ -75,6 +78,7 @@ class Session(QObject):
         self.making = Making(
             home, engine, library, self.workspace, self.notices, self.revocable, self.work, consent, self
         )
+        self.at_once = AtOnce(self.workspace, self.making, self.notices)
         self._draft_file = home.root / "workspace.json"
         self.keeper = drafts.DraftKeeper(self._draft_file, lambda: self.workspace.draft, self.work, self)
         self._began: dict[str, float] = {}
@@ -101,6 +105,8 @@ class Session(QObject):
         self.making.submitted.connect(self._submitted)
         self.making.adopted.connect(self._created_one)
         self.making.opened.connect(self.open)
+        self.model_folders.changed.connect(self.models_changed)
+        self.library_ready.connect(self.models_changed)
 
     # The beginning and the end
     def begin(self) -> None:
@@ -241,6 +247,8 @@ class Session(QObject):
     def _created_one(self, creation: Creation) -> None:
         self.history.insert(creation)
         self.created.emit(creation)
+        if creation.kind is Kind.MODEL:
+            self.models_changed.emit()
 
     def _catalogue_changed(self, catalogue: Catalogue) -> None:
         self.workspace.set_catalogue(catalogue)

@@ -127,11 +127,14 @@ class Window(QMainWindow):
         return Surroundings(
             thumbnails=self.thumbnails,
             offers=self.session.offers,
-            models_changed=self.session.model_folders.changed,
+            models_changed=self.session.models_changed,
             take_picture=lambda image, then: making.adopt_picture(image, lambda made: then(Path(made.path))),
             clear=self.session.revocable.clear_value,
             paint_mask=self.masking.paint,
             picture_of=self.masking.picture_of,
+            make_at_once=self.session.at_once.make,
+            makers=self.session.at_once.makers,
+            choose_tool=self.session.workspace.choose,
         )
 
     def _lay_out(self) -> None:

@@ -71,6 +71,25 @@ def test_what_a_choice_stands_for(home: Home, library: Library, trained: Creatio
         assert found is None or nothing in (".", "..")
 
 
+def test_a_starter_has_a_short_name(home: Home) -> None:
+    short, full = "spatial", models.starters() / "vae-spatial"
+    assert models.full_name(home, short) == "vae-spatial"
+    assert models.resolve(home, short) == models.resolve(home, "vae-spatial") == full
+    assert models.full_name(home, "vae-spatial") == "vae-spatial"
+    assert models.full_name(home, "/a/path") == "/a/path"
+    mine = folder_of_mine(home, short)
+    assert models.full_name(home, short) == short
+    assert models.resolve(home, short) == mine
+
+
+def test_an_offer_has_the_picture_in_its_folder(home: Home) -> None:
+    mine = folder_of_mine(home, "ink", kind="style")
+    (mine / "preview.webp").write_bytes(b"picture")
+    folder_of_mine(home, "mist", kind="style")
+    found = {offer.name: offer.picture for offer in models.offers(home, None, "style")}
+    assert (found["ink"], found["mist"]) == (str(mine / "preview.webp"), "")
+
+
 def test_every_starter_is_offered_and_found(home: Home) -> None:
     for folder in models.starters().iterdir() if models.starters().is_dir() else ():
         if (folder / "studio.json").is_file():

@@ -35,6 +35,7 @@ from tests import fakes
 class Model:
     def __init__(self, name: str, title: str) -> None:
         self.name, self.title = name, title
+        self.kind = self.summary = self.licence = self.picture = ""
 
 
 MODELS = (Model("vae-spatial", "Spatial starter"), Model("0123abc", "My faces"))
@@ -64,6 +65,9 @@ def around(qtbot: QtBot, tmp_path: Path, cleared: list[tuple[str, Any]]) -> Iter
         clear=lambda name, empty: cleared.append((name, empty)),
         paint_mask=lambda field: None,
         picture_of=str,
+        make_at_once=lambda name, choice, paths: None,
+        makers=lambda: [],
+        choose_tool=lambda id: None,
     )
     thumbnails.close()
 

@@ -12,7 +12,7 @@ from PySide6.QtGui import QImage, QWheelEvent
 from PySide6.QtWidgets import QWidget
 from shiboken6 import isValid
 
-from studio.core.descriptor import Field
+from studio.core.descriptor import Field, ToolDescriptor
 from studio.ui.thumbnails import Thumbnailer
 
 T = TypeVar("T")
@@ -27,6 +27,18 @@ class Offer(Protocol):
     @property
     def title(self) -> str: ...
 
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def summary(self) -> str: ...
+
+    @property
+    def licence(self) -> str: ...
+
+    @property
+    def picture(self) -> str: ...
+
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -35,7 +47,8 @@ class Surroundings:
     `offers` asks for the models of a kind, and `models_changed` says that it would answer otherwise now;
     `take_picture` saves a pasted picture and hands over its path; both answer later. `clear` empties a field
     in a way that can be undone. `paint_mask` opens the mask of a field on the canvas, and `picture_of` is the
-    path of the picture that it is for.
+    path of the picture that it is for. `make_at_once` takes a field's name, a model's, and what was dropped on that
+    model's tile; `makers` are the tools by which models are made, and `choose_tool` opens one.
     """
 
     thumbnails: Thumbnailer
@@ -45,6 +58,9 @@ class Surroundings:
     clear: Callable[[str, Any], None]
     paint_mask: Callable[[str], None]
     picture_of: Callable[[str], str]
+    make_at_once: Callable[[str, str, Sequence[Path]], None]
+    makers: Callable[[], Sequence[ToolDescriptor]]
+    choose_tool: Callable[[str], None]
 
 
 def while_alive(widget: QWidget, then: Callable[[T], None]) -> Callable[[T], None]:

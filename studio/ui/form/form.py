@@ -18,6 +18,7 @@ from studio.ui.form.masks import MaskEditor
 from studio.ui.form.numbers import NumberEditor
 from studio.ui.form.places import ModelEditor, PlaceEditor
 from studio.ui.form.texts import ColourEditor, LineEditor, LinesEditor, PageEditor
+from studio.ui.form.tiles import TilesEditor
 from studio.ui.form.wells import WellEditor
 
 _PLACES = (Widget.IMAGE, Widget.MASK, Widget.FILE, Widget.FOLDER, Widget.MODEL)
@@ -33,7 +34,7 @@ def editor_for(field: Field, around: Surroundings) -> Editor:
         case Widget.MASK:
             return MaskEditor(field, around)
         case Widget.MODEL:
-            return ModelEditor(field, around)
+            return TilesEditor(field, around) if field.tiles else ModelEditor(field, around)
         case _:
             return plain_editor(field)
 

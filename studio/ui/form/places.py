@@ -15,7 +15,7 @@ from studio.ui import dropping, icons, words
 from studio.ui.form.choices import Combo
 from studio.ui.form.editor import Editor, Offer, Surroundings, while_alive
 
-MODEL_FILES = "Models (*.safetensors *.gguf);;All files (*)"
+MODEL_FILES = "Models (*.safetensors *.gguf *.onnx *.pth *.pt *.ckpt);;All files (*)"
 
 
 class PlaceLine(QLineEdit):

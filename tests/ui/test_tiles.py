@@ -1,0 +1,326 @@
+"""Models as tiles: to choose one, and to drop pictures, folders and films on one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from PIL import Image
+from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QImage
+from PySide6.QtWidgets import QWidget
+from pytestqt.qtbot import QtBot
+
+from studio.core.descriptor import Catalogue, PluginDescriptor
+from studio.core.job import JobState
+from studio.core.paths import Home
+from studio.ui.form.tiles import Maker, Tile, TilesEditor
+from studio.ui.window import Window
+from tests import fakes
+from tests.fakes import FakeEngine, property_
+
+TILES = property_("string", "model", default="", studio_more={"model": "style", "tiles": True}, title="Style")
+STRENGTH = property_("number", "unit", default=1.0, minimum=0, maximum=1.5)
+LIST = {"type": "array", "items": property_("string", "image"), "default": [], "title": "More pictures"}
+PAINT = fakes.tool(
+    "paint.pictures",
+    "Paint",
+    {"image": property_("string", "image"), "images": LIST, "style": TILES, "strength": STRENGTH},
+    live=True,
+)
+FOLDER = fakes.tool(
+    "paint.folder",
+    "Paint a folder",
+    {
+        "folder": property_("string", "folder"),
+        "target": {"anyOf": [property_("string", "folder"), {"type": "null"}], "default": None},
+        "style": TILES,
+        "strength": STRENGTH,
+    },
+    output="text",
+)
+FILM = fakes.tool(
+    "paint.film",
+    "Paint a film",
+    {"film": property_("string", "file", studio_more={"accepts": [".mp4"]}), "style": TILES, "strength": STRENGTH},
+    output="animation",
+)
+LEARN = fakes.tool("paint.train", "Train a style", {"steps": property_("integer", default=3)}, output="model")
+ONE_BY_ONE = replace(
+    PAINT, schema=fakes.tool("x.y", "", {"image": property_("string", "image"), "style": TILES}).schema
+)
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    plugin = PluginDescriptor(name="paint", title="Paint", source="bundled", tools=(PAINT, FOLDER, FILM, LEARN))
+    return FakeEngine(Catalogue((plugin,)))
+
+
+@pytest.fixture(autouse=True)
+def styles(home: Home) -> list[Path]:
+    """In the models folder; the last one has no picture."""
+    found = []
+    for name, colour in (("dawn", "orange"), ("ink <b>", "black"), ("mist", "")):
+        folder = home.models / name
+        folder.mkdir(parents=True)
+        licence = ', "licence": "CC0"' if "<" in name else ""
+        (folder / "studio.json").write_text(f'{{"kind": "style", "title": "{name.capitalize()}"{licence}}}')
+        if colour:
+            Image.new("RGB", (96, 64), colour).save(folder / "preview.webp")
+        found.append(folder)
+    return found
+
+
+@pytest.fixture
+def editor(qtbot: QtBot, styles: list[Path], window: Window) -> TilesEditor:
+    assert window.tool_panel.form is not None
+    found = window.tool_panel.form.editor("style")
+    assert isinstance(found, TilesEditor)
+    qtbot.waitUntil(lambda: len(mine(found)) == 3 and all(tile.is_painted for tile in mine(found) if tile.picture))
+    return found
+
+
+def mine(editor: TilesEditor) -> list[Tile]:
+    """Without the starters."""
+    return [tile for tile in editor.tiles if not tile.model.startswith("style-")]
+
+
+def urls(*paths: Path) -> QMimeData:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    return data
+
+
+def drop(tile: QWidget, data: QMimeData) -> bool:
+    """Whether it was welcome."""
+    left, copy, plain = Qt.MouseButton.LeftButton, Qt.DropAction.CopyAction, Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(tile.rect().center(), copy, data, left, plain)
+    enter.ignore()
+    QGuiApplication.sendEvent(tile, enter)
+    if enter.isAccepted():
+        QGuiApplication.sendEvent(tile, QDropEvent(QPointF(tile.rect().center()), copy, data, left, plain))
+    return enter.isAccepted()
+
+
+@pytest.fixture
+def submitted(qtbot: QtBot, window: Window, engine: FakeEngine) -> Callable[[int], list[Any]]:
+    """Waits for so many jobs; gives the recipes."""
+
+    def wait(count: int) -> list[Any]:
+        qtbot.waitUntil(lambda: len(engine.calls) == count)
+        return [call[1] for call in engine.calls]
+
+    return wait
+
+
+def test_a_click_chooses_and_runs_nothing(
+    qtbot: QtBot, window: Window, editor: TilesEditor, engine: FakeEngine
+) -> None:
+    assert [tile.title for tile in mine(editor)] == ["Dawn", "Ink <b>", "Mist"]
+    qtbot.mouseClick(mine(editor)[1], Qt.MouseButton.LeftButton)
+    assert window.session.workspace.value("style") == "ink <b>"
+    assert [tile.title for tile in editor.tiles if tile.isChecked()] == ["Ink <b>"]
+    qtbot.mouseClick(mine(editor)[1], Qt.MouseButton.LeftButton)
+    assert editor.value() == "ink <b>"
+    assert engine.calls == []
+
+
+def test_each_tile_says_what_it_is_in_plain_words(editor: TilesEditor) -> None:
+    tile = mine(editor)[1]
+    assert tile.accessibleName() == "Style: Ink <b>"
+    assert "CC0" in tile.accessibleDescription()
+    assert "Ink &lt;b&gt;." in tile.toolTip()
+
+
+def test_arrow_keys_go_through_them_and_enter_chooses(qtbot: QtBot, window: Window, editor: TilesEditor) -> None:
+    first, second, third = mine(editor)
+    first.setFocus()
+    qtbot.keyClick(first, Qt.Key.Key_Right)
+    assert second.hasFocus()
+    assert window.session.workspace.value("style") == ""
+    qtbot.keyClick(second, Qt.Key.Key_Return)
+    assert window.session.workspace.value("style") == "ink <b>"
+    qtbot.keyClick(second, Qt.Key.Key_Right)
+    qtbot.keyClick(third, Qt.Key.Key_Space)
+    assert window.session.workspace.value("style") == "mist"
+    columns = editor._mosaic.columns(editor._grid.width())
+    assert columns > 1
+    below = editor.plates[editor.plates.index(first) + columns]
+    first.setFocus()
+    qtbot.keyClick(first, Qt.Key.Key_Down)
+    assert below.hasFocus()
+    qtbot.keyClick(below, Qt.Key.Key_Up)
+    assert first.hasFocus()
+
+
+def test_tab_reaches_one_tile_only(qtbot: QtBot, editor: TilesEditor) -> None:
+    qtbot.mouseClick(mine(editor)[2], Qt.MouseButton.LeftButton)
+    reached = [plate for plate in editor.plates if plate.focusPolicy() is Qt.FocusPolicy.StrongFocus]
+    assert reached == [mine(editor)[2]]
+    editor.setFocus()
+    assert mine(editor)[2].hasFocus()
+
+
+def test_a_dropped_photo_is_painted_at_once(
+    window: Window, editor: TilesEditor, submitted: Callable[[int], list[Any]], picture: Path
+) -> None:
+    window.session.workspace.set_value("images", ["/an/older/one.png"])
+    window.session.workspace.set_value("strength", 0.5)
+    assert drop(mine(editor)[0], urls(picture))
+    (recipe,) = submitted(1)
+    assert recipe.tool == "paint.pictures"
+    assert recipe.params["style"] == "dawn"
+    assert recipe.params["strength"] == 0.5
+    assert recipe.params["images"] == []
+    assert recipe.inputs["image"].startswith("sha256:")
+    assert window.session.workspace.value("image") == str(picture)
+    assert mine(editor)[0].isChecked()
+    assert not mine(editor)[0].property("hovered")
+
+
+def test_a_drop_while_a_job_runs_waits_in_the_queue(
+    qtbot: QtBot, window: Window, editor: TilesEditor, engine: FakeEngine, submitted: Any, pictures: list[Path]
+) -> None:
+    drop(mine(editor)[0], urls(pictures[0]))
+    submitted(1)
+    first, *_ = engine.jobs()
+    engine.run(first.id, 1, 4)
+    drop(mine(editor)[1], urls(pictures[1]))
+    submitted(2)
+    assert [job.state for job in engine.jobs()] == [JobState.RUNNING, JobState.QUEUED]
+    assert [job.recipe.params["style"] for job in engine.jobs()] == ["dawn", "ink <b>"]
+
+
+def test_several_photos_make_one_job_where_there_is_a_list(
+    editor: TilesEditor, submitted: Callable[[int], list[Any]], pictures: list[Path]
+) -> None:
+    drop(mine(editor)[0], urls(*pictures))
+    (recipe,) = submitted(1)
+    assert len(recipe.inputs) == len(pictures)
+
+
+def test_and_a_job_each_where_there_is_none(
+    qtbot: QtBot, window: Window, editor: TilesEditor, engine: FakeEngine, submitted: Any, pictures: list[Path]
+) -> None:
+    plugin = PluginDescriptor(name="paint", title="Paint", source="bundled", tools=(ONE_BY_ONE,))
+    engine.set_catalogue(Catalogue((plugin,)))
+    qtbot.waitUntil(lambda: len(window.session.workspace.fields) == 2)
+    assert window.tool_panel.form is not None
+    again = window.tool_panel.form.editor("style")
+    assert isinstance(again, TilesEditor)
+    qtbot.waitUntil(lambda: len(mine(again)) == 3)
+    drop(mine(again)[0], urls(*pictures[:3]))
+    assert len({recipe.inputs["image"] for recipe in submitted(3)}) == 3
+
+
+def test_a_picture_that_is_no_file_is_taken_into_the_library_first(
+    editor: TilesEditor, submitted: Callable[[int], list[Any]]
+) -> None:
+    data = QMimeData()
+    image = QImage(40, 30, QImage.Format.Format_RGB32)
+    image.fill(Qt.GlobalColor.red)
+    data.setImageData(image)
+    assert drop(mine(editor)[0], data)
+    (recipe,) = submitted(1)
+    assert recipe.params["style"] == "dawn"
+
+
+def test_a_picture_is_pasted_on_a_tile(
+    qtbot: QtBot, editor: TilesEditor, submitted: Callable[[int], list[Any]], picture: Path
+) -> None:
+    QGuiApplication.clipboard().setMimeData(urls(picture))
+    qtbot.keyClick(mine(editor)[1], Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
+    (recipe,) = submitted(1)
+    assert recipe.params["style"] == "ink <b>"
+
+
+def test_a_drag_out_of_the_history_is_painted(
+    window: Window, editor: TilesEditor, submitted: Callable[[int], list[Any]], picture: Path
+) -> None:
+    from studio.ui.history.carrying import Carried
+
+    made = window.session.library.adopt(picture)
+    assert drop(mine(editor)[2], Carried([made]))
+    (recipe,) = submitted(1)
+    assert recipe.parents == [made.id]
+
+
+def test_a_folder_goes_to_the_tool_for_folders_as_the_form_stands(
+    window: Window, editor: TilesEditor, submitted: Callable[[int], list[Any]], tmp_path: Path
+) -> None:
+    workspace = window.session.workspace
+    workspace.set_value_of("paint.folder", "target", "/where/the/last/one/went")
+    workspace.set_value("strength", 0.25)
+    (tmp_path / "photos").mkdir()
+    assert drop(mine(editor)[0], urls(tmp_path / "photos"))
+    (recipe,) = submitted(1)
+    assert recipe.tool == "paint.folder"
+    assert recipe.params == {
+        "folder": str(tmp_path / "photos"), "target": None, "style": "dawn", "strength": 0.25,
+    }  # fmt: skip
+    assert workspace.tool is not None
+    assert workspace.tool.id == "paint.folder"
+
+
+def test_a_film_goes_to_the_tool_for_films(window: Window, editor: TilesEditor, tmp_path: Path) -> None:
+    (tmp_path / "waves.mp4").write_bytes(b"film")
+    drop(mine(editor)[0], urls(tmp_path / "waves.mp4"))
+    workspace = window.session.workspace
+    assert workspace.tool is not None
+    assert workspace.tool.id == "paint.film"
+    assert workspace.values() == {"film": str(tmp_path / "waves.mp4"), "style": "dawn", "strength": 1.0}
+
+
+def test_what_no_tool_takes_is_said(window: Window, editor: TilesEditor, engine: FakeEngine, tmp_path: Path) -> None:
+    drop(mine(editor)[0], urls(tmp_path / "notes.txt"))
+    assert [notice.text for notice in window.session.notices.items] == ["notes.txt cannot be used here."]
+    assert engine.calls == []
+
+
+def test_words_are_not_welcome(editor: TilesEditor) -> None:
+    data = QMimeData()
+    data.setText("a fox")
+    assert not drop(mine(editor)[0], data)
+
+
+def test_a_path_has_a_tile_while_it_is_chosen(window: Window, editor: TilesEditor) -> None:
+    window.session.workspace.set_value("style", "/somewhere/net.pth")
+    assert [tile.title for tile in editor.tiles if tile.isChecked()] == ["net.pth"]
+    assert editor.value() == "/somewhere/net.pth"
+    window.session.workspace.set_value("style", "dawn")
+    assert [tile.title for tile in editor.tiles if tile.isChecked()] == ["Dawn"]
+
+
+def test_where_there_is_no_style_the_way_to_one_is_shown(qtbot: QtBot, window: Window) -> None:
+    assert window.tool_panel.form is not None
+    editor = window.tool_panel.form.editor("style")
+    assert isinstance(editor, TilesEditor)
+    editor._offered([])
+    assert editor.invitation.startswith("There is no style here yet.")
+    maker = editor.plates[-1]
+    assert isinstance(maker, Maker)
+    assert maker.accessibleName() == "Train a style"
+    qtbot.keyClick(maker, Qt.Key.Key_Return)
+    assert window.session.workspace.tool is not None
+    assert window.session.workspace.tool.id == "paint.train"
+
+
+def test_a_style_that_was_just_trained_gets_a_tile(qtbot: QtBot, window: Window, editor: TilesEditor) -> None:
+    from studio.core.recipe import PluginRef, Recipe
+    from studio.engine.interface import Created
+    from studio.library import writer
+
+    folder = window.session.home.root / "made"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    recipe = Recipe(tool="paint.train", plugin=PluginRef("paint"), params={}, seed=1)
+    saved = writer.save_model(window.session.home, folder, recipe, title="Mine", kind="style")
+    made = window.session.library.add(saved)
+    engine = window.session.engine
+    assert isinstance(engine, FakeEngine)
+    engine.say(Created("j", made))
+    qtbot.waitUntil(lambda: "Mine" in [tile.title for tile in editor.tiles])
