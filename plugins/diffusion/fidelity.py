@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from studio import api
+
 from . import captions, compositions, dataset, varying
 from .compositions import Scene
 
@@ -90,7 +92,7 @@ def learn(
         numbers = [int(chance.choice(names.pictures[one])) for one in classes]
         among = torch.Generator().manual_seed(seed * 1_000_003 + step)
         views = varying.varied(small[numbers], flips[numbers], among)
-        with torch.autocast(torch.device(device).type, torch.bfloat16):
+        with api.mixed_precision(device):
             made = model(views.to(device))
         loss = functional.cross_entropy(made.float(), torch.from_numpy(classes).to(device), label_smoothing=0.1)
         optimizer.zero_grad(set_to_none=True)

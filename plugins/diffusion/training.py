@@ -77,7 +77,6 @@ class Trainer(api.Training):
         )
 
     def step(self) -> None:
-        import torch
 
         scheduler = self.parts.scheduler
         latents, texts, frames = self.batches(self.standing.step)
@@ -85,7 +84,7 @@ class Trainer(api.Training):
         noise, times = (value.to(self.device) for value in self._chance(latents))
         noisy = scheduler.add_noise(latents, noise, times)
         wanted = _wanted(scheduler, latents, noise, times)
-        with self._attention(), torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.half):
+        with self._attention(), api.mixed_precision(self.device, wanted=self.half):
             told = self.parts.told(texts, frames, self.device)
             made = self.parts.unet(noisy, times, **told).sample
         self.advance(self.descend((made.float() - wanted).square().mean()))

@@ -91,9 +91,7 @@ class StyleTraining(api.Training):
         return " · ".join(said + [f"held-out {name} {value:.3f}" for name, value in self.measured.items()])
 
     def autocast(self) -> Any:
-        import torch
-
-        return torch.autocast(torch.device(self.plan.device).type, torch.bfloat16, enabled=self.plan.half)
+        return api.mixed_precision(self.plan.device, wanted=self.plan.half)
 
     def chance(self, stream: int) -> torch.Generator:
         """Randomness for one use (0..15) in this step."""

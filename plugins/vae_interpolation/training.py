@@ -103,7 +103,7 @@ class Trainer(api.Training):
 
         step, schedule = self.standing.step, self.schedule
         images = torch.from_numpy(np.ascontiguousarray(self.batches(step))).to(self.device)
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.half):
+        with api.mixed_precision(self.device, wanted=self.half):
             mean, logvar = (value.float() for value in self.kind.posterior(self.model, images))
             latents = mean + torch.exp(0.5 * logvar) * self._noise(mean)
             made = self.kind.decode(self.model, latents).float()

@@ -27,6 +27,7 @@ from studio.api.params import (
     Unit,
     param,
 )
+from studio.api.precision import mixed_precision
 from studio.api.tool import Tool
 from studio.api.training import NotFiniteError, Training, read_tensors, time_left, write_tensors
 from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioError
@@ -70,6 +71,7 @@ __all__ = [
     "Unit",
     "hookimpl",
     "licence_in_words",
+    "mixed_precision",
     "open_picture",
     "param",
     "read_tensors",

@@ -1,0 +1,25 @@
+"""`api.mixed_precision`: bfloat16 only where the device is quick with it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from studio import api
+
+
+def product(**more: bool) -> torch.dtype:
+    with api.mixed_precision("cpu", **more):
+        return (torch.ones(4, 4) @ torch.ones(4, 4)).dtype
+
+
+@pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16"])
+def test_a_processor_with_bfloat16_uses_it(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, flag: True})
+    assert product() == torch.bfloat16
+    assert product(wanted=False) == torch.float32
+
+
+def test_one_without_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False})
+    assert product() == torch.float32
