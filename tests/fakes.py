@@ -253,6 +253,15 @@ TRAIN = tool(
     pausable=True,
     icon="mdi6.school-outline",
 )
+TILES = property_("string", "model", default="", studio_more={"model": "style", "tiles": True}, title="Style")
+STRENGTH = property_("number", "unit", default=1.0, minimum=0, maximum=1.5)
+MORE = {"type": "array", "items": property_("string", "image"), "default": [], "title": "More pictures"}
+PAINT = tool(
+    "paint.pictures",
+    "Paint",
+    {"image": property_("string", "image"), "style": TILES, "strength": STRENGTH, "images": MORE},
+    live=True,
+)
 BROKEN = PluginDescriptor(
     name="sepia",
     title="Sepia",

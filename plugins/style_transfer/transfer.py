@@ -24,19 +24,24 @@ class Pictures(api.Params):
 
     image: api.ImageInput
     """The picture to paint, of any size. What is transparent stays so, and 16 bits a channel stay 16."""
+
+
+class MorePictures(api.Params):
+    """What is painted in the same way."""
+
     images: list[api.ImageInput] = api.param([], most=500, title="More pictures")
     """Painted after the first, in the same way."""
 
 
 class StyleTransfer(api.Tool):
-    """Paints pictures in a style."""
+    """Paints pictures in a style: drop a photo on one, or press Generate."""
 
     id = "style.transfer"
     title = "Style transfer"
     icon = "mdi6.brush-variant"
     live = True
 
-    class Params(painting.Painter, Pictures):
+    class Params(MorePictures, painting.Painter, Pictures):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:

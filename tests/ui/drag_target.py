@@ -9,36 +9,46 @@ from pathlib import Path
 from PySide6.QtCore import QPoint, QRect, QTimer
 from PySide6.QtWidgets import QApplication, QWidget
 
+from studio.core.descriptor import PluginDescriptor
 from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.library.library import Library
 from studio.state.session import Session
 from studio.ui import theme
 from studio.ui.form.lists import PicturesEditor
+from studio.ui.form.tiles import TilesEditor
 from studio.ui.window import Window
 from tests import fakes
 
+PAINT = PluginDescriptor(name="paint", title="Paint", source="bundled", tools=(fakes.PAINT,))
 
-def main(home: Path) -> None:
+
+def main(home: Path, tool: str) -> None:
     app = QApplication([])
     theme.apply(app)
-    session = Session(Home(home), fakes.FakeEngine(fakes.catalogue()), Library(Home(home)), Settings())
+    session = Session(Home(home), engine := fakes.FakeEngine(fakes.catalogue(PAINT)), Library(Home(home)), Settings())
     session.begin()
     window = Window(session)
-    session.workspace.choose("morph.between")
+    session.workspace.choose(tool)
     window.painted.connect(session.start)
     told: list[dict[str, object]] = []
 
     def tell() -> None:
         assert window.tool_panel.form is not None
-        pictures = window.tool_panel.form.editor("images")
+        form = window.tool_panel.form
+        pictures = form.editor("images")
         assert isinstance(pictures, PicturesEditor)
+        styles = form.editor("style") if tool == fakes.PAINT.id else None
+        tiles = styles.tiles if isinstance(styles, TilesEditor) else []
         shown = window.canvas.surface.isVisible()
         state: dict[str, object] = {
             "pictures": place(pictures.list),
             "canvas": place(window.canvas),
+            "tiles": {tile.model: place(tile) for tile in tiles},
+            "made": [(job.recipe.params["style"], sorted(job.recipe.inputs)) for job in engine.jobs()],
             "ready": session._library_open and window.isActiveWindow(),
-            "welcomes": bool(pictures.list.property("hovered")) or window.canvas._drop_mark.isVisible(),
+            "welcomes": any(bool(widget.property("hovered")) for widget in (pictures.list, *tiles))
+            or window.canvas._drop_mark.isVisible(),
             "held": pictures.value(),
             "rows": [pictures.list.item(row).text() for row in range(pictures.list.count())],
             "shown": [window.canvas.surface.picture.size.toTuple()] if shown and window.canvas.surface.picture else [],
@@ -61,4 +71,4 @@ def place(widget: QWidget) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

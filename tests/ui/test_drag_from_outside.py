@@ -94,7 +94,7 @@ def drag(environ: dict[str, str], says: Callable[[], str], to: tuple[int, int], 
 def test_pictures_from_another_program_land_in_the_list_and_on_the_canvas(
     environ: dict[str, str], tmp_path: Path, pictures: list[Path], picture: Path
 ) -> None:
-    with program(environ, "tests.ui.drag_target", str(tmp_path / "home")) as says:
+    with program(environ, "tests.ui.drag_target", str(tmp_path / "home"), "morph.between") as says:
         state = until(says, lambda state: state["ready"])
         drag(environ, says, state["pictures"], *pictures[:2])
         state = until(says, lambda state: state["held"])
@@ -103,3 +103,17 @@ def test_pictures_from_another_program_land_in_the_list_and_on_the_canvas(
         assert not state["shown"]
         drag(environ, says, state["canvas"], picture)
         assert until(says, lambda state: state["shown"])["shown"] == [[64, 48]]
+
+
+def test_a_photo_from_another_program_is_painted_in_the_style_it_is_dropped_on(
+    environ: dict[str, str], tmp_path: Path, picture: Path
+) -> None:
+    for name in ("dawn", "ink"):
+        (tmp_path / "home" / "models" / name).mkdir(parents=True)
+        (tmp_path / "home" / "models" / name / "studio.json").write_text('{"kind": "style"}')
+    with program(environ, "tests.ui.drag_target", str(tmp_path / "home"), "paint.pictures") as says:
+        state = until(says, lambda state: state["ready"] and "ink" in state["tiles"])
+        assert state["made"] == []
+        second = list(state["tiles"])[1]
+        drag(environ, says, state["tiles"][second], picture)
+        assert until(says, lambda state: state["made"])["made"] == [[second, ["image"]]]

@@ -22,15 +22,7 @@ from studio.ui.window import Window
 from tests import fakes
 from tests.fakes import FakeEngine, property_
 
-TILES = property_("string", "model", default="", studio_more={"model": "style", "tiles": True}, title="Style")
-STRENGTH = property_("number", "unit", default=1.0, minimum=0, maximum=1.5)
-LIST = {"type": "array", "items": property_("string", "image"), "default": [], "title": "More pictures"}
-PAINT = fakes.tool(
-    "paint.pictures",
-    "Paint",
-    {"image": property_("string", "image"), "images": LIST, "style": TILES, "strength": STRENGTH},
-    live=True,
-)
+TILES, STRENGTH, PAINT = fakes.TILES, fakes.STRENGTH, fakes.PAINT
 FOLDER = fakes.tool(
     "paint.folder",
     "Paint a folder",

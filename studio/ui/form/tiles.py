@@ -217,10 +217,13 @@ class Maker(Plate):
         painter.setBrush(Qt.BrushStyle.NoBrush)
         self._card(painter, colours.faint if bright else colours.border, 1)
         icon = icons.pixmap(self._icon, 24, "text" if bright else "dim", self.devicePixelRatioF())
-        above = QRect(0, 0, self.width(), self.height() - CAPTION)
-        painter.drawPixmap(above.center() - QPoint(12, 8), icon)
-        caption = QRect(4, above.bottom(), self.width() - 8, CAPTION)
-        self._write(painter, caption, colours.text if bright else colours.dim)
+        middle = self.rect().center()
+        painter.drawPixmap(middle - QPoint(12, 28), icon)
+        painter.setFont(theme.font(theme.CAPTION))
+        painter.setPen(QColor(colours.text if bright else colours.dim))
+        below = QRect(4, middle.y() + 4, self.width() - 8, self.height() // 2 - 8)
+        wrapped = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap
+        painter.drawText(below, wrapped, self.title)
 
 
 class TilesEditor(Editor):
