@@ -25,6 +25,7 @@ class Cut(StyleTraining):
     """
 
     losses = ("painter", "judge", "patches")
+    settled = 0.5  # A painter that has learnt little keeps the photo best.
 
     def __init__(
         self,

@@ -39,6 +39,7 @@ class CycleGan(StyleTraining):
     """
 
     losses = ("painter", "judge", "cycle", "identity")
+    settled = 0.5  # A painter that has learnt little keeps the photo best.
 
     def __init__(
         self,

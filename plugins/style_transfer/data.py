@@ -140,9 +140,9 @@ def split(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
     return [sample for sample in samples if id(sample) not in names], held
 
 
-def middle(sample: Sample, size: int) -> Floats:
-    """The middle square of a picture, [3, size, size] in -1..1."""
-    return scaled(_middle(sample, size))
+def middle(sample: Sample, size: int, closer: float = 1.0) -> Floats:
+    """The middle square of a picture, or of a part so much smaller, [3, size, size] in -1..1."""
+    return scaled(_middle(sample, size, closer))
 
 
 def scaled(pixels: Pixels) -> Floats:
@@ -154,7 +154,8 @@ def scaled(pixels: Pixels) -> Floats:
 class Crops:
     """Random square crops: `batch(step)` is the same for the same seed and step, whatever came before.
 
-    `stream` tells apart what is drawn with one seed, such as photos and paintings.
+    `stream` tells apart what is drawn with one seed, such as photos and paintings. `closer` makes what a crop shows so
+    much smaller, as far as the pictures have the pixels.
     """
 
     samples: Sequence[Sample]
@@ -163,6 +164,7 @@ class Crops:
     seed: int
     stream: int = 0
     flips: bool = True
+    closer: float = 1.0
 
     def batch(self, step: int) -> Floats:
         """[count, 3, size, size] in -1..1."""
@@ -178,7 +180,7 @@ class Crops:
         least, y, x, flip = chance.uniform(SMALLEST_SHARE, LARGEST_SHARE), *chance.uniform(size=3)
         height, width = pixels.shape[:2]
         short = min(height, width)
-        side = min(max(least * short, size), short)
+        side = min(max(least * short / self.closer, size), short)
         made = _cut(pixels, (y * (height - side), x * (width - side)), side, size)
         return made[:, ::-1] if self.flips and flip < 0.5 else made
 
@@ -208,9 +210,9 @@ class Pairs:
         return seen, wanted
 
 
-def _middle(sample: Sample, size: int) -> Pixels:
+def _middle(sample: Sample, size: int, closer: float = 1.0) -> Pixels:
     height, width = sample.pixels.shape[:2]
-    side = min(height, width)
+    side = min(height, width, max(size, min(height, width) / closer))
     return _cut(sample.pixels, ((height - side) / 2, (width - side) / 2), side, size)
 
 

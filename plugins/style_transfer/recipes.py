@@ -107,10 +107,10 @@ def begun(
     if params.kind == "effect":
         pairs = Pairs(photos, params.effect)
         return _effect(params, pairs, plan, keep), HeldOut(*map(torch.from_numpy, pairs.middles(held_photos)))
-    paintings = Crops(pictures.paintings, params.size, batch, seed, 1, params.flips)
+    paintings = Crops(pictures.paintings, params.size, batch, seed, 1, params.flips, params.closer)
     seen, wanted = (
-        torch.from_numpy(np.stack([middle(one, params.size) for one in some]))
-        for some in (held_photos, _some(pictures.held_paintings))
+        torch.from_numpy(np.stack([middle(one, params.size, closer) for one in some]))
+        for some, closer in ((held_photos, 1.0), (_some(pictures.held_paintings), params.closer))
     )
     training: StyleTraining
     if params.kind == "cyclegan":

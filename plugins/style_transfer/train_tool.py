@@ -49,6 +49,9 @@ class StyleTrain(api.Tool):
         """Empty means 6,000 for an effect, 3,000 for a few paintings, 10,000 for many."""
         size: Literal[64, 128, 256] = api.param(128, title="Crops", unit="px")
         """How much it sees at a time. Larger crops teach larger forms, and take longer."""
+        closer: float = api.param(2.0, ge=1, le=8, title="Look closer at paintings", unit="×")
+        """How much larger the paintings' strokes come out than if photo and painting were both seen as a whole.
+        Much needs large scans."""
         network: recipes.Size = api.param("small", labels=("Small", "Medium", "Large", "Tiny"))
         """Small paints quickest, with less than 1.5 MB. Large is the network of the CycleGAN authors. Tiny is for
         trying out."""
@@ -156,7 +159,8 @@ def _read(
     if params.kind != "effect":
         if params.paintings is None:
             raise api.BadInput("This kind of training learns from paintings.", "Choose a folder of paintings.")
-        paintings, broken = yield from data.read_all(params.paintings, 2 * params.size, params.only)
+        seen = round(2 * params.size * params.closer)
+        paintings, broken = yield from data.read_all(params.paintings, seen, params.only)
         skipped |= broken
     if skipped:
         ctx.note("skipped", skipped)

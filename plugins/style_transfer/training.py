@@ -52,6 +52,8 @@ class StyleTraining(api.Training):
     """Teaches `painter`. A subclass writes `step` and `judged`, and names its losses."""
 
     losses: ClassVar[tuple[str, ...]]
+    settled: ClassVar[float] = 0.0
+    """The share of the steps from which on the best weights are looked for."""
 
     def __init__(
         self,
@@ -125,7 +127,7 @@ class StyleTraining(api.Training):
         painted = self.paint(held.photos)
         self.measured = self.judged(held, painted)
         score = sum(self.measured.values())
-        if score < self.best:
+        if self.standing.step >= self.settled * self.plan.steps and score < self.best:
             self.best = score
             weights = {name: value.cpu().contiguous().clone() for name, value in self.ema.state_dict().items()}
             notes = {"score": score, "step": self.standing.step, "measured": self.measured}

@@ -64,6 +64,15 @@ def test_a_batch_follows_from_seed_stream_and_step(tmp_path: Path) -> None:
     assert not np.array_equal(first, data.Crops(noisy(tmp_path), 32, 3, seed=5, stream=1).batch(7))
 
 
+def test_closer_crops_show_less(tmp_path: Path) -> None:
+    slope = np.repeat(np.linspace(0, 255, 128).astype(np.uint8)[None, :, None], 128, 0).repeat(3, 2)
+    sample = data.Sample(tmp_path / "slope.png", slope)
+    whole, near = (data.middle(sample, 32, closer) for closer in (1.0, 2.0))
+    assert np.ptp(near) == pytest.approx(np.ptp(whole) / 2, rel=0.1)
+    crops = [data.Crops([sample], 32, 8, seed=3, closer=closer).batch(0) for closer in (1.0, 2.0)]
+    assert np.ptp(crops[1], axis=3).max() < 0.6 * np.ptp(crops[0], axis=3).max()
+
+
 def test_pairs_show_the_same_place_and_repeat_themselves(tmp_path: Path) -> None:
     pairs = data.Pairs(data.Crops(noisy(tmp_path), 32, 2, seed=1), "pixels")
     photos, wanted = pairs.batch(3)

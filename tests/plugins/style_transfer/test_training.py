@@ -1,5 +1,6 @@
 """Each kind of training at a tiny size: its loss falls, and a kill costs nothing."""
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +116,9 @@ def test_the_best_is_kept_and_shown(begin: Begin, tmp_path: Path) -> None:
     held = HeldOut(torch.from_numpy(batches(0)(0)), torch.from_numpy(batches(1)(0)))
     training.step()
     painted = training.measure(held)
+    assert math.isinf(training.best) == (training.settled > 0)
+    training.step()
+    training.measure(held)
     best = {name: value.clone() for name, value in training.ema.state_dict().items()}
     assert painted.shape == (2, 3, SIZE, SIZE)
     assert training.strip(held, painted).shape[1:] == (384, 3)
@@ -123,7 +127,7 @@ def test_the_best_is_kept_and_shown(begin: Begin, tmp_path: Path) -> None:
         training.step()
     training.measure(held)
     step, measured = training.take_best()
-    assert step == 1
+    assert step == 2
     assert set(measured) == set(training.measured)
     assert all(torch.equal(value, best[name]) for name, value in training.ema.state_dict().items())
 
