@@ -29,7 +29,9 @@ def starters() -> list[Path]:
 
 def strip(photos: list[Image.Image], styles: list[Path]) -> Image.Image:
     """A row for the photos, and one for each style."""
-    cells = [ImageOps.fit(photo.convert("RGB"), CELL, Image.Resampling.LANCZOS, centering=(0.5, 0.2)) for photo in photos]
+    cells = [
+        ImageOps.fit(photo.convert("RGB"), CELL, Image.Resampling.LANCZOS, centering=(0.5, 0.2)) for photo in photos
+    ]
     width, height = CELL[0] + GAP, CELL[1] + GAP + LABEL
     sheet = Image.new("RGB", (GAP + width * len(cells), GAP + height * (1 + len(styles))), "#1e1e1e")
     _row(sheet, GAP, "Photo", cells)
