@@ -149,6 +149,13 @@ def test_arrow_keys_go_through_them_and_enter_chooses(qtbot: QtBot, window: Wind
     assert first.hasFocus()
 
 
+def test_tiles_fill_the_row(editor: TilesEditor) -> None:
+    width, columns = editor._grid.width(), editor._mosaic.columns(editor._grid.width())
+    assert len({plate.size().toTuple() for plate in editor.plates}) == 1
+    assert width - columns < editor.plates[columns - 1].geometry().right() + 1 <= width
+    assert editor.plates[columns].y() - editor.plates[0].geometry().bottom() - 1 == 8
+
+
 def test_tab_reaches_one_tile_only(qtbot: QtBot, editor: TilesEditor) -> None:
     qtbot.mouseClick(mine(editor)[2], Qt.MouseButton.LeftButton)
     reached = [plate for plate in editor.plates if plate.focusPolicy() is Qt.FocusPolicy.StrongFocus]
