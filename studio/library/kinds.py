@@ -20,6 +20,7 @@ CONTROLNET = "controlnet"
 IP_ADAPTER = "ip-adapter"
 EMBEDDING = "embedding"
 LANGUAGE = "language"
+MASKED_LANGUAGE = "masked-language"
 TEXT_ENCODER = "text-encoder"
 UPSCALER = "upscaler"
 MOTION_ADAPTER = "motion-adapter"
@@ -104,7 +105,10 @@ def _kind_of_config(config: dict[str, Any]) -> str:
     architectures = config.get("architectures")
     if not isinstance(architectures, list) or not architectures:
         return ""
-    return LANGUAGE if str(architectures[0]).endswith(("ForCausalLM", "LMHeadModel")) else TEXT_ENCODER
+    name = str(architectures[0])
+    if name.endswith("ForMaskedLM"):
+        return MASKED_LANGUAGE
+    return LANGUAGE if name.endswith(("ForCausalLM", "LMHeadModel")) else TEXT_ENCODER
 
 
 def _kind_of_file(path: Path) -> str:

@@ -1,0 +1,16 @@
+"""Words beside pictures: stories and poems that go on, and models that learn from texts."""
+
+from __future__ import annotations
+
+from studio import api
+
+from .train_tool import WriterTrain
+
+__version__ = "1.0"
+api_version = 1
+title = "Writer"
+
+
+@api.hookimpl
+def studio_tools() -> list[type[api.Tool]]:
+    return [WriterTrain]

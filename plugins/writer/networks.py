@@ -1,0 +1,101 @@
+"""Small language models in transformers' own classes: one that writes on, and one that fills gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studio import api
+
+LONGEST = 1024
+"""Tokens that a new model can look back on; learnt from fewer at a time, it is best within those."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a transformer: `width` of a token, `inner` of the layers between."""
+
+    width: int
+    layers: int
+    heads: int
+    inner: int
+
+
+WRITERS: Mapping[str, Shape] = {
+    "tiny": Shape(32, 2, 2, 64),
+    "small": Shape(192, 6, 6, 512),
+    "medium": Shape(256, 6, 8, 688),
+    "large": Shape(512, 8, 8, 1376),
+}
+GUESSERS: Mapping[str, Shape] = {
+    "tiny": Shape(32, 2, 2, 64),
+    "small": Shape(128, 4, 4, 384),
+    "medium": Shape(192, 5, 6, 512),
+    "large": Shape(384, 8, 8, 1024),
+}
+
+
+def writer(shape: Shape, tokenizer: Any) -> Any:
+    """A `LlamaForCausalLM` (Touvron and others 2023), random by torch's seed. The first and the last layer share the
+    table of tokens."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.width,
+        intermediate_size=shape.inner,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        max_position_embeddings=LONGEST,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return LlamaForCausalLM(config)
+
+
+def guesser(shape: Shape, tokenizer: Any, longest: int) -> Any:
+    """A `BertForMaskedLM` (Devlin and others 2018) for up to `longest` tokens, random by torch's seed."""
+    from transformers import BertConfig, BertForMaskedLM
+
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.width,
+        intermediate_size=shape.inner,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        max_position_embeddings=longest,
+        type_vocab_size=1,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return BertForMaskedLM(config)
+
+
+def save(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Writes float16 weights and the vocabulary in transformers' format."""
+    import copy
+
+    copy.deepcopy(model).cpu().half().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def opened(folder: Path) -> Any:
+    """The causal model in a folder, float32. Raises BadInput when it cannot be loaded, also for pickled weights."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise api.BadInput(
+            f"{folder.name} cannot be loaded as a language model.", "Choose a folder with a config and safetensors."
+        ) from error

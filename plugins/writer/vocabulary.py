@@ -1,0 +1,76 @@
+"""A byte-pair vocabulary of our own, and how a document is laid out in its tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from studio import api
+
+from .documents import KINDS, Document
+
+END, PAD, MASK = "<|end|>", "<|pad|>", "<|mask|>"
+TAGS = tuple(f"<|{kind}|>" for kind in KINDS)
+BETWEEN = "\n\n"
+"""What stands between a title and its text."""
+
+
+def learn(documents: Iterable[Document], size: int) -> Any:
+    """A `PreTrainedTokenizerFast` of bytes and what they are merged into: the same for the same documents."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=[END, PAD, MASK, *TAGS],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator((f"{one.title}\n\n{one.text}" for one in documents), trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, mask_token=MASK, clean_up_tokenization_spaces=False
+    )
+
+
+def opened(folder: Path) -> Any:
+    """The tokenizer in a folder. Raises BadInput when it is missing or damaged."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # tokenizers raises a bare Exception for a damaged file
+        raise api.BadInput(
+            f"The vocabulary in {folder.name} is missing or damaged.", "Choose another model."
+        ) from error
+
+
+def has_tags(tokenizer: Any) -> bool:
+    """Whether it is one of ours, to which title and kind can be told."""
+    return set(TAGS) <= set(tokenizer.get_vocab())
+
+
+def words(tokenizer: Any, text: str) -> list[int]:
+    """The tokens of someone's text. What looks like a control token in it is taken as the letters that it is."""
+    found: list[int] = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return found
+
+
+def opening(tokenizer: Any, kind: str, title: str) -> list[int]:
+    """The tokens before a text of a kind (one of `KINDS`), with or without a title."""
+    return [tokenizer.convert_tokens_to_ids(f"<|{kind}|>"), *words(tokenizer, f"{title}{BETWEEN}" if title else "")]
+
+
+def laid_out(tokenizer: Any, documents: Sequence[Document]) -> list[list[int]]:
+    """The tokens of each document, from its kind over its title and text to its end."""
+    ours = has_tags(tokenizer)
+    texts = [f"{one.title}{BETWEEN if one.title else ''}{one.text}" for one in documents]
+    if not texts:
+        return []
+    inside = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    first = [[tokenizer.convert_tokens_to_ids(f"<|{one.kind}|>")] if ours else [] for one in documents]
+    last = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    return [[*before, *tokens, *last] for before, tokens in zip(first, inside, strict=True)]

@@ -1,0 +1,70 @@
+"""Reading texts: their kinds, their line breaks, and what cannot be read."""
+
+from __future__ import annotations
+
+import json
+import lzma
+from pathlib import Path
+
+import pytest
+
+from plugins.writer import documents
+from studio import api
+
+
+def test_the_name_of_a_file_tells_the_kind() -> None:
+    names = ("simple-stories.jsonl", "fairy-tales.jsonl.xz", "poems.txt", "my novels.md", "letters.txt")
+    assert [documents.kind_of(name) for name in names] == ["story", "tale", "poem", "book", "text"]
+
+
+def test_prose_that_was_broken_to_fit_a_page_is_joined() -> None:
+    text = "Goat and Dog\nwere friends. One\nday they left.\n\nThey took a\ntaxi."
+    assert documents.cleaned(text) == "Goat and Dog were friends. One day they left.\n\nThey took a taxi."
+
+
+def test_long_lines_are_paragraphs_and_verse_stays_as_it_is() -> None:
+    long = "word " * 30
+    assert documents.cleaned(f"{long}\n{long}") == f"{long.strip()}\n\n{long.strip()}"
+    verse = "O fox,\nmy fox,\n\n\n\nsing."
+    assert documents.cleaned(verse, verse=True) == "O fox,\nmy fox,\n\nsing."
+
+
+def test_quotes_are_straight_and_a_books_heading_is_left_out(tmp_path: Path) -> None:
+    text = "# Title: X\n\n## Author: Y\n\n-------\n\n## CHAPTER I\n\n“Yes,” she said. " + "It’s late. " * 20
+    path = tmp_path / "books.jsonl.xz"
+    path.write_bytes(lzma.compress(json.dumps({"title": "x-y", "text": text}).encode()))
+    (document,) = documents.read(path)
+    assert document.title == "X y"
+    assert document.kind == "book"
+    assert document.text.startswith('CHAPTER I\n\n"Yes," she said. It\'s late.')
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", b"\xff\xfe\x00broken"),
+        ("a.jsonl", b'{"text": '),
+        ("a.jsonl", b"[" * 100_000),
+        ("a.jsonl.xz", b"no archive"),
+        ("a.jsonl.xz", lzma.compress(b'{"text": "x"}')[:-9]),
+    ],
+)
+def test_what_is_broken_is_one_sentence(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(api.BadInput, match=name):
+        documents.read(path)
+
+
+def test_what_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "LONGEST_FILE", 1000)
+    path = tmp_path / "a.jsonl.xz"
+    path.write_bytes(lzma.compress(b" " * 2000))
+    with pytest.raises(api.BadInput, match="larger"):
+        documents.read(path)
+
+
+def test_some_texts_are_held_out_by_their_words() -> None:
+    some = [documents.Document(str(number), "text") for number in range(2000)]
+    share = sum(one.is_held_out() for one in some) / len(some)
+    assert 0.01 < share < 0.03

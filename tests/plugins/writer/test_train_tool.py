@@ -1,0 +1,110 @@
+"""`writer.train` as the studio runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+
+from plugins import writer as plugin
+from plugins.writer import networks, vocabulary
+from plugins.writer.documents import Document
+from plugins.writer.train_tool import WriterTrain
+from studio import api, testing
+from studio.library import kinds
+from tests.plugins.writer.conftest import TINY, trained
+
+
+def test_keeps_the_rules() -> None:
+    testing.check_plugin(plugin.studio_tools())
+    testing.check_light_import("plugins.writer", [Path(plugin.__file__).parents[2]])
+
+
+def test_a_writer_is_an_ordinary_folder(writer: Path) -> None:
+    assert kinds.kind_of(writer) == "language"
+    model = AutoModelForCausalLM.from_pretrained(writer)
+    assert model.config.architectures == ["LlamaForCausalLM"]
+    tokenizer = vocabulary.opened(writer)
+    ids = torch.tensor([vocabulary.opening(tokenizer, "tale", "The fox")])
+    assert model(ids).logits.shape == (1, ids.shape[1], len(tokenizer))
+    card = (writer / "README.md").read_text("utf-8")
+    assert "| fairy-tales.jsonl | 40 |" in card
+    assert card.count("~~~~\n") == 20
+
+
+def test_a_guesser_is_one_too(guesser: Path) -> None:
+    assert kinds.kind_of(guesser) == "masked-language"
+    assert AutoModelForMaskedLM.from_pretrained(guesser).config.architectures == ["BertForMaskedLM"]
+    assert "___" in (guesser / "README.md").read_text("utf-8")
+
+
+def test_it_learns(texts: Path, tmp_path: Path) -> None:
+    ctx = testing.FakeContext(seed=3, folder=tmp_path)
+    values = {**TINY, "steps": 120, "ema": 0.5, "preview_every": 60}
+    events = testing.run(WriterTrain, ctx, folder=texts, **values)
+    measured = [float(event.label.rpartition(" ")[2]) for event in events if isinstance(event, api.Preview)]
+    assert len(measured) == 2
+    assert measured[1] < measured[0] < 100  # of 400 at random
+
+
+def test_a_writer_is_taught_more(texts: Path, writer: Path, tmp_path: Path) -> None:
+    more = trained(texts, tmp_path, kind="full", model=str(writer), only=["poems"])
+    assert (more / "tokenizer.json").read_bytes() == (writer / "tokenizer.json").read_bytes()
+    before, after = (load_file(folder / "model.safetensors") for folder in (writer, more))
+    assert before.keys() == after.keys()
+    assert not all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+@pytest.mark.parametrize("kind", ["new", "masked"])
+def test_a_pause_costs_no_weight(texts: Path, tmp_path: Path, kind: str) -> None:
+    straight = trained(texts, tmp_path / "a", kind=kind)
+    ctx = testing.FakeContext(seed=3, folder=tmp_path / "b", pause_requested=True)
+    values = {**TINY, "folder": texts, "kind": kind}
+    with pytest.raises(api.Paused):
+        testing.run(WriterTrain, ctx, **values)
+    ctx.pause_requested = False
+    (resumed,) = testing.results(testing.run(WriterTrain, ctx, **values))
+    assert any(isinstance(event, api.Notice) and "Goes on from step 1" in event.text for event in ctx.events)
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (resumed.folder, straight))
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+
+def test_too_little_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(api.BadInput, match="no texts"):
+        testing.run(WriterTrain, folder=tmp_path)
+    (tmp_path / "one.txt").write_text("Alone.")
+    with pytest.raises(api.BadInput, match="1 text"):
+        testing.run(WriterTrain, folder=tmp_path)
+
+
+def test_broken_files_are_skipped_and_named(texts: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "tales.jsonl").write_bytes((texts / "fairy-tales.jsonl").read_bytes())
+    (tmp_path / "texts" / "broken.jsonl.xz").write_bytes(b"no archive")
+    ctx = testing.FakeContext(seed=3, folder=tmp_path)
+    events = testing.run(WriterTrain, ctx, **{**TINY, "folder": tmp_path / "texts"})
+    assert any(isinstance(event, api.Notice) and "broken.jsonl.xz" in event.text for event in events)
+    assert [*ctx.notes["skipped"]] == ["broken.jsonl.xz"]
+
+
+def test_teaching_needs_a_writer(texts: Path, guesser: Path, tmp_path: Path) -> None:
+    with pytest.raises(api.BadInput, match="No writer"):
+        testing.run(WriterTrain, **{**TINY, "folder": texts, "kind": "full"})
+    for content in ("{", json.dumps({"model_type": "no such"})):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(api.BadInput, match="cannot be loaded"):
+            networks.opened(tmp_path)
+
+
+@pytest.mark.parametrize(("shapes", "most"), [(networks.WRITERS, 11e6), (networks.GUESSERS, 4e6)])
+def test_the_small_ones_are_small(shapes: dict[str, networks.Shape], most: float) -> None:
+    tokenizer = vocabulary.learn([Document("", "a b c")], 300)
+    small = shapes["small"]
+    writes = shapes is networks.WRITERS
+    model = networks.writer(small, tokenizer) if writes else networks.guesser(small, tokenizer, 256)
+    parameters = sum(value.numel() for value in model.parameters()) + 4096 * small.width
+    assert 2 * parameters < most
