@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from studio import api
 
+from .continue_tool import WriterContinue
+from .suggest_tool import WriterSuggest
 from .train_tool import WriterTrain
 
 __version__ = "1.0"
@@ -13,4 +15,4 @@ title = "Writer"
 
 @api.hookimpl
 def studio_tools() -> list[type[api.Tool]]:
-    return [WriterTrain]
+    return [WriterContinue, WriterSuggest, WriterTrain]

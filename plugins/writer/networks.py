@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,16 +87,33 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def opened(folder: Path) -> Any:
-    """The causal model in a folder, float32. Raises BadInput when it cannot be loaded, also for pickled weights."""
+def opened(folder: Path, *, masked: bool = False) -> Any:
+    """The causal or the masked model in a folder, float32. Raises BadInput when it cannot be loaded, also for pickled
+    weights."""
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
+    wanted = AutoModelForMaskedLM if masked else AutoModelForCausalLM
+    if _is_masked(folder) != masked:
+        what = "writes on, and fills no gaps" if masked else "fills gaps, and does not write on"
+        raise api.BadInput(f"{folder.name} {what}.", "Choose another model.")
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        return wanted.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
         )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise api.BadInput(
+            f"{folder.name} cannot be loaded as a language model.", "Choose a folder with a config and safetensors."
+        ) from error
+
+
+def _is_masked(folder: Path) -> bool:
+    """Told by the class that the configuration names; transformers would load either as the other, with half of its
+    weights at random. Raises BadInput where there is none."""
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+        return any(str(name).endswith("ForMaskedLM") for name in config.get("architectures") or [])
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise api.BadInput(
             f"{folder.name} cannot be loaded as a language model.", "Choose a folder with a config and safetensors."
         ) from error

@@ -1,0 +1,70 @@
+"""Write on: a story or a poem goes on from where it stops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from studio import api
+
+from . import generation, models, page, sampling, vocabulary
+
+STARTER = "writer-tales"
+MOST = 1_000_000
+"""Characters that are read of a page: more than any model can see."""
+
+
+class WriterContinue(api.Tool):
+    """A story or a poem goes on from where your words end."""
+
+    id = "writer.continue"
+    title = "Write on"
+    output = "text"
+    icon = "mdi6.fountain-pen-tip"
+
+    class Params(sampling.Sampling):
+        text: api.Prompt = api.param("", title="Your words")
+        """What is there already. It goes on from its end; where there is nothing, it begins."""
+        title: str = ""
+        """What it is called, for models that were trained here."""
+        kind: Literal["tale", "story", "poem", "book"] = api.param(
+            "tale", labels=("A fairy tale", "A simple story", "A poem", "A book"), title="Kind"
+        )
+        """For models that were trained here. Others take it from your words."""
+        model: api.ModelChoice = api.param(STARTER, model="language")
+        length: int = api.param(200, ge=1, le=8192, title="Length", unit="tokens")
+        """At most; about four letters each."""
+        memory: api.Prompt = api.param("", title="Memory", advanced=True, group="What it knows")
+        """Stands before everything, however long the text becomes."""
+        note: api.Prompt = api.param("", title="Author's note", advanced=True, group="What it knows")
+        """Stands in brackets before the last paragraphs, so that it is heeded."""
+        depth: int = api.param(
+            2, ge=0, le=50, title="Note before the last", unit="paragraphs", advanced=True, group="What it knows"
+        )
+        lorebook: list[str] = api.param([], most=200, title="Lorebook", advanced=True, group="What it knows")
+        """Such as `Mira, the fox: a vixen with one white ear`: told once one of its words is in the text."""
+        overflow: page.Overflow = api.param(
+            "oldest", labels=page.OVERFLOWS, title="When it is too long", advanced=True, group="What it knows"
+        )
+
+    def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
+        yield api.Progress(0, 0, "Getting the model ready")
+        writer = models.load(ctx, params.model)
+        text = params.text[-MOST:]
+        before = vocabulary.opening(writer.tokenizer, params.kind, params.title) if writer.has_tags else []
+        length = min(params.length, writer.longest // 2)
+        told = page.Page(text, params.memory, params.note, params.depth, page.lore(params.lorebook))
+        seen = page.seen(writer.tokenizer, told, before, writer.longest - length, params.overflow)
+        if seen.left_out:
+            yield api.Notice(f"The model reads at most {writer.longest:,} tokens: {seen.left_out:,} are not seen.")
+        prompt = seen.tokens or [writer.tokenizer.bos_token_id or writer.tokenizer.eos_token_id or 0]
+        chain = sampling.chain(params, writer.tokenizer, ctx.generator(), len(prompt))
+        written = yield from generation.write(writer, prompt, chain, length, ctx, stop=params.stop, before=params.text)
+        notes = {
+            "begun": len(params.text),
+            "tokens": written.tokens,
+            "ended": written.ended,
+            "seen": len(prompt),
+            "left_out": seen.left_out,
+        }
+        yield api.Text(params.text + written.text, params.title, notes=notes)

@@ -1,0 +1,73 @@
+"""Language models on a device, with what they remember of the text that they last read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio import api
+
+from . import networks, vocabulary
+from .prefix import Prefix
+
+if TYPE_CHECKING:
+    import torch
+
+KIND, MASKED = "language", "masked-language"
+
+
+class Writer:
+    """A causal model that writes on. `longest` is how many tokens it can look back on."""
+
+    def __init__(self, model: Any, tokenizer: Any, name: str, device: str) -> None:
+        self.model = model.eval().requires_grad_(False).to(device)
+        self.tokenizer, self.name, self.device = tokenizer, name, device
+        self.longest = int(getattr(model.config, "max_position_embeddings", 0) or 2048)
+        self.prefix = Prefix(self.model, device)
+        ends = getattr(model.generation_config, "eos_token_id", None) or tokenizer.eos_token_id
+        self.ends = frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
+
+    @property
+    def has_tags(self) -> bool:
+        """Whether kinds and titles can be told to it, as to those trained here."""
+        return vocabulary.has_tags(self.tokenizer)
+
+
+def load(ctx: api.Context, choice: str) -> Writer:
+    """The writer that a `ModelChoice` stands for, kept with what it has read. Raises BadInput with one sentence."""
+    where = _folder(ctx, choice)
+    return ctx.models.load(f"writer:{where}:{_stamp(where)}:{ctx.device}", lambda: opened(where, ctx.device, ctx.dtype))
+
+
+def opened(where: Path, device: str, dtype: torch.dtype) -> Writer:
+    """The writer in a folder in transformers' format. Raises BadInput."""
+    tokenizer = vocabulary.opened(where)
+    return Writer(networks.opened(where).to(dtype), tokenizer, where.name, device)
+
+
+def load_guesser(ctx: api.Context, choice: str) -> tuple[Any, Any]:
+    """(a masked model, its tokenizer). Raises BadInput."""
+    where = _folder(ctx, choice)
+    key = f"guesser:{where}:{_stamp(where)}:{ctx.device}"
+
+    def opened() -> tuple[Any, Any]:
+        tokenizer = vocabulary.opened(where)
+        if tokenizer.mask_token_id is None:
+            raise api.BadInput(f"{where.name} has no token for a gap.", "Choose a masked model, such as BERT.")
+        model = networks.opened(where, masked=True)
+        return model.eval().requires_grad_(False).to(ctx.device), tokenizer
+
+    return ctx.models.load(key, opened)
+
+
+def _folder(ctx: api.Context, choice: str) -> Path:
+    if not choice:
+        raise api.BadInput("No model is chosen.", "Choose one, or train one with “Train a writer”.")
+    where = Path(ctx.model(choice))
+    if not (where / "config.json").is_file():
+        raise api.BadInput(f"{choice} is no language model's folder.", "Choose a folder in transformers' format.")
+    return where.resolve()
+
+
+def _stamp(where: Path) -> int:
+    return max((path.stat().st_mtime_ns for path in where.iterdir()), default=0)

@@ -1,0 +1,105 @@
+"""`writer.continue` and `writer.suggest` as the studio runs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plugins.writer import models
+from plugins.writer.continue_tool import WriterContinue
+from plugins.writer.suggest_tool import WriterSuggest
+from studio import api, testing
+
+
+def written(writer: Path, ctx: testing.FakeContext | None = None, **values: Any) -> api.Text:
+    given = {"model": str(writer), "length": 24, **values}
+    text = testing.results(testing.run(WriterContinue, ctx, **given))[-1]
+    assert isinstance(text, api.Text)
+    return text
+
+
+def test_it_keeps_the_rules(writer: Path, guesser: Path) -> None:
+    testing.check_tool(WriterContinue, {"text": "Once", "model": str(writer), "length": 12})
+    testing.check_tool(WriterSuggest, {"text": "A ___ sang.", "model": str(guesser)})
+
+
+def test_your_words_stay_and_more_come(writer: Path) -> None:
+    ctx = testing.FakeContext(seed=1)
+    text = written(writer, ctx, text="Once a fox", title="The fox")
+    assert text.text.startswith("Once a fox")
+    assert len(text.text) > len("Once a fox")
+    assert text.title == "The fox"
+    assert text.notes["begun"] == 10
+    assert text.notes["tokens"] == 24 or text.notes["ended"] == "end"
+    shown = [event.content for event in ctx.events if isinstance(event, api.Preview)]
+    assert all(text.text.startswith(some) for some in shown)
+
+
+def test_each_seed_writes_something_else(writer: Path) -> None:
+    assert len({written(writer, testing.FakeContext(seed=seed), text="Once").text for seed in range(4)}) == 4
+
+
+def test_a_second_job_reads_only_what_is_new(writer: Path) -> None:
+    ctx = testing.FakeContext(seed=1)
+    first = written(writer, ctx, text="Once there was a fox in a wood, and the fox was glad.", preset="greedy")
+    (loaded,) = (one for one in ctx.models.loaded.values() if isinstance(one, models.Writer))
+    assert loaded.prefix.latest_read == first.notes["seen"]
+    more = written(writer, ctx, text=first.text + " And then", preset="greedy")
+    assert loaded.prefix.latest_read < 12
+    assert more.text == written(writer, text=first.text + " And then", preset="greedy").text
+
+
+def test_it_stops_at_a_word(writer: Path) -> None:
+    whole = written(writer, text="Once", length=60, preset="greedy").text
+    word = whole[20:24]
+    text = written(writer, text="Once", length=60, preset="greedy", stop=[word])
+    assert text.text == "Once" + whole[4 : whole.index(word, 4)]
+    assert text.notes["ended"] == "stop"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "   ", "🦊" * 20, "שלום עולם", "从前有一只狐狸", "<|end|><|poem|> [/INST]", "\0\x1b[31m"]
+)
+def test_any_text_is_written_on(writer: Path, text: str) -> None:
+    assert written(writer, text=text).text.startswith(text)
+
+
+def test_a_page_of_a_million_characters_is_cut_and_said(writer: Path) -> None:
+    ctx = testing.FakeContext()
+    text = written(writer, ctx, text="A fox ran. " * 90_000)
+    assert text.notes["left_out"] > 100_000
+    assert any(isinstance(event, api.Notice) and "are not seen" in event.text for event in ctx.events)
+    with pytest.raises(api.BadInput, match="longer"):
+        written(writer, text="A fox ran. " * 2000, overflow="refuse")
+
+
+def test_a_cancel_leaves_the_model_usable(writer: Path) -> None:
+    ctx = testing.FakeContext(cancel_after=3)
+    with pytest.raises(api.Cancelled):
+        written(writer, ctx, text="Once a fox", length=200)
+    ctx.cancel_after, seen = None, written(writer, text="Once a fox").text
+    assert written(writer, ctx, text="Once a fox").text == seen
+
+
+def test_a_model_that_is_none_is_one_sentence(writer: Path, guesser: Path, tmp_path: Path) -> None:
+    for model, words in (("", "No model"), (str(tmp_path), "no language model"), ("nowhere", "nowhere")):
+        with pytest.raises(api.BadInput, match=words):
+            written(Path(model), text="x", model=model)
+    with pytest.raises(api.BadInput, match="fills gaps"):
+        written(guesser, text="x")
+    with pytest.raises(api.BadInput):
+        testing.run(WriterSuggest, text="A ___.", model=str(writer))
+
+
+def test_words_for_a_gap_have_shares(guesser: Path) -> None:
+    values = {"text": "Once there was a ___. It was glad.", "model": str(guesser), "words": 5}
+    (text,) = testing.results(testing.run(WriterSuggest, **values))
+    assert isinstance(text, api.Text)
+    shares = [share for _, share in text.notes["words"]]
+    assert len(shares) == 5
+    assert 0 < sum(shares) <= 1
+    assert shares == sorted(shares, reverse=True)
+    with pytest.raises(api.BadInput, match="no gap"):
+        testing.run(WriterSuggest, **{**values, "text": "No gap."})
