@@ -68,6 +68,11 @@ class Home:
         return self.root / "masks"
 
     @property
+    def pages(self) -> Path:
+        """Pages of text: a folder each, with its journal and snapshot."""
+        return self.root / "pages"
+
+    @property
     def plugins(self) -> Path:
         return self.root / "plugins"
 

@@ -1,0 +1,268 @@
+"""A page of text: nothing that was ever on it is lost."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+
+from studio.core import manuscript
+from studio.core.manuscript import ROOT, Author, Manuscript, Move, Stored, count_words, difference
+
+TALE = "Once upon a time"
+
+
+def asked(page: Manuscript, job: str, text: str) -> int:
+    """A job writes at the end of the page."""
+    page.ask(job, page.current, len(page.text))
+    page.answer(job, text)
+    page.end(job, f"creation of {job}")
+    node = page.written_by(job)
+    assert node is not None
+    return node.id
+
+
+def type_in(page: Manuscript, text: str) -> None:
+    for letter in text:
+        page.write(len(page.text), 0, letter)
+
+
+def test_typing_is_one_step_until_a_new_paragraph() -> None:
+    page = Manuscript()
+    type_in(page, "One.\nTwo.")
+    assert page.text == "One.\nTwo."
+    page.undo()
+    assert page.text == "One.\n"
+    page.undo()
+    assert page.text == ""
+    assert not page.can_undo
+    page.redo()
+    page.redo()
+    assert page.text == "One.\nTwo."
+
+
+def test_deleting_on_is_one_step_and_what_was_deleted_stays_reachable() -> None:
+    page = Manuscript()
+    type_in(page, TALE)
+    page.seal()
+    for _ in range(4):
+        page.write(len(page.text) - 1, 1, "")
+    assert page.text == "Once upon a "
+    page.undo()
+    assert page.text == TALE
+
+
+def test_a_slip_of_the_key_is_part_of_the_typing() -> None:
+    page = Manuscript()
+    type_in(page, "a tine")
+    page.write(4, 2, "")
+    type_in(page, "me")
+    assert page.text == "a time"
+    assert len(page.nodes) == 2
+    page.undo()
+    assert page.text == ""
+
+
+def test_continue_regenerate_and_step_between_alternatives() -> None:
+    page = Manuscript()
+    type_in(page, TALE)
+    base = page.current
+    first = asked(page, "a", ", a fox")
+    type_in(page, " ran.")
+    page.go(base)
+    second = asked(page, "b", ", an owl")
+    assert page.text == f"{TALE}, an owl"
+    assert page.siblings(second) == [first, second]
+    page.go(page.furthest(first))
+    assert page.text == f"{TALE}, a fox ran."
+    assert page.generation() == first
+    assert page.generations() == [second, first]
+    assert page.nodes[second].creation == "creation of b"
+
+
+def test_undo_takes_back_a_step_between_alternatives() -> None:
+    page = Manuscript()
+    base = page.current
+    first = asked(page, "a", "A fox")
+    page.go(base)
+    asked(page, "b", "An owl")
+    page.go(first)
+    page.undo()
+    assert page.text == "An owl"
+
+
+def test_what_comes_after_more_was_written_is_a_branch_beside() -> None:
+    page = Manuscript()
+    type_in(page, TALE)
+    page.ask("a", page.current, len(TALE))
+    type_in(page, " there was")
+    page.answer("a", ", a fox")
+    assert page.text == f"{TALE} there was"
+    assert page.text_at(page.generations()[0]) == f"{TALE}, a fox"
+
+
+def test_streaming_amends_one_node_until_somebody_writes_after_it() -> None:
+    page = Manuscript()
+    page.ask("a", ROOT, 0)
+    for end in range(1, 9):
+        page.answer("a", "A red fox"[:end])
+    assert len(page.nodes) == 2
+    type_in(page, "!")
+    page.answer("a", "A red fox")
+    assert page.text == "A red fo!"
+    assert sorted(page.text_at(id) for id in page.generations()) == ["A red fo", "A red fox"]
+
+
+def test_words_are_told_apart_by_their_author_in_the_middle_too() -> None:
+    page = Manuscript()
+    asked(page, "a", "The fox slept.")
+    page.write(4, 3, "owl")
+    assert page.runs() == [
+        manuscript.Run("The ", Author.MACHINE),
+        manuscript.Run("owl", Author.HUMAN),
+        manuscript.Run(" slept.", Author.MACHINE),
+    ]
+    assert page.generation(2) == 1
+    assert page.node_at(6) == 2
+
+
+def test_replacing_in_many_places_is_one_step() -> None:
+    page = Manuscript()
+    asked(page, "a", "fox and fox and fox")
+    page.write_many([(0, 3, "owl"), (8, 3, "cat"), (16, 3, "")])
+    assert page.text == "owl and cat and "
+    page.undo()
+    assert page.text == "fox and fox and fox"
+
+
+def test_search_goes_through_all_branches() -> None:
+    page = Manuscript()
+    type_in(page, "Once ")
+    base = page.current
+    asked(page, "a", "a FOX sang")
+    page.go(base)
+    asked(page, "b", "an owl sang")
+    assert [page.nodes[found.node].job for found in page.search("sang")] == ["b", "a"]
+    assert page.search("fox")[0].around == "Once a FOX sang"
+    assert page.search("once a f")[0].node == 2, "also where it begins in what was there before"
+    assert page.search("") == page.search("wolf") == []
+
+
+def test_an_anchor_moves_with_its_words_and_knows_when_they_changed() -> None:
+    page = Manuscript()
+    type_in(page, "One. A red fox. Two.")
+    page.anchor(5, "A red fox.", seed=7, job="p")
+    anchor = page.anchors[1]
+    page.write(0, 0, "Zero. ", join=False)
+    assert page.place_of(anchor) == (11, 21)
+    assert not page.is_stale(anchor)
+    page.write(13, 3, "grey")
+    assert page.is_stale(anchor)
+    assert page.place_of(anchor) == (11, 22)
+    page.undo()
+    assert not page.is_stale(anchor)
+    page.undo()
+    page.undo()
+    assert page.text == ""
+    assert page.place_of(anchor) is None
+    page.redo()
+    page.write(5, 10, "")
+    assert page.place_of(anchor) is None
+
+
+def test_what_is_written_right_after_the_words_is_not_a_part_of_them() -> None:
+    page = Manuscript()
+    type_in(page, "A fox.")
+    page.anchor(0, "A fox.", seed=7, job="p")
+    type_in(page, " It ran.")
+    assert not page.is_stale(page.anchors[1])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_moves_make_the_same_page_again(seed: int) -> None:
+    chance = random.Random(seed)
+    page, moves = Manuscript(), []
+    texts = [""]
+    for number in range(120):
+        moves += anything(page, chance, number)
+        texts.append(page.text)
+    encode, decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(Move).decode
+    again = Manuscript()
+    assert all(again.apply(decode(encode(move))) for move in moves)
+    stored = msgspec.json.decode(msgspec.json.encode(page.stored()), type=Stored)
+    for other in (again, Manuscript(stored)):
+        assert other.text == page.text
+        assert other.nodes == page.nodes
+        assert other.stored() == page.stored()
+        assert all(other.text_at(id) == page.text_at(id) for id in page.nodes)
+    while page.can_undo:
+        page.undo()
+    assert page.text == ""
+
+
+def anything(page: Manuscript, chance: random.Random, number: int) -> list[Move]:
+    text = page.text
+    at = chance.randint(0, len(text))
+    expected = text
+    match chance.randrange(8):
+        case 0 | 1:
+            words = chance.choice(["a fox ", "👩‍🚀", "שלום", "\n", "狐"])
+            moves = page.write(at, 0, words)
+            expected = text[:at] + words + text[at:]
+        case 2:
+            cut = chance.randint(0, len(text) - at)
+            moves = page.write(at, cut, "x" if chance.random() < 0.5 else "")
+            assert len(page.text) <= len(text) + 1
+            return moves
+        case 3:
+            job = f"j{number}"
+            moves = page.ask(job, page.current, at)
+            moves += page.answer(job, "and then ")
+            moves += page.answer(job, "and then more ") + page.end(job, "c")
+            expected = text[:at] + "and then more " + text[at:]
+        case 4:
+            return page.undo()
+        case 5:
+            return page.redo()
+        case 6:
+            return page.go(page.furthest(chance.choice(list(page.nodes))))
+        case _:
+            return page.write_many([(0, 0, "«"), (at, 0, "»")]) if at else []
+    assert page.text == expected
+    return moves
+
+
+def test_a_page_with_a_long_past_is_the_same_when_it_is_read_again() -> None:
+    page = Manuscript()
+    for number in range(1000):
+        page.write(len(page.text) // 2, 0, f"w{number} ", join=False)
+    again = Manuscript(page.stored())
+    assert again.text == page.text
+    assert len(again.runs()) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "cursor", "expected"),
+    [
+        ("", "a", 1, (0, 0, "a")),
+        ("aaaa", "aaaaa", 2, (1, 0, "a")),
+        ("aaaa", "aaa", 1, (1, 1, "")),
+        ("the fox", "the red fox", 8, (4, 0, "red ")),
+        ("the red fox", "the fox", None, (3, 4, "")),
+        ("one two", "one six", None, (4, 3, "six")),
+        ("same", "same", 2, (2, 0, "")),
+    ],
+)
+def test_what_was_changed(old: str, new: str, cursor: int | None, expected: tuple[int, int, str]) -> None:
+    at, removed, text = difference(old, new, cursor)
+    assert (at, removed, text) == expected
+    assert old[:at] + text + old[at + removed :] == new
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", 0), ("  \n", 0), ("It's a well-known fox.", 4), ("狐が", 2), ("— “Fox”, 3.5 m — 🦊", 3), ("שלום עולם", 2)],
+)
+def test_words_are_counted_as_a_reader_would(text: str, words: int) -> None:
+    assert count_words(text) == words
