@@ -14,6 +14,22 @@ MOST = 1_000_000
 """Characters that are read of a page: more than any model can see."""
 
 
+class Words(api.Params):
+    """What is asked first; the choice of words comes behind it."""
+
+    text: api.Prompt = api.param("", title="Your words")
+    """What is there already. It goes on from its end; where there is nothing, it begins."""
+    title: str = ""
+    """What it is called, for models that were trained here."""
+    kind: Literal["tale", "story", "poem", "book"] = api.param(
+        "tale", labels=("A fairy tale", "A simple story", "A poem", "A book"), title="Kind"
+    )
+    """For models that were trained here. Others take it from your words."""
+    model: api.ModelChoice = api.param(STARTER, model="language")
+    length: int = api.param(200, ge=1, le=8192, title="Length", unit="tokens")
+    """At most; about four letters each."""
+
+
 class WriterContinue(api.Tool):
     """A story or a poem goes on from where your words end."""
 
@@ -22,18 +38,7 @@ class WriterContinue(api.Tool):
     output = "text"
     icon = "mdi6.fountain-pen-tip"
 
-    class Params(sampling.Sampling):
-        text: api.Prompt = api.param("", title="Your words")
-        """What is there already. It goes on from its end; where there is nothing, it begins."""
-        title: str = ""
-        """What it is called, for models that were trained here."""
-        kind: Literal["tale", "story", "poem", "book"] = api.param(
-            "tale", labels=("A fairy tale", "A simple story", "A poem", "A book"), title="Kind"
-        )
-        """For models that were trained here. Others take it from your words."""
-        model: api.ModelChoice = api.param(STARTER, model="language")
-        length: int = api.param(200, ge=1, le=8192, title="Length", unit="tokens")
-        """At most; about four letters each."""
+    class Params(sampling.Sampling, Words):
         memory: api.Prompt = api.param("", title="Memory", advanced=True, group="What it knows")
         """Stands before everything, however long the text becomes."""
         note: api.Prompt = api.param("", title="Author's note", advanced=True, group="What it knows")

@@ -67,6 +67,7 @@ def write(
             logits = writer.prefix.add(token)
     if ended == "end":
         text = _told(writer.tokenizer, made)
+    yield api.Preview(before + text)
     return Written(text, len(made), ended, time.monotonic() - began)
 
 

@@ -16,6 +16,7 @@ class Console:
     def __init__(self, *, json: bool) -> None:
         self.json = json
         self._bar = False
+        self._streamed = ""
 
     def say(self, text: str) -> None:
         """A line of a result, for people."""
@@ -43,7 +44,7 @@ class Console:
 
     def bar(self, share: float | None, text: str) -> None:
         """Draws the progress bar over itself. `share` is 0..1, or None where the end is not known."""
-        if self.json or not sys.stderr.isatty():
+        if self.json or self._streamed or not sys.stderr.isatty():
             return
         full = 24
         done = 0 if share is None else round(full * min(max(share, 0.0), 1.0))
@@ -54,7 +55,27 @@ class Console:
         sys.stderr.flush()
         self._bar = True
 
+    def stream(self, text: str) -> None:
+        """Shows a text that grows, on a terminal: only what is new is written, and no bar meanwhile."""
+        if self.json or not text or not sys.stdout.isatty():
+            return
+        if not text.startswith(self._streamed):
+            self._end_stream()
+        new = text[len(self._streamed) :]
+        if not self._streamed:
+            self.end_bar()
+        self._streamed = text
+        sys.stdout.write(_encodable("\n".join(map(printable, new.split("\n"))), sys.stdout.encoding))
+        sys.stdout.flush()
+
+    def _end_stream(self) -> None:
+        if self._streamed:
+            self._streamed = ""
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+
     def end_bar(self) -> None:
+        self._end_stream()
         if self._bar:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()

@@ -107,6 +107,8 @@ class _Run:
                 self._progress(event, tool)
             case Previewed(width=width, height=height, text=text, label=label):
                 self._console.event("preview", job=event.job, width=width, height=height, label=label, text=text)
+                if text and not label:
+                    self._console.stream(text)
             case Noticed(text=text, level=level):
                 self._console.note(text, level)
             case Created(creation=creation):
