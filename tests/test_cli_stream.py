@@ -17,15 +17,16 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def shown(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Standard output and error, from here on."""
     screen = Terminal()
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setattr(sys, "stderr", screen)
     return screen
 
 
-def test_only_what_is_new_is_written_and_no_bar_disturbs_it(terminal: Terminal) -> None:
+def test_only_what_is_new_is_written_and_no_bar_disturbs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = shown(monkeypatch)
     console = Console(json=False)
     for text in ("Once", "Once a fox", "Once a fox\nran."):
         console.stream(text)
@@ -37,7 +38,8 @@ def test_only_what_is_new_is_written_and_no_bar_disturbs_it(terminal: Terminal) 
     assert "Another" in after
 
 
-def test_another_text_begins_on_a_line_of_its_own(terminal: Terminal) -> None:
+def test_another_text_begins_on_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = shown(monkeypatch)
     console = Console(json=False)
     console.stream("One.")
     console.stream("Two.")
@@ -45,12 +47,14 @@ def test_another_text_begins_on_a_line_of_its_own(terminal: Terminal) -> None:
     assert terminal.getvalue() == "One.\nTwo.\n"
 
 
-def test_what_would_steer_the_terminal_is_taken_out(terminal: Terminal) -> None:
+def test_what_would_steer_the_terminal_is_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = shown(monkeypatch)
     Console(json=False).stream("a\x1b[31mb\r")
     assert terminal.getvalue() == "a [31mb "
 
 
-def test_programs_and_files_see_none_of_it(capsys: pytest.CaptureFixture[str], terminal: Terminal) -> None:
+def test_programs_and_files_see_none_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = shown(monkeypatch)
     Console(json=True).stream("Once")
     assert terminal.getvalue() == ""
 
