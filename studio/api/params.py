@@ -33,6 +33,9 @@ FolderInput = Annotated[Path, Field(json_schema_extra=_shown("folder"))]
 Prompt = Annotated[str, Field(json_schema_extra=_shown("prompt"), max_length=1_000_000)]
 """Words in a multi-line editor."""
 
+PageText = Annotated[str, Field(json_schema_extra=_shown("page"), max_length=1_000_000)]
+"""The words of the page on the canvas, up to the cursor, and so not in the form. The result is that text and more."""
+
 Unit = Annotated[float, Field(ge=0.0, le=1.0, json_schema_extra=_shown("unit"))]
 """A share from 0 to 1, shown as a slider in per cent."""
 

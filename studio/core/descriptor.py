@@ -13,6 +13,7 @@ class Widget(Enum):
 
     TEXT = "text"
     PROMPT = "prompt"
+    PAGE = "page"
     NUMBER = "number"
     WHOLE = "whole"
     UNIT = "unit"

@@ -26,6 +26,8 @@ _EVERY = 32
 """So many nodes apart, the text of a node on a long path is remembered."""
 _REMEMBERED = 4096
 _WORD = re.compile(r"[^\W_]+(?:['’\-.][^\W_]+)*")
+_BREAK = re.compile(r"\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_ODD = re.compile("[\x00\ufffc\ufdd0\ufdd1\ud800-\udfff]")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[\U00020000-\U0003ffff]")
 """Scripts without spaces, where each character counts as a word, as word processors do."""
 
@@ -235,6 +237,15 @@ class Manuscript:
             if place <= passed and place > 0:
                 return piece.node
         return ROOT
+
+    def end_of(self, node: int) -> int | None:
+        """Where the last of a node's words end in the current text; None where none are left."""
+        passed, end = 0, None
+        for piece in self.pieces(self.current):
+            passed += piece.length
+            if piece.node == node:
+                end = passed
+        return end
 
     def pieces(self, node: int) -> tuple[Piece, ...]:
         """From the nearest ancestor whose pieces are known, change by change."""
@@ -580,6 +591,11 @@ def difference(old: str, new: str, cursor: int | None = None) -> tuple[int, int,
     end = common_start(old[::-1], new[::-1], most if cursor is not None else None)
     start = common_start(old[: len(old) - end], new[: len(new) - end])
     return start, len(old) - end - start, new[start : len(new) - end]
+
+
+def plain(text: str) -> str:
+    """Text as a page holds it: lines end in a newline, and nothing stands in it that an editor could not show."""
+    return _ODD.sub("\N{REPLACEMENT CHARACTER}", _BREAK.sub("\n", text))
 
 
 def count_words(text: str) -> int:

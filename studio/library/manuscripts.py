@@ -11,6 +11,7 @@ import secrets
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -58,6 +59,16 @@ class PageFile:
     @property
     def is_long(self) -> bool:
         return self._length > LONG
+
+    @property
+    def has_journal(self) -> bool:
+        """Whether there is more than the snapshot says, as far as it was loaded or appended here."""
+        return self._length > 0
+
+    def touch(self) -> None:
+        """It is the one that was open last."""
+        with suppress(OSError):
+            os.utime(self.folder)
 
     def load(self) -> Manuscript:
         """The page as it was last acknowledged. Raises BadInput for one that a newer studio wrote."""
@@ -169,7 +180,7 @@ def _apply(page: Manuscript, line: bytes) -> None:
 
 def _changed(folder: Path) -> float:
     times = [0.0]
-    for file in folder.iterdir():
+    for file in (folder, *folder.iterdir()):
         try:
             times.append(file.stat().st_mtime)
         except FileNotFoundError:

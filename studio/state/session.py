@@ -19,6 +19,7 @@ from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.engine.interface import Created, Engine, WorkerChanged
 from studio.library.creation import Creation, Kind
+from studio.library.manuscripts import PageShelf
 from studio.state import drafts
 from studio.state.activity import Activity
 from studio.state.at_once import AtOnce
@@ -28,6 +29,7 @@ from studio.state.consent import Consent
 from studio.state.estimates import Estimates
 from studio.state.history import HistoryModel
 from studio.state.making import Making
+from studio.state.manuscript import Page
 from studio.state.model_folders import ModelFolders
 from studio.state.notices import Level, Notice, Notices
 from studio.state.plugins import PluginsModel
@@ -79,6 +81,9 @@ class Session(QObject):
             home, engine, library, self.workspace, self.notices, self.revocable, self.work, consent, self
         )
         self.at_once = AtOnce(self.workspace, self.making, self.notices)
+        self._page_background = Background("page", parent=self)  # of its own: a long sweep must not delay a save
+        page_work = Work(self._page_background, self.notices)
+        self.page = Page(PageShelf(home.pages), self.workspace, self.notices, page_work, self)
         self._draft_file = home.root / "workspace.json"
         self.keeper = drafts.DraftKeeper(self._draft_file, lambda: self.workspace.draft, self.work, self)
         self._began: dict[str, float] = {}
@@ -98,6 +103,9 @@ class Session(QObject):
         bridge.progressed.connect(self.queue.set_progress)
         bridge.previewed.connect(self._previewed)
         bridge.noticed.connect(self._noticed)
+        self.page.stop_asked.connect(self._stop)
+        self.page.opened.connect(self._collect)
+        self.making.beginning.connect(self.page.give)
         self.variations.shown.connect(self.show)
         self.workspace.changed.connect(self.keeper.touch)
         self.making.submitting.connect(self._look_here)
@@ -117,6 +125,7 @@ class Session(QObject):
     def start(self) -> None:
         """After the first paint: opens the library and starts the worker, neither on this thread."""
         self.bridge.attach(self.engine)
+        self.page.start()
         self.work(self._open, lambda _: self._opened())
 
     def _open(self) -> None:
@@ -126,6 +135,7 @@ class Session(QObject):
 
     def _opened(self) -> None:
         self._library_open = True
+        self._collect()
         self.queue.reset(self.engine.jobs())
         self.history.search()
         self.library_ready.emit()
@@ -137,6 +147,8 @@ class Session(QObject):
         """Writes the draft and ends the workers. What runs stays in the queue for next time."""
         self.making.stop()
         self.estimates.stop()
+        self.page.close()
+        self._page_background.close()
         with suppress(StudioError):
             self.keeper.flush()
         for job in self.queue.hidden:
@@ -177,7 +189,8 @@ class Session(QObject):
     def cancel_running(self) -> None:
         """What the artist is watching: the running job of the latest Generate, else any that runs."""
         running = self.queue.standing().running
-        watched = [job for job in running if job.id in self.variations.jobs] or list(running[:1])
+        watched = [job for job in running if job.id in self.variations.jobs or self.page.owns(job.id)]
+        watched = watched or list(running[:1])
         self.revocable.cancel(watched)
 
     def set_settings(self, settings: Settings) -> None:
@@ -201,14 +214,15 @@ class Session(QObject):
         self._looking_elsewhere = False
 
     def _submitted(self, jobs: Sequence[Job]) -> None:
-        self.variations.begin(jobs)
+        if not self.page.begin(jobs):
+            self.variations.begin(jobs)
         for job in jobs:
             if self.queue.job(job.id) is None:
                 self.queue.put(job)
 
     def resume(self, job: Job) -> None:
         """Goes on with a job that was put by or that failed, and shows how it comes about."""
-        if job.id not in self.variations.jobs:
+        if job.id not in self.variations.jobs and not self.page.owns(job.id):
             self.variations.begin([job])
         self._looking_elsewhere = False
         self.engine.resume(job.id)
@@ -216,6 +230,7 @@ class Session(QObject):
     # What the engine says
     def _job_changed(self, job: Job) -> None:
         self.queue.put(job)
+        self.page.job_changed(job)
         if job.state is JobState.RUNNING:
             self._began.setdefault(job.id, time.monotonic())
         elif (began := self._began.pop(job.id, None)) is not None and job.state is JobState.DONE:
@@ -242,6 +257,8 @@ class Session(QObject):
 
     def _created(self, event: Created) -> None:
         self._created_one(event.creation)
+        if self.page.take(event):
+            return
         self.variations.add(event, show=not self._looking_elsewhere)
 
     def _created_one(self, creation: Creation) -> None:
@@ -259,7 +276,19 @@ class Session(QObject):
         if event.sentence:
             self.notices.add(Notice(event.sentence, Level.WARNING))
 
+    def _stop(self, job: str) -> None:
+        """What was written so far stays."""
+        self.engine.cancel(job)
+
+    def _collect(self) -> None:
+        """What became of jobs that wrote for the page while it was closed."""
+        if self._library_open and self.page.ready:
+            self.page.collect(self.engine.jobs(), self.library.rows)
+
     def _previewed(self, event: Previewed) -> None:
+        if self.page.owns(event.job):
+            self.page.preview(event)
+            return
         is_draft = self.queue.job(event.job) is None
         watched = event.job in self.variations.jobs or is_draft
         if watched and not self._looking_elsewhere:

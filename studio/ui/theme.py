@@ -24,7 +24,8 @@ RADIUS = 6
 
 @dataclass(frozen=True)
 class Colours:
-    """`raised` is a button or chip, `chosen` one that is selected; `faint` is for hints."""
+    """`raised` is a button or chip, `chosen` one that is selected; `faint` is for hints; `machine` for words that a
+    model wrote."""
 
     window: str
     panel: str
@@ -45,6 +46,7 @@ class Colours:
     good: str
     groove: str
     knob: str
+    machine: str
 
 
 DARK = Colours(
@@ -67,6 +69,7 @@ DARK = Colours(
     good="#8fc98f",
     groove="#3a3a3a",
     knob="#ececec",
+    machine="#9fc6ee",
 )
 LIGHT = Colours(
     window="#ececec",
@@ -88,6 +91,7 @@ LIGHT = Colours(
     good="#2e6b2e",
     groove="#c2c2c2",
     knob="#4a4a4a",
+    machine="#0f4c81",
 )
 COLOURS = DARK
 """The colours in force. Read it as `theme.COLOURS`; `apply` replaces it."""

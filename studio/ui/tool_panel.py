@@ -214,7 +214,11 @@ class ToolPanel(QWidget):
     def _show_errors(self, errors: dict[str, str]) -> None:
         if self.form is not None:
             self.form.set_errors(errors, focus=True)
-            first = self.form.editor(next(iter(errors)))
+            shown = [name for name in errors if self.form.has(name)]
+            if not shown:
+                self._refuse(next(iter(errors.values())))
+                return
+            first = self.form.editor(shown[0])
             self._scroll.ensureWidgetVisible(first.parentWidget() or first)
 
     def _refuse(self, sentence: str) -> None:

@@ -128,6 +128,7 @@ class Form(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(16)
+        fields = [field for field in fields if field.widget is not Widget.PAGE]
         self._fill(column, [field for field in fields if not field.advanced])
         self._folded: dict[str, list[Field]] = {}
         for field in sorted((field for field in fields if field.advanced), key=lambda field: bool(field.group)):
@@ -165,6 +166,9 @@ class Form(QWidget):
 
     def _fold_of(self, name: str) -> str | None:
         return next((group for group, fields in self._folded.items() if any(one.name == name for one in fields)), None)
+
+    def has(self, name: str) -> bool:
+        return name in self._rows or self._fold_of(name) is not None
 
     def editor(self, name: str) -> Editor:
         if name not in self._rows and (group := self._fold_of(name)) is not None:

@@ -1,0 +1,394 @@
+"""The page on the canvas: what is written on it, what a job is writing, and its file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from studio.core.descriptor import ToolDescriptor, Widget
+from studio.core.errors import StudioError
+from studio.core.form import fields
+from studio.core.job import Job, JobState
+from studio.core.manuscript import ROOT, Found, Manuscript, Move, Run, difference, plain
+from studio.core.messages import Previewed
+from studio.engine.interface import Created
+from studio.library import texts
+from studio.library.creation import Creation
+from studio.library.manuscripts import PageFile, PageInfo, PageShelf
+from studio.state.notices import Notices
+from studio.state.work import Work
+from studio.state.workspace import Workspace
+
+SAVE_MS = 250
+"""What was written is on the disk this long after it, and the time that the disk takes."""
+RETRY_MS = 5000
+LONGEST = 1_000_000
+"""Characters before the cursor that a tool is given."""
+PAUSE = 1.5
+"""Seconds without a key after which typing is a new step for Undo."""
+
+
+def page_field(tool: ToolDescriptor | None) -> str:
+    """The parameter that takes the page's words; empty for a tool that does not write on the page."""
+    if tool is None or tool.output != "text":
+        return ""
+    return next((field.name for field in fields(tool.schema) if field.widget is Widget.PAGE), "")
+
+
+class Page(QObject):
+    """Places are code points. A view tells what was typed and where the cursor stands, and shows `text`."""
+
+    opened = Signal()
+    """Another page: nothing of the one before is on it."""
+    changed = Signal()
+    """Its text, its branches, or what is being written."""
+    saved = Signal()
+    cursor_moved = Signal(int)
+    """Where the cursor belongs after a step that the view did not make."""
+    stop_asked = Signal(str)
+    """A job that should write no further."""
+
+    def __init__(
+        self, shelf: PageShelf, workspace: Workspace, notices: Notices, work: Work, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._shelf, self._workspace, self._notices, self._work = shelf, workspace, notices, work
+        self._file: PageFile = shelf.new()
+        self.book = Manuscript()
+        self.ready = False
+        self.cursor = 0
+        self._unsaved: list[Move] = []
+        self._base = (ROOT, 0)
+        self._from = ROOT
+        self._again: int | None = None
+        self._reading: set[str] = set()
+        self._running: set[str] = set()
+        self._typed = 0.0
+        self._closed = False
+        self._timer = QTimer(self, interval=SAVE_MS, singleShot=True)
+        self._timer.timeout.connect(self._save)
+
+    # What is shown
+    @property
+    def text(self) -> str:
+        return self.book.text
+
+    @property
+    def runs(self) -> list[Run]:
+        return self.book.runs()
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a job of this page runs or waits."""
+        return bool(self._running)
+
+    @property
+    def streaming(self) -> str:
+        """The job that writes at the end of what is shown; empty for none."""
+        job = self.book.nodes[self.book.current].job
+        return job if job in self._running else ""
+
+    @property
+    def alternatives(self) -> tuple[int, int]:
+        """Which of how many the passage at the cursor is; (0, 0) where the machine wrote nothing."""
+        one = self.book.generation(self.cursor)
+        if one is None:
+            return 0, 0
+        alike = self.book.siblings(one)
+        return alike.index(one) + 1, len(alike)
+
+    @property
+    def writes(self) -> bool:
+        """Whether the tool in the form writes on the page."""
+        return bool(page_field(self._workspace.tool))
+
+    # Writing by hand
+    def write(self, at: int, removed: int, text: str) -> None:
+        """What was typed, pasted or deleted in the view. A job that writes just there is stopped."""
+        if not removed and not text:
+            return
+        if streaming := self.streaming:
+            self.stop_asked.emit(streaming)
+        now = time.monotonic()
+        if now - self._typed > PAUSE:
+            self.book.seal()
+        self._typed = now
+        self._take(self.book.write(at, removed, text, made=_now()))
+
+    def replace(self, changes: Sequence[tuple[int, int, str]]) -> None:
+        """Several places at once: one step for Undo."""
+        self._take(self.book.write_many(changes, made=_now()))
+
+    def undo(self) -> None:
+        self._step(self.book.undo)
+
+    def redo(self) -> None:
+        self._step(self.book.redo)
+
+    def step(self, by: int) -> None:
+        """To the next alternative of the passage at the cursor, or the one before, round the end."""
+        one = self.book.generation(self.cursor)
+        if one is None:
+            return
+        alike = self.book.siblings(one)
+        to = alike[(alike.index(one) + by) % len(alike)]
+        if to != one:
+            self.go(self.book.furthest(to), at=to)
+
+    def go(self, node: int, at: int | None = None) -> None:
+        """To any branch; the cursor behind what `at` wrote."""
+        self._step(lambda: self.book.go(node), at)
+
+    def _step(self, move: Callable[[], list[Move]], at: int | None = None) -> None:
+        before = self.text
+        if streaming := self.streaming:
+            self.stop_asked.emit(streaming)
+        if moves := move():
+            self._take(moves)
+        cursor = self.book.end_of(at) if at is not None else None
+        self._put_cursor(_place_of_change(before, self.text) if cursor is None else cursor)
+
+    def _put_cursor(self, at: int) -> None:
+        self.cursor = at
+        self.cursor_moved.emit(at)
+        self.changed.emit()
+
+    def set_cursor(self, at: int) -> None:
+        if at != self.cursor:
+            self.cursor = at
+            self.changed.emit()
+
+    def search(self, words: str) -> list[Found]:
+        return self.book.search(words)
+
+    # Written by a job
+    def again(self) -> bool:
+        """The next Generate writes the passage at the cursor once more. False where there is none."""
+        self._again = self.book.generation(self.cursor)
+        return self._again is not None
+
+    def give(self) -> None:
+        """Puts the words before the cursor into the form: Generate is about to read it."""
+        again, self._again = self._again, None
+        name = page_field(self._workspace.tool)
+        if not name:
+            return
+        self._from = self.book.current
+        if again is not None:
+            one = self.book.nodes[again]
+            self._base = (one.parent, one.at)
+        else:
+            self.book.seal()
+            self._base = (self.book.current, min(self.cursor, len(self.text)))
+        self._workspace.set_value(name, self._given(*self._base))
+
+    def _given(self, node: int, at: int) -> str:
+        return self.book.text_at(node)[:at][-LONGEST:]
+
+    def begin(self, jobs: Sequence[Job]) -> bool:
+        """Takes jobs that were begun from the page; False for others."""
+        tool = self._workspace.catalogue.tools.get(jobs[0].recipe.tool) if jobs else None
+        name = page_field(tool)
+        node, at = self._base
+        if not name or not self.ready or jobs[0].recipe.params.get(name, "") != self._given(node, at):
+            return False
+        moves = self.book.go(node) if self.book.current == self._from else []
+        for job in jobs:
+            self._running.add(job.id)
+            moves += self.book.ask(job.id, node, at)
+        self._take(moves)
+        if self.book.current == node:
+            self._put_cursor(at)
+        return True
+
+    def owns(self, job: str) -> bool:
+        return job in self.book.asked or job in self._running
+
+    def preview(self, event: Previewed) -> None:
+        """What a job of this page has written so far."""
+        if event.text is not None:
+            self._running.add(event.job)
+            self._answer(event.job, event.text)
+
+    def take(self, event: Created) -> bool:
+        """The finished text of a job of this page; False for what belongs elsewhere."""
+        if event.job not in self.book.asked:
+            return False
+        self._read(event.job, event.creation)
+        return True
+
+    def job_changed(self, job: Job) -> None:
+        if job.id not in self.book.asked:
+            return
+        if not job.state.ended:
+            self._running.add(job.id)
+        else:
+            self._running.discard(job.id)
+            if job.state is not JobState.DONE or (not job.outputs and job.id not in self._reading):
+                self._take(self.book.end(job.id))
+        self.changed.emit()
+
+    def collect(self, jobs: Sequence[Job], rows: Callable[[Sequence[str]], list[Creation]]) -> None:
+        """What became of jobs that wrote for this page when it was closed."""
+        known = {job.id: job for job in jobs}
+        for id in list(self.book.asked):
+            job = known.get(id)
+            if job is not None and not job.state.ended:
+                self._running.add(id)
+            elif job is not None and job.outputs:
+                outputs = job.outputs
+                self._work(lambda outputs=outputs: rows(outputs), lambda found, id=id: self._found(id, found))  # type: ignore[misc]
+            else:
+                self._take(self.book.end(id))
+        self.changed.emit()
+
+    def _found(self, job: str, creations: Sequence[Creation]) -> None:
+        if creations:
+            self._read(job, creations[0])
+        else:
+            self._take(self.book.end(job))
+
+    def _answer(self, job: str, whole: str) -> None:
+        ask = self.book.asked.get(job)
+        if ask is None:
+            return
+        text = plain(whole).removeprefix(self._given(ask.node, ask.at))
+        follows = self.cursor == self._end_of_job(job, ask.at)
+        if text and (moves := self.book.answer(job, text, made=_now())):
+            self._take(moves)
+            written = self.book.written_by(job)
+            if follows and written is not None and written.id == self.book.current:
+                self._put_cursor(written.at + len(written.text))
+
+    def _end_of_job(self, job: str, at: int) -> int:
+        written = self.book.written_by(job)
+        return at if written is None else written.at + len(written.text)
+
+    def _read(self, job: str, creation: Creation) -> None:
+        book = self.book
+        self._reading.add(job)
+
+        def done(text: str) -> None:
+            self._reading.discard(job)
+            self._running.discard(job)
+            if self.book is book:
+                self._answer(job, text)
+                self._take(self.book.end(job, creation.id))
+
+        def failed(_: Exception) -> None:
+            """What was streamed stays."""
+            done("")
+
+        self._work(lambda: _body(creation), done, failed)
+
+    # Pages
+    def start(self) -> None:
+        """Reads the page that was open last, off this thread."""
+
+        def load() -> tuple[PageFile, Manuscript]:
+            file = self._shelf.newest() or self._shelf.new()
+            return file, file.load()
+
+        self._work(load, self._opened, self._not_opened)
+
+    def new_page(self) -> None:
+        self._leave()
+        self._opened((self._shelf.new(), Manuscript()))
+
+    def open_page(self, id: str) -> None:
+        self._leave()
+
+        def load() -> tuple[PageFile, Manuscript]:
+            file = self._shelf.page(id)
+            book = file.load()
+            file.touch()
+            return file, book
+
+        self._work(load, self._opened)
+
+    def pages(self, then: Callable[[list[PageInfo]], None]) -> None:
+        """All pages, newest first; the one that is open is `page_id`."""
+        self._save()
+        self._work(self._shelf.pages, then)
+
+    @property
+    def page_id(self) -> str:
+        return self._file.id
+
+    def close(self) -> None:
+        """Gives what is unsaved to the work that is still to be done. Nothing comes to the page any more."""
+        self._leave()
+        self._closed = True
+
+    def _opened(self, result: tuple[PageFile, Manuscript]) -> None:
+        self._file, self.book = result
+        self.ready = True
+        self._running.clear()
+        self.cursor = len(self.text)
+        self.opened.emit()
+        self.cursor_moved.emit(self.cursor)
+        self.changed.emit()
+
+    def _not_opened(self, error: StudioError) -> None:
+        """A page that cannot be read is left as it is; a new one takes its place."""
+        self._notices.error(str(error))
+        self._opened((self._shelf.new(), Manuscript()))
+
+    def _leave(self) -> None:
+        self._timer.stop()
+        self._save()
+        file, stored = self._file, self.book.stored()
+
+        def shorten() -> None:
+            if file.has_journal:
+                file.snapshot(stored)
+
+        if self.ready and stored.nodes:
+            self._work(shorten)
+
+    # Saving
+    def _take(self, moves: list[Move]) -> None:
+        if moves and not self._closed:
+            self._unsaved += moves
+            if not self._timer.isActive():
+                self._timer.start(SAVE_MS)
+            self.changed.emit()
+
+    def _save(self) -> None:
+        if not self._unsaved:
+            return
+        file, moves, self._unsaved = self._file, self._unsaved, []
+        stored = self.book.stored() if file.is_long else None
+
+        def save() -> None:
+            file.append(moves)
+            if stored is not None:
+                file.snapshot(stored)
+
+        def failed(error: StudioError) -> None:
+            self._notices.error(str(error))
+            if file is self._file and not self._closed:
+                self._unsaved = [*moves, *self._unsaved]
+                self._timer.start(RETRY_MS)
+
+        self._work(save, lambda _: self.saved.emit(), failed)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _body(creation: Creation) -> str:
+    try:
+        return texts.body(Path(creation.path))
+    except OSError as error:
+        raise StudioError(f"The text cannot be read: {error.strerror or error}.") from error
+
+
+def _place_of_change(old: str, new: str) -> int:
+    at, _, text = difference(old, new)
+    return at + len(text)

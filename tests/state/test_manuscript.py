@@ -1,0 +1,251 @@
+"""The page on the canvas, without a widget: written by hand and by a job, kept, and found again."""
+
+from __future__ import annotations
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from studio.core.descriptor import Catalogue, PluginDescriptor
+from studio.core.job import JobState
+from studio.core.manuscript import Author, Run
+from studio.core.messages import Previewed
+from studio.core.paths import Home
+from studio.core.recipe import PluginRef, Recipe
+from studio.core.settings import Settings
+from studio.library import writer
+from studio.library.creation import Creation
+from studio.library.library import Library
+from studio.state import manuscript
+from studio.state.manuscript import Page, page_field
+from studio.state.session import Session
+from tests import fakes
+from tests.fakes import FakeEngine
+
+TALE = fakes.tool(
+    "writer.tale",
+    "Write on",
+    {"text": fakes.property_("string", "page", default=""), "heat": fakes.property_("number", default=0.8)},
+    output="text",
+)
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    plugin = PluginDescriptor(name="writer", title="Writer", tools=(TALE,))
+    return FakeEngine(Catalogue((plugin, *fakes.catalogue().plugins)))
+
+
+@pytest.fixture
+def page(qtbot: QtBot, session: Session) -> Page:
+    session.workspace.choose("writer.tale")
+    qtbot.waitUntil(lambda: session.page.ready)
+    return session.page
+
+
+def generate(qtbot: QtBot, session: Session, count: int = 1) -> list[str]:
+    session.workspace.set_count(count)
+    with qtbot.waitSignal(session.making.submitted) as submitted:
+        assert session.making.generate()
+    return [job.id for job in submitted.args[0]]
+
+
+def stream(qtbot: QtBot, session: Session, engine: FakeEngine, job: str, text: str) -> None:
+    engine.run(job)
+    engine.say(Previewed(job=job, text=text))
+    book = session.page.book
+
+    def is_there() -> bool:
+        node = book.written_by(job)
+        return node is not None and book.text_at(node.parent)[: node.at] + node.text == text
+
+    qtbot.waitUntil(is_there)
+
+
+def finished(session: Session, engine: FakeEngine, job: str, text: str, seed: int = 1) -> Creation:
+    recipe = Recipe(tool="writer.tale", plugin=PluginRef("writer", "1.0"), seed=seed)
+    creation = session.library.add(writer.save_text(session.home, text, recipe))
+    engine.finish(job, creation)
+    return creation
+
+
+def type_in(page: Page, text: str) -> None:
+    page.write(len(page.text), 0, text)
+    page.set_cursor(len(page.text))
+
+
+def test_only_a_tool_with_a_field_for_the_page_writes_on_it(page: Page, session: Session) -> None:
+    assert page_field(TALE) == "text"
+    assert page.writes
+    assert page_field(fakes.WORDS) == page_field(fakes.STYLE) == page_field(None) == ""
+    session.workspace.choose("style.transfer")
+    assert not page.writes
+
+
+def test_generate_gives_the_words_before_the_cursor(
+    qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
+) -> None:
+    type_in(page, "A fox. The end.")
+    page.set_cursor(6)
+    (job,) = generate(qtbot, session)
+    assert engine.calls[-1][1].params["text"] == "A fox."
+    stream(qtbot, session, engine, job, "A fox. It ran.")
+    assert page.text == "A fox. It ran. The end."
+    assert page.runs == [
+        Run("A fox.", Author.HUMAN),
+        Run(" It ran.", Author.MACHINE),
+        Run(" The end.", Author.HUMAN),
+    ]
+    assert page.cursor == len("A fox. It ran.")
+    assert page.streaming == job
+    assert not session.variations.items
+
+
+def test_what_was_finished_takes_the_place_of_what_was_streamed(
+    qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
+) -> None:
+    type_in(page, "Once")
+    (job,) = generate(qtbot, session)
+    stream(qtbot, session, engine, job, "Once upon")
+    creation = finished(session, engine, job, "Once upon a time.")
+    qtbot.waitUntil(lambda: not page.is_writing and not page.book.asked)
+    assert page.text == "Once upon a time."
+    assert page.book.nodes[page.book.current].creation == creation.id
+    assert session.history.rowCount() == 1
+
+
+def test_regenerate_writes_an_alternative_and_steps_go_between(
+    qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
+) -> None:
+    type_in(page, "A")
+    (first,) = generate(qtbot, session)
+    stream(qtbot, session, engine, first, "A fox")
+    finished(session, engine, first, "A fox")
+    qtbot.waitUntil(lambda: not page.is_writing)
+    type_in(page, " ran.")
+    page.set_cursor(3)
+    assert page.again()
+    (second,) = generate(qtbot, session)
+    assert engine.calls[-1][1].params["text"] == "A"
+    assert page.text == "A"
+    stream(qtbot, session, engine, second, "A owl")
+    assert page.alternatives == (2, 2)
+    page.step(1)
+    assert page.text == "A fox ran."
+    assert page.cursor == 5
+    page.step(-1)
+    assert page.text == "A owl"
+
+
+def test_several_at_once_are_alternatives(qtbot: QtBot, session: Session, engine: FakeEngine, page: Page) -> None:
+    jobs = generate(qtbot, session, count=3)
+    for job, words in zip(jobs, ["One", "Two", "Three"], strict=True):
+        stream(qtbot, session, engine, job, words)
+        finished(session, engine, job, words)
+    qtbot.waitUntil(lambda: not page.is_writing)
+    assert page.text == "One"
+    assert page.alternatives == (1, 3)
+
+
+def test_typing_where_it_writes_stops_it_and_loses_nothing(
+    qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
+) -> None:
+    (job,) = generate(qtbot, session)
+    stream(qtbot, session, engine, job, "A fox")
+    type_in(page, "!")
+    qtbot.waitUntil(lambda: not page.is_writing)
+    assert ("cancel", job) in engine.calls
+    assert page.text == "A fox!"
+
+
+def test_a_job_that_fails_leaves_the_page_and_what_it_wrote(
+    qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
+) -> None:
+    type_in(page, "Once")
+    (job,) = generate(qtbot, session)
+    stream(qtbot, session, engine, job, "Once upon")
+    engine.fail(job, "Out of memory.")
+    qtbot.waitUntil(lambda: not page.is_writing and not page.book.asked)
+    assert page.text == "Once upon"
+
+
+def test_the_page_undo_and_branches_are_there_after_a_restart(
+    qtbot: QtBot, session: Session, engine: FakeEngine, page: Page, home: Home
+) -> None:
+    type_in(page, "Once 🦊")
+    (job,) = generate(qtbot, session)
+    stream(qtbot, session, engine, job, "Once 🦊 ran")
+    session.close()
+    other = Session(home, engine, Library(home), Settings())
+    other.begin()
+    with qtbot.waitSignal(other.library_ready):
+        other.start()
+    qtbot.waitUntil(lambda: other.page.ready)
+    assert other.page.text == "Once 🦊 ran"
+    other.page.undo()
+    assert other.page.text == "Once 🦊"
+    other.page.undo()
+    assert other.page.text == ""
+    other.close()
+
+
+def test_what_a_job_wrote_while_the_page_was_closed_comes_to_it(
+    qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
+) -> None:
+    type_in(page, "Once")
+    (job,) = generate(qtbot, session)
+    first = page.page_id
+    qtbot.waitUntil(lambda: not page._unsaved)
+    page.new_page()
+    assert page.text == ""
+    type_in(page, "Another.")
+    finished(session, engine, job, "Once more.")
+    with qtbot.waitSignal(page.opened):
+        page.open_page(first)
+    qtbot.waitUntil(lambda: page.text == "Once more.")
+    listed: list[str] = []
+    page.pages(lambda pages: listed.extend(info.opening for info in pages))
+    qtbot.waitUntil(lambda: bool(listed))
+    assert sorted(listed) == ["Another.", "Once more."]
+
+
+def test_it_is_on_the_disk_without_being_asked(
+    qtbot: QtBot, session: Session, page: Page, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with qtbot.waitSignal(page.saved):
+        type_in(page, "Once")
+    assert manuscript.SAVE_MS < 500
+    again = manuscript.PageShelf(home.pages).newest()
+    assert again is not None
+    assert again.load().text == "Once"
+
+
+def test_a_disk_that_is_full_is_said_and_the_words_are_kept(
+    qtbot: QtBot, session: Session, page: Page, home: Home
+) -> None:
+    home.pages.write_text("in the way")
+    type_in(page, "Once")
+    qtbot.waitUntil(lambda: bool(session.notices.items))
+    home.pages.unlink()
+    page._save()
+    with qtbot.waitSignal(page.saved):
+        pass
+    again = manuscript.PageShelf(home.pages).newest()
+    assert again is not None
+    assert again.load().text == "Once"
+
+
+def test_odd_text_of_a_model_is_made_plain(qtbot: QtBot, session: Session, engine: FakeEngine, page: Page) -> None:
+    (job,) = generate(qtbot, session)
+    engine.run(job)
+    engine.say(Previewed(job=job, text="One\r\ntwo\x00\u2029שלום"))
+    qtbot.waitUntil(lambda: page.text == "One\ntwo\ufffd\nשלום")
+
+
+def test_a_job_of_a_cancelled_queue_is_forgotten(
+    qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
+) -> None:
+    (job,) = generate(qtbot, session)
+    assert page.is_writing
+    engine.put(job, JobState.CANCELLED)
+    qtbot.waitUntil(lambda: not page.is_writing)
+    assert page.text == ""
