@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from studio import api
 
+from .chat_tool import WriterChat
 from .continue_tool import WriterContinue
+from .prompt_tool import WriterPrompt
+from .rewrite_tool import WriterRewrite
+from .shotlist_tool import WriterShotlist
 from .suggest_tool import WriterSuggest
 from .train_tool import WriterTrain
 
@@ -15,4 +19,12 @@ title = "Writer"
 
 @api.hookimpl
 def studio_tools() -> list[type[api.Tool]]:
-    return [WriterContinue, WriterSuggest, WriterTrain]
+    return [
+        WriterContinue,
+        WriterChat,
+        WriterRewrite,
+        WriterPrompt,
+        WriterSuggest,
+        WriterShotlist,
+        WriterTrain,
+    ]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from studio import api
 
-from . import generation, models, page, sampling, vocabulary
+from . import constrained, generation, models, page, sampling, vocabulary
 
 STARTER = "writer-tales"
 MOST = 1_000_000
@@ -48,6 +48,10 @@ class WriterContinue(api.Tool):
         )
         lorebook: list[str] = api.param([], most=200, title="Lorebook", advanced=True, group="What it knows")
         """Such as `Mira, the fox: a vixen with one white ear`: told once one of its words is in the text."""
+        choices: list[str] = api.param([], most=50, title="One of these", advanced=True, group="Form")
+        """The new words are one of these, to the letter."""
+        form: str = api.param("", title="Regular expression", advanced=True, group="Form")
+        """The new words match it as a whole, such as `[A-Z][a-z]+ and [A-Z][a-z]+`."""
         overflow: page.Overflow = api.param(
             "oldest", labels=page.OVERFLOWS, title="When it is too long", advanced=True, group="What it knows"
         )
@@ -63,7 +67,8 @@ class WriterContinue(api.Tool):
         if seen.left_out:
             yield api.Notice(f"The model reads at most {writer.longest:,} tokens: {seen.left_out:,} are not seen.")
         prompt = seen.tokens or [writer.tokenizer.bos_token_id or writer.tokenizer.eos_token_id or 0]
-        chain = sampling.chain(params, writer.tokenizer, ctx.generator(), len(prompt))
+        form = _form(params, writer.tokenizer)
+        chain = sampling.chain(params, writer.tokenizer, ctx.generator(), len(prompt), form)
         written = yield from generation.write(writer, prompt, chain, length, ctx, stop=params.stop, before=params.text)
         notes = {
             "begun": len(params.text),
@@ -73,3 +78,9 @@ class WriterContinue(api.Tool):
             "left_out": seen.left_out,
         }
         yield api.Text(params.text + written.text, params.title, notes=notes)
+
+
+def _form(params: WriterContinue.Params, tokenizer: Any) -> constrained.Constrained | None:
+    if choices := [choice for choice in params.choices if choice]:
+        return constrained.choice(tokenizer, choices)
+    return constrained.regular(tokenizer, params.form) if params.form else None

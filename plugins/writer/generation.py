@@ -51,6 +51,9 @@ def write(
             break
         tokens.append(token)
         made.append(token)
+        if chain.done:
+            ended = "end"
+            break
         now = time.monotonic()
         if stops or now - shown > SHOW_EVERY or len(made) == length:
             text = _told(writer.tokenizer, made)

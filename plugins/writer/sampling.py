@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from studio import api
 
 from . import vocabulary
+from .constrained import Constrained
 from .samplers import Banned, Bias, Dry, Mirostat, Presence, Repetition, Sampler, Xtc
 
 if TYPE_CHECKING:
@@ -88,21 +89,27 @@ class Chain:
         for sampler in self.samplers:
             left = sampler(left, tokens)
         if self.greedy:
-            return int(left.argmax())
-        drawn = int(torch.multinomial(left.softmax(-1).cpu(), 1, generator=self.chance))
+            drawn = int(left.argmax())
+        else:
+            drawn = int(torch.multinomial(left.softmax(-1).cpu(), 1, generator=self.chance))
         for sampler in self.samplers:
-            if isinstance(sampler, Mirostat):
+            if isinstance(sampler, Mirostat | Constrained):
                 sampler.drew(drawn)
         return drawn
 
+    @property
+    def done(self) -> bool:
+        """Whether a form is whole, so that nothing may follow."""
+        return any(isinstance(sampler, Constrained) and sampler.done for sampler in self.samplers)
 
-def chain(params: Sampling, tokenizer: Any, chance: Generator, prompt: int) -> Chain:
-    """What the parameters stand for; the first `prompt` tokens were there before.
+
+def chain(params: Sampling, tokenizer: Any, chance: Generator, prompt: int, form: Constrained | None = None) -> Chain:
+    """What the parameters stand for; the first `prompt` tokens were there before, and `form` is kept whatever else.
 
     Raises BadInput for a word to favour without a number.
     """
     values = params.values()
-    made: list[Sampler] = []
+    made: list[Sampler] = [form] if form else []
     if values["repetition_penalty"] != 1:
         made.append(Repetition(values["repetition_penalty"]))
     if values["presence_penalty"] or values["frequency_penalty"]:
