@@ -17,7 +17,7 @@ MOST = 1_000_000
 class Words(api.Params):
     """What is asked first; the choice of words comes behind it."""
 
-    text: api.Prompt = api.param("", title="Your words")
+    text: api.PageText = api.param("", title="Your words")
     """What is there already. It goes on from its end; where there is nothing, it begins."""
     title: str = ""
     """What it is called, for models that were trained here."""

@@ -87,6 +87,11 @@ class Page(QObject):
         return bool(self._running)
 
     @property
+    def jobs(self) -> Sequence[str]:
+        """Those that write on this page, or wait to."""
+        return tuple(self._running)
+
+    @property
     def streaming(self) -> str:
         """The job that writes at the end of what is shown; empty for none."""
         job = self.book.nodes[self.book.current].job

@@ -193,6 +193,11 @@ class Session(QObject):
         watched = watched or list(running[:1])
         self.revocable.cancel(watched)
 
+    def stop_writing(self) -> None:
+        """All that writes on the page, or waits to; what was written stays."""
+        for job in self.page.jobs:
+            self.engine.cancel(job)
+
     def set_settings(self, settings: Settings) -> None:
         self.settings = settings
         self.engine.configure(settings)

@@ -30,10 +30,12 @@ def fill_menus(window: Window) -> None:
     commands.add("View", "Dark theme", lambda: window.set_theme("dark"))
     commands.add("View", "Light theme", lambda: window.set_theme("light"))
     commands.separate("View")
-    commands.add("View", "Next variation", lambda: session.variations.step(1), "Alt+Right")
-    commands.add("View", "Previous variation", lambda: session.variations.step(-1), "Alt+Left")
+    commands.add("View", "Next variation", lambda: window.middle.step(1), "Alt+Right")
+    commands.add("View", "Previous variation", lambda: window.middle.step(-1), "Alt+Left")
     commands.add("View", "Keep variation", session.variations.keep, "Alt+Return")
     commands.add("View", "Discard variation", window.strip.discard_chosen, "Alt+Backspace")
+
+    _page(window)
 
     commands.add("Queue", "Generate", session.making.generate, "Ctrl+Return", "Ctrl+Enter")
     commands.add("Queue", "Cancel", session.cancel_running, "Shift+X")
@@ -114,6 +116,25 @@ def _edit(window: Window) -> None:
     commands.separate("Edit")
     settings = commands.add("Edit", "Settings…", window.open_settings, "Ctrl+,")
     settings.setMenuRole(QAction.MenuRole.PreferencesRole)
+
+
+def _page(window: Window) -> None:
+    commands, view, page = window.commands, window.middle.page_view, window.session.page
+
+    def find() -> None:
+        window.middle.show_page()
+        view.toggle_find()
+
+    def versions() -> None:
+        window.middle.show_page()
+        view.toggle_versions()
+
+    commands.add("Page", "Show the page", window.middle.show_page, "Ctrl+Shift+W")
+    commands.add("Page", "New page", page.new_page, "Ctrl+Shift+N")
+    commands.separate("Page")
+    commands.add("Page", "Find and replace", find, "Ctrl+F")
+    commands.add("Page", "Versions", versions, "Ctrl+Shift+V")
+    commands.add("Page", "Regenerate", view.regenerate, "Ctrl+Shift+Return")
 
 
 def _tools(window: Window) -> list[Entry]:

@@ -27,6 +27,7 @@ from studio.ui.commands import Commands
 from studio.ui.form.editor import Surroundings
 from studio.ui.masking import Masking
 from studio.ui.menus import fill_menus
+from studio.ui.middle import Middle
 from studio.ui.notices import NoticeBar
 from studio.ui.rail import Rail
 from studio.ui.status_bar import StatusBar
@@ -91,6 +92,7 @@ class Window(QMainWindow):
         self.setAcceptDrops(True)
         self.thumbnails = Thumbnailer(parent=self)
         self.canvas = Canvas()
+        self.middle = Middle(session, self.canvas)
         self.masking = Masking(session, self.canvas, self.thumbnails, self)
         self.notice_bar = NoticeBar(session.notices)
         self.strip = Strip(session.variations, session.history)
@@ -145,7 +147,7 @@ class Window(QMainWindow):
         column = QVBoxLayout(centre)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addWidget(self.canvas, 1)
+        column.addWidget(self.middle, 1)
         column.addWidget(self.notice_bar)
         column.addWidget(self.strip)
         for part in (self.tool_panel, centre, self.right):
@@ -173,6 +175,7 @@ class Window(QMainWindow):
     def _connect(self) -> None:
         session = self.session
         self.rail.chosen.connect(session.workspace.choose_plugin)
+        self.rail.chosen.connect(lambda _: self.middle.follow())
         self.rail.more.connect(self.open_plugins)
         session.plugins.modelReset.connect(self._show_plugins)
         session.workspace.tool_changed.connect(self._mark_plugin)
@@ -219,6 +222,7 @@ class Window(QMainWindow):
             self.rail.choose(self.session.workspace.tool.plugin)
 
     def _show_preview(self, preview: Previewed) -> None:
+        self.middle.show_canvas()
         if preview.text is not None:
             self.canvas.show_text(preview.text)
         elif preview.pixels:
@@ -227,6 +231,7 @@ class Window(QMainWindow):
     def _show_creation(self, creation: Creation) -> None:
         """With the picture that it was made from, for Compare."""
         parents = creation.recipe.parents if creation.recipe else []
+        self.middle.show_canvas()
         self.canvas.open(creation)
         if parents:
             library = self.session.library

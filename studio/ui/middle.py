@@ -1,0 +1,74 @@
+"""What stands in the middle of the window: the canvas, or the page of text in its place."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QStackedLayout, QVBoxLayout, QWidget
+
+from studio.state.session import Session
+from studio.ui import icons, words
+from studio.ui.canvas import Canvas
+from studio.ui.page import PageView
+
+
+class Middle(QWidget):
+    """The page while a tool that writes on it is chosen, until something else is looked at."""
+
+    def __init__(self, session: Session, canvas: Canvas) -> None:
+        super().__init__()
+        self._session = session
+        self.canvas = canvas
+        self.page_view = PageView(session.page)
+        self.back = QPushButton(icons.icon("arrow-left", "text"), "Back to the page")
+        words.name(self.back, "Back to the page", "The page of text that you write on")
+        strip = QWidget()
+        strip.setProperty("role", "bar")
+        strip.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        row = QHBoxLayout(strip)
+        row.setContentsMargins(16, 8, 16, 8)
+        row.addWidget(self.back)
+        row.addStretch(1)
+        self._strip = strip
+        looking = QWidget()
+        column = QVBoxLayout(looking)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(canvas, 1)
+        column.addWidget(strip)
+        self._looking = looking
+        self._pages = QStackedLayout(self)
+        self._pages.addWidget(looking)
+        self._pages.addWidget(self.page_view)
+        self.back.clicked.connect(self.show_page)
+        session.workspace.tool_changed.connect(self.follow)
+        session.making.submitting.connect(self.follow)
+        self.page_view.write_on.connect(session.making.generate)
+        self.page_view.stop.connect(session.stop_writing)
+        self.follow()
+
+    @property
+    def is_page(self) -> bool:
+        return self._pages.currentWidget() is self.page_view
+
+    def follow(self) -> None:
+        """Shows what the tool in the form works on."""
+        if self._session.page.writes:
+            self.show_page()
+        else:
+            self.show_canvas()
+
+    def show_page(self) -> None:
+        if not self.is_page:
+            self._pages.setCurrentWidget(self.page_view)
+
+    def show_canvas(self) -> None:
+        self._strip.setVisible(self._session.page.writes)
+        if self.is_page:
+            self._pages.setCurrentWidget(self._looking)
+
+    def step(self, by: int) -> None:
+        """To the next alternative on the page, or the next variation."""
+        if self.is_page:
+            self._session.page.step(by)
+        else:
+            self._session.variations.step(by)

@@ -1,0 +1,262 @@
+"""The editor itself: plain words in a serif, those of a model in a colour of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QEvent, QMimeData, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QFontMetrics,
+    QKeyEvent,
+    QKeySequence,
+    QResizeEvent,
+    QTextBlockFormat,
+    QTextCharFormat,
+    QTextCursor,
+)
+from PySide6.QtWidgets import QTextEdit, QWidget
+
+from studio.core.manuscript import Author, Run, difference, plain
+from studio.ui import theme
+from studio.ui.page.spans import Spans, cut, joined, spliced
+from studio.ui.words import label
+
+SIZE = 18
+"""Pixels of its letters."""
+MEASURE = 66
+"""Characters of a line that is comfortable to read."""
+TOP, BOTTOM = 76, 32
+SHOWN_MARKS = 2000
+"""Marked places that are painted."""
+
+
+class Paper(QTextEdit):
+    """Places are code points. Qt counts UTF-16 units, so they are turned into each other here and nowhere else."""
+
+    typed = Signal(int, int, str)
+    """At a place, so many characters gave way to others."""
+    placed = Signal(int)
+    """Where the cursor stands."""
+    undo_asked = Signal()
+    redo_asked = Signal()
+    left = Signal()
+    """Escape."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName("Page")
+        self.setAccessibleDescription("Write here. Ctrl+Enter lets the model go on from the cursor.")
+        self.setAcceptRichText(False)
+        self.setUndoRedoEnabled(False)
+        self.setTabChangesFocus(True)
+        self.setFrameShape(QTextEdit.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.hint = label("", "hint", parent=self.viewport())
+        self.hint.setText(
+            "Write here. Where your words end, the model goes on: press Ctrl+Enter.\n"
+            "It can also begin by itself. Every version is kept."
+        )
+        self.hint.setWordWrap(True)
+        self.hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._text = ""
+        self._spans: Spans = []
+        self._showing = False
+        self._dressed = ""
+        self._dress()
+        self.textChanged.connect(self._changed)
+        self.cursorPositionChanged.connect(self._moved)
+
+    # What is shown
+    @property
+    def words(self) -> str:
+        return self._text
+
+    def show_runs(self, runs: Sequence[Run]) -> None:
+        """Changes only what differs, so that the cursor and the view keep their places."""
+        text = "".join(run.text for run in runs)
+        spans = joined((run.author, len(run.text)) for run in runs)
+        at, removed, new = difference(self._text, text)
+        self._showing = True
+        if removed or new:
+            self._replace(at, removed, new, cut(spans, at, at + len(new)))
+        expected = spliced(self._spans, at, removed, cut(spans, at, at + len(new)))
+        self._text, self._spans = text, spans
+        if expected != spans:
+            self._paint_all()
+        self._showing = False
+        self._show_hint()
+
+    def place(self) -> int:
+        return self._points(self.textCursor().position())
+
+    def selection(self) -> tuple[int, int]:
+        cursor = self.textCursor()
+        return self._points(cursor.selectionStart()), self._points(cursor.selectionEnd())
+
+    def put_cursor(self, at: int, *, select: int = 0) -> None:
+        """At a place, or with so many characters behind it selected; it is brought into view."""
+        cursor = self.textCursor()
+        start, end = self._units(at), self._units(at + select)
+        if (cursor.anchor(), cursor.position()) != (start, end):
+            cursor.setPosition(start)
+            cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
+            self.setTextCursor(cursor)
+        self.ensureCursorVisible()
+
+    def mark(self, places: Sequence[tuple[int, int]]) -> None:
+        """Lights up stretches (place and length), such as what was searched for."""
+        marks = []
+        for at, length in places[:SHOWN_MARKS]:
+            one = QTextEdit.ExtraSelection()
+            cursor = QTextCursor(self.document())
+            cursor.setPosition(self._units(at))
+            cursor.setPosition(self._units(at + length), QTextCursor.MoveMode.KeepAnchor)
+            colour = QColor(theme.COLOURS.accent)
+            colour.setAlpha(70)
+            one.format.setBackground(colour)
+            one.cursor = cursor
+            marks.append(one)
+        self.setExtraSelections(marks)
+
+    # Typing
+    def _changed(self) -> None:
+        if self._showing:
+            return
+        text = _raw(self)
+        at, removed, new = difference(self._text, text, self._points(self.textCursor().position(), text))
+        if not removed and not new:
+            return
+        by_hand: Spans = [(Author.HUMAN, len(new))] if new else []
+        self._text, self._spans = text, spliced(self._spans, at, removed, by_hand)
+        self._showing = True
+        cursor = QTextCursor(self.document())
+        cursor.setPosition(self._units(at))
+        cursor.setPosition(self._units(at + len(new)), QTextCursor.MoveMode.KeepAnchor)
+        cursor.mergeCharFormat(_letters(Author.HUMAN))
+        cursor.mergeBlockFormat(_block())
+        self._showing = False
+        self._show_hint()
+        self.typed.emit(at, removed, new)
+
+    def _moved(self) -> None:
+        if not self._showing:
+            self.placed.emit(self.place())
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        if event.matches(QKeySequence.StandardKey.Undo):
+            self.undo_asked.emit()
+        elif event.matches(QKeySequence.StandardKey.Redo):
+            self.redo_asked.emit()
+        elif event.key() == Qt.Key.Key_Escape:
+            self.left.emit()
+        else:
+            super().keyPressEvent(event)
+
+    def insertFromMimeData(self, source: QMimeData) -> None:  # noqa: N802
+        if source.hasText():
+            self.textCursor().insertText(plain(source.text()), _letters(Author.HUMAN))
+            self.ensureCursorVisible()
+
+    def canInsertFromMimeData(self, source: QMimeData) -> bool:  # noqa: N802
+        """Words only: a picture that is dropped here is for the window."""
+        return source.hasText() and not source.hasUrls()
+
+    # The document
+    def _replace(self, at: int, removed: int, text: str, spans: Spans) -> None:
+        cursor = QTextCursor(self.document())
+        cursor.beginEditBlock()
+        cursor.setPosition(self._units(at))
+        cursor.setPosition(self._units(at + removed), QTextCursor.MoveMode.KeepAnchor)
+        start = cursor.selectionStart()
+        cursor.removeSelectedText()
+        passed = 0
+        for author, length in spans:
+            cursor.insertText(text[passed : passed + length], _letters(author))
+            passed += length
+        end = cursor.position()
+        cursor.setPosition(start)
+        cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
+        cursor.setBlockFormat(_block())
+        cursor.endEditBlock()
+
+    def _paint_all(self) -> None:
+        cursor = QTextCursor(self.document())
+        cursor.beginEditBlock()
+        passed = 0
+        for author, length in self._spans:
+            cursor.setPosition(self._units(passed))
+            cursor.setPosition(self._units(passed + length), QTextCursor.MoveMode.KeepAnchor)
+            cursor.setCharFormat(_letters(author))
+            passed += length
+        cursor.endEditBlock()
+
+    def _units(self, place: int) -> int:
+        """From code points to Qt's positions."""
+        return place if self._is_simple(self._text) else len(self._text[:place].encode("utf-16-le")) // 2
+
+    def _points(self, position: int, text: str | None = None) -> int:
+        text = self._text if text is None else text
+        if self._is_simple(text):
+            return position
+        return len(text.encode("utf-16-le")[: 2 * position].decode("utf-16-le", "ignore"))
+
+    def _is_simple(self, text: str) -> bool:
+        """Whether every character is one unit."""
+        return text.isascii() or max(text) <= "\uffff"
+
+    # The look
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
+            self._dress()
+
+    def _dress(self) -> None:
+        """In the colours of the theme; at the beginning, and when it is another."""
+        colours = theme.COLOURS
+        if self._dressed == colours.canvas:
+            return
+        self._dressed = colours.canvas
+        self.setStyleSheet(f"QTextEdit {{ background: {colours.canvas}; border: none; padding: 0px; }}")
+        self.setFont(theme.reading_font(SIZE))
+        self.setCurrentCharFormat(_letters(Author.HUMAN))
+        if self.document().isEmpty():
+            self._showing = True
+            QTextCursor(self.document()).setBlockFormat(_block())
+            self._showing = False
+        else:
+            self._showing = True
+            self._paint_all()
+            self._showing = False
+
+    def _show_hint(self) -> None:
+        self.hint.setVisible(not self._text)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        letters = QFontMetrics(theme.reading_font(SIZE))
+        column = letters.horizontalAdvance("the quick brown fox, and so on ") * MEASURE // 31
+        side = max(24, (self.width() - column) // 2)
+        self.setViewportMargins(side, TOP, max(8, side - self.verticalScrollBar().sizeHint().width()), BOTTOM)
+        super().resizeEvent(event)
+        margin = int(self.document().documentMargin())
+        self.hint.setGeometry(margin + 2, 44, max(120, self.viewport().width() - 2 * margin), 48)
+
+
+def _raw(paper: QTextEdit) -> str:
+    """What is in the document. Qt's `toPlainText` would turn unbreakable spaces into others."""
+    text = paper.document().toRawText()
+    return text.replace("\u2029", "\n").replace("\u2028", "\n")
+
+
+def _block() -> QTextBlockFormat:
+    block = QTextBlockFormat()
+    block.setLineHeight(150, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
+    return block
+
+
+def _letters(author: Author) -> QTextCharFormat:
+    letters = QTextCharFormat()
+    letters.setFont(theme.reading_font(SIZE))
+    colours = theme.COLOURS
+    letters.setForeground(QColor(colours.machine if author is Author.MACHINE else colours.text))
+    return letters

@@ -1,0 +1,128 @@
+"""Everything that was ever written on a page, to search and to go back to."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QListWidget, QListWidgetItem, QToolButton, QVBoxLayout, QWidget
+
+from studio.core.manuscript import Author
+from studio.state.manuscript import Page
+from studio.ui import icons, words
+
+MOST = 300
+"""Versions that are listed at once; the search finds the others."""
+SNIPPET = 90
+
+
+class Versions(QWidget):
+    """A column beside the page. Enter or a click goes to a version."""
+
+    closed = Signal()
+
+    def __init__(self, page: Page, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._page = page
+        self.setProperty("role", "panel")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setFixedWidth(264)
+        self.field = QLineEdit(clearButtonEnabled=True)
+        self.field.setPlaceholderText("Search every version")
+        words.name(self.field, "Search every version", "Also what is no longer on the page")
+        self.list = QListWidget()
+        self.list.setWordWrap(True)
+        self.list.setSpacing(2)
+        self.list.setTextElideMode(Qt.TextElideMode.ElideNone)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        words.name(self.list, "Versions")
+        self.list.setToolTip("")
+        self.empty = words.label("", "dim", wrap=True)
+        close = QToolButton()
+        close.setProperty("role", "ghost")
+        close.setIcon(icons.icon("close", "text"))
+        words.name(close, "Close versions", "Close")
+        close.clicked.connect(self.closed)
+        head = QHBoxLayout()
+        head.addWidget(words.label("Versions", "heading"))
+        head.addStretch(1)
+        head.addWidget(close)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(16, 12, 12, 12)
+        column.setSpacing(8)
+        column.addLayout(head)
+        column.addWidget(self.field)
+        column.addWidget(self.empty)
+        column.addWidget(self.list, 1)
+        self._timer = QTimer(self, interval=200, singleShot=True)
+        self._timer.timeout.connect(self._fill)
+        self.field.textChanged.connect(lambda _: self._timer.start())
+        self.list.itemActivated.connect(self._go)
+        self.list.itemClicked.connect(self._go)
+        page.changed.connect(self._touch)
+        page.opened.connect(self._touch)
+
+    def open(self) -> None:
+        self.show()
+        self._fill()
+        self.field.setFocus()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        if event.key() == Qt.Key.Key_Escape:
+            self.closed.emit()
+        else:
+            super().keyPressEvent(event)
+
+    def hideEvent(self, event: object) -> None:  # noqa: ARG002, N802
+        self._timer.stop()
+
+    def _touch(self) -> None:
+        if self.isVisible() and not self._timer.isActive():
+            self._timer.start()
+
+    def _fill(self) -> None:
+        book, wanted = self._page.book, self.field.text().strip()
+        here = set(book.path(book.current))
+        if wanted:
+            rows = [(one.node, one.around) for one in book.search(wanted, MOST)]
+        else:
+            rows = [(id, book.nodes[id].text) for id in book.generations()[:MOST]]
+        chosen = self.list.currentItem()
+        kept = chosen.data(Qt.ItemDataRole.UserRole) if chosen else None
+        self.list.clear()
+        for id, text in rows:
+            node = book.nodes[id]
+            who = "Model" if node.author is Author.MACHINE else "You"
+            now = " · on the page" if id in here else ""
+            item = QListWidgetItem(f"{_short(text)}\n{who}, {_time(node.made)}{now}")
+            item.setData(Qt.ItemDataRole.UserRole, id)
+            item.setIcon(icons.icon("circle" if id in here else "circle-outline", "accent" if id in here else "faint"))
+            self.list.addItem(item)
+            if id == kept:
+                self.list.setCurrentItem(item)
+        self.list.setIconSize(QSize(8, 8))
+        self.list.setVisible(bool(rows))
+        self.empty.setVisible(not rows)
+        self.empty.setText(
+            "No version of this page has these words."
+            if wanted
+            else "What the model writes is listed here, also what is no longer on the page."
+        )
+
+    def _go(self, item: QListWidgetItem) -> None:
+        id = item.data(Qt.ItemDataRole.UserRole)
+        book = self._page.book
+        self._page.go(id if self.field.text().strip() else book.furthest(id), at=id)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SNIPPET else f"{line[:SNIPPET].rstrip()}…"
+
+
+def _time(made: str) -> str:
+    try:
+        return datetime.fromisoformat(made).astimezone().strftime("%d %b, %H:%M")
+    except ValueError:
+        return "earlier"

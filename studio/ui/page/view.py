@@ -1,0 +1,266 @@
+"""The page as the artist has it before them: the paper, what floats over it and the bar below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
+
+from studio.core.manuscript import count_words
+from studio.library.manuscripts import PageInfo
+from studio.state.manuscript import Page
+from studio.ui import icons, words
+from studio.ui.canvas.bars import FloatingBar
+from studio.ui.page.find_bar import FindBar
+from studio.ui.page.paper import Paper
+from studio.ui.page.versions import Versions
+
+COUNT_MS = 200
+"""Words are counted again this long after a change."""
+LISTED = 20
+GAP = 6
+
+
+class PageView(QWidget):
+    """Binds to a `Page` and holds no state of its own. `write_on` and `stop` are asked of the window."""
+
+    write_on = Signal()
+    stop = Signal()
+
+    def __init__(self, page: Page, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.page = page
+        self.setProperty("role", "canvas")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setAccessibleName("Page of text")
+        self.paper = Paper()
+        self.find_bar = FindBar()
+        self.find_bar.hide()
+        self.versions = Versions(page)
+        self.versions.hide()
+        self.top = FloatingBar("Page tools", self)
+        self.bar = PageBar()
+        self._shown: object = None
+        self._counting = QTimer(self, interval=COUNT_MS, singleShot=True)
+        self._counting.timeout.connect(self._count)
+        self._fill_top()
+        self._lay_out()
+        self._connect()
+        self._open()
+
+    def _fill_top(self) -> None:
+        self.pages = QPushButton("Pages")
+        self.pages.setMenu(menu := QMenu(self.pages))
+        words.name(menu, "Pages")
+        menu.setToolTip("")
+        menu.aboutToShow.connect(lambda: self._fill_pages(menu))
+        words.name(self.pages, "Pages", "Begin a new page, or open another")
+        self.searching = _top("Find", "Find and replace on this page (Ctrl+F)")
+        self.branches = _top("Versions", "Everything that was ever written here (Ctrl+Shift+V)")
+        self.pages.setProperty("role", "ghost")
+        for button in (self.pages, self.searching, self.branches):
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            self.top.row.addWidget(button)
+
+    def _lay_out(self) -> None:
+        middle = QVBoxLayout()
+        middle.setSpacing(0)
+        middle.addWidget(self.paper, 1)
+        body = QHBoxLayout()
+        body.setSpacing(0)
+        body.addLayout(middle, 1)
+        body.addWidget(self.versions)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(body, 1)
+        column.addWidget(self.find_bar)
+        column.addWidget(self.bar)
+        self.setFocusProxy(self.paper)
+        self.top.raise_()
+
+    def _connect(self) -> None:
+        page, paper, bar = self.page, self.paper, self.bar
+        page.opened.connect(self._open)
+        page.changed.connect(self._show)
+        page.cursor_moved.connect(self._put_cursor)
+        paper.typed.connect(self._typed)
+        paper.placed.connect(page.set_cursor)
+        paper.undo_asked.connect(page.undo)
+        paper.redo_asked.connect(page.redo)
+        paper.left.connect(self._escape)
+        bar.back.clicked.connect(lambda: page.step(-1))
+        bar.on.clicked.connect(lambda: page.step(1))
+        bar.undo.clicked.connect(page.undo)
+        bar.redo.clicked.connect(page.redo)
+        bar.again.clicked.connect(self.regenerate)
+        bar.stop.clicked.connect(self.stop)
+        self.searching.clicked.connect(lambda _: self.toggle_find())
+        self.branches.clicked.connect(lambda _: self.toggle_versions())
+        self.versions.closed.connect(self.toggle_versions)
+        self.find_bar.closed.connect(self.toggle_find)
+        self.find_bar.marked.connect(paper.mark)
+        self.find_bar.shown.connect(lambda at, length: paper.put_cursor(at, select=length))
+        self.find_bar.replaced.connect(page.replace)
+
+    # What can be done
+    def regenerate(self) -> None:
+        """The passage at the cursor once more, as another alternative."""
+        if self.page.again():
+            self.write_on.emit()
+
+    def toggle_find(self) -> None:
+        on = self.find_bar.isHidden()
+        self.find_bar.setVisible(on)
+        self.searching.setChecked(on)
+        if on:
+            start, end = self.paper.selection()
+            self.find_bar.look_at(self.paper.words, start)
+            self.find_bar.begin(self.paper.words[start:end])
+        else:
+            self.paper.mark([])
+            self.paper.setFocus()
+
+    def toggle_versions(self) -> None:
+        on = self.versions.isHidden()
+        self.branches.setChecked(on)
+        if on:
+            self.versions.open()
+        else:
+            self.versions.hide()
+            self.paper.setFocus()
+
+    def _escape(self) -> None:
+        if not self.find_bar.isHidden():
+            self.toggle_find()
+        elif self.page.is_writing:
+            self.stop.emit()
+
+    # What is shown
+    def _open(self) -> None:
+        self._shown = None
+        self.paper.setReadOnly(not self.page.ready)
+        self._show()
+
+    def _show(self) -> None:
+        page = self.page
+        node = page.book.nodes[page.book.current]
+        if node is not self._shown:
+            self._shown = node
+            self.paper.show_runs(page.runs)
+            if not self.find_bar.isHidden():
+                self.find_bar.look_at(self.paper.words, self.paper.place())
+            if self.isVisible():
+                self._counting.start()
+        self.bar.show_page(page)
+
+    def _typed(self, at: int, removed: int, text: str) -> None:
+        self.page.cursor = self.paper.place()
+        self.page.write(at, removed, text)
+
+    def _put_cursor(self, at: int) -> None:
+        self._show()
+        self.paper.put_cursor(at)
+
+    def _count(self) -> None:
+        count = count_words(self.paper.words)
+        self.bar.count.setText("1 word" if count == 1 else f"{words.grouped(count)} words")
+
+    def _fill_pages(self, menu: QMenu) -> None:
+        menu.clear()
+        menu.addAction("New page", self.page.new_page)
+        menu.addSeparator()
+        waiting = menu.addAction("Looking…")
+        waiting.setEnabled(False)
+
+        def fill(found: list[PageInfo]) -> None:
+            menu.removeAction(waiting)
+            for info in found[:LISTED]:
+                action = menu.addAction((info.opening or "Without words").replace("&", "&&"))
+                action.setCheckable(True)
+                action.setChecked(info.id == self.page.page_id)
+                action.triggered.connect(_opener(self.page, info.id))
+
+        self.page.pages(fill)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        super().resizeEvent(event)
+        self.top.adjustSize()
+        self.top.move((self.paper.width() - self.top.width()) // 2, GAP)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        super().showEvent(event)
+        self._count()
+
+    def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
+        self._counting.stop()
+        super().hideEvent(event)
+
+
+class PageBar(QWidget):
+    """Alternatives on the left, what can be done and how long the text is on the right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("role", "bar")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setFixedHeight(52)
+        self.back = _icon("chevron-left", "Previous alternative", "The alternative before (Alt+Left)")
+        self.on = _icon("chevron-right", "Next alternative", "The next alternative (Alt+Right)")
+        self.which = words.label("", "dim")
+        self.again = QPushButton("Regenerate")
+        words.name(self.again, "Regenerate", "Write the passage at the cursor once more (Ctrl+Shift+Enter)")
+        self.stop = QPushButton("Stop")
+        words.name(self.stop, "Stop writing", "What was written so far stays (Esc)")
+        self.state = words.label("", "dim")
+        self.undo = _icon("undo", "Undo writing", "Undo (Ctrl+Z)")
+        self.redo = _icon("redo", "Redo writing", "Redo (Ctrl+Shift+Z)")
+        self.count = words.label("0 words", "caption")
+        self.count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.count.setMinimumWidth(72)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(16, 0, 16, 0)
+        row.setSpacing(8)
+        for widget in (self.back, self.which, self.on, self.again):
+            row.addWidget(widget)
+        row.addSpacing(8)
+        row.addWidget(self.state)
+        row.addWidget(self.stop)
+        row.addStretch(1)
+        for widget in (self.undo, self.redo, self.count):
+            row.addWidget(widget)
+
+    def show_page(self, page: Page) -> None:
+        number, of = page.alternatives
+        for widget in (self.back, self.which, self.on):
+            widget.setVisible(of > 1)
+        self.which.setText(f"{number} of {of}")
+        self.again.setVisible(of > 0 and not page.is_writing)
+        self.stop.setVisible(page.is_writing)
+        self.state.setText("Writing…" if page.streaming else "Waiting to write…" if page.is_writing else "")
+        self.undo.setEnabled(page.book.can_undo)
+        self.redo.setEnabled(page.book.can_redo)
+
+
+def _opener(page: Page, id: str) -> Callable[[], None]:
+    return lambda: page.open_page(id)
+
+
+def _top(text: str, hint: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setProperty("role", "ghost")
+    button.setCheckable(True)
+    words.name(button, text, hint)
+    return button
+
+
+def _icon(icon: str, name: str, hint: str) -> QToolButton:
+    button = QToolButton()
+    button.setProperty("role", "ghost")
+    button.setIcon(icons.icon(icon, "text"))
+    button.setIconSize(QSize(18, 18))
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    words.name(button, name, hint)
+    return button

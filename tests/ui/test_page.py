@@ -1,0 +1,309 @@
+"""The page of text as the artist uses it, with keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QMimeData, Qt
+from PySide6.QtGui import QColor, QGuiApplication, QTextCursor
+from PySide6.QtWidgets import QApplication, QWidget
+from pytestqt.qtbot import QtBot
+
+from studio.core.descriptor import Catalogue, PluginDescriptor
+from studio.core.manuscript import Author
+from studio.core.messages import Previewed
+from studio.state.manuscript import Page
+from studio.ui import theme
+from studio.ui.page import PageView
+from studio.ui.page.paper import Paper
+from studio.ui.page.spans import cut, joined, spliced
+from studio.ui.window import Window
+from tests import fakes
+from tests.fakes import FakeEngine
+
+CTRL, ALT, SHIFT = (
+    Qt.KeyboardModifier.ControlModifier,
+    Qt.KeyboardModifier.AltModifier,
+    Qt.KeyboardModifier.ShiftModifier,
+)
+TALE = fakes.tool(
+    "tales.tale",
+    "Write on",
+    {"text": fakes.property_("string", "page", default=""), "heat": fakes.property_("number", default=0.8)},
+    output="text",
+)
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    plugin = PluginDescriptor(name="tales", title="Tales", tools=(TALE,))
+    return FakeEngine(Catalogue((plugin, *fakes.catalogue().plugins)))
+
+
+@pytest.fixture
+def view(qtbot: QtBot, window: Window) -> PageView:
+    window.session.workspace.choose("tales.tale")
+    qtbot.waitUntil(lambda: window.session.page.ready)
+    view = window.middle.page_view
+    window.activateWindow()
+    view.paper.setFocus()
+    return view
+
+
+def press_generate(qtbot: QtBot, window: Window) -> str:
+    with qtbot.waitSignal(window.session.making.submitted) as submitted:
+        qtbot.keyClick(window.middle.page_view.paper, Qt.Key.Key_Return, CTRL)
+    job: str = submitted.args[0][0].id
+    return job
+
+
+def stream(qtbot: QtBot, window: Window, engine: FakeEngine, job: str, text: str) -> None:
+    engine.run(job)
+    engine.say(Previewed(job=job, text=text))
+    page = window.session.page
+    qtbot.waitUntil(lambda: (node := page.book.written_by(job)) is not None and text.endswith(node.text))
+
+
+def colour(paper: Paper, at: int) -> str:
+    cursor = QTextCursor(paper.document())
+    cursor.setPosition(at + 1)
+    return cursor.charFormat().foreground().color().name()
+
+
+def agree(view: PageView, page: Page) -> bool:
+    """Whether what is seen is what is kept."""
+    return view.paper.words == page.text == view.paper.document().toRawText().replace("\u2029", "\n")
+
+
+def test_the_page_is_there_while_its_tool_is_chosen(qtbot: QtBot, window: Window, view: PageView) -> None:
+    assert view.isVisible()
+    assert view.paper.hint.isVisible()
+    assert not window.canvas.isVisible()
+    assert window.tool_panel.form is not None
+    assert not window.tool_panel.form.has("text")
+    window.session.workspace.choose("style.transfer")
+    assert window.canvas.isVisible()
+    assert not window.middle.back.isVisible()
+
+
+def test_a_picture_can_be_looked_at_and_the_page_is_a_click_away(
+    qtbot: QtBot, window: Window, view: PageView, picture: Path
+) -> None:
+    window.session.making.adopt([picture])
+    qtbot.waitUntil(lambda: window.canvas.isVisible())
+    assert window.middle.back.isVisible()
+    window.middle.back.click()
+    assert view.isVisible()
+
+
+def test_typing_streaming_and_colours(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    page, paper = window.session.page, view.paper
+    qtbot.keyClicks(paper, "A fox")
+    assert page.text == "A fox"
+    assert not paper.hint.isVisible()
+    job = press_generate(qtbot, window)
+    assert engine.calls[-1][1].params["text"] == "A fox"
+    stream(qtbot, window, engine, job, "A fox ran home.")
+    assert agree(view, page)
+    assert view.bar.stop.isVisible()
+    assert colour(paper, 2) == theme.COLOURS.text
+    assert colour(paper, 8) == theme.COLOURS.machine
+    assert paper.place() == 15
+    stream(qtbot, window, engine, job, "A fox ran home. It")
+    assert paper.place() == 18
+    qtbot.keyClick(paper, Qt.Key.Key_Escape)
+    qtbot.waitUntil(lambda: not page.is_writing)
+    assert ("cancel", job) in engine.calls
+    assert page.text == "A fox ran home. It"
+
+
+def test_what_is_typed_into_a_models_words_is_ones_own(
+    qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
+) -> None:
+    page, paper = window.session.page, view.paper
+    job = press_generate(qtbot, window)
+    stream(qtbot, window, engine, job, "The fox ran.")
+    paper.put_cursor(4)
+    qtbot.keyClicks(paper, "red ")
+    assert page.text == "The red fox ran."
+    assert [run.author for run in page.runs] == [Author.MACHINE, Author.HUMAN, Author.MACHINE]
+    assert [colour(paper, at) for at in (1, 5, 10)] == [
+        theme.COLOURS.machine,
+        theme.COLOURS.text,
+        theme.COLOURS.machine,
+    ]
+
+
+def test_undo_and_redo_by_keys_and_buttons(qtbot: QtBot, window: Window, view: PageView) -> None:
+    page, paper = window.session.page, view.paper
+    qtbot.keyClicks(paper, "One.")
+    qtbot.keyClick(paper, Qt.Key.Key_Return)
+    qtbot.keyClicks(paper, "Two.")
+    assert page.text == "One.\nTwo."
+    qtbot.keyClick(paper, Qt.Key.Key_Z, CTRL)
+    assert agree(view, page)
+    assert page.text == "One.\n"
+    view.bar.undo.click()
+    assert page.text == ""
+    assert not view.bar.undo.isEnabled()
+    qtbot.keyClick(paper, Qt.Key.Key_Z, CTRL | SHIFT)
+    view.bar.redo.click()
+    assert page.text == "One.\nTwo."
+    assert agree(view, page)
+
+
+def test_regenerate_and_look_through_the_alternatives(
+    qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
+) -> None:
+    page, paper = window.session.page, view.paper
+    qtbot.keyClicks(paper, "A")
+    first = press_generate(qtbot, window)
+    stream(qtbot, window, engine, first, "A fox")
+    engine.fail(first, "Enough.")
+    qtbot.waitUntil(lambda: view.bar.again.isVisible())
+    with qtbot.waitSignal(window.session.making.submitted) as submitted:
+        view.bar.again.click()
+    stream(qtbot, window, engine, submitted.args[0][0].id, "An owl")
+    assert view.bar.which.text() == "2 of 2"
+    qtbot.keyClick(paper, Qt.Key.Key_Left, ALT)
+    assert page.text == "A fox"
+    assert view.bar.which.text() == "1 of 2"
+    view.bar.on.click()
+    assert agree(view, page)
+
+
+def test_find_and_replace(qtbot: QtBot, window: Window, view: PageView) -> None:
+    page, paper, bar = window.session.page, view.paper, view.find_bar
+    paper.insertPlainText("Fox and fox and 🦊 fox")
+    paper.put_cursor(0)
+    qtbot.keyClick(paper, Qt.Key.Key_F, CTRL)
+    assert bar.isVisible()
+    qtbot.keyClicks(bar.wanted, "fox")
+    assert bar.count.text() == "1 of 3"
+    assert len(paper.extraSelections()) == 3
+    qtbot.keyClick(bar.wanted, Qt.Key.Key_Return)
+    qtbot.keyClick(bar.wanted, Qt.Key.Key_Return)
+    assert bar.count.text() == "3 of 3"
+    assert paper.textCursor().selectedText() == "fox"
+    bar.case.click()
+    assert bar.count.text().endswith("of 2")
+    bar.new.setText("owl")
+    bar.all.click()
+    assert page.text == "Fox and owl and 🦊 owl"
+    assert bar.count.text() == "Not found"
+    assert not bar.all.isEnabled()
+    page.undo()
+    assert page.text == "Fox and fox and 🦊 fox"
+    paper.put_cursor(0)
+    bar._search(move=True)
+    bar.one.click()
+    assert page.text == "Fox and owl and 🦊 fox"
+    assert agree(view, page)
+    qtbot.keyClick(bar.wanted, Qt.Key.Key_Escape)
+    assert not bar.isVisible()
+    assert paper.extraSelections() == []
+
+
+def test_versions_are_searched_and_gone_to(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    page = window.session.page
+    job = press_generate(qtbot, window)
+    stream(qtbot, window, engine, job, "A fox sang")
+    engine.fail(job, "Enough.")
+    qtbot.waitUntil(lambda: not page.is_writing)
+    page.undo()
+    qtbot.keyClicks(view.paper, "An owl")
+    view.branches.click()
+    panel = view.versions
+    assert panel.isVisible()
+    assert panel.list.count() == 1
+    qtbot.keyClicks(panel.field, "SANG")
+    qtbot.waitUntil(lambda: panel.list.count() == 1 and "sang" in panel.list.item(0).text())
+    panel.list.itemActivated.emit(panel.list.item(0))
+    assert page.text == "A fox sang"
+    qtbot.waitUntil(lambda: "on the page" in panel.list.item(0).text())
+    panel.field.setText("wolf")
+    qtbot.waitUntil(lambda: panel.empty.isVisible())
+    qtbot.keyClick(panel.field, Qt.Key.Key_Escape)
+    assert not panel.isVisible()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["🦊 and 👩‍🚀 👨‍👩‍👧", "שלום עולם, مرحبا", "狐が走った。", "a\u00a0b — “c”", "<b>no</b> &amp; <img src='x'>"],
+)
+def test_every_script_is_kept_as_it_was_pasted(qtbot: QtBot, window: Window, view: PageView, text: str) -> None:
+    page, paper = window.session.page, view.paper
+    data = QMimeData()
+    data.setText(f"{text}\r\n")
+    QGuiApplication.clipboard().setMimeData(data)
+    paper.paste()
+    assert page.text == f"{text}\n"
+    qtbot.keyClicks(paper, "x")
+    paper.put_cursor(1)
+    qtbot.keyClick(paper, Qt.Key.Key_Backspace)
+    assert page.text == f"{text[1:]}\nx"
+    assert agree(view, page)
+    page.undo()
+    page.undo()
+    assert agree(view, page)
+    QGuiApplication.clipboard().clear()
+
+
+def test_words_are_counted(qtbot: QtBot, view: PageView) -> None:
+    qtbot.keyClicks(view.paper, "One two three")
+    qtbot.waitUntil(lambda: view.bar.count.text() == "3 words")
+
+
+def test_a_new_page_and_back(qtbot: QtBot, window: Window, view: PageView) -> None:
+    page = window.session.page
+    qtbot.keyClicks(view.paper, "First")
+    first = page.page_id
+    page.new_page()
+    assert view.paper.words == ""
+    assert view.paper.hint.isVisible()
+    with qtbot.waitSignal(page.opened):
+        page.open_page(first)
+    assert view.paper.words == "First"
+
+
+def test_a_long_page_is_shown_and_typed_on(qtbot: QtBot, window: Window, view: PageView) -> None:
+    page = window.session.page
+    page.write(0, 0, "A line of words, as long as they are.\n" * 5000)
+    assert agree(view, page)
+    view.paper.put_cursor(100)
+    qtbot.keyClicks(view.paper, "new")
+    assert page.text[98:105] == view.paper.words[98:105]
+    assert "new" in page.text[99:104]
+
+
+def test_it_follows_the_theme(qapp: QApplication, qtbot: QtBot, window: Window, view: PageView) -> None:
+    qtbot.keyClicks(view.paper, "Words")
+    try:
+        theme.apply(qapp, "light")
+        assert colour(view.paper, 1) == QColor(theme.LIGHT.text).name()
+    finally:
+        theme.apply(qapp, "dark")
+    assert colour(view.paper, 1) == QColor(theme.DARK.text).name()
+
+
+def test_every_widget_that_takes_the_focus_has_a_name(view: PageView) -> None:
+    view.toggle_find()
+    view.toggle_versions()
+    nameless = [
+        widget
+        for widget in view.findChildren(QWidget)
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus
+        and not widget.accessibleName()
+        and not widget.objectName().startswith("qt_")
+    ]
+    assert nameless == []
+
+
+def test_spans_are_spliced() -> None:
+    human, machine = Author.HUMAN, Author.MACHINE
+    spans = joined([(human, 3), (human, 0), (machine, 4), (machine, 1)])
+    assert spans == [(human, 3), (machine, 5)]
+    assert cut(spans, 2, 5) == [(human, 1), (machine, 2)]
+    assert spliced(spans, 4, 2, [(human, 1)]) == [(human, 3), (machine, 1), (human, 1), (machine, 2)]
+    assert spliced(spans, 2, 6, []) == [(human, 2)]
