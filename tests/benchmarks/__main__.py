@@ -21,6 +21,7 @@ NAMES = {
     "death": "a worker that dies, and one whose studio died",
     "overhead": "a job through the studio, against the bare library",
     "diffusion": "a picture through the diffusion plugin, against the bare pipeline",
+    "writer": "a text through the writer plugin, against bare generate, and a page that was read before",
     "style": "a photo in each style that comes with the studio: time, seams and memory",
     "history": "a history of 100,000 creations",
 }
