@@ -13,7 +13,7 @@ from studio.core.descriptor import ToolDescriptor, Widget
 from studio.core.errors import StudioError
 from studio.core.form import fields
 from studio.core.job import Job, JobState
-from studio.core.manuscript import ROOT, Found, Manuscript, Move, Run, difference, plain
+from studio.core.manuscript import ROOT, Amended, Found, Manuscript, Move, Run, difference, plain
 from studio.core.messages import Previewed
 from studio.engine.interface import Created
 from studio.library import texts
@@ -358,10 +358,20 @@ class Page(QObject):
     # Saving
     def _take(self, moves: list[Move]) -> None:
         if moves and not self._closed:
-            self._unsaved += moves
+            for move in moves:
+                self._keep(move)
             if not self._timer.isActive():
                 self._timer.start(SAVE_MS)
             self.changed.emit()
+
+    def _keep(self, move: Move) -> None:
+        """What amends the same node just after is one move: typing is a line a save, not a line a key."""
+        last = self._unsaved[-1] if self._unsaved else None
+        if isinstance(last, Amended) and isinstance(move, Amended) and last.id == move.id and move.keep >= last.keep:
+            text = last.text[: move.keep - last.keep] + move.text
+            self._unsaved[-1] = Amended(move.id, move.at, move.removed, last.keep, text)
+        else:
+            self._unsaved.append(move)
 
     def _save(self) -> None:
         if not self._unsaved:

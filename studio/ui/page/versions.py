@@ -94,7 +94,7 @@ class Versions(QWidget):
         for id, text in rows:
             node = book.nodes[id]
             who = "Model" if node.author is Author.MACHINE else "You"
-            now = " · on the page" if id in here else ""
+            now = " · now" if id in here else ""
             item = QListWidgetItem(f"{_short(text)}\n{who}, {_time(node.made)}{now}")
             item.setData(Qt.ItemDataRole.UserRole, id)
             item.setIcon(icons.icon("circle" if id in here else "circle-outline", "accent" if id in here else "faint"))

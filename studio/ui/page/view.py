@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from studio.core.manuscript import count_words
@@ -80,6 +80,7 @@ class PageView(QWidget):
         column.addWidget(self.bar)
         self.setFocusProxy(self.paper)
         self.top.raise_()
+        self.paper.installEventFilter(self)
 
     def _connect(self) -> None:
         page, paper, bar = self.page, self.paper, self.bar
@@ -185,8 +186,13 @@ class PageView(QWidget):
 
         self.page.pages(fill)
 
-    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        super().resizeEvent(event)
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """The bar at the top stays over the middle of the paper, also beside the versions."""
+        if watched is self.paper and event.type() == QEvent.Type.Resize:
+            self._place_top()
+        return super().eventFilter(watched, event)
+
+    def _place_top(self) -> None:
         self.top.adjustSize()
         self.top.move((self.paper.width() - self.top.width()) // 2, GAP)
 

@@ -1,0 +1,66 @@
+"""Run by `test_page_kills`: for each folder on standard input a child types on its page until it is killed.
+
+It says its number, and at each key when it was pressed and how many there were.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from PySide6.QtCore import QCoreApplication, QTimer
+
+from studio.library.manuscripts import PageShelf
+from studio.state.background import Background
+from studio.state.manuscript import Page
+from studio.state.notices import Notices
+from studio.state.work import Work
+from studio.state.workspace import Workspace
+
+KEY_MS = 7
+
+
+def write(folder: Path, said: int) -> None:
+    app = QCoreApplication([])
+    notices = Notices()
+    page = Page(PageShelf(folder), Workspace(), notices, Work(Background("page"), notices))
+    keys = 0
+
+    def press() -> None:
+        nonlocal keys
+        keys += 1
+        page.write(len(page.text), 0, "\n" if keys % 50 == 0 else "狐" if keys % 7 == 0 else "x")
+        os.write(said, f"{time.monotonic()} {keys}\n".encode())
+
+    timer = QTimer(interval=KEY_MS)
+    timer.timeout.connect(press)
+    page.opened.connect(timer.start)
+    page.start()
+    app.exec()
+
+
+def main() -> None:
+    for line in sys.stdin:
+        reading, said = os.pipe()
+        child = os.fork()
+        if not child:
+            try:
+                os.close(reading)
+                os.write(said, f"{os.getpid()}\n".encode())
+                write(Path(line.strip()), said)
+            finally:
+                os._exit(9)
+        os.close(said)
+        while chunk := os.read(reading, 65536):
+            sys.stdout.write(chunk.decode())
+            sys.stdout.flush()
+        os.waitpid(child, 0)
+        os.close(reading)
+        sys.stdout.write("gone\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

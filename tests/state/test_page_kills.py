@@ -1,0 +1,70 @@
+"""Killed while somebody types: at most the last second is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from studio.library.manuscripts import PageShelf
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+KILLS, AT_ONCE = 50, 10
+LOST_AT_MOST = 1.0
+"""Seconds."""
+
+
+def writers(folder: Path, kills: int, seed: int) -> list[tuple[float, int, int]]:
+    """For each kill: seconds of typing lost, keys pressed, and keys found."""
+    found = []
+    chance = random.Random(seed)
+    command = [sys.executable, "-m", "tests.state.page_writer"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdin
+        assert server.stdout
+        before = 0
+        for _ in range(kills):
+            print(folder, file=server.stdin, flush=True)
+            child = int(server.stdout.readline())
+            first = server.stdout.readline().split()
+            killer = threading.Timer(chance.uniform(0.0, 1.6), os.kill, (child, signal.SIGKILL))
+            killer.start()
+            pressed = [(float(first[0]), int(first[1]))]
+            while (line := server.stdout.readline()).strip() != "gone":
+                parts = line.split()
+                if line.endswith("\n") and len(parts) == 2:
+                    pressed.append((float(parts[0]), int(parts[1])))
+            killer.join()
+            end = pressed[-1][0]
+            newest = PageShelf(folder).newest()
+            length = len(newest.load().text) if newest else 0
+            kept = length - before
+            missing = [when for when, count in pressed if count > kept]
+            found.append((end - missing[0] if missing else 0.0, len(pressed), kept))
+            before = length
+        server.stdin.close()
+    return found
+
+
+def test_typing_that_is_killed_loses_at_most_the_last_second(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        many = [pool.submit(writers, tmp_path / str(n), KILLS // AT_ONCE, n) for n in range(AT_ONCE)]
+        found = [one for group in many for one in group.result()]
+    assert len(found) == KILLS
+    assert max(lost for lost, _, _ in found) <= LOST_AT_MOST, sorted(found)[-3:]
+    assert all(kept <= pressed + 1 for _, pressed, kept in found)
+    assert sum(kept for _, _, kept in found) > 0
+
+
+if __name__ == "__main__":
+    start = time.monotonic()
+    lost = sorted(one for one, _, _ in writers(Path(sys.argv[1]), KILLS, 0))
+    sys.stdout.write(f"median {lost[len(lost) // 2]:.3f} s, worst {lost[-1]:.3f} s, {time.monotonic() - start:.0f} s\n")
