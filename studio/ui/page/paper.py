@@ -150,6 +150,10 @@ class Paper(QTextEdit):
             self.redo_asked.emit()
         elif event.key() == Qt.Key.Key_Escape:
             self.left.emit()
+        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not self.isReadOnly():
+            # By hand: on an empty line with a height of its own, Qt would only take the height away.
+            self.textCursor().insertBlock(_block(), _letters(Author.HUMAN))
+            self.ensureCursorVisible()
         else:
             super().keyPressEvent(event)
 
