@@ -356,6 +356,10 @@ class Page(QObject):
             self._work(shorten)
 
     # Saving
+    def keep(self, moves: list[Move]) -> None:
+        """Stores what was done to `book`."""
+        self._take(moves)
+
     def _take(self, moves: list[Move]) -> None:
         if moves and not self._closed:
             for move in moves:

@@ -28,6 +28,7 @@ from studio.state.bridge import EngineBridge
 from studio.state.consent import Consent
 from studio.state.estimates import Estimates
 from studio.state.history import HistoryModel
+from studio.state.illustrating import Illustrating
 from studio.state.making import Making
 from studio.state.manuscript import Page
 from studio.state.model_folders import ModelFolders
@@ -84,6 +85,9 @@ class Session(QObject):
         self._page_background = Background("page", parent=self)  # of its own: a long sweep must not delay a save
         page_work = Work(self._page_background, self.notices)
         self.page = Page(PageShelf(home.pages), self.workspace, self.notices, page_work, self)
+        self.illustrating = Illustrating(
+            self.page, engine, library, self.workspace, self.notices, self.work, consent, self
+        )
         self._draft_file = home.root / "workspace.json"
         self.keeper = drafts.DraftKeeper(self._draft_file, lambda: self.workspace.draft, self.work, self)
         self._began: dict[str, float] = {}
@@ -236,6 +240,7 @@ class Session(QObject):
     def _job_changed(self, job: Job) -> None:
         self.queue.put(job)
         self.page.job_changed(job)
+        self.illustrating.job_changed(job)
         if job.state is JobState.RUNNING:
             self._began.setdefault(job.id, time.monotonic())
         elif (began := self._began.pop(job.id, None)) is not None and job.state is JobState.DONE:
@@ -262,7 +267,7 @@ class Session(QObject):
 
     def _created(self, event: Created) -> None:
         self._created_one(event.creation)
-        if self.page.take(event):
+        if self.page.take(event) or self.illustrating.take(event):
             return
         self.variations.add(event, show=not self._looking_elsewhere)
 
@@ -288,7 +293,9 @@ class Session(QObject):
     def _collect(self) -> None:
         """What became of jobs that wrote for the page while it was closed."""
         if self._library_open and self.page.ready:
-            self.page.collect(self.engine.jobs(), self.library.rows)
+            jobs = self.engine.jobs()
+            self.page.collect(jobs, self.library.rows)
+            self.illustrating.collect(jobs)
 
     def _previewed(self, event: Previewed) -> None:
         if self.page.owns(event.job):

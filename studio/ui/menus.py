@@ -131,6 +131,8 @@ def _page(window: Window) -> None:
 
     commands.add("Page", "Show the page", window.middle.show_page, "Ctrl+Shift+W")
     commands.add("Page", "New page", page.new_page, "Ctrl+Shift+N")
+    commands.add("Page", "Paint this", view.paint_this, "Alt+I")
+    commands.add("Page", "Repaint with the same seed", view.repaint_near, "Alt+P")
     commands.separate("Page")
     commands.add("Page", "Find and replace", find, "Ctrl+F")
     commands.add("Page", "Versions", versions, "Ctrl+Shift+V")

@@ -9,16 +9,17 @@ from studio.state.session import Session
 from studio.ui import icons, words
 from studio.ui.canvas import Canvas
 from studio.ui.page import PageView
+from studio.ui.thumbnails import Thumbnailer
 
 
 class Middle(QWidget):
     """The page while a tool that writes on it is chosen, until something else is looked at."""
 
-    def __init__(self, session: Session, canvas: Canvas) -> None:
+    def __init__(self, session: Session, canvas: Canvas, thumbnails: Thumbnailer) -> None:
         super().__init__()
         self._session = session
         self.canvas = canvas
-        self.page_view = PageView(session.page)
+        self.page_view = PageView(session.page, session.illustrating, thumbnails)
         self.back = QPushButton(icons.icon("arrow-left", "text"), "Back to the page")
         words.name(self.back, "Back to the page", "The page of text that you write on")
         strip = QWidget()
@@ -43,12 +44,16 @@ class Middle(QWidget):
         session.workspace.tool_changed.connect(self.follow)
         session.making.submitting.connect(self.follow)
         self.page_view.write_on.connect(session.making.generate)
+        self.page_view.pictures.opened.connect(session.open)
         self.page_view.stop.connect(session.stop_writing)
         self.follow()
 
     @property
     def is_page(self) -> bool:
         return self._pages.currentWidget() is self.page_view
+
+    def focus(self) -> None:
+        (self.page_view if self.is_page else self.canvas).setFocus()
 
     def follow(self) -> None:
         """Shows what the tool in the form works on."""

@@ -92,7 +92,7 @@ class Window(QMainWindow):
         self.setAcceptDrops(True)
         self.thumbnails = Thumbnailer(parent=self)
         self.canvas = Canvas()
-        self.middle = Middle(session, self.canvas)
+        self.middle = Middle(session, self.canvas, self.thumbnails)
         self.masking = Masking(session, self.canvas, self.thumbnails, self)
         self.notice_bar = NoticeBar(session.notices)
         self.strip = Strip(session.variations, session.history)
@@ -122,7 +122,7 @@ class Window(QMainWindow):
         self._connect()
         self._show_plugins()
         self._restore()
-        self.canvas.setFocus()
+        self.middle.focus()
 
     def _surroundings(self) -> Surroundings:
         making = self.session.making

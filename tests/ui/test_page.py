@@ -308,3 +308,32 @@ def test_spans_are_spliced() -> None:
     assert cut(spans, 2, 5) == [(human, 1), (machine, 2)]
     assert spliced(spans, 4, 2, [(human, 1)]) == [(human, 3), (machine, 1), (human, 1), (machine, 2)]
     assert spliced(spans, 2, 6, []) == [(human, 2)]
+
+
+def test_paint_this_and_repaint_by_keys(
+    qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine, pictures: list[Path]
+) -> None:
+    paint = fakes.tool("art.paint", "Paint", {"prompt": fakes.property_("string", "prompt", default="")})
+    plugins = (*engine.catalogue.plugins, PluginDescriptor(name="art", tools=(paint,)))
+    engine.set_catalogue(Catalogue(plugins))
+    qtbot.waitUntil(lambda: "art.paint" in window.session.workspace.catalogue.tools)
+    art = window.session.illustrating
+    qtbot.keyClicks(view.paper, "A red fox.")
+    assert not view.pictures.isVisible()
+    qtbot.keyClick(view.paper, Qt.Key.Key_I, ALT)
+    qtbot.waitUntil(lambda: bool(art.pictures()) and bool(art.pictures()[0].anchor.job))
+    assert view.pictures.isVisible()
+    assert "being painted" in view.pictures.tiles[0].accessibleName()
+    engine.finish(art.pictures()[0].anchor.job, window.session.library.adopt(pictures[0]))
+    qtbot.waitUntil(lambda: view.pictures.tiles[0].standing == "painted")
+    assert view.isVisible(), "the page stays"
+    view.paper.put_cursor(4)
+    qtbot.keyClicks(view.paper, "dish")
+    assert view.pictures.tiles[0].standing.startswith("stale")
+    view.pictures.tiles[0].click()
+    assert view.paper.textCursor().selectedText() == "A redishd fox."
+    submitted = len(engine.calls)
+    qtbot.keyClick(view.paper, Qt.Key.Key_P, ALT)
+    qtbot.waitUntil(lambda: len(engine.calls) == submitted + 1)
+    view.pictures.tiles[0].doubled.emit()
+    assert window.canvas.isVisible()

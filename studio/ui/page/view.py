@@ -10,12 +10,15 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBo
 
 from studio.core.manuscript import count_words
 from studio.library.manuscripts import PageInfo
+from studio.state.illustrating import Illustrating
 from studio.state.manuscript import Page
 from studio.ui import icons, words
 from studio.ui.canvas.bars import FloatingBar
 from studio.ui.page.find_bar import FindBar
 from studio.ui.page.paper import Paper
+from studio.ui.page.pictures import Pictures
 from studio.ui.page.versions import Versions
+from studio.ui.thumbnails import Thumbnailer
 
 COUNT_MS = 200
 """Words are counted again this long after a change."""
@@ -29,9 +32,11 @@ class PageView(QWidget):
     write_on = Signal()
     stop = Signal()
 
-    def __init__(self, page: Page, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, page: Page, illustrating: Illustrating, thumbnails: Thumbnailer, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
-        self.page = page
+        self.page, self.illustrating = page, illustrating
         self.setProperty("role", "canvas")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setAccessibleName("Page of text")
@@ -41,6 +46,7 @@ class PageView(QWidget):
         self.versions = Versions(page)
         self.versions.hide()
         self.top = FloatingBar("Page tools", self)
+        self.pictures = Pictures(illustrating, thumbnails)
         self.bar = PageBar()
         self._shown: object = None
         self._counting = QTimer(self, interval=COUNT_MS, singleShot=True)
@@ -59,8 +65,10 @@ class PageView(QWidget):
         words.name(self.pages, "Pages", "Begin a new page, or open another")
         self.searching = _top("Find", "Find and replace on this page (Ctrl+F)")
         self.branches = _top("Versions", "Everything that was ever written here (Ctrl+Shift+V)")
+        self.paint_button = _top("Paint this", "Paint the selected words, or the paragraph at the cursor (Alt+I)")
+        self.paint_button.setCheckable(False)
         self.pages.setProperty("role", "ghost")
-        for button in (self.pages, self.searching, self.branches):
+        for button in (self.pages, self.paint_button, self.searching, self.branches):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             self.top.row.addWidget(button)
 
@@ -76,6 +84,7 @@ class PageView(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addLayout(body, 1)
+        column.addWidget(self.pictures)
         column.addWidget(self.find_bar)
         column.addWidget(self.bar)
         self.setFocusProxy(self.paper)
@@ -100,6 +109,8 @@ class PageView(QWidget):
         bar.stop.clicked.connect(self.stop)
         self.searching.clicked.connect(lambda _: self.toggle_find())
         self.branches.clicked.connect(lambda _: self.toggle_versions())
+        self.paint_button.clicked.connect(lambda _: self.paint_this())
+        self.pictures.chosen.connect(lambda at, length: paper.put_cursor(at, select=length))
         self.versions.closed.connect(self.toggle_versions)
         self.find_bar.closed.connect(self.toggle_find)
         self.find_bar.marked.connect(paper.mark)
@@ -111,6 +122,13 @@ class PageView(QWidget):
         """The passage at the cursor once more, as another alternative."""
         if self.page.again():
             self.write_on.emit()
+
+    def paint_this(self) -> None:
+        self.illustrating.paint(*self.paper.selection())
+
+    def repaint_near(self) -> None:
+        """The stale picture nearest to the cursor."""
+        self.illustrating.repaint_near(self.paper.place())
 
     def toggle_find(self) -> None:
         on = self.find_bar.isHidden()

@@ -1,0 +1,153 @@
+"""The pictures that were painted from a page, in the order of their words."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QContextMenuEvent, QMouseEvent, QPainter, QPainterPath, QPaintEvent, QPen, QPixmap
+from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QMenu, QScrollArea, QWidget
+
+from studio.state.illustrating import Illustrating, Picture
+from studio.ui import icons, theme, words
+from studio.ui.thumbnails import Thumbnail, Thumbnailer
+
+TILE = QSize(196, 76)
+
+
+class Tile(QAbstractButton):
+    """A picture, the words that it was painted from, and how it stands."""
+
+    doubled = Signal()
+    repaint_asked = Signal()
+    remove_asked = Signal()
+
+    def __init__(self, picture: Picture, image: QPixmap) -> None:
+        super().__init__()
+        self.picture = picture
+        self._image = image
+        self.setFixedSize(TILE)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        said = " ".join(picture.anchor.words.split())
+        words.name(self, f"Picture of “{said[:60]}”, {self.standing}", said[:400])
+
+    @property
+    def standing(self) -> str:
+        if self.picture.busy:
+            return "being painted"
+        return "stale · Alt+P repaints" if self.picture.stale else "painted"
+
+    def set_image(self, image: QPixmap) -> None:
+        self._image = image
+        self.update()
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: ARG002, N802
+        self.doubled.emit()
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:  # noqa: N802
+        menu = QMenu(self)
+        menu.addAction("Repaint with the same seed", self.repaint_asked.emit)
+        menu.addAction("Take it off the page", self.remove_asked.emit)
+        menu.exec(event.globalPos())
+        menu.deleteLater()
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002, N802
+        colours = theme.COLOURS
+        painter = QPainter(self)
+        painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
+        frame = QRectF(2, 2, 72, 72)
+        shape = QPainterPath()
+        shape.addRoundedRect(frame, 4, 4)
+        painter.save()
+        painter.setClipPath(shape)
+        painter.fillRect(frame, QColor(colours.raised))
+        if self._image.isNull():
+            painter.drawPixmap(28, 28, icons.pixmap("image-outline", 20, "dim", self.devicePixelRatioF()))
+        else:
+            size = self._image.size().scaled(QSize(72, 72), Qt.AspectRatioMode.KeepAspectRatioByExpanding)
+            target = QRectF(0, 0, size.width(), size.height())
+            target.moveCenter(frame.center())
+            painter.setOpacity(0.45 if self.picture.stale else 1.0)
+            painter.drawPixmap(target, self._image, QRectF(self._image.rect()))
+        painter.restore()
+        if self.hasFocus():
+            painter.setPen(QPen(QColor(colours.dim), 2))
+            painter.drawRoundedRect(frame.adjusted(-1, -1, 1, 1), 5, 5)
+        painter.setFont(theme.font(theme.CAPTION))
+        painter.setPen(QColor(colours.text))
+        said = painter.fontMetrics().elidedText(
+            " ".join(self.picture.anchor.words.split()), Qt.TextElideMode.ElideRight, 215
+        )
+        place = QRectF(84, 6, TILE.width() - 88, 44)
+        painter.drawText(place, int(Qt.TextFlag.TextWordWrap) | int(Qt.AlignmentFlag.AlignTop), said)
+        painter.setPen(QColor(colours.warning if self.picture.stale else colours.dim))
+        painter.drawText(QRectF(84, 52, TILE.width() - 86, 18), int(Qt.AlignmentFlag.AlignVCenter), self.standing)
+
+
+class Pictures(QWidget):
+    """A row under the page; hidden while there are none. A click goes to the words, a double click to the picture."""
+
+    chosen = Signal(int, int)
+    """The place and length of a picture's words."""
+    opened = Signal(object)
+    """A creation that should be looked at."""
+
+    def __init__(self, illustrating: Illustrating, thumbnails: Thumbnailer) -> None:
+        super().__init__()
+        self._state, self._thumbnails = illustrating, thumbnails
+        self.setProperty("role", "bar")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._images: dict[str, QPixmap] = {}
+        self._shown: list[Picture] = []
+        self.tiles: list[Tile] = []
+        self._row = QWidget()
+        self._line = QHBoxLayout(self._row)
+        self._line.setContentsMargins(0, 0, 0, 0)
+        self._line.setSpacing(12)
+        self._line.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setFixedHeight(TILE.height() + 10)
+        scroll.setWidget(self._row)
+        column = QHBoxLayout(self)
+        column.setContentsMargins(16, 8, 16, 4)
+        column.addWidget(scroll)
+        illustrating.changed.connect(self._show)
+        thumbnails.ready.connect(self._came)
+        self._show()
+
+    def _show(self) -> None:
+        pictures = self._state.pictures()
+        if pictures == self._shown and self.tiles:
+            return
+        self._shown = pictures
+        for tile in self.tiles:
+            self._line.removeWidget(tile)
+            tile.deleteLater()
+        self.tiles = []
+        for number, picture in enumerate(pictures):
+            path = picture.creation.path if picture.creation else ""
+            tile = Tile(picture, self._images.get(path, QPixmap()))
+            self._connect(tile, picture)
+            self._line.insertWidget(number, tile)
+            self.tiles.append(tile)
+            if path and path not in self._images:
+                self._thumbnails.ask(path)
+        self.setVisible(bool(pictures))
+
+    def _connect(self, tile: Tile, picture: Picture) -> None:
+        id, place, creation = picture.anchor.id, picture.place, picture.creation
+        if place is not None:
+            tile.clicked.connect(lambda: self.chosen.emit(place[0], place[1] - place[0]))
+        if creation is not None:
+            tile.doubled.connect(lambda: self.opened.emit(creation))
+        tile.repaint_asked.connect(lambda: self._state.repaint(id))
+        tile.remove_asked.connect(lambda: self._state.remove(id))
+
+    def _came(self, thumbnail: Thumbnail) -> None:
+        wanted = [tile for tile in self.tiles if tile.picture.creation and tile.picture.creation.path == thumbnail.path]
+        if wanted and not thumbnail.image.isNull():
+            self._images[thumbnail.path] = QPixmap.fromImage(thumbnail.image)
+            for tile in wanted:
+                tile.set_image(self._images[thumbnail.path])

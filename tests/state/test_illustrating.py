@@ -1,0 +1,134 @@
+"""Paint this: a picture stays beside its words, and is stale once they change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from studio.core.descriptor import Catalogue, PluginDescriptor
+from studio.core.job import JobState
+from studio.core.paths import Home
+from studio.core.settings import Settings
+from studio.library.library import Library
+from studio.state.illustrating import Illustrating, painter, trimmed
+from studio.state.session import Session
+from tests import fakes
+from tests.fakes import FakeEngine
+
+PAINT = fakes.tool(
+    "diffusion.paint",
+    "Paint",
+    {
+        "prompt": fakes.property_("string", "prompt", default=""),
+        "steps": fakes.property_("integer", default=20, minimum=1, maximum=100),
+    },
+)
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine(Catalogue((*fakes.catalogue().plugins, PluginDescriptor(name="diffusion", tools=(PAINT,)))))
+
+
+@pytest.fixture
+def art(qtbot: QtBot, session: Session) -> Illustrating:
+    qtbot.waitUntil(lambda: session.page.ready)
+    session.page.write(0, 0, "A red fox.\n  It ran home.  \nThe end.")
+    return session.illustrating
+
+
+def job_of(qtbot: QtBot, art: Illustrating, engine: FakeEngine) -> str:
+    qtbot.waitUntil(lambda: bool(art.pictures()) and bool(art.pictures()[0].anchor.job))
+    return art.pictures()[0].anchor.job
+
+
+def test_the_painter_is_a_tool_that_needs_words_alone(art: Illustrating, session: Session) -> None:
+    assert painter(session.workspace) == PAINT
+    assert art.can_paint
+
+
+def test_selected_words_or_the_paragraph_are_painted() -> None:
+    text = "A red fox.\n  It ran home.  \nThe end."
+    assert text[slice(*trimmed(text, 0, 5))] == "A red"
+    assert text[slice(*trimmed(text, 15, 15))] == "It ran home."
+    assert text[slice(*trimmed(text, 10, 13))] == ""
+    assert trimmed("", 0, 0) == (0, 0)
+
+
+def test_painting_anchors_the_picture_and_repaints_with_the_same_seed(
+    qtbot: QtBot, session: Session, engine: FakeEngine, art: Illustrating, pictures: list[Path]
+) -> None:
+    session.workspace.set_value_of("diffusion.paint", "steps", 7)
+    art.paint(0, 0)
+    job = job_of(qtbot, art, engine)
+    recipe = engine.calls[-1][1]
+    assert recipe.params == {"prompt": "A red fox.", "steps": 7}
+    engine.finish(job, session.library.adopt(pictures[0]))
+    qtbot.waitUntil(lambda: not art.pictures()[0].busy)
+    (one,) = art.pictures()
+    assert not one.stale
+    assert one.creation is not None
+    assert session.variations.items == ()
+
+    session.page.write(2, 3, "grey")
+    assert art.pictures()[0].stale
+    session.page.undo()
+    assert not art.pictures()[0].stale, "the words are as they were"
+    session.page.redo()
+
+    art.repaint_near(30)
+    qtbot.waitUntil(lambda: len([call for call in engine.calls if call[0] == "submit"]) == 2)
+    assert engine.calls[-1][1].params["prompt"] == "A grey fox."
+    assert engine.calls[-1][1].seed == recipe.seed
+    qtbot.waitUntil(lambda: bool(art.pictures()[0].anchor.job))
+    engine.finish(art.pictures()[0].anchor.job, session.library.adopt(pictures[1]))
+    qtbot.waitUntil(lambda: not art.pictures()[0].busy)
+    assert not art.pictures()[0].stale
+    assert art.pictures()[0].creation != one.creation
+
+
+def test_a_picture_that_fails_leaves_none_or_the_one_before(
+    qtbot: QtBot, session: Session, engine: FakeEngine, art: Illustrating, pictures: list[Path]
+) -> None:
+    art.paint(0, 0)
+    engine.fail(job_of(qtbot, art, engine), "Out of memory.")
+    qtbot.waitUntil(lambda: art.pictures() == [])
+    art.paint(0, 0)
+    engine.finish(job_of(qtbot, art, engine), session.library.adopt(pictures[0]))
+    qtbot.waitUntil(lambda: not art.pictures()[0].busy)
+    art.repaint_near(0)
+    engine.put(job_of(qtbot, art, engine), JobState.CANCELLED)
+    qtbot.waitUntil(lambda: not art.pictures()[0].busy)
+    assert art.pictures()[0].creation is not None
+    art.remove(art.pictures()[0].anchor.id)
+    assert art.pictures() == []
+
+
+def test_without_words_or_a_painter_it_says_so(session: Session, engine: FakeEngine, art: Illustrating) -> None:
+    end = len("A red fox.\n  It ran home.  \n")
+    art.paint(end - 3, end)
+    art.repaint_near(0)
+    session.workspace.set_catalogue(fakes.catalogue())
+    art.paint(0, 5)
+    said = [notice.text for notice in session.notices.items]
+    assert any("Select the words" in text for text in said)
+    assert any("Nothing was painted" in text for text in said)
+
+
+def test_pictures_are_there_after_a_restart(
+    qtbot: QtBot, session: Session, engine: FakeEngine, art: Illustrating, pictures: list[Path], home: Home
+) -> None:
+    art.paint(0, 0)
+    job = job_of(qtbot, art, engine)
+    creation = session.library.adopt(pictures[0])
+    session.close()
+    engine.finish(job, creation)
+    other = Session(home, engine, Library(home), Settings())
+    other.begin()
+    with qtbot.waitSignal(other.library_ready):
+        other.start()
+    qtbot.waitUntil(lambda: [one.creation for one in other.illustrating.pictures()] == [creation])
+    assert not other.illustrating.pictures()[0].busy
+    other.close()
