@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import networks, vocabulary
+from . import downloading, networks, vocabulary
 from .prefix import Prefix
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ def load_guesser(ctx: api.Context, choice: str) -> tuple[Any, Any]:
 def _folder(ctx: api.Context, choice: str) -> Path:
     if not choice:
         raise api.BadInput("No model is chosen.", "Choose one, or train one with “Train a writer”.")
-    where = Path(ctx.model(choice))
+    found = ctx.model(choice)
+    where = found if isinstance(found, Path) else downloading.folder(found, ctx)
     if not (where / "config.json").is_file():
         raise api.BadInput(f"{choice} is no language model's folder.", "Choose a folder in transformers' format.")
     return where.resolve()

@@ -26,7 +26,7 @@ class Shape:
 
 WRITERS: Mapping[str, Shape] = {
     "tiny": Shape(32, 2, 2, 64),
-    "small": Shape(192, 6, 6, 512),
+    "small": Shape(144, 5, 4, 384),
     "medium": Shape(256, 6, 8, 688),
     "large": Shape(512, 8, 8, 1376),
 }

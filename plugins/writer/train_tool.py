@@ -75,7 +75,7 @@ class WriterTrain(api.Tool):
         )
         """Of something new. Larger ones learn more, and take longer. Tiny is for trying out."""
         context: int = api.param(256, ge=16, le=networks.LONGEST, title="Reads at once", unit="tokens", advanced=True)
-        vocabulary: int = api.param(4096, ge=300, le=60_000, title="Vocabulary", unit="tokens", advanced=True)
+        vocabulary: int = api.param(3072, ge=300, le=60_000, title="Vocabulary", unit="tokens", advanced=True)
         """Of something new: how many pieces of words it knows."""
         batch: int | None = api.param(None, ge=1, le=1024, title="Pieces at a time", advanced=True)
         """Empty means 16, for a guesser 32."""

@@ -14,6 +14,7 @@ from studio.api.events import (
     Trained,
 )
 from studio.api.hooks import API_VERSION, hookimpl
+from studio.api.hub import HubFile, HubFiles, hub_folder, in_words
 from studio.api.params import (
     Colour,
     Count,
@@ -50,6 +51,8 @@ __all__ = [
     "Event",
     "FileInput",
     "FolderInput",
+    "HubFile",
+    "HubFiles",
     "Image",
     "ImageInput",
     "MaskInput",
@@ -72,6 +75,8 @@ __all__ = [
     "Training",
     "Unit",
     "hookimpl",
+    "hub_folder",
+    "in_words",
     "licence_in_words",
     "mixed_precision",
     "open_picture",

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from huggingface_hub import close_session
 
 from plugins.diffusion import downloading, folders
 from studio import api, testing
-from tests.plugins.diffusion.hub_server import Hub, serving
+from tests.plugins.conftest import Start
+from tests.plugins.hub_server import Hub, serving
 
 NAME = "org/painter"
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
@@ -53,30 +51,6 @@ OTHERS = {
     "vae/diffusion_pytorch_model.safetensors": b"not in the index",
     "../outside.json": b"{}",
 }
-
-Start = Callable[[Hub], Hub]
-
-
-@pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Start]:
-    """Makes a hub the one that the library knows, with a cache and a token of its own."""
-    with ExitStack() as stack:
-        stack.callback(close_session)
-
-        def begin(hub: Hub) -> Hub:
-            stack.enter_context(serving(hub))
-            known = "huggingface_hub.constants"
-            monkeypatch.setattr(f"{known}.ENDPOINT", hub.url)
-            monkeypatch.setattr(
-                f"{known}.HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}"
-            )
-            return hub
-
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        monkeypatch.setenv("HF_TOKEN", "")
-        close_session()
-        yield begin
 
 
 @pytest.fixture
@@ -292,7 +266,7 @@ def test_what_arrived_is_a_model(start: Start, ctx: testing.FakeContext, sd: Pat
     [(0, "0 bytes"), (999, "999 bytes"), (1_500, "1.5 KB"), (6_938_000_000, "6.9 GB"), (10**12, "1000 GB")],
 )
 def test_sizes_in_words(count: int, words: str) -> None:
-    assert downloading.in_words(count) == words
+    assert api.in_words(count) == words
 
 
 def test_half_the_precision_is_fetched_where_there_is_nothing_else(start: Start, ctx: testing.FakeContext) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,8 @@ def test_a_folder_of_variants_paints_the_same(half: tuple[Path, Path]) -> None:
 def test_all_of_a_variant_is_fetched(half: tuple[Path, Path]) -> None:
     files = {path.relative_to(half[1]).as_posix() for path in half[1].rglob("*") if path.is_file()}
     others = {"unet/diffusion_pytorch_model.non_ema.safetensors", "vae/diffusion_pytorch_model.bf16.safetensors"}
-    listed = {name: downloading.File(name, 1, "") for name in files | others}
-    index = downloading._read(half[1] / "model_index.json", "org/half")
+    listed = {name: api.HubFile(name, 1, "") for name in files | others}
+    index = json.loads((half[1] / "model_index.json").read_bytes())
     assert set(downloading.of_pipeline("org/half", listed, index)) == files
 
 

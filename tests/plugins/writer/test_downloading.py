@@ -1,0 +1,58 @@
+"""Language models of the hub arrive with what is needed and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from plugins.writer import downloading
+from plugins.writer.continue_tool import WriterContinue
+from studio import api, testing
+from tests.plugins.conftest import Start
+from tests.plugins.hub_server import Hub
+
+NAME = "org/teller"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_writer_of_the_hub_writes_on(start: Start, writer: Path, tmp_path: Path) -> None:
+    wanted = contents(writer)
+    others = {"pytorch_model.bin": b"pickle", "onnx/model.onnx": b"x", "code.py": b"import os"}
+    hub = start(Hub(NAME, {**wanted, **others}))
+    ctx = testing.FakeContext(folder=tmp_path)
+    ctx.model = lambda choice: choice if choice == NAME else Path(choice)  # type: ignore[method-assign, assignment]
+    text = testing.results(testing.run(WriterContinue, ctx, text="Once", model=NAME, length=8))[-1]
+    assert isinstance(text, api.Text)
+    assert contents(tmp_path / "models" / "org--teller") == wanted
+    assert any(isinstance(event, api.Notice) and "licence" in event.text for event in ctx.events)
+    assert hub
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({"README.md": b"x"}, "transformers"),
+        ({"config.json": b"{}", "pytorch_model.bin": b"x"}, "no safetensors"),
+        ({"config.json": b'{"auto_map": {}}', "model.safetensors": b"x"}, "program code"),
+        ({"config.json": b"{", "model.safetensors": b"x"}, "damaged"),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence(
+    start: Start, tmp_path: Path, files: dict[str, bytes], sentence: str
+) -> None:
+    start(Hub(NAME, files))
+    with pytest.raises(api.BadInput, match=sentence):
+        downloading.folder(NAME, testing.FakeContext(folder=tmp_path))
+
+
+def test_one_file_or_its_parts_are_picked() -> None:
+    def picked(*names: str) -> list[str]:
+        return downloading.picked(NAME, {name: api.HubFile(name, 1, "") for name in names}, {})
+
+    assert picked("model.safetensors", "model.fp32.safetensors", "config.json") == ["config.json", "model.safetensors"]
+    parts = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"]
+    assert picked(*parts, "consolidated.safetensors") == parts
