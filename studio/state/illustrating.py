@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from studio.core.job import Job
 from studio.core.manuscript import Anchor
 from studio.engine.interface import Created, Engine
 from studio.library.creation import Creation
+from studio.library.page_export import Illustration, export
 from studio.state.consent import Consent, Unread
 from studio.state.manuscript import Page
 from studio.state.notices import Notices
@@ -133,6 +135,17 @@ class Illustrating(QObject):
     def remove(self, id: int) -> None:
         """The picture stays in the history."""
         self._page.keep(self._page.book.unanchor(id))
+
+    def export(self, to: Path) -> None:
+        """Saves the page as a file for others, in the format that its name ends in."""
+        runs = self._page.runs
+        pictures = [
+            Illustration(Path(one.creation.path), one.place[1], one.anchor.words)
+            for one in self.pictures()
+            if one.creation is not None and one.place is not None
+        ]
+        title = self._page.text.strip().partition("\n")[0][:80] or "A page"
+        self._work(lambda: export(runs, pictures, title, to), lambda _: self._notices.info(f"Saved as {to.name}."))
 
     def _begin(self, anchor: Anchor) -> None:
         tool = painter(self._workspace)

@@ -132,3 +132,14 @@ def test_pictures_are_there_after_a_restart(
     qtbot.waitUntil(lambda: [one.creation for one in other.illustrating.pictures()] == [creation])
     assert not other.illustrating.pictures()[0].busy
     other.close()
+
+
+def test_the_page_is_saved_for_others_with_its_pictures(
+    qtbot: QtBot, session: Session, engine: FakeEngine, art: Illustrating, pictures: list[Path], tmp_path: Path
+) -> None:
+    art.paint(0, 0)
+    engine.finish(job_of(qtbot, art, engine), session.library.adopt(pictures[0]))
+    qtbot.waitUntil(lambda: not art.pictures()[0].busy)
+    art.export(tmp_path / "tale.md")
+    qtbot.waitUntil(lambda: any("Saved as tale.md" in notice.text for notice in session.notices.items))
+    assert (tmp_path / "tale.md").read_text().startswith("A red fox.\n\n![A red fox.](<tale pictures/")

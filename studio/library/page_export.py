@@ -1,0 +1,204 @@
+"""A page of text as a file for others: Markdown, HTML or EPUB 3, with its pictures and who wrote which words.
+
+A picture stands after the paragraph in which its words end; the words are its alternative text.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from studio.core.errors import BadInput
+from studio.core.files import cannot_write, write_whole, written_whole
+from studio.core.manuscript import Author, Run
+
+FORMATS = {".md": "Markdown", ".html": "HTML", ".epub": "EPUB"}
+_STYLE = (
+    "body{max-width:34em;margin:3em auto;padding:0 1em;font:1.1em/1.6 Georgia,serif}"
+    "figure{margin:1.5em 0}img{max-width:100%}figcaption{font-size:.8em;opacity:.7}.machine{color:#0f4c81}"
+    "@media(prefers-color-scheme:dark){body{background:#141414;color:#e6e6e6}.machine{color:#9fc6ee}}"
+)
+_CONTAINER = "urn:oasis:names:tc:opendocument:xmlns:container"
+_MARKDOWN = str.maketrans({letter: f"\\{letter}" for letter in "\\`*_{}[]<>#|~"})
+
+
+@dataclass(frozen=True)
+class Illustration:
+    """A picture, and where its words end in the text."""
+
+    path: Path
+    end: int
+    words: str
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    runs: tuple[Run, ...]
+    pictures: tuple[Illustration, ...]
+
+    @property
+    def text(self) -> str:
+        return "".join(run.text for run in self.runs)
+
+
+def export(runs: Sequence[Run], pictures: Sequence[Illustration], title: str, to: Path) -> None:
+    """Writes the page in the format that the name ends in. Raises BadInput for another, CannotWrite if it cannot."""
+    paragraphs = list(parted(runs, pictures))
+    there = [one for one in pictures if one.path.is_file()]
+    match to.suffix.lower():
+        case ".md":
+            _beside(there, to)
+            write_whole(to, markdown(paragraphs, _names(there, f"{_folder(to)}/")).encode())
+        case ".html":
+            _beside(there, to)
+            write_whole(to, page(paragraphs, title, _names(there, f"{_folder(to)}/")).encode())
+        case ".epub":
+            with written_whole(to) as part:
+                _write_epub(part, paragraphs, title, there)
+        case other:
+            raise BadInput(
+                f"A page cannot be saved as {other or 'a file without an ending'}.", "Use .md, .html or .epub."
+            )
+
+
+def parted(runs: Sequence[Run], pictures: Sequence[Illustration]) -> Iterator[Paragraph]:
+    """One paragraph a line, the empty ones left out."""
+    rest = sorted(pictures, key=lambda one: one.end)
+    line: list[Run] = []
+    at = 0
+    for run in [*runs, Run("\n", Author.HUMAN)]:
+        for number, part in enumerate(run.text.split("\n")):
+            if number:
+                at += 1
+                here = tuple(one for one in rest if one.end < at)
+                rest = rest[len(here) :]
+                if here or any(one.text.strip() for one in line):
+                    yield Paragraph(tuple(line), here)
+                line = []
+            if part:
+                line.append(Run(part, run.author))
+                at += len(part)
+
+
+def markdown(paragraphs: Sequence[Paragraph], names: dict[Path, str]) -> str:
+    """Every character stands for itself. What a model wrote is in ``<span class="machine">``, as HTML reads it too."""
+    lines = []
+    for paragraph in paragraphs:
+        words = "".join(
+            f'<span class="machine">{_escaped(run.text)}</span>' if run.author is Author.MACHINE else _escaped(run.text)
+            for run in paragraph.runs
+        ).strip()
+        lines += [_line_start(words)] if words else []
+        for one in paragraph.pictures:
+            if one.path in names:
+                lines.append(f"![{_escaped(_short(one.words))}](<{names[one.path]}>)")
+    return "\n\n".join(lines) + "\n"
+
+
+def page(paragraphs: Sequence[Paragraph], title: str, names: dict[Path, str]) -> str:
+    return (
+        f'<!DOCTYPE html>\n<html><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
+        f"<body>\n{_body(paragraphs, names)}</body></html>\n"
+    )
+
+
+def _body(paragraphs: Sequence[Paragraph], names: dict[Path, str]) -> str:
+    """HTML that is XML as well."""
+    lines = []
+    for paragraph in paragraphs:
+        words = "".join(
+            f'<span class="machine">{_xml(run.text)}</span>' if run.author is Author.MACHINE else _xml(run.text)
+            for run in paragraph.runs
+        )
+        lines += [f'<p dir="auto">{words}</p>\n'] if paragraph.text.strip() else []
+        for one in paragraph.pictures:
+            if one.path in names:
+                source, words = html.escape(names[one.path]), _xml(_short(one.words))
+                lines.append(f'<figure><img src="{source}" alt="{words}" /></figure>\n')
+    return "".join(lines)
+
+
+def _write_epub(part: Path, paragraphs: Sequence[Paragraph], title: str, pictures: Sequence[Illustration]) -> None:
+    """EPUB 3.3: one chapter, its pictures, and the contents that readers ask for."""
+    import mimetypes
+    import uuid
+    import zipfile
+
+    names = _names(pictures, "images/")
+    said = _xml(title)
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    items = "".join(
+        f'<item id="i{number}" href="{html.escape(name)}" media-type="{mimetypes.guess_type(name)[0] or "image/png"}"/>'
+        for number, name in enumerate(names.values())
+    )
+    head = '<?xml version="1.0" encoding="utf-8"?>\n'
+    xhtml = '<html xmlns="http://www.w3.org/1999/xhtml" xmlns:epub="http://www.idpf.org/2007/ops">'
+    style = ".machine{color:#0f4c81}img{max-width:100%}"
+    files = {
+        "META-INF/container.xml": f"{head}<container version='1.0' xmlns='{_CONTAINER}'><rootfiles>"
+        "<rootfile full-path='EPUB/book.opf' media-type='application/oebps-package+xml'/></rootfiles></container>",
+        "EPUB/book.opf": f'{head}<package xmlns="http://www.idpf.org/2007/opf" version="3.0" unique-identifier="id">'
+        '<metadata xmlns:dc="http://purl.org/dc/elements/1.1/">'
+        f'<dc:identifier id="id">urn:uuid:{uuid.uuid4()}</dc:identifier><dc:title>{said}</dc:title>'
+        f'<dc:language>und</dc:language><meta property="dcterms:modified">{now}</meta></metadata><manifest>'
+        '<item id="nav" href="nav.xhtml" media-type="application/xhtml+xml" properties="nav"/>'
+        f'<item id="text" href="text.xhtml" media-type="application/xhtml+xml"/>{items}</manifest>'
+        '<spine><itemref idref="text"/></spine></package>',
+        "EPUB/nav.xhtml": f"{head}{xhtml}<head><title>{said}</title></head><body>"
+        f'<nav epub:type="toc"><ol><li><a href="text.xhtml">{said}</a></li></ol></nav></body></html>',
+        "EPUB/text.xhtml": f"{head}{xhtml}<head><title>{said}</title><style>{style}</style></head>"
+        f"<body>{_body(paragraphs, names) or '<p></p>'}</body></html>",
+    }
+    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as book:
+        book.writestr("mimetype", "application/epub+zip", zipfile.ZIP_STORED)
+        for name, content in files.items():
+            book.writestr(name, content)
+        for path, name in names.items():
+            book.write(path, f"EPUB/{name}", zipfile.ZIP_STORED)
+
+
+def _beside(pictures: Sequence[Illustration], to: Path) -> None:
+    """Copies the pictures into a folder that is called after the file."""
+    if not pictures:
+        return
+    folder = to.parent / _folder(to)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder / "x", error) from error
+    for path, name in _names(pictures, "").items():
+        write_whole(folder / name, path.read_bytes())
+
+
+def _folder(to: Path) -> str:
+    return f"{to.stem} pictures"
+
+
+def _names(pictures: Sequence[Illustration], folder: str) -> dict[Path, str]:
+    paths = dict.fromkeys(one.path for one in pictures)
+    return {path: f"{folder}picture-{number}{path.suffix.lower()}" for number, path in enumerate(paths, 1)}
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").translate(_MARKDOWN)
+
+
+def _line_start(line: str) -> str:
+    """What would begin a list, a rule or a heading at the beginning of a line is taken at its word."""
+    digits = len(line) - len(line.lstrip("0123456789"))
+    if digits and line[digits : digits + 1] in (".", ")"):
+        return f"{line[:digits]}\\{line[digits:]}"
+    return f"\\{line}" if line[:1] in ("-", "+", "=") else line
+
+
+def _xml(text: str) -> str:
+    """XML cannot hold most control characters at all."""
+    return html.escape("".join(letter for letter in text if letter >= " " or letter == "\t"))
+
+
+def _short(words: str) -> str:
+    return " ".join(words.split())
