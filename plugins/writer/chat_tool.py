@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from studio import api
 
-from . import generation, instructing, models, sampling
+from . import estimating, generation, instructing, models, sampling
 from .continue_tool import STARTER
 from .instructing import ANSWER, SYSTEM, USER, Message
 
@@ -36,6 +36,9 @@ class WriterChat(api.Tool):
 
     class Params(sampling.Sampling, Talk):
         pass
+
+    def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:
+        return estimating.estimate(params.model, {"text": params.text, "system": params.system}, params.length, ctx)
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         names = params.name.strip() or "You", params.persona.strip() or "Muse"

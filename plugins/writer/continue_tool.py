@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from studio import api
 
-from . import constrained, generation, models, page, sampling, vocabulary
+from . import constrained, estimating, generation, models, page, sampling, vocabulary
 
 STARTER = "writer-tales"
 MOST = 1_000_000
@@ -55,6 +55,10 @@ class WriterContinue(api.Tool):
         overflow: page.Overflow = api.param(
             "oldest", labels=page.OVERFLOWS, title="When it is too long", advanced=True, group="What it knows"
         )
+
+    def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:
+        parts = {"text": params.text, "title": params.title, "memory": params.memory, "note": params.note}
+        return estimating.estimate(params.model, parts, params.length, ctx)
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 0, "Getting the model ready")

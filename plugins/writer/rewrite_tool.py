@@ -7,7 +7,7 @@ from typing import Literal
 
 from studio import api
 
-from . import generation, instructing, models, sampling
+from . import estimating, generation, instructing, models, sampling
 from .continue_tool import STARTER
 from .instructing import SYSTEM, USER
 
@@ -38,6 +38,9 @@ class WriterRewrite(api.Tool):
 
     class Params(sampling.Sampling, Wish):
         pass
+
+    def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:
+        return estimating.estimate(params.model, {"text": params.text}, len(params.text) // 4, ctx)
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         if not params.text.strip():
