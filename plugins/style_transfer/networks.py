@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from studio import api
 
-from . import foreign, layers, pattern
+from . import eight_bits, foreign, layers, pattern
 from .layers import Norm
 
 if TYPE_CHECKING:
@@ -157,18 +157,13 @@ def stride(config: Mapping[str, Any]) -> int:
     return int(2 ** config.get("downs", 8)) if config.get("network") == "unet" else 4
 
 
-def save(network: nn.Module, folder: Path, config: Mapping[str, Any], *, half: bool = True) -> None:
-    """Writes `config.json` and the weights, as float16 unless `half` is off."""
-    import torch
+def save(network: nn.Module, folder: Path, config: Mapping[str, Any], *, small: bool = True) -> None:
+    """Writes `config.json` and the weights, those of convolutions in eight bits unless `small` is off."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    kind = torch.float16 if half else torch.float32
-    weights = {
-        name: value.detach().to("cpu", kind if value.is_floating_point() else value.dtype).contiguous()
-        for name, value in network.state_dict().items()
-    }
-    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    save_file(eight_bits.packed(weights) if small else weights, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(dict(config), indent=2) + "\n", encoding="utf-8")
 
 
@@ -186,7 +181,7 @@ def load(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
             raise damaged
         api.weight_shapes(folder / WEIGHTS)
         network = build(config)
-        network.load_state_dict(load_file(folder / WEIGHTS))
+        network.load_state_dict(eight_bits.unpacked(load_file(folder / WEIGHTS)))
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise damaged from error
     return network.float().eval(), config
