@@ -7,7 +7,7 @@ import json
 import lzma
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import IO, Any
@@ -33,11 +33,12 @@ class Document:
     title: str
     text: str
     kind: str = "text"
+    credit: str = ""
 
-    def is_held_out(self) -> bool:
-        """Whether it is kept for measuring: told from its words alone."""
+    def is_held_out(self, share: float = HELD_OUT_SHARE) -> bool:
+        """Whether it is of the `share` that is kept for measuring: told from its words alone."""
         digest = hashlib.sha256(f"{self.title}\n{self.text[:200]}".encode()).digest()
-        return int.from_bytes(digest[:4]) < HELD_OUT_SHARE * 2**32
+        return int.from_bytes(digest[:4]) < share * 2**32
 
 
 def find(folder: Path, only: Sequence[str] = ()) -> list[Path]:
@@ -101,7 +102,13 @@ def _from_line(line: str, kind: str, name: str) -> Iterator[Document]:
         raise api.BadInput(f"{name} has a line that is no JSON.", "Repair it, or leave it out.") from error
     if isinstance(value, dict) and isinstance(value.get("text"), str):
         title = value.get("title")
-        yield from _some(title if isinstance(title, str) else "", value["text"], str(value.get("kind") or kind))
+        kind, credit = str(value.get("kind") or kind), value.get("credit")
+        for one in _some(title if isinstance(title, str) else "", value["text"], kind):
+            yield replace(one, credit=_in_line(credit)) if isinstance(credit, str) else one
+
+
+def _in_line(credit: str) -> str:
+    return "; ".join(part for line in credit.splitlines() if (part := line.strip("*- \t")))
 
 
 def _some(title: str, text: str, kind: str) -> list[Document]:

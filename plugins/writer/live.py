@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import vocabulary
-
-TEMPERATURE, TOP_P = 0.8, 0.9
+from . import networks, vocabulary
 
 
 def sample(model: Any, tokenizer: Any, kind: str, title: str, text: str, *, tokens: int, seed: int, device: str) -> str:
@@ -23,8 +21,8 @@ def sample(model: Any, tokenizer: Any, kind: str, title: str, text: str, *, toke
             ids,
             attention_mask=torch.ones_like(ids),
             do_sample=True,
-            temperature=TEMPERATURE,
-            top_p=TOP_P,
+            temperature=networks.TEMPERATURE,
+            top_p=networks.TOP_P,
             top_k=0,
             max_new_tokens=tokens,
             pad_token_id=tokenizer.pad_token_id,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import downloading, networks, vocabulary
+from . import downloading, lora, networks, vocabulary
 from .prefix import Prefix
 
 if TYPE_CHECKING:
@@ -35,19 +35,23 @@ class Writer:
 
 def load(ctx: api.Context, choice: str) -> Writer:
     """The writer that a `ModelChoice` stands for, kept with what it has read. Raises BadInput with one sentence."""
-    where = _folder(ctx, choice)
-    return ctx.models.load(f"writer:{where}:{_stamp(where)}:{ctx.device}", lambda: opened(where, ctx.device, ctx.dtype))
+    where = folder(ctx, choice)
+    base = lora.base_of(where)
+    under = folder(ctx, base) if base else None
+    key = f"writer:{where}:{_stamp(where)}:{ctx.device}" + (f":{under}:{_stamp(under)}" if under else "")
+    return ctx.models.load(key, lambda: opened(where, ctx.device, ctx.dtype, under))
 
 
-def opened(where: Path, device: str, dtype: torch.dtype) -> Writer:
-    """The writer in a folder in transformers' format. Raises BadInput."""
-    tokenizer = vocabulary.opened(where)
-    return Writer(networks.opened(where).to(dtype), tokenizer, where.name, device)
+def opened(where: Path, device: str, dtype: torch.dtype, under: Path | None = None) -> Writer:
+    """The writer in a folder in transformers' format, or with a LoRA in `where`, that `under` it. Raises BadInput."""
+    tokenizer = vocabulary.opened(under or where)
+    model = lora.merged(networks.opened(under), where) if under else networks.opened(where)
+    return Writer(model.to(dtype), tokenizer, where.name, device)
 
 
 def load_guesser(ctx: api.Context, choice: str) -> tuple[Any, Any]:
     """(a masked model, its tokenizer). Raises BadInput."""
-    where = _folder(ctx, choice)
+    where = folder(ctx, choice)
     key = f"guesser:{where}:{_stamp(where)}:{ctx.device}"
 
     def opened() -> tuple[Any, Any]:
@@ -60,12 +64,13 @@ def load_guesser(ctx: api.Context, choice: str) -> tuple[Any, Any]:
     return ctx.models.load(key, opened)
 
 
-def _folder(ctx: api.Context, choice: str) -> Path:
+def folder(ctx: api.Context, choice: str) -> Path:
+    """Where a model or a LoRA lies, once it is fetched. Raises BadInput."""
     if not choice:
         raise api.BadInput("No model is chosen.", "Choose one, or train one with “Train a writer”.")
     found = ctx.model(choice)
     where = found if isinstance(found, Path) else downloading.folder(found, ctx)
-    if not (where / "config.json").is_file():
+    if not any((where / name).is_file() for name in ("config.json", lora.CONFIG)):
         raise api.BadInput(f"{choice} is no language model's folder.", "Choose a folder in transformers' format.")
     return where.resolve()
 

@@ -12,6 +12,8 @@ from studio import api
 
 LONGEST = 1024
 """Tokens that a new model can look back on; learnt from fewer at a time, it is best within those."""
+TEMPERATURE, TOP_P = 0.8, 0.9
+"""How a new model's words are drawn unless one says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ def writer(shape: Shape, tokenizer: Any) -> Any:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config)
+    model.generation_config.update(do_sample=True, temperature=TEMPERATURE, top_p=TOP_P, top_k=0, max_new_tokens=200)
+    return model
 
 
 def guesser(shape: Shape, tokenizer: Any, longest: int) -> Any:

@@ -11,10 +11,10 @@ from typing import Any, Literal, TypeAlias
 
 from studio import api
 
-from . import documents, live, networks, streams, train_card, training, vocabulary
+from . import documents, live, lora, models, networks, streams, train_card, training, vocabulary
 from .documents import Document
 
-Kind: TypeAlias = Literal["new", "masked", "full"]
+Kind: TypeAlias = Literal["new", "masked", "full", "lora"]
 LEAST = 2
 """Documents: one to learn from and one to measure on."""
 CHECKPOINT_SECONDS = 60.0
@@ -39,6 +39,7 @@ NUMBERS = {
     "new": Numbers(6000, 16, 2e-3),
     "masked": Numbers(6000, 32, 2e-3),
     "full": Numbers(1500, 16, 5e-4),
+    "lora": Numbers(1000, 16, 1e-3),
 }
 
 
@@ -60,16 +61,18 @@ class WriterTrain(api.Tool):
         more_folders: list[api.FolderInput] = api.param([], most=8, title="More folders")
         only: list[str] = api.param([], most=50, title="Only files with")
         """Words of which a file's name must have one."""
-        kind: Kind = api.param("new", labels=("A new writer", "A new guesser of words", "Teach a writer more"))
+        kind: Kind = api.param(
+            "new", labels=("A new writer", "A new guesser of words", "Teach a writer more", "A LoRA")
+        )
         """A new, small writer learns everything from some megabytes of text. A guesser says which words fit into a
-        gap. A writer that is there can be taught more."""
+        gap. A writer that is there can be taught more, as a whole, or by a LoRA: a small file beside it."""
         model: api.ModelChoice = api.param("", model="language", title="Writer to teach")
-        """Only for teaching a writer more: one trained here, or a folder in transformers' format."""
+        """Only for teaching a writer more, or for a LoRA: one trained here, or a folder in transformers' format."""
         title: str = api.param("My writer", title="Name")
         prompts: list[api.Prompt] = api.param([], most=4, title="Beginnings to watch")
         """They are written on now and then, to show what has been learnt."""
         steps: int | None = api.param(None, ge=1, le=1_000_000, title="Steps")
-        """Empty means 6,000 for something new, 1,500 to teach more."""
+        """Empty means 6,000 for something new, 1,500 to teach more, 1,000 for a LoRA."""
         size: Literal["small", "medium", "large", "tiny"] = api.param(
             "small", labels=("Small", "Medium", "Large", "Tiny"), title="Network"
         )
@@ -80,7 +83,13 @@ class WriterTrain(api.Tool):
         batch: int | None = api.param(None, ge=1, le=1024, title="Pieces at a time", advanced=True)
         """Empty means 16, for a guesser 32."""
         learning_rate: float | None = api.param(None, ge=1e-7, le=1.0, title="Learning rate", advanced=True)
-        """Empty means 0.002 for something new, 0.0005 to teach more."""
+        """Empty means 0.002 for something new, 0.0005 to teach more, 0.001 for a LoRA."""
+        rank: int = api.param(8, ge=1, le=256, title="Size of the LoRA", advanced=True)
+        """More can learn finer things, and needs more text."""
+        held_out: float = api.param(
+            documents.HELD_OUT_SHARE, ge=0.0, le=0.5, title="Held out", unit="of the texts", advanced=True
+        )
+        """The share of the texts that is not learnt from, but measured on. At least one."""
         ema: float = api.param(0.999, ge=0, le=0.99999, title="Averaging", advanced=True)
         """The share of the averaged weights that stays at each step."""
         preview_every: int = api.param(250, ge=1, le=100_000, title="Sample every", unit="steps", advanced=True)
@@ -98,10 +107,10 @@ class WriterTrain(api.Tool):
                 "Add texts or choose another folder.",
             )
         torch.manual_seed(ctx.seed)
-        base = Path(ctx.model(_chosen(params))) if params.kind == "full" else None
+        base = _base(params, ctx)
         yield api.Progress(0, 0, "Learning the vocabulary")
         tokenizer = vocabulary.opened(base) if base else _vocabulary(texts, params, ctx)
-        learn, held = yield from _tokens(texts, tokenizer, ctx)
+        learn, held = yield from _tokens(texts, tokenizer, params, ctx)
         usual = NUMBERS[params.kind]
         plan = training.Plan(
             steps=params.steps or usual.steps,
@@ -125,19 +134,26 @@ class WriterTrain(api.Tool):
         too_large = f"{plan.batch} pieces of {plan.context} tokens at a time need more memory than there is."
         yield from trainer.run(ctx, plan.steps, shown=shown, too_large=too_large, save_every=CHECKPOINT_SECONDS)
         folder = ctx.scratch / "writer"
-        networks.save(trainer.ema, tokenizer, folder)
+        if params.kind == "lora":
+            lora.save(trainer.ema, folder)
+        else:
+            networks.save(trainer.ema, tokenizer, folder)
         perplexity = trainer.measure(held)
+        credit = train_card.credits({one.title: one.credit for one in texts if one.credit}, base)
+        if credit:
+            (folder / train_card.CREDITS).write_text(credit, encoding="utf-8")
         facts = train_card.Facts(
             title=params.title,
             kind=params.kind,
-            base=params.model if base else "",
+            base=base.name if base else "",
+            credited=bool(credit),
             documents=counts,
             tokens=learn.count(),
             seen=plan.steps * plan.batch * plan.context,
             seed=ctx.seed,
             steps=plan.steps,
             minutes=trainer.standing.seconds / 60,
-            parameters=sum(value.numel() for value in trainer.ema.parameters()),
+            parameters=sum(value.numel() for value in trainer.model.parameters() if value.requires_grad),
             perplexity=perplexity,
             held_tokens=int(held.in_order(plan.context, training.MEASURED).size),
             samples=_samples(trainer, tokenizer, params, CARD_TOKENS, CARD_SAMPLES),
@@ -173,33 +189,39 @@ def read_all(
     return found, skipped, counts
 
 
-def _chosen(params: WriterTrain.Params) -> str:
+def _base(params: WriterTrain.Params, ctx: api.Context) -> Path | None:
+    """The folder of the writer to teach; None for something new."""
+    if params.kind in ("new", "masked"):
+        return None
     if not params.model:
         raise api.BadInput("No writer to teach is chosen.", "Choose one, or train a new one.")
-    return params.model
+    base = models.folder(ctx, params.model)
+    if lora.base_of(base):
+        raise api.BadInput(f"{base.name} is a LoRA, and only a whole writer can be taught.", "Choose another model.")
+    return base
 
 
 def _vocabulary(texts: Sequence[Document], params: WriterTrain.Params, ctx: api.Context) -> Any:
     place = ctx.keep / "vocabulary"
     if not place.is_dir():
-        learning = [one for one in texts if not one.is_held_out()] or texts
+        learning = [one for one in texts if not one.is_held_out(params.held_out)] or texts
         vocabulary.learn(learning, params.vocabulary).save_pretrained(ctx.scratch / "vocabulary")
         (ctx.scratch / "vocabulary").rename(place)
     return vocabulary.opened(place)
 
 
 def _tokens(
-    texts: Sequence[Document], tokenizer: Any, ctx: api.Context
+    texts: Sequence[Document], tokenizer: Any, params: WriterTrain.Params, ctx: api.Context
 ) -> Generator[api.Event, None, tuple[streams.Streams, streams.Streams]]:
     told = json.dumps([[one.title, one.text, one.kind] for one in texts])
-    key = hashlib.sha256(f"{told}{tokenizer.get_vocab()}".encode()).hexdigest()
+    key = hashlib.sha256(f"{told}{params.held_out}{tokenizer.get_vocab()}".encode()).hexdigest()
     if found := streams.kept(ctx.keep, key):
         return found
     parts: list[list[int]] = []
     for start in range(0, len(texts), AT_ONCE):
         yield api.Progress(0, 0, f"Taking texts apart: {start:,} of {len(texts):,}")
         parts += vocabulary.laid_out(tokenizer, texts[start : start + AT_ONCE])
-    held = {number for number, one in enumerate(texts) if one.is_held_out()}
+    held = {number for number, one in enumerate(texts) if one.is_held_out(params.held_out)}
     if not held or len(held) == len(texts):
         held = {len(texts) - 1}
     learn_from = [number for number in range(len(texts)) if number not in held]
@@ -216,7 +238,8 @@ def _model(params: WriterTrain.Params, tokenizer: Any, base: Path | None) -> Any
         return networks.guesser(networks.GUESSERS[params.size], tokenizer, params.context)
     if base is None:
         return networks.writer(networks.WRITERS[params.size], tokenizer)
-    return networks.opened(base)
+    model = networks.opened(base)
+    return lora.begun(model, params.model, params.rank) if params.kind == "lora" else model
 
 
 def _samples(

@@ -44,15 +44,16 @@ class Plan:
 
 
 class Trainer(api.Training):
-    """Trains a causal model on `learn`, or with `mask` (the token of a gap) a masked one."""
+    """Trains what of a causal model asks for gradients on `learn`, or with `mask` (the token of a gap) a masked one."""
 
     def __init__(self, model: Any, learn: Streams, plan: Plan, keep: Path, *, mask: int | None = None) -> None:
         import torch
 
         self.model = model.to(plan.device).train()
-        self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
+        frozen = {id(value): value for value in self.model.parameters() if not value.requires_grad}
+        self.ema = copy.deepcopy(self.model, dict(frozen)).eval().requires_grad_(False)
         self.learn, self.plan, self.mask = learn, plan, mask
-        values = [*self.model.parameters()]
+        values = [value for value in self.model.parameters() if value.requires_grad]
         groups = [
             {"params": [value for value in values if value.ndim > 1], "weight_decay": 0.1},
             {"params": [value for value in values if value.ndim <= 1], "weight_decay": 0.0},

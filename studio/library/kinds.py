@@ -88,7 +88,7 @@ def _kind_of_folder(path: Path) -> str:
     if (path / INDEX).is_file():
         return DIFFUSION
     if (path / ADAPTER).is_file():
-        return LORA
+        return LANGUAGE if read_json(path / ADAPTER).get("task_type") == "CAUSAL_LM" else LORA
     if kind := _kind_of_config(read_json(path / CONFIG)):
         return kind
     try:

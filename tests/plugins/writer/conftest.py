@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tqdm import tqdm
 
 from plugins.writer.train_tool import WriterTrain
 from studio import api, testing
 
 TINY = {"size": "tiny", "vocabulary": 400, "context": 32, "batch": 4, "steps": 6, "preview_every": 3}
 ANIMALS = ("fox", "owl", "hen", "goat", "cat", "dog", "bear", "mouse")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_thread_for_bars() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tqdm, "monitor_interval", 0)
+        yield
 
 
 def told(animal: str, number: int) -> str:

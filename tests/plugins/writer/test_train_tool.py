@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,15 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 from plugins import writer as plugin
-from plugins.writer import networks, vocabulary
+from plugins.writer import lora, models, networks, train_card, vocabulary
 from plugins.writer.documents import Document
 from plugins.writer.train_tool import WriterTrain
 from studio import api, testing
 from studio.library import kinds
 from tests.plugins.writer.conftest import TINY, trained
+
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+"""Peft still asks transformers for it by that name."""
 
 
 def test_keeps_the_rules() -> None:
@@ -28,6 +32,7 @@ def test_a_writer_is_an_ordinary_folder(writer: Path) -> None:
     assert kinds.kind_of(writer) == "language"
     model = AutoModelForCausalLM.from_pretrained(writer)
     assert model.config.architectures == ["LlamaForCausalLM"]
+    assert (model.generation_config.do_sample, model.generation_config.temperature) == (True, networks.TEMPERATURE)
     tokenizer = vocabulary.opened(writer)
     ids = torch.tensor([vocabulary.opening(tokenizer, "tale", "The fox")])
     assert model(ids).logits.shape == (1, ids.shape[1], len(tokenizer))
@@ -59,17 +64,65 @@ def test_a_writer_is_taught_more(texts: Path, writer: Path, tmp_path: Path) -> N
     assert not all(torch.equal(value, after[name]) for name, value in before.items())
 
 
-@pytest.mark.parametrize("kind", ["new", "masked"])
-def test_a_pause_costs_no_weight(texts: Path, tmp_path: Path, kind: str) -> None:
-    straight = trained(texts, tmp_path / "a", kind=kind)
+def test_a_lora_is_a_small_file_beside_its_writer(texts: Path, writer: Path, tmp_path: Path) -> None:
+    made = trained(texts, tmp_path / "job", kind="lora", model=str(writer), learning_rate=0.02, rank=2)
+    assert kinds.kind_of(made) == "language"
+    assert (made / lora.WEIGHTS).stat().st_size < (writer / "model.safetensors").stat().st_size
+    assert "works with that writer alone" in (made / "README.md").read_text("utf-8")
+    ctx = testing.FakeContext(folder=tmp_path / "job")
+    before, after = (models.load(ctx, str(folder)).model.state_dict() for folder in (writer, made))
+    changed = {name.rpartition(".")[0].rpartition(".")[2] for name in before if not before[name].equal(after[name])}
+    assert changed == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    with pytest.raises(api.BadInput, match="is a LoRA"):
+        trained(texts, tmp_path / "more", kind="lora", model=str(made))
+
+
+def test_a_lora_that_fits_nothing_is_one_sentence(texts: Path, writer: Path, tmp_path: Path) -> None:
+    made = trained(texts, tmp_path / "job", kind="lora", model=str(writer), steps=1)
+    ctx = testing.FakeContext(folder=tmp_path / "job")
+    (made / lora.WEIGHTS).write_bytes(b"broken")
+    with pytest.raises(api.BadInput, match="does not fit its writer"):
+        models.load(ctx, str(made))
+    (made / lora.WEIGHTS).unlink()
+    with pytest.raises(api.BadInput, match="no safetensors"):
+        models.load(ctx, str(made))
+    (made / lora.CONFIG).write_text("{")
+    with pytest.raises(api.BadInput, match="which writer"):
+        models.load(ctx, str(made))
+
+
+def test_whom_to_name_stays_with_what_was_learnt(texts: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    lines = [{"title": f"Tale {n}", "text": "Once there was an owl.", "credit": f"* Text: Ann {n}\n"} for n in range(9)]
+    (tmp_path / "texts" / "tales.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    first = trained(tmp_path / "texts", tmp_path / "a")
+    second = trained(texts, tmp_path / "b", kind="full", model=str(first))
+    for made in (first, second):
+        assert "- Tale 3: Text: Ann 3\n" in (made / train_card.CREDITS).read_text("utf-8")
+        assert train_card.CREDITS in (made / "README.md").read_text("utf-8")
+
+
+def test_more_can_be_held_out(texts: Path, tmp_path: Path) -> None:
+    cards = [
+        (trained(texts, tmp_path / name, steps=1, held_out=share) / "README.md").read_text("utf-8")
+        for name, share in (("few", 0.0), ("many", 0.5))
+    ]
+    few, many = (int(re.search(r"on ([\d,]+) tokens", card)[1].replace(",", "")) for card in cards)
+    assert few < many / 4
+
+
+@pytest.mark.parametrize("kind", ["new", "masked", "lora"])
+def test_a_pause_costs_no_weight(texts: Path, writer: Path, tmp_path: Path, kind: str) -> None:
+    chosen = str(writer) if kind == "lora" else ""
+    straight = trained(texts, tmp_path / "a", kind=kind, model=chosen)
     ctx = testing.FakeContext(seed=3, folder=tmp_path / "b", pause_requested=True)
-    values = {**TINY, "folder": texts, "kind": kind}
+    values = {**TINY, "folder": texts, "kind": kind, "model": chosen}
     with pytest.raises(api.Paused):
         testing.run(WriterTrain, ctx, **values)
     ctx.pause_requested = False
     (resumed,) = testing.results(testing.run(WriterTrain, ctx, **values))
     assert any(isinstance(event, api.Notice) and "Goes on from step 1" in event.text for event in ctx.events)
-    ours, theirs = (load_file(folder / "model.safetensors") for folder in (resumed.folder, straight))
+    ours, theirs = (load_file(next(folder.glob("*.safetensors"))) for folder in (resumed.folder, straight))
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
