@@ -8,6 +8,7 @@ from typing import Any, Literal
 from studio import api
 
 from . import constrained, estimating, generation, models, page, sampling, vocabulary
+from .alternatives import Alternatives
 
 STARTER = "writer-tales"
 MOST = 1_000_000
@@ -73,13 +74,17 @@ class WriterContinue(api.Tool):
         prompt = seen.tokens or [writer.tokenizer.bos_token_id or writer.tokenizer.eos_token_id or 0]
         form = _form(params, writer.tokenizer)
         chain = sampling.chain(params, writer.tokenizer, ctx.generator(), len(prompt), form)
-        written = yield from generation.write(writer, prompt, chain, length, ctx, stop=params.stop, before=params.text)
+        alternatives = Alternatives()
+        written = yield from generation.write(
+            writer, prompt, chain, length, ctx, stop=params.stop, before=params.text, alternatives=alternatives
+        )
         notes = {
             "begun": len(params.text),
             "tokens": written.tokens,
             "ended": written.ended,
             "seen": len(prompt),
             "left_out": seen.left_out,
+            "choices": alternatives.told(writer.tokenizer, prompt, written.text),
         }
         yield api.Text(params.text + written.text, params.title, notes=notes)
 

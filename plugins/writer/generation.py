@@ -9,6 +9,7 @@ from typing import Any
 
 from studio import api
 
+from .alternatives import Alternatives
 from .models import Writer
 from .sampling import Chain
 
@@ -35,8 +36,10 @@ def write(
     *,
     stop: Sequence[str] = (),
     before: str = "",
+    alternatives: Alternatives | None = None,
 ) -> Generator[api.Event, None, Written]:
-    """Up to `length` tokens after `prompt`. Previews show `before` and what was written so far."""
+    """Up to `length` tokens after `prompt`. Previews show `before` and what was written so far; `alternatives` is told
+    of each token."""
     tokens = [*prompt]
     made: list[int] = []
     stops = [word for word in stop if word]
@@ -49,6 +52,8 @@ def write(
         if token in writer.ends:
             ended = "end"
             break
+        if alternatives is not None:
+            alternatives.note(logits, token)
         tokens.append(token)
         made.append(token)
         if chain.done:

@@ -238,6 +238,12 @@ class Manuscript:
                 return piece.node
         return ROOT
 
+    def origin(self, place: int) -> tuple[int, int] | None:
+        """Which node wrote the character after `place`, and where in its own text it stands; None past the end."""
+        pieces = self.pieces(self.current)
+        number, offset = _find(pieces, place)
+        return (pieces[number].node, pieces[number].start + offset) if number < len(pieces) else None
+
     def end_of(self, node: int) -> int | None:
         """Where the last of a node's words end in the current text; None where none are left."""
         passed, end = 0, None
@@ -346,6 +352,29 @@ class Manuscript:
             moves += self._do(Added(node))
             parent = node.id
         return moves + self._do(Went(parent)) if moves else []
+
+    def branch(self, node: int, place: int, text: str, made: str = "") -> list[Move]:
+        """What `node` wrote ends at `place` of the text with `text` instead; the page goes there.
+
+        It is an alternative to `node` where all before `place` is as it was, else a change of the text as it is now.
+        """
+        one = self.nodes[node]
+        offset = place - one.at
+        if 0 <= offset <= len(one.text) and self.text[:place] == self.text_at(node)[:place]:
+            new = replace(one, id=self._next(), text=one.text[:offset] + text, made=made, job="")
+        else:
+            gone = max(0, (self.end_of(node) or 0) - place)
+            new = Node(
+                id=self._next(),
+                parent=self.current,
+                at=place,
+                removed=gone,
+                text=text,
+                author=Author.MACHINE,
+                made=made,
+            )
+        self.seal()
+        return self._do(Added(new), Went(new.id))
 
     def seal(self) -> None:
         """What is typed next is a step of its own."""

@@ -68,8 +68,11 @@ class Making(QObject):
         self._drafting = self._draft_again = False
         workspace.value_changed.connect(self._value_changed)
 
-    def generate(self) -> bool:
-        """Queues the current tool with the current values. False when a value is wrong."""
+    def generate(self, *, new_seed: bool = False) -> bool:
+        """Queues the current tool with the current values. False when a value is wrong.
+
+        With `new_seed` a seed that is fixed stays in the form, and this time another is taken.
+        """
         tool = self._workspace.tool
         if tool is None:
             return False
@@ -78,7 +81,7 @@ class Making(QObject):
             self.fields_refused.emit(errors)
             return False
         self._live.stop()
-        freeze = self._freezer(self._workspace.next_seed())
+        freeze = self._freezer(self._workspace.next_seed(new=new_seed))
         count, extension = self._workspace.count, self._workspace.format
 
         def submit() -> tuple[list[Job], list[Creation], list[Terms]]:

@@ -111,6 +111,12 @@ class Page(QObject):
         """Whether the tool in the form writes on the page."""
         return bool(page_field(self._workspace.tool))
 
+    def choose_tool(self) -> None:
+        """One that writes on the page, unless the form has one."""
+        tools = self._workspace.catalogue.tools.values()
+        if not self.writes and (found := next((tool for tool in tools if page_field(tool)), None)):
+            self._workspace.choose(found.id)
+
     # Writing by hand
     def write(self, at: int, removed: int, text: str) -> None:
         """What was typed, pasted or deleted in the view. A job that writes just there is stopped."""
@@ -169,6 +175,13 @@ class Page(QObject):
 
     def search(self, words: str) -> list[Found]:
         return self.book.search(words)
+
+    def branch(self, node: int, place: int, text: str) -> None:
+        """What a model wrote ends at `place` with other words; the cursor stands behind them."""
+        if streaming := self.streaming:
+            self.stop_asked.emit(streaming)
+        self._take(self.book.branch(node, place, text, made=_now()))
+        self._put_cursor(place + len(text))
 
     # Written by a job
     def again(self) -> bool:

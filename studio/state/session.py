@@ -22,6 +22,7 @@ from studio.library.creation import Creation, Kind
 from studio.library.manuscripts import PageShelf
 from studio.state import drafts
 from studio.state.activity import Activity
+from studio.state.alternatives import Alternatives
 from studio.state.at_once import AtOnce
 from studio.state.background import Background
 from studio.state.bridge import EngineBridge
@@ -88,6 +89,7 @@ class Session(QObject):
         self.illustrating = Illustrating(
             self.page, engine, library, self.workspace, self.notices, self.work, consent, self
         )
+        self.alternatives = Alternatives(self.page, library, self.work, self)
         self._draft_file = home.root / "workspace.json"
         self.keeper = drafts.DraftKeeper(self._draft_file, lambda: self.workspace.draft, self.work, self)
         self._began: dict[str, float] = {}

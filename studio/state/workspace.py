@@ -130,8 +130,10 @@ class Workspace(QObject):
         self.seed_changed.emit()
         self.changed.emit()
 
-    def next_seed(self) -> int:
-        """The seed for the next job: the same when it is fixed, else a new one."""
+    def next_seed(self, *, new: bool = False) -> int:
+        """The seed for the next job: the same when it is fixed, else a new one; with `new` always."""
+        if new and self._draft.seed_fixed:
+            return secrets.randbelow(SEEDS)
         if not self._draft.seed_fixed:
             self.set_seed(secrets.randbelow(SEEDS), fixed=False)
         return self._draft.seed

@@ -143,6 +143,8 @@ def _page(window: Window) -> None:
     commands.add("Page", "Paint this", view.paint_this, "Alt+I")
     commands.add("Page", "Repaint with the same seed", view.repaint_near, "Alt+P")
     commands.separate("Page")
+    commands.add("Page", "Other words here", view.other_words.open, "Alt+A")
+    commands.separate("Page")
     commands.add("Page", "Find and replace", find, "Ctrl+F")
     commands.add("Page", "Versions", versions, "Ctrl+Shift+V")
     commands.add("Page", "Regenerate", view.regenerate, "Ctrl+Shift+Return")

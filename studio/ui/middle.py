@@ -19,7 +19,7 @@ class Middle(QWidget):
         super().__init__()
         self._session = session
         self.canvas = canvas
-        self.page_view = PageView(session.page, session.illustrating, thumbnails)
+        self.page_view = PageView(session.page, session.illustrating, session.alternatives, thumbnails)
         self.back = QPushButton(icons.icon("arrow-left", "text"), "Back to the page")
         words.name(self.back, "Back to the page", "The page of text that you write on")
         strip = QWidget()
@@ -43,7 +43,9 @@ class Middle(QWidget):
         self.back.clicked.connect(self.show_page)
         session.workspace.tool_changed.connect(self.follow)
         session.making.submitting.connect(self.follow)
-        self.page_view.write_on.connect(session.making.generate)
+        self.page_view.write_on.connect(lambda: self._write())
+        self.page_view.write_again.connect(lambda: self._write(new_seed=True))
+        self.page_view.said.connect(session.notices.info)
         self.page_view.pictures.opened.connect(session.open)
         self.page_view.stop.connect(session.stop_writing)
         self.follow()
@@ -65,6 +67,11 @@ class Middle(QWidget):
     def show_page(self) -> None:
         if not self.is_page:
             self._pages.setCurrentWidget(self.page_view)
+
+    def _write(self, *, new_seed: bool = False) -> None:
+        """With the tool in the form if it writes on the page, else with the one that does."""
+        self._session.page.choose_tool()
+        self._session.making.generate(new_seed=new_seed)
 
     def show_canvas(self) -> None:
         self._strip.setVisible(self._session.page.writes)

@@ -266,3 +266,30 @@ def test_what_was_changed(old: str, new: str, cursor: int | None, expected: tupl
 )
 def test_words_are_counted_as_a_reader_would(text: str, words: int) -> None:
     assert count_words(text) == words
+
+
+def test_a_branch_ends_with_another_word_and_is_an_alternative() -> None:
+    page = Manuscript()
+    type_in(page, "A")
+    first = asked(page, "j", " fox ran home")
+    assert page.origin(3) == (first, 2)
+    assert page.origin(0) != page.origin(1)
+    assert page.origin(len(page.text)) is None
+    page.branch(first, 6, "sang")
+    assert page.text == "A fox sang"
+    node = page.nodes[page.current]
+    assert (node.author, node.job, node.creation) == (Author.MACHINE, "", "creation of j")
+    assert page.siblings(first) == [first, node.id]
+    page.undo()
+    assert page.text == "A fox ran home"
+
+
+def test_a_branch_keeps_what_was_changed_before_it() -> None:
+    page = Manuscript()
+    type_in(page, "A")
+    first = asked(page, "j", " fox ran home")
+    page.write(2, 0, "red ")
+    page.write(len(page.text), 0, "!", join=False)
+    page.branch(first, 10, "sang")
+    assert page.text == "A red fox sang!"
+    assert page.nodes[page.current].creation == ""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QMimeData, Qt, Signal
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QFontMetrics,
+    QHelpEvent,
     QKeyEvent,
     QKeySequence,
     QResizeEvent,
@@ -42,6 +43,8 @@ class Paper(QTextEdit):
     redo_asked = Signal()
     left = Signal()
     """Escape."""
+    rested = Signal(int)
+    """The pointer stays on the character behind this place."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -50,6 +53,7 @@ class Paper(QTextEdit):
         self.setAcceptRichText(False)
         self.setUndoRedoEnabled(False)
         self.setTabChangesFocus(True)
+        self.viewport().setMouseTracking(True)
         self.setFrameShape(QTextEdit.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.hint = label("", "hint", parent=self.viewport())
@@ -63,6 +67,8 @@ class Paper(QTextEdit):
         self._spans: Spans = []
         self._showing = False
         self._dressed = ""
+        self._marks: list[QTextEdit.ExtraSelection] = []
+        self._underlined: list[QTextEdit.ExtraSelection] = []
         self._dress()
         self.textChanged.connect(self._changed)
         self.cursorPositionChanged.connect(self._moved)
@@ -106,18 +112,48 @@ class Paper(QTextEdit):
 
     def mark(self, places: Sequence[tuple[int, int]]) -> None:
         """Lights up stretches (place and length), such as what was searched for."""
-        marks = []
-        for at, length in places[:SHOWN_MARKS]:
-            one = QTextEdit.ExtraSelection()
-            cursor = QTextCursor(self.document())
-            cursor.setPosition(self._units(at))
-            cursor.setPosition(self._units(at + length), QTextCursor.MoveMode.KeepAnchor)
-            colour = QColor(theme.COLOURS.accent)
-            colour.setAlpha(70)
-            one.format.setBackground(colour)
-            one.cursor = cursor
-            marks.append(one)
-        self.setExtraSelections(marks)
+        self._marks = [self._lit(at, length) for at, length in places[:SHOWN_MARKS]]
+        self.setExtraSelections([*self._marks, *self._underlined])
+
+    def underline(self, at: int, length: int) -> None:
+        """The words that other words are offered for; none with a length of 0."""
+        self._underlined = [self._lit(at, length)] if length else []
+        self.setExtraSelections([*self._marks, *self._underlined])
+
+    def _lit(self, at: int, length: int) -> QTextEdit.ExtraSelection:
+        one = QTextEdit.ExtraSelection()
+        cursor = QTextCursor(self.document())
+        cursor.setPosition(self._units(at))
+        cursor.setPosition(self._units(at + length), QTextCursor.MoveMode.KeepAnchor)
+        colour = QColor(theme.COLOURS.accent)
+        colour.setAlpha(70)
+        one.format.setBackground(colour)
+        one.cursor = cursor
+        return one
+
+    def rect_of(self, at: int, length: int) -> QRect:
+        """Where words are, in pixels of the viewport; of several lines the first."""
+        cursor = QTextCursor(self.document())
+        cursor.setPosition(self._units(at))
+        first = self.cursorRect(cursor)
+        cursor.setPosition(self._units(at + length))
+        last = self.cursorRect(cursor)
+        return first.united(last) if last.top() == first.top() else first.adjusted(0, 0, 40, 0)
+
+    def character_at(self, point: QPoint) -> int | None:
+        """The place of the character under a point of the viewport."""
+        cursor = self.cursorForPosition(point)
+        here = self.cursorRect(cursor)
+        if not here.top() <= point.y() <= here.bottom():
+            return None
+        before = point.x() < here.left()
+        other = QTextCursor(cursor)
+        other.movePosition(QTextCursor.MoveOperation.Left if before else QTextCursor.MoveOperation.Right)
+        there = self.cursorRect(other)
+        low, high = sorted((here.left(), there.left()))
+        if there.top() != here.top() or not low <= point.x() <= high:
+            return None
+        return self._points(min(cursor.position(), other.position()))
 
     # Typing
     def _changed(self) -> None:
@@ -142,6 +178,14 @@ class Paper(QTextEdit):
     def _moved(self) -> None:
         if not self._showing:
             self.placed.emit(self.place())
+
+    def viewportEvent(self, event: QEvent) -> bool:  # noqa: N802
+        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
+            at = self.character_at(event.pos())
+            if at is not None:
+                self.rested.emit(at)
+            return True
+        return super().viewportEvent(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         if event.matches(QKeySequence.StandardKey.Undo):

@@ -10,14 +10,17 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBo
 
 from studio.core.manuscript import count_words
 from studio.library.manuscripts import PageInfo
+from studio.state.alternatives import Alternatives
 from studio.state.illustrating import Illustrating
 from studio.state.manuscript import Page
 from studio.ui import icons, words
 from studio.ui.canvas.bars import FloatingBar
 from studio.ui.page.find_bar import FindBar
+from studio.ui.page.offers import Offers
 from studio.ui.page.paper import Paper
 from studio.ui.page.pictures import Pictures
 from studio.ui.page.versions import Versions
+from studio.ui.page.word_menu import WordMenu
 from studio.ui.thumbnails import Thumbnailer
 
 COUNT_MS = 200
@@ -27,13 +30,22 @@ GAP = 6
 
 
 class PageView(QWidget):
-    """Binds to a `Page` and holds no state of its own. `write_on` and `stop` are asked of the window."""
+    """Binds to a `Page` and holds no state of its own. What the signals say is asked of the window."""
 
     write_on = Signal()
+    write_again = Signal()
+    """With another seed than before."""
     stop = Signal()
+    said = Signal(str)
+    """A sentence that the artist should see."""
 
     def __init__(
-        self, page: Page, illustrating: Illustrating, thumbnails: Thumbnailer, parent: QWidget | None = None
+        self,
+        page: Page,
+        illustrating: Illustrating,
+        alternatives: Alternatives,
+        thumbnails: Thumbnailer,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.page, self.illustrating = page, illustrating
@@ -48,6 +60,8 @@ class PageView(QWidget):
         self.top = FloatingBar("Page tools", self)
         self.pictures = Pictures(illustrating, thumbnails)
         self.bar = PageBar()
+        self.offers = Offers(self)
+        self.other_words = WordMenu(self.paper, alternatives, self.offers)
         self._shown: object = None
         self._counting = QTimer(self, interval=COUNT_MS, singleShot=True)
         self._counting.timeout.connect(self._count)
@@ -112,6 +126,8 @@ class PageView(QWidget):
         self.paint_button.clicked.connect(lambda _: self.paint_this())
         self.pictures.chosen.connect(lambda at, length: paper.put_cursor(at, select=length))
         self.versions.closed.connect(self.toggle_versions)
+        self.other_words.taken.connect(self.write_on)
+        self.other_words.nothing.connect(self.said)
         self.find_bar.closed.connect(self.toggle_find)
         self.find_bar.marked.connect(paper.mark)
         self.find_bar.shown.connect(lambda at, length: paper.put_cursor(at, select=length))
@@ -121,7 +137,7 @@ class PageView(QWidget):
     def regenerate(self) -> None:
         """The passage at the cursor once more, as another alternative."""
         if self.page.again():
-            self.write_on.emit()
+            self.write_again.emit()
 
     def paint_this(self) -> None:
         self.illustrating.paint(*self.paper.selection())
@@ -152,7 +168,9 @@ class PageView(QWidget):
             self.paper.setFocus()
 
     def _escape(self) -> None:
-        if not self.find_bar.isHidden():
+        if not self.offers.isHidden():
+            self.other_words.close()
+        elif not self.find_bar.isHidden():
             self.toggle_find()
         elif self.page.is_writing:
             self.stop.emit()
@@ -160,6 +178,7 @@ class PageView(QWidget):
     # What is shown
     def _open(self) -> None:
         self._shown = None
+        self.other_words.close()
         self.paper.setReadOnly(not self.page.ready)
         self._show()
 
@@ -168,6 +187,7 @@ class PageView(QWidget):
         node = page.book.nodes[page.book.current]
         if node is not self._shown:
             self._shown = node
+            self.other_words.close()
             self.paper.show_runs(page.runs)
             if not self.find_bar.isHidden():
                 self.find_bar.look_at(self.paper.words, self.paper.place())

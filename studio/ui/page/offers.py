@@ -1,0 +1,151 @@
+"""A small list of words to choose from, each with how likely it is, beside those on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QKeyEvent, QPainter
+from PySide6.QtWidgets import (
+    QFrame,
+    QListWidget,
+    QListWidgetItem,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from studio.ui import theme, words
+
+WIDTH, ROW = 232, 30
+SHOWN = 10
+"""Rows that are in view at once."""
+GAP = 4
+_SHARE = Qt.ItemDataRole.UserRole
+_WORD = Qt.ItemDataRole.UserRole + 1
+
+
+class Offers(QFrame):
+    """A child of the page, so that writing goes on while it is shown. Arrows and Enter work once it has the focus."""
+
+    chosen = Signal(str)
+    stepped = Signal(int)
+    """Left or Right: the words before, or behind."""
+    left = Signal()
+    """Escape."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.page = parent
+        self.setProperty("role", "popup")
+        self.setAccessibleName("Words to choose from")
+        self.setFixedWidth(WIDTH)
+        self.title = words.label("", "caption")
+        self.list = QListWidget()
+        self.list.setItemDelegate(_Row(self.list))
+        self.list.setUniformItemSizes(True)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.list.setMouseTracking(True)
+        self.list.setStyleSheet("QListWidget { background: transparent; border: none; }")
+        words.name(self.list, "Words to choose from")
+        self.list.setToolTip("")
+        self.hint = words.label("", "caption")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 8, 8, 8)
+        column.setSpacing(GAP)
+        column.addWidget(self.title)
+        column.addWidget(self.list)
+        column.addWidget(self.hint)
+        self.list.itemClicked.connect(self._choose)
+        self.list.itemEntered.connect(self.list.setCurrentItem)
+        self.hide()
+
+    def offer(self, title: str, offers: Sequence[tuple[str, str, float]], chosen: str, hint: str) -> None:
+        """Fills it with (word, as it is shown, probability); `chosen` is the one that is on the page."""
+        self.title.setText(self.title.fontMetrics().elidedText(title, Qt.TextElideMode.ElideRight, WIDTH - 16))
+        self.hint.setText(hint)
+        self.hint.setVisible(bool(hint))
+        self.list.clear()
+        for word, shown, share in offers:
+            item = QListWidgetItem(shown)
+            item.setData(_WORD, word)
+            item.setData(_SHARE, share)
+            item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{shown}, {percent(share)}")
+            self.list.addItem(item)
+            if word == chosen:
+                self.list.setCurrentItem(item)
+        if self.list.currentRow() < 0:
+            self.list.setCurrentRow(0)
+        rows = min(len(offers), SHOWN)
+        self.list.setVisible(rows > 0)
+        self.list.setFixedHeight(rows * ROW + 2)
+
+    def open_at(self, place: QRect) -> None:
+        """Below a rectangle of the parent, or above it where there is no room."""
+        parent = self.page
+        self.adjustSize()
+        x = max(GAP, min(place.left() - 12, parent.width() - self.width() - GAP))
+        below = place.bottom() + GAP
+        above = place.top() - GAP - self.height()
+        self.move(x, below if below + self.height() <= parent.height() or above < 0 else above)
+        self.show()
+        self.raise_()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        match event.key():
+            case Qt.Key.Key_Return | Qt.Key.Key_Enter:
+                if (item := self.list.currentItem()) is not None:
+                    self._choose(item)
+            case Qt.Key.Key_Escape:
+                self.left.emit()
+            case Qt.Key.Key_Left | Qt.Key.Key_Right:
+                self.stepped.emit(-1 if event.key() == Qt.Key.Key_Left else 1)
+            case _:
+                super().keyPressEvent(event)
+
+    def _choose(self, item: QListWidgetItem) -> None:
+        self.chosen.emit(item.data(_WORD))
+
+
+class _Row(QStyledItemDelegate):
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:  # noqa: ARG002, N802
+        return QSize(80, ROW)
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        colours, share = theme.COLOURS, float(index.data(_SHARE))
+        view = option.widget
+        current = isinstance(view, QListWidget) and view.currentIndex() == index
+        room = QRectF(option.rect).adjusted(0, 1, 0, -1)
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        if current:
+            painter.setBrush(QColor(colours.chosen))
+            painter.drawRoundedRect(room, 4, 4)
+        bar = QRectF(room.left() + 8, room.bottom() - 4, room.width() - 16, 2)
+        painter.setBrush(QColor(colours.groove))
+        painter.drawRoundedRect(bar, 1, 1)
+        painter.setBrush(QColor(colours.machine))
+        painter.drawRoundedRect(QRectF(bar.left(), bar.top(), max(2.0, bar.width() * min(1.0, share)), 2), 1, 1)
+        text = room.adjusted(8, 0, -8, -3)
+        painter.setFont(theme.font())
+        painter.setPen(QColor(colours.dim))
+        said = percent(share)
+        painter.drawText(text, int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter), said)
+        text.setWidth(text.width() - painter.fontMetrics().horizontalAdvance(said) - 8)
+        painter.setPen(QColor(colours.text))
+        shown = painter.fontMetrics().elidedText(str(index.data()), Qt.TextElideMode.ElideRight, int(text.width()))
+        painter.drawText(text, int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter), shown)
+        painter.restore()
+
+
+def percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.095 else f"{share:.1%}" if share >= 0.0005 else "<0.1%"
+
+
+def readable(word: str) -> str:
+    """A word as it is shown by itself: what cannot be seen has a sign."""
+    return word.replace("\n", "↵").strip() or "space"

@@ -1,0 +1,114 @@
+"""What each word won against is found in what a model wrote, and gone on from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from studio.core.descriptor import Catalogue, PluginDescriptor
+from studio.core.recipe import PluginRef, Recipe
+from studio.library import writer
+from studio.state.alternatives import Alternatives, Choice
+from studio.state.manuscript import Page
+from studio.state.session import Session
+from tests import fakes
+from tests.fakes import FakeEngine
+
+TALE = fakes.tool("writer.tale", "Write on", {"text": fakes.property_("string", "page", default="")}, output="text")
+CHOICES = [[" fox", [[" fox", 0.5], [" owl", 0.25]]], [" r", [[" s", 0.4], [" r", 0.3]]], ["an", [["an", 0.9]]]]
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine(Catalogue((*fakes.catalogue().plugins, PluginDescriptor(name="writer", tools=(TALE,)))))
+
+
+@pytest.fixture
+def page(qtbot: QtBot, session: Session) -> Page:
+    session.workspace.choose("writer.tale")
+    qtbot.waitUntil(lambda: session.page.ready)
+    session.page.write(0, 0, "A red")
+    session.page.set_cursor(5)
+    return session.page
+
+
+def write(qtbot: QtBot, session: Session, engine: FakeEngine, choices: Any) -> None:
+    """A job writes " fox ran" behind what is on the page."""
+    with qtbot.waitSignal(session.making.submitted) as submitted:
+        session.making.generate()
+    job = submitted.args[0][0].id
+    recipe = Recipe(tool="writer.tale", plugin=PluginRef("writer", "1"), seed=1, notes={"choices": choices})
+    creation = session.library.add(writer.save_text(session.home, f"{session.page.text} fox ran", recipe))
+    engine.run(job)
+    engine.finish(job, creation)
+    qtbot.waitUntil(lambda: not session.page.book.asked and not session.page.is_writing)
+
+
+def choice_at(qtbot: QtBot, alternatives: Alternatives, place: int) -> Choice | None:
+    found: list[Choice | None] = []
+    alternatives.find(place, found.append)
+    qtbot.waitUntil(lambda: bool(found))
+    return found[0]
+
+
+def test_each_piece_has_its_own(qtbot: QtBot, session: Session, engine: FakeEngine, page: Page) -> None:
+    write(qtbot, session, engine, CHOICES)
+    assert page.text == "A red fox ran"
+    find = session.alternatives
+    fox = choice_at(qtbot, find, 7)
+    assert fox is not None
+    assert (fox.place, fox.length, fox.begun, fox.offers) == (5, 4, "red", ((" fox", 0.5), (" owl", 0.25)))
+    an = choice_at(qtbot, find, 12)
+    assert an is not None
+    assert (an.place, an.length, an.begun) == (11, 2, "r")
+    assert choice_at(qtbot, find, 2) is None
+    assert choice_at(qtbot, find, 13) is None
+
+
+def test_another_word_begins_a_branch_that_can_be_chosen_from_again(
+    qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
+) -> None:
+    write(qtbot, session, engine, CHOICES)
+    fox = choice_at(qtbot, session.alternatives, 6)
+    assert fox is not None
+    session.alternatives.take(fox, " owl")
+    assert page.text == "A red owl"
+    assert page.cursor == 9
+    assert page.alternatives == (2, 2)
+    again = choice_at(qtbot, session.alternatives, 8)
+    assert again is not None
+    assert (again.place, again.length) == (5, 4)
+    with qtbot.waitSignal(session.making.submitted):
+        session.making.generate()
+    assert engine.calls[-1][1].params["text"] == "A red owl"
+
+
+def test_what_was_changed_by_hand_has_none(qtbot: QtBot, session: Session, engine: FakeEngine, page: Page) -> None:
+    write(qtbot, session, engine, CHOICES)
+    page.write(7, 1, "0")
+    assert choice_at(qtbot, session.alternatives, 6) is None
+    assert choice_at(qtbot, session.alternatives, 10) is not None
+
+
+@pytest.mark.parametrize("notes", [None, [], "x", [["a"]], [[1, 2]], [["nothing of it", [["a", 0.5]]]]])
+def test_notes_of_another_kind_are_nothing(
+    qtbot: QtBot, session: Session, engine: FakeEngine, page: Page, notes: Any
+) -> None:
+    write(qtbot, session, engine, notes)
+    assert choice_at(qtbot, session.alternatives, 6) is None
+
+
+def test_regenerate_takes_another_seed_than_the_one_that_is_fixed(
+    qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
+) -> None:
+    session.workspace.set_seed(5, fixed=True)
+    seeds = []
+    for new in (False, True, True):
+        with qtbot.waitSignal(session.making.submitted):
+            session.making.generate(new_seed=new)
+        seeds.append(engine.calls[-1][1].seed)
+    assert seeds[0] == 5
+    assert len(set(seeds)) == 3
+    assert (session.workspace.seed, session.workspace.seed_fixed) == (5, True)

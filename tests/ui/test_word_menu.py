@@ -1,0 +1,123 @@
+"""Other words for a model's, by the pointer and by keys."""
+
+from __future__ import annotations
+
+import pytest
+from PySide6.QtCore import QEvent, QPoint, Qt
+from PySide6.QtGui import QHelpEvent
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from studio.core.descriptor import Catalogue, PluginDescriptor
+from studio.core.recipe import PluginRef, Recipe
+from studio.library import writer
+from studio.ui.page import PageView
+from studio.ui.page.offers import percent, readable
+from studio.ui.window import Window
+from tests import fakes
+from tests.fakes import FakeEngine
+
+TALE = fakes.tool("tales.tale", "Write on", {"text": fakes.property_("string", "page", default="")}, output="text")
+CHOICES = [[" fox", [[" fox", 0.5], [" owl", 0.25]]], [" ran", [[" sang", 0.4], [" ran", 0.3]]]]
+ALT = Qt.KeyboardModifier.AltModifier
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine(Catalogue((PluginDescriptor(name="tales", title="Tales", tools=(TALE,)),)))
+
+
+@pytest.fixture
+def view(qtbot: QtBot, window: Window, engine: FakeEngine) -> PageView:
+    """A page on which somebody wrote "A red", and a model " fox ran"."""
+    session = window.session
+    session.workspace.choose("tales.tale")
+    qtbot.waitUntil(lambda: session.page.ready)
+    view = window.middle.page_view
+    window.activateWindow()
+    view.paper.setFocus()
+    qtbot.keyClicks(view.paper, "A red")
+    with qtbot.waitSignal(session.making.submitted) as submitted:
+        session.making.generate()
+    job = submitted.args[0][0].id
+    recipe = Recipe(tool="tales.tale", plugin=PluginRef("tales", "1"), seed=1, notes={"choices": CHOICES})
+    engine.run(job)
+    engine.finish(job, session.library.add(writer.save_text(session.home, "A red fox ran", recipe)))
+    qtbot.waitUntil(lambda: view.paper.words == "A red fox ran" and not session.page.is_writing)
+    return view
+
+
+def rest_on(view: PageView, at: int) -> QPoint:
+    viewport = view.paper.viewport()
+    point = view.paper.rect_of(at, 1).center()
+    QApplication.sendEvent(viewport, QHelpEvent(QEvent.Type.ToolTip, point, viewport.mapToGlobal(point)))
+    return point
+
+
+def test_the_pointer_rests_on_a_word(qtbot: QtBot, window: Window, view: PageView) -> None:
+    rest_on(view, 2)
+    assert view.offers.isHidden()
+    point = rest_on(view, 7)
+    qtbot.waitUntil(lambda: view.offers.isVisible())
+    assert view.offers.title.text() == "Instead of “fox”"
+    shown = [view.offers.list.item(row).text() for row in range(view.offers.list.count())]
+    assert shown == ["fox", "owl"]
+    assert view.offers.list.currentItem().text() == "fox"
+    assert len(view.paper.extraSelections()) == 1
+    assert view.paper.hasFocus()
+    qtbot.mouseMove(view.paper.viewport(), point + QPoint(2, 0))
+    assert view.offers.isVisible()
+    qtbot.mouseMove(view.paper.viewport(), QPoint(view.paper.viewport().width() - 2, 2))
+    qtbot.waitUntil(lambda: view.offers.isHidden())
+    assert view.paper.extraSelections() == []
+
+
+def test_another_word_is_clicked(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    rest_on(view, 7)
+    qtbot.waitUntil(lambda: view.offers.isVisible())
+    row = view.offers.list.visualItemRect(view.offers.list.item(1)).center()
+    with qtbot.waitSignal(window.session.making.submitted):
+        qtbot.mouseClick(view.offers.list.viewport(), Qt.MouseButton.LeftButton, pos=row)
+    assert view.paper.words == "A red owl"
+    assert engine.calls[-1][1].params["text"] == "A red owl"
+    assert view.offers.isHidden()
+
+
+def test_by_keys(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    assert view.paper.place() == 13
+    qtbot.keyClick(view.paper, Qt.Key.Key_A, ALT)
+    qtbot.waitUntil(lambda: view.offers.isVisible())
+    assert view.offers.title.text() == "Instead of “ran”"
+    qtbot.keyClick(view.offers.list, Qt.Key.Key_Left)
+    assert view.offers.title.text() == "Instead of “fox”"
+    qtbot.keyClick(view.offers.list, Qt.Key.Key_Left)
+    assert view.offers.title.text() == "Instead of “fox”", "what a human wrote has no other words"
+    qtbot.keyClick(view.offers.list, Qt.Key.Key_Right)
+    qtbot.keyClick(view.offers.list, Qt.Key.Key_Escape)
+    assert view.offers.isHidden()
+    assert view.paper.hasFocus()
+    qtbot.keyClick(view.paper, Qt.Key.Key_A, ALT)
+    qtbot.keyClick(view.offers.list, Qt.Key.Key_Up)
+    with qtbot.waitSignal(window.session.making.submitted):
+        qtbot.keyClick(view.offers.list, Qt.Key.Key_Return)
+    assert view.paper.words == "A red fox sang"
+
+
+def test_a_word_of_ones_own_is_said_to_have_none(qtbot: QtBot, window: Window, view: PageView) -> None:
+    view.paper.put_cursor(1)
+    view.other_words.open()
+    assert view.offers.isHidden()
+    notices = window.session.notices
+    assert any("Nothing is known" in notice.text for notice in notices.items)
+
+
+def test_typing_closes_it(qtbot: QtBot, view: PageView) -> None:
+    rest_on(view, 7)
+    qtbot.waitUntil(lambda: view.offers.isVisible())
+    qtbot.keyClicks(view.paper, "x")
+    assert view.offers.isHidden()
+
+
+def test_numbers_and_signs() -> None:
+    assert [percent(share) for share in (0.5, 0.123, 0.0123, 0.00001)] == ["50%", "12%", "1.2%", "<0.1%"]
+    assert [readable(word) for word in (" fox", "\n\n", " ")] == ["fox", "↵↵", "space"]
