@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,9 +48,9 @@ _WORDS = {
 """What it is, and what it can and cannot do."""
 
 
-def credits(told: Mapping[str, str], base: Path | None) -> str:
-    """Whom to name, by the title of the text, and whom the model named that was taught; empty where nobody is."""
-    lines = [f"- {title}: {credit}" for title, credit in told.items()]
+def credits(told: Iterable[tuple[str, str]], base: Path | None) -> str:
+    """Whom to name, of (title, credit) of texts, and whom the model named that was taught; empty where nobody is."""
+    lines = [f"- {title}: {credit}" for title, credit in told]
     before = base / CREDITS if base else None
     if before and before.is_file():
         lines += [line for line in before.read_text("utf-8", "replace").splitlines() if line.startswith("- ")]
@@ -63,7 +63,7 @@ def text(facts: Facts) -> str:
     what, can = _WORDS["masked" if masked else "lora" if facts.kind == "lora" else "new"]
     begun = f", from {facts.base}" if facts.base else ""
     stored = "float32, to be added to its writer's" if facts.kind == "lora" else "float16"
-    credited = f" Whom to name for them stands in {CREDITS}." if facts.credited else ""
+    credited = f" {CREDITS} tells whom to name for the texts." if facts.credited else ""
     learnt = "\n".join(f"| {name} | {count:,} |" for name, count in facts.documents.items())
     measure = "hidden tokens" if masked else "the next token"
     samples = "\n\n".join(f"{asked}:\n\n~~~~\n{made.replace('~~~~', '')}\n~~~~" for asked, made in facts.samples)

@@ -139,7 +139,7 @@ class WriterTrain(api.Tool):
         else:
             networks.save(trainer.ema, tokenizer, folder)
         perplexity = trainer.measure(held)
-        credit = train_card.credits({one.title: one.credit for one in texts if one.credit}, base)
+        credit = train_card.credits([(one.title, one.credit) for one in texts if one.credit], base)
         if credit:
             (folder / train_card.CREDITS).write_text(credit, encoding="utf-8")
         facts = train_card.Facts(
@@ -239,7 +239,9 @@ def _model(params: WriterTrain.Params, tokenizer: Any, base: Path | None) -> Any
     if base is None:
         return networks.writer(networks.WRITERS[params.size], tokenizer)
     model = networks.opened(base)
-    return lora.begun(model, params.model, params.rank) if params.kind == "lora" else model
+    if params.kind == "full":
+        return model
+    return lora.begun(model, str(base) if Path(params.model).exists() else params.model, params.rank)
 
 
 def _samples(
