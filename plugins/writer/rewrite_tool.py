@@ -34,6 +34,7 @@ class WriterRewrite(api.Tool):
     id = "writer.rewrite"
     title = "Rewrite"
     output = "text"
+    selection = "replace"
     icon = "mdi6.file-document-edit-outline"
 
     class Params(sampling.Sampling, Wish):

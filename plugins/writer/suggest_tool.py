@@ -18,6 +18,7 @@ class WriterSuggest(api.Tool):
     id = "writer.suggest"
     title = "Find a word"
     output = "text"
+    selection = "offer"
     icon = "mdi6.form-textbox"
 
     class Params(api.Params):

@@ -16,6 +16,7 @@ from studio.core.descriptor import Widget
 _ID = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 _HOSTS_OWN = ("seed", "count")
 _OUTPUTS = ("image", "animation", "text", "model")
+_SELECTIONS = ("", "replace", "offer")
 _LANES = ("interactive", "training")
 
 
@@ -45,6 +46,10 @@ def _faults(tool: type[Tool]) -> Iterator[str]:
         yield f"The output of {name} is {tool.output!r}, and must be one of {', '.join(_OUTPUTS)}."
     if tool.lane not in _LANES:
         yield f"The lane of {name} is {tool.lane!r}, and must be one of {', '.join(_LANES)}."
+    if tool.selection not in _SELECTIONS:
+        yield f"The selection of {name} is {tool.selection!r}, and must be replace, offer or nothing."
+    elif tool.selection and (tool.output != "text" or "text" not in getattr(tool.Params, "model_fields", {})):
+        yield f"{name} works on selected words, so it needs a parameter text and the output text."
     if tool.run is Tool.run:
         yield f"{name} has no run."
     elif inspect.iscoroutinefunction(tool.run) or inspect.isasyncgenfunction(tool.run):

@@ -26,6 +26,10 @@ class Tool:
     pausable: ClassVar[bool] = False
     """Keeps its state in `ctx.keep` when asked to pause, and goes on from it."""
     deterministic: ClassVar[bool] = True
+    selection: ClassVar[Literal["", "replace", "offer"]] = ""
+    """What it does with words that are selected on the page, which come as its parameter ``text``. ``replace``: its
+    text takes their place. ``offer``: around them, with ``___`` in their place, and its note ``words`` has
+    [[word, probability], …] to choose from."""
     icon: ClassVar[str] = ""
     """A name of the Material Design Icons, such as ``mdi6.image-filter-vintage``."""
 

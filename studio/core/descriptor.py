@@ -78,6 +78,8 @@ class ToolDescriptor(Struct, frozen=True, kw_only=True):
     live: bool = False
     pausable: bool = False
     deterministic: bool = True
+    selection: str = ""
+    """On words that are selected on the page: `replace` or `offer`, as `api.Tool` has it."""
     icon: str = ""
     schema: dict[str, Any] = {}
 

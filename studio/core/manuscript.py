@@ -82,12 +82,13 @@ class Redone(Struct, frozen=True, tag="redo"):
     pass
 
 
-class Asked(Struct, frozen=True, tag="ask"):
-    """A job was asked to write at a place of a node's text."""
+class Asked(Struct, frozen=True, tag="ask", omit_defaults=True):
+    """A job was asked to write at a place of a node's text, in the place of `removed` characters."""
 
     job: str
     node: int
     at: int
+    removed: int = 0
 
 
 class Answered(Struct, frozen=True, tag="answer", omit_defaults=True):
@@ -122,9 +123,10 @@ class Unanchored(Struct, frozen=True, tag="unanchor"):
 Move: TypeAlias = Added | Amended | Went | Undone | Redone | Asked | Answered | Anchored | Unanchored
 
 
-class Ask(Struct, frozen=True):
+class Ask(Struct, frozen=True, omit_defaults=True):
     node: int
     at: int
+    removed: int = 0
 
 
 class Stored(Struct, kw_only=True):
@@ -380,8 +382,8 @@ class Manuscript:
         """What is typed next is a step of its own."""
         self._sealed = self.current
 
-    def ask(self, job: str, node: int, at: int) -> list[Move]:
-        return self._do(Asked(job, node, at))
+    def ask(self, job: str, node: int, at: int, removed: int = 0) -> list[Move]:
+        return self._do(Asked(job, node, at, removed))
 
     def answer(self, job: str, text: str, made: str = "") -> list[Move]:
         """What the machine has written so far, all of it.
@@ -394,7 +396,16 @@ class Manuscript:
         node = self.written_by(job)
         if node is not None and not self._children.get(node.id):
             return [] if node.text == text else self._do(_amend(node, node.at, node.removed, text))
-        new = Node(id=self._next(), parent=ask.node, at=ask.at, text=text, author=Author.MACHINE, made=made, job=job)
+        new = Node(
+            id=self._next(),
+            parent=ask.node,
+            at=ask.at,
+            removed=ask.removed,
+            text=text,
+            author=Author.MACHINE,
+            made=made,
+            job=job,
+        )
         moves = self._do(Added(new))
         return moves + self._do(Went(new.id)) if self.current == ask.node else moves
 
@@ -491,10 +502,10 @@ class Manuscript:
                 self._place = place
                 self._sealed = self.current
                 self._leave()
-            case Asked(job, at_node, at):
+            case Asked(job, at_node, at, removed):
                 if at_node not in self.nodes:
                     return False
-                self.asked[job] = Ask(at_node, at)
+                self.asked[job] = Ask(at_node, at, removed)
             case Answered(job, creation):
                 self.asked.pop(job, None)
                 node_ = self.written_by(job)
@@ -625,6 +636,18 @@ def difference(old: str, new: str, cursor: int | None = None) -> tuple[int, int,
 def plain(text: str) -> str:
     """Text as a page holds it: lines end in a newline, and nothing stands in it that an editor could not show."""
     return _ODD.sub("\N{REPLACEMENT CHARACTER}", _BREAK.sub("\n", text))
+
+
+def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """Without white space at both ends; where nothing is selected, the paragraph."""
+    if start == end:
+        start = text.rfind("\n", 0, start) + 1
+        after = text.find("\n", end)
+        end = len(text) if after < 0 else after
+    words = text[start:end]
+    if not words.strip():
+        return start, start
+    return start + len(words) - len(words.lstrip()), end - len(words) + len(words.rstrip())
 
 
 def count_words(text: str) -> int:

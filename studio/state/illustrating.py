@@ -12,14 +12,13 @@ from msgspec.structs import replace
 from PySide6.QtCore import QObject, Signal
 
 from studio.core.descriptor import ToolDescriptor, Widget
-from studio.core.errors import StudioError
 from studio.core.form import fields
 from studio.core.job import Job
-from studio.core.manuscript import Anchor
-from studio.engine.interface import Created, Engine
+from studio.core.manuscript import Anchor, trimmed
+from studio.engine.interface import Created
 from studio.library.creation import Creation
 from studio.library.page_export import Illustration, export
-from studio.state.consent import Consent, Unread
+from studio.state.asking import Asking
 from studio.state.manuscript import Page
 from studio.state.notices import Notices
 from studio.state.work import Work
@@ -63,17 +62,16 @@ class Illustrating(QObject):
     def __init__(
         self,
         page: Page,
-        engine: Engine,
+        asking: Asking,
         library: Library,
         workspace: Workspace,
         notices: Notices,
         work: Work,
-        consent: Consent,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._page, self._engine, self._library, self._workspace = page, engine, library, workspace
-        self._notices, self._work, self._consent = notices, work, consent
+        self._page, self._asking, self._library, self._workspace = page, asking, library, workspace
+        self._notices, self._work = notices, work
         self._creations: dict[str, Creation] = {}
         page.changed.connect(self.changed)
         page.opened.connect(self._find)
@@ -154,25 +152,16 @@ class Illustrating(QObject):
         values = {**self._workspace.draft.values.get(tool.id, {}), PROMPT: " ".join(anchor.words.split())[:LONGEST]}
         book = self._page.book
 
-        def submit() -> Job:
-            from studio.engine.freeze import freeze
-
-            recipe = freeze(tool, values, anchor.seed, self._library)
-            self._consent.check(tool, recipe)
-            return self._engine.submit(recipe)[0]
-
         def submitted(job: Job) -> None:
             known = book.anchors.get(anchor.id)
             if book is self._page.book and known is not None:
                 self._page.keep(book.set_anchor(replace(known, job=job.id)))
 
-        def refused(error: StudioError) -> None:
-            hint = f" Choose {tool.title} and press Generate once to read it." if isinstance(error, Unread) else ""
-            self._notices.error(f"{error}{hint}")
+        def refused() -> None:
             if book is self._page.book and not anchor.creation:
                 self.remove(anchor.id)
 
-        self._work(submit, submitted, refused)
+        self._asking.submit(tool, values, anchor.seed, submitted, refused)
 
     # What becomes of it
     def take(self, event: Created) -> bool:
@@ -224,15 +213,3 @@ class Illustrating(QObject):
 
     def _of(self, job: str) -> Anchor | None:
         return next((one for one in self._page.book.anchors.values() if job and one.job == job), None)
-
-
-def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    """Without white space at both ends; where nothing is selected, the paragraph."""
-    if start == end:
-        start = text.rfind("\n", 0, start) + 1
-        after = text.find("\n", end)
-        end = len(text) if after < 0 else after
-    words = text[start:end]
-    if not words.strip():
-        return start, start
-    return start + len(words) - len(words.lstrip()), end - len(words) + len(words.rstrip())

@@ -13,7 +13,7 @@ from studio.core.descriptor import ToolDescriptor, Widget
 from studio.core.errors import StudioError
 from studio.core.form import fields
 from studio.core.job import Job, JobState
-from studio.core.manuscript import ROOT, Amended, Found, Manuscript, Move, Run, difference, plain
+from studio.core.manuscript import ROOT, Amended, Author, Found, Manuscript, Move, Run, difference, plain
 from studio.core.messages import Previewed
 from studio.engine.interface import Created
 from studio.library import texts
@@ -183,10 +183,19 @@ class Page(QObject):
         self._take(self.book.branch(node, place, text, made=_now()))
         self._put_cursor(place + len(text))
 
+    def put(self, at: int, removed: int, text: str) -> None:
+        """Words of a model that somebody chose take the place of others; the cursor stands behind them."""
+        if streaming := self.streaming:
+            self.stop_asked.emit(streaming)
+        self.book.seal()
+        self._take(self.book.write(at, removed, text, author=Author.MACHINE, made=_now()))
+        self._put_cursor(at + len(text))
+
     # Written by a job
     def again(self) -> bool:
         """The next Generate writes the passage at the cursor once more. False where there is none."""
-        self._again = self.book.generation(self.cursor)
+        one = self.book.generation(self.cursor)
+        self._again = None if one is None or self.book.nodes[one].removed else one
         return self._again is not None
 
     def give(self) -> None:
@@ -222,6 +231,11 @@ class Page(QObject):
         if self.book.current == node:
             self._put_cursor(at)
         return True
+
+    def begin_instead(self, job: str, node: int, at: int, removed: int) -> None:
+        """A job writes in the place of words."""
+        self._running.add(job)
+        self._take(self.book.ask(job, node, at, removed))
 
     def owns(self, job: str) -> bool:
         return job in self.book.asked or job in self._running
@@ -274,8 +288,10 @@ class Page(QObject):
         ask = self.book.asked.get(job)
         if ask is None:
             return
-        text = plain(whole).removeprefix(self._given(ask.node, ask.at))
+        text = plain(whole).strip() if ask.removed else plain(whole).removeprefix(self._given(ask.node, ask.at))
         follows = self.cursor == self._end_of_job(job, ask.at)
+        if ask.removed and self.book.written_by(job) is None:
+            follows = ask.at <= self.cursor <= ask.at + ask.removed
         if text and (moves := self.book.answer(job, text, made=_now())):
             self._take(moves)
             written = self.book.written_by(job)

@@ -23,6 +23,7 @@ from studio.library.manuscripts import PageShelf
 from studio.state import drafts
 from studio.state.activity import Activity
 from studio.state.alternatives import Alternatives
+from studio.state.asking import Asking
 from studio.state.at_once import AtOnce
 from studio.state.background import Background
 from studio.state.bridge import EngineBridge
@@ -34,6 +35,7 @@ from studio.state.making import Making
 from studio.state.manuscript import Page
 from studio.state.model_folders import ModelFolders
 from studio.state.notices import Level, Notice, Notices
+from studio.state.on_words import OnWords
 from studio.state.plugins import PluginsModel
 from studio.state.queue import QueueModel
 from studio.state.revocable import Revocable
@@ -86,9 +88,9 @@ class Session(QObject):
         self._page_background = Background("page", parent=self)  # of its own: a long sweep must not delay a save
         page_work = Work(self._page_background, self.notices)
         self.page = Page(PageShelf(home.pages), self.workspace, self.notices, page_work, self)
-        self.illustrating = Illustrating(
-            self.page, engine, library, self.workspace, self.notices, self.work, consent, self
-        )
+        asking = Asking(engine, library, consent, self.notices, self.work)
+        self.illustrating = Illustrating(self.page, asking, library, self.workspace, self.notices, self.work, self)
+        self.on_words = OnWords(self.page, asking, self.workspace, self.notices, self)
         self.alternatives = Alternatives(self.page, library, self.work, self)
         self._draft_file = home.root / "workspace.json"
         self.keeper = drafts.DraftKeeper(self._draft_file, lambda: self.workspace.draft, self.work, self)
@@ -243,6 +245,7 @@ class Session(QObject):
         self.queue.put(job)
         self.page.job_changed(job)
         self.illustrating.job_changed(job)
+        self.on_words.job_changed(job)
         if job.state is JobState.RUNNING:
             self._began.setdefault(job.id, time.monotonic())
         elif (began := self._began.pop(job.id, None)) is not None and job.state is JobState.DONE:
@@ -269,7 +272,7 @@ class Session(QObject):
 
     def _created(self, event: Created) -> None:
         self._created_one(event.creation)
-        if self.page.take(event) or self.illustrating.take(event):
+        if self.page.take(event) or self.illustrating.take(event) or self.on_words.take(event):
             return
         self.variations.add(event, show=not self._looking_elsewhere)
 

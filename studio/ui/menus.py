@@ -140,10 +140,15 @@ def _page(window: Window) -> None:
     commands.add("Page", "Show the page", window.middle.show_page, "Ctrl+Shift+W")
     commands.add("Page", "New page", page.new_page, "Ctrl+Shift+N")
     commands.add("Page", "Save the page as…", save, "Ctrl+Shift+E")
-    commands.add("Page", "Paint this", view.paint_this, "Alt+I")
-    commands.add("Page", "Repaint with the same seed", view.repaint_near, "Alt+P")
     commands.separate("Page")
-    commands.add("Page", "Other words here", view.other_words.open, "Alt+A")
+    for action in (
+        commands.add("Page", "Rewrite", view.rewrite, "Alt+R"),
+        commands.add("Page", "Find a word", view.find_word, "Alt+W"),
+        commands.add("Page", "Other words here", view.other_words.open, "Alt+A"),
+        commands.add("Page", "Paint this", view.paint_this, "Alt+I"),
+    ):
+        view.addAction(action)
+    commands.add("Page", "Repaint with the same seed", view.repaint_near, "Alt+P")
     commands.separate("Page")
     commands.add("Page", "Find and replace", find, "Ctrl+F")
     commands.add("Page", "Versions", versions, "Ctrl+Shift+V")

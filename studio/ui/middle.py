@@ -19,7 +19,9 @@ class Middle(QWidget):
         super().__init__()
         self._session = session
         self.canvas = canvas
-        self.page_view = PageView(session.page, session.illustrating, session.alternatives, thumbnails)
+        self.page_view = PageView(
+            session.page, session.illustrating, session.alternatives, session.on_words, thumbnails
+        )
         self.back = QPushButton(icons.icon("arrow-left", "text"), "Back to the page")
         words.name(self.back, "Back to the page", "The page of text that you write on")
         strip = QWidget()

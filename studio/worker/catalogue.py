@@ -22,6 +22,7 @@ def describe(tool: type[api.Tool], plugin: str, plugin_version: str) -> ToolDesc
         live=bool(tool.live),
         pausable=bool(tool.pausable),
         deterministic=bool(tool.deterministic),
+        selection=tool.selection,
         icon=tool.icon,
         schema=tool.Params.model_json_schema(),
     )

@@ -121,3 +121,62 @@ def test_typing_closes_it(qtbot: QtBot, view: PageView) -> None:
 def test_numbers_and_signs() -> None:
     assert [percent(share) for share in (0.5, 0.123, 0.0123, 0.00001)] == ["50%", "12%", "1.2%", "<0.1%"]
     assert [readable(word) for word in (" fox", "\n\n", " ")] == ["fox", "↵↵", "space"]
+
+
+def with_tools(qtbot: QtBot, window: Window, engine: FakeEngine) -> None:
+    prompt = fakes.property_("string", "prompt", default="")
+    rewrite = fakes.tool("tales.rewrite", "Rewrite", {"text": prompt}, output="text", selection="replace")
+    suggest = fakes.tool("tales.suggest", "Find a word", {"text": prompt}, output="text", selection="offer")
+    engine.set_catalogue(Catalogue((PluginDescriptor(name="tales", title="Tales", tools=(TALE, rewrite, suggest)),)))
+    qtbot.waitUntil(lambda: window.session.on_words.tool("offer") is not None)
+
+
+def test_a_word_is_found_by_keys(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    with_tools(qtbot, window, engine)
+    view.paper.put_cursor(4)
+    count = len(engine.jobs())
+    qtbot.keyClick(view.paper, Qt.Key.Key_W, ALT)
+    assert view.found.isVisible()
+    assert view.found.title.text() == "Looking for words…"
+    qtbot.waitUntil(lambda: len(engine.jobs()) > count)
+    job = engine.jobs()[-1]
+    assert job.recipe.params["text"] == "A ___ fox ran"
+    recipe = Recipe(
+        tool="tales.suggest", plugin=PluginRef("t", "1"), seed=0, notes={"words": [[" grey", 0.4], [" red", 0.2]]}
+    )
+    engine.finish(job.id, window.session.library.add(writer.save_text(window.session.home, "grey", recipe)))
+    qtbot.waitUntil(lambda: view.found.list.count() == 2)
+    assert view.found.list.currentItem().text() == "red"
+    qtbot.keyClick(view.found.list, Qt.Key.Key_Up)
+    qtbot.keyClick(view.found.list, Qt.Key.Key_Return)
+    assert view.paper.words == "A grey fox ran"
+    assert view.found.isHidden()
+    assert view.paper.hasFocus()
+
+
+def test_escape_stops_looking(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    with_tools(qtbot, window, engine)
+    qtbot.keyClick(view.paper, Qt.Key.Key_W, ALT)
+    assert view.found.isVisible()
+    qtbot.keyClick(view.paper, Qt.Key.Key_Escape)
+    assert view.found.isHidden()
+
+
+def test_the_selection_is_rewritten(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    with_tools(qtbot, window, engine)
+    view.paper.put_cursor(2, select=7)
+    count = len(engine.jobs())
+    qtbot.keyClick(view.paper, Qt.Key.Key_R, ALT)
+    qtbot.waitUntil(lambda: len(engine.jobs()) > count and window.session.page.is_writing)
+    assert engine.jobs()[-1].recipe.params["text"] == "red fox"
+    recipe = Recipe(tool="tales.rewrite", plugin=PluginRef("t", "1"), seed=0)
+    saved = window.session.library.add(writer.save_text(window.session.home, "small owl", recipe))
+    engine.finish(engine.jobs()[-1].id, saved)
+    qtbot.waitUntil(lambda: view.paper.words == "A small owl ran")
+
+
+def test_the_pages_own_menu_has_them_with_their_keys(qtbot: QtBot, window: Window, view: PageView) -> None:
+    keys = {action.text(): action.shortcut().toString() for action in view.actions()}
+    assert keys == {"Rewrite": "Alt+R", "Find a word": "Alt+W", "Other words here": "Alt+A", "Paint this": "Alt+I"}
+    titles = [entry.title for entry in window.commands.entries()]
+    assert {*keys} <= {*titles}

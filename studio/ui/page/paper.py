@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from PySide6.QtCore import QEvent, QMimeData, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import (
     QColor,
+    QContextMenuEvent,
     QFontMetrics,
     QHelpEvent,
     QKeyEvent,
@@ -16,7 +17,7 @@ from PySide6.QtGui import (
     QTextCharFormat,
     QTextCursor,
 )
-from PySide6.QtWidgets import QTextEdit, QWidget
+from PySide6.QtWidgets import QMenu, QTextEdit, QWidget
 
 from studio.core.manuscript import Author, Run, difference, plain
 from studio.ui import theme
@@ -43,6 +44,8 @@ class Paper(QTextEdit):
     redo_asked = Signal()
     left = Signal()
     """Escape."""
+    menu_asked = Signal(QMenu, QPoint)
+    """The editor's own menu, and where it belongs."""
     rested = Signal(int)
     """The pointer stays on the character behind this place."""
 
@@ -186,6 +189,11 @@ class Paper(QTextEdit):
                 self.rested.emit(at)
             return True
         return super().viewportEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:  # noqa: N802
+        menu = self.createStandardContextMenu()
+        menu.setToolTip("")
+        self.menu_asked.emit(menu, event.globalPos())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         if event.matches(QKeySequence.StandardKey.Undo):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, QPoint, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
 
@@ -13,9 +13,11 @@ from studio.library.manuscripts import PageInfo
 from studio.state.alternatives import Alternatives
 from studio.state.illustrating import Illustrating
 from studio.state.manuscript import Page
+from studio.state.on_words import OnWords
 from studio.ui import icons, words
 from studio.ui.canvas.bars import FloatingBar
 from studio.ui.page.find_bar import FindBar
+from studio.ui.page.found_words import FoundWords
 from studio.ui.page.offers import Offers
 from studio.ui.page.paper import Paper
 from studio.ui.page.pictures import Pictures
@@ -44,11 +46,12 @@ class PageView(QWidget):
         page: Page,
         illustrating: Illustrating,
         alternatives: Alternatives,
+        on_words: OnWords,
         thumbnails: Thumbnailer,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.page, self.illustrating = page, illustrating
+        self.page, self.illustrating, self.on_words = page, illustrating, on_words
         self.setProperty("role", "canvas")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setAccessibleName("Page of text")
@@ -62,6 +65,8 @@ class PageView(QWidget):
         self.bar = PageBar()
         self.offers = Offers(self)
         self.other_words = WordMenu(self.paper, alternatives, self.offers)
+        self.found = Offers(self)
+        self.found_words = FoundWords(self.paper, on_words, self.found)
         self._shown: object = None
         self._counting = QTimer(self, interval=COUNT_MS, singleShot=True)
         self._counting.timeout.connect(self._count)
@@ -115,6 +120,7 @@ class PageView(QWidget):
         paper.undo_asked.connect(page.undo)
         paper.redo_asked.connect(page.redo)
         paper.left.connect(self._escape)
+        paper.menu_asked.connect(self._open_menu)
         bar.back.clicked.connect(lambda: page.step(-1))
         bar.on.clicked.connect(lambda: page.step(1))
         bar.undo.clicked.connect(page.undo)
@@ -136,11 +142,23 @@ class PageView(QWidget):
     # What can be done
     def regenerate(self) -> None:
         """The passage at the cursor once more, as another alternative."""
+        if self.on_words.again(self.page.cursor):
+            return
         if self.page.again():
             self.write_again.emit()
+        else:
+            self.said.emit("Put the cursor into what a model wrote, to have it written again.")
 
     def paint_this(self) -> None:
         self.illustrating.paint(*self.paper.selection())
+
+    def rewrite(self) -> None:
+        """The selected words, or the paragraph, said otherwise."""
+        self.on_words.rewrite(*self.paper.selection())
+
+    def find_word(self) -> None:
+        """Words for what is selected, or for the gap at the cursor."""
+        self.on_words.find_word(*self.paper.selection())
 
     def repaint_near(self) -> None:
         """The stale picture nearest to the cursor."""
@@ -170,6 +188,8 @@ class PageView(QWidget):
     def _escape(self) -> None:
         if not self.offers.isHidden():
             self.other_words.close()
+        elif not self.found.isHidden():
+            self.found_words.close()
         elif not self.find_bar.isHidden():
             self.toggle_find()
         elif self.page.is_writing:
@@ -179,6 +199,7 @@ class PageView(QWidget):
     def _open(self) -> None:
         self._shown = None
         self.other_words.close()
+        self.found_words.close()
         self.paper.setReadOnly(not self.page.ready)
         self._show()
 
@@ -188,6 +209,7 @@ class PageView(QWidget):
         if node is not self._shown:
             self._shown = node
             self.other_words.close()
+            self.found_words.close()
             self.paper.show_runs(page.runs)
             if not self.find_bar.isHidden():
                 self.find_bar.look_at(self.paper.words, self.paper.place())
@@ -206,6 +228,15 @@ class PageView(QWidget):
     def _count(self) -> None:
         count = count_words(self.paper.words)
         self.bar.count.setText("1 word" if count == 1 else f"{words.grouped(count)} words")
+
+    def _open_menu(self, menu: QMenu, at: QPoint) -> None:
+        """What can be done with the words, before what any editor can do."""
+        first = menu.actions()[0] if menu.actions() else None
+        for action in self.actions():
+            menu.insertAction(first, action)  # type: ignore[arg-type]
+        menu.insertSeparator(first)  # type: ignore[arg-type]
+        menu.exec(at)
+        menu.deleteLater()
 
     def _fill_pages(self, menu: QMenu) -> None:
         menu.clear()

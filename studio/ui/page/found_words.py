@@ -1,0 +1,77 @@
+"""Words for a gap: a list at the gap, from the moment that they are looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QEvent, QObject, QRect
+
+from studio.state.on_words import Gap, OnWords
+from studio.ui.page.offers import Offers
+from studio.ui.page.paper import Paper
+
+
+class FoundWords(QObject):
+    """Binds a list of words to the paper."""
+
+    def __init__(self, paper: Paper, on_words: OnWords, offers: Offers) -> None:
+        super().__init__(paper)
+        self._paper, self._on_words, self._offers = paper, on_words, offers
+        self._gap: Gap | None = None
+        on_words.looking.connect(self._look)
+        on_words.offered.connect(self._show)
+        offers.chosen.connect(self._use)
+        offers.left.connect(self.close)
+        paper.typed.connect(lambda *_: self.close())
+        paper.verticalScrollBar().valueChanged.connect(lambda _: self.close())
+        paper.viewport().installEventFilter(self)
+        offers.list.installEventFilter(self)
+
+    def close(self) -> None:
+        if self._gap is not None:
+            self._on_words.stop_looking()
+            self._hide()
+
+    def _hide(self) -> None:
+        self._gap = None
+        had = self._offers.list.hasFocus()
+        self._offers.hide()
+        self._paper.underline(0, 0)
+        if had:
+            self._paper.setFocus()
+
+    def _look(self, gap: Gap) -> None:
+        self._gap = gap
+        self._offers.offer("Looking for words…", [], "", "Esc stops it")
+        self._paper.underline(gap.start, gap.end - gap.start)
+        self._open(gap)
+
+    def _show(self, found: Sequence[tuple[str, float]]) -> None:
+        gap = self._gap
+        if gap is None:
+            return
+        if not found:
+            self._hide()
+            return
+        here = gap.here.strip()
+        title = f"Instead of “{here}”" if here.strip("_") else "For this gap"
+        self._offers.offer(title, [(word, word, share) for word, share in found], here, "↑ ↓ · Enter puts it there")
+        self._open(gap)
+        self._offers.list.setFocus()
+
+    def _open(self, gap: Gap) -> None:
+        rect = self._paper.rect_of(gap.start, gap.end - gap.start)
+        corner = self._paper.viewport().mapTo(self._offers.page, rect.topLeft())
+        self._offers.open_at(QRect(corner, rect.size()))
+
+    def _use(self, word: str) -> None:
+        self._hide()
+        self._paper.setFocus()
+        self._on_words.use(word)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        pressed = watched is self._paper.viewport() and event.type() == QEvent.Type.MouseButtonPress
+        left = watched is self._offers.list and event.type() == QEvent.Type.FocusOut
+        if self._gap is not None and (pressed or left):
+            self.close()
+        return super().eventFilter(watched, event)

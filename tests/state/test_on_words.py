@@ -1,0 +1,184 @@
+"""Rewriting what is selected, and finding a word for a gap."""
+
+from __future__ import annotations
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from studio.core.descriptor import Catalogue, PluginDescriptor
+from studio.core.job import JobState
+from studio.core.manuscript import Author, Manuscript, Stored
+from studio.core.messages import Previewed
+from studio.core.recipe import PluginRef, Recipe
+from studio.library import writer
+from studio.state.on_words import Gap, OnWords, inside, word_around
+from studio.state.session import Session
+from tests import fakes
+from tests.fakes import FakeEngine
+
+PROMPT = fakes.property_("string", "prompt", default="")
+PAGE = fakes.property_("string", "page", default="")
+REWRITE = fakes.tool("writer.rewrite", "Rewrite", {"text": PROMPT, "tone": PROMPT}, output="text", selection="replace")
+SUGGEST = fakes.tool("writer.suggest", "Find a word", {"text": PROMPT}, output="text", selection="offer")
+TALE = fakes.tool("writer.tale", "Write on", {"text": PAGE}, output="text")
+TEXT = "A red fox ran.\n\nIt slept."
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine(Catalogue((PluginDescriptor(name="writer", tools=(TALE, REWRITE, SUGGEST)),)))
+
+
+@pytest.fixture
+def on_words(qtbot: QtBot, session: Session) -> OnWords:
+    session.workspace.choose("writer.tale")
+    qtbot.waitUntil(lambda: session.page.ready)
+    session.page.write(0, 0, TEXT)
+    session.page.set_cursor(6)
+    return session.on_words
+
+
+def submitted(qtbot: QtBot, engine: FakeEngine, count: int = 1) -> str:
+    qtbot.waitUntil(lambda: len(engine.jobs()) == count)
+    return engine.jobs()[-1].id
+
+
+def finish(session: Session, engine: FakeEngine, job: str, text: str, **notes: object) -> None:
+    recipe = Recipe(tool="writer.rewrite", plugin=PluginRef("writer", "1"), seed=1, notes=notes)
+    engine.finish(job, session.library.add(writer.save_text(session.home, text, recipe)))
+
+
+def test_rewriting_takes_the_place_of_what_was_selected(
+    qtbot: QtBot, session: Session, engine: FakeEngine, on_words: OnWords
+) -> None:
+    page = session.page
+    session.workspace.set_value_of("writer.rewrite", "tone", "dry")
+    on_words.rewrite(1, 10)
+    job = submitted(qtbot, engine)
+    assert engine.jobs()[0].recipe.params == {"text": "red fox", "tone": "dry"}
+    qtbot.waitUntil(lambda: page.is_writing)
+    engine.run(job)
+    engine.say(Previewed(job=job, text=" vixen, in"))
+    qtbot.waitUntil(lambda: page.text == "A vixen, in ran.\n\nIt slept.")
+    assert page.cursor == 11
+    finish(session, engine, job, "vixen, in red,\n")
+    qtbot.waitUntil(lambda: not page.is_writing and not page.book.asked)
+    assert page.text == "A vixen, in red, ran.\n\nIt slept."
+    assert [run.author for run in page.runs] == [Author.HUMAN, Author.MACHINE, Author.HUMAN]
+    assert session.variations.items == ()
+    page.undo()
+    assert page.text == TEXT
+
+
+def test_regenerate_rewrites_once_more(qtbot: QtBot, session: Session, engine: FakeEngine, on_words: OnWords) -> None:
+    page = session.page
+    assert not on_words.again(4)
+    on_words.rewrite(2, 9)
+    job = submitted(qtbot, engine)
+    qtbot.waitUntil(lambda: page.is_writing)
+    finish(session, engine, job, "owl")
+    qtbot.waitUntil(lambda: page.text.startswith("A owl ran"))
+    page.set_cursor(4)
+    assert not page.again(), "to go on from there would keep what was rewritten"
+    assert on_words.again(4)
+    other = submitted(qtbot, engine, 2)
+    assert [job.recipe.params["text"] for job in engine.jobs()] == ["red fox", "red fox"]
+    qtbot.waitUntil(lambda: page.is_writing)
+    finish(session, engine, other, "hen")
+    qtbot.waitUntil(lambda: not page.is_writing and not page.book.asked)
+    assert {page.book.text_at(id)[:6] for id in page.book.generations()} == {"A owl ", "A hen "}
+    assert page.alternatives[1] == 2
+
+
+def test_what_is_typed_meanwhile_stays_and_the_other_is_a_branch(
+    qtbot: QtBot, session: Session, engine: FakeEngine, on_words: OnWords
+) -> None:
+    page = session.page
+    on_words.rewrite(2, 9)
+    job = submitted(qtbot, engine)
+    qtbot.waitUntil(lambda: page.is_writing)
+    page.write(len(page.text), 0, " Twice.")
+    finish(session, engine, job, "owl")
+    qtbot.waitUntil(lambda: not page.book.asked)
+    assert page.text == TEXT + " Twice."
+    assert [page.book.text_at(id) for id in page.book.generations()] == ["A owl ran.\n\nIt slept."]
+
+
+def test_a_page_that_was_stored_still_knows_what_gives_way() -> None:
+    page = Manuscript()
+    page.write(0, 0, TEXT)
+    page.ask("j", page.current, 2, 7)
+    stored = page.stored()
+    assert isinstance(stored, Stored)
+    again = Manuscript(stored)
+    again.answer("j", "owl")
+    assert again.text == "A owl ran.\n\nIt slept."
+
+
+def test_words_are_offered_and_one_is_put_there(
+    qtbot: QtBot, session: Session, engine: FakeEngine, on_words: OnWords
+) -> None:
+    page = session.page
+    with qtbot.waitSignal(on_words.looking) as looking:
+        on_words.find_word(8, 8)
+    assert looking.args[0] == Gap(6, 9, "fox")
+    job = submitted(qtbot, engine)
+    assert engine.jobs()[0].recipe.params["text"] == "A red ___ ran.\n\nIt slept."
+    with qtbot.waitSignal(on_words.offered) as offered:
+        finish(session, engine, job, "owl", words=[[" owl", 0.5], ["##s", 0.2], [" ", 0.1], ["hen", 0.05]])
+    assert offered.args[0] == [("owl", 0.5), ("hen", 0.05)]
+    assert session.variations.items == ()
+    on_words.use("owl")
+    assert page.text == "A red owl ran.\n\nIt slept."
+    assert page.cursor == 9
+    assert page.runs[1].author is Author.MACHINE
+    on_words.use("hen")
+    assert page.text.startswith("A red owl"), "a list that was used is gone"
+    page.undo()
+    assert page.text == TEXT
+
+
+def test_a_word_between_words_gets_its_spaces(
+    qtbot: QtBot, session: Session, engine: FakeEngine, on_words: OnWords
+) -> None:
+    page = session.page
+    on_words.find_word(5, 6)
+    job = submitted(qtbot, engine)
+    with qtbot.waitSignal(on_words.offered):
+        finish(session, engine, job, "x", words=[["old", 0.5]])
+    on_words.use("old")
+    assert page.text.startswith("A red old fox ran.")
+
+
+def test_a_job_that_finds_nothing_closes_the_list(
+    qtbot: QtBot, session: Session, engine: FakeEngine, on_words: OnWords
+) -> None:
+    on_words.find_word(8, 8)
+    job = submitted(qtbot, engine)
+    with qtbot.waitSignal(on_words.offered) as offered:
+        engine.fail(job, "There is no model.")
+    assert offered.args[0] == []
+    on_words.find_word(8, 8)
+    job = submitted(qtbot, engine, 2)
+    qtbot.waitUntil(lambda: on_words._job == job)
+    on_words.stop_looking()
+    assert engine.jobs()[-1].state is JobState.CANCELLED
+
+
+def test_nothing_to_work_on_is_a_sentence(session: Session, engine: FakeEngine, on_words: OnWords) -> None:
+    session.page.replace([(0, len(TEXT), "")])
+    on_words.rewrite(0, 0)
+    on_words.find_word(0, 0)
+    engine.set_catalogue(Catalogue())
+    assert len(session.notices.items) == 2
+    assert engine.jobs() == []
+
+
+def test_the_word_or_the_gap_at_a_place() -> None:
+    text = "It's a ___ day"
+    assert text[slice(*word_around(text, 2, 2))] == "It's"
+    assert text[slice(*word_around(text, 7, 7))] == "___"
+    assert text[slice(*word_around(text, 10, 10))] == "___"
+    assert word_around("a  b", 2, 2) == (2, 2)
+    assert inside(" a b ", 0, 5) == (1, 4)
+    assert inside("  ", 0, 2) == (0, 2)
