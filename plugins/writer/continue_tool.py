@@ -9,6 +9,7 @@ from studio import api
 
 from . import constrained, estimating, generation, models, page, sampling, vocabulary
 from .alternatives import Alternatives
+from .page import Lore
 
 STARTER = "writer-tales"
 MOST = 1_000_000
@@ -58,17 +59,23 @@ class WriterContinue(api.Tool):
         )
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:
-        parts = {"text": params.text, "title": params.title, "memory": params.memory, "note": params.note}
-        return estimating.estimate(params.model, parts, params.length, ctx)
+        facts = estimating.facts(params.model, ctx)
+        if facts is None:
+            return None
+        notes: dict[str, str] = {}
+        try:
+            entries = page.lore(params.lorebook)
+        except api.BadInput as error:  # half typed
+            entries, notes["lorebook"] = [], str(error)
+        whole, length = _laid(params, entries, facts.tokenizer, facts.longest)
+        read = page.budget(whole, facts.longest, length, params.overflow)
+        return estimating.told(facts, min(read.whole, read.used) - length, length, notes, read)
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 0, "Getting the model ready")
         writer = models.load(ctx, params.model)
-        text = params.text[-MOST:]
-        before = vocabulary.opening(writer.tokenizer, params.kind, params.title) if writer.has_tags else []
-        length = min(params.length, writer.longest // 2)
-        told = page.Page(text, params.memory, params.note, params.depth, page.lore(params.lorebook))
-        seen = page.seen(writer.tokenizer, told, before, writer.longest - length, params.overflow)
+        whole, length = _laid(params, page.lore(params.lorebook), writer.tokenizer, writer.longest)
+        seen = page.cut(whole, writer.longest - length, params.overflow)
         if seen.left_out:
             yield api.Notice(f"The model reads at most {writer.longest:,} tokens: {seen.left_out:,} are not seen.")
         prompt = seen.tokens or [writer.tokenizer.bos_token_id or writer.tokenizer.eos_token_id or 0]
@@ -87,6 +94,13 @@ class WriterContinue(api.Tool):
             "choices": alternatives.told(writer.tokenizer, prompt, written.text),
         }
         yield api.Text(params.text + written.text, params.title, notes=notes)
+
+
+def _laid(params: WriterContinue.Params, lore: Lore, tokenizer: Any, longest: int) -> tuple[page.Laid, int]:
+    """All that belongs to the page, in tokens, and how many new ones there are to be."""
+    before = vocabulary.opening(tokenizer, params.kind, params.title) if vocabulary.has_tags(tokenizer) else []
+    told = page.Page(params.text[-MOST:], params.memory, params.note, params.depth, lore)
+    return page.laid(tokenizer, told, before), min(params.length, longest // 2)
 
 
 def _form(params: WriterContinue.Params, tokenizer: Any) -> constrained.Constrained | None:

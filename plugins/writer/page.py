@@ -4,28 +4,30 @@ cut in silence."""
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from studio import api
 
 from . import vocabulary
 
+Lore: TypeAlias = Sequence[tuple[tuple[str, ...], str]]
+"""Entries: (trigger words, text)."""
 Overflow: TypeAlias = Literal["oldest", "middle", "refuse"]
+NEW = "new words"
 OVERFLOWS = ("Leave out the oldest", "Keep the beginning, leave out the middle", "Stop and say so")
 
 
 @dataclass(frozen=True)
 class Page:
-    """What is written and what belongs to it. `lore` are (trigger words, text); the note stands before the last `depth`
-    paragraphs."""
+    """What is written and what belongs to it. The note stands before the last `depth` paragraphs."""
 
     text: str
     memory: str = ""
     note: str = ""
     depth: int = 2
-    lore: Sequence[tuple[tuple[str, ...], str]] = ()
+    lore: Lore = ()
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,27 @@ class Seen:
     of_text: int
     left_out: int
     lore: tuple[str, ...] = ()
+    parts: Mapping[str, int] = field(default_factory=dict)
+    """How many tokens are of what; all of them."""
+
+
+@dataclass(frozen=True)
+class Laid:
+    """The tokens of all that belongs to a page, in the order in which it is read: what is never cut, the text up to
+    where the note stands, the note, and the text after it."""
+
+    fixed: list[int]
+    first: list[int]
+    noted: list[int]
+    last: list[int]
+    lore: tuple[str, ...]
+    head: Mapping[str, int]
+    """What `fixed` is made of."""
+
+    @property
+    def parts(self) -> dict[str, int]:
+        found = {**self.head, "note": len(self.noted)}
+        return {**{name: count for name, count in found.items() if count}, "text": len(self.first) + len(self.last)}
 
 
 def lore(lines: Sequence[str]) -> list[tuple[tuple[str, ...], str]]:
@@ -56,14 +79,32 @@ def seen(tokenizer: Any, page: Page, before: Sequence[int], room: int, overflow:
 
     Raises BadInput when the memory alone is too long, or when the text does not fit and `overflow` is ``refuse``.
     """
-    entries = [text for words, text in page.lore if _named(page.text, words)]
-    head = "\n\n".join(part for part in (page.memory.strip(), *entries) if part)
+    return cut(laid(tokenizer, page, before), room, overflow)
+
+
+def laid(tokenizer: Any, page: Page, before: Sequence[int]) -> Laid:
+    """All of it, however long."""
+    entries = tuple(text for words, text in page.lore if _named(page.text, words))
+    memory = page.memory.strip()
+    head = "\n\n".join(part for part in (memory, *entries) if part)
     note = f"[{page.note.strip()}]\n\n" if page.note.strip() else ""
-    fixed = [*before, *(vocabulary.words(tokenizer, head + "\n\n") if head else [])]
+    known = vocabulary.words(tokenizer, head + "\n\n") if head else []
+    of_memory = len(vocabulary.words(tokenizer, memory + "\n\n")) if memory and entries else len(known) if memory else 0
     early, late = _parted(page.text, page.depth) if note else (page.text, "")
-    noted = vocabulary.words(tokenizer, note) if note else []
-    first, last = vocabulary.words(tokenizer, early), vocabulary.words(tokenizer, late) if late else []
-    left = room - len(fixed) - len(noted)
+    return Laid(
+        [*before, *known],
+        vocabulary.words(tokenizer, early),
+        vocabulary.words(tokenizer, note) if note else [],
+        vocabulary.words(tokenizer, late) if late else [],
+        entries,
+        {"title": len(before), "memory": of_memory, "lore": len(known) - of_memory},
+    )
+
+
+def cut(whole: Laid, room: int, overflow: Overflow) -> Seen:
+    """What is left of it in `room` tokens. Raises BadInput as `seen` does."""
+    first, last = whole.first, whole.last
+    left = room - len(whole.fixed) - len(whole.noted)
     if left < min(16, len(first) + len(last)):
         raise api.BadInput("Memory, lore and note leave no room for the text.", "Shorten them.")
     over = len(first) + len(last) - left
@@ -77,8 +118,18 @@ def seen(tokenizer: Any, page: Page, before: Sequence[int], room: int, overflow:
             last = last[over - len(first) :]
         start = left // 4 if overflow == "middle" and over < len(first) - left // 4 else 0
         first = first[:start] + first[start + over :]
-    tokens = [*fixed, *first, *noted, *last]
-    return Seen(tokens, len(first) + len(last), max(0, over), tuple(entries))
+    tokens = [*whole.fixed, *first, *whole.noted, *last]
+    of_text = len(first) + len(last)
+    return Seen(tokens, of_text, max(0, over), whole.lore, {**whole.parts, "text": of_text})
+
+
+def budget(whole: Laid, longest: int, length: int, overflow: Overflow) -> api.Budget:
+    """What `cut` leaves of a page beside `length` new words; too much where it would refuse."""
+    try:
+        found = cut(whole, longest - length, overflow)
+    except api.BadInput:
+        return api.Budget(longest, {**whole.parts, NEW: length})
+    return api.Budget(longest, {**found.parts, NEW: length}, found.left_out)
 
 
 def _named(text: str, words: Sequence[str]) -> bool:

@@ -32,6 +32,7 @@ from studio.api.params import (
 from studio.api.precision import mixed_precision
 from studio.api.tool import Tool
 from studio.api.training import NotFiniteError, Training, read_tensors, time_left, write_tensors
+from studio.core.budget import Budget
 from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioError
 from studio.core.files import written_whole
 from studio.core.headers import weight_shapes
@@ -42,6 +43,7 @@ __all__ = [
     "API_VERSION",
     "Animation",
     "BadInput",
+    "Budget",
     "Cancelled",
     "Colour",
     "Context",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from studio.cli.console import Console
 from studio.cli.place import Place
 from studio.core import form
@@ -19,13 +21,16 @@ def estimate(tool: ToolDescriptor, values: Mapping[str, Any], place: Place, cons
     form.check(tool, values)
     place.wait_until_ready()
     found = _answer(place, place.engine.estimate(tool.id, values))
-    console.event("estimate", seconds=found.seconds, memory=found.memory or None, notes=found.notes)
+    budget = {"budget": msgspec.to_builtins(found.budget)} if found.budget else {}
+    console.event("estimate", seconds=found.seconds, memory=found.memory or None, notes=found.notes, **budget)
     rows = []
     if found.seconds is not None:
         rows.append(("time", f"about {seconds_in_words(found.seconds)}"))
     if found.memory:
         rows.append(("memory", bytes_in_words(found.memory)))
     rows += [(name, note) for name, note in found.notes.items()]
+    if found.budget:
+        rows.append(("reads", found.budget.sentence))
     if rows:
         console.table(rows)
     if not console.json and found.seconds is None:

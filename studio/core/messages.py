@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import msgspec
 from msgspec import Struct
 
+from studio.core.budget import Budget
 from studio.core.descriptor import Catalogue, DeviceReport
 from studio.core.errors import Failure
 from studio.core.recipe import Recipe
@@ -136,6 +137,7 @@ class Estimated(Struct, frozen=True, tag=True, kw_only=True):
     work: float = 0.0
     rate: str = ""
     notes: dict[str, str] = {}
+    budget: Budget | None = None
     device: str = ""
 
 

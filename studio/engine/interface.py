@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias, Union
 
 from msgspec import Struct
 
+from studio.core.budget import Budget
 from studio.core.descriptor import Catalogue, DeviceReport
 from studio.core.job import Job, Lane
 from studio.core.messages import Noticed, Previewed, Progressed
@@ -65,12 +66,13 @@ class MemoryChanged(Struct, frozen=True):
 
 class EstimateReady(Struct, frozen=True):
     """The answer to `Engine.estimate`. `memory` in bytes, 0 where it is not known; `seconds` None
-    until a job of its kind was done; `notes` by parameter."""
+    until a job of its kind was done; `notes` by parameter; `budget` as `api.Estimate` has it."""
 
     id: str
     memory: int = 0
     seconds: float | None = None
     notes: dict[str, str] = {}
+    budget: Budget | None = None
 
 
 EngineEvent: TypeAlias = Union[  # noqa: UP007

@@ -42,7 +42,7 @@ class Rates:
         """With the time, where enough is known for it."""
         a_unit = self._load().get(told.device, {}).get(told.rate) if told.rate and told.work > 0 else None
         seconds = None if a_unit is None else a_unit * told.work
-        return EstimateReady(told.id, told.memory, seconds, told.notes)
+        return EstimateReady(told.id, told.memory, seconds, told.notes, told.budget)
 
     def _load(self) -> _Rates:
         try:

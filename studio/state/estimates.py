@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from studio.core.budget import Budget
 from studio.core.descriptor import ToolDescriptor
 from studio.core.job import Lane
 from studio.engine.interface import Engine, EstimateReady, WorkerState
@@ -31,6 +33,8 @@ class Estimates(QObject):
         self._asked = ""
         self._stale = self._up = self._closed = False
         self._room = 0
+        self.more: Callable[[], Mapping[str, Any]] = dict
+        """Values that come into the form only when a job begins."""
         self._timer = QTimer(self, interval=DEBOUNCE_MS, singleShot=True)
         self._timer.timeout.connect(self._ask)
         workspace.value_changed.connect(self.refresh)
@@ -51,6 +55,11 @@ class Estimates(QObject):
     def notes(self) -> Mapping[str, str]:
         """Short words by parameter."""
         return self._found.notes if self._found else {}
+
+    @property
+    def budget(self) -> Budget | None:
+        """What the model would read of the page."""
+        return self._found.budget if self._found else None
 
     @property
     def known(self) -> bool:
@@ -80,6 +89,11 @@ class Estimates(QObject):
             self._stale = True
             self.changed.emit()
 
+    def follow(self) -> None:
+        """Something changes again and again, such as what is being typed: asked from time to time, and not stale."""
+        if self._up and not self._closed and self._workspace.tool is not None and not self._timer.isActive():
+            self._timer.start()
+
     def take(self, event: EstimateReady) -> None:
         """An answer of the engine; only the newest counts."""
         if event.id == self._asked:
@@ -101,7 +115,7 @@ class Estimates(QObject):
             self._show(None)
         else:
             self._tool = tool
-            self._asked = self._engine.estimate(tool.id, self._workspace.values())
+            self._asked = self._engine.estimate(tool.id, {**self._workspace.values(), **self.more()})
 
     def _show(self, found: EstimateReady | None) -> None:
         if (found, False) != (self._found, self._stale):

@@ -213,6 +213,13 @@ class Page(QObject):
             self._base = (self.book.current, min(self.cursor, len(self.text)))
         self._workspace.set_value(name, self._given(*self._base))
 
+    def given(self) -> dict[str, str]:
+        """What Generate would give to the tool in the form."""
+        name = page_field(self._workspace.tool)
+        if not name or not self.ready:
+            return {}
+        return {name: self._given(self.book.current, min(self.cursor, len(self.text)))}
+
     def _given(self, node: int, at: int) -> str:
         return self.book.text_at(node)[:at][-LONGEST:]
 

@@ -92,6 +92,7 @@ class Session(QObject):
         self.illustrating = Illustrating(self.page, asking, library, self.workspace, self.notices, self.work, self)
         self.on_words = OnWords(self.page, asking, self.workspace, self.notices, self)
         self.alternatives = Alternatives(self.page, library, self.work, self)
+        self.estimates.more = self.page.given
         self._draft_file = home.root / "workspace.json"
         self.keeper = drafts.DraftKeeper(self._draft_file, lambda: self.workspace.draft, self.work, self)
         self._began: dict[str, float] = {}
@@ -113,6 +114,7 @@ class Session(QObject):
         bridge.noticed.connect(self._noticed)
         self.page.stop_asked.connect(self._stop)
         self.page.opened.connect(self._collect)
+        self.page.changed.connect(self._page_changed)
         self.making.beginning.connect(self.page.give)
         self.variations.shown.connect(self.show)
         self.workspace.changed.connect(self.keeper.touch)
@@ -301,6 +303,11 @@ class Session(QObject):
             jobs = self.engine.jobs()
             self.page.collect(jobs, self.library.rows)
             self.illustrating.collect(jobs)
+
+    def _page_changed(self) -> None:
+        """While words stream, what the model sees was decided already."""
+        if self.page.writes and not self.page.is_writing:
+            self.estimates.follow()
 
     def _previewed(self, event: Previewed) -> None:
         if self.page.owns(event.job):

@@ -20,7 +20,7 @@ class Middle(QWidget):
         self._session = session
         self.canvas = canvas
         self.page_view = PageView(
-            session.page, session.illustrating, session.alternatives, session.on_words, thumbnails
+            session.page, session.illustrating, session.alternatives, session.on_words, session.estimates, thumbnails
         )
         self.back = QPushButton(icons.icon("arrow-left", "text"), "Back to the page")
         words.name(self.back, "Back to the page", "The page of text that you write on")

@@ -110,6 +110,7 @@ class Estimates:
                 work=found.work,
                 rate=found.rate,
                 notes=dict(found.notes),
+                budget=found.budget,
                 device=_key(self._device),
             )
         )
@@ -154,7 +155,9 @@ def _checked(found: api.Estimate | None) -> api.Estimate | None:
     if not math.isfinite(work):
         raise ValueError(f"the work is {work}")
     notes = {str(name): " ".join(str(note).split())[:LONGEST_NOTE] for name, note in found.notes.items()}
-    return api.Estimate(max(0, int(found.memory)), max(0.0, work), str(found.rate), notes)
+    if not isinstance(found.budget, api.Budget | None):
+        raise TypeError(f"a budget must be an api.Budget, and is {found.budget!r}")
+    return api.Estimate(max(0, int(found.memory)), max(0.0, work), str(found.rate), notes, found.budget)
 
 
 def _key(device: Device) -> str:

@@ -8,8 +8,10 @@ from PySide6.QtGui import QHelpEvent
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
+from studio.core.budget import Budget
 from studio.core.descriptor import Catalogue, PluginDescriptor
 from studio.core.recipe import PluginRef, Recipe
+from studio.engine.interface import EstimateReady
 from studio.library import writer
 from studio.ui.page import PageView
 from studio.ui.page.offers import percent, readable
@@ -180,3 +182,21 @@ def test_the_pages_own_menu_has_them_with_their_keys(qtbot: QtBot, window: Windo
     assert keys == {"Rewrite": "Alt+R", "Find a word": "Alt+W", "Other words here": "Alt+A", "Paint this": "Alt+I"}
     titles = [entry.title for entry in window.commands.entries()]
     assert {*keys} <= {*titles}
+
+
+def test_the_bar_shows_what_the_model_reads(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    assert not view.budget.isVisible()
+    with qtbot.waitSignal(window.session.activity.changed):
+        engine.ready()
+    qtbot.waitUntil(lambda: bool(engine.asked) and engine.asked[-1][1].get("text") == "A red fox ran")
+    budget = Budget(100, {"memory": 10, "text": 30, "new words": 20}, 40)
+    engine.say(EstimateReady(f"e{len(engine.asked)}", budget=budget))
+    qtbot.waitUntil(lambda: view.budget.isVisible())
+    assert view.budget.accessibleDescription() == "Memory 10, text 30, new words 20 of 100 tokens, 40 left out"
+    view.budget.grab()
+    asked = len(engine.asked)
+    qtbot.keyClicks(view.paper, " on")
+    qtbot.waitUntil(lambda: len(engine.asked) > asked and engine.asked[-1][1]["text"] == "A red fox ran on")
+    engine.say(EstimateReady(f"e{len(engine.asked)}", budget=Budget(10, {"text": 30})))
+    qtbot.waitUntil(lambda: "20 too many" in view.budget.accessibleDescription())
+    view.budget.grab()

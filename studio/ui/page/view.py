@@ -11,11 +11,13 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBo
 from studio.core.manuscript import count_words
 from studio.library.manuscripts import PageInfo
 from studio.state.alternatives import Alternatives
+from studio.state.estimates import Estimates
 from studio.state.illustrating import Illustrating
 from studio.state.manuscript import Page
 from studio.state.on_words import OnWords
 from studio.ui import icons, words
 from studio.ui.canvas.bars import FloatingBar
+from studio.ui.page.budget_bar import BudgetBar
 from studio.ui.page.find_bar import FindBar
 from studio.ui.page.found_words import FoundWords
 from studio.ui.page.offers import Offers
@@ -47,6 +49,7 @@ class PageView(QWidget):
         illustrating: Illustrating,
         alternatives: Alternatives,
         on_words: OnWords,
+        estimates: Estimates,
         thumbnails: Thumbnailer,
         parent: QWidget | None = None,
     ) -> None:
@@ -62,6 +65,7 @@ class PageView(QWidget):
         self.versions.hide()
         self.top = FloatingBar("Page tools", self)
         self.pictures = Pictures(illustrating, thumbnails)
+        self.budget = BudgetBar(estimates)
         self.bar = PageBar()
         self.offers = Offers(self)
         self.other_words = WordMenu(self.paper, alternatives, self.offers)
@@ -105,6 +109,7 @@ class PageView(QWidget):
         column.addLayout(body, 1)
         column.addWidget(self.pictures)
         column.addWidget(self.find_bar)
+        column.addWidget(self.budget)
         column.addWidget(self.bar)
         self.setFocusProxy(self.paper)
         self.top.raise_()

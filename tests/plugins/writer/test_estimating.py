@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from safetensors.torch import load_file
 
-from plugins.writer import vocabulary
+from plugins.writer import page, vocabulary
 from plugins.writer.chat_tool import WriterChat
 from plugins.writer.continue_tool import WriterContinue
 from plugins.writer.rewrite_tool import WriterRewrite
-from studio import testing
+from studio import api, testing
 
 
 def test_memory_and_tokens_are_told(writer: Path) -> None:
@@ -18,13 +19,62 @@ def test_memory_and_tokens_are_told(writer: Path) -> None:
     told = testing.estimate(WriterContinue, text=text, model=str(writer), length=50)
     assert told is not None
     count = len(vocabulary.words(vocabulary.opened(writer), text))
-    assert told.notes == {"text": f"{count} of 1,024 tokens"}
+    assert told.notes == {}
+    assert told.budget == api.Budget(1024, {"title": 1, "text": count, "new words": 50})
+    assert told.budget.sentence == f"title 1, text {count}, new words 50 of 1,024 tokens"
     weights = sum(value.numel() for value in load_file(writer / "model.safetensors").values())
-    assert told.memory == 4 * (weights + (count + 50) * 2 * 2 * 32)
+    assert told.memory == 4 * (weights + (1 + count + 50) * 2 * 2 * 32)
     assert told.work == 50
     long = testing.estimate(WriterContinue, text=text * 500, model=str(writer), length=50)
     assert long is not None
-    assert "too many" in long.notes["text"]
+    assert long.budget is not None
+    assert long.budget.used == 1024
+    assert long.budget.left_out == count * 500 - long.budget.parts["text"]
+
+
+PARTS = {
+    "text": "Once there was a fox.\n\nMira ran.\n\nAnd home.",
+    "memory": "Foxes talk.",
+    "note": "Be brief <|end|>.",
+    "lorebook": ["Mira: a vixen", "Otto: an owl"],
+    "title": "The fox",
+}
+
+
+@pytest.mark.parametrize("length", [1, 300, 8192])
+@pytest.mark.parametrize("times", [1, 40, 400])
+@pytest.mark.parametrize("overflow", ["oldest", "middle"])
+def test_what_is_told_is_what_is_read(writer: Path, length: int, times: int, overflow: str) -> None:
+    values = {**PARTS, "text": PARTS["text"] * times, "length": length, "overflow": overflow, "model": str(writer)}
+    told = testing.estimate(WriterContinue, **values)
+    assert told is not None
+    assert told.budget is not None
+    tokenizer = vocabulary.opened(writer)
+    params = WriterContinue.Params(**values)
+    before = vocabulary.opening(tokenizer, "tale", params.title)
+    told_page = page.Page(params.text, params.memory, params.note, params.depth, page.lore(params.lorebook))
+    new = min(length, 512)
+    seen = page.seen(tokenizer, told_page, before, 1024 - new, params.overflow)
+    assert told.budget.parts["new words"] == new
+    assert told.budget.used - new == len(seen.tokens)
+    assert (told.budget.parts["text"], told.budget.left_out) == (seen.of_text, seen.left_out)
+    assert list(told.budget.parts) == ["title", "memory", "lore", "note", "text", "new words"]
+    assert 0 not in told.budget.parts.values()
+
+
+def test_what_would_be_refused_is_too_many(writer: Path) -> None:
+    for more in ({"text": "A fox ran. " * 900, "overflow": "refuse"}, {"text": "A fox.", "memory": "m " * 3000}):
+        told = testing.estimate(WriterContinue, model=str(writer), length=100, **more)
+        assert told is not None
+        assert told.budget is not None
+        assert told.budget.too_many > 0
+        assert "too many" in told.budget.sentence
+
+
+def test_a_line_that_is_no_entry_yet_is_told_beside_it(writer: Path) -> None:
+    told = testing.estimate(WriterContinue, model=str(writer), text="A fox.", lorebook=["Mira"])
+    assert told is not None
+    assert "no entry" in told.notes["lorebook"]
 
 
 def test_the_other_tools_tell_it_too(writer: Path) -> None:
