@@ -54,6 +54,14 @@ def test_paint_and_erase(qapp: object) -> None:
     assert paint(layer, HARD, (-500, -500)).isEmpty()
 
 
+def test_what_stands_behind_the_rows_does_not_count(qapp: object) -> None:
+    image = QImage(QSize(301, 200), QImage.Format.Format_Grayscale8)
+    memoryview(image.bits())[:] = b"\xff" * image.sizeInBytes()
+    image.fill(0)
+    assert any(bytes(image.constBits()))
+    assert MaskLayer(image.size(), image).empty
+
+
 def test_a_soft_edge_stays_as_soft_however_often_it_is_painted(qapp: object) -> None:
     once, often = MaskLayer(QSize(200, 200)), MaskLayer(QSize(200, 200))
     soft = Brush(size=80, hardness=0.2)

@@ -65,9 +65,7 @@ class MaskLayer:
     def empty(self) -> bool:
         """Nothing is painted. Quick where something is, since the smallest level tells it."""
         self._freshen(0)
-        if any(bytes(self._levels[-1].constBits())):
-            return False
-        return bytes(self.image.constBits()) == bytes(self.image.sizeInBytes())
+        return not any(_grey(self._levels[-1])) and not _grey(self.image).strip(b"\0")
 
     # Painting
     def put_down(self, brush: Brush, dabs: Sequence[Dab]) -> QRect:
@@ -238,6 +236,12 @@ def _black(size: QSize) -> QImage:
     image = QImage(size, QImage.Format.Format_Grayscale8)
     image.fill(0)
     return image
+
+
+def _grey(image: QImage) -> bytes:
+    """The pixels, without what stands behind each row to make its length a multiple of four: Qt leaves that as it is."""
+    whole, row, across = bytes(image.constBits()), image.bytesPerLine(), image.width()
+    return whole if row == across else b"".join(whole[at : at + across] for at in range(0, len(whole), row))
 
 
 def tinted(level: QImage, tint: QColor) -> QImage:
