@@ -1,4 +1,4 @@
-"""A page of text as a file for others: Markdown, HTML or EPUB 3, with its pictures and who wrote which words.
+"""A page of text as a file for others: Markdown, HTML, EPUB 3 or DOCX, with its pictures and who wrote which words.
 
 A picture stands after the paragraph in which its words end; the words are its alternative text.
 """
@@ -9,13 +9,14 @@ import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 
 from studio.core.errors import BadInput
 from studio.core.files import cannot_write, write_whole, written_whole
 from studio.core.manuscript import Author, Run
 
-FORMATS = {".md": "Markdown", ".html": "HTML", ".epub": "EPUB"}
+FORMATS = {".md": "Markdown", ".html": "HTML", ".epub": "EPUB", ".docx": "Word"}
 _STYLE = (
     "body{max-width:34em;margin:3em auto;padding:0 1em;font:1.1em/1.6 Georgia,serif}"
     "figure{margin:1.5em 0}img{max-width:100%}figcaption{font-size:.8em;opacity:.7}.machine{color:#0f4c81}"
@@ -58,9 +59,12 @@ def export(runs: Sequence[Run], pictures: Sequence[Illustration], title: str, to
         case ".epub":
             with written_whole(to) as part:
                 _write_epub(part, paragraphs, title, there)
+        case ".docx":
+            with written_whole(to) as part:
+                _write_docx(part, paragraphs, title, there)
         case other:
             raise BadInput(
-                f"A page cannot be saved as {other or 'a file without an ending'}.", "Use .md, .html or .epub."
+                f"A page cannot be saved as {other or 'a file without an ending'}.", "Use .md, .html, .epub or .docx."
             )
 
 
@@ -161,6 +165,47 @@ def _write_epub(part: Path, paragraphs: Sequence[Paragraph], title: str, picture
             book.write(path, f"EPUB/{name}", zipfile.ZIP_STORED)
 
 
+def _write_docx(part: Path, paragraphs: Sequence[Paragraph], title: str, pictures: Sequence[Illustration]) -> None:
+    """Words of a model are in the character style “Written by a model”, so that they can be found and dressed."""
+    import docx
+    from docx.enum.style import WD_STYLE_TYPE
+    from docx.shared import RGBColor
+
+    book = docx.Document()
+    book.core_properties.title, book.core_properties.author = _said(title), ""
+    book.core_properties.comments = ""
+    by_model = book.styles.add_style("Written by a model", WD_STYLE_TYPE.CHARACTER)
+    by_model.font.color.rgb = RGBColor.from_string("0F4C81")
+    width = (book.sections[0].page_width or 0) - (book.sections[0].left_margin or 0)
+    width -= book.sections[0].right_margin or 0
+    names = {one.path for one in pictures}
+    for paragraph in paragraphs:
+        if paragraph.text.strip():
+            line = book.add_paragraph()
+            for run in paragraph.runs:
+                line.add_run(_said(run.text), by_model if run.author is Author.MACHINE else None)
+        for one in paragraph.pictures:
+            if one.path in names:
+                shown = book.add_picture(_as_png(one.path))
+                if shown.width > width:
+                    shown.height, shown.width = shown.height * width // shown.width, width
+                shown._inline.docPr.set("descr", _said(_short(one.words)))
+    with part.open("wb") as file:
+        book.save(file)
+
+
+def _as_png(path: Path) -> BytesIO:
+    """A picture as word processors read it: those of newer formats become PNG."""
+    from studio.core.pictures import open_picture
+
+    if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
+        return BytesIO(path.read_bytes())
+    made = BytesIO()
+    open_picture(path).convert("RGBA").save(made, "PNG")
+    made.seek(0)
+    return made
+
+
 def _beside(pictures: Sequence[Illustration], to: Path) -> None:
     """Copies the pictures into a folder that is called after the file."""
     if not pictures:
@@ -197,7 +242,11 @@ def _line_start(line: str) -> str:
 
 def _xml(text: str) -> str:
     """XML cannot hold most control characters at all."""
-    return html.escape("".join(letter for letter in text if letter >= " " or letter == "\t"))
+    return html.escape(_said(text))
+
+
+def _said(text: str) -> str:
+    return "".join(letter for letter in text if letter >= " " or letter == "\t")
 
 
 def _short(words: str) -> str:

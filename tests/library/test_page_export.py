@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import docx
 import pytest
 from PIL import Image
 
@@ -79,9 +80,25 @@ def test_epub(tmp_path: Path, picture: Illustration) -> None:
         assert f"EPUB/{image.get('src')}" in book.namelist()
 
 
+def test_docx(tmp_path: Path, picture: Illustration) -> None:
+    webp = Illustration(tmp_path / "q.webp", 40, "It ran")
+    Image.new("RGB", (4000, 100), "blue").save(webp.path)
+    export(RUNS, [picture, webp], "A & B\x07", tmp_path / "tale.docx")
+    book = docx.Document(str(tmp_path / "tale.docx"))
+    texts = [one.text for one in book.paragraphs if one.text]
+    assert texts == ["1. The fox <b>", "# No *heading* & שלום It ran.", "- Home."]
+    assert [run.style.name for run in book.paragraphs[2].runs] == ["Default Paragraph Font", "Written by a model"]
+    assert book.core_properties.title == "A & B"
+    shapes = book.inline_shapes
+    assert [one._inline.docPr.get("descr") for one in shapes] == ['The "fox" ran', "It ran"]
+    assert shapes[1].width < 7 * 914400
+    export([], [], "", tmp_path / "empty.docx")
+    assert docx.Document(str(tmp_path / "empty.docx")).paragraphs == []
+
+
 def test_a_picture_that_is_gone_is_left_out(tmp_path: Path) -> None:
     gone = Illustration(tmp_path / "gone.png", 3, "fox")
-    for name in ("a.md", "a.html", "a.epub"):
+    for name in ("a.md", "a.html", "a.epub", "a.docx"):
         export([Run("A fox", Author.HUMAN)], [gone], "A", tmp_path / name)
     assert (tmp_path / "a.md").read_text() == "A fox\n"
 
