@@ -65,7 +65,10 @@ class MaskLayer:
     def empty(self) -> bool:
         """Nothing is painted. Quick where something is, since the smallest level tells it."""
         self._freshen(0)
-        return not any(_grey(self._levels[-1])) and not _grey(self.image).strip(b"\0")
+        if any(_grey(self._levels[-1])):
+            return False
+        pixels = _grey(self.image)
+        return pixels == bytes(len(pixels))
 
     # Painting
     def put_down(self, brush: Brush, dabs: Sequence[Dab]) -> QRect:
@@ -239,7 +242,7 @@ def _black(size: QSize) -> QImage:
 
 
 def _grey(image: QImage) -> bytes:
-    """The pixels, without what stands behind each row to make its length a multiple of four: Qt leaves that as it is."""
+    """The pixels, without what stands behind each row to make its length a multiple of four, which Qt never writes."""
     whole, row, across = bytes(image.constBits()), image.bytesPerLine(), image.width()
     return whole if row == across else b"".join(whole[at : at + across] for at in range(0, len(whole), row))
 
