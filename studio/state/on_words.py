@@ -180,10 +180,10 @@ def _inside(letter: str) -> bool:
 
 
 def _words(notes: dict[str, Any]) -> list[tuple[str, float]]:
-    """Whole words only: what a model would glue to the one before is left out."""
+    """Whole words only: signs, and what a model would glue to the word before, are left out."""
     try:
         told = msgspec.convert(notes.get(WORDS, []), list[tuple[str, float]])
     except msgspec.ValidationError:
         return []
     found = ((plain(word).strip(), share) for word, share in told)
-    return [(word, share) for word, share in found if word and not word.startswith("##")]
+    return [(word, share) for word, share in found if any(map(str.isalnum, word)) and not word.startswith("##")]

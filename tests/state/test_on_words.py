@@ -125,7 +125,7 @@ def test_words_are_offered_and_one_is_put_there(
     job = submitted(qtbot, engine)
     assert engine.jobs()[0].recipe.params["text"] == "A red ___ ran.\n\nIt slept."
     with qtbot.waitSignal(on_words.offered) as offered:
-        finish(session, engine, job, "owl", words=[[" owl", 0.5], ["##s", 0.2], [" ", 0.1], ["hen", 0.05]])
+        finish(session, engine, job, "owl", words=[[" owl", 0.5], ["##s", 0.2], [" ", 0.1], [".", 0.1], ["hen", 0.05]])
     assert offered.args[0] == [("owl", 0.5), ("hen", 0.05)]
     assert session.variations.items == ()
     on_words.use("owl")

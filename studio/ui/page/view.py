@@ -237,6 +237,15 @@ class PageView(QWidget):
     def _open_menu(self, menu: QMenu, at: QPoint) -> None:
         """What can be done with the words, before what any editor can do."""
         first = menu.actions()[0] if menu.actions() else None
+        own = {
+            "edit-undo": (self.page.undo, self.page.book.can_undo),
+            "edit-redo": (self.page.redo, self.page.book.can_redo),
+        }
+        for action in menu.actions():
+            if action.objectName() in own:
+                step, possible = own[action.objectName()]
+                action.setEnabled(possible)
+                action.triggered.connect(step)
         for action in self.actions():
             menu.insertAction(first, action)  # type: ignore[arg-type]
         menu.insertSeparator(first)  # type: ignore[arg-type]
