@@ -70,8 +70,10 @@ class FoundWords(QObject):
         self._on_words.use(word)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        if self._gap is None:  # So it is while the window ends, when there is no paper to ask any more.
+            return False
         pressed = watched is self._paper.viewport() and event.type() == QEvent.Type.MouseButtonPress
         left = watched is self._offers.list and event.type() == QEvent.Type.FocusOut
-        if self._gap is not None and (pressed or left):
+        if pressed or left:
             self.close()
-        return super().eventFilter(watched, event)
+        return False

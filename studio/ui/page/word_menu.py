@@ -119,7 +119,7 @@ class WordMenu(QObject):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         if self._choice is not None and self._goes(watched, event):
             self.close()
-        return super().eventFilter(watched, event)
+        return False
 
     def _goes(self, watched: QObject, event: QEvent) -> bool:
         """Whether the list should not stay any longer."""
