@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ORIENTATION = 0x0112
+ROWS = 256
+"""Rows that are computed at once."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,13 @@ def opened(path: Path) -> Picture:
     import numpy as np
 
     image = api.open_picture(path)
-    deep, profile, orientation = _about(path)
-    if deep and (found := _deep(path, orientation)) is not None:
+    deep, profile = _about(path)
+    if deep is not None and (found := _read_deep(path, deep)) is not None:
+        transparent = image.mode == "RGBA"
         del image
         converted = profiles.to_srgb(found[0], profile) if profile else found[0]
         if converted is not None:
-            return Picture(converted, found[1], profile)
+            return Picture(converted, found[1] if transparent else None, profile)
         image = api.open_picture(path)
     pixels = np.asarray(image)
     if pixels.shape[2] == 3:
@@ -96,17 +99,30 @@ def mirrored(length: int, total: int) -> NDArray[np.intp]:
     return np.where(places < length, places, 2 * (length - 1) - places)
 
 
-def _about(path: Path) -> tuple[bool, bytes, int]:
-    """Whether it has 16 bits a channel, its profile, and its EXIF orientation."""
+@dataclass(frozen=True)
+class _Deep:
+    """What OpenCV does not tell of a picture of 16 bits a channel."""
+
+    orientation: int
+    """By which it is still to be turned: OpenCV turns TIFF, and TIFF alone."""
+    premultiplied: bool
+    """Whether its colours were multiplied with what is transparent."""
+
+
+def _about(path: Path) -> tuple[_Deep | None, bytes]:
+    """Of a picture with 16 bits a channel what there is to know, and its profile."""
     from PIL import Image
 
     with Image.open(path) as image:
-        deep = ";16" in f"{image.mode} {image.tile}"
+        layout = f"{image.mode} {image.tile}"
         profile = image.info.get("icc_profile") or b""
-        return deep, profile, image.getexif().get(ORIENTATION, 1) if deep else 1
+        if ";16" not in layout:
+            return None, profile
+        orientation = 1 if image.format == "TIFF" else image.getexif().get(ORIENTATION, 1)
+        return _Deep(orientation, "RGBa;16" in layout), profile
 
 
-def _deep(path: Path, orientation: int) -> tuple[NDArray[np.uint16], NDArray[np.uint16] | None] | None:
+def _read_deep(path: Path, about: _Deep) -> tuple[NDArray[np.uint16], NDArray[np.uint16] | None] | None:
     """Red, green and blue, and what is transparent; None where OpenCV cannot read 16 bits from it."""
     import cv2
     import numpy as np
@@ -117,11 +133,26 @@ def _deep(path: Path, orientation: int) -> tuple[NDArray[np.uint16], NDArray[np.
         return None
     if found is None or found.dtype != np.uint16:
         return None
-    found = _turned(found, orientation)
+    found = _turned(found, about.orientation)
     if found.ndim == 2:
         return np.repeat(found[..., None], 3, axis=2), None
     alpha = np.ascontiguousarray(found[..., 3]) if found.shape[2] == 4 else None
-    return np.ascontiguousarray(found[..., 2::-1]), alpha
+    rgb = np.ascontiguousarray(found[..., 2::-1])
+    if about.premultiplied and alpha is not None:
+        rgb = _divided(rgb, alpha)
+    return rgb, alpha
+
+
+def _divided(rgb: NDArray[np.uint16], alpha: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Colours as they were before they were multiplied with what is transparent."""
+    import numpy as np
+
+    made = np.empty_like(rgb)
+    for start in range(0, len(rgb), ROWS):
+        rows = slice(start, start + ROWS)
+        share = np.maximum(alpha[rows], 1)[..., None] / np.float32(65535)
+        made[rows] = np.minimum(rgb[rows] / share + np.float32(0.5), 65535).astype(np.uint16)
+    return made
 
 
 def _turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:

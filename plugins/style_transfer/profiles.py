@@ -1,7 +1,8 @@
 """Colour profiles at 16 bits a channel, which Pillow's own conversion does not have.
 
 Reads the matrix and tone curves of a display profile (ICC.1:2022, sections 8.3, 10.6, 10.18 and 10.31): sRGB,
-Display P3, Adobe RGB, ProPhoto and their like. Profiles made of tables are not read.
+Display P3, Adobe RGB, ProPhoto and their like, and the one curve of a grey profile. Profiles made of tables are not
+read.
 """
 
 from __future__ import annotations
@@ -77,12 +78,14 @@ def _read(profile: bytes) -> tuple[NDArray[np.float64], list[Callable[[Any], Any
     import numpy as np
 
     try:
-        if profile[16:20] != b"RGB ":
-            return None
         (count,) = struct.unpack_from(">I", profile, 128)
         entries = [struct.unpack_from(">4sII", profile, 132 + 12 * number) for number in range(min(count, 100))]
         tags = {name: profile[start : start + size] for name, start, size in entries}
         if b"A2B0" in tags:
+            return None
+        if profile[16:20] == b"GRAY":
+            return np.asarray(SRGB_TO_D50), [_curve(tags[b"kTRC"])] * 3
+        if profile[16:20] != b"RGB ":
             return None
         columns = [
             [value / 65536 for value in struct.unpack_from(">iii", tags[name], 8)]

@@ -26,3 +26,21 @@ def display_profile(matrix: tuple[tuple[float, ...], ...], gamma: float) -> byte
     base += curve
     struct.pack_into(">I", base, 0, len(base))
     return bytes(base)
+
+
+def grey_profile(gamma: float) -> bytes:
+    """One of black to white, with the white of D50."""
+    tags = {
+        b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"grey" + bytes(79),
+        b"wtpt": b"XYZ " + bytes(4) + struct.pack(">iii", 0xF6D6, 0x10000, 0xD32D),
+        b"kTRC": struct.pack(">4s4xIH2x", b"curv", 1, round(gamma * 256)),
+        b"cprt": b"text" + bytes(4) + b"none" + bytes(4),
+    }
+    start, content, table = 132 + 12 * len(tags), b"", struct.pack(">I", len(tags))
+    for name, tag in tags.items():
+        table += struct.pack(">4sII", name, start + len(content), len(tag))
+        content += tag + bytes(-len(tag) % 4)
+    head = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()[:128])
+    head[16:20] = b"GRAY"
+    struct.pack_into(">I", head, 0, start + len(content))
+    return bytes(head) + table + content

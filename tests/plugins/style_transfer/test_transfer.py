@@ -15,7 +15,8 @@ from plugins import style_transfer
 from plugins.style_transfer import colours, pictures, profiles
 from plugins.style_transfer.transfer import StyleTransfer
 from studio import api, testing
-from tests.plugins.style_transfer.colour_profiles import ADOBE, display_profile
+from tests.plugins.style_transfer import deep_tiff
+from tests.plugins.style_transfer.colour_profiles import ADOBE, display_profile, grey_profile
 from tests.plugins.style_transfer.conftest import photograph
 
 
@@ -112,6 +113,33 @@ def test_16_bits_are_turned_as_8_are(orientation: int) -> None:
     exif[pictures.ORIENTATION] = orientation
     image.info["exif"] = exif.tobytes()
     assert np.array_equal(pictures._turned(np.asarray(image), orientation), np.asarray(ImageOps.exif_transpose(image)))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_tiff_of_16_bits_is_turned_once(orientation: int, tmp_path: Path) -> None:
+    deep_tiff.write(tmp_path / "turned.tif", photograph(40, 30).astype(np.uint16) * 257, orientation=orientation)
+    made = pictures.opened(tmp_path / "turned.tif")
+    assert made.top == 65535
+    assert np.array_equal(made.rgb // 257, np.asarray(api.open_picture(tmp_path / "turned.tif")))
+
+
+@pytest.mark.parametrize("fourth", [0, 1, 2])
+def test_the_fourth_channel_of_16_bits_is_what_the_file_says(fourth: int, tmp_path: Path) -> None:
+    pixels = photograph(40, 30).astype(np.uint16) * 257
+    alpha = np.random.default_rng(0).integers(128, 256, (30, 40, 1)).astype(np.uint16) * 257
+    seen = (pixels * (alpha / 65535)).astype(np.uint16) if fourth == 1 else pixels
+    deep_tiff.write(tmp_path / "glass.tif", np.dstack([seen, alpha]), fourth=fourth)
+    made = pictures.opened(tmp_path / "glass.tif")
+    assert np.abs(made.rgb.astype(int) - pixels).max() <= 2
+    assert made.alpha is None if fourth == 0 else np.array_equal(made.alpha, alpha[..., 0])
+
+
+def test_grey_of_16_bits_keeps_them_under_a_profile_of_its_own(tmp_path: Path) -> None:
+    grey = np.tile(np.arange(256, dtype=np.uint16) * 257 // 2, (8, 1))
+    Image.fromarray(grey).save(tmp_path / "grey.png", icc_profile=grey_profile(2.2))
+    made = pictures.opened(tmp_path / "grey.png")
+    assert made.top == 65535
+    assert np.abs(made.rgb / 257 - np.asarray(api.open_picture(tmp_path / "grey.png"))).max() <= 1.5
 
 
 def test_a_profile_is_converted_alike_at_8_and_16_bits() -> None:
