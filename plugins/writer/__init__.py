@@ -1,9 +1,10 @@
-"""Words beside pictures: stories and poems that go on, and models that learn from texts."""
+"""Words beside pictures: stories and poems that go on, pictures described, and models that learn from texts."""
 
 from __future__ import annotations
 
 from studio import api
 
+from .caption_tool import WriterCaption
 from .chat_tool import WriterChat
 from .continue_tool import WriterContinue
 from .prompt_tool import WriterPrompt
@@ -26,5 +27,6 @@ def studio_tools() -> list[type[api.Tool]]:
         WriterPrompt,
         WriterSuggest,
         WriterShotlist,
+        WriterCaption,
         WriterTrain,
     ]

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 BEST = 5
 MOST = 2000
 """Tokens of a text for which this is kept."""
+AT_ONCE = 32
+"""Tokens whose logits are looked at together; until then they are held."""
 MOST_BYTES = 48_000
 """Of a file's front matter; about 600 tokens fit."""
 LOOK_BACK = 4
@@ -24,19 +26,33 @@ Choice: TypeAlias = list[Any]
 
 
 class Alternatives:
-    """Looks at the logits of each token. Everything stays on the device until `told`, so that nothing waits."""
+    """Looks at the logits of each token, some at a time. All stays on the device until `told`, so nothing waits."""
 
     def __init__(self) -> None:
-        self._seen: list[tuple[Tensor, Tensor, int]] = []
+        self._tokens: list[int] = []
+        self._waiting: list[Tensor] = []
+        self._seen: list[tuple[Tensor, Tensor]] = []
 
     def note(self, logits: Tensor, token: int) -> None:
-        """`token` was drawn from these raw logits [vocabulary]."""
+        """`token` was drawn from these raw logits [vocabulary], which nobody changes in place."""
+        if len(self._tokens) < MOST:
+            self._tokens.append(token)
+            self._waiting.append(logits)
+            if len(self._waiting) == AT_ONCE:
+                self._look()
+
+    def _look(self) -> None:
+        """Keeps (log shares [n, `BEST` + 1], the last of what was drawn; tokens [n, `BEST`]) of those that wait."""
         import torch
 
-        if len(self._seen) < MOST:
-            shares, tokens = logits.float().topk(min(BEST, len(logits)))
-            both = torch.cat([shares, logits[token, None].float()]) - logits.float().logsumexp(-1)
-            self._seen.append((both, tokens, token))
+        if not self._waiting:
+            return
+        logits = torch.stack(self._waiting).float()
+        drawn = torch.tensor(self._tokens[-len(logits) :], device=logits.device)[:, None]
+        best, tokens = logits.topk(min(BEST, logits.shape[1]))
+        shares = torch.cat([best, logits.gather(1, drawn)], 1) - logits.logsumexp(1, keepdim=True)
+        self._seen.append((shares, tokens))
+        self._waiting = []
 
     def told(self, tokenizer: Any, prompt: Sequence[int], text: str) -> list[Choice]:
         """One for each token, as far as they make up `text` from its beginning and fit into a file."""
@@ -54,13 +70,14 @@ class Alternatives:
     def _choices(self, tokenizer: Any, prompt: Sequence[int]) -> Iterator[Choice]:
         import torch
 
+        self._look()
         if not self._seen:
             return
-        shares = torch.stack([both for both, _, _ in self._seen]).exp().tolist()
-        likeliest = torch.stack([tokens for _, tokens, _ in self._seen]).tolist()
+        shares = torch.cat([some for some, _ in self._seen]).exp().tolist()
+        likeliest = torch.cat([some for _, some in self._seen]).tolist()
         before = [*prompt[-LOOK_BACK:]]
         special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
-        for (_, _, token), values, some in zip(self._seen, shares, likeliest, strict=True):
+        for token, values, some in zip(self._tokens, shares, likeliest, strict=True):
             offered = dict(zip([*some, token], values, strict=True))
             ranked = sorted(offered, key=lambda one: -offered[one])
             ranked = [one for one in ranked if one == token or (one not in special and offered[one] >= LEAST)]

@@ -23,6 +23,9 @@ LONGEST_FILE = 256 * 2**20
 HELD_OUT_SHARE = 0.02
 WRAPPED = 70
 """Characters: prose whose lines are shorter than this was broken to fit a page, and is joined again."""
+LOST = "\ufffd"
+"""Stands where a letter was lost by a wrong encoding."""
+_LOST_APOSTROPHE = re.compile(rf"(?<=[A-Za-z]){LOST}(?=(?:s|t|d|m|ll|re|ve)\b)")
 _STRAIGHT = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "\u00a0": " ", "\r": None, "\ufeff": None})
 
 
@@ -39,6 +42,11 @@ class Document:
         """Whether it is of the `share` that is kept for measuring: told from its words alone."""
         digest = hashlib.sha256(f"{self.title}\n{self.text[:200]}".encode()).digest()
         return int.from_bytes(digest[:4]) < share * 2**32
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether letters were lost that nothing tells."""
+        return LOST in self.text
 
 
 def find(folder: Path, only: Sequence[str] = ()) -> list[Path]:
@@ -79,8 +87,9 @@ def kind_of(name: str) -> str:
 
 
 def cleaned(text: str, *, verse: bool = False) -> str:
-    """Straight quotes, one empty line between paragraphs, and prose without the line breaks of a page."""
-    text = re.sub(r"[ \t]+\n", "\n", text.translate(_STRAIGHT))
+    """Straight quotes, one empty line between paragraphs, and prose without the line breaks of a page. A lost sign in
+    "don\ufffdt" can only have been an apostrophe."""
+    text = re.sub(r"[ \t]+\n", "\n", _LOST_APOSTROPHE.sub("'", text.translate(_STRAIGHT)))
     lines = [line.strip() for line in text.split("\n")]
     if verse:
         return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()

@@ -11,7 +11,7 @@ HEAD = "config.json"
 _WANTED = (
     HEAD, "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",
     "merges.txt", "vocab.txt", "added_tokens.json", "tokenizer.model", "chat_template.jinja",
-    "model.safetensors.index.json",
+    "model.safetensors.index.json", "preprocessor_config.json", "processor_config.json", "chat_template.json",
 )  # fmt: skip
 
 

@@ -70,6 +70,16 @@ def estimate(choice: str, parts: Mapping[str, str], length: int, ctx: api.Estima
     return told(known, count, length, notes)
 
 
+def of_weights(choice: str, length: int, ctx: api.EstimateContext) -> api.Estimate | None:
+    """For up to `length` tokens, where the weights alone tell. None where the model is not here."""
+    where = ctx.model(choice) if choice else ""
+    if not isinstance(where, Path):
+        return None
+    weights = sum(_numbers(file) for file in sorted(where.glob("*.safetensors")))
+    rate = f"writer.{weights // 10**6}M"
+    return api.Estimate(memory=weights * ctx.dtype.itemsize, work=length, rate=rate) if weights else None
+
+
 def _numbers(file: Path) -> int:
     return sum(prod(shape) for shape in api.weight_shapes(file).values())
 

@@ -38,7 +38,7 @@ def load(ctx: api.Context, choice: str) -> Writer:
     where = folder(ctx, choice)
     base = lora.base_of(where)
     under = folder(ctx, base) if base else None
-    key = f"writer:{where}:{_stamp(where)}:{ctx.device}" + (f":{under}:{_stamp(under)}" if under else "")
+    key = f"writer:{where}:{stamp(where)}:{ctx.device}" + (f":{under}:{stamp(under)}" if under else "")
     return ctx.models.load(key, lambda: opened(where, ctx.device, ctx.dtype, under))
 
 
@@ -52,7 +52,7 @@ def opened(where: Path, device: str, dtype: torch.dtype, under: Path | None = No
 def load_guesser(ctx: api.Context, choice: str) -> tuple[Any, Any]:
     """(a masked model, its tokenizer). Raises BadInput."""
     where = folder(ctx, choice)
-    key = f"guesser:{where}:{_stamp(where)}:{ctx.device}"
+    key = f"guesser:{where}:{stamp(where)}:{ctx.device}"
 
     def opened() -> tuple[Any, Any]:
         tokenizer = vocabulary.opened(where)
@@ -75,5 +75,6 @@ def folder(ctx: api.Context, choice: str) -> Path:
     return where.resolve()
 
 
-def _stamp(where: Path) -> int:
+def stamp(where: Path) -> int:
+    """Tells a folder's model from the one that lay there before."""
     return max((path.stat().st_mtime_ns for path in where.iterdir()), default=0)

@@ -179,6 +179,10 @@ def read_all(
             except api.BadInput as error:
                 skipped[path.name] = str(error)
                 continue
+            if damaged := sum(one.is_damaged for one in some):
+                some = [one for one in some if not one.is_damaged]
+                what = "1 text" if damaged == 1 else f"{damaged:,} texts"
+                yield api.Notice(f"Left out {what} of {path.name} in which letters were lost.", "warning")
             found += some
             group = path.name if len(some) > 1 else f"{path.parent.name}/*{path.suffix}"
             counts[group] = counts.get(group, 0) + len(some)

@@ -21,6 +21,7 @@ IP_ADAPTER = "ip-adapter"
 EMBEDDING = "embedding"
 LANGUAGE = "language"
 MASKED_LANGUAGE = "masked-language"
+VISION_LANGUAGE = "vision-language"
 TEXT_ENCODER = "text-encoder"
 UPSCALER = "upscaler"
 MOTION_ADAPTER = "motion-adapter"
@@ -108,6 +109,8 @@ def _kind_of_config(config: dict[str, Any]) -> str:
     name = str(architectures[0])
     if name.endswith("ForMaskedLM"):
         return MASKED_LANGUAGE
+    if "vision_config" in config and name.endswith(("ForConditionalGeneration", "ForCausalLM")):
+        return VISION_LANGUAGE
     return LANGUAGE if name.endswith(("ForCausalLM", "LMHeadModel")) else TEXT_ENCODER
 
 

@@ -39,6 +39,14 @@ def test_quotes_are_straight_and_a_books_heading_is_left_out(tmp_path: Path) -> 
     assert document.text.startswith('CHAPTER I\n\n"Yes," she said. It\'s late.')
 
 
+def test_a_lost_sign_is_an_apostrophe_where_it_can_be_nothing_else() -> None:
+    told = "I don\ufffdt know, it\ufffds late."
+    assert documents.cleaned(told) == "I don't know, it's late."
+    lost = documents.Document("", documents.cleaned("The caf\ufffd was\ufffdempty."))
+    assert lost.is_damaged
+    assert "\ufffd" in lost.text
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
