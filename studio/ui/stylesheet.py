@@ -126,8 +126,9 @@ QProgressBar::chunk { background: $accent; border-radius: 3px; }
 QScrollArea, QScrollArea > QWidget, QScrollArea > QWidget > QWidget { border: none; background: transparent; }
 QScrollBar:vertical { background: transparent; width: 10px; margin: 0px; }
 QScrollBar:horizontal { background: transparent; height: 10px; margin: 0px; }
-QScrollBar::handle { background: $hover; border-radius: 3px; margin: 2px; min-height: 32px; min-width: 32px; }
-QScrollBar::handle:hover { background: $chosen; }
+QScrollBar::handle { background: $scroll; border-radius: 3px; margin: 2px; min-height: 32px; min-width: 32px; }
+QScrollBar::handle:hover { background: $faint; }
+QAbstractScrollArea::corner { background: transparent; border: none; }
 QScrollBar::add-line, QScrollBar::sub-line { width: 0px; height: 0px; }
 QScrollBar::add-page, QScrollBar::sub-page { background: transparent; }
 

@@ -25,7 +25,7 @@ RADIUS = 6
 @dataclass(frozen=True)
 class Colours:
     """`raised` is a button or chip, `chosen` one that is selected; `faint` is for hints; `machine` for words that a
-    model wrote."""
+    model wrote, `scroll` for the handle of a scroll bar, on any ground."""
 
     window: str
     panel: str
@@ -47,6 +47,7 @@ class Colours:
     groove: str
     knob: str
     machine: str
+    scroll: str
 
 
 DARK = Colours(
@@ -70,6 +71,7 @@ DARK = Colours(
     groove="#3a3a3a",
     knob="#ececec",
     machine="#9fc6ee",
+    scroll="#444444",
 )
 LIGHT = Colours(
     window="#ececec",
@@ -92,6 +94,7 @@ LIGHT = Colours(
     groove="#c2c2c2",
     knob="#4a4a4a",
     machine="#0f4c81",
+    scroll="#adadad",
 )
 COLOURS = DARK
 """The colours in force. Read it as `theme.COLOURS`; `apply` replaces it."""
