@@ -124,6 +124,8 @@ Move: TypeAlias = Added | Amended | Went | Undone | Redone | Asked | Answered | 
 
 
 class Ask(Struct, frozen=True, omit_defaults=True):
+    """A place to write at: in the text of `node`, at `at`, for `removed` characters. Alternatives share it."""
+
     node: int
     at: int
     removed: int = 0
@@ -221,8 +223,17 @@ class Manuscript:
 
     def runs(self, node: int | None = None) -> list[Run]:
         """The text by author. Neighbours of one author are one run."""
+        return self._runs(self.pieces(self.current if node is None else node))
+
+    def passage(self, node: int) -> list[Run]:
+        """A node's words as its branch has them now, with what was written between them; none where all are gone."""
+        pieces = self.pieces(self.furthest(node))
+        own = [number for number, piece in enumerate(pieces) if piece.node == node]
+        return self._runs(pieces[own[0] : own[-1] + 1]) if own else []
+
+    def _runs(self, pieces: Sequence[Piece]) -> list[Run]:
         runs: list[Run] = []
-        for piece in self.pieces(self.current if node is None else node):
+        for piece in pieces:
             made = self.nodes[piece.node]
             words = made.text[piece.start : piece.start + piece.length]
             if runs and runs[-1].author is made.author:
@@ -292,15 +303,28 @@ class Manuscript:
             node = self.nodes[node].parent
         return None if node == ROOT else node
 
-    def siblings(self, generation: int) -> list[int]:
-        """All that the machine wrote at the same place of the same text, oldest first."""
+    def asked_by(self, generation: int) -> Ask:
+        """The place where the machine wrote it."""
         one = self.nodes[generation]
-        alike = (self.nodes[id] for id in self._children.get(one.parent, ()))
+        return Ask(one.parent, one.at, one.removed)
+
+    def answers(self, ask: Ask) -> list[int]:
+        """All that the machine wrote at a place, oldest first."""
+        alike = (self.nodes[id] for id in self._children.get(ask.node, ()))
         return [
             each.id
             for each in alike
-            if each.author is Author.MACHINE and (each.at, each.removed) == (one.at, one.removed)
+            if each.author is Author.MACHINE and (each.at, each.removed) == (ask.at, ask.removed)
         ]
+
+    def siblings(self, generation: int) -> list[int]:
+        """All that the machine wrote at the same place of the same text, oldest first."""
+        return self.answers(self.asked_by(generation))
+
+    def waiting(self, ask: Ask) -> list[str]:
+        """The jobs that were asked to write at a place and have not begun."""
+        begun = {self.nodes[id].job for id in self.answers(ask)}
+        return [job for job, one in self.asked.items() if one == ask and job not in begun]
 
     def generations(self) -> list[int]:
         """All that the machine ever wrote here, newest first."""

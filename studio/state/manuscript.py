@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from studio.core.descriptor import ToolDescriptor, Widget
 from studio.core.errors import StudioError
 from studio.core.form import fields
 from studio.core.job import Job, JobState
-from studio.core.manuscript import ROOT, Amended, Author, Found, Manuscript, Move, Run, difference, plain
+from studio.core.manuscript import ROOT, Amended, Ask, Author, Found, Manuscript, Move, Run, difference, plain
 from studio.core.messages import Previewed
 from studio.engine.interface import Created
 from studio.library import texts
@@ -37,6 +38,16 @@ def page_field(tool: ToolDescriptor | None) -> str:
     if tool is None or tool.output != "text":
         return ""
     return next((field.name for field in fields(tool.schema) if field.widget is Widget.PAGE), "")
+
+
+@dataclass(frozen=True)
+class Passage:
+    """One of the alternatives at a place; `node` is None while nothing of it is written."""
+
+    node: int | None
+    runs: Sequence[Run] = ()
+    is_here: bool = False
+    is_streaming: bool = False
 
 
 class Page(QObject):
@@ -107,6 +118,35 @@ class Page(QObject):
         return alike.index(one) + 1, len(alike)
 
     @property
+    def writes_beside(self) -> bool:
+        """Whether a job writes what is not shown."""
+        return not self.streaming and any(self.book.written_by(job) for job in self._running)
+
+    def asked_here(self) -> Ask | None:
+        """Where a job is to write at the cursor, or where the passage before it was asked for; None for neither."""
+        book = self.book
+        for ask in book.asked.values():
+            if ask.node == book.current and ask.at <= self.cursor <= ask.at + ask.removed:
+                return ask
+        one = book.generation(self.cursor)
+        return None if one is None else book.asked_by(one)
+
+    @property
+    def has_others(self) -> bool:
+        """Whether there are alternatives to the passage at the cursor, or will be."""
+        ask = self.asked_here()
+        return ask is not None and len(self.book.answers(ask)) + len(self.book.waiting(ask)) > 1
+
+    def passages(self, ask: Ask) -> list[Passage]:
+        """All alternatives at a place, oldest first, and behind them those that are still to come."""
+        book, here = self.book, set(self.book.path(self.book.current))
+        written = [
+            Passage(id, tuple(book.passage(id)), id in here, book.nodes[id].job in self._running)
+            for id in book.answers(ask)
+        ]
+        return [*written, *(Passage(None) for _ in book.waiting(ask))]
+
+    @property
     def writes(self) -> bool:
         """Whether the tool in the form writes on the page."""
         return bool(page_field(self._workspace.tool))
@@ -135,10 +175,15 @@ class Page(QObject):
         self._take(self.book.write_many(changes, made=_now()))
 
     def undo(self) -> None:
-        self._step(self.book.undo)
+        self._take_back(self.book.undo)
 
     def redo(self) -> None:
-        self._step(self.book.redo)
+        self._take_back(self.book.redo)
+
+    def _take_back(self, move: Callable[[], list[Move]]) -> None:
+        if streaming := self.streaming:
+            self.stop_asked.emit(streaming)
+        self._step(move)
 
     def step(self, by: int) -> None:
         """To the next alternative of the passage at the cursor, or the one before, round the end."""
@@ -148,16 +193,18 @@ class Page(QObject):
         alike = self.book.siblings(one)
         to = alike[(alike.index(one) + by) % len(alike)]
         if to != one:
-            self.go(self.book.furthest(to), at=to)
+            self.choose(to)
+
+    def choose(self, passage: int) -> None:
+        """One of the alternatives comes onto the page, as far as it was written on."""
+        self.go(self.book.furthest(passage), at=passage)
 
     def go(self, node: int, at: int | None = None) -> None:
-        """To any branch; the cursor behind what `at` wrote."""
+        """To any branch; the cursor behind what `at` wrote. A job writes on at the one that is left."""
         self._step(lambda: self.book.go(node), at)
 
     def _step(self, move: Callable[[], list[Move]], at: int | None = None) -> None:
         before = self.text
-        if streaming := self.streaming:
-            self.stop_asked.emit(streaming)
         if moves := move():
             self._take(moves)
         cursor = self.book.end_of(at) if at is not None else None

@@ -130,6 +130,10 @@ def _page(window: Window) -> None:
         window.middle.show_page()
         view.toggle_versions()
 
+    def side_by_side() -> None:
+        window.middle.show_page()
+        view.toggle_side_by_side()
+
     def save() -> None:
         kinds = ";;".join(f"{title} (*{ending})" for ending, title in FORMATS.items())
         path, kind = QFileDialog.getSaveFileName(window, "Save the page as", "", kinds)
@@ -142,9 +146,10 @@ def _page(window: Window) -> None:
     commands.add("Page", "Save the page as…", save, "Ctrl+Shift+E")
     commands.separate("Page")
     for action in (
+        commands.add("Page", "Alternatives side by side", side_by_side, "Alt+S"),
         commands.add("Page", "Rewrite", view.rewrite, "Alt+R"),
         commands.add("Page", "Find a word", view.find_word, "Alt+W"),
-        commands.add("Page", "Other words here", view.other_words.open, "Alt+A"),
+        commands.add("Page", "Other words here", view.other_words_here, "Alt+A"),
         commands.add("Page", "Paint this", view.paint_this, "Alt+I"),
     ):
         view.addAction(action)

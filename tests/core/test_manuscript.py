@@ -81,6 +81,40 @@ def test_continue_regenerate_and_step_between_alternatives() -> None:
     assert page.nodes[second].creation == "creation of b"
 
 
+def test_a_passage_is_what_its_branch_has_of_it_now() -> None:
+    page = Manuscript()
+    type_in(page, "So ")
+    base = page.current
+    first = asked(page, "a", "A fox ran.")
+    page.write(5, 3, "dog")
+    type_in(page, " The end.")
+    page.go(base)
+    second = asked(page, "b", "An owl.")
+    page.write(3, 7, "")
+    assert page.passage(first) == [
+        manuscript.Run("A ", Author.MACHINE),
+        manuscript.Run("dog", Author.HUMAN),
+        manuscript.Run(" ran.", Author.MACHINE),
+    ]
+    assert page.passage(second) == []
+
+
+def test_what_is_to_be_written_at_a_place_is_known() -> None:
+    page = Manuscript()
+    type_in(page, "A")
+    place = manuscript.Ask(page.current, 1)
+    for job in ("a", "b", "c"):
+        page.ask(job, place.node, place.at)
+    page.ask("d", ROOT, 0)
+    page.answer("a", " fox")
+    assert page.waiting(place) == ["b", "c"]
+    page.end("b")
+    page.answer("c", " owl")
+    assert page.waiting(place) == []
+    assert [page.nodes[id].text for id in page.answers(place)] == [" fox", " owl"]
+    assert page.asked_by(page.answers(place)[1]) == place
+
+
 def test_undo_takes_back_a_step_between_alternatives() -> None:
     page = Manuscript()
     base = page.current

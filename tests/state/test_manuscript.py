@@ -146,6 +146,32 @@ def test_several_at_once_are_alternatives(qtbot: QtBot, session: Session, engine
     assert page.alternatives == (1, 3)
 
 
+def test_a_job_writes_on_beside_what_is_looked_at(
+    qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
+) -> None:
+    type_in(page, "A")
+    first, second, _ = generate(qtbot, session, count=3)
+    place = page.asked_here()
+    assert place is not None
+    assert page.has_others
+    stream(qtbot, session, engine, first, "A fox")
+    engine.fail(first, "Enough.")
+    stream(qtbot, session, engine, second, "An owl")
+    assert page.writes_beside
+    assert page.asked_here() == place
+    assert [passage.is_streaming for passage in page.passages(place)] == [False, True, False]
+    page.step(1)
+    assert page.streaming == second
+    page.step(1)
+    stream(qtbot, session, engine, second, "An owl sat")
+    assert page.text == "A fox"
+    assert ("cancel", second) not in engine.calls
+    page.choose(page.book.answers(place)[1])
+    assert page.text == "An owl sat"
+    page.undo()
+    assert ("cancel", second) in engine.calls
+
+
 def test_typing_where_it_writes_stops_it_and_loses_nothing(
     qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
 ) -> None:

@@ -179,7 +179,13 @@ def test_the_selection_is_rewritten(qtbot: QtBot, window: Window, view: PageView
 
 def test_the_pages_own_menu_has_them_with_their_keys(qtbot: QtBot, window: Window, view: PageView) -> None:
     keys = {action.text(): action.shortcut().toString() for action in view.actions()}
-    assert keys == {"Rewrite": "Alt+R", "Find a word": "Alt+W", "Other words here": "Alt+A", "Paint this": "Alt+I"}
+    assert keys == {
+        "Alternatives side by side": "Alt+S",
+        "Rewrite": "Alt+R",
+        "Find a word": "Alt+W",
+        "Other words here": "Alt+A",
+        "Paint this": "Alt+I",
+    }
     titles = [entry.title for entry in window.commands.entries()]
     assert {*keys} <= {*titles}
 

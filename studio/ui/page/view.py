@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QEvent, QObject, QPoint, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QHideEvent, QShowEvent
+from PySide6.QtGui import QHideEvent, QIcon, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from studio.core.manuscript import count_words
@@ -23,6 +23,7 @@ from studio.ui.page.found_words import FoundWords
 from studio.ui.page.offers import Offers
 from studio.ui.page.paper import Paper
 from studio.ui.page.pictures import Pictures
+from studio.ui.page.side_by_side import SideBySide
 from studio.ui.page.versions import Versions
 from studio.ui.page.word_menu import WordMenu
 from studio.ui.thumbnails import Thumbnailer
@@ -31,6 +32,8 @@ COUNT_MS = 200
 """Words are counted again this long after a change."""
 LISTED = 20
 GAP = 6
+ROOMY = 560
+"""Pixels of the bar below that all its words need."""
 
 
 class PageView(QWidget):
@@ -71,6 +74,7 @@ class PageView(QWidget):
         self.other_words = WordMenu(self.paper, alternatives, self.offers)
         self.found = Offers(self)
         self.found_words = FoundWords(self.paper, on_words, self.found)
+        self.side_by_side = SideBySide(page, self)
         self._shown: object = None
         self._counting = QTimer(self, interval=COUNT_MS, singleShot=True)
         self._counting.timeout.connect(self._count)
@@ -128,6 +132,8 @@ class PageView(QWidget):
         paper.menu_asked.connect(self._open_menu)
         bar.back.clicked.connect(lambda: page.step(-1))
         bar.on.clicked.connect(lambda: page.step(1))
+        bar.beside.clicked.connect(lambda _: self.toggle_side_by_side())
+        self.side_by_side.closed.connect(lambda: bar.beside.setChecked(False))
         bar.undo.clicked.connect(page.undo)
         bar.redo.clicked.connect(page.redo)
         bar.again.clicked.connect(self.regenerate)
@@ -154,15 +160,37 @@ class PageView(QWidget):
         else:
             self.said.emit("Put the cursor into what a model wrote, to have it written again.")
 
+    def toggle_side_by_side(self) -> None:
+        """All alternatives of the passage at the cursor, or the paper again."""
+        if not self.side_by_side.isHidden():
+            self.side_by_side.leave()
+            return
+        ask = self.page.asked_here()
+        if ask is not None and self.page.has_others:
+            self.other_words.close()
+            self.found_words.close()
+            self.side_by_side.setGeometry(self.paper.geometry())
+            self.side_by_side.open(ask)
+        else:
+            self.said.emit("Put the cursor into what a model wrote more than once. Regenerate writes it once more.")
+        self.bar.beside.setChecked(not self.side_by_side.isHidden())
+
+    def other_words_here(self) -> None:
+        """Other words for the one at the cursor."""
+        self.side_by_side.leave()
+        self.other_words.open()
+
     def paint_this(self) -> None:
         self.illustrating.paint(*self.paper.selection())
 
     def rewrite(self) -> None:
         """The selected words, or the paragraph, said otherwise."""
+        self.side_by_side.leave()
         self.on_words.rewrite(*self.paper.selection())
 
     def find_word(self) -> None:
         """Words for what is selected, or for the gap at the cursor."""
+        self.side_by_side.leave()
         self.on_words.find_word(*self.paper.selection())
 
     def repaint_near(self) -> None:
@@ -174,6 +202,7 @@ class PageView(QWidget):
         self.find_bar.setVisible(on)
         self.searching.setChecked(on)
         if on:
+            self.side_by_side.leave()
             start, end = self.paper.selection()
             self.find_bar.look_at(self.paper.words, start)
             self.find_bar.begin(self.paper.words[start:end])
@@ -270,9 +299,10 @@ class PageView(QWidget):
         self.page.pages(fill)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        """The bar at the top stays over the middle of the paper, also beside the versions."""
-        if watched is self.paper and event.type() == QEvent.Type.Resize:
+        """What floats over the paper stays over its middle, also beside the versions."""
+        if watched is self.paper and event.type() in (QEvent.Type.Resize, QEvent.Type.Move):
             self._place_top()
+            self.side_by_side.setGeometry(self.paper.geometry())
         return super().eventFilter(watched, event)
 
     def _place_top(self) -> None:
@@ -299,7 +329,9 @@ class PageBar(QWidget):
         self.back = _icon("chevron-left", "Previous alternative", "The alternative before (Alt+Left)")
         self.on = _icon("chevron-right", "Next alternative", "The next alternative (Alt+Right)")
         self.which = words.label("", "dim")
-        self.again = QPushButton("Regenerate")
+        self.beside = _icon("view-column-outline", "Alternatives side by side", "All alternatives side by side (Alt+S)")
+        self.beside.setCheckable(True)
+        self.again = QPushButton()
         words.name(self.again, "Regenerate", "Write the passage at the cursor once more (Ctrl+Shift+Enter)")
         self.stop = QPushButton("Stop")
         words.name(self.stop, "Stop writing", "What was written so far stays (Esc)")
@@ -309,10 +341,9 @@ class PageBar(QWidget):
         self.count = words.label("0 words", "caption")
         self.count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.count.setMinimumWidth(72)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(16, 0, 16, 0)
+        row = self._row = QHBoxLayout(self)
         row.setSpacing(8)
-        for widget in (self.back, self.which, self.on, self.again):
+        for widget in (self.back, self.which, self.on, self.beside, self.again):
             row.addWidget(widget)
         row.addSpacing(8)
         row.addWidget(self.state)
@@ -326,11 +357,30 @@ class PageBar(QWidget):
         for widget in (self.back, self.which, self.on):
             widget.setVisible(of > 1)
         self.which.setText(f"{number} of {of}")
+        self.beside.setVisible(page.has_others)
         self.again.setVisible(of > 0 and not page.is_writing)
         self.stop.setVisible(page.is_writing)
-        self.state.setText("Writing…" if page.streaming else "Waiting to write…" if page.is_writing else "")
+        self.state.setText(_state(page))
         self.undo.setEnabled(page.book.can_undo)
         self.redo.setEnabled(page.book.can_redo)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Where there is little room, signs stand for words."""
+        super().resizeEvent(event)
+        narrow = self.width() < ROOMY
+        self._row.setContentsMargins(8 if narrow else 16, 0, 8 if narrow else 16, 0)
+        self.again.setText("" if narrow else "Regenerate")
+        self.again.setIcon(icons.icon("refresh", "text") if narrow else QIcon())
+        self.state.setVisible(not narrow)
+        self.count.setVisible(not narrow)
+
+
+def _state(page: Page) -> str:
+    if page.streaming:
+        return "Writing…"
+    if page.writes_beside:
+        return "Writing another version…"
+    return "Waiting to write…" if page.is_writing else ""
 
 
 def _opener(page: Page, id: str) -> Callable[[], None]:

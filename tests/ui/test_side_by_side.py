@@ -1,0 +1,310 @@
+"""The alternatives at one place beside each other, by the pointer and by keys."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from studio.core.descriptor import Catalogue, PluginDescriptor
+from studio.core.manuscript import Author, Run
+from studio.core.messages import Previewed
+from studio.ui import theme
+from studio.ui.page import PageView
+from studio.ui.page.cards import MOST, Card, beginning
+from studio.ui.page.side_by_side import NARROWEST, SideBySide
+from studio.ui.window import Window
+from tests import fakes
+from tests.fakes import FakeEngine
+
+TALE = fakes.tool("tales.tale", "Write on", {"text": fakes.property_("string", "page", default="")}, output="text")
+ALT, CTRL = Qt.KeyboardModifier.AltModifier, Qt.KeyboardModifier.ControlModifier
+KEY = Qt.Key
+EVERY_KIND = [
+    " ran home.\nAnd slept.",
+    " went on." * 400,
+    "\n",
+    "狐が走った。" * 40,
+    " مرحبا بالعالم.\nوسطر آخر.",
+    " שלום עולם",
+    " 🦊👩‍🚀 <b>no</b> &amp;",
+    "x" * 300,
+    " sat.",
+]
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine(Catalogue((PluginDescriptor(name="tales", title="Tales", tools=(TALE,)),)))
+
+
+@pytest.fixture
+def view(qtbot: QtBot, window: Window) -> PageView:
+    """A page with the words "A fox"."""
+    window.session.workspace.choose("tales.tale")
+    qtbot.waitUntil(lambda: window.session.page.ready)
+    view = window.middle.page_view
+    window.activateWindow()
+    view.paper.setFocus()
+    qtbot.keyClicks(view.paper, "A fox")
+    return view
+
+
+def ask(qtbot: QtBot, window: Window, count: int) -> list[str]:
+    """Generate; the ids of its jobs."""
+    window.session.workspace.set_count(count)
+    with qtbot.waitSignal(window.session.making.submitted) as submitted:
+        window.session.making.generate()
+    return [job.id for job in submitted.args[0]]
+
+
+def stream(qtbot: QtBot, window: Window, engine: FakeEngine, job: str, text: str) -> None:
+    """What a job has written after "A fox"."""
+    engine.run(job)
+    engine.say(Previewed(job=job, text=f"A fox{text}"))
+    book = window.session.page.book
+    qtbot.waitUntil(lambda: (node := book.written_by(job)) is not None and node.text == text)
+
+
+def written(qtbot: QtBot, window: Window, engine: FakeEngine, *texts: str) -> None:
+    """Alternatives that are there to stay, the first of them on the page."""
+    for job, text in zip(ask(qtbot, window, len(texts)), texts, strict=True):
+        stream(qtbot, window, engine, job, text)
+        engine.fail(job, "Enough.")
+    qtbot.waitUntil(lambda: not window.session.page.is_writing)
+
+
+def opened(qtbot: QtBot, view: PageView) -> SideBySide:
+    qtbot.keyClick(view.paper, KEY.Key_S, ALT)
+    assert view.side_by_side.isVisible()
+    return view.side_by_side
+
+
+def press(qtbot: QtBot, key: Qt.Key) -> None:
+    """Where the focus is."""
+    focused = QApplication.focusWidget()
+    assert focused is not None
+    qtbot.keyClick(focused, key)
+
+
+def focused(cards: SideBySide) -> int:
+    """The number of the card with the focus."""
+    return next(card.number for card in cards.cards if card.hasFocus())
+
+
+def words_on(card: Card) -> str:
+    return card._text.toPlainText()
+
+
+def test_a_key_takes_one_and_the_others_stay(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    assert not view.bar.beside.isVisible()
+    written(qtbot, window, engine, " ran.", " sat.", " sang.")
+    assert view.bar.beside.isVisible()
+    cards = opened(qtbot, view)
+    assert cards.title.text() == "3 alternatives"
+    assert cards.before.text() == "after “A fox”"
+    assert [words_on(card) for card in cards.cards] == ["ran.", "sat.", "sang."]
+    assert [card.passage.is_here for card in cards.cards] == [True, False, False]
+    press(qtbot, KEY.Key_4)
+    assert cards.isVisible()
+    press(qtbot, KEY.Key_3)
+    assert cards.isHidden()
+    assert view.paper.words == "A fox sang."
+    assert view.paper.hasFocus()
+    assert view.paper.place() == len("A fox sang.")
+    assert view.bar.which.text() == "3 of 3"
+    qtbot.keyClick(view.paper, KEY.Key_Z, CTRL)
+    assert view.paper.words == "A fox ran."
+
+
+def test_arrows_and_enter_take_one(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    written(qtbot, window, engine, " ran.", " sat.", " sang.")
+    cards = opened(qtbot, view)
+    assert focused(cards) == 1
+    for key in (KEY.Key_Left, KEY.Key_Right, KEY.Key_Right, KEY.Key_Right, KEY.Key_Left):
+        press(qtbot, key)
+    assert focused(cards) == 2
+    press(qtbot, KEY.Key_Return)
+    assert view.paper.words == "A fox sat."
+
+
+def test_a_click_takes_one(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    written(qtbot, window, engine, " ran.", " sat.")
+    view.bar.beside.click()
+    assert view.bar.beside.isChecked()
+    qtbot.mouseClick(view.side_by_side.cards[1], Qt.MouseButton.LeftButton)
+    assert view.paper.words == "A fox sat."
+    assert not view.bar.beside.isChecked()
+
+
+def test_escape_leaves_all_as_it_was(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    written(qtbot, window, engine, " ran.", " sat.")
+    view.paper.put_cursor(7)
+    nodes = dict(window.session.page.book.nodes)
+    cards = opened(qtbot, view)
+    press(qtbot, KEY.Key_Right)
+    press(qtbot, KEY.Key_Escape)
+    assert cards.isHidden()
+    assert view.paper.words == "A fox ran."
+    assert view.paper.place() == 7
+    assert view.paper.hasFocus()
+    assert window.session.page.book.nodes == nodes
+    cards = opened(qtbot, view)
+    press(qtbot, KEY.Key_1)
+    assert cards.isHidden()
+    assert window.session.page.book.nodes == nodes
+
+
+def test_cards_grow_while_words_stream(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    first, second = ask(qtbot, window, 2)
+    assert view.bar.beside.isVisible()
+    cards = opened(qtbot, view)
+    assert [words_on(card) for card in cards.cards] == ["Waiting to be written…"] * 2
+    press(qtbot, KEY.Key_2)
+    assert cards.isVisible()
+    stream(qtbot, window, engine, first, " ran")
+    assert "being written" in cards.cards[0].accessibleName()
+    stream(qtbot, window, engine, first, " ran home")
+    engine.fail(first, "Enough.")
+    stream(qtbot, window, engine, second, " sat")
+    assert [words_on(card) for card in cards.cards] == ["ran home", "sat"]
+    assert view.bar.state.text() == "Writing another version…"
+    press(qtbot, KEY.Key_2)
+    assert view.paper.words == "A fox sat"
+    stream(qtbot, window, engine, second, " sat down")
+    assert view.paper.words == "A fox sat down"
+    qtbot.keyClick(view.paper, KEY.Key_Left, ALT)
+    assert view.paper.words == "A fox ran home"
+    stream(qtbot, window, engine, second, " sat down there")
+    assert ("cancel", second) not in engine.calls
+    qtbot.keyClick(view.paper, KEY.Key_Right, ALT)
+    assert view.paper.words == "A fox sat down there"
+
+
+def test_one_more_comes_beside_them(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    written(qtbot, window, engine, " ran.", " sat.")
+    window.session.workspace.set_count(1)
+    cards = opened(qtbot, view)
+    with qtbot.waitSignal(window.session.making.submitted) as submitted:
+        view.bar.again.click()
+    assert [words_on(card) for card in cards.cards] == ["ran.", "sat.", "Waiting to be written…"]
+    stream(qtbot, window, engine, submitted.args[0][0].id, " sang.")
+    assert cards.isVisible()
+    assert cards.cards[2].passage.is_here
+
+
+def test_it_closes_when_the_page_goes_on(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    written(qtbot, window, engine, " ran.", " sat.")
+    cards = opened(qtbot, view)
+    (job,) = ask(qtbot, window, 1)
+    assert cards.isVisible()
+    engine.run(job)
+    engine.say(Previewed(job=job, text="A fox ran. It"))
+    qtbot.waitUntil(lambda: view.paper.words == "A fox ran. It")
+    assert cards.isHidden()
+
+
+def test_it_closes_with_its_page(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    written(qtbot, window, engine, " ran.", " sat.")
+    cards = opened(qtbot, view)
+    window.session.page.new_page()
+    assert cards.isHidden()
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_what_was_written_once_is_not_compared(
+    qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine, place: int
+) -> None:
+    written(qtbot, window, engine, " ran.")
+    view.paper.put_cursor(place)
+    qtbot.keyClick(view.paper, KEY.Key_S, ALT)
+    assert view.side_by_side.isHidden()
+    assert any("more than once" in notice.text for notice in window.session.notices.items)
+
+
+@pytest.mark.parametrize("count", [2, 9])
+@pytest.mark.parametrize("width", [900, 1440])
+def test_there_is_room_for_each(
+    qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine, count: int, width: int
+) -> None:
+    window.resize(width, 700)
+    written(qtbot, window, engine, *EVERY_KIND[:count])
+    cards = opened(qtbot, view)
+    places = [card.geometry() for card in cards.cards]
+    assert all(a.right() < b.left() for a, b in pairwise(places))
+    assert all(place.width() >= NARROWEST for place in places)
+    for _ in range(count):
+        press(qtbot, KEY.Key_Right)
+    last = cards.cards[-1]
+    seen = last.visibleRegion().boundingRect()
+    assert last.hasFocus()
+    assert seen.width() == last.width()
+    press(qtbot, KEY.Key_Down)
+    cards.grab()
+    again = view.bar.again
+    qtbot.waitUntil(lambda: again.width() >= again.minimumSizeHint().width())
+
+
+def test_every_script_and_nothing_at_all(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    written(qtbot, window, engine, *EVERY_KIND)
+    cards = opened(qtbot, view).cards
+    for card, text in zip(cards, EVERY_KIND, strict=True):
+        shown = "".join(run.text for run in beginning([Run(text, Author.MACHINE)]))
+        assert words_on(card) == (shown or "Without words")
+    assert words_on(cards[1]).endswith("…")
+    hebrew = cards[5]._text.firstBlock()
+    assert hebrew.textDirection() == Qt.LayoutDirection.RightToLeft
+
+
+def test_names_say_which_it_is(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    written(qtbot, window, engine, " ran.", " sat\ndown.")
+    cards = opened(qtbot, view).cards
+    assert [card.accessibleName() for card in cards] == [
+        "Alternative 1 of 2, on the page: ran.",
+        "Alternative 2 of 2: sat down.",
+    ]
+    assert cards[1].accessibleDescription() == "2 words"
+
+
+def test_what_was_changed_in_one_is_shown_as_ones_own(
+    qapp: QApplication, qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
+) -> None:
+    written(qtbot, window, engine, " ran.", " sat.")
+    view.paper.put_cursor(8)
+    qtbot.keyClicks(view.paper, "u")
+    card = opened(qtbot, view).cards[0]
+    assert words_on(card) == "raun."
+
+    def colours() -> list[str]:
+        parts = card._text.firstBlock().textFormats()
+        return [part.format.foreground().color().name() for part in parts]
+
+    assert colours() == [theme.DARK.machine, theme.DARK.text, theme.DARK.machine]
+    try:
+        theme.apply(qapp, "light")
+        assert colours() == [theme.LIGHT.machine, theme.LIGHT.text, theme.LIGHT.machine]
+    finally:
+        theme.apply(qapp, "dark")
+
+
+def test_finding_looks_at_the_paper_again(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    written(qtbot, window, engine, " ran.", " sat.")
+    cards = opened(qtbot, view)
+    view.toggle_find()
+    assert cards.isHidden()
+    assert view.find_bar.wanted.hasFocus()
+
+
+def test_the_beginning_of_a_text() -> None:
+    human, machine = Author.HUMAN, Author.MACHINE
+    assert beginning([]) == []
+    assert beginning([Run(" \n", machine), Run(" ", human)]) == []
+    assert beginning([Run(" a ", machine), Run("b", human), Run("\n", machine)]) == [
+        Run("a ", machine),
+        Run("b", human),
+    ]
+    assert beginning([Run(" ab", machine), Run(" cd", human)], most=3) == [Run("ab…", machine)]
+    assert len("".join(run.text for run in beginning([Run("x" * 9000, machine)]))) == MOST + 1
