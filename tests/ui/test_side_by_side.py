@@ -207,6 +207,21 @@ def test_it_closes_when_the_page_goes_on(qtbot: QtBot, window: Window, view: Pag
     assert cards.isHidden()
 
 
+def test_the_words_before_are_cut_where_there_is_no_room(
+    qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
+) -> None:
+    qtbot.keyClicks(view.paper, " that had a long way to go before it came home in the evening of a day in May" * 2)
+    text = view.paper.words
+    for job in ask(qtbot, window, 2):
+        engine.run(job)
+        engine.say(Previewed(job=job, text=f"{text} ran"))
+    qtbot.waitUntil(lambda: window.session.page.has_others and view.paper.words.endswith("ran"))
+    before = opened(qtbot, view).before
+    assert before.text().startswith("after “…")
+    assert before.text().endswith("in May”")
+    assert before.fontMetrics().horizontalAdvance(before.text()) <= before.width()
+
+
 def test_it_closes_with_its_page(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     written(qtbot, window, engine, " ran.", " sat.")
     cards = opened(qtbot, view)

@@ -89,7 +89,6 @@ class SideBySide(QWidget):
         self._before = " ".join(self._page.book.text_at(ask.node)[max(0, ask.at - BEFORE) : ask.at].split())
         self.show()
         self.raise_()
-        self._column.activate()
         self._refresh()
         self._focus()
 
@@ -157,6 +156,7 @@ class SideBySide(QWidget):
         """Columns of one width and height, as wide as there is room for, within bounds."""
         if self._ask is None:
             return
+        self._column.activate()
         room, count = self._scroll.viewport().size(), max(1, len(self.cards))
         width = max(NARROWEST, min(WIDEST, (room.width() - GAP * (count - 1)) // count))
         height = max(room.height(), *(card.height_at(width) for card in self.cards), 0)
