@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 
 from studio import api
 
-from . import estimating, generation, instructing, models, sampling
+from . import estimating, generation, instructing, models, sampling, vocabulary
+from .alternatives import Alternatives
 from .continue_tool import STARTER
 from .instructing import ANSWER, SYSTEM, USER, Message
+from .models import Writer
+from .page import NEW
+
+TITLE = 60
+"""Characters of what was asked that stand in the title of an answer."""
 
 
 class Talk(api.Params):
     """What is asked first."""
 
-    text: api.Prompt = api.param("", title="The talk")
-    """What you say. To go on, leave the talk as it is and write below it, on a line that begins with your name."""
+    text: api.PageText = api.param("", title="The talk")
+    """What you say is answered, and behind the answer you say the next. Names stand before the turns; the first needs
+    none."""
     persona: str = api.param("Muse", title="Its name")
     name: str = api.param("You", title="Your name")
     system: api.Prompt = api.param(
@@ -38,43 +46,94 @@ class WriterChat(api.Tool):
         pass
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:
-        return estimating.estimate(params.model, {"text": params.text, "system": params.system}, params.length, ctx)
+        known = estimating.facts(params.model, ctx)
+        if known is None:
+            return None
+        rules, text = (len(vocabulary.words(known.tokenizer, part)) for part in (params.system, params.text))
+        length = min(params.length, known.longest // 2)
+        over = max(0, rules + text + length - known.longest)
+        left_out = min(text, over)
+        read = api.Budget(known.longest, {"rules": rules, "text": text - left_out, NEW: length}, left_out)
+        return estimating.told(known, rules + text - left_out, length, {}, read)
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         names = params.name.strip() or "You", params.persona.strip() or "Muse"
+        if names[0] == names[1]:
+            raise api.BadInput(f"You are both called {names[0]}.", "Give one of you another name.")
         talk = parsed(params.text, names)
-        if not talk:
+        who, last = talk[-1]
+        if not last and (who == USER or len(talk) == 1):
             raise api.BadInput("Nothing is said yet.", "Write what you want to say.")
         yield api.Progress(0, 0, "Getting the model ready")
         writer = models.load(ctx, params.model)
-        rules = [(SYSTEM, params.system.strip())] if params.system.strip() else []
-        stop = [*params.stop]
-        if instructing.has_template(writer):
-            tokens = instructing.prompt(writer, [*rules, *talk])
-        else:
+        taught, stop = instructing.has_template(writer), [*params.stop]
+        if not taught:
             yield api.Notice(f"{writer.name} was not taught to talk: it writes on as if this were a scene.", "warning")
-            tokens = instructing.plain(writer, [*rules, *talk], names)
             stop.append(f"\n{names[0]}:")
         length = min(params.length, writer.longest // 2)
-        if len(tokens) > writer.longest - length:
-            raise api.BadInput(
-                f"The talk is {len(tokens) - writer.longest + length:,} tokens longer than {writer.name} can read.",
-                "Cut its beginning.",
-            )
+        rules = [(SYSTEM, params.system.strip())] if params.system.strip() else []
+        tokens, left_out = _read(writer, rules, talk, names, writer.longest - length)
+        if left_out:
+            yield api.Notice(f"{writer.name} reads at most {writer.longest:,} tokens: the oldest turns are not seen.")
         chain = sampling.chain(params, writer.tokenizer, ctx.generator(), len(tokens))
-        so_far = shown(talk, names) + f"\n\n{names[1]}: "
-        written = yield from generation.write(writer, tokens, chain, length, ctx, stop=stop, before=so_far)
-        notes = {"tokens": written.tokens, "ended": written.ended, "seen": len(tokens), "begun": len(so_far)}
-        yield api.Text(so_far + written.text.strip(), f"A talk with {names[1]}", notes=notes)
+        begun = params.text + ("" if who == ANSWER else f"{_gap(params.text)}{names[1]}:")
+        space = " " if taught and begun.endswith(":") else ""
+        alternatives = Alternatives()
+        written = yield from generation.write(
+            writer, tokens, chain, length, ctx, stop=stop, before=begun + space, alternatives=alternatives
+        )
+        answer = written.text.rstrip()
+        choices = alternatives.told(writer.tokenizer, tokens, answer)
+        if begun[-1:].isspace() and answer != answer.lstrip():
+            answer, choices = answer.lstrip(), []
+        elif begun.endswith(":") and not answer[:1].isspace():
+            begun += " "
+        notes = {
+            "begun": len(begun),
+            "tokens": written.tokens,
+            "ended": written.ended,
+            "seen": len(tokens),
+            "left_out": left_out,
+            "choices": [[begun[len(params.text) :], []], *choices],
+        }
+        said = f"{begun}{answer}\n\n{names[0]}: "
+        asked = next((" ".join(what.split()) for one, what in reversed(talk) if one == USER), "")
+        yield api.Text(said, f"A talk with {names[1]}: {asked[:TITLE]}".rstrip(": "), notes=notes)
 
 
 def parsed(text: str, names: tuple[str, str]) -> list[Message]:
-    """The talk in a text: what begins with a name and a colon is said by that one, all else by the artist."""
+    """The talk in a text: what begins with a name and a colon is said by that one, all else by the one before, or at
+    first by the artist. None is empty but perhaps the last, who is to speak."""
     who = {names[0]: USER, names[1]: ANSWER}
     parts = re.split(rf"(?m)^({'|'.join(map(re.escape, names))}):", text)
     found = [(USER, parts[0]), *((who[name], said) for name, said in zip(parts[1::2], parts[2::2], strict=True))]
-    return [(one, said.strip()) for one, said in found if said.strip()]
+    *turns, last = [(one, said.strip()) for one, said in found]
+    return [*(turn for turn in turns if turn[1]), last]
 
 
-def shown(talk: list[Message], names: tuple[str, str]) -> str:
-    return "\n\n".join(f"{names[0] if who == USER else names[1]}: {said}" for who, said in talk)
+def _read(
+    writer: Writer, rules: Sequence[Message], talk: Sequence[Message], names: tuple[str, str], room: int
+) -> tuple[list[int], int]:
+    """The tokens of rules and talk, and how many turns were left out at its beginning so that it fits into `room`.
+
+    Raises BadInput where the last words of the artist do not fit.
+    """
+
+    def told(first: int) -> list[int]:
+        messages = [*rules, *talk[first:]]
+        if instructing.has_template(writer):
+            return instructing.prompt(writer, messages)
+        return instructing.plain(writer, messages, names)
+
+    starts = [0, *(number for number, (who, _) in enumerate(talk) if who == USER and number)]
+    first = starts[min(len(starts) - 1, bisect_left(starts, True, key=lambda start: len(told(start)) <= room))]
+    tokens = told(first)
+    if len(tokens) > room:
+        over = len(tokens) - room
+        raise api.BadInput(f"What was said last is {over:,} tokens longer than {writer.name} can read.", "Shorten it.")
+    return tokens, first
+
+
+def _gap(text: str) -> str:
+    """What is missing to an empty line."""
+    return "\n" * max(0, 2 - (len(text) - len(text.rstrip("\n"))))

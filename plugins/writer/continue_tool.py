@@ -20,7 +20,7 @@ class Words(api.Params):
     """What is asked first; the choice of words comes behind it."""
 
     text: api.PageText = api.param("", title="Your words")
-    """What is there already. It goes on from its end; where there is nothing, it begins."""
+    """Where your words end, the model goes on; where there are none, it begins."""
     title: str = ""
     """What it is called, for models that were trained here."""
     kind: Literal["tale", "story", "poem", "book"] = api.param(

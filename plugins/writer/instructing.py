@@ -20,14 +20,23 @@ def has_template(writer: Writer) -> bool:
 
 
 def prompt(writer: Writer, messages: Sequence[Message]) -> list[int]:
-    """The tokens of a talk, up to where the model answers. Control tokens in what someone said are taken apart.
+    """The tokens of a talk, up to where the model answers, or goes on with its answer if that is last. Control tokens
+    in what someone said are taken apart.
 
     Raises BadInput when the template does not take such a talk.
     """
+    if messages[-1] == (ANSWER, ""):
+        return prompt(writer, messages[:-1])
     told = [{"role": who, "content": what} for who, what in messages]
+    begun = messages[-1][0] == ANSWER
     try:
         made: Any = writer.tokenizer.apply_chat_template(
-            told, add_generation_prompt=True, tokenize=True, return_dict=False, sanitize_control_tokens=True
+            told,
+            add_generation_prompt=not begun,
+            continue_final_message=begun,
+            tokenize=True,
+            return_dict=False,
+            sanitize_control_tokens=True,
         )
     except Exception as error:  # templates raise what their authors chose
         if len(messages) > 1 and messages[0][0] == SYSTEM:  # Some take no rules of their own.
@@ -41,8 +50,9 @@ def prompt(writer: Writer, messages: Sequence[Message]) -> list[int]:
 def plain(writer: Writer, messages: Sequence[Message], names: tuple[str, str]) -> list[int]:
     """The same for a model without a template: a talk with names before the lines."""
     by = {USER: names[0], ANSWER: names[1]}
-    lines = [f"{by[who]}: {what}" if who in by else what for who, what in messages]
-    return vocabulary.words(writer.tokenizer, "\n\n".join([*lines, f"{names[1]}:"]))
+    begun = messages[-1][0] == ANSWER
+    lines = [f"{by[who]}: {what}".rstrip() if who in by else what for who, what in messages]
+    return vocabulary.words(writer.tokenizer, "\n\n".join(lines if begun else [*lines, f"{names[1]}:"]))
 
 
 def must_follow(writer: Writer) -> None:

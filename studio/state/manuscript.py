@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from studio.core.descriptor import ToolDescriptor, Widget
+from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.errors import StudioError
 from studio.core.form import fields
 from studio.core.job import Job, JobState
@@ -35,9 +35,14 @@ PAUSE = 1.5
 
 def page_field(tool: ToolDescriptor | None) -> str:
     """The parameter that takes the page's words; empty for a tool that does not write on the page."""
+    field = _page_field(tool)
+    return field.name if field else ""
+
+
+def _page_field(tool: ToolDescriptor | None) -> Field | None:
     if tool is None or tool.output != "text":
-        return ""
-    return next((field.name for field in fields(tool.schema) if field.widget is Widget.PAGE), "")
+        return None
+    return next((field for field in fields(tool.schema) if field.widget is Widget.PAGE), None)
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,12 @@ class Page(QObject):
     def writes(self) -> bool:
         """Whether the tool in the form writes on the page."""
         return bool(page_field(self._workspace.tool))
+
+    @property
+    def about(self) -> str:
+        """What the tool in the form does with the words of the page, as it says; empty where it says nothing."""
+        field = _page_field(self._workspace.tool)
+        return field.help if field else ""
 
     def choose_tool(self) -> None:
         """One that writes on the page, unless the form has one."""

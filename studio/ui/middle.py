@@ -61,7 +61,9 @@ class Middle(QWidget):
 
     def follow(self) -> None:
         """Shows what the tool in the form works on."""
-        if self._session.page.writes:
+        page = self._session.page
+        if page.writes:
+            self.page_view.paper.tell(page.about)
             self.show_page()
         else:
             self.show_canvas()

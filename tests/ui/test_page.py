@@ -337,3 +337,30 @@ def test_paint_this_and_repaint_by_keys(
     qtbot.waitUntil(lambda: len(engine.calls) == submitted + 1)
     view.pictures.tiles[0].doubled.emit()
     assert window.canvas.isVisible()
+
+
+def test_an_empty_page_says_what_its_tool_does(
+    qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
+) -> None:
+    assert "the model goes on" in view.paper.hint.text()
+    asked = fakes.property_("string", "page", default="", description="What you say is answered.")
+    talk = fakes.tool("tales.talk", "Talk", {"text": asked}, output="text")
+    engine.set_catalogue(Catalogue((PluginDescriptor(name="tales", title="Tales", tools=(TALE, talk)),)))
+    qtbot.waitUntil(lambda: "tales.talk" in window.session.workspace.catalogue.tools)
+    window.session.workspace.choose("tales.talk")
+    assert view.isVisible()
+    assert view.paper.hint.text().startswith("Write here. What you say is answered.")
+    assert view.paper.hint.height() >= view.paper.hint.heightForWidth(view.paper.hint.width())
+
+
+def test_a_talk_is_held_on_the_page(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    page, paper = window.session.page, view.paper
+    qtbot.keyClicks(paper, "Hello.")
+    job = press_generate(qtbot, window)
+    stream(qtbot, window, engine, job, "Hello.\n\nMuse: Hi.\n\nYou: ")
+    engine.fail(job, "Enough.")
+    qtbot.waitUntil(lambda: not page.is_writing)
+    qtbot.keyClicks(paper, "Who are you?")
+    press_generate(qtbot, window)
+    assert engine.calls[-1][1].params["text"] == "Hello.\n\nMuse: Hi.\n\nYou: Who are you?"
+    assert [run.author for run in page.runs] == [Author.HUMAN, Author.MACHINE, Author.HUMAN]

@@ -29,6 +29,7 @@ SIZE = 18
 MEASURE = 66
 """Characters of a line that is comfortable to read."""
 TOP, BOTTOM = 76, 32
+ABOUT = "Where your words end, the model goes on."
 SHOWN_MARKS = 2000
 """Marked places that are painted."""
 
@@ -60,10 +61,6 @@ class Paper(QTextEdit):
         self.setFrameShape(QTextEdit.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.hint = label("", "hint", parent=self.viewport())
-        self.hint.setText(
-            "Write here. Where your words end, the model goes on: press Ctrl+Enter.\n"
-            "It can also begin by itself. Every version is kept."
-        )
         self.hint.setWordWrap(True)
         self.hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._text = ""
@@ -73,6 +70,7 @@ class Paper(QTextEdit):
         self._marks: list[QTextEdit.ExtraSelection] = []
         self._underlined: list[QTextEdit.ExtraSelection] = []
         self._dress()
+        self.tell("")
         self.textChanged.connect(self._changed)
         self.cursorPositionChanged.connect(self._moved)
 
@@ -285,6 +283,11 @@ class Paper(QTextEdit):
             self._paint_all()
             self._showing = False
 
+    def tell(self, about: str) -> None:
+        """What stands on an empty page; `about` says what the model does with its words."""
+        self.hint.setText(f"Write here. {about or ABOUT}\nPress Ctrl+Enter for it. Every version is kept.")
+        self._place_hint()
+
     def _show_hint(self) -> None:
         self.hint.setVisible(not self._text)
 
@@ -294,8 +297,12 @@ class Paper(QTextEdit):
         side = max(24, (self.width() - column) // 2)
         self.setViewportMargins(side, TOP, max(8, side - self.verticalScrollBar().sizeHint().width()), BOTTOM)
         super().resizeEvent(event)
+        self._place_hint()
+
+    def _place_hint(self) -> None:
         margin = int(self.document().documentMargin())
-        self.hint.setGeometry(margin + 2, 44, max(120, self.viewport().width() - 2 * margin), 48)
+        width = max(120, self.viewport().width() - 2 * margin)
+        self.hint.setGeometry(margin + 2, 44, width, self.hint.heightForWidth(width))
 
 
 def _raw(paper: QTextEdit) -> str:

@@ -70,25 +70,79 @@ def test_a_broken_template_is_one_sentence(writer: Path, tmp_path: Path) -> None
 
 
 def test_a_talk_is_read_from_its_names() -> None:
+    names = ("You", "Muse")
     text = "Hello.\nYou: again\n\nMuse: Yes?\nAnd so.\nYou: Tell."
-    talk = chat_tool.parsed(text, ("You", "Muse"))
+    talk = chat_tool.parsed(text, names)
     assert talk == [("user", "Hello."), ("user", "again"), ("assistant", "Yes?\nAnd so."), ("user", "Tell.")]
-    assert chat_tool.parsed(chat_tool.shown(talk, ("You", "Muse")), ("You", "Muse")) == talk
+    assert chat_tool.parsed("", names) == [("user", "")]
+    assert chat_tool.parsed("Muse: Hi.\n\nYou: ", names) == [("assistant", "Hi."), ("user", "")]
+    assert chat_tool.parsed("You:\n\nYou: So.\nMuse:", names) == [("user", "So."), ("assistant", "")]
 
 
-def test_a_talk_goes_on(talker: Path, writer: Path) -> None:
+def test_a_talk_goes_on_from_its_very_words(talker: Path, writer: Path) -> None:
+    """As a page needs it: what is given stays, the answer has its name, and the artist's comes behind it."""
     ctx = testing.FakeContext(seed=2)
-    text = made(WriterChat, ctx, text="Hello.", model=str(talker), length=16)
-    assert text.text.startswith("You: Hello.\n\nMuse: ")
+    first = made(WriterChat, ctx, text="Hello. ", model=str(talker), length=16)
+    assert re.fullmatch(r"Hello\. \n\nMuse: \S.*\n\nYou: ", first.text, re.DOTALL)
     assert not notices(ctx)
+    *_, preview, _ = ctx.events
+    assert isinstance(preview, api.Preview)
+    assert first.text.startswith(str(preview.content).rstrip())
     untaught = testing.FakeContext(seed=2)
-    text = made(WriterChat, untaught, text="Hello.", model=str(writer), length=16, persona="Owl")
-    assert "\n\nOwl: " in text.text
+    second = made(WriterChat, untaught, text="Hello.\n", model=str(writer), length=16, persona="Owl", name="Ada")
+    assert re.fullmatch(r"Hello\.\n\nOwl:.*\n\nAda: ", second.text, re.DOTALL)
     assert "was not taught to talk" in notices(untaught)
+    third = made(WriterChat, text=f"{first.text}Why?", model=str(talker), length=16)
+    assert third.text.startswith(f"{first.text}Why?\n\nMuse: ")
+    assert third.title == "A talk with Muse: Why?"
+
+
+@pytest.mark.parametrize("text", ["  ", "Muse: Hi.\n\nYou: ", "Muse:"])
+def test_a_talk_without_words_of_the_artist_is_one_sentence(writer: Path, text: str) -> None:
     with pytest.raises(api.BadInput, match="Nothing is said"):
-        made(WriterChat, text="  ", model=str(writer))
-    with pytest.raises(api.BadInput, match="longer than"):
+        made(WriterChat, text=text, model=str(writer))
+
+
+def test_two_of_one_name_cannot_talk(writer: Path) -> None:
+    with pytest.raises(api.BadInput, match="both called Muse"):
+        made(WriterChat, text="Hi", name="Muse", model=str(writer))
+
+
+@pytest.mark.parametrize("begun", ["Hi.\n\nMuse: Once upon", "Hi.\n\nMuse: Once upon ", "Hi.\n\nMuse:"])
+def test_an_answer_goes_on_where_its_words_end(talker: Path, writer: Path, begun: str) -> None:
+    for model in (talker, writer):
+        text = made(WriterChat, testing.FakeContext(seed=2), text=begun, model=str(model), length=16).text
+        assert text.startswith(begun)
+        assert text.count("Muse:") == 1
+        assert "  " not in text[: len(begun) + 2]
+
+
+def test_an_answer_that_goes_on_is_not_ended_by_the_template(talker: Path) -> None:
+    opened = models.opened(talker, "cpu", torch.float32)
+    tokens = instructing.prompt(opened, [("user", "Hi."), ("assistant", "Once upon")])
+    assert opened.tokenizer.decode(tokens) == "<|poem|>Hi.<|end|><|story|>Once upon"
+    tokens = instructing.prompt(opened, [("user", "Hi."), ("assistant", "")])
+    assert opened.tokenizer.decode(tokens) == "<|poem|>Hi.<|end|><|story|>"
+
+
+def test_the_oldest_turns_of_a_long_talk_are_not_seen_and_that_is_said(talker: Path) -> None:
+    turns = "\n\n".join(f"You: This is what I say, {n}.\n\nMuse: So it is." for n in range(200))
+    ctx = testing.FakeContext(seed=2)
+    text = made(WriterChat, ctx, text=f"{turns}\n\nYou: And now?", model=str(talker), length=8, system="")
+    assert 0 < text.notes["left_out"] < 400
+    assert text.notes["left_out"] % 2 == 0
+    assert "oldest turns are not seen" in notices(ctx)
+    with pytest.raises(api.BadInput, match="tokens longer than"):
         made(WriterChat, text="Hello. " * 2000, model=str(talker))
+
+
+def test_what_the_words_of_an_answer_won_against_is_told_by_their_place(talker: Path) -> None:
+    ctx = testing.FakeContext(seed=2)
+    text = made(WriterChat, ctx, text="Hi.", model=str(talker), length=16)
+    told = "".join(piece for piece, _ in text.notes["choices"])
+    assert text.text.startswith(f"Hi.{told}")
+    assert told.startswith("\n\nMuse: ")
+    assert len(text.notes["choices"]) > 4
 
 
 def test_rewriting_needs_a_model_that_follows(talker: Path, writer: Path) -> None:
