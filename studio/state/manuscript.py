@@ -157,6 +157,12 @@ class Page(QObject):
         return bool(page_field(self._workspace.tool))
 
     @property
+    def is_worked_on(self) -> bool:
+        """Whether the tool in the form writes on the page, or is for words that are selected on it."""
+        tool = self._workspace.tool
+        return self.writes or (tool is not None and bool(tool.selection and self.text.strip()))
+
+    @property
     def about(self) -> str:
         """What the tool in the form does with the words of the page, as it says; empty where it says nothing."""
         field = _page_field(self._workspace.tool)

@@ -64,13 +64,17 @@ class OnWords(QObject):
             self._rewrite(book.current, start, end)
 
     def again(self, place: int) -> bool:
-        """What was rewritten at a place once more; False where nothing was."""
+        """What was rewritten at a place once more, or other words for one that was found; False where neither was."""
         book = self._page.book
         one = book.generation(place)
-        if one is None or not book.nodes[one].removed or not book.nodes[one].job:
+        node = None if one is None else book.nodes[one]
+        if node is None or not node.removed:
             return False
-        node = book.nodes[one]
-        self._rewrite(node.parent, node.at, node.at + node.removed)
+        if node.job:
+            self._rewrite(node.parent, node.at, node.at + node.removed)
+        else:
+            end = book.end_of(node.id)
+            self.find_word(*((place, place) if end is None else (end - len(node.text.strip()), end)))
         return True
 
     def _rewrite(self, node: int, start: int, end: int) -> None:

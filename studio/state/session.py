@@ -264,13 +264,20 @@ class Session(QObject):
             return
         self.notices.add(
             Notice(
-                failure.sentence,
+                self._told(job.recipe.tool, failure.sentence),
                 Level.ERROR,
                 failure.details,
                 action_label="Try again",
                 action=lambda: self.resume(job),
             )
         )
+
+    def _told(self, tool: str, sentence: str) -> str:
+        """With the title of the tool where it is not the one in the form."""
+        known, shown = self.workspace.catalogue.tools.get(tool), self.workspace.tool
+        if known is None or (shown is not None and shown.id == tool) or sentence.startswith(known.title):
+            return sentence
+        return f"{known.title}: {sentence}"
 
     def _created(self, event: Created) -> None:
         self._created_one(event.creation)

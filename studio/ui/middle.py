@@ -13,7 +13,7 @@ from studio.ui.thumbnails import Thumbnailer
 
 
 class Middle(QWidget):
-    """The page while a tool that writes on it is chosen, until something else is looked at."""
+    """The page while a tool that works on its words is chosen, until something else is looked at."""
 
     def __init__(self, session: Session, canvas: Canvas, thumbnails: Thumbnailer) -> None:
         super().__init__()
@@ -45,6 +45,7 @@ class Middle(QWidget):
         self.back.clicked.connect(self.show_page)
         session.workspace.tool_changed.connect(self.follow)
         session.making.submitting.connect(self.follow)
+        session.page.opened.connect(lambda: None if self.is_page else self.follow())
         self.page_view.write_on.connect(lambda: self._write())
         self.page_view.write_again.connect(lambda: self._write(new_seed=True))
         self.page_view.said.connect(session.notices.info)
@@ -64,6 +65,7 @@ class Middle(QWidget):
         page = self._session.page
         if page.writes:
             self.page_view.paper.tell(page.about)
+        if page.is_worked_on:
             self.show_page()
         else:
             self.show_canvas()
@@ -78,7 +80,7 @@ class Middle(QWidget):
         self._session.making.generate(new_seed=new_seed)
 
     def show_canvas(self) -> None:
-        self._strip.setVisible(self._session.page.writes)
+        self._strip.setVisible(self._session.page.is_worked_on)
         if self.is_page:
             self._pages.setCurrentWidget(self._looking)
 

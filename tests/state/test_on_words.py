@@ -90,6 +90,26 @@ def test_regenerate_rewrites_once_more(qtbot: QtBot, session: Session, engine: F
     assert page.alternatives[1] == 2
 
 
+def test_regenerate_looks_for_other_words_where_one_was_found(
+    qtbot: QtBot, session: Session, engine: FakeEngine, on_words: OnWords
+) -> None:
+    on_words.find_word(3, 3)
+    on_words.use("grey")
+    assert session.page.text == "A grey fox ran.\n\nIt slept."
+    with qtbot.waitSignal(on_words.looking) as looking:
+        assert on_words.again(4)
+    assert looking.args[0] == Gap(2, 6, "grey")
+
+
+def test_what_fails_beside_the_form_says_which_tool_it_was(
+    qtbot: QtBot, session: Session, engine: FakeEngine, on_words: OnWords
+) -> None:
+    on_words.rewrite(2, 9)
+    engine.fail(submitted(qtbot, engine), "There is no model x.")
+    qtbot.waitUntil(lambda: bool(session.notices.items))
+    assert session.notices.items[-1].text == "Rewrite: There is no model x."
+
+
 def test_what_is_typed_meanwhile_stays_and_the_other_is_a_branch(
     qtbot: QtBot, session: Session, engine: FakeEngine, on_words: OnWords
 ) -> None:

@@ -177,6 +177,19 @@ def test_the_selection_is_rewritten(qtbot: QtBot, window: Window, view: PageView
     qtbot.waitUntil(lambda: view.paper.words == "A small owl ran")
 
 
+def test_the_page_stays_while_its_tools_are_set(
+    qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
+) -> None:
+    with_tools(qtbot, window, engine)
+    window.session.workspace.choose("tales.rewrite")
+    assert view.isVisible()
+    window.middle.show_canvas()
+    assert window.middle.back.isVisible()
+    window.session.page.new_page()
+    assert window.canvas.isVisible(), "on an empty page there is nothing to rewrite"
+    assert not window.session.page.is_worked_on
+
+
 def test_the_pages_own_menu_has_them_with_their_keys(qtbot: QtBot, window: Window, view: PageView) -> None:
     keys = {action.text(): action.shortcut().toString() for action in view.actions()}
     assert keys == {
