@@ -303,10 +303,13 @@ class Page(QObject):
             self._put_cursor(at)
         return True
 
-    def begin_instead(self, job: str, node: int, at: int, removed: int) -> None:
-        """A job writes in the place of words."""
+    def begin_instead(self, job: str, node: int, at: int, removed: int, since: int) -> None:
+        """A job writes in the place of words; they are shown again unless the page has left `since`."""
         self._running.add(job)
-        self._take(self.book.ask(job, node, at, removed))
+        back = self.book.go(node) if self.book.current == since else []
+        self._take(back + self.book.ask(job, node, at, removed))
+        if back:
+            self._put_cursor(at + removed)
 
     def owns(self, job: str) -> bool:
         return job in self.book.asked or job in self._running

@@ -79,13 +79,14 @@ class OnWords(QObject):
 
     def _rewrite(self, node: int, start: int, end: int) -> None:
         tool, book = self.tool(REPLACE), self._page.book
+        since = book.current
         if tool is None:
             self._notices.info("No plugin rewrites.")
             return
 
         def submitted(job: Job) -> None:
             if book is self._page.book:
-                self._page.begin_instead(job.id, node, start, end - start)
+                self._page.begin_instead(job.id, node, start, end - start, since)
             else:
                 self._asking.cancel(job.id)
 
