@@ -10,7 +10,6 @@ from PySide6.QtGui import QAction, QGuiApplication
 from PySide6.QtWidgets import QFileDialog
 
 from studio.core.descriptor import ToolDescriptor
-from studio.library.page_export import FORMATS
 from studio.ui import dropping
 from studio.ui.commands import Entry
 from studio.ui.folders import open_folder
@@ -134,16 +133,9 @@ def _page(window: Window) -> None:
         window.middle.show_page()
         view.toggle_side_by_side()
 
-    def save() -> None:
-        kinds = ";;".join(f"{title} (*{ending})" for ending, title in FORMATS.items())
-        path, kind = QFileDialog.getSaveFileName(window, "Save the page as", "", kinds)
-        if path:
-            ending = kind.rpartition("*")[2].rstrip(")")
-            window.session.illustrating.export(Path(path if Path(path).suffix else f"{path}{ending}"))
-
     commands.add("Page", "Show the page", window.middle.show_page, "Ctrl+Shift+W")
     commands.add("Page", "New page", page.new_page, "Ctrl+Shift+N")
-    commands.add("Page", "Save the page as…", save, "Ctrl+Shift+E")
+    commands.add("Page", "Save the page as…", view.save, "Ctrl+Shift+E")
     commands.separate("Page")
     for action in (
         commands.add("Page", "Alternatives side by side", side_by_side, "Alt+S"),

@@ -23,6 +23,7 @@ from studio.ui.page.found_words import FoundWords
 from studio.ui.page.offers import Offers
 from studio.ui.page.paper import Paper
 from studio.ui.page.pictures import Pictures
+from studio.ui.page.saving import ask_where
 from studio.ui.page.side_by_side import SideBySide
 from studio.ui.page.versions import Versions
 from studio.ui.page.word_menu import WordMenu
@@ -196,6 +197,10 @@ class PageView(QWidget):
     def repaint_near(self) -> None:
         """The stale picture nearest to the cursor."""
         self.illustrating.repaint_near(self.paper.place())
+
+    def save(self) -> None:
+        """As a file for others."""
+        ask_where(self.window(), self.page.text, self.illustrating.export)
 
     def toggle_find(self) -> None:
         on = self.find_bar.isHidden()
