@@ -638,12 +638,20 @@ def _find(pieces: tuple[Piece, ...], place: int) -> tuple[int, int]:
     return len(pieces), 0
 
 
-def common_start(one: str, other: str, most: int | None = None) -> int:
-    """How many characters two texts share at their beginning, `most` at the most."""
-    reach = min(len(one), len(other)) if most is None else max(0, min(len(one), len(other), most))
+def common_start(one: str, other: str) -> int:
+    """How many characters two texts share at their beginning."""
+    reach = min(len(one), len(other))
     if one[:reach] == other[:reach]:
         return reach
     return bisect_right(range(1, reach + 1), 0, key=lambda length: 0 if one[:length] == other[:length] else 1)
+
+
+def _common_end(one: str, other: str, most: int) -> int:
+    """How many characters two texts share at their end, `most` at the most."""
+    reach = max(0, min(len(one), len(other), most))
+    if one[len(one) - reach :] == other[len(other) - reach :]:
+        return reach
+    return bisect_right(range(1, reach + 1), 0, key=lambda length: 0 if one[-length:] == other[-length:] else 1)
 
 
 def difference(old: str, new: str, cursor: int | None = None) -> tuple[int, int, str]:
@@ -651,8 +659,7 @@ def difference(old: str, new: str, cursor: int | None = None) -> tuple[int, int,
 
     `cursor` is where it stands afterwards, at the end of what was written; it decides where letters repeat.
     """
-    most = len(new) - (len(new) if cursor is None else cursor)
-    end = common_start(old[::-1], new[::-1], most if cursor is not None else None)
+    end = _common_end(old, new, len(new) - (cursor or 0))
     start = common_start(old[: len(old) - end], new[: len(new) - end])
     return start, len(old) - end - start, new[start : len(new) - end]
 
@@ -672,6 +679,19 @@ def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     if not words.strip():
         return start, start
     return start + len(words) - len(words.lstrip()), end - len(words) + len(words.rstrip())
+
+
+class WordCount:
+    """The words of a text that changes a little from time to time: what stayed is not counted again."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, int] = {}
+
+    def __call__(self, text: str) -> int:
+        lines = text.split("\n")
+        known = self._lines
+        self._lines = {line: known[line] if line in known else count_words(line) for line in dict.fromkeys(lines)}
+        return sum(map(self._lines.__getitem__, lines))
 
 
 def count_words(text: str) -> int:

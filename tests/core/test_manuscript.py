@@ -302,6 +302,12 @@ def test_words_are_counted_as_a_reader_would(text: str, words: int) -> None:
     assert count_words(text) == words
 
 
+def test_words_of_a_text_that_changes_are_counted_as_if_anew() -> None:
+    count = manuscript.WordCount()
+    for text in ("", "One two.\n\nOne two.\n", "One two.\nthree 狐が", "One two.\nthree\nOne two.\nfour five"):
+        assert count(text) == manuscript.count_words(text)
+
+
 def test_a_branch_ends_with_another_word_and_is_an_alternative() -> None:
     page = Manuscript()
     type_in(page, "A")

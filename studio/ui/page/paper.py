@@ -64,6 +64,7 @@ class Paper(QTextEdit):
         self.hint.setWordWrap(True)
         self.hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._text = ""
+        self._is_simple = True
         self._spans: Spans = []
         self._showing = False
         self._dressed = ""
@@ -83,12 +84,14 @@ class Paper(QTextEdit):
         """Changes only what differs, so that the cursor and the view keep their places."""
         text = "".join(run.text for run in runs)
         spans = joined((run.author, len(run.text)) for run in runs)
+        if (text, spans) == (self._text, self._spans):
+            return
         at, removed, new = difference(self._text, text)
         self._showing = True
         if removed or new:
             self._replace(at, removed, new, cut(spans, at, at + len(new)))
         expected = spliced(self._spans, at, removed, cut(spans, at, at + len(new)))
-        self._text, self._spans = text, spans
+        self._keep(text, spans)
         if expected != spans:
             self._paint_all()
         self._showing = False
@@ -160,21 +163,32 @@ class Paper(QTextEdit):
     def _changed(self) -> None:
         if self._showing:
             return
-        text = _raw(self)
-        at, removed, new = difference(self._text, text, self._points(self.textCursor().position(), text))
+        before, spans = self._text, self._spans
+        self._keep(_raw(self), spans)
+        at, removed, new = difference(before, self._text, self.place())
         if not removed and not new:
             return
-        by_hand: Spans = [(Author.HUMAN, len(new))] if new else []
-        self._text, self._spans = text, spliced(self._spans, at, removed, by_hand)
+        self._spans = spliced(spans, at, removed, [(Author.HUMAN, len(new))] if new else [])
         self._showing = True
         cursor = QTextCursor(self.document())
         cursor.setPosition(self._units(at))
         cursor.setPosition(self._units(at + len(new)), QTextCursor.MoveMode.KeepAnchor)
-        cursor.mergeCharFormat(_letters(Author.HUMAN))
-        cursor.mergeBlockFormat(_block())
+        self._dress_typed(cursor, new)
         self._showing = False
         self._show_hint()
         self.typed.emit(at, removed, new)
+
+    @staticmethod
+    def _dress_typed(cursor: QTextCursor, new: str) -> None:
+        """What was typed is a human's. A key more in their words has the look already, and setting it is slow."""
+        letters, block = _letters(Author.HUMAN), _block()
+        one = len(new) == 1 and new != "\n"
+        cursor.beginEditBlock()
+        if not (one and cursor.charFormat() == letters):
+            cursor.mergeCharFormat(letters)
+        if not (one and cursor.blockFormat() == block):
+            cursor.mergeBlockFormat(block)
+        cursor.endEditBlock()
 
     def _moved(self) -> None:
         if not self._showing:
@@ -245,19 +259,19 @@ class Paper(QTextEdit):
             passed += length
         cursor.endEditBlock()
 
+    def _keep(self, text: str, spans: Spans) -> None:
+        """What is in the document now. It is simple where every character is one of Qt's units."""
+        self._text, self._spans = text, spans
+        self._is_simple = self.document().characterCount() == len(text) + 1
+
     def _units(self, place: int) -> int:
         """From code points to Qt's positions."""
-        return place if self._is_simple(self._text) else len(self._text[:place].encode("utf-16-le")) // 2
+        return place if self._is_simple else len(self._text[:place].encode("utf-16-le")) // 2
 
-    def _points(self, position: int, text: str | None = None) -> int:
-        text = self._text if text is None else text
-        if self._is_simple(text):
+    def _points(self, position: int) -> int:
+        if self._is_simple:
             return position
-        return len(text.encode("utf-16-le")[: 2 * position].decode("utf-16-le", "ignore"))
-
-    def _is_simple(self, text: str) -> bool:
-        """Whether every character is one unit."""
-        return text.isascii() or max(text) <= "\uffff"
+        return len(self._text[:position].encode("utf-16-le")[: 2 * position].decode("utf-16-le", "ignore"))
 
     # The look
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802

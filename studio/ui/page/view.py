@@ -8,7 +8,7 @@ from PySide6.QtCore import QEvent, QObject, QPoint, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QIcon, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
 
-from studio.core.manuscript import count_words
+from studio.core.manuscript import WordCount
 from studio.library.manuscripts import PageInfo
 from studio.state.alternatives import Alternatives
 from studio.state.estimates import Estimates
@@ -77,6 +77,7 @@ class PageView(QWidget):
         self.found_words = FoundWords(self.paper, on_words, self.found)
         self.side_by_side = SideBySide(page, self)
         self._shown: object = None
+        self._words = WordCount()
         self._counting = QTimer(self, interval=COUNT_MS, singleShot=True)
         self._counting.timeout.connect(self._count)
         self._fill_top()
@@ -252,7 +253,7 @@ class PageView(QWidget):
             self.paper.show_runs(page.runs)
             if not self.find_bar.isHidden():
                 self.find_bar.look_at(self.paper.words, self.paper.place())
-            if self.isVisible():
+            if self.isVisible() and not self._counting.isActive():
                 self._counting.start()
         self.bar.show_page(page)
 
@@ -265,7 +266,7 @@ class PageView(QWidget):
         self.paper.put_cursor(at)
 
     def _count(self) -> None:
-        count = count_words(self.paper.words)
+        count = self._words(self.paper.words)
         self.bar.count.setText("1 word" if count == 1 else f"{words.grouped(count)} words")
 
     def _open_menu(self, menu: QMenu, at: QPoint) -> None:
