@@ -364,3 +364,21 @@ def test_a_talk_is_held_on_the_page(qtbot: QtBot, window: Window, view: PageView
     press_generate(qtbot, window)
     assert engine.calls[-1][1].params["text"] == "Hello.\n\nMuse: Hi.\n\nYou: Who are you?"
     assert [run.author for run in page.runs] == [Author.HUMAN, Author.MACHINE, Author.HUMAN]
+
+
+def test_in_a_narrow_window_there_is_room_for_all(qtbot: QtBot, window: Window, view: PageView) -> None:
+    qtbot.keyClicks(view.paper, "A fox.")
+    window.resize(900, 700)
+    view.toggle_find()
+    bar = view.find_bar
+    qtbot.waitUntil(lambda: bar.height() >= bar.minimumSizeHint().height() > bar.wanted.height() + bar.new.height())
+    assert all(widget.width() >= widget.minimumSizeHint().width() for widget in (bar.one, bar.all, bar.wanted))
+    wide = view.paper.width()
+    view.toggle_versions()
+    qtbot.waitUntil(lambda: view.versions.geometry().right() == view.width() - 1)
+    assert view.paper.width() == wide, "versions lie over the paper"
+    window.resize(1440, 900)
+    qtbot.waitUntil(lambda: view.paper.width() == view.width() - view.versions.width())
+    qtbot.waitUntil(lambda: bar.height() < 2 * bar.wanted.height())
+    view.toggle_versions()
+    qtbot.waitUntil(lambda: view.paper.width() == view.width())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QToolButton, QWidget
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QLineEdit, QPushButton, QToolButton, QWidget
 
 from studio.ui import icons, words
 
@@ -46,15 +46,18 @@ class FindBar(QWidget):
         self.all = QPushButton("Replace all")
         words.name(self.all, "Replace all matches")
         self.close_button = _icon("close", "Close Find", "Close (Esc)")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(16, 8, 16, 8)
-        row.setSpacing(8)
-        row.addWidget(self.wanted, 3)
-        for widget in (self.count, self.case, self.back, self.on):
-            row.addWidget(widget)
-        row.addWidget(self.new, 3)
-        for widget in (self.one, self.all, self.close_button):
-            row.addWidget(widget)
+        self._rows = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
+        self._rows.setSpacing(8)
+        for field, others in (
+            (self.wanted, (self.count, self.case, self.back, self.on)),
+            (self.new, (self.one, self.all, self.close_button)),
+        ):
+            row = QHBoxLayout()
+            row.setSpacing(8)
+            row.addWidget(field, 1)
+            for widget in others:
+                row.addWidget(widget)
+            self._rows.addLayout(row, 1)
         self._text = ""
         self._cursor = 0
         self._found: list[tuple[int, int]] = []
@@ -66,6 +69,7 @@ class FindBar(QWidget):
         self.one.clicked.connect(self._replace_one)
         self.all.clicked.connect(self._replace_all)
         self.close_button.clicked.connect(self.closed)
+        self.set_narrow(False)
         self._show()
 
     def look_at(self, text: str, cursor: int) -> None:
@@ -88,6 +92,12 @@ class FindBar(QWidget):
             self._at = (self._at + by) % len(self._found) if self._at >= 0 else 0
             self.shown.emit(*self._found[self._at])
             self._show()
+
+    def set_narrow(self, narrow: bool) -> None:
+        """Replacing goes below where there is no room beside."""
+        way = QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight
+        self._rows.setDirection(way)
+        self._rows.setContentsMargins(8 if narrow else 16, 8, 8 if narrow else 16, 8)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         if event.key() == Qt.Key.Key_Escape:

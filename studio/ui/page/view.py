@@ -34,7 +34,7 @@ COUNT_MS = 200
 LISTED = 20
 GAP = 6
 ROOMY = 560
-"""Pixels of the bar below that all its words need."""
+"""Pixels that all words of the bar below need, or versions beside the paper."""
 
 
 class PageView(QWidget):
@@ -65,7 +65,7 @@ class PageView(QWidget):
         self.paper = Paper()
         self.find_bar = FindBar()
         self.find_bar.hide()
-        self.versions = Versions(page)
+        self.versions = Versions(page, self)
         self.versions.hide()
         self.top = FloatingBar("Page tools", self)
         self.pictures = Pictures(illustrating, thumbnails)
@@ -102,23 +102,19 @@ class PageView(QWidget):
             self.top.row.addWidget(button)
 
     def _lay_out(self) -> None:
-        middle = QVBoxLayout()
-        middle.setSpacing(0)
-        middle.addWidget(self.paper, 1)
-        body = QHBoxLayout()
-        body.setSpacing(0)
-        body.addLayout(middle, 1)
-        body.addWidget(self.versions)
+        self._body = QHBoxLayout()
+        self._body.addWidget(self.paper)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addLayout(body, 1)
+        column.addLayout(self._body, 1)
         column.addWidget(self.pictures)
         column.addWidget(self.find_bar)
         column.addWidget(self.budget)
         column.addWidget(self.bar)
         self.setFocusProxy(self.paper)
         self.top.raise_()
+        self.versions.raise_()
         self.paper.installEventFilter(self)
 
     def _connect(self) -> None:
@@ -224,6 +220,7 @@ class PageView(QWidget):
         else:
             self.versions.hide()
             self.paper.setFocus()
+        self._make_room()
 
     def _escape(self) -> None:
         if not self.offers.isHidden():
@@ -307,13 +304,23 @@ class PageView(QWidget):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         """What floats over the paper stays over its middle, also beside the versions."""
         if watched is self.paper and event.type() in (QEvent.Type.Resize, QEvent.Type.Move):
-            self._place_top()
-            self.side_by_side.setGeometry(self.paper.geometry())
+            paper = self.paper.geometry()
+            self.top.adjustSize()
+            self.top.move((paper.width() - self.top.width()) // 2, GAP)
+            self.side_by_side.setGeometry(paper)
+            width = self.versions.width()
+            self.versions.setGeometry(self.width() - width, paper.top(), width, paper.height())
         return super().eventFilter(watched, event)
 
-    def _place_top(self) -> None:
-        self.top.adjustSize()
-        self.top.move((self.paper.width() - self.top.width()) // 2, GAP)
+    def _make_room(self) -> None:
+        """For the versions beside the paper; where there is little, they lie over it."""
+        beside = not self.versions.isHidden() and self.width() >= ROOMY
+        self._body.setContentsMargins(0, 0, self.versions.width() if beside else 0, 0)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        super().resizeEvent(event)
+        self._make_room()
+        self.find_bar.set_narrow(self.width() < ROOMY)
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         super().showEvent(event)
