@@ -83,11 +83,30 @@ def guesser(shape: Shape, tokenizer: Any, longest: int) -> Any:
     return BertForMaskedLM(config)
 
 
-def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Writes float16 weights and the vocabulary in transformers' format."""
-    import copy
+def round_to_eight_bits(model: Any) -> None:
+    """Makes the weights of matrices ones that `save` can keep in eight bits, so that what is measured is what is kept.
+    Each is off by 6 % of itself at most (E4M3 of Micikevicius and others 2022, arXiv 2209.05433)."""
+    import torch
 
-    copy.deepcopy(model).cpu().half().save_pretrained(folder)
+    with torch.no_grad():
+        for value in model.parameters():
+            if value.ndim > 1:
+                value.copy_(value.to(torch.float8_e4m3fn))
+
+
+def save(model: Any, tokenizer: Any, folder: Path, *, eight_bits: bool = False) -> None:
+    """Writes float16 weights and the vocabulary in transformers' format; with `eight_bits` matrices as float8 (E4M3),
+    which transformers widens when it loads them."""
+    import torch
+
+    small = torch.float8_e4m3fn if eight_bits else torch.float16
+    made: dict[int, torch.Tensor] = {}  # What is tied stays one tensor.
+    state = {
+        name: made.setdefault(value.data_ptr(), value.detach().cpu().to(small if value.ndim > 1 else torch.float16))
+        for name, value in model.state_dict().items()
+    }
+    model.config.dtype = torch.float16
+    model.save_pretrained(folder, state_dict=state)
     tokenizer.save_pretrained(folder)
 
 

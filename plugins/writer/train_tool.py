@@ -86,6 +86,8 @@ class WriterTrain(api.Tool):
         """Empty means 0.002 for something new, 0.0005 to teach more, 0.001 for a LoRA."""
         rank: int = api.param(8, ge=1, le=256, title="Size of the LoRA", advanced=True)
         """More can learn finer things, and needs more text."""
+        eight_bits: bool = api.param(False, title="Half as large", advanced=True)
+        """Keeps weights in 8 bits and not in 16. What is measured, and the samples on the card, are of what is kept."""
         held_out: float = api.param(
             documents.HELD_OUT_SHARE, ge=0.0, le=0.5, title="Held out", unit="of the texts", advanced=True
         )
@@ -137,7 +139,9 @@ class WriterTrain(api.Tool):
         if params.kind == "lora":
             lora.save(trainer.ema, folder)
         else:
-            networks.save(trainer.ema, tokenizer, folder)
+            if params.eight_bits:
+                networks.round_to_eight_bits(trainer.ema)
+            networks.save(trainer.ema, tokenizer, folder, eight_bits=params.eight_bits)
         perplexity = trainer.measure(held)
         credit = train_card.credits([(one.title, one.credit) for one in texts if one.credit], base)
         if credit:
@@ -147,6 +151,7 @@ class WriterTrain(api.Tool):
             kind=params.kind,
             base=base.name if base else "",
             credited=bool(credit),
+            eight_bits=params.eight_bits,
             documents=counts,
             tokens=learn.count(),
             seen=plan.steps * plan.batch * plan.context,

@@ -64,6 +64,27 @@ def test_a_writer_is_taught_more(texts: Path, writer: Path, tmp_path: Path) -> N
     assert not all(torch.equal(value, after[name]) for name, value in before.items())
 
 
+@pytest.mark.parametrize("kind", ["new", "masked"])
+def test_eight_bits_are_half_as_large(texts: Path, tmp_path: Path, kind: str) -> None:
+    folders = [trained(texts, tmp_path / str(small), kind=kind, steps=1, eight_bits=small) for small in (False, True)]
+    sizes = [sum(value.nbytes for value in load_file(one / "model.safetensors").values()) for one in folders]
+    assert sizes[1] < 0.6 * sizes[0]
+    assert "float8 (E4M3)" in (folders[1] / "README.md").read_text("utf-8")
+
+
+def test_what_is_rounded_to_eight_bits_is_kept_exactly(writer: Path, guesser: Path, tmp_path: Path) -> None:
+    ids = torch.tensor([[5, 6, 7, 8]])
+    for folder in (writer, guesser):
+        model = networks.opened(folder, masked=folder == guesser)
+        before = model(input_ids=ids).logits
+        networks.round_to_eight_bits(model)
+        networks.save(model, vocabulary.opened(folder), tmp_path / folder.name, eight_bits=True)
+        again = networks.opened(tmp_path / folder.name, masked=folder == guesser)
+        assert {value.dtype for value in again.parameters()} == {torch.float32}
+        assert torch.equal(again(input_ids=ids).logits, model(input_ids=ids).logits)
+        assert 0 < (again(input_ids=ids).logits - before).abs().mean() < 0.1 * before.std()
+
+
 def test_a_lora_is_a_small_file_beside_its_writer(texts: Path, writer: Path, tmp_path: Path) -> None:
     made = trained(texts, tmp_path / "job", kind="lora", model=str(writer), learning_rate=0.02, rank=2)
     assert kinds.kind_of(made) == "language"
