@@ -135,7 +135,7 @@ class Page(QObject):
 
     def replace(self, changes: Sequence[tuple[int, int, str]]) -> None:
         """Several places at once: one step for Undo."""
-        self._take(self.book.write_many(changes, made=_now()))
+        self._take(self.book.write_many([(at, removed, plain(text)) for at, removed, text in changes], made=_now()))
 
     def undo(self) -> None:
         self._step(self.book.undo)

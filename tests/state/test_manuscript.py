@@ -241,6 +241,11 @@ def test_odd_text_of_a_model_is_made_plain(qtbot: QtBot, session: Session, engin
     qtbot.waitUntil(lambda: page.text == "One\ntwo\ufffd\nשלום")
 
 
+def test_odd_words_of_a_replacement_are_made_plain(page: Page) -> None:
+    page.replace([(0, 0, "One\u2028two\x00")])
+    assert page.text == "One\ntwo\ufffd"
+
+
 def test_a_job_of_a_cancelled_queue_is_forgotten(
     qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
 ) -> None:
