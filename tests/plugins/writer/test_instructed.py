@@ -144,6 +144,9 @@ def test_new_words_can_have_a_form(writer: Path) -> None:
         assert re.fullmatch(r"The fox is called [A-Z][a-z]{2,8} and [A-Z][a-z]{2,8}", text)
         chosen = made(WriterContinue, testing.FakeContext(seed=seed), **more, choices=["Mira", 'O"tto\n']).text
         assert chosen.removeprefix("The fox is called ") in ("Mira", 'O"tto\n')
+    for preset in ("balanced", "greedy"):
+        only = made(WriterContinue, **more, choices=["Mira"], banned=["Mira"], preset=preset).text
+        assert only == "The fox is called Mira"
     with pytest.raises(api.BadInput, match="cannot be followed"):
         made(WriterContinue, **more, form="(((")
 
