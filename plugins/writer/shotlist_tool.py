@@ -52,7 +52,8 @@ class WriterShotlist(api.Tool):
             yield api.Notice(
                 f"{writer.name} cannot follow instructions: the form holds, what it says is loosely tied.", "warning"
             )
-            tokens = vocabulary.words(writer.tokenizer, f"{scene}\n\n")
+            begun = vocabulary.beginning(writer.tokenizer)
+            tokens = begun + vocabulary.words(writer.tokenizer, f"{scene}\n\n")
         length = params.shots * PER_SHOT
         room = max(64, writer.longest - length)
         if len(tokens) > room:
