@@ -42,7 +42,8 @@ def plain(writer: Writer, messages: Sequence[Message], names: tuple[str, str]) -
     """The same for a model without a template: a talk with names before the lines."""
     by = {USER: names[0], ANSWER: names[1]}
     lines = [f"{by[who]}: {what}" if who in by else what for who, what in messages]
-    return vocabulary.words(writer.tokenizer, "\n\n".join([*lines, f"{names[1]}:"]))
+    begun = vocabulary.beginning(writer.tokenizer)
+    return begun + vocabulary.words(writer.tokenizer, "\n\n".join([*lines, f"{names[1]}:"]))
 
 
 def must_follow(writer: Writer) -> None:

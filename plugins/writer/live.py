@@ -35,7 +35,7 @@ def guesses(model: Any, tokenizer: Any, before: str, after: str, *, count: int, 
     import torch
 
     left, right = vocabulary.words(tokenizer, before), vocabulary.words(tokenizer, after)
-    room = model.config.max_position_embeddings - 1
+    room = min(model.config.max_position_embeddings, tokenizer.model_max_length) - 1  # RoBERTa keeps two for itself
     left = left[-(room // 2) :] if left else left
     right = right[: room - len(left)]
     ids = torch.tensor([[*left, tokenizer.mask_token_id, *right]], device=device)

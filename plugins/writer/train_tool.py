@@ -223,7 +223,8 @@ def _tokens(
     texts: Sequence[Document], tokenizer: Any, params: WriterTrain.Params, ctx: api.Context
 ) -> Generator[api.Event, None, tuple[streams.Streams, streams.Streams]]:
     told = json.dumps([[one.title, one.text, one.kind] for one in texts])
-    key = hashlib.sha256(f"{told}{params.held_out}{tokenizer.get_vocab()}".encode()).hexdigest()
+    known = sorted(tokenizer.get_vocab().items())  # in an order of its own each time
+    key = hashlib.sha256(f"{told}{params.held_out}{known}".encode()).hexdigest()
     if found := streams.kept(ctx.keep, key):
         return found
     parts: list[list[int]] = []

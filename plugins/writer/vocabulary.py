@@ -64,6 +64,13 @@ def opening(tokenizer: Any, kind: str, title: str) -> list[int]:
     return [tokenizer.convert_tokens_to_ids(f"<|{kind}|>"), *words(tokenizer, f"{title}{BETWEEN}" if title else "")]
 
 
+def beginning(tokenizer: Any) -> list[int]:
+    """What a model was always shown before a text, such as Gemma's and Llama's sign for a beginning; mostly nothing,
+    and nothing for a vocabulary that only counts."""
+    found: list[int] = tokenizer("")["input_ids"]
+    return found if found == [getattr(tokenizer, "bos_token_id", None)] else []
+
+
 def laid_out(tokenizer: Any, documents: Sequence[Document]) -> list[list[int]]:
     """The tokens of each document, from its kind over its title and text to its end."""
     ours = has_tags(tokenizer)

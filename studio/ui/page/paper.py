@@ -67,6 +67,7 @@ class Paper(QTextEdit):
         self.hint.setWordWrap(True)
         self.hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._text = ""
+        self._is_simple = True
         self._spans: Spans = []
         self._showing = False
         self._dressed = ""
@@ -90,7 +91,7 @@ class Paper(QTextEdit):
         if removed or new:
             self._replace(at, removed, new, cut(spans, at, at + len(new)))
         expected = spliced(self._spans, at, removed, cut(spans, at, at + len(new)))
-        self._text, self._spans = text, spans
+        self._hold(text, spans)
         if expected != spans:
             self._paint_all()
         self._showing = False
@@ -163,11 +164,11 @@ class Paper(QTextEdit):
         if self._showing:
             return
         text = _raw(self)
-        at, removed, new = difference(self._text, text, self._points(self.textCursor().position(), text))
+        at, removed, new = difference(self._text, text, _points(self.textCursor().position(), text))
         if not removed and not new:
             return
         by_hand: Spans = [(Author.HUMAN, len(new))] if new else []
-        self._text, self._spans = text, spliced(self._spans, at, removed, by_hand)
+        self._hold(text, spliced(self._spans, at, removed, by_hand))
         self._showing = True
         cursor = QTextCursor(self.document())
         cursor.setPosition(self._units(at))
@@ -249,17 +250,15 @@ class Paper(QTextEdit):
 
     def _units(self, place: int) -> int:
         """From code points to Qt's positions."""
-        return place if self._is_simple(self._text) else len(self._text[:place].encode("utf-16-le")) // 2
+        return place if self._is_simple else len(self._text[:place].encode("utf-16-le")) // 2
 
-    def _points(self, position: int, text: str | None = None) -> int:
-        text = self._text if text is None else text
-        if self._is_simple(text):
-            return position
-        return len(text.encode("utf-16-le")[: 2 * position].decode("utf-16-le", "ignore"))
+    def _points(self, position: int) -> int:
+        return position if self._is_simple else _points(position, self._text)
 
-    def _is_simple(self, text: str) -> bool:
-        """Whether every character is one unit."""
-        return text.isascii() or max(text) <= "\uffff"
+    def _hold(self, text: str, spans: Spans) -> None:
+        """What is on the paper now. Looked through once, since a search asks for thousands of places."""
+        self._text, self._spans = text, spans
+        self._is_simple = text.isascii() or len(text.encode("utf-16-le")) == 2 * len(text)
 
     # The look
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
@@ -302,6 +301,13 @@ def _raw(paper: QTextEdit) -> str:
     """What is in the document. Qt's `toPlainText` would turn unbreakable spaces into others."""
     text = paper.document().toRawText()
     return text.replace("\u2029", "\n").replace("\u2028", "\n")
+
+
+def _points(position: int, text: str) -> int:
+    """From one of Qt's positions in a text to code points."""
+    if text.isascii():
+        return position
+    return len(text.encode("utf-16-le")[: 2 * position].decode("utf-16-le", "ignore"))
 
 
 def _block() -> QTextBlockFormat:
