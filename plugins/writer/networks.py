@@ -33,11 +33,12 @@ WRITERS: Mapping[str, Shape] = {
     "large": Shape(512, 8, 8, 1376),
 }
 GUESSERS: Mapping[str, Shape] = {
-    "tiny": Shape(32, 2, 2, 64),
-    "small": Shape(128, 4, 4, 384),
-    "medium": Shape(192, 5, 6, 512),
-    "large": Shape(384, 8, 8, 1024),
+    "tiny": Shape(32, 2, 2, 48),
+    "small": Shape(144, 3, 4, 256),
+    "medium": Shape(256, 5, 8, 448),
+    "large": Shape(512, 8, 8, 896),
 }
+"""As wide as the writers of their names, so that one can begin with the words of the other."""
 
 
 def writer(shape: Shape, tokenizer: Any) -> Any:
@@ -63,24 +64,42 @@ def writer(shape: Shape, tokenizer: Any) -> Any:
 
 
 def guesser(shape: Shape, tokenizer: Any, longest: int) -> Any:
-    """A `BertForMaskedLM` (Devlin and others 2018) for up to `longest` tokens, random by torch's seed."""
-    from transformers import BertConfig, BertForMaskedLM
+    """A `ModernBertForMaskedLM` (Warner and others 2024, arXiv 2412.13663) for up to `longest` tokens, random by
+    torch's seed. All layers look at all tokens. In some thousand steps the older BERT learns hardly more than how
+    frequent words are."""
+    from transformers import ModernBertConfig, ModernBertForMaskedLM
 
-    config = BertConfig(
+    end = tokenizer.eos_token_id
+    config = ModernBertConfig(
         vocab_size=len(tokenizer),
         hidden_size=shape.width,
         intermediate_size=shape.inner,
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
         max_position_embeddings=longest,
-        type_vocab_size=1,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
+        global_attn_every_n_layers=1,
         tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=end,
+        cls_token_id=end,
+        eos_token_id=end,
+        sep_token_id=end,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return BertForMaskedLM(config)
+    return ModernBertForMaskedLM(config)
+
+
+def begin_with_words(guesser: Any, writer: Path) -> None:
+    """Takes over what a writer, in its folder, knows of single tokens. Raises BadInput where it has others."""
+    import torch
+
+    theirs, ours = opened(writer).get_input_embeddings().weight, guesser.get_input_embeddings().weight
+    if theirs.shape != ours.shape:
+        raise api.BadInput(
+            f"The words of {writer.name} do not fit into this network.",
+            "Choose a writer that was trained here with a network of the same name.",
+        )
+    with torch.no_grad():
+        ours.copy_(theirs)
 
 
 def round_to_eight_bits(model: Any) -> None:

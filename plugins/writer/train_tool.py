@@ -67,7 +67,8 @@ class WriterTrain(api.Tool):
         """A new, small writer learns everything from some megabytes of text. A guesser says which words fit into a
         gap. A writer that is there can be taught more, as a whole, or by a LoRA: a small file beside it."""
         model: api.ModelChoice = api.param("", model="language", title="Writer to teach")
-        """Only for teaching a writer more, or for a LoRA: one trained here, or a folder in transformers' format."""
+        """For teaching a writer more, or for a LoRA: one trained here, or a folder in transformers' format. A guesser
+        that begins with the words of a writer trained here learns far sooner."""
         title: str = api.param("My writer", title="Name")
         prompts: list[api.Prompt] = api.param([], most=4, title="Beginnings to watch")
         """They are written on now and then, to show what has been learnt."""
@@ -199,8 +200,8 @@ def read_all(
 
 
 def _base(params: WriterTrain.Params, ctx: api.Context) -> Path | None:
-    """The folder of the writer to teach; None for something new."""
-    if params.kind in ("new", "masked"):
+    """The folder of the writer to teach, or whose words are taken over; None for something new."""
+    if params.kind == "new" or (params.kind == "masked" and not params.model):
         return None
     if not params.model:
         raise api.BadInput("No writer to teach is chosen.", "Choose one, or train a new one.")
@@ -245,7 +246,10 @@ def _tokens(
 
 def _model(params: WriterTrain.Params, tokenizer: Any, base: Path | None) -> Any:
     if params.kind == "masked":
-        return networks.guesser(networks.GUESSERS[params.size], tokenizer, params.context)
+        guesser = networks.guesser(networks.GUESSERS[params.size], tokenizer, params.context)
+        if base:
+            networks.begin_with_words(guesser, base)
+        return guesser
     if base is None:
         return networks.writer(networks.WRITERS[params.size], tokenizer)
     model = networks.opened(base)

@@ -12,6 +12,8 @@ from .documents import KINDS, Document
 
 END, PAD, MASK = "<|end|>", "<|pad|>", "<|mask|>"
 TAGS = tuple(f"<|{kind}|>" for kind in KINDS)
+MARKS = ("Ġ", "▁")
+"""How tokens begin in front of which a space stands."""
 BETWEEN = "\n\n"
 """What stands between a title and its text."""
 
@@ -57,6 +59,15 @@ def words(tokenizer: Any, text: str) -> list[int]:
     """The tokens of someone's text. What looks like a control token in it is taken as the letters that it is."""
     found: list[int] = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     return found
+
+
+def goes_on(tokenizer: Any, before: str, token: int) -> bool:
+    """Whether a token can be a word, or the beginning of one, behind a text. Right behind letters any can."""
+    if before[-1:].isalnum():
+        return True
+    spaced = str(tokenizer.convert_ids_to_tokens(token)).startswith(MARKS)
+    fits = spaced == before.endswith(" ") or not any(mark in tokenizer.get_vocab() for mark in MARKS)
+    return fits and str(tokenizer.decode([token])).lstrip(" ")[:1].isalnum()  # WordPiece's "##ing" goes on with a word.
 
 
 def opening(tokenizer: Any, kind: str, title: str) -> list[int]:

@@ -43,7 +43,7 @@ def test_a_writer_is_an_ordinary_folder(writer: Path) -> None:
 
 def test_a_guesser_is_one_too(guesser: Path) -> None:
     assert kinds.kind_of(guesser) == "masked-language"
-    assert AutoModelForMaskedLM.from_pretrained(guesser).config.architectures == ["BertForMaskedLM"]
+    assert AutoModelForMaskedLM.from_pretrained(guesser).config.architectures == ["ModernBertForMaskedLM"]
     assert "___" in (guesser / "README.md").read_text("utf-8")
 
 
