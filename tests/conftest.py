@@ -33,6 +33,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return home
 
 
+@pytest.fixture(scope="module", autouse=True)
+def little_to_look_through() -> None:
+    """What is there before a file of tests, such as all that torch has imported, is not looked through after each."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fails a test that leaves a thread, a child process or a running Qt timer."""

@@ -30,8 +30,8 @@ GROUNDS = 1
 """Coloured grounds that each picture with a clear ground is also laid over."""
 DROPPED = 0.1
 """The share of captions left out, for classifier-free guidance."""
-SHARES = {"plain": 0.7, "ground": 0.12, "pair": 0.18}
-"""How often each sort of picture is drawn."""
+PAIR_SHARE, GROUND_SHARE = 0.18, 0.15
+"""How often a picture of two is drawn, and how often a coloured ground of the others."""
 ENCODED_AT_ONCE = 32
 
 
@@ -120,28 +120,27 @@ def render(item: Item, number: int, pictures: Pictures, size: int, seed: int) ->
 
 @dataclass
 class Latents:
-    """`values` are float16 [n, c, s, s], one for each item."""
+    """`values` are float16 [n, c, s, s], one for each item. `pair_share` is how often a pair is drawn."""
 
     items: Sequence[Item]
     subjects: Sequence[Subject]
     values: Tensor
     count: int
     seed: int
+    pair_share: float = PAIR_SHARE
 
     def __post_init__(self) -> None:
-        self._by_sort = {
-            sort: rows
-            for sort in SHARES
-            if (rows := [number for number, item in enumerate(self.items) if item.sort == sort])
-        }
+        single = 1 - self.pair_share
+        shares = {"plain": single * (1 - GROUND_SHARE), "ground": single * GROUND_SHARE, "pair": self.pair_share}
+        rows = {sort: [number for number, item in enumerate(self.items) if item.sort == sort] for sort in shares}
+        self._drawn = [(share, rows[sort]) for sort, share in shares.items() if rows[sort]]
 
     def batch(self, step: int) -> tuple[Tensor, list[str], list[denoiser.Frame | None]]:
         """(float32 [count, c, s, s], captions, frames) of a step: the same for the same seed, whatever came before."""
         chance = np.random.default_rng((self.seed, step))
-        weights = np.array([SHARES[sort] for sort in self._by_sort])
-        sorts = list(self._by_sort)
-        drawn = chance.choice(len(sorts), self.count, p=weights / weights.sum())
-        rows = [int(chance.choice(self._by_sort[sorts[one]])) for one in drawn]
+        weights = np.array([share for share, _ in self._drawn])
+        drawn = chance.choice(len(self._drawn), self.count, p=weights / weights.sum())
+        rows = [int(chance.choice(self._drawn[one][1])) for one in drawn]
         texts = ["" if chance.uniform() < DROPPED else self.caption(self.items[row], chance) for row in rows]
         drawn_from = [self.items[row] for row in rows]
         frames = [None if item.scene else self.subjects[item.subject].frame for item in drawn_from]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Facts:
-    """What a training leaves to say. `pictures` counts by folder; `base` is the model that a LoRA was learnt for."""
+    """What a training leaves to say. `pictures` counts by folder; `base` is the model that was taught, or
+    that a LoRA was learnt for."""
 
     title: str
     size: int
@@ -21,14 +22,16 @@ class Facts:
     prompts: Sequence[str]
     borrowed: str = ""
     base: str = ""
+    is_lora: bool = False
 
 
 def text(facts: Facts) -> str:
     """The card as Markdown."""
     what = (
         f"A LoRA for {facts.base}, {facts.parameters:,} parameters, learnt"
-        if facts.base
+        if facts.is_lora
         else f"A latent diffusion model (diffusers `StableDiffusionPipeline`), {facts.parameters:,} parameters, trained"
+        + (f" further from {facts.base}" if facts.base else "")
     )
     rows = "\n".join(f"| {name} | {count:,} |" for name, count in facts.pictures.items())
     borrowed = f"\nIts autoencoder is the starter `{facts.borrowed}`, which is not part of this folder.\n"

@@ -13,7 +13,7 @@ import numpy as np
 
 from studio import api
 
-from . import captions, dataset, denoiser, loading, lora, train_card, training
+from . import bases, captions, dataset, denoiser, loading, lora, train_card, training
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,7 +51,7 @@ class Numbers:
         )
 
 
-NUMBERS = {"new": Numbers(15_000, 64, 1e-3), "lora": Numbers(1000, 4, 2e-4)}
+NUMBERS = {"new": Numbers(15_000, 64, 1e-3), "full": Numbers(5000, 64, 5e-4), "lora": Numbers(1000, 4, 2e-4)}
 
 
 @dataclass(frozen=True)
@@ -95,18 +95,19 @@ class DiffusionTrain(api.Tool):
         """Your pictures, with the folders inside. What a picture shows stands in NAME.txt beside it, in
         captions.jsonl, or in its file name."""
         more_folders: list[api.FolderInput] = api.param([], most=8, title="More folders")
-        kind: Literal["new", "lora"] = api.param("new", labels=("A new model", "A LoRA"))
-        """A new, small model learns everything from some thousands of pictures. A LoRA teaches a model that can
-        paint already something of yours, from a dozen pictures on."""
-        model: api.ModelChoice = api.param(loading.STARTER, model="diffusion", title="LoRA for")
-        """The model that the LoRA is for: Stable Diffusion 1, 2 or XL, or one trained here."""
+        kind: Literal["new", "full", "lora"] = api.param("new", labels=("A new model", "Teach a model more", "A LoRA"))
+        """A new, small model learns everything from some thousands of pictures. A model that can paint already can be
+        taught more, as a whole, or by a LoRA: a small file for it, from a dozen pictures on."""
+        model: api.ModelChoice = api.param(loading.STARTER, model="diffusion", title="Model to teach")
+        """Not for a new model: Stable Diffusion 1 or 2, or one trained here; for a LoRA also XL."""
         title: str = api.param("My model", title="Name")
         """What the model is called in the other tools."""
         prompts: list[str] = api.param([], most=SHOWN, title="Prompts to watch")
         """They are painted now and then, to show what has been learnt."""
         size: Literal[64, 128, 256, 512, 1024] = api.param(128, title="Picture size", unit="px")
         steps: int | None = api.param(None, ge=1, le=1_000_000, title="Steps")
-        """More steps make clearer pictures, and take longer. Empty means 15,000 for a new model, 1,000 for a LoRA."""
+        """More steps make clearer pictures, and take longer. Empty means 15,000 for a new model, 5,000 to teach
+        more, 1,000 for a LoRA."""
         rank: int = api.param(8, ge=1, le=256, title="Size of the LoRA", advanced=True)
         """More can learn finer things, and needs more pictures."""
         width: Literal["small", "medium", "tiny"] = api.param(
@@ -117,12 +118,14 @@ class DiffusionTrain(api.Tool):
         """Also learns from mirror images, where neither sides nor writing matter."""
         pairs: int = api.param(4000, ge=0, le=100_000, title="Pictures of two")
         """Puts pictures with a clear ground together by twos, to learn "a fox and a house on a blue ground"."""
+        pair_share: float = api.param(0.18, ge=0, le=0.9, title="Share of pictures of two", advanced=True)
+        """How often one of them is drawn. More teach better that there are two, and less what each is."""
         vae: api.ModelChoice = api.param("vae-spatial", model="autoencoder", title="Autoencoder", advanced=True)
-        """What turns latents into pictures. A starter is named in the model, any other is written into it."""
+        """Of a new model: what turns latents into pictures. A starter is named in it, any other is written into it."""
         batch: int | None = api.param(None, ge=1, le=1024, title="Pictures at a time", advanced=True)
-        """Empty means 64 for a new model, 4 for a LoRA."""
+        """Empty means 64, for a LoRA 4."""
         learning_rate: float | None = api.param(None, ge=1e-7, le=1.0, title="Learning rate", advanced=True)
-        """Empty means 0.001 for a new model, 0.0002 for a LoRA."""
+        """Empty means 0.001 for a new model, 0.0005 to teach more, 0.0002 for a LoRA."""
         ema: float = api.param(0.999, ge=0, le=0.99999, title="Averaging", advanced=True)
         """The share of the averaged weights that stays at each step."""
         preview_every: int = api.param(250, ge=1, le=100_000, title="Preview every", unit="steps", advanced=True)
@@ -141,9 +144,10 @@ class DiffusionTrain(api.Tool):
                 "Add pictures or choose another folder.",
             )
         torch.manual_seed(ctx.seed)
-        base = lora.begin(ctx, params.model, params.rank, params.size) if params.kind == "lora" else None
+        base = _base(params, ctx)
         if base:
-            vae, place, borrowed = base.vae, base.place / "vae", True
+            vae, lent = base.vae, base.lent
+            place = ctx.starter(lent) if lent else base.place / "vae"
             if 2 * params.size <= base.side:
                 yield api.Notice(
                     f"{base.title} paints {base.side} px, and learns from pictures of {params.size} px: what it learns "
@@ -151,7 +155,7 @@ class DiffusionTrain(api.Tool):
                     "warning",
                 )
         else:
-            vae, place, borrowed = autoencoder(params.vae, ctx)
+            vae, place, lent = autoencoder(params.vae, ctx)
         numbers = NUMBERS[params.kind].but(params)
         latents = yield from _latents(params, ctx, pictures, vae, place, numbers.batch)
         trainer = _trainer(params, ctx, latents, base, numbers)
@@ -164,7 +168,7 @@ class DiffusionTrain(api.Tool):
 
         too_large = f"{numbers.batch} pictures at a time need more memory than there is."
         yield from trainer.run(ctx, numbers.steps, shown=shown, too_large=too_large, save_every=CHECKPOINT_SECONDS)
-        yield self._result(trainer, params, ctx, counts, prompts, None if borrowed else vae, base)
+        yield self._result(trainer, params, ctx, counts, prompts, vae, lent, base)
 
     def _result(
         self,
@@ -174,16 +178,18 @@ class DiffusionTrain(api.Tool):
         counts: dict[str, int],
         prompts: Sequence[str],
         vae: Any,
-        base: lora.Base | None,
+        lent: str,
+        base: bases.Base | None,
     ) -> api.Trained:
         folder = ctx.scratch / "model"
         folder.mkdir(parents=True, exist_ok=True)
         count = sum(value.numel() for value in trainer.ema.parameters())
-        if base:
+        is_lora = params.kind == "lora"
+        if is_lora:
             count = lora.save(trainer.averaged, folder)
         else:
-            denoiser.save(trainer.averaged, folder, vae)
-        borrowed = {} if vae is not None or base else {"vae": params.vae}
+            denoiser.save(trainer.averaged, folder, None if lent else vae)
+        borrowed = {"vae": lent} if lent and not is_lora else {}
         facts = train_card.Facts(
             title=params.title,
             size=params.size,
@@ -196,12 +202,23 @@ class DiffusionTrain(api.Tool):
             prompts=prompts,
             borrowed=borrowed.get("vae", ""),
             base=base.title if base else "",
+            is_lora=is_lora,
         )
         (folder / "README.md").write_text(train_card.text(facts), encoding="utf-8")
         if borrowed:
             denoiser.name_components(folder, borrowed)
         notes = {"loss": round(trainer.standing.loss, 4), "steps": trainer.standing.step, "components": borrowed}
-        return api.Trained(folder, params.title, "lora" if base else "diffusion", notes)
+        return api.Trained(folder, params.title, "lora" if is_lora else "diffusion", notes)
+
+
+def _base(params: DiffusionTrain.Params, ctx: api.Context) -> bases.Base | None:
+    match params.kind:
+        case "lora":
+            return lora.begin(ctx, params.model, params.rank, params.size)
+        case "full":
+            return bases.whole(ctx, params.model, params.size)
+        case _:
+            return None
 
 
 def read_all(
@@ -238,8 +255,8 @@ def read_all(
     return dataset.Pictures(subjects, pixels), skipped, counts
 
 
-def autoencoder(choice: str, ctx: api.Context) -> tuple[Any, Path, bool]:
-    """(an `AutoencoderKL`, its folder, whether it is a starter). Raises BadInput when it cannot be loaded."""
+def autoencoder(choice: str, ctx: api.Context) -> tuple[Any, Path, str]:
+    """(an `AutoencoderKL`, its folder, its name if it is a starter). Raises BadInput when it cannot be loaded."""
     import torch
     from diffusers import AutoencoderKL
 
@@ -251,10 +268,10 @@ def autoencoder(choice: str, ctx: api.Context) -> tuple[Any, Path, bool]:
     except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
         raise api.BadInput(f"{choice} cannot be loaded as an autoencoder.", "Choose another.") from error
     try:
-        borrowed = Path(choice).name == choice and ctx.starter(choice).resolve() == place.resolve()
+        is_starter = Path(choice).name == choice and ctx.starter(choice).resolve() == place.resolve()
     except api.BadInput:
-        borrowed = False
-    return vae.to(ctx.device).eval().requires_grad_(False), place, borrowed
+        is_starter = False
+    return vae.to(ctx.device).eval().requires_grad_(False), place, choice if is_starter else ""
 
 
 def watched(prompts: Sequence[str], subjects: Sequence[captions.Subject]) -> list[str]:
@@ -289,14 +306,14 @@ def _latents(
         if pausing:
             raise api.Paused
     values = torch.cat(found)
-    return dataset.Latents(items, pictures.subjects, values, batch, ctx.seed)
+    return dataset.Latents(items, pictures.subjects, values, batch, ctx.seed, params.pair_share)
 
 
 def _trainer(
     params: DiffusionTrain.Params,
     ctx: api.Context,
     latents: dataset.Latents,
-    base: lora.Base | None,
+    base: bases.Base | None,
     numbers: Numbers,
 ) -> training.Trainer:
     channels, side = latents.values.shape[1:3]

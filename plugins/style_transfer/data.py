@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -67,7 +68,7 @@ def _captions(path: Path) -> dict[str, str]:
     """{file name: its line}; lines that cannot be read are passed over."""
     found: dict[str, str] = {}
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").split("\n")  # and not at the other breaks that JSON may hold
     except (OSError, UnicodeDecodeError):
         return found
     for line in lines:
@@ -228,4 +229,4 @@ def _cut(pixels: Pixels, corner: tuple[float, float], side: float, size: int) ->
 
 
 def _hash(path: Path) -> int:
-    return int.from_bytes(hashlib.sha256(f"{path.parent.name}/{path.name}".encode()).digest()[:4])
+    return int.from_bytes(hashlib.sha256(os.fsencode(f"{path.parent.name}/{path.name}")).digest()[:4])

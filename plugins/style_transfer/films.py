@@ -51,11 +51,12 @@ def of_folder(folder: Path, fps: float, tell: Callable[[str], None]) -> Film:
     where there are no pictures.
     """
     try:
-        found = sorted((path for path in folder.iterdir() if path.suffix.lower() in STILLS), key=_natural)
+        inside = [path for path in folder.iterdir() if path.suffix.lower() in STILLS and not path.name.startswith(".")]
     except OSError as error:
         raise api.BadInput(f"The folder {folder.name} cannot be read: {error.strerror or error}.") from error
-    if not found:
+    if not inside:
         raise api.BadInput(f"There are no pictures in {folder.name}.", "Choose a folder of frames.")
+    found = sorted(inside, key=_natural)
 
     def frames() -> Iterator[Picture]:
         latest: Picture | None = None
@@ -103,25 +104,34 @@ def _film(path: Path) -> Film:
     """Through ffmpeg, which is let open nothing but files, whatever the film names."""
     if not path.is_file():
         raise api.BadInput(f"There is no file {path}.", "Check the path.")
+    garbled = api.BadInput(f"{path.name} is no video that can be read, or has no frames.", "Choose another.")
     asked = [*_ffmpeg(), "-i", f"file:{path.absolute()}"]
-    told = subprocess.run(asked, capture_output=True, check=False, timeout=_PATIENCE).stderr.decode("utf-8", "replace")
-    frames = partial(_decoded, path)
-    with closing(frames()) as few:
-        if next(few, None) is None:
-            raise api.BadInput(f"{path.name} is no video that can be read, or has no frames.", "Choose another.")
+    try:
+        told = subprocess.run(asked, capture_output=True, check=False, timeout=_PATIENCE).stderr.decode(
+            errors="replace"
+        )
+    except subprocess.TimeoutExpired as error:
+        raise garbled from error
     rate = re.search(r"Video: .*?([\d.]+) fps", told)
     fps = min(MOST_FPS, _exact(float(rate[1])) if rate else FPS)
+    frames = partial(_decoded, path, fps)
+    with closing(frames()) as few:
+        if next(few, None) is None:
+            raise garbled
     lasts = re.search(r"Duration: (\d+):(\d+):([\d.]+)", told)
     seconds = int(lasts[1]) * 3600 + int(lasts[2]) * 60 + float(lasts[3]) if lasts else 0.0
     return Film(frames, round(fps * seconds), fps, path)
 
 
-def _decoded(path: Path) -> Generator[Picture, None, None]:
-    """As PPM, in which each frame says its own size. Ends where the file does, also in the middle of a frame."""
+def _decoded(path: Path, fps: float) -> Generator[Picture, None, None]:
+    """As PPM, in which each frame says its own size. Ends where the file does, also in the middle of a frame.
+
+    Frames that last differently long, as telephones film them, come evenly, so that the sound fits.
+    """
     import numpy as np
 
     more = ["-loglevel", "quiet", "-i", f"file:{path.absolute()}", "-map", "0:v:0", "-f", "image2pipe"]
-    command = [*_ffmpeg(), *more, "-c:v", "ppm", "pipe:1"]
+    command = [*_ffmpeg(), *more, "-r", f"{fps}", "-c:v", "ppm", "pipe:1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
     assert process.stdout is not None
     try:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from studio import api
 
 from . import ledger, painting, pictures, saving
 from .ledger import Ledger
-
-if TYPE_CHECKING:
-    pass
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
 _SHOWN = 512
@@ -52,7 +51,9 @@ class StyleFolder(api.Tool):
         found = _found(params.folder, subfolders=params.subfolders)
         yield api.Progress(0, len(found), "Looking at the folder")
         chosen = painting.styles(ctx, params)
-        target = params.target or params.folder.absolute().parent / f"{params.folder.name} in {chosen[0][0].title}"
+        target = (
+            params.target or params.folder.absolute().parent / f"{params.folder.name} in {_plain(chosen[0][0].title)}"
+        )
         _check(params.folder, target)
         book = ledger.opened(target, _settings(params, chosen))
         painted, skipped, failed = 0, 0, {}
@@ -69,8 +70,7 @@ class StyleFolder(api.Tool):
                 _check_free(book, name, into)
                 picture = pictures.opened(path)
                 done = painting.painted(ctx, chosen, picture, params, _told(ctx, number, len(found), str(name)))
-                saving.save(into, done)
-                book.add(name, path, into)
+                saving.save(into, done, partial(book.add, name, path))
             except api.StudioError as error:
                 failed[str(name)] = str(error)
                 yield api.Notice(f"{name}: {error}", "warning")
@@ -100,6 +100,11 @@ def _found(folder: Path, *, subfolders: bool) -> list[Path]:
     if not found:
         raise api.BadInput(f"There are no pictures in {folder.name}.", "Choose another folder.")
     return found
+
+
+def _plain(title: str) -> str:
+    """As part of a folder's name."""
+    return re.sub(r'[\\/:*?"<>|\x00-\x1f]+', " ", title).strip(" .")[:80] or "another style"
 
 
 def _check(folder: Path, target: Path) -> None:

@@ -58,7 +58,10 @@ def opened(path: Path) -> Picture:
     import numpy as np
 
     image = api.open_picture(path)
-    deep, profile = _about(path)
+    try:
+        deep, profile = _about(path)
+    except OSError as error:
+        raise api.BadInput(f"{path.name} can no longer be read: {error.strerror or error}.") from error
     if deep is not None and (found := _read_deep(path, deep)) is not None:
         transparent = image.mode == "RGBA"
         del image
@@ -129,7 +132,7 @@ def _read_deep(path: Path, about: _Deep) -> tuple[NDArray[np.uint16], NDArray[np
 
     try:
         found = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
+    except (cv2.error, OSError):
         return None
     if found is None or found.dtype != np.uint16:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +36,9 @@ def name_of(picture: Path) -> Path:
     return picture if picture.suffix.lower() in FORMATS else picture.with_name(f"{picture.name}.png")
 
 
-def save(path: Path, picture: Picture) -> None:
-    """Writes a painting whole or not at all, in the format that its name tells.
+def save(path: Path, picture: Picture, done: Callable[[Path], None] = lambda _: None) -> None:
+    """Writes a painting whole or not at all, in the format that its name tells. `done` is told of the finished file
+    before it gets that name.
 
     PNG and TIFF keep 16 bits a channel. At 8 bits the colours go back to the profile that the picture had; where
     that cannot hold them, and at 16 bits, they stay sRGB and say so. Raises CannotWrite where the disk is full, and
@@ -46,7 +48,7 @@ def save(path: Path, picture: Picture) -> None:
 
     kind = FORMATS[path.suffix.lower()]
     if picture.rgb.dtype.itemsize == 2 and kind in ("PNG", "TIFF"):
-        return _save_deep(path, picture)
+        return _save_deep(path, picture, done)
     shallow = picture.rgb if picture.rgb.dtype.itemsize == 1 else (picture.rgb // 257).astype("uint8")
     own = profiles.from_srgb8(shallow, picture.profile) if picture.profile else None
     image = Image.fromarray(shallow if own is None else own)
@@ -61,6 +63,7 @@ def save(path: Path, picture: Picture) -> None:
             raise api.BadInput(
                 f"A {kind} cannot hold {width:,} × {height:,} px.", "Save the picture as PNG."
             ) from error
+        done(part)
     return None
 
 
@@ -71,14 +74,15 @@ def srgb() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def _save_deep(path: Path, picture: Picture) -> None:
+def _save_deep(path: Path, picture: Picture, done: Callable[[Path], None]) -> None:
     """Through OpenCV, since Pillow writes no 16-bit colour; what says nothing of its colours is taken for sRGB."""
     import cv2
     import numpy as np
 
     order = [2, 1, 0, 3][: picture.array().shape[2]]
-    done, packed = cv2.imencode(path.suffix.lower(), np.ascontiguousarray(picture.array()[..., order]))
-    if not done:
+    fits, packed = cv2.imencode(path.suffix.lower(), np.ascontiguousarray(picture.array()[..., order]))
+    if not fits:
         raise api.BadInput(f"{path.name} cannot be saved at 16 bits a channel.", "Save the picture as PNG.")
     with api.written_whole(path) as part:
         part.write_bytes(packed.tobytes())
+        done(part)

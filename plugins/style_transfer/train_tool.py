@@ -53,7 +53,7 @@ class StyleTrain(api.Tool):
         """How much larger the paintings' strokes come out than if photo and painting were both seen as a whole.
         Much needs large scans."""
         network: recipes.Size = api.param("small", labels=("Small", "Medium", "Large", "Tiny"))
-        """Small paints quickest, with less than 1.5 MB. Large is the network of the CycleGAN authors. Tiny is for
+        """Small paints quickest, with less than 1 MB. Large is the network of the CycleGAN authors. Tiny is for
         trying out."""
         flips: bool = api.param(True, title="Mirror pictures")
         """Also learns from mirror images."""

@@ -82,7 +82,11 @@ def _told(ctx: api.Context, number: int, count: int, name: str) -> painting.Tick
 
 
 def _named(path: Path) -> str:
-    about = path.stat()
+    """Changes with the file; empty for one that is gone meanwhile, whose painting is not remembered."""
+    try:
+        about = path.stat()
+    except OSError:
+        return ""
     return f"{path.absolute()} {about.st_mtime_ns} {about.st_size}"
 
 

@@ -78,7 +78,7 @@ def _painted(
                 raise api.Paused
             made = painting.painted(ctx, chosen, frame, params, _told(ctx, number, total))
             done = replace(made, rgb=steadied.next(frame.scaled(made.size).rgb, made.rgb))
-            saving.save(kept, done)
+            saving.save(kept, replace(done, profile=b""))  # as it is, so that it is the same when it is read again
         ctx.emit(api.Progress(number, total, f"Frame {number}"))
         yield done.array()
     if not number:

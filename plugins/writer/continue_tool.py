@@ -98,7 +98,9 @@ class WriterContinue(api.Tool):
 
 def _laid(params: WriterContinue.Params, lore: Lore, tokenizer: Any, longest: int) -> tuple[page.Laid, int]:
     """All that belongs to the page, in tokens, and how many new ones there are to be."""
-    before = vocabulary.opening(tokenizer, params.kind, params.title) if vocabulary.has_tags(tokenizer) else []
+    before = vocabulary.beginning(tokenizer)
+    if vocabulary.has_tags(tokenizer):
+        before = vocabulary.opening(tokenizer, params.kind, params.title)
     told = page.Page(params.text[-MOST:], params.memory, params.note, params.depth, lore)
     return page.laid(tokenizer, told, before), min(params.length, longest // 2)
 

@@ -25,6 +25,7 @@ WRAPPED = 70
 """Characters: prose whose lines are shorter than this was broken to fit a page, and is joined again."""
 LOST = "\ufffd"
 """Stands where a letter was lost by a wrong encoding."""
+_HALF = re.compile("[\ud800-\udfff]")
 _LOST_APOSTROPHE = re.compile(rf"(?<=[A-Za-z]){LOST}(?=(?:s|t|d|m|ll|re|ve)\b)")
 _STRAIGHT = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "\u00a0": " ", "\r": None, "\ufeff": None})
 
@@ -73,12 +74,13 @@ def read(path: Path) -> list[Document]:
             whole = file.read(LONGEST_FILE + 1)
         if len(whole) > LONGEST_FILE:
             raise api.BadInput(f"{path.name} is larger than {LONGEST_FILE >> 20} MB.", "Cut it into parts.")
-        text = whole.decode("utf-8")
+        text = whole.decode("utf-8-sig")
     except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError) as error:
         raise api.BadInput(f"{path.name} cannot be read as a text.", "Save it as UTF-8.") from error
     if not path.name.lower().endswith((".jsonl", ".jsonl.xz")):
         return _some(path.stem.replace("-", " ").replace("_", " "), text, kind)
-    return [document for line in text.splitlines() if line.strip() for document in _from_line(line, kind, path.name)]
+    lines = text.split("\n")  # and not at the other breaks that JSON may hold
+    return [document for line in lines if line.strip() for document in _from_line(line, kind, path.name)]
 
 
 def kind_of(name: str) -> str:
@@ -110,10 +112,14 @@ def _from_line(line: str, kind: str, name: str) -> Iterator[Document]:
     except (ValueError, RecursionError) as error:
         raise api.BadInput(f"{name} has a line that is no JSON.", "Repair it, or leave it out.") from error
     if isinstance(value, dict) and isinstance(value.get("text"), str):
-        title = value.get("title")
-        kind, credit = str(value.get("kind") or kind), value.get("credit")
-        for one in _some(title if isinstance(title, str) else "", value["text"], kind):
-            yield replace(one, credit=_in_line(credit)) if isinstance(credit, str) else one
+        title, text, credit = (_whole(value.get(name)) for name in ("title", "text", "credit"))
+        for one in _some(title, text, str(value.get("kind") or kind)):
+            yield replace(one, credit=_in_line(credit))
+
+
+def _whole(text: Any) -> str:
+    """What JSON holds, without halves of letters, as programs leave them that cut texts; empty for no text."""
+    return _HALF.sub(LOST, text) if isinstance(text, str) else ""
 
 
 def _in_line(credit: str) -> str:

@@ -50,9 +50,10 @@ def prompt(writer: Writer, messages: Sequence[Message]) -> list[int]:
 def plain(writer: Writer, messages: Sequence[Message], names: tuple[str, str]) -> list[int]:
     """The same for a model without a template: a talk with names before the lines."""
     by = {USER: names[0], ANSWER: names[1]}
-    begun = messages[-1][0] == ANSWER
+    goes_on = messages[-1][0] == ANSWER
     lines = [f"{by[who]}: {what}".rstrip() if who in by else what for who, what in messages]
-    return vocabulary.words(writer.tokenizer, "\n\n".join(lines if begun else [*lines, f"{names[1]}:"]))
+    told = "\n\n".join(lines if goes_on else [*lines, f"{names[1]}:"])
+    return vocabulary.beginning(writer.tokenizer) + vocabulary.words(writer.tokenizer, told)
 
 
 def must_follow(writer: Writer) -> None:

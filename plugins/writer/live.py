@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from . import networks, vocabulary
@@ -31,17 +32,18 @@ def sample(model: Any, tokenizer: Any, kind: str, title: str, text: str, *, toke
 
 
 def guesses(model: Any, tokenizer: Any, before: str, after: str, *, count: int, device: str) -> list[tuple[str, float]]:
-    """The tokens that a masked model would put between two texts, likeliest first, with their probabilities."""
+    """The words that a masked model would put between two texts, likeliest first, with their probabilities.
+    Right behind letters it may be any token."""
     import torch
 
-    left, right = vocabulary.words(tokenizer, before), vocabulary.words(tokenizer, after)
-    room = model.config.max_position_embeddings - 1
+    left, right = vocabulary.words(tokenizer, before.rstrip(" ")), vocabulary.words(tokenizer, after)
+    room = min(model.config.max_position_embeddings, tokenizer.model_max_length) - 1  # RoBERTa keeps two for itself
     left = left[-(room // 2) :] if left else left
     right = right[: room - len(left)]
     ids = torch.tensor([[*left, tokenizer.mask_token_id, *right]], device=device)
     with torch.inference_mode():
         shares = model(input_ids=ids).logits[0, len(left)].float().softmax(-1)
     special = {*tokenizer.all_special_ids, *tokenizer.convert_tokens_to_ids([*vocabulary.TAGS])}
-    best = [int(number) for number in shares.argsort(descending=True)[: count + len(special)]]
-    some = [number for number in best if number not in special][:count]
-    return [(tokenizer.decode([number]), float(shares[number])) for number in some]
+    ranked = (number for number in shares.argsort(descending=True).tolist() if number not in special)
+    fitting = (number for number in ranked if vocabulary.goes_on(tokenizer, before, number))
+    return [(tokenizer.decode([number]), float(shares[number])) for number in islice(fitting, count)]

@@ -33,11 +33,12 @@ WRITERS: Mapping[str, Shape] = {
     "large": Shape(512, 8, 8, 1376),
 }
 GUESSERS: Mapping[str, Shape] = {
-    "tiny": Shape(32, 2, 2, 64),
-    "small": Shape(128, 4, 4, 384),
-    "medium": Shape(192, 5, 6, 512),
-    "large": Shape(384, 8, 8, 1024),
+    "tiny": Shape(32, 2, 2, 48),
+    "small": Shape(144, 3, 4, 256),
+    "medium": Shape(256, 5, 8, 448),
+    "large": Shape(512, 8, 8, 896),
 }
+"""As wide as the writers of their names, so that one can begin with the words of the other."""
 
 
 def writer(shape: Shape, tokenizer: Any) -> Any:
@@ -63,31 +64,68 @@ def writer(shape: Shape, tokenizer: Any) -> Any:
 
 
 def guesser(shape: Shape, tokenizer: Any, longest: int) -> Any:
-    """A `BertForMaskedLM` (Devlin and others 2018) for up to `longest` tokens, random by torch's seed."""
-    from transformers import BertConfig, BertForMaskedLM
+    """A `ModernBertForMaskedLM` (Warner and others 2024, arXiv 2412.13663) for up to `longest` tokens, random by
+    torch's seed. All layers look at all tokens. In some thousand steps the older BERT learns hardly more than how
+    frequent words are."""
+    from transformers import ModernBertConfig, ModernBertForMaskedLM
 
-    config = BertConfig(
+    end = tokenizer.eos_token_id
+    config = ModernBertConfig(
         vocab_size=len(tokenizer),
         hidden_size=shape.width,
         intermediate_size=shape.inner,
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
         max_position_embeddings=longest,
-        type_vocab_size=1,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
+        global_attn_every_n_layers=1,
         tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=end,
+        cls_token_id=end,
+        eos_token_id=end,
+        sep_token_id=end,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return BertForMaskedLM(config)
+    return ModernBertForMaskedLM(config)
 
 
-def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Writes float16 weights and the vocabulary in transformers' format."""
-    import copy
+def begin_with_words(guesser: Any, writer: Path) -> None:
+    """Takes over what a writer, in its folder, knows of single tokens. Raises BadInput where it has others."""
+    import torch
 
-    copy.deepcopy(model).cpu().half().save_pretrained(folder)
+    theirs, ours = opened(writer).get_input_embeddings().weight, guesser.get_input_embeddings().weight
+    if theirs.shape != ours.shape:
+        raise api.BadInput(
+            f"The words of {writer.name} do not fit into this network.",
+            "Choose a writer that was trained here with a network of the same name.",
+        )
+    with torch.no_grad():
+        ours.copy_(theirs)
+
+
+def round_to_eight_bits(model: Any) -> None:
+    """Makes the weights of matrices ones that `save` can keep in eight bits, so that what is measured is what is kept.
+    Each is off by 6 % of itself at most (E4M3 of Micikevicius and others 2022, arXiv 2209.05433)."""
+    import torch
+
+    with torch.no_grad():
+        for value in model.parameters():
+            if value.ndim > 1:
+                value.copy_(value.to(torch.float8_e4m3fn))
+
+
+def save(model: Any, tokenizer: Any, folder: Path, *, eight_bits: bool = False) -> None:
+    """Writes float16 weights and the vocabulary in transformers' format; with `eight_bits` matrices as float8 (E4M3),
+    which transformers widens when it loads them."""
+    import torch
+
+    small = torch.float8_e4m3fn if eight_bits else torch.float16
+    made: dict[int, torch.Tensor] = {}  # What is tied stays one tensor.
+    state = {
+        name: made.setdefault(value.data_ptr(), value.detach().cpu().to(small if value.ndim > 1 else torch.float16))
+        for name, value in model.state_dict().items()
+    }
+    model.config.dtype = torch.float16
+    model.save_pretrained(folder, state_dict=state)
     tokenizer.save_pretrained(folder)
 
 

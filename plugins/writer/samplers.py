@@ -108,7 +108,8 @@ class Bias:
 
 @dataclass(frozen=True)
 class Banned:
-    """Sequences of tokens that must not be written: the last token of one is banned where the others stand."""
+    """Sequences of tokens that must not be written: the last token of one is banned where the others stand, unless a
+    form leaves nothing else."""
 
     sequences: Sequence[Sequence[int]]
 
@@ -117,7 +118,7 @@ class Banned:
         for *before, last in self.sequences:
             if not before or list(tokens[-len(before) :]) == before:
                 found[last] = -float("inf")
-        return found
+        return found if found.max() > -float("inf") else logits
 
 
 @dataclass(frozen=True)

@@ -52,12 +52,17 @@ class WriterShotlist(api.Tool):
             yield api.Notice(
                 f"{writer.name} cannot follow instructions: the form holds, what it says is loosely tied.", "warning"
             )
-            tokens = vocabulary.words(writer.tokenizer, f"{scene}\n\n")
+            begun = vocabulary.beginning(writer.tokenizer)
+            tokens = begun + vocabulary.words(writer.tokenizer, f"{scene}\n\n")
         length = params.shots * PER_SHOT
         room = max(64, writer.longest - length)
+        if len(tokens) > room:
+            yield api.Notice(f"{writer.name} sees only the end of the scene: fewer shots leave more room.", "warning")
         form = constrained.json_schema(writer.tokenizer, schema(params.shots))
         chain = sampling.chain(params, writer.tokenizer, ctx.generator(), len(tokens), form)
         written = yield from generation.write(writer, tokens[-room:], chain, length, ctx)
+        if written.ended != "end":
+            raise api.StudioError(f"{writer.name} did not come to an end.", "Ask for fewer shots, or try another seed.")
         shots = json.loads(written.text)
         lines = [
             f"{number}. **{shot['size']}, {shot['angle']}, {shot['move']}**: {shot['what']} ({shot['light']})"

@@ -33,7 +33,7 @@ class WriterSuggest(api.Tool):
             raise api.BadInput("There is no gap in the text.", f"Put {GAP} where a word is missing.")
         yield api.Progress(0, 0, "Getting the model ready")
         model, tokenizer = models.load_guesser(ctx, params.model)
-        found = live.guesses(model, tokenizer, before.rstrip(" "), after, count=params.words, device=ctx.device)
+        found = live.guesses(model, tokenizer, before, after, count=params.words, device=ctx.device)
         lines = [f"{word.strip() or word!r} · {share:.1%}" for word, share in found]
         notes = {"words": [[word, round(share, 5)] for word, share in found]}
         yield api.Text("\n".join(lines), params.text[:80], notes=notes)

@@ -28,6 +28,7 @@ class Facts:
     held_tokens: int
     samples: Sequence[tuple[str, str]]
     credited: bool = False
+    eight_bits: bool = False
 
 
 _WORDS = {
@@ -62,7 +63,8 @@ def text(facts: Facts) -> str:
     masked = facts.kind == "masked"
     what, can = _WORDS["masked" if masked else "lora" if facts.kind == "lora" else "new"]
     begun = f", from {facts.base}" if facts.base else ""
-    stored = "float32, to be added to its writer's" if facts.kind == "lora" else "float16"
+    stored = "float8 (E4M3) and float16" if facts.eight_bits else "float16"
+    stored = "float32, to be added to its writer's" if facts.kind == "lora" else stored
     credited = f" {CREDITS} tells whom to name for the texts." if facts.credited else ""
     learnt = "\n".join(f"| {name} | {count:,} |" for name, count in facts.documents.items())
     measure = "hidden tokens" if masked else "the next token"

@@ -67,7 +67,8 @@ class WriterTrain(api.Tool):
         """A new, small writer learns everything from some megabytes of text. A guesser says which words fit into a
         gap. A writer that is there can be taught more, as a whole, or by a LoRA: a small file beside it."""
         model: api.ModelChoice = api.param("", model="language", title="Writer to teach")
-        """Only for teaching a writer more, or for a LoRA: one trained here, or a folder in transformers' format."""
+        """For teaching a writer more, or for a LoRA: one trained here, or a folder in transformers' format. A guesser
+        that begins with the words of a writer trained here learns far sooner."""
         title: str = api.param("My writer", title="Name")
         prompts: list[api.Prompt] = api.param([], most=4, title="Beginnings to watch")
         """They are written on now and then, to show what has been learnt."""
@@ -86,6 +87,8 @@ class WriterTrain(api.Tool):
         """Empty means 0.002 for something new, 0.0005 to teach more, 0.001 for a LoRA."""
         rank: int = api.param(8, ge=1, le=256, title="Size of the LoRA", advanced=True)
         """More can learn finer things, and needs more text."""
+        eight_bits: bool = api.param(False, title="Half as large", advanced=True)
+        """Keeps weights in 8 bits and not in 16. What is measured, and the samples on the card, are of what is kept."""
         held_out: float = api.param(
             documents.HELD_OUT_SHARE, ge=0.0, le=0.5, title="Held out", unit="of the texts", advanced=True
         )
@@ -137,7 +140,9 @@ class WriterTrain(api.Tool):
         if params.kind == "lora":
             lora.save(trainer.ema, folder)
         else:
-            networks.save(trainer.ema, tokenizer, folder)
+            if params.eight_bits:
+                networks.round_to_eight_bits(trainer.ema)
+            networks.save(trainer.ema, tokenizer, folder, eight_bits=params.eight_bits)
         perplexity = trainer.measure(held)
         credit = train_card.credits([(one.title, one.credit) for one in texts if one.credit], base)
         if credit:
@@ -147,6 +152,7 @@ class WriterTrain(api.Tool):
             kind=params.kind,
             base=base.name if base else "",
             credited=bool(credit),
+            eight_bits=params.eight_bits,
             documents=counts,
             tokens=learn.count(),
             seen=plan.steps * plan.batch * plan.context,
@@ -194,8 +200,8 @@ def read_all(
 
 
 def _base(params: WriterTrain.Params, ctx: api.Context) -> Path | None:
-    """The folder of the writer to teach; None for something new."""
-    if params.kind in ("new", "masked"):
+    """The folder of the writer to teach, or whose words are taken over; None for something new."""
+    if params.kind == "new" or (params.kind == "masked" and not params.model):
         return None
     if not params.model:
         raise api.BadInput("No writer to teach is chosen.", "Choose one, or train a new one.")
@@ -218,7 +224,8 @@ def _tokens(
     texts: Sequence[Document], tokenizer: Any, params: WriterTrain.Params, ctx: api.Context
 ) -> Generator[api.Event, None, tuple[streams.Streams, streams.Streams]]:
     told = json.dumps([[one.title, one.text, one.kind] for one in texts])
-    key = hashlib.sha256(f"{told}{params.held_out}{tokenizer.get_vocab()}".encode()).hexdigest()
+    known = sorted(tokenizer.get_vocab().items())  # in an order of its own each time
+    key = hashlib.sha256(f"{told}{params.held_out}{known}".encode()).hexdigest()
     if found := streams.kept(ctx.keep, key):
         return found
     parts: list[list[int]] = []
@@ -239,7 +246,10 @@ def _tokens(
 
 def _model(params: WriterTrain.Params, tokenizer: Any, base: Path | None) -> Any:
     if params.kind == "masked":
-        return networks.guesser(networks.GUESSERS[params.size], tokenizer, params.context)
+        guesser = networks.guesser(networks.GUESSERS[params.size], tokenizer, params.context)
+        if base:
+            networks.begin_with_words(guesser, base)
+        return guesser
     if base is None:
         return networks.writer(networks.WRITERS[params.size], tokenizer)
     model = networks.opened(base)

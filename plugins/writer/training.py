@@ -17,8 +17,9 @@ from .streams import Streams
 if TYPE_CHECKING:
     from torch import Tensor
 
-HIDDEN = 0.15
-"""The share of tokens that a masked model has to guess; of these 80 % are hidden and 10 % are others (BERT)."""
+HIDDEN = 0.3
+"""The share of tokens that a masked model has to guess (Wettig and others 2023, arXiv 2202.08005); of these 80 % are
+hidden and 10 % are others (BERT)."""
 MEASURED = 160
 """Held-out windows that are measured, at most."""
 

@@ -12,6 +12,8 @@ from .documents import KINDS, Document
 
 END, PAD, MASK = "<|end|>", "<|pad|>", "<|mask|>"
 TAGS = tuple(f"<|{kind}|>" for kind in KINDS)
+MARKS = ("Ġ", "▁")
+"""How tokens begin in front of which a space stands."""
 BETWEEN = "\n\n"
 """What stands between a title and its text."""
 
@@ -59,9 +61,25 @@ def words(tokenizer: Any, text: str) -> list[int]:
     return found
 
 
+def goes_on(tokenizer: Any, before: str, token: int) -> bool:
+    """Whether a token can be a word, or the beginning of one, behind a text. Right behind letters any can."""
+    if before[-1:].isalnum():
+        return True
+    spaced = str(tokenizer.convert_ids_to_tokens(token)).startswith(MARKS)
+    fits = spaced == before.endswith(" ") or not any(mark in tokenizer.get_vocab() for mark in MARKS)
+    return fits and str(tokenizer.decode([token])).lstrip(" ")[:1].isalnum()  # WordPiece's "##ing" goes on with a word.
+
+
 def opening(tokenizer: Any, kind: str, title: str) -> list[int]:
     """The tokens before a text of a kind (one of `KINDS`), with or without a title."""
     return [tokenizer.convert_tokens_to_ids(f"<|{kind}|>"), *words(tokenizer, f"{title}{BETWEEN}" if title else "")]
+
+
+def beginning(tokenizer: Any) -> list[int]:
+    """What a model was always shown before a text, such as Gemma's and Llama's sign for a beginning; mostly nothing,
+    and nothing for a vocabulary that only counts."""
+    found: list[int] = tokenizer("")["input_ids"]
+    return found if found == [getattr(tokenizer, "bos_token_id", None)] else []
 
 
 def laid_out(tokenizer: Any, documents: Sequence[Document]) -> list[list[int]]:

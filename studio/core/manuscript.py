@@ -338,22 +338,18 @@ class Manuscript:
 
     def search(self, words: str, limit: int = 200) -> list[Found]:
         """On all branches, each place once, without regard to case; the newest first."""
-        wanted = words.casefold()
         found: list[Found] = []
-        if not wanted:
+        if not words:
             return found
+        wanted = re.compile(re.escape(words), re.IGNORECASE)
+        reach = len(words) - 1
         for id in sorted(self.nodes, reverse=True):
             node = self.nodes[id]
-            reach = len(words) - 1
             text = self.text_at(id) if node.text else ""
-            start, end = max(0, node.at - reach), node.at + len(node.text) + reach
-            part = text[start:end]
-            # Folding may change lengths, so places are only trusted where it did not.
-            folded = part.casefold() if len(part.casefold()) == len(part) else part.lower()
-            at = folded.find(wanted)
-            if at >= 0:
-                at += start
-                before, after = max(0, at - 32), at + len(words) + 48
+            met = wanted.search(text, max(0, node.at - reach), node.at + len(node.text) + reach)
+            if met is not None:
+                at = met.start()
+                before, after = max(0, at - 32), met.end() + 48
                 found.append(Found(id, at, " ".join(text[before:after].split())))
             if len(found) >= limit:
                 break

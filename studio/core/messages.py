@@ -203,10 +203,34 @@ _from_worker = msgspec.msgpack.Decoder(FromWorker)
 
 def write(stream: BinaryIO, message: ToWorker | FromWorker) -> None:
     """Writes one frame and flushes. The caller holds a lock if threads share the stream."""
-    body = _encode(message)
+    try:
+        body = _encode(message)
+    except UnicodeEncodeError:
+        body = _encode(sayable(message))
     stream.write(_LENGTH.pack(len(body)))
     stream.write(body)
     stream.flush()
+
+
+def sayable(value: Any) -> Any:
+    """The same with question marks where UTF-8 fails, as in the names of files that another system packed.
+
+    Looks into structs, dictionaries, lists and tuples, and leaves all else as it is.
+    """
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case dict():
+            return {sayable(name): sayable(inner) for name, inner in value.items()}
+        case list():
+            return [sayable(inner) for inner in value]
+        case tuple():
+            return tuple(sayable(inner) for inner in value)
+        case Struct():
+            return msgspec.structs.replace(
+                value, **{name: sayable(getattr(value, name)) for name in value.__struct_fields__}
+            )
+    return value
 
 
 def read_to_worker(stream: BinaryIO) -> ToWorker | None:

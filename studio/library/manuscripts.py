@@ -51,6 +51,7 @@ class PageFile:
         self._lock = threading.Lock()
         self._number = 0
         self._length = 0
+        self._unwritten = b""
 
     @property
     def id(self) -> str:
@@ -63,7 +64,7 @@ class PageFile:
     @property
     def has_journal(self) -> bool:
         """Whether there is more than the snapshot says, as far as it was loaded or appended here."""
-        return self._length > 0
+        return self._length > 0 or bool(self._unwritten)
 
     def touch(self) -> None:
         """It is the one that was open last."""
@@ -88,23 +89,24 @@ class PageFile:
             return page
 
     def append(self, moves: Sequence[Move]) -> None:
-        """On the disk when it returns. Raises CannotWrite; then nothing of it counts."""
-        lines = b"".join(_encode(move) + b"\n" for move in moves)
+        """On the disk when it returns. Raises CannotWrite; then it is written before what is appended next."""
         with self._lock:
+            self._unwritten += b"".join(_encode(move) + b"\n" for move in moves)
             journal = self._journal
             try:
                 new = not journal.exists()
                 self.folder.mkdir(parents=True, exist_ok=True)
                 with journal.open("ab") as file:
                     file.truncate(self._length)
-                    file.write(lines)
+                    file.write(self._unwritten)
                     file.flush()
                     os.fsync(file.fileno())
                 if new:
                     sync_folder(self.folder)
             except OSError as error:
                 raise cannot_write(journal, error) from error
-            self._length += len(lines)
+            self._length += len(self._unwritten)
+            self._unwritten = b""
 
     def snapshot(self, page: Stored) -> None:
         """Writes the page whole; the journal begins anew. `page` holds all that was appended."""
@@ -113,6 +115,7 @@ class PageFile:
             old = self._journal
             self._number += 1
             self._length = 0
+            self._unwritten = b""
             old.unlink(missing_ok=True)
 
     @property

@@ -6,15 +6,23 @@ A picture stands after the paragraph in which its words end; the words are its a
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from studio.core.errors import BadInput
 from studio.core.files import cannot_write, write_whole, written_whole
 from studio.core.manuscript import Author, Run
+
+if TYPE_CHECKING:
+    from docx.section import Section
+    from docx.shape import InlineShape
+    from docx.text.run import Run as DocxRun
 
 FORMATS = {".md": "Markdown", ".html": "HTML", ".epub": "EPUB", ".docx": "Word"}
 _STYLE = (
@@ -23,6 +31,15 @@ _STYLE = (
     "@media(prefers-color-scheme:dark){body{background:#141414;color:#e6e6e6}.machine{color:#9fc6ee}}"
 )
 _CONTAINER = "urn:oasis:names:tc:opendocument:xmlns:container"
+_IN_BOOKS = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+}
+"""Formats of pictures that every EPUB reader shows."""
+_NOT_IN_XML = re.compile("[^\t\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKDOWN = str.maketrans({letter: f"\\{letter}" for letter in "\\`*_{}[]<>#|~"})
 
 
@@ -49,13 +66,20 @@ def export(runs: Sequence[Run], pictures: Sequence[Illustration], title: str, to
     """Writes the page in the format that the name ends in. Raises BadInput for another, CannotWrite if it cannot."""
     paragraphs = list(parted(runs, pictures))
     there = [one for one in pictures if one.path.is_file()]
+    try:
+        _write(paragraphs, there, title, to)
+    except OSError as error:
+        raise cannot_write(to, error) from error
+
+
+def _write(paragraphs: Sequence[Paragraph], there: Sequence[Illustration], title: str, to: Path) -> None:
     match to.suffix.lower():
         case ".md":
             _beside(there, to)
-            write_whole(to, markdown(paragraphs, _names(there, f"{_folder(to)}/")).encode())
+            write_whole(to, markdown(paragraphs, _links(there, to)).encode())
         case ".html":
             _beside(there, to)
-            write_whole(to, page(paragraphs, title, _names(there, f"{_folder(to)}/")).encode())
+            write_whole(to, page(paragraphs, title, _links(there, to)).encode())
         case ".epub":
             with written_whole(to) as part:
                 _write_epub(part, paragraphs, title, there)
@@ -104,7 +128,7 @@ def markdown(paragraphs: Sequence[Paragraph], names: dict[Path, str]) -> str:
 
 def page(paragraphs: Sequence[Paragraph], title: str, names: dict[Path, str]) -> str:
     return (
-        f'<!DOCTYPE html>\n<html><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f'<!DOCTYPE html>\n<html><head><meta charset="utf-8"><title>{_xml(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
         f"<body>\n{_body(paragraphs, names)}</body></html>\n"
     )
@@ -128,15 +152,17 @@ def _body(paragraphs: Sequence[Paragraph], names: dict[Path, str]) -> str:
 
 def _write_epub(part: Path, paragraphs: Sequence[Paragraph], title: str, pictures: Sequence[Illustration]) -> None:
     """EPUB 3.3: one chapter, its pictures, and the contents that readers ask for."""
-    import mimetypes
     import uuid
     import zipfile
 
-    names = _names(pictures, "images/")
+    names = {
+        path: name if path.suffix.lower() in _IN_BOOKS else f"{name}.png"
+        for path, name in _names(pictures, "images/").items()
+    }
     said = _xml(title)
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     items = "".join(
-        f'<item id="i{number}" href="{html.escape(name)}" media-type="{mimetypes.guess_type(name)[0] or "image/png"}"/>'
+        f'<item id="i{number}" href="{html.escape(name)}" media-type="{_IN_BOOKS[Path(name).suffix]}"/>'
         for number, name in enumerate(names.values())
     )
     head = '<?xml version="1.0" encoding="utf-8"?>\n'
@@ -162,7 +188,8 @@ def _write_epub(part: Path, paragraphs: Sequence[Paragraph], title: str, picture
         for name, content in files.items():
             book.writestr(name, content)
         for path, name in names.items():
-            book.write(path, f"EPUB/{name}", zipfile.ZIP_STORED)
+            packed = path.read_bytes() if path.suffix.lower() in _IN_BOOKS else _png(path)
+            book.writestr(f"EPUB/{name}", packed, zipfile.ZIP_STORED)
 
 
 def _write_docx(part: Path, paragraphs: Sequence[Paragraph], title: str, pictures: Sequence[Illustration]) -> None:
@@ -176,8 +203,7 @@ def _write_docx(part: Path, paragraphs: Sequence[Paragraph], title: str, picture
     book.core_properties.comments = ""
     by_model = book.styles.add_style("Written by a model", WD_STYLE_TYPE.CHARACTER)
     by_model.font.color.rgb = RGBColor.from_string("0F4C81")
-    width = (book.sections[0].page_width or 0) - (book.sections[0].left_margin or 0)
-    width -= book.sections[0].right_margin or 0
+    width, height = _room(book.sections[0])
     names = {one.path for one in pictures}
     for paragraph in paragraphs:
         if paragraph.text.strip():
@@ -186,24 +212,37 @@ def _write_docx(part: Path, paragraphs: Sequence[Paragraph], title: str, picture
                 line.add_run(_said(run.text), by_model if run.author is Author.MACHINE else None)
         for one in paragraph.pictures:
             if one.path in names:
-                shown = book.add_picture(_as_png(one.path))
-                if shown.width > width:
-                    shown.height, shown.width = shown.height * width // shown.width, width
+                shown = _placed(book.add_paragraph().add_run(), one.path)
+                share = min(1.0, width / shown.width, height / shown.height)
+                shown.width, shown.height = (max(1, round(side * share)) for side in (shown.width, shown.height))
                 shown._inline.docPr.set("descr", _said(_short(one.words)))
     with part.open("wb") as file:
         book.save(file)
 
 
-def _as_png(path: Path) -> BytesIO:
-    """A picture as word processors read it: those of newer formats become PNG."""
+def _room(section: Section) -> tuple[int, int]:
+    """Width and height of a page between its margins, in the format's own units."""
+    wide = (section.page_width or 0) - (section.left_margin or 0) - (section.right_margin or 0)
+    high = (section.page_height or 0) - (section.top_margin or 0) - (section.bottom_margin or 0)
+    return wide, high
+
+
+def _placed(run: DocxRun, path: Path) -> InlineShape:
+    """As PNG where the file is of a format that word processors do not read."""
+    from docx.image.exceptions import InvalidImageStreamError, UnexpectedEndOfFileError, UnrecognizedImageError
+
+    try:
+        return run.add_picture(BytesIO(path.read_bytes()))
+    except (InvalidImageStreamError, UnexpectedEndOfFileError, UnrecognizedImageError):
+        return run.add_picture(BytesIO(_png(path)))
+
+
+def _png(path: Path) -> bytes:
     from studio.core.pictures import open_picture
 
-    if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
-        return BytesIO(path.read_bytes())
     made = BytesIO()
-    open_picture(path).convert("RGBA").save(made, "PNG")
-    made.seek(0)
-    return made
+    open_picture(path).save(made, "PNG")
+    return made.getvalue()
 
 
 def _beside(pictures: Sequence[Illustration], to: Path) -> None:
@@ -221,6 +260,11 @@ def _beside(pictures: Sequence[Illustration], to: Path) -> None:
 
 def _folder(to: Path) -> str:
     return f"{to.stem} pictures"
+
+
+def _links(pictures: Sequence[Illustration], to: Path) -> dict[Path, str]:
+    """As addresses, in which `#` and `?` of a file's name mean something else."""
+    return {path: quote(name) for path, name in _names(pictures, f"{_folder(to)}/").items()}
 
 
 def _names(pictures: Sequence[Illustration], folder: str) -> dict[Path, str]:
@@ -241,12 +285,12 @@ def _line_start(line: str) -> str:
 
 
 def _xml(text: str) -> str:
-    """XML cannot hold most control characters at all."""
     return html.escape(_said(text))
 
 
 def _said(text: str) -> str:
-    return "".join(letter for letter in text if letter >= " " or letter == "\t")
+    """Without control characters and the like, which XML cannot hold at all."""
+    return _NOT_IN_XML.sub("", text)
 
 
 def _short(words: str) -> str:

@@ -78,6 +78,9 @@ class Page(QObject):
         self.ready = False
         self.cursor = 0
         self._unsaved: list[Move] = []
+        self._failed = False
+        """Whether the file holds back what could not be written."""
+        self._asked_on = self.book
         self._base = (ROOT, 0)
         self._from = ROOT
         self._again: int | None = None
@@ -189,7 +192,7 @@ class Page(QObject):
 
     def replace(self, changes: Sequence[tuple[int, int, str]]) -> None:
         """Several places at once: one step for Undo."""
-        self._take(self.book.write_many(changes, made=_now()))
+        self._take(self.book.write_many([(at, removed, plain(text)) for at, removed, text in changes], made=_now()))
 
     def undo(self) -> None:
         self._take_back(self.book.undo)
@@ -268,7 +271,7 @@ class Page(QObject):
         name = page_field(self._workspace.tool)
         if not name:
             return
-        self._from = self.book.current
+        self._asked_on, self._from = self.book, self.book.current
         if again is not None:
             one = self.book.nodes[again]
             self._base = (one.parent, one.at)
@@ -292,7 +295,9 @@ class Page(QObject):
         tool = self._workspace.catalogue.tools.get(jobs[0].recipe.tool) if jobs else None
         name = page_field(tool)
         node, at = self._base
-        if not name or not self.ready or jobs[0].recipe.params.get(name, "") != self._given(node, at):
+        if not name or not self.ready or self._asked_on is not self.book:
+            return False
+        if jobs[0].recipe.params.get(name, "") != self._given(node, at):
             return False
         moves = self.book.go(node) if self.book.current == self._from else []
         for job in jobs:
@@ -408,6 +413,8 @@ class Page(QObject):
         self._opened((self._shelf.new(), Manuscript()))
 
     def open_page(self, id: str) -> None:
+        if id == self.page_id:
+            return
         self._leave()
 
         def load() -> tuple[PageFile, Manuscript]:
@@ -433,6 +440,9 @@ class Page(QObject):
         self._closed = True
 
     def _opened(self, result: tuple[PageFile, Manuscript]) -> None:
+        self._timer.stop()
+        self._save()  # what came to the page before while this one was read
+        self._failed = False
         self._file, self.book = result
         self.ready = True
         self._running.clear()
@@ -481,9 +491,9 @@ class Page(QObject):
             self._unsaved.append(move)
 
     def _save(self) -> None:
-        if not self._unsaved:
+        if not self._unsaved and not self._failed:
             return
-        file, moves, self._unsaved = self._file, self._unsaved, []
+        file, moves, self._unsaved, self._failed = self._file, self._unsaved, [], False
         stored = self.book.stored() if file.is_long else None
 
         def save() -> None:
@@ -494,7 +504,7 @@ class Page(QObject):
         def failed(error: StudioError) -> None:
             self._notices.error(str(error))
             if file is self._file and not self._closed:
-                self._unsaved = [*moves, *self._unsaved]
+                self._failed = True
                 self._timer.start(RETRY_MS)
 
         self._work(save, lambda _: self.saved.emit(), failed)

@@ -12,7 +12,7 @@ import msgspec
 from studio import api
 from studio.core import paths
 from studio.core.errors import did_you_mean
-from studio.core.messages import Run
+from studio.core.messages import Run, sayable
 from studio.core.paths import Home
 from studio.core.recipe import ModelRef, PluginRef, Recipe
 from studio.core.settings import Settings
@@ -149,7 +149,7 @@ class JobContext:
 
     def note(self, name: str, value: Any) -> None:
         try:
-            self._notes[name] = msgspec.json.decode(msgspec.json.encode(value))
+            self._notes[name] = msgspec.json.decode(msgspec.json.encode(sayable(value)))
         except (TypeError, msgspec.MsgspecError, RecursionError) as error:
             raise TypeError(f"the note {name!r} must be a plain JSON value: {error}") from error
 

@@ -6,11 +6,12 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sized
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from studio import api
-from studio.core.messages import Noticed, Progressed, Run, Saved
+from studio.core.messages import Noticed, Progressed, Run, Saved, sayable
 from studio.core.paths import Home
 from studio.core.recipe import Recipe
 from studio.core.settings import Settings
@@ -49,6 +50,8 @@ class Outputs:
         self._progressed = 0
 
     def take(self, event: api.Event) -> None:
+        said = {name: sayable(value) for name, value in vars(event).items() if isinstance(value, str | dict)}
+        event = replace(event, **said)
         match event:
             case api.Progress():
                 self._progress(event)

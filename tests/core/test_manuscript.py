@@ -183,6 +183,14 @@ def test_search_goes_through_all_branches() -> None:
     assert page.search("") == page.search("wolf") == []
 
 
+@pytest.mark.parametrize("words", ["straße", "Straße", "istanbul", "ΣΑΣ", "a.b"])
+def test_search_finds_letters_that_are_longer_in_the_other_case(words: str) -> None:
+    page = Manuscript()
+    page.write(0, 0, "Die Straße, İstanbul, σας a.b")
+    (found,) = page.search(words)
+    assert page.text[found.at :].startswith(("Straße", "İstanbul", "σας", "a.b"))
+
+
 def test_an_anchor_moves_with_its_words_and_knows_when_they_changed() -> None:
     page = Manuscript()
     type_in(page, "One. A red fox. Two.")

@@ -28,6 +28,20 @@ def test_both_directions() -> None:
     assert messages.read_to_worker(stream) == RUN
 
 
+def test_a_name_that_is_no_utf_8_is_said_as_well_as_it_can_be() -> None:
+    stream = io.BytesIO()
+    odd = "caf\udce9.png"
+    messages.write(stream, messages.Noticed("1", f"{odd} is broken", "warning"))
+    messages.write(stream, messages.Failed("1", Failure("failed", odd, "")))
+    stream.seek(0)
+    assert messages.read_from_worker(stream) == messages.Noticed("1", "caf?.png is broken", "warning")
+    assert messages.read_from_worker(stream) == messages.Failed("1", Failure("failed", "caf?.png", ""))
+    assert messages.sayable({"skipped": [odd, 1, None], odd: (2.5, True)}) == {
+        "skipped": ["caf?.png", 1, None],
+        "caf?.png": (2.5, True),
+    }
+
+
 def test_a_cut_frame_is_the_end() -> None:
     stream = io.BytesIO()
     messages.write(stream, RUN)

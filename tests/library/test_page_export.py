@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import re
 import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 
 import docx
 import pytest
 from PIL import Image
 
-from studio.core.errors import BadInput
+from studio.core.errors import BadInput, StudioError
 from studio.core.manuscript import Author, Run
 from studio.library.page_export import Illustration, export, parted
 
@@ -36,7 +39,7 @@ def test_markdown(tmp_path: Path, picture: Illustration) -> None:
     export(RUNS, [picture], "The fox", tmp_path / "tale.md")
     assert (tmp_path / "tale.md").read_text("utf-8") == (
         "1\\. The fox \\<b\\>\n\n"
-        '![The "fox" ran](<tale pictures/picture-1.png>)\n\n'
+        '![The "fox" ran](<tale%20pictures/picture-1.png>)\n\n'
         '\\# No \\*heading\\* &amp; שלום<span class="machine"> It ran.</span>\n\n'
         '<span class="machine">- Home\x07.</span>\n'
     )
@@ -94,6 +97,81 @@ def test_docx(tmp_path: Path, picture: Illustration) -> None:
     assert shapes[1].width < 7 * 914400
     export([], [], "", tmp_path / "empty.docx")
     assert docx.Document(str(tmp_path / "empty.docx")).paragraphs == []
+
+
+ODD = "a\uffffb\ufffe\x08c\ud800"
+FORMATS = ("md", "html", "epub", "docx")
+
+
+@pytest.mark.parametrize("ending", FORMATS[2:])
+def test_what_xml_cannot_hold_is_left_out(ending: str, tmp_path: Path, picture: Illustration) -> None:
+    odd = Illustration(picture.path, 2, ODD)
+    export([Run(ODD, Author.MACHINE)], [odd], ODD, tmp_path / f"odd.{ending}")
+    with zipfile.ZipFile(tmp_path / f"odd.{ending}") as book:
+        name = "EPUB/text.xhtml" if ending == "epub" else "word/document.xml"
+        text = "".join(ElementTree.fromstring(book.read(name)).itertext())
+    assert text.strip().removeprefix("abc.machine{color:#0f4c81}img{max-width:100%}") == "abc"
+
+
+def test_pictures_are_found_beside_a_file_of_any_name(tmp_path: Path, picture: Illustration) -> None:
+    export(RUNS, [picture], "A", tmp_path / "50% #1: why?.html")
+    (link,) = re.findall('src="([^"]*)"', (tmp_path / "50% #1: why?.html").read_text("utf-8"))
+    assert urlsplit(link).path == link
+    assert (tmp_path / unquote(link)).read_bytes() == picture.path.read_bytes()
+    export(RUNS, [picture], "A", tmp_path / "a <b>.md")
+    (link,) = re.findall(r"]\(<(.*)>\)", (tmp_path / "a <b>.md").read_text("utf-8"))
+    assert (tmp_path / unquote(link)).is_file()
+
+
+def test_every_reader_of_books_can_show_the_pictures(tmp_path: Path) -> None:
+    pictures = []
+    for number, ending in enumerate(("png", "webp", "avif", "jpg", "tif")):
+        pictures.append(Illustration(tmp_path / f"{number}.{ending}", 1, ending))
+        Image.new("RGB", (16, 16), "red").save(pictures[-1].path)
+    export(RUNS, pictures, "A", tmp_path / "a.epub")
+    with zipfile.ZipFile(tmp_path / "a.epub") as book:
+        package = ElementTree.fromstring(book.read("EPUB/book.opf"))
+        told = {one.get("href"): one.get("media-type") for one in package.iter("{http://www.idpf.org/2007/opf}item")}
+        made = {name: kind for name, kind in told.items() if name and name.startswith("images/")}
+        assert sorted(made.values()) == ["image/jpeg", *["image/png"] * 3, "image/webp"]
+        for name, kind in made.items():
+            with Image.open(io.BytesIO(book.read(f"EPUB/{name}"))) as image:
+                assert image.get_format_mimetype() == kind
+
+
+def test_a_tall_picture_fits_on_a_page_of_a_document(tmp_path: Path) -> None:
+    tall, ink = Illustration(tmp_path / "tall.png", 1, "tall"), Illustration(tmp_path / "ink.jpg", 1, "ink")
+    Image.new("RGB", (500, 2000), "blue").save(tall.path)
+    Image.new("CMYK", (20, 10), "blue").save(ink.path)
+    export(RUNS, [tall, ink], "A", tmp_path / "a.docx")
+    shapes = docx.Document(str(tmp_path / "a.docx")).inline_shapes
+    assert shapes[0].height <= 9 * 914400
+    assert shapes[0].height == pytest.approx(4 * shapes[0].width, rel=1e-3)
+    assert len(shapes) == 2
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_picture_that_is_broken_is_a_sentence_or_copied(ending: str, tmp_path: Path) -> None:
+    broken = Illustration(tmp_path / "broken.png", 1, "fox")
+    broken.path.write_bytes(b"\x89PNG\r\n\x1a\n nothing")
+    if ending == "docx":
+        with pytest.raises(BadInput, match=r"broken\.png"):
+            export(RUNS, [broken], "A", tmp_path / f"a.{ending}")
+        assert not (tmp_path / f"a.{ending}").exists()
+    else:
+        export(RUNS, [broken], "A", tmp_path / f"a.{ending}")
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_picture_that_may_not_be_read_is_a_sentence(
+    ending: str, tmp_path: Path, picture: Illustration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(path: Path) -> bytes:
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", gone)
+    with pytest.raises(StudioError, match=f"Could not save a.{ending}"):
+        export(RUNS, [picture], "A", tmp_path / f"a.{ending}")
 
 
 def test_a_picture_that_is_gone_is_left_out(tmp_path: Path) -> None:

@@ -143,4 +143,4 @@ def test_the_page_is_saved_for_others_with_its_pictures(
     qtbot.waitUntil(lambda: not art.pictures()[0].busy)
     art.export(tmp_path / "tale.md")
     qtbot.waitUntil(lambda: any("Saved as tale.md" in notice.text for notice in session.notices.items))
-    assert (tmp_path / "tale.md").read_text().startswith("A red fox.\n\n![A red fox.](<tale pictures/")
+    assert (tmp_path / "tale.md").read_text().startswith("A red fox.\n\n![A red fox.](<tale%20pictures/")

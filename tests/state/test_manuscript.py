@@ -267,6 +267,11 @@ def test_odd_text_of_a_model_is_made_plain(qtbot: QtBot, session: Session, engin
     qtbot.waitUntil(lambda: page.text == "One\ntwo\ufffd\nשלום")
 
 
+def test_odd_words_of_a_replacement_are_made_plain(page: Page) -> None:
+    page.replace([(0, 0, "One\u2028two\x00")])
+    assert page.text == "One\ntwo\ufffd"
+
+
 def test_a_job_of_a_cancelled_queue_is_forgotten(
     qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
 ) -> None:
@@ -275,3 +280,70 @@ def test_a_job_of_a_cancelled_queue_is_forgotten(
     engine.put(job, JobState.CANCELLED)
     qtbot.waitUntil(lambda: not page.is_writing)
     assert page.text == ""
+
+
+def stored(home: Home, page_id: str) -> str:
+    return manuscript.PageShelf(home.pages).page(page_id).load().text
+
+
+def written_down(qtbot: QtBot, page: Page) -> None:
+    """All that was to be saved is, or it is known that it could not be."""
+    page._save()
+    done: list[None] = []
+    page._work(lambda: None, done.append)
+    qtbot.waitUntil(lambda: bool(done))
+
+
+def test_what_is_written_while_another_page_is_read_stays_on_its_own(qtbot: QtBot, page: Page, home: Home) -> None:
+    type_in(page, "One.")
+    first = page.page_id
+    page.new_page()
+    type_in(page, "Two.")
+    second = page.page_id
+    with qtbot.waitSignal(page.opened):
+        page.open_page(first)
+        type_in(page, " Still two.")
+    type_in(page, " One more.")
+    written_down(qtbot, page)
+    assert stored(home, first) == page.text == "One. One more."
+    assert stored(home, second) == "Two. Still two."
+
+
+def test_the_page_that_is_open_is_not_read_again(qtbot: QtBot, page: Page, home: Home) -> None:
+    with qtbot.waitSignal(page.saved):
+        type_in(page, "One.")
+    book = page.book
+    page.open_page(page.page_id)
+    with qtbot.waitSignal(page.saved):
+        type_in(page, " Two.")
+    assert page.book is book
+    assert stored(home, page.page_id) == page.text == "One. Two."
+
+
+def test_what_was_asked_on_one_page_is_not_written_on_another(
+    qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
+) -> None:
+    with qtbot.waitSignal(session.making.submitted) as submitted:
+        assert session.making.generate()
+        page.new_page()
+    assert not page.owns(submitted.args[0][0].id)
+    type_in(page, "One.")
+    with qtbot.waitSignal(session.making.submitted):
+        assert session.making.generate()
+        page.new_page()
+    assert not page.is_writing
+
+
+def test_words_that_could_not_be_saved_are_saved_in_their_order(
+    qtbot: QtBot, session: Session, page: Page, home: Home
+) -> None:
+    home.pages.write_text("in the way")
+    for text in ("One. ", "Two. "):
+        page.book.seal()
+        type_in(page, text)
+        page._save()  # the second before it is known that the first could not be done
+    written_down(qtbot, page)
+    home.pages.unlink()
+    type_in(page, "Three.")
+    written_down(qtbot, page)
+    assert stored(home, page.page_id) == page.text == "One. Two. Three."

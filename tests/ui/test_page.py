@@ -268,6 +268,18 @@ def test_a_new_page_and_back(qtbot: QtBot, window: Window, view: PageView) -> No
     assert view.paper.words == "First"
 
 
+def test_the_menu_of_pages_can_be_opened_twice_in_a_row(qtbot: QtBot, window: Window, view: PageView) -> None:
+    qtbot.keyClicks(view.paper, "First")
+    menu = view.pages.menu()
+    for _ in range(2):
+        menu.aboutToShow.emit()
+    qtbot.waitUntil(lambda: "First" in [action.text() for action in menu.actions()])
+    done: list[object] = []
+    window.session.page.pages(done.append)
+    qtbot.waitUntil(lambda: bool(done))
+    assert [action.text() for action in menu.actions() if not action.isSeparator()] == ["New page", "First"]
+
+
 def test_a_long_page_is_shown_and_typed_on(qtbot: QtBot, window: Window, view: PageView) -> None:
     page = window.session.page
     page.write(0, 0, "A line of words, as long as they are.\n" * 5000)

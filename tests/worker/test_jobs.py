@@ -195,6 +195,19 @@ def plugins(home: Home) -> None:
     )
     write_plugin(home, "starter", tool("starter", "yield api.Text(str(ctx.starter(params.name)))", params="name: str"))
     write_plugin(home, "empty", tool("empty", "return None"))
+    write_plugin(
+        home,
+        "odd",
+        tool(
+            "odd",
+            """
+            yield api.Progress(1, 2, "Painting caf\\udce9.png")
+            yield api.Notice("caf\\udce9.png is broken.")
+            ctx.note("skipped", ["caf\\udce9.png"])
+            yield api.Text("- caf\\udce9.png", "caf\\udce9")
+            """,
+        ),
+    )
 
 
 def test_results_are_saved_with_their_recipe(shared: Worker) -> None:
@@ -250,6 +263,16 @@ def test_a_text_and_a_model(shared: Worker) -> None:
     assert (Path(model.path) / "model.safetensors").read_bytes() == b"weights"
     assert (text.kind, model.kind) == ("text", "model")
     assert list((shared.home.root / "scratch").iterdir()) == []
+
+
+def test_a_tool_may_speak_of_files_whose_names_are_no_utf_8(shared: Worker) -> None:
+    heard = shared.run("odd.do")
+    assert [message.text for message in of(heard, Noticed)] == ["caf?.png is broken."]
+    (text,) = of(heard, Saved)
+    assert "- caf?.png" in Path(text.path).read_text("utf-8")
+    recipe = embed.read_recipe(Path(text.path))
+    assert recipe is not None
+    assert recipe.notes["skipped"] == ["caf?.png"]
 
 
 def test_a_draft_is_seen_and_not_saved(shared: Worker) -> None:

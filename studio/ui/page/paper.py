@@ -91,7 +91,7 @@ class Paper(QTextEdit):
         if removed or new:
             self._replace(at, removed, new, cut(spans, at, at + len(new)))
         expected = spliced(self._spans, at, removed, cut(spans, at, at + len(new)))
-        self._keep(text, spans)
+        self._hold(text, spans)
         if expected != spans:
             self._paint_all()
         self._showing = False
@@ -164,7 +164,7 @@ class Paper(QTextEdit):
         if self._showing:
             return
         before, spans = self._text, self._spans
-        self._keep(_raw(self), spans)
+        self._hold(_raw(self), spans)
         at, removed, new = difference(before, self._text, self.place())
         if not removed and not new:
             return
@@ -259,7 +259,7 @@ class Paper(QTextEdit):
             passed += length
         cursor.endEditBlock()
 
-    def _keep(self, text: str, spans: Spans) -> None:
+    def _hold(self, text: str, spans: Spans) -> None:
         """What is in the document now. It is simple where every character is one of Qt's units."""
         self._text, self._spans = text, spans
         self._is_simple = self.document().characterCount() == len(text) + 1

@@ -292,6 +292,8 @@ class PageView(QWidget):
         waiting.setEnabled(False)
 
         def fill(found: list[PageInfo]) -> None:
+            if waiting not in menu.actions():  # It was opened once more meanwhile.
+                return
             menu.removeAction(waiting)
             for info in found[:LISTED]:
                 action = menu.addAction((info.opening or "Without words").replace("&", "&&"))

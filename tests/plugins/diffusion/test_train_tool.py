@@ -214,6 +214,31 @@ def test_a_lora_is_learnt_for_a_model_and_changes_what_it_paints(
     assert not np.allclose(before, paint(), atol=1e-3)
 
 
+def test_a_model_trained_here_is_taught_more(pictures: Path, tmp_path: Path) -> None:
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    first = trained(testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "a"), folder=pictures, **TINY))
+    values = {**TINY, "kind": "full", "model": str(first.folder), "pair_share": 0.5}
+    second = trained(testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "b"), folder=pictures, **values))
+    assert second.kind == "diffusion"
+    assert json.loads((second.folder / "studio.json").read_text("utf-8")) == {"components": {"vae": "vae-spatial"}}
+    assert f"trained further from {first.folder.name}" in (second.folder / "README.md").read_text("utf-8")
+    for kind, part in ((UNet2DConditionModel, "unet"), (CLIPTextModel, "text_encoder")):
+        before, after = (kind.from_pretrained(one.folder / part).state_dict() for one in (first, second))
+        assert before.keys() == after.keys()
+        assert any((before[name] != after[name]).any() for name in before)
+        assert all((before[name].float() - after[name].float()).abs().max() < 0.05 for name in before)
+
+
+def test_a_model_of_another_family_is_not_taught_as_a_whole(
+    pictures: Path, tmp_path: Path, tiny_model: Callable[[str], Path]
+) -> None:
+    values = {**TINY, "kind": "full", "model": str(tiny_model("stable-diffusion-xl"))}
+    with pytest.raises(api.BadInput, match="Only Stable Diffusion 1 and 2"):
+        testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path), folder=pictures, **values)
+
+
 def test_too_many_pictures_are_thinned_out(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_tool, "MOST", 5)
     reading = train_tool.read_all([pictures], 64)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import io
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from PIL import Image, ImageCms
 from plugins.style_transfer import ledger
 from plugins.style_transfer.folder import StyleFolder
 from studio import api, testing
+from studio.core import files
 from tests.plugins.style_transfer.colour_profiles import ADOBE, display_profile
 from tests.plugins.style_transfer.conftest import photograph
 
@@ -166,3 +169,51 @@ def test_a_line_that_was_cut_short_does_not_count(tmp_path: Path) -> None:
     assert again.is_done(Path("a.png"), picture, picture)
     assert not again.is_done(Path("b.png"), picture, picture)
     assert not ledger.opened(tmp_path / "out", "other settings").is_done(Path("a.png"), picture, picture)
+    again.add(Path("c.png"), picture, picture)
+    assert ledger.opened(tmp_path / "out", "x").is_done(Path("c.png"), picture, picture)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_kill_while_a_painting_gets_its_name_costs_nothing_more(
+    named: bool, folder: Path, style: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(folder, style)
+    finish = files.finish
+
+    def killed(part: Path, path: Path) -> None:
+        if named:
+            finish(part, path)
+        raise KeyboardInterrupt
+
+    for resolution in (16, 24):
+        with monkeypatch.context() as patched:
+            patched.setattr(files, "finish", killed)
+            with pytest.raises(KeyboardInterrupt):
+                run(folder, style, resolution=resolution)
+        events = run(folder, style, resolution=resolution)
+        assert previews(events) == ["a.jpg", "b.png", "c.gif", "d.tif"][named:]
+        assert not [event.text for event in events if isinstance(event, api.Notice) and "already" in event.text]
+
+
+def test_a_style_may_be_called_anything(folder: Path, style: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "odd"
+    shutil.copytree(style, odd)
+    (odd / "studio.json").write_text(json.dumps({"title": "../../Ink / wash\x00", "kind": "style"}))
+    run(folder, odd)
+    (made,) = (path for path in folder.parent.iterdir() if path.name.startswith("holiday in"))
+    assert (made / "a.jpg").is_file()
+
+
+def test_a_picture_that_vanishes_costs_itself_alone(folder: Path, style: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = api.open_picture
+
+    def vanishing(path: Path) -> Any:
+        image = opened(path)
+        if path.name == "b.png":
+            path.unlink()
+        return image
+
+    monkeypatch.setattr(api, "open_picture", vanishing)
+    events = run(folder, style)
+    assert previews(events) == ["a.jpg", "c.gif", "d.tif"]
+    assert any("b.png" in event.text for event in events if isinstance(event, api.Notice))

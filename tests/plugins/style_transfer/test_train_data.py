@@ -1,6 +1,7 @@
 """Pictures for a style: found, chosen by words, held out, and drawn by seed and step alone."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,9 @@ def noisy(folder: Path, count: int = 4) -> list[data.Sample]:
 def test_paintings_are_chosen_by_name_and_caption(tmp_path: Path) -> None:
     for name in ("haystacks.png", "night.png", "boats.png"):
         picture(tmp_path / name)
-    lines = [json.dumps({"file": "boats.png", "artist": "Claude Monet"}), "no json", "[1]"]
-    (tmp_path / "captions.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    told = {"file": "boats.png", "artist": "Claude Monet", "note": "One line\u2028and another"}
+    lines = [json.dumps(told, ensure_ascii=False), "no json", "[1]"]
+    (tmp_path / "captions.jsonl").write_text("\ufeff" + "\n".join(lines), encoding="utf-8")
     assert [path.name for path in data.find(tmp_path, ["monet", "HAY"])] == ["boats.png", "haystacks.png"]
     assert len(data.find(tmp_path)) == data.count(tmp_path) == 3
 
@@ -44,6 +46,13 @@ def test_clear_pictures_are_read_over_white_and_large_ones_small(tmp_path: Path)
     clear = data.read(picture(tmp_path / "clear.png", (0, 0, 0, 0), (400, 200)), 50)
     assert clear.pixels.shape == (50, 100, 3)
     assert np.all(clear.pixels == 255)
+
+
+def test_a_name_may_be_no_utf_8(tmp_path: Path) -> None:
+    odd = [tmp_path / os.fsdecode(b"caf\xe9-%d.png" % number) for number in range(3)]
+    samples = [data.Sample(path, np.zeros((8, 8, 3), np.uint8)) for path in odd]
+    learn, held = data.split(samples)
+    assert len(learn) + len(held) == 3
 
 
 def test_at_least_one_picture_is_held_out_and_a_single_one_is_both(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from plugins.style_transfer import films
 from plugins.style_transfer.flicker import Steadied
 from plugins.style_transfer.video import StyleVideo
 from studio import api, testing
+from tests.plugins.style_transfer.colour_profiles import ADOBE, display_profile
 from tests.plugins.style_transfer.conftest import photograph
 
 FRAMES = 5
@@ -65,6 +67,7 @@ def test_a_folder_of_frames_goes_by_their_numbers(style: Path, tmp_path: Path) -
     for number, frame in zip((1, 2, 10), moving(3), strict=True):
         Image.fromarray(frame).save(folder / f"frame{number}.png")
     (folder / "frame3.png").write_bytes(b"broken")
+    (folder / "._frame1.png").write_bytes(b"what another system keeps beside it")
     ctx = testing.FakeContext()
     made = list(painted(ctx, folder=folder, fps=8, style=str(style), strength=0, steadiness=0).frames)
     assert [
@@ -88,6 +91,31 @@ def test_a_stopped_video_goes_on_and_ends_alike(style: Path, tmp_path: Path) -> 
     assert all(np.array_equal(one, other) for one, other in zip(whole, again, strict=True))
     with pytest.raises(api.Paused):
         testing.run(StyleVideo, testing.FakeContext(pause_requested=True), **values)
+
+
+def test_frames_with_a_profile_of_their_own_end_alike(style: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    profile = display_profile(ADOBE, 2.19921875)
+    for number, frame in enumerate(moving()):
+        Image.fromarray(frame).save(folder / f"{number}.png", icc_profile=profile)
+    values = {"folder": folder, "style": str(style)}
+    whole = list(painted(**values).frames)
+    with pytest.raises(api.Cancelled):
+        Stopped(folder=tmp_path / "job").run(values)
+    again = list(painted(testing.FakeContext(folder=tmp_path / "job"), **values).frames)
+    assert all(np.array_equal(one, other) for one, other in zip(whole, again, strict=True))
+
+
+def test_frames_that_last_differently_long_keep_the_length_of_the_film(style: Path, tmp_path: Path) -> None:
+    film(tmp_path / "even.mp4", 48)
+    uneven = tmp_path / "uneven.mp4"
+    thinned = ["-vf", "select=lt(n\\,24)+not(mod(n\\,6))", "-fps_mode", "vfr"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(tmp_path / "even.mp4"), *thinned, str(uneven)]
+    subprocess.run(command, check=True, capture_output=True)
+    found = films.opened(uneven)
+    assert found.fps < 11.5
+    assert len(list(found.frames())) / found.fps == pytest.approx(3.6, abs=0.3)
 
 
 class Stopped(testing.FakeContext):

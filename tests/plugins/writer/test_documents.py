@@ -64,6 +64,18 @@ def test_what_is_broken_is_one_sentence(tmp_path: Path, name: str, content: byte
         documents.read(path)
 
 
+def test_lines_of_json_are_read_as_other_programs_write_them(tmp_path: Path) -> None:
+    told = {"title": "One", "text": "A line\u2028and another\x85and one more."}
+    half = '{"title": "Half \\ud83d", "text": "A fox \\ud83d", "credit": "Me \\ud83d"}'
+    content = "\ufeff" + json.dumps(told, ensure_ascii=False) + "\r\n" + half + "\r\n"
+    (tmp_path / "a.jsonl").write_bytes(content.encode())
+    one, other = documents.read(tmp_path / "a.jsonl")
+    assert (one.title, one.is_damaged) == ("One", False)
+    assert (other.title, other.text, other.credit) == ("Half \ufffd", "A fox \ufffd", "Me \ufffd")
+    assert other.is_damaged
+    other.is_held_out()
+
+
 def test_what_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "LONGEST_FILE", 1000)
     path = tmp_path / "a.jsonl.xz"

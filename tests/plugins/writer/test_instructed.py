@@ -190,6 +190,13 @@ def test_a_list_of_shots_always_has_its_form(writer: Path, seed: int, preset: st
         assert 3 <= len(shot["what"]) <= 120
 
 
+def test_a_list_that_does_not_end_is_one_sentence(writer: Path) -> None:
+    ctx = testing.FakeContext(seed=1)
+    with pytest.raises(api.StudioError, match="did not come to an end"):
+        made(WriterShotlist, ctx, text="A fox. " * 400, model=str(writer), shots=1, biased=["狐:60"])
+    assert any(isinstance(event, api.Notice) and "end of the scene" in event.text for event in ctx.events)
+
+
 def test_new_words_can_have_a_form(writer: Path) -> None:
     more = {"text": "The fox is called ", "model": str(writer), "length": 60}
     for seed in range(4):
@@ -198,6 +205,9 @@ def test_new_words_can_have_a_form(writer: Path) -> None:
         assert re.fullmatch(r"The fox is called [A-Z][a-z]{2,8} and [A-Z][a-z]{2,8}", text)
         chosen = made(WriterContinue, testing.FakeContext(seed=seed), **more, choices=["Mira", 'O"tto\n']).text
         assert chosen.removeprefix("The fox is called ") in ("Mira", 'O"tto\n')
+    for preset in ("balanced", "greedy"):
+        only = made(WriterContinue, **more, choices=["Mira"], banned=["Mira"], preset=preset).text
+        assert only == "The fox is called Mira"
     with pytest.raises(api.BadInput, match="cannot be followed"):
         made(WriterContinue, **more, form="(((")
 

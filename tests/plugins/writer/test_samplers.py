@@ -124,6 +124,9 @@ def test_words_are_favoured_and_banned(logits: torch.Tensor) -> None:
     same(Bias({7: 2.0, 8: -math.inf})(logits, []), wanted)
     banned = Banned([[3, 11], [12], [4, 4, 13]])(logits, TOKENS)
     assert (banned != logits).nonzero().flatten().tolist() == [11, 12]
+    only = torch.full((20,), -math.inf)
+    only[12] = 1.0
+    same(Banned([[12]])(only, TOKENS), only.double().numpy())
 
 
 @pytest.fixture(scope="module")

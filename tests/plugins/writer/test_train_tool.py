@@ -43,7 +43,7 @@ def test_a_writer_is_an_ordinary_folder(writer: Path) -> None:
 
 def test_a_guesser_is_one_too(guesser: Path) -> None:
     assert kinds.kind_of(guesser) == "masked-language"
-    assert AutoModelForMaskedLM.from_pretrained(guesser).config.architectures == ["BertForMaskedLM"]
+    assert AutoModelForMaskedLM.from_pretrained(guesser).config.architectures == ["ModernBertForMaskedLM"]
     assert "___" in (guesser / "README.md").read_text("utf-8")
 
 
@@ -62,6 +62,27 @@ def test_a_writer_is_taught_more(texts: Path, writer: Path, tmp_path: Path) -> N
     before, after = (load_file(folder / "model.safetensors") for folder in (writer, more))
     assert before.keys() == after.keys()
     assert not all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+@pytest.mark.parametrize("kind", ["new", "masked"])
+def test_eight_bits_are_half_as_large(texts: Path, tmp_path: Path, kind: str) -> None:
+    folders = [trained(texts, tmp_path / str(small), kind=kind, steps=1, eight_bits=small) for small in (False, True)]
+    sizes = [sum(value.nbytes for value in load_file(one / "model.safetensors").values()) for one in folders]
+    assert sizes[1] < 0.6 * sizes[0]
+    assert "float8 (E4M3)" in (folders[1] / "README.md").read_text("utf-8")
+
+
+def test_what_is_rounded_to_eight_bits_is_kept_exactly(writer: Path, guesser: Path, tmp_path: Path) -> None:
+    ids = torch.tensor([[5, 6, 7, 8]])
+    for folder in (writer, guesser):
+        model = networks.opened(folder, masked=folder == guesser)
+        before = model(input_ids=ids).logits
+        networks.round_to_eight_bits(model)
+        networks.save(model, vocabulary.opened(folder), tmp_path / folder.name, eight_bits=True)
+        again = networks.opened(tmp_path / folder.name, masked=folder == guesser)
+        assert {value.dtype for value in again.parameters()} == {torch.float32}
+        assert torch.equal(again(input_ids=ids).logits, model(input_ids=ids).logits)
+        assert 0 < (again(input_ids=ids).logits - before).abs().mean() < 0.1 * before.std()
 
 
 def test_a_lora_is_a_small_file_beside_its_writer(texts: Path, writer: Path, tmp_path: Path) -> None:
@@ -122,6 +143,8 @@ def test_a_pause_costs_no_weight(texts: Path, writer: Path, tmp_path: Path, kind
     ctx.pause_requested = False
     (resumed,) = testing.results(testing.run(WriterTrain, ctx, **values))
     assert any(isinstance(event, api.Notice) and "Goes on from step 1" in event.text for event in ctx.events)
+    apart = [event for event in ctx.events if isinstance(event, api.Progress) and "Taking texts apart: 0" in event.text]
+    assert len(apart) == 1, "the second time they are kept"
     ours, theirs = (load_file(next(folder.glob("*.safetensors"))) for folder in (resumed.folder, straight))
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 

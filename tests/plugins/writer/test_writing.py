@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer, processors
+from tokenizers import models as models_of_tokenizers
+from transformers import PreTrainedTokenizerFast
 
-from plugins.writer import models
+from plugins.writer import instructing, models, networks, vocabulary
 from plugins.writer.continue_tool import WriterContinue
 from plugins.writer.suggest_tool import WriterSuggest
 from studio import api, testing
@@ -35,6 +38,20 @@ def test_your_words_stay_and_more_come(writer: Path) -> None:
     assert text.notes["tokens"] == 24 or text.notes["ended"] == "end"
     shown = [event.content for event in ctx.events if isinstance(event, api.Preview)]
     assert all(text.text.startswith(some) for some in shown)
+
+
+def test_a_model_sees_the_beginning_that_it_was_shown_in_training(writer: Path, tmp_path: Path) -> None:
+    letters = {letter: number for number, letter in enumerate(["<bos>", "<eos>", *"abcdefghij ĠĊ"])}
+    inside = Tokenizer(models_of_tokenizers.BPE(vocab=letters, merges=[]))
+    inside.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 0)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inside, bos_token="<bos>", eos_token="<eos>")
+    networks.save(networks.writer(networks.WRITERS["tiny"], tokenizer), tokenizer, tmp_path / "gemma")
+    ctx = testing.FakeContext(seed=1)
+    assert written(tmp_path / "gemma", ctx, text="abc", length=2).notes["seen"] == 4
+    assert written(tmp_path / "gemma", ctx, text="", length=2).notes["seen"] == 1
+    (loaded,) = (one for one in ctx.models.loaded.values() if isinstance(one, models.Writer))
+    assert instructing.plain(loaded, [(instructing.USER, "a")], ("b", "c"))[0] == 0
+    assert vocabulary.beginning(vocabulary.opened(writer)) == []
 
 
 def test_each_seed_writes_something_else(writer: Path) -> None:

@@ -1,0 +1,68 @@
+"""A model that can paint already, taken apart so that it can be taught."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studio import api
+
+from . import denoiser, folders, loading, two_readers
+
+ONE_READER, TWO_READERS = "StableDiffusionPipeline", "StableDiffusionXLPipeline"
+
+
+@dataclass
+class Base:
+    """Copies of a model's parts in float32, frozen. `title` is the model's, `place` its folder where it has one, and
+    `side` that of its pictures in px. `lent` names the starter that its autoencoder comes from; empty where it has one
+    of its own."""
+
+    parts: denoiser.Parts
+    vae: Any
+    title: str
+    place: Path
+    side: int
+    lent: str = ""
+
+
+def copied(ctx: api.Context, choice: str, side: int, pipelines: Collection[str], otherwise: str) -> Base:
+    """For pictures of `side` px. Raises BadInput, beginning with `otherwise`, where it is none of `pipelines`."""
+    import torch
+    from diffusers import DDIMScheduler
+
+    model = loading.load(ctx, choice)
+    pipe = model.base
+    if type(pipe).__name__ not in pipelines or not hasattr(pipe.scheduler, "alphas_cumprod"):
+        raise api.BadInput(f"{otherwise}, and {model.title} is none of them.", "Choose another model.")
+    scheduler = DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=False, timestep_spacing="trailing")
+
+    def frozen(part: Any) -> Any:
+        return copy.deepcopy(part).to(ctx.device, torch.float32).requires_grad_(False)
+
+    parts = denoiser.Parts(pipe.tokenizer, frozen(pipe.text_encoder), frozen(pipe.unet), scheduler)
+    if type(pipe).__name__ == TWO_READERS:
+        parts = two_readers.Parts(
+            **vars(parts),
+            tokenizer_2=pipe.tokenizer_2,
+            text_encoder_2=frozen(pipe.text_encoder_2),
+            side=side,
+            empty_is_zero=pipe.config.force_zeros_for_empty_prompt,
+        )
+    found = ctx.model(choice)
+    place = found if isinstance(found, Path) else Path()
+    lent = folders.inspected(place).borrowed.get("vae", "") if (place / folders.INDEX).is_file() else ""
+    return Base(parts, frozen(pipe.vae).eval(), model.title, place, model.size, lent)
+
+
+def whole(ctx: api.Context, choice: str, side: int) -> Base:
+    """To be taught as a whole: the UNet and what reads the words learn. Raises BadInput for other families than those
+    of Stable Diffusion with one text encoder."""
+    kinds = "Only Stable Diffusion 1 and 2 and models trained here are taught as a whole"
+    base = copied(ctx, choice, side, (ONE_READER,), kinds)
+    for part in base.parts.networks.values():
+        part.requires_grad_(True)
+    return base

@@ -1,0 +1,56 @@
+"""Words for a gap, from models of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models
+from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM
+
+from plugins.writer import live, networks, vocabulary
+from studio import api
+from tests.plugins.writer.conftest import trained
+
+
+@pytest.mark.parametrize(
+    ("kind", "tokens", "behind_space", "behind_line"),
+    [
+        ("marks", ["fox", "Ġfox", "Ġ,", ",", "ing", "Ċ", "Ġ"], ["Ġfox"], ["fox", "ing"]),
+        ("pieces", ["fox", "##ing", ",", "owl"], ["fox", "owl"], ["fox", "owl"]),
+    ],
+)
+def test_only_words_are_offered_for_a_word(
+    kind: str, tokens: list[str], behind_space: list[str], behind_line: list[str]
+) -> None:
+    inner = Tokenizer(models.WordLevel({token: number for number, token in enumerate(tokens)}, unk_token=","))
+    inner.decoder = decoders.ByteLevel() if kind == "marks" else None
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner)
+
+    def offered(before: str) -> list[str]:
+        return [token for number, token in enumerate(tokens) if vocabulary.goes_on(tokenizer, before, number)]
+
+    assert offered("A ") == behind_space
+    assert offered("A\n") == behind_line
+    assert offered("") == behind_line
+    assert offered("A") == tokens
+
+
+def test_a_guesser_begins_with_the_words_of_a_writer(texts: Path, writer: Path, tmp_path: Path) -> None:
+    made = trained(texts, tmp_path / "a", kind="masked", model=str(writer), steps=1, learning_rate=1e-7)
+    theirs = networks.opened(writer).get_input_embeddings().weight
+    ours = networks.opened(made, masked=True).get_input_embeddings().weight
+    torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-2)
+    with pytest.raises(api.BadInput, match="do not fit into this network"):
+        trained(texts, tmp_path / "b", kind="masked", model=str(writer), size="small")
+
+
+def test_a_model_that_reads_less_than_it_has_places_for(guesser: Path) -> None:
+    tokenizer = vocabulary.opened(guesser)
+    tokenizer.model_max_length = 32
+    shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    config = RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=34, pad_token_id=1, **shape)
+    model = RobertaForMaskedLM(config).eval()
+    found = live.guesses(model, tokenizer, "the fox " * 50, "the owl " * 50, count=3, device="cpu")
+    assert len(found) == 3
