@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ def opened(where: Path, device: str, dtype: torch.dtype, under: Path | None = No
     """The writer in a folder in transformers' format, or with a LoRA in `where`, that `under` it. Raises BadInput."""
     tokenizer = vocabulary.opened(under or where)
     model = lora.merged(networks.opened(under), where) if under else networks.opened(where)
-    return Writer(model.to(dtype), tokenizer, where.name, device)
+    return Writer(model.to(dtype), tokenizer, title(where), device)
 
 
 def load_guesser(ctx: api.Context, choice: str) -> tuple[Any, Any]:
@@ -73,6 +74,15 @@ def folder(ctx: api.Context, choice: str) -> Path:
     if not any((where / name).is_file() for name in ("config.json", lora.CONFIG)):
         raise api.BadInput(f"{choice} is no language model's folder.", "Choose a folder in transformers' format.")
     return where.resolve()
+
+
+def title(where: Path) -> str:
+    """What a model trained here is called; another one by its folder."""
+    try:
+        told = json.loads((where / "studio.json").read_bytes()).get("title")
+    except (OSError, ValueError, AttributeError):
+        told = None
+    return told if isinstance(told, str) and told else where.name
 
 
 def stamp(where: Path) -> int:

@@ -145,6 +145,13 @@ def test_what_the_words_of_an_answer_won_against_is_told_by_their_place(talker: 
     assert len(text.notes["choices"]) > 4
 
 
+@pytest.mark.parametrize("told", ['{"title": "My tales"}', '{"title": 3}', "[]", "no"])
+def test_a_model_is_called_as_its_maker_called_it(talker: Path, told: str) -> None:
+    assert models.title(talker) == "talker"
+    (talker / "studio.json").write_text(told)
+    assert models.title(talker) == ("My tales" if "tales" in told else "talker")
+
+
 def test_rewriting_needs_a_model_that_follows(talker: Path, writer: Path) -> None:
     assert made(WriterRewrite, text="A fox ran.", model=str(talker), tone="dry").notes["from"] == "A fox ran."
     with pytest.raises(api.BadInput, match="can only write on"):
