@@ -25,7 +25,7 @@ RADIUS = 6
 @dataclass(frozen=True)
 class Colours:
     """`raised` is a button or chip, `chosen` one that is selected; `faint` is for hints; `machine` for words that a
-    model wrote, `scroll` for the handle of a scroll bar, on any ground."""
+    model wrote, `scroll` for the handle of a scroll bar, on any ground; `shadow` is one of several layers."""
 
     window: str
     panel: str
@@ -48,6 +48,7 @@ class Colours:
     knob: str
     machine: str
     scroll: str
+    shadow: str
 
 
 DARK = Colours(
@@ -72,6 +73,7 @@ DARK = Colours(
     knob="#ececec",
     machine="#9fc6ee",
     scroll="#444444",
+    shadow="#0e000000",
 )
 LIGHT = Colours(
     window="#ececec",
@@ -95,6 +97,7 @@ LIGHT = Colours(
     knob="#4a4a4a",
     machine="#0f4c81",
     scroll="#adadad",
+    shadow="#05000000",
 )
 COLOURS = DARK
 """The colours in force. Read it as `theme.COLOURS`; `apply` replaces it."""

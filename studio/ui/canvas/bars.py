@@ -38,7 +38,7 @@ class FloatingBar(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         plate = QRectF(self.rect()).adjusted(SHADOW, SHADOW, -SHADOW, -SHADOW)
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(0, 0, 0, 14))
+        painter.setBrush(QColor(theme.COLOURS.shadow))
         for spread in range(SHADOW):
             grown = plate.adjusted(-spread, 1 - spread, spread, spread)
             painter.drawRoundedRect(grown, 8 + spread, 8 + spread)
