@@ -394,3 +394,16 @@ def test_in_a_narrow_window_there_is_room_for_all(qtbot: QtBot, window: Window, 
     qtbot.waitUntil(lambda: bar.height() < 2 * bar.wanted.height())
     view.toggle_versions()
     qtbot.waitUntil(lambda: view.paper.width() == view.width())
+
+
+@pytest.mark.parametrize("lines", [1, 2, 3])
+def test_what_streams_stays_in_view(
+    qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine, lines: int
+) -> None:
+    job = press_generate(qtbot, window)
+    for count in range(lines, 31, lines):
+        stream(qtbot, window, engine, job, "\n".join(f"Line {n}" for n in range(count)))
+        assert view.paper.cursorRect().bottom() <= view.paper.viewport().height()
+    window.resize(1440, 700)
+    qtbot.waitUntil(lambda: view.height() < 620)
+    assert view.paper.cursorRect().bottom() <= view.paper.viewport().height()

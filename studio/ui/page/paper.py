@@ -311,6 +311,8 @@ class Paper(QTextEdit):
         side = max(24, (self.width() - column) // 2)
         self.setViewportMargins(side, TOP, max(8, side - self.verticalScrollBar().sizeHint().width()), BOTTOM)
         super().resizeEvent(event)
+        if self.viewport().height() < self.cursorRect().bottom() <= event.oldSize().height():
+            self.ensureCursorVisible()  # What came below the paper does not cover the line that is written.
         self._place_hint()
 
     def _place_hint(self) -> None:
