@@ -38,4 +38,5 @@ def window(qtbot: QtBot, home: Home, engine: FakeEngine) -> Iterator[Window]:
         made.show()
     yield made
     made.close()
+    QApplication.processEvents()  # What was done until then is still delivered.
     shiboken6.delete(made)  # Otherwise each change of the theme dresses the windows of all tests before.
