@@ -35,6 +35,7 @@ from studio.api.training import NotFiniteError, Training, read_tensors, time_lef
 from studio.core.budget import Budget
 from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioError
 from studio.core.files import written_whole
+from studio.core.gguf import GgufHeader, gguf_header
 from studio.core.headers import weight_shapes
 from studio.core.licences import licence_in_words
 from studio.core.pictures import open_picture
@@ -53,6 +54,7 @@ __all__ = [
     "Event",
     "FileInput",
     "FolderInput",
+    "GgufHeader",
     "HubFile",
     "HubFiles",
     "Image",
@@ -76,6 +78,7 @@ __all__ = [
     "Trained",
     "Training",
     "Unit",
+    "gguf_header",
     "hookimpl",
     "hub_folder",
     "in_words",
