@@ -33,7 +33,7 @@ from studio.api.precision import mixed_precision
 from studio.api.tool import Tool
 from studio.api.training import NotFiniteError, Training, read_tensors, time_left, write_tensors
 from studio.core.budget import Budget
-from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioError
+from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioError, is_out_of_memory
 from studio.core.files import written_whole
 from studio.core.gguf import GgufHeader, gguf_header
 from studio.core.headers import weight_shapes
@@ -82,6 +82,7 @@ __all__ = [
     "hookimpl",
     "hub_folder",
     "in_words",
+    "is_out_of_memory",
     "licence_in_words",
     "mixed_precision",
     "open_picture",

@@ -18,7 +18,7 @@ import psutil
 
 from studio import api
 from studio.core import form, settings
-from studio.core.errors import BadInput, Failure, did_you_mean
+from studio.core.errors import BadInput, Failure, did_you_mean, is_out_of_memory
 from studio.core.messages import (
     Failed,
     Finished,
@@ -38,7 +38,7 @@ from studio.worker.context import JobContext, Wishes
 from studio.worker.devices import Device
 from studio.worker.discovery import Plugins, discover
 from studio.worker.estimates import Estimates
-from studio.worker.failures import failure, is_out_of_memory, validated
+from studio.worker.failures import failure, validated
 from studio.worker.models import ModelCache
 from studio.worker.pipes import Outbox
 from studio.worker.provenance import Provenance

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, TypeVar
 
-from studio.worker.failures import is_out_of_memory
+from studio.core.errors import is_out_of_memory
 
 _log = logging.getLogger(__name__)
 M = TypeVar("M")
