@@ -13,6 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from plugins.writer import gguf_file, models, vocabulary
+from plugins.writer.chat_tool import WriterChat
 from plugins.writer.continue_tool import WriterContinue
 from plugins.writer.documents import Document
 from plugins.writer.suggest_tool import WriterSuggest
@@ -201,3 +202,32 @@ def test_a_folder_of_two_files_is_not_guessed_at(file: Path, tmp_path: Path) -> 
     assert gguf_file.of(tmp_path) == tmp_path / "b.GGUF"
     (tmp_path / "config.json").write_text("{}")
     assert gguf_file.of(tmp_path) is None
+
+
+def test_what_a_file_will_take_is_told(words: Any, tmp_path: Path) -> None:
+    mine, text = gguf_llama.written(llama(words), words, tmp_path / "a.gguf"), "Once there was a fox, and it was glad."
+    numbers = sum(value.numel() for value in llama(words).parameters())
+    per_token = 2 * 2 * 2 * 16
+    before = testing.estimate(WriterContinue, text=text, model=str(mine), length=50)
+    assert before is not None
+    assert before.budget is None
+    assert before.memory == 4 * (numbers + (len(text) // 4 + 50) * per_token)
+    testing.run(WriterContinue, text=text, model=str(mine), length=1)
+    count = len(vocabulary.words(vocabulary.opened(mine), text))
+    told = testing.estimate(WriterContinue, text=text, model=str(mine), length=50)
+    assert told is not None
+    assert told.budget == api.Budget(256, {"title": 1, "text": count, "new words": 50})
+    assert told.memory == 4 * (numbers + (1 + count + 50) * per_token)
+    talk = testing.estimate(WriterChat, text=text, model=str(mine))
+    assert talk is not None
+    assert "of 256 tokens" in talk.notes["text"]
+    mine.write_bytes(mine.read_bytes()[:-100])
+    assert testing.estimate(WriterContinue, text=text, model=str(mine), length=50) is None
+
+
+def test_packed_weights_take_what_they_unpack_to(words: Any, tmp_path: Path) -> None:
+    plain = gguf_llama.written(llama(words), words, tmp_path / "a.gguf")
+    packed = gguf_llama.written(llama(words), words, tmp_path / "b.gguf", kind=gguf.GGMLQuantizationType.Q4_0)
+    assert packed.stat().st_size < plain.stat().st_size // 2
+    told = [testing.estimate(WriterContinue, text="Once", model=str(file)) for file in (plain, packed)]
+    assert told[0] == told[1]

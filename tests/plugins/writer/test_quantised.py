@@ -162,3 +162,16 @@ def test_too_little_memory_is_no_fault_of_the_model(writer: Path) -> None:
 
     with pytest.raises(RuntimeError, match="allocate"):
         opening.opened(Short, writer, torch.float32, "cpu")
+
+
+def test_packed_weights_take_what_they_are(writer: Path, tmp_path: Path) -> None:
+    memory = []
+    for method in ("gptq", "fp8"):
+        folder = quantised(writer, tmp_path / method, {"quant_method": method})
+        told = testing.estimate(WriterContinue, text="Once", model=str(folder), length=1)
+        assert told is not None
+        memory.append(told.memory)
+    plain = testing.estimate(WriterContinue, text="Once", model=str(writer), length=1)
+    assert plain is not None
+    assert memory[0] < (writer / "model.safetensors").stat().st_size + 10_000
+    assert memory[1] == plain.memory  # On this device such weights are unpacked.
