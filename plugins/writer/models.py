@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 KIND, MASKED = "language", "masked-language"
+PREFIX = "prefix.safetensors"
 
 
 class Writer:
@@ -26,6 +27,13 @@ class Writer:
         self.prefix = Prefix(self.model, device)
         ends = getattr(model.generation_config, "eos_token_id", None) or tokenizer.eos_token_id
         self.ends = frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
+
+    def park(self, folder: Path) -> None:
+        """Keeps what was read, as `api.Parkable` says."""
+        self.prefix.park(folder / PREFIX)
+
+    def unpark(self, folder: Path) -> None:
+        self.prefix.unpark(folder / PREFIX)
 
     @property
     def has_tags(self) -> bool:

@@ -1,6 +1,6 @@
 """All that a plugin may import: ``from studio import api``."""
 
-from studio.api.context import Context, Models
+from studio.api.context import Context, Models, Parkable
 from studio.api.estimate import Estimate, EstimateContext
 from studio.api.events import (
     Animation,
@@ -67,6 +67,7 @@ __all__ = [
     "OutOfMemory",
     "PageText",
     "Params",
+    "Parkable",
     "Paused",
     "Picture",
     "Preview",
