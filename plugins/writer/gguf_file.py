@@ -15,8 +15,10 @@ from studio import api
 SUFFIX = ".gguf"
 FREQUENCIES = "rope_freqs.weight"
 """By how much Llama 3.1 and its like slow the rotation of each pair of numbers; transformers passes it over."""
+PLAIN = 0
+"""ggml's number of float32."""
 _SCALING, _LONG_FACTORS = "rope.scaling", "rope_factors_long.weight"
-_PLAIN = "Choose the same model in transformers' format."
+_INSTEAD = "Choose the same model in transformers' format."
 _LONG = 4096
 """Numbers of an array: what is longer is of the vocabulary."""
 
@@ -27,7 +29,10 @@ def of(where: Path) -> Path | None:
         return where
     if not where.is_dir() or (where / "config.json").exists():
         return None
-    inside = [path for path in where.iterdir() if path.suffix.lower() == SUFFIX]
+    try:
+        inside = [path for path in where.iterdir() if path.suffix.lower() == SUFFIX]
+    except OSError:
+        return None
     return inside[0] if len(inside) == 1 else None
 
 
@@ -64,14 +69,16 @@ def loaded(kind: Any, file: Path, how: Mapping[str, Any]) -> tuple[Any, dict[str
             _stretch(config, found)
         except (ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
             name = found.architecture[:40] or "without a name"
-            raise api.BadInput(f"{file.name} is of an architecture that is not read here: {name}.", _PLAIN) from error
+            raise api.BadInput(f"{file.name} is of an architecture that is not read here: {name}.", _INSTEAD) from error
         _must_fit(kind, config, file.name, found)
         packed = GgufConfig(dequantize=True)
         model, info = kind.from_pretrained(folder, config=config, quantization_config=packed, **more, **how)
     _slow_down(model, file, found)
-    ends = [found.keys.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot")]
-    if known := [end for end in dict.fromkeys(ends) if isinstance(end, int)]:
-        model.generation_config.eos_token_id = known
+    talk = found.keys.get("tokenizer.ggml.eot_token_id")
+    if isinstance(talk, int):  # transformers knows the end of a text alone
+        usual = model.generation_config.eos_token_id
+        ends = usual if isinstance(usual, list) else [] if usual is None else [usual]
+        model.generation_config.eos_token_id = [*dict.fromkeys([*ends, talk])]
     return model, info
 
 
@@ -109,6 +116,8 @@ def _slow_down(model: Any, file: Path, found: api.GgufHeader) -> None:
     if tensor is None or found.architecture != "llama":
         return
     (count,) = tensor.shape
+    if tensor.kind != PLAIN:
+        raise ValueError(f"{FREQUENCIES} is packed")
     with file.open("rb") as opened:
         opened.seek(tensor.start)
         factors = torch.tensor(struct.unpack(f"<{count}f", opened.read(4 * count)))
