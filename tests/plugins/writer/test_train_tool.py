@@ -173,7 +173,7 @@ def test_teaching_needs_a_writer(texts: Path, guesser: Path, tmp_path: Path) -> 
     for content in ("{", json.dumps({"model_type": "no such"})):
         (tmp_path / "config.json").write_text(content)
         with pytest.raises(api.BadInput, match="cannot be loaded"):
-            networks.opened(tmp_path)
+            networks.opened(tmp_path, torch.float32, "cpu")
 
 
 @pytest.mark.parametrize(("shapes", "most"), [(networks.WRITERS, 11e6), (networks.GUESSERS, 4e6)])
