@@ -97,7 +97,10 @@ def begin_with_words(guesser: Any, writer: Path) -> None:
     """Takes over what a writer, in its folder, knows of single tokens. Raises BadInput where it has others."""
     import torch
 
-    theirs, ours = opened(writer).get_input_embeddings().weight, guesser.get_input_embeddings().weight
+    theirs, ours = (
+        opened(writer, torch.float32, "cpu").get_input_embeddings().weight,
+        guesser.get_input_embeddings().weight,
+    )
     if theirs.shape != ours.shape:
         raise api.BadInput(
             f"The words of {writer.name} do not fit into this network.",

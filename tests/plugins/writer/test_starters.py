@@ -36,7 +36,7 @@ def perplexity(text: str) -> float:
     tokenizer = vocabulary.opened(folder)
     ids = torch.tensor([vocabulary.opening(tokenizer, "tale", "") + vocabulary.words(tokenizer, text)])
     with torch.inference_mode():
-        return math.exp(float(networks.opened(folder)(input_ids=ids, labels=ids).loss))
+        return math.exp(float(networks.opened(folder, torch.float32, "cpu")(input_ids=ids, labels=ids).loss))
 
 
 def test_a_tale_goes_on_and_so_it_does_again() -> None:
