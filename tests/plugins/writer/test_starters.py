@@ -61,6 +61,7 @@ def test_words_fit_into_a_gap() -> None:
     (text,) = testing.results(testing.run(WriterSuggest, ctx, text="The king said to his ___ that she should marry."))
     words = [word.strip() for word, _ in text.notes["words"]]
     assert len(words) == 10
+    assert [line.partition(" · ")[0] for line in text.text.splitlines()] == words
     assert {"daughter", "wife", "mother", "sister"} & set(words)
 
 
