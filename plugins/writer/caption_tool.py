@@ -9,7 +9,7 @@ from typing import Any
 
 from studio import api
 
-from . import downloading, estimating, models
+from . import downloading, estimating, models, opening
 
 LARGEST = 1536
 """Pixels of the longer side that a model is given: more is seen by none of them and takes memory."""
@@ -60,15 +60,15 @@ def _load(ctx: api.Context, choice: str) -> tuple[Any, Any, str]:
 def _opened(where: Path, ctx: api.Context) -> tuple[Any, Any, str]:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    how: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    what = "a vision-language model"
+    model = opening.opened(AutoModelForImageTextToText, where, ctx.dtype, ctx.device, what=what)
     try:
-        model = AutoModelForImageTextToText.from_pretrained(where, use_safetensors=True, dtype=ctx.dtype, **how)
-        processor = AutoProcessor.from_pretrained(where, **how)
+        processor = AutoProcessor.from_pretrained(where, **opening.LOCAL)
     except Exception as error:  # many kinds of processors, each with errors of its own
         raise api.BadInput(
-            f"{where.name} cannot be loaded as a vision-language model.", "Choose one in transformers' format."
+            f"{where.name} cannot be loaded as {what}.", "Choose one in transformers' format."
         ) from error
-    return model.eval().requires_grad_(False).to(ctx.device), processor, where.name
+    return model.eval().requires_grad_(False), processor, where.name
 
 
 def _said(model: Any, processor: Any, picture: Any, params: WriterCaption.Params, ctx: api.Context) -> str:
@@ -76,7 +76,7 @@ def _said(model: Any, processor: Any, picture: Any, params: WriterCaption.Params
 
     inputs = _inputs(processor, picture, _harmless(params.prompt.strip(), processor.tokenizer))
     placed = {
-        name: value.to(ctx.device, ctx.dtype) if value.is_floating_point() else value.to(ctx.device)
+        name: value.to(ctx.device, model.dtype) if value.is_floating_point() else value.to(ctx.device)
         for name, value in inputs.items()
     }
     with torch.inference_mode():

@@ -49,6 +49,8 @@ class WriterChat(api.Tool):
         known = estimating.facts(params.model, ctx)
         if known is None:
             return None
+        if known.tokenizer is None:
+            return estimating.told(known, estimating.guessed(params.system, params.text), params.length, {})
         rules, text = (len(vocabulary.words(known.tokenizer, part)) for part in (params.system, params.text))
         length = min(params.length, known.longest // 2)
         over = max(0, rules + text + length - known.longest)

@@ -62,6 +62,9 @@ class WriterContinue(api.Tool):
         facts = estimating.facts(params.model, ctx)
         if facts is None:
             return None
+        if facts.tokenizer is None:
+            known = estimating.guessed(params.text, params.memory, params.note)
+            return estimating.told(facts, known, params.length, {})
         notes: dict[str, str] = {}
         try:
             entries = page.lore(params.lorebook)

@@ -12,20 +12,29 @@ from typing import Any
 
 from studio import api
 
-from . import vocabulary
+from . import gguf_file, opening, vocabulary
 
 REMEMBERED = 16
 """Texts whose tokens are kept: memory and lore are the same from key to key."""
 MOST = 4_000_000
 """Characters of a text that are counted; what is longer is said to be more."""
+LETTERS = 4
+"""Characters of a token, about."""
+UNPACKED_ON_CPU = ("fp8", "mxfp8")
+"""Quantisers that compute on accelerators only."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a model's folder tells without loading it. `tokenizer` counts as transformers' does."""
+    """What a model tells without being loaded: numbers of its weights, their bytes once it is, numbers kept of each
+    token that is read, and bytes of one of these.
 
-    tokenizer: Counter
+    `tokenizer` counts as transformers' does; None where it lies in a GGUF file that was not opened yet.
+    """
+
+    tokenizer: Counter | None
     longest: int
+    numbers: int
     weights: int
     per_token: int
     itemsize: int
@@ -37,23 +46,28 @@ def facts(choice: str, ctx: api.EstimateContext) -> Facts | None:
         where = ctx.model(choice) if choice else ""
         if not isinstance(where, Path):
             return None
+        file, itemsize = gguf_file.of(where), ctx.dtype.itemsize
+        if file:
+            tokenizer = _unpacked_tokenizer(file, spelled) if (spelled := vocabulary.spelled(file)) else None
+            longest, numbers, per_token = _of_header(file, file.stat().st_mtime_ns)
+            return Facts(tokenizer, longest, numbers, numbers * itemsize, per_token, itemsize)
         config = json.loads((where / "config.json").read_bytes())
-        weights = sum(_numbers(file) for file in sorted(where.glob("*.safetensors")))
+        numbers, weights = _weighed(where, ctx)
         tokenizer = _tokenizer(where, (where / "tokenizer.json").stat().st_mtime_ns)
     except (OSError, ValueError, api.BadInput):
         return None
     longest = int(config.get("max_position_embeddings") or 2048)
-    return Facts(tokenizer, longest, weights, _per_token(config), ctx.dtype.itemsize)
+    return Facts(tokenizer, longest, numbers, weights, _per_token(config), itemsize)
 
 
 def told(
     known: Facts, count: int, length: int, notes: Mapping[str, str], budget: api.Budget | None = None
 ) -> api.Estimate:
     """For up to `length` tokens after `count`."""
-    remembered = min(known.longest, count + length) * known.per_token
-    memory = (known.weights + remembered) * known.itemsize
-    rate = f"writer.{known.weights // 10**6}M"
-    return api.Estimate(memory=memory, work=length, rate=rate, notes=notes, budget=budget)
+    remembered = min(known.longest, count + length) * known.per_token * known.itemsize
+    return api.Estimate(
+        memory=known.weights + remembered, work=length, rate=_rate(known.numbers), notes=notes, budget=budget
+    )
 
 
 def estimate(choice: str, parts: Mapping[str, str], length: int, ctx: api.EstimateContext) -> api.Estimate | None:
@@ -62,6 +76,8 @@ def estimate(choice: str, parts: Mapping[str, str], length: int, ctx: api.Estima
     known = facts(choice, ctx)
     if known is None:
         return None
+    if known.tokenizer is None:
+        return told(known, guessed(*parts.values()), length, {})
     count = sum(len(vocabulary.words(known.tokenizer, text[:MOST])) for text in parts.values())
     notes = {}
     if parts and count:
@@ -75,13 +91,40 @@ def of_weights(choice: str, length: int, ctx: api.EstimateContext) -> api.Estima
     where = ctx.model(choice) if choice else ""
     if not isinstance(where, Path):
         return None
-    weights = sum(_numbers(file) for file in sorted(where.glob("*.safetensors")))
-    rate = f"writer.{weights // 10**6}M"
-    return api.Estimate(memory=weights * ctx.dtype.itemsize, work=length, rate=rate) if weights else None
+    numbers, weights = _weighed(where, ctx)
+    return api.Estimate(memory=weights, work=length, rate=_rate(numbers)) if numbers else None
 
 
-def _numbers(file: Path) -> int:
-    return sum(prod(shape) for shape in api.weight_shapes(file).values())
+def guessed(*texts: str) -> int:
+    """About how many tokens there are in texts, where no vocabulary tells."""
+    return sum(map(len, texts)) // LETTERS
+
+
+def _rate(numbers: int) -> str:
+    return f"writer.{numbers // 10**6}M"
+
+
+def _weighed(where: Path, ctx: api.EstimateContext) -> tuple[int, int]:
+    """(numbers in a folder's weights, bytes of them once they are loaded)."""
+    files = sorted(where.glob("*.safetensors"))
+    numbers = sum(prod(shape) for file in files for shape in api.weight_shapes(file).values())
+    packed = opening.quantisation(where)
+    if packed and not (ctx.device == "cpu" and opening.method_of(packed) in UNPACKED_ON_CPU):
+        return numbers, sum(file.stat().st_size for file in files)
+    return numbers, numbers * ctx.dtype.itemsize
+
+
+@lru_cache(4)
+def _of_header(file: Path, _changed: int) -> tuple[int, int, int]:
+    """(tokens that a GGUF file's model looks back on, numbers of its weights, numbers kept of a token). Its header
+    takes a quarter of a second."""
+    found = gguf_file.header(file)
+    heads = found.number("attention.head_count", 1) or 1
+    width = found.number("embedding_length") / heads
+    each = found.number("attention.key_length", width) + found.number("attention.value_length", width)
+    kept = found.number("block_count") * found.number("attention.head_count_kv", heads) * each
+    numbers = sum(prod(tensor.shape) for tensor in found.tensors.values())
+    return int(found.number("context_length")) or 2048, numbers, int(kept)
 
 
 def _per_token(config: Mapping[str, Any]) -> int:
@@ -94,13 +137,14 @@ def _per_token(config: Mapping[str, Any]) -> int:
 class Counter:
     """A vocabulary alone, without transformers, which takes a second to import and must not be by two threads."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, spelled: str, name: str) -> None:
+        """From tokenizers' JSON, of a model with a name. Raises BadInput."""
         from tokenizers import Tokenizer
 
         try:
-            self._inside = Tokenizer.from_file(str(file))
+            self._inside = Tokenizer.from_str(spelled)
         except Exception as error:  # tokenizers raises a bare Exception for a damaged file
-            raise api.BadInput(f"The vocabulary in {file.parent.name} is damaged.", "Choose another model.") from error
+            raise api.BadInput(f"The vocabulary in {name} is damaged.", "Choose another model.") from error
         self._inside.encode_special_tokens = True
         self._vocabulary: dict[str, int] = self._inside.get_vocab()
         self._ids = lru_cache(REMEMBERED)(lambda text: self._inside.encode(text, add_special_tokens=False).ids)
@@ -118,4 +162,9 @@ class Counter:
 
 @lru_cache(4)
 def _tokenizer(where: Path, _changed: int) -> Counter:
-    return Counter(where / "tokenizer.json")
+    return Counter((where / "tokenizer.json").read_text(encoding="utf-8"), where.name)
+
+
+@lru_cache(1)
+def _unpacked_tokenizer(file: Path, spelled: str) -> Counter:
+    return Counter(spelled, file.name)

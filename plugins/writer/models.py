@@ -8,25 +8,33 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import downloading, lora, networks, vocabulary
+from . import downloading, gguf_file, lora, networks, vocabulary
 from .prefix import Prefix
 
 if TYPE_CHECKING:
     import torch
 
 KIND, MASKED = "language", "masked-language"
+PREFIX = "prefix.safetensors"
 
 
 class Writer:
-    """A causal model that writes on. `longest` is how many tokens it can look back on."""
+    """A causal model on `device` that writes on. `longest` is how many tokens it can look back on."""
 
     def __init__(self, model: Any, tokenizer: Any, name: str, device: str) -> None:
-        self.model = model.eval().requires_grad_(False).to(device)
+        self.model = model.eval().requires_grad_(False)
         self.tokenizer, self.name, self.device = tokenizer, name, device
         self.longest = int(getattr(model.config, "max_position_embeddings", 0) or 2048)
         self.prefix = Prefix(self.model, device)
         ends = getattr(model.generation_config, "eos_token_id", None) or tokenizer.eos_token_id
         self.ends = frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
+
+    def park(self, folder: Path) -> None:
+        """Keeps what was read, as `api.Parkable` says."""
+        self.prefix.park(folder / PREFIX)
+
+    def unpark(self, folder: Path) -> None:
+        self.prefix.unpark(folder / PREFIX)
 
     @property
     def has_tags(self) -> bool:
@@ -44,14 +52,17 @@ def load(ctx: api.Context, choice: str) -> Writer:
 
 
 def opened(where: Path, device: str, dtype: torch.dtype, under: Path | None = None) -> Writer:
-    """The writer in a folder in transformers' format, or with a LoRA in `where`, that `under` it. Raises BadInput."""
+    """The writer in a folder in transformers' format or in a GGUF file, or with a LoRA in `where`, that `under` it.
+    Raises BadInput."""
+    model = networks.opened(under or where, dtype, device)
     tokenizer = vocabulary.opened(under or where)
-    model = lora.merged(networks.opened(under), where) if under else networks.opened(where)
-    return Writer(model.to(dtype), tokenizer, title(where), device)
+    return Writer(lora.merged(model, where) if under else model, tokenizer, title(where), device)
 
 
 def load_guesser(ctx: api.Context, choice: str) -> tuple[Any, Any]:
     """(a masked model, its tokenizer). Raises BadInput."""
+    import torch
+
     where = folder(ctx, choice)
     key = f"guesser:{where}:{stamp(where)}:{ctx.device}"
 
@@ -59,25 +70,29 @@ def load_guesser(ctx: api.Context, choice: str) -> tuple[Any, Any]:
         tokenizer = vocabulary.opened(where)
         if tokenizer.mask_token_id is None:
             raise api.BadInput(f"{where.name} has no token for a gap.", "Choose a masked model, such as BERT.")
-        model = networks.opened(where, masked=True)
-        return model.eval().requires_grad_(False).to(ctx.device), tokenizer
+        model = networks.opened(where, torch.float32, ctx.device, masked=True)
+        return model.eval().requires_grad_(False), tokenizer
 
     return ctx.models.load(key, opened)
 
 
 def folder(ctx: api.Context, choice: str) -> Path:
-    """Where a model or a LoRA lies, once it is fetched. Raises BadInput."""
+    """The folder or the GGUF file of a model, or the folder of a LoRA, once it is fetched. Raises BadInput."""
     if not choice:
         raise api.BadInput("No model is chosen.", "Choose one, or train one with “Train a writer”.")
     found = ctx.model(choice)
     where = found if isinstance(found, Path) else downloading.folder(found, ctx)
+    if file := gguf_file.of(where):
+        return file.resolve()
     if not any((where / name).is_file() for name in ("config.json", lora.CONFIG)):
-        raise api.BadInput(f"{choice} is no language model's folder.", "Choose a folder in transformers' format.")
+        raise api.BadInput(
+            f"{choice} is no language model.", "Choose a folder in transformers' format, or a GGUF file."
+        )
     return where.resolve()
 
 
 def title(where: Path) -> str:
-    """What a model trained here is called; another one by its folder."""
+    """What a model trained here is called; another one by its folder or file."""
     try:
         told = json.loads((where / "studio.json").read_bytes()).get("title")
     except (OSError, ValueError, AttributeError):
@@ -86,5 +101,6 @@ def title(where: Path) -> str:
 
 
 def stamp(where: Path) -> int:
-    """Tells a folder's model from the one that lay there before."""
-    return max((path.stat().st_mtime_ns for path in where.iterdir()), default=0)
+    """Tells a folder's or a file's model from the one that lay there before."""
+    files = where.iterdir() if where.is_dir() else [where]
+    return max((path.stat().st_mtime_ns for path in files), default=0)

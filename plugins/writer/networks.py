@@ -6,9 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from studio import api
+
+from . import gguf_file, opening
+
+if TYPE_CHECKING:
+    import torch
 
 LONGEST = 1024
 """Tokens that a new model can look back on; learnt from fewer at a time, it is best within those."""
@@ -92,7 +97,10 @@ def begin_with_words(guesser: Any, writer: Path) -> None:
     """Takes over what a writer, in its folder, knows of single tokens. Raises BadInput where it has others."""
     import torch
 
-    theirs, ours = opened(writer).get_input_embeddings().weight, guesser.get_input_embeddings().weight
+    theirs, ours = (
+        opened(writer, torch.float32, "cpu").get_input_embeddings().weight,
+        guesser.get_input_embeddings().weight,
+    )
     if theirs.shape != ours.shape:
         raise api.BadInput(
             f"The words of {writer.name} do not fit into this network.",
@@ -129,33 +137,42 @@ def save(model: Any, tokenizer: Any, folder: Path, *, eight_bits: bool = False) 
     tokenizer.save_pretrained(folder)
 
 
-def opened(folder: Path, *, masked: bool = False) -> Any:
-    """The causal or the masked model in a folder, float32. Raises BadInput when it cannot be loaded, also for pickled
-    weights."""
-    import torch
+def opened(where: Path, dtype: torch.dtype, device: str, *, masked: bool = False) -> Any:
+    """The causal or the masked model in a folder, or the causal one in a GGUF file. Raises what `opening.opened`
+    does, and BadInput for a model of the other kind."""
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
-    wanted = AutoModelForMaskedLM if masked else AutoModelForCausalLM
-    if _is_masked(folder) != masked:
+    if _is_masked(where) != masked:
         what = "writes on, and fills no gaps" if masked else "fills gaps, and does not write on"
-        raise api.BadInput(f"{folder.name} {what}.", "Choose another model.")
+        raise api.BadInput(f"{where.name} {what}.", "Choose another model.")
+    model = opening.opened(AutoModelForMaskedLM if masked else AutoModelForCausalLM, where, dtype, device)
+    if packed := opening.quantisation(where):
+        _try(model, where.name, opening.method_of(packed), device)
+    return model
+
+
+def _try(model: Any, name: str, method: str, device: str) -> None:
+    """Some quantisers miss what they need only when there is something to compute. Raises BadInput."""
+    import torch
+
     try:
-        return wanted.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
-        )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-        raise api.BadInput(
-            f"{folder.name} cannot be loaded as a language model.", "Choose a folder with a config and safetensors."
-        ) from error
+        with torch.inference_mode():
+            model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=device))
+    except Exception as error:  # each quantiser has errors of its own
+        if api.is_out_of_memory(error):
+            raise
+        raise opening.useless(name, method, error) from error
 
 
-def _is_masked(folder: Path) -> bool:
+def _is_masked(where: Path) -> bool:
     """Told by the class that the configuration names; transformers would load either as the other, with half of its
     weights at random. Raises BadInput where there is none."""
+    if gguf_file.of(where):
+        return False
     try:
-        config = json.loads((folder / "config.json").read_bytes())
+        config = json.loads((where / "config.json").read_bytes())
         return any(str(name).endswith("ForMaskedLM") for name in config.get("architectures") or [])
     except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise api.BadInput(
-            f"{folder.name} cannot be loaded as a language model.", "Choose a folder with a config and safetensors."
+            f"{where.name} cannot be loaded as a language model.", "Choose a folder with a config and safetensors."
         ) from error

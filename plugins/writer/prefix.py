@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from studio import api
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 CHUNK = 256
 """Tokens that are read at a time, with a cancel point behind each."""
+MOST_PARKED = 2**30
+"""Bytes: of a model with 8 billion numbers, 8,000 tokens."""
 
 
 class Prefix:
@@ -47,6 +54,49 @@ class Prefix:
 
     def forget(self) -> None:
         self.tokens, self._cache = [], None
+
+    def park(self, file: Path) -> None:
+        """Writes what was read into a file: of its beginning as much as fits into `MOST_PARKED` bytes, and into a
+        quarter of what is free there. Nothing where the model remembers otherwise than by keys and values."""
+        import torch
+        from safetensors.torch import save_file
+
+        with torch.inference_mode():
+            held = self._held()
+            size = sum(tensor.nbytes for tensor in held.values())
+            room = min(MOST_PARKED, shutil.disk_usage(file.parent).free // 4)
+            if size > room:
+                self._cut(len(self.tokens) * room // size)
+                held = self._held()
+            if held:
+                seen = [layer.get_seq_length() for layer in self._cache.layers]
+                held = {name: tensor.cpu().contiguous() for name, tensor in held.items()}
+                save_file({"tokens": torch.tensor(self.tokens), **held}, file, {"notes": json.dumps({"seen": seen})})
+
+    def unpark(self, file: Path) -> None:
+        """Goes on from what `park` wrote for the same model. Raises OSError or ValueError when it is damaged."""
+        import torch
+        from transformers import DynamicCache
+
+        tensors, notes = api.read_tensors(file)
+        cache = DynamicCache(config=self._model.config)
+        with torch.inference_mode():
+            for number, (layer, seen) in enumerate(zip(cache.layers, notes["seen"], strict=True)):
+                if f"{number}.keys" in tensors:
+                    layer.update(*(tensors[f"{number}.{name}"].to(self._device) for name in ("keys", "values")))
+                if layer.is_sliding:
+                    layer.cumulative_length = seen
+        self.tokens, self._cache = tensors["tokens"].tolist(), cache
+
+    def _held(self) -> dict[str, Tensor]:
+        """Keys and values by layer; empty where there are none, or other things beside them."""
+        from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+        layers = self._cache.layers if self.tokens else []
+        if any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):
+            return {}
+        filled = [(number, layer) for number, layer in enumerate(layers) if layer.is_initialized]
+        return {f"{at}.{name}": getattr(layer, name) for at, layer in filled for name in ("keys", "values")}
 
     def _step(self, tokens: Sequence[int]) -> Tensor:
         import torch

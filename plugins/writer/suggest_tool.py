@@ -34,6 +34,6 @@ class WriterSuggest(api.Tool):
         yield api.Progress(0, 0, "Getting the model ready")
         model, tokenizer = models.load_guesser(ctx, params.model)
         found = live.guesses(model, tokenizer, before, after, count=params.words, device=ctx.device)
-        lines = [f"{word.strip() or word!r} · {share:.1%}" for word, share in found]
+        lines = [f"{word.strip() or repr(word)} · {share:.1%}" for word, share in found]
         notes = {"words": [[word, round(share, 5)] for word, share in found]}
         yield api.Text("\n".join(lines), params.text[:80], notes=notes)

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from studio import api
 
-from . import documents, live, lora, models, networks, streams, train_card, training, vocabulary
+from . import documents, gguf_file, live, lora, models, networks, opening, streams, train_card, training, vocabulary
 from .documents import Document
 
 Kind: TypeAlias = Literal["new", "masked", "full", "lora"]
@@ -208,6 +208,8 @@ def _base(params: WriterTrain.Params, ctx: api.Context) -> Path | None:
     base = models.folder(ctx, params.model)
     if lora.base_of(base):
         raise api.BadInput(f"{base.name} is a LoRA, and only a whole writer can be taught.", "Choose another model.")
+    if gguf_file.of(base) or opening.quantisation(base):
+        raise api.BadInput(f"The weights of {base.name} are packed.", "Choose the same model with plain weights.")
     return base
 
 
@@ -245,6 +247,8 @@ def _tokens(
 
 
 def _model(params: WriterTrain.Params, tokenizer: Any, base: Path | None) -> Any:
+    import torch
+
     if params.kind == "masked":
         guesser = networks.guesser(networks.GUESSERS[params.size], tokenizer, params.context)
         if base:
@@ -252,7 +256,7 @@ def _model(params: WriterTrain.Params, tokenizer: Any, base: Path | None) -> Any
         return guesser
     if base is None:
         return networks.writer(networks.WRITERS[params.size], tokenizer)
-    model = networks.opened(base)
+    model = networks.opened(base, torch.float32, "cpu")
     if params.kind == "full":
         return model
     return lora.begun(model, str(base) if Path(params.model).exists() else params.model, params.rank)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from studio import api
 
+from . import gguf_file
 from .documents import KINDS, Document
 
 END, PAD, MASK = "<|end|>", "<|pad|>", "<|mask|>"
@@ -16,6 +18,7 @@ MARKS = ("Ġ", "▁")
 """How tokens begin in front of which a space stands."""
 BETWEEN = "\n\n"
 """What stands between a title and its text."""
+_spelled: dict[Path, tuple[int, str]] = {}
 
 
 def learn(documents: Iterable[Document], size: int) -> Any:
@@ -38,16 +41,29 @@ def learn(documents: Iterable[Document], size: int) -> Any:
     )
 
 
-def opened(folder: Path) -> Any:
-    """The tokenizer in a folder. Raises BadInput when it is missing or damaged."""
+def opened(where: Path) -> Any:
+    """The tokenizer in a folder or in a GGUF file. Raises BadInput when it is missing or damaged."""
     from transformers import AutoTokenizer
 
+    file = gguf_file.of(where)
+    if file:
+        gguf_file.header(file)
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        with gguf_file.source(file) if file else nullcontext((where, {})) as (folder, more):
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **more)
     except Exception as error:  # tokenizers raises a bare Exception for a damaged file
-        raise api.BadInput(
-            f"The vocabulary in {folder.name} is missing or damaged.", "Choose another model."
-        ) from error
+        raise api.BadInput(f"The vocabulary in {where.name} is missing or damaged.", "Choose another model.") from error
+    if file:
+        _spelled.clear()
+        _spelled[file.resolve()] = file.stat().st_mtime_ns, tokenizer.backend_tokenizer.to_str()
+    return tokenizer
+
+
+def spelled(file: Path) -> str | None:
+    """The vocabulary of a GGUF file as tokenizers' JSON, where it is the one that was opened last in this process:
+    to take it out needs transformers. Else None."""
+    changed, found = _spelled.get(file.resolve(), (0, None))
+    return found if changed == file.stat().st_mtime_ns else None
 
 
 def has_tags(tokenizer: Any) -> bool:

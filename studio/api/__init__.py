@@ -1,6 +1,6 @@
 """All that a plugin may import: ``from studio import api``."""
 
-from studio.api.context import Context, Models
+from studio.api.context import Context, Models, Parkable
 from studio.api.estimate import Estimate, EstimateContext
 from studio.api.events import (
     Animation,
@@ -33,8 +33,9 @@ from studio.api.precision import mixed_precision
 from studio.api.tool import Tool
 from studio.api.training import NotFiniteError, Training, read_tensors, time_left, write_tensors
 from studio.core.budget import Budget
-from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioError
+from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioError, is_out_of_memory
 from studio.core.files import written_whole
+from studio.core.gguf import GgufHeader, gguf_header
 from studio.core.headers import weight_shapes
 from studio.core.licences import licence_in_words
 from studio.core.pictures import open_picture
@@ -53,6 +54,7 @@ __all__ = [
     "Event",
     "FileInput",
     "FolderInput",
+    "GgufHeader",
     "HubFile",
     "HubFiles",
     "Image",
@@ -65,6 +67,7 @@ __all__ = [
     "OutOfMemory",
     "PageText",
     "Params",
+    "Parkable",
     "Paused",
     "Picture",
     "Preview",
@@ -76,9 +79,11 @@ __all__ = [
     "Trained",
     "Training",
     "Unit",
+    "gguf_header",
     "hookimpl",
     "hub_folder",
     "in_words",
+    "is_out_of_memory",
     "licence_in_words",
     "mixed_precision",
     "open_picture",

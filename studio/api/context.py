@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from studio.api.events import Event
 
@@ -14,14 +14,29 @@ if TYPE_CHECKING:
 M = TypeVar("M")
 
 
+@runtime_checkable
+class Parkable(Protocol):
+    """A model that learns something between jobs which took time, such as the text that it has read.
+
+    Optional: what has these methods is asked when it is evicted, and when it is loaded again under the same key in the
+    same worker. What they raise is logged, and the job goes on.
+    """
+
+    def park(self, folder: Path) -> None:
+        """Writes what is worth keeping into an empty folder; nothing where nothing is. Afterwards it is dropped."""
+
+    def unpark(self, folder: Path) -> None:
+        """Takes it back from there, right after it was loaded. The folder is removed then."""
+
+
 class Models(Protocol):
-    """Loaded models, kept between jobs and evicted by size when memory is short."""
+    """Loaded models, kept between jobs and evicted by size when memory is short. One may be `Parkable`."""
 
     def load(self, key: str, loader: Callable[[], M]) -> M:
         """The model under `key`, loaded by `loader()` on the first use."""
 
     def drop(self, key: str) -> None:
-        """Forget one model. Does nothing where it is not loaded."""
+        """Forget one model, and what it had parked. Does nothing where it is not loaded."""
 
 
 class Context(Protocol):

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+_TOO_LITTLE = ("out of memory", "can't allocate memory", "not enough memory", "status_alloc_failed")
+
 
 class StudioError(Exception):
     """An expected failure: `str(error)` says what is wrong, `hint` what to do about it."""
@@ -54,6 +56,15 @@ class Failure(Struct, frozen=True):
     kind: str
     sentence: str
     details: str = ""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Python's, numpy's, and what torch raises for each device."""
+    if isinstance(error, MemoryError | OutOfMemory):
+        return True
+    if type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _TOO_LITTLE)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from studio.core import gguf
 from studio.core.headers import MAX_HEADER
 
 DIFFUSION = "diffusion"
@@ -26,6 +27,8 @@ TEXT_ENCODER = "text-encoder"
 UPSCALER = "upscaler"
 MOTION_ADAPTER = "motion-adapter"
 STYLE = "style"
+PART = "part"
+"""What goes with a model and is none: an adapter, a projector, or the rest of a GGUF file that was split."""
 
 INDEX = "model_index.json"
 CONFIG = "config.json"
@@ -47,6 +50,15 @@ _OF_CLASS = (
 _LORA_STARTS = ("lora_unet_", "lora_te", "lora_transformer_")
 _LORA_PAIRS = ("lora_A", "lora_B", "lora_down", "lora_up", "lora.down", "lora.up")
 _LORA_ENDS = (*(f".{name}.weight" for name in _LORA_PAIRS), ".dora_scale")
+_OF_ARCHITECTURE = {
+    **dict.fromkeys(
+        ("flux", "sd1", "sd3", "sdxl", "aura", "cosmos", "hidream", "hyvid", "ltxv", "lumina2", "qwen_image", "wan"),
+        DIFFUSION,
+    ),
+    **dict.fromkeys(("clip", "t5", "t5encoder", "bert", "modern-bert", "neo-bert"), TEXT_ENCODER),
+    **dict.fromkeys(("nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3", "gemma-embedding"), TEXT_ENCODER),
+}
+"""Of GGUF files: what neither is nor contains a writer. Any other that says how far it can look back is one."""
 _STARTS = (
     (STYLE, ("model.10.conv_block.", "model.12.conv_block.", "model.model.1.model.", "block_a.0.1.", "conv1.conv2d.")),
     (CONTROLNET, ("controlnet", "control_model.", "input_hint_block.")),
@@ -93,7 +105,7 @@ def _kind_of_folder(path: Path) -> str:
     if kind := _kind_of_config(read_json(path / CONFIG)):
         return kind
     try:
-        inside = [file for file in path.iterdir() if file.suffix.lower() in (".safetensors", ".sft")]
+        inside = [file for file in path.iterdir() if file.suffix.lower() in (".safetensors", ".sft", ".gguf")]
     except OSError:
         return ""
     return _kind_of_file(inside[0]) if len(inside) == 1 else ""
@@ -124,6 +136,8 @@ def _kind_of_file(path: Path) -> str:
 
 @lru_cache(maxsize=10_000)
 def _probed(path: Path, _size: int, _changed: int) -> str:
+    if path.suffix.lower() == gguf.SUFFIX:
+        return _kind_of_gguf(path)
     if path.suffix.lower() not in (".safetensors", ".sft"):
         return ""
     try:
@@ -133,6 +147,15 @@ def _probed(path: Path, _size: int, _changed: int) -> str:
         return kind_of_names(msgspec.json.decode(header, type=dict[str, msgspec.Raw]))
     except (OSError, ValueError, struct.error, msgspec.MsgspecError):
         return ""
+
+
+def _kind_of_gguf(path: Path) -> str:
+    keys = gguf.gguf_keys(path)
+    architecture = gguf.architecture(keys)
+    if keys.get("general.type", "model") != "model" or keys.get("split.no", 0):
+        return PART
+    usual = LANGUAGE if f"{architecture}.context_length" in keys else ""
+    return _OF_ARCHITECTURE.get(architecture, usual)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
+from studio.core.gguf import SUFFIX, gguf_keys
 from studio.core.headers import MAX_HEADER
 from studio.core.licences import licence_in_words
 from studio.core.paths import Home
@@ -18,6 +19,7 @@ from studio.library.creation import MODEL_FILE
 
 _FRONT = re.compile(r"\A---\r?\n(.*?)\r?\n---", re.DOTALL)
 _LINE = r"^{}:[ \t]*[\"']?([^\"'\n\r]+)"
+_GGUF_LINK = "general.license.link"
 _FILES = ("LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "LICENCE.md", "LICENCE.txt")
 _LINKS = {
     "apache-2.0": "https://www.apache.org/licenses/LICENSE-2.0",
@@ -74,6 +76,9 @@ def unread(home: Home, choices: Iterable[str], accepted: Iterable[str]) -> list[
 
 def _said(path: Path) -> tuple[str, str]:
     """The licence and the link that stands beside it."""
+    if path.suffix.lower() == SUFFIX:
+        keys = gguf_keys(path)
+        return _short(keys, "general.license.name") or _short(keys, "general.license"), _short(keys, _GGUF_LINK)
     if path.is_file():
         return _metadata(path).get("modelspec.license", ""), ""
     said = kinds.read_json(path / MODEL_FILE).get("licence")
@@ -88,6 +93,11 @@ def _said(path: Path) -> tuple[str, str]:
         return "", ""
     licence, link = _field(front[1], "licen[cs]e"), _field(front[1], "license_link")
     return (_field(front[1], "license_name") or licence if licence in ("", "other") else licence), link
+
+
+def _short(keys: Mapping[str, object], name: str) -> str:
+    found = keys.get(name)
+    return found.strip() if isinstance(found, str) and len(found) <= 200 else ""
 
 
 def _field(front: str, name: str) -> str:

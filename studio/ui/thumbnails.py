@@ -38,11 +38,14 @@ class Thumbnailer(QObject):
         self._pool = QThreadPool(self)
         self._pool.setMaxThreadCount(2)
         self._known: OrderedDict[tuple[str, int, int], Thumbnail] = OrderedDict()
+        self._closed = False
 
     def ask(self, path: str) -> None:
-        self._pool.start(_Task(self, path, self._side))
+        if not self._closed:
+            self._pool.start(_Task(self, path, self._side))
 
     def close(self) -> None:
+        self._closed = True
         self._pool.clear()
         self._pool.waitForDone()
 

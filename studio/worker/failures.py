@@ -10,18 +10,7 @@ import pydantic
 
 from studio import api
 from studio.core import form
-from studio.core.errors import BadInput, Failure, OutOfMemory, StudioError
-
-_TOO_LITTLE = ("out of memory", "can't allocate memory", "not enough memory", "status_alloc_failed")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Python's, numpy's, and what torch raises for each device."""
-    if isinstance(error, MemoryError | OutOfMemory):
-        return True
-    if type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _TOO_LITTLE)
+from studio.core.errors import BadInput, Failure, OutOfMemory, StudioError, is_out_of_memory
 
 
 def failure(error: BaseException, title: str) -> Failure:

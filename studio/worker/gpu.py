@@ -18,7 +18,7 @@ import psutil
 
 from studio import api
 from studio.core import form, settings
-from studio.core.errors import BadInput, Failure, did_you_mean
+from studio.core.errors import BadInput, Failure, did_you_mean, is_out_of_memory
 from studio.core.messages import (
     Failed,
     Finished,
@@ -38,8 +38,9 @@ from studio.worker.context import JobContext, Wishes
 from studio.worker.devices import Device
 from studio.worker.discovery import Plugins, discover
 from studio.worker.estimates import Estimates
-from studio.worker.failures import failure, is_out_of_memory, validated
+from studio.worker.failures import failure, validated
 from studio.worker.models import ModelCache
+from studio.worker.parking import Parked
 from studio.worker.pipes import Outbox
 from studio.worker.provenance import Provenance
 from studio.worker.running import run_tool
@@ -62,10 +63,13 @@ class GpuThread:
         self._wanted = device
         self._suspects = suspects
         self._plugins = Plugins()
-        self._models = ModelCache(lambda: devices.memory(self._chosen()), lambda: devices.give_back(self.device))
+        self._scratch = home.root / "scratch"
+        self._parked = Parked(self._scratch / f"{os.getpid()}-parked")
+        self._models = ModelCache(
+            lambda: devices.memory(self._chosen()), lambda: devices.give_back(self.device), self._parked
+        )
         self.estimates = Estimates(outbox, home)
         self._provenance = Provenance(home.root / "hashes.json")
-        self._scratch = home.root / "scratch"
         self._wishes: dict[str, Wishes] = {}
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="gpu", daemon=True)
@@ -96,13 +100,14 @@ class GpuThread:
 
     def stop(self) -> None:
         """Cancels all jobs, and returns when they have ended; what is only being loaded is not waited for."""
-        if not self._wishes:
+        if self._wishes:
+            for wishes in list(self._wishes.values()):
+                wishes.cancel.set()
+            self._work.put(None)
+            self._thread.join()
+        else:
             self._suspects.acquit()
-            return
-        for wishes in list(self._wishes.values()):
-            wishes.cancel.set()
-        self._work.put(None)
-        self._thread.join()
+        self._parked.forget_all()
 
     def _serve(self) -> None:
         _remove_stale(self._scratch)
@@ -120,7 +125,7 @@ class GpuThread:
 
     def _reload(self) -> None:
         self._plugins.unload()
-        self._models.clear()
+        self._models.forget()
         self._discover()
 
     def _warm_up(self) -> None:

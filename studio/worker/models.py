@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, TypeVar
 
-from studio.worker.failures import is_out_of_memory
+from studio.core.errors import is_out_of_memory
+from studio.worker.parking import Parked
 
 _log = logging.getLogger(__name__)
 M = TypeVar("M")
@@ -30,10 +31,13 @@ class ModelCache:
     """Implements `api.Models`.
 
     `memory` gives the device's total and free bytes, `give_back` returns what was dropped to
-    the device and the system.
+    the device and the system, `parked` keeps what evicted models leave; without it that is lost.
     """
 
-    def __init__(self, memory: Callable[[], tuple[int, int]], give_back: Callable[[], None]) -> None:
+    def __init__(
+        self, memory: Callable[[], tuple[int, int]], give_back: Callable[[], None], parked: Parked | None = None
+    ) -> None:
+        self._parked = parked
         self._memory = memory
         self._give_back = give_back
         self._models: OrderedDict[str, Any] = OrderedDict()
@@ -53,31 +57,47 @@ class ModelCache:
                 self._models.move_to_end(key)
                 kept: M = self._models[key]
                 return kept
-            self._make_room()
             with self._timed():
+                self._make_room()
                 model = self._loaded(key, loader)
-            self._models[key] = model
-            self._sizes[key] = size(model)
-            _log.info("loaded %s, %d MiB", key, self._sizes[key] >> 20)
-            self._make_room(spare=key)
+                if self._parked:
+                    self._parked.unpark(key, model)
+                self._models[key] = model
+                self._sizes[key] = size(model)
+                _log.info("loaded %s, %d MiB", key, self._sizes[key] >> 20)
+                self._make_room(spare=key)
             return model
 
     def drop(self, key: str) -> None:
         with self._lock:
+            if self._parked:
+                self._parked.forget(key)
             if self._models.pop(key, None) is not None:
                 _log.info("dropped %s, %d MiB", key, self._sizes.pop(key) >> 20)
 
     def clear(self) -> None:
-        """Drops all, and gives their memory back."""
+        """Evicts all, and gives their memory back."""
         with self._lock:
             for key in list(self._models):
-                self.drop(key)
+                self._evict(key)
         self._give_back()
+
+    def forget(self) -> None:
+        """As `clear`, and forgets what was parked."""
+        self.clear()
+        if self._parked:
+            self._parked.forget_all()
 
     @property
     def sizes(self) -> dict[str, int]:
         """Bytes by key, least recently used first."""
         return {key: self._sizes[key] for key in self._models}
+
+    def _evict(self, key: str) -> None:
+        model = self._models.pop(key)
+        if self._parked:
+            self._parked.park(key, model)
+        _log.info("evicted %s, %d MiB", key, self._sizes.pop(key) >> 20)
 
     def _loaded(self, key: str, loader: Callable[[], M]) -> M:
         try:
@@ -107,7 +127,7 @@ class ModelCache:
             total, free = self._memory()
             if free >= total * SPARE:
                 return
-            self.drop(key)
+            self._evict(key)
             self._give_back()
 
 

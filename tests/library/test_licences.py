@@ -9,6 +9,7 @@ import pytest
 from studio.core.paths import Home
 from studio.library import licences, models
 from studio.library.licences import Terms
+from tests import gguf_files
 from tests.library.test_model_folders import weights
 
 
@@ -37,6 +38,19 @@ def test_a_single_file_may_say_it_in_its_header(tmp_path: Path) -> None:
     (tmp_path / "cut.safetensors").write_bytes(b"\xff" * 12)
     assert licences.licence_of(tmp_path / "cut.safetensors") == ""
     assert licences.licence_of(tmp_path / "gone.safetensors") == ""
+
+
+def test_a_gguf_file_says_it_among_its_keys(tmp_path: Path) -> None:
+    keys = {
+        "general.license": "other",
+        "general.license.name": "its-own",
+        "general.license.link": "https://a.org/terms",
+    }
+    file = gguf_files.made(tmp_path / "a.gguf", keys=keys, tensors=gguf_files.WEIGHTS)
+    assert licences.terms_of("a", file) == Terms("a", "its-own", "https://a.org/terms")
+    plain = gguf_files.made(tmp_path / "b.gguf", keys={"general.license": "mit"}, tensors=gguf_files.WEIGHTS)
+    assert licences.licence_of(plain) == "mit"
+    assert licences.licence_of(tmp_path / "gone.gguf") == ""
 
 
 @pytest.mark.parametrize(

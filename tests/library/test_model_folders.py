@@ -9,11 +9,13 @@ import struct
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from studio.core.paths import Home
 from studio.library import kinds, model_folders, models
+from tests import gguf_files
 
 CHECKPOINT = ("model.diffusion_model.input_blocks.0.0.weight", "first_stage_model.encoder.down.0.weight")
 LORA = ("lora_unet_down_blocks_0.lora_down.weight", "lora_unet_down_blocks_0.lora_up.weight")
@@ -320,6 +322,28 @@ def test_a_motion_adapter_is_known_by_its_configuration(tmp_path: Path) -> None:
     weights(tmp_path / "motion" / "diffusion_pytorch_model.safetensors")
     (tmp_path / "motion" / "config.json").write_text('{"_class_name": "MotionAdapter"}')
     assert kinds.kind_of(tmp_path / "motion") == kinds.MOTION_ADAPTER
+
+
+@pytest.mark.parametrize(
+    ("architecture", "keys", "kind"),
+    [
+        ("llama", {"llama.context_length": 8}, kinds.LANGUAGE),
+        ("of-tomorrow", {"of-tomorrow.context_length": 8, "general.type": "model"}, kinds.LANGUAGE),
+        ("bert", {"bert.context_length": 8}, kinds.TEXT_ENCODER),
+        ("flux", {}, kinds.DIFFUSION),
+        ("llama", {"llama.context_length": 8, "general.type": "adapter"}, kinds.PART),
+        ("clip", {"general.type": "mmproj"}, kinds.PART),
+        ("llama", {"llama.context_length": 8, "split.no": 1, "split.count": 2}, kinds.PART),
+        ("llama", {"llama.context_length": 8, "split.no": 0, "split.count": 2}, kinds.LANGUAGE),
+        ("something", {}, ""),
+    ],
+)  # fmt: skip
+def test_what_a_gguf_file_is(tmp_path: Path, architecture: str, keys: dict[str, Any], kind: str) -> None:
+    file = gguf_files.made(tmp_path / "in" / "a.gguf", architecture, keys, gguf_files.WEIGHTS)
+    assert kinds.kind_of(file) == kind
+    assert kinds.kind_of(file.parent) == kind
+    file.write_bytes(b"version https://git-lfs")
+    assert kinds.kind_of(file) == ""
 
 
 def test_what_lies_in_the_own_folder_is_looked_at_too(home: Home) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import shiboken6
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
@@ -37,3 +38,5 @@ def window(qtbot: QtBot, home: Home, engine: FakeEngine) -> Iterator[Window]:
         made.show()
     yield made
     made.close()
+    QApplication.processEvents()  # What was done until then is still delivered.
+    shiboken6.delete(made)  # Otherwise each change of the theme dresses the windows of all tests before.

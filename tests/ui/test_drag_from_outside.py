@@ -21,7 +21,7 @@ NEEDED = ("Xvfb", "openbox", "xdotool")
 MISSING = [program for program in NEEDED if shutil.which(program) is None]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 ROOT = Path(__file__).parents[2]
-LIMIT = 60.0
+LIMIT = 180.0
 """Seconds after which a program is given up."""
 
 

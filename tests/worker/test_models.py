@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from studio.worker import parking
 from studio.worker.models import ModelCache, size
+from studio.worker.parking import Parked
 
 MIB = 2**20
 
@@ -17,9 +21,9 @@ MIB = 2**20
 class Machine:
     """A device of 100 MiB, of which every model in `models` takes its share."""
 
-    def __init__(self) -> None:
+    def __init__(self, parked: Path = Path("nowhere")) -> None:
         self.given_back = 0
-        self.cache = ModelCache(self.memory, self.give_back)
+        self.cache = ModelCache(self.memory, self.give_back, Parked(parked))
 
     def memory(self) -> tuple[int, int]:
         return 100 * MIB, 100 * MIB - sum(self.cache.sizes.values())
@@ -89,6 +93,101 @@ def test_dropping_and_clearing() -> None:
     assert list(machine.cache.sizes) == ["b"]
     machine.cache.clear()
     assert machine.cache.sizes == {}
+
+
+@dataclass
+class Reader:
+    """A model of 60 MiB that has read something."""
+
+    words: str = ""
+    fails: bool = False
+    weights: Any = field(default_factory=lambda: torch.empty(60 * MIB, dtype=torch.uint8))
+
+    def park(self, folder: Path) -> None:
+        if self.fails:
+            raise OSError("No space left on device")
+        if self.words:
+            (folder / "words").write_text(self.words)
+
+    def unpark(self, folder: Path) -> None:
+        if self.fails:
+            raise ValueError("damaged")
+        self.words = (folder / "words").read_text()
+
+
+def left(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_an_evicted_model_finds_again_what_it_left(tmp_path: Path) -> None:
+    machine = Machine(tmp_path / "parked")
+    machine.cache.load("a", Reader).words = "Once there was a fox."
+    machine.load("b", 60)
+    assert "a" not in machine.cache.sizes
+    assert len(left(tmp_path)) == 1
+    assert machine.cache.load("a", Reader).words == "Once there was a fox."
+    assert left(tmp_path) == []
+    machine.cache.clear()
+    assert machine.cache.load("a", Reader).words == "Once there was a fox."
+    assert machine.cache.load("another", Reader).words == ""
+
+
+def test_what_is_forgotten_is_not_found_again(tmp_path: Path) -> None:
+    machine = Machine(tmp_path / "parked")
+    for forget in (lambda: machine.cache.drop("a"), machine.cache.forget):
+        machine.cache.load("a", Reader).words = "Once"
+        machine.cache.clear()
+        forget()
+        assert left(tmp_path) == []
+        assert machine.cache.load("a", Reader).words == ""
+        machine.cache.load("a", Reader).words = "Once"
+        forget()
+        assert machine.cache.load("a", Reader).words == ""
+
+
+def test_a_model_that_left_nothing_is_only_loaded_again(tmp_path: Path) -> None:
+    machine = Machine(tmp_path / "parked")
+    machine.cache.load("a", Reader)
+    machine.cache.clear()
+    assert [*(tmp_path / "parked").iterdir()] == []
+    assert machine.cache.load("a", Reader).words == ""
+
+
+def test_what_cannot_be_parked_fails_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    machine = Machine(tmp_path / "parked")
+    reader = machine.cache.load("a", Reader)
+    reader.words, reader.fails = "Once", True
+    machine.cache.clear()
+    assert "could not be parked" in caplog.text
+    assert machine.cache.load("a", Reader).words == ""
+    machine.cache.load("a", Reader).words = "Once"
+    machine.cache.clear()
+    assert machine.cache.load("a", lambda: Reader(fails=True)).words == ""
+    assert "could not be given back" in caplog.text
+    assert left(tmp_path) == []
+
+
+def test_what_was_parked_first_gives_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parking, "MOST", 10)
+    machine = Machine(tmp_path / "parked")
+    for key in "abc":
+        machine.cache.load(key, Reader).words = "12345"
+        machine.cache.clear()
+    assert [machine.cache.load(key, Reader).words for key in "abc"] == ["", "12345", "12345"]
+
+
+def test_parking_counts_as_loading(tmp_path: Path) -> None:
+    class Slow(Reader):
+        def park(self, folder: Path) -> None:
+            began = time.monotonic()
+            while time.monotonic() - began < 0.05:
+                pass
+
+    machine = Machine(tmp_path / "parked")
+    machine.cache.load("a", Slow)
+    before = machine.cache.seconds_loading
+    machine.load("b", 60)
+    assert machine.cache.seconds_loading - before >= 0.05
 
 
 @dataclass

@@ -223,6 +223,46 @@ def test_memory_is_given_back(fresh: Callable[..., Worker], bad: Home) -> None:
     assert worker.hear(Freed).bytes > 40_000_000
 
 
+READER = """
+class Reader:
+    words = "nothing"
+
+    def park(self, folder):
+        (folder / "words").write_text(self.words)
+
+    def unpark(self, folder):
+        self.words = (folder / "words").read_text()
+
+"""
+
+
+def test_what_a_model_parks_is_found_again_until_the_worker_ends(fresh: Callable[..., Worker], home: Home) -> None:
+    body = """
+        model = ctx.models.load("reader", Reader)
+        yield api.Preview(model.words)
+        model.words = "much"
+    """
+    write_plugin(home, "reading", READER + tool("reading", body))
+    worker = fresh()
+    worker.ready()
+    for words in ("nothing", "much"):
+        (preview,) = of(worker.run("reading.do", more={"draft": True}), Previewed)
+        assert preview.text == words
+        worker.tell(FreeMemory())
+        worker.hear(Freed)
+    parked = home.root / "scratch" / f"{worker.process.pid}-parked"
+    assert len([*parked.iterdir()]) == 1
+    worker.tell(Reload())
+    worker.hear(Ready)
+    (preview,) = of(worker.run("reading.do", more={"draft": True}), Previewed)
+    assert preview.text == "nothing"
+    worker.tell(FreeMemory())
+    worker.hear(Freed)
+    worker.tell(Stop())
+    assert worker.process.wait(LIMIT) == 0
+    assert not parked.exists()
+
+
 def test_a_device_that_is_not_there_is_replaced_and_said(fresh: Callable[..., Worker], bad: Home) -> None:
     worker = fresh("--device", "cuda:77")
     (notice, *_) = [message for message in worker.run("fine.do") if type(message).__name__ == "Noticed"]

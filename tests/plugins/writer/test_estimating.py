@@ -82,6 +82,15 @@ def test_the_other_tools_tell_it_too(writer: Path) -> None:
         assert testing.estimate(tool, text="Hello.", model=str(writer)) is not None
 
 
+def test_a_long_talk_leaves_its_beginning_out(writer: Path) -> None:
+    told = testing.estimate(WriterChat, text="Hello. " * 2000, model=str(writer), length=50, system="Be kind.")
+    assert told is not None
+    assert told.budget is not None
+    assert told.budget.left_out > 0
+    assert told.budget.used == told.budget.whole == 1024
+    assert [*told.budget.parts] == ["rules", "text", "new words"]
+
+
 def test_nothing_is_told_of_what_is_not_here(tmp_path: Path, writer: Path) -> None:
     assert testing.estimate(WriterContinue, text="x", model="") is None
     assert testing.estimate(WriterContinue, text="x", model="nowhere") is None

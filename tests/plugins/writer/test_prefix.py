@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, Gemma3TextConfig, Lfm2Config, MistralConfig
 
 from plugins.writer import models, prefix
+from plugins.writer.continue_tool import WriterContinue
 from plugins.writer.models import Writer
-from studio import api
+from studio import api, testing
+from studio.worker.models import ModelCache
+from studio.worker.parking import Parked
 
 
 @pytest.fixture
@@ -80,3 +85,112 @@ def test_what_breaks_in_the_middle_is_forgotten(opened: Writer) -> None:
         opened.prefix.read([1, 2, 10**6], never)
     assert opened.prefix.tokens == []
     assert greedy(opened, [1, 2, 3], 2)
+
+
+SMALL = {
+    "vocab_size": 400,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "pad_token_id": None,
+    "bos_token_id": None,
+    "eos_token_id": None,
+}
+BOTH, STATES = ["sliding_attention", "full_attention"], ["conv", "full_attention"]
+SHAPES = {
+    "of this studio": None,
+    "with a sliding window": MistralConfig(sliding_window=24, **SMALL),
+    "with both kinds of layers": Gemma3TextConfig(sliding_window=24, layer_types=BOTH, **SMALL),
+    "with states instead of keys": Lfm2Config(layer_types=STATES, block_auto_adjust_ff_dim=False, **SMALL),
+}
+
+
+def shaped(config: Any, opened: Writer) -> Writer:
+    """A tiny random writer of another shape; always the same one."""
+    if config is None:
+        return opened
+    torch.manual_seed(2)
+    return Writer(AutoModelForCausalLM.from_config(config), opened.tokenizer, "shaped", "cpu")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("length", [10, 80])
+def test_what_was_parked_goes_on_with_equal_words(shape: str, length: int, opened: Writer, tmp_path: Path) -> None:
+    first, second, tokens = shaped(SHAPES[shape], opened), shaped(SHAPES[shape], opened), [*range(10, 10 + length)]
+    written = greedy(first, tokens, 6)
+    told = [*first.prefix.tokens]
+    first.park(tmp_path)
+    expected = greedy(first, [*tokens, *written, 5], 20)
+    read = first.prefix.latest_read
+    if shape == "with states instead of keys":
+        assert [*tmp_path.iterdir()] == []
+        return
+    second.prefix.forget()
+    second.unpark(tmp_path)
+    assert second.prefix.tokens == told
+    assert greedy(second, [*tokens, *written, 5], 20) == expected
+    assert second.prefix.latest_read == read == 1
+
+
+def test_only_so_much_is_parked(opened: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = [*range(10, 90)]
+    expected = greedy(opened, tokens, 8)
+    held = opened.prefix._held()
+    per_token = sum(tensor.nbytes for tensor in held.values()) // len(opened.prefix.tokens)
+    monkeypatch.setattr(prefix, "MOST_PARKED", 30 * per_token)
+    opened.park(tmp_path)
+    opened.prefix.forget()
+    opened.unpark(tmp_path)
+    assert opened.prefix.tokens == tokens[:30]
+    assert greedy(opened, tokens, 8) == expected
+    assert opened.prefix.latest_read == 50
+    monkeypatch.setattr(prefix, "MOST_PARKED", 3)
+    (tmp_path / "none").mkdir()
+    opened.park(tmp_path / "none")
+    assert [*(tmp_path / "none").iterdir()] == []
+
+
+def test_nothing_read_is_nothing_parked(opened: Writer, tmp_path: Path) -> None:
+    opened.park(tmp_path)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_what_is_damaged_is_read_again(opened: Writer, tmp_path: Path) -> None:
+    opened.prefix.read([1, 2, 3], never)
+    opened.park(tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:200])
+    opened.prefix.forget()
+    with pytest.raises(ValueError, match="damaged"):
+        opened.unpark(tmp_path)
+    assert opened.prefix.tokens == []
+
+
+def test_words_after_an_eviction_are_those_without(writer: Path, tmp_path: Path) -> None:
+    short = False
+
+    def memory() -> tuple[int, int]:
+        return 100, 1 if short else 100
+
+    def words(ctx: testing.FakeContext, text: str) -> str:
+        values = {"text": text, "model": str(writer), "length": 16, "preset": "greedy"}
+        (made,) = testing.results(testing.run(WriterContinue, ctx, **values))
+        assert isinstance(made, api.Text)
+        ctx.events.clear()
+        return made.text
+
+    cache = ModelCache(memory, lambda: None, Parked(tmp_path / "parked"))
+    ctx, other = testing.FakeContext(models=cache), testing.FakeContext()
+    page = "Once there was a fox. The fox had friends, and they lived in a wood, and were glad. " * 6
+    first = words(ctx, page)
+    assert first == words(other, page)
+    short = True
+    cache.load("a painter", lambda: torch.zeros(8))
+    assert [*cache.sizes] == ["a painter"]
+    short = False
+    assert words(ctx, f"{first} And then") == words(other, f"{first} And then")
+    assert models.load(ctx, str(writer)).prefix.latest_read < 12
+    assert len(models.load(ctx, str(writer)).prefix.tokens) > 100

@@ -75,11 +75,11 @@ def test_eight_bits_are_half_as_large(texts: Path, tmp_path: Path, kind: str) ->
 def test_what_is_rounded_to_eight_bits_is_kept_exactly(writer: Path, guesser: Path, tmp_path: Path) -> None:
     ids = torch.tensor([[5, 6, 7, 8]])
     for folder in (writer, guesser):
-        model = networks.opened(folder, masked=folder == guesser)
+        model = networks.opened(folder, torch.float32, "cpu", masked=folder == guesser)
         before = model(input_ids=ids).logits
         networks.round_to_eight_bits(model)
         networks.save(model, vocabulary.opened(folder), tmp_path / folder.name, eight_bits=True)
-        again = networks.opened(tmp_path / folder.name, masked=folder == guesser)
+        again = networks.opened(tmp_path / folder.name, torch.float32, "cpu", masked=folder == guesser)
         assert {value.dtype for value in again.parameters()} == {torch.float32}
         assert torch.equal(again(input_ids=ids).logits, model(input_ids=ids).logits)
         assert 0 < (again(input_ids=ids).logits - before).abs().mean() < 0.1 * before.std()
@@ -173,7 +173,7 @@ def test_teaching_needs_a_writer(texts: Path, guesser: Path, tmp_path: Path) -> 
     for content in ("{", json.dumps({"model_type": "no such"})):
         (tmp_path / "config.json").write_text(content)
         with pytest.raises(api.BadInput, match="cannot be loaded"):
-            networks.opened(tmp_path)
+            networks.opened(tmp_path, torch.float32, "cpu")
 
 
 @pytest.mark.parametrize(("shapes", "most"), [(networks.WRITERS, 11e6), (networks.GUESSERS, 4e6)])

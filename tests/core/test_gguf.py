@@ -1,0 +1,122 @@
+"""The header of a GGUF file tells what it is, and a damaged one says so in a sentence."""
+
+from __future__ import annotations
+
+import random
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+import gguf as theirs
+import numpy as np
+import pytest
+
+from studio.core import gguf
+from studio.core.errors import BadInput
+from tests import gguf_files
+
+KEYS = {
+    "general.name": "Ein Fuchs 🦊",
+    "llama.context_length": 128,
+    "llama.attention.head_count_kv": [0, 2, 8],
+    "llama.rope.freq_base": 5e5,
+    "llama.flag": True,
+    "tokenizer.ggml.tokens": ["a", "b", "ⵣ"],
+    "tokenizer.ggml.scores": [0.5] * 5000,
+    "tokenizer.chat_template": "{{ messages }}",
+}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    packed = gguf_files.packed(np.zeros((8, 64), np.float32), theirs.GGMLQuantizationType.Q8_0)
+    return gguf_files.made(tmp_path / "a.gguf", keys=KEYS, tensors={**gguf_files.WEIGHTS, "output.weight": packed})
+
+
+def test_what_a_header_tells(file: Path) -> None:
+    header = gguf.gguf_header(file)
+    assert header.architecture == "llama"
+    assert header.number("context_length") == 128
+    assert header.number("attention.head_count_kv") == 8
+    assert header.number("block_count", 3) == 3
+    assert header.number("rope.freq_base") == 5e5
+    assert header.keys["llama.flag"] is True
+    assert header.text("general.name") == "Ein Fuchs 🦊"
+    assert header.text("tokenizer.chat_template") == "{{ messages }}"
+    assert header.text("llama.context_length") == ""
+    assert "tokenizer.ggml.tokens" not in header.keys
+    assert "tokenizer.ggml.scores" not in header.keys
+    assert {name: tensor.shape for name, tensor in header.tensors.items()} == {
+        "token_embd.weight": (6, 4),
+        "blk.0.attn_norm.weight": (4,),
+        "output.weight": (8, 64),
+    }
+
+
+def test_tensors_begin_where_they_are_said_to(file: Path) -> None:
+    reader = theirs.GGUFReader(file)
+    ours = gguf.gguf_header(file).tensors
+    assert {one.name: (int(one.data_offset), int(one.tensor_type)) for one in reader.tensors} == {
+        name: (tensor.start, tensor.kind) for name, tensor in ours.items()
+    }
+
+
+def test_every_type_has_its_size() -> None:
+    known = {int(kind): (int(block), int(size)) for kind, (block, size) in theirs.GGML_QUANT_SIZES.items()}
+    assert known == gguf._PACKED
+
+
+def test_the_beginning_is_told_quickly(file: Path) -> None:
+    keys = gguf.gguf_keys(file)
+    assert keys["general.architecture"] == "llama"
+    assert keys["llama.context_length"] == 128
+    assert "tokenizer.chat_template" not in keys
+
+
+def test_a_file_that_is_cut_short_says_so(file: Path) -> None:
+    whole = file.read_bytes()
+    for length in (*range(0, 600, 7), len(whole) - 40, len(whole) // 2):
+        file.write_bytes(whole[:length])
+        with pytest.raises(BadInput, match="incomplete"):
+            gguf.gguf_header(file)
+        gguf.gguf_keys(file)
+
+
+def test_what_is_no_gguf_says_so(file: Path, tmp_path: Path) -> None:
+    whole = file.read_bytes()
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n"
+    for content, words in (
+        (pointer, "Git LFS pointer"),
+        (b"PK\x03\x04" + whole, "no GGUF file"),
+        (b"GGUF" + struct.pack("<I", 1) + whole[8:], "version"),
+        (b"GGUF" + struct.pack(">I", 3) + whole[8:], "version"),
+        (whole[:8] + struct.pack("<Q", 2**60) + whole[16:], "damaged"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 0, 0), "no weights"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(BadInput, match=words):
+            gguf.gguf_header(file)
+    with pytest.raises(BadInput, match="cannot be read"):
+        gguf.gguf_header(tmp_path / "gone.gguf")
+    assert gguf.gguf_keys(tmp_path / "gone.gguf") == {}
+
+
+def test_a_length_that_cannot_be_is_not_believed(tmp_path: Path) -> None:
+    key = struct.pack("<Q", 2**62) + b"x"
+    file = tmp_path / "a.gguf"
+    file.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + key)
+    with pytest.raises(BadInput, match="damaged"):
+        gguf.gguf_header(file)
+
+
+def test_any_damage_is_bad_input(file: Path) -> None:
+    whole, chance = file.read_bytes(), random.Random(3)
+    head = gguf.gguf_header(file).tensors["token_embd.weight"].start
+    for _ in range(400):
+        damaged = bytearray(whole)
+        for _ in range(chance.randint(1, 4)):
+            damaged[chance.randrange(head)] = chance.choice((0, 1, 9, 127, 255))
+        file.write_bytes(damaged)
+        gguf.gguf_keys(file)
+        with suppress(BadInput):
+            gguf.gguf_header(file)
