@@ -121,6 +121,10 @@ def _edit(window: Window) -> None:
 def _page(window: Window) -> None:
     commands, view, page = window.commands, window.middle.page_view, window.session.page
 
+    def begin() -> None:
+        page.new_page()
+        window.middle.open_page()
+
     def find() -> None:
         window.middle.show_page()
         view.toggle_find()
@@ -133,8 +137,8 @@ def _page(window: Window) -> None:
         window.middle.show_page()
         view.toggle_side_by_side()
 
-    commands.add("Page", "Show the page", window.middle.show_page, "Ctrl+Shift+W")
-    commands.add("Page", "New page", page.new_page, "Ctrl+Shift+N")
+    commands.add("Page", "Show the page", window.middle.open_page, "Ctrl+Shift+W")
+    commands.add("Page", "New page", begin, "Ctrl+Shift+N")
     commands.add("Page", "Save the page as…", view.save, "Ctrl+Shift+E")
     commands.separate("Page")
     for action in (

@@ -74,6 +74,12 @@ class Middle(QWidget):
         if not self.is_page:
             self._pages.setCurrentWidget(self.page_view)
 
+    def open_page(self) -> None:
+        """Shows the page to be worked on: the tool in the form is one for it, and Generate writes."""
+        if not self._session.page.is_worked_on:
+            self._session.page.choose_tool()
+        self.show_page()
+
     def _write(self, *, new_seed: bool = False) -> None:
         """With the tool in the form if it writes on the page, else with the one that does."""
         self._session.page.choose_tool()

@@ -256,6 +256,20 @@ def test_words_are_counted(qtbot: QtBot, view: PageView) -> None:
     qtbot.waitUntil(lambda: view.bar.count.text() == "3 words")
 
 
+@pytest.mark.parametrize("command", ["Show the page", "New page"])
+def test_a_page_that_is_asked_for_can_be_written_on_at_once(qtbot: QtBot, window: Window, command: str) -> None:
+    session = window.session
+    qtbot.waitUntil(lambda: session.page.ready)
+    session.workspace.choose("morph.between")
+    assert not window.middle.is_page
+    next(one for one in window.commands.entries() if one.title == command).run()
+    assert window.middle.is_page
+    assert session.workspace.tool.id == "tales.tale"
+    qtbot.waitUntil(lambda: session.page.ready)
+    press_generate(qtbot, window)
+    assert window.middle.is_page
+
+
 def test_a_new_page_and_back(qtbot: QtBot, window: Window, view: PageView) -> None:
     page = window.session.page
     qtbot.keyClicks(view.paper, "First")
