@@ -22,6 +22,7 @@ from studio.core.messages import (
     FreeMemory,
     Heartbeat,
     Hello,
+    Noticed,
     Previewed,
     Progressed,
     Ready,
@@ -239,23 +240,23 @@ class Reader:
 def test_what_a_model_parks_is_found_again_until_the_worker_ends(fresh: Callable[..., Worker], home: Home) -> None:
     body = """
         model = ctx.models.load("reader", Reader)
-        yield api.Preview(model.words)
+        yield api.Notice(model.words)
         model.words = "much"
     """
     write_plugin(home, "reading", READER + tool("reading", body))
     worker = fresh()
     worker.ready()
     for words in ("nothing", "much"):
-        (preview,) = of(worker.run("reading.do", more={"draft": True}), Previewed)
-        assert preview.text == words
+        (notice,) = of(worker.run("reading.do", more={"draft": True}), Noticed)
+        assert notice.text == words
         worker.tell(FreeMemory())
         worker.hear(Freed)
     parked = home.root / "scratch" / f"{worker.process.pid}-parked"
     assert len([*parked.iterdir()]) == 1
     worker.tell(Reload())
     worker.hear(Ready)
-    (preview,) = of(worker.run("reading.do", more={"draft": True}), Previewed)
-    assert preview.text == "nothing"
+    (notice,) = of(worker.run("reading.do", more={"draft": True}), Noticed)
+    assert notice.text == "nothing"
     worker.tell(FreeMemory())
     worker.hear(Freed)
     worker.tell(Stop())
