@@ -6,7 +6,6 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import studio
@@ -27,6 +26,8 @@ def fingerprint(home: Home, settings: Settings) -> str:
 
 
 def _lines(home: Home, settings: Settings) -> Iterator[str]:
+    from importlib.metadata import entry_points  # takes longer to import than the window may take to open
+
     yield f"studio {studio.__version__} python {sys.version}"
     yield f"disabled {sorted(settings.disabled_plugins)}"
     folders = [paths.bundled_plugins(), home.plugins, *(paths.PACKAGE / part for part in ("api", "core", "worker"))]

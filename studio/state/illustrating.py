@@ -17,7 +17,6 @@ from studio.core.job import Job
 from studio.core.manuscript import Anchor, trimmed
 from studio.engine.interface import Created
 from studio.library.creation import Creation
-from studio.library.page_export import Illustration, export
 from studio.state.asking import Asking
 from studio.state.manuscript import Page
 from studio.state.notices import Notices
@@ -136,6 +135,8 @@ class Illustrating(QObject):
 
     def export(self, to: Path) -> None:
         """Saves the page as a file for others, in the format that its name ends in."""
+        from studio.library.page_export import Illustration, export  # not needed for the window to open
+
         runs = self._page.runs
         pictures = [
             Illustration(Path(one.creation.path), one.place[1], one.anchor.words)

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QFileDialog, QWidget
 
-from studio.library.page_export import FORMATS
-
 LONGEST = 40
 """Characters of the name that is offered."""
 _WORD = re.compile(r"[\w'’-]+")
@@ -17,6 +15,8 @@ _WORD = re.compile(r"[\w'’-]+")
 
 def ask_where(window: QWidget, text: str, save: Callable[[Path], None]) -> QFileDialog:
     """A dialog; what is typed without an ending gets that of the format, before it asks about a file that is there."""
+    from studio.library.page_export import FORMATS  # not needed for the window to open
+
     dialog = QFileDialog(window, "Save the page as", str(Path.home() / offered(text)))
     dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
     endings = {f"{title} (*{ending})": ending.removeprefix(".") for ending, title in FORMATS.items()}
