@@ -45,5 +45,5 @@ def guesses(model: Any, tokenizer: Any, before: str, after: str, *, count: int, 
         shares = model(input_ids=ids).logits[0, len(left)].float().softmax(-1)
     special = {*tokenizer.all_special_ids, *tokenizer.convert_tokens_to_ids([*vocabulary.TAGS])}
     ranked = (number for number in shares.argsort(descending=True).tolist() if number not in special)
-    fitting = (number for number in ranked if vocabulary.goes_on(tokenizer, before, number))
+    fitting = vocabulary.going_on(tokenizer, before, ranked)
     return [(tokenizer.decode([number]), float(shares[number])) for number in islice(fitting, count)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -77,13 +77,16 @@ def words(tokenizer: Any, text: str) -> list[int]:
     return found
 
 
-def goes_on(tokenizer: Any, before: str, token: int) -> bool:
-    """Whether a token can be a word, or the beginning of one, behind a text. Right behind letters any can."""
-    if before[-1:].isalnum():
-        return True
-    spaced = str(tokenizer.convert_ids_to_tokens(token)).startswith(MARKS)
-    fits = spaced == before.endswith(" ") or not any(mark in tokenizer.get_vocab() for mark in MARKS)
-    return fits and str(tokenizer.decode([token])).lstrip(" ")[:1].isalnum()  # WordPiece's "##ing" goes on with a word.
+def going_on(tokenizer: Any, before: str, tokens: Iterable[int]) -> Iterator[int]:
+    """Those of `tokens` that can be a word, or the beginning of one, behind a text. Right behind letters all can."""
+    known = tokenizer.get_vocab()
+    marked = any(mark in known for mark in MARKS)
+    for token in tokens:
+        spaced = str(tokenizer.convert_ids_to_tokens(token)).startswith(MARKS)
+        fits = spaced == before.endswith(" ") or not marked
+        # WordPiece's "##ing" goes on with a word.
+        if before[-1:].isalnum() or (fits and str(tokenizer.decode([token])).lstrip(" ")[:1].isalnum()):
+            yield token
 
 
 def opening(tokenizer: Any, kind: str, title: str) -> list[int]:
