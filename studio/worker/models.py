@@ -83,10 +83,13 @@ class ModelCache:
         self._give_back()
 
     def forget(self) -> None:
-        """As `clear`, and forgets what was parked."""
-        self.clear()
+        """Drops all with what was parked, and gives their memory back."""
+        with self._lock:
+            for key in list(self._models):
+                self.drop(key)
         if self._parked:
             self._parked.forget_all()
+        self._give_back()
 
     @property
     def sizes(self) -> dict[str, int]:
