@@ -30,8 +30,10 @@ GROUNDS = 1
 """Coloured grounds that each picture with a clear ground is also laid over."""
 DROPPED = 0.1
 """The share of captions left out, for classifier-free guidance."""
-PAIR_SHARE, GROUND_SHARE = 0.18, 0.15
-"""How often a picture of two is drawn, and how often a coloured ground of the others."""
+PAIR_SHARE = 0.18
+"""How often a picture of two is drawn."""
+SINGLES = {"plain": 0.7, "ground": 0.12}
+"""How often each sort of picture of one is, beside each other."""
 ENCODED_AT_ONCE = 32
 
 
@@ -130,8 +132,8 @@ class Latents:
     pair_share: float = PAIR_SHARE
 
     def __post_init__(self) -> None:
-        single = 1 - self.pair_share
-        shares = {"plain": single * (1 - GROUND_SHARE), "ground": single * GROUND_SHARE, "pair": self.pair_share}
+        single = (1 - self.pair_share) / sum(SINGLES.values())
+        shares = {**{sort: share * single for sort, share in SINGLES.items()}, "pair": self.pair_share}
         rows = {sort: [number for number, item in enumerate(self.items) if item.sort == sort] for sort in shares}
         self._drawn = [(share, rows[sort]) for sort, share in shares.items() if rows[sort]]
 

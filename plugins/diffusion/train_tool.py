@@ -118,7 +118,7 @@ class DiffusionTrain(api.Tool):
         """Also learns from mirror images, where neither sides nor writing matter."""
         pairs: int = api.param(4000, ge=0, le=100_000, title="Pictures of two")
         """Puts pictures with a clear ground together by twos, to learn "a fox and a house on a blue ground"."""
-        pair_share: float = api.param(0.18, ge=0, le=0.9, title="Share of pictures of two", advanced=True)
+        pair_share: float = api.param(dataset.PAIR_SHARE, ge=0, le=0.9, title="Share of pictures of two", advanced=True)
         """How often one of them is drawn. More teach better that there are two, and less what each is."""
         vae: api.ModelChoice = api.param("vae-spatial", model="autoencoder", title="Autoencoder", advanced=True)
         """Of a new model: what turns latents into pictures. A starter is named in it, any other is written into it."""
