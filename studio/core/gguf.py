@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TypeAlias
 
 from studio.core.errors import BadInput
-from studio.core.headers import MAX_HEADER
+from studio.core.headers import MAX_HEADER, cut_short, refuse_pointer
 
 SUFFIX = ".gguf"
 LONGEST = 4096
@@ -91,14 +91,14 @@ def gguf_header(path: Path) -> GgufHeader:
     except OSError as error:
         raise BadInput(f"{path.name} cannot be read: {error.strerror or error}.") from error
     except EOFError as error:
-        raise _cut_short(path) from error
+        raise cut_short(path) from error
     except ValueError as error:
         raise _damaged(path) from error
     if not found:
         raise BadInput(f"{path.name} holds no weights.", "Choose another model.")
     tensors = {name: GgufTensor(shape, kind, start + offset) for name, shape, kind, offset in found}
     if max(tensor.start + _bytes(tensor) for tensor in tensors.values()) > size:
-        raise _cut_short(path)
+        raise cut_short(path)
     return GgufHeader(keys, tensors)
 
 
@@ -159,11 +159,7 @@ class _Reader:
 def _opened(file: IO[bytes], path: Path) -> tuple[_Reader, tuple[int, int]]:
     """(behind the counts, (tensors, keys))."""
     start = file.read(8)
-    if start == b"version ":
-        raise BadInput(
-            f"{path.name} is a Git LFS pointer and not the model itself.",
-            "Fetch the real file with `git lfs pull`, or download it again.",
-        )
+    refuse_pointer(path, start)
     if start and not b"GGUF".startswith(start[:4]):
         raise ValueError("no magic")
     file.seek(0)
@@ -226,10 +222,6 @@ def _bytes(tensor: GgufTensor) -> int:
     """None of a type that is newer than this."""
     block, size = _PACKED.get(tensor.kind, (1, 0))
     return prod(tensor.shape) // block * size
-
-
-def _cut_short(path: Path) -> BadInput:
-    return BadInput(f"{path.name} is incomplete: the file ends too early.", "Download it again.")
 
 
 def _damaged(path: Path) -> BadInput:

@@ -29,20 +29,16 @@ def weight_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         size = path.stat().st_size
         with path.open("rb") as file:
             start = file.read(8)
-            if start == b"version ":
-                raise BadInput(
-                    f"{path.name} is a Git LFS pointer and not the model itself.",
-                    "Fetch the real file with `git lfs pull`, or download it again.",
-                )
+            refuse_pointer(path, start)
             if len(start) < 8:
-                raise _cut_short(path)
+                raise cut_short(path)
             if start[:2] in (b"PK", b"\x80\x02", b"\x80\x04"):
                 raise BadInput(f"{path.name} is a pickle under another name and is not opened.", _CONVERT)
             length = struct.unpack("<Q", start)[0]
             if not 2 <= length <= MAX_HEADER:
                 raise _no_safetensors(path)
             if 8 + length > size:
-                raise _cut_short(path)
+                raise cut_short(path)
             header = json.loads(file.read(length))
         tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
         ends = [entry["data_offsets"][1] for entry in tensors.values()]
@@ -54,11 +50,20 @@ def weight_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     if not shapes:
         raise BadInput(f"{path.name} holds no weights.", "Choose another model.")
     if 8 + length + max(ends) != size:
-        raise _cut_short(path)
+        raise cut_short(path)
     return shapes
 
 
-def _cut_short(path: Path) -> BadInput:
+def refuse_pointer(path: Path, start: bytes) -> None:
+    """Raises BadInput where a file, told by its first eight bytes, only says where Git LFS keeps it."""
+    if start == b"version ":
+        raise BadInput(
+            f"{path.name} is a Git LFS pointer and not the model itself.",
+            "Fetch the real file with `git lfs pull`, or download it again.",
+        )
+
+
+def cut_short(path: Path) -> BadInput:
     return BadInput(f"{path.name} is incomplete: the file ends too early.", "Download it again.")
 
 
