@@ -12,20 +12,19 @@ from PySide6.QtGui import (
     QPainter,
     QPaintEvent,
     QPen,
-    QTextBlockFormat,
-    QTextCharFormat,
     QTextCursor,
     QTextDocument,
     QTextOption,
 )
 from PySide6.QtWidgets import QAbstractButton, QWidget
 
-from studio.core.manuscript import Author, Run, count_words
+from studio.core.manuscript import Run, count_words
 from studio.state.manuscript import Passage
 from studio.ui import theme, words
+from studio.ui.page import lettering
 
-EDGE, HEAD, SIZE = 16, 40, 15
-"""Pixels around the words, of the line above them, and of their letters."""
+EDGE, HEAD, SIZE, LINES = 16, 40, 15, 135
+"""Pixels around the words, of the line above them, and of their letters; hundredths of these from line to line."""
 MOST = 1500
 """Characters that are shown."""
 SPOKEN = 80
@@ -71,14 +70,13 @@ class Card(QAbstractButton):
         self.update()
 
     def _write(self, runs: Sequence[Run], nothing: str) -> None:
-        colours = theme.COLOURS
         self._text.clear()
         cursor = QTextCursor(self._text)
-        cursor.setBlockFormat(_block())
+        cursor.setBlockFormat(lettering.lines(LINES))
         for run in runs:
-            cursor.insertText(run.text, _letters(colours.machine if run.author is Author.MACHINE else colours.text))
+            cursor.insertText(run.text, lettering.letters(SIZE, run.author))
         if not runs:
-            cursor.insertText(nothing, _letters(colours.dim))
+            cursor.insertText(nothing, lettering.coloured(SIZE, theme.COLOURS.dim))
 
     def _name(self, whole: str, nothing: str) -> None:
         said = [f"Alternative {self.number} of {self.of}"]
@@ -149,16 +147,3 @@ def _wrapping() -> QTextOption:
     option = QTextOption()
     option.setWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
     return option
-
-
-def _block() -> QTextBlockFormat:
-    block = QTextBlockFormat()
-    block.setLineHeight(135, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
-    return block
-
-
-def _letters(colour: str) -> QTextCharFormat:
-    letters = QTextCharFormat()
-    letters.setFont(theme.reading_font(SIZE))
-    letters.setForeground(QColor(colour))
-    return letters

@@ -13,19 +13,18 @@ from PySide6.QtGui import (
     QKeyEvent,
     QKeySequence,
     QResizeEvent,
-    QTextBlockFormat,
-    QTextCharFormat,
     QTextCursor,
 )
 from PySide6.QtWidgets import QMenu, QTextEdit, QWidget
 
 from studio.core.manuscript import Author, Run, difference, plain
 from studio.ui import theme
+from studio.ui.page import lettering
 from studio.ui.page.spans import Spans, cut, joined, spliced
 from studio.ui.words import label
 
-SIZE = 18
-"""Pixels of its letters."""
+SIZE, LINES = 18, 150
+"""Pixels of its letters, and hundredths of these from line to line."""
 MEASURE = 66
 """Characters of a line that is comfortable to read."""
 TOP, BOTTOM = 76, 32
@@ -181,7 +180,7 @@ class Paper(QTextEdit):
     @staticmethod
     def _dress_typed(cursor: QTextCursor, new: str) -> None:
         """What was typed is a human's. A key more in their words has the look already, and setting it is slow."""
-        letters, block = _letters(Author.HUMAN), _block()
+        letters, block = lettering.letters(SIZE, Author.HUMAN), lettering.lines(LINES)
         one = len(new) == 1 and new != "\n"
         cursor.beginEditBlock()
         if not (one and cursor.charFormat() == letters):
@@ -216,14 +215,14 @@ class Paper(QTextEdit):
             self.left.emit()
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not self.isReadOnly():
             # By hand: on an empty line with a height of its own, Qt would only take the height away.
-            self.textCursor().insertBlock(_block(), _letters(Author.HUMAN))
+            self.textCursor().insertBlock(lettering.lines(LINES), lettering.letters(SIZE, Author.HUMAN))
             self.ensureCursorVisible()
         else:
             super().keyPressEvent(event)
 
     def insertFromMimeData(self, source: QMimeData) -> None:  # noqa: N802
         if source.hasText():
-            self.textCursor().insertText(plain(source.text()), _letters(Author.HUMAN))
+            self.textCursor().insertText(plain(source.text()), lettering.letters(SIZE, Author.HUMAN))
             self.ensureCursorVisible()
 
     def canInsertFromMimeData(self, source: QMimeData) -> bool:  # noqa: N802
@@ -240,12 +239,12 @@ class Paper(QTextEdit):
         cursor.removeSelectedText()
         passed = 0
         for author, length in spans:
-            cursor.insertText(text[passed : passed + length], _letters(author))
+            cursor.insertText(text[passed : passed + length], lettering.letters(SIZE, author))
             passed += length
         end = cursor.position()
         cursor.setPosition(start)
         cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
-        cursor.setBlockFormat(_block())
+        cursor.setBlockFormat(lettering.lines(LINES))
         cursor.endEditBlock()
 
     def _paint_all(self) -> None:
@@ -255,7 +254,7 @@ class Paper(QTextEdit):
         for author, length in self._spans:
             cursor.setPosition(self._units(passed))
             cursor.setPosition(self._units(passed + length), QTextCursor.MoveMode.KeepAnchor)
-            cursor.setCharFormat(_letters(author))
+            cursor.setCharFormat(lettering.letters(SIZE, author))
             passed += length
         cursor.endEditBlock()
 
@@ -287,10 +286,10 @@ class Paper(QTextEdit):
         self._dressed = colours.canvas
         self.setStyleSheet(f"QTextEdit {{ background: {colours.canvas}; border: none; padding: 0px; }}")
         self.setFont(theme.reading_font(SIZE))
-        self.setCurrentCharFormat(_letters(Author.HUMAN))
+        self.setCurrentCharFormat(lettering.letters(SIZE, Author.HUMAN))
         if self.document().isEmpty():
             self._showing = True
-            QTextCursor(self.document()).setBlockFormat(_block())
+            QTextCursor(self.document()).setBlockFormat(lettering.lines(LINES))
             self._showing = False
         else:
             self._showing = True
@@ -325,17 +324,3 @@ def _raw(paper: QTextEdit) -> str:
     """What is in the document. Qt's `toPlainText` would turn unbreakable spaces into others."""
     text = paper.document().toRawText()
     return text.replace("\u2029", "\n").replace("\u2028", "\n")
-
-
-def _block() -> QTextBlockFormat:
-    block = QTextBlockFormat()
-    block.setLineHeight(150, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
-    return block
-
-
-def _letters(author: Author) -> QTextCharFormat:
-    letters = QTextCharFormat()
-    letters.setFont(theme.reading_font(SIZE))
-    colours = theme.COLOURS
-    letters.setForeground(QColor(colours.machine if author is Author.MACHINE else colours.text))
-    return letters
