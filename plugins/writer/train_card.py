@@ -62,9 +62,9 @@ def text(facts: Facts) -> str:
     """The card as Markdown. What a model wrote stands in it as plain text, in fences."""
     masked = facts.kind == "masked"
     what, can = _WORDS["masked" if masked else "lora" if facts.kind == "lora" else "new"]
-    begun = f", from {facts.base}" if facts.base else ""
-    stored = "float8 (E4M3) and float16" if facts.eight_bits else "float16"
-    stored = "float32, to be added to its writer's" if facts.kind == "lora" else stored
+    begun = f", from {'the words of ' if masked else ''}{facts.base}" if facts.base else ""
+    plain = "float8 (E4M3) and float16" if facts.eight_bits else "float16"
+    stored = "float32, to be added to its writer's" if facts.kind == "lora" else plain
     credited = f" {CREDITS} tells whom to name for the texts." if facts.credited else ""
     learnt = "\n".join(f"| {name} | {count:,} |" for name, count in facts.documents.items())
     measure = "hidden tokens" if masked else "the next token"

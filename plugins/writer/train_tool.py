@@ -113,6 +113,8 @@ class WriterTrain(api.Tool):
         base = _base(params, ctx)
         yield api.Progress(0, 0, "Learning the vocabulary")
         tokenizer = vocabulary.opened(base) if base else _vocabulary(texts, params, ctx)
+        if params.kind == "masked" and tokenizer.mask_token_id is None:
+            raise api.BadInput("The words of this writer have no token for a gap.", "Choose one that was trained here.")
         learn, held = yield from _tokens(texts, tokenizer, params, ctx)
         usual = NUMBERS[params.kind]
         plan = training.Plan(
@@ -150,7 +152,7 @@ class WriterTrain(api.Tool):
         facts = train_card.Facts(
             title=params.title,
             kind=params.kind,
-            base=base.name if base else "",
+            base=models.title(base) if base else "",
             credited=bool(credit),
             eight_bits=params.eight_bits,
             documents=counts,

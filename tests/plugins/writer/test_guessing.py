@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,7 @@ def test_only_words_are_offered_for_a_word(
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner)
 
     def offered(before: str) -> list[str]:
-        return [token for number, token in enumerate(tokens) if vocabulary.goes_on(tokenizer, before, number)]
+        return [tokens[number] for number in vocabulary.going_on(tokenizer, before, range(len(tokens)))]
 
     assert offered("A ") == behind_space
     assert offered("A\n") == behind_line
@@ -44,6 +46,14 @@ def test_a_guesser_begins_with_the_words_of_a_writer(texts: Path, writer: Path, 
     torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-2)
     with pytest.raises(api.BadInput, match="do not fit into this network"):
         trained(texts, tmp_path / "b", kind="masked", model=str(writer), size="small")
+
+
+def test_words_without_a_token_for_a_gap_are_one_sentence(texts: Path, writer: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(writer, tmp_path / "other")
+    told = json.loads((other / "tokenizer_config.json").read_text("utf-8"))
+    (other / "tokenizer_config.json").write_text(json.dumps({**told, "mask_token": None}), encoding="utf-8")
+    with pytest.raises(api.BadInput, match="no token for a gap"):
+        trained(texts, tmp_path / "job", kind="masked", model=str(other))
 
 
 def test_a_model_that_reads_less_than_it_has_places_for(guesser: Path) -> None:
