@@ -9,7 +9,7 @@ from typing import Any
 
 from studio import api
 
-from . import downloading, estimating, models, opening
+from . import estimating, models, opening
 
 LARGEST = 1536
 """Pixels of the longer side that a model is given: more is seen by none of them and takes memory."""
@@ -51,9 +51,8 @@ def _load(ctx: api.Context, choice: str) -> tuple[Any, Any, str]:
     """(model, processor, name). Raises BadInput."""
     if not choice:
         raise api.BadInput("No model that sees is chosen.", "Choose a vision-language model, such as BLIP or Qwen-VL.")
-    found = ctx.model(choice)
-    where = found if isinstance(found, Path) else downloading.folder(found, ctx)
-    key = f"seer:{where.resolve()}:{models.stamp(where)}:{ctx.device}"
+    where = models.folder(ctx, choice)
+    key = f"seer:{where}:{models.stamp(where)}:{ctx.device}"
     return ctx.models.load(key, lambda: _opened(where, ctx))
 
 
@@ -108,7 +107,7 @@ def _inputs(processor: Any, picture: Any, question: str) -> dict[str, Any]:
 
 def _harmless(question: str, tokenizer: Any) -> str:
     """The question without anything that the model would take for a sign of its own, such as `<image>`."""
-    for sign in {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}:
+    for sign in sorted({*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}):
         question = question.replace(sign, f"{sign[0]} {sign[1:]}")
     return question
 
