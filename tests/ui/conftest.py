@@ -14,6 +14,7 @@ from studio.core.settings import Settings
 from studio.library.library import Library
 from studio.state.session import Session
 from studio.ui import theme
+from studio.ui.page import PageView
 from studio.ui.window import Window
 from tests.fakes import FakeEngine
 from tests.sitting import engine, picture, pictures, session
@@ -24,6 +25,16 @@ __all__ = ["engine", "picture", "pictures", "session"]
 @pytest.fixture(scope="session", autouse=True)
 def dressed(qapp: QApplication) -> None:
     theme.apply(qapp)
+
+
+@pytest.fixture
+def page_view(qtbot: QtBot, window: Window) -> PageView:
+    """The page, to be written on with the engine's tool for it."""
+    window.session.page.choose_tool()
+    qtbot.waitUntil(lambda: window.session.page.ready)
+    window.activateWindow()
+    window.middle.page_view.paper.setFocus()
+    return window.middle.page_view
 
 
 @pytest.fixture

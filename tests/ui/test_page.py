@@ -42,13 +42,8 @@ def engine() -> FakeEngine:
 
 
 @pytest.fixture
-def view(qtbot: QtBot, window: Window) -> PageView:
-    window.session.workspace.choose("tales.tale")
-    qtbot.waitUntil(lambda: window.session.page.ready)
-    view = window.middle.page_view
-    window.activateWindow()
-    view.paper.setFocus()
-    return view
+def view(page_view: PageView) -> PageView:
+    return page_view
 
 
 def press_generate(qtbot: QtBot, window: Window) -> str:

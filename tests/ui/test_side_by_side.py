@@ -42,15 +42,10 @@ def engine() -> FakeEngine:
 
 
 @pytest.fixture
-def view(qtbot: QtBot, window: Window) -> PageView:
+def view(qtbot: QtBot, page_view: PageView) -> PageView:
     """A page with the words "A fox"."""
-    window.session.workspace.choose("tales.tale")
-    qtbot.waitUntil(lambda: window.session.page.ready)
-    view = window.middle.page_view
-    window.activateWindow()
-    view.paper.setFocus()
-    qtbot.keyClicks(view.paper, "A fox")
-    return view
+    qtbot.keyClicks(page_view.paper, "A fox")
+    return page_view
 
 
 def ask(qtbot: QtBot, window: Window, count: int) -> list[str]:

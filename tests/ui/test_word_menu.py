@@ -30,14 +30,9 @@ def engine() -> FakeEngine:
 
 
 @pytest.fixture
-def view(qtbot: QtBot, window: Window, engine: FakeEngine) -> PageView:
+def view(qtbot: QtBot, window: Window, engine: FakeEngine, page_view: PageView) -> PageView:
     """A page on which somebody wrote "A red", and a model " fox ran"."""
-    session = window.session
-    session.workspace.choose("tales.tale")
-    qtbot.waitUntil(lambda: session.page.ready)
-    view = window.middle.page_view
-    window.activateWindow()
-    view.paper.setFocus()
+    session, view = window.session, page_view
     qtbot.keyClicks(view.paper, "A red")
     with qtbot.waitSignal(session.making.submitted) as submitted:
         session.making.generate()
