@@ -70,16 +70,13 @@ def over(picture: Rgba, ground: tuple[int, int, int], size: int, *, mirrored: bo
     return canvas
 
 
-def pair(left: Rgba, right: Rgba, ground: tuple[int, int, int], size: int, chance: np.random.Generator) -> Rgb:
-    """Two pictures side by side, each about half as wide as the whole, as [size, size, 3]."""
+def pair(left: Rgba, right: Rgba, ground: tuple[int, int, int], size: int) -> Rgb:
+    """Two pictures side by side, each in the middle of its half, as [size, size, 3]."""
     canvas = np.empty((size, size, 3), np.uint8)
     canvas[:] = ground
+    side = size // 2
     for number, picture in enumerate((left, right)):
-        side = round(size * chance.uniform(0.46, 0.54))
-        room = size / 2 - side
-        across = round(number * size / 2 + room / 2 + chance.uniform(-0.01, 0.01) * size)
-        down = round((size - side) / 2 + chance.uniform(-0.1, 0.1) * size)
-        _lay(canvas, picture, side, across, down)
+        _lay(canvas, picture, side, number * side, (size - side) // 2)
     return canvas
 
 

@@ -110,19 +110,22 @@ def plan(pictures: Pictures, *, flips: bool, pairs: int, seed: int) -> list[Item
     return items
 
 
-def render(item: Item, number: int, pictures: Pictures, size: int, seed: int) -> Rgb:
+def render(item: Item, pictures: Pictures, size: int) -> Rgb:
     """The picture of an item, [size, size, 3]."""
     if item.scene is not None:
         left, right = (_rgba(pictures.pixels[one]) for one in (item.scene.left, item.scene.right))
-        chance = np.random.default_rng((seed, number))
-        return compositions.pair(left, right, compositions.colour(item.scene.ground), size, chance)
+        return compositions.pair(left, right, compositions.colour(item.scene.ground), size)
     ground = compositions.colour(item.ground)
     return compositions.over(_rgba(pictures.pixels[item.subject]), ground, size, mirrored=item.mirrored)
 
 
 @dataclass
 class Latents:
-    """`values` are float16 [n, c, s, s], one for each item. `pair_share` is how often a pair is drawn."""
+    """`values` are float16 [n, c, s, s], one for each item. `pair_share` is how often a pair is drawn.
+
+    A pair is the left half of one and the right half of another on the same ground: so thousands of them make millions,
+    and what stands beside a thing says nothing about it.
+    """
 
     items: Sequence[Item]
     subjects: Sequence[Subject]
@@ -136,6 +139,9 @@ class Latents:
         shares = {**{sort: share * single for sort, share in SINGLES.items()}, "pair": self.pair_share}
         rows = {sort: [number for number, item in enumerate(self.items) if item.sort == sort] for sort in shares}
         self._drawn = [(share, rows[sort]) for sort, share in shares.items() if rows[sort]]
+        self._alike: dict[tuple[str, str], list[int]] = {}
+        for row in rows["pair"]:
+            self._alike.setdefault(self._look(row), []).append(row)
 
     def batch(self, step: int) -> tuple[Tensor, list[str], list[denoiser.Frame | None]]:
         """(float32 [count, c, s, s], captions, frames) of a step: the same for the same seed, whatever came before."""
@@ -143,10 +149,32 @@ class Latents:
         weights = np.array([share for share, _ in self._drawn])
         drawn = chance.choice(len(self._drawn), self.count, p=weights / weights.sum())
         rows = [int(chance.choice(self._drawn[one][1])) for one in drawn]
-        texts = ["" if chance.uniform() < DROPPED else self.caption(self.items[row], chance) for row in rows]
-        drawn_from = [self.items[row] for row in rows]
-        frames = [None if item.scene else self.subjects[item.subject].frame for item in drawn_from]
-        return self.values[rows].float(), texts, frames
+        items = [self.items[row] for row in rows]
+        values = self.values[rows].float()
+        middle = values.shape[-1] // 2
+        for place, (row, item) in enumerate(zip(rows, items, strict=True)):
+            if item.scene is not None:
+                other, items[place] = self._beside(row, item.scene, chance)
+                values[place, ..., middle:] = self.values[other, ..., middle:]
+        texts = ["" if chance.uniform() < DROPPED else self.caption(item, chance) for item in items]
+        frames = [None if item.scene else self.subjects[item.subject].frame for item in items]
+        return values, texts, frames
+
+    def _beside(self, row: int, scene: Scene, chance: np.random.Generator) -> tuple[int, Item]:
+        """(the row of another pair that the right half is taken from, what both halves are). Held out is still held
+        out: where the two may not be seen together, the pair stays as it is."""
+        alike = self._alike[self._look(row)]
+        other = alike[int(chance.integers(len(alike)))]
+        found = self.items[other].scene or scene
+        same = found.right == scene.left
+        if same or compositions.is_held_out(self.subjects[scene.left], self.subjects[found.right]):
+            return row, self.items[row]
+        return other, Item("pair", scene=replace(scene, right=found.right))
+
+    def _look(self, row: int) -> tuple[str, str]:
+        """The ground and the style of a pair: its halves fit to those of another that is alike."""
+        scene = self.items[row].scene
+        return (scene.ground, self.subjects[scene.left].style) if scene else ("", "")
 
     def caption(self, item: Item, chance: np.random.Generator) -> str:
         if item.scene is not None:
@@ -180,14 +208,14 @@ def kept(keep: Path, key: str) -> Tensor | None:
 
 
 def encode(
-    vae: Any, items: Sequence[Item], pictures: Pictures, size: int, seed: int, device: str, *, first: int = 0
+    vae: Any, items: Sequence[Item], pictures: Pictures, size: int, device: str, *, first: int = 0
 ) -> Iterator[tuple[int, Tensor]]:
     """Float16 latents of the items from the `first` on, in parts, each with the number of items that are done."""
     import torch
 
     for start in range(first, len(items), ENCODED_AT_ONCE):
         part = range(start, min(start + ENCODED_AT_ONCE, len(items)))
-        images = np.stack([render(items[number], number, pictures, size, seed) for number in part])
+        images = np.stack([render(items[number], pictures, size) for number in part])
         tensor = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
         yield part.stop, denoiser.encode(vae, tensor.to(device)).half().cpu()
 
@@ -199,9 +227,9 @@ def keep_latents(keep: Path, key: str, values: Tensor) -> None:
         save_file({"latents": values.contiguous()}, part, metadata={"key": key})
 
 
-def key(items: Sequence[Item], pictures: Pictures, size: int, seed: int, vae: Path) -> str:
+def key(items: Sequence[Item], pictures: Pictures, size: int, vae: Path) -> str:
     """Changes with anything that the latents depend on."""
-    found = hashlib.sha256(json.dumps([size, seed, [repr(item) for item in items]]).encode())
+    found = hashlib.sha256(json.dumps([size, [repr(item) for item in items]]).encode())
     for pixels in pictures.pixels:
         found.update(np.ascontiguousarray(pixels).tobytes())
     for path in sorted(vae.glob("*")) if vae.is_dir() else [vae]:

@@ -117,7 +117,8 @@ class DiffusionTrain(api.Tool):
         flips: bool = api.param(True, title="Mirror pictures")
         """Also learns from mirror images, where neither sides nor writing matter."""
         pairs: int = api.param(4000, ge=0, le=100_000, title="Pictures of two")
-        """Puts pictures with a clear ground together by twos, to learn "a fox and a house on a blue ground"."""
+        """Puts pictures with a clear ground together by twos, to learn "a fox and a house on a blue ground". Their
+        halves are mixed anew while it learns, so that a few thousand teach millions of pairs."""
         pair_share: float = api.param(dataset.PAIR_SHARE, ge=0, le=0.9, title="Share of pictures of two", advanced=True)
         """How often one of them is drawn. More teach better that there are two, and less what each is."""
         vae: api.ModelChoice = api.param("vae-spatial", model="autoencoder", title="Autoencoder", advanced=True)
@@ -291,12 +292,12 @@ def _latents(
     import torch
 
     items = dataset.plan(pictures, flips=params.flips, pairs=params.pairs, seed=ctx.seed)
-    key = dataset.key(items, pictures, params.size, ctx.seed, place)
+    key = dataset.key(items, pictures, params.size, place)
     values = dataset.kept(ctx.keep, key)
     found: list[Tensor] = [] if values is None else [values]
     first = sum(map(len, found))
     saved = time.monotonic()
-    for done, part in dataset.encode(vae, items, pictures, params.size, ctx.seed, ctx.device, first=first):
+    for done, part in dataset.encode(vae, items, pictures, params.size, ctx.device, first=first):
         found.append(part)
         yield api.Progress(0, 0, f"Taking pictures apart: {done:,} of {len(items):,}")
         pausing = ctx.pause_requested and done < len(items)

@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,10 @@ from . import denoiser
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+FEWEST = 16
+"""Pictures of a batch that are worth a core of their own."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +83,26 @@ class Trainer(api.Training):
         )
 
     def step(self) -> None:
-
-        scheduler = self.parts.scheduler
         latents, texts, frames = self.batches(self.standing.step)
-        latents = latents.to(self.device)
-        noise, times = (value.to(self.device) for value in self._chance(latents))
-        noisy = scheduler.add_noise(latents, noise, times)
-        wanted = _wanted(scheduler, latents, noise, times)
-        with self._attention(), api.mixed_precision(self.device, wanted=self.half):
-            told = self.parts.told(texts, frames, self.device)
-            made = self.parts.unet(noisy, times, **told).sample
-        self.advance(self.descend((made.float() - wanted).square().mean()))
+        noise, times = self._chance(latents)
+        count = len(latents)
+
+        def loss(part: slice) -> Tensor:
+            some, hidden, moments = (value[part].to(self.device) for value in (latents, noise, times))
+            scheduler = self.parts.scheduler
+            with api.mixed_precision(self.device, wanted=self.half):
+                told = self.parts.told(texts[part], frames[part], self.device)
+                made = self.parts.unet(scheduler.add_noise(some, hidden, moments), moments, **told).sample
+            wrong = made.float() - _wanted(scheduler, some, hidden, moments)
+            return wrong.square().mean() * (len(some) / count)
+
+        parts = _parts(count, self.device)
+        with self._attention():
+            if len(parts) == 1:
+                found = self.descend(loss(parts[0]))
+            else:
+                found = self.descend_together([partial(loss, part) for part in parts])
+        self.advance(found)
 
     def _chance(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Noise, and a time for each picture, spread evenly over the schedule."""
@@ -104,6 +119,15 @@ class Trainer(api.Training):
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
         return sdpa_kernel(SDPBackend.MATH) if self.device == "cpu" else nullcontext()
+
+
+def _parts(count: int, device: str) -> list[slice]:
+    """Of a batch: one for each core of a processor, where each has enough to do."""
+    import torch
+
+    parts = max(1, min(torch.get_num_threads(), count // FEWEST)) if device == "cpu" else 1
+    edges = [count * number // parts for number in range(parts + 1)]
+    return [slice(first, end) for first, end in pairwise(edges)]
 
 
 def _wanted(scheduler: Any, latents: Tensor, noise: Tensor, times: Tensor) -> Tensor:

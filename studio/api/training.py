@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -84,18 +85,52 @@ class Training:
         """
         import torch
 
+        self._optimizers[optimizer].zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        return self._descend(float(loss.detach()), optimizer, clip)
+
+    def descend_together(
+        self, losses: Sequence[Callable[[], Tensor]], optimizer: str = "optimizer", *, clip: float = 1.0
+    ) -> float:
+        """As `descend`, for the sum of losses that are found beside each other, each in a thread with one core.
+
+        On a processor a small network learns a batch faster in such parts than by operations that share the cores.
+        """
+        import torch
+
+        cores = torch.get_num_threads()
+        values = self._values(optimizer)
+
+        def found(loss: Callable[[], Tensor]) -> tuple[float, tuple[Tensor | None, ...]]:
+            torch.set_num_threads(1)
+            value = loss()
+            return float(value.detach()), torch.autograd.grad(value, values, allow_unused=True)
+
+        try:
+            with ThreadPoolExecutor(len(losses)) as threads:
+                parts = [*threads.map(found, losses)]
+        finally:
+            torch.set_num_threads(cores)
+        for number, value in enumerate(values):
+            gradients = [some[number] for _, some in parts]
+            known = [gradient for gradient in gradients if gradient is not None]
+            value.grad = sum(known[1:], known[0]) if known else None
+        return self._descend(sum(value for value, _ in parts), optimizer, clip)
+
+    def _values(self, optimizer: str) -> list[Tensor]:
+        return [value for group in self._optimizers[optimizer].param_groups for value in group["params"]]
+
+    def _descend(self, loss: float, optimizer: str, clip: float) -> float:
+        import torch
+
         descending = self._optimizers[optimizer]
         for group in descending.param_groups:
             group["lr"] = self._rate(self.standing.step) * self.standing.rate_scale
-        descending.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        values = [value for group in descending.param_groups for value in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(values, clip)
-        found = float(loss.detach())
-        if not math.isfinite(found + float(norm)):
+        norm = torch.nn.utils.clip_grad_norm_(self._values(optimizer), clip)
+        if not math.isfinite(loss + float(norm)):
             raise NotFiniteError
         descending.step()
-        return found
+        return loss
 
     def advance(self, loss: float) -> None:
         """Ends a step: the averages follow, and it is counted."""

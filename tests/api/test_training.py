@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,21 @@ def weights(line: Line) -> list[torch.Tensor]:
 
 def equal(one: Line, other: Line) -> bool:
     return all(torch.equal(left, right) for left, right in zip(weights(one), weights(other), strict=True))
+
+
+class InParts(Line):
+    """The same, where each batch is learnt from in parts."""
+
+    def step(self) -> None:
+        chance = torch.Generator().manual_seed(self.standing.step)
+        x = torch.rand(16, 1, generator=chance)
+        wanted = 2 * x + 1 + (math.nan if self.spoil(self.standing.step) else 0.0)
+
+        def loss(part: slice) -> torch.Tensor:
+            return (self.network["line"](x[part]) - wanted[part]).square().sum() / len(x)
+
+        parts = (slice(0, 3), slice(3, 9), slice(9, 16))
+        self.advance(self.descend_together([partial(loss, part) for part in parts]))
 
 
 def nothing(_: int) -> Iterator[api.Event]:
@@ -177,3 +193,23 @@ def test_too_little_memory_is_said_in_words(tmp_path: Path) -> None:
 )
 def test_the_time_left_is_said_in_words(seconds: float, words: str) -> None:
     assert api.time_left(seconds) == words
+
+
+def test_parts_of_a_batch_that_learn_together_equal_the_batch(tmp_path: Path) -> None:
+    whole, parts, again = Line(tmp_path / "a"), InParts(tmp_path / "b"), InParts(tmp_path / "c")
+    cores = torch.get_num_threads()
+    for line in (whole, parts, again):
+        run(line, testing.FakeContext(), 50)
+    assert torch.get_num_threads() == cores
+    for left, right in zip(weights(whole), weights(parts), strict=True):
+        assert torch.allclose(left, right, atol=1e-5)
+    assert parts.standing.loss == pytest.approx(whole.standing.loss, rel=1e-4)
+    assert equal(parts, again)
+
+
+def test_parts_that_break_down_leave_the_weights(tmp_path: Path) -> None:
+    line = InParts(tmp_path, spoil=lambda _: True)
+    before = weights(line)
+    with pytest.raises(api.StudioError, match="broke down"):
+        run(line, testing.FakeContext(), 3)
+    assert all(torch.equal(left, right) for left, right in zip(before, weights(line), strict=True))

@@ -135,7 +135,7 @@ def test_a_scene_is_told_as_it_is_seen() -> None:
     red, green = (np.zeros((32, 32, 4), np.uint8) for _ in range(2))
     red[8:24, 8:24] = (255, 0, 0, 255)
     green[8:24, 8:24] = (0, 255, 0, 255)
-    made = compositions.pair(red, green, compositions.colour("blue"), 64, np.random.default_rng(0))
+    made = compositions.pair(red, green, compositions.colour("blue"), 64)
     assert made.shape == (64, 64, 3)
     assert tuple(made[0, 0]) == captions.COLOURS["blue"]
     columns = [np.argwhere((made == colour).all(-1))[:, 1] for colour in ((255, 0, 0), (0, 255, 0))]

@@ -54,7 +54,7 @@ def as_tensor(images: list[Any]) -> torch.Tensor:
 def test_names_what_is_painted(judge: torch.nn.Module) -> None:
     everything = pictures()
     items = [dataset.Item("plain", number) for number in range(3)]
-    painted = as_tensor([dataset.render(item, 0, everything, 128, 0) for item in items])
+    painted = as_tensor([dataset.render(item, everything, 128) for item in items])
     asked = [fidelity.Asked(word, (number,)) for number, word in enumerate(WORDS)]
     assert fidelity.share_named(judge, painted, asked, 1) == 1.0
     assert fidelity.share_named(judge, painted, asked[::-1], 1) == pytest.approx(1 / 3)
@@ -64,7 +64,7 @@ def test_both_things_must_be_in_their_halves(judge: torch.nn.Module, monkeypatch
     monkeypatch.setattr(fidelity, "BOTH_FIRST", 1)
     everything = pictures()
     item = dataset.Item("pair", scene=dataset.Scene(0, 2, ""))
-    painted = as_tensor([dataset.render(item, 0, everything, 128, 0)] * 2)
+    painted = as_tensor([dataset.render(item, everything, 128)] * 2)
     asked = [fidelity.Asked("", (0, 2)), fidelity.Asked("", (2, 0))]
     assert fidelity.share_with_both(judge, painted, asked) == 0.5
 

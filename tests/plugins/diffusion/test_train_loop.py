@@ -1,5 +1,6 @@
 """The training loop of a denoiser with real networks at a tiny size."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,34 @@ def test_killed_and_resumed_equals_unkilled(tmp_path: Path) -> None:
         resumed.step()
     assert all(torch.equal(left, right) for left, right in zip(weights(unkilled), weights(resumed), strict=True))
     assert resumed.standing.loss == unkilled.standing.loss
+
+
+@pytest.fixture
+def two_cores() -> Iterator[None]:
+    cores = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(cores)
+
+
+def large_batch(step: int) -> tuple[torch.Tensor, list[str], list[None]]:
+    values, words, frames = batch(step)
+    return values.repeat(8, 1, 1, 1), words * 8, frames * 8
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_a_large_batch_is_learnt_from_on_each_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    beside, again = (trainer(tmp_path / name, large_batch) for name in "ab")
+    for one in (beside, again):
+        for _ in range(5):
+            one.step()
+    assert all(torch.equal(left, right) for left, right in zip(weights(beside), weights(again), strict=True))
+    assert torch.get_num_threads() == 2
+    monkeypatch.setattr(training, "FEWEST", 32)
+    alone = trainer(tmp_path / "c", large_batch)
+    for _ in range(5):
+        alone.step()
+    assert beside.standing.loss == pytest.approx(alone.standing.loss, rel=1e-3)
 
 
 def test_rate_warms_up_and_falls_along_a_cosine() -> None:

@@ -11,7 +11,8 @@ import torch
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from plugins.diffusion import captions, dataset, train_tool, training
+from plugins.diffusion import captions, compositions, dataset, train_tool, training
+from plugins.diffusion.captions import Subject
 from plugins.diffusion.train_tool import DiffusionTrain
 from studio import api, testing
 from studio.core import paths
@@ -283,3 +284,23 @@ def test_batches_depend_on_seed_and_step_alone(pictures: Path) -> None:
     assert torch.equal(left, right)
     assert words == same
     assert "" in [text for step in range(5) for text in first.batch(step)[1]]
+
+
+def test_pairs_are_put_together_from_halves_that_say_what_they_are() -> None:
+    subjects = [Subject(Path(f"{n}.png"), f"thing {n}", style=("fluent", "noto")[n % 2]) for n in range(40)]
+    drawn = compositions.draw(subjects, 200, seed=1)
+    items = [dataset.Item("pair", scene=scene) for scene in drawn]
+    halves = [[scene.left] * 2 + [scene.right] * 2 for scene in drawn]
+    values = torch.tensor(halves).half().view(-1, 1, 1, 4).expand(-1, 4, 4, 4)
+    latents = dataset.Latents(items, subjects, values, 64, seed=3)
+    seen = set()
+    for step in range(10):
+        pictures, words, _ = latents.batch(step)
+        for picture, text in zip(pictures[:, 0, 0].long().tolist(), words, strict=True):
+            left, right = picture[0], picture[3]
+            assert picture == [left, left, right, right]
+            assert left != right
+            assert not compositions.is_held_out(subjects[left], subjects[right])
+            assert not text or text.startswith(f"a {subjects[left].name} and a {subjects[right].name}")
+            seen.add((left, right))
+    assert len(seen - {(scene.left, scene.right) for scene in drawn}) >= 50
