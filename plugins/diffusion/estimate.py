@@ -70,7 +70,7 @@ def _told(tool: str, ctx: api.EstimateContext, model: Facts, params: Any) -> api
     weights = model.weights + sum(map(facts.count, controls))
     more = [str(getattr(params, name)) for name in _FASTER]
     return api.Estimate(
-        memory=width * (weights + max(passes * _denoising(model, work.size), _decoding(model, pixels))),
+        memory=model.packed + width * (weights + max(passes * _denoising(model, work.size), _decoding(model, pixels))),
         work=work.count * pixels / 1e6 * (_steps(model, params) * passes + DECODING),
         rate=" ".join([tool, model.kind, str(model.denoiser_weights), *more, str(len(controls))]),
         notes=notes,

@@ -12,7 +12,7 @@ from typing import Any
 
 from studio import api
 
-from . import folders, variants
+from . import folders, probing, variants
 from .families import KNOWN, Family
 from .usual import PIPELINES, Usual, stem
 
@@ -24,7 +24,8 @@ Config = Mapping[str, Any]
 @dataclass(frozen=True)
 class Facts:
     """Like `loading.Model` where sizes are asked for. `weights` are numbers, not bytes: of the whole model, and
-    of what denoises; `texts` are the folders of its tokenizers, none where they are CLIP's own."""
+    of what denoises; `texts` are the folders of its tokenizers, none where they are CLIP's own. `packed` are bytes
+    that stay as they are in the file, whatever the precision; those are not among the `weights` of the whole."""
 
     title: str
     kind: str
@@ -35,6 +36,7 @@ class Facts:
     denoiser: Config
     coder: Config
     texts: tuple[Path, ...] = ()
+    packed: int = 0
 
     @property
     def factor(self) -> int:
@@ -71,8 +73,14 @@ def found(ctx: api.EstimateContext, choice: str) -> Facts | None:
 
 
 def count(path: Path) -> int:
-    """The numbers in the weights of a file or a folder."""
-    return sum(math.prod(shape) for file in _files(path) for shape in api.weight_shapes(file).values())
+    """The numbers in the weights of a file or a folder that are held at a job's precision."""
+    files = [] if probing.is_gguf(path) else _files(path)
+    return sum(math.prod(shape) for file in files for shape in api.weight_shapes(file).values())
+
+
+def packed(path: Path) -> int:
+    """The bytes that are held as they are in a file: all of a GGUF file."""
+    return path.stat().st_size if probing.is_gguf(path) and path.is_file() else 0
 
 
 def of_folder(path: Path, borrowed: tuple[tuple[str, Path], ...] = ()) -> Facts | None:

@@ -22,12 +22,14 @@ _WEIGHTLESS = ("scheduler", "tokenizer", "feature_extractor", "processor")
 @dataclass(frozen=True)
 class Folder:
     """A folder that may be loaded. `classes` has the class of each component, and `borrowed` the starter that
-    a component comes from."""
+    a component comes from. `left_out` are components that the index says are not there, as the largest text encoder of
+    Stable Diffusion 3 may not be."""
 
     path: Path
     pipeline: str
     classes: Mapping[str, str]
     borrowed: Mapping[str, str]
+    left_out: tuple[str, ...] = ()
 
 
 def inspected(path: Path, *, without: Collection[str] = ()) -> Folder:
@@ -52,7 +54,8 @@ def inspected(path: Path, *, without: Collection[str] = ()) -> Folder:
         classes[name] = str(source[-1])
         if name not in borrowed:
             _check_component(path, name, source, needed=name not in without)
-    return Folder(path, pipeline, classes, dict(borrowed))
+    left_out = tuple(name for name, source in index.items() if source == [None, None])
+    return Folder(path, pipeline, classes, dict(borrowed), left_out)
 
 
 def as_told(path: Path, family: Family) -> Family:

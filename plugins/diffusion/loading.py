@@ -85,7 +85,7 @@ def load(ctx: api.Context, choice: str) -> Model:
 
     def loader() -> Model:
         if plan is not None:
-            here = placing.in_room(ctx, plan.path)
+            here = placing.in_room(ctx, *plan.sources)
             return placed(_from_file(plan, here), key, plan.path.name, here)
         path = where or downloading.pipeline(str(found), ctx)
         here = placing.in_room(ctx, path)
@@ -153,7 +153,7 @@ def _opened(folder: folders.Folder, family: str, ctx: api.Context) -> Any:
             for name, part in _hidden(kind, folder).items()
         }
         own |= {name: AutoTokenizer.from_pretrained(str(path / name), **how) for name in _readers(folder)}
-        given = variants.loaded(path, folder.classes, **how) | borrowed
+        given = variants.loaded(path, folder.classes, **how) | borrowed | dict.fromkeys(folder.left_out)
         pipe = kind.from_pretrained(str(path), **how, **given, **dict.fromkeys(own))
         pipe.register_modules(**own)
         return pipe

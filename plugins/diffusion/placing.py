@@ -98,7 +98,9 @@ def in_room(ctx: api.Context, *paths: Path) -> api.Context:
     import torch
 
     weights = sum(_count(path) for path in paths)
+    packed = sum(map(facts.packed, paths))
     free, swap = room(ctx.device)
+    free = max(0, free - packed)
     if _kind(ctx) in _OWN_MEMORY:
         if place([weights * ctx.dtype.itemsize], free) is not Place.DEVICE and not _last_try.get():
             raise torch.OutOfMemoryError
@@ -110,8 +112,8 @@ def in_room(ctx: api.Context, *paths: Path) -> api.Context:
         raise torch.OutOfMemoryError
     if wide is Width.NONE:
         raise api.OutOfMemory(
-            f"{paths[0].name} needs {weights * 2 / 2**30:.0f} GB of memory even in 16 bits, and {free / 2**30:.0f} GB "
-            "are free.",
+            f"{paths[0].name} needs {(weights * 2 + packed) / 2**30:.0f} GB of memory even in 16 bits, and "
+            f"{(free + packed) / 2**30:.0f} GB are free.",
             "Close other programs, or choose a smaller model.",
         )
     narrow: Any = Narrow(ctx, torch.bfloat16)

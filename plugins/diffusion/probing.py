@@ -1,9 +1,12 @@
-"""What a single safetensors file is, told from the names and shapes in its header alone."""
+"""What a single file is, of safetensors or GGUF, told from the names and shapes in its header alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from studio import api
 
 Shapes = Mapping[str, tuple[int, ...]]
 UNET = "model.diffusion_model."
@@ -57,10 +60,21 @@ class Found:
     unknown: bool = False
 
 
+def shapes_in(path: Path) -> Shapes:
+    """The shape of each tensor in a file. Raises BadInput for what is damaged, or of neither format."""
+    if not is_gguf(path):
+        return api.weight_shapes(path)
+    return {name: tensor.shape for name, tensor in api.gguf_header(path).tensors.items()}
+
+
+def is_gguf(path: Path) -> bool:
+    return path.suffix.lower() == ".gguf"
+
+
 def probed(shapes: Shapes) -> Found:
     """Small things first, since a LoRA carries the names of the model that it was made for."""
     found = _addition(shapes) or _unet(shapes) or _transformer(shapes) or _part(shapes)
-    return found or Found("a safetensors file of an unknown kind", unknown=True)
+    return found or Found("a file of an unknown kind", unknown=True)
 
 
 def packed(shapes: Shapes) -> bool:

@@ -6,9 +6,7 @@ import math
 from functools import lru_cache
 from pathlib import Path
 
-from studio import api
-
-from . import folders, probing
+from . import facts, folders, probing
 from .facts import DENOISERS, Config, Facts, of_folder
 from .families import KNOWN
 from .layouts import LAYOUTS
@@ -29,7 +27,8 @@ def of_file(path: Path, stamp: int) -> Facts | None:
         return None
     weights = sum(map(math.prod, shapes.values()))
     beside = _beside(path, layout.families)
-    if layout.pipeline:
+    packed = facts.packed(path)
+    if layout.pipeline and not packed:
         kind = stem(layout.pipeline)
         denoiser = next((part.config for name, part in layout.parts.items() if name in DENOISERS), {})
         coder: Config = layout.parts["vae"].config
@@ -43,19 +42,20 @@ def of_file(path: Path, stamp: int) -> Facts | None:
     usual = PIPELINES[kind]
     if usual.family not in KNOWN:
         return None
-    return Facts(path.name, kind, usual, KNOWN[usual.family], weights + rest, weights, denoiser, coder, texts)
+    held = rest if packed else weights + rest
+    return Facts(path.name, kind, usual, KNOWN[usual.family], held, weights, denoiser, coder, texts, packed)
 
 
 @lru_cache(maxsize=16)
 def _shapes(path: Path, stamp: int) -> Shapes:  # noqa: ARG001
-    return {name: shape for name, shape in api.weight_shapes(path).items() if not name.startswith(_NOT_LOADED)}
+    return {name: shape for name, shape in probing.shapes_in(path).items() if not name.startswith(_NOT_LOADED)}
 
 
 def _beside(path: Path, families: tuple[str, ...]) -> Facts | None:
     """The folder that gives what a file lacks, as `single_file` chooses it."""
-    facts = []
+    found = []
     for index in sorted(path.parent.glob(f"*/{folders.INDEX}")):
         one = of_folder(index.parent)
         if one is not None and one.usual.family in families:
-            facts.append(one)
-    return min(facts, key=lambda one: families.index(one.usual.family), default=None)
+            found.append(one)
+    return min(found, key=lambda one: families.index(one.usual.family), default=None)

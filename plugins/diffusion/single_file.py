@@ -1,8 +1,10 @@
-"""A model in a single safetensors file: what it is, what it lacks, and how it is opened without asking the net.
+"""A model in a single file, of safetensors or GGUF: what it is, what it lacks, and how it is opened without asking the
+net.
 
-diffusers turns the names of the weights into its own. Configurations come from `layouts`, CLIP's words from
-`clip_tokenizer`; what is not in the file comes from a diffusers folder of the same family beside it. What a header
-cannot tell may be said in a small file beside it, ``NAME.studio.json``.
+diffusers turns the names of the weights into its own, and unpacks those of a GGUF file layer by layer while it paints.
+Configurations come from `layouts`, CLIP's words from `clip_tokenizer`; what is not in the file comes from a diffusers
+folder of the same family beside it. What a header cannot tell may be said in a small file beside it,
+``NAME.studio.json``.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ _DENOISERS = ("transformer", "unet")
 _AUTOENCODER = ("first_stage_model.", "vae.")
 _PREDICTIONS = ("epsilon", "v_prediction")
 _MAX_ABOUT = 2**16
+_OTHERWISE = "Take the same model as safetensors, or as GGUF with Q8_0, Q6_K, Q5_K or Q4_K."
+FLOAT32, FLOAT16 = 0, 1
+"""ggml's numbers of types that are not packed."""
 _SMALL = 64
 """Side in latent pixels of the Stable Diffusion 2 that predicts noise; the other has 96."""
 
@@ -39,7 +44,7 @@ class About:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a file will be opened. `folder` gives what it lacks."""
+    """How a file will be opened. `folder` gives what it lacks: `sources` are the file and what is read there."""
 
     path: Path
     title: str
@@ -47,6 +52,11 @@ class Plan:
     shapes: Shapes
     about: About
     folder: Path | None
+
+    @property
+    def sources(self) -> list[Path]:
+        parts = self.folder.iterdir() if self.folder is not None else ()
+        return [self.path, *(part for part in parts if part.is_dir() and part.name not in _DENOISERS)]
 
     @property
     def stamp(self) -> str:
@@ -66,20 +76,16 @@ def planned(ctx: api.Context, path: Path) -> Plan:
     Raises BadInput for what is damaged, a pickle, no model, of an unknown kind, packed in a
     way that is not read, or not whole with no folder that could complete it.
     """
-    shapes = api.weight_shapes(path)
-    if path.suffix != ".safetensors":
+    shapes = probing.shapes_in(path)
+    if path.suffix not in (".safetensors", ".gguf"):
         raise api.BadInput(f"{path.name} has an unusual ending.", "Rename it so that it ends in .safetensors.")
     about = _about(path)
     found = probing.probed(shapes)
     layout = LAYOUTS.get(about.family or found.layout)
     if layout is None:
         raise _refused(path, found)
-    if probing.packed(shapes):
-        raise api.BadInput(
-            f"The numbers in {path.name} are packed in a way that is not read.",
-            "Take the same model with 16 bits, or with 8 bits and no scales.",
-        )
     title = families.KNOWN[layout.families[0]].title
+    _check_packing(path, layout, title, shapes)
     lacks = _lacks(layout, shapes)
     folder = _folder(ctx, path, layout, about, lacks) if lacks or about.components else None
     if folder is not None:
@@ -107,6 +113,24 @@ def _refused(path: Path, found: probing.Found) -> api.BadInput:
             f"If you know what it is, say so in {beside(path).name} beside it, as the guide tells.",
         )
     return api.BadInput(f"{path.name} is {found.what}, and not painted with alone.", "Choose a model to paint with.")
+
+
+def _check_packing(path: Path, layout: Layout, title: str, shapes: Shapes) -> None:
+    """Raises BadInput for numbers that diffusers cannot unpack."""
+    if probing.packed(shapes):
+        raise api.BadInput(
+            f"The numbers in {path.name} are packed in a way that is not read.",
+            "Take the same model with 16 bits, or with 8 bits and no scales.",
+        )
+    if not probing.is_gguf(path):
+        return
+    if "unet" in layout.parts:
+        raise api.BadInput(f"{path.name} is a GGUF file of {title}, whose U-Net is not read so.", _OTHERWISE)
+    from diffusers.quantizers.gguf.utils import SUPPORTED_GGUF_QUANT_TYPES
+
+    kinds = {tensor.kind for tensor in api.gguf_header(path).tensors.values()} - {FLOAT32, FLOAT16}
+    if kinds - {int(kind) for kind in SUPPORTED_GGUF_QUANT_TYPES}:
+        raise api.BadInput(f"The numbers in {path.name} are packed in a way that is not read.", _OTHERWISE)
 
 
 def _about(path: Path) -> About:
@@ -198,16 +222,25 @@ def _completed(ctx: api.Context, plan: Plan, path: Path) -> Any:
 
     folder = folders.inspected(path, without=_DENOISERS)
     options = {"local_files_only": True, "torch_dtype": ctx.dtype}
+    packed = {}
+    if probing.is_gguf(plan.path):
+        packed["quantization_config"] = diffusers.GGUFQuantizationConfig(compute_dtype=ctx.dtype)
 
     def taken(name: str, **more: Any) -> Any:
+        if not (path / name / "config.json").is_file():
+            raise api.BadInput(
+                f"{path.name} has no {name}/config.json, which tells how {plan.path.name} is built.",
+                "Put that small file back; the weights beside it are not needed.",
+            )
         kind = getattr(diffusers, folder.classes[name])
         return kind.from_single_file(str(plan.path), config=str(path), subfolder=name, **options, **more)
 
-    parts = {name: taken(name, **plan.layout.told(plan.shapes)) for name in _DENOISERS if name in folder.classes}
+    told = plan.layout.told(plan.shapes)
+    parts = {name: taken(name, **told, **packed) for name in _DENOISERS if name in folder.classes}
     if folder.classes.get("vae") == "AutoencoderKL" and any(name.startswith(_AUTOENCODER) for name in plan.shapes):
         parts["vae"] = taken("vae")
     others = {name: kind for name, kind in folder.classes.items() if name not in parts}
-    parts |= variants.loaded(path, others, use_safetensors=True, **options)
+    parts |= variants.loaded(path, others, use_safetensors=True, **options) | dict.fromkeys(folder.left_out)
     pipe = getattr(diffusers, folder.pipeline).from_pretrained(str(path), use_safetensors=True, **options, **parts)
     ctx.emit(api.Notice(f"What {plan.path.name} does not hold comes from {path.name}."))
     return pipe

@@ -118,7 +118,7 @@ def _weighed(where: Path, ctx: api.EstimateContext) -> tuple[int, int]:
 def _of_header(file: Path, _changed: int) -> tuple[int, int, int]:
     """(tokens that a GGUF file's model looks back on, numbers of its weights, numbers kept of a token). Its header
     takes a quarter of a second."""
-    found = gguf_file.header(file)
+    found = api.gguf_header(file)
     heads = found.number("attention.head_count", 1) or 1
     width = found.number("embedding_length") / heads
     each = found.number("attention.key_length", width) + found.number("attention.value_length", width)

@@ -36,19 +36,6 @@ def of(where: Path) -> Path | None:
     return inside[0] if len(inside) == 1 else None
 
 
-def header(file: Path) -> api.GgufHeader:
-    """What a file with a whole model tells. Raises BadInput for one that is damaged, or a part of something."""
-    found = api.gguf_header(file)
-    kind, parts = found.text("general.type") or "model", found.keys.get("split.count", 0)
-    if kind != "model":
-        raise api.BadInput(f"{file.name} is no model but goes with one ({kind[:40]}).", "Choose the model itself.")
-    if isinstance(parts, int) and parts > 1:
-        raise api.BadInput(
-            f"{file.name} is one of {parts} parts of a model.", "Join them with llama.cpp's `gguf-split --merge`."
-        )
-    return found
-
-
 @contextmanager
 def source(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Yields how transformers is asked for what is in a file: the folder, and what else is given. The folder is empty:
@@ -62,7 +49,7 @@ def loaded(kind: Any, file: Path, how: Mapping[str, Any]) -> tuple[Any, dict[str
     raises."""
     from transformers import AutoConfig, GgufConfig
 
-    found = header(file)
+    found = api.gguf_header(file)
     with source(file) as (folder, more):
         try:
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **more)

@@ -47,7 +47,7 @@ def opened(where: Path) -> Any:
 
     file = gguf_file.of(where)
     if file:
-        gguf_file.header(file)
+        api.gguf_header(file)
     try:
         with gguf_file.source(file) if file else nullcontext((where, {})) as (folder, more):
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **more)

@@ -73,10 +73,11 @@ class GgufHeader:
 
 
 def gguf_header(path: Path) -> GgufHeader:
-    """All of a file's header, after checking that all its bytes are there. Nothing of it is evaluated.
+    """All of a model's header, after checking that all its bytes are there. Nothing of it is evaluated.
 
     Follows the format: the magic, version, counts, keys with values, tensors, then the data. Raises BadInput for a
-    Git LFS pointer, a file that is cut short, another version, or anything else.
+    Git LFS pointer, a file that is cut short, another version, what only goes with a model, one part of several, or
+    anything else.
     """
     try:
         size = path.stat().st_size
@@ -94,6 +95,7 @@ def gguf_header(path: Path) -> GgufHeader:
         raise cut_short(path) from error
     except ValueError as error:
         raise _damaged(path) from error
+    _check_whole(path, keys)
     if not found:
         raise BadInput(f"{path.name} holds no weights.", "Choose another model.")
     tensors = {name: GgufTensor(shape, kind, start + offset) for name, shape, kind, offset in found}
@@ -216,6 +218,16 @@ def _tensor(reader: _Reader) -> tuple[str, tuple[int, ...], int, int]:
         raise ValueError(f"{name} has {sides} sides")
     shape = tuple(int(side) for side in reversed(reader.numbers("Q", sides)))
     return name, shape, reader.one(_TYPE), reader.one(_COUNT)
+
+
+def _check_whole(path: Path, keys: Mapping[str, Value]) -> None:
+    kind, parts = keys.get("general.type", "model"), keys.get("split.count", 0)
+    if kind != "model":
+        raise BadInput(f"{path.name} is no model but goes with one ({str(kind)[:40]}).", "Choose the model itself.")
+    if isinstance(parts, int) and parts > 1:
+        raise BadInput(
+            f"{path.name} is one of {parts} parts of a model.", "Join them with llama.cpp's `gguf-split --merge`."
+        )
 
 
 def _bytes(tensor: GgufTensor) -> int:
