@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from studio.ui.folders import open_folder
 from studio.ui.status_bar import device_in_words
 
 if TYPE_CHECKING:
+    from studio.ui.page import PageView
     from studio.ui.window import Window
 
 
@@ -119,41 +121,38 @@ def _edit(window: Window) -> None:
 
 
 def _page(window: Window) -> None:
-    commands, view, page = window.commands, window.middle.page_view, window.session.page
+    commands, middle, page = window.commands, window.middle, window.session.page
 
     def begin() -> None:
         page.new_page()
-        window.middle.open_page()
+        middle.open_page()
 
-    def find() -> None:
-        window.middle.show_page()
-        view.toggle_find()
+    def shown(act: Callable[[PageView], object]) -> Callable[[], object]:
+        """On the page, which is shown for it."""
 
-    def versions() -> None:
-        window.middle.show_page()
-        view.toggle_versions()
+        def run() -> None:
+            middle.show_page()
+            act(middle.page_view)
 
-    def side_by_side() -> None:
-        window.middle.show_page()
-        view.toggle_side_by_side()
+        return run
 
-    commands.add("Page", "Show the page", window.middle.open_page, "Ctrl+Shift+W")
+    commands.add("Page", "Show the page", middle.open_page, "Ctrl+Shift+W")
     commands.add("Page", "New page", begin, "Ctrl+Shift+N")
-    commands.add("Page", "Save the page as…", view.save, "Ctrl+Shift+E")
+    commands.add("Page", "Save the page as…", lambda: middle.page_view.save(), "Ctrl+Shift+E")
     commands.separate("Page")
-    for action in (
-        commands.add("Page", "Alternatives side by side", side_by_side, "Alt+S"),
-        commands.add("Page", "Rewrite", view.rewrite, "Alt+R"),
-        commands.add("Page", "Find a word", view.find_word, "Alt+W"),
-        commands.add("Page", "Other words here", view.other_words_here, "Alt+A"),
-        commands.add("Page", "Paint this", view.paint_this, "Alt+I"),
-    ):
-        view.addAction(action)
-    commands.add("Page", "Repaint with the same seed", view.repaint_near, "Alt+P")
+    beside = shown(lambda view: view.toggle_side_by_side())
+    middle.page_actions += (
+        commands.add("Page", "Alternatives side by side", beside, "Alt+S"),
+        commands.add("Page", "Rewrite", lambda: middle.page_view.rewrite(), "Alt+R"),
+        commands.add("Page", "Find a word", lambda: middle.page_view.find_word(), "Alt+W"),
+        commands.add("Page", "Other words here", lambda: middle.page_view.other_words_here(), "Alt+A"),
+        commands.add("Page", "Paint this", lambda: middle.page_view.paint_this(), "Alt+I"),
+    )
+    commands.add("Page", "Repaint with the same seed", lambda: middle.page_view.repaint_near(), "Alt+P")
     commands.separate("Page")
-    commands.add("Page", "Find and replace", find, "Ctrl+F")
-    commands.add("Page", "Versions", versions, "Ctrl+Shift+V")
-    commands.add("Page", "Regenerate", view.regenerate, "Ctrl+Shift+Return")
+    commands.add("Page", "Find and replace", shown(lambda view: view.toggle_find()), "Ctrl+F")
+    commands.add("Page", "Versions", shown(lambda view: view.toggle_versions()), "Ctrl+Shift+V")
+    commands.add("Page", "Regenerate", lambda: middle.page_view.regenerate(), "Ctrl+Shift+Return")
 
 
 def _tools(window: Window) -> list[Entry]:

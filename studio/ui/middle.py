@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QStackedLayout, QVBoxLayout, QWidget
 
 from studio.state.session import Session
 from studio.ui import icons, words
 from studio.ui.canvas import Canvas
-from studio.ui.page import PageView
 from studio.ui.thumbnails import Thumbnailer
+
+if TYPE_CHECKING:
+    from studio.ui.page import PageView
 
 
 class Middle(QWidget):
-    """The page while a tool that works on its words is chosen, until something else is looked at."""
+    """The page while a tool that works on its words is chosen, until something else is looked at.
+
+    `page_actions` are the window's commands that the page offers where the cursor is.
+    """
 
     def __init__(self, session: Session, canvas: Canvas, thumbnails: Thumbnailer) -> None:
         super().__init__()
         self._session = session
         self.canvas = canvas
-        self.page_view = PageView(
-            session.page, session.illustrating, session.alternatives, session.on_words, session.estimates, thumbnails
-        )
+        self._thumbnails = thumbnails
+        self.page_actions: list[QAction] = []
         self.back = QPushButton(icons.icon("arrow-left", "text"), "Back to the page")
         words.name(self.back, "Back to the page", "The page of text that you write on")
         strip = QWidget()
@@ -41,21 +49,31 @@ class Middle(QWidget):
         self._looking = looking
         self._pages = QStackedLayout(self)
         self._pages.addWidget(looking)
-        self._pages.addWidget(self.page_view)
         self.back.clicked.connect(self.show_page)
         session.workspace.tool_changed.connect(self.follow)
         session.making.submitting.connect(self.follow)
         session.page.opened.connect(lambda: None if self.is_page else self.follow())
-        self.page_view.write_on.connect(lambda: self._write())
-        self.page_view.write_again.connect(lambda: self._write(new_seed=True))
-        self.page_view.said.connect(session.notices.info)
-        self.page_view.pictures.opened.connect(session.open)
-        self.page_view.stop.connect(session.stop_writing)
-        self.follow()
+
+    @cached_property
+    def page_view(self) -> PageView:
+        """Made when it is first asked for: the studio opens sooner, and mostly for pictures."""
+        from studio.ui.page import PageView
+
+        session = self._session
+        page, alternatives, estimates = session.page, session.alternatives, session.estimates
+        view = PageView(page, session.illustrating, alternatives, session.on_words, estimates, self._thumbnails)
+        view.addActions(self.page_actions)
+        view.write_on.connect(lambda: self._write())
+        view.write_again.connect(lambda: self._write(new_seed=True))
+        view.said.connect(session.notices.info)
+        view.pictures.opened.connect(session.open)
+        view.stop.connect(session.stop_writing)
+        self._pages.addWidget(view)
+        return view
 
     @property
     def is_page(self) -> bool:
-        return self._pages.currentWidget() is self.page_view
+        return self._pages.currentWidget() is not self._looking
 
     def focus(self) -> None:
         (self.page_view if self.is_page else self.canvas).setFocus()

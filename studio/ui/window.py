@@ -122,6 +122,7 @@ class Window(QMainWindow):
         self._connect()
         self._show_plugins()
         self._restore()
+        self.middle.follow()
         self.middle.focus()
 
     def _surroundings(self) -> Surroundings:

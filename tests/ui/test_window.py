@@ -392,3 +392,12 @@ def test_a_flood_of_events_leaves_the_window_in_step(
             engine.preview(job, 64, 64)
     engine.put(job, JobState.DONE)
     qtbot.waitUntil(lambda: not window.status.bar.isVisible())
+
+
+def test_the_page_is_made_when_it_is_first_shown(window: Window) -> None:
+    assert "page_view" not in vars(window.middle)
+    window.middle.open_page()
+    view = window.middle.page_view
+    assert window.middle.is_page
+    assert view.isVisibleTo(window)
+    assert "Paint this" in [action.text() for action in view.actions()]
