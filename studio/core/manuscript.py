@@ -11,136 +11,34 @@ Places and lengths count Unicode code points.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
-from typing import TypeAlias
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-ROOT = 0
-"""The node that every page begins with: no text."""
+from studio.core.moves import (
+    ROOT,
+    Added,
+    Amended,
+    Anchor,
+    Anchored,
+    Answered,
+    Ask,
+    Asked,
+    Author,
+    Move,
+    Node,
+    Redone,
+    Stored,
+    Unanchored,
+    Undone,
+    Went,
+)
+from studio.core.plain_text import common_start
+
 _EVERY = 32
 """So many nodes apart, the text of a node on a long path is remembered."""
 _REMEMBERED = 4096
-_WORD = re.compile(r"[^\W_]+(?:['’\-.][^\W_]+)*")
-_BREAK = re.compile(r"\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
-_ODD = re.compile("[\x00\ufffc\ufdd0\ufdd1\ud800-\udfff]")
-_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[\U00020000-\U0003ffff]")
-"""Scripts without spaces, where each character counts as a word, as word processors do."""
-
-
-class Author(Enum):
-    HUMAN = "human"
-    MACHINE = "machine"
-
-
-class Node(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """In the parent's text, `removed` characters at `at` gave way to `text`. `made` is ISO 8601."""
-
-    id: int
-    parent: int = ROOT
-    at: int = 0
-    removed: int = 0
-    text: str = ""
-    author: Author = Author.HUMAN
-    made: str = ""
-    job: str = ""
-    creation: str = ""
-
-
-# Moves
-class Added(Struct, frozen=True, tag="add"):
-    """A new node. The page does not go there by itself."""
-
-    node: Node
-
-
-class Amended(Struct, frozen=True, tag="amend", omit_defaults=True):
-    """A node without children goes on: `keep` characters of its text stay, `text` follows them."""
-
-    id: int
-    at: int
-    removed: int
-    keep: int
-    text: str
-
-
-class Went(Struct, frozen=True, tag="go"):
-    """A step that Undo takes back."""
-
-    to: int
-
-
-class Undone(Struct, frozen=True, tag="undo"):
-    pass
-
-
-class Redone(Struct, frozen=True, tag="redo"):
-    pass
-
-
-class Asked(Struct, frozen=True, tag="ask", omit_defaults=True):
-    """A job was asked to write at a place of a node's text, in the place of `removed` characters."""
-
-    job: str
-    node: int
-    at: int
-    removed: int = 0
-
-
-class Answered(Struct, frozen=True, tag="answer", omit_defaults=True):
-    """A job has ended, with a creation unless it failed or was stopped."""
-
-    job: str
-    creation: str = ""
-
-
-class Anchor(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A picture that was painted from words: those from `start` in the text of `node`."""
-
-    id: int
-    node: int
-    start: int
-    words: str
-    seed: int
-    job: str = ""
-    creation: str = ""
-
-
-class Anchored(Struct, frozen=True, tag="anchor"):
-    """A new anchor, or a known one (the same `id`) with another picture."""
-
-    anchor: Anchor
-
-
-class Unanchored(Struct, frozen=True, tag="unanchor"):
-    id: int
-
-
-Move: TypeAlias = Added | Amended | Went | Undone | Redone | Asked | Answered | Anchored | Unanchored
-
-
-class Ask(Struct, frozen=True, omit_defaults=True):
-    """A place to write at: in the text of `node`, at `at`, for `removed` characters. Alternatives share it."""
-
-    node: int
-    at: int
-    removed: int = 0
-
-
-class Stored(Struct, kw_only=True):
-    """A whole page as it is stored. `trail` are the nodes gone to, `place` where Undo and Redo stand in it."""
-
-    format: int = 1
-    nodes: list[Node] = []
-    trail: list[int] = []
-    place: int = 0
-    left: dict[int, int] = {}
-    asked: dict[str, Ask] = {}
-    anchors: list[Anchor] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -632,65 +530,3 @@ def _find(pieces: tuple[Piece, ...], place: int) -> tuple[int, int]:
         if place < end:
             return number, place - start
     return len(pieces), 0
-
-
-def common_start(one: str, other: str) -> int:
-    """How many characters two texts share at their beginning."""
-    reach = min(len(one), len(other))
-    if one[:reach] == other[:reach]:
-        return reach
-    return bisect_right(range(1, reach + 1), 0, key=lambda length: 0 if one[:length] == other[:length] else 1)
-
-
-def _common_end(one: str, other: str, most: int) -> int:
-    """How many characters two texts share at their end, `most` at the most."""
-    reach = max(0, min(len(one), len(other), most))
-    if one[len(one) - reach :] == other[len(other) - reach :]:
-        return reach
-    return bisect_right(range(1, reach + 1), 0, key=lambda length: 0 if one[-length:] == other[-length:] else 1)
-
-
-def difference(old: str, new: str, cursor: int | None = None) -> tuple[int, int, str]:
-    """What was changed: at which place, how many characters gave way, and to which.
-
-    `cursor` is where it stands afterwards, at the end of what was written; it decides where letters repeat.
-    """
-    end = _common_end(old, new, len(new) - (cursor or 0))
-    start = common_start(old[: len(old) - end], new[: len(new) - end])
-    return start, len(old) - end - start, new[start : len(new) - end]
-
-
-def plain(text: str) -> str:
-    """Text as a page holds it: lines end in a newline, and nothing stands in it that an editor could not show."""
-    return _ODD.sub("\N{REPLACEMENT CHARACTER}", _BREAK.sub("\n", text))
-
-
-def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    """Without white space at both ends; where nothing is selected, the paragraph."""
-    if start == end:
-        start = text.rfind("\n", 0, start) + 1
-        after = text.find("\n", end)
-        end = len(text) if after < 0 else after
-    words = text[start:end]
-    if not words.strip():
-        return start, start
-    return start + len(words) - len(words.lstrip()), end - len(words) + len(words.rstrip())
-
-
-class WordCount:
-    """The words of a text that changes a little from time to time: what stayed is not counted again."""
-
-    def __init__(self) -> None:
-        self._lines: dict[str, int] = {}
-
-    def __call__(self, text: str) -> int:
-        lines = text.split("\n")
-        known = self._lines
-        self._lines = {line: known[line] if line in known else count_words(line) for line in dict.fromkeys(lines)}
-        return sum(map(self._lines.__getitem__, lines))
-
-
-def count_words(text: str) -> int:
-    """Words as a reader counts them; in scripts without spaces each character is one."""
-    spaced, unspaced = _UNSPACED.subn(" ", text)
-    return unspaced + sum(1 for _ in _WORD.finditer(spaced))

@@ -17,7 +17,8 @@ from urllib.parse import quote
 
 from studio.core.errors import BadInput
 from studio.core.files import cannot_write, write_whole, written_whole
-from studio.core.manuscript import Author, Run
+from studio.core.manuscript import Run
+from studio.core.moves import Author
 
 if TYPE_CHECKING:
     from docx.section import Section

@@ -7,8 +7,8 @@ import random
 import msgspec
 import pytest
 
-from studio.core import manuscript
-from studio.core.manuscript import ROOT, Author, Manuscript, Move, Stored, count_words, difference
+from studio.core.manuscript import Manuscript, Run
+from studio.core.moves import ROOT, Ask, Author, Move, Stored
 
 TALE = "Once upon a time"
 
@@ -92,9 +92,9 @@ def test_a_passage_is_what_its_branch_has_of_it_now() -> None:
     second = asked(page, "b", "An owl.")
     page.write(3, 7, "")
     assert page.passage(first) == [
-        manuscript.Run("A ", Author.MACHINE),
-        manuscript.Run("dog", Author.HUMAN),
-        manuscript.Run(" ran.", Author.MACHINE),
+        Run("A ", Author.MACHINE),
+        Run("dog", Author.HUMAN),
+        Run(" ran.", Author.MACHINE),
     ]
     assert page.passage(second) == []
 
@@ -102,7 +102,7 @@ def test_a_passage_is_what_its_branch_has_of_it_now() -> None:
 def test_what_is_to_be_written_at_a_place_is_known() -> None:
     page = Manuscript()
     type_in(page, "A")
-    place = manuscript.Ask(page.current, 1)
+    place = Ask(page.current, 1)
     for job in ("a", "b", "c"):
         page.ask(job, place.node, place.at)
     page.ask("d", ROOT, 0)
@@ -153,9 +153,9 @@ def test_words_are_told_apart_by_their_author_in_the_middle_too() -> None:
     asked(page, "a", "The fox slept.")
     page.write(4, 3, "owl")
     assert page.runs() == [
-        manuscript.Run("The ", Author.MACHINE),
-        manuscript.Run("owl", Author.HUMAN),
-        manuscript.Run(" slept.", Author.MACHINE),
+        Run("The ", Author.MACHINE),
+        Run("owl", Author.HUMAN),
+        Run(" slept.", Author.MACHINE),
     ]
     assert page.generation(2) == 1
     assert page.node_at(6) == 2
@@ -282,38 +282,6 @@ def test_a_page_with_a_long_past_is_the_same_when_it_is_read_again() -> None:
     again = Manuscript(page.stored())
     assert again.text == page.text
     assert len(again.runs()) == 1
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "cursor", "expected"),
-    [
-        ("", "a", 1, (0, 0, "a")),
-        ("aaaa", "aaaaa", 2, (1, 0, "a")),
-        ("aaaa", "aaa", 1, (1, 1, "")),
-        ("the fox", "the red fox", 8, (4, 0, "red ")),
-        ("the red fox", "the fox", None, (3, 4, "")),
-        ("one two", "one six", None, (4, 3, "six")),
-        ("same", "same", 2, (2, 0, "")),
-    ],
-)
-def test_what_was_changed(old: str, new: str, cursor: int | None, expected: tuple[int, int, str]) -> None:
-    at, removed, text = difference(old, new, cursor)
-    assert (at, removed, text) == expected
-    assert old[:at] + text + old[at + removed :] == new
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [("", 0), ("  \n", 0), ("It's a well-known fox.", 4), ("狐が", 2), ("— “Fox”, 3.5 m — 🦊", 3), ("שלום עולם", 2)],
-)
-def test_words_are_counted_as_a_reader_would(text: str, words: int) -> None:
-    assert count_words(text) == words
-
-
-def test_words_of_a_text_that_changes_are_counted_as_if_anew() -> None:
-    count = manuscript.WordCount()
-    for text in ("", "One two.\n\nOne two.\n", "One two.\nthree 狐が", "One two.\nthree\nOne two.\nfour five"):
-        assert count(text) == manuscript.count_words(text)
 
 
 def test_a_branch_ends_with_another_word_and_is_an_alternative() -> None:

@@ -11,8 +11,8 @@ from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
 from studio.core.descriptor import Catalogue, PluginDescriptor
-from studio.core.manuscript import Author
 from studio.core.messages import Previewed
+from studio.core.moves import Author
 from studio.state.manuscript import Page
 from studio.ui import theme
 from studio.ui.page import PageView

@@ -10,8 +10,9 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from studio.core.descriptor import Catalogue, PluginDescriptor
-from studio.core.manuscript import Author, Run
+from studio.core.manuscript import Run
 from studio.core.messages import Previewed
+from studio.core.moves import Author
 from studio.ui import theme
 from studio.ui.page import PageView
 from studio.ui.page.cards import MOST, Card, beginning

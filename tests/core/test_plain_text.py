@@ -1,0 +1,39 @@
+"""How two texts differ, and how many words there are."""
+
+from __future__ import annotations
+
+import pytest
+
+from studio.core.plain_text import WordCount, count_words, difference
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "cursor", "expected"),
+    [
+        ("", "a", 1, (0, 0, "a")),
+        ("aaaa", "aaaaa", 2, (1, 0, "a")),
+        ("aaaa", "aaa", 1, (1, 1, "")),
+        ("the fox", "the red fox", 8, (4, 0, "red ")),
+        ("the red fox", "the fox", None, (3, 4, "")),
+        ("one two", "one six", None, (4, 3, "six")),
+        ("same", "same", 2, (2, 0, "")),
+    ],
+)
+def test_what_was_changed(old: str, new: str, cursor: int | None, expected: tuple[int, int, str]) -> None:
+    at, removed, text = difference(old, new, cursor)
+    assert (at, removed, text) == expected
+    assert old[:at] + text + old[at + removed :] == new
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", 0), ("  \n", 0), ("It's a well-known fox.", 4), ("狐が", 2), ("— “Fox”, 3.5 m — 🦊", 3), ("שלום עולם", 2)],
+)
+def test_words_are_counted_as_a_reader_would(text: str, words: int) -> None:
+    assert count_words(text) == words
+
+
+def test_words_of_a_text_that_changes_are_counted_as_if_anew() -> None:
+    count = WordCount()
+    for text in ("", "One two.\n\nOne two.\n", "One two.\nthree 狐が", "One two.\nthree\nOne two.\nfour five"):
+        assert count(text) == count_words(text)
