@@ -312,8 +312,10 @@ class Manuscript:
         if ask is None:
             return []
         node = self.written_by(job)
+        if node is not None and node.text == text:
+            return []
         if node is not None and not self._children.get(node.id):
-            return [] if node.text == text else self._do(_amend(node, node.at, node.removed, text))
+            return self._do(_amend(node, node.at, node.removed, text))
         new = Node(
             id=self._next(),
             parent=ask.node,

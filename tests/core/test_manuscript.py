@@ -136,6 +136,19 @@ def test_what_comes_after_more_was_written_is_a_branch_beside() -> None:
     assert page.text_at(page.generations()[0]) == f"{TALE}, a fox"
 
 
+def test_what_was_all_written_already_is_no_branch_beside_when_it_is_heard_again() -> None:
+    page = Manuscript()
+    type_in(page, "A")
+    page.ask("j", page.current, 1)
+    page.answer("j", " fox")
+    type_in(page, " ran.")
+    assert page.answer("j", " fox") == []
+    page.end("j", "c")
+    assert page.text == "A fox ran."
+    (node,) = page.generations()
+    assert page.nodes[node].creation == "c"
+
+
 def test_streaming_amends_one_node_until_somebody_writes_after_it() -> None:
     page = Manuscript()
     page.ask("a", ROOT, 0)
