@@ -47,10 +47,12 @@ class Names:
 
 @dataclass(frozen=True)
 class Asked:
-    """Something to paint: a prompt, and the classes that must be seen in it, the left one first."""
+    """Something to paint: a prompt, the classes that must be seen in it, the left one first, and what shows the same
+    by the pictures themselves."""
 
     prompt: str
     classes: tuple[int, ...]
+    item: dataset.Item
 
 
 def network(classes: int) -> nn.Module:
@@ -108,8 +110,9 @@ def to_ask(pictures: dataset.Pictures, names: Names, count: int) -> list[Asked]:
     asked = []
     for one in sorted(range(len(names.words)), key=lambda number: _place(names.words[number]))[:count]:
         among = names.pictures[one]
-        subject = pictures.subjects[among[_place(names.words[one]) % len(among)]]
-        asked.append(Asked(captions.finished(subject.noun, style=subject.style), (one,)))
+        number = among[_place(names.words[one]) % len(among)]
+        subject = pictures.subjects[number]
+        asked.append(Asked(captions.finished(subject.noun, style=subject.style), (one,), dataset.Item("plain", number)))
     return asked
 
 
@@ -118,11 +121,20 @@ def pairs_to_ask(pictures: dataset.Pictures, names: Names, count: int) -> list[A
     clear = [number for number, pixels in enumerate(pictures.pixels) if pixels.shape[2] == 4]
     subjects = [pictures.subjects[number] for number in clear]
     by_word = {word: number for number, word in enumerate(names.words)}
-    scenes: list[Scene] = compositions.draw(subjects, count, 0, held_out=True) if clear else []
-    return [
-        Asked(scene.caption(subjects), (by_word[subjects[scene.left].plain], by_word[subjects[scene.right].plain]))
-        for scene in scenes
-    ]
+    asked = []
+    for scene in compositions.draw(subjects, count, 0, held_out=True) if clear else []:
+        left, right = (by_word[subjects[one].plain] for one in (scene.left, scene.right))
+        whole = Scene(clear[scene.left], clear[scene.right], scene.ground)
+        asked.append(Asked(scene.caption(subjects), (left, right), dataset.Item("pair", scene=whole)))
+    return asked
+
+
+def shown(asked: Sequence[Asked], pictures: dataset.Pictures) -> Tensor:
+    """What was asked for by the pictures themselves, as [n, 3, h, w] in -1..1: the best that a painting can do."""
+    import torch
+
+    images = np.stack([dataset.render(one.item, pictures, 2 * SIDE) for one in asked])
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def guesses(model: nn.Module, painted: Tensor, first: int) -> Tensor:

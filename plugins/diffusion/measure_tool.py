@@ -66,9 +66,15 @@ class DiffusionMeasure(api.Tool):
             "classes": len(names.words),
             "top_1": fidelity.share_named(classifier, results[0], asked, 1),
             "top_5": fidelity.share_named(classifier, results[0], asked, 5),
+            "top_1_of_pictures": fidelity.share_named(classifier, fidelity.shown(asked, pictures), asked, 1),
+            "top_5_of_pictures": fidelity.share_named(classifier, fidelity.shown(asked, pictures), asked, 5),
         }
         if both:
-            found |= {"pairs": len(both), "both": fidelity.share_with_both(classifier, results[1], both)}
+            found |= {
+                "pairs": len(both),
+                "both": fidelity.share_with_both(classifier, results[1], both),
+                "both_of_pictures": fidelity.share_with_both(classifier, fidelity.shown(both, pictures), both),
+            }
         ctx.note("fidelity", found)
         yield api.Text(report(found), f"How faithfully {model.title} paints")
 
@@ -110,11 +116,12 @@ def report(found: dict[str, Any]) -> str:
         f"A classifier that knows {found['classes']:,} names from pictures alone looked at "
         f"{found['names']:,} paintings, one for each name asked for.",
         "",
-        "| | share |",
-        "|---|---|",
-        f"| the name is the first guess | {found['top_1']:.1%} |",
-        f"| the name is among the first five | {found['top_5']:.1%} |",
+        "| | paintings | the pictures themselves |",
+        "|---|---|---|",
+        f"| the name is the first guess | {found['top_1']:.1%} | {found['top_1_of_pictures']:.1%} |",
+        f"| the name is among the first five | {found['top_5']:.1%} | {found['top_5_of_pictures']:.1%} |",
     ]
     if "both" in found:
-        lines.append(f"| both things of {found['pairs']:,} unseen pairs, each in its half | {found['both']:.1%} |")
+        unseen = f"both things of {found['pairs']:,} unseen pairs, each in its half"
+        lines.append(f"| {unseen} | {found['both']:.1%} | {found['both_of_pictures']:.1%} |")
     return "\n".join(lines) + "\n"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from plugins.diffusion import dataset, fidelity, measure_tool
+from plugins.diffusion import compositions, dataset, fidelity, measure_tool
 from plugins.diffusion.captions import COLOURS, Subject
 from plugins.diffusion.measure_tool import DiffusionMeasure
 from studio import testing
@@ -55,7 +55,10 @@ def test_names_what_is_painted(judge: torch.nn.Module) -> None:
     everything = pictures()
     items = [dataset.Item("plain", number) for number in range(3)]
     painted = as_tensor([dataset.render(item, everything, 128) for item in items])
-    asked = [fidelity.Asked(word, (number,)) for number, word in enumerate(WORDS)]
+    asked = [
+        fidelity.Asked(word, (number,), item) for number, (word, item) in enumerate(zip(WORDS, items, strict=True))
+    ]
+    assert torch.equal(fidelity.shown(asked, everything), painted)
     assert fidelity.share_named(judge, painted, asked, 1) == 1.0
     assert fidelity.share_named(judge, painted, asked[::-1], 1) == pytest.approx(1 / 3)
 
@@ -65,7 +68,7 @@ def test_both_things_must_be_in_their_halves(judge: torch.nn.Module, monkeypatch
     everything = pictures()
     item = dataset.Item("pair", scene=dataset.Scene(0, 2, ""))
     painted = as_tensor([dataset.render(item, everything, 128)] * 2)
-    asked = [fidelity.Asked("", (0, 2)), fidelity.Asked("", (2, 0))]
+    asked = [fidelity.Asked("", (0, 2), item), fidelity.Asked("", (2, 0), item)]
     assert fidelity.share_with_both(judge, painted, asked) == 0.5
 
 
@@ -85,6 +88,19 @@ def test_what_is_asked_is_always_the_same() -> None:
     assert all(one.prompt == f"a {names.words[one.classes[0]]}, flat" for one in asked)
 
 
+def test_pairs_are_shown_as_they_are_asked_for(judge: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compositions, "HELD_OUT_SHARE", 1.0)
+    monkeypatch.setattr(fidelity, "BOTH_FIRST", 1)
+    opaque = np.full((128, 128, 3), 255, np.uint8)  # which no pair is made of
+    subjects = [Subject(Path("white.png"), "white"), *pictures().subjects]
+    everything = dataset.Pictures(subjects, [opaque, *pictures().pixels])
+    names = fidelity.Names.of(pictures().subjects)
+    asked = fidelity.pairs_to_ask(everything, names, 3)
+    assert len(asked) == 3
+    assert all(one.prompt.startswith(f"a {names.words[one.classes[0]]} and a") for one in asked)
+    assert fidelity.share_with_both(judge, fidelity.shown(asked, everything), asked) == 1.0
+
+
 def test_the_tool_measures_a_real_pipeline(tiny_model: Any, tmp_path: Path) -> None:
     from PIL import Image
 
@@ -98,7 +114,7 @@ def test_the_tool_measures_a_real_pipeline(tiny_model: Any, tmp_path: Path) -> N
     ctx = testing.FakeContext(seed=7, folder=tmp_path / "job")
     values = {"model": str(tiny_model("stable-diffusion")), "classifier_steps": 2, "batch": 4, "steps": 1, "pairs": 2}
     (text,) = testing.results(testing.run(DiffusionMeasure, ctx, folder=folder, **values))
-    assert "among the first five | 100.0% |" in text.text
+    assert "among the first five | 100.0% | 100.0% |" in text.text
     assert ctx.notes["fidelity"]["names"] == 3
 
 
