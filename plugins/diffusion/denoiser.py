@@ -173,6 +173,7 @@ def save(parts: Parts, folder: Path, vae: Any = None) -> None:
     for name, network in (("text_encoder", parts.text_encoder), ("unet", parts.unet), ("vae", vae)):
         if network is not None:
             _half(network).save_pretrained(folder / name)
+            _forget_where_from(folder / name / "config.json")
     index = {
         "_class_name": "StableDiffusionPipeline",
         "_diffusers_version": diffusers.__version__,
@@ -204,6 +205,13 @@ def paint(
             plain, led = parts.unet(torch.cat([latents] * 2), time.to(device), **told).sample.chunk(2)
             latents = scheduler.step(plain + guidance * (led - plain), time, latents).prev_sample
     return latents
+
+
+def _forget_where_from(config: Path) -> None:
+    """diffusers writes down the folder that a network was once loaded from, which nobody else has."""
+    told = json.loads(config.read_text("utf-8"))
+    if told.pop("_name_or_path", None) is not None:
+        config.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
 def _half(network: Any) -> Any:

@@ -225,6 +225,7 @@ def test_a_model_trained_here_is_taught_more(pictures: Path, tmp_path: Path) -> 
     assert second.kind == "diffusion"
     assert json.loads((second.folder / "studio.json").read_text("utf-8")) == {"components": {"vae": "vae-spatial"}}
     assert f"trained further from {first.folder.name}" in (second.folder / "README.md").read_text("utf-8")
+    assert str(tmp_path) not in "".join(path.read_text("utf-8") for path in second.folder.rglob("*.json"))
     for kind, part in ((UNet2DConditionModel, "unet"), (CLIPTextModel, "text_encoder")):
         before, after = (kind.from_pretrained(one.folder / part).state_dict() for one in (first, second))
         assert before.keys() == after.keys()
