@@ -119,6 +119,14 @@ def render(item: Item, pictures: Pictures, size: int) -> Rgb:
     return compositions.over(_rgba(pictures.pixels[item.subject]), ground, size, mirrored=item.mirrored)
 
 
+def rendered(items: Sequence[Item], pictures: Pictures, size: int) -> Tensor:
+    """The pictures of items, [n, 3, size, size] in -1..1."""
+    import torch
+
+    images = np.stack([render(item, pictures, size) for item in items])
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
 @dataclass
 class Latents:
     """`values` are float16 [n, c, s, s], one for each item. `pair_share` is how often a pair is drawn.
@@ -140,8 +148,9 @@ class Latents:
         rows = {sort: [number for number, item in enumerate(self.items) if item.sort == sort] for sort in shares}
         self._drawn = [(share, rows[sort]) for sort, share in shares.items() if rows[sort]]
         self._alike: dict[tuple[str, str], list[int]] = {}
-        for row in rows["pair"]:
-            self._alike.setdefault(self._look(row), []).append(row)
+        for row, item in enumerate(self.items):
+            if item.scene is not None:
+                self._alike.setdefault(self._look(item.scene), []).append(row)
 
     def batch(self, step: int) -> tuple[Tensor, list[str], list[denoiser.Frame | None]]:
         """(float32 [count, c, s, s], captions, frames) of a step: the same for the same seed, whatever came before."""
@@ -163,7 +172,7 @@ class Latents:
     def _beside(self, row: int, scene: Scene, chance: np.random.Generator) -> tuple[int, Item]:
         """(the row of another pair that the right half is taken from, what both halves are). Held out is still held
         out: where the two may not be seen together, the pair stays as it is."""
-        alike = self._alike[self._look(row)]
+        alike = self._alike[self._look(scene)]
         other = alike[int(chance.integers(len(alike)))]
         found = self.items[other].scene or scene
         same = found.right == scene.left
@@ -171,10 +180,9 @@ class Latents:
             return row, self.items[row]
         return other, Item("pair", scene=replace(scene, right=found.right))
 
-    def _look(self, row: int) -> tuple[str, str]:
+    def _look(self, scene: Scene) -> tuple[str, str]:
         """The ground and the style of a pair: its halves fit to those of another that is alike."""
-        scene = self.items[row].scene
-        return (scene.ground, self.subjects[scene.left].style) if scene else ("", "")
+        return scene.ground, self.subjects[scene.left].style
 
     def caption(self, item: Item, chance: np.random.Generator) -> str:
         if item.scene is not None:
@@ -211,13 +219,10 @@ def encode(
     vae: Any, items: Sequence[Item], pictures: Pictures, size: int, device: str, *, first: int = 0
 ) -> Iterator[tuple[int, Tensor]]:
     """Float16 latents of the items from the `first` on, in parts, each with the number of items that are done."""
-    import torch
-
     for start in range(first, len(items), ENCODED_AT_ONCE):
-        part = range(start, min(start + ENCODED_AT_ONCE, len(items)))
-        images = np.stack([render(items[number], pictures, size) for number in part])
-        tensor = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
-        yield part.stop, denoiser.encode(vae, tensor.to(device)).half().cpu()
+        part = items[start : start + ENCODED_AT_ONCE]
+        shown = rendered(part, pictures, size).to(device)
+        yield start + len(part), denoiser.encode(vae, shown).half().cpu()
 
 
 def keep_latents(keep: Path, key: str, values: Tensor) -> None:

@@ -131,10 +131,7 @@ def pairs_to_ask(pictures: dataset.Pictures, names: Names, count: int) -> list[A
 
 def shown(asked: Sequence[Asked], pictures: dataset.Pictures) -> Tensor:
     """What was asked for by the pictures themselves, as [n, 3, h, w] in -1..1: the best that a painting can do."""
-    import torch
-
-    images = np.stack([dataset.render(one.item, pictures, 2 * SIDE) for one in asked])
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return dataset.rendered([one.item for one in asked], pictures, 2 * SIDE)
 
 
 def guesses(model: nn.Module, painted: Tensor, first: int) -> Tensor:

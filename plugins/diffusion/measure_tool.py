@@ -61,13 +61,14 @@ class DiffusionMeasure(api.Tool):
                 parts.append(part)
                 yield api.Progress(done, len(group), "Painting")
             results.append(torch.cat(parts) if parts else torch.empty(0))
+        shown = fidelity.shown(asked, pictures)
         found: dict[str, Any] = {
             "names": len(asked),
             "classes": len(names.words),
             "top_1": fidelity.share_named(classifier, results[0], asked, 1),
             "top_5": fidelity.share_named(classifier, results[0], asked, 5),
-            "top_1_of_pictures": fidelity.share_named(classifier, fidelity.shown(asked, pictures), asked, 1),
-            "top_5_of_pictures": fidelity.share_named(classifier, fidelity.shown(asked, pictures), asked, 5),
+            "top_1_of_pictures": fidelity.share_named(classifier, shown, asked, 1),
+            "top_5_of_pictures": fidelity.share_named(classifier, shown, asked, 5),
         }
         if both:
             found |= {

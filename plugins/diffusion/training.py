@@ -96,12 +96,8 @@ class Trainer(api.Training):
             wrong = made.float() - _wanted(scheduler, some, hidden, moments)
             return wrong.square().mean() * (len(some) / count)
 
-        parts = _parts(count, self.device)
         with self._attention():
-            if len(parts) == 1:
-                found = self.descend(loss(parts[0]))
-            else:
-                found = self.descend_together([partial(loss, part) for part in parts])
+            found = self.descend_together([partial(loss, part) for part in _parts(count, self.device)])
         self.advance(found)
 
     def _chance(self, latents: Tensor) -> tuple[Tensor, Tensor]:

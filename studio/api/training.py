@@ -94,10 +94,13 @@ class Training:
     ) -> float:
         """As `descend`, for the sum of losses that are found beside each other, each in a thread with one core.
 
-        On a processor a small network learns a batch faster in such parts than by operations that share the cores.
+        On a processor a small network learns a batch faster in such parts than by operations that share the cores. A
+        single one has all cores.
         """
         import torch
 
+        if len(losses) == 1:
+            return self.descend(losses[0](), optimizer, clip=clip)
         cores = torch.get_num_threads()
         values = self._values(optimizer)
 
