@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QPushButton, QStackedLayout, QVBoxLayout, QWidget
 
 from studio.state.session import Session
 from studio.ui import icons, words
@@ -90,13 +90,14 @@ class Middle(QWidget):
 
     def show_page(self) -> None:
         if not self.is_page:
-            self._pages.setCurrentWidget(self.page_view)
+            self._show(self.page_view)
 
     def open_page(self) -> None:
         """Shows the page to be worked on: the tool in the form is one for it, and Generate writes."""
         if not self._session.page.is_worked_on:
             self._session.page.choose_tool()
         self.show_page()
+        self.focus()
 
     def _write(self, *, new_seed: bool = False) -> None:
         """With the tool in the form if it writes on the page, else with the one that does."""
@@ -106,7 +107,15 @@ class Middle(QWidget):
     def show_canvas(self) -> None:
         self._strip.setVisible(self._session.page.is_worked_on)
         if self.is_page:
-            self._pages.setCurrentWidget(self._looking)
+            self._show(self._looking)
+
+    def _show(self, widget: QWidget) -> None:
+        """The focus goes along: what has it and is hidden would give it to whatever comes next."""
+        focused = QApplication.focusWidget()
+        goes_along = focused is not None and self.isAncestorOf(focused)
+        self._pages.setCurrentWidget(widget)
+        if goes_along:
+            self.focus()
 
     def step(self, by: int) -> None:
         """To the next alternative on the page, or the next variation."""

@@ -401,3 +401,16 @@ def test_the_page_is_made_when_it_is_first_shown(window: Window) -> None:
     assert window.middle.is_page
     assert view.isVisibleTo(window)
     assert "Paint this" in [action.text() for action in view.actions()]
+
+
+def test_the_page_has_the_keys_once_it_is_shown(qtbot: QtBot, window: Window) -> None:
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow)
+    window.canvas.setFocus()
+    window.middle.show_page()
+    assert window.focusWidget() is window.middle.page_view.paper
+    window.middle.show_canvas()
+    assert window.canvas.isAncestorOf(window.focusWidget())  # which gives it to what it shows
+    window.rail.setFocus()
+    window.middle.open_page()
+    assert window.focusWidget() is window.middle.page_view.paper
