@@ -11,7 +11,7 @@ from typing import Any
 
 from studio import api
 
-from . import folders, pictures, probing, variants
+from . import folders, images, probing, variants
 from .loading import Model
 
 ENCODER = "image_encoder"
@@ -55,7 +55,7 @@ def applied(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[
         )
     adapter = _found(ctx, str(params.adapter))
     encoder = _encoder(ctx, adapter)
-    references = [pictures.opened(path) for path in params.reference_images]
+    references = [images.opened(path) for path in params.reference_images]
     with _loaded(model, pipe, adapter, encoder) as several:
         if len(references) > 1 and not several:
             raise api.BadInput(f"{model.family.title} takes up one picture at a time.", "Take the others away.")

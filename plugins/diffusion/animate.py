@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import loading, motion, painting, pictures, sizes, speed
+from . import images, loading, motion, painting, sizes, speed
 from .families import Task, takes
 from .films import Film
 from .latents import scale_factor
@@ -56,7 +56,7 @@ class Animate(api.Tool):
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 1, "Loading the model")
-        picture = pictures.opened(params.image) if params.image else None
+        picture = images.opened(params.image) if params.image else None
         model = motion.adapted(ctx, loading.load(ctx, params.model), params.motion)
         task = Task.ANIMATE if picture is None else Task.ANIMATE_PICTURE
         pipe, film = model.pipe(task), model.family.film or Film()
@@ -75,7 +75,7 @@ class Animate(api.Tool):
             )
         more: dict[str, Any] = {"num_frames": frames, "output_type": "pil"}
         if picture is not None:
-            more["image"] = pictures.fitted(picture, size)
+            more["image"] = images.fitted(picture, size)
         if film.fps_name:
             more[film.fps_name] = round(fps)
         if takes(pipe, "decode_chunk_size"):

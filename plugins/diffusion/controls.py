@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from studio import api
 
-from . import controlnets, guides, pictures
+from . import controlnets, guides, images
 from .controlnets import Found
 from .families import Task, takes
 from .loading import Model
@@ -145,7 +145,7 @@ def _drawn(
     from PIL import Image
 
     if control.image is not None:
-        picture = pictures.opened(control.image)
+        picture = images.opened(control.image)
         ratio = picture.width / picture.height / (size[0] / (part[2] - part[0]) * (part[3] - part[1]) / size[1])
         if not 1 / 1.1 < ratio < 1.1:
             ctx.emit(
@@ -153,7 +153,7 @@ def _drawn(
             )
         picture = cut(picture, size, part)
     elif own is not None:
-        picture = pictures.fitted(own.convert("RGB"), size)
+        picture = images.fitted(own.convert("RGB"), size)
     else:
         raise api.BadInput(f"There is no picture for {control.net.name} to follow.", "Add one.")
     pixels = np.asarray(picture)

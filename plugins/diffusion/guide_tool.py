@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from studio import api
 
-from . import guides, pictures
+from . import guides, images
 
 
 class MakeGuide(api.Tool):
@@ -29,4 +29,4 @@ class MakeGuide(api.Tool):
         import numpy as np
 
         yield api.Progress(0, 1, "Drawing")
-        yield api.Image(guides.drawn(params.guide, np.asarray(pictures.opened(params.image)), params.detail))
+        yield api.Image(guides.drawn(params.guide, np.asarray(images.opened(params.image)), params.detail))

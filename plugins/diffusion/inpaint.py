@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from studio import api
 
-from . import loading, painting, pictures, sizes
+from . import images, loading, painting, sizes
 from .estimate import Estimated
 from .families import Task
 from .loading import Model
@@ -70,8 +70,8 @@ class Inpaint(Estimated):
         box = canvas.box(params.margin + params.feather) if params.area == "part" else (0, 0, *canvas.picture.size)
         size = _size(model, box)
         more = {
-            "image": pictures.fitted(canvas.picture.crop(box), size),
-            "mask_image": pictures.fitted(canvas.mask.crop(box), size),
+            "image": images.fitted(canvas.picture.crop(box), size),
+            "mask_image": images.fitted(canvas.mask.crop(box), size),
             **strength(model, pipe, params),
         }
         width, height = canvas.picture.size
@@ -110,19 +110,19 @@ class _Canvas:
 def _canvas(params: Any) -> _Canvas:
     from PIL import Image, ImageChops, ImageFilter
 
-    picture = pictures.opened(params.image)
+    picture = images.opened(params.image)
     frame = (params.left, params.top, params.right, params.bottom)
     if params.mask is not None:
-        mask = pictures.mask_of(params.mask, picture.size)
+        mask = images.mask_of(params.mask, picture.size)
     elif any(frame):
         mask = Image.new("L", picture.size, 0)
     else:
         raise api.BadInput("There is no mask.", "Paint one over the picture, or paint beyond the edges.")
     if mask.getbbox() is None and not any(frame):
         raise api.BadInput("The mask is empty.", "Paint over what should change.")
-    picture = pictures.extended(picture, frame, mirror=True)
-    mask = pictures.extended(mask, frame, mirror=False)
-    wide = pictures.grown(mask, params.feather).point(lambda value: 255 if value > 127 else 0)
+    picture = images.extended(picture, frame, mirror=True)
+    mask = images.extended(mask, frame, mirror=False)
+    wide = images.grown(mask, params.feather).point(lambda value: 255 if value > 127 else 0)
     soft = mask.filter(ImageFilter.GaussianBlur(params.feather / 2)) if params.feather else mask
     return _Canvas(picture, wide, ImageChops.darker(soft, wide))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import loading, painting, pictures, sizes
+from . import images, loading, painting, sizes
 from .estimate import Estimated
 from .families import Task, default, takes
 from .loading import Model
@@ -50,14 +50,14 @@ class Repaint(Estimated):
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 1, "Loading the model")
-        picture = pictures.opened(params.image)
+        picture = images.opened(params.image)
         model = loading.load(ctx, params.model)
         pipe = model.pipe(Task.REPAINT)
         yield from strength_in_vain(pipe, params, f"{model.title} changes a picture as the words say")
         size = _size(model, params, picture)
         if size != picture.size:
             yield api.Notice(f"The picture is painted at {size[0]} × {size[1]}.")
-        more = {"image": pictures.fitted(picture, size), **strength(model, pipe, params)}
+        more = {"image": images.fitted(picture, size), **strength(model, pipe, params)}
         yield api.Image(painting.painted(ctx, model, Task.REPAINT, params, size=size, more=more))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import loading, painting, pictures, sizes, tiles
+from . import images, loading, painting, sizes, tiles
 from .estimate import Estimated
 from .families import Task, takes
 from .field import Field
@@ -77,7 +77,7 @@ class Upscale(Estimated):
             raise api.BadInput(
                 f"{model.family.title} paints pictures anew and cannot refine one.", "Choose another model."
             )
-        refined = _Refinement(ctx, model, params, pictures.on_white(picture), size).canvas()
+        refined = _Refinement(ctx, model, params, images.on_white(picture), size).canvas()
         if picture.mode == "RGBA":
             alpha = picture.getchannel("A").resize(size, Image.Resampling.LANCZOS)
             yield api.Image(_off_white(refined, alpha))
@@ -169,7 +169,7 @@ class _Refinement:
         box = (left * across, top * down, min(right * across, width), min(bottom * down, height))
         inside = self._ground.resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=box)
         beyond = (0, 0, left + self._across.length - right, top + self._down.length - bottom)
-        return pictures.extended(inside, beyond, mirror=True)
+        return images.extended(inside, beyond, mirror=True)
 
     def _show(self, content: Any, column: int, line: int) -> None:
         shown = self._overview.copy()
