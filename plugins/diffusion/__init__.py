@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from studio import api
 
-from .animate import Animate
-from .guide_tool import MakeGuide
-from .inpaint import Inpaint
-from .measure_tool import DiffusionMeasure
-from .paint import Paint
-from .repaint import Repaint
-from .train_tool import DiffusionTrain
-from .upscale import Upscale
-from .vary import Vary
+from .tools.control_map import MakeGuide
+from .tools.evaluate import DiffusionMeasure
+from .tools.image_to_image import Repaint
+from .tools.inpaint import Inpaint
+from .tools.text_to_image import Paint
+from .tools.tiled_upscale import Upscale
+from .tools.train import DiffusionTrain
+from .tools.variations import Vary
+from .tools.video import Animate
 
 __version__ = "1.0"
 api_version = 1

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from plugins.diffusion import loading, painting
 from plugins.diffusion.families import Task
-from plugins.diffusion.paint import Paint
+from plugins.diffusion.tools.text_to_image import Paint
 from studio.core.messages import Run
 from studio.core.paths import Home
 from studio.core.recipe import PluginRef, Recipe

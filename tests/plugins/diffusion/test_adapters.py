@@ -14,9 +14,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from plugins.diffusion import loading
-from plugins.diffusion.inpaint import Inpaint
-from plugins.diffusion.paint import Paint
-from plugins.diffusion.repaint import Repaint
+from plugins.diffusion.tools.image_to_image import Repaint
+from plugins.diffusion.tools.inpaint import Inpaint
+from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 from tests.plugins.diffusion.test_controls import SIZE
 from tests.plugins.diffusion.test_pause import Pausing

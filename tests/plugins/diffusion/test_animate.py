@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from plugins.diffusion import loading
-from plugins.diffusion.animate import Animate
 from plugins.diffusion.families import KNOWN, Task
 from plugins.diffusion.films import Film
-from plugins.diffusion.paint import Paint
+from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.video import Animate
 from studio import api, testing
 from tests.plugins.diffusion.tiny_video import BUILDERS, motion_adapter
 

@@ -15,11 +15,11 @@ from safetensors.torch import load_file, save_file
 
 from plugins.diffusion import controls, guides, loading
 from plugins.diffusion.families import KNOWN, Task
-from plugins.diffusion.inpaint import Inpaint
-from plugins.diffusion.paint import Paint
-from plugins.diffusion.repaint import Repaint
-from plugins.diffusion.upscale import Upscale
-from plugins.diffusion.vary import Vary
+from plugins.diffusion.tools.image_to_image import Repaint
+from plugins.diffusion.tools.inpaint import Inpaint
+from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.tiled_upscale import Upscale
+from plugins.diffusion.tools.variations import Vary
 from studio import api, testing
 from tests.plugins.diffusion.test_pause import Pausing
 from tests.plugins.diffusion.tiny_controls import NETS, in_the_first_layout, of_unet, saved, stirred, union

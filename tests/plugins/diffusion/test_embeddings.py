@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from plugins.diffusion import embeddings, loading
 from plugins.diffusion.families import Task
-from plugins.diffusion.paint import Paint
+from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 
 FAMILIES = ("stable-diffusion", "stable-diffusion-xl")

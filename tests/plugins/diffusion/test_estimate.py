@@ -17,9 +17,9 @@ from PIL import Image
 
 from plugins.diffusion import facts, loading, tokens
 from plugins.diffusion.families import KNOWN, Task
-from plugins.diffusion.paint import Paint
-from plugins.diffusion.repaint import Repaint
-from plugins.diffusion.upscale import Upscale
+from plugins.diffusion.tools.image_to_image import Repaint
+from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.tiled_upscale import Upscale
 from plugins.diffusion.usual import PIPELINES, stem
 from studio import api, testing
 

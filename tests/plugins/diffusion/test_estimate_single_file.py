@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from plugins.diffusion import clip_tokenizer, facts, tokens
-from plugins.diffusion.paint import Paint
+from plugins.diffusion.tools.text_to_image import Paint
 from studio import testing
 
 

@@ -12,11 +12,11 @@ from PIL import Image
 
 from plugins.diffusion import loading
 from plugins.diffusion.families import KNOWN, Task
-from plugins.diffusion.inpaint import Inpaint
-from plugins.diffusion.paint import Paint
-from plugins.diffusion.repaint import Repaint
 from plugins.diffusion.table import varies
-from plugins.diffusion.vary import Vary
+from plugins.diffusion.tools.image_to_image import Repaint
+from plugins.diffusion.tools.inpaint import Inpaint
+from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.variations import Vary
 from studio import api, testing
 from tests.plugins.diffusion.conftest import BUILDERS
 

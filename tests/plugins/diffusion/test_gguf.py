@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from plugins.diffusion import facts, loading, placing
-from plugins.diffusion.paint import Paint
+from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 from studio.library import kinds
 from tests import gguf_files

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from plugins.diffusion import guides
-from plugins.diffusion.guide_tool import MakeGuide
 from plugins.diffusion.guides import Guide
+from plugins.diffusion.tools.control_map import MakeGuide
 from studio import api, testing
 
 LINES: tuple[Guide, ...] = ("canny", "soft_edges", "scribble")

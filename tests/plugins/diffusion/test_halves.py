@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from plugins.diffusion.inpaint import Inpaint
-from plugins.diffusion.paint import Paint
-from plugins.diffusion.repaint import Repaint
-from plugins.diffusion.vary import Vary
+from plugins.diffusion.tools.image_to_image import Repaint
+from plugins.diffusion.tools.inpaint import Inpaint
+from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.variations import Vary
 from studio import api, testing
 from tests.plugins.diffusion.tiny import as_published
 

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 
 from plugins.diffusion import folders, loading
 from plugins.diffusion.families import KNOWN
-from plugins.diffusion.paint import Paint
 from plugins.diffusion.probing import probed
+from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 
 UNET = "unet/diffusion_pytorch_model.safetensors"

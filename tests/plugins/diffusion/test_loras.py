@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from plugins.diffusion.paint import Paint
+from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 
 

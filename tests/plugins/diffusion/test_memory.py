@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from plugins.diffusion import batches, loading, memory
-from plugins.diffusion.paint import Paint
+from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 
 ON_A_CPU = ["vae tiling", "vae slicing", "attention slicing", "smaller batch"]

@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 
 from plugins.diffusion import loading, placing
 from plugins.diffusion.families import Task
-from plugins.diffusion.paint import Paint
 from plugins.diffusion.placing import Place, Width
+from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 from studio.worker.models import ModelCache, size
 

@@ -14,7 +14,7 @@ from diffusers import AutoencoderTiny
 from safetensors.torch import save_file
 
 from plugins.diffusion import watching
-from plugins.diffusion.paint import Paint
+from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 from studio.core import paths
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from plugins.diffusion import loading, prompts
-from plugins.diffusion.paint import Paint
+from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 
 FAMILIES = ("stable-diffusion", "stable-diffusion-xl")

@@ -13,9 +13,9 @@ from diffusers import DDIMScheduler, EDMEulerScheduler, FlowMatchEulerDiscreteSc
 from PIL import Image
 
 from plugins.diffusion import samplers
-from plugins.diffusion.paint import Paint
-from plugins.diffusion.repaint import Repaint
 from plugins.diffusion.samplers import Sampler, Schedule
+from plugins.diffusion.tools.image_to_image import Repaint
+from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 
 NAMES = [name for name in get_args(Sampler) if name != "model"]

@@ -13,8 +13,8 @@ from PIL import Image
 
 from plugins.diffusion import loading, painting, seamless
 from plugins.diffusion.families import Task
-from plugins.diffusion.paint import Paint
-from plugins.diffusion.repaint import Repaint
+from plugins.diffusion.tools.image_to_image import Repaint
+from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 
 AXES = {"both": (0, 1), "across": (1,), "down": (0,)}

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from plugins.diffusion import loading
 from plugins.diffusion.clip_tokenizer import tokenizer
 from plugins.diffusion.layouts import LAYOUTS, Part
-from plugins.diffusion.paint import Paint
+from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 from tests.plugins.diffusion import ldm, tiny
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from plugins.diffusion import loading
 from plugins.diffusion.caches import Carried
-from plugins.diffusion.paint import Paint
-from plugins.diffusion.repaint import Repaint
+from plugins.diffusion.tools.image_to_image import Repaint
+from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 from tests.plugins.diffusion.test_pause import Pausing
 

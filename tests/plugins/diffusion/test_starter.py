@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from plugins.diffusion.loading import STARTER
-from plugins.diffusion.paint import Paint
-from plugins.diffusion.repaint import Repaint
+from plugins.diffusion.tools.image_to_image import Repaint
+from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 from studio.core import paths
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from plugins.diffusion import compositions, dataset, fidelity, measure_tool
+from plugins.diffusion import compositions, dataset, fidelity
 from plugins.diffusion.captions import COLOURS, Subject
-from plugins.diffusion.measure_tool import DiffusionMeasure
+from plugins.diffusion.tools import evaluate
+from plugins.diffusion.tools.evaluate import DiffusionMeasure
 from studio import testing
 
 WORDS = ["red disk", "green disk", "blue disk"]
@@ -120,4 +121,4 @@ def test_the_tool_measures_a_real_pipeline(tiny_model: Any, tmp_path: Path) -> N
 
 def test_keeps_the_rules() -> None:
     testing.check_plugin([DiffusionMeasure])
-    testing.check_light_import("plugins.diffusion.measure_tool", [Path(measure_tool.__file__).parents[2]])
+    testing.check_light_import("plugins.diffusion.tools.evaluate", [Path(evaluate.__file__).parents[2]])

@@ -13,8 +13,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from plugins.diffusion import captions, dataset, lora, training
-from plugins.diffusion.paint import Paint
-from plugins.diffusion.train_tool import DiffusionTrain
+from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.train import DiffusionTrain
 from studio import api, testing
 
 pytest.importorskip("peft")

@@ -11,9 +11,10 @@ import torch
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from plugins.diffusion import captions, compositions, dataset, train_tool, training
+from plugins.diffusion import captions, compositions, dataset, training
 from plugins.diffusion.captions import Subject
-from plugins.diffusion.train_tool import DiffusionTrain
+from plugins.diffusion.tools import train
+from plugins.diffusion.tools.train import DiffusionTrain
 from studio import api, testing
 from studio.core import paths
 
@@ -75,7 +76,7 @@ def weights(made: api.Trained) -> bytes:
 
 def test_keeps_the_rules() -> None:
     testing.check_plugin([DiffusionTrain])
-    testing.check_light_import("plugins.diffusion.train_tool", [Path(train_tool.__file__).parents[2]])
+    testing.check_light_import("plugins.diffusion.tools.train", [Path(train.__file__).parents[2]])
 
 
 def test_the_model_paints_with_the_starters_autoencoder(pictures: Path, tmp_path: Path) -> None:
@@ -242,8 +243,8 @@ def test_a_model_of_another_family_is_not_taught_as_a_whole(
 
 
 def test_too_many_pictures_are_thinned_out(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_tool, "MOST", 5)
-    reading = train_tool.read_all([pictures], 64)
+    monkeypatch.setattr(train, "MOST", 5)
+    reading = train.read_all([pictures], 64)
     events = []
     while True:
         try:

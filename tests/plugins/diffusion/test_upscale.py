@@ -14,7 +14,7 @@ from PIL import Image
 from plugins.diffusion import loading, table, tiles
 from plugins.diffusion.families import KNOWN
 from plugins.diffusion.field import Field
-from plugins.diffusion.upscale import Upscale
+from plugins.diffusion.tools.tiled_upscale import Upscale
 from studio import api, testing
 from tests.plugins.diffusion.conftest import BUILDERS
 

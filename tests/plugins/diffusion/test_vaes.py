@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 
 from plugins.diffusion import loading
 from plugins.diffusion.families import Task
-from plugins.diffusion.paint import Paint
-from plugins.diffusion.repaint import Repaint
+from plugins.diffusion.tools.image_to_image import Repaint
+from plugins.diffusion.tools.text_to_image import Paint
 from plugins.diffusion.vaes import applied
 from studio import api, testing
 from studio.core import paths

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from plugins.diffusion import downloading, facts, variants
-from plugins.diffusion.paint import Paint
+from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 
 

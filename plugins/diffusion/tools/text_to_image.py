@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from studio import api
 
-from . import loading, painting, sizes
-from .estimate import Estimated
-from .families import Task
-from .seamless import Seamless
-from .settings import Painter, Size, Words
+from .. import loading, painting, sizes
+from ..estimate import Estimated
+from ..families import Task
+from ..seamless import Seamless
+from ..settings import Painter, Size, Words
 
 
 class Paint(Estimated):

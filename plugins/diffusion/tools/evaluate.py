@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import dataset, fidelity, loading, train_tool
-from .families import Task
+from .. import dataset, fidelity, loading
+from ..families import Task
+from . import train
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -42,7 +43,7 @@ class DiffusionMeasure(api.Tool):
 
         model = loading.load(ctx, params.model)
         folders = [params.folder, *params.more_folders]
-        pictures, _, _ = yield from train_tool.read_all(folders, 2 * fidelity.SIDE)
+        pictures, _, _ = yield from train.read_all(folders, 2 * fidelity.SIDE)
         if not pictures.subjects:
             raise api.BadInput(f"There are no pictures in {params.folder.name}.", "Choose another folder.")
         names = fidelity.Names.of(pictures.subjects)

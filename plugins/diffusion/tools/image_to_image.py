@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import images, loading, painting, sizes
-from .estimate import Estimated
-from .families import Task, default, takes
-from .loading import Model
-from .seamless import Seamless
-from .settings import Painter, Words
+from .. import images, loading, painting, sizes
+from ..estimate import Estimated
+from ..families import Task, default, takes
+from ..loading import Model
+from ..seamless import Seamless
+from ..settings import Painter, Words
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import images, loading, motion, painting, sizes, speed
-from .families import Task, takes
-from .films import Film
-from .latents import scale_factor
-from .loading import Model
-from .settings import Denoiser, Words
+from .. import images, loading, motion, painting, sizes, speed
+from ..families import Task, takes
+from ..films import Film
+from ..latents import scale_factor
+from ..loading import Model
+from ..settings import Denoiser, Words
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

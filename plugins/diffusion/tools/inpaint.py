@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from studio import api
 
-from . import images, loading, painting, sizes
-from .estimate import Estimated
-from .families import Task
-from .loading import Model
-from .repaint import strength, strength_in_vain
-from .settings import Painter, Words
+from .. import images, loading, painting, sizes
+from ..estimate import Estimated
+from ..families import Task
+from ..loading import Model
+from ..settings import Painter, Words
+from .image_to_image import strength, strength_in_vain
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

@@ -13,7 +13,7 @@ import numpy as np
 
 from studio import api
 
-from . import bases, captions, dataset, denoiser, loading, lora, train_card, training
+from .. import bases, captions, dataset, denoiser, loading, lora, train_card, training
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import images, loading, painting, sizes, tiles
-from .estimate import Estimated
-from .families import Task, takes
-from .field import Field
-from .loading import Model
-from .part import Part
-from .repaint import strength
-from .settings import Painter, Words
+from .. import images, loading, painting, sizes, tiles
+from ..estimate import Estimated
+from ..families import Task, takes
+from ..field import Field
+from ..loading import Model
+from ..part import Part
+from ..settings import Painter, Words
+from .image_to_image import strength
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from studio import api
 
-from . import guides, images
+from .. import guides, images
 
 
 class MakeGuide(api.Tool):

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import loading, painting, sizes
-from .estimate import Estimated
-from .families import Task
-from .seamless import Seamless
-from .settings import Painter, Size, Words
-from .watching import replaced
+from .. import loading, painting, sizes
+from ..estimate import Estimated
+from ..families import Task
+from ..seamless import Seamless
+from ..settings import Painter, Size, Words
+from ..watching import replaced
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
