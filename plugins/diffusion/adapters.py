@@ -11,7 +11,8 @@ from typing import Any
 
 from studio import api
 
-from . import folders, images, probing, variants
+from . import images
+from .checkpoints import diffusers_folder, probe, weight_variants
 from .loading import Model
 
 ENCODER = "image_encoder"
@@ -84,7 +85,7 @@ def _found(ctx: api.Context, choice: str) -> _Adapter:
             )
         path = inside[0]
     shapes = api.weight_shapes(path)
-    what = probing.probed(shapes)
+    what = probe.probed(shapes)
     if not what.adapter:
         raise api.BadInput(f"{path.name} is {what.what}, and no IP-Adapter.", "Choose another file.")
     bare = {name.partition(".")[2]: shape for name, shape in shapes.items() if not name.startswith("ip_adapter.")}
@@ -105,7 +106,7 @@ def _encoder(ctx: api.Context, adapter: _Adapter) -> Any:
     places = [near / ENCODER, near.parent / ENCODER, near / "models" / ENCODER, near.parent / "models" / ENCODER]
     for place in places:
         if (place / _CONFIG).is_file():
-            config = folders.read(place, _CONFIG, "image encoder")
+            config = diffusers_folder.read(place, _CONFIG, "image encoder")
             inside = config.get("vision_config", {})
             name, wanted = adapter.size
             if wanted in (config.get(name), inside.get(name) if isinstance(inside, Mapping) else None):
@@ -139,7 +140,7 @@ def _encoder_of(ctx: api.Context, folder: Path, kind: str) -> Any:
                     use_safetensors=True,
                     local_files_only=True,
                     dtype=ctx.dtype,
-                    variant=variants.of(folder),
+                    variant=weight_variants.of(folder),
                 )
             except torch.OutOfMemoryError:
                 raise

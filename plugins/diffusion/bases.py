@@ -10,7 +10,8 @@ from typing import Any
 
 from studio import api
 
-from . import denoiser, folders, loading, two_readers
+from . import denoiser, loading, two_readers
+from .checkpoints import diffusers_folder
 
 ONE_READER, TWO_READERS = "StableDiffusionPipeline", "StableDiffusionXLPipeline"
 
@@ -54,7 +55,9 @@ def copied(ctx: api.Context, choice: str, side: int, pipelines: Collection[str],
         )
     found = ctx.model(choice)
     place = found if isinstance(found, Path) else Path()
-    lent = folders.inspected(place).borrowed.get("vae", "") if (place / folders.INDEX).is_file() else ""
+    lent = (
+        diffusers_folder.inspected(place).borrowed.get("vae", "") if (place / diffusers_folder.INDEX).is_file() else ""
+    )
     return Base(parts, frozen(pipe.vae).eval(), model.title, place, model.size, lent)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from studio import api
 
-from .families import default
+from .checkpoints.families import default
 
 if TYPE_CHECKING:
     from .loading import Model

@@ -13,8 +13,8 @@ from typing import Any, get_args
 
 from studio import api
 
-from . import downloading, folders, probing, variants
-from .families import Task
+from .checkpoints import diffusers_folder, hub_files, probe, weight_variants
+from .checkpoints.families import Task
 from .loading import Model
 
 CONFIG = "config.json"
@@ -60,13 +60,13 @@ class Way:
 def found(ctx: api.Context, choice: str) -> Found:
     """Raises BadInput for what is missing, damaged, a pickle, or no ControlNet."""
     where = ctx.model(choice)
-    path = where if isinstance(where, Path) else downloading.component(where, ctx)
+    path = where if isinstance(where, Path) else hub_files.component(where, ctx)
     if path.is_file():
-        what = probing.probed(api.weight_shapes(path))
+        what = probe.probed(api.weight_shapes(path))
         if not what.control:
             raise api.BadInput(f"{path.name} is {what.what}, and no ControlNet.", "Choose another file.")
         return Found(path.stem, path, None)
-    config = folders.read(path, CONFIG, "ControlNet")
+    config = diffusers_folder.read(path, CONFIG, "ControlNet")
     weights = sorted(path.glob("*.safetensors"))
     for file in weights or sorted(path.glob("*.bin")):
         api.weight_shapes(file)
@@ -152,7 +152,7 @@ def _loaded(ctx: api.Context, model: Model, one: Way, net: Found) -> Any:
                 made = one.kind.from_single_file(str(net.path), config=str(like), **options)
             else:
                 made = one.kind.from_pretrained(
-                    str(net.path), use_safetensors=True, variant=variants.of(net.path), **options
+                    str(net.path), use_safetensors=True, variant=weight_variants.of(net.path), **options
                 )
             if any(part.is_meta for part in made.parameters()):
                 raise KeyError("weights are missing")

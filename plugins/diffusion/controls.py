@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from studio import api
 
 from . import controlnets, guides, images
+from .checkpoints.families import Task, takes
 from .controlnets import Found
-from .families import Task, takes
 from .loading import Model
 
 if TYPE_CHECKING:

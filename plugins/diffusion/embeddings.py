@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import loras, probing
+from . import loras
+from .checkpoints import probe
 from .loading import Model
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def _fitting(path: Path, model: Model, pipe: Any) -> int:
     )
 
 
-def _fits(shapes: probing.Shapes, pipe: Any) -> bool:
+def _fits(shapes: probe.Shapes, pipe: Any) -> bool:
     """A pair is for models that have, or once had, a second encoder."""
     keys = [key for _, encoder, key in _ENCODERS if getattr(pipe, encoder, None) is not None]
     if not hasattr(pipe, "text_encoder_2"):
@@ -181,13 +182,13 @@ def _vectors(path: Path, key: str) -> Tensor:
     return found.reshape(-1, found.shape[-1])
 
 
-def _shapes(path: Path) -> probing.Shapes:
+def _shapes(path: Path) -> probe.Shapes:
     """Of a textual inversion: ``emb_params``, diffusers' ``<token>``, or ``clip_l`` and ``clip_g``."""
     shapes = api.weight_shapes(path)
     pair = {name: shapes[name] for name in ("clip_l", "clip_g") if name in shapes}
     if not (pair or len(shapes) == 1) or any(not 1 <= len(shape) <= 2 or 0 in shape for shape in shapes.values()):
         raise api.BadInput(
-            f"{path.name} is {probing.probed(shapes).what}, and no textual inversion.", "Choose another file."
+            f"{path.name} is {probe.probed(shapes).what}, and no textual inversion.", "Choose another file."
         )
     return pair or shapes
 

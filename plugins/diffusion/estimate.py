@@ -16,8 +16,9 @@ from typing import Any
 
 from studio import api
 
-from . import facts, sizes, tiles, tokens
-from .facts import Facts
+from . import sizes, tiles, tokens
+from .checkpoints import metadata
+from .checkpoints.metadata import Facts
 
 UNET_WIDTHS = 48
 """Numbers of the UNet's first width that a latent pixel takes: skip connections, and the wide middle of attention."""
@@ -39,7 +40,7 @@ class Estimated(api.Tool):
 
     def estimate(self, params: Any, ctx: api.EstimateContext) -> api.Estimate | None:
         try:
-            model = facts.found(ctx, params.model)
+            model = metadata.found(ctx, params.model)
             return None if model is None else _told(self.id, ctx, model, params)
         except (api.BadInput, OSError):  # half typed, half copied, or half gone
             return None
@@ -67,7 +68,7 @@ def _told(tool: str, ctx: api.EstimateContext, model: Facts, params: Any) -> api
     passes = 2 if _guided(model, params) else 1
     controls = [path for choice in params.controls if isinstance(path := ctx.model(choice), Path)]
     width = ctx.dtype.itemsize
-    weights = model.weights + sum(map(facts.count, controls))
+    weights = model.weights + sum(map(metadata.count, controls))
     more = [str(getattr(params, name)) for name in _FASTER]
     return api.Estimate(
         memory=model.packed + width * (weights + max(passes * _denoising(model, work.size), _decoding(model, pixels))),

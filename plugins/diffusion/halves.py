@@ -10,8 +10,8 @@ from typing import Any
 
 from studio import api
 
-from . import folders
-from .families import KNOWN, Task, decoders
+from .checkpoints import diffusers_folder
+from .checkpoints.families import KNOWN, Task, decoders
 
 _CARD = "README.md"
 
@@ -24,12 +24,12 @@ def whole(decoder: str) -> Any | None:
     return None
 
 
-def prior_of(decoder: folders.Folder) -> folders.Folder:
+def prior_of(decoder: diffusers_folder.Folder) -> diffusers_folder.Folder:
     """The other half, from the folders next to the decoder's. Raises BadInput where none of them is."""
     wanted = _prior(decoder.pipeline)
     for path in sorted(decoder.path.parent.iterdir(), key=lambda path: _unlike(path, decoder.path)):
-        if (path / folders.INDEX).is_file() and folders.pipeline_of(path) == wanted:
-            return folders.inspected(path)
+        if (path / diffusers_folder.INDEX).is_file() and diffusers_folder.pipeline_of(path) == wanted:
+            return diffusers_folder.inspected(path)
     raise api.BadInput(
         f"{decoder.path.name} is only the half that paints; the one that reads the words, a {wanted}, is missing.",
         "Put its folder next to this one.",

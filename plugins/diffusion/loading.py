@@ -13,8 +13,9 @@ from typing import Any
 
 from studio import api
 
-from . import downloading, families, folders, halves, placing, single_file, variants
-from .families import Family, Task
+from . import halves, placing
+from .checkpoints import diffusers_folder, families, hub_files, single_file, weight_variants
+from .checkpoints.families import Family, Task
 from .latents import View, coder_of, fitted, scale_factor
 
 STARTER = "diffusion-emoji"
@@ -80,17 +81,17 @@ def load(ctx: api.Context, choice: str) -> Model:
     found = ctx.model(choice)
     where = found if isinstance(found, Path) else None
     plan = single_file.planned(ctx, where) if where is not None and where.is_file() else None
-    stamp = plan.stamp if plan else folders.stamp(where) if where else 0
+    stamp = plan.stamp if plan else diffusers_folder.stamp(where) if where else 0
     key = f"diffusion:{where.resolve() if where else found}:{stamp}:{ctx.device}:{ctx.dtype}"
 
     def loader() -> Model:
         if plan is not None:
             here = placing.in_room(ctx, *plan.sources)
             return placed(_from_file(plan, here), key, plan.path.name, here)
-        path = where or downloading.pipeline(str(found), ctx)
+        path = where or hub_files.pipeline(str(found), ctx)
         here = placing.in_room(ctx, path)
         model = placed(_from_folder(path, here, of_hub=where is None), key, path.name if where else str(found), here)
-        return replace(model, family=folders.as_told(path, model.family))
+        return replace(model, family=diffusers_folder.as_told(path, model.family))
 
     return placing.load(ctx, key, loader)
 
@@ -126,20 +127,20 @@ def _from_file(plan: single_file.Plan, ctx: api.Context) -> Any:
 
 
 def _from_folder(path: Path, ctx: api.Context, *, of_hub: bool = False) -> Any:
-    folder = folders.inspected(path)
+    folder = diffusers_folder.inspected(path)
     family = families.of_pipeline(folder.pipeline)
     pipe, whole = _opened(folder, family.title, ctx), halves.whole(folder.pipeline)
     if whole is None:
         return pipe
     named = halves.prior_on_hub(path) if of_hub else None
-    prior = folders.inspected(downloading.pipeline(named, ctx)) if named else halves.prior_of(folder)
+    prior = diffusers_folder.inspected(hub_files.pipeline(named, ctx)) if named else halves.prior_of(folder)
     return _quietly(
         lambda: halves.joined(whole, pipe, _opened(prior, family.title, ctx)),
         f"{path.name} and {prior.path.name} do not fit each other.",
     )
 
 
-def _opened(folder: folders.Folder, family: str, ctx: api.Context) -> Any:
+def _opened(folder: diffusers_folder.Folder, family: str, ctx: api.Context) -> Any:
     import diffusers
     from transformers import AutoTokenizer
 
@@ -149,11 +150,11 @@ def _opened(folder: folders.Folder, family: str, ctx: api.Context) -> Any:
 
     def opened() -> Any:
         own = {
-            name: part.from_pretrained(str(path / name), variant=variants.of(path / name), **how)
+            name: part.from_pretrained(str(path / name), variant=weight_variants.of(path / name), **how)
             for name, part in _hidden(kind, folder).items()
         }
         own |= {name: AutoTokenizer.from_pretrained(str(path / name), **how) for name in _readers(folder)}
-        given = variants.loaded(path, folder.classes, **how) | borrowed | dict.fromkeys(folder.left_out)
+        given = weight_variants.loaded(path, folder.classes, **how) | borrowed | dict.fromkeys(folder.left_out)
         pipe = kind.from_pretrained(str(path), **how, **given, **dict.fromkeys(own))
         pipe.register_modules(**own)
         return pipe
@@ -164,7 +165,7 @@ def _opened(folder: folders.Folder, family: str, ctx: api.Context) -> Any:
     )
 
 
-def _hidden(kind: Any, folder: folders.Folder) -> dict[str, Any]:
+def _hidden(kind: Any, folder: diffusers_folder.Folder) -> dict[str, Any]:
     """The classes of parts that neither library lists: old ones that moved, and a few that were never listed.
 
     The pipeline works with them, so its module has them.
@@ -180,7 +181,7 @@ def _hidden(kind: Any, folder: folders.Folder) -> dict[str, Any]:
     }
 
 
-def _readers(folder: folders.Folder) -> list[str]:
+def _readers(folder: diffusers_folder.Folder) -> list[str]:
     """Tokenizers that come with a processor of pictures, which asks for a library of its own and is not needed."""
     return [name for name, part in folder.classes.items() if name == "tokenizer" and part.endswith("Processor")]
 

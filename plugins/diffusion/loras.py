@@ -12,7 +12,7 @@ from typing import Any
 
 from studio import api
 
-from . import probing
+from .checkpoints import probe
 from .loading import Model
 
 _TAG = re.compile(r"<lora:([^:<>]+)(?::\s*([+-]?\d*\.?\d+)\s*)?>")
@@ -93,7 +93,7 @@ def _file(ctx: api.Context, name: str) -> Path:
         if len(inside) != 1:
             raise api.BadInput(f"{path.name} is no folder of a LoRA.", "Choose its safetensors file.")
         path = inside[0]
-    what = probing.probed(api.weight_shapes(path))
+    what = probe.probed(api.weight_shapes(path))
     if not what.lora:
         raise api.BadInput(f"{path.name} is {what.what}, and no LoRA.", "Choose another file.")
     return path

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from studio import api
 
 from . import adapters, controls, embeddings, loras, memory, placing, previews, prompts, samplers, seamless, speed, vaes
-from .families import Task, default, takes
+from .checkpoints.families import Task, default, takes
 from .loading import Model
 from .tape import Tape
 from .watching import Watch

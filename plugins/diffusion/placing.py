@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from studio import api
 
-from . import facts, memory
+from . import memory
+from .checkpoints import metadata
 
 if TYPE_CHECKING:
     import torch
@@ -98,7 +99,7 @@ def in_room(ctx: api.Context, *paths: Path) -> api.Context:
     import torch
 
     weights = sum(_count(path) for path in paths)
-    packed = sum(map(facts.packed, paths))
+    packed = sum(map(metadata.packed, paths))
     free, swap = room(ctx.device)
     free = max(0, free - packed)
     if _kind(ctx) in _OWN_MEMORY:
@@ -179,7 +180,7 @@ def _kind(ctx: api.Context) -> str:
 
 def _count(path: Path) -> int:
     folders = [part for part in path.iterdir() if part.is_dir()] if path.is_dir() else []
-    return facts.count(path) + sum(map(facts.count, folders))
+    return metadata.count(path) + sum(map(metadata.count, folders))
 
 
 def _bytes(part: torch.nn.Module) -> int:

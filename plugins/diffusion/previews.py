@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import folders, vaes
+from . import vaes
+from .checkpoints import diffusers_folder
 from .latents import Look, coder_of, scale_factor
 from .loading import Model
 
@@ -92,7 +93,7 @@ def _best(ctx: api.Context, pipe: Any, coder: Any, channels: int, tiny: list[Pat
 
 def _channels(path: Path) -> int:
     if path.is_dir():
-        return int(folders.read(path, "config.json")["latent_channels"])
+        return int(diffusers_folder.read(path, "config.json")["latent_channels"])
     shapes = _by_layer(api.weight_shapes(path))
     return shapes["layers.0.weight"][1]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from studio import api
 
 from . import embeddings, weights
-from .families import default, takes
+from .checkpoints.families import default, takes
 from .loading import Model
 from .watching import replaced
 from .weights import Part

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from studio import api
 
-from .families import Family
+from .checkpoints.families import Family
 from .settings import Size
 
 

@@ -92,7 +92,7 @@ def _read(table: Path, stamp: int) -> tuple[Any, int]:  # noqa: ARG001 - a chang
 
 @lru_cache(maxsize=1)
 def _clip() -> Any:
-    from . import clip_tokenizer
+    from .checkpoints import clip_tokenizer
 
     pairs = clip_tokenizer.merges()
     return _of_pairs(clip_tokenizer.vocabulary(pairs), list(pairs))

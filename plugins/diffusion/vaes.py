@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import folders, probing, variants
+from .checkpoints import diffusers_folder, probe, weight_variants
 from .latents import View, as_denoised, colourful, fitted, scale_factor, upcast
 from .loading import Model
 
@@ -72,7 +72,7 @@ def _chosen(ctx: api.Context, model: Model, pipe: Any, choice: str) -> tuple[str
     path = Path(ctx.model(choice))
     if not path.exists():
         raise api.BadInput(f"{choice} is not on this computer.", "Download it, and choose its folder or file.")
-    path = path / "vae" if (path / folders.INDEX).is_file() else path
+    path = path / "vae" if (path / diffusers_folder.INDEX).is_file() else path
     title = path.parent.name if path.name == "vae" else path.name
     key = f"vae:{path.resolve()}:{stamp(path)}:{model.key}"
 
@@ -112,7 +112,7 @@ def _from_folder(path: Path, title: str, ctx: api.Context) -> Any:
         if file.suffix.lower() == ".safetensors" or not any(path.glob("*.safetensors")):
             _check_file(file)
     return getattr(diffusers, name).from_pretrained(
-        str(path), use_safetensors=True, local_files_only=True, torch_dtype=ctx.dtype, variant=variants.of(path)
+        str(path), use_safetensors=True, local_files_only=True, torch_dtype=ctx.dtype, variant=weight_variants.of(path)
     )
 
 
@@ -128,7 +128,7 @@ def _from_file(path: Path, own: Any, ctx: api.Context) -> Any:
 
     shapes = api.weight_shapes(path)
     if not any("encoder." in name for name in shapes):
-        raise api.BadInput(f"{path.name} is {probing.probed(shapes).what}, and no autoencoder.", "Choose another file.")
+        raise api.BadInput(f"{path.name} is {probe.probed(shapes).what}, and no autoencoder.", "Choose another file.")
     if type(own).__name__ != "AutoencoderKL":
         raise ValueError(type(own).__name__)
     folder = ctx.scratch / "vae"

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plugins.diffusion import loading, painting
-from plugins.diffusion.families import Task
+from plugins.diffusion.checkpoints.families import Task
 from plugins.diffusion.tools.text_to_image import Paint
 from studio.core.messages import Run
 from studio.core.paths import Home

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from studio import api
 
 from .. import dataset, fidelity, loading
-from ..families import Task
+from ..checkpoints.families import Task
 from . import train
 
 if TYPE_CHECKING:

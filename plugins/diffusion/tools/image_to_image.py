@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from studio import api
 
 from .. import images, loading, painting, sizes
+from ..checkpoints.families import Task, default, takes
 from ..estimate import Estimated
-from ..families import Task, default, takes
 from ..loading import Model
 from ..seamless import Seamless
 from ..settings import Painter, Words

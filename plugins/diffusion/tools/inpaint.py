@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from studio import api
 
 from .. import images, loading, painting, sizes
+from ..checkpoints.families import Task
 from ..estimate import Estimated
-from ..families import Task
 from ..loading import Model
 from ..settings import Painter, Words
 from .image_to_image import strength, strength_in_vain

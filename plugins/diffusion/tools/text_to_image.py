@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from studio import api
 
 from .. import loading, painting, sizes
+from ..checkpoints.families import Task
 from ..estimate import Estimated
-from ..families import Task
 from ..seamless import Seamless
 from ..settings import Painter, Size, Words
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from studio import api
 
 from .. import images, loading, painting, sizes, tiles
+from ..checkpoints.families import Task, takes
 from ..estimate import Estimated
-from ..families import Task, takes
 from ..field import Field
 from ..loading import Model
 from ..part import Part

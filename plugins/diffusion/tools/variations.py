@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from studio import api
 
 from .. import loading, painting, sizes
+from ..checkpoints.families import Task
 from ..estimate import Estimated
-from ..families import Task
 from ..seamless import Seamless
 from ..settings import Painter, Size, Words
 from ..watching import replaced

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from studio import api
 
 from .. import images, loading, motion, painting, sizes, speed
-from ..families import Task, takes
-from ..films import Film
+from ..checkpoints.families import Task, takes
+from ..checkpoints.video_families import Film
 from ..latents import scale_factor
 from ..loading import Model
 from ..settings import Denoiser, Words

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from plugins.diffusion import loading
-from plugins.diffusion.families import KNOWN, Task
-from plugins.diffusion.films import Film
+from plugins.diffusion.checkpoints.families import KNOWN, Task
+from plugins.diffusion.checkpoints.video_families import Film
 from plugins.diffusion.tools.text_to_image import Paint
 from plugins.diffusion.tools.video import Animate
 from studio import api, testing

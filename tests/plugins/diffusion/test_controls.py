@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from plugins.diffusion import controls, guides, loading
-from plugins.diffusion.families import KNOWN, Task
+from plugins.diffusion.checkpoints.families import KNOWN, Task
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.inpaint import Inpaint
 from plugins.diffusion.tools.text_to_image import Paint

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from plugins.diffusion import embeddings, loading
-from plugins.diffusion.families import Task
+from plugins.diffusion.checkpoints.families import Task
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 

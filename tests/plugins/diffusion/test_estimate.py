@@ -15,12 +15,13 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.diffusion import facts, loading, tokens
-from plugins.diffusion.families import KNOWN, Task
+from plugins.diffusion import loading, tokens
+from plugins.diffusion.checkpoints import metadata
+from plugins.diffusion.checkpoints.families import KNOWN, Task
+from plugins.diffusion.checkpoints.pipeline_defaults import PIPELINES, stem
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.text_to_image import Paint
 from plugins.diffusion.tools.tiled_upscale import Upscale
-from plugins.diffusion.usual import PIPELINES, stem
 from studio import api, testing
 
 TASKS = (Task.PAINT, Task.REPAINT, Task.INPAINT)
@@ -50,7 +51,7 @@ def test_the_table_says_what_the_pipelines_do(name: str) -> None:
 @pytest.mark.parametrize("family", ["stable-diffusion", "stable-diffusion-xl", "stable-diffusion-3", "flux", "sana"])
 def test_the_files_say_what_the_loaded_model_does(tiny_model: Callable[[str], Path], family: str) -> None:
     ctx = testing.FakeContext()
-    found = facts.found(ctx, str(tiny_model(family)))
+    found = metadata.found(ctx, str(tiny_model(family)))
     model = loading.load(ctx, str(tiny_model(family)))
     assert found is not None
     assert (found.family, found.size, found.multiple) == (model.family, model.size, model.multiple)
@@ -74,7 +75,7 @@ def test_work_and_memory_follow_from_size_steps_and_guidance(sd: Path) -> None:
     assert small.work - unguided.work == pytest.approx(passes / 2)
     assert told(model=str(sd), compiled=True).rate != small.rate
     controlled = told(model=str(sd), steps=10, width=32, height=32, controls=[str(sd / "unet")])
-    assert controlled.memory - small.memory == 4 * facts.count(sd / "unet")
+    assert controlled.memory - small.memory == 4 * metadata.count(sd / "unet")
 
 
 def test_size_and_tokens_are_noted(sd: Path) -> None:

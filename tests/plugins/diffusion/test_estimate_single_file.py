@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from plugins.diffusion import clip_tokenizer, facts, tokens
+from plugins.diffusion import tokens
+from plugins.diffusion.checkpoints import clip_tokenizer, metadata
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import testing
 
@@ -24,7 +25,7 @@ def test_a_model_in_one_file_is_known_by_its_header(tmp_path: Path) -> None:
         "model_ema.decay": torch.zeros(1000, dtype=torch.float16),
     }
     save_file(weights, file)
-    found = facts.found(testing.FakeContext(), str(file))
+    found = metadata.found(testing.FakeContext(), str(file))
     assert found is not None
     assert (found.kind, found.size, found.multiple) == ("StableDiffusion", 512, 8)
     assert found.weights == 2 * 320 * 768 + 320 * 4 * 9
@@ -49,9 +50,9 @@ def test_what_a_file_lacks_is_counted_from_the_folder_beside_it(
     weights = {"double_blocks.0.img_attn.norm.key_norm.scale": torch.zeros(8), "img_in.weight": torch.zeros(8, 64)}
     save_file(weights, file)
     ctx = testing.FakeContext()
-    assert facts.found(ctx, str(file)) is None
+    assert metadata.found(ctx, str(file)) is None
     shutil.copytree(tiny_model("flux"), tmp_path / "flux")
-    whole, found = facts.found(ctx, str(tmp_path / "flux")), facts.found(ctx, str(file))
+    whole, found = metadata.found(ctx, str(tmp_path / "flux")), metadata.found(ctx, str(file))
     assert whole is not None
     assert found is not None
     assert found.weights == 8 + 8 * 64 + whole.weights - whole.denoiser_weights

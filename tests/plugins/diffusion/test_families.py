@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from plugins.diffusion import loading
-from plugins.diffusion.families import KNOWN, Task
+from plugins.diffusion.checkpoints.families import KNOWN, Task
 from plugins.diffusion.table import varies
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.inpaint import Inpaint

@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from plugins.diffusion import facts, loading, placing
+from plugins.diffusion import loading, placing
+from plugins.diffusion.checkpoints import metadata
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 from studio.library import kinds
@@ -95,12 +96,12 @@ def test_weights_stay_packed_and_are_counted_so(beside: tuple[Path, Any]) -> Non
     file = written(Q4)
     model = loading.load(testing.FakeContext(), str(file)).base.transformer
     assert sum(value.dtype == torch.uint8 for value in model.parameters()) > 4
-    whole, found = (facts.found(testing.FakeContext(), str(path)) for path in (folder, file))
+    whole, found = (metadata.found(testing.FakeContext(), str(path)) for path in (folder, file))
     assert whole is not None
     assert found is not None
     assert found.packed == file.stat().st_size
     assert found.weights == whole.weights - whole.denoiser_weights
-    assert facts.count(file) == 0
+    assert metadata.count(file) == 0
 
 
 def test_room_is_made_for_what_is_packed(
@@ -109,7 +110,7 @@ def test_room_is_made_for_what_is_packed(
     file = tmp_path / "large.gguf"
     file.write_bytes(b"GGUF" + bytes(1_000_000))
     rest = tiny_model("z-image") / "vae"
-    needed = facts.count(rest) * 6
+    needed = metadata.count(rest) * 6
     ctx: Any = testing.FakeContext()
     for free, expected in ((1_000_000 + 2 * needed, ctx.dtype), (1_000_000 + needed // 2 + 100, torch.bfloat16)):
         monkeypatch.setattr(placing, "room", lambda _, free=free: (free, 0))

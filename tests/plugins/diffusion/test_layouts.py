@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from plugins.diffusion.clip_tokenizer import tokenizer
-from plugins.diffusion.families import KNOWN
-from plugins.diffusion.layouts import LAYOUTS, write
-from plugins.diffusion.probing import probed
+from plugins.diffusion.checkpoints.clip_tokenizer import tokenizer
+from plugins.diffusion.checkpoints.families import KNOWN
+from plugins.diffusion.checkpoints.probe import probed
+from plugins.diffusion.checkpoints.single_file_configs import LAYOUTS, write
 from tests.plugins.diffusion import ldm
 
 

@@ -12,9 +12,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from plugins.diffusion import folders, loading
-from plugins.diffusion.families import KNOWN
-from plugins.diffusion.probing import probed
+from plugins.diffusion import loading
+from plugins.diffusion.checkpoints import diffusers_folder
+from plugins.diffusion.checkpoints.families import KNOWN
+from plugins.diffusion.checkpoints.probe import probed
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 
@@ -125,7 +126,7 @@ def test_a_model_may_say_what_suits_it(copy: Path) -> None:
 @pytest.mark.parametrize("told", [{"steps": 0, "guidance": -1}, {"steps": "many", "guidance": [1]}, "much", None])
 def test_what_suits_no_model_is_left_alone(copy: Path, told: Any) -> None:
     (copy / "studio.json").write_text(json.dumps({"defaults": told}), "utf-8")
-    assert folders.as_told(copy, KNOWN["stable-diffusion"]) == KNOWN["stable-diffusion"]
+    assert diffusers_folder.as_told(copy, KNOWN["stable-diffusion"]) == KNOWN["stable-diffusion"]
 
 
 def test_a_part_may_be_lent_by_a_starter(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from plugins.diffusion import loading, placing
-from plugins.diffusion.families import Task
+from plugins.diffusion.checkpoints.families import Task
 from plugins.diffusion.placing import Place, Width
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from plugins.diffusion import loading, painting, seamless
-from plugins.diffusion.families import Task
+from plugins.diffusion.checkpoints.families import Task
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing

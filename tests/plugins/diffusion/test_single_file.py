@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from plugins.diffusion import loading
-from plugins.diffusion.clip_tokenizer import tokenizer
-from plugins.diffusion.layouts import LAYOUTS, Part
+from plugins.diffusion.checkpoints.clip_tokenizer import tokenizer
+from plugins.diffusion.checkpoints.single_file_configs import LAYOUTS, Part
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 from tests.plugins.diffusion import ldm, tiny

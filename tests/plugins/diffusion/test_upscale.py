@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from plugins.diffusion import loading, table, tiles
-from plugins.diffusion.families import KNOWN
+from plugins.diffusion.checkpoints.families import KNOWN
 from plugins.diffusion.field import Field
 from plugins.diffusion.tools.tiled_upscale import Upscale
 from studio import api, testing

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from plugins.diffusion import loading
-from plugins.diffusion.families import Task
+from plugins.diffusion.checkpoints.families import Task
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.text_to_image import Paint
 from plugins.diffusion.vaes import applied

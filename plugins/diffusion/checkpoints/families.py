@@ -10,7 +10,7 @@ from typing import Any
 
 from studio import api
 
-from .films import Film
+from .video_families import Film
 
 
 class Task(Enum):

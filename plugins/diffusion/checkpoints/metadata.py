@@ -12,9 +12,9 @@ from typing import Any
 
 from studio import api
 
-from . import folders, probing, variants
+from . import diffusers_folder, probe, weight_variants
 from .families import KNOWN, Family
-from .usual import PIPELINES, Usual, stem
+from .pipeline_defaults import PIPELINES, Usual, stem
 
 DENOISERS = ("unet", "transformer", "prior", "decoder")
 _CODERS = ("vae", "vqgan", "movq", "vqvae")
@@ -65,22 +65,26 @@ def found(ctx: api.EstimateContext, choice: str) -> Facts | None:
     if not isinstance(path, Path):
         return None
     if path.is_file():
-        from . import single_facts
+        from . import single_file_metadata
 
-        return single_facts.of_file(path, _stamp(path))
-    borrowed = folders.read(path, folders.ABOUT).get("components", {}) if (path / folders.ABOUT).is_file() else {}
+        return single_file_metadata.of_file(path, _stamp(path))
+    borrowed = (
+        diffusers_folder.read(path, diffusers_folder.ABOUT).get("components", {})
+        if (path / diffusers_folder.ABOUT).is_file()
+        else {}
+    )
     return of_folder(path, tuple((name, ctx.starter(one)) for name, one in borrowed.items()))
 
 
 def count(path: Path) -> int:
     """The numbers in the weights of a file or a folder that are held at a job's precision."""
-    files = [] if probing.is_gguf(path) else _files(path)
+    files = [] if probe.is_gguf(path) else _files(path)
     return sum(math.prod(shape) for file in files for shape in api.weight_shapes(file).values())
 
 
 def packed(path: Path) -> int:
     """The bytes that are held as they are in a file: all of a GGUF file."""
-    return path.stat().st_size if probing.is_gguf(path) and path.is_file() else 0
+    return path.stat().st_size if probe.is_gguf(path) and path.is_file() else 0
 
 
 def of_folder(path: Path, borrowed: tuple[tuple[str, Path], ...] = ()) -> Facts | None:
@@ -90,7 +94,7 @@ def of_folder(path: Path, borrowed: tuple[tuple[str, Path], ...] = ()) -> Facts 
 
 @lru_cache(maxsize=16)
 def _of_folder(path: Path, stamp: int, borrowed: tuple[tuple[str, Path], ...]) -> Facts | None:  # noqa: ARG001
-    index = folders.read(path, folders.INDEX)
+    index = diffusers_folder.read(path, diffusers_folder.INDEX)
     kind = stem(str(index.get("_class_name")))
     usual = PIPELINES.get(kind)
     if usual is None or usual.family not in KNOWN:
@@ -102,7 +106,7 @@ def _of_folder(path: Path, stamp: int, borrowed: tuple[tuple[str, Path], ...]) -
         title=path.name,
         kind=kind,
         usual=usual,
-        family=folders.as_told(path, KNOWN[usual.family]),
+        family=diffusers_folder.as_told(path, KNOWN[usual.family]),
         weights=sum(weights.values()),
         denoiser_weights=sum(weights.get(name, 0) for name in DENOISERS),
         denoiser=_config(parts, DENOISERS),
@@ -132,5 +136,5 @@ def _files(path: Path) -> Iterator[Path]:
         yield path
         return
     found = sorted(path.glob("*.safetensors"))
-    half = [path / name for name in variants.chosen(file.name for file in found)[1]]
+    half = [path / name for name in weight_variants.chosen(file.name for file in found)[1]]
     yield from [file for file in found if "." not in file.stem] or half or found

@@ -17,9 +17,9 @@ from typing import Any
 
 from studio import api
 
-from . import families, folders, layouts, probing, variants
-from .layouts import LAYOUTS, Layout
-from .probing import Shapes
+from . import diffusers_folder, families, probe, single_file_configs, weight_variants
+from .probe import Shapes
+from .single_file_configs import LAYOUTS, Layout
 
 _DENOISERS = ("transformer", "unet")
 _AUTOENCODER = ("first_stage_model.", "vae.")
@@ -62,7 +62,7 @@ class Plan:
     def stamp(self) -> str:
         """Changes with each of the files that the model is made of."""
         files = (self.path, beside(self.path), self.folder)
-        return "-".join(str(folders.stamp(file)) for file in files if file is not None and file.exists())
+        return "-".join(str(diffusers_folder.stamp(file)) for file in files if file is not None and file.exists())
 
 
 def beside(path: Path) -> Path:
@@ -76,11 +76,11 @@ def planned(ctx: api.Context, path: Path) -> Plan:
     Raises BadInput for what is damaged, a pickle, no model, of an unknown kind, packed in a
     way that is not read, or not whole with no folder that could complete it.
     """
-    shapes = probing.shapes_in(path)
+    shapes = probe.shapes_in(path)
     if path.suffix not in (".safetensors", ".gguf"):
         raise api.BadInput(f"{path.name} has an unusual ending.", "Rename it so that it ends in .safetensors.")
     about = _about(path)
-    found = probing.probed(shapes)
+    found = probe.probed(shapes)
     layout = LAYOUTS.get(about.family or found.layout)
     if layout is None:
         raise _refused(path, found)
@@ -106,7 +106,7 @@ def opened(ctx: api.Context, plan: Plan) -> Any:
     return pipe
 
 
-def _refused(path: Path, found: probing.Found) -> api.BadInput:
+def _refused(path: Path, found: probe.Found) -> api.BadInput:
     if found.unknown:
         return api.BadInput(
             f"{path.name} is {found.what}.",
@@ -117,12 +117,12 @@ def _refused(path: Path, found: probing.Found) -> api.BadInput:
 
 def _check_packing(path: Path, layout: Layout, title: str, shapes: Shapes) -> None:
     """Raises BadInput for numbers that diffusers cannot unpack."""
-    if probing.packed(shapes):
+    if probe.packed(shapes):
         raise api.BadInput(
             f"The numbers in {path.name} are packed in a way that is not read.",
             "Take the same model with 16 bits, or with 8 bits and no scales.",
         )
-    if not probing.is_gguf(path):
+    if not probe.is_gguf(path):
         return
     if "unet" in layout.parts:
         raise api.BadInput(f"{path.name} is a GGUF file of {title}, whose U-Net is not read so.", _OTHERWISE)
@@ -180,9 +180,9 @@ def _folder(ctx: api.Context, path: Path, layout: Layout, about: About, lacks: l
 def _fitting(shelves: Iterable[Path], layout: Layout) -> list[Path]:
     """Folders of the families, the best family first."""
     ranked: list[tuple[int, str, Path]] = []
-    for index in (index for shelf in shelves for index in shelf.glob(f"*/{folders.INDEX}")):
+    for index in (index for shelf in shelves for index in shelf.glob(f"*/{diffusers_folder.INDEX}")):
         try:
-            family = families.of_pipeline(folders.pipeline_of(index.parent)).name
+            family = families.of_pipeline(diffusers_folder.pipeline_of(index.parent)).name
             if family in layout.families and _is_alike(index.parent, layout):
                 ranked.append((layout.families.index(family), index.parent.name, index.parent))
         except api.BadInput:
@@ -194,7 +194,7 @@ def _is_alike(folder: Path, layout: Layout) -> bool:
     """One family of pipelines has UNets that listen to other text encoders, or look at a mask as well."""
     if "unet" not in layout.parts:
         return True
-    theirs, ours = folders.read(folder / "unet", "config.json"), layout.parts["unet"].config
+    theirs, ours = diffusers_folder.read(folder / "unet", "config.json"), layout.parts["unet"].config
     wanted = {"cross_attention_dim": ours["cross_attention_dim"], "in_channels": ours.get("in_channels", 4)}
     return all(theirs.get(name) == value for name, value in wanted.items())
 
@@ -209,7 +209,7 @@ def _whole(ctx: api.Context, plan: Plan) -> Any:
     words = {name: tokenizer(pad) for name, pad in plan.layout.pads.items()}
     return kind.from_single_file(
         str(plan.path),
-        config=str(layouts.write(plan.layout, plan.shapes, ctx.scratch / "layout")),
+        config=str(single_file_configs.write(plan.layout, plan.shapes, ctx.scratch / "layout")),
         local_files_only=True,
         torch_dtype=ctx.dtype,
         **{**dict.fromkeys(expected - plan.layout.parts.keys()), **words},
@@ -220,10 +220,10 @@ def _completed(ctx: api.Context, plan: Plan, path: Path) -> Any:
     """What is in the file, and the rest from the folder."""
     import diffusers
 
-    folder = folders.inspected(path, without=_DENOISERS)
+    folder = diffusers_folder.inspected(path, without=_DENOISERS)
     options = {"local_files_only": True, "torch_dtype": ctx.dtype}
     packed = {}
-    if probing.is_gguf(plan.path):
+    if probe.is_gguf(plan.path):
         packed["quantization_config"] = diffusers.GGUFQuantizationConfig(compute_dtype=ctx.dtype)
 
     def taken(name: str, **more: Any) -> Any:
@@ -240,7 +240,7 @@ def _completed(ctx: api.Context, plan: Plan, path: Path) -> Any:
     if folder.classes.get("vae") == "AutoencoderKL" and any(name.startswith(_AUTOENCODER) for name in plan.shapes):
         parts["vae"] = taken("vae")
     others = {name: kind for name, kind in folder.classes.items() if name not in parts}
-    parts |= variants.loaded(path, others, use_safetensors=True, **options) | dict.fromkeys(folder.left_out)
+    parts |= weight_variants.loaded(path, others, use_safetensors=True, **options) | dict.fromkeys(folder.left_out)
     pipe = getattr(diffusers, folder.pipeline).from_pretrained(str(path), use_safetensors=True, **options, **parts)
     ctx.emit(api.Notice(f"What {plan.path.name} does not hold comes from {path.name}."))
     return pipe

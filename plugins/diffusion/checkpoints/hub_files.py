@@ -9,7 +9,7 @@ from typing import Any
 
 from studio import api
 
-from . import variants
+from . import weight_variants
 
 INDEX = "model_index.json"
 CONFIG = "config.json"
@@ -59,7 +59,7 @@ def of_component(name: str, files: api.HubFiles, _config: dict[str, Any]) -> lis
 def _of_folder(name: str, part: str, files: Collection[str]) -> list[str]:
     if not any(file.endswith(_WEIGHTS) for file in files):
         return sorted(file for file in files if file.endswith(_PLAIN))
-    _, weights = variants.chosen(files)
+    _, weights = weight_variants.chosen(files)
     if not weights:
         raise api.BadInput(f"{name} has no safetensors for its {part}.", "Choose another model.")
     return sorted([*weights, *({CONFIG, "generation_config.json"} & set(files))])

@@ -6,12 +6,12 @@ import math
 from functools import lru_cache
 from pathlib import Path
 
-from . import facts, folders, probing
-from .facts import DENOISERS, Config, Facts, of_folder
+from . import diffusers_folder, metadata, probe
 from .families import KNOWN
-from .layouts import LAYOUTS
-from .probing import Shapes
-from .usual import PIPELINES, stem
+from .metadata import DENOISERS, Config, Facts, of_folder
+from .pipeline_defaults import PIPELINES, stem
+from .probe import Shapes
+from .single_file_configs import LAYOUTS
 
 _NOT_LOADED = ("model_ema.",)
 
@@ -22,12 +22,12 @@ def of_file(path: Path, stamp: int) -> Facts | None:
     A file that has another `stamp` is read again. Raises BadInput for a damaged one.
     """
     shapes = _shapes(path, stamp)
-    layout = LAYOUTS.get(probing.probed(shapes).layout)
+    layout = LAYOUTS.get(probe.probed(shapes).layout)
     if layout is None:
         return None
     weights = sum(map(math.prod, shapes.values()))
     beside = _beside(path, layout.families)
-    packed = facts.packed(path)
+    packed = metadata.packed(path)
     if layout.pipeline and not packed:
         kind = stem(layout.pipeline)
         denoiser = next((part.config for name, part in layout.parts.items() if name in DENOISERS), {})
@@ -48,13 +48,13 @@ def of_file(path: Path, stamp: int) -> Facts | None:
 
 @lru_cache(maxsize=16)
 def _shapes(path: Path, stamp: int) -> Shapes:  # noqa: ARG001
-    return {name: shape for name, shape in probing.shapes_in(path).items() if not name.startswith(_NOT_LOADED)}
+    return {name: shape for name, shape in probe.shapes_in(path).items() if not name.startswith(_NOT_LOADED)}
 
 
 def _beside(path: Path, families: tuple[str, ...]) -> Facts | None:
     """The folder that gives what a file lacks, as `single_file` chooses it."""
     found = []
-    for index in sorted(path.parent.glob(f"*/{folders.INDEX}")):
+    for index in sorted(path.parent.glob(f"*/{diffusers_folder.INDEX}")):
         one = of_folder(index.parent)
         if one is not None and one.usual.family in families:
             found.append(one)
