@@ -13,7 +13,7 @@ from studio import api
 
 from . import images
 from .checkpoints import diffusers_folder, probe, weight_variants
-from .loading import Model
+from .models.loader import Model
 
 ENCODER = "image_encoder"
 _CONFIG = "config.json"

@@ -10,8 +10,9 @@ from typing import Any
 
 from studio import api
 
-from . import denoiser, loading, two_readers
+from . import denoiser, two_readers
 from .checkpoints import diffusers_folder
+from .models import loader
 
 ONE_READER, TWO_READERS = "StableDiffusionPipeline", "StableDiffusionXLPipeline"
 
@@ -35,7 +36,7 @@ def copied(ctx: api.Context, choice: str, side: int, pipelines: Collection[str],
     import torch
     from diffusers import DDIMScheduler
 
-    model = loading.load(ctx, choice)
+    model = loader.load(ctx, choice)
     pipe = model.base
     if type(pipe).__name__ not in pipelines or not hasattr(pipe.scheduler, "alphas_cumprod"):
         raise api.BadInput(f"{otherwise}, and {model.title} is none of them.", "Choose another model.")

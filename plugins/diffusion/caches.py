@@ -16,7 +16,7 @@ from studio import api
 from .checkpoints.families import default
 
 if TYPE_CHECKING:
-    from .loading import Model
+    from .models.loader import Model
 
 Cache = Literal["off", "first_block", "taylor", "attention", "magnitude"]
 LABELS = (

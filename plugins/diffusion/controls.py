@@ -13,7 +13,7 @@ from studio import api
 from . import controlnets, guides, images
 from .checkpoints.families import Task, takes
 from .controlnets import Found
-from .loading import Model
+from .models.loader import Model
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

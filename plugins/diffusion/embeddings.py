@@ -13,7 +13,7 @@ from studio import api
 
 from . import loras
 from .checkpoints import probe
-from .loading import Model
+from .models.loader import Model
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from studio import api
 
-from . import loading
-from .loading import Model
+from .models import loader
+from .models.loader import Model
 
 _BROKEN = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError)
 
@@ -54,7 +54,7 @@ def _joined(ctx: api.Context, model: Model, found: Path | str, name: str, key: s
                 f"The motion adapter {name} cannot be had, is damaged, or does not fit {model.title}.",
                 "Choose one that was made for Stable Diffusion 1.",
             ) from error
-    return loading.placed(pipe, key, f"{model.title} with {name}", ctx)
+    return loader.placed(pipe, key, f"{model.title} with {name}", ctx)
 
 
 def _check(path: Path) -> None:

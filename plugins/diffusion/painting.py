@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import adapters, controls, embeddings, loras, memory, placing, previews, prompts, samplers, seamless, speed, vaes
+from . import adapters, controls, embeddings, loras, previews, prompts, samplers, seamless, speed, vaes
 from .checkpoints.families import Task, default, takes
-from .loading import Model
+from .models import oom_ladder, placement
+from .models.loader import Model
 from .tape import Tape
 from .watching import Watch
 
@@ -42,7 +43,7 @@ def painted(
     the picture is a part, for the guides that show all of it. What was denoised before a pause
     is taken from `ctx.keep`.
     """
-    ctx, more = placing.as_held(ctx, model), more or {}
+    ctx, more = placement.as_held(ctx, model), more or {}
     piped: AbstractContextManager[tuple[Any, Mapping[str, Any]]] = nullcontext((model.pipe(task), {}))
     if isinstance(params, controls.Guided):
         piped = controls.piped(ctx, model, task, params, size=size, own=more.get("image"), part=part)
@@ -83,7 +84,7 @@ def _run(
         watch = Watch(ctx, tape, view=view, size=size, rest=lambda: tape.save(ctx.keep, made_by))
         given = {**_arguments(ctx, model, pipe, params, size), **added, **more}
         samplers.check(getattr(pipe, "scheduler", None), given.get(model.family.steps_name))
-        result = memory.within(ctx, model, pipe, attempt)
+        result = oom_ladder.within(ctx, model, pipe, attempt)
     if model.rungs:
         ctx.note("memory", model.rungs)
     if any(getattr(result, "nsfw_content_detected", None) or ()):

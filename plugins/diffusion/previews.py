@@ -16,8 +16,8 @@ from studio import api
 
 from . import vaes
 from .checkpoints import diffusers_folder
-from .latents import Look, coder_of, scale_factor
-from .loading import Model
+from .models.latents import Look, coder_of, scale_factor
+from .models.loader import Model
 
 if TYPE_CHECKING:
     import numpy as np

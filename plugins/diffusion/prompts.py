@@ -10,7 +10,7 @@ from studio import api
 
 from . import embeddings, weights
 from .checkpoints.families import default, takes
-from .loading import Model
+from .models.loader import Model
 from .watching import replaced
 from .weights import Part
 

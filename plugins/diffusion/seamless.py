@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from studio import api
 
-from .latents import coder_of, scale_factor
-from .loading import Model
+from .models.latents import coder_of, scale_factor
+from .models.loader import Model
 from .watching import replaced
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Literal
 from studio import api
 
 from . import adapters, controls, samplers, speed
-from .loading import STARTER
+from .models.loader import STARTER
 
 ADDED = "LoRAs and words"
 Shape = Literal["model", "1:1", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16"]

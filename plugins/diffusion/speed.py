@@ -15,7 +15,7 @@ from studio import api
 from . import caches
 
 if TYPE_CHECKING:
-    from .loading import Model
+    from .models.loader import Model
 
 Attention = Literal["auto", "flash", "efficient", "cudnn", "math", "flash_package", "sage", "xformers"]
 _OF_TORCH = {

@@ -17,9 +17,9 @@ import numpy as np
 
 from studio import api
 
-from . import latents
 from .caches import Carried
-from .latents import Look
+from .models import latents
+from .models.latents import Look
 from .tape import Tape
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from plugins.diffusion import loading, painting
+from plugins.diffusion import painting
 from plugins.diffusion.checkpoints.families import Task
+from plugins.diffusion.models import loader
 from plugins.diffusion.tools.text_to_image import Paint
 from studio.core.messages import Run
 from studio.core.paths import Home
@@ -49,7 +50,7 @@ class Took(NamedTuple):
 def figures() -> Iterator[Figure]:
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="studio-bench-") as folder, _context(Path(folder)) as context:
-        model = loading.load(context(), str(_saved(Path(folder) / "model")))
+        model = loader.load(context(), str(_saved(Path(folder) / "model")))
         pipe = _bare(model.base)
         views = {"without preview": None, "with preview": model.view}
         bare: list[Took] = []
@@ -108,7 +109,7 @@ def _alone(pipe: Any) -> Any:
     ).images[0]
 
 
-def _painted(ctx: JobContext, model: loading.Model) -> Any:
+def _painted(ctx: JobContext, model: loader.Model) -> Any:
     params = Paint.Params(prompt=WORDS, steps=STEPS, guidance=7.5)
     return painting.painted(ctx, model, Task.PAINT, params, size=(SIDE, SIDE))
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from .. import dataset, fidelity, loading
+from .. import dataset, fidelity
 from ..checkpoints.families import Task
+from ..models import loader
 from . import train
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class DiffusionMeasure(api.Tool):
         folder: api.FolderInput
         """The pictures with words that the model has learnt from."""
         more_folders: list[api.FolderInput] = api.param([], most=8, title="More folders")
-        model: api.ModelChoice = api.param(loading.STARTER, model="diffusion")
+        model: api.ModelChoice = api.param(loader.STARTER, model="diffusion")
         names: int = api.param(300, ge=1, le=10_000, title="Names to ask for")
         pairs: int = api.param(100, ge=0, le=10_000, title="Pictures of two to ask for")
         """Pairs that no training on these folders has seen."""
@@ -41,7 +42,7 @@ class DiffusionMeasure(api.Tool):
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         import torch
 
-        model = loading.load(ctx, params.model)
+        model = loader.load(ctx, params.model)
         folders = [params.folder, *params.more_folders]
         pictures, _, _ = yield from train.read_all(folders, 2 * fidelity.SIDE)
         if not pictures.subjects:

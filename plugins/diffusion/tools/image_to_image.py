@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from .. import images, loading, painting, sizes
+from .. import images, painting, sizes
 from ..checkpoints.families import Task, default, takes
 from ..estimate import Estimated
-from ..loading import Model
+from ..models import loader
+from ..models.loader import Model
 from ..seamless import Seamless
 from ..settings import Painter, Words
 
@@ -51,7 +52,7 @@ class Repaint(Estimated):
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 1, "Loading the model")
         picture = images.opened(params.image)
-        model = loading.load(ctx, params.model)
+        model = loader.load(ctx, params.model)
         pipe = model.pipe(Task.REPAINT)
         yield from strength_in_vain(pipe, params, f"{model.title} changes a picture as the words say")
         size = _size(model, params, picture)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from studio import api
 
-from .. import images, loading, painting, sizes
+from .. import images, painting, sizes
 from ..checkpoints.families import Task
 from ..estimate import Estimated
-from ..loading import Model
+from ..models import loader
+from ..models.loader import Model
 from ..settings import Painter, Words
 from .image_to_image import strength, strength_in_vain
 
@@ -64,7 +65,7 @@ class Inpaint(Estimated):
         canvas = _canvas(params)
         if canvas.full:
             yield api.Notice("The mask covers the whole picture, so all of it is painted anew.")
-        model = loading.load(ctx, params.model)
+        model = loader.load(ctx, params.model)
         pipe = model.pipe(Task.INPAINT)
         yield from strength_in_vain(pipe, params, f"{model.title} paints all under the mask anew")
         box = canvas.box(params.margin + params.feather) if params.area == "part" else (0, 0, *canvas.picture.size)

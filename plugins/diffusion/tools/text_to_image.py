@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from studio import api
 
-from .. import loading, painting, sizes
+from .. import painting, sizes
 from ..checkpoints.families import Task
 from ..estimate import Estimated
+from ..models import loader
 from ..seamless import Seamless
 from ..settings import Painter, Size, Words
 
@@ -26,6 +27,6 @@ class Paint(Estimated):
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 1, "Loading the model")
-        model = loading.load(ctx, params.model)
+        model = loader.load(ctx, params.model)
         size = sizes.wanted(model, params)
         yield api.Image(painting.painted(ctx, model, Task.PAINT, params, size=size))

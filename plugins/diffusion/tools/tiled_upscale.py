@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from .. import images, loading, painting, sizes, tiles
+from .. import images, painting, sizes, tiles
 from ..checkpoints.families import Task, takes
 from ..estimate import Estimated
 from ..field import Field
-from ..loading import Model
+from ..models import loader
+from ..models.loader import Model
 from ..part import Part
 from ..settings import Painter, Words
 from .image_to_image import strength
@@ -72,7 +73,7 @@ class Upscale(Estimated):
         if not params.strength:
             yield api.Image(picture.resize(size, Image.Resampling.LANCZOS))
             return
-        model = loading.load(ctx, params.model)
+        model = loader.load(ctx, params.model)
         if not takes(model.pipe(Task.REPAINT), "strength"):
             raise api.BadInput(
                 f"{model.family.title} paints pictures anew and cannot refine one.", "Choose another model."

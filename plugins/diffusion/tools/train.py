@@ -13,7 +13,8 @@ import numpy as np
 
 from studio import api
 
-from .. import bases, captions, dataset, denoiser, loading, lora, train_card, training
+from .. import bases, captions, dataset, denoiser, lora, train_card, training
+from ..models import loader
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,7 +99,7 @@ class DiffusionTrain(api.Tool):
         kind: Literal["new", "full", "lora"] = api.param("new", labels=("A new model", "Teach a model more", "A LoRA"))
         """A new, small model learns everything from some thousands of pictures. A model that can paint already can be
         taught more, as a whole, or by a LoRA: a small file for it, from a dozen pictures on."""
-        model: api.ModelChoice = api.param(loading.STARTER, model="diffusion", title="Model to teach")
+        model: api.ModelChoice = api.param(loader.STARTER, model="diffusion", title="Model to teach")
         """Not for a new model: Stable Diffusion 1 or 2, or one trained here; for a LoRA also XL."""
         title: str = api.param("My model", title="Name")
         """What the model is called in the other tools."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from .. import loading, painting, sizes
+from .. import painting, sizes
 from ..checkpoints.families import Task
 from ..estimate import Estimated
+from ..models import loader
 from ..seamless import Seamless
 from ..settings import Painter, Size, Words
 from ..watching import replaced
@@ -41,7 +42,7 @@ class Vary(Estimated):
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 1, "Loading the model")
-        model = loading.load(ctx, params.model)
+        model = loader.load(ctx, params.model)
         if not hasattr(model.pipe(Task.PAINT), "prepare_latents"):
             raise api.BadInput(f"{model.family.title} cannot vary a picture.", "Choose another model.")
         size = sizes.wanted(model, params)

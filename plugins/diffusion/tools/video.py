@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from .. import images, loading, motion, painting, sizes, speed
+from .. import images, motion, painting, sizes, speed
 from ..checkpoints.families import Task, takes
 from ..checkpoints.video_families import Film
-from ..latents import scale_factor
-from ..loading import Model
+from ..models import loader
+from ..models.latents import scale_factor
+from ..models.loader import Model
 from ..settings import Denoiser, Words
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Animate(api.Tool):
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 1, "Loading the model")
         picture = images.opened(params.image) if params.image else None
-        model = motion.adapted(ctx, loading.load(ctx, params.model), params.motion)
+        model = motion.adapted(ctx, loader.load(ctx, params.model), params.motion)
         task = Task.ANIMATE if picture is None else Task.ANIMATE_PICTURE
         pipe, film = model.pipe(task), model.family.film or Film()
         if film.own_sampler and (params.sampler, params.schedule) != ("model", "model"):

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from plugins.diffusion import loading
+from plugins.diffusion.models import loader
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.inpaint import Inpaint
 from plugins.diffusion.tools.text_to_image import Paint
@@ -179,7 +179,7 @@ def test_a_picture_counts_by_its_weight_and_the_model_is_left_as_it_was(
     values = {"model": model, **SIZE}
     shown = {"adapter": str(folder), "reference_images": photos[:1]}
     before = made(Paint, ctx, **values)
-    base = loading.load(ctx, model).base
+    base = loader.load(ctx, model).base
     parts = {part: getattr(base, part, None) for part in ("image_encoder", "feature_extractor")}
     denoiser = getattr(base, "unet", None) or base.transformer
     state, processors = dict(denoiser.state_dict()), dict(denoiser.attn_processors)

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.diffusion import loading
 from plugins.diffusion.checkpoints.families import KNOWN, Task
 from plugins.diffusion.checkpoints.video_families import Film
+from plugins.diffusion.models import loader
 from plugins.diffusion.tools.text_to_image import Paint
 from plugins.diffusion.tools.video import Animate
 from studio import api, testing
@@ -163,7 +163,7 @@ def test_memory_that_runs_out_while_decoding_costs_no_denoising(tiny_film: Calla
     ctx = testing.FakeContext(seed=3)
     values = {"model": tiny_film("wan"), "frames": 5}
     whole, _ = animated(**values)
-    pipe = loading.load(ctx, tiny_film("wan")).base
+    pipe = loader.load(ctx, tiny_film("wan")).base
     left, asked = [1], list[int]()
 
     def refuse(*_: Any) -> None:

@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from plugins.diffusion import controls, guides, loading
+from plugins.diffusion import controls, guides
 from plugins.diffusion.checkpoints.families import KNOWN, Task
+from plugins.diffusion.models import loader
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.inpaint import Inpaint
 from plugins.diffusion.tools.text_to_image import Paint
@@ -84,7 +85,7 @@ def test_every_family_follows_a_picture_by_its_weight_and_the_model_is_left_as_i
     ctx = testing.FakeContext(seed=3)
     values = {"model": str(tiny_model(family)), **inputs[tool]}
     guided = {"controls": [str(net(family))], "control_images": [drawing]}
-    base = loading.load(ctx, values["model"]).base
+    base = loader.load(ctx, values["model"]).base
     if hasattr(base, "default_sample_size"):
         base.default_sample_size = 16  # some say nowhere that they are as small as they are
     results = []
@@ -321,7 +322,7 @@ def test_memory_that_runs_out_in_the_controlnet_leads_down_the_ladder(
     handle.remove()
     assert ctx.notes["memory"] == ["vae tiling"]
     assert after.shape == (32, 32, 3)
-    assert loading.load(ctx, str(sd)).rungs == ["vae tiling"]
+    assert loader.load(ctx, str(sd)).rungs == ["vae tiling"]
 
 
 @pytest.mark.parametrize(

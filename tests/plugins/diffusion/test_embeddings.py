@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from plugins.diffusion import embeddings, loading
+from plugins.diffusion import embeddings
 from plugins.diffusion.checkpoints.families import Task
+from plugins.diffusion.models import loader
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 
@@ -49,7 +50,7 @@ def test_a_word_matters_and_the_model_is_left_as_it_was(
 ) -> None:
     model = tiny_model(family)
     before = paint(ctx, model)
-    base = loading.load(ctx, str(model)).base
+    base = loader.load(ctx, str(model)).base
     tokenizer, size = base.tokenizer, len(base.tokenizer)
     named = paint(ctx, model, f"a fox <embedding:{name}>")
     assert (named != before).any()
@@ -76,7 +77,7 @@ def test_it_stands_where_it_is_named(ctx: testing.FakeContext, sd: Path) -> None
 
 
 def test_each_vector_stands_in_the_place_of_a_token(ctx: testing.FakeContext, sd: Path) -> None:
-    model = loading.load(ctx, str(sd))
+    model = loader.load(ctx, str(sd))
     pipe = model.pipe(Task.PAINT)
     params = Paint.Params(prompt="inky")
     with embeddings.applied(ctx, model, pipe, params):
@@ -89,7 +90,7 @@ def test_each_vector_stands_in_the_place_of_a_token(ctx: testing.FakeContext, sd
 
 def test_the_whole_of_a_prompt_ends_where_it_ends(ctx: testing.FakeContext, tiny_model: Callable[[str], Path]) -> None:
     """Many configurations name 2 as the end, for which transformers takes the highest token instead."""
-    model = loading.load(ctx, str(tiny_model("stable-diffusion-xl")))
+    model = loader.load(ctx, str(tiny_model("stable-diffusion-xl")))
     pipe = model.pipe(Task.PAINT)
     encoder = pipe.text_encoder_2
     params = Paint.Params(prompt="gold-xl fox")

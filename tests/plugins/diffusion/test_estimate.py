@@ -15,10 +15,11 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.diffusion import loading, tokens
+from plugins.diffusion import tokens
 from plugins.diffusion.checkpoints import metadata
 from plugins.diffusion.checkpoints.families import KNOWN, Task
 from plugins.diffusion.checkpoints.pipeline_defaults import PIPELINES, stem
+from plugins.diffusion.models import loader
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.text_to_image import Paint
 from plugins.diffusion.tools.tiled_upscale import Upscale
@@ -52,7 +53,7 @@ def test_the_table_says_what_the_pipelines_do(name: str) -> None:
 def test_the_files_say_what_the_loaded_model_does(tiny_model: Callable[[str], Path], family: str) -> None:
     ctx = testing.FakeContext()
     found = metadata.found(ctx, str(tiny_model(family)))
-    model = loading.load(ctx, str(tiny_model(family)))
+    model = loader.load(ctx, str(tiny_model(family)))
     assert found is not None
     assert (found.family, found.size, found.multiple) == (model.family, model.size, model.multiple)
     parts = {name: part for name, part in model.base.components.items() if isinstance(part, torch.nn.Module)}

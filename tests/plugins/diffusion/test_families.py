@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plugins.diffusion import loading
 from plugins.diffusion.checkpoints.families import KNOWN, Task
+from plugins.diffusion.models import loader
 from plugins.diffusion.table import varies
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.inpaint import Inpaint
@@ -34,7 +34,7 @@ CASES = [
 @pytest.fixture(autouse=True)
 def as_small_as_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many pipelines say a large size of themselves, however small their parts are."""
-    monkeypatch.setattr(loading, "own_size", lambda pipe, family: side(family.name))
+    monkeypatch.setattr(loader, "own_size", lambda pipe, family: side(family.name))
 
 
 def side(family: str) -> int:

@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from plugins.diffusion import loading, placing
 from plugins.diffusion.checkpoints import metadata
+from plugins.diffusion.models import loader, placement
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 from studio.library import kinds
@@ -70,7 +70,7 @@ def beside(request: pytest.FixtureRequest, tiny_model: Callable[[str], Path], tm
     architecture, converted = FAMILIES[request.param]
 
     def file(kind: Any = Q8, **keys: Any) -> Path:
-        pipe = loading.load(testing.FakeContext(), str(folder)).base
+        pipe = loader.load(testing.FakeContext(), str(folder)).base
         return written(converted(pipe.transformer), tmp_path / "packed.gguf", architecture, kind, **keys)
 
     return folder, file
@@ -94,7 +94,7 @@ def test_it_paints_what_the_same_numbers_paint(beside: tuple[Path, Any], kind: A
 def test_weights_stay_packed_and_are_counted_so(beside: tuple[Path, Any]) -> None:
     folder, written = beside
     file = written(Q4)
-    model = loading.load(testing.FakeContext(), str(file)).base.transformer
+    model = loader.load(testing.FakeContext(), str(file)).base.transformer
     assert sum(value.dtype == torch.uint8 for value in model.parameters()) > 4
     whole, found = (metadata.found(testing.FakeContext(), str(path)) for path in (folder, file))
     assert whole is not None
@@ -113,12 +113,12 @@ def test_room_is_made_for_what_is_packed(
     needed = metadata.count(rest) * 6
     ctx: Any = testing.FakeContext()
     for free, expected in ((1_000_000 + 2 * needed, ctx.dtype), (1_000_000 + needed // 2 + 100, torch.bfloat16)):
-        monkeypatch.setattr(placing, "room", lambda _, free=free: (free, 0))
-        token = placing._last_try.set(True)
+        monkeypatch.setattr(placement, "room", lambda _, free=free: (free, 0))
+        token = placement._last_try.set(True)
         try:
-            assert placing.in_room(ctx, file, rest).dtype == expected
+            assert placement.in_room(ctx, file, rest).dtype == expected
         finally:
-            placing._last_try.reset(token)
+            placement._last_try.reset(token)
 
 
 @pytest.mark.parametrize(
@@ -135,22 +135,22 @@ def test_what_is_no_whole_model_is_a_sentence(
     state = {"layers.0.adaLN_modulation.0.weight": torch.zeros(4, 32), "cap_embedder.0.weight": torch.zeros(4)}
     file = written(state, tmp_path / "packed.gguf", "lumina2", **keys)
     with pytest.raises(api.BadInput, match=sentence):
-        loading.load(testing.FakeContext(), str(file))
+        loader.load(testing.FakeContext(), str(file))
 
 
 def test_what_cannot_be_unpacked_is_a_sentence(tmp_path: Path) -> None:
     whole = written({"layers.0.adaLN_modulation.0.weight": torch.zeros(4, 32)}, tmp_path / "a.gguf", "lumina2")
     with pytest.raises(api.BadInput, match="of an unknown kind"):
-        loading.load(testing.FakeContext(), str(whole))
+        loader.load(testing.FakeContext(), str(whole))
     ternary = np.zeros((4, 66), np.uint8), gguf.GGMLQuantizationType.TQ2_0
     tensors = {"layers.0.adaLN_modulation.0.weight": ternary, "cap_embedder.0.weight": np.zeros(4)}
     file = gguf_files.made(tmp_path / "b.gguf", "lumina2", {}, tensors)
     with pytest.raises(api.BadInput, match=r"b\.gguf are packed in a way that is not read\. Take .* Q8_0"):
-        loading.load(testing.FakeContext(), str(file))
+        loader.load(testing.FakeContext(), str(file))
     unet = {f"{ldm.UNET}input_blocks.{n}.1.transformer_blocks.0.attn2.to_k.weight": np.zeros((4, 768)) for n in (1, 2)}
     file = gguf_files.made(tmp_path / "c.gguf", "sd1", {}, unet)
     with pytest.raises(api.BadInput, match="whose U-Net is not read so"):
-        loading.load(testing.FakeContext(), str(file))
+        loader.load(testing.FakeContext(), str(file))
 
 
 def test_a_folder_without_the_plan_of_the_model_is_a_sentence(beside: tuple[Path, Any]) -> None:
@@ -158,11 +158,11 @@ def test_a_folder_without_the_plan_of_the_model_is_a_sentence(beside: tuple[Path
     file = written()
     shutil.rmtree(folder / "transformer")
     with pytest.raises(api.BadInput, match=r"folder has no transformer/config\.json"):
-        loading.load(testing.FakeContext(), str(file))
+        loader.load(testing.FakeContext(), str(file))
 
 
 def test_a_damaged_file_is_a_sentence(beside: tuple[Path, Any]) -> None:
     file = beside[1]()
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(api.BadInput, match="ends too early"):
-        loading.load(testing.FakeContext(), str(file))
+        loader.load(testing.FakeContext(), str(file))

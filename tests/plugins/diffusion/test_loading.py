@@ -12,10 +12,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from plugins.diffusion import loading
 from plugins.diffusion.checkpoints import diffusers_folder
 from plugins.diffusion.checkpoints.families import KNOWN
 from plugins.diffusion.checkpoints.probe import probed
+from plugins.diffusion.models import loader
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 
@@ -117,7 +117,7 @@ def test_a_model_deleted_between_two_runs_is_a_sentence(copy: Path) -> None:
 
 def test_a_model_may_say_what_suits_it(copy: Path) -> None:
     (copy / "studio.json").write_text(json.dumps({"defaults": {"steps": 2, "guidance": 1}}), "utf-8")
-    loaded = loading.load(testing.FakeContext(), str(copy))
+    loaded = loader.load(testing.FakeContext(), str(copy))
     assert (loaded.family.steps, loaded.family.guidance) == (2, 1.0)
     events = testing.run(Paint, testing.FakeContext(), model=str(copy))
     assert [event.text for event in events if isinstance(event, api.Progress)][-1] == "Painting, step 2 of 2"

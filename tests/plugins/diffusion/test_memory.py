@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from plugins.diffusion import batches, loading, memory
+from plugins.diffusion.models import loader, oom_ladder, sequential_batch
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 
@@ -45,7 +45,7 @@ def test_each_time_one_rung_is_taken_and_said(sd: Path, times: int, part: str) -
     values = {"prompt": "a fox", "model": str(sd), "steps": 2}
     (whole,) = testing.results(testing.run(Paint, **values))
     ctx = testing.FakeContext()
-    model = loading.load(ctx, str(sd))
+    model = loader.load(ctx, str(sd))
     inside = model.base.unet.mid_block if part == "unet" else model.base.text_encoder
     short_of_memory(inside, times)
     (picture,) = testing.results(testing.run(Paint, ctx, **values))
@@ -58,7 +58,7 @@ def test_each_time_one_rung_is_taken_and_said(sd: Path, times: int, part: str) -
 
 def test_memory_that_runs_out_while_decoding_costs_no_denoising(sd: Path) -> None:
     ctx = testing.FakeContext()
-    model = loading.load(ctx, str(sd))
+    model = loader.load(ctx, str(sd))
     short_of_memory(model.base.vae.decoder.mid_block, 2)
     calls: list[int] = []
     model.base.unet.conv_in.register_forward_hook(lambda *_: calls.append(1))
@@ -68,7 +68,7 @@ def test_memory_that_runs_out_while_decoding_costs_no_denoising(sd: Path) -> Non
 
 def test_at_the_foot_of_the_ladder_a_sentence_says_so(sd: Path) -> None:
     ctx = testing.FakeContext()
-    short_of_memory(loading.load(ctx, str(sd)).base.unet.mid_block, 100)
+    short_of_memory(loader.load(ctx, str(sd)).base.unet.mid_block, 100)
     with pytest.raises(api.OutOfMemory, match="more memory than there is"):
         testing.run(Paint, ctx, model=str(sd), steps=2)
 
@@ -78,10 +78,10 @@ def test_every_rung_is_taken_where_weights_can_wait_elsewhere(sd: Path, device: 
     values = {"prompt": "a fox", "model": str(sd), "steps": 2}
     whole = painted(testing.FakeContext(device=device), **values)
     ctx = testing.FakeContext(device=device)
-    model = loading.load(ctx, str(sd))
-    short_of_memory(model.base.unet.mid_block, len(memory.LADDER))
+    model = loader.load(ctx, str(sd))
+    short_of_memory(model.base.unet.mid_block, len(oom_ladder.LADDER))
     picture = painted(ctx, **values)
-    assert ctx.notes["memory"] == model.rungs == [rung.name for rung in memory.LADDER]
+    assert ctx.notes["memory"] == model.rungs == [rung.name for rung in oom_ladder.LADDER]
     assert np.abs(picture.astype(int) - whole).mean() < 2
     assert (painted(ctx, **values) == picture).all()
 
@@ -94,15 +94,15 @@ def test_guidance_one_half_after_the_other_gives_the_same_picture(
     values |= {"width": 32, "height": 32}
     ctx = testing.FakeContext()
     whole = painted(ctx, **values)
-    pipe = loading.load(ctx, values["model"]).base
+    pipe = loader.load(ctx, values["model"]).base
     denoiser = pipe.components.get("unet") or pipe.components["transformer"]
     inside = next(module for module in denoiser.modules() if isinstance(module, torch.nn.Linear))
     asked: list[int] = []
     with inside.register_forward_pre_hook(lambda *_: asked.append(1)):
-        with batches.watched(pipe) as largest:
+        with sequential_batch.watched(pipe) as largest:
             painted(ctx, **values)
         together = len(asked)
-        batches.take_apart(pipe)
+        sequential_batch.take_apart(pipe)
         apart = painted(ctx, **values)
     assert largest.size == 2
     assert len(asked) == 3 * together
@@ -111,7 +111,7 @@ def test_guidance_one_half_after_the_other_gives_the_same_picture(
 
 def test_without_guidance_there_is_nothing_to_take_apart(sd: Path) -> None:
     ctx = testing.FakeContext()
-    model = loading.load(ctx, str(sd))
+    model = loader.load(ctx, str(sd))
     short_of_memory(model.base.unet.mid_block, 100)
     with pytest.raises(api.OutOfMemory):
         painted(ctx, model=str(sd), steps=2, guidance=1)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plugins.diffusion import loading
+from plugins.diffusion.models import loader
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 
@@ -68,6 +68,6 @@ def test_what_another_model_said_is_left_alone(sd: Path, tmp_path: Path) -> None
 def denoised(ctx: testing.FakeContext, folder: Path, **values: Any) -> int:
     """How often the denoiser itself is asked."""
     calls: list[int] = []
-    loading.load(ctx, str(folder)).base.unet.conv_in.register_forward_hook(lambda *_: calls.append(1))
+    loader.load(ctx, str(folder)).base.unet.conv_in.register_forward_hook(lambda *_: calls.append(1))
     picture(ctx, **values)
     return len(calls)

@@ -14,9 +14,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from plugins.diffusion import loading, placing
 from plugins.diffusion.checkpoints.families import Task
-from plugins.diffusion.placing import Place, Width
+from plugins.diffusion.models import loader, placement
+from plugins.diffusion.models.placement import Place, Width
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 from studio.worker.models import ModelCache, size
@@ -36,7 +36,7 @@ GB = 2**30
     ],
 )
 def test_a_model_goes_where_it_fits_with_room_to_work(parts: tuple[int, ...], free: int, where: Place) -> None:
-    assert placing.place(parts, free) is where
+    assert placement.place(parts, free) is where
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_model_goes_where_it_fits_with_room_to_work(parts: tuple[int, ...], fr
     ],
 )
 def test_weights_on_a_processor_are_as_wide_as_memory_allows(weights: int, free: int, swap: int, width: Width) -> None:
-    assert placing.width(weights, free, swap) is width
+    assert placement.width(weights, free, swap) is width
 
 
 class Machine:
@@ -80,8 +80,8 @@ def test_short_of_memory_a_model_is_held_in_16_bits_and_that_is_said(sd: Path, m
         ctx = testing.FakeContext()
         (picture,) = testing.results(testing.run(Paint, ctx, prompt="a (red:1.2) fox", model=str(sd), steps=2))
         assert isinstance(picture, api.Image)
-        assert loading.load(ctx, str(sd)).base.unet.dtype is torch.bfloat16
-        assert ctx.notes["memory"] == [placing.SHORT]
+        assert loader.load(ctx, str(sd)).base.unet.dtype is torch.bfloat16
+        assert ctx.notes["memory"] == [placement.SHORT]
         (notice,) = [event.text for event in ctx.events if isinstance(event, api.Notice)]
         assert "16 bits" in notice
 
@@ -89,7 +89,7 @@ def test_short_of_memory_a_model_is_held_in_16_bits_and_that_is_said(sd: Path, m
 def test_a_model_that_fits_is_left_as_it_is(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Machine(monkeypatch, free=7 * weights_of(sd))
     ctx = testing.FakeContext()
-    assert loading.load(ctx, str(sd)).base.unet.dtype is torch.float32
+    assert loader.load(ctx, str(sd)).base.unet.dtype is torch.float32
     assert not ctx.events
 
 
@@ -116,14 +116,14 @@ def test_other_models_are_dropped_before_one_is_held_in_16_bits(
     machine = Machine(monkeypatch, free=4 * weights_of(sd), after=7 * weights_of(sd))
     models = cache(machine)
     models.load("another", lambda: torch.zeros(8))
-    assert loading.load(kept(models), str(sd)).base.unet.dtype is torch.float32
+    assert loader.load(kept(models), str(sd)).base.unet.dtype is torch.float32
     assert "another" not in models.sizes
     assert "all others are dropped" in caplog.text
 
 
 def test_a_model_is_counted_once_however_many_pipelines_look_at_it(sd: Path) -> None:
     models = cache()
-    model = loading.load(kept(models), str(sd))
+    model = loader.load(kept(models), str(sd))
     (counted,) = models.sizes.values()
     parts = [part for part in model.base.components.values() if isinstance(part, torch.nn.Module)]
     assert counted >= sum(one.nbytes for part in parts for one in part.parameters())
@@ -136,7 +136,7 @@ def test_what_is_dropped_is_gone(sd: Path) -> None:
     models = cache()
     for values in ({}, {"attention": "math", "channels_last": True}):
         testing.run(Paint, kept(models), prompt="a (red:1.2) fox", model=str(sd), steps=2, **values)
-    model = loading.load(kept(models), str(sd))
+    model = loader.load(kept(models), str(sd))
     model.pipe(Task.REPAINT)
     parts = [weakref.ref(part) for part in model.base.components.values() if isinstance(part, torch.nn.Module)]
     del model
@@ -159,7 +159,7 @@ def lora(path: Path, base: Any, seed: int) -> str:
 
 def test_the_base_is_loaded_once_while_loras_come_and_go(sd: Path, tmp_path: Path) -> None:
     models = cache()
-    base = loading.load(kept(models), str(sd)).base
+    base = loader.load(kept(models), str(sd)).base
     one, two = (lora(tmp_path / f"{seed}.safetensors", base, seed) for seed in (1, 2))
     pictures = []
     for chosen in ([], [one], [two], [one, two], []):
@@ -167,7 +167,7 @@ def test_the_base_is_loaded_once_while_loras_come_and_go(sd: Path, tmp_path: Pat
         (made,) = testing.results(testing.run(Paint, ctx, prompt="a fox", model=str(sd), steps=1, loras=chosen))
         assert isinstance(made, api.Image)
         pictures.append(np.asarray(made.picture))
-        assert loading.load(ctx, str(sd)).base is base
+        assert loader.load(ctx, str(sd)).base is base
     assert (pictures[0] == pictures[-1]).all()
     assert all((pictures[0] != other).any() for other in pictures[1:-1])
     assert len(models.sizes) == 1

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from plugins.diffusion import loading, prompts
+from plugins.diffusion import prompts
+from plugins.diffusion.models import loader
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 
@@ -61,7 +62,7 @@ def test_clip_skip_leaves_out_layers_of_any_prompt(family: str, prompt: str, tin
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_clip_skip_is_that_of_diffusers(family: str, tiny_model: Callable[[str], Path]) -> None:
-    model = loading.load(testing.FakeContext(), str(tiny_model(family)))
+    model = loader.load(testing.FakeContext(), str(tiny_model(family)))
     params = Paint.Params(prompt="a red fox", clip_skip=1)
     found = prompts.arguments(testing.FakeContext(), model, model.base, params)["prompt_embeds"]
     wanted = model.base.encode_prompt(

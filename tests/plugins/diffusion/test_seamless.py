@@ -11,8 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.diffusion import loading, painting, seamless
+from plugins.diffusion import painting, seamless
 from plugins.diffusion.checkpoints.families import Task
+from plugins.diffusion.models import loader
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
@@ -23,7 +24,7 @@ AXES = {"both": (0, 1), "across": (1,), "down": (0,)}
 def painted(ctx: testing.FakeContext, model: Path, latents: torch.Tensor, **values: Any) -> np.ndarray:
     params = Paint.Params(prompt="a fox", model=str(model), steps=2, **values)
     size = (2 * latents.shape[-1], 2 * latents.shape[-2])
-    loaded = loading.load(ctx, str(model))
+    loaded = loader.load(ctx, str(model))
     return np.asarray(painting.painted(ctx, loaded, Task.PAINT, params, size=size, more={"latents": latents}), int)
 
 
@@ -50,7 +51,7 @@ def test_a_picture_of_shifted_noise_is_the_shifted_picture(
 @pytest.mark.parametrize("in_tiles", [False, True])
 def test_there_is_no_seam(sd: Path, in_tiles: bool) -> None:
     ctx = testing.FakeContext()
-    loading.load(ctx, str(sd)).base.vae.use_tiling = in_tiles
+    loader.load(ctx, str(sd)).base.vae.use_tiling = in_tiles
     across, down = torch.meshgrid(torch.arange(32) * torch.pi / 16, torch.arange(32) * torch.pi / 16, indexing="xy")
     waves = torch.stack([across.sin(), down.cos(), (across + down).cos(), across.cos()])[None]
     plain, closed = (painted(ctx, sd, waves, seamless=way) for way in ("off", "both"))
@@ -70,7 +71,7 @@ def _grain(picture: np.ndarray, axis: int) -> float:
 
 def test_the_autoencoder_sees_round_the_edge_of_a_picture_it_is_given(sd: Path) -> None:
     ctx = testing.FakeContext()
-    model = loading.load(ctx, str(sd))
+    model = loader.load(ctx, str(sd))
     pipe = model.pipe(Task.PAINT)
     picture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 

@@ -15,9 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from plugins.diffusion import loading
 from plugins.diffusion.checkpoints.clip_tokenizer import tokenizer
 from plugins.diffusion.checkpoints.single_file_configs import LAYOUTS, Part
+from plugins.diffusion.models import loader
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 from tests.plugins.diffusion import ldm, tiny
@@ -175,7 +175,7 @@ def painted(path: Path) -> tuple[bytes, list[str]]:
 
 
 def load(path: Path, ctx: testing.FakeContext | None = None) -> Any:
-    return loading.load(ctx or testing.FakeContext(), str(path)).base
+    return loader.load(ctx or testing.FakeContext(), str(path)).base
 
 
 def same_weights(one: Any, other: Any) -> bool:

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.diffusion import loading
 from plugins.diffusion.caches import Carried
+from plugins.diffusion.models import loader
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
@@ -36,7 +36,7 @@ def flux(tiny_model: Callable[[str], Path]) -> Path:
 def calm(flux: Path) -> testing.FakeModels:
     """The model made to heed the time little, so that its steps are alike enough for one to be skipped."""
     ctx = testing.FakeContext()
-    time = loading.load(ctx, str(flux)).base.transformer.time_text_embed.timestep_embedder.linear_2
+    time = loader.load(ctx, str(flux)).base.transformer.time_text_embed.timestep_embedder.linear_2
     with torch.no_grad():
         time.weight.mul_(0.01)
     return ctx.models
@@ -51,7 +51,7 @@ def test_nothing_is_chosen_by_itself(sd: Path) -> None:
 def test_work_is_skipped_and_the_model_comes_out_as_it_went_in(flux: Path, calm: testing.FakeModels, skip: str) -> None:
     ctx = testing.FakeContext(seed=3, models=calm)
     values = {"prompt": "a fox", "model": str(flux), "steps": 8, "width": 32, "height": 32}
-    denoiser = loading.load(ctx, str(flux)).base.transformer
+    denoiser = loader.load(ctx, str(flux)).base.transformer
     attention = denoiser.single_transformer_blocks[-1].attn
     before = [set(vars(module)) for module in denoiser.modules()]
     calls: list[int] = []
@@ -82,7 +82,7 @@ def test_a_pause_changes_nothing_of_what_is_skipped(
 def test_memory_that_runs_out_changes_nothing_of_what_is_skipped(flux: Path) -> None:
     values = {"prompt": "a fox", "model": str(flux), "steps": 8, "width": 32, "height": 32, "skip": "taylor"}
     ctx = testing.FakeContext(seed=3)
-    base = loading.load(ctx, str(flux)).base
+    base = loader.load(ctx, str(flux)).base
     base.vae.enable_tiling()  # or that would be the first step of the ladder, and change the picture
     whole = picture(ctx, **values)
     calls: list[int] = []
@@ -98,7 +98,7 @@ def test_memory_that_runs_out_changes_nothing_of_what_is_skipped(flux: Path) -> 
 
 
 def test_a_cache_begins_empty(flux: Path) -> None:
-    denoiser = loading.load(testing.FakeContext(), str(flux)).base.transformer
+    denoiser = loader.load(testing.FakeContext(), str(flux)).base.transformer
     from diffusers import FirstBlockCacheConfig
 
     denoiser.enable_cache(FirstBlockCacheConfig())

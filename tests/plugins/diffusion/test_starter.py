@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plugins.diffusion.loading import STARTER
+from plugins.diffusion.models.loader import STARTER
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing

@@ -11,9 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.diffusion import loading, table, tiles
+from plugins.diffusion import table, tiles
 from plugins.diffusion.checkpoints.families import KNOWN
 from plugins.diffusion.field import Field
+from plugins.diffusion.models import loader
 from plugins.diffusion.tools.tiled_upscale import Upscale
 from studio import api, testing
 from tests.plugins.diffusion.conftest import BUILDERS
@@ -164,7 +165,7 @@ def test_neighbours_begin_with_the_same_noise(sd: Path, small: Path) -> None:
     """What the denoiser is first given for two tiles, of which the second begins 4 latent pixels further right."""
     ctx = testing.FakeContext()
     seen: list[torch.Tensor] = []
-    unet = loading.load(ctx, str(sd)).base.unet
+    unet = loader.load(ctx, str(sd)).base.unet
     unet.register_forward_pre_hook(lambda _, args: seen.append(args[0][0].clone()))
     upscaled(ctx, image=small, model=str(sd), strength=1.0, overlap=16)
     first, second = seen[0], seen[4]

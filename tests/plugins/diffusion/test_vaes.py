@@ -14,8 +14,8 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from safetensors.torch import save_file
 
-from plugins.diffusion import loading
 from plugins.diffusion.checkpoints.families import Task
+from plugins.diffusion.models import loader
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.text_to_image import Paint
 from plugins.diffusion.vaes import applied
@@ -97,7 +97,7 @@ def test_it_paints_from_pictures_too(other: Path, sd: Path, tmp_path: Path) -> N
 
 def test_its_own_scale_and_colours_count(other: Path, sd: Path) -> None:
     ctx = testing.FakeContext()
-    model = loading.load(ctx, str(sd))
+    model = loader.load(ctx, str(sd))
     pipe, own = model.pipe(Task.PAINT), model.view
     with applied(ctx, model, pipe, Paint.Params(vae=str(other))):
         assert pipe.vae.config.scaling_factor == 0.5
@@ -108,7 +108,7 @@ def test_its_own_scale_and_colours_count(other: Path, sd: Path) -> None:
 
 def test_a_single_file_is_opened_with_the_models_own_configuration(other: Path, original: Path, sd: Path) -> None:
     ctx = testing.FakeContext()
-    model = loading.load(ctx, str(sd))
+    model = loader.load(ctx, str(sd))
     pipe = model.pipe(Task.PAINT)
     wanted = AutoencoderKL.from_pretrained(other).state_dict()
     with applied(ctx, model, pipe, Paint.Params(vae=str(original))):
@@ -128,7 +128,7 @@ def test_another_models_folder_lends_its_autoencoder(sd: Path, other: Path, tmp_
 
 def test_savings_of_memory_stay_with_the_model(other: Path, sd: Path) -> None:
     ctx = testing.FakeContext()
-    model = loading.load(ctx, str(sd))
+    model = loader.load(ctx, str(sd))
     pipe = model.pipe(Task.PAINT)
     params = Paint.Params(vae=str(other))
     with applied(ctx, model, pipe, params):

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from studio import api
 
-from . import memory
-from .checkpoints import metadata
+from ..checkpoints import metadata
+from . import oom_ladder
 
 if TYPE_CHECKING:
     import torch
 
-    from .loading import Model
+    from .loader import Model
 
 M = TypeVar("M")
 WORK = 2 << 30
@@ -37,8 +37,8 @@ class Place(Enum):
     """Where weights are while they are not used."""
 
     DEVICE = "on the device"
-    MODELS = memory.MODEL_OFFLOAD
-    LAYERS = memory.GROUP_OFFLOAD
+    MODELS = oom_ladder.MODEL_OFFLOAD
+    LAYERS = oom_ladder.GROUP_OFFLOAD
 
 
 class Width(Enum):
@@ -149,10 +149,10 @@ def put(pipe: Any, ctx: api.Context, fit: Callable[[], M]) -> tuple[list[str], M
         return rungs, fit()
     fitted = fit()
     if where is Place.MODELS:
-        memory.offload_models(memory.Need(pipe, ctx.device))
+        oom_ladder.offload_models(oom_ladder.Need(pipe, ctx.device))
         ctx.emit(api.Notice("The model is larger than the device: its parts wait in main memory until they are used."))
     else:
-        memory.offload_groups(memory.Need(pipe, ctx.device))
+        oom_ladder.offload_groups(oom_ladder.Need(pipe, ctx.device))
         ctx.emit(
             api.Notice("The model is much larger than the device: each layer waits in main memory, which is slow.")
         )

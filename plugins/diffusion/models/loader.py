@@ -13,9 +13,9 @@ from typing import Any
 
 from studio import api
 
-from . import halves, placing
-from .checkpoints import diffusers_folder, families, hub_files, single_file, weight_variants
-from .checkpoints.families import Family, Task
+from ..checkpoints import diffusers_folder, families, hub_files, single_file, weight_variants
+from ..checkpoints.families import Family, Task
+from . import placement, prior_decoder
 from .latents import View, coder_of, fitted, scale_factor
 
 STARTER = "diffusion-emoji"
@@ -86,21 +86,21 @@ def load(ctx: api.Context, choice: str) -> Model:
 
     def loader() -> Model:
         if plan is not None:
-            here = placing.in_room(ctx, *plan.sources)
+            here = placement.in_room(ctx, *plan.sources)
             return placed(_from_file(plan, here), key, plan.path.name, here)
         path = where or hub_files.pipeline(str(found), ctx)
-        here = placing.in_room(ctx, path)
+        here = placement.in_room(ctx, path)
         model = placed(_from_folder(path, here, of_hub=where is None), key, path.name if where else str(found), here)
         return replace(model, family=diffusers_folder.as_told(path, model.family))
 
-    return placing.load(ctx, key, loader)
+    return placement.load(ctx, key, loader)
 
 
 def placed(pipe: Any, key: str, title: str, ctx: api.Context) -> Model:
     """On the device, quiet, and known by its family."""
     family = families.of_pipeline(type(pipe).__name__)
     filmed = family.film is not None and family.film.frames_first
-    rungs, view = placing.put(_without_bars(pipe), ctx, lambda: fitted(pipe, frames_first=filmed))
+    rungs, view = placement.put(_without_bars(pipe), ctx, lambda: fitted(pipe, frames_first=filmed))
     _name_as_before(getattr(pipe, "text_encoder", None))
     return Model(key, title, family, pipe, pipe.components.get("scheduler"), rungs, view)
 
@@ -129,13 +129,13 @@ def _from_file(plan: single_file.Plan, ctx: api.Context) -> Any:
 def _from_folder(path: Path, ctx: api.Context, *, of_hub: bool = False) -> Any:
     folder = diffusers_folder.inspected(path)
     family = families.of_pipeline(folder.pipeline)
-    pipe, whole = _opened(folder, family.title, ctx), halves.whole(folder.pipeline)
+    pipe, whole = _opened(folder, family.title, ctx), prior_decoder.whole(folder.pipeline)
     if whole is None:
         return pipe
-    named = halves.prior_on_hub(path) if of_hub else None
-    prior = diffusers_folder.inspected(hub_files.pipeline(named, ctx)) if named else halves.prior_of(folder)
+    named = prior_decoder.prior_on_hub(path) if of_hub else None
+    prior = diffusers_folder.inspected(hub_files.pipeline(named, ctx)) if named else prior_decoder.prior_of(folder)
     return _quietly(
-        lambda: halves.joined(whole, pipe, _opened(prior, family.title, ctx)),
+        lambda: prior_decoder.joined(whole, pipe, _opened(prior, family.title, ctx)),
         f"{path.name} and {prior.path.name} do not fit each other.",
     )
 

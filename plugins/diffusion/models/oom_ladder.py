@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import batches
+from . import sequential_batch
 
 if TYPE_CHECKING:
-    from .loading import Model
+    from .loader import Model
 
 MODEL_OFFLOAD, GROUP_OFFLOAD = "model offload", "group offload"
 
@@ -41,7 +41,7 @@ def within(ctx: api.Context, model: Model, pipe: Any, attempt: Callable[[], Any]
     """
     import torch
 
-    with batches.watched(pipe) as asked:
+    with sequential_batch.watched(pipe) as asked:
         for rung in (None, *LADDER):
             if rung is not None:
                 if rung.name in model.rungs or not rung.take(Need(pipe, ctx.device, asked.size)):
@@ -87,7 +87,7 @@ def _slice_attention(need: Need) -> bool:
 def _guide_apart(need: Need) -> bool:
     if need.batch < 2:
         return False
-    batches.take_apart(need.pipe)
+    sequential_batch.take_apart(need.pipe)
     return True
 
 

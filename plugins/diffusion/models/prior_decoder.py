@@ -10,8 +10,8 @@ from typing import Any
 
 from studio import api
 
-from .checkpoints import diffusers_folder
-from .checkpoints.families import KNOWN, Task, decoders
+from ..checkpoints import diffusers_folder
+from ..checkpoints.families import KNOWN, Task, decoders
 
 _CARD = "README.md"
 
