@@ -9,17 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import adapters, controls, embeddings, loras, previews, prompts, samplers, seamless, speed, vaes
+from . import previews, prompts, samplers
 from .checkpoints.families import Task, default, takes
 from .models import oom_ladder, placement
 from .models.loader import Model
+from .modifiers import acceleration, controlnet, ip_adapter, lora, seamless_tiling, textual_inversion, vae_override
 from .tape import Tape
 from .watching import Watch
 
 if TYPE_CHECKING:
     from torch import Generator
 
-ADDITIONS = (loras.applied, adapters.applied, embeddings.applied, vaes.applied, seamless.applied, speed.applied)
+ADDITIONS = (
+    lora.applied,
+    ip_adapter.applied,
+    textual_inversion.applied,
+    vae_override.applied,
+    seamless_tiling.applied,
+    acceleration.applied,
+)
 """What is laid over a model for one job. Each takes (ctx, model, pipe, params), yields arguments of the call, and
 leaves the model as it was."""
 
@@ -34,7 +42,7 @@ def painted(
     more: Mapping[str, Any] | None = None,
     generator: Callable[[], Generator] | None = None,
     around: Callable[[Any], AbstractContextManager[Any]] = nullcontext,
-    part: controls.Box = controls.WHOLE,
+    part: controlnet.Box = controlnet.WHOLE,
 ) -> Any:
     """The picture, a PIL image of `size` (width, height); of a video, a list of its frames.
 
@@ -45,8 +53,8 @@ def painted(
     """
     ctx, more = placement.as_held(ctx, model), more or {}
     piped: AbstractContextManager[tuple[Any, Mapping[str, Any]]] = nullcontext((model.pipe(task), {}))
-    if isinstance(params, controls.Guided):
-        piped = controls.piped(ctx, model, task, params, size=size, own=more.get("image"), part=part)
+    if isinstance(params, controlnet.Guided):
+        piped = controlnet.piped(ctx, model, task, params, size=size, own=more.get("image"), part=part)
     with piped as (pipe, guided):
         return _run(ctx, model, pipe, params, size, {**guided, **more}, generator or ctx.generator, around)
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import vaes
 from .checkpoints import diffusers_folder
 from .models.latents import Look, coder_of, scale_factor
 from .models.loader import Model
+from .modifiers import vae_override
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +43,7 @@ class Decoded:
         import torch
 
         with torch.inference_mode():
-            image = self.vae.decode(vaes.raw(latents[:1], self.vae)).sample[0].float().permute(1, 2, 0)
+            image = self.vae.decode(vae_override.raw(latents[:1], self.vae)).sample[0].float().permute(1, 2, 0)
         return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
 
 
@@ -55,13 +55,13 @@ class _Found:
 def of(ctx: api.Context, model: Model, pipe: Any) -> Look | None:
     """How the model's latents are shown: by the tiny autoencoder that reads them best, else by the linear map."""
     coder = coder_of(pipe)
-    if type(coder).__name__ not in vaes.ALIKE or model.view is None:
+    if type(coder).__name__ not in vae_override.ALIKE or model.view is None:
         return model.view
     channels = int(coder.config.latent_channels)
     tiny = sorted(path for path in ctx.offered("autoencoder").values() if _is_tiny(path))
     if not tiny:
         return model.view
-    key = f"previews:{model.key}:{':'.join(f'{path}@{vaes.stamp(path)}' for path in tiny)}"
+    key = f"previews:{model.key}:{':'.join(f'{path}@{vae_override.stamp(path)}' for path in tiny)}"
     found = ctx.models.load(key, lambda: _Found(_best(ctx, pipe, coder, channels, tiny)))
     return found.view or model.view
 
@@ -80,7 +80,7 @@ def _best(ctx: api.Context, pipe: Any, coder: Any, channels: int, tiny: list[Pat
             vae = _opened(path, ctx).eval().requires_grad_(False).to(ctx.device, ctx.dtype)
             if 2 ** (len(vae.config.decoder_block_out_channels) - 1) != scale_factor(pipe):
                 continue
-            distance = vaes.read_apart(ctx, coder, vae)
+            distance = vae_override.read_apart(ctx, coder, vae)
         except _BROKEN:
             ctx.emit(
                 api.Notice(f"{path.name} is no tiny autoencoder that can be read, so it shows nothing.", "warning")

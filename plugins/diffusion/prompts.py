@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import embeddings, weights
+from . import weights
 from .checkpoints.families import default, takes
 from .models.loader import Model
+from .modifiers import textual_inversion
 from .watching import replaced
 from .weights import Part
 
@@ -23,7 +24,7 @@ _CLIP = ("stable-diffusion", "stable-diffusion-xl", "animatediff")
 
 def arguments(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Mapping[str, Any]:
     """The arguments of a call that stand for the words."""
-    said = embeddings.said(ctx, model, pipe, params)
+    said = textual_inversion.said(ctx, model, pipe, params)
     prompt, negative = said.prompt, said.negative
     if not takes(pipe, "prompt"):
         if prompt.strip() or negative.strip():

@@ -6,8 +6,9 @@ from typing import Literal
 
 from studio import api
 
-from . import adapters, controls, samplers, speed
+from . import samplers
 from .models.loader import STARTER
+from .modifiers import acceleration, controlnet, ip_adapter
 
 ADDED = "LoRAs and words"
 Shape = Literal["model", "1:1", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16"]
@@ -74,5 +75,5 @@ class Denoiser(api.Params):
     """Against colours that strong guidance burns out."""
 
 
-class Painter(speed.Speed, adapters.Referring, controls.Guided, Denoiser):
+class Painter(acceleration.Speed, ip_adapter.Referring, controlnet.Guided, Denoiser):
     """With what and how, and guided by which pictures."""

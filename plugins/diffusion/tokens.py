@@ -14,7 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from . import loras, weights
+from . import weights
+from .modifiers import lora
 
 _TABLES = ("tokenizer.json", "vocab.json")
 _ENDLESS = 1_000_000
@@ -36,7 +37,7 @@ class Counter:
 
     def note(self, prompt: str) -> str:
         """As in "34 of 75 tokens" and "83 tokens, in 2 parts"; empty for no words."""
-        thoughts = [weights.words([parts]) for parts in weights.thoughts(loras.without_tags(prompt))]
+        thoughts = [weights.words([parts]) for parts in weights.thoughts(lora.without_tags(prompt))]
         if not any(thought.strip() for thought in thoughts):
             return ""
         counts = [self._count(thought) for thought in thoughts] if self.parted else [self._count(" ".join(thoughts))]

@@ -17,9 +17,9 @@ import numpy as np
 
 from studio import api
 
-from .caches import Carried
 from .models import latents
 from .models.latents import Look
+from .modifiers.step_cache import Carried
 from .tape import Tape
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from studio import api
 
-from .. import guides, images
+from .. import images
+from ..modifiers import control_maps
 
 
 class MakeGuide(api.Tool):
@@ -20,7 +21,7 @@ class MakeGuide(api.Tool):
     class Params(api.Params):
         image: api.ImageInput
         """The picture to draw from."""
-        guide: guides.Guide = api.param("canny", labels=guides.LABELS)
+        guide: control_maps.Guide = api.param("canny", labels=control_maps.LABELS)
         """What kind of drawing. It should be the one that your ControlNet was made for."""
         detail: api.Unit = 0.5
         """How much of the picture is kept."""
@@ -29,4 +30,4 @@ class MakeGuide(api.Tool):
         import numpy as np
 
         yield api.Progress(0, 1, "Drawing")
-        yield api.Image(guides.drawn(params.guide, np.asarray(images.opened(params.image)), params.detail))
+        yield api.Image(control_maps.drawn(params.guide, np.asarray(images.opened(params.image)), params.detail))

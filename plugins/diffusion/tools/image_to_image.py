@@ -13,7 +13,7 @@ from ..checkpoints.families import Task, default, takes
 from ..estimate import Estimated
 from ..models import loader
 from ..models.loader import Model
-from ..seamless import Seamless
+from ..modifiers.seamless_tiling import Seamless
 from ..settings import Painter, Words
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from .. import painting, sizes
 from ..checkpoints.families import Task
 from ..estimate import Estimated
 from ..models import loader
-from ..seamless import Seamless
+from ..modifiers.seamless_tiling import Seamless
 from ..settings import Painter, Size, Words
 from ..watching import replaced
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from .. import images, motion, painting, sizes, speed
+from .. import images, painting, sizes
 from ..checkpoints.families import Task, takes
 from ..checkpoints.video_families import Film
 from ..models import loader
 from ..models.latents import scale_factor
 from ..models.loader import Model
+from ..modifiers import acceleration
+from ..modifiers import motion_adapter as motion
 from ..settings import Denoiser, Words
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class Animate(api.Tool):
     output = "animation"
     pausable = True
 
-    class Params(speed.Speed, Denoiser, Course, Words):
+    class Params(acceleration.Speed, Denoiser, Course, Words):
         model: api.ModelChoice = api.param(model="diffusion")
         """A diffusers folder of a model of video, or a name on the Hugging Face hub."""
         motion: api.ModelChoice | None = api.param(None, model="motion-adapter", title="Motion adapter", advanced=True)

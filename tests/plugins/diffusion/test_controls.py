@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from plugins.diffusion import controls, guides
 from plugins.diffusion.checkpoints.families import KNOWN, Task
 from plugins.diffusion.models import loader
+from plugins.diffusion.modifiers import control_maps, controlnet
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.inpaint import Inpaint
 from plugins.diffusion.tools.text_to_image import Paint
@@ -241,7 +241,7 @@ def test_upscaling_and_varying_are_guided_too(
 def test_the_name_says_what_is_drawn_and_a_drawing_is_left_alone(sd: Path, drawing: Path, tmp_path: Path) -> None:
     canny = str(of_unet(sd, name="canny"))
     drawn = tmp_path / "drawn.png"
-    Image.fromarray(guides.canny(np.asarray(Image.open(drawing)))).save(drawn)
+    Image.fromarray(control_maps.canny(np.asarray(Image.open(drawing)))).save(drawn)
     ctx, again = (testing.FakeContext(seed=3, models=MODELS) for _ in range(2))
     first = made(Paint, ctx, model=str(sd), controls=[canny], control_images=[drawing])
     assert (made(Paint, again, model=str(sd), controls=[canny], control_images=[drawn]) == first).all()
@@ -297,9 +297,9 @@ def test_a_picture_of_another_shape_is_cut_and_that_is_said(
 def test_a_part_is_cut_out_of_what_fills_the_whole() -> None:
     columns = np.repeat(np.arange(120, dtype=np.uint8)[None, :, None], 40, axis=0).repeat(3, axis=2)
     picture = Image.fromarray(columns)
-    whole = np.asarray(controls.cut(picture, (40, 40), controls.WHOLE))
+    whole = np.asarray(controlnet.cut(picture, (40, 40), controlnet.WHOLE))
     assert abs(whole[20, :, 0].astype(int) - np.arange(40, 80)).max() <= 1
-    half = np.asarray(controls.cut(picture, (20, 40), (0.5, 0.0, 1.0, 1.0)))
+    half = np.asarray(controlnet.cut(picture, (20, 40), (0.5, 0.0, 1.0, 1.0)))
     assert abs(half[20, :, 0].astype(int) - np.arange(60, 80)).max() <= 1
 
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from plugins.diffusion import embeddings
 from plugins.diffusion.checkpoints.families import Task
 from plugins.diffusion.models import loader
+from plugins.diffusion.modifiers import textual_inversion
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 
@@ -80,8 +80,8 @@ def test_each_vector_stands_in_the_place_of_a_token(ctx: testing.FakeContext, sd
     model = loader.load(ctx, str(sd))
     pipe = model.pipe(Task.PAINT)
     params = Paint.Params(prompt="inky")
-    with embeddings.applied(ctx, model, pipe, params):
-        said = embeddings.said(ctx, model, pipe, params)
+    with textual_inversion.applied(ctx, model, pipe, params):
+        said = textual_inversion.said(ctx, model, pipe, params)
         ids = torch.tensor([pipe.tokenizer(said.prompt).input_ids])
         found = pipe.text_encoder.get_input_embeddings()(ids)
     vectors = load_file(ctx.offered("embedding")["inky.safetensors"])["emb_params"]
@@ -96,8 +96,8 @@ def test_the_whole_of_a_prompt_ends_where_it_ends(ctx: testing.FakeContext, tiny
     params = Paint.Params(prompt="gold-xl fox")
 
     def pooled() -> torch.Tensor:
-        with embeddings.applied(ctx, model, pipe, params), torch.inference_mode():
-            said = embeddings.said(ctx, model, pipe, params)
+        with textual_inversion.applied(ctx, model, pipe, params), torch.inference_mode():
+            said = textual_inversion.said(ctx, model, pipe, params)
             return encoder(torch.tensor([pipe.tokenizer_2(said.prompt).input_ids])).text_embeds
 
     wanted, right = pooled(), encoder.text_model.eos_token_id

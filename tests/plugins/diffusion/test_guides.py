@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plugins.diffusion import guides
-from plugins.diffusion.guides import Guide
+from plugins.diffusion.modifiers import control_maps
+from plugins.diffusion.modifiers.control_maps import Guide
 from plugins.diffusion.tools.control_map import MakeGuide
 from studio import api, testing
 
@@ -46,14 +46,14 @@ def test_a_guide_is_a_picture_of_the_same_size_and_leaves_its_source_alone(
 ) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     before = pixels.copy()
-    made = guides.drawn(guide, pixels)
+    made = control_maps.drawn(guide, pixels)
     assert (made.shape, made.dtype) == (pixels.shape, np.uint8)
     assert (pixels == before).all()
 
 
 @pytest.mark.parametrize("guide", LINES)
 def test_lines_stand_on_the_edges_and_nowhere_else(guide: Guide) -> None:
-    made = guides.drawn(guide, square())
+    made = control_maps.drawn(guide, square())
     near = outline(width=21)
     assert not made[~near].any()
     row, column = made[64, :, 0], made[:, 64, 0]
@@ -65,16 +65,16 @@ def test_lines_stand_on_the_edges_and_nowhere_else(guide: Guide) -> None:
 @pytest.mark.parametrize("guide", LINES)
 @pytest.mark.parametrize("value", [0, 90, 255])
 def test_a_flat_picture_gives_an_empty_guide(guide: Guide, value: int) -> None:
-    assert not guides.drawn(guide, np.full((64, 64, 3), value, np.uint8)).any()
+    assert not control_maps.drawn(guide, np.full((64, 64, 3), value, np.uint8)).any()
 
 
 @pytest.mark.parametrize("guide", LINES)
 def test_a_negative_a_mirrored_and_a_turned_picture_have_the_same_edges(guide: Guide) -> None:
-    made = guides.drawn(guide, square())
+    made = control_maps.drawn(guide, square())
     others = (
-        guides.drawn(guide, 255 - square()),
-        guides.drawn(guide, square()[:, ::-1].copy())[:, ::-1],
-        np.rot90(guides.drawn(guide, np.rot90(square()).copy()), -1),
+        control_maps.drawn(guide, 255 - square()),
+        control_maps.drawn(guide, square()[:, ::-1].copy())[:, ::-1],
+        np.rot90(control_maps.drawn(guide, np.rot90(square()).copy()), -1),
     )
     for other in others:
         assert within_a_pixel(made, other)
@@ -82,38 +82,38 @@ def test_a_negative_a_mirrored_and_a_turned_picture_have_the_same_edges(guide: G
 
 
 def test_soft_edges_are_grey_and_the_others_black_and_white() -> None:
-    assert set(np.unique(guides.canny(square()))) == {0, 255}
-    assert set(np.unique(guides.scribble(square()))) == {0, 255}
-    assert len(np.unique(guides.soft_edges(square()))) > 20
+    assert set(np.unique(control_maps.canny(square()))) == {0, 255}
+    assert set(np.unique(control_maps.scribble(square()))) == {0, 255}
+    assert len(np.unique(control_maps.soft_edges(square()))) > 20
 
 
 def test_strokes_are_thicker_than_fine_edges() -> None:
-    assert guides.scribble(square()).mean() > 1.5 * guides.canny(square()).mean()
+    assert control_maps.scribble(square()).mean() > 1.5 * control_maps.canny(square()).mean()
 
 
 def test_faint_edges_are_fainter_in_soft_edges_and_missing_in_a_scribble() -> None:
     faint = (square() // 12 + 100).astype(np.uint8)
-    assert 0 < guides.soft_edges(faint).max() < 0.8 * guides.soft_edges(square()).max()
-    assert not guides.scribble(faint).any()
+    assert 0 < control_maps.soft_edges(faint).max() < 0.8 * control_maps.soft_edges(square()).max()
+    assert not control_maps.scribble(faint).any()
 
 
 @pytest.mark.parametrize("guide", LINES)
 def test_more_detail_draws_more(guide: Guide) -> None:
     noisy = np.random.default_rng(1).normal(128, 90, (96, 96, 3)).clip(0, 255).astype(np.uint8)
     noisy = cv2.GaussianBlur(noisy, (0, 0), 1.5)
-    low, high = (guides.drawn(guide, noisy, detail).mean() for detail in (0.1, 0.9))
+    low, high = (control_maps.drawn(guide, noisy, detail).mean() for detail in (0.1, 0.9))
     assert low < high
 
 
 @pytest.mark.parametrize("guide", ["blur", "tile"])
 def test_blur_and_tile_keep_colours_and_lose_what_is_small(guide: Guide) -> None:
     board = (np.indices((128, 128)).sum(axis=0) % 2 * 255).astype(np.uint8)
-    made = guides.drawn(guide, np.repeat(board[..., None], 3, axis=2))
+    made = control_maps.drawn(guide, np.repeat(board[..., None], 3, axis=2))
     assert abs(made.astype(int) - 127.5).max() < 40
-    kept = guides.drawn(guide, square())
+    kept = control_maps.drawn(guide, square())
     assert abs(kept[64, 64].astype(int) - (230, 140, 40)).max() < 4
     flat = np.full((40, 24, 3), (10, 200, 90), np.uint8)
-    assert (guides.drawn(guide, flat) == flat).all()
+    assert (control_maps.drawn(guide, flat) == flat).all()
 
 
 def test_what_a_controlnet_wants_is_read_off_its_name() -> None:
@@ -128,14 +128,14 @@ def test_what_a_controlnet_wants_is_read_off_its_name() -> None:
         "control_v11p_sd15_openpose": "as_it_is",
         "control_v11f1p_sd15_depth": "as_it_is",
     }
-    assert {name: guides.named(name) for name in wanted} == wanted
+    assert {name: control_maps.named(name) for name in wanted} == wanted
 
 
 def test_a_drawing_is_told_from_a_picture() -> None:
-    assert guides.is_drawing(guides.canny(square()))
-    assert guides.is_drawing(guides.soft_edges(square()))
-    assert not guides.is_drawing(square())
-    assert not guides.is_drawing(guides.invert(guides.canny(square())))
+    assert control_maps.is_drawing(control_maps.canny(square()))
+    assert control_maps.is_drawing(control_maps.soft_edges(square()))
+    assert not control_maps.is_drawing(square())
+    assert not control_maps.is_drawing(control_maps.invert(control_maps.canny(square())))
 
 
 def test_the_tool_draws_live(tmp_path: Path) -> None:
@@ -143,4 +143,4 @@ def test_the_tool_draws_live(tmp_path: Path) -> None:
     testing.check_tool(MakeGuide, {"image": tmp_path / "square.png"})
     (made,) = testing.results(testing.run(MakeGuide, image=tmp_path / "square.png", guide="scribble"))
     assert isinstance(made, api.Image)
-    assert (np.asarray(made.picture) == guides.scribble(square())).all()
+    assert (np.asarray(made.picture) == control_maps.scribble(square())).all()

@@ -11,9 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.diffusion import painting, seamless
+from plugins.diffusion import painting
 from plugins.diffusion.checkpoints.families import Task
 from plugins.diffusion.models import loader
+from plugins.diffusion.modifiers import seamless_tiling
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
@@ -80,7 +81,7 @@ def test_the_autoencoder_sees_round_the_edge_of_a_picture_it_is_given(sd: Path) 
             return pipe.vae.encode(image).latent_dist.mode()
 
     before = coded(picture)
-    with seamless.applied(ctx, model, pipe, Paint.Params(seamless="both")):
+    with seamless_tiling.applied(ctx, model, pipe, Paint.Params(seamless="both")):
         assert torch.allclose(coded(picture.roll(8, dims=3)), coded(picture).roll(4, dims=3), atol=1e-4)
         assert torch.allclose(coded(picture.roll(8, dims=2)), coded(picture).roll(4, dims=2), atol=1e-4)
     assert torch.equal(coded(picture), before)

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.diffusion.caches import Carried
 from plugins.diffusion.models import loader
+from plugins.diffusion.modifiers.step_cache import Carried
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing

@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 
 from plugins.diffusion.checkpoints.families import Task
 from plugins.diffusion.models import loader
+from plugins.diffusion.modifiers.vae_override import applied
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.text_to_image import Paint
-from plugins.diffusion.vaes import applied
 from studio import api, testing
 from studio.core import paths
 from tests.plugins.diffusion import tiny

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from .checkpoints import diffusers_folder, probe, weight_variants
-from .models.latents import View, as_denoised, colourful, fitted, scale_factor, upcast
-from .models.loader import Model
+from ..checkpoints import diffusers_folder, probe, weight_variants
+from ..models.latents import View, as_denoised, colourful, fitted, scale_factor, upcast
+from ..models.loader import Model
 
 if TYPE_CHECKING:
     from torch import Tensor

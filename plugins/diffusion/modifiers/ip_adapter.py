@@ -11,9 +11,9 @@ from typing import Any
 
 from studio import api
 
-from . import images
-from .checkpoints import diffusers_folder, probe, weight_variants
-from .models.loader import Model
+from .. import images
+from ..checkpoints import diffusers_folder, probe, weight_variants
+from ..models.loader import Model
 
 ENCODER = "image_encoder"
 _CONFIG = "config.json"

@@ -13,9 +13,9 @@ from typing import Any, get_args
 
 from studio import api
 
-from .checkpoints import diffusers_folder, hub_files, probe, weight_variants
-from .checkpoints.families import Task
-from .models.loader import Model
+from ..checkpoints import diffusers_folder, hub_files, probe, weight_variants
+from ..checkpoints.families import Task
+from ..models.loader import Model
 
 CONFIG = "config.json"
 _BROKEN = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError, IndexError)

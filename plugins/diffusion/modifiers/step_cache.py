@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from studio import api
 
-from .checkpoints.families import default
+from ..checkpoints.families import default
 
 if TYPE_CHECKING:
-    from .models.loader import Model
+    from ..models.loader import Model
 
 Cache = Literal["off", "first_block", "taylor", "attention", "magnitude"]
 LABELS = (

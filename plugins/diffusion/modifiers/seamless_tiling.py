@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from studio import api
 
-from .models.latents import coder_of, scale_factor
-from .models.loader import Model
-from .watching import replaced
+from ..models.latents import coder_of, scale_factor
+from ..models.loader import Model
+from ..watching import replaced
 
 if TYPE_CHECKING:
     from torch import Tensor

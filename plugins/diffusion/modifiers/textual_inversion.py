@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import loras
-from .checkpoints import probe
-from .models.loader import Model
+from ..checkpoints import probe
+from ..models.loader import Model
+from . import lora
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +53,7 @@ def said(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Said:
     fits the model. Raises BadInput for what is missing, damaged, no textual inversion, or made
     for another family.
     """
-    prompts = [loras.without_tags(text) for text in (params.prompt, params.negative_prompt)]
+    prompts = [lora.without_tags(text) for text in (params.prompt, params.negative_prompt)]
     chosen = {_file(ctx, choice): choice for choice in params.embeddings}
     by_name = {**_at_hand(ctx, pipe, prompts), **{path.stem.lower(): choice for path, choice in chosen.items()}}
     words: dict[Path, Word] = {}

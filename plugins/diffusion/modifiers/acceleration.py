@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from studio import api
 
-from . import caches
+from . import step_cache
 
 if TYPE_CHECKING:
-    from .models.loader import Model
+    from ..models.loader import Model
 
 Attention = Literal["auto", "flash", "efficient", "cudnn", "math", "flash_package", "sage", "xformers"]
 _OF_TORCH = {
@@ -31,7 +31,7 @@ _OF_PACKAGES = {"flash_package": "flash", "sage": "sage", "xformers": "xformers"
 class Speed(api.Params):
     """How work is saved."""
 
-    skip: caches.Cache = api.param("off", labels=caches.LABELS, title="Skip work", advanced=True, group="Speed")
+    skip: step_cache.Cache = api.param("off", labels=step_cache.LABELS, title="Skip work", advanced=True, group="Speed")
     """What the model need not compute in each step. Faster, and not quite the same picture."""
     attention: Attention = api.param(
         "auto",
@@ -64,7 +64,7 @@ def applied(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[
         if params.compiled:
             chosen.enter_context(_compiled(ctx, pipe))
         if params.skip != "off":
-            chosen.enter_context(caches.laid(model, pipe, params.skip, params.steps))
+            chosen.enter_context(step_cache.laid(model, pipe, params.skip, params.steps))
         if params.attention in _OF_TORCH:
             chosen.enter_context(_kernel(ctx, params.attention))
         elif params.attention in _OF_PACKAGES:

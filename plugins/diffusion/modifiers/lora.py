@@ -12,8 +12,8 @@ from typing import Any
 
 from studio import api
 
-from .checkpoints import probe
-from .models.loader import Model
+from ..checkpoints import probe
+from ..models.loader import Model
 
 _TAG = re.compile(r"<lora:([^:<>]+)(?::\s*([+-]?\d*\.?\d+)\s*)?>")
 _BROKEN = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from studio import api
 
-from . import controlnets, guides, images
-from .checkpoints.families import Task, takes
-from .controlnets import Found
-from .models.loader import Model
+from .. import images
+from ..checkpoints.families import Task, takes
+from ..models.loader import Model
+from . import control_maps, controlnet_files
+from .controlnet_files import Found
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -39,7 +40,7 @@ class Guided(api.Params):
     control_guide: Choice = api.param(
         "auto",
         title="Drawn from them",
-        labels=("What the ControlNet's name says", *guides.LABELS),
+        labels=("What the ControlNet's name says", *control_maps.LABELS),
         advanced=True,
         group=_GROUP,
     )
@@ -88,11 +89,11 @@ def piped(
         yield plain, {}
         return
     nets = [control.net for control in controls]
-    way = controlnets.way(model, task, nets)
+    way = controlnet_files.way(model, task, nets)
     drawn = [_drawn(ctx, control, size, own, part) for control in controls]
     ctx.note("guides", [guide for guide, _ in drawn])
-    loaded = [controlnets.loaded(ctx, model, way, net) for net in nets]
-    with controlnets.over(model, way, loaded) as pipe:
+    loaded = [controlnet_files.loaded(ctx, model, way, net) for net in nets]
+    with controlnet_files.over(model, way, loaded) as pipe:
         yield pipe, _arguments(pipe, params, controls, [picture for _, picture in drawn])
 
 
@@ -115,7 +116,7 @@ def _asked(ctx: api.Context, params: Guided) -> list[_Control]:
     for number, choice in enumerate(params.controls):
         weight = _at(params.control_weights, number, 1.0)
         if weight:
-            net = controlnets.found(ctx, choice)
+            net = controlnet_files.found(ctx, choice)
             mode = _mode(net, _at(params.control_modes, number, None))
             image = _at(params.control_images, number, None)
             controls.append(_Control(net, image, params.control_guide, weight, mode))
@@ -159,8 +160,8 @@ def _drawn(
     pixels = np.asarray(picture)
     guide = control.guide
     if guide == "auto":
-        guide = "as_it_is" if guides.is_drawing(pixels) else guides.named(control.net.name)
-    return guide, Image.fromarray(guides.drawn(guide, pixels))
+        guide = "as_it_is" if control_maps.is_drawing(pixels) else control_maps.named(control.net.name)
+    return guide, Image.fromarray(control_maps.drawn(guide, pixels))
 
 
 def cut(picture: Picture, size: tuple[int, int], part: Box) -> Picture:
