@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from plugins.diffusion import painting
 from plugins.diffusion.checkpoints.families import Task
 from plugins.diffusion.models import loader
+from plugins.diffusion.pipeline import runner
 from plugins.diffusion.tools.text_to_image import Paint
 from studio.core.messages import Run
 from studio.core.paths import Home
@@ -111,7 +111,7 @@ def _alone(pipe: Any) -> Any:
 
 def _painted(ctx: JobContext, model: loader.Model) -> Any:
     params = Paint.Params(prompt=WORDS, steps=STEPS, guidance=7.5)
-    return painting.painted(ctx, model, Task.PAINT, params, size=(SIDE, SIDE))
+    return runner.painted(ctx, model, Task.PAINT, params, size=(SIDE, SIDE))
 
 
 def _bare(base: Any) -> Any:

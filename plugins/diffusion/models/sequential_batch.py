@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from ..watching import DENOISERS
+from ..pipeline.hooks import DENOISERS
 
 _SAMPLE = ("sample", "hidden_states", "x")
 """What denoisers call the latents."""

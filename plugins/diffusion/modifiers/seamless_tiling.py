@@ -10,7 +10,7 @@ from studio import api
 
 from ..models.latents import coder_of, scale_factor
 from ..models.loader import Model
-from ..watching import replaced
+from ..pipeline.hooks import replaced
 
 if TYPE_CHECKING:
     from torch import Tensor

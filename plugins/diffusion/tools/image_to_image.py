@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from .. import images, painting, sizes
+from .. import images
 from ..checkpoints.families import Task, default, takes
-from ..estimate import Estimated
 from ..models import loader
 from ..models.loader import Model
 from ..modifiers.seamless_tiling import Seamless
-from ..settings import Painter, Words
+from ..pipeline import image_size, runner
+from ..pipeline.estimate import Estimated
+from ..pipeline.params import Painter, Words
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -59,7 +60,7 @@ class Repaint(Estimated):
         if size != picture.size:
             yield api.Notice(f"The picture is painted at {size[0]} × {size[1]}.")
         more = {"image": images.fitted(picture, size), **strength(model, pipe, params)}
-        yield api.Image(painting.painted(ctx, model, Task.REPAINT, params, size=size, more=more))
+        yield api.Image(runner.painted(ctx, model, Task.REPAINT, params, size=size, more=more))
 
 
 def strength(model: Model, pipe: Any, params: Any) -> dict[str, Any]:
@@ -85,10 +86,10 @@ def strength_in_vain(pipe: Any, params: Any, why: str) -> Iterator[api.Notice]:
 def _size(model: Model, params: Repaint.Params, picture: Picture) -> tuple[int, int]:
     width, height = picture.size
     if not (params.width or params.height):
-        return sizes.of_picture(model, width, height)
+        return image_size.of_picture(model, width, height)
     wanted = (
-        params.width or sizes.rounded((params.height or 0) * width / height, model.multiple),
-        params.height or sizes.rounded((params.width or 0) * height / width, model.multiple),
+        params.width or image_size.rounded((params.height or 0) * width / height, model.multiple),
+        params.height or image_size.rounded((params.width or 0) * height / width, model.multiple),
     )
-    sizes.check(model, *wanted)
+    image_size.check(model, *wanted)
     return wanted

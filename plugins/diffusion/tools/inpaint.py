@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from studio import api
 
-from .. import images, painting, sizes
+from .. import images
 from ..checkpoints.families import Task
-from ..estimate import Estimated
 from ..models import loader
 from ..models.loader import Model
-from ..settings import Painter, Words
+from ..pipeline import image_size, runner
+from ..pipeline.estimate import Estimated
+from ..pipeline.params import Painter, Words
 from .image_to_image import strength, strength_in_vain
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Inpaint(Estimated):
         }
         width, height = canvas.picture.size
         part = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
-        painted = painting.painted(ctx, model, Task.INPAINT, params, size=size, more=more, part=part)
+        painted = runner.painted(ctx, model, Task.INPAINT, params, size=size, more=more, part=part)
         yield api.Image(canvas.with_painted(painted, box))
 
 
@@ -134,4 +135,4 @@ def _size(model: Model, box: Box) -> tuple[int, int]:
     share = math.sqrt(width * height) / model.size
     side = model.size * min(max(share, 1.0), 1.5)
     ratio = math.sqrt(width / height)
-    return sizes.rounded(side * ratio, model.multiple), sizes.rounded(side / ratio, model.multiple)
+    return image_size.rounded(side * ratio, model.multiple), image_size.rounded(side / ratio, model.multiple)

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from studio import api
 
-from .. import painting, sizes
 from ..checkpoints.families import Task
-from ..estimate import Estimated
 from ..models import loader
 from ..modifiers.seamless_tiling import Seamless
-from ..settings import Painter, Size, Words
+from ..pipeline import image_size, runner
+from ..pipeline.estimate import Estimated
+from ..pipeline.params import Painter, Size, Words
 
 
 class Paint(Estimated):
@@ -28,5 +28,5 @@ class Paint(Estimated):
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 1, "Loading the model")
         model = loader.load(ctx, params.model)
-        size = sizes.wanted(model, params)
-        yield api.Image(painting.painted(ctx, model, Task.PAINT, params, size=size))
+        size = image_size.wanted(model, params)
+        yield api.Image(runner.painted(ctx, model, Task.PAINT, params, size=size))

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from .. import images, painting, sizes, tiles
+from .. import images
 from ..checkpoints.families import Task, takes
-from ..estimate import Estimated
-from ..field import Field
 from ..models import loader
 from ..models.loader import Model
-from ..part import Part
-from ..settings import Painter, Words
+from ..pipeline import image_size, runner, tiling
+from ..pipeline.estimate import Estimated
+from ..pipeline.params import Painter, Words
+from ..pipeline.sub_job import Part
+from ..pipeline.tiled_noise import Field
 from .image_to_image import strength
 
 if TYPE_CHECKING:
@@ -92,18 +93,18 @@ class _Refinement:
         from PIL import Image
 
         step = model.multiple
-        side = sizes.rounded(params.tile or model.size, step)
+        side = image_size.rounded(params.tile or model.size, step)
         least = min(side, _SMALLEST * step)
         self._ctx, self._model, self._params, self._ground, self._size = ctx, model, params, ground, size
         self._across, self._down = (
-            tiles.row(max(least, -(-full // step) * step), side, params.overlap, step) for full in size
+            tiling.row(max(least, -(-full // step) * step), side, params.overlap, step) for full in size
         )
-        self._mosaic = tiles.Mosaic(np.array(ground.resize(size, Image.Resampling.LANCZOS)), self._across, self._down)
+        self._mosaic = tiling.Mosaic(np.array(ground.resize(size, Image.Resampling.LANCZOS)), self._across, self._down)
         self._field = Field((self._across.end, self._down.end), ctx.generator)
         self._overview = Image.fromarray(self._mosaic.canvas)
         self._overview.thumbnail((_OVERVIEW, _OVERVIEW))
         self._said: set[str] = set()
-        about = json.dumps(painting.about(ctx, model), sort_keys=True)
+        about = json.dumps(runner.about(ctx, model), sort_keys=True)
         self._kept = ctx.keep / f"tiles-{hashlib.sha256(about.encode()).hexdigest()[:16]}"
 
     def canvas(self) -> NDArray[np.uint8]:
@@ -147,7 +148,7 @@ class _Refinement:
             **strength(self._model, self._model.pipe(Task.REPAINT), self._params),
         }
         width, height = self._size
-        painted: Picture = painting.painted(
+        painted: Picture = runner.painted(
             part,
             self._model,
             Task.REPAINT,

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from .. import painting, sizes
 from ..checkpoints.families import Task
-from ..estimate import Estimated
 from ..models import loader
 from ..modifiers.seamless_tiling import Seamless
-from ..settings import Painter, Size, Words
-from ..watching import replaced
+from ..pipeline import image_size, runner
+from ..pipeline.estimate import Estimated
+from ..pipeline.hooks import replaced
+from ..pipeline.params import Painter, Size, Words
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -45,12 +45,12 @@ class Vary(Estimated):
         model = loader.load(ctx, params.model)
         if not hasattr(model.pipe(Task.PAINT), "prepare_latents"):
             raise api.BadInput(f"{model.family.title} cannot vary a picture.", "Choose another model.")
-        size = sizes.wanted(model, params)
+        size = image_size.wanted(model, params)
 
         def turned(pipe: Any) -> AbstractContextManager[None]:
             return replaced(pipe, "prepare_latents", lambda prepare: _towards(prepare, ctx.generator, params.variation))
 
-        picture = painting.painted(
+        picture = runner.painted(
             ctx, model, Task.PAINT, params, size=size, generator=lambda: _seeded(params.origin), around=turned
         )
         yield api.Image(picture)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from .. import images, painting, sizes
+from .. import images
 from ..checkpoints.families import Task, takes
 from ..checkpoints.video_families import Film
 from ..models import loader
@@ -16,7 +16,8 @@ from ..models.latents import scale_factor
 from ..models.loader import Model
 from ..modifiers import acceleration
 from ..modifiers import motion_adapter as motion
-from ..settings import Denoiser, Words
+from ..pipeline import image_size, runner
+from ..pipeline.params import Denoiser, Words
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -83,7 +84,7 @@ class Animate(api.Tool):
             more[film.fps_name] = round(fps)
         if takes(pipe, "decode_chunk_size"):
             more["decode_chunk_size"] = _DECODED_AT_ONCE
-        made = painting.painted(ctx, model, task, params, size=size, more=more)
+        made = runner.painted(ctx, model, task, params, size=size, more=more)
         yield api.Animation(made, fps=fps)
 
 
@@ -103,12 +104,12 @@ def _size(model: Model, film: Film, params: Animate.Params, picture: Picture | N
     if params.width and params.height:
         size = (params.width, params.height)
     elif params.width:
-        size = (params.width, sizes.rounded(params.width / ratio, step))
+        size = (params.width, image_size.rounded(params.width / ratio, step))
     elif params.height:
-        size = (sizes.rounded(params.height * ratio, step), params.height)
+        size = (image_size.rounded(params.height * ratio, step), params.height)
     else:
         side = math.sqrt(film.size[0] * film.size[1])
         root = math.sqrt(ratio)
-        size = (sizes.rounded(side * root, step), sizes.rounded(side / root, step))
-    sizes.check(model, *size)
+        size = (image_size.rounded(side * root, step), image_size.rounded(side / root, step))
+    image_size.check(model, *size)
     return size

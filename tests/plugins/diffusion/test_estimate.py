@@ -15,11 +15,11 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.diffusion import tokens
 from plugins.diffusion.checkpoints import metadata
 from plugins.diffusion.checkpoints.families import KNOWN, Task
 from plugins.diffusion.checkpoints.pipeline_defaults import PIPELINES, stem
 from plugins.diffusion.models import loader
+from plugins.diffusion.pipeline import token_count
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.text_to_image import Paint
 from plugins.diffusion.tools.tiled_upscale import Upscale
@@ -123,7 +123,7 @@ def test_tokens_are_counted_as_transformers_does(sd: Path, tmp_path: Path, table
         (folder / "tokenizer.json").unlink()
         (folder / "vocab.json").write_text(json.dumps(real.get_vocab()))
         (folder / "merges.txt").write_text("#version: 0.2\n")
-    counter = tokens.counter([folder], None, parted=True)
+    counter = token_count.counter([folder], None, parted=True)
     assert counter is not None
     assert counter.limit == 75
     for text in TEXTS:
@@ -134,7 +134,7 @@ def test_tokens_are_counted_as_transformers_does(sd: Path, tmp_path: Path, table
 
 def test_long_prompts_come_in_parts_or_are_cut(sd: Path, tmp_path: Path) -> None:
     def note(prompt: str, *, parted: bool = True, most: int | None = None, folder: Path = sd / "tokenizer") -> str:
-        counter = tokens.counter([folder], most, parted=parted)
+        counter = token_count.counter([folder], most, parted=parted)
         assert counter is not None
         return counter.note(prompt)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from plugins.diffusion import tokens
 from plugins.diffusion.checkpoints import clip_tokenizer, metadata
+from plugins.diffusion.pipeline import token_count
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import testing
 
@@ -35,7 +35,7 @@ def test_a_model_in_one_file_is_known_by_its_header(tmp_path: Path) -> None:
 
 
 def test_without_a_table_clips_own_words_count() -> None:
-    real, counter = clip_tokenizer.tokenizer(), tokens.counter([], None, parted=True)
+    real, counter = clip_tokenizer.tokenizer(), token_count.counter([], None, parted=True)
     assert counter is not None
     for text in ("a red fox, 3d", "狐 🦊 don't", "x" * 300):
         assert counter.tokenizer.encode(text, add_special_tokens=False).ids == (

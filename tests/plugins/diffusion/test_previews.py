@@ -13,7 +13,7 @@ import torch
 from diffusers import AutoencoderTiny
 from safetensors.torch import save_file
 
-from plugins.diffusion import watching
+from plugins.diffusion.pipeline import hooks
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 from studio.core import paths
@@ -89,7 +89,7 @@ def test_it_shows_more_than_the_linear_map(put: Callable[[Path], None], ctx: tes
 
 @pytest.mark.parametrize(("size", "shape"), [((128, 64), (64, 128)), ((2048, 1024), (256, 512)), ((8, 8), (16, 16))])
 def test_a_preview_has_the_shape_of_the_picture(size: tuple[int, int], shape: tuple[int, int]) -> None:
-    assert watching.enlarged(np.zeros((16, 16, 3), np.uint8), size).shape == (*shape, 3)
+    assert hooks.enlarged(np.zeros((16, 16, 3), np.uint8), size).shape == (*shape, 3)
 
 
 def test_every_layout_holds_the_same_decoder(sd: Path, tmp_path: Path) -> None:

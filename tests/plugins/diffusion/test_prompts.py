@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from plugins.diffusion import prompts
 from plugins.diffusion.models import loader
+from plugins.diffusion.pipeline import prompt_encoding as prompts
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.diffusion import painting
 from plugins.diffusion.checkpoints.families import Task
 from plugins.diffusion.models import loader
 from plugins.diffusion.modifiers import seamless_tiling
+from plugins.diffusion.pipeline import runner
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
@@ -26,7 +26,7 @@ def painted(ctx: testing.FakeContext, model: Path, latents: torch.Tensor, **valu
     params = Paint.Params(prompt="a fox", model=str(model), steps=2, **values)
     size = (2 * latents.shape[-1], 2 * latents.shape[-2])
     loaded = loader.load(ctx, str(model))
-    return np.asarray(painting.painted(ctx, loaded, Task.PAINT, params, size=size, more={"latents": latents}), int)
+    return np.asarray(runner.painted(ctx, loaded, Task.PAINT, params, size=size, more={"latents": latents}), int)
 
 
 @pytest.fixture

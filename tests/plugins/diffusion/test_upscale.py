@@ -11,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.diffusion import table, tiles
+from plugins.diffusion import table
 from plugins.diffusion.checkpoints.families import KNOWN
-from plugins.diffusion.field import Field
 from plugins.diffusion.models import loader
+from plugins.diffusion.pipeline import tiling
+from plugins.diffusion.pipeline.tiled_noise import Field
 from plugins.diffusion.tools.tiled_upscale import Upscale
 from studio import api, testing
 from tests.plugins.diffusion.conftest import BUILDERS
@@ -130,7 +131,7 @@ def test_models_that_cannot_refine_say_so(tiny_model: Callable[[str], Path], sma
 
 @pytest.mark.parametrize(("side", "length", "overlap"), [(72, 32, 8), (40, 32, 16), (32, 32, 8), (512, 64, 500)])
 def test_tiles_cover_a_side_and_lie_over_each_other(side: int, length: int, overlap: int) -> None:
-    row = tiles.row(side, length, overlap, 8)
+    row = tiling.row(side, length, overlap, 8)
     assert row.starts[0] == 0
     assert row.end == side
     shared = [before + length - start for before, start in zip(row.starts, row.starts[1:], strict=False)]
@@ -140,8 +141,8 @@ def test_tiles_cover_a_side_and_lie_over_each_other(side: int, length: int, over
 
 def test_no_seam_shows_between_tiles_of_other_colours() -> None:
     """Between tiles of two greys that are 120 apart no two neighbours differ by more than the blend's steepest step."""
-    across, down = tiles.row(72, 32, 8, 8), tiles.row(56, 32, 8, 8)
-    mosaic = tiles.Mosaic(np.zeros((53, 70, 3), np.uint8), across, down)
+    across, down = tiling.row(72, 32, 8, 8), tiling.row(56, 32, 8, 8)
+    mosaic = tiling.Mosaic(np.zeros((53, 70, 3), np.uint8), across, down)
     for line in range(len(down.starts)):
         for column in range(len(across.starts)):
             mosaic.lay(column, line, np.full((32, 32, 3), 60 + 120 * ((line + column) % 2), np.uint8))

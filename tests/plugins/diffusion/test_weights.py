@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plugins.diffusion.weights import Part, is_plain, thoughts, words
+from plugins.diffusion.pipeline.prompt_weights import Part, is_plain, thoughts, words
 
 
 @pytest.mark.parametrize(

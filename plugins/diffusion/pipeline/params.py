@@ -6,9 +6,9 @@ from typing import Literal
 
 from studio import api
 
-from . import samplers
-from .models.loader import STARTER
-from .modifiers import acceleration, controlnet, ip_adapter
+from ..models.loader import STARTER
+from ..modifiers import acceleration, controlnet, ip_adapter
+from . import schedulers
 
 ADDED = "LoRAs and words"
 Shape = Literal["model", "1:1", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16"]
@@ -55,9 +55,9 @@ class Denoiser(api.Params):
     """More are slower and finer. Empty: what suits the model."""
     guidance: float | None = api.param(None, ge=0.0, le=50.0, step=0.5)
     """How closely the words are followed. Empty: what suits the model."""
-    sampler: samplers.Sampler = api.param("model", labels=samplers.LABELS)
+    sampler: schedulers.Sampler = api.param("model", labels=schedulers.LABELS)
     """The way from noise to picture."""
-    schedule: samplers.Schedule = api.param("model", labels=samplers.SCHEDULES, advanced=True)
+    schedule: schedulers.Schedule = api.param("model", labels=schedulers.SCHEDULES, advanced=True)
     """How the steps are spread: Karras and Exponential take more of them for fine detail."""
     loras: list[api.ModelChoice] = api.param([], model="lora", most=16, title="LoRAs", advanced=True, group=ADDED)
     """Small files that change the model. `<lora:name:0.8>` in the prompt does the same."""

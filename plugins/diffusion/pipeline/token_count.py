@@ -14,8 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from . import weights
-from .modifiers import lora
+from ..modifiers import lora
+from . import prompt_weights
 
 _TABLES = ("tokenizer.json", "vocab.json")
 _ENDLESS = 1_000_000
@@ -37,7 +37,7 @@ class Counter:
 
     def note(self, prompt: str) -> str:
         """As in "34 of 75 tokens" and "83 tokens, in 2 parts"; empty for no words."""
-        thoughts = [weights.words([parts]) for parts in weights.thoughts(lora.without_tags(prompt))]
+        thoughts = [prompt_weights.words([parts]) for parts in prompt_weights.thoughts(lora.without_tags(prompt))]
         if not any(thought.strip() for thought in thoughts):
             return ""
         counts = [self._count(thought) for thought in thoughts] if self.parted else [self._count(" ".join(thoughts))]
@@ -93,7 +93,7 @@ def _read(table: Path, stamp: int) -> tuple[Any, int]:  # noqa: ARG001 - a chang
 
 @lru_cache(maxsize=1)
 def _clip() -> Any:
-    from .checkpoints import clip_tokenizer
+    from ..checkpoints import clip_tokenizer
 
     pairs = clip_tokenizer.merges()
     return _of_pairs(clip_tokenizer.vocabulary(pairs), list(pairs))

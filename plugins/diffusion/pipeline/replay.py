@@ -17,7 +17,7 @@ from typing import Any
 
 from studio import api
 
-from .modifiers.step_cache import Carried
+from ..modifiers.step_cache import Carried
 
 HELD = 512 << 20
 """Bytes of answers that stay in an accelerator's own memory; a video's come to gigabytes."""

@@ -16,9 +16,9 @@ from typing import Any
 
 from studio import api
 
-from . import sizes, tiles, tokens
-from .checkpoints import metadata
-from .checkpoints.metadata import Facts
+from ..checkpoints import metadata
+from ..checkpoints.metadata import Facts
+from . import image_size, tiling, token_count
 
 UNET_WIDTHS = 48
 """Numbers of the UNet's first width that a latent pixel takes: skip connections, and the wide middle of attention."""
@@ -80,7 +80,7 @@ def _told(tool: str, ctx: api.EstimateContext, model: Facts, params: Any) -> api
 
 def _tokens(model: Facts, prompt: str) -> str:
     parted = model.usual.family in _PARTED
-    found = tokens.counter(model.texts, model.usual.tokens, parted=parted) if prompt.strip() else None
+    found = token_count.counter(model.texts, model.usual.tokens, parted=parted) if prompt.strip() else None
     return found.note(prompt) if found else ""
 
 
@@ -100,26 +100,26 @@ def _work(model: Facts, params: Any) -> _Work:
     if hasattr(params, "scale"):
         return _enlarged(model, params)
     if hasattr(params, "shape"):
-        size = sizes.wanted(model, params)
+        size = image_size.wanted(model, params)
         return _Work(size, 1, "shape", _by(size))
     if not hasattr(params, "image"):
         return _Work((model.size, model.size))
     if getattr(params, "area", "") == "part":
         return _Work((model.size, model.size))
     picture = _size_of(params.image)
-    size = sizes.of_picture(model, *picture)
+    size = image_size.of_picture(model, *picture)
     if getattr(params, "width", None) or getattr(params, "height", None):
         ratio = picture[0] / picture[1]
-        wide = params.width or sizes.rounded(params.height * ratio, model.multiple)
-        size = (wide, params.height or sizes.rounded(wide / ratio, model.multiple))
+        wide = params.width or image_size.rounded(params.height * ratio, model.multiple)
+        size = (wide, params.height or image_size.rounded(wide / ratio, model.multiple))
     return _Work(size, 1, "image", f"painted at {_by(size)}" if size != picture else "")
 
 
 def _enlarged(model: Facts, params: Any) -> _Work:
     whole = tuple(max(1, round(side * params.scale)) for side in _size_of(params.image))
     step = model.multiple
-    side = sizes.rounded(params.tile or model.size, step)
-    rows = [tiles.row(max(step, -(-full // step) * step), side, params.overlap, step) for full in whole]
+    side = image_size.rounded(params.tile or model.size, step)
+    rows = [tiling.row(max(step, -(-full // step) * step), side, params.overlap, step) for full in whole]
     count = len(rows[0].starts) * len(rows[1].starts)
     said = f"{_by(whole)}, {count} tiles" if count > 1 else _by(whole)
     return _Work((rows[0].length, rows[1].length), count, "scale", said)

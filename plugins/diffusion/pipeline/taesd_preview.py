@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from .checkpoints import diffusers_folder
-from .models.latents import Look, coder_of, scale_factor
-from .models.loader import Model
-from .modifiers import vae_override
+from ..checkpoints import diffusers_folder
+from ..models.latents import Look, coder_of, scale_factor
+from ..models.loader import Model
+from ..modifiers import vae_override
 
 if TYPE_CHECKING:
     import numpy as np

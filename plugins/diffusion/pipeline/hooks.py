@@ -17,10 +17,10 @@ import numpy as np
 
 from studio import api
 
-from .models import latents
-from .models.latents import Look
-from .modifiers.step_cache import Carried
-from .tape import Tape
+from ..models import latents
+from ..models.latents import Look
+from ..modifiers.step_cache import Carried
+from .replay import Tape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

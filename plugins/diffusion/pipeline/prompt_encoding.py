@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import weights
-from .checkpoints.families import default, takes
-from .models.loader import Model
-from .modifiers import textual_inversion
-from .watching import replaced
-from .weights import Part
+from ..checkpoints.families import default, takes
+from ..models.loader import Model
+from ..modifiers import textual_inversion
+from . import prompt_weights
+from .hooks import replaced
+from .prompt_weights import Part
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,16 +31,16 @@ def arguments(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Mapping
             ctx.emit(api.Notice(f"{model.family.title} goes by the picture alone; your words were left out."))
         return {}
     given = _clip_skip(model, pipe, params.clip_skip)
-    wanted, unwanted = weights.thoughts(prompt), weights.thoughts(negative)
+    wanted, unwanted = prompt_weights.thoughts(prompt), prompt_weights.thoughts(negative)
     if model.family.name in _CLIP:
         short = max(map(_count(ctx, pipe), (prompt, negative))) <= _at_once(pipe)
-        if weights.is_plain(wanted) and weights.is_plain(unwanted) and short and not params.clip_skip:
-            prompt, negative = weights.words(wanted), weights.words(unwanted)
+        if prompt_weights.is_plain(wanted) and prompt_weights.is_plain(unwanted) and short and not params.clip_skip:
+            prompt, negative = prompt_weights.words(wanted), prompt_weights.words(unwanted)
         else:
             return _weighed(pipe, wanted, unwanted, params.clip_skip)
     elif _has_weights(wanted) or _has_weights(unwanted):
         ctx.emit(api.Notice(f"{model.family.title} does not weigh words; yours count alike."))
-        prompt, negative = weights.words(wanted), weights.words(unwanted)
+        prompt, negative = prompt_weights.words(wanted), prompt_weights.words(unwanted)
     given["prompt"] = prompt
     if _hears_what_not(model, pipe):
         given["negative_prompt"] = negative or _nothing(pipe)
@@ -70,7 +70,7 @@ def _clip_skip(model: Model, pipe: Any, layers: int) -> dict[str, Any]:
 
 def _has_weights(parsed: list[list[Part]]) -> bool:
     """Whether more than plain brackets was written, which are also just brackets."""
-    return len(parsed) > 1 or any(round(part.weight, 6) not in (1.0, weights.STEP) for part in parsed[0])
+    return len(parsed) > 1 or any(round(part.weight, 6) not in (1.0, prompt_weights.STEP) for part in parsed[0])
 
 
 def _count(ctx: api.Context, pipe: Any) -> Callable[[str], int]:
@@ -110,8 +110,8 @@ def _weighed(pipe: Any, wanted: list[list[Part]], unwanted: list[list[Part]], cl
             with _without_last(encoder, clip_skip + 1 if clip_skip else 0):
                 both.append(_encoded(tokenizer, encoder, kind, wanted, unwanted))
     embeds, negative = (torch.cat([pair[side] for pair in both], dim=-1) for side in (0, 1))
-    pooled, negative_pooled = (_pooled(pipe, weights.words(parsed)) for parsed in (wanted, unwanted))
-    if not weights.words(unwanted).strip() and pipe.config.get("force_zeros_for_empty_prompt"):
+    pooled, negative_pooled = (_pooled(pipe, prompt_weights.words(parsed)) for parsed in (wanted, unwanted))
+    if not prompt_weights.words(unwanted).strip() and pipe.config.get("force_zeros_for_empty_prompt"):
         negative, negative_pooled = torch.zeros_like(negative), torch.zeros_like(negative_pooled)
     return {
         "prompt_embeds": embeds,

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from studio import api
 
-from .checkpoints.families import Family
-from .settings import Size
+from ..checkpoints.families import Family
+from .params import Size
 
 
 class Sized(Protocol):

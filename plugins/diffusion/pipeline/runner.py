@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import previews, prompts, samplers
-from .checkpoints.families import Task, default, takes
-from .models import oom_ladder, placement
-from .models.loader import Model
-from .modifiers import acceleration, controlnet, ip_adapter, lora, seamless_tiling, textual_inversion, vae_override
-from .tape import Tape
-from .watching import Watch
+from ..checkpoints.families import Task, default, takes
+from ..models import oom_ladder, placement
+from ..models.loader import Model
+from ..modifiers import acceleration, controlnet, ip_adapter, lora, seamless_tiling, textual_inversion, vae_override
+from . import prompt_encoding, schedulers, taesd_preview
+from .hooks import Watch
+from .replay import Tape
 
 if TYPE_CHECKING:
     from torch import Generator
@@ -88,10 +88,10 @@ def _run(
         added: dict[str, Any] = {}
         for applied in ADDITIONS:
             added |= additions.enter_context(applied(ctx, model, pipe, params))
-        view = previews.of(ctx, model, pipe)
+        view = taesd_preview.of(ctx, model, pipe)
         watch = Watch(ctx, tape, view=view, size=size, rest=lambda: tape.save(ctx.keep, made_by))
         given = {**_arguments(ctx, model, pipe, params, size), **added, **more}
-        samplers.check(getattr(pipe, "scheduler", None), given.get(model.family.steps_name))
+        schedulers.check(getattr(pipe, "scheduler", None), given.get(model.family.steps_name))
         result = oom_ladder.within(ctx, model, pipe, attempt)
     if model.rungs:
         ctx.note("memory", model.rungs)
@@ -114,7 +114,7 @@ def about(ctx: api.Context, model: Model) -> dict[str, str]:
     }
 
 
-def _choose_sampler(model: Model, pipe: Any, sampler: samplers.Sampler, schedule: samplers.Schedule) -> None:
+def _choose_sampler(model: Model, pipe: Any, sampler: schedulers.Sampler, schedule: schedulers.Schedule) -> None:
     """Always a new one, so that no job meets the state that another left."""
     if hasattr(pipe, "prior_pipe"):
         if (sampler, schedule) != ("model", "model"):
@@ -122,12 +122,12 @@ def _choose_sampler(model: Model, pipe: Any, sampler: samplers.Sampler, schedule
         return
     if takes(pipe, "original_inference_steps") and sampler not in ("model", "lcm"):
         raise api.BadInput(f"{model.family.title} has a sampler of its own.", "Leave the sampler to the model.")
-    pipe.scheduler = samplers.of(model.scheduler, sampler, schedule)
+    pipe.scheduler = schedulers.of(model.scheduler, sampler, schedule)
 
 
 def _arguments(ctx: api.Context, model: Model, pipe: Any, params: Any, size: tuple[int, int]) -> dict[str, Any]:
     family = model.family
-    given = dict(prompts.arguments(ctx, model, pipe, params))
+    given = dict(prompt_encoding.arguments(ctx, model, pipe, params))
     steps = params.steps or family.steps or default(pipe, family.steps_name)
     guidance = params.guidance if params.guidance is not None else family.guidance
     if takes(pipe, family.steps_name) and steps:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .watching import replaced
+from .hooks import replaced
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
