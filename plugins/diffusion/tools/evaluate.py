@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from .. import dataset, fidelity
 from ..checkpoints.families import Task
 from ..models import loader
+from ..training import classifier_eval, dataset
 from . import train
 
 if TYPE_CHECKING:
@@ -44,14 +44,14 @@ class DiffusionMeasure(api.Tool):
 
         model = loader.load(ctx, params.model)
         folders = [params.folder, *params.more_folders]
-        pictures, _, _ = yield from train.read_all(folders, 2 * fidelity.SIDE)
+        pictures, _, _ = yield from train.read_all(folders, 2 * classifier_eval.SIDE)
         if not pictures.subjects:
             raise api.BadInput(f"There are no pictures in {params.folder.name}.", "Choose another folder.")
-        names = fidelity.Names.of(pictures.subjects)
+        names = classifier_eval.Names.of(pictures.subjects)
         classifier = yield from _classifier(pictures, names, params, ctx)
         pipe = model.pipe(Task.PAINT)
-        asked = fidelity.to_ask(pictures, names, params.names)
-        both = fidelity.pairs_to_ask(pictures, names, params.pairs)
+        asked = classifier_eval.to_ask(pictures, names, params.names)
+        both = classifier_eval.pairs_to_ask(pictures, names, params.pairs)
 
         def paint(prompts: list[str], first: int) -> Tensor:
             return painted(pipe, prompts, params, ctx, first)
@@ -59,33 +59,35 @@ class DiffusionMeasure(api.Tool):
         results: list[Tensor] = []
         for group in (asked, both):
             parts: list[Tensor] = []
-            for done, part in fidelity.paint_all(group, paint):
+            for done, part in classifier_eval.paint_all(group, paint):
                 parts.append(part)
                 yield api.Progress(done, len(group), "Painting")
             results.append(torch.cat(parts) if parts else torch.empty(0))
-        shown = fidelity.shown(asked, pictures)
+        shown = classifier_eval.shown(asked, pictures)
         found: dict[str, Any] = {
             "names": len(asked),
             "classes": len(names.words),
-            "top_1": fidelity.share_named(classifier, results[0], asked, 1),
-            "top_5": fidelity.share_named(classifier, results[0], asked, 5),
-            "top_1_of_pictures": fidelity.share_named(classifier, shown, asked, 1),
-            "top_5_of_pictures": fidelity.share_named(classifier, shown, asked, 5),
+            "top_1": classifier_eval.share_named(classifier, results[0], asked, 1),
+            "top_5": classifier_eval.share_named(classifier, results[0], asked, 5),
+            "top_1_of_pictures": classifier_eval.share_named(classifier, shown, asked, 1),
+            "top_5_of_pictures": classifier_eval.share_named(classifier, shown, asked, 5),
         }
         if both:
             found |= {
                 "pairs": len(both),
-                "both": fidelity.share_with_both(classifier, results[1], both),
-                "both_of_pictures": fidelity.share_with_both(classifier, fidelity.shown(both, pictures), both),
+                "both": classifier_eval.share_with_both(classifier, results[1], both),
+                "both_of_pictures": classifier_eval.share_with_both(
+                    classifier, classifier_eval.shown(both, pictures), both
+                ),
             }
         ctx.note("fidelity", found)
         yield api.Text(report(found), f"How faithfully {model.title} paints")
 
 
 def _classifier(
-    pictures: dataset.Pictures, names: fidelity.Names, params: DiffusionMeasure.Params, ctx: api.Context
+    pictures: dataset.Pictures, names: classifier_eval.Names, params: DiffusionMeasure.Params, ctx: api.Context
 ) -> Generator[api.Event, None, nn.Module]:
-    learning = fidelity.learn(
+    learning = classifier_eval.learn(
         pictures, names, steps=params.classifier_steps, batch=params.batch, seed=ctx.seed, device=ctx.device
     )
     while True:

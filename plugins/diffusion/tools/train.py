@@ -13,8 +13,9 @@ import numpy as np
 
 from studio import api
 
-from .. import bases, captions, dataset, denoiser, lora, train_card, training
 from ..models import loader
+from ..training import base_model, captions, dataset, lora, model_card, small_model
+from ..training import trainer as training
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,14 +64,14 @@ class Watch:
     vae: Any
     side: int
 
-    def sheet(self, parts: denoiser.Parts, ctx: api.Context) -> Any:
+    def sheet(self, parts: small_model.Parts, ctx: api.Context) -> Any:
         """What is painted for the prompts, from the same noise at each call, as one picture [h, w, 3] of 8 bits."""
         import torch
 
         shape = (len(self.prompts), parts.unet.config.in_channels, self.side, self.side)
         noise = torch.randn(shape, generator=ctx.generator())
-        latents = denoiser.paint(parts, self.prompts, noise, device=ctx.device)
-        pictures = denoiser.decode(self.vae, latents).cpu()
+        latents = small_model.paint(parts, self.prompts, noise, device=ctx.device)
+        pictures = small_model.decode(self.vae, latents).cpu()
         across = min(4, len(self.prompts))
         down = math.ceil(len(self.prompts) / across)
         side = pictures.shape[-1]
@@ -181,7 +182,7 @@ class DiffusionTrain(api.Tool):
         prompts: Sequence[str],
         vae: Any,
         lent: str,
-        base: bases.Base | None,
+        base: base_model.Base | None,
     ) -> api.Trained:
         folder = ctx.scratch / "model"
         folder.mkdir(parents=True, exist_ok=True)
@@ -190,9 +191,9 @@ class DiffusionTrain(api.Tool):
         if is_lora:
             count = lora.save(trainer.averaged, folder)
         else:
-            denoiser.save(trainer.averaged, folder, None if lent else vae)
+            small_model.save(trainer.averaged, folder, None if lent else vae)
         borrowed = {"vae": lent} if lent and not is_lora else {}
-        facts = train_card.Facts(
+        facts = model_card.Facts(
             title=params.title,
             size=params.size,
             pictures=counts,
@@ -206,19 +207,19 @@ class DiffusionTrain(api.Tool):
             base=base.title if base else "",
             is_lora=is_lora,
         )
-        (folder / "README.md").write_text(train_card.text(facts), encoding="utf-8")
+        (folder / "README.md").write_text(model_card.text(facts), encoding="utf-8")
         if borrowed:
-            denoiser.name_components(folder, borrowed)
+            small_model.name_components(folder, borrowed)
         notes = {"loss": round(trainer.standing.loss, 4), "steps": trainer.standing.step, "components": borrowed}
         return api.Trained(folder, params.title, "lora" if is_lora else "diffusion", notes)
 
 
-def _base(params: DiffusionTrain.Params, ctx: api.Context) -> bases.Base | None:
+def _base(params: DiffusionTrain.Params, ctx: api.Context) -> base_model.Base | None:
     match params.kind:
         case "lora":
             return lora.begin(ctx, params.model, params.rank, params.size)
         case "full":
-            return bases.whole(ctx, params.model, params.size)
+            return base_model.whole(ctx, params.model, params.size)
         case _:
             return None
 
@@ -315,15 +316,15 @@ def _trainer(
     params: DiffusionTrain.Params,
     ctx: api.Context,
     latents: dataset.Latents,
-    base: bases.Base | None,
+    base: base_model.Base | None,
     numbers: Numbers,
 ) -> training.Trainer:
     channels, side = latents.values.shape[1:3]
     if base:
         parts = base.parts
     else:
-        shape = denoiser.SHAPES[params.width]
-        parts = denoiser.build(latents.words(), shape, channels, side, ctx.scratch / TOKENIZER)
+        shape = small_model.SHAPES[params.width]
+        parts = small_model.build(latents.words(), shape, channels, side, ctx.scratch / TOKENIZER)
     warm_up = min(200, numbers.steps // 10)
     schedule = training.Schedule(numbers.steps, numbers.learning_rate, params.ema, warm_up)
     return training.Trainer(parts, schedule, latents.batch, ctx.keep, seed=ctx.seed, device=ctx.device)

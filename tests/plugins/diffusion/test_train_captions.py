@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plugins.diffusion import captions, compositions
-from plugins.diffusion.captions import Subject
+from plugins.diffusion.training import captions, composites
+from plugins.diffusion.training.captions import Subject
 from studio import api
 
 APPLE = Subject(Path("a.webp"), "apple", ("fruit", "apple"), "fluent", "red")
@@ -114,28 +114,28 @@ def subjects(count: int) -> list[Subject]:
 
 def test_held_out_pairs_are_never_learnt() -> None:
     some = subjects(12)
-    learnt = compositions.draw(some, 300, seed=1)
-    held = compositions.draw(some, 20, seed=1, held_out=True)
+    learnt = composites.draw(some, 300, seed=1)
+    held = composites.draw(some, 20, seed=1, held_out=True)
     assert len(learnt) == 300
     assert held
     pairs = [{frozenset((one.left, one.right)) for one in group} for group in (learnt, held)]
     assert not pairs[0] & pairs[1]
     assert all(some[one.left].style == some[one.right].style for one in learnt + held)
-    assert learnt == compositions.draw(some, 300, seed=1)
+    assert learnt == composites.draw(some, 300, seed=1)
 
 
 def test_one_picture_alone_makes_no_pair() -> None:
-    assert compositions.draw(subjects(1), 5, seed=0) == []
+    assert composites.draw(subjects(1), 5, seed=0) == []
 
 
 def test_a_scene_is_told_as_it_is_seen() -> None:
     fox = Subject(Path("f.webp"), "fox", style="fluent")
-    scene = compositions.Scene(0, 1, "blue")
+    scene = composites.Scene(0, 1, "blue")
     assert scene.caption([APPLE, fox]) == "a red apple and a fox on a blue ground, 3d"
     red, green = (np.zeros((32, 32, 4), np.uint8) for _ in range(2))
     red[8:24, 8:24] = (255, 0, 0, 255)
     green[8:24, 8:24] = (0, 255, 0, 255)
-    made = compositions.pair(red, green, compositions.colour("blue"), 64)
+    made = composites.pair(red, green, composites.colour("blue"), 64)
     assert made.shape == (64, 64, 3)
     assert tuple(made[0, 0]) == captions.COLOURS["blue"]
     columns = [np.argwhere((made == colour).all(-1))[:, 1] for colour in ((255, 0, 0), (0, 255, 0))]
@@ -145,6 +145,6 @@ def test_a_scene_is_told_as_it_is_seen() -> None:
 def test_a_mirrored_picture_is_mirrored() -> None:
     half = np.zeros((16, 16, 4), np.uint8)
     half[:, :8] = (255, 0, 0, 255)
-    straight, mirrored = (compositions.over(half, (255, 255, 255), 16, mirrored=way) for way in (False, True))
+    straight, mirrored = (composites.over(half, (255, 255, 255), 16, mirrored=way) for way in (False, True))
     assert np.array_equal(straight[:, ::-1], mirrored)
     assert tuple(straight[0, 0]) == (255, 0, 0)

@@ -9,10 +9,10 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from plugins.diffusion import compositions, dataset, fidelity
-from plugins.diffusion.captions import COLOURS, Subject
 from plugins.diffusion.tools import evaluate
 from plugins.diffusion.tools.evaluate import DiffusionMeasure
+from plugins.diffusion.training import classifier_eval, composites, dataset
+from plugins.diffusion.training.captions import COLOURS, Subject
 from studio import testing
 
 WORDS = ["red disk", "green disk", "blue disk"]
@@ -38,8 +38,8 @@ def _no_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def judge() -> torch.nn.Module:
     everything = pictures()
-    learning = fidelity.learn(
-        everything, fidelity.Names.of(everything.subjects), steps=40, batch=16, seed=0, device="cpu"
+    learning = classifier_eval.learn(
+        everything, classifier_eval.Names.of(everything.subjects), steps=40, batch=16, seed=0, device="cpu"
     )
     while True:
         try:
@@ -57,49 +57,50 @@ def test_names_what_is_painted(judge: torch.nn.Module) -> None:
     items = [dataset.Item("plain", number) for number in range(3)]
     painted = as_tensor([dataset.render(item, everything, 128) for item in items])
     asked = [
-        fidelity.Asked(word, (number,), item) for number, (word, item) in enumerate(zip(WORDS, items, strict=True))
+        classifier_eval.Asked(word, (number,), item)
+        for number, (word, item) in enumerate(zip(WORDS, items, strict=True))
     ]
-    assert torch.equal(fidelity.shown(asked, everything), painted)
-    assert fidelity.share_named(judge, painted, asked, 1) == 1.0
-    assert fidelity.share_named(judge, painted, asked[::-1], 1) == pytest.approx(1 / 3)
+    assert torch.equal(classifier_eval.shown(asked, everything), painted)
+    assert classifier_eval.share_named(judge, painted, asked, 1) == 1.0
+    assert classifier_eval.share_named(judge, painted, asked[::-1], 1) == pytest.approx(1 / 3)
 
 
 def test_both_things_must_be_in_their_halves(judge: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fidelity, "BOTH_FIRST", 1)
+    monkeypatch.setattr(classifier_eval, "BOTH_FIRST", 1)
     everything = pictures()
     item = dataset.Item("pair", scene=dataset.Scene(0, 2, ""))
     painted = as_tensor([dataset.render(item, everything, 128)] * 2)
-    asked = [fidelity.Asked("", (0, 2), item), fidelity.Asked("", (2, 0), item)]
-    assert fidelity.share_with_both(judge, painted, asked) == 0.5
+    asked = [classifier_eval.Asked("", (0, 2), item), classifier_eval.Asked("", (2, 0), item)]
+    assert classifier_eval.share_with_both(judge, painted, asked) == 0.5
 
 
 def test_one_name_in_two_styles_is_one_class() -> None:
     subjects = [Subject(Path("a"), "Fox", style="fluent"), Subject(Path("b"), "owl"), Subject(Path("c"), "fox")]
-    names = fidelity.Names.of(subjects)
+    names = classifier_eval.Names.of(subjects)
     assert names.words == ["fox", "owl"]
     assert names.pictures == [(0, 2), (1,)]
 
 
 def test_what_is_asked_is_always_the_same() -> None:
     everything = pictures()
-    names = fidelity.Names.of(everything.subjects)
-    asked = fidelity.to_ask(everything, names, 2)
+    names = classifier_eval.Names.of(everything.subjects)
+    asked = classifier_eval.to_ask(everything, names, 2)
     assert len(asked) == 2
-    assert asked == fidelity.to_ask(everything, names, 2)
+    assert asked == classifier_eval.to_ask(everything, names, 2)
     assert all(one.prompt == f"a {names.words[one.classes[0]]}, flat" for one in asked)
 
 
 def test_pairs_are_shown_as_they_are_asked_for(judge: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compositions, "HELD_OUT_SHARE", 1.0)
-    monkeypatch.setattr(fidelity, "BOTH_FIRST", 1)
+    monkeypatch.setattr(composites, "HELD_OUT_SHARE", 1.0)
+    monkeypatch.setattr(classifier_eval, "BOTH_FIRST", 1)
     opaque = np.full((128, 128, 3), 255, np.uint8)  # which no pair is made of
     subjects = [Subject(Path("white.png"), "white"), *pictures().subjects]
     everything = dataset.Pictures(subjects, [opaque, *pictures().pixels])
-    names = fidelity.Names.of(pictures().subjects)
-    asked = fidelity.pairs_to_ask(everything, names, 3)
+    names = classifier_eval.Names.of(pictures().subjects)
+    asked = classifier_eval.pairs_to_ask(everything, names, 3)
     assert len(asked) == 3
     assert all(one.prompt.startswith(f"a {names.words[one.classes[0]]} and a") for one in asked)
-    assert fidelity.share_with_both(judge, fidelity.shown(asked, everything), asked) == 1.0
+    assert classifier_eval.share_with_both(judge, classifier_eval.shown(asked, everything), asked) == 1.0
 
 
 def test_the_tool_measures_a_real_pipeline(tiny_model: Any, tmp_path: Path) -> None:

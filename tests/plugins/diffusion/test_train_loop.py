@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from plugins.diffusion import denoiser, training
+from plugins.diffusion.training import small_model
+from plugins.diffusion.training import trainer as training
 
 CAPTIONS = ["a red apple, 3d", "a fox, flat", "an owl on a blue ground, 3d"]
 
@@ -22,7 +23,7 @@ def batch(step: int) -> tuple[torch.Tensor, list[str], list[None]]:
 def trainer(keep: Path, batches=batch, **schedule) -> training.Trainer:
     keep.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    parts = denoiser.build(CAPTIONS, denoiser.SHAPES["tiny"], 4, 8, keep / "words")
+    parts = small_model.build(CAPTIONS, small_model.SHAPES["tiny"], 4, 8, keep / "words")
     numbers = training.Schedule(**{"steps": 25, "warm_up": 5, "learning_rate": 1e-2, **schedule})
     return training.Trainer(parts, numbers, batches, keep, seed=1, half=False)
 
@@ -96,15 +97,15 @@ def test_rate_warms_up_and_falls_along_a_cosine() -> None:
 
 
 def test_there_is_no_signal_at_the_last_time() -> None:
-    assert float(denoiser.noise_schedule().alphas_cumprod[-1]) == pytest.approx(0.0, abs=1e-7)
+    assert float(small_model.noise_schedule().alphas_cumprod[-1]) == pytest.approx(0.0, abs=1e-7)
 
 
 def test_the_vocabulary_takes_any_text_and_is_the_same_each_time(tmp_path: Path) -> None:
-    first = denoiser.vocabulary(CAPTIONS, tmp_path / "a")
-    second = denoiser.vocabulary(reversed(CAPTIONS), tmp_path / "b")
+    first = small_model.vocabulary(CAPTIONS, tmp_path / "a")
+    second = small_model.vocabulary(reversed(CAPTIONS), tmp_path / "b")
     assert first.get_vocab() == second.get_vocab()
-    told = denoiser.tokens(first, ["", "a red apple, 3d", "Zebra 東京 🦊 " * 40])
-    assert told.shape == (3, denoiser.TOKENS)
+    told = small_model.tokens(first, ["", "a red apple, 3d", "Zebra 東京 🦊 " * 40])
+    assert told.shape == (3, small_model.TOKENS)
     assert told[0, 0] == first.bos_token_id
     assert set(told[0, 1:].tolist()) == {first.eos_token_id}
     assert int(told.max()) < len(first)

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from plugins.diffusion import captions, dataset, lora, training
 from plugins.diffusion.tools.text_to_image import Paint
 from plugins.diffusion.tools.train import DiffusionTrain
+from plugins.diffusion.training import captions, dataset, lora, trainer
 from studio import api, testing
 
 pytest.importorskip("peft")
@@ -81,7 +81,7 @@ def test_it_paints_otherwise_and_a_kill_costs_nothing(photos: Path, tmp_path: Pa
     assert (plain != drawn).any()
 
 
-class Same(training.Trainer):
+class Same(trainer.Trainer):
     """Learns from the same noise at the same times over and over."""
 
     def _chance(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -93,7 +93,7 @@ def test_the_loss_falls(tmp_path: Path, xl: Path) -> None:
     torch.manual_seed(0)
     base = lora.begin(testing.FakeContext(1), str(xl), 8, 16)
     batch = torch.ones(2, 4, 8, 8), ["a fox", ""], [(32, 64, 0, 16), None]
-    numbers = training.Schedule(steps=12, learning_rate=3e-2, warm_up=2)
+    numbers = trainer.Schedule(steps=12, learning_rate=3e-2, warm_up=2)
     one = Same(base.parts, numbers, lambda _: batch, tmp_path, seed=1, half=False)
     losses = []
     for _ in range(12):

@@ -11,10 +11,10 @@ import torch
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from plugins.diffusion import captions, compositions, dataset, training
-from plugins.diffusion.captions import Subject
 from plugins.diffusion.tools import train
 from plugins.diffusion.tools.train import DiffusionTrain
+from plugins.diffusion.training import captions, composites, dataset, trainer
+from plugins.diffusion.training.captions import Subject
 from studio import api, testing
 from studio.core import paths
 
@@ -160,7 +160,7 @@ def test_a_pause_while_pictures_are_taken_apart_keeps_the_parts(
 
 def test_damaged_state_is_told_and_begun_again(pictures: Path, tmp_path: Path, vae: str) -> None:
     ctx = testing.FakeContext(7, tmp_path / "job")
-    for name in (training.Trainer.CHECKPOINT, dataset.CACHE):
+    for name in (trainer.Trainer.CHECKPOINT, dataset.CACHE):
         (ctx.keep / name).write_bytes(b"spoilt")
     events = testing.run(DiffusionTrain, ctx, folder=pictures, vae=vae, **TINY)
     assert "begins again" in notices(events)[0]
@@ -290,7 +290,7 @@ def test_batches_depend_on_seed_and_step_alone(pictures: Path) -> None:
 
 def test_pairs_are_put_together_from_halves_that_say_what_they_are() -> None:
     subjects = [Subject(Path(f"{n}.png"), f"thing {n}", style=("fluent", "noto")[n % 2]) for n in range(40)]
-    drawn = compositions.draw(subjects, 200, seed=1)
+    drawn = composites.draw(subjects, 200, seed=1)
     items = [dataset.Item("pair", scene=scene) for scene in drawn]
     halves = [[scene.left] * 2 + [scene.right] * 2 for scene in drawn]
     values = torch.tensor(halves).half().view(-1, 1, 1, 4).expand(-1, 4, 4, 4)
@@ -302,7 +302,7 @@ def test_pairs_are_put_together_from_halves_that_say_what_they_are() -> None:
             left, right = picture[0], picture[3]
             assert picture == [left, left, right, right]
             assert left != right
-            assert not compositions.is_held_out(subjects[left], subjects[right])
+            assert not composites.is_held_out(subjects[left], subjects[right])
             assert not text or text.startswith(f"a {subjects[left].name} and a {subjects[right].name}")
             seen.add((left, right))
     assert len(seen - {(scene.left, scene.right) for scene in drawn}) >= 50

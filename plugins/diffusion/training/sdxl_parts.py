@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import denoiser
+from . import small_model
 
 if TYPE_CHECKING:
     import torch
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Parts(denoiser.Parts):
+class Parts(small_model.Parts):
     """`side` is that of the pictures in px. Where `empty_is_zero`, no words are zeros and not what is read of them."""
 
     tokenizer_2: Any
@@ -26,7 +26,7 @@ class Parts(denoiser.Parts):
     def networks(self) -> dict[str, torch.nn.Module]:
         return {**super().networks, "text_encoder_2": self.text_encoder_2}
 
-    def told(self, texts: list[str], frames: Sequence[denoiser.Frame | None], device: str) -> dict[str, Any]:
+    def told(self, texts: list[str], frames: Sequence[small_model.Frame | None], device: str) -> dict[str, Any]:
         """The last but one hidden states of both encoders side by side, the second one's projection, and each frame:
         its height, width, top and left, and the height and width that are painted (Podell et al. 2023,
         arXiv 2307.01952)."""
@@ -34,7 +34,7 @@ class Parts(denoiser.Parts):
 
         said, pooled = [], torch.empty(0)
         for tokenizer, encoder in ((self.tokenizer, self.text_encoder), (self.tokenizer_2, self.text_encoder_2)):
-            heard = encoder(denoiser.tokens(tokenizer, texts).to(device), output_hidden_states=True)
+            heard = encoder(small_model.tokens(tokenizer, texts).to(device), output_hidden_states=True)
             said.append(heard.hidden_states[-2])
             pooled = heard[0]
         whole = torch.cat(said, -1)
@@ -46,7 +46,7 @@ class Parts(denoiser.Parts):
             "added_cond_kwargs": {"text_embeds": pooled, "time_ids": self._framed(frames, device)},
         }
 
-    def _framed(self, frames: Sequence[denoiser.Frame | None], device: str) -> Tensor:
+    def _framed(self, frames: Sequence[small_model.Frame | None], device: str) -> Tensor:
         import torch
 
         side = self.side

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from studio import api
 
-from . import bases, denoiser
+from . import base_model, small_model
 
 BESIDE = ["to_q", "to_k", "to_v", "to_out.0"]
 """The layers of each attention that are learnt beside."""
 
 
-def begin(ctx: api.Context, choice: str, rank: int, side: int) -> bases.Base:
+def begin(ctx: api.Context, choice: str, rank: int, side: int) -> base_model.Base:
     """For pictures of `side` px: copies the model, freezes it and adds the layers, random by torch's seed.
 
     Raises BadInput for a family whose LoRAs are not learnt here.
@@ -23,13 +23,13 @@ def begin(ctx: api.Context, choice: str, rank: int, side: int) -> bases.Base:
         raise api.StudioError("LoRAs need the package peft.", "Install it with: pip install peft") from error
 
     kinds = "LoRAs are learnt for Stable Diffusion 1, 2 and XL and for models trained here"
-    base = bases.copied(ctx, choice, side, (bases.ONE_READER, bases.TWO_READERS), kinds)
+    base = base_model.copied(ctx, choice, side, (base_model.ONE_READER, base_model.TWO_READERS), kinds)
     layers = LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=BESIDE)
     base.parts.unet.add_adapter(layers)
     return base
 
 
-def save(parts: denoiser.Parts, folder: Path) -> int:
+def save(parts: small_model.Parts, folder: Path) -> int:
     """Writes `pytorch_lora_weights.safetensors` as diffusers reads it. Returns the number of weights."""
     from diffusers import StableDiffusionPipeline
     from diffusers.utils import convert_state_dict_to_diffusers

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import denoiser
+from . import small_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,9 +53,9 @@ class Trainer(api.Training):
 
     def __init__(
         self,
-        parts: denoiser.Parts,
+        parts: small_model.Parts,
         schedule: Schedule,
-        batches: Callable[[int], tuple[Tensor, list[str], Sequence[denoiser.Frame | None]]],
+        batches: Callable[[int], tuple[Tensor, list[str], Sequence[small_model.Frame | None]]],
         keep: Path,
         *,
         seed: int,

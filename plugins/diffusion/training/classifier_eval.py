@@ -16,8 +16,8 @@ import numpy as np
 
 from studio import api
 
-from . import captions, compositions, dataset, varying
-from .compositions import Scene
+from . import augmentation, captions, composites, dataset
+from .composites import Scene
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -86,14 +86,14 @@ def learn(
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=max(2, steps), pct_start=0.1)
     model.to(memory_format=torch.channels_last)
-    small = varying.stacked(pictures.pixels, SIDE)
+    small = augmentation.stacked(pictures.pixels, SIDE)
     flips = torch.tensor([subject.flips for subject in pictures.subjects])
     for step in range(steps):
         chance = np.random.default_rng((seed, step))
         classes = chance.integers(0, len(names.words), batch)
         numbers = [int(chance.choice(names.pictures[one])) for one in classes]
         among = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        views = varying.varied(small[numbers], flips[numbers], among)
+        views = augmentation.varied(small[numbers], flips[numbers], among)
         with api.mixed_precision(device):
             made = model(views.to(device))
         loss = functional.cross_entropy(made.float(), torch.from_numpy(classes).to(device), label_smoothing=0.1)
@@ -122,7 +122,7 @@ def pairs_to_ask(pictures: dataset.Pictures, names: Names, count: int) -> list[A
     subjects = [pictures.subjects[number] for number in clear]
     by_word = {word: number for number, word in enumerate(names.words)}
     asked = []
-    for scene in compositions.draw(subjects, count, 0, held_out=True) if clear else []:
+    for scene in composites.draw(subjects, count, 0, held_out=True) if clear else []:
         left, right = (by_word[subjects[one].plain] for one in (scene.left, scene.right))
         whole = Scene(clear[scene.left], clear[scene.right], scene.ground)
         asked.append(Asked(scene.caption(subjects), (left, right), dataset.Item("pair", scene=whole)))

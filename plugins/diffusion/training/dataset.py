@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from studio import api
 
-from . import captions, compositions, denoiser
+from . import captions, composites, small_model
 from .captions import Subject
-from .compositions import Rgb, Rgba, Scene
+from .composites import Rgb, Rgba, Scene
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,7 +104,7 @@ def plan(pictures: Pictures, *, flips: bool, pairs: int, seed: int) -> list[Item
                 word = words[int(chance.integers(len(words)))]
                 items.append(Item("ground", number, word, bool(flips and subject.flips and chance.uniform() < 0.5)))
     if pairs and clear:
-        drawn = compositions.draw([pictures.subjects[number] for number in clear], pairs, seed)
+        drawn = composites.draw([pictures.subjects[number] for number in clear], pairs, seed)
         scenes = [Scene(clear[one.left], clear[one.right], one.ground) for one in drawn]
         items += [Item("pair", scene=scene) for scene in scenes]
     return items
@@ -114,9 +114,9 @@ def render(item: Item, pictures: Pictures, size: int) -> Rgb:
     """The picture of an item, [size, size, 3]."""
     if item.scene is not None:
         left, right = (_rgba(pictures.pixels[one]) for one in (item.scene.left, item.scene.right))
-        return compositions.pair(left, right, compositions.colour(item.scene.ground), size)
-    ground = compositions.colour(item.ground)
-    return compositions.over(_rgba(pictures.pixels[item.subject]), ground, size, mirrored=item.mirrored)
+        return composites.pair(left, right, composites.colour(item.scene.ground), size)
+    ground = composites.colour(item.ground)
+    return composites.over(_rgba(pictures.pixels[item.subject]), ground, size, mirrored=item.mirrored)
 
 
 def rendered(items: Sequence[Item], pictures: Pictures, size: int) -> Tensor:
@@ -152,7 +152,7 @@ class Latents:
             if item.scene is not None:
                 self._alike.setdefault(self._look(item.scene), []).append(row)
 
-    def batch(self, step: int) -> tuple[Tensor, list[str], list[denoiser.Frame | None]]:
+    def batch(self, step: int) -> tuple[Tensor, list[str], list[small_model.Frame | None]]:
         """(float32 [count, c, s, s], captions, frames) of a step: the same for the same seed, whatever came before."""
         chance = np.random.default_rng((self.seed, step))
         weights = np.array([share for share, _ in self._drawn])
@@ -176,7 +176,7 @@ class Latents:
         other = alike[int(chance.integers(len(alike)))]
         found = self.items[other].scene or scene
         same = found.right == scene.left
-        if same or compositions.is_held_out(self.subjects[scene.left], self.subjects[found.right]):
+        if same or composites.is_held_out(self.subjects[scene.left], self.subjects[found.right]):
             return row, self.items[row]
         return other, Item("pair", scene=replace(scene, right=found.right))
 
@@ -222,7 +222,7 @@ def encode(
     for start in range(first, len(items), ENCODED_AT_ONCE):
         part = items[start : start + ENCODED_AT_ONCE]
         shown = rendered(part, pictures, size).to(device)
-        yield start + len(part), denoiser.encode(vae, shown).half().cpu()
+        yield start + len(part), small_model.encode(vae, shown).half().cpu()
 
 
 def keep_latents(keep: Path, key: str, values: Tensor) -> None:

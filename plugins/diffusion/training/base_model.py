@@ -10,9 +10,9 @@ from typing import Any
 
 from studio import api
 
-from . import denoiser, two_readers
-from .checkpoints import diffusers_folder
-from .models import loader
+from ..checkpoints import diffusers_folder
+from ..models import loader
+from . import sdxl_parts, small_model
 
 ONE_READER, TWO_READERS = "StableDiffusionPipeline", "StableDiffusionXLPipeline"
 
@@ -23,7 +23,7 @@ class Base:
     `side` that of its pictures in px. `lent` names the starter that its autoencoder comes from; empty where it has one
     of its own."""
 
-    parts: denoiser.Parts
+    parts: small_model.Parts
     vae: Any
     title: str
     place: Path
@@ -45,9 +45,9 @@ def copied(ctx: api.Context, choice: str, side: int, pipelines: Collection[str],
     def frozen(part: Any) -> Any:
         return copy.deepcopy(part).to(ctx.device, torch.float32).requires_grad_(False)
 
-    parts = denoiser.Parts(pipe.tokenizer, frozen(pipe.text_encoder), frozen(pipe.unet), scheduler)
+    parts = small_model.Parts(pipe.tokenizer, frozen(pipe.text_encoder), frozen(pipe.unet), scheduler)
     if type(pipe).__name__ == TWO_READERS:
-        parts = two_readers.Parts(
+        parts = sdxl_parts.Parts(
             **vars(parts),
             tokenizer_2=pipe.tokenizer_2,
             text_encoder_2=frozen(pipe.text_encoder_2),
