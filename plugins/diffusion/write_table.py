@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .table import PAGE, renewed
+from scripts.diffusion_docs import PAGE, renewed
 
 if __name__ == "__main__":
     page = Path(__file__).parents[2] / PAGE

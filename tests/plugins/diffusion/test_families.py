@@ -12,11 +12,11 @@ from PIL import Image
 
 from plugins.diffusion.checkpoints.families import KNOWN, Task
 from plugins.diffusion.models import loader
-from plugins.diffusion.table import varies
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.inpaint import Inpaint
 from plugins.diffusion.tools.text_to_image import Paint
 from plugins.diffusion.tools.variations import Vary
+from scripts.diffusion_docs import varies
 from studio import api, testing
 from tests.plugins.diffusion.conftest import BUILDERS
 

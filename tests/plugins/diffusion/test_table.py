@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from plugins.diffusion.table import PAGE, renewed
+from scripts.diffusion_docs import PAGE, renewed
 
 
 def test_it_is_current() -> None:

@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.diffusion import table
 from plugins.diffusion.checkpoints.families import KNOWN
 from plugins.diffusion.models import loader
 from plugins.diffusion.pipeline import tiling
 from plugins.diffusion.pipeline.tiled_noise import Field
 from plugins.diffusion.tools.tiled_upscale import Upscale
+from scripts import diffusion_docs
 from studio import api, testing
 from tests.plugins.diffusion.conftest import BUILDERS
 
@@ -65,7 +65,7 @@ def test_it_needs_no_model_to_enlarge_alone(small: Path) -> None:
     assert upscaled(image=small, model="there-is-none", strength=0, scale=1.5).size == (54, 42)
 
 
-@pytest.mark.parametrize("family", [family for family in BUILDERS if table.refines(KNOWN[family])])
+@pytest.mark.parametrize("family", [family for family in BUILDERS if diffusion_docs.refines(KNOWN[family])])
 def test_every_family_that_repaints_refines(family: str, tiny_model: Callable[[str], Path], small: Path) -> None:
     ctx = testing.FakeContext(seed=1)
     model = str(tiny_model(family))

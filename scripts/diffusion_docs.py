@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-from .checkpoints.families import KNOWN, Family, Task
+from ..plugins.diffusion.checkpoints.families import KNOWN, Family, Task
 
 PAGE = "docs/diffusion.md"
 BEGIN, END = "<!-- families -->", "<!-- end of families -->"
