@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from studio import api
 
-from .folder import StyleFolder
-from .importing import StyleImport
-from .train_tool import StyleTrain
-from .transfer import StyleTransfer
-from .video import StyleVideo
+from .tools.import_style import StyleImport
+from .tools.style_folder import StyleFolder
+from .tools.style_image import StyleTransfer
+from .tools.style_video import StyleVideo
+from .tools.train import StyleTrain
 
 __version__ = "1.0"
 api_version = 1

@@ -17,7 +17,7 @@ from .training import Plan, StyleTraining
 if TYPE_CHECKING:
     from torch import nn
 
-    from .train_tool import StyleTrain
+    from .tools.train import StyleTrain
 
 Kind: TypeAlias = Literal["effect", "paintings", "cut", "cyclegan"]
 Size: TypeAlias = Literal["small", "medium", "large", "tiny"]

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from plugins.style_transfer import ledger
-from plugins.style_transfer.folder import StyleFolder
+from plugins.style_transfer.tools.style_folder import StyleFolder
 from studio import api, testing
 from studio.core import files
 from tests.plugins.style_transfer.colour_profiles import ADOBE, display_profile

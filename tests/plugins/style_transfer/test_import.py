@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.style_transfer import importing, models
-from plugins.style_transfer.importing import StyleImport
+from plugins.style_transfer import models
+from plugins.style_transfer.tools import import_style
+from plugins.style_transfer.tools.import_style import StyleImport
 from studio import api, testing
 from studio.library import kinds
 from tests.plugins.style_transfer import authors
@@ -41,14 +42,14 @@ def test_it_becomes_a_style_that_paints_the_same(checkpoint: Path) -> None:
     assert torch.equal(models.opened(made.folder)(x), models.opened(checkpoint)(x))
     assert json.loads((made.folder / "studio.json").read_text())["licence"] == "BSD"
     assert "ResNet" in (made.folder / "README.md").read_text()
-    with Image.open(made.folder / importing.THUMBNAIL) as thumbnail:
-        assert thumbnail.size == (importing.SIDE, importing.SIDE)
+    with Image.open(made.folder / import_style.THUMBNAIL) as thumbnail:
+        assert thumbnail.size == (import_style.SIDE, import_style.SIDE)
 
 
 def test_the_thumbnail_is_of_a_picture_that_is_given(checkpoint: Path, photo: Path) -> None:
     made = brought_in(checkpoint, image=photo)
     assert made.title == "latest_net_G"
-    with Image.open(made.folder / importing.THUMBNAIL) as thumbnail:
+    with Image.open(made.folder / import_style.THUMBNAIL) as thumbnail:
         assert thumbnail.size == (96, 72)
 
 
@@ -67,4 +68,4 @@ def test_the_library_knows_the_layouts_by_their_names(network: torch.nn.Module) 
 
 
 def test_the_landscape_has_light_and_dark() -> None:
-    assert 40 < np.asarray(importing.landscape()).std() < 90
+    assert 40 < np.asarray(import_style.landscape()).std() < 90

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from plugins.style_transfer import anysize, models, onnx_models
 from plugins.style_transfer.onnx_models import Entrance, OnnxStyle
-from plugins.style_transfer.transfer import StyleTransfer
+from plugins.style_transfer.tools.style_image import StyleTransfer
 from studio import api, testing
 from tests.plugins.style_transfer import onnx_files
 from tests.plugins.style_transfer.conftest import photograph

@@ -8,8 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.style_transfer import networks, recipes, train_tool
-from plugins.style_transfer.train_tool import StyleTrain
+from plugins.style_transfer import networks, recipes
+from plugins.style_transfer.tools import train
+from plugins.style_transfer.tools.train import StyleTrain
 from studio import api, testing
 
 TINY: dict[str, Any] = {"size": 64, "network": "tiny", "batch": 1, "steps": 4, "preview_every": 2}
@@ -56,7 +57,7 @@ def weights(made: api.Trained) -> bytes:
 
 def test_keeps_the_rules() -> None:
     testing.check_plugin([StyleTrain])
-    testing.check_light_import("plugins.style_transfer.train_tool", [Path(train_tool.__file__).parents[2]])
+    testing.check_light_import("plugins.style_transfer.tools.train", [Path(train.__file__).parents[2]])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -75,7 +76,7 @@ def test_a_style_is_trained_and_loaded_again(kind: str, photos: Path, paintings:
     assert "| photos | 4 |" in card
     assert "checkerboard energy" in card
     assert set(made.notes["measured"]) == {"style", {"effect": "pixels", "cyclegan": "cycle"}.get(kind, "structure")}
-    with Image.open(made.folder / train_tool.THUMBNAIL) as thumbnail:
+    with Image.open(made.folder / train.THUMBNAIL) as thumbnail:
         assert thumbnail.size == (64, 64)
     rows = 3 if kind in ("effect", "cyclegan") else 2
     shapes = [event.content.shape for event in events if isinstance(event, api.Preview)]

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from plugins import style_transfer
 from plugins.style_transfer import colours, pictures, profiles
-from plugins.style_transfer.transfer import StyleTransfer
+from plugins.style_transfer.tools.style_image import StyleTransfer
 from studio import api, testing
 from tests.plugins.style_transfer import deep_tiff
 from tests.plugins.style_transfer.colour_profiles import ADOBE, display_profile, grey_profile

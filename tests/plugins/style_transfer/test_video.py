@@ -15,7 +15,7 @@ from PIL import Image
 
 from plugins.style_transfer import films
 from plugins.style_transfer.flicker import Steadied
-from plugins.style_transfer.video import StyleVideo
+from plugins.style_transfer.tools.style_video import StyleVideo
 from studio import api, testing
 from tests.plugins.style_transfer.colour_profiles import ADOBE, display_profile
 from tests.plugins.style_transfer.conftest import photograph

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from studio import api
 
-from . import checkerboard, models, painting, pictures
+from .. import checkerboard, models, painting, pictures
 
 if TYPE_CHECKING:
-    from .pictures import Picture
+    from ..pictures import Picture
 
 CHECKERBOARD = 0.002
 """Above this share of all contrast a grid is seen; see `checkerboard.energy`."""

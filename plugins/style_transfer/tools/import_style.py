@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from studio import api
 
-from . import anysize, checkpoints, models, networks, pictures
-from .models import Style
-from .train_tool import THUMBNAIL
+from .. import anysize, checkpoints, models, networks, pictures
+from ..models import Style
+from .train import THUMBNAIL
 
 if TYPE_CHECKING:
     import numpy as np

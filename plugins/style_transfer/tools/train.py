@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from studio import api
 
-from . import card, checkerboard, data, networks, recipes, targets, training
-from .measuring import HeldOut
+from .. import card, checkerboard, data, networks, recipes, targets, training
+from ..measuring import HeldOut
 
 PHOTOS = 2
 THUMBNAIL = "preview.webp"

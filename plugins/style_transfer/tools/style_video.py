@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import films, painting, pictures, saving
-from .flicker import Steadied
+from .. import films, painting, pictures, saving
+from ..flicker import Steadied
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .films import Film
-    from .pictures import Picture
+    from ..films import Film
+    from ..pictures import Picture
 
 
 class Moving(api.Params):

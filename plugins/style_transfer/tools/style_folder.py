@@ -13,8 +13,8 @@ from typing import Any
 
 from studio import api
 
-from . import ledger, painting, pictures, saving
-from .ledger import Ledger
+from .. import ledger, painting, pictures, saving
+from ..ledger import Ledger
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
 _SHOWN = 512
