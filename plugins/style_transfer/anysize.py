@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import instance, pictures
-from .onnx_models import OnnxStyle
+from .models.onnx import OnnxStyle
 from .planes import Given
 from .store import Store
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from .models import Style
+    from .models.style import Style
 
 MEMORY = 512 * 2**20
 """Bytes that inner pictures may take in the main memory; a graphics card gives half of what it has free."""

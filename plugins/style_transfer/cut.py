@@ -6,8 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import layers, losses, measuring
+from . import losses, measuring
 from .cyclegan import Batches
+from .models import layers
 from .training import Plan, StyleTraining, adam, frozen, placed
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from . import layers
+from .models import layers
 from .planes import Beside, Doubled, Given, Padded, Plane, Pointwise, Spread, Stored, Sum, Window
 from .store import Store
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from studio import api
 
-from . import anysize, colours, evening, models, pictures
-from .models import Style
-from .onnx_models import OnnxStyle
+from . import anysize, colours, evening, pictures
+from .models import style as models
+from .models.onnx import OnnxStyle
+from .models.style import Style
 from .pictures import Picture
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from . import cut, cyclegan, effect, networks, single
+from . import cut, cyclegan, effect, single
 from .data import Crops, Pairs, Sample, middle
 from .measuring import HeldOut
+from .models import generators
 from .training import Plan, StyleTraining
 
 if TYPE_CHECKING:
@@ -132,11 +133,11 @@ def _effect(params: StyleTrain.Params, pairs: Pairs, plan: Plan, keep: Path) -> 
 
 
 def _painter(params: StyleTrain.Params) -> nn.Module:
-    return networks.build(config(params.kind, params.network))
+    return generators.build(config(params.kind, params.network))
 
 
 def _judge(params: StyleTrain.Params) -> nn.Module:
-    return networks.patch_discriminator(**JUDGES[params.network])
+    return generators.patch_discriminator(**JUDGES[params.network])
 
 
 def _some(samples: Sequence[Sample]) -> list[Sample]:

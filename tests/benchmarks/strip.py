@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from plugins.style_transfer import anysize, models
+from plugins.style_transfer import anysize
+from plugins.style_transfer.models import style as models
 from studio.core import paths
 from studio.library import models as library_models
 

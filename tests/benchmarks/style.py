@@ -14,8 +14,10 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from plugins.style_transfer import anysize, models, networks, recipes
-from plugins.style_transfer.models import Style
+from plugins.style_transfer import anysize, recipes
+from plugins.style_transfer.models import generators
+from plugins.style_transfer.models import style as models
+from plugins.style_transfer.models.style import Style
 from tests.benchmarks.measure import LEAST, Figure
 from tests.benchmarks.strip import starters
 
@@ -97,7 +99,7 @@ def _random() -> Style:
 
     torch.manual_seed(0)
     config: dict[str, Any] = recipes.config("cut", "small")
-    return Style(networks.build(config), "random", config, "signed", "cpu")
+    return Style(generators.build(config), "random", config, "signed", "cpu")
 
 
 def _photo(height: int, width: int) -> NDArray[np.uint8]:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from studio import api
 
-from .. import anysize, checkpoints, models, networks, pictures
-from ..models import Style
+from .. import anysize, pictures
+from ..models import checkpoints, generators
+from ..models import style as models
+from ..models.style import Style
 from .train import THUMBNAIL
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class StyleImport(api.Tool):
         title = params.title.strip() or params.file.stem
         yield api.Notice(f"{params.file.name} is {_NAMES.get(style.kind, style.kind)}, {style.megabytes:.1f} MB.")
         folder = ctx.scratch / "style"
-        networks.save(style.network, folder, {**style.config, "values": style.values}, small=False)
+        generators.save(style.network, folder, {**style.config, "values": style.values}, small=False)
         yield api.Progress(1, 2, "Painting the thumbnail")
         rgb = landscape() if params.image is None else _small(params.image)
         painting = (anysize.painted(style, rgb, ctx.scratch, lambda _share: ctx.check_cancelled()) // 257).astype(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from studio import api
 
-from .. import checkerboard, models, painting, pictures
+from .. import checkerboard, painting, pictures
+from ..models import style as models
 
 if TYPE_CHECKING:
     from ..pictures import Picture

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from studio import api
 
-from .. import card, checkerboard, data, networks, recipes, targets, training
+from .. import card, checkerboard, data, recipes, targets, training
 from ..measuring import HeldOut
+from ..models import generators
 
 PHOTOS = 2
 THUMBNAIL = "preview.webp"
@@ -121,7 +122,7 @@ class StyleTrain(api.Tool):
     ) -> api.Trained:
         folder = ctx.scratch / "style"
         best, measured = teaching.take_best()
-        networks.save(teaching.ema, folder, recipes.config(params.kind, params.network))
+        generators.save(teaching.ema, folder, recipes.config(params.kind, params.network))
         painted = teaching.paint(held.photos)
         counts = {"photos": len(pictures.photos)}
         if pictures.paintings:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.style_transfer import networks
+from plugins.style_transfer.models import generators
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def photo(tmp_path: Path) -> Path:
 def style_folder(folder: Path, *, seed: int) -> Path:
     torch.manual_seed(seed)
     config = {"network": "resnet", "blocks": 2, "width": 8, "upsampling": "resize"}
-    networks.save(networks.build(config), folder, config)
+    generators.save(generators.build(config), folder, config)
     (folder / "studio.json").write_text(json.dumps({"title": folder.name.title(), "kind": "style"}))
     return folder
 

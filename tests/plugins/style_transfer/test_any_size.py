@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from plugins.style_transfer import anysize, networks
-from plugins.style_transfer.models import Style
+from plugins.style_transfer import anysize
+from plugins.style_transfer.models import generators
+from plugins.style_transfer.models.style import Style
 from plugins.style_transfer.store import Store
 from studio import api
 from tests.plugins.style_transfer.conftest import photograph
@@ -31,7 +32,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 
 def made(name: str, *, width: int = 0) -> Style:
     torch.manual_seed(5)
-    network = networks.build({**CONFIGS[name], **({"width": width} if width else {})}).eval()
+    network = generators.build({**CONFIGS[name], **({"width": width} if width else {})}).eval()
     for value in network.parameters():
         value.data *= 1.5
     if CONFIGS[name].get("values") == "bytes":

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.style_transfer import models
+from plugins.style_transfer.models import style
 from plugins.style_transfer.tools import import_style
 from plugins.style_transfer.tools.import_style import StyleImport
 from studio import api, testing
@@ -39,7 +39,7 @@ def test_it_becomes_a_style_that_paints_the_same(checkpoint: Path) -> None:
     made = brought_in(checkpoint, title="Monet", licence="BSD")
     assert (made.title, made.kind) == ("Monet", "style")
     x = torch.rand(1, 3, 64, 64) * 2 - 1
-    assert torch.equal(models.opened(made.folder)(x), models.opened(checkpoint)(x))
+    assert torch.equal(style.opened(made.folder)(x), style.opened(checkpoint)(x))
     assert json.loads((made.folder / "studio.json").read_text())["licence"] == "BSD"
     assert "ResNet" in (made.folder / "README.md").read_text()
     with Image.open(made.folder / import_style.THUMBNAIL) as thumbnail:
@@ -56,8 +56,8 @@ def test_the_thumbnail_is_of_a_picture_that_is_given(checkpoint: Path, photo: Pa
 def test_the_values_that_are_told_are_kept(tmp_path: Path) -> None:
     torch.manual_seed(0)
     torch.save(authors.FastNeuralStyle().state_dict(), tmp_path / "mosaic.pth")
-    assert models.opened(tmp_path / "mosaic.pth").values != "bytes"
-    assert models.opened(brought_in(tmp_path / "mosaic.pth", values="bytes").folder).values == "bytes"
+    assert style.opened(tmp_path / "mosaic.pth").values != "bytes"
+    assert style.opened(brought_in(tmp_path / "mosaic.pth", values="bytes").folder).values == "bytes"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from plugins.style_transfer import models, networks
+from plugins.style_transfer.models import generators
+from plugins.style_transfer.models import style as models
 from studio import api, testing
 from tests.plugins.style_transfer import authors
 
@@ -113,7 +114,7 @@ def test_what_is_no_style_gets_one_sentence(tmp_path: Path, style: Path) -> None
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "config.json").write_text("{")
-    (broken / networks.WEIGHTS).write_bytes((style / networks.WEIGHTS).read_bytes())
+    (broken / generators.WEIGHTS).write_bytes((style / generators.WEIGHTS).read_bytes())
     sentences = {
         "lora.safetensors": "no style network that is known",
         "cut.pth": "incomplete",

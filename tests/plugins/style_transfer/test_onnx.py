@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from plugins.style_transfer import anysize, models, onnx_models
-from plugins.style_transfer.onnx_models import Entrance, OnnxStyle
+from plugins.style_transfer import anysize
+from plugins.style_transfer.models import onnx
+from plugins.style_transfer.models import style as models
+from plugins.style_transfer.models.onnx import Entrance, OnnxStyle
 from plugins.style_transfer.tools.style_image import StyleTransfer
 from studio import api, testing
 from tests.plugins.style_transfer import onnx_files
@@ -82,7 +84,7 @@ def test_the_tool_takes_it(photo: Path, tmp_path: Path) -> None:
 
 
 def test_too_much_at_once_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_models, "MOST_PIXELS", 1000)
+    monkeypatch.setattr(onnx, "MOST_PIXELS", 1000)
     style = models.opened(written(tmp_path / "style.onnx", (1, 3, "h", "w")))
     with pytest.raises(api.BadInput, match="Painted at"):
         anysize.painted(style, photograph(40, 40), tmp_path, lambda share: None)
@@ -110,5 +112,5 @@ def test_what_is_no_style_gets_one_sentence(tmp_path: Path) -> None:
 
 
 def test_the_entrance_is_read_from_the_file() -> None:
-    assert onnx_models.entrance(onnx_files.file([], {}, (1, 3, 224, 224)), "") == Entrance(224, 224, False)
-    assert onnx_models.entrance(onnx_files.file([], {}, ("n", "h", "w", 3)), "") == Entrance(0, 0, True)
+    assert onnx.entrance(onnx_files.file([], {}, (1, 3, 224, 224)), "") == Entrance(224, 224, False)
+    assert onnx.entrance(onnx_files.file([], {}, ("n", "h", "w", 3)), "") == Entrance(0, 0, True)

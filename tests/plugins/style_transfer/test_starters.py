@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plugins.style_transfer import networks
+from plugins.style_transfer.models import generators
 from studio.core import paths
 
 STARTERS = sorted((paths.resources() / "starters").glob("style-*"))
@@ -30,7 +30,7 @@ def test_there_are_at_least_five() -> None:
 def test_a_starter_paints(folder: Path, photo: np.ndarray) -> None:
     import torch
 
-    network, _ = networks.load(folder)
+    network, _ = generators.load(folder)
     with torch.no_grad():
         painted = network(torch.from_numpy(photo)[None])[0]
     assert painted.shape == (3, 128, 128)
@@ -41,7 +41,7 @@ def test_a_starter_paints(folder: Path, photo: np.ndarray) -> None:
 
 @pytest.mark.parametrize("folder", STARTERS, ids=lambda folder: folder.name)
 def test_a_starter_is_small_and_says_what_it_is(folder: Path) -> None:
-    assert (folder / networks.WEIGHTS).stat().st_size < MOST
+    assert (folder / generators.WEIGHTS).stat().st_size < MOST
     told = json.loads((folder / "studio.json").read_text("utf-8"))
     assert (told["kind"], told["licence"]) == ("style", "MIT")
     assert "starter" in told["summary"]

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.style_transfer import networks, recipes
+from plugins.style_transfer import recipes
+from plugins.style_transfer.models import generators
 from plugins.style_transfer.tools import train
 from plugins.style_transfer.tools.train import StyleTrain
 from studio import api, testing
@@ -52,7 +53,7 @@ def notices(events: list[api.Event]) -> list[str]:
 
 
 def weights(made: api.Trained) -> bytes:
-    return (made.folder / networks.WEIGHTS).read_bytes()
+    return (made.folder / generators.WEIGHTS).read_bytes()
 
 
 def test_keeps_the_rules() -> None:
@@ -66,11 +67,11 @@ def test_a_style_is_trained_and_loaded_again(kind: str, photos: Path, paintings:
     events = testing.run(StyleTrain, ctx, folder=photos, paintings=paintings, kind=kind, title="Mine", **TINY)
     made = trained(events)
     assert (made.title, made.kind) == ("Mine", "style")
-    network, config = networks.load(made.folder)
+    network, config = generators.load(made.folder)
     with torch.no_grad():
         painted = network(torch.zeros(1, 3, 64, 96))
     assert painted.shape == (1, 3, 64, 96)
-    assert networks.stride(config) == (8 if kind in ("effect", "paintings") else 4)
+    assert generators.stride(config) == (8 if kind in ("effect", "paintings") else 4)
     card = (made.folder / "README.md").read_text("utf-8")
     assert "# Mine" in card
     assert "| photos | 4 |" in card
@@ -143,5 +144,5 @@ def test_one_painting_is_enough_for_the_quick_kind(photos: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_small_style_takes_less_than_a_megabyte_and_a_half(kind: str) -> None:
-    network = networks.build(recipes.config(kind, "small"))
+    network = generators.build(recipes.config(kind, "small"))
     assert 2 * sum(value.numel() for value in network.parameters()) < 1_500_000

@@ -10,8 +10,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from plugins.style_transfer import cut, cyclegan, effect, networks, single
+from plugins.style_transfer import cut, cyclegan, effect, single
 from plugins.style_transfer.measuring import HeldOut
+from plugins.style_transfer.models import generators
 from plugins.style_transfer.training import Plan, StyleTraining
 
 SIZE = 32
@@ -37,11 +38,11 @@ def batches(stream: int, count: int = 2) -> Callable[[int], NDArray[np.float32]]
 
 
 def painter() -> torch.nn.Module:
-    return networks.resnet(2, 8, upsampling="resize", separable=True)
+    return generators.resnet(2, 8, upsampling="resize", separable=True)
 
 
 def judge() -> torch.nn.Module:
-    return networks.patch_discriminator(8, 2)
+    return generators.patch_discriminator(8, 2)
 
 
 def cycle(keep: Path, steps: int) -> StyleTraining:
@@ -60,7 +61,7 @@ def few(keep: Path, steps: int) -> StyleTraining:
 
 def inverted(keep: Path, steps: int) -> StyleTraining:
     photos = batches(0)
-    network = networks.build({"network": "pattern", "blocks": 1, "width": 8})
+    network = generators.build({"network": "pattern", "blocks": 1, "width": 8})
     plan = Plan(steps, 5e-3, seed=3)
     pairs = lambda step: (photos(step), -photos(step))  # noqa: E731 - read best in one line
     return effect.LearntEffect(network, judge(), pairs, plan, keep, adversarial=0.1)
@@ -141,7 +142,7 @@ def test_the_learning_rate_holds_then_falls() -> None:
 def test_a_pattern_is_laid_on_a_plain_ground() -> None:
     """Every second 8 px square is dark in a plain picture: only a network that knows where it is can do that."""
     torch.manual_seed(0)
-    network = networks.build({"network": "pattern", "blocks": 0, "width": 8})
+    network = generators.build({"network": "pattern", "blocks": 0, "width": 8})
     plain = torch.zeros(1, 3, 32, 32)
     wanted = torch.ones(1, 3, 32, 32)
     wanted.view(1, 3, 4, 8, 4, 8)[:, :, :, :4, :, :4] = -1

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from studio import api
 
-from . import eight_bits, foreign, layers, pattern
+from . import int8_weights, layers, pattern_network, third_party_networks
 from .layers import Norm
 
 if TYPE_CHECKING:
@@ -136,9 +136,9 @@ def build(config: Mapping[str, Any]) -> nn.Module:
         "resnet": resnet,
         "unet": unet,
         "patch_discriminator": patch_discriminator,
-        "animegan2": foreign.animegan2,
-        "fast_neural_style": foreign.fast_neural_style,
-        "pattern": pattern.pattern,
+        "animegan2": third_party_networks.animegan2,
+        "fast_neural_style": third_party_networks.fast_neural_style,
+        "pattern": pattern_network.pattern,
     }
     settings = dict(config)
     maker = makers.get(str(settings.pop("network", "")))
@@ -153,7 +153,7 @@ def build(config: Mapping[str, Any]) -> nn.Module:
 def stride(config: Mapping[str, Any]) -> int:
     """What the sides of pictures must be multiples of."""
     if config.get("network") == "pattern":
-        return pattern.STRIDE
+        return pattern_network.STRIDE
     return int(2 ** config.get("downs", 8)) if config.get("network") == "unet" else 4
 
 
@@ -163,7 +163,7 @@ def save(network: nn.Module, folder: Path, config: Mapping[str, Any], *, small: 
 
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    save_file(eight_bits.packed(weights) if small else weights, folder / WEIGHTS, metadata={"format": "pt"})
+    save_file(int8_weights.packed(weights) if small else weights, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(dict(config), indent=2) + "\n", encoding="utf-8")
 
 
@@ -181,7 +181,7 @@ def load(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
             raise damaged
         api.weight_shapes(folder / WEIGHTS)
         network = build(config)
-        network.load_state_dict(eight_bits.unpacked(load_file(folder / WEIGHTS)))
+        network.load_state_dict(int8_weights.unpacked(load_file(folder / WEIGHTS)))
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise damaged from error
     return network.float().eval(), config

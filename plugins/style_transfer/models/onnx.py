@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import pictures
-from .ranges import Values, told_by
+from .. import pictures
+from .value_range import Values, told_by
 
 if TYPE_CHECKING:
     import numpy as np

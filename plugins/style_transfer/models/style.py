@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import checkpoints, networks, onnx_models
-from .onnx_models import OnnxStyle
-from .ranges import Values, told_by
+from . import checkpoints, generators, onnx
+from .onnx import OnnxStyle
+from .value_range import Values, told_by
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 KIND = "style"
-SUFFIXES = (*checkpoints.SUFFIXES, onnx_models.SUFFIX)
+SUFFIXES = (*checkpoints.SUFFIXES, onnx.SUFFIX)
 _TRIED = 128
 """Pixels along the side of the picture by which the values of an unbounded network are told."""
 
@@ -34,7 +34,7 @@ class Style:
         self.config = dict(config)
         self.values = values
         self.device = device
-        self.stride = networks.stride(config)
+        self.stride = generators.stride(config)
         """Sides must be multiples of this."""
         self.latest: tuple[str, NDArray[np.uint16]] | None = None
         """A painting that is remembered, and by which name."""
@@ -103,15 +103,15 @@ def none_chosen(ctx: api.Context) -> api.BadInput:
 def opened(where: Path, device: str = "cpu") -> Style | OnnxStyle:
     """The style in a folder or a file. Raises BadInput as `load` does."""
     if where.is_dir():
-        if (where / networks.CONFIG).is_file() and (where / networks.WEIGHTS).is_file():
-            network, config = networks.load(where)
+        if (where / generators.CONFIG).is_file() and (where / generators.WEIGHTS).is_file():
+            network, config = generators.load(where)
             return Style(network, _title(where), config, _values(network, config), device)
         files = sorted(path for path in where.iterdir() if path.suffix.lower() in SUFFIXES)
         if len(files) != 1:
             what = "no weights" if not files else "several files of weights"
             raise api.BadInput(f"{where.name} is no style: it holds {what}.", "Choose a file, or another style.")
         (where,) = files
-    if where.suffix.lower() == onnx_models.SUFFIX:
+    if where.suffix.lower() == onnx.SUFFIX:
         return OnnxStyle(where)
     if where.suffix.lower() not in SUFFIXES:
         raise api.BadInput(f"{where.name} is no style.", "Styles are .safetensors, .pth or .onnx files, or folders.")
@@ -121,7 +121,7 @@ def opened(where: Path, device: str = "cpu") -> Style | OnnxStyle:
 def from_weights(weights: Mapping[str, Tensor], name: str, device: str = "cpu") -> Style:
     """The style whose weights these are, told by their names and shapes; errors call it `name`."""
     config, weights = checkpoints.recognised(weights, name)
-    network = networks.build(config)
+    network = generators.build(config)
     given = {key for key in network.state_dict() if key.endswith(".filt")}
     try:
         missing, more = network.load_state_dict(dict(weights), strict=False)
