@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from plugins.style_transfer import anysize
+from plugins.style_transfer.inference import streaming
 from plugins.style_transfer.models import style as models
 from studio.core import paths
 from studio.library import models as library_models
@@ -39,7 +39,7 @@ def strip(photos: list[Image.Image], styles: list[Path]) -> Image.Image:
     for number, folder in enumerate(styles, 1):
         style = models.opened(folder)
         with tempfile.TemporaryDirectory() as scratch:
-            painted = [anysize.painted(style, np.asarray(cell), Path(scratch), lambda _: None) for cell in cells]
+            painted = [streaming.painted(style, np.asarray(cell), Path(scratch), lambda _: None) for cell in cells]
         _row(
             sheet,
             GAP + number * height,

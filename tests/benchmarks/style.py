@@ -14,7 +14,8 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from plugins.style_transfer import anysize, recipes
+from plugins.style_transfer import recipes
+from plugins.style_transfer.inference import streaming
 from plugins.style_transfer.models import generators
 from plugins.style_transfer.models import style as models
 from plugins.style_transfer.models.style import Style
@@ -90,7 +91,7 @@ class _Peak:
 
 def _painted(style: Style, photo: NDArray[np.uint8]) -> NDArray[np.uint16]:
     with tempfile.TemporaryDirectory(prefix="studio-bench-") as scratch:
-        return anysize.painted(style, photo, Path(scratch), lambda _: None)
+        return streaming.painted(style, photo, Path(scratch), lambda _: None)
 
 
 def _random() -> Style:

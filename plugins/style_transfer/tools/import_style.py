@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from studio import api
 
-from .. import anysize, pictures
+from .. import pictures
+from ..inference import streaming
 from ..models import checkpoints, generators
 from ..models import style as models
 from ..models.style import Style
@@ -66,7 +67,7 @@ class StyleImport(api.Tool):
         generators.save(style.network, folder, {**style.config, "values": style.values}, small=False)
         yield api.Progress(1, 2, "Painting the thumbnail")
         rgb = landscape() if params.image is None else _small(params.image)
-        painting = (anysize.painted(style, rgb, ctx.scratch, lambda _share: ctx.check_cancelled()) // 257).astype(
+        painting = (streaming.painted(style, rgb, ctx.scratch, lambda _share: ctx.check_cancelled()) // 257).astype(
             "uint8"
         )
         yield api.Preview(painting, title)

@@ -13,7 +13,8 @@ from typing import Any
 
 from studio import api
 
-from .. import ledger, painting, pictures, saving
+from .. import ledger, pictures, saving
+from ..inference import stylizer
 from ..ledger import Ledger
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
@@ -44,13 +45,13 @@ class StyleFolder(api.Tool):
     pausable = True
     deterministic = False
 
-    class Params(painting.Painter, Folders):
+    class Params(stylizer.Painter, Folders):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         found = _found(params.folder, subfolders=params.subfolders)
         yield api.Progress(0, len(found), "Looking at the folder")
-        chosen = painting.styles(ctx, params)
+        chosen = stylizer.styles(ctx, params)
         target = (
             params.target or params.folder.absolute().parent / f"{params.folder.name} in {_plain(chosen[0][0].title)}"
         )
@@ -69,7 +70,7 @@ class StyleFolder(api.Tool):
             try:
                 _check_free(book, name, into)
                 picture = pictures.opened(path)
-                done = painting.painted(ctx, chosen, picture, params, _told(ctx, number, len(found), str(name)))
+                done = stylizer.painted(ctx, chosen, picture, params, _told(ctx, number, len(found), str(name)))
                 saving.save(into, done, partial(book.add, name, path))
             except api.StudioError as error:
                 failed[str(name)] = str(error)
@@ -117,14 +118,14 @@ def _check_free(book: Ledger, name: Path, into: Path) -> None:
         raise api.BadInput(f"{into.name} is in the target folder already and is no painting of this one.", "It stays.")
 
 
-def _settings(params: painting.Painter, chosen: list[painting.Share]) -> str:
+def _settings(params: stylizer.Painter, chosen: list[stylizer.Share]) -> str:
     """Changes with all that a painting depends on but the picture itself."""
     plain: dict[str, Any] = params.model_dump(mode="json", exclude={"folder", "target", "subfolders"})
     plain["weights"] = [style.fingerprint() for style, _ in chosen]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _told(ctx: api.Context, number: int, count: int, name: str) -> painting.Tick:
+def _told(ctx: api.Context, number: int, count: int, name: str) -> stylizer.Tick:
     return lambda share: ctx.emit(api.Progress(number + share, count, f"Painting {name}"))
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from studio import api
 
-from .. import checkerboard, painting, pictures
+from .. import pictures
+from ..inference import checkerboard_detection, stylizer
 from ..models import style as models
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class StyleTransfer(api.Tool):
     icon = "mdi6.brush-variant"
     live = True
 
-    class Params(MorePictures, painting.Painter, Pictures):
+    class Params(MorePictures, stylizer.Painter, Pictures):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
@@ -50,12 +51,12 @@ class StyleTransfer(api.Tool):
         yield api.Progress(0, len(paths), "Opening")
         if not params.style:
             raise models.none_chosen(ctx)
-        chosen = painting.styles(ctx, params)
+        chosen = stylizer.styles(ctx, params)
         failed = 0
         for number, path in enumerate(paths):
             try:
                 picture = pictures.opened(path)
-                done = painting.painted(
+                done = stylizer.painted(
                     ctx, chosen, picture, params, _told(ctx, number, len(paths), path.name), name=_named(path)
                 )
             except api.BadInput as error:
@@ -78,7 +79,7 @@ class StyleTransfer(api.Tool):
         return api.Estimate(work=pixels / 1e6, rate=f"{self.id} {params.style} {second}".strip())
 
 
-def _told(ctx: api.Context, number: int, count: int, name: str) -> painting.Tick:
+def _told(ctx: api.Context, number: int, count: int, name: str) -> stylizer.Tick:
     return lambda share: ctx.emit(api.Progress(number + share, count, f"Painting {name}"))
 
 
@@ -99,7 +100,7 @@ def _pixels(path: Path, longest: int) -> int:
     return width * height
 
 
-def _may_grid(chosen: list[painting.Share]) -> bool:
+def _may_grid(chosen: list[stylizer.Share]) -> bool:
     """Whether any of the styles doubles by transposed convolutions, and not in order to draw a pattern."""
     return any(style.kind == "unet" or style.config.get("upsampling") == "transposed" for style, _ in chosen)
 
@@ -111,4 +112,4 @@ def _has_grid(picture: Picture) -> bool:
     width, height = picture.size
     top, left = max(0, (height - LOOKED_AT) // 2), max(0, (width - LOOKED_AT) // 2)
     middle = picture.rgb[top : top + LOOKED_AT, left : left + LOOKED_AT].astype(np.float32) / picture.top
-    return checkerboard.energy(torch.from_numpy(middle).permute(2, 0, 1)[None]) > CHECKERBOARD
+    return checkerboard_detection.energy(torch.from_numpy(middle).permute(2, 0, 1)[None]) > CHECKERBOARD

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from .. import films, painting, pictures, saving
-from ..flicker import Steadied
+from .. import films, pictures, saving
+from ..inference import stylizer
+from ..inference.temporal_consistency import Steadied
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,12 +43,12 @@ class StyleVideo(api.Tool):
     icon = "mdi6.movie-filter-outline"
     pausable = True
 
-    class Params(painting.Painter, Moving):
+    class Params(stylizer.Painter, Moving):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 0, "Opening the video")
-        chosen = painting.styles(ctx, params)
+        chosen = stylizer.styles(ctx, params)
         film = _opened(params, ctx)
         frames = _painted(ctx, film, chosen, params)
         yield api.Animation(frames, fps=film.fps, sound=film.sound if params.sound else None)
@@ -62,7 +63,7 @@ def _opened(params: StyleVideo.Params, ctx: api.Context) -> Film:
 
 
 def _painted(
-    ctx: api.Context, film: Film, chosen: list[painting.Share], params: StyleVideo.Params
+    ctx: api.Context, film: Film, chosen: list[stylizer.Share], params: StyleVideo.Params
 ) -> Iterator[NDArray[Any]]:
     """Each frame is kept, so that a job that was stopped goes on behind the last one."""
     steadied = Steadied(params.steadiness)
@@ -76,7 +77,7 @@ def _painted(
         else:
             if ctx.pause_requested:
                 raise api.Paused
-            made = painting.painted(ctx, chosen, frame, params, _told(ctx, number, total))
+            made = stylizer.painted(ctx, chosen, frame, params, _told(ctx, number, total))
             done = replace(made, rgb=steadied.next(frame.scaled(made.size).rgb, made.rgb))
             saving.save(kept, replace(done, profile=b""))  # as it is, so that it is the same when it is read again
         ctx.emit(api.Progress(number, total, f"Frame {number}"))
@@ -85,7 +86,7 @@ def _painted(
         raise api.BadInput("The video has no frames that can be read.", "Choose another.")
 
 
-def _told(ctx: api.Context, number: int, total: int) -> painting.Tick:
+def _told(ctx: api.Context, number: int, total: int) -> stylizer.Tick:
     return lambda share: ctx.emit(api.Progress(number - 1 + share, total, f"Painting frame {number}"))
 
 

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from studio import api
 
-from .. import card, checkerboard, data, recipes, targets, training
+from .. import card, data, recipes, targets, training
+from ..inference import checkerboard_detection
 from ..measuring import HeldOut
 from ..models import generators
 
@@ -212,7 +213,7 @@ def _parted(photos: list[data.Sample], paintings: list[data.Sample]) -> recipes.
 
 
 def _checkerboard(painted: Any) -> float:
-    return float(checkerboard.energy(painted))
+    return float(checkerboard_detection.energy(painted))
 
 
 def _picture(image: Any) -> Any:

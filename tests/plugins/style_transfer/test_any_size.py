@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from plugins.style_transfer import anysize
+from plugins.style_transfer.inference import streaming
+from plugins.style_transfer.inference.feature_map_store import Store
 from plugins.style_transfer.models import generators
 from plugins.style_transfer.models.style import Style
-from plugins.style_transfer.store import Store
 from studio import api
 from tests.plugins.style_transfer.conftest import photograph
 
@@ -52,7 +52,7 @@ def test_bands_and_whole_agree(name: str, memory: int, tmp_path: Path) -> None:
     style, rgb = made(name), photograph(128, 192)
     store = Store(tmp_path, "cpu", memory, band=30_000)
     told: list[float] = []
-    bands = anysize.painted(style, rgb, tmp_path, told.append, store=store) / 257
+    bands = streaming.painted(style, rgb, tmp_path, told.append, store=store) / 257
     whole = at_once(style, rgb)
     assert whole.std() > 10
     assert np.abs(bands - whole).max() < (0.7 if memory == 0 else 0.01)
@@ -67,21 +67,21 @@ def test_bands_and_whole_agree(name: str, memory: int, tmp_path: Path) -> None:
 def test_any_sides_will_do(name: str, size: tuple[int, int], tmp_path: Path) -> None:
     if name == "unet" and size[0] > 1000:
         size = (2000, 1)
-    painting = anysize.painted(made(name), photograph(*size), tmp_path, lambda share: None)
+    painting = streaming.painted(made(name), photograph(*size), tmp_path, lambda share: None)
     assert painting.shape == (size[1], size[0], 3)
 
 
 def test_sides_that_do_not_fit_are_mirrored(tmp_path: Path) -> None:
     style, rgb = made("cyclegan"), photograph(61, 38)
     mirrored = np.pad(rgb, ((0, 2), (0, 3), (0, 0)), mode="reflect")
-    painting = anysize.painted(style, rgb, tmp_path, lambda share: None) / 257
+    painting = streaming.painted(style, rgb, tmp_path, lambda share: None) / 257
     assert np.abs(painting - at_once(style, mirrored)[:38, :61]).max() < 0.01
 
 
 def test_16_bits_are_not_painted_as_8(tmp_path: Path) -> None:
     style, rgb = made("ours"), photograph(64, 64).astype(np.uint16) * 257
     finer = rgb + np.random.default_rng(1).integers(0, 128, rgb.shape).astype(np.uint16) * (rgb < 65_000)
-    one, other = (anysize.painted(style, pixels, tmp_path, lambda share: None) for pixels in (rgb, finer))
+    one, other = (streaming.painted(style, pixels, tmp_path, lambda share: None) for pixels in (rgb, finer))
     assert 0 < np.abs(one.astype(int) - other).max() < 8 * 257
 
 
@@ -91,7 +91,7 @@ def test_a_full_disk_is_said_in_a_sentence(tmp_path: Path) -> None:
             return super().kept((shape[0], 10**9, 10**6))
 
     with pytest.raises(api.BadInput, match="disk is too full"):
-        anysize.painted(
+        streaming.painted(
             made("cyclegan"), photograph(64, 64), tmp_path, lambda share: None, store=Full(tmp_path, "cpu", 0, 30_000)
         )
     assert not list(tmp_path.iterdir())
@@ -115,5 +115,5 @@ def test_little_is_computed_twice(name: str, tmp_path: Path, monkeypatch: pytest
     style, rgb = made(name, width=24), photograph(192, 256)
     style(torch.zeros(1, 3, 256, 192))
     whole, done = done, 0
-    anysize.painted(style, rgb, tmp_path, lambda share: None, store=Store(tmp_path, "cpu", 2**30, band=400_000))
+    streaming.painted(style, rgb, tmp_path, lambda share: None, store=Store(tmp_path, "cpu", 2**30, band=400_000))
     assert done < 2 * whole

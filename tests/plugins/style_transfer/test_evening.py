@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from plugins.style_transfer import checkerboard
-from plugins.style_transfer.evening import evened
+from plugins.style_transfer.inference import checkerboard_detection
+from plugins.style_transfer.inference.checkerboard import evened
 from tests.plugins.style_transfer.conftest import photograph
 
 
 def energy(rgb: np.ndarray) -> float:
-    return checkerboard.energy(torch.from_numpy(rgb.astype(np.float32) / 65535).permute(2, 0, 1)[None])
+    return checkerboard_detection.energy(torch.from_numpy(rgb.astype(np.float32) / 65535).permute(2, 0, 1)[None])
 
 
 def test_a_grid_goes_and_detail_stays() -> None:

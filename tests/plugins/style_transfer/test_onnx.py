@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from plugins.style_transfer import anysize
+from plugins.style_transfer.inference import streaming
 from plugins.style_transfer.models import onnx
 from plugins.style_transfer.models import style as models
 from plugins.style_transfer.models.onnx import Entrance, OnnxStyle
@@ -60,7 +60,7 @@ def test_paints_what_the_network_paints(shape: Sequence[int | str], tmp_path: Pa
     assert isinstance(style, OnnxStyle)
     assert (style.title, style.values) == ("hayao", "signed")
     rgb = photograph(96, 64)
-    made = anysize.painted(style, rgb, tmp_path, lambda share: None) / 257
+    made = streaming.painted(style, rgb, tmp_path, lambda share: None) / 257
     assert expected(rgb).std() > 10
     assert np.abs(made - expected(rgb)).max() < 0.05
 
@@ -68,14 +68,14 @@ def test_paints_what_the_network_paints(shape: Sequence[int | str], tmp_path: Pa
 def test_a_network_of_one_size_paints_all_sizes(tmp_path: Path) -> None:
     style = models.opened(written(tmp_path / "style.onnx", (1, 3, 64, 64)))
     for size in ((1, 1), (50, 30), (200, 90)):
-        assert anysize.painted(style, photograph(*size), tmp_path, lambda share: None).shape == (size[1], size[0], 3)
+        assert streaming.painted(style, photograph(*size), tmp_path, lambda share: None).shape == (size[1], size[0], 3)
 
 
 def test_sides_are_mirrored_where_any_will_do(tmp_path: Path) -> None:
     style = models.opened(written(tmp_path / "style.onnx", (1, "h", "w", 3)))
     rgb = photograph(50, 30)
     mirrored = np.pad(rgb, ((0, 2), (0, 14), (0, 0)), mode="reflect")
-    made = anysize.painted(style, rgb, tmp_path, lambda share: None) / 257
+    made = streaming.painted(style, rgb, tmp_path, lambda share: None) / 257
     assert np.abs(made - expected(mirrored)[:30, :50]).max() < 0.05
 
 
@@ -87,7 +87,7 @@ def test_too_much_at_once_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(onnx, "MOST_PIXELS", 1000)
     style = models.opened(written(tmp_path / "style.onnx", (1, 3, "h", "w")))
     with pytest.raises(api.BadInput, match="Painted at"):
-        anysize.painted(style, photograph(40, 40), tmp_path, lambda share: None)
+        streaming.painted(style, photograph(40, 40), tmp_path, lambda share: None)
 
 
 def test_what_is_no_style_gets_one_sentence(tmp_path: Path) -> None:

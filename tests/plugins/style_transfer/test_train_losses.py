@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from plugins.style_transfer import checkerboard, losses, measuring
+from plugins.style_transfer import losses, measuring
 from plugins.style_transfer.curves import BINS, Curves
+from plugins.style_transfer.inference import checkerboard_detection
 from plugins.style_transfer.pool import Pool
 
 
@@ -101,6 +102,12 @@ def test_a_checkerboard_is_told_from_a_picture() -> None:
     checked[..., ::2, 1::2] += 0.1
     lines = plain.clone()
     lines[..., ::4, :] += 0.1
-    assert checkerboard.energy(plain) < 0.001
-    assert min(checkerboard.energy(checked), checkerboard.energy(lines)) > 5 * checkerboard.energy(plain)
-    assert checkerboard.energy(torch.zeros(1, 3, 64, 64)) == checkerboard.energy(checked[..., :16]) == 0
+    assert checkerboard_detection.energy(plain) < 0.001
+    assert min(
+        checkerboard_detection.energy(checked), checkerboard_detection.energy(lines)
+    ) > 5 * checkerboard_detection.energy(plain)
+    assert (
+        checkerboard_detection.energy(torch.zeros(1, 3, 64, 64))
+        == checkerboard_detection.energy(checked[..., :16])
+        == 0
+    )

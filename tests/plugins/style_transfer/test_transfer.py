@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from plugins import style_transfer
-from plugins.style_transfer import colours, pictures, profiles
+from plugins.style_transfer import pictures, profiles
+from plugins.style_transfer.inference import color_blend
 from plugins.style_transfer.tools.style_image import StyleTransfer
 from studio import api, testing
 from tests.plugins.style_transfer import deep_tiff
@@ -43,7 +44,7 @@ def test_strength_goes_from_the_picture_over_the_painting_beyond_it(style: Path,
 
 
 def test_colours_or_light_and_dark_of_the_picture_stay(style: Path, photo: Path) -> None:
-    weights = np.asarray(colours.LUMA)
+    weights = np.asarray(color_blend.LUMA)
     own = np.asarray(Image.open(photo), np.float64)
     plain, coloured, light = (
         painted(image=photo, style=str(style), **more).astype(np.float64)

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from plugins.style_transfer import films
-from plugins.style_transfer.flicker import Steadied
+from plugins.style_transfer.inference.temporal_consistency import Steadied
 from plugins.style_transfer.tools.style_video import StyleVideo
 from studio import api, testing
 from tests.plugins.style_transfer.colour_profiles import ADOBE, display_profile

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from .store import Kept
+from .feature_map_store import Kept
 
 if TYPE_CHECKING:
     from torch import Tensor

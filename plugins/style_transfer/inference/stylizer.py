@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from studio import api
 
-from . import anysize, colours, evening, pictures
-from .models import style as models
-from .models.onnx import OnnxStyle
-from .models.style import Style
-from .pictures import Picture
+from .. import pictures
+from ..models import style as models
+from ..models.onnx import OnnxStyle
+from ..models.style import Style
+from ..pictures import Picture
+from . import checkerboard, color_blend, streaming
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,11 +102,11 @@ def painted(
     if params.original_size and not ctx.draft:
         painting = pictures.scaled(painting, picture.size)
         small = picture
-    mixing = colours.Mixing(params.strength, params.keep_colours, params.keep_luminance)
+    mixing = color_blend.Mixing(params.strength, params.keep_colours, params.keep_luminance)
     return replace(small, rgb=mixed(small.rgb, painting, mixing))
 
 
-def mixed(rgb: NDArray[Any], painting: NDArray[np.uint16], mixing: colours.Mixing) -> NDArray[Any]:
+def mixed(rgb: NDArray[Any], painting: NDArray[np.uint16], mixing: color_blend.Mixing) -> NDArray[Any]:
     """[h, w, 3] of the picture's kind, uint8 or uint16."""
     import numpy as np
 
@@ -127,9 +128,9 @@ def _remembered(
 ) -> NDArray[np.uint16]:
     if name and style.latest is not None and style.latest[0] == name:
         return style.latest[1]
-    painting = anysize.painted(style, picture.rgb, ctx.scratch, tick)
+    painting = streaming.painted(style, picture.rgb, ctx.scratch, tick)
     if even:
-        painting = evening.evened(painting)
+        painting = checkerboard.evened(painting)
     width, height = picture.size
     style.latest = (name, painting) if name and width * height <= REMEMBERED else None
     return painting

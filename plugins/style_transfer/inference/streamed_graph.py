@@ -14,9 +14,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .models import layers
-from .planes import Beside, Doubled, Given, Padded, Plane, Pointwise, Spread, Stored, Sum, Window
-from .store import Store
+from ..models import layers
+from .feature_map_store import Store
+from .feature_maps import Beside, Doubled, Given, Padded, Plane, Pointwise, Spread, Stored, Sum, Window
 
 if TYPE_CHECKING:
     from torch import Tensor, fx, nn

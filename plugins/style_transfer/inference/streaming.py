@@ -6,17 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import instance, pictures
-from .models.onnx import OnnxStyle
-from .planes import Given
-from .store import Store
+from .. import pictures
+from ..models.onnx import OnnxStyle
+from . import streamed_graph
+from .feature_map_store import Store
+from .feature_maps import Given
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from .models.style import Style
+    from ..models.style import Style
 
 MEMORY = 512 * 2**20
 """Bytes that inner pictures may take in the main memory; a graphics card gives half of what it has free."""
@@ -61,7 +62,7 @@ def painted(
     store = store or room(scratch, style.device)
     made = np.empty((height, width, 3), np.uint16)
     with torch.inference_mode():
-        plane = instance.streamed(
+        plane = streamed_graph.streamed(
             style.network, Given((3, tall, wide), read), store, lambda share: tick(PASSES * share)
         )
         for top, bottom in plane.bands(store.band):
