@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import pictures
+from ..image_io import image16
 from ..models.onnx import OnnxStyle
 from . import streamed_graph
 from .feature_map_store import Store
@@ -50,7 +50,7 @@ def painted(
         return style.paint(rgb, tick)
     height, width = rgb.shape[:2]
     tall, wide = (max(LEAST, side) + -max(LEAST, side) % style.stride for side in (height, width))
-    down, across = pictures.mirrored(height, tall), pictures.mirrored(width, wide)
+    down, across = image16.mirrored(height, tall), image16.mirrored(width, wide)
     half = float(np.iinfo(rgb.dtype).max) / 2
 
     def read(top: int, bottom: int) -> Tensor:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from studio import api
 
-from .. import pictures
+from ..image_io import image16
+from ..image_io.image16 import Picture
 from ..models import style as models
 from ..models.onnx import OnnxStyle
 from ..models.style import Style
-from ..pictures import Picture
 from . import checkerboard, color_blend, streaming
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def painted(
     `tick` is told the share of the work that is done (0..1). With a `name` each style remembers its latest
     painting by it. Raises BadInput where the disk is too full.
     """
-    size = pictures.fitted(picture.size, params.resolution)
+    size = image16.fitted(picture.size, params.resolution)
     small = picture.scaled(size)
     painting: NDArray[Any] | None = None
     for number, (style, share) in enumerate(chosen):
@@ -100,7 +100,7 @@ def painted(
         painting = one if painting is None else _blended(painting, one, share)
     assert painting is not None
     if params.original_size and not ctx.draft:
-        painting = pictures.scaled(painting, picture.size)
+        painting = image16.scaled(painting, picture.size)
         small = picture
     mixing = color_blend.Mixing(params.strength, params.keep_colours, params.keep_luminance)
     return replace(small, rgb=mixed(small.rgb, painting, mixing))

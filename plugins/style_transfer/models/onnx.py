@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from .. import pictures
+from ..image_io import image16
 from .value_range import Values, told_by
 
 if TYPE_CHECKING:
@@ -77,14 +77,14 @@ class OnnxStyle:
         small = rgb
         if tall:
             share = min(tall / height, wide / width)
-            small = pictures.scaled(rgb, (max(1, round(width * share)), max(1, round(height * share))))
+            small = image16.scaled(rgb, (max(1, round(width * share)), max(1, round(height * share))))
         rows, columns = small.shape[:2]
         tall, wide = tall or rows + -rows % STRIDE, wide or columns + -columns % STRIDE
-        whole = small[np.ix_(pictures.mirrored(rows, tall), pictures.mirrored(columns, wide))].astype(np.float32)
+        whole = small[np.ix_(image16.mirrored(rows, tall), image16.mirrored(columns, wide))].astype(np.float32)
         made = self._run(self._entering(whole / np.float32(np.iinfo(rgb.dtype).max)))
         painting = (self._left(made)[:rows, :columns] * 65535 + 0.5).astype(np.uint16)
         tick(1.0)
-        return painting if painting.shape == rgb.shape else pictures.scaled(painting, (width, height))
+        return painting if painting.shape == rgb.shape else image16.scaled(painting, (width, height))
 
     def _read(self) -> Any:
         import cv2

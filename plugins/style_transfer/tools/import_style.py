@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from studio import api
 
-from .. import pictures
+from ..image_io import image16
 from ..inference import streaming
 from ..models import checkpoints, generators
 from ..models import style as models
@@ -98,8 +98,8 @@ def landscape(side: int = SIDE) -> NDArray[np.uint8]:
 
 
 def _small(path: Path) -> NDArray[Any]:
-    picture = pictures.opened(path)
-    return picture.scaled(pictures.fitted(picture.size, SIDE)).rgb
+    picture = image16.opened(path)
+    return picture.scaled(image16.fitted(picture.size, SIDE)).rgb
 
 
 def _thumbnail(painting: NDArray[np.uint8], path: Path) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 from studio import api
 
-from .. import ledger, pictures, saving
+from ..image_io import encoder, image16, manifest
+from ..image_io.manifest import Ledger
 from ..inference import stylizer
-from ..ledger import Ledger
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
 _SHOWN = 512
@@ -56,28 +56,28 @@ class StyleFolder(api.Tool):
             params.target or params.folder.absolute().parent / f"{params.folder.name} in {_plain(chosen[0][0].title)}"
         )
         _check(params.folder, target)
-        book = ledger.opened(target, _settings(params, chosen))
+        book = manifest.opened(target, _settings(params, chosen))
         painted, skipped, failed = 0, 0, {}
         for number, path in enumerate(found):
             if ctx.pause_requested:
                 raise api.Paused
             name = path.relative_to(params.folder)
-            into = target / saving.name_of(name)
+            into = target / encoder.name_of(name)
             if book.is_done(name, path, into):
                 skipped += 1
                 yield api.Progress(number + 1, len(found), f"{name} is painted already")
                 continue
             try:
                 _check_free(book, name, into)
-                picture = pictures.opened(path)
+                picture = image16.opened(path)
                 done = stylizer.painted(ctx, chosen, picture, params, _told(ctx, number, len(found), str(name)))
-                saving.save(into, done, partial(book.add, name, path))
+                encoder.save(into, done, partial(book.add, name, path))
             except api.StudioError as error:
                 failed[str(name)] = str(error)
                 yield api.Notice(f"{name}: {error}", "warning")
                 continue
             painted += 1
-            yield api.Preview(done.scaled(pictures.fitted(done.size, _SHOWN)).array(), str(name))
+            yield api.Preview(done.scaled(image16.fitted(done.size, _SHOWN)).array(), str(name))
         if failed and not painted and not skipped:
             raise api.BadInput(f"None of the {len(found)} pictures could be painted: {next(iter(failed.values()))}", "")
         yield api.Text(_report(target, painted, skipped, failed), title=f"{params.folder.name} painted")

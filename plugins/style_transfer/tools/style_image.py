@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from studio import api
 
-from .. import pictures
+from ..image_io import image16
 from ..inference import checkerboard_detection, stylizer
 from ..models import style as models
 
 if TYPE_CHECKING:
-    from ..pictures import Picture
+    from ..image_io.image16 import Picture
 
 CHECKERBOARD = 0.002
 """Above this share of all contrast a grid is seen; see `checkerboard.energy`."""
@@ -55,7 +55,7 @@ class StyleTransfer(api.Tool):
         failed = 0
         for number, path in enumerate(paths):
             try:
-                picture = pictures.opened(path)
+                picture = image16.opened(path)
                 done = stylizer.painted(
                     ctx, chosen, picture, params, _told(ctx, number, len(paths), path.name), name=_named(path)
                 )
@@ -96,7 +96,7 @@ def _pixels(path: Path, longest: int) -> int:
     from PIL import Image
 
     with Image.open(path) as image:
-        width, height = pictures.fitted(image.size, longest)
+        width, height = image16.fitted(image.size, longest)
     return width * height
 
 

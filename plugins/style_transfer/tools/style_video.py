@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from .. import films, pictures, saving
+from ..image_io import encoder, image16
+from ..image_io import frames as films
 from ..inference import stylizer
 from ..inference.temporal_consistency import Steadied
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..films import Film
-    from ..pictures import Picture
+    from ..image_io.frames import Film
+    from ..image_io.image16 import Picture
 
 
 class Moving(api.Params):
@@ -72,14 +73,14 @@ def _painted(
         kept = ctx.keep / f"frame-{number:06d}.png"
         total = max(film.count, number) if film.count else 0
         if kept.is_file():
-            done = pictures.opened(kept)
+            done = image16.opened(kept)
             steadied.resume(frame.scaled(done.size).rgb, done.rgb)
         else:
             if ctx.pause_requested:
                 raise api.Paused
             made = stylizer.painted(ctx, chosen, frame, params, _told(ctx, number, total))
             done = replace(made, rgb=steadied.next(frame.scaled(made.size).rgb, made.rgb))
-            saving.save(kept, replace(done, profile=b""))  # as it is, so that it is the same when it is read again
+            encoder.save(kept, replace(done, profile=b""))  # as it is, so that it is the same when it is read again
         ctx.emit(api.Progress(number, total, f"Frame {number}"))
         yield done.array()
     if not number:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from plugins.style_transfer import ledger
+from plugins.style_transfer.image_io import manifest
 from plugins.style_transfer.tools.style_folder import StyleFolder
 from studio import api, testing
 from studio.core import files
@@ -50,10 +50,10 @@ def previews(events: list[api.Event]) -> list[str]:
 def test_all_are_painted_under_their_names_and_broken_ones_are_told(folder: Path, style: Path, tmp_path: Path) -> None:
     events = run(folder, style, subfolders=True, target=tmp_path / "out")
     made = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*"))
-    assert made == [ledger.NAME, "a.jpg", "b.png", "c.gif.png", "d.tif", "more", "more/e.webp"]
+    assert made == [manifest.NAME, "a.jpg", "b.png", "c.gif.png", "d.tif", "more", "more/e.webp"]
     kinds = {}
     for path in (tmp_path / "out").rglob("*.*"):
-        if path.name != ledger.NAME:
+        if path.name != manifest.NAME:
             with Image.open(path) as image:
                 kinds[path.name] = (image.format, image.size)
     assert kinds["a.jpg"] == ("JPEG", (48, 32))
@@ -161,16 +161,16 @@ def test_what_had_no_profile_says_that_it_is_srgb(tmp_path: Path, folder: Path, 
 def test_a_line_that_was_cut_short_does_not_count(tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     picture.write_bytes(b"1")
-    book = ledger.opened(tmp_path / "out", "x")
+    book = manifest.opened(tmp_path / "out", "x")
     book.add(Path("a.png"), picture, picture)
-    path = tmp_path / "out" / ledger.NAME
+    path = tmp_path / "out" / manifest.NAME
     path.write_text(path.read_text() + path.read_text().replace("a.png", "b.png")[:20])
-    again = ledger.opened(tmp_path / "out", "x")
+    again = manifest.opened(tmp_path / "out", "x")
     assert again.is_done(Path("a.png"), picture, picture)
     assert not again.is_done(Path("b.png"), picture, picture)
-    assert not ledger.opened(tmp_path / "out", "other settings").is_done(Path("a.png"), picture, picture)
+    assert not manifest.opened(tmp_path / "out", "other settings").is_done(Path("a.png"), picture, picture)
     again.add(Path("c.png"), picture, picture)
-    assert ledger.opened(tmp_path / "out", "x").is_done(Path("c.png"), picture, picture)
+    assert manifest.opened(tmp_path / "out", "x").is_done(Path("c.png"), picture, picture)
 
 
 @pytest.mark.parametrize("named", [True, False])

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from plugins import style_transfer
-from plugins.style_transfer import pictures, profiles
+from plugins.style_transfer.image_io import icc_profiles, image16
 from plugins.style_transfer.inference import color_blend
 from plugins.style_transfer.tools.style_image import StyleTransfer
 from studio import api, testing
@@ -111,15 +111,15 @@ def test_16_bits_stay_16(style: Path, tmp_path: Path) -> None:
 def test_16_bits_are_turned_as_8_are(orientation: int) -> None:
     image = Image.fromarray(photograph(40, 30))
     exif = image.getexif()
-    exif[pictures.ORIENTATION] = orientation
+    exif[image16.ORIENTATION] = orientation
     image.info["exif"] = exif.tobytes()
-    assert np.array_equal(pictures._turned(np.asarray(image), orientation), np.asarray(ImageOps.exif_transpose(image)))
+    assert np.array_equal(image16._turned(np.asarray(image), orientation), np.asarray(ImageOps.exif_transpose(image)))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_tiff_of_16_bits_is_turned_once(orientation: int, tmp_path: Path) -> None:
     deep_tiff.write(tmp_path / "turned.tif", photograph(40, 30).astype(np.uint16) * 257, orientation=orientation)
-    made = pictures.opened(tmp_path / "turned.tif")
+    made = image16.opened(tmp_path / "turned.tif")
     assert made.top == 65535
     assert np.array_equal(made.rgb // 257, np.asarray(api.open_picture(tmp_path / "turned.tif")))
 
@@ -130,7 +130,7 @@ def test_the_fourth_channel_of_16_bits_is_what_the_file_says(fourth: int, tmp_pa
     alpha = np.random.default_rng(0).integers(128, 256, (30, 40, 1)).astype(np.uint16) * 257
     seen = (pixels * (alpha / 65535)).astype(np.uint16) if fourth == 1 else pixels
     deep_tiff.write(tmp_path / "glass.tif", np.dstack([seen, alpha]), fourth=fourth)
-    made = pictures.opened(tmp_path / "glass.tif")
+    made = image16.opened(tmp_path / "glass.tif")
     assert np.abs(made.rgb.astype(int) - pixels).max() <= 2
     assert made.alpha is None if fourth == 0 else np.array_equal(made.alpha, alpha[..., 0])
 
@@ -138,7 +138,7 @@ def test_the_fourth_channel_of_16_bits_is_what_the_file_says(fourth: int, tmp_pa
 def test_grey_of_16_bits_keeps_them_under_a_profile_of_its_own(tmp_path: Path) -> None:
     grey = np.tile(np.arange(256, dtype=np.uint16) * 257 // 2, (8, 1))
     Image.fromarray(grey).save(tmp_path / "grey.png", icc_profile=grey_profile(2.2))
-    made = pictures.opened(tmp_path / "grey.png")
+    made = image16.opened(tmp_path / "grey.png")
     assert made.top == 65535
     assert np.abs(made.rgb / 257 - np.asarray(api.open_picture(tmp_path / "grey.png"))).max() <= 1.5
 
@@ -150,13 +150,13 @@ def test_a_profile_is_converted_alike_at_8_and_16_bits() -> None:
     wanted = np.asarray(
         ImageCms.profileToProfile(Image.fromarray(rgb), source, ImageCms.createProfile("sRGB"), outputMode="RGB"), int
     )
-    made = profiles.to_srgb(rgb.astype(np.uint16) * 257, profile)
+    made = icc_profiles.to_srgb(rgb.astype(np.uint16) * 257, profile)
     assert np.abs(wanted - rgb).max() > 10
     assert np.abs(made / 257 - wanted).max() <= 1.5
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     deep = rgb.astype(np.uint16) * 257
-    assert profiles.to_srgb(deep, srgb) is deep
-    assert profiles.to_srgb(deep, b"no profile" * 20) is None
+    assert icc_profiles.to_srgb(deep, srgb) is deep
+    assert icc_profiles.to_srgb(deep, b"no profile" * 20) is None
 
 
 def _saved(kind: str, folder: Path) -> Path:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plugins.style_transfer import films
+from plugins.style_transfer.image_io import frames as films
 from plugins.style_transfer.inference.temporal_consistency import Steadied
 from plugins.style_transfer.tools.style_video import StyleVideo
 from studio import api, testing

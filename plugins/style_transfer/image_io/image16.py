@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import profiles
+from . import icc_profiles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +65,7 @@ def opened(path: Path) -> Picture:
     if deep is not None and (found := _read_deep(path, deep)) is not None:
         transparent = image.mode == "RGBA"
         del image
-        converted = profiles.to_srgb(found[0], profile) if profile else found[0]
+        converted = icc_profiles.to_srgb(found[0], profile) if profile else found[0]
         if converted is not None:
             return Picture(converted, found[1] if transparent else None, profile)
         image = api.open_picture(path)

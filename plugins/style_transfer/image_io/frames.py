@@ -13,8 +13,8 @@ from typing import Any
 
 from studio import api
 
-from . import pictures
-from .pictures import Picture
+from . import image16
+from .image16 import Picture
 
 MOVING = (".gif", ".webp", ".png", ".apng")
 FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
@@ -62,7 +62,7 @@ def of_folder(folder: Path, fps: float, tell: Callable[[str], None]) -> Film:
         latest: Picture | None = None
         for path in found:
             try:
-                picture = pictures.opened(path)
+                picture = image16.opened(path)
                 latest = picture.scaled(latest.size) if latest else picture
             except api.BadInput as error:
                 if latest is None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import profiles
+from . import icc_profiles
 
 if TYPE_CHECKING:
-    from .pictures import Picture
+    from .image16 import Picture
 
 FORMATS = {
     ".png": "PNG",
@@ -50,7 +50,7 @@ def save(path: Path, picture: Picture, done: Callable[[Path], None] = lambda _: 
     if picture.rgb.dtype.itemsize == 2 and kind in ("PNG", "TIFF"):
         return _save_deep(path, picture, done)
     shallow = picture.rgb if picture.rgb.dtype.itemsize == 1 else (picture.rgb // 257).astype("uint8")
-    own = profiles.from_srgb8(shallow, picture.profile) if picture.profile else None
+    own = icc_profiles.from_srgb8(shallow, picture.profile) if picture.profile else None
     image = Image.fromarray(shallow if own is None else own)
     if picture.alpha is not None and kind != "JPEG":
         alpha = picture.alpha if picture.alpha.dtype.itemsize == 1 else (picture.alpha // 257).astype("uint8")
