@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from studio import api
 
-from . import targets
+from .effects import registry
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"})
 CAPTIONS = "captions.jsonl"
@@ -191,7 +191,7 @@ class Pairs:
     """Crops of photos, and an effect over them, to learn the one from the other."""
 
     crops: Crops
-    effect: targets.Effect
+    effect: registry.Effect
 
     def batch(self, step: int) -> tuple[Floats, Floats]:
         """(photos, targets), each [count, 3, size, size] in -1..1."""
@@ -205,7 +205,7 @@ class Pairs:
         return self._of(photos, [self.crops.seed] * len(photos))
 
     def _of(self, photos: Sequence[Pixels], seeds: Sequence[int]) -> tuple[Floats, Floats]:
-        made = [targets.paint(self.effect, photo, seed) for photo, seed in zip(photos, seeds, strict=True)]
+        made = [registry.paint(self.effect, photo, seed) for photo, seed in zip(photos, seeds, strict=True)]
         inside = slice(MARGIN, -MARGIN)
         seen, wanted = (np.stack([scaled(one[inside, inside]) for one in some]) for some in (photos, made))
         return seen, wanted

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from studio import api
 
-from .. import card, data, recipes, targets, training
+from .. import card, data, recipes, training
+from ..effects import registry
 from ..inference import checkerboard_detection
 from ..measuring import HeldOut
 from ..models import generators
@@ -39,7 +40,7 @@ class StyleTrain(api.Tool):
         """An effect needs photos alone. A few paintings give their colours and strokes within an hour. Many paintings,
         a hundred or more, teach what a painter makes of things (CUT); both ways takes three times as long, and keeps
         the photo more strictly (CycleGAN)."""
-        effect: targets.Effect = api.param("ink", labels=targets.LABELS)
+        effect: registry.Effect = api.param("ink", labels=registry.LABELS)
         """Which effect it learns."""
         paintings: api.FolderInput | None = api.param(None, title="Paintings")
         """What the style is learnt from. Not needed for an effect."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from plugins.style_transfer import glass, printing, targets
+from plugins.style_transfer.effects import printing, registry, stained_glass
 
 
 def photo(height: int = 72, width: int = 90) -> NDArray[np.uint8]:
@@ -15,25 +15,25 @@ def photo(height: int = 72, width: int = 90) -> NDArray[np.uint8]:
     return made.astype(np.uint8)
 
 
-@pytest.mark.parametrize("effect", targets.EFFECTS)
+@pytest.mark.parametrize("effect", registry.EFFECTS)
 def test_an_effect_follows_from_picture_and_seed(effect: str) -> None:
-    first = targets.paint(effect, photo(), 4)
+    first = registry.paint(effect, photo(), 4)
     assert first.shape == photo().shape
     assert first.dtype == np.uint8
-    assert np.array_equal(first, targets.paint(effect, photo(), 4))
+    assert np.array_equal(first, registry.paint(effect, photo(), 4))
     assert np.abs(first.astype(int) - photo()).mean() > 10
 
 
-@pytest.mark.parametrize("effect", targets.EFFECTS)
+@pytest.mark.parametrize("effect", registry.EFFECTS)
 def test_an_effect_takes_any_size(effect: str) -> None:
     for shape in ((1, 1), (3, 70), (41, 17)):
-        assert targets.paint(effect, photo(*shape), 0).shape == (*shape, 3)
+        assert registry.paint(effect, photo(*shape), 0).shape == (*shape, 3)
 
 
 @pytest.mark.parametrize("effect", ["ink", "pencil"])
 def test_drawings_keep_light_light_and_dark_dark(effect: str) -> None:
-    white = targets.paint(effect, np.full((40, 40, 3), 245, np.uint8), 0)
-    black = targets.paint(effect, np.full((40, 40, 3), 8, np.uint8), 0)
+    white = registry.paint(effect, np.full((40, 40, 3), 245, np.uint8), 0)
+    black = registry.paint(effect, np.full((40, 40, 3), 8, np.uint8), 0)
     assert white.mean() > 200
     assert black.mean() < 90
     assert np.abs(white.mean((0, 1)) - white.mean()).max() < 15
@@ -49,7 +49,7 @@ def test_dots_grow_with_what_is_wanted() -> None:
 
 
 def test_pixel_art_has_blocks_of_palette_colours() -> None:
-    made = targets.paint("pixels", photo(64, 96), 0)
+    made = registry.paint("pixels", photo(64, 96), 0)
     blocks = made.reshape(8, 8, 12, 8, 3)
     assert np.ptp(blocks, axis=(1, 3)).max() == 0
     colours = {tuple(colour) for colour in (printing.palette() * 255 + 0.5).astype(np.uint8)}
@@ -65,7 +65,7 @@ def test_oklab_there_and_back() -> None:
 def test_cells_keep_to_colours() -> None:
     halves = np.zeros((66, 88, 3), np.float32)
     halves[:, 40:] = (0.9, 0.1, 0.05)
-    cells = glass.superpixels(halves, 22, np.random.default_rng(0))
+    cells = stained_glass.superpixels(halves, 22, np.random.default_rng(0))
     assert len(np.unique(cells)) > 8
     left, right = np.unique(cells[:, :40]), np.unique(cells[:, 40:])
     assert len(np.intersect1d(left, right)) == 0

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from . import drawing, glass, printing
+from . import drawing, printing, stained_glass
 from .drawing import Floats
 
 Effect: TypeAlias = Literal["ink", "pencil", "halftone", "risograph", "pixels", "glass"]
@@ -20,7 +20,7 @@ EFFECTS: Mapping[str, Callable[[Floats, np.random.Generator], Floats]] = {
     "halftone": printing.halftone,
     "risograph": printing.risograph,
     "pixels": printing.pixel_art,
-    "glass": glass.stained_glass,
+    "glass": stained_glass.stained_glass,
 }
 
 
