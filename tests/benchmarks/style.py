@@ -14,11 +14,11 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from plugins.style_transfer import recipes
 from plugins.style_transfer.inference import streaming
 from plugins.style_transfer.models import generators
 from plugins.style_transfer.models import style as models
 from plugins.style_transfer.models.style import Style
+from plugins.style_transfer.training import presets
 from tests.benchmarks.measure import LEAST, Figure
 from tests.benchmarks.strip import starters
 
@@ -99,7 +99,7 @@ def _random() -> Style:
     import torch
 
     torch.manual_seed(0)
-    config: dict[str, Any] = recipes.config("cut", "small")
+    config: dict[str, Any] = presets.config("cut", "small")
     return Style(generators.build(config), "random", config, "signed", "cpu")
 
 

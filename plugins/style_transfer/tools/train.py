@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from studio import api
 
-from .. import card, data, recipes, training
 from ..effects import registry
 from ..inference import checkerboard_detection
-from ..measuring import HeldOut
 from ..models import generators
+from ..training import base, data, model_card, presets
+from ..training.metrics import HeldOut
 
 PHOTOS = 2
 THUMBNAIL = "preview.webp"
@@ -34,7 +34,7 @@ class StyleTrain(api.Tool):
         """Any photos, with the folders inside. Some hundreds are best, of such things as you will paint over."""
         more_folders: list[api.FolderInput] = api.param([], most=8, title="More photos")
         """Further folders of photos."""
-        kind: recipes.Kind = api.param(
+        kind: presets.Kind = api.param(
             "effect", labels=("An effect", "A few paintings", "Many paintings", "Many paintings, both ways")
         )
         """An effect needs photos alone. A few paintings give their colours and strokes within an hour. Many paintings,
@@ -55,7 +55,7 @@ class StyleTrain(api.Tool):
         closer: float = api.param(2.0, ge=1, le=8, title="Look closer at paintings", unit="×")
         """How much larger the paintings' strokes come out than if photo and painting were both seen as a whole.
         Much needs large scans."""
-        network: recipes.Size = api.param("small", labels=("Small", "Medium", "Large", "Tiny"))
+        network: presets.Size = api.param("small", labels=("Small", "Medium", "Large", "Tiny"))
         """Small paints quickest, with less than 1 MB. Large is the network of the CycleGAN authors. Tiny is for
         trying out."""
         flips: bool = api.param(True, title="Mirror pictures")
@@ -85,7 +85,7 @@ class StyleTrain(api.Tool):
         none."""
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate:  # noqa: ARG002
-        numbers = recipes.NUMBERS[params.kind]
+        numbers = presets.NUMBERS[params.kind]
         crops = (params.steps or numbers.steps) * (params.batch or numbers.batch)
         photos = sum(data.count(folder) for folder in (params.folder, *params.more_folders))
         notes = {"folder": _told(photos, numbers.photos)}
@@ -95,14 +95,14 @@ class StyleTrain(api.Tool):
         return api.Estimate(work=crops * (params.size / 128) ** 2, rate=rate, notes=notes)
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
-        numbers = recipes.NUMBERS[params.kind]
+        numbers = presets.NUMBERS[params.kind]
         photos, paintings = yield from _read(params, ctx)
         _enough(params.folder, "photos", len(photos), PHOTOS)
         if params.paintings and params.kind != "effect":
             _enough(params.paintings, "paintings", len(paintings), numbers.least)
         yield _said(params.kind, numbers, len(photos), len(paintings))
         pictures = _parted(photos, paintings)
-        teaching, held = recipes.begun(params, pictures, ctx.keep, seed=ctx.seed, device=ctx.device)
+        teaching, held = presets.begun(params, pictures, ctx.keep, seed=ctx.seed, device=ctx.device)
         steps = teaching.plan.steps
 
         def shown(step: int) -> Iterator[api.Event]:
@@ -116,20 +116,20 @@ class StyleTrain(api.Tool):
 
     def _result(
         self,
-        teaching: training.StyleTraining,
+        teaching: base.StyleTraining,
         held: HeldOut,
         params: StyleTrain.Params,
         ctx: api.Context,
-        pictures: recipes.Pictures,
+        pictures: presets.Pictures,
     ) -> api.Trained:
         folder = ctx.scratch / "style"
         best, measured = teaching.take_best()
-        generators.save(teaching.ema, folder, recipes.config(params.kind, params.network))
+        generators.save(teaching.ema, folder, presets.config(params.kind, params.network))
         painted = teaching.paint(held.photos)
         counts = {"photos": len(pictures.photos)}
         if pictures.paintings:
             counts |= {"paintings": len(pictures.paintings)}
-        facts = card.Facts(
+        facts = model_card.Facts(
             title=params.title,
             kind=f"effect: {params.effect}" if params.kind == "effect" else params.kind,
             size=params.size,
@@ -142,7 +142,7 @@ class StyleTrain(api.Tool):
             measured=measured,
             checkerboard=_checkerboard(painted),
         )
-        (folder / "README.md").write_text(card.text(facts), encoding="utf-8")
+        (folder / "README.md").write_text(model_card.text(facts), encoding="utf-8")
         _picture(painted[0]).save(folder / THUMBNAIL, quality=90)
         notes = {"measured": measured, "best_step": best, "steps": facts.steps, "checkerboard": facts.checkerboard}
         return api.Trained(folder, params.title, "style", notes)
@@ -181,7 +181,7 @@ def _enough(folder: Path, what: str, count: int, least: int) -> None:
     )
 
 
-def _said(kind: str, numbers: recipes.Numbers, photos: int, paintings: int) -> api.Notice:
+def _said(kind: str, numbers: presets.Numbers, photos: int, paintings: int) -> api.Notice:
     has = f"{photos:,} photos" + (f" and {_counted(paintings, 'painting')}" if paintings else "")
     few = [
         f"{wanted} {what}"
@@ -205,12 +205,12 @@ def _counted(count: int, what: str) -> str:
     return f"1 {what}" if count == 1 else f"{count:,} {what}s"
 
 
-def _parted(photos: list[data.Sample], paintings: list[data.Sample]) -> recipes.Pictures:
+def _parted(photos: list[data.Sample], paintings: list[data.Sample]) -> presets.Pictures:
     learn, held = data.split(photos)
     if not paintings:
-        return recipes.Pictures(learn, [], held, [])
+        return presets.Pictures(learn, [], held, [])
     learn_paintings, held_paintings = data.split(paintings)
-    return recipes.Pictures(learn, learn_paintings, held, held_paintings)
+    return presets.Pictures(learn, learn_paintings, held, held_paintings)
 
 
 def _checkerboard(painted: Any) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plugins.style_transfer import data
+from plugins.style_transfer.training import data
 from studio import api
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from plugins.style_transfer import losses, measuring
-from plugins.style_transfer.curves import BINS, Curves
 from plugins.style_transfer.inference import checkerboard_detection
-from plugins.style_transfer.pool import Pool
+from plugins.style_transfer.training import losses, metrics
+from plugins.style_transfer.training.image_pool import Pool
+from plugins.style_transfer.training.loss_curves import BINS, Curves
 
 
 def seeded(number: int = 0) -> torch.Generator:
@@ -50,8 +50,8 @@ def test_structure_does_not_mind_palette_and_contrast() -> None:
 
 
 def test_the_measure_is_the_same_every_time() -> None:
-    first = measuring.style_distance(pictures(), pictures(seed=3))
-    assert first == measuring.style_distance(pictures(), pictures(seed=3)) > 0
+    first = metrics.style_distance(pictures(), pictures(seed=3))
+    assert first == metrics.style_distance(pictures(), pictures(seed=3)) > 0
 
 
 def test_a_pool_fills_then_gives_older_pictures_back() -> None:

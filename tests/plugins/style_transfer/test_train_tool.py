@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.style_transfer import recipes
 from plugins.style_transfer.models import generators
 from plugins.style_transfer.tools import train
 from plugins.style_transfer.tools.train import StyleTrain
+from plugins.style_transfer.training import presets
 from studio import api, testing
 
 TINY: dict[str, Any] = {"size": 64, "network": "tiny", "batch": 1, "steps": 4, "preview_every": 2}
@@ -144,5 +144,5 @@ def test_one_painting_is_enough_for_the_quick_kind(photos: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_small_style_takes_less_than_a_megabyte_and_a_half(kind: str) -> None:
-    network = generators.build(recipes.config(kind, "small"))
+    network = generators.build(presets.config(kind, "small"))
     assert 2 * sum(value.numel() for value in network.parameters()) < 1_500_000

@@ -10,10 +10,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from plugins.style_transfer import cut, cyclegan, effect, single
-from plugins.style_transfer.measuring import HeldOut
 from plugins.style_transfer.models import generators
-from plugins.style_transfer.training import Plan, StyleTraining
+from plugins.style_transfer.training import cut, cyclegan, few_paintings, pix2pix
+from plugins.style_transfer.training.base import Plan, StyleTraining
+from plugins.style_transfer.training.metrics import HeldOut
 
 SIZE = 32
 STEPS = int(os.environ.get("STYLE_STEPS", "12"))
@@ -56,7 +56,7 @@ def one_sided(keep: Path, steps: int) -> StyleTraining:
 
 
 def few(keep: Path, steps: int) -> StyleTraining:
-    return single.FewPaintings(painter(), batches(0), batches(1), Plan(steps, 5e-3, seed=3), keep)
+    return few_paintings.FewPaintings(painter(), batches(0), batches(1), Plan(steps, 5e-3, seed=3), keep)
 
 
 def inverted(keep: Path, steps: int) -> StyleTraining:
@@ -64,7 +64,7 @@ def inverted(keep: Path, steps: int) -> StyleTraining:
     network = generators.build({"network": "pattern", "blocks": 1, "width": 8})
     plan = Plan(steps, 5e-3, seed=3)
     pairs = lambda step: (photos(step), -photos(step))  # noqa: E731 - read best in one line
-    return effect.LearntEffect(network, judge(), pairs, plan, keep, adversarial=0.1)
+    return pix2pix.LearntEffect(network, judge(), pairs, plan, keep, adversarial=0.1)
 
 
 KINDS = pytest.mark.parametrize("begin", [cycle, one_sided, few, inverted])

@@ -6,10 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import losses, measuring
+from ..models import layers
+from . import losses, metrics
+from .base import Plan, StyleTraining, adam, frozen, placed
 from .cyclegan import Batches
-from .models import layers
-from .training import Plan, StyleTraining, adam, frozen, placed
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -81,10 +81,10 @@ class Cut(StyleTraining):
             total = total + losses.patch_nce(_unit(query), _unit(key))
         return total / len(keys)
 
-    def judged(self, held: measuring.HeldOut, painted: Tensor) -> dict[str, float]:
+    def judged(self, held: metrics.HeldOut, painted: Tensor) -> dict[str, float]:
         return {
             "structure": float(losses.structure(painted, held.photos)),
-            "style": measuring.style_distance(painted, held.wanted),
+            "style": metrics.style_distance(painted, held.wanted),
         }
 
 

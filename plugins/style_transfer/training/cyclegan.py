@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from . import losses, measuring
-from .pool import Pool
-from .training import Plan, StyleTraining, adam, frozen, placed
+from . import losses, metrics
+from .base import Plan, StyleTraining, adam, frozen, placed
+from .image_pool import Pool
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -109,12 +109,12 @@ class CycleGan(StyleTraining):
                 + losses.lsgan(self.of_photos(old_photographed), False)
             )
 
-    def judged(self, held: measuring.HeldOut, painted: Tensor) -> dict[str, float]:
+    def judged(self, held: metrics.HeldOut, painted: Tensor) -> dict[str, float]:
         back = self.paint(painted, self.back)
         return {
             "cycle": float(losses.absolute(back, held.photos)),
-            "style": measuring.style_distance(painted, held.wanted),
+            "style": metrics.style_distance(painted, held.wanted),
         }
 
-    def rows(self, held: measuring.HeldOut, painted: Tensor) -> list[Tensor]:
+    def rows(self, held: metrics.HeldOut, painted: Tensor) -> list[Tensor]:
         return [held.photos, painted, self.paint(painted, self.back)]

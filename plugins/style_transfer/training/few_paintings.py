@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import losses, measuring
+from . import losses, metrics
+from .base import Plan, StyleTraining, adam, placed
 from .cyclegan import Batches
-from .training import Plan, StyleTraining, adam, placed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -54,8 +54,8 @@ class FewPaintings(StyleTraining):
         loss = self.descend(self.style * style + self.content * content, "generator")
         self.told(loss, style=float(style.detach()), content=float(content.detach()))
 
-    def judged(self, held: measuring.HeldOut, painted: Tensor) -> dict[str, float]:
+    def judged(self, held: metrics.HeldOut, painted: Tensor) -> dict[str, float]:
         return {
             "structure": float(losses.structure(painted, held.photos)),
-            "style": measuring.style_distance(painted, held.wanted),
+            "style": metrics.style_distance(painted, held.wanted),
         }

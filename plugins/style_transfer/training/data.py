@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from studio import api
 
-from .effects import registry
+from ..effects import registry
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"})
 CAPTIONS = "captions.jsonl"

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from . import cut, cyclegan, effect, single
+from ..models import generators
+from . import cut, cyclegan, few_paintings, pix2pix
+from .base import Plan, StyleTraining
 from .data import Crops, Pairs, Sample, middle
-from .measuring import HeldOut
-from .models import generators
-from .training import Plan, StyleTraining
+from .metrics import HeldOut
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from .tools.train import StyleTrain
+    from ..tools.train import StyleTrain
 
 Kind: TypeAlias = Literal["effect", "paintings", "cut", "cyclegan"]
 Size: TypeAlias = Literal["small", "medium", "large", "tiny"]
@@ -123,13 +123,13 @@ def begun(
         training = cut.Cut(*networks_of, photos.batch, paintings.batch, plan, keep, nce=params.patches)
     else:
         weights = {"style": params.style, "content": params.content}
-        training = single.FewPaintings(_painter(params), photos.batch, paintings.batch, plan, keep, **weights)
+        training = few_paintings.FewPaintings(_painter(params), photos.batch, paintings.batch, plan, keep, **weights)
     return training, HeldOut(seen, wanted)
 
 
 def _effect(params: StyleTrain.Params, pairs: Pairs, plan: Plan, keep: Path) -> StyleTraining:
     weight = ADVERSARIAL.get(params.effect, 0.0) if params.adversarial is None else params.adversarial
-    return effect.LearntEffect(_painter(params), _judge(params), pairs.batch, plan, keep, adversarial=weight)
+    return pix2pix.LearntEffect(_painter(params), _judge(params), pairs.batch, plan, keep, adversarial=weight)
 
 
 def _painter(params: StyleTrain.Params) -> nn.Module:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from studio import api
 
-from .curves import Curves
-from .measuring import HeldOut
+from .loss_curves import Curves
+from .metrics import HeldOut
 
 if TYPE_CHECKING:
     import torch

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from . import losses, measuring
-from .training import Plan, StyleTraining, adam, frozen, placed
+from . import losses, metrics
+from .base import Plan, StyleTraining, adam, frozen, placed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -72,11 +72,11 @@ class LearntEffect(StyleTraining):
         said |= {"patches": float(patches.detach()), "judge": self.descend(loss, "discriminator")}
         self.told(made, **said)
 
-    def judged(self, held: measuring.HeldOut, painted: Tensor) -> dict[str, float]:
+    def judged(self, held: metrics.HeldOut, painted: Tensor) -> dict[str, float]:
         return {
             "pixels": float(losses.absolute(painted, held.wanted)),
-            "style": measuring.style_distance(painted, held.wanted),
+            "style": metrics.style_distance(painted, held.wanted),
         }
 
-    def rows(self, held: measuring.HeldOut, painted: Tensor) -> list[Tensor]:
+    def rows(self, held: metrics.HeldOut, painted: Tensor) -> list[Tensor]:
         return [held.photos, painted, held.wanted]
