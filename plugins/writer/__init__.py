@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from studio import api
 
-from .caption_tool import WriterCaption
-from .chat_tool import WriterChat
-from .continue_tool import WriterContinue
-from .prompt_tool import WriterPrompt
-from .rewrite_tool import WriterRewrite
-from .shotlist_tool import WriterShotlist
-from .suggest_tool import WriterSuggest
-from .train_tool import WriterTrain
+from .tools.caption import WriterCaption
+from .tools.chat import WriterChat
+from .tools.continue_text import WriterContinue
+from .tools.fill_gap import WriterSuggest
+from .tools.image_prompt import WriterPrompt
+from .tools.rewrite import WriterRewrite
+from .tools.shot_list import WriterShotlist
+from .tools.train import WriterTrain
 
 __version__ = "1.0"
 api_version = 1

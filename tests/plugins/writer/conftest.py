@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tqdm import tqdm
 
-from plugins.writer.train_tool import WriterTrain
+from plugins.writer.tools.train import WriterTrain
 from studio import api, testing
 
 TINY = {"size": "tiny", "vocabulary": 400, "context": 32, "batch": 4, "steps": 6, "preview_every": 3}

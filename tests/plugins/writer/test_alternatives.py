@@ -11,7 +11,7 @@ import torch
 
 from plugins.writer import alternatives, models, vocabulary
 from plugins.writer.alternatives import Alternatives
-from plugins.writer.continue_tool import WriterContinue
+from plugins.writer.tools.continue_text import WriterContinue
 from studio import api, testing
 
 

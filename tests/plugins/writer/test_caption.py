@@ -25,7 +25,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from plugins.writer.caption_tool import WriterCaption
+from plugins.writer.tools.caption import WriterCaption
 from studio import api, testing
 from studio.library import kinds
 

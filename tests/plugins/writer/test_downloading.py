@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from plugins.writer import downloading
-from plugins.writer.continue_tool import WriterContinue
+from plugins.writer.tools.continue_text import WriterContinue
 from studio import api, testing
 from tests.plugins.conftest import Start
 from tests.plugins.hub_server import Hub

@@ -8,9 +8,9 @@ import pytest
 from safetensors.torch import load_file
 
 from plugins.writer import page, vocabulary
-from plugins.writer.chat_tool import WriterChat
-from plugins.writer.continue_tool import WriterContinue
-from plugins.writer.rewrite_tool import WriterRewrite
+from plugins.writer.tools.chat import WriterChat
+from plugins.writer.tools.continue_text import WriterContinue
+from plugins.writer.tools.rewrite import WriterRewrite
 from studio import api, testing
 
 

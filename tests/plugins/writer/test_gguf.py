@@ -13,11 +13,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from plugins.writer import gguf_file, models, vocabulary
-from plugins.writer.chat_tool import WriterChat
-from plugins.writer.continue_tool import WriterContinue
 from plugins.writer.documents import Document
-from plugins.writer.suggest_tool import WriterSuggest
-from plugins.writer.train_tool import WriterTrain
+from plugins.writer.tools.chat import WriterChat
+from plugins.writer.tools.continue_text import WriterContinue
+from plugins.writer.tools.fill_gap import WriterSuggest
+from plugins.writer.tools.train import WriterTrain
 from studio import api, testing
 from tests import gguf_files
 from tests.plugins.writer import gguf_llama

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import torch
 
-from plugins.writer import chat_tool, constrained, instructing, models, prompt_tool, rewrite_tool, shotlist_tool
-from plugins.writer.chat_tool import WriterChat
-from plugins.writer.continue_tool import WriterContinue
-from plugins.writer.prompt_tool import WriterPrompt
-from plugins.writer.rewrite_tool import WriterRewrite
-from plugins.writer.shotlist_tool import WriterShotlist
+from plugins.writer import constrained, instructing, models
+from plugins.writer.tools import chat, image_prompt, rewrite, shot_list
+from plugins.writer.tools.chat import WriterChat
+from plugins.writer.tools.continue_text import WriterContinue
+from plugins.writer.tools.image_prompt import WriterPrompt
+from plugins.writer.tools.rewrite import WriterRewrite
+from plugins.writer.tools.shot_list import WriterShotlist
 from studio import api, testing
 
 TEMPLATE = (
@@ -72,11 +73,11 @@ def test_a_broken_template_is_one_sentence(writer: Path, tmp_path: Path) -> None
 def test_a_talk_is_read_from_its_names() -> None:
     names = ("You", "Muse")
     text = "Hello.\nYou: again\n\nMuse: Yes?\nAnd so.\nYou: Tell."
-    talk = chat_tool.parsed(text, names)
+    talk = chat.parsed(text, names)
     assert talk == [("user", "Hello."), ("user", "again"), ("assistant", "Yes?\nAnd so."), ("user", "Tell.")]
-    assert chat_tool.parsed("", names) == [("user", "")]
-    assert chat_tool.parsed("Muse: Hi.\n\nYou: ", names) == [("assistant", "Hi."), ("user", "")]
-    assert chat_tool.parsed("You:\n\nYou: So.\nMuse:", names) == [("user", "So."), ("assistant", "")]
+    assert chat.parsed("", names) == [("user", "")]
+    assert chat.parsed("Muse: Hi.\n\nYou: ", names) == [("assistant", "Hi."), ("user", "")]
+    assert chat.parsed("You:\n\nYou: So.\nMuse:", names) == [("user", "So."), ("assistant", "")]
 
 
 def test_a_talk_goes_on_from_its_very_words(talker: Path, writer: Path) -> None:
@@ -161,8 +162,8 @@ def test_rewriting_needs_a_model_that_follows(talker: Path, writer: Path) -> Non
 
 
 def test_wishes_become_a_sentence() -> None:
-    wishes = rewrite_tool.WriterRewrite.Params(text="x", tone="warm", extent="shorter", view="first")
-    asked = rewrite_tool.asked(wishes)
+    wishes = rewrite.WriterRewrite.Params(text="x", tone="warm", extent="shorter", view="first")
+    asked = rewrite.asked(wishes)
     assert asked == ("Rewrite the following text, in this tone: warm; in the first person; shorter than it is.")
 
 
@@ -174,7 +175,7 @@ def test_an_idea_becomes_a_prompt(writer: Path, talker: Path) -> None:
     tags = made(WriterPrompt, text=text, model=str(writer), dialect="tags", style="oil").text
     assert tags == "time red fox small house, oil"
     assert made(WriterPrompt, text=text, model=str(talker), dialect="sentences").notes["idea"] == text
-    assert prompt_tool.carrying("It is 7!", 4) == "It is 7!"
+    assert image_prompt.carrying("It is 7!", 4) == "It is 7!"
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -192,8 +193,8 @@ def test_a_list_of_shots_always_has_its_form(writer: Path, seed: int, preset: st
     assert len(inside["shots"]) == 2
     for shot in inside["shots"]:
         assert shot.keys() == {"size", "angle", "move", "what", "light"}
-        assert shot["size"] in shotlist_tool.SIZES
-        assert shot["move"] in shotlist_tool.MOVES
+        assert shot["size"] in shot_list.SIZES
+        assert shot["move"] in shot_list.MOVES
         assert 3 <= len(shot["what"]) <= 120
 
 

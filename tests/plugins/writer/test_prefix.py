@@ -10,8 +10,8 @@ import torch
 from transformers import AutoModelForCausalLM, Gemma3TextConfig, Lfm2Config, MistralConfig
 
 from plugins.writer import models, prefix
-from plugins.writer.continue_tool import WriterContinue
 from plugins.writer.models import Writer
+from plugins.writer.tools.continue_text import WriterContinue
 from studio import api, testing
 from studio.worker.models import ModelCache
 from studio.worker.parking import Parked

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from plugins.writer import lora, models, networks, opening
-from plugins.writer.continue_tool import WriterContinue
-from plugins.writer.train_tool import WriterTrain
+from plugins.writer.tools.continue_text import WriterContinue
+from plugins.writer.tools.train import WriterTrain
 from studio import api, testing
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from plugins.writer import networks, vocabulary
-from plugins.writer.continue_tool import WriterContinue
-from plugins.writer.suggest_tool import WriterSuggest
+from plugins.writer.tools.continue_text import WriterContinue
+from plugins.writer.tools.fill_gap import WriterSuggest
 from studio import api, testing
 from studio.core import paths
 from studio.library import kinds

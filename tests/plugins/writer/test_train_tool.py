@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 from plugins import writer as plugin
 from plugins.writer import lora, models, networks, train_card, vocabulary
 from plugins.writer.documents import Document
-from plugins.writer.train_tool import WriterTrain
+from plugins.writer.tools.train import WriterTrain
 from studio import api, testing
 from studio.library import kinds
 from tests.plugins.writer.conftest import TINY, trained

@@ -11,8 +11,8 @@ from tokenizers import models as models_of_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from plugins.writer import instructing, models, networks, vocabulary
-from plugins.writer.continue_tool import WriterContinue
-from plugins.writer.suggest_tool import WriterSuggest
+from plugins.writer.tools.continue_text import WriterContinue
+from plugins.writer.tools.fill_gap import WriterSuggest
 from studio import api, testing
 
 

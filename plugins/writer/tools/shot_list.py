@@ -8,8 +8,8 @@ from typing import Any
 
 from studio import api
 
-from . import constrained, generation, instructing, models, sampling, vocabulary
-from .continue_tool import STARTER
+from .. import constrained, generation, instructing, models, sampling, vocabulary
+from .continue_text import STARTER
 
 SIZES = ("wide", "medium", "close", "detail")
 ANGLES = ("eye level", "low", "high", "overhead")

@@ -9,7 +9,7 @@ from typing import Any
 
 from studio import api
 
-from . import estimating, models, opening
+from .. import estimating, models, opening
 
 LARGEST = 1536
 """Pixels of the longer side that a model is given: more is seen by none of them and takes memory."""

@@ -7,9 +7,9 @@ from typing import Literal
 
 from studio import api
 
-from . import estimating, generation, instructing, models, sampling
-from .continue_tool import STARTER
-from .instructing import SYSTEM, USER
+from .. import estimating, generation, instructing, models, sampling
+from ..instructing import SYSTEM, USER
+from .continue_text import STARTER
 
 
 class Wish(api.Params):

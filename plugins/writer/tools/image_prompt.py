@@ -8,9 +8,9 @@ from typing import Literal, TypeAlias
 
 from studio import api
 
-from . import generation, instructing, models, sampling
-from .continue_tool import STARTER
-from .instructing import SYSTEM, USER
+from .. import generation, instructing, models, sampling
+from ..instructing import SYSTEM, USER
+from .continue_text import STARTER
 
 Dialect: TypeAlias = Literal["emoji", "tags", "sentences"]
 RULES = {

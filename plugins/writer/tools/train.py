@@ -11,8 +11,8 @@ from typing import Any, Literal, TypeAlias
 
 from studio import api
 
-from . import documents, gguf_file, live, lora, models, networks, opening, streams, train_card, training, vocabulary
-from .documents import Document
+from .. import documents, gguf_file, live, lora, models, networks, opening, streams, train_card, training, vocabulary
+from ..documents import Document
 
 Kind: TypeAlias = Literal["new", "masked", "full", "lora"]
 LEAST = 2

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from studio import api
 
-from . import constrained, estimating, generation, models, page, sampling, vocabulary
-from .alternatives import Alternatives
-from .page import Lore
+from .. import constrained, estimating, generation, models, page, sampling, vocabulary
+from ..alternatives import Alternatives
+from ..page import Lore
 
 STARTER = "writer-tales"
 MOST = 1_000_000

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 
 from studio import api
 
-from . import estimating, generation, instructing, models, sampling, vocabulary
-from .alternatives import Alternatives
-from .continue_tool import STARTER
-from .instructing import ANSWER, SYSTEM, USER, Message
-from .models import Writer
-from .page import NEW
+from .. import estimating, generation, instructing, models, sampling, vocabulary
+from ..alternatives import Alternatives
+from ..instructing import ANSWER, SYSTEM, USER, Message
+from ..models import Writer
+from ..page import NEW
+from .continue_text import STARTER
 
 TITLE = 60
 """Characters of what was asked that stand in the title of an answer."""

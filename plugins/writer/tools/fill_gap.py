@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from studio import api
 
-from . import live, models
+from .. import live, models
 
 STARTER = "writer-words"
 GAP = "___"
