@@ -12,7 +12,8 @@ from typing import Any
 
 from studio import api
 
-from . import gguf_file, opening, vocabulary
+from .models import gguf, transformers_loader
+from .models import tokenizer as vocabulary
 
 REMEMBERED = 16
 """Texts whose tokens are kept: memory and lore are the same from key to key."""
@@ -46,7 +47,7 @@ def facts(choice: str, ctx: api.EstimateContext) -> Facts | None:
         where = ctx.model(choice) if choice else ""
         if not isinstance(where, Path):
             return None
-        file, itemsize = gguf_file.of(where), ctx.dtype.itemsize
+        file, itemsize = gguf.of(where), ctx.dtype.itemsize
         if file:
             tokenizer = _unpacked_tokenizer(file, spelled) if (spelled := vocabulary.spelled(file)) else None
             longest, numbers, per_token = _of_header(file, file.stat().st_mtime_ns)
@@ -108,8 +109,8 @@ def _weighed(where: Path, ctx: api.EstimateContext) -> tuple[int, int]:
     """(numbers in a folder's weights, bytes of them once they are loaded)."""
     files = sorted(where.glob("*.safetensors"))
     numbers = sum(prod(shape) for file in files for shape in api.weight_shapes(file).values())
-    packed = opening.quantisation(where)
-    if packed and not (ctx.device == "cpu" and opening.method_of(packed) in UNPACKED_ON_CPU):
+    packed = transformers_loader.quantisation(where)
+    if packed and not (ctx.device == "cpu" and transformers_loader.method_of(packed) in UNPACKED_ON_CPU):
         return numbers, sum(file.stat().st_size for file in files)
     return numbers, numbers * ctx.dtype.itemsize
 

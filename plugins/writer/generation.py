@@ -10,7 +10,7 @@ from typing import Any
 from studio import api
 
 from .alternatives import Alternatives
-from .models import Writer
+from .models.writer import Writer
 from .sampling import Chain
 
 SHOW_EVERY = 0.05

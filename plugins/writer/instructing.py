@@ -7,8 +7,8 @@ from typing import Any
 
 from studio import api
 
-from . import vocabulary
-from .models import Writer
+from .models import tokenizer
+from .models.writer import Writer
 
 USER, ANSWER, SYSTEM = "user", "assistant", "system"
 Message = tuple[str, str]
@@ -53,7 +53,7 @@ def plain(writer: Writer, messages: Sequence[Message], names: tuple[str, str]) -
     goes_on = messages[-1][0] == ANSWER
     lines = [f"{by[who]}: {what}".rstrip() if who in by else what for who, what in messages]
     told = "\n\n".join(lines if goes_on else [*lines, f"{names[1]}:"])
-    return vocabulary.beginning(writer.tokenizer) + vocabulary.words(writer.tokenizer, told)
+    return tokenizer.beginning(writer.tokenizer) + tokenizer.words(writer.tokenizer, told)
 
 
 def must_follow(writer: Writer) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
-from . import networks, vocabulary
+from .models import architectures
+from .models import tokenizer as vocabulary
 
 
 def sample(model: Any, tokenizer: Any, kind: str, title: str, text: str, *, tokens: int, seed: int, device: str) -> str:
@@ -22,8 +23,8 @@ def sample(model: Any, tokenizer: Any, kind: str, title: str, text: str, *, toke
             ids,
             attention_mask=torch.ones_like(ids),
             do_sample=True,
-            temperature=networks.TEMPERATURE,
-            top_p=networks.TOP_P,
+            temperature=architectures.TEMPERATURE,
+            top_p=architectures.TOP_P,
             top_k=0,
             max_new_tokens=tokens,
             pad_token_id=tokenizer.pad_token_id,

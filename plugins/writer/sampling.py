@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from studio import api
 
-from . import vocabulary
 from .constrained import Constrained
+from .models import tokenizer as vocabulary
 from .samplers import Banned, Bias, Dry, Mirostat, Presence, Repetition, Sampler, Xtc
 
 if TYPE_CHECKING:

@@ -9,14 +9,16 @@ from typing import Any
 
 import torch
 
-from plugins.writer import generation, networks, sampling, vocabulary
+from plugins.writer import generation, sampling
 from plugins.writer.documents import Document
-from plugins.writer.models import Writer
+from plugins.writer.models import architectures
+from plugins.writer.models import tokenizer as vocabulary
+from plugins.writer.models.writer import Writer
 from plugins.writer.sampling import Sampling
 from studio import testing
 from tests.benchmarks.measure import LEAST, Figure
 
-SHAPE = networks.Shape(512, 8, 8, 1376)
+SHAPE = architectures.Shape(512, 8, 8, 1376)
 """28 million parameters at random: a token takes about 10 ms on a core."""
 PAGE, MORE, LENGTH = 1000, 10, 64
 """Tokens: on the page, added to it, and written."""
@@ -64,7 +66,7 @@ def _writer() -> Writer:
     torch.manual_seed(0)
     words = "".join(chr(97 + one % 26) + chr(97 + one * 7 % 26) + " " for one in range(4000))
     tokenizer = vocabulary.learn([Document("", words)], 1000)
-    writer = Writer(networks.writer(SHAPE, tokenizer), tokenizer, "bench", "cpu")
+    writer = Writer(architectures.writer(SHAPE, tokenizer), tokenizer, "bench", "cpu")
     writer.ends = frozenset()
     return writer
 

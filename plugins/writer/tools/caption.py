@@ -9,7 +9,8 @@ from typing import Any
 
 from studio import api
 
-from .. import estimating, models, opening
+from .. import estimating
+from ..models import transformers_loader, writer
 
 LARGEST = 1536
 """Pixels of the longer side that a model is given: more is seen by none of them and takes memory."""
@@ -51,8 +52,8 @@ def _load(ctx: api.Context, choice: str) -> tuple[Any, Any, str]:
     """(model, processor, name). Raises BadInput."""
     if not choice:
         raise api.BadInput("No model that sees is chosen.", "Choose a vision-language model, such as BLIP or Qwen-VL.")
-    where = models.folder(ctx, choice)
-    key = f"seer:{where}:{models.stamp(where)}:{ctx.device}"
+    where = writer.folder(ctx, choice)
+    key = f"seer:{where}:{writer.stamp(where)}:{ctx.device}"
     return ctx.models.load(key, lambda: _opened(where, ctx))
 
 
@@ -60,9 +61,9 @@ def _opened(where: Path, ctx: api.Context) -> tuple[Any, Any, str]:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     what = "a vision-language model"
-    model = opening.opened(AutoModelForImageTextToText, where, ctx.dtype, ctx.device, what=what)
+    model = transformers_loader.opened(AutoModelForImageTextToText, where, ctx.dtype, ctx.device, what=what)
     try:
-        processor = AutoProcessor.from_pretrained(where, **opening.LOCAL)
+        processor = AutoProcessor.from_pretrained(where, **transformers_loader.LOCAL)
     except Exception as error:  # many kinds of processors, each with errors of its own
         raise api.BadInput(
             f"{where.name} cannot be loaded as {what}.", "Choose one in transformers' format."

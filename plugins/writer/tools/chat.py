@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 
 from studio import api
 
-from .. import estimating, generation, instructing, models, sampling, vocabulary
+from .. import estimating, generation, instructing, sampling
 from ..alternatives import Alternatives
 from ..instructing import ANSWER, SYSTEM, USER, Message
-from ..models import Writer
+from ..models import tokenizer
+from ..models import writer as models
+from ..models.writer import Writer
 from ..page import NEW
 from .continue_text import STARTER
 
@@ -51,7 +53,7 @@ class WriterChat(api.Tool):
             return None
         if known.tokenizer is None:
             return estimating.told(known, estimating.guessed(params.system, params.text), params.length, {})
-        rules, text = (len(vocabulary.words(known.tokenizer, part)) for part in (params.system, params.text))
+        rules, text = (len(tokenizer.words(known.tokenizer, part)) for part in (params.system, params.text))
         length = min(params.length, known.longest // 2)
         over = max(0, rules + text + length - known.longest)
         left_out = min(text, over)

@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from studio import api
 
-from .. import constrained, estimating, generation, models, page, sampling, vocabulary
+from .. import constrained, estimating, generation, page, sampling
 from ..alternatives import Alternatives
+from ..models import tokenizer as vocabulary
+from ..models import writer as models
 from ..page import Lore
 
 STARTER = "writer-tales"

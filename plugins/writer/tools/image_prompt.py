@@ -8,8 +8,9 @@ from typing import Literal, TypeAlias
 
 from studio import api
 
-from .. import generation, instructing, models, sampling
+from .. import generation, instructing, sampling
 from ..instructing import SYSTEM, USER
+from ..models import writer as models
 from .continue_text import STARTER
 
 Dialect: TypeAlias = Literal["emoji", "tags", "sentences"]

@@ -7,8 +7,9 @@ from typing import Literal
 
 from studio import api
 
-from .. import estimating, generation, instructing, models, sampling
+from .. import estimating, generation, instructing, sampling
 from ..instructing import SYSTEM, USER
+from ..models import writer as models
 from .continue_text import STARTER
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from studio import api
 
-from .. import constrained, generation, instructing, models, sampling, vocabulary
+from .. import constrained, generation, instructing, sampling
+from ..models import tokenizer
+from ..models import writer as models
 from .continue_text import STARTER
 
 SIZES = ("wide", "medium", "close", "detail")
@@ -52,8 +54,8 @@ class WriterShotlist(api.Tool):
             yield api.Notice(
                 f"{writer.name} cannot follow instructions: the form holds, what it says is loosely tied.", "warning"
             )
-            begun = vocabulary.beginning(writer.tokenizer)
-            tokens = begun + vocabulary.words(writer.tokenizer, f"{scene}\n\n")
+            begun = tokenizer.beginning(writer.tokenizer)
+            tokens = begun + tokenizer.words(writer.tokenizer, f"{scene}\n\n")
         length = params.shots * PER_SHOT
         room = max(64, writer.longest - length)
         if len(tokens) > room:

@@ -11,8 +11,10 @@ from typing import Any, Literal, TypeAlias
 
 from studio import api
 
-from .. import documents, gguf_file, live, lora, models, networks, opening, streams, train_card, training, vocabulary
+from .. import documents, live, streams, train_card, training
 from ..documents import Document
+from ..models import architectures, gguf, lora, transformers_loader, writer
+from ..models import tokenizer as vocabulary
 
 Kind: TypeAlias = Literal["new", "masked", "full", "lora"]
 LEAST = 2
@@ -78,7 +80,9 @@ class WriterTrain(api.Tool):
             "small", labels=("Small", "Medium", "Large", "Tiny"), title="Network"
         )
         """Of something new. Larger ones learn more, and take longer. Tiny is for trying out."""
-        context: int = api.param(256, ge=16, le=networks.LONGEST, title="Reads at once", unit="tokens", advanced=True)
+        context: int = api.param(
+            256, ge=16, le=architectures.LONGEST, title="Reads at once", unit="tokens", advanced=True
+        )
         vocabulary: int = api.param(3072, ge=300, le=60_000, title="Vocabulary", unit="tokens", advanced=True)
         """Of something new: how many pieces of words it knows."""
         batch: int | None = api.param(None, ge=1, le=1024, title="Pieces at a time", advanced=True)
@@ -143,8 +147,8 @@ class WriterTrain(api.Tool):
             lora.save(trainer.ema, folder)
         else:
             if params.eight_bits:
-                networks.round_to_eight_bits(trainer.ema)
-            networks.save(trainer.ema, tokenizer, folder, eight_bits=params.eight_bits)
+                architectures.round_to_eight_bits(trainer.ema)
+            architectures.save(trainer.ema, tokenizer, folder, eight_bits=params.eight_bits)
         perplexity = trainer.measure(held)
         credit = train_card.credits([(one.title, one.credit) for one in texts if one.credit], base)
         if credit:
@@ -152,7 +156,7 @@ class WriterTrain(api.Tool):
         facts = train_card.Facts(
             title=params.title,
             kind=params.kind,
-            base=models.title(base) if base else "",
+            base=writer.title(base) if base else "",
             credited=bool(credit),
             eight_bits=params.eight_bits,
             documents=counts,
@@ -207,10 +211,10 @@ def _base(params: WriterTrain.Params, ctx: api.Context) -> Path | None:
         return None
     if not params.model:
         raise api.BadInput("No writer to teach is chosen.", "Choose one, or train a new one.")
-    base = models.folder(ctx, params.model)
+    base = writer.folder(ctx, params.model)
     if lora.base_of(base):
         raise api.BadInput(f"{base.name} is a LoRA, and only a whole writer can be taught.", "Choose another model.")
-    if gguf_file.of(base) or opening.quantisation(base):
+    if gguf.of(base) or transformers_loader.quantisation(base):
         raise api.BadInput(f"The weights of {base.name} are packed.", "Choose the same model with plain weights.")
     return base
 
@@ -252,13 +256,13 @@ def _model(params: WriterTrain.Params, tokenizer: Any, base: Path | None) -> Any
     import torch
 
     if params.kind == "masked":
-        guesser = networks.guesser(networks.GUESSERS[params.size], tokenizer, params.context)
+        guesser = architectures.guesser(architectures.GUESSERS[params.size], tokenizer, params.context)
         if base:
-            networks.begin_with_words(guesser, base)
+            architectures.begin_with_words(guesser, base)
         return guesser
     if base is None:
-        return networks.writer(networks.WRITERS[params.size], tokenizer)
-    model = networks.opened(base, torch.float32, "cpu")
+        return architectures.writer(architectures.WRITERS[params.size], tokenizer)
+    model = architectures.opened(base, torch.float32, "cpu")
     if params.kind == "full":
         return model
     return lora.begun(model, str(base) if Path(params.model).exists() else params.model, params.rank)

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from plugins.writer import alternatives, models, vocabulary
+from plugins.writer import alternatives
 from plugins.writer.alternatives import Alternatives
+from plugins.writer.models import tokenizer as vocabulary
+from plugins.writer.models import writer as models
 from plugins.writer.tools.continue_text import WriterContinue
 from studio import api, testing
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plugins.writer import downloading
+from plugins.writer.models import hub_files
 from plugins.writer.tools.continue_text import WriterContinue
 from studio import api, testing
 from tests.plugins.conftest import Start
@@ -46,12 +46,12 @@ def test_what_cannot_be_used_is_one_sentence(
 ) -> None:
     start(Hub(NAME, files))
     with pytest.raises(api.BadInput, match=sentence):
-        downloading.folder(NAME, testing.FakeContext(folder=tmp_path))
+        hub_files.folder(NAME, testing.FakeContext(folder=tmp_path))
 
 
 def test_one_file_or_its_parts_are_picked() -> None:
     def picked(*names: str) -> list[str]:
-        return downloading.picked(NAME, {name: api.HubFile(name, 1, "") for name in names}, {})
+        return hub_files.picked(NAME, {name: api.HubFile(name, 1, "") for name in names}, {})
 
     assert picked("model.safetensors", "model.fp32.safetensors", "config.json") == ["config.json", "model.safetensors"]
     parts = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"]

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from plugins.writer import page, vocabulary
+from plugins.writer import page
+from plugins.writer.models import tokenizer as vocabulary
 from plugins.writer.tools.chat import WriterChat
 from plugins.writer.tools.continue_text import WriterContinue
 from plugins.writer.tools.rewrite import WriterRewrite

@@ -12,8 +12,10 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from plugins.writer import gguf_file, models, vocabulary
 from plugins.writer.documents import Document
+from plugins.writer.models import gguf as gguf_file
+from plugins.writer.models import tokenizer
+from plugins.writer.models import writer as models
 from plugins.writer.tools.chat import WriterChat
 from plugins.writer.tools.continue_text import WriterContinue
 from plugins.writer.tools.fill_gap import WriterSuggest
@@ -28,7 +30,7 @@ IDS = torch.arange(5, 85)[None]
 @pytest.fixture(scope="module")
 def words() -> Any:
     text = "Once there was a fox. The fox was glad and old, and went home to the wood, and there it slept."
-    return vocabulary.learn([Document("The fox", text)], 400)
+    return tokenizer.learn([Document("The fox", text)], 400)
 
 
 def llama(words: Any, **more: Any) -> Any:
@@ -125,11 +127,11 @@ def test_stretched_positions_are_kept(words: Any, tmp_path: Path, scaling: str) 
 
 
 def test_the_vocabulary_is_the_same(words: Any, file: Path) -> None:
-    ours = vocabulary.opened(file)
+    ours = tokenizer.opened(file)
     for text in ("Once there was a fox", "  two  spaces\n\nand naïve 🦊", "<|end|> <|poem|>", "", "从前"):
-        assert vocabulary.words(ours, text) == vocabulary.words(words, text)
-        assert ours.decode(vocabulary.words(ours, text)) == text
-    assert vocabulary.opening(ours, "poem", "Foxes") == vocabulary.opening(words, "poem", "Foxes")
+        assert tokenizer.words(ours, text) == tokenizer.words(words, text)
+        assert ours.decode(tokenizer.words(ours, text)) == text
+    assert tokenizer.opening(ours, "poem", "Foxes") == tokenizer.opening(words, "poem", "Foxes")
     assert (ours.eos_token, ours.pad_token) == (words.eos_token, words.pad_token)
 
 
@@ -143,7 +145,7 @@ def test_a_talk_ends_where_its_own_token_says(words: Any, tmp_path: Path) -> Non
 
 def test_what_lies_beside_a_file_is_not_its_own(words: Any, file: Path, tmp_path: Path) -> None:
     beside = gguf_llama.written(llama(words), words, tmp_path / "a.gguf")
-    vocabulary.learn([Document("", "Something else")], 320).save_pretrained(tmp_path)
+    tokenizer.learn([Document("", "Something else")], 320).save_pretrained(tmp_path)
     (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "elsewhere"}')
     (tmp_path / "generation_config.json").write_text('{"eos_token_id": 7}')
     writer = opened(beside)
@@ -216,7 +218,7 @@ def test_what_a_file_will_take_is_told(words: Any, tmp_path: Path) -> None:
     assert talk is not None
     assert talk.budget is None
     testing.run(WriterContinue, text=text, model=str(mine), length=1)
-    count = len(vocabulary.words(vocabulary.opened(mine), text))
+    count = len(tokenizer.words(tokenizer.opened(mine), text))
     told = testing.estimate(WriterContinue, text=text, model=str(mine), length=50)
     assert told is not None
     assert told.budget == api.Budget(256, {"title": 1, "text": count, "new words": 50})

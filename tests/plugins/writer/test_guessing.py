@@ -11,7 +11,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM
 
-from plugins.writer import live, networks, vocabulary
+from plugins.writer import live
+from plugins.writer.models import architectures
+from plugins.writer.models import tokenizer as vocabulary
 from studio import api
 from tests.plugins.writer.conftest import trained
 
@@ -41,8 +43,8 @@ def test_only_words_are_offered_for_a_word(
 
 def test_a_guesser_begins_with_the_words_of_a_writer(texts: Path, writer: Path, tmp_path: Path) -> None:
     made = trained(texts, tmp_path / "a", kind="masked", model=str(writer), steps=1, learning_rate=1e-7)
-    theirs = networks.opened(writer, torch.float32, "cpu").get_input_embeddings().weight
-    ours = networks.opened(made, torch.float32, "cpu", masked=True).get_input_embeddings().weight
+    theirs = architectures.opened(writer, torch.float32, "cpu").get_input_embeddings().weight
+    ours = architectures.opened(made, torch.float32, "cpu", masked=True).get_input_embeddings().weight
     torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-2)
     with pytest.raises(api.BadInput, match="do not fit into this network"):
         trained(texts, tmp_path / "b", kind="masked", model=str(writer), size="small")

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from plugins.writer import constrained, instructing, models
+from plugins.writer import constrained, instructing
+from plugins.writer.models import writer as models
 from plugins.writer.tools import chat, image_prompt, rewrite, shot_list
 from plugins.writer.tools.chat import WriterChat
 from plugins.writer.tools.continue_text import WriterContinue

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from plugins.writer import page, vocabulary
+from plugins.writer import page
 from plugins.writer.documents import Document
+from plugins.writer.models import tokenizer as vocabulary
 from plugins.writer.page import Page
 from studio import api
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, Gemma3TextConfig, Lfm2Config, MistralConfig
 
-from plugins.writer import models, prefix
-from plugins.writer.models import Writer
+from plugins.writer.models import kv_cache
+from plugins.writer.models import writer as models
+from plugins.writer.models.writer import Writer
 from plugins.writer.tools.continue_text import WriterContinue
 from studio import api, testing
 from studio.worker.models import ModelCache
@@ -65,7 +66,7 @@ def test_only_new_tokens_are_read(opened: Writer) -> None:
 
 
 def test_a_cancel_between_two_chunks_keeps_what_was_read(opened: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prefix, "CHUNK", 8)
+    monkeypatch.setattr(kv_cache, "CHUNK", 8)
     left = iter([None, None, api.Cancelled()])
 
     def check() -> None:
@@ -140,14 +141,14 @@ def test_only_so_much_is_parked(opened: Writer, tmp_path: Path, monkeypatch: pyt
     expected = greedy(opened, tokens, 8)
     held = opened.prefix._held()
     per_token = sum(tensor.nbytes for tensor in held.values()) // len(opened.prefix.tokens)
-    monkeypatch.setattr(prefix, "MOST_PARKED", 30 * per_token)
+    monkeypatch.setattr(kv_cache, "MOST_PARKED", 30 * per_token)
     opened.park(tmp_path)
     opened.prefix.forget()
     opened.unpark(tmp_path)
     assert opened.prefix.tokens == tokens[:30]
     assert greedy(opened, tokens, 8) == expected
     assert opened.prefix.latest_read == 50
-    monkeypatch.setattr(prefix, "MOST_PARKED", 3)
+    monkeypatch.setattr(kv_cache, "MOST_PARKED", 3)
     (tmp_path / "none").mkdir()
     opened.park(tmp_path / "none")
     assert [*(tmp_path / "none").iterdir()] == []

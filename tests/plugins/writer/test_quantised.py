@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from plugins.writer import lora, models, networks, opening
+from plugins.writer.models import architectures, lora, transformers_loader
+from plugins.writer.models import writer as models
 from plugins.writer.tools.continue_text import WriterContinue
 from plugins.writer.tools.train import WriterTrain
 from studio import api, testing
@@ -43,7 +44,7 @@ def in_eight_bits(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, tor
 
 def test_eight_bit_floats_are_computed_with(writer: Path, tmp_path: Path) -> None:
     tensors = load_file(writer / "model.safetensors")
-    packed, plain = dict(tensors), networks.opened(writer, torch.float32, "cpu")
+    packed, plain = dict(tensors), architectures.opened(writer, torch.float32, "cpu")
     for name, weight in tensors.items():
         if name.endswith("_proj.weight"):
             packed[name], packed[f"{name}_scale_inv"], stands_for = in_eight_bits(weight)
@@ -100,14 +101,14 @@ def test_what_does_not_work_says_why(writer: Path, tmp_path: Path, told: Any, wo
 
 
 def test_what_is_missed_at_the_first_word_is_said_too(writer: Path) -> None:
-    model = networks.opened(writer, torch.float32, "cpu")
+    model = architectures.opened(writer, torch.float32, "cpu")
 
     def forward(**_: Any) -> None:
         raise ImportError("the kernel needs `kernels`")
 
     model.forward = forward
     with pytest.raises(api.BadInput, match="packed is quantised with fp8, which does not work here: the kernel needs"):
-        networks._try(model, "packed", "fp8", "cpu")
+        architectures._try(model, "packed", "fp8", "cpu")
 
 
 def test_weights_that_do_not_fit_are_no_matter_of_the_quantiser(writer: Path, tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_a_writer_is_opened_in_the_wanted_numbers(writer: Path) -> None:
 
 
 def test_a_lora_is_put_together_in_the_wanted_numbers(writer: Path, tmp_path: Path) -> None:
-    taught = lora.begun(networks.opened(writer, torch.float32, "cpu"), str(writer), 2)
+    taught = lora.begun(architectures.opened(writer, torch.float32, "cpu"), str(writer), 2)
     with torch.no_grad():
         for name, value in taught.named_parameters():
             if "lora_B" in name:
@@ -161,7 +162,7 @@ def test_too_little_memory_is_no_fault_of_the_model(writer: Path) -> None:
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
 
     with pytest.raises(RuntimeError, match="allocate"):
-        opening.opened(Short, writer, torch.float32, "cpu")
+        transformers_loader.opened(Short, writer, torch.float32, "cpu")
 
 
 def test_packed_weights_take_what_they_are(writer: Path, tmp_path: Path) -> None:

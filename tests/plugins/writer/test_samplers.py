@@ -9,8 +9,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from plugins.writer import sampling, vocabulary
+from plugins.writer import sampling
 from plugins.writer.documents import Document
+from plugins.writer.models import tokenizer as vocabulary
 from plugins.writer.samplers import Banned, Bias, Dry, Mirostat, Presence, Repetition, Xtc
 from plugins.writer.sampling import Sampling
 from studio import api

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from plugins.writer import networks, vocabulary
+from plugins.writer.models import architectures
+from plugins.writer.models import tokenizer as vocabulary
 from plugins.writer.tools.continue_text import WriterContinue
 from plugins.writer.tools.fill_gap import WriterSuggest
 from studio import api, testing
@@ -36,7 +37,7 @@ def perplexity(text: str) -> float:
     tokenizer = vocabulary.opened(folder)
     ids = torch.tensor([vocabulary.opening(tokenizer, "tale", "") + vocabulary.words(tokenizer, text)])
     with torch.inference_mode():
-        return math.exp(float(networks.opened(folder, torch.float32, "cpu")(input_ids=ids, labels=ids).loss))
+        return math.exp(float(architectures.opened(folder, torch.float32, "cpu")(input_ids=ids, labels=ids).loss))
 
 
 def test_a_tale_goes_on_and_so_it_does_again() -> None:

@@ -12,8 +12,11 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 from plugins import writer as plugin
-from plugins.writer import lora, models, networks, train_card, vocabulary
+from plugins.writer import train_card
 from plugins.writer.documents import Document
+from plugins.writer.models import architectures, lora
+from plugins.writer.models import tokenizer as vocabulary
+from plugins.writer.models import writer as models
 from plugins.writer.tools.train import WriterTrain
 from studio import api, testing
 from studio.library import kinds
@@ -32,7 +35,7 @@ def test_a_writer_is_an_ordinary_folder(writer: Path) -> None:
     assert kinds.kind_of(writer) == "language"
     model = AutoModelForCausalLM.from_pretrained(writer)
     assert model.config.architectures == ["LlamaForCausalLM"]
-    assert (model.generation_config.do_sample, model.generation_config.temperature) == (True, networks.TEMPERATURE)
+    assert (model.generation_config.do_sample, model.generation_config.temperature) == (True, architectures.TEMPERATURE)
     tokenizer = vocabulary.opened(writer)
     ids = torch.tensor([vocabulary.opening(tokenizer, "tale", "The fox")])
     assert model(ids).logits.shape == (1, ids.shape[1], len(tokenizer))
@@ -75,11 +78,11 @@ def test_eight_bits_are_half_as_large(texts: Path, tmp_path: Path, kind: str) ->
 def test_what_is_rounded_to_eight_bits_is_kept_exactly(writer: Path, guesser: Path, tmp_path: Path) -> None:
     ids = torch.tensor([[5, 6, 7, 8]])
     for folder in (writer, guesser):
-        model = networks.opened(folder, torch.float32, "cpu", masked=folder == guesser)
+        model = architectures.opened(folder, torch.float32, "cpu", masked=folder == guesser)
         before = model(input_ids=ids).logits
-        networks.round_to_eight_bits(model)
-        networks.save(model, vocabulary.opened(folder), tmp_path / folder.name, eight_bits=True)
-        again = networks.opened(tmp_path / folder.name, torch.float32, "cpu", masked=folder == guesser)
+        architectures.round_to_eight_bits(model)
+        architectures.save(model, vocabulary.opened(folder), tmp_path / folder.name, eight_bits=True)
+        again = architectures.opened(tmp_path / folder.name, torch.float32, "cpu", masked=folder == guesser)
         assert {value.dtype for value in again.parameters()} == {torch.float32}
         assert torch.equal(again(input_ids=ids).logits, model(input_ids=ids).logits)
         assert 0 < (again(input_ids=ids).logits - before).abs().mean() < 0.1 * before.std()
@@ -173,14 +176,14 @@ def test_teaching_needs_a_writer(texts: Path, guesser: Path, tmp_path: Path) -> 
     for content in ("{", json.dumps({"model_type": "no such"})):
         (tmp_path / "config.json").write_text(content)
         with pytest.raises(api.BadInput, match="cannot be loaded"):
-            networks.opened(tmp_path, torch.float32, "cpu")
+            architectures.opened(tmp_path, torch.float32, "cpu")
 
 
-@pytest.mark.parametrize(("shapes", "most"), [(networks.WRITERS, 11e6), (networks.GUESSERS, 4e6)])
-def test_the_small_ones_are_small(shapes: dict[str, networks.Shape], most: float) -> None:
+@pytest.mark.parametrize(("shapes", "most"), [(architectures.WRITERS, 11e6), (architectures.GUESSERS, 4e6)])
+def test_the_small_ones_are_small(shapes: dict[str, architectures.Shape], most: float) -> None:
     tokenizer = vocabulary.learn([Document("", "a b c")], 300)
     small = shapes["small"]
-    writes = shapes is networks.WRITERS
-    model = networks.writer(small, tokenizer) if writes else networks.guesser(small, tokenizer, 256)
+    writes = shapes is architectures.WRITERS
+    model = architectures.writer(small, tokenizer) if writes else architectures.guesser(small, tokenizer, 256)
     parameters = sum(value.numel() for value in model.parameters()) + 4096 * small.width
     assert 2 * parameters < most

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from plugins.writer import vocabulary
 from plugins.writer.documents import Document
+from plugins.writer.models import tokenizer as vocabulary
 from studio import api
 
 SOME = [Document("The fox", "A fox ran. “Wait!” 狐 🦊", "tale"), Document("", "An owl sang.", "poem")]

@@ -10,7 +10,10 @@ from tokenizers import Tokenizer, processors
 from tokenizers import models as models_of_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from plugins.writer import instructing, models, networks, vocabulary
+from plugins.writer import instructing
+from plugins.writer.models import architectures
+from plugins.writer.models import tokenizer as vocabulary
+from plugins.writer.models import writer as models
 from plugins.writer.tools.continue_text import WriterContinue
 from plugins.writer.tools.fill_gap import WriterSuggest
 from studio import api, testing
@@ -45,7 +48,7 @@ def test_a_model_sees_the_beginning_that_it_was_shown_in_training(writer: Path, 
     inside = Tokenizer(models_of_tokenizers.BPE(vocab=letters, merges=[]))
     inside.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 0)])
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=inside, bos_token="<bos>", eos_token="<eos>")
-    networks.save(networks.writer(networks.WRITERS["tiny"], tokenizer), tokenizer, tmp_path / "gemma")
+    architectures.save(architectures.writer(architectures.WRITERS["tiny"], tokenizer), tokenizer, tmp_path / "gemma")
     ctx = testing.FakeContext(seed=1)
     assert written(tmp_path / "gemma", ctx, text="abc", length=2).notes["seen"] == 4
     assert written(tmp_path / "gemma", ctx, text="", length=2).notes["seen"] == 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import gguf_file, opening
+from . import gguf, transformers_loader
 
 if TYPE_CHECKING:
     import torch
@@ -145,9 +145,9 @@ def opened(where: Path, dtype: torch.dtype, device: str, *, masked: bool = False
     if _is_masked(where) != masked:
         what = "writes on, and fills no gaps" if masked else "fills gaps, and does not write on"
         raise api.BadInput(f"{where.name} {what}.", "Choose another model.")
-    model = opening.opened(AutoModelForMaskedLM if masked else AutoModelForCausalLM, where, dtype, device)
-    if packed := opening.quantisation(where):
-        _try(model, where.name, opening.method_of(packed), device)
+    model = transformers_loader.opened(AutoModelForMaskedLM if masked else AutoModelForCausalLM, where, dtype, device)
+    if packed := transformers_loader.quantisation(where):
+        _try(model, where.name, transformers_loader.method_of(packed), device)
     return model
 
 
@@ -161,13 +161,13 @@ def _try(model: Any, name: str, method: str, device: str) -> None:
     except Exception as error:  # each quantiser has errors of its own
         if api.is_out_of_memory(error):
             raise
-        raise opening.useless(name, method, error) from error
+        raise transformers_loader.useless(name, method, error) from error
 
 
 def _is_masked(where: Path) -> bool:
     """Told by the class that the configuration names; transformers would load either as the other, with half of its
     weights at random. Raises BadInput where there is none."""
-    if gguf_file.of(where):
+    if gguf.of(where):
         return False
     try:
         config = json.loads((where / "config.json").read_bytes())

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import downloading, gguf_file, lora, networks, vocabulary
-from .prefix import Prefix
+from . import architectures, gguf, hub_files, lora
+from . import tokenizer as vocabulary
+from .kv_cache import Prefix
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +55,7 @@ def load(ctx: api.Context, choice: str) -> Writer:
 def opened(where: Path, device: str, dtype: torch.dtype, under: Path | None = None) -> Writer:
     """The writer in a folder in transformers' format or in a GGUF file, or with a LoRA in `where`, that `under` it.
     Raises BadInput."""
-    model = networks.opened(under or where, dtype, device)
+    model = architectures.opened(under or where, dtype, device)
     tokenizer = vocabulary.opened(under or where)
     return Writer(lora.merged(model, where) if under else model, tokenizer, title(where), device)
 
@@ -70,7 +71,7 @@ def load_guesser(ctx: api.Context, choice: str) -> tuple[Any, Any]:
         tokenizer = vocabulary.opened(where)
         if tokenizer.mask_token_id is None:
             raise api.BadInput(f"{where.name} has no token for a gap.", "Choose a masked model, such as BERT.")
-        model = networks.opened(where, torch.float32, ctx.device, masked=True)
+        model = architectures.opened(where, torch.float32, ctx.device, masked=True)
         return model.eval().requires_grad_(False), tokenizer
 
     return ctx.models.load(key, opened)
@@ -81,8 +82,8 @@ def folder(ctx: api.Context, choice: str) -> Path:
     if not choice:
         raise api.BadInput("No model is chosen.", "Choose one, or train one with “Train a writer”.")
     found = ctx.model(choice)
-    where = found if isinstance(found, Path) else downloading.folder(found, ctx)
-    if file := gguf_file.of(where):
+    where = found if isinstance(found, Path) else hub_files.folder(found, ctx)
+    if file := gguf.of(where):
         return file.resolve()
     if not any((where / name).is_file() for name in ("config.json", lora.CONFIG)):
         raise api.BadInput(

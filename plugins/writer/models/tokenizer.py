@@ -9,8 +9,8 @@ from typing import Any
 
 from studio import api
 
-from . import gguf_file
-from .documents import KINDS, Document
+from ..documents import KINDS, Document
+from . import gguf
 
 END, PAD, MASK = "<|end|>", "<|pad|>", "<|mask|>"
 TAGS = tuple(f"<|{kind}|>" for kind in KINDS)
@@ -45,11 +45,11 @@ def opened(where: Path) -> Any:
     """The tokenizer in a folder or in a GGUF file. Raises BadInput when it is missing or damaged."""
     from transformers import AutoTokenizer
 
-    file = gguf_file.of(where)
+    file = gguf.of(where)
     if file:
         api.gguf_header(file)
     try:
-        with gguf_file.source(file) if file else nullcontext((where, {})) as (folder, more):
+        with gguf.source(file) if file else nullcontext((where, {})) as (folder, more):
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **more)
     except Exception as error:  # tokenizers raises a bare Exception for a damaged file
         raise api.BadInput(f"The vocabulary in {where.name} is missing or damaged.", "Choose another model.") from error

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import gguf_file
+from . import gguf
 
 if TYPE_CHECKING:
     import torch
@@ -30,12 +30,12 @@ def opened(kind: Any, where: Path, dtype: torch.dtype, device: str, *, what: str
     """
     if packed := quantisation(where):
         _must_work(where.name, packed, device)
-    file = gguf_file.of(where)
+    file = gguf.of(where)
     # Beside packed weights transformers leaves plain ones as they were saved, and only they fit each other.
     how = {**LOCAL, "dtype": "auto" if packed else dtype, "device_map": {"": device}, "output_loading_info": True}
     try:
         if file:
-            model, info = gguf_file.loaded(kind, file, how)
+            model, info = gguf.loaded(kind, file, how)
         else:
             model, info = kind.from_pretrained(where, use_safetensors=True, **how)
     except api.BadInput:
