@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from plugins.writer import generation, sampling
 from plugins.writer.documents import Document
+from plugins.writer.generation import generator, sampling_params
+from plugins.writer.generation.sampling_params import Sampling
 from plugins.writer.models import architectures
 from plugins.writer.models import tokenizer as vocabulary
 from plugins.writer.models.writer import Writer
-from plugins.writer.sampling import Sampling
 from studio import testing
 from tests.benchmarks.measure import LEAST, Figure
 
@@ -96,8 +96,8 @@ def _hosted(writer: Writer, tokens: list[int]) -> float:
     ctx = testing.FakeContext(seed=1)
     settings = SETTINGS.model_copy(update={"min_p": 0.0, "dry": 0.0})
     began = time.perf_counter()
-    chain = sampling.chain(settings, writer.tokenizer, ctx.generator(), len(tokens))
-    writing = generation.write(writer, tokens, chain, LENGTH, ctx)
+    chain = sampling_params.chain(settings, writer.tokenizer, ctx.generator(), len(tokens))
+    writing = generator.write(writer, tokens, chain, LENGTH, ctx)
     while event := next(writing, None):
         ctx.emit(event)
     return time.perf_counter() - began

@@ -9,7 +9,7 @@ from typing import Any
 
 from studio import api
 
-from .. import estimating
+from ..generation import estimate as estimating
 from ..models import transformers_loader, writer
 
 LARGEST = 1536

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 
 from studio import api
 
-from .. import estimating, generation, instructing, sampling
-from ..alternatives import Alternatives
-from ..instructing import ANSWER, SYSTEM, USER, Message
+from ..generation import chat_template, generator, sampling_params
+from ..generation import estimate as estimating
+from ..generation.chat_template import ANSWER, SYSTEM, USER, Message
+from ..generation.context_window import NEW
+from ..generation.top_logprobs import Alternatives
 from ..models import tokenizer
 from ..models import writer as models
 from ..models.writer import Writer
-from ..page import NEW
 from .continue_text import STARTER
 
 TITLE = 60
@@ -44,7 +45,7 @@ class WriterChat(api.Tool):
     output = "text"
     icon = "mdi6.chat-outline"
 
-    class Params(sampling.Sampling, Talk):
+    class Params(sampling_params.Sampling, Talk):
         pass
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:
@@ -70,7 +71,7 @@ class WriterChat(api.Tool):
             raise api.BadInput("Nothing is said yet.", "Write what you want to say.")
         yield api.Progress(0, 0, "Getting the model ready")
         writer = models.load(ctx, params.model)
-        taught, stop = instructing.has_template(writer), [*params.stop]
+        taught, stop = chat_template.has_template(writer), [*params.stop]
         if not taught:
             yield api.Notice(f"{writer.name} was not taught to talk: it writes on as if this were a scene.", "warning")
             stop.append(f"\n{names[0]}:")
@@ -79,11 +80,11 @@ class WriterChat(api.Tool):
         tokens, left_out = _read(writer, rules, talk, names, writer.longest - length)
         if left_out:
             yield api.Notice(f"{writer.name} reads at most {writer.longest:,} tokens: the oldest turns are not seen.")
-        chain = sampling.chain(params, writer.tokenizer, ctx.generator(), len(tokens))
+        chain = sampling_params.chain(params, writer.tokenizer, ctx.generator(), len(tokens))
         begun = params.text + ("" if who == ANSWER else f"{_gap(params.text)}{names[1]}:")
         space = " " if taught and begun.endswith(":") else ""
         alternatives = Alternatives()
-        written = yield from generation.write(
+        written = yield from generator.write(
             writer, tokens, chain, length, ctx, stop=stop, before=begun + space, alternatives=alternatives
         )
         answer = written.text.rstrip()
@@ -125,9 +126,9 @@ def _read(
 
     def told(first: int) -> list[int]:
         messages = [*rules, *talk[first:]]
-        if instructing.has_template(writer):
-            return instructing.prompt(writer, messages)
-        return instructing.plain(writer, messages, names)
+        if chat_template.has_template(writer):
+            return chat_template.prompt(writer, messages)
+        return chat_template.plain(writer, messages, names)
 
     starts = [0, *(number for number, (who, _) in enumerate(talk) if who == USER and number)]
     first = starts[min(len(starts) - 1, bisect_left(starts, True, key=lambda start: len(told(start)) <= room))]

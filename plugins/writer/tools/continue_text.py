@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 from studio import api
 
-from .. import constrained, estimating, generation, page, sampling
-from ..alternatives import Alternatives
+from ..generation import constrained, context_window, generator, sampling_params
+from ..generation import estimate as estimating
+from ..generation.context_window import Lore
+from ..generation.top_logprobs import Alternatives
 from ..models import tokenizer as vocabulary
 from ..models import writer as models
-from ..page import Lore
 
 STARTER = "writer-tales"
 MOST = 1_000_000
@@ -42,7 +43,7 @@ class WriterContinue(api.Tool):
     output = "text"
     icon = "mdi6.fountain-pen-tip"
 
-    class Params(sampling.Sampling, Words):
+    class Params(sampling_params.Sampling, Words):
         memory: api.Prompt = api.param("", title="Memory", advanced=True, group="What it knows")
         """Stands before everything, however long the text becomes."""
         note: api.Prompt = api.param("", title="Author's note", advanced=True, group="What it knows")
@@ -56,8 +57,8 @@ class WriterContinue(api.Tool):
         """The new words are one of these, to the letter."""
         form: str = api.param("", title="Regular expression", advanced=True, group="Form")
         """The new words match it as a whole, such as `[A-Z][a-z]+ and [A-Z][a-z]+`."""
-        overflow: page.Overflow = api.param(
-            "oldest", labels=page.OVERFLOWS, title="When it is too long", advanced=True, group="What it knows"
+        overflow: context_window.Overflow = api.param(
+            "oldest", labels=context_window.OVERFLOWS, title="When it is too long", advanced=True, group="What it knows"
         )
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:
@@ -69,25 +70,25 @@ class WriterContinue(api.Tool):
             return estimating.told(facts, known, params.length, {})
         notes: dict[str, str] = {}
         try:
-            entries = page.lore(params.lorebook)
+            entries = context_window.lore(params.lorebook)
         except api.BadInput as error:  # half typed
             entries, notes["lorebook"] = [], str(error)
         whole, length = _laid(params, entries, facts.tokenizer, facts.longest)
-        read = page.budget(whole, facts.longest, length, params.overflow)
+        read = context_window.budget(whole, facts.longest, length, params.overflow)
         return estimating.told(facts, min(read.whole, read.used) - length, length, notes, read)
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 0, "Getting the model ready")
         writer = models.load(ctx, params.model)
-        whole, length = _laid(params, page.lore(params.lorebook), writer.tokenizer, writer.longest)
-        seen = page.cut(whole, writer.longest - length, params.overflow)
+        whole, length = _laid(params, context_window.lore(params.lorebook), writer.tokenizer, writer.longest)
+        seen = context_window.cut(whole, writer.longest - length, params.overflow)
         if seen.left_out:
             yield api.Notice(f"The model reads at most {writer.longest:,} tokens: {seen.left_out:,} are not seen.")
         prompt = seen.tokens or [writer.tokenizer.bos_token_id or writer.tokenizer.eos_token_id or 0]
         form = _form(params, writer.tokenizer)
-        chain = sampling.chain(params, writer.tokenizer, ctx.generator(), len(prompt), form)
+        chain = sampling_params.chain(params, writer.tokenizer, ctx.generator(), len(prompt), form)
         alternatives = Alternatives()
-        written = yield from generation.write(
+        written = yield from generator.write(
             writer, prompt, chain, length, ctx, stop=params.stop, before=params.text, alternatives=alternatives
         )
         notes = {
@@ -101,13 +102,13 @@ class WriterContinue(api.Tool):
         yield api.Text(params.text + written.text, params.title, notes=notes)
 
 
-def _laid(params: WriterContinue.Params, lore: Lore, tokenizer: Any, longest: int) -> tuple[page.Laid, int]:
+def _laid(params: WriterContinue.Params, lore: Lore, tokenizer: Any, longest: int) -> tuple[context_window.Laid, int]:
     """All that belongs to the page, in tokens, and how many new ones there are to be."""
     before = vocabulary.beginning(tokenizer)
     if vocabulary.has_tags(tokenizer):
         before = vocabulary.opening(tokenizer, params.kind, params.title)
-    told = page.Page(params.text[-MOST:], params.memory, params.note, params.depth, lore)
-    return page.laid(tokenizer, told, before), min(params.length, longest // 2)
+    told = context_window.Page(params.text[-MOST:], params.memory, params.note, params.depth, lore)
+    return context_window.laid(tokenizer, told, before), min(params.length, longest // 2)
 
 
 def _form(params: WriterContinue.Params, tokenizer: Any) -> constrained.Constrained | None:

@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 
 from studio import api
 
-from .. import generation, instructing, sampling
-from ..instructing import SYSTEM, USER
+from ..generation import chat_template, generator, sampling_params
+from ..generation.chat_template import SYSTEM, USER
 from ..models import writer as models
 from .continue_text import STARTER
 
@@ -56,7 +56,7 @@ class WriterPrompt(api.Tool):
     output = "text"
     icon = "mdi6.lightbulb-on-outline"
 
-    class Params(sampling.Sampling, Idea):
+    class Params(sampling_params.Sampling, Idea):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
@@ -64,11 +64,11 @@ class WriterPrompt(api.Tool):
             raise api.BadInput("There is no idea yet.", "Write a few words.")
         yield api.Progress(0, 0, "Getting the model ready")
         writer = models.load(ctx, params.model)
-        if instructing.has_template(writer):
+        if chat_template.has_template(writer):
             rules = f"You write prompts for a program that paints. {RULES[params.dialect]} Answer with the prompt only."
-            tokens = instructing.prompt(writer, [(SYSTEM, rules), (USER, params.text.strip()[:4000])])
-            chain = sampling.chain(params, writer.tokenizer, ctx.generator(), len(tokens))
-            written = yield from generation.write(writer, tokens, chain, LENGTH, ctx, stop=["\n\n", *params.stop])
+            tokens = chat_template.prompt(writer, [(SYSTEM, rules), (USER, params.text.strip()[:4000])])
+            chain = sampling_params.chain(params, writer.tokenizer, ctx.generator(), len(tokens))
+            written = yield from generator.write(writer, tokens, chain, LENGTH, ctx, stop=["\n\n", *params.stop])
             made = " ".join(written.text.split()).strip('"')
         else:
             yield api.Notice(

@@ -7,8 +7,9 @@ from typing import Literal
 
 from studio import api
 
-from .. import estimating, generation, instructing, sampling
-from ..instructing import SYSTEM, USER
+from ..generation import chat_template, generator, sampling_params
+from ..generation import estimate as estimating
+from ..generation.chat_template import SYSTEM, USER
 from ..models import writer as models
 from .continue_text import STARTER
 
@@ -38,7 +39,7 @@ class WriterRewrite(api.Tool):
     selection = "replace"
     icon = "mdi6.file-document-edit-outline"
 
-    class Params(sampling.Sampling, Wish):
+    class Params(sampling_params.Sampling, Wish):
         pass
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:
@@ -49,15 +50,15 @@ class WriterRewrite(api.Tool):
             raise api.BadInput("There is nothing to rewrite.", "Write or paste something.")
         yield api.Progress(0, 0, "Getting the model ready")
         writer = models.load(ctx, params.model)
-        instructing.must_follow(writer)
+        chat_template.must_follow(writer)
         rules = "You rewrite texts. Keep names, facts and language. Answer with the rewritten text and nothing else."
-        tokens = instructing.prompt(writer, [(SYSTEM, rules), (USER, f"{asked(params)}\n\n{params.text.strip()}")])
+        tokens = chat_template.prompt(writer, [(SYSTEM, rules), (USER, f"{asked(params)}\n\n{params.text.strip()}")])
         room = writer.longest - len(tokens)
         if room < len(tokens) // 2:
             raise api.BadInput(f"The text is too long for {writer.name}.", "Take a part of it.")
         length = min(room, 64 + 3 * len(tokens))
-        chain = sampling.chain(params, writer.tokenizer, ctx.generator(), len(tokens))
-        written = yield from generation.write(writer, tokens, chain, length, ctx, stop=params.stop)
+        chain = sampling_params.chain(params, writer.tokenizer, ctx.generator(), len(tokens))
+        written = yield from generator.write(writer, tokens, chain, length, ctx, stop=params.stop)
         notes = {"tokens": written.tokens, "ended": written.ended, "from": params.text}
         yield api.Text(written.text.strip(), "Rewritten", notes=notes)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from studio import api
 
-from .. import constrained, generation, instructing, sampling
+from ..generation import chat_template, constrained, generator, sampling_params
 from ..models import tokenizer
 from ..models import writer as models
 from .continue_text import STARTER
@@ -38,7 +38,7 @@ class WriterShotlist(api.Tool):
     output = "text"
     icon = "mdi6.movie-open-outline"
 
-    class Params(sampling.Sampling, Scene):
+    class Params(sampling_params.Sampling, Scene):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
@@ -48,8 +48,8 @@ class WriterShotlist(api.Tool):
         yield api.Progress(0, 0, "Getting the model ready")
         writer = models.load(ctx, params.model)
         asked = f"Break this scene into {params.shots} camera shots, as JSON.\n\n"
-        if instructing.has_template(writer):
-            tokens = instructing.prompt(writer, [(instructing.USER, asked + scene)])
+        if chat_template.has_template(writer):
+            tokens = chat_template.prompt(writer, [(chat_template.USER, asked + scene)])
         else:
             yield api.Notice(
                 f"{writer.name} cannot follow instructions: the form holds, what it says is loosely tied.", "warning"
@@ -61,8 +61,8 @@ class WriterShotlist(api.Tool):
         if len(tokens) > room:
             yield api.Notice(f"{writer.name} sees only the end of the scene: fewer shots leave more room.", "warning")
         form = constrained.json_schema(writer.tokenizer, schema(params.shots))
-        chain = sampling.chain(params, writer.tokenizer, ctx.generator(), len(tokens), form)
-        written = yield from generation.write(writer, tokens[-room:], chain, length, ctx)
+        chain = sampling_params.chain(params, writer.tokenizer, ctx.generator(), len(tokens), form)
+        written = yield from generator.write(writer, tokens[-room:], chain, length, ctx)
         if written.ended != "end":
             raise api.StudioError(f"{writer.name} did not come to an end.", "Ask for fewer shots, or try another seed.")
         shots = json.loads(written.text)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from plugins.writer import alternatives
-from plugins.writer.alternatives import Alternatives
+from plugins.writer.generation import top_logprobs
+from plugins.writer.generation.top_logprobs import Alternatives
 from plugins.writer.models import tokenizer as vocabulary
 from plugins.writer.models import writer as models
 from plugins.writer.tools.continue_text import WriterContinue
@@ -33,7 +33,7 @@ def test_the_choices_make_up_what_was_written(writer: Path, preset: str) -> None
         shares = [share for _, share in options]
         assert shares == sorted(shares, reverse=True)
         assert sum(shares) <= 1.001
-        assert len(options) <= alternatives.BEST + 1
+        assert len(options) <= top_logprobs.BEST + 1
         assert not piece or "\ufffd" in piece or piece in [word for word, _ in options]
         assert preset != "greedy" or not piece or options[0][0] == piece
 
@@ -63,11 +63,11 @@ def test_characters_of_several_tokens_stay_whole(writer: Path) -> None:
 
 
 def test_only_so_much_is_kept(writer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alternatives, "MOST_BYTES", 700)
+    monkeypatch.setattr(top_logprobs, "MOST_BYTES", 700)
     text = written(writer)
     kept = text.notes["choices"]
     assert 0 < len(json.dumps(kept, ensure_ascii=False)) < 800
     assert text.text[text.notes["begun"] :].startswith("".join(piece for piece, _ in kept))
-    monkeypatch.setattr(alternatives, "MOST", 2)
+    monkeypatch.setattr(top_logprobs, "MOST", 2)
     assert len(written(writer).notes["choices"]) == 2
     assert written(writer, length=1, stop=["e", "t", " ", "a"]).notes["choices"] is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from plugins.writer import page
+from plugins.writer.generation import context_window
 from plugins.writer.models import tokenizer as vocabulary
 from plugins.writer.tools.chat import WriterChat
 from plugins.writer.tools.continue_text import WriterContinue
@@ -53,9 +53,11 @@ def test_what_is_told_is_what_is_read(writer: Path, length: int, times: int, ove
     tokenizer = vocabulary.opened(writer)
     params = WriterContinue.Params(**values)
     before = vocabulary.opening(tokenizer, "tale", params.title)
-    told_page = page.Page(params.text, params.memory, params.note, params.depth, page.lore(params.lorebook))
+    told_page = context_window.Page(
+        params.text, params.memory, params.note, params.depth, context_window.lore(params.lorebook)
+    )
     new = min(length, 512)
-    seen = page.seen(tokenizer, told_page, before, 1024 - new, params.overflow)
+    seen = context_window.seen(tokenizer, told_page, before, 1024 - new, params.overflow)
     assert told.budget.parts["new words"] == new
     assert told.budget.used - new == len(seen.tokens)
     assert (told.budget.parts["text"], told.budget.left_out) == (seen.of_text, seen.left_out)

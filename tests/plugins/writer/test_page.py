@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from plugins.writer import page
 from plugins.writer.documents import Document
+from plugins.writer.generation import context_window
+from plugins.writer.generation.context_window import Page
 from plugins.writer.models import tokenizer as vocabulary
-from plugins.writer.page import Page
 from studio import api
 
 
@@ -18,8 +18,10 @@ def tokenizer() -> Any:
     return vocabulary.learn([Document("", "a fox and an owl in a wood")], 300)
 
 
-def told(tokenizer: Any, written: Page, room: int = 4000, overflow: page.Overflow = "oldest") -> tuple[str, page.Seen]:
-    seen = page.seen(tokenizer, written, [], room, overflow)
+def told(
+    tokenizer: Any, written: Page, room: int = 4000, overflow: context_window.Overflow = "oldest"
+) -> tuple[str, context_window.Seen]:
+    seen = context_window.seen(tokenizer, written, [], room, overflow)
     return tokenizer.decode(seen.tokens), seen
 
 
@@ -38,7 +40,7 @@ def test_memory_comes_first_and_the_note_before_the_last_paragraphs(tokenizer: A
 
 
 def test_lore_is_told_once_its_words_are_there(tokenizer: Any) -> None:
-    entries = page.lore(["Mira, the fox: a vixen", "Otto: an owl"])
+    entries = context_window.lore(["Mira, the fox: a vixen", "Otto: an owl"])
     text, seen = told(tokenizer, Page("Then MIRA ran.", lore=entries))
     assert text == "a vixen\n\nThen MIRA ran."
     assert seen.lore == ("a vixen",)
@@ -48,7 +50,7 @@ def test_lore_is_told_once_its_words_are_there(tokenizer: Any) -> None:
 @pytest.mark.parametrize("line", ["no colon", ": no words", "no text:"])
 def test_a_line_that_is_no_entry_is_told(line: str) -> None:
     with pytest.raises(api.BadInput, match="no entry"):
-        page.lore([line])
+        context_window.lore([line])
 
 
 def test_what_does_not_fit_is_counted(tokenizer: Any) -> None:

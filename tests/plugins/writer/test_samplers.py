@@ -9,11 +9,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from plugins.writer import sampling
 from plugins.writer.documents import Document
+from plugins.writer.generation import sampling_params
+from plugins.writer.generation.logits_processors import Banned, Bias, Dry, Mirostat, Presence, Repetition, Xtc
+from plugins.writer.generation.sampling_params import Sampling
 from plugins.writer.models import tokenizer as vocabulary
-from plugins.writer.samplers import Banned, Bias, Dry, Mirostat, Presence, Repetition, Xtc
-from plugins.writer.sampling import Sampling
 from studio import api
 
 SIZE = 40
@@ -136,12 +136,12 @@ def tokenizer() -> object:
 
 
 def drawn(tokenizer: object, values: torch.Tensor, count: int = 400, **given: object) -> set[int]:
-    chain = sampling.chain(Sampling(**given), tokenizer, torch.Generator().manual_seed(2), 0)  # type: ignore[arg-type]
+    chain = sampling_params.chain(Sampling(**given), tokenizer, torch.Generator().manual_seed(2), 0)  # type: ignore[arg-type]
     return {chain.draw(values, TOKENS) for _ in range(count)}
 
 
 def nothing() -> dict[str, float]:
-    return dict(sampling.NOTHING)
+    return dict(sampling_params.NOTHING)
 
 
 def test_the_borrowed_ones_leave_what_they_should(tokenizer: object) -> None:

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, processors
 from tokenizers import models as models_of_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from plugins.writer import instructing
+from plugins.writer.generation import chat_template
 from plugins.writer.models import architectures
 from plugins.writer.models import tokenizer as vocabulary
 from plugins.writer.models import writer as models
@@ -53,7 +53,7 @@ def test_a_model_sees_the_beginning_that_it_was_shown_in_training(writer: Path, 
     assert written(tmp_path / "gemma", ctx, text="abc", length=2).notes["seen"] == 4
     assert written(tmp_path / "gemma", ctx, text="", length=2).notes["seen"] == 1
     (loaded,) = (one for one in ctx.models.loaded.values() if isinstance(one, models.Writer))
-    assert instructing.plain(loaded, [(instructing.USER, "a")], ("b", "c"))[0] == 0
+    assert chat_template.plain(loaded, [(chat_template.USER, "a")], ("b", "c"))[0] == 0
     assert vocabulary.beginning(vocabulary.opened(writer)) == []
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from studio import api
 
-from .alternatives import Alternatives
-from .models.writer import Writer
-from .sampling import Chain
+from ..models.writer import Writer
+from .sampling_params import Chain
+from .top_logprobs import Alternatives
 
 SHOW_EVERY = 0.05
 """Seconds between two previews."""

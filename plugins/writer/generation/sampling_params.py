@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from studio import api
 
+from ..models import tokenizer as vocabulary
 from .constrained import Constrained
-from .models import tokenizer as vocabulary
-from .samplers import Banned, Bias, Dry, Mirostat, Presence, Repetition, Sampler, Xtc
+from .logits_processors import Banned, Bias, Dry, Mirostat, Presence, Repetition, Sampler, Xtc
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

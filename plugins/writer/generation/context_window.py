@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from studio import api
 
-from .models import tokenizer as vocabulary
+from ..models import tokenizer as vocabulary
 
 Lore: TypeAlias = Sequence[tuple[tuple[str, ...], str]]
 """Entries: (trigger words, text)."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from studio import api
 
-from .models import tokenizer
-from .models.writer import Writer
+from ..models import tokenizer
+from ..models.writer import Writer
 
 USER, ANSWER, SYSTEM = "user", "assistant", "system"
 Message = tuple[str, str]

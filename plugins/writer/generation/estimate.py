@@ -12,8 +12,8 @@ from typing import Any
 
 from studio import api
 
-from .models import gguf, transformers_loader
-from .models import tokenizer as vocabulary
+from ..models import gguf, transformers_loader
+from ..models import tokenizer as vocabulary
 
 REMEMBERED = 16
 """Texts whose tokens are kept: memory and lore are the same from key to key."""
