@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from studio import api
 
-from .. import live
 from ..models import writer
+from ..training import samples
 
 STARTER = "writer-words"
 GAP = "___"
@@ -34,7 +34,7 @@ class WriterSuggest(api.Tool):
             raise api.BadInput("There is no gap in the text.", f"Put {GAP} where a word is missing.")
         yield api.Progress(0, 0, "Getting the model ready")
         model, tokenizer = writer.load_guesser(ctx, params.model)
-        found = live.guesses(model, tokenizer, before, after, count=params.words, device=ctx.device)
+        found = samples.guesses(model, tokenizer, before, after, count=params.words, device=ctx.device)
         lines = [f"{word.strip() or repr(word)} · {share:.1%}" for word, share in found]
         notes = {"words": [[word, round(share, 5)] for word, share in found]}
         yield api.Text("\n".join(lines), params.text[:80], notes=notes)

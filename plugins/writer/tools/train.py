@@ -11,10 +11,12 @@ from typing import Any, Literal, TypeAlias
 
 from studio import api
 
-from .. import documents, live, streams, train_card, training
+from .. import documents
 from ..documents import Document
 from ..models import architectures, gguf, lora, transformers_loader, writer
 from ..models import tokenizer as vocabulary
+from ..training import model_card, samples, token_streams
+from ..training import trainer as training
 
 Kind: TypeAlias = Literal["new", "masked", "full", "lora"]
 LEAST = 2
@@ -150,10 +152,10 @@ class WriterTrain(api.Tool):
                 architectures.round_to_eight_bits(trainer.ema)
             architectures.save(trainer.ema, tokenizer, folder, eight_bits=params.eight_bits)
         perplexity = trainer.measure(held)
-        credit = train_card.credits([(one.title, one.credit) for one in texts if one.credit], base)
+        credit = model_card.credits([(one.title, one.credit) for one in texts if one.credit], base)
         if credit:
-            (folder / train_card.CREDITS).write_text(credit, encoding="utf-8")
-        facts = train_card.Facts(
+            (folder / model_card.CREDITS).write_text(credit, encoding="utf-8")
+        facts = model_card.Facts(
             title=params.title,
             kind=params.kind,
             base=writer.title(base) if base else "",
@@ -170,7 +172,7 @@ class WriterTrain(api.Tool):
             held_tokens=int(held.in_order(plan.context, training.MEASURED).size),
             samples=_samples(trainer, tokenizer, params, CARD_TOKENS, CARD_SAMPLES),
         )
-        (folder / "README.md").write_text(train_card.text(facts), encoding="utf-8")
+        (folder / "README.md").write_text(model_card.text(facts), encoding="utf-8")
         notes = {"perplexity": round(perplexity, 2), "steps": plan.steps, "loss": round(trainer.standing.loss, 4)}
         kind = "masked-language" if params.kind == "masked" else "language"
         yield api.Trained(folder, params.title, kind, notes)
@@ -230,11 +232,11 @@ def _vocabulary(texts: Sequence[Document], params: WriterTrain.Params, ctx: api.
 
 def _tokens(
     texts: Sequence[Document], tokenizer: Any, params: WriterTrain.Params, ctx: api.Context
-) -> Generator[api.Event, None, tuple[streams.Streams, streams.Streams]]:
+) -> Generator[api.Event, None, tuple[token_streams.Streams, token_streams.Streams]]:
     told = json.dumps([[one.title, one.text, one.kind] for one in texts])
     known = sorted(tokenizer.get_vocab().items())  # in an order of its own each time
     key = hashlib.sha256(f"{told}{params.held_out}{known}".encode()).hexdigest()
-    if found := streams.kept(ctx.keep, key):
+    if found := token_streams.kept(ctx.keep, key):
         return found
     parts: list[list[int]] = []
     for start in range(0, len(texts), AT_ONCE):
@@ -245,10 +247,10 @@ def _tokens(
         held = {len(texts) - 1}
     learn_from = [number for number in range(len(texts)) if number not in held]
     learn, held_out = (
-        streams.joined([texts[number].kind for number in some], [parts[number] for number in some])
+        token_streams.joined([texts[number].kind for number in some], [parts[number] for number in some])
         for some in (learn_from, sorted(held))
     )
-    streams.keep(ctx.keep, key, learn, held_out)
+    token_streams.keep(ctx.keep, key, learn, held_out)
     return learn, held_out
 
 
@@ -277,13 +279,13 @@ def _samples(
         return [
             (f"{before}___{after}", ", ".join(f"{word.strip()} {share:.0%}" for word, share in found))
             for before, after in GAPS
-            for found in [live.guesses(trainer.ema, tokenizer, before, after, count=8, device=device)]
+            for found in [samples.guesses(trainer.ema, tokenizer, before, after, count=8, device=device)]
         ]
     kinds = [kind for kind in ("tale", "story", "poem", "text", "book") if kind in trainer.learn.rows] or ["text"]
     found = []
     for number in range(count):
         kind = kinds[number % len(kinds)]
         begun = ([*params.prompts] or [*PROMPTS])[number // len(kinds) % len(params.prompts or PROMPTS)]
-        made = live.sample(trainer.ema, tokenizer, kind, "", begun, tokens=tokens, seed=number + 1, device=device)
+        made = samples.sample(trainer.ema, tokenizer, kind, "", begun, tokens=tokens, seed=number + 1, device=device)
         found.append((f"{kind.capitalize()}, “{begun}”, seed {number + 1}", made))
     return found

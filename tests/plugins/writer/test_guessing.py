@@ -11,9 +11,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM
 
-from plugins.writer import live
 from plugins.writer.models import architectures
 from plugins.writer.models import tokenizer as vocabulary
+from plugins.writer.training import samples
 from studio import api
 from tests.plugins.writer.conftest import trained
 
@@ -64,5 +64,5 @@ def test_a_model_that_reads_less_than_it_has_places_for(guesser: Path) -> None:
     shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     config = RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=34, pad_token_id=1, **shape)
     model = RobertaForMaskedLM(config).eval()
-    found = live.guesses(model, tokenizer, "the fox " * 50, "the owl " * 50, count=3, device="cpu")
+    found = samples.guesses(model, tokenizer, "the fox " * 50, "the owl " * 50, count=3, device="cpu")
     assert len(found) == 3

@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 from plugins import writer as plugin
-from plugins.writer import train_card
 from plugins.writer.documents import Document
 from plugins.writer.models import architectures, lora
 from plugins.writer.models import tokenizer as vocabulary
 from plugins.writer.models import writer as models
 from plugins.writer.tools.train import WriterTrain
+from plugins.writer.training import model_card
 from studio import api, testing
 from studio.library import kinds
 from tests.plugins.writer.conftest import TINY, trained
@@ -122,8 +122,8 @@ def test_whom_to_name_stays_with_what_was_learnt(texts: Path, tmp_path: Path) ->
     first = trained(tmp_path / "texts", tmp_path / "a")
     second = trained(texts, tmp_path / "b", kind="full", model=str(first))
     for made in (first, second):
-        assert "- Tale 3: Text: Ann 3\n" in (made / train_card.CREDITS).read_text("utf-8")
-        assert train_card.CREDITS in (made / "README.md").read_text("utf-8")
+        assert "- Tale 3: Text: Ann 3\n" in (made / model_card.CREDITS).read_text("utf-8")
+        assert model_card.CREDITS in (made / "README.md").read_text("utf-8")
 
 
 def test_more_can_be_held_out(texts: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from studio import api
 
-from .streams import Streams
+from .token_streams import Streams
 
 if TYPE_CHECKING:
     from torch import Tensor

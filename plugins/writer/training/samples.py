@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
-from .models import architectures
-from .models import tokenizer as vocabulary
+from ..models import architectures
+from ..models import tokenizer as vocabulary
 
 
 def sample(model: Any, tokenizer: Any, kind: str, title: str, text: str, *, tokens: int, seed: int, device: str) -> str:
