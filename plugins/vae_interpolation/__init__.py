@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from studio import api
 
-from .arithmetic import Arithmetic
-from .blend import Blend
-from .dream import Dream
-from .grid import Grid
-from .inspect import Inspect
-from .measuring import VaeMeasure
-from .morph import Morph
-from .train_tool import VaeTrain
+from .tools.blend import Blend
+from .tools.dream import Dream
+from .tools.evaluate import VaeMeasure
+from .tools.grid import Grid
+from .tools.latent_arithmetic import Arithmetic
+from .tools.morph import Morph
+from .tools.reconstruct import Inspect
+from .tools.train import VaeTrain
 
 __version__ = "1.0"
 api_version = 1

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from plugins import vae_interpolation
-from plugins.vae_interpolation.arithmetic import Arithmetic
-from plugins.vae_interpolation.blend import Blend
-from plugins.vae_interpolation.dream import Dream
-from plugins.vae_interpolation.grid import Grid
-from plugins.vae_interpolation.inspect import Inspect
-from plugins.vae_interpolation.morph import Morph
+from plugins.vae_interpolation.tools.blend import Blend
+from plugins.vae_interpolation.tools.dream import Dream
+from plugins.vae_interpolation.tools.grid import Grid
+from plugins.vae_interpolation.tools.latent_arithmetic import Arithmetic
+from plugins.vae_interpolation.tools.morph import Morph
+from plugins.vae_interpolation.tools.reconstruct import Inspect
 from studio import api, testing
 
 Frame = NDArray[np.uint8]

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from plugins.vae_interpolation import data, kinds, networks
-from plugins.vae_interpolation.measuring import VaeMeasure, names_of, psnr_by_folder
+from plugins.vae_interpolation.tools.evaluate import VaeMeasure, names_of, psnr_by_folder
 from studio import api, testing
 
 

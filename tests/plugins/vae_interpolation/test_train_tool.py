@@ -8,8 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.vae_interpolation import networks, train_tool, training
-from plugins.vae_interpolation.train_tool import VaeTrain
+from plugins.vae_interpolation import networks, training
+from plugins.vae_interpolation.tools import train
+from plugins.vae_interpolation.tools.train import VaeTrain
 from studio import api, testing
 
 TINY: dict[str, Any] = {"size": 64, "width": "tiny", "batch": 2, "steps": 4, "preview_every": 2}
@@ -43,7 +44,7 @@ def notices(events: list[api.Event]) -> list[str]:
 
 def test_keeps_the_rules() -> None:
     testing.check_plugin([VaeTrain])
-    testing.check_light_import("plugins.vae_interpolation.train_tool", [Path(train_tool.__file__).parents[2]])
+    testing.check_light_import("plugins.vae_interpolation.tools.train", [Path(train.__file__).parents[2]])
 
 
 def test_a_spatial_model_is_loaded_by_diffusers(pictures: Path, tmp_path: Path) -> None:

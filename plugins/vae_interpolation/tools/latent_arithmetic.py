@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from studio import api
 
-from . import models, pictures
-from .mixing import Mixer
+from .. import models, pictures
+from ..mixing import Mixer
 
 if TYPE_CHECKING:
     from torch import Tensor

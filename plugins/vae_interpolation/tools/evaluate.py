@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from studio import api
 
-from . import data, models, training
+from .. import data, models, training
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from studio import api
 
-from . import alignment, models, pictures
-from .corners import Corners, corners
+from .. import alignment, models, pictures
+from ..corners import Corners, corners
 
 DRAFT = 256
 """Long side in pixels while a slider moves."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from studio import api
 
-from . import alignment, models, paths, pictures
-from .alignment import Pair
-from .flow import composed
-from .mixing import Mixer, Share
+from .. import alignment, models, paths, pictures
+from ..alignment import Pair
+from ..flow import composed
+from ..mixing import Mixer, Share
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from . import models, pictures
-from .mixing import Mixer
+from .. import models, pictures
+from ..mixing import Mixer
 
 if TYPE_CHECKING:
     import numpy as np

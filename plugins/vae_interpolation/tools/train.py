@@ -10,7 +10,8 @@ import numpy as np
 
 from studio import api
 
-from . import card, data, kinds, measuring, models, networks, prior, training
+from .. import card, data, kinds, models, networks, prior, training
+from . import evaluate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,7 +77,7 @@ class VaeTrain(api.Tool):
         import torch
 
         folders = [params.folder, *params.more_folders]
-        samples, skipped = yield from measuring.read_all(folders, 2 * params.size)
+        samples, skipped = yield from evaluate.read_all(folders, 2 * params.size)
         if skipped:
             ctx.note("skipped", skipped)
         if len(samples) < MINIMUM:
@@ -110,8 +111,8 @@ class VaeTrain(api.Tool):
     ) -> api.Trained:
         folder = ctx.scratch / "model"
         trainer.kind.save(trainer.ema, folder, _latents(trainer, held, params.size))
-        groups = measuring.names_of([params.folder, *params.more_folders])
-        measured = measuring.psnr_by_folder(trainer.reconstruct, held, groups, params.size)
+        groups = evaluate.names_of([params.folder, *params.more_folders])
+        measured = evaluate.psnr_by_folder(trainer.reconstruct, held, groups, params.size)
         facts = card.Facts(
             title=params.title,
             kind=params.kind,

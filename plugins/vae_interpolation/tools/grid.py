@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from studio import api
 
-from . import alignment, models, pictures
-from .corners import corners
+from .. import alignment, models, pictures
+from ..corners import corners
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from studio import api
 
-from . import models, paths, pictures
-from .models import GlobalCodec
+from .. import models, paths, pictures
+from ..models import GlobalCodec
 
 if TYPE_CHECKING:
     import numpy as np
