@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from .models import Codec
+    from .models.codec import Codec
 
 Align: TypeAlias = Literal["auto", "flow", "none"]
 SCOUT = 160

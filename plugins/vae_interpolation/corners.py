@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .models import Codec
+    from .models.codec import Codec
 
 
 def corner_shares(count: int, across: float, down: float) -> dict[int, float]:

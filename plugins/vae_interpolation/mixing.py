@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from .models import Codec
+    from .models.codec import Codec
 
 
 LEAST = 256

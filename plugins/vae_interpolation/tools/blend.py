@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from studio import api
 
-from .. import alignment, models, pictures
+from .. import alignment, pictures
 from ..corners import Corners, corners
+from ..models import codec as models
 
 DRAFT = 256
 """Long side in pixels while a slider moves."""

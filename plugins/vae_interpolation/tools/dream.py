@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from studio import api
 
-from .. import models, paths, pictures
-from ..models import GlobalCodec
+from .. import paths, pictures
+from ..models import codec as models
+from ..models.codec import GlobalCodec
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from studio import api
 
-from .. import data, models, training
+from .. import data, training
+from ..models import codec as models
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from studio import api
 
-from .. import alignment, models, pictures
+from .. import alignment, pictures
 from ..corners import corners
+from ..models import codec as models
 
 if TYPE_CHECKING:
     import numpy as np

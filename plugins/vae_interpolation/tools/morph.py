@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from studio import api
 
-from .. import alignment, models, paths, pictures
+from .. import alignment, paths, pictures
 from ..alignment import Pair
 from ..flow import composed
 from ..mixing import Mixer, Share
+from ..models import codec as models
 
 if TYPE_CHECKING:
     import numpy as np

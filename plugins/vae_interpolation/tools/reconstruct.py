@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from .. import models, pictures
+from .. import pictures
 from ..mixing import Mixer
+from ..models import codec as models
 
 if TYPE_CHECKING:
     import numpy as np

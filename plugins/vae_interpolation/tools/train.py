@@ -10,7 +10,9 @@ import numpy as np
 
 from studio import api
 
-from .. import card, data, kinds, models, networks, prior, training
+from .. import card, data, kinds, prior, training
+from ..models import codec as models
+from ..models import networks
 from . import evaluate
 
 if TYPE_CHECKING:

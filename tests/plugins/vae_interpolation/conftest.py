@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from plugins.vae_interpolation import networks
+from plugins.vae_interpolation.models import networks
 from tests.plugins.vae_interpolation.shapes import disk
 
 SIDE = 64

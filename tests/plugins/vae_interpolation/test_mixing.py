@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from plugins.vae_interpolation import alignment, models, pictures
+from plugins.vae_interpolation import alignment, pictures
 from plugins.vae_interpolation.alignment import Pair, Star
 from plugins.vae_interpolation.corners import corner_shares
 from plugins.vae_interpolation.flow import Flow
 from plugins.vae_interpolation.mixing import Mixer, Share
+from plugins.vae_interpolation.models import codec as models
 from studio import api, testing
 from tests.plugins.vae_interpolation.shapes import disk
 

@@ -12,8 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from plugins.vae_interpolation import checkpoints, models
-from plugins.vae_interpolation.models import GlobalCodec
+from plugins.vae_interpolation.models import checkpoints
+from plugins.vae_interpolation.models import codec as models
+from plugins.vae_interpolation.models.codec import GlobalCodec
 from studio import api, testing
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -6,7 +6,8 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from plugins.vae_interpolation import kinds, networks
+from plugins.vae_interpolation import kinds
+from plugins.vae_interpolation.models import networks
 
 
 def test_a_spatial_model_gives_standard_latents_and_the_same_pictures(tmp_path: Path) -> None:

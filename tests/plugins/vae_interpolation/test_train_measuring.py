@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.vae_interpolation import data, kinds, networks
+from plugins.vae_interpolation import data, kinds
+from plugins.vae_interpolation.models import networks
 from plugins.vae_interpolation.tools.evaluate import VaeMeasure, names_of, psnr_by_folder
 from studio import api, testing
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.vae_interpolation import networks, training
+from plugins.vae_interpolation import training
+from plugins.vae_interpolation.models import networks
 from plugins.vae_interpolation.tools import train
 from plugins.vae_interpolation.tools.train import VaeTrain
 from studio import api, testing

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from plugins.vae_interpolation import kinds, networks, training
+from plugins.vae_interpolation import kinds, training
+from plugins.vae_interpolation.models import networks
 
 
 @pytest.fixture(autouse=True)
