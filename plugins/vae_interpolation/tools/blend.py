@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from studio import api
 
-from .. import alignment, pictures
-from ..corners import Corners, corners
+from ..mixing import alignment
+from ..mixing import images as pictures
+from ..mixing.bilinear import Corners, corners
 from ..models import codec as models
 
 DRAFT = 256

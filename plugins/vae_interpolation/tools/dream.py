@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from studio import api
 
-from .. import paths, pictures
+from ..mixing import images as pictures
+from ..mixing import latent_paths
 from ..models import codec as models
 from ..models.codec import GlobalCodec
 
@@ -80,9 +81,9 @@ def _draws(codec: GlobalCodec, noise: Tensor, params: Dream.Params) -> Iterator[
 def _walk(codec: GlobalCodec, noise: Tensor, params: Dream.Params, ctx: api.Context) -> Iterator[NDArray[np.uint8]]:
     """Along great arcs of the noise, so that every frame is as likely as a draw."""
     stops = list(noise)
-    for number, at in enumerate(paths.positions(params.frames, len(stops), "loop")):
+    for number, at in enumerate(latent_paths.positions(params.frames, len(stops), "loop")):
         here = min(int(at), len(stops) - 1)
-        shares = paths.weights("spherical", stops, here, paths.eased(at - here, "smooth"), closed=True)
+        shares = latent_paths.weights("spherical", stops, here, latent_paths.eased(at - here, "smooth"), closed=True)
         point = sum(share * stops[stop] for stop, share in shares.items())
         frame = _picture(codec, codec.dream(point[None])[0], params.size)
         ctx.emit(api.Progress(number + 1, params.frames, "Walking"))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from studio import api
 
-from .. import alignment, pictures
-from ..corners import corners
+from ..mixing import alignment
+from ..mixing import images as pictures
+from ..mixing.bilinear import corners
 from ..models import codec as models
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from studio import api
 
-from .. import pictures
-from ..mixing import Mixer
+from ..mixing import images
+from ..mixing.mixer import Mixer
 from ..models import codec as models
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Arithmetic(api.Tool):
         total = 1 + len(params.plus) + len(params.minus)
         yield api.Progress(0, total, "Opening the pictures")
         codec = models.load(ctx, params.model)
-        opened = pictures.read_all([params.image], params.size, codec, ground=params.background)
+        opened = images.read_all([params.image], params.size, codec, ground=params.background)
         mixer = Mixer(codec, opened, detail=params.detail)
         more = yield from _mean(mixer, params.plus, params, 1, total)
         less = yield from _mean(mixer, params.minus, params, 1 + len(params.plus), total)
@@ -56,7 +56,7 @@ class Arithmetic(api.Tool):
             difference = difference.mean((2, 3), keepdim=True)
         ctx.note("difference", round(float(difference.square().mean().sqrt()), 4))
         latent = mixer.latents[0] + params.strength * difference
-        yield api.Image(pictures.to_picture(mixer.finished(latent, mixer.reconstructions[0], mixer.images[0])))
+        yield api.Image(images.to_picture(mixer.finished(latent, mixer.reconstructions[0], mixer.images[0])))
 
 
 def _mean(
@@ -67,7 +67,7 @@ def _mean(
 
     latent = torch.zeros_like(mixer.latents[0])
     for number, path in enumerate(paths):
-        picture = pictures.read_one(path, (mixer.width, mixer.height), ground=params.background)
-        latent = latent + mixer.encoded(pictures.to_tensor(picture).to(latent.device)) / len(paths)
+        picture = images.read_one(path, (mixer.width, mixer.height), ground=params.background)
+        latent = latent + mixer.encoded(images.to_tensor(picture).to(latent.device)) / len(paths)
         yield api.Progress(done + number + 1, total, "Encoding the pictures")
     return latent

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from studio import api
 
-from .. import alignment, paths, pictures
-from ..alignment import Pair
-from ..flow import composed
-from ..mixing import Mixer, Share
+from ..mixing import alignment, latent_paths
+from ..mixing import images as pictures
+from ..mixing.alignment import Pair
+from ..mixing.flow import composed
+from ..mixing.mixer import Mixer, Share
 from ..models import codec as models
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ class Morph(api.Tool):
         fps: float = api.param(24.0, ge=1.0, le=120.0, unit="frames a second", title="Frame rate")
         size: int = api.param(512, ge=64, le=2048, step=8, unit="px")
         """Long side of the frames. The first picture gives the shape."""
-        motion: paths.Motion = api.param("once", labels=("Once", "Loop", "There and back"))
+        motion: latent_paths.Motion = api.param("once", labels=("Once", "Loop", "There and back"))
         """A loop goes on from the last picture to the first; there and back returns the way it came."""
-        easing: paths.Easing = api.param("smooth", labels=("Smooth", "Even", "Start slowly", "End slowly"))
+        easing: latent_paths.Easing = api.param("smooth", labels=("Smooth", "Even", "Start slowly", "End slowly"))
         """How the time between two pictures is spent."""
         align: alignment.Align = api.param("auto", labels=("What ghosts less", "Always", "Never"), title="Align shapes")
         """Moves the shapes of both pictures onto each other before they are blended, against double images."""
@@ -47,7 +48,7 @@ class Morph(api.Tool):
         """At full, pictures take turns place by place; at none, one shines through the other everywhere."""
         detail: api.Unit = api.param(1.0, title="Keep detail")
         """How much of the fine detail that the model loses is carried over from the pictures."""
-        path: paths.Path = api.param(
+        path: latent_paths.Path = api.param(
             "linear", labels=("Straight", "Spherical", "Smooth curve (Catmull-Rom)"), advanced=True
         )
         """The way through the model's latent space. Spherical keeps contrast; the curve takes no sharp turns."""
@@ -93,7 +94,7 @@ class _Film:
         params = self._params
         total = params.frames
         stills = {round((total - 1) * still / max(params.stills - 1, 1)) for still in range(params.stills)}
-        for number, at in enumerate(paths.positions(total, len(self._mixer.images), params.motion)):
+        for number, at in enumerate(latent_paths.positions(total, len(self._mixer.images), params.motion)):
             frame = self._mixer.render(self._shares(at))
             if number in stills:
                 kept[number] = frame
@@ -103,11 +104,11 @@ class _Film:
     def _shares(self, at: float) -> list[Share]:
         here = min(int(at), len(self._pairs) - 1)
         there = (here + 1) % len(self._mixer.images)
-        t = paths.eased(at - here, self._params.easing)
+        t = latent_paths.eased(at - here, self._params.easing)
         warps = self._warps(here, there, t)
         local = self._mixer.local({here: 1.0 - t, there: t}, warps, self._params.handover)
         progress = local.get(there, t) if self._mixer.codec.spatial else t
-        weights = paths.weights(self._params.path, self._mixer.latents, here, progress, closed=self._closed)
+        weights = latent_paths.weights(self._params.path, self._mixer.latents, here, progress, closed=self._closed)
         return [
             Share(
                 picture, weight, local.get(picture), warps[picture] if picture in warps else self._far(picture, here, t)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from .. import pictures
-from ..mixing import Mixer
+from ..mixing import images
+from ..mixing.mixer import Mixer
 from ..models import codec as models
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ class Inspect(api.Tool):
 
         yield api.Progress(0, 1, "Opening the picture")
         codec = models.load(ctx, params.model)
-        opened = pictures.read_all([params.image], params.size, codec, ground=params.background)
+        opened = images.read_all([params.image], params.size, codec, ground=params.background)
         mixer = Mixer(codec, opened, detail=0.0)
-        rebuilt = pictures.to_picture(mixer.finished(mixer.latents[0], mixer.reconstructions[0], mixer.images[0]))
-        original = pictures.to_picture(mixer.images[0])
+        rebuilt = images.to_picture(mixer.finished(mixer.latents[0], mixer.reconstructions[0], mixer.images[0]))
+        original = images.to_picture(mixer.images[0])
         error = np.abs(original.astype(np.float32) - rebuilt.astype(np.float32)) / np.float32(255.0)
         squared = float(np.square(error, dtype=np.float64).mean())
         psnr = 10.0 * math.log10(1.0 / squared) if squared > 0.0 else math.inf
@@ -56,7 +56,7 @@ class Inspect(api.Tool):
             f"{math.prod(shape):,} numbers, {share:.0f} times fewer than it has. "
             f"Left the picture, middle what comes back, right the error (brightest at {BRIGHTEST:.0%} of white)."
         )
-        yield api.Image(pictures.sheet([original, rebuilt, _heat(error)], 3))
+        yield api.Image(images.sheet([original, rebuilt, _heat(error)], 3))
 
 
 def _heat(error: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:

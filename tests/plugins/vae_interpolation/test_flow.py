@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from plugins.vae_interpolation import flow
-from plugins.vae_interpolation.flow import Flow
-from plugins.vae_interpolation.ghosting import ghosting
-from plugins.vae_interpolation.handover import local_shares, prominence
-from plugins.vae_interpolation.pictures import to_tensor
+from plugins.vae_interpolation.mixing import flow
+from plugins.vae_interpolation.mixing.flow import Flow
+from plugins.vae_interpolation.mixing.ghosting import ghosting
+from plugins.vae_interpolation.mixing.images import to_tensor
+from plugins.vae_interpolation.mixing.saliency_weights import local_shares, prominence
 from tests.plugins.vae_interpolation.shapes import disk
 
 

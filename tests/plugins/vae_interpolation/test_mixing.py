@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from plugins.vae_interpolation import alignment, pictures
-from plugins.vae_interpolation.alignment import Pair, Star
-from plugins.vae_interpolation.corners import corner_shares
-from plugins.vae_interpolation.flow import Flow
-from plugins.vae_interpolation.mixing import Mixer, Share
+from plugins.vae_interpolation.mixing import alignment, images
+from plugins.vae_interpolation.mixing.alignment import Pair, Star
+from plugins.vae_interpolation.mixing.bilinear import corner_shares
+from plugins.vae_interpolation.mixing.flow import Flow
+from plugins.vae_interpolation.mixing.mixer import Mixer, Share
 from plugins.vae_interpolation.models import codec as models
 from studio import api, testing
 from tests.plugins.vae_interpolation.shapes import disk
@@ -95,21 +95,21 @@ def test_shares_of_the_corners_have_sum_one_and_are_whole_at_the_corners(count: 
 
 def test_frames_suit_the_codec_and_keep_the_shape(kl_folder: Path) -> None:
     codec = models.load(testing.FakeContext(), str(kl_folder))
-    assert pictures.frame_size((4000, 3000), 512, codec) == (512, 384)
-    assert pictures.frame_size((30, 4000), 512, codec) == (8, 512)
-    assert all(side % 8 == 0 for side in pictures.frame_size((451, 300), 333, codec))
+    assert images.frame_size((4000, 3000), 512, codec) == (512, 384)
+    assert images.frame_size((30, 4000), 512, codec) == (8, 512)
+    assert all(side % 8 == 0 for side in images.frame_size((451, 300), 333, codec))
 
 
 def test_transparent_parts_show_the_background(kl_folder: Path, disks: list[Path]) -> None:
     codec = models.load(testing.FakeContext(), str(kl_folder))
-    (picture,) = pictures.read_all([disks[3]], 64, codec, ground="#00ff00")
+    (picture,) = images.read_all([disks[3]], 64, codec, ground="#00ff00")
     assert picture[0, 0].tolist() == pytest.approx([0.0, 1.0, 0.0], abs=0.02)
 
 
 def test_pictures_of_another_shape_are_cropped_or_shown_whole(kl_folder: Path, disks: list[Path]) -> None:
     codec = models.load(testing.FakeContext(), str(kl_folder))
-    cropped = pictures.read_all(disks[:2], 64, codec)
-    padded = pictures.read_all(disks[:2], 64, codec, fit="pad", ground="#ff0000")
+    cropped = images.read_all(disks[:2], 64, codec)
+    padded = images.read_all(disks[:2], 64, codec, fit="pad", ground="#ff0000")
     assert cropped[1].shape == padded[1].shape == (64, 64, 3)
     assert padded[1][0, 32].tolist() == pytest.approx([1.0, 0.0, 0.0], abs=0.01)
     assert cropped[1][0, 32].tolist() == pytest.approx([0.1, 0.15, 0.3], abs=0.05)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from plugins.vae_interpolation import paths
+from plugins.vae_interpolation.mixing import latent_paths
 
 
 def points(count: int) -> list[torch.Tensor]:
@@ -13,37 +13,37 @@ def points(count: int) -> list[torch.Tensor]:
     return list(torch.randn(count, 1, 2, 3, 3, generator=chance))
 
 
-def point(latents: list[torch.Tensor], at: float, path: paths.Path, *, closed: bool = False) -> torch.Tensor:
+def point(latents: list[torch.Tensor], at: float, path: latent_paths.Path, *, closed: bool = False) -> torch.Tensor:
     here = min(int(at), (len(latents) if closed else len(latents) - 1) - 1)
-    shares = paths.weights(path, latents, here, at - here, closed=closed)
+    shares = latent_paths.weights(path, latents, here, at - here, closed=closed)
     return torch.stack([share * latents[name] for name, share in shares.items()]).sum(0)
 
 
 def test_once_begins_and_ends_on_a_picture() -> None:
-    assert paths.positions(5, 3, "once") == [0.0, 0.5, 1.0, 1.5, 2.0]
+    assert latent_paths.positions(5, 3, "once") == [0.0, 0.5, 1.0, 1.5, 2.0]
 
 
 def test_a_loop_leaves_out_the_frame_that_would_be_seen_twice() -> None:
-    assert paths.positions(6, 3, "loop") == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
+    assert latent_paths.positions(6, 3, "loop") == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
 
 
 def test_there_and_back_is_the_same_both_ways() -> None:
-    way = paths.positions(8, 2, "ping-pong")
+    way = latent_paths.positions(8, 2, "ping-pong")
     assert way[0] == 0.0
     assert max(way) == way[4] == 1.0
     assert way[1:4] == way[:4:-1]
 
 
 @pytest.mark.parametrize("easing", ["smooth", "linear", "in", "out"])
-def test_easing_keeps_both_ends_and_never_turns_back(easing: paths.Easing) -> None:
-    values = [paths.eased(step / 20, easing) for step in range(21)]
+def test_easing_keeps_both_ends_and_never_turns_back(easing: latent_paths.Easing) -> None:
+    values = [latent_paths.eased(step / 20, easing) for step in range(21)]
     assert (values[0], values[-1]) == (0.0, 1.0)
     assert values == sorted(values)
 
 
 @pytest.mark.parametrize("path", ["linear", "spherical", "catmull-rom"])
 @pytest.mark.parametrize("closed", [False, True])
-def test_every_path_goes_through_every_picture(path: paths.Path, closed: bool) -> None:
+def test_every_path_goes_through_every_picture(path: latent_paths.Path, closed: bool) -> None:
     latents = points(4)
     for number, latent in enumerate(latents):
         assert torch.allclose(point(latents, float(number), path, closed=closed), latent, atol=1e-5)
@@ -59,7 +59,7 @@ def test_the_sphere_keeps_the_norm_that_averaging_loses() -> None:
 
 
 def test_the_sphere_is_the_straight_line_for_parallel_latents() -> None:
-    assert paths.spherical(torch.ones(3), 2.0 * torch.ones(3), 0.25) == (0.75, 0.25)
+    assert latent_paths.spherical(torch.ones(3), 2.0 * torch.ones(3), 0.25) == (0.75, 0.25)
 
 
 def test_a_curve_between_two_pictures_is_the_straight_line() -> None:
@@ -73,7 +73,7 @@ def test_a_curve_turns_no_corner(closed: bool) -> None:
     """The direction of arrival is that of departure, where straight lines turn sharply."""
     latents, step = points(5), 1e-3
 
-    def turn(path: paths.Path, at: float) -> float:
+    def turn(path: latent_paths.Path, at: float) -> float:
         before = point(latents, at, path, closed=closed) - point(latents, at - step, path, closed=closed)
         after = point(latents, at + step, path, closed=closed) - point(latents, at, path, closed=closed)
         return torch.nn.functional.cosine_similarity(before.flatten(), after.flatten(), 0).item()
@@ -83,11 +83,11 @@ def test_a_curve_turns_no_corner(closed: bool) -> None:
 
 
 @pytest.mark.parametrize("path", ["linear", "spherical", "catmull-rom"])
-def test_a_map_of_times_gives_maps_of_weights(path: paths.Path) -> None:
+def test_a_map_of_times_gives_maps_of_weights(path: latent_paths.Path) -> None:
     latents = points(4)
     times = torch.tensor([[[[0.0, 0.3], [0.6, 1.0]]]])
-    together = paths.weights(path, latents, 1, times)
+    together = latent_paths.weights(path, latents, 1, times)
     for place, t in enumerate(times.flatten().tolist()):
-        alone = paths.weights(path, latents, 1, t)
+        alone = latent_paths.weights(path, latents, 1, t)
         for name, share in together.items():
             assert torch.as_tensor(share).flatten()[place].item() == pytest.approx(float(alone[name]), abs=1e-5)

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from studio import api
 
-from . import flow, pictures
+from . import flow, images
 from .ghosting import ghosting
-from .mixing import Mixer, Share
+from .mixer import Mixer, Share
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from .models.codec import Codec
+    from ..models.codec import Codec
 
 Align: TypeAlias = Literal["auto", "flow", "none"]
 SCOUT = 160
@@ -54,7 +54,7 @@ def compare(
     """
     if align == "none":
         return [Pair() for _ in which]
-    mixer = Mixer(codec, [pictures.shrunk(picture, SCOUT, codec) for picture in opened])
+    mixer = Mixer(codec, [images.shrunk(picture, SCOUT, codec) for picture in opened])
     price = PRICE * 4.0 ** (1.0 - 2.0 * strength)
     pairs: list[Pair] = []
     for first, second in which:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
     from torch import Tensor
 
-    from .models.codec import Codec
+    from ..models.codec import Codec
 
 Fit: TypeAlias = Literal["crop", "pad"]
 STEP = 8

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .flow import warped
-from .handover import local_shares, prominence
-from .pictures import frame_size, to_picture, to_tensor
+from .images import frame_size, to_picture, to_tensor
+from .saliency_weights import local_shares, prominence
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from .models.codec import Codec
+    from ..models.codec import Codec
 
 
 LEAST = 256

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from studio import api
 
-from . import pictures
+from . import images
 from .alignment import Align, Pair, Star, compare
-from .mixing import Mixer, Share
+from .mixer import Mixer, Share
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .models.codec import Codec
+    from ..models.codec import Codec
 
 
 def corner_shares(count: int, across: float, down: float) -> dict[int, float]:
@@ -71,4 +71,4 @@ def corners(
     """Finds the flows from the first picture to each other one, and encodes them all."""
     which = [(0, other) for other in range(1, len(opened))]
     pairs = compare(codec, opened, which, ctx, align=align, strength=strength)
-    return Corners(Mixer(codec, pictures.one_by_one(opened, ctx), detail=detail), Star(tuple(pairs)))
+    return Corners(Mixer(codec, images.one_by_one(opened, ctx), detail=detail), Star(tuple(pairs)))
