@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from studio import api
 
-from .. import data, training
 from ..models import codec as models
+from ..training import data, trainer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,7 +78,7 @@ def psnr_by_folder(
         values: list[Tensor] = []
         for start in range(0, len(members), 16):
             images = torch.from_numpy(np.stack([data.whole(one, size) for one in members[start : start + 16]]))
-            values.append(training.psnr(reconstruct(images), images))
+            values.append(trainer.psnr(reconstruct(images), images))
         if values:
             found[name] = round(float(torch.cat(values).mean()), 2)
     return found

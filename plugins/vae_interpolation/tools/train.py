@@ -10,9 +10,10 @@ import numpy as np
 
 from studio import api
 
-from .. import card, data, kinds, prior, training
 from ..models import codec as models
 from ..models import networks
+from ..training import data, model_card, prior, vae_kinds
+from ..training import trainer as training
 from . import evaluate
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class VaeTrain(api.Tool):
         trainer.kind.save(trainer.ema, folder, _latents(trainer, held, params.size))
         groups = evaluate.names_of([params.folder, *params.more_folders])
         measured = evaluate.psnr_by_folder(trainer.reconstruct, held, groups, params.size)
-        facts = card.Facts(
+        facts = model_card.Facts(
             title=params.title,
             kind=params.kind,
             size=params.size,
@@ -126,7 +127,7 @@ class VaeTrain(api.Tool):
             minutes=trainer.standing.seconds / 60,
             parameters=sum(value.numel() for value in trainer.ema.parameters()),
         )
-        (folder / "README.md").write_text(card.text(facts), encoding="utf-8")
+        (folder / "README.md").write_text(model_card.text(facts), encoding="utf-8")
         notes = {"held_out_psnr": measured, "held_out_loss": trainer.best, "steps": trainer.standing.step}
         return api.Trained(folder, params.title, trainer.kind.name, notes)
 
@@ -159,7 +160,7 @@ def _trainer(params: VaeTrain.Params, ctx: api.Context, learn: list[data.Sample]
         flips=params.flips,
         white=0.6 if spatial else 1.0,
     )
-    kind: training.Kind = kinds.Spatial() if spatial else kinds.Global()
+    kind: training.Kind = vae_kinds.Spatial() if spatial else vae_kinds.Global()
     return training.Trainer(model, kind, schedule, views.batch, ctx.keep, seed=ctx.seed, device=ctx.device)
 
 

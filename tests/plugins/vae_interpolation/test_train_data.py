@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plugins.vae_interpolation import data
+from plugins.vae_interpolation.training import data
 from studio import api
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.vae_interpolation import data, kinds
 from plugins.vae_interpolation.models import networks
 from plugins.vae_interpolation.tools.evaluate import VaeMeasure, names_of, psnr_by_folder
+from plugins.vae_interpolation.training import data, vae_kinds
 from studio import api, testing
 
 
@@ -25,7 +25,7 @@ def test_keeps_the_rules() -> None:
 
 
 def test_measures_what_is_held_out(tmp_path: Path) -> None:
-    kinds.Spatial().save(networks.spatial_vae((8, 8), size=32), tmp_path / "model", torch.randn(4, 4, 8, 8))
+    vae_kinds.Spatial().save(networks.spatial_vae((8, 8), size=32), tmp_path / "model", torch.randn(4, 4, 8, 8))
     folder = pictures(tmp_path / "many", 60)
     held = sum(data.is_held_out(path) for path in folder.iterdir())
     assert held
@@ -37,7 +37,7 @@ def test_measures_what_is_held_out(tmp_path: Path) -> None:
 
 
 def test_nothing_held_out_is_one_sentence(tmp_path: Path) -> None:
-    kinds.Spatial().save(networks.spatial_vae((8, 8), size=32), tmp_path / "model", torch.randn(4, 4, 8, 8))
+    vae_kinds.Spatial().save(networks.spatial_vae((8, 8), size=32), tmp_path / "model", torch.randn(4, 4, 8, 8))
     (tmp_path / "none").mkdir()
     with pytest.raises(api.BadInput, match="no held out pictures"):
         testing.run(VaeMeasure, folder=tmp_path / "none", model=str(tmp_path / "model"))

@@ -2,8 +2,8 @@
 
 import torch
 
-from plugins.vae_interpolation import prior
 from plugins.vae_interpolation.models import networks
+from plugins.vae_interpolation.training import prior
 
 
 def test_dreams_lie_where_the_latents_do() -> None:

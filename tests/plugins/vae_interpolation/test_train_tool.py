@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.vae_interpolation import training
 from plugins.vae_interpolation.models import networks
 from plugins.vae_interpolation.tools import train
 from plugins.vae_interpolation.tools.train import VaeTrain
+from plugins.vae_interpolation.training import trainer
 from studio import api, testing
 
 TINY: dict[str, Any] = {"size": 64, "width": "tiny", "batch": 2, "steps": 4, "preview_every": 2}
@@ -102,7 +102,7 @@ def test_a_kill_loses_only_the_steps_since_the_checkpoint(pictures: Path, tmp_pa
 
 def test_a_damaged_checkpoint_is_told_and_begun_again(pictures: Path, tmp_path: Path) -> None:
     ctx = testing.FakeContext(7, tmp_path / "job")
-    (ctx.keep / training.Trainer.CHECKPOINT).write_bytes(b"spoilt")
+    (ctx.keep / trainer.Trainer.CHECKPOINT).write_bytes(b"spoilt")
     events = testing.run(VaeTrain, ctx, folder=pictures, **TINY)
     assert "begins again" in notices(events)[0]
     assert trained(events)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from plugins.vae_interpolation import kinds, training
 from plugins.vae_interpolation.models import networks
+from plugins.vae_interpolation.training import trainer as training
+from plugins.vae_interpolation.training import vae_kinds
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,7 @@ def batch(step: int) -> np.ndarray:
 def trainer(keep: Path, batches=batch, **schedule) -> training.Trainer:
     keep.mkdir(parents=True, exist_ok=True)
     numbers = training.Schedule(**{"steps": 40, "rate_warm_up": 5, "learning_rate": 3e-3, **schedule})
-    return training.Trainer(network(), kinds.Spatial(), numbers, batches, keep, seed=1, half=False)
+    return training.Trainer(network(), vae_kinds.Spatial(), numbers, batches, keep, seed=1, half=False)
 
 
 def weights(one: training.Trainer) -> list[torch.Tensor]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .models import networks
+from ..models import networks
 
 if TYPE_CHECKING:
     from torch import Tensor
