@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from studio import api
-from studio.api import rules
+from studio.api import validation
 from studio.core import paths
 from studio.core.descriptor import PluginDescriptor
 
@@ -187,7 +187,7 @@ def check_plugin(tools: Iterable[type[api.Tool]]) -> None:
     """The conformance checks that need no run. Raises AssertionError with what is wrong."""
     seen: set[str] = set()
     for tool in tools:
-        faults = rules.faults(tool)
+        faults = validation.faults(tool)
         assert not faults, " ".join(faults)
         assert tool.id not in seen, f"two tools are called {tool.id}"
         seen.add(tool.id)

@@ -13,7 +13,7 @@ from studio.api.events import (
     Text,
     Trained,
 )
-from studio.api.hooks import API_VERSION, hookimpl
+from studio.api.hookspecs import API_VERSION, hookimpl
 from studio.api.hub import HubFile, HubFiles, hub_folder, in_words
 from studio.api.params import (
     Colour,

@@ -12,8 +12,8 @@ from typing import Any
 import pluggy
 
 from studio import api
-from studio.api import rules
-from studio.api.hooks import PROJECT, Hooks
+from studio.api import validation
+from studio.api.hookspecs import PROJECT, Hooks
 from studio.core.descriptor import Catalogue, PluginDescriptor, ToolDescriptor
 from studio.core.errors import StudioError, did_you_mean
 from studio.worker.catalogue import describe
@@ -111,7 +111,7 @@ def _described(
     kept: list[ToolDescriptor] = []
     refused = list(notes)
     for tool in classes:
-        if faults := rules.faults(tool):
+        if faults := validation.faults(tool):
             refused += faults
         elif tool.id in tools:
             refused.append(f"There is already a tool {tool.id}; this one was left out.")
