@@ -32,12 +32,12 @@ from studio.api.params import (
 from studio.api.precision import mixed_precision
 from studio.api.tool import Tool
 from studio.api.training import NotFiniteError, Training, read_tensors, time_left, write_tensors
-from studio.core.budget import Budget
 from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioError, is_out_of_memory
 from studio.core.files import written_whole
 from studio.core.gguf import GgufHeader, gguf_header
 from studio.core.headers import weight_shapes
 from studio.core.licences import licence_in_words
+from studio.core.page.token_budget import Budget
 from studio.core.pictures import open_picture
 
 __all__ = [

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from studio.core.budget import Budget
+from studio.core.page.token_budget import Budget
 
 if TYPE_CHECKING:
     import torch

@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 import msgspec
 from msgspec import Struct
 
-from studio.core.budget import Budget
 from studio.core.descriptor import Catalogue, DeviceReport
 from studio.core.errors import Failure
+from studio.core.page.token_budget import Budget
 from studio.core.recipe import Recipe
 
 MAX_FRAME = 1 << 30

@@ -8,10 +8,10 @@ from typing import Any, Protocol, TypeAlias, Union
 
 from msgspec import Struct
 
-from studio.core.budget import Budget
 from studio.core.descriptor import Catalogue, DeviceReport
 from studio.core.job import Job, Lane
 from studio.core.messages import Noticed, Previewed, Progressed
+from studio.core.page.token_budget import Budget
 from studio.core.recipe import Recipe
 from studio.core.settings import Settings
 from studio.library.creation import Creation

@@ -19,8 +19,8 @@ from msgspec import Struct
 
 from studio.core.errors import BadInput
 from studio.core.files import cannot_write, sync_folder, write_whole
-from studio.core.manuscript import Manuscript
-from studio.core.moves import Move, Stored
+from studio.core.page.edits import Move, Stored
+from studio.core.page.revisions import Manuscript
 
 SNAPSHOT = "page.json"
 LONG = 1 << 19

@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 from studio.core.errors import BadInput
 from studio.core.files import cannot_write, write_whole, written_whole
-from studio.core.manuscript import Run
-from studio.core.moves import Author
+from studio.core.page.edits import Author
+from studio.core.page.revisions import Run
 
 if TYPE_CHECKING:
     from docx.section import Section

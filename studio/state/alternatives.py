@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from PySide6.QtCore import QObject
 
-from studio.core.plain_text import plain
+from studio.core.page.plain_text import plain
 from studio.library.creation import Creation
 from studio.state.manuscript import Page
 from studio.state.work import Work

@@ -7,9 +7,9 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from studio.core.budget import Budget
 from studio.core.descriptor import ToolDescriptor
 from studio.core.job import Lane
+from studio.core.page.token_budget import Budget
 from studio.engine.interface import Engine, EstimateReady, WorkerState
 from studio.state.activity import Activity
 from studio.state.workspace import Workspace

@@ -14,8 +14,8 @@ from PySide6.QtCore import QObject, Signal
 from studio.core.descriptor import ToolDescriptor, Widget
 from studio.core.form import fields
 from studio.core.job import Job
-from studio.core.moves import Anchor
-from studio.core.plain_text import trimmed
+from studio.core.page.edits import Anchor
+from studio.core.page.plain_text import trimmed
 from studio.engine.interface import Created
 from studio.library.creation import Creation
 from studio.state.asking import Asking

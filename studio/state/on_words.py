@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject, Signal
 
 from studio.core.descriptor import ToolDescriptor
 from studio.core.job import Job
-from studio.core.plain_text import plain, trimmed
+from studio.core.page.plain_text import plain, trimmed
 from studio.engine.interface import Created
 from studio.state.asking import Asking
 from studio.state.manuscript import Page

@@ -7,8 +7,8 @@ import random
 import msgspec
 import pytest
 
-from studio.core.manuscript import Manuscript, Run
-from studio.core.moves import ROOT, Ask, Author, Move, Stored
+from studio.core.page.edits import ROOT, Ask, Author, Move, Stored
+from studio.core.page.revisions import Manuscript, Run
 
 TALE = "Once upon a time"
 

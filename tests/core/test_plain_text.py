@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from studio.core.plain_text import WordCount, count_words, difference
+from studio.core.page.plain_text import WordCount, count_words, difference
 
 
 @pytest.mark.parametrize(

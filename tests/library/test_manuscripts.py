@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from studio.core.errors import BadInput, StudioError
-from studio.core.manuscript import Manuscript
+from studio.core.page.revisions import Manuscript
 from studio.library.manuscripts import SNAPSHOT, PageFile, PageShelf
 
 KILLS = 50

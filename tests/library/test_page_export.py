@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from studio.core.errors import BadInput, StudioError
-from studio.core.manuscript import Run
-from studio.core.moves import Author
+from studio.core.page.edits import Author
+from studio.core.page.revisions import Run
 from studio.library.page_export import Illustration, export, parted
 
 TEXT = "1. The fox <b>\n\n# No *heading* & שלום"

@@ -11,7 +11,7 @@ import random
 import sys
 from pathlib import Path
 
-from studio.core.manuscript import Manuscript
+from studio.core.page.revisions import Manuscript
 from studio.library.manuscripts import PageShelf
 
 

@@ -9,8 +9,8 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.descriptor import Catalogue, PluginDescriptor
 from studio.core.job import JobState
+from studio.core.page.plain_text import trimmed
 from studio.core.paths import Home
-from studio.core.plain_text import trimmed
 from studio.core.settings import Settings
 from studio.library.library import Library
 from studio.state.illustrating import Illustrating, painter

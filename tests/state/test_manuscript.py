@@ -7,9 +7,9 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.descriptor import Catalogue, PluginDescriptor
 from studio.core.job import JobState
-from studio.core.manuscript import Run
 from studio.core.messages import Previewed
-from studio.core.moves import Author
+from studio.core.page.edits import Author
+from studio.core.page.revisions import Run
 from studio.core.paths import Home
 from studio.core.recipe import PluginRef, Recipe
 from studio.core.settings import Settings

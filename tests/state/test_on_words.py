@@ -7,9 +7,9 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.descriptor import Catalogue, PluginDescriptor
 from studio.core.job import JobState
-from studio.core.manuscript import Manuscript
 from studio.core.messages import Previewed
-from studio.core.moves import Author, Stored
+from studio.core.page.edits import Author, Stored
+from studio.core.page.revisions import Manuscript
 from studio.core.recipe import PluginRef, Recipe
 from studio.library import writer
 from studio.state.on_words import Gap, OnWords, inside, word_around

@@ -10,9 +10,9 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from studio.core.descriptor import Catalogue, PluginDescriptor
-from studio.core.manuscript import Run
 from studio.core.messages import Previewed
-from studio.core.moves import Author
+from studio.core.page.edits import Author
+from studio.core.page.revisions import Run
 from studio.ui import theme
 from studio.ui.page import PageView
 from studio.ui.page.cards import MOST, Card, beginning

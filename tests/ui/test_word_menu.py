@@ -8,8 +8,8 @@ from PySide6.QtGui import QHelpEvent
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from studio.core.budget import Budget
 from studio.core.descriptor import Catalogue, PluginDescriptor
+from studio.core.page.token_budget import Budget
 from studio.core.recipe import PluginRef, Recipe
 from studio.engine.interface import EstimateReady
 from studio.library import writer

@@ -6,7 +6,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
-from studio.core.budget import Budget
+from studio.core.page.token_budget import Budget
 from studio.state.estimates import Estimates
 from studio.ui import theme, words
 

@@ -18,8 +18,8 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QAbstractButton, QWidget
 
-from studio.core.manuscript import Run
-from studio.core.plain_text import count_words
+from studio.core.page.plain_text import count_words
+from studio.core.page.revisions import Run
 from studio.state.manuscript import Passage
 from studio.ui import theme, words
 from studio.ui.page import lettering

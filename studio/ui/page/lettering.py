@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtGui import QColor, QTextBlockFormat, QTextCharFormat
 
-from studio.core.moves import Author
+from studio.core.page.edits import Author
 from studio.ui import theme
 
 

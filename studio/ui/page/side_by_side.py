@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.core.moves import Ask
+from studio.core.page.edits import Ask
 from studio.state.manuscript import Page
 from studio.ui import icons, words
 from studio.ui.page.cards import Card

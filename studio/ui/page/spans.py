@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from studio.core.moves import Author
+from studio.core.page.edits import Author
 
 Spans: TypeAlias = list[tuple[Author, int]]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from studio.core.moves import (
+from studio.core.page.edits import (
     ROOT,
     Added,
     Amended,
@@ -34,7 +34,7 @@ from studio.core.moves import (
     Undone,
     Went,
 )
-from studio.core.plain_text import common_start
+from studio.core.page.plain_text import common_start
 
 _EVERY = 32
 """So many nodes apart, the text of a node on a long path is remembered."""
