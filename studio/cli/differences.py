@@ -8,8 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from studio import __version__
 from studio.cli.place import Place
-from studio.core import weights
 from studio.core.descriptor import ToolDescriptor
+from studio.core.model_files import weights_digest
 from studio.core.recipe import Recipe
 from studio.library import models
 
@@ -28,7 +28,7 @@ def before(old: Recipe, tool: ToolDescriptor, place: Place) -> Iterator[str]:
         if path is None or not path.exists():
             if "/" not in model.name:
                 yield f"The model {model.name} is no longer there."
-        elif model.sha256 and weights.digest(path) != model.sha256:
+        elif model.sha256 and weights_digest.digest(path) != model.sha256:
             yield f"The model {model.name} has changed since, so the result will differ."
 
 

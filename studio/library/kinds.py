@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from studio.core import gguf
-from studio.core.headers import MAX_HEADER
+from studio.core.model_files import gguf_header
+from studio.core.model_files.safetensors_header import MAX_HEADER
 
 DIFFUSION = "diffusion"
 LORA = "lora"
@@ -136,7 +136,7 @@ def _kind_of_file(path: Path) -> str:
 
 @lru_cache(maxsize=10_000)
 def _probed(path: Path, _size: int, _changed: int) -> str:
-    if path.suffix.lower() == gguf.SUFFIX:
+    if path.suffix.lower() == gguf_header.SUFFIX:
         return _kind_of_gguf(path)
     if path.suffix.lower() not in (".safetensors", ".sft"):
         return ""
@@ -150,8 +150,8 @@ def _probed(path: Path, _size: int, _changed: int) -> str:
 
 
 def _kind_of_gguf(path: Path) -> str:
-    keys = gguf.gguf_keys(path)
-    architecture = gguf.architecture(keys)
+    keys = gguf_header.gguf_keys(path)
+    architecture = gguf_header.architecture(keys)
     if keys.get("general.type", "model") != "model" or keys.get("split.no", 0):
         return PART
     usual = LANGUAGE if f"{architecture}.context_length" in keys else ""

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from studio.core.gguf import SUFFIX, gguf_keys
-from studio.core.headers import MAX_HEADER
 from studio.core.licences import licence_in_words
+from studio.core.model_files.gguf_header import SUFFIX, gguf_keys
+from studio.core.model_files.safetensors_header import MAX_HEADER
 from studio.core.paths import Home
 from studio.library import hub, kinds, models
 from studio.library.creation import MODEL_FILE

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from studio.core import weights
 from studio.core.files import sha256, write_whole
+from studio.core.model_files import weights_digest
 from studio.core.recipe import ModelRef
 from studio.library.licences import licence_of
 
@@ -42,7 +42,7 @@ class Provenance:
 
     def _reference(self, name: str, path: Path) -> ModelRef:
         try:
-            return ModelRef(name, weights.digest(path, self._sha256), licence_of(path))
+            return ModelRef(name, weights_digest.digest(path, self._sha256), licence_of(path))
         except OSError:  # the drive went away meanwhile; the result counts, not its pedigree
             return ModelRef(name)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TypeAlias
 
 from studio.core.errors import BadInput
-from studio.core.headers import MAX_HEADER, cut_short, refuse_pointer
+from studio.core.model_files.safetensors_header import MAX_HEADER, cut_short, refuse_pointer
 
 SUFFIX = ".gguf"
 LONGEST = 4096
