@@ -34,11 +34,11 @@ from studio.api.tool import Tool
 from studio.api.training import NotFiniteError, Training, read_tensors, time_left, write_tensors
 from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioError, is_out_of_memory
 from studio.core.files import written_whole
+from studio.core.images import open_picture
 from studio.core.licences import licence_in_words
 from studio.core.model_files.gguf_header import GgufHeader, gguf_header
 from studio.core.model_files.safetensors_header import weight_shapes
 from studio.core.page.token_budget import Budget
-from studio.core.pictures import open_picture
 
 __all__ = [
     "API_VERSION",

@@ -10,7 +10,7 @@ from typing import Any
 
 from studio.api.params import Params
 from studio.api.tool import Tool
-from studio.core import form
+from studio.core import params_schema
 from studio.core.descriptor import Widget
 
 _ID = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
@@ -64,7 +64,7 @@ def _faults_of_params(name: str, params: Any) -> Iterator[str]:
     try:
         schema = params.model_json_schema()
         json.dumps(schema)
-        fields = form.fields(schema)
+        fields = params_schema.fields(schema)
     except Exception as error:  # whatever pydantic or a plugin's own field type raises
         yield f"The Params of {name} cannot be shown as a form: {error}"
         return

@@ -9,16 +9,16 @@ import msgspec
 
 from studio.cli.console import Console
 from studio.cli.place import Place
-from studio.core import form
+from studio.core import params_schema
 from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import StudioError
-from studio.core.quantities import bytes_in_words, seconds_in_words
+from studio.core.humanize import bytes_in_words, seconds_in_words
 from studio.engine.interface import EstimateReady, WorkerChanged, WorkerState
 
 
 def estimate(tool: ToolDescriptor, values: Mapping[str, Any], place: Place, console: Console) -> int:
     """Prints it and returns 0. Raises BadInput for values that do not fit."""
-    form.check(tool, values)
+    params_schema.check(tool, values)
     place.wait_until_ready()
     found = _answer(place, place.engine.estimate(tool.id, values))
     budget = {"budget": msgspec.to_builtins(found.budget)} if found.budget else {}

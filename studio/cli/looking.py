@@ -13,7 +13,7 @@ import msgspec
 
 from studio.cli.console import Console
 from studio.cli.place import Place, opened
-from studio.core import form
+from studio.core import params_schema
 from studio.core.descriptor import Field, PluginDescriptor
 from studio.core.errors import BadInput
 from studio.core.recipe import Recipe
@@ -37,7 +37,7 @@ def tools(options: argparse.Namespace, console: Console) -> int:
 def describe(options: argparse.Namespace, console: Console) -> int:
     with opened(options) as place:
         tool = place.tool(options.tool)
-        fields = form.fields(tool.schema)
+        fields = params_schema.fields(tool.schema)
     console.emit({"id": tool.id, "title": tool.title, "summary": tool.summary, "plugin": tool.plugin,
                   "plugin_version": tool.plugin_version, "version": tool.version, "output": tool.output,
                   "lane": tool.lane, "live": tool.live, "pausable": tool.pausable, "params": fields})  # fmt: skip

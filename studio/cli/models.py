@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from studio.cli.console import Console
 from studio.cli.place import Place
-from studio.core import form, settings
+from studio.core import params_schema, settings
 from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
@@ -28,7 +28,7 @@ def look(place: Place, console: Console) -> None:
 def tell_licences(tool: ToolDescriptor, recipe: Recipe, place: Place, console: Console) -> None:
     """A line for each model that is used for the first time. The settings remember that it was told."""
     chosen = settings.load(place.home.settings)
-    found = unread(place.home, form.models(tool, recipe.params), chosen.accepted_licences)
+    found = unread(place.home, params_schema.models(tool, recipe.params), chosen.accepted_licences)
     for terms in found:
         console.note(f"{terms.sentence} It can be read at {terms.link}" if terms.link else terms.sentence)
     if found:

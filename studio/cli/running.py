@@ -14,7 +14,7 @@ from studio.cli.differences import before, between
 from studio.cli.foretelling import estimate
 from studio.cli.models import look, tell_licences
 from studio.cli.place import Place, opened
-from studio.core import form
+from studio.core import params_schema
 from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import BadInput, CannotWrite, StudioError
 from studio.core.files import sha256
@@ -67,7 +67,7 @@ def values_of(tool: ToolDescriptor, assignments: Sequence[str]) -> dict[str, Any
         if not equals:
             raise BadInput(f"--set {assignment} has no value.", "Write --set NAME=VALUE.")
         given.setdefault(name.strip(), []).append(value)
-    many = {field.name for field in form.fields(tool.schema) if field.many}
+    many = {field.name for field in params_schema.fields(tool.schema) if field.many}
     return {name: values if name in many or len(values) > 1 else values[0] for name, values in given.items()}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio import __version__
-from studio.core import form
+from studio.core import params_schema
 from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.errors import BadInput
 from studio.core.recipe import REFERENCE, PluginRef, Recipe, now
@@ -32,10 +32,10 @@ def freeze(tool: ToolDescriptor, values: Mapping[str, Any], seed: int, library: 
     """
     if not 0 <= seed < SEEDS:
         raise BadInput(f"The seed is {seed}, and must be between 0 and {SEEDS - 1}.")
-    params = form.check(tool, values)
+    params = params_schema.check(tool, values)
     inputs: dict[str, str] = {}
     model = partial(_model, library)
-    for field in form.fields(tool.schema):
+    for field in params_schema.fields(tool.schema):
         with _in_a_sentence(field):
             if field.is_input:
                 params[field.name] = _named_by_content(field, params[field.name], library, inputs)
@@ -77,7 +77,7 @@ def located(tool: ToolDescriptor, values: Mapping[str, Any], library: Library) -
 
     Raises BadInput for a value that does not fit its field.
     """
-    params = form.check(tool, values)
+    params = params_schema.check(tool, values)
 
     def path_of(value: str) -> str:
         path = Path(value).expanduser()
@@ -87,7 +87,7 @@ def located(tool: ToolDescriptor, values: Mapping[str, Any], library: Library) -
             return creation.path
         return str(path.absolute())
 
-    for field in form.fields(tool.schema):
+    for field in params_schema.fields(tool.schema):
         if field.is_input or field.widget is Widget.FOLDER:
             params[field.name] = _each(params[field.name], path_of)
         elif field.widget is Widget.MODEL:

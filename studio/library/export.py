@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from studio.core import files
 from studio.core.errors import BadInput, StudioError
-from studio.core.pictures import open_picture
+from studio.core.images import open_picture
 from studio.library import animation, formats, opening, sidecar, texts, writer
 from studio.library.creation import Creation, Kind
 

@@ -239,7 +239,7 @@ def _placed(run: DocxRun, path: Path) -> InlineShape:
 
 
 def _png(path: Path) -> bytes:
-    from studio.core.pictures import open_picture
+    from studio.core.images import open_picture
 
     made = BytesIO()
     open_picture(path).save(made, "PNG")

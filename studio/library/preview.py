@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from studio.core.errors import BadInput, StudioError
-from studio.core.pictures import open_picture
+from studio.core.images import open_picture
 from studio.library import animation, formats, matroska, mp4, thumbs
 from studio.library.creation import Creation, Kind, picture_in
 

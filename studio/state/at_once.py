@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from studio.core import form
+from studio.core import params_schema
 from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.library.formats import PICTURE_SUFFIXES
 from studio.state.making import Making
@@ -51,7 +51,7 @@ class AtOnce:
     def _taker(self, tiles: Field, path: Path) -> tuple[str, str] | None:
         """The tool that takes it, and the field that it goes into."""
         for tool in self._plugins_tools():
-            fields = form.fields(tool.schema)
+            fields = params_schema.fields(tool.schema)
             if self._tiles_like(tiles, fields):
                 into = next((field.name for field in fields if not field.many and _takes(field, path)), None)
                 into = into or next((field.name for field in fields if _takes(field, path)), None)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from studio.core import form
+from studio.core import params_schema
 from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import StudioError
 from studio.core.paths import Home
@@ -34,7 +34,7 @@ class Consent:
 
         Raises Unread for the first model whose licence was not accepted yet.
         """
-        found = unread(self._home, form.models(tool, recipe.params), self._settings().accepted_licences)
+        found = unread(self._home, params_schema.models(tool, recipe.params), self._settings().accepted_licences)
         if said := [terms for terms in found if terms.licence]:
             raise Unread(said[0])
         return found

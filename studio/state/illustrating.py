@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from PySide6.QtCore import QObject, Signal
 
 from studio.core.descriptor import ToolDescriptor, Widget
-from studio.core.form import fields
 from studio.core.job import Job
 from studio.core.page.edits import Anchor
 from studio.core.page.plain_text import trimmed
+from studio.core.params_schema import fields
 from studio.engine.interface import Created
 from studio.library.creation import Creation
 from studio.state.asking import Asking

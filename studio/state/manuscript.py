@@ -12,12 +12,12 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.errors import StudioError
-from studio.core.form import fields
 from studio.core.job import Job, JobState
 from studio.core.messages import Previewed
 from studio.core.page.edits import ROOT, Amended, Ask, Author, Move
 from studio.core.page.plain_text import difference, plain
 from studio.core.page.revisions import Found, Manuscript, Run
+from studio.core.params_schema import fields
 from studio.engine.interface import Created
 from studio.library import texts
 from studio.library.creation import Creation

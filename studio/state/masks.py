@@ -16,8 +16,8 @@ from PySide6.QtCore import QSize
 from PySide6.QtGui import QImage
 
 from studio.core.files import written_whole
+from studio.core.images import open_picture
 from studio.core.paths import Home
-from studio.core.pictures import open_picture
 from studio.state.drafts import Draft
 
 if TYPE_CHECKING:

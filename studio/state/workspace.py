@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 from PySide6.QtCore import QObject, Signal
 
-from studio.core import form
+from studio.core import params_schema
 from studio.core.descriptor import Catalogue, Field, ToolDescriptor
 from studio.core.errors import BadInput
 from studio.library import models
@@ -202,14 +202,16 @@ class Workspace(QObject):
 
     def _take(self, tool: ToolDescriptor | None) -> None:
         self._tool = tool
-        self._fields = {} if tool is None else {field.name: field for field in form.fields(tool.schema)}
+        self._fields = {} if tool is None else {field.name: field for field in params_schema.fields(tool.schema)}
         self.tool_changed.emit()
 
 
 def _can_start(tool: ToolDescriptor) -> bool:
     """Whether the models that it asks for by default came with the studio, so that nothing need be fetched."""
     return all(
-        models.is_starter(str(field.default)) for field in form.fields(tool.schema) if field.model and field.default
+        models.is_starter(str(field.default))
+        for field in params_schema.fields(tool.schema)
+        if field.model and field.default
     )
 
 
@@ -221,7 +223,7 @@ def field_errors(tool: ToolDescriptor, values: Mapping[str, Any]) -> dict[str, s
     for name, part in properties.items():
         alone = {**tool.schema, "properties": {name: part}, "required": [name] if name in required else []}
         try:
-            form.check(replace(tool, schema=alone), {name: values[name]} if name in values else {})
+            params_schema.check(replace(tool, schema=alone), {name: values[name]} if name in values else {})
         except BadInput as error:
             errors[name] = error.args[0]
     return errors

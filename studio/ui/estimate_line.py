@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
-from studio.core.quantities import bytes_in_words, seconds_in_words
+from studio.core.humanize import bytes_in_words, seconds_in_words
 from studio.engine.interface import WorkerState
 from studio.state.activity import Activity
 from studio.state.estimates import Estimates

@@ -19,9 +19,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from studio.core.humanize import seconds_in_words
 from studio.core.job import Job, JobState
 from studio.core.messages import Progressed
-from studio.core.quantities import seconds_in_words
 from studio.state.session import Session
 from studio.ui import icons, words
 from studio.ui.words import grouped

@@ -6,9 +6,9 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QSizePolicy, QWidget
 
 from studio.core.descriptor import DeviceReport
+from studio.core.humanize import bytes_in_words, seconds_in_words
 from studio.core.job import Job
 from studio.core.messages import Progressed
-from studio.core.quantities import bytes_in_words, seconds_in_words
 from studio.engine.interface import WorkerState
 from studio.state.session import Session
 from studio.ui import words

@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, QRunnable, QSize, Qt, QThreadPool, Signal
 from PySide6.QtGui import QImage, QImageIOHandler, QImageReader
 
 from studio.core.errors import StudioError
-from studio.core.pictures import MAX_PIXELS, open_picture
+from studio.core.images import MAX_PIXELS, open_picture
 
 _KEPT = 128
 

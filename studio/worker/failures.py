@@ -9,7 +9,7 @@ from typing import Any
 import pydantic
 
 from studio import api
-from studio.core import form
+from studio.core import params_schema
 from studio.core.errors import BadInput, Failure, OutOfMemory, StudioError, is_out_of_memory
 
 
@@ -40,7 +40,7 @@ def validated(tool: type[api.Tool], values: Mapping[str, Any]) -> api.Params:
 def _sentence(tool: type[api.Tool], error: pydantic.ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     name = str(first["loc"][0]) if first["loc"] else ""
-    titles = {field.name: field.title for field in form.fields(tool.Params.model_json_schema())}
+    titles = {field.name: field.title for field in params_schema.fields(tool.Params.model_json_schema())}
     if first["type"] == "extra_forbidden":
         return f"{tool.title} has no parameter {name}."
     if first["type"] == "missing":

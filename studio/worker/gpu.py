@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from studio import api
-from studio.core import form, settings
+from studio.core import params_schema, settings
 from studio.core.errors import BadInput, Failure, did_you_mean, is_out_of_memory
 from studio.core.messages import (
     Failed,
@@ -233,7 +233,7 @@ def _goes_on(run: Run) -> bool:
 def _with_files(tool: type[api.Tool], run: Run) -> dict[str, Any]:
     """The parameters, with the path of each input in the place of its reference."""
     values = dict(run.recipe.params)
-    for field in form.fields(tool.Params.model_json_schema()):
+    for field in params_schema.fields(tool.Params.model_json_schema()):
         if field.is_input and field.name in values:
             values[field.name] = _path(values[field.name], run.files, field.title)
     return values

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 
 from studio import api
-from studio.core import form
+from studio.core import params_schema
 from studio.core.descriptor import ToolDescriptor, Widget
 from studio.core.errors import BadInput
 
@@ -29,7 +29,7 @@ PICTURES = {"images": ["a.png", "b.png"]}
 
 
 def test_types_pick_widgets() -> None:
-    found = {field.name: field for field in form.fields(TOOL.schema)}
+    found = {field.name: field for field in params_schema.fields(TOOL.schema)}
     assert [field.widget for field in found.values()] == [
         Widget.IMAGE, Widget.PROMPT, Widget.UNIT, Widget.WHOLE, Widget.CHOICE, Widget.CHOICE,
         Widget.SWITCH, Widget.MASK, Widget.MODEL, Widget.NUMBER,
@@ -48,7 +48,7 @@ def test_types_pick_widgets() -> None:
 
 
 def test_defaults_are_filled_in_and_words_are_read() -> None:
-    values = form.check(TOOL, PICTURES | {"frames": "48", "size": "512", "loop": "yes", "strength": "0.25"})
+    values = params_schema.check(TOOL, PICTURES | {"frames": "48", "size": "512", "loop": "yes", "strength": "0.25"})
     assert (values["frames"], values["size"], values["loop"], values["strength"]) == (48, 512, True, 0.25)
     assert (values["mask"], values["path"]) == (None, "straight")
     assert Everything.model_validate(values).frames == 48
@@ -56,8 +56,8 @@ def test_defaults_are_filled_in_and_words_are_read() -> None:
 
 def test_a_single_value_makes_a_list_and_labels_count_as_choices() -> None:
     with pytest.raises(BadInput, match="Pictures: at least 2 are needed, and 1 was given"):
-        form.check(TOOL, {"images": "a.png"})
-    assert form.check(TOOL, PICTURES | {"size": "Large"})["size"] == 512
+        params_schema.check(TOOL, {"images": "a.png"})
+    assert params_schema.check(TOOL, PICTURES | {"size": "Large"})["size"] == 512
 
 
 @pytest.mark.parametrize(
@@ -80,4 +80,4 @@ def test_a_single_value_makes_a_list_and_labels_count_as_choices() -> None:
 )
 def test_what_does_not_fit_gets_one_sentence(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
-        form.check(TOOL, values)
+        params_schema.check(TOOL, values)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from studio.core.errors import BadInput
-from studio.core.pictures import open_picture
+from studio.core.images import open_picture
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from studio.core.errors import BadInput
-from studio.core.pictures import open_picture
+from studio.core.images import open_picture
 from studio.library import embed, exif, mp4, sidecar, writer, xmp
 from studio.library.library import Library
 from tests.library import makers

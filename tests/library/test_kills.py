@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from studio.core.files import PART, sha256
+from studio.core.images import open_picture
 from studio.core.paths import Home
-from studio.core.pictures import open_picture
 from studio.library import embed, mp4, texts
 from studio.library.creation import Creation, Kind
 from studio.library.library import Library

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from PIL import Image, ImageCms
 
 from studio.core.errors import BadInput, StudioError
+from studio.core.images import open_picture
 from studio.core.paths import Home
-from studio.core.pictures import open_picture
 from studio.core.recipe import Recipe
 from studio.library import embed, exif, parameters, png, sidecar, texts, thumbs, writer, xmp
 from tests.library import makers

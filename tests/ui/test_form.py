@@ -13,7 +13,7 @@ from PySide6.QtGui import QDropEvent, QGuiApplication, QImage, QWheelEvent
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 from pytestqt.qtbot import QtBot
 
-from studio.core import form as schema_form
+from studio.core import params_schema as schema_form
 from studio.core.descriptor import Field, Widget
 from studio.core.paths import Home
 from studio.library.library import Library

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.core import form
+from studio.core import params_schema
 from studio.core.descriptor import PluginDescriptor, Widget
 from studio.core.paths import Home
 from studio.worker import sources
@@ -44,7 +44,7 @@ def test_a_dropped_file_is_a_plugin(home: Home, find: Callable[..., Plugins]) ->
     (described,) = plugin.tools
     assert (described.id, described.plugin, described.plugin_version) == ("dots.do", "dots", "1.2")
     assert described.summary == "Does one thing."
-    (size,) = form.fields(described.schema)
+    (size,) = params_schema.fields(described.schema)
     assert (size.name, size.widget, size.default) == ("size", Widget.WHOLE, 3)
 
 

@@ -9,7 +9,7 @@ from PySide6.QtCore import QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QColorSpace, QImage, QImageReader, QPainter
 
 from studio.core.errors import BadInput
-from studio.core.pictures import MAX_PIXELS, open_picture
+from studio.core.images import MAX_PIXELS, open_picture
 
 SMALLEST = 256
 """The pyramid ends at the first level whose longer side is at most this."""

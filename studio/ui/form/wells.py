@@ -25,7 +25,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QFileDialog, QToolButton, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field, Widget
-from studio.core.quantities import bytes_in_words
+from studio.core.humanize import bytes_in_words
 from studio.library import sidecar
 from studio.ui import dropping, icons, theme, words
 from studio.ui.form.editor import Editor, Surroundings, while_alive
