@@ -17,10 +17,10 @@ from studio.core.descriptor import Catalogue, DeviceReport, ToolDescriptor
 from studio.core.errors import BadInput, StudioError, did_you_mean
 from studio.core.paths import Home
 from studio.core.settings import Settings
-from studio.engine import known
-from studio.engine.fingerprint import fingerprint
+from studio.engine import catalogue_cache
 from studio.engine.interface import EngineEvent, WorkerChanged, WorkerState
-from studio.engine.local import LocalEngine
+from studio.engine.local_engine import LocalEngine
+from studio.engine.plugin_fingerprint import fingerprint
 from studio.library.library import Library
 
 
@@ -50,7 +50,7 @@ class Place:
     @cached_property
     def catalogue(self) -> Catalogue:
         """From the last time, if nothing has changed since; else the plugins are read now."""
-        remembered = known.load(self.home.descriptors)
+        remembered = catalogue_cache.load(self.home.descriptors)
         if remembered.fingerprint == fingerprint(self.home, self.settings):
             return remembered
         self.wait_until_ready()

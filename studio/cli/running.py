@@ -21,8 +21,8 @@ from studio.core.files import sha256
 from studio.core.job import Job, JobState
 from studio.core.messages import Noticed, Previewed, Progressed
 from studio.core.recipe import Recipe
-from studio.engine.freeze import SEEDS, freeze, thaw
 from studio.engine.interface import Created, EngineEvent, JobChanged, WorkerChanged, WorkerState
+from studio.engine.recipe_builder import SEEDS, freeze, thaw
 
 MOST = 10_000
 MOST_STEPS = 1_000_000

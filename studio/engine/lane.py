@@ -18,6 +18,7 @@ from studio.core.job import Job, JobState, Lane
 from studio.core.messages import FromWorker
 from studio.core.recipe import Recipe
 from studio.core.settings import Settings
+from studio.engine.crash_policy import crashed, reason_of
 from studio.engine.interface import (
     Created,
     EngineEvent,
@@ -27,8 +28,7 @@ from studio.engine.interface import (
     WorkerChanged,
     WorkerState,
 )
-from studio.engine.mishaps import crashed, reason_of
-from studio.engine.process import WorkerProcess
+from studio.engine.worker_process import WorkerProcess
 from studio.library.creation import Creation
 
 STEADY = 60.0

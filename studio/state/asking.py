@@ -33,7 +33,7 @@ class Asking:
         """Queues one job. Why it cannot be is said, before `refused` is called."""
 
         def submit() -> Job:
-            from studio.engine.freeze import freeze
+            from studio.engine.recipe_builder import freeze
 
             recipe = freeze(tool, values, seed, self._library)
             self._consent.check(tool, recipe)

@@ -123,7 +123,7 @@ class Making(QObject):
         assert tool is not None
 
         def freeze() -> Recipe:
-            from studio.engine.freeze import freeze
+            from studio.engine.recipe_builder import freeze
 
             return freeze(tool, values, seed, self._library)
 
@@ -163,7 +163,7 @@ class Making(QObject):
             return
 
         def values() -> dict[str, Any]:
-            from studio.engine.freeze import thaw
+            from studio.engine.recipe_builder import thaw
 
             return thaw(recipe, self._library)
 

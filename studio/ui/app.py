@@ -50,7 +50,7 @@ def open_window(app: QApplication, home: Home, device: str = "") -> Window:
     """
     from msgspec.structs import replace
 
-    from studio.engine.local import LocalEngine
+    from studio.engine.local_engine import LocalEngine
     from studio.library.library import Library
     from studio.state.session import Session
     from studio.ui import theme

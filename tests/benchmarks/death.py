@@ -20,7 +20,7 @@ from studio.core.job import Lane
 from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.engine.interface import EngineEvent, WorkerChanged, WorkerState
-from studio.engine.local import LocalEngine
+from studio.engine.local_engine import LocalEngine
 from studio.library.library import Library
 from tests.benchmarks.measure import LEAST, Figure
 

@@ -13,9 +13,9 @@ from queue import SimpleQueue
 
 from studio.core.job import JobState
 from studio.core.recipe import Recipe
-from studio.engine.freeze import freeze
 from studio.engine.interface import EngineEvent, JobChanged
-from studio.engine.local import ENVIRONMENT, LocalEngine
+from studio.engine.local_engine import ENVIRONMENT, LocalEngine
+from studio.engine.recipe_builder import freeze
 from tests.benchmarks import bench_plugin
 from tests.benchmarks.death import ready_worker
 from tests.benchmarks.measure import LEAST, Figure

@@ -16,7 +16,7 @@ from studio.core.paths import Home
 from studio.core.recipe import PluginRef, Recipe
 from studio.core.settings import Settings
 from studio.engine.interface import EngineEvent, JobChanged, WorkerChanged, WorkerState
-from studio.engine.local import LocalEngine
+from studio.engine.local_engine import LocalEngine
 from studio.library.library import Library
 
 E = TypeVar("E")

@@ -13,7 +13,7 @@ from studio.core.paths import Home
 from studio.core.recipe import PluginRef, Recipe
 from studio.core.settings import Settings
 from studio.engine.interface import Created, EngineEvent, JobChanged, WorkerChanged, WorkerState
-from studio.engine.local import LocalEngine
+from studio.engine.local_engine import LocalEngine
 from studio.library.library import Library
 
 TOOL = "killed.paint"

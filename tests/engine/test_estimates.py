@@ -8,10 +8,10 @@ from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import BadInput
 from studio.core.job import JobState
 from studio.core.messages import Estimated, Measured
-from studio.engine import rates
-from studio.engine.freeze import located
+from studio.engine import throughput
 from studio.engine.interface import EstimateReady
-from studio.engine.rates import Rates
+from studio.engine.recipe_builder import located
+from studio.engine.throughput import Rates
 
 from .conftest import recipe
 
@@ -77,7 +77,7 @@ def test_files_are_found_where_they_lie_and_nothing_is_adopted(library, tmp_path
 
 
 def test_rates_are_kept_apart_by_device_and_the_oldest_go(tmp_path, monkeypatch):
-    monkeypatch.setattr(rates, "MOST", 2)
+    monkeypatch.setattr(throughput, "MOST", 2)
     learnt = Rates(tmp_path / "rates.json")
 
     def learn(rate, seconds, device="cpu"):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from studio.core.settings import Settings
-from studio.engine.fingerprint import fingerprint
+from studio.engine.plugin_fingerprint import fingerprint
 
 
 def test_it_stays_until_a_plugin_changes(home):

@@ -4,7 +4,7 @@ import pytest
 
 from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import BadInput
-from studio.engine.freeze import files, freeze, thaw
+from studio.engine.recipe_builder import files, freeze, thaw
 
 
 def shown(widget: str, **more: object) -> dict[str, object]:

@@ -21,7 +21,7 @@ from studio.engine.interface import (
     WorkerChanged,
     WorkerState,
 )
-from studio.engine.local import LocalEngine
+from studio.engine.local_engine import LocalEngine
 
 from .conftest import Ears, recipe
 

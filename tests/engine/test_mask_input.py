@@ -9,9 +9,9 @@ from PySide6.QtGui import QColor, QImage
 
 from studio.core.job import JobState
 from studio.core.settings import Settings
-from studio.engine.freeze import freeze
 from studio.engine.interface import Created
-from studio.engine.local import LocalEngine
+from studio.engine.local_engine import LocalEngine
+from studio.engine.recipe_builder import freeze
 from studio.library.creation import Kind
 from studio.state import masks
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from studio.core.errors import StudioError
 from studio.core.job import Job, JobState, Lane, new_job_id
-from studio.engine.queue import ENDED_KEPT, JobQueue
+from studio.engine.job_queue import ENDED_KEPT, JobQueue
 
 from .conftest import recipe
 

@@ -7,9 +7,9 @@ import pytest
 from studio.core.job import JobState
 from studio.core.messages import Progressed
 from studio.core.settings import Settings
-from studio.engine.freeze import freeze
 from studio.engine.interface import Created
-from studio.engine.local import LocalEngine
+from studio.engine.local_engine import LocalEngine
+from studio.engine.recipe_builder import freeze
 
 from .conftest import Ears
 

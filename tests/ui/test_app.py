@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from studio.core.paths import Home
-from studio.engine.lock import HomeLock
+from studio.engine.home_lock import HomeLock
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -15,9 +15,9 @@ from studio.core.job import Job, JobState
 from studio.core.messages import Progressed
 from studio.core.paths import Home
 from studio.core.settings import Settings
-from studio.engine.freeze import freeze
 from studio.engine.interface import JobChanged
-from studio.engine.local import LocalEngine
+from studio.engine.local_engine import LocalEngine
+from studio.engine.recipe_builder import freeze
 from studio.library.library import Library
 from tests.engine.conftest import Ears
 

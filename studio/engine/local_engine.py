@@ -26,14 +26,14 @@ from studio.core.messages import FromWorker
 from studio.core.paths import Home
 from studio.core.recipe import Recipe
 from studio.core.settings import Settings
-from studio.engine import freeze, known
-from studio.engine.fingerprint import fingerprint
+from studio.engine import catalogue_cache, recipe_builder
+from studio.engine.home_lock import HomeLock
 from studio.engine.interface import CatalogueChanged, EngineEvent, EstimateReady, JobChanged, JobForgotten, Listener
+from studio.engine.job_queue import JobQueue
 from studio.engine.lane import LaneRunner
-from studio.engine.lock import HomeLock
-from studio.engine.process import WorkerProcess
-from studio.engine.queue import JobQueue
-from studio.engine.rates import Rates
+from studio.engine.plugin_fingerprint import fingerprint
+from studio.engine.throughput import Rates
+from studio.engine.worker_process import WorkerProcess
 from studio.library.creation import Creation
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class LocalEngine:
             raise
         self._keep = home.jobs if durable else Path(tempfile.mkdtemp(prefix="studio-jobs-"))
         self._temporary = not durable
-        self._catalogue = known.load(home.descriptors)
+        self._catalogue = catalogue_cache.load(home.descriptors)
         self._rates = Rates(home.rates)
         self._fingerprints: dict[Lane, str] = {}
         self._draft: Job | None = None
@@ -133,7 +133,7 @@ class LocalEngine:
         jobs = self._queue.add(
             Job(
                 id=new_job_id(),
-                recipe=replace(recipe, seed=(recipe.seed + number) % freeze.SEEDS),
+                recipe=replace(recipe, seed=(recipe.seed + number) % recipe_builder.SEEDS),
                 lane=self._lane_of(recipe),
                 format=format,
                 created=recipe.created,
@@ -239,7 +239,7 @@ class LocalEngine:
         return self._queue.get(job.id) or job
 
     def files(self, recipe: Recipe) -> dict[str, str]:
-        return freeze.files(recipe, self._library)
+        return recipe_builder.files(recipe, self._library)
 
     def keep_folder(self, job: Job) -> Path:
         return self._keep / job.id
@@ -254,7 +254,7 @@ class LocalEngine:
             return
         self._catalogue = catalogue
         try:
-            known.save(self._home.descriptors, catalogue)
+            catalogue_cache.save(self._home.descriptors, catalogue)
         except StudioError as error:
             logger.warning("The plugins could not be remembered: %s", error)
         self.emit(CatalogueChanged(catalogue))
@@ -337,7 +337,7 @@ class LocalEngine:
         lane, described = self._lanes[Lane.INTERACTIVE], self._catalogue.tools.get(tool)
         if lane.ready and described:
             try:
-                lane.send(messages.Ask(id, tool, freeze.located(described, values, self._library)))
+                lane.send(messages.Ask(id, tool, recipe_builder.located(described, values, self._library)))
             except (StudioError, OSError, ValueError):
                 self.emit(EstimateReady(id))
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from studio.core.errors import StudioError
 from studio.core.job import Job, JobState, Lane
-from studio.engine.mishaps import interrupted
+from studio.engine.crash_policy import interrupted
 
 _MIGRATIONS = (
     """
