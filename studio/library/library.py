@@ -15,14 +15,15 @@ from studio.core import files
 from studio.core.errors import BadInput, StudioError
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, now
-from studio.library import database, index, sidecar
+from studio.library import database, sidecar
 from studio.library.creation import Creation, Kind
 from studio.library.database import Pool
-from studio.library.query import parse
+from studio.library.index import schema
+from studio.library.index.query import parse
 from studio.library.thumbs import Thumbs
 
 if TYPE_CHECKING:
-    from studio.library.sweep import Sweep
+    from studio.library.index.reindex import Sweep
 
 MAX_TAGS, MAX_TAG = 100, 80
 _DAMAGED = "index.damaged"
@@ -36,7 +37,7 @@ class Library:
 
     def __init__(self, home: Home) -> None:
         self.home = home
-        self._pool = Pool(home.index, index.prepare)
+        self._pool = Pool(home.index, schema.prepare)
         self._thumbs = Thumbs(home.thumbs)
 
     def open(self) -> None:
@@ -75,9 +76,9 @@ class Library:
 
         Raises BadInput for what lies elsewhere or is no creation.
         """
-        from studio.library.measure import measure
-        from studio.library.sweep import take_in
-        from studio.library.walk import stamp_of
+        from studio.library.index.extraction import measure
+        from studio.library.index.reindex import take_in
+        from studio.library.index.scan import stamp_of
 
         path = Path(path).absolute()
         if self.home.library not in path.parents:
@@ -86,9 +87,9 @@ class Library:
             stamp = stamp_of(path)
             with self._reading() as connection:
                 known = connection.execute(
-                    "SELECT id FROM files WHERE path = ? AND stamp = ?", (index.relative(self.home, path), stamp)
+                    "SELECT id FROM files WHERE path = ? AND stamp = ?", (schema.relative(self.home, path), stamp)
                 ).fetchone()
-                rows = index.rows(connection, self.home, known or ())
+                rows = schema.rows(connection, self.home, known or ())
             if rows and not rows[0].missing:
                 return rows[0]
             measured = measure(self.home, path)
@@ -137,7 +138,7 @@ class Library:
             found = connection.execute(
                 "SELECT id FROM creations WHERE id >= ? AND id < ? LIMIT 2", (wanted, wanted + "g")
             ).fetchall()
-            rows = index.rows(connection, self.home, [found[0][0]]) if len(found) == 1 else []
+            rows = schema.rows(connection, self.home, [found[0][0]]) if len(found) == 1 else []
         return rows[0] if rows else None
 
     def path_of(self, sha256: str) -> Path | None:
@@ -148,7 +149,7 @@ class Library:
     def rows(self, ids: Iterable[str]) -> list[Creation]:
         """The creations of these ids, in this order; unknown ones are left out."""
         with self._reading() as connection:
-            return index.rows(connection, self.home, ids)
+            return schema.rows(connection, self.home, ids)
 
     def ids(
         self,
@@ -161,7 +162,7 @@ class Library:
     ) -> list[str]:
         """The ids of what fits, the newest first; of all of it unless there is a `limit`. For the words see `query`."""
         with self._reading() as connection:
-            return index.found(connection, parse(query), kind=kind, starred=starred, trashed=trashed, limit=limit)
+            return schema.found(connection, parse(query), kind=kind, starred=starred, trashed=trashed, limit=limit)
 
     def search(
         self,
@@ -175,16 +176,16 @@ class Library:
     ) -> list[Creation]:
         """A page of what fits, the newest first. `before` is the id of the last creation of the page before."""
         with self._reading() as connection:
-            ids = index.found(
+            ids = schema.found(
                 connection, parse(query), kind=kind, starred=starred, trashed=trashed, limit=limit, before=before
             )
-            return index.rows(connection, self.home, ids)
+            return schema.rows(connection, self.home, ids)
 
     def parents(self, id: str) -> list[Creation]:
         """What it was made from, as far as it is known here."""
         with self._reading() as connection:
             rows = connection.execute("SELECT parent FROM links WHERE child = ?", (id,)).fetchall()
-            return index.rows(connection, self.home, [row[0] for row in rows])
+            return schema.rows(connection, self.home, [row[0] for row in rows])
 
     def children(self, id: str) -> list[Creation]:
         """What was made from it, the newest first."""
@@ -193,7 +194,7 @@ class Library:
                 "SELECT c.id FROM links l JOIN creations c ON c.id = l.child WHERE l.parent = ? ORDER BY c.key DESC",
                 (id,),
             ).fetchall()
-            return index.rows(connection, self.home, [row[0] for row in rows])
+            return schema.rows(connection, self.home, [row[0] for row in rows])
 
     def models(self, kind: str = "") -> list[Creation]:
         """Trained models of a kind, the newest first; of every kind when it is empty."""
@@ -247,7 +248,7 @@ class Library:
         gone = [one.id for one in self.rows(ids) if one.trashed and trash.delete(self.home, Path(one.path))]
         with self._writing() as connection:
             for id in gone:
-                index.forget(connection, id)
+                schema.forget(connection, id)
         self._thumbs.drop(gone)
         trash.remove_empty_folders(self.home)
         return gone
@@ -260,7 +261,7 @@ class Library:
 
     def sweep(self, progress: Callable[[int, int], None] | None = None) -> Sweep:
         """Brings the index in line with the files. Quick when nothing changed; may run in a background thread."""
-        from studio.library import sweep
+        from studio.library.index import reindex as sweep
 
         try:
             return sweep.sweep(self.home, self._pool, progress)
@@ -287,7 +288,7 @@ class Library:
         return creation
 
     def _mark(self, id: str, **values: Any) -> Creation:
-        from studio.library.walk import stamp_of
+        from studio.library.index.scan import stamp_of
 
         creation = self._known(id)
         path = Path(creation.path)
@@ -296,14 +297,14 @@ class Library:
         sidecar.change(path, **values)
         changed = msgspec.structs.replace(creation, **values)
         with self._writing() as connection:
-            index.mark(connection, changed)
+            schema.mark(connection, changed)
             with suppress(FileNotFoundError):
-                index.stamp(connection, self.home, path, stamp_of(path))
+                schema.stamp(connection, self.home, path, stamp_of(path))
         return changed
 
     def _move(self, ids: Iterable[str], *, to_trash: bool) -> list[str]:
         from studio.library import trash
-        from studio.library.walk import stamp_of
+        from studio.library.index.scan import stamp_of
 
         moved: list[str] = []
         for creation in self.rows(ids):
@@ -313,11 +314,11 @@ class Library:
             target = trash.move(self.home, source, to_trash=to_trash)
             changed = msgspec.structs.replace(creation, path=str(target), trashed=to_trash)
             with self._writing() as connection:
-                index.unstamp(connection, self.home, source)
-                index.place(connection, self.home, creation.id, target)
-                index.mark(connection, changed)
+                schema.unstamp(connection, self.home, source)
+                schema.place(connection, self.home, creation.id, target)
+                schema.mark(connection, changed)
                 with suppress(FileNotFoundError):
-                    index.stamp(connection, self.home, target, stamp_of(target), creation.id)
+                    schema.stamp(connection, self.home, target, stamp_of(target), creation.id)
             moved.append(creation.id)
         return moved
 
@@ -329,7 +330,7 @@ class Library:
         except OSError as error:
             sentence = "The library's index is damaged and cannot be removed."
             raise StudioError(sentence, "Close other studios and try again.") from error
-        self._pool = Pool(self.home.index, index.prepare)
+        self._pool = Pool(self.home.index, schema.prepare)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

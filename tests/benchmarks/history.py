@@ -20,10 +20,10 @@ from PySide6.QtWidgets import QApplication
 
 from studio.core.paths import Home
 from studio.core.recipe import PluginRef, Recipe
-from studio.library import index
 from studio.library.creation import Creation, Kind
+from studio.library.index import schema
+from studio.library.index.extraction import Measured
 from studio.library.library import Library
-from studio.library.measure import Measured
 from studio.library.thumbs import Thumbs
 from studio.state.history import HistoryModel
 from studio.ui import theme
@@ -86,10 +86,10 @@ def _library(rows: int) -> Iterator[Library]:
         chance = random.Random(7)
         ids = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(rows)]
         with closing(sqlite3.connect(home.index, isolation_level=None)) as connection:
-            index.prepare(connection)
+            schema.prepare(connection)
             connection.execute("BEGIN")
             for number, id in enumerate(ids):
-                index.put(connection, home, _measured(home, id, number, chance))
+                schema.put(connection, home, _measured(home, id, number, chance))
             connection.execute("COMMIT")
         _fill_thumbnails(home, ids[-WITH_THUMBNAIL:])
         library = Library(home)

@@ -18,8 +18,9 @@ from PIL import Image
 from studio.core.errors import BadInput, StudioError
 from studio.core.files import sha256
 from studio.core.paths import Home
-from studio.library import index, sidecar, writer
+from studio.library import sidecar, writer
 from studio.library.creation import Creation, Kind
+from studio.library.index import schema
 from studio.library.library import Library
 from tests.library import makers
 from tests.library.rebuilding import everything, rebuilt
@@ -262,7 +263,7 @@ def test_a_migration_is_whole_or_not_at_all(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
     connection.execute("CREATE TABLE links (other TEXT)")
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
-        index.prepare(connection)
+        schema.prepare(connection)
     assert connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [("links",)]
     connection.close()
 

@@ -20,10 +20,11 @@ from msgspec import Struct
 from studio.core.errors import BadInput
 from studio.core.files import PART
 from studio.core.paths import Home
-from studio.library import index, sidecar
+from studio.library import sidecar
 from studio.library.database import Pool
-from studio.library.measure import Measured, measure
-from studio.library.walk import Walked, same_file, stamp_of, walk
+from studio.library.index import schema
+from studio.library.index.extraction import Measured, measure
+from studio.library.index.scan import Walked, same_file, stamp_of, walk
 
 BATCH = 64
 """Files that are written to the index in one transaction, so that others get a turn."""
@@ -91,14 +92,14 @@ def take_in(connection: sqlite3.Connection, home: Home, measured: Measured, stam
     """
     creation = measured.creation
     path = Path(creation.path)
-    known = index.rows(connection, home, [creation.id])
-    row = connection.execute("SELECT id FROM files WHERE path = ?", (index.relative(home, path),)).fetchone()
+    known = schema.rows(connection, home, [creation.id])
+    row = connection.execute("SELECT id FROM files WHERE path = ?", (schema.relative(home, path),)).fetchone()
     if row and row[0] != creation.id:
-        _drop(connection, home, index.relative(home, path))
-    index.stamp(connection, home, path, stamp, creation.id)
+        _drop(connection, home, schema.relative(home, path))
+    schema.stamp(connection, home, path, stamp, creation.id)
     elsewhere = known and not known[0].missing and known[0].path != creation.path and Path(known[0].path).exists()
     if not elsewhere or (known[0].trashed and not creation.trashed):
-        index.put(connection, home, measured)
+        schema.put(connection, home, measured)
     return not known
 
 
@@ -116,15 +117,15 @@ def drop(home: Home, pool: Pool, names: Iterable[str]) -> list[str]:
 def _drop(connection: sqlite3.Connection, home: Home, name: str) -> list[str]:
     row = connection.execute("SELECT id FROM files WHERE path = ?", (name,)).fetchone()
     connection.execute("DELETE FROM files WHERE path = ?", (name,))
-    known = index.rows(connection, home, [row[0]]) if row else []
+    known = schema.rows(connection, home, [row[0]]) if row else []
     if not known or known[0].path != str(home.library / name) or known[0].missing:
         return []
     other = connection.execute("SELECT path FROM files WHERE id = ? ORDER BY path", (row[0],)).fetchone()
     if other:
         with suppress(OSError, BadInput):
-            index.put(connection, home, measure(home, home.library / other[0]))
+            schema.put(connection, home, measure(home, home.library / other[0]))
             return []
-    index.mark(connection, msgspec.structs.replace(known[0], missing=True))
+    schema.mark(connection, msgspec.structs.replace(known[0], missing=True))
     return [known[0].id]
 
 
@@ -150,12 +151,12 @@ def _take(connection: sqlite3.Connection, home: Home, one: _Read) -> str | None:
         return None
     row = connection.execute("SELECT id FROM files WHERE path = ?", (one.name,)).fetchone()
     connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (one.name, one.stamp, row[0] if row else ""))
-    known = index.rows(connection, home, [row[0]]) if row and one.content else []
+    known = schema.rows(connection, home, [row[0]]) if row and one.content else []
     if not known or known[0].path != str(home.library / one.name):
         return None
     assert isinstance(one.content, sidecar.Sidecar)
     beside = one.content
-    index.mark(connection, msgspec.structs.replace(known[0], star=beside.star, rating=beside.rating, tags=beside.tags))
+    schema.mark(connection, msgspec.structs.replace(known[0], star=beside.star, rating=beside.rating, tags=beside.tags))
     return ""
 
 

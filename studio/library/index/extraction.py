@@ -10,8 +10,9 @@ from msgspec import Struct
 from studio.core.errors import BadInput
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, Recipe
-from studio.library import embed, formats, gif, matroska, mp4, opening, png, sidecar, texts, times, webp, writer
+from studio.library import embed, formats, gif, matroska, mp4, opening, png, sidecar, texts, webp, writer
 from studio.library.creation import MODEL_FILE, Creation, Kind
+from studio.library.index import timestamps
 
 TITLE_LENGTH = 300
 TEXT_LENGTH = 100_000
@@ -157,7 +158,7 @@ def _first_line(text: str) -> str:
 
 def _created(path: Path, recipe: Recipe | None, beside: sidecar.Sidecar) -> str:
     for written in (beside.created, recipe.created if recipe else ""):
-        moment = times.milliseconds(written)
+        moment = timestamps.milliseconds(written)
         if moment is not None:
-            return times.iso(moment)
-    return times.iso(int(path.stat().st_mtime * 1000))
+            return timestamps.iso(moment)
+    return timestamps.iso(int(path.stat().st_mtime * 1000))

@@ -17,12 +17,12 @@ import msgspec
 from studio.core.errors import BadInput, StudioError
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, Recipe
-from studio.library import query
 from studio.library.creation import Creation, Kind
-from studio.library.times import milliseconds
+from studio.library.index import query
+from studio.library.index.timestamps import milliseconds
 
 if TYPE_CHECKING:
-    from studio.library.measure import Measured
+    from studio.library.index.extraction import Measured
 
 SHOWN, TRASHED, HIDDEN = 0, 1, 2
 """Shelves. Hidden are creations whose file is missing, and files that are no picture, film, text or model."""
