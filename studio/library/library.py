@@ -15,11 +15,11 @@ from studio.core import files
 from studio.core.errors import BadInput, StudioError
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, now
-from studio.library import database, sidecar
+from studio.library import sidecar, sqlite_pool
 from studio.library.creation import Creation, Kind
-from studio.library.database import Pool
 from studio.library.index import schema
 from studio.library.index.query import parse
+from studio.library.sqlite_pool import Pool
 from studio.library.thumbs import Thumbs
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Library:
             with self._pool.reading() as connection:
                 connection.execute("SELECT count(*) FROM facts").fetchone()
         except sqlite3.Error as error:
-            if not database.is_damage(error):
+            if not sqlite_pool.is_damage(error):
                 raise _index_failed(error) from error
             self._start_again()
             with self._reading():
@@ -266,7 +266,7 @@ class Library:
         try:
             return sweep.sweep(self.home, self._pool, progress)
         except sqlite3.Error as error:
-            if not database.is_damage(error):
+            if not sqlite_pool.is_damage(error):
                 raise _index_failed(error) from error
             self._start_again()
         with _translated(self.home):
@@ -325,7 +325,7 @@ class Library:
     def _start_again(self) -> None:
         self._pool.close()
         try:
-            database.remove(self.home.index)
+            sqlite_pool.remove(self.home.index)
             self.home.index.with_name(_DAMAGED).unlink(missing_ok=True)
         except OSError as error:
             sentence = "The library's index is damaged and cannot be removed."
@@ -349,14 +349,14 @@ def _translated(home: Home) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        if database.is_damage(error):
+        if sqlite_pool.is_damage(error):
             with suppress(OSError):
                 home.index.with_name(_DAMAGED).touch()
         raise _index_failed(error) from error
 
 
 def _index_failed(error: sqlite3.Error) -> StudioError:
-    if database.is_damage(error):
+    if sqlite_pool.is_damage(error):
         return StudioError("The library's index is damaged.", "Start the studio again; it is rebuilt from the files.")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from studio.library import database
+from studio.library import sqlite_pool
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,7 +38,7 @@ class Thumbs:
     """The database of thumbnails. What goes wrong in it costs a thumbnail, never more."""
 
     def __init__(self, file: Path) -> None:
-        self._pool = database.Pool(file, _prepare)
+        self._pool = sqlite_pool.Pool(file, _prepare)
 
     def put(self, creation: str, content: bytes) -> None:
         with suppress(sqlite3.Error, OSError), self._pool.writing() as connection:
@@ -49,7 +49,7 @@ class Thumbs:
             with self._pool.reading() as connection:
                 row = connection.execute("SELECT jpeg FROM thumbs WHERE id = ?", (creation,)).fetchone()
         except sqlite3.Error as error:
-            if database.is_damage(error):
+            if sqlite_pool.is_damage(error):
                 self._start_again()
             return None
         return bytes(row[0]) if row else None
@@ -64,8 +64,8 @@ class Thumbs:
     def _start_again(self) -> None:
         self._pool.close()
         with suppress(OSError):
-            database.remove(self._pool.file)
-        self._pool = database.Pool(self._pool.file, _prepare)
+            sqlite_pool.remove(self._pool.file)
+        self._pool = sqlite_pool.Pool(self._pool.file, _prepare)
 
 
 def put(file: Path, creation: str, content: bytes) -> None:
