@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from studio.core import files
 from studio.core.errors import BadInput, StudioError
 from studio.core.recipe import Recipe
-from studio.library import embed, gif, parameters, pixels, webp, xmp
+from studio.library import embed, parameters
+from studio.library.formats import gif, pixels, webp, xmp
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from studio.core.errors import BadInput
 from studio.core.recipe import Recipe
-from studio.library import exif, formats, gif, mp4, parameters, png, sidecar, texts, xmp
+from studio.library import parameters, sidecar
 from studio.library.creation import MODEL_FILE
 from studio.library.foreign import Foreign, read_foreign
+from studio.library.formats import detection, exif, gif, markdown, mp4, png, xmp
 
 __all__ = ["Foreign", "Marks", "marks", "png_chunks", "read_foreign", "read_recipe"]
 
@@ -64,7 +65,7 @@ def read_recipe(path: Path) -> Recipe | None:
 
 
 def _inside(path: Path) -> str:
-    match formats.sniff(path):
+    match detection.sniff(path):
         case "folder":
             return _of_model(path)
         case "png":
@@ -75,7 +76,7 @@ def _inside(path: Path) -> str:
             comment = mp4.read(path).comment
             return comment if comment.startswith("{") and '"tool"' in comment else ""
         case "text":
-            return texts.front_matter(path).get(KEY, "")
+            return markdown.front_matter(path).get(KEY, "")
         case "jpeg" | "webp" | "avif":
             return xmp.recipe_json(exif.read(path).xmp)
         case _:

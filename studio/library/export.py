@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from studio.core import files
 from studio.core.errors import BadInput, StudioError
 from studio.core.images import open_picture
-from studio.library import animation, formats, opening, sidecar, texts, writer
+from studio.library import animation, sidecar, writer
 from studio.library.creation import Creation, Kind
+from studio.library.formats import detection, markdown, pillow_guard
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,7 +38,7 @@ def export(creation: Creation, to: Path) -> Path:
         case Kind.ANIMATION:
             return _animation(creation, source, target)
         case Kind.TEXT if _extension(target) == ".txt":
-            files.write_whole(target, texts.body(source).encode("utf-8", "replace"))
+            files.write_whole(target, markdown.body(source).encode("utf-8", "replace"))
             return target
     raise BadInput(f"{source.name} cannot be turned into {target.suffix}.", f"Keep {source.suffix}.")
 
@@ -79,10 +80,10 @@ def _picture(creation: Creation, source: Path, target: Path) -> Path:
 def _animation(creation: Creation, source: Path, target: Path) -> Path:
     """Keeps the mean rate; the length of single frames may differ from it."""
     format = writer.animation_format(target.suffix)
-    if formats.sniff(source) in formats.FILMS:
+    if detection.sniff(source) in detection.FILMS:
         frames, fps = _film_frames(source), _film_rate(source)
     else:
-        with opening.opened(source) as image:
+        with pillow_guard.opened(source) as image:
             count = getattr(image, "n_frames", 1)
         frames = _picture_frames(source)
         fps = min(count / creation.duration if creation.duration else 10.0, animation.MAX_FPS)
@@ -95,7 +96,7 @@ def _animation(creation: Creation, source: Path, target: Path) -> Path:
 
 
 def _picture_frames(path: Path) -> Iterator[Image]:
-    with opening.opened(path) as image:
+    with pillow_guard.opened(path) as image:
         for number in range(getattr(image, "n_frames", 1)):
             image.seek(number)
             yield image.convert("RGBA" if image.has_transparency_data else "RGB")

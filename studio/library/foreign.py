@@ -11,7 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from studio.library import dialects, exif, formats, gif, matroska, mp4, png, stealth, xmp
+from studio.library import dialects, stealth
+from studio.library.formats import detection, exif, gif, matroska, mp4, png, xmp
 
 MAX_TEXT = 16 * 2**20
 
@@ -43,7 +44,7 @@ def read_foreign(path: Path, *, hidden: bool = True) -> Foreign | None:
     Never raises for what a file contains.
     """
     try:
-        format = formats.sniff(path)
+        format = detection.sniff(path)
         texts = _texts(path, format)
     except OSError:
         return None

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from studio.core.errors import BadInput, StudioError
 from studio.core.images import open_picture
-from studio.library import animation, formats, matroska, mp4, thumbs
+from studio.library import animation, thumbs
 from studio.library.creation import Creation, Kind, picture_in
+from studio.library.formats import detection, matroska, mp4
 
 SECONDS = 30
 A_THIRD = 1 / 3
@@ -26,7 +27,7 @@ def of(creation: Creation) -> bytes | None:
             return thumbs.jpeg(open_picture(picture)) if picture else None
         if creation.kind not in (Kind.IMAGE, Kind.ANIMATION):
             return None
-        return of_film(path) if formats.sniff(path) in formats.FILMS else of_picture(path)
+        return of_film(path) if detection.sniff(path) in detection.FILMS else of_picture(path)
     except (StudioError, OSError):
         return None
 
@@ -34,7 +35,7 @@ def of(creation: Creation) -> bytes | None:
 def of_picture(path: Path) -> bytes:
     """Of a picture, or from a third of the way through what moves: a morph begins with the very picture
     that it was made from. Raises BadInput for what cannot be read."""
-    if formats.sniff(path) in _MAY_MOVE:
+    if detection.sniff(path) in _MAY_MOVE:
         with suppress(BadInput):  # its first frame may be whole
             return thumbs.jpeg(open_picture(path, at=A_THIRD))
     return thumbs.jpeg(open_picture(path))
@@ -42,7 +43,7 @@ def of_picture(path: Path) -> bytes:
 
 def of_film(path: Path) -> bytes | None:
     """From a third of the way; from the beginning where it does not say how long it is, or ends sooner."""
-    seconds = (mp4.read(path) if formats.sniff(path) == "mp4" else matroska.read(path)).seconds
+    seconds = (mp4.read(path) if detection.sniff(path) == "mp4" else matroska.read(path)).seconds
     return _frame_at(path, seconds * A_THIRD) or (_frame_at(path, 0.0) if seconds else None)
 
 

@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 
 from studio.core.errors import BadInput
-from studio.library import opening
+from studio.library.formats import pillow_guard
 
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 4 * 2**20
@@ -18,7 +18,7 @@ def read(path: Path) -> str:
     import numpy as np
 
     try:
-        with opening.opened(path) as image:
+        with pillow_guard.opened(path) as image:
             if image.mode != "RGBA" or image.width * image.height > MAX_PIXELS:
                 return ""
             alpha = np.asarray(image.getchannel("A"))

@@ -23,7 +23,7 @@ def jpeg(image: Image) -> bytes:
     """A thumbnail of an 8-bit picture of mode L, RGB or RGBA."""
     import PIL.Image
 
-    from studio.library import pixels
+    from studio.library.formats import pixels
 
     width, height = image.size
     scale = min(1.0, SIDE / max(width, height))

@@ -20,8 +20,9 @@ from studio.core import files
 from studio.core.errors import BadInput, StudioError
 from studio.core.paths import Home
 from studio.core.recipe import Recipe, now
-from studio.library import embed, pixels, png, sidecar, texts, thumbs
+from studio.library import embed, sidecar, thumbs
 from studio.library.creation import MODEL_FILE
+from studio.library.formats import markdown, pixels, png
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -106,7 +107,7 @@ def save_text(
 ) -> Path:
     """Saves a text as Markdown with front matter. Raises StudioError when it cannot be written."""
     recipe = stamped(recipe, notes)
-    data = texts.compose(text, title, recipe.to_json())
+    data = markdown.compose(text, title, recipe.to_json())
     path = day_folder(home) / file_name(recipe, name, hashlib.sha256(data).hexdigest(), "md")
     files.write_whole(path, data)
     return path

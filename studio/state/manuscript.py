@@ -19,8 +19,8 @@ from studio.core.page.plain_text import difference, plain
 from studio.core.page.revisions import Found, Manuscript, Run
 from studio.core.params_schema import fields
 from studio.engine.interface import Created
-from studio.library import texts
 from studio.library.creation import Creation
+from studio.library.formats import markdown
 from studio.library.manuscripts import PageFile, PageInfo, PageShelf
 from studio.state.notices import Notices
 from studio.state.work import Work
@@ -518,7 +518,7 @@ def _now() -> str:
 
 def _body(creation: Creation) -> str:
     try:
-        return texts.body(Path(creation.path))
+        return markdown.body(Path(creation.path))
     except OSError as error:
         raise StudioError(f"The text cannot be read: {error.strerror or error}.") from error
 

@@ -13,7 +13,8 @@ from PIL import Image
 
 from studio.core.errors import BadInput, StudioError
 from studio.core.paths import Home
-from studio.library import animation, embed, exif, gif, mp4, parameters, sidecar, webp, writer, xmp
+from studio.library import animation, embed, parameters, sidecar, writer
+from studio.library.formats import exif, gif, mp4, webp, xmp
 from tests.library import makers
 
 FORMATS = ("mp4", "webp", "gif")

@@ -10,7 +10,8 @@ from PIL import Image
 
 from studio.core.errors import BadInput
 from studio.core.images import open_picture
-from studio.library import embed, exif, mp4, sidecar, writer, xmp
+from studio.library import embed, sidecar, writer
+from studio.library.formats import exif, mp4, xmp
 from studio.library.library import Library
 from tests.library import makers
 

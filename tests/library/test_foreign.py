@@ -17,7 +17,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from studio.core.errors import BadInput
 from studio.core.paths import Home
-from studio.library import animation, dialects, embed, exif, foreign, png, xmp
+from studio.library import animation, dialects, embed, foreign
+from studio.library.formats import exif, png, xmp
 from studio.library.index.extraction import measure
 from studio.library.writer import save_animation, save_image, save_text
 from tests.library import makers

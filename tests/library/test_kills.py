@@ -16,8 +16,9 @@ import pytest
 from studio.core.files import PART, sha256
 from studio.core.images import open_picture
 from studio.core.paths import Home
-from studio.library import embed, mp4, texts
+from studio.library import embed
 from studio.library.creation import Creation, Kind
+from studio.library.formats import markdown, mp4
 from studio.library.library import Library
 from tests.library.test_library import everything, rebuilt
 
@@ -54,7 +55,7 @@ def is_whole(creation: Creation) -> bool:
     path = Path(creation.path)
     match creation.kind:
         case Kind.TEXT:
-            return texts.body(path) == "words " * 2_000
+            return markdown.body(path) == "words " * 2_000
         case Kind.ANIMATION if path.suffix == ".mp4":
             return mp4.read(path).width == 48
         case _:

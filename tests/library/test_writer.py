@@ -16,7 +16,8 @@ from studio.core.errors import BadInput, StudioError
 from studio.core.images import open_picture
 from studio.core.paths import Home
 from studio.core.recipe import Recipe
-from studio.library import embed, exif, parameters, png, sidecar, texts, thumbs, writer, xmp
+from studio.library import embed, parameters, sidecar, thumbs, writer
+from studio.library.formats import exif, markdown, png, xmp
 from tests.library import makers
 
 FORMATS = ("png", "jpeg", "webp", "avif")
@@ -171,8 +172,8 @@ def test_the_thumbnail_is_kept_when_saving(home: Home) -> None:
 @pytest.mark.parametrize("words", [*makers.HOSTILE_WORDS, "", "\n\n", "---\n---\n"])
 def test_a_text_comes_back_to_the_letter(home: Home, words: str) -> None:
     path = writer.save_text(home, words, makers.recipe(words), title=words)
-    assert texts.body(path) == words
-    assert texts.front_matter(path)["title"] == words
+    assert markdown.body(path) == words
+    assert markdown.front_matter(path)["title"] == words
     assert same(embed.read_recipe(path), makers.recipe(words))
 
 

@@ -10,8 +10,9 @@ from msgspec import Struct
 from studio.core.errors import BadInput
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, Recipe
-from studio.library import embed, formats, gif, matroska, mp4, opening, png, sidecar, texts, webp, writer
+from studio.library import embed, sidecar, writer
 from studio.library.creation import MODEL_FILE, Creation, Kind
+from studio.library.formats import detection, gif, markdown, matroska, mp4, pillow_guard, png, webp
 from studio.library.index import timestamps
 
 TITLE_LENGTH = 300
@@ -33,7 +34,7 @@ def measure(home: Home, path: Path) -> Measured:
     Raises BadInput for what is no creation, or a picture whose header cannot be read; OSError
     when the file goes away meanwhile.
     """
-    format = formats.sniff(path)
+    format = detection.sniff(path)
     beside = sidecar.read(path)
     kind, width, height, duration = _shape(path, format, beside)
     recipe = recipe_of(path)
@@ -79,10 +80,10 @@ def _shape(path: Path, format: str, beside: sidecar.Sidecar) -> tuple[Kind, int,
         return Kind.MODEL, 0, 0, 0.0
     if format == "text":
         return Kind.TEXT, 0, 0, 0.0
-    if format in formats.FILMS:
+    if format in detection.FILMS:
         film = mp4.read(path) if format == "mp4" else matroska.read(path) if format == "matroska" else mp4.Film()
         return Kind.ANIMATION, film.width, film.height, film.seconds
-    if format in formats.PICTURES:
+    if format in detection.PICTURES:
         width, height = picture_size(path)
         frames, seconds = _frames(path, format)
         if beside.aside:
@@ -99,7 +100,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         head = file.read(24)
     if head[:8] == png.SIGNATURE:
         return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
-    with opening.opened(path) as image:
+    with pillow_guard.opened(path) as image:
         turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
         return (image.height, image.width) if turned else image.size
 
@@ -139,8 +140,8 @@ def _words(
         foreign = embed.read_foreign(path, hidden=False)
         parts += [foreign.prompt, foreign.model] if foreign else []
     if kind is Kind.TEXT:
-        body = texts.body(path)
-        title = texts.front_matter(path).get("title") or _first_line(body) or title
+        body = markdown.body(path)
+        title = markdown.front_matter(path).get("title") or _first_line(body) or title
         parts += [title, body]
     elif kind is Kind.MODEL:
         title = str(about.get("title") or path.name)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.core.errors import BadInput
-from studio.library import opening
+from studio.library.formats import pillow_guard
 
 _IFD, _USER_COMMENT, _MAKER_NOTE, _SOFTWARE = 0x8769, 0x9286, 0x927C, 0x0131
 _NAMES = {_SOFTWARE: "Software", 0x010E: "ImageDescription", 0x010F: "Make", 0x0110: "Model"}
@@ -24,7 +24,7 @@ class Header:
 def read(path: Path) -> Header:
     """The header of a picture that Pillow can open; an empty one where it is damaged."""
     try:
-        with opening.opened(path) as image:
+        with pillow_guard.opened(path) as image:
             tags = image.getexif()
             inner = tags.get_ifd(_IFD)
             found = image.info.get("xmp", b"")

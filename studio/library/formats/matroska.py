@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from studio.library.mp4 import Film
+from studio.library.formats.mp4 import Film
 
 MAX_BODY = 16 * 2**20
 _MAX_ELEMENTS = 20_000
