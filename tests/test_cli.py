@@ -18,8 +18,8 @@ from studio.cli import main
 from studio.core import paths
 from studio.core.paths import Home
 from studio.core.recipe import PluginRef, Recipe
-from studio.library import writer
-from studio.library.embed import read_recipe
+from studio.library.storage import writer
+from studio.library.storage.recipe_embedding import read_recipe
 
 PLUGIN = '''
 import os

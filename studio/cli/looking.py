@@ -17,7 +17,7 @@ from studio.core import params_schema
 from studio.core.descriptor import Field, PluginDescriptor
 from studio.core.errors import BadInput
 from studio.core.recipe import Recipe
-from studio.library import embed
+from studio.library.storage import recipe_embedding
 
 _ID = re.compile(r"[0-9a-f]{6,64}")
 
@@ -52,8 +52,8 @@ def describe(options: argparse.Namespace, console: Console) -> int:
 def recipe(options: argparse.Namespace, console: Console) -> int:
     with opened(options) as place:
         path = _file(options.file, place)
-    own = embed.read_recipe(path)
-    foreign = None if own else embed.read_foreign(path)
+    own = recipe_embedding.read_recipe(path)
+    foreign = None if own else recipe_embedding.read_foreign(path)
     if own is None and foreign is None:
         raise BadInput(f"{path.name} carries no recipe.")
     found = msgspec.to_builtins(own or foreign)
@@ -101,7 +101,7 @@ def plugins(options: argparse.Namespace, console: Console) -> int:
 def recipe_in(name: str, place: Place) -> Recipe:
     """The recipe inside a file or creation. Raises BadInput where there is none of ours."""
     path = _file(name, place)
-    found = embed.read_recipe(path)
+    found = recipe_embedding.read_recipe(path)
     if found is None:
         raise BadInput(f"{path.name} carries no recipe of the studio.", f"See `studio recipe {path}`.")
     return found

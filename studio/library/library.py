@@ -15,12 +15,13 @@ from studio.core import files
 from studio.core.errors import BadInput, StudioError
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, now
-from studio.library import sidecar, sqlite_pool
+from studio.library import sqlite_pool
 from studio.library.creation import Creation, Kind
 from studio.library.index import schema
 from studio.library.index.query import parse
 from studio.library.sqlite_pool import Pool
-from studio.library.thumbs import Thumbs
+from studio.library.storage import sidecar
+from studio.library.storage.thumbnail_db import Thumbs
 
 if TYPE_CHECKING:
     from studio.library.index.reindex import Sweep
@@ -108,21 +109,21 @@ class Library:
         picture too. A creation in the trash that has these bytes is taken out of it. Raises BadInput
         for a missing file, a folder, or a picture that cannot be read.
         """
-        from studio.library import adopting
+        from studio.library.storage import importer
 
         path = Path(path).expanduser().absolute()
-        digest = adopting.digest(path)
+        digest = importer.digest(path)
         known = self.get(digest)
         if known and not known.missing and Path(known.path).exists():
             if known.trashed:
                 self.restore([known.id])
-            if known.kind is Kind.FILE and not aside and adopting.bring_forward(Path(known.path)):
+            if known.kind is Kind.FILE and not aside and importer.bring_forward(Path(known.path)):
                 return self.add(Path(known.path))
             return self._known(known.id)
         if self.home.library in path.parents:
             return self.add(path)
-        thumbnail = adopting.check(path)
-        copy = adopting.copy(self.home, path, digest, created=now(), aside=aside and thumbnail is not None)
+        thumbnail = importer.check(path)
+        copy = importer.copy(self.home, path, digest, created=now(), aside=aside and thumbnail is not None)
         if thumbnail:
             self._thumbs.put(digest, thumbnail)
         return self.add(copy)
@@ -204,9 +205,9 @@ class Library:
         """A JPEG of at most 256 pixels a side, remade if it was lost; None for what has no picture."""
         found = self._thumbs.get(id)
         if found is None and (creation := self.get(id)) and not creation.missing:
-            from studio.library import preview
+            from studio.library.storage import thumbnails
 
-            found = preview.of(creation)
+            found = thumbnails.of(creation)
             if found:
                 self._thumbs.put(id, found)
         return found
@@ -243,7 +244,7 @@ class Library:
 
     def delete(self, ids: Iterable[str]) -> list[str]:
         """Deletes creations for good, and only from the trash; the ids of those that are gone."""
-        from studio.library import trash
+        from studio.library.storage import trash
 
         gone = [one.id for one in self.rows(ids) if one.trashed and trash.delete(self.home, Path(one.path))]
         with self._writing() as connection:
@@ -277,7 +278,7 @@ class Library:
 
         Raises BadInput for an extension that this kind cannot have.
         """
-        from studio.library import export
+        from studio.library.storage import exporter as export
 
         return export.export(self._known(id), Path(to).expanduser().absolute())
 
@@ -303,8 +304,8 @@ class Library:
         return changed
 
     def _move(self, ids: Iterable[str], *, to_trash: bool) -> list[str]:
-        from studio.library import trash
         from studio.library.index.scan import stamp_of
+        from studio.library.storage import trash
 
         moved: list[str] = []
         for creation in self.rows(ids):

@@ -152,7 +152,7 @@ def _trained(home: Home, creation: str) -> Path | None:
 
 
 def _is(path: Path, creation: str) -> bool:
-    from studio.library.writer import sha_of
+    from studio.library.storage.writer import sha_of
 
     return len(creation) == 10 or sha_of(path).startswith(creation)
 

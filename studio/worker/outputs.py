@@ -15,7 +15,7 @@ from studio.core.messages import Noticed, Progressed, Run, Saved, sayable
 from studio.core.paths import Home
 from studio.core.recipe import Recipe
 from studio.core.settings import Settings
-from studio.library import writer
+from studio.library.storage import writer
 from studio.worker import preview
 from studio.worker.pipes import Outbox
 

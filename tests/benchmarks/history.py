@@ -24,7 +24,7 @@ from studio.library.creation import Creation, Kind
 from studio.library.index import schema
 from studio.library.index.extraction import Measured
 from studio.library.library import Library
-from studio.library.thumbs import Thumbs
+from studio.library.storage.thumbnail_db import Thumbs
 from studio.state.history import HistoryModel
 from studio.ui import theme
 from studio.ui.history import HistoryPanel

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from studio.core.paths import Home
-from studio.library import writer
 from studio.library.creation import Creation
 from studio.library.library import Library
+from studio.library.storage import writer
 from tests.library import makers
 
 

@@ -16,8 +16,8 @@ import numpy  # noqa: F401
 import PIL.Image
 
 from studio.core.paths import Home
-from studio.library import writer
 from studio.library.library import Library
+from studio.library.storage import writer
 from tests.library import makers
 
 

@@ -13,8 +13,9 @@ from PIL import Image
 
 from studio.core.errors import BadInput, StudioError
 from studio.core.paths import Home
-from studio.library import animation, embed, parameters, sidecar, writer
+from studio.library import parameters
 from studio.library.formats import exif, gif, mp4, webp, xmp
+from studio.library.storage import animation_encoder, recipe_embedding, sidecar, writer
 from tests.library import makers
 
 FORMATS = ("mp4", "webp", "gif")
@@ -30,7 +31,7 @@ def files(home: Home) -> list[Path]:
 
 def pixels(path: Path, number: int) -> np.ndarray:
     """One frame as RGB."""
-    command = [animation.ffmpeg(), "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    command = [animation_encoder.ffmpeg(), "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     raw = subprocess.run(command, capture_output=True, check=True).stdout
     size = mp4.read(path)
     return np.frombuffer(raw, np.uint8).reshape(-1, size.height, size.width, 3)[number]
@@ -40,7 +41,7 @@ def pixels(path: Path, number: int) -> np.ndarray:
 @pytest.mark.parametrize("words", makers.HOSTILE_WORDS)
 def test_a_recipe_comes_back(home: Home, format: str, words: str) -> None:
     path = writer.save_animation(home, makers.frames(2), makers.recipe(words), fps=12, loop=True, format=format)
-    found = embed.read_recipe(path)
+    found = recipe_embedding.read_recipe(path)
     assert found
     assert found.params == makers.recipe(words).params
     assert files(home) == [path]
@@ -60,7 +61,7 @@ def test_an_mp4_plays_anywhere_and_shows_its_colours(home: Home) -> None:
 def test_a_recipe_too_long_for_an_mp4_stands_beside_it(home: Home) -> None:
     recipe = makers.recipe("word " * 300_000)
     path = writer.save_animation(home, makers.frames(2), recipe, fps=12, loop=True)
-    found = embed.read_recipe(path)
+    found = recipe_embedding.read_recipe(path)
     assert found
     assert found.params == recipe.params
     assert sidecar.beside(path).exists()
@@ -94,7 +95,7 @@ def test_a_gif_tells_others_its_parameters(home: Home) -> None:
 @pytest.mark.parametrize("format", FORMATS)
 def test_one_frame_is_enough(home: Home, format: str) -> None:
     path = writer.save_animation(home, makers.frames(1), makers.recipe(), fps=12, loop=True, format=format)
-    assert embed.read_recipe(path)
+    assert recipe_embedding.read_recipe(path)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -161,10 +162,10 @@ def test_a_rate_that_cannot_be(home: Home, fps: float) -> None:
 
 def test_sound_is_taken_along_and_a_file_without_any_does_no_harm(home: Home, tmp_path: Path) -> None:
     sound = tmp_path / "tone.wav"
-    tone = [animation.ffmpeg(), "-v", "error", "-f", "lavfi", "-i", "sine=duration=0.2", str(sound)]
+    tone = [animation_encoder.ffmpeg(), "-v", "error", "-f", "lavfi", "-i", "sine=duration=0.2", str(sound)]
     subprocess.run(tone, check=True)
     path = writer.save_animation(home, makers.frames(24), makers.recipe(), fps=24, loop=True, sound=sound)
-    told = subprocess.run([animation.ffmpeg(), "-i", str(path)], capture_output=True, check=False).stderr
+    told = subprocess.run([animation_encoder.ffmpeg(), "-i", str(path)], capture_output=True, check=False).stderr
     assert b"Audio: aac" in told
     assert abs(mp4.read(path).seconds - 1.0) < 0.1
     silent = writer.save_animation(home, makers.frames(4), makers.recipe(), fps=24, loop=True, sound=path.parent)
@@ -177,4 +178,4 @@ def test_a_full_disk_gets_a_sentence(tmp_path: Path, format: str) -> None:
     full = tmp_path / f"full.{format}"
     full.symlink_to("/dev/full")
     with pytest.raises(StudioError, match="disk is full"):
-        animation.encode(full, makers.frames(30), None, fps=12, loop=True, format=format)
+        animation_encoder.encode(full, makers.frames(30), None, fps=12, loop=True, format=format)

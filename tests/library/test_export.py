@@ -10,9 +10,9 @@ from PIL import Image
 
 from studio.core.errors import BadInput
 from studio.core.images import open_picture
-from studio.library import embed, sidecar, writer
 from studio.library.formats import exif, mp4, xmp
 from studio.library.library import Library
+from studio.library.storage import recipe_embedding, sidecar, writer
 from tests.library import makers
 
 
@@ -22,7 +22,7 @@ def test_pictures(library: Library, tmp_path: Path, extension: str) -> None:
     creation = library.add(writer.save_image(library.home, picture, makers.recipe("fox")))
     path = library.export(creation.id, tmp_path / "out" / f"mine.{extension}")
     assert path == tmp_path / "out" / f"mine.{extension}"
-    assert embed.read_recipe(path) == creation.recipe
+    assert recipe_embedding.read_recipe(path) == creation.recipe
     assert np.abs(np.asarray(open_picture(path)).astype(int) - picture).max() <= 6
     if extension == "png":
         assert path.read_bytes() == Path(creation.path).read_bytes()
@@ -38,7 +38,7 @@ def test_into_a_folder_under_its_own_name(library: Library, tmp_path: Path) -> N
 def test_a_recipe_that_finds_no_room_goes_beside(library: Library, tmp_path: Path) -> None:
     creation = library.add(writer.save_image(library.home, makers.picture(), makers.recipe("wörd " * 40_000)))
     path = library.export(creation.id, tmp_path / "a.jpg")
-    assert embed.read_recipe(path) == creation.recipe
+    assert recipe_embedding.read_recipe(path) == creation.recipe
     same_format = library.export(library.adopt(path).id, tmp_path / "b.jpg")
     assert same_format.read_bytes() == path.read_bytes()
 
@@ -57,7 +57,7 @@ def test_animations(library: Library, tmp_path: Path, source: str, target: str) 
     made = writer.save_animation(library.home, makers.frames(10), makers.recipe(), fps=10, loop=True, format=source)
     creation = library.add(made)
     path = library.export(creation.id, tmp_path / f"a.{target}")
-    assert embed.read_recipe(path) == creation.recipe
+    assert recipe_embedding.read_recipe(path) == creation.recipe
     if target == "mp4":
         assert mp4.read(path).seconds == pytest.approx(1.0, abs=0.05)
     else:
@@ -69,7 +69,7 @@ def test_animations(library: Library, tmp_path: Path, source: str, target: str) 
 def test_texts(library: Library, tmp_path: Path) -> None:
     creation = library.add(writer.save_text(library.home, "# Fox\n", makers.recipe()))
     assert library.export(creation.id, tmp_path / "a.txt").read_text() == "# Fox\n"
-    assert embed.read_recipe(library.export(creation.id, tmp_path / "a.md")) == creation.recipe
+    assert recipe_embedding.read_recipe(library.export(creation.id, tmp_path / "a.md")) == creation.recipe
 
 
 def test_models(library: Library, tmp_path: Path) -> None:

@@ -17,10 +17,11 @@ from PIL.PngImagePlugin import PngInfo
 
 from studio.core.errors import BadInput
 from studio.core.paths import Home
-from studio.library import animation, dialects, embed, foreign
+from studio.library import dialects, foreign
 from studio.library.formats import exif, png, xmp
 from studio.library.index.extraction import measure
-from studio.library.writer import save_animation, save_image, save_text
+from studio.library.storage import animation_encoder, recipe_embedding
+from studio.library.storage.writer import save_animation, save_image, save_text
 from tests.library import makers
 from tests.library.test_parameters import REAL
 
@@ -137,7 +138,7 @@ def test_png(tmp_path: Path, source: str, texts: dict[str, str], compressed: boo
     if source not in ("NovelAI", "InvokeAI"):
         assert (found.sampler, found.model) == ("euler", "v1-5.safetensors")
     assert found.raw.items() >= texts.items()
-    assert embed.read_recipe(tmp_path / "a.png") is None
+    assert recipe_embedding.read_recipe(tmp_path / "a.png") is None
 
 
 @pytest.mark.parametrize("extension", ["jpg", "webp", "avif"])
@@ -173,7 +174,7 @@ def test_films_of_comfy(tmp_path: Path, extension: str) -> None:
     path = tmp_path / f"a.{extension}"
     made = ["-f", "lavfi", "-i", "color=red:s=32x16:d=0.5:r=8", "-metadata", f"prompt={json.dumps(GRAPH)}"]
     more = ["-movflags", "use_metadata_tags", "-c:v", "libx264"] if extension == "mp4" else ["-c:v", "libvpx"]
-    subprocess.run([animation.ffmpeg(), "-v", "error", *made, *more, str(path)], check=True)
+    subprocess.run([animation_encoder.ffmpeg(), "-v", "error", *made, *more, str(path)], check=True)
     found = foreign.read_foreign(path)
     assert found
     assert (found.source, found.prompt, found.steps) == ("ComfyUI", "a fox", 25)
@@ -182,7 +183,7 @@ def test_films_of_comfy(tmp_path: Path, extension: str) -> None:
 def test_a_film_says_its_size(tmp_path: Path, home: Home) -> None:
     path = home.library / "a.webm"
     made = ["-f", "lavfi", "-i", "color=red:s=32x16:d=0.5:r=8", "-c:v", "libvpx", str(path)]
-    subprocess.run([animation.ffmpeg(), "-v", "error", *made], check=True)
+    subprocess.run([animation_encoder.ffmpeg(), "-v", "error", *made], check=True)
     creation = measure(home, path).creation
     assert (creation.width, creation.height, creation.duration) == (32, 16, 0.5)
 
@@ -295,7 +296,7 @@ def test_damaged_files_are_read_or_refused(home: Home, format: str) -> None:
                 damaged[place] = chance.randrange(256)
         path.write_bytes(damaged)
         foreign.read_foreign(path)
-        for read in (embed.read_recipe, lambda path: measure(home, path)):
+        for read in (recipe_embedding.read_recipe, lambda path: measure(home, path)):
             try:
                 read(path)
             except BadInput:

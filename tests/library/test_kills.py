@@ -16,10 +16,10 @@ import pytest
 from studio.core.files import PART, sha256
 from studio.core.images import open_picture
 from studio.core.paths import Home
-from studio.library import embed
 from studio.library.creation import Creation, Kind
 from studio.library.formats import markdown, mp4
 from studio.library.library import Library
+from studio.library.storage import recipe_embedding
 from tests.library.test_library import everything, rebuilt
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -78,7 +78,7 @@ def test_saving_in_a_loop(home: Home) -> None:
         assert creation.path == line
     for creation in library.search(limit=10_000):
         assert is_whole(creation)
-        assert embed.read_recipe(Path(creation.path)) == creation.recipe != None  # noqa: E711
+        assert recipe_embedding.read_recipe(Path(creation.path)) == creation.recipe != None  # noqa: E711
     assert [*home.library.rglob(f"{PART}*")] == []
     assert len(library.ids()) <= len(said) + KILLS
     before = everything(library)
@@ -88,7 +88,7 @@ def test_saving_in_a_loop(home: Home) -> None:
 def test_marking_in_a_loop(home: Home) -> None:
     library = Library(home)
     library.open()
-    from studio.library import writer
+    from studio.library.storage import writer
     from tests.library import makers
 
     for number in range(4):

@@ -18,10 +18,10 @@ from PIL import Image
 from studio.core.errors import BadInput, StudioError
 from studio.core.files import sha256
 from studio.core.paths import Home
-from studio.library import sidecar, writer
 from studio.library.creation import Creation, Kind
 from studio.library.index import schema
 from studio.library.library import Library
+from studio.library.storage import sidecar, writer
 from tests.library import makers
 from tests.library.rebuilding import everything, rebuilt
 

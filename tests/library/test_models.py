@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from studio.core.paths import Home
-from studio.library import models, writer
+from studio.library import models
 from studio.library.creation import Creation
 from studio.library.library import Library
+from studio.library.storage import writer
 from tests.library import makers
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from studio.library import writer
 from studio.library.creation import Creation, Kind
 from studio.library.library import Library
+from studio.library.storage import writer
 from tests.library import makers
 
 Made = Callable[..., Creation]

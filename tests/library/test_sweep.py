@@ -10,9 +10,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from studio.core.files import PART
-from studio.library import sidecar, writer
 from studio.library.creation import Creation
 from studio.library.library import Library
+from studio.library.storage import sidecar, writer
 from tests.library import makers
 
 Made = Callable[..., Creation]

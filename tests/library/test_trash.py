@@ -8,9 +8,9 @@ from pathlib import Path
 from msgspec.structs import replace
 from PIL import Image
 
-from studio.library import sidecar
 from studio.library.creation import Creation
 from studio.library.library import Library
+from studio.library.storage import sidecar
 from tests.library.rebuilding import everything, rebuilt
 
 Made = Callable[..., Creation]

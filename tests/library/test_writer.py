@@ -16,8 +16,9 @@ from studio.core.errors import BadInput, StudioError
 from studio.core.images import open_picture
 from studio.core.paths import Home
 from studio.core.recipe import Recipe
-from studio.library import embed, parameters, sidecar, thumbs, writer
+from studio.library import parameters
 from studio.library.formats import exif, markdown, png, xmp
+from studio.library.storage import recipe_embedding, sidecar, thumbnail_db, writer
 from tests.library import makers
 
 FORMATS = ("png", "jpeg", "webp", "avif")
@@ -33,7 +34,7 @@ def same(found: Recipe | None, recipe: Recipe) -> bool:
 def test_a_recipe_comes_back_from_every_format(home: Home, format: str, words: str) -> None:
     recipe = makers.recipe(words, notes_of_mine=[1, 2.5, None, {"a": words}])
     path = writer.save_image(home, makers.picture(), recipe, format=format)
-    assert same(embed.read_recipe(path), recipe)
+    assert same(recipe_embedding.read_recipe(path), recipe)
     assert not sidecar.beside(path).exists()
 
 
@@ -42,7 +43,7 @@ def test_any_text_at_all_comes_back(home: Home) -> None:
     for number in range(60):
         recipe = makers.recipe(makers.any_text(chance), negative_prompt=makers.any_text(chance), seed=number)
         path = writer.save_image(home, makers.picture(size=(4, 4)), recipe, format=FORMATS[number % 4])
-        assert same(embed.read_recipe(path), recipe)
+        assert same(recipe_embedding.read_recipe(path), recipe)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -62,7 +63,7 @@ def test_png_keeps_sixteen_bits_exactly(home: Home, channels: int) -> None:
     assert found.dtype == np.uint16
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
     assert np.array_equal(found.reshape(picture.shape)[..., order], picture)
-    assert same(embed.read_recipe(path), makers.recipe())
+    assert same(recipe_embedding.read_recipe(path), makers.recipe())
 
 
 def test_the_same_pixels_and_recipe_differ_only_in_the_time(home: Home) -> None:
@@ -122,7 +123,7 @@ def test_a_long_recipe_stands_beside_a_jpeg_and_inside_the_others(home: Home) ->
     recipe = makers.recipe("wörd " * 40_000)
     for format in FORMATS:
         path = writer.save_image(home, makers.picture(), recipe, format=format)
-        assert same(embed.read_recipe(path), recipe)
+        assert same(recipe_embedding.read_recipe(path), recipe)
         assert sidecar.beside(path).exists() == (format == "jpeg")
     assert xmp.MADE_BY_MODEL.encode() in exif.read(path).xmp
 
@@ -142,7 +143,7 @@ def test_the_name_says_tool_seed_and_content(home: Home) -> None:
 def test_notes_that_are_no_json_are_written_as_words(home: Home) -> None:
     notes = {"where": Path("x"), 5: np.float32(0.5), "many": {1, 2}, "half": "\ud800"}
     path = writer.save_image(home, makers.picture(), makers.recipe(), notes=notes)
-    found = embed.read_recipe(path)
+    found = recipe_embedding.read_recipe(path)
     assert found
     assert found.notes == {"where": "x", "5": 0.5, "many": [1, 2], "half": "?"}
 
@@ -161,7 +162,7 @@ def test_a_picture_too_large_for_a_format(home: Home) -> None:
 
 def test_the_thumbnail_is_kept_when_saving(home: Home) -> None:
     path = writer.save_image(home, makers.picture(size=(600, 300), channels=4), makers.recipe())
-    kept = thumbs.Thumbs(home.thumbs)
+    kept = thumbnail_db.Thumbs(home.thumbs)
     content = kept.get(writer.sha_of(path))
     kept.close()
     assert content
@@ -174,7 +175,7 @@ def test_a_text_comes_back_to_the_letter(home: Home, words: str) -> None:
     path = writer.save_text(home, words, makers.recipe(words), title=words)
     assert markdown.body(path) == words
     assert markdown.front_matter(path)["title"] == words
-    assert same(embed.read_recipe(path), makers.recipe(words))
+    assert same(recipe_embedding.read_recipe(path), makers.recipe(words))
 
 
 def test_a_model_is_moved_with_its_card(home: Home, tmp_path: Path) -> None:
@@ -187,7 +188,7 @@ def test_a_model_is_moved_with_its_card(home: Home, tmp_path: Path) -> None:
     assert not folder.exists()
     assert (path / "unet" / "weights.safetensors").read_bytes() == b"weights"
     assert '"licence":"CC0"' in (path / "studio.json").read_text()
-    assert same(embed.read_recipe(path), makers.recipe(tool="vae.train"))
+    assert same(recipe_embedding.read_recipe(path), makers.recipe(tool="vae.train"))
     assert path.name.endswith(writer.sha_of(path)[:10])
 
 

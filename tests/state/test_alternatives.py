@@ -9,7 +9,7 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.descriptor import Catalogue, PluginDescriptor
 from studio.core.recipe import PluginRef, Recipe
-from studio.library import writer
+from studio.library.storage import writer
 from studio.state.alternatives import Alternatives, Choice
 from studio.state.manuscript import Page
 from studio.state.session import Session

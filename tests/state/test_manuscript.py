@@ -13,9 +13,9 @@ from studio.core.page.revisions import Run
 from studio.core.paths import Home
 from studio.core.recipe import PluginRef, Recipe
 from studio.core.settings import Settings
-from studio.library import writer
 from studio.library.creation import Creation
 from studio.library.library import Library
+from studio.library.storage import writer
 from studio.state import manuscript
 from studio.state.manuscript import Page, page_field
 from studio.state.session import Session

@@ -311,7 +311,7 @@ def test_where_there_is_no_style_the_way_to_one_is_shown(qtbot: QtBot, window: W
 def test_a_style_that_was_just_trained_gets_a_tile(qtbot: QtBot, window: Window, editor: TilesEditor) -> None:
     from studio.core.recipe import PluginRef, Recipe
     from studio.engine.interface import Created
-    from studio.library import writer
+    from studio.library.storage import writer
 
     folder = window.session.home.root / "made"
     folder.mkdir()

@@ -12,7 +12,7 @@ from studio.core.descriptor import Catalogue, PluginDescriptor
 from studio.core.page.token_budget import Budget
 from studio.core.recipe import PluginRef, Recipe
 from studio.engine.interface import EstimateReady
-from studio.library import writer
+from studio.library.storage import writer
 from studio.ui.page import PageView
 from studio.ui.page.offers import percent, readable
 from studio.ui.window import Window

@@ -12,9 +12,9 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, PluginRef, Recipe
-from studio.library import writer
 from studio.library.creation import Creation
 from studio.library.library import Library
+from studio.library.storage import writer
 from studio.state.history import HistoryModel
 
 

@@ -11,11 +11,11 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.paths import Home
 from studio.core.recipe import PluginRef, Recipe
-from studio.library import writer
 from studio.library.creation import Creation, Kind
 from studio.library.index import schema as index
 from studio.library.index.extraction import Measured
 from studio.library.library import Library
+from studio.library.storage import writer
 from studio.state import history
 from studio.state.changes import Change
 from studio.state.history import HistoryModel

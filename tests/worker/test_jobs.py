@@ -23,7 +23,7 @@ from studio.core.messages import (
     Stopped,
 )
 from studio.core.paths import Home
-from studio.library import embed, writer
+from studio.library.storage import recipe_embedding, writer
 from tests.worker.talk import Worker, of, tool, write_plugin
 
 
@@ -220,7 +220,7 @@ def test_results_are_saved_with_their_recipe(shared: Worker) -> None:
     assert (first.kind, first.sha256) == ("image", writer.sha_of(Path(first.path)))
     with Image.open(second.path) as picture:
         assert picture.size == (6, 4)
-    recipe = embed.read_recipe(Path(first.path))
+    recipe = recipe_embedding.read_recipe(Path(first.path))
     assert recipe is not None
     assert (recipe.tool, recipe.tool_version, recipe.seed) == ("noise.do", 4, 5)
     assert (recipe.plugin.name, recipe.plugin.version) == ("noise", "3.1")
@@ -270,7 +270,7 @@ def test_a_tool_may_speak_of_files_whose_names_are_no_utf_8(shared: Worker) -> N
     assert [message.text for message in of(heard, Noticed)] == ["caf?.png is broken."]
     (text,) = of(heard, Saved)
     assert "- caf?.png" in Path(text.path).read_text("utf-8")
-    recipe = embed.read_recipe(Path(text.path))
+    recipe = recipe_embedding.read_recipe(Path(text.path))
     assert recipe is not None
     assert recipe.notes["skipped"] == ["caf?.png"]
 
@@ -324,7 +324,7 @@ def test_inputs_are_handed_over_as_paths(shared: Worker, tmp_path: Path) -> None
     values = {"image": "sha256:aa", "others": ["sha256:bb", "sha256:aa"], "folder": str(tmp_path)}
     (saved,) = of(shared.run("look.do", **values, more={"files": files}), Saved)
     assert f"(5, 3) 2 None {tmp_path.name}" in Path(saved.path).read_text()
-    recipe = embed.read_recipe(Path(saved.path))
+    recipe = recipe_embedding.read_recipe(Path(saved.path))
     assert recipe is not None
     assert recipe.params == values
     (failed,) = of(shared.run("look.do", **values), Failed)
@@ -393,7 +393,7 @@ def test_the_models_of_a_result_are_in_its_recipe(shared: Worker) -> None:
     (folder / "model.safetensors").write_bytes(b"weights")
     (folder / "README.md").write_text("---\nlicense: cc0-1.0\n---\n")
     (saved,) = of(shared.run("model.do"), Saved)
-    recipe = embed.read_recipe(Path(saved.path))
+    recipe = recipe_embedding.read_recipe(Path(saved.path))
     assert recipe is not None
     (model,) = recipe.models
     assert (model.name, model.licence) == ("mine", "cc0-1.0")
@@ -405,7 +405,7 @@ def test_the_models_of_a_result_are_in_its_recipe(shared: Worker) -> None:
 def test_starters_are_found_by_name_and_noted(shared: Worker) -> None:
     name = sorted((paths.resources() / "starters").glob("*/"))[0].name
     (saved,) = of(shared.run("starter.do", name=name), Saved)
-    recipe = embed.read_recipe(Path(saved.path))
+    recipe = recipe_embedding.read_recipe(Path(saved.path))
     assert recipe is not None
     assert [model.name for model in recipe.models] == [name]
     for bad in ("nobody", "", "../starters", "."):

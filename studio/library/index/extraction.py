@@ -10,10 +10,10 @@ from msgspec import Struct
 from studio.core.errors import BadInput
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, Recipe
-from studio.library import embed, sidecar, writer
 from studio.library.creation import MODEL_FILE, Creation, Kind
 from studio.library.formats import detection, gif, markdown, matroska, mp4, pillow_guard, png, webp
 from studio.library.index import timestamps
+from studio.library.storage import recipe_embedding, sidecar, writer
 
 TITLE_LENGTH = 300
 TEXT_LENGTH = 100_000
@@ -64,7 +64,7 @@ def measure(home: Home, path: Path) -> Measured:
 def recipe_of(path: Path) -> Recipe | None:
     """As `embed.read_recipe`, but a recipe that cannot be read counts as none."""
     try:
-        return embed.read_recipe(path)
+        return recipe_embedding.read_recipe(path)
     except BadInput:
         return None
 
@@ -137,7 +137,7 @@ def _words(
         title = next(filter(None, named), title)
         parts += [*said, *(model.name for model in recipe.models)]
     else:
-        foreign = embed.read_foreign(path, hidden=False)
+        foreign = recipe_embedding.read_foreign(path, hidden=False)
         parts += [foreign.prompt, foreign.model] if foreign else []
     if kind is Kind.TEXT:
         body = markdown.body(path)

@@ -20,11 +20,11 @@ from msgspec import Struct
 from studio.core.errors import BadInput
 from studio.core.files import PART
 from studio.core.paths import Home
-from studio.library import sidecar
 from studio.library.index import schema
 from studio.library.index.extraction import Measured, measure
 from studio.library.index.scan import Walked, same_file, stamp_of, walk
 from studio.library.sqlite_pool import Pool
+from studio.library.storage import sidecar
 
 BATCH = 64
 """Files that are written to the index in one transaction, so that others get a turn."""

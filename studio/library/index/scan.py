@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from studio.core.files import PART
-from studio.library import sidecar
 from studio.library.creation import MODEL_FILE
+from studio.library.storage import sidecar
 
 
 @dataclass

@@ -12,7 +12,7 @@ from PySide6.QtGui import QIcon, QPainter, QPixmap
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field, Widget
-from studio.library import sidecar
+from studio.library.storage import sidecar
 from studio.ui import dropping, icons, words
 from studio.ui.form.editor import Editor, Offer, Surroundings, while_alive
 from studio.ui.form.path_list import ROW, Holds, PathList, Role

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from studio.core import files
 from studio.core.errors import BadInput, StudioError
 from studio.core.recipe import Recipe
-from studio.library import embed, parameters
+from studio.library import parameters
 from studio.library.formats import gif, pixels, webp, xmp
+from studio.library.storage import recipe_embedding
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -93,7 +94,7 @@ def _frames(frames: Iterable[Any], on_frame: Callable[[int], None] | None) -> Ge
 def _webp(path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, fps: float, loop: bool) -> bool:
     if max(first.size) > webp.MAX_SIDE:
         raise BadInput(f"A WebP holds at most {webp.MAX_SIDE:,} pixels a side.", "Use MP4.")
-    marks = embed.marks(recipe, first.size) if recipe else embed.Marks(b"", b"", True)
+    marks = recipe_embedding.marks(recipe, first.size) if recipe else recipe_embedding.Marks(b"", b"", True)
     with webp.Writer(path, first.size, loop=loop, icc=pixels.srgb()) as writer:
         for frame, milliseconds in zip(_chain(first, rest), _durations(1000 / fps), strict=False):
             writer.add(frame if frame.mode != "L" else frame.convert("RGB"), milliseconds)

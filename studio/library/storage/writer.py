@@ -20,9 +20,9 @@ from studio.core import files
 from studio.core.errors import BadInput, StudioError
 from studio.core.paths import Home
 from studio.core.recipe import Recipe, now
-from studio.library import embed, sidecar, thumbs
 from studio.library.creation import MODEL_FILE
 from studio.library.formats import markdown, pixels, png
+from studio.library.storage import recipe_embedding, sidecar, thumbnail_db
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -58,7 +58,7 @@ def save_image(
     if not whole:
         sidecar.write_recipe(path, recipe)
     files.write_whole(path, data)
-    thumbs.put(home.thumbs, digest, thumbs.jpeg(image))
+    thumbnail_db.put(home.thumbs, digest, thumbnail_db.jpeg(image))
     return path
 
 
@@ -82,13 +82,13 @@ def save_animation(
     rate that cannot be, and StudioError where there are no frames, their sizes differ, or the
     file cannot be written.
     """
-    from studio.library import animation, preview
+    from studio.library.storage import animation_encoder, thumbnails
 
     extension = animation_format(format)
     recipe = stamped(recipe, notes)
     folder = day_folder(home)
     with files.unfinished(folder, f".{extension}") as part:
-        whole = animation.encode(
+        whole = animation_encoder.encode(
             part, frames, recipe, fps=fps, loop=loop, format=extension, sound=sound, on_frame=on_frame
         )
         digest = sha_of(part)
@@ -97,8 +97,8 @@ def save_animation(
             sidecar.write_recipe(path, recipe)
         files.finish(part, path)
     with contextlib.suppress(StudioError, OSError):
-        if thumbnail := preview.of_film(path) if extension == "mp4" else preview.of_picture(path):
-            thumbs.put(home.thumbs, digest, thumbnail)
+        if thumbnail := thumbnails.of_film(path) if extension == "mp4" else thumbnails.of_picture(path):
+            thumbnail_db.put(home.thumbs, digest, thumbnail)
     return path
 
 
@@ -158,14 +158,18 @@ def encoded(image: Image, recipe: Recipe | None, format: str, *, deep: Any = Non
     profile = pixels.srgb() if colour else b""
     packed = io.BytesIO()
     if format == "png":
-        chunks = embed.png_chunks(recipe, image.size) if recipe else []
+        chunks = recipe_embedding.png_chunks(recipe, image.size) if recipe else []
         if not colour:
             chunks.insert(0, (b"sRGB", b"\0"))  # an RGB profile would not fit a grey picture; this says the same
         if deep is not None:
             return png.encode16(deep, [*([png.profile_chunk(profile)] if colour else []), *chunks]), True
         image.save(packed, "PNG", compress_level=1, pnginfo=png.info(chunks), icc_profile=profile or None)
         return packed.getvalue(), True
-    marks = embed.marks(recipe, image.size, jpeg=format == "jpeg") if recipe else embed.Marks(b"", b"", True)
+    marks = (
+        recipe_embedding.marks(recipe, image.size, jpeg=format == "jpeg")
+        if recipe
+        else recipe_embedding.Marks(b"", b"", True)
+    )
     more: dict[str, Any] = {"exif": marks.exif, "xmp": marks.xmp, "icc_profile": profile}
     more = {key: value for key, value in more.items() if value}
     match format:

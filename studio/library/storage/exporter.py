@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from studio.core import files
 from studio.core.errors import BadInput, StudioError
 from studio.core.images import open_picture
-from studio.library import animation, sidecar, writer
 from studio.library.creation import Creation, Kind
 from studio.library.formats import detection, markdown, pillow_guard
+from studio.library.storage import animation_encoder, sidecar, writer
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -86,9 +86,9 @@ def _animation(creation: Creation, source: Path, target: Path) -> Path:
         with pillow_guard.opened(source) as image:
             count = getattr(image, "n_frames", 1)
         frames = _picture_frames(source)
-        fps = min(count / creation.duration if creation.duration else 10.0, animation.MAX_FPS)
+        fps = min(count / creation.duration if creation.duration else 10.0, animation_encoder.MAX_FPS)
     with files.unfinished(target.parent, target.suffix) as part:
-        whole = animation.encode(part, frames, creation.recipe, fps=fps, loop=True, format=format, sound=source)
+        whole = animation_encoder.encode(part, frames, creation.recipe, fps=fps, loop=True, format=format, sound=source)
         files.finish(part, target)
     if creation.recipe and not whole:
         sidecar.write_recipe(target, creation.recipe)
@@ -126,8 +126,16 @@ def _film_rate(path: Path) -> float:
     """Frames a second as ffmpeg names them; 24 where it does not."""
     done = subprocess.run(_reading(path), capture_output=True, check=False, timeout=60)
     found = re.search(r"([\d.]+) fps", done.stderr.decode("utf-8", "replace"))
-    return min(float(found[1]), animation.MAX_FPS) if found and float(found[1]) > 0 else 24.0
+    return min(float(found[1]), animation_encoder.MAX_FPS) if found and float(found[1]) > 0 else 24.0
 
 
 def _reading(path: Path) -> list[str]:
-    return [animation.ffmpeg(), "-hide_banner", "-nostdin", "-protocol_whitelist", "file,pipe", "-i", f"file:{path}"]
+    return [
+        animation_encoder.ffmpeg(),
+        "-hide_banner",
+        "-nostdin",
+        "-protocol_whitelist",
+        "file,pipe",
+        "-i",
+        f"file:{path}",
+    ]

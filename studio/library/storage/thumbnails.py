@@ -9,9 +9,9 @@ from pathlib import Path
 
 from studio.core.errors import BadInput, StudioError
 from studio.core.images import open_picture
-from studio.library import animation, thumbs
 from studio.library.creation import Creation, Kind, picture_in
 from studio.library.formats import detection, matroska, mp4
+from studio.library.storage import animation_encoder, thumbnail_db
 
 SECONDS = 30
 A_THIRD = 1 / 3
@@ -24,7 +24,7 @@ def of(creation: Creation) -> bytes | None:
     try:
         if creation.kind is Kind.MODEL:
             picture = picture_in(path)
-            return thumbs.jpeg(open_picture(picture)) if picture else None
+            return thumbnail_db.jpeg(open_picture(picture)) if picture else None
         if creation.kind not in (Kind.IMAGE, Kind.ANIMATION):
             return None
         return of_film(path) if detection.sniff(path) in detection.FILMS else of_picture(path)
@@ -37,8 +37,8 @@ def of_picture(path: Path) -> bytes:
     that it was made from. Raises BadInput for what cannot be read."""
     if detection.sniff(path) in _MAY_MOVE:
         with suppress(BadInput):  # its first frame may be whole
-            return thumbs.jpeg(open_picture(path, at=A_THIRD))
-    return thumbs.jpeg(open_picture(path))
+            return thumbnail_db.jpeg(open_picture(path, at=A_THIRD))
+    return thumbnail_db.jpeg(open_picture(path))
 
 
 def of_film(path: Path) -> bytes | None:
@@ -50,7 +50,15 @@ def of_film(path: Path) -> bytes | None:
 def _frame_at(path: Path, seconds: float) -> bytes | None:
     import PIL.Image
 
-    quiet = [animation.ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error", "-protocol_whitelist", "file,pipe"]
+    quiet = [
+        animation_encoder.ffmpeg(),
+        "-hide_banner",
+        "-nostdin",
+        "-loglevel",
+        "error",
+        "-protocol_whitelist",
+        "file,pipe",
+    ]
     seek = ["-ss", f"{seconds:.3f}"] if seconds else []
     command = [*quiet, *seek, "-i", f"file:{path}", "-frames:v", "1", "-f", "image2pipe", "-c:v", "png", "pipe:1"]
     try:
@@ -60,4 +68,4 @@ def _frame_at(path: Path, seconds: float) -> bytes | None:
     if done.returncode or not done.stdout:
         return None
     with PIL.Image.open(io.BytesIO(done.stdout)) as frame:
-        return thumbs.jpeg(frame.convert("RGB"))
+        return thumbnail_db.jpeg(frame.convert("RGB"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from studio.core import files
 from studio.core.paths import Home
-from studio.library import sidecar
+from studio.library.storage import sidecar
 
 
 def move(home: Home, path: Path, *, to_trash: bool) -> Path:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from studio.core.errors import BadInput
 from studio.core.recipe import Recipe
-from studio.library import parameters, sidecar
+from studio.library import parameters
 from studio.library.creation import MODEL_FILE
 from studio.library.foreign import Foreign, read_foreign
 from studio.library.formats import detection, exif, gif, markdown, mp4, png, xmp
+from studio.library.storage import sidecar
 
 __all__ = ["Foreign", "Marks", "marks", "png_chunks", "read_foreign", "read_recipe"]
 
