@@ -13,7 +13,7 @@ from PIL import Image
 
 from studio.core.errors import BadInput, StudioError
 from studio.core.paths import Home
-from studio.library import parameters
+from studio.library.foreign import a1111
 from studio.library.formats import exif, gif, mp4, webp, xmp
 from studio.library.storage import animation_encoder, recipe_embedding, sidecar, writer
 from tests.library import makers
@@ -78,7 +78,7 @@ def test_a_webp_holds_every_frame_and_its_time(home: Home) -> None:
             image.load()
             assert abs(image.convert("RGBA").getpixel((20, 20))[3] - value) <= 2
     header = exif.read(path)
-    assert parameters.read(header.texts["UserComment"]).prompt == "fox"
+    assert a1111.read(header.texts["UserComment"]).prompt == "fox"
     assert xmp.MADE_BY_MODEL.encode() in header.xmp
 
 
@@ -86,7 +86,7 @@ def test_a_gif_tells_others_its_parameters(home: Home) -> None:
     path = writer.save_animation(home, makers.frames(4), makers.recipe("fox"), fps=10, loop=True, format="gif")
     found = gif.read(path)
     assert (found.frames, found.seconds) == (4, 0.4)
-    assert parameters.read(found.comment).prompt == "fox"
+    assert a1111.read(found.comment).prompt == "fox"
     assert xmp.MADE_BY_MODEL.encode() in found.xmp
     with Image.open(path) as image:
         assert (image.n_frames, image.info["loop"]) == (4, 0)

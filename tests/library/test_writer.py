@@ -16,7 +16,7 @@ from studio.core.errors import BadInput, StudioError
 from studio.core.images import open_picture
 from studio.core.paths import Home
 from studio.core.recipe import Recipe
-from studio.library import parameters
+from studio.library.foreign import a1111
 from studio.library.formats import exif, markdown, png, xmp
 from studio.library.storage import recipe_embedding, sidecar, thumbnail_db, writer
 from tests.library import makers
@@ -97,7 +97,7 @@ def test_png_carries_what_other_tools_read(home: Home) -> None:
     path = writer.save_image(home, makers.picture(), makers.recipe("a fox", seed=99))
     with Image.open(path) as image:
         image.load()
-        said = parameters.read(image.info["parameters"])
+        said = a1111.read(image.info["parameters"])
         profile = ImageCms.ImageCmsProfile(__import__("io").BytesIO(image.info["icc_profile"]))
         assert xmp.MADE_BY_MODEL in image.info[png.XMP_KEY]
     assert said.prompt == "a fox"
@@ -112,7 +112,7 @@ def test_png_carries_what_other_tools_read(home: Home) -> None:
 def test_other_formats_carry_it_too(home: Home, format: str) -> None:
     path = writer.save_image(home, makers.picture(), makers.recipe("ein Füchs 狐", seed=99), format=format)
     header = exif.read(path)
-    said = parameters.read(header.texts["UserComment"])
+    said = a1111.read(header.texts["UserComment"])
     assert (said.prompt, said.settings["Seed"]) == ("ein Füchs 狐", "99")
     assert xmp.MADE_BY_MODEL.encode() in header.xmp
     with Image.open(path) as image:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from studio.core import files
 from studio.core.errors import BadInput, StudioError
 from studio.core.recipe import Recipe
-from studio.library import parameters
+from studio.library.foreign import a1111
 from studio.library.formats import gif, pixels, webp, xmp
 from studio.library.storage import recipe_embedding
 
@@ -110,7 +110,7 @@ def _gif(path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, f
     with path.open("wb") as file:
         first.save(file, "GIF", save_all=True, append_images=rest, duration=milliseconds, optimize=False, **more)
     if recipe:
-        gif.insert(path, comment=parameters.write(recipe, first.size), xmp=xmp.packet(recipe.to_json()))
+        gif.insert(path, comment=a1111.write(recipe, first.size), xmp=xmp.packet(recipe.to_json()))
     return True
 
 

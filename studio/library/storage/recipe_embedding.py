@@ -7,9 +7,9 @@ from pathlib import Path
 
 from studio.core.errors import BadInput
 from studio.core.recipe import Recipe
-from studio.library import parameters
 from studio.library.creation import MODEL_FILE
-from studio.library.foreign import Foreign, read_foreign
+from studio.library.foreign import a1111
+from studio.library.foreign.metadata import Foreign, read_foreign
 from studio.library.formats import detection, exif, gif, markdown, mp4, png, xmp
 from studio.library.storage import sidecar
 
@@ -34,7 +34,7 @@ def png_chunks(recipe: Recipe, size: tuple[int, int]) -> list[tuple[bytes, bytes
     """The text chunks that stand before a PNG's pixels."""
     return [
         png.international_chunk(KEY, recipe.to_json()),
-        png.text_chunk("parameters", parameters.write(recipe, size)),
+        png.text_chunk("parameters", a1111.write(recipe, size)),
         png.international_chunk(png.XMP_KEY, xmp.packet().decode()),
     ]
 
@@ -42,7 +42,7 @@ def png_chunks(recipe: Recipe, size: tuple[int, int]) -> list[tuple[bytes, bytes
 def marks(recipe: Recipe, size: tuple[int, int], *, jpeg: bool = False) -> Marks:
     """EXIF with the parameters and XMP with label and recipe; for a JPEG each within its 64 KB."""
     room = _SEGMENT if jpeg else MAX_RECIPE
-    comment = exif.compose(parameters.write(recipe, size))
+    comment = exif.compose(a1111.write(recipe, size))
     packet = xmp.packet(recipe.to_json())
     whole = len(packet) + len(b"http://ns.adobe.com/xap/1.0/\0") <= room
     return Marks(comment if len(comment) <= room else b"", packet if whole else xmp.packet(), whole)

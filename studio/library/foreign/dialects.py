@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from studio.library import comfy, parameters
-from studio.library.numbers import number, whole, words
+from studio.library.foreign import a1111, comfy_graph
+from studio.library.foreign.lenient_values import number, whole, words
 
 Said = dict[str, Any]
 Texts = Mapping[str, str]
@@ -114,10 +114,10 @@ def _comfy(texts: Texts) -> Said:
     for source in (texts, {key: value for key, value in outer.items() if isinstance(value, str)}):
         for name in ("prompt", "PROMPT", "Model", "Make", "UserComment", "ImageDescription"):
             graph = loads(source.get(name, "").removeprefix("Prompt:").removeprefix("prompt:").strip())
-            if isinstance(graph, dict) and (said := comfy.read(graph)):
+            if isinstance(graph, dict) and (said := comfy_graph.read(graph)):
                 return _fields(said)
     graph = outer.get("prompt")
-    return _fields(comfy.read(graph)) if isinstance(graph, dict) else {}
+    return _fields(comfy_graph.read(graph)) if isinstance(graph, dict) else {}
 
 
 def _a1111(texts: Texts) -> Said:
@@ -125,7 +125,7 @@ def _a1111(texts: Texts) -> Said:
         text = texts.get(name, "")
         if not text or loads(text) is not None:
             continue
-        found = parameters.read(text)
+        found = a1111.read(text)
         if not found.settings and not (name == "parameters" or "Negative prompt:" in text):
             continue
         settings = found.settings

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from studio.library import dialects, stealth
+from studio.library.foreign import dialects, stealth_png
 from studio.library.formats import detection, exif, gif, matroska, mp4, png, xmp
 
 MAX_TEXT = 16 * 2**20
@@ -50,7 +50,7 @@ def read_foreign(path: Path, *, hidden: bool = True) -> Foreign | None:
         return None
     texts = {name: text for name, text in texts.items() if len(text) <= MAX_TEXT}
     found = understood(texts)
-    if found is None and hidden and format in ("png", "webp") and (text := stealth.read(path)):
+    if found is None and hidden and format in ("png", "webp") and (text := stealth_png.read(path)):
         texts = {"stealth": text, **dialects.stealth_texts(text)}
         found = understood(texts)
     return found
