@@ -104,9 +104,9 @@ class FakeContext:
         return folder
 
     def offered(self, kind: str) -> dict[str, Path]:
-        from studio.library import kinds
+        from studio.library.models import model_kind
 
-        return {name: path for name, path in self._mine().items() if kinds.kind_of(path) in (kind, "")}
+        return {name: path for name, path in self._mine().items() if model_kind.kind_of(path) in (kind, "")}
 
     def model(self, choice: str) -> Path | str:
         if choice in (mine := self._mine()):

@@ -11,7 +11,7 @@ from studio.cli.place import Place
 from studio.core.descriptor import ToolDescriptor
 from studio.core.model_files import weights_digest
 from studio.core.recipe import Recipe
-from studio.library import models
+from studio.library.models import offers
 
 
 def before(old: Recipe, tool: ToolDescriptor, place: Place) -> Iterator[str]:
@@ -24,7 +24,7 @@ def before(old: Recipe, tool: ToolDescriptor, place: Place) -> Iterator[str]:
         if (now := installed(name)) != then:
             yield f"{name} was {then} and is {now or 'not installed'} now."
     for model in old.models:
-        path = models.resolve(place.home, model.name)
+        path = offers.resolve(place.home, model.name)
         if path is None or not path.exists():
             if "/" not in model.name:
                 yield f"The model {model.name} is no longer there."

@@ -17,7 +17,7 @@ from studio.cli.place import Place, opened
 from studio.core.descriptor import DeviceReport
 from studio.core.errors import StudioError
 from studio.engine.interface import MemoryChanged
-from studio.library import hub, model_folders, models
+from studio.library.models import external_folders, hub_cache, offers
 
 PACKAGES = (
     "torch", "diffusers", "transformers", "safetensors", "numpy", "pillow",
@@ -136,13 +136,13 @@ def _device(place: Place) -> DeviceReport | None:
 
 
 def _models(place: Place) -> Iterator[Finding]:
-    starters = sorted(path.parent.name for path in models.starters().glob("*/studio.json"))
-    fix = "" if starters else f"{models.starters()} is missing or empty: fetch the whole repository."
+    starters = sorted(path.parent.name for path in offers.starters().glob("*/studio.json"))
+    fix = "" if starters else f"{offers.starters()} is missing or empty: fetch the whole repository."
     yield Finding("starters", ", ".join(starters) or "none", fix, optional=True)
-    cache = hub.cache()
-    known = [name for name, _ in hub.models(cache)]
+    cache = hub_cache.cache()
+    known = [name for name, _ in hub_cache.models(cache)]
     yield Finding("hub cache", f"{cache}: {', '.join(known) or 'no models'}")
-    model_folders.refresh(place.home, place.settings.model_folders)
-    for folder in model_folders.known(place.home):
+    external_folders.refresh(place.home, place.settings.model_folders)
+    for folder in external_folders.known(place.home):
         fix = "" if folder.connected else "Connect its drive, or take it out of the settings."
         yield Finding("model folder", f"{folder.path}: {folder.told}", fix, optional=True)

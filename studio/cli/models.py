@@ -12,16 +12,16 @@ from studio.core import params_schema, settings
 from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
-from studio.library import model_folders
-from studio.library.licences import unread
+from studio.library.models import external_folders
+from studio.library.models.licences import unread
 
 
 def look(place: Place, console: Console) -> None:
     """At the model folders of the settings, so that their models can be named by their files' names."""
-    if place.settings.model_folders or model_folders.known(place.home):
+    if place.settings.model_folders or external_folders.known(place.home):
         console.bar(None, "Looking at the model folders")
         with suppress(StudioError):  # what cannot be remembered is looked at again
-            model_folders.refresh(place.home, place.settings.model_folders)
+            external_folders.refresh(place.home, place.settings.model_folders)
         console.end_bar()
 
 

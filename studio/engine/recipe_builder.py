@@ -15,7 +15,7 @@ from studio.core import params_schema
 from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.errors import BadInput
 from studio.core.recipe import REFERENCE, PluginRef, Recipe, now
-from studio.library import models
+from studio.library.models import offers
 
 if TYPE_CHECKING:
     from studio.library.library import Library
@@ -169,4 +169,4 @@ def _model(library: Library, value: str) -> str:
     """A relative path is made absolute, since the worker lives in another folder; hub ids and whole names stay."""
     path = Path(value).expanduser()
     written_as_path = bool(path.suffix) or "/" in value or os.sep in value
-    return str(path.absolute()) if written_as_path and path.exists() else models.full_name(library.home, value)
+    return str(path.absolute()) if written_as_path and path.exists() else offers.full_name(library.home, value)

@@ -12,7 +12,7 @@ from studio.core.errors import StudioError
 from studio.core.paths import Home
 from studio.core.recipe import Recipe
 from studio.core.settings import Settings
-from studio.library.licences import Terms, unread
+from studio.library.models.licences import Terms, unread
 
 
 class Unread(StudioError):

@@ -24,7 +24,7 @@ from studio.state.workspace import Workspace
 
 if TYPE_CHECKING:
     from studio.library.library import Library
-    from studio.library.licences import Terms
+    from studio.library.models.licences import Terms
 
 DRAFT_MS = 60
 """A live tool is run again this long after a value changed."""

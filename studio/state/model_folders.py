@@ -9,8 +9,8 @@ from PySide6.QtCore import QObject, Signal
 
 from studio.core.errors import StudioError
 from studio.core.paths import Home
-from studio.library import model_folders
-from studio.library.model_folders import Folder
+from studio.library.models import external_folders
+from studio.library.models.external_folders import Folder
 from studio.state.background import Background
 from studio.state.notices import Notices
 from studio.state.work import Work
@@ -45,15 +45,15 @@ class ModelFolders(QObject):
 
     def refresh(self) -> None:
         """Looks again, unless it is looking, or there is nothing to look at."""
-        if self._looking or not (self._wanted or self.folders or model_folders.known(self._home)):
+        if self._looking or not (self._wanted or self.folders or external_folders.known(self._home)):
             return
         self._looking = True
         self._stop = stop = threading.Event()
         wanted = self._wanted
 
         def look() -> tuple[bool, tuple[Folder, ...]]:
-            changed = model_folders.refresh(self._home, wanted, stop.is_set)
-            return changed, tuple(model_folders.known(self._home))
+            changed = external_folders.refresh(self._home, wanted, stop.is_set)
+            return changed, tuple(external_folders.known(self._home))
 
         def seen(result: tuple[bool, tuple[Folder, ...]]) -> None:
             changed, folders = result

@@ -46,7 +46,7 @@ from studio.state.workspace import Workspace
 
 if TYPE_CHECKING:
     from studio.library.library import Library
-    from studio.library.models import ModelOffer
+    from studio.library.models.offers import ModelOffer
 
 
 class Session(QObject):
@@ -188,7 +188,7 @@ class Session(QObject):
         """
 
         def find() -> Sequence[ModelOffer]:
-            from studio.library.models import offers
+            from studio.library.models.offers import offers
 
             return offers(self.home, self.library if self._library_open else None, kind)
 

@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, Signal
 from studio.core import params_schema
 from studio.core.descriptor import Catalogue, Field, ToolDescriptor
 from studio.core.errors import BadInput
-from studio.library import models
+from studio.library.models import offers
 from studio.state.drafts import Draft
 
 SEEDS = 2**32
@@ -209,7 +209,7 @@ class Workspace(QObject):
 def _can_start(tool: ToolDescriptor) -> bool:
     """Whether the models that it asks for by default came with the studio, so that nothing need be fetched."""
     return all(
-        models.is_starter(str(field.default))
+        offers.is_starter(str(field.default))
         for field in params_schema.fields(tool.schema)
         if field.model and field.default
     )

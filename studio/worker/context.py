@@ -16,8 +16,8 @@ from studio.core.messages import Run, sayable
 from studio.core.paths import Home
 from studio.core.recipe import ModelRef, PluginRef, Recipe
 from studio.core.settings import Settings
-from studio.library import hub
-from studio.library import models as library_models
+from studio.library.models import hub_cache
+from studio.library.models import offers as library_models
 from studio.worker import devices
 from studio.worker.devices import Device
 from studio.worker.models import ModelCache
@@ -171,7 +171,7 @@ class JobContext:
         )
 
     def _completed(self, reference: ModelRef) -> ModelRef:
-        folder = hub.downloaded(self._home, reference.name) if hub.is_name(reference.name) else None
+        folder = hub_cache.downloaded(self._home, reference.name) if hub_cache.is_name(reference.name) else None
         return self._provenance.complete(reference, folder)
 
 
@@ -189,7 +189,7 @@ def model(home: Home, choice: str) -> Path | str:
     found = library_models.resolve(home, choice)
     if found is not None:
         return found
-    if hub.is_name(choice):
+    if hub_cache.is_name(choice):
         return choice
     if folder := library_models.absent(home, choice):
         raise api.BadInput(f"{Path(choice).name} is in {folder}, which is not connected.", "Connect it and try again.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from studio import api
 from studio.core.messages import Ask, Estimated, Measured
 from studio.core.paths import Home
-from studio.library import hub
+from studio.library.models import hub_cache
 from studio.worker import context
 from studio.worker.devices import Device
 from studio.worker.failures import validated
@@ -49,7 +49,7 @@ class Surroundings:
 
     def model(self, choice: str) -> Path | str:
         found = context.model(self.home, choice)
-        return found if isinstance(found, Path) else hub.downloaded(self.home, found) or found
+        return found if isinstance(found, Path) else hub_cache.downloaded(self.home, found) or found
 
 
 class Estimates:

@@ -12,7 +12,7 @@ from typing import Any
 from studio.core.files import sha256, write_whole
 from studio.core.model_files import weights_digest
 from studio.core.recipe import ModelRef
-from studio.library.licences import licence_of
+from studio.library.models.licences import licence_of
 
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from plugins.style_transfer.inference import streaming
 from plugins.style_transfer.models import style as models
 from studio.core import paths
-from studio.library import models as library_models
+from studio.library.models import offers as library_models
 
 CELL = (360, 270)
 """Pixels of each painting, which is painted at just that size, so that strokes and dots are seen as they are."""

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from studio.core.paths import Home
-from studio.library import licences, models
-from studio.library.licences import Terms
+from studio.library.models import licences, offers
+from studio.library.models.licences import Terms
 from tests import gguf_files
 from tests.library.test_model_folders import weights
 
@@ -92,7 +92,7 @@ def test_what_was_not_accepted_yet(home: Home, tmp_path: Path, monkeypatch: pyte
     cached = tmp_path / "hub" / "models--org--a" / "snapshots" / "abc"
     cached.mkdir(parents=True)
     (cached / "README.md").write_text("---\nlicense: mit\n---\n")
-    starter = next(models.starters().glob("*/studio.json")).parent.name
+    starter = next(offers.starters().glob("*/studio.json")).parent.name
     choices = [starter, "mine", "org/a", "org/not-here", "nothing", "mine"]
     found = licences.unread(home, choices, [])
     assert [(terms.model, terms.licence) for terms in found] == [("mine", "cc-by-nc-4.0"), ("org/a", "mit")]

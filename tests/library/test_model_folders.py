@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from studio.core.paths import Home
-from studio.library import kinds, model_folders, models
+from studio.library.models import external_folders, model_kind, offers
 from tests import gguf_files
 
 CHECKPOINT = ("model.diffusion_model.input_blocks.0.0.weight", "first_stage_model.encoder.down.0.weight")
@@ -49,9 +49,9 @@ def offered(home: Home) -> Callable[..., list[tuple[str, str]]]:
 
     def look(kind: str, *folders: Path) -> list[tuple[str, str]]:
         if folders:
-            model_folders.refresh(home, [str(folder) for folder in folders])
-        found = models.offers(home, None, kind)
-        return [(offer.title, offer.path) for offer in found if offer.source is models.Source.ELSEWHERE]
+            external_folders.refresh(home, [str(folder) for folder in folders])
+        found = offers.offers(home, None, kind)
+        return [(offer.title, offer.path) for offer in found if offer.source is offers.Source.ELSEWHERE]
 
     return look
 
@@ -62,7 +62,7 @@ Offered = Callable[..., list[tuple[str, str]]]
 def test_loras_of_every_layout_are_known_by_their_names() -> None:
     stem = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_k"
     for layer in ("lora_A", "lora_down", "lora.down"):
-        assert kinds.kind_of_names((f"{stem}.{layer}.weight",)) == "lora"
+        assert model_kind.kind_of_names((f"{stem}.{layer}.weight",)) == "lora"
 
 
 def test_automatic1111_and_forge(offered: Offered, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_the_hubs_cache(offered: Offered, home: Home, tmp_path: Path, inside: st
     assert offered("diffusion", tmp_path / "cache") == [("org/painter", str(painter))]
     assert offered("autoencoder") == [("org/vae", str(vae))]
     assert offered("language") == [("org/talker", str(talker))]
-    assert models.name_of(str(painter), painter) == "org/painter"
+    assert offers.name_of(str(painter), painter) == "org/painter"
     pipeline(hub / "models--org--half" / "snapshots" / "eee")
     assert [title for title, _ in offered("diffusion", tmp_path / "cache")] == ["org/half", "org/painter"]
 
@@ -228,11 +228,11 @@ def test_the_same_names_are_told_apart_and_the_same_files_come_once(
 def test_a_drive_that_is_not_connected_keeps_its_models(offered: Offered, home: Home, tmp_path: Path) -> None:
     path = weights(tmp_path / "drive" / "models" / "checkpoints" / "dream.safetensors")
     assert offered("diffusion", tmp_path / "drive") == [("dream", str(path))]
-    assert models.absent(home, str(path)) == ""
+    assert offers.absent(home, str(path)) == ""
     (tmp_path / "drive").rename(tmp_path / "away")
     assert offered("diffusion", tmp_path / "drive") == [("dream (not connected)", str(path))]
-    assert models.resolve(home, str(path)) is None
-    assert models.absent(home, str(path)) == str(tmp_path / "drive")
+    assert offers.resolve(home, str(path)) is None
+    assert offers.absent(home, str(path)) == str(tmp_path / "drive")
     (tmp_path / "drive").mkdir()
     assert offered("diffusion", tmp_path / "drive") == [("dream (not connected)", str(path))], "an empty place for it"
     (tmp_path / "drive").rmdir()
@@ -273,77 +273,77 @@ def test_links_in_circles_and_folders_that_may_not_be_read(offered: Offered, tmp
 def test_nothing_is_read_again_while_nothing_changes(home: Home, tmp_path: Path) -> None:
     path = weights(tmp_path / "mine" / "deep" / "ink.safetensors", LORA)
     folders = [str(tmp_path / "mine")]
-    assert model_folders.refresh(home, folders)
-    assert not model_folders.refresh(home, folders)
+    assert external_folders.refresh(home, folders)
+    assert not external_folders.refresh(home, folders)
     weights(path.with_name("new.safetensors"), LORA)
-    assert model_folders.refresh(home, folders)
-    assert [model.title for model in model_folders.known(home)[0].models] == ["ink", "new"]
-    assert model_folders.refresh(home, []), "a folder was taken away"
-    assert model_folders.known(home) == []
-    (home.root / model_folders.FILE).write_bytes(b"{")
-    assert model_folders.known(home) == []
-    assert model_folders.refresh(home, folders)
+    assert external_folders.refresh(home, folders)
+    assert [model.title for model in external_folders.known(home)[0].models] == ["ink", "new"]
+    assert external_folders.refresh(home, []), "a folder was taken away"
+    assert external_folders.known(home) == []
+    (home.root / external_folders.FILE).write_bytes(b"{")
+    assert external_folders.known(home) == []
+    assert external_folders.refresh(home, folders)
 
 
 def test_a_choice_by_path_or_by_name(home: Home, tmp_path: Path) -> None:
     path = weights(tmp_path / "models" / "loras" / "ink.safetensors")
     (tmp_path / "models" / "checkpoints").mkdir()
-    assert models.resolve(home, "ink.safetensors") is None
-    model_folders.refresh(home, [str(tmp_path)])
-    assert models.resolve(home, str(path)) == path
-    assert models.resolve(home, "ink.safetensors") == path
-    assert models.name_of(str(path), path) == "ink.safetensors"
+    assert offers.resolve(home, "ink.safetensors") is None
+    external_folders.refresh(home, [str(tmp_path)])
+    assert offers.resolve(home, str(path)) == path
+    assert offers.resolve(home, "ink.safetensors") == path
+    assert offers.name_of(str(path), path) == "ink.safetensors"
 
 
 @pytest.mark.parametrize(
     ("tensors", "kind"),
     [
-        (CHECKPOINT, kinds.DIFFUSION),
-        (LORA, kinds.LORA),
-        (("unet.down.lora_A.weight",), kinds.LORA),
-        (VAE, kinds.AUTOENCODER),
-        (CONTROLNET, kinds.CONTROLNET),
-        (("controlnet_cond_embedding.conv_in.weight", "time_embedding.linear_1.weight"), kinds.CONTROLNET),
-        (("image_proj.latents", "ip_adapter.1.to_k_ip.weight"), kinds.IP_ADAPTER),
-        (("emb_params",), kinds.EMBEDDING),
-        (("clip_l", "clip_g"), kinds.EMBEDDING),
-        (("double_blocks.0.img_attn.norm.key_norm.scale",), kinds.DIFFUSION),
-        (("model.layers.0.self_attn.q_proj.weight",), kinds.LANGUAGE),
-        (("text_model.encoder.layers.0.mlp.fc1.weight",), kinds.TEXT_ENCODER),
-        (("conv_first.weight", "body.0.rdb1.conv1.weight"), kinds.UPSCALER),
+        (CHECKPOINT, model_kind.DIFFUSION),
+        (LORA, model_kind.LORA),
+        (("unet.down.lora_A.weight",), model_kind.LORA),
+        (VAE, model_kind.AUTOENCODER),
+        (CONTROLNET, model_kind.CONTROLNET),
+        (("controlnet_cond_embedding.conv_in.weight", "time_embedding.linear_1.weight"), model_kind.CONTROLNET),
+        (("image_proj.latents", "ip_adapter.1.to_k_ip.weight"), model_kind.IP_ADAPTER),
+        (("emb_params",), model_kind.EMBEDDING),
+        (("clip_l", "clip_g"), model_kind.EMBEDDING),
+        (("double_blocks.0.img_attn.norm.key_norm.scale",), model_kind.DIFFUSION),
+        (("model.layers.0.self_attn.q_proj.weight",), model_kind.LANGUAGE),
+        (("text_model.encoder.layers.0.mlp.fc1.weight",), model_kind.TEXT_ENCODER),
+        (("conv_first.weight", "body.0.rdb1.conv1.weight"), model_kind.UPSCALER),
         (("whatever",), ""),
     ],
 )
 def test_what_the_names_of_tensors_tell(tmp_path: Path, tensors: tuple[str, ...], kind: str) -> None:
-    assert kinds.kind_of(weights(tmp_path / "a.safetensors", tensors)) == kind
+    assert model_kind.kind_of(weights(tmp_path / "a.safetensors", tensors)) == kind
 
 
 def test_a_motion_adapter_is_known_by_its_configuration(tmp_path: Path) -> None:
     weights(tmp_path / "motion" / "diffusion_pytorch_model.safetensors")
     (tmp_path / "motion" / "config.json").write_text('{"_class_name": "MotionAdapter"}')
-    assert kinds.kind_of(tmp_path / "motion") == kinds.MOTION_ADAPTER
+    assert model_kind.kind_of(tmp_path / "motion") == model_kind.MOTION_ADAPTER
 
 
 @pytest.mark.parametrize(
     ("architecture", "keys", "kind"),
     [
-        ("llama", {"llama.context_length": 8}, kinds.LANGUAGE),
-        ("of-tomorrow", {"of-tomorrow.context_length": 8, "general.type": "model"}, kinds.LANGUAGE),
-        ("bert", {"bert.context_length": 8}, kinds.TEXT_ENCODER),
-        ("flux", {}, kinds.DIFFUSION),
-        ("llama", {"llama.context_length": 8, "general.type": "adapter"}, kinds.PART),
-        ("clip", {"general.type": "mmproj"}, kinds.PART),
-        ("llama", {"llama.context_length": 8, "split.no": 1, "split.count": 2}, kinds.PART),
-        ("llama", {"llama.context_length": 8, "split.no": 0, "split.count": 2}, kinds.LANGUAGE),
+        ("llama", {"llama.context_length": 8}, model_kind.LANGUAGE),
+        ("of-tomorrow", {"of-tomorrow.context_length": 8, "general.type": "model"}, model_kind.LANGUAGE),
+        ("bert", {"bert.context_length": 8}, model_kind.TEXT_ENCODER),
+        ("flux", {}, model_kind.DIFFUSION),
+        ("llama", {"llama.context_length": 8, "general.type": "adapter"}, model_kind.PART),
+        ("clip", {"general.type": "mmproj"}, model_kind.PART),
+        ("llama", {"llama.context_length": 8, "split.no": 1, "split.count": 2}, model_kind.PART),
+        ("llama", {"llama.context_length": 8, "split.no": 0, "split.count": 2}, model_kind.LANGUAGE),
         ("something", {}, ""),
     ],
 )  # fmt: skip
 def test_what_a_gguf_file_is(tmp_path: Path, architecture: str, keys: dict[str, Any], kind: str) -> None:
     file = gguf_files.made(tmp_path / "in" / "a.gguf", architecture, keys, gguf_files.WEIGHTS)
-    assert kinds.kind_of(file) == kind
-    assert kinds.kind_of(file.parent) == kind
+    assert model_kind.kind_of(file) == kind
+    assert model_kind.kind_of(file.parent) == kind
     file.write_bytes(b"version https://git-lfs")
-    assert kinds.kind_of(file) == ""
+    assert model_kind.kind_of(file) == ""
 
 
 def test_what_lies_in_the_own_folder_is_looked_at_too(home: Home) -> None:
@@ -353,9 +353,9 @@ def test_what_lies_in_the_own_folder_is_looked_at_too(home: Home) -> None:
     pipeline(home.models / "org--painter")
 
     def mine(kind: str) -> list[str]:
-        return [one.title for one in models.offers(home, None, kind) if one.source is models.Source.FOLDER]
+        return [one.title for one in offers.offers(home, None, kind) if one.source is offers.Source.FOLDER]
 
     assert mine("lora") == ["folder", "ink", "riddle"]
     assert mine("diffusion") == ["org/painter", "riddle"]
-    assert models.resolve(home, "org/painter") == home.models / "org--painter"
-    assert models.name_of("org/painter", home.models / "org--painter") == "org/painter"
+    assert offers.resolve(home, "org/painter") == home.models / "org--painter"
+    assert offers.name_of("org/painter", home.models / "org--painter") == "org/painter"

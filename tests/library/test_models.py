@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from studio.core.paths import Home
-from studio.library import models
 from studio.library.creation import Creation
 from studio.library.library import Library
+from studio.library.models import offers as models
 from studio.library.storage import writer
 from tests.library import makers
 

@@ -12,7 +12,7 @@ import pytest
 
 from studio.core.paths import Home
 from studio.core.recipe import ModelRef
-from studio.library import hub
+from studio.library.models import hub_cache
 from studio.worker.provenance import Provenance
 
 
@@ -71,7 +71,7 @@ def test_a_hub_model_is_known_by_its_cache(
 ) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     name, blob = "someone/tiny", "a" * 64
-    assert provenance.complete(provenance.follow_hub(name).result(), hub.downloaded(home, name)) == ModelRef(name)
+    assert provenance.complete(provenance.follow_hub(name).result(), hub_cache.downloaded(home, name)) == ModelRef(name)
     cache = tmp_path / "hub" / "models--someone--tiny"
     snapshot = cache / "snapshots" / "c0ffee"
     for folder in (snapshot, cache / "blobs", cache / "refs"):
@@ -80,4 +80,4 @@ def test_a_hub_model_is_known_by_its_cache(
     (cache / "blobs" / blob).write_bytes(b"weights")
     (snapshot / "model.safetensors").symlink_to(cache / "blobs" / blob)
     (snapshot / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Tiny\n")
-    assert provenance.complete(ModelRef(name), hub.downloaded(home, name)) == ModelRef(name, blob, "apache-2.0")
+    assert provenance.complete(ModelRef(name), hub_cache.downloaded(home, name)) == ModelRef(name, blob, "apache-2.0")

@@ -17,7 +17,7 @@ from plugins.diffusion.checkpoints import metadata
 from plugins.diffusion.models import loader, placement
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
-from studio.library import kinds
+from studio.library.models import model_kind
 from tests import gguf_files
 from tests.plugins.diffusion import ldm
 from tests.plugins.diffusion.test_single_file import stable_diffusion_3
@@ -85,7 +85,7 @@ def test_it_paints_what_the_same_numbers_paint(beside: tuple[Path, Any], kind: A
     expected, _ = picture(folder)
     (folder / WEIGHTS).unlink()
     made, said = picture(packed)
-    assert kinds.kind_of(packed) == kinds.DIFFUSION
+    assert model_kind.kind_of(packed) == model_kind.DIFFUSION
     assert np.abs(made.astype(int) - expected.astype(int)).max() <= 1
     assert (made != plain).any()
     assert "What packed.gguf does not hold comes from folder." in said

@@ -14,7 +14,7 @@ from plugins.style_transfer.models import style
 from plugins.style_transfer.tools import import_style
 from plugins.style_transfer.tools.import_style import StyleImport
 from studio import api, testing
-from studio.library import kinds
+from studio.library.models import model_kind
 from tests.plugins.style_transfer import authors
 
 
@@ -64,7 +64,7 @@ def test_the_values_that_are_told_are_kept(tmp_path: Path) -> None:
     "network", [authors.cyclegan(6), authors.cut(2), authors.unet(5), authors.AnimeGan2(), authors.FastNeuralStyle()]
 )
 def test_the_library_knows_the_layouts_by_their_names(network: torch.nn.Module) -> None:
-    assert kinds.kind_of_names(list(network.state_dict())) == kinds.STYLE
+    assert model_kind.kind_of_names(list(network.state_dict())) == model_kind.STYLE
 
 
 def test_the_landscape_has_light_and_dark() -> None:

@@ -27,7 +27,7 @@ from transformers import (
 
 from plugins.writer.tools.caption import WriterCaption
 from studio import api, testing
-from studio.library import kinds
+from studio.library.models import model_kind
 
 SIDE, PATCH = 16, 8
 COLOURS = ("red", "blue")
@@ -142,10 +142,10 @@ def test_a_question_cannot_hold_the_models_own_signs(llava: Path, tmp_path: Path
 
 
 def test_a_model_that_sees_is_told_from_one_that_reads(blip: Path, llava: Path, writer: Path) -> None:
-    assert [kinds.kind_of(folder) for folder in (blip, llava, writer)] == [
-        kinds.VISION_LANGUAGE,
-        kinds.VISION_LANGUAGE,
-        kinds.LANGUAGE,
+    assert [model_kind.kind_of(folder) for folder in (blip, llava, writer)] == [
+        model_kind.VISION_LANGUAGE,
+        model_kind.VISION_LANGUAGE,
+        model_kind.LANGUAGE,
     ]
 
 

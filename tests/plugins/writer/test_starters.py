@@ -16,7 +16,7 @@ from plugins.writer.tools.continue_text import WriterContinue
 from plugins.writer.tools.fill_gap import WriterSuggest
 from studio import api, testing
 from studio.core import paths
-from studio.library import kinds
+from studio.library.models import model_kind
 
 STARTERS = paths.resources() / "starters"
 MOST = {"writer-tales": 11_000_000, "writer-words": 4_000_000}
@@ -71,7 +71,7 @@ def test_it_says_what_it_is_and_stays_small(name: str) -> None:
     folder = STARTERS / name
     assert sum(path.stat().st_size for path in folder.rglob("*")) < MOST[name]
     told = json.loads((folder / "studio.json").read_text("utf-8"))
-    assert told["kind"] == kinds.kind_of(folder)
+    assert told["kind"] == model_kind.kind_of(folder)
     card = (folder / "README.md").read_text("utf-8")
     assert "starter" in told["summary"].lower()
     assert "**A starter**" in card

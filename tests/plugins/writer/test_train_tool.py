@@ -19,7 +19,7 @@ from plugins.writer.models import writer as models
 from plugins.writer.tools.train import WriterTrain
 from plugins.writer.training import model_card
 from studio import api, testing
-from studio.library import kinds
+from studio.library.models import model_kind
 from tests.plugins.writer.conftest import TINY, trained
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -32,7 +32,7 @@ def test_keeps_the_rules() -> None:
 
 
 def test_a_writer_is_an_ordinary_folder(writer: Path) -> None:
-    assert kinds.kind_of(writer) == "language"
+    assert model_kind.kind_of(writer) == "language"
     model = AutoModelForCausalLM.from_pretrained(writer)
     assert model.config.architectures == ["LlamaForCausalLM"]
     assert (model.generation_config.do_sample, model.generation_config.temperature) == (True, architectures.TEMPERATURE)
@@ -45,7 +45,7 @@ def test_a_writer_is_an_ordinary_folder(writer: Path) -> None:
 
 
 def test_a_guesser_is_one_too(guesser: Path) -> None:
-    assert kinds.kind_of(guesser) == "masked-language"
+    assert model_kind.kind_of(guesser) == "masked-language"
     assert AutoModelForMaskedLM.from_pretrained(guesser).config.architectures == ["ModernBertForMaskedLM"]
     assert "___" in (guesser / "README.md").read_text("utf-8")
 
@@ -90,7 +90,7 @@ def test_what_is_rounded_to_eight_bits_is_kept_exactly(writer: Path, guesser: Pa
 
 def test_a_lora_is_a_small_file_beside_its_writer(texts: Path, writer: Path, tmp_path: Path) -> None:
     made = trained(texts, tmp_path / "job", kind="lora", model=str(writer), learning_rate=0.02, rank=2)
-    assert kinds.kind_of(made) == "language"
+    assert model_kind.kind_of(made) == "language"
     assert (made / lora.WEIGHTS).stat().st_size < (writer / "model.safetensors").stat().st_size
     assert "works with that writer alone" in (made / "README.md").read_text("utf-8")
     ctx = testing.FakeContext(folder=tmp_path / "job")

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from studio.core.files import write_whole
 from studio.core.paths import Home
-from studio.library import kinds, layouts
-from studio.library.layouts import Shelf
+from studio.library.models import folder_layouts, model_kind
+from studio.library.models.folder_layouts import Shelf
 
 FILE = "model-folders.json"
 MAX_DEPTH = 10
@@ -99,12 +99,12 @@ def _seen(root: Path, before: Folder, stopped: Callable[[], bool]) -> Folder:
 
 
 def _scanned(root: Path, before: Folder, stopped: Callable[[], bool]) -> Folder:
-    layout = layouts.recognised(root)
+    layout = folder_layouts.recognised(root)
     stamps = {str(path): _time(str(path)) for path in (root, root / "models", *layout.watched)}
     models: dict[str, Remembered] = {}
     for one in layout.named:
         if one.path.exists():
-            _take(models, one.path, one.title, one.kind or kinds.kind_of(one.path))
+            _take(models, one.path, one.title, one.kind or model_kind.kind_of(one.path))
     for shelf in layout.shelves:
         for path in _walked(shelf, set(models), stamps, stopped):
             if len(models) < MAX_MODELS:
@@ -125,17 +125,17 @@ def _kind(path: Path, shelf: Shelf) -> str:
     """By its shelf; two habits put a model on the shelf of another kind and say so in its name."""
     name = path.name.lower()
     if not shelf.kind:
-        return kinds.kind_of(path)
-    if shelf.kind == kinds.DIFFUSION and ".vae." in name:
-        return kinds.AUTOENCODER
-    if shelf.kind == kinds.CONTROLNET and name.startswith(("ip-adapter", "ip_adapter")):
-        return kinds.IP_ADAPTER
+        return model_kind.kind_of(path)
+    if shelf.kind == model_kind.DIFFUSION and ".vae." in name:
+        return model_kind.AUTOENCODER
+    if shelf.kind == model_kind.CONTROLNET and name.startswith(("ip-adapter", "ip_adapter")):
+        return model_kind.IP_ADAPTER
     return shelf.kind
 
 
 def _walked(shelf: Shelf, entered: set[str], stamps: dict[str, int], stopped: Callable[[], bool]) -> Iterator[Path]:
     """Files and folders that are models. Links are followed; what is in `entered` is not entered again."""
-    suffixes = (*kinds.WEIGHTS, *kinds.PICKLES) if shelf.kind else kinds.WEIGHTS
+    suffixes = (*model_kind.WEIGHTS, *model_kind.PICKLES) if shelf.kind else model_kind.WEIGHTS
     waiting = [(str(shelf.folder), 0)]
     while waiting and not stopped():
         folder, depth = waiting.pop()
@@ -149,7 +149,7 @@ def _walked(shelf: Shelf, entered: set[str], stamps: dict[str, int], stopped: Ca
                 inside = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
         except OSError:
             continue
-        if (depth or not shelf.kind) and kinds.is_model_folder({entry.name for entry in inside}):
+        if (depth or not shelf.kind) and model_kind.is_model_folder({entry.name for entry in inside}):
             yield Path(folder)
             continue
         for entry in inside:

@@ -14,8 +14,8 @@ from studio.core.licences import licence_in_words
 from studio.core.model_files.gguf_header import SUFFIX, gguf_keys
 from studio.core.model_files.safetensors_header import MAX_HEADER
 from studio.core.paths import Home
-from studio.library import hub, kinds, models
 from studio.library.creation import MODEL_FILE
+from studio.library.models import hub_cache, model_kind, offers
 
 _FRONT = re.compile(r"\A---\r?\n(.*?)\r?\n---", re.DOTALL)
 _LINE = r"^{}:[ \t]*[\"']?([^\"'\n\r]+)"
@@ -63,12 +63,12 @@ def unread(home: Home, choices: Iterable[str], accepted: Iterable[str]) -> list[
     known = set(accepted)
     found: dict[str, Terms] = {}
     for choice in choices:
-        path = models.resolve(home, choice)
-        if path is None and hub.is_name(choice):
-            path = hub.downloaded(home, choice)
-        if path is None or path.is_relative_to(models.starters()) or path.is_relative_to(home.library):
+        path = offers.resolve(home, choice)
+        if path is None and hub_cache.is_name(choice):
+            path = hub_cache.downloaded(home, choice)
+        if path is None or path.is_relative_to(offers.starters()) or path.is_relative_to(home.library):
             continue
-        terms = terms_of(models.name_of(choice, path), path)
+        terms = terms_of(offers.name_of(choice, path), path)
         if terms.key not in known:
             found[terms.key] = terms
     return list(found.values())
@@ -81,7 +81,7 @@ def _said(path: Path) -> tuple[str, str]:
         return _short(keys, "general.license.name") or _short(keys, "general.license"), _short(keys, _GGUF_LINK)
     if path.is_file():
         return _metadata(path).get("modelspec.license", ""), ""
-    said = kinds.read_json(path / MODEL_FILE).get("licence")
+    said = model_kind.read_json(path / MODEL_FILE).get("licence")
     if isinstance(said, str) and said:
         return said, ""
     try:
@@ -112,7 +112,7 @@ def _link(path: Path, licence: str, link: str) -> str:
         for name in (link, *_FILES):
             if name in _FILES and (path / name).is_file():
                 return str(path / name)
-        if licence and (name := hub.name_of(path)):
+        if licence and (name := hub_cache.name_of(path)):
             return f"https://huggingface.co/{name}"
     return _LINKS.get(licence.lower(), "")
 

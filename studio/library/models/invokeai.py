@@ -9,20 +9,20 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.library import kinds
+from studio.library.models import model_kind
 
 DATABASE = Path("databases", "invokeai.db")
 SETTINGS = "invokeai.yaml"
 TYPES = {
-    "main": kinds.DIFFUSION,
-    "onnx": kinds.DIFFUSION,
-    "lora": kinds.LORA,
-    "control_lora": kinds.LORA,
-    "vae": kinds.AUTOENCODER,
-    "controlnet": kinds.CONTROLNET,
-    "t2i_adapter": kinds.CONTROLNET,
-    "ip_adapter": kinds.IP_ADAPTER,
-    "embedding": kinds.EMBEDDING,
+    "main": model_kind.DIFFUSION,
+    "onnx": model_kind.DIFFUSION,
+    "lora": model_kind.LORA,
+    "control_lora": model_kind.LORA,
+    "vae": model_kind.AUTOENCODER,
+    "controlnet": model_kind.CONTROLNET,
+    "t2i_adapter": model_kind.CONTROLNET,
+    "ip_adapter": model_kind.IP_ADAPTER,
+    "embedding": model_kind.EMBEDDING,
 }
 _FAMILIES = ("sd-1", "sd-2", "sd-3", "sdxl", "sdxl-refiner", "flux", "any")
 

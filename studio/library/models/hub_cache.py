@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from studio.core.paths import Home
-from studio.library import kinds
+from studio.library.models import model_kind
 
 PREFIX = "models--"
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -48,7 +48,7 @@ def models(folder: Path) -> Iterator[tuple[str, Path]]:
     """Names and snapshots of the models in a cache, those that hold an index or a configuration."""
     for entry in sorted(folder.glob(f"{PREFIX}*")):
         found = snapshot(entry)
-        if found is not None and any((found / name).is_file() for name in (kinds.INDEX, kinds.CONFIG)):
+        if found is not None and any((found / name).is_file() for name in (model_kind.INDEX, model_kind.CONFIG)):
             yield name_of(found), found
 
 

@@ -15,13 +15,13 @@ from msgspec.structs import replace
 
 from studio.core import paths
 from studio.core.paths import Home
-from studio.library import hub, kinds, model_folders
 from studio.library.creation import MODEL_FILE, picture_in
+from studio.library.models import external_folders, hub_cache, model_kind
 
 if TYPE_CHECKING:
     from studio.library.library import Library
 
-SUFFIXES = (*kinds.WEIGHTS, *kinds.PICKLES)
+SUFFIXES = (*model_kind.WEIGHTS, *model_kind.PICKLES)
 
 
 class Source(Enum):
@@ -104,9 +104,9 @@ def resolve(home: Home, choice: str) -> Path | None:
     path = Path(choice).expanduser()
     if path.exists():
         return path.absolute()
-    if hub.is_name(choice) and (own := hub.own_folder(home, choice)).is_dir():
+    if hub_cache.is_name(choice) and (own := hub_cache.own_folder(home, choice)).is_dir():
         return own
-    known = (Path(model.path) for folder in model_folders.known(home) for model in folder.models)
+    known = (Path(model.path) for folder in external_folders.known(home) for model in folder.models)
     return next((path for path in known if path.name == choice and path.exists()), None)
 
 
@@ -121,7 +121,7 @@ def full_name(home: Home, choice: str) -> str:
 
 def absent(home: Home, choice: str) -> str:
     """The folder that holds a choice and is not connected now; empty where that is not why it is missing."""
-    for folder in model_folders.known(home):
+    for folder in external_folders.known(home):
         if any(choice in (model.path, Path(model.path).name) and not model.connected for model in folder.models):
             return folder.path
     return ""
@@ -129,9 +129,9 @@ def absent(home: Home, choice: str) -> str:
 
 def name_of(choice: str, path: Path) -> str:
     """How a recipe names what a choice stands for: never by a path, which means nothing elsewhere."""
-    if choice and (Path(choice).name == choice or hub.is_name(choice)):
+    if choice and (Path(choice).name == choice or hub_cache.is_name(choice)):
         return choice
-    return (hub.name_of(path) if path.is_dir() else "") or path.name
+    return (hub_cache.name_of(path) if path.is_dir() else "") or path.name
 
 
 def starters() -> Path:
@@ -159,7 +159,7 @@ def _is(path: Path, creation: str) -> bool:
 
 def _elsewhere(home: Home, taken: set[str]) -> list[ModelOffer]:
     found = []
-    for folder in model_folders.known(home):
+    for folder in external_folders.known(home):
         for model in folder.models:
             if model.real not in taken:
                 taken.add(model.real)
@@ -212,10 +212,10 @@ def _offer(path: Path, source: Source) -> ModelOffer:
     about = _about(path)
     return ModelOffer(
         name=path.name,
-        title=about.title or hub.name_of(path) or (path.stem if path.is_file() else path.name),
+        title=about.title or hub_cache.name_of(path) or (path.stem if path.is_file() else path.name),
         path=str(path),
         source=source,
-        kind=about.kind or kinds.kind_of(path),
+        kind=about.kind or model_kind.kind_of(path),
         licence=about.licence,
         summary=about.summary,
         picture=str(picture_in(path) or ""),
