@@ -136,7 +136,7 @@ class Illustrating(QObject):
 
     def export(self, to: Path) -> None:
         """Saves the page as a file for others, in the format that its name ends in."""
-        from studio.library.page_export import Illustration, export  # not needed for the window to open
+        from studio.library.pages.export import Illustration, export  # not needed for the window to open
 
         runs = self._page.runs
         pictures = [

@@ -21,7 +21,7 @@ from studio.core.params_schema import fields
 from studio.engine.interface import Created
 from studio.library.creation import Creation
 from studio.library.formats import markdown
-from studio.library.manuscripts import PageFile, PageInfo, PageShelf
+from studio.library.pages.store import PageFile, PageInfo, PageShelf
 from studio.state.notices import Notices
 from studio.state.work import Work
 from studio.state.workspace import Workspace

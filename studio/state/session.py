@@ -19,7 +19,7 @@ from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.engine.interface import Created, Engine, WorkerChanged
 from studio.library.creation import Creation, Kind
-from studio.library.manuscripts import PageShelf
+from studio.library.pages.store import PageShelf
 from studio.state import drafts
 from studio.state.activity import Activity
 from studio.state.alternatives import Alternatives

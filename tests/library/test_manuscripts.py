@@ -13,7 +13,7 @@ import pytest
 
 from studio.core.errors import BadInput, StudioError
 from studio.core.page.revisions import Manuscript
-from studio.library.manuscripts import SNAPSHOT, PageFile, PageShelf
+from studio.library.pages.store import SNAPSHOT, PageFile, PageShelf
 
 KILLS = 50
 

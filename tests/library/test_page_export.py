@@ -17,7 +17,7 @@ from PIL import Image
 from studio.core.errors import BadInput, StudioError
 from studio.core.page.edits import Author
 from studio.core.page.revisions import Run
-from studio.library.page_export import Illustration, export, parted
+from studio.library.pages.export import Illustration, export, parted
 
 TEXT = "1. The fox <b>\n\n# No *heading* & שלום"
 RUNS = [Run(TEXT, Author.HUMAN), Run(" It ran.\n- Home\x07.", Author.MACHINE)]

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from studio.core.page.revisions import Manuscript
-from studio.library.manuscripts import PageShelf
+from studio.library.pages.store import PageShelf
 
 
 def say(what: object) -> None:

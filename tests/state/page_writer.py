@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, QTimer
 
-from studio.library.manuscripts import PageShelf
+from studio.library.pages.store import PageShelf
 from studio.state.background import Background
 from studio.state.manuscript import Page
 from studio.state.notices import Notices

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.library.manuscripts import PageShelf
+from studio.library.pages.store import PageShelf
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 KILLS, AT_ONCE = 50, 10

@@ -15,7 +15,7 @@ _WORD = re.compile(r"[\w'’-]+")
 
 def ask_where(window: QWidget, text: str, save: Callable[[Path], None]) -> QFileDialog:
     """A dialog; what is typed without an ending gets that of the format, before it asks about a file that is there."""
-    from studio.library.page_export import FORMATS  # not needed for the window to open
+    from studio.library.pages.export import FORMATS  # not needed for the window to open
 
     dialog = QFileDialog(window, "Save the page as", str(Path.home() / offered(text)))
     dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)

@@ -9,7 +9,7 @@ from PySide6.QtGui import QHideEvent, QIcon, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from studio.core.page.plain_text import WordCount
-from studio.library.manuscripts import PageInfo
+from studio.library.pages.store import PageInfo
 from studio.state.alternatives import Alternatives
 from studio.state.estimates import Estimates
 from studio.state.illustrating import Illustrating
