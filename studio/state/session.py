@@ -22,7 +22,6 @@ from studio.library.creation import Creation, Kind
 from studio.library.pages.store import PageShelf
 from studio.state import drafts
 from studio.state.activity import Activity
-from studio.state.alternatives import Alternatives
 from studio.state.asking import Asking
 from studio.state.at_once import AtOnce
 from studio.state.background import Background
@@ -30,12 +29,13 @@ from studio.state.bridge import EngineBridge
 from studio.state.consent import Consent
 from studio.state.estimates import Estimates
 from studio.state.history import HistoryModel
-from studio.state.illustrating import Illustrating
 from studio.state.making import Making
-from studio.state.manuscript import Page
 from studio.state.model_folders import ModelFolders
 from studio.state.notices import Level, Notice, Notices
-from studio.state.on_words import OnWords
+from studio.state.page.alternatives import Alternatives
+from studio.state.page.illustrations import Illustrating
+from studio.state.page.page import Page
+from studio.state.page.selection_tools import OnWords
 from studio.state.plugins import PluginsModel
 from studio.state.queue import QueueModel
 from studio.state.revocable import Revocable

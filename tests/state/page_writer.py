@@ -14,8 +14,8 @@ from PySide6.QtCore import QCoreApplication, QTimer
 
 from studio.library.pages.store import PageShelf
 from studio.state.background import Background
-from studio.state.manuscript import Page
 from studio.state.notices import Notices
+from studio.state.page.page import Page
 from studio.state.work import Work
 from studio.state.workspace import Workspace
 

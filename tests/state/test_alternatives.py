@@ -10,8 +10,8 @@ from pytestqt.qtbot import QtBot
 from studio.core.descriptor import Catalogue, PluginDescriptor
 from studio.core.recipe import PluginRef, Recipe
 from studio.library.storage import writer
-from studio.state.alternatives import Alternatives, Choice
-from studio.state.manuscript import Page
+from studio.state.page.alternatives import Alternatives, Choice
+from studio.state.page.page import Page
 from studio.state.session import Session
 from tests import fakes
 from tests.fakes import FakeEngine

@@ -13,7 +13,7 @@ from studio.core.page.plain_text import trimmed
 from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.library.library import Library
-from studio.state.illustrating import Illustrating, painter
+from studio.state.page.illustrations import Illustrating, painter
 from studio.state.session import Session
 from tests import fakes
 from tests.fakes import FakeEngine

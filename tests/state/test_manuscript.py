@@ -16,8 +16,8 @@ from studio.core.settings import Settings
 from studio.library.creation import Creation
 from studio.library.library import Library
 from studio.library.storage import writer
-from studio.state import manuscript
-from studio.state.manuscript import Page, page_field
+from studio.state.page import page as manuscript
+from studio.state.page.page import Page, page_field
 from studio.state.session import Session
 from tests import fakes
 from tests.fakes import FakeEngine

@@ -12,7 +12,7 @@ from studio.core.page.edits import Author, Stored
 from studio.core.page.revisions import Manuscript
 from studio.core.recipe import PluginRef, Recipe
 from studio.library.storage import writer
-from studio.state.on_words import Gap, OnWords, inside, word_around
+from studio.state.page.selection_tools import Gap, OnWords, inside, word_around
 from studio.state.session import Session
 from tests import fakes
 from tests.fakes import FakeEngine

@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 from studio.core.descriptor import Catalogue, PluginDescriptor
 from studio.core.messages import Previewed
 from studio.core.page.edits import Author
-from studio.state.manuscript import Page
+from studio.state.page.page import Page
 from studio.ui import theme
 from studio.ui.page import PageView
 from studio.ui.page.paper import Paper

@@ -20,7 +20,7 @@ from PySide6.QtWidgets import QAbstractButton, QWidget
 
 from studio.core.page.plain_text import count_words
 from studio.core.page.revisions import Run
-from studio.state.manuscript import Passage
+from studio.state.page.page import Passage
 from studio.ui import theme, words
 from studio.ui.page import lettering
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QObject, QRect
 
-from studio.state.on_words import Gap, OnWords
+from studio.state.page.selection_tools import Gap, OnWords
 from studio.ui.page.offers import Offers
 from studio.ui.page.paper import Paper
 

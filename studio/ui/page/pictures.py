@@ -6,7 +6,7 @@ from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QContextMenuEvent, QMouseEvent, QPainter, QPainterPath, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QMenu, QScrollArea, QWidget
 
-from studio.state.illustrating import Illustrating, Picture
+from studio.state.page.illustrations import Illustrating, Picture
 from studio.ui import icons, theme, words
 from studio.ui.thumbnails import Thumbnail, Thumbnailer
 

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from studio.core.page.edits import Ask
-from studio.state.manuscript import Page
+from studio.state.page.page import Page
 from studio.ui import icons, words
 from studio.ui.page.cards import Card
 

@@ -9,7 +9,7 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QListWidget, QListWidgetItem, QToolButton, QVBoxLayout, QWidget
 
 from studio.core.page.edits import Author
-from studio.state.manuscript import Page
+from studio.state.page.page import Page
 from studio.ui import icons, words
 
 MOST = 300

@@ -10,11 +10,11 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBo
 
 from studio.core.page.plain_text import WordCount
 from studio.library.pages.store import PageInfo
-from studio.state.alternatives import Alternatives
 from studio.state.estimates import Estimates
-from studio.state.illustrating import Illustrating
-from studio.state.manuscript import Page
-from studio.state.on_words import OnWords
+from studio.state.page.alternatives import Alternatives
+from studio.state.page.illustrations import Illustrating
+from studio.state.page.page import Page
+from studio.state.page.selection_tools import OnWords
 from studio.ui import icons, words
 from studio.ui.canvas.bars import FloatingBar
 from studio.ui.page.budget_bar import BudgetBar

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Signal
 from PySide6.QtGui import QMouseEvent
 
-from studio.state.alternatives import Alternatives, Choice
+from studio.state.page.alternatives import Alternatives, Choice
 from studio.ui.page.offers import Offers, readable
 from studio.ui.page.paper import Paper
 

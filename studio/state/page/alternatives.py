@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject
 
 from studio.core.page.plain_text import plain
 from studio.library.creation import Creation
-from studio.state.manuscript import Page
+from studio.state.page.page import Page
 from studio.state.work import Work
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from studio.core.params_schema import fields
 from studio.engine.interface import Created
 from studio.library.creation import Creation
 from studio.state.asking import Asking
-from studio.state.manuscript import Page
 from studio.state.notices import Notices
+from studio.state.page.page import Page
 from studio.state.work import Work
 from studio.state.workspace import SEEDS, Workspace
 

@@ -14,8 +14,8 @@ from studio.core.job import Job
 from studio.core.page.plain_text import plain, trimmed
 from studio.engine.interface import Created
 from studio.state.asking import Asking
-from studio.state.manuscript import Page
 from studio.state.notices import Notices
+from studio.state.page.page import Page
 from studio.state.workspace import SEEDS, Workspace
 
 REPLACE, OFFER = "replace", "offer"
