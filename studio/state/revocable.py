@@ -9,9 +9,9 @@ from studio.core.job import Job
 from studio.engine.interface import Engine
 from studio.library.creation import Creation
 from studio.state.history import HistoryModel
-from studio.state.queue import QueueModel
+from studio.state.jobs.queue_model import QueueModel
+from studio.state.jobs.variations import Variations
 from studio.state.undo import Undo
-from studio.state.variations import Variations
 from studio.state.workspace import Workspace
 
 

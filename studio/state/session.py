@@ -21,15 +21,17 @@ from studio.engine.interface import Created, Engine, WorkerChanged
 from studio.library.creation import Creation, Kind
 from studio.library.pages.store import PageShelf
 from studio.state import drafts
-from studio.state.activity import Activity
-from studio.state.asking import Asking
-from studio.state.at_once import AtOnce
 from studio.state.background import Background
-from studio.state.bridge import EngineBridge
-from studio.state.consent import Consent
-from studio.state.estimates import Estimates
 from studio.state.history import HistoryModel
-from studio.state.making import Making
+from studio.state.jobs.drop_to_generate import AtOnce
+from studio.state.jobs.engine_bridge import EngineBridge
+from studio.state.jobs.estimates import Estimates
+from studio.state.jobs.generation import Making
+from studio.state.jobs.licence_consent import Consent
+from studio.state.jobs.queue_model import QueueModel
+from studio.state.jobs.submission import Asking
+from studio.state.jobs.variations import Variations
+from studio.state.jobs.worker_status import Activity
 from studio.state.model_folders import ModelFolders
 from studio.state.notices import Level, Notice, Notices
 from studio.state.page.alternatives import Alternatives
@@ -37,10 +39,8 @@ from studio.state.page.illustrations import Illustrating
 from studio.state.page.page import Page
 from studio.state.page.selection_tools import OnWords
 from studio.state.plugins import PluginsModel
-from studio.state.queue import QueueModel
 from studio.state.revocable import Revocable
 from studio.state.undo import Undo
-from studio.state.variations import Variations
 from studio.state.work import Work
 from studio.state.workspace import Workspace
 

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QHBoxLayout, QPushB
 
 from studio.library.creation import Creation, Kind
 from studio.state.history import HistoryModel
-from studio.state.variations import Variations
+from studio.state.jobs.variations import Variations
 from studio.ui import icons, theme, words
 
 HEIGHT = 112

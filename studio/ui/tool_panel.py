@@ -7,9 +7,9 @@ from PySide6.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout
 
 from studio.core.descriptor import PluginDescriptor, ToolDescriptor
 from studio.core.settings import Settings
-from studio.state.activity import Activity
-from studio.state.estimates import Estimates
-from studio.state.making import Making
+from studio.state.jobs.estimates import Estimates
+from studio.state.jobs.generation import Making
+from studio.state.jobs.worker_status import Activity
 from studio.state.workspace import Workspace
 from studio.ui import words
 from studio.ui.estimate_line import EstimateLine

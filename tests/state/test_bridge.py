@@ -10,7 +10,7 @@ from studio.core.job import Job, JobState
 from studio.core.messages import Previewed, Progressed
 from studio.core.recipe import PluginRef, Recipe
 from studio.engine.interface import JobChanged
-from studio.state.bridge import EngineBridge
+from studio.state.jobs.engine_bridge import EngineBridge
 
 RECIPE = Recipe(tool="a.b", plugin=PluginRef("a"))
 

@@ -12,10 +12,10 @@ from studio.core.job import Job, JobState
 from studio.core.messages import Progressed
 from studio.core.recipe import PluginRef, Recipe
 from studio.engine.interface import Created
+from studio.state.jobs.queue_model import QueueModel
+from studio.state.jobs.variations import Variations
 from studio.state.notices import MOST, Notices
 from studio.state.plugins import PluginsModel, PluginStanding
-from studio.state.queue import QueueModel
-from studio.state.variations import Variations
 from tests import fakes
 
 RECIPE = Recipe(tool="a.b", plugin=PluginRef("a"))

@@ -18,7 +18,7 @@ from studio.core.page.plain_text import trimmed
 from studio.core.params_schema import fields
 from studio.engine.interface import Created
 from studio.library.creation import Creation
-from studio.state.asking import Asking
+from studio.state.jobs.submission import Asking
 from studio.state.notices import Notices
 from studio.state.page.page import Page
 from studio.state.work import Work

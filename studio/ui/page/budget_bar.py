@@ -7,7 +7,7 @@ from PySide6.QtGui import QColor, QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
 from studio.core.page.token_budget import Budget
-from studio.state.estimates import Estimates
+from studio.state.jobs.estimates import Estimates
 from studio.ui import theme, words
 
 HEIGHT, BAR, EDGE = 32, 4, 16

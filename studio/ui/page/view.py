@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBo
 
 from studio.core.page.plain_text import WordCount
 from studio.library.pages.store import PageInfo
-from studio.state.estimates import Estimates
+from studio.state.jobs.estimates import Estimates
 from studio.state.page.alternatives import Alternatives
 from studio.state.page.illustrations import Illustrating
 from studio.state.page.page import Page

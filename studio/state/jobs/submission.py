@@ -9,7 +9,7 @@ from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import StudioError
 from studio.core.job import Job
 from studio.engine.interface import Engine
-from studio.state.consent import Consent, Unread
+from studio.state.jobs.licence_consent import Consent, Unread
 from studio.state.notices import Notices
 from studio.state.work import Work
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from studio.core import params_schema
 from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.library.formats.detection import PICTURE_SUFFIXES
-from studio.state.making import Making
+from studio.state.jobs.generation import Making
 from studio.state.notices import Notices
 from studio.state.workspace import Workspace
 

@@ -16,7 +16,7 @@ from studio.core.paths import Home
 from studio.core.recipe import Recipe
 from studio.engine.interface import Engine
 from studio.library.creation import Creation, Kind
-from studio.state.consent import Consent, Unread
+from studio.state.jobs.licence_consent import Consent, Unread
 from studio.state.notices import Notice, Notices
 from studio.state.revocable import Revocable
 from studio.state.work import Work
