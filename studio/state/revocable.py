@@ -8,9 +8,9 @@ from typing import Any
 from studio.core.job import Job
 from studio.engine.interface import Engine
 from studio.library.creation import Creation
-from studio.state.history import HistoryModel
 from studio.state.jobs.queue_model import QueueModel
 from studio.state.jobs.variations import Variations
+from studio.state.library.history_model import HistoryModel
 from studio.state.undo import Undo
 from studio.state.workspace import Workspace
 

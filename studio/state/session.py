@@ -22,7 +22,6 @@ from studio.library.creation import Creation, Kind
 from studio.library.pages.store import PageShelf
 from studio.state import drafts
 from studio.state.background import Background
-from studio.state.history import HistoryModel
 from studio.state.jobs.drop_to_generate import AtOnce
 from studio.state.jobs.engine_bridge import EngineBridge
 from studio.state.jobs.estimates import Estimates
@@ -32,7 +31,8 @@ from studio.state.jobs.queue_model import QueueModel
 from studio.state.jobs.submission import Asking
 from studio.state.jobs.variations import Variations
 from studio.state.jobs.worker_status import Activity
-from studio.state.model_folders import ModelFolders
+from studio.state.library.history_model import HistoryModel
+from studio.state.library.model_folders import ModelFolders
 from studio.state.notices import Level, Notice, Notices
 from studio.state.page.alternatives import Alternatives
 from studio.state.page.illustrations import Illustrating

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.core.descriptor import Field, Widget
-from studio.state.model_folders import ModelFolders
+from studio.state.library.model_folders import ModelFolders
 from studio.ui import icons
 from studio.ui.form.editor import Surroundings
 from studio.ui.form.lists import FoldersEditor

@@ -9,8 +9,8 @@ from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPainterPath, QPaintEvent
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QHBoxLayout, QPushButton, QScrollArea, QWidget
 
 from studio.library.creation import Creation, Kind
-from studio.state.history import HistoryModel
 from studio.state.jobs.variations import Variations
+from studio.state.library.history_model import HistoryModel
 from studio.ui import icons, theme, words
 
 HEIGHT = 112

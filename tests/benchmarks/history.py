@@ -25,7 +25,7 @@ from studio.library.index import schema
 from studio.library.index.extraction import Measured
 from studio.library.library import Library
 from studio.library.storage.thumbnail_db import Thumbs
-from studio.state.history import HistoryModel
+from studio.state.library.history_model import HistoryModel
 from studio.ui import theme
 from studio.ui.history import HistoryPanel
 from tests.benchmarks.measure import LEAST, Figure

@@ -15,7 +15,7 @@ from studio.core.recipe import REFERENCE, PluginRef, Recipe
 from studio.library.creation import Creation
 from studio.library.library import Library
 from studio.library.storage import writer
-from studio.state.history import HistoryModel
+from studio.state.library.history_model import HistoryModel
 
 
 @dataclass

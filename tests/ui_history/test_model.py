@@ -16,10 +16,10 @@ from studio.library.index import schema as index
 from studio.library.index.extraction import Measured
 from studio.library.library import Library
 from studio.library.storage import writer
-from studio.state import history
 from studio.state.changes import Change
-from studio.state.history import HistoryModel
-from studio.state.thumbs import Thumbs, decode
+from studio.state.library import history_model
+from studio.state.library.history_model import HistoryModel
+from studio.state.library.thumbnail_cache import Thumbs, decode
 
 
 def ids(model: HistoryModel) -> list[str]:
@@ -167,7 +167,7 @@ def test_a_library_that_is_not_there_is_a_sentence(tmp_path: Path, qtbot: QtBot)
 
 
 def test_lineage_goes_back_to_the_beginning_and_on(searched: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
-    found: list[history.Lineage] = []
+    found: list[history_model.Lineage] = []
     searched.lineage(shelf.painted.id, found.append)
     qtbot.waitUntil(lambda: bool(found))
     assert [(step.creation.id, step.depth) for step in found[0].steps] == [
@@ -182,7 +182,7 @@ def test_lineage_goes_back_to_the_beginning_and_on(searched: HistoryModel, shelf
 
 def test_a_long_history_is_read_page_by_page(library: Library, qtbot: QtBot) -> None:
     with library._writing() as connection:
-        for number in range(3 * history.FIRST):
+        for number in range(3 * history_model.FIRST):
             creation = Creation(
                 id=f"{number:064x}", path=str(library.home.library / f"{number}.png"), kind=Kind.IMAGE, tool="a.b",
                 title=f"number {number}", created=f"2026-01-01T00:{number // 60:02d}:{number % 60:02d}.000Z",
@@ -191,8 +191,8 @@ def test_a_long_history_is_read_page_by_page(library: Library, qtbot: QtBot) -> 
     model = HistoryModel(library)
     resets: list[int] = []
     model.modelReset.connect(lambda: resets.append(model.rowCount()))
-    assert len(look(model, qtbot)) == 3 * history.FIRST
-    assert resets == [history.FIRST], "the first page is shown before the rest is known"
+    assert len(look(model, qtbot)) == 3 * history_model.FIRST
+    assert resets == [history_model.FIRST], "the first page is shown before the rest is known"
     last = model.rowCount() - 1
     assert model.creation(last) is None
     qtbot.waitUntil(lambda: model.creation(last) is not None)

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QApplication, QMenu, QWidget
 from pytestqt.qtbot import QtBot
 
 from studio.library.creation import Creation, Kind
-from studio.state.history import HistoryModel
+from studio.state.library.history_model import HistoryModel
 from studio.state.undo import Undo
 from studio.ui.history import HistoryPanel
 from studio.ui.history.carrying import Carried

@@ -10,7 +10,7 @@ from PySide6.QtGui import QColor, QImage, QPainter, QPen, QPixmap
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from studio.library.creation import Creation, Kind
-from studio.state.history import HistoryModel
+from studio.state.library.history_model import HistoryModel
 from studio.ui import icons, theme
 
 GAP = 4

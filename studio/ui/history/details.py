@@ -7,7 +7,7 @@ from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from studio.library.creation import Creation
-from studio.state.history import HistoryModel
+from studio.state.library.history_model import HistoryModel
 from studio.ui import icons, theme
 from studio.ui.flow import FlowLayout
 from studio.ui.history.lineage_view import LineageView

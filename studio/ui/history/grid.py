@@ -16,7 +16,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QListView, QWidget
 
 from studio.library.creation import Creation
-from studio.state.history import HistoryModel, Index
+from studio.state.library.history_model import HistoryModel, Index
 from studio.ui import theme
 from studio.ui.history.carrying import Carried
 from studio.ui.history.delegate import CreationDelegate, rounded

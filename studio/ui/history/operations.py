@@ -10,7 +10,7 @@ from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from studio.library.creation import Creation, Kind
-from studio.state.history import HistoryModel
+from studio.state.library.history_model import HistoryModel
 from studio.state.undo import Undo
 from studio.ui.history.carrying import Carried
 

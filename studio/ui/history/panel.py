@@ -7,7 +7,7 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QMenu, QPushButton, QSplitter, QVBoxLayout, QWidget
 
 from studio.library.creation import Creation
-from studio.state.history import HistoryModel
+from studio.state.library.history_model import HistoryModel
 from studio.state.undo import Undo
 from studio.ui import theme
 from studio.ui.canvas.dropping import dropped_paths

@@ -15,9 +15,9 @@ from studio.core.errors import StudioError
 from studio.library.creation import Creation, Kind
 from studio.state.background import Background
 from studio.state.changes import Change, spans
-from studio.state.lineage import Lineage, read_lineage
+from studio.state.library.lineage import Lineage, read_lineage
+from studio.state.library.thumbnail_cache import Thumbs
 from studio.state.loader import Loader
-from studio.state.thumbs import Thumbs
 
 if TYPE_CHECKING:
     from studio.library.library import Library
