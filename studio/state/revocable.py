@@ -8,11 +8,11 @@ from typing import Any
 from studio.core.job import Job
 from studio.engine.interface import Engine
 from studio.library.creation import Creation
+from studio.state.form.workspace import Workspace
 from studio.state.jobs.queue_model import QueueModel
 from studio.state.jobs.variations import Variations
 from studio.state.library.history_model import HistoryModel
 from studio.state.undo import Undo
-from studio.state.workspace import Workspace
 
 
 class Revocable:

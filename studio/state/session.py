@@ -20,8 +20,9 @@ from studio.core.settings import Settings
 from studio.engine.interface import Created, Engine, WorkerChanged
 from studio.library.creation import Creation, Kind
 from studio.library.pages.store import PageShelf
-from studio.state import drafts
 from studio.state.background import Background
+from studio.state.form import draft_store
+from studio.state.form.workspace import Workspace
 from studio.state.jobs.drop_to_generate import AtOnce
 from studio.state.jobs.engine_bridge import EngineBridge
 from studio.state.jobs.estimates import Estimates
@@ -42,7 +43,6 @@ from studio.state.plugins import PluginsModel
 from studio.state.revocable import Revocable
 from studio.state.undo import Undo
 from studio.state.work import Work
-from studio.state.workspace import Workspace
 
 if TYPE_CHECKING:
     from studio.library.library import Library
@@ -94,7 +94,7 @@ class Session(QObject):
         self.alternatives = Alternatives(self.page, library, self.work, self)
         self.estimates.more = self.page.given
         self._draft_file = home.root / "workspace.json"
-        self.keeper = drafts.DraftKeeper(self._draft_file, lambda: self.workspace.draft, self.work, self)
+        self.keeper = draft_store.DraftKeeper(self._draft_file, lambda: self.workspace.draft, self.work, self)
         self._began: dict[str, float] = {}
         self._looking_elsewhere = False
         self._library_open = False
@@ -129,7 +129,7 @@ class Session(QObject):
     # The beginning and the end
     def begin(self) -> None:
         """Shows what is known already: the draft and the cached plugins."""
-        self.workspace.restore(drafts.load(self._draft_file))
+        self.workspace.restore(draft_store.load(self._draft_file))
         self._catalogue_changed(self.engine.catalogue)
 
     def start(self) -> None:

@@ -7,9 +7,9 @@ from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from studio.core.humanize import bytes_in_words, seconds_in_words
 from studio.engine.interface import WorkerState
+from studio.state.form.workspace import Workspace
 from studio.state.jobs.estimates import Estimates
 from studio.state.jobs.worker_status import Activity
-from studio.state.workspace import Workspace
 from studio.ui import words
 
 

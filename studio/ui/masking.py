@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject, QRect, QSize, QTimer
 
 from studio.core.descriptor import Widget
 from studio.core.errors import StudioError
-from studio.state import masks
+from studio.state.form import masks
 from studio.ui.canvas import Canvas
 from studio.ui.canvas.mask import MaskLayer
 from studio.ui.thumbnails import Thumbnailer

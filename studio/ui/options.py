@@ -10,7 +10,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from studio.core.settings import Settings
-from studio.state.workspace import SEEDS, Workspace
+from studio.state.form.workspace import SEEDS, Workspace
 from studio.ui import icons, words
 from studio.ui.flow import FlowLayout
 from studio.ui.form.choices import Switch

@@ -7,10 +7,10 @@ from PySide6.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout
 
 from studio.core.descriptor import PluginDescriptor, ToolDescriptor
 from studio.core.settings import Settings
+from studio.state.form.workspace import Workspace
 from studio.state.jobs.estimates import Estimates
 from studio.state.jobs.generation import Making
 from studio.state.jobs.worker_status import Activity
-from studio.state.workspace import Workspace
 from studio.ui import words
 from studio.ui.estimate_line import EstimateLine
 from studio.ui.flow import FlowLayout

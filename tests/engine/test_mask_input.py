@@ -13,7 +13,7 @@ from studio.engine.interface import Created
 from studio.engine.local_engine import LocalEngine
 from studio.engine.recipe_builder import freeze
 from studio.library.creation import Kind
-from studio.state import masks
+from studio.state.form import masks
 
 from .conftest import Ears
 

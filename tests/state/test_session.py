@@ -14,7 +14,7 @@ from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.engine.interface import WorkerChanged, WorkerState
 from studio.library.library import Library
-from studio.state import drafts
+from studio.state.form import draft_store
 from studio.state.notices import Level
 from studio.state.session import Session
 from tests.fakes import FakeEngine
@@ -206,7 +206,7 @@ def test_the_draft_survives_the_end(qtbot: QtBot, home: Home, session: Session, 
     session.workspace.choose("writer.continue")
     session.workspace.set_value("prompt", "The lantern fox")
     session.close()
-    saved = drafts.load(home.root / "workspace.json")
+    saved = draft_store.load(home.root / "workspace.json")
     assert saved.tool == "writer.continue"
     again = Session(home, FakeEngine(engine.catalogue), Library(home), Settings())
     again.begin()

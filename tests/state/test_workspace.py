@@ -6,8 +6,8 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from studio.core.descriptor import Catalogue, PluginDescriptor, ToolDescriptor
-from studio.state.drafts import Draft
-from studio.state.workspace import Workspace, field_errors
+from studio.state.form.draft_store import Draft
+from studio.state.form.workspace import Workspace, field_errors
 from tests import fakes
 
 

@@ -18,7 +18,7 @@ from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.library.creation import Kind
 from studio.library.library import Library
-from studio.state import drafts
+from studio.state.form import draft_store
 from studio.state.session import Session
 from studio.ui.canvas.brush import Brush
 from studio.ui.canvas.mask import MaskLayer
@@ -282,7 +282,7 @@ def test_the_mask_survives_closing_in_the_middle_of_it(
     stroke(painting, (100, 150), (200, 150))
     stroke(painting, (100, 50), (200, 50))
     painting.close()
-    left = drafts.load(home.root / "workspace.json").values["fill.colour"]["mask"]
+    left = draft_store.load(home.root / "workspace.json").values["fill.colour"]["mask"]
     again.begin()
     with qtbot.waitSignal(again.library_ready):
         again.start()

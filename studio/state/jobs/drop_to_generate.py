@@ -8,9 +8,9 @@ from pathlib import Path
 from studio.core import params_schema
 from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.library.formats.detection import PICTURE_SUFFIXES
+from studio.state.form.workspace import Workspace
 from studio.state.jobs.generation import Making
 from studio.state.notices import Notices
-from studio.state.workspace import Workspace
 
 _FILLED = (Widget.IMAGE, Widget.MASK, Widget.FILE, Widget.FOLDER)
 

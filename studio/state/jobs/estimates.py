@@ -11,8 +11,8 @@ from studio.core.descriptor import ToolDescriptor
 from studio.core.job import Lane
 from studio.core.page.token_budget import Budget
 from studio.engine.interface import Engine, EstimateReady, WorkerState
+from studio.state.form.workspace import Workspace
 from studio.state.jobs.worker_status import Activity
-from studio.state.workspace import Workspace
 
 DEBOUNCE_MS = 250
 

@@ -16,11 +16,11 @@ from studio.core.paths import Home
 from studio.core.recipe import Recipe
 from studio.engine.interface import Engine
 from studio.library.creation import Creation, Kind
+from studio.state.form.workspace import Workspace
 from studio.state.jobs.licence_consent import Consent, Unread
 from studio.state.notices import Notice, Notices
 from studio.state.revocable import Revocable
 from studio.state.work import Work
-from studio.state.workspace import Workspace
 
 if TYPE_CHECKING:
     from studio.library.library import Library

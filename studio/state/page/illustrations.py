@@ -18,11 +18,11 @@ from studio.core.page.plain_text import trimmed
 from studio.core.params_schema import fields
 from studio.engine.interface import Created
 from studio.library.creation import Creation
+from studio.state.form.workspace import SEEDS, Workspace
 from studio.state.jobs.submission import Asking
 from studio.state.notices import Notices
 from studio.state.page.page import Page
 from studio.state.work import Work
-from studio.state.workspace import SEEDS, Workspace
 
 if TYPE_CHECKING:
     from studio.library.library import Library

@@ -22,9 +22,9 @@ from studio.engine.interface import Created
 from studio.library.creation import Creation
 from studio.library.formats import markdown
 from studio.library.pages.store import PageFile, PageInfo, PageShelf
+from studio.state.form.workspace import Workspace
 from studio.state.notices import Notices
 from studio.state.work import Work
-from studio.state.workspace import Workspace
 
 SAVE_MS = 250
 """What was written is on the disk this long after it, and the time that the disk takes."""

@@ -13,10 +13,10 @@ from studio.core.descriptor import ToolDescriptor
 from studio.core.job import Job
 from studio.core.page.plain_text import plain, trimmed
 from studio.engine.interface import Created
+from studio.state.form.workspace import SEEDS, Workspace
 from studio.state.jobs.submission import Asking
 from studio.state.notices import Notices
 from studio.state.page.page import Page
-from studio.state.workspace import SEEDS, Workspace
 
 REPLACE, OFFER = "replace", "offer"
 TEXT, GAP, WORDS = "text", "___", "words"

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from PySide6.QtCore import QObject, QRectF
 from PySide6.QtGui import QColor, QImage, QPainter
 
+from studio.state.form.masks import blurred
 from studio.state.loader import Loader
-from studio.state.masks import blurred
 from studio.ui import theme
 from studio.ui.canvas.mask import MaskLayer, tinted
 from studio.ui.canvas.picture import Picture

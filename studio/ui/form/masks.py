@@ -8,7 +8,7 @@ from PySide6.QtCore import QSize
 from PySide6.QtWidgets import QPushButton, QWidget
 
 from studio.core.descriptor import Field
-from studio.state import masks
+from studio.state.form import masks
 from studio.ui import icons, words
 from studio.ui.form.editor import Surroundings
 from studio.ui.form.wells import WellEditor

@@ -13,7 +13,7 @@ from studio.core import params_schema
 from studio.core.descriptor import Catalogue, Field, ToolDescriptor
 from studio.core.errors import BadInput
 from studio.library.models import offers
-from studio.state.drafts import Draft
+from studio.state.form.draft_store import Draft
 
 SEEDS = 2**32
 

@@ -18,7 +18,7 @@ from PySide6.QtGui import QImage
 from studio.core.files import written_whole
 from studio.core.images import open_picture
 from studio.core.paths import Home
-from studio.state.drafts import Draft
+from studio.state.form.draft_store import Draft
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
