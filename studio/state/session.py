@@ -20,7 +20,6 @@ from studio.core.settings import Settings
 from studio.engine.interface import Created, Engine, WorkerChanged
 from studio.library.creation import Creation, Kind
 from studio.library.pages.store import PageShelf
-from studio.state.background import Background
 from studio.state.form import draft_store
 from studio.state.form.workspace import Workspace
 from studio.state.jobs.drop_to_generate import AtOnce
@@ -40,8 +39,9 @@ from studio.state.page.illustrations import Illustrating
 from studio.state.page.page import Page
 from studio.state.page.selection_tools import OnWords
 from studio.state.plugins import PluginsModel
-from studio.state.revocable import Revocable
-from studio.state.undo import Undo
+from studio.state.tasks import Background
+from studio.state.undo_stack import Undo
+from studio.state.undoable_actions import Revocable
 from studio.state.work import Work
 
 if TYPE_CHECKING:

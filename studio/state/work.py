@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from studio.core.errors import StudioError
-from studio.state.background import Background
 from studio.state.notices import Notices
+from studio.state.tasks import Background
 
 T = TypeVar("T")
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from PySide6.QtCore import QCoreApplication, QTimer
 
 from studio.library.pages.store import PageShelf
-from studio.state.background import Background
 from studio.state.form.workspace import Workspace
 from studio.state.notices import Notices
 from studio.state.page.page import Page
+from studio.state.tasks import Background
 from studio.state.work import Work
 
 KEY_MS = 7

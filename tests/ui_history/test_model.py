@@ -16,10 +16,10 @@ from studio.library.index import schema as index
 from studio.library.index.extraction import Measured
 from studio.library.library import Library
 from studio.library.storage import writer
-from studio.state.changes import Change
 from studio.state.library import history_model
 from studio.state.library.history_model import HistoryModel
 from studio.state.library.thumbnail_cache import Thumbs, decode
+from studio.state.list_diff import Change
 
 
 def ids(model: HistoryModel) -> list[str]:

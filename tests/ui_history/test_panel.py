@@ -14,7 +14,7 @@ from pytestqt.qtbot import QtBot
 
 from studio.library.creation import Creation, Kind
 from studio.state.library.history_model import HistoryModel
-from studio.state.undo import Undo
+from studio.state.undo_stack import Undo
 from studio.ui.history import HistoryPanel
 from studio.ui.history.carrying import Carried
 from studio.ui.history.details import split_tags

@@ -19,7 +19,7 @@ from studio.library.creation import Creation, Kind
 from studio.state.form.workspace import Workspace
 from studio.state.jobs.licence_consent import Consent, Unread
 from studio.state.notices import Notice, Notices
-from studio.state.revocable import Revocable
+from studio.state.undoable_actions import Revocable
 from studio.state.work import Work
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from PySide6.QtGui import QImage
 
 from studio.core.errors import StudioError
 from studio.library.creation import Creation, Kind
-from studio.state.background import Background
-from studio.state.changes import Change, spans
 from studio.state.library.lineage import Lineage, read_lineage
 from studio.state.library.thumbnail_cache import Thumbs
+from studio.state.list_diff import Change, spans
 from studio.state.loader import Loader
+from studio.state.tasks import Background
 
 if TYPE_CHECKING:
     from studio.library.library import Library

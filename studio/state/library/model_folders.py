@@ -11,8 +11,8 @@ from studio.core.errors import StudioError
 from studio.core.paths import Home
 from studio.library.models import external_folders
 from studio.library.models.external_folders import Folder
-from studio.state.background import Background
 from studio.state.notices import Notices
+from studio.state.tasks import Background
 from studio.state.work import Work
 
 

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QFileDialog, QWidget
 
 from studio.library.creation import Creation, Kind
 from studio.state.library.history_model import HistoryModel
-from studio.state.undo import Undo
+from studio.state.undo_stack import Undo
 from studio.ui.history.carrying import Carried
 
 _FORMATS = {

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QMenu, QPushButton, QSp
 
 from studio.library.creation import Creation
 from studio.state.library.history_model import HistoryModel
-from studio.state.undo import Undo
+from studio.state.undo_stack import Undo
 from studio.ui import theme
 from studio.ui.canvas.dropping import dropped_paths
 from studio.ui.history.details import Details

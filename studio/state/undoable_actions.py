@@ -12,7 +12,7 @@ from studio.state.form.workspace import Workspace
 from studio.state.jobs.queue_model import QueueModel
 from studio.state.jobs.variations import Variations
 from studio.state.library.history_model import HistoryModel
-from studio.state.undo import Undo
+from studio.state.undo_stack import Undo
 
 
 class Revocable:
