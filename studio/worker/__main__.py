@@ -16,23 +16,23 @@ from pathlib import Path
 from studio.core.job import Lane
 from studio.core.messages import Hello
 from studio.core.paths import Home
-from studio.worker import orphan, priority
-from studio.worker.pipes import Outbox, take_over
+from studio.worker import parent_watchdog, process_priority
+from studio.worker.stdio import Outbox, take_over
 
 
 def main() -> None:
     options = _options()
     reader, writer = take_over()
-    orphan.guard()
+    parent_watchdog.guard()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C on a terminal is the studio's to handle
     lane = Lane(options.lane)
-    priority.lower(lane)
+    process_priority.lower(lane)
     faulthandler.enable()  # a crash in native code leaves its stack in the log
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     outbox = Outbox(writer)
     outbox.send(Hello(os.getpid()))
 
-    from studio.worker.loop import serve
+    from studio.worker.message_loop import serve
 
     home = Home(Path(options.home).absolute())
     home.make()

@@ -22,8 +22,8 @@ from studio.worker import devices
 from studio.worker.devices import Device
 from studio.worker.models import ModelCache
 from studio.worker.outputs import Outputs
-from studio.worker.pipes import Outbox
 from studio.worker.provenance import Provenance
+from studio.worker.stdio import Outbox
 
 if TYPE_CHECKING:
     import torch

@@ -17,7 +17,7 @@ from studio.library.models import hub_cache
 from studio.worker import context
 from studio.worker.devices import Device
 from studio.worker.failures import validated
-from studio.worker.pipes import Outbox
+from studio.worker.stdio import Outbox
 
 if TYPE_CHECKING:
     import torch

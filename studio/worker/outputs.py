@@ -17,7 +17,7 @@ from studio.core.recipe import Recipe
 from studio.core.settings import Settings
 from studio.library.storage import writer
 from studio.worker import preview
-from studio.worker.pipes import Outbox
+from studio.worker.stdio import Outbox
 
 PREVIEW_SECONDS = 1 / 12
 """Between two pictures in the making; those that come sooner are not even converted."""

@@ -28,8 +28,8 @@ from studio.core.settings import Settings
 from studio.worker import devices, seeding
 from studio.worker.context import JobContext, Wishes
 from studio.worker.models import ModelCache
-from studio.worker.pipes import Outbox
 from studio.worker.provenance import Provenance
+from studio.worker.stdio import Outbox
 from tests.benchmarks.measure import LEAST, Figure
 from tests.plugins.diffusion import tiny
 

@@ -15,7 +15,7 @@ from studio.core.errors import StudioError
 from studio.core.messages import Finished, FromWorker, Heartbeat, Progressed
 from studio.worker import preview
 from studio.worker.outputs import Pace
-from studio.worker.pipes import Outbox
+from studio.worker.stdio import Outbox
 
 
 def shown(picture: Any) -> np.ndarray[Any, Any]:

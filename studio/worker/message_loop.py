@@ -15,8 +15,8 @@ from studio.core.job import Lane
 from studio.core.messages import Ask, Cancel, FreeMemory, Pause, Reload, Run, Stop, ToWorker
 from studio.core.paths import Home
 from studio.worker import devices
-from studio.worker.gpu import GpuThread
-from studio.worker.pipes import Outbox
+from studio.worker.gpu_thread import GpuThread
+from studio.worker.stdio import Outbox
 from studio.worker.suspects import Suspects
 
 _log = logging.getLogger(__name__)

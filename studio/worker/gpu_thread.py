@@ -41,9 +41,9 @@ from studio.worker.estimates import Estimates
 from studio.worker.failures import failure, validated
 from studio.worker.models import ModelCache
 from studio.worker.parking import Parked
-from studio.worker.pipes import Outbox
 from studio.worker.provenance import Provenance
 from studio.worker.running import run_tool
+from studio.worker.stdio import Outbox
 from studio.worker.suspects import Suspects
 
 _log = logging.getLogger(__name__)
