@@ -136,8 +136,8 @@ def load(plugin: Path) -> list[type[api.Tool]]:
 
     Raises AssertionError with the studio's words, when it refuses the plugin or one of its tools.
     """
-    from studio.worker.discovery import discover
-    from studio.worker.sources import FileSource
+    from studio.worker.plugins.discovery import discover
+    from studio.worker.plugins.sources import FileSource
 
     found = discover([FileSource(plugin.resolve(), "user")])
     (described,) = found.catalogue.plugins

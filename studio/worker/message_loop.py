@@ -16,8 +16,8 @@ from studio.core.messages import Ask, Cancel, FreeMemory, Pause, Reload, Run, St
 from studio.core.paths import Home
 from studio.worker import devices
 from studio.worker.gpu_thread import GpuThread
+from studio.worker.plugins.import_guard import Suspects
 from studio.worker.stdio import Outbox
-from studio.worker.suspects import Suspects
 
 _log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 1.0

@@ -11,8 +11,8 @@ import pytest
 from studio.core import params_schema
 from studio.core.descriptor import PluginDescriptor, Widget
 from studio.core.paths import Home
-from studio.worker import sources
-from studio.worker.discovery import Plugins, discover
+from studio.worker.plugins import sources
+from studio.worker.plugins.discovery import Plugins, discover
 from tests.worker.talk import tool, write_plugin
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.core.errors import StudioError
-from studio.worker.sources import EntryPointSource, FileSource, Source
+from studio.worker.plugins.sources import EntryPointSource, FileSource, Source
 
 HUNG = 70
 """Exit status of a worker that gave up on an import."""
@@ -80,7 +80,7 @@ class Suspects:
         arguments = [source.origin, source.name, source.path]
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "studio.worker.suspects", *arguments],
+                [sys.executable, "-m", "studio.worker.plugins.import_guard", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr.fileno(),
                 timeout=self._limit,
@@ -129,7 +129,7 @@ def _import(origin: str, name: str, path: str) -> None:
     """Exit status 0 whenever the process lives on: an exception is dealt with where it is shown."""
     from importlib.metadata import EntryPoint
 
-    from studio.worker.sources import GROUP
+    from studio.worker.plugins.sources import GROUP
 
     installed = origin == "installed"
     source = EntryPointSource(EntryPoint(name, path, GROUP)) if installed else FileSource(Path(path), origin)

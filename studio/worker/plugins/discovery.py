@@ -16,8 +16,8 @@ from studio.api import validation
 from studio.api.hookspecs import PROJECT, Hooks
 from studio.core.descriptor import Catalogue, PluginDescriptor, ToolDescriptor
 from studio.core.errors import StudioError, did_you_mean
-from studio.worker.catalogue import describe
-from studio.worker.sources import Source
+from studio.worker.plugins.descriptors import describe
+from studio.worker.plugins.sources import Source
 
 _log = logging.getLogger(__name__)
 
