@@ -150,9 +150,9 @@ def run(tool: type[api.Tool], ctx: FakeContext | None = None, **values: Any) -> 
 
     Raises what the tool raises, and BadInput for values that do not fit.
     """
-    from studio.worker.failures import validated
-    from studio.worker.running import run_tool
-    from studio.worker.seeding import seed_all
+    from studio.worker.jobs.errors import validated
+    from studio.worker.jobs.seeding import seed_all
+    from studio.worker.jobs.tool_runner import run_tool
 
     ctx = ctx or FakeContext()
     params = validated(tool, values)
@@ -163,7 +163,7 @@ def run(tool: type[api.Tool], ctx: FakeContext | None = None, **values: Any) -> 
 
 def estimate(tool: type[api.Tool], ctx: FakeContext | None = None, **values: Any) -> api.Estimate | None:
     """What a tool says that it would take. Raises what the tool raises, and BadInput for values that do not fit."""
-    from studio.worker.failures import validated
+    from studio.worker.jobs.errors import validated
 
     return tool().estimate(validated(tool, values), ctx or FakeContext())
 

@@ -14,9 +14,9 @@ from studio import api
 from studio.core.messages import Ask, Estimated, Measured
 from studio.core.paths import Home
 from studio.library.models import hub_cache
-from studio.worker import context
 from studio.worker.devices import Device
-from studio.worker.failures import validated
+from studio.worker.jobs import context
+from studio.worker.jobs.errors import validated
 from studio.worker.stdio import Outbox
 
 if TYPE_CHECKING:

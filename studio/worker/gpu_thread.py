@@ -33,18 +33,19 @@ from studio.core.messages import (
 )
 from studio.core.paths import Home
 from studio.core.recipe import PluginRef
-from studio.worker import devices, seeding
-from studio.worker.context import JobContext, Wishes
+from studio.worker import devices
 from studio.worker.devices import Device
 from studio.worker.estimates import Estimates
-from studio.worker.failures import failure, validated
+from studio.worker.jobs import seeding
+from studio.worker.jobs.context import JobContext, Wishes
+from studio.worker.jobs.errors import failure, validated
+from studio.worker.jobs.provenance import Provenance
+from studio.worker.jobs.tool_runner import run_tool
 from studio.worker.models import ModelCache
 from studio.worker.parking import Parked
 from studio.worker.plugins import sources
 from studio.worker.plugins.discovery import Plugins, discover
 from studio.worker.plugins.import_guard import Suspects
-from studio.worker.provenance import Provenance
-from studio.worker.running import run_tool
 from studio.worker.stdio import Outbox
 
 _log = logging.getLogger(__name__)

@@ -25,10 +25,11 @@ from studio.core.messages import Run
 from studio.core.paths import Home
 from studio.core.recipe import PluginRef, Recipe
 from studio.core.settings import Settings
-from studio.worker import devices, seeding
-from studio.worker.context import JobContext, Wishes
+from studio.worker import devices
+from studio.worker.jobs import seeding
+from studio.worker.jobs.context import JobContext, Wishes
+from studio.worker.jobs.provenance import Provenance
 from studio.worker.models import ModelCache
-from studio.worker.provenance import Provenance
 from studio.worker.stdio import Outbox
 from tests.benchmarks.measure import LEAST, Figure
 from tests.plugins.diffusion import tiny

@@ -13,13 +13,13 @@ from PIL import Image
 from studio.core import messages
 from studio.core.errors import StudioError
 from studio.core.messages import Finished, FromWorker, Heartbeat, Progressed
-from studio.worker import preview
-from studio.worker.outputs import Pace
+from studio.worker.jobs import preview_frames
+from studio.worker.jobs.outputs import Pace
 from studio.worker.stdio import Outbox
 
 
 def shown(picture: Any) -> np.ndarray[Any, Any]:
-    sent = preview.pixels("job", picture)
+    sent = preview_frames.pixels("job", picture)
     return np.frombuffer(sent.pixels, np.uint8).reshape(sent.height, sent.width, sent.channels)
 
 

@@ -13,7 +13,7 @@ import pytest
 from studio.core.paths import Home
 from studio.core.recipe import ModelRef
 from studio.library.models import hub_cache
-from studio.worker.provenance import Provenance
+from studio.worker.jobs.provenance import Provenance
 
 
 @pytest.fixture

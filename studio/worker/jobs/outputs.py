@@ -16,7 +16,7 @@ from studio.core.paths import Home
 from studio.core.recipe import Recipe
 from studio.core.settings import Settings
 from studio.library.storage import writer
-from studio.worker import preview
+from studio.worker.jobs import preview_frames
 from studio.worker.stdio import Outbox
 
 PREVIEW_SECONDS = 1 / 12
@@ -56,7 +56,7 @@ class Outputs:
             case api.Progress():
                 self._progress(event)
             case api.Preview(content=str() as text):
-                self._outbox.offer(preview.words(self._run.job, text, event.label))
+                self._outbox.offer(preview_frames.words(self._run.job, text, event.label))
             case api.Preview():
                 self._preview(event.content, event.label)
             case api.Notice():
@@ -66,7 +66,7 @@ class Outputs:
                 self._show(event)
             case _:
                 if isinstance(event, api.Image):
-                    self._outbox.send(preview.pixels(self._run.job, event.picture, event.name))
+                    self._outbox.send(preview_frames.pixels(self._run.job, event.picture, event.name))
                 path, kind = self._save(event)
                 saved = Saved(job=self._run.job, path=str(path), kind=kind, sha256=writer.sha_of(path))
                 self._outbox.send(saved)
@@ -84,19 +84,19 @@ class Outputs:
         now = time.monotonic()
         if now - self._last_preview >= PREVIEW_SECONDS:
             self._last_preview = now
-            self._outbox.offer(preview.pixels(self._run.job, picture, label))
+            self._outbox.offer(preview_frames.pixels(self._run.job, picture, label))
 
     def _show(self, event: api.Event) -> None:
         """The result of a draft is seen and not kept; of an animation its first frame."""
         match event:
             case api.Image():
-                self._outbox.send(preview.pixels(self._run.job, event.picture, event.name))
+                self._outbox.send(preview_frames.pixels(self._run.job, event.picture, event.name))
             case api.Animation():
                 for frame in event.frames:
-                    self._outbox.send(preview.pixels(self._run.job, frame, event.name))
+                    self._outbox.send(preview_frames.pixels(self._run.job, frame, event.name))
                     break
             case api.Text():
-                self._outbox.send(preview.words(self._run.job, event.text, event.name))
+                self._outbox.send(preview_frames.words(self._run.job, event.text, event.name))
             case _:
                 pass
 

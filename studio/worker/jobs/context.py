@@ -20,9 +20,9 @@ from studio.library.models import hub_cache
 from studio.library.models import offers as library_models
 from studio.worker import devices
 from studio.worker.devices import Device
+from studio.worker.jobs.outputs import Outputs
+from studio.worker.jobs.provenance import Provenance
 from studio.worker.models import ModelCache
-from studio.worker.outputs import Outputs
-from studio.worker.provenance import Provenance
 from studio.worker.stdio import Outbox
 
 if TYPE_CHECKING:
