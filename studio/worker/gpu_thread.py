@@ -41,8 +41,8 @@ from studio.worker.jobs.context import JobContext, Wishes
 from studio.worker.jobs.errors import failure, validated
 from studio.worker.jobs.provenance import Provenance
 from studio.worker.jobs.tool_runner import run_tool
-from studio.worker.models import ModelCache
-from studio.worker.parking import Parked
+from studio.worker.models.cache import ModelCache
+from studio.worker.models.evicted_state import Parked
 from studio.worker.plugins import sources
 from studio.worker.plugins.discovery import Plugins, discover
 from studio.worker.plugins.import_guard import Suspects

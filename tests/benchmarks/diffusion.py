@@ -29,7 +29,7 @@ from studio.worker import devices
 from studio.worker.jobs import seeding
 from studio.worker.jobs.context import JobContext, Wishes
 from studio.worker.jobs.provenance import Provenance
-from studio.worker.models import ModelCache
+from studio.worker.models.cache import ModelCache
 from studio.worker.stdio import Outbox
 from tests.benchmarks.measure import LEAST, Figure
 from tests.plugins.diffusion import tiny

@@ -12,7 +12,7 @@ from studio.core.messages import Ask, Cancel, Estimated, Finished, Freed, FreeMe
 from studio.core.paths import Home
 from studio.worker.devices import Device
 from studio.worker.estimates import Surroundings
-from studio.worker.models import ModelCache
+from studio.worker.models.cache import ModelCache
 from tests.worker.talk import Worker, of, write_plugin
 
 TELL = '''

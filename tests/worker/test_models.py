@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from studio.worker import parking
-from studio.worker.models import ModelCache, size
-from studio.worker.parking import Parked
+from studio.worker.models import evicted_state
+from studio.worker.models.cache import ModelCache, size
+from studio.worker.models.evicted_state import Parked
 
 MIB = 2**20
 
@@ -168,7 +168,7 @@ def test_what_cannot_be_parked_fails_nothing(tmp_path: Path, caplog: pytest.LogC
 
 
 def test_what_was_parked_first_gives_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parking, "MOST", 10)
+    monkeypatch.setattr(evicted_state, "MOST", 10)
     machine = Machine(tmp_path / "parked")
     for key in "abc":
         machine.cache.load(key, Reader).words = "12345"

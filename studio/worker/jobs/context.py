@@ -22,7 +22,7 @@ from studio.worker import devices
 from studio.worker.devices import Device
 from studio.worker.jobs.outputs import Outputs
 from studio.worker.jobs.provenance import Provenance
-from studio.worker.models import ModelCache
+from studio.worker.models.cache import ModelCache
 from studio.worker.stdio import Outbox
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from plugins.diffusion.models import loader, placement
 from plugins.diffusion.models.placement import Place, Width
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
-from studio.worker.models import ModelCache, size
+from studio.worker.models.cache import ModelCache, size
 
 GB = 2**30
 

@@ -14,8 +14,8 @@ from plugins.writer.models import writer as models
 from plugins.writer.models.writer import Writer
 from plugins.writer.tools.continue_text import WriterContinue
 from studio import api, testing
-from studio.worker.models import ModelCache
-from studio.worker.parking import Parked
+from studio.worker.models.cache import ModelCache
+from studio.worker.models.evicted_state import Parked
 
 
 @pytest.fixture

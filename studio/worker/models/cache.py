@@ -12,7 +12,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import Any, TypeVar
 
 from studio.core.errors import is_out_of_memory
-from studio.worker.parking import Parked
+from studio.worker.models.evicted_state import Parked
 
 _log = logging.getLogger(__name__)
 M = TypeVar("M")
