@@ -16,7 +16,7 @@ from studio.launcher.system import display_problem
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
 
-    from studio.ui.window import Window
+    from studio.ui.window.window import Window
 
 LOG_BYTES = 1 << 20
 
@@ -54,7 +54,7 @@ def open_window(app: QApplication, home: Home, device: str = "") -> Window:
     from studio.library.library import Library
     from studio.state.session import Session
     from studio.ui import theme
-    from studio.ui.window import Window
+    from studio.ui.window.window import Window
 
     app.setApplicationName("Studio")
     app.setDesktopFileName("studio")

@@ -20,7 +20,7 @@ from studio.ui.form.editor import Editor, Surroundings
 from studio.ui.form.form import Row, plain_editor
 from studio.ui.model_folders import FIELD, ModelFoldersEditor
 from studio.ui.options import FORMATS
-from studio.ui.status_bar import device_in_words
+from studio.ui.window.status_bar import device_in_words
 
 SIZE = QSize(520, 660)
 GRACE = (0.5, 30.0)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psutil
 
 from studio.core.job import JobState
-from studio.ui.window import Window
+from studio.ui.window.window import Window
 from tests.benchmarks.measure import LEAST, Figure, percentile
 from tests.benchmarks.stage import Gaps, opened, ready, rest, until
 

@@ -11,7 +11,7 @@ from PySide6.QtTest import QTest
 
 from studio.core.job import JobState
 from studio.core.messages import Previewed
-from studio.ui.window import Window
+from studio.ui.window.window import Window
 from tests.benchmarks.measure import LEAST, Figure
 from tests.benchmarks.stage import Painted, opened, rest, until
 

@@ -18,7 +18,7 @@ from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.engine.interface import WorkerState
 from studio.ui.app import open_window
-from studio.ui.window import Window
+from studio.ui.window.window import Window
 from tests.benchmarks import bench_plugin
 
 TICK = 16

@@ -15,7 +15,7 @@ from studio.library.library import Library
 from studio.state.session import Session
 from studio.ui import theme
 from studio.ui.page import PageView
-from studio.ui.window import Window
+from studio.ui.window.window import Window
 from tests.fakes import FakeEngine
 from tests.sitting import engine, picture, pictures, session
 

@@ -17,7 +17,7 @@ from studio.state.session import Session
 from studio.ui import theme
 from studio.ui.form.lists import PicturesEditor
 from studio.ui.form.tiles import TilesEditor
-from studio.ui.window import Window
+from studio.ui.window.window import Window
 from tests import fakes
 
 PAINT = PluginDescriptor(name="paint", title="Paint", source="bundled", tools=(fakes.PAINT,))

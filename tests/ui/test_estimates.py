@@ -9,7 +9,7 @@ from pytestqt.qtbot import QtBot
 from studio.core.descriptor import DeviceReport, Field, Widget
 from studio.ui import theme
 from studio.ui.form.form import Form
-from studio.ui.window import Window
+from studio.ui.window.window import Window
 from tests.fakes import FakeEngine
 
 GB = 2**30

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from studio.ui.window import Window
+from studio.ui.window.window import Window
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "user-guide.md"
 

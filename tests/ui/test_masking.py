@@ -23,7 +23,7 @@ from studio.state.session import Session
 from studio.ui.canvas.brush import Brush
 from studio.ui.canvas.mask import MaskLayer
 from studio.ui.form.masks import MaskEditor
-from studio.ui.window import Window
+from studio.ui.window.window import Window
 from tests.fakes import STYLE, FakeEngine, property_, tool
 
 FILL = tool(

@@ -18,7 +18,7 @@ from studio.ui import theme
 from studio.ui.page import PageView
 from studio.ui.page.paper import Paper
 from studio.ui.page.spans import cut, joined, spliced
-from studio.ui.window import Window
+from studio.ui.window.window import Window
 from tests import fakes
 from tests.fakes import FakeEngine
 

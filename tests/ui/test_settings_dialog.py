@@ -21,7 +21,7 @@ from studio.ui.form.path_list import Role
 from studio.ui.form.places import ModelEditor
 from studio.ui.model_folders import ModelFoldersEditor
 from studio.ui.settings_dialog import SettingsDialog
-from studio.ui.window import Window
+from studio.ui.window.window import Window
 from tests.fakes import FakeEngine
 
 CTRL = Qt.KeyboardModifier.ControlModifier

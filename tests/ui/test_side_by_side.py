@@ -17,7 +17,7 @@ from studio.ui import theme
 from studio.ui.page import PageView
 from studio.ui.page.cards import MOST, Card, beginning
 from studio.ui.page.side_by_side import NARROWEST, SideBySide
-from studio.ui.window import Window
+from studio.ui.window.window import Window
 from tests import fakes
 from tests.fakes import FakeEngine
 

@@ -16,10 +16,10 @@ from studio.library.creation import Creation
 from studio.state.notices import Notice
 from studio.ui import theme
 from studio.ui.licence_notice import LicenceNotice
-from studio.ui.palette import Palette
 from studio.ui.plugins_dialog import PluginsDialog
 from studio.ui.queue_panel import QueuePanel
-from studio.ui.window import Window
+from studio.ui.window.command_palette import Palette
+from studio.ui.window.window import Window
 from tests import fakes
 from tests.fakes import FakeEngine
 

@@ -15,7 +15,7 @@ from studio.engine.interface import EstimateReady
 from studio.library.storage import writer
 from studio.ui.page import PageView
 from studio.ui.page.offers import percent, readable
-from studio.ui.window import Window
+from studio.ui.window.window import Window
 from tests import fakes
 from tests.fakes import FakeEngine
 

@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
 )
 
 from studio.ui import theme, words
-from studio.ui.commands import Commands
+from studio.ui.window.commands import Commands
 
 _ACTION = Qt.ItemDataRole.UserRole
 _KEY = Qt.ItemDataRole.UserRole + 1

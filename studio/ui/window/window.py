@@ -23,24 +23,24 @@ from studio.library.creation import Creation, Kind
 from studio.state.session import Session
 from studio.ui import dropping, icons, theme, words
 from studio.ui.canvas import Canvas
-from studio.ui.commands import Commands
 from studio.ui.form.editor import Surroundings
 from studio.ui.masking import Masking
-from studio.ui.menus import fill_menus
-from studio.ui.middle import Middle
-from studio.ui.notices import NoticeBar
-from studio.ui.rail import Rail
-from studio.ui.status_bar import StatusBar
 from studio.ui.strip import Strip
 from studio.ui.thumbnails import Thumbnailer
 from studio.ui.tool_panel import ToolPanel
+from studio.ui.window.central_stack import Middle
+from studio.ui.window.commands import Commands
+from studio.ui.window.menus import fill_menus
+from studio.ui.window.notice_bar import NoticeBar
+from studio.ui.window.plugin_rail import Rail
+from studio.ui.window.status_bar import StatusBar
 
 if TYPE_CHECKING:
     from studio.ui.history import HistoryPanel
-    from studio.ui.palette import Palette
     from studio.ui.plugins_dialog import PluginsDialog
     from studio.ui.queue_panel import QueuePanel
     from studio.ui.settings_dialog import SettingsDialog
+    from studio.ui.window.command_palette import Palette
 
 SIZE = QSize(1440, 900)
 TITLE_BAR = 40
@@ -247,7 +247,7 @@ class Window(QMainWindow):
 
     # What opens
     def open_palette(self) -> None:
-        from studio.ui.palette import Palette
+        from studio.ui.window.command_palette import Palette
 
         self._palette = self._palette or Palette(self.commands, self)
         left = (self.width() - self._palette.width()) // 2

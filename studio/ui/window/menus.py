@@ -12,13 +12,13 @@ from PySide6.QtWidgets import QFileDialog
 
 from studio.core.descriptor import ToolDescriptor
 from studio.ui import dropping
-from studio.ui.commands import Entry
 from studio.ui.folders import open_folder
-from studio.ui.status_bar import device_in_words
+from studio.ui.window.commands import Entry
+from studio.ui.window.status_bar import device_in_words
 
 if TYPE_CHECKING:
     from studio.ui.page import PageView
-    from studio.ui.window import Window
+    from studio.ui.window.window import Window
 
 
 def fill_menus(window: Window) -> None:
