@@ -19,7 +19,7 @@ from studio.ui.folders import open_folder
 from studio.ui.form.editor import Editor, Surroundings
 from studio.ui.form.form import Row, plain_editor
 from studio.ui.model_folders import FIELD, ModelFoldersEditor
-from studio.ui.options import FORMATS
+from studio.ui.tool_panel.job_options import FORMATS
 from studio.ui.window.status_bar import device_in_words
 
 SIZE = QSize(520, 660)

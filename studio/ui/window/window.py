@@ -27,7 +27,7 @@ from studio.ui.form.editor import Surroundings
 from studio.ui.masking import Masking
 from studio.ui.strip import Strip
 from studio.ui.thumbnails import Thumbnailer
-from studio.ui.tool_panel import ToolPanel
+from studio.ui.tool_panel.tool_panel import ToolPanel
 from studio.ui.window.central_stack import Middle
 from studio.ui.window.commands import Commands
 from studio.ui.window.menus import fill_menus

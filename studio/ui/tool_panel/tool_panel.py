@@ -12,13 +12,13 @@ from studio.state.jobs.estimates import Estimates
 from studio.state.jobs.generation import Making
 from studio.state.jobs.worker_status import Activity
 from studio.ui import words
-from studio.ui.estimate_line import EstimateLine
 from studio.ui.flow import FlowLayout
 from studio.ui.form.choices import FEW, SHORT, Combo
 from studio.ui.form.editor import Surroundings
 from studio.ui.form.form import Form
-from studio.ui.licence_notice import LicenceNotice
-from studio.ui.options import Options
+from studio.ui.tool_panel.estimate_line import EstimateLine
+from studio.ui.tool_panel.job_options import Options
+from studio.ui.tool_panel.licence_notice import LicenceNotice
 
 MARGIN = 16
 VERBS = {"model": "Train", "text": "Write"}
