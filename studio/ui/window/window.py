@@ -36,10 +36,10 @@ from studio.ui.window.plugin_rail import Rail
 from studio.ui.window.status_bar import StatusBar
 
 if TYPE_CHECKING:
+    from studio.ui.dialogs.plugins_dialog import PluginsDialog
+    from studio.ui.dialogs.queue_popup import QueuePanel
+    from studio.ui.dialogs.settings_dialog import SettingsDialog
     from studio.ui.history import HistoryPanel
-    from studio.ui.plugins_dialog import PluginsDialog
-    from studio.ui.queue_panel import QueuePanel
-    from studio.ui.settings_dialog import SettingsDialog
     from studio.ui.window.command_palette import Palette
 
 SIZE = QSize(1440, 900)
@@ -254,7 +254,7 @@ class Window(QMainWindow):
         self._palette.open_at(self.mapToGlobal(QPoint(left, TOP + 24)))
 
     def open_queue(self) -> None:
-        from studio.ui.queue_panel import QueuePanel
+        from studio.ui.dialogs.queue_popup import QueuePanel
 
         self._queue_panel = self._queue_panel or QueuePanel(self.session, self)
         panel = self._queue_panel
@@ -264,14 +264,14 @@ class Window(QMainWindow):
         panel.list.setFocus()
 
     def open_plugins(self) -> None:
-        from studio.ui.plugins_dialog import PluginsDialog
+        from studio.ui.dialogs.plugins_dialog import PluginsDialog
 
         self._plugins_dialog = self._plugins_dialog or PluginsDialog(self.session, self)
         self._plugins_dialog.show()
         self._plugins_dialog.raise_()
 
     def open_settings(self) -> None:
-        from studio.ui.settings_dialog import SettingsDialog
+        from studio.ui.dialogs.settings_dialog import SettingsDialog
 
         if self._settings_dialog is None:
             self._settings_dialog = SettingsDialog(self.session, self.set_theme, self._surroundings(), self)
