@@ -12,7 +12,7 @@ from PySide6.QtGui import QColor, QColorSpace, QImage, QPainter
 from pytestqt.qtbot import QtBot
 
 from studio.core.errors import BadInput
-from studio.ui.canvas.picture import Picture, from_pixels, prepare, read_picture
+from studio.ui.canvas.image_pyramid import Picture, from_pixels, prepare, read_picture
 
 pytestmark = pytest.mark.usefixtures("qapp")
 

@@ -12,9 +12,9 @@ from PySide6.QtGui import QImage
 from pytestqt.qtbot import QtBot
 
 from studio.core.errors import BadInput, StudioError
-from studio.ui.canvas.clips import Frame, MovieClip, open_clip
+from studio.ui.canvas.frame_cache import Reel
+from studio.ui.canvas.frame_reader import Frame, MovieClip, open_clip
 from studio.ui.canvas.player import Player
-from studio.ui.canvas.reel import Reel
 
 FRAMES = 12
 

@@ -13,18 +13,18 @@ from PySide6.QtWidgets import QFileDialog, QStackedLayout, QWidget
 from studio.core.errors import StudioError
 from studio.library.creation import Creation, Kind
 from studio.state.loader import Loader
-from studio.ui.canvas import picture as pictures
+from studio.ui.canvas import image_pyramid as pictures
 from studio.ui.canvas.actions import CanvasActions
-from studio.ui.canvas.bars import DropMark, ToolBar, Transport
-from studio.ui.canvas.clips import open_clip
 from studio.ui.canvas.dropping import dropped_image, dropped_paths, is_welcome
+from studio.ui.canvas.frame_reader import open_clip
+from studio.ui.canvas.image_pyramid import Picture
+from studio.ui.canvas.image_view import MARGINS, STEP, Surface
 from studio.ui.canvas.mask_bar import MaskActions, MaskBar
 from studio.ui.canvas.mask_mode import MaskMode
 from studio.ui.canvas.model_card import Card, ModelCard, read_card
-from studio.ui.canvas.pages import EmptyPage, SentencePage, TextPage, read_words
-from studio.ui.canvas.picture import Picture
+from studio.ui.canvas.overlay_bars import DropMark, ToolBar, Transport
+from studio.ui.canvas.placeholder_views import EmptyPage, SentencePage, TextPage, read_words
 from studio.ui.canvas.player import Player
-from studio.ui.canvas.surface import MARGINS, STEP, Surface
 
 T = TypeVar("T")
 

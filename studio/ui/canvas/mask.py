@@ -10,7 +10,7 @@ from PySide6.QtGui import QColor, QImage, QPainter, QUndoCommand
 
 from studio.ui import theme
 from studio.ui.canvas.brush import Brush, Dab, stamp
-from studio.ui.canvas.picture import SMALLEST, Picture
+from studio.ui.canvas.image_pyramid import SMALLEST, Picture
 
 TILE = 512
 """Side of the squares that undo keeps, in pixels."""

@@ -11,9 +11,9 @@ from PySide6.QtGui import QAction, QColor, QKeySequence, QPainter, QPaintEvent
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
 
 from studio.ui import icons, theme, words
-from studio.ui.canvas.bars import FloatingBar
 from studio.ui.canvas.brush import LARGEST, SMALLEST
 from studio.ui.canvas.mask_mode import FEATHER, MaskMode
+from studio.ui.canvas.overlay_bars import FloatingBar
 
 STEPS = 100
 SLIDER, NARROW_SLIDER = 96, 80

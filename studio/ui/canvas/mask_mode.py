@@ -9,10 +9,10 @@ from PySide6.QtCore import QObject, QPointF, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPen, QUndoCommand
 
 from studio.ui.canvas.brush import Brush, Stroke
+from studio.ui.canvas.feather_preview import SoftView
+from studio.ui.canvas.image_view import Surface
 from studio.ui.canvas.mask import Inverted, MaskLayer, Painted
-from studio.ui.canvas.soft import SoftView
-from studio.ui.canvas.stripes import overlay
-from studio.ui.canvas.surface import Surface
+from studio.ui.canvas.mask_overlay import overlay
 
 FEATHER = 200
 """The widest, in pixels of the picture."""

@@ -8,8 +8,8 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QImage
 
 from studio.core.errors import StudioError
-from studio.ui.canvas.clips import Clip
-from studio.ui.canvas.reel import BUDGET, Reel
+from studio.ui.canvas.frame_cache import BUDGET, Reel
+from studio.ui.canvas.frame_reader import Clip
 
 
 class Player(QObject):

@@ -16,7 +16,7 @@ from studio.state.page.illustrations import Illustrating
 from studio.state.page.page import Page
 from studio.state.page.selection_tools import OnWords
 from studio.ui import icons, words
-from studio.ui.canvas.bars import FloatingBar
+from studio.ui.canvas.overlay_bars import FloatingBar
 from studio.ui.page.budget_bar import BudgetBar
 from studio.ui.page.find_bar import FindBar
 from studio.ui.page.found_words import FoundWords

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Generator
 
 from studio.core.errors import StudioError
-from studio.ui.canvas.clips import Clip, Frame
+from studio.ui.canvas.frame_reader import Clip, Frame
 
 BUDGET = 256 * 2**20
 """Bytes of decoded frames. What fits entirely is decoded once, however often it loops."""
