@@ -53,7 +53,7 @@ def open_window(app: QApplication, home: Home, device: str = "") -> Window:
     from studio.engine.local_engine import LocalEngine
     from studio.library.library import Library
     from studio.state.session import Session
-    from studio.ui import theme
+    from studio.ui.theme import theme
     from studio.ui.window.window import Window
 
     app.setApplicationName("Studio")
@@ -75,7 +75,7 @@ def _only_say(app: QApplication, sentence: str) -> int:
     from PySide6.QtCore import Qt
     from PySide6.QtWidgets import QMessageBox
 
-    from studio.ui import theme
+    from studio.ui.theme import theme
 
     print(sentence, file=sys.stderr)  # noqa: T201
     theme.apply(app)

@@ -10,10 +10,10 @@ from PySide6.QtGui import QColor, QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
-from studio.ui import theme
 from studio.ui.canvas import Canvas
 from studio.ui.canvas.brush import Brush
 from studio.ui.canvas.mask import MaskLayer
+from studio.ui.theme import theme
 from tests.benchmarks.measure import Figure
 from tests.benchmarks.stage import rest, until
 

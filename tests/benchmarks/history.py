@@ -26,8 +26,8 @@ from studio.library.index.extraction import Measured
 from studio.library.library import Library
 from studio.library.storage.thumbnail_db import Thumbs
 from studio.state.library.history_model import HistoryModel
-from studio.ui import theme
 from studio.ui.history import HistoryPanel
+from studio.ui.theme import theme
 from tests.benchmarks.measure import LEAST, Figure
 from tests.benchmarks.stage import TICK, Gaps, Painted, rest, until
 

@@ -13,8 +13,8 @@ from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.library.library import Library
 from studio.state.session import Session
-from studio.ui import theme
 from studio.ui.page import PageView
+from studio.ui.theme import theme
 from studio.ui.window.window import Window
 from tests.fakes import FakeEngine
 from tests.sitting import engine, picture, pictures, session

@@ -7,8 +7,8 @@ from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
 from studio.core.descriptor import DeviceReport, Field, Widget
-from studio.ui import theme
 from studio.ui.form.form import Form
+from studio.ui.theme import theme
 from studio.ui.window.window import Window
 from tests.fakes import FakeEngine
 

@@ -14,10 +14,10 @@ from studio.core.descriptor import Catalogue, PluginDescriptor
 from studio.core.messages import Previewed
 from studio.core.page.edits import Author
 from studio.state.page.page import Page
-from studio.ui import theme
 from studio.ui.page import PageView
 from studio.ui.page.paper import Paper
 from studio.ui.page.spans import cut, joined, spliced
+from studio.ui.theme import theme
 from studio.ui.window.window import Window
 from tests import fakes
 from tests.fakes import FakeEngine

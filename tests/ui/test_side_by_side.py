@@ -13,10 +13,10 @@ from studio.core.descriptor import Catalogue, PluginDescriptor
 from studio.core.messages import Previewed
 from studio.core.page.edits import Author
 from studio.core.page.revisions import Run
-from studio.ui import theme
 from studio.ui.page import PageView
 from studio.ui.page.cards import MOST, Card, beginning
 from studio.ui.page.side_by_side import NARROWEST, SideBySide
+from studio.ui.theme import theme
 from studio.ui.window.window import Window
 from tests import fakes
 from tests.fakes import FakeEngine

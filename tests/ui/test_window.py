@@ -14,9 +14,9 @@ from studio.core.job import JobState
 from studio.core.recipe import PluginRef, Recipe
 from studio.library.creation import Creation
 from studio.state.notices import Notice
-from studio.ui import theme
 from studio.ui.dialogs.plugins_dialog import PluginsDialog
 from studio.ui.dialogs.queue_popup import QueuePanel
+from studio.ui.theme import theme
 from studio.ui.tool_panel.licence_notice import LicenceNotice
 from studio.ui.window.command_palette import Palette
 from studio.ui.window.window import Window

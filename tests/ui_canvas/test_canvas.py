@@ -15,8 +15,8 @@ from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
 from studio.library.creation import Creation, Kind
-from studio.ui import theme
 from studio.ui.canvas import Canvas
+from studio.ui.theme import theme
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from PySide6.QtGui import QColor, QImage, QPainter
 
 from studio.state.form.masks import blurred
 from studio.state.loader import Loader
-from studio.ui import theme
 from studio.ui.canvas.image_pyramid import Picture
 from studio.ui.canvas.mask import MaskLayer, tinted
+from studio.ui.theme import theme
 
 SIDE = 1024
 """Of the picture that is blurred, at most, in pixels."""

@@ -21,10 +21,10 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QWidget
 
-from studio.ui import theme
 from studio.ui.canvas.camera import Camera
 from studio.ui.canvas.image_pyramid import Picture
 from studio.ui.canvas.pointer_tool import Hand
+from studio.ui.theme import theme
 
 MARGINS = (32, 64, 32, 32)
 """Left, top, right and bottom of a fitted picture; the tool bar floats at the top."""

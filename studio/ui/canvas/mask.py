@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, QSize
 from PySide6.QtGui import QColor, QImage, QPainter, QUndoCommand
 
-from studio.ui import theme
 from studio.ui.canvas.brush import Brush, Dab, stamp
 from studio.ui.canvas.image_pyramid import SMALLEST, Picture
+from studio.ui.theme import theme
 
 TILE = 512
 """Side of the squares that undo keeps, in pixels."""

@@ -11,7 +11,7 @@ from PySide6.QtCore import QLocale, Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
 
 from studio.core.errors import BadInput
-from studio.ui import icons, theme
+from studio.ui.theme import icons, theme
 from studio.ui.words import label, line
 
 LONGEST = 2**20

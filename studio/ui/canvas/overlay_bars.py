@@ -14,9 +14,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.ui import icons, theme
 from studio.ui.canvas.actions import CanvasActions
 from studio.ui.canvas.player import Player
+from studio.ui.theme import icons, theme
 
 SHADOW = 8
 """Pixels around the plate for its shadow."""

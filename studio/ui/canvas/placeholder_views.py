@@ -21,7 +21,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QLabel, QPushButton, QTextEdit, QVBoxLayout, QWidget
 
 from studio.core.errors import BadInput
-from studio.ui import icons, theme
+from studio.ui.theme import icons, theme
 from studio.ui.words import label
 
 MEASURE = 68

@@ -11,7 +11,8 @@ from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QHBoxLayout, QPushB
 from studio.library.creation import Creation, Kind
 from studio.state.jobs.variations import Variations
 from studio.state.library.history_model import HistoryModel
-from studio.ui import icons, theme, words
+from studio.ui import words
+from studio.ui.theme import icons, theme
 
 HEIGHT = 112
 TILE = QSize(108, 80)

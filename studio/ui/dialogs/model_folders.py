@@ -9,10 +9,10 @@ from typing import Any
 
 from studio.core.descriptor import Field, Widget
 from studio.state.library.model_folders import ModelFolders
-from studio.ui import icons
 from studio.ui.form.editor import Surroundings
 from studio.ui.form.lists import FoldersEditor
 from studio.ui.form.path_list import Holds
+from studio.ui.theme import icons
 
 FIELD = Field(
     name="model_folders",

@@ -20,8 +20,9 @@ from PySide6.QtWidgets import (
 from studio.core.descriptor import PluginDescriptor
 from studio.state.plugins import SOURCES, PluginStanding
 from studio.state.session import Session
-from studio.ui import icons, words
+from studio.ui import words
 from studio.ui.form.choices import Switch
+from studio.ui.theme import icons
 
 SIZE = QSize(680, 620)
 _ICONS: dict[PluginStanding, tuple[str, icons.Tone]] = {

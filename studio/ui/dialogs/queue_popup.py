@@ -23,7 +23,8 @@ from studio.core.humanize import seconds_in_words
 from studio.core.job import Job, JobState
 from studio.core.messages import Progressed
 from studio.state.session import Session
-from studio.ui import icons, words
+from studio.ui import words
+from studio.ui.theme import icons
 from studio.ui.words import grouped
 
 SIZE = QSize(440, 420)

@@ -14,11 +14,12 @@ from PySide6.QtWidgets import QDialog, QHBoxLayout, QPushButton, QScrollArea, QS
 from studio.core.descriptor import Field, Widget
 from studio.core.settings import Settings
 from studio.state.session import Session
-from studio.ui import icons, words
+from studio.ui import words
 from studio.ui.dialogs.model_folders import FIELD, ModelFoldersEditor
 from studio.ui.folders import open_folder
 from studio.ui.form.editor import Editor, Surroundings
 from studio.ui.form.form import Row, plain_editor
+from studio.ui.theme import icons
 from studio.ui.tool_panel.job_options import FORMATS
 from studio.ui.window.status_bar import device_in_words
 

@@ -9,9 +9,10 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field
-from studio.ui import icons, theme, words
+from studio.ui import words
 from studio.ui.flow import FlowLayout
 from studio.ui.form.editor import Editor, NoWheel
+from studio.ui.theme import icons, theme
 
 FEW = 4
 SHORT = 34

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from studio.ui import icons, words
+from studio.ui import words
+from studio.ui.theme import icons
 
 SEVERAL = "More settings"
 """The title of the fold for what belongs to no group."""

@@ -13,11 +13,12 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout
 
 from studio.core.descriptor import Field, Widget
 from studio.library.storage import sidecar
-from studio.ui import dropping, icons, words
+from studio.ui import dropping, words
 from studio.ui.form.editor import Editor, Offer, Surroundings, while_alive
 from studio.ui.form.path_list import ROW, Holds, PathList, Role
 from studio.ui.form.places import ModelEditor
 from studio.ui.form.wells import caption
+from studio.ui.theme import icons
 from studio.ui.thumbnails import Thumbnail
 
 SHOWN = 5

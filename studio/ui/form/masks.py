@@ -9,9 +9,10 @@ from PySide6.QtWidgets import QPushButton, QWidget
 
 from studio.core.descriptor import Field
 from studio.state.form import masks
-from studio.ui import icons, words
+from studio.ui import words
 from studio.ui.form.editor import Surroundings
 from studio.ui.form.wells import WellEditor
+from studio.ui.theme import icons
 from studio.ui.thumbnails import Thumbnail
 
 

@@ -29,7 +29,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.ui import dropping, theme, words
+from studio.ui import dropping, words
+from studio.ui.theme import theme
 
 ROW = 52
 GAP = 8

@@ -11,9 +11,10 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QMenu, QToolButton, QWidget
 
 from studio.core.descriptor import Field, Widget
-from studio.ui import dropping, icons, words
+from studio.ui import dropping, words
 from studio.ui.form.choices import Combo
 from studio.ui.form.editor import Editor, Offer, Surroundings, while_alive
+from studio.ui.theme import icons
 
 MODEL_FILES = "Models (*.safetensors *.gguf *.onnx *.pth *.pt *.ckpt);;All files (*)"
 

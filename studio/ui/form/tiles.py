@@ -37,10 +37,11 @@ from PySide6.QtWidgets import (
 )
 
 from studio.core.descriptor import Field, ToolDescriptor
-from studio.ui import dropping, icons, theme, words
+from studio.ui import dropping, words
 from studio.ui.flow import FlowLayout
 from studio.ui.form.editor import Editor, Offer, Surroundings, while_alive
 from studio.ui.form.places import MODEL_FILES
+from studio.ui.theme import icons, theme
 from studio.ui.thumbnails import Thumbnail
 
 NARROWEST = 80

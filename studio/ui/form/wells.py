@@ -27,8 +27,9 @@ from PySide6.QtWidgets import QFileDialog, QToolButton, QVBoxLayout, QWidget
 from studio.core.descriptor import Field, Widget
 from studio.core.humanize import bytes_in_words
 from studio.library.storage import sidecar
-from studio.ui import dropping, icons, theme, words
+from studio.ui import dropping, words
 from studio.ui.form.editor import Editor, Surroundings, while_alive
+from studio.ui.theme import icons, theme
 from studio.ui.thumbnails import Thumbnail
 
 HEIGHT = 88

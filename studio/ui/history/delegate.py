@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from studio.library.creation import Creation, Kind
 from studio.state.library.history_model import HistoryModel
-from studio.ui import icons, theme
+from studio.ui.theme import icons, theme
 
 GAP = 4
 """Pixels between cells."""

@@ -8,10 +8,10 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QScrollArea, 
 
 from studio.library.creation import Creation
 from studio.state.library.history_model import HistoryModel
-from studio.ui import icons, theme
 from studio.ui.flow import FlowLayout
 from studio.ui.history.lineage_view import LineageView
 from studio.ui.history.telling import ToolTitle, facts, plain_title
+from studio.ui.theme import icons, theme
 from studio.ui.words import label, name, tip
 
 WORDS = 240

@@ -17,10 +17,10 @@ from PySide6.QtWidgets import QListView, QWidget
 
 from studio.library.creation import Creation
 from studio.state.library.history_model import HistoryModel, Index
-from studio.ui import theme
 from studio.ui.history.carrying import Carried
 from studio.ui.history.delegate import CreationDelegate, rounded
 from studio.ui.history.even_grid import EvenGrid
+from studio.ui.theme import theme
 
 CELL = 92
 """About how wide a cell is, in logical pixels; the columns share the width evenly."""

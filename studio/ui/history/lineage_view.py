@@ -9,9 +9,9 @@ from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QVBoxLayout, QWidget
 from studio.library.creation import Creation
 from studio.state.library.history_model import HistoryModel
 from studio.state.library.lineage import Lineage, Step
-from studio.ui import icons, theme
 from studio.ui.history.delegate import rounded
 from studio.ui.history.telling import ToolTitle, name_of, plain_title
+from studio.ui.theme import icons, theme
 from studio.ui.words import label, tip
 
 THUMB = 28

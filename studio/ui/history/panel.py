@@ -9,7 +9,6 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QMenu, QPushButton, QSp
 from studio.library.creation import Creation
 from studio.state.library.history_model import HistoryModel
 from studio.state.undo_stack import Undo
-from studio.ui import theme
 from studio.ui.canvas.dropping import dropped_paths
 from studio.ui.history.details import Details
 from studio.ui.history.grid import Grid
@@ -17,6 +16,7 @@ from studio.ui.history.operations import Operations
 from studio.ui.history.search_field import SearchField
 from studio.ui.history.strip import NoticeStrip, TrashStrip
 from studio.ui.history.telling import ToolTitle, grouped
+from studio.ui.theme import theme
 from studio.ui.words import label, line, name
 
 ALL, STARRED, TRASH = range(3)

@@ -6,7 +6,7 @@ from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QAction, QKeyEvent
 from PySide6.QtWidgets import QLineEdit, QMenu, QWidget
 
-from studio.ui import icons
+from studio.ui.theme import icons
 
 GRAMMAR = (
     ("fox lantern", "words in the prompt, title, tags or name"),

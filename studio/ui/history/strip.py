@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QStackedLayout, QVBoxLayout, QWidget
 
-from studio.ui import theme
+from studio.ui.theme import theme
 from studio.ui.words import label, name
 
 LONG_ENOUGH = 8000

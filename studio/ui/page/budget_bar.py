@@ -8,7 +8,8 @@ from PySide6.QtWidgets import QWidget
 
 from studio.core.page.token_budget import Budget
 from studio.state.jobs.estimates import Estimates
-from studio.ui import theme, words
+from studio.ui import words
+from studio.ui.theme import theme
 
 HEIGHT, BAR, EDGE = 32, 4, 16
 DOT, GAP = 6, 14

@@ -21,8 +21,9 @@ from PySide6.QtWidgets import QAbstractButton, QWidget
 from studio.core.page.plain_text import count_words
 from studio.core.page.revisions import Run
 from studio.state.page.page import Passage
-from studio.ui import theme, words
+from studio.ui import words
 from studio.ui.page import lettering
+from studio.ui.theme import theme
 
 EDGE, HEAD, SIZE, LINES = 16, 40, 15, 135
 """Pixels around the words, of the line above them, and of their letters; hundredths of these from line to line."""

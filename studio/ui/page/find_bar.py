@@ -9,7 +9,8 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QLineEdit, QPushButton, QToolButton, QWidget
 
-from studio.ui import icons, words
+from studio.ui import words
+from studio.ui.theme import icons
 
 
 class FindBar(QWidget):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtGui import QColor, QTextBlockFormat, QTextCharFormat
 
 from studio.core.page.edits import Author
-from studio.ui import theme
+from studio.ui.theme import theme
 
 
 def lines(height: int) -> QTextBlockFormat:

@@ -16,7 +16,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.ui import theme, words
+from studio.ui import words
+from studio.ui.theme import theme
 
 WIDTH, ROW = 232, 30
 SHOWN = 10

@@ -20,9 +20,9 @@ from PySide6.QtWidgets import QMenu, QTextEdit, QWidget
 from studio.core.page.edits import Author
 from studio.core.page.plain_text import difference, plain
 from studio.core.page.revisions import Run
-from studio.ui import theme
 from studio.ui.page import lettering
 from studio.ui.page.spans import Spans, cut, joined, spliced
+from studio.ui.theme import theme
 from studio.ui.words import label
 
 SIZE, LINES = 18, 150

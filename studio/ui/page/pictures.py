@@ -7,7 +7,8 @@ from PySide6.QtGui import QColor, QContextMenuEvent, QMouseEvent, QPainter, QPai
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QMenu, QScrollArea, QWidget
 
 from studio.state.page.illustrations import Illustrating, Picture
-from studio.ui import icons, theme, words
+from studio.ui import words
+from studio.ui.theme import icons, theme
 from studio.ui.thumbnails import Thumbnail, Thumbnailer
 
 TILE = QSize(196, 76)

@@ -19,8 +19,9 @@ from PySide6.QtWidgets import (
 
 from studio.core.page.edits import Ask
 from studio.state.page.page import Page
-from studio.ui import icons, words
+from studio.ui import words
 from studio.ui.page.cards import Card
+from studio.ui.theme import icons
 
 NARROWEST, WIDEST, GAP = 208, 440, 12
 """Pixels of a column, and between two."""

@@ -10,7 +10,8 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QListWidget, QListWidgetIt
 
 from studio.core.page.edits import Author
 from studio.state.page.page import Page
-from studio.ui import icons, words
+from studio.ui import words
+from studio.ui.theme import icons
 
 MOST = 300
 """Versions that are listed at once; the search finds the others."""

@@ -15,7 +15,7 @@ from studio.state.page.alternatives import Alternatives
 from studio.state.page.illustrations import Illustrating
 from studio.state.page.page import Page
 from studio.state.page.selection_tools import OnWords
-from studio.ui import icons, words
+from studio.ui import words
 from studio.ui.canvas.overlay_bars import FloatingBar
 from studio.ui.page.budget_bar import BudgetBar
 from studio.ui.page.find_bar import FindBar
@@ -27,6 +27,7 @@ from studio.ui.page.saving import ask_where
 from studio.ui.page.side_by_side import SideBySide
 from studio.ui.page.versions import Versions
 from studio.ui.page.word_menu import WordMenu
+from studio.ui.theme import icons
 from studio.ui.thumbnails import Thumbnailer
 
 COUNT_MS = 200

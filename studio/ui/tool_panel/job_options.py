@@ -11,10 +11,11 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QVBoxLayo
 
 from studio.core.settings import Settings
 from studio.state.form.workspace import SEEDS, Workspace
-from studio.ui import icons, words
+from studio.ui import words
 from studio.ui.flow import FlowLayout
 from studio.ui.form.choices import Switch
 from studio.ui.form.numbers import Number
+from studio.ui.theme import icons
 
 T = TypeVar("T")
 

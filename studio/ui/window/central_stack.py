@@ -10,8 +10,9 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QPushButton, QStackedLayout, QVBoxLayout, QWidget
 
 from studio.state.session import Session
-from studio.ui import icons, words
+from studio.ui import words
 from studio.ui.canvas import Canvas
+from studio.ui.theme import icons
 from studio.ui.thumbnails import Thumbnailer
 
 if TYPE_CHECKING:

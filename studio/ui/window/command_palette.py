@@ -14,7 +14,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.ui import theme, words
+from studio.ui import words
+from studio.ui.theme import theme
 from studio.ui.window.commands import Commands
 
 _ACTION = Qt.ItemDataRole.UserRole

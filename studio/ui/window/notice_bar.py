@@ -7,7 +7,8 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from studio.state.notices import Level, Notice, Notices
-from studio.ui import icons, words
+from studio.ui import words
+from studio.ui.theme import icons
 
 SHOWN = 3
 _ICONS: dict[Level, tuple[str, icons.Tone]] = {

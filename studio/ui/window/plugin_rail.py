@@ -7,7 +7,8 @@ from PySide6.QtGui import QColor, QEnterEvent, QFontMetrics, QPainter, QPaintEve
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QScrollArea, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Catalogue, PluginDescriptor
-from studio.ui import icons, theme, words
+from studio.ui import words
+from studio.ui.theme import icons, theme
 
 WIDTH = 64
 BUTTON = QSize(52, 56)

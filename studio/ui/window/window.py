@@ -21,11 +21,12 @@ from PySide6.QtWidgets import (
 from studio.core.messages import Previewed
 from studio.library.creation import Creation, Kind
 from studio.state.session import Session
-from studio.ui import dropping, icons, theme, words
+from studio.ui import dropping, words
 from studio.ui.canvas import Canvas
 from studio.ui.canvas.mask_controller import Masking
 from studio.ui.canvas.variations_strip import Strip
 from studio.ui.form.editor import Surroundings
+from studio.ui.theme import icons, theme
 from studio.ui.thumbnails import Thumbnailer
 from studio.ui.tool_panel.tool_panel import ToolPanel
 from studio.ui.window.central_stack import Middle

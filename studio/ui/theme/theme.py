@@ -13,7 +13,7 @@ from PySide6.QtGui import QColor, QFont, QFontDatabase, QPalette
 from PySide6.QtWidgets import QApplication
 
 from studio.core.paths import resources
-from studio.ui.stylesheet import sheet
+from studio.ui.theme.stylesheet import sheet
 
 SPACE = 4
 """Every distance is a multiple of this, in pixels."""

@@ -15,7 +15,7 @@ import msgspec
 from PySide6.QtCore import QPoint, QRect, QSize, Qt
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QIcon, QIconEngine, QPainter, QPixmap
 
-from studio.ui import theme
+from studio.ui.theme import theme
 
 Tone = Literal["text", "dim", "accent", "on_accent", "danger", "faint"]
 FALLBACK = "puzzle-outline"

@@ -6,7 +6,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from studio.ui.theme import Colours
+    from studio.ui.theme.theme import Colours
 
 _SHEET = Template("""
 QWidget { color: $text; font-size: 13px; }
