@@ -28,7 +28,7 @@ from studio.ui.form.path_list import Role
 from studio.ui.form.places import ModelEditor, PlaceEditor
 from studio.ui.form.texts import ColourEditor, LineEditor, LinesEditor, PageEditor
 from studio.ui.form.wells import WellEditor
-from studio.ui.thumbnails import Thumbnailer
+from studio.ui.widgets.thumbnail_loader import Thumbnailer
 from tests import fakes
 
 

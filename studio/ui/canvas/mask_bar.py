@@ -10,11 +10,11 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QAction, QColor, QKeySequence, QPainter, QPaintEvent
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
 
-from studio.ui import words
 from studio.ui.canvas.brush import LARGEST, SMALLEST
 from studio.ui.canvas.mask_mode import FEATHER, MaskMode
 from studio.ui.canvas.overlay_bars import FloatingBar
 from studio.ui.theme import icons, theme
+from studio.ui.widgets import labels as words
 
 STEPS = 100
 SLIDER, NARROW_SLIDER = 96, 80

@@ -14,7 +14,7 @@ from studio.core.errors import StudioError
 from studio.state.form import masks
 from studio.ui.canvas import Canvas
 from studio.ui.canvas.mask import MaskLayer
-from studio.ui.thumbnails import Thumbnailer
+from studio.ui.widgets.thumbnail_loader import Thumbnailer
 
 if TYPE_CHECKING:
     from studio.state.session import Session

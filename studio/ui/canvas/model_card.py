@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QVBoxLayout, 
 
 from studio.core.errors import BadInput
 from studio.ui.theme import icons, theme
-from studio.ui.words import label, line
+from studio.ui.widgets.labels import label, line
 
 LONGEST = 2**20
 """Bytes of a README that are shown."""

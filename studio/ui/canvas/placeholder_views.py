@@ -22,7 +22,7 @@ from PySide6.QtWidgets import QLabel, QPushButton, QTextEdit, QVBoxLayout, QWidg
 
 from studio.core.errors import BadInput
 from studio.ui.theme import icons, theme
-from studio.ui.words import label
+from studio.ui.widgets.labels import label
 
 MEASURE = 68
 """Characters of a line that is comfortable to read."""

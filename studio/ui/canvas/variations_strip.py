@@ -11,8 +11,8 @@ from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QHBoxLayout, QPushB
 from studio.library.creation import Creation, Kind
 from studio.state.jobs.variations import Variations
 from studio.state.library.history_model import HistoryModel
-from studio.ui import words
 from studio.ui.theme import icons, theme
+from studio.ui.widgets import labels
 
 HEIGHT = 112
 TILE = QSize(108, 80)
@@ -34,7 +34,7 @@ class Tile(QAbstractButton):
         self.setFixedSize(TILE)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        words.name(self, f"Variation {number}", creation.title or Path(creation.path).name)
+        labels.name(self, f"Variation {number}", creation.title or Path(creation.path).name)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         """Space presses it; every other key is the strip's."""
@@ -117,9 +117,9 @@ class Strip(QWidget):
         scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._scroll = scroll
         self.discard_button = QPushButton("Discard ⌫")
-        words.name(self.discard_button, "Discard", "Move this one to the trash (Backspace)")
+        labels.name(self.discard_button, "Discard", "Move this one to the trash (Backspace)")
         self.keep_button = QPushButton("Keep ⏎")
-        words.name(self.keep_button, "Keep", "Keep this one and go on to the next (Enter)")
+        labels.name(self.keep_button, "Keep", "Keep this one and go on to the next (Enter)")
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 0, 16, 0)
         row.setSpacing(8)

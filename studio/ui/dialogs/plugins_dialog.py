@@ -20,9 +20,9 @@ from PySide6.QtWidgets import (
 from studio.core.descriptor import PluginDescriptor
 from studio.state.plugins import SOURCES, PluginStanding
 from studio.state.session import Session
-from studio.ui import words
 from studio.ui.form.choices import Switch
 from studio.ui.theme import icons
+from studio.ui.widgets import labels
 
 SIZE = QSize(680, 620)
 _ICONS: dict[PluginStanding, tuple[str, icons.Tone]] = {
@@ -40,29 +40,29 @@ class PluginCard(QFrame):
         self.setProperty("role", "card")
         standing = session.plugins.standing(plugin)
         title = plugin.title or plugin.name
-        icon = words.label()
+        icon = labels.label()
         name, tone = _ICONS[standing]
         icon.setPixmap(icons.pixmap(name, 20, tone, self.devicePixelRatioF()))
         self.switch = Switch()
         self.switch.setChecked(standing is not PluginStanding.OFF)
-        words.name(self.switch, f"Use {title}", "Switches the plugin on or off")
+        labels.name(self.switch, f"Use {title}", "Switches the plugin on or off")
         self.switch.clicked.connect(lambda on: session.switch_plugin(plugin.name, on))
         head = QHBoxLayout()
         head.setSpacing(8)
         head.addWidget(icon)
-        head.addWidget(words.label(title, "heading"))
-        head.addWidget(words.label(self._origin(standing), "caption"), 1)
+        head.addWidget(labels.label(title, "heading"))
+        head.addWidget(labels.label(self._origin(standing), "caption"), 1)
         head.addWidget(self.switch)
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(16, 12, 16, 12)
         self._column.setSpacing(8)
         self._column.addLayout(head)
         if plugin.tools:
-            self._column.addWidget(words.label(", ".join(tool.title for tool in plugin.tools), "dim", wrap=True))
+            self._column.addWidget(labels.label(", ".join(tool.title for tool in plugin.tools), "dim", wrap=True))
         for note in plugin.notes:
-            self._column.addWidget(words.label(note, wrap=True))
+            self._column.addWidget(labels.label(note, wrap=True))
         if plugin.error and standing is not PluginStanding.OFF:
-            self._column.addWidget(words.label(plugin.error, wrap=True))
+            self._column.addWidget(labels.label(plugin.error, wrap=True))
             if plugin.details:
                 self._add_details(title, plugin)
 
@@ -77,16 +77,16 @@ class PluginCard(QFrame):
         self.details.setReadOnly(True)
         self.details.setFixedHeight(160)
         self.details.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        words.name(self.details, f"Details for {title}")
+        labels.name(self.details, f"Details for {title}")
         self.details.hide()
         self.fold = QPushButton("Details")
         self.fold.setCheckable(True)
         self.fold.setProperty("role", "fold")
         self.fold.setIcon(icons.icon("chevron-right"))
-        words.name(self.fold, f"Details for {title}", "Shows what went wrong, for the plugin's author")
+        labels.name(self.fold, f"Details for {title}", "Shows what went wrong, for the plugin's author")
         self.fold.toggled.connect(self._unfold)
         copy = QPushButton("Copy details")
-        words.name(copy, f"Copy details of {title}")
+        labels.name(copy, f"Copy details of {title}")
         copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(f"{plugin.error}\n\n{plugin.details}"))
         row = QHBoxLayout()
         row.addWidget(self.fold)
@@ -108,17 +108,17 @@ class PluginsDialog(QDialog):
         self.resize(SIZE)
         folder = QPushButton("Open plugin folder")
         folder.setIcon(icons.icon("folder-open-outline"))
-        words.name(folder, "Open plugin folder", "Drop a plugin's file or folder there, then load again")
+        labels.name(folder, "Open plugin folder", "Drop a plugin's file or folder there, then load again")
         self.reload = QPushButton("Load again")
         self.reload.setIcon(icons.icon("refresh"))
-        words.name(self.reload, "Load again", "Looks for plugins again")
+        labels.name(self.reload, "Load again", "Looks for plugins again")
         close = QPushButton("Close")
-        words.name(close, "Close")
+        labels.name(close, "Close")
         self._cards: list[PluginCard] = []
         self._scroll = QScrollArea()
         self._scroll.setWidgetResizable(True)
         self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._summary = words.label("", "dim", wrap=True)
+        self._summary = labels.label("", "dim", wrap=True)
         buttons = QHBoxLayout()
         buttons.setSpacing(8)
         for button in (folder, self.reload):
@@ -128,7 +128,7 @@ class PluginsDialog(QDialog):
         column = QVBoxLayout(self)
         column.setContentsMargins(24, 20, 24, 20)
         column.setSpacing(12)
-        column.addWidget(words.label("Plugins", "title"))
+        column.addWidget(labels.label("Plugins", "title"))
         column.addWidget(self._summary)
         column.addWidget(self._scroll, 1)
         column.addLayout(buttons)

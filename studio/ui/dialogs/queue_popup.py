@@ -23,9 +23,9 @@ from studio.core.humanize import seconds_in_words
 from studio.core.job import Job, JobState
 from studio.core.messages import Progressed
 from studio.state.session import Session
-from studio.ui import words
 from studio.ui.theme import icons
-from studio.ui.words import grouped
+from studio.ui.widgets import labels
+from studio.ui.widgets.labels import grouped
 
 SIZE = QSize(440, 420)
 _ID = Qt.ItemDataRole.UserRole
@@ -49,21 +49,21 @@ class JobRow(QWidget):
         self._session, self.job = session, job
         tool = session.workspace.catalogue.tools.get(job.recipe.tool)
         name, tone, state = _STATES[job.state]
-        icon = words.label()
+        icon = labels.label()
         icon.setPixmap(icons.pixmap(name, 18, tone, self.devicePixelRatioF()))
         title = tool.title if tool else job.recipe.tool
-        self._state = words.label(self._sentence(state), "caption")
+        self._state = labels.label(self._sentence(state), "caption")
         if job.failure is not None:
-            self._state.setToolTip(words.tip(job.failure.sentence))
+            self._state.setToolTip(labels.tip(job.failure.sentence))
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setRange(0, 0)
         self.bar.setVisible(job.state is JobState.RUNNING)
-        words.name(self.bar, f"Progress of {title}")
+        labels.name(self.bar, f"Progress of {title}")
         middle = QVBoxLayout()
         middle.setSpacing(2)
         middle.addStretch(1)
-        middle.addWidget(words.label(f"{title}  ·  seed {grouped(job.recipe.seed)}"))
+        middle.addWidget(labels.label(f"{title}  ·  seed {grouped(job.recipe.seed)}"))
         middle.addWidget(self._state)
         middle.addWidget(self.bar)
         middle.addStretch(1)
@@ -114,7 +114,7 @@ def _button(icon: str, name: str, act: Callable[[], object]) -> QToolButton:
     button.setProperty("role", "ghost")
     button.setIcon(icons.icon(icon))
     button.setIconSize(QSize(18, 18))
-    words.name(button, name)
+    labels.name(button, name)
     button.clicked.connect(lambda _=False: act())
     return button
 
@@ -128,7 +128,7 @@ class JobList(QListWidget):
         self.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        words.name(self, "Jobs", "Alt+Up and Alt+Down put waiting jobs in order, Delete cancels or removes")
+        labels.name(self, "Jobs", "Alt+Up and Alt+Down put waiting jobs in order, Delete cancels or removes")
 
     def chosen(self) -> Job | None:
         item = self.currentItem()
@@ -176,19 +176,19 @@ class QueuePanel(QFrame):
         self.setFixedSize(SIZE)
         self.setAccessibleName("Queue")
         self.list = JobList(session)
-        self._empty = words.label("Nothing waits. What you generate is listed here.", "dim")
+        self._empty = labels.label("Nothing waits. What you generate is listed here.", "dim")
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.hold = QPushButton("Hold")
         self.hold.setCheckable(True)
-        words.name(self.hold, "Hold the queue", "What runs goes on; nothing else begins")
+        labels.name(self.hold, "Hold the queue", "What runs goes on; nothing else begins")
         self.cancel_all = QPushButton("Cancel all")
-        words.name(self.cancel_all, "Cancel all", "Cancel what runs and what waits")
+        labels.name(self.cancel_all, "Cancel all", "Cancel what runs and what waits")
         self.clear = QPushButton("Clear finished")
-        words.name(self.clear, "Clear finished", "Take what has ended off the list; results stay in the history")
+        labels.name(self.clear, "Clear finished", "Take what has ended off the list; results stay in the history")
         head = QHBoxLayout()
         head.setContentsMargins(16, 12, 12, 8)
         head.setSpacing(8)
-        head.addWidget(words.label("Queue", "heading"))
+        head.addWidget(labels.label("Queue", "heading"))
         head.addStretch(1)
         for button in (self.hold, self.cancel_all, self.clear):
             head.addWidget(button)
@@ -196,7 +196,7 @@ class QueuePanel(QFrame):
         column.setContentsMargins(1, 1, 1, 8)
         column.setSpacing(0)
         column.addLayout(head)
-        column.addWidget(words.line())
+        column.addWidget(labels.line())
         column.addWidget(self.list, 1)
         column.addWidget(self._empty, 1)
         self.hold.clicked.connect(session.engine.hold)

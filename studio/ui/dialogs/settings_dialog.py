@@ -14,13 +14,13 @@ from PySide6.QtWidgets import QDialog, QHBoxLayout, QPushButton, QScrollArea, QS
 from studio.core.descriptor import Field, Widget
 from studio.core.settings import Settings
 from studio.state.session import Session
-from studio.ui import words
 from studio.ui.dialogs.model_folders import FIELD, ModelFoldersEditor
-from studio.ui.folders import open_folder
 from studio.ui.form.editor import Editor, Surroundings
 from studio.ui.form.form import Row, plain_editor
 from studio.ui.theme import icons
 from studio.ui.tool_panel.job_options import FORMATS
+from studio.ui.widgets import labels
+from studio.ui.widgets.file_manager import open_folder
 from studio.ui.window.status_bar import device_in_words
 
 SIZE = QSize(520, 660)
@@ -49,7 +49,7 @@ class SettingsDialog(QDialog):
         self._devices: dict[str, str] = {}
         self._device_place = QVBoxLayout()
         self._page.addLayout(self._device_place)
-        self._now = words.label("", "caption", wrap=True)
+        self._now = labels.label("", "caption", wrap=True)
         self._page.addWidget(self._now)
         self._add(_choice("theme", "Theme", {"dark": "Dark", "light": "Light"}))
         self._add(_choice("image_format", "Pictures are saved as", dict(FORMATS["image"])))
@@ -84,16 +84,16 @@ class SettingsDialog(QDialog):
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(inside)
         close = QPushButton("Close")
-        words.name(close, "Close")
+        labels.name(close, "Close")
         close.clicked.connect(self.accept)
         foot = QHBoxLayout()
-        foot.addWidget(words.label("Changes are kept at once.", "caption"))
+        foot.addWidget(labels.label("Changes are kept at once.", "caption"))
         foot.addStretch(1)
         foot.addWidget(close)
         column = QVBoxLayout(self)
         column.setContentsMargins(24, 20, 24, 20)
         column.setSpacing(16)
-        column.addWidget(words.label("Settings", "title"))
+        column.addWidget(labels.label("Settings", "title"))
         column.addWidget(scroll, 1)
         column.addLayout(foot)
 
@@ -109,7 +109,7 @@ class SettingsDialog(QDialog):
 
     def _add_folders(self) -> None:
         home = self._session.home
-        self._page.addWidget(words.label("Folders", "dim"))
+        self._page.addWidget(labels.label("Folders", "dim"))
         column = QVBoxLayout()
         column.setSpacing(8)
         for title, folder in (("Home", home.root), ("Models", home.models), ("Plugins", home.plugins)):
@@ -155,17 +155,17 @@ class SettingsDialog(QDialog):
 class _FolderRow(QWidget):
     def __init__(self, title: str, folder: Path) -> None:
         super().__init__()
-        path = words.label(str(folder), "caption")
+        path = labels.label(str(folder), "caption")
         path.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         path.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        path.setToolTip(words.tip(str(folder)))
+        path.setToolTip(labels.tip(str(folder)))
         button = QPushButton("Open")
         button.setIcon(icons.icon("folder-open-outline"))
-        words.name(button, f"Open the folder: {title}", str(folder))
+        labels.name(button, f"Open the folder: {title}", str(folder))
         button.clicked.connect(partial(open_folder, folder))
         told = QVBoxLayout()
         told.setSpacing(0)
-        told.addWidget(words.label(title))
+        told.addWidget(labels.label(title))
         told.addWidget(path)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)

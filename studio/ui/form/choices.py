@@ -9,10 +9,10 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field
-from studio.ui import words
-from studio.ui.flow import FlowLayout
 from studio.ui.form.editor import Editor, NoWheel
 from studio.ui.theme import icons, theme
+from studio.ui.widgets import labels
+from studio.ui.widgets.flow_layout import FlowLayout
 
 FEW = 4
 SHORT = 34
@@ -63,7 +63,7 @@ class SegmentsEditor(Editor):
         for index, (_, text) in enumerate(self._options):
             button = QPushButton(text.replace("&", "&&"))
             button.setCheckable(True)
-            words.name(button, f"{field.title}: {text}", field.help)
+            labels.name(button, f"{field.title}: {text}", field.help)
             self._group.addButton(button, index)
             row.addWidget(button)
         self._group.idClicked.connect(lambda _: self.edited.emit())
@@ -89,7 +89,7 @@ class ComboEditor(Editor):
     def __init__(self, field: Field, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
         self.combo = Combo()
-        words.name(self.combo, field.title, field.help)
+        labels.name(self.combo, field.title, field.help)
         self._options = _options(field)
         for _, text in self._options:
             self.combo.addItem(text)
@@ -110,7 +110,7 @@ class ComboEditor(Editor):
         self.combo.setCurrentIndex(same[0] if same else -1)
 
     def set_wrong(self, wrong: bool) -> None:
-        words.set_flag(self.combo, "wrong", wrong)
+        labels.set_flag(self.combo, "wrong", wrong)
 
 
 class ChipsEditor(Editor):
@@ -123,7 +123,7 @@ class ChipsEditor(Editor):
         for choice, text in zip(field.choices, field.labels, strict=False):
             button = QPushButton(text.replace("&", "&&"))
             button.setCheckable(True)
-            words.name(button, f"{field.title}: {text}", field.help)
+            labels.name(button, f"{field.title}: {text}", field.help)
             button.clicked.connect(lambda _=False: self.edited.emit())
             self._buttons.append((choice, button))
             row.addWidget(button)
@@ -179,7 +179,7 @@ class SwitchEditor(Editor):
     def __init__(self, field: Field, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
         self.switch = Switch()
-        words.name(self.switch, field.title, field.help)
+        labels.name(self.switch, field.title, field.help)
         self.switch.clicked.connect(lambda _=False: self.edited.emit())
         self.setFocusProxy(self.switch)
         QHBoxLayout(self).setContentsMargins(0, 0, 0, 0)

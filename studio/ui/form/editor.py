@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QWidget
 from shiboken6 import isValid
 
 from studio.core.descriptor import Field, ToolDescriptor
-from studio.ui.thumbnails import Thumbnailer
+from studio.ui.widgets.thumbnail_loader import Thumbnailer
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from studio.ui import words
 from studio.ui.theme import icons
+from studio.ui.widgets import labels
 
 SEVERAL = "More settings"
 """The title of the fold for what belongs to no group."""
@@ -58,7 +58,7 @@ class Fold(QWidget):
         text = f"{self._title} · {count} changed" if count else self._title
         if text != self._button.text():
             self._button.setText(text)
-            words.name(self._button, text, "Shows or hides these settings")
+            labels.name(self._button, text, "Shows or hides these settings")
 
     def _toggle(self, on: bool) -> None:
         self.filled()

@@ -9,7 +9,6 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field, Widget
-from studio.ui import words
 from studio.ui.form.choices import SwitchEditor, choice_editor
 from studio.ui.form.editor import Editor, Surroundings
 from studio.ui.form.fold import Fold
@@ -20,6 +19,7 @@ from studio.ui.form.places import ModelEditor, PlaceEditor
 from studio.ui.form.texts import ColourEditor, LineEditor, LinesEditor, PageEditor
 from studio.ui.form.tiles import TilesEditor
 from studio.ui.form.wells import WellEditor
+from studio.ui.widgets import labels
 
 _PLACES = (Widget.IMAGE, Widget.MASK, Widget.FILE, Widget.FOLDER, Widget.MODEL)
 
@@ -67,8 +67,8 @@ class Row(QWidget):
         super().__init__()
         self.editor = editor
         field = editor.field
-        title = words.label(field.title, "dim")
-        title.setToolTip(words.tip(field.help))
+        title = labels.label(field.title, "dim")
+        title.setToolTip(labels.tip(field.help))
         title.setBuddy(editor.focusProxy() or editor)
         self._note: QLabel | None = None
         self._head = head = QHBoxLayout()
@@ -78,7 +78,7 @@ class Row(QWidget):
         beside = editor.head()
         if beside is not None:
             head.addWidget(beside)
-        self._error = words.label("", "error", wrap=True)
+        self._error = labels.label("", "error", wrap=True)
         self._error.hide()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -101,15 +101,15 @@ class Row(QWidget):
         if self._note is None:
             if not text:
                 return
-            self._note = words.label("", "caption")
+            self._note = labels.label("", "caption")
             self._note.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignBottom)
             self._note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
             self._head.insertWidget(2, self._note, 1)
             self._head.setStretch(1, 0)
         if text != self._note.text():
             self._note.setText(text)
-            words.name(self._note, f"{self.editor.field.title}: {text}" if text else "", text)
-        words.set_flag(self._note, "stale", stale)
+            labels.name(self._note, f"{self.editor.field.title}: {text}" if text else "", text)
+        labels.set_flag(self._note, "stale", stale)
 
 
 class Form(QWidget):
@@ -147,7 +147,7 @@ class Form(QWidget):
                 group = field.group
                 if group:
                     column.addSpacing(4)
-                    column.addWidget(words.label(group, "heading"))
+                    column.addWidget(labels.label(group, "heading"))
             editor = editor_for(field, self._around)
             editor.edited.connect(lambda editor=editor: self._edited(editor))
             row = Row(editor)

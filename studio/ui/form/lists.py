@@ -13,13 +13,13 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout
 
 from studio.core.descriptor import Field, Widget
 from studio.library.storage import sidecar
-from studio.ui import dropping, words
 from studio.ui.form.editor import Editor, Offer, Surroundings, while_alive
 from studio.ui.form.path_list import ROW, Holds, PathList, Role
 from studio.ui.form.places import ModelEditor
 from studio.ui.form.wells import caption
 from studio.ui.theme import icons
-from studio.ui.thumbnails import Thumbnail
+from studio.ui.widgets import labels, mime_data
+from studio.ui.widgets.thumbnail_loader import Thumbnail
 
 SHOWN = 5
 """The list is at most this many rows high, then it scrolls."""
@@ -45,14 +45,14 @@ class ListEditor(Editor):
         super().__init__(field, parent)
         self._around = around
         self.list = PathList(holds)
-        words.name(self.list, field.title, field.help)
+        labels.name(self.list, field.title, field.help)
         noun = holds.value
-        self._empty = words.label(self._invitation(noun), "dim")
+        self._empty = labels.label(self._invitation(noun), "dim")
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.add = self._adder(noun)
         self.remove = QPushButton("Remove")
-        words.name(self.remove, f"Remove the chosen {noun} from {field.title.lower()}")
-        self._count = words.label("", "dim")
+        labels.name(self.remove, f"Remove the chosen {noun} from {field.title.lower()}")
+        self._count = labels.label("", "dim")
         self._lay_out()
         self.list.given.connect(self._given)
         self.list.reordered.connect(self.edited)
@@ -68,7 +68,7 @@ class ListEditor(Editor):
         """What stands below the list to add to it."""
         button = QPushButton(f"Add {noun}…")
         button.setIcon(icons.icon("plus"))
-        words.name(button, f"Add {noun} to {self.field.title.lower()}")
+        labels.name(button, f"Add {noun} to {self.field.title.lower()}")
         button.clicked.connect(self._browse)
         return button
 
@@ -96,7 +96,7 @@ class ListEditor(Editor):
             self._update()
 
     def set_wrong(self, wrong: bool) -> None:
-        words.set_flag(self.list, "wrong", wrong)
+        labels.set_flag(self.list, "wrong", wrong)
 
     # What all share
     def _lay_out(self) -> None:
@@ -158,7 +158,7 @@ class PicturesEditor(ListEditor):
 
     def _browse(self) -> None:
         title = self.field.title
-        paths, _ = QFileDialog.getOpenFileNames(self, title, "", dropping.pattern(dropping.PICTURES, title))
+        paths, _ = QFileDialog.getOpenFileNames(self, title, "", mime_data.pattern(mime_data.PICTURES, title))
         if paths:
             self._given(paths)
 
@@ -172,7 +172,7 @@ class PicturesEditor(ListEditor):
 class FilesEditor(ListEditor):
     def _browse(self) -> None:
         title = self.field.title
-        paths, _ = QFileDialog.getOpenFileNames(self, title, "", dropping.pattern(self.field.accepts, title))
+        paths, _ = QFileDialog.getOpenFileNames(self, title, "", mime_data.pattern(self.field.accepts, title))
         if paths:
             self._given(paths)
 

@@ -9,11 +9,11 @@ from PySide6.QtWidgets import QPushButton, QWidget
 
 from studio.core.descriptor import Field
 from studio.state.form import masks
-from studio.ui import words
 from studio.ui.form.editor import Surroundings
 from studio.ui.form.wells import WellEditor
 from studio.ui.theme import icons
-from studio.ui.thumbnails import Thumbnail
+from studio.ui.widgets import labels
+from studio.ui.widgets.thumbnail_loader import Thumbnail
 
 
 class MaskEditor(WellEditor):
@@ -25,7 +25,7 @@ class MaskEditor(WellEditor):
         self.paint = QPushButton()
         self.paint.setIcon(icons.icon("brush", "text"))
         self.paint.clicked.connect(lambda _=False: around.paint_mask(field.name))
-        self._fits = words.label("", "caption", wrap=True)
+        self._fits = labels.label("", "caption", wrap=True)
         self._fits.hide()
         column = self.layout()
         assert column is not None
@@ -46,7 +46,7 @@ class MaskEditor(WellEditor):
     def _show_verb(self) -> None:
         verb = "Go on painting the mask" if self.well.path else "Paint the mask"
         self.paint.setText(verb)
-        words.name(self.paint, verb, "With a brush, on the picture: what is painted will change  B")
+        labels.name(self.paint, verb, "With a brush, on the picture: what is painted will change  B")
 
     def _thumbnail_ready(self, thumbnail: Thumbnail) -> None:
         super()._thumbnail_ready(thumbnail)

@@ -9,8 +9,8 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QHBoxLayout, QSlider, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field, Widget
-from studio.ui import words
 from studio.ui.form.editor import Editor, NoWheel
+from studio.ui.widgets import labels
 
 MOST_STEPS = 1000
 """A slider with more steps than this cannot be set with a mouse."""
@@ -67,7 +67,7 @@ class NumberEditor(Editor):
         unit = "%" if field.widget is Widget.UNIT else field.unit
         if unit:
             self.number.setSuffix(f" {unit}")
-        words.name(self.number, field.title, field.help)
+        labels.name(self.number, field.title, field.help)
         self.slider = self._make_slider()
         self._lay_out()
         self.number.valueChanged.connect(self._typed)
@@ -79,7 +79,7 @@ class NumberEditor(Editor):
         slider = Slider(Qt.Orientation.Horizontal)
         slider.setRange(0, round(steps))
         slider.setPageStep(max(1, round(steps / 10)))
-        words.name(slider, f"{self.field.title}, slider", self.field.help)
+        labels.name(slider, f"{self.field.title}, slider", self.field.help)
         slider.valueChanged.connect(self._slid)
         return slider
 
@@ -124,7 +124,7 @@ class NumberEditor(Editor):
         self.number.updateGeometry()
 
     def set_wrong(self, wrong: bool) -> None:
-        words.set_flag(self.number, "wrong", wrong)
+        labels.set_flag(self.number, "wrong", wrong)
 
     def _as_number(self, value: Any) -> float:
         if value is None:

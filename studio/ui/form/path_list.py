@@ -29,8 +29,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.ui import dropping, words
 from studio.ui.theme import theme
+from studio.ui.widgets import labels, mime_data
 
 ROW = 52
 GAP = 8
@@ -87,7 +87,7 @@ class PathList(QListWidget):
         item.setData(Role.VALUE, value)
         item.setData(Role.CAPTION, caption)
         item.setData(Qt.ItemDataRole.AccessibleDescriptionRole, caption)
-        item.setToolTip(words.tip(value))
+        item.setToolTip(labels.tip(value))
         item.setSizeHint(QSize(10, ROW))
         item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsDropEnabled)
         self.addItem(item)
@@ -102,7 +102,7 @@ class PathList(QListWidget):
             event.acceptProposedAction()
         elif self._wanted(event.mimeData()):
             event.acceptProposedAction()
-            words.set_flag(self, "hovered", True)
+            labels.set_flag(self, "hovered", True)
 
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:  # noqa: N802
         if event.source() is self:
@@ -112,10 +112,10 @@ class PathList(QListWidget):
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:  # noqa: N802
         super().dragLeaveEvent(event)
-        words.set_flag(self, "hovered", False)
+        labels.set_flag(self, "hovered", False)
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
-        words.set_flag(self, "hovered", False)
+        labels.set_flag(self, "hovered", False)
         if event.source() is self:
             super().dropEvent(event)
             self.reordered.emit()
@@ -123,7 +123,7 @@ class PathList(QListWidget):
             event.acceptProposedAction()
 
     def event(self, event: QEvent) -> bool:
-        return dropping.claims_paste(event) or super().event(event)
+        return mime_data.claims_paste(event) or super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         alt = event.modifiers() & Qt.KeyboardModifier.AltModifier
@@ -150,17 +150,17 @@ class PathList(QListWidget):
         if found := _FOUND[self._holds](data):
             self.given.emit(found)
             return True
-        if self._holds is Holds.PICTURES and (image := dropping.image(data)) is not None:
+        if self._holds is Holds.PICTURES and (image := mime_data.image(data)) is not None:
             self.pasted.emit(image)
             return True
         return False
 
 
 _FOUND: dict[Holds, Callable[[QMimeData], list[str]]] = {
-    Holds.PICTURES: lambda data: [str(path) for path in dropping.picture_files(data)],
-    Holds.FILES: lambda data: [str(path) for path in dropping.files(data) if not path.is_dir()],
-    Holds.FOLDERS: lambda data: [str(path) for path in dropping.files(data) if path.is_dir()],
-    Holds.MODELS: lambda data: [str(path) for path in dropping.files(data)],
+    Holds.PICTURES: lambda data: [str(path) for path in mime_data.picture_files(data)],
+    Holds.FILES: lambda data: [str(path) for path in mime_data.files(data) if not path.is_dir()],
+    Holds.FOLDERS: lambda data: [str(path) for path in mime_data.files(data) if path.is_dir()],
+    Holds.MODELS: lambda data: [str(path) for path in mime_data.files(data)],
 }
 
 

@@ -11,10 +11,10 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QMenu, QToolButton, QWidget
 
 from studio.core.descriptor import Field, Widget
-from studio.ui import dropping, words
 from studio.ui.form.choices import Combo
 from studio.ui.form.editor import Editor, Offer, Surroundings, while_alive
 from studio.ui.theme import icons
+from studio.ui.widgets import labels, mime_data
 
 MODEL_FILES = "Models (*.safetensors *.gguf *.onnx *.pth *.pt *.ckpt);;All files (*)"
 
@@ -27,13 +27,13 @@ class PlaceLine(QLineEdit):
         self.setAcceptDrops(True)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
-        if dropping.files(event.mimeData()):
+        if mime_data.files(event.mimeData()):
             event.acceptProposedAction()
         else:
             super().dragEnterEvent(event)
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
-        if found := dropping.files(event.mimeData()):
+        if found := mime_data.files(event.mimeData()):
             self.setText(str(found[0]))
             self.textEdited.emit(self.text())
             event.acceptProposedAction()
@@ -49,10 +49,10 @@ class PlaceEditor(Editor):
         folder = field.widget is Widget.FOLDER
         self.line = PlaceLine()
         self.line.setPlaceholderText("Drop or choose a folder" if folder else "Drop or choose a file")
-        words.name(self.line, field.title, field.help)
+        labels.name(self.line, field.title, field.help)
         self._browse = QToolButton()
         self._browse.setIcon(icons.icon("folder-open-outline" if folder else "file-outline"))
-        words.name(self._browse, f"Choose {field.title.lower()}…")
+        labels.name(self._browse, f"Choose {field.title.lower()}…")
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(8)
@@ -71,14 +71,14 @@ class PlaceEditor(Editor):
             self.line.setText(text)
 
     def set_wrong(self, wrong: bool) -> None:
-        words.set_flag(self.line, "wrong", wrong)
+        labels.set_flag(self.line, "wrong", wrong)
 
     def _choose(self) -> None:
         title, start = self.field.title, self.line.text()
         if self.field.widget is Widget.FOLDER:
             path = QFileDialog.getExistingDirectory(self, title, start)
         else:
-            path, _ = QFileDialog.getOpenFileName(self, title, start, dropping.pattern(self.field.accepts, title))
+            path, _ = QFileDialog.getOpenFileName(self, title, start, mime_data.pattern(self.field.accepts, title))
         if path:
             self.show_value(path)
             self.edited.emit()
@@ -93,15 +93,15 @@ class ModelEditor(Editor):
         self.combo.setEditable(True)
         self.combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # being editable made it take the wheel
         self.combo.setInsertPolicy(Combo.InsertPolicy.NoInsert)
-        words.name(self.combo, field.title, field.help or "A model from the list, a path, or a hub name")
+        labels.name(self.combo, field.title, field.help or "A model from the list, a path, or a hub name")
         typed = self.combo.lineEdit()
         assert typed is not None
         typed.setPlaceholderText("No model here yet: choose one")
-        words.name(typed, field.title)
+        labels.name(typed, field.title)
         self._browse = QToolButton()
         self._browse.setIcon(icons.icon("folder-open-outline"))
         self._browse.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        words.name(self._browse, f"Choose {field.title.lower()} from the disk")
+        labels.name(self._browse, f"Choose {field.title.lower()} from the disk")
         menu = QMenu(self._browse)
         menu.addAction("Choose a folder…", self._choose_folder)
         menu.addAction("Choose a file…", self._choose_file)
@@ -135,7 +135,7 @@ class ModelEditor(Editor):
         return self.combo.count() == 0 and self._value == str(self.field.default)
 
     def set_wrong(self, wrong: bool) -> None:
-        words.set_flag(self.combo, "wrong", wrong)
+        labels.set_flag(self.combo, "wrong", wrong)
 
     def _ask(self) -> None:
         self._around.offers(self.field.model, while_alive(self, self._offered))

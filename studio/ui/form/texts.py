@@ -9,8 +9,8 @@ from PySide6.QtGui import QColor, QIcon, QPixmap
 from PySide6.QtWidgets import QColorDialog, QHBoxLayout, QLineEdit, QPlainTextEdit, QToolButton, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field, Widget
-from studio.ui import words
 from studio.ui.form.editor import Editor
+from studio.ui.widgets import labels
 
 LINES = (3, 9)
 """A prompt is at least and at most this many lines high."""
@@ -20,7 +20,7 @@ class LineEditor(Editor):
     def __init__(self, field: Field, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
         self.line = QLineEdit()
-        words.name(self.line, field.title, field.help)
+        labels.name(self.line, field.title, field.help)
         self.line.textEdited.connect(lambda _: self.edited.emit())
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -36,7 +36,7 @@ class LineEditor(Editor):
             self.line.setText(text)
 
     def set_wrong(self, wrong: bool) -> None:
-        words.set_flag(self.line, "wrong", wrong)
+        labels.set_flag(self.line, "wrong", wrong)
 
 
 class PlainPage(QPlainTextEdit):
@@ -65,7 +65,7 @@ class PageEditor(Editor):
     def __init__(self, field: Field, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
         self.page = PlainPage()
-        words.name(self.page, field.title, field.help)
+        labels.name(self.page, field.title, field.help)
         self.page.textChanged.connect(self._changed)
         self._showing = False
         column = QVBoxLayout(self)
@@ -84,7 +84,7 @@ class PageEditor(Editor):
             self._showing = False
 
     def set_wrong(self, wrong: bool) -> None:
-        words.set_flag(self.page, "wrong", wrong)
+        labels.set_flag(self.page, "wrong", wrong)
 
     def _changed(self) -> None:
         if not self._showing:
@@ -97,10 +97,10 @@ class ColourEditor(Editor):
     def __init__(self, field: Field, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
         self.line = QLineEdit(maxLength=7)
-        words.name(self.line, field.title, field.help)
+        labels.name(self.line, field.title, field.help)
         self.swatch = QToolButton()
         self.swatch.setIconSize(QSize(20, 20))
-        words.name(self.swatch, f"Choose {field.title.lower()}")
+        labels.name(self.swatch, f"Choose {field.title.lower()}")
         self.swatch.clicked.connect(self._choose)
         self.line.textEdited.connect(self._typed)
         row = QHBoxLayout(self)
@@ -120,7 +120,7 @@ class ColourEditor(Editor):
         self.swatch.setIcon(QIcon(patch))
 
     def set_wrong(self, wrong: bool) -> None:
-        words.set_flag(self.line, "wrong", wrong)
+        labels.set_flag(self.line, "wrong", wrong)
 
     def _typed(self, text: str) -> None:
         self.show_value(text)

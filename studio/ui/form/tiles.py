@@ -37,12 +37,12 @@ from PySide6.QtWidgets import (
 )
 
 from studio.core.descriptor import Field, ToolDescriptor
-from studio.ui import dropping, words
-from studio.ui.flow import FlowLayout
 from studio.ui.form.editor import Editor, Offer, Surroundings, while_alive
 from studio.ui.form.places import MODEL_FILES
 from studio.ui.theme import icons, theme
-from studio.ui.thumbnails import Thumbnail
+from studio.ui.widgets import labels, mime_data
+from studio.ui.widgets.flow_layout import FlowLayout
+from studio.ui.widgets.thumbnail_loader import Thumbnail
 
 NARROWEST = 80
 """Pixels that a tile takes at least."""
@@ -141,7 +141,7 @@ class Tile(Plate):
 
     # Ways in
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
-        if dropping.files(event.mimeData()) or dropping.has_picture(event.mimeData()):
+        if mime_data.files(event.mimeData()) or mime_data.has_picture(event.mimeData()):
             event.acceptProposedAction()
             self._welcome(True)
 
@@ -154,7 +154,7 @@ class Tile(Plate):
             event.acceptProposedAction()
 
     def event(self, event: QEvent) -> bool:
-        return dropping.claims_paste(event) or super().event(event)
+        return mime_data.claims_paste(event) or super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         if event.matches(QKeySequence.StandardKey.Paste):
@@ -163,10 +163,10 @@ class Tile(Plate):
             super().keyPressEvent(event)
 
     def _take(self, data: QMimeData) -> bool:
-        if files := dropping.files(data):
+        if files := mime_data.files(data):
             self.given.emit(files)
             return True
-        if (image := dropping.image(data)) is not None:
+        if (image := mime_data.image(data)) is not None:
             self.pasted.emit(image)
             return True
         return False
@@ -220,7 +220,7 @@ class Maker(Plate):
         super().__init__(tool.title)
         self.tool = tool.id
         self._icon = tool.icon or "plus"
-        words.name(self, tool.title, tool.summary)
+        labels.name(self, tool.title, tool.summary)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002, N802
         colours, painter = theme.COLOURS, QPainter(self)
@@ -246,12 +246,12 @@ class TilesEditor(Editor):
         self._value = ""
         self._offers: list[Offer] | None = None
         self.plates: list[Plate] = []
-        self._chosen = words.label()
+        self._chosen = labels.label()
         self._browse = QToolButton()
         self._browse.setProperty("role", "ghost")
         self._browse.setIcon(icons.icon("folder-open-outline"))
         self._browse.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        words.name(self._browse, f"Choose {field.title.lower()} from the disk")
+        labels.name(self._browse, f"Choose {field.title.lower()} from the disk")
         self._menu = QMenu(self._browse)
         self._browse.setMenu(self._menu)
         self._beside = QWidget()
@@ -260,7 +260,7 @@ class TilesEditor(Editor):
         head.setSpacing(4)
         head.addWidget(self._chosen)
         head.addWidget(self._browse)
-        self._nothing = words.label("", "hint", wrap=True)
+        self._nothing = labels.label("", "hint", wrap=True)
         self._nothing.hide()
         self._grid = QWidget()
         self._mosaic = Mosaic(self._grid)
@@ -340,8 +340,8 @@ class TilesEditor(Editor):
         tile = Tile(name, title, offer.picture if offer else "")
         about = [offer.summary, f"Licence: {offer.licence}." if offer.licence else ""] if offer else []
         hint = "Drop a picture or a folder on it, or paste a picture, to use it at once."
-        words.name(tile, f"{self.field.title}: {title}", " ".join(part for part in (*about, hint) if part))
-        tile.setToolTip(words.tip(" ".join(part for part in (f"{title.rstrip('.')}.", *about, hint) if part)))
+        labels.name(tile, f"{self.field.title}: {title}", " ".join(part for part in (*about, hint) if part))
+        tile.setToolTip(labels.tip(" ".join(part for part in (f"{title.rstrip('.')}.", *about, hint) if part)))
         tile.clicked.connect(lambda: self._pick(name))
         tile.given.connect(lambda files: self._given(name, files))
         tile.pasted.connect(lambda image: self._pasted(name, image))

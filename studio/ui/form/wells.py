@@ -27,10 +27,10 @@ from PySide6.QtWidgets import QFileDialog, QToolButton, QVBoxLayout, QWidget
 from studio.core.descriptor import Field, Widget
 from studio.core.humanize import bytes_in_words
 from studio.library.storage import sidecar
-from studio.ui import dropping, words
 from studio.ui.form.editor import Editor, Surroundings, while_alive
 from studio.ui.theme import icons, theme
-from studio.ui.thumbnails import Thumbnail
+from studio.ui.widgets import labels, mime_data
+from studio.ui.widgets.thumbnail_loader import Thumbnail
 
 HEIGHT = 88
 PICTURE = QSize(96, 72)
@@ -77,7 +77,7 @@ class Well(QWidget):
 
     # Ways in
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
-        if dropping.has_picture(event.mimeData()):
+        if mime_data.has_picture(event.mimeData()):
             event.acceptProposedAction()
             self._hover(True)
 
@@ -90,7 +90,7 @@ class Well(QWidget):
             event.acceptProposedAction()
 
     def event(self, event: QEvent) -> bool:
-        return dropping.claims_paste(event) or super().event(event)
+        return mime_data.claims_paste(event) or super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         if event.matches(QKeySequence.StandardKey.Paste):
@@ -109,17 +109,17 @@ class Well(QWidget):
     def browse(self) -> None:
         global _last_folder
         path, _ = QFileDialog.getOpenFileName(
-            self, self.accessibleName(), _last_folder, dropping.pattern(dropping.PICTURES, "Pictures")
+            self, self.accessibleName(), _last_folder, mime_data.pattern(mime_data.PICTURES, "Pictures")
         )
         if path:
             _last_folder = str(Path(path).parent)
             self.given.emit(path)
 
     def _take(self, data: Any) -> bool:
-        if files := dropping.picture_files(data):
+        if files := mime_data.picture_files(data):
             self.given.emit(str(files[0]))
             return True
-        if (image := dropping.image(data)) is not None:
+        if (image := mime_data.image(data)) is not None:
             self.pasted.emit(image)
             return True
         return False
@@ -198,12 +198,12 @@ class WellEditor(Editor):
         self._around = around
         what = "a mask" if field.widget is Widget.MASK else "a picture"
         self.well = Well(f"Drop {what}, paste, or click")
-        words.name(self.well, field.title, field.help)
+        labels.name(self.well, field.title, field.help)
         self._clear = QToolButton()
         self._clear.setProperty("role", "ghost")
         self._clear.setIcon(icons.icon("close"))
         self._clear.setIconSize(QSize(14, 14))
-        words.name(self._clear, f"Clear {field.title.lower()}")
+        labels.name(self._clear, f"Clear {field.title.lower()}")
         self._clear.hide()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

@@ -8,11 +8,11 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QScrollArea, 
 
 from studio.library.creation import Creation
 from studio.state.library.history_model import HistoryModel
-from studio.ui.flow import FlowLayout
 from studio.ui.history.lineage_view import LineageView
 from studio.ui.history.telling import ToolTitle, facts, plain_title
 from studio.ui.theme import icons, theme
-from studio.ui.words import label, name, tip
+from studio.ui.widgets.flow_layout import FlowLayout
+from studio.ui.widgets.labels import label, name, tip
 
 WORDS = 240
 """Characters of a prompt that are shown; the tool tip has more."""

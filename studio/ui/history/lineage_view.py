@@ -12,7 +12,7 @@ from studio.state.library.lineage import Lineage, Step
 from studio.ui.history.delegate import rounded
 from studio.ui.history.telling import ToolTitle, name_of, plain_title
 from studio.ui.theme import icons, theme
-from studio.ui.words import label, tip
+from studio.ui.widgets.labels import label, tip
 
 THUMB = 28
 INDENT = 14

@@ -17,7 +17,7 @@ from studio.ui.history.search_field import SearchField
 from studio.ui.history.strip import NoticeStrip, TrashStrip
 from studio.ui.history.telling import ToolTitle, grouped
 from studio.ui.theme import theme
-from studio.ui.words import label, line, name
+from studio.ui.widgets.labels import label, line, name
 
 ALL, STARRED, TRASH = range(3)
 

@@ -9,7 +9,7 @@ from PySide6.QtGui import QHideEvent, QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QStackedLayout, QVBoxLayout, QWidget
 
 from studio.ui.theme import theme
-from studio.ui.words import label, name
+from studio.ui.widgets.labels import label, name
 
 LONG_ENOUGH = 8000
 """Milliseconds that a notice stays."""

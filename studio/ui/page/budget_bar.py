@@ -8,8 +8,8 @@ from PySide6.QtWidgets import QWidget
 
 from studio.core.page.token_budget import Budget
 from studio.state.jobs.estimates import Estimates
-from studio.ui import words
 from studio.ui.theme import theme
+from studio.ui.widgets import labels
 
 HEIGHT, BAR, EDGE = 32, 4, 16
 DOT, GAP = 6, 14
@@ -34,7 +34,7 @@ class BudgetBar(QWidget):
         self.setVisible(budget is not None)
         if budget is not None and budget != self.budget:
             self.budget = budget
-            words.name(self, "What the model reads", _capital(budget.sentence))
+            labels.name(self, "What the model reads", _capital(budget.sentence))
             self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
@@ -69,16 +69,16 @@ class BudgetBar(QWidget):
         colours = theme.COLOURS
         painter.setFont(theme.font(theme.CAPTION))
         metrics = painter.fontMetrics()
-        whole = f"{words.grouped(min(budget.used, budget.whole))} of {words.grouped(budget.whole)} {budget.unit}"
+        whole = f"{labels.grouped(min(budget.used, budget.whole))} of {labels.grouped(budget.whole)} {budget.unit}"
         if budget.too_many:
-            whole = f"{words.grouped(budget.too_many)} {budget.unit} too many"
+            whole = f"{labels.grouped(budget.too_many)} {budget.unit} too many"
         end = self.width() - EDGE - metrics.horizontalAdvance(whole)
         middle, baseline = 21.0, 25.0
         painter.setPen(QColor(colours.danger if budget.too_many else colours.dim))
         painter.drawText(QPointF(end, baseline), whole)
         at = float(EDGE)
         for name, count in _shown(budget):
-            said = f"{_capital(name)} {words.grouped(count)}"
+            said = f"{_capital(name)} {labels.grouped(count)}"
             width = DOT + 5 + metrics.horizontalAdvance(said)
             if at + width > end - GAP:
                 break

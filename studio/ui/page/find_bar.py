@@ -9,8 +9,8 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QLineEdit, QPushButton, QToolButton, QWidget
 
-from studio.ui import words
 from studio.ui.theme import icons
+from studio.ui.widgets import labels
 
 
 class FindBar(QWidget):
@@ -30,22 +30,22 @@ class FindBar(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.wanted = QLineEdit(clearButtonEnabled=True)
         self.wanted.setPlaceholderText("Find on this page")
-        words.name(self.wanted, "Find")
+        labels.name(self.wanted, "Find")
         self.new = QLineEdit()
         self.new.setPlaceholderText("Replace with")
-        words.name(self.new, "Replace with")
-        self.count = words.label("", "caption")
+        labels.name(self.new, "Replace with")
+        self.count = labels.label("", "caption")
         self.count.setMinimumWidth(64)
         self.case = QPushButton("Aa")
         self.case.setCheckable(True)
         self.case.setProperty("role", "ghost")
-        words.name(self.case, "Match case", "Capitals and small letters must be the same")
+        labels.name(self.case, "Match case", "Capitals and small letters must be the same")
         self.back = _icon("chevron-up", "Previous match", "Previous match (Shift+Enter)")
         self.on = _icon("chevron-down", "Next match", "Next match (Enter)")
         self.one = QPushButton("Replace")
-        words.name(self.one, "Replace this match")
+        labels.name(self.one, "Replace this match")
         self.all = QPushButton("Replace all")
-        words.name(self.all, "Replace all matches")
+        labels.name(self.all, "Replace all matches")
         self.close_button = _icon("close", "Close Find", "Close (Esc)")
         self._rows = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
         self._rows.setSpacing(8)
@@ -140,7 +140,7 @@ class FindBar(QWidget):
         if not self.wanted.text():
             self.count.setText("")
         else:
-            self.count.setText(f"{self._at + 1} of {words.grouped(found)}" if found else "Not found")
+            self.count.setText(f"{self._at + 1} of {labels.grouped(found)}" if found else "Not found")
         for widget in (self.back, self.on, self.one, self.all):
             widget.setEnabled(found > 0)
 
@@ -150,5 +150,5 @@ def _icon(icon: str, name: str, hint: str) -> QToolButton:
     button.setProperty("role", "ghost")
     button.setIcon(icons.icon(icon, "text"))
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-    words.name(button, name, hint)
+    labels.name(button, name, hint)
     return button

@@ -16,8 +16,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.ui import words
 from studio.ui.theme import theme
+from studio.ui.widgets import labels
 
 WIDTH, ROW = 232, 30
 SHOWN = 10
@@ -42,16 +42,16 @@ class Offers(QFrame):
         self.setProperty("role", "popup")
         self.setAccessibleName("Words to choose from")
         self.setFixedWidth(WIDTH)
-        self.title = words.label("", "caption")
+        self.title = labels.label("", "caption")
         self.list = QListWidget()
         self.list.setItemDelegate(_Row(self.list))
         self.list.setUniformItemSizes(True)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setMouseTracking(True)
         self.list.setStyleSheet("QListWidget { background: transparent; border: none; }")
-        words.name(self.list, "Words to choose from")
+        labels.name(self.list, "Words to choose from")
         self.list.setToolTip("")
-        self.hint = words.label("", "caption")
+        self.hint = labels.label("", "caption")
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(GAP)

@@ -23,7 +23,7 @@ from studio.core.page.revisions import Run
 from studio.ui.page import lettering
 from studio.ui.page.spans import Spans, cut, joined, spliced
 from studio.ui.theme import theme
-from studio.ui.words import label
+from studio.ui.widgets.labels import label
 
 SIZE, LINES = 18, 150
 """Pixels of its letters, and hundredths of these from line to line."""

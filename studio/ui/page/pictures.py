@@ -7,9 +7,9 @@ from PySide6.QtGui import QColor, QContextMenuEvent, QMouseEvent, QPainter, QPai
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QMenu, QScrollArea, QWidget
 
 from studio.state.page.illustrations import Illustrating, Picture
-from studio.ui import words
 from studio.ui.theme import icons, theme
-from studio.ui.thumbnails import Thumbnail, Thumbnailer
+from studio.ui.widgets import labels
+from studio.ui.widgets.thumbnail_loader import Thumbnail, Thumbnailer
 
 TILE = QSize(196, 76)
 
@@ -29,7 +29,7 @@ class Tile(QAbstractButton):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         said = " ".join(picture.anchor.words.split())
-        words.name(self, f"Picture of “{said[:60]}”, {self.standing}", said[:400])
+        labels.name(self, f"Picture of “{said[:60]}”, {self.standing}", said[:400])
 
     @property
     def standing(self) -> str:

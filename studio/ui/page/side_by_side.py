@@ -19,9 +19,9 @@ from PySide6.QtWidgets import (
 
 from studio.core.page.edits import Ask
 from studio.state.page.page import Page
-from studio.ui import words
 from studio.ui.page.cards import Card
 from studio.ui.theme import icons
+from studio.ui.widgets import labels
 
 NARROWEST, WIDEST, GAP = 208, 440, 12
 """Pixels of a column, and between two."""
@@ -55,14 +55,14 @@ class SideBySide(QWidget):
         self.setProperty("role", "canvas")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setAccessibleName("Alternatives side by side")
-        self.title = words.label("", "heading")
-        self.before = words.label("", "dim")
+        self.title = labels.label("", "heading")
+        self.before = labels.label("", "dim")
         self.before.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.hint = words.label("", "caption", wrap=True)
+        self.hint = labels.label("", "caption", wrap=True)
         self.close_button = QToolButton()
         self.close_button.setProperty("role", "ghost")
         self.close_button.setIcon(icons.icon("close", "text"))
-        words.name(self.close_button, "Close the alternatives", "All stays as it is (Esc)")
+        labels.name(self.close_button, "Close the alternatives", "All stays as it is (Esc)")
         self._scroll = _Scroll()
         self._lay_out()
         self.hide()

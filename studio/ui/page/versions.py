@@ -10,8 +10,8 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QListWidget, QListWidgetIt
 
 from studio.core.page.edits import Author
 from studio.state.page.page import Page
-from studio.ui import words
 from studio.ui.theme import icons
+from studio.ui.widgets import labels
 
 MOST = 300
 """Versions that are listed at once; the search finds the others."""
@@ -31,22 +31,22 @@ class Versions(QWidget):
         self.setFixedWidth(264)
         self.field = QLineEdit(clearButtonEnabled=True)
         self.field.setPlaceholderText("Search every version")
-        words.name(self.field, "Search every version", "Also what is no longer on the page")
+        labels.name(self.field, "Search every version", "Also what is no longer on the page")
         self.list = QListWidget()
         self.list.setWordWrap(True)
         self.list.setSpacing(2)
         self.list.setTextElideMode(Qt.TextElideMode.ElideNone)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        words.name(self.list, "Versions")
+        labels.name(self.list, "Versions")
         self.list.setToolTip("")
-        self.empty = words.label("", "dim", wrap=True)
+        self.empty = labels.label("", "dim", wrap=True)
         close = QToolButton()
         close.setProperty("role", "ghost")
         close.setIcon(icons.icon("close", "text"))
-        words.name(close, "Close versions", "Close")
+        labels.name(close, "Close versions", "Close")
         close.clicked.connect(self.closed)
         head = QHBoxLayout()
-        head.addWidget(words.label("Versions", "heading"))
+        head.addWidget(labels.label("Versions", "heading"))
         head.addStretch(1)
         head.addWidget(close)
         column = QVBoxLayout(self)

@@ -15,7 +15,6 @@ from studio.state.page.alternatives import Alternatives
 from studio.state.page.illustrations import Illustrating
 from studio.state.page.page import Page
 from studio.state.page.selection_tools import OnWords
-from studio.ui import words
 from studio.ui.canvas.overlay_bars import FloatingBar
 from studio.ui.page.budget_bar import BudgetBar
 from studio.ui.page.find_bar import FindBar
@@ -28,7 +27,8 @@ from studio.ui.page.side_by_side import SideBySide
 from studio.ui.page.versions import Versions
 from studio.ui.page.word_menu import WordMenu
 from studio.ui.theme import icons
-from studio.ui.thumbnails import Thumbnailer
+from studio.ui.widgets import labels
+from studio.ui.widgets.thumbnail_loader import Thumbnailer
 
 COUNT_MS = 200
 """Words are counted again this long after a change."""
@@ -89,10 +89,10 @@ class PageView(QWidget):
     def _fill_top(self) -> None:
         self.pages = QPushButton("Pages")
         self.pages.setMenu(menu := QMenu(self.pages))
-        words.name(menu, "Pages")
+        labels.name(menu, "Pages")
         menu.setToolTip("")
         menu.aboutToShow.connect(lambda: self._fill_pages(menu))
-        words.name(self.pages, "Pages", "Begin a new page, or open another")
+        labels.name(self.pages, "Pages", "Begin a new page, or open another")
         self.searching = _top("Find", "Find and replace on this page (Ctrl+F)")
         self.branches = _top("Versions", "Everything that was ever written here (Ctrl+Shift+V)")
         self.paint_button = _top("Paint this", "Paint the selected words, or the paragraph at the cursor (Alt+I)")
@@ -265,7 +265,7 @@ class PageView(QWidget):
 
     def _count(self) -> None:
         count = self._words(self.paper.words)
-        self.bar.count.setText("1 word" if count == 1 else f"{words.grouped(count)} words")
+        self.bar.count.setText("1 word" if count == 1 else f"{labels.grouped(count)} words")
 
     def _open_menu(self, menu: QMenu, at: QPoint) -> None:
         """What can be done with the words, before what any editor can do."""
@@ -344,17 +344,17 @@ class PageBar(QWidget):
         self.setFixedHeight(52)
         self.back = _icon("chevron-left", "Previous alternative", "The alternative before (Alt+Left)")
         self.on = _icon("chevron-right", "Next alternative", "The next alternative (Alt+Right)")
-        self.which = words.label("", "dim")
+        self.which = labels.label("", "dim")
         self.beside = _icon("view-column-outline", "Alternatives side by side", "All alternatives side by side (Alt+S)")
         self.beside.setCheckable(True)
         self.again = QPushButton()
-        words.name(self.again, "Regenerate", "Write the passage at the cursor once more (Ctrl+Shift+Enter)")
+        labels.name(self.again, "Regenerate", "Write the passage at the cursor once more (Ctrl+Shift+Enter)")
         self.stop = QPushButton("Stop")
-        words.name(self.stop, "Stop writing", "What was written so far stays (Esc)")
-        self.state = words.label("", "dim")
+        labels.name(self.stop, "Stop writing", "What was written so far stays (Esc)")
+        self.state = labels.label("", "dim")
         self.undo = _icon("undo", "Undo writing", "Undo (Ctrl+Z)")
         self.redo = _icon("redo", "Redo writing", "Redo (Ctrl+Shift+Z)")
-        self.count = words.label("0 words", "caption")
+        self.count = labels.label("0 words", "caption")
         self.count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.count.setMinimumWidth(72)
         row = self._row = QHBoxLayout(self)
@@ -407,7 +407,7 @@ def _top(text: str, hint: str) -> QPushButton:
     button = QPushButton(text)
     button.setProperty("role", "ghost")
     button.setCheckable(True)
-    words.name(button, text, hint)
+    labels.name(button, text, hint)
     return button
 
 
@@ -417,5 +417,5 @@ def _icon(icon: str, name: str, hint: str) -> QToolButton:
     button.setIcon(icons.icon(icon, "text"))
     button.setIconSize(QSize(18, 18))
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-    words.name(button, name, hint)
+    labels.name(button, name, hint)
     return button

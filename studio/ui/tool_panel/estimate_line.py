@@ -10,7 +10,7 @@ from studio.engine.interface import WorkerState
 from studio.state.form.workspace import Workspace
 from studio.state.jobs.estimates import Estimates
 from studio.state.jobs.worker_status import Activity
-from studio.ui import words
+from studio.ui.widgets import labels
 
 
 class EstimateLine(QWidget):
@@ -19,7 +19,7 @@ class EstimateLine(QWidget):
     def __init__(self, workspace: Workspace, activity: Activity, estimates: Estimates) -> None:
         super().__init__()
         self._workspace, self._activity, self._estimates = workspace, activity, estimates
-        self.label = words.label("", "hint", wrap=True)
+        self.label = labels.label("", "hint", wrap=True)
         self.label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         self.label.setMinimumHeight(self.label.fontMetrics().height())
         self.label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
@@ -41,8 +41,8 @@ class EstimateLine(QWidget):
             self.label.setText(text)
             self.label.setAccessibleName(text)
         told = self._warming_up is False and self._estimates.known
-        words.set_flag(self.label, "stale", told and self._estimates.stale)
-        words.set_flag(self.label, "short", told and self._estimates.too_large)
+        labels.set_flag(self.label, "stale", told and self._estimates.stale)
+        labels.set_flag(self.label, "short", told and self._estimates.too_large)
 
     @property
     def _warming_up(self) -> bool:

@@ -11,11 +11,11 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QVBoxLayo
 
 from studio.core.settings import Settings
 from studio.state.form.workspace import SEEDS, Workspace
-from studio.ui import words
-from studio.ui.flow import FlowLayout
 from studio.ui.form.choices import Switch
 from studio.ui.form.numbers import Number
 from studio.ui.theme import icons
+from studio.ui.widgets import labels
+from studio.ui.widgets.flow_layout import FlowLayout
 
 T = TypeVar("T")
 
@@ -32,15 +32,15 @@ class SeedPopup(QFrame):
         self.setProperty("role", "popup")
         self._workspace = workspace
         self._fixed = Switch()
-        words.name(self._fixed, "Keep this seed", "The same seed and settings give the same result")
+        labels.name(self._fixed, "Keep this seed", "The same seed and settings give the same result")
         self._number = Number(0)
         self._number.setRange(0, SEEDS - 1)
-        words.name(self._number, "Seed")
+        labels.name(self._number, "Seed")
         again = QPushButton("New")
         again.setIcon(icons.icon("dice-5-outline"))
-        words.name(again, "New seed")
+        labels.name(again, "New seed")
         row = QHBoxLayout()
-        row.addWidget(words.label("Keep this seed"))
+        row.addWidget(labels.label("Keep this seed"))
         row.addStretch(1)
         row.addWidget(self._fixed)
         numbers = QHBoxLayout()
@@ -51,7 +51,7 @@ class SeedPopup(QFrame):
         column.setSpacing(12)
         column.addLayout(row)
         column.addLayout(numbers)
-        column.addWidget(words.label("The same seed and settings give the same result.", "caption"))
+        column.addWidget(labels.label("The same seed and settings give the same result.", "caption"))
         self._show()
         workspace.seed_changed.connect(self._show)
         self._fixed.clicked.connect(lambda on: workspace.set_seed(workspace.seed, fixed=on))
@@ -103,20 +103,20 @@ class Options(QWidget):
 
     def _show_seed(self) -> None:
         workspace = self._workspace
-        seed, fixed = words.grouped(workspace.seed), workspace.seed_fixed
+        seed, fixed = labels.grouped(workspace.seed), workspace.seed_fixed
         self.seed.setText(f"Seed {seed}" if fixed else "New seed")
         hint = "The seed stays the same" if fixed else f"New each time; last: {seed}"
-        words.name(self.seed, self.seed.text(), hint)
+        labels.name(self.seed, self.seed.text(), hint)
 
     def _show_options(self) -> None:
         tool, count = self._workspace.tool, self._workspace.count
         self.count.setVisible(tool is None or tool.output != "model")
         self.count.setText(f"Count {count}")
-        words.name(self.count, f"Count {count}", "How many results, each with the next seed")
+        labels.name(self.count, f"Count {count}", "How many results, each with the next seed")
         self.format.setVisible(bool(self._formats))
         chosen = dict(self._formats).get(self._format, "")
         self.format.setText(chosen)
-        words.name(self.format, f"File format {chosen}", "The kind of file that results are saved as")
+        labels.name(self.format, f"File format {chosen}", "The kind of file that results are saved as")
 
     @property
     def _formats(self) -> tuple[tuple[str, str], ...]:

@@ -7,7 +7,7 @@ from PySide6.QtGui import QDesktopServices, QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from studio.library.models.licences import Terms
-from studio.ui import words
+from studio.ui.widgets import labels
 
 
 class LicenceNotice(QFrame):
@@ -21,13 +21,13 @@ class LicenceNotice(QFrame):
         super().__init__(parent)
         self.setProperty("role", "notice")
         self._terms: Terms | None = None
-        self.sentence = words.label("", wrap=True)
+        self.sentence = labels.label("", wrap=True)
         self.sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.read = QPushButton("Read it")
-        words.name(self.read, "Read it", "Opens the licence")
+        labels.name(self.read, "Read it", "Opens the licence")
         self.read.clicked.connect(self._read)
         self.use = QPushButton("Use it")
-        words.name(self.use, "Use it", "Uses the model under its licence")
+        labels.name(self.use, "Use it", "Uses the model under its licence")
         self.use.clicked.connect(self._use)
         row = QHBoxLayout()
         row.setSpacing(8)
@@ -45,8 +45,8 @@ class LicenceNotice(QFrame):
         self._terms = terms
         self.sentence.setText(terms.sentence)
         self.setAccessibleName(terms.sentence)
-        words.name(self.read, "Read it", f"Opens the licence of {terms.model}")
-        words.name(self.use, "Use it", f"Uses {terms.model} under its licence, and does not ask again")
+        labels.name(self.read, "Read it", f"Opens the licence of {terms.model}")
+        labels.name(self.use, "Use it", f"Uses {terms.model} under its licence, and does not ask again")
         self.read.setVisible(bool(terms.link))
         self.show()
         (self.read if terms.link else self.use).setFocus(Qt.FocusReason.OtherFocusReason)

@@ -10,10 +10,10 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QPushButton, QStackedLayout, QVBoxLayout, QWidget
 
 from studio.state.session import Session
-from studio.ui import words
 from studio.ui.canvas import Canvas
 from studio.ui.theme import icons
-from studio.ui.thumbnails import Thumbnailer
+from studio.ui.widgets import labels
+from studio.ui.widgets.thumbnail_loader import Thumbnailer
 
 if TYPE_CHECKING:
     from studio.ui.page import PageView
@@ -32,7 +32,7 @@ class Middle(QWidget):
         self._thumbnails = thumbnails
         self.page_actions: list[QAction] = []
         self.back = QPushButton(icons.icon("arrow-left", "text"), "Back to the page")
-        words.name(self.back, "Back to the page", "The page of text that you write on")
+        labels.name(self.back, "Back to the page", "The page of text that you write on")
         strip = QWidget()
         strip.setProperty("role", "bar")
         strip.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)

@@ -14,8 +14,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.ui import words
 from studio.ui.theme import theme
+from studio.ui.widgets import labels
 from studio.ui.window.commands import Commands
 
 _ACTION = Qt.ItemDataRole.UserRole
@@ -61,18 +61,18 @@ class Palette(QFrame):
         self.setFixedWidth(520)
         self.line = QLineEdit()
         self.line.setPlaceholderText("Search commands")
-        words.name(self.line, "Search commands")
+        labels.name(self.line, "Search commands")
         self.list = QListView()
         self.list.setEditTriggers(QListView.EditTrigger.NoEditTriggers)
         self.list.setUniformItemSizes(True)
         self.list.setProperty("role", "commands")
-        words.name(self.list, "Commands")
+        labels.name(self.list, "Commands")
         self._model = QStandardItemModel(self)
         self._matches = _Matches(self)
         self._matches.setSourceModel(self._model)
         self.list.setModel(self._matches)
         self.list.setItemDelegate(_WithKey(self.list))
-        self._nothing = words.label("No command has these words.", "dim")
+        self._nothing = labels.label("No command has these words.", "dim")
         self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 12, 12, 12)

@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMenu, QMenuBar, QWidget
 
-from studio.ui import words
+from studio.ui.widgets import labels
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Commands(QObject):
     def fill(self, bar: QMenuBar) -> None:
         for title, actions in self._menus.items():
             menu = QMenu(title, bar)
-            words.name(menu, title)
+            labels.name(menu, title)
             menu.setToolTip("")
             for action in actions:
                 if action is None:

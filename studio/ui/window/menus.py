@@ -11,8 +11,8 @@ from PySide6.QtGui import QAction, QGuiApplication
 from PySide6.QtWidgets import QFileDialog
 
 from studio.core.descriptor import ToolDescriptor
-from studio.ui import dropping
-from studio.ui.folders import open_folder
+from studio.ui.widgets import mime_data
+from studio.ui.widgets.file_manager import open_folder
 from studio.ui.window.commands import Entry
 from studio.ui.window.status_bar import device_in_words
 
@@ -72,9 +72,9 @@ def about(window: Window) -> str:
 def paste(window: Window) -> None:
     """A picture in the clipboard is opened; where a field has the focus, the field takes it."""
     data = QGuiApplication.clipboard().mimeData()
-    if files := dropping.files(data):
+    if files := mime_data.files(data):
         window.session.making.adopt(files)
-    elif (image := dropping.image(data)) is not None:
+    elif (image := mime_data.image(data)) is not None:
         window.session.making.adopt_picture(image)
     else:
         window.session.notices.info("There is no picture in the clipboard.")
@@ -84,7 +84,7 @@ def _file(window: Window) -> None:
     commands, session = window.commands, window.session
 
     def browse() -> None:
-        paths, _ = QFileDialog.getOpenFileNames(window, "Open", "", dropping.pattern(dropping.PICTURES, "Pictures"))
+        paths, _ = QFileDialog.getOpenFileNames(window, "Open", "", mime_data.pattern(mime_data.PICTURES, "Pictures"))
         if paths:
             session.making.adopt([Path(path) for path in paths])
 

@@ -7,8 +7,8 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from studio.state.notices import Level, Notice, Notices
-from studio.ui import words
 from studio.ui.theme import icons
+from studio.ui.widgets import labels
 
 SHOWN = 3
 _ICONS: dict[Level, tuple[str, icons.Tone]] = {
@@ -24,10 +24,10 @@ class NoticeRow(QFrame):
         self.notice = notice
         self.setProperty("role", "notice")
         self.setProperty("level", notice.level.value)
-        icon = words.label()
+        icon = labels.label()
         name, tone = _ICONS[notice.level]
         icon.setPixmap(icons.pixmap(name, 18, tone, self.devicePixelRatioF()))
-        sentence = words.label(notice.text, wrap=True)
+        sentence = labels.label(notice.text, wrap=True)
         sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 6, 6, 6)
@@ -36,20 +36,20 @@ class NoticeRow(QFrame):
         row.addWidget(sentence, 1)
         if notice.action is not None:
             action = QPushButton(notice.action_label)
-            words.name(action, notice.action_label, notice.text)
+            labels.name(action, notice.action_label, notice.text)
             action.clicked.connect(lambda: self._act(notices))
             row.addWidget(action)
         if notice.details:
             copy = QPushButton("Copy details")
             copy.setProperty("role", "ghost")
-            words.name(copy, "Copy details", notice.text)
+            labels.name(copy, "Copy details", notice.text)
             copy.clicked.connect(self._copy)
             row.addWidget(copy)
         close = QToolButton()
         close.setProperty("role", "ghost")
         close.setIcon(icons.icon("close"))
         close.setIconSize(QSize(16, 16))
-        words.name(close, "Dismiss", notice.text)
+        labels.name(close, "Dismiss", notice.text)
         close.clicked.connect(lambda: notices.dismiss(notice.id))
         row.addWidget(close)
         self.setAccessibleName(notice.text)

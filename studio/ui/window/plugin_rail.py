@@ -7,8 +7,8 @@ from PySide6.QtGui import QColor, QEnterEvent, QFontMetrics, QPainter, QPaintEve
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QScrollArea, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Catalogue, PluginDescriptor
-from studio.ui import words
 from studio.ui.theme import icons, theme
+from studio.ui.widgets import labels as words
 
 WIDTH = 64
 BUTTON = QSize(52, 56)

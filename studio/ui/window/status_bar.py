@@ -11,7 +11,7 @@ from studio.core.job import Job
 from studio.core.messages import Progressed
 from studio.engine.interface import WorkerState
 from studio.state.session import Session
-from studio.ui import words
+from studio.ui.widgets import labels
 
 HEIGHT = 44
 _WORKER = {
@@ -34,21 +34,21 @@ class StatusBar(QWidget):
         self.setProperty("role", "bar")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setFixedHeight(HEIGHT)
-        self._what = words.label("")
+        self._what = labels.label("")
         self._what.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setFixedWidth(240)
-        words.name(self.bar, "Progress")
-        self._how_far = words.label("", "dim")
+        labels.name(self.bar, "Progress")
+        self._how_far = labels.label("", "dim")
         self.cancel_button = QPushButton("Cancel")
-        words.name(self.cancel_button, "Cancel", "Cancel what runs (Shift+X)")
+        labels.name(self.cancel_button, "Cancel", "Cancel what runs (Shift+X)")
         self.pause_button = QPushButton("Pause")
-        words.name(self.pause_button, "Pause", "Pause what runs; it goes on later from where it was")
+        labels.name(self.pause_button, "Pause", "Pause what runs; it goes on later from where it was")
         self.queue_button = QPushButton("Queue")
         self.queue_button.setProperty("role", "ghost")
-        self._device = words.label("", "dim")
-        self._memory = words.label("", "dim")
+        self._device = labels.label("", "dim")
+        self._memory = labels.label("", "dim")
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 0, 16, 0)
         row.setSpacing(12)
@@ -135,7 +135,7 @@ class StatusBar(QWidget):
         waiting = standing.queued + standing.paused
         text = f"{waiting} waiting" if waiting else f"{standing.failed} failed" if standing.failed else "Queue"
         self.queue_button.setText(text)
-        words.name(self.queue_button, f"Queue, {text}" if text != "Queue" else "Queue", "Show the queue (Ctrl+J)")
+        labels.name(self.queue_button, f"Queue, {text}" if text != "Queue" else "Queue", "Show the queue (Ctrl+J)")
 
     def _show_device(self) -> None:
         device = self._session.activity.device
@@ -146,7 +146,7 @@ class StatusBar(QWidget):
             used = max(0, device.memory_total - device.memory_free)
             self._memory.setText(f"Memory {bytes_in_words(used)} of {bytes_in_words(device.memory_total)}")
             held = bytes_in_words(self._session.activity.memory)
-            self._memory.setToolTip(words.tip(f"The studio's workers hold {held} of it"))
+            self._memory.setToolTip(labels.tip(f"The studio's workers hold {held} of it"))
 
     def _pause(self) -> None:
         if (job := self.running) is not None:

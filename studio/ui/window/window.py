@@ -21,14 +21,14 @@ from PySide6.QtWidgets import (
 from studio.core.messages import Previewed
 from studio.library.creation import Creation, Kind
 from studio.state.session import Session
-from studio.ui import dropping, words
 from studio.ui.canvas import Canvas
 from studio.ui.canvas.mask_controller import Masking
 from studio.ui.canvas.variations_strip import Strip
 from studio.ui.form.editor import Surroundings
 from studio.ui.theme import icons, theme
-from studio.ui.thumbnails import Thumbnailer
 from studio.ui.tool_panel.tool_panel import ToolPanel
+from studio.ui.widgets import labels, mime_data
+from studio.ui.widgets.thumbnail_loader import Thumbnailer
 from studio.ui.window.central_stack import Middle
 from studio.ui.window.commands import Commands
 from studio.ui.window.menus import fill_menus
@@ -64,8 +64,8 @@ class TopBar(QWidget):
         self.search.setProperty("role", "search")
         self.search.setFixedWidth(300)
         self.search.setCursor(Qt.CursorShape.PointingHandCursor)
-        words.name(self.search, "Search commands", "Every command with its key (Ctrl+K)")
-        key = words.label("Ctrl K", "caption")
+        labels.name(self.search, "Search commands", "Every command with its key (Ctrl+K)")
+        key = labels.label("Ctrl K", "caption")
         key.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         inside = QHBoxLayout(self.search)
         inside.setContentsMargins(0, 0, 12, 0)
@@ -74,7 +74,7 @@ class TopBar(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 0, 16, 0)
         row.setSpacing(8)
-        row.addWidget(words.label("Studio", "heading"))
+        row.addWidget(labels.label("Studio", "heading"))
         row.addWidget(self.menu_bar, 0, Qt.AlignmentFlag.AlignVCenter)
         row.addStretch(1)
         row.addWidget(self.search)
@@ -291,18 +291,18 @@ class Window(QMainWindow):
 
     # A drop beside the canvas and the wells
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
-        if dropping.files(event.mimeData()) or dropping.has_picture(event.mimeData()):
+        if mime_data.files(event.mimeData()) or mime_data.has_picture(event.mimeData()):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         """On the tool panel it becomes an input, anywhere else it is opened."""
         making, data = self.session.making, event.mimeData()
         place = self.tool_panel.mapFrom(self, event.position().toPoint())
-        image = dropping.image(data)
-        if (pictures := dropping.picture_files(data)) and self.tool_panel.rect().contains(place):
+        image = mime_data.image(data)
+        if (pictures := mime_data.picture_files(data)) and self.tool_panel.rect().contains(place):
             for path in pictures:
                 making.give(str(path))
-        elif files := dropping.files(data):
+        elif files := mime_data.files(data):
             making.adopt(files)
         elif image is not None:
             making.adopt_picture(image)
