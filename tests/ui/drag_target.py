@@ -14,8 +14,8 @@ from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.library.library import Library
 from studio.state.session import Session
-from studio.ui.form.lists import PicturesEditor
-from studio.ui.form.tiles import TilesEditor
+from studio.ui.form.list_field import PicturesEditor
+from studio.ui.form.model_tiles import TilesEditor
 from studio.ui.theme import theme
 from studio.ui.window.window import Window
 from tests import fakes

@@ -18,16 +18,16 @@ from studio.core.descriptor import Field, Widget
 from studio.core.paths import Home
 from studio.library.library import Library
 from studio.state.notices import Notices
-from studio.ui.form.choices import ChipsEditor, ComboEditor, SegmentsEditor, SwitchEditor
-from studio.ui.form.editor import Editor, Offer, Surroundings
+from studio.ui.form.base import Editor, Offer, Surroundings
+from studio.ui.form.choice_field import ChipsEditor, ComboEditor, SegmentsEditor, SwitchEditor
 from studio.ui.form.form import Form, editor_for
-from studio.ui.form.lists import FilesEditor, FoldersEditor, ModelsEditor, PicturesEditor, list_editor
-from studio.ui.form.masks import MaskEditor
-from studio.ui.form.numbers import NumberEditor
+from studio.ui.form.image_field import WellEditor
+from studio.ui.form.list_field import FilesEditor, FoldersEditor, ModelsEditor, PicturesEditor, list_editor
+from studio.ui.form.mask_field import MaskEditor
+from studio.ui.form.number_field import NumberEditor
+from studio.ui.form.path_field import ModelEditor, PlaceEditor
 from studio.ui.form.path_list import Role
-from studio.ui.form.places import ModelEditor, PlaceEditor
-from studio.ui.form.texts import ColourEditor, LineEditor, LinesEditor, PageEditor
-from studio.ui.form.wells import WellEditor
+from studio.ui.form.text_field import ColourEditor, LineEditor, LinesEditor, PageEditor
 from studio.ui.widgets.thumbnail_loader import Thumbnailer
 from tests import fakes
 

@@ -22,7 +22,7 @@ from studio.state.form import draft_store
 from studio.state.session import Session
 from studio.ui.canvas.brush import Brush
 from studio.ui.canvas.mask import MaskLayer
-from studio.ui.form.masks import MaskEditor
+from studio.ui.form.mask_field import MaskEditor
 from studio.ui.window.window import Window
 from tests.fakes import STYLE, FakeEngine, property_, tool
 

@@ -18,8 +18,8 @@ from studio.core.settings import Settings
 from studio.engine.interface import WorkerChanged, WorkerState
 from studio.ui.dialogs.model_folders import ModelFoldersEditor
 from studio.ui.dialogs.settings_dialog import SettingsDialog
+from studio.ui.form.path_field import ModelEditor
 from studio.ui.form.path_list import Role
-from studio.ui.form.places import ModelEditor
 from studio.ui.theme import theme
 from studio.ui.window.window import Window
 from tests.fakes import FakeEngine

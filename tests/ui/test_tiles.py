@@ -17,7 +17,7 @@ from pytestqt.qtbot import QtBot
 from studio.core.descriptor import Catalogue, PluginDescriptor
 from studio.core.job import JobState
 from studio.core.paths import Home
-from studio.ui.form.tiles import Maker, Tile, TilesEditor
+from studio.ui.form.model_tiles import Maker, Tile, TilesEditor
 from studio.ui.window.window import Window
 from tests import fakes
 from tests.fakes import FakeEngine, property_

@@ -9,8 +9,8 @@ from typing import Any
 
 from studio.core.descriptor import Field, Widget
 from studio.state.library.model_folders import ModelFolders
-from studio.ui.form.editor import Surroundings
-from studio.ui.form.lists import FoldersEditor
+from studio.ui.form.base import Surroundings
+from studio.ui.form.list_field import FoldersEditor
 from studio.ui.form.path_list import Holds
 from studio.ui.theme import icons
 

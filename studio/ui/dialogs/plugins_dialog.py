@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 from studio.core.descriptor import PluginDescriptor
 from studio.state.plugins import SOURCES, PluginStanding
 from studio.state.session import Session
-from studio.ui.form.choices import Switch
+from studio.ui.form.choice_field import Switch
 from studio.ui.theme import icons
 from studio.ui.widgets import labels
 

@@ -15,7 +15,7 @@ from studio.core.descriptor import Field, Widget
 from studio.core.settings import Settings
 from studio.state.session import Session
 from studio.ui.dialogs.model_folders import FIELD, ModelFoldersEditor
-from studio.ui.form.editor import Editor, Surroundings
+from studio.ui.form.base import Editor, Surroundings
 from studio.ui.form.form import Row, plain_editor
 from studio.ui.theme import icons
 from studio.ui.tool_panel.job_options import FORMATS

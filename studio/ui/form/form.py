@@ -9,16 +9,16 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field, Widget
-from studio.ui.form.choices import SwitchEditor, choice_editor
-from studio.ui.form.editor import Editor, Surroundings
-from studio.ui.form.fold import Fold
-from studio.ui.form.lists import list_editor
-from studio.ui.form.masks import MaskEditor
-from studio.ui.form.numbers import NumberEditor
-from studio.ui.form.places import ModelEditor, PlaceEditor
-from studio.ui.form.texts import ColourEditor, LineEditor, LinesEditor, PageEditor
-from studio.ui.form.tiles import TilesEditor
-from studio.ui.form.wells import WellEditor
+from studio.ui.form.base import Editor, Surroundings
+from studio.ui.form.choice_field import SwitchEditor, choice_editor
+from studio.ui.form.collapsible import Fold
+from studio.ui.form.image_field import WellEditor
+from studio.ui.form.list_field import list_editor
+from studio.ui.form.mask_field import MaskEditor
+from studio.ui.form.model_tiles import TilesEditor
+from studio.ui.form.number_field import NumberEditor
+from studio.ui.form.path_field import ModelEditor, PlaceEditor
+from studio.ui.form.text_field import ColourEditor, LineEditor, LinesEditor, PageEditor
 from studio.ui.widgets import labels
 
 _PLACES = (Widget.IMAGE, Widget.MASK, Widget.FILE, Widget.FOLDER, Widget.MODEL)

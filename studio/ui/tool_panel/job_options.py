@@ -11,8 +11,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QVBoxLayo
 
 from studio.core.settings import Settings
 from studio.state.form.workspace import SEEDS, Workspace
-from studio.ui.form.choices import Switch
-from studio.ui.form.numbers import Number
+from studio.ui.form.choice_field import Switch
+from studio.ui.form.number_field import Number
 from studio.ui.theme import icons
 from studio.ui.widgets import labels
 from studio.ui.widgets.flow_layout import FlowLayout

@@ -11,8 +11,8 @@ from studio.state.form.workspace import Workspace
 from studio.state.jobs.estimates import Estimates
 from studio.state.jobs.generation import Making
 from studio.state.jobs.worker_status import Activity
-from studio.ui.form.choices import FEW, SHORT, Combo
-from studio.ui.form.editor import Surroundings
+from studio.ui.form.base import Surroundings
+from studio.ui.form.choice_field import FEW, SHORT, Combo
 from studio.ui.form.form import Form
 from studio.ui.tool_panel.estimate_line import EstimateLine
 from studio.ui.tool_panel.job_options import Options

@@ -24,7 +24,7 @@ from studio.state.session import Session
 from studio.ui.canvas import Canvas
 from studio.ui.canvas.mask_controller import Masking
 from studio.ui.canvas.variations_strip import Strip
-from studio.ui.form.editor import Surroundings
+from studio.ui.form.base import Surroundings
 from studio.ui.theme import icons, theme
 from studio.ui.tool_panel.tool_panel import ToolPanel
 from studio.ui.widgets import labels, mime_data

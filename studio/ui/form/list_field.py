@@ -13,10 +13,10 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout
 
 from studio.core.descriptor import Field, Widget
 from studio.library.storage import sidecar
-from studio.ui.form.editor import Editor, Offer, Surroundings, while_alive
+from studio.ui.form.base import Editor, Offer, Surroundings, while_alive
+from studio.ui.form.image_field import caption
+from studio.ui.form.path_field import ModelEditor
 from studio.ui.form.path_list import ROW, Holds, PathList, Role
-from studio.ui.form.places import ModelEditor
-from studio.ui.form.wells import caption
 from studio.ui.theme import icons
 from studio.ui.widgets import labels, mime_data
 from studio.ui.widgets.thumbnail_loader import Thumbnail

@@ -9,8 +9,8 @@ from PySide6.QtWidgets import QPushButton, QWidget
 
 from studio.core.descriptor import Field
 from studio.state.form import masks
-from studio.ui.form.editor import Surroundings
-from studio.ui.form.wells import WellEditor
+from studio.ui.form.base import Surroundings
+from studio.ui.form.image_field import WellEditor
 from studio.ui.theme import icons
 from studio.ui.widgets import labels
 from studio.ui.widgets.thumbnail_loader import Thumbnail

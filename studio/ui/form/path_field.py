@@ -11,8 +11,8 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QMenu, QToolButton, QWidget
 
 from studio.core.descriptor import Field, Widget
-from studio.ui.form.choices import Combo
-from studio.ui.form.editor import Editor, Offer, Surroundings, while_alive
+from studio.ui.form.base import Editor, Offer, Surroundings, while_alive
+from studio.ui.form.choice_field import Combo
 from studio.ui.theme import icons
 from studio.ui.widgets import labels, mime_data
 

@@ -9,7 +9,7 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QHBoxLayout, QSlider, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field, Widget
-from studio.ui.form.editor import Editor, NoWheel
+from studio.ui.form.base import Editor, NoWheel
 from studio.ui.widgets import labels
 
 MOST_STEPS = 1000

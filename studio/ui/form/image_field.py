@@ -27,7 +27,7 @@ from PySide6.QtWidgets import QFileDialog, QToolButton, QVBoxLayout, QWidget
 from studio.core.descriptor import Field, Widget
 from studio.core.humanize import bytes_in_words
 from studio.library.storage import sidecar
-from studio.ui.form.editor import Editor, Surroundings, while_alive
+from studio.ui.form.base import Editor, Surroundings, while_alive
 from studio.ui.theme import icons, theme
 from studio.ui.widgets import labels, mime_data
 from studio.ui.widgets.thumbnail_loader import Thumbnail

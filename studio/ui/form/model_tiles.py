@@ -37,8 +37,8 @@ from PySide6.QtWidgets import (
 )
 
 from studio.core.descriptor import Field, ToolDescriptor
-from studio.ui.form.editor import Editor, Offer, Surroundings, while_alive
-from studio.ui.form.places import MODEL_FILES
+from studio.ui.form.base import Editor, Offer, Surroundings, while_alive
+from studio.ui.form.path_field import MODEL_FILES
 from studio.ui.theme import icons, theme
 from studio.ui.widgets import labels, mime_data
 from studio.ui.widgets.flow_layout import FlowLayout

@@ -9,7 +9,7 @@ from PySide6.QtGui import QColor, QIcon, QPixmap
 from PySide6.QtWidgets import QColorDialog, QHBoxLayout, QLineEdit, QPlainTextEdit, QToolButton, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field, Widget
-from studio.ui.form.editor import Editor
+from studio.ui.form.base import Editor
 from studio.ui.widgets import labels
 
 LINES = (3, 9)

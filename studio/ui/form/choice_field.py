@@ -9,7 +9,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field
-from studio.ui.form.editor import Editor, NoWheel
+from studio.ui.form.base import Editor, NoWheel
 from studio.ui.theme import icons, theme
 from studio.ui.widgets import labels
 from studio.ui.widgets.flow_layout import FlowLayout
