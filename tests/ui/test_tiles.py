@@ -240,7 +240,7 @@ def test_a_picture_is_pasted_on_a_tile(
 def test_a_drag_out_of_the_history_is_painted(
     window: Window, editor: TilesEditor, submitted: Callable[[int], list[Any]], picture: Path
 ) -> None:
-    from studio.ui.history.carrying import Carried
+    from studio.ui.history.drag_mime import Carried
 
     made = window.session.library.adopt(picture)
     assert drop(mine(editor)[2], Carried([made]))

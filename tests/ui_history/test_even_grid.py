@@ -8,7 +8,7 @@ import pytest
 from PySide6.QtCore import QPoint, QRect, QStringListModel, Qt
 from pytestqt.qtbot import QtBot
 
-from studio.ui.history.even_grid import EvenGrid
+from studio.ui.history.uniform_grid import EvenGrid
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from studio.library.creation import Creation, Kind
 from studio.state.library.history_model import HistoryModel
 from studio.state.undo_stack import Undo
 from studio.ui.history import HistoryPanel
-from studio.ui.history.carrying import Carried
+from studio.ui.history.descriptions import duration, facts, grouped, moment, name_of, size
 from studio.ui.history.details import split_tags
+from studio.ui.history.drag_mime import Carried
 from studio.ui.history.lineage_view import StepButton
 from studio.ui.history.panel import STARRED, TRASH
-from studio.ui.history.telling import duration, facts, grouped, moment, name_of, size
 
 
 @pytest.fixture

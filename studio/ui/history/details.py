@@ -8,8 +8,8 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QScrollArea, 
 
 from studio.library.creation import Creation
 from studio.state.library.history_model import HistoryModel
+from studio.ui.history.descriptions import ToolTitle, facts, plain_title
 from studio.ui.history.lineage_view import LineageView
-from studio.ui.history.telling import ToolTitle, facts, plain_title
 from studio.ui.theme import icons, theme
 from studio.ui.widgets.flow_layout import FlowLayout
 from studio.ui.widgets.labels import label, name, tip

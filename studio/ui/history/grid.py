@@ -17,9 +17,9 @@ from PySide6.QtWidgets import QListView, QWidget
 
 from studio.library.creation import Creation
 from studio.state.library.history_model import HistoryModel, Index
-from studio.ui.history.carrying import Carried
 from studio.ui.history.delegate import CreationDelegate, rounded
-from studio.ui.history.even_grid import EvenGrid
+from studio.ui.history.drag_mime import Carried
+from studio.ui.history.uniform_grid import EvenGrid
 from studio.ui.theme import theme
 
 CELL = 92

@@ -10,7 +10,7 @@ from studio.library.creation import Creation
 from studio.state.library.history_model import HistoryModel
 from studio.state.library.lineage import Lineage, Step
 from studio.ui.history.delegate import rounded
-from studio.ui.history.telling import ToolTitle, name_of, plain_title
+from studio.ui.history.descriptions import ToolTitle, name_of, plain_title
 from studio.ui.theme import icons, theme
 from studio.ui.widgets.labels import label, tip
 

@@ -10,12 +10,12 @@ from studio.library.creation import Creation
 from studio.state.library.history_model import HistoryModel
 from studio.state.undo_stack import Undo
 from studio.ui.canvas.dropping import dropped_paths
+from studio.ui.history.actions import Operations
+from studio.ui.history.descriptions import ToolTitle, grouped
 from studio.ui.history.details import Details
+from studio.ui.history.footer_bars import NoticeStrip, TrashStrip
 from studio.ui.history.grid import Grid
-from studio.ui.history.operations import Operations
 from studio.ui.history.search_field import SearchField
-from studio.ui.history.strip import NoticeStrip, TrashStrip
-from studio.ui.history.telling import ToolTitle, grouped
 from studio.ui.theme import theme
 from studio.ui.widgets.labels import label, line, name
 

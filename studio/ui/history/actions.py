@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QWidget
 from studio.library.creation import Creation, Kind
 from studio.state.library.history_model import HistoryModel
 from studio.state.undo_stack import Undo
-from studio.ui.history.carrying import Carried
+from studio.ui.history.drag_mime import Carried
 
 _FORMATS = {
     Kind.IMAGE: "PNG (*.png);;JPEG (*.jpg);;WebP (*.webp);;AVIF (*.avif);;TIFF (*.tif)",
