@@ -15,8 +15,8 @@ from studio.core.messages import Previewed
 from studio.core.page.edits import Author
 from studio.state.page.page import Page
 from studio.ui.page import PageView
-from studio.ui.page.paper import Paper
-from studio.ui.page.spans import cut, joined, spliced
+from studio.ui.page.author_runs import cut, joined, spliced
+from studio.ui.page.editor import Paper
 from studio.ui.theme import theme
 from studio.ui.window.window import Window
 from tests import fakes

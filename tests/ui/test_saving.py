@@ -8,7 +8,7 @@ import pytest
 from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
-from studio.ui.page.saving import ask_where, offered
+from studio.ui.page.export_dialog import ask_where, offered
 
 
 @pytest.mark.parametrize(

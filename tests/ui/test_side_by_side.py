@@ -14,7 +14,7 @@ from studio.core.messages import Previewed
 from studio.core.page.edits import Author
 from studio.core.page.revisions import Run
 from studio.ui.page import PageView
-from studio.ui.page.cards import MOST, Card, beginning
+from studio.ui.page.alternative_card import MOST, Card, beginning
 from studio.ui.page.side_by_side import NARROWEST, SideBySide
 from studio.ui.theme import theme
 from studio.ui.window.window import Window

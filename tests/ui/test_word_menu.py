@@ -14,7 +14,7 @@ from studio.core.recipe import PluginRef, Recipe
 from studio.engine.interface import EstimateReady
 from studio.library.storage import writer
 from studio.ui.page import PageView
-from studio.ui.page.offers import percent, readable
+from studio.ui.page.suggestion_list import percent, readable
 from studio.ui.window.window import Window
 from tests import fakes
 from tests.fakes import FakeEngine

@@ -1,5 +1,5 @@
 """The page of text on the canvas."""
 
-from studio.ui.page.view import PageView
+from studio.ui.page.page_view import PageView
 
 __all__ = ["PageView"]

@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 
 from studio.core.page.edits import Ask
 from studio.state.page.page import Page
-from studio.ui.page.cards import Card
+from studio.ui.page.alternative_card import Card
 from studio.ui.theme import icons
 from studio.ui.widgets import labels
 

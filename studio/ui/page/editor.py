@@ -20,8 +20,8 @@ from PySide6.QtWidgets import QMenu, QTextEdit, QWidget
 from studio.core.page.edits import Author
 from studio.core.page.plain_text import difference, plain
 from studio.core.page.revisions import Run
-from studio.ui.page import lettering
-from studio.ui.page.spans import Spans, cut, joined, spliced
+from studio.ui.page import author_format
+from studio.ui.page.author_runs import Spans, cut, joined, spliced
 from studio.ui.theme import theme
 from studio.ui.widgets.labels import label
 
@@ -182,7 +182,7 @@ class Paper(QTextEdit):
     @staticmethod
     def _dress_typed(cursor: QTextCursor, new: str) -> None:
         """What was typed is a human's. A key more in their words has the look already, and setting it is slow."""
-        letters, block = lettering.letters(SIZE, Author.HUMAN), lettering.lines(LINES)
+        letters, block = author_format.letters(SIZE, Author.HUMAN), author_format.lines(LINES)
         one = len(new) == 1 and new != "\n"
         cursor.beginEditBlock()
         if not (one and cursor.charFormat() == letters):
@@ -217,14 +217,14 @@ class Paper(QTextEdit):
             self.left.emit()
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not self.isReadOnly():
             # By hand: on an empty line with a height of its own, Qt would only take the height away.
-            self.textCursor().insertBlock(lettering.lines(LINES), lettering.letters(SIZE, Author.HUMAN))
+            self.textCursor().insertBlock(author_format.lines(LINES), author_format.letters(SIZE, Author.HUMAN))
             self.ensureCursorVisible()
         else:
             super().keyPressEvent(event)
 
     def insertFromMimeData(self, source: QMimeData) -> None:  # noqa: N802
         if source.hasText():
-            self.textCursor().insertText(plain(source.text()), lettering.letters(SIZE, Author.HUMAN))
+            self.textCursor().insertText(plain(source.text()), author_format.letters(SIZE, Author.HUMAN))
             self.ensureCursorVisible()
 
     def canInsertFromMimeData(self, source: QMimeData) -> bool:  # noqa: N802
@@ -241,12 +241,12 @@ class Paper(QTextEdit):
         cursor.removeSelectedText()
         passed = 0
         for author, length in spans:
-            cursor.insertText(text[passed : passed + length], lettering.letters(SIZE, author))
+            cursor.insertText(text[passed : passed + length], author_format.letters(SIZE, author))
             passed += length
         end = cursor.position()
         cursor.setPosition(start)
         cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
-        cursor.setBlockFormat(lettering.lines(LINES))
+        cursor.setBlockFormat(author_format.lines(LINES))
         cursor.endEditBlock()
 
     def _paint_all(self) -> None:
@@ -256,7 +256,7 @@ class Paper(QTextEdit):
         for author, length in self._spans:
             cursor.setPosition(self._units(passed))
             cursor.setPosition(self._units(passed + length), QTextCursor.MoveMode.KeepAnchor)
-            cursor.setCharFormat(lettering.letters(SIZE, author))
+            cursor.setCharFormat(author_format.letters(SIZE, author))
             passed += length
         cursor.endEditBlock()
 
@@ -288,10 +288,10 @@ class Paper(QTextEdit):
         self._dressed = colours.canvas
         self.setStyleSheet(f"QTextEdit {{ background: {colours.canvas}; border: none; padding: 0px; }}")
         self.setFont(theme.reading_font(SIZE))
-        self.setCurrentCharFormat(lettering.letters(SIZE, Author.HUMAN))
+        self.setCurrentCharFormat(author_format.letters(SIZE, Author.HUMAN))
         if self.document().isEmpty():
             self._showing = True
-            QTextCursor(self.document()).setBlockFormat(lettering.lines(LINES))
+            QTextCursor(self.document()).setBlockFormat(author_format.lines(LINES))
             self._showing = False
         else:
             self._showing = True

@@ -8,8 +8,8 @@ from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Signal
 from PySide6.QtGui import QMouseEvent
 
 from studio.state.page.alternatives import Alternatives, Choice
-from studio.ui.page.offers import Offers, readable
-from studio.ui.page.paper import Paper
+from studio.ui.page.editor import Paper
+from studio.ui.page.suggestion_list import Offers, readable
 
 REACH = 12
 """Pixels around words and list in which the pointer may move while the list stays."""

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import QAbstractButton, QWidget
 from studio.core.page.plain_text import count_words
 from studio.core.page.revisions import Run
 from studio.state.page.page import Passage
-from studio.ui.page import lettering
+from studio.ui.page import author_format
 from studio.ui.theme import theme
 from studio.ui.widgets import labels
 
@@ -74,11 +74,11 @@ class Card(QAbstractButton):
     def _write(self, runs: Sequence[Run], nothing: str) -> None:
         self._text.clear()
         cursor = QTextCursor(self._text)
-        cursor.setBlockFormat(lettering.lines(LINES))
+        cursor.setBlockFormat(author_format.lines(LINES))
         for run in runs:
-            cursor.insertText(run.text, lettering.letters(SIZE, run.author))
+            cursor.insertText(run.text, author_format.letters(SIZE, run.author))
         if not runs:
-            cursor.insertText(nothing, lettering.coloured(SIZE, theme.COLOURS.dim))
+            cursor.insertText(nothing, author_format.coloured(SIZE, theme.COLOURS.dim))
 
     def _name(self, whole: str, nothing: str) -> None:
         said = [f"Alternative {self.number} of {self.of}"]

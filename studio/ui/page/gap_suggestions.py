@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from PySide6.QtCore import QEvent, QObject, QRect
 
 from studio.state.page.selection_tools import Gap, OnWords
-from studio.ui.page.offers import Offers
-from studio.ui.page.paper import Paper
+from studio.ui.page.editor import Paper
+from studio.ui.page.suggestion_list import Offers
 
 
 class FoundWords(QObject):
