@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _shared_options(parser, None)
     parser.add_argument("--version", action="version", version=f"studio {__version__}")
-    parser.set_defaults(command=_later("studio.cli.window", "window"))
+    parser.set_defaults(command=_later("studio.cli.gui", "window"))
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
 
     def command(name: str, module: str, summary: str) -> argparse.ArgumentParser:
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         "new", help="write a working plugin to start from", parents=[shared], allow_abbrev=False
     )
     new.add_argument("name", metavar="NAME")
-    new.set_defaults(command=_later("studio.cli.template", "new"))
+    new.set_defaults(command=_later("studio.cli.plugin_template", "new"))
 
     command("doctor", "doctor", "show device, memory, versions and folders, and what is missing")
     bench = command("bench", "checkout", "run the benchmarks and print a table")

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from time import monotonic
 
+from studio.cli.app_context import Place, opened
 from studio.cli.console import Console
-from studio.cli.differences import installed
-from studio.cli.place import Place, opened
+from studio.cli.reproducibility import installed
 from studio.core.descriptor import DeviceReport
 from studio.core.errors import StudioError
 from studio.engine.interface import MemoryChanged

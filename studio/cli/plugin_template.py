@@ -7,8 +7,8 @@ import importlib.util
 import keyword
 import re
 
+from studio.cli.app_context import opened
 from studio.cli.console import Console
-from studio.cli.place import opened
 from studio.core import paths
 from studio.core.errors import BadInput
 from studio.core.files import write_whole

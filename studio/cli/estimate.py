@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from studio.cli.app_context import Place
 from studio.cli.console import Console
-from studio.cli.place import Place
 from studio.core import params_schema
 from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import StudioError

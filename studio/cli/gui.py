@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from studio.cli.app_context import home_of
 from studio.cli.console import Console
-from studio.cli.place import home_of
 from studio.core.errors import BadInput
 
 

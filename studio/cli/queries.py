@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
+from studio.cli.app_context import Place, opened
 from studio.cli.console import Console
-from studio.cli.place import Place, opened
 from studio.core import params_schema
 from studio.core.descriptor import Field, PluginDescriptor
 from studio.core.errors import BadInput

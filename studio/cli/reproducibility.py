@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from studio import __version__
-from studio.cli.place import Place
+from studio.cli.app_context import Place
 from studio.core.descriptor import ToolDescriptor
 from studio.core.model_files import weights_digest
 from studio.core.recipe import Recipe

@@ -6,8 +6,8 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
+from studio.cli.app_context import Place
 from studio.cli.console import Console
-from studio.cli.place import Place
 from studio.core import params_schema, settings
 from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import StudioError

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from studio.cli.app_context import Place, opened
 from studio.cli.console import Console
-from studio.cli.destination import Destination
-from studio.cli.differences import before, between
-from studio.cli.foretelling import estimate
-from studio.cli.models import look, tell_licences
-from studio.cli.place import Place, opened
+from studio.cli.estimate import estimate
+from studio.cli.model_licences import look, tell_licences
+from studio.cli.output_path import Destination
+from studio.cli.reproducibility import before, between
 from studio.core import params_schema
 from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import BadInput, CannotWrite, StudioError
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 
 def again(options: argparse.Namespace, console: Console) -> int:
-    from studio.cli.looking import recipe_in
+    from studio.cli.queries import recipe_in
 
     with opened(options) as place:
         old = recipe_in(options.file, place)
