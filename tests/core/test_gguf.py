@@ -13,7 +13,7 @@ import pytest
 
 from studio.core.errors import BadInput
 from studio.core.model_files import gguf_header
-from tests import gguf_files
+from tests.fixtures import gguf
 
 KEYS = {
     "general.name": "Ein Fuchs 🦊",
@@ -29,8 +29,8 @@ KEYS = {
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    packed = gguf_files.packed(np.zeros((8, 64), np.float32), theirs.GGMLQuantizationType.Q8_0)
-    return gguf_files.made(tmp_path / "a.gguf", keys=KEYS, tensors={**gguf_files.WEIGHTS, "output.weight": packed})
+    packed = gguf.packed(np.zeros((8, 64), np.float32), theirs.GGMLQuantizationType.Q8_0)
+    return gguf.made(tmp_path / "a.gguf", keys=KEYS, tensors={**gguf.WEIGHTS, "output.weight": packed})
 
 
 def test_what_a_header_tells(file: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from studio.core.paths import Home
 from studio.library.models import licences, offers
 from studio.library.models.licences import Terms
-from tests import gguf_files
+from tests.fixtures import gguf
 from tests.library.test_model_folders import weights
 
 
@@ -46,9 +46,9 @@ def test_a_gguf_file_says_it_among_its_keys(tmp_path: Path) -> None:
         "general.license.name": "its-own",
         "general.license.link": "https://a.org/terms",
     }
-    file = gguf_files.made(tmp_path / "a.gguf", keys=keys, tensors=gguf_files.WEIGHTS)
+    file = gguf.made(tmp_path / "a.gguf", keys=keys, tensors=gguf.WEIGHTS)
     assert licences.terms_of("a", file) == Terms("a", "its-own", "https://a.org/terms")
-    plain = gguf_files.made(tmp_path / "b.gguf", keys={"general.license": "mit"}, tensors=gguf_files.WEIGHTS)
+    plain = gguf.made(tmp_path / "b.gguf", keys={"general.license": "mit"}, tensors=gguf.WEIGHTS)
     assert licences.licence_of(plain) == "mit"
     assert licences.licence_of(tmp_path / "gone.gguf") == ""
 

@@ -15,7 +15,7 @@ import pytest
 
 from studio.core.paths import Home
 from studio.library.models import external_folders, model_kind, offers
-from tests import gguf_files
+from tests.fixtures import gguf
 
 CHECKPOINT = ("model.diffusion_model.input_blocks.0.0.weight", "first_stage_model.encoder.down.0.weight")
 LORA = ("lora_unet_down_blocks_0.lora_down.weight", "lora_unet_down_blocks_0.lora_up.weight")
@@ -339,7 +339,7 @@ def test_a_motion_adapter_is_known_by_its_configuration(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_a_gguf_file_is(tmp_path: Path, architecture: str, keys: dict[str, Any], kind: str) -> None:
-    file = gguf_files.made(tmp_path / "in" / "a.gguf", architecture, keys, gguf_files.WEIGHTS)
+    file = gguf.made(tmp_path / "in" / "a.gguf", architecture, keys, gguf.WEIGHTS)
     assert model_kind.kind_of(file) == kind
     assert model_kind.kind_of(file.parent) == kind
     file.write_bytes(b"version https://git-lfs")

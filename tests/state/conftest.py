@@ -1,3 +1,3 @@
-from tests.sitting import engine, picture, pictures, session
+from tests.fixtures.session import engine, picture, pictures, session
 
 __all__ = ["engine", "picture", "pictures", "session"]

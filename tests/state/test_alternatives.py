@@ -13,8 +13,8 @@ from studio.library.storage import writer
 from studio.state.page.alternatives import Alternatives, Choice
 from studio.state.page.page import Page
 from studio.state.session import Session
-from tests import fakes
-from tests.fakes import FakeEngine
+from tests.fixtures import engine as fakes
+from tests.fixtures.engine import FakeEngine
 
 TALE = fakes.tool("writer.tale", "Write on", {"text": fakes.property_("string", "page", default="")}, output="text")
 CHOICES = [[" fox", [[" fox", 0.5], [" owl", 0.25]]], [" r", [[" s", 0.4], [" r", 0.3]]], ["an", [["an", 0.9]]]]

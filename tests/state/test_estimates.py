@@ -9,7 +9,7 @@ from studio.core.descriptor import DeviceReport
 from studio.core.job import Lane
 from studio.engine.interface import EstimateReady, MemoryChanged, WorkerChanged, WorkerState
 from studio.state.session import Session
-from tests.fakes import FakeEngine
+from tests.fixtures.engine import FakeEngine
 
 GB = 2**30
 

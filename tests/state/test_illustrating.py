@@ -15,8 +15,8 @@ from studio.core.settings import Settings
 from studio.library.library import Library
 from studio.state.page.illustrations import Illustrating, painter
 from studio.state.session import Session
-from tests import fakes
-from tests.fakes import FakeEngine
+from tests.fixtures import engine as fakes
+from tests.fixtures.engine import FakeEngine
 
 PAINT = fakes.tool(
     "diffusion.paint",

@@ -16,7 +16,7 @@ from studio.state.jobs.queue_model import QueueModel
 from studio.state.jobs.variations import Variations
 from studio.state.notices import MOST, Notices
 from studio.state.plugins import PluginsModel, PluginStanding
-from tests import fakes
+from tests.fixtures import engine
 
 RECIPE = Recipe(tool="a.b", plugin=PluginRef("a"))
 
@@ -63,12 +63,12 @@ def test_a_failed_plugin_comes_first_and_one_that_is_off_is_still_listed(
     qtbot: QtBot, qtmodeltester: ModelTester
 ) -> None:
     plugins = PluginsModel()
-    plugins.reset(fakes.catalogue(fakes.BROKEN), disabled=("gone", "style"))
+    plugins.reset(engine.catalogue(engine.BROKEN), disabled=("gone", "style"))
     names = [plugin.name for plugin in plugins.plugins()]
     assert names[0] == "sepia"
     assert set(names[-2:]) == {"style", "gone"}
     assert plugins.failed == 1
-    assert plugins.standing(fakes.BROKEN) is PluginStanding.FAILED
+    assert plugins.standing(engine.BROKEN) is PluginStanding.FAILED
     qtmodeltester.check(plugins)
 
 
@@ -88,7 +88,7 @@ def test_notices_do_not_repeat_and_do_not_grow_for_ever(qtbot: QtBot) -> None:
 def test_results_of_the_latest_generate_are_looked_through(qtbot: QtBot) -> None:
     variations, shown = Variations(), []
     variations.shown.connect(shown.append)
-    made = [fakes.creation(Path(f"{number}.png"), number) for number in range(3)]
+    made = [engine.creation(Path(f"{number}.png"), number) for number in range(3)]
     variations.add(Created(job(1).id, made[0]))
     assert variations.items == ()
     variations.begin([job(1), job(2)])
@@ -103,7 +103,7 @@ def test_results_of_the_latest_generate_are_looked_through(qtbot: QtBot) -> None
 
 def test_keep_goes_on_to_what_is_undecided_and_discard_can_be_put_back(qtbot: QtBot) -> None:
     variations = Variations()
-    made = [fakes.creation(Path(f"{number}.png"), number) for number in range(3)]
+    made = [engine.creation(Path(f"{number}.png"), number) for number in range(3)]
     variations.begin([job(1)])
     for creation in made:
         variations.add(Created(job(1).id, creation))

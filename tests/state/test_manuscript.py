@@ -19,8 +19,8 @@ from studio.library.storage import writer
 from studio.state.page import page as manuscript
 from studio.state.page.page import Page, page_field
 from studio.state.session import Session
-from tests import fakes
-from tests.fakes import FakeEngine
+from tests.fixtures import engine as fakes
+from tests.fixtures.engine import FakeEngine
 
 TALE = fakes.tool(
     "writer.tale",

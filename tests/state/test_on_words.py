@@ -14,8 +14,8 @@ from studio.core.recipe import PluginRef, Recipe
 from studio.library.storage import writer
 from studio.state.page.selection_tools import Gap, OnWords, inside, word_around
 from studio.state.session import Session
-from tests import fakes
-from tests.fakes import FakeEngine
+from tests.fixtures import engine as fakes
+from tests.fixtures.engine import FakeEngine
 
 PROMPT = fakes.property_("string", "prompt", default="")
 PAGE = fakes.property_("string", "page", default="")

@@ -17,7 +17,7 @@ from studio.library.library import Library
 from studio.state.form import draft_store
 from studio.state.notices import Level
 from studio.state.session import Session
-from tests.fakes import FakeEngine
+from tests.fixtures.engine import FakeEngine
 
 
 def generate(qtbot: QtBot, session: Session, picture: Path, count: int = 1) -> list[str]:

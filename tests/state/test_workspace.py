@@ -8,19 +8,19 @@ from pytestqt.qtbot import QtBot
 from studio.core.descriptor import Catalogue, PluginDescriptor, ToolDescriptor
 from studio.state.form.draft_store import Draft
 from studio.state.form.workspace import Workspace, field_errors
-from tests import fakes
+from tests.fixtures import engine
 
 
 @pytest.fixture
 def workspace(qtbot: QtBot) -> Workspace:
     made = Workspace()
     made.restore(Draft())
-    made.set_catalogue(fakes.catalogue())
+    made.set_catalogue(engine.catalogue())
     return made
 
 
 def test_the_first_tool_is_there_at_once(workspace: Workspace) -> None:
-    assert workspace.tool == fakes.STYLE
+    assert workspace.tool == engine.STYLE
     assert workspace.value("strength") == 0.85
     assert workspace.values() == {}
 
@@ -37,24 +37,24 @@ def test_values_are_kept_for_each_tool(workspace: Workspace) -> None:
 
 def test_a_plugin_opens_with_the_tool_that_was_used_last(workspace: Workspace) -> None:
     workspace.choose_plugin("gan")
-    assert workspace.tool == fakes.LIVE
+    assert workspace.tool == engine.LIVE
     workspace.choose("gan.train")
     workspace.choose_plugin("style")
     workspace.choose_plugin("gan")
-    assert workspace.tool == fakes.TRAIN
+    assert workspace.tool == engine.TRAIN
 
 
 def test_a_draft_survives_a_tool_that_is_not_there_yet(qtbot: QtBot) -> None:
     made = Workspace()
     made.restore(Draft(tool="writer.continue", values={"writer.continue": {"prompt": "once"}}))
     assert made.tool is None
-    made.set_catalogue(fakes.catalogue())
-    assert made.tool == fakes.WORDS
+    made.set_catalogue(engine.catalogue())
+    assert made.tool == engine.WORDS
     assert made.value("prompt") == "once"
 
 
 def test_every_wrong_field_gets_its_sentence() -> None:
-    errors = field_errors(fakes.STYLE, {"strength": 7})
+    errors = field_errors(engine.STYLE, {"strength": 7})
     assert errors["image"] == "Picture is missing."
     assert errors["strength"].startswith("Strength is 7")
     assert set(errors) == {"image", "strength"}

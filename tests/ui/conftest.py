@@ -16,8 +16,8 @@ from studio.state.session import Session
 from studio.ui.page import PageView
 from studio.ui.theme import theme
 from studio.ui.window.window import Window
-from tests.fakes import FakeEngine
-from tests.sitting import engine, picture, pictures, session
+from tests.fixtures.engine import FakeEngine
+from tests.fixtures.session import engine, picture, pictures, session
 
 __all__ = ["engine", "picture", "pictures", "session"]
 

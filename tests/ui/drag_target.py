@@ -18,7 +18,7 @@ from studio.ui.form.list_field import PicturesEditor
 from studio.ui.form.model_tiles import TilesEditor
 from studio.ui.theme import theme
 from studio.ui.window.window import Window
-from tests import fakes
+from tests.fixtures import engine as fakes
 
 PAINT = PluginDescriptor(name="paint", title="Paint", source="bundled", tools=(fakes.PAINT,))
 

@@ -10,7 +10,7 @@ from studio.core.descriptor import DeviceReport, Field, Widget
 from studio.ui.form.form import Form
 from studio.ui.theme import theme
 from studio.ui.window.window import Window
-from tests.fakes import FakeEngine
+from tests.fixtures.engine import FakeEngine
 
 GB = 2**30
 

@@ -29,7 +29,7 @@ from studio.ui.form.path_field import ModelEditor, PlaceEditor
 from studio.ui.form.path_list import Role
 from studio.ui.form.text_field import ColourEditor, LineEditor, LinesEditor, PageEditor
 from studio.ui.widgets.thumbnail_loader import Thumbnailer
-from tests import fakes
+from tests.fixtures import engine
 
 
 class Model:
@@ -131,7 +131,7 @@ def test_an_editor_gives_back_what_it_shows(
     assert heard == []
 
 
-@pytest.mark.parametrize("tool", [fakes.STYLE, fakes.WORDS, fakes.MORPH, fakes.TRAIN])
+@pytest.mark.parametrize("tool", [engine.STYLE, engine.WORDS, engine.MORPH, engine.TRAIN])
 def test_an_untouched_form_gives_the_defaults(qtbot: QtBot, around: Surroundings, tool: Any) -> None:
     fields = schema_form.fields(tool.schema)
     made = Form(fields, around)
@@ -281,7 +281,7 @@ def test_a_list_of_models_is_chosen_from_those_at_hand_or_typed(qtbot: QtBot, ar
 
 
 def test_advanced_fields_are_folded_until_they_are_wrong(qtbot: QtBot, around: Surroundings) -> None:
-    made = Form(schema_form.fields(fakes.STYLE.schema), around)
+    made = Form(schema_form.fields(engine.STYLE.schema), around)
     qtbot.addWidget(made)
     made.show()
     tile = made.editor("tile")

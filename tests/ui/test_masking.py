@@ -24,7 +24,7 @@ from studio.ui.canvas.brush import Brush
 from studio.ui.canvas.mask import MaskLayer
 from studio.ui.form.mask_field import MaskEditor
 from studio.ui.window.window import Window
-from tests.fakes import STYLE, FakeEngine, property_, tool
+from tests.fixtures.engine import STYLE, FakeEngine, property_, tool
 
 FILL = tool(
     "fill.colour",

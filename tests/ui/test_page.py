@@ -19,8 +19,8 @@ from studio.ui.page.author_runs import cut, joined, spliced
 from studio.ui.page.editor import Paper
 from studio.ui.theme import theme
 from studio.ui.window.window import Window
-from tests import fakes
-from tests.fakes import FakeEngine
+from tests.fixtures import engine as fakes
+from tests.fixtures.engine import FakeEngine
 
 CTRL, ALT, SHIFT = (
     Qt.KeyboardModifier.ControlModifier,

@@ -22,7 +22,7 @@ from studio.ui.form.path_field import ModelEditor
 from studio.ui.form.path_list import Role
 from studio.ui.theme import theme
 from studio.ui.window.window import Window
-from tests.fakes import FakeEngine
+from tests.fixtures.engine import FakeEngine
 
 CTRL = Qt.KeyboardModifier.ControlModifier
 

@@ -18,8 +18,8 @@ from studio.ui.page.alternative_card import MOST, Card, beginning
 from studio.ui.page.side_by_side import NARROWEST, SideBySide
 from studio.ui.theme import theme
 from studio.ui.window.window import Window
-from tests import fakes
-from tests.fakes import FakeEngine
+from tests.fixtures import engine as fakes
+from tests.fixtures.engine import FakeEngine
 
 TALE = fakes.tool("tales.tale", "Write on", {"text": fakes.property_("string", "page", default="")}, output="text")
 ALT, CTRL = Qt.KeyboardModifier.AltModifier, Qt.KeyboardModifier.ControlModifier

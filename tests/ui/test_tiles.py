@@ -19,8 +19,8 @@ from studio.core.job import JobState
 from studio.core.paths import Home
 from studio.ui.form.model_tiles import Maker, Tile, TilesEditor
 from studio.ui.window.window import Window
-from tests import fakes
-from tests.fakes import FakeEngine, property_
+from tests.fixtures import engine as fakes
+from tests.fixtures.engine import FakeEngine, property_
 
 TILES, STRENGTH, PAINT = fakes.TILES, fakes.STRENGTH, fakes.PAINT
 FOLDER = fakes.tool(

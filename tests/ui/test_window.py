@@ -20,8 +20,8 @@ from studio.ui.theme import theme
 from studio.ui.tool_panel.licence_notice import LicenceNotice
 from studio.ui.window.command_palette import Palette
 from studio.ui.window.window import Window
-from tests import fakes
-from tests.fakes import FakeEngine
+from tests.fixtures import engine as fakes
+from tests.fixtures.engine import FakeEngine
 
 CTRL, ALT, SHIFT = (
     Qt.KeyboardModifier.ControlModifier,

@@ -16,8 +16,8 @@ from studio.library.storage import writer
 from studio.ui.page import PageView
 from studio.ui.page.suggestion_list import percent, readable
 from studio.ui.window.window import Window
-from tests import fakes
-from tests.fakes import FakeEngine
+from tests.fixtures import engine as fakes
+from tests.fixtures.engine import FakeEngine
 
 TALE = fakes.tool("tales.tale", "Write on", {"text": fakes.property_("string", "page", default="")}, output="text")
 CHOICES = [[" fox", [[" fox", 0.5], [" owl", 0.25]]], [" ran", [[" sang", 0.4], [" ran", 0.3]]]]

@@ -18,7 +18,7 @@ from plugins.diffusion.models import loader, placement
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 from studio.library.models import model_kind
-from tests import gguf_files
+from tests.fixtures import gguf as gguf_files
 from tests.plugins.diffusion import ldm
 from tests.plugins.diffusion.test_single_file import stable_diffusion_3
 

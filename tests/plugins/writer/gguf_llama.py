@@ -8,7 +8,7 @@ from typing import Any
 
 import gguf
 
-from tests import gguf_files
+from tests.fixtures import gguf as gguf_files
 
 
 def written(model: Any, tokenizer: Any, path: Path, *, kind: Any = None, **more: Any) -> Path:
