@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from studio.core.paths import Home
-from tests.worker.talk import Worker
+from tests.worker.worker_client import Worker
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from studio.core.paths import Home
 from studio.worker.devices import Device
 from studio.worker.estimates import Surroundings
 from studio.worker.models.cache import ModelCache
-from tests.worker.talk import Worker, of, write_plugin
+from tests.worker.worker_client import Worker, of, write_plugin
 
 TELL = '''
 import sys

@@ -33,7 +33,7 @@ from studio.core.messages import (
     Stopped,
 )
 from studio.core.paths import Home
-from tests.worker.talk import LIMIT, Worker, of, plugin, tool, write_plugin
+from tests.worker.worker_client import LIMIT, Worker, of, plugin, tool, write_plugin
 
 BAD = {
     "exit": "import os; os._exit(7)",

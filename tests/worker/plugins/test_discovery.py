@@ -13,7 +13,7 @@ from studio.core.descriptor import PluginDescriptor, Widget
 from studio.core.paths import Home
 from studio.worker.plugins import sources
 from studio.worker.plugins.discovery import Plugins, discover
-from tests.worker.talk import tool, write_plugin
+from tests.worker.worker_client import tool, write_plugin
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from studio.core.messages import (
 )
 from studio.core.paths import Home
 from studio.library.storage import recipe_embedding, writer
-from tests.worker.talk import Worker, of, tool, write_plugin
+from tests.worker.worker_client import Worker, of, tool, write_plugin
 
 
 def plugins(home: Home) -> None:

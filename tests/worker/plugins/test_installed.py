@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from studio.core.messages import Previewed, Ready, Reload
-from tests.worker.talk import Worker, of, plugin, tool
+from tests.worker.worker_client import Worker, of, plugin, tool
 
 PYPROJECT = """
 [build-system]
