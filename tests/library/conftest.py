@@ -8,7 +8,7 @@ from studio.core.paths import Home
 from studio.library.creation import Creation
 from studio.library.library import Library
 from studio.library.storage import writer
-from tests.library import makers
+from tests.library import factories
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def made(library: Library) -> Callable[..., Creation]:
 
     def make(prompt: str = "a red fox in snow", **values: object) -> Creation:
         seed = next(count)
-        recipe = makers.recipe(prompt, **{"seed": seed, **values})  # type: ignore[arg-type]
-        return library.add(writer.save_image(library.home, makers.picture(seed), recipe))
+        recipe = factories.recipe(prompt, **{"seed": seed, **values})  # type: ignore[arg-type]
+        return library.add(writer.save_image(library.home, factories.picture(seed), recipe))
 
     return make

@@ -29,7 +29,7 @@ KILLS = 30
 @contextmanager
 def killed(work: str) -> Iterator[Callable[[int, int], list[str]]]:
     """A function that starts work, kills it once it has done so much, and returns what it said it had done."""
-    command = [sys.executable, "-m", "tests.library.saver", work]
+    command = [sys.executable, "-m", "tests.library.kill_writer", work]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdin
         assert server.stdout
@@ -89,10 +89,10 @@ def test_marking_in_a_loop(home: Home) -> None:
     library = Library(home)
     library.open()
     from studio.library.storage import writer
-    from tests.library import makers
+    from tests.library import factories
 
     for number in range(4):
-        library.add(writer.save_image(home, makers.picture(number), makers.recipe(seed=number)))
+        library.add(writer.save_image(home, factories.picture(number), factories.recipe(seed=number)))
     first = set(everything(library))
     library.close()
     with killed("mark") as round_of:

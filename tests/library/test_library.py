@@ -22,14 +22,14 @@ from studio.library.creation import Creation, Kind
 from studio.library.index import schema
 from studio.library.library import Library
 from studio.library.storage import sidecar, writer
-from tests.library import makers
-from tests.library.rebuilding import everything, rebuilt
+from tests.library import factories
+from tests.library.kill_reindex import everything, rebuilt
 
 Made = Callable[..., Creation]
 
 
 def test_a_saved_picture_becomes_a_creation(library: Library) -> None:
-    path = writer.save_image(library.home, makers.picture(), makers.recipe("a fox", seed=9))
+    path = writer.save_image(library.home, factories.picture(), factories.recipe("a fox", seed=9))
     creation = library.add(path)
     assert creation.id == sha256(path)
     assert (creation.kind, creation.tool, creation.title) == (Kind.IMAGE, "diffusion.paint", "a fox")
@@ -42,13 +42,13 @@ def test_a_saved_picture_becomes_a_creation(library: Library) -> None:
 
 
 def test_every_kind_is_told_apart(library: Library, tmp_path: Path) -> None:
-    home, recipe = library.home, makers.recipe("fox")
+    home, recipe = library.home, factories.recipe("fox")
     for format in ("mp4", "webp", "gif"):
-        path = writer.save_animation(home, makers.frames(6), recipe, fps=12, loop=True, format=format)
+        path = writer.save_animation(home, factories.frames(6), recipe, fps=12, loop=True, format=format)
         creation = library.add(path)
         assert (creation.kind, creation.width) == (Kind.ANIMATION, 48)
         assert 0.4 < creation.duration < 0.6
-    text = library.add(writer.save_text(home, "# The fox\n\nIt ran.", makers.recipe("write")))
+    text = library.add(writer.save_text(home, "# The fox\n\nIt ran.", factories.recipe("write")))
     assert (text.kind, text.title) == (Kind.TEXT, "The fox")
     folder = tmp_path / "model"
     folder.mkdir()
@@ -86,7 +86,7 @@ def test_an_imported_picture_is_kept_byte_for_byte(library: Library, tmp_path: P
 
 def test_an_imported_creation_keeps_its_recipe(library: Library, tmp_path: Path) -> None:
     other = Home(tmp_path / "other")
-    path = writer.save_image(other, makers.picture(), makers.recipe("a fox"))
+    path = writer.save_image(other, factories.picture(), factories.recipe("a fox"))
     creation = library.adopt(path)
     assert creation.recipe
     assert creation.title == "a fox"
@@ -113,7 +113,9 @@ def test_a_picture_that_cannot_be_read_is_refused(library: Library, tmp_path: Pa
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp", "avif"])
 def test_a_picture_that_was_cut_is_refused(library: Library, tmp_path: Path, format: str) -> None:
-    whole = writer.save_image(Home(tmp_path / "other"), makers.picture(), makers.recipe(), format=format).read_bytes()
+    whole = writer.save_image(
+        Home(tmp_path / "other"), factories.picture(), factories.recipe(), format=format
+    ).read_bytes()
     path = tmp_path / f"cut.{format}"
     for parts in (9, 3, 2):
         path.write_bytes(whole[: len(whole) - len(whole) // parts])
@@ -179,11 +181,11 @@ def test_a_sidecar_of_a_newer_studio_keeps_what_is_not_known_here(library: Libra
 def test_where_it_came_from_and_what_became_of_it(library: Library, made: Made) -> None:
     photo = made("photo")
     style = made("style")
-    recipe = makers.recipe("restyled", image=f"sha256:{photo.id}", others=[f"sha256:{style.id}"], trained=style.id)
+    recipe = factories.recipe("restyled", image=f"sha256:{photo.id}", others=[f"sha256:{style.id}"], trained=style.id)
     child = library.add(
         writer.save_image(
             library.home,
-            makers.picture(50),
+            factories.picture(50),
             replace(recipe, inputs={"image": f"sha256:{photo.id}"}, parents=[photo.id]),
         )
     )
@@ -209,7 +211,7 @@ def test_a_garbled_thumbnail_database_is_replaced(home: Home) -> None:
     home.thumbs.write_bytes(b"no database" * 1000)
     library = Library(home)
     library.open()
-    creation = library.add(writer.save_image(home, makers.picture(), makers.recipe()))
+    creation = library.add(writer.save_image(home, factories.picture(), factories.recipe()))
     assert library.thumbnail(creation.id)
     assert library.thumbnail(creation.id)
     library.close()
@@ -219,7 +221,7 @@ def test_a_garbled_thumbnail_database_is_replaced(home: Home) -> None:
 def test_an_animation_shows_a_frame_from_a_third_of_the_way(library: Library, format: str) -> None:
     colours = [(200, 30, 30)] * 3 + [(30, 200, 30)] * 3 + [(30, 30, 200)] * 3
     frames = [Image.new("RGB", (48, 32), colour) for colour in colours]
-    path = writer.save_animation(library.home, frames, makers.recipe(), fps=12, loop=True, format=format)
+    path = writer.save_animation(library.home, frames, factories.recipe(), fps=12, loop=True, format=format)
     kept = library.thumbnail(library.add(path).id)
     assert kept is not None
     red, green, blue = Image.open(io.BytesIO(kept)).resize((1, 1)).getpixel((0, 0))
@@ -239,13 +241,15 @@ def test_an_animation_that_was_taken_in_shows_the_same(library: Library, tmp_pat
 
 
 def test_films_have_thumbnails(library: Library) -> None:
-    creation = library.add(writer.save_animation(library.home, makers.frames(), makers.recipe(), fps=9, loop=True))
+    creation = library.add(
+        writer.save_animation(library.home, factories.frames(), factories.recipe(), fps=9, loop=True)
+    )
     library._thumbs.drop([creation.id])
     assert library.thumbnail(creation.id)
 
 
 def test_texts_have_none(library: Library) -> None:
-    assert library.thumbnail(library.add(writer.save_text(library.home, "words", makers.recipe())).id) is None
+    assert library.thumbnail(library.add(writer.save_text(library.home, "words", factories.recipe())).id) is None
 
 
 def test_the_index_of_a_newer_studio_is_refused(library: Library) -> None:

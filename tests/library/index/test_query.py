@@ -11,7 +11,7 @@ import pytest
 from studio.library.creation import Creation, Kind
 from studio.library.library import Library
 from studio.library.storage import writer
-from tests.library import makers
+from tests.library import factories
 
 Made = Callable[..., Creation]
 
@@ -23,7 +23,9 @@ def five(library: Library, made: Made) -> dict[str, Creation]:
         "forest": made("Ein Wald, Öl auf Leinwand", seed=12),
         "cat": made("雪の中の猫の絵", seed=13),
         "style": made("", tool="style_transfer.restyle", style="Starry Night", seed=14),
-        "text": library.add(writer.save_text(library.home, "Once upon a time a dragon slept.", makers.recipe("tale"))),
+        "text": library.add(
+            writer.save_text(library.home, "Once upon a time a dragon slept.", factories.recipe("tale"))
+        ),
     }
     library.tag(found["fox"].id, ["Winter", "deep blue"])
     library.rate(found["fox"].id, 5)
@@ -136,7 +138,7 @@ def test_any_text_at_all_is_a_query(library: Library, five: dict[str, Creation])
         "\ud800",
     ]
     for _ in range(800):
-        query = "".join(chance.choice([*parts, makers.any_text(chance)]) for _ in range(chance.randrange(6)))
+        query = "".join(chance.choice([*parts, factories.any_text(chance)]) for _ in range(chance.randrange(6)))
         library.ids(query)
     library.ids("x " * 5_000)
     library.ids("before:99999-01-01 after:0001-01-01 seed:" + "9" * 50)

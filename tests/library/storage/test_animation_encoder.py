@@ -16,7 +16,7 @@ from studio.core.paths import Home
 from studio.library.foreign import a1111
 from studio.library.formats import exif, gif, mp4, webp, xmp
 from studio.library.storage import animation_encoder, recipe_embedding, sidecar, writer
-from tests.library import makers
+from tests.library import factories
 
 FORMATS = ("mp4", "webp", "gif")
 
@@ -38,19 +38,19 @@ def pixels(path: Path, number: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("words", makers.HOSTILE_WORDS)
+@pytest.mark.parametrize("words", factories.HOSTILE_WORDS)
 def test_a_recipe_comes_back(home: Home, format: str, words: str) -> None:
-    path = writer.save_animation(home, makers.frames(2), makers.recipe(words), fps=12, loop=True, format=format)
+    path = writer.save_animation(home, factories.frames(2), factories.recipe(words), fps=12, loop=True, format=format)
     found = recipe_embedding.read_recipe(path)
     assert found
-    assert found.params == makers.recipe(words).params
+    assert found.params == factories.recipe(words).params
     assert files(home) == [path]
 
 
 def test_an_mp4_plays_anywhere_and_shows_its_colours(home: Home) -> None:
     colour = (200, 80, 30)
     frames = [np.full((33, 47, 3), colour, np.uint8)] * 6
-    path = writer.save_animation(home, frames, makers.recipe(), fps=12, loop=True)
+    path = writer.save_animation(home, frames, factories.recipe(), fps=12, loop=True)
     film = mp4.read(path)
     assert (film.width, film.height, film.seconds) == (48, 34, 0.5)
     assert np.abs(pixels(path, 5).reshape(-1, 3).astype(int) - colour).max() <= 4
@@ -59,8 +59,8 @@ def test_an_mp4_plays_anywhere_and_shows_its_colours(home: Home) -> None:
 
 
 def test_a_recipe_too_long_for_an_mp4_stands_beside_it(home: Home) -> None:
-    recipe = makers.recipe("word " * 300_000)
-    path = writer.save_animation(home, makers.frames(2), recipe, fps=12, loop=True)
+    recipe = factories.recipe("word " * 300_000)
+    path = writer.save_animation(home, factories.frames(2), recipe, fps=12, loop=True)
     found = recipe_embedding.read_recipe(path)
     assert found
     assert found.params == recipe.params
@@ -69,7 +69,7 @@ def test_a_recipe_too_long_for_an_mp4_stands_beside_it(home: Home) -> None:
 
 def test_a_webp_holds_every_frame_and_its_time(home: Home) -> None:
     frames = [np.full((33, 47, 4), value, np.uint8) for value in (10, 120, 250)]
-    path = writer.save_animation(home, frames, makers.recipe("fox"), fps=30, loop=False, format="webp")
+    path = writer.save_animation(home, frames, factories.recipe("fox"), fps=30, loop=False, format="webp")
     assert webp.frames(path) == (3, 0.1)
     with Image.open(path) as image:
         assert (image.size, image.n_frames, image.info["loop"]) == ((47, 33), 3, 1)
@@ -83,7 +83,7 @@ def test_a_webp_holds_every_frame_and_its_time(home: Home) -> None:
 
 
 def test_a_gif_tells_others_its_parameters(home: Home) -> None:
-    path = writer.save_animation(home, makers.frames(4), makers.recipe("fox"), fps=10, loop=True, format="gif")
+    path = writer.save_animation(home, factories.frames(4), factories.recipe("fox"), fps=10, loop=True, format="gif")
     found = gif.read(path)
     assert (found.frames, found.seconds) == (4, 0.4)
     assert a1111.read(found.comment).prompt == "fox"
@@ -94,7 +94,7 @@ def test_a_gif_tells_others_its_parameters(home: Home) -> None:
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_one_frame_is_enough(home: Home, format: str) -> None:
-    path = writer.save_animation(home, makers.frames(1), makers.recipe(), fps=12, loop=True, format=format)
+    path = writer.save_animation(home, factories.frames(1), factories.recipe(), fps=12, loop=True, format=format)
     assert recipe_embedding.read_recipe(path)
 
 
@@ -104,11 +104,11 @@ def test_what_the_frames_raise_passes_through_and_leaves_nothing(
     home: Home, format: str, error: type[BaseException] | BaseException
 ) -> None:
     def frames() -> Iterator[np.ndarray]:
-        yield from makers.frames(3)
+        yield from factories.frames(3)
         raise error
 
     with pytest.raises(error if isinstance(error, type) else type(error)):
-        writer.save_animation(home, frames(), makers.recipe(), fps=12, loop=True, format=format)
+        writer.save_animation(home, frames(), factories.recipe(), fps=12, loop=True, format=format)
     assert files(home) == []
     assert psutil.Process().children() == []
 
@@ -119,7 +119,7 @@ def test_a_cancel_while_counting_ends_the_frames_too(home: Home, format: str) ->
 
     def frames() -> Iterator[np.ndarray]:
         try:
-            yield from makers.frames(50)
+            yield from factories.frames(50)
         finally:
             closed.append(True)
 
@@ -128,7 +128,7 @@ def test_a_cancel_while_counting_ends_the_frames_too(home: Home, format: str) ->
             raise Stop
 
     with pytest.raises(Stop):
-        writer.save_animation(home, frames(), makers.recipe(), fps=12, loop=True, format=format, on_frame=on_frame)
+        writer.save_animation(home, frames(), factories.recipe(), fps=12, loop=True, format=format, on_frame=on_frame)
     assert closed == [True]
     assert files(home) == []
     assert psutil.Process().children() == []
@@ -136,39 +136,39 @@ def test_a_cancel_while_counting_ends_the_frames_too(home: Home, format: str) ->
 
 def test_frames_are_counted(home: Home) -> None:
     counts: list[int] = []
-    writer.save_animation(home, makers.frames(4), makers.recipe(), fps=12, loop=True, on_frame=counts.append)
+    writer.save_animation(home, factories.frames(4), factories.recipe(), fps=12, loop=True, on_frame=counts.append)
     assert counts == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_frames_of_different_sizes(home: Home, format: str) -> None:
-    frames = [makers.picture(size=(8, 8)), makers.picture(size=(9, 8))]
+    frames = [factories.picture(size=(8, 8)), factories.picture(size=(9, 8))]
     with pytest.raises(StudioError, match="Frame 2 is 9 × 8, and the first is 8 × 8"):
-        writer.save_animation(home, frames, makers.recipe(), fps=12, loop=True, format=format)
+        writer.save_animation(home, frames, factories.recipe(), fps=12, loop=True, format=format)
     assert files(home) == []
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_no_frames(home: Home, format: str) -> None:
     with pytest.raises(StudioError, match="no frames"):
-        writer.save_animation(home, [], makers.recipe(), fps=12, loop=True, format=format)
+        writer.save_animation(home, [], factories.recipe(), fps=12, loop=True, format=format)
 
 
 @pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf"), 1000])
 def test_a_rate_that_cannot_be(home: Home, fps: float) -> None:
     with pytest.raises(BadInput, match="frames a second"):
-        writer.save_animation(home, makers.frames(), makers.recipe(), fps=fps, loop=True)
+        writer.save_animation(home, factories.frames(), factories.recipe(), fps=fps, loop=True)
 
 
 def test_sound_is_taken_along_and_a_file_without_any_does_no_harm(home: Home, tmp_path: Path) -> None:
     sound = tmp_path / "tone.wav"
     tone = [animation_encoder.ffmpeg(), "-v", "error", "-f", "lavfi", "-i", "sine=duration=0.2", str(sound)]
     subprocess.run(tone, check=True)
-    path = writer.save_animation(home, makers.frames(24), makers.recipe(), fps=24, loop=True, sound=sound)
+    path = writer.save_animation(home, factories.frames(24), factories.recipe(), fps=24, loop=True, sound=sound)
     told = subprocess.run([animation_encoder.ffmpeg(), "-i", str(path)], capture_output=True, check=False).stderr
     assert b"Audio: aac" in told
     assert abs(mp4.read(path).seconds - 1.0) < 0.1
-    silent = writer.save_animation(home, makers.frames(4), makers.recipe(), fps=24, loop=True, sound=path.parent)
+    silent = writer.save_animation(home, factories.frames(4), factories.recipe(), fps=24, loop=True, sound=path.parent)
     assert mp4.read(silent).width == 48
 
 
@@ -178,4 +178,4 @@ def test_a_full_disk_gets_a_sentence(tmp_path: Path, format: str) -> None:
     full = tmp_path / f"full.{format}"
     full.symlink_to("/dev/full")
     with pytest.raises(StudioError, match="disk is full"):
-        animation_encoder.encode(full, makers.frames(30), None, fps=12, loop=True, format=format)
+        animation_encoder.encode(full, factories.frames(30), None, fps=12, loop=True, format=format)

@@ -11,7 +11,7 @@ from PIL import Image
 from studio.library.creation import Creation
 from studio.library.library import Library
 from studio.library.storage import sidecar
-from tests.library.rebuilding import everything, rebuilt
+from tests.library.kill_reindex import everything, rebuilt
 
 Made = Callable[..., Creation]
 

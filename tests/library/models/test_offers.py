@@ -12,7 +12,7 @@ from studio.library.creation import Creation
 from studio.library.library import Library
 from studio.library.models import offers as models
 from studio.library.storage import writer
-from tests.library import makers
+from tests.library import factories
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def trained(library: Library, tmp_path: Path) -> Creation:
     (folder / "model.safetensors").write_bytes(b"weights")
     (folder / "studio.json").write_text('{"licence": "CC0"}')
     return library.add(
-        writer.save_model(library.home, folder, makers.recipe(tool="vae.train"), title="Mine", kind="autoencoder")
+        writer.save_model(library.home, folder, factories.recipe(tool="vae.train"), title="Mine", kind="autoencoder")
     )
 
 

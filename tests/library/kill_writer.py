@@ -18,7 +18,7 @@ import PIL.Image
 from studio.core.paths import Home
 from studio.library.library import Library
 from studio.library.storage import writer
-from tests.library import makers
+from tests.library import factories
 
 
 def say(what: object) -> None:
@@ -30,19 +30,19 @@ def save(turn: int) -> None:
     home = Home.default()
     for count in itertools.count():
         seed = turn * 1_000_000 + count
-        recipe = makers.recipe(f"turn {turn} number {count}", seed=seed)
+        recipe = factories.recipe(f"turn {turn} number {count}", seed=seed)
         match count % 5:
             case 0:
-                path = writer.save_image(home, makers.picture(seed), recipe)
+                path = writer.save_image(home, factories.picture(seed), recipe)
             case 1:
-                path = writer.save_image(home, makers.picture(seed), recipe, format="jpeg")
+                path = writer.save_image(home, factories.picture(seed), recipe, format="jpeg")
             case 2:
                 path = writer.save_text(home, "words " * 2_000, recipe)
             case 3:
-                long = makers.recipe("word " * 20_000, seed=seed)
-                path = writer.save_image(home, makers.picture(seed), long, format="jpeg")
+                long = factories.recipe("word " * 20_000, seed=seed)
+                path = writer.save_image(home, factories.picture(seed), long, format="jpeg")
             case _:
-                frames = makers.frames(4)
+                frames = factories.frames(4)
                 format = "webp" if turn % 2 else "mp4"
                 path = writer.save_animation(home, frames, recipe, fps=9, loop=True, format=format)
         say(path)

@@ -10,7 +10,7 @@ from studio.core.paths import Home
 from studio.library.models import licences, offers
 from studio.library.models.licences import Terms
 from tests.fixtures import gguf
-from tests.library.test_model_folders import weights
+from tests.library.models.test_external_folders import weights
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from studio.library.foreign import a1111
-from tests.library import makers
+from tests.library import factories
 
 REAL = """masterpiece, a cat
 sitting on a wall
@@ -32,14 +32,14 @@ def test_a_last_line_with_two_pairs_belongs_to_the_prompt() -> None:
 
 
 def test_a_prompt_that_looks_like_settings_is_kept() -> None:
-    recipe = makers.recipe("fox\nSteps: 1, Seed: 2, CFG scale: 3, Size: 1x1")
+    recipe = factories.recipe("fox\nSteps: 1, Seed: 2, CFG scale: 3, Size: 1x1")
     found = a1111.read(a1111.write(recipe, (512, 512)))
     assert found.prompt == recipe.params["prompt"]
     assert found.settings["Seed"] == "5"
 
 
 def test_a_tool_without_a_prompt_still_writes_a_line_that_counts() -> None:
-    recipe = makers.recipe("", negative_prompt="", tool="vae.morph")
+    recipe = factories.recipe("", negative_prompt="", tool="vae.morph")
     found = a1111.read(a1111.write(recipe))
     assert found.prompt == ""
     assert found.settings["Tool"] == "vae.morph"
@@ -47,17 +47,17 @@ def test_a_tool_without_a_prompt_still_writes_a_line_that_counts() -> None:
 
 @pytest.mark.parametrize("tool", ["diffusion.repaint", "diffusion.inpaint", "diffusion.upscale"])
 def test_what_repaints_says_how_strongly(tool: str) -> None:
-    found = a1111.read(a1111.write(makers.recipe(tool=tool, strength=0.25)))
+    found = a1111.read(a1111.write(factories.recipe(tool=tool, strength=0.25)))
     assert found.settings["Denoising strength"] == "0.25"
 
 
 def test_another_tools_strength_is_its_own() -> None:
-    assert "Denoising" not in a1111.write(makers.recipe(tool="echo.copy", strength=0.25))
+    assert "Denoising" not in a1111.write(factories.recipe(tool="echo.copy", strength=0.25))
 
 
 @pytest.mark.parametrize("value", ['a, b: "c"', "two\nlines", "back\\slash", " spaces ", "猫: 絵", ""])
 def test_values_that_need_quotes(value: str) -> None:
-    recipe = makers.recipe(model=value or "x", sampler=value)
+    recipe = factories.recipe(model=value or "x", sampler=value)
     found = a1111.read(a1111.write(recipe))
     assert found.settings["Model"] == (value or "x")
 
@@ -65,8 +65,8 @@ def test_values_that_need_quotes(value: str) -> None:
 def test_any_prompt_comes_back() -> None:
     chance = random.Random(5)
     for _ in range(3_000):
-        prompt, negative, model = (makers.any_text(chance) for _ in range(3))
-        recipe = makers.recipe(prompt, negative_prompt=negative, model=model or "m")
+        prompt, negative, model = (factories.any_text(chance) for _ in range(3))
+        recipe = factories.recipe(prompt, negative_prompt=negative, model=model or "m")
         found = a1111.read(a1111.write(recipe, (64, 48)))
         assert found.prompt == prompt.strip()
         assert found.negative_prompt == negative.strip()

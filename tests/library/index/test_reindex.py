@@ -13,7 +13,7 @@ from studio.core.files import PART
 from studio.library.creation import Creation
 from studio.library.library import Library
 from studio.library.storage import sidecar, writer
-from tests.library import makers
+from tests.library import factories
 
 Made = Callable[..., Creation]
 
@@ -24,7 +24,7 @@ def test_nothing_changed(library: Library, made: Made) -> None:
 
 
 def test_files_without_rows_are_indexed(library: Library) -> None:
-    paths = [writer.save_image(library.home, makers.picture(number), makers.recipe()) for number in range(3)]
+    paths = [writer.save_image(library.home, factories.picture(number), factories.recipe()) for number in range(3)]
     steps: list[tuple[int, int]] = []
     done = library.sweep(lambda step, total: steps.append((step, total)))
     assert len(done.added) == 3
@@ -104,7 +104,7 @@ def test_what_is_no_creation_is_named_once(library: Library) -> None:
     (library.home.library / "notes.xyz").write_bytes(b"x")
     assert sum("broken.jpg" in problem for problem in library.sweep().problems) == 1
     assert library.sweep().problems == ()
-    shutil.copy(writer.save_image(library.home, makers.picture(), makers.recipe(), format="jpg"), broken)
+    shutil.copy(writer.save_image(library.home, factories.picture(), factories.recipe(), format="jpg"), broken)
     assert len(library.sweep().added) == 1
 
 

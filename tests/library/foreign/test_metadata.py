@@ -22,8 +22,8 @@ from studio.library.formats import exif, png, xmp
 from studio.library.index.extraction import measure
 from studio.library.storage import animation_encoder, recipe_embedding
 from studio.library.storage.writer import save_animation, save_image, save_text
-from tests.library import makers
-from tests.library.test_parameters import REAL
+from tests.library import factories
+from tests.library.foreign.test_a1111 import REAL
 
 GRAPH = {
     "3": {
@@ -278,14 +278,14 @@ def test_xmp_is_not_parsed_as_xml() -> None:
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp", "avif", "gif", "mp4", "md"])
 def test_damaged_files_are_read_or_refused(home: Home, format: str) -> None:
     """Bytes changed and files cut at random: nothing but BadInput may come of it."""
-    recipe = makers.recipe("word " * 50)
+    recipe = factories.recipe("word " * 50)
     match format:
         case "gif" | "mp4":
-            path = save_animation(home, makers.frames(3), recipe, fps=9, loop=True, format=format)
+            path = save_animation(home, factories.frames(3), recipe, fps=9, loop=True, format=format)
         case "md":
             path = save_text(home, "text", recipe)
         case _:
-            path = save_image(home, makers.picture(), recipe, format=format)
+            path = save_image(home, factories.picture(), recipe, format=format)
     content = path.read_bytes()
     chance = random.Random(format)
     for _ in range(150):

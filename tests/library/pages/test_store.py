@@ -110,7 +110,7 @@ def test_a_folder_that_may_not_be_written_to_is_a_sentence(shelf: PageShelf) -> 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_at_any_moment_what_was_acknowledged_is_there(shelf: PageShelf) -> None:
     """Stricter than the promise of a second: nothing that `append` returned for is ever missing."""
-    command = [sys.executable, "-m", "tests.library.typist", str(shelf.folder)]
+    command = [sys.executable, "-m", "tests.library.kill_page_writer", str(shelf.folder)]
     said: list[str] = []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdin

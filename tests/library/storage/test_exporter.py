@@ -13,13 +13,13 @@ from studio.core.images import open_picture
 from studio.library.formats import exif, mp4, xmp
 from studio.library.library import Library
 from studio.library.storage import recipe_embedding, sidecar, writer
-from tests.library import makers
+from tests.library import factories
 
 
 @pytest.mark.parametrize("extension", ["png", "jpg", "JPEG", "webp", "avif"])
 def test_pictures(library: Library, tmp_path: Path, extension: str) -> None:
     picture = np.full((32, 48, 3), (200, 80, 30), np.uint8)
-    creation = library.add(writer.save_image(library.home, picture, makers.recipe("fox")))
+    creation = library.add(writer.save_image(library.home, picture, factories.recipe("fox")))
     path = library.export(creation.id, tmp_path / "out" / f"mine.{extension}")
     assert path == tmp_path / "out" / f"mine.{extension}"
     assert recipe_embedding.read_recipe(path) == creation.recipe
@@ -30,13 +30,13 @@ def test_pictures(library: Library, tmp_path: Path, extension: str) -> None:
 
 
 def test_into_a_folder_under_its_own_name(library: Library, tmp_path: Path) -> None:
-    creation = library.add(writer.save_image(library.home, makers.picture(), makers.recipe()))
+    creation = library.add(writer.save_image(library.home, factories.picture(), factories.recipe()))
     assert library.export(creation.id, tmp_path) == tmp_path / Path(creation.path).name
     assert library.export(creation.id, tmp_path / "bare") == tmp_path / "bare.png"
 
 
 def test_a_recipe_that_finds_no_room_goes_beside(library: Library, tmp_path: Path) -> None:
-    creation = library.add(writer.save_image(library.home, makers.picture(), makers.recipe("wörd " * 40_000)))
+    creation = library.add(writer.save_image(library.home, factories.picture(), factories.recipe("wörd " * 40_000)))
     path = library.export(creation.id, tmp_path / "a.jpg")
     assert recipe_embedding.read_recipe(path) == creation.recipe
     same_format = library.export(library.adopt(path).id, tmp_path / "b.jpg")
@@ -54,7 +54,9 @@ def test_a_photo_is_not_labelled_as_made_by_a_model(library: Library, tmp_path: 
 @pytest.mark.parametrize("source", ["mp4", "webp", "gif"])
 @pytest.mark.parametrize("target", ["mp4", "webp", "gif"])
 def test_animations(library: Library, tmp_path: Path, source: str, target: str) -> None:
-    made = writer.save_animation(library.home, makers.frames(10), makers.recipe(), fps=10, loop=True, format=source)
+    made = writer.save_animation(
+        library.home, factories.frames(10), factories.recipe(), fps=10, loop=True, format=source
+    )
     creation = library.add(made)
     path = library.export(creation.id, tmp_path / f"a.{target}")
     assert recipe_embedding.read_recipe(path) == creation.recipe
@@ -67,7 +69,7 @@ def test_animations(library: Library, tmp_path: Path, source: str, target: str) 
 
 
 def test_texts(library: Library, tmp_path: Path) -> None:
-    creation = library.add(writer.save_text(library.home, "# Fox\n", makers.recipe()))
+    creation = library.add(writer.save_text(library.home, "# Fox\n", factories.recipe()))
     assert library.export(creation.id, tmp_path / "a.txt").read_text() == "# Fox\n"
     assert recipe_embedding.read_recipe(library.export(creation.id, tmp_path / "a.md")) == creation.recipe
 
@@ -76,7 +78,7 @@ def test_models(library: Library, tmp_path: Path) -> None:
     folder = tmp_path / "job"
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"weights")
-    creation = library.add(writer.save_model(library.home, folder, makers.recipe(), title="Mine", kind="gan"))
+    creation = library.add(writer.save_model(library.home, folder, factories.recipe(), title="Mine", kind="gan"))
     path = library.export(creation.id, tmp_path / "copy")
     assert writer.sha_of(path) == creation.id
     with pytest.raises(BadInput, match="there already"):
@@ -84,8 +86,8 @@ def test_models(library: Library, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be(library: Library, tmp_path: Path) -> None:
-    picture = library.add(writer.save_image(library.home, makers.picture(), makers.recipe()))
-    text = library.add(writer.save_text(library.home, "words", makers.recipe()))
+    picture = library.add(writer.save_image(library.home, factories.picture(), factories.recipe()))
+    text = library.add(writer.save_text(library.home, "words", factories.recipe()))
     for creation, extension in ((picture, "mp4"), (picture, "exe"), (text, "png")):
         with pytest.raises(BadInput):
             library.export(creation.id, tmp_path / f"a.{extension}")
