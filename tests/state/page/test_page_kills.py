@@ -26,7 +26,7 @@ def writers(folder: Path, kills: int, seed: int) -> list[tuple[float, int, int]]
     """For each kill: seconds of typing lost, keys pressed, and keys found."""
     found = []
     chance = random.Random(seed)
-    command = [sys.executable, "-m", "tests.state.page_writer"]
+    command = [sys.executable, "-m", "tests.state.page.kill_typist"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdin
         assert server.stdout
