@@ -15,7 +15,7 @@ from studio.ui.canvas.brush import Brush
 from studio.ui.canvas.mask import MaskLayer
 from studio.ui.theme import theme
 from tests.benchmarks.measure import Figure
-from tests.benchmarks.stage import rest, until
+from tests.benchmarks.window_fixture import rest, until
 
 SIDE = 4096
 BOUND = 16

@@ -9,7 +9,7 @@ import psutil
 from studio.core.job import JobState
 from studio.ui.window.window import Window
 from tests.benchmarks.measure import LEAST, Figure, percentile
-from tests.benchmarks.stage import Gaps, opened, ready, rest, until
+from tests.benchmarks.window_fixture import Gaps, opened, ready, rest, until
 
 
 def figures() -> Iterator[Figure]:

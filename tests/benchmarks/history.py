@@ -29,7 +29,7 @@ from studio.state.library.history_model import HistoryModel
 from studio.ui.history import HistoryPanel
 from studio.ui.theme import theme
 from tests.benchmarks.measure import LEAST, Figure
-from tests.benchmarks.stage import TICK, Gaps, Painted, rest, until
+from tests.benchmarks.window_fixture import TICK, Gaps, Painted, rest, until
 
 ROWS = 100_000
 WITH_THUMBNAIL = 20_000

@@ -20,7 +20,7 @@ from plugins.style_transfer.models import style as models
 from plugins.style_transfer.models.style import Style
 from plugins.style_transfer.training import presets
 from tests.benchmarks.measure import LEAST, Figure
-from tests.benchmarks.strip import starters
+from tests.benchmarks.style_sheet import starters
 
 SIDE, WHOLE = 512, 2048
 LARGE = (6000, 8000)

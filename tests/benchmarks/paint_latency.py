@@ -13,7 +13,7 @@ from studio.core.job import JobState
 from studio.core.messages import Previewed
 from studio.ui.window.window import Window
 from tests.benchmarks.measure import LEAST, Figure
-from tests.benchmarks.stage import Painted, opened, rest, until
+from tests.benchmarks.window_fixture import Painted, opened, rest, until
 
 BOUNDS = {1024: 20, 4096: 60}
 
