@@ -32,7 +32,7 @@ from studio.worker.jobs.provenance import Provenance
 from studio.worker.models.cache import ModelCache
 from studio.worker.stdio import Outbox
 from tests.benchmarks.measure import LEAST, Figure
-from tests.plugins.diffusion import tiny
+from tests.plugins.diffusion.fixtures import tiny
 
 STEPS = 8
 SIDE = 64

@@ -11,7 +11,15 @@ import torch
 from diffusers.utils import logging as of_diffusers
 from transformers.utils import logging as of_transformers
 
-from tests.plugins.diffusion import tiny, tiny_dit, tiny_edits, tiny_flux, tiny_kandinsky, tiny_qwen, tiny_transformers
+from tests.plugins.diffusion.fixtures import (
+    tiny,
+    tiny_dit,
+    tiny_edits,
+    tiny_flux,
+    tiny_kandinsky,
+    tiny_qwen,
+    tiny_transformers,
+)
 
 BUILDERS: dict[str, Callable[[Path], Path]] = {
     "stable-diffusion": tiny.stable_diffusion,

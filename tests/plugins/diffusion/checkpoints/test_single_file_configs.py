@@ -12,7 +12,7 @@ from plugins.diffusion.checkpoints.clip_tokenizer import tokenizer
 from plugins.diffusion.checkpoints.families import KNOWN
 from plugins.diffusion.checkpoints.probe import probed
 from plugins.diffusion.checkpoints.single_file_configs import LAYOUTS, write
-from tests.plugins.diffusion import ldm
+from tests.plugins.diffusion.fixtures import ldm_layout
 
 
 def made(part: Any, **more: Any) -> Any:
@@ -31,7 +31,7 @@ def parameters(module: Any) -> int:
     return sum(weight.numel() for weight in module.parameters())
 
 
-def shapes(state: ldm.State) -> dict[str, tuple[int, ...]]:
+def shapes(state: ldm_layout.State) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in state.items()}
 
 
@@ -54,7 +54,7 @@ def test_the_unets_are_the_published_ones_and_known_by_their_names(layout: str, 
     part = LAYOUTS[layout].parts["unet"]
     unet = made(part)
     assert parameters(unet) == size
-    original = ldm.unet(unet)
+    original = ldm_layout.unet(unet)
     assert probed(shapes(original)).layout == layout
     converted = convert_ldm_unet_checkpoint(dict(original), dict(part.config))
     assert shapes(converted) == shapes(unet.state_dict())
@@ -81,7 +81,7 @@ def test_the_names_of_the_autoencoders_are_turned_into_those_of_the_classes(layo
 
     part = LAYOUTS[layout].parts["vae"]
     vae = made(part)
-    assert shapes(convert_ldm_vae_checkpoint(ldm.vae(vae), dict(part.config))) == shapes(vae.state_dict())
+    assert shapes(convert_ldm_vae_checkpoint(ldm_layout.vae(vae), dict(part.config))) == shapes(vae.state_dict())
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_the_sizes_of_stable_diffusion_3_are_read_from_the_header(depth: int, mo
         "qk_norm": None,
         **more,
     }
-    header = shapes(ldm.sd3(made(layout.parts["transformer"], **config)))
+    header = shapes(ldm_layout.sd3(made(layout.parts["transformer"], **config)))
     assert probed(header).layout == "stable-diffusion-3"
     assert layout.told(header) == config
 
@@ -129,7 +129,7 @@ def test_flux_is_read_from_the_header(channels: int, guidance: bool, layout: str
         model = FluxTransformer2DModel(
             in_channels=channels, out_channels=64, num_layers=2, num_single_layers=3, guidance_embeds=guidance
         )
-    original = ldm.flux(model)
+    original = ldm_layout.flux(model)
     found = probed(shapes(original))
     assert (found.layout, found.what) == (layout, f"a model of {what}")
     told = LAYOUTS[layout].told(shapes(original))

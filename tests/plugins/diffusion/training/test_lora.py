@@ -130,7 +130,7 @@ def test_other_families_are_one_sentence(family: str, tiny_model: Callable[[str]
 
 
 def test_the_refiner_is_one_sentence(tmp_path: Path) -> None:
-    from tests.plugins.diffusion import tiny
+    from tests.plugins.diffusion.fixtures import tiny
 
     with pytest.raises(api.BadInput, match="and refiner is none of them"):
         lora.begin(testing.FakeContext(1), str(tiny.refiner(tmp_path / "refiner")), 2, 64)

@@ -20,7 +20,7 @@ from plugins.diffusion.checkpoints.single_file_configs import LAYOUTS, Part
 from plugins.diffusion.models import loader
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
-from tests.plugins.diffusion import ldm, tiny
+from tests.plugins.diffusion.fixtures import ldm_layout, tiny
 
 SIZE = {"width": 32, "height": 32}
 Shrink = Callable[[str, Path], str]
@@ -109,37 +109,42 @@ def stable_diffusion_3(folder: Path) -> Any:
     return pipe
 
 
-def of_sd1(pipe: Any) -> ldm.State:
+def of_sd1(pipe: Any) -> ldm_layout.State:
     return {
-        **ldm.unet(pipe.unet),
-        **ldm.vae(pipe.vae),
-        **ldm.clip(pipe.text_encoder, "cond_stage_model.transformer."),
+        **ldm_layout.unet(pipe.unet),
+        **ldm_layout.vae(pipe.vae),
+        **ldm_layout.clip(pipe.text_encoder, "cond_stage_model.transformer."),
     }
 
 
-def of_sd2(pipe: Any) -> ldm.State:
+def of_sd2(pipe: Any) -> ldm_layout.State:
     return {
-        **ldm.unet(pipe.unet),
-        **ldm.vae(pipe.vae),
-        **ldm.open_clip(pipe.text_encoder, "cond_stage_model.model."),
+        **ldm_layout.unet(pipe.unet),
+        **ldm_layout.vae(pipe.vae),
+        **ldm_layout.open_clip(pipe.text_encoder, "cond_stage_model.model."),
     }
 
 
-def of_xl(pipe: Any) -> ldm.State:
+def of_xl(pipe: Any) -> ldm_layout.State:
     refiner = pipe.text_encoder is None
-    words = {} if refiner else ldm.clip(pipe.text_encoder, "conditioner.embedders.0.transformer.")
+    words = {} if refiner else ldm_layout.clip(pipe.text_encoder, "conditioner.embedders.0.transformer.")
     second = f"conditioner.embedders.{0 if refiner else 1}.model."
-    return {**ldm.unet(pipe.unet), **ldm.vae(pipe.vae), **words, **ldm.open_clip(pipe.text_encoder_2, second)}
+    return {
+        **ldm_layout.unet(pipe.unet),
+        **ldm_layout.vae(pipe.vae),
+        **words,
+        **ldm_layout.open_clip(pipe.text_encoder_2, second),
+    }
 
 
-def of_sd3(pipe: Any) -> ldm.State:
-    words = ldm.clip_with_projection(pipe.text_encoder, "text_encoders.clip_l.transformer.")
+def of_sd3(pipe: Any) -> ldm_layout.State:
+    words = ldm_layout.clip_with_projection(pipe.text_encoder, "text_encoders.clip_l.transformer.")
     words.pop("text_encoders.clip_l.transformer.text_projection.weight")
-    second = ldm.clip_with_projection(pipe.text_encoder_2, "text_encoders.clip_g.transformer.")
-    return {**ldm.sd3(pipe.transformer), **ldm.vae(pipe.vae), **words, **second}
+    second = ldm_layout.clip_with_projection(pipe.text_encoder_2, "text_encoders.clip_g.transformer.")
+    return {**ldm_layout.sd3(pipe.transformer), **ldm_layout.vae(pipe.vae), **words, **second}
 
 
-def saved(state: ldm.State, path: Path, **about: str) -> Path:
+def saved(state: ldm_layout.State, path: Path, **about: str) -> Path:
     save_file({name: value.detach().contiguous().clone() for name, value in state.items()}, path)
     if about:
         path.with_suffix(".studio.json").write_text(json.dumps(about), "utf-8")
@@ -191,14 +196,14 @@ def same_weights(one: Any, other: Any) -> bool:
 
 
 @pytest.fixture(scope="module")
-def sd1(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ldm.State]:
+def sd1(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ldm_layout.State]:
     """A folder, and the state dict of the same model as a single file has it."""
     folder = tmp_path_factory.mktemp("models") / "sd1"
     return folder, of_sd1(stable_diffusion(folder))
 
 
 @pytest.fixture(scope="module")
-def xl(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ldm.State]:
+def xl(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ldm_layout.State]:
     folder = tmp_path_factory.mktemp("models") / "xl"
     return folder, of_xl(stable_diffusion_xl(folder))
 
@@ -233,7 +238,11 @@ def test_numbers_of_16_bits_are_read_at_the_dtype_of_the_job(sd1: Any, shrink: S
     ],
 )
 def test_every_part_of_a_file_is_read(
-    layout: str, make: Callable[[Path], Any], converted: Callable[[Any], ldm.State], tmp_path: Path, shrink: Shrink
+    layout: str,
+    make: Callable[[Path], Any],
+    converted: Callable[[Any], ldm_layout.State],
+    tmp_path: Path,
+    shrink: Shrink,
 ) -> None:
     pipe = make(tmp_path / "folder")
     (tmp_path / "files").mkdir()
@@ -305,7 +314,7 @@ def said(ctx: testing.FakeContext) -> str:
 def test_what_a_file_lacks_comes_from_a_folder_beside_it(sd1: Any, shrink: Shrink, tmp_path: Path) -> None:
     folder, state = sd1
     layout = shrink("stable-diffusion-1", folder)
-    bare = {name: value + 0.5 for name, value in state.items() if name.startswith((ldm.UNET, "first_stage"))}
+    bare = {name: value + 0.5 for name, value in state.items() if name.startswith((ldm_layout.UNET, "first_stage"))}
     file = saved(bare, tmp_path / "bare.safetensors", family=layout)
     with pytest.raises(api.BadInput, match=r"Stable Diffusion 1 and 2 without its text encoders\. Put a diffusers"):
         load(file)
@@ -337,10 +346,10 @@ def test_a_folder_may_be_named_and_must_be_one(sd1: Any, shrink: Shrink, tmp_pat
 
 @pytest.mark.parametrize(
     ("family", "converted"),
-    [("z-image", ldm.z_image), ("flux", lambda transformer: transformer.state_dict())],
+    [("z-image", ldm_layout.z_image), ("flux", lambda transformer: transformer.state_dict())],
 )
 def test_a_bare_transformer_paints_with_the_folder_beside_it(
-    family: str, converted: Callable[[Any], ldm.State], tiny_model: Callable[[str], Path], tmp_path: Path
+    family: str, converted: Callable[[Any], ldm_layout.State], tiny_model: Callable[[str], Path], tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(tiny_model(family), tmp_path / "folder"))
     about = {"family": "flux"} if family == "flux" else {}
@@ -358,7 +367,7 @@ def test_a_transformer_of_another_size_than_the_folders(tiny_model: Callable[[st
     config = json.loads((folder / "transformer/config.json").read_text("utf-8"))
     larger = {"num_layers": 3, "qk_norm": "rms_norm", "dual_attention_layers": [0, 1], "pos_embed_max_size": 20}
     transformer = SD3Transformer2DModel.from_config(config | larger)
-    loaded = load(saved(ldm.sd3(transformer), tmp_path / "large.safetensors")).transformer
+    loaded = load(saved(ldm_layout.sd3(transformer), tmp_path / "large.safetensors")).transformer
     assert loaded.config.num_layers == 3
     theirs = transformer.state_dict()
     assert all(value.equal(theirs[name]) for name, value in loaded.state_dict().items())

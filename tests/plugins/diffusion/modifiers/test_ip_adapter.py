@@ -18,9 +18,9 @@ from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.inpaint import Inpaint
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
-from tests.plugins.diffusion.test_controls import SIZE
-from tests.plugins.diffusion.test_pause import Pausing
-from tests.plugins.diffusion.tiny_controls import of_unet
+from tests.plugins.diffusion.fixtures.tiny_controls import of_unet
+from tests.plugins.diffusion.modifiers.test_controlnet import SIZE
+from tests.plugins.diffusion.pipeline.test_pause import Pausing
 
 PROJECTED, HIDDEN = 24, 16
 MODELS = testing.FakeModels()

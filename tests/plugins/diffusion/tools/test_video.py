@@ -17,7 +17,7 @@ from plugins.diffusion.models import loader
 from plugins.diffusion.tools.text_to_image import Paint
 from plugins.diffusion.tools.video import Animate
 from studio import api, testing
-from tests.plugins.diffusion.tiny_video import BUILDERS, motion_adapter
+from tests.plugins.diffusion.fixtures.tiny_video import BUILDERS, motion_adapter
 
 SHORT = {"ltx": 9, "cogvideox": 9, "cogvideox-i2v": 9, "mochi": 7}
 CASES = [

@@ -19,12 +19,12 @@ from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 from studio.library.models import model_kind
 from tests.fixtures import gguf as gguf_files
-from tests.plugins.diffusion import ldm
-from tests.plugins.diffusion.test_single_file import stable_diffusion_3
+from tests.plugins.diffusion.checkpoints.test_single_file import stable_diffusion_3
+from tests.plugins.diffusion.fixtures import ldm_layout
 
 Q8, Q4 = gguf.GGMLQuantizationType.Q8_0, gguf.GGMLQuantizationType.Q4_0
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
-FAMILIES = {"z-image": ("lumina2", ldm.z_image), "stable-diffusion-3": ("sd3", ldm.sd3)}
+FAMILIES = {"z-image": ("lumina2", ldm_layout.z_image), "stable-diffusion-3": ("sd3", ldm_layout.sd3)}
 
 
 def is_packed(name: str, value: torch.Tensor) -> bool:
@@ -32,12 +32,12 @@ def is_packed(name: str, value: torch.Tensor) -> bool:
     return value.ndim == 2 and value.shape[1] % 32 == 0 and name.endswith("weight") and "embedder" not in name
 
 
-def written(state: ldm.State, path: Path, architecture: str, kind: Any = Q8, **keys: Any) -> Path:
+def written(state: ldm_layout.State, path: Path, architecture: str, kind: Any = Q8, **keys: Any) -> Path:
     def held(name: str, value: torch.Tensor) -> Any:
         numbers = value.detach().float().numpy()
         return gguf_files.packed(numbers, kind) if is_packed(name, value) else numbers
 
-    tensors = {name.removeprefix(ldm.UNET): held(name, value) for name, value in state.items()}
+    tensors = {name.removeprefix(ldm_layout.UNET): held(name, value) for name, value in state.items()}
     return gguf_files.made(path, architecture, keys, tensors)
 
 
@@ -147,7 +147,10 @@ def test_what_cannot_be_unpacked_is_a_sentence(tmp_path: Path) -> None:
     file = gguf_files.made(tmp_path / "b.gguf", "lumina2", {}, tensors)
     with pytest.raises(api.BadInput, match=r"b\.gguf are packed in a way that is not read\. Take .* Q8_0"):
         loader.load(testing.FakeContext(), str(file))
-    unet = {f"{ldm.UNET}input_blocks.{n}.1.transformer_blocks.0.attn2.to_k.weight": np.zeros((4, 768)) for n in (1, 2)}
+    unet = {
+        f"{ldm_layout.UNET}input_blocks.{n}.1.transformer_blocks.0.attn2.to_k.weight": np.zeros((4, 768))
+        for n in (1, 2)
+    }
     file = gguf_files.made(tmp_path / "c.gguf", "sd1", {}, unet)
     with pytest.raises(api.BadInput, match="whose U-Net is not read so"):
         loader.load(testing.FakeContext(), str(file))

@@ -16,7 +16,7 @@ from plugins.diffusion.tools.inpaint import Inpaint
 from plugins.diffusion.tools.text_to_image import Paint
 from plugins.diffusion.tools.variations import Vary
 from studio import api, testing
-from tests.plugins.diffusion.tiny import as_published
+from tests.plugins.diffusion.fixtures.tiny import as_published
 
 VALUES = {"steps": 1, "width": 64, "height": 64}
 

@@ -15,7 +15,7 @@ from plugins.diffusion.tools.inpaint import Inpaint
 from plugins.diffusion.tools.text_to_image import Paint
 from plugins.diffusion.tools.variations import Vary
 from studio import api, testing
-from tests.plugins.diffusion import tiny
+from tests.plugins.diffusion.fixtures import tiny
 
 
 def made(tool: type[api.Tool], seed: int = 5, **values: Any) -> np.ndarray:

@@ -16,7 +16,7 @@ from plugins.diffusion.modifiers.step_cache import Carried
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
-from tests.plugins.diffusion.test_pause import Pausing
+from tests.plugins.diffusion.pipeline.test_pause import Pausing
 
 CACHES = ["first_block", "taylor", "attention", "magnitude"]
 

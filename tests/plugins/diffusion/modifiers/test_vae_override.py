@@ -21,7 +21,7 @@ from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 from studio.core import paths
-from tests.plugins.diffusion import tiny
+from tests.plugins.diffusion.fixtures import tiny
 
 STARTER = paths.resources() / "starters" / "vae-spatial"
 

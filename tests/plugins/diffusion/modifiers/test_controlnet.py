@@ -22,8 +22,8 @@ from plugins.diffusion.tools.text_to_image import Paint
 from plugins.diffusion.tools.tiled_upscale import Upscale
 from plugins.diffusion.tools.variations import Vary
 from studio import api, testing
-from tests.plugins.diffusion.test_pause import Pausing
-from tests.plugins.diffusion.tiny_controls import NETS, in_the_first_layout, of_unet, saved, stirred, union
+from tests.plugins.diffusion.fixtures.tiny_controls import NETS, in_the_first_layout, of_unet, saved, stirred, union
+from tests.plugins.diffusion.pipeline.test_pause import Pausing
 
 SIZE = {"width": 32, "height": 32}
 TASKS = {Paint: Task.PAINT, Repaint: Task.REPAINT, Inpaint: Task.INPAINT}
