@@ -16,9 +16,9 @@ from plugins.style_transfer.image_io import icc_profiles, image16
 from plugins.style_transfer.inference import color_blend
 from plugins.style_transfer.tools.style_image import StyleTransfer
 from studio import api, testing
-from tests.plugins.style_transfer import deep_tiff
-from tests.plugins.style_transfer.colour_profiles import ADOBE, display_profile, grey_profile
 from tests.plugins.style_transfer.conftest import photograph
+from tests.plugins.style_transfer.fixtures import deep_tiff
+from tests.plugins.style_transfer.fixtures.colour_profiles import ADOBE, display_profile, grey_profile
 
 
 def painted(ctx: testing.FakeContext | None = None, **values: Any) -> np.ndarray:

@@ -17,8 +17,8 @@ from plugins.style_transfer.image_io import frames as films
 from plugins.style_transfer.inference.temporal_consistency import Steadied
 from plugins.style_transfer.tools.style_video import StyleVideo
 from studio import api, testing
-from tests.plugins.style_transfer.colour_profiles import ADOBE, display_profile
 from tests.plugins.style_transfer.conftest import photograph
+from tests.plugins.style_transfer.fixtures.colour_profiles import ADOBE, display_profile
 
 FRAMES = 5
 

@@ -15,19 +15,19 @@ from torch import Tensor, nn
 from plugins.style_transfer.models import generators
 from plugins.style_transfer.models import style as models
 from studio import api, testing
-from tests.plugins.style_transfer import authors
+from tests.plugins.style_transfer.fixtures import original_networks
 
 LAYOUTS: dict[str, Callable[[], nn.Module]] = {
-    "cyclegan-9": lambda: authors.cyclegan(9),
-    "cyclegan-6": lambda: authors.cyclegan(6),
-    "dropout": lambda: authors.cyclegan(2, dropout=True),
-    "running statistics without weights": lambda: authors.cyclegan(2, track_running_stats=True),
-    "batch norm": lambda: authors.cyclegan(2, norm=nn.BatchNorm2d),
-    "instance norm with weights": lambda: authors.cyclegan(2, affine=True),
-    "cut": lambda: authors.cut(9),
-    "unet-128": lambda: authors.unet(7),
-    "unet with batch norm": lambda: authors.unet(6, norm=nn.BatchNorm2d),
-    "animegan2": authors.AnimeGan2,
+    "cyclegan-9": lambda: original_networks.cyclegan(9),
+    "cyclegan-6": lambda: original_networks.cyclegan(6),
+    "dropout": lambda: original_networks.cyclegan(2, dropout=True),
+    "running statistics without weights": lambda: original_networks.cyclegan(2, track_running_stats=True),
+    "batch norm": lambda: original_networks.cyclegan(2, norm=nn.BatchNorm2d),
+    "instance norm with weights": lambda: original_networks.cyclegan(2, affine=True),
+    "cut": lambda: original_networks.cut(9),
+    "unet-128": lambda: original_networks.unet(7),
+    "unet with batch norm": lambda: original_networks.unet(6, norm=nn.BatchNorm2d),
+    "animegan2": original_networks.AnimeGan2,
 }
 
 
@@ -66,7 +66,7 @@ def test_paints_what_the_network_painted(layout: str, tmp_path: Path) -> None:
 
 
 def test_fast_neural_style_takes_and_gives_0_to_255(tmp_path: Path) -> None:
-    network = random(authors.FastNeuralStyle())
+    network = random(original_networks.FastNeuralStyle())
     network.deconv3.conv2d.weight.data *= 20
     weights = dict(network.state_dict()) | {"in1.running_mean": torch.ones(8)}
     save_file(weights, tmp_path / "mosaic.safetensors")
@@ -79,7 +79,7 @@ def test_fast_neural_style_takes_and_gives_0_to_255(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("around", [lambda state: state, lambda state: {"epoch": 3, "netG_A": state, "opt": {}}])
 def test_pickles_are_read_as_weights_alone(around: Callable[[Any], Any], tmp_path: Path) -> None:
-    network = random(authors.cyclegan(6))
+    network = random(original_networks.cyclegan(6))
     state = {f"module.{name}": value for name, value in network.state_dict().items()}
     torch.save(around(state), tmp_path / "latest_net_G.pth")
     style = models.opened(tmp_path / "latest_net_G.pth")
@@ -103,12 +103,12 @@ def test_a_pickle_that_runs_a_program_is_refused_and_nothing_is_run(tmp_path: Pa
 
 def test_what_is_no_style_gets_one_sentence(tmp_path: Path, style: Path) -> None:
     save_file({"lora_up.weight": torch.zeros(2)}, tmp_path / "lora.safetensors")
-    torch.save(dict(authors.cyclegan(2).state_dict()), tmp_path / "whole.pth")
+    torch.save(dict(original_networks.cyclegan(2).state_dict()), tmp_path / "whole.pth")
     (tmp_path / "cut.pth").write_bytes((tmp_path / "whole.pth").read_bytes()[:9000])
     (tmp_path / "pointer.pth").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     (tmp_path / "empty.pt").touch()
     (tmp_path / "notes.txt").touch()
-    state = authors.cyclegan(2).state_dict()
+    state = original_networks.cyclegan(2).state_dict()
     state["model.4.weight"] = torch.zeros(3, 3, 3, 3)
     save_file(dict(state), tmp_path / "odd.safetensors")
     broken = tmp_path / "broken"

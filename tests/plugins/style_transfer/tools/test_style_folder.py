@@ -18,8 +18,8 @@ from plugins.style_transfer.image_io import manifest
 from plugins.style_transfer.tools.style_folder import StyleFolder
 from studio import api, testing
 from studio.core import files
-from tests.plugins.style_transfer.colour_profiles import ADOBE, display_profile
 from tests.plugins.style_transfer.conftest import photograph
+from tests.plugins.style_transfer.fixtures.colour_profiles import ADOBE, display_profile
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from plugins.style_transfer.models import style as models
 from plugins.style_transfer.models.onnx import Entrance, OnnxStyle
 from plugins.style_transfer.tools.style_image import StyleTransfer
 from studio import api, testing
-from tests.plugins.style_transfer import onnx_files
 from tests.plugins.style_transfer.conftest import photograph
+from tests.plugins.style_transfer.fixtures import onnx_files
 
 WEIGHTS = {
     "first": np.random.default_rng(0).normal(0, 0.4, (8, 3, 3, 3)),

@@ -15,13 +15,13 @@ from plugins.style_transfer.tools import import_style
 from plugins.style_transfer.tools.import_style import StyleImport
 from studio import api, testing
 from studio.library.models import model_kind
-from tests.plugins.style_transfer import authors
+from tests.plugins.style_transfer.fixtures import original_networks
 
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    torch.save(authors.cyclegan(6).state_dict(), tmp_path / "latest_net_G.pth")
+    torch.save(original_networks.cyclegan(6).state_dict(), tmp_path / "latest_net_G.pth")
     return tmp_path / "latest_net_G.pth"
 
 
@@ -55,13 +55,20 @@ def test_the_thumbnail_is_of_a_picture_that_is_given(checkpoint: Path, photo: Pa
 
 def test_the_values_that_are_told_are_kept(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    torch.save(authors.FastNeuralStyle().state_dict(), tmp_path / "mosaic.pth")
+    torch.save(original_networks.FastNeuralStyle().state_dict(), tmp_path / "mosaic.pth")
     assert style.opened(tmp_path / "mosaic.pth").values != "bytes"
     assert style.opened(brought_in(tmp_path / "mosaic.pth", values="bytes").folder).values == "bytes"
 
 
 @pytest.mark.parametrize(
-    "network", [authors.cyclegan(6), authors.cut(2), authors.unet(5), authors.AnimeGan2(), authors.FastNeuralStyle()]
+    "network",
+    [
+        original_networks.cyclegan(6),
+        original_networks.cut(2),
+        original_networks.unet(5),
+        original_networks.AnimeGan2(),
+        original_networks.FastNeuralStyle(),
+    ],
 )
 def test_the_library_knows_the_layouts_by_their_names(network: torch.nn.Module) -> None:
     assert model_kind.kind_of_names(list(network.state_dict())) == model_kind.STYLE
