@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from plugins.vae_interpolation.models import networks
-from tests.plugins.vae_interpolation.shapes import disk
+from tests.plugins.vae_interpolation.fixtures.shapes import disk
 
 SIDE = 64
 

@@ -12,7 +12,7 @@ from plugins.vae_interpolation.mixing.flow import Flow
 from plugins.vae_interpolation.mixing.ghosting import ghosting
 from plugins.vae_interpolation.mixing.images import to_tensor
 from plugins.vae_interpolation.mixing.saliency_weights import local_shares, prominence
-from tests.plugins.vae_interpolation.shapes import disk
+from tests.plugins.vae_interpolation.fixtures.shapes import disk
 
 
 @pytest.fixture(scope="module")

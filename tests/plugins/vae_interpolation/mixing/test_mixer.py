@@ -13,7 +13,7 @@ from plugins.vae_interpolation.mixing.flow import Flow
 from plugins.vae_interpolation.mixing.mixer import Mixer, Share
 from plugins.vae_interpolation.models import codec as models
 from studio import api, testing
-from tests.plugins.vae_interpolation.shapes import disk
+from tests.plugins.vae_interpolation.fixtures.shapes import disk
 
 
 @pytest.mark.parametrize("model", ["kl_folder", "tiny_folder", "global_folder"])
