@@ -22,7 +22,7 @@ from plugins.writer.tools.fill_gap import WriterSuggest
 from plugins.writer.tools.train import WriterTrain
 from studio import api, testing
 from tests.fixtures import gguf as gguf_files
-from tests.plugins.writer import gguf_llama
+from tests.plugins.writer.fixtures import gguf_llama
 
 IDS = torch.arange(5, 85)[None]
 
