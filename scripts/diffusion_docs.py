@@ -1,10 +1,11 @@
-"""The families and the tools that each has, as a page of the documentation."""
+"""Generate the tables of model families in `docs/diffusion.md`: `python -m scripts.diffusion_docs`."""
 
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
-from ..plugins.diffusion.checkpoints.families import KNOWN, Family, Task
+from plugins.diffusion.checkpoints.families import KNOWN, Family, Task
 
 PAGE = "docs/diffusion.md"
 BEGIN, END = "<!-- families -->", "<!-- end of families -->"
@@ -64,3 +65,8 @@ def renewed(page: str) -> str:
         _, _, after = rest.partition(end)
         page = f"{before}{begin}\n{text}{end}{after}"
     return page
+
+
+if __name__ == "__main__":
+    path = Path(__file__).parents[1] / PAGE
+    path.write_text(renewed(path.read_text("utf-8")), "utf-8")

@@ -1,6 +1,6 @@
 """Every style that comes with the studio, on photos of one's own, as one picture for the docs.
 
-`python3 -m tests.benchmarks.strip PHOTO… styles.webp`
+`python3 -m tests.benchmarks.style_sheet PHOTO… styles.webp`
 """
 
 from __future__ import annotations

@@ -323,7 +323,7 @@ from studio.core.paths import Home
 from studio.library import writer
 from studio.library.library import Library
 from tests.library import makers
-from tests.library.rebuilding import everything, rebuilt
+from tests.library.kill_reindex import everything, rebuilt
 library = Library(Home.default())
 library.open()
 for number in range(25):

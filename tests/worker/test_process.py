@@ -155,7 +155,7 @@ import sys, threading
 from pathlib import Path
 from studio.core.messages import Started
 from studio.core.paths import Home
-from tests.worker.talk import Worker
+from tests.worker.worker_client import Worker
 worker = Worker(Home(Path(sys.argv[1])))
 worker.start(sys.argv[2])
 worker.hear(Started)

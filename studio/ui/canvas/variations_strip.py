@@ -36,7 +36,7 @@ class Tile(QAbstractButton):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         labels.name(self, f"Variation {number}", creation.title or Path(creation.path).name)
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         """Space presses it; every other key is the strip's."""
         if event.key() == Qt.Key.Key_Space:
             super().keyPressEvent(event)
@@ -47,7 +47,7 @@ class Tile(QAbstractButton):
         self._pixmap = pixmap
         self.update()
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002, N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         colours = theme.COLOURS
         painter = QPainter(self)
         painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
@@ -88,7 +88,7 @@ class Tile(QAbstractButton):
 class Shelf(QScrollArea):
     """Leaves the arrow keys to the strip."""
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         event.ignore()
 
 
@@ -139,7 +139,7 @@ class Strip(QWidget):
         if (chosen := self._variations.chosen) is not None:
             self.discard.emit(chosen)
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         match event.key():
             case Qt.Key.Key_Left | Qt.Key.Key_Right:
                 self._variations.step(-1 if event.key() == Qt.Key.Key_Left else 1)

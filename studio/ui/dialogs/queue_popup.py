@@ -134,7 +134,7 @@ class JobList(QListWidget):
         item = self.currentItem()
         return self._session.queue.job(str(item.data(_ID))) if item is not None else None
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         job = self.chosen()
         alt = bool(event.modifiers() & Qt.KeyboardModifier.AltModifier)
         if job is not None and alt and event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down):
@@ -144,7 +144,7 @@ class JobList(QListWidget):
         else:
             super().keyPressEvent(event)
 
-    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+    def dropEvent(self, event: QDropEvent) -> None:
         """The engine puts them in order; the list follows when it says so."""
         job, target = self.chosen(), self.itemAt(event.position().toPoint())
         event.setDropAction(Qt.DropAction.IgnoreAction)

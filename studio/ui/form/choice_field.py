@@ -27,11 +27,11 @@ class Combo(NoWheel, QComboBox):
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(6)
 
-    def showPopup(self) -> None:  # noqa: N802
+    def showPopup(self) -> None:
         self.view().setAccessibleName(self.accessibleName())
         super().showPopup()
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         """The arrow is drawn here, since the style sheet took Fusion's away."""
         super().paintEvent(event)
         arrow = icons.pixmap("chevron-down", 16, "dim" if self.isEnabled() else "faint", self.devicePixelRatioF())
@@ -148,17 +148,17 @@ class Switch(QAbstractButton):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
-    def sizeHint(self) -> QSize:  # noqa: N802
+    def sizeHint(self) -> QSize:
         return QSize(36, 20)
 
-    def minimumSizeHint(self) -> QSize:  # noqa: N802
+    def minimumSizeHint(self) -> QSize:
         return self.sizeHint()
 
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+    def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
         self.update()
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002, N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         colours = theme.COLOURS
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)

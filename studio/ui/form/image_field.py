@@ -76,15 +76,15 @@ class Well(QWidget):
         self.update()
 
     # Ways in
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if mime_data.has_picture(event.mimeData()):
             event.acceptProposedAction()
             self._hover(True)
 
-    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:  # noqa: ARG002, N802
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
         self._hover(False)
 
-    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+    def dropEvent(self, event: QDropEvent) -> None:
         self._hover(False)
         if self._take(event.mimeData()):
             event.acceptProposedAction()
@@ -92,7 +92,7 @@ class Well(QWidget):
     def event(self, event: QEvent) -> bool:
         return mime_data.claims_paste(event) or super().event(event)
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.matches(QKeySequence.StandardKey.Paste):
             self._take(QGuiApplication.clipboard().mimeData())
         elif event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace) and self._path:
@@ -102,7 +102,7 @@ class Well(QWidget):
         else:
             super().keyPressEvent(event)
 
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         if event.button() is Qt.MouseButton.LeftButton and self.rect().contains(event.position().toPoint()):
             self.browse()
 
@@ -129,7 +129,7 @@ class Well(QWidget):
         self.update()
 
     # The look
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002, N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         colours = theme.COLOURS
         painter = QPainter(self)
         painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)

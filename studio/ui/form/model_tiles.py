@@ -59,7 +59,7 @@ class Mosaic(FlowLayout):
     def columns(self, width: int) -> int:
         return max(1, (width + self._gap) // (NARROWEST + self._gap))
 
-    def minimumSize(self) -> QSize:  # noqa: N802
+    def minimumSize(self) -> QSize:
         return QSize(NARROWEST, CAPTION)
 
     def _arrange(self, rect: QRect, *, move: bool) -> int:
@@ -88,13 +88,13 @@ class Plate(QAbstractButton):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
 
-    def sizeHint(self) -> QSize:  # noqa: N802
+    def sizeHint(self) -> QSize:
         return QSize(NARROWEST, NARROWEST * 2 // 3 + CAPTION)
 
-    def nextCheckState(self) -> None:  # noqa: N802
+    def nextCheckState(self) -> None:
         """Only the editor checks it."""
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         key, plain = Qt.Key(event.key()), not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
         if plain and key in _STEPS:
             self.moved.emit(*_STEPS[key])
@@ -140,15 +140,15 @@ class Tile(Plate):
         self.update()
 
     # Ways in
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if mime_data.files(event.mimeData()) or mime_data.has_picture(event.mimeData()):
             event.acceptProposedAction()
             self._welcome(True)
 
-    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:  # noqa: ARG002, N802
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
         self._welcome(False)
 
-    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+    def dropEvent(self, event: QDropEvent) -> None:
         self._welcome(False)
         if self._take(event.mimeData()):
             event.acceptProposedAction()
@@ -156,7 +156,7 @@ class Tile(Plate):
     def event(self, event: QEvent) -> bool:
         return mime_data.claims_paste(event) or super().event(event)
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.matches(QKeySequence.StandardKey.Paste):
             self._take(QGuiApplication.clipboard().mimeData())
         else:
@@ -176,7 +176,7 @@ class Tile(Plate):
         self.update()
 
     # The look
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002, N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         colours, painter = theme.COLOURS, QPainter(self)
         welcomes = bool(self.property("hovered"))
         marked = self.isChecked() or welcomes
@@ -222,7 +222,7 @@ class Maker(Plate):
         self._icon = tool.icon or "plus"
         labels.name(self, tool.title, tool.summary)
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002, N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         colours, painter = theme.COLOURS, QPainter(self)
         bright = self.hasFocus() or self.underMouse()
         painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -388,7 +388,7 @@ class TilesEditor(Editor):
             self._reach(self.plates[wanted])
             self.plates[wanted].setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def focusInEvent(self, event: QFocusEvent) -> None:  # noqa: N802
+    def focusInEvent(self, event: QFocusEvent) -> None:
         """Where the form sends it, such as for a choice that is missing."""
         super().focusInEvent(event)
         reached = [plate for plate in self.plates if plate.focusPolicy() is Qt.FocusPolicy.StrongFocus]

@@ -35,11 +35,11 @@ class Number(NoWheel, QDoubleSpinBox):
         """The style sheet's padding does not reach the text inside."""
         self.lineEdit().setTextMargins(pixels, 0, pixels, 0)
 
-    def textFromValue(self, value: float) -> str:  # noqa: N802
+    def textFromValue(self, value: float) -> str:
         text = f"{value:.{self.decimals()}f}"
         return text.rstrip("0").rstrip(".") if "." in text else text
 
-    def sizeHint(self) -> QSize:  # noqa: N802
+    def sizeHint(self) -> QSize:
         """As wide as what it shows: bounds of a million would make it needlessly wide."""
         width = self.fontMetrics().horizontalAdvance(self.text()) + 28
         return QSize(max(64, width), super().sizeHint().height())

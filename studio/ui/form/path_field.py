@@ -26,13 +26,13 @@ class PlaceLine(QLineEdit):
         super().__init__()
         self.setAcceptDrops(True)
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if mime_data.files(event.mimeData()):
             event.acceptProposedAction()
         else:
             super().dragEnterEvent(event)
 
-    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+    def dropEvent(self, event: QDropEvent) -> None:
         if found := mime_data.files(event.mimeData()):
             self.setText(str(found[0]))
             self.textEdited.emit(self.text())

@@ -97,24 +97,24 @@ class PathList(QListWidget):
         return [item for item in found if item.data(Role.VALUE) == value]
 
     # Ways in
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if event.source() is self:
             event.acceptProposedAction()
         elif self._wanted(event.mimeData()):
             event.acceptProposedAction()
             labels.set_flag(self, "hovered", True)
 
-    def dragMoveEvent(self, event: QDragMoveEvent) -> None:  # noqa: N802
+    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
         if event.source() is self:
             super().dragMoveEvent(event)
         elif self._wanted(event.mimeData()):
             event.acceptProposedAction()
 
-    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:  # noqa: N802
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
         super().dragLeaveEvent(event)
         labels.set_flag(self, "hovered", False)
 
-    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+    def dropEvent(self, event: QDropEvent) -> None:
         labels.set_flag(self, "hovered", False)
         if event.source() is self:
             super().dropEvent(event)
@@ -125,7 +125,7 @@ class PathList(QListWidget):
     def event(self, event: QEvent) -> bool:
         return mime_data.claims_paste(event) or super().event(event)
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         alt = event.modifiers() & Qt.KeyboardModifier.AltModifier
         if event.matches(QKeySequence.StandardKey.Paste):
             self._take(QGuiApplication.clipboard().mimeData())

@@ -87,18 +87,18 @@ class Card(QAbstractButton):
         self.setAccessibleName(f"{', '.join(said)}: {' '.join(whole[: 2 * SPOKEN].split())[:SPOKEN] or nothing}")
         self.setAccessibleDescription(self._length)
 
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+    def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
         if event.type() == QEvent.Type.PaletteChange and self.number:
             self._fill()
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Space:
             super().keyPressEvent(event)
         else:
             event.ignore()
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002, N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         colours = theme.COLOURS
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)

@@ -195,7 +195,7 @@ class Paper(QTextEdit):
         if not self._showing:
             self.placed.emit(self.place())
 
-    def viewportEvent(self, event: QEvent) -> bool:  # noqa: N802
+    def viewportEvent(self, event: QEvent) -> bool:
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
             at = self.character_at(event.pos())
             if at is not None:
@@ -203,12 +203,12 @@ class Paper(QTextEdit):
             return True
         return super().viewportEvent(event)
 
-    def contextMenuEvent(self, event: QContextMenuEvent) -> None:  # noqa: N802
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         menu = self.createStandardContextMenu()
         menu.setToolTip("")
         self.menu_asked.emit(menu, event.globalPos())
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.matches(QKeySequence.StandardKey.Undo):
             self.undo_asked.emit()
         elif event.matches(QKeySequence.StandardKey.Redo):
@@ -222,12 +222,12 @@ class Paper(QTextEdit):
         else:
             super().keyPressEvent(event)
 
-    def insertFromMimeData(self, source: QMimeData) -> None:  # noqa: N802
+    def insertFromMimeData(self, source: QMimeData) -> None:
         if source.hasText():
             self.textCursor().insertText(plain(source.text()), author_format.letters(SIZE, Author.HUMAN))
             self.ensureCursorVisible()
 
-    def canInsertFromMimeData(self, source: QMimeData) -> bool:  # noqa: N802
+    def canInsertFromMimeData(self, source: QMimeData) -> bool:
         """Words only: a picture that is dropped here is for the window."""
         return source.hasText() and not source.hasUrls()
 
@@ -275,7 +275,7 @@ class Paper(QTextEdit):
         return len(self._text[:position].encode("utf-16-le")[: 2 * position].decode("utf-16-le", "ignore"))
 
     # The look
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+    def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
         if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
             self._dress()
@@ -306,7 +306,7 @@ class Paper(QTextEdit):
     def _show_hint(self) -> None:
         self.hint.setVisible(not self._text)
 
-    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+    def resizeEvent(self, event: QResizeEvent) -> None:
         letters = QFontMetrics(theme.reading_font(SIZE))
         column = letters.horizontalAdvance("the quick brown fox, and so on ") * MEASURE // 31
         side = max(24, (self.width() - column) // 2)

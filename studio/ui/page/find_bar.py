@@ -100,7 +100,7 @@ class FindBar(QWidget):
         self._rows.setDirection(way)
         self._rows.setContentsMargins(8 if narrow else 16, 8, 8 if narrow else 16, 8)
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape:
             self.closed.emit()
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):

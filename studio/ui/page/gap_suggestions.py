@@ -69,7 +69,7 @@ class FoundWords(QObject):
         self._paper.setFocus()
         self._on_words.use(word)
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if self._gap is None:  # So it is while the window ends, when there is no paper to ask any more.
             return False
         pressed = watched is self._paper.viewport() and event.type() == QEvent.Type.MouseButtonPress

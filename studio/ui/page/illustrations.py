@@ -41,17 +41,17 @@ class Tile(QAbstractButton):
         self._image = image
         self.update()
 
-    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: ARG002, N802
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         self.doubled.emit()
 
-    def contextMenuEvent(self, event: QContextMenuEvent) -> None:  # noqa: N802
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         menu = QMenu(self)
         menu.addAction("Repaint with the same seed", self.repaint_asked.emit)
         menu.addAction("Take it off the page", self.remove_asked.emit)
         menu.exec(event.globalPos())
         menu.deleteLater()
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002, N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         colours = theme.COLOURS
         painter = QPainter(self)
         painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)

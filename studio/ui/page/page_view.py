@@ -304,7 +304,7 @@ class PageView(QWidget):
 
         self.page.pages(fill)
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """What floats over the paper stays over its middle, also beside the versions."""
         if watched is self.paper and event.type() in (QEvent.Type.Resize, QEvent.Type.Move):
             paper = self.paper.geometry()
@@ -320,16 +320,16 @@ class PageView(QWidget):
         beside = not self.versions.isHidden() and self.width() >= ROOMY
         self._body.setContentsMargins(0, 0, self.versions.width() if beside else 0, 0)
 
-    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+    def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._make_room()
         self.find_bar.set_narrow(self.width() < ROOMY)
 
-    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+    def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         self._count()
 
-    def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
+    def hideEvent(self, event: QHideEvent) -> None:
         self._counting.stop()
         super().hideEvent(event)
 
@@ -380,7 +380,7 @@ class PageBar(QWidget):
         self.undo.setEnabled(page.book.can_undo)
         self.redo.setEnabled(page.book.can_redo)
 
-    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+    def resizeEvent(self, event: QResizeEvent) -> None:
         """Where there is little room, signs stand for words."""
         super().resizeEvent(event)
         narrow = self.width() < ROOMY

@@ -69,13 +69,13 @@ class Versions(QWidget):
         self._fill()
         self.field.setFocus()
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape:
             self.closed.emit()
         else:
             super().keyPressEvent(event)
 
-    def hideEvent(self, event: object) -> None:  # noqa: ARG002, N802
+    def hideEvent(self, event: object) -> None:
         self._timer.stop()
 
     def _touch(self) -> None:

@@ -195,7 +195,7 @@ class SideBySide(QWidget):
         elif 0 <= at + by < len(ready):
             self._go(ready[at + by])
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         match key := event.key():
             case Qt.Key.Key_Escape:
                 self.leave()
@@ -226,10 +226,10 @@ class _Scroll(QScrollArea):
         self.row = QWidget()
         self.setWidget(self.row)
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         event.ignore()
 
-    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+    def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self.resized.emit()
 

@@ -37,7 +37,7 @@ class BudgetBar(QWidget):
             labels.name(self, "What the model reads", _capital(budget.sentence))
             self.update()
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
         if self.budget is None:
             return

@@ -116,7 +116,7 @@ class WordMenu(QObject):
         rect = self._paper.rect_of(choice.place, choice.length)
         return QRect(self._paper.viewport().mapTo(self._offers.page, rect.topLeft()), rect.size())
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if self._choice is not None and self._goes(watched, event):
             self.close()
         return False

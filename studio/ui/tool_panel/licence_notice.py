@@ -51,7 +51,7 @@ class LicenceNotice(QFrame):
         self.show()
         (self.read if terms.link else self.use).setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape:
             self.hide()
             self.dismissed.emit()

@@ -27,7 +27,7 @@ class _Matches(QSortFilterProxyModel):
 
     typed: tuple[str, ...] = ()
 
-    def filterAcceptsRow(self, row: int, parent: QModelIndex | QPersistentModelIndex) -> bool:  # noqa: N802
+    def filterAcceptsRow(self, row: int, parent: QModelIndex | QPersistentModelIndex) -> bool:
         title = str(self.sourceModel().index(row, 0, parent).data()).lower()
         return all(word in title for word in self.typed)
 
@@ -36,7 +36,7 @@ ROW = 28
 
 
 class _WithKey(QStyledItemDelegate):
-    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:  # noqa: N802
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         return QSize(super().sizeHint(option, index).width(), ROW)
 
     def paint(
@@ -100,7 +100,7 @@ class Palette(QFrame):
         self.show()
         self.line.setFocus()
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if watched is self.line and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             if event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down):
                 self._step(-1 if event.key() == Qt.Key.Key_Up else 1)

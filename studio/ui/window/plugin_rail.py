@@ -30,14 +30,14 @@ class RailButton(QAbstractButton):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         words.name(self, text, hint)
 
-    def enterEvent(self, event: QEnterEvent) -> None:  # noqa: N802
+    def enterEvent(self, event: QEnterEvent) -> None:
         super().enterEvent(event)
         self.update()
 
-    def leaveEvent(self, event: object) -> None:  # noqa: ARG002, N802
+    def leaveEvent(self, event: object) -> None:
         self.update()
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002, N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         colours = theme.COLOURS
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)

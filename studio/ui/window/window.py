@@ -290,11 +290,11 @@ class Window(QMainWindow):
             widget.update()
 
     # A drop beside the canvas and the wells
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if mime_data.files(event.mimeData()) or mime_data.has_picture(event.mimeData()):
             event.acceptProposedAction()
 
-    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+    def dropEvent(self, event: QDropEvent) -> None:
         """On the tool panel it becomes an input, anywhere else it is opened."""
         making, data = self.session.making, event.mimeData()
         place = self.tool_panel.mapFrom(self, event.position().toPoint())
@@ -309,13 +309,13 @@ class Window(QMainWindow):
         event.acceptProposedAction()
 
     # The beginning and the end
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
         if not self._was_painted:
             self._was_painted = True
             QTimer.singleShot(0, self.painted.emit)
 
-    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
+    def closeEvent(self, event: QCloseEvent) -> None:
         self._remember()
         self.hide()
         self.masking.close()
@@ -337,12 +337,12 @@ class Window(QMainWindow):
         layout = bytes(self.splitter.saveState().toBase64().data()).decode()
         self.session.workspace.set_layout(geometry, layout)
 
-    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+    def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         if self._was_painted:
             self._remember()
 
-    def moveEvent(self, event: QMoveEvent) -> None:  # noqa: N802
+    def moveEvent(self, event: QMoveEvent) -> None:
         super().moveEvent(event)
         if self._was_painted:
             self._remember()

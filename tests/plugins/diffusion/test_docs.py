@@ -9,4 +9,4 @@ from scripts.diffusion_docs import PAGE, renewed
 
 def test_it_is_current() -> None:
     page = (Path(__file__).parents[3] / PAGE).read_text("utf-8")
-    assert page == renewed(page), "run python -m plugins.diffusion.write_table"
+    assert page == renewed(page), "run python -m scripts.diffusion_docs"

@@ -168,7 +168,7 @@ def test_what_is_beyond_the_limit_of_a_small_model_counts_too(sd: Path, tmp_path
 def test_nothing_heavy_is_imported_for_it(sd: Path) -> None:
     code = f"""
 import sys
-from plugins.diffusion.paint import Paint
+from plugins.diffusion.tools.text_to_image import Paint
 from studio import testing
 assert testing.estimate(Paint, model={str(sd)!r}, prompt="a fox").memory
 print([name for name in ("diffusers", "transformers") if name in sys.modules])

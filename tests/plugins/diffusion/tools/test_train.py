@@ -76,7 +76,7 @@ def weights(made: api.Trained) -> bytes:
 
 def test_keeps_the_rules() -> None:
     testing.check_plugin([DiffusionTrain])
-    testing.check_light_import("plugins.diffusion.tools.train", [Path(train.__file__).parents[2]])
+    testing.check_light_import("plugins.diffusion.tools.train", [Path(train.__file__).parents[3]])
 
 
 def test_the_model_paints_with_the_starters_autoencoder(pictures: Path, tmp_path: Path) -> None:

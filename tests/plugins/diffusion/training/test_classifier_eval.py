@@ -122,4 +122,4 @@ def test_the_tool_measures_a_real_pipeline(tiny_model: Any, tmp_path: Path) -> N
 
 def test_keeps_the_rules() -> None:
     testing.check_plugin([DiffusionMeasure])
-    testing.check_light_import("plugins.diffusion.tools.evaluate", [Path(evaluate.__file__).parents[2]])
+    testing.check_light_import("plugins.diffusion.tools.evaluate", [Path(evaluate.__file__).parents[3]])

@@ -58,7 +58,7 @@ def weights(made: api.Trained) -> bytes:
 
 def test_keeps_the_rules() -> None:
     testing.check_plugin([StyleTrain])
-    testing.check_light_import("plugins.style_transfer.tools.train", [Path(train.__file__).parents[2]])
+    testing.check_light_import("plugins.style_transfer.tools.train", [Path(train.__file__).parents[3]])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -45,7 +45,7 @@ def notices(events: list[api.Event]) -> list[str]:
 
 def test_keeps_the_rules() -> None:
     testing.check_plugin([VaeTrain])
-    testing.check_light_import("plugins.vae_interpolation.tools.train", [Path(train.__file__).parents[2]])
+    testing.check_light_import("plugins.vae_interpolation.tools.train", [Path(train.__file__).parents[3]])
 
 
 def test_a_spatial_model_is_loaded_by_diffusers(pictures: Path, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ from pathlib import Path
 
 import torch
 
-from test_training import trainer
+from test_trainer import trainer
 
 torch.set_num_threads(1)
 one = trainer(Path(sys.argv[1]))
@@ -85,7 +85,7 @@ while True:
 
 def test_a_kill_in_the_midst_of_saving_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
     here = Path(__file__)
-    paths = os.pathsep.join([str(here.parents[3]), str(here.parent)])
+    paths = os.pathsep.join([str(here.parents[4]), str(here.parent)])
     child = subprocess.Popen(
         [sys.executable, "-c", ENDLESS, str(tmp_path / "killed")],
         env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
