@@ -73,7 +73,7 @@ class FakeContext:
         return self._made("scratch")
 
     @property
-    def keep(self) -> Path:
+    def checkpoint_dir(self) -> Path:
         return self._made("keep")
 
     @property
@@ -103,7 +103,7 @@ class FakeContext:
             raise api.BadInput(f"There is no starter model named {name}.")
         return folder
 
-    def offered(self, kind: str) -> dict[str, Path]:
+    def available_models(self, kind: str) -> dict[str, Path]:
         from studio.library.models import model_kind
 
         return {name: path for name, path in self._mine().items() if model_kind.kind_of(path) in (kind, "")}
@@ -187,7 +187,7 @@ def check_plugin(tools: Iterable[type[api.Tool]]) -> None:
     """The conformance checks that need no run. Raises AssertionError with what is wrong."""
     seen: set[str] = set()
     for tool in tools:
-        faults = validation.faults(tool)
+        faults = validation.find_problems(tool)
         assert not faults, " ".join(faults)
         assert tool.id not in seen, f"two tools are called {tool.id}"
         seen.add(tool.id)

@@ -118,7 +118,7 @@ class Careful(api.Tool):
         ctx.models.drop("it")
         ctx.note("rung", 2)
         (ctx.scratch / "part").touch()
-        (ctx.keep / "state").touch()
+        (ctx.checkpoint_dir / "state").touch()
         if ctx.pause_requested:
             raise api.Paused
         try:
@@ -134,8 +134,8 @@ def test_the_fake_context_is_a_context() -> None:
     assert isinstance(film, api.Animation)
     assert [int(np.asarray(frame).max()) for frame in film.frames] == [0, 255]
     assert ctx.notes == {"rung": 2, "ended": True}
-    assert ctx.scratch != ctx.keep
-    assert (ctx.keep / "state").exists()
+    assert ctx.scratch != ctx.checkpoint_dir
+    assert (ctx.checkpoint_dir / "state").exists()
 
 
 def test_a_cancel_is_raised_at_the_yield() -> None:

@@ -1,6 +1,6 @@
 """All that a plugin may import: ``from studio import api``."""
 
-from studio.api.context import Context, Models, Parkable
+from studio.api.context import Context, Models, SavesState
 from studio.api.estimate import Estimate, EstimateContext
 from studio.api.events import (
     Animation,
@@ -14,7 +14,7 @@ from studio.api.events import (
     Trained,
 )
 from studio.api.hookspecs import API_VERSION, hookimpl
-from studio.api.hub import HubFile, HubFiles, hub_folder, in_words
+from studio.api.hub import HubFile, HubFiles, download_hub_model, format_bytes
 from studio.api.params import (
     Colour,
     Count,
@@ -31,20 +31,19 @@ from studio.api.params import (
 )
 from studio.api.precision import mixed_precision
 from studio.api.tool import Tool
-from studio.api.training import NotFiniteError, Training, read_tensors, time_left, write_tensors
+from studio.api.training import NotFiniteError, Training, format_time_left, read_tensors, write_tensors
 from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioError, is_out_of_memory
-from studio.core.files import written_whole
+from studio.core.files import atomic_write
 from studio.core.images import open_picture
-from studio.core.licences import licence_in_words
+from studio.core.licences import describe_licence
 from studio.core.model_files.gguf_header import GgufHeader, gguf_header
 from studio.core.model_files.safetensors_header import weight_shapes
-from studio.core.page.token_budget import Budget
+from studio.core.page.token_budget import TokenBudget
 
 __all__ = [
     "API_VERSION",
     "Animation",
     "BadInput",
-    "Budget",
     "Cancelled",
     "Colour",
     "Context",
@@ -67,30 +66,31 @@ __all__ = [
     "OutOfMemory",
     "PageText",
     "Params",
-    "Parkable",
     "Paused",
     "Picture",
     "Preview",
     "Progress",
     "Prompt",
+    "SavesState",
     "StudioError",
     "Text",
+    "TokenBudget",
     "Tool",
     "Trained",
     "Training",
     "Unit",
+    "atomic_write",
+    "describe_licence",
+    "download_hub_model",
+    "format_bytes",
+    "format_time_left",
     "gguf_header",
     "hookimpl",
-    "hub_folder",
-    "in_words",
     "is_out_of_memory",
-    "licence_in_words",
     "mixed_precision",
     "open_picture",
     "param",
     "read_tensors",
-    "time_left",
     "weight_shapes",
     "write_tensors",
-    "written_whole",
 ]

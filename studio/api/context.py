@@ -15,22 +15,22 @@ M = TypeVar("M")
 
 
 @runtime_checkable
-class Parkable(Protocol):
+class SavesState(Protocol):
     """A model that learns something between jobs which took time, such as the text that it has read.
 
     Optional: what has these methods is asked when it is evicted, and when it is loaded again under the same key in the
     same worker. What they raise is logged, and the job goes on.
     """
 
-    def park(self, folder: Path) -> None:
+    def save_state(self, folder: Path) -> None:
         """Writes what is worth keeping into an empty folder; nothing where nothing is. Afterwards it is dropped."""
 
-    def unpark(self, folder: Path) -> None:
+    def restore_state(self, folder: Path) -> None:
         """Takes it back from there, right after it was loaded. The folder is removed then."""
 
 
 class Models(Protocol):
-    """Loaded models, kept between jobs and evicted by size when memory is short. One may be `Parkable`."""
+    """Loaded models, kept between jobs and evicted by size when memory is short. One may be `SavesState`."""
 
     def load(self, key: str, loader: Callable[[], M]) -> M:
         """The model under `key`, loaded by `loader()` on the first use."""
@@ -59,7 +59,7 @@ class Context(Protocol):
         """A folder that is removed when the job ends."""
 
     @property
-    def keep(self) -> Path:
+    def checkpoint_dir(self) -> Path:
         """A folder that stays until the job is done or cancelled, also across a kill.
 
         A long job writes its checkpoints here and, when it starts, goes on from them.
@@ -92,7 +92,7 @@ class Context(Protocol):
     @property
     def pause_requested(self) -> bool:
         """True once the artist asked to pause. A `pausable` tool then writes its state to
-        `keep` and raises `api.Paused`; the job is run again later and goes on from there."""
+        `checkpoint_dir` and raises `api.Paused`; the job is run again later and goes on from there."""
 
     def starter(self, name: str) -> Path:
         """The folder of a starter model. Raises BadInput when there is none of that name."""
@@ -104,7 +104,7 @@ class Context(Protocol):
         Raises BadInput when it is neither.
         """
 
-    def offered(self, kind: str) -> Mapping[str, Path]:
+    def available_models(self, kind: str) -> Mapping[str, Path]:
         """What a `ModelChoice` of a kind offers, the path by the choice. What is used goes through `model`."""
 
     def note(self, name: str, value: Any) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from studio.core.page.token_budget import Budget
+from studio.core.page.token_budget import TokenBudget
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +30,7 @@ class Estimate:
     """Jobs that take equally long for a unit share it: ``plasma.clouds``, or a tool and the size of its model."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Short words by parameter, shown beside it: ``{"prompt": "34 of 75 tokens"}``."""
-    budget: Budget | None = None
+    budget: TokenBudget | None = None
     """For a tool that writes on the page: what the model would read of it, exactly as `run` would have it."""
 
 

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 from studio.api.context import Context
 from studio.api.events import Notice, Progress
 from studio.core.errors import BadInput
-from studio.core.licences import licence_in_words
+from studio.core.licences import describe_licence
 
 TIMEOUT = 30.0
 """Seconds without a byte after which a connection counts as lost."""
@@ -54,7 +54,7 @@ Pick: TypeAlias = Callable[[str, HubFiles, dict[str, Any]], list[str]]
 """Which files are wanted, of a name, all files by path, and what stands in the head."""
 
 
-def hub_folder(
+def download_hub_model(
     name: str, ctx: Context, *, head: str, pick: Pick, of: str, cached: Callable[[str], Path | None]
 ) -> Path:
     """The folder of a model, by its name on the hub: one fetched before, that which `cached` finds, or fetched now.
@@ -87,7 +87,7 @@ def _fetched(name: str, ctx: Context, head: str, pick: Pick, of: str) -> Path:
         missing = [path for path in picked if path not in files]
         if missing:
             raise BadInput(f"{name} is incomplete on the hub: {missing[0]} is missing.", "Choose another model.")
-        ctx.emit(Notice(f"{licence_in_words(name, licence)} Its page is huggingface.co/{name}"))
+        ctx.emit(Notice(f"{describe_licence(name, licence)} Its page is huggingface.co/{name}"))
         download.take([files[path] for path in dict.fromkeys([*picked, *(set(_CARDS) & files.keys())])])
         (work / revision).rename(own)
     shutil.rmtree(work, ignore_errors=True)
@@ -110,7 +110,8 @@ class _Download:
         left, free = self._total - self._done, shutil.disk_usage(self._folder).free
         if left > free:
             raise BadInput(
-                f"{self._name} needs {in_words(left)} more, and {self._folder.parents[1]} has {in_words(free)} left.",
+                f"{self._name} needs {format_bytes(left)} more, "
+                f"and {self._folder.parents[1]} has {format_bytes(free)} left.",
                 "Free some space and run it again.",
             )
         for file in files:
@@ -163,12 +164,12 @@ class _Download:
         self._ctx.check_cancelled()
         if (now := time.monotonic()) - self._said >= _SAY or self._done == self._total:
             self._said = now
-            far = f"{in_words(self._done)} of {in_words(self._total)}"
+            far = f"{format_bytes(self._done)} of {format_bytes(self._total)}"
             self._ctx.emit(Progress(self._done, self._total, f"Downloading {self._name}: {far}"))
 
     def _lost(self) -> BadInput:
         return BadInput(
-            f"The connection was lost at {in_words(self._done)} of {in_words(self._total)} of {self._name}.",
+            f"The connection was lost at {format_bytes(self._done)} of {format_bytes(self._total)} of {self._name}.",
             "Run it again: it goes on where it stopped.",
         )
 
@@ -182,7 +183,7 @@ class _Download:
         return self._folder / f"{file.path}.part"
 
 
-def in_words(count: int) -> str:
+def format_bytes(count: int) -> str:
     """As in "6.9 GB"; units of a thousand, as disks and the hub count."""
     size, unit = next((size, unit) for size, unit in _UNITS if count >= size or size == 1)
     return f"{count / size:.1f} {unit}" if size > 1 and count < 100 * size else f"{count // size} {unit}"

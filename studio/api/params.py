@@ -61,8 +61,8 @@ def param(
     ge: float | None = None,
     le: float | None = None,
     step: float | None = None,
-    least: int | None = None,
-    most: int | None = None,
+    min_items: int | None = None,
+    max_items: int | None = None,
     unit: str = "",
     model: str = "",
     tiles: bool = False,
@@ -73,7 +73,7 @@ def param(
 ) -> Any:
     """A field with bounds and words for the form.
 
-    `ge` and `le` are inclusive bounds; `least` and `most` bound the length of a list; `unit`
+    `ge` and `le` are inclusive bounds; `min_items` and `max_items` bound the length of a list; `unit`
     stands behind the number ("px", "frames a second"); `labels` are the artist's words for the
     choices of a `Literal`, in order; `advanced` fields start folded away. With `tiles` the models
     of a `ModelChoice` are shown with their pictures (``preview.webp`` in a model's folder), and
@@ -99,7 +99,7 @@ def param(
         description=help,
         ge=ge,
         le=le,
-        min_length=least,
-        max_length=most,
+        min_length=min_items,
+        max_length=max_items,
         json_schema_extra={"studio_more": extra},
     )

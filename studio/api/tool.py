@@ -24,7 +24,7 @@ class Tool:
     live: ClassVar[bool] = False
     """Quick enough to be run as a draft whenever a value changes."""
     pausable: ClassVar[bool] = False
-    """Keeps its state in `ctx.keep` when asked to pause, and goes on from it."""
+    """Keeps its state in `ctx.checkpoint_dir` when asked to pause, and goes on from it."""
     deterministic: ClassVar[bool] = True
     selection: ClassVar[Literal["", "replace", "offer"]] = ""
     """What it does with words that are selected on the page, which come as its parameter ``text``. ``replace``: its

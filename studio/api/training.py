@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from studio.api.context import Context
 from studio.api.events import Event, Notice, Progress
 from studio.core.errors import OutOfMemory, Paused, StudioError
-from studio.core.files import written_whole
+from studio.core.files import atomic_write
 
 if TYPE_CHECKING:
     import torch
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 MOST_REWINDS = 3
 REMEMBERED = 100
-"""Steps over which `Standing.loss` is averaged."""
+"""Steps over which `TrainingState.loss` is averaged."""
 
 
 @dataclass
-class Standing:
+class TrainingState:
     """Where a training stands. `rate_scale` is halved at each rewind, `loss` is a moving average."""
 
     step: int = 0
@@ -41,10 +41,10 @@ class NotFiniteError(ArithmeticError):
 
 
 class Training:
-    """Networks and optimisers that learn together, kept in one safetensors file in `keep`.
+    """Networks and optimisers that learn together, kept in one safetensors file in `checkpoint_dir`.
 
-    A subclass writes `step` and calls `descend` and `advance` in it. Where all that is random in a step follows from
-    its number, a training that was killed and went on ends with the same weights as one that was not.
+    A subclass writes `step` and calls `optimizer_step` and `finish_step` in it. Where all that is random in a
+    step follows from its number, a training that was killed and went on ends with the same weights as one that was not.
 
     `networks` and `optimizers` are named as in the checkpoint; of a network, the buffers and what asks for gradients
     are kept. `averages` gives networks that follow others, by `ema` (the share that stays at each step): (average, of).
@@ -55,7 +55,7 @@ class Training:
 
     def __init__(
         self,
-        keep: Path,
+        checkpoint_dir: Path,
         *,
         networks: Mapping[str, nn.Module],
         optimizers: Mapping[str, torch.optim.Optimizer],
@@ -63,7 +63,7 @@ class Training:
         averages: Mapping[str, tuple[nn.Module, nn.Module]] | None = None,
         ema: float = 0.999,
     ) -> None:
-        self.keep, self.standing = keep, Standing()
+        self.checkpoint_dir, self.state = checkpoint_dir, TrainingState()
         self._optimizers, self._rate, self._ema = optimizers, rate, ema
         self._averages = [*(averages or {}).values()]
         named = {name: (network, network) for name, network in networks.items()} | dict(averages or {})
@@ -76,9 +76,9 @@ class Training:
 
     def status(self) -> str:
         """How well it goes, in a few words."""
-        return f"loss {self.standing.loss:.3f}"
+        return f"loss {self.state.loss:.3f}"
 
-    def descend(self, loss: Tensor, optimizer: str = "optimizer", *, clip: float = 1.0) -> float:
+    def optimizer_step(self, loss: Tensor, optimizer: str = "optimizer", *, clip: float = 1.0) -> float:
         """One step of an optimiser down the gradient of `loss`, whose norm is cut to `clip`. Returns the loss.
 
         Raises NotFiniteError, leaving the weights as they were.
@@ -89,10 +89,10 @@ class Training:
         torch.autograd.backward(loss)
         return self._descend(float(loss.detach()), optimizer, clip)
 
-    def descend_together(
+    def parallel_optimizer_step(
         self, losses: Sequence[Callable[[], Tensor]], optimizer: str = "optimizer", *, clip: float = 1.0
     ) -> float:
-        """As `descend`, for the sum of losses that are found beside each other, each in a thread with one core.
+        """As `optimizer_step`, for the sum of losses that are found beside each other, each in a thread with one core.
 
         On a processor a small network learns a batch faster in such parts than by operations that share the cores. A
         single one has all cores.
@@ -100,7 +100,7 @@ class Training:
         import torch
 
         if len(losses) == 1:
-            return self.descend(losses[0](), optimizer, clip=clip)
+            return self.optimizer_step(losses[0](), optimizer, clip=clip)
         cores = torch.get_num_threads()
         values = self._values(optimizer)
 
@@ -128,21 +128,21 @@ class Training:
 
         descending = self._optimizers[optimizer]
         for group in descending.param_groups:
-            group["lr"] = self._rate(self.standing.step) * self.standing.rate_scale
+            group["lr"] = self._rate(self.state.step) * self.state.rate_scale
         norm = torch.nn.utils.clip_grad_norm_(self._values(optimizer), clip)
         if not math.isfinite(loss + float(norm)):
             raise NotFiniteError
         descending.step()
         return loss
 
-    def advance(self, loss: float) -> None:
+    def finish_step(self, loss: float) -> None:
         """Ends a step: the averages follow, and it is counted."""
         import torch
 
-        standing = self.standing
-        standing.step += 1
-        standing.loss += (loss - standing.loss) / min(standing.step, REMEMBERED)
-        decay = min(self._ema, (1 + standing.step) / (10 + standing.step))
+        state = self.state
+        state.step += 1
+        state.loss += (loss - state.loss) / min(state.step, REMEMBERED)
+        decay = min(self._ema, (1 + state.step) / (10 + state.step))
         with torch.no_grad():
             for average, of in self._averages:
                 pairs = [*zip(average.parameters(), of.parameters(), strict=True)]
@@ -168,22 +168,22 @@ class Training:
 
         yield from self._begin(steps)
         clock = saved = began = time.monotonic()
-        standing, first = self.standing, self.standing.step
-        while standing.step < steps:
+        state, first = self.state, self.state.step
+        while state.step < steps:
             try:
                 self.step()
-                yield from shown(standing.step)
+                yield from shown(state.step)
                 now = time.monotonic()
-                standing.seconds += now - clock
+                state.seconds += now - clock
                 clock = now
                 pausing = ctx.pause_requested
-                if pausing or now - saved > save_every or standing.step == steps:
+                if pausing or now - saved > save_every or state.step == steps:
                     self.save()
                     saved = now
             except NotFiniteError:
                 self.rewind()
-                standing = self.standing
-                first, began = standing.step, time.monotonic()
+                state = self.state
+                first, began = state.step, time.monotonic()
                 yield Notice(
                     f"The training broke down, and goes on from step {first:,} at half the learning rate.", "warning"
                 )
@@ -192,15 +192,15 @@ class Training:
                 raise OutOfMemory(too_large, "Take fewer at a time.") from error
             if pausing:
                 raise Paused
-            left = (now - began) / (standing.step - first) * (steps - standing.step)
-            words = " · ".join(part for part in (self.status(), time_left(left)) if part)
-            yield Progress(standing.step, steps, words)
+            left = (now - began) / (state.step - first) * (steps - state.step)
+            words = " · ".join(part for part in (self.status(), format_time_left(left)) if part)
+            yield Progress(state.step, steps, words)
 
     def _begin(self, steps: int) -> Iterator[Event]:
         if self.resume():
-            yield Notice(f"Goes on from step {self.standing.step:,} of {steps:,}.")
+            yield Notice(f"Goes on from step {self.state.step:,} of {steps:,}.")
             return
-        if (self.keep / self.CHECKPOINT).exists():
+        if (self.checkpoint_dir / self.CHECKPOINT).exists():
             yield Notice("What was learnt before the break cannot be read, so it begins again.", "warning")
         self.save()
 
@@ -209,15 +209,15 @@ class Training:
 
         Raises StudioError after the third time in one training.
         """
-        scale, rewinds = self.standing.rate_scale, self.standing.rewinds
+        scale, rewinds = self.state.rate_scale, self.state.rewinds
         if rewinds >= MOST_REWINDS:
             raise StudioError(
-                f"The training broke down {rewinds + 1} times and was stopped at step {self.standing.step:,}.",
+                f"The training broke down {rewinds + 1} times and was stopped at step {self.state.step:,}.",
                 "Lower the learning rate, and look for odd files in the folder.",
             )
         if not self.resume():
             raise StudioError("The training broke down at its first steps.", "Lower the learning rate.")
-        self.standing.rate_scale, self.standing.rewinds = scale / 2, rewinds + 1
+        self.state.rate_scale, self.state.rewinds = scale / 2, rewinds + 1
         self.save()
 
     def save(self) -> None:
@@ -230,13 +230,13 @@ class Training:
         for name, optimizer in self._optimizers.items():
             for number, slots in optimizer.state_dict()["state"].items():
                 tensors |= _named(f"{name}.{number}.", slots)
-        write_tensors(self.keep / self.CHECKPOINT, tensors, asdict(self.standing))
+        write_tensors(self.checkpoint_dir / self.CHECKPOINT, tensors, asdict(self.state))
 
     def resume(self) -> bool:
         """Goes on from the checkpoint. False, with nothing changed, where there is none that fits."""
         try:
-            tensors, notes = read_tensors(self.keep / self.CHECKPOINT)
-            standing = Standing(**notes)
+            tensors, notes = read_tensors(self.checkpoint_dir / self.CHECKPOINT)
+            state = TrainingState(**notes)
             parts: dict[str, dict[str, Tensor]] = {name: {} for name in (*self._kept, *self._optimizers)}
             for name, value in tensors.items():
                 part, _, rest = name.partition(".")
@@ -250,16 +250,16 @@ class Training:
         for name, (network, _) in self._kept.items():
             network.load_state_dict(parts[name], strict=False)
         for name, optimizer in self._optimizers.items():
-            state: dict[int, dict[str, Tensor]] = {}
+            slots: dict[int, dict[str, Tensor]] = {}
             for key, value in parts[name].items():
                 number, _, slot = key.partition(".")
-                state.setdefault(int(number), {})[slot] = value
-            optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-        self.standing = standing
+                slots.setdefault(int(number), {})[slot] = value
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
+        self.state = state
         return True
 
 
-def time_left(seconds: float) -> str:
+def format_time_left(seconds: float) -> str:
     """As a person says it; nothing where there is none."""
     if seconds >= 5400:
         return f"about {seconds / 3600:.1f} hours left"
@@ -274,7 +274,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str,
     """Tensors and plain JSON notes in one safetensors file, whole or not at all."""
     from safetensors.torch import save_file
 
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         save_file(dict(tensors), part, metadata={"notes": json.dumps(notes)})
 
 

@@ -20,7 +20,7 @@ _SELECTIONS = ("", "replace", "offer")
 _LANES = ("interactive", "training")
 
 
-def faults(tool: Any) -> list[str]:
+def find_problems(tool: Any) -> list[str]:
     """One sentence for each rule that a tool breaks; none for a good tool."""
     if not (isinstance(tool, type) and issubclass(tool, Tool)):
         return [f"{tool!r} is not a subclass of api.Tool."]

@@ -12,7 +12,7 @@ from studio.cli.console import Console
 from studio.core import params_schema
 from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import StudioError
-from studio.core.humanize import bytes_in_words, seconds_in_words
+from studio.core.humanize import format_bytes, format_seconds
 from studio.engine.interface import EstimateReady, WorkerChanged, WorkerState
 
 
@@ -25,9 +25,9 @@ def estimate(tool: ToolDescriptor, values: Mapping[str, Any], place: Place, cons
     console.event("estimate", seconds=found.seconds, memory=found.memory or None, notes=found.notes, **budget)
     rows = []
     if found.seconds is not None:
-        rows.append(("time", f"about {seconds_in_words(found.seconds)}"))
+        rows.append(("time", f"about {format_seconds(found.seconds)}"))
     if found.memory:
-        rows.append(("memory", bytes_in_words(found.memory)))
+        rows.append(("memory", format_bytes(found.memory)))
     rows += [(name, note) for name, note in found.notes.items()]
     if found.budget:
         rows.append(("reads", found.budget.sentence))

@@ -11,7 +11,7 @@ from studio.cli.app_context import opened
 from studio.cli.console import Console
 from studio.core import paths
 from studio.core.errors import BadInput
-from studio.core.files import write_whole
+from studio.core.files import write_bytes_atomically
 
 _PLUGIN = '''"""{title}: what this plugin is for, in one line."""
 
@@ -93,8 +93,8 @@ def new(options: argparse.Namespace, console: Console) -> int:
             raise BadInput(f"{name} is the name of a Python module.", "Choose another name.")
     words = {"name": name, "title": name.replace("_", " ").capitalize(), "cls": name.title().replace("_", "")}
     test = folder / f"test_{name}.py"
-    write_whole(test, _TEST.format(**words).encode())
-    write_whole(folder / "__init__.py", _PLUGIN.format(**words).encode())
+    write_bytes_atomically(test, _TEST.format(**words).encode())
+    write_bytes_atomically(folder / "__init__.py", _PLUGIN.format(**words).encode())
     console.emit({"name": name, "path": str(folder), "test": str(test)})
     console.say(f"{folder} is a plugin that works. Change it, and see it with `studio run {name}.bands`.")
     console.say(f"Its test: python -m pytest {test}")

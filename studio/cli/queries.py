@@ -129,8 +129,8 @@ def bounds(field: Field) -> str:
         parts.append(f"{low}..{high} {field.unit}".strip())
     elif field.unit:
         parts.append(field.unit)
-    if field.many and (field.least or field.most is not None):
-        parts.append(f"{field.least} to {'any number' if field.most is None else field.most}")
+    if field.many and (field.min_items or field.max_items is not None):
+        parts.append(f"{field.min_items} to {'any number' if field.max_items is None else field.max_items}")
     if field.accepts:
         parts.append(" ".join(field.accepts))
     return ", ".join(parts)

@@ -19,7 +19,7 @@ from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import BadInput, CannotWrite, StudioError
 from studio.core.files import sha256
 from studio.core.job import Job, JobState
-from studio.core.messages import Noticed, Previewed, Progressed
+from studio.core.messages import JobNotice, JobProgress, PreviewFrame
 from studio.core.recipe import Recipe
 from studio.engine.interface import Created, EngineEvent, JobChanged, WorkerChanged, WorkerState
 from studio.engine.recipe_builder import SEEDS, freeze, thaw
@@ -103,13 +103,13 @@ class _Run:
 
     def _take(self, event: EngineEvent, tool: ToolDescriptor) -> None:
         match event:
-            case Progressed():
+            case JobProgress():
                 self._progress(event, tool)
-            case Previewed(width=width, height=height, text=text, label=label):
+            case PreviewFrame(width=width, height=height, text=text, label=label):
                 self._console.event("preview", job=event.job, width=width, height=height, label=label, text=text)
                 if text and not label:
                     self._console.stream(text)
-            case Noticed(text=text, level=level):
+            case JobNotice(text=text, level=level):
                 self._console.note(text, level)
             case Created(creation=creation):
                 self._deliver(self._destination.take(creation, len(self._jobs) > 1))
@@ -122,7 +122,7 @@ class _Run:
             case WorkerChanged(state=WorkerState.GONE, sentence=sentence) if sentence:
                 raise StudioError(sentence, "See `studio doctor`.")
 
-    def _progress(self, event: Progressed, tool: ToolDescriptor) -> None:
+    def _progress(self, event: JobProgress, tool: ToolDescriptor) -> None:
         self._console.event(
             "progress", job=event.job, step=event.step, total=event.total, text=event.text,
             seconds_left=event.seconds_left if event.seconds_left >= 0 else None,

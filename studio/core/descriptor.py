@@ -27,12 +27,12 @@ class Widget(Enum):
     COLOUR = "colour"
 
 
-class Field(Struct, frozen=True, kw_only=True):
+class Field(Struct, frozen=True, kw_only=True, rename={"min_items": "least", "max_items": "most"}):
     """One parameter. `minimum` and `maximum` are inclusive; None where there is no bound.
 
-    For a list (`many`), `least` and `most` bound its length. `model` names the kind of model
+    For a list (`many`), `min_items` and `max_items` bound its length. `model` names the kind of model
     that a `Widget.MODEL` field offers, with `tiles` as pictures to drop things on. `accepts` lists
-    file extensions for `Widget.FILE`.
+    file extensions for `Widget.FILE`. The bounds of a list keep their first names in `descriptors.json`.
     """
 
     name: str
@@ -43,8 +43,8 @@ class Field(Struct, frozen=True, kw_only=True):
     required: bool = False
     optional: bool = False
     many: bool = False
-    least: int = 0
-    most: int | None = None
+    min_items: int = 0
+    max_items: int | None = None
     minimum: float | None = None
     maximum: float | None = None
     step: float | None = None

@@ -25,8 +25,8 @@ def sha256(path: Path) -> str:
 
 
 @contextmanager
-def unfinished(folder: Path, suffix: str) -> Iterator[Path]:
-    """Yields the path of a new, empty, hidden file in `folder`; it is gone afterwards unless `finish` renamed it.
+def temporary_file(folder: Path, suffix: str) -> Iterator[Path]:
+    """Yields the path of a new, empty, hidden file in `folder`; it is gone afterwards unless `commit_file` renamed it.
 
     Raises StudioError when the folder may not be written to.
     """
@@ -35,7 +35,7 @@ def unfinished(folder: Path, suffix: str) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         part.touch(exist_ok=False)
     except OSError as error:
-        raise cannot_write(part, error) from error
+        raise describe_write_error(part, error) from error
     try:
         yield part
     finally:
@@ -43,7 +43,7 @@ def unfinished(folder: Path, suffix: str) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def finish(part: Path, path: Path) -> None:
+def commit_file(part: Path, path: Path) -> None:
     """Syncs an unfinished file of the same folder to the disk and gives it its name."""
     try:
         with part.open("rb+") as file:
@@ -51,31 +51,31 @@ def finish(part: Path, path: Path) -> None:
         part.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise describe_write_error(path, error) from error
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yields a temporary path in the same folder; on success it is synced and renamed to `path`.
 
     The temporary name ends as `path` does, for encoders that go by the extension, and
     begins with a dot. Raises StudioError with a plain sentence when the disk is full or
     the folder may not be written.
     """
-    with unfinished(path.parent, path.suffix) as part:
+    with temporary_file(path.parent, path.suffix) as part:
         try:
             yield part
         except OSError as error:
-            raise cannot_write(path, error) from error
-        finish(part, path)
+            raise describe_write_error(path, error) from error
+        commit_file(part, path)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    with written_whole(path) as part:
+def write_bytes_atomically(path: Path, content: bytes) -> None:
+    with atomic_write(path) as part:
         part.write_bytes(content)
 
 
-def cannot_write(path: Path, error: OSError) -> CannotWrite:
+def describe_write_error(path: Path, error: OSError) -> CannotWrite:
     """What a failed write means in a sentence. An unfinished file is not named: nobody knows it."""
     name = "the file" if path.name.startswith(PART) else path.name
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

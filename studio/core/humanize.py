@@ -5,7 +5,7 @@ from __future__ import annotations
 UNITS = ((1 << 40, "TB"), (1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB"))
 
 
-def bytes_in_words(count: int) -> str:
+def format_bytes(count: int) -> str:
     """As in "3.1 GB"."""
     for size, unit in UNITS:
         if count >= size:
@@ -13,7 +13,7 @@ def bytes_in_words(count: int) -> str:
     return f"{count} bytes"
 
 
-def seconds_in_words(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """As in "a moment", "0.9 s", "40 s", "3 min", "1 h 20 min"."""
     if seconds < 0.05:
         return "a moment"

@@ -31,7 +31,7 @@ def is_commercial(licence: str) -> bool:
     return not _NON_COMMERCIAL.search(licence.lower())
 
 
-def licence_in_words(model: str, licence: str) -> str:
+def describe_licence(model: str, licence: str) -> str:
     """As in "NAME is under CC BY-NC 4.0, not for commercial use."; `licence` is empty where none is said."""
     if not licence:
         return f"{model} says nothing about its licence."

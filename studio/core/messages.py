@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from studio.core.descriptor import Catalogue, DeviceReport
 from studio.core.errors import Failure
-from studio.core.page.token_budget import Budget
+from studio.core.page.token_budget import TokenBudget
 from studio.core.recipe import Recipe
 
 MAX_FRAME = 1 << 30
@@ -22,10 +22,10 @@ _LENGTH = struct.Struct(">I")
 
 
 # To the worker
-class Run(Struct, frozen=True, tag=True, kw_only=True):
+class RunJob(Struct, frozen=True, tag=True, kw_only=True):
     """Run a recipe. `files` maps each reference in it (``sha256:…``) to a path.
 
-    A draft shows previews and saves nothing. `keep` is a folder that outlives a kill.
+    A draft shows previews and saves nothing. `checkpoint_dir` is a folder that outlives a kill.
     """
 
     job: str
@@ -33,10 +33,10 @@ class Run(Struct, frozen=True, tag=True, kw_only=True):
     files: dict[str, str] = {}
     format: str = ""
     draft: bool = False
-    keep: str = ""
+    checkpoint_dir: str = ""
 
 
-class Ask(Struct, frozen=True, tag=True):
+class EstimateRequest(Struct, frozen=True, tag=True):
     """What would this take? `values` are checked, with the paths of their files. A newer question about
     the same tool takes the place of one that is not yet being answered."""
 
@@ -61,7 +61,7 @@ class Reload(Struct, frozen=True, tag=True):
     """Look for plugins again."""
 
 
-class Stop(Struct, frozen=True, tag=True):
+class Shutdown(Struct, frozen=True, tag=True):
     """End after the running job was cancelled."""
 
 
@@ -90,7 +90,7 @@ class Started(Struct, frozen=True, tag=True):
     job: str
 
 
-class Progressed(Struct, frozen=True, tag=True):
+class JobProgress(Struct, frozen=True, tag=True):
     """`total` 0 means that the end is not known. `seconds_left` below 0 means not known yet."""
 
     job: str
@@ -100,7 +100,7 @@ class Progressed(Struct, frozen=True, tag=True):
     seconds_left: float = -1.0
 
 
-class Previewed(Struct, frozen=True, tag=True, kw_only=True):
+class PreviewFrame(Struct, frozen=True, tag=True, kw_only=True):
     """A picture in the making, rows of 8-bit RGB or RGBA; or words, when `text` is set."""
 
     job: str
@@ -112,7 +112,7 @@ class Previewed(Struct, frozen=True, tag=True, kw_only=True):
     label: str = ""
 
 
-class Saved(Struct, frozen=True, tag=True, kw_only=True):
+class ResultSaved(Struct, frozen=True, tag=True, kw_only=True):
     """A result is on disk, whole, recipe inside or beside it."""
 
     job: str
@@ -121,7 +121,7 @@ class Saved(Struct, frozen=True, tag=True, kw_only=True):
     sha256: str
 
 
-class Noticed(Struct, frozen=True, tag=True):
+class JobNotice(Struct, frozen=True, tag=True):
     """A sentence for the artist. `level` is `info` or `warning`."""
 
     job: str
@@ -129,19 +129,19 @@ class Noticed(Struct, frozen=True, tag=True):
     level: str = "info"
 
 
-class Estimated(Struct, frozen=True, tag=True, kw_only=True):
-    """The answer to `Ask`; empty where the tool knows nothing. As in `api.Estimate`, for `device`."""
+class EstimateResult(Struct, frozen=True, tag=True, kw_only=True):
+    """The answer to `EstimateRequest`; empty where the tool knows nothing. As in `api.Estimate`, for `device`."""
 
     id: str
     memory: int = 0
     work: float = 0.0
     rate: str = ""
     notes: dict[str, str] = {}
-    budget: Budget | None = None
+    budget: TokenBudget | None = None
     device: str = ""
 
 
-class Measured(Struct, frozen=True, kw_only=True):
+class JobTiming(Struct, frozen=True, kw_only=True):
     """How many seconds so much work took on a device, without the loading of models."""
 
     rate: str
@@ -150,50 +150,50 @@ class Measured(Struct, frozen=True, kw_only=True):
     device: str
 
 
-class Finished(Struct, frozen=True, tag=True):
+class JobFinished(Struct, frozen=True, tag=True):
     job: str
-    measured: Measured | None = None
+    measured: JobTiming | None = None
 
 
-class Failed(Struct, frozen=True, tag=True):
+class JobFailed(Struct, frozen=True, tag=True):
     job: str
     failure: Failure
 
 
-class Stopped(Struct, frozen=True, tag=True):
+class JobCancelled(Struct, frozen=True, tag=True):
     """A job that was cancelled has ended."""
 
     job: str
 
 
-class Rested(Struct, frozen=True, tag=True):
+class JobPaused(Struct, frozen=True, tag=True):
     """A job that was paused has kept its state and left the device."""
 
     job: str
 
 
-class Freed(Struct, frozen=True, tag=True):
+class MemoryFreed(Struct, frozen=True, tag=True):
     """Memory was given back; `bytes` by how much the worker shrank."""
 
     bytes: int
 
 
-ToWorker = Run | Ask | Cancel | Pause | FreeMemory | Reload | Stop
+ToWorker = RunJob | EstimateRequest | Cancel | Pause | FreeMemory | Reload | Shutdown
 FromWorker = (
     Hello
     | Ready
     | Heartbeat
     | Started
-    | Progressed
-    | Previewed
-    | Saved
-    | Noticed
-    | Estimated
-    | Finished
-    | Failed
-    | Stopped
-    | Rested
-    | Freed
+    | JobProgress
+    | PreviewFrame
+    | ResultSaved
+    | JobNotice
+    | EstimateResult
+    | JobFinished
+    | JobFailed
+    | JobCancelled
+    | JobPaused
+    | MemoryFreed
 )
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -206,13 +206,13 @@ def write(stream: BinaryIO, message: ToWorker | FromWorker) -> None:
     try:
         body = _encode(message)
     except UnicodeEncodeError:
-        body = _encode(sayable(message))
+        body = _encode(replace_surrogates(message))
     stream.write(_LENGTH.pack(len(body)))
     stream.write(body)
     stream.flush()
 
 
-def sayable(value: Any) -> Any:
+def replace_surrogates(value: Any) -> Any:
     """The same with question marks where UTF-8 fails, as in the names of files that another system packed.
 
     Looks into structs, dictionaries, lists and tuples, and leaves all else as it is.
@@ -221,14 +221,14 @@ def sayable(value: Any) -> Any:
         case str():
             return value.encode("utf-8", "replace").decode()
         case dict():
-            return {sayable(name): sayable(inner) for name, inner in value.items()}
+            return {replace_surrogates(name): replace_surrogates(inner) for name, inner in value.items()}
         case list():
-            return [sayable(inner) for inner in value]
+            return [replace_surrogates(inner) for inner in value]
         case tuple():
-            return tuple(sayable(inner) for inner in value)
+            return tuple(replace_surrogates(inner) for inner in value)
         case Struct():
             return msgspec.structs.replace(
-                value, **{name: sayable(getattr(value, name)) for name in value.__struct_fields__}
+                value, **{name: replace_surrogates(getattr(value, name)) for name in value.__struct_fields__}
             )
     return value
 

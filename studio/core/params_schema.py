@@ -86,8 +86,8 @@ def _field(name: str, part: Mapping[str, Any], required: bool) -> Field:
         required=required,
         optional=bool(part.get("optional")),
         many=many,
-        least=part.get("minItems", 0),
-        most=part.get("maxItems"),
+        min_items=part.get("minItems", 0),
+        max_items=part.get("maxItems"),
         minimum=shown.get("ge", item.get("minimum")),
         maximum=shown.get("le", item.get("maximum")),
         step=shown.get("step") or item.get("multipleOf"),
@@ -126,13 +126,13 @@ def _checked(field: Field, value: Any) -> Any:
             raise BadInput(f"{field.title} takes one value, and {len(value)} were given.")
         return _item(field, value)
     items = list(value) if isinstance(value, list | tuple) else [value]
-    if len(items) < field.least:
+    if len(items) < field.min_items:
         raise BadInput(
-            f"{field.title}: at least {field.least} {_are(field.least)} needed, "
+            f"{field.title}: at least {field.min_items} {_are(field.min_items)} needed, "
             f"and {len(items) or 'none'} {_were(len(items))} given."
         )
-    if field.most is not None and len(items) > field.most:
-        raise BadInput(f"{field.title}: at most {field.most} can be used, and {len(items)} were given.")
+    if field.max_items is not None and len(items) > field.max_items:
+        raise BadInput(f"{field.title}: at most {field.max_items} can be used, and {len(items)} were given.")
     return [_item(field, item) for item in items]
 
 

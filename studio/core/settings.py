@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from studio.core.files import write_whole
+from studio.core.files import write_bytes_atomically
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -38,4 +38,4 @@ def load(path: Path) -> Settings:
 
 
 def save(path: Path, settings: Settings) -> None:
-    write_whole(path, msgspec.json.format(msgspec.json.encode(settings), indent=2))
+    write_bytes_atomically(path, msgspec.json.format(msgspec.json.encode(settings), indent=2))

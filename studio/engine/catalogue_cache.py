@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from studio.core.descriptor import Catalogue
-from studio.core.files import write_whole
+from studio.core.files import write_bytes_atomically
 
 
 def load(path: Path) -> Catalogue:
@@ -20,4 +20,4 @@ def load(path: Path) -> Catalogue:
 
 def save(path: Path, catalogue: Catalogue) -> None:
     """Raises StudioError where it cannot be written."""
-    write_whole(path, msgspec.json.encode(catalogue))
+    write_bytes_atomically(path, msgspec.json.encode(catalogue))

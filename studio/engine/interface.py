@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from studio.core.descriptor import Catalogue, DeviceReport
 from studio.core.job import Job, Lane
-from studio.core.messages import Noticed, Previewed, Progressed
-from studio.core.page.token_budget import Budget
+from studio.core.messages import JobNotice, JobProgress, PreviewFrame
+from studio.core.page.token_budget import TokenBudget
 from studio.core.recipe import Recipe
 from studio.core.settings import Settings
 from studio.library.creation import Creation
@@ -72,7 +72,7 @@ class EstimateReady(Struct, frozen=True):
     memory: int = 0
     seconds: float | None = None
     notes: dict[str, str] = {}
-    budget: Budget | None = None
+    budget: TokenBudget | None = None
 
 
 EngineEvent: TypeAlias = Union[  # noqa: UP007
@@ -83,9 +83,9 @@ EngineEvent: TypeAlias = Union[  # noqa: UP007
     WorkerChanged,
     MemoryChanged,
     EstimateReady,
-    Progressed,
-    Previewed,
-    Noticed,
+    JobProgress,
+    PreviewFrame,
+    JobNotice,
 ]
 Listener: TypeAlias = Callable[[EngineEvent], None]
 
@@ -152,7 +152,7 @@ class Engine(Protocol):
     def hold(self, on: bool) -> None: ...
 
     def free_memory(self) -> None:
-        """Loaded models are dropped, and an idle training worker ends. `Noticed` says how much it gave back."""
+        """Loaded models are dropped, and an idle training worker ends. `JobNotice` says how much it gave back."""
 
     def reload_plugins(self) -> None: ...
 

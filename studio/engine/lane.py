@@ -71,9 +71,9 @@ class Host(Protocol):
 
     def found(self, lane: Lane, catalogue: Catalogue) -> None: ...
 
-    def estimated(self, told: messages.Estimated) -> None: ...
+    def estimated(self, told: messages.EstimateResult) -> None: ...
 
-    def learn(self, measured: messages.Measured) -> None: ...
+    def learn(self, measured: messages.JobTiming) -> None: ...
 
 
 @dataclass
@@ -221,9 +221,9 @@ class LaneRunner:
                 self._became_ready(message)
             case messages.Heartbeat(memory, device):
                 self._host.emit(MemoryChanged(self.lane, memory, device))
-            case messages.Freed(freed):
-                self._host.emit(messages.Noticed("", f"{_size(freed)} of memory were given back."))
-            case messages.Estimated():
+            case messages.MemoryFreed(freed):
+                self._host.emit(messages.JobNotice("", f"{_size(freed)} of memory were given back."))
+            case messages.EstimateResult():
                 self._host.estimated(message)
             case messages.Hello():
                 pass
@@ -266,7 +266,7 @@ class LaneRunner:
         self._retiring = True
         self._stop_by = time.monotonic() + self._host.settings.cancel_grace
         if self._worker:
-            self._worker.send(messages.Stop())
+            self._worker.send(messages.Shutdown())
             self._worker.end_input()
 
     def _became_ready(self, message: messages.Ready) -> None:
@@ -290,31 +290,38 @@ class LaneRunner:
             self._host.store(job)
         self.running = Running(job, draft)
         self._heard_at = time.monotonic()
-        keep = "" if draft else str(self._host.keep_folder(job))
+        checkpoint_dir = "" if draft else str(self._host.keep_folder(job))
         self._worker.send(
-            messages.Run(job=job.id, recipe=job.recipe, files=paths, format=job.format, draft=draft, keep=keep)
+            messages.RunJob(
+                job=job.id,
+                recipe=job.recipe,
+                files=paths,
+                format=job.format,
+                draft=draft,
+                checkpoint_dir=checkpoint_dir,
+            )
         )
         if not draft:
             self._host.emit(JobChanged(job))
 
     def _heard_of_job(self, running: Running, message: FromWorker, creation: Creation | None) -> None:
         match message:
-            case messages.Progressed() | messages.Previewed() | messages.Noticed():
+            case messages.JobProgress() | messages.PreviewFrame() | messages.JobNotice():
                 self._host.emit(message)
-            case messages.Saved():
+            case messages.ResultSaved():
                 self._saved(running, message, creation)
-            case messages.Finished(_, measured):
+            case messages.JobFinished(_, measured):
                 if measured:
                     self._host.learn(measured)
                 self._end(JobState.DONE)
-            case messages.Failed(_, failure):
+            case messages.JobFailed(_, failure):
                 self._end(JobState.FAILED, failure)
-            case messages.Stopped():
+            case messages.JobCancelled():
                 self._end(JobState.QUEUED if self._retiring and not running.cancelled else JobState.CANCELLED)
-            case messages.Rested():
+            case messages.JobPaused():
                 self._end(JobState.PAUSED)
 
-    def _saved(self, running: Running, message: messages.Saved, creation: Creation | None) -> None:
+    def _saved(self, running: Running, message: messages.ResultSaved, creation: Creation | None) -> None:
         if creation is None:
             return
         job = self._host.current(running.job)
@@ -332,7 +339,7 @@ class LaneRunner:
         self._since = time.monotonic()
         if running.draft:
             if failure:
-                self._host.emit(messages.Noticed(running.job.id, failure.sentence, "warning"))
+                self._host.emit(messages.JobNotice(running.job.id, failure.sentence, "warning"))
             self._host.emit(JobForgotten(running.job.id))
             return
         job = replace(self._host.current(running.job), state=state, failure=failure)

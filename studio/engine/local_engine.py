@@ -228,7 +228,7 @@ class LocalEngine:
         try:
             dropped = self._queue.put(job)
         except StudioError as error:
-            self.emit(messages.Noticed(job.id, str(error), "warning"))
+            self.emit(messages.JobNotice(job.id, str(error), "warning"))
         if job.state is JobState.DONE:
             self._drop_kept(job.id)
         for old in dropped:
@@ -259,10 +259,10 @@ class LocalEngine:
             logger.warning("The plugins could not be remembered: %s", error)
         self.emit(CatalogueChanged(catalogue))
 
-    def estimated(self, told: messages.Estimated) -> None:
+    def estimated(self, told: messages.EstimateResult) -> None:
         self.emit(self._rates.estimate(told))
 
-    def learn(self, measured: messages.Measured) -> None:
+    def learn(self, measured: messages.JobTiming) -> None:
         try:
             self._rates.learn(measured)
         except StudioError as error:
@@ -292,13 +292,13 @@ class LocalEngine:
     def _hear(self, lane: LaneRunner, worker: WorkerProcess, message: FromWorker) -> None:
         """On the worker's reading thread, where indexing a large file holds up nobody else."""
         creation: Creation | None = None
-        if isinstance(message, messages.Saved):
+        if isinstance(message, messages.ResultSaved):
             try:
                 creation = self._library.add(Path(message.path))
             except Exception as error:
                 logger.exception("%s could not be indexed", message.path)
                 text = f"{Path(message.path).name} is saved, but the index does not have it yet: {error}"
-                self._inbox.put(partial(lane.heard, worker, messages.Noticed(message.job, text, "warning")))
+                self._inbox.put(partial(lane.heard, worker, messages.JobNotice(message.job, text, "warning")))
         self._inbox.put(partial(lane.heard, worker, message, creation))
 
     def _close(self, at_once: bool) -> None:
@@ -309,7 +309,7 @@ class LocalEngine:
     def _tidy(self) -> None:
         """What was kept for jobs that are no more, and a word about a damaged queue."""
         if self._queue.notice:
-            self.emit(messages.Noticed("", self._queue.notice, "warning"))
+            self.emit(messages.JobNotice("", self._queue.notice, "warning"))
         for folder in self._keep.iterdir() if self._keep.is_dir() else ():
             job = self._queue.get(folder.name)
             if job is None or job.state is JobState.DONE:
@@ -337,7 +337,7 @@ class LocalEngine:
         lane, described = self._lanes[Lane.INTERACTIVE], self._catalogue.tools.get(tool)
         if lane.ready and described:
             try:
-                lane.send(messages.Ask(id, tool, recipe_builder.located(described, values, self._library)))
+                lane.send(messages.EstimateRequest(id, tool, recipe_builder.located(described, values, self._library)))
             except (StudioError, OSError, ValueError):
                 self.emit(EstimateReady(id))
 
@@ -376,7 +376,7 @@ class LocalEngine:
             if tool and tool.pausable:
                 self._lanes[known_job.lane].send(messages.Pause(job))
             else:
-                self.emit(messages.Noticed(job, f"{self.title(known_job.recipe.tool)} cannot be paused."))
+                self.emit(messages.JobNotice(job, f"{self.title(known_job.recipe.tool)} cannot be paused."))
 
     def _resume(self, job: str) -> None:
         known_job = self._queue.get(job)
@@ -406,7 +406,7 @@ class LocalEngine:
         try:
             call()
         except StudioError as error:
-            self.emit(messages.Noticed(job, str(error), "warning"))
+            self.emit(messages.JobNotice(job, str(error), "warning"))
 
     def _free_memory(self) -> None:
         for lane in self._lanes.values():

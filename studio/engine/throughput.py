@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from studio.core.files import write_whole
-from studio.core.messages import Estimated, Measured
+from studio.core.files import write_bytes_atomically
+from studio.core.messages import EstimateResult, JobTiming
 from studio.engine.interface import EstimateReady
 
 NEWEST = 0.5
@@ -25,7 +25,7 @@ class Rates:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def learn(self, measured: Measured) -> None:
+    def learn(self, measured: JobTiming) -> None:
         """Raises StudioError where it cannot be written."""
         if not (measured.work > 0 and measured.seconds > 0 and math.isfinite(measured.seconds / measured.work)):
             return
@@ -36,9 +36,9 @@ class Rates:
         known[measured.rate] = before + NEWEST * (last - before)
         for old in list(known)[:-MOST]:
             del known[old]
-        write_whole(self._path, msgspec.json.format(msgspec.json.encode(found), indent=1))
+        write_bytes_atomically(self._path, msgspec.json.format(msgspec.json.encode(found), indent=1))
 
-    def estimate(self, told: Estimated) -> EstimateReady:
+    def estimate(self, told: EstimateResult) -> EstimateReady:
         """With the time, where enough is known for it."""
         a_unit = self._load().get(told.device, {}).get(told.rate) if told.rate and told.work > 0 else None
         seconds = None if a_unit is None else a_unit * told.work

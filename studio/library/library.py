@@ -46,7 +46,7 @@ class Library:
         try:
             self.home.make()
         except OSError as error:
-            raise files.cannot_write(self.home.root / "library", error) from error
+            raise files.describe_write_error(self.home.root / "library", error) from error
         marker = self.home.index.with_name(_DAMAGED)
         if marker.exists():
             self._start_again()

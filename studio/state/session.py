@@ -14,7 +14,7 @@ from studio.core import settings as settings_file
 from studio.core.descriptor import Catalogue
 from studio.core.errors import BadInput, StudioError
 from studio.core.job import Job, JobState
-from studio.core.messages import Noticed, Previewed
+from studio.core.messages import JobNotice, PreviewFrame
 from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.engine.interface import Created, Engine, WorkerChanged
@@ -316,7 +316,7 @@ class Session(QObject):
         if self.page.writes and not self.page.is_writing:
             self.estimates.follow()
 
-    def _previewed(self, event: Previewed) -> None:
+    def _previewed(self, event: PreviewFrame) -> None:
         if self.page.owns(event.job):
             self.page.preview(event)
             return
@@ -325,6 +325,6 @@ class Session(QObject):
         if watched and not self._looking_elsewhere:
             self.preview.emit(event)
 
-    def _noticed(self, event: Noticed) -> None:
+    def _noticed(self, event: JobNotice) -> None:
         level = Level.WARNING if event.level == "warning" else Level.INFO
         self.notices.add(Notice(event.text, level))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studio import api
-from studio.core.messages import Ask, Estimated, Measured
+from studio.core.messages import EstimateRequest, EstimateResult, JobTiming
 from studio.core.paths import Home
 from studio.library.models import hub_cache
 from studio.worker.devices import Device
@@ -64,7 +64,7 @@ class Estimates:
         self._ready = threading.Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="estimates")
         self._lock = threading.Lock()
-        self._newest: dict[str, Ask] = {}
+        self._newest: dict[str, EstimateRequest] = {}
         self._last: dict[str, tuple[api.Params, api.Estimate | None]] = {}
         self._complaints: dict[str, str] = {}
 
@@ -73,8 +73,8 @@ class Estimates:
         self._device = device
         self._ready.set()
 
-    def ask(self, ask: Ask) -> None:
-        """`Estimated` follows. Returns at once."""
+    def ask(self, ask: EstimateRequest) -> None:
+        """`EstimateResult` follows. Returns at once."""
         with self._lock:
             waits = ask.tool in self._newest
             self._newest[ask.tool] = ask
@@ -85,7 +85,7 @@ class Estimates:
         """What a job that begins now will take, known soon; a tool that was just asked that is not asked again."""
         return self._thread.submit(self._remembered, tool, params)
 
-    def measured(self, found: Future[api.Estimate | None], seconds: float) -> Measured | None:
+    def measured(self, found: Future[api.Estimate | None], seconds: float) -> JobTiming | None:
         """What the end of a job teaches; None where its tool told nothing of its work."""
         try:
             estimate = found.result(_LATE)
@@ -93,7 +93,7 @@ class Estimates:
             return None
         if estimate is None or not estimate.rate or estimate.work <= 0 or self._device is None:
             return None
-        return Measured(rate=estimate.rate, work=estimate.work, seconds=seconds, device=_key(self._device))
+        return JobTiming(rate=estimate.rate, work=estimate.work, seconds=seconds, device=_key(self._device))
 
     def _answer(self, name: str) -> None:
         self._ready.wait()
@@ -101,10 +101,10 @@ class Estimates:
             ask = self._newest.pop(name)
         found = self._asked(ask)
         if found is None or self._device is None:
-            self._outbox.send(Estimated(id=ask.id))
+            self._outbox.send(EstimateResult(id=ask.id))
             return
         self._outbox.send(
-            Estimated(
+            EstimateResult(
                 id=ask.id,
                 memory=found.memory,
                 work=found.work,
@@ -115,7 +115,7 @@ class Estimates:
             )
         )
 
-    def _asked(self, ask: Ask) -> api.Estimate | None:
+    def _asked(self, ask: EstimateRequest) -> api.Estimate | None:
         tool = self.tools.get(ask.tool)
         if tool is None:
             return None
@@ -155,8 +155,8 @@ def _checked(found: api.Estimate | None) -> api.Estimate | None:
     if not math.isfinite(work):
         raise ValueError(f"the work is {work}")
     notes = {str(name): " ".join(str(note).split())[:LONGEST_NOTE] for name, note in found.notes.items()}
-    if not isinstance(found.budget, api.Budget | None):
-        raise TypeError(f"a budget must be an api.Budget, and is {found.budget!r}")
+    if not isinstance(found.budget, api.TokenBudget | None):
+        raise TypeError(f"a budget must be an api.TokenBudget, and is {found.budget!r}")
     return api.Estimate(max(0, int(found.memory)), max(0.0, work), str(found.rate), notes, found.budget)
 
 

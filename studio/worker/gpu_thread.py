@@ -20,16 +20,16 @@ from studio import api
 from studio.core import params_schema, settings
 from studio.core.errors import BadInput, Failure, did_you_mean, is_out_of_memory
 from studio.core.messages import (
-    Failed,
-    Finished,
-    Freed,
     FromWorker,
-    Noticed,
+    JobCancelled,
+    JobFailed,
+    JobFinished,
+    JobNotice,
+    JobPaused,
+    MemoryFreed,
     Ready,
-    Rested,
-    Run,
+    RunJob,
     Started,
-    Stopped,
 )
 from studio.core.paths import Home
 from studio.core.recipe import PluginRef
@@ -81,7 +81,7 @@ class GpuThread:
         self._work.put(self._warm_up)
         self._thread.start()
 
-    def run(self, run: Run) -> None:
+    def run(self, run: RunJob) -> None:
         self._wishes[run.job] = wishes = Wishes()
         self._work.put(lambda: self._run(run, wishes))
 
@@ -148,24 +148,24 @@ class GpuThread:
     def _free_memory(self) -> None:
         before = devices.held(self.device)
         self._models.clear()
-        self._outbox.send(Freed(max(0, before - devices.held(self.device))))
+        self._outbox.send(MemoryFreed(max(0, before - devices.held(self.device))))
 
-    def _run(self, run: Run, wishes: Wishes) -> None:
+    def _run(self, run: RunJob, wishes: Wishes) -> None:
         if wishes.cancel.is_set():
-            outcome: FromWorker = Stopped(run.job)
+            outcome: FromWorker = JobCancelled(run.job)
         else:
             self._outbox.send(Started(run.job))
             outcome = self._outcome(run, wishes)
         self._outbox.send(outcome)
         del self._wishes[run.job]
-        if isinstance(outcome, Failed) and self.device is not None and not devices.works(self.device.name):
+        if isinstance(outcome, JobFailed) and self.device is not None and not devices.works(self.device.name):
             _log.error("the device %s is unusable after a fault: a new worker is needed", self.device.name)
             os._exit(DEVICE_LOST)
 
-    def _outcome(self, run: Run, wishes: Wishes) -> FromWorker:
+    def _outcome(self, run: RunJob, wishes: Wishes) -> FromWorker:
         tool = self._plugins.tools.get(run.recipe.tool)
         if tool is None:
-            return Failed(run.job, self._unknown(run.recipe.tool))
+            return JobFailed(run.job, self._unknown(run.recipe.tool))
         try:
             with _scratch_folder(self._scratch) as scratch:
                 context = self._context(run, tool, wishes, scratch)
@@ -174,9 +174,9 @@ class GpuThread:
                 except BaseException as error:
                     if context.cancelled or isinstance(error, api.Cancelled):
                         _log.info("%s was cancelled (%s)", run.job, type(error).__name__)
-                        return Stopped(run.job)
+                        return JobCancelled(run.job)
                     if isinstance(error, api.Paused):
-                        return Rested(run.job)
+                        return JobPaused(run.job)
                     raise
         except BaseException as error:
             _log.info("%s failed", run.job, exc_info=not isinstance(error, api.StudioError))
@@ -185,9 +185,9 @@ class GpuThread:
         # Outside the handler, where the exception no longer holds the frames of the tool.
         if short_of_memory:
             self._models.clear()
-        return Failed(run.job, failed)
+        return JobFailed(run.job, failed)
 
-    def _attempt(self, run: Run, tool: type[api.Tool], context: JobContext) -> FromWorker:
+    def _attempt(self, run: RunJob, tool: type[api.Tool], context: JobContext) -> FromWorker:
         params = validated(tool, _with_files(tool, run))
         seeding.seed_all(run.recipe.seed)
         tells = tool.estimate is not api.Tool.estimate and not run.draft and not _goes_on(run)
@@ -195,14 +195,14 @@ class GpuThread:
         began = time.monotonic() - self._models.seconds_loading
         run_tool(tool(), params, context)
         if context.cancelled:
-            return Stopped(run.job)
+            return JobCancelled(run.job)
         seconds = time.monotonic() - self._models.seconds_loading - began
-        return Finished(run.job, self.estimates.measured(estimate, seconds) if estimate else None)
+        return JobFinished(run.job, self.estimates.measured(estimate, seconds) if estimate else None)
 
-    def _context(self, run: Run, tool: type[api.Tool], wishes: Wishes, scratch: Path) -> JobContext:
+    def _context(self, run: RunJob, tool: type[api.Tool], wishes: Wishes, scratch: Path) -> JobContext:
         device = self._chosen()
         if device.sentence:
-            self._outbox.send(Noticed(run.job, device.sentence, "warning"))
+            self._outbox.send(JobNotice(run.job, device.sentence, "warning"))
         described = self._plugins.catalogue.tools[tool.id]
         return JobContext(
             run,
@@ -226,13 +226,13 @@ class GpuThread:
         return Failure(BadInput.kind, f"There is no tool {tool}. {did_you_mean(tool, self._plugins.tools)}".strip())
 
 
-def _goes_on(run: Run) -> bool:
+def _goes_on(run: RunJob) -> bool:
     """Whether part of the job was done before a pause or a kill, so that its time says nothing."""
-    keep = Path(run.keep) if run.keep else None
-    return keep is not None and keep.is_dir() and any(keep.iterdir())
+    checkpoint_dir = Path(run.checkpoint_dir) if run.checkpoint_dir else None
+    return checkpoint_dir is not None and checkpoint_dir.is_dir() and any(checkpoint_dir.iterdir())
 
 
-def _with_files(tool: type[api.Tool], run: Run) -> dict[str, Any]:
+def _with_files(tool: type[api.Tool], run: RunJob) -> dict[str, Any]:
     """The parameters, with the path of each input in the place of its reference."""
     values = dict(run.recipe.params)
     for field in params_schema.fields(tool.Params.model_json_schema()):

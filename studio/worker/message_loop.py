@@ -12,7 +12,7 @@ import msgspec
 
 from studio.core import messages
 from studio.core.job import Lane
-from studio.core.messages import Ask, Cancel, FreeMemory, Pause, Reload, Run, Stop, ToWorker
+from studio.core.messages import Cancel, EstimateRequest, FreeMemory, Pause, Reload, RunJob, Shutdown, ToWorker
 from studio.core.paths import Home
 from studio.worker import devices
 from studio.worker.gpu_thread import GpuThread
@@ -31,7 +31,7 @@ def serve(reader: BinaryIO, outbox: Outbox, *, home: Home, lane: Lane, device: s
     threading.Thread(target=_beat, args=(outbox, gpu, suspects), name="heartbeat", daemon=True).start()
     while (message := _next(reader)) is not None:
         _obey(message, gpu)
-        if isinstance(message, Stop):
+        if isinstance(message, Shutdown):
             break
     # Without the interpreter's own end: it would wait for what a plugin left running.
     sys.stderr.flush()
@@ -48,9 +48,9 @@ def _next(reader: BinaryIO) -> ToWorker | None:
 
 def _obey(message: ToWorker, gpu: GpuThread) -> None:
     match message:
-        case Run():
+        case RunJob():
             gpu.run(message)
-        case Ask():
+        case EstimateRequest():
             gpu.estimates.ask(message)
         case Cancel(job):
             gpu.cancel(job)
@@ -60,7 +60,7 @@ def _obey(message: ToWorker, gpu: GpuThread) -> None:
             gpu.free_memory()
         case Reload():
             gpu.reload()
-        case Stop():
+        case Shutdown():
             gpu.stop()
 
 

@@ -9,7 +9,7 @@ import time
 from typing import BinaryIO
 
 from studio.core import messages
-from studio.core.messages import Failed, Finished, FromWorker, Previewed, Progressed, Rested, Stopped
+from studio.core.messages import FromWorker, JobCancelled, JobFailed, JobFinished, JobPaused, JobProgress, PreviewFrame
 
 PACE = 1 / 30
 """Seconds between two rounds of previews and progress."""
@@ -42,7 +42,7 @@ class Outbox:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._writing = threading.Lock()
-        self._latest: dict[type, Progressed | Previewed] = {}
+        self._latest: dict[type, JobProgress | PreviewFrame] = {}
         self._choosing = threading.Lock()
         self._offered = threading.Event()
         self._closed = False
@@ -52,12 +52,12 @@ class Outbox:
     def send(self, message: FromWorker) -> None:
         with self._writing:
             offers = self._take()
-            if not isinstance(message, Finished | Failed | Stopped | Rested):
+            if not isinstance(message, JobFinished | JobFailed | JobCancelled | JobPaused):
                 for offer in offers:
                     self._write(offer)
             self._write(message)
 
-    def offer(self, message: Progressed | Previewed) -> None:
+    def offer(self, message: JobProgress | PreviewFrame) -> None:
         with self._choosing:
             self._latest[type(message)] = message
         self._offered.set()
@@ -68,7 +68,7 @@ class Outbox:
         self._offered.set()
         self._sender.join()
 
-    def _take(self) -> list[Progressed | Previewed]:
+    def _take(self) -> list[JobProgress | PreviewFrame]:
         with self._choosing:
             offers = list(self._latest.values())
             self._latest.clear()

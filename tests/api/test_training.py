@@ -34,10 +34,10 @@ class Line(api.Training):
         )
 
     def step(self) -> None:
-        chance = torch.Generator().manual_seed(self.standing.step)
+        chance = torch.Generator().manual_seed(self.state.step)
         x = torch.rand(16, 1, generator=chance)
-        wanted = 2 * x + 1 + (math.nan if self.spoil(self.standing.step) else 0.0)
-        self.advance(self.descend((self.network["line"](x) - wanted).square().mean()))
+        wanted = 2 * x + 1 + (math.nan if self.spoil(self.state.step) else 0.0)
+        self.finish_step(self.optimizer_step((self.network["line"](x) - wanted).square().mean()))
 
 
 def weights(line: Line) -> list[torch.Tensor]:
@@ -52,15 +52,15 @@ class InParts(Line):
     """The same, where each batch is learnt from in parts."""
 
     def step(self) -> None:
-        chance = torch.Generator().manual_seed(self.standing.step)
+        chance = torch.Generator().manual_seed(self.state.step)
         x = torch.rand(16, 1, generator=chance)
-        wanted = 2 * x + 1 + (math.nan if self.spoil(self.standing.step) else 0.0)
+        wanted = 2 * x + 1 + (math.nan if self.spoil(self.state.step) else 0.0)
 
         def loss(part: slice) -> torch.Tensor:
             return (self.network["line"](x[part]) - wanted[part]).square().sum() / len(x)
 
         parts = (slice(0, 3), slice(3, 9), slice(9, 16))
-        self.advance(self.descend_together([partial(loss, part) for part in parts]))
+        self.finish_step(self.parallel_optimizer_step([partial(loss, part) for part in parts]))
 
 
 def nothing(_: int) -> Iterator[api.Event]:
@@ -78,7 +78,7 @@ def run(line: Line, ctx: testing.FakeContext, steps: int) -> list[api.Event]:
 def test_it_learns_and_says_how_far_it_is(tmp_path: Path) -> None:
     line = Line(tmp_path)
     events = run(line, testing.FakeContext(), 400)
-    assert line.standing.loss < 0.1
+    assert line.state.loss < 0.1
     last = events[-1]
     assert isinstance(last, api.Progress)
     assert (last.step, last.total) == (400, 400)
@@ -95,7 +95,7 @@ def test_one_that_went_on_from_its_checkpoint_equals_one_that_was_not_stopped(tm
     events = run(again, testing.FakeContext(), 9)
     assert events[0] == api.Notice("Goes on from step 3 of 9.")
     assert equal(again, whole)
-    assert again.standing.loss == whole.standing.loss
+    assert again.state.loss == whole.state.loss
 
 
 class Pausing(testing.FakeContext):
@@ -147,11 +147,11 @@ def test_nan_rewinds_to_the_checkpoint_at_half_the_rate(tmp_path: Path) -> None:
     spoilt = iter([True])
     line = Line(tmp_path, lambda step: step == 3 and next(spoilt, False))
     events = run(line, testing.FakeContext(), 6)
-    assert (line.standing.step, line.standing.rate_scale, line.standing.rewinds) == (6, 0.5, 1)
+    assert (line.state.step, line.state.rate_scale, line.state.rewinds) == (6, 0.5, 1)
     assert [event.level for event in events if isinstance(event, api.Notice)] == ["warning"]
     again = Line(tmp_path)
     assert again.resume()
-    assert again.standing.rate_scale == 0.5
+    assert again.state.rate_scale == 0.5
 
 
 def test_nan_again_and_again_ends_with_a_sentence(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_too_little_memory_is_said_in_words(tmp_path: Path) -> None:
     ],
 )
 def test_the_time_left_is_said_in_words(seconds: float, words: str) -> None:
-    assert api.time_left(seconds) == words
+    assert api.format_time_left(seconds) == words
 
 
 def test_parts_of_a_batch_that_learn_together_equal_the_batch(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_parts_of_a_batch_that_learn_together_equal_the_batch(tmp_path: Path) ->
     assert torch.get_num_threads() == cores
     for left, right in zip(weights(whole), weights(parts), strict=True):
         assert torch.allclose(left, right, atol=1e-5)
-    assert parts.standing.loss == pytest.approx(whole.standing.loss, rel=1e-4)
+    assert parts.state.loss == pytest.approx(whole.state.loss, rel=1e-4)
     assert equal(parts, again)
 
 

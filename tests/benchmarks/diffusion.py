@@ -21,7 +21,7 @@ from plugins.diffusion.checkpoints.families import Task
 from plugins.diffusion.models import loader
 from plugins.diffusion.pipeline import runner
 from plugins.diffusion.tools.text_to_image import Paint
-from studio.core.messages import Run
+from studio.core.messages import RunJob
 from studio.core.paths import Home
 from studio.core.recipe import PluginRef, Recipe
 from studio.core.settings import Settings
@@ -166,7 +166,7 @@ def _context(folder: Path) -> Iterator[Callable[[], JobContext]]:
         outbox = Outbox(nowhere)
         try:
             yield lambda: JobContext(
-                Run(job="bench", recipe=Recipe(tool=Paint.id, plugin=PluginRef("diffusion"), params={}, seed=1)),
+                RunJob(job="bench", recipe=Recipe(tool=Paint.id, plugin=PluginRef("diffusion"), params={}, seed=1)),
                 tool=Paint,
                 plugin=PluginRef("diffusion"),
                 home=home,

@@ -10,7 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
 from studio.core.job import JobState
-from studio.core.messages import Previewed
+from studio.core.messages import PreviewFrame
 from studio.ui.window.window import Window
 from tests.benchmarks.measure import LEAST, Figure
 from tests.benchmarks.window_fixture import Painted, opened, rest, until
@@ -66,7 +66,7 @@ def _previews(window: Window, side: int) -> list[float]:
     waiting: list[int] = []
     latencies: list[float] = []
 
-    def came(preview: Previewed) -> None:
+    def came(preview: PreviewFrame) -> None:
         waiting.append(int(preview.label or 0))
 
     def painted_at(now: int) -> None:

@@ -6,20 +6,20 @@ from pathlib import Path
 import pytest
 
 from studio.core.errors import StudioError
-from studio.core.files import sha256, write_whole, written_whole
+from studio.core.files import atomic_write, sha256, write_bytes_atomically
 
 
 def test_content_and_digest(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.bin"
-    write_whole(path, b"abc")
+    write_bytes_atomically(path, b"abc")
     assert path.read_bytes() == b"abc"
     assert sha256(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    write_whole(path, b"old")
-    with pytest.raises(RuntimeError), written_whole(path) as part:  # noqa: PT012
+    write_bytes_atomically(path, b"old")
+    with pytest.raises(RuntimeError), atomic_write(path) as part:  # noqa: PT012
         part.write_bytes(b"half")
         raise RuntimeError
     assert path.read_bytes() == b"old"
@@ -27,7 +27,7 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_gets_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(StudioError, match="The disk is full"), written_whole(tmp_path / "a.txt"):
+    with pytest.raises(StudioError, match="The disk is full"), atomic_write(tmp_path / "a.txt"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert [*tmp_path.iterdir()] == []
 
@@ -43,4 +43,4 @@ def test_a_really_full_device_raises_no_space() -> None:
 def test_a_folder_in_the_way_gets_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StudioError, match="Could not save"):
-        write_whole(tmp_path / "file" / "below.txt", b"")
+        write_bytes_atomically(tmp_path / "file" / "below.txt", b"")

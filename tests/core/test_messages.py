@@ -8,15 +8,17 @@ from studio.core import messages
 from studio.core.errors import Failure
 from studio.core.recipe import PluginRef, Recipe
 
-RUN = messages.Run(job="1", recipe=Recipe(tool="a.b", plugin=PluginRef("p")), files={"sha256:aa": "/x.png"}, draft=True)
+RUN = messages.RunJob(
+    job="1", recipe=Recipe(tool="a.b", plugin=PluginRef("p")), files={"sha256:aa": "/x.png"}, draft=True
+)
 
 
 def test_both_directions() -> None:
     stream = io.BytesIO()
     sent = [
         messages.Hello(7),
-        messages.Previewed(job="1", width=2, height=1, pixels=bytes(6)),
-        messages.Failed("1", Failure("failed", "No.", "trace")),
+        messages.PreviewFrame(job="1", width=2, height=1, pixels=bytes(6)),
+        messages.JobFailed("1", Failure("failed", "No.", "trace")),
     ]
     for message in sent:
         messages.write(stream, message)
@@ -31,12 +33,12 @@ def test_both_directions() -> None:
 def test_a_name_that_is_no_utf_8_is_said_as_well_as_it_can_be() -> None:
     stream = io.BytesIO()
     odd = "caf\udce9.png"
-    messages.write(stream, messages.Noticed("1", f"{odd} is broken", "warning"))
-    messages.write(stream, messages.Failed("1", Failure("failed", odd, "")))
+    messages.write(stream, messages.JobNotice("1", f"{odd} is broken", "warning"))
+    messages.write(stream, messages.JobFailed("1", Failure("failed", odd, "")))
     stream.seek(0)
-    assert messages.read_from_worker(stream) == messages.Noticed("1", "caf?.png is broken", "warning")
-    assert messages.read_from_worker(stream) == messages.Failed("1", Failure("failed", "caf?.png", ""))
-    assert messages.sayable({"skipped": [odd, 1, None], odd: (2.5, True)}) == {
+    assert messages.read_from_worker(stream) == messages.JobNotice("1", "caf?.png is broken", "warning")
+    assert messages.read_from_worker(stream) == messages.JobFailed("1", Failure("failed", "caf?.png", ""))
+    assert messages.replace_surrogates({"skipped": [odd, 1, None], odd: (2.5, True)}) == {
         "skipped": ["caf?.png", 1, None],
         "caf?.png": (2.5, True),
     }

@@ -11,7 +11,7 @@ from studio.core.errors import BadInput
 
 
 class Everything(api.Params):
-    images: list[api.ImageInput] = api.param(least=2, most=3)
+    images: list[api.ImageInput] = api.param(min_items=2, max_items=3)
     """The pictures, in order."""
     negative_prompt: api.Prompt = ""
     strength: api.Unit = 0.5
@@ -36,7 +36,7 @@ def test_types_pick_widgets() -> None:
     ]  # fmt: skip
     assert found["images"].many
     assert found["images"].required
-    assert (found["images"].least, found["images"].most) == (2, 3)
+    assert (found["images"].min_items, found["images"].max_items) == (2, 3)
     assert found["images"].help == "The pictures, in order."
     assert found["negative_prompt"].title == "Negative prompt"
     assert (found["frames"].minimum, found["frames"].maximum, found["frames"].unit) == (1, 500, "frames")

@@ -38,8 +38,8 @@ class FakeWorker:
         self.out = out
         self.lock = threading.Lock()
         self.asked: SimpleQueue[str] = SimpleQueue()
-        self.jobs: SimpleQueue[messages.Run | None] = SimpleQueue()
-        self.measured: messages.Measured | None = None
+        self.jobs: SimpleQueue[messages.RunJob | None] = SimpleQueue()
+        self.measured: messages.JobTiming | None = None
 
     def say(self, message: messages.FromWorker) -> None:
         with self.lock:
@@ -49,20 +49,20 @@ class FakeWorker:
         threading.Thread(target=self.work, daemon=True).start()
         while (message := messages.read_to_worker(stream)) is not None:
             match message:
-                case messages.Run():
+                case messages.RunJob():
                     self.jobs.put(message)
-                case messages.Ask():
+                case messages.EstimateRequest():
                     told = {"memory": 7, "work": 4.0, "rate": "paint", "notes": message.values, "device": "easel"}
-                    self.say(messages.Estimated(id=message.id, **told))
+                    self.say(messages.EstimateResult(id=message.id, **told))
                 case messages.Cancel():
                     self.asked.put("cancel")
                 case messages.Pause():
                     self.asked.put("pause")
                 case messages.FreeMemory():
-                    self.say(messages.Freed(5 * 2**20))
+                    self.say(messages.MemoryFreed(5 * 2**20))
                 case messages.Reload():
                     self.say(messages.Ready(CATALOGUE, DeviceReport()))
-                case messages.Stop():
+                case messages.Shutdown():
                     os._exit(0)
         os._exit(0)
 
@@ -73,23 +73,23 @@ class FakeWorker:
                 if not self.step(run, *str(step).split()):
                     break
             else:
-                self.say(messages.Finished(run.job, self.measured))
+                self.say(messages.JobFinished(run.job, self.measured))
 
-    def step(self, run: messages.Run, word: str, *values: str) -> bool:
+    def step(self, run: messages.RunJob, word: str, *values: str) -> bool:
         match word:
             case "progress":
-                self.say(messages.Progressed(run.job, float(values[0]), 10))
+                self.say(messages.JobProgress(run.job, float(values[0]), 10))
             case "preview":
-                self.say(messages.Previewed(job=run.job, width=1, height=1, pixels=b"\1\2\3"))
+                self.say(messages.PreviewFrame(job=run.job, width=1, height=1, pixels=b"\1\2\3"))
             case "save":
                 path = save(self.home, run)
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()
-                self.say(messages.Saved(job=run.job, path=str(path), kind="image", sha256=digest))
+                self.say(messages.ResultSaved(job=run.job, path=str(path), kind="image", sha256=digest))
             case "kept":
-                marks = Path(run.keep) / "runs"
+                marks = Path(run.checkpoint_dir) / "runs"
                 marks.parent.mkdir(parents=True, exist_ok=True)
                 marks.write_text(marks.read_text() + "x" if marks.exists() else "x")
-                self.say(messages.Noticed(run.job, marks.read_text()))
+                self.say(messages.JobNotice(run.job, marks.read_text()))
             case "crash":
                 sys.stderr.write("the end is near\n")
                 sys.stderr.flush()
@@ -101,27 +101,27 @@ class FakeWorker:
                 os.kill(os.getpid(), signal.SIGSTOP)
                 threading.Event().wait()  # the stop may take effect a little later
             case "deaf":
-                self.say(messages.Progressed(run.job, 0, 1, "deaf"))
+                self.say(messages.JobProgress(run.job, 0, 1, "deaf"))
                 threading.Event().wait()
             case "nonsense":
                 with self.lock:
                     self.out.write(b"\0\0\0\3abc")
                     self.out.flush()
             case "wait":
-                self.say(messages.Progressed(run.job, 0, 1, "waiting"))
+                self.say(messages.JobProgress(run.job, 0, 1, "waiting"))
                 wish = self.asked.get()
-                self.say(messages.Rested(run.job) if wish == "pause" else messages.Stopped(run.job))
+                self.say(messages.JobPaused(run.job) if wish == "pause" else messages.JobCancelled(run.job))
                 return False
             case "took":
                 work, seconds = map(float, values)
-                self.measured = messages.Measured(rate="paint", work=work, seconds=seconds, device="easel")
+                self.measured = messages.JobTiming(rate="paint", work=work, seconds=seconds, device="easel")
             case "fail":
-                self.say(messages.Failed(run.job, Failure("failed", "No paint is left.")))
+                self.say(messages.JobFailed(run.job, Failure("failed", "No paint is left.")))
                 return False
         return True
 
 
-def save(home: Path, run: messages.Run) -> Path:
+def save(home: Path, run: messages.RunJob) -> Path:
     """A picture of one pixel, its colour the job's, with the recipe inside."""
     folder = home / "library" / "2026" / "11" / "22"
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +132,7 @@ def save(home: Path, run: messages.Run) -> Path:
     return path
 
 
-def png(run: messages.Run) -> bytes:
+def png(run: messages.RunJob) -> bytes:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 

@@ -7,7 +7,7 @@ import pytest
 from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import BadInput
 from studio.core.job import JobState
-from studio.core.messages import Estimated, Measured
+from studio.core.messages import EstimateResult, JobTiming
 from studio.engine import throughput
 from studio.engine.interface import EstimateReady
 from studio.engine.recipe_builder import located
@@ -81,10 +81,10 @@ def test_rates_are_kept_apart_by_device_and_the_oldest_go(tmp_path, monkeypatch)
     learnt = Rates(tmp_path / "rates.json")
 
     def learn(rate, seconds, device="cpu"):
-        learnt.learn(Measured(rate=rate, work=2.0, seconds=seconds, device=device))
+        learnt.learn(JobTiming(rate=rate, work=2.0, seconds=seconds, device=device))
 
     def seconds(rate, device="cpu"):
-        return learnt.estimate(Estimated(id="e", work=4.0, rate=rate, device=device)).seconds
+        return learnt.estimate(EstimateResult(id="e", work=4.0, rate=rate, device=device)).seconds
 
     learn("a", 1.0)
     learn("a", 8.0, "gpu")

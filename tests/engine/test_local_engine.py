@@ -10,7 +10,7 @@ import pytest
 
 from studio.core.errors import StudioError
 from studio.core.job import JobState, Lane
-from studio.core.messages import Noticed, Previewed, Progressed
+from studio.core.messages import JobNotice, JobProgress, PreviewFrame
 from studio.core.settings import Settings
 from studio.engine.interface import (
     CatalogueChanged,
@@ -31,8 +31,8 @@ def test_a_job_runs_to_its_end_and_is_told_of_in_order(started, library):
     (job,) = engine.submit(recipe("progress 3", "preview", "save"))
     assert job.state is JobState.QUEUED
     ears.until_state(job, JobState.RUNNING)
-    assert ears.until(Progressed).step == 3
-    assert ears.until(Previewed).pixels == b"\1\2\3"
+    assert ears.until(JobProgress).step == 3
+    assert ears.until(PreviewFrame).pixels == b"\1\2\3"
     creation = ears.until(Created).creation
     done = ears.until_state(job, JobState.DONE)
     assert done.outputs == (creation.id,)
@@ -61,7 +61,7 @@ def test_training_never_blocks_a_picture(started):
     engine, ears = started
     (training,) = engine.submit(recipe("wait", tool="fake.train"))
     assert training.lane is Lane.TRAINING
-    ears.until(Progressed, lambda event: event.job == training.id)
+    ears.until(JobProgress, lambda event: event.job == training.id)
     (picture,) = engine.submit(recipe("save"))
     ears.until_state(picture, JobState.DONE)
     assert [job.id for job in engine.running()] == [training.id]
@@ -92,7 +92,7 @@ def test_an_idle_training_worker_ends(make_engine):
 def test_soft_cancel_keeps_the_worker(started):
     engine, ears = started
     (job,) = engine.submit(recipe("wait"))
-    ears.until(Progressed)
+    ears.until(JobProgress)
     engine.cancel(job.id)
     ears.until_state(job, JobState.CANCELLED)
     (after,) = engine.submit(recipe("save"))
@@ -104,7 +104,7 @@ def test_soft_cancel_keeps_the_worker(started):
 def test_hard_cancel_ends_a_worker_that_does_not_listen_and_the_rest_goes_on(started):
     engine, ears = started
     deaf, after = engine.submit(recipe("deaf"))[0], engine.submit(recipe("save"))[0]
-    ears.until(Progressed)
+    ears.until(JobProgress)
     engine.cancel(deaf.id)
     cancelled = ears.until_state(deaf, JobState.CANCELLED)
     assert cancelled.crashes == 0
@@ -116,7 +116,7 @@ def test_hard_cancel_ends_a_worker_that_does_not_listen_and_the_rest_goes_on(sta
 def test_a_queued_job_is_cancelled_at_once_and_all_at_once(started):
     engine, ears = started
     running, *queued = engine.submit(recipe("wait"), count=4)
-    ears.until(Progressed)
+    ears.until(JobProgress)
     engine.cancel(queued[0].id)
     ears.until_state(queued[0], JobState.CANCELLED)
     (paused,) = engine.submit(recipe("save"))
@@ -163,7 +163,7 @@ def test_the_second_crash_sets_a_job_aside_and_a_third_run_must_be_asked_for(sta
     assert aside.crashes == 2
     assert aside.failure.sentence.startswith("Paint took the worker down twice and was set aside")
     engine.resume(job.id)
-    assert ears.until(Noticed).text == "xxx", "what it kept is still there"
+    assert ears.until(JobNotice).text == "xxx", "what it kept is still there"
     assert ears.until_state(job, JobState.SET_ASIDE).crashes == 3
 
 
@@ -213,13 +213,13 @@ def test_a_worker_that_cannot_be_started_at_all_is_said(home, library):
 def test_pause_keeps_state_and_resume_goes_on_from_it(started):
     engine, ears = started
     (job,) = engine.submit(recipe("kept", "wait", tool="fake.train"))
-    assert ears.until(Noticed).text == "x"
-    ears.until(Progressed)
+    assert ears.until(JobNotice).text == "x"
+    ears.until(JobProgress)
     engine.pause(job.id)
     ears.until_state(job, JobState.PAUSED)
     engine.resume(job.id)
-    assert ears.until(Noticed).text == "xx"
-    ears.until(Progressed)
+    assert ears.until(JobNotice).text == "xx"
+    ears.until(JobProgress)
     engine.cancel(job.id)
     ears.until_state(job, JobState.CANCELLED)
 
@@ -227,9 +227,9 @@ def test_pause_keeps_state_and_resume_goes_on_from_it(started):
 def test_what_cannot_be_paused_says_so(started):
     engine, ears = started
     (job,) = engine.submit(recipe("wait"))
-    ears.until(Progressed)
+    ears.until(JobProgress)
     engine.pause(job.id)
-    assert ears.until(Noticed).text == "Paint cannot be paused."
+    assert ears.until(JobNotice).text == "Paint cannot be paused."
 
 
 def test_drafts_go_first_show_previews_and_leave_no_job(started):
@@ -237,7 +237,7 @@ def test_drafts_go_first_show_previews_and_leave_no_job(started):
     engine.hold(True)
     (job,) = engine.submit(recipe("save"))
     draft = engine.draft(recipe("preview"))
-    assert ears.until(Previewed).job == draft
+    assert ears.until(PreviewFrame).job == draft
     assert ears.until(JobForgotten).id == draft
     assert [one.id for one in engine.jobs()] == [job.id]
 
@@ -246,7 +246,7 @@ def test_a_draft_waits_for_the_first_worker(make_engine):
     engine, ears = make_engine()
     draft = engine.draft(recipe("preview"))
     engine.start(ahead=False)
-    assert ears.until(Previewed).job == draft
+    assert ears.until(PreviewFrame).job == draft
 
 
 def test_a_draft_that_crashes_is_no_job(started):
@@ -261,16 +261,16 @@ def test_a_draft_that_crashes_is_no_job(started):
 def test_a_newer_draft_ends_the_older(started):
     engine, ears = started
     old = engine.draft(recipe("wait"))
-    ears.until(Progressed)
+    ears.until(JobProgress)
     new = engine.draft(recipe("preview"))
     assert ears.until(JobForgotten).id == old
-    assert ears.until(Previewed).job == new
+    assert ears.until(PreviewFrame).job == new
 
 
 def test_a_job_ends_a_draft(started):
     engine, ears = started
     draft = engine.draft(recipe("wait"))
-    ears.until(Progressed)
+    ears.until(JobProgress)
     (job,) = engine.submit(recipe("save"))
     assert ears.until(JobForgotten).id == draft
     ears.until_state(job, JobState.DONE)
@@ -279,11 +279,11 @@ def test_a_job_ends_a_draft(started):
 def test_drafts_do_not_end_a_running_job(started):
     engine, ears = started
     (job,) = engine.submit(recipe("wait"))
-    ears.until(Progressed)
+    ears.until(JobProgress)
     engine.draft(recipe("preview"))
     engine.cancel(job.id)
     ears.until_state(job, JobState.CANCELLED)
-    ears.until(Previewed)
+    ears.until(PreviewFrame)
     assert not [event for event in ears.heard if isinstance(event, WorkerChanged) and event.sentence]
 
 
@@ -318,12 +318,12 @@ def test_a_clean_close_leaves_the_running_job_queued_and_unblamed(make_engine):
     engine, ears = make_engine()
     engine.start()
     (job,) = engine.submit(recipe("kept", "wait", tool="fake.train"))
-    ears.until(Progressed)
+    ears.until(JobProgress)
     engine, ears = make_engine()
     (kept,) = engine.jobs()
     assert (kept.id, kept.state, kept.interruptions, kept.crashes) == (job.id, JobState.QUEUED, 0, 0)
     engine.start()
-    assert ears.until(Noticed).text == "xx"
+    assert ears.until(JobNotice).text == "xx"
 
 
 def test_an_input_that_is_gone_fails_its_job_in_a_sentence(started):
@@ -349,7 +349,7 @@ def test_memory_is_reported_and_given_back(started):
     engine, ears = started
     assert ears.until(MemoryChanged).memory == 1000
     engine.free_memory()
-    assert ears.until(Noticed).text == "5 MB of memory were given back."
+    assert ears.until(JobNotice).text == "5 MB of memory were given back."
 
 
 def test_a_new_device_restarts_a_free_worker(started):
@@ -382,7 +382,7 @@ def test_a_listener_that_fails_harms_nobody(started, caplog):
 def test_no_worker_outlives_close(started):
     engine, ears = started
     engine.submit(recipe("deaf"))
-    ears.until(Progressed)
+    ears.until(JobProgress)
     (worker,) = psutil.Process().children()
     engine.close()
     assert not worker.is_running()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from studio.core.job import JobState
-from studio.core.messages import Progressed
+from studio.core.messages import JobProgress
 from studio.core.settings import Settings
 from studio.engine.interface import Created
 from studio.engine.local_engine import LocalEngine
@@ -54,7 +54,7 @@ def test_from_values_to_a_creation_with_its_recipe_inside(engine, library):
     engine.start()
     ears.until_ready()
     (job,) = engine.submit(freeze(engine.catalogue.tools["dots.paint"], {"size": 6}, 9, library))
-    assert ears.until(Progressed).text == "painting"
+    assert ears.until(JobProgress).text == "painting"
     creation = ears.until(Created).creation
     assert ears.until_state(job, JobState.DONE).outputs == (creation.id,)
     assert (creation.width, creation.height, creation.recipe.seed) == (6, 6, 9)
@@ -62,6 +62,6 @@ def test_from_values_to_a_creation_with_its_recipe_inside(engine, library):
     assert library.thumbnail(creation.id)
 
     (endless,) = engine.submit(freeze(engine.catalogue.tools["dots.paint"], {"endless": True}, 0, library))
-    ears.until(Progressed, lambda event: event.job == endless.id)
+    ears.until(JobProgress, lambda event: event.job == endless.id)
     engine.cancel(endless.id)
     ears.until_state(endless, JobState.CANCELLED)

@@ -9,7 +9,7 @@ from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
 from studio.core.job import Job, JobState
-from studio.core.messages import Progressed
+from studio.core.messages import JobProgress
 from studio.core.recipe import PluginRef, Recipe
 from studio.engine.interface import Created
 from studio.state.jobs.queue_model import QueueModel
@@ -41,10 +41,10 @@ def test_the_queue_is_in_order_and_ended_jobs_come_last(qtbot: QtBot, qtmodeltes
 def test_progress_ends_with_the_job(qtbot: QtBot) -> None:
     queue = QueueModel()
     queue.put(job(1, JobState.RUNNING))
-    queue.set_progress(Progressed(job(1).id, 3, 10))
-    assert queue.progress(job(1).id) == Progressed(job(1).id, 3, 10)
+    queue.set_progress(JobProgress(job(1).id, 3, 10))
+    assert queue.progress(job(1).id) == JobProgress(job(1).id, 3, 10)
     queue.put(job(1, JobState.DONE))
-    queue.set_progress(Progressed(job(1).id, 4, 10))
+    queue.set_progress(JobProgress(job(1).id, 4, 10))
     assert queue.progress(job(1).id) is None
 
 

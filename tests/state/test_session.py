@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from pytestqt.qtbot import QtBot
 
 from studio.core.job import JobState, Lane
-from studio.core.messages import Noticed
+from studio.core.messages import JobNotice
 from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.engine.interface import WorkerChanged, WorkerState
@@ -179,7 +179,7 @@ def test_a_failure_is_a_notice_with_details_and_another_try(
 
 def test_what_the_worker_and_a_tool_say_become_notices(qtbot: QtBot, session: Session, engine: FakeEngine) -> None:
     engine.say(WorkerChanged(Lane.INTERACTIVE, WorkerState.RESTARTING, sentence="The worker ended and starts again."))
-    engine.say(Noticed("j", "No face was found.", "warning"))
+    engine.say(JobNotice("j", "No face was found.", "warning"))
     qtbot.waitUntil(lambda: len(session.notices.items) == 2)
     assert session.activity.state is WorkerState.RESTARTING
 

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from studio.core.errors import BadInput
-from studio.core.messages import Ask, Cancel, Estimated, Finished, Freed, FreeMemory, Progressed, Stopped
+from studio.core.messages import (
+    Cancel,
+    EstimateRequest,
+    EstimateResult,
+    FreeMemory,
+    JobCancelled,
+    JobFinished,
+    JobProgress,
+    MemoryFreed,
+)
 from studio.core.paths import Home
 from studio.worker.devices import Device
 from studio.worker.estimates import Surroundings
@@ -76,19 +85,19 @@ def plugins(home: Home) -> None:
 
 
 def ask(worker: Worker, id: str, tool: str = "tell.do", **values: object) -> None:
-    worker.tell(Ask(id, tool, values))
+    worker.tell(EstimateRequest(id, tool, values))
 
 
 def test_it_is_told_while_a_job_runs(shared: Worker) -> None:
     job = shared.start("tell.do", endless=True)
-    shared.hear(Progressed)
+    shared.hear(JobProgress)
     ask(shared, "a", prompt="a red fox", steps=3)
-    told = shared.hear(Estimated)
+    told = shared.hear(EstimateResult)
     assert (told.id, told.memory, told.work, told.rate) == ("a", 30, 3.0, "tell")
     assert told.notes == {"prompt": "3 words on the cpu"}
     assert told.device.startswith("cpu")
     shared.tell(Cancel(job))
-    assert of(shared.end(job), Stopped)
+    assert of(shared.end(job), JobCancelled)
 
 
 @pytest.mark.parametrize(
@@ -97,16 +106,16 @@ def test_it_is_told_while_a_job_runs(shared: Worker) -> None:
 )
 def test_what_goes_wrong_is_an_empty_answer(shared: Worker, values: dict[str, object]) -> None:
     ask(shared, "wrong", **values)
-    assert shared.hear(Estimated) == Estimated(id="wrong")
+    assert shared.hear(EstimateResult) == EstimateResult(id="wrong")
     ask(shared, "right", prompt="fox")
-    assert shared.hear(Estimated).work == 4
+    assert shared.hear(EstimateResult).work == 4
 
 
 def test_tools_that_tell_nothing_or_are_not_there_answer_too(shared: Worker) -> None:
     ask(shared, "silent", "tell.nothing")
-    assert shared.hear(Estimated) == Estimated(id="silent")
+    assert shared.hear(EstimateResult) == EstimateResult(id="silent")
     ask(shared, "missing", "tell.missing")
-    assert shared.hear(Estimated) == Estimated(id="missing")
+    assert shared.hear(EstimateResult) == EstimateResult(id="missing")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="waits at a named pipe")
@@ -118,15 +127,15 @@ def test_of_one_tool_only_the_newest_question_waits(shared: Worker, tmp_path: Pa
         ask(shared, "overtaken", steps=1)
         ask(shared, "newest", steps=2)
         shared.tell(FreeMemory())
-        shared.hear(Freed)  # so the questions before it were read
-    assert shared.hear(Estimated).id == "first"
-    assert shared.hear(Estimated) == Estimated(
+        shared.hear(MemoryFreed)  # so the questions before it were read
+    assert shared.hear(EstimateResult).id == "first"
+    assert shared.hear(EstimateResult) == EstimateResult(
         id="newest", memory=20, work=2.0, rate="tell", notes={"prompt": "0 words on the cpu"}, device=_device(shared)
     )
 
 
 def test_a_job_tells_how_long_its_work_took(shared: Worker) -> None:
-    (finished,) = of(shared.run("tell.do", steps=5), Finished)
+    (finished,) = of(shared.run("tell.do", steps=5), JobFinished)
     assert finished.measured is not None
     assert (finished.measured.rate, finished.measured.work) == ("tell", 5.0)
     assert finished.measured.seconds > 0
@@ -137,9 +146,9 @@ def test_a_draft_and_what_goes_on_after_a_pause_teach_nothing(shared: Worker, tm
     shared.run("tell.do")  # from here on `run` waits for no question
     (tmp_path / "tape").touch()
     for more in ({"draft": True}, {"keep": str(tmp_path)}):
-        (finished,) = of(shared.run("tell.do", more=more), Finished)
+        (finished,) = of(shared.run("tell.do", more=more), JobFinished)
         assert finished.measured is None
-    (finished,) = of(shared.run("tell.nothing"), Finished)
+    (finished,) = of(shared.run("tell.nothing"), JobFinished)
     assert finished.measured is None
 
 
@@ -156,7 +165,7 @@ def test_what_was_spent_loading_is_counted_once() -> None:
 
 
 def _device(worker: Worker) -> str:
-    (told,) = {message.device for message in worker.said if isinstance(message, Estimated) and message.device}
+    (told,) = {message.device for message in worker.said if isinstance(message, EstimateResult) and message.device}
     return told
 
 

@@ -16,21 +16,21 @@ import pytest
 from studio.core import settings
 from studio.core.messages import (
     Cancel,
-    Failed,
-    Finished,
-    Freed,
     FreeMemory,
     Heartbeat,
     Hello,
-    Noticed,
-    Previewed,
-    Progressed,
+    JobCancelled,
+    JobFailed,
+    JobFinished,
+    JobNotice,
+    JobProgress,
+    MemoryFreed,
+    PreviewFrame,
     Ready,
     Reload,
-    Saved,
+    ResultSaved,
+    Shutdown,
     Started,
-    Stop,
-    Stopped,
 )
 from studio.core.paths import Home
 from tests.worker.worker_client import LIMIT, Worker, of, plugin, tool, write_plugin
@@ -87,7 +87,7 @@ def test_a_tool_that_ends_the_process_is_gone_at_once(
     worker = fresh()
     worker.start(f"{name}.do")
     with pytest.raises(EOFError):
-        worker.hear(Finished)
+        worker.hear(JobFinished)
     assert worker.process.wait(LIMIT) == status
     assert any(isinstance(message, Started) for message in worker.said)
     if name == "crash":
@@ -102,20 +102,20 @@ def test_a_tool_that_hangs_leaves_the_messages_alive(fresh: Callable[..., Worker
     worker.tell(Cancel(job))
     worker.hear(Heartbeat)
     worker.hear(Heartbeat)
-    assert not of(worker.said, Stopped)
+    assert not of(worker.said, JobCancelled)
     worker.process.kill()
     again = fresh()
-    assert isinstance(again.run("fine.do")[-1], Finished)
+    assert isinstance(again.run("fine.do")[-1], JobFinished)
 
 
 def test_what_a_tool_prints_and_reads_stays_away_from_the_pipes(fresh: Callable[..., Worker], bad: Home) -> None:
     worker = fresh()
     heard = worker.run("garbage.do")
-    assert isinstance(heard[-1], Finished)
-    (saved,) = of(heard, Saved)
+    assert isinstance(heard[-1], JobFinished)
+    (saved,) = of(heard, ResultSaved)
     assert "''" in Path(saved.path).read_text()
     assert worker.log.read_text(errors="replace").count("garbage") >= 1003
-    assert isinstance(worker.run("fine.do")[-1], Finished)
+    assert isinstance(worker.run("fine.do")[-1], JobFinished)
 
 
 def test_it_ends_with_its_input(fresh: Callable[..., Worker], bad: Home) -> None:
@@ -130,11 +130,11 @@ def test_it_ends_with_its_input(fresh: Callable[..., Worker], bad: Home) -> None
 def test_stop_cancels_what_runs_and_ends(fresh: Callable[..., Worker], bad: Home) -> None:
     worker = fresh()
     running, waiting = worker.start("long.do"), worker.start("fine.do")
-    worker.hear(Progressed)
-    worker.tell(Stop())
-    assert [message for message in worker.listen() if isinstance(message, Stopped)] == [
-        Stopped(running),
-        Stopped(waiting),
+    worker.hear(JobProgress)
+    worker.tell(Shutdown())
+    assert [message for message in worker.listen() if isinstance(message, JobCancelled)] == [
+        JobCancelled(running),
+        JobCancelled(waiting),
     ]
     assert worker.process.wait(LIMIT) == 0
     assert list((bad.root / "scratch").iterdir()) == []
@@ -180,7 +180,7 @@ def test_no_worker_outlives_its_studio(bad: Home, name: str) -> None:
 def test_what_a_killed_worker_left_is_removed(fresh: Callable[..., Worker], bad: Home) -> None:
     worker = fresh()
     worker.start("long.do")
-    worker.hear(Progressed)
+    worker.hear(JobProgress)
     worker.process.kill()
     worker.process.wait()
     assert len(list((bad.root / "scratch").iterdir())) == 1
@@ -201,7 +201,7 @@ def test_reload_sees_what_changed(fresh: Callable[..., Worker], home: Home) -> N
     tools = worker.hear(Ready).catalogue.tools
     assert "coming.do" in tools
     assert "leaving.do" not in tools
-    (preview,) = of(worker.run("changing.do", more={"draft": True}), Previewed)
+    (preview,) = of(worker.run("changing.do", more={"draft": True}), PreviewFrame)
     assert preview.text == "after!"
 
 
@@ -212,16 +212,16 @@ def test_reload_honours_the_switches(fresh: Callable[..., Worker], home: Home) -
     settings.save(home.settings, settings.Settings(disabled_plugins=("dots",)))
     worker.tell(Reload())
     assert plugin(worker.hear(Ready), "dots").notes == ("Switched off.",)
-    (failed,) = of(worker.run("dots.do"), Failed)
+    (failed,) = of(worker.run("dots.do"), JobFailed)
     assert failed.failure.sentence == "There is no tool dots.do."
 
 
 def test_memory_is_given_back(fresh: Callable[..., Worker], bad: Home) -> None:
     worker = fresh()
-    first, second = (of(worker.run("large.do", more={"draft": True}), Previewed)[0].text for _ in range(2))
+    first, second = (of(worker.run("large.do", more={"draft": True}), PreviewFrame)[0].text for _ in range(2))
     assert first == second, "the model was not kept"
     worker.tell(FreeMemory())
-    assert worker.hear(Freed).bytes > 40_000_000
+    assert worker.hear(MemoryFreed).bytes > 40_000_000
 
 
 READER = """
@@ -247,26 +247,26 @@ def test_what_a_model_parks_is_found_again_until_the_worker_ends(fresh: Callable
     worker = fresh()
     worker.ready()
     for words in ("nothing", "much"):
-        (notice,) = of(worker.run("reading.do", more={"draft": True}), Noticed)
+        (notice,) = of(worker.run("reading.do", more={"draft": True}), JobNotice)
         assert notice.text == words
         worker.tell(FreeMemory())
-        worker.hear(Freed)
+        worker.hear(MemoryFreed)
     parked = home.root / "scratch" / f"{worker.process.pid}-parked"
     assert len([*parked.iterdir()]) == 1
     worker.tell(Reload())
     worker.hear(Ready)
-    (notice,) = of(worker.run("reading.do", more={"draft": True}), Noticed)
+    (notice,) = of(worker.run("reading.do", more={"draft": True}), JobNotice)
     assert notice.text == "nothing"
     worker.tell(FreeMemory())
-    worker.hear(Freed)
-    worker.tell(Stop())
+    worker.hear(MemoryFreed)
+    worker.tell(Shutdown())
     assert worker.process.wait(LIMIT) == 0
     assert not parked.exists()
 
 
 def test_a_device_that_is_not_there_is_replaced_and_said(fresh: Callable[..., Worker], bad: Home) -> None:
     worker = fresh("--device", "cuda:77")
-    (notice, *_) = [message for message in worker.run("fine.do") if type(message).__name__ == "Noticed"]
+    (notice, *_) = [message for message in worker.run("fine.do") if type(message).__name__ == "JobNotice"]
     assert notice.text.startswith("The device cuda:77 cannot be used; ")  # type: ignore[union-attr]
 
 
@@ -279,7 +279,7 @@ def test_told_to_end_while_a_plugin_is_imported_it_ends_and_suspects_nobody(
     worker.hear(Hello)
     while not (home.root / "here").exists():
         worker.hear(Heartbeat)
-    worker.tell(Stop())
+    worker.tell(Shutdown())
     assert worker.process.wait(LIMIT) == 0
     assert json.loads((home.root / "importing-interactive.json").read_text())["importing"] == ""
 

@@ -15,7 +15,18 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from studio.core import messages
 from studio.core.descriptor import PluginDescriptor
-from studio.core.messages import Failed, Finished, FromWorker, Heartbeat, Hello, Ready, Rested, Run, Stopped, ToWorker
+from studio.core.messages import (
+    FromWorker,
+    Heartbeat,
+    Hello,
+    JobCancelled,
+    JobFailed,
+    JobFinished,
+    JobPaused,
+    Ready,
+    RunJob,
+    ToWorker,
+)
 from studio.core.paths import Home
 from studio.core.recipe import PluginRef, Recipe
 
@@ -86,7 +97,7 @@ class Worker:
         self._jobs += 1
         job = f"job{self._jobs}"
         recipe = Recipe(tool=tool, plugin=PluginRef(tool.partition(".")[0]), params=params, seed=seed)
-        self.tell(Run(job=job, recipe=recipe, **(more or {})))
+        self.tell(RunJob(job=job, recipe=recipe, **(more or {})))
         return job
 
     def end(self, job: str) -> list[FromWorker]:
@@ -96,7 +107,7 @@ class Worker:
             if isinstance(message, Heartbeat):
                 continue
             heard.append(message)
-            if isinstance(message, Finished | Failed | Stopped | Rested) and message.job == job:
+            if isinstance(message, JobFinished | JobFailed | JobCancelled | JobPaused) and message.job == job:
                 return heard
         raise EOFError(f"the worker ended (status {self.process.wait()}):\n{self.log.read_text()}")
 

@@ -21,14 +21,14 @@ _PLAIN = (".json", ".txt", ".model", ".jinja", ".tiktoken")
 def pipeline(name: str, ctx: api.Context) -> Path:
     """The folder of a diffusers pipeline, by its name on the hub.
 
-    Raises BadInput as `api.hub_folder` does.
+    Raises BadInput as `api.download_hub_model` does.
     """
-    return api.hub_folder(name, ctx, head=INDEX, pick=of_pipeline, of=FORMAT, cached=_cached)
+    return api.download_hub_model(name, ctx, head=INDEX, pick=of_pipeline, of=FORMAT, cached=_cached)
 
 
 def component(name: str, ctx: api.Context) -> Path:
     """The folder of a single model with a `config.json`, such as a ControlNet. Raises as `pipeline` does."""
-    return api.hub_folder(name, ctx, head=CONFIG, pick=of_component, of=FORMAT, cached=_cached_component)
+    return api.download_hub_model(name, ctx, head=CONFIG, pick=of_component, of=FORMAT, cached=_cached_component)
 
 
 def of_pipeline(name: str, files: api.HubFiles, index: dict[str, Any]) -> list[str]:

@@ -30,11 +30,11 @@ class Guided(api.Params):
     """ControlNets, each with a picture to follow."""
 
     controls: list[api.ModelChoice] = api.param(
-        [], model="controlnet", most=4, title="ControlNets", advanced=True, group=_GROUP
+        [], model="controlnet", max_items=4, title="ControlNets", advanced=True, group=_GROUP
     )
     """Additions to the model that follow a picture: its edges, its strokes, its colours."""
     control_images: list[api.ImageInput] = api.param(
-        [], most=4, title="Pictures to follow", advanced=True, group=_GROUP
+        [], max_items=4, title="Pictures to follow", advanced=True, group=_GROUP
     )
     """One for each ControlNet. Where one is missing, the picture that is painted over is followed."""
     control_guide: Choice = api.param(
@@ -47,10 +47,10 @@ class Guided(api.Params):
     """What is made of the pictures before the ControlNets see them. Drawings on black stay as they are by themselves.
     For a drawing of another kind for each, make guides first, and take them as they are."""
     control_weights: list[float] = api.param(
-        [], most=4, title="Weights of the ControlNets", advanced=True, group=_GROUP
+        [], max_items=4, title="Weights of the ControlNets", advanced=True, group=_GROUP
     )
     """How strongly each is followed, in their order. One that is missing is 1."""
-    control_modes: list[int] = api.param([], most=4, title="Kinds of guides", advanced=True, group=_GROUP)
+    control_modes: list[int] = api.param([], max_items=4, title="Kinds of guides", advanced=True, group=_GROUP)
     """Only for ControlNets that know several kinds (union): the number of the kind, from the ControlNet's own page."""
     control_start: api.Unit = api.param(0.0, title="Followed from", advanced=True, group=_GROUP)
     """After which share of the steps the ControlNets begin."""

@@ -25,7 +25,7 @@ class Referring(api.Params):
     """Pictures whose content or style is taken up."""
 
     reference_images: list[api.ImageInput] = api.param(
-        [], most=8, title="Pictures to take up", advanced=True, group=_GROUP
+        [], max_items=8, title="Pictures to take up", advanced=True, group=_GROUP
     )
     """What they show is painted as if it had been described."""
     adapter: api.ModelChoice | None = api.param(

@@ -215,7 +215,7 @@ def _at_hand(ctx: api.Context, pipe: Any, prompts: Sequence[str]) -> dict[str, s
     """The choices that the prompts may name bare and that fit, by these names in small letters."""
     if not _widths(pipe):
         return {}
-    offered = {path.stem.lower(): (choice, path) for choice, path in ctx.offered("embedding").items()}
+    offered = {path.stem.lower(): (choice, path) for choice, path in ctx.available_models("embedding").items()}
     if not offered:
         return {}
     named = {found.lower() for text in prompts for found in re.findall(_any_of(offered), text, re.IGNORECASE)}

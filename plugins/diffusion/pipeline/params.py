@@ -59,12 +59,12 @@ class Denoiser(api.Params):
     """The way from noise to picture."""
     schedule: schedulers.Schedule = api.param("model", labels=schedulers.SCHEDULES, advanced=True)
     """How the steps are spread: Karras and Exponential take more of them for fine detail."""
-    loras: list[api.ModelChoice] = api.param([], model="lora", most=16, title="LoRAs", advanced=True, group=ADDED)
+    loras: list[api.ModelChoice] = api.param([], model="lora", max_items=16, title="LoRAs", advanced=True, group=ADDED)
     """Small files that change the model. `<lora:name:0.8>` in the prompt does the same."""
-    lora_weights: list[float] = api.param([], most=16, title="Their weights", advanced=True, group=ADDED)
+    lora_weights: list[float] = api.param([], max_items=16, title="Their weights", advanced=True, group=ADDED)
     """In the order of the LoRAs. One that is missing is 1."""
     embeddings: list[api.ModelChoice] = api.param(
-        [], model="embedding", most=16, title="Textual inversions", advanced=True, group=ADDED
+        [], model="embedding", max_items=16, title="Textual inversions", advanced=True, group=ADDED
     )
     """Words learned from pictures. One that no prompt names by its file's name stands at the end of the prompt."""
     vae: api.ModelChoice | None = api.param(None, model="autoencoder", title="Autoencoder", advanced=True)

@@ -102,7 +102,7 @@ class Tape:
         shape = [_taken_apart(answer, tensors) for answer in self.answers]
         carried = _taken_apart(self.carried, tensors)
         content = save(tensors, {"shape": json.dumps(shape), "carried": json.dumps(carried), **about})
-        with api.written_whole(folder / _NAME) as part:
+        with api.atomic_write(folder / _NAME) as part:
             part.write_bytes(content)
 
     @classmethod

@@ -49,7 +49,7 @@ def painted(
     `more` are arguments of the task, such as ``image``; `generator` gives another source of
     noise than the job's seed; the loop runs within `around(pipe)`; `part` says of what whole
     the picture is a part, for the guides that show all of it. What was denoised before a pause
-    is taken from `ctx.keep`.
+    is taken from `ctx.checkpoint_dir`.
     """
     ctx, more = placement.as_held(ctx, model), more or {}
     piped: AbstractContextManager[tuple[Any, Mapping[str, Any]]] = nullcontext((model.pipe(task), {}))
@@ -73,7 +73,7 @@ def _run(
 
     _choose_sampler(model, pipe, params.sampler, params.schedule)
     made_by = about(ctx, model)
-    tape = Tape.load(ctx.keep, made_by, ctx.device)
+    tape = Tape.load(ctx.checkpoint_dir, made_by, ctx.device)
     seeded = takes(pipe, "generator")
 
     def attempt() -> Any:
@@ -89,7 +89,7 @@ def _run(
         for applied in ADDITIONS:
             added |= additions.enter_context(applied(ctx, model, pipe, params))
         view = taesd_preview.of(ctx, model, pipe)
-        watch = Watch(ctx, tape, view=view, size=size, rest=lambda: tape.save(ctx.keep, made_by))
+        watch = Watch(ctx, tape, view=view, size=size, rest=lambda: tape.save(ctx.checkpoint_dir, made_by))
         given = {**_arguments(ctx, model, pipe, params, size), **added, **more}
         schedulers.check(getattr(pipe, "scheduler", None), given.get(model.family.steps_name))
         result = oom_ladder.within(ctx, model, pipe, attempt)

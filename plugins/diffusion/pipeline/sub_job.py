@@ -26,7 +26,7 @@ class Part:
         *,
         of: int,
         name: str,
-        keep: Path,
+        checkpoint_dir: Path,
         said: set[str],
         show: Callable[[Any], None],
     ) -> None:
@@ -34,7 +34,7 @@ class Part:
         self._number = number
         self._of = of
         self._name = name
-        self._keep = keep
+        self._keep = checkpoint_dir
         self._said = said
         self._show = show
 
@@ -42,7 +42,7 @@ class Part:
         return getattr(self._ctx, name)
 
     @property
-    def keep(self) -> Path:
+    def checkpoint_dir(self) -> Path:
         self._keep.mkdir(parents=True, exist_ok=True)
         return self._keep
 

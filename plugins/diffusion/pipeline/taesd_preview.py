@@ -58,7 +58,7 @@ def of(ctx: api.Context, model: Model, pipe: Any) -> Look | None:
     if type(coder).__name__ not in vae_override.ALIKE or model.view is None:
         return model.view
     channels = int(coder.config.latent_channels)
-    tiny = sorted(path for path in ctx.offered("autoencoder").values() if _is_tiny(path))
+    tiny = sorted(path for path in ctx.available_models("autoencoder").values() if _is_tiny(path))
     if not tiny:
         return model.view
     key = f"previews:{model.key}:{':'.join(f'{path}@{vae_override.stamp(path)}' for path in tiny)}"

@@ -29,7 +29,7 @@ class DiffusionMeasure(api.Tool):
     class Params(api.Params):
         folder: api.FolderInput
         """The pictures with words that the model has learnt from."""
-        more_folders: list[api.FolderInput] = api.param([], most=8, title="More folders")
+        more_folders: list[api.FolderInput] = api.param([], max_items=8, title="More folders")
         model: api.ModelChoice = api.param(loader.STARTER, model="diffusion")
         names: int = api.param(300, ge=1, le=10_000, title="Names to ask for")
         pairs: int = api.param(100, ge=0, le=10_000, title="Pictures of two to ask for")

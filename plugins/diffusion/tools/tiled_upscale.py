@@ -105,7 +105,7 @@ class _Refinement:
         self._overview.thumbnail((_OVERVIEW, _OVERVIEW))
         self._said: set[str] = set()
         about = json.dumps(runner.about(ctx, model), sort_keys=True)
-        self._kept = ctx.keep / f"tiles-{hashlib.sha256(about.encode()).hexdigest()[:16]}"
+        self._kept = ctx.checkpoint_dir / f"tiles-{hashlib.sha256(about.encode()).hexdigest()[:16]}"
 
     def canvas(self) -> NDArray[np.uint8]:
         """[h, w, 3]. Raises Paused, with what is done kept."""
@@ -131,14 +131,14 @@ class _Refinement:
             number,
             of=of,
             name="Tile",
-            keep=self._kept / str(number),
+            checkpoint_dir=self._kept / str(number),
             said=self._said,
             show=lambda content: self._show(content, column, line),
         )
         tile = self._painted(part, self._across.starts[column], self._down.starts[line])
-        with api.written_whole(file) as unfinished:
+        with api.atomic_write(file) as unfinished:
             tile.save(unfinished, compress_level=1)
-        shutil.rmtree(part.keep)
+        shutil.rmtree(part.checkpoint_dir)
         return tile
 
     def _painted(self, part: Any, left: int, top: int) -> Picture:

@@ -96,7 +96,7 @@ class DiffusionTrain(api.Tool):
         folder: api.FolderInput
         """Your pictures, with the folders inside. What a picture shows stands in NAME.txt beside it, in
         captions.jsonl, or in its file name."""
-        more_folders: list[api.FolderInput] = api.param([], most=8, title="More folders")
+        more_folders: list[api.FolderInput] = api.param([], max_items=8, title="More folders")
         kind: Literal["new", "full", "lora"] = api.param("new", labels=("A new model", "Teach a model more", "A LoRA"))
         """A new, small model learns everything from some thousands of pictures. A model that can paint already can be
         taught more, as a whole, or by a LoRA: a small file for it, from a dozen pictures on."""
@@ -104,7 +104,7 @@ class DiffusionTrain(api.Tool):
         """Not for a new model: Stable Diffusion 1 or 2, or one trained here; for a LoRA also XL."""
         title: str = api.param("My model", title="Name")
         """What the model is called in the other tools."""
-        prompts: list[str] = api.param([], most=SHOWN, title="Prompts to watch")
+        prompts: list[str] = api.param([], max_items=SHOWN, title="Prompts to watch")
         """They are painted now and then, to show what has been learnt."""
         size: Literal[64, 128, 256, 512, 1024] = api.param(128, title="Picture size", unit="px")
         steps: int | None = api.param(None, ge=1, le=1_000_000, title="Steps")
@@ -198,10 +198,10 @@ class DiffusionTrain(api.Tool):
             size=params.size,
             pictures=counts,
             seed=ctx.seed,
-            steps=trainer.standing.step,
-            minutes=trainer.standing.seconds / 60,
+            steps=trainer.state.step,
+            minutes=trainer.state.seconds / 60,
             parameters=count,
-            loss=trainer.standing.loss,
+            loss=trainer.state.loss,
             prompts=prompts,
             borrowed=borrowed.get("vae", ""),
             base=base.title if base else "",
@@ -210,7 +210,7 @@ class DiffusionTrain(api.Tool):
         (folder / "README.md").write_text(model_card.text(facts), encoding="utf-8")
         if borrowed:
             small_model.name_components(folder, borrowed)
-        notes = {"loss": round(trainer.standing.loss, 4), "steps": trainer.standing.step, "components": borrowed}
+        notes = {"loss": round(trainer.state.loss, 4), "steps": trainer.state.step, "components": borrowed}
         return api.Trained(folder, params.title, "lora" if is_lora else "diffusion", notes)
 
 
@@ -295,7 +295,7 @@ def _latents(
 
     items = dataset.plan(pictures, flips=params.flips, pairs=params.pairs, seed=ctx.seed)
     key = dataset.key(items, pictures, params.size, place)
-    values = dataset.kept(ctx.keep, key)
+    values = dataset.kept(ctx.checkpoint_dir, key)
     found: list[Tensor] = [] if values is None else [values]
     first = sum(map(len, found))
     saved = time.monotonic()
@@ -304,7 +304,7 @@ def _latents(
         yield api.Progress(0, 0, f"Taking pictures apart: {done:,} of {len(items):,}")
         pausing = ctx.pause_requested and done < len(items)
         if pausing or done == len(items) or time.monotonic() - saved > CHECKPOINT_SECONDS:
-            dataset.keep_latents(ctx.keep, key, torch.cat(found))
+            dataset.keep_latents(ctx.checkpoint_dir, key, torch.cat(found))
             saved = time.monotonic()
         if pausing:
             raise api.Paused
@@ -327,4 +327,4 @@ def _trainer(
         parts = small_model.build(latents.words(), shape, channels, side, ctx.scratch / TOKENIZER)
     warm_up = min(200, numbers.steps // 10)
     schedule = training.Schedule(numbers.steps, numbers.learning_rate, params.ema, warm_up)
-    return training.Trainer(parts, schedule, latents.batch, ctx.keep, seed=ctx.seed, device=ctx.device)
+    return training.Trainer(parts, schedule, latents.batch, ctx.checkpoint_dir, seed=ctx.seed, device=ctx.device)

@@ -198,7 +198,7 @@ class Latents:
             yield from [captions.finished(f"{word} and", word)] * 4
 
 
-def kept(keep: Path, key: str) -> Tensor | None:
+def kept(checkpoint_dir: Path, key: str) -> Tensor | None:
     """The latents of an earlier run for the same pictures, plan and autoencoder, perhaps only the first of them.
 
     None where there are none.
@@ -206,7 +206,7 @@ def kept(keep: Path, key: str) -> Tensor | None:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(keep / CACHE, "pt") as file:
+        with safe_open(checkpoint_dir / CACHE, "pt") as file:
             if (file.metadata() or {}).get("key") != key:
                 return None
             values: Tensor = file.get_tensor("latents")
@@ -225,10 +225,10 @@ def encode(
         yield start + len(part), small_model.encode(vae, shown).half().cpu()
 
 
-def keep_latents(keep: Path, key: str, values: Tensor) -> None:
+def keep_latents(checkpoint_dir: Path, key: str, values: Tensor) -> None:
     from safetensors.torch import save_file
 
-    with api.written_whole(keep / CACHE) as part:
+    with api.atomic_write(checkpoint_dir / CACHE) as part:
         save_file({"latents": values.contiguous()}, part, metadata={"key": key})
 
 

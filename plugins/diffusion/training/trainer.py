@@ -47,8 +47,8 @@ class Trainer(api.Training):
     """Trains what of `parts.network` asks for gradients on `batches(step)`: latents [n, c, s, s], n captions
     and n frames.
 
-    `parts` learn; `averaged` follow, and share what is frozen. `keep` is the folder of the checkpoint, and `resume()`
-    goes on from one if it is there.
+    `parts` learn; `averaged` follow, and share what is frozen. `checkpoint_dir` is the folder of the checkpoint, and
+    `resume()` goes on from one if it is there.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Trainer(api.Training):
         parts: small_model.Parts,
         schedule: Schedule,
         batches: Callable[[int], tuple[Tensor, list[str], Sequence[small_model.Frame | None]]],
-        keep: Path,
+        checkpoint_dir: Path,
         *,
         seed: int,
         device: str = "cpu",
@@ -74,7 +74,7 @@ class Trainer(api.Training):
         self.ema = self.averaged.network.eval().requires_grad_(False)
         self.batches, self.seed, self.device, self.half = batches, seed, device, half
         super().__init__(
-            keep,
+            checkpoint_dir,
             networks={"model": self.network},
             averages={"ema": (self.ema, self.network)},
             optimizers={"optimizer": torch.optim.AdamW(learning, betas=(0.9, 0.99), weight_decay=0.01)},
@@ -83,7 +83,7 @@ class Trainer(api.Training):
         )
 
     def step(self) -> None:
-        latents, texts, frames = self.batches(self.standing.step)
+        latents, texts, frames = self.batches(self.state.step)
         noise, times = self._chance(latents)
         count = len(latents)
 
@@ -97,14 +97,14 @@ class Trainer(api.Training):
             return wrong.square().mean() * (len(some) / count)
 
         with self._attention():
-            found = self.descend_together([partial(loss, part) for part in _parts(count, self.device)])
-        self.advance(found)
+            found = self.parallel_optimizer_step([partial(loss, part) for part in _parts(count, self.device)])
+        self.finish_step(found)
 
     def _chance(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Noise, and a time for each picture, spread evenly over the schedule."""
         import torch
 
-        chance = torch.Generator("cpu").manual_seed(self.seed * 1_000_003 + self.standing.step)
+        chance = torch.Generator("cpu").manual_seed(self.seed * 1_000_003 + self.state.step)
         noise = torch.randn(latents.shape, generator=chance)
         count, most = len(latents), self.parts.scheduler.config.num_train_timesteps
         even = (torch.arange(count) + torch.rand(count, generator=chance)) / count

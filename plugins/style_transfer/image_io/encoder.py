@@ -55,7 +55,7 @@ def save(path: Path, picture: Picture, done: Callable[[Path], None] = lambda _: 
     if picture.alpha is not None and kind != "JPEG":
         alpha = picture.alpha if picture.alpha.dtype.itemsize == 1 else (picture.alpha // 257).astype("uint8")
         image.putalpha(Image.fromarray(alpha))
-    with api.written_whole(path) as part:
+    with api.atomic_write(path) as part:
         try:
             image.save(part, kind, icc_profile=picture.profile if own is not None else srgb(), **_OPTIONS[kind])
         except ValueError as error:
@@ -83,6 +83,6 @@ def _save_deep(path: Path, picture: Picture, done: Callable[[Path], None]) -> No
     fits, packed = cv2.imencode(path.suffix.lower(), np.ascontiguousarray(picture.array()[..., order]))
     if not fits:
         raise api.BadInput(f"{path.name} cannot be saved at 16 bits a channel.", "Save the picture as PNG.")
-    with api.written_whole(path) as part:
+    with api.atomic_write(path) as part:
         part.write_bytes(packed.tobytes())
         done(part)

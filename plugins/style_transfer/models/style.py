@@ -92,7 +92,7 @@ def load(ctx: api.Context, choice: str) -> Style | OnnxStyle:
 
 def none_chosen(ctx: api.Context) -> api.BadInput:
     """What to say where no style is chosen."""
-    offered = list(ctx.offered(KIND))
+    offered = list(ctx.available_models(KIND))
     if offered:
         return api.BadInput("No style is chosen.", f"Choose one, such as {offered[0]}.")
     return api.BadInput(

@@ -31,7 +31,7 @@ class Pictures(api.Params):
 class MorePictures(api.Params):
     """What is painted in the same way."""
 
-    images: list[api.ImageInput] = api.param([], most=500, title="More pictures")
+    images: list[api.ImageInput] = api.param([], max_items=500, title="More pictures")
     """Painted after the first, in the same way."""
 
 

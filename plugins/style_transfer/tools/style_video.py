@@ -70,7 +70,7 @@ def _painted(
     steadied = Steadied(params.steadiness)
     number = 0
     for number, frame in enumerate(map(_shallow, film.frames()), 1):
-        kept = ctx.keep / f"frame-{number:06d}.png"
+        kept = ctx.checkpoint_dir / f"frame-{number:06d}.png"
         total = max(film.count, number) if film.count else 0
         if kept.is_file():
             done = image16.opened(kept)

@@ -32,7 +32,7 @@ class StyleTrain(api.Tool):
     class Params(api.Params):
         folder: api.FolderInput
         """Any photos, with the folders inside. Some hundreds are best, of such things as you will paint over."""
-        more_folders: list[api.FolderInput] = api.param([], most=8, title="More photos")
+        more_folders: list[api.FolderInput] = api.param([], max_items=8, title="More photos")
         """Further folders of photos."""
         kind: presets.Kind = api.param(
             "effect", labels=("An effect", "A few paintings", "Many paintings", "Many paintings, both ways")
@@ -44,7 +44,7 @@ class StyleTrain(api.Tool):
         """Which effect it learns."""
         paintings: api.FolderInput | None = api.param(None, title="Paintings")
         """What the style is learnt from. Not needed for an effect."""
-        only: list[str] = api.param([], most=50, title="Only paintings with")
+        only: list[str] = api.param([], max_items=50, title="Only paintings with")
         """Words that a painting's file name, or its line in captions.jsonl, must have one of: the painters' names."""
         title: str = api.param("My style", title="Name")
         """What the style is called on its tile."""
@@ -102,7 +102,7 @@ class StyleTrain(api.Tool):
             _enough(params.paintings, "paintings", len(paintings), numbers.least)
         yield _said(params.kind, numbers, len(photos), len(paintings))
         pictures = _parted(photos, paintings)
-        teaching, held = presets.begun(params, pictures, ctx.keep, seed=ctx.seed, device=ctx.device)
+        teaching, held = presets.begun(params, pictures, ctx.checkpoint_dir, seed=ctx.seed, device=ctx.device)
         steps = teaching.plan.steps
 
         def shown(step: int) -> Iterator[api.Event]:
@@ -135,9 +135,9 @@ class StyleTrain(api.Tool):
             size=params.size,
             pictures=counts,
             seed=ctx.seed,
-            steps=teaching.standing.step,
+            steps=teaching.state.step,
             best_step=best,
-            minutes=teaching.standing.seconds / 60,
+            minutes=teaching.state.seconds / 60,
             parameters=sum(value.numel() for value in teaching.ema.parameters()),
             measured=measured,
             checkerboard=_checkerboard(painted),

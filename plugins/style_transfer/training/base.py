@@ -59,7 +59,7 @@ class StyleTraining(api.Training):
         self,
         painter: nn.Module,
         plan: Plan,
-        keep: Path,
+        checkpoint_dir: Path,
         *,
         networks: Mapping[str, nn.Module],
         optimizers: Mapping[str, torch.optim.Optimizer],
@@ -72,7 +72,7 @@ class StyleTraining(api.Training):
         self.measured: dict[str, float] = {}
         self.said: dict[str, float] = {}
         super().__init__(
-            keep,
+            checkpoint_dir,
             networks={"painter": painter, "curves": self.curves.kept, **networks},
             averages={"ema": (self.ema, painter)},
             optimizers=optimizers,
@@ -99,7 +99,7 @@ class StyleTraining(api.Training):
         """Randomness for one use (0..15) in this step."""
         import torch
 
-        number = (self.plan.seed * 1_000_003 + self.standing.step) * 16 + stream
+        number = (self.plan.seed * 1_000_003 + self.state.step) * 16 + stream
         return torch.Generator("cpu").manual_seed(number % 2**63)
 
     def there(self, values: NDArray[np.float32]) -> Tensor:
@@ -111,8 +111,8 @@ class StyleTraining(api.Training):
     def told(self, loss: float, **values: float) -> None:
         """Ends a step: its losses go into the curves."""
         self.said = values
-        self.curves.add(self.standing.step, values)
-        self.advance(loss)
+        self.curves.add(self.state.step, values)
+        self.finish_step(loss)
 
     def paint(self, images: Tensor, network: nn.Module | None = None) -> Tensor:
         """What the averaged generator (or another network) makes of [n, 3, h, w] in -1..1, on the CPU."""
@@ -127,27 +127,27 @@ class StyleTraining(api.Training):
         painted = self.paint(held.photos)
         self.measured = self.judged(held, painted)
         score = sum(self.measured.values())
-        if self.standing.step >= self.settled * self.plan.steps and score < self.best:
+        if self.state.step >= self.settled * self.plan.steps and score < self.best:
             self.best = score
             weights = {name: value.cpu().contiguous().clone() for name, value in self.ema.state_dict().items()}
-            notes = {"score": score, "step": self.standing.step, "measured": self.measured}
-            api.write_tensors(self.keep / BEST, weights, notes)
+            notes = {"score": score, "step": self.state.step, "measured": self.measured}
+            api.write_tensors(self.checkpoint_dir / BEST, weights, notes)
         return painted
 
     def take_best(self) -> tuple[int, dict[str, float]]:
         """Puts the best weights into the averaged generator; (the step they are from, what was measured then)."""
         try:
-            tensors, notes = api.read_tensors(self.keep / BEST)
+            tensors, notes = api.read_tensors(self.checkpoint_dir / BEST)
             self.ema.load_state_dict(tensors)
             return int(notes["step"]), dict(notes["measured"])
         except (OSError, ValueError, KeyError, TypeError, RuntimeError):
-            return self.standing.step, self.measured
+            return self.state.step, self.measured
 
     def resume(self) -> bool:
         if not super().resume():
             return False
         try:
-            self.best = float(api.read_tensors(self.keep / BEST)[1]["score"])
+            self.best = float(api.read_tensors(self.checkpoint_dir / BEST)[1]["score"])
         except (OSError, ValueError, KeyError, TypeError):
             self.best = math.inf
         return True

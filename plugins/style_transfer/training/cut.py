@@ -35,7 +35,7 @@ class Cut(StyleTraining):
         photos: Batches,
         paintings: Batches,
         plan: Plan,
-        keep: Path,
+        checkpoint_dir: Path,
         *,
         nce: float = 1.0,
     ) -> None:
@@ -50,13 +50,13 @@ class Cut(StyleTraining):
         super().__init__(
             self.painter,
             plan,
-            keep,
+            checkpoint_dir,
             networks={"judge": self.judge, "heads": self.heads},
             optimizers={"generator": adam(self.painter, self.heads), "discriminator": adam(self.judge)},
         )
 
     def step(self) -> None:
-        step = self.standing.step
+        step = self.state.step
         photos, paintings = self.there(self.photos(step)), self.there(self.paintings(step))
         with frozen(self.judge), self.autocast():
             painted = self.painter(photos)
@@ -64,11 +64,11 @@ class Cut(StyleTraining):
             patches = self.contrast(photos, painted, self.chance(0))
             same = self.contrast(paintings, self.painter(paintings), self.chance(1))
             loss = fooled + self.nce * 0.5 * (patches + same)
-        made = self.descend(loss, "generator")
+        made = self.optimizer_step(loss, "generator")
         with self.autocast():
             real, fake = self.judge(paintings), self.judge(painted.detach())
             loss = 0.5 * (losses.lsgan(real, True) + losses.lsgan(fake, False))
-        judged = self.descend(loss, "discriminator")
+        judged = self.optimizer_step(loss, "discriminator")
         self.told(made, painter=made, judge=judged, patches=float(patches.detach()))
 
     def contrast(self, photos: Tensor, painted: Tensor, chance: Generator) -> Tensor:

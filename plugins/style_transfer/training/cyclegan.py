@@ -47,7 +47,7 @@ class CycleGan(StyleTraining):
         photos: Batches,
         paintings: Batches,
         plan: Plan,
-        keep: Path,
+        checkpoint_dir: Path,
         *,
         size: int,
         cycle: float = 10.0,
@@ -62,7 +62,7 @@ class CycleGan(StyleTraining):
         super().__init__(
             self.painter,
             plan,
-            keep,
+            checkpoint_dir,
             networks={
                 "back": self.back,
                 "of_paintings": self.of_paintings,
@@ -77,11 +77,11 @@ class CycleGan(StyleTraining):
         )
 
     def step(self) -> None:
-        step = self.standing.step
+        step = self.state.step
         photos, paintings = self.there(self.photos(step)), self.there(self.paintings(step))
         painted, photographed, loss, cycle, identity = self._generators(photos, paintings)
-        made = self.descend(loss, "generator")
-        judged = self.descend(self._judges(photos, paintings, painted, photographed), "discriminator")
+        made = self.optimizer_step(loss, "generator")
+        judged = self.optimizer_step(self._judges(photos, paintings, painted, photographed), "discriminator")
         self.told(made, painter=made, judge=judged, cycle=cycle, identity=identity)
 
     def _generators(self, photos: Tensor, paintings: Tensor) -> tuple[Tensor, Tensor, Tensor, float, float]:

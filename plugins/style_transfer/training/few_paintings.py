@@ -33,7 +33,7 @@ class FewPaintings(StyleTraining):
         photos: Batches,
         paintings: Batches,
         plan: Plan,
-        keep: Path,
+        checkpoint_dir: Path,
         *,
         style: float = 3.0,
         content: float = 1.0,
@@ -41,17 +41,17 @@ class FewPaintings(StyleTraining):
         self.photos, self.paintings = photos, paintings
         self.style, self.content = style, content
         painter = placed(painter, plan)
-        super().__init__(painter, plan, keep, networks={}, optimizers={"generator": adam(painter, beta=0.9)})
+        super().__init__(painter, plan, checkpoint_dir, networks={}, optimizers={"generator": adam(painter, beta=0.9)})
 
     def step(self) -> None:
-        step = self.standing.step
+        step = self.state.step
         photos, paintings = self.there(self.photos(step)), self.there(self.paintings(step))
         filters = losses.patch_filters(FILTERS, self.chance(0)).to(photos.device)
         with self.autocast():
             painted = self.painter(photos)
         style = losses.patch_distance(painted, paintings, filters)
         content = losses.structure(painted, photos)
-        loss = self.descend(self.style * style + self.content * content, "generator")
+        loss = self.optimizer_step(self.style * style + self.content * content, "generator")
         self.told(loss, style=float(style.detach()), content=float(content.detach()))
 
     def judged(self, held: metrics.HeldOut, painted: Tensor) -> dict[str, float]:

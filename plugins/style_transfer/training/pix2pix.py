@@ -36,7 +36,7 @@ class LearntEffect(StyleTraining):
         judge: nn.Module,
         pairs: Pairs,
         plan: Plan,
-        keep: Path,
+        checkpoint_dir: Path,
         *,
         adversarial: float = 0.0,
     ) -> None:
@@ -45,13 +45,13 @@ class LearntEffect(StyleTraining):
         super().__init__(
             painter,
             plan,
-            keep,
+            checkpoint_dir,
             networks={"judge": self.judge},
             optimizers={"generator": adam(painter, beta=0.9), "discriminator": adam(self.judge)},
         )
 
     def step(self) -> None:
-        photos, targets = (self.there(some) for some in self.pairs(self.standing.step))
+        photos, targets = (self.there(some) for some in self.pairs(self.state.step))
         with self.autocast():
             painted = self.painter(photos)
         pixels = losses.absolute(painted, targets)
@@ -59,17 +59,17 @@ class LearntEffect(StyleTraining):
         loss = exact / (1 + 4 * self.adversarial)
         said = {"pixels": float(pixels.detach())}
         if not self.adversarial:
-            self.told(self.descend(loss, "generator"), **said)
+            self.told(self.optimizer_step(loss, "generator"), **said)
             return
         filters = losses.patch_filters(FILTERS, self.chance(0)).to(photos.device)
         patches = losses.patch_distance(painted, targets, filters)
         with frozen(self.judge), self.autocast():
             fooled = losses.lsgan(self.judge(painted), True)
-        made = self.descend(loss + self.adversarial * (fooled + patches), "generator")
+        made = self.optimizer_step(loss + self.adversarial * (fooled + patches), "generator")
         with self.autocast():
             real, fake = self.judge(targets), self.judge(painted.detach())
             loss = 0.5 * (losses.lsgan(real, True) + losses.lsgan(fake, False))
-        said |= {"patches": float(patches.detach()), "judge": self.descend(loss, "discriminator")}
+        said |= {"patches": float(patches.detach()), "judge": self.optimizer_step(loss, "discriminator")}
         self.told(made, **said)
 
     def judged(self, held: metrics.HeldOut, painted: Tensor) -> dict[str, float]:

@@ -88,7 +88,7 @@ def config(kind: str, size: str) -> dict[str, Any]:
 
 
 def begun(
-    params: StyleTrain.Params, pictures: Pictures, keep: Path, *, seed: int, device: str
+    params: StyleTrain.Params, pictures: Pictures, checkpoint_dir: Path, *, seed: int, device: str
 ) -> tuple[StyleTraining, HeldOut]:
     """A training that has not begun, and the pictures to measure it on. Its first weights follow from the seed."""
     import torch
@@ -107,7 +107,7 @@ def begun(
     held_photos = _some(pictures.held_photos)
     if params.kind == "effect":
         pairs = Pairs(photos, params.effect)
-        return _effect(params, pairs, plan, keep), HeldOut(*map(torch.from_numpy, pairs.middles(held_photos)))
+        return _effect(params, pairs, plan, checkpoint_dir), HeldOut(*map(torch.from_numpy, pairs.middles(held_photos)))
     paintings = Crops(pictures.paintings, params.size, batch, seed, 1, params.flips, params.closer)
     seen, wanted = (
         torch.from_numpy(np.stack([middle(one, params.size, closer) for one in some]))
@@ -117,19 +117,23 @@ def begun(
     if params.kind == "cyclegan":
         parts = cyclegan.Parts(_painter(params), _painter(params), _judge(params), _judge(params))
         more: dict[str, Any] = {"cycle": params.cycle, "identity": params.identity, "pool": params.pool}
-        training = cyclegan.CycleGan(parts, photos.batch, paintings.batch, plan, keep, size=params.size, **more)
+        training = cyclegan.CycleGan(
+            parts, photos.batch, paintings.batch, plan, checkpoint_dir, size=params.size, **more
+        )
     elif params.kind == "cut":
         networks_of = _painter(params), _judge(params)
-        training = cut.Cut(*networks_of, photos.batch, paintings.batch, plan, keep, nce=params.patches)
+        training = cut.Cut(*networks_of, photos.batch, paintings.batch, plan, checkpoint_dir, nce=params.patches)
     else:
         weights = {"style": params.style, "content": params.content}
-        training = few_paintings.FewPaintings(_painter(params), photos.batch, paintings.batch, plan, keep, **weights)
+        training = few_paintings.FewPaintings(
+            _painter(params), photos.batch, paintings.batch, plan, checkpoint_dir, **weights
+        )
     return training, HeldOut(seen, wanted)
 
 
-def _effect(params: StyleTrain.Params, pairs: Pairs, plan: Plan, keep: Path) -> StyleTraining:
+def _effect(params: StyleTrain.Params, pairs: Pairs, plan: Plan, checkpoint_dir: Path) -> StyleTraining:
     weight = ADVERSARIAL.get(params.effect, 0.0) if params.adversarial is None else params.adversarial
-    return pix2pix.LearntEffect(_painter(params), _judge(params), pairs.batch, plan, keep, adversarial=weight)
+    return pix2pix.LearntEffect(_painter(params), _judge(params), pairs.batch, plan, checkpoint_dir, adversarial=weight)
 
 
 def _painter(params: StyleTrain.Params) -> nn.Module:

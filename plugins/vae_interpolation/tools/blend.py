@@ -25,7 +25,7 @@ class Blend(api.Tool):
     icon = "mdi6.set-center"
 
     class Params(api.Params):
-        images: list[api.ImageInput] = api.param(least=2, most=4)
+        images: list[api.ImageInput] = api.param(min_items=2, max_items=4)
         """The corners: top left, top right, bottom left, bottom right. Of three, the last has the whole bottom."""
         across: api.Unit = 0.5
         """From the left picture to the right one."""

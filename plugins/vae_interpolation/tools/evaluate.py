@@ -29,7 +29,7 @@ class VaeMeasure(api.Tool):
     class Params(api.Params):
         folder: api.FolderInput
         """Pictures to measure on."""
-        more_folders: list[api.FolderInput] = api.param([], most=8, title="More folders")
+        more_folders: list[api.FolderInput] = api.param([], max_items=8, title="More folders")
         """Further folders. Each is measured for itself."""
         model: api.ModelChoice = api.param("vae-spatial", model="autoencoder global-autoencoder")
         pictures: Literal["held out", "all"] = api.param("held out", labels=("Held out", "All"))

@@ -25,7 +25,7 @@ class Grid(api.Tool):
     icon = "mdi6.grid"
 
     class Params(api.Params):
-        images: list[api.ImageInput] = api.param(least=2, most=4)
+        images: list[api.ImageInput] = api.param(min_items=2, max_items=4)
         """The corners: top left, top right, bottom left, bottom right. Of three, the last has the whole bottom."""
         columns: int = api.param(5, ge=2, le=16)
         rows: int = api.param(5, ge=1, le=16)

@@ -26,8 +26,8 @@ class Arithmetic(api.Tool):
     class Params(api.Params):
         image: api.ImageInput
         """The picture that is changed."""
-        plus: list[api.ImageInput] = api.param(least=1, most=64, title="More like these")
-        minus: list[api.ImageInput] = api.param(least=1, most=64, title="Less like these")
+        plus: list[api.ImageInput] = api.param(min_items=1, max_items=64, title="More like these")
+        minus: list[api.ImageInput] = api.param(min_items=1, max_items=64, title="Less like these")
         strength: float = api.param(1.0, ge=-4.0, le=4.0, step=0.05)
         """How much of the difference of the two sets is added; below zero it is taken away."""
         spread: Literal["place", "overall"] = api.param(

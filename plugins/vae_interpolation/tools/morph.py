@@ -29,7 +29,7 @@ class Morph(api.Tool):
     icon = "mdi6.transition"
 
     class Params(api.Params):
-        images: list[api.ImageInput] = api.param(least=2, most=16)
+        images: list[api.ImageInput] = api.param(min_items=2, max_items=16)
         """2 to 16 pictures of any size and format, in the order of the morph."""
         frames: int = api.param(48, ge=2, le=5000)
         """Frames of the whole animation."""

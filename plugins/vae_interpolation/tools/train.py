@@ -46,7 +46,7 @@ class VaeTrain(api.Tool):
     class Params(api.Params):
         folder: api.FolderInput
         """Your pictures, with the folders inside. At least 16; some hundreds are better."""
-        more_folders: list[api.FolderInput] = api.param([], most=8, title="More folders")
+        more_folders: list[api.FolderInput] = api.param([], max_items=8, title="More folders")
         """Further folders. A small folder is drawn from more often than its size alone would give it."""
         kind: Literal["spatial", "global"] = api.param("spatial", labels=("Detailed", "Dreaming"))
         """Detailed keeps what stands where, and suits large pictures. Dreaming makes new pictures from nothing."""
@@ -123,12 +123,12 @@ class VaeTrain(api.Tool):
             pictures={name: sum(one.group == number for one in learn) for number, name in enumerate(groups)},
             held_out=measured,
             seed=ctx.seed,
-            steps=trainer.standing.step,
-            minutes=trainer.standing.seconds / 60,
+            steps=trainer.state.step,
+            minutes=trainer.state.seconds / 60,
             parameters=sum(value.numel() for value in trainer.ema.parameters()),
         )
         (folder / "README.md").write_text(model_card.text(facts), encoding="utf-8")
-        notes = {"held_out_psnr": measured, "held_out_loss": trainer.best, "steps": trainer.standing.step}
+        notes = {"held_out_psnr": measured, "held_out_loss": trainer.best, "steps": trainer.state.step}
         return api.Trained(folder, params.title, trainer.kind.name, notes)
 
 
@@ -161,7 +161,7 @@ def _trainer(params: VaeTrain.Params, ctx: api.Context, learn: list[data.Sample]
         white=0.6 if spatial else 1.0,
     )
     kind: training.Kind = vae_kinds.Spatial() if spatial else vae_kinds.Global()
-    return training.Trainer(model, kind, schedule, views.batch, ctx.keep, seed=ctx.seed, device=ctx.device)
+    return training.Trainer(model, kind, schedule, views.batch, ctx.checkpoint_dir, seed=ctx.seed, device=ctx.device)
 
 
 def _start(choice: str, kind: str, ctx: api.Context) -> Any:

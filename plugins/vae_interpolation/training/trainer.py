@@ -75,7 +75,7 @@ class Trainer(api.Training):
         kind: Kind,
         schedule: Schedule,
         batches: Callable[[int], NDArray[np.float32]],
-        keep: Path,
+        checkpoint_dir: Path,
         *,
         seed: int,
         device: str = "cpu",
@@ -90,7 +90,7 @@ class Trainer(api.Training):
         self.best = self.held_out = math.inf
         self.picture = 0.0
         super().__init__(
-            keep,
+            checkpoint_dir,
             networks={"model": self.model},
             averages={"ema": (self.ema, self.model)},
             optimizers={"optimizer": torch.optim.AdamW(self.model.parameters(), betas=(0.9, 0.99), weight_decay=0.0)},
@@ -101,7 +101,7 @@ class Trainer(api.Training):
     def step(self) -> None:
         import torch
 
-        step, schedule = self.standing.step, self.schedule
+        step, schedule = self.state.step, self.schedule
         images = torch.from_numpy(np.ascontiguousarray(self.batches(step))).to(self.device)
         with api.mixed_precision(self.device, wanted=self.half):
             mean, logvar = (value.float() for value in self.kind.posterior(self.model, images))
@@ -109,7 +109,7 @@ class Trainer(api.Training):
             made = self.kind.decode(self.model, latents).float()
         picture = picture_loss(made, images)
         nats = divergence(mean, logvar, schedule.free_nats)
-        self.advance(self.descend(picture + schedule.kl(step) * nats / images[0].numel()))
+        self.finish_step(self.optimizer_step(picture + schedule.kl(step) * nats / images[0].numel()))
         self.picture = float(picture.detach())
 
     def status(self) -> str:
@@ -123,7 +123,7 @@ class Trainer(api.Training):
         if loss < self.best:
             self.best = loss
             weights = {name: value.cpu().contiguous().clone() for name, value in self.ema.state_dict().items()}
-            api.write_tensors(self.keep / BEST, weights, {"loss": loss, "step": self.standing.step})
+            api.write_tensors(self.checkpoint_dir / BEST, weights, {"loss": loss, "step": self.state.step})
         return loss, made
 
     def reconstruct(self, images: Tensor) -> Tensor:
@@ -146,21 +146,21 @@ class Trainer(api.Training):
     def take_best(self) -> None:
         """Puts the weights with the lowest held-out loss into the averaged model."""
         try:
-            tensors, _ = api.read_tensors(self.keep / BEST)
+            tensors, _ = api.read_tensors(self.checkpoint_dir / BEST)
         except (OSError, ValueError):
             return
         self.ema.load_state_dict(tensors)
 
     def _best_so_far(self) -> float:
         try:
-            return float(api.read_tensors(self.keep / BEST)[1]["loss"])
+            return float(api.read_tensors(self.checkpoint_dir / BEST)[1]["loss"])
         except (OSError, ValueError, KeyError):
             return math.inf
 
     def _noise(self, like: Tensor) -> Tensor:
         import torch
 
-        chance = torch.Generator("cpu").manual_seed(self.seed * 1_000_003 + self.standing.step)
+        chance = torch.Generator("cpu").manual_seed(self.seed * 1_000_003 + self.state.step)
         return torch.randn(like.shape, generator=chance).to(like.device)
 
 

@@ -123,13 +123,13 @@ def cut(whole: Laid, room: int, overflow: Overflow) -> Seen:
     return Seen(tokens, of_text, max(0, over), whole.lore, {**whole.parts, "text": of_text})
 
 
-def budget(whole: Laid, longest: int, length: int, overflow: Overflow) -> api.Budget:
+def budget(whole: Laid, longest: int, length: int, overflow: Overflow) -> api.TokenBudget:
     """What `cut` leaves of a page beside `length` new words; too much where it would refuse."""
     try:
         found = cut(whole, longest - length, overflow)
     except api.BadInput:
-        return api.Budget(longest, {**whole.parts, NEW: length})
-    return api.Budget(longest, {**found.parts, NEW: length}, found.left_out)
+        return api.TokenBudget(longest, {**whole.parts, NEW: length})
+    return api.TokenBudget(longest, {**found.parts, NEW: length}, found.left_out)
 
 
 def _named(text: str, words: Sequence[str]) -> bool:

@@ -62,7 +62,7 @@ def facts(choice: str, ctx: api.EstimateContext) -> Facts | None:
 
 
 def told(
-    known: Facts, count: int, length: int, notes: Mapping[str, str], budget: api.Budget | None = None
+    known: Facts, count: int, length: int, notes: Mapping[str, str], budget: api.TokenBudget | None = None
 ) -> api.Estimate:
     """For up to `length` tokens after `count`."""
     remembered = min(known.longest, count + length) * known.per_token * known.itemsize

@@ -37,7 +37,7 @@ class Sampling(api.Params):
 
     preset: Preset = api.param("balanced", labels=LABELS, title="Choice of words")
     """Faithful stays close to what is likely, lively surprises."""
-    stop: list[str] = api.param([], most=16, title="Stop at")
+    stop: list[str] = api.param([], max_items=16, title="Stop at")
     """Words at which it stops; they are not kept."""
     temperature: float | None = api.param(None, ge=0, le=5, title="Temperature", **_GROUP)
     """0 always takes the likeliest; above 1 the unlikely becomes likelier."""
@@ -62,8 +62,8 @@ class Sampling(api.Params):
     xtc_threshold: float | None = api.param(None, ge=0, le=0.5, title="Obvious from", **_GROUP)
     mirostat: float | None = api.param(None, ge=0, le=10, title="Mirostat", unit="bits", **_GROUP)
     """How surprising each token is, in the mean; then top k, top p, min p and typical p do not count. 0 is off."""
-    banned: list[str] = api.param([], most=100, title="Words never to use", **_GROUP)
-    biased: list[str] = api.param([], most=100, title="Words to favour", **_GROUP)
+    banned: list[str] = api.param([], max_items=100, title="Words never to use", **_GROUP)
+    biased: list[str] = api.param([], max_items=100, title="Words to favour", **_GROUP)
     """Such as `moon:2`, or `sun:-2` to avoid one."""
 
     def values(self) -> dict[str, float]:

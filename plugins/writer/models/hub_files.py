@@ -16,8 +16,8 @@ _WANTED = (
 
 
 def folder(name: str, ctx: api.Context) -> Path:
-    """The folder of a language model, by its name on the hub. Raises BadInput as `api.hub_folder` does."""
-    return api.hub_folder(name, ctx, head=HEAD, pick=picked, of="transformers", cached=_cached)
+    """The folder of a language model, by its name on the hub. Raises BadInput as `api.download_hub_model` does."""
+    return api.download_hub_model(name, ctx, head=HEAD, pick=picked, of="transformers", cached=_cached)
 
 
 def picked(name: str, files: api.HubFiles, config: dict[str, Any]) -> list[str]:

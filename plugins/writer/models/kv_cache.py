@@ -55,7 +55,7 @@ class Prefix:
     def forget(self) -> None:
         self.tokens, self._cache = [], None
 
-    def park(self, file: Path) -> None:
+    def save_state(self, file: Path) -> None:
         """Writes what was read into a file: of its beginning as much as fits into `MOST_PARKED` bytes, and into a
         quarter of what is free there. Nothing where the model remembers otherwise than by keys and values."""
         import torch
@@ -73,8 +73,8 @@ class Prefix:
                 held = {name: tensor.cpu().contiguous() for name, tensor in held.items()}
                 save_file({"tokens": torch.tensor(self.tokens), **held}, file, {"notes": json.dumps({"seen": seen})})
 
-    def unpark(self, file: Path) -> None:
-        """Goes on from what `park` wrote for the same model. Raises OSError or ValueError when it is damaged."""
+    def restore_state(self, file: Path) -> None:
+        """Goes on from what `save_state` wrote for the same model. Raises OSError or ValueError when it is damaged."""
         import torch
         from transformers import DynamicCache
 

@@ -30,12 +30,12 @@ class Writer:
         ends = getattr(model.generation_config, "eos_token_id", None) or tokenizer.eos_token_id
         self.ends = frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
 
-    def park(self, folder: Path) -> None:
-        """Keeps what was read, as `api.Parkable` says."""
-        self.prefix.park(folder / PREFIX)
+    def save_state(self, folder: Path) -> None:
+        """Keeps what was read, as `api.SavesState` says."""
+        self.prefix.save_state(folder / PREFIX)
 
-    def unpark(self, folder: Path) -> None:
-        self.prefix.unpark(folder / PREFIX)
+    def restore_state(self, folder: Path) -> None:
+        self.prefix.restore_state(folder / PREFIX)
 
     @property
     def has_tags(self) -> bool:

@@ -58,7 +58,7 @@ class WriterChat(api.Tool):
         length = min(params.length, known.longest // 2)
         over = max(0, rules + text + length - known.longest)
         left_out = min(text, over)
-        read = api.Budget(known.longest, {"rules": rules, "text": text - left_out, NEW: length}, left_out)
+        read = api.TokenBudget(known.longest, {"rules": rules, "text": text - left_out, NEW: length}, left_out)
         return estimating.told(known, rules + text - left_out, length, {}, read)
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:

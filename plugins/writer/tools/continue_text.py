@@ -51,9 +51,9 @@ class WriterContinue(api.Tool):
         depth: int = api.param(
             2, ge=0, le=50, title="Note before the last", unit="paragraphs", advanced=True, group="What it knows"
         )
-        lorebook: list[str] = api.param([], most=200, title="Lorebook", advanced=True, group="What it knows")
+        lorebook: list[str] = api.param([], max_items=200, title="Lorebook", advanced=True, group="What it knows")
         """Such as `Mira, the fox: a vixen with one white ear`: told once one of its words is in the text."""
-        choices: list[str] = api.param([], most=50, title="One of these", advanced=True, group="Form")
+        choices: list[str] = api.param([], max_items=50, title="One of these", advanced=True, group="Form")
         """The new words are one of these, to the letter."""
         form: str = api.param("", title="Regular expression", advanced=True, group="Form")
         """The new words match it as a whole, such as `[A-Z][a-z]+ and [A-Z][a-z]+`."""

@@ -62,8 +62,8 @@ class WriterTrain(api.Tool):
         folder: api.FolderInput
         """Your texts, with the folders inside: .txt, .md, or .jsonl (also .jsonl.xz) with a title and a text a line. A
         file's name tells what it holds: stories, tales, poems or books."""
-        more_folders: list[api.FolderInput] = api.param([], most=8, title="More folders")
-        only: list[str] = api.param([], most=50, title="Only files with")
+        more_folders: list[api.FolderInput] = api.param([], max_items=8, title="More folders")
+        only: list[str] = api.param([], max_items=50, title="Only files with")
         """Words of which a file's name must have one."""
         kind: Kind = api.param(
             "new", labels=("A new writer", "A new guesser of words", "Teach a writer more", "A LoRA")
@@ -74,7 +74,7 @@ class WriterTrain(api.Tool):
         """For teaching a writer more, or for a LoRA: one trained here, or a folder in transformers' format. A guesser
         that begins with the words of a writer trained here learns far sooner."""
         title: str = api.param("My writer", title="Name")
-        prompts: list[api.Prompt] = api.param([], most=4, title="Beginnings to watch")
+        prompts: list[api.Prompt] = api.param([], max_items=4, title="Beginnings to watch")
         """They are written on now and then, to show what has been learnt."""
         steps: int | None = api.param(None, ge=1, le=1_000_000, title="Steps")
         """Empty means 6,000 for something new, 1,500 to teach more, 1,000 for a LoRA."""
@@ -134,7 +134,7 @@ class WriterTrain(api.Tool):
         )
         model = _model(params, tokenizer, base)
         mask = tokenizer.mask_token_id if params.kind == "masked" else None
-        trainer = training.Trainer(model, learn, plan, ctx.keep, mask=mask)
+        trainer = training.Trainer(model, learn, plan, ctx.checkpoint_dir, mask=mask)
 
         def shown(step: int) -> Iterator[api.Event]:
             if step % params.preview_every == 0 or step == plan.steps:
@@ -166,14 +166,14 @@ class WriterTrain(api.Tool):
             seen=plan.steps * plan.batch * plan.context,
             seed=ctx.seed,
             steps=plan.steps,
-            minutes=trainer.standing.seconds / 60,
+            minutes=trainer.state.seconds / 60,
             parameters=sum(value.numel() for value in trainer.model.parameters() if value.requires_grad),
             perplexity=perplexity,
             held_tokens=int(held.in_order(plan.context, training.MEASURED).size),
             samples=_samples(trainer, tokenizer, params, CARD_TOKENS, CARD_SAMPLES),
         )
         (folder / "README.md").write_text(model_card.text(facts), encoding="utf-8")
-        notes = {"perplexity": round(perplexity, 2), "steps": plan.steps, "loss": round(trainer.standing.loss, 4)}
+        notes = {"perplexity": round(perplexity, 2), "steps": plan.steps, "loss": round(trainer.state.loss, 4)}
         kind = "masked-language" if params.kind == "masked" else "language"
         yield api.Trained(folder, params.title, kind, notes)
 
@@ -222,7 +222,7 @@ def _base(params: WriterTrain.Params, ctx: api.Context) -> Path | None:
 
 
 def _vocabulary(texts: Sequence[Document], params: WriterTrain.Params, ctx: api.Context) -> Any:
-    place = ctx.keep / "vocabulary"
+    place = ctx.checkpoint_dir / "vocabulary"
     if not place.is_dir():
         learning = [one for one in texts if not one.is_held_out(params.held_out)] or texts
         vocabulary.learn(learning, params.vocabulary).save_pretrained(ctx.scratch / "vocabulary")
@@ -236,7 +236,7 @@ def _tokens(
     told = json.dumps([[one.title, one.text, one.kind] for one in texts])
     known = sorted(tokenizer.get_vocab().items())  # in an order of its own each time
     key = hashlib.sha256(f"{told}{params.held_out}{known}".encode()).hexdigest()
-    if found := token_streams.kept(ctx.keep, key):
+    if found := token_streams.kept(ctx.checkpoint_dir, key):
         return found
     parts: list[list[int]] = []
     for start in range(0, len(texts), AT_ONCE):
@@ -250,7 +250,7 @@ def _tokens(
         token_streams.joined([texts[number].kind for number in some], [parts[number] for number in some])
         for some in (learn_from, sorted(held))
     )
-    token_streams.keep(ctx.keep, key, learn, held_out)
+    token_streams.keep(ctx.checkpoint_dir, key, learn, held_out)
     return learn, held_out
 
 

@@ -69,18 +69,18 @@ class Trainer(api.Training):
         )
 
     def status(self) -> str:
-        return f"loss {self.standing.loss:.3f}"
+        return f"loss {self.state.loss:.3f}"
 
     def step(self) -> None:
         import torch
 
-        plan, step = self.plan, self.standing.step
+        plan, step = self.plan, self.state.step
         tokens = torch.from_numpy(self.learn.windows(plan.batch, plan.context, plan.seed, step))
         seen, wanted = self._task(tokens, (plan.seed, step))
         self.model.train()
         with api.mixed_precision(plan.device):
             loss = self.model(input_ids=seen.to(plan.device), labels=wanted.to(plan.device)).loss
-        self.advance(self.descend(loss))
+        self.finish_step(self.optimizer_step(loss))
 
     def measure(self, held: Streams) -> float:
         """The averaged model's perplexity on held-out windows: of the next token, or of the hidden ones."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Budget(Struct, frozen=True):
+class TokenBudget(Struct, frozen=True):
     """`whole` is what fits in; `parts` are what takes it up, by name, in order. `left_out` does not come in at all.
 
     Where the parts are more than the whole, nothing would be read: something must be shortened first.

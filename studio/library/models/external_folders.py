@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from studio.core.files import write_whole
+from studio.core.files import write_bytes_atomically
 from studio.core.paths import Home
 from studio.library.models import folder_layouts, model_kind
 from studio.library.models.folder_layouts import Shelf
@@ -70,7 +70,7 @@ def refresh(home: Home, folders: Sequence[str], stopped: Callable[[], bool] = la
     after = [_seen(Path(path), before.get(path, Folder(path=path)), stopped) for path in wanted]
     if stopped() or after == list(before.values()):
         return False
-    write_whole(home.root / FILE, msgspec.json.encode(after))
+    write_bytes_atomically(home.root / FILE, msgspec.json.encode(after))
     return True
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from studio.core.licences import licence_in_words
+from studio.core.licences import describe_licence
 from studio.core.model_files.gguf_header import SUFFIX, gguf_keys
 from studio.core.model_files.safetensors_header import MAX_HEADER
 from studio.core.paths import Home
@@ -45,7 +45,7 @@ class Terms(Struct, frozen=True):
 
     @property
     def sentence(self) -> str:
-        return licence_in_words(self.model, self.licence)
+        return describe_licence(self.model, self.licence)
 
 
 def licence_of(path: Path) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from studio.core.errors import BadInput
-from studio.core.files import cannot_write, write_whole, written_whole
+from studio.core.files import atomic_write, describe_write_error, write_bytes_atomically
 from studio.core.page.edits import Author
 from studio.core.page.revisions import Run
 
@@ -70,22 +70,22 @@ def export(runs: Sequence[Run], pictures: Sequence[Illustration], title: str, to
     try:
         _write(paragraphs, there, title, to)
     except OSError as error:
-        raise cannot_write(to, error) from error
+        raise describe_write_error(to, error) from error
 
 
 def _write(paragraphs: Sequence[Paragraph], there: Sequence[Illustration], title: str, to: Path) -> None:
     match to.suffix.lower():
         case ".md":
             _beside(there, to)
-            write_whole(to, markdown(paragraphs, _links(there, to)).encode())
+            write_bytes_atomically(to, markdown(paragraphs, _links(there, to)).encode())
         case ".html":
             _beside(there, to)
-            write_whole(to, page(paragraphs, title, _links(there, to)).encode())
+            write_bytes_atomically(to, page(paragraphs, title, _links(there, to)).encode())
         case ".epub":
-            with written_whole(to) as part:
+            with atomic_write(to) as part:
                 _write_epub(part, paragraphs, title, there)
         case ".docx":
-            with written_whole(to) as part:
+            with atomic_write(to) as part:
                 _write_docx(part, paragraphs, title, there)
         case other:
             raise BadInput(
@@ -254,9 +254,9 @@ def _beside(pictures: Sequence[Illustration], to: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise cannot_write(folder / "x", error) from error
+        raise describe_write_error(folder / "x", error) from error
     for path, name in _names(pictures, "").items():
-        write_whole(folder / name, path.read_bytes())
+        write_bytes_atomically(folder / name, path.read_bytes())
 
 
 def _folder(to: Path) -> str:

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from studio.core.errors import BadInput
-from studio.core.files import cannot_write, sync_folder, write_whole
+from studio.core.files import describe_write_error, sync_folder, write_bytes_atomically
 from studio.core.page.edits import Move, Stored
 from studio.core.page.revisions import Manuscript
 
@@ -105,14 +105,14 @@ class PageFile:
                 if new:
                     sync_folder(self.folder)
             except OSError as error:
-                raise cannot_write(journal, error) from error
+                raise describe_write_error(journal, error) from error
             self._length += len(self._unwritten)
             self._unwritten = b""
 
     def snapshot(self, page: Stored) -> None:
         """Writes the page whole; the journal begins anew. `page` holds all that was appended."""
         with self._lock:
-            write_whole(self.folder / SNAPSHOT, _encode(_Snapshot(self._number + 1, page)))
+            write_bytes_atomically(self.folder / SNAPSHOT, _encode(_Snapshot(self._number + 1, page)))
             old = self._journal
             self._number += 1
             self._length = 0

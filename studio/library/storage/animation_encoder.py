@@ -64,7 +64,7 @@ def encode(
     except _FramesFailed as failed:
         raise failed.error from failed.error.__cause__
     except OSError as error:
-        raise files.cannot_write(path, error) from error
+        raise files.describe_write_error(path, error) from error
     finally:
         stream.close()
 
@@ -117,7 +117,7 @@ def _gif(path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, f
 def _mp4(path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, fps: float, sound: Path | None) -> bool:
     comment = recipe.to_json() if recipe else ""
     whole = len(comment.encode()) <= MAX_COMMENT
-    with files.unfinished(path.parent, ".txt") as about, tempfile.TemporaryFile() as errors:
+    with files.temporary_file(path.parent, ".txt") as about, tempfile.TemporaryFile() as errors:
         about.write_text(_about(comment if whole else ""), "utf-8")
         command = _command(path, _even(first).size, about, fps, sound)
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors)
@@ -187,7 +187,7 @@ def _ffmpeg_failed(path: Path, words: str) -> StudioError:
     import errno
 
     if "No space left on device" in words:
-        return files.cannot_write(path, OSError(errno.ENOSPC, "No space left on device"))
+        return files.describe_write_error(path, OSError(errno.ENOSPC, "No space left on device"))
     last = next((line for line in reversed(words.splitlines()) if line.strip()), "it gave no reason")
     return StudioError(f"The film could not be encoded: {last.strip()}.")
 

@@ -38,7 +38,7 @@ def export(creation: Creation, to: Path) -> Path:
         case Kind.ANIMATION:
             return _animation(creation, source, target)
         case Kind.TEXT if _extension(target) == ".txt":
-            files.write_whole(target, markdown.body(source).encode("utf-8", "replace"))
+            files.write_bytes_atomically(target, markdown.body(source).encode("utf-8", "replace"))
             return target
     raise BadInput(f"{source.name} cannot be turned into {target.suffix}.", f"Keep {source.suffix}.")
 
@@ -49,7 +49,7 @@ def _extension(path: Path) -> str:
 
 
 def _copy(source: Path, target: Path) -> Path:
-    with files.written_whole(target) as part:
+    with files.atomic_write(target) as part:
         shutil.copyfile(source, part)
     recipe = sidecar.read(source).read_recipe()
     if recipe:
@@ -64,14 +64,14 @@ def _folder(source: Path, target: Path) -> Path:
         shutil.copytree(source, target)
     except OSError as error:
         shutil.rmtree(target, ignore_errors=True)
-        raise files.cannot_write(target, error) from error
+        raise files.describe_write_error(target, error) from error
     return target
 
 
 def _picture(creation: Creation, source: Path, target: Path) -> Path:
     format = writer.image_format(target.suffix)
     data, whole = writer.encoded(open_picture(source), creation.recipe, format)
-    files.write_whole(target, data)
+    files.write_bytes_atomically(target, data)
     if creation.recipe and not whole:
         sidecar.write_recipe(target, creation.recipe)
     return target
@@ -87,9 +87,9 @@ def _animation(creation: Creation, source: Path, target: Path) -> Path:
             count = getattr(image, "n_frames", 1)
         frames = _picture_frames(source)
         fps = min(count / creation.duration if creation.duration else 10.0, animation_encoder.MAX_FPS)
-    with files.unfinished(target.parent, target.suffix) as part:
+    with files.temporary_file(target.parent, target.suffix) as part:
         whole = animation_encoder.encode(part, frames, creation.recipe, fps=fps, loop=True, format=format, sound=source)
-        files.finish(part, target)
+        files.commit_file(part, target)
     if creation.recipe and not whole:
         sidecar.write_recipe(target, creation.recipe)
     return target

@@ -38,16 +38,16 @@ def copy(home: Home, path: Path, digest: str, *, created: str, aside: bool = Fal
     extension = f".{writer.safe_name(path.suffix[1:])}" if path.suffix[1:] else ""
     name = f"{writer.safe_name(path.stem)}-{digest[:10]}{extension}"
     target = writer.day_folder(home) / name
-    with files.unfinished(target.parent, target.suffix) as part:
+    with files.temporary_file(target.parent, target.suffix) as part:
         try:
             shutil.copyfile(path, part)
         except OSError as error:
-            raise files.cannot_write(target, error) from error
+            raise files.describe_write_error(target, error) from error
         if files.sha256(part) != digest:
             raise BadInput(f"{path.name} changed while it was read.", "Try again once it is written.")
         own_name = path.name.encode("utf-8", "replace").decode()
         sidecar.change(target, imported=own_name, created=created, **({"aside": True} if aside else {}))
-        files.finish(part, target)
+        files.commit_file(part, target)
     return target
 
 

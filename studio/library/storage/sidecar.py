@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from studio.core.files import write_whole
+from studio.core.files import write_bytes_atomically
 from studio.core.recipe import Recipe
 
 SUFFIX = ".studio.json"
@@ -57,7 +57,7 @@ def own_name(path: Path) -> str:
 def change(path: Path, **values: Any) -> None:
     """Writes some fields of the file beside `path`, and leaves the others, known or not, as they are."""
     content = _raw(path) | values
-    write_whole(beside(path), msgspec.json.format(msgspec.json.encode({"format": 1} | content), indent=2))
+    write_bytes_atomically(beside(path), msgspec.json.format(msgspec.json.encode({"format": 1} | content), indent=2))
 
 
 def write_recipe(path: Path, recipe: Recipe) -> None:

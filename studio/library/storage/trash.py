@@ -24,7 +24,7 @@ def move(home: Home, path: Path, *, to_trash: bool) -> Path:
         files.sync_folder(target.parent)
         files.sync_folder(path.parent)
     except OSError as error:
-        raise files.cannot_write(target, error) from error
+        raise files.describe_write_error(target, error) from error
     return target
 
 

@@ -57,7 +57,7 @@ def save_image(
     path = day_folder(home) / file_name(recipe, name, digest, "jpg" if extension == "jpeg" else extension)
     if not whole:
         sidecar.write_recipe(path, recipe)
-    files.write_whole(path, data)
+    files.write_bytes_atomically(path, data)
     thumbnail_db.put(home.thumbs, digest, thumbnail_db.jpeg(image))
     return path
 
@@ -87,7 +87,7 @@ def save_animation(
     extension = animation_format(format)
     recipe = stamped(recipe, notes)
     folder = day_folder(home)
-    with files.unfinished(folder, f".{extension}") as part:
+    with files.temporary_file(folder, f".{extension}") as part:
         whole = animation_encoder.encode(
             part, frames, recipe, fps=fps, loop=loop, format=extension, sound=sound, on_frame=on_frame
         )
@@ -95,7 +95,7 @@ def save_animation(
         path = folder / file_name(recipe, name, digest, extension)
         if not whole:
             sidecar.write_recipe(path, recipe)
-        files.finish(part, path)
+        files.commit_file(part, path)
     with contextlib.suppress(StudioError, OSError):
         if thumbnail := thumbnails.of_film(path) if extension == "mp4" else thumbnails.of_picture(path):
             thumbnail_db.put(home.thumbs, digest, thumbnail)
@@ -109,7 +109,7 @@ def save_text(
     recipe = stamped(recipe, notes)
     data = markdown.compose(text, title, recipe.to_json())
     path = day_folder(home) / file_name(recipe, name, hashlib.sha256(data).hexdigest(), "md")
-    files.write_whole(path, data)
+    files.write_bytes_atomically(path, data)
     return path
 
 
@@ -125,7 +125,7 @@ def save_model(
     recipe = stamped(recipe, notes)
     about = msgspec.json.decode(_content(folder / MODEL_FILE) or b"{}", type=dict[str, Any])
     about |= {"title": title, "kind": kind, "recipe": msgspec.Raw(recipe.to_json().encode())}
-    files.write_whole(folder / MODEL_FILE, msgspec.json.encode(about))
+    files.write_bytes_atomically(folder / MODEL_FILE, msgspec.json.encode(about))
     path = day_folder(home) / file_name(recipe, "", sha_of(folder), "")
     _move_folder(folder, path)
     return path
@@ -269,12 +269,12 @@ def _move_folder(folder: Path, path: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
         files.sync_folder(path.parent)
     except OSError as error:
-        raise files.cannot_write(path, error) from error
+        raise files.describe_write_error(path, error) from error
 
 
 def _copy_folder(folder: Path, path: Path) -> None:
     """To another file system: a hidden copy first, so that the name appears with all that belongs to it."""
-    with files.unfinished(path.parent, "") as part:
+    with files.temporary_file(path.parent, "") as part:
         part.unlink()
         try:
             shutil.copytree(folder, part)

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from PySide6.QtCore import QObject, QTimer
 
-from studio.core.files import write_whole
+from studio.core.files import write_bytes_atomically
 from studio.state.work import Work
 
 DEBOUNCE_MS = 300
@@ -69,4 +69,4 @@ class DraftKeeper(QObject):
 
     def _write(self, content: bytes) -> None:
         with self._lock:
-            write_whole(self._path, content)
+            write_bytes_atomically(self._path, content)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from PySide6.QtCore import QSize
 from PySide6.QtGui import QImage
 
-from studio.core.files import written_whole
+from studio.core.files import atomic_write
 from studio.core.images import open_picture
 from studio.core.paths import Home
 from studio.state.form.draft_store import Draft
@@ -55,10 +55,10 @@ def write(path: Path, image: QImage, feather: int) -> None:
     if feather:
         about = PngInfo()
         about.add_text(FEATHER, str(feather))
-        with written_whole(_painted(path)) as part:
+        with atomic_write(_painted(path)) as part:
             _as_pillow(image).save(part, compress_level=QUICK, pnginfo=about)
         image = blurred(image, feather)
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         _as_pillow(image).save(part, compress_level=QUICK)
 
 

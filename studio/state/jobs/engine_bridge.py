@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
-from studio.core.messages import Noticed, Previewed, Progressed
+from studio.core.messages import JobNotice, JobProgress, PreviewFrame
 from studio.engine.interface import (
     CatalogueChanged,
     Created,
@@ -31,7 +31,7 @@ PREVIEW_GAP_MS = 33
 class EngineBridge(QObject):
     """Delivers the engine's events on the thread that this object lives in, in order.
 
-    Of `Progressed`, `Previewed` and `MemoryChanged` only the newest of each job or lane is kept
+    Of `JobProgress`, `PreviewFrame` and `MemoryChanged` only the newest of each job or lane is kept
     while the window is busy, so that a tool that reports a thousand times a second costs no more
     than one that reports sixty times.
     """
@@ -55,7 +55,7 @@ class EngineBridge(QObject):
         self._newest: dict[tuple[type, str], EngineEvent] = {}
         self._awake = False
         self._end: Callable[[], None] | None = None
-        self._previews: dict[str, Previewed] = {}
+        self._previews: dict[str, PreviewFrame] = {}
         self._preview_timer = QTimer(self, interval=PREVIEW_GAP_MS, singleShot=True)
         self._preview_timer.timeout.connect(self._show_previews)
         self._wake.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
@@ -103,9 +103,9 @@ class EngineBridge(QObject):
 
     def _emit(self, event: EngineEvent) -> None:
         match event:
-            case Progressed():
+            case JobProgress():
                 self.progressed.emit(event)
-            case Previewed():
+            case PreviewFrame():
                 self._previews[event.job] = event
                 if not self._preview_timer.isActive():
                     self._show_previews()
@@ -125,7 +125,7 @@ class EngineBridge(QObject):
                 self.memory_changed.emit(event)
             case EstimateReady():
                 self.estimated.emit(event)
-            case Noticed():
+            case JobNotice():
                 self.noticed.emit(event)
 
     def _show_previews(self) -> None:
@@ -138,7 +138,7 @@ class EngineBridge(QObject):
 
 def _coalescing_key(event: EngineEvent) -> tuple[type, str] | None:
     match event:
-        case Progressed() | Previewed():
+        case JobProgress() | PreviewFrame():
             return type(event), event.job
         case MemoryChanged():
             return type(event), event.lane.value

@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from studio.core.descriptor import ToolDescriptor
 from studio.core.job import Lane
-from studio.core.page.token_budget import Budget
+from studio.core.page.token_budget import TokenBudget
 from studio.engine.interface import Engine, EstimateReady, WorkerState
 from studio.state.form.workspace import Workspace
 from studio.state.jobs.worker_status import Activity
@@ -57,7 +57,7 @@ class Estimates(QObject):
         return self._found.notes if self._found else {}
 
     @property
-    def budget(self) -> Budget | None:
+    def budget(self) -> TokenBudget | None:
         """What the model would read of the page."""
         return self._found.budget if self._found else None
 

@@ -9,7 +9,7 @@ from typing import Any
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
 from studio.core.job import Job, JobState
-from studio.core.messages import Progressed
+from studio.core.messages import JobProgress
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -42,7 +42,7 @@ class QueueModel(QAbstractListModel):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._jobs: list[Job] = []
-        self._progress: dict[str, Progressed] = {}
+        self._progress: dict[str, JobProgress] = {}
         self._hidden: set[str] = set()
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
@@ -66,7 +66,7 @@ class QueueModel(QAbstractListModel):
     def job(self, id: str) -> Job | None:
         return next((job for job in self._jobs if job.id == id), None)
 
-    def progress(self, id: str) -> Progressed | None:
+    def progress(self, id: str) -> JobProgress | None:
         return self._progress.get(id)
 
     def standing(self) -> Waiting:
@@ -125,7 +125,7 @@ class QueueModel(QAbstractListModel):
             self._progress.pop(id, None)
             self.changed.emit()
 
-    def set_progress(self, progress: Progressed) -> None:
+    def set_progress(self, progress: JobProgress) -> None:
         row = next((row for row, job in enumerate(self._jobs) if job.id == progress.job), None)
         if row is None or self._jobs[row].state is not JobState.RUNNING:
             return

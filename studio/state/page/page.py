@@ -13,7 +13,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.errors import StudioError
 from studio.core.job import Job, JobState
-from studio.core.messages import Previewed
+from studio.core.messages import PreviewFrame
 from studio.core.page.edits import ROOT, Amended, Ask, Author, Move
 from studio.core.page.plain_text import difference, plain
 from studio.core.page.revisions import Found, Manuscript, Run
@@ -321,7 +321,7 @@ class Page(QObject):
     def owns(self, job: str) -> bool:
         return job in self.book.asked or job in self._running
 
-    def preview(self, event: Previewed) -> None:
+    def preview(self, event: PreviewFrame) -> None:
         """What a job of this page has written so far."""
         if event.text is not None:
             self._running.add(event.job)

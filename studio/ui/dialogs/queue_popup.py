@@ -19,9 +19,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.core.humanize import seconds_in_words
+from studio.core.humanize import format_seconds
 from studio.core.job import Job, JobState
-from studio.core.messages import Progressed
+from studio.core.messages import JobProgress
 from studio.state.session import Session
 from studio.ui.theme import icons
 from studio.ui.widgets import labels
@@ -77,14 +77,14 @@ class JobRow(QWidget):
         if progress := session.queue.progress(job.id):
             self.show_progress(progress)
 
-    def show_progress(self, progress: Progressed) -> None:
+    def show_progress(self, progress: JobProgress) -> None:
         parts = ["Running"]
         if progress.total > 0:
             self.bar.setRange(0, 1000)
             self.bar.setValue(round(1000 * min(1.0, progress.step / progress.total)))
             parts.append(f"{progress.step / progress.total:.0%}".replace("%", " %"))
         if progress.seconds_left >= 0:
-            parts.append(f"{seconds_in_words(progress.seconds_left)} left")
+            parts.append(f"{format_seconds(progress.seconds_left)} left")
         self._state.setText(" · ".join(parts))
 
     def _sentence(self, state: str) -> str:

@@ -25,7 +25,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QFileDialog, QToolButton, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field, Widget
-from studio.core.humanize import bytes_in_words
+from studio.core.humanize import format_bytes
 from studio.library.storage import sidecar
 from studio.ui.form.base import Editor, Surroundings, while_alive
 from studio.ui.theme import icons, theme
@@ -186,7 +186,7 @@ class Well(QWidget):
 
 def caption(thumbnail: Thumbnail) -> str:
     """As in "600 × 400 · 120 KB"."""
-    size = f" · {bytes_in_words(thumbnail.bytes)}" if thumbnail.bytes else ""
+    size = f" · {format_bytes(thumbnail.bytes)}" if thumbnail.bytes else ""
     return f"{thumbnail.width:,} × {thumbnail.height:,}{size}".replace(",", "\u202f")
 
 

@@ -119,7 +119,7 @@ class ListEditor(Editor):
         self._update()
 
     def _given(self, values: list[str]) -> None:
-        room = None if self.field.most is None else max(0, self.field.most - self.list.count())
+        room = None if self.field.max_items is None else max(0, self.field.max_items - self.list.count())
         for value in values[:room]:
             self._put(value)
         self._update()
@@ -136,7 +136,7 @@ class ListEditor(Editor):
         self._empty.setVisible(count == 0)
         self.remove.setVisible(count > 0)
         self.remove.setEnabled(bool(self.list.selectedItems()))
-        most = self.field.most
+        most = self.field.max_items
         self.add.setEnabled(most is None or count < most)
         self._count.setText(f"{count} of {most}" if most is not None and count else str(count) if count else "")
         self.list.setFixedHeight(min(max(count, 1), SHOWN) * ROW + (8 if count else 36))

@@ -6,7 +6,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
-from studio.core.page.token_budget import Budget
+from studio.core.page.token_budget import TokenBudget
 from studio.state.jobs.estimates import Estimates
 from studio.ui.theme import theme
 from studio.ui.widgets import labels
@@ -25,7 +25,7 @@ class BudgetBar(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setFixedHeight(HEIGHT)
         self._estimates = estimates
-        self.budget: Budget | None = None
+        self.budget: TokenBudget | None = None
         estimates.changed.connect(self._show)
         self._show()
 
@@ -46,7 +46,7 @@ class BudgetBar(QWidget):
         self._paint_bar(painter, self.budget)
         self._paint_legend(painter, self.budget)
 
-    def _paint_bar(self, painter: QPainter, budget: Budget) -> None:
+    def _paint_bar(self, painter: QPainter, budget: TokenBudget) -> None:
         """Shares of the whole; what is left out, or too much, makes the whole the longer."""
         room = QRectF(EDGE, 4, self.width() - 2 * EDGE, BAR)
         scale = room.width() / max(1, budget.whole, budget.used + budget.left_out)
@@ -65,7 +65,7 @@ class BudgetBar(QWidget):
             painter.fillRect(QRectF(room.right() - over, room.top(), over, BAR), QColor(theme.COLOURS.danger))
         painter.setClipping(False)
 
-    def _paint_legend(self, painter: QPainter, budget: Budget) -> None:
+    def _paint_legend(self, painter: QPainter, budget: TokenBudget) -> None:
         colours = theme.COLOURS
         painter.setFont(theme.font(theme.CAPTION))
         metrics = painter.fontMetrics()
@@ -90,7 +90,7 @@ class BudgetBar(QWidget):
             at += width + GAP
 
 
-def _shown(budget: Budget) -> list[tuple[str, int]]:
+def _shown(budget: TokenBudget) -> list[tuple[str, int]]:
     """What is left out first: it comes before what is read."""
     out = [(LEFT_OUT, budget.left_out)] if budget.left_out else []
     return [*out, *((name, count) for name, count in budget.parts.items() if count)]

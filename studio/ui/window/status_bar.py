@@ -6,9 +6,9 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QSizePolicy, QWidget
 
 from studio.core.descriptor import DeviceReport
-from studio.core.humanize import bytes_in_words, seconds_in_words
+from studio.core.humanize import format_bytes, format_seconds
 from studio.core.job import Job
-from studio.core.messages import Progressed
+from studio.core.messages import JobProgress
 from studio.engine.interface import WorkerState
 from studio.state.session import Session
 from studio.ui.widgets import labels
@@ -86,7 +86,7 @@ class StatusBar(QWidget):
             self._what.setText(self._title(job))
             tool = self._session.workspace.catalogue.tools.get(job.recipe.tool)
             self.pause_button.setVisible(tool is not None and tool.pausable)
-            self._show_progress(self._session.queue.progress(job.id) or Progressed(job.id, 0, 0))
+            self._show_progress(self._session.queue.progress(job.id) or JobProgress(job.id, 0, 0))
         self._show_queue()
         self._show_device()
 
@@ -112,7 +112,7 @@ class StatusBar(QWidget):
         if self.running is None:
             self._what.setText("Adding to the queue…")
 
-    def _show_progress(self, progress: Progressed) -> None:
+    def _show_progress(self, progress: JobProgress) -> None:
         job = self.running
         if job is None or progress.job != job.id:
             return
@@ -125,7 +125,7 @@ class StatusBar(QWidget):
             self.bar.setRange(0, 0)
             parts = []
         if progress.seconds_left >= 0:
-            parts.append(f"{seconds_in_words(progress.seconds_left)} left")
+            parts.append(f"{format_seconds(progress.seconds_left)} left")
         if progress.text:
             parts.append(progress.text)
         self._how_far.setText(" · ".join(parts))
@@ -144,8 +144,8 @@ class StatusBar(QWidget):
         if device is not None:
             self._device.setText(device_in_words(device))
             used = max(0, device.memory_total - device.memory_free)
-            self._memory.setText(f"Memory {bytes_in_words(used)} of {bytes_in_words(device.memory_total)}")
-            held = bytes_in_words(self._session.activity.memory)
+            self._memory.setText(f"Memory {format_bytes(used)} of {format_bytes(device.memory_total)}")
+            held = format_bytes(self._session.activity.memory)
             self._memory.setToolTip(labels.tip(f"The studio's workers hold {held} of it"))
 
     def _pause(self) -> None:

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.core.messages import Previewed
+from studio.core.messages import PreviewFrame
 from studio.library.creation import Creation, Kind
 from studio.state.session import Session
 from studio.ui.canvas import Canvas
@@ -223,7 +223,7 @@ class Window(QMainWindow):
         if self.session.workspace.tool is not None:
             self.rail.choose(self.session.workspace.tool.plugin)
 
-    def _show_preview(self, preview: Previewed) -> None:
+    def _show_preview(self, preview: PreviewFrame) -> None:
         self.middle.show_canvas()
         if preview.text is not None:
             self.canvas.show_text(preview.text)

@@ -12,7 +12,7 @@ import msgspec
 from studio import api
 from studio.core import paths
 from studio.core.errors import did_you_mean
-from studio.core.messages import Run, sayable
+from studio.core.messages import RunJob, replace_surrogates
 from studio.core.paths import Home
 from studio.core.recipe import ModelRef, PluginRef, Recipe
 from studio.core.settings import Settings
@@ -42,7 +42,7 @@ class JobContext:
 
     def __init__(
         self,
-        run: Run,
+        run: RunJob,
         *,
         tool: type[api.Tool],
         plugin: PluginRef,
@@ -94,8 +94,8 @@ class JobContext:
         return self._scratch
 
     @property
-    def keep(self) -> Path:
-        folder = Path(self._run.keep) if self._run.keep else self._scratch / "keep"
+    def checkpoint_dir(self) -> Path:
+        folder = Path(self._run.checkpoint_dir) if self._run.checkpoint_dir else self._scratch / "keep"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -143,13 +143,13 @@ class JobContext:
             self._used.setdefault(choice, self._provenance.follow_hub(choice))
         return found
 
-    def offered(self, kind: str) -> dict[str, Path]:
+    def available_models(self, kind: str) -> dict[str, Path]:
         known = library_models.offers(self._home, None, kind)
         return {offer.name: Path(offer.path) for offer in known if offer.connected}
 
     def note(self, name: str, value: Any) -> None:
         try:
-            self._notes[name] = msgspec.json.decode(msgspec.json.encode(sayable(value)))
+            self._notes[name] = msgspec.json.decode(msgspec.json.encode(replace_surrogates(value)))
         except (TypeError, msgspec.MsgspecError, RecursionError) as error:
             raise TypeError(f"the note {name!r} must be a plain JSON value: {error}") from error
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from studio import api
-from studio.core.messages import Noticed, Progressed, Run, Saved, sayable
+from studio.core.messages import JobNotice, JobProgress, ResultSaved, RunJob, replace_surrogates
 from studio.core.paths import Home
 from studio.core.recipe import Recipe
 from studio.core.settings import Settings
@@ -31,7 +31,7 @@ class Outputs:
 
     def __init__(
         self,
-        run: Run,
+        run: RunJob,
         *,
         home: Home,
         settings: Settings,
@@ -50,7 +50,7 @@ class Outputs:
         self._progressed = 0
 
     def take(self, event: api.Event) -> None:
-        said = {name: sayable(value) for name, value in vars(event).items() if isinstance(value, str | dict)}
+        said = {name: replace_surrogates(value) for name, value in vars(event).items() if isinstance(value, str | dict)}
         event = replace(event, **said)
         match event:
             case api.Progress():
@@ -61,24 +61,24 @@ class Outputs:
                 self._preview(event.content, event.label)
             case api.Notice():
                 level = event.level if event.level in ("info", "warning") else "info"
-                self._outbox.send(Noticed(self._run.job, event.text, level))
+                self._outbox.send(JobNotice(self._run.job, event.text, level))
             case _ if self._run.draft:
                 self._show(event)
             case _:
                 if isinstance(event, api.Image):
                     self._outbox.send(preview_frames.pixels(self._run.job, event.picture, event.name))
                 path, kind = self._save(event)
-                saved = Saved(job=self._run.job, path=str(path), kind=kind, sha256=writer.sha_of(path))
+                saved = ResultSaved(job=self._run.job, path=str(path), kind=kind, sha256=writer.sha_of(path))
                 self._outbox.send(saved)
 
     def say(self, text: str) -> None:
         """What the host itself does, where it may take a while."""
-        self._outbox.offer(Progressed(self._run.job, 0, 0, text))
+        self._outbox.offer(JobProgress(self._run.job, 0, 0, text))
 
     def _progress(self, event: api.Progress) -> None:
         self._progressed += 1
         left = self._pace.seconds_left(event.step, event.total, time.monotonic())
-        self._outbox.offer(Progressed(self._run.job, float(event.step), float(event.total), event.text, left))
+        self._outbox.offer(JobProgress(self._run.job, float(event.step), float(event.total), event.text, left))
 
     def _preview(self, picture: Any, label: str = "") -> None:
         now = time.monotonic()
@@ -157,7 +157,7 @@ class Outputs:
             yield frame
             if self._progressed == said:
                 left = self._pace.seconds_left(number, total, time.monotonic())
-                self._outbox.offer(Progressed(self._run.job, number, total, f"Frame {number}", left))
+                self._outbox.offer(JobProgress(self._run.job, number, total, f"Frame {number}", left))
             self._preview(frame)
 
 

@@ -9,23 +9,25 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from studio.core.errors import StudioError
-from studio.core.messages import Previewed
+from studio.core.messages import PreviewFrame
 
 LONGEST = 1024
 """Pixels on the long side; larger previews are scaled down."""
 
 
-def pixels(job: str, picture: Any, label: str = "") -> Previewed:
+def pixels(job: str, picture: Any, label: str = "") -> PreviewFrame:
     """A picture (see `api.Picture`) as 8-bit RGB or RGBA of at most `LONGEST` pixels a side."""
     image = _small(picture)
     if image.mode not in ("RGB", "RGBA"):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     width, height = image.size
-    return Previewed(job=job, width=width, height=height, channels=len(image.mode), pixels=image.tobytes(), label=label)
+    return PreviewFrame(
+        job=job, width=width, height=height, channels=len(image.mode), pixels=image.tobytes(), label=label
+    )
 
 
-def words(job: str, text: str, label: str = "") -> Previewed:
-    return Previewed(job=job, text=text, label=label)
+def words(job: str, text: str, label: str = "") -> PreviewFrame:
+    return PreviewFrame(job=job, text=text, label=label)
 
 
 def _small(picture: Any) -> Image.Image:

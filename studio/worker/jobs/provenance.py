@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from studio.core.files import sha256, write_whole
+from studio.core.files import sha256, write_bytes_atomically
 from studio.core.model_files import weights_digest
 from studio.core.recipe import ModelRef
 from studio.library.models.licences import licence_of
@@ -58,7 +58,7 @@ class Provenance:
         digest = sha256(blob)
         self._known[str(blob)] = {"stamp": stamp, "sha256": digest}
         with suppress(Exception):  # only a memory: without it the file is hashed again
-            write_whole(self._memory, json.dumps(self._known).encode())
+            write_bytes_atomically(self._memory, json.dumps(self._known).encode())
         return digest
 
 

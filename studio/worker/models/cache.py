@@ -61,7 +61,7 @@ class ModelCache:
                 self._make_room()
                 model = self._loaded(key, loader)
                 if self._parked:
-                    self._parked.unpark(key, model)
+                    self._parked.restore_state(key, model)
                 self._models[key] = model
                 self._sizes[key] = size(model)
                 _log.info("loaded %s, %d MiB", key, self._sizes[key] >> 20)
@@ -99,7 +99,7 @@ class ModelCache:
     def _evict(self, key: str) -> None:
         model = self._models.pop(key)
         if self._parked:
-            self._parked.park(key, model)
+            self._parked.save_state(key, model)
         _log.info("evicted %s, %d MiB", key, self._sizes.pop(key) >> 20)
 
     def _loaded(self, key: str, loader: Callable[[], M]) -> M:

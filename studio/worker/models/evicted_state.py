@@ -18,22 +18,23 @@ MOST = 2 * 2**30
 
 
 class Parked:
-    """A folder in `root` for each model that is an `api.Parkable`. On the disk, since memory is what is short; where it
-    is not, the system keeps such files in it. Nothing here may fail a job: what cannot be parked is made again."""
+    """A folder in `root` for each model that is an `api.SavesState`. On the disk, since memory is what is short;
+    where it is not, the system keeps such files in it. Nothing here may fail a job: what cannot be parked is made
+    again."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._sizes: OrderedDict[str, int] = OrderedDict()
 
-    def park(self, key: str, model: Any) -> None:
+    def save_state(self, key: str, model: Any) -> None:
         """Takes what `model` leaves behind under `key`, if anything."""
-        if not isinstance(model, api.Parkable):
+        if not isinstance(model, api.SavesState):
             return
         self.forget(key)
         folder = self._folder(key)
         try:
             folder.mkdir(parents=True)
-            model.park(folder)
+            model.save_state(folder)
             self._sizes[key] = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         except Exception:
             _log.warning("%s could not be parked", key, exc_info=True)
@@ -42,12 +43,12 @@ class Parked:
         while sum(self._sizes.values()) > MOST:
             self.forget(next(iter(self._sizes)))
 
-    def unpark(self, key: str, model: Any) -> None:
+    def restore_state(self, key: str, model: Any) -> None:
         """Gives it back to the model that was loaded under the same key."""
-        if key not in self._sizes or not isinstance(model, api.Parkable):
+        if key not in self._sizes or not isinstance(model, api.SavesState):
             return
         try:
-            model.unpark(self._folder(key))
+            model.restore_state(self._folder(key))
             _log.info("%s has back what it left, %d MiB", key, self._sizes[key] >> 20)
         except Exception:
             _log.warning("%s could not be given back what it left", key, exc_info=True)

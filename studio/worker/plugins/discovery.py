@@ -111,7 +111,7 @@ def _described(
     kept: list[ToolDescriptor] = []
     refused = list(notes)
     for tool in classes:
-        if faults := validation.faults(tool):
+        if faults := validation.find_problems(tool):
             refused += faults
         elif tool.id in tools:
             refused.append(f"There is already a tool {tool.id}; this one was left out.")

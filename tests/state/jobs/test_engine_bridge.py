@@ -7,7 +7,7 @@ import threading
 from pytestqt.qtbot import QtBot
 
 from studio.core.job import Job, JobState
-from studio.core.messages import Previewed, Progressed
+from studio.core.messages import JobProgress, PreviewFrame
 from studio.core.recipe import PluginRef, Recipe
 from studio.engine.interface import JobChanged
 from studio.state.jobs.engine_bridge import EngineBridge
@@ -41,8 +41,8 @@ def test_of_a_flood_of_progress_only_the_newest_is_delivered(qtbot: QtBot) -> No
     heard: list[float] = []
     bridge.progressed.connect(lambda progress: heard.append(progress.step))
     for step in range(10_000):
-        bridge.post(Progressed("a", step, 10_000))
-    bridge.post(Progressed("b", 1, 2))
+        bridge.post(JobProgress("a", step, 10_000))
+    bridge.post(JobProgress("b", 1, 2))
     qtbot.waitUntil(lambda: 1.0 in heard)
     assert heard == [9_999, 1]
 
@@ -52,9 +52,9 @@ def test_of_many_previews_the_newest_is_shown_and_none_after_the_end(qtbot: QtBo
     heard: list[str] = []
     bridge.previewed.connect(lambda preview: heard.append(preview.label))
     for number in range(100):
-        bridge.post(Previewed(job="a", label=str(number)))
+        bridge.post(PreviewFrame(job="a", label=str(number)))
     qtbot.waitUntil(lambda: heard == ["99"])
-    bridge.post(Previewed(job="a", label="late"))
+    bridge.post(PreviewFrame(job="a", label="late"))
     ended: list[Job] = []
     bridge.job_changed.connect(ended.append)
     bridge.post(job("a", JobState.DONE))

@@ -7,7 +7,7 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.descriptor import Catalogue, PluginDescriptor
 from studio.core.job import JobState
-from studio.core.messages import Previewed
+from studio.core.messages import PreviewFrame
 from studio.core.page.edits import Author
 from studio.core.page.revisions import Run
 from studio.core.paths import Home
@@ -52,7 +52,7 @@ def generate(qtbot: QtBot, session: Session, count: int = 1) -> list[str]:
 
 def stream(qtbot: QtBot, session: Session, engine: FakeEngine, job: str, text: str) -> None:
     engine.run(job)
-    engine.say(Previewed(job=job, text=text))
+    engine.say(PreviewFrame(job=job, text=text))
     book = session.page.book
 
     def is_there() -> bool:
@@ -264,7 +264,7 @@ def test_a_disk_that_is_full_is_said_and_the_words_are_kept(
 def test_odd_text_of_a_model_is_made_plain(qtbot: QtBot, session: Session, engine: FakeEngine, page: Page) -> None:
     (job,) = generate(qtbot, session)
     engine.run(job)
-    engine.say(Previewed(job=job, text="One\r\ntwo\x00\u2029שלום"))
+    engine.say(PreviewFrame(job=job, text="One\r\ntwo\x00\u2029שלום"))
     qtbot.waitUntil(lambda: page.text == "One\ntwo\ufffd\nשלום")
 
 

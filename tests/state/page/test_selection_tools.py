@@ -7,7 +7,7 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.descriptor import Catalogue, PluginDescriptor
 from studio.core.job import JobState
-from studio.core.messages import Previewed
+from studio.core.messages import PreviewFrame
 from studio.core.page.edits import Author, Stored
 from studio.core.page.revisions import Manuscript
 from studio.core.recipe import PluginRef, Recipe
@@ -59,7 +59,7 @@ def test_rewriting_takes_the_place_of_what_was_selected(
     assert engine.jobs()[0].recipe.params == {"text": "red fox", "tone": "dry"}
     qtbot.waitUntil(lambda: page.is_writing)
     engine.run(job)
-    engine.say(Previewed(job=job, text=" vixen, in"))
+    engine.say(PreviewFrame(job=job, text=" vixen, in"))
     qtbot.waitUntil(lambda: page.text == "A vixen, in ran.\n\nIt slept.")
     assert page.cursor == 11
     finish(session, engine, job, "vixen, in red,\n")

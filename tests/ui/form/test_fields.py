@@ -225,7 +225,7 @@ def test_a_picture_that_cannot_be_read_says_so_in_its_well(qtbot: QtBot, around:
 def test_a_list_of_pictures_is_filled_ordered_and_thinned(
     qtbot: QtBot, around: Surroundings, pictures: list[Path], cleared: list[tuple[str, Any]]
 ) -> None:
-    editor = list_editor(Field(name="images", title="Pictures", widget=Widget.IMAGE, many=True, most=3), around)
+    editor = list_editor(Field(name="images", title="Pictures", widget=Widget.IMAGE, many=True, max_items=3), around)
     qtbot.addWidget(editor)
     drop(editor.list, *pictures)
     names = [str(path) for path in pictures]
@@ -243,7 +243,7 @@ def test_a_list_of_pictures_is_filled_ordered_and_thinned(
 def test_a_list_of_folders_takes_folders_only(
     qtbot: QtBot, around: Surroundings, picture: Path, tmp_path: Path, cleared: list[tuple[str, Any]]
 ) -> None:
-    editor = list_editor(Field(name="folders", title="Folders", widget=Widget.FOLDER, many=True, most=2), around)
+    editor = list_editor(Field(name="folders", title="Folders", widget=Widget.FOLDER, many=True, max_items=2), around)
     qtbot.addWidget(editor)
     folders = [tmp_path / name for name in ("cats", "dogs", "birds")]
     for folder in folders:

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
 from studio.core.descriptor import Catalogue, PluginDescriptor
-from studio.core.messages import Previewed
+from studio.core.messages import PreviewFrame
 from studio.core.page.edits import Author
 from studio.state.page.page import Page
 from studio.ui.page import PageView
@@ -55,7 +55,7 @@ def press_generate(qtbot: QtBot, window: Window) -> str:
 
 def stream(qtbot: QtBot, window: Window, engine: FakeEngine, job: str, text: str) -> None:
     engine.run(job)
-    engine.say(Previewed(job=job, text=text))
+    engine.say(PreviewFrame(job=job, text=text))
     page = window.session.page
     qtbot.waitUntil(lambda: (node := page.book.written_by(job)) is not None and text.endswith(node.text))
 

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from studio.core.descriptor import Catalogue, PluginDescriptor
-from studio.core.messages import Previewed
+from studio.core.messages import PreviewFrame
 from studio.core.page.edits import Author
 from studio.core.page.revisions import Run
 from studio.ui.page import PageView
@@ -60,7 +60,7 @@ def ask(qtbot: QtBot, window: Window, count: int) -> list[str]:
 def stream(qtbot: QtBot, window: Window, engine: FakeEngine, job: str, text: str) -> None:
     """What a job has written after "A fox"."""
     engine.run(job)
-    engine.say(Previewed(job=job, text=f"A fox{text}"))
+    engine.say(PreviewFrame(job=job, text=f"A fox{text}"))
     book = window.session.page.book
     qtbot.waitUntil(lambda: (node := book.written_by(job)) is not None and node.text == text)
 
@@ -198,7 +198,7 @@ def test_it_closes_when_the_page_goes_on(qtbot: QtBot, window: Window, view: Pag
     (job,) = ask(qtbot, window, 1)
     assert cards.isVisible()
     engine.run(job)
-    engine.say(Previewed(job=job, text="A fox ran. It"))
+    engine.say(PreviewFrame(job=job, text="A fox ran. It"))
     qtbot.waitUntil(lambda: view.paper.words == "A fox ran. It")
     assert cards.isHidden()
 
@@ -210,7 +210,7 @@ def test_the_words_before_are_cut_where_there_is_no_room(
     text = view.paper.words
     for job in ask(qtbot, window, 2):
         engine.run(job)
-        engine.say(Previewed(job=job, text=f"{text} ran"))
+        engine.say(PreviewFrame(job=job, text=f"{text} ran"))
     qtbot.waitUntil(lambda: window.session.page.has_others and view.paper.words.endswith("ran"))
     before = opened(qtbot, view).before
     assert before.text().startswith("after “…")
@@ -317,5 +317,5 @@ def test_the_beginning_of_a_text() -> None:
         Run("a ", machine),
         Run("b", human),
     ]
-    assert beginning([Run(" ab", machine), Run(" cd", human)], most=3) == [Run("ab…", machine)]
+    assert beginning([Run(" ab", machine), Run(" cd", human)], max_items=3) == [Run("ab…", machine)]
     assert len("".join(run.text for run in beginning([Run("x" * 9000, machine)]))) == MOST + 1

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from studio.core.descriptor import Catalogue, PluginDescriptor
-from studio.core.page.token_budget import Budget
+from studio.core.page.token_budget import TokenBudget
 from studio.core.recipe import PluginRef, Recipe
 from studio.engine.interface import EstimateReady
 from studio.library.storage import writer
@@ -203,7 +203,7 @@ def test_the_bar_shows_what_the_model_reads(qtbot: QtBot, window: Window, view: 
     with qtbot.waitSignal(window.session.activity.changed):
         engine.ready()
     qtbot.waitUntil(lambda: bool(engine.asked) and engine.asked[-1][1].get("text") == "A red fox ran")
-    budget = Budget(100, {"memory": 10, "text": 30, "new words": 20}, 40)
+    budget = TokenBudget(100, {"memory": 10, "text": 30, "new words": 20}, 40)
     engine.say(EstimateReady(f"e{len(engine.asked)}", budget=budget))
     qtbot.waitUntil(lambda: view.budget.isVisible())
     assert view.budget.accessibleDescription() == "Memory 10, text 30, new words 20 of 100 tokens, 40 left out"
@@ -211,6 +211,6 @@ def test_the_bar_shows_what_the_model_reads(qtbot: QtBot, window: Window, view: 
     asked = len(engine.asked)
     qtbot.keyClicks(view.paper, " on")
     qtbot.waitUntil(lambda: len(engine.asked) > asked and engine.asked[-1][1]["text"] == "A red fox ran on")
-    engine.say(EstimateReady(f"e{len(engine.asked)}", budget=Budget(10, {"text": 30})))
+    engine.say(EstimateReady(f"e{len(engine.asked)}", budget=TokenBudget(10, {"text": 30})))
     qtbot.waitUntil(lambda: "20 too many" in view.budget.accessibleDescription())
     view.budget.grab()

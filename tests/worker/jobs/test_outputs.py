@@ -12,7 +12,7 @@ from PIL import Image
 
 from studio.core import messages
 from studio.core.errors import StudioError
-from studio.core.messages import Finished, FromWorker, Heartbeat, Progressed
+from studio.core.messages import FromWorker, Heartbeat, JobFinished, JobProgress
 from studio.worker.jobs import preview_frames
 from studio.worker.jobs.outputs import Pace
 from studio.worker.stdio import Outbox
@@ -104,14 +104,14 @@ def test_a_reader_that_lags_gets_the_latest_progress_and_blocks_nobody() -> None
     sender = threading.Thread(target=outbox.send, args=(Heartbeat(1),))
     sender.start()
     for step in range(1000):
-        outbox.offer(Progressed("job", step, 1000))
+        outbox.offer(JobProgress("job", step, 1000))
     pipe.open.set()
     sender.join()
     outbox.send(Heartbeat(2))
-    outbox.offer(Progressed("job", 2000, 1000))
-    outbox.send(Finished("job"))
-    steps = [message.step for message in pipe.said() if isinstance(message, Progressed)]
+    outbox.offer(JobProgress("job", 2000, 1000))
+    outbox.send(JobFinished("job"))
+    steps = [message.step for message in pipe.said() if isinstance(message, JobProgress)]
     assert 999 in steps
     assert len(steps) <= 4
-    assert pipe.said()[-1] == Finished("job")
+    assert pipe.said()[-1] == JobFinished("job")
     outbox.close()

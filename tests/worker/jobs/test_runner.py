@@ -10,17 +10,17 @@ from PIL import Image
 from studio.core import paths
 from studio.core.messages import (
     Cancel,
-    Failed,
-    Finished,
     Heartbeat,
-    Noticed,
+    JobCancelled,
+    JobFailed,
+    JobFinished,
+    JobNotice,
+    JobPaused,
+    JobProgress,
     Pause,
-    Previewed,
-    Progressed,
-    Rested,
-    Saved,
+    PreviewFrame,
+    ResultSaved,
     Started,
-    Stopped,
 )
 from studio.core.paths import Home
 from studio.library.storage import recipe_embedding, writer
@@ -212,11 +212,11 @@ def plugins(home: Home) -> None:
 
 def test_results_are_saved_with_their_recipe(shared: Worker) -> None:
     heard = shared.run("noise.do", seed=5)
-    lasting = [type(message) for message in heard if not isinstance(message, Previewed)]
-    assert lasting == [Started, Noticed, Saved, Saved, Finished]
-    assert of(heard, Previewed), "a finished picture is shown before it is on disk"
-    assert heard[1] == Noticed(heard[0].job, "Noise is coming.", "warning")  # type: ignore[union-attr]
-    first, second = of(heard, Saved)
+    lasting = [type(message) for message in heard if not isinstance(message, PreviewFrame)]
+    assert lasting == [Started, JobNotice, ResultSaved, ResultSaved, JobFinished]
+    assert of(heard, PreviewFrame), "a finished picture is shown before it is on disk"
+    assert heard[1] == JobNotice(heard[0].job, "Noise is coming.", "warning")  # type: ignore[union-attr]
+    first, second = of(heard, ResultSaved)
     assert (first.kind, first.sha256) == ("image", writer.sha_of(Path(first.path)))
     with Image.open(second.path) as picture:
         assert picture.size == (6, 4)
@@ -230,7 +230,7 @@ def test_results_are_saved_with_their_recipe(shared: Worker) -> None:
 
 def test_the_same_seed_gives_the_same_pixels(shared: Worker) -> None:
     def pixels(seed: int) -> bytes:
-        with Image.open(of(shared.run("noise.do", seed=seed), Saved)[0].path) as picture:
+        with Image.open(of(shared.run("noise.do", seed=seed), ResultSaved)[0].path) as picture:
             return picture.tobytes()
 
     first = pixels(5)
@@ -240,7 +240,7 @@ def test_the_same_seed_gives_the_same_pixels(shared: Worker) -> None:
 
 def test_the_format_that_is_asked_for(shared: Worker) -> None:
     def suffix(tool: str, format: str) -> str:
-        return Path(of(shared.run(tool, more={"format": format}), Saved)[0].path).suffix
+        return Path(of(shared.run(tool, more={"format": format}), ResultSaved)[0].path).suffix
 
     assert suffix("noise.do", "webp") == ".webp"
     assert suffix("film.do", "gif") == ".gif"
@@ -249,17 +249,17 @@ def test_the_format_that_is_asked_for(shared: Worker) -> None:
 
 def test_frames_are_encoded_as_they_come(shared: Worker) -> None:
     heard = shared.run("film.do", more={"format": "webp"})
-    (saved,) = of(heard, Saved)
+    (saved,) = of(heard, ResultSaved)
     with Image.open(saved.path) as film:
         assert (saved.kind, film.n_frames) == ("animation", 6)  # type: ignore[attr-defined]
-    assert {message.channels for message in of(heard, Previewed)} <= {3}
-    assert all(message.text.startswith("Frame") for message in of(heard, Progressed))
+    assert {message.channels for message in of(heard, PreviewFrame)} <= {3}
+    assert all(message.text.startswith("Frame") for message in of(heard, JobProgress))
 
 
 def test_a_text_and_a_model(shared: Worker) -> None:
-    (text,) = of(shared.run("steps.do"), Saved)
+    (text,) = of(shared.run("steps.do"), ResultSaved)
     assert "All done." in Path(text.path).read_text()
-    (model,) = of(shared.run("train.do"), Saved)
+    (model,) = of(shared.run("train.do"), ResultSaved)
     assert (Path(model.path) / "model.safetensors").read_bytes() == b"weights"
     assert (text.kind, model.kind) == ("text", "model")
     assert list((shared.home.root / "scratch").iterdir()) == []
@@ -267,8 +267,8 @@ def test_a_text_and_a_model(shared: Worker) -> None:
 
 def test_a_tool_may_speak_of_files_whose_names_are_no_utf_8(shared: Worker) -> None:
     heard = shared.run("odd.do")
-    assert [message.text for message in of(heard, Noticed)] == ["caf?.png is broken."]
-    (text,) = of(heard, Saved)
+    assert [message.text for message in of(heard, JobNotice)] == ["caf?.png is broken."]
+    (text,) = of(heard, ResultSaved)
     assert "- caf?.png" in Path(text.path).read_text("utf-8")
     recipe = recipe_embedding.read_recipe(Path(text.path))
     assert recipe is not None
@@ -278,18 +278,18 @@ def test_a_tool_may_speak_of_files_whose_names_are_no_utf_8(shared: Worker) -> N
 def test_a_draft_is_seen_and_not_saved(shared: Worker) -> None:
     before = sorted(shared.home.library.rglob("*"))
     heard = shared.run("noise.do", more={"draft": True})
-    assert of(heard, Saved) == []
-    assert [(message.width, message.height) for message in of(heard, Previewed)] == [(8, 8), (6, 4)]
-    assert of(shared.run("film.do", more={"draft": True}), Previewed)[0].pixels == bytes(16 * 16 * 3)
-    assert of(shared.run("steps.do", more={"draft": True}), Previewed)[0].text == "All done."
+    assert of(heard, ResultSaved) == []
+    assert [(message.width, message.height) for message in of(heard, PreviewFrame)] == [(8, 8), (6, 4)]
+    assert of(shared.run("film.do", more={"draft": True}), PreviewFrame)[0].pixels == bytes(16 * 16 * 3)
+    assert of(shared.run("steps.do", more={"draft": True}), PreviewFrame)[0].text == "All done."
     assert sorted(shared.home.library.rglob("*")) == before
 
 
 def test_a_cancel_ends_the_job_at_its_next_cancel_point(shared: Worker, tmp_path: Path) -> None:
     job = shared.start("steps.do", steps=10_000, more={"keep": str(tmp_path)})
-    shared.hear(Progressed)
+    shared.hear(JobProgress)
     shared.tell(Cancel(job))
-    assert shared.end(job)[-1] == Stopped(job)
+    assert shared.end(job)[-1] == JobCancelled(job)
     assert (tmp_path / "left").read_text() == "in order"
 
 
@@ -297,24 +297,24 @@ def test_a_job_that_is_cancelled_before_its_turn_never_starts(shared: Worker) ->
     first = shared.start("steps.do", steps=10_000)
     second = shared.start("noise.do")
     shared.tell(Cancel(second))
-    shared.hear(Progressed)
+    shared.hear(JobProgress)
     shared.tell(Cancel(first))
-    assert shared.end(first)[-1] == Stopped(first)
-    assert shared.end(second) == [Stopped(second)]
+    assert shared.end(first)[-1] == JobCancelled(first)
+    assert shared.end(second) == [JobCancelled(second)]
 
 
 def test_wishes_for_jobs_that_are_gone_are_ignored(shared: Worker) -> None:
     shared.tell(Cancel("nobody"))
     shared.tell(Pause("nobody"))
-    assert isinstance(shared.run("steps.do")[-1], Finished)
+    assert isinstance(shared.run("steps.do")[-1], JobFinished)
 
 
 def test_a_job_that_was_paused_goes_on(shared: Worker, tmp_path: Path) -> None:
     job = shared.start("rest.do", more={"keep": str(tmp_path)})
-    shared.hear(Progressed)
+    shared.hear(JobProgress)
     shared.tell(Pause(job))
-    assert shared.end(job)[-1] == Rested(job)
-    (saved,) = of(shared.run("rest.do", more={"keep": str(tmp_path)}), Saved)
+    assert shared.end(job)[-1] == JobPaused(job)
+    (saved,) = of(shared.run("rest.do", more={"keep": str(tmp_path)}), ResultSaved)
     assert "Went on from 7" in Path(saved.path).read_text()
 
 
@@ -322,12 +322,12 @@ def test_inputs_are_handed_over_as_paths(shared: Worker, tmp_path: Path) -> None
     Image.new("RGB", (5, 3)).save(tmp_path / "cat.png")
     files = {"sha256:aa": str(tmp_path / "cat.png"), "sha256:bb": str(tmp_path / "dog.png")}
     values = {"image": "sha256:aa", "others": ["sha256:bb", "sha256:aa"], "folder": str(tmp_path)}
-    (saved,) = of(shared.run("look.do", **values, more={"files": files}), Saved)
+    (saved,) = of(shared.run("look.do", **values, more={"files": files}), ResultSaved)
     assert f"(5, 3) 2 None {tmp_path.name}" in Path(saved.path).read_text()
     recipe = recipe_embedding.read_recipe(Path(saved.path))
     assert recipe is not None
     assert recipe.params == values
-    (failed,) = of(shared.run("look.do", **values), Failed)
+    (failed,) = of(shared.run("look.do", **values), JobFailed)
     assert failed.failure.sentence == "Picture: the file aa… is no longer there. Choose it again."
 
 
@@ -343,7 +343,7 @@ def test_inputs_are_handed_over_as_paths(shared: Worker, tmp_path: Path) -> None
 def test_values_that_do_not_fit_are_refused_in_one_sentence(
     shared: Worker, values: dict[str, object], sentence: str
 ) -> None:
-    (failed,) = of(shared.run("strict.do", **values), Failed)
+    (failed,) = of(shared.run("strict.do", **values), JobFailed)
     assert (failed.failure.kind, failed.failure.sentence) == ("bad_input", sentence)
 
 
@@ -362,27 +362,27 @@ def test_values_that_do_not_fit_are_refused_in_one_sentence(
     ],
 )
 def test_every_failure_is_one_sentence_and_costs_one_job(shared: Worker, how: str, kind: str, sentence: str) -> None:
-    (failed,) = of(shared.run("wrong.do", how=how), Failed)
+    (failed,) = of(shared.run("wrong.do", how=how), JobFailed)
     assert failed.failure.kind == kind
     assert sentence in failed.failure.sentence
     assert ("Traceback" in failed.failure.details) == (kind != "bad_input")
-    assert isinstance(shared.run("wrong.do", how="fine")[-1], Finished)
+    assert isinstance(shared.run("wrong.do", how="fine")[-1], JobFinished)
 
 
 def test_a_tool_that_swallows_its_cancel_still_ends_as_cancelled(shared: Worker) -> None:
     job = shared.start("wrong.do", how="stubborn")
-    shared.hear(Progressed)
+    shared.hear(JobProgress)
     shared.tell(Cancel(job))
-    assert shared.end(job)[-1] == Stopped(job)
+    assert shared.end(job)[-1] == JobCancelled(job)
 
 
 def test_a_tool_that_forgot_to_yield(shared: Worker) -> None:
-    (failed,) = of(shared.run("empty.do"), Failed)
+    (failed,) = of(shared.run("empty.do"), JobFailed)
     assert "its run has no yield" in failed.failure.sentence
 
 
 def test_an_unknown_tool_names_its_neighbour(shared: Worker) -> None:
-    (failed,) = of(shared.run("noise.du"), Failed)
+    (failed,) = of(shared.run("noise.du"), JobFailed)
     assert failed.failure.kind == "bad_input"
     assert failed.failure.sentence.startswith("There is no tool noise.du. Did you mean noise.do")
 
@@ -392,24 +392,24 @@ def test_the_models_of_a_result_are_in_its_recipe(shared: Worker) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "model.safetensors").write_bytes(b"weights")
     (folder / "README.md").write_text("---\nlicense: cc0-1.0\n---\n")
-    (saved,) = of(shared.run("model.do"), Saved)
+    (saved,) = of(shared.run("model.do"), ResultSaved)
     recipe = recipe_embedding.read_recipe(Path(saved.path))
     assert recipe is not None
     (model,) = recipe.models
     assert (model.name, model.licence) == ("mine", "cc0-1.0")
     assert model.sha256 == writer.sha_of(folder / "model.safetensors")
-    (failed,) = of(shared.run("model.do", model="mein"), Failed)
+    (failed,) = of(shared.run("model.do", model="mein"), JobFailed)
     assert failed.failure.sentence.startswith("There is no model mein.")
 
 
 def test_starters_are_found_by_name_and_noted(shared: Worker) -> None:
     name = sorted((paths.resources() / "starters").glob("*/"))[0].name
-    (saved,) = of(shared.run("starter.do", name=name), Saved)
+    (saved,) = of(shared.run("starter.do", name=name), ResultSaved)
     recipe = recipe_embedding.read_recipe(Path(saved.path))
     assert recipe is not None
     assert [model.name for model in recipe.models] == [name]
     for bad in ("nobody", "", "../starters", "."):
-        (failed,) = of(shared.run("starter.do", name=bad), Failed)
+        (failed,) = of(shared.run("starter.do", name=bad), JobFailed)
         assert failed.failure.kind == "bad_input"
 
 

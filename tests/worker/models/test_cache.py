@@ -103,13 +103,13 @@ class Reader:
     fails: bool = False
     weights: Any = field(default_factory=lambda: torch.empty(60 * MIB, dtype=torch.uint8))
 
-    def park(self, folder: Path) -> None:
+    def save_state(self, folder: Path) -> None:
         if self.fails:
             raise OSError("No space left on device")
         if self.words:
             (folder / "words").write_text(self.words)
 
-    def unpark(self, folder: Path) -> None:
+    def restore_state(self, folder: Path) -> None:
         if self.fails:
             raise ValueError("damaged")
         self.words = (folder / "words").read_text()
@@ -178,7 +178,7 @@ def test_what_was_parked_first_gives_way(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_parking_counts_as_loading(tmp_path: Path) -> None:
     class Slow(Reader):
-        def park(self, folder: Path) -> None:
+        def save_state(self, folder: Path) -> None:
             began = time.monotonic()
             while time.monotonic() - began < 0.05:
                 pass

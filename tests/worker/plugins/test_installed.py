@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.core.messages import Previewed, Ready, Reload
+from studio.core.messages import PreviewFrame, Ready, Reload
 from tests.worker.worker_client import Worker, of, plugin, tool
 
 PYPROJECT = """
@@ -65,7 +65,7 @@ def test_an_installed_distribution_is_found_and_run(fresh: Callable[..., Worker]
     worker = fresh(env={"PYTHONPATH": str(site)})
     found = plugin(worker.ready(), "clouds")
     assert (found.source, found.version, found.path, found.error) == ("installed", "2.5", "studio_clouds.tools", "")
-    (preview,) = of(worker.run("clouds.do", more={"draft": True}), Previewed)
+    (preview,) = of(worker.run("clouds.do", more={"draft": True}), PreviewFrame)
     assert preview.text == "inside"
 
 
@@ -83,7 +83,7 @@ def test_one_that_is_installed_later_is_found_by_a_reload(
     (site / "studio_rain" / "words.py").write_text("WORD = 'of a newer version'\n")
     worker.tell(Reload())
     worker.hear(Ready)
-    (preview,) = of(worker.run("rain.do", more={"draft": True}), Previewed)
+    (preview,) = of(worker.run("rain.do", more={"draft": True}), PreviewFrame)
     assert preview.text == "of a newer version"
 
 

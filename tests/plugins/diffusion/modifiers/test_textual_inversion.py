@@ -84,7 +84,7 @@ def test_each_vector_stands_in_the_place_of_a_token(ctx: testing.FakeContext, sd
         said = textual_inversion.said(ctx, model, pipe, params)
         ids = torch.tensor([pipe.tokenizer(said.prompt).input_ids])
         found = pipe.text_encoder.get_input_embeddings()(ids)
-    vectors = load_file(ctx.offered("embedding")["inky.safetensors"])["emb_params"]
+    vectors = load_file(ctx.available_models("embedding")["inky.safetensors"])["emb_params"]
     assert torch.equal(found[0, 1:-1], vectors)
 
 

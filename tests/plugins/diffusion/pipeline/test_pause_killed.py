@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from studio.core.job import Job, JobState
-from studio.core.messages import Progressed
+from studio.core.messages import JobProgress
 from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.engine.interface import JobChanged
@@ -63,7 +63,7 @@ class Studio:
 
     def in_the_middle(self, job: Job) -> None:
         """Until some steps of the picture are done."""
-        self.ears.until(Progressed, lambda event: event.job == job.id and 0.05 < event.step / (event.total or 1) < 1)
+        self.ears.until(JobProgress, lambda event: event.job == job.id and 0.05 < event.step / (event.total or 1) < 1)
 
     def until_ended(self, job: Job) -> JobState:
         """Done, or put by."""

@@ -161,7 +161,7 @@ def test_a_pause_while_pictures_are_taken_apart_keeps_the_parts(
 def test_damaged_state_is_told_and_begun_again(pictures: Path, tmp_path: Path, vae: str) -> None:
     ctx = testing.FakeContext(7, tmp_path / "job")
     for name in (trainer.Trainer.CHECKPOINT, dataset.CACHE):
-        (ctx.keep / name).write_bytes(b"spoilt")
+        (ctx.checkpoint_dir / name).write_bytes(b"spoilt")
     events = testing.run(DiffusionTrain, ctx, folder=pictures, vae=vae, **TINY)
     assert "begins again" in notices(events)[0]
     assert trained(events)

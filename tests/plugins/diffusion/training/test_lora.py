@@ -97,9 +97,9 @@ def test_the_loss_falls(tmp_path: Path, xl: Path) -> None:
     one = Same(base.parts, numbers, lambda _: batch, tmp_path, seed=1, half=False)
     losses = []
     for _ in range(12):
-        before, count = one.standing.loss, one.standing.step
+        before, count = one.state.loss, one.state.step
         one.step()
-        losses.append(one.standing.loss * (count + 1) - before * count)
+        losses.append(one.state.loss * (count + 1) - before * count)
     assert losses[-1] < 0.98 * losses[0]
 
 

@@ -30,9 +30,9 @@ def trainer(keep: Path, batches=batch, **schedule) -> training.Trainer:
 
 def loss(one: training.Trainer) -> float:
     """That of one step, from the moving average of all so far."""
-    before, count = one.standing.loss, one.standing.step
+    before, count = one.state.loss, one.state.step
     one.step()
-    return one.standing.loss * (count + 1) - before * count
+    return one.state.loss * (count + 1) - before * count
 
 
 def weights(one: training.Trainer) -> list[torch.Tensor]:
@@ -52,15 +52,15 @@ def test_killed_and_resumed_equals_unkilled(tmp_path: Path) -> None:
     killed = trainer(tmp_path / "b")
     for _ in range(5):
         killed.step()
-        if killed.standing.step == 3:
+        if killed.state.step == 3:
             killed.save()
     resumed = trainer(tmp_path / "b")
     assert resumed.resume()
-    assert resumed.standing.step == 3
+    assert resumed.state.step == 3
     for _ in range(3):
         resumed.step()
     assert all(torch.equal(left, right) for left, right in zip(weights(unkilled), weights(resumed), strict=True))
-    assert resumed.standing.loss == unkilled.standing.loss
+    assert resumed.state.loss == unkilled.state.loss
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_large_batch_is_learnt_from_on_each_core(tmp_path: Path, monkeypatch: 
     alone = trainer(tmp_path / "c", large_batch)
     for _ in range(5):
         alone.step()
-    assert beside.standing.loss == pytest.approx(alone.standing.loss, rel=1e-3)
+    assert beside.state.loss == pytest.approx(alone.state.loss, rel=1e-3)
 
 
 def test_rate_warms_up_and_falls_along_a_cosine() -> None:

@@ -178,7 +178,7 @@ def test_a_kill_while_a_painting_gets_its_name_costs_nothing_more(
     named: bool, folder: Path, style: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(folder, style)
-    finish = files.finish
+    finish = files.commit_file
 
     def killed(part: Path, path: Path) -> None:
         if named:

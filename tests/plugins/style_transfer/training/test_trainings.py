@@ -102,8 +102,8 @@ def test_a_kill_costs_nothing(begin: Begin, tmp_path: Path) -> None:
     torch.manual_seed(99)
     resumed = begin(tmp_path / "b", STEPS)
     assert resumed.resume()
-    assert resumed.standing.step == STEPS // 2
-    while resumed.standing.step < STEPS:
+    assert resumed.state.step == STEPS // 2
+    while resumed.state.step < STEPS:
         resumed.step()
     for ours, theirs in ((resumed.painter, straight.painter), (resumed.ema, straight.ema)):
         others = theirs.state_dict()

@@ -102,7 +102,7 @@ def test_a_kill_loses_only_the_steps_since_the_checkpoint(pictures: Path, tmp_pa
 
 def test_a_damaged_checkpoint_is_told_and_begun_again(pictures: Path, tmp_path: Path) -> None:
     ctx = testing.FakeContext(7, tmp_path / "job")
-    (ctx.keep / trainer.Trainer.CHECKPOINT).write_bytes(b"spoilt")
+    (ctx.checkpoint_dir / trainer.Trainer.CHECKPOINT).write_bytes(b"spoilt")
     events = testing.run(VaeTrain, ctx, folder=pictures, **TINY)
     assert "begins again" in notices(events)[0]
     assert trained(events)

@@ -56,11 +56,11 @@ def test_killed_and_resumed_equals_unkilled(tmp_path: Path) -> None:
     killed = trainer(tmp_path / "b")
     for _ in range(5):
         killed.step()
-        if killed.standing.step == 3:
+        if killed.state.step == 3:
             killed.save()
     resumed = trainer(tmp_path / "b")
     assert resumed.resume()
-    assert resumed.standing.step == 3
+    assert resumed.state.step == 3
     for _ in range(5):
         resumed.step()
     assert all(torch.equal(left, right) for left, right in zip(weights(unkilled), weights(resumed), strict=True))
@@ -79,7 +79,7 @@ one = trainer(Path(sys.argv[1]))
 while True:
     one.step()
     one.save()
-    print(one.standing.step, flush=True)
+    print(one.state.step, flush=True)
 """
 
 
@@ -100,10 +100,10 @@ def test_a_kill_in_the_midst_of_saving_leaves_a_whole_checkpoint(tmp_path: Path)
                 break
     resumed = trainer(tmp_path / "killed")
     assert resumed.resume()
-    assert resumed.standing.step >= 3
+    assert resumed.state.step >= 3
     resumed.step()
     unkilled = trainer(tmp_path / "unkilled")
-    for _ in range(resumed.standing.step):
+    for _ in range(resumed.state.step):
         unkilled.step()
     assert all(torch.equal(left, right) for left, right in zip(weights(unkilled), weights(resumed), strict=True))
 

@@ -21,7 +21,7 @@ def test_memory_and_tokens_are_told(writer: Path) -> None:
     assert told is not None
     count = len(vocabulary.words(vocabulary.opened(writer), text))
     assert told.notes == {}
-    assert told.budget == api.Budget(1024, {"title": 1, "text": count, "new words": 50})
+    assert told.budget == api.TokenBudget(1024, {"title": 1, "text": count, "new words": 50})
     assert told.budget.sentence == f"title 1, text {count}, new words 50 of 1,024 tokens"
     weights = sum(value.numel() for value in load_file(writer / "model.safetensors").values())
     assert told.memory == 4 * (weights + (1 + count + 50) * 2 * 2 * 32)

@@ -156,7 +156,7 @@ def test_what_lies_beside_a_file_is_not_its_own(words: Any, file: Path, tmp_path
 def test_a_file_writes_on_by_its_path_or_its_name(words: Any, tmp_path: Path) -> None:
     ctx = testing.FakeContext(seed=1, folder=tmp_path)
     mine = gguf_llama.written(llama(words), words, tmp_path / "models" / "fox.gguf")
-    assert ctx.offered("language") == {"fox.gguf": mine}
+    assert ctx.available_models("language") == {"fox.gguf": mine}
     found = [
         testing.results(testing.run(WriterContinue, testing.FakeContext(seed=1, folder=tmp_path), **values))[-1]
         for choice in ("fox.gguf", str(mine), str(mine.parent))
@@ -221,7 +221,7 @@ def test_what_a_file_will_take_is_told(words: Any, tmp_path: Path) -> None:
     count = len(tokenizer.words(tokenizer.opened(mine), text))
     told = testing.estimate(WriterContinue, text=text, model=str(mine), length=50)
     assert told is not None
-    assert told.budget == api.Budget(256, {"title": 1, "text": count, "new words": 50})
+    assert told.budget == api.TokenBudget(256, {"title": 1, "text": count, "new words": 50})
     assert told.memory == 4 * (numbers + (1 + count + 50) * per_token)
     talk = testing.estimate(WriterChat, text=text, model=str(mine))
     assert talk is not None

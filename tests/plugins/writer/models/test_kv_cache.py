@@ -123,14 +123,14 @@ def test_what_was_parked_goes_on_with_equal_words(shape: str, length: int, opene
     first, second, tokens = shaped(SHAPES[shape], opened), shaped(SHAPES[shape], opened), [*range(10, 10 + length)]
     written = greedy(first, tokens, 6)
     told = [*first.prefix.tokens]
-    first.park(tmp_path)
+    first.save_state(tmp_path)
     expected = greedy(first, [*tokens, *written, 5], 20)
     read = first.prefix.latest_read
     if shape == "with states instead of keys":
         assert [*tmp_path.iterdir()] == []
         return
     second.prefix.forget()
-    second.unpark(tmp_path)
+    second.restore_state(tmp_path)
     assert second.prefix.tokens == told
     assert greedy(second, [*tokens, *written, 5], 20) == expected
     assert second.prefix.latest_read == read == 1
@@ -142,31 +142,31 @@ def test_only_so_much_is_parked(opened: Writer, tmp_path: Path, monkeypatch: pyt
     held = opened.prefix._held()
     per_token = sum(tensor.nbytes for tensor in held.values()) // len(opened.prefix.tokens)
     monkeypatch.setattr(kv_cache, "MOST_PARKED", 30 * per_token)
-    opened.park(tmp_path)
+    opened.save_state(tmp_path)
     opened.prefix.forget()
-    opened.unpark(tmp_path)
+    opened.restore_state(tmp_path)
     assert opened.prefix.tokens == tokens[:30]
     assert greedy(opened, tokens, 8) == expected
     assert opened.prefix.latest_read == 50
     monkeypatch.setattr(kv_cache, "MOST_PARKED", 3)
     (tmp_path / "none").mkdir()
-    opened.park(tmp_path / "none")
+    opened.save_state(tmp_path / "none")
     assert [*(tmp_path / "none").iterdir()] == []
 
 
 def test_nothing_read_is_nothing_parked(opened: Writer, tmp_path: Path) -> None:
-    opened.park(tmp_path)
+    opened.save_state(tmp_path)
     assert [*tmp_path.iterdir()] == []
 
 
 def test_what_is_damaged_is_read_again(opened: Writer, tmp_path: Path) -> None:
     opened.prefix.read([1, 2, 3], never)
-    opened.park(tmp_path)
+    opened.save_state(tmp_path)
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:200])
     opened.prefix.forget()
     with pytest.raises(ValueError, match="damaged"):
-        opened.unpark(tmp_path)
+        opened.restore_state(tmp_path)
     assert opened.prefix.tokens == []
 
 
