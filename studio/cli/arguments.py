@@ -53,10 +53,10 @@ def _parser() -> argparse.ArgumentParser:
         part.set_defaults(command=_later(f"studio.cli.{module}", name))
         return part
 
-    command("tools", "looking", "list every tool")
-    command("describe", "looking", "show a tool's parameters").add_argument("tool", metavar="TOOL")
+    command("tools", "queries", "list every tool")
+    command("describe", "queries", "show a tool's parameters").add_argument("tool", metavar="TOOL")
 
-    run = command("run", "running", "run a tool to its end")
+    run = command("run", "run", "run a tool to its end")
     run.add_argument("tool", metavar="TOOL")
     run.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE",
@@ -67,18 +67,18 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--out", metavar="FILE_OR_FOLDER", help="the extension of a file picks the format")
     run.add_argument("--estimate", action="store_true", help="say what it would take, and run nothing")
 
-    again = command("again", "running", "run the recipe inside a creation again")
+    again = command("again", "run", "run the recipe inside a creation again")
     again.add_argument("file", metavar="FILE", help="a file, or the id of a creation")
     again.add_argument("--out", metavar="FILE_OR_FOLDER", help="the extension of a file picks the format")
 
-    recipe = command("recipe", "looking", "print the recipe inside a file, ours or another program's")
+    recipe = command("recipe", "queries", "print the recipe inside a file, ours or another program's")
     recipe.add_argument("file", metavar="FILE", help="a file, or the id of a creation")
 
-    history = command("history", "looking", "search the library")
+    history = command("history", "queries", "search the library")
     history.add_argument("query", nargs="*", metavar="QUERY", help="words, tool:… tag:… rating:>=3 is:starred kind:…")
     history.add_argument("--limit", type=int, default=100, metavar="N", help="how many at most (100)")
 
-    plugins = command("plugins", "looking", "list plugins, loaded and failed; `plugins new NAME` starts one")
+    plugins = command("plugins", "queries", "list plugins, loaded and failed; `plugins new NAME` starts one")
     new = plugins.add_subparsers(metavar="new NAME", parser_class=_Parser).add_parser(
         "new", help="write a working plugin to start from", parents=[shared], allow_abbrev=False
     )
@@ -86,9 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     new.set_defaults(command=_later("studio.cli.plugin_template", "new"))
 
     command("doctor", "doctor", "show device, memory, versions and folders, and what is missing")
-    bench = command("bench", "checkout", "run the benchmarks and print a table")
+    bench = command("bench", "dev_commands", "run the benchmarks and print a table")
     bench.add_argument("name", nargs="?", metavar="NAME")
-    test = command("test", "checkout", "run the test suite")
+    test = command("test", "dev_commands", "run the test suite")
     test.add_argument("rest", nargs="*", metavar="PATH", help="what to test; everything when left out")
     return parser
 
