@@ -320,14 +320,14 @@ def test_threads_share_one_library(library: Library, made: Made) -> None:
 def test_two_processes_write_one_index(library: Library, made: Made) -> None:
     code = """
 from studio.core.paths import Home
-from studio.library import writer
+from studio.library.storage import writer
 from studio.library.library import Library
-from tests.library import makers
+from tests.library import factories
 from tests.library.kill_reindex import everything, rebuilt
 library = Library(Home.default())
 library.open()
 for number in range(25):
-    path = writer.save_image(library.home, makers.picture(1000 + number), makers.recipe("theirs", seed=number))
+    path = writer.save_image(library.home, factories.picture(1000 + number), factories.recipe("theirs", seed=number))
     creation = library.add(path)
     library.star(creation.id, True)
 library.sweep()

@@ -205,17 +205,17 @@ def test_no_room_leaves_a_sentence_and_nothing_else(home: Home, format: str) -> 
 import resource
 from studio.core.errors import StudioError
 from studio.core.paths import Home
-from studio.library import writer
-from tests.library import makers
+from studio.library.storage import writer
+from tests.library import factories
 import PIL.Image, numpy, tempfile, imageio_ffmpeg, subprocess
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
 home = Home.default()
 try:
     if {format!r} == "png":
-        writer.save_image(home, makers.picture(size=(300, 300)), makers.recipe())
+        writer.save_image(home, factories.picture(size=(300, 300)), factories.recipe())
     else:
-        frames = (makers.picture(n, (300, 300)) for n in range(9))
-        writer.save_animation(home, frames, makers.recipe(), fps=9, loop=True, format={format!r})
+        frames = (factories.picture(n, (300, 300)) for n in range(9))
+        writer.save_animation(home, frames, factories.recipe(), fps=9, loop=True, format={format!r})
 except StudioError as error:
     print(error)
 """
