@@ -14,7 +14,7 @@ from studio.api.events import (
     Trained,
 )
 from studio.api.hookspecs import API_VERSION, hookimpl
-from studio.api.hub import HubFile, HubFiles, download_hub_model, format_bytes
+from studio.api.hub import HubFile, HubFiles, download_hub_model
 from studio.api.params import (
     Colour,
     Count,
@@ -34,6 +34,7 @@ from studio.api.tool import Tool
 from studio.api.training import NotFiniteError, Training, format_time_left, read_tensors, write_tensors
 from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioError, is_out_of_memory
 from studio.core.files import atomic_write
+from studio.core.humanize import format_memory, format_size
 from studio.core.images import open_picture
 from studio.core.licences import describe_licence
 from studio.core.model_files.gguf_header import GgufHeader, gguf_header
@@ -82,7 +83,8 @@ __all__ = [
     "atomic_write",
     "describe_licence",
     "download_hub_model",
-    "format_bytes",
+    "format_memory",
+    "format_size",
     "format_time_left",
     "gguf_header",
     "hookimpl",

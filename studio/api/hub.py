@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 from studio.api.context import Context
 from studio.api.events import Notice, Progress
 from studio.core.errors import BadInput
+from studio.core.humanize import format_size
 from studio.core.licences import describe_licence
 
 TIMEOUT = 30.0
@@ -27,7 +28,6 @@ TIMEOUT = 30.0
 _SAY = 0.2
 """Seconds between two reports of how far it is."""
 _CARDS = ("README.md", "LICENSE", "LICENSE.md", "LICENSE.txt")
-_UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "KB"), (1, "bytes"))
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ class _Download:
         left, free = self._total - self._done, shutil.disk_usage(self._folder).free
         if left > free:
             raise BadInput(
-                f"{self._name} needs {format_bytes(left)} more, "
-                f"and {self._folder.parents[1]} has {format_bytes(free)} left.",
+                f"{self._name} needs {format_size(left)} more, "
+                f"and {self._folder.parents[1]} has {format_size(free)} left.",
                 "Free some space and run it again.",
             )
         for file in files:
@@ -164,12 +164,12 @@ class _Download:
         self._ctx.check_cancelled()
         if (now := time.monotonic()) - self._said >= _SAY or self._done == self._total:
             self._said = now
-            far = f"{format_bytes(self._done)} of {format_bytes(self._total)}"
+            far = f"{format_size(self._done)} of {format_size(self._total)}"
             self._ctx.emit(Progress(self._done, self._total, f"Downloading {self._name}: {far}"))
 
     def _lost(self) -> BadInput:
         return BadInput(
-            f"The connection was lost at {format_bytes(self._done)} of {format_bytes(self._total)} of {self._name}.",
+            f"The connection was lost at {format_size(self._done)} of {format_size(self._total)} of {self._name}.",
             "Run it again: it goes on where it stopped.",
         )
 
@@ -181,12 +181,6 @@ class _Download:
 
     def _part(self, file: HubFile) -> Path:
         return self._folder / f"{file.path}.part"
-
-
-def format_bytes(count: int) -> str:
-    """As in "6.9 GB"; units of a thousand, as disks and the hub count."""
-    size, unit = next((size, unit) for size, unit in _UNITS if count >= size or size == 1)
-    return f"{count / size:.1f} {unit}" if size > 1 and count < 100 * size else f"{count // size} {unit}"
 
 
 def _asked(name: str) -> tuple[str, dict[str, HubFile], str]:

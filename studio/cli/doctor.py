@@ -16,6 +16,7 @@ from studio.cli.console import Console
 from studio.cli.reproducibility import installed
 from studio.core.descriptor import DeviceReport
 from studio.core.errors import StudioError
+from studio.core.humanize import format_memory, format_size
 from studio.engine.interface import MemoryChanged
 from studio.library.models import external_folders, hub_cache, offers
 
@@ -86,7 +87,7 @@ def _folders(place: Place) -> Iterator[Finding]:
         yield Finding(name, str(folder), "" if writable else "It may not be written to: change its permissions.")
     free = shutil.disk_usage(home.root).free
     fix = "" if free >= LEAST_FREE else "Free some space: results are lost when the disk is full."
-    yield Finding("disk", f"{free / 2**30:.1f} GB free", fix)
+    yield Finding("disk", f"{format_size(free)} free", fix)
 
 
 def _ffmpeg() -> Finding:
@@ -118,8 +119,7 @@ def _worker(place: Place) -> Iterator[Finding]:
         return
     name = f"{device.kind}: {device.name}" if device.name else device.kind
     yield Finding("device", f"{name}, {device.dtype}")
-    gigabytes = 2**30
-    yield Finding("memory", f"{device.memory_free / gigabytes:.1f} of {device.memory_total / gigabytes:.1f} GB free")
+    yield Finding("memory", f"{format_memory(device.memory_free)} of {format_memory(device.memory_total)} free")
     for plugin in place.engine.catalogue.plugins:
         value = plugin.error or f"{plugin.name}: {len(plugin.tools)} tools"
         yield Finding("plugin", value, f"See `studio plugins`, or its folder {plugin.path}." if plugin.error else "")

@@ -12,7 +12,7 @@ from studio.cli.console import Console
 from studio.core import params_schema
 from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import StudioError
-from studio.core.humanize import format_bytes, format_seconds
+from studio.core.humanize import format_memory, format_seconds
 from studio.engine.interface import EstimateReady, WorkerChanged, WorkerState
 
 
@@ -27,7 +27,7 @@ def estimate(tool: ToolDescriptor, values: Mapping[str, Any], place: Place, cons
     if found.seconds is not None:
         rows.append(("time", f"about {format_seconds(found.seconds)}"))
     if found.memory:
-        rows.append(("memory", format_bytes(found.memory)))
+        rows.append(("memory", format_memory(found.memory)))
     rows += [(name, note) for name, note in found.notes.items()]
     if found.budget:
         rows.append(("reads", found.budget.sentence))

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from studio.core import messages
 from studio.core.descriptor import Catalogue
 from studio.core.errors import Failure, StudioError
+from studio.core.humanize import format_memory
 from studio.core.job import Job, JobState, Lane
 from studio.core.messages import FromWorker
 from studio.core.recipe import Recipe
@@ -222,7 +223,7 @@ class LaneRunner:
             case messages.Heartbeat(memory, device):
                 self._host.emit(MemoryChanged(self.lane, memory, device))
             case messages.MemoryFreed(freed):
-                self._host.emit(messages.JobNotice("", f"{_size(freed)} of memory were given back."))
+                self._host.emit(messages.JobNotice("", f"{format_memory(freed)} of memory were given back."))
             case messages.EstimateResult():
                 self._host.estimated(message)
             case messages.Hello():
@@ -373,7 +374,3 @@ class LaneRunner:
         self._broken = True
         said = next((line.strip() for line in reversed(worker.log_tail().splitlines()) if line.strip()), "nothing")
         return f"The worker ended {MOST_STARTS} times in a row and is not started again. It last said: {said}"
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{max(count, 0) / 2**20:.0f} MB"

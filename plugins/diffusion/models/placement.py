@@ -113,8 +113,8 @@ def in_room(ctx: api.Context, *paths: Path) -> api.Context:
         raise torch.OutOfMemoryError
     if wide is Width.NONE:
         raise api.OutOfMemory(
-            f"{paths[0].name} needs {(weights * 2 + packed) / 2**30:.0f} GB of memory even in 16 bits, and "
-            f"{(free + packed) / 2**30:.0f} GB are free.",
+            f"{paths[0].name} needs {api.format_memory(weights * 2 + packed)} of memory even in 16 bits, and "
+            f"{api.format_memory(free + packed)} are free.",
             "Close other programs, or choose a smaller model.",
         )
     narrow: Any = Narrow(ctx, torch.bfloat16)

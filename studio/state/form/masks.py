@@ -16,6 +16,7 @@ from PySide6.QtCore import QSize
 from PySide6.QtGui import QImage
 
 from studio.core.files import atomic_write
+from studio.core.humanize import group_digits
 from studio.core.images import open_picture
 from studio.core.paths import Home
 from studio.state.form.draft_store import Draft
@@ -114,7 +115,7 @@ def picture_beside(names: Iterable[tuple[str, bool]]) -> str:
 
 
 def _words(size: QSize) -> str:
-    return f"{size.width():,} × {size.height():,}".replace(",", "\u202f")
+    return f"{group_digits(size.width())} × {group_digits(size.height())}"
 
 
 def _painted(path: Path) -> Path:

@@ -19,13 +19,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.core.humanize import format_seconds
+from studio.core.humanize import format_seconds, group_digits
 from studio.core.job import Job, JobState
 from studio.core.messages import JobProgress
 from studio.state.session import Session
 from studio.ui.theme import icons
 from studio.ui.widgets import labels
-from studio.ui.widgets.labels import grouped
 
 SIZE = QSize(440, 420)
 _ID = Qt.ItemDataRole.UserRole
@@ -63,7 +62,7 @@ class JobRow(QWidget):
         middle = QVBoxLayout()
         middle.setSpacing(2)
         middle.addStretch(1)
-        middle.addWidget(labels.label(f"{title}  ·  seed {grouped(job.recipe.seed)}"))
+        middle.addWidget(labels.label(f"{title}  ·  seed {group_digits(job.recipe.seed)}"))
         middle.addWidget(self._state)
         middle.addWidget(self.bar)
         middle.addStretch(1)

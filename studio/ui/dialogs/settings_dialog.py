@@ -12,6 +12,7 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field, Widget
+from studio.core.humanize import describe_device
 from studio.core.settings import Settings
 from studio.state.session import Session
 from studio.ui.dialogs.model_folders import FIELD, ModelFoldersEditor
@@ -21,7 +22,6 @@ from studio.ui.theme import icons
 from studio.ui.tool_panel.job_options import FORMATS
 from studio.ui.widgets import labels
 from studio.ui.widgets.file_manager import open_folder
-from studio.ui.window.status_bar import device_in_words
 
 SIZE = QSize(520, 660)
 GRACE = (0.5, 30.0)
@@ -138,7 +138,7 @@ class SettingsDialog(QDialog):
             device = _choice("device", "Device", devices)
             self._device_place.addWidget(self._row(device, plain_editor(device)))
         self.rows["device"].editor.show_value(wanted)
-        now = f"In use: {device_in_words(report)}." if report and report.kind else "The worker is looking for devices…"
+        now = f"In use: {describe_device(report)}." if report and report.kind else "The worker is looking for devices…"
         self._now.setText(f"{now} Another device is used once what runs has ended.")
 
     # What is changed

@@ -25,7 +25,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QFileDialog, QToolButton, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field, Widget
-from studio.core.humanize import format_bytes
+from studio.core.humanize import format_size, group_digits
 from studio.library.storage import sidecar
 from studio.ui.form.base import Editor, Surroundings, while_alive
 from studio.ui.theme import icons, theme
@@ -186,8 +186,8 @@ class Well(QWidget):
 
 def caption(thumbnail: Thumbnail) -> str:
     """As in "600 × 400 · 120 KB"."""
-    size = f" · {format_bytes(thumbnail.bytes)}" if thumbnail.bytes else ""
-    return f"{thumbnail.width:,} × {thumbnail.height:,}{size}".replace(",", "\u202f")
+    size = f" · {format_size(thumbnail.bytes)}" if thumbnail.bytes else ""
+    return f"{group_digits(thumbnail.width)} × {group_digits(thumbnail.height)}{size}"
 
 
 class WellEditor(Editor):

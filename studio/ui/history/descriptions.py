@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QDateTime, QLocale, Qt
 
+from studio.core.humanize import format_duration, format_size, group_digits
 from studio.library.creation import Creation, Kind
 
 ToolTitle = Callable[[str], str]
@@ -33,34 +34,14 @@ def facts(creation: Creation, tool_title: ToolTitle = plain_title) -> list[str]:
     if creation.width and creation.height:
         said.append(f"{creation.width} × {creation.height}")
     if creation.duration:
-        said.append(duration(creation.duration))
+        said.append(format_duration(creation.duration))
     if creation.size:
-        said.append(size(creation.size))
+        said.append(format_size(creation.size))
     if creation.recipe is not None and creation.tool != "import":
-        said.append(f"Seed {grouped(creation.recipe.seed)}")
+        said.append(f"Seed {group_digits(creation.recipe.seed)}")
     if when := moment(creation.created):
         said.append(when)
     return said
-
-
-def size(amount: float) -> str:
-    """Bytes in the unit that an artist would use: ``3.4 MB``."""
-    for unit in ("bytes", "KB", "MB"):
-        if amount < 1000:
-            return f"{amount:.1f} {unit}" if amount < 10 and unit != "bytes" else f"{amount:.0f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} GB"
-
-
-def duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
-
-
-def grouped(number: int) -> str:
-    """Digits in threes, by narrow spaces that do not break."""
-    return f"{number:,}".replace(",", "\u202f")
 
 
 def moment(created: str) -> str:

@@ -6,12 +6,13 @@ from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QMenu, QPushButton, QSplitter, QVBoxLayout, QWidget
 
+from studio.core.humanize import group_digits
 from studio.library.creation import Creation
 from studio.state.library.history_model import HistoryModel
 from studio.state.undo_stack import Undo
 from studio.ui.canvas.dropping import dropped_paths
 from studio.ui.history.actions import Operations
-from studio.ui.history.descriptions import ToolTitle, grouped
+from studio.ui.history.descriptions import ToolTitle
 from studio.ui.history.details import Details
 from studio.ui.history.footer_bars import NoticeStrip, TrashStrip
 from studio.ui.history.grid import Grid
@@ -149,7 +150,7 @@ class HistoryPanel(QWidget):
 
     def _count(self) -> None:
         rows, known = self.model.rowCount(), self.model.standing
-        self.count.setText(grouped(rows) if known and rows else "")
+        self.count.setText(group_digits(rows) if known and rows else "")
         self.grid.sentence = self._why_empty() if known and not rows else ""
         self.trash_strip.show_count(rows)
         if not rows:

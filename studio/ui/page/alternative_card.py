@@ -18,12 +18,12 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QAbstractButton, QWidget
 
+from studio.core.humanize import group_digits
 from studio.core.page.plain_text import count_words
 from studio.core.page.revisions import Run
 from studio.state.page.page import Passage
 from studio.ui.page import author_format
 from studio.ui.theme import theme
-from studio.ui.widgets import labels
 
 EDGE, HEAD, SIZE, LINES = 16, 40, 15, 135
 """Pixels around the words, of the line above them, and of their letters; hundredths of these from line to line."""
@@ -63,7 +63,7 @@ class Card(QAbstractButton):
         waits = passage.node is None
         nothing = "Waiting to be written…" if waits else "Without words"
         count = count_words(whole)
-        self._length = "" if waits else "1 word" if count == 1 else f"{labels.grouped(count)} words"
+        self._length = "" if waits else "1 word" if count == 1 else f"{group_digits(count)} words"
         self._standing = "Being written…" if passage.is_streaming else "On the page" if passage.is_here else ""
         self.setEnabled(not waits)
         self.setCursor(Qt.CursorShape.ArrowCursor if waits else Qt.CursorShape.PointingHandCursor)

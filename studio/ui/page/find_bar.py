@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QLineEdit, QPushButton, QToolButton, QWidget
 
+from studio.core.humanize import group_digits
 from studio.ui.theme import icons
 from studio.ui.widgets import labels
 
@@ -140,7 +141,7 @@ class FindBar(QWidget):
         if not self.wanted.text():
             self.count.setText("")
         else:
-            self.count.setText(f"{self._at + 1} of {labels.grouped(found)}" if found else "Not found")
+            self.count.setText(f"{self._at + 1} of {group_digits(found)}" if found else "Not found")
         for widget in (self.back, self.on, self.one, self.all):
             widget.setEnabled(found > 0)
 

@@ -8,6 +8,7 @@ from PySide6.QtCore import QEvent, QObject, QPoint, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QIcon, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
 
+from studio.core.humanize import group_digits
 from studio.core.page.plain_text import WordCount
 from studio.library.pages.store import PageInfo
 from studio.state.jobs.estimates import Estimates
@@ -265,7 +266,7 @@ class PageView(QWidget):
 
     def _count(self) -> None:
         count = self._words(self.paper.words)
-        self.bar.count.setText("1 word" if count == 1 else f"{labels.grouped(count)} words")
+        self.bar.count.setText("1 word" if count == 1 else f"{group_digits(count)} words")
 
     def _open_menu(self, menu: QMenu, at: QPoint) -> None:
         """What can be done with the words, before what any editor can do."""

@@ -6,6 +6,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
+from studio.core.humanize import group_digits
 from studio.core.page.token_budget import TokenBudget
 from studio.state.jobs.estimates import Estimates
 from studio.ui.theme import theme
@@ -69,16 +70,16 @@ class BudgetBar(QWidget):
         colours = theme.COLOURS
         painter.setFont(theme.font(theme.CAPTION))
         metrics = painter.fontMetrics()
-        whole = f"{labels.grouped(min(budget.used, budget.whole))} of {labels.grouped(budget.whole)} {budget.unit}"
+        whole = f"{group_digits(min(budget.used, budget.whole))} of {group_digits(budget.whole)} {budget.unit}"
         if budget.too_many:
-            whole = f"{labels.grouped(budget.too_many)} {budget.unit} too many"
+            whole = f"{group_digits(budget.too_many)} {budget.unit} too many"
         end = self.width() - EDGE - metrics.horizontalAdvance(whole)
         middle, baseline = 21.0, 25.0
         painter.setPen(QColor(colours.danger if budget.too_many else colours.dim))
         painter.drawText(QPointF(end, baseline), whole)
         at = float(EDGE)
         for name, count in _shown(budget):
-            said = f"{_capital(name)} {labels.grouped(count)}"
+            said = f"{_capital(name)} {group_digits(count)}"
             width = DOT + 5 + metrics.horizontalAdvance(said)
             if at + width > end - GAP:
                 break

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
-from studio.core.humanize import format_bytes, format_seconds
+from studio.core.humanize import format_memory, format_seconds
 from studio.engine.interface import WorkerState
 from studio.state.form.workspace import Workspace
 from studio.state.jobs.estimates import Estimates
@@ -63,9 +63,9 @@ class EstimateLine(QWidget):
         return f"about {format_seconds(seconds)}{' each' if self._workspace.count > 1 else ''}"
 
     def _memory(self) -> str:
-        needs = format_bytes(self._estimates.memory) if self._estimates.memory else ""
+        needs = format_memory(self._estimates.memory) if self._estimates.memory else ""
         if not self._estimates.too_large:
             return needs
         kind = self._activity.device.kind if self._activity.device else ""
         where = "the GPU" if kind in ("cuda", "xpu") else "this machine"
-        return f"needs {needs}, {where} has {format_bytes(self._estimates.room)} free; it will be slower"
+        return f"needs {needs}, {where} has {format_memory(self._estimates.room)} free; it will be slower"

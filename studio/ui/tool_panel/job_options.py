@@ -9,6 +9,7 @@ from typing import TypeVar
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
+from studio.core.humanize import group_digits
 from studio.core.settings import Settings
 from studio.state.form.workspace import SEEDS, Workspace
 from studio.ui.form.choice_field import Switch
@@ -103,7 +104,7 @@ class Options(QWidget):
 
     def _show_seed(self) -> None:
         workspace = self._workspace
-        seed, fixed = labels.grouped(workspace.seed), workspace.seed_fixed
+        seed, fixed = group_digits(workspace.seed), workspace.seed_fixed
         self.seed.setText(f"Seed {seed}" if fixed else "New seed")
         hint = "The seed stays the same" if fixed else f"New each time; last: {seed}"
         labels.name(self.seed, self.seed.text(), hint)

@@ -45,8 +45,3 @@ def set_flag(widget: QWidget, flag: str, on: bool) -> None:
         widget.setProperty(flag, on)
         widget.style().unpolish(widget)
         widget.style().polish(widget)
-
-
-def grouped(number: int) -> str:
-    """As in "41 882", with thin spaces."""
-    return f"{number:,}".replace(",", "\u202f")

@@ -11,10 +11,10 @@ from PySide6.QtGui import QAction, QGuiApplication
 from PySide6.QtWidgets import QFileDialog
 
 from studio.core.descriptor import ToolDescriptor
+from studio.core.humanize import describe_device
 from studio.ui.widgets import mime_data
 from studio.ui.widgets.file_manager import open_folder
 from studio.ui.window.commands import Entry
-from studio.ui.window.status_bar import device_in_words
 
 if TYPE_CHECKING:
     from studio.ui.page import PageView
@@ -65,7 +65,7 @@ def about(window: Window) -> str:
     from studio import __version__
 
     device = window.session.activity.device
-    on = f" It runs on {device_in_words(device)}." if device and device.kind else ""
+    on = f" It runs on {describe_device(device)}." if device and device.kind else ""
     return f"Studio {__version__}. Everything is made and kept on this machine, in {window.session.home.root}.{on}"
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QSizePolicy, QWidget
 
-from studio.core.descriptor import DeviceReport
-from studio.core.humanize import format_bytes, format_seconds
+from studio.core.humanize import describe_device, format_memory, format_seconds
 from studio.core.job import Job
 from studio.core.messages import JobProgress
 from studio.engine.interface import WorkerState
@@ -142,18 +141,12 @@ class StatusBar(QWidget):
         self._device.setVisible(device is not None and bool(device.kind))
         self._memory.setVisible(device is not None and device.memory_total > 0)
         if device is not None:
-            self._device.setText(device_in_words(device))
+            self._device.setText(describe_device(device))
             used = max(0, device.memory_total - device.memory_free)
-            self._memory.setText(f"Memory {format_bytes(used)} of {format_bytes(device.memory_total)}")
-            held = format_bytes(self._session.activity.memory)
+            self._memory.setText(f"Memory {format_memory(used)} of {format_memory(device.memory_total)}")
+            held = format_memory(self._session.activity.memory)
             self._memory.setToolTip(labels.tip(f"The studio's workers hold {held} of it"))
 
     def _pause(self) -> None:
         if (job := self.running) is not None:
             self.pause.emit(job.id)
-
-
-def device_in_words(device: DeviceReport) -> str:
-    kinds = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU", "xpu": "Intel GPU"}
-    kind = kinds.get(device.kind, device.kind)
-    return f"{kind} · {device.name}" if device.name and device.name != kind else kind

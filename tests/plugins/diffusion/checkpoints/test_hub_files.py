@@ -266,7 +266,7 @@ def test_what_arrived_is_a_model(start: Start, ctx: testing.FakeContext, sd: Pat
     [(0, "0 bytes"), (999, "999 bytes"), (1_500, "1.5 KB"), (6_938_000_000, "6.9 GB"), (10**12, "1000 GB")],
 )
 def test_sizes_in_words(count: int, words: str) -> None:
-    assert api.format_bytes(count) == words
+    assert api.format_size(count) == words
 
 
 def test_half_the_precision_is_fetched_where_there_is_nothing_else(start: Start, ctx: testing.FakeContext) -> None:
