@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from plugins.diffusion.checkpoints.families import Task
 from plugins.diffusion.models import loader
+from plugins.diffusion.models.model import Model
 from plugins.diffusion.pipeline import runner
 from plugins.diffusion.tools.text_to_image import Paint
 from studio.core.messages import RunJob
@@ -110,7 +111,7 @@ def _alone(pipe: Any) -> Any:
     ).images[0]
 
 
-def _painted(ctx: JobContext, model: loader.Model) -> Any:
+def _painted(ctx: JobContext, model: Model) -> Any:
     params = Paint.Params(prompt=WORDS, steps=STEPS, guidance=7.5)
     return runner.painted(ctx, model, Task.PAINT, params, size=(SIDE, SIDE))
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from studio import api
 
-from .video_families import Film
+DENOISERS = ("unet", "transformer", "prior", "decoder", "transformer_2", "prior_prior")
+"""Names of the components that denoise, in pipelines and in folders, those that tell a model's size first."""
 
 
 class Task(Enum):
@@ -21,6 +22,34 @@ class Task(Enum):
     INPAINT = "a picture and a mask"
     ANIMATE = "words, and makes a video"
     ANIMATE_PICTURE = "a picture, and makes a video"
+
+
+@dataclass(frozen=True)
+class Film:
+    """`words` and `picture` are the pipelines of diffusers that start from these, by name, where there are any."""
+
+    words: str = ""
+    picture: str = ""
+    size: tuple[int, int] = (832, 480)
+    """Width and height in pixels of what the family was made for; others with as many pixels will do."""
+    frames: int = 81
+    """How many there are when nothing else is said."""
+    group: int = 4
+    """All frames but the first come in groups of this many."""
+    most: int | None = None
+    """Frames, where there is an end."""
+    fps: float = 16.0
+    fps_name: str = ""
+    """The argument that tells the model, where it wants to know."""
+    frames_first: bool = False
+    """Whether latents are [n, frames, channels, h, w] and not [n, channels, frames, h, w]."""
+    own_sampler: bool = False
+    """Whether the model works with its own sampler alone."""
+
+    def counted(self, frames: float) -> int:
+        """The nearest number of frames that can be made, at least one group and the first."""
+        most = ((self.most or 10**6) - 1) // self.group
+        return min(max(1, round((frames - 1) / self.group)), most) * self.group + 1
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,12 @@ from typing import Any
 from studio import api
 
 from . import diffusers_folder, probe, weight_variants
-from .families import KNOWN, Family
+from .families import DENOISERS, KNOWN, Family
 from .pipeline_defaults import PIPELINES, Usual, stem
+from .probe import Shapes
+from .single_file_configs import LAYOUTS
 
-DENOISERS = ("unet", "transformer", "prior", "decoder")
+_NOT_LOADED = ("model_ema.",)
 _CODERS = ("vae", "vqgan", "movq", "vqvae")
 Config = Mapping[str, Any]
 
@@ -65,9 +67,7 @@ def found(ctx: api.EstimateContext, choice: str) -> Facts | None:
     if not isinstance(path, Path):
         return None
     if path.is_file():
-        from . import single_file_metadata
-
-        return single_file_metadata.of_file(path, _stamp(path))
+        return of_file(path, _stamp(path))
     borrowed = (
         diffusers_folder.read(path, diffusers_folder.ABOUT).get("components", {})
         if (path / diffusers_folder.ABOUT).is_file()
@@ -113,6 +113,51 @@ def _of_folder(path: Path, stamp: int, borrowed: tuple[tuple[str, Path], ...]) -
         coder=_config(parts, _CODERS),
         texts=tuple(part for name, part in sorted(parts.items()) if name.startswith("tokenizer")),
     )
+
+
+def of_file(path: Path, stamp: int) -> Facts | None:
+    """None for what is no model of a known kind, or lacks parts that no folder beside it has.
+
+    A file that has another `stamp` is read again. Raises BadInput for a damaged one.
+    """
+    shapes = _shapes(path, stamp)
+    layout = LAYOUTS.get(probe.probed(shapes).layout)
+    if layout is None:
+        return None
+    weights = sum(map(math.prod, shapes.values()))
+    beside = _beside(path, layout.families)
+    bytes_packed = packed(path)
+    if layout.pipeline and not bytes_packed:
+        kind = stem(layout.pipeline)
+        denoiser = next((part.config for name, part in layout.parts.items() if name in DENOISERS), {})
+        coder: Config = layout.parts["vae"].config
+        texts: tuple[Path, ...] = ()
+        rest = 0
+    elif beside is not None:
+        kind, denoiser, coder, texts = beside.kind, beside.denoiser, beside.coder, beside.texts
+        rest = beside.weights - beside.denoiser_weights
+    else:
+        return None
+    usual = PIPELINES[kind]
+    if usual.family not in KNOWN:
+        return None
+    held = rest if bytes_packed else weights + rest
+    return Facts(path.name, kind, usual, KNOWN[usual.family], held, weights, denoiser, coder, texts, bytes_packed)
+
+
+@lru_cache(maxsize=16)
+def _shapes(path: Path, stamp: int) -> Shapes:  # noqa: ARG001
+    return {name: shape for name, shape in probe.shapes_in(path).items() if not name.startswith(_NOT_LOADED)}
+
+
+def _beside(path: Path, families: tuple[str, ...]) -> Facts | None:
+    """The folder that gives what a file lacks, as `single_file` chooses it."""
+    found = []
+    for index in sorted(path.parent.glob(f"*/{diffusers_folder.INDEX}")):
+        one = of_folder(index.parent)
+        if one is not None and one.usual.family in families:
+            found.append(one)
+    return min(found, key=lambda one: families.index(one.usual.family), default=None)
 
 
 def _stamp(path: Path) -> int:

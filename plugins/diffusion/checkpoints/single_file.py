@@ -18,10 +18,10 @@ from typing import Any
 from studio import api
 
 from . import diffusers_folder, families, probe, single_file_configs, weight_variants
+from .families import DENOISERS
 from .probe import Shapes
 from .single_file_configs import LAYOUTS, Layout
 
-_DENOISERS = ("transformer", "unet")
 _AUTOENCODER = ("first_stage_model.", "vae.")
 _PREDICTIONS = ("epsilon", "v_prediction")
 _MAX_ABOUT = 2**16
@@ -56,7 +56,7 @@ class Plan:
     @property
     def sources(self) -> list[Path]:
         parts = self.folder.iterdir() if self.folder is not None else ()
-        return [self.path, *(part for part in parts if part.is_dir() and part.name not in _DENOISERS)]
+        return [self.path, *(part for part in parts if part.is_dir() and part.name not in DENOISERS)]
 
     @property
     def stamp(self) -> str:
@@ -220,7 +220,7 @@ def _completed(ctx: api.Context, plan: Plan, path: Path) -> Any:
     """What is in the file, and the rest from the folder."""
     import diffusers
 
-    folder = diffusers_folder.inspected(path, without=_DENOISERS)
+    folder = diffusers_folder.inspected(path, without=DENOISERS)
     options = {"local_files_only": True, "torch_dtype": ctx.dtype}
     packed = {}
     if probe.is_gguf(plan.path):
@@ -236,7 +236,7 @@ def _completed(ctx: api.Context, plan: Plan, path: Path) -> Any:
         return kind.from_single_file(str(plan.path), config=str(path), subfolder=name, **options, **more)
 
     told = plan.layout.told(plan.shapes)
-    parts = {name: taken(name, **told, **packed) for name in _DENOISERS if name in folder.classes}
+    parts = {name: taken(name, **told, **packed) for name in DENOISERS if name in folder.classes}
     if folder.classes.get("vae") == "AutoencoderKL" and any(name.startswith(_AUTOENCODER) for name in plan.shapes):
         parts["vae"] = taken("vae")
     others = {name: kind for name, kind in folder.classes.items() if name not in parts}

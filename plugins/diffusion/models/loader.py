@@ -2,74 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import re
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from studio import api
 
 from ..checkpoints import diffusers_folder, families, hub_files, single_file, weight_variants
-from ..checkpoints.families import Family, Task
 from . import placement, prior_decoder
-from .latents import View, coder_of, fitted, scale_factor
+from .latents import fitted
+from .model import Model, without_progress_bars
 
 STARTER = "diffusion-emoji"
 _BROKEN = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError, ImportError)
-
-
-@dataclass
-class Model:
-    """Loaded weights, and the pipelines over them that were asked for so far."""
-
-    key: str
-    """Tells it from any other, also from an earlier state of itself."""
-    title: str
-    family: Family
-    base: Any
-    scheduler: Any
-    """The model's own; samplers are made after it."""
-    rungs: list[str] = field(default_factory=list)
-    """The steps of the memory ladder that were taken; they stay with the model."""
-    view: View | None = None
-    _pipes: dict[Task, Any] = field(default_factory=dict)
-
-    def pipe(self, task: Task) -> Any:
-        """The pipeline for a task; all share the weights. Raises BadInput when the family has none."""
-        wanted = self.family.pipeline(task)
-        if task is Task.PAINT and self.base.config.get("requires_aesthetics_score"):
-            raise api.BadInput(f"{self.title} refines pictures and cannot paint from words.", "Use it to repaint.")
-        if task is not Task.INPAINT and _fills_in_only(self.base):
-            raise api.BadInput(f"{self.title} is made for inpainting alone.", "Use it there, or choose another model.")
-        if task is Task.INPAINT and self.family.fills_in_apart and not _fills_in_only(self.base):
-            raise api.BadInput(
-                f"{self.title} cannot fill in a part of a picture.", f"Choose the {self.family.title} for inpainting."
-            )
-        if isinstance(self.base, wanted):
-            return self.base
-        if task not in self._pipes:
-            self._pipes[task] = self.over(wanted)
-        return self._pipes[task]
-
-    def over(self, wanted: Any, **more: Any) -> Any:
-        """A new pipeline of a class over the same parts, and `more` that the model does not have."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _without_bars(wanted(**_shared(self.base, wanted) | more))
-
-    @property
-    def size(self) -> int:
-        """Side in pixels of the pictures that the model was made for."""
-        return own_size(self.base, self.family)
-
-    @property
-    def multiple(self) -> int:
-        """Sides must be multiples of this, in pixels. Nearly all pipelines insist on eight."""
-        return math.lcm(8, scale_factor(self.base) * self.family.multiple)
 
 
 def load(ctx: api.Context, choice: str) -> Model:
@@ -100,24 +49,9 @@ def placed(pipe: Any, key: str, title: str, ctx: api.Context) -> Model:
     """On the device, quiet, and known by its family."""
     family = families.of_pipeline(type(pipe).__name__)
     filmed = family.film is not None and family.film.frames_first
-    rungs, view = placement.put(_without_bars(pipe), ctx, lambda: fitted(pipe, frames_first=filmed))
+    rungs, view = placement.put(without_progress_bars(pipe), ctx, lambda: fitted(pipe, frames_first=filmed))
     _name_as_before(getattr(pipe, "text_encoder", None))
     return Model(key, title, family, pipe, pipe.components.get("scheduler"), rungs, view)
-
-
-def own_size(pipe: Any, family: Family) -> int:
-    """Side in pixels that a pipeline paints when it is not told otherwise."""
-    denoiser = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
-    size = getattr(pipe, "default_sample_size", None) or getattr(getattr(denoiser, "config", None), "sample_size", None)
-    if isinstance(size, list | tuple):
-        size = size[0]
-    return int(size) * scale_factor(pipe) if size else family.own_size
-
-
-def _fills_in_only(pipe: Any) -> bool:
-    """Denoisers of the Stable Diffusion kind that also look at a mask and a masked picture."""
-    unet, coder = getattr(pipe, "unet", None), coder_of(pipe)
-    return unet is not None and unet.config.in_channels == 2 * coder.config.latent_channels + 1
 
 
 def _from_file(plan: single_file.Plan, ctx: api.Context) -> Any:
@@ -227,20 +161,3 @@ def _name_as_before(encoder: Any) -> None:
     """transformers 5 moved what `text_model` held into the encoder itself; clip skip still asks for it there."""
     if type(encoder).__name__ == "CLIPTextModel" and not hasattr(encoder, "text_model"):
         object.__setattr__(encoder, "text_model", encoder)  # not as a part, which would be its own
-
-
-def _without_bars(pipe: Any) -> Any:
-    """Nobody sees them, and the library of theirs would start a thread."""
-    from tqdm import tqdm
-
-    tqdm.monitor_interval = 0
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
-def _shared(base: Any, wanted: Any) -> dict[str, Any]:
-    """The arguments for another pipeline over the same parts."""
-    expected, optional = wanted._get_signature_keys(wanted)
-    parts = {name: part for name, part in base.components.items() if name in expected}
-    settings = {name: base.config[name] for name in optional if name in base.config}
-    return {**dict.fromkeys(expected - parts.keys()), **parts, **settings}

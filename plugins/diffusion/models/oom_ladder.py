@@ -11,7 +11,7 @@ from studio import api
 from . import sequential_batch
 
 if TYPE_CHECKING:
-    from .loader import Model
+    from .model import Model
 
 MODEL_OFFLOAD, GROUP_OFFLOAD = "model offload", "group offload"
 

@@ -22,7 +22,7 @@ from . import oom_ladder
 if TYPE_CHECKING:
     import torch
 
-    from .loader import Model
+    from .model import Model
 
 M = TypeVar("M")
 WORK = 2 << 30

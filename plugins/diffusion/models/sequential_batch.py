@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from ..pipeline.hooks import DENOISERS
+from ..checkpoints.families import DENOISERS
 
 _SAMPLE = ("sample", "hidden_states", "x")
 """What denoisers call the latents."""

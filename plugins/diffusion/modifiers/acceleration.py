@@ -15,7 +15,7 @@ from studio import api
 from . import step_cache
 
 if TYPE_CHECKING:
-    from ..models.loader import Model
+    from ..models.model import Model
 
 Attention = Literal["auto", "flash", "efficient", "cudnn", "math", "flash_package", "sage", "xformers"]
 _OF_TORCH = {

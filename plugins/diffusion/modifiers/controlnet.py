@@ -12,7 +12,7 @@ from studio import api
 
 from .. import images
 from ..checkpoints.families import Task, takes
-from ..models.loader import Model
+from ..models.model import Model
 from . import control_maps, controlnet_files
 from .controlnet_files import Found
 

@@ -15,7 +15,7 @@ from studio import api
 
 from ..checkpoints import diffusers_folder, hub_files, probe, weight_variants
 from ..checkpoints.families import Task
-from ..models.loader import Model
+from ..models.model import Model
 
 CONFIG = "config.json"
 _BROKEN = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError, IndexError)

@@ -13,7 +13,7 @@ from studio import api
 
 from .. import images
 from ..checkpoints import diffusers_folder, probe, weight_variants
-from ..models.loader import Model
+from ..models.model import Model
 
 ENCODER = "image_encoder"
 _CONFIG = "config.json"

@@ -13,7 +13,7 @@ from typing import Any
 from studio import api
 
 from ..checkpoints import probe
-from ..models.loader import Model
+from ..models.model import Model
 
 _TAG = re.compile(r"<lora:([^:<>]+)(?::\s*([+-]?\d*\.?\d+)\s*)?>")
 _BROKEN = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError)

@@ -8,7 +8,7 @@ from pathlib import Path
 from studio import api
 
 from ..models import loader
-from ..models.loader import Model
+from ..models.model import Model
 
 _BROKEN = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from studio import api
 
 from ..models.latents import coder_of, scale_factor
-from ..models.loader import Model
-from ..pipeline.hooks import replaced
+from ..models.model import Model
+from ..patching import patched_method
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,7 +46,9 @@ def applied(_: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[di
             around.lay_over(part, laid)
         for name in ("encode", "decode"):
             if hasattr(coder, name):
-                laid.enter_context(replaced(coder, name, around.in_tiles(coder, scale_factor(pipe), name == "decode")))
+                laid.enter_context(
+                    patched_method(coder, name, around.in_tiles(coder, scale_factor(pipe), name == "decode"))
+                )
         yield {}
 
 
@@ -65,9 +67,9 @@ class Around:
 
         for module in part.modules():
             if isinstance(module, Conv2d) and _margins(module) != (0, 0):
-                laid.enter_context(replaced(module, "_conv_forward", self._padded(module)))
+                laid.enter_context(patched_method(module, "_conv_forward", self._padded(module)))
             elif isinstance(module, Downsample2D) and module.use_conv and module.padding == 0:
-                laid.enter_context(replaced(module.conv, "_conv_forward", self._filled))
+                laid.enter_context(patched_method(module.conv, "_conv_forward", self._filled))
 
     def in_tiles(self, coder: Any, factor: int, decodes: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """For an autoencoder that works in tiles: round the edge is not round the tile."""

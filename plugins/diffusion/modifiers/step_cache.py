@@ -16,7 +16,7 @@ from studio import api
 from ..checkpoints.families import default
 
 if TYPE_CHECKING:
-    from ..models.loader import Model
+    from ..models.model import Model
 
 Cache = Literal["off", "first_block", "taylor", "attention", "magnitude"]
 LABELS = (

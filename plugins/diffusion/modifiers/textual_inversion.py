@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from studio import api
 
 from ..checkpoints import probe
-from ..models.loader import Model
+from ..models.model import Model
 from . import lora
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from studio import api
 
 from ..checkpoints import diffusers_folder, probe, weight_variants
 from ..models.latents import View, as_denoised, colourful, fitted, scale_factor, upcast
-from ..models.loader import Model
+from ..models.model import Model
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -17,9 +17,11 @@ import numpy as np
 
 from studio import api
 
+from ..checkpoints.families import DENOISERS
 from ..models import latents
 from ..models.latents import Look
 from ..modifiers.step_cache import Carried
+from ..patching import patched_method
 from .replay import Tape
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 _SHARE = 0.05
 """Of the time, at most, for previews: where they cost more, only every so many steps are shown."""
-DENOISERS = ("unet", "transformer", "transformer_2", "prior_prior", "decoder")
 LARGEST = 512
 """Pixels along the longer side of a preview."""
 _BETWEEN_PREVIEWS = 0.1
@@ -65,13 +66,15 @@ class Watch:
             for name, part in pipe.components.items():
                 if name in DENOISERS and part is not None:
                     cache = Carried(part) if getattr(part, "is_cache_enabled", False) else None
-                    watched.enter_context(replaced(part, "forward", functools.partial(self._tape.taped, cache=cache)))
+                    watched.enter_context(
+                        patched_method(part, "forward", functools.partial(self._tape.taped, cache=cache))
+                    )
                     self._make_stoppable(part, watched)
                 elif name == "controlnet":
-                    watched.enter_context(replaced(part, "forward", self._tape.idle))
+                    watched.enter_context(patched_method(part, "forward", self._tape.idle))
                     self._make_stoppable(part, watched)
                 elif isinstance(part, SchedulerMixin):
-                    watched.enter_context(replaced(part, "step", functools.partial(self._stepping, pipe, part)))
+                    watched.enter_context(patched_method(part, "step", functools.partial(self._stepping, pipe, part)))
             yield
 
     def _make_stoppable(self, denoiser: Any, watched: ExitStack) -> None:
@@ -169,17 +172,3 @@ def clean(scheduler: Any, model_output: Tensor, result: Any) -> Tensor:
     if type(scheduler).__name__ == "FlowMatchEulerDiscreteScheduler" and scheduler.step_index is not None:
         return latents_now - scheduler.sigmas[scheduler.step_index].to(latents_now) * model_output.to(latents_now)
     return latents_now
-
-
-@contextmanager
-def replaced(owner: Any, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
-    """A method of one object, wrapped for the time of the block."""
-    own = owner.__dict__.get(name)
-    setattr(owner, name, wrap(getattr(owner, name)))
-    try:
-        yield
-    finally:
-        if own is None:
-            delattr(owner, name)
-        else:
-            setattr(owner, name, own)

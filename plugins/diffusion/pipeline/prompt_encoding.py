@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from studio import api
 
 from ..checkpoints.families import default, takes
-from ..models.loader import Model
+from ..models.model import Model
 from ..modifiers import textual_inversion
+from ..patching import patched_method
 from . import prompt_weights
-from .hooks import replaced
 from .prompt_weights import Part
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _without_last(encoder: Any, count: int) -> Iterator[None]:
         )
     with ExitStack() as skipped:
         for layer in layers[len(layers) - count :]:
-            skipped.enter_context(replaced(layer, "forward", lambda _: lambda states, *_, **__: states))
+            skipped.enter_context(patched_method(layer, "forward", lambda _: lambda states, *_, **__: states))
         yield
 
 

@@ -11,7 +11,7 @@ from studio import api
 
 from ..checkpoints.families import Task, default, takes
 from ..models import oom_ladder, placement
-from ..models.loader import Model
+from ..models.model import Model
 from ..modifiers import acceleration, controlnet, ip_adapter, lora, seamless_tiling, textual_inversion, vae_override
 from . import prompt_encoding, schedulers, taesd_preview
 from .hooks import Watch

@@ -16,7 +16,7 @@ from studio import api
 
 from ..checkpoints import diffusers_folder
 from ..models.latents import Look, coder_of, scale_factor
-from ..models.loader import Model
+from ..models.model import Model
 from ..modifiers import vae_override
 
 if TYPE_CHECKING:

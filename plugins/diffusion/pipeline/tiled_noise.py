@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .hooks import replaced
+from ..patching import patched_method
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -36,7 +36,7 @@ class Field:
         name, wrap = (
             ("scale_noise", scale_noise) if hasattr(pipe.scheduler, "scale_noise") else ("add_noise", add_noise)
         )
-        with replaced(pipe.scheduler, name, wrap):
+        with patched_method(pipe.scheduler, name, wrap):
             yield
 
     def cut(self, like: Tensor, left: int, top: int, width: int) -> Tensor:

@@ -11,7 +11,7 @@ from studio import api
 from .. import images
 from ..checkpoints.families import Task, default, takes
 from ..models import loader
-from ..models.loader import Model
+from ..models.model import Model
 from ..modifiers.seamless_tiling import Seamless
 from ..pipeline import image_size, runner
 from ..pipeline.estimate import Estimated

@@ -12,7 +12,7 @@ from studio import api
 from .. import images
 from ..checkpoints.families import Task
 from ..models import loader
-from ..models.loader import Model
+from ..models.model import Model
 from ..pipeline import image_size, runner
 from ..pipeline.estimate import Estimated
 from ..pipeline.params import Painter, Words

@@ -11,9 +11,9 @@ from studio import api
 from ..checkpoints.families import Task
 from ..models import loader
 from ..modifiers.seamless_tiling import Seamless
+from ..patching import patched_method
 from ..pipeline import image_size, runner
 from ..pipeline.estimate import Estimated
-from ..pipeline.hooks import replaced
 from ..pipeline.params import Painter, Size, Words
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ class Vary(Estimated):
         size = image_size.wanted(model, params)
 
         def turned(pipe: Any) -> AbstractContextManager[None]:
-            return replaced(pipe, "prepare_latents", lambda prepare: _towards(prepare, ctx.generator, params.variation))
+            return patched_method(
+                pipe, "prepare_latents", lambda prepare: _towards(prepare, ctx.generator, params.variation)
+            )
 
         picture = runner.painted(
             ctx, model, Task.PAINT, params, size=size, generator=lambda: _seeded(params.origin), around=turned

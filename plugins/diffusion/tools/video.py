@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 from studio import api
 
 from .. import images
-from ..checkpoints.families import Task, takes
-from ..checkpoints.video_families import Film
+from ..checkpoints.families import Film, Task, takes
 from ..models import loader
 from ..models.latents import scale_factor
-from ..models.loader import Model
+from ..models.model import Model
 from ..modifiers import acceleration
 from ..modifiers import motion_adapter as motion
 from ..pipeline import image_size, runner

@@ -11,8 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.diffusion.checkpoints.families import KNOWN, Task
-from plugins.diffusion.checkpoints.video_families import Film
+from plugins.diffusion.checkpoints.families import KNOWN, Film, Task
 from plugins.diffusion.models import loader
 from plugins.diffusion.tools.text_to_image import Paint
 from plugins.diffusion.tools.video import Animate
