@@ -1,5 +1,6 @@
 """All that a plugin may import: ``from studio import api``."""
 
+from studio.api import images
 from studio.api.context import Context, Models, SavesState
 from studio.api.estimate import Estimate, EstimateContext
 from studio.api.events import (
@@ -88,6 +89,7 @@ __all__ = [
     "format_time_left",
     "gguf_header",
     "hookimpl",
+    "images",
     "is_out_of_memory",
     "mixed_precision",
     "open_picture",

@@ -1,4 +1,4 @@
-"""Opening pictures of any kind, safely: one plain sentence for each way it can go wrong."""
+"""Open pictures of any kind safely, with one plain sentence for each way it can go wrong."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from studio.core.errors import BadInput
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp"})
+"""File name endings of pictures, in lower case."""
 MAX_PIXELS = 200_000_000
 """Larger pictures are refused before they are decoded (14,142² square, 800 MB as RGBA)."""
 
-_GARBLED = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, RuntimeError)
-"""What Pillow raises for damaged files; RuntimeError is its AVIF decoder's."""
+_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, RuntimeError)
+"""Exceptions that Pillow raises for damaged files; RuntimeError comes from its AVIF decoder."""
 
 
 def open_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, at: float = 0.0) -> Image:
-    """The picture in a file as 8-bit RGB, or RGBA where it has transparency.
+    """Open a picture file as 8-bit sRGB: mode RGB, or RGBA if it has transparency.
 
-    Of an animation, the frame `at` that share of it (0..1), which is the first unless told. CMYK,
+    Of an animation it returns the frame at the fraction `at` (0..1), the first by default. CMYK,
     grey, palette and 16-bit pictures are converted; the EXIF orientation is applied; an embedded
     colour profile is converted to sRGB.
 
-    Raises BadInput when the path is missing, may not be read, is no picture, is cut short,
+    Raises BadInput when the file is missing, may not be read, is not a picture, is cut short,
     or has more than `max_pixels` pixels.
     """
     import PIL.Image
@@ -43,7 +45,7 @@ def open_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, 
         except UnidentifiedImageError as error:
             sentence = f"{path.name} is not a picture that can be read."
             raise BadInput(sentence, "Use PNG, JPEG, WebP, AVIF, GIF or TIFF.") from error
-        except _GARBLED as error:
+        except _DAMAGED as error:
             raise BadInput(f"{path.name} is damaged and cannot be opened.", "Save it again and retry.") from error
         width, height = image.size
         if width * height > max_pixels:
@@ -59,7 +61,7 @@ def open_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, 
             return _to_srgb8(ImageOps.exif_transpose(image))
         except MemoryError as error:
             raise BadInput(f"{path.name} needs more memory than there is.", "Scale it down first.") from error
-        except _GARBLED as error:
+        except _DAMAGED as error:
             sentence = f"{path.name} is damaged: it ends too early or is garbled."
             raise BadInput(sentence, "Save it again and retry.") from error
 

@@ -26,7 +26,6 @@ _SIGNATURES = (
 )
 TEXTS = (".md", ".markdown", ".txt")
 PICTURES = frozenset({"png", "jpeg", "gif", "webp", "avif", "heif", "tiff", "bmp", "ico", "jpeg2000"})
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp"})
 FILMS = frozenset({"mp4", "matroska", "avi"})
 
 

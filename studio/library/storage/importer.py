@@ -7,6 +7,7 @@ from pathlib import Path
 
 from studio.core import files
 from studio.core.errors import BadInput
+from studio.core.images import IMAGE_SUFFIXES
 from studio.core.paths import Home
 from studio.library.formats import detection
 from studio.library.storage import sidecar, thumbnails, writer
@@ -28,7 +29,7 @@ def digest(path: Path) -> str:
 
 def check(path: Path) -> bytes | None:
     """A picture's thumbnail, or None for what is no picture. Raises BadInput for one that cannot be read."""
-    if detection.sniff(path) in detection.PICTURES or path.suffix.lower() in detection.PICTURE_SUFFIXES:
+    if detection.sniff(path) in detection.PICTURES or path.suffix.lower() in IMAGE_SUFFIXES:
         return thumbnails.of_picture(path)
     return None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from studio.core import params_schema
 from studio.core.descriptor import Field, ToolDescriptor, Widget
-from studio.library.formats.detection import PICTURE_SUFFIXES
+from studio.core.images import IMAGE_SUFFIXES
 from studio.state.form.workspace import Workspace
 from studio.state.jobs.generation import Making
 from studio.state.notices import Notices
@@ -106,7 +106,7 @@ def _takes(field: Field, path: Path) -> bool:
         case Widget.FOLDER:
             return path.is_dir()
         case Widget.IMAGE:
-            return path.suffix.lower() in PICTURE_SUFFIXES and not path.is_dir()
+            return path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
         case Widget.FILE:
             return path.suffix.lower() in field.accepts and not path.is_dir()
         case _:

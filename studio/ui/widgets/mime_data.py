@@ -8,7 +8,9 @@ from pathlib import Path
 from PySide6.QtCore import QEvent, QMimeData
 from PySide6.QtGui import QImage, QKeyEvent, QKeySequence
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp")
+from studio.core.images import IMAGE_SUFFIXES
+
+PICTURES = tuple(sorted(IMAGE_SUFFIXES))
 
 
 def claims_paste(event: QEvent) -> bool:
