@@ -1,6 +1,6 @@
 """All that a plugin may import: ``from studio import api``."""
 
-from studio.api import images
+from studio.api import images, model_files
 from studio.api.context import Context, Models, SavesState
 from studio.api.estimate import Estimate, EstimateContext
 from studio.api.events import (
@@ -16,6 +16,7 @@ from studio.api.events import (
 )
 from studio.api.hookspecs import API_VERSION, hookimpl
 from studio.api.hub import HubFile, HubFiles, download_hub_model
+from studio.api.model_files import read_tensors, write_tensors
 from studio.api.params import (
     Colour,
     Count,
@@ -32,7 +33,7 @@ from studio.api.params import (
 )
 from studio.api.precision import mixed_precision
 from studio.api.tool import Tool
-from studio.api.training import NotFiniteError, Training, format_time_left, read_tensors, write_tensors
+from studio.api.training import NotFiniteError, Training, format_time_left
 from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioError, is_out_of_memory
 from studio.core.files import atomic_write
 from studio.core.humanize import format_memory, format_size
@@ -92,6 +93,7 @@ __all__ = [
     "images",
     "is_out_of_memory",
     "mixed_precision",
+    "model_files",
     "open_picture",
     "param",
     "read_tensors",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from studio.api.context import Context
 from studio.api.events import Event, Notice, Progress
+from studio.api.model_files import read_tensors, write_tensors
 from studio.core.errors import OutOfMemory, Paused, StudioError
-from studio.core.files import atomic_write
 
 if TYPE_CHECKING:
     import torch
@@ -268,26 +267,6 @@ def format_time_left(seconds: float) -> str:
     if seconds >= 10:
         return f"about {seconds:.0f} seconds left"
     return "a few seconds left" if seconds > 0 else ""
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
-    """Tensors and plain JSON notes in one safetensors file, whole or not at all."""
-    from safetensors.torch import save_file
-
-    with atomic_write(path) as part:
-        save_file(dict(tensors), part, metadata={"notes": json.dumps(notes)})
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What `write_tensors` wrote. Raises OSError or ValueError when the file is missing or damaged."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            return tensors, json.loads((file.metadata() or {}).get("notes", "{}"))
-    except SafetensorError as error:
-        raise ValueError(f"{path.name} is damaged") from error
 
 
 def _learnt(network: nn.Module) -> set[str]:

@@ -13,20 +13,37 @@ import msgspec
 
 from studio.core.model_files import gguf_header
 from studio.core.model_files.safetensors_header import MAX_HEADER
+from studio.core.model_files.tensor_names import (
+    AUTOENCODER,
+    CONTROLNET,
+    DIFFUSION,
+    EMBEDDING,
+    IP_ADAPTER,
+    LANGUAGE,
+    LORA,
+    STYLE,
+    TEXT_ENCODER,
+    UPSCALER,
+    kind_of_names,
+)
 
-DIFFUSION = "diffusion"
-LORA = "lora"
-AUTOENCODER = "autoencoder"
-CONTROLNET = "controlnet"
-IP_ADAPTER = "ip-adapter"
-EMBEDDING = "embedding"
-LANGUAGE = "language"
+__all__ = [
+    "AUTOENCODER",
+    "CONTROLNET",
+    "DIFFUSION",
+    "EMBEDDING",
+    "IP_ADAPTER",
+    "LANGUAGE",
+    "LORA",
+    "STYLE",
+    "TEXT_ENCODER",
+    "UPSCALER",
+    "kind_of_names",
+]
+
 MASKED_LANGUAGE = "masked-language"
 VISION_LANGUAGE = "vision-language"
-TEXT_ENCODER = "text-encoder"
-UPSCALER = "upscaler"
 MOTION_ADAPTER = "motion-adapter"
-STYLE = "style"
 PART = "part"
 """What goes with a model and is none: an adapter, a projector, or the rest of a GGUF file that was split."""
 
@@ -47,9 +64,6 @@ _OF_CLASS = (
 )
 """How the classes begin that diffusers names in a `config.json`."""
 
-_LORA_STARTS = ("lora_unet_", "lora_te", "lora_transformer_")
-_LORA_PAIRS = ("lora_A", "lora_B", "lora_down", "lora_up", "lora.down", "lora.up")
-_LORA_ENDS = (*(f".{name}.weight" for name in _LORA_PAIRS), ".dora_scale")
 _OF_ARCHITECTURE = {
     **dict.fromkeys(
         ("flux", "sd1", "sd3", "sdxl", "aura", "cosmos", "hidream", "hyvid", "ltxv", "lumina2", "qwen_image", "wan"),
@@ -59,17 +73,6 @@ _OF_ARCHITECTURE = {
     **dict.fromkeys(("nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3", "gemma-embedding"), TEXT_ENCODER),
 }
 """Of GGUF files: what neither is nor contains a writer. Any other that says how far it can look back is one."""
-_STARTS = (
-    (STYLE, ("model.10.conv_block.", "model.12.conv_block.", "model.model.1.model.", "block_a.0.1.", "conv1.conv2d.")),
-    (CONTROLNET, ("controlnet", "control_model.", "input_hint_block.")),
-    (IP_ADAPTER, ("image_proj.", "ip_adapter.")),
-    (DIFFUSION, ("model.diffusion_model.", "double_blocks.", "joint_blocks.", "time_embedding.", "time_text_embed.")),
-    (AUTOENCODER, ("encoder.down", "decoder.up", "first_stage_model.", "decoder.layers.")),
-    (LANGUAGE, ("model.layers.", "transformer.h.", "blk.", "gpt_neox.")),
-    (TEXT_ENCODER, ("text_model.", "transformer.resblocks.", "encoder.block.", "shared.weight", "vision_model.")),
-    (UPSCALER, ("model.1.sub.", "body.", "RRDB_trunk.", "conv_first.")),
-)
-"""How tensors are called that tell a kind; a kind of more weight stands before those that it may contain."""
 
 
 def kind_of(path: Path) -> str:
@@ -83,18 +86,6 @@ def kind_of(path: Path) -> str:
 def is_model_folder(names: Collection[str]) -> bool:
     """Whether a folder in which these names lie is one model, and not a shelf of several."""
     return INDEX in names or (bool({CONFIG, ADAPTER} & set(names)) and any(name.endswith(WEIGHTS) for name in names))
-
-
-def kind_of_names(tensors: Collection[str]) -> str:
-    """From the names of the tensors. Small things first: a LoRA carries the names of what it was made for."""
-    if any(name.startswith(_LORA_STARTS) or name.endswith(_LORA_ENDS) or ".lokr_" in name for name in tensors):
-        return LORA
-    if "emb_params" in tensors or (len(tensors) <= 2 and {"clip_l", "clip_g"} & set(tensors)):
-        return EMBEDDING
-    for kind, starts in _STARTS:
-        if any(name.startswith(starts) for name in tensors):
-            return kind
-    return ""
 
 
 def _kind_of_folder(path: Path) -> str:
