@@ -1,0 +1,138 @@
+"""A home that the studio made before its modules and names were rearranged opens as it was.
+
+`fixtures/home_0_1.zip` was written by commit 9989754: pictures in every state, a film, a text with its page, a
+paused and a waiting job, a draft, a plugin in one file. It is never made anew.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from studio.core import settings as settings_file
+from studio.core.job import JobState
+from studio.core.messages import EstimateResult
+from studio.core.paths import Home
+from studio.core.settings import Settings
+from studio.engine import catalogue_cache
+from studio.engine.local_engine import LocalEngine
+from studio.engine.throughput import Rates
+from studio.library.library import Library
+from studio.library.pages.store import PageShelf
+from studio.state.form import draft_store
+from tests.engine.conftest import Ears
+
+ARCHIVE = Path(__file__).parent / "fixtures" / "home_0_1.zip"
+APPLE, STYLED, MORPH, STRIPES = "0ec5de3b68", "7e68295094", "251b0eda8c", "7e8e7fcbb0"
+PAUSED, WAITING = "01a23059b71d13571c25", "01a23059be127a213557"
+
+
+@pytest.fixture
+def old_home(home: Home) -> Home:
+    with zipfile.ZipFile(ARCHIVE) as archive:
+        archive.extractall(home.root)
+    return home
+
+
+@pytest.fixture
+def library(old_home: Home) -> Iterator[Library]:
+    library = Library(old_home)
+    library.open()
+    yield library
+    library.close()
+
+
+@contextmanager
+def _running(home: Home, library: Library) -> Iterator[tuple[LocalEngine, Ears]]:
+    engine, ears = LocalEngine(home, library, Settings(device="cpu")), Ears()
+    engine.subscribe(ears)
+    engine.start()
+    try:
+        ears.until_ready()
+        yield engine, ears
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize("rebuilt", [False, True], ids=["index of then", "index made anew"])
+def test_creations_keep_their_marks_and_recipes(old_home: Home, rebuilt: bool) -> None:
+    if rebuilt:
+        old_home.index.unlink()
+    library = Library(old_home)
+    library.open()
+    library.sweep()
+    apple, styled, morph = (library.get(id) for id in (APPLE, STYLED, MORPH))
+    assert apple
+    assert styled
+    assert morph
+    assert apple.recipe
+    assert (apple.recipe.tool, apple.recipe.seed) == ("diffusion.paint", 7)
+    assert apple.recipe.params["prompt"] == "a red apple, 3d"
+    assert (apple.star, apple.tags) == (True, ("fruit",))
+    assert styled.recipe
+    assert styled.recipe.params["style"] == "style-ink"
+    assert styled.rating == 4
+    assert [parent.tool for parent in library.parents(morph.id)] == ["import", "import"]
+    assert library.thumbnail(morph.id)
+    assert library.ids("is:starred") == [apple.id]
+    trashed = library.get(STRIPES)
+    assert trashed
+    assert trashed.trashed
+    library.close()
+
+
+def test_a_creation_is_made_again_from_its_recipe(old_home: Home, library: Library) -> None:
+    library.restore([library.get(STRIPES).id])  # type: ignore[union-attr]
+    before = library.get(STRIPES)
+    assert before
+    assert before.recipe
+    with _running(old_home, library) as (engine, ears):
+        engine.hold(False)
+        (job,) = engine.submit(before.recipe)
+        (output,) = ears.until_state(job, JobState.DONE).outputs
+    after = library.get(output)
+    assert after
+    with Image.open(before.path) as old, Image.open(after.path) as new:
+        assert np.array_equal(np.asarray(old), np.asarray(new))
+
+
+def test_the_queue_goes_on_with_what_waited_and_what_was_paused(old_home: Home, library: Library) -> None:
+    with _running(old_home, library) as (engine, ears):
+        jobs = {job.id: job for job in engine.jobs()}
+        assert engine.held
+        assert jobs[PAUSED].state is JobState.PAUSED
+        assert jobs[WAITING].state is JobState.QUEUED
+        assert sum(job.state is JobState.DONE for job in jobs.values()) == 5
+        engine.resume(PAUSED)
+        engine.hold(False)
+        for id in (PAUSED, WAITING):
+            (output,) = ears.until_state(jobs[id], JobState.DONE).outputs
+            assert library.get(output)
+
+
+def test_pages_keep_their_words(old_home: Home) -> None:
+    shelf = PageShelf(old_home.pages)
+    openings = {info.id: info.opening for info in shelf.pages()}
+    assert openings == {"01a2305a353394ca04": "Snown the garden.", "01a230592d79b0a6c1": "# The fox"}
+    tale = shelf.page("01a230592d79b0a6c1").load()
+    assert tale.text.startswith("# The fox\n\nOnce upon")
+    assert tale.text.endswith("'it is not")
+
+
+def test_draft_settings_and_what_was_learnt_are_read(old_home: Home) -> None:
+    draft = draft_store.load(old_home.root / "workspace.json")
+    assert (draft.tool, draft.values["diffusion.paint"]) == ("diffusion.paint", {"prompt": "a blue whale, flat"})
+    assert settings_file.load(old_home.settings) == Settings(device="cpu")
+    question = EstimateResult(id="1", work=2.0, rate="vae.morph vae-spatial auto", device="cpu 2 cores float32")
+    assert Rates(old_home.rates).estimate(question).seconds == pytest.approx(2 * 7.797, rel=0.001)
+
+
+def test_the_tools_of_then_fill_the_window_until_the_worker_is_up(old_home: Home) -> None:
+    tools = catalogue_cache.load(old_home.descriptors).tools
+    assert {"diffusion.paint", "style.transfer", "vae.morph", "writer.continue", "stripes.make"} <= set(tools)
