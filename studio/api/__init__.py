@@ -1,6 +1,6 @@
 """All that a plugin may import: ``from studio import api``."""
 
-from studio.api import images, model_files
+from studio.api import datasets, images, model_files
 from studio.api.context import Context, Models, SavesState
 from studio.api.estimate import Estimate, EstimateContext
 from studio.api.events import (
@@ -83,6 +83,7 @@ __all__ = [
     "Training",
     "Unit",
     "atomic_write",
+    "datasets",
     "describe_licence",
     "download_hub_model",
     "format_memory",

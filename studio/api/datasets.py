@@ -1,0 +1,274 @@
+"""Read folders of training data: find files, read pictures and captions, hold out a part for evaluation.
+
+Everything is ordered by name and follows from names alone, so that a training that is resumed sees the same data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from studio.api.events import Event, Notice, Progress
+from studio.api.images import IMAGE_SUFFIXES, flatten_alpha, open_picture, shrink_shorter_side
+from studio.core.errors import BadInput
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+CAPTION_LIST = "captions.jsonl"
+"""Name of the file with captions in a folder of pictures."""
+HOLDOUT_FRACTION = 0.05
+MAX_CAPTION = 20_000
+"""Maximum number of characters that are read from a caption file."""
+MAX_COUNTED_NAMES = 20_000
+"""Number of names after which `count_images` stops looking."""
+
+
+class HasPath(Protocol):
+    """A training sample that comes from a file."""
+
+    @property
+    def path(self) -> Path: ...
+
+
+S = TypeVar("S", bound=HasPath)
+
+
+@dataclass(frozen=True)
+class ImageSample:
+    """One picture in memory. `pixels` are uint8 [height, width, 3], or 4 channels with transparency."""
+
+    path: Path
+    pixels: NDArray[np.uint8]
+    group: int = 0
+    """Number of the folder that it comes from."""
+
+
+@dataclass(frozen=True)
+class ImageCaption:
+    """The words for one picture."""
+
+    path: Path
+    text: str
+    is_complete: bool = True
+    """Whether `text` is a caption to be used as it is. Otherwise it names the subject and can be put into phrases."""
+    keywords: tuple[str, ...] = ()
+    style: str = ""
+
+
+def find_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """Return the files in a folder and its subfolders whose names end in one of the suffixes, sorted by path.
+
+    Suffixes are given in lower case, such as ".txt" or ".jsonl.xz"; case is ignored. Hidden files are left out.
+    Raises BadInput when the folder is missing or may not be read.
+    """
+    if not folder.is_dir():
+        raise BadInput(f"There is no folder {folder}.", "Check the path.")
+    endings = tuple(suffixes)
+    try:
+        paths = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(endings))
+        return [path for path in paths if not path.name.startswith(".") and path.is_file()]
+    except OSError as error:
+        raise BadInput(f"The folder {folder} may not be read.", "Change its permissions.") from error
+
+
+def find_images(folder: Path, words: Sequence[str] = ()) -> list[Path]:
+    """Return the picture files in a folder and its subfolders, sorted by path.
+
+    With `words`, only pictures with one of them in the file name, or in their line of a `captions.jsonl` in the same
+    folder; case is ignored. Raises BadInput when the folder is missing or may not be read.
+    """
+    paths = find_files(folder, IMAGE_SUFFIXES)
+    wanted = [word.casefold() for word in words if word.strip()]
+    if not wanted:
+        return paths
+    lists = {parent: read_caption_list(parent / CAPTION_LIST, strict=False) for parent in {p.parent for p in paths}}
+
+    def searchable(path: Path) -> str:
+        row = lists[path.parent].get(path.name, {})
+        return f"{path.name} {' '.join(str(value) for value in row.values())}".casefold()
+
+    return [path for path in paths if any(word in searchable(path) for word in wanted)]
+
+
+def count_images(folder: Path, limit: int) -> int:
+    """Return the approximate number of pictures in a folder, at most `limit`; 0 where it may not be read.
+
+    Quick enough for `Tool.estimate`: it looks at file names only, and at no more than `MAX_COUNTED_NAMES`.
+    """
+    try:
+        names = islice(folder.rglob("*"), MAX_COUNTED_NAMES)
+        return sum(1 for _ in islice((path for path in names if path.suffix.lower() in IMAGE_SUFFIXES), limit))
+    except OSError:
+        return 0
+
+
+def read_image(path: Path, side: int, *, keep_alpha: bool = False, group: int = 0) -> ImageSample:
+    """Read one picture, scaled down to a shorter side of `side` px if it is larger.
+
+    Transparent pictures are composited over white unless `keep_alpha` is set. Raises BadInput.
+    """
+    import numpy as np
+
+    picture = open_picture(path)
+    picture = shrink_shorter_side(picture if keep_alpha else flatten_alpha(picture), side)
+    return ImageSample(path, np.asarray(picture), group)
+
+
+def read_images(
+    paths: Sequence[Path], read: Callable[[Path], T]
+) -> Generator[Event, None, tuple[list[T], dict[str, str]]]:
+    """Read files with progress, leaving out those that `read` refuses with BadInput.
+
+    Returns (what `read` returned, {file name: why it was skipped}). Use it as
+    `samples, skipped = yield from read_images(…)`; skipped files are named in one notice.
+    """
+    samples: list[T] = []
+    skipped: dict[str, str] = {}
+    for number, path in enumerate(paths):
+        if number % 50 == 0:
+            yield Progress(0, 0, f"Reading pictures: {number:,} of {len(paths):,}")
+        try:
+            samples.append(read(path))
+        except BadInput as error:
+            skipped[path.name] = str(error)
+    if skipped:
+        yield skipped_notice(skipped)
+    return samples, skipped
+
+
+def read_image_folder(
+    folder: Path,
+    side: int,
+    *,
+    limit: int,
+    words: Sequence[str] = (),
+    keep_alpha: bool = False,
+    group: int = 0,
+) -> Generator[Event, None, tuple[list[ImageSample], dict[str, str]]]:
+    """Read the pictures of a folder into memory, at most `limit`, spread evenly over the files.
+
+    Arguments are those of `find_images` and `read_image`, the result that of `read_images`.
+    Raises BadInput when the folder is missing or may not be read.
+    """
+    paths = find_images(folder, words)
+    if len(paths) > limit:
+        yield Notice(f"Only {limit:,} of the {len(paths):,} pictures in {folder.name} are used.", "warning")
+        paths = [paths[number * len(paths) // limit] for number in range(limit)]
+    return (yield from read_images(paths, lambda path: read_image(path, side, keep_alpha=keep_alpha, group=group)))
+
+
+def skipped_notice(skipped: Collection[str]) -> Notice:
+    """Return a warning that names up to ten of the files that were skipped."""
+    names = [*skipped]
+    rest = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
+    files = "1 file that cannot be read" if len(names) == 1 else f"{len(names):,} files that cannot be read"
+    return Notice(f"Skipped {files}: {', '.join(names[:10])}{rest}.", "warning")
+
+
+def is_held_out(name: Path | str, fraction: float = HOLDOUT_FRACTION) -> bool:
+    """Check whether a sample belongs to the `fraction` (0..1) that is kept for evaluation.
+
+    It depends on the name alone, of a path on the names of the file and its folder. So it stays the same when other
+    samples are added or removed, or when the folder is moved.
+    """
+    return _name_hash(name) < fraction * 2**32
+
+
+def split_holdout(samples: Sequence[S], fraction: float = HOLDOUT_FRACTION) -> tuple[list[S], list[S]]:
+    """Split samples into (for training, for evaluation) by `is_held_out`.
+
+    Each part has at least one of two or more samples; a single sample is in both.
+    """
+    if len(samples) < 2:
+        return [*samples], [*samples]
+    holdout = [sample for sample in samples if is_held_out(sample.path, fraction)][: len(samples) - 1]
+    holdout = holdout or [min(samples, key=lambda sample: _name_hash(sample.path))]
+    held = {id(sample) for sample in holdout}
+    return [sample for sample in samples if id(sample) not in held], holdout
+
+
+def read_captions(folder: Path, paths: Sequence[Path]) -> list[ImageCaption]:
+    """Return the caption of each picture in a folder.
+
+    The first of these counts: a text file NAME.txt beside the picture; its row in `FOLDER.jsonl` beside the folder or
+    in `captions.jsonl` inside it (see `read_caption_list`), with `caption`, or with `name` and perhaps `keywords` and
+    `style`; its file name, without digits at the end. Raises BadInput when one of these files is damaged.
+    """
+    rows: dict[str, Mapping[str, Any]] = {}
+    for file in (folder.with_name(f"{folder.name}.jsonl"), folder / CAPTION_LIST):
+        rows |= {name.removeprefix(f"{folder.name}/"): row for name, row in read_caption_list(file).items()}
+    return [_caption(path, rows.get(path.relative_to(folder).as_posix(), {})) for path in paths]
+
+
+def read_caption_list(path: Path, *, strict: bool = True) -> dict[str, Mapping[str, Any]]:
+    """Return the rows of a JSON Lines file by their value of `file`; empty if there is no such file.
+
+    Raises BadInput for a file that is damaged; without `strict`, lines that cannot be read are left out instead.
+    """
+    if not path.is_file():
+        return {}
+    damaged = BadInput(
+        f"{path.name} is not a list of captions.", 'Write one JSON object per line, with "file" and "caption".'
+    )
+    rows: dict[str, Mapping[str, Any]] = {}
+    try:
+        lines = path.read_text("utf-8-sig").split("\n")  # not splitlines: JSON strings may hold other line breaks
+    except (OSError, ValueError) as error:
+        if strict:
+            raise damaged from error
+        return {}
+    for line in filter(str.strip, lines):
+        try:
+            row = json.loads(line)
+            rows[str(row["file"])] = row
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            if strict:
+                raise damaged from error
+    return rows
+
+
+def name_from_file(stem: str) -> str:
+    """Return the words in a file name without its suffix: "red-apple_02" gives "red apple"."""
+    words = re.sub(r"[-_\s]+", " ", stem).strip()
+    return re.sub(r"\s*\(?\d+\)?$", "", words).strip() or words
+
+
+def _caption(path: Path, row: Mapping[str, Any]) -> ImageCaption:
+    if text := _caption_file(path.with_suffix(".txt")):
+        return ImageCaption(path, text)
+    if text := _text(row.get("caption")):
+        return ImageCaption(path, text)
+    if text := _text(row.get("name")):
+        words = row.get("keywords")
+        keywords = tuple(word for word in words if isinstance(word, str)) if isinstance(words, list) else ()
+        return ImageCaption(path, text, False, keywords, str(row.get("style") or ""))
+    return ImageCaption(path, name_from_file(path.stem))
+
+
+def _caption_file(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    try:
+        return " ".join(path.read_text("utf-8", errors="replace")[:MAX_CAPTION].split())
+    except OSError as error:
+        raise BadInput(f"The caption file {path.name} cannot be read.", "Change its permissions.") from error
+
+
+def _text(value: object) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _name_hash(name: Path | str) -> int:
+    text = f"{name.parent.name}/{name.name}" if isinstance(name, Path) else name
+    return int.from_bytes(hashlib.sha256(os.fsencode(text)).digest()[:4])
