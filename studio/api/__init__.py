@@ -1,7 +1,7 @@
 """All that a plugin may import: ``from studio import api``."""
 
-from studio.api import datasets, images, model_files
-from studio.api.context import Context, Models, SavesState
+from studio.api import datasets, images, model_card, model_files
+from studio.api.context import Context, ContextProxy, Models, SavesState
 from studio.api.estimate import Estimate, EstimateContext
 from studio.api.events import (
     Animation,
@@ -50,6 +50,7 @@ __all__ = [
     "Cancelled",
     "Colour",
     "Context",
+    "ContextProxy",
     "Count",
     "Estimate",
     "EstimateContext",
@@ -94,6 +95,7 @@ __all__ = [
     "images",
     "is_out_of_memory",
     "mixed_precision",
+    "model_card",
     "model_files",
     "open_picture",
     "param",

@@ -1,4 +1,4 @@
-"""What a running tool is given."""
+"""The host as a running tool sees it."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ M = TypeVar("M")
 
 @runtime_checkable
 class SavesState(Protocol):
-    """A model that learns something between jobs which took time, such as the text that it has read.
+    """A model that gathers state between jobs which took time to compute, such as a KV cache.
 
-    Optional: what has these methods is asked when it is evicted, and when it is loaded again under the same key in the
-    same worker. What they raise is logged, and the job goes on.
+    Optional: a model with these methods is asked when it is evicted, and when it is loaded again under the same key by
+    the same worker. Errors are logged, and the job continues without the state.
     """
 
     def save_state(self, folder: Path) -> None:
-        """Writes what is worth keeping into an empty folder; nothing where nothing is. Afterwards it is dropped."""
+        """Write the state into an empty folder, or nothing if there is none. The model is dropped afterwards."""
 
     def restore_state(self, folder: Path) -> None:
-        """Takes it back from there, right after it was loaded. The folder is removed then."""
+        """Read the state back, right after the model was loaded. The folder is removed afterwards."""
 
 
 class Models(Protocol):
-    """Loaded models, kept between jobs and evicted by size when memory is short. One may be `SavesState`."""
+    """Loaded models. They are kept between jobs and evicted by size when memory is short."""
 
     def load(self, key: str, loader: Callable[[], M]) -> M:
-        """The model under `key`, loaded by `loader()` on the first use."""
+        """Return the model under `key`; `loader()` is called if it is not in memory."""
 
     def drop(self, key: str) -> None:
-        """Forget one model, and what it had parked. Does nothing where it is not loaded."""
+        """Remove one model and its saved state. Does nothing if it is not loaded."""
 
 
 class Context(Protocol):
-    """The host, as a tool sees it."""
+    """The host, as a tool sees it while it runs."""
 
     @property
     def seed(self) -> int:
-        """0 ≤ seed < 2³²; the same seed and parameters give the same result."""
+        """Seed of the job, 0 ≤ seed < 2³². The same seed and parameters give the same result."""
 
     @property
     def device(self) -> str:
@@ -52,7 +52,7 @@ class Context(Protocol):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What suits the device: float32 on a CPU, float16 or bfloat16 on a GPU."""
+        """The precision that suits the device: float32 on a CPU, float16 or bfloat16 on a GPU."""
 
     @property
     def scratch(self) -> Path:
@@ -60,52 +60,126 @@ class Context(Protocol):
 
     @property
     def checkpoint_dir(self) -> Path:
-        """A folder that stays until the job is done or cancelled, also across a kill.
+        """A folder that is kept until the job is done or cancelled, also when the process is killed.
 
-        A long job writes its checkpoints here and, when it starts, goes on from them.
+        A long job writes its checkpoints here and resumes from them when it starts.
         """
 
     @property
     def downloads(self) -> Path:
-        """The artist's models folder, for models that are fetched.
+        """The artist's models folder, for models that a plugin downloads.
 
-        In a folder ``ORG--NAME``, `model` finds what is ``ORG/NAME`` on the Hugging Face hub. What begins with a
-        dot is not offered: an unfinished download goes on there.
+        `model` finds ``ORG/NAME`` of the Hugging Face hub in a folder ``ORG--NAME``. Names that begin with a dot are
+        not offered: use them for unfinished downloads.
         """
 
     @property
-    def models(self) -> Models: ...
+    def models(self) -> Models:
+        """Loaded models, kept between jobs."""
 
     @property
     def draft(self) -> bool:
-        """Whether only previews are wanted, quickly, because a slider moves."""
+        """Whether only quick previews are wanted, because the artist is moving a slider."""
 
     def generator(self, offset: int = 0) -> torch.Generator:
-        """A CPU torch generator seeded with `seed + offset`, so that devices agree."""
+        """Return a torch generator on the CPU, seeded with `seed + offset`: equal results on all devices."""
 
     def emit(self, event: Event) -> None:
-        """What `yield` does too, for code in callbacks. A cancel point."""
+        """Send an event as `yield` does, for code in callbacks. A cancel point."""
 
     def check_cancelled(self) -> None:
-        """Raises Cancelled once the artist asked to stop. A cancel point without an event."""
+        """Raise Cancelled if the artist cancelled the job. A cancel point without an event."""
 
     @property
     def pause_requested(self) -> bool:
-        """True once the artist asked to pause. A `pausable` tool then writes its state to
-        `checkpoint_dir` and raises `api.Paused`; the job is run again later and goes on from there."""
+        """Whether the artist asked to pause.
+
+        A `pausable` tool then writes its state to `checkpoint_dir` and raises `api.Paused`; the job is run again later
+        and resumes from there.
+        """
 
     def starter(self, name: str) -> Path:
-        """The folder of a starter model. Raises BadInput when there is none of that name."""
+        """Return the folder of a starter model. Raises BadInput if there is none of that name."""
 
     def model(self, choice: str) -> Path | str:
-        """What a `ModelChoice` value stands for: an existing file or folder, or a hub id.
+        """Return the file or folder of a `ModelChoice` value, or its hub id.
 
-        The model is written into the recipe with the hash of its weights and its licence.
-        Raises BadInput when it is neither.
+        The model is written into the recipe with the hash of its weights and its licence. Raises BadInput for
+        anything else.
         """
 
     def available_models(self, kind: str) -> Mapping[str, Path]:
-        """What a `ModelChoice` of a kind offers, the path by the choice. What is used goes through `model`."""
+        """Return the models of a kind on this machine: paths by `ModelChoice` value.
+
+        To use one, pass its value to `model`.
+        """
 
     def note(self, name: str, value: Any) -> None:
-        """Writes a plain JSON value into the recipe's notes."""
+        """Write a plain JSON value into the recipe's notes."""
+
+
+class ContextProxy:
+    """A context that passes everything on to another one.
+
+    Subclass it and override what differs for a part of a job, such as `emit` or `dtype`.
+    """
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    @property
+    def seed(self) -> int:
+        return self._ctx.seed
+
+    @property
+    def device(self) -> str:
+        return self._ctx.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._ctx.dtype
+
+    @property
+    def scratch(self) -> Path:
+        return self._ctx.scratch
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        return self._ctx.checkpoint_dir
+
+    @property
+    def downloads(self) -> Path:
+        return self._ctx.downloads
+
+    @property
+    def models(self) -> Models:
+        return self._ctx.models
+
+    @property
+    def draft(self) -> bool:
+        return self._ctx.draft
+
+    def generator(self, offset: int = 0) -> torch.Generator:
+        return self._ctx.generator(offset)
+
+    def emit(self, event: Event) -> None:
+        self._ctx.emit(event)
+
+    def check_cancelled(self) -> None:
+        self._ctx.check_cancelled()
+
+    @property
+    def pause_requested(self) -> bool:
+        return self._ctx.pause_requested
+
+    def starter(self, name: str) -> Path:
+        return self._ctx.starter(name)
+
+    def model(self, choice: str) -> Path | str:
+        return self._ctx.model(choice)
+
+    def available_models(self, kind: str) -> Mapping[str, Path]:
+        return self._ctx.available_models(kind)
+
+    def note(self, name: str, value: Any) -> None:
+        self._ctx.note(name, value)

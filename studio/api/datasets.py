@@ -143,7 +143,7 @@ def read_images(
         except BadInput as error:
             skipped[path.name] = str(error)
     if skipped:
-        yield skipped_notice(skipped)
+        yield describe_skipped(skipped)
     return samples, skipped
 
 
@@ -168,7 +168,7 @@ def read_image_folder(
     return (yield from read_images(paths, lambda path: read_image(path, side, keep_alpha=keep_alpha, group=group)))
 
 
-def skipped_notice(skipped: Collection[str]) -> Notice:
+def describe_skipped(skipped: Collection[str]) -> Notice:
     """Return a warning that names up to ten of the files that were skipped."""
     names = [*skipped]
     rest = f" and {len(names) - 10:,} more" if len(names) > 10 else ""

@@ -88,8 +88,8 @@ def test_unreadable_pictures_are_skipped_with_one_notice(tmp_path: Path) -> None
 
 def test_a_long_list_of_skipped_files_is_cut_short() -> None:
     names = [f"{number}.png" for number in range(12)]
-    assert datasets.skipped_notice(names).text.endswith("9.png and 2 more.")
-    assert datasets.skipped_notice(["a.png"]).text == "Skipped 1 file that cannot be read: a.png."
+    assert datasets.describe_skipped(names).text.endswith("9.png and 2 more.")
+    assert datasets.describe_skipped(["a.png"]).text == "Skipped 1 file that cannot be read: a.png."
 
 
 def test_a_limit_takes_pictures_evenly_from_the_whole_folder(tmp_path: Path) -> None:

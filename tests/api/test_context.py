@@ -1,0 +1,47 @@
+"""`api.ContextProxy` passes every member of a context on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from studio import api, testing
+
+
+class HalfPrecision(api.ContextProxy):
+    """Runs a part of a job in bfloat16, with a prefix before what it reports."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.bfloat16
+
+    def emit(self, event: api.Event) -> None:
+        super().emit(api.Progress(event.step, event.total, "half") if isinstance(event, api.Progress) else event)
+
+
+def precision(ctx: api.Context) -> torch.dtype:
+    return ctx.dtype
+
+
+def test_a_proxy_overrides_some_members_and_passes_on_the_others(tmp_path: Path) -> None:
+    ctx = testing.FakeContext(seed=5, folder=tmp_path, pause_requested=True)
+    proxy = HalfPrecision(ctx)
+    assert precision(proxy) == torch.bfloat16
+    proxy.emit(api.Progress(1, 2))
+    proxy.note("rung", 1)
+    assert ctx.events == [api.Progress(1, 2, "half")]
+    assert ctx.notes == {"rung": 1}
+    assert proxy.models.load("it", list) is ctx.models.load("it", list)
+    assert proxy.generator(2).initial_seed() == 7
+
+
+def test_every_member_of_a_context_is_passed_on(tmp_path: Path) -> None:
+    ctx = testing.FakeContext(seed=5, folder=tmp_path)
+    proxy = api.ContextProxy(ctx)
+    members = [name for name in vars(api.Context) if not name.startswith("_")]
+    assert len(members) > 12
+    for name in members:
+        assert name in vars(api.ContextProxy), f"ContextProxy lacks {name}"
+        if isinstance(vars(api.Context)[name], property):
+            assert getattr(proxy, name) == getattr(ctx, name)
