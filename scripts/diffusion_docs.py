@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from pathlib import Path
 
 from plugins.diffusion.checkpoints.families import KNOWN, Family, Task
@@ -67,6 +68,16 @@ def renewed(page: str) -> str:
     return page
 
 
-if __name__ == "__main__":
+def main(arguments: list[str]) -> int:
+    """Write the tables, or with `--check` return 1 where they are not current."""
     path = Path(__file__).parents[1] / PAGE
-    path.write_text(renewed(path.read_text("utf-8")), "utf-8")
+    before = path.read_text("utf-8")
+    after = renewed(before)
+    if "--check" in arguments:
+        return int(before != after)
+    path.write_text(after, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -24,6 +24,21 @@ PATIENCE = 5.0
 """Seconds that a thread or process which was asked to end may take to do so."""
 
 
+WORKERS = 4
+"""Largest number of test processes: each imports torch and may hold models."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run the whole suite in a process for each core, and a part of it that is named in this process.
+
+    The tests of a file stay together, since they share models and workers.
+    """
+    if config.args != config.getini("testpaths") or config.option.collectonly:
+        return 0
+    config.option.dist = "loadfile"
+    return min(os.cpu_count() or 1, WORKERS)
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """An empty home of the studio, which `Home.default()` and child processes find too."""
