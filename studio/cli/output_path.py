@@ -8,7 +8,7 @@ from pathlib import Path
 
 from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import BadInput
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 from studio.library.library import Library
 
 EXTENSIONS = {
@@ -78,7 +78,7 @@ class Destination:
     def _named(self, creation: Creation) -> Path:
         assert self.folder
         seed = creation.recipe.seed if creation.recipe else 0
-        if creation.kind is Kind.MODEL:
+        if creation.kind is CreationKind.MODEL:
             wanted = ""
         elif self.file and creation.kind.value == self.output:
             wanted = self.file.suffix

@@ -11,10 +11,10 @@ from studio.core.recipe import Recipe
 
 MODEL_FILE = "studio.json"
 """In a model's folder: what it is, and the recipe it was trained by."""
-_PICTURES = ("preview.png", "preview.jpg", "preview.webp")
+_TILE_IMAGES = ("preview.png", "preview.jpg", "preview.webp")
 
 
-class Kind(Enum):
+class CreationKind(Enum):
     IMAGE = "image"
     ANIMATION = "animation"
     TEXT = "text"
@@ -33,7 +33,7 @@ class Creation(Struct, frozen=True, kw_only=True):
 
     id: str
     path: str
-    kind: Kind
+    kind: CreationKind
     tool: str
     title: str = ""
     """The prompt, the text's first line, the model's title, or the imported file's name."""
@@ -52,6 +52,6 @@ class Creation(Struct, frozen=True, kw_only=True):
     """For a model: what `ModelChoice` fields ask for."""
 
 
-def picture_in(model: Path) -> Path | None:
+def find_tile_image(model: Path) -> Path | None:
     """The picture in a model's folder that shows what it makes."""
-    return next((path for name in _PICTURES if (path := model / name).is_file()), None)
+    return next((path for name in _TILE_IMAGES if (path := model / name).is_file()), None)

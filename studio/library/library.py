@@ -16,18 +16,18 @@ from studio.core.errors import BadInput, StudioError
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, now
 from studio.library import sqlite_pool
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 from studio.library.index import schema
 from studio.library.index.query import parse
 from studio.library.sqlite_pool import Pool
 from studio.library.storage import sidecar
-from studio.library.storage.thumbnail_db import Thumbs
+from studio.library.storage.thumbnail_db import ThumbnailDb
 
 if TYPE_CHECKING:
-    from studio.library.index.reindex import Sweep
+    from studio.library.index.reindex import SweepResult
 
 MAX_TAGS, MAX_TAG = 100, 80
-_DAMAGED = "index.damaged"
+_DAMAGED_MARKER = "index.damaged"
 
 
 class Library:
@@ -38,8 +38,8 @@ class Library:
 
     def __init__(self, home: Home) -> None:
         self.home = home
-        self._pool = Pool(home.index, schema.prepare)
-        self._thumbs = Thumbs(home.thumbs)
+        self._pool = Pool(home.index, schema.prepare_connection)
+        self._thumbs = ThumbnailDb(home.thumbs)
 
     def open(self) -> None:
         """Makes what is missing. Raises StudioError where the index is of a newer studio."""
@@ -47,15 +47,15 @@ class Library:
             self.home.make()
         except OSError as error:
             raise files.describe_write_error(self.home.root / "library", error) from error
-        marker = self.home.index.with_name(_DAMAGED)
+        marker = self.home.index.with_name(_DAMAGED_MARKER)
         if marker.exists():
             self._start_again()
         try:
             with self._pool.reading() as connection:
                 connection.execute("SELECT count(*) FROM facts").fetchone()
         except sqlite3.Error as error:
-            if not sqlite_pool.is_damage(error):
-                raise _index_failed(error) from error
+            if not sqlite_pool.is_corruption(error):
+                raise _describe_index_error(error) from error
             self._start_again()
             with self._reading():
                 pass
@@ -77,35 +77,35 @@ class Library:
 
         Raises BadInput for what lies elsewhere or is no creation.
         """
-        from studio.library.index.extraction import measure
-        from studio.library.index.reindex import take_in
-        from studio.library.index.scan import stamp_of
+        from studio.library.index.extraction import extract
+        from studio.library.index.reindex import index_file
+        from studio.library.index.scan import file_stamp
 
         path = Path(path).absolute()
         if self.home.library not in path.parents:
             raise BadInput(f"{path} is not in the library.", "Import it first.")
         try:
-            stamp = stamp_of(path)
+            stamp = file_stamp(path)
             with self._reading() as connection:
                 known = connection.execute(
-                    "SELECT id FROM files WHERE path = ? AND stamp = ?", (schema.relative(self.home, path), stamp)
+                    "SELECT id FROM files WHERE path = ? AND stamp = ?", (schema.relative_path(self.home, path), stamp)
                 ).fetchone()
-                rows = schema.rows(connection, self.home, known or ())
+                rows = schema.read_rows(connection, self.home, known or ())
             if rows and not rows[0].missing:
                 return rows[0]
-            measured = measure(self.home, path)
+            measured = extract(self.home, path)
         except FileNotFoundError as error:
             raise BadInput(f"There is no file {path}.", "Check the path.") from error
         except OSError as error:
             raise BadInput(f"{path.name} cannot be read: {error.strerror or error}.") from error
         with self._writing() as connection:
-            take_in(connection, self.home, measured, stamp)
+            index_file(connection, self.home, measured, stamp)
         return self._known(measured.creation.id)
 
     def adopt(self, path: Path, *, aside: bool = False) -> Creation:
         """Imports any file: the creation that has these bytes already, or a copy, byte for byte, under today's date.
 
-        A picture that is taken `aside`, such as a mask, is a `Kind.FILE` until it is adopted as a
+        A picture that is taken `aside`, such as a mask, is a `CreationKind.FILE` until it is adopted as a
         picture too. A creation in the trash that has these bytes is taken out of it. Raises BadInput
         for a missing file, a folder, or a picture that cannot be read.
         """
@@ -117,7 +117,7 @@ class Library:
         if known and not known.missing and Path(known.path).exists():
             if known.trashed:
                 self.restore([known.id])
-            if known.kind is Kind.FILE and not aside and importer.bring_forward(Path(known.path)):
+            if known.kind is CreationKind.FILE and not aside and importer.bring_forward(Path(known.path)):
                 return self.add(Path(known.path))
             return self._known(known.id)
         if self.home.library in path.parents:
@@ -139,7 +139,7 @@ class Library:
             found = connection.execute(
                 "SELECT id FROM creations WHERE id >= ? AND id < ? LIMIT 2", (wanted, wanted + "g")
             ).fetchall()
-            rows = schema.rows(connection, self.home, [found[0][0]]) if len(found) == 1 else []
+            rows = schema.read_rows(connection, self.home, [found[0][0]]) if len(found) == 1 else []
         return rows[0] if rows else None
 
     def path_of(self, sha256: str) -> Path | None:
@@ -150,26 +150,26 @@ class Library:
     def rows(self, ids: Iterable[str]) -> list[Creation]:
         """The creations of these ids, in this order; unknown ones are left out."""
         with self._reading() as connection:
-            return schema.rows(connection, self.home, ids)
+            return schema.read_rows(connection, self.home, ids)
 
     def ids(
         self,
         query: str = "",
         *,
-        kind: Kind | None = None,
+        kind: CreationKind | None = None,
         starred: bool = False,
         trashed: bool = False,
         limit: int = -1,
     ) -> list[str]:
         """The ids of what fits, the newest first; of all of it unless there is a `limit`. For the words see `query`."""
         with self._reading() as connection:
-            return schema.found(connection, parse(query), kind=kind, starred=starred, trashed=trashed, limit=limit)
+            return schema.find_ids(connection, parse(query), kind=kind, starred=starred, trashed=trashed, limit=limit)
 
     def search(
         self,
         query: str = "",
         *,
-        kind: Kind | None = None,
+        kind: CreationKind | None = None,
         starred: bool = False,
         trashed: bool = False,
         limit: int = 200,
@@ -177,16 +177,16 @@ class Library:
     ) -> list[Creation]:
         """A page of what fits, the newest first. `before` is the id of the last creation of the page before."""
         with self._reading() as connection:
-            ids = schema.found(
+            ids = schema.find_ids(
                 connection, parse(query), kind=kind, starred=starred, trashed=trashed, limit=limit, before=before
             )
-            return schema.rows(connection, self.home, ids)
+            return schema.read_rows(connection, self.home, ids)
 
     def parents(self, id: str) -> list[Creation]:
         """What it was made from, as far as it is known here."""
         with self._reading() as connection:
             rows = connection.execute("SELECT parent FROM links WHERE child = ?", (id,)).fetchall()
-            return schema.rows(connection, self.home, [row[0] for row in rows])
+            return schema.read_rows(connection, self.home, [row[0] for row in rows])
 
     def children(self, id: str) -> list[Creation]:
         """What was made from it, the newest first."""
@@ -195,11 +195,11 @@ class Library:
                 "SELECT c.id FROM links l JOIN creations c ON c.id = l.child WHERE l.parent = ? ORDER BY c.key DESC",
                 (id,),
             ).fetchall()
-            return schema.rows(connection, self.home, [row[0] for row in rows])
+            return schema.read_rows(connection, self.home, [row[0] for row in rows])
 
     def models(self, kind: str = "") -> list[Creation]:
         """Trained models of a kind, the newest first; of every kind when it is empty."""
-        return [one for one in self.search(kind=Kind.MODEL, limit=10_000) if not kind or one.model_kind == kind]
+        return [one for one in self.search(kind=CreationKind.MODEL, limit=10_000) if not kind or one.model_kind == kind]
 
     def thumbnail(self, id: str) -> bytes | None:
         """A JPEG of at most 256 pixels a side, remade if it was lost; None for what has no picture."""
@@ -249,7 +249,7 @@ class Library:
         gone = [one.id for one in self.rows(ids) if one.trashed and trash.delete(self.home, Path(one.path))]
         with self._writing() as connection:
             for id in gone:
-                schema.forget(connection, id)
+                schema.delete_row(connection, id)
         self._thumbs.drop(gone)
         trash.remove_empty_folders(self.home)
         return gone
@@ -260,17 +260,17 @@ class Library:
 
     # Upkeep
 
-    def sweep(self, progress: Callable[[int, int], None] | None = None) -> Sweep:
+    def sweep(self, progress: Callable[[int, int], None] | None = None) -> SweepResult:
         """Brings the index in line with the files. Quick when nothing changed; may run in a background thread."""
         from studio.library.index import reindex as sweep
 
         try:
             return sweep.sweep(self.home, self._pool, progress)
         except sqlite3.Error as error:
-            if not sqlite_pool.is_damage(error):
-                raise _index_failed(error) from error
+            if not sqlite_pool.is_corruption(error):
+                raise _describe_index_error(error) from error
             self._start_again()
-        with _translated(self.home):
+        with _translate_errors(self.home):
             return sweep.sweep(self.home, self._pool, progress)
 
     def export(self, id: str, to: Path) -> Path:
@@ -289,7 +289,7 @@ class Library:
         return creation
 
     def _mark(self, id: str, **values: Any) -> Creation:
-        from studio.library.index.scan import stamp_of
+        from studio.library.index.scan import file_stamp
 
         creation = self._known(id)
         path = Path(creation.path)
@@ -298,13 +298,13 @@ class Library:
         sidecar.change(path, **values)
         changed = msgspec.structs.replace(creation, **values)
         with self._writing() as connection:
-            schema.mark(connection, changed)
+            schema.update_marks(connection, changed)
             with suppress(FileNotFoundError):
-                schema.stamp(connection, self.home, path, stamp_of(path))
+                schema.write_file_stamp(connection, self.home, path, file_stamp(path))
         return changed
 
     def _move(self, ids: Iterable[str], *, to_trash: bool) -> list[str]:
-        from studio.library.index.scan import stamp_of
+        from studio.library.index.scan import file_stamp
         from studio.library.storage import trash
 
         moved: list[str] = []
@@ -315,49 +315,49 @@ class Library:
             target = trash.move(self.home, source, to_trash=to_trash)
             changed = msgspec.structs.replace(creation, path=str(target), trashed=to_trash)
             with self._writing() as connection:
-                schema.unstamp(connection, self.home, source)
-                schema.place(connection, self.home, creation.id, target)
-                schema.mark(connection, changed)
+                schema.delete_file_stamp(connection, self.home, source)
+                schema.update_path(connection, self.home, creation.id, target)
+                schema.update_marks(connection, changed)
                 with suppress(FileNotFoundError):
-                    schema.stamp(connection, self.home, target, stamp_of(target), creation.id)
+                    schema.write_file_stamp(connection, self.home, target, file_stamp(target), creation.id)
             moved.append(creation.id)
         return moved
 
     def _start_again(self) -> None:
         self._pool.close()
         try:
-            sqlite_pool.remove(self.home.index)
-            self.home.index.with_name(_DAMAGED).unlink(missing_ok=True)
+            sqlite_pool.remove_database(self.home.index)
+            self.home.index.with_name(_DAMAGED_MARKER).unlink(missing_ok=True)
         except OSError as error:
             sentence = "The library's index is damaged and cannot be removed."
             raise StudioError(sentence, "Close other studios and try again.") from error
-        self._pool = Pool(self.home.index, schema.prepare)
+        self._pool = Pool(self.home.index, schema.prepare_connection)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with _translated(self.home), self._pool.reading() as connection:
+        with _translate_errors(self.home), self._pool.reading() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with _translated(self.home), self._pool.writing() as connection:
+        with _translate_errors(self.home), self._pool.writing() as connection:
             yield connection
 
 
 @contextmanager
-def _translated(home: Home) -> Iterator[None]:
+def _translate_errors(home: Home) -> Iterator[None]:
     """SQLite's failures in a sentence. A damaged index is noted, and made anew when the library is next opened."""
     try:
         yield
     except sqlite3.Error as error:
-        if sqlite_pool.is_damage(error):
+        if sqlite_pool.is_corruption(error):
             with suppress(OSError):
-                home.index.with_name(_DAMAGED).touch()
-        raise _index_failed(error) from error
+                home.index.with_name(_DAMAGED_MARKER).touch()
+        raise _describe_index_error(error) from error
 
 
-def _index_failed(error: sqlite3.Error) -> StudioError:
-    if sqlite_pool.is_damage(error):
+def _describe_index_error(error: sqlite3.Error) -> StudioError:
+    if sqlite_pool.is_corruption(error):
         return StudioError("The library's index is damaged.", "Start the studio again; it is rebuilt from the files.")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:

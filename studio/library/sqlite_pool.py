@@ -76,12 +76,12 @@ class Pool:
         connection.close()
 
 
-def remove(file: Path) -> None:
+def remove_database(file: Path) -> None:
     """Removes a database with what belongs to it. The caller holds no connection."""
     for suffix in ("", "-wal", "-shm"):
         file.with_name(file.name + suffix).unlink(missing_ok=True)
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_corruption(error: sqlite3.Error) -> bool:
     """Whether the file itself is at fault, rather than the moment or the query."""
     return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

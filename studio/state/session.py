@@ -18,7 +18,7 @@ from studio.core.messages import JobNotice, PreviewFrame
 from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.engine.interface import Created, Engine, WorkerChanged
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 from studio.library.pages.store import PageShelf
 from studio.state.form import draft_store
 from studio.state.form.workspace import Workspace
@@ -288,7 +288,7 @@ class Session(QObject):
     def _created_one(self, creation: Creation) -> None:
         self.history.insert(creation)
         self.created.emit(creation)
-        if creation.kind is Kind.MODEL:
+        if creation.kind is CreationKind.MODEL:
             self.models_changed.emit()
 
     def _catalogue_changed(self, catalogue: Catalogue) -> None:

@@ -20,11 +20,11 @@ from PySide6.QtWidgets import QApplication
 
 from studio.core.paths import Home
 from studio.core.recipe import PluginRef, Recipe
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 from studio.library.index import schema
-from studio.library.index.extraction import Measured
+from studio.library.index.extraction import IndexEntry
 from studio.library.library import Library
-from studio.library.storage.thumbnail_db import Thumbs
+from studio.library.storage.thumbnail_db import ThumbnailDb
 from studio.state.library.history_model import HistoryModel
 from studio.ui.history import HistoryPanel
 from studio.ui.theme import theme
@@ -86,10 +86,10 @@ def _library(rows: int) -> Iterator[Library]:
         chance = random.Random(7)
         ids = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(rows)]
         with closing(sqlite3.connect(home.index, isolation_level=None)) as connection:
-            schema.prepare(connection)
+            schema.prepare_connection(connection)
             connection.execute("BEGIN")
             for number, id in enumerate(ids):
-                schema.put(connection, home, _measured(home, id, number, chance))
+                schema.write_row(connection, home, _measured(home, id, number, chance))
             connection.execute("COMMIT")
         _fill_thumbnails(home, ids[-WITH_THUMBNAIL:])
         library = Library(home)
@@ -100,7 +100,7 @@ def _library(rows: int) -> Iterator[Library]:
             library.close()
 
 
-def _measured(home: Home, id: str, number: int, chance: random.Random) -> Measured:
+def _measured(home: Home, id: str, number: int, chance: random.Random) -> IndexEntry:
     prompt = " ".join(chance.choices(WORDS, k=12))
     created = (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=number)).isoformat(timespec="milliseconds")
     recipe = Recipe(
@@ -111,11 +111,11 @@ def _measured(home: Home, id: str, number: int, chance: random.Random) -> Measur
         created=created,
     )
     path = home.library / created[:10].replace("-", "/") / f"diffusion.paint-{number}-{id[:10]}.png"
-    return Measured(
+    return IndexEntry(
         Creation(
             id=id,
             path=str(path),
-            kind=Kind.IMAGE,
+            kind=CreationKind.IMAGE,
             tool=recipe.tool,
             title=prompt,
             recipe=recipe,
@@ -132,7 +132,7 @@ def _measured(home: Home, id: str, number: int, chance: random.Random) -> Measur
 
 def _fill_thumbnails(home: Home, ids: list[str]) -> None:
     pictures = [_jpeg(seed) for seed in range(64)]
-    with closing(Thumbs(home.thumbs)) as thumbs:
+    with closing(ThumbnailDb(home.thumbs)) as thumbs:
         thumbs.put(ids[0], pictures[0])
     with closing(sqlite3.connect(home.thumbs, isolation_level=None)) as connection:
         (table,) = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchone()

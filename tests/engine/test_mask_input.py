@@ -12,7 +12,7 @@ from studio.core.settings import Settings
 from studio.engine.interface import Created
 from studio.engine.local_engine import LocalEngine
 from studio.engine.recipe_builder import freeze
-from studio.library.creation import Kind
+from studio.library.creation import CreationKind
 from studio.state.form import masks
 
 from .conftest import Ears
@@ -79,7 +79,7 @@ def test_a_painted_mask_reaches_the_tool(engine, library, home, photo):
     ears.until_state(job, JobState.DONE)
     with Image.open(made.path) as filled:
         assert (filled.getpixel((10, 20)), filled.getpixel((50, 20))) == ((255, 255, 255), (0, 100, 0))
-    assert {parent.kind for parent in library.parents(made.id)} == {Kind.IMAGE, Kind.FILE}
+    assert {parent.kind for parent in library.parents(made.id)} == {CreationKind.IMAGE, CreationKind.FILE}
     assert len(library.ids()) == 2, "the photo and what was made of it"
 
 

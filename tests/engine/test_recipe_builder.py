@@ -122,7 +122,7 @@ def test_a_models_path_is_absolute_and_its_name_is_left(library, picture, monkey
 def test_a_mask_is_kept_for_its_lineage_and_not_shown(library, picture, tmp_path):
     from PIL import Image
 
-    from studio.library.creation import Kind
+    from studio.library.creation import CreationKind
 
     mask = tmp_path / "mask.png"
     Image.new("L", (4, 3), 255).save(mask)
@@ -134,13 +134,13 @@ def test_a_mask_is_kept_for_its_lineage_and_not_shown(library, picture, tmp_path
     )
     recipe = freeze(tool, {"image": picture, "mask": mask}, 1, library)
     kept = library.get(recipe.inputs["mask"])
-    assert (kept.kind, kept.width, kept.height) == (Kind.FILE, 4, 3)
+    assert (kept.kind, kept.width, kept.height) == (CreationKind.FILE, 4, 3)
     assert kept.id in recipe.parents
     assert kept.id not in library.ids()
     assert freeze(tool, {"image": picture, "mask": mask}, 1, library).inputs == recipe.inputs
     library.sweep()
     assert kept.id not in library.ids()
-    assert library.adopt(mask).kind is Kind.IMAGE, "opened for itself, it is a picture like any other"
+    assert library.adopt(mask).kind is CreationKind.IMAGE, "opened for itself, it is a picture like any other"
     assert kept.id in library.ids()
     assert freeze(tool, {"image": picture, "mask": mask}, 1, library).inputs == recipe.inputs
     assert kept.id in library.ids()

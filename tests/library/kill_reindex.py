@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 from studio.library.library import Library
 
 
@@ -22,5 +22,5 @@ def rebuilt(library: Library) -> dict[str, Creation]:
 
 
 def everything(library: Library) -> dict[str, Creation]:
-    ids = [*library.ids(), *library.ids(trashed=True), *library.ids(kind=Kind.FILE)]
+    ids = [*library.ids(), *library.ids(trashed=True), *library.ids(kind=CreationKind.FILE)]
     return {creation.id: creation for creation in library.rows(ids)}

@@ -16,7 +16,7 @@ import pytest
 from studio.core.files import PART, sha256
 from studio.core.images import open_picture
 from studio.core.paths import Home
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 from studio.library.formats import markdown, mp4
 from studio.library.library import Library
 from studio.library.storage import recipe_embedding
@@ -54,9 +54,9 @@ def killed(work: str) -> Iterator[Callable[[int, int], list[str]]]:
 def is_whole(creation: Creation) -> bool:
     path = Path(creation.path)
     match creation.kind:
-        case Kind.TEXT:
+        case CreationKind.TEXT:
             return markdown.body(path) == "words " * 2_000
-        case Kind.ANIMATION if path.suffix == ".mp4":
+        case CreationKind.ANIMATION if path.suffix == ".mp4":
             return mp4.read(path).width == 48
         case _:
             return open_picture(path).size == (48, 32)

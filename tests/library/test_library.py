@@ -18,7 +18,7 @@ from PIL import Image
 from studio.core.errors import BadInput, StudioError
 from studio.core.files import sha256
 from studio.core.paths import Home
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 from studio.library.index import schema
 from studio.library.library import Library
 from studio.library.storage import sidecar, writer
@@ -32,7 +32,7 @@ def test_a_saved_picture_becomes_a_creation(library: Library) -> None:
     path = writer.save_image(library.home, factories.picture(), factories.recipe("a fox", seed=9))
     creation = library.add(path)
     assert creation.id == sha256(path)
-    assert (creation.kind, creation.tool, creation.title) == (Kind.IMAGE, "diffusion.paint", "a fox")
+    assert (creation.kind, creation.tool, creation.title) == (CreationKind.IMAGE, "diffusion.paint", "a fox")
     assert (creation.width, creation.height, creation.size) == (48, 32, path.stat().st_size)
     assert creation.recipe
     assert creation.recipe.seed == 9
@@ -46,15 +46,15 @@ def test_every_kind_is_told_apart(library: Library, tmp_path: Path) -> None:
     for format in ("mp4", "webp", "gif"):
         path = writer.save_animation(home, factories.frames(6), recipe, fps=12, loop=True, format=format)
         creation = library.add(path)
-        assert (creation.kind, creation.width) == (Kind.ANIMATION, 48)
+        assert (creation.kind, creation.width) == (CreationKind.ANIMATION, 48)
         assert 0.4 < creation.duration < 0.6
     text = library.add(writer.save_text(home, "# The fox\n\nIt ran.", factories.recipe("write")))
-    assert (text.kind, text.title) == (Kind.TEXT, "The fox")
+    assert (text.kind, text.title) == (CreationKind.TEXT, "The fox")
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "weights.safetensors").write_bytes(b"12345")
     model = library.add(writer.save_model(home, folder, recipe, title="Mine", kind="autoencoder"))
-    assert (model.kind, model.title, model.model_kind) == (Kind.MODEL, "Mine", "autoencoder")
+    assert (model.kind, model.title, model.model_kind) == (CreationKind.MODEL, "Mine", "autoencoder")
     assert library.models("autoencoder") == [model]
     assert library.models("gan") == []
     before = everything(library)
@@ -96,7 +96,7 @@ def test_any_other_file_can_be_read_by_a_recipe_and_is_not_shown(library: Librar
     path = tmp_path / "sound.wav"
     path.write_bytes(b"RIFF....WAVE")
     creation = library.adopt(path)
-    assert creation.kind is Kind.FILE
+    assert creation.kind is CreationKind.FILE
     assert library.path_of(creation.id)
     assert library.ids() == []
     assert rebuilt(library) == {creation.id: creation}
@@ -267,7 +267,7 @@ def test_a_migration_is_whole_or_not_at_all(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
     connection.execute("CREATE TABLE links (other TEXT)")
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
-        schema.prepare(connection)
+        schema.prepare_connection(connection)
     assert connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [("links",)]
     connection.close()
 

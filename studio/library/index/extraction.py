@@ -10,7 +10,7 @@ from msgspec import Struct
 from studio.core.errors import BadInput
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, Recipe
-from studio.library.creation import MODEL_FILE, Creation, Kind
+from studio.library.creation import MODEL_FILE, Creation, CreationKind
 from studio.library.formats import detection, gif, markdown, matroska, mp4, pillow_guard, png, webp
 from studio.library.index import timestamps
 from studio.library.storage import recipe_embedding, sidecar, writer
@@ -21,14 +21,14 @@ TEXT_LENGTH = 100_000
 IMPORTED = "import"
 
 
-class Measured(Struct, frozen=True):
+class IndexEntry(Struct, frozen=True):
     """A creation as its files tell it, and the words by which it is found."""
 
     creation: Creation
     words: str
 
 
-def measure(home: Home, path: Path) -> Measured:
+def extract(home: Home, path: Path) -> IndexEntry:
     """Reads a creation that lies in the library, and hashes it.
 
     Raises BadInput for what is no creation, or a picture whose header cannot be read; OSError
@@ -36,10 +36,10 @@ def measure(home: Home, path: Path) -> Measured:
     """
     format = detection.sniff(path)
     beside = sidecar.read(path)
-    kind, width, height, duration = _shape(path, format, beside)
+    kind, width, height, duration = _classify(path, format, beside)
     recipe = recipe_of(path)
-    about = _about_model(path) if kind is Kind.MODEL else {}
-    title, words = _words(path, kind, recipe, beside, about)
+    about = _read_model_file(path) if kind is CreationKind.MODEL else {}
+    title, words = _extract_words(path, kind, recipe, beside, about)
     creation = Creation(
         id=writer.sha_of(path),
         path=str(path),
@@ -51,14 +51,14 @@ def measure(home: Home, path: Path) -> Measured:
         height=height,
         duration=round(duration, 3),
         size=size_of(path),
-        created=_created(path, recipe, beside),
+        created=_find_creation_time(path, recipe, beside),
         star=beside.star,
         rating=beside.rating,
         tags=beside.tags,
         trashed=home.trash in path.parents,
         model_kind=str(about.get("kind", "")),
     )
-    return Measured(creation, words)
+    return IndexEntry(creation, words)
 
 
 def recipe_of(path: Path) -> Recipe | None:
@@ -73,28 +73,28 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for _, file in writer.model_files(path)) if path.is_dir() else path.stat().st_size
 
 
-def _shape(path: Path, format: str, beside: sidecar.Sidecar) -> tuple[Kind, int, int, float]:
+def _classify(path: Path, format: str, beside: sidecar.Sidecar) -> tuple[CreationKind, int, int, float]:
     if format == "folder":
         if not (path / MODEL_FILE).is_file():
             raise BadInput(f"{path.name} is a folder, and no trained model.")
-        return Kind.MODEL, 0, 0, 0.0
+        return CreationKind.MODEL, 0, 0, 0.0
     if format == "text":
-        return Kind.TEXT, 0, 0, 0.0
+        return CreationKind.TEXT, 0, 0, 0.0
     if format in detection.FILMS:
         film = mp4.read(path) if format == "mp4" else matroska.read(path) if format == "matroska" else mp4.Film()
-        return Kind.ANIMATION, film.width, film.height, film.seconds
+        return CreationKind.ANIMATION, film.width, film.height, film.seconds
     if format in detection.PICTURES:
-        width, height = picture_size(path)
-        frames, seconds = _frames(path, format)
+        width, height = read_image_size(path)
+        frames, seconds = _count_frames(path, format)
         if beside.aside:
-            return Kind.FILE, width, height, 0.0
-        return (Kind.ANIMATION if frames > 1 else Kind.IMAGE), width, height, seconds
+            return CreationKind.FILE, width, height, 0.0
+        return (CreationKind.ANIMATION if frames > 1 else CreationKind.IMAGE), width, height, seconds
     if not beside.imported:
         raise BadInput(f"{path.name} is no creation.")
-    return Kind.FILE, 0, 0, 0.0
+    return CreationKind.FILE, 0, 0, 0.0
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def read_image_size(path: Path) -> tuple[int, int]:
     """Width and height as shown, from the header alone. Raises BadInput where it cannot be read."""
     with path.open("rb") as file:
         head = file.read(24)
@@ -105,7 +105,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         return (image.height, image.width) if turned else image.size
 
 
-def _frames(path: Path, format: str) -> tuple[int, float]:
+def _count_frames(path: Path, format: str) -> tuple[int, float]:
     match format:
         case "png":
             return png.frames(path)
@@ -118,7 +118,7 @@ def _frames(path: Path, format: str) -> tuple[int, float]:
             return 1, 0.0
 
 
-def _about_model(folder: Path) -> dict[str, object]:
+def _read_model_file(folder: Path) -> dict[str, object]:
     try:
         content = (folder / MODEL_FILE).read_bytes()
         return msgspec.json.decode(content, type=dict[str, object])
@@ -126,8 +126,8 @@ def _about_model(folder: Path) -> dict[str, object]:
         return {}
 
 
-def _words(
-    path: Path, kind: Kind, recipe: Recipe | None, beside: sidecar.Sidecar, about: dict[str, object]
+def _extract_words(
+    path: Path, kind: CreationKind, recipe: Recipe | None, beside: sidecar.Sidecar, about: dict[str, object]
 ) -> tuple[str, str]:
     parts = [beside.imported]
     title = beside.imported
@@ -139,11 +139,11 @@ def _words(
     else:
         foreign = recipe_embedding.read_foreign(path, hidden=False)
         parts += [foreign.prompt, foreign.model] if foreign else []
-    if kind is Kind.TEXT:
+    if kind is CreationKind.TEXT:
         body = markdown.body(path)
         title = markdown.front_matter(path).get("title") or _first_line(body) or title
         parts += [title, body]
-    elif kind is Kind.MODEL:
+    elif kind is CreationKind.MODEL:
         title = str(about.get("title") or path.name)
         parts += [title, str(about.get("kind", ""))]
     return " ".join(title.split())[:TITLE_LENGTH], "\n".join(filter(None, parts))[:TEXT_LENGTH]
@@ -157,9 +157,9 @@ def _first_line(text: str) -> str:
     return next((line.lstrip("# ").strip() for line in text.split("\n", 100) if line.strip("# \t\r")), "")
 
 
-def _created(path: Path, recipe: Recipe | None, beside: sidecar.Sidecar) -> str:
+def _find_creation_time(path: Path, recipe: Recipe | None, beside: sidecar.Sidecar) -> str:
     for written in (beside.created, recipe.created if recipe else ""):
-        moment = timestamps.milliseconds(written)
+        moment = timestamps.to_milliseconds(written)
         if moment is not None:
-            return timestamps.iso(moment)
-    return timestamps.iso(int(path.stat().st_mtime * 1000))
+            return timestamps.to_iso(moment)
+    return timestamps.to_iso(int(path.stat().st_mtime * 1000))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from studio.library.creation import Kind
+from studio.library.creation import CreationKind
 
 MAX_LENGTH = 2_000
 MAX_TERMS = 32
@@ -31,7 +31,7 @@ class Query:
     values: list[Any] = field(default_factory=list)
 
 
-def spaced(text: str) -> str:
+def to_index_text(text: str) -> str:
     """The text as it is indexed."""
     text = text.replace("\0", " ")
     return text if text.isascii() else re.sub(_SCRIPTS, r" \1 ", text)
@@ -41,7 +41,7 @@ def parse(text: str) -> Query:
     """Never fails: what is no condition is a word, what is no word is nothing."""
     found = Query()
     text = text[:MAX_LENGTH].replace("\0", " ").encode("utf-8", "replace").decode()
-    terms = [term for term in list(_TERM.finditer(text))[:MAX_TERMS] if not _is_condition(found, term)]
+    terms = [term for term in list(_TERM.finditer(text))[:MAX_TERMS] if not _add_condition(found, term)]
     wanted: list[str] = []
     unwanted: list[str] = []
     for term in terms:
@@ -49,9 +49,9 @@ def parse(text: str) -> Query:
         typing = term is terms[-1] and phrase is None and not text[-1].isspace()
         value = word if phrase is None else phrase
         if name == "tool":
-            match = _match(value, beginning=True, column="tool : ")
+            match = _build_match(value, beginning=True, column="tool : ")
         else:
-            match = _match(f"{name}:{value}" if name else value, beginning=typing)
+            match = _build_match(f"{name}:{value}" if name else value, beginning=typing)
         if match:
             (unwanted if minus else wanted).append(match)
     found.match = " AND ".join(wanted)
@@ -61,16 +61,16 @@ def parse(text: str) -> Query:
     return found
 
 
-def _match(value: str, *, beginning: bool, column: str = "") -> str:
-    text = spaced(value)
+def _build_match(value: str, *, beginning: bool, column: str = "") -> str:
+    text = to_index_text(value)
     if not any(letter.isalnum() for letter in text):
         return ""
     return column + '"' + text.replace('"', '""').strip() + '"' + ("*" if beginning else "")
 
 
-def _is_condition(found: Query, term: re.Match[str]) -> bool:
+def _add_condition(found: Query, term: re.Match[str]) -> bool:
     minus, name, phrase, word = term.groups()
-    condition = _known(name, word if phrase is None else phrase) if name else None
+    condition = _build_condition(name, word if phrase is None else phrase) if name else None
     if condition is None:
         return False
     found.where.append(f"NOT ({condition[0]})" if minus else condition[0])
@@ -78,26 +78,26 @@ def _is_condition(found: Query, term: re.Match[str]) -> bool:
     return True
 
 
-def _known(name: str, value: str) -> tuple[Any, ...] | None:
+def _build_condition(name: str, value: str) -> tuple[Any, ...] | None:
     match name:
         case "tag":
             return "c.key IN (SELECT key FROM tags WHERE tag = ?)", value.casefold()
         case "is" if value in ("starred", "star"):
             return ("c.star = 1",)
-        case "kind" if value in {kind.value for kind in Kind}:
+        case "kind" if value in {kind.value for kind in CreationKind}:
             return "c.kind = ?", value
         case "seed" if value.isascii() and value.isdigit() and len(value) < 19:
             return "c.seed = ?", int(value)
         case "rating" if found := _RATING.match(value):
             return f"c.rating {found[1] or '='} ?", int(found[2])
         case "before" | "after":
-            moment = _moment(value)
+            moment = _parse_date(value)
             return None if moment is None else (f"c.key {'<' if name == 'before' else '>='} ?", moment << 10)
         case _:
             return None
 
 
-def _moment(value: str) -> int | None:
+def _parse_date(value: str) -> int | None:
     """A local day, month or year as milliseconds since 1970."""
     for form in ("%Y-%m-%d", "%Y-%m", "%Y"):
         try:

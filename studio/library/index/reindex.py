@@ -21,18 +21,18 @@ from studio.core.errors import BadInput
 from studio.core.files import PART
 from studio.core.paths import Home
 from studio.library.index import schema
-from studio.library.index.extraction import Measured, measure
-from studio.library.index.scan import Walked, same_file, stamp_of, walk
+from studio.library.index.extraction import IndexEntry, extract
+from studio.library.index.scan import FileScan, file_stamp, is_same_file, scan
 from studio.library.sqlite_pool import Pool
 from studio.library.storage import sidecar
 
 BATCH = 64
 """Files that are written to the index in one transaction, so that others get a turn."""
-OLD = 2 * 86_400.0
+MAX_AGE = 2 * 86_400.0
 """Seconds after which an unfinished file is left over, whatever process bears its number now."""
 
 
-class Sweep(Struct, frozen=True, kw_only=True):
+class SweepResult(Struct, frozen=True, kw_only=True):
     """What a sweep found. `added` and `missing` are creation ids; `problems` are sentences."""
 
     added: tuple[str, ...] = ()
@@ -47,44 +47,46 @@ class Sweep(Struct, frozen=True, kw_only=True):
         return bool(self.added or self.updated or self.missing)
 
 
-class _Read(Struct):
+class _FileContent(Struct):
     """One file that is new or has changed: what it holds, or what is wrong with it."""
 
     name: str
     stamp: str
-    content: Measured | sidecar.Sidecar | None = None
+    content: IndexEntry | sidecar.Sidecar | None = None
     problem: str = ""
 
 
-def sweep(home: Home, pool: Pool, progress: Callable[[int, int], None] | None = None) -> Sweep:
+def sweep(home: Home, pool: Pool, progress: Callable[[int, int], None] | None = None) -> SweepResult:
     """Indexes files without rows and marks rows without files. `progress` gets how many of how many were read."""
     with pool.reading() as connection:
         before: dict[str, str] = dict(connection.execute("SELECT path, stamp FROM files"))
-    found = walk(home.library)
-    removed = sum(_remove(part) for part in found.parts)
-    _reunite(home, found)
+    found = scan(home.library)
+    removed = sum(_remove_unfinished(part) for part in found.parts)
+    _reunite_sidecars(home, found)
     changed = [name for name, stamp in found.stamps.items() if before.get(name) != stamp]
     added: list[str] = []
     problems: list[str] = []
     updated = 0
     for start in range(0, len(changed), BATCH):
         names = changed[start : start + BATCH]
-        batch = [_read(home, name, found.stamps[name], before.get(name, "")) for name in names]
+        batch = [_read_file(home, name, found.stamps[name], before.get(name, "")) for name in names]
         with pool.writing() as connection:
             for one in batch:
-                new = _take(connection, home, one)
+                new = _write_to_index(connection, home, one)
                 updated += new is not None and not new
                 added += [new] if new else []
         problems += [one.problem for one in batch if one.problem]
         if progress:
             progress(min(start + BATCH, len(changed)), len(changed))
-    missing = drop(home, pool, [name for name in before if name not in found.stamps])
+    missing = drop_files(home, pool, [name for name in before if name not in found.stamps])
     with pool.writing() as connection:
         connection.execute("INSERT OR REPLACE INTO facts VALUES ('swept', ?)", (str(time.time()),))
-    return Sweep(added=tuple(added), updated=updated, missing=tuple(missing), removed=removed, problems=tuple(problems))
+    return SweepResult(
+        added=tuple(added), updated=updated, missing=tuple(missing), removed=removed, problems=tuple(problems)
+    )
 
 
-def take_in(connection: sqlite3.Connection, home: Home, measured: Measured, stamp: str) -> bool:
+def index_file(connection: sqlite3.Connection, home: Home, measured: IndexEntry, stamp: str) -> bool:
     """Writes a file and its creation into the index; True where the creation is new to it.
 
     Where the same bytes lie in two places, the first keeps the creation, unless it is in the trash. A
@@ -92,75 +94,77 @@ def take_in(connection: sqlite3.Connection, home: Home, measured: Measured, stam
     """
     creation = measured.creation
     path = Path(creation.path)
-    known = schema.rows(connection, home, [creation.id])
-    row = connection.execute("SELECT id FROM files WHERE path = ?", (schema.relative(home, path),)).fetchone()
+    known = schema.read_rows(connection, home, [creation.id])
+    row = connection.execute("SELECT id FROM files WHERE path = ?", (schema.relative_path(home, path),)).fetchone()
     if row and row[0] != creation.id:
-        _drop(connection, home, schema.relative(home, path))
-    schema.stamp(connection, home, path, stamp, creation.id)
+        _drop_file(connection, home, schema.relative_path(home, path))
+    schema.write_file_stamp(connection, home, path, stamp, creation.id)
     elsewhere = known and not known[0].missing and known[0].path != creation.path and Path(known[0].path).exists()
     if not elsewhere or (known[0].trashed and not creation.trashed):
-        schema.put(connection, home, measured)
+        schema.write_row(connection, home, measured)
     return not known
 
 
-def drop(home: Home, pool: Pool, names: Iterable[str]) -> list[str]:
+def drop_files(home: Home, pool: Pool, names: Iterable[str]) -> list[str]:
     """Takes files that are gone out of the index; the ids of creations that are missing now."""
     missing: list[str] = []
     gone = [name for name in names if not (home.library / name).exists()]
     for start in range(0, len(gone), BATCH):
         with pool.writing() as connection:
             for name in gone[start : start + BATCH]:
-                missing += _drop(connection, home, name)
+                missing += _drop_file(connection, home, name)
     return missing
 
 
-def _drop(connection: sqlite3.Connection, home: Home, name: str) -> list[str]:
+def _drop_file(connection: sqlite3.Connection, home: Home, name: str) -> list[str]:
     row = connection.execute("SELECT id FROM files WHERE path = ?", (name,)).fetchone()
     connection.execute("DELETE FROM files WHERE path = ?", (name,))
-    known = schema.rows(connection, home, [row[0]]) if row else []
+    known = schema.read_rows(connection, home, [row[0]]) if row else []
     if not known or known[0].path != str(home.library / name) or known[0].missing:
         return []
     other = connection.execute("SELECT path FROM files WHERE id = ? ORDER BY path", (row[0],)).fetchone()
     if other:
         with suppress(OSError, BadInput):
-            schema.put(connection, home, measure(home, home.library / other[0]))
+            schema.write_row(connection, home, extract(home, home.library / other[0]))
             return []
-    schema.mark(connection, msgspec.structs.replace(known[0], missing=True))
+    schema.update_marks(connection, msgspec.structs.replace(known[0], missing=True))
     return [known[0].id]
 
 
-def _read(home: Home, name: str, stamp: str, before: str) -> _Read:
+def _read_file(home: Home, name: str, stamp: str, before: str) -> _FileContent:
     path = home.library / name
-    if before and same_file(before, stamp):
-        return _Read(name, stamp, sidecar.read(path))
+    if before and is_same_file(before, stamp):
+        return _FileContent(name, stamp, sidecar.read(path))
     try:
-        return _Read(name, stamp, measure(home, path))
+        return _FileContent(name, stamp, extract(home, path))
     except BadInput as error:
-        return _Read(name, stamp, problem=str(error))
+        return _FileContent(name, stamp, problem=str(error))
     except FileNotFoundError:
-        return _Read(name, "")
+        return _FileContent(name, "")
     except OSError as error:
-        return _Read(name, "", problem=f"{name} cannot be read: {error.strerror or error}.")
+        return _FileContent(name, "", problem=f"{name} cannot be read: {error.strerror or error}.")
 
 
-def _take(connection: sqlite3.Connection, home: Home, one: _Read) -> str | None:
+def _write_to_index(connection: sqlite3.Connection, home: Home, one: _FileContent) -> str | None:
     """The id of a creation that is new, an empty string for one that changed, None where there was nothing to do."""
-    if isinstance(one.content, Measured):
-        return one.content.creation.id if take_in(connection, home, one.content, one.stamp) else ""
+    if isinstance(one.content, IndexEntry):
+        return one.content.creation.id if index_file(connection, home, one.content, one.stamp) else ""
     if not one.stamp:
         return None
     row = connection.execute("SELECT id FROM files WHERE path = ?", (one.name,)).fetchone()
     connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (one.name, one.stamp, row[0] if row else ""))
-    known = schema.rows(connection, home, [row[0]]) if row and one.content else []
+    known = schema.read_rows(connection, home, [row[0]]) if row and one.content else []
     if not known or known[0].path != str(home.library / one.name):
         return None
     assert isinstance(one.content, sidecar.Sidecar)
     beside = one.content
-    schema.mark(connection, msgspec.structs.replace(known[0], star=beside.star, rating=beside.rating, tags=beside.tags))
+    schema.update_marks(
+        connection, msgspec.structs.replace(known[0], star=beside.star, rating=beside.rating, tags=beside.tags)
+    )
     return ""
 
 
-def _reunite(home: Home, found: Walked) -> None:
+def _reunite_sidecars(home: Home, found: FileScan) -> None:
     """A kill between the two moves of a creation and its sidecar leaves them apart: one in the trash, one not."""
     trash = f"{home.trash.name}/"
     for name in found.lost:
@@ -169,18 +173,18 @@ def _reunite(home: Home, found: Walked) -> None:
             continue
         with suppress(OSError):
             sidecar.beside(home.library / name).rename(sidecar.beside(home.library / other))
-            found.stamps[other] = stamp_of(home.library / other)
+            found.stamps[other] = file_stamp(home.library / other)
 
 
-def _remove(part: Path) -> bool:
-    if not _left_over(part):
+def _remove_unfinished(part: Path) -> bool:
+    if not _is_abandoned(part):
         return False
     with suppress(OSError):
         shutil.rmtree(part) if part.is_dir() else part.unlink()
     return not part.exists()
 
 
-def _left_over(part: Path) -> bool:
+def _is_abandoned(part: Path) -> bool:
     """Whether nobody writes it any more: its process is gone, or it is very old."""
     import psutil
 
@@ -190,4 +194,4 @@ def _left_over(part: Path) -> bool:
         return False
     number = part.name.removeprefix(PART).partition("-")[0]
     writer = int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0
-    return age > OLD or not writer or (writer != os.getpid() and not psutil.pid_exists(writer))
+    return age > MAX_AGE or not writer or (writer != os.getpid() and not psutil.pid_exists(writer))

@@ -14,7 +14,7 @@ from studio.library.storage import sidecar
 
 
 @dataclass
-class Walked:
+class FileScan:
     """`stamps` by the path relative to the library; `lost` are creations of which only the sidecar is there."""
 
     stamps: dict[str, str] = field(default_factory=dict)
@@ -22,32 +22,32 @@ class Walked:
     parts: list[Path] = field(default_factory=list)
 
 
-def walk(root: Path) -> Walked:
+def scan(root: Path) -> FileScan:
     """Files, and folders that are models. Hidden ones count for nothing, but for what was left unfinished."""
-    found = Walked()
+    found = FileScan()
     folders = [""]
     while folders:
         prefix = folders.pop()
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-            folders += _folder(root, prefix, found)
+            folders += _scan_folder(root, prefix, found)
     return found
 
 
-def stamp_of(path: Path) -> str:
+def file_stamp(path: Path) -> str:
     """Size and time of change of a file and, behind a bar, of its sidecar. Raises FileNotFoundError when it is gone."""
     own = path / MODEL_FILE if path.is_dir() else path
     beside = ""
     with suppress(FileNotFoundError):
-        beside = _stamp(sidecar.beside(path).stat())
-    return f"{_stamp(own.stat())}|{beside}"
+        beside = _format_stamp(sidecar.beside(path).stat())
+    return f"{_format_stamp(own.stat())}|{beside}"
 
 
-def same_file(stamp: str, other: str) -> bool:
+def is_same_file(stamp: str, other: str) -> bool:
     """Whether two stamps differ in the sidecar at most."""
     return stamp.partition("|")[0] == other.partition("|")[0]
 
 
-def _folder(root: Path, prefix: str, found: Walked) -> Iterator[str]:
+def _scan_folder(root: Path, prefix: str, found: FileScan) -> Iterator[str]:
     with os.scandir(root / prefix) as entries:
         here = {entry.name: entry for entry in entries}
     for name, entry in here.items():
@@ -57,7 +57,7 @@ def _folder(root: Path, prefix: str, found: Walked) -> Iterator[str]:
             continue
         elif entry.is_dir(follow_symlinks=False):
             if (Path(entry.path) / MODEL_FILE).is_file():
-                found.stamps[prefix + name] = stamp_of(Path(entry.path))
+                found.stamps[prefix + name] = file_stamp(Path(entry.path))
             else:
                 yield f"{prefix}{name}/"
         elif name.endswith(sidecar.SUFFIX):
@@ -66,8 +66,10 @@ def _folder(root: Path, prefix: str, found: Walked) -> Iterator[str]:
         else:
             beside = here.get(name + sidecar.SUFFIX)
             with suppress(FileNotFoundError):
-                found.stamps[prefix + name] = f"{_stamp(entry.stat())}|{_stamp(beside.stat()) if beside else ''}"
+                found.stamps[prefix + name] = (
+                    f"{_format_stamp(entry.stat())}|{_format_stamp(beside.stat()) if beside else ''}"
+                )
 
 
-def _stamp(status: os.stat_result) -> str:
+def _format_stamp(status: os.stat_result) -> str:
     return f"{status.st_size}:{status.st_mtime_ns}"

@@ -17,17 +17,17 @@ import msgspec
 from studio.core.errors import BadInput, StudioError
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, Recipe
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 from studio.library.index import query
-from studio.library.index.timestamps import milliseconds
+from studio.library.index.timestamps import to_milliseconds
 
 if TYPE_CHECKING:
-    from studio.library.index.extraction import Measured
+    from studio.library.index.extraction import IndexEntry
 
 SHOWN, TRASHED, HIDDEN = 0, 1, 2
 """Shelves. Hidden are creations whose file is missing, and files that are no picture, film, text or model."""
 
-_FIRST = """
+_FIRST_MIGRATION = """
 CREATE TABLE creations (
   key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, shelf INTEGER NOT NULL, kind TEXT NOT NULL, tool TEXT NOT NULL,
   seed INTEGER NOT NULL, star INTEGER NOT NULL, rating INTEGER NOT NULL, missing INTEGER NOT NULL,
@@ -48,7 +48,7 @@ CREATE TABLE files (path TEXT PRIMARY KEY, stamp TEXT NOT NULL, id TEXT NOT NULL
 CREATE INDEX files_by_id ON files (id);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-MIGRATIONS = (_FIRST,)
+MIGRATIONS = (_FIRST_MIGRATION,)
 """Each is one transaction, and is never changed once it was released."""
 
 _COLUMNS = """c.id, d.path, c.kind, c.tool, d.title, d.recipe, d.width, d.height, d.duration, d.size, d.created,
@@ -56,7 +56,7 @@ c.star, c.rating, d.tags, c.missing, c.model_kind"""
 _FROM = "FROM creations c JOIN details d ON d.key = c.key"
 
 
-def prepare(connection: sqlite3.Connection) -> None:
+def prepare_connection(connection: sqlite3.Connection) -> None:
     """Settings of a connection, and migrations. Raises StudioError for an index of a newer studio."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
@@ -72,14 +72,14 @@ def _migrate(connection: sqlite3.Connection) -> None:
     while not done:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            done = _step(connection)
+            done = _apply_next_migration(connection)
             connection.execute("COMMIT")
         except BaseException:
             connection.execute("ROLLBACK")
             raise
 
 
-def _step(connection: sqlite3.Connection) -> bool:
+def _apply_next_migration(connection: sqlite3.Connection) -> bool:
     version = _version(connection)
     if version > len(MIGRATIONS):
         raise StudioError("The library was opened by a newer studio.", "Update this one to use it.")
@@ -96,7 +96,7 @@ def _version(connection: sqlite3.Connection) -> int:
 
 def key_of(connection: sqlite3.Connection, creation: Creation) -> int:
     """A free key for a new row: within the millisecond, or as near to it as there is room."""
-    start, chance, room = (milliseconds(creation.created) or 0) << 10, int(creation.id[:16], 16), 1 << 10
+    start, chance, room = (to_milliseconds(creation.created) or 0) << 10, int(creation.id[:16], 16), 1 << 10
     while True:
         key = start + chance % room
         if not connection.execute("SELECT 1 FROM creations WHERE key = ?", (key,)).fetchone():
@@ -105,12 +105,12 @@ def key_of(connection: sqlite3.Connection, creation: Creation) -> int:
 
 
 def shelf_of(creation: Creation) -> int:
-    if creation.missing or creation.kind is Kind.FILE:
+    if creation.missing or creation.kind is CreationKind.FILE:
         return HIDDEN
     return TRASHED if creation.trashed else SHOWN
 
 
-def put(connection: sqlite3.Connection, home: Home, measured: Measured) -> None:
+def write_row(connection: sqlite3.Connection, home: Home, measured: IndexEntry) -> None:
     """Writes the row of a creation, new or known. Its key, and so its place in the history, stays."""
     creation = measured.creation
     row = connection.execute("SELECT key FROM creations WHERE id = ?", (creation.id,)).fetchone()
@@ -121,65 +121,65 @@ def put(connection: sqlite3.Connection, home: Home, measured: Measured) -> None:
         creation.star, creation.rating, creation.missing, creation.model_kind,
     )  # fmt: skip
     wide = (
-        key, relative(home, Path(creation.path)), creation.title, recipe.to_json() if recipe else "", creation.width,
+        key, relative_path(home, Path(creation.path)), creation.title, recipe.to_json() if recipe else "", creation.width,
         creation.height, creation.duration, creation.size, creation.created, _tags_json(creation.tags),
     )  # fmt: skip
     if row:
-        _forget_key(connection, key)
-    connection.execute(f"INSERT INTO creations VALUES ({_marks(narrow)})", narrow)
-    connection.execute(f"INSERT INTO details VALUES ({_marks(wide)})", wide)
-    tags, name = query.spaced(" ".join(creation.tags)), query.spaced(Path(creation.path).name)
-    words = (key, query.spaced(measured.words), tags, creation.tool, name)
+        _delete_key(connection, key)
+    connection.execute(f"INSERT INTO creations VALUES ({_placeholders(narrow)})", narrow)
+    connection.execute(f"INSERT INTO details VALUES ({_placeholders(wide)})", wide)
+    tags, name = query.to_index_text(" ".join(creation.tags)), query.to_index_text(Path(creation.path).name)
+    words = (key, query.to_index_text(measured.words), tags, creation.tool, name)
     connection.execute("INSERT INTO words (rowid, text, tags, tool, name) VALUES (?, ?, ?, ?, ?)", words)
-    _put_tags(connection, key, creation.tags)
+    _write_tags(connection, key, creation.tags)
     connection.execute("DELETE FROM links WHERE child = ?", (creation.id,))
     links = [(parent, creation.id) for parent in parents_of(recipe)] if recipe else []
     connection.executemany("INSERT OR IGNORE INTO links VALUES (?, ?)", links)
 
 
-def forget(connection: sqlite3.Connection, creation: str) -> None:
+def delete_row(connection: sqlite3.Connection, creation: str) -> None:
     row = connection.execute("SELECT key FROM creations WHERE id = ?", (creation,)).fetchone()
     if row:
-        _forget_key(connection, row[0])
+        _delete_key(connection, row[0])
     connection.execute("DELETE FROM links WHERE child = ?", (creation,))
     connection.execute("DELETE FROM files WHERE id = ?", (creation,))
 
 
-def mark(connection: sqlite3.Connection, creation: Creation) -> None:
+def update_marks(connection: sqlite3.Connection, creation: Creation) -> None:
     """Writes what changes without the file: star, rating, tags, place, trash, missing."""
     (key,) = connection.execute("SELECT key FROM creations WHERE id = ?", (creation.id,)).fetchone()
     state = (shelf_of(creation), creation.star, creation.rating, creation.missing, key)
     connection.execute("UPDATE creations SET shelf = ?, star = ?, rating = ?, missing = ? WHERE key = ?", state)
     connection.execute("UPDATE details SET tags = ? WHERE key = ?", (_tags_json(creation.tags), key))
-    connection.execute("UPDATE words SET tags = ? WHERE rowid = ?", (query.spaced(" ".join(creation.tags)), key))
-    _put_tags(connection, key, creation.tags)
+    connection.execute("UPDATE words SET tags = ? WHERE rowid = ?", (query.to_index_text(" ".join(creation.tags)), key))
+    _write_tags(connection, key, creation.tags)
 
 
-def stamp(connection: sqlite3.Connection, home: Home, path: Path, stamp: str, creation: str = "") -> None:
+def write_file_stamp(connection: sqlite3.Connection, home: Home, path: Path, stamp: str, creation: str = "") -> None:
     """Notes the state of a file whose creation is known, so that a sweep need not read it."""
-    name = relative(home, path)
+    name = relative_path(home, path)
     if creation:
         connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (name, stamp, creation))
     else:
         connection.execute("UPDATE files SET stamp = ? WHERE path = ?", (stamp, name))
 
 
-def unstamp(connection: sqlite3.Connection, home: Home, path: Path) -> None:
-    connection.execute("DELETE FROM files WHERE path = ?", (relative(home, path),))
+def delete_file_stamp(connection: sqlite3.Connection, home: Home, path: Path) -> None:
+    connection.execute("DELETE FROM files WHERE path = ?", (relative_path(home, path),))
 
 
-def found(
+def find_ids(
     connection: sqlite3.Connection,
     wanted: query.Query,
     *,
-    kind: Kind | None = None,
+    kind: CreationKind | None = None,
     starred: bool = False,
     trashed: bool = False,
     limit: int = -1,
     before: str | None = None,
 ) -> list[str]:
     """The ids of the creations that fit, the newest first."""
-    shelf = TRASHED if trashed else HIDDEN if kind is Kind.FILE else SHOWN
+    shelf = TRASHED if trashed else HIDDEN if kind is CreationKind.FILE else SHOWN
     where, values = ["c.shelf = ?", *wanted.where], [shelf, *wanted.values]
     if kind:
         where.append("c.kind = ?")
@@ -202,24 +202,24 @@ def found(
     return text.split(" ") if text else []
 
 
-def place(connection: sqlite3.Connection, home: Home, creation: str, path: Path) -> None:
+def update_path(connection: sqlite3.Connection, home: Home, creation: str, path: Path) -> None:
     """Writes where a creation lies now."""
     statement = "UPDATE details SET path = ? WHERE key = (SELECT key FROM creations WHERE id = ?)"
-    connection.execute(statement, (relative(home, path), creation))
+    connection.execute(statement, (relative_path(home, path), creation))
 
 
-def rows(connection: sqlite3.Connection, home: Home, ids: Iterable[str]) -> list[Creation]:
+def read_rows(connection: sqlite3.Connection, home: Home, ids: Iterable[str]) -> list[Creation]:
     """The creations of these ids that are known, in the order given."""
     wanted = list(ids)
     found: dict[str, Creation] = {}
     for start in range(0, len(wanted), 500):
         part = wanted[start : start + 500]
-        for row in connection.execute(f"SELECT {_COLUMNS} {_FROM} WHERE c.id IN ({_marks(part)})", part):
-            found[row[0]] = _creation(home, row)
-    return [found[one] for one in wanted if one in found]
+        for row in connection.execute(f"SELECT {_COLUMNS} {_FROM} WHERE c.id IN ({_placeholders(part)})", part):
+            found[row[0]] = _creation_from_row(home, row)
+    return [found[id] for id in wanted if id in found]
 
 
-def relative(home: Home, path: Path) -> str:
+def relative_path(home: Home, path: Path) -> str:
     return path.relative_to(home.library).as_posix()
 
 
@@ -232,16 +232,16 @@ def parents_of(recipe: Recipe) -> list[str]:
     return list(dict.fromkeys(one for one in ids if len(one) == 64 and not set(one) - set("0123456789abcdef")))
 
 
-def _creation(home: Home, row: tuple[Any, ...]) -> Creation:
+def _creation_from_row(home: Home, row: tuple[Any, ...]) -> Creation:
     id, path, kind, tool, title, recipe, *numbers, created, star, rating, tags, missing, model = row
     width, height, duration, size = numbers
     return Creation(
         id=id,
         path=str(home.library / path),
-        kind=Kind(kind),
+        kind=CreationKind(kind),
         tool=tool,
         title=title,
-        recipe=_recipe(recipe),
+        recipe=_parse_recipe(recipe),
         width=width,
         height=height,
         duration=duration,
@@ -256,19 +256,19 @@ def _creation(home: Home, row: tuple[Any, ...]) -> Creation:
     )
 
 
-def _recipe(text: str) -> Recipe | None:
+def _parse_recipe(text: str) -> Recipe | None:
     try:
         return Recipe.from_json(text) if text else None
     except BadInput:
         return None
 
 
-def _forget_key(connection: sqlite3.Connection, key: int) -> None:
+def _delete_key(connection: sqlite3.Connection, key: int) -> None:
     connection.execute("DELETE FROM words WHERE rowid = ?", (key,))
     connection.execute("DELETE FROM creations WHERE key = ?", (key,))
 
 
-def _put_tags(connection: sqlite3.Connection, key: int, tags: Iterable[str]) -> None:
+def _write_tags(connection: sqlite3.Connection, key: int, tags: Iterable[str]) -> None:
     connection.execute("DELETE FROM tags WHERE key = ?", (key,))
     connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", [(tag.casefold(), key) for tag in tags])
 
@@ -277,5 +277,5 @@ def _tags_json(tags: tuple[str, ...]) -> str:
     return msgspec.json.encode(tags).decode()
 
 
-def _marks(values: Iterable[Any]) -> str:
+def _placeholders(values: Iterable[Any]) -> str:
     return ", ".join("?" for _ in values)

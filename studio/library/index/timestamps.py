@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 _YEAR = 366 * 86_400
 
 
-def milliseconds(written: str) -> int | None:
+def to_milliseconds(written: str) -> int | None:
     """None where it is no time, or one before 1970 or more than a year ahead."""
     try:
         moment = datetime.fromisoformat(written)
@@ -20,5 +20,5 @@ def milliseconds(written: str) -> int | None:
     return found if 0 <= found <= (time.time() + _YEAR) * 1000 else None
 
 
-def iso(moment: int) -> str:
-    return datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def to_iso(moment: int) -> str:
+    return datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="to_milliseconds").replace("+00:00", "Z")

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from studio.core import paths
 from studio.core.paths import Home
-from studio.library.creation import MODEL_FILE, picture_in
+from studio.library.creation import MODEL_FILE, find_tile_image
 from studio.library.models import external_folders, hub_cache, model_kind
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def offers(home: Home, library: Library | None, kind: str) -> list[ModelOffer]:
                 kind=creation.model_kind,
                 licence=about.licence,
                 summary=about.summary,
-                picture=str(picture_in(path) or ""),
+                picture=str(find_tile_image(path) or ""),
             )
         )
     mine = (path for path in _entries(home.models) if path.is_dir() or path.suffix.lower() in SUFFIXES)
@@ -218,7 +218,7 @@ def _offer(path: Path, source: Source) -> ModelOffer:
         kind=about.kind or model_kind.kind_of(path),
         licence=about.licence,
         summary=about.summary,
-        picture=str(picture_in(path) or ""),
+        picture=str(find_tile_image(path) or ""),
     )
 
 

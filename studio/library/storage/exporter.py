@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from studio.core import files
 from studio.core.errors import BadInput, StudioError
 from studio.core.images import open_picture
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 from studio.library.formats import detection, markdown, pillow_guard
 from studio.library.storage import animation_encoder, sidecar, writer
 
@@ -27,17 +27,17 @@ def export(creation: Creation, to: Path) -> Path:
     source = Path(creation.path)
     if not source.exists():
         raise BadInput(f"The file of {source.name} is missing.")
-    target = to / source.name if to.is_dir() and creation.kind is not Kind.MODEL else to
-    if creation.kind is Kind.MODEL:
+    target = to / source.name if to.is_dir() and creation.kind is not CreationKind.MODEL else to
+    if creation.kind is CreationKind.MODEL:
         return _folder(source, to / source.name if to.is_dir() else to)
     if _extension(target) == _extension(source) or not target.suffix:
         return _copy(source, target if target.suffix else target.with_name(target.name + source.suffix))
     match creation.kind:
-        case Kind.IMAGE:
+        case CreationKind.IMAGE:
             return _picture(creation, source, target)
-        case Kind.ANIMATION:
+        case CreationKind.ANIMATION:
             return _animation(creation, source, target)
-        case Kind.TEXT if _extension(target) == ".txt":
+        case CreationKind.TEXT if _extension(target) == ".txt":
             files.write_bytes_atomically(target, markdown.body(source).encode("utf-8", "replace"))
             return target
     raise BadInput(f"{source.name} cannot be turned into {target.suffix}.", f"Keep {source.suffix}.")

@@ -34,7 +34,7 @@ def jpeg(image: Image) -> bytes:
     return packed.getvalue()
 
 
-class Thumbs:
+class ThumbnailDb:
     """The database of thumbnails. What goes wrong in it costs a thumbnail, never more."""
 
     def __init__(self, file: Path) -> None:
@@ -49,7 +49,7 @@ class Thumbs:
             with self._pool.reading() as connection:
                 row = connection.execute("SELECT jpeg FROM thumbs WHERE id = ?", (creation,)).fetchone()
         except sqlite3.Error as error:
-            if sqlite_pool.is_damage(error):
+            if sqlite_pool.is_corruption(error):
                 self._start_again()
             return None
         return bytes(row[0]) if row else None
@@ -64,13 +64,13 @@ class Thumbs:
     def _start_again(self) -> None:
         self._pool.close()
         with suppress(OSError):
-            sqlite_pool.remove(self._pool.file)
+            sqlite_pool.remove_database(self._pool.file)
         self._pool = sqlite_pool.Pool(self._pool.file, _prepare)
 
 
 def put(file: Path, creation: str, content: bytes) -> None:
     """Keeps one thumbnail in the database `file`."""
-    thumbs = Thumbs(file)
+    thumbs = ThumbnailDb(file)
     thumbs.put(creation, content)
     thumbs.close()
 

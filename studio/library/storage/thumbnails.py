@@ -9,7 +9,7 @@ from pathlib import Path
 
 from studio.core.errors import BadInput, StudioError
 from studio.core.images import open_picture
-from studio.library.creation import Creation, Kind, picture_in
+from studio.library.creation import Creation, CreationKind, find_tile_image
 from studio.library.formats import detection, matroska, mp4
 from studio.library.storage import animation_encoder, thumbnail_db
 
@@ -22,10 +22,10 @@ def of(creation: Creation) -> bytes | None:
     """A JPEG thumbnail, or None for a text, a model without a preview, and what cannot be read."""
     path = Path(creation.path)
     try:
-        if creation.kind is Kind.MODEL:
-            picture = picture_in(path)
+        if creation.kind is CreationKind.MODEL:
+            picture = find_tile_image(path)
             return thumbnail_db.jpeg(open_picture(picture)) if picture else None
-        if creation.kind not in (Kind.IMAGE, Kind.ANIMATION):
+        if creation.kind not in (CreationKind.IMAGE, CreationKind.ANIMATION):
             return None
         return of_film(path) if detection.sniff(path) in detection.FILMS else of_picture(path)
     except (StudioError, OSError):

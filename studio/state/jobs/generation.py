@@ -15,7 +15,7 @@ from studio.core.job import Job
 from studio.core.paths import Home
 from studio.core.recipe import Recipe
 from studio.engine.interface import Engine
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 from studio.state.form.workspace import Workspace
 from studio.state.jobs.licence_consent import Consent, Unread
 from studio.state.notices import Notice, Notices
@@ -95,7 +95,7 @@ class Making(QObject):
             if silent:
                 self._consent.accept(silent)
                 self._notices.info(" ".join(terms.sentence for terms in silent))
-            for creation in (one for one in inputs if one.kind is not Kind.FILE):
+            for creation in (one for one in inputs if one.kind is not CreationKind.FILE):
                 self.adopted.emit(creation)
             self.submitted.emit(jobs)
 

@@ -12,7 +12,7 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistent
 from PySide6.QtGui import QImage
 
 from studio.core.errors import StudioError
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 from studio.state.library.lineage import Lineage, read_lineage
 from studio.state.library.thumbnail_cache import Thumbs
 from studio.state.list_diff import Change, spans
@@ -332,7 +332,7 @@ class HistoryModel(QAbstractListModel):
 
         def read() -> Creation | None:
             parents = self._library.parents(creation)
-            return next((one for one in parents if one.kind is Kind.IMAGE and not one.missing), None)
+            return next((one for one in parents if one.kind is CreationKind.IMAGE and not one.missing), None)
 
         self._reads.run(read, then, self._read_failed)
 

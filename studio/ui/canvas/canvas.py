@@ -11,7 +11,7 @@ from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragLeaveEvent, QDropEv
 from PySide6.QtWidgets import QFileDialog, QStackedLayout, QWidget
 
 from studio.core.errors import StudioError
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 from studio.state.loader import Loader
 from studio.ui.canvas import image_pyramid as pictures
 from studio.ui.canvas.actions import CanvasActions
@@ -100,15 +100,15 @@ class Canvas(QWidget):
         path = Path(creation.path)
         if creation.missing:
             self.say(f"The file {path.name} is missing. It may have been moved or deleted.")
-        elif creation.kind == Kind.IMAGE:
+        elif creation.kind == CreationKind.IMAGE:
             self.show_image(path)
-        elif creation.kind == Kind.ANIMATION:
+        elif creation.kind == CreationKind.ANIMATION:
             self.show_animation(path)
-        elif creation.kind == Kind.TEXT:
+        elif creation.kind == CreationKind.TEXT:
             self._read(lambda: read_words(path), lambda words: self.show_text(words.text, words.title))
         else:
             self.show_model(path)
-        if before is not None and before.kind == Kind.IMAGE and not before.missing:
+        if before is not None and before.kind == CreationKind.IMAGE and not before.missing:
             self.offer_before(Path(before.path), ("Before", "After"))
         else:
             self.offer_before(None)

@@ -8,7 +8,7 @@ from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPainterPath, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QHBoxLayout, QPushButton, QScrollArea, QWidget
 
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 from studio.state.jobs.variations import Variations
 from studio.state.library.history_model import HistoryModel
 from studio.ui.theme import icons, theme
@@ -17,10 +17,10 @@ from studio.ui.widgets import labels
 HEIGHT = 112
 TILE = QSize(108, 80)
 _ICONS = {
-    Kind.IMAGE: "image-outline",
-    Kind.ANIMATION: "movie-open-outline",
-    Kind.TEXT: "text-long",
-    Kind.MODEL: "cube-outline",
+    CreationKind.IMAGE: "image-outline",
+    CreationKind.ANIMATION: "movie-open-outline",
+    CreationKind.TEXT: "text-long",
+    CreationKind.MODEL: "cube-outline",
 }
 
 
@@ -57,7 +57,7 @@ class Tile(QAbstractButton):
         painter.save()
         painter.setClipPath(shape)
         painter.fillRect(frame, QColor(colours.raised))
-        if self._pixmap.isNull() or self.creation.kind is Kind.TEXT:
+        if self._pixmap.isNull() or self.creation.kind is CreationKind.TEXT:
             self._paint_words(painter, frame)
         else:
             size = self._pixmap.size().scaled(frame.size().toSize(), Qt.AspectRatioMode.KeepAspectRatioByExpanding)

@@ -9,15 +9,15 @@ from PySide6.QtCore import QObject, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QWidget
 
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 from studio.state.library.history_model import HistoryModel
 from studio.state.undo_stack import Undo
 from studio.ui.history.drag_mime import Carried
 
 _FORMATS = {
-    Kind.IMAGE: "PNG (*.png);;JPEG (*.jpg);;WebP (*.webp);;AVIF (*.avif);;TIFF (*.tif)",
-    Kind.ANIMATION: "MP4 (*.mp4);;WebP (*.webp);;GIF (*.gif)",
-    Kind.TEXT: "Markdown (*.md);;Text (*.txt)",
+    CreationKind.IMAGE: "PNG (*.png);;JPEG (*.jpg);;WebP (*.webp);;AVIF (*.avif);;TIFF (*.tif)",
+    CreationKind.ANIMATION: "MP4 (*.mp4);;WebP (*.webp);;GIF (*.gif)",
+    CreationKind.TEXT: "Markdown (*.md);;Text (*.txt)",
 }
 
 
@@ -85,7 +85,7 @@ class Operations(QObject):
         path = Path(creation.path)
         dialog = QFileDialog(self._window, "Export", str(Path.home() / path.name))
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        if creation.kind is Kind.MODEL:
+        if creation.kind is CreationKind.MODEL:
             dialog.setFileMode(QFileDialog.FileMode.Directory)
         else:
             dialog.setNameFilters(_filters(path.suffix, _FORMATS.get(creation.kind, "")))

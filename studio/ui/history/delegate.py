@@ -9,7 +9,7 @@ from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, Q
 from PySide6.QtGui import QColor, QImage, QPainter, QPen, QPixmap
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 from studio.state.library.history_model import HistoryModel
 from studio.ui.theme import icons, theme
 
@@ -19,7 +19,12 @@ ROUND = 4.0
 KEPT = 400
 """Prepared cells that are remembered; a screenful is about forty."""
 
-_GLYPHS = {Kind.TEXT: "text", Kind.MODEL: "cube-outline", Kind.ANIMATION: "play", Kind.IMAGE: "image-outline"}
+_GLYPHS = {
+    CreationKind.TEXT: "text",
+    CreationKind.MODEL: "cube-outline",
+    CreationKind.ANIMATION: "play",
+    CreationKind.IMAGE: "image-outline",
+}
 
 
 class CreationDelegate(QStyledItemDelegate):
@@ -74,8 +79,8 @@ class CreationDelegate(QStyledItemDelegate):
         painter.drawRoundedRect(cell, ROUND, ROUND)
         if creation is None:
             return
-        if creation.title and creation.kind in (Kind.TEXT, Kind.MODEL):
-            serif = creation.kind is Kind.TEXT
+        if creation.title and creation.kind in (CreationKind.TEXT, CreationKind.MODEL):
+            serif = creation.kind is CreationKind.TEXT
             painter.setFont(theme.reading_font(theme.CAPTION) if serif else theme.font(theme.CAPTION))
             painter.setPen(QColor(theme.COLOURS.dim))
             painter.drawText(cell.adjusted(8, 8, -8, -26), int(Qt.TextFlag.TextWordWrap), creation.title[:120])
@@ -91,7 +96,7 @@ class CreationDelegate(QStyledItemDelegate):
             painter.drawPixmap(left, top, _glyph_in("star", 16, theme.COLOURS.accent, ratio))
         if creation.missing:
             glyph = "image-broken-variant"
-        elif creation.kind is Kind.IMAGE or (blank and not creation.title):
+        elif creation.kind is CreationKind.IMAGE or (blank and not creation.title):
             return
         else:
             glyph = _glyph(creation)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from PySide6.QtCore import QDateTime, QLocale, Qt
 
 from studio.core.humanize import format_duration, format_size, group_digits
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 
 ToolTitle = Callable[[str], str]
 """From a tool's id to its title."""
@@ -29,7 +29,7 @@ def name_of(creation: Creation, tool_title: ToolTitle = plain_title) -> str:
 def facts(creation: Creation, tool_title: ToolTitle = plain_title) -> list[str]:
     """Short facts, in the order of their interest."""
     said = ["Imported" if creation.tool == "import" else tool_title(creation.tool)]
-    if creation.kind is Kind.MODEL and creation.model_kind:
+    if creation.kind is CreationKind.MODEL and creation.model_kind:
         said.append(creation.model_kind.replace("-", " ").capitalize())
     if creation.width and creation.height:
         said.append(f"{creation.width} × {creation.height}")

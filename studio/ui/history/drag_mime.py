@@ -8,7 +8,7 @@ from typing import Any
 
 from PySide6.QtCore import QByteArray, QMetaType, QMimeData, QUrl
 
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 
 _PICTURES = {
     ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif",
@@ -23,7 +23,7 @@ class Carried(QMimeData):
         super().__init__()
         paths = [Path(creation.path) for creation in creations]
         self.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
-        single = len(creations) == 1 and creations[0].kind is Kind.IMAGE
+        single = len(creations) == 1 and creations[0].kind is CreationKind.IMAGE
         self._path = paths[0] if single else None
         self._picture = _PICTURES.get(paths[0].suffix.lower(), "") if single else ""
 

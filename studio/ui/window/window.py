@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from studio.core.messages import PreviewFrame
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 from studio.state.session import Session
 from studio.ui.canvas import Canvas
 from studio.ui.canvas.mask_controller import Masking
@@ -239,8 +239,8 @@ class Window(QMainWindow):
             library = self.session.library
 
             def compare(found: list[Creation]) -> None:
-                shown = [parent for parent in found if parent.kind is not Kind.FILE]  # a mask is no picture
-                if len(shown) == 1 and shown[0].kind is Kind.IMAGE and self._shown is creation:
+                shown = [parent for parent in found if parent.kind is not CreationKind.FILE]  # a mask is no picture
+                if len(shown) == 1 and shown[0].kind is CreationKind.IMAGE and self._shown is creation:
                     self.canvas.offer_before(Path(shown[0].path))
 
             self.session.work(lambda: library.rows(parents), compare)

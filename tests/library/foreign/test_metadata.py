@@ -19,7 +19,7 @@ from studio.core.errors import BadInput
 from studio.core.paths import Home
 from studio.library.foreign import dialects, metadata
 from studio.library.formats import exif, png, xmp
-from studio.library.index.extraction import measure
+from studio.library.index.extraction import extract
 from studio.library.storage import animation_encoder, recipe_embedding
 from studio.library.storage.writer import save_animation, save_image, save_text
 from tests.library import factories
@@ -184,7 +184,7 @@ def test_a_film_says_its_size(tmp_path: Path, home: Home) -> None:
     path = home.library / "a.webm"
     made = ["-f", "lavfi", "-i", "color=red:s=32x16:d=0.5:r=8", "-c:v", "libvpx", str(path)]
     subprocess.run([animation_encoder.ffmpeg(), "-v", "error", *made], check=True)
-    creation = measure(home, path).creation
+    creation = extract(home, path).creation
     assert (creation.width, creation.height, creation.duration) == (32, 16, 0.5)
 
 
@@ -296,7 +296,7 @@ def test_damaged_files_are_read_or_refused(home: Home, format: str) -> None:
                 damaged[place] = chance.randrange(256)
         path.write_bytes(damaged)
         metadata.read_foreign(path)
-        for read in (recipe_embedding.read_recipe, lambda path: measure(home, path)):
+        for read in (recipe_embedding.read_recipe, lambda path: extract(home, path)):
             try:
                 read(path)
             except BadInput:

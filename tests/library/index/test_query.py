@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 from studio.library.library import Library
 from studio.library.storage import writer
 from tests.library import factories
@@ -103,7 +103,7 @@ def test_shelves(library: Library, five: dict[str, Creation]) -> None:
     library.trash([five["fox"].id])
     assert library.ids("fox") == []
     assert library.ids("fox", trashed=True) == [five["fox"].id]
-    assert library.ids(kind=Kind.TEXT) == [five["text"].id]
+    assert library.ids(kind=CreationKind.TEXT) == [five["text"].id]
     assert library.ids(starred=True) == [five["cat"].id]
 
 

@@ -162,7 +162,7 @@ def test_a_picture_too_large_for_a_format(home: Home) -> None:
 
 def test_the_thumbnail_is_kept_when_saving(home: Home) -> None:
     path = writer.save_image(home, factories.picture(size=(600, 300), channels=4), factories.recipe())
-    kept = thumbnail_db.Thumbs(home.thumbs)
+    kept = thumbnail_db.ThumbnailDb(home.thumbs)
     content = kept.get(writer.sha_of(path))
     kept.close()
     assert content

@@ -14,7 +14,7 @@ from PySide6.QtGui import QColor, QDropEvent, QImage, QWheelEvent
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 from studio.ui.canvas import Canvas
 from studio.ui.theme import theme
 
@@ -266,23 +266,23 @@ def test_creations_of_every_kind_open(canvas: Canvas, red: Path, blue: Path, mov
     (model / "studio.json").write_text('{"title": "Monet", "kind": "autoencoder", "licence": "CC0"}')
     (model / "README.md").write_text("# Monet <b>\n")
 
-    def creation(path: Path, kind: Kind, **more: bool) -> Creation:
+    def creation(path: Path, kind: CreationKind, **more: bool) -> Creation:
         return Creation(id="0" * 64, path=str(path), kind=kind, tool="t", **more)
 
-    canvas.open(creation(red, Kind.IMAGE), before=creation(blue, Kind.IMAGE))
+    canvas.open(creation(red, CreationKind.IMAGE), before=creation(blue, CreationKind.IMAGE))
     qtbot.waitUntil(lambda: shown(canvas) is canvas.surface)
     assert canvas.commands.compare.isEnabled()
-    canvas.open(creation(folder / "tale.md", Kind.TEXT))
+    canvas.open(creation(folder / "tale.md", CreationKind.TEXT))
     qtbot.waitUntil(lambda: shown(canvas) is canvas.text_page)
     assert canvas.text_page.toPlainText() == "The fox\nOnce upon a time."
-    canvas.open(creation(model, Kind.MODEL))
+    canvas.open(creation(model, CreationKind.MODEL))
     qtbot.waitUntil(lambda: shown(canvas) is canvas.model_card)
     assert canvas.model_card.title.text() == "Monet"
     assert "CC0" in canvas.model_card.facts.text()
     assert canvas.model_card.readme.toPlainText() == "# Monet <b>"
-    canvas.open(creation(movie, Kind.ANIMATION))
+    canvas.open(creation(movie, CreationKind.ANIMATION))
     qtbot.waitUntil(lambda: canvas.player is not None)
-    canvas.open(creation(red, Kind.IMAGE, missing=True))
+    canvas.open(creation(red, CreationKind.IMAGE, missing=True))
     assert shown(canvas) is canvas.sentence_page
     canvas.clear()
     assert shown(canvas) is canvas.empty_page

@@ -16,7 +16,7 @@ from pytestqt.qtbot import QtBot
 from studio.core.descriptor import Catalogue, PluginDescriptor
 from studio.core.paths import Home
 from studio.core.settings import Settings
-from studio.library.creation import Kind
+from studio.library.creation import CreationKind
 from studio.library.library import Library
 from studio.state.form import draft_store
 from studio.state.session import Session
@@ -194,7 +194,7 @@ def test_generate_uses_the_stroke_of_a_moment_ago(qtbot: QtBot, painting: Window
     library = painting.session.library
     mask = library.get(recipe.inputs["mask"])
     assert mask is not None
-    assert mask.kind is Kind.FILE
+    assert mask.kind is CreationKind.FILE
     with Image.open(mask.path) as kept:
         assert kept.getpixel((150, 150)) == 255
     assert [library.get(id).title for id in library.ids()] == ["photo.png"]  # type: ignore[union-attr]

@@ -11,9 +11,9 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.paths import Home
 from studio.core.recipe import PluginRef, Recipe
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 from studio.library.index import schema as index
-from studio.library.index.extraction import Measured
+from studio.library.index.extraction import IndexEntry
 from studio.library.library import Library
 from studio.library.storage import writer
 from studio.state.library import history_model
@@ -184,10 +184,10 @@ def test_a_long_history_is_read_page_by_page(library: Library, qtbot: QtBot) -> 
     with library._writing() as connection:
         for number in range(3 * history_model.FIRST):
             creation = Creation(
-                id=f"{number:064x}", path=str(library.home.library / f"{number}.png"), kind=Kind.IMAGE, tool="a.b",
+                id=f"{number:064x}", path=str(library.home.library / f"{number}.png"), kind=CreationKind.IMAGE, tool="a.b",
                 title=f"number {number}", created=f"2026-01-01T00:{number // 60:02d}:{number % 60:02d}.000Z",
             )  # fmt: skip
-            index.put(connection, library.home, Measured(creation, creation.title))
+            index.write_row(connection, library.home, IndexEntry(creation, creation.title))
     model = HistoryModel(library)
     resets: list[int] = []
     model.modelReset.connect(lambda: resets.append(model.rowCount()))

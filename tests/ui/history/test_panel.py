@@ -12,7 +12,7 @@ from PySide6.QtGui import QDropEvent, QImage
 from PySide6.QtWidgets import QApplication, QMenu, QWidget
 from pytestqt.qtbot import QtBot
 
-from studio.library.creation import Creation, Kind
+from studio.library.creation import Creation, CreationKind
 from studio.state.library.history_model import HistoryModel
 from studio.state.undo_stack import Undo
 from studio.ui.history import HistoryPanel
@@ -336,7 +336,13 @@ def test_it_is_painted_with_missing_files_and_stars(panel: HistoryPanel, shelf: 
 
 def test_facts_in_an_artist_s_words() -> None:
     creation = Creation(
-        id="0" * 64, path="a.png", kind=Kind.ANIMATION, tool="import", title="a.png", duration=75, size=3_400_000
+        id="0" * 64,
+        path="a.png",
+        kind=CreationKind.ANIMATION,
+        tool="import",
+        title="a.png",
+        duration=75,
+        size=3_400_000,
     )
     assert facts(creation) == ["Imported", "1 min 15 s", "3.4 MB"]
     assert name_of(creation) == "a.png, imported"
