@@ -121,8 +121,8 @@ def write_row(connection: sqlite3.Connection, home: Home, measured: IndexEntry) 
         creation.star, creation.rating, creation.missing, creation.model_kind,
     )  # fmt: skip
     wide = (
-        key, relative_path(home, Path(creation.path)), creation.title, recipe.to_json() if recipe else "", creation.width,
-        creation.height, creation.duration, creation.size, creation.created, _tags_json(creation.tags),
+        key, relative_path(home, Path(creation.path)), creation.title, recipe.to_json() if recipe else "",
+        creation.width, creation.height, creation.duration, creation.size, creation.created, _tags_json(creation.tags),
     )  # fmt: skip
     if row:
         _delete_key(connection, key)

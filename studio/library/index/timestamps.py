@@ -21,4 +21,4 @@ def to_milliseconds(written: str) -> int | None:
 
 
 def to_iso(moment: int) -> str:
-    return datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="to_milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

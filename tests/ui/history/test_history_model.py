@@ -184,9 +184,13 @@ def test_a_long_history_is_read_page_by_page(library: Library, qtbot: QtBot) -> 
     with library._writing() as connection:
         for number in range(3 * history_model.FIRST):
             creation = Creation(
-                id=f"{number:064x}", path=str(library.home.library / f"{number}.png"), kind=CreationKind.IMAGE, tool="a.b",
-                title=f"number {number}", created=f"2026-01-01T00:{number // 60:02d}:{number % 60:02d}.000Z",
-            )  # fmt: skip
+                id=f"{number:064x}",
+                path=str(library.home.library / f"{number}.png"),
+                kind=CreationKind.IMAGE,
+                tool="a.b",
+                title=f"number {number}",
+                created=f"2026-01-01T00:{number // 60:02d}:{number % 60:02d}.000Z",
+            )
             index.write_row(connection, library.home, IndexEntry(creation, creation.title))
     model = HistoryModel(library)
     resets: list[int] = []
