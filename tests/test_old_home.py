@@ -78,9 +78,9 @@ def test_creations_keep_their_marks_and_recipes(old_home: Home, rebuilt: bool) -
     assert styled.recipe
     assert styled.recipe.params["style"] == "style-ink"
     assert styled.rating == 4
-    assert [parent.tool for parent in library.parents(morph.id)] == ["import", "import"]
-    assert library.thumbnail(morph.id)
-    assert library.ids("is:starred") == [apple.id]
+    assert [parent.tool for parent in library.find_parents(morph.id)] == ["import", "import"]
+    assert library.load_thumbnail(morph.id)
+    assert library.find_ids("is:starred") == [apple.id]
     trashed = library.get(STRIPES)
     assert trashed
     assert trashed.trashed

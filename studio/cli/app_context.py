@@ -37,7 +37,7 @@ class Place:
     def library(self) -> Library:
         library = Library(self.home)
         library.open()
-        if library.fresh:
+        if library.needs_sweep:
             library.sweep()
         return library
 

@@ -146,7 +146,7 @@ def _reference(value: str, library: Library, *, aside: bool) -> str:
         if (creation := library.get(value)) is None:
             raise BadInput(f"There is neither a file nor a creation {value}.", "See `studio history`.")
         return REFERENCE + creation.id
-    return REFERENCE + library.adopt(path.absolute(), aside=aside).id
+    return REFERENCE + library.import_file(path.absolute(), aside=aside).id
 
 
 def _path_of(value: str, library: Library) -> str:

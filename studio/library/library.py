@@ -39,7 +39,7 @@ class Library:
     def __init__(self, home: Home) -> None:
         self.home = home
         self._pool = Pool(home.index, schema.prepare_connection)
-        self._thumbs = ThumbnailDb(home.thumbs)
+        self._thumbnails = ThumbnailDb(home.thumbs)
 
     def open(self) -> None:
         """Makes what is missing. Raises StudioError where the index is of a newer studio."""
@@ -49,25 +49,25 @@ class Library:
             raise files.describe_write_error(self.home.root / "library", error) from error
         marker = self.home.index.with_name(_DAMAGED_MARKER)
         if marker.exists():
-            self._start_again()
+            self._reset_index()
         try:
-            with self._pool.reading() as connection:
+            with self._pool.connect() as connection:
                 connection.execute("SELECT count(*) FROM facts").fetchone()
         except sqlite3.Error as error:
             if not sqlite_pool.is_corruption(error):
                 raise _describe_index_error(error) from error
-            self._start_again()
-            with self._reading():
+            self._reset_index()
+            with self._connect():
                 pass
 
     def close(self) -> None:
         self._pool.close()
-        self._thumbs.close()
+        self._thumbnails.close()
 
     @property
-    def fresh(self) -> bool:
+    def needs_sweep(self) -> bool:
         """Whether the index is new, so that `sweep` has yet to fill it."""
-        with self._reading() as connection:
+        with self._connect() as connection:
             return connection.execute("SELECT 1 FROM facts WHERE name = 'swept'").fetchone() is None
 
     # Files become creations
@@ -86,7 +86,7 @@ class Library:
             raise BadInput(f"{path} is not in the library.", "Import it first.")
         try:
             stamp = file_stamp(path)
-            with self._reading() as connection:
+            with self._connect() as connection:
                 known = connection.execute(
                     "SELECT id FROM files WHERE path = ? AND stamp = ?", (schema.relative_path(self.home, path), stamp)
                 ).fetchone()
@@ -98,11 +98,11 @@ class Library:
             raise BadInput(f"There is no file {path}.", "Check the path.") from error
         except OSError as error:
             raise BadInput(f"{path.name} cannot be read: {error.strerror or error}.") from error
-        with self._writing() as connection:
+        with self._begin() as connection:
             index_file(connection, self.home, measured, stamp)
-        return self._known(measured.creation.id)
+        return self._require(measured.creation.id)
 
-    def adopt(self, path: Path, *, aside: bool = False) -> Creation:
+    def import_file(self, path: Path, *, aside: bool = False) -> Creation:
         """Imports any file: the creation that has these bytes already, or a copy, byte for byte, under today's date.
 
         A picture that is taken `aside`, such as a mask, is a `CreationKind.FILE` until it is adopted as a
@@ -119,13 +119,13 @@ class Library:
                 self.restore([known.id])
             if known.kind is CreationKind.FILE and not aside and importer.bring_forward(Path(known.path)):
                 return self.add(Path(known.path))
-            return self._known(known.id)
+            return self._require(known.id)
         if self.home.library in path.parents:
             return self.add(path)
         thumbnail = importer.check(path)
         copy = importer.copy(self.home, path, digest, created=now(), aside=aside and thumbnail is not None)
         if thumbnail:
-            self._thumbs.put(digest, thumbnail)
+            self._thumbnails.put(digest, thumbnail)
         return self.add(copy)
 
     # Looking up
@@ -135,7 +135,7 @@ class Library:
         wanted = id_or_prefix.strip().removeprefix(REFERENCE).lower()
         if not re.fullmatch("[0-9a-f]{6,64}", wanted):
             return None
-        with self._reading() as connection:
+        with self._connect() as connection:
             found = connection.execute(
                 "SELECT id FROM creations WHERE id >= ? AND id < ? LIMIT 2", (wanted, wanted + "g")
             ).fetchall()
@@ -147,12 +147,12 @@ class Library:
         creation = self.get(sha256.removeprefix(REFERENCE)) if len(sha256.removeprefix(REFERENCE)) == 64 else None
         return Path(creation.path) if creation and Path(creation.path).exists() else None
 
-    def rows(self, ids: Iterable[str]) -> list[Creation]:
+    def get_many(self, ids: Iterable[str]) -> list[Creation]:
         """The creations of these ids, in this order; unknown ones are left out."""
-        with self._reading() as connection:
+        with self._connect() as connection:
             return schema.read_rows(connection, self.home, ids)
 
-    def ids(
+    def find_ids(
         self,
         query: str = "",
         *,
@@ -162,7 +162,7 @@ class Library:
         limit: int = -1,
     ) -> list[str]:
         """The ids of what fits, the newest first; of all of it unless there is a `limit`. For the words see `query`."""
-        with self._reading() as connection:
+        with self._connect() as connection:
             return schema.find_ids(connection, parse(query), kind=kind, starred=starred, trashed=trashed, limit=limit)
 
     def search(
@@ -176,40 +176,40 @@ class Library:
         before: str | None = None,
     ) -> list[Creation]:
         """A page of what fits, the newest first. `before` is the id of the last creation of the page before."""
-        with self._reading() as connection:
+        with self._connect() as connection:
             ids = schema.find_ids(
                 connection, parse(query), kind=kind, starred=starred, trashed=trashed, limit=limit, before=before
             )
             return schema.read_rows(connection, self.home, ids)
 
-    def parents(self, id: str) -> list[Creation]:
+    def find_parents(self, id: str) -> list[Creation]:
         """What it was made from, as far as it is known here."""
-        with self._reading() as connection:
+        with self._connect() as connection:
             rows = connection.execute("SELECT parent FROM links WHERE child = ?", (id,)).fetchall()
             return schema.read_rows(connection, self.home, [row[0] for row in rows])
 
-    def children(self, id: str) -> list[Creation]:
+    def find_children(self, id: str) -> list[Creation]:
         """What was made from it, the newest first."""
-        with self._reading() as connection:
+        with self._connect() as connection:
             rows = connection.execute(
                 "SELECT c.id FROM links l JOIN creations c ON c.id = l.child WHERE l.parent = ? ORDER BY c.key DESC",
                 (id,),
             ).fetchall()
             return schema.read_rows(connection, self.home, [row[0] for row in rows])
 
-    def models(self, kind: str = "") -> list[Creation]:
+    def list_models(self, kind: str = "") -> list[Creation]:
         """Trained models of a kind, the newest first; of every kind when it is empty."""
         return [one for one in self.search(kind=CreationKind.MODEL, limit=10_000) if not kind or one.model_kind == kind]
 
-    def thumbnail(self, id: str) -> bytes | None:
+    def load_thumbnail(self, id: str) -> bytes | None:
         """A JPEG of at most 256 pixels a side, remade if it was lost; None for what has no picture."""
-        found = self._thumbs.get(id)
+        found = self._thumbnails.get(id)
         if found is None and (creation := self.get(id)) and not creation.missing:
             from studio.library.storage import thumbnails
 
             found = thumbnails.of(creation)
             if found:
-                self._thumbs.put(id, found)
+                self._thumbnails.put(id, found)
         return found
 
     # Marks
@@ -246,17 +246,17 @@ class Library:
         """Deletes creations for good, and only from the trash; the ids of those that are gone."""
         from studio.library.storage import trash
 
-        gone = [one.id for one in self.rows(ids) if one.trashed and trash.delete(self.home, Path(one.path))]
-        with self._writing() as connection:
+        gone = [one.id for one in self.get_many(ids) if one.trashed and trash.delete(self.home, Path(one.path))]
+        with self._begin() as connection:
             for id in gone:
                 schema.delete_row(connection, id)
-        self._thumbs.drop(gone)
+        self._thumbnails.drop(gone)
         trash.remove_empty_folders(self.home)
         return gone
 
     def empty_trash(self) -> int:
         """Deletes what is in the trash, for good; how many creations that were."""
-        return len(self.delete(self.ids(trashed=True)))
+        return len(self.delete(self.find_ids(trashed=True)))
 
     # Upkeep
 
@@ -269,7 +269,7 @@ class Library:
         except sqlite3.Error as error:
             if not sqlite_pool.is_corruption(error):
                 raise _describe_index_error(error) from error
-            self._start_again()
+            self._reset_index()
         with _translate_errors(self.home):
             return sweep.sweep(self.home, self._pool, progress)
 
@@ -280,9 +280,9 @@ class Library:
         """
         from studio.library.storage import exporter as export
 
-        return export.export(self._known(id), Path(to).expanduser().absolute())
+        return export.export(self._require(id), Path(to).expanduser().absolute())
 
-    def _known(self, id: str) -> Creation:
+    def _require(self, id: str) -> Creation:
         creation = self.get(id)
         if creation is None:
             raise BadInput(f"There is no creation {id[:10]} in the library.")
@@ -291,13 +291,13 @@ class Library:
     def _mark(self, id: str, **values: Any) -> Creation:
         from studio.library.index.scan import file_stamp
 
-        creation = self._known(id)
+        creation = self._require(id)
         path = Path(creation.path)
         if creation.missing or not path.exists():
             raise BadInput(f"The file of {path.name} is missing, so it cannot be marked.")
         sidecar.change(path, **values)
         changed = msgspec.structs.replace(creation, **values)
-        with self._writing() as connection:
+        with self._begin() as connection:
             schema.update_marks(connection, changed)
             with suppress(FileNotFoundError):
                 schema.write_file_stamp(connection, self.home, path, file_stamp(path))
@@ -308,13 +308,13 @@ class Library:
         from studio.library.storage import trash
 
         moved: list[str] = []
-        for creation in self.rows(ids):
+        for creation in self.get_many(ids):
             source = Path(creation.path)
             if creation.trashed == to_trash or not source.exists():
                 continue
             target = trash.move(self.home, source, to_trash=to_trash)
             changed = msgspec.structs.replace(creation, path=str(target), trashed=to_trash)
-            with self._writing() as connection:
+            with self._begin() as connection:
                 schema.delete_file_stamp(connection, self.home, source)
                 schema.update_path(connection, self.home, creation.id, target)
                 schema.update_marks(connection, changed)
@@ -323,7 +323,7 @@ class Library:
             moved.append(creation.id)
         return moved
 
-    def _start_again(self) -> None:
+    def _reset_index(self) -> None:
         self._pool.close()
         try:
             sqlite_pool.remove_database(self.home.index)
@@ -334,13 +334,13 @@ class Library:
         self._pool = Pool(self.home.index, schema.prepare_connection)
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with _translate_errors(self.home), self._pool.reading() as connection:
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        with _translate_errors(self.home), self._pool.connect() as connection:
             yield connection
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with _translate_errors(self.home), self._pool.writing() as connection:
+    def _begin(self) -> Iterator[sqlite3.Connection]:
+        with _translate_errors(self.home), self._pool.begin() as connection:
             yield connection
 
 

@@ -23,23 +23,23 @@ class Pool:
         self._prepare = prepare
         self._idle: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
-        self._writing = threading.Lock()
+        self._write_lock = threading.Lock()
         self._closed = False
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        connection = self._borrow()
+    def connect(self) -> Iterator[sqlite3.Connection]:
+        connection = self._acquire()
         try:
             yield connection
         except BaseException:
             connection.close()
             raise
-        self._give_back(connection)
+        self._release(connection)
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def begin(self) -> Iterator[sqlite3.Connection]:
         """One transaction: committed at the end, rolled back when an exception leaves the block."""
-        with self._writing, self.reading() as connection:
+        with self._write_lock, self.connect() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -56,7 +56,7 @@ class Pool:
         for connection in idle:
             connection.close()
 
-    def _borrow(self) -> sqlite3.Connection:
+    def _acquire(self) -> sqlite3.Connection:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
@@ -68,7 +68,7 @@ class Pool:
             raise
         return connection
 
-    def _give_back(self, connection: sqlite3.Connection) -> None:
+    def _release(self, connection: sqlite3.Connection) -> None:
         with self._lock:
             if not self._closed:
                 self._idle.append(connection)

@@ -308,7 +308,7 @@ class Session(QObject):
         """What became of jobs that wrote for the page while it was closed."""
         if self._library_open and self.page.ready:
             jobs = self.engine.jobs()
-            self.page.collect(jobs, self.library.rows)
+            self.page.collect(jobs, self.library.get_many)
             self.illustrating.collect(jobs)
 
     def _page_changed(self) -> None:

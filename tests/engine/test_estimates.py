@@ -69,7 +69,7 @@ def test_files_are_found_where_they_lie_and_nothing_is_adopted(library, tmp_path
     path = tmp_path / "sea.png"
     known = tmp_path / "known.txt"
     known.write_text("some words")
-    creation = library.adopt(known)
+    creation = library.import_file(known)
     found = located(tool, {"image": str(path), "images": [f"sha256:{creation.id}", creation.id[:12]]}, library)
     assert found == {"image": str(path), "images": [creation.path, creation.path]}
     with pytest.raises(BadInput, match="Picture is missing"):

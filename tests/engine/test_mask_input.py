@@ -79,8 +79,8 @@ def test_a_painted_mask_reaches_the_tool(engine, library, home, photo):
     ears.until_state(job, JobState.DONE)
     with Image.open(made.path) as filled:
         assert (filled.getpixel((10, 20)), filled.getpixel((50, 20))) == ((255, 255, 255), (0, 100, 0))
-    assert {parent.kind for parent in library.parents(made.id)} == {CreationKind.IMAGE, CreationKind.FILE}
-    assert len(library.ids()) == 2, "the photo and what was made of it"
+    assert {parent.kind for parent in library.find_parents(made.id)} == {CreationKind.IMAGE, CreationKind.FILE}
+    assert len(library.find_ids()) == 2, "the photo and what was made of it"
 
 
 def test_a_mask_with_a_feather_is_painted_on_from_where_it_was_left(home):

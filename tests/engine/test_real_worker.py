@@ -59,7 +59,7 @@ def test_from_values_to_a_creation_with_its_recipe_inside(engine, library):
     assert ears.until_state(job, JobState.DONE).outputs == (creation.id,)
     assert (creation.width, creation.height, creation.recipe.seed) == (6, 6, 9)
     assert creation.recipe.params == {"size": 6, "endless": False}
-    assert library.thumbnail(creation.id)
+    assert library.load_thumbnail(creation.id)
 
     (endless,) = engine.submit(freeze(engine.catalogue.tools["dots.paint"], {"endless": True}, 0, library))
     ears.until(JobProgress, lambda event: event.job == endless.id)

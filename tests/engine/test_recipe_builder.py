@@ -53,7 +53,7 @@ def test_inputs_are_adopted_and_named_by_content(library, picture):
 
 
 def test_an_input_may_be_a_creation_or_its_reference(library, picture):
-    creation = library.adopt(picture)
+    creation = library.import_file(picture)
     for value in (creation.id, creation.id[:8], f"sha256:{creation.id}", creation.path):
         assert freeze(TOOL, {"image": value}, 0, library).inputs["image"] == f"sha256:{creation.id}"
 
@@ -136,11 +136,11 @@ def test_a_mask_is_kept_for_its_lineage_and_not_shown(library, picture, tmp_path
     kept = library.get(recipe.inputs["mask"])
     assert (kept.kind, kept.width, kept.height) == (CreationKind.FILE, 4, 3)
     assert kept.id in recipe.parents
-    assert kept.id not in library.ids()
+    assert kept.id not in library.find_ids()
     assert freeze(tool, {"image": picture, "mask": mask}, 1, library).inputs == recipe.inputs
     library.sweep()
-    assert kept.id not in library.ids()
-    assert library.adopt(mask).kind is CreationKind.IMAGE, "opened for itself, it is a picture like any other"
-    assert kept.id in library.ids()
+    assert kept.id not in library.find_ids()
+    assert library.import_file(mask).kind is CreationKind.IMAGE, "opened for itself, it is a picture like any other"
+    assert kept.id in library.find_ids()
     assert freeze(tool, {"image": picture, "mask": mask}, 1, library).inputs == recipe.inputs
-    assert kept.id in library.ids()
+    assert kept.id in library.find_ids()

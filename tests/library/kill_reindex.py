@@ -13,14 +13,14 @@ def rebuilt(library: Library) -> dict[str, Creation]:
         path.unlink()
     again = Library(library.home)
     again.open()
-    assert again.fresh
+    assert again.needs_sweep
     again.sweep()
-    assert not again.fresh
+    assert not again.needs_sweep
     found = everything(again)
     again.close()
     return found
 
 
 def everything(library: Library) -> dict[str, Creation]:
-    ids = [*library.ids(), *library.ids(trashed=True), *library.ids(kind=CreationKind.FILE)]
-    return {creation.id: creation for creation in library.rows(ids)}
+    ids = [*library.find_ids(), *library.find_ids(trashed=True), *library.find_ids(kind=CreationKind.FILE)]
+    return {creation.id: creation for creation in library.get_many(ids)}

@@ -52,7 +52,7 @@ def mark(turn: int) -> None:
     library = Library(Home.default())
     library.open()
     chance = random.Random(turn)
-    ids = sorted([*library.ids(), *library.ids(trashed=True)])
+    ids = sorted([*library.find_ids(), *library.find_ids(trashed=True)])
     for count in itertools.count():
         one = chance.choice(ids)
         match chance.randrange(5):
@@ -66,7 +66,7 @@ def mark(turn: int) -> None:
                 library.restore([one])
             case _:
                 library.rate(one, chance.randrange(6))
-        creation = library.rows([one])[0]
+        creation = library.get_many([one])[0]
         state = [int(creation.star), creation.rating, ",".join(creation.tags), int(creation.trashed)]
         say("|".join(map(str, [one, *state])))
 

@@ -80,7 +80,7 @@ def test_saving_in_a_loop(home: Home) -> None:
         assert is_whole(creation)
         assert recipe_embedding.read_recipe(Path(creation.path)) == creation.recipe != None  # noqa: E711
     assert [*home.library.rglob(f"{PART}*")] == []
-    assert len(library.ids()) <= len(said) + KILLS
+    assert len(library.find_ids()) <= len(said) + KILLS
     before = everything(library)
     assert rebuilt(library) == before
 

@@ -55,8 +55,8 @@ def test_every_kind_is_told_apart(library: Library, tmp_path: Path) -> None:
     (folder / "weights.safetensors").write_bytes(b"12345")
     model = library.add(writer.save_model(home, folder, recipe, title="Mine", kind="autoencoder"))
     assert (model.kind, model.title, model.model_kind) == (CreationKind.MODEL, "Mine", "autoencoder")
-    assert library.models("autoencoder") == [model]
-    assert library.models("gan") == []
+    assert library.list_models("autoencoder") == [model]
+    assert library.list_models("gan") == []
     before = everything(library)
     assert rebuilt(library) == before
 
@@ -74,12 +74,12 @@ def test_what_lies_elsewhere_is_not_added(library: Library, tmp_path: Path) -> N
 def test_an_imported_picture_is_kept_byte_for_byte(library: Library, tmp_path: Path) -> None:
     path = tmp_path / "Mein Föto: 1?.JPG"
     Image.new("RGB", (30, 20), "red").save(path, "JPEG")
-    creation = library.adopt(path)
+    creation = library.import_file(path)
     copy = Path(creation.path)
     assert copy.name == f"Mein Föto_ 1_-{creation.id[:10]}.JPG"
     assert copy.read_bytes() == path.read_bytes()
     assert (creation.tool, creation.title, creation.recipe) == ("import", path.name, None)
-    assert library.adopt(path) == creation
+    assert library.import_file(path) == creation
     assert library.path_of("sha256:" + sha256(path)) == copy
     assert rebuilt(library) == {creation.id: creation}
 
@@ -87,7 +87,7 @@ def test_an_imported_picture_is_kept_byte_for_byte(library: Library, tmp_path: P
 def test_an_imported_creation_keeps_its_recipe(library: Library, tmp_path: Path) -> None:
     other = Home(tmp_path / "other")
     path = writer.save_image(other, factories.picture(), factories.recipe("a fox"))
-    creation = library.adopt(path)
+    creation = library.import_file(path)
     assert creation.recipe
     assert creation.title == "a fox"
 
@@ -95,10 +95,10 @@ def test_an_imported_creation_keeps_its_recipe(library: Library, tmp_path: Path)
 def test_any_other_file_can_be_read_by_a_recipe_and_is_not_shown(library: Library, tmp_path: Path) -> None:
     path = tmp_path / "sound.wav"
     path.write_bytes(b"RIFF....WAVE")
-    creation = library.adopt(path)
+    creation = library.import_file(path)
     assert creation.kind is CreationKind.FILE
     assert library.path_of(creation.id)
-    assert library.ids() == []
+    assert library.find_ids() == []
     assert rebuilt(library) == {creation.id: creation}
 
 
@@ -107,7 +107,7 @@ def test_a_picture_that_cannot_be_read_is_refused(library: Library, tmp_path: Pa
     path = tmp_path / "a.png"
     path.write_bytes(content)
     with pytest.raises(BadInput):
-        library.adopt(path)
+        library.import_file(path)
     assert [path for path in library.home.library.rglob("*") if path.is_file()] == []
 
 
@@ -120,15 +120,15 @@ def test_a_picture_that_was_cut_is_refused(library: Library, tmp_path: Path, for
     for parts in (9, 3, 2):
         path.write_bytes(whole[: len(whole) - len(whole) // parts])
         with pytest.raises(BadInput):
-            library.adopt(path)
-    assert library.ids() == []
+            library.import_file(path)
+    assert library.find_ids() == []
 
 
 def test_a_folder_or_nothing_cannot_be_adopted(library: Library, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is a folder"):
-        library.adopt(tmp_path)
+        library.import_file(tmp_path)
     with pytest.raises(BadInput, match="There is no file"):
-        library.adopt(tmp_path / "none.png")
+        library.import_file(tmp_path / "none.png")
 
 
 def test_a_creation_is_found_by_the_beginning_of_its_id(library: Library, made: Made) -> None:
@@ -142,7 +142,7 @@ def test_a_creation_is_found_by_the_beginning_of_its_id(library: Library, made: 
 
 def test_rows_come_in_the_order_asked_for(library: Library, made: Made) -> None:
     one, two, three = made(), made(), made()
-    assert library.rows([three.id, "0" * 64, one.id, two.id]) == [three, one, two]
+    assert library.get_many([three.id, "0" * 64, one.id, two.id]) == [three, one, two]
 
 
 def test_marks_are_in_the_row_and_beside_the_file(library: Library, made: Made) -> None:
@@ -189,21 +189,21 @@ def test_where_it_came_from_and_what_became_of_it(library: Library, made: Made) 
             replace(recipe, inputs={"image": f"sha256:{photo.id}"}, parents=[photo.id]),
         )
     )
-    assert {parent.id for parent in library.parents(child.id)} == {photo.id, style.id}
-    assert library.children(photo.id) == [child]
-    assert library.children(child.id) == []
+    assert {parent.id for parent in library.find_parents(child.id)} == {photo.id, style.id}
+    assert library.find_children(photo.id) == [child]
+    assert library.find_children(child.id) == []
 
 
 def test_a_lost_thumbnail_is_made_again(library: Library, made: Made) -> None:
     creation = made()
-    first = library.thumbnail(creation.id)
+    first = library.load_thumbnail(creation.id)
     assert first
     library.home.thumbs.unlink()
     library.close()
     again = Library(library.home)
     again.open()
-    assert again.thumbnail(creation.id) == first
-    assert again.thumbnail("0" * 64) is None
+    assert again.load_thumbnail(creation.id) == first
+    assert again.load_thumbnail("0" * 64) is None
     again.close()
 
 
@@ -212,8 +212,8 @@ def test_a_garbled_thumbnail_database_is_replaced(home: Home) -> None:
     library = Library(home)
     library.open()
     creation = library.add(writer.save_image(home, factories.picture(), factories.recipe()))
-    assert library.thumbnail(creation.id)
-    assert library.thumbnail(creation.id)
+    assert library.load_thumbnail(creation.id)
+    assert library.load_thumbnail(creation.id)
     library.close()
 
 
@@ -222,34 +222,34 @@ def test_an_animation_shows_a_frame_from_a_third_of_the_way(library: Library, fo
     colours = [(200, 30, 30)] * 3 + [(30, 200, 30)] * 3 + [(30, 30, 200)] * 3
     frames = [Image.new("RGB", (48, 32), colour) for colour in colours]
     path = writer.save_animation(library.home, frames, factories.recipe(), fps=12, loop=True, format=format)
-    kept = library.thumbnail(library.add(path).id)
+    kept = library.load_thumbnail(library.add(path).id)
     assert kept is not None
     red, green, blue = Image.open(io.BytesIO(kept)).resize((1, 1)).getpixel((0, 0))
     assert green > 150 > max(red, blue)
-    library._thumbs.drop([library.add(path).id])
-    assert library.thumbnail(library.add(path).id) == kept, "made again, it is the same"
+    library._thumbnails.drop([library.add(path).id])
+    assert library.load_thumbnail(library.add(path).id) == kept, "made again, it is the same"
 
 
 def test_an_animation_that_was_taken_in_shows_the_same(library: Library, tmp_path: Path) -> None:
     frames = [Image.new("RGB", (48, 32), colour) for colour in ("red", "green", "blue")]
     path = tmp_path / "a.gif"
     frames[0].save(path, save_all=True, append_images=frames[1:])
-    creation = library.adopt(path)
-    kept = library.thumbnail(creation.id)
-    library._thumbs.drop([creation.id])
-    assert library.thumbnail(creation.id) == kept
+    creation = library.import_file(path)
+    kept = library.load_thumbnail(creation.id)
+    library._thumbnails.drop([creation.id])
+    assert library.load_thumbnail(creation.id) == kept
 
 
 def test_films_have_thumbnails(library: Library) -> None:
     creation = library.add(
         writer.save_animation(library.home, factories.frames(), factories.recipe(), fps=9, loop=True)
     )
-    library._thumbs.drop([creation.id])
-    assert library.thumbnail(creation.id)
+    library._thumbnails.drop([creation.id])
+    assert library.load_thumbnail(creation.id)
 
 
 def test_texts_have_none(library: Library) -> None:
-    assert library.thumbnail(library.add(writer.save_text(library.home, "words", factories.recipe())).id) is None
+    assert library.load_thumbnail(library.add(writer.save_text(library.home, "words", factories.recipe())).id) is None
 
 
 def test_the_index_of_a_newer_studio_is_refused(library: Library) -> None:
@@ -276,7 +276,7 @@ def test_a_migration_is_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_damaged_index_is_made_anew(library: Library, made: Made, damage: str) -> None:
     for _ in range(30):
         made("word " * 500)
-    library.star(library.ids()[3], True)
+    library.star(library.find_ids()[3], True)
     before = everything(library)
     library.close()
     content = bytearray(library.home.index.read_bytes())
@@ -303,7 +303,7 @@ def test_threads_share_one_library(library: Library, made: Made) -> None:
         try:
             for turn in range(15):
                 library.star(ids[number], turn % 2 == 0)
-                library.ids("fox")
+                library.find_ids("fox")
                 library.search()
         except BaseException as error:
             errors.append(error)
@@ -314,7 +314,7 @@ def test_threads_share_one_library(library: Library, made: Made) -> None:
     for thread in threads:
         thread.join()
     assert errors == []
-    assert library.ids(starred=True) == library.ids()
+    assert library.find_ids(starred=True) == library.find_ids()
 
 
 def test_two_processes_write_one_index(library: Library, made: Made) -> None:
@@ -339,7 +339,7 @@ library.close()
         library.sweep()
     assert other.wait() == 0
     library.sweep()
-    assert len(library.ids("ours", starred=True)) == len(library.ids("theirs", starred=True)) == 25
+    assert len(library.find_ids("ours", starred=True)) == len(library.find_ids("theirs", starred=True)) == 25
     before = everything(library)
     assert rebuilt(library) == before
 

@@ -66,7 +66,7 @@ def test_results_come_to_the_variations_and_the_history(
     jobs = generate(qtbot, session, picture, count=2)
     for job, path in zip(jobs, pictures, strict=False):
         engine.run(job)
-        engine.finish(job, session.library.adopt(path))
+        engine.finish(job, session.library.import_file(path))
     qtbot.waitUntil(lambda: len(session.variations.items) == 2)
     qtbot.waitUntil(lambda: session.history.rowCount() == 3)
     assert session.workspace.seconds is not None
@@ -76,7 +76,7 @@ def test_discard_moves_to_the_trash_and_undo_brings_it_back(
     qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path, pictures: list[Path]
 ) -> None:
     (job,) = generate(qtbot, session, picture)
-    made = session.library.adopt(pictures[0])
+    made = session.library.import_file(pictures[0])
     engine.finish(job, made)
     qtbot.waitUntil(lambda: len(session.variations.items) == 1)
 
@@ -140,7 +140,7 @@ def test_previews_are_shown_unless_the_artist_looks_elsewhere(
     engine.run(job)
     with qtbot.waitSignal(session.preview):
         engine.preview(job)
-    session.open(session.library.adopt(picture))
+    session.open(session.library.import_file(picture))
     heard: list[object] = []
     session.preview.connect(heard.append)
     engine.preview(job)
@@ -190,7 +190,7 @@ def test_the_settings_of_a_creation_are_used_again(
     generate(qtbot, session, picture)
     recipe = engine.calls[-1][1]
     made = replace(
-        session.library.adopt(pictures[0]), recipe=replace(recipe, params={**recipe.params, "strength": 0.4})
+        session.library.import_file(pictures[0]), recipe=replace(recipe, params={**recipe.params, "strength": 0.4})
     )
     session.workspace.choose("writer.continue")
     session.making.use(made)

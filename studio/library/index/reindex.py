@@ -58,7 +58,7 @@ class _FileContent(Struct):
 
 def sweep(home: Home, pool: Pool, progress: Callable[[int, int], None] | None = None) -> SweepResult:
     """Indexes files without rows and marks rows without files. `progress` gets how many of how many were read."""
-    with pool.reading() as connection:
+    with pool.connect() as connection:
         before: dict[str, str] = dict(connection.execute("SELECT path, stamp FROM files"))
     found = scan(home.library)
     removed = sum(_remove_unfinished(part) for part in found.parts)
@@ -70,7 +70,7 @@ def sweep(home: Home, pool: Pool, progress: Callable[[int, int], None] | None = 
     for start in range(0, len(changed), BATCH):
         names = changed[start : start + BATCH]
         batch = [_read_file(home, name, found.stamps[name], before.get(name, "")) for name in names]
-        with pool.writing() as connection:
+        with pool.begin() as connection:
             for one in batch:
                 new = _write_to_index(connection, home, one)
                 updated += new is not None and not new
@@ -79,7 +79,7 @@ def sweep(home: Home, pool: Pool, progress: Callable[[int, int], None] | None = 
         if progress:
             progress(min(start + BATCH, len(changed)), len(changed))
     missing = drop_files(home, pool, [name for name in before if name not in found.stamps])
-    with pool.writing() as connection:
+    with pool.begin() as connection:
         connection.execute("INSERT OR REPLACE INTO facts VALUES ('swept', ?)", (str(time.time()),))
     return SweepResult(
         added=tuple(added), updated=updated, missing=tuple(missing), removed=removed, problems=tuple(problems)
@@ -110,7 +110,7 @@ def drop_files(home: Home, pool: Pool, names: Iterable[str]) -> list[str]:
     missing: list[str] = []
     gone = [name for name in names if not (home.library / name).exists()]
     for start in range(0, len(gone), BATCH):
-        with pool.writing() as connection:
+        with pool.begin() as connection:
             for name in gone[start : start + BATCH]:
                 missing += _drop_file(connection, home, name)
     return missing

@@ -62,7 +62,7 @@ def offers(home: Home, library: Library | None, kind: str) -> list[ModelOffer]:
     """
     wanted = kind.split()
     found = [_offer(folder, Source.STARTER) for folder in _entries(starters()) if (folder / MODEL_FILE).is_file()]
-    for creation in library.models() if library else []:
+    for creation in library.list_models() if library else []:
         path = Path(creation.path)
         about = _about(path)
         found.append(

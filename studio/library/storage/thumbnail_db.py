@@ -41,12 +41,12 @@ class ThumbnailDb:
         self._pool = sqlite_pool.Pool(file, _prepare)
 
     def put(self, creation: str, content: bytes) -> None:
-        with suppress(sqlite3.Error, OSError), self._pool.writing() as connection:
+        with suppress(sqlite3.Error, OSError), self._pool.begin() as connection:
             connection.execute("INSERT OR REPLACE INTO thumbs VALUES (?, ?)", (creation, content))
 
     def get(self, creation: str) -> bytes | None:
         try:
-            with self._pool.reading() as connection:
+            with self._pool.connect() as connection:
                 row = connection.execute("SELECT jpeg FROM thumbs WHERE id = ?", (creation,)).fetchone()
         except sqlite3.Error as error:
             if sqlite_pool.is_corruption(error):
@@ -55,7 +55,7 @@ class ThumbnailDb:
         return bytes(row[0]) if row else None
 
     def drop(self, creations: Iterable[str]) -> None:
-        with suppress(sqlite3.Error, OSError), self._pool.writing() as connection:
+        with suppress(sqlite3.Error, OSError), self._pool.begin() as connection:
             connection.executemany("DELETE FROM thumbs WHERE id = ?", [(creation,) for creation in creations])
 
     def close(self) -> None:

@@ -88,7 +88,7 @@ class Making(QObject):
             recipe = freeze()
             silent = self._consent.check(tool, recipe)
             jobs = self._engine.submit(recipe, count=count, format=extension)
-            return jobs, self._library.rows(recipe.parents), silent
+            return jobs, self._library.get_many(recipe.parents), silent
 
         def submitted(result: tuple[list[Job], list[Creation], list[Terms]]) -> None:
             jobs, inputs, silent = result
@@ -198,7 +198,7 @@ class Making(QObject):
             taken, refused = [], []
             for path in paths:
                 try:
-                    taken.append(self._library.adopt(path))
+                    taken.append(self._library.import_file(path))
                 except StudioError as error:
                     refused.append(str(error))
             return taken, refused
@@ -225,7 +225,7 @@ class Making(QObject):
             try:
                 if not image.save(str(path)):
                     raise StudioError("The pasted picture could not be saved.", "Is the disk full?")
-                return self._library.adopt(path)
+                return self._library.import_file(path)
             finally:
                 path.unlink(missing_ok=True)
 

@@ -61,7 +61,7 @@ class HistoryModel(QAbstractListModel):
         self._reads = Loader("history", 2, self)
         self._writes = Background("history-writes", parent=self)
         self._writes.crashed.connect(self._write_failed)
-        self._thumbs = Thumbs(library.thumbnail, self)
+        self._thumbs = Thumbs(library.load_thumbnail, self)
         self._thumbs.ready.connect(self._thumb_ready)
         self._ids: list[str] = []
         self._rows: OrderedDict[str, Creation] = OrderedDict()
@@ -206,7 +206,7 @@ class HistoryModel(QAbstractListModel):
         def read() -> Change | None:
             if turn != self._turn:
                 return None
-            ids = self._library.ids(query.text, starred=query.starred, trashed=query.trashed)
+            ids = self._library.find_ids(query.text, starred=query.starred, trashed=query.trashed)
             return Change.between(shown, ids)
 
         self._reads.run(read, lambda change: self._ids_came(turn, change), self._read_failed)
@@ -243,7 +243,7 @@ class HistoryModel(QAbstractListModel):
             ids = [one for one in self._ids[start : start + PAGE] if one not in self._rows]
             self._asked.update(ids)
             self._reads.run(
-                lambda ids=ids: self._library.rows(ids),  # type: ignore[misc]
+                lambda ids=ids: self._library.get_many(ids),  # type: ignore[misc]
                 lambda found, start=start: self._rows_came(start, found),  # type: ignore[misc]
                 self._read_failed,
             )
@@ -331,7 +331,7 @@ class HistoryModel(QAbstractListModel):
         """Reads the picture that a creation was made from, for comparing; None if there is none."""
 
         def read() -> Creation | None:
-            parents = self._library.parents(creation)
+            parents = self._library.find_parents(creation)
             return next((one for one in parents if one.kind is CreationKind.IMAGE and not one.missing), None)
 
         self._reads.run(read, then, self._read_failed)

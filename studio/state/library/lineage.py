@@ -39,7 +39,7 @@ def read_lineage(library: Library, id: str) -> Lineage:
     while len(generations) < GENERATIONS:
         older: list[Creation] = []
         for child in generations[-1]:
-            for parent in library.parents(child.id):
+            for parent in library.find_parents(child.id):
                 if parent.id not in seen:
                     seen.add(parent.id)
                     older.append(parent)
@@ -48,6 +48,6 @@ def read_lineage(library: Library, id: str) -> Lineage:
         generations.append(older)
     oldest_first = list(reversed(generations))
     steps = [Step(creation, depth) for depth, level in enumerate(oldest_first) for creation in level]
-    children = [child for child in library.children(id) if child.id not in seen and not child.trashed]
+    children = [child for child in library.find_children(id) if child.id not in seen and not child.trashed]
     steps += [Step(child, len(generations)) for child in children[:SHOWN]]
     return Lineage(id, tuple(steps), max(0, len(children) - SHOWN))

@@ -66,7 +66,7 @@ class Alternatives(QObject):
             self._known[creation] = _pieces(rows[0].recipe.notes if rows and rows[0].recipe else {})
             then(self._choice(place) if self._page.book is book else None)
 
-        self._work(lambda: self._library.rows([creation]), read, lambda _: then(None))
+        self._work(lambda: self._library.get_many([creation]), read, lambda _: then(None))
 
     def take(self, choice: Choice, word: str) -> None:
         """The page goes to a branch that ends with `word`; the cursor stands behind it."""

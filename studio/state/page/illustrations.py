@@ -209,7 +209,7 @@ class Illustrating(QObject):
             self.changed.emit()
 
         if wanted := [id for id in wanted if id]:
-            self._work(lambda: self._library.rows(wanted), found, lambda _: None)
+            self._work(lambda: self._library.get_many(wanted), found, lambda _: None)
         else:
             self.changed.emit()
 

@@ -243,7 +243,7 @@ class Window(QMainWindow):
                 if len(shown) == 1 and shown[0].kind is CreationKind.IMAGE and self._shown is creation:
                     self.canvas.offer_before(Path(shown[0].path))
 
-            self.session.work(lambda: library.rows(parents), compare)
+            self.session.work(lambda: library.get_many(parents), compare)
         self._shown = creation
 
     # What opens

@@ -83,28 +83,28 @@ def five(library: Library, made: Made) -> dict[str, Creation]:
 )
 def test_queries(library: Library, five: dict[str, Creation], query: str, names: str) -> None:
     ids = [five[name].id for name in names.split()]
-    assert library.ids(query) == ids
+    assert library.find_ids(query) == ids
     assert [creation.id for creation in library.search(query)] == ids
 
 
 def test_file_names_are_found(library: Library, five: dict[str, Creation]) -> None:
     creation = five["fox"]
-    assert library.ids(Path(creation.path).stem) == [creation.id]
-    assert library.ids(creation.id[:10]) == [creation.id]
+    assert library.find_ids(Path(creation.path).stem) == [creation.id]
+    assert library.find_ids(creation.id[:10]) == [creation.id]
 
 
 def test_tags_that_were_taken_away_are_not_found(library: Library, five: dict[str, Creation]) -> None:
     library.tag(five["fox"].id, ["summer"])
-    assert library.ids("tag:winter") == library.ids("winter") == []
-    assert library.ids("tag:summer") == [five["fox"].id]
+    assert library.find_ids("tag:winter") == library.find_ids("winter") == []
+    assert library.find_ids("tag:summer") == [five["fox"].id]
 
 
 def test_shelves(library: Library, five: dict[str, Creation]) -> None:
     library.trash([five["fox"].id])
-    assert library.ids("fox") == []
-    assert library.ids("fox", trashed=True) == [five["fox"].id]
-    assert library.ids(kind=CreationKind.TEXT) == [five["text"].id]
-    assert library.ids(starred=True) == [five["cat"].id]
+    assert library.find_ids("fox") == []
+    assert library.find_ids("fox", trashed=True) == [five["fox"].id]
+    assert library.find_ids(kind=CreationKind.TEXT) == [five["text"].id]
+    assert library.find_ids(starred=True) == [five["cat"].id]
 
 
 def test_pages_follow_each_other(library: Library, made: Made) -> None:
@@ -114,7 +114,7 @@ def test_pages_follow_each_other(library: Library, made: Made) -> None:
         pages.append([creation.id for creation in page])
         last = page[-1].id
     assert pages == [ids[:3], ids[3:6], ids[6:]]
-    assert library.ids(limit=2) == ids[:2]
+    assert library.find_ids(limit=2) == ids[:2]
 
 
 def test_any_text_at_all_is_a_query(library: Library, five: dict[str, Creation]) -> None:
@@ -139,6 +139,6 @@ def test_any_text_at_all_is_a_query(library: Library, five: dict[str, Creation])
     ]
     for _ in range(800):
         query = "".join(chance.choice([*parts, factories.any_text(chance)]) for _ in range(chance.randrange(6)))
-        library.ids(query)
-    library.ids("x " * 5_000)
-    library.ids("before:99999-01-01 after:0001-01-01 seed:" + "9" * 50)
+        library.find_ids(query)
+    library.find_ids("x " * 5_000)
+    library.find_ids("before:99999-01-01 after:0001-01-01 seed:" + "9" * 50)

@@ -38,7 +38,7 @@ def test_rows_without_files_are_missing_until_the_file_comes_back(library: Libra
     path = Path(creation.path)
     path.rename(tmp_path / "away.png")
     assert library.sweep().missing == (creation.id,)
-    assert library.ids() == []
+    assert library.find_ids() == []
     found = library.get(creation.id)
     assert found
     assert (found.missing, found.star, found.recipe) == (True, True, creation.recipe)
@@ -77,7 +77,7 @@ def test_a_file_that_was_overwritten_is_another_creation(library: Library, made:
     found = library.get(creation.id)
     assert found
     assert found.missing
-    assert library.ids() == [other.id]
+    assert library.find_ids() == [other.id]
 
 
 def test_marks_made_elsewhere_are_taken_over(library: Library, made: Made) -> None:
@@ -86,7 +86,7 @@ def test_marks_made_elsewhere_are_taken_over(library: Library, made: Made) -> No
     done = library.sweep()
     assert (done.updated, done.added) == (1, ())
     assert library.get(creation.id) == replace(creation, star=True, tags=("sent",))
-    assert library.ids("tag:sent") == [creation.id]
+    assert library.find_ids("tag:sent") == [creation.id]
 
 
 def test_a_garbled_sidecar_costs_the_marks_alone(library: Library, made: Made) -> None:
@@ -145,4 +145,4 @@ def test_links_out_of_the_library_are_not_followed(library: Library, tmp_path: P
     (library.home.library / "loop").symlink_to(library.home.library, target_is_directory=True)
     (library.home.library / "dangling.png").symlink_to(tmp_path / "none.png")
     library.sweep()
-    assert library.ids() == [creation.id]
+    assert library.find_ids() == [creation.id]

@@ -39,14 +39,14 @@ def test_a_recipe_that_finds_no_room_goes_beside(library: Library, tmp_path: Pat
     creation = library.add(writer.save_image(library.home, factories.picture(), factories.recipe("wörd " * 40_000)))
     path = library.export(creation.id, tmp_path / "a.jpg")
     assert recipe_embedding.read_recipe(path) == creation.recipe
-    same_format = library.export(library.adopt(path).id, tmp_path / "b.jpg")
+    same_format = library.export(library.import_file(path).id, tmp_path / "b.jpg")
     assert same_format.read_bytes() == path.read_bytes()
 
 
 def test_a_photo_is_not_labelled_as_made_by_a_model(library: Library, tmp_path: Path) -> None:
     photo = tmp_path / "photo.png"
     Image.new("RGB", (8, 8)).save(photo)
-    path = library.export(library.adopt(photo).id, tmp_path / "photo.jpg")
+    path = library.export(library.import_file(photo).id, tmp_path / "photo.jpg")
     assert xmp.MADE_BY_MODEL.encode() not in path.read_bytes()
     assert exif.read(path).texts == {}
 

@@ -19,20 +19,20 @@ Made = Callable[..., Creation]
 def test_trash_and_restore_are_exact(library: Library, made: Made) -> None:
     kept, thrown = made(), made()
     library.star(thrown.id, True)
-    thrown = library.rows([thrown.id])[0]
+    thrown = library.get_many([thrown.id])[0]
     path = Path(thrown.path)
     before = (path.read_bytes(), path.stat().st_mtime_ns, sidecar.beside(path).read_bytes())
     assert library.trash([thrown.id, "0" * 64]) == [thrown.id]
-    assert library.ids() == [kept.id]
-    assert library.ids(trashed=True) == [thrown.id]
-    there = library.rows([thrown.id])[0]
+    assert library.find_ids() == [kept.id]
+    assert library.find_ids(trashed=True) == [thrown.id]
+    there = library.get_many([thrown.id])[0]
     assert Path(there.path) == library.home.trash / path.relative_to(library.home.library)
     assert there == replace(thrown, path=there.path, trashed=True)
     assert library.path_of(thrown.id) == Path(there.path)
     assert not library.sweep().changed
     assert library.trash([thrown.id]) == []
     assert library.restore([thrown.id]) == [thrown.id]
-    assert library.rows([thrown.id]) == [thrown]
+    assert library.get_many([thrown.id]) == [thrown]
     assert (path.read_bytes(), path.stat().st_mtime_ns, sidecar.beside(path).read_bytes()) == before
     assert not library.sweep().changed
 
@@ -53,7 +53,7 @@ def test_emptying_the_trash_deletes_for_good(library: Library, made: Made) -> No
     assert library.empty_trash() == 1
     assert [*library.home.trash.iterdir()] == []
     assert library.get(thrown.id) is None
-    assert library.ids() == [kept.id]
+    assert library.find_ids() == [kept.id]
     assert library.empty_trash() == 0
     assert not library.sweep().changed
 
@@ -62,12 +62,12 @@ def test_deleting_takes_only_what_is_named_and_in_the_trash(library: Library, ma
     kept, thrown, waiting = made(), made(), made()
     library.star(thrown.id, True)
     library.trash([thrown.id, waiting.id])
-    assert library.thumbnail(thrown.id)
+    assert library.load_thumbnail(thrown.id)
     assert library.delete([kept.id, thrown.id, "0" * 64]) == [thrown.id]
     assert library.get(thrown.id) is None
-    assert library.thumbnail(thrown.id) is None
-    assert library.ids() == [kept.id]
-    assert library.ids(trashed=True) == [waiting.id]
+    assert library.load_thumbnail(thrown.id) is None
+    assert library.find_ids() == [kept.id]
+    assert library.find_ids(trashed=True) == [waiting.id]
     assert [path.name for path in library.home.trash.rglob("*") if path.is_file()] == [Path(waiting.path).name]
     assert not library.sweep().changed
 
@@ -77,13 +77,13 @@ def test_what_was_made_from_something_deleted_stays(library: Library, made: Made
     after = made(parents=[before.id])
     library.trash([before.id])
     library.delete([before.id])
-    assert library.parents(after.id) == []
+    assert library.find_parents(after.id) == []
     assert rebuilt(library)[after.id] == library.get(after.id)
 
 
 def test_what_is_dropped_again_comes_out_of_the_trash(library: Library, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.new("RGB", (8, 8)).save(path)
-    creation = library.adopt(path)
+    creation = library.import_file(path)
     library.trash([creation.id])
-    assert library.adopt(path) == creation
+    assert library.import_file(path) == creation

@@ -66,7 +66,7 @@ def test_painting_anchors_the_picture_and_repaints_with_the_same_seed(
     job = job_of(qtbot, art, engine)
     recipe = engine.calls[-1][1]
     assert recipe.params == {"prompt": "A red fox.", "steps": 7}
-    engine.finish(job, session.library.adopt(pictures[0]))
+    engine.finish(job, session.library.import_file(pictures[0]))
     qtbot.waitUntil(lambda: not art.pictures()[0].busy)
     (one,) = art.pictures()
     assert not one.stale
@@ -84,7 +84,7 @@ def test_painting_anchors_the_picture_and_repaints_with_the_same_seed(
     assert engine.calls[-1][1].params["prompt"] == "A grey fox."
     assert engine.calls[-1][1].seed == recipe.seed
     qtbot.waitUntil(lambda: bool(art.pictures()[0].anchor.job))
-    engine.finish(art.pictures()[0].anchor.job, session.library.adopt(pictures[1]))
+    engine.finish(art.pictures()[0].anchor.job, session.library.import_file(pictures[1]))
     qtbot.waitUntil(lambda: not art.pictures()[0].busy)
     assert not art.pictures()[0].stale
     assert art.pictures()[0].creation != one.creation
@@ -97,7 +97,7 @@ def test_a_picture_that_fails_leaves_none_or_the_one_before(
     engine.fail(job_of(qtbot, art, engine), "Out of memory.")
     qtbot.waitUntil(lambda: art.pictures() == [])
     art.paint(0, 0)
-    engine.finish(job_of(qtbot, art, engine), session.library.adopt(pictures[0]))
+    engine.finish(job_of(qtbot, art, engine), session.library.import_file(pictures[0]))
     qtbot.waitUntil(lambda: not art.pictures()[0].busy)
     art.repaint_near(0)
     engine.put(job_of(qtbot, art, engine), JobState.CANCELLED)
@@ -123,7 +123,7 @@ def test_pictures_are_there_after_a_restart(
 ) -> None:
     art.paint(0, 0)
     job = job_of(qtbot, art, engine)
-    creation = session.library.adopt(pictures[0])
+    creation = session.library.import_file(pictures[0])
     session.close()
     engine.finish(job, creation)
     other = Session(home, engine, Library(home), Settings())
@@ -139,7 +139,7 @@ def test_the_page_is_saved_for_others_with_its_pictures(
     qtbot: QtBot, session: Session, engine: FakeEngine, art: Illustrating, pictures: list[Path], tmp_path: Path
 ) -> None:
     art.paint(0, 0)
-    engine.finish(job_of(qtbot, art, engine), session.library.adopt(pictures[0]))
+    engine.finish(job_of(qtbot, art, engine), session.library.import_file(pictures[0]))
     qtbot.waitUntil(lambda: not art.pictures()[0].busy)
     art.export(tmp_path / "tale.md")
     qtbot.waitUntil(lambda: any("Saved as tale.md" in notice.text for notice in session.notices.items))

@@ -197,7 +197,7 @@ def test_generate_uses_the_stroke_of_a_moment_ago(qtbot: QtBot, painting: Window
     assert mask.kind is CreationKind.FILE
     with Image.open(mask.path) as kept:
         assert kept.getpixel((150, 150)) == 255
-    assert [library.get(id).title for id in library.ids()] == ["photo.png"]  # type: ignore[union-attr]
+    assert [library.get(id).title for id in library.find_ids()] == ["photo.png"]  # type: ignore[union-attr]
     panel = painting.session.history
     qtbot.waitUntil(lambda: panel.rowCount() == 1)
 

@@ -196,7 +196,7 @@ def test_a_picture_of_the_library_has_the_name_that_it_came_with(
     library = Library(Home(tmp_path / "home"))
     library.open()
     QImage(8, 6, QImage.Format.Format_RGB32).save(str(tmp_path / "girl.png"))
-    kept = str(library.adopt(tmp_path / "girl.png").path)
+    kept = str(library.import_file(tmp_path / "girl.png").path)
     library.close()
     assert Path(kept).name.startswith("girl-")
     well = WellEditor(Field(name="image", title="Picture", widget=Widget.IMAGE), around)

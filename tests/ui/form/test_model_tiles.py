@@ -242,7 +242,7 @@ def test_a_drag_out_of_the_history_is_painted(
 ) -> None:
     from studio.ui.history.drag_mime import Carried
 
-    made = window.session.library.adopt(picture)
+    made = window.session.library.import_file(picture)
     assert drop(mine(editor)[2], Carried([made]))
     (recipe,) = submitted(1)
     assert recipe.parents == [made.id]

@@ -181,7 +181,7 @@ def test_lineage_goes_back_to_the_beginning_and_on(searched: HistoryModel, shelf
 
 
 def test_a_long_history_is_read_page_by_page(library: Library, qtbot: QtBot) -> None:
-    with library._writing() as connection:
+    with library._begin() as connection:
         for number in range(3 * history_model.FIRST):
             creation = Creation(
                 id=f"{number:064x}",

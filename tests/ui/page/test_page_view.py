@@ -345,7 +345,7 @@ def test_paint_this_and_repaint_by_keys(
     qtbot.waitUntil(lambda: bool(art.pictures()) and bool(art.pictures()[0].anchor.job))
     assert view.pictures.isVisible()
     assert "being painted" in view.pictures.tiles[0].accessibleName()
-    engine.finish(art.pictures()[0].anchor.job, window.session.library.adopt(pictures[0]))
+    engine.finish(art.pictures()[0].anchor.job, window.session.library.import_file(pictures[0]))
     qtbot.waitUntil(lambda: view.pictures.tiles[0].standing == "painted")
     assert view.isVisible(), "the page stays"
     view.paper.put_cursor(4)

@@ -181,7 +181,7 @@ def test_results_are_kept_and_discarded_in_the_strip(
 ) -> None:
     jobs = generate(qtbot, window, picture, count=3)
     for job, path in zip(jobs, pictures, strict=False):
-        engine.finish(job, window.session.library.adopt(path))
+        engine.finish(job, window.session.library.import_file(path))
     qtbot.waitUntil(lambda: len(window.strip.tiles()) == 3)
     qtbot.waitUntil(lambda: not any(tile._pixmap.isNull() for tile in window.strip.tiles()))
     variations = window.session.variations
