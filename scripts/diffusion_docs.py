@@ -6,36 +6,36 @@ import inspect
 import sys
 from pathlib import Path
 
-from plugins.diffusion.checkpoints.families import KNOWN, Family, Task
+from plugins.diffusion.checkpoints.families import FAMILIES, Family, Task
 
 PAGE = "docs/diffusion.md"
 BEGIN, END = "<!-- families -->", "<!-- end of families -->"
 GUIDED_BEGIN, GUIDED_END = "<!-- guided -->", "<!-- end of guided -->"
-_TOOLS = {Task.PAINT: "paint", Task.REPAINT: "repaint", Task.INPAINT: "inpaint"}
+_TOOLS = {Task.TEXT_TO_IMAGE: "paint", Task.IMAGE_TO_IMAGE: "repaint", Task.INPAINT: "inpaint"}
 
 
 def rows() -> str:
     """A Markdown table, by what the pinned diffusers has."""
     lines = ["| family | paint | vary | repaint | inpaint | upscale | animate |", f"|{'---|' * 7}"]
-    for family in KNOWN.values():
-        if not family.tried:
+    for family in FAMILIES.values():
+        if not family.tested:
             continue
-        has = [varies(family), *map(family.has, (Task.REPAINT, Task.INPAINT)), refines(family)]
-        cells = [family.title, *map(_mark, (family.has(Task.PAINT), *has)), _animates(family)]
+        has = [varies(family), *map(family.supports, (Task.IMAGE_TO_IMAGE, Task.INPAINT)), refines(family)]
+        cells = [family.title, *map(_mark, (family.supports(Task.TEXT_TO_IMAGE), *has)), _animates(family)]
         lines.append(f"| {' | '.join(cells)} |")
-    others = ", ".join(family.title for family in KNOWN.values() if not family.tried)
+    others = ", ".join(family.title for family in FAMILIES.values() if not family.tested)
     return "\n".join([*lines, "", f"Opened as diffusers does it, and not tried here: {others}.", ""])
 
 
 def varies(family: Family) -> bool:
     """Whether its noise can be turned a little. Families in two halves make theirs elsewhere."""
-    return family.has(Task.PAINT) and hasattr(family.pipeline(Task.PAINT), "prepare_latents")
+    return family.supports(Task.TEXT_TO_IMAGE) and hasattr(family.pipeline_class(Task.TEXT_TO_IMAGE), "prepare_latents")
 
 
 def refines(family: Family) -> bool:
     """Whether it can paint over a picture a little."""
-    has = family.has(Task.REPAINT)
-    return has and "strength" in inspect.signature(family.pipeline(Task.REPAINT).__call__).parameters
+    has = family.supports(Task.IMAGE_TO_IMAGE)
+    return has and "strength" in inspect.signature(family.pipeline_class(Task.IMAGE_TO_IMAGE).__call__).parameters
 
 
 def _mark(has: bool) -> str:
@@ -43,17 +43,19 @@ def _mark(has: bool) -> str:
 
 
 def _animates(family: Family) -> str:
-    starts = {Task.ANIMATE: "words", Task.ANIMATE_PICTURE: "a picture"}
-    return " or ".join(start for task, start in starts.items() if family.has(task)) or "–"
+    starts = {Task.TEXT_TO_VIDEO: "words", Task.IMAGE_TO_VIDEO: "a picture"}
+    return " or ".join(start for task, start in starts.items() if family.supports(task)) or "–"
 
 
 def guided_rows() -> str:
     """A Markdown table of the families that follow pictures, and of the tools that do."""
     lines = ["| family | with ControlNets | with an IP-Adapter |", "|---|---|---|"]
-    for family in KNOWN.values():
-        controlled = [task for task in _TOOLS if family.controlled(task)]
-        referring = [task for task in _TOOLS if family.has(task) and hasattr(family.pipeline(task), "load_ip_adapter")]
-        if family.tried and (controlled or referring):
+    for family in FAMILIES.values():
+        controlled = [task for task in _TOOLS if family.controlnet_pipelines(task)]
+        referring = [
+            task for task in _TOOLS if family.supports(task) and hasattr(family.pipeline_class(task), "load_ip_adapter")
+        ]
+        if family.tested and (controlled or referring):
             cells = (", ".join(_TOOLS[task] for task in tasks) or "–" for tasks in (controlled, referring))
             lines.append(f"| {family.title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 
-def opened(path: Path) -> Picture:
+def open_image(path: Path) -> Picture:
     """As RGB, on white where it is transparent."""
-    return on_white(api.open_picture(path))
+    return flatten_alpha(api.open_picture(path))
 
 
-def on_white(picture: Picture) -> Picture:
+def flatten_alpha(picture: Picture) -> Picture:
     """As RGB, what is transparent laid on white."""
     from PIL import Image
 
@@ -27,22 +27,22 @@ def on_white(picture: Picture) -> Picture:
     return ground.convert("RGB")
 
 
-def fitted(picture: Picture, size: tuple[int, int]) -> Picture:
+def crop_to_fit(picture: Picture, size: tuple[int, int]) -> Picture:
     """Filling (width, height), with what stands over cut off evenly."""
     from PIL import Image, ImageOps
 
     return picture if picture.size == size else ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
 
 
-def mask_of(path: Path, size: tuple[int, int]) -> Picture:
+def open_mask(path: Path, size: tuple[int, int]) -> Picture:
     """A mask as grey, white where the picture may change, of a picture's size."""
     from PIL import Image
 
-    mask = opened(path).convert("L")
+    mask = open_image(path).convert("L")
     return mask if mask.size == size else mask.resize(size, Image.Resampling.BILINEAR)
 
 
-def grown(mask: Picture, pixels: int) -> Picture:
+def dilate_mask(mask: Picture, pixels: int) -> Picture:
     """The white of a mask, `pixels` wider on each side."""
     import cv2
     import numpy as np
@@ -54,7 +54,7 @@ def grown(mask: Picture, pixels: int) -> Picture:
     return Image.fromarray(cv2.dilate(np.asarray(mask), kernel))
 
 
-def extended(picture: Picture, frame: tuple[int, int, int, int], *, mirror: bool) -> Picture:
+def extend_canvas(picture: Picture, frame: tuple[int, int, int, int], *, mirror: bool) -> Picture:
     """With a frame of (left, top, right, bottom) pixels: mirrored from the picture, or white."""
     import numpy as np
     from PIL import Image

@@ -54,13 +54,13 @@ def figures() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="studio-bench-") as folder, _context(Path(folder)) as context:
         model = loader.load(context(), str(_saved(Path(folder) / "model")))
         pipe = _bare(model.base)
-        views = {"without preview": None, "with preview": model.view}
+        views = {"without preview": None, "with preview": model.preview}
         bare: list[Took] = []
         hosted: dict[str, list[Took]] = {name: [] for name in views}
         for number in range(LEAST + 1):
             bare.append(_measured(lambda: _alone(pipe)))
             for name in sorted(views, reverse=bool(number % 2)):  # no kind is always the last of three
-                model.view = views[name]
+                model.preview = views[name]
                 hosted[name].append(_measured(lambda: _painted(context(), model)))
         for took in (bare, *hosted.values()):
             del took[0]  # the first warms up
@@ -113,7 +113,7 @@ def _alone(pipe: Any) -> Any:
 
 def _painted(ctx: JobContext, model: Model) -> Any:
     params = Paint.Params(prompt=WORDS, steps=STEPS, guidance=7.5)
-    return runner.painted(ctx, model, Task.PAINT, params, size=(SIDE, SIDE))
+    return runner.painted(ctx, model, Task.TEXT_TO_IMAGE, params, size=(SIDE, SIDE))
 
 
 def _bare(base: Any) -> Any:

@@ -16,13 +16,13 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 LENGTH = 77
 
 
-def tokenizer(pad: str = END) -> Any:
+def build_tokenizer(pad: str = END) -> Any:
     """A CLIPTokenizer of 49,408 tokens; prompts are filled up to 77 of them with `pad`."""
     from transformers import CLIPTokenizer
 
-    pairs = merges()
+    pairs = read_merges()
     return CLIPTokenizer(
-        vocab=vocabulary(pairs),
+        vocab=build_vocabulary(pairs),
         merges=list(pairs),
         bos_token=START,
         eos_token=END,
@@ -33,13 +33,13 @@ def tokenizer(pad: str = END) -> Any:
 
 
 @cache
-def merges() -> tuple[tuple[str, str], ...]:
+def read_merges() -> tuple[tuple[str, str], ...]:
     """Pairs of symbols that become one, the most frequent first."""
     lines = lzma.decompress(TABLE.read_bytes()).decode("utf-8").splitlines()
     return tuple((first, second) for first, _, second in (line.partition(" ") for line in lines))
 
 
-def vocabulary(pairs: tuple[tuple[str, str], ...]) -> dict[str, int]:
+def build_vocabulary(pairs: tuple[tuple[str, str], ...]) -> dict[str, int]:
     """Token to number, in CLIP's order: bytes, bytes that end a word, pairs, and the two that frame a prompt."""
     letters = _bytes()
     tokens = [*letters, *(f"{letter}</w>" for letter in letters), *map("".join, pairs), START, END]

@@ -13,8 +13,8 @@ from studio import api
 from .families import Family
 
 INDEX = "model_index.json"
-MODULAR = "modular_model_index.json"
-ABOUT = "studio.json"
+MODULAR_INDEX = "modular_model_index.json"
+STUDIO_FILE = "studio.json"
 MAX_CONFIG = 2**22
 _WEIGHTLESS = ("scheduler", "tokenizer", "feature_extractor", "processor")
 
@@ -32,21 +32,21 @@ class Folder:
     left_out: tuple[str, ...] = ()
 
 
-def inspected(path: Path, *, without: Collection[str] = ()) -> Folder:
+def inspect_folder(path: Path, *, without: Collection[str] = ()) -> Folder:
     """Raises BadInput for remote code, pickles, Git LFS pointers, and what is cut short or missing.
 
     The components `without` may be missing: they come from elsewhere.
     """
-    if not (path / INDEX).is_file() and (path / MODULAR).is_file():
+    if not (path / INDEX).is_file() and (path / MODULAR_INDEX).is_file():
         raise api.BadInput(
             f"{path.name} is a modular model, which has no ordinary pipeline to run it with.", "Choose another model."
         )
-    index = read(path, INDEX)
-    pipeline = pipeline_of(path)
-    about = read(path, ABOUT) if (path / ABOUT).is_file() else {}
+    index = read_json(path, INDEX)
+    pipeline = pipeline_class_of(path)
+    about = read_json(path, STUDIO_FILE) if (path / STUDIO_FILE).is_file() else {}
     borrowed = about.get("components", {})
     if not isinstance(borrowed, Mapping) or not all(isinstance(name, str) for name in borrowed.values()):
-        raise api.BadInput(f"The {ABOUT} of {path.name} is damaged.", "Download the model again.")
+        raise api.BadInput(f"The {STUDIO_FILE} of {path.name} is damaged.", "Download the model again.")
     classes: dict[str, str] = {}
     for name, source in index.items():
         if name.startswith("_") or not _names_a_class(source):
@@ -58,9 +58,9 @@ def inspected(path: Path, *, without: Collection[str] = ()) -> Folder:
     return Folder(path, pipeline, classes, dict(borrowed), left_out)
 
 
-def as_told(path: Path, family: Family) -> Family:
+def with_own_defaults(path: Path, family: Family) -> Family:
     """The family with the `steps` and `guidance` that suit this model, where its `studio.json` says them."""
-    told = read(path, ABOUT).get("defaults", {}) if (path / ABOUT).is_file() else {}
+    told = read_json(path, STUDIO_FILE).get("defaults", {}) if (path / STUDIO_FILE).is_file() else {}
     steps, guidance = (told.get(name) if isinstance(told, Mapping) else None for name in ("steps", "guidance"))
     if isinstance(steps, int) and 1 <= steps <= 1000:
         family = replace(family, steps=steps)
@@ -69,9 +69,9 @@ def as_told(path: Path, family: Family) -> Family:
     return family
 
 
-def pipeline_of(path: Path) -> str:
+def pipeline_class_of(path: Path) -> str:
     """The name of the pipeline's class. Raises BadInput for none, and for one that is not diffusers' own."""
-    pipeline = read(path, INDEX).get("_class_name")
+    pipeline = read_json(path, INDEX).get("_class_name")
     if not isinstance(pipeline, str):
         raise _remote(path)
     return pipeline
@@ -126,7 +126,7 @@ def _remote(path: Path) -> api.BadInput:
     )
 
 
-def read(path: Path, name: str, what: str = "diffusion model") -> dict[str, Any]:
+def read_json(path: Path, name: str, what: str = "diffusion model") -> dict[str, Any]:
     """A JSON file of a folder that should be a `what`. Raises BadInput where it is missing or damaged."""
     file = path / name
     try:

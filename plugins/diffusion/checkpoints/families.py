@@ -17,39 +17,43 @@ DENOISERS = ("unet", "transformer", "prior", "decoder", "transformer_2", "prior_
 class Task(Enum):
     """What a pipeline starts from."""
 
-    PAINT = "words"
-    REPAINT = "a picture"
+    TEXT_TO_IMAGE = "words"
+    IMAGE_TO_IMAGE = "a picture"
     INPAINT = "a picture and a mask"
-    ANIMATE = "words, and makes a video"
-    ANIMATE_PICTURE = "a picture, and makes a video"
+    TEXT_TO_VIDEO = "words, and makes a video"
+    IMAGE_TO_VIDEO = "a picture, and makes a video"
 
 
 @dataclass(frozen=True)
-class Film:
-    """`words` and `picture` are the pipelines of diffusers that start from these, by name, where there are any."""
+class VideoSpec:
+    """Properties of a family of video models.
 
-    words: str = ""
-    picture: str = ""
+    `text_pipeline` and `image_pipeline` are the names of the diffusers classes that start from a prompt and from an
+    image; empty where the family has none.
+    """
+
+    text_pipeline: str = ""
+    image_pipeline: str = ""
     size: tuple[int, int] = (832, 480)
     """Width and height in pixels of what the family was made for; others with as many pixels will do."""
-    frames: int = 81
+    default_frames: int = 81
     """How many there are when nothing else is said."""
-    group: int = 4
+    frame_group: int = 4
     """All frames but the first come in groups of this many."""
-    most: int | None = None
+    max_frames: int | None = None
     """Frames, where there is an end."""
     fps: float = 16.0
-    fps_name: str = ""
+    fps_argument: str = ""
     """The argument that tells the model, where it wants to know."""
     frames_first: bool = False
     """Whether latents are [n, frames, channels, h, w] and not [n, channels, frames, h, w]."""
-    own_sampler: bool = False
+    fixed_scheduler: bool = False
     """Whether the model works with its own sampler alone."""
 
-    def counted(self, frames: float) -> int:
+    def nearest_frame_count(self, frames: float) -> int:
         """The nearest number of frames that can be made, at least one group and the first."""
-        most = ((self.most or 10**6) - 1) // self.group
-        return min(max(1, round((frames - 1) / self.group)), most) * self.group + 1
+        most = ((self.max_frames or 10**6) - 1) // self.frame_group
+        return min(max(1, round((frames - 1) / self.frame_group)), most) * self.frame_group + 1
 
 
 @dataclass(frozen=True)
@@ -69,19 +73,19 @@ class Family:
     guidance: float | None = None
     steps_name: str = "num_inference_steps"
     guidance_name: str = "guidance_scale"
-    own_size: int = 1024
-    least: int = 16
-    fills_in_apart: bool = False
+    native_size: int = 1024
+    min_side: int = 16
+    needs_inpainting_model: bool = False
     """Whether inpainting needs a model that was made for it."""
-    film: Film | None = None
+    video: VideoSpec | None = None
     """What a family of video needs, which makes no pictures."""
-    tried: bool = False
+    tested: bool = False
     """Whether a test runs every tool with a real, tiny model of the family."""
 
-    def has(self, task: Task) -> bool:
+    def supports(self, task: Task) -> bool:
         return self.name in _mapping(task)
 
-    def controlled(self, task: Task) -> tuple[Any, ...]:
+    def controlnet_pipelines(self, task: Task) -> tuple[Any, ...]:
         """The classes that do a task guided by ControlNets, one for each kind of these; none where there are none."""
         return tuple(
             pipeline
@@ -89,7 +93,7 @@ class Family:
             if name.startswith(f"{self.name}-controlnet") and not name.endswith("-pag") and _starts_from(pipeline, task)
         )
 
-    def pipeline(self, task: Task) -> Any:
+    def pipeline_class(self, task: Task) -> Any:
         """The class that does a task. Raises BadInput when the family has none."""
         try:
             return _mapping(task)[self.name]
@@ -97,25 +101,25 @@ class Family:
             raise self._lacking(task) from error
 
     def _lacking(self, task: Task) -> api.BadInput:
-        if task not in (Task.ANIMATE, Task.ANIMATE_PICTURE):
-            if self.film:
+        if task not in (Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO):
+            if self.video:
                 return api.BadInput(
                     f"{self.title} makes videos, and no pictures.", "Use it in Animate, or choose another model."
                 )
             return api.BadInput(f"{self.title} has no pipeline that starts from {task.value}.", "Choose another model.")
-        if not self.film:
+        if not self.video:
             return api.BadInput(
                 f"{self.title} makes pictures, and no videos.",
                 "Choose a model of video, or, for Stable Diffusion 1, a motion adapter with it.",
             )
-        if task is Task.ANIMATE:
+        if task is Task.TEXT_TO_VIDEO:
             return api.BadInput(f"{self.title} needs a picture to begin with.", "Choose one, or another model.")
         return api.BadInput(f"{self.title} starts from words alone.", "Take the picture away, or choose another model.")
 
 
 _OF_EMBEDDINGS: dict[str, Any] = {
     "multiple": 16,
-    "least": 128,
+    "min_side": 128,
     "steps_name": "prior_num_inference_steps",
     "guidance_name": "prior_guidance_scale",
 }
@@ -124,119 +128,125 @@ _OF_EMBEDDINGS: dict[str, Any] = {
 
 _OF_COGVIDEOX: dict[str, Any] = {
     "size": (720, 480),
-    "frames": 49,
-    "group": 8,
+    "default_frames": 49,
+    "frame_group": 8,
     "fps": 8,
     "frames_first": True,
-    "own_sampler": True,
+    "fixed_scheduler": True,
 }
 _OF_VIDEO = (
     Family(
         "animatediff",
         "AnimateDiff",
         steps=25,
-        own_size=512,
-        film=Film("AnimateDiffPipeline", size=(512, 512), frames=16, group=1, most=32, fps=8),
-        tried=True,
+        native_size=512,
+        video=VideoSpec("AnimateDiffPipeline", size=(512, 512), default_frames=16, frame_group=1, max_frames=32, fps=8),
+        tested=True,
     ),
     Family(
         "ltx",
         "LTX-Video",
-        film=Film(
+        video=VideoSpec(
             "LTXPipeline",
             "LTXImageToVideoPipeline",
             size=(704, 512),
-            frames=161,
-            group=8,
+            default_frames=161,
+            frame_group=8,
             fps=25,
-            fps_name="frame_rate",
+            fps_argument="frame_rate",
         ),
-        tried=True,
+        tested=True,
     ),
-    Family("wan", "Wan, from words", 2, film=Film("WanPipeline"), tried=True),
-    Family("wan-i2v", "Wan, from a picture", 2, film=Film(picture="WanImageToVideoPipeline"), tried=True),
-    Family("cogvideox", "CogVideoX, from words", 2, film=Film("CogVideoXPipeline", **_OF_COGVIDEOX), tried=True),
+    Family("wan", "Wan, from words", 2, video=VideoSpec("WanPipeline"), tested=True),
+    Family("wan-i2v", "Wan, from a picture", 2, video=VideoSpec(image_pipeline="WanImageToVideoPipeline"), tested=True),
+    Family("cogvideox", "CogVideoX, from words", 2, video=VideoSpec("CogVideoXPipeline", **_OF_COGVIDEOX), tested=True),
     Family(
         "cogvideox-i2v",
         "CogVideoX, from a picture",
         2,
-        film=Film(picture="CogVideoXImageToVideoPipeline", **_OF_COGVIDEOX),
-        tried=True,
+        video=VideoSpec(image_pipeline="CogVideoXImageToVideoPipeline", **_OF_COGVIDEOX),
+        tested=True,
     ),
     Family(
         "hunyuan-video",
         "HunyuanVideo",
         2,
-        film=Film("HunyuanVideoPipeline", size=(1280, 720), frames=129, fps=24),
-        tried=True,
+        video=VideoSpec("HunyuanVideoPipeline", size=(1280, 720), default_frames=129, fps=24),
+        tested=True,
     ),
-    Family("mochi", "Mochi", 2, film=Film("MochiPipeline", size=(848, 480), frames=85, group=6, fps=30), tried=True),
+    Family(
+        "mochi",
+        "Mochi",
+        2,
+        video=VideoSpec("MochiPipeline", size=(848, 480), default_frames=85, frame_group=6, fps=30),
+        tested=True,
+    ),
     Family(
         "stable-video-diffusion",
         "Stable Video Diffusion",
         8,
         guidance_name="max_guidance_scale",
-        film=Film(
-            picture="StableVideoDiffusionPipeline",
+        video=VideoSpec(
+            image_pipeline="StableVideoDiffusionPipeline",
             size=(1024, 576),
-            frames=25,
-            group=1,
+            default_frames=25,
+            frame_group=1,
             fps=7,
-            fps_name="fps",
+            fps_argument="fps",
             frames_first=True,
-            own_sampler=True,
+            fixed_scheduler=True,
         ),
-        tried=True,
+        tested=True,
     ),
 )
 
 _KNOWN = (
-    Family("stable-diffusion", "Stable Diffusion 1 and 2", steps=25, own_size=512, tried=True),
-    Family("stable-diffusion-xl", "Stable Diffusion XL", steps=30, tried=True),
-    Family("depth", "Stable Diffusion with depth", own_size=512, tried=True),
-    Family("instruct-pix2pix", "InstructPix2Pix", own_size=512, tried=True),
-    Family("instruct-pix2pix-xl", "InstructPix2Pix XL", tried=True),
-    Family("stable-diffusion-3", "Stable Diffusion 3", 2, tried=True),
-    Family("lcm", "Latent consistency", own_size=768, tried=True),
-    Family("flux", "Flux.1", 2, tried=True),
-    Family("flux-kontext", "Flux.1 Kontext", 2, tried=True),
-    Family("flux-fill", "Flux.1 Fill", 2, tried=True),
-    Family("flux2", "Flux.2", 2, least=64, tried=True),
-    Family("flux2-klein", "Flux.2 Klein", 2, least=64, tried=True),
-    Family("qwenimage", "Qwen-Image", 2, guidance=4.0, guidance_name="true_cfg_scale", tried=True),
+    Family("stable-diffusion", "Stable Diffusion 1 and 2", steps=25, native_size=512, tested=True),
+    Family("stable-diffusion-xl", "Stable Diffusion XL", steps=30, tested=True),
+    Family("depth", "Stable Diffusion with depth", native_size=512, tested=True),
+    Family("instruct-pix2pix", "InstructPix2Pix", native_size=512, tested=True),
+    Family("instruct-pix2pix-xl", "InstructPix2Pix XL", tested=True),
+    Family("stable-diffusion-3", "Stable Diffusion 3", 2, tested=True),
+    Family("lcm", "Latent consistency", native_size=768, tested=True),
+    Family("flux", "Flux.1", 2, tested=True),
+    Family("flux-kontext", "Flux.1 Kontext", 2, tested=True),
+    Family("flux-fill", "Flux.1 Fill", 2, tested=True),
+    Family("flux2", "Flux.2", 2, min_side=64, tested=True),
+    Family("flux2-klein", "Flux.2 Klein", 2, min_side=64, tested=True),
+    Family("qwenimage", "Qwen-Image", 2, guidance=4.0, guidance_name="true_cfg_scale", tested=True),
     Family("qwenimage-edit", "Qwen-Image-Edit", 2, guidance=4.0, guidance_name="true_cfg_scale"),
     Family("qwenimage-edit-plus", "Qwen-Image-Edit 2509", 2, guidance=4.0, guidance_name="true_cfg_scale"),
-    Family("z-image", "Z-Image", 2, tried=True),
-    Family("pixart-alpha", "PixArt-α", 2, tried=True),
-    Family("pixart-sigma", "PixArt-Σ", 2, tried=True),
-    Family("sana", "Sana", tried=True),
-    Family("hunyuan", "Hunyuan-DiT", 2, tried=True),
-    Family("auraflow", "AuraFlow", 2, tried=True),
-    Family("chroma", "Chroma", 2, tried=True),
-    Family("lumina", "Lumina", 2, tried=True),
-    Family("lumina2", "Lumina 2", 2, tried=True),
-    Family("cogview3", "CogView 3", 2, tried=True),
-    Family("cogview4", "CogView 4", 2, tried=True),
-    Family("kandinsky", "Kandinsky 2.1", 8, own_size=512, least=64, fills_in_apart=True, tried=True),
-    Family("kandinsky22", "Kandinsky 2.2", 8, own_size=512, least=64, fills_in_apart=True, tried=True),
-    Family("kandinsky3", "Kandinsky 3", 8, least=64, tried=True),
-    Family("wuerstchen", "Würstchen", **_OF_EMBEDDINGS, tried=True),
-    Family("cascade", "Stable Cascade", **_OF_EMBEDDINGS, tried=True),
-    Family("krea2", "Krea 2", 2, tried=True),
-    Family("ovis", "Ovis-Image", 2, tried=True),
-    Family("prx", "PRX", 2, tried=True),
+    Family("z-image", "Z-Image", 2, tested=True),
+    Family("pixart-alpha", "PixArt-α", 2, tested=True),
+    Family("pixart-sigma", "PixArt-Σ", 2, tested=True),
+    Family("sana", "Sana", tested=True),
+    Family("hunyuan", "Hunyuan-DiT", 2, tested=True),
+    Family("auraflow", "AuraFlow", 2, tested=True),
+    Family("chroma", "Chroma", 2, tested=True),
+    Family("lumina", "Lumina", 2, tested=True),
+    Family("lumina2", "Lumina 2", 2, tested=True),
+    Family("cogview3", "CogView 3", 2, tested=True),
+    Family("cogview4", "CogView 4", 2, tested=True),
+    Family("kandinsky", "Kandinsky 2.1", 8, native_size=512, min_side=64, needs_inpainting_model=True, tested=True),
+    Family("kandinsky22", "Kandinsky 2.2", 8, native_size=512, min_side=64, needs_inpainting_model=True, tested=True),
+    Family("kandinsky3", "Kandinsky 3", 8, min_side=64, tested=True),
+    Family("wuerstchen", "Würstchen", **_OF_EMBEDDINGS, tested=True),
+    Family("cascade", "Stable Cascade", **_OF_EMBEDDINGS, tested=True),
+    Family("krea2", "Krea 2", 2, tested=True),
+    Family("ovis", "Ovis-Image", 2, tested=True),
+    Family("prx", "PRX", 2, tested=True),
     Family("qwenimage21", "Qwen-Image 2.1", 2, guidance_name="true_cfg_scale"),
     *_OF_VIDEO,
 )
 
-KNOWN: dict[str, Family] = {family.name: family for family in _KNOWN}
+FAMILIES: dict[str, Family] = {family.name: family for family in _KNOWN}
 
 
-def of_pipeline(name: str) -> Family:
+def family_of(name: str) -> Family:
     """The family of a pipeline class. Raises BadInput for what is not painted with here."""
-    for family, pipeline in (*(one for task in Task for one in _mapping(task).items()), *decoders()):
-        if pipeline.__name__ == name and family in KNOWN:
-            return KNOWN[family]
+    for family, pipeline in (*(one for task in Task for one in _mapping(task).items()), *decoder_pipelines()):
+        if pipeline.__name__ == name and family in FAMILIES:
+            return FAMILIES[family]
     if name.endswith("PriorPipeline"):
         raise api.BadInput(
             f"A {name} only reads the words; what paints is in another folder.",
@@ -249,18 +259,18 @@ def of_pipeline(name: str) -> Family:
     raise api.BadInput(f"The model is a {name or 'model of no named kind'}, which cannot paint.", "Choose another.")
 
 
-def takes(pipe: Any, argument: str) -> bool:
+def accepts(pipe: Any, argument: str) -> bool:
     """Whether a call of the pipeline knows an argument."""
     return argument in inspect.signature(type(pipe).__call__).parameters
 
 
-def default(pipe: Any, argument: str) -> Any:
+def default_of(pipe: Any, argument: str) -> Any:
     """What a call of the pipeline takes when it is not told otherwise; None for what it does not know."""
     parameter = inspect.signature(type(pipe).__call__).parameters.get(argument)
     return None if parameter is None or parameter.default is parameter.empty else parameter.default
 
 
-def decoders() -> tuple[tuple[str, Any], ...]:
+def decoder_pipelines() -> tuple[tuple[str, Any], ...]:
     """Family and class of the pipelines that paint from an embedding, which a prior makes of the words."""
     from diffusers.pipelines import auto_pipeline
 
@@ -277,30 +287,30 @@ def _starts_from(pipeline: Any, task: Task) -> bool:
     known = inspect.signature(pipeline.__call__).parameters
     if ("mask_image" in known) != (task is Task.INPAINT):
         return False
-    return task is Task.PAINT or {"image", "control_image"} <= known.keys()
+    return task is Task.TEXT_TO_IMAGE or {"image", "control_image"} <= known.keys()
 
 
 def _mapping(task: Task) -> Mapping[str, Any]:
     import diffusers
     from diffusers.pipelines import auto_pipeline
 
-    if task in (Task.ANIMATE, Task.ANIMATE_PICTURE):
+    if task in (Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO):
         names = {
-            family.name: family.film.words if task is Task.ANIMATE else family.film.picture
+            family.name: family.video.text_pipeline if task is Task.TEXT_TO_VIDEO else family.video.image_pipeline
             for family in _OF_VIDEO
-            if family.film
+            if family.video
         }
         return {family: getattr(diffusers, name) for family, name in names.items() if name}
     mapping: Mapping[str, Any] = {
-        Task.PAINT: auto_pipeline.AUTO_TEXT2IMAGE_PIPELINES_MAPPING,
-        Task.REPAINT: auto_pipeline.AUTO_IMAGE2IMAGE_PIPELINES_MAPPING,
+        Task.TEXT_TO_IMAGE: auto_pipeline.AUTO_TEXT2IMAGE_PIPELINES_MAPPING,
+        Task.IMAGE_TO_IMAGE: auto_pipeline.AUTO_IMAGE2IMAGE_PIPELINES_MAPPING,
         Task.INPAINT: auto_pipeline.AUTO_INPAINT_PIPELINES_MAPPING,
     }[task]
     return {**mapping, **{family: getattr(diffusers, name) for family, name in _MORE.get(task, {}).items()}}
 
 
 _MORE: dict[Task, dict[str, str]] = {
-    Task.REPAINT: {
+    Task.IMAGE_TO_IMAGE: {
         "chroma": "ChromaImg2ImgPipeline",
         "depth": "StableDiffusionDepth2ImgPipeline",
         "instruct-pix2pix": "StableDiffusionInstructPix2PixPipeline",

@@ -18,20 +18,20 @@ _WEIGHTS = (".safetensors", ".bin", ".ckpt", ".pt", ".pth", ".msgpack", ".h5", "
 _PLAIN = (".json", ".txt", ".model", ".jinja", ".tiktoken")
 
 
-def pipeline(name: str, ctx: api.Context) -> Path:
+def fetch_pipeline(name: str, ctx: api.Context) -> Path:
     """The folder of a diffusers pipeline, by its name on the hub.
 
     Raises BadInput as `api.download_hub_model` does.
     """
-    return api.download_hub_model(name, ctx, head=INDEX, pick=of_pipeline, of=FORMAT, cached=_cached)
+    return api.download_hub_model(name, ctx, head=INDEX, pick=pipeline_files, of=FORMAT, cached=_cached)
 
 
-def component(name: str, ctx: api.Context) -> Path:
-    """The folder of a single model with a `config.json`, such as a ControlNet. Raises as `pipeline` does."""
-    return api.download_hub_model(name, ctx, head=CONFIG, pick=of_component, of=FORMAT, cached=_cached_component)
+def fetch_component(name: str, ctx: api.Context) -> Path:
+    """The folder of a single model with a `config.json`, such as a ControlNet. Raises as `fetch_pipeline` does."""
+    return api.download_hub_model(name, ctx, head=CONFIG, pick=component_files, of=FORMAT, cached=_cached_component)
 
 
-def of_pipeline(name: str, files: api.HubFiles, index: dict[str, Any]) -> list[str]:
+def pipeline_files(name: str, files: api.HubFiles, index: dict[str, Any]) -> list[str]:
     """What diffusers needs of a repository: the parts that its index names, their weights as safetensors only, of half
     the precision where there are no others.
 
@@ -51,15 +51,15 @@ def of_pipeline(name: str, files: api.HubFiles, index: dict[str, Any]) -> list[s
     return found
 
 
-def of_component(name: str, files: api.HubFiles, _config: dict[str, Any]) -> list[str]:
-    """Configuration and weights that lie in the root of a repository. Raises BadInput as `of_pipeline` does."""
+def component_files(name: str, files: api.HubFiles, _config: dict[str, Any]) -> list[str]:
+    """Configuration and weights that lie in the root of a repository. Raises BadInput as `pipeline_files` does."""
     return sorted({CONFIG, *_of_folder(name, "model", {path for path in files if "/" not in path})} & files.keys())
 
 
 def _of_folder(name: str, part: str, files: Collection[str]) -> list[str]:
     if not any(file.endswith(_WEIGHTS) for file in files):
         return sorted(file for file in files if file.endswith(_PLAIN))
-    _, weights = weight_variants.chosen(files)
+    _, weights = weight_variants.choose_variant(files)
     if not weights:
         raise api.BadInput(f"{name} has no safetensors for its {part}.", "Choose another model.")
     return sorted([*weights, *({CONFIG, "generation_config.json"} & set(files))])

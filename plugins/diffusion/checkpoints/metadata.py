@@ -1,4 +1,4 @@
-"""What a model's files say of it, read without loading it or importing what it would be loaded with."""
+"""Metadata of models: read from their files, without loading the weights or importing diffusers."""
 
 from __future__ import annotations
 
@@ -8,178 +8,197 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from studio import api
 
 from . import diffusers_folder, probe, weight_variants
-from .families import DENOISERS, KNOWN, Family
-from .pipeline_defaults import PIPELINES, Usual, stem
+from .families import DENOISERS, FAMILIES, Family
+from .pipeline_defaults import PIPELINE_DEFAULTS, PipelineDefaults, pipeline_stem
 from .probe import Shapes
-from .single_file_configs import LAYOUTS
+from .single_file_configs import LAYOUTS, Config
 
 _NOT_LOADED = ("model_ema.",)
-_CODERS = ("vae", "vqgan", "movq", "vqvae")
-Config = Mapping[str, Any]
+_AUTOENCODERS = ("vae", "vqgan", "movq", "vqvae")
 
 
 @dataclass(frozen=True)
-class Facts:
-    """Like `loading.Model` where sizes are asked for. `weights` are numbers, not bytes: of the whole model, and
-    of what denoises; `texts` are the folders of its tokenizers, none where they are CLIP's own. `packed` are bytes
-    that stay as they are in the file, whatever the precision; those are not among the `weights` of the whole."""
+class ModelMetadata:
+    """Properties of a model, with the same names as in `models.model.Model` where both have them.
+
+    `pipeline` is the class name without its task, such as ``StableDiffusionXL``. The weight counts are numbers, not
+    bytes. `quantized_bytes` stay as they are in the file, whatever the precision, and are not in `weight_count`.
+    `tokenizer_folders` is empty where the tokenizer is CLIP's own.
+    """
 
     title: str
-    kind: str
-    usual: Usual
+    pipeline: str
+    defaults: PipelineDefaults
     family: Family
-    weights: int
-    denoiser_weights: int
-    denoiser: Config
-    coder: Config
-    texts: tuple[Path, ...] = ()
-    packed: int = 0
+    weight_count: int
+    denoiser_weight_count: int
+    denoiser_config: Config
+    autoencoder_config: Config
+    tokenizer_folders: tuple[Path, ...] = ()
+    quantized_bytes: int = 0
 
     @property
-    def factor(self) -> int:
+    def scale_factor(self) -> int:
         """Pixels along a side of a latent pixel."""
         for name in ("block_out_channels", "encoder_block_out_channels"):
-            if isinstance(blocks := self.coder.get(name), list) and blocks:
+            if isinstance(blocks := self.autoencoder_config.get(name), list) and blocks:
                 return int(2 ** (len(blocks) - 1))
-        return int(2 ** len(self.coder.get("temperal_downsample") or (1, 1, 1)))
+        return int(2 ** len(self.autoencoder_config.get("temperal_downsample") or (1, 1, 1)))
 
     @property
     def multiple(self) -> int:
-        """Sides must be multiples of this, in pixels."""
-        return math.lcm(8, self.factor * self.family.multiple)
+        """Number of pixels that the sides of an image must be multiples of."""
+        return math.lcm(8, self.scale_factor * self.family.multiple)
 
     @property
     def size(self) -> int:
-        """Side in pixels of the pictures that the model was made for."""
-        size = self.denoiser.get("sample_size")
+        """Side in pixels of the images that the model was made for."""
+        size = self.denoiser_config.get("sample_size")
         size = size[0] if isinstance(size, list) and size else size
-        return (int(size) if size else self.family.own_size // 8) * self.factor
+        return (int(size) if size else self.family.native_size // 8) * self.scale_factor
 
 
-def found(ctx: api.EstimateContext, choice: str) -> Facts | None:
-    """None for a model that is not on this computer, or of no known kind. Raises BadInput for a damaged one."""
+def metadata_of(ctx: api.EstimateContext, choice: str) -> ModelMetadata | None:
+    """Read the metadata of a chosen model.
+
+    Returns None for a model that is not on this computer, or of no known family. Raises BadInput for a damaged one.
+    """
     path = ctx.model(choice)
     if not isinstance(path, Path):
         return None
     if path.is_file():
-        return of_file(path, _stamp(path))
-    borrowed = (
-        diffusers_folder.read(path, diffusers_folder.ABOUT).get("components", {})
-        if (path / diffusers_folder.ABOUT).is_file()
+        return file_metadata(path, _file_stamp(path))
+    starters = (
+        diffusers_folder.read_json(path, diffusers_folder.STUDIO_FILE).get("components", {})
+        if (path / diffusers_folder.STUDIO_FILE).is_file()
         else {}
     )
-    return of_folder(path, tuple((name, ctx.starter(one)) for name, one in borrowed.items()))
+    return folder_metadata(path, tuple((name, ctx.starter(starter)) for name, starter in starters.items()))
 
 
-def count(path: Path) -> int:
-    """The numbers in the weights of a file or a folder that are held at a job's precision."""
-    files = [] if probe.is_gguf(path) else _files(path)
+def count_weights(path: Path) -> int:
+    """Count the numbers in the weights of a file or a folder, without those of quantised (GGUF) files."""
+    files = [] if probe.is_gguf(path) else _weight_files(path)
     return sum(math.prod(shape) for file in files for shape in api.weight_shapes(file).values())
 
 
-def packed(path: Path) -> int:
-    """The bytes that are held as they are in a file: all of a GGUF file."""
+def quantized_bytes(path: Path) -> int:
+    """Return the number of bytes that stay quantised in memory: the size of a GGUF file, 0 for anything else."""
     return path.stat().st_size if probe.is_gguf(path) and path.is_file() else 0
 
 
-def of_folder(path: Path, borrowed: tuple[tuple[str, Path], ...] = ()) -> Facts | None:
-    """For a diffusers folder, with the components that come from other folders."""
-    return _of_folder(path, _stamp(path), borrowed)
+def folder_metadata(path: Path, borrowed: tuple[tuple[str, Path], ...] = ()) -> ModelMetadata | None:
+    """Read the metadata of a diffusers folder; `borrowed` are components (name, folder) that lie in other folders."""
+    return _folder_metadata(path, _file_stamp(path), borrowed)
 
 
 @lru_cache(maxsize=16)
-def _of_folder(path: Path, stamp: int, borrowed: tuple[tuple[str, Path], ...]) -> Facts | None:  # noqa: ARG001
-    index = diffusers_folder.read(path, diffusers_folder.INDEX)
-    kind = stem(str(index.get("_class_name")))
-    usual = PIPELINES.get(kind)
-    if usual is None or usual.family not in KNOWN:
+def _folder_metadata(path: Path, stamp: int, borrowed: tuple[tuple[str, Path], ...]) -> ModelMetadata | None:  # noqa: ARG001
+    index = diffusers_folder.read_json(path, diffusers_folder.INDEX)
+    pipeline = pipeline_stem(str(index.get("_class_name")))
+    defaults = PIPELINE_DEFAULTS.get(pipeline)
+    if defaults is None or defaults.family not in FAMILIES:
         return None
     names = [name for name, source in index.items() if isinstance(source, list) and source[:1] != [None]]
-    parts = {name: path / name for name in names if not name.startswith("_")} | dict(borrowed)
-    weights = {name: count(part) for name, part in parts.items()}
-    return Facts(
+    components = {name: path / name for name in names if not name.startswith("_")} | dict(borrowed)
+    counts = {name: count_weights(component) for name, component in components.items()}
+    return ModelMetadata(
         title=path.name,
-        kind=kind,
-        usual=usual,
-        family=diffusers_folder.as_told(path, KNOWN[usual.family]),
-        weights=sum(weights.values()),
-        denoiser_weights=sum(weights.get(name, 0) for name in DENOISERS),
-        denoiser=_config(parts, DENOISERS),
-        coder=_config(parts, _CODERS),
-        texts=tuple(part for name, part in sorted(parts.items()) if name.startswith("tokenizer")),
+        pipeline=pipeline,
+        defaults=defaults,
+        family=diffusers_folder.with_own_defaults(path, FAMILIES[defaults.family]),
+        weight_count=sum(counts.values()),
+        denoiser_weight_count=sum(counts.get(name, 0) for name in DENOISERS),
+        denoiser_config=_read_config(components, DENOISERS),
+        autoencoder_config=_read_config(components, _AUTOENCODERS),
+        tokenizer_folders=tuple(
+            component for name, component in sorted(components.items()) if name.startswith("tokenizer")
+        ),
     )
 
 
-def of_file(path: Path, stamp: int) -> Facts | None:
-    """None for what is no model of a known kind, or lacks parts that no folder beside it has.
+def file_metadata(path: Path, stamp: int) -> ModelMetadata | None:
+    """Read the metadata of a single file, and of the folder beside it that provides the other components.
 
-    A file that has another `stamp` is read again. Raises BadInput for a damaged one.
+    Returns None for what is no model of a known kind, or lacks components that no folder beside it has. A file that
+    has another `stamp` is read again. Raises BadInput for a damaged one.
     """
-    shapes = _shapes(path, stamp)
-    layout = LAYOUTS.get(probe.probed(shapes).layout)
+    shapes = _read_shapes(path, stamp)
+    layout = LAYOUTS.get(probe.identify(shapes).layout)
     if layout is None:
         return None
-    weights = sum(map(math.prod, shapes.values()))
-    beside = _beside(path, layout.families)
-    bytes_packed = packed(path)
-    if layout.pipeline and not bytes_packed:
-        kind = stem(layout.pipeline)
-        denoiser = next((part.config for name, part in layout.parts.items() if name in DENOISERS), {})
-        coder: Config = layout.parts["vae"].config
-        texts: tuple[Path, ...] = ()
-        rest = 0
-    elif beside is not None:
-        kind, denoiser, coder, texts = beside.kind, beside.denoiser, beside.coder, beside.texts
-        rest = beside.weights - beside.denoiser_weights
+    file_weights = sum(map(math.prod, shapes.values()))
+    folder = _find_components_folder(path, layout.families)
+    quantized = quantized_bytes(path)
+    tokenizers: tuple[Path, ...] = ()
+    folder_weights = 0
+    if layout.pipeline and not quantized:
+        pipeline = pipeline_stem(layout.pipeline)
+        denoiser = next((part.config for name, part in layout.components.items() if name in DENOISERS), {})
+        autoencoder = layout.components["vae"].config
+    elif folder is not None:
+        pipeline, denoiser, autoencoder = folder.pipeline, folder.denoiser_config, folder.autoencoder_config
+        tokenizers = folder.tokenizer_folders
+        folder_weights = folder.weight_count - folder.denoiser_weight_count
     else:
         return None
-    usual = PIPELINES[kind]
-    if usual.family not in KNOWN:
+    defaults = PIPELINE_DEFAULTS[pipeline]
+    if defaults.family not in FAMILIES:
         return None
-    held = rest if bytes_packed else weights + rest
-    return Facts(path.name, kind, usual, KNOWN[usual.family], held, weights, denoiser, coder, texts, bytes_packed)
+    return ModelMetadata(
+        title=path.name,
+        pipeline=pipeline,
+        defaults=defaults,
+        family=FAMILIES[defaults.family],
+        weight_count=folder_weights if quantized else file_weights + folder_weights,
+        denoiser_weight_count=file_weights,
+        denoiser_config=denoiser,
+        autoencoder_config=autoencoder,
+        tokenizer_folders=tokenizers,
+        quantized_bytes=quantized,
+    )
 
 
 @lru_cache(maxsize=16)
-def _shapes(path: Path, stamp: int) -> Shapes:  # noqa: ARG001
-    return {name: shape for name, shape in probe.shapes_in(path).items() if not name.startswith(_NOT_LOADED)}
+def _read_shapes(path: Path, stamp: int) -> Shapes:  # noqa: ARG001
+    return {name: shape for name, shape in probe.read_shapes(path).items() if not name.startswith(_NOT_LOADED)}
 
 
-def _beside(path: Path, families: tuple[str, ...]) -> Facts | None:
-    """The folder that gives what a file lacks, as `single_file` chooses it."""
-    found = []
+def _find_components_folder(path: Path, families: tuple[str, ...]) -> ModelMetadata | None:
+    """Find the folder that provides what a file lacks, by the rule of `single_file`."""
+    candidates = []
     for index in sorted(path.parent.glob(f"*/{diffusers_folder.INDEX}")):
-        one = of_folder(index.parent)
-        if one is not None and one.usual.family in families:
-            found.append(one)
-    return min(found, key=lambda one: families.index(one.usual.family), default=None)
+        folder = folder_metadata(index.parent)
+        if folder is not None and folder.defaults.family in families:
+            candidates.append(folder)
+    return min(candidates, key=lambda folder: families.index(folder.defaults.family), default=None)
 
 
-def _stamp(path: Path) -> int:
-    """Another one when a file or a folder is saved again under its name."""
+def _file_stamp(path: Path) -> int:
+    """Return the time of the latest change, in ns: it differs when a file or folder is saved again under its name."""
     files = [path] if path.is_file() else [*path.glob("*.json"), *path.glob("*/*")]
     return max((file.stat().st_mtime_ns for file in files), default=0)
 
 
-def _config(parts: Mapping[str, Path], names: tuple[str, ...]) -> Config:
+def _read_config(components: Mapping[str, Path], names: tuple[str, ...]) -> Config:
+    """Read the configuration of the first of these components that there is."""
     for name in names:
-        file = parts.get(name, Path()) / "config.json"
-        if name in parts and file.is_file():
+        file = components.get(name, Path()) / "config.json"
+        if name in components and file.is_file():
             value = json.loads(file.read_text("utf-8"))
             return value if isinstance(value, dict) else {}
     return {}
 
 
-def _files(path: Path) -> Iterator[Path]:
-    """Those that are loaded: a variant, such as ``model.fp16.safetensors``, only where there is nothing else."""
+def _weight_files(path: Path) -> Iterator[Path]:
+    """Yield the files that are loaded: a variant such as ``model.fp16.safetensors`` only without any other."""
     if path.is_file():
         yield path
         return
-    found = sorted(path.glob("*.safetensors"))
-    half = [path / name for name in weight_variants.chosen(file.name for file in found)[1]]
-    yield from [file for file in found if "." not in file.stem] or half or found
+    files = sorted(path.glob("*.safetensors"))
+    variant = [path / name for name in weight_variants.choose_variant(file.name for file in files)[1]]
+    yield from [file for file in files if "." not in file.stem] or variant or files

@@ -48,7 +48,7 @@ _PACKED = (".scale_weight", ".weight_scale", ".scale_input", "scaled_fp8", ".abs
 
 
 @dataclass(frozen=True)
-class Found:
+class ProbeResult:
     """`what` goes after "is"; `layout` names the kind of single file that it is opened as, empty for none."""
 
     what: str
@@ -60,7 +60,7 @@ class Found:
     unknown: bool = False
 
 
-def shapes_in(path: Path) -> Shapes:
+def read_shapes(path: Path) -> Shapes:
     """The shape of each tensor in a file. Raises BadInput for what is damaged, or of neither format."""
     if not is_gguf(path):
         return api.weight_shapes(path)
@@ -71,33 +71,33 @@ def is_gguf(path: Path) -> bool:
     return path.suffix.lower() == ".gguf"
 
 
-def probed(shapes: Shapes) -> Found:
+def identify(shapes: Shapes) -> ProbeResult:
     """Small things first, since a LoRA carries the names of the model that it was made for."""
     found = _addition(shapes) or _unet(shapes) or _transformer(shapes) or _part(shapes)
-    return found or Found("a file of an unknown kind", unknown=True)
+    return found or ProbeResult("a file of an unknown kind", unknown=True)
 
 
-def packed(shapes: Shapes) -> bool:
+def has_quantization_scales(shapes: Shapes) -> bool:
     """Whether the numbers are stored with scales of their own, which no reader here knows."""
     return any(name.endswith(_PACKED) for name in shapes)
 
 
-def _addition(shapes: Shapes) -> Found | None:
+def _addition(shapes: Shapes) -> ProbeResult | None:
     starts = ("lora_unet_", "lora_te", "lora_transformer_")
     pairs = ("lora_A", "lora_B", "lora_down", "lora_up", "lora.down", "lora.up")
     ends = (*(f".{name}.weight" for name in pairs), ".dora_scale")
     if any(name.startswith(starts) or name.endswith(ends) or ".lokr_" in name for name in shapes):
-        return Found("a LoRA, which changes another model", lora=True)
+        return ProbeResult("a LoRA, which changes another model", lora=True)
     if any(name.startswith(("controlnet", "control_model.", "input_hint_block.")) for name in shapes):
-        return Found("a ControlNet, which guides another model", control=True)
+        return ProbeResult("a ControlNet, which guides another model", control=True)
     if any(name.startswith(("image_proj.", "ip_adapter_proj_model.")) for name in shapes):
-        return Found("an IP-Adapter, which guides another model", adapter=True)
+        return ProbeResult("an IP-Adapter, which guides another model", adapter=True)
     if "emb_params" in shapes or (len(shapes) <= 2 and {"clip_l", "clip_g"} & shapes.keys()):
-        return Found("a textual inversion, which adds a word to another model")
+        return ProbeResult("a textual inversion, which adds a word to another model")
     return None
 
 
-def _unet(shapes: Shapes) -> Found | None:
+def _unet(shapes: Shapes) -> ProbeResult | None:
     for block in ("input_blocks.2.1", "input_blocks.4.1"):
         width = shapes.get(f"{UNET}{block}.transformer_blocks.0.attn2.to_k.weight", (0,))[-1]
         if width not in _OF_WIDTH:
@@ -106,32 +106,32 @@ def _unet(shapes: Shapes) -> Found | None:
         channels = shapes.get(f"{UNET}input_blocks.0.0.weight", (0, 4))[1]
         layout = layout if channels == 4 else _OF_OTHER_CHANNELS.get((layout, channels), "")
         if "edm_mean" in shapes or "edm_vpred.sigma_max" in shapes:  # Playground 2.5, CosXL
-            return Found(f"a model of {title} with noise of another kind (EDM)")
-        return Found(f"a model of {title}{_OF_CHANNELS.get(channels, '')}", layout)
+            return ProbeResult(f"a model of {title} with noise of another kind (EDM)")
+        return ProbeResult(f"a model of {title}{_OF_CHANNELS.get(channels, '')}", layout)
     return None
 
 
-def _transformer(shapes: Shapes) -> Found | None:
+def _transformer(shapes: Shapes) -> ProbeResult | None:
     bare = {name.removeprefix(UNET): shape for name, shape in shapes.items()}
     for title, layout, marks in _TRANSFORMERS:
         if all(mark in bare for mark in marks):
-            return Found(f"a model of {title}", layout)
+            return ProbeResult(f"a model of {title}", layout)
     if _FLUX not in bare:
         return None
     channels = bare.get("img_in.weight", (0, 0))[1]
     if channels == 384:
-        return Found("a model of Flux.1 Fill", "flux-fill")
+        return ProbeResult("a model of Flux.1 Fill", "flux-fill")
     if channels != 64:
-        return Found("a model of Flux.1, made for guiding pictures")
+        return ProbeResult("a model of Flux.1, made for guiding pictures")
     dev = any(name.startswith("guidance_in.") for name in bare)
-    return Found(f"a model of Flux.1 {'dev' if dev else 'schnell'}", "flux")
+    return ProbeResult(f"a model of Flux.1 {'dev' if dev else 'schnell'}", "flux")
 
 
-def _part(shapes: Shapes) -> Found | None:
+def _part(shapes: Shapes) -> ProbeResult | None:
     if any(name.startswith(("encoder.down", "decoder.up", "first_stage_model.")) for name in shapes):
-        return Found("an autoencoder, which is only part of a model")
+        return ProbeResult("an autoencoder, which is only part of a model")
     if any(
         name.startswith(("text_model.encoder.layers.", "encoder.block.0.layer.0.SelfAttention.")) for name in shapes
     ):
-        return Found("a text encoder, which is only part of a model")
+        return ProbeResult("a text encoder, which is only part of a model")
     return None

@@ -33,7 +33,7 @@ _SMALL = 64
 
 
 @dataclass(frozen=True)
-class About:
+class Sidecar:
     """What stands in ``NAME.studio.json``: `family` one of `LAYOUTS`, `prediction` one that schedulers know,
     `components` the folder that gives what the file lacks. Empty: as the header says."""
 
@@ -43,14 +43,14 @@ class About:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoadPlan:
     """How a file will be opened. `folder` gives what it lacks: `sources` are the file and what is read there."""
 
     path: Path
     title: str
     layout: Layout
     shapes: Shapes
-    about: About
+    about: Sidecar
     folder: Path | None
 
     @property
@@ -61,39 +61,39 @@ class Plan:
     @property
     def stamp(self) -> str:
         """Changes with each of the files that the model is made of."""
-        files = (self.path, beside(self.path), self.folder)
+        files = (self.path, sidecar_of(self.path), self.folder)
         return "-".join(str(diffusers_folder.stamp(file)) for file in files if file is not None and file.exists())
 
 
-def beside(path: Path) -> Path:
+def sidecar_of(path: Path) -> Path:
     """Where more may be said about a file."""
     return path.with_suffix(".studio.json")
 
 
-def planned(ctx: api.Context, path: Path) -> Plan:
+def plan_load(ctx: api.Context, path: Path) -> LoadPlan:
     """Reads the header alone.
 
     Raises BadInput for what is damaged, a pickle, no model, of an unknown kind, packed in a
     way that is not read, or not whole with no folder that could complete it.
     """
-    shapes = probe.shapes_in(path)
+    shapes = probe.read_shapes(path)
     if path.suffix not in (".safetensors", ".gguf"):
         raise api.BadInput(f"{path.name} has an unusual ending.", "Rename it so that it ends in .safetensors.")
     about = _about(path)
-    found = probe.probed(shapes)
+    found = probe.identify(shapes)
     layout = LAYOUTS.get(about.family or found.layout)
     if layout is None:
         raise _refused(path, found)
-    title = families.KNOWN[layout.families[0]].title
+    title = families.FAMILIES[layout.families[0]].title
     _check_packing(path, layout, title, shapes)
     lacks = _lacks(layout, shapes)
     folder = _folder(ctx, path, layout, about, lacks) if lacks or about.components else None
     if folder is not None:
         ctx.note("components", folder.name)
-    return Plan(path, title, layout, shapes, about, folder)
+    return LoadPlan(path, title, layout, shapes, about, folder)
 
 
-def opened(ctx: api.Context, plan: Plan) -> Any:
+def load_pipeline(ctx: api.Context, plan: LoadPlan) -> Any:
     """The pipeline, on the processor, at the job's dtype. What diffusers raises is passed on."""
     from diffusers.loaders.single_file_utils import SingleFileComponentError
 
@@ -106,25 +106,25 @@ def opened(ctx: api.Context, plan: Plan) -> Any:
     return pipe
 
 
-def _refused(path: Path, found: probe.Found) -> api.BadInput:
+def _refused(path: Path, found: probe.ProbeResult) -> api.BadInput:
     if found.unknown:
         return api.BadInput(
             f"{path.name} is {found.what}.",
-            f"If you know what it is, say so in {beside(path).name} beside it, as the guide tells.",
+            f"If you know what it is, say so in {sidecar_of(path).name} beside it, as the guide tells.",
         )
     return api.BadInput(f"{path.name} is {found.what}, and not painted with alone.", "Choose a model to paint with.")
 
 
 def _check_packing(path: Path, layout: Layout, title: str, shapes: Shapes) -> None:
     """Raises BadInput for numbers that diffusers cannot unpack."""
-    if probe.packed(shapes):
+    if probe.has_quantization_scales(shapes):
         raise api.BadInput(
             f"The numbers in {path.name} are packed in a way that is not read.",
             "Take the same model with 16 bits, or with 8 bits and no scales.",
         )
     if not probe.is_gguf(path):
         return
-    if "unet" in layout.parts:
+    if "unet" in layout.components:
         raise api.BadInput(f"{path.name} is a GGUF file of {title}, whose U-Net is not read so.", _OTHERWISE)
     from diffusers.quantizers.gguf.utils import SUPPORTED_GGUF_QUANT_TYPES
 
@@ -133,14 +133,14 @@ def _check_packing(path: Path, layout: Layout, title: str, shapes: Shapes) -> No
         raise api.BadInput(f"The numbers in {path.name} are packed in a way that is not read.", _OTHERWISE)
 
 
-def _about(path: Path) -> About:
-    file = beside(path)
+def _about(path: Path) -> Sidecar:
+    file = sidecar_of(path)
     if not file.is_file():
-        return About()
+        return Sidecar()
     try:
         if file.stat().st_size > _MAX_ABOUT:
             raise ValueError
-        about = About(**json.loads(file.read_text("utf-8")))
+        about = Sidecar(**json.loads(file.read_text("utf-8")))
         if not all(isinstance(value, str) for value in vars(about).values()):
             raise ValueError
     except (OSError, ValueError, TypeError, RecursionError) as error:
@@ -158,22 +158,22 @@ def _lacks(layout: Layout, shapes: Shapes) -> list[str]:
     def holds(*starts: str) -> bool:
         return any(name.startswith(starts) for name in shapes)
 
-    texts = [start for start in layout.holds if start not in _AUTOENCODER]
+    texts = [start for start in layout.complete_prefixes if start not in _AUTOENCODER]
     found = {"text encoders": bool(texts) and all(map(holds, texts)), "autoencoder": holds(*_AUTOENCODER)}
     return [name for name, there in found.items() if not there]
 
 
-def _folder(ctx: api.Context, path: Path, layout: Layout, about: About, lacks: list[str]) -> Path:
+def _folder(ctx: api.Context, path: Path, layout: Layout, about: Sidecar, lacks: list[str]) -> Path:
     chosen = about.components or next((str(one) for one in _fitting((path.parent, ctx.downloads), layout)), "")
     if not chosen:
-        title = families.KNOWN[layout.families[0]].title
+        title = families.FAMILIES[layout.families[0]].title
         raise api.BadInput(
             f"{path.name} holds a model of {title} without its {' and '.join(lacks)}.",
             f"Put a diffusers folder of {title} beside it, and they are taken from there.",
         )
     found = ctx.model(chosen)
     if not isinstance(found, Path) or not found.is_dir():
-        raise api.BadInput(f"{chosen} is no diffusers folder.", f"Change it in {beside(path).name}.")
+        raise api.BadInput(f"{chosen} is no diffusers folder.", f"Change it in {sidecar_of(path).name}.")
     return found
 
 
@@ -182,7 +182,7 @@ def _fitting(shelves: Iterable[Path], layout: Layout) -> list[Path]:
     ranked: list[tuple[int, str, Path]] = []
     for index in (index for shelf in shelves for index in shelf.glob(f"*/{diffusers_folder.INDEX}")):
         try:
-            family = families.of_pipeline(diffusers_folder.pipeline_of(index.parent)).name
+            family = families.family_of(diffusers_folder.pipeline_class_of(index.parent)).name
             if family in layout.families and _is_alike(index.parent, layout):
                 ranked.append((layout.families.index(family), index.parent.name, index.parent))
         except api.BadInput:
@@ -192,35 +192,35 @@ def _fitting(shelves: Iterable[Path], layout: Layout) -> list[Path]:
 
 def _is_alike(folder: Path, layout: Layout) -> bool:
     """One family of pipelines has UNets that listen to other text encoders, or look at a mask as well."""
-    if "unet" not in layout.parts:
+    if "unet" not in layout.components:
         return True
-    theirs, ours = diffusers_folder.read(folder / "unet", "config.json"), layout.parts["unet"].config
+    theirs, ours = diffusers_folder.read_json(folder / "unet", "config.json"), layout.components["unet"].config
     wanted = {"cross_attention_dim": ours["cross_attention_dim"], "in_channels": ours.get("in_channels", 4)}
     return all(theirs.get(name) == value for name, value in wanted.items())
 
 
-def _whole(ctx: api.Context, plan: Plan) -> Any:
+def _whole(ctx: api.Context, plan: LoadPlan) -> Any:
     import diffusers
 
-    from .clip_tokenizer import tokenizer
+    from .clip_tokenizer import build_tokenizer
 
     kind = getattr(diffusers, plan.layout.pipeline)
     expected, _ = kind._get_signature_keys(kind)
-    words = {name: tokenizer(pad) for name, pad in plan.layout.pads.items()}
+    words = {name: build_tokenizer(pad) for name, pad in plan.layout.pad_tokens.items()}
     return kind.from_single_file(
         str(plan.path),
-        config=str(single_file_configs.write(plan.layout, plan.shapes, ctx.scratch / "layout")),
+        config=str(single_file_configs.write_configs(plan.layout, plan.shapes, ctx.scratch / "layout")),
         local_files_only=True,
         torch_dtype=ctx.dtype,
-        **{**dict.fromkeys(expected - plan.layout.parts.keys()), **words},
+        **{**dict.fromkeys(expected - plan.layout.components.keys()), **words},
     )
 
 
-def _completed(ctx: api.Context, plan: Plan, path: Path) -> Any:
+def _completed(ctx: api.Context, plan: LoadPlan, path: Path) -> Any:
     """What is in the file, and the rest from the folder."""
     import diffusers
 
-    folder = diffusers_folder.inspected(path, without=DENOISERS)
+    folder = diffusers_folder.inspect_folder(path, without=DENOISERS)
     options = {"local_files_only": True, "torch_dtype": ctx.dtype}
     packed = {}
     if probe.is_gguf(plan.path):
@@ -235,18 +235,20 @@ def _completed(ctx: api.Context, plan: Plan, path: Path) -> Any:
         kind = getattr(diffusers, folder.classes[name])
         return kind.from_single_file(str(plan.path), config=str(path), subfolder=name, **options, **more)
 
-    told = plan.layout.told(plan.shapes)
+    told = plan.layout.read_denoiser_config(plan.shapes)
     parts = {name: taken(name, **told, **packed) for name in DENOISERS if name in folder.classes}
     if folder.classes.get("vae") == "AutoencoderKL" and any(name.startswith(_AUTOENCODER) for name in plan.shapes):
         parts["vae"] = taken("vae")
     others = {name: kind for name, kind in folder.classes.items() if name not in parts}
-    parts |= weight_variants.loaded(path, others, use_safetensors=True, **options) | dict.fromkeys(folder.left_out)
+    parts |= weight_variants.load_half_precision(path, others, use_safetensors=True, **options) | dict.fromkeys(
+        folder.left_out
+    )
     pipe = getattr(diffusers, folder.pipeline).from_pretrained(str(path), use_safetensors=True, **options, **parts)
     ctx.emit(api.Notice(f"What {plan.path.name} does not hold comes from {path.name}."))
     return pipe
 
 
-def _check_whole(plan: Plan, pipe: Any) -> None:
+def _check_whole(plan: LoadPlan, pipe: Any) -> None:
     import torch
 
     for name, part in pipe.components.items():
@@ -257,13 +259,13 @@ def _check_whole(plan: Plan, pipe: Any) -> None:
             )
 
 
-def _schedule(ctx: api.Context, plan: Plan, pipe: Any) -> None:
+def _schedule(ctx: api.Context, plan: LoadPlan, pipe: Any) -> None:
     """What a checkpoint was trained to predict, and from how much noise on: by marks in it, or by trying."""
     from diffusers import DDIMScheduler
 
-    kind, changes = type(pipe.scheduler), plan.layout.schedule(plan.shapes)
+    kind, changes = type(pipe.scheduler), plan.layout.read_scheduler_config(plan.shapes)
     prediction = plan.about.prediction or ("v_prediction" if "v_pred" in plan.shapes else "")
-    if plan.layout.guessed and plan.folder is None:
+    if plan.layout.tests_prediction and plan.folder is None:
         prediction = prediction or _tried(ctx, plan, pipe.unet)
         if prediction == "epsilon":
             pipe.unet.register_to_config(sample_size=_SMALL)
@@ -277,7 +279,7 @@ def _schedule(ctx: api.Context, plan: Plan, pipe: Any) -> None:
         pipe.scheduler = kind.from_config(pipe.scheduler.config, **changes)
 
 
-def _tried(ctx: api.Context, plan: Plan, unet: Any) -> str:
+def _tried(ctx: api.Context, plan: LoadPlan, unet: Any) -> str:
     """What a UNet predicts, by one step where a picture is nearly all noise.
 
     One that predicts noise gives back what it was given. One that predicts velocity
@@ -295,7 +297,7 @@ def _tried(ctx: api.Context, plan: Plan, unet: Any) -> str:
     ctx.emit(
         api.Notice(
             f"{plan.path.name} was tried out and taken for the model of {512 if is_noise else 768} pixels. If it "
-            f"paints noise, say otherwise in {beside(plan.path).name}."
+            f"paints noise, say otherwise in {sidecar_of(plan.path).name}."
         )
     )
     return "epsilon" if is_noise else "v_prediction"

@@ -1,9 +1,8 @@
-"""What single files of each kind hold, and the published hyperparameters that their headers do not tell.
+"""Contents of single files of each kind, and the published hyperparameters that their headers lack.
 
-diffusers turns the names of a file into its own (`from_single_file`); what it asks for besides is a folder of
-configurations, which it would fetch. Those are written from here: the numbers are those of the papers and model
-cards (LDM, arXiv:2112.10752; SDXL, arXiv:2307.01952; SD3, arXiv:2403.03206), and what is left out is the default of
-the class that reads it.
+diffusers converts the tensor names of such a file (`from_single_file`), and asks for a folder of configurations, which
+it would download. `write_configs` writes that folder: the numbers are those of the papers and model cards (LDM,
+arXiv:2112.10752; SDXL, arXiv:2307.01952; SD3, arXiv:2403.03206). Anything left out is the default of the class.
 """
 
 from __future__ import annotations
@@ -18,97 +17,96 @@ from typing import Any
 from .probe import UNET, Shapes
 
 Config = Mapping[str, Any]
-_LATENT = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+_LATENT_NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 
 
 @dataclass(frozen=True)
-class Part:
-    """A component of a pipeline: its class in diffusers or transformers, and how that is configured."""
+class Component:
+    """A component of a pipeline: its class in diffusers or transformers, and its configuration."""
 
     library: str
-    name: str
+    class_name: str
     config: Config
 
     @property
-    def file(self) -> str:
-        return "scheduler_config.json" if self.name.endswith("Scheduler") else "config.json"
+    def config_file(self) -> str:
+        return "scheduler_config.json" if self.class_name.endswith("Scheduler") else "config.json"
 
 
 @dataclass(frozen=True)
 class Layout:
     """A kind of single file.
 
-    `families` are those whose folders can give what a file lacks, the best first. `pipeline`
-    is the class for a whole file, with its `parts`; empty where files hold a denoiser at most.
-    `pads` are the tokens that CLIP's tokenizers fill up with, by component; `holds` are how
-    names of weights in a whole file begin. `told` reads from the header what the denoiser's
-    configuration may take from there.
+    `families` are those whose folders can provide what a file lacks, the best first. `pipeline` is the class for a
+    complete file, with its `components`; empty where files hold no more than a denoiser. `settings` are further entries
+    of the pipeline's index. `pad_tokens` are the padding tokens of CLIP's tokenizers, by component. The tensor names of
+    a complete file begin with each of `complete_prefixes`. `read_denoiser_config` and `read_scheduler_config` read from
+    the header what differs from the defaults.
     """
 
     families: tuple[str, ...]
     pipeline: str = ""
-    parts: Mapping[str, Part] = field(default_factory=dict)
+    components: Mapping[str, Component] = field(default_factory=dict)
     settings: Config = field(default_factory=dict)
-    pads: Mapping[str, str] = field(default_factory=dict)
-    holds: tuple[str, ...] = ()
-    told: Callable[[Shapes], dict[str, Any]] = lambda _: {}
-    schedule: Callable[[Shapes], dict[str, Any]] = lambda _: {}
-    """What changes in the scheduler's configuration, by the header as well."""
-    guessed: bool = False
-    """Whether what the denoiser predicts must be tried out."""
+    pad_tokens: Mapping[str, str] = field(default_factory=dict)
+    complete_prefixes: tuple[str, ...] = ()
+    read_denoiser_config: Callable[[Shapes], dict[str, Any]] = lambda _: {}
+    read_scheduler_config: Callable[[Shapes], dict[str, Any]] = lambda _: {}
+    tests_prediction: bool = False
+    """True where the header does not tell the prediction type, so that one step of the denoiser must tell it."""
 
 
-def write(layout: Layout, shapes: Shapes, folder: Path) -> Path:
-    """A folder of configurations without weights, as diffusers reads it."""
+def write_configs(layout: Layout, shapes: Shapes, folder: Path) -> Path:
+    """Write a diffusers folder of configurations without weights, and return it."""
     index: dict[str, Any] = {"_class_name": layout.pipeline, **layout.settings}
-    for name, part in layout.parts.items():
-        index[name] = [part.library, part.name]
-        config = {**part.config, **(layout.told(shapes) if name in ("unet", "transformer") else {})}
+    for name, component in layout.components.items():
+        index[name] = [component.library, component.class_name]
+        from_header = layout.read_denoiser_config(shapes) if name in ("unet", "transformer") else {}
         (folder / name).mkdir(parents=True, exist_ok=True)
-        (folder / name / part.file).write_text(json.dumps(config), "utf-8")
+        (folder / name / component.config_file).write_text(json.dumps({**component.config, **from_header}), "utf-8")
     (folder / "model_index.json").write_text(json.dumps(index), "utf-8")
     return folder
 
 
-def bare(shapes: Shapes) -> Shapes:
-    """The names of a denoiser without the prefix that some programs write."""
+def strip_prefix(shapes: Shapes) -> Shapes:
+    """Remove from the tensor names of a denoiser the prefix that some programs write."""
     return {name.removeprefix(UNET): shape for name, shape in shapes.items()}
 
 
-def _count(shapes: Shapes, blocks: str) -> int:
+def _count_blocks(shapes: Shapes, blocks: str) -> int:
     return 1 + max((int(name.split(".")[1]) for name in shapes if name.startswith(f"{blocks}.")), default=-1)
 
 
-def _flux(shapes: Shapes) -> dict[str, Any]:
-    names = bare(shapes)
+def _read_flux_config(shapes: Shapes) -> dict[str, Any]:
+    names = strip_prefix(shapes)
     if "img_in.weight" not in names:  # in diffusers' own layout
         return {}
     return {
         "in_channels": names["img_in.weight"][1],
-        "num_layers": _count(names, "double_blocks"),
-        "num_single_layers": _count(names, "single_blocks"),
+        "num_layers": _count_blocks(names, "double_blocks"),
+        "num_single_layers": _count_blocks(names, "single_blocks"),
         "guidance_embeds": "guidance_in.in_layer.weight" in names,
     }
 
 
-def _flux_schedule(shapes: Shapes) -> dict[str, Any]:
-    told = _flux(shapes)
-    if not told:
+def _read_flux_scheduler_config(shapes: Shapes) -> dict[str, Any]:
+    config = _read_flux_config(shapes)
+    if not config:
         return {}
-    if told["guidance_embeds"]:  # Flux.1 dev: more noise for larger pictures
+    if config["guidance_embeds"]:  # Flux.1 dev: more noise for larger images
         return {"shift": 3.0, "use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 1.15}
     return {"shift": 1.0, "use_dynamic_shifting": False}
 
 
-def _sd3(shapes: Shapes) -> dict[str, Any]:
-    names = bare(shapes)
+def _read_sd3_config(shapes: Shapes) -> dict[str, Any]:
+    names = strip_prefix(shapes)
     if "x_embedder.proj.weight" not in names:
         return {}
     width, channels, patch, _ = names["x_embedder.proj.weight"]
-    normed = names.get("joint_blocks.0.x_block.attn.ln_q.weight")
-    head = normed[0] if normed else 64
-    depth = _count(names, "joint_blocks")
-    twice = [number for number in range(depth) if f"joint_blocks.{number}.x_block.attn2.qkv.weight" in names]
+    norm = names.get("joint_blocks.0.x_block.attn.ln_q.weight")
+    head = norm[0] if norm else 64
+    depth = _count_blocks(names, "joint_blocks")
+    dual_blocks = [number for number in range(depth) if f"joint_blocks.{number}.x_block.attn2.qkv.weight" in names]
     return {
         "in_channels": channels,
         "out_channels": channels,
@@ -120,12 +118,14 @@ def _sd3(shapes: Shapes) -> dict[str, Any]:
         "joint_attention_dim": names["context_embedder.weight"][1],
         "pooled_projection_dim": names["y_embedder.mlp.0.weight"][1],
         "pos_embed_max_size": math.isqrt(names["pos_embed"][1]),
-        "dual_attention_layers": twice,
-        "qk_norm": "rms_norm" if normed else None,
+        "dual_attention_layers": dual_blocks,
+        "qk_norm": "rms_norm" if norm else None,
     }
 
 
-def _text(width: int, layers: int, heads: int, *, act: str = "gelu", projection: int | None = None) -> Part:
+def _clip_encoder(
+    width: int, layers: int, heads: int, *, act: str = "gelu", projection: int | None = None
+) -> Component:
     config = {
         "model_type": "clip_text_model",
         "vocab_size": 49408,
@@ -138,10 +138,10 @@ def _text(width: int, layers: int, heads: int, *, act: str = "gelu", projection:
         "bos_token_id": 49406,
         "eos_token_id": 49407,
     }
-    return Part("transformers", "CLIPTextModelWithProjection" if projection else "CLIPTextModel", config)
+    return Component("transformers", "CLIPTextModelWithProjection" if projection else "CLIPTextModel", config)
 
 
-def _vae(**more: Any) -> Part:
+def _vae(**overrides: Any) -> Component:
     config = {
         "block_out_channels": [128, 256, 512, 512],
         "down_block_types": ["DownEncoderBlock2D"] * 4,
@@ -149,30 +149,30 @@ def _vae(**more: Any) -> Part:
         "layers_per_block": 2,
         "latent_channels": 4,
         "sample_size": 512,
-        **more,
+        **overrides,
     }
-    return Part("diffusers", "AutoencoderKL", config)
+    return Component("diffusers", "AutoencoderKL", config)
 
 
-def _unet(**more: Any) -> Part:
-    """The defaults of the class are those of Stable Diffusion 1 but for the width of the words.
+def _unet(**overrides: Any) -> Component:
+    """Describe a UNet; the class defaults are those of Stable Diffusion 1 but for `cross_attention_dim`.
 
-    What the conversion of names reads must be said all the same: it does not know the defaults.
+    diffusers' conversion of tensor names reads `layers_per_block` without knowing the default, so it is written.
     """
-    return Part("diffusers", "UNet2DConditionModel", {"sample_size": 64, "layers_per_block": 2, **more})
+    return Component("diffusers", "UNet2DConditionModel", {"sample_size": 64, "layers_per_block": 2, **overrides})
 
 
-def _scheduler(name: str, **more: Any) -> Part:
-    return Part("diffusers", name, {**_LATENT, **more})
+def _scheduler(name: str, **overrides: Any) -> Component:
+    return Component("diffusers", name, {**_LATENT_NOISE, **overrides})
 
 
 _DDIM = _scheduler("DDIMScheduler", clip_sample=False, set_alpha_to_one=False)
-_CLIP_L = _text(768, 12, 12, act="quick_gelu")
-_CLIP_L_PROJECTED = _text(768, 12, 12, act="quick_gelu", projection=768)
-_CLIP_H = _text(1024, 23, 16)  # the last of its 24 layers is not used
-_CLIP_G = _text(1280, 32, 20, projection=1280)
-_END, _NOUGHT = "<|endoftext|>", "!"
-_UNCHECKED = {"requires_safety_checker": False}
+_CLIP_L = _clip_encoder(768, 12, 12, act="quick_gelu")
+_CLIP_L_PROJECTED = _clip_encoder(768, 12, 12, act="quick_gelu", projection=768)
+_CLIP_H = _clip_encoder(1024, 23, 16)  # the last of its 24 layers is not used
+_CLIP_G = _clip_encoder(1280, 32, 20, projection=1280)
+_END_TOKEN, _ZERO_TOKEN = "<|endoftext|>", "!"
+_NO_SAFETY_CHECKER = {"requires_safety_checker": False}
 _SD2 = {
     "cross_attention_dim": 1024,
     "attention_head_dim": [5, 10, 20, 20],
@@ -199,26 +199,36 @@ _XL_VAE = _vae(sample_size=1024, scaling_factor=0.13025)
 _EULER = _scheduler("EulerDiscreteScheduler", timestep_spacing="leading")
 
 
-def _stable_diffusion(pipeline: str, unet: Part, text: Part, pad: str, scheduler: Part, **more: Any) -> Layout:
+def _stable_diffusion(
+    pipeline: str, unet: Component, text: Component, pad_token: str, scheduler: Component, **overrides: Any
+) -> Layout:
     return Layout(
-        (more.pop("family", "stable-diffusion"),),
+        (overrides.pop("family", "stable-diffusion"),),
         pipeline,
         {"unet": unet, "vae": _vae(), "text_encoder": text, "scheduler": scheduler},
-        _UNCHECKED,
-        {"tokenizer": pad},
-        **more,
+        _NO_SAFETY_CHECKER,
+        {"tokenizer": pad_token},
+        **overrides,
     )
 
 
-def _sd1(pipeline: str, scheduler: Part, *, family: str = "stable-diffusion", channels: int = 4) -> Layout:
-    holds = ("first_stage_model.", "cond_stage_model.transformer.text_model.")
+def _sd1(pipeline: str, scheduler: Component, *, family: str = "stable-diffusion", channels: int = 4) -> Layout:
+    prefixes = ("first_stage_model.", "cond_stage_model.transformer.text_model.")
     unet = _unet(cross_attention_dim=768, in_channels=channels)
-    return _stable_diffusion(pipeline, unet, _CLIP_L, _END, scheduler, family=family, holds=holds)
+    return _stable_diffusion(pipeline, unet, _CLIP_L, _END_TOKEN, scheduler, family=family, complete_prefixes=prefixes)
 
 
-def _sd2(pipeline: str, *, guessed: bool, **unet: Any) -> Layout:
-    holds = ("first_stage_model.", "cond_stage_model.model.")
-    return _stable_diffusion(pipeline, _unet(**_SD2, **unet), _CLIP_H, _NOUGHT, _DDIM, holds=holds, guessed=guessed)
+def _sd2(pipeline: str, *, tests_prediction: bool, **unet: Any) -> Layout:
+    prefixes = ("first_stage_model.", "cond_stage_model.model.")
+    return _stable_diffusion(
+        pipeline,
+        _unet(**_SD2, **unet),
+        _CLIP_H,
+        _ZERO_TOKEN,
+        _DDIM,
+        complete_prefixes=prefixes,
+        tests_prediction=tests_prediction,
+    )
 
 
 def _xl(pipeline: str, **unet: Any) -> Layout:
@@ -233,7 +243,7 @@ def _xl(pipeline: str, **unet: Any) -> Layout:
             "scheduler": _EULER,
         },
         {"force_zeros_for_empty_prompt": True},
-        {"tokenizer": _END, "tokenizer_2": _NOUGHT},
+        {"tokenizer": _END_TOKEN, "tokenizer_2": _ZERO_TOKEN},
         ("first_stage_model.", "conditioner.embedders.0.transformer.text_model.", "conditioner.embedders.1.model."),
     )
 
@@ -241,8 +251,8 @@ def _xl(pipeline: str, **unet: Any) -> Layout:
 LAYOUTS: dict[str, Layout] = {
     "stable-diffusion-1": _sd1("StableDiffusionPipeline", _scheduler("PNDMScheduler", skip_prk_steps=True)),
     "stable-diffusion-1-inpainting": _sd1("StableDiffusionInpaintPipeline", _DDIM, channels=9),
-    "stable-diffusion-2": _sd2("StableDiffusionPipeline", guessed=True, sample_size=96),
-    "stable-diffusion-2-inpainting": _sd2("StableDiffusionInpaintPipeline", guessed=False, in_channels=9),
+    "stable-diffusion-2": _sd2("StableDiffusionPipeline", tests_prediction=True, sample_size=96),
+    "stable-diffusion-2-inpainting": _sd2("StableDiffusionInpaintPipeline", tests_prediction=False, in_channels=9),
     "stable-diffusion-xl": _xl("StableDiffusionXLPipeline"),
     "stable-diffusion-xl-inpainting": _xl("StableDiffusionXLInpaintPipeline", in_channels=9),
     "stable-diffusion-xl-refiner": Layout(
@@ -264,14 +274,14 @@ LAYOUTS: dict[str, Layout] = {
             "scheduler": _EULER,
         },
         {"force_zeros_for_empty_prompt": False, "requires_aesthetics_score": True},
-        {"tokenizer_2": _NOUGHT},
+        {"tokenizer_2": _ZERO_TOKEN},
         ("first_stage_model.", "conditioner.embedders.0.model."),
     ),
     "stable-diffusion-3": Layout(
         ("stable-diffusion-3",),
         "StableDiffusion3Pipeline",
         {
-            "transformer": Part("diffusers", "SD3Transformer2DModel", {"sample_size": 128}),
+            "transformer": Component("diffusers", "SD3Transformer2DModel", {"sample_size": 128}),
             "vae": _vae(
                 sample_size=1024,
                 latent_channels=16,
@@ -282,14 +292,20 @@ LAYOUTS: dict[str, Layout] = {
             ),
             "text_encoder": _CLIP_L_PROJECTED,
             "text_encoder_2": _CLIP_G,
-            "scheduler": Part("diffusers", "FlowMatchEulerDiscreteScheduler", {"shift": 3.0}),
+            "scheduler": Component("diffusers", "FlowMatchEulerDiscreteScheduler", {"shift": 3.0}),
         },
-        pads={"tokenizer": _END, "tokenizer_2": _NOUGHT},
-        holds=("first_stage_model.", "text_encoders.clip_l.", "text_encoders.clip_g."),
-        told=_sd3,
+        pad_tokens={"tokenizer": _END_TOKEN, "tokenizer_2": _ZERO_TOKEN},
+        complete_prefixes=("first_stage_model.", "text_encoders.clip_l.", "text_encoders.clip_g."),
+        read_denoiser_config=_read_sd3_config,
     ),
-    "flux": Layout(("flux", "flux-kontext"), told=_flux, schedule=_flux_schedule),
-    "flux-fill": Layout(("flux-fill",), told=_flux, schedule=_flux_schedule),
+    "flux": Layout(
+        ("flux", "flux-kontext"),
+        read_denoiser_config=_read_flux_config,
+        read_scheduler_config=_read_flux_scheduler_config,
+    ),
+    "flux-fill": Layout(
+        ("flux-fill",), read_denoiser_config=_read_flux_config, read_scheduler_config=_read_flux_scheduler_config
+    ),
     "flux2": Layout(("flux2", "flux2-klein")),
     "chroma": Layout(("chroma",)),
     "auraflow": Layout(("auraflow",)),

@@ -6,30 +6,30 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-HALVES = ("fp16", "bf16")
+HALF_PRECISION = ("fp16", "bf16")
 _NAMES = ("model", "diffusion_pytorch_model")
 _WEIGHTS = ".safetensors"
 
 
-def chosen(files: Iterable[str]) -> tuple[str | None, list[str]]:
+def choose_variant(files: Iterable[str]) -> tuple[str | None, list[str]]:
     """The variant to load, None for the usual weights, and the names of its safetensors and their index.
 
     Of the names in a part's folder. The list is empty where there are neither usual ones nor such of half precision.
     """
     files = sorted(file for file in files if file.startswith(_NAMES))
-    for variant in (None, *HALVES):
+    for variant in (None, *HALF_PRECISION):
         if weights := [file for file in files if file.endswith(_WEIGHTS) and _variant(file) == variant]:
             end = (f".index.{variant}.json", f".{variant}.index.json") if variant else (f"{_WEIGHTS}.index.json",)
             return variant, [*weights, *(file for file in files if file.endswith(end))]
     return None, []
 
 
-def of(folder: Path) -> str | None:
+def variant_of(folder: Path) -> str | None:
     """The `variant` that the libraries are to load from a folder with weights."""
-    return chosen(file.name for file in folder.iterdir())[0] if folder.is_dir() else None
+    return choose_variant(file.name for file in folder.iterdir())[0] if folder.is_dir() else None
 
 
-def loaded(path: Path, classes: Mapping[str, str], **how: Any) -> dict[str, Any]:
+def load_half_precision(path: Path, classes: Mapping[str, str], **how: Any) -> dict[str, Any]:
     """The parts of a diffusers folder whose weights are of half the precision, loaded; `classes` names each part's."""
     import diffusers
     import transformers
@@ -37,7 +37,7 @@ def loaded(path: Path, classes: Mapping[str, str], **how: Any) -> dict[str, Any]
     found = {}
     for name, part in classes.items():
         kind = getattr(diffusers, part, None) or getattr(transformers, part, None)
-        if kind is not None and (variant := of(path / name)):
+        if kind is not None and (variant := variant_of(path / name)):
             found[name] = kind.from_pretrained(str(path / name), variant=variant, **how)
     return found
 

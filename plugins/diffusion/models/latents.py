@@ -17,7 +17,7 @@ _CELLS = 16
 """Latent pixels along a side of the picture that the map is fitted to."""
 
 
-class Look(Protocol):
+class LatentPreview(Protocol):
     """How latents of so many channels are shown."""
 
     frames_first: bool
@@ -25,12 +25,12 @@ class Look(Protocol):
     @property
     def channels(self) -> int: ...
 
-    def picture(self, latents: Tensor) -> NDArray[np.uint8]:
+    def to_image(self, latents: Tensor) -> NDArray[np.uint8]:
         """Latents [n, c, h, w] to a picture [h, w, 3] of the first."""
 
 
 @dataclass
-class View:
+class LinearPreview:
     """A linear map from latents to colours: `colours` [c + 1, 3], the last row for the constant.
 
     Latents of a video are [n, c, frames, h, w], or, with `frames_first`, [n, frames, c, h, w].
@@ -43,7 +43,7 @@ class View:
     def channels(self) -> int:
         return len(self.colours) - 1
 
-    def picture(self, latents: Tensor) -> NDArray[np.uint8]:
+    def to_image(self, latents: Tensor) -> NDArray[np.uint8]:
         """Latents [n, c, h, w] to a small picture [h, w, 3] of the first."""
         import torch
 
@@ -53,12 +53,12 @@ class View:
         return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
 
 
-def coder_of(pipe: Any) -> Any:
+def autoencoder_of(pipe: Any) -> Any:
     """The autoencoder of a pipeline, under whichever name; None where it has none."""
     return next((part for name in ("vae", "movq", "vqgan") if (part := getattr(pipe, name, None)) is not None), None)
 
 
-def scale_factor(pipe: Any) -> int:
+def scale_factor_of(pipe: Any) -> int:
     """How many pixels along a side are one of the latents'. Pipelines call it by many names."""
     names = (
         "vae_scale_factor",
@@ -69,33 +69,33 @@ def scale_factor(pipe: Any) -> int:
     return next((int(found) for name in names if (found := getattr(pipe, name, None))), 8)
 
 
-def fitted(pipe: Any, *, frames_first: bool = False) -> View | None:
+def fit_linear_preview(pipe: Any, *, frames_first: bool = False) -> LinearPreview | None:
     """The map that a pipeline's autoencoder comes closest to, by least squares over two pictures.
 
     None where the pipeline has none whose latents are small pictures.
     """
     import torch
 
-    vae = coder_of(pipe)
+    vae = autoencoder_of(pipe)
     if not hasattr(vae, "encode"):
         return None
-    images = colourful(_CELLS * scale_factor(pipe))
+    images = make_colour_chart(_CELLS * scale_factor_of(pipe))
     video = any(weight.ndim == 5 for weight in getattr(vae, "encoder", vae).parameters())
-    with torch.inference_mode(), upcast(vae):
+    with torch.inference_mode(), upcast_autoencoder(vae):
         encoded = vae.encode((images.unsqueeze(2) if video else images).to(vae.device, vae.dtype))
     found = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else _first(encoded)
-    latents = as_denoised(found.squeeze(2) if video else found, vae).float().cpu()
+    latents = to_denoiser_scale(found.squeeze(2) if video else found, vae).float().cpu()
     height, width = latents.shape[-2:]
     wanted = torch.nn.functional.interpolate(images, (height, width), mode="area")
     rows = latents.permute(0, 2, 3, 1).reshape(-1, latents.shape[1])
     rows = torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
     # A little ridge keeps channels that say nothing of colour from being blown up.
     gram = rows.T @ rows + 1e-3 * len(rows) * torch.eye(rows.shape[1])
-    return View(torch.linalg.solve(gram, rows.T @ wanted.permute(0, 2, 3, 1).reshape(-1, 3)), frames_first)
+    return LinearPreview(torch.linalg.solve(gram, rows.T @ wanted.permute(0, 2, 3, 1).reshape(-1, 3)), frames_first)
 
 
 @contextmanager
-def upcast(vae: Any) -> Iterator[None]:
+def upcast_autoencoder(vae: Any) -> Iterator[None]:
     """At full precision where half of it is known to overflow."""
     import torch
 
@@ -110,7 +110,7 @@ def upcast(vae: Any) -> Iterator[None]:
         vae.to(dtype)
 
 
-def unpacked(pipe: Any, latents: Tensor, height: int, width: int, *, frames_first: bool = False) -> Tensor | None:
+def unpack_latents(pipe: Any, latents: Tensor, height: int, width: int, *, frames_first: bool = False) -> Tensor | None:
     """Latents as [n, c, h, w], whatever shape the pipeline's loop gives them; None for an unknown one.
 
     Of a video the frame in the middle.
@@ -121,7 +121,7 @@ def unpacked(pipe: Any, latents: Tensor, height: int, width: int, *, frames_firs
     elif latents.ndim == 3 and hasattr(pipe, "_unpack_latents"):
         asked = inspect.signature(pipe._unpack_latents).parameters
         if "num_frames" in asked:
-            down, across = (side // scale_factor(pipe) for side in (height, width))
+            down, across = (side // scale_factor_of(pipe) for side in (height, width))
             latents = pipe._unpack_latents(latents, latents.shape[1] // (down * across), down, across)
         else:
             factor = {"vae_scale_factor": pipe.vae_scale_factor} if "vae_scale_factor" in asked else {}
@@ -137,7 +137,7 @@ def _first(encoded: Any) -> Tensor:
     return latents
 
 
-def as_denoised(latents: Tensor, vae: Any) -> Tensor:
+def to_denoiser_scale(latents: Tensor, vae: Any) -> Tensor:
     """In the scale that the denoiser works in."""
     import torch
 
@@ -159,7 +159,7 @@ def _of_statistics(patches: Tensor, norm: Any) -> Tensor:
     return patches * (variance + norm.eps).sqrt() + mean
 
 
-def colourful(side: int) -> Tensor:
+def make_colour_chart(side: int) -> Tensor:
     """Two pictures [2, 3, side, side] in -1..1 with every hue, light and dark, in patches and in gradients."""
     import torch
 

@@ -14,7 +14,7 @@ from studio import api
 
 from ..checkpoints import diffusers_folder, families, hub_files, single_file, weight_variants
 from . import placement, prior_decoder
-from .latents import fitted
+from .latents import fit_linear_preview
 from .model import Model, without_progress_bars
 
 STARTER = "diffusion-emoji"
@@ -29,47 +29,56 @@ def load(ctx: api.Context, choice: str) -> Model:
     """
     found = ctx.model(choice)
     where = found if isinstance(found, Path) else None
-    plan = single_file.planned(ctx, where) if where is not None and where.is_file() else None
+    plan = single_file.plan_load(ctx, where) if where is not None and where.is_file() else None
     stamp = plan.stamp if plan else diffusers_folder.stamp(where) if where else 0
     key = f"diffusion:{where.resolve() if where else found}:{stamp}:{ctx.device}:{ctx.dtype}"
 
     def loader() -> Model:
         if plan is not None:
-            here = placement.in_room(ctx, *plan.sources)
-            return placed(_from_file(plan, here), key, plan.path.name, here)
-        path = where or hub_files.pipeline(str(found), ctx)
-        here = placement.in_room(ctx, path)
-        model = placed(_from_folder(path, here, of_hub=where is None), key, path.name if where else str(found), here)
-        return replace(model, family=diffusers_folder.as_told(path, model.family))
+            here = placement.context_that_fits(ctx, *plan.sources)
+            return build_model(_from_file(plan, here), key, plan.path.name, here)
+        path = where or hub_files.fetch_pipeline(str(found), ctx)
+        here = placement.context_that_fits(ctx, path)
+        model = build_model(
+            _from_folder(path, here, of_hub=where is None), key, path.name if where else str(found), here
+        )
+        return replace(model, family=diffusers_folder.with_own_defaults(path, model.family))
 
-    return placement.load(ctx, key, loader)
+    return placement.load_cached(ctx, key, loader)
 
 
-def placed(pipe: Any, key: str, title: str, ctx: api.Context) -> Model:
+def build_model(pipe: Any, key: str, title: str, ctx: api.Context) -> Model:
     """On the device, quiet, and known by its family."""
-    family = families.of_pipeline(type(pipe).__name__)
-    filmed = family.film is not None and family.film.frames_first
-    rungs, view = placement.put(without_progress_bars(pipe), ctx, lambda: fitted(pipe, frames_first=filmed))
+    family = families.family_of(type(pipe).__name__)
+    filmed = family.video is not None and family.video.frames_first
+    rungs, view = placement.place_pipeline(
+        without_progress_bars(pipe), ctx, lambda: fit_linear_preview(pipe, frames_first=filmed)
+    )
     _name_as_before(getattr(pipe, "text_encoder", None))
     return Model(key, title, family, pipe, pipe.components.get("scheduler"), rungs, view)
 
 
-def _from_file(plan: single_file.Plan, ctx: api.Context) -> Any:
+def _from_file(plan: single_file.LoadPlan, ctx: api.Context) -> Any:
     return _quietly(
-        lambda: single_file.opened(ctx, plan), f"{plan.path.name} does not hold what a model of {plan.title} has."
+        lambda: single_file.load_pipeline(ctx, plan),
+        f"{plan.path.name} does not hold what a model of {plan.title} has.",
     )
 
 
 def _from_folder(path: Path, ctx: api.Context, *, of_hub: bool = False) -> Any:
-    folder = diffusers_folder.inspected(path)
-    family = families.of_pipeline(folder.pipeline)
-    pipe, whole = _opened(folder, family.title, ctx), prior_decoder.whole(folder.pipeline)
+    folder = diffusers_folder.inspect_folder(path)
+    family = families.family_of(folder.pipeline)
+    pipe, whole = _opened(folder, family.title, ctx), prior_decoder.combined_pipeline(folder.pipeline)
     if whole is None:
         return pipe
-    named = prior_decoder.prior_on_hub(path) if of_hub else None
-    prior = diffusers_folder.inspected(hub_files.pipeline(named, ctx)) if named else prior_decoder.prior_of(folder)
+    named = prior_decoder.find_hub_prior(path) if of_hub else None
+    prior = (
+        diffusers_folder.inspect_folder(hub_files.fetch_pipeline(named, ctx))
+        if named
+        else prior_decoder.find_prior(folder)
+    )
     return _quietly(
-        lambda: prior_decoder.joined(whole, pipe, _opened(prior, family.title, ctx)),
+        lambda: prior_decoder.combine(whole, pipe, _opened(prior, family.title, ctx)),
         f"{path.name} and {prior.path.name} do not fit each other.",
     )
 
@@ -84,11 +93,13 @@ def _opened(folder: diffusers_folder.Folder, family: str, ctx: api.Context) -> A
 
     def opened() -> Any:
         own = {
-            name: part.from_pretrained(str(path / name), variant=weight_variants.of(path / name), **how)
+            name: part.from_pretrained(str(path / name), variant=weight_variants.variant_of(path / name), **how)
             for name, part in _hidden(kind, folder).items()
         }
         own |= {name: AutoTokenizer.from_pretrained(str(path / name), **how) for name in _readers(folder)}
-        given = weight_variants.loaded(path, folder.classes, **how) | borrowed | dict.fromkeys(folder.left_out)
+        given = (
+            weight_variants.load_half_precision(path, folder.classes, **how) | borrowed | dict.fromkeys(folder.left_out)
+        )
         pipe = kind.from_pretrained(str(path), **how, **given, **dict.fromkeys(own))
         pipe.register_modules(**own)
         return pipe

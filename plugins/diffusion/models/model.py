@@ -10,7 +10,7 @@ from typing import Any
 from studio import api
 
 from ..checkpoints.families import Family, Task
-from .latents import View, coder_of, scale_factor
+from .latents import LinearPreview, autoencoder_of, scale_factor_of
 
 
 @dataclass
@@ -24,29 +24,29 @@ class Model:
     base: Any
     scheduler: Any
     """The model's own; samplers are made after it."""
-    rungs: list[str] = field(default_factory=list)
+    fallbacks: list[str] = field(default_factory=list)
     """The steps of the memory ladder that were taken; they stay with the model."""
-    view: View | None = None
+    preview: LinearPreview | None = None
     _pipes: dict[Task, Any] = field(default_factory=dict)
 
-    def pipe(self, task: Task) -> Any:
+    def pipeline_for(self, task: Task) -> Any:
         """The pipeline for a task; all share the weights. Raises BadInput when the family has none."""
-        wanted = self.family.pipeline(task)
-        if task is Task.PAINT and self.base.config.get("requires_aesthetics_score"):
+        wanted = self.family.pipeline_class(task)
+        if task is Task.TEXT_TO_IMAGE and self.base.config.get("requires_aesthetics_score"):
             raise api.BadInput(f"{self.title} refines pictures and cannot paint from words.", "Use it to repaint.")
         if task is not Task.INPAINT and _fills_in_only(self.base):
             raise api.BadInput(f"{self.title} is made for inpainting alone.", "Use it there, or choose another model.")
-        if task is Task.INPAINT and self.family.fills_in_apart and not _fills_in_only(self.base):
+        if task is Task.INPAINT and self.family.needs_inpainting_model and not _fills_in_only(self.base):
             raise api.BadInput(
                 f"{self.title} cannot fill in a part of a picture.", f"Choose the {self.family.title} for inpainting."
             )
         if isinstance(self.base, wanted):
             return self.base
         if task not in self._pipes:
-            self._pipes[task] = self.over(wanted)
+            self._pipes[task] = self.build_pipeline(wanted)
         return self._pipes[task]
 
-    def over(self, wanted: Any, **more: Any) -> Any:
+    def build_pipeline(self, wanted: Any, **more: Any) -> Any:
         """A new pipeline of a class over the same parts, and `more` that the model does not have."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -60,17 +60,17 @@ class Model:
         size = size or getattr(getattr(denoiser, "config", None), "sample_size", None)
         if isinstance(size, list | tuple):
             size = size[0]
-        return int(size) * scale_factor(self.base) if size else self.family.own_size
+        return int(size) * scale_factor_of(self.base) if size else self.family.native_size
 
     @property
     def multiple(self) -> int:
         """Sides must be multiples of this, in pixels. Nearly all pipelines insist on eight."""
-        return math.lcm(8, scale_factor(self.base) * self.family.multiple)
+        return math.lcm(8, scale_factor_of(self.base) * self.family.multiple)
 
 
 def _fills_in_only(pipe: Any) -> bool:
     """Denoisers of the Stable Diffusion kind that also look at a mask and a masked picture."""
-    unet, coder = getattr(pipe, "unet", None), coder_of(pipe)
+    unet, coder = getattr(pipe, "unet", None), autoencoder_of(pipe)
     return unet is not None and unet.config.in_channels == 2 * coder.config.latent_channels + 1
 
 

@@ -17,7 +17,7 @@ MODEL_OFFLOAD, GROUP_OFFLOAD = "model offload", "group offload"
 
 
 @dataclass(frozen=True)
-class Need:
+class MemoryShortage:
     """Where memory ran out. `batch` is how many pictures the denoiser was asked for at once."""
 
     pipe: Any
@@ -26,27 +26,27 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Rung:
+class Fallback:
     """A step of the ladder. `take` returns whether it changed anything."""
 
     name: str
     sentence: str
-    take: Callable[[Need], bool]
+    take: Callable[[MemoryShortage], bool]
 
 
-def within(ctx: api.Context, model: Model, pipe: Any, attempt: Callable[[], Any]) -> Any:
+def run_with_fallbacks(ctx: api.Context, model: Model, pipe: Any, attempt: Callable[[], Any]) -> Any:
     """The result of `attempt()`, which is tried again one rung lower each time that memory runs out.
 
     Raises OutOfMemory when there is no rung left.
     """
     import torch
 
-    with sequential_batch.watched(pipe) as asked:
-        for rung in (None, *LADDER):
+    with sequential_batch.track_largest_batch(pipe) as asked:
+        for rung in (None, *FALLBACKS):
             if rung is not None:
-                if rung.name in model.rungs or not rung.take(Need(pipe, ctx.device, asked.size)):
+                if rung.name in model.fallbacks or not rung.take(MemoryShortage(pipe, ctx.device, asked.size)):
                     continue
-                model.rungs.append(rung.name)
+                model.fallbacks.append(rung.name)
                 ctx.emit(api.Notice(rung.sentence, "warning"))
             try:
                 return attempt()
@@ -60,11 +60,11 @@ def within(ctx: api.Context, model: Model, pipe: Any, attempt: Callable[[], Any]
     )
 
 
-def _tile(need: Need) -> bool:
+def _tile(need: MemoryShortage) -> bool:
     return _switched_on(need.pipe, "enable_tiling", "use_tiling")
 
 
-def _slice(need: Need) -> bool:
+def _slice(need: MemoryShortage) -> bool:
     return _switched_on(need.pipe, "enable_slicing", "use_slicing")
 
 
@@ -76,7 +76,7 @@ def _switched_on(pipe: Any, method: str, flag: str) -> bool:
     return True
 
 
-def _slice_attention(need: Need) -> bool:
+def _slice_attention(need: MemoryShortage) -> bool:
     """One head's worth at a time. Newer denoisers have no such switch."""
     if not hasattr(getattr(need.pipe, "unet", None), "set_attention_slice"):
         return False
@@ -84,14 +84,14 @@ def _slice_attention(need: Need) -> bool:
     return True
 
 
-def _guide_apart(need: Need) -> bool:
+def _guide_apart(need: MemoryShortage) -> bool:
     if need.batch < 2:
         return False
-    sequential_batch.take_apart(need.pipe)
+    sequential_batch.split_batches(need.pipe)
     return True
 
 
-def offload_models(need: Need) -> bool:
+def offload_models(need: MemoryShortage) -> bool:
     """Each model is on the device only while it is used."""
     if need.device == "cpu":
         return False
@@ -99,7 +99,7 @@ def offload_models(need: Need) -> bool:
     return True
 
 
-def offload_groups(need: Need) -> bool:
+def offload_groups(need: MemoryShortage) -> bool:
     """Each layer is on the device only while it is used."""
     import torch
 
@@ -115,13 +115,15 @@ def offload_groups(need: Need) -> bool:
     return True
 
 
-LADDER = (
-    Rung("vae tiling", "Memory ran out: the picture is now decoded in tiles.", _tile),
-    Rung("vae slicing", "Memory ran out again: pictures are now decoded one at a time.", _slice),
-    Rung("attention slicing", "Memory ran out again: attention is now computed in slices.", _slice_attention),
-    Rung("smaller batch", "Memory ran out again: the two halves of guidance now follow one another.", _guide_apart),
-    Rung(MODEL_OFFLOAD, "Memory ran out again: parts of the model now wait in main memory.", offload_models),
-    Rung(GROUP_OFFLOAD, "Memory ran out again: each layer now waits in main memory, which is slow.", offload_groups),
+FALLBACKS = (
+    Fallback("vae tiling", "Memory ran out: the picture is now decoded in tiles.", _tile),
+    Fallback("vae slicing", "Memory ran out again: pictures are now decoded one at a time.", _slice),
+    Fallback("attention slicing", "Memory ran out again: attention is now computed in slices.", _slice_attention),
+    Fallback("smaller batch", "Memory ran out again: the two halves of guidance now follow one another.", _guide_apart),
+    Fallback(MODEL_OFFLOAD, "Memory ran out again: parts of the model now wait in main memory.", offload_models),
+    Fallback(
+        GROUP_OFFLOAD, "Memory ran out again: each layer now waits in main memory, which is slow.", offload_groups
+    ),
 )
 
 

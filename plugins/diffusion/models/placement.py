@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from .model import Model
 
 M = TypeVar("M")
-WORK = 2 << 30
+WORKSPACE = 2 << 30
 """Bytes, at most, that stay free for what is computed on the way: half as many as the weights take, up to this."""
-SHORT = "16 bit weights"
+HALF_PRECISION = "16 bit weights"
 """What the note in the recipe calls it."""
 _OWN_MEMORY = ("cuda", "xpu")
 _last_try: ContextVar[bool] = ContextVar("last_try", default=False)
 
 
-class Place(Enum):
+class Placement(Enum):
     """Where weights are while they are not used."""
 
     DEVICE = "on the device"
@@ -41,7 +41,7 @@ class Place(Enum):
     LAYERS = oom_ladder.GROUP_OFFLOAD
 
 
-class Width(Enum):
+class Precision(Enum):
     """How many bytes a weight takes."""
 
     USUAL = 4
@@ -50,7 +50,7 @@ class Width(Enum):
     """Not even half of them fit."""
 
 
-class Narrow:
+class DtypeOverride:
     """A job's context whose models are held in another precision."""
 
     def __init__(self, ctx: api.Context, dtype: torch.dtype) -> None:
@@ -61,21 +61,21 @@ class Narrow:
         return getattr(self._ctx, name)
 
 
-def place(parts: Sequence[int], free: int) -> Place:
+def choose_placement(parts: Sequence[int], free: int) -> Placement:
     """For a model whose parts take `parts` bytes, with `free` bytes on the device."""
     if _with_work(sum(parts)) <= free:
-        return Place.DEVICE
-    return Place.MODELS if _with_work(max(parts, default=0)) <= free else Place.LAYERS
+        return Placement.DEVICE
+    return Placement.MODELS if _with_work(max(parts, default=0)) <= free else Placement.LAYERS
 
 
-def width(weights: int, free: int, swap: int = 0) -> Width:
+def choose_precision(weights: int, free: int, swap: int = 0) -> Precision:
     """For so many weights (numbers, not bytes), with `free` bytes in the machine, and `swap` bytes that are slow."""
-    if _with_work(weights * Width.USUAL.value) <= free:
-        return Width.USUAL
-    return Width.HALF if _with_work(weights * Width.HALF.value) <= free + swap else Width.NONE
+    if _with_work(weights * Precision.USUAL.value) <= free:
+        return Precision.USUAL
+    return Precision.HALF if _with_work(weights * Precision.HALF.value) <= free + swap else Precision.NONE
 
 
-def load(ctx: api.Context, key: str, loader: Callable[[], M]) -> M:
+def load_cached(ctx: api.Context, key: str, loader: Callable[[], M]) -> M:
     """`ctx.models.load`, where other models are dropped before this one is held back for want of room."""
     import torch
 
@@ -90,7 +90,7 @@ def load(ctx: api.Context, key: str, loader: Callable[[], M]) -> M:
         _last_try.reset(last)
 
 
-def in_room(ctx: api.Context, *paths: Path) -> api.Context:
+def context_that_fits(ctx: api.Context, *paths: Path) -> api.Context:
     """The context to load the weights in these files and folders with: `ctx`, or on a CPU short of memory a narrow one.
 
     Raises torch.OutOfMemoryError where they would have to be held back, unless there is nothing left to drop, and
@@ -99,37 +99,37 @@ def in_room(ctx: api.Context, *paths: Path) -> api.Context:
     import torch
 
     weights = sum(_count(path) for path in paths)
-    packed = sum(map(metadata.packed, paths))
-    free, swap = room(ctx.device)
+    packed = sum(map(metadata.quantized_bytes, paths))
+    free, swap = free_memory(ctx.device)
     free = max(0, free - packed)
     if _kind(ctx) in _OWN_MEMORY:
-        if place([weights * ctx.dtype.itemsize], free) is not Place.DEVICE and not _last_try.get():
+        if choose_placement([weights * ctx.dtype.itemsize], free) is not Placement.DEVICE and not _last_try.get():
             raise torch.OutOfMemoryError
         return ctx
-    wide = width(weights, free, swap) if _kind(ctx) == "cpu" else Width.USUAL
-    if wide is Width.USUAL:
+    wide = choose_precision(weights, free, swap) if _kind(ctx) == "cpu" else Precision.USUAL
+    if wide is Precision.USUAL:
         return ctx
     if not _last_try.get():
         raise torch.OutOfMemoryError
-    if wide is Width.NONE:
+    if wide is Precision.NONE:
         raise api.OutOfMemory(
             f"{paths[0].name} needs {api.format_memory(weights * 2 + packed)} of memory even in 16 bits, and "
             f"{api.format_memory(free + packed)} are free.",
             "Close other programs, or choose a smaller model.",
         )
-    narrow: Any = Narrow(ctx, torch.bfloat16)
+    narrow: Any = DtypeOverride(ctx, torch.bfloat16)
     return narrow  # type: ignore[no-any-return]
 
 
-def as_held(ctx: api.Context, model: Model) -> api.Context:
+def with_model_dtype(ctx: api.Context, model: Model) -> api.Context:
     """The context for what goes with a loaded model, in the precision of that."""
-    if SHORT not in model.rungs:
+    if HALF_PRECISION not in model.fallbacks:
         return ctx
-    narrow: Any = Narrow(ctx, model.base.dtype)
+    narrow: Any = DtypeOverride(ctx, model.base.dtype)
     return narrow  # type: ignore[no-any-return]
 
 
-def put(pipe: Any, ctx: api.Context, fit: Callable[[], M]) -> tuple[list[str], M]:
+def place_pipeline(pipe: Any, ctx: api.Context, fit: Callable[[], M]) -> tuple[list[str], M]:
     """The pipeline where it can run, and what `fit()` gives while its parts are in one place.
 
     Returns what was done for want of memory, as the ladder names it; it is said, too.
@@ -137,29 +137,33 @@ def put(pipe: Any, ctx: api.Context, fit: Callable[[], M]) -> tuple[list[str], M
     import torch
 
     rungs = []
-    if isinstance(ctx, Narrow):
-        rungs.append(SHORT)
+    if isinstance(ctx, DtypeOverride):
+        rungs.append(HALF_PRECISION)
         ctx.emit(
             api.Notice("Memory is short: the model is held in 16 bits, which changes pictures a little.", "warning")
         )
     parts = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
-    where = place([_bytes(part) for part in parts], room(ctx.device)[0]) if _kind(ctx) in _OWN_MEMORY else Place.DEVICE
-    if where is Place.DEVICE:
+    where = (
+        choose_placement([_bytes(part) for part in parts], free_memory(ctx.device)[0])
+        if _kind(ctx) in _OWN_MEMORY
+        else Placement.DEVICE
+    )
+    if where is Placement.DEVICE:
         pipe.to(ctx.device)
         return rungs, fit()
     fitted = fit()
-    if where is Place.MODELS:
-        oom_ladder.offload_models(oom_ladder.Need(pipe, ctx.device))
+    if where is Placement.MODELS:
+        oom_ladder.offload_models(oom_ladder.MemoryShortage(pipe, ctx.device))
         ctx.emit(api.Notice("The model is larger than the device: its parts wait in main memory until they are used."))
     else:
-        oom_ladder.offload_groups(oom_ladder.Need(pipe, ctx.device))
+        oom_ladder.offload_groups(oom_ladder.MemoryShortage(pipe, ctx.device))
         ctx.emit(
             api.Notice("The model is much larger than the device: each layer waits in main memory, which is slow.")
         )
     return [*rungs, where.value], fitted
 
 
-def room(device: str) -> tuple[int, int]:
+def free_memory(device: str) -> tuple[int, int]:
     """Bytes free on the device, and bytes of swap; of the machine where the device has no memory of its own."""
     import psutil
     import torch
@@ -171,7 +175,7 @@ def room(device: str) -> tuple[int, int]:
 
 
 def _with_work(weights: int) -> int:
-    return weights + min(WORK, weights // 2)
+    return weights + min(WORKSPACE, weights // 2)
 
 
 def _kind(ctx: api.Context) -> str:
@@ -180,7 +184,7 @@ def _kind(ctx: api.Context) -> str:
 
 def _count(path: Path) -> int:
     folders = [part for part in path.iterdir() if part.is_dir()] if path.is_dir() else []
-    return metadata.count(path) + sum(map(metadata.count, folders))
+    return metadata.count_weights(path) + sum(map(metadata.count_weights, folders))
 
 
 def _bytes(part: torch.nn.Module) -> int:

@@ -11,32 +11,32 @@ from typing import Any
 from studio import api
 
 from ..checkpoints import diffusers_folder
-from ..checkpoints.families import KNOWN, Task, decoders
+from ..checkpoints.families import FAMILIES, Task, decoder_pipelines
 
 _CARD = "README.md"
 
 
-def whole(decoder: str) -> Any | None:
+def combined_pipeline(decoder: str) -> Any | None:
     """The pipeline that a decoder, by the name of its class, is half of; None for what is none."""
-    for family, pipeline in decoders():
+    for family, pipeline in decoder_pipelines():
         if pipeline.__name__ == decoder:
-            return KNOWN[family].pipeline(Task.PAINT)
+            return FAMILIES[family].pipeline_class(Task.TEXT_TO_IMAGE)
     return None
 
 
-def prior_of(decoder: diffusers_folder.Folder) -> diffusers_folder.Folder:
+def find_prior(decoder: diffusers_folder.Folder) -> diffusers_folder.Folder:
     """The other half, from the folders next to the decoder's. Raises BadInput where none of them is."""
     wanted = _prior(decoder.pipeline)
     for path in sorted(decoder.path.parent.iterdir(), key=lambda path: _unlike(path, decoder.path)):
-        if (path / diffusers_folder.INDEX).is_file() and diffusers_folder.pipeline_of(path) == wanted:
-            return diffusers_folder.inspected(path)
+        if (path / diffusers_folder.INDEX).is_file() and diffusers_folder.pipeline_class_of(path) == wanted:
+            return diffusers_folder.inspect_folder(path)
     raise api.BadInput(
         f"{decoder.path.name} is only the half that paints; the one that reads the words, a {wanted}, is missing.",
         "Put its folder next to this one.",
     )
 
 
-def prior_on_hub(decoder: Path) -> str | None:
+def find_hub_prior(decoder: Path) -> str | None:
     """The name of the other half, from the card of a decoder that came from the hub."""
     from huggingface_hub import ModelCard
 
@@ -46,7 +46,7 @@ def prior_on_hub(decoder: Path) -> str | None:
     return str(named[0]) if isinstance(named, list) and named else None
 
 
-def joined(kind: Any, decoder: Any, prior: Any) -> Any:
+def combine(kind: Any, decoder: Any, prior: Any) -> Any:
     """The whole pipeline over the parts of both."""
     return kind(**decoder.components, **{f"prior_{name}": part for name, part in prior.components.items()})
 

@@ -16,16 +16,16 @@ _SAMPLE = ("sample", "hidden_states", "x")
 """What denoisers call the latents."""
 
 
-class Largest:
+class LargestBatch:
     """The largest batch that a denoiser was asked for so far."""
 
     size = 0
 
 
 @contextmanager
-def watched(pipe: Any) -> Iterator[Largest]:
+def track_largest_batch(pipe: Any) -> Iterator[LargestBatch]:
     """Looks at what the pipeline's denoisers are asked, until the block ends."""
-    largest = Largest()
+    largest = LargestBatch()
 
     def look(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         largest.size = max(largest.size, _size(_sample(args, kwargs)))
@@ -36,13 +36,13 @@ def watched(pipe: Any) -> Iterator[Largest]:
         yield largest
 
 
-def take_apart(pipe: Any) -> None:
+def split_batches(pipe: Any) -> None:
     """From now on, for as long as the denoisers live. What they say is the same up to rounding."""
     for denoiser in _denoisers(pipe):
-        denoiser.forward = one_by_one(denoiser.forward)
+        denoiser.forward = make_sequential(denoiser.forward)
 
 
-def one_by_one(forward: Callable[..., Any]) -> Callable[..., Any]:
+def make_sequential(forward: Callable[..., Any]) -> Callable[..., Any]:
     """`forward` of a denoiser, called for each member of the batch."""
 
     @functools.wraps(forward)

@@ -28,10 +28,12 @@ _OF_PACKAGES = {"flash_package": "flash", "sage": "sage", "xformers": "xformers"
 """diffusers' names for what packages of their own compute."""
 
 
-class Speed(api.Params):
+class SpeedParams(api.Params):
     """How work is saved."""
 
-    skip: step_cache.Cache = api.param("off", labels=step_cache.LABELS, title="Skip work", advanced=True, group="Speed")
+    skip: step_cache.StepCache = api.param(
+        "off", labels=step_cache.LABELS, title="Skip work", advanced=True, group="Speed"
+    )
     """What the model need not compute in each step. Faster, and not quite the same picture."""
     attention: Attention = api.param(
         "auto",
@@ -56,7 +58,7 @@ class Speed(api.Params):
 
 
 @contextmanager
-def applied(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[dict[str, Any]]:
+def apply(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[dict[str, Any]]:
     """The pipeline with what was chosen, until the block ends. Raises BadInput for what does not go here."""
     with ExitStack() as chosen:
         if params.channels_last:
@@ -64,7 +66,7 @@ def applied(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[
         if params.compiled:
             chosen.enter_context(_compiled(ctx, pipe))
         if params.skip != "off":
-            chosen.enter_context(step_cache.laid(model, pipe, params.skip, params.steps))
+            chosen.enter_context(step_cache.enable_step_cache(model, pipe, params.skip, params.steps))
         if params.attention in _OF_TORCH:
             chosen.enter_context(_kernel(ctx, params.attention))
         elif params.attention in _OF_PACKAGES:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     Pixels: TypeAlias = ndarray[Any, Any]
 
-Guide: TypeAlias = Literal["as_it_is", "canny", "soft_edges", "scribble", "blur", "tile", "invert"]
+Preprocessor: TypeAlias = Literal["as_it_is", "canny", "soft_edges", "scribble", "blur", "tile", "invert"]
 LABELS = ("As it is", "Fine edges (canny)", "Soft edges", "Scribble", "Blur", "Tile", "Inverted")
-_WORDS: tuple[tuple[Guide, tuple[str, ...]], ...] = (
+_WORDS: tuple[tuple[Preprocessor, tuple[str, ...]], ...] = (
     ("canny", ("canny",)),
     ("soft_edges", ("softedge", "soft_edge", "soft-edge", "hed", "pidi")),
     ("scribble", ("scribble", "sketch")),
@@ -26,18 +26,18 @@ _WORDS: tuple[tuple[Guide, tuple[str, ...]], ...] = (
 )
 
 
-def drawn(guide: Guide, pixels: Pixels, detail: float = 0.5) -> Pixels:
+def make_control_map(guide: Preprocessor, pixels: Pixels, detail: float = 0.5) -> Pixels:
     """A guide of a kind."""
     return _DRAWN[guide](pixels, detail)
 
 
-def named(name: str) -> Guide:
+def guess_preprocessor(name: str) -> Preprocessor:
     """What the name of a ControlNet says that it wants; the picture as it is, where it says nothing."""
     words = name.lower()
     return next((guide for guide, marks in _WORDS if any(mark in words for mark in marks)), "as_it_is")
 
 
-def is_drawing(pixels: Pixels) -> bool:
+def is_control_map(pixels: Pixels) -> bool:
     """Whether a picture is a guide already: grey lines on black, with at least half of it black."""
     grey = (pixels == pixels[..., :1]).all(axis=2)
     return bool(grey.all() and (pixels[..., 0] < 8).mean() >= 0.5)
@@ -109,7 +109,7 @@ def as_it_is(pixels: Pixels, _: float = 0.5) -> Pixels:
     return pixels
 
 
-_DRAWN: dict[Guide, Callable[[Pixels, float], Pixels]] = {
+_DRAWN: dict[Preprocessor, Callable[[Pixels, float], Pixels]] = {
     "as_it_is": as_it_is,
     "canny": canny,
     "soft_edges": soft_edges,

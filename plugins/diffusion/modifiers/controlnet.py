@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from studio import api
 
 from .. import images
-from ..checkpoints.families import Task, takes
+from ..checkpoints.families import Task, accepts
 from ..models.model import Model
 from . import control_maps, controlnet_files
-from .controlnet_files import Found
+from .controlnet_files import ControlNetFile
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, right and bottom of a part, as shares of the whole picture's sides."""
-WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
-Choice: TypeAlias = Literal["auto", "as_it_is", "canny", "soft_edges", "scribble", "blur", "tile", "invert"]
+WHOLE_IMAGE: Box = (0.0, 0.0, 1.0, 1.0)
+PreprocessorChoice: TypeAlias = Literal["auto", "as_it_is", "canny", "soft_edges", "scribble", "blur", "tile", "invert"]
 _GROUP = "Guided by pictures"
 
 
-class Guided(api.Params):
+class ControlNetParams(api.Params):
     """ControlNets, each with a picture to follow."""
 
     controls: list[api.ModelChoice] = api.param(
@@ -37,7 +37,7 @@ class Guided(api.Params):
         [], max_items=4, title="Pictures to follow", advanced=True, group=_GROUP
     )
     """One for each ControlNet. Where one is missing, the picture that is painted over is followed."""
-    control_guide: Choice = api.param(
+    control_guide: PreprocessorChoice = api.param(
         "auto",
         title="Drawn from them",
         labels=("What the ControlNet's name says", *control_maps.LABELS),
@@ -60,44 +60,44 @@ class Guided(api.Params):
 
 @dataclass(frozen=True)
 class _Control:
-    net: Found
+    net: ControlNetFile
     image: Path | None
-    guide: Choice
+    guide: PreprocessorChoice
     weight: float
     mode: int | None
 
 
 @contextmanager
-def piped(
+def build_controlled_pipeline(
     ctx: api.Context,
     model: Model,
     task: Task,
-    params: Guided,
+    params: ControlNetParams,
     *,
     size: tuple[int, int],
     own: Picture | None = None,
-    part: Box = WHOLE,
+    part: Box = WHOLE_IMAGE,
 ) -> Iterator[tuple[Any, Mapping[str, Any]]]:
     """The pipeline for a task, and the arguments of its call that stand for the ControlNets.
 
     `size` (width, height) is what is painted, `own` the picture that it is painted over. Pictures
     of the artist show the whole, and are cut to the `part` of it that is painted.
     """
-    plain = model.pipe(task)
+    plain = model.pipeline_for(task)
     controls = _asked(ctx, params)
     if not controls:
         yield plain, {}
         return
     nets = [control.net for control in controls]
-    way = controlnet_files.way(model, task, nets)
+    way = controlnet_files.choose_pipeline(model, task, nets)
     drawn = [_drawn(ctx, control, size, own, part) for control in controls]
     ctx.note("guides", [guide for guide, _ in drawn])
-    loaded = [controlnet_files.loaded(ctx, model, way, net) for net in nets]
-    with controlnet_files.over(model, way, loaded) as pipe:
+    loaded = [controlnet_files.load_controlnet(ctx, model, way, net) for net in nets]
+    with controlnet_files.attach_controlnets(model, way, loaded) as pipe:
         yield pipe, _arguments(pipe, params, controls, [picture for _, picture in drawn])
 
 
-def _asked(ctx: api.Context, params: Guided) -> list[_Control]:
+def _asked(ctx: api.Context, params: ControlNetParams) -> list[_Control]:
     """Those that have any weight. Raises BadInput for lists that do not go together."""
     count = len(params.controls)
     for what, given in (
@@ -116,7 +116,7 @@ def _asked(ctx: api.Context, params: Guided) -> list[_Control]:
     for number, choice in enumerate(params.controls):
         weight = _at(params.control_weights, number, 1.0)
         if weight:
-            net = controlnet_files.found(ctx, choice)
+            net = controlnet_files.find_controlnet(ctx, choice)
             mode = _mode(net, _at(params.control_modes, number, None))
             image = _at(params.control_images, number, None)
             controls.append(_Control(net, image, params.control_guide, weight, mode))
@@ -127,7 +127,7 @@ def _at(values: Sequence[Any], number: int, otherwise: Any) -> Any:
     return values[number] if number < len(values) else otherwise
 
 
-def _mode(net: Found, mode: int | None) -> int | None:
+def _mode(net: ControlNetFile, mode: int | None) -> int | None:
     if not net.modes:
         return None
     if mode is None or not 0 <= mode < net.modes:
@@ -146,25 +146,25 @@ def _drawn(
     from PIL import Image
 
     if control.image is not None:
-        picture = images.opened(control.image)
+        picture = images.open_image(control.image)
         ratio = picture.width / picture.height / (size[0] / (part[2] - part[0]) * (part[3] - part[1]) / size[1])
         if not 1 / 1.1 < ratio < 1.1:
             ctx.emit(
                 api.Notice("A picture to follow has another shape than what is painted; what stands over is cut off.")
             )
-        picture = cut(picture, size, part)
+        picture = crop_region(picture, size, part)
     elif own is not None:
-        picture = images.fitted(own.convert("RGB"), size)
+        picture = images.crop_to_fit(own.convert("RGB"), size)
     else:
         raise api.BadInput(f"There is no picture for {control.net.name} to follow.", "Add one.")
     pixels = np.asarray(picture)
     guide = control.guide
     if guide == "auto":
-        guide = "as_it_is" if control_maps.is_drawing(pixels) else control_maps.named(control.net.name)
-    return guide, Image.fromarray(control_maps.drawn(guide, pixels))
+        guide = "as_it_is" if control_maps.is_control_map(pixels) else control_maps.guess_preprocessor(control.net.name)
+    return guide, Image.fromarray(control_maps.make_control_map(guide, pixels))
 
 
-def cut(picture: Picture, size: tuple[int, int], part: Box) -> Picture:
+def crop_region(picture: Picture, size: tuple[int, int], part: Box) -> Picture:
     """The `part` of what fills the whole, at `size` (width, height), with what stands over cut off evenly."""
     from PIL import Image
 
@@ -181,15 +181,17 @@ def cut(picture: Picture, size: tuple[int, int], part: Box) -> Picture:
     return picture.resize(size, Image.Resampling.LANCZOS, box=box)
 
 
-def _arguments(pipe: Any, params: Guided, controls: Sequence[_Control], drawn: Sequence[Picture]) -> dict[str, Any]:
+def _arguments(
+    pipe: Any, params: ControlNetParams, controls: Sequence[_Control], drawn: Sequence[Picture]
+) -> dict[str, Any]:
     def one(values: list[Any]) -> Any:
         return values if len(values) > 1 else values[0]
 
     given = {
-        "control_image" if takes(pipe, "control_image") else "image": one([*drawn]),
+        "control_image" if accepts(pipe, "control_image") else "image": one([*drawn]),
         "controlnet_conditioning_scale": one([control.weight for control in controls]),
     }
-    if takes(pipe, "control_guidance_start"):
+    if accepts(pipe, "control_guidance_start"):
         given |= {"control_guidance_start": params.control_start, "control_guidance_end": params.control_end}
     elif (params.control_start, params.control_end) != (0.0, 1.0):
         raise api.BadInput("This model follows its ControlNets from the first step to the last.", "Leave it so.")

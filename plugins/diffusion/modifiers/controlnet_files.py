@@ -34,7 +34,7 @@ _MEASURES = (
 
 
 @dataclass(frozen=True)
-class Found:
+class ControlNetFile:
     """A ControlNet that was looked at, and not loaded yet. `config` is None for a single file."""
 
     name: str
@@ -49,7 +49,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Way:
+class ControlNetPipeline:
     """A pipeline class, the class of ControlNets that it takes, and whether it takes several at once."""
 
     pipeline: Any
@@ -57,27 +57,27 @@ class Way:
     several: bool
 
 
-def found(ctx: api.Context, choice: str) -> Found:
+def find_controlnet(ctx: api.Context, choice: str) -> ControlNetFile:
     """Raises BadInput for what is missing, damaged, a pickle, or no ControlNet."""
     where = ctx.model(choice)
-    path = where if isinstance(where, Path) else hub_files.component(where, ctx)
+    path = where if isinstance(where, Path) else hub_files.fetch_component(where, ctx)
     if path.is_file():
-        what = probe.probed(api.weight_shapes(path))
+        what = probe.identify(api.weight_shapes(path))
         if not what.control:
             raise api.BadInput(f"{path.name} is {what.what}, and no ControlNet.", "Choose another file.")
-        return Found(path.stem, path, None)
-    config = diffusers_folder.read(path, CONFIG, "ControlNet")
+        return ControlNetFile(path.stem, path, None)
+    config = diffusers_folder.read_json(path, CONFIG, "ControlNet")
     weights = sorted(path.glob("*.safetensors"))
     for file in weights or sorted(path.glob("*.bin")):
         api.weight_shapes(file)
     if not weights:
         raise api.BadInput(f"{path.name} holds no weights.", "Download the ControlNet again.")
-    return Found(path.name if isinstance(where, Path) else where, path, config)
+    return ControlNetFile(path.name if isinstance(where, Path) else where, path, config)
 
 
-def way(model: Model, task: Task, nets: Sequence[Found]) -> Way:
+def choose_pipeline(model: Model, task: Task, nets: Sequence[ControlNetFile]) -> ControlNetPipeline:
     """The way that fits all the nets. Raises BadInput where a net, or their number, does not fit the model."""
-    ways = [_way(pipeline) for pipeline in model.family.controlled(task)]
+    ways = [_way(pipeline) for pipeline in model.family.controlnet_pipelines(task)]
     if not ways:
         raise api.BadInput(
             f"{model.family.title} has no ControlNets for what starts from {task.value}.",
@@ -96,7 +96,7 @@ def way(model: Model, task: Task, nets: Sequence[Found]) -> Way:
     raise api.BadInput("These ControlNets do not go together.", "Take some of them away.")
 
 
-def loaded(ctx: api.Context, model: Model, one: Way, net: Found) -> Any:
+def load_controlnet(ctx: api.Context, model: Model, one: ControlNetPipeline, net: ControlNetFile) -> Any:
     """The ControlNet itself, on the job's device, kept between jobs."""
     files = [net.path] if net.path.is_file() else [net.path / CONFIG, *net.path.glob("*.safetensors")]
     stamp = max(file.stat().st_mtime_ns for file in files)
@@ -105,25 +105,25 @@ def loaded(ctx: api.Context, model: Model, one: Way, net: Found) -> Any:
 
 
 @contextmanager
-def over(model: Model, one: Way, nets: Sequence[Any]) -> Iterator[Any]:
+def attach_controlnets(model: Model, one: ControlNetPipeline, nets: Sequence[Any]) -> Iterator[Any]:
     """A pipeline with the ControlNets, which come out as they went in: some are lent parts of the model."""
     tables = [(table, dict(table)) for net in nets for table in (net._modules, net._parameters, net._buffers)]
     try:
-        yield model.over(one.pipeline, controlnet=nets[0] if len(nets) == 1 else list(nets))
+        yield model.build_pipeline(one.pipeline, controlnet=nets[0] if len(nets) == 1 else list(nets))
     finally:
         for table, before in tables:
             table.clear()
             table.update(before)
 
 
-def _way(pipeline: Any) -> Way:
+def _way(pipeline: Any) -> ControlNetPipeline:
     annotation = inspect.signature(pipeline.__init__).parameters["controlnet"].annotation
     kinds = get_args(annotation) or (annotation,)
     kind = next(kind for kind in kinds if inspect.isclass(kind))
-    return Way(pipeline, kind, list[kind] in kinds)
+    return ControlNetPipeline(pipeline, kind, list[kind] in kinds)
 
 
-def _fits(model: Model, one: Way, net: Found) -> bool:
+def _fits(model: Model, one: ControlNetPipeline, net: ControlNetFile) -> bool:
     denoiser = getattr(model.base, "unet", None) or model.base.transformer
     if net.config is None:
         widths = {
@@ -140,7 +140,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _loaded(ctx: api.Context, model: Model, one: Way, net: Found) -> Any:
+def _loaded(ctx: api.Context, model: Model, one: ControlNetPipeline, net: ControlNetFile) -> Any:
     import torch
 
     options = {"torch_dtype": ctx.dtype, "local_files_only": True}
@@ -152,7 +152,7 @@ def _loaded(ctx: api.Context, model: Model, one: Way, net: Found) -> Any:
                 made = one.kind.from_single_file(str(net.path), config=str(like), **options)
             else:
                 made = one.kind.from_pretrained(
-                    str(net.path), use_safetensors=True, variant=weight_variants.of(net.path), **options
+                    str(net.path), use_safetensors=True, variant=weight_variants.variant_of(net.path), **options
                 )
             if any(part.is_meta for part in made.parameters()):
                 raise KeyError("weights are missing")
@@ -166,7 +166,7 @@ def _loaded(ctx: api.Context, model: Model, one: Way, net: Found) -> Any:
     return made.to(ctx.device).eval()
 
 
-def _config_like(ctx: api.Context, one: Way, unet: Any) -> Path:
+def _config_like(ctx: api.Context, one: ControlNetPipeline, unet: Any) -> Path:
     """A folder with the configuration that a ControlNet for this denoiser has, which single files do not carry."""
     known = inspect.signature(one.kind.__init__).parameters
     config = {name: value for name, value in unet.config.items() if name in known}

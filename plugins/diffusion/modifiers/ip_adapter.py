@@ -21,7 +21,7 @@ _BROKEN = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeErro
 _GROUP = "Guided by pictures"
 
 
-class Referring(api.Params):
+class ReferenceParams(api.Params):
     """Pictures whose content or style is taken up."""
 
     reference_images: list[api.ImageInput] = api.param(
@@ -45,9 +45,9 @@ class _Adapter:
 
 
 @contextmanager
-def applied(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[dict[str, Any]]:
+def apply(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[dict[str, Any]]:
     """The pipeline with the IP-Adapter that is asked for, until the block ends."""
-    if not isinstance(params, Referring) or not _asked(params):
+    if not isinstance(params, ReferenceParams) or not _asked(params):
         yield {}
         return
     if not hasattr(pipe, "load_ip_adapter"):
@@ -56,7 +56,7 @@ def applied(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[
         )
     adapter = _found(ctx, str(params.adapter))
     encoder = _encoder(ctx, adapter)
-    references = [images.opened(path) for path in params.reference_images]
+    references = [images.open_image(path) for path in params.reference_images]
     with _loaded(model, pipe, adapter, encoder) as several:
         if len(references) > 1 and not several:
             raise api.BadInput(f"{model.family.title} takes up one picture at a time.", "Take the others away.")
@@ -64,7 +64,7 @@ def applied(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[
         yield {"ip_adapter_image": [references] if several else references[0]}
 
 
-def _asked(params: Referring) -> bool:
+def _asked(params: ReferenceParams) -> bool:
     if params.reference_images and params.adapter is None:
         raise api.BadInput("Pictures are taken up by an IP-Adapter.", "Choose one, or take the pictures away.")
     if params.adapter is not None and not params.reference_images:
@@ -85,7 +85,7 @@ def _found(ctx: api.Context, choice: str) -> _Adapter:
             )
         path = inside[0]
     shapes = api.weight_shapes(path)
-    what = probe.probed(shapes)
+    what = probe.identify(shapes)
     if not what.adapter:
         raise api.BadInput(f"{path.name} is {what.what}, and no IP-Adapter.", "Choose another file.")
     bare = {name.partition(".")[2]: shape for name, shape in shapes.items() if not name.startswith("ip_adapter.")}
@@ -106,7 +106,7 @@ def _encoder(ctx: api.Context, adapter: _Adapter) -> Any:
     places = [near / ENCODER, near.parent / ENCODER, near / "models" / ENCODER, near.parent / "models" / ENCODER]
     for place in places:
         if (place / _CONFIG).is_file():
-            config = diffusers_folder.read(place, _CONFIG, "image encoder")
+            config = diffusers_folder.read_json(place, _CONFIG, "image encoder")
             inside = config.get("vision_config", {})
             name, wanted = adapter.size
             if wanted in (config.get(name), inside.get(name) if isinstance(inside, Mapping) else None):
@@ -140,7 +140,7 @@ def _encoder_of(ctx: api.Context, folder: Path, kind: str) -> Any:
                     use_safetensors=True,
                     local_files_only=True,
                     dtype=ctx.dtype,
-                    variant=weight_variants.of(folder),
+                    variant=weight_variants.variant_of(folder),
                 )
             except torch.OutOfMemoryError:
                 raise

@@ -27,7 +27,7 @@ class Lora:
     weight: float
 
 
-def asked_for(ctx: api.Context, prompt: str, chosen: Sequence[str], weights: Sequence[float]) -> list[Lora]:
+def collect_loras(ctx: api.Context, prompt: str, chosen: Sequence[str], weights: Sequence[float]) -> list[Lora]:
     """Those of the form, then those of ``<lora:name:0.8>`` in the prompt.
 
     Raises BadInput for what is missing, damaged, or no LoRA.
@@ -39,15 +39,15 @@ def asked_for(ctx: api.Context, prompt: str, chosen: Sequence[str], weights: Seq
     return [Lora(_file(ctx, name), weight) for name, weight in asked]
 
 
-def without_tags(prompt: str) -> str:
+def strip_tags(prompt: str) -> str:
     """What the text encoder is given."""
     return _TAG.sub("", prompt)
 
 
 @contextmanager
-def applied(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[dict[str, Any]]:
+def apply(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[dict[str, Any]]:
     """The pipeline with the LoRAs that are asked for, until the block ends."""
-    loras = asked_for(ctx, params.prompt, params.loras, params.lora_weights)
+    loras = collect_loras(ctx, params.prompt, params.loras, params.lora_weights)
     if not loras:
         yield {}
         return
@@ -93,7 +93,7 @@ def _file(ctx: api.Context, name: str) -> Path:
         if len(inside) != 1:
             raise api.BadInput(f"{path.name} is no folder of a LoRA.", "Choose its safetensors file.")
         path = inside[0]
-    what = probe.probed(api.weight_shapes(path))
+    what = probe.identify(api.weight_shapes(path))
     if not what.lora:
         raise api.BadInput(f"{path.name} is {what.what}, and no LoRA.", "Choose another file.")
     return path

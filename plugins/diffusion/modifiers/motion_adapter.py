@@ -13,7 +13,7 @@ from ..models.model import Model
 _BROKEN = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError)
 
 
-def adapted(ctx: api.Context, model: Model, choice: str | None) -> Model:
+def add_motion_adapter(ctx: api.Context, model: Model, choice: str | None) -> Model:
     """The model with a motion adapter: a folder in diffusers' format, or a name on the hub. Itself without one.
 
     Raises BadInput where the adapter is missing, damaged, or made for another model.
@@ -46,7 +46,7 @@ def _joined(ctx: api.Context, model: Model, found: Path | str, name: str, key: s
                 str(found), use_safetensors=True, local_files_only=isinstance(found, Path), torch_dtype=ctx.dtype
             )
             scheduler = DDIMScheduler.from_config(model.scheduler.config, **noise)
-            pipe = model.over(AnimateDiffPipeline, motion_adapter=adapter, scheduler=scheduler)
+            pipe = model.build_pipeline(AnimateDiffPipeline, motion_adapter=adapter, scheduler=scheduler)
         except torch.OutOfMemoryError:
             raise
         except _BROKEN as error:
@@ -54,7 +54,7 @@ def _joined(ctx: api.Context, model: Model, found: Path | str, name: str, key: s
                 f"The motion adapter {name} cannot be had, is damaged, or does not fit {model.title}.",
                 "Choose one that was made for Stable Diffusion 1.",
             ) from error
-    return loader.placed(pipe, key, f"{model.title} with {name}", ctx)
+    return loader.build_model(pipe, key, f"{model.title} with {name}", ctx)
 
 
 def _check(path: Path) -> None:

@@ -8,29 +8,31 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from studio import api
 
-from ..models.latents import coder_of, scale_factor
+from ..models.latents import autoencoder_of, scale_factor_of
 from ..models.model import Model
 from ..patching import patched_method
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Way = Literal["off", "both", "across", "down"]
+SeamlessEdges = Literal["off", "both", "across", "down"]
 _MARGIN = 16
 """Latent pixels from beyond the edge that an autoencoder sees when it works in tiles."""
 
 
-class Seamless(api.Params):
+class SeamlessParams(api.Params):
     """Which edges meet."""
 
-    seamless: Way = api.param("off", labels=("Off", "All edges", "Left and right", "Top and bottom"), advanced=True)
+    seamless: SeamlessEdges = api.param(
+        "off", labels=("Off", "All edges", "Left and right", "Top and bottom"), advanced=True
+    )
     """Edges that meet, for patterns that repeat."""
 
 
 @contextmanager
-def applied(_: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[dict[str, Any]]:
+def apply(_: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[dict[str, Any]]:
     """The pipeline with edges that meet, until the block ends."""
-    way: Way = getattr(params, "seamless", "off")
+    way: SeamlessEdges = getattr(params, "seamless", "off")
     if way == "off":
         yield {}
         return
@@ -39,20 +41,20 @@ def applied(_: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[di
             f"{model.title} knows by position where a picture ends, so its edges cannot be made to meet.",
             "Turn seamless off, or choose a model of Stable Diffusion 1, 2 or XL.",
         )
-    around = Around(across=way in ("both", "across"), down=way in ("both", "down"))
-    coder = coder_of(pipe)
+    around = CircularPadding(across=way in ("both", "across"), down=way in ("both", "down"))
+    coder = autoencoder_of(pipe)
     with ExitStack() as laid:
         for part in _parts(pipe):
             around.lay_over(part, laid)
         for name in ("encode", "decode"):
             if hasattr(coder, name):
                 laid.enter_context(
-                    patched_method(coder, name, around.in_tiles(coder, scale_factor(pipe), name == "decode"))
+                    patched_method(coder, name, around.in_tiles(coder, scale_factor_of(pipe), name == "decode"))
                 )
         yield {}
 
 
-class Around:
+class CircularPadding:
     """What lies beyond an edge is what lies inside of the one across from it."""
 
     def __init__(self, *, across: bool, down: bool) -> None:

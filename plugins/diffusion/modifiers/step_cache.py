@@ -1,7 +1,7 @@
 """Work that is carried over from step to step, by the caching methods of diffusers, for the time of one job.
 
 What such a cache holds is part of the state of a picture in the making: a picture that was paused or ran out of
-memory goes on with the pixels that it would have had only where its cache comes back too (`Carried`).
+memory goes on with the pixels that it would have had only where its cache comes back too (`CacheState`).
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from studio import api
 
-from ..checkpoints.families import default
+from ..checkpoints.families import default_of
 
 if TYPE_CHECKING:
     from ..models.model import Model
 
-Cache = Literal["off", "first_block", "taylor", "attention", "magnitude"]
+StepCache = Literal["off", "first_block", "taylor", "attention", "magnitude"]
 LABELS = (
     "Never",
     "Steps that change little",
@@ -31,13 +31,13 @@ _ONE_CALL_A_STEP = ("flux", "flux2")
 
 
 @contextmanager
-def laid(model: Model, pipe: Any, cache: Cache, steps: int | None) -> Iterator[None]:
+def enable_step_cache(model: Model, pipe: Any, cache: StepCache, steps: int | None) -> Iterator[None]:
     """The pipeline with a cache, until the block ends. `steps` None is what the pipeline takes by itself.
 
     Raises BadInput where the family, or its pipeline for this task, does not go with it.
     """
     denoiser = _denoiser(model, pipe, cache)
-    config = _config(pipe, cache, steps or model.family.steps or default(pipe, "num_inference_steps"))
+    config = _config(pipe, cache, steps or model.family.steps or default_of(pipe, "num_inference_steps"))
     try:
         try:
             denoiser.enable_cache(config)
@@ -50,7 +50,7 @@ def laid(model: Model, pipe: Any, cache: Cache, steps: int | None) -> Iterator[N
         _tidy(denoiser)
 
 
-class Carried:
+class CacheState:
     """What the cache of a denoiser holds between two steps."""
 
     def __init__(self, denoiser: Any) -> None:
@@ -114,7 +114,7 @@ def _copied(value: Any) -> Any:
     return value
 
 
-def _denoiser(model: Model, pipe: Any, cache: Cache) -> Any:
+def _denoiser(model: Model, pipe: Any, cache: StepCache) -> Any:
     denoiser = getattr(pipe, "transformer", None)
     if not hasattr(denoiser, "enable_cache"):
         raise _misfit(model)
@@ -135,7 +135,7 @@ def _denoiser(model: Model, pipe: Any, cache: Cache) -> Any:
     return denoiser
 
 
-def _tells(pipe: Any, cache: Cache) -> bool:
+def _tells(pipe: Any, cache: StepCache) -> bool:
     """Whether the pipeline's loop says what a cache must know: where it is, or which question it asks."""
     if cache == "attention":
         return hasattr(type(pipe), "current_timestep")
@@ -149,7 +149,7 @@ def _misfit(model: Model) -> api.BadInput:
     )
 
 
-def _config(pipe: Any, cache: Cache, steps: int) -> Any:
+def _config(pipe: Any, cache: StepCache, steps: int) -> Any:
     """As diffusers sets them."""
     import diffusers
 

@@ -30,7 +30,7 @@ _FAMILY_OF_WIDTHS = {
 
 
 @dataclass(frozen=True)
-class Word:
+class TextualInversion:
     """A textual inversion. `tokens` stand for its vectors in what the tokenizer reads, one for each."""
 
     path: Path
@@ -38,30 +38,30 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Said:
+class ResolvedPrompts:
     """The prompts as the tokenizer is given them, and the words that it must know for that."""
 
     prompt: str
     negative: str
-    words: tuple[Word, ...]
+    words: tuple[TextualInversion, ...]
 
 
-def said(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Said:
+def resolve_prompts(ctx: api.Context, model: Model, pipe: Any, params: Any) -> ResolvedPrompts:
     """The prompts with each textual inversion that they name, and at the end of the first what the form adds.
 
     Named are ``<embedding:name>``, ``embedding:name``, and the bare name of a file at hand that
     fits the model. Raises BadInput for what is missing, damaged, no textual inversion, or made
     for another family.
     """
-    prompts = [lora.without_tags(text) for text in (params.prompt, params.negative_prompt)]
+    prompts = [lora.strip_tags(text) for text in (params.prompt, params.negative_prompt)]
     chosen = {_file(ctx, choice): choice for choice in params.embeddings}
     by_name = {**_at_hand(ctx, pipe, prompts), **{path.stem.lower(): choice for path, choice in chosen.items()}}
-    words: dict[Path, Word] = {}
+    words: dict[Path, TextualInversion] = {}
 
     def spoken(path: Path) -> str:
         if path not in words:
             count = _fitting(path, model, pipe)
-            words[path] = Word(path, tuple(f"<|word-{len(words)}-{number}|>" for number in range(count)))
+            words[path] = TextualInversion(path, tuple(f"<|word-{len(words)}-{number}|>" for number in range(count)))
         return " ".join(words[path].tokens)
 
     def replaced(found: re.Match[str]) -> str:
@@ -72,13 +72,13 @@ def said(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Said:
     prompt, negative = (re.sub(pattern, replaced, text, flags=re.IGNORECASE) for text in prompts)
     for path in [path for path in chosen if path not in words]:
         prompt = f"{prompt}, {spoken(path)}" if prompt.strip() else spoken(path)
-    return Said(prompt, negative, tuple(words.values()))
+    return ResolvedPrompts(prompt, negative, tuple(words.values()))
 
 
 @contextmanager
-def applied(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[dict[str, Any]]:
+def apply(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[dict[str, Any]]:
     """The pipeline with the words that are asked for, until the block ends."""
-    words = said(ctx, model, pipe, params).words
+    words = resolve_prompts(ctx, model, pipe, params).words
     with ExitStack() as learned:
         for tokenizer, encoder, key in _ENCODERS:
             if words and getattr(pipe, encoder, None) is not None:
@@ -188,7 +188,7 @@ def _shapes(path: Path) -> probe.Shapes:
     pair = {name: shapes[name] for name in ("clip_l", "clip_g") if name in shapes}
     if not (pair or len(shapes) == 1) or any(not 1 <= len(shape) <= 2 or 0 in shape for shape in shapes.values()):
         raise api.BadInput(
-            f"{path.name} is {probe.probed(shapes).what}, and no textual inversion.", "Choose another file."
+            f"{path.name} is {probe.identify(shapes).what}, and no textual inversion.", "Choose another file."
         )
     return pair or shapes
 

@@ -17,7 +17,7 @@ from typing import Any
 from studio import api
 
 from ..checkpoints import metadata
-from ..checkpoints.metadata import Facts
+from ..checkpoints.metadata import ModelMetadata
 from . import image_size, tiling, token_count
 
 UNET_WIDTHS = 48
@@ -40,7 +40,7 @@ class Estimated(api.Tool):
 
     def estimate(self, params: Any, ctx: api.EstimateContext) -> api.Estimate | None:
         try:
-            model = metadata.found(ctx, params.model)
+            model = metadata.metadata_of(ctx, params.model)
             return None if model is None else _told(self.id, ctx, model, params)
         except (api.BadInput, OSError):  # half typed, half copied, or half gone
             return None
@@ -56,7 +56,7 @@ class _Work:
     note: str = ""
 
 
-def _told(tool: str, ctx: api.EstimateContext, model: Facts, params: Any) -> api.Estimate:
+def _told(tool: str, ctx: api.EstimateContext, model: ModelMetadata, params: Any) -> api.Estimate:
     notes = {name: note for name in ("prompt", "negative_prompt") if (note := _tokens(model, getattr(params, name)))}
     try:
         work = _work(model, params)
@@ -68,34 +68,39 @@ def _told(tool: str, ctx: api.EstimateContext, model: Facts, params: Any) -> api
     passes = 2 if _guided(model, params) else 1
     controls = [path for choice in params.controls if isinstance(path := ctx.model(choice), Path)]
     width = ctx.dtype.itemsize
-    weights = model.weights + sum(map(metadata.count, controls))
+    weights = model.weight_count + sum(map(metadata.count_weights, controls))
     more = [str(getattr(params, name)) for name in _FASTER]
     return api.Estimate(
-        memory=model.packed + width * (weights + max(passes * _denoising(model, work.size), _decoding(model, pixels))),
+        memory=model.quantized_bytes
+        + width * (weights + max(passes * _denoising(model, work.size), _decoding(model, pixels))),
         work=work.count * pixels / 1e6 * (_steps(model, params) * passes + DECODING),
-        rate=" ".join([tool, model.kind, str(model.denoiser_weights), *more, str(len(controls))]),
+        rate=" ".join([tool, model.pipeline, str(model.denoiser_weight_count), *more, str(len(controls))]),
         notes=notes,
     )
 
 
-def _tokens(model: Facts, prompt: str) -> str:
-    parted = model.usual.family in _PARTED
-    found = token_count.counter(model.texts, model.usual.tokens, parted=parted) if prompt.strip() else None
+def _tokens(model: ModelMetadata, prompt: str) -> str:
+    parted = model.defaults.family in _PARTED
+    found = (
+        token_count.counter(model.tokenizer_folders, model.defaults.max_tokens, parted=parted)
+        if prompt.strip()
+        else None
+    )
     return found.note(prompt) if found else ""
 
 
-def _guided(model: Facts, params: Any) -> bool:
-    own = model.family.guidance if model.family.guidance is not None else model.usual.guidance
-    return bool(model.usual.guidance) and (own if params.guidance is None else params.guidance) > 1
+def _guided(model: ModelMetadata, params: Any) -> bool:
+    own = model.family.guidance if model.family.guidance is not None else model.defaults.guidance
+    return bool(model.defaults.guidance) and (own if params.guidance is None else params.guidance) > 1
 
 
-def _steps(model: Facts, params: Any) -> float:
-    steps = params.steps or model.family.steps or model.usual.steps
-    share = getattr(params, "strength", 1.0) if model.usual.strength else 1.0
+def _steps(model: ModelMetadata, params: Any) -> float:
+    steps = params.steps or model.family.steps or model.defaults.steps
+    share = getattr(params, "strength", 1.0) if model.defaults.has_strength else 1.0
     return max(1.0, steps * share)
 
 
-def _work(model: Facts, params: Any) -> _Work:
+def _work(model: ModelMetadata, params: Any) -> _Work:
     """By what the tool has parameters for."""
     if hasattr(params, "scale"):
         return _enlarged(model, params)
@@ -115,7 +120,7 @@ def _work(model: Facts, params: Any) -> _Work:
     return _Work(size, 1, "image", f"painted at {_by(size)}" if size != picture else "")
 
 
-def _enlarged(model: Facts, params: Any) -> _Work:
+def _enlarged(model: ModelMetadata, params: Any) -> _Work:
     whole = tuple(max(1, round(side * params.scale)) for side in _size_of(params.image))
     step = model.multiple
     side = image_size.rounded(params.tile or model.size, step)
@@ -138,17 +143,21 @@ def _by(size: tuple[int, ...]) -> str:
     return f"{size[0]} × {size[1]}"
 
 
-def _denoising(model: Facts, size: tuple[int, int]) -> int:
+def _denoising(model: ModelMetadata, size: tuple[int, int]) -> int:
     """Numbers that one pass holds at its fullest moment."""
-    latent = math.prod(max(1, side // model.factor) for side in size)
-    if isinstance(blocks := model.denoiser.get("block_out_channels"), list) and blocks:
+    latent = math.prod(max(1, side // model.scale_factor) for side in size)
+    if isinstance(blocks := model.denoiser_config.get("block_out_channels"), list) and blocks:
         return UNET_WIDTHS * latent * int(blocks[0])
-    heads, head = (model.denoiser.get(name) or 0 for name in ("num_attention_heads", "attention_head_dim"))
+    heads, head = (model.denoiser_config.get(name) or 0 for name in ("num_attention_heads", "attention_head_dim"))
     width = heads * head if isinstance(heads, int) and isinstance(head, int) else 0
-    width = width or int(model.denoiser.get("dim") or model.denoiser.get("hidden_size") or 3072)
+    width = width or int(model.denoiser_config.get("dim") or model.denoiser_config.get("hidden_size") or 3072)
     return TRANSFORMER_WIDTHS * (latent // model.family.multiple**2 + _TEXT) * width
 
 
-def _decoding(model: Facts, pixels: int) -> int:
-    blocks = model.coder.get("block_out_channels") or model.coder.get("decoder_block_out_channels") or [128]
+def _decoding(model: ModelMetadata, pixels: int) -> int:
+    blocks = (
+        model.autoencoder_config.get("block_out_channels")
+        or model.autoencoder_config.get("decoder_block_out_channels")
+        or [128]
+    )
     return CODER_WIDTHS * pixels * int(blocks[0])

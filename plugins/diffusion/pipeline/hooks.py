@@ -19,8 +19,8 @@ from studio import api
 
 from ..checkpoints.families import DENOISERS
 from ..models import latents
-from ..models.latents import Look
-from ..modifiers.step_cache import Carried
+from ..models.latents import LatentPreview
+from ..modifiers.step_cache import CacheState
 from ..patching import patched_method
 from .replay import Tape
 
@@ -44,7 +44,7 @@ class Watch:
         ctx: api.Context,
         tape: Tape,
         *,
-        view: Look | None,
+        view: LatentPreview | None,
         size: tuple[int, int],
         rest: Callable[[], None],
     ) -> None:
@@ -65,7 +65,7 @@ class Watch:
         with ExitStack() as watched:
             for name, part in pipe.components.items():
                 if name in DENOISERS and part is not None:
-                    cache = Carried(part) if getattr(part, "is_cache_enabled", False) else None
+                    cache = CacheState(part) if getattr(part, "is_cache_enabled", False) else None
                     watched.enter_context(
                         patched_method(part, "forward", functools.partial(self._tape.taped, cache=cache))
                     )
@@ -116,11 +116,11 @@ class Watch:
         if self._view is None:
             return
         width, height = self._size
-        shown = latents.unpacked(pipe, estimate, height, width, frames_first=self._view.frames_first)
+        shown = latents.unpack_latents(pipe, estimate, height, width, frames_first=self._view.frames_first)
         if shown is not None and shown.shape[1] == self._view.channels:
             float(shown.flatten()[0])  # waits until the step itself is done
             begun = time.monotonic()
-            picture = enlarged(self._view.picture(shown), self._size)
+            picture = enlarged(self._view.to_image(shown), self._size)
             self._cost = time.monotonic() - begun
             self._ctx.emit(api.Preview(picture))
             self._shown = time.monotonic()

@@ -59,7 +59,7 @@ def of_picture(model: Sized, width: int, height: int) -> tuple[int, int]:
 
 def check(model: Sized, width: int, height: int) -> None:
     """Raises BadInput where the sides are no multiples of what the model needs, or shorter than it can paint."""
-    step, least = model.multiple, model.family.least
+    step, least = model.multiple, model.family.min_side
     if min(width, height) < least:
         raise api.BadInput(f"{model.title} paints sides of {least} px at least.", "Choose a larger size.")
     if width % step == 0 and height % step == 0:

@@ -75,5 +75,5 @@ class Denoiser(api.Params):
     """Against colours that strong guidance burns out."""
 
 
-class Painter(acceleration.Speed, ip_adapter.Referring, controlnet.Guided, Denoiser):
+class Painter(acceleration.SpeedParams, ip_adapter.ReferenceParams, controlnet.ControlNetParams, Denoiser):
     """With what and how, and guided by which pictures."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from ..checkpoints.families import default, takes
+from ..checkpoints.families import accepts, default_of
 from ..models.model import Model
 from ..modifiers import textual_inversion
 from ..patching import patched_method
@@ -24,9 +24,9 @@ _CLIP = ("stable-diffusion", "stable-diffusion-xl", "animatediff")
 
 def arguments(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Mapping[str, Any]:
     """The arguments of a call that stand for the words."""
-    said = textual_inversion.said(ctx, model, pipe, params)
+    said = textual_inversion.resolve_prompts(ctx, model, pipe, params)
     prompt, negative = said.prompt, said.negative
-    if not takes(pipe, "prompt"):
+    if not accepts(pipe, "prompt"):
         if prompt.strip() or negative.strip():
             ctx.emit(api.Notice(f"{model.family.title} goes by the picture alone; your words were left out."))
         return {}
@@ -51,19 +51,19 @@ def arguments(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Mapping
 
 def _hears_what_not(model: Model, pipe: Any) -> bool:
     """Some know a negative prompt, and look at it only under a guidance that they were not made for."""
-    other = takes(pipe, "true_cfg_scale") and not hasattr(pipe, "do_classifier_free_guidance")
-    return takes(pipe, "negative_prompt") and (not other or model.family.guidance_name == "true_cfg_scale")
+    other = accepts(pipe, "true_cfg_scale") and not hasattr(pipe, "do_classifier_free_guidance")
+    return accepts(pipe, "negative_prompt") and (not other or model.family.guidance_name == "true_cfg_scale")
 
 
 def _nothing(pipe: Any) -> str | None:
     """Pipelines with true guidance leave it out where there is no negative prompt at all."""
-    return " " if takes(pipe, "true_cfg_scale") else default(pipe, "negative_prompt")
+    return " " if accepts(pipe, "true_cfg_scale") else default_of(pipe, "negative_prompt")
 
 
 def _clip_skip(model: Model, pipe: Any, layers: int) -> dict[str, Any]:
     if not layers:
         return {}
-    if not takes(pipe, "clip_skip"):
+    if not accepts(pipe, "clip_skip"):
         raise api.BadInput(f"{model.family.title} has no clip skip.", "Set it to 0.")
     return {"clip_skip": layers}
 

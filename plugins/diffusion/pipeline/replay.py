@@ -17,7 +17,7 @@ from typing import Any
 
 from studio import api
 
-from ..modifiers.step_cache import Carried
+from ..modifiers.step_cache import CacheState
 
 HELD = 512 << 20
 """Bytes of answers that stay in an accelerator's own memory; a video's come to gigabytes."""
@@ -50,7 +50,7 @@ class Tape:
         """Whether the next answer is on the tape already."""
         return self.position < len(self.answers)
 
-    def taped(self, forward: Callable[..., Any], cache: Carried | None = None) -> Callable[..., Any]:
+    def taped(self, forward: Callable[..., Any], cache: CacheState | None = None) -> Callable[..., Any]:
         """`forward` of a denoiser, which is only asked for what is not on the tape."""
 
         @functools.wraps(forward)

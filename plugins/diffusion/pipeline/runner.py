@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from ..checkpoints.families import Task, default, takes
+from ..checkpoints.families import Task, accepts, default_of
 from ..models import oom_ladder, placement
 from ..models.model import Model
 from ..modifiers import acceleration, controlnet, ip_adapter, lora, seamless_tiling, textual_inversion, vae_override
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from torch import Generator
 
 ADDITIONS = (
-    lora.applied,
-    ip_adapter.applied,
-    textual_inversion.applied,
-    vae_override.applied,
-    seamless_tiling.applied,
-    acceleration.applied,
+    lora.apply,
+    ip_adapter.apply,
+    textual_inversion.apply,
+    vae_override.apply,
+    seamless_tiling.apply,
+    acceleration.apply,
 )
 """What is laid over a model for one job. Each takes (ctx, model, pipe, params), yields arguments of the call, and
 leaves the model as it was."""
@@ -42,7 +42,7 @@ def painted(
     more: Mapping[str, Any] | None = None,
     generator: Callable[[], Generator] | None = None,
     around: Callable[[Any], AbstractContextManager[Any]] = nullcontext,
-    part: controlnet.Box = controlnet.WHOLE,
+    part: controlnet.Box = controlnet.WHOLE_IMAGE,
 ) -> Any:
     """The picture, a PIL image of `size` (width, height); of a video, a list of its frames.
 
@@ -51,10 +51,12 @@ def painted(
     the picture is a part, for the guides that show all of it. What was denoised before a pause
     is taken from `ctx.checkpoint_dir`.
     """
-    ctx, more = placement.as_held(ctx, model), more or {}
-    piped: AbstractContextManager[tuple[Any, Mapping[str, Any]]] = nullcontext((model.pipe(task), {}))
-    if isinstance(params, controlnet.Guided):
-        piped = controlnet.piped(ctx, model, task, params, size=size, own=more.get("image"), part=part)
+    ctx, more = placement.with_model_dtype(ctx, model), more or {}
+    piped: AbstractContextManager[tuple[Any, Mapping[str, Any]]] = nullcontext((model.pipeline_for(task), {}))
+    if isinstance(params, controlnet.ControlNetParams):
+        piped = controlnet.build_controlled_pipeline(
+            ctx, model, task, params, size=size, own=more.get("image"), part=part
+        )
     with piped as (pipe, guided):
         return _run(ctx, model, pipe, params, size, {**guided, **more}, generator or ctx.generator, around)
 
@@ -74,7 +76,7 @@ def _run(
     _choose_sampler(model, pipe, params.sampler, params.schedule)
     made_by = about(ctx, model)
     tape = Tape.load(ctx.checkpoint_dir, made_by, ctx.device)
-    seeded = takes(pipe, "generator")
+    seeded = accepts(pipe, "generator")
 
     def attempt() -> Any:
         with warnings.catch_warnings(), around(pipe), watch.over(pipe):
@@ -92,9 +94,9 @@ def _run(
         watch = Watch(ctx, tape, view=view, size=size, rest=lambda: tape.save(ctx.checkpoint_dir, made_by))
         given = {**_arguments(ctx, model, pipe, params, size), **added, **more}
         schedulers.check(getattr(pipe, "scheduler", None), given.get(model.family.steps_name))
-        result = oom_ladder.within(ctx, model, pipe, attempt)
-    if model.rungs:
-        ctx.note("memory", model.rungs)
+        result = oom_ladder.run_with_fallbacks(ctx, model, pipe, attempt)
+    if model.fallbacks:
+        ctx.note("memory", model.fallbacks)
     if any(getattr(result, "nsfw_content_detected", None) or ()):
         ctx.emit(api.Notice(f"The safety filter of {model.title} has blackened the picture.", "warning"))
     return (result.images if hasattr(result, "images") else result.frames)[0]
@@ -120,7 +122,7 @@ def _choose_sampler(model: Model, pipe: Any, sampler: schedulers.Sampler, schedu
         if (sampler, schedule) != ("model", "model"):
             raise api.BadInput(f"{model.family.title} works with its own samplers.", "Leave the sampler to the model.")
         return
-    if takes(pipe, "original_inference_steps") and sampler not in ("model", "lcm"):
+    if accepts(pipe, "original_inference_steps") and sampler not in ("model", "lcm"):
         raise api.BadInput(f"{model.family.title} has a sampler of its own.", "Leave the sampler to the model.")
     pipe.scheduler = schedulers.of(model.scheduler, sampler, schedule)
 
@@ -128,19 +130,19 @@ def _choose_sampler(model: Model, pipe: Any, sampler: schedulers.Sampler, schedu
 def _arguments(ctx: api.Context, model: Model, pipe: Any, params: Any, size: tuple[int, int]) -> dict[str, Any]:
     family = model.family
     given = dict(prompt_encoding.arguments(ctx, model, pipe, params))
-    steps = params.steps or family.steps or default(pipe, family.steps_name)
+    steps = params.steps or family.steps or default_of(pipe, family.steps_name)
     guidance = params.guidance if params.guidance is not None else family.guidance
-    if takes(pipe, family.steps_name) and steps:
+    if accepts(pipe, family.steps_name) and steps:
         given[family.steps_name] = steps
-    if takes(pipe, family.guidance_name) and guidance is not None:
+    if accepts(pipe, family.guidance_name) and guidance is not None:
         given[family.guidance_name] = guidance
-    if takes(pipe, "guidance_rescale"):
+    if accepts(pipe, "guidance_rescale"):
         given["guidance_rescale"] = params.rescale
-    if takes(pipe, "use_resolution_binning"):
+    if accepts(pipe, "use_resolution_binning"):
         given["use_resolution_binning"] = False  # it would paint another size and scale that
     for name, side in zip(("width", "height"), size, strict=True):
-        if takes(pipe, name):
+        if accepts(pipe, name):
             given[name] = side
-    if takes(pipe, "max_area"):
+    if accepts(pipe, "max_area"):
         given |= {"max_area": size[0] * size[1], "_auto_resize": False}  # it would paint a million pixels whatever
     return given

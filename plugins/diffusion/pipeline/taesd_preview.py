@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from studio import api
 
 from ..checkpoints import diffusers_folder
-from ..models.latents import Look, coder_of, scale_factor
+from ..models.latents import LatentPreview, autoencoder_of, scale_factor_of
 from ..models.model import Model
 from ..modifiers import vae_override
 
@@ -38,12 +38,17 @@ class Decoded:
     def channels(self) -> int:
         return int(self.vae.config.latent_channels)
 
-    def picture(self, latents: Tensor) -> NDArray[np.uint8]:
+    def to_image(self, latents: Tensor) -> NDArray[np.uint8]:
         """Latents [n, c, h, w] to a picture of the first."""
         import torch
 
         with torch.inference_mode():
-            image = self.vae.decode(vae_override.raw(latents[:1], self.vae)).sample[0].float().permute(1, 2, 0)
+            image = (
+                self.vae.decode(vae_override.to_autoencoder_scale(latents[:1], self.vae))
+                .sample[0]
+                .float()
+                .permute(1, 2, 0)
+            )
         return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
 
 
@@ -52,18 +57,18 @@ class _Found:
     view: Decoded | None
 
 
-def of(ctx: api.Context, model: Model, pipe: Any) -> Look | None:
+def of(ctx: api.Context, model: Model, pipe: Any) -> LatentPreview | None:
     """How the model's latents are shown: by the tiny autoencoder that reads them best, else by the linear map."""
-    coder = coder_of(pipe)
-    if type(coder).__name__ not in vae_override.ALIKE or model.view is None:
-        return model.view
+    coder = autoencoder_of(pipe)
+    if type(coder).__name__ not in vae_override.INTERCHANGEABLE or model.preview is None:
+        return model.preview
     channels = int(coder.config.latent_channels)
     tiny = sorted(path for path in ctx.available_models("autoencoder").values() if _is_tiny(path))
     if not tiny:
-        return model.view
+        return model.preview
     key = f"previews:{model.key}:{':'.join(f'{path}@{vae_override.stamp(path)}' for path in tiny)}"
     found = ctx.models.load(key, lambda: _Found(_best(ctx, pipe, coder, channels, tiny)))
-    return found.view or model.view
+    return found.view or model.preview
 
 
 def _is_tiny(path: Path) -> bool:
@@ -78,9 +83,9 @@ def _best(ctx: api.Context, pipe: Any, coder: Any, channels: int, tiny: list[Pat
             if _channels(path) != channels:
                 continue
             vae = _opened(path, ctx).eval().requires_grad_(False).to(ctx.device, ctx.dtype)
-            if 2 ** (len(vae.config.decoder_block_out_channels) - 1) != scale_factor(pipe):
+            if 2 ** (len(vae.config.decoder_block_out_channels) - 1) != scale_factor_of(pipe):
                 continue
-            distance = vae_override.read_apart(ctx, coder, vae)
+            distance = vae_override.compare_autoencoders(ctx, coder, vae)
         except _BROKEN:
             ctx.emit(
                 api.Notice(f"{path.name} is no tiny autoencoder that can be read, so it shows nothing.", "warning")
@@ -93,7 +98,7 @@ def _best(ctx: api.Context, pipe: Any, coder: Any, channels: int, tiny: list[Pat
 
 def _channels(path: Path) -> int:
     if path.is_dir():
-        return int(diffusers_folder.read(path, "config.json")["latent_channels"])
+        return int(diffusers_folder.read_json(path, "config.json")["latent_channels"])
     shapes = _by_layer(api.weight_shapes(path))
     return shapes["layers.0.weight"][1]
 

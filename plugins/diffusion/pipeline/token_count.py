@@ -37,7 +37,7 @@ class Counter:
 
     def note(self, prompt: str) -> str:
         """As in "34 of 75 tokens" and "83 tokens, in 2 parts"; empty for no words."""
-        thoughts = [prompt_weights.words([parts]) for parts in prompt_weights.thoughts(lora.without_tags(prompt))]
+        thoughts = [prompt_weights.words([parts]) for parts in prompt_weights.thoughts(lora.strip_tags(prompt))]
         if not any(thought.strip() for thought in thoughts):
             return ""
         counts = [self._count(thought) for thought in thoughts] if self.parted else [self._count(" ".join(thoughts))]
@@ -95,8 +95,8 @@ def _read(table: Path, stamp: int) -> tuple[Any, int]:  # noqa: ARG001 - a chang
 def _clip() -> Any:
     from ..checkpoints import clip_tokenizer
 
-    pairs = clip_tokenizer.merges()
-    return _of_pairs(clip_tokenizer.vocabulary(pairs), list(pairs))
+    pairs = clip_tokenizer.read_merges()
+    return _of_pairs(clip_tokenizer.build_vocabulary(pairs), list(pairs))
 
 
 def _of_pairs(vocabulary: dict[str, int], pairs: list[tuple[str, str]]) -> Any:

@@ -21,7 +21,7 @@ class MakeGuide(api.Tool):
     class Params(api.Params):
         image: api.ImageInput
         """The picture to draw from."""
-        guide: control_maps.Guide = api.param("canny", labels=control_maps.LABELS)
+        guide: control_maps.Preprocessor = api.param("canny", labels=control_maps.LABELS)
         """What kind of drawing. It should be the one that your ControlNet was made for."""
         detail: api.Unit = 0.5
         """How much of the picture is kept."""
@@ -30,4 +30,6 @@ class MakeGuide(api.Tool):
         import numpy as np
 
         yield api.Progress(0, 1, "Drawing")
-        yield api.Image(control_maps.drawn(params.guide, np.asarray(images.opened(params.image)), params.detail))
+        yield api.Image(
+            control_maps.make_control_map(params.guide, np.asarray(images.open_image(params.image)), params.detail)
+        )

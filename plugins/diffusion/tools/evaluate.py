@@ -49,7 +49,7 @@ class DiffusionMeasure(api.Tool):
             raise api.BadInput(f"There are no pictures in {params.folder.name}.", "Choose another folder.")
         names = classifier_eval.Names.of(pictures.subjects)
         classifier = yield from _classifier(pictures, names, params, ctx)
-        pipe = model.pipe(Task.PAINT)
+        pipe = model.pipeline_for(Task.TEXT_TO_IMAGE)
         asked = classifier_eval.to_ask(pictures, names, params.names)
         both = classifier_eval.pairs_to_ask(pictures, names, params.pairs)
 

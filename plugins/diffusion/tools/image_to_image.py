@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from studio import api
 
 from .. import images
-from ..checkpoints.families import Task, default, takes
+from ..checkpoints.families import Task, accepts, default_of
 from ..models import loader
 from ..models.model import Model
-from ..modifiers.seamless_tiling import Seamless
+from ..modifiers.seamless_tiling import SeamlessParams
 from ..pipeline import image_size, runner
 from ..pipeline.estimate import Estimated
 from ..pipeline.params import Painter, Words
@@ -47,20 +47,20 @@ class Repaint(Estimated):
     icon = "mdi6.palette"
     pausable = True
 
-    class Params(Seamless, Painter, Frame, Source, Words):
+    class Params(SeamlessParams, Painter, Frame, Source, Words):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 1, "Loading the model")
-        picture = images.opened(params.image)
+        picture = images.open_image(params.image)
         model = loader.load(ctx, params.model)
-        pipe = model.pipe(Task.REPAINT)
+        pipe = model.pipeline_for(Task.IMAGE_TO_IMAGE)
         yield from strength_in_vain(pipe, params, f"{model.title} changes a picture as the words say")
         size = _size(model, params, picture)
         if size != picture.size:
             yield api.Notice(f"The picture is painted at {size[0]} × {size[1]}.")
-        more = {"image": images.fitted(picture, size), **strength(model, pipe, params)}
-        yield api.Image(runner.painted(ctx, model, Task.REPAINT, params, size=size, more=more))
+        more = {"image": images.crop_to_fit(picture, size), **strength(model, pipe, params)}
+        yield api.Image(runner.painted(ctx, model, Task.IMAGE_TO_IMAGE, params, size=size, more=more))
 
 
 def strength(model: Model, pipe: Any, params: Any) -> dict[str, Any]:
@@ -68,10 +68,10 @@ def strength(model: Model, pipe: Any, params: Any) -> dict[str, Any]:
 
     Families that are told in words what to change have none.
     """
-    if not takes(pipe, "strength"):
+    if not accepts(pipe, "strength"):
         return {}
     name = model.family.steps_name
-    steps = params.steps or model.family.steps or default(pipe, name) or 1
+    steps = params.steps or model.family.steps or default_of(pipe, name) or 1
     share = max(params.strength, 0.01)
     return {"strength": share, name: max(steps, math.ceil(1 / share))}
 
@@ -79,7 +79,7 @@ def strength(model: Model, pipe: Any, params: Any) -> dict[str, Any]:
 def strength_in_vain(pipe: Any, params: Any, why: str) -> Iterator[api.Notice]:
     """A notice, where the strength was changed and the pipeline has none."""
     usual = type(params).model_fields["strength"].default
-    if params.strength != usual and not takes(pipe, "strength"):
+    if params.strength != usual and not accepts(pipe, "strength"):
         yield api.Notice(f"{why}; the strength does not count.")
 
 

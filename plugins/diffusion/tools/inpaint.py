@@ -67,13 +67,13 @@ class Inpaint(Estimated):
         if canvas.full:
             yield api.Notice("The mask covers the whole picture, so all of it is painted anew.")
         model = loader.load(ctx, params.model)
-        pipe = model.pipe(Task.INPAINT)
+        pipe = model.pipeline_for(Task.INPAINT)
         yield from strength_in_vain(pipe, params, f"{model.title} paints all under the mask anew")
         box = canvas.box(params.margin + params.feather) if params.area == "part" else (0, 0, *canvas.picture.size)
         size = _size(model, box)
         more = {
-            "image": images.fitted(canvas.picture.crop(box), size),
-            "mask_image": images.fitted(canvas.mask.crop(box), size),
+            "image": images.crop_to_fit(canvas.picture.crop(box), size),
+            "mask_image": images.crop_to_fit(canvas.mask.crop(box), size),
             **strength(model, pipe, params),
         }
         width, height = canvas.picture.size
@@ -112,19 +112,19 @@ class _Canvas:
 def _canvas(params: Any) -> _Canvas:
     from PIL import Image, ImageChops, ImageFilter
 
-    picture = images.opened(params.image)
+    picture = images.open_image(params.image)
     frame = (params.left, params.top, params.right, params.bottom)
     if params.mask is not None:
-        mask = images.mask_of(params.mask, picture.size)
+        mask = images.open_mask(params.mask, picture.size)
     elif any(frame):
         mask = Image.new("L", picture.size, 0)
     else:
         raise api.BadInput("There is no mask.", "Paint one over the picture, or paint beyond the edges.")
     if mask.getbbox() is None and not any(frame):
         raise api.BadInput("The mask is empty.", "Paint over what should change.")
-    picture = images.extended(picture, frame, mirror=True)
-    mask = images.extended(mask, frame, mirror=False)
-    wide = images.grown(mask, params.feather).point(lambda value: 255 if value > 127 else 0)
+    picture = images.extend_canvas(picture, frame, mirror=True)
+    mask = images.extend_canvas(mask, frame, mirror=False)
+    wide = images.dilate_mask(mask, params.feather).point(lambda value: 255 if value > 127 else 0)
     soft = mask.filter(ImageFilter.GaussianBlur(params.feather / 2)) if params.feather else mask
     return _Canvas(picture, wide, ImageChops.darker(soft, wide))
 

@@ -8,7 +8,7 @@ from studio import api
 
 from ..checkpoints.families import Task
 from ..models import loader
-from ..modifiers.seamless_tiling import Seamless
+from ..modifiers.seamless_tiling import SeamlessParams
 from ..pipeline import image_size, runner
 from ..pipeline.estimate import Estimated
 from ..pipeline.params import Painter, Size, Words
@@ -22,11 +22,11 @@ class Paint(Estimated):
     icon = "mdi6.brush"
     pausable = True
 
-    class Params(Seamless, Painter, Size, Words):
+    class Params(SeamlessParams, Painter, Size, Words):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 1, "Loading the model")
         model = loader.load(ctx, params.model)
         size = image_size.wanted(model, params)
-        yield api.Image(runner.painted(ctx, model, Task.PAINT, params, size=size))
+        yield api.Image(runner.painted(ctx, model, Task.TEXT_TO_IMAGE, params, size=size))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from studio import api
 
 from .. import images
-from ..checkpoints.families import Task, takes
+from ..checkpoints.families import Task, accepts
 from ..models import loader
 from ..models.model import Model
 from ..pipeline import image_size, runner, tiling
@@ -75,11 +75,11 @@ class Upscale(Estimated):
             yield api.Image(picture.resize(size, Image.Resampling.LANCZOS))
             return
         model = loader.load(ctx, params.model)
-        if not takes(model.pipe(Task.REPAINT), "strength"):
+        if not accepts(model.pipeline_for(Task.IMAGE_TO_IMAGE), "strength"):
             raise api.BadInput(
                 f"{model.family.title} paints pictures anew and cannot refine one.", "Choose another model."
             )
-        refined = _Refinement(ctx, model, params, images.on_white(picture), size).canvas()
+        refined = _Refinement(ctx, model, params, images.flatten_alpha(picture), size).canvas()
         if picture.mode == "RGBA":
             alpha = picture.getchannel("A").resize(size, Image.Resampling.LANCZOS)
             yield api.Image(_off_white(refined, alpha))
@@ -145,13 +145,13 @@ class _Refinement:
         size = (self._across.length, self._down.length)
         more = {
             "image": self._source(left, top),
-            **strength(self._model, self._model.pipe(Task.REPAINT), self._params),
+            **strength(self._model, self._model.pipeline_for(Task.IMAGE_TO_IMAGE), self._params),
         }
         width, height = self._size
         painted: Picture = runner.painted(
             part,
             self._model,
-            Task.REPAINT,
+            Task.IMAGE_TO_IMAGE,
             self._params,
             size=size,
             more=more,
@@ -171,7 +171,7 @@ class _Refinement:
         box = (left * across, top * down, min(right * across, width), min(bottom * down, height))
         inside = self._ground.resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=box)
         beyond = (0, 0, left + self._across.length - right, top + self._down.length - bottom)
-        return images.extended(inside, beyond, mirror=True)
+        return images.extend_canvas(inside, beyond, mirror=True)
 
     def _show(self, content: Any, column: int, line: int) -> None:
         shown = self._overview.copy()

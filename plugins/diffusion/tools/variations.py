@@ -10,7 +10,7 @@ from studio import api
 
 from ..checkpoints.families import Task
 from ..models import loader
-from ..modifiers.seamless_tiling import Seamless
+from ..modifiers.seamless_tiling import SeamlessParams
 from ..patching import patched_method
 from ..pipeline import image_size, runner
 from ..pipeline.estimate import Estimated
@@ -37,13 +37,13 @@ class Vary(Estimated):
     icon = "mdi6.shuffle-variant"
     pausable = True
 
-    class Params(Seamless, Painter, Size, Origin, Words):
+    class Params(SeamlessParams, Painter, Size, Origin, Words):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 1, "Loading the model")
         model = loader.load(ctx, params.model)
-        if not hasattr(model.pipe(Task.PAINT), "prepare_latents"):
+        if not hasattr(model.pipeline_for(Task.TEXT_TO_IMAGE), "prepare_latents"):
             raise api.BadInput(f"{model.family.title} cannot vary a picture.", "Choose another model.")
         size = image_size.wanted(model, params)
 
@@ -53,7 +53,7 @@ class Vary(Estimated):
             )
 
         picture = runner.painted(
-            ctx, model, Task.PAINT, params, size=size, generator=lambda: _seeded(params.origin), around=turned
+            ctx, model, Task.TEXT_TO_IMAGE, params, size=size, generator=lambda: _seeded(params.origin), around=turned
         )
         yield api.Image(picture)
 

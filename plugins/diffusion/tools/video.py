@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from studio import api
 
 from .. import images
-from ..checkpoints.families import Film, Task, takes
+from ..checkpoints.families import Task, VideoSpec, accepts
 from ..models import loader
-from ..models.latents import scale_factor
+from ..models.latents import scale_factor_of
 from ..models.model import Model
 from ..modifiers import acceleration
 from ..modifiers import motion_adapter as motion
@@ -51,7 +51,7 @@ class Animate(api.Tool):
     output = "animation"
     pausable = True
 
-    class Params(acceleration.Speed, Denoiser, Course, Words):
+    class Params(acceleration.SpeedParams, Denoiser, Course, Words):
         model: api.ModelChoice = api.param(model="diffusion")
         """A diffusers folder of a model of video, or a name on the Hugging Face hub."""
         motion: api.ModelChoice | None = api.param(None, model="motion-adapter", title="Motion adapter", advanced=True)
@@ -59,15 +59,15 @@ class Animate(api.Tool):
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 1, "Loading the model")
-        picture = images.opened(params.image) if params.image else None
-        model = motion.adapted(ctx, loader.load(ctx, params.model), params.motion)
-        task = Task.ANIMATE if picture is None else Task.ANIMATE_PICTURE
-        pipe, film = model.pipe(task), model.family.film or Film()
-        if film.own_sampler and (params.sampler, params.schedule) != ("model", "model"):
+        picture = images.open_image(params.image) if params.image else None
+        model = motion.add_motion_adapter(ctx, loader.load(ctx, params.model), params.motion)
+        task = Task.TEXT_TO_VIDEO if picture is None else Task.IMAGE_TO_VIDEO
+        pipe, film = model.pipeline_for(task), model.family.video or VideoSpec()
+        if film.fixed_scheduler and (params.sampler, params.schedule) != ("model", "model"):
             raise api.BadInput(f"{model.family.title} works with its own sampler.", "Leave the sampler to the model.")
         fps = params.fps or film.fps
-        wanted = params.frames or (params.seconds * fps if params.seconds else film.frames)
-        frames = film.counted(wanted)
+        wanted = params.frames or (params.seconds * fps if params.seconds else film.default_frames)
+        frames = film.nearest_frame_count(wanted)
         if abs(frames - wanted) >= 1:
             lasts = f"{frames} frames and lasts {frames / fps:.1f} s"
             yield api.Notice(f"The video has {lasts}, the nearest that {model.title} can make.")
@@ -78,10 +78,10 @@ class Animate(api.Tool):
             )
         more: dict[str, Any] = {"num_frames": frames, "output_type": "pil"}
         if picture is not None:
-            more["image"] = images.fitted(picture, size)
-        if film.fps_name:
-            more[film.fps_name] = round(fps)
-        if takes(pipe, "decode_chunk_size"):
+            more["image"] = images.crop_to_fit(picture, size)
+        if film.fps_argument:
+            more[film.fps_argument] = round(fps)
+        if accepts(pipe, "decode_chunk_size"):
             more["decode_chunk_size"] = _DECODED_AT_ONCE
         made = runner.painted(ctx, model, task, params, size=size, more=more)
         yield api.Animation(made, fps=fps)
@@ -92,11 +92,11 @@ def _only(pipe: Any) -> tuple[int, int] | None:
     config = getattr(getattr(pipe, "transformer", None), "config", {})
     if not config.get("use_learned_positional_embeddings"):
         return None
-    factor = scale_factor(pipe)
+    factor = scale_factor_of(pipe)
     return config["sample_width"] * factor, config["sample_height"] * factor
 
 
-def _size(model: Model, film: Film, params: Animate.Params, picture: Picture | None) -> tuple[int, int]:
+def _size(model: Model, film: VideoSpec, params: Animate.Params, picture: Picture | None) -> tuple[int, int]:
     """As asked for; else as many pixels as the family was made for, in the shape of the picture."""
     across, down = picture.size if picture is not None else film.size
     ratio, step = across / down, model.multiple

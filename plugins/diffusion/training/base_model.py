@@ -57,7 +57,9 @@ def copied(ctx: api.Context, choice: str, side: int, pipelines: Collection[str],
     found = ctx.model(choice)
     place = found if isinstance(found, Path) else Path()
     lent = (
-        diffusers_folder.inspected(place).borrowed.get("vae", "") if (place / diffusers_folder.INDEX).is_file() else ""
+        diffusers_folder.inspect_folder(place).borrowed.get("vae", "")
+        if (place / diffusers_folder.INDEX).is_file()
+        else ""
     )
     return Base(parts, frozen(pipe.vae).eval(), model.title, place, model.size, lent)
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plugins.diffusion.checkpoints.families import KNOWN, Task
-from plugins.diffusion.models import loader
+from plugins.diffusion.checkpoints.families import FAMILIES, Task
+from plugins.diffusion.models.model import Model
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.inpaint import Inpaint
 from plugins.diffusion.tools.text_to_image import Paint
@@ -22,24 +22,24 @@ from tests.plugins.diffusion.conftest import BUILDERS
 
 MODELS = testing.FakeModels()
 """Kept from test to test, as the studio keeps them from job to job."""
-TASKS = {Paint: Task.PAINT, Vary: Task.PAINT, Repaint: Task.REPAINT, Inpaint: Task.INPAINT}
+TASKS = {Paint: Task.TEXT_TO_IMAGE, Vary: Task.TEXT_TO_IMAGE, Repaint: Task.IMAGE_TO_IMAGE, Inpaint: Task.INPAINT}
 CASES = [
     (family, tool)
     for family in BUILDERS
     for tool, task in TASKS.items()
-    if (varies(KNOWN[family]) if tool is Vary else KNOWN[family].has(task))
+    if (varies(FAMILIES[family]) if tool is Vary else FAMILIES[family].supports(task))
 ]
 
 
 @pytest.fixture(autouse=True)
 def as_small_as_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many pipelines say a large size of themselves, however small their parts are."""
-    monkeypatch.setattr(loader, "own_size", lambda pipe, family: side(family.name))
+    monkeypatch.setattr(Model, "size", property(lambda model: side(model.family.name)))
 
 
 def side(family: str) -> int:
     """Of a small picture, in pixels."""
-    return max(32, KNOWN[family].least)
+    return max(32, FAMILIES[family].min_side)
 
 
 def inputs(tool: type[api.Tool], family: str, folder: Path) -> dict[str, Any]:
@@ -61,7 +61,9 @@ def test_it_works_and_shows_how_the_picture_comes_about(
     tiny_model: Callable[[str], Path],
     tmp_path: Path,
 ) -> None:
-    model = tiny_model(f"{family}-inpainting" if tool is Inpaint and KNOWN[family].fills_in_apart else family)
+    model = tiny_model(
+        f"{family}-inpainting" if tool is Inpaint and FAMILIES[family].needs_inpainting_model else family
+    )
     values = {"prompt": "a red fox", "negative_prompt": "grey", "model": str(model), "steps": 2}
     events = testing.run(tool, testing.FakeContext(seed=2, models=MODELS), **values, **inputs(tool, family, tmp_path))
     (made,) = testing.results(events)
@@ -98,7 +100,7 @@ def test_few_step_models_keep_their_sampler(tiny_model: Callable[[str], Path]) -
 
 
 def test_the_families_that_are_said_to_be_tried_are_those_tried_here() -> None:
-    assert {family.name for family in KNOWN.values() if family.tried and not family.film} == set(BUILDERS)
+    assert {family.name for family in FAMILIES.values() if family.tested and not family.video} == set(BUILDERS)
 
 
 @pytest.mark.parametrize("family", list(BUILDERS))

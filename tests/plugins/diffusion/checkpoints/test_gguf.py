@@ -96,12 +96,12 @@ def test_weights_stay_packed_and_are_counted_so(beside: tuple[Path, Any]) -> Non
     file = written(Q4)
     model = loader.load(testing.FakeContext(), str(file)).base.transformer
     assert sum(value.dtype == torch.uint8 for value in model.parameters()) > 4
-    whole, found = (metadata.found(testing.FakeContext(), str(path)) for path in (folder, file))
+    whole, found = (metadata.metadata_of(testing.FakeContext(), str(path)) for path in (folder, file))
     assert whole is not None
     assert found is not None
-    assert found.packed == file.stat().st_size
-    assert found.weights == whole.weights - whole.denoiser_weights
-    assert metadata.count(file) == 0
+    assert found.quantized_bytes == file.stat().st_size
+    assert found.weight_count == whole.weight_count - whole.denoiser_weight_count
+    assert metadata.count_weights(file) == 0
 
 
 def test_room_is_made_for_what_is_packed(
@@ -110,13 +110,13 @@ def test_room_is_made_for_what_is_packed(
     file = tmp_path / "large.gguf"
     file.write_bytes(b"GGUF" + bytes(1_000_000))
     rest = tiny_model("z-image") / "vae"
-    needed = metadata.count(rest) * 6
+    needed = metadata.count_weights(rest) * 6
     ctx: Any = testing.FakeContext()
     for free, expected in ((1_000_000 + 2 * needed, ctx.dtype), (1_000_000 + needed // 2 + 100, torch.bfloat16)):
-        monkeypatch.setattr(placement, "room", lambda _, free=free: (free, 0))
+        monkeypatch.setattr(placement, "free_memory", lambda _, free=free: (free, 0))
         token = placement._last_try.set(True)
         try:
-            assert placement.in_room(ctx, file, rest).dtype == expected
+            assert placement.context_that_fits(ctx, file, rest).dtype == expected
         finally:
             placement._last_try.reset(token)
 

@@ -72,7 +72,7 @@ def said(ctx: testing.FakeContext) -> list[api.Progress]:
 
 def test_what_diffusers_needs_arrives_and_nothing_else(start: Start, ctx: testing.FakeContext) -> None:
     hub = start(repository())
-    folder = hub_files.pipeline(NAME, ctx)
+    folder = hub_files.fetch_pipeline(NAME, ctx)
     assert folder == ctx.downloads / "org--painter"
     assert contents(folder) == WANTED
     assert [path.name for path in ctx.downloads.iterdir()] == ["org--painter"], "nothing unfinished is left"
@@ -83,7 +83,7 @@ def test_what_diffusers_needs_arrives_and_nothing_else(start: Start, ctx: testin
         "org/painter is under OpenRAIL. Its page is huggingface.co/org/painter"
     ]
     hub.asked.clear()
-    assert hub_files.pipeline(NAME, ctx) == folder
+    assert hub_files.fetch_pipeline(NAME, ctx) == folder
     assert hub.asked == []
 
 
@@ -91,7 +91,7 @@ def test_a_cut_connection_is_made_again_while_something_comes(start: Start, ctx:
     hub = repository()
     hub.cuts[WEIGHTS] = [100_000, 1, 50_000]
     start(hub)
-    assert contents(hub_files.pipeline(NAME, ctx)) == WANTED
+    assert contents(hub_files.fetch_pipeline(NAME, ctx)) == WANTED
     assert [range for file, range in hub.asked if file == WEIGHTS] == [
         "bytes=0-", "bytes=100000-", "bytes=100001-", "bytes=150001-",
     ]  # fmt: skip
@@ -102,10 +102,10 @@ def test_a_lost_connection_goes_on_where_it_stopped(start: Start, ctx: testing.F
     hub.cuts[WEIGHTS] = [200_000, 0]
     start(hub)
     with pytest.raises(api.BadInput, match=r"lost at \d+ KB of 515 KB of org/painter.*goes on where it stopped"):
-        hub_files.pipeline(NAME, ctx)
+        hub_files.fetch_pipeline(NAME, ctx)
     assert [path.name for path in ctx.downloads.iterdir()] == [".org--painter.part"]
     hub.asked.clear()
-    assert contents(hub_files.pipeline(NAME, ctx)) == WANTED
+    assert contents(hub_files.fetch_pipeline(NAME, ctx)) == WANTED
     assert [range for file, range in hub.asked if file == WEIGHTS] == ["bytes=200000-"]
     assert "model_index.json" not in [file for file, _ in hub.asked], "what is whole does not come twice"
 
@@ -115,18 +115,18 @@ def test_a_cancelled_download_goes_on_too(start: Start, ctx: testing.FakeContext
     hub.cuts[WEIGHTS] = [200_000]
     ctx.cancel_after = len(WANTED) // 3
     with pytest.raises(api.Cancelled):
-        hub_files.pipeline(NAME, ctx)
+        hub_files.fetch_pipeline(NAME, ctx)
     ctx.cancel_after = None
     before = sum(len(content) for name, content in contents(ctx.downloads).items() if not name.endswith("lock"))
     assert before > 0
-    assert contents(hub_files.pipeline(NAME, ctx)) == WANTED
+    assert contents(hub_files.fetch_pipeline(NAME, ctx)) == WANTED
 
 
 def test_a_hub_that_knows_no_ranges_begins_again(start: Start, ctx: testing.FakeContext) -> None:
     hub = repository()
     hub.cuts[WEIGHTS], hub.ranges = [200_000], False
     start(hub)
-    assert contents(hub_files.pipeline(NAME, ctx)) == WANTED
+    assert contents(hub_files.fetch_pipeline(NAME, ctx)) == WANTED
 
 
 def test_a_newer_revision_takes_the_place_of_an_unfinished_one(start: Start, ctx: testing.FakeContext) -> None:
@@ -134,9 +134,9 @@ def test_a_newer_revision_takes_the_place_of_an_unfinished_one(start: Start, ctx
     hub.cuts[WEIGHTS] = [200_000, 0]
     start(hub)
     with pytest.raises(api.BadInput, match="lost"):
-        hub_files.pipeline(NAME, ctx)
+        hub_files.fetch_pipeline(NAME, ctx)
     hub.revision, hub.files[WEIGHTS] = "1" * 40, b"new" * 1000
-    assert contents(hub_files.pipeline(NAME, ctx))[WEIGHTS] == b"new" * 1000
+    assert contents(hub_files.fetch_pipeline(NAME, ctx))[WEIGHTS] == b"new" * 1000
 
 
 @pytest.mark.parametrize("file", [WEIGHTS, "unet/config.json"])
@@ -145,9 +145,9 @@ def test_wrong_bytes_are_thrown_away(start: Start, ctx: testing.FakeContext, fil
     hub.damaged.add(file)
     start(hub)
     with pytest.raises(api.BadInput, match=f"{file} of org/painter did not arrive"):
-        hub_files.pipeline(NAME, ctx)
+        hub_files.fetch_pipeline(NAME, ctx)
     hub.damaged.clear()
-    assert contents(hub_files.pipeline(NAME, ctx)) == WANTED
+    assert contents(hub_files.fetch_pipeline(NAME, ctx)) == WANTED
 
 
 @pytest.mark.parametrize(
@@ -166,14 +166,14 @@ def test_refusals_in_a_sentence(
     hub.refusal = refusal
     start(hub)
     with pytest.raises(api.BadInput, match=sentence):
-        hub_files.pipeline(NAME, ctx)
+        hub_files.fetch_pipeline(NAME, ctx)
 
 
 @pytest.mark.parametrize("name", ["org/other", "org/a--b", "no name/at all"])
 def test_a_name_that_is_not_there(start: Start, ctx: testing.FakeContext, name: str) -> None:
     start(repository())
     with pytest.raises(api.BadInput, match=f"no model {name} on the Hugging Face hub"):
-        hub_files.pipeline(name, ctx)
+        hub_files.fetch_pipeline(name, ctx)
 
 
 def test_without_a_network(start: Start, ctx: testing.FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +183,7 @@ def test_without_a_network(start: Start, ctx: testing.FakeContext, monkeypatch: 
     start(repository())
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", gone)
     with pytest.raises(api.BadInput, match=r"org/painter is not on this computer, and the .* hub cannot be reached"):
-        hub_files.pipeline(NAME, ctx)
+        hub_files.fetch_pipeline(NAME, ctx)
 
 
 def test_a_full_disk_is_said_before_it_begins(
@@ -193,7 +193,7 @@ def test_a_full_disk_is_said_before_it_begins(
     usage = shutil.disk_usage(ctx.downloads)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10_000))
     with pytest.raises(api.BadInput, match=r"org/painter needs 51\d KB more, and .*models has 10.0 KB left"):
-        hub_files.pipeline(NAME, ctx)
+        hub_files.fetch_pipeline(NAME, ctx)
     assert {file for file, _ in hub.asked} == {"model_index.json"}
 
 
@@ -210,7 +210,7 @@ def test_repositories_that_cannot_be_used(start: Start, ctx: testing.FakeContext
     hub.files.pop("unet/diffusion_pytorch_model.fp16.safetensors")
     start(hub)
     with pytest.raises(api.BadInput, match=sentence):
-        hub_files.pipeline(NAME, ctx)
+        hub_files.fetch_pipeline(NAME, ctx)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_an_index_that_cannot_be_used(start: Start, ctx: testing.FakeContext, in
     hub.files["model_index.json"] = index
     start(hub)
     with pytest.raises(api.BadInput, match=sentence):
-        hub_files.pipeline(NAME, ctx)
+        hub_files.fetch_pipeline(NAME, ctx)
     assert {file for file, _ in hub.asked} == {"model_index.json"}
 
 
@@ -236,8 +236,8 @@ def test_two_at_once(start: Start, ctx: testing.FakeContext) -> None:
     work = ctx.downloads / ".org--painter.part"
     work.mkdir()
     with FileLock(work / "lock"), pytest.raises(api.BadInput, match="being downloaded already"):
-        hub_files.pipeline(NAME, ctx)
-    assert contents(hub_files.pipeline(NAME, ctx)) == WANTED
+        hub_files.fetch_pipeline(NAME, ctx)
+    assert contents(hub_files.fetch_pipeline(NAME, ctx)) == WANTED
 
 
 def test_a_single_part(start: Start, ctx: testing.FakeContext) -> None:
@@ -249,15 +249,15 @@ def test_a_single_part(start: Start, ctx: testing.FakeContext) -> None:
         "other.json": b"{}",
     }
     start(Hub("org/net", files))
-    assert set(contents(hub_files.component("org/net", ctx))) == {
+    assert set(contents(hub_files.fetch_component("org/net", ctx))) == {
         "config.json", "diffusion_pytorch_model.safetensors",
     }  # fmt: skip
 
 
 def test_what_arrived_is_a_model(start: Start, ctx: testing.FakeContext, sd: Path) -> None:
     start(Hub.of_folder("org/tiny", sd))
-    folder = hub_files.pipeline("org/tiny", ctx)
-    assert diffusers_folder.inspected(folder).pipeline == "StableDiffusionPipeline"
+    folder = hub_files.fetch_pipeline("org/tiny", ctx)
+    assert diffusers_folder.inspect_folder(folder).pipeline == "StableDiffusionPipeline"
     assert contents(folder) == contents(sd)
 
 
@@ -274,7 +274,7 @@ def test_half_the_precision_is_fetched_where_there_is_nothing_else(start: Start,
     half = WEIGHTS.replace(".safetensors", ".fp16.safetensors")
     del hub.files[WEIGHTS]
     start(hub)
-    assert contents(hub_files.pipeline(NAME, ctx)) == {
+    assert contents(hub_files.fetch_pipeline(NAME, ctx)) == {
         **{name: content for name, content in WANTED.items() if name != WEIGHTS},
         half: OTHERS[half],
     }

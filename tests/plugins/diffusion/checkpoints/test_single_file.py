@@ -15,8 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from plugins.diffusion.checkpoints.clip_tokenizer import tokenizer
-from plugins.diffusion.checkpoints.single_file_configs import LAYOUTS, Part
+from plugins.diffusion.checkpoints.clip_tokenizer import build_tokenizer
+from plugins.diffusion.checkpoints.single_file_configs import LAYOUTS, Component
 from plugins.diffusion.models import loader
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
@@ -32,7 +32,7 @@ def stable_diffusion(folder: Path, *, channels: int = 4, width: int = 32) -> Any
     from diffusers import PNDMScheduler, StableDiffusionInpaintPipeline, StableDiffusionPipeline
 
     torch.manual_seed(0)
-    words = tokenizer()
+    words = build_tokenizer()
     kind = StableDiffusionInpaintPipeline if channels == 9 else StableDiffusionPipeline
     pipe = kind(
         vae=tiny.vae(),
@@ -52,7 +52,7 @@ def stable_diffusion_xl(folder: Path, *, refiner: bool = False) -> Any:
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline
 
     torch.manual_seed(0)
-    first, second = tokenizer(), tokenizer("!")
+    first, second = build_tokenizer(), build_tokenizer("!")
     options: dict[str, Any] = {"addition_embed_type": "text_time", "addition_time_embed_dim": 8}
     unet = tiny.unet(
         16 if refiner else 48,
@@ -80,7 +80,7 @@ def stable_diffusion_3(folder: Path) -> Any:
     from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
 
     torch.manual_seed(0)
-    first, second = tokenizer(), tokenizer("!")
+    first, second = build_tokenizer(), build_tokenizer("!")
     transformer = SD3Transformer2DModel(
         sample_size=16,
         num_layers=2,
@@ -156,15 +156,15 @@ def shrink(monkeypatch: pytest.MonkeyPatch) -> Shrink:
     """The configurations of a layout's networks become those of a tiny folder; all else about it stays."""
 
     def shrunk(name: str, folder: Path) -> str:
-        def tiny_part(component: str, part: Part) -> Part:
-            return replace(part, config=json.loads((folder / component / part.file).read_text("utf-8")))
+        def tiny_part(component: str, part: Component) -> Component:
+            return replace(part, config=json.loads((folder / component / part.config_file).read_text("utf-8")))
 
         layout = LAYOUTS[name]
         parts = {
             component: part if component == "scheduler" else tiny_part(component, part)
-            for component, part in layout.parts.items()
+            for component, part in layout.components.items()
         }
-        monkeypatch.setitem(LAYOUTS, name, replace(layout, parts=parts))
+        monkeypatch.setitem(LAYOUTS, name, replace(layout, components=parts))
         return name
 
     return shrunk

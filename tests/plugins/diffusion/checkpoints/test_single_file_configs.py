@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from plugins.diffusion.checkpoints.clip_tokenizer import tokenizer
-from plugins.diffusion.checkpoints.families import KNOWN
-from plugins.diffusion.checkpoints.probe import probed
-from plugins.diffusion.checkpoints.single_file_configs import LAYOUTS, write
+from plugins.diffusion.checkpoints.clip_tokenizer import build_tokenizer
+from plugins.diffusion.checkpoints.families import FAMILIES
+from plugins.diffusion.checkpoints.probe import identify
+from plugins.diffusion.checkpoints.single_file_configs import LAYOUTS, write_configs
 from tests.plugins.diffusion.fixtures import ldm_layout
 
 
@@ -20,7 +20,7 @@ def made(part: Any, **more: Any) -> Any:
     import diffusers
     import transformers
 
-    kind = getattr({"diffusers": diffusers, "transformers": transformers}[part.library], part.name)
+    kind = getattr({"diffusers": diffusers, "transformers": transformers}[part.library], part.class_name)
     with torch.device("meta"):
         if part.library == "transformers":
             return kind(kind.config_class(**part.config))
@@ -51,11 +51,11 @@ def shapes(state: ldm_layout.State) -> dict[str, tuple[int, ...]]:
 def test_the_unets_are_the_published_ones_and_known_by_their_names(layout: str, size: int) -> None:
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
-    part = LAYOUTS[layout].parts["unet"]
+    part = LAYOUTS[layout].components["unet"]
     unet = made(part)
     assert parameters(unet) == size
     original = ldm_layout.unet(unet)
-    assert probed(shapes(original)).layout == layout
+    assert identify(shapes(original)).layout == layout
     converted = convert_ldm_unet_checkpoint(dict(original), dict(part.config))
     assert shapes(converted) == shapes(unet.state_dict())
 
@@ -72,14 +72,14 @@ def test_the_unets_are_the_published_ones_and_known_by_their_names(layout: str, 
     ],
 )
 def test_the_other_parts_are_the_published_ones(layout: str, part: str, size: int) -> None:
-    assert parameters(made(LAYOUTS[layout].parts[part])) == size
+    assert parameters(made(LAYOUTS[layout].components[part])) == size
 
 
 @pytest.mark.parametrize("layout", ["stable-diffusion-1", "stable-diffusion-xl", "stable-diffusion-3"])
 def test_the_names_of_the_autoencoders_are_turned_into_those_of_the_classes(layout: str) -> None:
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
-    part = LAYOUTS[layout].parts["vae"]
+    part = LAYOUTS[layout].components["vae"]
     vae = made(part)
     assert shapes(convert_ldm_vae_checkpoint(ldm_layout.vae(vae), dict(part.config))) == shapes(vae.state_dict())
 
@@ -108,9 +108,9 @@ def test_the_sizes_of_stable_diffusion_3_are_read_from_the_header(depth: int, mo
         "qk_norm": None,
         **more,
     }
-    header = shapes(ldm_layout.sd3(made(layout.parts["transformer"], **config)))
-    assert probed(header).layout == "stable-diffusion-3"
-    assert layout.told(header) == config
+    header = shapes(ldm_layout.sd3(made(layout.components["transformer"], **config)))
+    assert identify(header).layout == "stable-diffusion-3"
+    assert layout.read_denoiser_config(header) == config
 
 
 @pytest.mark.parametrize(
@@ -130,11 +130,11 @@ def test_flux_is_read_from_the_header(channels: int, guidance: bool, layout: str
             in_channels=channels, out_channels=64, num_layers=2, num_single_layers=3, guidance_embeds=guidance
         )
     original = ldm_layout.flux(model)
-    found = probed(shapes(original))
+    found = identify(shapes(original))
     assert (found.layout, found.what) == (layout, f"a model of {what}")
-    told = LAYOUTS[layout].told(shapes(original))
+    told = LAYOUTS[layout].read_denoiser_config(shapes(original))
     assert told == {"in_channels": channels, "num_layers": 2, "num_single_layers": 3, "guidance_embeds": guidance}
-    assert LAYOUTS[layout].schedule(shapes(original))["use_dynamic_shifting"] is guidance
+    assert LAYOUTS[layout].read_scheduler_config(shapes(original))["use_dynamic_shifting"] is guidance
     converted = convert_flux_transformer_checkpoint_to_diffusers(dict(original))
     assert shapes(converted) == shapes(model.state_dict())
 
@@ -144,28 +144,28 @@ def test_what_is_written_is_what_the_classes_know(layout: str, tmp_path: Path) -
     """No word in a configuration is ignored, and the pipeline finds all it needs."""
     import diffusers
 
-    folder = write(LAYOUTS[layout], {}, tmp_path)
+    folder = write_configs(LAYOUTS[layout], {}, tmp_path)
     kind = getattr(diffusers, LAYOUTS[layout].pipeline)
     needed = set(kind._get_signature_keys(kind)[0]) - set(kind._optional_components)
-    given = LAYOUTS[layout].parts.keys() | LAYOUTS[layout].pads.keys()
+    given = LAYOUTS[layout].components.keys() | LAYOUTS[layout].pad_tokens.keys()
     assert needed - given <= {"text_encoder_3", "tokenizer_3"}
-    for name, part in LAYOUTS[layout].parts.items():
+    for name, part in LAYOUTS[layout].components.items():
         if part.library == "diffusers":
-            component = getattr(diffusers, part.name)
+            component = getattr(diffusers, part.class_name)
             config = component.load_config(str(folder), subfolder=name)
             _, unknown, _ = component.extract_init_dict(config)
             assert not unknown
 
 
 def test_every_layout_has_a_family_that_paints() -> None:
-    assert {family for layout in LAYOUTS.values() for family in layout.families} <= KNOWN.keys()
+    assert {family for layout in LAYOUTS.values() for family in layout.families} <= FAMILIES.keys()
 
 
 def test_words_become_the_numbers_of_clip() -> None:
-    words = tokenizer()
+    words = build_tokenizer()
     assert len(words) == 49_408
     assert words("a photo of a cat").input_ids == [49406, 320, 1125, 539, 320, 2368, 49407]
     assert words("Hello,  WORLD").input_ids == [49406, 3306, 267, 1002, 49407]
     assert words("naïve").input_ids == words("NAÏVE").input_ids
-    filled = tokenizer("!")("a cat", padding="max_length", truncation=True).input_ids
+    filled = build_tokenizer("!")("a cat", padding="max_length", truncation=True).input_ids
     assert filled == [49406, 320, 2368, 49407, *[0] * 73]

@@ -40,7 +40,7 @@ def test_a_folder_of_variants_paints_the_same(half: tuple[Path, Path]) -> None:
     usual, variant = half
     assert len([*(variant / "unet").glob("*.fp16-0000*.safetensors")]) > 1
     assert (painted(variant) == painted(usual)).all()
-    assert metadata.count(variant / "unet") == metadata.count(usual / "unet")
+    assert metadata.count_weights(variant / "unet") == metadata.count_weights(usual / "unet")
 
 
 def test_all_of_a_variant_is_fetched(half: tuple[Path, Path]) -> None:
@@ -48,7 +48,7 @@ def test_all_of_a_variant_is_fetched(half: tuple[Path, Path]) -> None:
     others = {"unet/diffusion_pytorch_model.non_ema.safetensors", "vae/diffusion_pytorch_model.bf16.safetensors"}
     listed = {name: api.HubFile(name, 1, "") for name in files | others}
     index = json.loads((half[1] / "model_index.json").read_bytes())
-    assert set(hub_files.of_pipeline("org/half", listed, index)) == files
+    assert set(hub_files.pipeline_files("org/half", listed, index)) == files
 
 
 @pytest.mark.parametrize(
@@ -70,4 +70,4 @@ def test_all_of_a_variant_is_fetched(half: tuple[Path, Path]) -> None:
     ],
 )
 def test_what_is_chosen(files: list[str], variant: str | None, wanted: list[str]) -> None:
-    assert weight_variants.chosen(files) == (variant, wanted)
+    assert weight_variants.choose_variant(files) == (variant, wanted)

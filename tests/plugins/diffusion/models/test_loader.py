@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from plugins.diffusion.checkpoints import diffusers_folder
-from plugins.diffusion.checkpoints.families import KNOWN
-from plugins.diffusion.checkpoints.probe import probed
+from plugins.diffusion.checkpoints.families import FAMILIES
+from plugins.diffusion.checkpoints.probe import identify
 from plugins.diffusion.models import loader
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
@@ -126,7 +126,7 @@ def test_a_model_may_say_what_suits_it(copy: Path) -> None:
 @pytest.mark.parametrize("told", [{"steps": 0, "guidance": -1}, {"steps": "many", "guidance": [1]}, "much", None])
 def test_what_suits_no_model_is_left_alone(copy: Path, told: Any) -> None:
     (copy / "studio.json").write_text(json.dumps({"defaults": told}), "utf-8")
-    assert diffusers_folder.as_told(copy, KNOWN["stable-diffusion"]) == KNOWN["stable-diffusion"]
+    assert diffusers_folder.with_own_defaults(copy, FAMILIES["stable-diffusion"]) == FAMILIES["stable-diffusion"]
 
 
 def test_a_part_may_be_lent_by_a_starter(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +188,7 @@ def test_a_part_may_be_lent_by_a_starter(copy: Path, tmp_path: Path, monkeypatch
     ],
 )
 def test_a_file_is_known_by_its_header(shapes: dict[str, tuple[int, ...]], what: str) -> None:
-    assert what in probed(shapes).what
+    assert what in identify(shapes).what
 
 
 def test_a_single_file_says_what_it_is(tmp_path: Path) -> None:

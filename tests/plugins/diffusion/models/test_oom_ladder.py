@@ -49,7 +49,7 @@ def test_each_time_one_rung_is_taken_and_said(sd: Path, times: int, part: str) -
     inside = model.base.unet.mid_block if part == "unet" else model.base.text_encoder
     short_of_memory(inside, times)
     (picture,) = testing.results(testing.run(Paint, ctx, **values))
-    assert ctx.notes["memory"] == model.rungs == ON_A_CPU[:times]
+    assert ctx.notes["memory"] == model.fallbacks == ON_A_CPU[:times]
     assert len([event for event in ctx.events if isinstance(event, api.Notice)]) == times
     assert isinstance(picture, api.Image)
     assert isinstance(whole, api.Image)
@@ -79,9 +79,9 @@ def test_every_rung_is_taken_where_weights_can_wait_elsewhere(sd: Path, device: 
     whole = painted(testing.FakeContext(device=device), **values)
     ctx = testing.FakeContext(device=device)
     model = loader.load(ctx, str(sd))
-    short_of_memory(model.base.unet.mid_block, len(oom_ladder.LADDER))
+    short_of_memory(model.base.unet.mid_block, len(oom_ladder.FALLBACKS))
     picture = painted(ctx, **values)
-    assert ctx.notes["memory"] == model.rungs == [rung.name for rung in oom_ladder.LADDER]
+    assert ctx.notes["memory"] == model.fallbacks == [rung.name for rung in oom_ladder.FALLBACKS]
     assert np.abs(picture.astype(int) - whole).mean() < 2
     assert (painted(ctx, **values) == picture).all()
 
@@ -99,10 +99,10 @@ def test_guidance_one_half_after_the_other_gives_the_same_picture(
     inside = next(module for module in denoiser.modules() if isinstance(module, torch.nn.Linear))
     asked: list[int] = []
     with inside.register_forward_pre_hook(lambda *_: asked.append(1)):
-        with sequential_batch.watched(pipe) as largest:
+        with sequential_batch.track_largest_batch(pipe) as largest:
             painted(ctx, **values)
         together = len(asked)
-        sequential_batch.take_apart(pipe)
+        sequential_batch.split_batches(pipe)
         apart = painted(ctx, **values)
     assert largest.size == 2
     assert len(asked) == 3 * together
@@ -115,4 +115,4 @@ def test_without_guidance_there_is_nothing_to_take_apart(sd: Path) -> None:
     short_of_memory(model.base.unet.mid_block, 100)
     with pytest.raises(api.OutOfMemory):
         painted(ctx, model=str(sd), steps=2, guidance=1)
-    assert model.rungs == ON_A_CPU[:3]
+    assert model.fallbacks == ON_A_CPU[:3]

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from plugins.diffusion.checkpoints.families import Task
 from plugins.diffusion.models import loader, placement
-from plugins.diffusion.models.placement import Place, Width
+from plugins.diffusion.models.placement import Placement, Precision
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
 from studio.worker.models.cache import ModelCache, size
@@ -27,30 +27,32 @@ GB = 2**30
 @pytest.mark.parametrize(
     ("parts", "free", "where"),
     [
-        ((5 * GB, 1 * GB), 8 * GB, Place.DEVICE),
-        ((5 * GB, 1 * GB), 7 * GB, Place.MODELS),
-        ((24 * GB, 10 * GB), 27 * GB, Place.MODELS),
-        ((24 * GB, 10 * GB), 24 * GB, Place.LAYERS),
-        ((GB // 10,), GB // 5, Place.DEVICE),
-        ((), 0, Place.DEVICE),
+        ((5 * GB, 1 * GB), 8 * GB, Placement.DEVICE),
+        ((5 * GB, 1 * GB), 7 * GB, Placement.MODELS),
+        ((24 * GB, 10 * GB), 27 * GB, Placement.MODELS),
+        ((24 * GB, 10 * GB), 24 * GB, Placement.LAYERS),
+        ((GB // 10,), GB // 5, Placement.DEVICE),
+        ((), 0, Placement.DEVICE),
     ],
 )
-def test_a_model_goes_where_it_fits_with_room_to_work(parts: tuple[int, ...], free: int, where: Place) -> None:
-    assert placement.place(parts, free) is where
+def test_a_model_goes_where_it_fits_with_room_to_work(parts: tuple[int, ...], free: int, where: Placement) -> None:
+    assert placement.choose_placement(parts, free) is where
 
 
 @pytest.mark.parametrize(
     ("weights", "free", "swap", "width"),
     [
-        (1 * GB, 6 * GB, 0, Width.USUAL),
-        (1 * GB, 5 * GB, 0, Width.HALF),
-        (1 * GB, 2 * GB, 0, Width.NONE),
-        (1 * GB, 2 * GB, 4 * GB, Width.HALF),
-        (GB // 100, GB // 10, 0, Width.USUAL),
+        (1 * GB, 6 * GB, 0, Precision.USUAL),
+        (1 * GB, 5 * GB, 0, Precision.HALF),
+        (1 * GB, 2 * GB, 0, Precision.NONE),
+        (1 * GB, 2 * GB, 4 * GB, Precision.HALF),
+        (GB // 100, GB // 10, 0, Precision.USUAL),
     ],
 )
-def test_weights_on_a_processor_are_as_wide_as_memory_allows(weights: int, free: int, swap: int, width: Width) -> None:
-    assert placement.width(weights, free, swap) is width
+def test_weights_on_a_processor_are_as_wide_as_memory_allows(
+    weights: int, free: int, swap: int, width: Precision
+) -> None:
+    assert placement.choose_precision(weights, free, swap) is width
 
 
 class Machine:
@@ -81,7 +83,7 @@ def test_short_of_memory_a_model_is_held_in_16_bits_and_that_is_said(sd: Path, m
         (picture,) = testing.results(testing.run(Paint, ctx, prompt="a (red:1.2) fox", model=str(sd), steps=2))
         assert isinstance(picture, api.Image)
         assert loader.load(ctx, str(sd)).base.unet.dtype is torch.bfloat16
-        assert ctx.notes["memory"] == [placement.SHORT]
+        assert ctx.notes["memory"] == [placement.HALF_PRECISION]
         (notice,) = [event.text for event in ctx.events if isinstance(event, api.Notice)]
         assert "16 bits" in notice
 
@@ -127,8 +129,8 @@ def test_a_model_is_counted_once_however_many_pipelines_look_at_it(sd: Path) -> 
     (counted,) = models.sizes.values()
     parts = [part for part in model.base.components.values() if isinstance(part, torch.nn.Module)]
     assert counted >= sum(one.nbytes for part in parts for one in part.parameters())
-    for task in (Task.PAINT, Task.REPAINT, Task.INPAINT):
-        model.pipe(task)
+    for task in (Task.TEXT_TO_IMAGE, Task.IMAGE_TO_IMAGE, Task.INPAINT):
+        model.pipeline_for(task)
     assert size(model) == counted
 
 
@@ -137,7 +139,7 @@ def test_what_is_dropped_is_gone(sd: Path) -> None:
     for values in ({}, {"attention": "math", "channels_last": True}):
         testing.run(Paint, kept(models), prompt="a (red:1.2) fox", model=str(sd), steps=2, **values)
     model = loader.load(kept(models), str(sd))
-    model.pipe(Task.REPAINT)
+    model.pipeline_for(Task.IMAGE_TO_IMAGE)
     parts = [weakref.ref(part) for part in model.base.components.values() if isinstance(part, torch.nn.Module)]
     del model
     models.clear()

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from plugins.diffusion.models import loader
-from plugins.diffusion.modifiers.step_cache import Carried
+from plugins.diffusion.modifiers.step_cache import CacheState
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
@@ -102,7 +102,7 @@ def test_a_cache_begins_empty(flux: Path) -> None:
     from diffusers import FirstBlockCacheConfig
 
     denoiser.enable_cache(FirstBlockCacheConfig())
-    assert Carried(denoiser).state() == [{}]
+    assert CacheState(denoiser).state() == [{}]
 
 
 @pytest.mark.parametrize("skip", CACHES)

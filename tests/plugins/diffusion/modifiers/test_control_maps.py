@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from plugins.diffusion.modifiers import control_maps
-from plugins.diffusion.modifiers.control_maps import Guide
+from plugins.diffusion.modifiers.control_maps import Preprocessor
 from plugins.diffusion.tools.control_map import MakeGuide
 from studio import api, testing
 
-LINES: tuple[Guide, ...] = ("canny", "soft_edges", "scribble")
-KINDS: tuple[Guide, ...] = get_args(Guide)
+LINES: tuple[Preprocessor, ...] = ("canny", "soft_edges", "scribble")
+KINDS: tuple[Preprocessor, ...] = get_args(Preprocessor)
 
 
 def square(side: int = 128) -> np.ndarray:
@@ -42,18 +42,18 @@ def within_a_pixel(lines: np.ndarray, others: np.ndarray) -> bool:
 @pytest.mark.parametrize("guide", KINDS)
 @pytest.mark.parametrize("shape", [(128, 96), (37, 61), (1, 5)])
 def test_a_guide_is_a_picture_of_the_same_size_and_leaves_its_source_alone(
-    guide: Guide, shape: tuple[int, int]
+    guide: Preprocessor, shape: tuple[int, int]
 ) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     before = pixels.copy()
-    made = control_maps.drawn(guide, pixels)
+    made = control_maps.make_control_map(guide, pixels)
     assert (made.shape, made.dtype) == (pixels.shape, np.uint8)
     assert (pixels == before).all()
 
 
 @pytest.mark.parametrize("guide", LINES)
-def test_lines_stand_on_the_edges_and_nowhere_else(guide: Guide) -> None:
-    made = control_maps.drawn(guide, square())
+def test_lines_stand_on_the_edges_and_nowhere_else(guide: Preprocessor) -> None:
+    made = control_maps.make_control_map(guide, square())
     near = outline(width=21)
     assert not made[~near].any()
     row, column = made[64, :, 0], made[:, 64, 0]
@@ -64,17 +64,17 @@ def test_lines_stand_on_the_edges_and_nowhere_else(guide: Guide) -> None:
 
 @pytest.mark.parametrize("guide", LINES)
 @pytest.mark.parametrize("value", [0, 90, 255])
-def test_a_flat_picture_gives_an_empty_guide(guide: Guide, value: int) -> None:
-    assert not control_maps.drawn(guide, np.full((64, 64, 3), value, np.uint8)).any()
+def test_a_flat_picture_gives_an_empty_guide(guide: Preprocessor, value: int) -> None:
+    assert not control_maps.make_control_map(guide, np.full((64, 64, 3), value, np.uint8)).any()
 
 
 @pytest.mark.parametrize("guide", LINES)
-def test_a_negative_a_mirrored_and_a_turned_picture_have_the_same_edges(guide: Guide) -> None:
-    made = control_maps.drawn(guide, square())
+def test_a_negative_a_mirrored_and_a_turned_picture_have_the_same_edges(guide: Preprocessor) -> None:
+    made = control_maps.make_control_map(guide, square())
     others = (
-        control_maps.drawn(guide, 255 - square()),
-        control_maps.drawn(guide, square()[:, ::-1].copy())[:, ::-1],
-        np.rot90(control_maps.drawn(guide, np.rot90(square()).copy()), -1),
+        control_maps.make_control_map(guide, 255 - square()),
+        control_maps.make_control_map(guide, square()[:, ::-1].copy())[:, ::-1],
+        np.rot90(control_maps.make_control_map(guide, np.rot90(square()).copy()), -1),
     )
     for other in others:
         assert within_a_pixel(made, other)
@@ -98,22 +98,22 @@ def test_faint_edges_are_fainter_in_soft_edges_and_missing_in_a_scribble() -> No
 
 
 @pytest.mark.parametrize("guide", LINES)
-def test_more_detail_draws_more(guide: Guide) -> None:
+def test_more_detail_draws_more(guide: Preprocessor) -> None:
     noisy = np.random.default_rng(1).normal(128, 90, (96, 96, 3)).clip(0, 255).astype(np.uint8)
     noisy = cv2.GaussianBlur(noisy, (0, 0), 1.5)
-    low, high = (control_maps.drawn(guide, noisy, detail).mean() for detail in (0.1, 0.9))
+    low, high = (control_maps.make_control_map(guide, noisy, detail).mean() for detail in (0.1, 0.9))
     assert low < high
 
 
 @pytest.mark.parametrize("guide", ["blur", "tile"])
-def test_blur_and_tile_keep_colours_and_lose_what_is_small(guide: Guide) -> None:
+def test_blur_and_tile_keep_colours_and_lose_what_is_small(guide: Preprocessor) -> None:
     board = (np.indices((128, 128)).sum(axis=0) % 2 * 255).astype(np.uint8)
-    made = control_maps.drawn(guide, np.repeat(board[..., None], 3, axis=2))
+    made = control_maps.make_control_map(guide, np.repeat(board[..., None], 3, axis=2))
     assert abs(made.astype(int) - 127.5).max() < 40
-    kept = control_maps.drawn(guide, square())
+    kept = control_maps.make_control_map(guide, square())
     assert abs(kept[64, 64].astype(int) - (230, 140, 40)).max() < 4
     flat = np.full((40, 24, 3), (10, 200, 90), np.uint8)
-    assert (control_maps.drawn(guide, flat) == flat).all()
+    assert (control_maps.make_control_map(guide, flat) == flat).all()
 
 
 def test_what_a_controlnet_wants_is_read_off_its_name() -> None:
@@ -128,14 +128,14 @@ def test_what_a_controlnet_wants_is_read_off_its_name() -> None:
         "control_v11p_sd15_openpose": "as_it_is",
         "control_v11f1p_sd15_depth": "as_it_is",
     }
-    assert {name: control_maps.named(name) for name in wanted} == wanted
+    assert {name: control_maps.guess_preprocessor(name) for name in wanted} == wanted
 
 
 def test_a_drawing_is_told_from_a_picture() -> None:
-    assert control_maps.is_drawing(control_maps.canny(square()))
-    assert control_maps.is_drawing(control_maps.soft_edges(square()))
-    assert not control_maps.is_drawing(square())
-    assert not control_maps.is_drawing(control_maps.invert(control_maps.canny(square())))
+    assert control_maps.is_control_map(control_maps.canny(square()))
+    assert control_maps.is_control_map(control_maps.soft_edges(square()))
+    assert not control_maps.is_control_map(square())
+    assert not control_maps.is_control_map(control_maps.invert(control_maps.canny(square())))
 
 
 def test_the_tool_draws_live(tmp_path: Path) -> None:

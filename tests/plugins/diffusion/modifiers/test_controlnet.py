@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from plugins.diffusion.checkpoints.families import KNOWN, Task
+from plugins.diffusion.checkpoints.families import FAMILIES, Task
 from plugins.diffusion.models import loader
 from plugins.diffusion.modifiers import control_maps, controlnet
 from plugins.diffusion.tools.image_to_image import Repaint
@@ -26,11 +26,13 @@ from tests.plugins.diffusion.fixtures.tiny_controls import NETS, in_the_first_la
 from tests.plugins.diffusion.pipeline.test_pause import Pausing
 
 SIZE = {"width": 32, "height": 32}
-TASKS = {Paint: Task.PAINT, Repaint: Task.REPAINT, Inpaint: Task.INPAINT}
+TASKS = {Paint: Task.TEXT_TO_IMAGE, Repaint: Task.IMAGE_TO_IMAGE, Inpaint: Task.INPAINT}
 MODELS = testing.FakeModels()
 """Kept from test to test, as the studio keeps them from job to job."""
 ONE_AT_A_TIME = ("qwenimage", "z-image")
-CASES = [(family, tool) for family in NETS for tool, task in TASKS.items() if KNOWN[family].controlled(task)]
+CASES = [
+    (family, tool) for family in NETS for tool, task in TASKS.items() if FAMILIES[family].controlnet_pipelines(task)
+]
 
 
 @pytest.fixture(scope="session")
@@ -297,9 +299,9 @@ def test_a_picture_of_another_shape_is_cut_and_that_is_said(
 def test_a_part_is_cut_out_of_what_fills_the_whole() -> None:
     columns = np.repeat(np.arange(120, dtype=np.uint8)[None, :, None], 40, axis=0).repeat(3, axis=2)
     picture = Image.fromarray(columns)
-    whole = np.asarray(controlnet.cut(picture, (40, 40), controlnet.WHOLE))
+    whole = np.asarray(controlnet.crop_region(picture, (40, 40), controlnet.WHOLE_IMAGE))
     assert abs(whole[20, :, 0].astype(int) - np.arange(40, 80)).max() <= 1
-    half = np.asarray(controlnet.cut(picture, (20, 40), (0.5, 0.0, 1.0, 1.0)))
+    half = np.asarray(controlnet.crop_region(picture, (20, 40), (0.5, 0.0, 1.0, 1.0)))
     assert abs(half[20, :, 0].astype(int) - np.arange(60, 80)).max() <= 1
 
 
@@ -322,7 +324,7 @@ def test_memory_that_runs_out_in_the_controlnet_leads_down_the_ladder(
     handle.remove()
     assert ctx.notes["memory"] == ["vae tiling"]
     assert after.shape == (32, 32, 3)
-    assert loader.load(ctx, str(sd)).rungs == ["vae tiling"]
+    assert loader.load(ctx, str(sd)).fallbacks == ["vae tiling"]
 
 
 @pytest.mark.parametrize(

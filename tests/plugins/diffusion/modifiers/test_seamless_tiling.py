@@ -26,7 +26,9 @@ def painted(ctx: testing.FakeContext, model: Path, latents: torch.Tensor, **valu
     params = Paint.Params(prompt="a fox", model=str(model), steps=2, **values)
     size = (2 * latents.shape[-1], 2 * latents.shape[-2])
     loaded = loader.load(ctx, str(model))
-    return np.asarray(runner.painted(ctx, loaded, Task.PAINT, params, size=size, more={"latents": latents}), int)
+    return np.asarray(
+        runner.painted(ctx, loaded, Task.TEXT_TO_IMAGE, params, size=size, more={"latents": latents}), int
+    )
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ def _grain(picture: np.ndarray, axis: int) -> float:
 def test_the_autoencoder_sees_round_the_edge_of_a_picture_it_is_given(sd: Path) -> None:
     ctx = testing.FakeContext()
     model = loader.load(ctx, str(sd))
-    pipe = model.pipe(Task.PAINT)
+    pipe = model.pipeline_for(Task.TEXT_TO_IMAGE)
     picture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
     def coded(image: torch.Tensor) -> torch.Tensor:
@@ -81,7 +83,7 @@ def test_the_autoencoder_sees_round_the_edge_of_a_picture_it_is_given(sd: Path) 
             return pipe.vae.encode(image).latent_dist.mode()
 
     before = coded(picture)
-    with seamless_tiling.applied(ctx, model, pipe, Paint.Params(seamless="both")):
+    with seamless_tiling.apply(ctx, model, pipe, Paint.Params(seamless="both")):
         assert torch.allclose(coded(picture.roll(8, dims=3)), coded(picture).roll(4, dims=3), atol=1e-4)
         assert torch.allclose(coded(picture.roll(8, dims=2)), coded(picture).roll(4, dims=2), atol=1e-4)
     assert torch.equal(coded(picture), before)

@@ -78,10 +78,10 @@ def test_it_stands_where_it_is_named(ctx: testing.FakeContext, sd: Path) -> None
 
 def test_each_vector_stands_in_the_place_of_a_token(ctx: testing.FakeContext, sd: Path) -> None:
     model = loader.load(ctx, str(sd))
-    pipe = model.pipe(Task.PAINT)
+    pipe = model.pipeline_for(Task.TEXT_TO_IMAGE)
     params = Paint.Params(prompt="inky")
-    with textual_inversion.applied(ctx, model, pipe, params):
-        said = textual_inversion.said(ctx, model, pipe, params)
+    with textual_inversion.apply(ctx, model, pipe, params):
+        said = textual_inversion.resolve_prompts(ctx, model, pipe, params)
         ids = torch.tensor([pipe.tokenizer(said.prompt).input_ids])
         found = pipe.text_encoder.get_input_embeddings()(ids)
     vectors = load_file(ctx.available_models("embedding")["inky.safetensors"])["emb_params"]
@@ -91,13 +91,13 @@ def test_each_vector_stands_in_the_place_of_a_token(ctx: testing.FakeContext, sd
 def test_the_whole_of_a_prompt_ends_where_it_ends(ctx: testing.FakeContext, tiny_model: Callable[[str], Path]) -> None:
     """Many configurations name 2 as the end, for which transformers takes the highest token instead."""
     model = loader.load(ctx, str(tiny_model("stable-diffusion-xl")))
-    pipe = model.pipe(Task.PAINT)
+    pipe = model.pipeline_for(Task.TEXT_TO_IMAGE)
     encoder = pipe.text_encoder_2
     params = Paint.Params(prompt="gold-xl fox")
 
     def pooled() -> torch.Tensor:
-        with textual_inversion.applied(ctx, model, pipe, params), torch.inference_mode():
-            said = textual_inversion.said(ctx, model, pipe, params)
+        with textual_inversion.apply(ctx, model, pipe, params), torch.inference_mode():
+            said = textual_inversion.resolve_prompts(ctx, model, pipe, params)
             return encoder(torch.tensor([pipe.tokenizer_2(said.prompt).input_ids])).text_embeds
 
     wanted, right = pooled(), encoder.text_model.eos_token_id

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from plugins.diffusion.checkpoints.families import Task
 from plugins.diffusion.models import loader
-from plugins.diffusion.modifiers.vae_override import applied
+from plugins.diffusion.modifiers.vae_override import apply
 from plugins.diffusion.tools.image_to_image import Repaint
 from plugins.diffusion.tools.text_to_image import Paint
 from studio import api, testing
@@ -98,20 +98,20 @@ def test_it_paints_from_pictures_too(other: Path, sd: Path, tmp_path: Path) -> N
 def test_its_own_scale_and_colours_count(other: Path, sd: Path) -> None:
     ctx = testing.FakeContext()
     model = loader.load(ctx, str(sd))
-    pipe, own = model.pipe(Task.PAINT), model.view
-    with applied(ctx, model, pipe, Paint.Params(vae=str(other))):
+    pipe, own = model.pipeline_for(Task.TEXT_TO_IMAGE), model.preview
+    with apply(ctx, model, pipe, Paint.Params(vae=str(other))):
         assert pipe.vae.config.scaling_factor == 0.5
-        assert model.view is not own
+        assert model.preview is not own
     assert pipe.vae.config.scaling_factor == 0.18215
-    assert model.view is own
+    assert model.preview is own
 
 
 def test_a_single_file_is_opened_with_the_models_own_configuration(other: Path, original: Path, sd: Path) -> None:
     ctx = testing.FakeContext()
     model = loader.load(ctx, str(sd))
-    pipe = model.pipe(Task.PAINT)
+    pipe = model.pipeline_for(Task.TEXT_TO_IMAGE)
     wanted = AutoencoderKL.from_pretrained(other).state_dict()
-    with applied(ctx, model, pipe, Paint.Params(vae=str(original))):
+    with apply(ctx, model, pipe, Paint.Params(vae=str(original))):
         assert pipe.vae.config.scaling_factor == 0.18215
         found = pipe.vae.state_dict()
     assert found.keys() == wanted.keys()
@@ -129,13 +129,13 @@ def test_another_models_folder_lends_its_autoencoder(sd: Path, other: Path, tmp_
 def test_savings_of_memory_stay_with_the_model(other: Path, sd: Path) -> None:
     ctx = testing.FakeContext()
     model = loader.load(ctx, str(sd))
-    pipe = model.pipe(Task.PAINT)
+    pipe = model.pipeline_for(Task.TEXT_TO_IMAGE)
     params = Paint.Params(vae=str(other))
-    with applied(ctx, model, pipe, params):
+    with apply(ctx, model, pipe, params):
         pipe.vae.enable_tiling()
-        model.rungs.append("vae tiling")
+        model.fallbacks.append("vae tiling")
     assert pipe.vae.use_tiling
-    with applied(ctx, model, pipe, params):
+    with apply(ctx, model, pipe, params):
         assert pipe.vae.use_tiling
 
 

@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 
 from plugins.diffusion.checkpoints import metadata
-from plugins.diffusion.checkpoints.families import KNOWN, Task
-from plugins.diffusion.checkpoints.pipeline_defaults import PIPELINES, stem
+from plugins.diffusion.checkpoints.families import FAMILIES, Task
+from plugins.diffusion.checkpoints.pipeline_defaults import PIPELINE_DEFAULTS, pipeline_stem
 from plugins.diffusion.models import loader
 from plugins.diffusion.pipeline import token_count
 from plugins.diffusion.tools.image_to_image import Repaint
@@ -25,7 +25,7 @@ from plugins.diffusion.tools.text_to_image import Paint
 from plugins.diffusion.tools.tiled_upscale import Upscale
 from studio import api, testing
 
-TASKS = (Task.PAINT, Task.REPAINT, Task.INPAINT)
+TASKS = (Task.TEXT_TO_IMAGE, Task.IMAGE_TO_IMAGE, Task.INPAINT)
 TEXTS = ("a red fox, 3d", "Ein Fuchs über dem Schnee – 2026!", "狐 🦊 don't", "  ", "x" * 300)
 
 
@@ -35,32 +35,32 @@ def told(tool: type[api.Tool] = Paint, **values: object) -> api.Estimate:
     return found
 
 
-@pytest.mark.parametrize("name", [name for name, usual in PIPELINES.items() if usual.family in KNOWN])
+@pytest.mark.parametrize("name", [name for name, usual in PIPELINE_DEFAULTS.items() if usual.family in FAMILIES])
 def test_the_table_says_what_the_pipelines_do(name: str) -> None:
-    usual, family = PIPELINES[name], KNOWN[PIPELINES[name].family]
-    kinds = {task: family.pipeline(task) for task in TASKS if family.has(task)}
+    usual, family = PIPELINE_DEFAULTS[name], FAMILIES[PIPELINE_DEFAULTS[name].family]
+    kinds = {task: family.pipeline_class(task) for task in TASKS if family.supports(task)}
     first = next(iter(kinds.values()))
-    assert stem(first.__name__) == name
+    assert pipeline_stem(first.__name__) == name
     known = inspect.signature(first.__call__).parameters
     assert usual.steps == known[family.steps_name].default
     assert usual.guidance in (0, known[family.guidance_name].default)
-    assert usual.tokens == (known["max_sequence_length"].default if "max_sequence_length" in known else None)
-    if Task.REPAINT in kinds:
-        assert usual.strength == ("strength" in inspect.signature(kinds[Task.REPAINT].__call__).parameters)
+    assert usual.max_tokens == (known["max_sequence_length"].default if "max_sequence_length" in known else None)
+    if Task.IMAGE_TO_IMAGE in kinds:
+        assert usual.has_strength == ("strength" in inspect.signature(kinds[Task.IMAGE_TO_IMAGE].__call__).parameters)
 
 
 @pytest.mark.parametrize("family", ["stable-diffusion", "stable-diffusion-xl", "stable-diffusion-3", "flux", "sana"])
 def test_the_files_say_what_the_loaded_model_does(tiny_model: Callable[[str], Path], family: str) -> None:
     ctx = testing.FakeContext()
-    found = metadata.found(ctx, str(tiny_model(family)))
+    found = metadata.metadata_of(ctx, str(tiny_model(family)))
     model = loader.load(ctx, str(tiny_model(family)))
     assert found is not None
     assert (found.family, found.size, found.multiple) == (model.family, model.size, model.multiple)
     parts = {name: part for name, part in model.base.components.items() if isinstance(part, torch.nn.Module)}
     held = {name: sum(weight.numel() for weight in part.state_dict().values()) for name, part in parts.items()}
     denoiser = held.get("unet") or held["transformer"]
-    assert found.denoiser_weights == denoiser
-    assert found.weights == pytest.approx(sum(held.values()), rel=0.05)
+    assert found.denoiser_weight_count == denoiser
+    assert found.weight_count == pytest.approx(sum(held.values()), rel=0.05)
 
 
 def test_work_and_memory_follow_from_size_steps_and_guidance(sd: Path) -> None:
@@ -76,7 +76,7 @@ def test_work_and_memory_follow_from_size_steps_and_guidance(sd: Path) -> None:
     assert small.work - unguided.work == pytest.approx(passes / 2)
     assert told(model=str(sd), compiled=True).rate != small.rate
     controlled = told(model=str(sd), steps=10, width=32, height=32, controls=[str(sd / "unet")])
-    assert controlled.memory - small.memory == 4 * metadata.count(sd / "unet")
+    assert controlled.memory - small.memory == 4 * metadata.count_weights(sd / "unet")
 
 
 def test_size_and_tokens_are_noted(sd: Path) -> None:

@@ -25,17 +25,17 @@ def test_a_model_in_one_file_is_known_by_its_header(tmp_path: Path) -> None:
         "model_ema.decay": torch.zeros(1000, dtype=torch.float16),
     }
     save_file(weights, file)
-    found = metadata.found(testing.FakeContext(), str(file))
+    found = metadata.metadata_of(testing.FakeContext(), str(file))
     assert found is not None
-    assert (found.kind, found.size, found.multiple) == ("StableDiffusion", 512, 8)
-    assert found.weights == 2 * 320 * 768 + 320 * 4 * 9
+    assert (found.pipeline, found.size, found.multiple) == ("StableDiffusion", 512, 8)
+    assert found.weight_count == 2 * 320 * 768 + 320 * 4 * 9
     told = testing.estimate(Paint, model=str(file), prompt="a red apple")
     assert told is not None
     assert told.notes == {"prompt": "3 of 75 tokens", "shape": "512 × 512"}
 
 
 def test_without_a_table_clips_own_words_count() -> None:
-    real, counter = clip_tokenizer.tokenizer(), token_count.counter([], None, parted=True)
+    real, counter = clip_tokenizer.build_tokenizer(), token_count.counter([], None, parted=True)
     assert counter is not None
     for text in ("a red fox, 3d", "狐 🦊 don't", "x" * 300):
         assert counter.tokenizer.encode(text, add_special_tokens=False).ids == (
@@ -50,10 +50,10 @@ def test_what_a_file_lacks_is_counted_from_the_folder_beside_it(
     weights = {"double_blocks.0.img_attn.norm.key_norm.scale": torch.zeros(8), "img_in.weight": torch.zeros(8, 64)}
     save_file(weights, file)
     ctx = testing.FakeContext()
-    assert metadata.found(ctx, str(file)) is None
+    assert metadata.metadata_of(ctx, str(file)) is None
     shutil.copytree(tiny_model("flux"), tmp_path / "flux")
-    whole, found = metadata.found(ctx, str(tmp_path / "flux")), metadata.found(ctx, str(file))
+    whole, found = metadata.metadata_of(ctx, str(tmp_path / "flux")), metadata.metadata_of(ctx, str(file))
     assert whole is not None
     assert found is not None
-    assert found.weights == 8 + 8 * 64 + whole.weights - whole.denoiser_weights
-    assert found.texts == whole.texts
+    assert found.weight_count == 8 + 8 * 64 + whole.weight_count - whole.denoiser_weight_count
+    assert found.tokenizer_folders == whole.tokenizer_folders

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.diffusion.checkpoints.families import KNOWN
+from plugins.diffusion.checkpoints.families import FAMILIES
 from plugins.diffusion.models import loader
 from plugins.diffusion.pipeline import tiling
 from plugins.diffusion.pipeline.tiled_noise import Field
@@ -65,7 +65,7 @@ def test_it_needs_no_model_to_enlarge_alone(small: Path) -> None:
     assert upscaled(image=small, model="there-is-none", strength=0, scale=1.5).size == (54, 42)
 
 
-@pytest.mark.parametrize("family", [family for family in BUILDERS if diffusion_docs.refines(KNOWN[family])])
+@pytest.mark.parametrize("family", [family for family in BUILDERS if diffusion_docs.refines(FAMILIES[family])])
 def test_every_family_that_repaints_refines(family: str, tiny_model: Callable[[str], Path], small: Path) -> None:
     ctx = testing.FakeContext(seed=1)
     model = str(tiny_model(family))

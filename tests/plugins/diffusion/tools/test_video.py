@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.diffusion.checkpoints.families import KNOWN, Film, Task
+from plugins.diffusion.checkpoints.families import FAMILIES, Task, VideoSpec
 from plugins.diffusion.models import loader
 from plugins.diffusion.tools.text_to_image import Paint
 from plugins.diffusion.tools.video import Animate
@@ -20,7 +20,10 @@ from tests.plugins.diffusion.fixtures.tiny_video import BUILDERS, motion_adapter
 
 SHORT = {"ltx": 9, "cogvideox": 9, "cogvideox-i2v": 9, "mochi": 7}
 CASES = [
-    (family, task) for family in BUILDERS for task in (Task.ANIMATE, Task.ANIMATE_PICTURE) if KNOWN[family].has(task)
+    (family, task)
+    for family in BUILDERS
+    for task in (Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO)
+    if FAMILIES[family].supports(task)
 ]
 
 
@@ -56,11 +59,11 @@ def test_it_moves_and_shows_what_it_comes_to_and_can_be_paused(
 ) -> None:
     count = SHORT.get(family, 5)
     values: dict[str, Any] = {"model": tiny_film(family), "prompt": "a red fox runs", "frames": count}
-    if task is Task.ANIMATE_PICTURE:
+    if task is Task.IMAGE_TO_VIDEO:
         values["image"] = picture
     ctx = testing.FakeContext(seed=3)
     whole, made = animated(ctx, **values)
-    film = KNOWN[family].film
+    film = FAMILIES[family].video
     assert film is not None
     assert whole.shape == (count, 32, 32, 3)
     assert made.fps == film.fps
@@ -78,8 +81,8 @@ def test_it_moves_and_shows_what_it_comes_to_and_can_be_paused(
 
 
 def test_the_families_that_are_said_to_be_tried_are_those_tried_here() -> None:
-    assert {family.name for family in KNOWN.values() if family.film} == set(BUILDERS)
-    assert all(KNOWN[name].tried for name in BUILDERS)
+    assert {family.name for family in FAMILIES.values() if family.video} == set(BUILDERS)
+    assert all(FAMILIES[name].tested for name in BUILDERS)
 
 
 def test_it_can_be_cancelled_and_repeats_itself(tiny_film: Callable[[str], str]) -> None:
@@ -98,11 +101,11 @@ def test_seconds_become_frames_that_the_family_can_make(tiny_film: Callable[[str
 
 @pytest.mark.parametrize(("group", "wanted", "count"), [(4, 81, 81), (4, 80, 81), (8, 1, 9), (6, 21, 19), (1, 24, 24)])
 def test_frames_are_counted_in_groups_after_the_first(group: int, wanted: float, count: int) -> None:
-    assert Film(group=group).counted(wanted) == count
+    assert VideoSpec(frame_group=group).nearest_frame_count(wanted) == count
 
 
 def test_there_is_an_end_to_what_a_motion_module_knows() -> None:
-    assert Film(group=1, most=32).counted(500) == 32
+    assert VideoSpec(frame_group=1, max_frames=32).nearest_frame_count(500) == 32
 
 
 def test_a_motion_adapter_sets_stable_diffusion_in_motion(sd: Path, tmp_path: Path) -> None:
