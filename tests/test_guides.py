@@ -1,25 +1,126 @@
-"""What the guides show is run as it stands there."""
+"""Commands, code and links of the documents are run, tried and followed as they stand there."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from studio.cli.arguments import COMMANDS
+from studio.core.paths import Home
+from studio.library.storage import writer
+from tests.library import factories
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
+GUIDES = sorted(
+    str(path.relative_to(ROOT))
+    for path in (*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "plugins").rglob("*.md"))
+)
+
+RUN_ELSEWHERE = {
+    "python3 main.py": "opens the window: tests/ui/test_app.py",
+    "python3 main.py test": "would run this test again",
+    "bash .ci/run": "would run this test again",
+}
+"""Commands of the documents that are not run here, with the reason."""
 
 
-def _blocks(guide: str) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```$", (DOCS / guide).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+def _blocks(guide: str, language: str) -> list[str]:
+    """Return the contents of the code blocks of a language ("" where none is given)."""
+    blocks: list[tuple[str, list[str]]] = []
+    inside = False
+    for line in (ROOT / guide).read_text("utf-8").splitlines():
+        if line.lstrip().startswith("```"):
+            inside = not inside
+            if inside:
+                blocks.append((line.strip().removeprefix("```"), []))
+        elif inside:
+            blocks[-1][1].append(line)
+    return ["\n".join(lines) + "\n" for name, lines in blocks if name == language]
+
+
+def _commands(guide: str) -> list[str]:
+    """Return the commands of a document's shell blocks, without their comments."""
+    lines = (line for block in _blocks(guide, "sh") for line in block.splitlines())
+    return [command for line in lines if (command := line.partition(" #")[0].strip()) and not command.startswith("#")]
+
+
+def _arguments(command: str) -> list[str]:
+    """Return the arguments of the studio in a command; an empty list where it is another program."""
+    words = shlex.split(command)
+    if words[:2] in (["python3", "main.py"], ["py", "main.py"]):
+        return words[2:]
+    return words[1:] if words[:1] == ["studio"] else []
+
+
+@pytest.fixture
+def samples(home: Home, tmp_path: Path) -> Path:
+    """Make a folder with the files that the documents name."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    for number, name in enumerate(("photo.jpg", "a.jpg", "b.jpg", "b.png")):
+        Image.effect_mandelbrot((96, 64), (-2.0 + number, -1.0, 1.0, 1.0), 40).convert("RGB").save(folder / name)
+    recipe = factories.recipe("a red apple, 3d", seed=1)
+    writer.save_image(home, factories.picture(), recipe).rename(folder / "apple.png")
+    return folder
+
+
+@pytest.mark.parametrize("guide", [guide for guide in GUIDES if _commands(guide)])
+def test_the_commands_of_a_guide_run_one_after_the_other(guide: str, samples: Path) -> None:
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for command in dict.fromkeys(_commands(guide)):
+        if command in RUN_ELSEWHERE:
+            continue
+        arguments = _arguments(command)
+        assert arguments, f"{guide}: {command} is neither run here nor in RUN_ELSEWHERE"
+        done = subprocess.run(
+            [sys.executable, "-m", "studio.cli", *arguments], cwd=samples, env=environ, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{guide}: {command}\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_commands_stand_in_blocks_that_are_run(guide: str) -> None:
+    """A block without a language would not be run. `console` marks what needs a network or another machine."""
+    for block in _blocks(guide, ""):
+        assert not re.search(r"^(python3|py) main\.py|^studio (?!\[)", block, re.MULTILINE), block
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_commands_in_the_text_are_known(guide: str) -> None:
+    text = (ROOT / guide).read_text("utf-8")
+    for words in re.findall(r"`(?:python3 main\.py|studio) ([a-z][^`]*)`", text):
+        assert words.split()[0] in COMMANDS, f"{guide}: {words}"
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_what_a_guide_links_to_is_there(guide: str) -> None:
+    page = ROOT / guide
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8")):
+        if target.startswith("https://"):
+            continue
+        path, _, heading = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.exists(), f"{guide} links to {target}"
+        assert not heading or heading in _headings(linked), f"{guide} links to {target}"
+
+
+def _headings(page: Path) -> Iterator[str]:
+    """Yield the anchors of a page's headings, as GitHub makes them."""
+    for title in re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE):
+        yield re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 def test_the_plugin_of_the_guide_passes_the_tests_of_the_guide(tmp_path: Path) -> None:
-    plugin, its_tests = _blocks("plugin-guide.md")
+    plugin, its_tests = _blocks("docs/plugin-guide.md", "python")[:2]
     (tmp_path / "plasma.py").write_text(plugin, "utf-8")
     (tmp_path / "test_plasma.py").write_text(its_tests, "utf-8")
     environ = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
@@ -27,13 +128,6 @@ def test_the_plugin_of_the_guide_passes_the_tests_of_the_guide(tmp_path: Path) -
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "3 passed" in done.stdout
-
-
-@pytest.mark.parametrize("guide", ["README.md", *(f"docs/{path.name}" for path in DOCS.glob("*.md"))])
-def test_what_a_guide_links_to_is_there(guide: str) -> None:
-    page = ROOT / guide
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
-        assert target.startswith("https://") or (page.parent / target).exists(), f"{guide} links to {target}"
 
 
 def test_the_command_line_of_the_guide_is_the_one_that_there_is() -> None:
