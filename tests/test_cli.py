@@ -51,7 +51,7 @@ class Echo(api.Tool):
         while params.sleepy:
             yield api.Progress(1, 0, "sleeping")
         for path in params.images:
-            yield api.Image(api.open_picture(path))
+            yield api.Image(api.images.open_picture(path))
         if params.model:
             ctx.model(params.model)
         if not params.images:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def open_image(path: Path) -> Picture:
     """As RGB, on white where it is transparent."""
-    return flatten_alpha(api.open_picture(path))
+    return flatten_alpha(api.images.open_picture(path))
 
 
 def flatten_alpha(picture: Picture) -> Picture:

@@ -23,6 +23,8 @@ from studio.core.errors import BadInput
 from studio.core.humanize import format_size
 from studio.core.licences import describe_licence
 
+__all__ = ["TIMEOUT", "HubFile", "HubFiles", "Pick", "describe_licence", "download_model"]
+
 TIMEOUT = 30.0
 """Seconds without a byte after which a connection counts as lost."""
 _SAY = 0.2
@@ -54,7 +56,7 @@ Pick: TypeAlias = Callable[[str, HubFiles, dict[str, Any]], list[str]]
 """Which files are wanted, of a name, all files by path, and what stands in the head."""
 
 
-def download_hub_model(
+def download_model(
     name: str, ctx: Context, *, head: str, pick: Pick, of: str, cached: Callable[[str], Path | None]
 ) -> Path:
     """The folder of a model, by its name on the hub: one fetched before, that which `cached` finds, or fetched now.

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, JsonValue
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 
 class Params(BaseModel):
-    """Base of a tool's parameters. Plain `int`, `float`, `bool`, `str`, `Literal` and lists work too."""
+    """Base class of a tool's parameters. Plain `int`, `float`, `bool`, `str`, `Literal` and lists work too."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+
+    field_order: ClassVar[tuple[str, ...]] = ()
+    """Names of fields in the order of the form, for a class that inherits fields. Others follow as declared."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = super().__get_pydantic_json_schema__(core_schema, handler)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name in (*cls.field_order, *(name for name in [*properties] if name not in cls.field_order)):
+            properties[name] = properties.pop(name)
+        return schema
 
 
 def _shown(widget: str, **more: Any) -> dict[str, Any]:
@@ -19,7 +32,7 @@ def _shown(widget: str, **more: Any) -> dict[str, Any]:
 
 
 ImageInput = Annotated[Path, Field(json_schema_extra=_shown("image"))]
-"""A picture: a drop well. The tool gets a path; `api.open_picture` reads it."""
+"""A picture: a drop well. The tool gets a path; `api.images.open_picture` reads it."""
 
 MaskInput = Annotated[Path, Field(json_schema_extra=_shown("mask"))]
 """A mask painted over `image` on the canvas, white where the tool may change it. A path to a grey picture."""

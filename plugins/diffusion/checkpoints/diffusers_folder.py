@@ -96,11 +96,11 @@ def _check_component(path: Path, name: str, source: list[Any], *, needed: bool) 
         return
     weights = sorted(part.glob("*.safetensors"))
     for file in weights:
-        api.weight_shapes(file)
+        api.model_files.weight_shapes(file)
     if not weights:
         for file in sorted(part.iterdir()):
             if file.suffix.lower() in (".bin", ".ckpt", ".pt", ".pth", ".pkl"):
-                api.weight_shapes(file)  # says why a pickle is refused
+                api.model_files.weight_shapes(file)  # says why a pickle is refused
         raise api.BadInput(f"{path.name} holds no weights for its {name}.", "Download the model again.")
 
 

@@ -21,17 +21,17 @@ _PLAIN = (".json", ".txt", ".model", ".jinja", ".tiktoken")
 def fetch_pipeline(name: str, ctx: api.Context) -> Path:
     """The folder of a diffusers pipeline, by its name on the hub.
 
-    Raises BadInput as `api.download_hub_model` does.
+    Raises BadInput as `api.hub.download_model` does.
     """
-    return api.download_hub_model(name, ctx, head=INDEX, pick=pipeline_files, of=FORMAT, cached=_cached)
+    return api.hub.download_model(name, ctx, head=INDEX, pick=pipeline_files, of=FORMAT, cached=_cached)
 
 
 def fetch_component(name: str, ctx: api.Context) -> Path:
     """The folder of a single model with a `config.json`, such as a ControlNet. Raises as `fetch_pipeline` does."""
-    return api.download_hub_model(name, ctx, head=CONFIG, pick=component_files, of=FORMAT, cached=_cached_component)
+    return api.hub.download_model(name, ctx, head=CONFIG, pick=component_files, of=FORMAT, cached=_cached_component)
 
 
-def pipeline_files(name: str, files: api.HubFiles, index: dict[str, Any]) -> list[str]:
+def pipeline_files(name: str, files: api.hub.HubFiles, index: dict[str, Any]) -> list[str]:
     """What diffusers needs of a repository: the parts that its index names, their weights as safetensors only, of half
     the precision where there are no others.
 
@@ -51,7 +51,7 @@ def pipeline_files(name: str, files: api.HubFiles, index: dict[str, Any]) -> lis
     return found
 
 
-def component_files(name: str, files: api.HubFiles, _config: dict[str, Any]) -> list[str]:
+def component_files(name: str, files: api.hub.HubFiles, _config: dict[str, Any]) -> list[str]:
     """Configuration and weights that lie in the root of a repository. Raises BadInput as `pipeline_files` does."""
     return sorted({CONFIG, *_of_folder(name, "model", {path for path in files if "/" not in path})} & files.keys())
 

@@ -63,8 +63,8 @@ class ProbeResult:
 def read_shapes(path: Path) -> Shapes:
     """The shape of each tensor in a file. Raises BadInput for what is damaged, or of neither format."""
     if not is_gguf(path):
-        return api.weight_shapes(path)
-    return {name: tensor.shape for name, tensor in api.gguf_header(path).tensors.items()}
+        return api.model_files.weight_shapes(path)
+    return {name: tensor.shape for name, tensor in api.model_files.gguf_header(path).tensors.items()}
 
 
 def is_gguf(path: Path) -> bool:

@@ -128,7 +128,7 @@ def _check_packing(path: Path, layout: Layout, title: str, shapes: Shapes) -> No
         raise api.BadInput(f"{path.name} is a GGUF file of {title}, whose U-Net is not read so.", _OTHERWISE)
     from diffusers.quantizers.gguf.utils import SUPPORTED_GGUF_QUANT_TYPES
 
-    kinds = {tensor.kind for tensor in api.gguf_header(path).tensors.values()} - {FLOAT32, FLOAT16}
+    kinds = {tensor.kind for tensor in api.model_files.gguf_header(path).tensors.values()} - {FLOAT32, FLOAT16}
     if kinds - {int(kind) for kind in SUPPORTED_GGUF_QUANT_TYPES}:
         raise api.BadInput(f"The numbers in {path.name} are packed in a way that is not read.", _OTHERWISE)
 

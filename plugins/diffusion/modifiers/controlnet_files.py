@@ -62,14 +62,14 @@ def find_controlnet(ctx: api.Context, choice: str) -> ControlNetFile:
     where = ctx.model(choice)
     path = where if isinstance(where, Path) else hub_files.fetch_component(where, ctx)
     if path.is_file():
-        what = probe.identify(api.weight_shapes(path))
+        what = probe.identify(api.model_files.weight_shapes(path))
         if not what.control:
             raise api.BadInput(f"{path.name} is {what.what}, and no ControlNet.", "Choose another file.")
         return ControlNetFile(path.stem, path, None)
     config = diffusers_folder.read_json(path, CONFIG, "ControlNet")
     weights = sorted(path.glob("*.safetensors"))
     for file in weights or sorted(path.glob("*.bin")):
-        api.weight_shapes(file)
+        api.model_files.weight_shapes(file)
     if not weights:
         raise api.BadInput(f"{path.name} holds no weights.", "Download the ControlNet again.")
     return ControlNetFile(path.name if isinstance(where, Path) else where, path, config)
@@ -127,7 +127,9 @@ def _fits(model: Model, one: ControlNetPipeline, net: ControlNetFile) -> bool:
     denoiser = getattr(model.base, "unet", None) or model.base.transformer
     if net.config is None:
         widths = {
-            shape[-1] for name, shape in api.weight_shapes(net.path).items() if name.endswith("attn2.to_k.weight")
+            shape[-1]
+            for name, shape in api.model_files.weight_shapes(net.path).items()
+            if name.endswith("attn2.to_k.weight")
         }
         return hasattr(one.kind, "from_unet") and widths == {denoiser.config.get("cross_attention_dim")}
     if net.config.get("_class_name") != one.kind.__name__:

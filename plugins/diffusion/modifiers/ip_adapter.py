@@ -84,7 +84,7 @@ def _found(ctx: api.Context, choice: str) -> _Adapter:
                 f"{path.name} holds {len(inside) or 'no'} adapters.", "Choose the safetensors file of one."
             )
         path = inside[0]
-    shapes = api.weight_shapes(path)
+    shapes = api.model_files.weight_shapes(path)
     what = probe.identify(shapes)
     if not what.adapter:
         raise api.BadInput(f"{path.name} is {what.what}, and no IP-Adapter.", "Choose another file.")
@@ -128,7 +128,7 @@ def _encoder_of(ctx: api.Context, folder: Path, kind: str) -> Any:
         )
     weights = sorted(folder.glob("*.safetensors"))
     for file in weights or sorted(folder.glob("*.bin")):
-        api.weight_shapes(file)
+        api.model_files.weight_shapes(file)
     stamp = max((file.stat().st_mtime_ns for file in weights), default=0)
 
     def loader() -> Any:

@@ -93,7 +93,7 @@ def _file(ctx: api.Context, name: str) -> Path:
         if len(inside) != 1:
             raise api.BadInput(f"{path.name} is no folder of a LoRA.", "Choose its safetensors file.")
         path = inside[0]
-    what = probe.identify(api.weight_shapes(path))
+    what = probe.identify(api.model_files.weight_shapes(path))
     if not what.lora:
         raise api.BadInput(f"{path.name} is {what.what}, and no LoRA.", "Choose another file.")
     return path

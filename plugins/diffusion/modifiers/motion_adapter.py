@@ -64,7 +64,7 @@ def _check(path: Path) -> None:
         raise api.BadInput(f"{path.name} is no motion adapter.", "Choose a folder of one in diffusers' format.")
     files = [file for file in weights if file.suffix == ".safetensors"]
     for file in files or [file for file in weights if file.suffix == ".bin"]:
-        api.weight_shapes(file)
+        api.model_files.weight_shapes(file)
 
 
 def _stamp(found: Path | str) -> int:

@@ -132,14 +132,14 @@ def _from_folder(path: Path, title: str, ctx: api.Context) -> Any:
 def _check_file(file: Path) -> None:
     """Says why pickles are refused, and what is wrong with a damaged file."""
     if file.suffix.lower() in (".safetensors", ".bin", ".ckpt", ".pt", ".pth"):
-        api.weight_shapes(file)
+        api.model_files.weight_shapes(file)
 
 
 def _from_file(path: Path, own: Any, ctx: api.Context) -> Any:
     """With the configuration of the model's own, as A1111 has it: such files say nothing of their scale."""
     from diffusers import AutoencoderKL
 
-    shapes = api.weight_shapes(path)
+    shapes = api.model_files.weight_shapes(path)
     if not any("encoder." in name for name in shapes):
         raise api.BadInput(f"{path.name} is {probe.identify(shapes).what}, and no autoencoder.", "Choose another file.")
     if type(own).__name__ != "AutoencoderKL":

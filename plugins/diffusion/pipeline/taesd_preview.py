@@ -99,7 +99,7 @@ def _best(ctx: api.Context, pipe: Any, coder: Any, channels: int, tiny: list[Pat
 def _channels(path: Path) -> int:
     if path.is_dir():
         return int(diffusers_folder.read_json(path, "config.json")["latent_channels"])
-    shapes = _by_layer(api.weight_shapes(path))
+    shapes = _by_layer(api.model_files.weight_shapes(path))
     return shapes["layers.0.weight"][1]
 
 

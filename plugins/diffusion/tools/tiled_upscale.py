@@ -69,7 +69,7 @@ class Upscale(Estimated):
         from PIL import Image
 
         yield api.Progress(0, 1, "Loading the model")
-        picture = api.open_picture(params.image)
+        picture = api.images.open_picture(params.image)
         size = _enlarged(picture.size, params.scale)
         if not params.strength:
             yield api.Image(picture.resize(size, Image.Resampling.LANCZOS))
@@ -125,7 +125,7 @@ class _Refinement:
         """From what was kept, or painted and kept."""
         file = self._kept / f"{number}.png"
         if file.is_file():
-            return api.open_picture(file)
+            return api.images.open_picture(file)
         part = Part(
             self._ctx,
             number,

@@ -165,12 +165,14 @@ class DiffusionTrain(api.Tool):
         prompts = watched(params.prompts, pictures.subjects)
         watch = Watch(prompts, vae, int(latents.values.shape[-1]))
 
-        def shown(step: int) -> Iterator[api.Event]:
+        def show_previews(step: int) -> Iterator[api.Event]:
             if step % params.preview_every == 0 or step == numbers.steps:
                 yield api.Preview(watch.sheet(trainer.averaged, ctx), f"Step {step:,}")
 
-        too_large = f"{numbers.batch} pictures at a time need more memory than there is."
-        yield from trainer.run(ctx, numbers.steps, shown=shown, too_large=too_large, save_every=CHECKPOINT_SECONDS)
+        memory_error = f"{numbers.batch} pictures at a time need more memory than there is."
+        yield from trainer.run(
+            ctx, numbers.steps, after_step=show_previews, memory_error=memory_error, save_every=CHECKPOINT_SECONDS
+        )
         yield self._result(trainer, params, ctx, counts, prompts, vae, lent, base)
 
     def _result(

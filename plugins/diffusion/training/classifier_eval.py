@@ -94,7 +94,7 @@ def learn(
         numbers = [int(chance.choice(names.pictures[one])) for one in classes]
         among = torch.Generator().manual_seed(seed * 1_000_003 + step)
         views = augmentation.varied(small[numbers], flips[numbers], among)
-        with api.mixed_precision(device):
+        with api.training.autocast(device):
             made = model(views.to(device))
         loss = functional.cross_entropy(made.float(), torch.from_numpy(classes).to(device), label_smoothing=0.1)
         optimizer.zero_grad(set_to_none=True)

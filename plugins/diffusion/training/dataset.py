@@ -77,7 +77,7 @@ def read(subject: Subject, size: int) -> tuple[Subject, NDArray[np.uint8]]:
     """
     from PIL import Image
 
-    image = api.open_picture(subject.path)
+    image = api.images.open_picture(subject.path)
     side = min(image.size)
     across, down = (image.width - side) // 2, (image.height - side) // 2
     box = (across, down, across + side, down + side)

@@ -43,7 +43,7 @@ class Schedule:
         return self.learning_rate * (0.5 + 0.5 * math.cos(math.pi * min(1.0, done)))
 
 
-class Trainer(api.Training):
+class Trainer(api.training.Training):
     """Trains what of `parts.network` asks for gradients on `batches(step)`: latents [n, c, s, s], n captions
     and n frames.
 
@@ -78,7 +78,7 @@ class Trainer(api.Training):
             networks={"model": self.network},
             averages={"ema": (self.ema, self.network)},
             optimizers={"optimizer": torch.optim.AdamW(learning, betas=(0.9, 0.99), weight_decay=0.01)},
-            rate=schedule.rate,
+            learning_rate=schedule.rate,
             ema=schedule.ema,
         )
 
@@ -90,7 +90,7 @@ class Trainer(api.Training):
         def loss(part: slice) -> Tensor:
             some, hidden, moments = (value[part].to(self.device) for value in (latents, noise, times))
             scheduler = self.parts.scheduler
-            with api.mixed_precision(self.device, wanted=self.half):
+            with api.training.autocast(self.device, enabled=self.half):
                 told = self.parts.told(texts[part], frames[part], self.device)
                 made = self.parts.unet(scheduler.add_noise(some, hidden, moments), moments, **told).sample
             wrong = made.float() - _wanted(scheduler, some, hidden, moments)

@@ -77,7 +77,7 @@ def _moving(path: Path) -> Film:
     """Where frames last differently long, each lasts as long as they do on average."""
     from PIL import Image
 
-    api.open_picture(path)
+    api.images.open_picture(path)
     seconds, count = 0.0, 0
     with Image.open(path) as image:
         for count in range(1, int(getattr(image, "n_frames", 1)) + 1):

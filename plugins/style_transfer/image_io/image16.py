@@ -54,10 +54,10 @@ class Picture:
 
 
 def opened(path: Path) -> Picture:
-    """The picture in a file, its 16 bits kept where it has them. Raises BadInput as `api.open_picture` does."""
+    """The picture in a file, its 16 bits kept where it has them. Raises BadInput as `api.images.open_picture` does."""
     import numpy as np
 
-    image = api.open_picture(path)
+    image = api.images.open_picture(path)
     try:
         deep, profile = _about(path)
     except OSError as error:
@@ -68,7 +68,7 @@ def opened(path: Path) -> Picture:
         converted = icc_profiles.to_srgb(found[0], profile) if profile else found[0]
         if converted is not None:
             return Picture(converted, found[1] if transparent else None, profile)
-        image = api.open_picture(path)
+        image = api.images.open_picture(path)
     pixels = np.asarray(image)
     if pixels.shape[2] == 3:
         return Picture(pixels, None, profile)

@@ -34,7 +34,7 @@ def tensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     if path.suffix.lower() not in PICKLES:
-        api.weight_shapes(path)
+        api.model_files.weight_shapes(path)
         try:
             return load_file(path)
         except (OSError, SafetensorError) as error:

@@ -179,7 +179,7 @@ def load(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         config = json.loads((folder / CONFIG).read_text("utf-8"))
         if not isinstance(config, dict):
             raise damaged
-        api.weight_shapes(folder / WEIGHTS)
+        api.model_files.weight_shapes(folder / WEIGHTS)
         network = build(config)
         network.load_state_dict(int8_weights.unpacked(load_file(folder / WEIGHTS)))
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:

@@ -105,13 +105,13 @@ class StyleTrain(api.Tool):
         teaching, held = presets.begun(params, pictures, ctx.checkpoint_dir, seed=ctx.seed, device=ctx.device)
         steps = teaching.plan.steps
 
-        def shown(step: int) -> Iterator[api.Event]:
+        def show_previews(step: int) -> Iterator[api.Event]:
             if step % params.preview_every == 0 or step in (params.preview_every // 10, steps):
                 yield api.Preview(teaching.strip(held, teaching.measure(held)), f"Step {step:,}")
 
         batch = params.batch or numbers.batch
-        too_large = f"{batch} crops of {params.size} px at a time need more memory than there is."
-        yield from teaching.run(ctx, steps, shown=shown, too_large=too_large)
+        memory_error = f"{batch} crops of {params.size} px at a time need more memory than there is."
+        yield from teaching.run(ctx, steps, after_step=show_previews, memory_error=memory_error)
         yield self._result(teaching, held, params, ctx, pictures)
 
     def _result(

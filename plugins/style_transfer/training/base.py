@@ -48,7 +48,7 @@ class Plan:
         return self.learning_rate * min(1.0, 2 * (1 - step / max(1, self.steps)))
 
 
-class StyleTraining(api.Training):
+class StyleTraining(api.training.Training):
     """Teaches `painter`. A subclass writes `step` and `judged`, and names its losses."""
 
     losses: ClassVar[tuple[str, ...]]
@@ -76,7 +76,7 @@ class StyleTraining(api.Training):
             networks={"painter": painter, "curves": self.curves.kept, **networks},
             averages={"ema": (self.ema, painter)},
             optimizers=optimizers,
-            rate=plan.rate,
+            learning_rate=plan.rate,
             ema=plan.ema,
         )
 
@@ -93,7 +93,7 @@ class StyleTraining(api.Training):
         return " · ".join(said + [f"held-out {name} {value:.3f}" for name, value in self.measured.items()])
 
     def autocast(self) -> Any:
-        return api.mixed_precision(self.plan.device, wanted=self.plan.half)
+        return api.training.autocast(self.plan.device, enabled=self.plan.half)
 
     def chance(self, stream: int) -> torch.Generator:
         """Randomness for one use (0..15) in this step."""
@@ -131,13 +131,13 @@ class StyleTraining(api.Training):
             self.best = score
             weights = {name: value.cpu().contiguous().clone() for name, value in self.ema.state_dict().items()}
             notes = {"score": score, "step": self.state.step, "measured": self.measured}
-            api.write_tensors(self.checkpoint_dir / BEST, weights, notes)
+            api.model_files.write_tensors(self.checkpoint_dir / BEST, weights, notes)
         return painted
 
     def take_best(self) -> tuple[int, dict[str, float]]:
         """Puts the best weights into the averaged generator; (the step they are from, what was measured then)."""
         try:
-            tensors, notes = api.read_tensors(self.checkpoint_dir / BEST)
+            tensors, notes = api.model_files.read_tensors(self.checkpoint_dir / BEST)
             self.ema.load_state_dict(tensors)
             return int(notes["step"]), dict(notes["measured"])
         except (OSError, ValueError, KeyError, TypeError, RuntimeError):
@@ -147,7 +147,7 @@ class StyleTraining(api.Training):
         if not super().resume():
             return False
         try:
-            self.best = float(api.read_tensors(self.checkpoint_dir / BEST)[1]["score"])
+            self.best = float(api.model_files.read_tensors(self.checkpoint_dir / BEST)[1]["score"])
         except (OSError, ValueError, KeyError, TypeError):
             self.best = math.inf
         return True

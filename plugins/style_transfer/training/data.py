@@ -94,7 +94,7 @@ def read(path: Path, side: int) -> Sample:
     """One picture over white, its shorter side scaled down to `side` px where it is longer. Raises BadInput."""
     from PIL import Image
 
-    image = api.open_picture(path)
+    image = api.images.open_picture(path)
     if image.mode == "RGBA":
         ground = Image.new("RGBA", image.size, "white")
         ground.alpha_composite(image)

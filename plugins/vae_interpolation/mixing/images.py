@@ -33,14 +33,14 @@ def read_all(
     through where pictures are transparent.
     """
     first, *others = paths
-    image = api.open_picture(first)
+    image = api.images.open_picture(first)
     frame = frame_size(image.size, size, codec)
     return [_fitted(image, frame, fit, ground), *(read_one(path, frame, fit=fit, ground=ground) for path in others)]
 
 
 def read_one(path: Path, frame: tuple[int, int], *, fit: Fit = "crop", ground: str = "#ffffff") -> NDArray[np.float32]:
     """A picture as [height, width, 3] in 0..1, brought to a frame of (width, height)."""
-    return _fitted(api.open_picture(path), frame, fit, ground)
+    return _fitted(api.images.open_picture(path), frame, fit, ground)
 
 
 def one_by_one(pictures: Sequence[NDArray[np.float32]], ctx: api.Context) -> Iterator[NDArray[np.float32]]:

@@ -40,14 +40,14 @@ def check_folder(folder: Path) -> None:
     """Whether its weights can be loaded. Raises BadInput when there are none, or only pickles."""
     weights = sorted(folder.glob("*.safetensors"))
     for path in weights:
-        api.weight_shapes(path)
+        api.model_files.weight_shapes(path)
     if weights:
         return
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in PICKLES:
             sentence = f"{folder.name} holds its weights as a pickle ({path.name}), which is not opened."
             try:
-                api.weight_shapes(path)
+                api.model_files.weight_shapes(path)
             except api.BadInput as error:
                 raise api.BadInput(sentence, error.hint) from error
     raise api.BadInput(f"{folder.name} holds no weights.", "Download the model again.")

@@ -227,7 +227,7 @@ def _pretrained(kind: Any, folder: Path) -> Any:
 
 
 def _from_file(path: Path, ctx: api.Context) -> Codec:
-    shapes = api.weight_shapes(path)
+    shapes = api.model_files.weight_shapes(path)
     if any(name.startswith(checkpoints.LDM_PREFIX) for name in shapes):
         prefix = checkpoints.LDM_PREFIX
     elif "vae.decoder.conv_in.weight" in shapes:
@@ -259,7 +259,7 @@ def _from_taesd(path: Path, half: str, ctx: api.Context) -> Codec:
             f"{path.name} is only the {half} of a TAESD pair.",
             f"Put the {other} beside it, named alike with “{other}”.",
         )
-    if checkpoints.is_taesd_half(api.weight_shapes(partner)) != other:
+    if checkpoints.is_taesd_half(api.model_files.weight_shapes(partner)) != other:
         raise api.BadInput(f"{partner.name} is not the {other} that {path.name} needs.")
     encoder, decoder = (path, partner) if half == "encoder" else (partner, path)
     state = checkpoints.taesd(checkpoints.tensors(encoder), checkpoints.tensors(decoder))

@@ -92,13 +92,13 @@ class VaeTrain(api.Tool):
         trainer = _trainer(params, ctx, learn)
         images = torch.from_numpy(np.stack([data.whole(one, params.size) for one in held[:: _stride(len(held))]]))
 
-        def shown(step: int) -> Iterator[api.Event]:
+        def show_previews(step: int) -> Iterator[api.Event]:
             if step % params.preview_every == 0 or step in (params.preview_every // 10, params.steps):
                 _, made = trainer.held_out_loss(images)
                 yield api.Preview(strip(images, made), f"Step {step:,}")
 
-        too_large = f"{params.batch} pictures at a time need more memory than there is."
-        yield from trainer.run(ctx, params.steps, shown=shown, too_large=too_large)
+        memory_error = f"{params.batch} pictures at a time need more memory than there is."
+        yield from trainer.run(ctx, params.steps, after_step=show_previews, memory_error=memory_error)
         trainer.take_best()
         if params.kind == "global":
             yield from _learn_to_dream(trainer, params, ctx, learn)

@@ -49,7 +49,7 @@ def read(path: Path, group: int, side: int) -> Sample:
     """One picture, its shorter side scaled down to `side` px where it is longer. Raises BadInput."""
     from PIL import Image
 
-    image = api.open_picture(path)
+    image = api.images.open_picture(path)
     scale = side / min(image.size)
     if scale < 1:
         width, height = (max(1, round(length * scale)) for length in image.size)

@@ -66,7 +66,7 @@ class Schedule:
         return self.kl_weight * min(1.0, (step + 1) / self.kl_warm_up) if self.kl_warm_up else self.kl_weight
 
 
-class Trainer(api.Training):
+class Trainer(api.training.Training):
     """Trains `model` on `batches(step)`, which gives [n, 3, h, w] in -1..1 for a step."""
 
     def __init__(
@@ -94,7 +94,7 @@ class Trainer(api.Training):
             networks={"model": self.model},
             averages={"ema": (self.ema, self.model)},
             optimizers={"optimizer": torch.optim.AdamW(self.model.parameters(), betas=(0.9, 0.99), weight_decay=0.0)},
-            rate=schedule.rate,
+            learning_rate=schedule.rate,
             ema=schedule.ema,
         )
 
@@ -103,7 +103,7 @@ class Trainer(api.Training):
 
         step, schedule = self.state.step, self.schedule
         images = torch.from_numpy(np.ascontiguousarray(self.batches(step))).to(self.device)
-        with api.mixed_precision(self.device, wanted=self.half):
+        with api.training.autocast(self.device, enabled=self.half):
             mean, logvar = (value.float() for value in self.kind.posterior(self.model, images))
             latents = mean + torch.exp(0.5 * logvar) * self._noise(mean)
             made = self.kind.decode(self.model, latents).float()
@@ -123,7 +123,7 @@ class Trainer(api.Training):
         if loss < self.best:
             self.best = loss
             weights = {name: value.cpu().contiguous().clone() for name, value in self.ema.state_dict().items()}
-            api.write_tensors(self.checkpoint_dir / BEST, weights, {"loss": loss, "step": self.state.step})
+            api.model_files.write_tensors(self.checkpoint_dir / BEST, weights, {"loss": loss, "step": self.state.step})
         return loss, made
 
     def reconstruct(self, images: Tensor) -> Tensor:
@@ -146,14 +146,14 @@ class Trainer(api.Training):
     def take_best(self) -> None:
         """Puts the weights with the lowest held-out loss into the averaged model."""
         try:
-            tensors, _ = api.read_tensors(self.checkpoint_dir / BEST)
+            tensors, _ = api.model_files.read_tensors(self.checkpoint_dir / BEST)
         except (OSError, ValueError):
             return
         self.ema.load_state_dict(tensors)
 
     def _best_so_far(self) -> float:
         try:
-            return float(api.read_tensors(self.checkpoint_dir / BEST)[1]["loss"])
+            return float(api.model_files.read_tensors(self.checkpoint_dir / BEST)[1]["loss"])
         except (OSError, ValueError, KeyError):
             return math.inf
 

@@ -108,7 +108,7 @@ def _rate(numbers: int) -> str:
 def _weighed(where: Path, ctx: api.EstimateContext) -> tuple[int, int]:
     """(numbers in a folder's weights, bytes of them once they are loaded)."""
     files = sorted(where.glob("*.safetensors"))
-    numbers = sum(prod(shape) for file in files for shape in api.weight_shapes(file).values())
+    numbers = sum(prod(shape) for file in files for shape in api.model_files.weight_shapes(file).values())
     packed = transformers_loader.quantisation(where)
     if packed and not (ctx.device == "cpu" and transformers_loader.method_of(packed) in UNPACKED_ON_CPU):
         return numbers, sum(file.stat().st_size for file in files)
@@ -119,7 +119,7 @@ def _weighed(where: Path, ctx: api.EstimateContext) -> tuple[int, int]:
 def _of_header(file: Path, _changed: int) -> tuple[int, int, int]:
     """(tokens that a GGUF file's model looks back on, numbers of its weights, numbers kept of a token). Its header
     takes a quarter of a second."""
-    found = api.gguf_header(file)
+    found = api.model_files.gguf_header(file)
     heads = found.number("attention.head_count", 1) or 1
     width = found.number("embedding_length") / heads
     each = found.number("attention.key_length", width) + found.number("attention.value_length", width)

@@ -49,7 +49,7 @@ def loaded(kind: Any, file: Path, how: Mapping[str, Any]) -> tuple[Any, dict[str
     raises."""
     from transformers import AutoConfig, GgufConfig
 
-    found = api.gguf_header(file)
+    found = api.model_files.gguf_header(file)
     with source(file) as (folder, more):
         try:
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **more)
@@ -69,7 +69,7 @@ def loaded(kind: Any, file: Path, how: Mapping[str, Any]) -> tuple[Any, dict[str
     return model, info
 
 
-def _must_fit(kind: Any, config: Any, name: str, found: api.GgufHeader) -> None:
+def _must_fit(kind: Any, config: Any, name: str, found: api.model_files.GgufHeader) -> None:
     """What a file does not say is as in a usual model of its architecture: so few keys could ask for 30 GB."""
     import torch
 
@@ -82,7 +82,7 @@ def _must_fit(kind: Any, config: Any, name: str, found: api.GgufHeader) -> None:
         raise api.BadInput(f"{name} holds less than half of its model.", "Download it again, or choose another.")
 
 
-def _stretch(config: Any, found: api.GgufHeader) -> None:
+def _stretch(config: Any, found: api.model_files.GgufHeader) -> None:
     """Positions that are stretched beyond those that were learnt, which transformers reads of gpt-oss alone."""
     scaling = found.text(f"{found.architecture}.{_SCALING}.type") or "none"
     if (scaling == "none" and _LONG_FACTORS not in found.tensors) or found.architecture == "gpt-oss":
@@ -96,7 +96,7 @@ def _stretch(config: Any, found: api.GgufHeader) -> None:
     rope.get("full_attention", rope).update(told)
 
 
-def _slow_down(model: Any, file: Path, found: api.GgufHeader) -> None:
+def _slow_down(model: Any, file: Path, found: api.model_files.GgufHeader) -> None:
     import torch
 
     tensor = found.tensors.get(FREQUENCIES)

@@ -16,11 +16,11 @@ _WANTED = (
 
 
 def folder(name: str, ctx: api.Context) -> Path:
-    """The folder of a language model, by its name on the hub. Raises BadInput as `api.download_hub_model` does."""
-    return api.download_hub_model(name, ctx, head=HEAD, pick=picked, of="transformers", cached=_cached)
+    """The folder of a language model, by its name on the hub. Raises BadInput as `api.hub.download_model` does."""
+    return api.hub.download_model(name, ctx, head=HEAD, pick=picked, of="transformers", cached=_cached)
 
 
-def picked(name: str, files: api.HubFiles, config: dict[str, Any]) -> list[str]:
+def picked(name: str, files: api.hub.HubFiles, config: dict[str, Any]) -> list[str]:
     """Configuration, vocabulary and safetensors in the root of a repository.
 
     Raises BadInput where there are other weights alone, or the model asks for program code of its own.

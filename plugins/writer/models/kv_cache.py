@@ -78,7 +78,7 @@ class Prefix:
         import torch
         from transformers import DynamicCache
 
-        tensors, notes = api.read_tensors(file)
+        tensors, notes = api.model_files.read_tensors(file)
         cache = DynamicCache(config=self._model.config)
         with torch.inference_mode():
             for number, (layer, seen) in enumerate(zip(cache.layers, notes["seen"], strict=True)):

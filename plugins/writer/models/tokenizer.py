@@ -47,7 +47,7 @@ def opened(where: Path) -> Any:
 
     file = gguf.of(where)
     if file:
-        api.gguf_header(file)
+        api.model_files.gguf_header(file)
     try:
         with gguf.source(file) if file else nullcontext((where, {})) as (folder, more):
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **more)

@@ -38,7 +38,7 @@ class WriterCaption(api.Tool):
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 0, "Getting the model ready")
         model, processor, name = _load(ctx, params.model)
-        picture = api.open_picture(params.image).convert("RGB")
+        picture = api.images.open_picture(params.image).convert("RGB")
         picture.thumbnail((LARGEST, LARGEST))
         yield api.Progress(0, params.length, "Looking")
         text = _said(model, processor, picture, params, ctx)

@@ -136,14 +136,16 @@ class WriterTrain(api.Tool):
         mask = tokenizer.mask_token_id if params.kind == "masked" else None
         trainer = training.Trainer(model, learn, plan, ctx.checkpoint_dir, mask=mask)
 
-        def shown(step: int) -> Iterator[api.Event]:
+        def show_previews(step: int) -> Iterator[api.Event]:
             if step % params.preview_every == 0 or step == plan.steps:
                 perplexity = trainer.measure(held)
                 sample = "\n\n".join(made for _, made in _samples(trainer, tokenizer, params, LIVE_TOKENS, 2))
                 yield api.Preview(sample, f"Step {step:,} · held-out perplexity {perplexity:.1f}")
 
-        too_large = f"{plan.batch} pieces of {plan.context} tokens at a time need more memory than there is."
-        yield from trainer.run(ctx, plan.steps, shown=shown, too_large=too_large, save_every=CHECKPOINT_SECONDS)
+        memory_error = f"{plan.batch} pieces of {plan.context} tokens at a time need more memory than there is."
+        yield from trainer.run(
+            ctx, plan.steps, after_step=show_previews, memory_error=memory_error, save_every=CHECKPOINT_SECONDS
+        )
         folder = ctx.scratch / "writer"
         if params.kind == "lora":
             lora.save(trainer.ema, folder)

@@ -60,7 +60,7 @@ def kept(folder: Path, key: str) -> tuple[Streams, Streams] | None:
     import torch
 
     try:
-        tensors, notes = api.read_tensors(folder / CACHE)
+        tensors, notes = api.model_files.read_tensors(folder / CACHE)
     except (OSError, ValueError):
         return None
     if notes.get("key") != key:
@@ -77,6 +77,6 @@ def keep(folder: Path, key: str, learn: Streams, held: Streams) -> None:
 
     named = {f"learn.{kind}": row for kind, row in learn.rows.items()}
     named |= {f"held.{kind}": row for kind, row in held.rows.items()}
-    api.write_tensors(
+    api.model_files.write_tensors(
         folder / CACHE, {name: torch.from_numpy(row.astype(np.int32)) for name, row in named.items()}, {"key": key}
     )

@@ -44,7 +44,7 @@ class Plan:
         return self.learning_rate * (0.55 + 0.45 * math.cos(math.pi * min(1.0, done)))
 
 
-class Trainer(api.Training):
+class Trainer(api.training.Training):
     """Trains what of a causal model asks for gradients on `learn`, or with `mask` (the token of a gap) a masked one."""
 
     def __init__(self, model: Any, learn: Streams, plan: Plan, keep: Path, *, mask: int | None = None) -> None:
@@ -64,7 +64,7 @@ class Trainer(api.Training):
             networks={"model": self.model},
             averages={"ema": (self.ema, self.model)},
             optimizers={"optimizer": torch.optim.AdamW(groups, betas=(0.9, 0.95))},
-            rate=plan.rate,
+            learning_rate=plan.rate,
             ema=plan.ema,
         )
 
@@ -78,7 +78,7 @@ class Trainer(api.Training):
         tokens = torch.from_numpy(self.learn.windows(plan.batch, plan.context, plan.seed, step))
         seen, wanted = self._task(tokens, (plan.seed, step))
         self.model.train()
-        with api.mixed_precision(plan.device):
+        with api.training.autocast(plan.device):
             loss = self.model(input_ids=seen.to(plan.device), labels=wanted.to(plan.device)).loss
         self.finish_step(self.optimizer_step(loss))
 

@@ -123,7 +123,7 @@ def plugins(home: Home) -> None:
         tool(
             "look",
             """
-            picture = api.open_picture(params.image)
+            picture = api.images.open_picture(params.image)
             yield api.Text(f"{picture.size} {len(params.others)} {params.mask} {params.folder.name}")
             """,
             params="""

@@ -46,7 +46,7 @@ def test_a_folder_of_variants_paints_the_same(half: tuple[Path, Path]) -> None:
 def test_all_of_a_variant_is_fetched(half: tuple[Path, Path]) -> None:
     files = {path.relative_to(half[1]).as_posix() for path in half[1].rglob("*") if path.is_file()}
     others = {"unet/diffusion_pytorch_model.non_ema.safetensors", "vae/diffusion_pytorch_model.bf16.safetensors"}
-    listed = {name: api.HubFile(name, 1, "") for name in files | others}
+    listed = {name: api.hub.HubFile(name, 1, "") for name in files | others}
     index = json.loads((half[1] / "model_index.json").read_bytes())
     assert set(hub_files.pipeline_files("org/half", listed, index)) == files
 

@@ -72,7 +72,9 @@ class Machine:
 def weights_of(folder: Path) -> int:
     """Numbers, as the files have them."""
     return sum(
-        int(np.prod(shape)) for file in folder.glob("*/*.safetensors") for shape in api.weight_shapes(file).values()
+        int(np.prod(shape))
+        for file in folder.glob("*/*.safetensors")
+        for shape in api.model_files.weight_shapes(file).values()
     )
 
 

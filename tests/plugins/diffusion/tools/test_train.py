@@ -125,7 +125,7 @@ def test_a_pause_keeps_what_was_learnt(pictures: Path, tmp_path: Path, vae: str)
     with pytest.raises(api.Paused):
         list(running)
     events = testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "b"), **values)
-    assert notices(events) == ["Goes on from step 2 of 4."]
+    assert notices(events) == ["Resumes at step 2 of 4."]
     assert not [event for event in events if isinstance(event, api.Progress) and event.text.startswith("Taking")]
     assert weights(trained(events)) == weights(straight)
 
@@ -138,7 +138,7 @@ def test_a_kill_loses_only_the_steps_since_the_checkpoint(pictures: Path, tmp_pa
         pass
     running.close()
     events = testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "b"), **values)
-    assert notices(events) == ["Goes on from step 0 of 4."]
+    assert notices(events) == ["Resumes at step 0 of 4."]
     assert weights(trained(events)) == weights(straight)
 
 
@@ -163,7 +163,7 @@ def test_damaged_state_is_told_and_begun_again(pictures: Path, tmp_path: Path, v
     for name in (trainer.Trainer.CHECKPOINT, dataset.CACHE):
         (ctx.checkpoint_dir / name).write_bytes(b"spoilt")
     events = testing.run(DiffusionTrain, ctx, folder=pictures, vae=vae, **TINY)
-    assert "begins again" in notices(events)[0]
+    assert "starts again" in notices(events)[0]
     assert trained(events)
 
 

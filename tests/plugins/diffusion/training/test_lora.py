@@ -68,7 +68,7 @@ def test_it_paints_otherwise_and_a_kill_costs_nothing(photos: Path, tmp_path: Pa
         pass
     running.close()
     events = testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "b"), **values)
-    assert [event.text for event in events if isinstance(event, api.Notice)] == ["Goes on from step 0 of 4."]
+    assert [event.text for event in events if isinstance(event, api.Notice)] == ["Resumes at step 0 of 4."]
     assert [view.content.shape for view in events if isinstance(view, api.Preview)] == [(64, 64, 3)]
     assert weights(trained(events)) == weights(straight)
     ctx = testing.FakeContext(1)

@@ -205,7 +205,7 @@ def test_a_style_may_be_called_anything(folder: Path, style: Path, tmp_path: Pat
 
 
 def test_a_picture_that_vanishes_costs_itself_alone(folder: Path, style: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = api.open_picture
+    opened = api.images.open_picture
 
     def vanishing(path: Path) -> Any:
         image = opened(path)

@@ -121,7 +121,7 @@ def test_a_tiff_of_16_bits_is_turned_once(orientation: int, tmp_path: Path) -> N
     deep_tiff.write(tmp_path / "turned.tif", photograph(40, 30).astype(np.uint16) * 257, orientation=orientation)
     made = image16.opened(tmp_path / "turned.tif")
     assert made.top == 65535
-    assert np.array_equal(made.rgb // 257, np.asarray(api.open_picture(tmp_path / "turned.tif")))
+    assert np.array_equal(made.rgb // 257, np.asarray(api.images.open_picture(tmp_path / "turned.tif")))
 
 
 @pytest.mark.parametrize("fourth", [0, 1, 2])
@@ -140,7 +140,7 @@ def test_grey_of_16_bits_keeps_them_under_a_profile_of_its_own(tmp_path: Path) -
     Image.fromarray(grey).save(tmp_path / "grey.png", icc_profile=grey_profile(2.2))
     made = image16.opened(tmp_path / "grey.png")
     assert made.top == 65535
-    assert np.abs(made.rgb / 257 - np.asarray(api.open_picture(tmp_path / "grey.png"))).max() <= 1.5
+    assert np.abs(made.rgb / 257 - np.asarray(api.images.open_picture(tmp_path / "grey.png"))).max() <= 1.5
 
 
 def test_a_profile_is_converted_alike_at_8_and_16_bits() -> None:

@@ -96,7 +96,7 @@ def test_a_kill_and_a_pause_cost_no_weight(photos: Path, paintings: Path, tmp_pa
         pass
     running.close()
     events = testing.run(StyleTrain, testing.FakeContext(7, tmp_path / "b"), **values)
-    assert "Goes on from step 1 of 4." in notices(events)
+    assert "Resumes at step 1 of 4." in notices(events)
     assert weights(trained(events)) == weights(straight)
 
 

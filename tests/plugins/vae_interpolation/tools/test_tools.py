@@ -34,7 +34,7 @@ def notices(events: list[api.Event]) -> list[str]:
 
 
 def shown(path: Path, side: int = 64) -> Frame:
-    return np.asarray(api.open_picture(path).convert("RGB").resize((side, side), Image.Resampling.LANCZOS))
+    return np.asarray(api.images.open_picture(path).convert("RGB").resize((side, side), Image.Resampling.LANCZOS))
 
 
 @pytest.fixture
@@ -73,7 +73,9 @@ def test_a_morph_begins_and_ends_on_the_pictures_themselves(disks: list[Path], t
     assert len(frames) == 5
     assert {frame.shape for frame in frames} == {(64, 64, 3)}
     assert np.array_equal(frames[0], shown(disks[0]))
-    cropped = np.asarray(api.open_picture(disks[1]).crop((20, 0, 100, 80)).resize((64, 64), Image.Resampling.LANCZOS))
+    cropped = np.asarray(
+        api.images.open_picture(disks[1]).crop((20, 0, 100, 80)).resize((64, 64), Image.Resampling.LANCZOS)
+    )
     assert np.abs(frames[-1].astype(int) - cropped).max() <= 2
     assert ctx.notes["ghosting"]["plain"] > ctx.notes["ghosting"]["aligned"]
     assert ctx.notes["ghosting"]["pairs"][0]["used"] == "flow"

@@ -84,7 +84,7 @@ def test_a_pause_keeps_what_was_learnt(pictures: Path, tmp_path: Path) -> None:
         testing.run(VaeTrain, ctx, folder=pictures, **TINY)
     later = testing.FakeContext(7, tmp_path / "b")
     events = testing.run(VaeTrain, later, folder=pictures, **TINY)
-    assert notices(events) == ["Goes on from step 1 of 4."]
+    assert notices(events) == ["Resumes at step 1 of 4."]
     assert weights(trained(events)) == weights(straight)
 
 
@@ -96,7 +96,7 @@ def test_a_kill_loses_only_the_steps_since_the_checkpoint(pictures: Path, tmp_pa
         pass
     running.close()
     events = testing.run(VaeTrain, testing.FakeContext(7, tmp_path / "b"), folder=pictures, **TINY)
-    assert notices(events) == ["Goes on from step 0 of 4."]
+    assert notices(events) == ["Resumes at step 0 of 4."]
     assert weights(trained(events)) == weights(straight)
 
 
@@ -104,7 +104,7 @@ def test_a_damaged_checkpoint_is_told_and_begun_again(pictures: Path, tmp_path: 
     ctx = testing.FakeContext(7, tmp_path / "job")
     (ctx.checkpoint_dir / trainer.Trainer.CHECKPOINT).write_bytes(b"spoilt")
     events = testing.run(VaeTrain, ctx, folder=pictures, **TINY)
-    assert "begins again" in notices(events)[0]
+    assert "starts again" in notices(events)[0]
     assert trained(events)
 
 

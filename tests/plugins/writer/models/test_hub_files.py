@@ -51,7 +51,7 @@ def test_what_cannot_be_used_is_one_sentence(
 
 def test_one_file_or_its_parts_are_picked() -> None:
     def picked(*names: str) -> list[str]:
-        return hub_files.picked(NAME, {name: api.HubFile(name, 1, "") for name in names}, {})
+        return hub_files.picked(NAME, {name: api.hub.HubFile(name, 1, "") for name in names}, {})
 
     assert picked("model.safetensors", "model.fp32.safetensors", "config.json") == ["config.json", "model.safetensors"]
     parts = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"]

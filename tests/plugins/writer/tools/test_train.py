@@ -145,7 +145,7 @@ def test_a_pause_costs_no_weight(texts: Path, writer: Path, tmp_path: Path, kind
         testing.run(WriterTrain, ctx, **values)
     ctx.pause_requested = False
     (resumed,) = testing.results(testing.run(WriterTrain, ctx, **values))
-    assert any(isinstance(event, api.Notice) and "Goes on from step 1" in event.text for event in ctx.events)
+    assert any(isinstance(event, api.Notice) and "Resumes at step 1" in event.text for event in ctx.events)
     apart = [event for event in ctx.events if isinstance(event, api.Progress) and "Taking texts apart: 0" in event.text]
     assert len(apart) == 1, "the second time they are kept"
     ours, theirs = (load_file(next(folder.glob("*.safetensors"))) for folder in (resumed.folder, straight))

@@ -1,4 +1,4 @@
-"""`api.mixed_precision`: bfloat16 only where the device is quick with it."""
+"""`api.training.autocast`: bfloat16 only where the device is quick with it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from studio import api
 
 
 def product(**more: bool) -> torch.dtype:
-    with api.mixed_precision("cpu", **more):
+    with api.training.autocast("cpu", **more):
         return (torch.ones(4, 4) @ torch.ones(4, 4)).dtype
 
 
@@ -17,7 +17,7 @@ def product(**more: bool) -> torch.dtype:
 def test_a_processor_with_bfloat16_uses_it(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, flag: True})
     assert product() == torch.bfloat16
-    assert product(wanted=False) == torch.float32
+    assert product(enabled=False) == torch.float32
 
 
 def test_one_without_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
