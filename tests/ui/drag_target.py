@@ -15,7 +15,7 @@ from studio.core.settings import Settings
 from studio.library.library import Library
 from studio.state.session import Session
 from studio.ui.form.list_field import PicturesEditor
-from studio.ui.form.model_tiles import TilesEditor
+from studio.ui.form.model_tiles import ModelTilesEditor
 from studio.ui.theme import theme
 from studio.ui.window.window import Window
 from tests.fixtures import engine as fakes
@@ -39,7 +39,7 @@ def main(home: Path, tool: str) -> None:
         pictures = form.editor("images")
         assert isinstance(pictures, PicturesEditor)
         styles = form.editor("style") if tool == fakes.PAINT.id else None
-        tiles = styles.tiles if isinstance(styles, TilesEditor) else []
+        tiles = styles.tiles if isinstance(styles, ModelTilesEditor) else []
         shown = window.canvas.surface.isVisible()
         state: dict[str, object] = {
             "pictures": place(pictures.list),

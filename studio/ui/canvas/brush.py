@@ -78,7 +78,7 @@ class Stroke:
         return max(1.0, self._size(pressure) * SPACING)
 
 
-def stamp(size: float, hardness: float, *, erases: bool) -> QImage:
+def brush_tip(size: float, hardness: float, *, erases: bool) -> QImage:
     """A round spot, white on black for painting and black on white for erasing, in 8-bit grey.
 
     Painting keeps the lighter of mask and stamp, erasing the darker, so that the soft edge of a

@@ -15,16 +15,16 @@ from studio.library.creation import Creation, CreationKind
 from studio.state.loader import Loader
 from studio.ui.canvas import image_pyramid as pictures
 from studio.ui.canvas.actions import CanvasActions
-from studio.ui.canvas.dropping import dropped_image, dropped_paths, is_welcome
 from studio.ui.canvas.frame_reader import open_clip
-from studio.ui.canvas.image_pyramid import Picture
-from studio.ui.canvas.image_view import MARGINS, STEP, Surface
+from studio.ui.canvas.image_pyramid import ImagePyramid
+from studio.ui.canvas.image_view import MARGINS, STEP, ImageView
 from studio.ui.canvas.mask_bar import MaskActions, MaskBar
 from studio.ui.canvas.mask_mode import MaskMode
 from studio.ui.canvas.model_card import Card, ModelCard, read_card
-from studio.ui.canvas.overlay_bars import DropMark, ToolBar, Transport
-from studio.ui.canvas.placeholder_views import EmptyPage, SentencePage, TextPage, read_words
+from studio.ui.canvas.overlay_bars import DropOutline, PlaybackBar, ViewBar
+from studio.ui.canvas.placeholder_views import EmptyPlaceholder, MessagePlaceholder, TextView, read_text_file
 from studio.ui.canvas.player import Player
+from studio.ui.widgets import mime_data
 
 T = TypeVar("T")
 
@@ -51,22 +51,22 @@ class Canvas(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setAcceptDrops(True)
         self.setAccessibleName("Canvas")
-        self.surface = Surface()
-        self.text_page = TextPage()
+        self.surface = ImageView()
+        self.text_page = TextView()
         self.model_card = ModelCard()
-        self.sentence_page = SentencePage()
-        self.empty_page = EmptyPage()
+        self.sentence_page = MessagePlaceholder()
+        self.empty_page = EmptyPlaceholder()
         self._pages = QStackedLayout(self)
         for page in (self.empty_page, self.surface, self.text_page, self.model_card, self.sentence_page):
             self._pages.addWidget(page)
         self.commands = CanvasActions(self)
-        self.tool_bar = ToolBar(self.commands, self)
-        self.transport = Transport(self.commands, self)
+        self.tool_bar = ViewBar(self.commands, self)
+        self.transport = PlaybackBar(self.commands, self)
         self.transport.hide()
         self.mask_mode = MaskMode(self.surface, self)
         self.mask_actions = MaskActions(self.mask_mode, self)
         self.mask_bar = MaskBar(self.mask_mode, self.mask_actions, self)
-        self._drop_mark = DropMark(self)
+        self._drop_mark = DropOutline(self)
         self._loader = Loader("canvas", threads=2, parent=self)
         self._closed = False
         self._turn = 0
@@ -105,7 +105,7 @@ class Canvas(QWidget):
         elif creation.kind == CreationKind.ANIMATION:
             self.show_animation(path)
         elif creation.kind == CreationKind.TEXT:
-            self._read(lambda: read_words(path), lambda words: self.show_text(words.text, words.title))
+            self._read(lambda: read_text_file(path), lambda words: self.show_text(words.text, words.title))
         else:
             self.show_model(path)
         if before is not None and before.kind == CreationKind.IMAGE and not before.missing:
@@ -116,18 +116,18 @@ class Canvas(QWidget):
     def show_image(self, source: Path | QImage) -> None:
         """Takes the place of a preview without a flash; one of the same shape keeps the zoom."""
         if isinstance(source, QImage):
-            self._read(lambda: pictures.prepare(source), self._show_picture)
+            self._read(lambda: pictures.build_pyramid(source), self._show_picture)
         else:
-            self._read(lambda: pictures.read_picture(source), self._show_picture, source.name)
+            self._read(lambda: pictures.read_pyramid(source), self._show_picture, source.name)
 
     def show_for_mask(self, source: Path, load: Callable[[QSize], T], begin: Callable[[T], None]) -> None:
         """A picture to paint on: `load` gets its size, off this thread, and `begin` what that gave."""
 
-        def read() -> tuple[Picture, T]:
-            picture = pictures.read_picture(source)
+        def read() -> tuple[ImagePyramid, T]:
+            picture = pictures.read_pyramid(source)
             return picture, load(picture.size)
 
-        def show(ready: tuple[Picture, T]) -> None:
+        def show(ready: tuple[ImagePyramid, T]) -> None:
             self.offer_before(None)
             self._show_picture(ready[0])
             begin(ready[1])
@@ -137,13 +137,13 @@ class Canvas(QWidget):
 
     def show_preview(self, width: int, height: int, channels: int, pixels: bytes) -> None:
         """What a tool has so far: rows of 8-bit RGB or RGBA. Raises BadInput when they do not fit."""
-        preview = pictures.from_pixels(pixels, width, height, channels)
+        preview = pictures.wrap_pixels(pixels, width, height, channels)
         self._next_turn()
         self._set_caption("Preview")
         self._put(preview)
         if self.surface.camera.zoom < 0.5 and not self._smoothing:
             self._smoothing = True
-            self._loader.run(lambda: pictures.prepare(preview.image), lambda fine: self._smoothed(preview, fine))
+            self._loader.run(lambda: pictures.build_pyramid(preview.image), lambda fine: self._smoothed(preview, fine))
 
     def show_animation(self, path: Path) -> None:
         """Plays at once, in a loop."""
@@ -206,7 +206,7 @@ class Canvas(QWidget):
             self.surface.compare_with(None)
             return
 
-        def show(ready: Picture) -> None:
+        def show(ready: ImagePyramid) -> None:
             if self._before is before and self.commands.compare.isChecked():
                 self.surface.compare_with(ready)
 
@@ -215,9 +215,9 @@ class Canvas(QWidget):
             self._set_caption(str(error))
 
         if isinstance(before, QImage):
-            self._loader.run(lambda: pictures.prepare(before), show, failed)
+            self._loader.run(lambda: pictures.build_pyramid(before), show, failed)
         else:
-            self._loader.run(lambda: pictures.read_picture(before), show, failed)
+            self._loader.run(lambda: pictures.read_pyramid(before), show, failed)
 
     # Reading
     def _read(self, work: Callable[[], T], then: Callable[[T], None], name: str = "") -> None:
@@ -249,23 +249,23 @@ class Canvas(QWidget):
             player.deleteLater()
         return self._turn
 
-    def _show_picture(self, picture: Picture) -> None:
+    def _show_picture(self, picture: ImagePyramid) -> None:
         self._set_caption("")
         self._put(picture)
 
-    def _put(self, picture: Picture, player: Player | None = None) -> None:
+    def _put(self, picture: ImagePyramid, player: Player | None = None) -> None:
         self._opening.stop()
         self._set_transport(player)
         self._show_on_surface(picture)
         if self._pages.currentWidget() is not self.surface:
             self._show(self.surface)
 
-    def _smoothed(self, preview: Picture, fine: Picture) -> None:
+    def _smoothed(self, preview: ImagePyramid, fine: ImagePyramid) -> None:
         self._smoothing = False
         if self.surface.picture is preview:
             self._show_on_surface(fine)
 
-    def _show_on_surface(self, picture: Picture | None) -> None:
+    def _show_on_surface(self, picture: ImagePyramid | None) -> None:
         """A large one that makes room is freed on a thread: that alone can take a quarter of a second."""
         held = [self.surface.picture]
         self.surface.show_picture(picture)
@@ -276,7 +276,7 @@ class Canvas(QWidget):
         if not self._players or player is not self._players[-1] or self._closed:
             return
         self._set_caption("")
-        self._put(Picture((image,)), player)
+        self._put(ImagePyramid((image,)), player)
 
     def _say_opening(self) -> None:
         if self._pages.currentWidget() is self.surface:
@@ -376,7 +376,7 @@ class Canvas(QWidget):
 
     # Drops
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if is_welcome(event.mimeData()):
+        if mime_data.has_files_or_image(event.mimeData()):
             event.acceptProposedAction()
             self._drop_mark.light(True)
 
@@ -385,9 +385,9 @@ class Canvas(QWidget):
 
     def dropEvent(self, event: QDropEvent) -> None:
         self._drop_mark.light(False)
-        if paths := dropped_paths(event.mimeData()):
+        if paths := mime_data.list_files(event.mimeData()):
             self.dropped.emit(paths)
-        elif (image := dropped_image(event.mimeData())) is not None:
+        elif (image := mime_data.read_image(event.mimeData())) is not None:
             self.dropped_image.emit(image)
         else:
             return

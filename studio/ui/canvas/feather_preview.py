@@ -9,15 +9,15 @@ from PySide6.QtGui import QColor, QImage, QPainter
 
 from studio.state.form.masks import blurred
 from studio.state.loader import Loader
-from studio.ui.canvas.image_pyramid import Picture
-from studio.ui.canvas.mask import MaskLayer, tinted
+from studio.ui.canvas.image_pyramid import ImagePyramid
+from studio.ui.canvas.mask import MaskLayer, tint_levels
 from studio.ui.theme import theme
 
 SIDE = 1024
 """Of the picture that is blurred, at most, in pixels."""
 
 
-class SoftView:
+class FeatherPreview:
     """Nothing until `ask` was answered; `forget` when the mask changes."""
 
     def __init__(self, parent: QObject, came: Callable[[], None]) -> None:
@@ -54,8 +54,8 @@ class SoftView:
 
     def draw(self, painter: QPainter, frame: QRectF, visible: QRectF) -> None:
         if self._pixels is not None:
-            view = tinted(self._pixels, QColor(theme.COLOURS.accent))
+            view = tint_levels(self._pixels, QColor(theme.COLOURS.accent))
             zoom = frame.width() / view.width() * painter.device().devicePixelRatio()
             painter.save()
-            Picture((view,)).draw(painter, frame, visible, min(zoom, 2.0))
+            ImagePyramid((view,)).draw(painter, frame, visible, min(zoom, 2.0))
             painter.restore()

@@ -14,7 +14,7 @@ NEAR = 32
 """A frame at most this far ahead is reached by reading on; a farther one by seeking."""
 
 
-class Reel:
+class FrameCache:
     """Frames by number, for one reader. `changed` is called on the reel's thread after each step.
 
     Ends with `close`, which leaves neither thread nor process behind.

@@ -24,7 +24,7 @@ SHARP = 4.0
 _DRAWN_FAST = (QImage.Format.Format_RGB32, QImage.Format.Format_ARGB32_Premultiplied)
 
 
-class Picture:
+class ImagePyramid:
     """An image and its halves, quarters, …; immutable.
 
     `levels[0]` is the full picture. A picture with one level can be drawn too, only less
@@ -88,15 +88,15 @@ class Picture:
         return chosen
 
 
-def from_pixels(pixels: bytes, width: int, height: int, channels: int) -> Picture:
+def wrap_pixels(pixels: bytes, width: int, height: int, channels: int) -> ImagePyramid:
     """Rows of 8-bit RGB or RGBA, shared and not copied. Raises BadInput when they do not fit."""
     if channels not in (3, 4) or width < 1 or height < 1 or len(pixels) != width * height * channels:
         raise BadInput("The preview's pixels do not fit its size.")
     pixel_format = QImage.Format.Format_RGB888 if channels == 3 else QImage.Format.Format_RGBA8888
-    return Picture((QImage(pixels, width, height, width * channels, pixel_format),), pixels)
+    return ImagePyramid((QImage(pixels, width, height, width * channels, pixel_format),), pixels)
 
 
-def read_picture(path: Path) -> Picture:
+def read_pyramid(path: Path) -> ImagePyramid:
     """Reads and prepares the picture in a file; to be called off the UI thread.
 
     EXIF orientation and the embedded colour profile are applied. Raises BadInput when it
@@ -110,8 +110,8 @@ def read_picture(path: Path) -> Picture:
         QImageReader.setAllocationLimit(max(QImageReader.allocationLimit(), _MIB_NEEDED))
         image = reader.read()
         if not image.isNull():
-            return prepare(image)
-    return prepare(_by_pillow(path))
+            return build_pyramid(image)
+    return build_pyramid(_by_pillow(path))
 
 
 _MIB_NEEDED = MAX_PIXELS * 8 // 2**20 + 1
@@ -128,9 +128,9 @@ def _by_pillow(path: Path) -> QImage:
     return _converted(shared)
 
 
-def prepare(image: QImage) -> Picture:
+def build_pyramid(image: QImage) -> ImagePyramid:
     """The pyramid over an image, in formats that are drawn fast; to be called off the UI thread."""
-    return Picture(tuple(_levels(_converted(image))))
+    return ImagePyramid(tuple(_levels(_converted(image))))
 
 
 def _levels(image: QImage) -> Iterator[QImage]:

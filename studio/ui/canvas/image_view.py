@@ -22,8 +22,8 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QWidget
 
 from studio.ui.canvas.camera import Camera
-from studio.ui.canvas.image_pyramid import Picture
-from studio.ui.canvas.pointer_tool import Hand
+from studio.ui.canvas.image_pyramid import ImagePyramid
+from studio.ui.canvas.pointer_tool import PointerTool
 from studio.ui.theme import theme
 
 MARGINS = (32, 64, 32, 32)
@@ -35,7 +35,7 @@ GRIP = 15
 """Radius of the divider's handle, in logical pixels."""
 
 
-class Surface(QWidget):
+class ImageView(QWidget):
     """Shows one picture, or two with a divider between them."""
 
     zoomed = Signal(float)
@@ -54,17 +54,17 @@ class Surface(QWidget):
         self.caption = ""
         """A quiet word in the corner: preview, or that a picture is being opened."""
         self.labels = ("Before", "After")
-        self._picture: Picture | None = None
-        self._before: Picture | None = None
+        self._picture: ImagePyramid | None = None
+        self._before: ImagePyramid | None = None
         self._divider = 0.5
         self._space = False
         self._dragged_with_space = False
         self._drag: QPointF | None = None
         self._moving_divider = False
-        self._hand: Hand | None = None
+        self._hand: PointerTool | None = None
 
     @property
-    def picture(self) -> Picture | None:
+    def picture(self) -> ImagePyramid | None:
         return self._picture
 
     @property
@@ -81,7 +81,7 @@ class Surface(QWidget):
         self._divider = min(max(place, 0.0), 1.0)
         self.update()
 
-    def show_picture(self, picture: Picture | None) -> None:
+    def show_picture(self, picture: ImagePyramid | None) -> None:
         """One of the same shape keeps the zoom and the place; there is no moment without a picture."""
         self._picture = picture
         if picture is None:
@@ -90,12 +90,12 @@ class Surface(QWidget):
             self.camera.take(QSizeF(picture.size))
         self._changed()
 
-    def compare_with(self, before: Picture | None) -> None:
+    def compare_with(self, before: ImagePyramid | None) -> None:
         self._before = before
         self.update()
         self._show_pointer(self.mapFromGlobal(self.cursor().pos()))
 
-    def take_hand(self, hand: Hand | None) -> None:
+    def take_hand(self, hand: PointerTool | None) -> None:
         """From now on the left button is for this; None gives it back to looking."""
         self._hand = hand
         self.update()
@@ -144,7 +144,7 @@ class Surface(QWidget):
         if self.caption:
             _label(painter, self.caption, frame.intersected(self._inner()), Qt.AlignmentFlag.AlignLeft)
 
-    def _draw(self, painter: QPainter, picture: Picture, frame: QRectF, visible: QRectF) -> None:
+    def _draw(self, painter: QPainter, picture: ImagePyramid, frame: QRectF, visible: QRectF) -> None:
         if picture.transparent:
             painter.save()
             painter.setBrushOrigin(frame.topLeft())
@@ -153,7 +153,9 @@ class Surface(QWidget):
         zoom = frame.width() / picture.size.width() * self.devicePixelRatioF()
         picture.draw(painter, frame, visible, zoom)
 
-    def _draw_both(self, painter: QPainter, after: Picture, before: Picture, frame: QRectF, visible: QRectF) -> None:
+    def _draw_both(
+        self, painter: QPainter, after: ImagePyramid, before: ImagePyramid, frame: QRectF, visible: QRectF
+    ) -> None:
         x = self._divider_x()
         left = QRectF(frame.left(), frame.top(), x - frame.left(), frame.height())
         right = QRectF(x, frame.top(), frame.right() - x, frame.height())

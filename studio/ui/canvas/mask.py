@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, QSize
 from PySide6.QtGui import QColor, QImage, QPainter, QUndoCommand
 
-from studio.ui.canvas.brush import Brush, Dab, stamp
-from studio.ui.canvas.image_pyramid import SMALLEST, Picture
+from studio.ui.canvas.brush import Brush, Dab, brush_tip
+from studio.ui.canvas.image_pyramid import SMALLEST, ImagePyramid
 from studio.ui.theme import theme
 
 TILE = 512
@@ -75,7 +75,7 @@ class MaskLayer:
         """Paints or erases, and returns what changed. `take_before` then has the tiles as they were."""
         changed = QRect()
         for dab in dabs:
-            spot = stamp(dab.size, brush.hardness, erases=brush.erases)
+            spot = brush_tip(dab.size, brush.hardness, erases=brush.erases)
             corner = dab.at - QPointF(spot.width() / 2, spot.height() / 2)
             touched = QRectF(corner, spot.size().toSizeF()).toAlignedRect().intersected(self.image.rect())
             if touched.isEmpty():
@@ -154,12 +154,12 @@ class MaskLayer:
 
     # Looking
     def draw(self, painter: QPainter, frame: QRectF, visible: QRectF, zoom: float) -> None:
-        """As `Picture.draw`, in the accent colour."""
+        """As `ImagePyramid.draw`, in the accent colour."""
         if self._tint != theme.COLOURS.accent:
             self._tint = theme.COLOURS.accent
-            self._views = tuple(tinted(level, QColor(self._tint)) for level in self._levels)
+            self._views = tuple(tint_levels(level, QColor(self._tint)) for level in self._levels)
         self._freshen(zoom)
-        Picture(self._views).draw(painter, frame, visible, zoom)
+        ImagePyramid(self._views).draw(painter, frame, visible, zoom)
 
     def _spoil(self, rect: QRect) -> None:
         """The smaller levels do not show this part of the full one any more."""
@@ -192,7 +192,7 @@ class MaskLayer:
         painter.end()
 
 
-class Painted(QUndoCommand):
+class PaintCommand(QUndoCommand):
     """What was painted already, for Ctrl+Z: the tiles that a stroke touched, each way."""
 
     def __init__(self, text: str, layer: MaskLayer, changed: Callable[[MaskLayer, QRect], None]) -> None:
@@ -220,7 +220,7 @@ class Painted(QUndoCommand):
         self._changed(self._layer, rect)
 
 
-class Inverted(QUndoCommand):
+class InvertCommand(QUndoCommand):
     """Its own way back, which needs no tiles."""
 
     def __init__(self, layer: MaskLayer, changed: Callable[[MaskLayer, QRect], None]) -> None:
@@ -247,7 +247,7 @@ def _grey(image: QImage) -> bytes:
     return whole if row == across else b"".join(whole[at : at + across] for at in range(0, len(whole), row))
 
 
-def tinted(level: QImage, tint: QColor) -> QImage:
+def tint_levels(level: QImage, tint: QColor) -> QImage:
     """The same memory of grey pixels, read as shades of a colour. It must not outlive them."""
     view = QImage(level.constBits(), level.width(), level.height(), level.bytesPerLine(), QImage.Format.Format_Indexed8)
     red, green, blue = tint.red(), tint.green(), tint.blue()

@@ -52,7 +52,7 @@ class MaskActions:
             action.setEnabled(on)
 
 
-class Dial(QWidget):
+class LabelledSlider(QWidget):
     """What it is and how much of it, over a slider."""
 
     moved = Signal(float)
@@ -60,15 +60,15 @@ class Dial(QWidget):
 
     def __init__(self, title: str, hint: str) -> None:
         super().__init__()
-        self._value = words.label("", "caption")
+        self._value = words.make_label("", "caption")
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, STEPS)
         self.slider.setFixedWidth(SLIDER)
-        words.name(self.slider, title, hint)
+        words.describe(self.slider, title, hint)
         self.slider.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.slider.valueChanged.connect(lambda step: self.moved.emit(step / STEPS))
         head = QHBoxLayout()
-        head.addWidget(words.label(title, "caption"))
+        head.addWidget(words.make_label(title, "caption"))
         head.addStretch(1)
         head.addWidget(self._value)
         column = QVBoxLayout(self)
@@ -84,7 +84,7 @@ class Dial(QWidget):
         self.slider.blockSignals(False)
 
 
-class Between(QWidget):
+class BarSeparator(QWidget):
     """A thin line between groups of tools."""
 
     def __init__(self) -> None:
@@ -105,17 +105,17 @@ class MaskBar(FloatingBar):
         self.eraser = _button("Eraser", actions.eraser, "Takes away from the mask")
         for choice in (self.brush, self.eraser):
             choice.setCheckable(True)
-        self.size_dial = Dial("Size", "The brush's diameter in pixels of the picture  [  ]")
-        self.hardness_dial = Dial("Hardness", "How sharp the brush's edge is")
-        self.feather_dial = Dial("Feather", "Softens the edge of the whole mask, to blend in what is new")
+        self.size_dial = LabelledSlider("Size", "The brush's diameter in pixels of the picture  [  ]")
+        self.hardness_dial = LabelledSlider("Hardness", "How sharp the brush's edge is")
+        self.feather_dial = LabelledSlider("Feather", "Softens the edge of the whole mask, to blend in what is new")
         self.invert = _button("", actions.invert, "Swaps what changes and what stays")
         self.clear = _button("", actions.clear, "Takes all of the mask away")
         self.done = QPushButton("Done")
-        words.name(self.done, "Done", "Keeps the mask and goes back to looking  Esc")
+        words.describe(self.done, "Done", "Keeps the mask and goes back to looking  Esc")
         self.done.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.done.clicked.connect(actions.done.trigger)
         self._tools, self._dials, self._ends = QWidget(), QWidget(), QWidget()
-        self._lines = (Between(), Between())
+        self._lines = (BarSeparator(), BarSeparator())
         self._grid = QGridLayout()
         self._narrow: bool | None = None
         self._lay_out()
@@ -217,7 +217,7 @@ def _button(text: str, action: QAction, hint: str) -> QPushButton:
     if not text:
         button.setFixedWidth(36)
         button.setStyleSheet("padding: 5px 0px;")
-    words.name(
+    words.describe(
         button, text or action.text(), f"{text or action.text()}: {_small(hint)}  {action.shortcut().toString()}"
     )
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)

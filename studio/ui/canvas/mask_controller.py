@@ -14,7 +14,7 @@ from studio.core.errors import StudioError
 from studio.state.form import masks
 from studio.ui.canvas import Canvas
 from studio.ui.canvas.mask import MaskLayer
-from studio.ui.widgets.thumbnail_loader import Thumbnailer
+from studio.ui.widgets.thumbnail_loader import ThumbnailLoader
 
 if TYPE_CHECKING:
     from studio.state.session import Session
@@ -24,7 +24,7 @@ SAVE_MS = 400
 
 
 @dataclass
-class Sitting:
+class MaskSession:
     """One mask of one field. `path` is the file that the field has, as far as it was written from here."""
 
     tool: str
@@ -35,14 +35,14 @@ class Sitting:
     feather: int = 0
 
 
-class Masking(QObject):
+class MaskController(QObject):
     """Nothing is lost on the way: each stroke is saved soon after it, and at once before anything reads it."""
 
-    def __init__(self, session: Session, canvas: Canvas, thumbnails: Thumbnailer, parent: QObject) -> None:
+    def __init__(self, session: Session, canvas: Canvas, thumbnails: ThumbnailLoader, parent: QObject) -> None:
         super().__init__(parent)
         self._session, self._canvas, self._thumbnails = session, canvas, thumbnails
         self._mode = canvas.mask_mode
-        self._sittings: WeakKeyDictionary[MaskLayer, Sitting] = WeakKeyDictionary()
+        self._sittings: WeakKeyDictionary[MaskLayer, MaskSession] = WeakKeyDictionary()
         self._layer: MaskLayer | None = None
         self._last: MaskLayer | None = None
         self._opening: MaskLayer | None = None
@@ -87,7 +87,7 @@ class Masking(QObject):
         if now is not None and (now.tool, now.field) == (tool.id, field):
             return  # it is on the canvas already
         value = workspace.value(field)
-        sitting = Sitting(tool.id, field, beside, str(picture), str(value) if value else None)
+        sitting = MaskSession(tool.id, field, beside, str(picture), str(value) if value else None)
         last = self._last
         if last is not None and self._is_same(self._sittings[last], sitting):
             self._open(last, self._sittings[last])
@@ -116,7 +116,7 @@ class Masking(QObject):
         elif found := self._mask_fields():
             self.paint(found[0])
 
-    def _open(self, layer: MaskLayer | None, sitting: Sitting) -> None:
+    def _open(self, layer: MaskLayer | None, sitting: MaskSession) -> None:
         self._session.look_away()
         self._opening = layer
 
@@ -145,7 +145,7 @@ class Masking(QObject):
 
         self._canvas.show_for_mask(Path(sitting.picture), load, begin)
 
-    def _is_same(self, one: Sitting, other: Sitting) -> bool:
+    def _is_same(self, one: MaskSession, other: MaskSession) -> bool:
         return (one.tool, one.field, one.picture, one.path) == (other.tool, other.field, other.picture, other.path)
 
     # What was painted becomes the value
@@ -178,7 +178,7 @@ class Masking(QObject):
 
         self._session.work(lambda: masks.write(path, image, feather), written)
 
-    def _give(self, turn: int, sitting: Sitting, path: str | None) -> None:
+    def _give(self, turn: int, sitting: MaskSession, path: str | None) -> None:
         if turn <= self._given:  # a later one is there, or the artist chose another
             return
         self._given, sitting.path = turn, path

@@ -9,10 +9,10 @@ from PySide6.QtCore import QObject, QPointF, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPen, QUndoCommand
 
 from studio.ui.canvas.brush import Brush, Stroke
-from studio.ui.canvas.feather_preview import SoftView
-from studio.ui.canvas.image_view import Surface
-from studio.ui.canvas.mask import Inverted, MaskLayer, Painted
-from studio.ui.canvas.mask_overlay import overlay
+from studio.ui.canvas.feather_preview import FeatherPreview
+from studio.ui.canvas.image_view import ImageView
+from studio.ui.canvas.mask import InvertCommand, MaskLayer, PaintCommand
+from studio.ui.canvas.mask_overlay import paint_striped
 
 FEATHER = 200
 """The widest, in pixels of the picture."""
@@ -31,7 +31,7 @@ class MaskMode(QObject):
     """Brush or feather."""
     switched = Signal(bool)
 
-    def __init__(self, surface: Surface, parent: QObject | None = None) -> None:
+    def __init__(self, surface: ImageView, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.cursor = Qt.CursorShape.BlankCursor
         self.brush = Brush()
@@ -42,7 +42,7 @@ class MaskMode(QObject):
         self.undone: Callable[[MaskLayer, QRect], None] = self.show_change
         """Hears of each undo and redo, of masks that were painted before too."""
         self._surface = surface
-        self._soft = SoftView(self, surface.update)
+        self._soft = FeatherPreview(self, surface.update)
         self._stroke: Stroke | None = None
         self._pen: QPointF | None = None
         self._ended = QPointF()
@@ -99,12 +99,12 @@ class MaskMode(QObject):
     # The whole mask
     def invert(self) -> None:
         if self.layer is not None:
-            self.push(Inverted(self.layer, self._stepped))
+            self.push(InvertCommand(self.layer, self._stepped))
 
     def clear(self) -> None:
         if self.layer is not None and not self.layer.empty:
             self.layer.fill(0)
-            self.push(Painted("clearing the mask", self.layer, self._stepped))
+            self.push(PaintCommand("clearing the mask", self.layer, self._stepped))
             self.show_change(self.layer, self.layer.image.rect())
 
     def show_change(self, layer: MaskLayer, rect: QRect) -> None:
@@ -141,7 +141,7 @@ class MaskMode(QObject):
         stroke, self._stroke = self._stroke, None
         if stroke is not None and self.layer is not None:
             text = "erasing from the mask" if stroke.brush.erases else "painting the mask"
-            command = Painted(text, self.layer, self._stepped)
+            command = PaintCommand(text, self.layer, self._stepped)
             if command.touched:
                 self.push(command)
                 self.changed.emit()
@@ -155,7 +155,7 @@ class MaskMode(QObject):
     def draw(self, painter: QPainter, frame: QRectF, visible: QRectF, zoom: float) -> None:
         if self.layer is None:
             return
-        with overlay(painter, frame, visible) as over:
+        with paint_striped(painter, frame, visible) as over:
             if self._soft.ready:
                 self._soft.draw(over, frame, visible)
             else:

@@ -15,7 +15,7 @@ DARK = QColor(0, 0, 0, 70)
 
 
 @contextmanager
-def overlay(painter: QPainter, frame: QRectF, visible: QRectF) -> Iterator[QPainter]:
+def paint_striped(painter: QPainter, frame: QRectF, visible: QRectF) -> Iterator[QPainter]:
     """Yields a painter for the same coordinates; what it painted is striped and laid over the picture."""
     part = frame.intersected(visible).toAlignedRect()
     ratio = painter.device().devicePixelRatio()

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QVBoxLayout, 
 
 from studio.core.errors import BadInput
 from studio.ui.theme import icons, theme
-from studio.ui.widgets.labels import label, line
+from studio.ui.widgets.labels import make_label, make_line
 
 LONGEST = 2**20
 """Bytes of a README that are shown."""
@@ -29,7 +29,7 @@ class Card(Struct, frozen=True):
 class ModelCard(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.title, self.facts = label(role="title", wrap=True), label(role="dim", wrap=True)
+        self.title, self.facts = make_label(role="title", wrap=True), make_label(role="dim", wrap=True)
         self._picture = QLabel()
         self.readme = QPlainTextEdit()
         self.readme.setReadOnly(True)
@@ -51,7 +51,7 @@ class ModelCard(QWidget):
         inside.setContentsMargins(0, 0, 0, 0)
         inside.setSpacing(4 * theme.SPACE)
         inside.addLayout(head)
-        inside.addWidget(line())
+        inside.addWidget(make_line())
         inside.addWidget(self.readme, 1)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(32, 72, 32, 32)

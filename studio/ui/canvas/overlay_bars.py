@@ -50,7 +50,7 @@ class FloatingBar(QWidget):
         event.accept()
 
 
-class ToolBar(FloatingBar):
+class ViewBar(FloatingBar):
     """Fit, 100 %, Compare, and the zoom."""
 
     def __init__(self, commands: CanvasActions, parent: QWidget) -> None:
@@ -73,7 +73,7 @@ class ToolBar(FloatingBar):
         self.full.setChecked(not fitted and zoom == 1.0)
 
 
-class Transport(FloatingBar):
+class PlaybackBar(FloatingBar):
     """Plays, steps through and scrubs an animation."""
 
     def __init__(self, commands: CanvasActions, parent: QWidget) -> None:
@@ -149,7 +149,7 @@ class Transport(FloatingBar):
             self.player.play()
 
 
-class DropMark(QFrame):
+class DropOutline(QFrame):
     """The outline that shows that a drop is taken here."""
 
     def __init__(self, parent: QWidget) -> None:

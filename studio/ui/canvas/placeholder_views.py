@@ -22,7 +22,7 @@ from PySide6.QtWidgets import QLabel, QPushButton, QTextEdit, QVBoxLayout, QWidg
 
 from studio.core.errors import BadInput
 from studio.ui.theme import icons, theme
-from studio.ui.widgets.labels import label
+from studio.ui.widgets.labels import make_label
 
 MEASURE = 68
 """Characters of a line that is comfortable to read."""
@@ -30,7 +30,7 @@ LONGEST = 2**21
 """Bytes of a text that is shown."""
 
 
-class EmptyPage(QWidget):
+class EmptyPlaceholder(QWidget):
     """Says what belongs here, and offers it."""
 
     browse = Signal()
@@ -40,7 +40,7 @@ class EmptyPage(QWidget):
         picture = QLabel()
         picture.setPixmap(icons.pixmap("image-outline", 40, ratio=self.devicePixelRatioF()))
         picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._sentence = label("Drop a picture here, or press Generate", "dim")
+        self._sentence = make_label("Drop a picture here, or press Generate", "dim")
         self._sentence.setAlignment(Qt.AlignmentFlag.AlignCenter)
         choose = QPushButton("Open a picture…")
         choose.setAccessibleName("Open a picture")
@@ -65,14 +65,14 @@ class EmptyPage(QWidget):
         painter.drawRoundedRect(well, 12, 12)
 
 
-class SentencePage(QWidget):
+class MessagePlaceholder(QWidget):
     """One sentence where the picture would be."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._picture = QLabel()
         self._picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.sentence = label()
+        self.sentence = make_label()
         self.sentence.setWordWrap(True)
         self.sentence.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -91,7 +91,7 @@ class SentencePage(QWidget):
         self.sentence.setText(sentence)
 
 
-class TextPage(QTextEdit):
+class TextView(QTextEdit):
     """Plain text in a serif, with a measure that is comfortable to read. Nothing in it is markup."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -174,12 +174,12 @@ def _letters(size: int, *, bold: bool = False) -> QTextCharFormat:
     return letters
 
 
-class Words(Struct, frozen=True):
+class TextFile(Struct, frozen=True):
     title: str
     text: str
 
 
-def read_words(path: Path) -> Words:
+def read_text_file(path: Path) -> TextFile:
     """A Markdown file's words, without its front matter. Raises BadInput when it cannot be read."""
     try:
         with path.open("rb") as file:
@@ -192,4 +192,4 @@ def read_words(path: Path) -> Words:
             if line.startswith("title:"):
                 title = line[6:].strip().strip("\"'")
         text = text[end + 5 :].lstrip("\n")
-    return Words(title, text)
+    return TextFile(title, text)

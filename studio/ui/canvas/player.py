@@ -8,7 +8,7 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QImage
 
 from studio.core.errors import StudioError
-from studio.ui.canvas.frame_cache import BUDGET, Reel
+from studio.ui.canvas.frame_cache import BUDGET, FrameCache
 from studio.ui.canvas.frame_reader import Clip
 
 
@@ -34,7 +34,7 @@ class Player(QObject):
         self._timer = QTimer(self, singleShot=True, timerType=Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._advance)
         self._reel_changed.connect(self._look, Qt.ConnectionType.QueuedConnection)
-        self._reel = Reel(clip, self._reel_changed.emit, budget)
+        self._reel = FrameCache(clip, self._reel_changed.emit, budget)
 
     @property
     def playing(self) -> bool:

@@ -8,7 +8,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QPainter
 
 
-class Hand(Protocol):
+class PointerTool(Protocol):
     """Given to a `Surface`. Points are in its coordinates; `pressure` is 0..1, and 1 for a mouse."""
 
     cursor: Qt.CursorShape

@@ -24,7 +24,7 @@ _ICONS = {
 }
 
 
-class Tile(QAbstractButton):
+class VariationTile(QAbstractButton):
     def __init__(self, creation: Creation, number: int) -> None:
         super().__init__()
         self.creation = creation
@@ -34,7 +34,7 @@ class Tile(QAbstractButton):
         self.setFixedSize(TILE)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        labels.name(self, f"Variation {number}", creation.title or Path(creation.path).name)
+        labels.describe(self, f"Variation {number}", creation.title or Path(creation.path).name)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Space presses it; every other key is the strip's."""
@@ -85,14 +85,14 @@ class Tile(QAbstractButton):
         painter.drawText(room, flags, self.creation.title[:60])
 
 
-class Shelf(QScrollArea):
+class StripScrollArea(QScrollArea):
     """Leaves the arrow keys to the strip."""
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         event.ignore()
 
 
-class Strip(QWidget):
+class VariationsStrip(QWidget):
     """← and → look through, ⏎ keeps, ⌫ discards."""
 
     discard = Signal(object)
@@ -103,23 +103,23 @@ class Strip(QWidget):
         self.setProperty("role", "bar")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setFixedHeight(HEIGHT)
-        self._tiles: dict[str, Tile] = {}
+        self._tiles: dict[str, VariationTile] = {}
         self._group = QButtonGroup(self)
         inner = QWidget()
         self._row = QHBoxLayout(inner)
         self._row.setContentsMargins(0, 0, 0, 0)
         self._row.setSpacing(8)
         self._row.addStretch(1)
-        scroll = Shelf()
+        scroll = StripScrollArea()
         scroll.setWidget(inner)
         scroll.setWidgetResizable(True)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._scroll = scroll
         self.discard_button = QPushButton("Discard ⌫")
-        labels.name(self.discard_button, "Discard", "Move this one to the trash (Backspace)")
+        labels.describe(self.discard_button, "Discard", "Move this one to the trash (Backspace)")
         self.keep_button = QPushButton("Keep ⏎")
-        labels.name(self.keep_button, "Keep", "Keep this one and go on to the next (Enter)")
+        labels.describe(self.keep_button, "Keep", "Keep this one and go on to the next (Enter)")
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 0, 16, 0)
         row.setSpacing(8)
@@ -132,7 +132,7 @@ class Strip(QWidget):
         history.thumbnail_ready.connect(self._thumbnail_ready)
         self._show()
 
-    def tiles(self) -> list[Tile]:
+    def tiles(self) -> list[VariationTile]:
         return list(self._tiles.values())
 
     def discard_chosen(self) -> None:
@@ -174,8 +174,8 @@ class Strip(QWidget):
                 self._scroll.ensureWidgetVisible(tile)
         self.setVisible(bool(items))
 
-    def _add(self, item: Creation, place: int) -> Tile:
-        tile = Tile(item, place + 1)
+    def _add(self, item: Creation, place: int) -> VariationTile:
+        tile = VariationTile(item, place + 1)
         tile.clicked.connect(lambda: self._choose(item))
         self._tiles[item.id] = tile
         self._group.addButton(tile)
@@ -188,7 +188,7 @@ class Strip(QWidget):
         if item.id in ids:
             self._variations.choose(ids.index(item.id))
 
-    def _show_thumbnail(self, tile: Tile) -> None:
+    def _show_thumbnail(self, tile: VariationTile) -> None:
         image = self._history.thumbnail(tile.creation.id)
         if image is not None and not image.isNull():
             tile.set_image(QPixmap.fromImage(image))

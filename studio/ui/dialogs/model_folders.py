@@ -9,9 +9,9 @@ from typing import Any
 
 from studio.core.descriptor import Field, Widget
 from studio.state.library.model_folders import ModelFolders
-from studio.ui.form.base import Surroundings
+from studio.ui.form.base import FormServices
 from studio.ui.form.list_field import FoldersEditor
-from studio.ui.form.path_list import Holds
+from studio.ui.form.path_list import ListContent
 from studio.ui.theme import icons
 
 FIELD = Field(
@@ -24,9 +24,9 @@ FIELD = Field(
 
 
 class ModelFoldersEditor(FoldersEditor):
-    def __init__(self, folders: ModelFolders, around: Surroundings) -> None:
+    def __init__(self, folders: ModelFolders, around: FormServices) -> None:
         self._folders = folders
-        super().__init__(FIELD, replace(around, clear=lambda _, left: self._give(left)), Holds.FOLDERS)
+        super().__init__(FIELD, replace(around, clear=lambda _, left: self._give(left)), ListContent.FOLDERS)
         folders.changed.connect(self._tell)
 
     def value(self) -> Any:

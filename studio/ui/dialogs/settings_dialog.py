@@ -16,8 +16,8 @@ from studio.core.humanize import describe_device
 from studio.core.settings import Settings
 from studio.state.session import Session
 from studio.ui.dialogs.model_folders import FIELD, ModelFoldersEditor
-from studio.ui.form.base import Editor, Surroundings
-from studio.ui.form.form import Row, plain_editor
+from studio.ui.form.base import Editor, FormServices
+from studio.ui.form.form import FieldRow, plain_editor
 from studio.ui.theme import icons
 from studio.ui.tool_panel.job_options import FORMATS
 from studio.ui.widgets import labels
@@ -35,21 +35,21 @@ class SettingsDialog(QDialog):
         self,
         session: Session,
         set_theme: Callable[[str], None],
-        around: Surroundings,
+        around: FormServices,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._session, self._set_theme = session, set_theme
         self.setWindowTitle("Settings")
         self.resize(SIZE)
-        self.rows: dict[str, Row] = {}
+        self.rows: dict[str, FieldRow] = {}
         self._page = QVBoxLayout()
         self._page.setContentsMargins(0, 0, 8, 0)
         self._page.setSpacing(16)
         self._devices: dict[str, str] = {}
         self._device_place = QVBoxLayout()
         self._page.addLayout(self._device_place)
-        self._now = labels.label("", "caption", wrap=True)
+        self._now = labels.make_label("", "caption", wrap=True)
         self._page.addWidget(self._now)
         self._add(_choice("theme", "Theme", {"dark": "Dark", "light": "Light"}))
         self._add(_choice("image_format", "Pictures are saved as", dict(FORMATS["image"])))
@@ -84,32 +84,32 @@ class SettingsDialog(QDialog):
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(inside)
         close = QPushButton("Close")
-        labels.name(close, "Close")
+        labels.describe(close, "Close")
         close.clicked.connect(self.accept)
         foot = QHBoxLayout()
-        foot.addWidget(labels.label("Changes are kept at once.", "caption"))
+        foot.addWidget(labels.make_label("Changes are kept at once.", "caption"))
         foot.addStretch(1)
         foot.addWidget(close)
         column = QVBoxLayout(self)
         column.setContentsMargins(24, 20, 24, 20)
         column.setSpacing(16)
-        column.addWidget(labels.label("Settings", "title"))
+        column.addWidget(labels.make_label("Settings", "title"))
         column.addWidget(scroll, 1)
         column.addLayout(foot)
 
-    def _add(self, field: Field, editor: Editor | None = None) -> Row:
+    def _add(self, field: Field, editor: Editor | None = None) -> FieldRow:
         row = self._row(field, editor or plain_editor(field))
         self._page.addWidget(row)
         return row
 
-    def _row(self, field: Field, editor: Editor) -> Row:
+    def _row(self, field: Field, editor: Editor) -> FieldRow:
         editor.edited.connect(lambda: self._edited(field.name, editor.value()))
-        self.rows[field.name] = row = Row(editor)
+        self.rows[field.name] = row = FieldRow(editor)
         return row
 
     def _add_folders(self) -> None:
         home = self._session.home
-        self._page.addWidget(labels.label("Folders", "dim"))
+        self._page.addWidget(labels.make_label("Folders", "dim"))
         column = QVBoxLayout()
         column.setSpacing(8)
         for title, folder in (("Home", home.root), ("Models", home.models), ("Plugins", home.plugins)):
@@ -155,17 +155,17 @@ class SettingsDialog(QDialog):
 class _FolderRow(QWidget):
     def __init__(self, title: str, folder: Path) -> None:
         super().__init__()
-        path = labels.label(str(folder), "caption")
+        path = labels.make_label(str(folder), "caption")
         path.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         path.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        path.setToolTip(labels.tip(str(folder)))
+        path.setToolTip(labels.make_tool_tip(str(folder)))
         button = QPushButton("Open")
         button.setIcon(icons.icon("folder-open-outline"))
-        labels.name(button, f"Open the folder: {title}", str(folder))
+        labels.describe(button, f"Open the folder: {title}", str(folder))
         button.clicked.connect(partial(open_folder, folder))
         told = QVBoxLayout()
         told.setSpacing(0)
-        told.addWidget(labels.label(title))
+        told.addWidget(labels.make_label(title))
         told.addWidget(path)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)

@@ -13,12 +13,12 @@ from PySide6.QtWidgets import QWidget
 from shiboken6 import isValid
 
 from studio.core.descriptor import Field, ToolDescriptor
-from studio.ui.widgets.thumbnail_loader import Thumbnailer
+from studio.ui.widgets.thumbnail_loader import ThumbnailLoader
 
 T = TypeVar("T")
 
 
-class Offer(Protocol):
+class ModelOption(Protocol):
     """A model that can be chosen (`library.models`)."""
 
     @property
@@ -41,7 +41,7 @@ class Offer(Protocol):
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class FormServices:
     """What editors need of the window.
 
     `offers` asks for the models of a kind, and `models_changed` says that it would answer otherwise now;
@@ -51,8 +51,8 @@ class Surroundings:
     model's tile; `makers` are the tools by which models are made, and `choose_tool` opens one.
     """
 
-    thumbnails: Thumbnailer
-    offers: Callable[[str, Callable[[Sequence[Offer]], None]], None]
+    thumbnails: ThumbnailLoader
+    offers: Callable[[str, Callable[[Sequence[ModelOption]], None]], None]
     models_changed: SignalInstance
     take_picture: Callable[[QImage, Callable[[Path], None]], None]
     clear: Callable[[str, Any], None]

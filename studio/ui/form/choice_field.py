@@ -63,7 +63,7 @@ class SegmentsEditor(Editor):
         for index, (_, text) in enumerate(self._options):
             button = QPushButton(text.replace("&", "&&"))
             button.setCheckable(True)
-            labels.name(button, f"{field.title}: {text}", field.help)
+            labels.describe(button, f"{field.title}: {text}", field.help)
             self._group.addButton(button, index)
             row.addWidget(button)
         self._group.idClicked.connect(lambda _: self.edited.emit())
@@ -89,7 +89,7 @@ class ComboEditor(Editor):
     def __init__(self, field: Field, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
         self.combo = Combo()
-        labels.name(self.combo, field.title, field.help)
+        labels.describe(self.combo, field.title, field.help)
         self._options = _options(field)
         for _, text in self._options:
             self.combo.addItem(text)
@@ -123,7 +123,7 @@ class ChipsEditor(Editor):
         for choice, text in zip(field.choices, field.labels, strict=False):
             button = QPushButton(text.replace("&", "&&"))
             button.setCheckable(True)
-            labels.name(button, f"{field.title}: {text}", field.help)
+            labels.describe(button, f"{field.title}: {text}", field.help)
             button.clicked.connect(lambda _=False: self.edited.emit())
             self._buttons.append((choice, button))
             row.addWidget(button)
@@ -179,7 +179,7 @@ class SwitchEditor(Editor):
     def __init__(self, field: Field, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
         self.switch = Switch()
-        labels.name(self.switch, field.title, field.help)
+        labels.describe(self.switch, field.title, field.help)
         self.switch.clicked.connect(lambda _=False: self.edited.emit())
         self.setFocusProxy(self.switch)
         QHBoxLayout(self).setContentsMargins(0, 0, 0, 0)

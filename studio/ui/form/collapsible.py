@@ -14,7 +14,7 @@ SEVERAL = "More settings"
 """The title of the fold for what belongs to no group."""
 
 
-class Fold(QWidget):
+class CollapsibleGroup(QWidget):
     """`fill(column)` adds the rows at the first unfolding: most folds are never opened."""
 
     toggled = Signal(bool)
@@ -58,7 +58,7 @@ class Fold(QWidget):
         text = f"{self._title} · {count} changed" if count else self._title
         if text != self._button.text():
             self._button.setText(text)
-            labels.name(self._button, text, "Shows or hides these settings")
+            labels.describe(self._button, text, "Shows or hides these settings")
 
     def _toggle(self, on: bool) -> None:
         self.filled()

@@ -9,32 +9,32 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field, Widget
-from studio.ui.form.base import Editor, Surroundings
+from studio.ui.form.base import Editor, FormServices
 from studio.ui.form.choice_field import SwitchEditor, choice_editor
-from studio.ui.form.collapsible import Fold
-from studio.ui.form.image_field import WellEditor
+from studio.ui.form.collapsible import CollapsibleGroup
+from studio.ui.form.image_field import DropWellEditor
 from studio.ui.form.list_field import list_editor
 from studio.ui.form.mask_field import MaskEditor
-from studio.ui.form.model_tiles import TilesEditor
+from studio.ui.form.model_tiles import ModelTilesEditor
 from studio.ui.form.number_field import NumberEditor
-from studio.ui.form.path_field import ModelEditor, PlaceEditor
-from studio.ui.form.text_field import ColourEditor, LineEditor, LinesEditor, PageEditor
+from studio.ui.form.path_field import ModelEditor, PathEditor
+from studio.ui.form.text_field import ColourEditor, LineEditor, LinesEditor, MultilineEditor
 from studio.ui.widgets import labels
 
 _PLACES = (Widget.IMAGE, Widget.MASK, Widget.FILE, Widget.FOLDER, Widget.MODEL)
 
 
-def editor_for(field: Field, around: Surroundings) -> Editor:
+def editor_for(field: Field, around: FormServices) -> Editor:
     """The widget that suits a field."""
     if field.many and field.widget in _PLACES:
         return list_editor(field, around)
     match field.widget:
         case Widget.IMAGE:
-            return WellEditor(field, around)
+            return DropWellEditor(field, around)
         case Widget.MASK:
             return MaskEditor(field, around)
         case Widget.MODEL:
-            return TilesEditor(field, around) if field.tiles else ModelEditor(field, around)
+            return ModelTilesEditor(field, around) if field.tiles else ModelEditor(field, around)
         case _:
             return plain_editor(field)
 
@@ -47,28 +47,28 @@ def plain_editor(field: Field) -> Editor:
         return LinesEditor(field)
     match field.widget:
         case Widget.PROMPT:
-            return PageEditor(field)
+            return MultilineEditor(field)
         case Widget.NUMBER | Widget.WHOLE | Widget.UNIT:
             return NumberEditor(field)
         case Widget.SWITCH:
             return SwitchEditor(field)
         case Widget.FILE | Widget.FOLDER:
-            return PlaceEditor(field)
+            return PathEditor(field)
         case Widget.COLOUR:
             return ColourEditor(field)
         case _:
             return LineEditor(field)
 
 
-class Row(QWidget):
+class FieldRow(QWidget):
     """Title, what stands beside it, the editor, and a sentence when the value is wrong."""
 
     def __init__(self, editor: Editor) -> None:
         super().__init__()
         self.editor = editor
         field = editor.field
-        title = labels.label(field.title, "dim")
-        title.setToolTip(labels.tip(field.help))
+        title = labels.make_label(field.title, "dim")
+        title.setToolTip(labels.make_tool_tip(field.help))
         title.setBuddy(editor.focusProxy() or editor)
         self._note: QLabel | None = None
         self._head = head = QHBoxLayout()
@@ -78,7 +78,7 @@ class Row(QWidget):
         beside = editor.head()
         if beside is not None:
             head.addWidget(beside)
-        self._error = labels.label("", "error", wrap=True)
+        self._error = labels.make_label("", "error", wrap=True)
         self._error.hide()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -101,14 +101,14 @@ class Row(QWidget):
         if self._note is None:
             if not text:
                 return
-            self._note = labels.label("", "caption")
+            self._note = labels.make_label("", "caption")
             self._note.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignBottom)
             self._note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
             self._head.insertWidget(2, self._note, 1)
             self._head.setStretch(1, 0)
         if text != self._note.text():
             self._note.setText(text)
-            labels.name(self._note, f"{self.editor.field.title}: {text}" if text else "", text)
+            labels.describe(self._note, f"{self.editor.field.title}: {text}" if text else "", text)
         labels.set_flag(self._note, "stale", stale)
 
 
@@ -118,10 +118,10 @@ class Form(QWidget):
     edited = Signal(str, object)
     unfolded = Signal(str, bool)
 
-    def __init__(self, fields: Sequence[Field], around: Surroundings, *, unfold: Container[str] = ()) -> None:
+    def __init__(self, fields: Sequence[Field], around: FormServices, *, unfold: Container[str] = ()) -> None:
         super().__init__()
         self._around = around
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[str, FieldRow] = {}
         self._shown: dict[str, Any] = {}
         self._notes: Mapping[str, str] = {}
         self._stale = False
@@ -147,15 +147,15 @@ class Form(QWidget):
                 group = field.group
                 if group:
                     column.addSpacing(4)
-                    column.addWidget(labels.label(group, "heading"))
+                    column.addWidget(labels.make_label(group, "heading"))
             editor = editor_for(field, self._around)
             editor.edited.connect(lambda editor=editor: self._edited(editor))
-            row = Row(editor)
+            row = FieldRow(editor)
             self._rows[field.name] = row
             column.addWidget(row)
 
-    def _fold(self, group: str) -> Fold:
-        return Fold(group, lambda column: self._fill_fold(column, group))
+    def _fold(self, group: str) -> CollapsibleGroup:
+        return CollapsibleGroup(group, lambda column: self._fill_fold(column, group))
 
     def _fill_fold(self, column: QVBoxLayout, group: str) -> None:
         self._fill(column, self._folded[group], headed=False)

@@ -27,7 +27,7 @@ from PySide6.QtWidgets import QFileDialog, QToolButton, QVBoxLayout, QWidget
 from studio.core.descriptor import Field, Widget
 from studio.core.humanize import format_size, group_digits
 from studio.library.storage import sidecar
-from studio.ui.form.base import Editor, Surroundings, while_alive
+from studio.ui.form.base import Editor, FormServices, while_alive
 from studio.ui.theme import icons, theme
 from studio.ui.widgets import labels, mime_data
 from studio.ui.widgets.thumbnail_loader import Thumbnail
@@ -37,7 +37,7 @@ PICTURE = QSize(96, 72)
 _last_folder = ""
 
 
-class Well(QWidget):
+class DropWell(QWidget):
     """Paints itself; says `given` for a file and `pasted` for a picture that is not a file yet."""
 
     given = Signal(str)
@@ -109,17 +109,17 @@ class Well(QWidget):
     def browse(self) -> None:
         global _last_folder
         path, _ = QFileDialog.getOpenFileName(
-            self, self.accessibleName(), _last_folder, mime_data.pattern(mime_data.PICTURES, "Pictures")
+            self, self.accessibleName(), _last_folder, mime_data.make_name_filter(mime_data.PICTURES, "Pictures")
         )
         if path:
             _last_folder = str(Path(path).parent)
             self.given.emit(path)
 
     def _take(self, data: Any) -> bool:
-        if files := mime_data.picture_files(data):
+        if files := mime_data.list_pictures(data):
             self.given.emit(str(files[0]))
             return True
-        if (image := mime_data.image(data)) is not None:
+        if (image := mime_data.read_image(data)) is not None:
             self.pasted.emit(image)
             return True
         return False
@@ -190,20 +190,20 @@ def caption(thumbnail: Thumbnail) -> str:
     return f"{group_digits(thumbnail.width)} × {group_digits(thumbnail.height)}{size}"
 
 
-class WellEditor(Editor):
+class DropWellEditor(Editor):
     """For `Widget.IMAGE` and `Widget.MASK`: one picture, by its path."""
 
-    def __init__(self, field: Field, around: Surroundings, parent: QWidget | None = None) -> None:
+    def __init__(self, field: Field, around: FormServices, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
         self._around = around
         what = "a mask" if field.widget is Widget.MASK else "a picture"
-        self.well = Well(f"Drop {what}, paste, or click")
-        labels.name(self.well, field.title, field.help)
+        self.well = DropWell(f"Drop {what}, paste, or click")
+        labels.describe(self.well, field.title, field.help)
         self._clear = QToolButton()
         self._clear.setProperty("role", "ghost")
         self._clear.setIcon(icons.icon("close"))
         self._clear.setIconSize(QSize(14, 14))
-        labels.name(self._clear, f"Clear {field.title.lower()}")
+        labels.describe(self._clear, f"Clear {field.title.lower()}")
         self._clear.hide()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

@@ -13,10 +13,10 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout
 
 from studio.core.descriptor import Field, Widget
 from studio.library.storage import sidecar
-from studio.ui.form.base import Editor, Offer, Surroundings, while_alive
+from studio.ui.form.base import Editor, FormServices, ModelOption, while_alive
 from studio.ui.form.image_field import caption
 from studio.ui.form.path_field import ModelEditor
-from studio.ui.form.path_list import ROW, Holds, PathList, Role
+from studio.ui.form.path_list import ROW, ListContent, PathList, Role
 from studio.ui.theme import icons
 from studio.ui.widgets import labels, mime_data
 from studio.ui.widgets.thumbnail_loader import Thumbnail
@@ -25,34 +25,34 @@ SHOWN = 5
 """The list is at most this many rows high, then it scrolls."""
 
 
-def list_editor(field: Field, around: Surroundings) -> ListEditor:
+def list_editor(field: Field, around: FormServices) -> ListEditor:
     """For fields of many pictures, masks, files, folders or models."""
     match field.widget:
         case Widget.FILE:
-            return FilesEditor(field, around, Holds.FILES)
+            return FilesEditor(field, around, ListContent.FILES)
         case Widget.FOLDER:
-            return FoldersEditor(field, around, Holds.FOLDERS)
+            return FoldersEditor(field, around, ListContent.FOLDERS)
         case Widget.MODEL:
-            return ModelsEditor(field, around, Holds.MODELS)
+            return ModelsEditor(field, around, ListContent.MODELS)
         case _:
-            return PicturesEditor(field, around, Holds.PICTURES)
+            return PicturesEditor(field, around, ListContent.PICTURES)
 
 
 class ListEditor(Editor):
     """The value is a list of strings: paths, or names of models."""
 
-    def __init__(self, field: Field, around: Surroundings, holds: Holds, parent: QWidget | None = None) -> None:
+    def __init__(self, field: Field, around: FormServices, holds: ListContent, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
         self._around = around
         self.list = PathList(holds)
-        labels.name(self.list, field.title, field.help)
+        labels.describe(self.list, field.title, field.help)
         noun = holds.value
-        self._empty = labels.label(self._invitation(noun), "dim")
+        self._empty = labels.make_label(self._invitation(noun), "dim")
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.add = self._adder(noun)
         self.remove = QPushButton("Remove")
-        labels.name(self.remove, f"Remove the chosen {noun} from {field.title.lower()}")
-        self._count = labels.label("", "dim")
+        labels.describe(self.remove, f"Remove the chosen {noun} from {field.title.lower()}")
+        self._count = labels.make_label("", "dim")
         self._lay_out()
         self.list.given.connect(self._given)
         self.list.reordered.connect(self.edited)
@@ -68,7 +68,7 @@ class ListEditor(Editor):
         """What stands below the list to add to it."""
         button = QPushButton(f"Add {noun}…")
         button.setIcon(icons.icon("plus"))
-        labels.name(button, f"Add {noun} to {self.field.title.lower()}")
+        labels.describe(button, f"Add {noun} to {self.field.title.lower()}")
         button.clicked.connect(self._browse)
         return button
 
@@ -143,7 +143,7 @@ class ListEditor(Editor):
 
 
 class PicturesEditor(ListEditor):
-    def __init__(self, field: Field, around: Surroundings, holds: Holds, parent: QWidget | None = None) -> None:
+    def __init__(self, field: Field, around: FormServices, holds: ListContent, parent: QWidget | None = None) -> None:
         super().__init__(field, around, holds, parent)
         taken = while_alive(self, lambda path: self._given([str(path)]))
         self.list.pasted.connect(lambda image: around.take_picture(image, taken))
@@ -158,7 +158,7 @@ class PicturesEditor(ListEditor):
 
     def _browse(self) -> None:
         title = self.field.title
-        paths, _ = QFileDialog.getOpenFileNames(self, title, "", mime_data.pattern(mime_data.PICTURES, title))
+        paths, _ = QFileDialog.getOpenFileNames(self, title, "", mime_data.make_name_filter(mime_data.PICTURES, title))
         if paths:
             self._given(paths)
 
@@ -172,7 +172,7 @@ class PicturesEditor(ListEditor):
 class FilesEditor(ListEditor):
     def _browse(self) -> None:
         title = self.field.title
-        paths, _ = QFileDialog.getOpenFileNames(self, title, "", mime_data.pattern(self.field.accepts, title))
+        paths, _ = QFileDialog.getOpenFileNames(self, title, "", mime_data.make_name_filter(self.field.accepts, title))
         if paths:
             self._given(paths)
 
@@ -189,7 +189,7 @@ class FoldersEditor(ListEditor):
 class ModelsEditor(ListEditor):
     """A model is added as one is chosen where there is only one; it moves up into the list."""
 
-    def __init__(self, field: Field, around: Surroundings, holds: Holds, parent: QWidget | None = None) -> None:
+    def __init__(self, field: Field, around: FormServices, holds: ListContent, parent: QWidget | None = None) -> None:
         self._titles: dict[str, str] = {}
         super().__init__(field, around, holds, parent)
         around.models_changed.connect(self._ask)
@@ -218,7 +218,7 @@ class ModelsEditor(ListEditor):
     def _ask(self) -> None:
         self._around.offers(self.field.model, while_alive(self, self._offered))
 
-    def _offered(self, offers: Sequence[Offer]) -> None:
+    def _offered(self, offers: Sequence[ModelOption]) -> None:
         self._titles = {offer.name: offer.title for offer in offers}
         values = self.list.values()
         self.list.clear()
@@ -229,7 +229,7 @@ class ModelsEditor(ListEditor):
 
 def _framed(thumbnail: Thumbnail) -> QPixmap:
     """The middle of the picture in the list's shape, so that all names stand below each other."""
-    ratio, size = 2, Holds.PICTURES.icon_size
+    ratio, size = 2, ListContent.PICTURES.icon_size
     frame = QPixmap(size * ratio)
     frame.fill(Qt.GlobalColor.transparent)
     if not thumbnail.image.isNull():

@@ -9,23 +9,23 @@ from PySide6.QtWidgets import QPushButton, QWidget
 
 from studio.core.descriptor import Field
 from studio.state.form import masks
-from studio.ui.form.base import Surroundings
-from studio.ui.form.image_field import WellEditor
+from studio.ui.form.base import FormServices
+from studio.ui.form.image_field import DropWellEditor
 from studio.ui.theme import icons
 from studio.ui.widgets import labels
 from studio.ui.widgets.thumbnail_loader import Thumbnail
 
 
-class MaskEditor(WellEditor):
+class MaskEditor(DropWellEditor):
     """For `Widget.MASK`. It says when the mask and its picture are not of one size."""
 
-    def __init__(self, field: Field, around: Surroundings, parent: QWidget | None = None) -> None:
+    def __init__(self, field: Field, around: FormServices, parent: QWidget | None = None) -> None:
         super().__init__(field, around, parent)
         self._sizes: dict[str, QSize] = {}
         self.paint = QPushButton()
         self.paint.setIcon(icons.icon("brush", "text"))
         self.paint.clicked.connect(lambda _=False: around.paint_mask(field.name))
-        self._fits = labels.label("", "caption", wrap=True)
+        self._fits = labels.make_label("", "caption", wrap=True)
         self._fits.hide()
         column = self.layout()
         assert column is not None
@@ -46,7 +46,7 @@ class MaskEditor(WellEditor):
     def _show_verb(self) -> None:
         verb = "Go on painting the mask" if self.well.path else "Paint the mask"
         self.paint.setText(verb)
-        labels.name(self.paint, verb, "With a brush, on the picture: what is painted will change  B")
+        labels.describe(self.paint, verb, "With a brush, on the picture: what is painted will change  B")
 
     def _thumbnail_ready(self, thumbnail: Thumbnail) -> None:
         super()._thumbnail_ready(thumbnail)

@@ -37,7 +37,7 @@ from PySide6.QtWidgets import (
 )
 
 from studio.core.descriptor import Field, ToolDescriptor
-from studio.ui.form.base import Editor, Offer, Surroundings, while_alive
+from studio.ui.form.base import Editor, FormServices, ModelOption, while_alive
 from studio.ui.form.path_field import MODEL_FILES
 from studio.ui.theme import icons, theme
 from studio.ui.widgets import labels, mime_data
@@ -53,7 +53,7 @@ MOST = 48
 _STEPS = {Qt.Key.Key_Left: (-1, 0), Qt.Key.Key_Right: (1, 0), Qt.Key.Key_Up: (0, -1), Qt.Key.Key_Down: (0, 1)}
 
 
-class Mosaic(FlowLayout):
+class TileLayout(FlowLayout):
     """Columns of one width that fill the row."""
 
     def columns(self, width: int) -> int:
@@ -75,7 +75,7 @@ class Mosaic(FlowLayout):
         return rows * (size.height() + self._gap) - self._gap if rows else 0
 
 
-class Plate(QAbstractButton):
+class BaseTile(QAbstractButton):
     """What all tiles have in common: the keys, and the look of a card."""
 
     moved = Signal(int, int)
@@ -118,7 +118,7 @@ class Plate(QAbstractButton):
         painter.drawText(place, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextSingleLine, shown)
 
 
-class Tile(Plate):
+class ModelTile(BaseTile):
     """One model. Says `given` for files and folders that are dropped or pasted, `pasted` for a picture that is none."""
 
     given = Signal(list)
@@ -141,7 +141,7 @@ class Tile(Plate):
 
     # Ways in
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if mime_data.files(event.mimeData()) or mime_data.has_picture(event.mimeData()):
+        if mime_data.has_files_or_image(event.mimeData()):
             event.acceptProposedAction()
             self._welcome(True)
 
@@ -163,10 +163,10 @@ class Tile(Plate):
             super().keyPressEvent(event)
 
     def _take(self, data: QMimeData) -> bool:
-        if files := mime_data.files(data):
+        if files := mime_data.list_files(data):
             self.given.emit(files)
             return True
-        if (image := mime_data.image(data)) is not None:
+        if (image := mime_data.read_image(data)) is not None:
             self.pasted.emit(image)
             return True
         return False
@@ -213,14 +213,14 @@ class Tile(Plate):
         painter.restore()
 
 
-class Maker(Plate):
+class TrainingToolTile(BaseTile):
     """The way to a model of one's own: a tool that makes them."""
 
     def __init__(self, tool: ToolDescriptor) -> None:
         super().__init__(tool.title)
         self.tool = tool.id
         self._icon = tool.icon or "plus"
-        labels.name(self, tool.title, tool.summary)
+        labels.describe(self, tool.title, tool.summary)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         colours, painter = theme.COLOURS, QPainter(self)
@@ -237,21 +237,21 @@ class Maker(Plate):
         painter.drawText(below, wrapped, self.title)
 
 
-class TilesEditor(Editor):
+class ModelTilesEditor(Editor):
     """For `Widget.MODEL` with `tiles`. What is not among them, such as a path, gets a tile while it is chosen."""
 
-    def __init__(self, field: Field, around: Surroundings, parent: QWidget | None = None) -> None:
+    def __init__(self, field: Field, around: FormServices, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
         self._around = around
         self._value = ""
-        self._offers: list[Offer] | None = None
-        self.plates: list[Plate] = []
-        self._chosen = labels.label()
+        self._offers: list[ModelOption] | None = None
+        self.plates: list[BaseTile] = []
+        self._chosen = labels.make_label()
         self._browse = QToolButton()
         self._browse.setProperty("role", "ghost")
         self._browse.setIcon(icons.icon("folder-open-outline"))
         self._browse.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        labels.name(self._browse, f"Choose {field.title.lower()} from the disk")
+        labels.describe(self._browse, f"Choose {field.title.lower()} from the disk")
         self._menu = QMenu(self._browse)
         self._browse.setMenu(self._menu)
         self._beside = QWidget()
@@ -260,10 +260,10 @@ class TilesEditor(Editor):
         head.setSpacing(4)
         head.addWidget(self._chosen)
         head.addWidget(self._browse)
-        self._nothing = labels.label("", "hint", wrap=True)
+        self._nothing = labels.make_label("", "hint", wrap=True)
         self._nothing.hide()
         self._grid = QWidget()
-        self._mosaic = Mosaic(self._grid)
+        self._mosaic = TileLayout(self._grid)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
@@ -277,8 +277,8 @@ class TilesEditor(Editor):
         return self._beside
 
     @property
-    def tiles(self) -> list[Tile]:
-        return [plate for plate in self.plates if isinstance(plate, Tile)]
+    def tiles(self) -> list[ModelTile]:
+        return [plate for plate in self.plates if isinstance(plate, ModelTile)]
 
     @property
     def invitation(self) -> str:
@@ -302,7 +302,7 @@ class TilesEditor(Editor):
     def _ask(self) -> None:
         self._around.offers(self.field.model, while_alive(self, self._offered))
 
-    def _offered(self, offers: Sequence[Offer]) -> None:
+    def _offered(self, offers: Sequence[ModelOption]) -> None:
         """Those that say what they are stand first."""
         found = sorted(offers, key=lambda offer: not offer.kind)
         if found != self._offers:
@@ -336,23 +336,25 @@ class TilesEditor(Editor):
         if (again := next((plate for plate in self.plates if plate.title == had_focus), None)) is not None:
             again.setFocus()
 
-    def _tile(self, name: str, title: str, offer: Offer | None = None) -> Tile:
-        tile = Tile(name, title, offer.picture if offer else "")
+    def _tile(self, name: str, title: str, offer: ModelOption | None = None) -> ModelTile:
+        tile = ModelTile(name, title, offer.picture if offer else "")
         about = [offer.summary, f"Licence: {offer.licence}." if offer.licence else ""] if offer else []
         hint = "Drop a picture or a folder on it, or paste a picture, to use it at once."
-        labels.name(tile, f"{self.field.title}: {title}", " ".join(part for part in (*about, hint) if part))
-        tile.setToolTip(labels.tip(" ".join(part for part in (f"{title.rstrip('.')}.", *about, hint) if part)))
+        labels.describe(tile, f"{self.field.title}: {title}", " ".join(part for part in (*about, hint) if part))
+        tile.setToolTip(
+            labels.make_tool_tip(" ".join(part for part in (f"{title.rstrip('.')}.", *about, hint) if part))
+        )
         tile.clicked.connect(lambda: self._pick(name))
         tile.given.connect(lambda files: self._given(name, files))
         tile.pasted.connect(lambda image: self._pasted(name, image))
         return tile
 
-    def _maker(self, tool: ToolDescriptor) -> Maker:
-        maker = Maker(tool)
+    def _maker(self, tool: ToolDescriptor) -> TrainingToolTile:
+        maker = TrainingToolTile(tool)
         maker.clicked.connect(lambda: self._around.choose_tool(maker.tool))
         return maker
 
-    def _fill_menu(self, further: Sequence[Offer]) -> None:
+    def _fill_menu(self, further: Sequence[ModelOption]) -> None:
         self._menu.clear()
         self._menu.addAction("Choose a folder…", self._choose_folder)
         self._menu.addAction("Choose a file…", self._choose_file)
@@ -377,12 +379,12 @@ class TilesEditor(Editor):
         self._chosen.setText(self._chosen.fontMetrics().elidedText(title, Qt.TextElideMode.ElideRight, width))
         self._reach(next((plate for plate in self.plates if plate.hasFocus()), None) or chosen)
 
-    def _reach(self, plate: Plate | None) -> None:
+    def _reach(self, plate: BaseTile | None) -> None:
         plate = plate or next(iter(self.plates), None)
         for other in self.plates:
             other.setFocusPolicy(Qt.FocusPolicy.StrongFocus if other is plate else Qt.FocusPolicy.ClickFocus)
 
-    def _step(self, plate: Plate, right: int, down: int) -> None:
+    def _step(self, plate: BaseTile, right: int, down: int) -> None:
         wanted = self.plates.index(plate) + right + down * self._mosaic.columns(self._grid.width())
         if 0 <= wanted < len(self.plates):
             self._reach(self.plates[wanted])

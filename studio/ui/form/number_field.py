@@ -21,7 +21,7 @@ class Slider(NoWheel, QSlider):
     """A click on the groove jumps there."""
 
 
-class Number(NoWheel, QDoubleSpinBox):
+class NumberSpinBox(NoWheel, QDoubleSpinBox):
     """Whole numbers too, since a Qt spin box of integers ends at 2³¹."""
 
     def __init__(self, digits: int) -> None:
@@ -59,7 +59,7 @@ class NumberEditor(Editor):
         self._step = field.step or _step(field, self._low, self._high)
         digits = 0 if field.widget is Widget.WHOLE else _digits(self._step * self._scale)
         self._none = self._low - self._step
-        self.number = Number(digits)
+        self.number = NumberSpinBox(digits)
         self.number.setRange((self._none if field.optional else self._low) * self._scale, self._high * self._scale)
         self.number.setSingleStep(self._step * self._scale)
         if field.optional:
@@ -67,7 +67,7 @@ class NumberEditor(Editor):
         unit = "%" if field.widget is Widget.UNIT else field.unit
         if unit:
             self.number.setSuffix(f" {unit}")
-        labels.name(self.number, field.title, field.help)
+        labels.describe(self.number, field.title, field.help)
         self.slider = self._make_slider()
         self._lay_out()
         self.number.valueChanged.connect(self._typed)
@@ -79,7 +79,7 @@ class NumberEditor(Editor):
         slider = Slider(Qt.Orientation.Horizontal)
         slider.setRange(0, round(steps))
         slider.setPageStep(max(1, round(steps / 10)))
-        labels.name(slider, f"{self.field.title}, slider", self.field.help)
+        labels.describe(slider, f"{self.field.title}, slider", self.field.help)
         slider.valueChanged.connect(self._slid)
         return slider
 

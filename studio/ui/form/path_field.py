@@ -11,7 +11,7 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QMenu, QToolButton, QWidget
 
 from studio.core.descriptor import Field, Widget
-from studio.ui.form.base import Editor, Offer, Surroundings, while_alive
+from studio.ui.form.base import Editor, FormServices, ModelOption, while_alive
 from studio.ui.form.choice_field import Combo
 from studio.ui.theme import icons
 from studio.ui.widgets import labels, mime_data
@@ -19,7 +19,7 @@ from studio.ui.widgets import labels, mime_data
 MODEL_FILES = "Models (*.safetensors *.gguf *.onnx *.pth *.pt *.ckpt);;All files (*)"
 
 
-class PlaceLine(QLineEdit):
+class PathLineEdit(QLineEdit):
     """A path; a file or folder that is dropped on it is written into it."""
 
     def __init__(self) -> None:
@@ -27,13 +27,13 @@ class PlaceLine(QLineEdit):
         self.setAcceptDrops(True)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if mime_data.files(event.mimeData()):
+        if mime_data.list_files(event.mimeData()):
             event.acceptProposedAction()
         else:
             super().dragEnterEvent(event)
 
     def dropEvent(self, event: QDropEvent) -> None:
-        if found := mime_data.files(event.mimeData()):
+        if found := mime_data.list_files(event.mimeData()):
             self.setText(str(found[0]))
             self.textEdited.emit(self.text())
             event.acceptProposedAction()
@@ -41,18 +41,18 @@ class PlaceLine(QLineEdit):
             super().dropEvent(event)
 
 
-class PlaceEditor(Editor):
+class PathEditor(Editor):
     """For `Widget.FILE` and `Widget.FOLDER`."""
 
     def __init__(self, field: Field, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
         folder = field.widget is Widget.FOLDER
-        self.line = PlaceLine()
+        self.line = PathLineEdit()
         self.line.setPlaceholderText("Drop or choose a folder" if folder else "Drop or choose a file")
-        labels.name(self.line, field.title, field.help)
+        labels.describe(self.line, field.title, field.help)
         self._browse = QToolButton()
         self._browse.setIcon(icons.icon("folder-open-outline" if folder else "file-outline"))
-        labels.name(self._browse, f"Choose {field.title.lower()}…")
+        labels.describe(self._browse, f"Choose {field.title.lower()}…")
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(8)
@@ -78,7 +78,9 @@ class PlaceEditor(Editor):
         if self.field.widget is Widget.FOLDER:
             path = QFileDialog.getExistingDirectory(self, title, start)
         else:
-            path, _ = QFileDialog.getOpenFileName(self, title, start, mime_data.pattern(self.field.accepts, title))
+            path, _ = QFileDialog.getOpenFileName(
+                self, title, start, mime_data.make_name_filter(self.field.accepts, title)
+            )
         if path:
             self.show_value(path)
             self.edited.emit()
@@ -87,21 +89,21 @@ class PlaceEditor(Editor):
 class ModelEditor(Editor):
     """The models that are at hand by their titles; a path or a hub name can be typed or chosen."""
 
-    def __init__(self, field: Field, around: Surroundings, parent: QWidget | None = None) -> None:
+    def __init__(self, field: Field, around: FormServices, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
         self.combo = Combo()
         self.combo.setEditable(True)
         self.combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # being editable made it take the wheel
         self.combo.setInsertPolicy(Combo.InsertPolicy.NoInsert)
-        labels.name(self.combo, field.title, field.help or "A model from the list, a path, or a hub name")
+        labels.describe(self.combo, field.title, field.help or "A model from the list, a path, or a hub name")
         typed = self.combo.lineEdit()
         assert typed is not None
         typed.setPlaceholderText("No model here yet: choose one")
-        labels.name(typed, field.title)
+        labels.describe(typed, field.title)
         self._browse = QToolButton()
         self._browse.setIcon(icons.icon("folder-open-outline"))
         self._browse.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        labels.name(self._browse, f"Choose {field.title.lower()} from the disk")
+        labels.describe(self._browse, f"Choose {field.title.lower()} from the disk")
         menu = QMenu(self._browse)
         menu.addAction("Choose a folder…", self._choose_folder)
         menu.addAction("Choose a file…", self._choose_file)
@@ -140,7 +142,7 @@ class ModelEditor(Editor):
     def _ask(self) -> None:
         self._around.offers(self.field.model, while_alive(self, self._offered))
 
-    def _offered(self, offers: Sequence[Offer]) -> None:
+    def _offered(self, offers: Sequence[ModelOption]) -> None:
         """All at once: there may be thousands. What is being typed stays, unless there are others than before."""
         names, titles = [offer.name for offer in offers], [offer.title for offer in offers]
         if names and names == self._names and titles == [self.combo.itemText(row) for row in range(len(titles))]:

@@ -44,7 +44,7 @@ class Role:
     WRONG = VALUE + 2
 
 
-class Holds(Enum):
+class ListContent(Enum):
     PICTURES = "pictures"
     FILES = "files"
     FOLDERS = "folders"
@@ -52,7 +52,7 @@ class Holds(Enum):
 
     @property
     def icon_size(self) -> QSize:
-        return QSize(56, 42) if self is Holds.PICTURES else QSize(20, 20)
+        return QSize(56, 42) if self is ListContent.PICTURES else QSize(20, 20)
 
 
 class PathList(QListWidget):
@@ -64,7 +64,7 @@ class PathList(QListWidget):
     reordered = Signal()
     removed = Signal()
 
-    def __init__(self, holds: Holds) -> None:
+    def __init__(self, holds: ListContent) -> None:
         super().__init__()
         self._holds = holds
         self.setProperty("role", "card")
@@ -87,7 +87,7 @@ class PathList(QListWidget):
         item.setData(Role.VALUE, value)
         item.setData(Role.CAPTION, caption)
         item.setData(Qt.ItemDataRole.AccessibleDescriptionRole, caption)
-        item.setToolTip(labels.tip(value))
+        item.setToolTip(labels.make_tool_tip(value))
         item.setSizeHint(QSize(10, ROW))
         item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsDropEnabled)
         self.addItem(item)
@@ -144,23 +144,23 @@ class PathList(QListWidget):
             self.reordered.emit()
 
     def _wanted(self, data: QMimeData) -> bool:
-        return bool(_FOUND[self._holds](data)) or (self._holds is Holds.PICTURES and data.hasImage())
+        return bool(_FOUND[self._holds](data)) or (self._holds is ListContent.PICTURES and data.hasImage())
 
     def _take(self, data: QMimeData) -> bool:
         if found := _FOUND[self._holds](data):
             self.given.emit(found)
             return True
-        if self._holds is Holds.PICTURES and (image := mime_data.image(data)) is not None:
+        if self._holds is ListContent.PICTURES and (image := mime_data.read_image(data)) is not None:
             self.pasted.emit(image)
             return True
         return False
 
 
-_FOUND: dict[Holds, Callable[[QMimeData], list[str]]] = {
-    Holds.PICTURES: lambda data: [str(path) for path in mime_data.picture_files(data)],
-    Holds.FILES: lambda data: [str(path) for path in mime_data.files(data) if not path.is_dir()],
-    Holds.FOLDERS: lambda data: [str(path) for path in mime_data.files(data) if path.is_dir()],
-    Holds.MODELS: lambda data: [str(path) for path in mime_data.files(data)],
+_FOUND: dict[ListContent, Callable[[QMimeData], list[str]]] = {
+    ListContent.PICTURES: lambda data: [str(path) for path in mime_data.list_pictures(data)],
+    ListContent.FILES: lambda data: [str(path) for path in mime_data.list_files(data) if not path.is_dir()],
+    ListContent.FOLDERS: lambda data: [str(path) for path in mime_data.list_files(data) if path.is_dir()],
+    ListContent.MODELS: lambda data: [str(path) for path in mime_data.list_files(data)],
 }
 
 

@@ -20,7 +20,7 @@ class LineEditor(Editor):
     def __init__(self, field: Field, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
         self.line = QLineEdit()
-        labels.name(self.line, field.title, field.help)
+        labels.describe(self.line, field.title, field.help)
         self.line.textEdited.connect(lambda _: self.edited.emit())
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -39,7 +39,7 @@ class LineEditor(Editor):
         labels.set_flag(self.line, "wrong", wrong)
 
 
-class PlainPage(QPlainTextEdit):
+class MultilineEdit(QPlainTextEdit):
     """Takes words only, whatever is pasted, and grows with them. Tab goes to the next field."""
 
     def __init__(self, lines: tuple[int, int] = LINES) -> None:
@@ -61,11 +61,11 @@ class PlainPage(QPlainTextEdit):
         self.setFixedHeight(int(lines * self.fontMetrics().lineSpacing()) + around)
 
 
-class PageEditor(Editor):
+class MultilineEditor(Editor):
     def __init__(self, field: Field, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
-        self.page = PlainPage()
-        labels.name(self.page, field.title, field.help)
+        self.page = MultilineEdit()
+        labels.describe(self.page, field.title, field.help)
         self.page.textChanged.connect(self._changed)
         self._showing = False
         column = QVBoxLayout(self)
@@ -97,10 +97,10 @@ class ColourEditor(Editor):
     def __init__(self, field: Field, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
         self.line = QLineEdit(maxLength=7)
-        labels.name(self.line, field.title, field.help)
+        labels.describe(self.line, field.title, field.help)
         self.swatch = QToolButton()
         self.swatch.setIconSize(QSize(20, 20))
-        labels.name(self.swatch, f"Choose {field.title.lower()}")
+        labels.describe(self.swatch, f"Choose {field.title.lower()}")
         self.swatch.clicked.connect(self._choose)
         self.line.textEdited.connect(self._typed)
         row = QHBoxLayout(self)
@@ -135,7 +135,7 @@ class ColourEditor(Editor):
             self.edited.emit()
 
 
-class LinesEditor(PageEditor):
+class LinesEditor(MultilineEditor):
     """A list of words or numbers, one in each line."""
 
     def __init__(self, field: Field, parent: QWidget | None = None) -> None:

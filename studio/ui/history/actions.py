@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QWidget
 from studio.library.creation import Creation, CreationKind
 from studio.state.library.history_model import HistoryModel
 from studio.state.undo_stack import Undo
-from studio.ui.history.drag_mime import Carried
+from studio.ui.history.drag_mime import CreationMimeData
 
 _FORMATS = {
     CreationKind.IMAGE: "PNG (*.png);;JPEG (*.jpg);;WebP (*.webp);;AVIF (*.avif);;TIFF (*.tif)",
@@ -21,7 +21,7 @@ _FORMATS = {
 }
 
 
-class Operations(QObject):
+class HistoryActions(QObject):
     told = Signal(str, bool)
     """A sentence about what was done, and whether it can be undone."""
 
@@ -74,7 +74,7 @@ class Operations(QObject):
     def copy(self, creations: Sequence[Creation]) -> None:
         there = [creation for creation in creations if not creation.missing]
         if there:
-            QGuiApplication.clipboard().setMimeData(Carried(there))
+            QGuiApplication.clipboard().setMimeData(CreationMimeData(there))
             self.told.emit("Copied.", False)
 
     def show_in_folder(self, creation: Creation) -> None:

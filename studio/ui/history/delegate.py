@@ -65,7 +65,7 @@ class CreationDelegate(QStyledItemDelegate):
         key = (image.cacheKey(), side, ratio)
         cell = self._cells.get(key)
         if cell is None:
-            cell = self._cells[key] = rounded(image, side, ratio, ROUND)
+            cell = self._cells[key] = crop_rounded_square(image, side, ratio, ROUND)
             if len(self._cells) > KEPT:
                 self._cells.popitem(last=False)
         else:
@@ -107,7 +107,7 @@ class CreationDelegate(QStyledItemDelegate):
         painter.drawPixmap(plate.topLeft() + QPointF(3, 3), _glyph_in(glyph, 12, "#e6e6e6", ratio))
 
 
-def rounded(image: QImage, side: int, ratio: float, radius: float) -> QPixmap:
+def crop_rounded_square(image: QImage, side: int, ratio: float, radius: float) -> QPixmap:
     """The middle of an image as a square with round corners; `side` in logical pixels."""
     pixels = max(1, round(side * ratio))
     square = QPixmap(pixels, pixels)

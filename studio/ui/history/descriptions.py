@@ -13,12 +13,12 @@ ToolTitle = Callable[[str], str]
 """From a tool's id to its title."""
 
 
-def plain_title(tool: str) -> str:
+def title_from_tool_id(tool: str) -> str:
     """A tool's title as far as its id tells it: ``style.transfer`` is "Style transfer"."""
     return tool.replace(".", " ").replace("_", " ").replace("-", " ").strip().capitalize()
 
 
-def name_of(creation: Creation, tool_title: ToolTitle = plain_title) -> str:
+def name_of(creation: Creation, tool_title: ToolTitle = title_from_tool_id) -> str:
     """One line: what it is, in the chain of what it came from."""
     if creation.tool == "import":
         return f"{creation.title or 'A file'}, imported"
@@ -26,7 +26,7 @@ def name_of(creation: Creation, tool_title: ToolTitle = plain_title) -> str:
     return f"{creation.title} · {made_by}" if creation.title else made_by
 
 
-def facts(creation: Creation, tool_title: ToolTitle = plain_title) -> list[str]:
+def describe_creation(creation: Creation, tool_title: ToolTitle = title_from_tool_id) -> list[str]:
     """Short facts, in the order of their interest."""
     said = ["Imported" if creation.tool == "import" else tool_title(creation.tool)]
     if creation.kind is CreationKind.MODEL and creation.model_kind:
@@ -39,12 +39,12 @@ def facts(creation: Creation, tool_title: ToolTitle = plain_title) -> list[str]:
         said.append(format_size(creation.size))
     if creation.recipe is not None and creation.tool != "import":
         said.append(f"Seed {group_digits(creation.recipe.seed)}")
-    if when := moment(creation.created):
+    if when := format_local_time(creation.created):
         said.append(when)
     return said
 
 
-def moment(created: str) -> str:
+def format_local_time(created: str) -> str:
     """A time in UTC as local date and time; empty when it is none."""
     when = QDateTime.fromString(created, Qt.DateFormat.ISODateWithMs)
     if not when.isValid():

@@ -8,17 +8,17 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QScrollArea, 
 
 from studio.library.creation import Creation
 from studio.state.library.history_model import HistoryModel
-from studio.ui.history.descriptions import ToolTitle, facts, plain_title
+from studio.ui.history.descriptions import ToolTitle, describe_creation, title_from_tool_id
 from studio.ui.history.lineage_view import LineageView
 from studio.ui.theme import icons, theme
 from studio.ui.widgets.flow_layout import FlowLayout
-from studio.ui.widgets.labels import label, name, tip
+from studio.ui.widgets.labels import describe, make_label, make_tool_tip
 
 WORDS = 240
 """Characters of a prompt that are shown; the tool tip has more."""
 
 
-class Details(QScrollArea):
+class DetailsPanel(QScrollArea):
     use_wanted = Signal(Creation)
     input_wanted = Signal(Creation)
     rated = Signal(Creation, int)
@@ -28,21 +28,21 @@ class Details(QScrollArea):
         super().__init__(parent)
         self._model = model
         self._creation: Creation | None = None
-        self.tool_title: ToolTitle = plain_title
+        self.tool_title: ToolTitle = title_from_tool_id
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.title = label(wrap=True)
-        self.facts = label(role="caption", wrap=True)
+        self.title = make_label(wrap=True)
+        self.facts = make_label(role="caption", wrap=True)
         self.rating = RatingBar()
         self.tags = QLineEdit()
         self.tags.setPlaceholderText("Tags")
-        name(self.tags, "Tags", "Words to find it by, with commas between. Enter keeps them.")
+        describe(self.tags, "Tags", "Words to find it by, with commas between. Enter keeps them.")
         self.lineage = LineageView(model)
         self.use = QPushButton("Use settings")
-        name(self.use, "Use settings", "Put its tool, settings and seed into the form")
+        describe(self.use, "Use settings", "Put its tool, settings and seed into the form")
         self.input = QPushButton("Use as input")
-        name(self.input, "Use as input", "Give it to the tool as its picture")
+        describe(self.input, "Use as input", "Give it to the tool as its picture")
         self._lay_out()
         self.rating.rated.connect(lambda stars: self._creation and self.rated.emit(self._creation, stars))
         self.tags.editingFinished.connect(self._tags_edited)
@@ -87,9 +87,11 @@ class Details(QScrollArea):
             return
         words = " ".join(creation.title.split())
         self.title.setText(words if len(words) <= WORDS else words[: WORDS - 1] + "…")
-        self.title.setToolTip(tip(creation.title[:4000]) if len(words) > WORDS else "")
+        self.title.setToolTip(make_tool_tip(creation.title[:4000]) if len(words) > WORDS else "")
         self.title.setVisible(bool(words))
-        self.facts.setText(" · ".join(fact.replace(" ", "\u00a0") for fact in facts(creation, self.tool_title)))
+        self.facts.setText(
+            " · ".join(fact.replace(" ", "\u00a0") for fact in describe_creation(creation, self.tool_title))
+        )
         self.rating.show_rating(creation.rating)
         if another or not self.tags.hasFocus():
             self.tags.setText(", ".join(creation.tags))
@@ -135,7 +137,7 @@ class RatingBar(QWidget):
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setFixedSize(QSize(5 * self.STAR, self.STAR + 2))
-        name(self, "Rating", "One to five stars. The keys 0 to 5 rate too.")
+        describe(self, "Rating", "One to five stars. The keys 0 to 5 rate too.")
 
     def show_rating(self, rating: int) -> None:
         self._rating = rating

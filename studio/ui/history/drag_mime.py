@@ -16,7 +16,7 @@ _PICTURES = {
 }  # fmt: skip
 
 
-class Carried(QMimeData):
+class CreationMimeData(QMimeData):
     """Files by their address. The bytes of a single picture are read when they are asked for."""
 
     def __init__(self, creations: Sequence[Creation]) -> None:

@@ -9,20 +9,20 @@ from PySide6.QtGui import QHideEvent, QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QStackedLayout, QVBoxLayout, QWidget
 
 from studio.ui.theme import theme
-from studio.ui.widgets.labels import label, name
+from studio.ui.widgets.labels import describe, make_label
 
 LONG_ENOUGH = 8000
 """Milliseconds that a notice stays."""
 
 
-class NoticeStrip(QFrame):
+class UndoBar(QFrame):
     undo_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.sentence = label(wrap=True)
+        self.sentence = make_label(wrap=True)
         self.undo = QPushButton("Undo")
-        name(self.undo, "Undo", "Take back what was just done")
+        describe(self.undo, "Undo", "Take back what was just done")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, theme.SPACE, 3 * theme.SPACE, 2 * theme.SPACE)
         layout.addWidget(self.sentence, 1)
@@ -51,7 +51,7 @@ class NoticeStrip(QFrame):
         self.undo_wanted.emit()
 
 
-class TrashStrip(QWidget):
+class TrashBar(QWidget):
     """Restore, Delete and Empty trash. What cannot be undone asks again in its own place instead of in a dialog."""
 
     restore_wanted = Signal()
@@ -66,16 +66,16 @@ class TrashStrip(QWidget):
         self._asked: list[str] = []
         """What the question is about; the whole trash where this is empty."""
         self.restore = QPushButton("Restore")
-        name(self.restore, "Restore", "Put what is chosen back where it was")
+        describe(self.restore, "Restore", "Put what is chosen back where it was")
         self.delete_chosen = QPushButton("Delete…")
-        name(self.delete_chosen, "Delete", "Delete for ever what is chosen (Del)")
+        describe(self.delete_chosen, "Delete", "Delete for ever what is chosen (Del)")
         self.empty = QPushButton("Empty trash…")
-        name(self.empty, "Empty trash", "Delete for ever what is in the trash")
-        self.question = label(wrap=True)
+        describe(self.empty, "Empty trash", "Delete for ever what is in the trash")
+        self.question = make_label(wrap=True)
         self.delete = QPushButton("Delete for ever")
-        name(self.delete, "Delete for ever", "This cannot be undone")
+        describe(self.delete, "Delete for ever", "This cannot be undone")
         self.keep_button = QPushButton("Keep")
-        name(self.keep_button, "Keep", "Leave the trash as it is")
+        describe(self.keep_button, "Keep", "Leave the trash as it is")
         self._pages = QStackedLayout(self)
         self._pages.addWidget(_row(self.restore, self.delete_chosen, self.empty))
         asking = QWidget()

@@ -17,16 +17,16 @@ from PySide6.QtWidgets import QListView, QWidget
 
 from studio.library.creation import Creation
 from studio.state.library.history_model import HistoryModel, Index
-from studio.ui.history.delegate import CreationDelegate, rounded
-from studio.ui.history.drag_mime import Carried
-from studio.ui.history.uniform_grid import EvenGrid
+from studio.ui.history.delegate import CreationDelegate, crop_rounded_square
+from studio.ui.history.drag_mime import CreationMimeData
+from studio.ui.history.uniform_grid import UniformGrid
 from studio.ui.theme import theme
 
 CELL = 92
 """About how wide a cell is, in logical pixels; the columns share the width evenly."""
 
 
-class Grid(EvenGrid):
+class HistoryGrid(UniformGrid):
     opened = Signal(Creation)
     """Clicked, or Enter."""
     star_wanted = Signal()
@@ -182,9 +182,9 @@ class Grid(EvenGrid):
         if not creations:
             return
         drag = QDrag(self)
-        drag.setMimeData(Carried(creations))
+        drag.setMimeData(CreationMimeData(creations))
         image = self._model.thumbnail(creations[0].id)
         if image is not None and not image.isNull():
-            drag.setPixmap(rounded(image, 72, self.devicePixelRatioF(), 4.0))
+            drag.setPixmap(crop_rounded_square(image, 72, self.devicePixelRatioF(), 4.0))
             drag.setHotSpot(QRect(0, 0, 72, 72).center())
         drag.exec(Qt.DropAction.CopyAction)

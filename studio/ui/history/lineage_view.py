@@ -9,10 +9,10 @@ from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QVBoxLayout, QWidget
 from studio.library.creation import Creation
 from studio.state.library.history_model import HistoryModel
 from studio.state.library.lineage import Lineage, Step
-from studio.ui.history.delegate import rounded
-from studio.ui.history.descriptions import ToolTitle, name_of, plain_title
+from studio.ui.history.delegate import crop_rounded_square
+from studio.ui.history.descriptions import ToolTitle, name_of, title_from_tool_id
 from studio.ui.theme import icons, theme
-from studio.ui.widgets.labels import label, tip
+from studio.ui.widgets.labels import make_label, make_tool_tip
 
 THUMB = 28
 INDENT = 14
@@ -26,10 +26,10 @@ class LineageView(QWidget):
     def __init__(self, model: HistoryModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._model = model
-        self.tool_title: ToolTitle = plain_title
+        self.tool_title: ToolTitle = title_from_tool_id
         self._steps: list[StepButton] = []
-        heading = label("Where it came from", "dim")
-        self._more = label(role="caption")
+        heading = make_label("Where it came from", "dim")
+        self._more = make_label(role="caption")
         self._column = QVBoxLayout()
         self._column.setSpacing(2)
         layout = QVBoxLayout(self)
@@ -77,7 +77,7 @@ class StepButton(QAbstractButton):
         self._thumb: QPixmap | None = None
         self._words = text.replace("\n", " ")
         self.setAccessibleName(text)
-        self.setToolTip(tip(text[:400]))
+        self.setToolTip(make_tool_tip(text[:400]))
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -87,7 +87,7 @@ class StepButton(QAbstractButton):
 
     def set_thumbnail(self, image: QImage | None) -> None:
         if image is not None and not image.isNull():
-            self._thumb = rounded(image, THUMB, self.devicePixelRatioF(), 3.0)
+            self._thumb = crop_rounded_square(image, THUMB, self.devicePixelRatioF(), 3.0)
             self.update()
 
     def enterEvent(self, event: QEnterEvent) -> None:

@@ -10,15 +10,15 @@ from studio.core.humanize import group_digits
 from studio.library.creation import Creation
 from studio.state.library.history_model import HistoryModel
 from studio.state.undo_stack import Undo
-from studio.ui.canvas.dropping import dropped_paths
-from studio.ui.history.actions import Operations
+from studio.ui.history.actions import HistoryActions
 from studio.ui.history.descriptions import ToolTitle
-from studio.ui.history.details import Details
-from studio.ui.history.footer_bars import NoticeStrip, TrashStrip
-from studio.ui.history.grid import Grid
+from studio.ui.history.details import DetailsPanel
+from studio.ui.history.footer_bars import TrashBar, UndoBar
+from studio.ui.history.grid import HistoryGrid
 from studio.ui.history.search_field import SearchField
 from studio.ui.theme import theme
-from studio.ui.widgets.labels import label, line, name
+from studio.ui.widgets import mime_data
+from studio.ui.widgets.labels import describe, make_label, make_line
 
 ALL, STARRED, TRASH = range(3)
 
@@ -48,12 +48,12 @@ class HistoryPanel(QWidget):
         self.setMinimumWidth(216)
         self.search = SearchField()
         self.shelves = QButtonGroup(self)
-        self.count = label(role="caption")
-        self.grid = Grid(model)
-        self.details = Details(model)
-        self.trash_strip = TrashStrip()
-        self.notice = NoticeStrip()
-        self.operations = Operations(model, undo or Undo(), self)
+        self.count = make_label(role="caption")
+        self.grid = HistoryGrid(model)
+        self.details = DetailsPanel(model)
+        self.trash_strip = TrashBar()
+        self.notice = UndoBar()
+        self.operations = HistoryActions(model, undo or Undo(), self)
         self._lay_out()
         self._connect()
         self.details.show_creation(None)
@@ -66,7 +66,7 @@ class HistoryPanel(QWidget):
             chip = QPushButton(words)
             chip.setCheckable(True)
             chip.setChecked(number == ALL)
-            name(chip, f"Show: {words}")
+            describe(chip, f"Show: {words}")
             self.shelves.addButton(chip, number)
             chips.addWidget(chip)
         chips.addStretch()
@@ -87,7 +87,7 @@ class HistoryPanel(QWidget):
         bottom = QVBoxLayout(lower)
         bottom.setContentsMargins(0, 0, 0, 0)
         bottom.setSpacing(0)
-        bottom.addWidget(line())
+        bottom.addWidget(make_line())
         bottom.addWidget(self.details)
         self._lower = lower
         split = QSplitter(Qt.Orientation.Vertical)
@@ -242,9 +242,9 @@ class HistoryPanel(QWidget):
     # Drops
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         from_here = event.source() is self.grid
-        if not from_here and dropped_paths(event.mimeData()):
+        if not from_here and mime_data.list_files(event.mimeData()):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        self.dropped.emit(dropped_paths(event.mimeData()))
+        self.dropped.emit(mime_data.list_files(event.mimeData()))
         event.acceptProposedAction()

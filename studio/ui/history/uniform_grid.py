@@ -14,7 +14,7 @@ Index = QModelIndex | QPersistentModelIndex
 _Move = QAbstractItemView.CursorAction
 
 
-class EvenGrid(QListView):
+class UniformGrid(QListView):
     """`about` is roughly how wide a cell is; the columns share the width evenly. Cells are square."""
 
     def __init__(self, about: int, parent: QWidget | None = None) -> None:

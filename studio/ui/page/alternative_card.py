@@ -33,7 +33,7 @@ SPOKEN = 80
 """Characters that assistive technology is told."""
 
 
-class Card(QAbstractButton):
+class AlternativeCard(QAbstractButton):
     """A click or Space takes it; all other keys are for the one that it is in."""
 
     def __init__(self, parent: QWidget) -> None:
@@ -67,18 +67,18 @@ class Card(QAbstractButton):
         self._standing = "Being written…" if passage.is_streaming else "On the page" if passage.is_here else ""
         self.setEnabled(not waits)
         self.setCursor(Qt.CursorShape.ArrowCursor if waits else Qt.CursorShape.PointingHandCursor)
-        self._write(beginning(passage.runs), nothing)
+        self._write(shorten_runs(passage.runs), nothing)
         self._name(whole, nothing)
         self.update()
 
     def _write(self, runs: Sequence[Run], nothing: str) -> None:
         self._text.clear()
         cursor = QTextCursor(self._text)
-        cursor.setBlockFormat(author_format.lines(LINES))
+        cursor.setBlockFormat(author_format.make_block_format(LINES))
         for run in runs:
-            cursor.insertText(run.text, author_format.letters(SIZE, run.author))
+            cursor.insertText(run.text, author_format.make_author_format(SIZE, run.author))
         if not runs:
-            cursor.insertText(nothing, author_format.coloured(SIZE, theme.COLOURS.dim))
+            cursor.insertText(nothing, author_format.make_char_format(SIZE, theme.COLOURS.dim))
 
     def _name(self, whole: str, nothing: str) -> None:
         said = [f"Alternative {self.number} of {self.of}"]
@@ -129,7 +129,7 @@ class Card(QAbstractButton):
         painter.drawText(room, int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter), self._length)
 
 
-def beginning(runs: Sequence[Run], most: int = MOST) -> list[Run]:
+def shorten_runs(runs: Sequence[Run], most: int = MOST) -> list[Run]:
     """Without white space at its ends; three dots stand for what is left out."""
     text = "".join(run.text for run in runs)
     start = len(text) - len(text.lstrip())

@@ -8,20 +8,20 @@ from studio.core.page.edits import Author
 from studio.ui.theme import theme
 
 
-def lines(height: int) -> QTextBlockFormat:
+def make_block_format(height: int) -> QTextBlockFormat:
     """Of so many hundredths of a letter's height."""
     block = QTextBlockFormat()
     block.setLineHeight(height, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
     return block
 
 
-def letters(size: int, author: Author) -> QTextCharFormat:
+def make_author_format(size: int, author: Author) -> QTextCharFormat:
     """Of `size` px, in the colours in force."""
-    return coloured(size, theme.COLOURS.machine if author is Author.MACHINE else theme.COLOURS.text)
+    return make_char_format(size, theme.COLOURS.machine if author is Author.MACHINE else theme.COLOURS.text)
 
 
-def coloured(size: int, colour: str) -> QTextCharFormat:
-    letters = QTextCharFormat()
-    letters.setFont(theme.reading_font(size))
-    letters.setForeground(QColor(colour))
-    return letters
+def make_char_format(size: int, colour: str) -> QTextCharFormat:
+    made = QTextCharFormat()
+    made.setFont(theme.reading_font(size))
+    made.setForeground(QColor(colour))
+    return made

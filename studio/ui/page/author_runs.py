@@ -7,12 +7,12 @@ from typing import TypeAlias
 
 from studio.core.page.edits import Author
 
-Spans: TypeAlias = list[tuple[Author, int]]
+AuthorRuns: TypeAlias = list[tuple[Author, int]]
 
 
-def joined(parts: Iterable[tuple[Author, int]]) -> Spans:
+def merge_runs(parts: Iterable[tuple[Author, int]]) -> AuthorRuns:
     """Without empty stretches, neighbours of one author made one."""
-    spans: Spans = []
+    spans: AuthorRuns = []
     for author, length in parts:
         if length and spans and spans[-1][0] is author:
             spans[-1] = (author, spans[-1][1] + length)
@@ -21,9 +21,9 @@ def joined(parts: Iterable[tuple[Author, int]]) -> Spans:
     return spans
 
 
-def cut(spans: Sequence[tuple[Author, int]], start: int, end: int) -> Spans:
+def slice_runs(spans: Sequence[tuple[Author, int]], start: int, end: int) -> AuthorRuns:
     """The stretches between two places."""
-    found: Spans = []
+    found: AuthorRuns = []
     at = 0
     for author, length in spans:
         first, last = max(at, start), min(at + length, end)
@@ -33,7 +33,7 @@ def cut(spans: Sequence[tuple[Author, int]], start: int, end: int) -> Spans:
     return found
 
 
-def spliced(spans: Spans, at: int, removed: int, new: Spans) -> Spans:
+def splice_runs(spans: AuthorRuns, at: int, removed: int, new: AuthorRuns) -> AuthorRuns:
     """After `removed` characters at `at` gave way to others."""
     whole = sum(length for _, length in spans)
-    return joined([*cut(spans, 0, at), *new, *cut(spans, at + removed, whole)])
+    return merge_runs([*slice_runs(spans, 0, at), *new, *slice_runs(spans, at + removed, whole)])

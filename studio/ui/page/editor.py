@@ -21,9 +21,9 @@ from studio.core.page.edits import Author
 from studio.core.page.plain_text import difference, plain
 from studio.core.page.revisions import Run
 from studio.ui.page import author_format
-from studio.ui.page.author_runs import Spans, cut, joined, spliced
+from studio.ui.page.author_runs import AuthorRuns, merge_runs, slice_runs, splice_runs
 from studio.ui.theme import theme
-from studio.ui.widgets.labels import label
+from studio.ui.widgets.labels import make_label
 
 SIZE, LINES = 18, 150
 """Pixels of its letters, and hundredths of these from line to line."""
@@ -35,7 +35,7 @@ SHOWN_MARKS = 2000
 """Marked places that are painted."""
 
 
-class Paper(QTextEdit):
+class PageEditor(QTextEdit):
     """Places are code points. Qt counts UTF-16 units, so they are turned into each other here and nowhere else."""
 
     typed = Signal(int, int, str)
@@ -61,12 +61,12 @@ class Paper(QTextEdit):
         self.viewport().setMouseTracking(True)
         self.setFrameShape(QTextEdit.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.hint = label("", "hint", parent=self.viewport())
+        self.hint = make_label("", "hint", parent=self.viewport())
         self.hint.setWordWrap(True)
         self.hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._text = ""
         self._is_simple = True
-        self._spans: Spans = []
+        self._spans: AuthorRuns = []
         self._showing = False
         self._dressed = ""
         self._marks: list[QTextEdit.ExtraSelection] = []
@@ -84,14 +84,14 @@ class Paper(QTextEdit):
     def show_runs(self, runs: Sequence[Run]) -> None:
         """Changes only what differs, so that the cursor and the view keep their places."""
         text = "".join(run.text for run in runs)
-        spans = joined((run.author, len(run.text)) for run in runs)
+        spans = merge_runs((run.author, len(run.text)) for run in runs)
         if (text, spans) == (self._text, self._spans):
             return
         at, removed, new = difference(self._text, text)
         self._showing = True
         if removed or new:
-            self._replace(at, removed, new, cut(spans, at, at + len(new)))
-        expected = spliced(self._spans, at, removed, cut(spans, at, at + len(new)))
+            self._replace(at, removed, new, slice_runs(spans, at, at + len(new)))
+        expected = splice_runs(self._spans, at, removed, slice_runs(spans, at, at + len(new)))
         self._hold(text, spans)
         if expected != spans:
             self._paint_all()
@@ -169,7 +169,7 @@ class Paper(QTextEdit):
         at, removed, new = difference(before, self._text, self.place())
         if not removed and not new:
             return
-        self._spans = spliced(spans, at, removed, [(Author.HUMAN, len(new))] if new else [])
+        self._spans = splice_runs(spans, at, removed, [(Author.HUMAN, len(new))] if new else [])
         self._showing = True
         cursor = QTextCursor(self.document())
         cursor.setPosition(self._units(at))
@@ -182,7 +182,7 @@ class Paper(QTextEdit):
     @staticmethod
     def _dress_typed(cursor: QTextCursor, new: str) -> None:
         """What was typed is a human's. A key more in their words has the look already, and setting it is slow."""
-        letters, block = author_format.letters(SIZE, Author.HUMAN), author_format.lines(LINES)
+        letters, block = author_format.make_author_format(SIZE, Author.HUMAN), author_format.make_block_format(LINES)
         one = len(new) == 1 and new != "\n"
         cursor.beginEditBlock()
         if not (one and cursor.charFormat() == letters):
@@ -217,14 +217,16 @@ class Paper(QTextEdit):
             self.left.emit()
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not self.isReadOnly():
             # By hand: on an empty line with a height of its own, Qt would only take the height away.
-            self.textCursor().insertBlock(author_format.lines(LINES), author_format.letters(SIZE, Author.HUMAN))
+            self.textCursor().insertBlock(
+                author_format.make_block_format(LINES), author_format.make_author_format(SIZE, Author.HUMAN)
+            )
             self.ensureCursorVisible()
         else:
             super().keyPressEvent(event)
 
     def insertFromMimeData(self, source: QMimeData) -> None:
         if source.hasText():
-            self.textCursor().insertText(plain(source.text()), author_format.letters(SIZE, Author.HUMAN))
+            self.textCursor().insertText(plain(source.text()), author_format.make_author_format(SIZE, Author.HUMAN))
             self.ensureCursorVisible()
 
     def canInsertFromMimeData(self, source: QMimeData) -> bool:
@@ -232,7 +234,7 @@ class Paper(QTextEdit):
         return source.hasText() and not source.hasUrls()
 
     # The document
-    def _replace(self, at: int, removed: int, text: str, spans: Spans) -> None:
+    def _replace(self, at: int, removed: int, text: str, spans: AuthorRuns) -> None:
         cursor = QTextCursor(self.document())
         cursor.beginEditBlock()
         cursor.setPosition(self._units(at))
@@ -241,12 +243,12 @@ class Paper(QTextEdit):
         cursor.removeSelectedText()
         passed = 0
         for author, length in spans:
-            cursor.insertText(text[passed : passed + length], author_format.letters(SIZE, author))
+            cursor.insertText(text[passed : passed + length], author_format.make_author_format(SIZE, author))
             passed += length
         end = cursor.position()
         cursor.setPosition(start)
         cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
-        cursor.setBlockFormat(author_format.lines(LINES))
+        cursor.setBlockFormat(author_format.make_block_format(LINES))
         cursor.endEditBlock()
 
     def _paint_all(self) -> None:
@@ -256,11 +258,11 @@ class Paper(QTextEdit):
         for author, length in self._spans:
             cursor.setPosition(self._units(passed))
             cursor.setPosition(self._units(passed + length), QTextCursor.MoveMode.KeepAnchor)
-            cursor.setCharFormat(author_format.letters(SIZE, author))
+            cursor.setCharFormat(author_format.make_author_format(SIZE, author))
             passed += length
         cursor.endEditBlock()
 
-    def _hold(self, text: str, spans: Spans) -> None:
+    def _hold(self, text: str, spans: AuthorRuns) -> None:
         """What is in the document now. It is simple where every character is one of Qt's units."""
         self._text, self._spans = text, spans
         self._is_simple = self.document().characterCount() == len(text) + 1
@@ -288,10 +290,10 @@ class Paper(QTextEdit):
         self._dressed = colours.canvas
         self.setStyleSheet(f"QTextEdit {{ background: {colours.canvas}; border: none; padding: 0px; }}")
         self.setFont(theme.reading_font(SIZE))
-        self.setCurrentCharFormat(author_format.letters(SIZE, Author.HUMAN))
+        self.setCurrentCharFormat(author_format.make_author_format(SIZE, Author.HUMAN))
         if self.document().isEmpty():
             self._showing = True
-            QTextCursor(self.document()).setBlockFormat(author_format.lines(LINES))
+            QTextCursor(self.document()).setBlockFormat(author_format.make_block_format(LINES))
             self._showing = False
         else:
             self._showing = True

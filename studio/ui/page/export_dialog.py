@@ -13,11 +13,11 @@ LONGEST = 40
 _WORD = re.compile(r"[\w'’-]+")
 
 
-def ask_where(window: QWidget, text: str, save: Callable[[Path], None]) -> QFileDialog:
+def open_export_dialog(window: QWidget, text: str, save: Callable[[Path], None]) -> QFileDialog:
     """A dialog; what is typed without an ending gets that of the format, before it asks about a file that is there."""
     from studio.library.pages.export import FORMATS  # not needed for the window to open
 
-    dialog = QFileDialog(window, "Save the page as", str(Path.home() / offered(text)))
+    dialog = QFileDialog(window, "Save the page as", str(Path.home() / suggest_file_name(text)))
     dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
     endings = {f"{title} (*{ending})": ending.removeprefix(".") for ending, title in FORMATS.items()}
     dialog.setNameFilters([*endings])
@@ -29,7 +29,7 @@ def ask_where(window: QWidget, text: str, save: Callable[[Path], None]) -> QFile
     return dialog
 
 
-def offered(text: str) -> str:
+def suggest_file_name(text: str) -> str:
     """The first words of the page, as the name of a file without its ending."""
     name = ""
     for word in _WORD.findall(text.strip().partition("\n")[0][: 4 * LONGEST]):

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from PySide6.QtCore import QEvent, QObject, QRect
 
 from studio.state.page.selection_tools import Gap, OnWords
-from studio.ui.page.editor import Paper
-from studio.ui.page.suggestion_list import Offers
+from studio.ui.page.editor import PageEditor
+from studio.ui.page.suggestion_list import SuggestionList
 
 
-class FoundWords(QObject):
+class GapSuggestions(QObject):
     """Binds a list of words to the paper."""
 
-    def __init__(self, paper: Paper, on_words: OnWords, offers: Offers) -> None:
+    def __init__(self, paper: PageEditor, on_words: OnWords, offers: SuggestionList) -> None:
         super().__init__(paper)
         self._paper, self._on_words, self._offers = paper, on_words, offers
         self._gap: Gap | None = None

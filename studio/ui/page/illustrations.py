@@ -9,12 +9,12 @@ from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QMenu, QScrollArea, 
 from studio.state.page.illustrations import Illustrating, Picture
 from studio.ui.theme import icons, theme
 from studio.ui.widgets import labels
-from studio.ui.widgets.thumbnail_loader import Thumbnail, Thumbnailer
+from studio.ui.widgets.thumbnail_loader import Thumbnail, ThumbnailLoader
 
 TILE = QSize(196, 76)
 
 
-class Tile(QAbstractButton):
+class IllustrationTile(QAbstractButton):
     """A picture, the words that it was painted from, and how it stands."""
 
     doubled = Signal()
@@ -29,7 +29,7 @@ class Tile(QAbstractButton):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         said = " ".join(picture.anchor.words.split())
-        labels.name(self, f"Picture of “{said[:60]}”, {self.standing}", said[:400])
+        labels.describe(self, f"Picture of “{said[:60]}”, {self.standing}", said[:400])
 
     @property
     def standing(self) -> str:
@@ -84,7 +84,7 @@ class Tile(QAbstractButton):
         painter.drawText(QRectF(84, 52, TILE.width() - 86, 18), int(Qt.AlignmentFlag.AlignVCenter), self.standing)
 
 
-class Pictures(QWidget):
+class IllustrationsBar(QWidget):
     """A row under the page; hidden while there are none. A click goes to the words, a double click to the picture."""
 
     chosen = Signal(int, int)
@@ -92,14 +92,14 @@ class Pictures(QWidget):
     opened = Signal(object)
     """A creation that should be looked at."""
 
-    def __init__(self, illustrating: Illustrating, thumbnails: Thumbnailer) -> None:
+    def __init__(self, illustrating: Illustrating, thumbnails: ThumbnailLoader) -> None:
         super().__init__()
         self._state, self._thumbnails = illustrating, thumbnails
         self.setProperty("role", "bar")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._images: dict[str, QPixmap] = {}
         self._shown: list[Picture] = []
-        self.tiles: list[Tile] = []
+        self.tiles: list[IllustrationTile] = []
         self._row = QWidget()
         self._line = QHBoxLayout(self._row)
         self._line.setContentsMargins(0, 0, 0, 0)
@@ -129,7 +129,7 @@ class Pictures(QWidget):
         self.tiles = []
         for number, picture in enumerate(pictures):
             path = picture.creation.path if picture.creation else ""
-            tile = Tile(picture, self._images.get(path, QPixmap()))
+            tile = IllustrationTile(picture, self._images.get(path, QPixmap()))
             self._connect(tile, picture)
             self._line.insertWidget(number, tile)
             self.tiles.append(tile)
@@ -137,7 +137,7 @@ class Pictures(QWidget):
                 self._thumbnails.ask(path)
         self.setVisible(bool(pictures))
 
-    def _connect(self, tile: Tile, picture: Picture) -> None:
+    def _connect(self, tile: IllustrationTile, picture: Picture) -> None:
         id, place, creation = picture.anchor.id, picture.place, picture.creation
         if place is not None:
             tile.clicked.connect(lambda: self.chosen.emit(place[0], place[1] - place[0]))

@@ -17,19 +17,19 @@ from studio.state.page.illustrations import Illustrating
 from studio.state.page.page import Page
 from studio.state.page.selection_tools import OnWords
 from studio.ui.canvas.overlay_bars import FloatingBar
-from studio.ui.page.editor import Paper
-from studio.ui.page.export_dialog import ask_where
+from studio.ui.page.editor import PageEditor
+from studio.ui.page.export_dialog import open_export_dialog
 from studio.ui.page.find_bar import FindBar
-from studio.ui.page.gap_suggestions import FoundWords
-from studio.ui.page.illustrations import Pictures
-from studio.ui.page.revisions_panel import Versions
+from studio.ui.page.gap_suggestions import GapSuggestions
+from studio.ui.page.illustrations import IllustrationsBar
+from studio.ui.page.revisions_panel import RevisionsPanel
 from studio.ui.page.side_by_side import SideBySide
-from studio.ui.page.suggestion_list import Offers
-from studio.ui.page.token_budget_bar import BudgetBar
-from studio.ui.page.word_alternatives import WordMenu
+from studio.ui.page.suggestion_list import SuggestionList
+from studio.ui.page.token_budget_bar import TokenBudgetBar
+from studio.ui.page.word_alternatives import WordAlternatives
 from studio.ui.theme import icons
 from studio.ui.widgets import labels
-from studio.ui.widgets.thumbnail_loader import Thumbnailer
+from studio.ui.widgets.thumbnail_loader import ThumbnailLoader
 
 COUNT_MS = 200
 """Words are counted again this long after a change."""
@@ -56,7 +56,7 @@ class PageView(QWidget):
         alternatives: Alternatives,
         on_words: OnWords,
         estimates: Estimates,
-        thumbnails: Thumbnailer,
+        thumbnails: ThumbnailLoader,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -64,19 +64,19 @@ class PageView(QWidget):
         self.setProperty("role", "canvas")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setAccessibleName("Page of text")
-        self.paper = Paper()
+        self.paper = PageEditor()
         self.find_bar = FindBar()
         self.find_bar.hide()
-        self.versions = Versions(page, self)
+        self.versions = RevisionsPanel(page, self)
         self.versions.hide()
         self.top = FloatingBar("Page tools", self)
-        self.pictures = Pictures(illustrating, thumbnails)
-        self.budget = BudgetBar(estimates)
+        self.pictures = IllustrationsBar(illustrating, thumbnails)
+        self.budget = TokenBudgetBar(estimates)
         self.bar = PageBar()
-        self.offers = Offers(self)
-        self.other_words = WordMenu(self.paper, alternatives, self.offers)
-        self.found = Offers(self)
-        self.found_words = FoundWords(self.paper, on_words, self.found)
+        self.offers = SuggestionList(self)
+        self.other_words = WordAlternatives(self.paper, alternatives, self.offers)
+        self.found = SuggestionList(self)
+        self.found_words = GapSuggestions(self.paper, on_words, self.found)
         self.side_by_side = SideBySide(page, self)
         self._shown: object = None
         self._words = WordCount()
@@ -90,10 +90,10 @@ class PageView(QWidget):
     def _fill_top(self) -> None:
         self.pages = QPushButton("Pages")
         self.pages.setMenu(menu := QMenu(self.pages))
-        labels.name(menu, "Pages")
+        labels.describe(menu, "Pages")
         menu.setToolTip("")
         menu.aboutToShow.connect(lambda: self._fill_pages(menu))
-        labels.name(self.pages, "Pages", "Begin a new page, or open another")
+        labels.describe(self.pages, "Pages", "Begin a new page, or open another")
         self.searching = _top("Find", "Find and replace on this page (Ctrl+F)")
         self.branches = _top("Versions", "Everything that was ever written here (Ctrl+Shift+V)")
         self.paint_button = _top("Paint this", "Paint the selected words, or the paragraph at the cursor (Alt+I)")
@@ -199,7 +199,7 @@ class PageView(QWidget):
 
     def save(self) -> None:
         """As a file for others."""
-        ask_where(self.window(), self.page.text, self.illustrating.export)
+        open_export_dialog(self.window(), self.page.text, self.illustrating.export)
 
     def toggle_find(self) -> None:
         on = self.find_bar.isHidden()
@@ -345,17 +345,17 @@ class PageBar(QWidget):
         self.setFixedHeight(52)
         self.back = _icon("chevron-left", "Previous alternative", "The alternative before (Alt+Left)")
         self.on = _icon("chevron-right", "Next alternative", "The next alternative (Alt+Right)")
-        self.which = labels.label("", "dim")
+        self.which = labels.make_label("", "dim")
         self.beside = _icon("view-column-outline", "Alternatives side by side", "All alternatives side by side (Alt+S)")
         self.beside.setCheckable(True)
         self.again = QPushButton()
-        labels.name(self.again, "Regenerate", "Write the passage at the cursor once more (Ctrl+Shift+Enter)")
+        labels.describe(self.again, "Regenerate", "Write the passage at the cursor once more (Ctrl+Shift+Enter)")
         self.stop = QPushButton("Stop")
-        labels.name(self.stop, "Stop writing", "What was written so far stays (Esc)")
-        self.state = labels.label("", "dim")
+        labels.describe(self.stop, "Stop writing", "What was written so far stays (Esc)")
+        self.state = labels.make_label("", "dim")
         self.undo = _icon("undo", "Undo writing", "Undo (Ctrl+Z)")
         self.redo = _icon("redo", "Redo writing", "Redo (Ctrl+Shift+Z)")
-        self.count = labels.label("0 words", "caption")
+        self.count = labels.make_label("0 words", "caption")
         self.count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.count.setMinimumWidth(72)
         row = self._row = QHBoxLayout(self)
@@ -408,7 +408,7 @@ def _top(text: str, hint: str) -> QPushButton:
     button = QPushButton(text)
     button.setProperty("role", "ghost")
     button.setCheckable(True)
-    labels.name(button, text, hint)
+    labels.describe(button, text, hint)
     return button
 
 
@@ -418,5 +418,5 @@ def _icon(icon: str, name: str, hint: str) -> QToolButton:
     button.setIcon(icons.icon(icon, "text"))
     button.setIconSize(QSize(18, 18))
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-    labels.name(button, name, hint)
+    labels.describe(button, name, hint)
     return button

@@ -18,7 +18,7 @@ MOST = 300
 SNIPPET = 90
 
 
-class Versions(QWidget):
+class RevisionsPanel(QWidget):
     """A column beside the page. Enter or a click goes to a version."""
 
     closed = Signal()
@@ -31,22 +31,22 @@ class Versions(QWidget):
         self.setFixedWidth(264)
         self.field = QLineEdit(clearButtonEnabled=True)
         self.field.setPlaceholderText("Search every version")
-        labels.name(self.field, "Search every version", "Also what is no longer on the page")
+        labels.describe(self.field, "Search every version", "Also what is no longer on the page")
         self.list = QListWidget()
         self.list.setWordWrap(True)
         self.list.setSpacing(2)
         self.list.setTextElideMode(Qt.TextElideMode.ElideNone)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        labels.name(self.list, "Versions")
+        labels.describe(self.list, "Versions")
         self.list.setToolTip("")
-        self.empty = labels.label("", "dim", wrap=True)
+        self.empty = labels.make_label("", "dim", wrap=True)
         close = QToolButton()
         close.setProperty("role", "ghost")
         close.setIcon(icons.icon("close", "text"))
-        labels.name(close, "Close versions", "Close")
+        labels.describe(close, "Close versions", "Close")
         close.clicked.connect(self.closed)
         head = QHBoxLayout()
-        head.addWidget(labels.label("Versions", "heading"))
+        head.addWidget(labels.make_label("Versions", "heading"))
         head.addStretch(1)
         head.addWidget(close)
         column = QVBoxLayout(self)

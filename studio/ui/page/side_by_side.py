@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 
 from studio.core.page.edits import Ask
 from studio.state.page.page import Page
-from studio.ui.page.alternative_card import Card
+from studio.ui.page.alternative_card import AlternativeCard
 from studio.ui.theme import icons
 from studio.ui.widgets import labels
 
@@ -51,18 +51,18 @@ class SideBySide(QWidget):
         self._since = 0
         self._here: int | None = None
         self._before = ""
-        self.cards: list[Card] = []
+        self.cards: list[AlternativeCard] = []
         self.setProperty("role", "canvas")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setAccessibleName("Alternatives side by side")
-        self.title = labels.label("", "heading")
-        self.before = labels.label("", "dim")
+        self.title = labels.make_label("", "heading")
+        self.before = labels.make_label("", "dim")
         self.before.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.hint = labels.label("", "caption", wrap=True)
+        self.hint = labels.make_label("", "caption", wrap=True)
         self.close_button = QToolButton()
         self.close_button.setProperty("role", "ghost")
         self.close_button.setIcon(icons.icon("close", "text"))
-        labels.name(self.close_button, "Close the alternatives", "All stays as it is (Esc)")
+        labels.describe(self.close_button, "Close the alternatives", "All stays as it is (Esc)")
         self._scroll = _Scroll()
         self._lay_out()
         self.hide()
@@ -106,7 +106,7 @@ class SideBySide(QWidget):
             self._view.setFocus()
         self.closed.emit()
 
-    def take(self, card: Card) -> None:
+    def take(self, card: AlternativeCard) -> None:
         """It comes onto the page, and the page into view."""
         passage = card.passage
         self.leave()
@@ -148,7 +148,7 @@ class SideBySide(QWidget):
             card.hide()
             card.deleteLater()
         while len(self.cards) < count:
-            card = Card(self._scroll.row)
+            card = AlternativeCard(self._scroll.row)
             card.clicked.connect(_taker(self, card))
             card.show()
             self.cards.append(card)
@@ -180,7 +180,7 @@ class SideBySide(QWidget):
         else:
             self.close_button.setFocus()
 
-    def _go(self, card: Card) -> None:
+    def _go(self, card: AlternativeCard) -> None:
         """Only sideways: what is compared stays at its height."""
         card.setFocus()
         height = self._scroll.verticalScrollBar().value()
@@ -210,7 +210,7 @@ class SideBySide(QWidget):
             case _:
                 super().keyPressEvent(event)
 
-    def _click(self, wanted: Callable[[Card], bool]) -> None:
+    def _click(self, wanted: Callable[[AlternativeCard], bool]) -> None:
         if card := next(filter(wanted, self.cards), None):
             card.click()
 
@@ -234,5 +234,5 @@ class _Scroll(QScrollArea):
         self.resized.emit()
 
 
-def _taker(row: SideBySide, card: Card) -> Callable[[], None]:
+def _taker(row: SideBySide, card: AlternativeCard) -> Callable[[], None]:
     return lambda: row.take(card)

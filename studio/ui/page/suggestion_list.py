@@ -27,7 +27,7 @@ _SHARE = Qt.ItemDataRole.UserRole
 _WORD = Qt.ItemDataRole.UserRole + 1
 
 
-class Offers(QFrame):
+class SuggestionList(QFrame):
     """A child of the page, so that writing goes on while it is shown. Arrows and Enter work once it has the focus."""
 
     chosen = Signal(str)
@@ -42,16 +42,16 @@ class Offers(QFrame):
         self.setProperty("role", "popup")
         self.setAccessibleName("Words to choose from")
         self.setFixedWidth(WIDTH)
-        self.title = labels.label("", "caption")
+        self.title = labels.make_label("", "caption")
         self.list = QListWidget()
         self.list.setItemDelegate(_Row(self.list))
         self.list.setUniformItemSizes(True)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setMouseTracking(True)
         self.list.setStyleSheet("QListWidget { background: transparent; border: none; }")
-        labels.name(self.list, "Words to choose from")
+        labels.describe(self.list, "Words to choose from")
         self.list.setToolTip("")
-        self.hint = labels.label("", "caption")
+        self.hint = labels.make_label("", "caption")
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(GAP)
@@ -72,7 +72,7 @@ class Offers(QFrame):
             item = QListWidgetItem(shown)
             item.setData(_WORD, word)
             item.setData(_SHARE, share)
-            item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{shown}, {percent(share)}")
+            item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{shown}, {format_percent(share)}")
             self.list.addItem(item)
             if word == chosen:
                 self.list.setCurrentItem(item)
@@ -134,7 +134,7 @@ class _Row(QStyledItemDelegate):
         text = room.adjusted(8, 0, -8, -3)
         painter.setFont(theme.font())
         painter.setPen(QColor(colours.dim))
-        said = percent(share)
+        said = format_percent(share)
         painter.drawText(text, int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter), said)
         text.setWidth(text.width() - painter.fontMetrics().horizontalAdvance(said) - 8)
         painter.setPen(QColor(colours.text))
@@ -143,10 +143,10 @@ class _Row(QStyledItemDelegate):
         painter.restore()
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     return f"{share:.0%}" if share >= 0.095 else f"{share:.1%}" if share >= 0.0005 else "<0.1%"
 
 
-def readable(word: str) -> str:
+def show_invisible(word: str) -> str:
     """A word as it is shown by itself: what cannot be seen has a sign."""
     return word.replace("\n", "↵").strip() or "space"

@@ -17,7 +17,7 @@ DOT, GAP = 6, 14
 LEFT_OUT = "left out"
 
 
-class BudgetBar(QWidget):
+class TokenBudgetBar(QWidget):
     """Hidden while the tool tells nothing of it."""
 
     def __init__(self, estimates: Estimates) -> None:
@@ -35,7 +35,7 @@ class BudgetBar(QWidget):
         self.setVisible(budget is not None)
         if budget is not None and budget != self.budget:
             self.budget = budget
-            labels.name(self, "What the model reads", _capital(budget.sentence))
+            labels.describe(self, "What the model reads", _capital(budget.sentence))
             self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -70,7 +70,8 @@ class BudgetBar(QWidget):
         colours = theme.COLOURS
         painter.setFont(theme.font(theme.CAPTION))
         metrics = painter.fontMetrics()
-        whole = f"{group_digits(min(budget.used, budget.whole))} of {group_digits(budget.whole)} {budget.unit}"
+        used, total = group_digits(min(budget.used, budget.whole)), group_digits(budget.whole)
+        whole = f"{used} of {total} {budget.unit}"
         if budget.too_many:
             whole = f"{group_digits(budget.too_many)} {budget.unit} too many"
         end = self.width() - EDGE - metrics.horizontalAdvance(whole)

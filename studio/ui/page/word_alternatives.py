@@ -8,14 +8,14 @@ from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Signal
 from PySide6.QtGui import QMouseEvent
 
 from studio.state.page.alternatives import Alternatives, Choice
-from studio.ui.page.editor import Paper
-from studio.ui.page.suggestion_list import Offers, readable
+from studio.ui.page.editor import PageEditor
+from studio.ui.page.suggestion_list import SuggestionList, show_invisible
 
 REACH = 12
 """Pixels around words and list in which the pointer may move while the list stays."""
 
 
-class WordMenu(QObject):
+class WordAlternatives(QObject):
     """Binds the list of words to the paper."""
 
     taken = Signal()
@@ -23,7 +23,7 @@ class WordMenu(QObject):
     nothing = Signal(str)
     """Why there is nothing to choose from; for a key, not for the pointer."""
 
-    def __init__(self, paper: Paper, alternatives: Alternatives, offers: Offers) -> None:
+    def __init__(self, paper: PageEditor, alternatives: Alternatives, offers: SuggestionList) -> None:
         super().__init__(paper)
         self._paper, self._alternatives, self._offers = paper, alternatives, offers
         self._choice: Choice | None = None
@@ -82,7 +82,7 @@ class WordMenu(QObject):
 
         def shown(word: str) -> str:
             """With the letters before it where it goes on with a word."""
-            return readable(choice.begun + word if inside or word[:1].isalnum() else word)
+            return show_invisible(choice.begun + word if inside or word[:1].isalnum() else word)
 
         rows = [(word, shown(word), share) for word, share in choice.offers]
         hint = "" if hovers else "← → other words · Enter writes on"

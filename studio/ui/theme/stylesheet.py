@@ -1,12 +1,11 @@
-"""The one style sheet. Widgets say what they are by the dynamic property `role`."""
+"""The application's style sheet. It selects widgets by their dynamic property `role`."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from string import Template
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from studio.ui.theme.theme import Colours
+from studio.ui.theme.colours import Colours
 
 _SHEET = Template("""
 QWidget { color: $text; font-size: 13px; }
@@ -140,7 +139,6 @@ QFrame[role="line"] { background: $border; border: none; max-height: 1px; min-he
 """)
 
 
-def sheet(colours: Colours) -> str:
-    from dataclasses import asdict
-
+def make_stylesheet(colours: Colours) -> str:
+    """Return the application's style sheet in these colours."""
     return _SHEET.substitute(asdict(colours))

@@ -19,7 +19,7 @@ class EstimateLine(QWidget):
     def __init__(self, workspace: Workspace, activity: Activity, estimates: Estimates) -> None:
         super().__init__()
         self._workspace, self._activity, self._estimates = workspace, activity, estimates
-        self.label = labels.label("", "hint", wrap=True)
+        self.label = labels.make_label("", "hint", wrap=True)
         self.label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         self.label.setMinimumHeight(self.label.fontMetrics().height())
         self.label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)

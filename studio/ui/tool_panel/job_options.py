@@ -13,7 +13,7 @@ from studio.core.humanize import group_digits
 from studio.core.settings import Settings
 from studio.state.form.workspace import SEEDS, Workspace
 from studio.ui.form.choice_field import Switch
-from studio.ui.form.number_field import Number
+from studio.ui.form.number_field import NumberSpinBox
 from studio.ui.theme import icons
 from studio.ui.widgets import labels
 from studio.ui.widgets.flow_layout import FlowLayout
@@ -33,15 +33,15 @@ class SeedPopup(QFrame):
         self.setProperty("role", "popup")
         self._workspace = workspace
         self._fixed = Switch()
-        labels.name(self._fixed, "Keep this seed", "The same seed and settings give the same result")
-        self._number = Number(0)
+        labels.describe(self._fixed, "Keep this seed", "The same seed and settings give the same result")
+        self._number = NumberSpinBox(0)
         self._number.setRange(0, SEEDS - 1)
-        labels.name(self._number, "Seed")
+        labels.describe(self._number, "Seed")
         again = QPushButton("New")
         again.setIcon(icons.icon("dice-5-outline"))
-        labels.name(again, "New seed")
+        labels.describe(again, "New seed")
         row = QHBoxLayout()
-        row.addWidget(labels.label("Keep this seed"))
+        row.addWidget(labels.make_label("Keep this seed"))
         row.addStretch(1)
         row.addWidget(self._fixed)
         numbers = QHBoxLayout()
@@ -52,7 +52,7 @@ class SeedPopup(QFrame):
         column.setSpacing(12)
         column.addLayout(row)
         column.addLayout(numbers)
-        column.addWidget(labels.label("The same seed and settings give the same result.", "caption"))
+        column.addWidget(labels.make_label("The same seed and settings give the same result.", "caption"))
         self._show()
         workspace.seed_changed.connect(self._show)
         self._fixed.clicked.connect(lambda on: workspace.set_seed(workspace.seed, fixed=on))
@@ -71,7 +71,7 @@ class SeedPopup(QFrame):
         self._workspace.set_seed(secrets.randbelow(SEEDS), fixed=True)
 
 
-class Chip(QPushButton):
+class OptionChip(QPushButton):
     """A value that opens a menu or a popup above itself."""
 
     def __init__(self) -> None:
@@ -79,11 +79,11 @@ class Chip(QPushButton):
         self.setProperty("role", "chip")
 
 
-class Options(QWidget):
+class JobOptions(QWidget):
     def __init__(self, workspace: Workspace, settings: Settings, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._workspace, self._settings = workspace, settings
-        self.seed, self.count, self.format = Chip(), Chip(), Chip()
+        self.seed, self.count, self.format = OptionChip(), OptionChip(), OptionChip()
         row = FlowLayout(self)
         for chip in (self.seed, self.count, self.format):
             row.addWidget(chip)
@@ -107,17 +107,17 @@ class Options(QWidget):
         seed, fixed = group_digits(workspace.seed), workspace.seed_fixed
         self.seed.setText(f"Seed {seed}" if fixed else "New seed")
         hint = "The seed stays the same" if fixed else f"New each time; last: {seed}"
-        labels.name(self.seed, self.seed.text(), hint)
+        labels.describe(self.seed, self.seed.text(), hint)
 
     def _show_options(self) -> None:
         tool, count = self._workspace.tool, self._workspace.count
         self.count.setVisible(tool is None or tool.output != "model")
         self.count.setText(f"Count {count}")
-        labels.name(self.count, f"Count {count}", "How many results, each with the next seed")
+        labels.describe(self.count, f"Count {count}", "How many results, each with the next seed")
         self.format.setVisible(bool(self._formats))
         chosen = dict(self._formats).get(self._format, "")
         self.format.setText(chosen)
-        labels.name(self.format, f"File format {chosen}", "The kind of file that results are saved as")
+        labels.describe(self.format, f"File format {chosen}", "The kind of file that results are saved as")
 
     @property
     def _formats(self) -> tuple[tuple[str, str], ...]:
@@ -143,7 +143,9 @@ class Options(QWidget):
     def _open_formats(self) -> None:
         self._open_menu(self.format, self._formats, self._format, self._workspace.set_format)
 
-    def _open_menu(self, chip: Chip, choices: Sequence[tuple[T, str]], current: T, choose: Callable[[T], None]) -> None:
+    def _open_menu(
+        self, chip: OptionChip, choices: Sequence[tuple[T, str]], current: T, choose: Callable[[T], None]
+    ) -> None:
         menu = QMenu(chip)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         for choice, text in choices:

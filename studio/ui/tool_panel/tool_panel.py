@@ -11,11 +11,11 @@ from studio.state.form.workspace import Workspace
 from studio.state.jobs.estimates import Estimates
 from studio.state.jobs.generation import Making
 from studio.state.jobs.worker_status import Activity
-from studio.ui.form.base import Surroundings
+from studio.ui.form.base import FormServices
 from studio.ui.form.choice_field import FEW, SHORT, Combo
 from studio.ui.form.form import Form
 from studio.ui.tool_panel.estimate_line import EstimateLine
-from studio.ui.tool_panel.job_options import Options
+from studio.ui.tool_panel.job_options import JobOptions
 from studio.ui.tool_panel.licence_notice import LicenceNotice
 from studio.ui.widgets import labels
 from studio.ui.widgets.flow_layout import FlowLayout
@@ -31,8 +31,8 @@ class GenerateButton(QPushButton):
         super().__init__()
         self.setProperty("role", "primary")
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self._verb = labels.label("Generate", "verb")
-        self._key = labels.label("Ctrl ⏎", "key")
+        self._verb = labels.make_label("Generate", "verb")
+        self._key = labels.make_label("Ctrl ⏎", "key")
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(10)
@@ -45,10 +45,10 @@ class GenerateButton(QPushButton):
 
     def set_verb(self, verb: str) -> None:
         self._verb.setText(verb)
-        labels.name(self, verb, f"{verb} (Ctrl+Enter)")
+        labels.describe(self, verb, f"{verb} (Ctrl+Enter)")
 
 
-class Switcher(QWidget):
+class ToolSwitcher(QWidget):
     """The other tools of the same plugin."""
 
     chosen = Signal(str)
@@ -82,14 +82,14 @@ class Switcher(QWidget):
             button.setCheckable(True)
             button.setAutoExclusive(True)
             button.setChecked(id == current)
-            labels.name(button, f"Tool: {title}")
+            labels.describe(button, f"Tool: {title}")
             button.clicked.connect(lambda _=False, id=id: self.chosen.emit(id))
             flow.addWidget(button)
         return row
 
     def _combo(self, current: str) -> QWidget:
         combo = Combo()
-        labels.name(combo, "Tool", "The tools of this plugin")
+        labels.describe(combo, "Tool", "The tools of this plugin")
         for id, title in self._key:
             combo.addItem(title, id)
         combo.setCurrentIndex(combo.findData(current))
@@ -104,7 +104,7 @@ class ToolPanel(QWidget):
         making: Making,
         activity: Activity,
         estimates: Estimates,
-        around: Surroundings,
+        around: FormServices,
         settings: Settings,
         parent: QWidget | None = None,
     ) -> None:
@@ -112,16 +112,16 @@ class ToolPanel(QWidget):
         self._workspace, self._making, self._estimates, self._around = workspace, making, estimates, around
         self.setProperty("role", "panel")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self._title = labels.label("", "title", wrap=True)
-        self._summary = labels.label("", "dim", wrap=True)
-        self.switcher = Switcher()
+        self._title = labels.make_label("", "title", wrap=True)
+        self._summary = labels.make_label("", "dim", wrap=True)
+        self.switcher = ToolSwitcher()
         self.form: Form | None = None
         self._scroll = QScrollArea()
         self._scroll.setWidgetResizable(True)
         self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.options = Options(workspace, settings)
-        self._refusal = labels.label("", "error", wrap=True)
+        self.options = JobOptions(workspace, settings)
+        self._refusal = labels.make_label("", "error", wrap=True)
         self._refusal.hide()
         self.licence = LicenceNotice()
         self.generate = GenerateButton()
@@ -152,7 +152,7 @@ class ToolPanel(QWidget):
         column.setSpacing(0)
         column.addLayout(head)
         column.addWidget(self._scroll, 1)
-        column.addWidget(labels.line())
+        column.addWidget(labels.make_line())
         column.addLayout(foot)
 
     def _connect(self) -> None:

@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QLabel, QSizePolicy, QWidget
 
 
-def label(text: str = "", role: str = "", *, wrap: bool = False, parent: QWidget | None = None) -> QLabel:
+def make_label(text: str = "", role: str = "", *, wrap: bool = False, parent: QWidget | None = None) -> QLabel:
     """A label that never takes its text for rich text. `role` is one of the style sheet's."""
     made = QLabel(text, parent)
     made.setTextFormat(Qt.TextFormat.PlainText)
@@ -20,20 +20,20 @@ def label(text: str = "", role: str = "", *, wrap: bool = False, parent: QWidget
     return made
 
 
-def tip(text: str) -> str:
+def make_tool_tip(text: str) -> str:
     """A tool tip that shows `text` as it is, in lines of a readable length."""
     return f"<qt>{html.escape(text)}</qt>" if text else ""
 
 
-def name(widget: QWidget, words: str, hint: str = "") -> None:
+def describe(widget: QWidget, words: str, hint: str = "") -> None:
     """What assistive technology says, and the tool tip."""
     widget.setAccessibleName(words)
     if hint:
         widget.setAccessibleDescription(hint)
-    widget.setToolTip(tip(hint or words))
+    widget.setToolTip(make_tool_tip(hint or words))
 
 
-def line() -> QFrame:
+def make_line() -> QFrame:
     made = QFrame()
     made.setProperty("role", "line")
     return made

@@ -22,16 +22,16 @@ def claims_paste(event: QEvent) -> bool:
     return False
 
 
-def files(data: QMimeData) -> list[Path]:
+def list_files(data: QMimeData) -> list[Path]:
     """The local files, in their order. Addresses on the web are left out."""
     return [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]
 
 
-def picture_files(data: QMimeData) -> list[Path]:
-    return [path for path in files(data) if path.suffix.lower() in PICTURES]
+def list_pictures(data: QMimeData) -> list[Path]:
+    return [path for path in list_files(data) if path.suffix.lower() in PICTURES]
 
 
-def image(data: QMimeData) -> QImage | None:
+def read_image(data: QMimeData) -> QImage | None:
     """The picture itself, where there is no file: a screenshot, or one dragged out of a browser."""
     if not data.hasImage():
         return None
@@ -39,10 +39,15 @@ def image(data: QMimeData) -> QImage | None:
     return held if isinstance(held, QImage) and not held.isNull() else None
 
 
+def has_files_or_image(data: QMimeData) -> bool:
+    """Check whether there is a local file of any kind, or an image without a file."""
+    return data.hasImage() or bool(list_files(data))
+
+
 def has_picture(data: QMimeData) -> bool:
-    return bool(picture_files(data)) or data.hasImage()
+    return bool(list_pictures(data)) or data.hasImage()
 
 
-def pattern(extensions: Sequence[str], what: str) -> str:
+def make_name_filter(extensions: Sequence[str], what: str) -> str:
     """The filter of a file dialog."""
     return f"{what} ({' '.join(f'*{extension}' for extension in extensions)})" if extensions else "All files (*)"

@@ -27,7 +27,7 @@ class Thumbnail:
     error: str = ""
 
 
-class Thumbnailer(QObject):
+class ThumbnailLoader(QObject):
     """Asked for a path, it emits `ready` later, also for pictures that it remembers."""
 
     ready = Signal(object)
@@ -66,7 +66,7 @@ class Thumbnailer(QObject):
 
 
 class _Task(QRunnable):
-    def __init__(self, owner: Thumbnailer, path: str, side: int) -> None:
+    def __init__(self, owner: ThumbnailLoader, path: str, side: int) -> None:
         super().__init__()
         self._owner, self._path, self._side = owner, path, side
 

@@ -13,26 +13,26 @@ from studio.state.session import Session
 from studio.ui.canvas import Canvas
 from studio.ui.theme import icons
 from studio.ui.widgets import labels
-from studio.ui.widgets.thumbnail_loader import Thumbnailer
+from studio.ui.widgets.thumbnail_loader import ThumbnailLoader
 
 if TYPE_CHECKING:
     from studio.ui.page import PageView
 
 
-class Middle(QWidget):
+class CentralStack(QWidget):
     """The page while a tool that works on its words is chosen, until something else is looked at.
 
     `page_actions` are the window's commands that the page offers where the cursor is.
     """
 
-    def __init__(self, session: Session, canvas: Canvas, thumbnails: Thumbnailer) -> None:
+    def __init__(self, session: Session, canvas: Canvas, thumbnails: ThumbnailLoader) -> None:
         super().__init__()
         self._session = session
         self.canvas = canvas
         self._thumbnails = thumbnails
         self.page_actions: list[QAction] = []
         self.back = QPushButton(icons.icon("arrow-left", "text"), "Back to the page")
-        labels.name(self.back, "Back to the page", "The page of text that you write on")
+        labels.describe(self.back, "Back to the page", "The page of text that you write on")
         strip = QWidget()
         strip.setProperty("role", "bar")
         strip.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)

@@ -50,7 +50,7 @@ class _WithKey(QStyledItemDelegate):
         painter.restore()
 
 
-class Palette(QFrame):
+class CommandPalette(QFrame):
     """Type a few letters, press Enter."""
 
     def __init__(self, commands: Commands, parent: QWidget) -> None:
@@ -61,18 +61,18 @@ class Palette(QFrame):
         self.setFixedWidth(520)
         self.line = QLineEdit()
         self.line.setPlaceholderText("Search commands")
-        labels.name(self.line, "Search commands")
+        labels.describe(self.line, "Search commands")
         self.list = QListView()
         self.list.setEditTriggers(QListView.EditTrigger.NoEditTriggers)
         self.list.setUniformItemSizes(True)
         self.list.setProperty("role", "commands")
-        labels.name(self.list, "Commands")
+        labels.describe(self.list, "Commands")
         self._model = QStandardItemModel(self)
         self._matches = _Matches(self)
         self._matches.setSourceModel(self._model)
         self.list.setModel(self._matches)
         self.list.setItemDelegate(_WithKey(self.list))
-        self._nothing = labels.label("No command has these words.", "dim")
+        self._nothing = labels.make_label("No command has these words.", "dim")
         self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 12, 12, 12)

@@ -13,7 +13,7 @@ from studio.ui.widgets import labels
 
 
 @dataclass(frozen=True)
-class Entry:
+class PaletteEntry:
     """A command as the palette shows it."""
 
     title: str
@@ -28,7 +28,7 @@ class Commands(QObject):
         super().__init__(window)
         self._window = window
         self._menus: dict[str, list[QAction | None]] = {}
-        self.more: list[Callable[[], list[Entry]]] = []
+        self.more: list[Callable[[], list[PaletteEntry]]] = []
 
     def add(self, menu: str, title: str, act: Callable[[], object], *keys: str, checkable: bool = False) -> QAction:
         action = QAction(title.replace("&", "&&"), self._window)
@@ -49,7 +49,7 @@ class Commands(QObject):
     def fill(self, bar: QMenuBar) -> None:
         for title, actions in self._menus.items():
             menu = QMenu(title, bar)
-            labels.name(menu, title)
+            labels.describe(menu, title)
             menu.setToolTip("")
             for action in actions:
                 if action is None:
@@ -61,10 +61,10 @@ class Commands(QObject):
     def actions(self) -> list[QAction]:
         return [action for actions in self._menus.values() for action in actions if action is not None]
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[PaletteEntry]:
         """Everything that can be done now."""
         found = [
-            Entry(action.text().replace("&&", "&").rstrip("…"), _keys(action), action.trigger)
+            PaletteEntry(action.text().replace("&&", "&").rstrip("…"), _keys(action), action.trigger)
             for action in self.actions()
             if action.isEnabled()
         ]

@@ -28,7 +28,7 @@ class RailButton(QAbstractButton):
         self.setFixedSize(BUTTON.width(), BUTTON.height() + LINE * (len(self._lines) - 1))
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        words.name(self, text, hint)
+        words.describe(self, text, hint)
 
     def enterEvent(self, event: QEnterEvent) -> None:
         super().enterEvent(event)
@@ -58,7 +58,7 @@ class RailButton(QAbstractButton):
             painter.drawText(QRect(2, 34 + LINE * number, self.width() - 4, 16), Qt.AlignmentFlag.AlignCenter, line)
 
 
-class Rail(QWidget):
+class PluginRail(QWidget):
     chosen = Signal(str)
     """A plugin's name."""
     more = Signal()

@@ -33,21 +33,21 @@ class StatusBar(QWidget):
         self.setProperty("role", "bar")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setFixedHeight(HEIGHT)
-        self._what = labels.label("")
+        self._what = labels.make_label("")
         self._what.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setFixedWidth(240)
-        labels.name(self.bar, "Progress")
-        self._how_far = labels.label("", "dim")
+        labels.describe(self.bar, "Progress")
+        self._how_far = labels.make_label("", "dim")
         self.cancel_button = QPushButton("Cancel")
-        labels.name(self.cancel_button, "Cancel", "Cancel what runs (Shift+X)")
+        labels.describe(self.cancel_button, "Cancel", "Cancel what runs (Shift+X)")
         self.pause_button = QPushButton("Pause")
-        labels.name(self.pause_button, "Pause", "Pause what runs; it goes on later from where it was")
+        labels.describe(self.pause_button, "Pause", "Pause what runs; it goes on later from where it was")
         self.queue_button = QPushButton("Queue")
         self.queue_button.setProperty("role", "ghost")
-        self._device = labels.label("", "dim")
-        self._memory = labels.label("", "dim")
+        self._device = labels.make_label("", "dim")
+        self._memory = labels.make_label("", "dim")
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 0, 16, 0)
         row.setSpacing(12)
@@ -134,7 +134,7 @@ class StatusBar(QWidget):
         waiting = standing.queued + standing.paused
         text = f"{waiting} waiting" if waiting else f"{standing.failed} failed" if standing.failed else "Queue"
         self.queue_button.setText(text)
-        labels.name(self.queue_button, f"Queue, {text}" if text != "Queue" else "Queue", "Show the queue (Ctrl+J)")
+        labels.describe(self.queue_button, f"Queue, {text}" if text != "Queue" else "Queue", "Show the queue (Ctrl+J)")
 
     def _show_device(self) -> None:
         device = self._session.activity.device
@@ -145,7 +145,7 @@ class StatusBar(QWidget):
             used = max(0, device.memory_total - device.memory_free)
             self._memory.setText(f"Memory {format_memory(used)} of {format_memory(device.memory_total)}")
             held = format_memory(self._session.activity.memory)
-            self._memory.setToolTip(labels.tip(f"The studio's workers hold {held} of it"))
+            self._memory.setToolTip(labels.make_tool_tip(f"The studio's workers hold {held} of it"))
 
     def _pause(self) -> None:
         if (job := self.running) is not None:

@@ -9,6 +9,7 @@ from PySide6.QtCore import QByteArray, QPoint, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QMoveEvent, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QApplication,
+    QFileDialog,
     QHBoxLayout,
     QMainWindow,
     QMenuBar,
@@ -22,18 +23,18 @@ from studio.core.messages import PreviewFrame
 from studio.library.creation import Creation, CreationKind
 from studio.state.session import Session
 from studio.ui.canvas import Canvas
-from studio.ui.canvas.mask_controller import Masking
-from studio.ui.canvas.variations_strip import Strip
-from studio.ui.form.base import Surroundings
+from studio.ui.canvas.mask_controller import MaskController
+from studio.ui.canvas.variations_strip import VariationsStrip
+from studio.ui.form.base import FormServices
 from studio.ui.theme import icons, theme
 from studio.ui.tool_panel.tool_panel import ToolPanel
 from studio.ui.widgets import labels, mime_data
-from studio.ui.widgets.thumbnail_loader import Thumbnailer
-from studio.ui.window.central_stack import Middle
+from studio.ui.widgets.thumbnail_loader import ThumbnailLoader
+from studio.ui.window.central_stack import CentralStack
 from studio.ui.window.commands import Commands
-from studio.ui.window.menus import fill_menus
+from studio.ui.window.menus import WindowActions, add_commands
 from studio.ui.window.notice_bar import NoticeBar
-from studio.ui.window.plugin_rail import Rail
+from studio.ui.window.plugin_rail import PluginRail
 from studio.ui.window.status_bar import StatusBar
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from studio.ui.dialogs.queue_popup import QueuePanel
     from studio.ui.dialogs.settings_dialog import SettingsDialog
     from studio.ui.history import HistoryPanel
-    from studio.ui.window.command_palette import Palette
+    from studio.ui.window.command_palette import CommandPalette
 
 SIZE = QSize(1440, 900)
 TITLE_BAR = 40
@@ -64,8 +65,8 @@ class TopBar(QWidget):
         self.search.setProperty("role", "search")
         self.search.setFixedWidth(300)
         self.search.setCursor(Qt.CursorShape.PointingHandCursor)
-        labels.name(self.search, "Search commands", "Every command with its key (Ctrl+K)")
-        key = labels.label("Ctrl K", "caption")
+        labels.describe(self.search, "Search commands", "Every command with its key (Ctrl+K)")
+        key = labels.make_label("Ctrl K", "caption")
         key.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         inside = QHBoxLayout(self.search)
         inside.setContentsMargins(0, 0, 12, 0)
@@ -74,7 +75,7 @@ class TopBar(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 0, 16, 0)
         row.setSpacing(8)
-        row.addWidget(labels.label("Studio", "heading"))
+        row.addWidget(labels.make_label("Studio", "heading"))
         row.addWidget(self.menu_bar, 0, Qt.AlignmentFlag.AlignVCenter)
         row.addStretch(1)
         row.addWidget(self.search)
@@ -91,13 +92,13 @@ class Window(QMainWindow):
         self.setWindowIcon(icons.icon("creation", "accent"))
         self.setMinimumSize(880, 560)
         self.setAcceptDrops(True)
-        self.thumbnails = Thumbnailer(parent=self)
+        self.thumbnails = ThumbnailLoader(parent=self)
         self.canvas = Canvas()
-        self.middle = Middle(session, self.canvas, self.thumbnails)
-        self.masking = Masking(session, self.canvas, self.thumbnails, self)
+        self.middle = CentralStack(session, self.canvas, self.thumbnails)
+        self.masking = MaskController(session, self.canvas, self.thumbnails, self)
         self.notice_bar = NoticeBar(session.notices)
-        self.strip = Strip(session.variations, session.history)
-        self.rail = Rail()
+        self.strip = VariationsStrip(session.variations, session.history)
+        self.rail = PluginRail()
         self.tool_panel = ToolPanel(
             session.workspace,
             session.making,
@@ -111,7 +112,7 @@ class Window(QMainWindow):
         self.right = QWidget()
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self.commands = Commands(self)
-        self._palette: Palette | None = None
+        self._palette: CommandPalette | None = None
         self._queue_panel: QueuePanel | None = None
         self._plugins_dialog: PluginsDialog | None = None
         self._settings_dialog: SettingsDialog | None = None
@@ -119,16 +120,17 @@ class Window(QMainWindow):
         self._shown: Creation | None = None
         self._was_painted = False
         self._lay_out()
-        fill_menus(self)
+        add_commands(self.commands, session, self.middle, self._actions())
+        self.commands.fill(self.top.menu_bar)
         self._connect()
         self._show_plugins()
         self._restore()
         self.middle.follow()
         self.middle.focus()
 
-    def _surroundings(self) -> Surroundings:
+    def _surroundings(self) -> FormServices:
         making = self.session.making
-        return Surroundings(
+        return FormServices(
             thumbnails=self.thumbnails,
             offers=self.session.offers,
             models_changed=self.session.models_changed,
@@ -139,6 +141,20 @@ class Window(QMainWindow):
             make_at_once=self.session.at_once.make,
             makers=self.session.at_once.makers,
             choose_tool=self.session.workspace.choose,
+        )
+
+    def _actions(self) -> WindowActions:
+        return WindowActions(
+            canvas=self.canvas.commands.all,
+            mask=self.canvas.mask_actions.all,
+            open_files=self.open_files,
+            open_palette=self.open_palette,
+            open_queue=self.open_queue,
+            open_plugins=self.open_plugins,
+            open_settings=self.open_settings,
+            set_theme=self.set_theme,
+            discard_variation=self.strip.discard_chosen,
+            close=self.close,
         )
 
     def _lay_out(self) -> None:
@@ -247,10 +263,17 @@ class Window(QMainWindow):
         self._shown = creation
 
     # What opens
-    def open_palette(self) -> None:
-        from studio.ui.window.command_palette import Palette
+    def open_files(self) -> None:
+        paths, _ = QFileDialog.getOpenFileNames(
+            self, "Open", "", mime_data.make_name_filter(mime_data.PICTURES, "Pictures")
+        )
+        if paths:
+            self.session.making.adopt([Path(path) for path in paths])
 
-        self._palette = self._palette or Palette(self.commands, self)
+    def open_palette(self) -> None:
+        from studio.ui.window.command_palette import CommandPalette
+
+        self._palette = self._palette or CommandPalette(self.commands, self)
         left = (self.width() - self._palette.width()) // 2
         self._palette.open_at(self.mapToGlobal(QPoint(left, TOP + 24)))
 
@@ -291,18 +314,18 @@ class Window(QMainWindow):
 
     # A drop beside the canvas and the wells
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if mime_data.files(event.mimeData()) or mime_data.has_picture(event.mimeData()):
+        if mime_data.has_files_or_image(event.mimeData()):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
         """On the tool panel it becomes an input, anywhere else it is opened."""
         making, data = self.session.making, event.mimeData()
         place = self.tool_panel.mapFrom(self, event.position().toPoint())
-        image = mime_data.image(data)
-        if (pictures := mime_data.picture_files(data)) and self.tool_panel.rect().contains(place):
+        image = mime_data.read_image(data)
+        if (pictures := mime_data.list_pictures(data)) and self.tool_panel.rect().contains(place):
             for path in pictures:
                 making.give(str(path))
-        elif files := mime_data.files(data):
+        elif files := mime_data.list_files(data):
             making.adopt(files)
         elif image is not None:
             making.adopt_picture(image)

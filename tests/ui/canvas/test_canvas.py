@@ -17,6 +17,7 @@ from pytestqt.qtbot import QtBot
 from studio.library.creation import Creation, CreationKind
 from studio.ui.canvas import Canvas
 from studio.ui.theme import theme
+from studio.ui.theme.colours import DARK, LIGHT
 
 
 @pytest.fixture
@@ -328,10 +329,10 @@ def test_it_follows_the_theme(canvas: Canvas, qapp: QApplication, red: Path, qtb
     open_image(canvas, red, qtbot)
     try:
         theme.apply(qapp, "light")
-        assert colour_at(canvas, 5, 300) == QColor(theme.LIGHT.canvas)
+        assert colour_at(canvas, 5, 300) == QColor(LIGHT.canvas)
     finally:
         theme.apply(qapp, "dark")
-    assert colour_at(canvas, 5, 300) == QColor(theme.DARK.canvas)
+    assert colour_at(canvas, 5, 300) == QColor(DARK.canvas)
 
 
 def test_a_large_picture_is_freed_on_a_thread_of_its_own(canvas: Canvas, qtbot: QtBot) -> None:

@@ -10,7 +10,7 @@ from PySide6.QtGui import QColor, QImage, QPainter, QUndoStack
 from pytestqt.qtbot import QtBot
 
 from studio.ui.canvas.brush import LARGEST, SMALLEST, Brush, Dab, Stroke
-from studio.ui.canvas.mask import Inverted, MaskLayer, Painted
+from studio.ui.canvas.mask import InvertCommand, MaskLayer, PaintCommand
 
 HARD = Brush(size=40, hardness=1.0)
 
@@ -79,15 +79,15 @@ def test_every_step_is_undone_and_done_again(qapp: object, size: QSize) -> None:
     states = [layer.copy()]
     for number in range(12):
         if number == 5:
-            stack.push(Inverted(layer, lambda layer, rect: None))
+            stack.push(InvertCommand(layer, lambda layer, rect: None))
         elif number == 9:
             layer.fill(0)
-            stack.push(Painted("clearing", layer, lambda layer, rect: None))
+            stack.push(PaintCommand("clearing", layer, lambda layer, rect: None))
         else:
             brush = Brush(chance.randint(1, 300), chance.random(), erases=number % 3 == 2)
             places = [(chance.uniform(-50, size.width()), chance.uniform(-50, size.height())) for _ in range(4)]
             paint(layer, brush, *places)
-            stack.push(Painted("painting", layer, lambda layer, rect: None))
+            stack.push(PaintCommand("painting", layer, lambda layer, rect: None))
         states.append(layer.copy())
     for state in reversed(states[:-1]):
         stack.undo()

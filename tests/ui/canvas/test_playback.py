@@ -12,7 +12,7 @@ from PySide6.QtGui import QImage
 from pytestqt.qtbot import QtBot
 
 from studio.core.errors import BadInput, StudioError
-from studio.ui.canvas.frame_cache import Reel
+from studio.ui.canvas.frame_cache import FrameCache
 from studio.ui.canvas.frame_reader import Frame, MovieClip, open_clip
 from studio.ui.canvas.player import Player
 
@@ -112,7 +112,7 @@ def players() -> Iterator[list[Player]]:
 
 
 def test_a_reel_keeps_to_its_budget(qtbot: QtBot) -> None:
-    reel = Reel(Endless(1000), lambda: None, budget=20 * 400)
+    reel = FrameCache(Endless(1000), lambda: None, budget=20 * 400)
     try:
         for number in (0, 500, 990, 3):
             qtbot.waitUntil(lambda number=number: reel.frame(number) is not None)

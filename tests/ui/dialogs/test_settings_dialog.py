@@ -21,6 +21,7 @@ from studio.ui.dialogs.settings_dialog import SettingsDialog
 from studio.ui.form.path_field import ModelEditor
 from studio.ui.form.path_list import Role
 from studio.ui.theme import theme
+from studio.ui.theme.colours import DARK, LIGHT
 from studio.ui.window.window import Window
 from tests.fixtures.engine import FakeEngine
 
@@ -63,9 +64,9 @@ def test_new_formats_show_on_the_tool_at_once(window: Window, dialog: SettingsDi
 
 def test_the_theme_is_put_on_the_window_and_follows_the_menu(window: Window, dialog: SettingsDialog) -> None:
     change(dialog, "theme", "light")
-    assert theme.COLOURS is theme.LIGHT
+    assert theme.COLOURS is LIGHT
     window.set_theme("dark")
-    assert theme.COLOURS is theme.DARK
+    assert theme.COLOURS is DARK
     assert dialog.rows["theme"].editor.value() == "dark"
 
 

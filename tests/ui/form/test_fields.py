@@ -18,17 +18,17 @@ from studio.core.descriptor import Field, Widget
 from studio.core.paths import Home
 from studio.library.library import Library
 from studio.state.notices import Notices
-from studio.ui.form.base import Editor, Offer, Surroundings
+from studio.ui.form.base import Editor, FormServices, ModelOption
 from studio.ui.form.choice_field import ChipsEditor, ComboEditor, SegmentsEditor, SwitchEditor
 from studio.ui.form.form import Form, editor_for
-from studio.ui.form.image_field import WellEditor
+from studio.ui.form.image_field import DropWellEditor
 from studio.ui.form.list_field import FilesEditor, FoldersEditor, ModelsEditor, PicturesEditor, list_editor
 from studio.ui.form.mask_field import MaskEditor
 from studio.ui.form.number_field import NumberEditor
-from studio.ui.form.path_field import ModelEditor, PlaceEditor
+from studio.ui.form.path_field import ModelEditor, PathEditor
 from studio.ui.form.path_list import Role
-from studio.ui.form.text_field import ColourEditor, LineEditor, LinesEditor, PageEditor
-from studio.ui.widgets.thumbnail_loader import Thumbnailer
+from studio.ui.form.text_field import ColourEditor, LineEditor, LinesEditor, MultilineEditor
+from studio.ui.widgets.thumbnail_loader import ThumbnailLoader
 from tests.fixtures import engine
 
 
@@ -47,8 +47,8 @@ def cleared() -> list[tuple[str, Any]]:
 
 
 @pytest.fixture
-def around(qtbot: QtBot, tmp_path: Path, cleared: list[tuple[str, Any]]) -> Iterator[Surroundings]:
-    def offers(kind: str, then: Callable[[Sequence[Offer]], None]) -> None:
+def around(qtbot: QtBot, tmp_path: Path, cleared: list[tuple[str, Any]]) -> Iterator[FormServices]:
+    def offers(kind: str, then: Callable[[Sequence[ModelOption]], None]) -> None:
         then(MODELS)
 
     def take(image: QImage, then: Callable[[Path], None]) -> None:
@@ -56,8 +56,8 @@ def around(qtbot: QtBot, tmp_path: Path, cleared: list[tuple[str, Any]]) -> Iter
         image.save(str(path))
         then(path)
 
-    thumbnails, folders = Thumbnailer(), Notices()
-    yield Surroundings(
+    thumbnails, folders = ThumbnailLoader(), Notices()
+    yield FormServices(
         thumbnails=thumbnails,
         offers=offers,
         models_changed=folders.changed,
@@ -82,7 +82,7 @@ def drop(editor: Any, *paths: Path) -> None:
 
 FIELDS: list[tuple[Field, type[Editor], Any]] = [
     (Field(name="a", title="A", widget=Widget.TEXT), LineEditor, "words"),
-    (Field(name="a", title="A", widget=Widget.PROMPT), PageEditor, "a fox\nin the snow"),
+    (Field(name="a", title="A", widget=Widget.PROMPT), MultilineEditor, "a fox\nin the snow"),
     (Field(name="a", title="A", widget=Widget.NUMBER, minimum=0, maximum=2), NumberEditor, 0.8),
     (Field(name="a", title="A", widget=Widget.NUMBER), NumberEditor, -12.5),
     (Field(name="a", title="A", widget=Widget.WHOLE, minimum=1, maximum=10_000), NumberEditor, 4_000),
@@ -101,12 +101,12 @@ FIELDS: list[tuple[Field, type[Editor], Any]] = [
         ChipsEditor,
         ["x", "y"],
     ),
-    (Field(name="a", title="A", widget=Widget.IMAGE), WellEditor, "/tmp/cup.png"),
+    (Field(name="a", title="A", widget=Widget.IMAGE), DropWellEditor, "/tmp/cup.png"),
     (Field(name="a", title="A", widget=Widget.MASK), MaskEditor, "/tmp/mask.png"),
     (Field(name="a", title="A", widget=Widget.IMAGE, many=True), PicturesEditor, ["/tmp/a.png", "/tmp/b.png"]),
-    (Field(name="a", title="A", widget=Widget.FILE), PlaceEditor, "/tmp/clip.mp4"),
+    (Field(name="a", title="A", widget=Widget.FILE), PathEditor, "/tmp/clip.mp4"),
     (Field(name="a", title="A", widget=Widget.FILE, many=True), FilesEditor, ["/tmp/clip.mp4"]),
-    (Field(name="a", title="A", widget=Widget.FOLDER), PlaceEditor, "/tmp"),
+    (Field(name="a", title="A", widget=Widget.FOLDER), PathEditor, "/tmp"),
     (Field(name="a", title="A", widget=Widget.MODEL), ModelEditor, "0123abc"),
     (Field(name="a", title="A", widget=Widget.MODEL), ModelEditor, "someone/some-model"),
     (Field(name="a", title="A", widget=Widget.FOLDER, many=True), FoldersEditor, ["/tmp/faces", "/tmp"]),
@@ -119,7 +119,7 @@ FIELDS: list[tuple[Field, type[Editor], Any]] = [
 
 @pytest.mark.parametrize(("field", "kind", "value"), FIELDS)
 def test_an_editor_gives_back_what_it_shows(
-    qtbot: QtBot, around: Surroundings, field: Field, kind: type[Editor], value: Any
+    qtbot: QtBot, around: FormServices, field: Field, kind: type[Editor], value: Any
 ) -> None:
     editor = editor_for(field, around)
     qtbot.addWidget(editor)
@@ -132,7 +132,7 @@ def test_an_editor_gives_back_what_it_shows(
 
 
 @pytest.mark.parametrize("tool", [engine.STYLE, engine.WORDS, engine.MORPH, engine.TRAIN])
-def test_an_untouched_form_gives_the_defaults(qtbot: QtBot, around: Surroundings, tool: Any) -> None:
+def test_an_untouched_form_gives_the_defaults(qtbot: QtBot, around: FormServices, tool: Any) -> None:
     fields = schema_form.fields(tool.schema)
     made = Form(fields, around)
     qtbot.addWidget(made)
@@ -142,7 +142,7 @@ def test_an_untouched_form_gives_the_defaults(qtbot: QtBot, around: Surroundings
             assert made.editor(field.name).value() == field.default
 
 
-def test_a_share_is_shown_in_per_cent_and_moves_with_its_slider(qtbot: QtBot, around: Surroundings) -> None:
+def test_a_share_is_shown_in_per_cent_and_moves_with_its_slider(qtbot: QtBot, around: FormServices) -> None:
     editor = NumberEditor(Field(name="a", title="Strength", widget=Widget.UNIT))
     qtbot.addWidget(editor)
     editor.show_value(0.85)
@@ -171,9 +171,9 @@ def test_a_wheel_scrolls_the_form_and_not_the_value(qtbot: QtBot) -> None:
 
 
 def test_a_well_takes_a_drop_a_paste_and_a_click_on_clear(
-    qtbot: QtBot, around: Surroundings, picture: Path, cleared: list[tuple[str, Any]]
+    qtbot: QtBot, around: FormServices, picture: Path, cleared: list[tuple[str, Any]]
 ) -> None:
-    editor = WellEditor(Field(name="image", title="Picture", widget=Widget.IMAGE), around)
+    editor = DropWellEditor(Field(name="image", title="Picture", widget=Widget.IMAGE), around)
     qtbot.addWidget(editor)
     editor.show()
     with qtbot.waitSignals([editor.edited, around.thumbnails.ready]):
@@ -191,7 +191,7 @@ def test_a_well_takes_a_drop_a_paste_and_a_click_on_clear(
 
 
 def test_a_picture_of_the_library_has_the_name_that_it_came_with(
-    qtbot: QtBot, around: Surroundings, tmp_path: Path
+    qtbot: QtBot, around: FormServices, tmp_path: Path
 ) -> None:
     library = Library(Home(tmp_path / "home"))
     library.open()
@@ -199,7 +199,7 @@ def test_a_picture_of_the_library_has_the_name_that_it_came_with(
     kept = str(library.import_file(tmp_path / "girl.png").path)
     library.close()
     assert Path(kept).name.startswith("girl-")
-    well = WellEditor(Field(name="image", title="Picture", widget=Widget.IMAGE), around)
+    well = DropWellEditor(Field(name="image", title="Picture", widget=Widget.IMAGE), around)
     listed = list_editor(Field(name="images", title="Pictures", widget=Widget.IMAGE, many=True), around)
     for editor, value in ((well, kept), (listed, [kept])):
         qtbot.addWidget(editor)
@@ -212,10 +212,10 @@ def test_a_picture_of_the_library_has_the_name_that_it_came_with(
     assert well.well._name == own.name
 
 
-def test_a_picture_that_cannot_be_read_says_so_in_its_well(qtbot: QtBot, around: Surroundings, tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_read_says_so_in_its_well(qtbot: QtBot, around: FormServices, tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"nothing")
-    editor = WellEditor(Field(name="image", title="Picture", widget=Widget.IMAGE), around)
+    editor = DropWellEditor(Field(name="image", title="Picture", widget=Widget.IMAGE), around)
     qtbot.addWidget(editor)
     with qtbot.waitSignal(around.thumbnails.ready):
         editor.show_value(str(broken))
@@ -223,7 +223,7 @@ def test_a_picture_that_cannot_be_read_says_so_in_its_well(qtbot: QtBot, around:
 
 
 def test_a_list_of_pictures_is_filled_ordered_and_thinned(
-    qtbot: QtBot, around: Surroundings, pictures: list[Path], cleared: list[tuple[str, Any]]
+    qtbot: QtBot, around: FormServices, pictures: list[Path], cleared: list[tuple[str, Any]]
 ) -> None:
     editor = list_editor(Field(name="images", title="Pictures", widget=Widget.IMAGE, many=True, max_items=3), around)
     qtbot.addWidget(editor)
@@ -241,7 +241,7 @@ def test_a_list_of_pictures_is_filled_ordered_and_thinned(
 
 
 def test_a_list_of_folders_takes_folders_only(
-    qtbot: QtBot, around: Surroundings, picture: Path, tmp_path: Path, cleared: list[tuple[str, Any]]
+    qtbot: QtBot, around: FormServices, picture: Path, tmp_path: Path, cleared: list[tuple[str, Any]]
 ) -> None:
     editor = list_editor(Field(name="folders", title="Folders", widget=Widget.FOLDER, many=True, max_items=2), around)
     qtbot.addWidget(editor)
@@ -259,7 +259,7 @@ def test_a_list_of_folders_takes_folders_only(
     assert cleared == [("folders", [str(folders[1])])]
 
 
-def test_a_list_of_models_is_chosen_from_those_at_hand_or_typed(qtbot: QtBot, around: Surroundings) -> None:
+def test_a_list_of_models_is_chosen_from_those_at_hand_or_typed(qtbot: QtBot, around: FormServices) -> None:
     editor = list_editor(Field(name="models", title="Models", widget=Widget.MODEL, many=True), around)
     qtbot.addWidget(editor)
     assert isinstance(editor, ModelsEditor)
@@ -280,7 +280,7 @@ def test_a_list_of_models_is_chosen_from_those_at_hand_or_typed(qtbot: QtBot, ar
     assert editor.list.item(2).data(Role.CAPTION) == "someone/some-model"
 
 
-def test_advanced_fields_are_folded_until_they_are_wrong(qtbot: QtBot, around: Surroundings) -> None:
+def test_advanced_fields_are_folded_until_they_are_wrong(qtbot: QtBot, around: FormServices) -> None:
     made = Form(schema_form.fields(engine.STYLE.schema), around)
     qtbot.addWidget(made)
     made.show()
@@ -291,7 +291,7 @@ def test_advanced_fields_are_folded_until_they_are_wrong(qtbot: QtBot, around: S
 
 
 def test_a_group_of_advanced_fields_has_a_fold_of_its_own_that_says_what_is_changed(
-    qtbot: QtBot, around: Surroundings
+    qtbot: QtBot, around: FormServices
 ) -> None:
     fields = [
         Field(name="skip", title="Skip", advanced=True, group="Speed", default="off"),
@@ -315,7 +315,7 @@ def test_a_group_of_advanced_fields_has_a_fold_of_its_own_that_says_what_is_chan
     assert heads[1].text() == "Speed"
 
 
-def test_no_wheel_gives_an_editor_the_focus(qtbot: QtBot, around: Surroundings) -> None:
+def test_no_wheel_gives_an_editor_the_focus(qtbot: QtBot, around: FormServices) -> None:
     number = NumberEditor(Field(name="a", title="A", widget=Widget.UNIT))
     choice = ComboEditor(Field(name="b", title="B", widget=Widget.CHOICE, choices=("one", "two")))
     model = ModelEditor(Field(name="c", title="C", widget=Widget.MODEL), around)
@@ -327,8 +327,8 @@ def test_no_wheel_gives_an_editor_the_focus(qtbot: QtBot, around: Surroundings) 
         assert not widget.focusPolicy() & wheel_alone, widget
 
 
-def test_words_are_plain_words(qtbot: QtBot, around: Surroundings) -> None:
-    editor = PageEditor(Field(name="prompt", title="<b>Prompt</b>", widget=Widget.PROMPT, help="<img src=x>"))
+def test_words_are_plain_words(qtbot: QtBot, around: FormServices) -> None:
+    editor = MultilineEditor(Field(name="prompt", title="<b>Prompt</b>", widget=Widget.PROMPT, help="<img src=x>"))
     qtbot.addWidget(editor)
     data = QMimeData()
     data.setHtml("<b>bold</b>")

@@ -17,7 +17,7 @@ from pytestqt.qtbot import QtBot
 from studio.core.descriptor import Catalogue, PluginDescriptor
 from studio.core.job import JobState
 from studio.core.paths import Home
-from studio.ui.form.model_tiles import Maker, Tile, TilesEditor
+from studio.ui.form.model_tiles import ModelTile, ModelTilesEditor, TrainingToolTile
 from studio.ui.window.window import Window
 from tests.fixtures import engine as fakes
 from tests.fixtures.engine import FakeEngine, property_
@@ -68,15 +68,15 @@ def styles(home: Home) -> list[Path]:
 
 
 @pytest.fixture
-def editor(qtbot: QtBot, styles: list[Path], window: Window) -> TilesEditor:
+def editor(qtbot: QtBot, styles: list[Path], window: Window) -> ModelTilesEditor:
     assert window.tool_panel.form is not None
     found = window.tool_panel.form.editor("style")
-    assert isinstance(found, TilesEditor)
+    assert isinstance(found, ModelTilesEditor)
     qtbot.waitUntil(lambda: len(mine(found)) == 3 and all(tile.is_painted for tile in mine(found) if tile.picture))
     return found
 
 
-def mine(editor: TilesEditor) -> list[Tile]:
+def mine(editor: ModelTilesEditor) -> list[ModelTile]:
     """Without the starters."""
     return [tile for tile in editor.tiles if not tile.model.startswith("style-")]
 
@@ -110,7 +110,7 @@ def submitted(qtbot: QtBot, window: Window, engine: FakeEngine) -> Callable[[int
 
 
 def test_a_click_chooses_and_runs_nothing(
-    qtbot: QtBot, window: Window, editor: TilesEditor, engine: FakeEngine
+    qtbot: QtBot, window: Window, editor: ModelTilesEditor, engine: FakeEngine
 ) -> None:
     assert [tile.title for tile in mine(editor)] == ["Dawn", "Ink <b>", "Mist"]
     qtbot.mouseClick(mine(editor)[1], Qt.MouseButton.LeftButton)
@@ -121,14 +121,14 @@ def test_a_click_chooses_and_runs_nothing(
     assert engine.calls == []
 
 
-def test_each_tile_says_what_it_is_in_plain_words(editor: TilesEditor) -> None:
+def test_each_tile_says_what_it_is_in_plain_words(editor: ModelTilesEditor) -> None:
     tile = mine(editor)[1]
     assert tile.accessibleName() == "Style: Ink <b>"
     assert "CC0" in tile.accessibleDescription()
     assert "Ink &lt;b&gt;." in tile.toolTip()
 
 
-def test_arrow_keys_go_through_them_and_enter_chooses(qtbot: QtBot, window: Window, editor: TilesEditor) -> None:
+def test_arrow_keys_go_through_them_and_enter_chooses(qtbot: QtBot, window: Window, editor: ModelTilesEditor) -> None:
     first, second, third = mine(editor)
     first.setFocus()
     qtbot.keyClick(first, Qt.Key.Key_Right)
@@ -149,14 +149,14 @@ def test_arrow_keys_go_through_them_and_enter_chooses(qtbot: QtBot, window: Wind
     assert first.hasFocus()
 
 
-def test_tiles_fill_the_row(editor: TilesEditor) -> None:
+def test_tiles_fill_the_row(editor: ModelTilesEditor) -> None:
     width, columns = editor._grid.width(), editor._mosaic.columns(editor._grid.width())
     assert len({plate.size().toTuple() for plate in editor.plates}) == 1
     assert width - columns < editor.plates[columns - 1].geometry().right() + 1 <= width
     assert editor.plates[columns].y() - editor.plates[0].geometry().bottom() - 1 == 8
 
 
-def test_tab_reaches_one_tile_only(qtbot: QtBot, editor: TilesEditor) -> None:
+def test_tab_reaches_one_tile_only(qtbot: QtBot, editor: ModelTilesEditor) -> None:
     qtbot.mouseClick(mine(editor)[2], Qt.MouseButton.LeftButton)
     reached = [plate for plate in editor.plates if plate.focusPolicy() is Qt.FocusPolicy.StrongFocus]
     assert reached == [mine(editor)[2]]
@@ -165,7 +165,7 @@ def test_tab_reaches_one_tile_only(qtbot: QtBot, editor: TilesEditor) -> None:
 
 
 def test_a_dropped_photo_is_painted_at_once(
-    window: Window, editor: TilesEditor, submitted: Callable[[int], list[Any]], picture: Path
+    window: Window, editor: ModelTilesEditor, submitted: Callable[[int], list[Any]], picture: Path
 ) -> None:
     window.session.workspace.set_value("images", ["/an/older/one.png"])
     window.session.workspace.set_value("strength", 0.5)
@@ -182,7 +182,7 @@ def test_a_dropped_photo_is_painted_at_once(
 
 
 def test_a_drop_while_a_job_runs_waits_in_the_queue(
-    qtbot: QtBot, window: Window, editor: TilesEditor, engine: FakeEngine, submitted: Any, pictures: list[Path]
+    qtbot: QtBot, window: Window, editor: ModelTilesEditor, engine: FakeEngine, submitted: Any, pictures: list[Path]
 ) -> None:
     drop(mine(editor)[0], urls(pictures[0]))
     submitted(1)
@@ -195,7 +195,7 @@ def test_a_drop_while_a_job_runs_waits_in_the_queue(
 
 
 def test_several_photos_make_one_job_where_there_is_a_list(
-    editor: TilesEditor, submitted: Callable[[int], list[Any]], pictures: list[Path]
+    editor: ModelTilesEditor, submitted: Callable[[int], list[Any]], pictures: list[Path]
 ) -> None:
     drop(mine(editor)[0], urls(*pictures))
     (recipe,) = submitted(1)
@@ -203,21 +203,21 @@ def test_several_photos_make_one_job_where_there_is_a_list(
 
 
 def test_and_a_job_each_where_there_is_none(
-    qtbot: QtBot, window: Window, editor: TilesEditor, engine: FakeEngine, submitted: Any, pictures: list[Path]
+    qtbot: QtBot, window: Window, editor: ModelTilesEditor, engine: FakeEngine, submitted: Any, pictures: list[Path]
 ) -> None:
     plugin = PluginDescriptor(name="paint", title="Paint", source="bundled", tools=(ONE_BY_ONE,))
     engine.set_catalogue(Catalogue((plugin,)))
     qtbot.waitUntil(lambda: len(window.session.workspace.fields) == 2)
     assert window.tool_panel.form is not None
     again = window.tool_panel.form.editor("style")
-    assert isinstance(again, TilesEditor)
+    assert isinstance(again, ModelTilesEditor)
     qtbot.waitUntil(lambda: len(mine(again)) == 3)
     drop(mine(again)[0], urls(*pictures[:3]))
     assert len({recipe.inputs["image"] for recipe in submitted(3)}) == 3
 
 
 def test_a_picture_that_is_no_file_is_taken_into_the_library_first(
-    editor: TilesEditor, submitted: Callable[[int], list[Any]]
+    editor: ModelTilesEditor, submitted: Callable[[int], list[Any]]
 ) -> None:
     data = QMimeData()
     image = QImage(40, 30, QImage.Format.Format_RGB32)
@@ -229,7 +229,7 @@ def test_a_picture_that_is_no_file_is_taken_into_the_library_first(
 
 
 def test_a_picture_is_pasted_on_a_tile(
-    qtbot: QtBot, editor: TilesEditor, submitted: Callable[[int], list[Any]], picture: Path
+    qtbot: QtBot, editor: ModelTilesEditor, submitted: Callable[[int], list[Any]], picture: Path
 ) -> None:
     QGuiApplication.clipboard().setMimeData(urls(picture))
     qtbot.keyClick(mine(editor)[1], Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
@@ -238,18 +238,18 @@ def test_a_picture_is_pasted_on_a_tile(
 
 
 def test_a_drag_out_of_the_history_is_painted(
-    window: Window, editor: TilesEditor, submitted: Callable[[int], list[Any]], picture: Path
+    window: Window, editor: ModelTilesEditor, submitted: Callable[[int], list[Any]], picture: Path
 ) -> None:
-    from studio.ui.history.drag_mime import Carried
+    from studio.ui.history.drag_mime import CreationMimeData
 
     made = window.session.library.import_file(picture)
-    assert drop(mine(editor)[2], Carried([made]))
+    assert drop(mine(editor)[2], CreationMimeData([made]))
     (recipe,) = submitted(1)
     assert recipe.parents == [made.id]
 
 
 def test_a_folder_goes_to_the_tool_for_folders_as_the_form_stands(
-    window: Window, editor: TilesEditor, submitted: Callable[[int], list[Any]], tmp_path: Path
+    window: Window, editor: ModelTilesEditor, submitted: Callable[[int], list[Any]], tmp_path: Path
 ) -> None:
     workspace = window.session.workspace
     workspace.set_value_of("paint.folder", "target", "/where/the/last/one/went")
@@ -265,7 +265,7 @@ def test_a_folder_goes_to_the_tool_for_folders_as_the_form_stands(
     assert workspace.tool.id == "paint.folder"
 
 
-def test_a_film_goes_to_the_tool_for_films(window: Window, editor: TilesEditor, tmp_path: Path) -> None:
+def test_a_film_goes_to_the_tool_for_films(window: Window, editor: ModelTilesEditor, tmp_path: Path) -> None:
     (tmp_path / "waves.mp4").write_bytes(b"film")
     drop(mine(editor)[0], urls(tmp_path / "waves.mp4"))
     workspace = window.session.workspace
@@ -274,19 +274,21 @@ def test_a_film_goes_to_the_tool_for_films(window: Window, editor: TilesEditor, 
     assert workspace.values() == {"film": str(tmp_path / "waves.mp4"), "style": "dawn", "strength": 1.0}
 
 
-def test_what_no_tool_takes_is_said(window: Window, editor: TilesEditor, engine: FakeEngine, tmp_path: Path) -> None:
+def test_what_no_tool_takes_is_said(
+    window: Window, editor: ModelTilesEditor, engine: FakeEngine, tmp_path: Path
+) -> None:
     drop(mine(editor)[0], urls(tmp_path / "notes.txt"))
     assert [notice.text for notice in window.session.notices.items] == ["notes.txt cannot be used here."]
     assert engine.calls == []
 
 
-def test_words_are_not_welcome(editor: TilesEditor) -> None:
+def test_words_are_not_welcome(editor: ModelTilesEditor) -> None:
     data = QMimeData()
     data.setText("a fox")
     assert not drop(mine(editor)[0], data)
 
 
-def test_a_path_has_a_tile_while_it_is_chosen(window: Window, editor: TilesEditor) -> None:
+def test_a_path_has_a_tile_while_it_is_chosen(window: Window, editor: ModelTilesEditor) -> None:
     window.session.workspace.set_value("style", "/somewhere/net.pth")
     assert [tile.title for tile in editor.tiles if tile.isChecked()] == ["net.pth"]
     assert editor.value() == "/somewhere/net.pth"
@@ -297,18 +299,18 @@ def test_a_path_has_a_tile_while_it_is_chosen(window: Window, editor: TilesEdito
 def test_where_there_is_no_style_the_way_to_one_is_shown(qtbot: QtBot, window: Window) -> None:
     assert window.tool_panel.form is not None
     editor = window.tool_panel.form.editor("style")
-    assert isinstance(editor, TilesEditor)
+    assert isinstance(editor, ModelTilesEditor)
     editor._offered([])
     assert editor.invitation.startswith("There is no style here yet.")
     maker = editor.plates[-1]
-    assert isinstance(maker, Maker)
+    assert isinstance(maker, TrainingToolTile)
     assert maker.accessibleName() == "Train a style"
     qtbot.keyClick(maker, Qt.Key.Key_Return)
     assert window.session.workspace.tool is not None
     assert window.session.workspace.tool.id == "paint.train"
 
 
-def test_a_style_that_was_just_trained_gets_a_tile(qtbot: QtBot, window: Window, editor: TilesEditor) -> None:
+def test_a_style_that_was_just_trained_gets_a_tile(qtbot: QtBot, window: Window, editor: ModelTilesEditor) -> None:
     from studio.core.recipe import PluginRef, Recipe
     from studio.engine.interface import Created
     from studio.library.storage import writer

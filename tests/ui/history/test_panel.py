@@ -16,9 +16,9 @@ from studio.library.creation import Creation, CreationKind
 from studio.state.library.history_model import HistoryModel
 from studio.state.undo_stack import Undo
 from studio.ui.history import HistoryPanel
-from studio.ui.history.descriptions import facts, moment, name_of
+from studio.ui.history.descriptions import describe_creation, format_local_time, name_of
 from studio.ui.history.details import split_tags
-from studio.ui.history.drag_mime import Carried
+from studio.ui.history.drag_mime import CreationMimeData
 from studio.ui.history.lineage_view import StepButton
 from studio.ui.history.panel import STARRED, TRASH
 
@@ -268,13 +268,13 @@ def test_tags_that_were_typed_are_kept_when_another_is_chosen(panel: HistoryPane
 
 
 def test_a_drag_carries_the_file_and_the_picture(shelf: Any, qtbot: QtBot) -> None:
-    carried = Carried([shelf.painted])
+    carried = CreationMimeData([shelf.painted])
     assert carried.urls() == [QUrl.fromLocalFile(shelf.painted.path)]
     assert carried.hasFormat("image/png")
     assert bytes(carried.data("image/png").data()) == Path(shelf.painted.path).read_bytes()
     assert QImage.fromData(carried.data("image/png")).width() == 48
-    assert not Carried([shelf.painted, shelf.photo]).hasFormat("image/png")
-    assert not Carried([shelf.tale]).hasFormat("image/png")
+    assert not CreationMimeData([shelf.painted, shelf.photo]).hasFormat("image/png")
+    assert not CreationMimeData([shelf.tale]).hasFormat("image/png")
 
 
 def test_copy_puts_it_on_the_clipboard(panel: HistoryPanel, shelf: Any, qtbot: QtBot) -> None:
@@ -344,8 +344,8 @@ def test_facts_in_an_artist_s_words() -> None:
         duration=75,
         size=3_400_000,
     )
-    assert facts(creation) == ["Imported", "1 min 15 s", "3.4 MB"]
+    assert describe_creation(creation) == ["Imported", "1 min 15 s", "3.4 MB"]
     assert name_of(creation) == "a.png, imported"
-    assert moment("no date") == ""
-    assert moment("2026-01-02T03:04:05.000Z")
+    assert format_local_time("no date") == ""
+    assert format_local_time("2026-01-02T03:04:05.000Z")
     assert split_tags(" a b ,, a  b,c") == ["a b", "c"]

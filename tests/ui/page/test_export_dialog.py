@@ -8,7 +8,7 @@ import pytest
 from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
-from studio.ui.page.export_dialog import ask_where, offered
+from studio.ui.page.export_dialog import open_export_dialog, suggest_file_name
 
 
 @pytest.mark.parametrize(
@@ -24,14 +24,14 @@ from studio.ui.page.export_dialog import ask_where, offered
     ],
 )
 def test_the_first_words_are_offered_as_a_name(text: str, name: str) -> None:
-    assert offered(text) == name
+    assert suggest_file_name(text) == name
 
 
 def test_a_name_gets_the_ending_of_its_format(qtbot: QtBot, tmp_path: Path) -> None:
     window = QWidget()
     qtbot.addWidget(window)
     saved: list[Path] = []
-    dialog = ask_where(window, "A fox.", saved.append)
+    dialog = open_export_dialog(window, "A fox.", saved.append)
     assert Path(dialog.selectedFiles()[0]).name == "A fox.md"
     dialog.setDirectory(str(tmp_path))
     dialog.filterSelected.emit("Word (*.docx)")

@@ -15,9 +15,10 @@ from studio.core.messages import PreviewFrame
 from studio.core.page.edits import Author
 from studio.state.page.page import Page
 from studio.ui.page import PageView
-from studio.ui.page.author_runs import cut, joined, spliced
-from studio.ui.page.editor import Paper
+from studio.ui.page.author_runs import merge_runs, slice_runs, splice_runs
+from studio.ui.page.editor import PageEditor
 from studio.ui.theme import theme
+from studio.ui.theme.colours import DARK, LIGHT
 from studio.ui.window.window import Window
 from tests.fixtures import engine as fakes
 from tests.fixtures.engine import FakeEngine
@@ -60,7 +61,7 @@ def stream(qtbot: QtBot, window: Window, engine: FakeEngine, job: str, text: str
     qtbot.waitUntil(lambda: (node := page.book.written_by(job)) is not None and text.endswith(node.text))
 
 
-def colour(paper: Paper, at: int) -> str:
+def colour(paper: PageEditor, at: int) -> str:
     cursor = QTextCursor(paper.document())
     cursor.setPosition(at + 1)
     return cursor.charFormat().foreground().color().name()
@@ -303,10 +304,10 @@ def test_it_follows_the_theme(qapp: QApplication, qtbot: QtBot, window: Window, 
     qtbot.keyClicks(view.paper, "Words")
     try:
         theme.apply(qapp, "light")
-        assert colour(view.paper, 1) == QColor(theme.LIGHT.text).name()
+        assert colour(view.paper, 1) == QColor(LIGHT.text).name()
     finally:
         theme.apply(qapp, "dark")
-    assert colour(view.paper, 1) == QColor(theme.DARK.text).name()
+    assert colour(view.paper, 1) == QColor(DARK.text).name()
 
 
 def test_every_widget_that_takes_the_focus_has_a_name(view: PageView) -> None:
@@ -324,11 +325,11 @@ def test_every_widget_that_takes_the_focus_has_a_name(view: PageView) -> None:
 
 def test_spans_are_spliced() -> None:
     human, machine = Author.HUMAN, Author.MACHINE
-    spans = joined([(human, 3), (human, 0), (machine, 4), (machine, 1)])
+    spans = merge_runs([(human, 3), (human, 0), (machine, 4), (machine, 1)])
     assert spans == [(human, 3), (machine, 5)]
-    assert cut(spans, 2, 5) == [(human, 1), (machine, 2)]
-    assert spliced(spans, 4, 2, [(human, 1)]) == [(human, 3), (machine, 1), (human, 1), (machine, 2)]
-    assert spliced(spans, 2, 6, []) == [(human, 2)]
+    assert slice_runs(spans, 2, 5) == [(human, 1), (machine, 2)]
+    assert splice_runs(spans, 4, 2, [(human, 1)]) == [(human, 3), (machine, 1), (human, 1), (machine, 2)]
+    assert splice_runs(spans, 2, 6, []) == [(human, 2)]
 
 
 def test_paint_this_and_repaint_by_keys(

@@ -14,9 +14,10 @@ from studio.core.messages import PreviewFrame
 from studio.core.page.edits import Author
 from studio.core.page.revisions import Run
 from studio.ui.page import PageView
-from studio.ui.page.alternative_card import MOST, Card, beginning
+from studio.ui.page.alternative_card import MOST, AlternativeCard, shorten_runs
 from studio.ui.page.side_by_side import NARROWEST, SideBySide
 from studio.ui.theme import theme
+from studio.ui.theme.colours import DARK, LIGHT
 from studio.ui.window.window import Window
 from tests.fixtures import engine as fakes
 from tests.fixtures.engine import FakeEngine
@@ -91,7 +92,7 @@ def focused(cards: SideBySide) -> int:
     return next(card.number for card in cards.cards if card.hasFocus())
 
 
-def words_on(card: Card) -> str:
+def words_on(card: AlternativeCard) -> str:
     return card._text.toPlainText()
 
 
@@ -263,7 +264,7 @@ def test_every_script_and_nothing_at_all(qtbot: QtBot, window: Window, view: Pag
     written(qtbot, window, engine, *EVERY_KIND)
     cards = opened(qtbot, view).cards
     for card, text in zip(cards, EVERY_KIND, strict=True):
-        shown = "".join(run.text for run in beginning([Run(text, Author.MACHINE)]))
+        shown = "".join(run.text for run in shorten_runs([Run(text, Author.MACHINE)]))
         assert words_on(card) == (shown or "Without words")
     assert words_on(cards[1]).endswith("…")
     hebrew = cards[5]._text.firstBlock()
@@ -293,10 +294,10 @@ def test_what_was_changed_in_one_is_shown_as_ones_own(
         parts = card._text.firstBlock().textFormats()
         return [part.format.foreground().color().name() for part in parts]
 
-    assert colours() == [theme.DARK.machine, theme.DARK.text, theme.DARK.machine]
+    assert colours() == [DARK.machine, DARK.text, DARK.machine]
     try:
         theme.apply(qapp, "light")
-        assert colours() == [theme.LIGHT.machine, theme.LIGHT.text, theme.LIGHT.machine]
+        assert colours() == [LIGHT.machine, LIGHT.text, LIGHT.machine]
     finally:
         theme.apply(qapp, "dark")
 
@@ -311,11 +312,11 @@ def test_finding_looks_at_the_paper_again(qtbot: QtBot, window: Window, view: Pa
 
 def test_the_beginning_of_a_text() -> None:
     human, machine = Author.HUMAN, Author.MACHINE
-    assert beginning([]) == []
-    assert beginning([Run(" \n", machine), Run(" ", human)]) == []
-    assert beginning([Run(" a ", machine), Run("b", human), Run("\n", machine)]) == [
+    assert shorten_runs([]) == []
+    assert shorten_runs([Run(" \n", machine), Run(" ", human)]) == []
+    assert shorten_runs([Run(" a ", machine), Run("b", human), Run("\n", machine)]) == [
         Run("a ", machine),
         Run("b", human),
     ]
-    assert beginning([Run(" ab", machine), Run(" cd", human)], max_items=3) == [Run("ab…", machine)]
-    assert len("".join(run.text for run in beginning([Run("x" * 9000, machine)]))) == MOST + 1
+    assert shorten_runs([Run(" ab", machine), Run(" cd", human)], most=3) == [Run("ab…", machine)]
+    assert len("".join(run.text for run in shorten_runs([Run("x" * 9000, machine)]))) == MOST + 1

@@ -14,7 +14,7 @@ from studio.core.recipe import PluginRef, Recipe
 from studio.engine.interface import EstimateReady
 from studio.library.storage import writer
 from studio.ui.page import PageView
-from studio.ui.page.suggestion_list import percent, readable
+from studio.ui.page.suggestion_list import format_percent, show_invisible
 from studio.ui.window.window import Window
 from tests.fixtures import engine as fakes
 from tests.fixtures.engine import FakeEngine
@@ -116,8 +116,8 @@ def test_typing_closes_it(qtbot: QtBot, view: PageView) -> None:
 
 
 def test_numbers_and_signs() -> None:
-    assert [percent(share) for share in (0.5, 0.123, 0.0123, 0.00001)] == ["50%", "12%", "1.2%", "<0.1%"]
-    assert [readable(word) for word in (" fox", "\n\n", " ")] == ["fox", "↵↵", "space"]
+    assert [format_percent(share) for share in (0.5, 0.123, 0.0123, 0.00001)] == ["50%", "12%", "1.2%", "<0.1%"]
+    assert [show_invisible(word) for word in (" fox", "\n\n", " ")] == ["fox", "↵↵", "space"]
 
 
 def with_tools(qtbot: QtBot, window: Window, engine: FakeEngine) -> None:

@@ -17,8 +17,9 @@ from studio.state.notices import Notice
 from studio.ui.dialogs.plugins_dialog import PluginsDialog
 from studio.ui.dialogs.queue_popup import QueuePanel
 from studio.ui.theme import theme
+from studio.ui.theme.colours import LIGHT
 from studio.ui.tool_panel.licence_notice import LicenceNotice
-from studio.ui.window.command_palette import Palette
+from studio.ui.window.command_palette import CommandPalette
 from studio.ui.window.window import Window
 from tests.fixtures import engine as fakes
 from tests.fixtures.engine import FakeEngine
@@ -259,7 +260,7 @@ def test_a_drop_beside_the_well_is_an_input_and_beside_the_canvas_is_opened(
 def test_the_palette_finds_commands_and_tools(qtbot: QtBot, window: Window) -> None:
     window.open_palette()
     palette = window._palette
-    assert isinstance(palette, Palette)
+    assert isinstance(palette, CommandPalette)
     qtbot.keyClicks(palette.line, "story write")
     assert palette._matches.rowCount() == 1
     qtbot.keyClick(palette.line, Qt.Key.Key_Return)
@@ -370,7 +371,7 @@ def test_the_layout_is_kept(qtbot: QtBot, window: Window) -> None:
 @pytest.mark.parametrize("name", ["light", "dark"])
 def test_the_theme_changes_while_the_window_is_open(qtbot: QtBot, window: Window, name: str) -> None:
     window.set_theme(name)
-    assert (theme.COLOURS is theme.LIGHT) == (name == "light")
+    assert (theme.COLOURS is LIGHT) == (name == "light")
     assert window.session.settings.theme == name
 
 
