@@ -14,25 +14,29 @@ GUIDED_BEGIN, GUIDED_END = "<!-- guided -->", "<!-- end of guided -->"
 _TOOLS = {Task.TEXT_TO_IMAGE: "paint", Task.IMAGE_TO_IMAGE: "repaint", Task.INPAINT: "inpaint"}
 
 
-def rows() -> str:
+def format_family_table() -> str:
     """A Markdown table, by what the pinned diffusers has."""
     lines = ["| family | paint | vary | repaint | inpaint | upscale | animate |", f"|{'---|' * 7}"]
     for family in FAMILIES.values():
         if not family.tested:
             continue
-        has = [varies(family), *map(family.supports, (Task.IMAGE_TO_IMAGE, Task.INPAINT)), refines(family)]
+        has = [
+            supports_variations(family),
+            *map(family.supports, (Task.IMAGE_TO_IMAGE, Task.INPAINT)),
+            supports_upscale(family),
+        ]
         cells = [family.title, *map(_mark, (family.supports(Task.TEXT_TO_IMAGE), *has)), _animates(family)]
         lines.append(f"| {' | '.join(cells)} |")
     others = ", ".join(family.title for family in FAMILIES.values() if not family.tested)
     return "\n".join([*lines, "", f"Opened as diffusers does it, and not tried here: {others}.", ""])
 
 
-def varies(family: Family) -> bool:
+def supports_variations(family: Family) -> bool:
     """Whether its noise can be turned a little. Families in two halves make theirs elsewhere."""
     return family.supports(Task.TEXT_TO_IMAGE) and hasattr(family.pipeline_class(Task.TEXT_TO_IMAGE), "prepare_latents")
 
 
-def refines(family: Family) -> bool:
+def supports_upscale(family: Family) -> bool:
     """Whether it can paint over a picture a little."""
     has = family.supports(Task.IMAGE_TO_IMAGE)
     return has and "strength" in inspect.signature(family.pipeline_class(Task.IMAGE_TO_IMAGE).__call__).parameters
@@ -47,7 +51,7 @@ def _animates(family: Family) -> str:
     return " or ".join(start for task, start in starts.items() if family.supports(task)) or "–"
 
 
-def guided_rows() -> str:
+def format_guidance_table() -> str:
     """A Markdown table of the families that follow pictures, and of the tools that do."""
     lines = ["| family | with ControlNets | with an IP-Adapter |", "|---|---|---|"]
     for family in FAMILIES.values():
@@ -61,9 +65,9 @@ def guided_rows() -> str:
     return "\n".join(lines) + "\n"
 
 
-def renewed(page: str) -> str:
+def update_tables(page: str) -> str:
     """The page with the tables as they are now."""
-    for begin, end, text in ((BEGIN, END, rows()), (GUIDED_BEGIN, GUIDED_END, guided_rows())):
+    for begin, end, text in ((BEGIN, END, format_family_table()), (GUIDED_BEGIN, GUIDED_END, format_guidance_table())):
         before, _, rest = page.partition(begin)
         _, _, after = rest.partition(end)
         page = f"{before}{begin}\n{text}{end}{after}"
@@ -74,7 +78,7 @@ def main(arguments: list[str]) -> int:
     """Write the tables, or with `--check` return 1 where they are not current."""
     path = Path(__file__).parents[1] / PAGE
     before = path.read_text("utf-8")
-    after = renewed(before)
+    after = update_tables(before)
     if "--check" in arguments:
         return int(before != after)
     path.write_text(after, "utf-8")

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from studio import api
 
-from .tools.control_map import MakeGuide
-from .tools.evaluate import DiffusionMeasure
-from .tools.image_to_image import Repaint
+from .tools.control_map import ControlMap
+from .tools.evaluate import EvaluateDiffusion
+from .tools.image_to_image import ImageToImage
 from .tools.inpaint import Inpaint
-from .tools.text_to_image import Paint
-from .tools.tiled_upscale import Upscale
-from .tools.train import DiffusionTrain
-from .tools.variations import Vary
-from .tools.video import Animate
+from .tools.text_to_image import TextToImage
+from .tools.tiled_upscale import TiledUpscale
+from .tools.train import TrainDiffusion
+from .tools.variations import Variations
+from .tools.video import Video
 
 __version__ = "1.0"
 api_version = 1
-title = "Paint"
+title = "Diffusion"
 
 
 @api.hookimpl
 def studio_tools() -> list[type[api.Tool]]:
-    return [Paint, Repaint, Inpaint, Vary, Upscale, Animate, MakeGuide, DiffusionTrain, DiffusionMeasure]
+    return [
+        TextToImage,
+        ImageToImage,
+        Inpaint,
+        Variations,
+        TiledUpscale,
+        Video,
+        ControlMap,
+        TrainDiffusion,
+        EvaluateDiffusion,
+    ]

@@ -21,7 +21,7 @@ from plugins.diffusion.checkpoints.families import Task
 from plugins.diffusion.models import loader
 from plugins.diffusion.models.model import Model
 from plugins.diffusion.pipeline import runner
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio.core.messages import RunJob
 from studio.core.paths import Home
 from studio.core.recipe import PluginRef, Recipe
@@ -112,8 +112,8 @@ def _alone(pipe: Any) -> Any:
 
 
 def _painted(ctx: JobContext, model: Model) -> Any:
-    params = Paint.Params(prompt=WORDS, steps=STEPS, guidance=7.5)
-    return runner.painted(ctx, model, Task.TEXT_TO_IMAGE, params, size=(SIDE, SIDE))
+    params = TextToImage.Params(prompt=WORDS, steps=STEPS, guidance=7.5)
+    return runner.run_pipeline(ctx, model, Task.TEXT_TO_IMAGE, params, size=(SIDE, SIDE))
 
 
 def _bare(base: Any) -> Any:
@@ -167,8 +167,10 @@ def _context(folder: Path) -> Iterator[Callable[[], JobContext]]:
         outbox = Outbox(nowhere)
         try:
             yield lambda: JobContext(
-                RunJob(job="bench", recipe=Recipe(tool=Paint.id, plugin=PluginRef("diffusion"), params={}, seed=1)),
-                tool=Paint,
+                RunJob(
+                    job="bench", recipe=Recipe(tool=TextToImage.id, plugin=PluginRef("diffusion"), params={}, seed=1)
+                ),
+                tool=TextToImage,
                 plugin=PluginRef("diffusion"),
                 home=home,
                 settings=Settings(),

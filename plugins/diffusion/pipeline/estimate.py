@@ -35,7 +35,7 @@ _FASTER = ("skip", "attention", "compiled", "channels_last")
 """Parameters that change how long a pass takes."""
 
 
-class Estimated(api.Tool):
+class EstimatingTool(api.Tool):
     """A tool that paints, and so can tell what it will take."""
 
     def estimate(self, params: Any, ctx: api.EstimateContext) -> api.Estimate | None:
@@ -82,7 +82,7 @@ def _told(tool: str, ctx: api.EstimateContext, model: ModelMetadata, params: Any
 def _tokens(model: ModelMetadata, prompt: str) -> str:
     parted = model.defaults.family in _PARTED
     found = (
-        token_count.counter(model.tokenizer_folders, model.defaults.max_tokens, parted=parted)
+        token_count.load_counter(model.tokenizer_folders, model.defaults.max_tokens, parted=parted)
         if prompt.strip()
         else None
     )
@@ -105,26 +105,26 @@ def _work(model: ModelMetadata, params: Any) -> _Work:
     if hasattr(params, "scale"):
         return _enlarged(model, params)
     if hasattr(params, "shape"):
-        size = image_size.wanted(model, params)
+        size = image_size.from_params(model, params)
         return _Work(size, 1, "shape", _by(size))
     if not hasattr(params, "image"):
         return _Work((model.size, model.size))
     if getattr(params, "area", "") == "part":
         return _Work((model.size, model.size))
     picture = _size_of(params.image)
-    size = image_size.of_picture(model, *picture)
+    size = image_size.from_image(model, *picture)
     if getattr(params, "width", None) or getattr(params, "height", None):
         ratio = picture[0] / picture[1]
-        wide = params.width or image_size.rounded(params.height * ratio, model.multiple)
-        size = (wide, params.height or image_size.rounded(wide / ratio, model.multiple))
+        wide = params.width or image_size.round_to_multiple(params.height * ratio, model.multiple)
+        size = (wide, params.height or image_size.round_to_multiple(wide / ratio, model.multiple))
     return _Work(size, 1, "image", f"painted at {_by(size)}" if size != picture else "")
 
 
 def _enlarged(model: ModelMetadata, params: Any) -> _Work:
     whole = tuple(max(1, round(side * params.scale)) for side in _size_of(params.image))
     step = model.multiple
-    side = image_size.rounded(params.tile or model.size, step)
-    rows = [tiling.row(max(step, -(-full // step) * step), side, params.overlap, step) for full in whole]
+    side = image_size.round_to_multiple(params.tile or model.size, step)
+    rows = [tiling.plan_row(max(step, -(-full // step) * step), side, params.overlap, step) for full in whole]
     count = len(rows[0].starts) * len(rows[1].starts)
     said = f"{_by(whole)}, {count} tiles" if count > 1 else _by(whole)
     return _Work((rows[0].length, rows[1].length), count, "scale", said)

@@ -22,7 +22,7 @@ from ..models import latents
 from ..models.latents import LatentPreview
 from ..modifiers.step_cache import CacheState
 from ..patching import patched_method
-from .replay import Tape
+from .replay import Replay
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 _SHARE = 0.05
 """Of the time, at most, for previews: where they cost more, only every so many steps are shown."""
-LARGEST = 512
+PREVIEW_SIDE = 512
 """Pixels along the longer side of a preview."""
 _BETWEEN_PREVIEWS = 0.1
 """Seconds: a fast device is not kept waiting for pictures that nobody has time to look at."""
 
 
-class Watch:
+class LoopHooks:
     """One job's view of the loop. `size` is (width, height) in pixels of what is painted."""
 
     def __init__(
         self,
         ctx: api.Context,
-        tape: Tape,
+        tape: Replay,
         *,
         view: LatentPreview | None,
         size: tuple[int, int],
@@ -100,7 +100,7 @@ class Watch:
         return stepped
 
     def _after(self, pipe: Any, scheduler: Any, timestep: Any, model_output: Tensor, result: Any) -> None:
-        here, steps = reached(scheduler, timestep), max(1, len(scheduler.timesteps))
+        here, steps = count_steps_done(scheduler, timestep), max(1, len(scheduler.timesteps))
         stages = _stages(pipe)
         share = (stages.index(scheduler) + min(1.0, here / steps)) / len(stages)
         self._ctx.emit(api.Progress(share, 1, f"Painting, step {here} of {steps}"))
@@ -110,7 +110,7 @@ class Watch:
             self._rest()
             raise api.Paused
         if self._view is not None and time.monotonic() - self._shown >= max(_BETWEEN_PREVIEWS, self._cost / _SHARE):
-            self._show(pipe, clean(scheduler, model_output, result))
+            self._show(pipe, estimate_denoised(scheduler, model_output, result))
 
     def _show(self, pipe: Any, estimate: Tensor) -> None:
         if self._view is None:
@@ -120,24 +120,24 @@ class Watch:
         if shown is not None and shown.shape[1] == self._view.channels:
             float(shown.flatten()[0])  # waits until the step itself is done
             begun = time.monotonic()
-            picture = enlarged(self._view.to_image(shown), self._size)
+            picture = resize_preview(self._view.to_image(shown), self._size)
             self._cost = time.monotonic() - begun
             self._ctx.emit(api.Preview(picture))
             self._shown = time.monotonic()
 
 
-def enlarged(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A preview [h, w, 3] of 8 bits in the shape and, up to `LARGEST`, the size (width, height) of what is painted."""
+def resize_preview(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Scale a preview [h, w, 3] of 8 bits to the size (width, height) of the image, at most `PREVIEW_SIDE` px."""
     import cv2
 
-    share = min(1.0, LARGEST / max(size))
+    share = min(1.0, PREVIEW_SIDE / max(size))
     width, height = (max(1, round(side * share)) for side in size)
     if picture.shape[0] >= height and picture.shape[1] >= width:
         return picture
     return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def reached(scheduler: Any, timestep: Any) -> int:
+def count_steps_done(scheduler: Any, timestep: Any) -> int:
     """How many of a sampler's timesteps are done after the step at `timestep`, where it does not count them itself."""
     counted = getattr(scheduler, "step_index", None)
     if counted is not None or timestep is None:
@@ -154,7 +154,7 @@ def _stages(pipe: Any) -> list[Any]:
     return [part for _, part in sorted(named, key=lambda one: not one[0].startswith("prior_"))]
 
 
-def clean(scheduler: Any, model_output: Tensor, result: Any) -> Tensor:
+def estimate_denoised(scheduler: Any, model_output: Tensor, result: Any) -> Tensor:
     """What the latents will come to, as far as the sampler knows after a step; else the latents as they are."""
     values = result if isinstance(result, tuple) else tuple(result.values())
     latents_now: Tensor = values[0]

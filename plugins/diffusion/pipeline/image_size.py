@@ -8,10 +8,10 @@ from typing import Protocol
 from studio import api
 
 from ..checkpoints.families import Family
-from .params import Size
+from .params import SizeParams
 
 
-class Sized(Protocol):
+class SizedModel(Protocol):
     """What sizes follow from: a model that is loaded, or what its files say of it."""
 
     @property
@@ -29,35 +29,35 @@ class Sized(Protocol):
         """What sides must be multiples of, in pixels."""
 
 
-def wanted(model: Sized, params: Size) -> tuple[int, int]:
+def from_params(model: SizedModel, params: SizeParams) -> tuple[int, int]:
     """Width and height in pixels. Raises BadInput, naming the nearest sizes, for what the model cannot paint."""
     across, down = (1, 1) if params.shape == "model" else (int(side) for side in params.shape.split(":"))
-    near = of_shape(model, across / down)
+    near = from_ratio(model, across / down)
     if params.width and params.height:
         near = (params.width, params.height)
     elif params.width:
-        near = (params.width, rounded(params.width * down / across, model.multiple))
+        near = (params.width, round_to_multiple(params.width * down / across, model.multiple))
     elif params.height:
-        near = (rounded(params.height * across / down, model.multiple), params.height)
+        near = (round_to_multiple(params.height * across / down, model.multiple), params.height)
     check(model, *near)
     return near
 
 
-def of_shape(model: Sized, ratio: float) -> tuple[int, int]:
+def from_ratio(model: SizedModel, ratio: float) -> tuple[int, int]:
     """As many pixels as the model was made for, `ratio` times as wide as high."""
     side = model.size * math.sqrt(ratio)
-    return rounded(side, model.multiple), rounded(side / ratio, model.multiple)
+    return round_to_multiple(side, model.multiple), round_to_multiple(side / ratio, model.multiple)
 
 
-def of_picture(model: Sized, width: int, height: int) -> tuple[int, int]:
+def from_image(model: SizedModel, width: int, height: int) -> tuple[int, int]:
     """The picture's own size where the model is at ease with it; else as many pixels as it was made for."""
     share = math.sqrt(width * height) / model.size
     if not 0.75 <= share <= 1.5:
-        return of_shape(model, width / height)
-    return rounded(width, model.multiple), rounded(height, model.multiple)
+        return from_ratio(model, width / height)
+    return round_to_multiple(width, model.multiple), round_to_multiple(height, model.multiple)
 
 
-def check(model: Sized, width: int, height: int) -> None:
+def check(model: SizedModel, width: int, height: int) -> None:
     """Raises BadInput where the sides are no multiples of what the model needs, or shorter than it can paint."""
     step, least = model.multiple, model.family.min_side
     if min(width, height) < least:
@@ -72,6 +72,6 @@ def check(model: Sized, width: int, height: int) -> None:
     )
 
 
-def rounded(side: float, step: int) -> int:
+def round_to_multiple(side: float, step: int) -> int:
     """The nearest multiple of `step`, at least one."""
     return max(1, round(side / step)) * step

@@ -11,10 +11,10 @@ from ..modifiers import acceleration, controlnet, ip_adapter
 from . import schedulers
 
 ADDED = "LoRAs and words"
-Shape = Literal["model", "1:1", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16"]
+AspectRatio = Literal["model", "1:1", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16"]
 
 
-class Words(api.Params):
+class PromptParams(api.Params):
     """What should be seen, and what not."""
 
     prompt: api.Prompt = ""
@@ -23,10 +23,10 @@ class Words(api.Params):
     """What it should not show."""
 
 
-class Size(api.Params):
+class SizeParams(api.Params):
     """How large a picture is."""
 
-    shape: Shape = api.param(
+    shape: AspectRatio = api.param(
         "model",
         labels=(
             "As the model likes",
@@ -46,7 +46,7 @@ class Size(api.Params):
     """Instead of what follows from the shape."""
 
 
-class Denoiser(api.Params):
+class SamplingParams(api.Params):
     """With what, and how."""
 
     model: api.ModelChoice = api.param(STARTER, model="diffusion")
@@ -55,9 +55,9 @@ class Denoiser(api.Params):
     """More are slower and finer. Empty: what suits the model."""
     guidance: float | None = api.param(None, ge=0.0, le=50.0, step=0.5)
     """How closely the words are followed. Empty: what suits the model."""
-    sampler: schedulers.Sampler = api.param("model", labels=schedulers.LABELS)
+    sampler: schedulers.Sampler = api.param("model", labels=schedulers.SAMPLER_LABELS)
     """The way from noise to picture."""
-    schedule: schedulers.Schedule = api.param("model", labels=schedulers.SCHEDULES, advanced=True)
+    schedule: schedulers.Schedule = api.param("model", labels=schedulers.SCHEDULE_LABELS, advanced=True)
     """How the steps are spread: Karras and Exponential take more of them for fine detail."""
     loras: list[api.ModelChoice] = api.param([], model="lora", max_items=16, title="LoRAs", advanced=True, group=ADDED)
     """Small files that change the model. `<lora:name:0.8>` in the prompt does the same."""
@@ -75,5 +75,7 @@ class Denoiser(api.Params):
     """Against colours that strong guidance burns out."""
 
 
-class Painter(acceleration.SpeedParams, ip_adapter.ReferenceParams, controlnet.ControlNetParams, Denoiser):
+class GenerationParams(
+    acceleration.SpeedParams, ip_adapter.ReferenceParams, controlnet.ControlNetParams, SamplingParams
+):
     """With what and how, and guided by which pictures."""

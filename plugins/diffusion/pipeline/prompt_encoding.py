@@ -13,7 +13,7 @@ from ..models.model import Model
 from ..modifiers import textual_inversion
 from ..patching import patched_method
 from . import prompt_weights
-from .prompt_weights import Part
+from .prompt_weights import WeightedSpan
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +22,7 @@ _CLIP = ("stable-diffusion", "stable-diffusion-xl", "animatediff")
 """The families whose words can be weighed."""
 
 
-def arguments(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Mapping[str, Any]:
+def encode_prompts(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Mapping[str, Any]:
     """The arguments of a call that stand for the words."""
     said = textual_inversion.resolve_prompts(ctx, model, pipe, params)
     prompt, negative = said.prompt, said.negative
@@ -31,16 +31,16 @@ def arguments(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Mapping
             ctx.emit(api.Notice(f"{model.family.title} goes by the picture alone; your words were left out."))
         return {}
     given = _clip_skip(model, pipe, params.clip_skip)
-    wanted, unwanted = prompt_weights.thoughts(prompt), prompt_weights.thoughts(negative)
+    wanted, unwanted = prompt_weights.parse_prompt(prompt), prompt_weights.parse_prompt(negative)
     if model.family.name in _CLIP:
         short = max(map(_count(ctx, pipe), (prompt, negative))) <= _at_once(pipe)
         if prompt_weights.is_plain(wanted) and prompt_weights.is_plain(unwanted) and short and not params.clip_skip:
-            prompt, negative = prompt_weights.words(wanted), prompt_weights.words(unwanted)
+            prompt, negative = prompt_weights.strip_weights(wanted), prompt_weights.strip_weights(unwanted)
         else:
             return _weighed(pipe, wanted, unwanted, params.clip_skip)
     elif _has_weights(wanted) or _has_weights(unwanted):
         ctx.emit(api.Notice(f"{model.family.title} does not weigh words; yours count alike."))
-        prompt, negative = prompt_weights.words(wanted), prompt_weights.words(unwanted)
+        prompt, negative = prompt_weights.strip_weights(wanted), prompt_weights.strip_weights(unwanted)
     given["prompt"] = prompt
     if _hears_what_not(model, pipe):
         given["negative_prompt"] = negative or _nothing(pipe)
@@ -68,7 +68,7 @@ def _clip_skip(model: Model, pipe: Any, layers: int) -> dict[str, Any]:
     return {"clip_skip": layers}
 
 
-def _has_weights(parsed: list[list[Part]]) -> bool:
+def _has_weights(parsed: list[list[WeightedSpan]]) -> bool:
     """Whether more than plain brackets was written, which are also just brackets."""
     return len(parsed) > 1 or any(round(part.weight, 6) not in (1.0, prompt_weights.STEP) for part in parsed[0])
 
@@ -92,7 +92,9 @@ def _at_once(pipe: Any) -> int:
     return min(75, int(tokenizer.model_max_length) - 2)
 
 
-def _weighed(pipe: Any, wanted: list[list[Part]], unwanted: list[list[Part]], clip_skip: int) -> dict[str, Any]:
+def _weighed(
+    pipe: Any, wanted: list[list[WeightedSpan]], unwanted: list[list[WeightedSpan]], clip_skip: int
+) -> dict[str, Any]:
     """Embeddings by compel, of any length, padded to one. Clip skip counts for both, as in AUTOMATIC1111."""
     import torch
     from compel import ReturnedEmbeddingsType
@@ -110,8 +112,8 @@ def _weighed(pipe: Any, wanted: list[list[Part]], unwanted: list[list[Part]], cl
             with _without_last(encoder, clip_skip + 1 if clip_skip else 0):
                 both.append(_encoded(tokenizer, encoder, kind, wanted, unwanted))
     embeds, negative = (torch.cat([pair[side] for pair in both], dim=-1) for side in (0, 1))
-    pooled, negative_pooled = (_pooled(pipe, prompt_weights.words(parsed)) for parsed in (wanted, unwanted))
-    if not prompt_weights.words(unwanted).strip() and pipe.config.get("force_zeros_for_empty_prompt"):
+    pooled, negative_pooled = (_pooled(pipe, prompt_weights.strip_weights(parsed)) for parsed in (wanted, unwanted))
+    if not prompt_weights.strip_weights(unwanted).strip() and pipe.config.get("force_zeros_for_empty_prompt"):
         negative, negative_pooled = torch.zeros_like(negative), torch.zeros_like(negative_pooled)
     return {
         "prompt_embeds": embeds,
@@ -139,7 +141,7 @@ def _without_last(encoder: Any, count: int) -> Iterator[None]:
 
 
 def _encoded(
-    tokenizer: Any, encoder: Any, kind: Any, wanted: list[list[Part]], unwanted: list[list[Part]]
+    tokenizer: Any, encoder: Any, kind: Any, wanted: list[list[WeightedSpan]], unwanted: list[list[WeightedSpan]]
 ) -> list[Tensor]:
     """Embeddings [1, tokens, width] of both, of one length."""
     import torch

@@ -15,7 +15,7 @@ _BREAK = re.compile(r"\s*\bBREAK\b\s*")
 
 
 @dataclass(frozen=True)
-class Part:
+class WeightedSpan:
     """Words of one weight."""
 
     text: str
@@ -28,23 +28,23 @@ class _Group:
     begin: int
 
 
-def thoughts(prompt: str) -> list[list[Part]]:
+def parse_prompt(prompt: str) -> list[list[WeightedSpan]]:
     """The parts of each thought; at least one thought with one part. Brackets left open count to the end."""
     return [_parts(text) for text in _BREAK.split(prompt)]
 
 
-def is_plain(parsed: list[list[Part]]) -> bool:
+def is_plain(parsed: list[list[WeightedSpan]]) -> bool:
     """Whether the grammar was not used, so that the words say all."""
     return len(parsed) == 1 and all(part.weight == 1.0 for part in parsed[0])
 
 
-def words(parsed: list[list[Part]]) -> str:
+def strip_weights(parsed: list[list[WeightedSpan]]) -> str:
     """Without weights."""
     return " ".join("".join(part.text for part in parts) for parts in parsed)
 
 
-def _parts(text: str) -> list[Part]:
-    parts: list[Part] = []
+def _parts(text: str) -> list[WeightedSpan]:
+    parts: list[WeightedSpan] = []
     open_groups: list[_Group] = []
     for token in _TOKEN.findall(text):
         if token in "([":
@@ -56,23 +56,23 @@ def _parts(text: str) -> list[Part]:
             # The closing bracket follows and weighs once more, which is taken back here.
             _weigh(parts, open_groups[-1].begin, float(token[1:]) / STEP)
         else:
-            parts.append(Part(token[1:] if token[0] == "\\" and len(token) > 1 else token))
+            parts.append(WeightedSpan(token[1:] if token[0] == "\\" and len(token) > 1 else token))
     for group in reversed(open_groups):
         _weigh(parts, group.begin, STEP if group.bracket == "(" else 1 / STEP)
-    return _joined(parts) or [Part("")]
+    return _joined(parts) or [WeightedSpan("")]
 
 
-def _weigh(parts: list[Part], begin: int, factor: float) -> None:
-    parts[begin:] = [Part(part.text, part.weight * factor) for part in parts[begin:]]
+def _weigh(parts: list[WeightedSpan], begin: int, factor: float) -> None:
+    parts[begin:] = [WeightedSpan(part.text, part.weight * factor) for part in parts[begin:]]
 
 
-def _joined(parts: list[Part]) -> list[Part]:
+def _joined(parts: list[WeightedSpan]) -> list[WeightedSpan]:
     """Neighbours of one weight become one part."""
-    joined: list[Part] = []
+    joined: list[WeightedSpan] = []
     for part in parts:
         weight = round(part.weight, 6)
         if joined and joined[-1].weight == weight:
-            joined[-1] = Part(joined[-1].text + part.text, weight)
+            joined[-1] = WeightedSpan(joined[-1].text + part.text, weight)
         else:
-            joined.append(Part(part.text, weight))
+            joined.append(WeightedSpan(part.text, weight))
     return joined

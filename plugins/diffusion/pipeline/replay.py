@@ -19,17 +19,17 @@ from studio import api
 
 from ..modifiers.step_cache import CacheState
 
-HELD = 512 << 20
+GPU_BUDGET = 512 << 20
 """Bytes of answers that stay in an accelerator's own memory; a video's come to gigabytes."""
 _NAME = "denoised.safetensors"
 _MAIN = "cpu"
 
 
-class Tape:
+class Replay:
     """The answers so far. `position` is how many of them this run of the loop has used.
 
     `carried` is what a cache of the denoiser held after the last of them. The `answers` that a tape begins with lie in
-    main memory, and so do those beyond `HELD` bytes; they are given out on the `device`.
+    main memory, and so do those beyond `GPU_BUDGET` bytes; they are given out on the `device`.
     """
 
     def __init__(self, answers: list[Any] | None = None, carried: list[Any] | None = None, device: str = _MAIN) -> None:
@@ -71,7 +71,7 @@ class Tape:
 
     def _keep(self, said: Any) -> None:
         size = _bytes_outside(said)
-        away = self._held + size > HELD
+        away = self._held + size > GPU_BUDGET
         if away:
             self._away.add(len(self.answers))
         else:
@@ -106,7 +106,7 @@ class Tape:
             part.write_bytes(content)
 
     @classmethod
-    def load(cls, folder: Path, about: dict[str, str], device: str) -> Tape:
+    def load(cls, folder: Path, about: dict[str, str], device: str) -> Replay:
         """What `save` kept in the folder; an empty tape where there is nothing, or something that does not match."""
         from safetensors import safe_open
 

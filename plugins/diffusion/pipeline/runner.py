@@ -14,13 +14,13 @@ from ..models import oom_ladder, placement
 from ..models.model import Model
 from ..modifiers import acceleration, controlnet, ip_adapter, lora, seamless_tiling, textual_inversion, vae_override
 from . import prompt_encoding, schedulers, taesd_preview
-from .hooks import Watch
-from .replay import Tape
+from .hooks import LoopHooks
+from .replay import Replay
 
 if TYPE_CHECKING:
     from torch import Generator
 
-ADDITIONS = (
+MODIFIERS = (
     lora.apply,
     ip_adapter.apply,
     textual_inversion.apply,
@@ -32,7 +32,7 @@ ADDITIONS = (
 leaves the model as it was."""
 
 
-def painted(
+def run_pipeline(
     ctx: api.Context,
     model: Model,
     task: Task,
@@ -74,8 +74,8 @@ def _run(
     import torch
 
     _choose_sampler(model, pipe, params.sampler, params.schedule)
-    made_by = about(ctx, model)
-    tape = Tape.load(ctx.checkpoint_dir, made_by, ctx.device)
+    made_by = identify_run(ctx, model)
+    tape = Replay.load(ctx.checkpoint_dir, made_by, ctx.device)
     seeded = accepts(pipe, "generator")
 
     def attempt() -> Any:
@@ -88,12 +88,12 @@ def _run(
 
     with ExitStack() as additions:
         added: dict[str, Any] = {}
-        for applied in ADDITIONS:
+        for applied in MODIFIERS:
             added |= additions.enter_context(applied(ctx, model, pipe, params))
-        view = taesd_preview.of(ctx, model, pipe)
-        watch = Watch(ctx, tape, view=view, size=size, rest=lambda: tape.save(ctx.checkpoint_dir, made_by))
+        view = taesd_preview.choose_preview(ctx, model, pipe)
+        watch = LoopHooks(ctx, tape, view=view, size=size, rest=lambda: tape.save(ctx.checkpoint_dir, made_by))
         given = {**_arguments(ctx, model, pipe, params, size), **added, **more}
-        schedulers.check(getattr(pipe, "scheduler", None), given.get(model.family.steps_name))
+        schedulers.check_steps(getattr(pipe, "scheduler", None), given.get(model.family.steps_name))
         result = oom_ladder.run_with_fallbacks(ctx, model, pipe, attempt)
     if model.fallbacks:
         ctx.note("memory", model.fallbacks)
@@ -102,7 +102,7 @@ def _run(
     return (result.images if hasattr(result, "images") else result.frames)[0]
 
 
-def about(ctx: api.Context, model: Model) -> dict[str, str]:
+def identify_run(ctx: api.Context, model: Model) -> dict[str, str]:
     """The kept answers are worth nothing to another model, device or release."""
     import diffusers
     import torch
@@ -124,12 +124,12 @@ def _choose_sampler(model: Model, pipe: Any, sampler: schedulers.Sampler, schedu
         return
     if accepts(pipe, "original_inference_steps") and sampler not in ("model", "lcm"):
         raise api.BadInput(f"{model.family.title} has a sampler of its own.", "Leave the sampler to the model.")
-    pipe.scheduler = schedulers.of(model.scheduler, sampler, schedule)
+    pipe.scheduler = schedulers.build_scheduler(model.scheduler, sampler, schedule)
 
 
 def _arguments(ctx: api.Context, model: Model, pipe: Any, params: Any, size: tuple[int, int]) -> dict[str, Any]:
     family = model.family
-    given = dict(prompt_encoding.arguments(ctx, model, pipe, params))
+    given = dict(prompt_encoding.encode_prompts(ctx, model, pipe, params))
     steps = params.steps or family.steps or default_of(pipe, family.steps_name)
     guidance = params.guidance if params.guidance is not None else family.guidance
     if accepts(pipe, family.steps_name) and steps:

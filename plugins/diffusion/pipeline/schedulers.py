@@ -31,7 +31,7 @@ Sampler: TypeAlias = Literal[
     "lcm",
     "tcd",
 ]
-LABELS = (
+SAMPLER_LABELS = (
     "As the model says",
     "Euler",
     "Euler a",
@@ -53,7 +53,7 @@ LABELS = (
     "TCD",
 )
 Schedule: TypeAlias = Literal["model", "karras", "exponential", "uniform"]
-SCHEDULES = ("As the sampler does", "Karras", "Exponential", "Uniform (SGM, simple)")
+SCHEDULE_LABELS = ("As the sampler does", "Karras", "Exponential", "Uniform (SGM, simple)")
 
 _Known: TypeAlias = Mapping[str, tuple[str, Mapping[str, Any]]]
 _2M = {"algorithm_type": "dpmsolver++", "solver_order": 2}
@@ -112,7 +112,7 @@ _SPACED = {
 _UNSPACED = {"use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False}
 
 
-def of(scheduler: Any, sampler: Sampler, schedule: Schedule = "model") -> Any:
+def build_scheduler(scheduler: Any, sampler: Sampler, schedule: Schedule = "model") -> Any:
     """A scheduler for a sampler, with the noise that the model's own `scheduler` says it was trained with.
 
     `schedule` says how the steps are spread over the noise. Raises BadInput for a sampler that
@@ -153,7 +153,7 @@ def of(scheduler: Any, sampler: Sampler, schedule: Schedule = "model") -> Any:
         return kind.from_config({**config, **options})
 
 
-def check(scheduler: Any, steps: int | None) -> None:
+def check_steps(scheduler: Any, steps: int | None) -> None:
     """Raises BadInput for more steps than a sampler has: those of LCM and TCD are chosen among a fixed number."""
     asked = inspect.signature(type(scheduler).__init__).parameters
     most = scheduler.config.original_inference_steps if "original_inference_steps" in asked else None
@@ -174,7 +174,7 @@ def _known(scheduler: Any) -> _Known:
 
 
 def _title(sampler: str) -> str:
-    return dict(zip(_NAMES, LABELS, strict=True))[sampler]
+    return dict(zip(_NAMES, SAMPLER_LABELS, strict=True))[sampler]
 
 
 _NAMES = ("model", *_NOISE)

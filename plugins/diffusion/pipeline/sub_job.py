@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Generator
 
 
-class Part:
+class SubJob:
     """The context of a job, as one of its parts sees it.
 
     A part has noise of its own and a place of its own in what is kept; its progress is a share

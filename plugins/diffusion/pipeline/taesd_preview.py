@@ -28,7 +28,7 @@ _BROKEN = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeErro
 
 
 @dataclass
-class Decoded:
+class TaesdPreview:
     """How latents look to a tiny autoencoder."""
 
     vae: Any
@@ -54,10 +54,10 @@ class Decoded:
 
 @dataclass
 class _Found:
-    view: Decoded | None
+    view: TaesdPreview | None
 
 
-def of(ctx: api.Context, model: Model, pipe: Any) -> LatentPreview | None:
+def choose_preview(ctx: api.Context, model: Model, pipe: Any) -> LatentPreview | None:
     """How the model's latents are shown: by the tiny autoencoder that reads them best, else by the linear map."""
     coder = autoencoder_of(pipe)
     if type(coder).__name__ not in vae_override.INTERCHANGEABLE or model.preview is None:
@@ -76,7 +76,7 @@ def _is_tiny(path: Path) -> bool:
     return name.startswith("tae") and "encoder" not in name and (path.is_dir() or path.suffix == ".safetensors")
 
 
-def _best(ctx: api.Context, pipe: Any, coder: Any, channels: int, tiny: list[Path]) -> Decoded | None:
+def _best(ctx: api.Context, pipe: Any, coder: Any, channels: int, tiny: list[Path]) -> TaesdPreview | None:
     best: tuple[float, Any] | None = None
     for path in tiny:
         try:
@@ -93,7 +93,7 @@ def _best(ctx: api.Context, pipe: Any, coder: Any, channels: int, tiny: list[Pat
             continue
         if distance is not None and (best is None or distance < best[0]):
             best = distance, vae
-    return Decoded(best[1]) if best else None
+    return TaesdPreview(best[1]) if best else None
 
 
 def _channels(path: Path) -> int:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 
-class Field:
+class TiledNoise:
     """Noise under a picture of `size` (width, height) pixels. Where tiles lie over each other, they get the same."""
 
     def __init__(self, size: tuple[int, int], generator: Callable[[], Generator]) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Row:
+class TileRow:
     """Tiles along one side: each `length` pixels long, beginning at `starts`, the last ending with the side."""
 
     length: int
@@ -33,26 +33,26 @@ class Row:
         return weight
 
 
-def row(side: int, length: int, overlap: int, step: int) -> Row:
+def plan_row(side: int, length: int, overlap: int, step: int) -> TileRow:
     """Evenly spread tiles over a side. All are multiples of `step` pixels; tiles share at least `overlap`.
 
     An overlap of more than half a tile counts as half of one.
     """
     length = min(length, side)
     if length == side:
-        return Row(length, (0,))
+        return TileRow(length, (0,))
     stride = max(step, (length - min(overlap, length // 2)) // step * step)
     gaps = math.ceil((side - length) / stride)
-    return Row(length, tuple((side - length) * number // gaps // step * step for number in range(gaps + 1)))
+    return TileRow(length, tuple((side - length) * number // gaps // step * step for number in range(gaps + 1)))
 
 
-class Mosaic:
+class TileBlender:
     """Tiles laid over a canvas [h, w, 3] of 0..255, row by row. Only one row is held besides the canvas.
 
     What stands over the canvas' right and lower edge is cut off.
     """
 
-    def __init__(self, canvas: NDArray[np.uint8], across: Row, down: Row) -> None:
+    def __init__(self, canvas: NDArray[np.uint8], across: TileRow, down: TileRow) -> None:
         import numpy as np
 
         self.canvas = canvas

@@ -27,7 +27,7 @@ _WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\
 
 
 @dataclass(frozen=True)
-class Counter:
+class TokenCounter:
     """`limit` is how many tokens of a prompt count at once, None where there is no limit; `parted` says whether a
     longer one is read in parts."""
 
@@ -37,7 +37,9 @@ class Counter:
 
     def note(self, prompt: str) -> str:
         """As in "34 of 75 tokens" and "83 tokens, in 2 parts"; empty for no words."""
-        thoughts = [prompt_weights.words([parts]) for parts in prompt_weights.thoughts(lora.strip_tags(prompt))]
+        thoughts = [
+            prompt_weights.strip_weights([parts]) for parts in prompt_weights.parse_prompt(lora.strip_tags(prompt))
+        ]
         if not any(thought.strip() for thought in thoughts):
             return ""
         counts = [self._count(thought) for thought in thoughts] if self.parted else [self._count(" ".join(thoughts))]
@@ -53,20 +55,20 @@ class Counter:
         return len(self.tokenizer.encode(text, add_special_tokens=False))
 
 
-def counter(folders: Sequence[Path], most: int | None, *, parted: bool) -> Counter | None:
+def load_counter(folders: Sequence[Path], most: int | None, *, parted: bool) -> TokenCounter | None:
     """For the tokenizer that reads most of a prompt, of those in `folders`; CLIP's own where there are none.
 
     `most` is the longest prompt that the pipeline takes. None where it cannot be read here.
     """
     if not folders:
-        return Counter(_clip(), _CLIP_LENGTH - 2, parted)
+        return TokenCounter(_clip(), _CLIP_LENGTH - 2, parted)
     length, folder = max(((_length(folder), folder) for folder in folders), key=lambda one: one[0])
     table = next((folder / name for name in _TABLES if (folder / name).is_file()), None)
     if table is None:
         return None
     tokenizer, frame = _read(table, table.stat().st_mtime_ns)
     limit = min(length, most or _ENDLESS)
-    return Counter(tokenizer, None if limit >= _ENDLESS else max(1, limit - frame), parted)
+    return TokenCounter(tokenizer, None if limit >= _ENDLESS else max(1, limit - frame), parted)
 
 
 def _length(folder: Path) -> int:

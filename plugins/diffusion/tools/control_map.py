@@ -10,7 +10,7 @@ from .. import images
 from ..modifiers import control_maps
 
 
-class MakeGuide(api.Tool):
+class ControlMap(api.Tool):
     """Turns a picture into a drawing that a ControlNet follows."""
 
     id = "diffusion.guide"

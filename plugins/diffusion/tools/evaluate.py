@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class DiffusionMeasure(api.Tool):
+class EvaluateDiffusion(api.Tool):
     """Says how often what a model paints can be recognised, by a classifier that knows your pictures alone."""
 
     id = "diffusion.measure"
@@ -47,11 +47,11 @@ class DiffusionMeasure(api.Tool):
         pictures, _, _ = yield from train.read_all(folders, 2 * classifier_eval.SIDE)
         if not pictures.subjects:
             raise api.BadInput(f"There are no pictures in {params.folder.name}.", "Choose another folder.")
-        names = classifier_eval.Names.of(pictures.subjects)
+        names = classifier_eval.ClassNames.of(pictures.subjects)
         classifier = yield from _classifier(pictures, names, params, ctx)
         pipe = model.pipeline_for(Task.TEXT_TO_IMAGE)
-        asked = classifier_eval.to_ask(pictures, names, params.names)
-        both = classifier_eval.pairs_to_ask(pictures, names, params.pairs)
+        asked = classifier_eval.choose_prompts(pictures, names, params.names)
+        both = classifier_eval.choose_pair_prompts(pictures, names, params.pairs)
 
         def paint(prompts: list[str], first: int) -> Tensor:
             return painted(pipe, prompts, params, ctx, first)
@@ -59,25 +59,25 @@ class DiffusionMeasure(api.Tool):
         results: list[Tensor] = []
         for group in (asked, both):
             parts: list[Tensor] = []
-            for done, part in classifier_eval.paint_all(group, paint):
+            for done, part in classifier_eval.generate_in_batches(group, paint):
                 parts.append(part)
                 yield api.Progress(done, len(group), "Painting")
             results.append(torch.cat(parts) if parts else torch.empty(0))
-        shown = classifier_eval.shown(asked, pictures)
+        shown = classifier_eval.render_references(asked, pictures)
         found: dict[str, Any] = {
             "names": len(asked),
             "classes": len(names.words),
-            "top_1": classifier_eval.share_named(classifier, results[0], asked, 1),
-            "top_5": classifier_eval.share_named(classifier, results[0], asked, 5),
-            "top_1_of_pictures": classifier_eval.share_named(classifier, shown, asked, 1),
-            "top_5_of_pictures": classifier_eval.share_named(classifier, shown, asked, 5),
+            "top_1": classifier_eval.top_k_accuracy(classifier, results[0], asked, 1),
+            "top_5": classifier_eval.top_k_accuracy(classifier, results[0], asked, 5),
+            "top_1_of_pictures": classifier_eval.top_k_accuracy(classifier, shown, asked, 1),
+            "top_5_of_pictures": classifier_eval.top_k_accuracy(classifier, shown, asked, 5),
         }
         if both:
             found |= {
                 "pairs": len(both),
-                "both": classifier_eval.share_with_both(classifier, results[1], both),
-                "both_of_pictures": classifier_eval.share_with_both(
-                    classifier, classifier_eval.shown(both, pictures), both
+                "both": classifier_eval.pair_accuracy(classifier, results[1], both),
+                "both_of_pictures": classifier_eval.pair_accuracy(
+                    classifier, classifier_eval.render_references(both, pictures), both
                 ),
             }
         ctx.note("fidelity", found)
@@ -85,9 +85,12 @@ class DiffusionMeasure(api.Tool):
 
 
 def _classifier(
-    pictures: dataset.Pictures, names: classifier_eval.Names, params: DiffusionMeasure.Params, ctx: api.Context
+    pictures: dataset.LoadedImages,
+    names: classifier_eval.ClassNames,
+    params: EvaluateDiffusion.Params,
+    ctx: api.Context,
 ) -> Generator[api.Event, None, nn.Module]:
-    learning = classifier_eval.learn(
+    learning = classifier_eval.train_classifier(
         pictures, names, steps=params.classifier_steps, batch=params.batch, seed=ctx.seed, device=ctx.device
     )
     while True:
@@ -99,7 +102,7 @@ def _classifier(
         yield api.Progress(step, params.classifier_steps, f"Learning to name pictures, loss {loss:.2f}")
 
 
-def painted(pipe: Any, prompts: list[str], params: DiffusionMeasure.Params, ctx: api.Context, first: int) -> Tensor:
+def painted(pipe: Any, prompts: list[str], params: EvaluateDiffusion.Params, ctx: api.Context, first: int) -> Tensor:
     """Pictures [n, 3, h, w] in -1..1; each has a noise of its own, whatever is painted beside it."""
     noises = [ctx.generator(1000 + first + number) for number in range(len(prompts))]
     pipe.set_progress_bar_config(disable=True)

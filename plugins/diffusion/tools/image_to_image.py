@@ -14,8 +14,8 @@ from ..models import loader
 from ..models.model import Model
 from ..modifiers.seamless_tiling import SeamlessParams
 from ..pipeline import image_size, runner
-from ..pipeline.estimate import Estimated
-from ..pipeline.params import Painter, Words
+from ..pipeline.estimate import EstimatingTool
+from ..pipeline.params import GenerationParams, PromptParams
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -39,15 +39,15 @@ class Frame(api.Params):
     """Empty: what the width and the picture's shape give."""
 
 
-class Repaint(Estimated):
+class ImageToImage(EstimatingTool):
     """Paints a picture anew, led by words."""
 
     id = "diffusion.repaint"
-    title = "Repaint"
+    title = "Image to image"
     icon = "mdi6.palette"
     pausable = True
 
-    class Params(SeamlessParams, Painter, Frame, Source, Words):
+    class Params(SeamlessParams, GenerationParams, Frame, Source, PromptParams):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
@@ -60,7 +60,7 @@ class Repaint(Estimated):
         if size != picture.size:
             yield api.Notice(f"The picture is painted at {size[0]} × {size[1]}.")
         more = {"image": images.crop_to_fit(picture, size), **strength(model, pipe, params)}
-        yield api.Image(runner.painted(ctx, model, Task.IMAGE_TO_IMAGE, params, size=size, more=more))
+        yield api.Image(runner.run_pipeline(ctx, model, Task.IMAGE_TO_IMAGE, params, size=size, more=more))
 
 
 def strength(model: Model, pipe: Any, params: Any) -> dict[str, Any]:
@@ -83,13 +83,13 @@ def strength_in_vain(pipe: Any, params: Any, why: str) -> Iterator[api.Notice]:
         yield api.Notice(f"{why}; the strength does not count.")
 
 
-def _size(model: Model, params: Repaint.Params, picture: Picture) -> tuple[int, int]:
+def _size(model: Model, params: ImageToImage.Params, picture: Picture) -> tuple[int, int]:
     width, height = picture.size
     if not (params.width or params.height):
-        return image_size.of_picture(model, width, height)
+        return image_size.from_image(model, width, height)
     wanted = (
-        params.width or image_size.rounded((params.height or 0) * width / height, model.multiple),
-        params.height or image_size.rounded((params.width or 0) * height / width, model.multiple),
+        params.width or image_size.round_to_multiple((params.height or 0) * width / height, model.multiple),
+        params.height or image_size.round_to_multiple((params.width or 0) * height / width, model.multiple),
     )
     image_size.check(model, *wanted)
     return wanted

@@ -14,8 +14,8 @@ from ..checkpoints.families import Task
 from ..models import loader
 from ..models.model import Model
 from ..pipeline import image_size, runner
-from ..pipeline.estimate import Estimated
-from ..pipeline.params import Painter, Words
+from ..pipeline.estimate import EstimatingTool
+from ..pipeline.params import GenerationParams, PromptParams
 from .image_to_image import strength, strength_in_vain
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Place(api.Params):
     """Painted on, below."""
 
 
-class Inpaint(Estimated):
+class Inpaint(EstimatingTool):
     """Paints where the mask is, or beyond the edges, and leaves the rest as it is."""
 
     id = "diffusion.inpaint"
@@ -58,7 +58,7 @@ class Inpaint(Estimated):
     icon = "mdi6.select-drag"
     pausable = True
 
-    class Params(Painter, Place, Words):
+    class Params(GenerationParams, Place, PromptParams):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
@@ -78,7 +78,7 @@ class Inpaint(Estimated):
         }
         width, height = canvas.picture.size
         part = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
-        painted = runner.painted(ctx, model, Task.INPAINT, params, size=size, more=more, part=part)
+        painted = runner.run_pipeline(ctx, model, Task.INPAINT, params, size=size, more=more, part=part)
         yield api.Image(canvas.with_painted(painted, box))
 
 
@@ -135,4 +135,6 @@ def _size(model: Model, box: Box) -> tuple[int, int]:
     share = math.sqrt(width * height) / model.size
     side = model.size * min(max(share, 1.0), 1.5)
     ratio = math.sqrt(width / height)
-    return image_size.rounded(side * ratio, model.multiple), image_size.rounded(side / ratio, model.multiple)
+    return image_size.round_to_multiple(side * ratio, model.multiple), image_size.round_to_multiple(
+        side / ratio, model.multiple
+    )

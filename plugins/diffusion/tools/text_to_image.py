@@ -10,23 +10,23 @@ from ..checkpoints.families import Task
 from ..models import loader
 from ..modifiers.seamless_tiling import SeamlessParams
 from ..pipeline import image_size, runner
-from ..pipeline.estimate import Estimated
-from ..pipeline.params import Painter, Size, Words
+from ..pipeline.estimate import EstimatingTool
+from ..pipeline.params import GenerationParams, PromptParams, SizeParams
 
 
-class Paint(Estimated):
+class TextToImage(EstimatingTool):
     """Paints what you describe."""
 
     id = "diffusion.paint"
-    title = "Paint"
+    title = "Text to image"
     icon = "mdi6.brush"
     pausable = True
 
-    class Params(SeamlessParams, Painter, Size, Words):
+    class Params(SeamlessParams, GenerationParams, SizeParams, PromptParams):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 1, "Loading the model")
         model = loader.load(ctx, params.model)
-        size = image_size.wanted(model, params)
-        yield api.Image(runner.painted(ctx, model, Task.TEXT_TO_IMAGE, params, size=size))
+        size = image_size.from_params(model, params)
+        yield api.Image(runner.run_pipeline(ctx, model, Task.TEXT_TO_IMAGE, params, size=size))

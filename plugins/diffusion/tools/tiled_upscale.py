@@ -15,10 +15,10 @@ from ..checkpoints.families import Task, accepts
 from ..models import loader
 from ..models.model import Model
 from ..pipeline import image_size, runner, tiling
-from ..pipeline.estimate import Estimated
-from ..pipeline.params import Painter, Words
-from ..pipeline.sub_job import Part
-from ..pipeline.tiled_noise import Field
+from ..pipeline.estimate import EstimatingTool
+from ..pipeline.params import GenerationParams, PromptParams
+from ..pipeline.sub_job import SubJob
+from ..pipeline.tiled_noise import TiledNoise
 from .image_to_image import strength
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Tiling(api.Params):
     """How far the pieces lie over each other. More hides where they meet, and takes longer."""
 
 
-class Upscale(Estimated):
+class TiledUpscale(EstimatingTool):
     """Makes a picture larger and paints in the detail that it lacks."""
 
     id = "diffusion.upscale"
@@ -62,7 +62,7 @@ class Upscale(Estimated):
     icon = "mdi6.arrow-expand-all"
     pausable = True
 
-    class Params(Painter, Tiling, Enlargement, Words):
+    class Params(GenerationParams, Tiling, Enlargement, PromptParams):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
@@ -88,23 +88,27 @@ class Upscale(Estimated):
 
 
 class _Refinement:
-    def __init__(self, ctx: api.Context, model: Model, params: Upscale.Params, ground: Picture, size: tuple[int, int]):
+    def __init__(
+        self, ctx: api.Context, model: Model, params: TiledUpscale.Params, ground: Picture, size: tuple[int, int]
+    ):
         import numpy as np
         from PIL import Image
 
         step = model.multiple
-        side = image_size.rounded(params.tile or model.size, step)
+        side = image_size.round_to_multiple(params.tile or model.size, step)
         least = min(side, _SMALLEST * step)
         self._ctx, self._model, self._params, self._ground, self._size = ctx, model, params, ground, size
         self._across, self._down = (
-            tiling.row(max(least, -(-full // step) * step), side, params.overlap, step) for full in size
+            tiling.plan_row(max(least, -(-full // step) * step), side, params.overlap, step) for full in size
         )
-        self._mosaic = tiling.Mosaic(np.array(ground.resize(size, Image.Resampling.LANCZOS)), self._across, self._down)
-        self._field = Field((self._across.end, self._down.end), ctx.generator)
+        self._mosaic = tiling.TileBlender(
+            np.array(ground.resize(size, Image.Resampling.LANCZOS)), self._across, self._down
+        )
+        self._field = TiledNoise((self._across.end, self._down.end), ctx.generator)
         self._overview = Image.fromarray(self._mosaic.canvas)
         self._overview.thumbnail((_OVERVIEW, _OVERVIEW))
         self._said: set[str] = set()
-        about = json.dumps(runner.about(ctx, model), sort_keys=True)
+        about = json.dumps(runner.identify_run(ctx, model), sort_keys=True)
         self._kept = ctx.checkpoint_dir / f"tiles-{hashlib.sha256(about.encode()).hexdigest()[:16]}"
 
     def canvas(self) -> NDArray[np.uint8]:
@@ -126,7 +130,7 @@ class _Refinement:
         file = self._kept / f"{number}.png"
         if file.is_file():
             return api.images.open_picture(file)
-        part = Part(
+        part = SubJob(
             self._ctx,
             number,
             of=of,
@@ -148,7 +152,7 @@ class _Refinement:
             **strength(self._model, self._model.pipeline_for(Task.IMAGE_TO_IMAGE), self._params),
         }
         width, height = self._size
-        painted: Picture = runner.painted(
+        painted: Picture = runner.run_pipeline(
             part,
             self._model,
             Task.IMAGE_TO_IMAGE,

@@ -47,7 +47,7 @@ class Numbers:
     batch: int
     learning_rate: float
 
-    def but(self, params: DiffusionTrain.Params) -> Numbers:
+    def but(self, params: TrainDiffusion.Params) -> Numbers:
         return Numbers(
             params.steps or self.steps, params.batch or self.batch, params.learning_rate or self.learning_rate
         )
@@ -64,14 +64,14 @@ class Watch:
     vae: Any
     side: int
 
-    def sheet(self, parts: small_model.Parts, ctx: api.Context) -> Any:
+    def sheet(self, parts: small_model.Components, ctx: api.Context) -> Any:
         """What is painted for the prompts, from the same noise at each call, as one picture [h, w, 3] of 8 bits."""
         import torch
 
         shape = (len(self.prompts), parts.unet.config.in_channels, self.side, self.side)
         noise = torch.randn(shape, generator=ctx.generator())
-        latents = small_model.paint(parts, self.prompts, noise, device=ctx.device)
-        pictures = small_model.decode(self.vae, latents).cpu()
+        latents = small_model.sample_latents(parts, self.prompts, noise, device=ctx.device)
+        pictures = small_model.decode_latents(self.vae, latents).cpu()
         across = min(4, len(self.prompts))
         down = math.ceil(len(self.prompts) / across)
         side = pictures.shape[-1]
@@ -81,7 +81,7 @@ class Watch:
         return np.ascontiguousarray(((whole + 1) * 127.5).round().to(torch.uint8).numpy())
 
 
-class DiffusionTrain(api.Tool):
+class TrainDiffusion(api.Tool):
     """Learns from your pictures, and the words for them, how to paint from words."""
 
     id = "diffusion.train"
@@ -178,22 +178,22 @@ class DiffusionTrain(api.Tool):
     def _result(
         self,
         trainer: training.Trainer,
-        params: DiffusionTrain.Params,
+        params: TrainDiffusion.Params,
         ctx: api.Context,
         counts: dict[str, int],
         prompts: Sequence[str],
         vae: Any,
         lent: str,
-        base: base_model.Base | None,
+        base: base_model.BaseModel | None,
     ) -> api.Trained:
         folder = ctx.scratch / "model"
         folder.mkdir(parents=True, exist_ok=True)
         count = sum(value.numel() for value in trainer.ema.parameters())
         is_lora = params.kind == "lora"
         if is_lora:
-            count = lora.save(trainer.averaged, folder)
+            count = lora.save_lora(trainer.averaged, folder)
         else:
-            small_model.save(trainer.averaged, folder, None if lent else vae)
+            small_model.save_pipeline(trainer.averaged, folder, None if lent else vae)
         borrowed = {"vae": lent} if lent and not is_lora else {}
         facts = model_card.Facts(
             title=params.title,
@@ -211,30 +211,30 @@ class DiffusionTrain(api.Tool):
         )
         (folder / "README.md").write_text(model_card.text(facts), encoding="utf-8")
         if borrowed:
-            small_model.name_components(folder, borrowed)
+            small_model.write_component_names(folder, borrowed)
         notes = {"loss": round(trainer.state.loss, 4), "steps": trainer.state.step, "components": borrowed}
         return api.Trained(folder, params.title, "lora" if is_lora else "diffusion", notes)
 
 
-def _base(params: DiffusionTrain.Params, ctx: api.Context) -> base_model.Base | None:
+def _base(params: TrainDiffusion.Params, ctx: api.Context) -> base_model.BaseModel | None:
     match params.kind:
         case "lora":
-            return lora.begin(ctx, params.model, params.rank, params.size)
+            return lora.prepare_lora_training(ctx, params.model, params.rank, params.size)
         case "full":
-            return base_model.whole(ctx, params.model, params.size)
+            return base_model.prepare_full_training(ctx, params.model, params.size)
         case _:
             return None
 
 
 def read_all(
     folders: Sequence[Path], size: int
-) -> Generator[api.Event, None, tuple[dataset.Pictures, dict[str, str], dict[str, int]]]:
+) -> Generator[api.Event, None, tuple[dataset.LoadedImages, dict[str, str], dict[str, int]]]:
     """Reads the folders' pictures, saying how far it is: (pictures, {name: why it was skipped}, {folder: count})."""
     subjects: list[captions.Subject] = []
     pixels: list[Any] = []
     skipped: dict[str, str] = {}
     counts: dict[str, int] = {}
-    told = [(folder, captions.read(folder, dataset.find(folder))) for folder in folders]
+    told = [(folder, captions.read_captions(folder, dataset.find_images(folder))) for folder in folders]
     every = -(-sum(len(some) for _, some in told) // MOST)
     if every > 1:
         yield api.Notice(f"There are more than {MOST:,} pictures, and only one in {every} is used.", "warning")
@@ -244,7 +244,7 @@ def read_all(
             if number % 50 == 0:
                 yield api.Progress(0, 0, f"Reading pictures: {number:,}")
             try:
-                named, seen = dataset.read(subject, size)
+                named, seen = dataset.read_image(subject, size)
             except api.BadInput as error:
                 skipped[subject.path.name] = str(error)
                 continue
@@ -257,7 +257,7 @@ def read_all(
         yield api.Notice(
             f"Skipped, because {'it' if len(skipped) == 1 else 'they'} cannot be read: {first}.", "warning"
         )
-    return dataset.Pictures(subjects, pixels), skipped, counts
+    return dataset.LoadedImages(subjects, pixels), skipped, counts
 
 
 def autoencoder(choice: str, ctx: api.Context) -> tuple[Any, Path, str]:
@@ -287,46 +287,46 @@ def watched(prompts: Sequence[str], subjects: Sequence[captions.Subject]) -> lis
     if {subject.style for subject in subjects} >= {*captions.STYLES}:
         return [*WATCHED]
     some = subjects[:: max(1, len(subjects) // 8)][:8]
-    return [captions.finished(subject.noun, style=subject.style) for subject in some]
+    return [captions.complete_caption(subject.noun, style=subject.style) for subject in some]
 
 
 def _latents(
-    params: DiffusionTrain.Params, ctx: api.Context, pictures: dataset.Pictures, vae: Any, place: Path, batch: int
-) -> Generator[api.Event, None, dataset.Latents]:
+    params: TrainDiffusion.Params, ctx: api.Context, pictures: dataset.LoadedImages, vae: Any, place: Path, batch: int
+) -> Generator[api.Event, None, dataset.LatentDataset]:
     import torch
 
-    items = dataset.plan(pictures, flips=params.flips, pairs=params.pairs, seed=ctx.seed)
-    key = dataset.key(items, pictures, params.size, place)
-    values = dataset.kept(ctx.checkpoint_dir, key)
+    items = dataset.plan_items(pictures, flips=params.flips, pairs=params.pairs, seed=ctx.seed)
+    key = dataset.compute_cache_key(items, pictures, params.size, place)
+    values = dataset.load_latents(ctx.checkpoint_dir, key)
     found: list[Tensor] = [] if values is None else [values]
     first = sum(map(len, found))
     saved = time.monotonic()
-    for done, part in dataset.encode(vae, items, pictures, params.size, ctx.device, first=first):
+    for done, part in dataset.encode_items(vae, items, pictures, params.size, ctx.device, first=first):
         found.append(part)
         yield api.Progress(0, 0, f"Taking pictures apart: {done:,} of {len(items):,}")
         pausing = ctx.pause_requested and done < len(items)
         if pausing or done == len(items) or time.monotonic() - saved > CHECKPOINT_SECONDS:
-            dataset.keep_latents(ctx.checkpoint_dir, key, torch.cat(found))
+            dataset.save_latents(ctx.checkpoint_dir, key, torch.cat(found))
             saved = time.monotonic()
         if pausing:
             raise api.Paused
     values = torch.cat(found)
-    return dataset.Latents(items, pictures.subjects, values, batch, ctx.seed, params.pair_share)
+    return dataset.LatentDataset(items, pictures.subjects, values, batch, ctx.seed, params.pair_share)
 
 
 def _trainer(
-    params: DiffusionTrain.Params,
+    params: TrainDiffusion.Params,
     ctx: api.Context,
-    latents: dataset.Latents,
-    base: base_model.Base | None,
+    latents: dataset.LatentDataset,
+    base: base_model.BaseModel | None,
     numbers: Numbers,
 ) -> training.Trainer:
     channels, side = latents.values.shape[1:3]
     if base:
         parts = base.parts
     else:
-        shape = small_model.SHAPES[params.width]
-        parts = small_model.build(latents.words(), shape, channels, side, ctx.scratch / TOKENIZER)
+        shape = small_model.NETWORK_SIZES[params.width]
+        parts = small_model.build_components(latents.words(), shape, channels, side, ctx.scratch / TOKENIZER)
     warm_up = min(200, numbers.steps // 10)
-    schedule = training.Schedule(numbers.steps, numbers.learning_rate, params.ema, warm_up)
+    schedule = training.LearningRateSchedule(numbers.steps, numbers.learning_rate, params.ema, warm_up)
     return training.Trainer(parts, schedule, latents.batch, ctx.checkpoint_dir, seed=ctx.seed, device=ctx.device)

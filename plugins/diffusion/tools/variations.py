@@ -13,8 +13,8 @@ from ..models import loader
 from ..modifiers.seamless_tiling import SeamlessParams
 from ..patching import patched_method
 from ..pipeline import image_size, runner
-from ..pipeline.estimate import Estimated
-from ..pipeline.params import Painter, Size, Words
+from ..pipeline.estimate import EstimatingTool
+from ..pipeline.params import GenerationParams, PromptParams, SizeParams
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -29,15 +29,15 @@ class Origin(api.Params):
     """At 0 it is the same picture, at 100 % another one."""
 
 
-class Vary(Estimated):
+class Variations(EstimatingTool):
     """Paints a picture again with small changes."""
 
     id = "diffusion.vary"
-    title = "Vary"
+    title = "Variations"
     icon = "mdi6.shuffle-variant"
     pausable = True
 
-    class Params(SeamlessParams, Painter, Size, Origin, Words):
+    class Params(SeamlessParams, GenerationParams, SizeParams, Origin, PromptParams):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
@@ -45,14 +45,14 @@ class Vary(Estimated):
         model = loader.load(ctx, params.model)
         if not hasattr(model.pipeline_for(Task.TEXT_TO_IMAGE), "prepare_latents"):
             raise api.BadInput(f"{model.family.title} cannot vary a picture.", "Choose another model.")
-        size = image_size.wanted(model, params)
+        size = image_size.from_params(model, params)
 
         def turned(pipe: Any) -> AbstractContextManager[None]:
             return patched_method(
                 pipe, "prepare_latents", lambda prepare: _towards(prepare, ctx.generator, params.variation)
             )
 
-        picture = runner.painted(
+        picture = runner.run_pipeline(
             ctx, model, Task.TEXT_TO_IMAGE, params, size=size, generator=lambda: _seeded(params.origin), around=turned
         )
         yield api.Image(picture)

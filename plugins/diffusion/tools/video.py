@@ -16,7 +16,7 @@ from ..models.model import Model
 from ..modifiers import acceleration
 from ..modifiers import motion_adapter as motion
 from ..pipeline import image_size, runner
-from ..pipeline.params import Denoiser, Words
+from ..pipeline.params import PromptParams, SamplingParams
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -42,16 +42,16 @@ class Course(api.Params):
     """Empty: what the model was made for, in the shape of the picture."""
 
 
-class Animate(api.Tool):
+class Video(api.Tool):
     """Makes a video of what you describe, or of a picture."""
 
     id = "diffusion.animate"
-    title = "Animate"
+    title = "Video"
     icon = "mdi6.movie-open-outline"
     output = "animation"
     pausable = True
 
-    class Params(acceleration.SpeedParams, Denoiser, Course, Words):
+    class Params(acceleration.SpeedParams, SamplingParams, Course, PromptParams):
         model: api.ModelChoice = api.param(model="diffusion")
         """A diffusers folder of a model of video, or a name on the Hugging Face hub."""
         motion: api.ModelChoice | None = api.param(None, model="motion-adapter", title="Motion adapter", advanced=True)
@@ -83,7 +83,7 @@ class Animate(api.Tool):
             more[film.fps_argument] = round(fps)
         if accepts(pipe, "decode_chunk_size"):
             more["decode_chunk_size"] = _DECODED_AT_ONCE
-        made = runner.painted(ctx, model, task, params, size=size, more=more)
+        made = runner.run_pipeline(ctx, model, task, params, size=size, more=more)
         yield api.Animation(made, fps=fps)
 
 
@@ -96,19 +96,19 @@ def _only(pipe: Any) -> tuple[int, int] | None:
     return config["sample_width"] * factor, config["sample_height"] * factor
 
 
-def _size(model: Model, film: VideoSpec, params: Animate.Params, picture: Picture | None) -> tuple[int, int]:
+def _size(model: Model, film: VideoSpec, params: Video.Params, picture: Picture | None) -> tuple[int, int]:
     """As asked for; else as many pixels as the family was made for, in the shape of the picture."""
     across, down = picture.size if picture is not None else film.size
     ratio, step = across / down, model.multiple
     if params.width and params.height:
         size = (params.width, params.height)
     elif params.width:
-        size = (params.width, image_size.rounded(params.width / ratio, step))
+        size = (params.width, image_size.round_to_multiple(params.width / ratio, step))
     elif params.height:
-        size = (image_size.rounded(params.height * ratio, step), params.height)
+        size = (image_size.round_to_multiple(params.height * ratio, step), params.height)
     else:
         side = math.sqrt(film.size[0] * film.size[1])
         root = math.sqrt(ratio)
-        size = (image_size.rounded(side * root, step), image_size.rounded(side / root, step))
+        size = (image_size.round_to_multiple(side * root, step), image_size.round_to_multiple(side / root, step))
     image_size.check(model, *size)
     return size

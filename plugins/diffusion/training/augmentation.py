@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 TAPS = 7
 
 
-def stacked(pixels: Sequence[Any], side: int) -> Tensor:
+def stack_images(pixels: Sequence[Any], side: int) -> Tensor:
     """Pictures [h, w, 3 | 4] of 8 bits as one tensor [n, 4, side, side] of 8 bits."""
     import numpy as np
     import torch
@@ -26,7 +26,7 @@ def stacked(pixels: Sequence[Any], side: int) -> Tensor:
     return torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2)
 
 
-def varied(pictures: Tensor, flips: Tensor, chance: Generator) -> Tensor:
+def augment(pictures: Tensor, flips: Tensor, chance: Generator) -> Tensor:
     """[n, 3, s, s] in -1..1 of pictures [n, 4, s, s] of 8 bits; `flips` [n] says which may be mirrored.
 
     Each is scaled by 0.8 to 1.1, turned by up to 10°, moved by up to 8 %, laid over white or a colour,

@@ -14,16 +14,16 @@ from ..checkpoints import diffusers_folder
 from ..models import loader
 from . import sdxl_parts, small_model
 
-ONE_READER, TWO_READERS = "StableDiffusionPipeline", "StableDiffusionXLPipeline"
+SD_PIPELINE, SDXL_PIPELINE = "StableDiffusionPipeline", "StableDiffusionXLPipeline"
 
 
 @dataclass
-class Base:
+class BaseModel:
     """Copies of a model's parts in float32, frozen. `title` is the model's, `place` its folder where it has one, and
     `side` that of its pictures in px. `lent` names the starter that its autoencoder comes from; empty where it has one
     of its own."""
 
-    parts: small_model.Parts
+    parts: small_model.Components
     vae: Any
     title: str
     place: Path
@@ -31,7 +31,7 @@ class Base:
     lent: str = ""
 
 
-def copied(ctx: api.Context, choice: str, side: int, pipelines: Collection[str], otherwise: str) -> Base:
+def copy_base_model(ctx: api.Context, choice: str, side: int, pipelines: Collection[str], otherwise: str) -> BaseModel:
     """For pictures of `side` px. Raises BadInput, beginning with `otherwise`, where it is none of `pipelines`."""
     import torch
     from diffusers import DDIMScheduler
@@ -45,9 +45,9 @@ def copied(ctx: api.Context, choice: str, side: int, pipelines: Collection[str],
     def frozen(part: Any) -> Any:
         return copy.deepcopy(part).to(ctx.device, torch.float32).requires_grad_(False)
 
-    parts = small_model.Parts(pipe.tokenizer, frozen(pipe.text_encoder), frozen(pipe.unet), scheduler)
-    if type(pipe).__name__ == TWO_READERS:
-        parts = sdxl_parts.Parts(
+    parts = small_model.Components(pipe.tokenizer, frozen(pipe.text_encoder), frozen(pipe.unet), scheduler)
+    if type(pipe).__name__ == SDXL_PIPELINE:
+        parts = sdxl_parts.SdxlComponents(
             **vars(parts),
             tokenizer_2=pipe.tokenizer_2,
             text_encoder_2=frozen(pipe.text_encoder_2),
@@ -61,14 +61,14 @@ def copied(ctx: api.Context, choice: str, side: int, pipelines: Collection[str],
         if (place / diffusers_folder.INDEX).is_file()
         else ""
     )
-    return Base(parts, frozen(pipe.vae).eval(), model.title, place, model.size, lent)
+    return BaseModel(parts, frozen(pipe.vae).eval(), model.title, place, model.size, lent)
 
 
-def whole(ctx: api.Context, choice: str, side: int) -> Base:
+def prepare_full_training(ctx: api.Context, choice: str, side: int) -> BaseModel:
     """To be taught as a whole: the UNet and what reads the words learn. Raises BadInput for other families than those
     of Stable Diffusion with one text encoder."""
     kinds = "Only Stable Diffusion 1 and 2 and models trained here are taught as a whole"
-    base = copied(ctx, choice, side, (ONE_READER,), kinds)
+    base = copy_base_model(ctx, choice, side, (SD_PIPELINE,), kinds)
     for part in base.parts.networks.values():
         part.requires_grad_(True)
     return base

@@ -78,7 +78,7 @@ class Subject:
     @property
     def noun(self) -> str:
         """The name with its article: "a red apple", "an owl"; the colour is added where the name has none."""
-        name = self.name if self.fixed else spoken(self.name)
+        name = self.name if self.fixed else normalize_name(self.name)
         if self.fixed:
             return name
         uncoloured = set(name.split()) & (_PEOPLE | {*COLOURS, "gray", "dark", "light", "rainbow", "face"})
@@ -89,28 +89,30 @@ class Subject:
     @property
     def plain(self) -> str:
         """The name alone, as an artist would type it."""
-        return self.name if self.fixed else spoken(self.name)
+        return self.name if self.fixed else normalize_name(self.name)
 
 
-def spoken(name: str) -> str:
+def normalize_name(name: str) -> str:
     """A name as it is spoken: lower case, without marks. "woman: red hair" gives "woman red hair"."""
     return re.sub(r"\s+", " ", re.sub(r"[“”\"():,!]", " ", name.lower())).strip() or name
 
 
-def caption(subject: Subject, chance: np.random.Generator, ground: str = "") -> str:
+def draw_caption(subject: Subject, chance: np.random.Generator, ground: str = "") -> str:
     """One of the ways to name a picture: with colour, plainly, or with keywords; then ground and style."""
     if subject.fixed:
         return subject.name
     way = chance.uniform()
     text = subject.noun if way < 0.6 else subject.plain
     if way >= 0.85:
-        others = [word for word in subject.keywords if spoken(word) not in subject.plain and word not in _GENERIC]
+        others = [
+            word for word in subject.keywords if normalize_name(word) not in subject.plain and word not in _GENERIC
+        ]
         if others:
-            text = f"{text}, {spoken(others[int(chance.integers(len(others)))])}"
-    return finished(text, ground, subject.style)
+            text = f"{text}, {normalize_name(others[int(chance.integers(len(others)))])}"
+    return complete_caption(text, ground, subject.style)
 
 
-def finished(text: str, ground: str = "", style: str = "") -> str:
+def complete_caption(text: str, ground: str = "", style: str = "") -> str:
     """Adds "on a blue ground" and the word of the style to what is shown."""
     if ground:
         text = f"{text} on {'an' if ground[0] in 'aeiou' else 'a'} {ground} ground"
@@ -134,7 +136,7 @@ def main_colour(pixels: NDArray[np.uint8]) -> str:
     return word if count >= 0.4 * sum(counts.values()) else ""
 
 
-def read(folder: Path, found: Sequence[Path]) -> list[Subject]:
+def read_captions(folder: Path, found: Sequence[Path]) -> list[Subject]:
     """The words for the pictures `found` in a folder.
 
     They come from `FOLDER.jsonl` beside the folder or `captions.jsonl` in it (an object with

@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 SIDE = 64
 """Pixels at which the classifier looks."""
 WIDTHS = (32, 64, 128, 192)
-BOTH_FIRST = 10
+PAIR_TOP_K = 10
 """A painting of two has both where both names are among so many first guesses, each for its half."""
 
 
 @dataclass(frozen=True)
-class Names:
+class ClassNames:
     """The names that can be guessed, and for each the numbers of its pictures, one for each style."""
 
     words: Sequence[str]
     pictures: Sequence[tuple[int, ...]]
 
     @classmethod
-    def of(cls, subjects: Sequence[captions.Subject]) -> Names:
+    def of(cls, subjects: Sequence[captions.Subject]) -> ClassNames:
         """Pictures that go by one name in several styles are one class."""
         found: dict[str, list[int]] = {}
         for number, subject in enumerate(subjects):
@@ -46,7 +46,7 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvalPrompt:
     """Something to paint: a prompt, the classes that must be seen in it, the left one first, and what shows the same
     by the pictures themselves."""
 
@@ -55,7 +55,7 @@ class Asked:
     item: dataset.Item
 
 
-def network(classes: int) -> nn.Module:
+def build_network(classes: int) -> nn.Module:
     """Logits [n, classes] of pictures [n, 3, 64, 64] in -1..1."""
     from torch import nn
 
@@ -74,26 +74,26 @@ def network(classes: int) -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.2), nn.Linear(before * 16, classes))
 
 
-def learn(
-    pictures: dataset.Pictures, names: Names, *, steps: int, batch: int, seed: int, device: str
+def train_classifier(
+    pictures: dataset.LoadedImages, names: ClassNames, *, steps: int, batch: int, seed: int, device: str
 ) -> Generator[tuple[int, float], None, nn.Module]:
     """Trains a classifier: yields (step, loss) after each step, and returns the network, ready to judge."""
     import torch
     from torch.nn import functional
 
     torch.manual_seed(seed)
-    model = network(len(names.words)).to(device).train()
+    model = build_network(len(names.words)).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=max(2, steps), pct_start=0.1)
     model.to(memory_format=torch.channels_last)
-    small = augmentation.stacked(pictures.pixels, SIDE)
+    small = augmentation.stack_images(pictures.pixels, SIDE)
     flips = torch.tensor([subject.flips for subject in pictures.subjects])
     for step in range(steps):
         chance = np.random.default_rng((seed, step))
         classes = chance.integers(0, len(names.words), batch)
         numbers = [int(chance.choice(names.pictures[one])) for one in classes]
         among = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        views = augmentation.varied(small[numbers], flips[numbers], among)
+        views = augmentation.augment(small[numbers], flips[numbers], among)
         with api.training.autocast(device):
             made = model(views.to(device))
         loss = functional.cross_entropy(made.float(), torch.from_numpy(classes).to(device), label_smoothing=0.1)
@@ -105,36 +105,40 @@ def learn(
     return model.eval()
 
 
-def to_ask(pictures: dataset.Pictures, names: Names, count: int) -> list[Asked]:
+def choose_prompts(pictures: dataset.LoadedImages, names: ClassNames, count: int) -> list[EvalPrompt]:
     """Single things: the same `count` names for the same pictures, each in one style that it has."""
     asked = []
     for one in sorted(range(len(names.words)), key=lambda number: _place(names.words[number]))[:count]:
         among = names.pictures[one]
         number = among[_place(names.words[one]) % len(among)]
         subject = pictures.subjects[number]
-        asked.append(Asked(captions.finished(subject.noun, style=subject.style), (one,), dataset.Item("plain", number)))
+        asked.append(
+            EvalPrompt(
+                captions.complete_caption(subject.noun, style=subject.style), (one,), dataset.Item("plain", number)
+            )
+        )
     return asked
 
 
-def pairs_to_ask(pictures: dataset.Pictures, names: Names, count: int) -> list[Asked]:
+def choose_pair_prompts(pictures: dataset.LoadedImages, names: ClassNames, count: int) -> list[EvalPrompt]:
     """Compositions that no training has seen."""
     clear = [number for number, pixels in enumerate(pictures.pixels) if pixels.shape[2] == 4]
     subjects = [pictures.subjects[number] for number in clear]
     by_word = {word: number for number, word in enumerate(names.words)}
     asked = []
-    for scene in composites.draw(subjects, count, 0, held_out=True) if clear else []:
+    for scene in composites.draw_scenes(subjects, count, 0, held_out=True) if clear else []:
         left, right = (by_word[subjects[one].plain] for one in (scene.left, scene.right))
         whole = Scene(clear[scene.left], clear[scene.right], scene.ground)
-        asked.append(Asked(scene.caption(subjects), (left, right), dataset.Item("pair", scene=whole)))
+        asked.append(EvalPrompt(scene.caption(subjects), (left, right), dataset.Item("pair", scene=whole)))
     return asked
 
 
-def shown(asked: Sequence[Asked], pictures: dataset.Pictures) -> Tensor:
+def render_references(asked: Sequence[EvalPrompt], pictures: dataset.LoadedImages) -> Tensor:
     """What was asked for by the pictures themselves, as [n, 3, h, w] in -1..1: the best that a painting can do."""
-    return dataset.rendered([one.item for one in asked], pictures, 2 * SIDE)
+    return dataset.render_batch([one.item for one in asked], pictures, 2 * SIDE)
 
 
-def guesses(model: nn.Module, painted: Tensor, first: int) -> Tensor:
+def predict_classes(model: nn.Module, painted: Tensor, first: int) -> Tensor:
     """The numbers of the likeliest classes [n, first] of pictures [n, 3, h, w] in -1..1."""
     import torch
     from torch.nn import functional
@@ -145,23 +149,23 @@ def guesses(model: nn.Module, painted: Tensor, first: int) -> Tensor:
     return logits.topk(min(first, logits.shape[1]), dim=1).indices.cpu()
 
 
-def share_named(model: nn.Module, painted: Tensor, asked: Sequence[Asked], first: int = 5) -> float:
+def top_k_accuracy(model: nn.Module, painted: Tensor, asked: Sequence[EvalPrompt], first: int = 5) -> float:
     """The share of paintings whose one thing is among the first guesses."""
-    found = guesses(model, painted, first)
+    found = predict_classes(model, painted, first)
     return float(np.mean([one.classes[0] in row for one, row in zip(asked, found.tolist(), strict=True)]))
 
 
-def share_with_both(model: nn.Module, painted: Tensor, asked: Sequence[Asked]) -> float:
+def pair_accuracy(model: nn.Module, painted: Tensor, asked: Sequence[EvalPrompt]) -> float:
     """The share of paintings with the left thing in their left half and the right one in their right."""
     width = painted.shape[-1]
     halves = [_squared(painted[..., : width // 2]), _squared(painted[..., width - width // 2 :])]
-    left, right = (guesses(model, half, BOTH_FIRST).tolist() for half in halves)
+    left, right = (predict_classes(model, half, PAIR_TOP_K).tolist() for half in halves)
     seen = [one.classes[0] in a and one.classes[1] in b for one, a, b in zip(asked, left, right, strict=True)]
     return float(np.mean(seen))
 
 
-def paint_all(
-    asked: Sequence[Asked], paint: Callable[[list[str], int], Tensor], at_once: int = 16
+def generate_in_batches(
+    asked: Sequence[EvalPrompt], paint: Callable[[list[str], int], Tensor], at_once: int = 16
 ) -> Iterator[tuple[int, Tensor]]:
     """Paints prompts in parts: (how many are done, pictures). `paint` takes prompts and the number of the first."""
     for start in range(0, len(asked), at_once):

@@ -27,7 +27,7 @@ class Scene:
 
     def caption(self, subjects: Sequence[Subject]) -> str:
         left, right = subjects[self.left], subjects[self.right]
-        return captions.finished(f"{left.noun} and {right.noun}", self.ground, left.style)
+        return captions.complete_caption(f"{left.noun} and {right.noun}", self.ground, left.style)
 
 
 def is_held_out(left: Subject, right: Subject) -> bool:
@@ -35,7 +35,7 @@ def is_held_out(left: Subject, right: Subject) -> bool:
     return captions.is_held_out(" & ".join(sorted((left.plain, right.plain))), HELD_OUT_SHARE)
 
 
-def draw(subjects: Sequence[Subject], count: int, seed: int, *, held_out: bool = False) -> list[Scene]:
+def draw_scenes(subjects: Sequence[Subject], count: int, seed: int, *, held_out: bool = False) -> list[Scene]:
     """`count` scenes of two different things of one style, fixed by the seed.
 
     None of them is held out, or with `held_out` all are. Fewer come back where there are few pairs.
@@ -57,12 +57,12 @@ def draw(subjects: Sequence[Subject], count: int, seed: int, *, held_out: bool =
     return found
 
 
-def colour(word: str) -> tuple[int, int, int]:
+def ground_colour(word: str) -> tuple[int, int, int]:
     """sRGB of a ground; white for an empty word."""
     return COLOURS.get(word, WHITE) if word else WHITE
 
 
-def over(picture: Rgba, ground: tuple[int, int, int], size: int, *, mirrored: bool = False) -> Rgb:
+def paste_on_ground(picture: Rgba, ground: tuple[int, int, int], size: int, *, mirrored: bool = False) -> Rgb:
     """A picture in the middle of a plain ground, as [size, size, 3]."""
     canvas = np.empty((size, size, 3), np.uint8)
     canvas[:] = ground
@@ -70,7 +70,7 @@ def over(picture: Rgba, ground: tuple[int, int, int], size: int, *, mirrored: bo
     return canvas
 
 
-def pair(left: Rgba, right: Rgba, ground: tuple[int, int, int], size: int) -> Rgb:
+def compose_pair(left: Rgba, right: Rgba, ground: tuple[int, int, int], size: int) -> Rgb:
     """Two pictures side by side, each in the middle of its half, as [size, size, 3]."""
     canvas = np.empty((size, size, 3), np.uint8)
     canvas[:] = ground

@@ -49,14 +49,14 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class LoadedImages:
     """What a training learns from. `pixels` are [h, w, 3 | 4], squares of one size."""
 
     subjects: Sequence[Subject]
     pixels: Sequence[NDArray[np.uint8]]
 
 
-def find(folder: Path) -> list[Path]:
+def find_images(folder: Path) -> list[Path]:
     """Every picture in a folder and those inside, in order. Raises BadInput when it is missing or may not be read."""
     if not folder.is_dir():
         raise api.BadInput(f"There is no folder {folder}.", "Check the path.")
@@ -70,7 +70,7 @@ def find(folder: Path) -> list[Path]:
         raise api.BadInput(f"The folder {folder} may not be read.", "Change its permissions.") from error
 
 
-def read(subject: Subject, size: int) -> tuple[Subject, NDArray[np.uint8]]:
+def read_image(subject: Subject, size: int) -> tuple[Subject, NDArray[np.uint8]]:
     """A picture's middle square at `size` px, and its subject with the colour and the frame it shows.
 
     Raises BadInput.
@@ -88,7 +88,7 @@ def read(subject: Subject, size: int) -> tuple[Subject, NDArray[np.uint8]]:
     return replace(subject, frame=(image.height, image.width, round(down * scale), round(across * scale))), pixels
 
 
-def plan(pictures: Pictures, *, flips: bool, pairs: int, seed: int) -> list[Item]:
+def plan_items(pictures: LoadedImages, *, flips: bool, pairs: int, seed: int) -> list[Item]:
     """What is to be encoded. Clear grounds are filled with white and colours, others are taken as they are."""
     chance = np.random.default_rng(seed)
     words = list(captions.COLOURS)
@@ -104,31 +104,31 @@ def plan(pictures: Pictures, *, flips: bool, pairs: int, seed: int) -> list[Item
                 word = words[int(chance.integers(len(words)))]
                 items.append(Item("ground", number, word, bool(flips and subject.flips and chance.uniform() < 0.5)))
     if pairs and clear:
-        drawn = composites.draw([pictures.subjects[number] for number in clear], pairs, seed)
+        drawn = composites.draw_scenes([pictures.subjects[number] for number in clear], pairs, seed)
         scenes = [Scene(clear[one.left], clear[one.right], one.ground) for one in drawn]
         items += [Item("pair", scene=scene) for scene in scenes]
     return items
 
 
-def render(item: Item, pictures: Pictures, size: int) -> Rgb:
+def render_item(item: Item, pictures: LoadedImages, size: int) -> Rgb:
     """The picture of an item, [size, size, 3]."""
     if item.scene is not None:
         left, right = (_rgba(pictures.pixels[one]) for one in (item.scene.left, item.scene.right))
-        return composites.pair(left, right, composites.colour(item.scene.ground), size)
-    ground = composites.colour(item.ground)
-    return composites.over(_rgba(pictures.pixels[item.subject]), ground, size, mirrored=item.mirrored)
+        return composites.compose_pair(left, right, composites.ground_colour(item.scene.ground), size)
+    ground = composites.ground_colour(item.ground)
+    return composites.paste_on_ground(_rgba(pictures.pixels[item.subject]), ground, size, mirrored=item.mirrored)
 
 
-def rendered(items: Sequence[Item], pictures: Pictures, size: int) -> Tensor:
+def render_batch(items: Sequence[Item], pictures: LoadedImages, size: int) -> Tensor:
     """The pictures of items, [n, 3, size, size] in -1..1."""
     import torch
 
-    images = np.stack([render(item, pictures, size) for item in items])
+    images = np.stack([render_item(item, pictures, size) for item in items])
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 @dataclass
-class Latents:
+class LatentDataset:
     """`values` are float16 [n, c, s, s], one for each item. `pair_share` is how often a pair is drawn.
 
     A pair is the left half of one and the right half of another on the same ground: so thousands of them make millions,
@@ -187,18 +187,18 @@ class Latents:
     def caption(self, item: Item, chance: np.random.Generator) -> str:
         if item.scene is not None:
             return item.scene.caption(self.subjects)
-        return captions.caption(self.subjects[item.subject], chance, item.ground)
+        return captions.draw_caption(self.subjects[item.subject], chance, item.ground)
 
     def words(self) -> Iterator[str]:
         """What the vocabulary is learnt from: every name, keyword, colour and style."""
         for subject in self.subjects:
-            yield captions.finished(subject.noun, style=subject.style)
-            yield captions.finished(", ".join((subject.plain, *map(captions.spoken, subject.keywords))))
+            yield captions.complete_caption(subject.noun, style=subject.style)
+            yield captions.complete_caption(", ".join((subject.plain, *map(captions.normalize_name, subject.keywords))))
         for word in captions.COLOURS:
-            yield from [captions.finished(f"{word} and", word)] * 4
+            yield from [captions.complete_caption(f"{word} and", word)] * 4
 
 
-def kept(checkpoint_dir: Path, key: str) -> Tensor | None:
+def load_latents(checkpoint_dir: Path, key: str) -> Tensor | None:
     """The latents of an earlier run for the same pictures, plan and autoencoder, perhaps only the first of them.
 
     None where there are none.
@@ -215,24 +215,24 @@ def kept(checkpoint_dir: Path, key: str) -> Tensor | None:
         return None
 
 
-def encode(
-    vae: Any, items: Sequence[Item], pictures: Pictures, size: int, device: str, *, first: int = 0
+def encode_items(
+    vae: Any, items: Sequence[Item], pictures: LoadedImages, size: int, device: str, *, first: int = 0
 ) -> Iterator[tuple[int, Tensor]]:
     """Float16 latents of the items from the `first` on, in parts, each with the number of items that are done."""
     for start in range(first, len(items), ENCODED_AT_ONCE):
         part = items[start : start + ENCODED_AT_ONCE]
-        shown = rendered(part, pictures, size).to(device)
-        yield start + len(part), small_model.encode(vae, shown).half().cpu()
+        shown = render_batch(part, pictures, size).to(device)
+        yield start + len(part), small_model.encode_images(vae, shown).half().cpu()
 
 
-def keep_latents(checkpoint_dir: Path, key: str, values: Tensor) -> None:
+def save_latents(checkpoint_dir: Path, key: str, values: Tensor) -> None:
     from safetensors.torch import save_file
 
     with api.atomic_write(checkpoint_dir / CACHE) as part:
         save_file({"latents": values.contiguous()}, part, metadata={"key": key})
 
 
-def key(items: Sequence[Item], pictures: Pictures, size: int, vae: Path) -> str:
+def compute_cache_key(items: Sequence[Item], pictures: LoadedImages, size: int, vae: Path) -> str:
     """Changes with anything that the latents depend on."""
     found = hashlib.sha256(json.dumps([size, [repr(item) for item in items]]).encode())
     for pixels in pictures.pixels:

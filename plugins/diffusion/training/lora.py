@@ -12,7 +12,7 @@ BESIDE = ["to_q", "to_k", "to_v", "to_out.0"]
 """The layers of each attention that are learnt beside."""
 
 
-def begin(ctx: api.Context, choice: str, rank: int, side: int) -> base_model.Base:
+def prepare_lora_training(ctx: api.Context, choice: str, rank: int, side: int) -> base_model.BaseModel:
     """For pictures of `side` px: copies the model, freezes it and adds the layers, random by torch's seed.
 
     Raises BadInput for a family whose LoRAs are not learnt here.
@@ -23,13 +23,13 @@ def begin(ctx: api.Context, choice: str, rank: int, side: int) -> base_model.Bas
         raise api.StudioError("LoRAs need the package peft.", "Install it with: pip install peft") from error
 
     kinds = "LoRAs are learnt for Stable Diffusion 1, 2 and XL and for models trained here"
-    base = base_model.copied(ctx, choice, side, (base_model.ONE_READER, base_model.TWO_READERS), kinds)
+    base = base_model.copy_base_model(ctx, choice, side, (base_model.SD_PIPELINE, base_model.SDXL_PIPELINE), kinds)
     layers = LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=BESIDE)
     base.parts.unet.add_adapter(layers)
     return base
 
 
-def save(parts: small_model.Parts, folder: Path) -> int:
+def save_lora(parts: small_model.Components, folder: Path) -> int:
     """Writes `pytorch_lora_weights.safetensors` as diffusers reads it. Returns the number of weights."""
     from diffusers import StableDiffusionPipeline
     from diffusers.utils import convert_state_dict_to_diffusers

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Parts(small_model.Parts):
+class SdxlComponents(small_model.Components):
     """`side` is that of the pictures in px. Where `empty_is_zero`, no words are zeros and not what is read of them."""
 
     tokenizer_2: Any
@@ -34,7 +34,7 @@ class Parts(small_model.Parts):
 
         said, pooled = [], torch.empty(0)
         for tokenizer, encoder in ((self.tokenizer, self.text_encoder), (self.tokenizer_2, self.text_encoder_2)):
-            heard = encoder(small_model.tokens(tokenizer, texts).to(device), output_hidden_states=True)
+            heard = encoder(small_model.tokenize(tokenizer, texts).to(device), output_hidden_states=True)
             said.append(heard.hidden_states[-2])
             pooled = heard[0]
         whole = torch.cat(said, -1)

@@ -26,7 +26,7 @@ is made smaller, the picture begins."""
 
 
 @dataclass(frozen=True)
-class Shape:
+class NetworkSize:
     """Sizes of the networks. `widths` are the UNet's channels from the outer level to the inner; all but the outer
     have attention. Most of the time goes into the outer level, most of the weights into the inner."""
 
@@ -37,15 +37,15 @@ class Shape:
     heads: int = 4
 
 
-SHAPES: Mapping[str, Shape] = {
-    "tiny": Shape((8, 8, 16), 16, 1, groups=4, heads=2),
-    "small": Shape((32, 64, 128), 128, 2),
-    "medium": Shape((64, 128, 256), 256, 4, heads=8),
+NETWORK_SIZES: Mapping[str, NetworkSize] = {
+    "tiny": NetworkSize((8, 8, 16), 16, 1, groups=4, heads=2),
+    "small": NetworkSize((32, 64, 128), 128, 2),
+    "medium": NetworkSize((64, 128, 256), 256, 4, heads=8),
 }
 
 
 @dataclass
-class Parts:
+class Components:
     """What a pipeline is made of but for the autoencoder."""
 
     tokenizer: Any
@@ -66,16 +66,16 @@ class Parts:
 
     def told(self, texts: list[str], frames: Sequence[Frame | None], device: str) -> dict[str, Any]:  # noqa: ARG002
         """What the UNet is called with beside latents and times, for n captions and the frames of n pictures."""
-        words = tokens(self.tokenizer, texts).to(device)
+        words = tokenize(self.tokenizer, texts).to(device)
         return {"encoder_hidden_states": self.text_encoder(words).last_hidden_state}
 
 
-def build(captions: Iterable[str], shape: Shape, channels: int, side: int, folder: Path) -> Parts:
+def build_components(captions: Iterable[str], shape: NetworkSize, channels: int, side: int, folder: Path) -> Components:
     """New networks for latents [channels, side, side], random by torch's seed; `folder` takes the vocabulary."""
     from diffusers import UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    tokenizer = vocabulary(captions, folder)
+    tokenizer = train_tokenizer(captions, folder)
     text = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=shape.text_width,
@@ -101,10 +101,10 @@ def build(captions: Iterable[str], shape: Shape, channels: int, side: int, folde
         attention_head_dim=shape.heads,
         norm_num_groups=shape.groups,
     )
-    return Parts(tokenizer, CLIPTextModel(text), unet, noise_schedule())
+    return Components(tokenizer, CLIPTextModel(text), unet, build_noise_scheduler())
 
 
-def noise_schedule() -> Any:
+def build_noise_scheduler() -> Any:
     """A thousand steps of Stable Diffusion's schedule, without signal at the last."""
     from diffusers import DDIMScheduler
 
@@ -121,7 +121,7 @@ def noise_schedule() -> Any:
     )
 
 
-def vocabulary(captions: Iterable[str], folder: Path) -> Any:
+def train_tokenizer(captions: Iterable[str], folder: Path) -> Any:
     """A CLIP tokenizer whose byte-pair vocabulary is learnt from the captions: the same for the same captions."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
     from transformers import CLIPTokenizer
@@ -156,7 +156,7 @@ def vocabulary(captions: Iterable[str], folder: Path) -> Any:
     )
 
 
-def tokens(tokenizer: Any, texts: list[str]) -> Tensor:
+def tokenize(tokenizer: Any, texts: list[str]) -> Tensor:
     """[n, model_max_length]; what is longer is cut."""
     found: Tensor = tokenizer(
         texts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
@@ -164,7 +164,7 @@ def tokens(tokenizer: Any, texts: list[str]) -> Tensor:
     return found
 
 
-def save(parts: Parts, folder: Path, vae: Any = None) -> None:
+def save_pipeline(parts: Components, folder: Path, vae: Any = None) -> None:
     """Writes float16 weights and `model_index.json`. Without `vae` the autoencoder is named there and not written."""
     import diffusers
 
@@ -190,8 +190,8 @@ def save(parts: Parts, folder: Path, vae: Any = None) -> None:
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
-def paint(
-    parts: Parts, prompts: list[str], noise: Tensor, *, steps: int = 20, guidance: float = 4.0, device: str = "cpu"
+def sample_latents(
+    parts: Components, prompts: list[str], noise: Tensor, *, steps: int = 20, guidance: float = 4.0, device: str = "cpu"
 ) -> Tensor:
     """Latents [n, c, s, s] for prompts from noise of that shape, by DDIM with classifier-free guidance."""
     import torch
@@ -220,7 +220,7 @@ def _half(network: Any) -> Any:
     return copy.deepcopy(network).cpu().half()
 
 
-def decode(vae: Any, latents: Tensor) -> Tensor:
+def decode_latents(vae: Any, latents: Tensor) -> Tensor:
     """Pictures [n, 3, h, w] in -1..1 of latents as the UNet sees them."""
     import torch
 
@@ -230,7 +230,7 @@ def decode(vae: Any, latents: Tensor) -> Tensor:
     return pictures
 
 
-def encode(vae: Any, pictures: Tensor) -> Tensor:
+def encode_images(vae: Any, pictures: Tensor) -> Tensor:
     """Latents as the UNet sees them, of pictures [n, 3, h, w] in -1..1: the mean, without sampling."""
     import torch
 
@@ -241,7 +241,7 @@ def encode(vae: Any, pictures: Tensor) -> Tensor:
     return latents
 
 
-def name_components(folder: Path, borrowed: Mapping[str, str]) -> None:
+def write_component_names(folder: Path, borrowed: Mapping[str, str]) -> None:
     """Says in `studio.json` which starters lend the components that are not in the folder."""
     text = json.dumps({"components": dict(borrowed)}, indent=2)
     (folder / "studio.json").write_text(text + "\n", encoding="utf-8")

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-FEWEST = 16
+MIN_IMAGES_PER_CORE = 16
 """Pictures of a batch that are worth a core of their own."""
 
 
 @dataclass(frozen=True)
-class Schedule:
+class LearningRateSchedule:
     """The learning rate warms up in a line, and falls to zero along a cosine."""
 
     steps: int
@@ -53,8 +53,8 @@ class Trainer(api.training.Training):
 
     def __init__(
         self,
-        parts: small_model.Parts,
-        schedule: Schedule,
+        parts: small_model.Components,
+        schedule: LearningRateSchedule,
         batches: Callable[[int], tuple[Tensor, list[str], Sequence[small_model.Frame | None]]],
         checkpoint_dir: Path,
         *,
@@ -121,7 +121,7 @@ def _parts(count: int, device: str) -> list[slice]:
     """Of a batch: one for each core of a processor, where each has enough to do."""
     import torch
 
-    parts = max(1, min(torch.get_num_threads(), count // FEWEST)) if device == "cpu" else 1
+    parts = max(1, min(torch.get_num_threads(), count // MIN_IMAGES_PER_CORE)) if device == "cpu" else 1
     edges = [count * number // parts for number in range(parts + 1)]
     return [slice(first, end) for first, end in pairwise(edges)]
 

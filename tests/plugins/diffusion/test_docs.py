@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scripts.diffusion_docs import PAGE, renewed
+from scripts.diffusion_docs import PAGE, update_tables
 
 
 def test_it_is_current() -> None:
     page = (Path(__file__).parents[3] / PAGE).read_text("utf-8")
-    assert page == renewed(page), "run python -m scripts.diffusion_docs"
+    assert page == update_tables(page), "run python -m scripts.diffusion_docs"

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from plugins.diffusion.models.loader import STARTER
-from plugins.diffusion.tools.image_to_image import Repaint
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.image_to_image import ImageToImage
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 from studio.core import paths
 
 FOLDER = paths.resources() / "starters" / STARTER
 
 
-def painted(tool: type[api.Tool] = Paint, seed: int = 1, **values: object) -> np.ndarray:
+def painted(tool: type[api.Tool] = TextToImage, seed: int = 1, **values: object) -> np.ndarray:
     (made,) = testing.results(testing.run(tool, testing.FakeContext(seed=seed), **values))
     assert isinstance(made, api.Image)
     return np.asarray(made.picture).astype(int)
@@ -53,7 +53,7 @@ def test_a_picture_is_repainted(apple: np.ndarray, tmp_path: Path) -> None:
     from PIL import Image
 
     Image.fromarray(apple.astype(np.uint8)).save(tmp_path / "apple.png")
-    kept = painted(Repaint, prompt="a red apple, 3d", image=tmp_path / "apple.png", strength=0.2)
+    kept = painted(ImageToImage, prompt="a red apple, 3d", image=tmp_path / "apple.png", strength=0.2)
     assert np.abs(kept - apple).mean() < np.abs(painted(prompt="a blue bus, flat") - apple).mean() / 2
 
 

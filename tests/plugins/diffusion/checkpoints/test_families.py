@@ -12,22 +12,27 @@ from PIL import Image
 
 from plugins.diffusion.checkpoints.families import FAMILIES, Task
 from plugins.diffusion.models.model import Model
-from plugins.diffusion.tools.image_to_image import Repaint
+from plugins.diffusion.tools.image_to_image import ImageToImage
 from plugins.diffusion.tools.inpaint import Inpaint
-from plugins.diffusion.tools.text_to_image import Paint
-from plugins.diffusion.tools.variations import Vary
-from scripts.diffusion_docs import varies
+from plugins.diffusion.tools.text_to_image import TextToImage
+from plugins.diffusion.tools.variations import Variations
+from scripts.diffusion_docs import supports_variations
 from studio import api, testing
 from tests.plugins.diffusion.conftest import BUILDERS
 
 MODELS = testing.FakeModels()
 """Kept from test to test, as the studio keeps them from job to job."""
-TASKS = {Paint: Task.TEXT_TO_IMAGE, Vary: Task.TEXT_TO_IMAGE, Repaint: Task.IMAGE_TO_IMAGE, Inpaint: Task.INPAINT}
+TASKS = {
+    TextToImage: Task.TEXT_TO_IMAGE,
+    Variations: Task.TEXT_TO_IMAGE,
+    ImageToImage: Task.IMAGE_TO_IMAGE,
+    Inpaint: Task.INPAINT,
+}
 CASES = [
     (family, tool)
     for family in BUILDERS
     for tool, task in TASKS.items()
-    if (varies(FAMILIES[family]) if tool is Vary else FAMILIES[family].supports(task))
+    if (supports_variations(FAMILIES[family]) if tool is Variations else FAMILIES[family].supports(task))
 ]
 
 
@@ -50,7 +55,12 @@ def inputs(tool: type[api.Tool], family: str, folder: Path) -> dict[str, Any]:
     mask.paste(255, (8, 8, 24, 24))
     mask.save(folder / "mask.png")
     picture, size = {"image": folder / "picture.png"}, {"width": length, "height": length}
-    own = {Paint: size, Vary: size, Repaint: picture | size, Inpaint: picture | {"mask": folder / "mask.png"}}
+    own = {
+        TextToImage: size,
+        Variations: size,
+        ImageToImage: picture | size,
+        Inpaint: picture | {"mask": folder / "mask.png"},
+    }
     return own[tool]
 
 
@@ -74,13 +84,15 @@ def test_it_works_and_shows_how_the_picture_comes_about(
 
 def test_a_side_that_is_too_short_for_the_family_is_a_sentence(tiny_model: Callable[[str], Path]) -> None:
     with pytest.raises(api.BadInput, match="64 px at least"):
-        testing.run(Paint, model=str(tiny_model("flux2")), width=32, height=64)
+        testing.run(TextToImage, model=str(tiny_model("flux2")), width=32, height=64)
 
 
 def test_guidance_works_where_nothing_is_unwanted(tiny_model: Callable[[str], Path]) -> None:
     values = {"prompt": "a fox", "model": str(tiny_model("qwenimage")), "steps": 2}
     weak, strong = (
-        testing.results(testing.run(Paint, testing.FakeContext(seed=3, models=MODELS), guidance=guidance, **values))[0]
+        testing.results(
+            testing.run(TextToImage, testing.FakeContext(seed=3, models=MODELS), guidance=guidance, **values)
+        )[0]
         for guidance in (1.5, 8.0)
     )
     assert isinstance(weak, api.Image)
@@ -90,13 +102,13 @@ def test_guidance_works_where_nothing_is_unwanted(tiny_model: Callable[[str], Pa
 
 def test_a_negative_prompt_without_effect_is_said(tiny_model: Callable[[str], Path]) -> None:
     ctx = testing.FakeContext(models=MODELS)
-    testing.run(Paint, ctx, model=str(tiny_model("flux")), negative_prompt="grey", steps=1)
+    testing.run(TextToImage, ctx, model=str(tiny_model("flux")), negative_prompt="grey", steps=1)
     assert any(isinstance(event, api.Notice) and "no negative prompt" in event.text for event in ctx.events)
 
 
 def test_few_step_models_keep_their_sampler(tiny_model: Callable[[str], Path]) -> None:
     with pytest.raises(api.BadInput, match="sampler of its own"):
-        testing.run(Paint, model=str(tiny_model("lcm")), sampler="euler", steps=1)
+        testing.run(TextToImage, model=str(tiny_model("lcm")), sampler="euler", steps=1)
 
 
 def test_the_families_that_are_said_to_be_tried_are_those_tried_here() -> None:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from plugins.diffusion.checkpoints import metadata
 from plugins.diffusion.models import loader, placement
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 from studio.library.models import model_kind
 from tests.fixtures import gguf as gguf_files
@@ -53,7 +53,7 @@ def rounded(folder: Path, kind: Any) -> None:
 
 def picture(path: Path) -> tuple[np.ndarray, list[str]]:
     ctx = testing.FakeContext(seed=3)
-    events = testing.run(Paint, ctx, model=str(path), prompt="a red fox", steps=2, width=32, height=32)
+    events = testing.run(TextToImage, ctx, model=str(path), prompt="a red fox", steps=2, width=32, height=32)
     (made,) = testing.results(events)
     assert isinstance(made, api.Image)
     return np.asarray(made.picture), [event.text for event in events if isinstance(event, api.Notice)]

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from plugins.diffusion.checkpoints.clip_tokenizer import build_tokenizer
 from plugins.diffusion.checkpoints.single_file_configs import LAYOUTS, Component
 from plugins.diffusion.models import loader
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 from tests.plugins.diffusion.fixtures import ldm_layout, tiny
 
@@ -173,7 +173,7 @@ def shrink(monkeypatch: pytest.MonkeyPatch) -> Shrink:
 def painted(path: Path) -> tuple[bytes, list[str]]:
     """The picture, and what was said."""
     ctx = testing.FakeContext(seed=3)
-    events = testing.run(Paint, ctx, model=str(path), prompt="a red fox, 3D!", steps=2, **SIZE)
+    events = testing.run(TextToImage, ctx, model=str(path), prompt="a red fox, 3D!", steps=2, **SIZE)
     (made,) = testing.results(events)
     assert isinstance(made, api.Image)
     return np.asarray(made.picture).tobytes(), [event.text for event in events if isinstance(event, api.Notice)]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from plugins.diffusion.checkpoints import hub_files, metadata, weight_variants
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 
 
@@ -31,7 +31,7 @@ def half(sd: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path
 
 
 def painted(model: Path) -> np.ndarray[Any, Any]:
-    (made,) = testing.results(testing.run(Paint, testing.FakeContext(1), prompt="fox", model=str(model), steps=2))
+    (made,) = testing.results(testing.run(TextToImage, testing.FakeContext(1), prompt="fox", model=str(model), steps=2))
     assert isinstance(made, api.Image)
     return np.asarray(made.picture)
 

@@ -16,7 +16,7 @@ from plugins.diffusion.checkpoints import diffusers_folder
 from plugins.diffusion.checkpoints.families import FAMILIES
 from plugins.diffusion.checkpoints.probe import identify
 from plugins.diffusion.models import loader
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -103,23 +103,23 @@ def test_a_model_that_cannot_be_used_is_a_sentence(
     break_it(copy)
     ctx = testing.FakeContext()
     with pytest.raises(api.BadInput, match=sentence):
-        testing.run(Paint, ctx, model=str(copy), steps=1)
-    assert testing.results(testing.run(Paint, ctx, model=str(sd), steps=1))
+        testing.run(TextToImage, ctx, model=str(copy), steps=1)
+    assert testing.results(testing.run(TextToImage, ctx, model=str(sd), steps=1))
 
 
 def test_a_model_deleted_between_two_runs_is_a_sentence(copy: Path) -> None:
     ctx = testing.FakeContext()
-    testing.run(Paint, ctx, model=str(copy), steps=1)
+    testing.run(TextToImage, ctx, model=str(copy), steps=1)
     shutil.rmtree(copy)
     with pytest.raises(api.BadInput):
-        testing.run(Paint, ctx, model=str(copy), steps=1)
+        testing.run(TextToImage, ctx, model=str(copy), steps=1)
 
 
 def test_a_model_may_say_what_suits_it(copy: Path) -> None:
     (copy / "studio.json").write_text(json.dumps({"defaults": {"steps": 2, "guidance": 1}}), "utf-8")
     loaded = loader.load(testing.FakeContext(), str(copy))
     assert (loaded.family.steps, loaded.family.guidance) == (2, 1.0)
-    events = testing.run(Paint, testing.FakeContext(), model=str(copy))
+    events = testing.run(TextToImage, testing.FakeContext(), model=str(copy))
     assert [event.text for event in events if isinstance(event, api.Progress)][-1] == "Painting, step 2 of 2"
 
 
@@ -132,12 +132,12 @@ def test_what_suits_no_model_is_left_alone(copy: Path, told: Any) -> None:
 def test_a_part_may_be_lent_by_a_starter(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from studio.core import paths
 
-    before = testing.results(testing.run(Paint, model=str(copy), steps=1))
+    before = testing.results(testing.run(TextToImage, model=str(copy), steps=1))
     monkeypatch.setattr(paths, "resources", lambda: tmp_path)
     (tmp_path / "starters").mkdir()
     shutil.move(copy / "vae", tmp_path / "starters/lent")
     (copy / "studio.json").write_text(json.dumps({"components": {"vae": "lent"}}), "utf-8")
-    after = testing.results(testing.run(Paint, model=str(copy), steps=1))
+    after = testing.results(testing.run(TextToImage, model=str(copy), steps=1))
     assert [event.picture.tobytes() for event in before] == [event.picture.tobytes() for event in after]
 
 
@@ -194,7 +194,7 @@ def test_a_file_is_known_by_its_header(shapes: dict[str, tuple[int, ...]], what:
 def test_a_single_file_says_what_it_is(tmp_path: Path) -> None:
     save_file({"lora_unet_mid.lora_down.weight": torch.zeros(2, 2)}, tmp_path / "ink.safetensors")
     with pytest.raises(api.BadInput, match=r"ink\.safetensors is a LoRA"):
-        testing.run(Paint, model=str(tmp_path / "ink.safetensors"))
+        testing.run(TextToImage, model=str(tmp_path / "ink.safetensors"))
     (tmp_path / "old.ckpt").write_bytes(b"PK")
     with pytest.raises(api.BadInput, match="is a pickle"):
-        testing.run(Paint, model=str(tmp_path / "old.ckpt"))
+        testing.run(TextToImage, model=str(tmp_path / "old.ckpt"))

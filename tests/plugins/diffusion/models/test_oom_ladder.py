@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from plugins.diffusion.models import loader, oom_ladder, sequential_batch
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 
 ON_A_CPU = ["vae tiling", "vae slicing", "attention slicing", "smaller batch"]
@@ -23,7 +23,7 @@ on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no 
 
 
 def painted(ctx: testing.FakeContext, **values: Any) -> np.ndarray:
-    made = testing.results(testing.run(Paint, ctx, **values))[-1]
+    made = testing.results(testing.run(TextToImage, ctx, **values))[-1]
     assert isinstance(made, api.Image)
     return np.asarray(made.picture)
 
@@ -43,12 +43,12 @@ def short_of_memory(module: Any, times: int) -> None:
 @pytest.mark.parametrize(("times", "part"), [(1, "unet"), (2, "text_encoder"), (3, "unet"), (4, "unet")])
 def test_each_time_one_rung_is_taken_and_said(sd: Path, times: int, part: str) -> None:
     values = {"prompt": "a fox", "model": str(sd), "steps": 2}
-    (whole,) = testing.results(testing.run(Paint, **values))
+    (whole,) = testing.results(testing.run(TextToImage, **values))
     ctx = testing.FakeContext()
     model = loader.load(ctx, str(sd))
     inside = model.base.unet.mid_block if part == "unet" else model.base.text_encoder
     short_of_memory(inside, times)
-    (picture,) = testing.results(testing.run(Paint, ctx, **values))
+    (picture,) = testing.results(testing.run(TextToImage, ctx, **values))
     assert ctx.notes["memory"] == model.fallbacks == ON_A_CPU[:times]
     assert len([event for event in ctx.events if isinstance(event, api.Notice)]) == times
     assert isinstance(picture, api.Image)
@@ -62,7 +62,7 @@ def test_memory_that_runs_out_while_decoding_costs_no_denoising(sd: Path) -> Non
     short_of_memory(model.base.vae.decoder.mid_block, 2)
     calls: list[int] = []
     model.base.unet.conv_in.register_forward_hook(lambda *_: calls.append(1))
-    testing.run(Paint, ctx, model=str(sd), steps=3)
+    testing.run(TextToImage, ctx, model=str(sd), steps=3)
     assert len(calls) == 3
 
 
@@ -70,7 +70,7 @@ def test_at_the_foot_of_the_ladder_a_sentence_says_so(sd: Path) -> None:
     ctx = testing.FakeContext()
     short_of_memory(loader.load(ctx, str(sd)).base.unet.mid_block, 100)
     with pytest.raises(api.OutOfMemory, match="more memory than there is"):
-        testing.run(Paint, ctx, model=str(sd), steps=2)
+        testing.run(TextToImage, ctx, model=str(sd), steps=2)
 
 
 @pytest.mark.parametrize("device", [NUMBERED, pytest.param("cuda:0", marks=on_cuda)])

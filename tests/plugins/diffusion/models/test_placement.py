@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from plugins.diffusion.checkpoints.families import Task
 from plugins.diffusion.models import loader, placement
 from plugins.diffusion.models.placement import Placement, Precision
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 from studio.worker.models.cache import ModelCache, size
 
@@ -82,7 +82,7 @@ def test_short_of_memory_a_model_is_held_in_16_bits_and_that_is_said(sd: Path, m
     Machine(monkeypatch, free=4 * weights_of(sd))
     for _ in range(2):
         ctx = testing.FakeContext()
-        (picture,) = testing.results(testing.run(Paint, ctx, prompt="a (red:1.2) fox", model=str(sd), steps=2))
+        (picture,) = testing.results(testing.run(TextToImage, ctx, prompt="a (red:1.2) fox", model=str(sd), steps=2))
         assert isinstance(picture, api.Image)
         assert loader.load(ctx, str(sd)).base.unet.dtype is torch.bfloat16
         assert ctx.notes["memory"] == [placement.HALF_PRECISION]
@@ -102,7 +102,7 @@ def test_a_model_that_the_machine_cannot_hold_is_refused_before_it_is_loaded(
 ) -> None:
     Machine(monkeypatch, free=weights_of(sd))
     with pytest.raises(api.OutOfMemory, match="even in 16 bits"):
-        testing.run(Paint, model=str(sd), steps=1)
+        testing.run(TextToImage, model=str(sd), steps=1)
 
 
 def cache(machine: Machine | None = None) -> ModelCache:
@@ -139,7 +139,7 @@ def test_a_model_is_counted_once_however_many_pipelines_look_at_it(sd: Path) -> 
 def test_what_is_dropped_is_gone(sd: Path) -> None:
     models = cache()
     for values in ({}, {"attention": "math", "channels_last": True}):
-        testing.run(Paint, kept(models), prompt="a (red:1.2) fox", model=str(sd), steps=2, **values)
+        testing.run(TextToImage, kept(models), prompt="a (red:1.2) fox", model=str(sd), steps=2, **values)
     model = loader.load(kept(models), str(sd))
     model.pipeline_for(Task.IMAGE_TO_IMAGE)
     parts = [weakref.ref(part) for part in model.base.components.values() if isinstance(part, torch.nn.Module)]
@@ -168,7 +168,7 @@ def test_the_base_is_loaded_once_while_loras_come_and_go(sd: Path, tmp_path: Pat
     pictures = []
     for chosen in ([], [one], [two], [one, two], []):
         ctx = kept(models)
-        (made,) = testing.results(testing.run(Paint, ctx, prompt="a fox", model=str(sd), steps=1, loras=chosen))
+        (made,) = testing.results(testing.run(TextToImage, ctx, prompt="a fox", model=str(sd), steps=1, loras=chosen))
         assert isinstance(made, api.Image)
         pictures.append(np.asarray(made.picture))
         assert loader.load(ctx, str(sd)).base is base

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from plugins.diffusion.tools.image_to_image import Repaint
+from plugins.diffusion.tools.image_to_image import ImageToImage
 from plugins.diffusion.tools.inpaint import Inpaint
-from plugins.diffusion.tools.text_to_image import Paint
-from plugins.diffusion.tools.variations import Vary
+from plugins.diffusion.tools.text_to_image import TextToImage
+from plugins.diffusion.tools.variations import Variations
 from studio import api, testing
 from tests.plugins.diffusion.fixtures.tiny import as_published
 
@@ -33,23 +33,23 @@ def pair(tiny_model: Callable[[str], Path], tmp_path: Path) -> Path:
 
 def test_a_decoder_finds_its_prior_next_to_it_whatever_it_is_called(pair: Path) -> None:
     pair.with_name("kandinsky22-prior").rename(pair.with_name("the other half"))
-    assert testing.results(testing.run(Paint, model=str(pair), **VALUES))
+    assert testing.results(testing.run(TextToImage, model=str(pair), **VALUES))
 
 
 def test_a_decoder_without_its_prior_says_what_is_missing(pair: Path) -> None:
     shutil.rmtree(pair.with_name("kandinsky22-prior"))
     with pytest.raises(api.BadInput, match="a KandinskyV22PriorPipeline, is missing"):
-        testing.run(Paint, model=str(pair), **VALUES)
+        testing.run(TextToImage, model=str(pair), **VALUES)
 
 
 def test_a_prior_says_that_it_is_the_other_half(pair: Path) -> None:
     with pytest.raises(api.BadInput, match="only reads the words"):
-        testing.run(Paint, model=str(pair.with_name("kandinsky22-prior")), **VALUES)
+        testing.run(TextToImage, model=str(pair.with_name("kandinsky22-prior")), **VALUES)
 
 
 def test_progress_goes_on_from_one_half_to_the_other(pair: Path) -> None:
     ctx = testing.FakeContext()
-    testing.run(Paint, ctx, model=str(pair), **{**VALUES, "steps": 3})
+    testing.run(TextToImage, ctx, model=str(pair), **{**VALUES, "steps": 3})
     shares = [event.step for event in ctx.events if isinstance(event, api.Progress)]
     assert shares == sorted(shares)
     assert shares[-1] == 1
@@ -59,7 +59,7 @@ def test_what_it_cannot_do_is_a_sentence(pair: Path, tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "picture.png")
     Image.new("L", (64, 64), 255).save(tmp_path / "mask.png")
     with pytest.raises(api.BadInput, match="cannot vary a picture"):
-        testing.run(Vary, model=str(pair), **VALUES)
+        testing.run(Variations, model=str(pair), **VALUES)
     with pytest.raises(api.BadInput, match="cannot fill in a part"):
         testing.run(Inpaint, model=str(pair), image=tmp_path / "picture.png", mask=tmp_path / "mask.png", steps=1)
 
@@ -69,7 +69,7 @@ def test_a_modular_model_says_so(tmp_path: Path) -> None:
 
     Flux3ModularPipeline().save_pretrained(str(tmp_path / "flux3"), overwrite_modular_index=True)
     with pytest.raises(api.BadInput, match="flux3 is a modular model"):
-        testing.run(Paint, model=str(tmp_path / "flux3"))
+        testing.run(TextToImage, model=str(tmp_path / "flux3"))
 
 
 @pytest.mark.skipif(find_spec("torchvision") is not None, reason="then it opens")
@@ -84,4 +84,4 @@ def test_a_model_that_needs_another_library_names_it(tiny_model: Callable[[str],
     as_published(folder, processor="transformers.Qwen2VLProcessor")
     Image.new("RGB", (32, 32)).save(tmp_path / "picture.png")
     with pytest.raises(api.BadInput, match="needs the Python library Torchvision"):
-        testing.run(Repaint, model=str(folder), image=tmp_path / "picture.png")
+        testing.run(ImageToImage, model=str(folder), image=tmp_path / "picture.png")

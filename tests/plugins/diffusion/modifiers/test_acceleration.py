@@ -13,15 +13,15 @@ from PIL import Image
 
 from plugins.diffusion.models import loader
 from plugins.diffusion.modifiers.step_cache import CacheState
-from plugins.diffusion.tools.image_to_image import Repaint
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.image_to_image import ImageToImage
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 from tests.plugins.diffusion.pipeline.test_pause import Pausing
 
 CACHES = ["first_block", "taylor", "attention", "magnitude"]
 
 
-def picture(ctx: testing.FakeContext, tool: type[api.Tool] = Paint, **values: Any) -> np.ndarray:
+def picture(ctx: testing.FakeContext, tool: type[api.Tool] = TextToImage, **values: Any) -> np.ndarray:
     made = testing.results(testing.run(tool, ctx, **values))[-1]
     assert isinstance(made, api.Image)
     return np.asarray(made.picture)
@@ -43,7 +43,7 @@ def calm(flux: Path) -> testing.FakeModels:
 
 
 def test_nothing_is_chosen_by_itself(sd: Path) -> None:
-    params = Paint.Params()
+    params = TextToImage.Params()
     assert (params.skip, params.attention, params.compiled, params.channels_last) == ("off", "auto", False, False)
 
 
@@ -75,7 +75,7 @@ def test_a_pause_changes_nothing_of_what_is_skipped(
     pausing = Pausing(seed=3, folder=tmp_path, models=calm)
     pausing.after = 5
     with pytest.raises(api.Paused):
-        testing.run(Paint, pausing, **values)
+        testing.run(TextToImage, pausing, **values)
     assert (picture(testing.FakeContext(seed=3, folder=tmp_path, models=calm), **values) == whole).all()
 
 
@@ -108,7 +108,7 @@ def test_a_cache_begins_empty(flux: Path) -> None:
 @pytest.mark.parametrize("skip", CACHES)
 def test_a_family_whose_steps_stand_alone_says_so(sd: Path, skip: str) -> None:
     with pytest.raises(api.BadInput, match="cannot skip work between steps"):
-        testing.run(Paint, model=str(sd), steps=1, skip=skip)
+        testing.run(TextToImage, model=str(sd), steps=1, skip=skip)
 
 
 def test_a_task_that_a_cache_does_not_know_is_refused(flux: Path, tmp_path: Path) -> None:
@@ -117,8 +117,8 @@ def test_a_task_that_a_cache_does_not_know_is_refused(flux: Path, tmp_path: Path
     ctx = testing.FakeContext()
     for skip in ("first_block", "taylor", "attention"):
         with pytest.raises(api.BadInput, match="cannot skip this work in this tool"):
-            picture(ctx, Repaint, skip=skip, **values)
-    assert picture(ctx, Repaint, skip="magnitude", **values).any()
+            picture(ctx, ImageToImage, skip=skip, **values)
+    assert picture(ctx, ImageToImage, skip="magnitude", **values).any()
 
 
 @pytest.mark.parametrize(("attention", "same"), [("flash", True), ("math", False)])
@@ -140,7 +140,7 @@ def test_attention_that_is_not_to_be_had_is_refused_with_a_sentence(sd: Path, fl
         (flux, "flash_package", "not installed"),
     ):
         with pytest.raises(api.BadInput, match=sentence):
-            testing.run(Paint, model=str(folder), steps=1, attention=attention)
+            testing.run(TextToImage, model=str(folder), steps=1, attention=attention)
 
 
 def test_channels_last_is_for_one_picture(sd: Path, flux: Path) -> None:
@@ -150,12 +150,12 @@ def test_channels_last_is_for_one_picture(sd: Path, flux: Path) -> None:
     assert np.abs(whole.astype(int) - picture(ctx, channels_last=True, **values)).max() <= 1
     assert (picture(ctx, **values) == whole).all()
     with pytest.raises(api.BadInput, match="has no U-Net"):
-        testing.run(Paint, model=str(flux), steps=1, channels_last=True)
+        testing.run(TextToImage, model=str(flux), steps=1, channels_last=True)
 
 
 def test_without_a_compiler_a_sentence_says_which_one(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     ctx = testing.FakeContext()
     with pytest.raises(api.BadInput, match="needs the C\\+\\+ compiler no-such-compiler"):
-        testing.run(Paint, ctx, model=str(sd), steps=1, compiled=True)
+        testing.run(TextToImage, ctx, model=str(sd), steps=1, compiled=True)
     assert picture(ctx, model=str(sd), steps=1).any()

@@ -12,7 +12,7 @@ from PIL import Image
 
 from plugins.diffusion.modifiers import control_maps
 from plugins.diffusion.modifiers.control_maps import Preprocessor
-from plugins.diffusion.tools.control_map import MakeGuide
+from plugins.diffusion.tools.control_map import ControlMap
 from studio import api, testing
 
 LINES: tuple[Preprocessor, ...] = ("canny", "soft_edges", "scribble")
@@ -140,7 +140,7 @@ def test_a_drawing_is_told_from_a_picture() -> None:
 
 def test_the_tool_draws_live(tmp_path: Path) -> None:
     Image.fromarray(square()).save(tmp_path / "square.png")
-    testing.check_tool(MakeGuide, {"image": tmp_path / "square.png"})
-    (made,) = testing.results(testing.run(MakeGuide, image=tmp_path / "square.png", guide="scribble"))
+    testing.check_tool(ControlMap, {"image": tmp_path / "square.png"})
+    (made,) = testing.results(testing.run(ControlMap, image=tmp_path / "square.png", guide="scribble"))
     assert isinstance(made, api.Image)
     assert (np.asarray(made.picture) == control_maps.scribble(square())).all()

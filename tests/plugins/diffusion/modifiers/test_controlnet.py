@@ -16,17 +16,17 @@ from safetensors.torch import load_file, save_file
 from plugins.diffusion.checkpoints.families import FAMILIES, Task
 from plugins.diffusion.models import loader
 from plugins.diffusion.modifiers import control_maps, controlnet
-from plugins.diffusion.tools.image_to_image import Repaint
+from plugins.diffusion.tools.image_to_image import ImageToImage
 from plugins.diffusion.tools.inpaint import Inpaint
-from plugins.diffusion.tools.text_to_image import Paint
-from plugins.diffusion.tools.tiled_upscale import Upscale
-from plugins.diffusion.tools.variations import Vary
+from plugins.diffusion.tools.text_to_image import TextToImage
+from plugins.diffusion.tools.tiled_upscale import TiledUpscale
+from plugins.diffusion.tools.variations import Variations
 from studio import api, testing
 from tests.plugins.diffusion.fixtures.tiny_controls import NETS, in_the_first_layout, of_unet, saved, stirred, union
 from tests.plugins.diffusion.pipeline.test_pause import Pausing
 
 SIZE = {"width": 32, "height": 32}
-TASKS = {Paint: Task.TEXT_TO_IMAGE, Repaint: Task.IMAGE_TO_IMAGE, Inpaint: Task.INPAINT}
+TASKS = {TextToImage: Task.TEXT_TO_IMAGE, ImageToImage: Task.IMAGE_TO_IMAGE, Inpaint: Task.INPAINT}
 MODELS = testing.FakeModels()
 """Kept from test to test, as the studio keeps them from job to job."""
 ONE_AT_A_TIME = ("qwenimage", "z-image")
@@ -65,7 +65,11 @@ def inputs(tmp_path: Path) -> dict[type[api.Tool], dict[str, Any]]:
     mask.paste(255, (8, 8, 24, 24))
     mask.save(tmp_path / "mask.png")
     picture = {"image": tmp_path / "picture.png"}
-    return {Paint: SIZE, Repaint: picture | SIZE, Inpaint: picture | {"mask": tmp_path / "mask.png", "area": "whole"}}
+    return {
+        TextToImage: SIZE,
+        ImageToImage: picture | SIZE,
+        Inpaint: picture | {"mask": tmp_path / "mask.png", "area": "whole"},
+    }
 
 
 def made(tool: type[api.Tool], ctx: testing.FakeContext | None = None, **values: Any) -> np.ndarray:
@@ -107,11 +111,12 @@ def test_a_paused_guided_picture_goes_on_with_the_same_pixels(
     family: str, tiny_model: Callable[[str], Path], net: Callable[[str], Path], drawing: Path, tmp_path: Path
 ) -> None:
     values = {"model": str(tiny_model(family)), "steps": 4, "controls": [str(net(family))], "control_images": [drawing]}
-    whole = made(Paint, **values, **SIZE)
+    whole = made(TextToImage, **values, **SIZE)
     with pytest.raises(api.Paused):
-        made(Paint, Pausing(seed=3, folder=tmp_path / "kept", models=MODELS), **values, **SIZE)
+        made(TextToImage, Pausing(seed=3, folder=tmp_path / "kept", models=MODELS), **values, **SIZE)
     assert (
-        made(Paint, testing.FakeContext(seed=3, folder=tmp_path / "kept", models=MODELS), **values, **SIZE) == whole
+        made(TextToImage, testing.FakeContext(seed=3, folder=tmp_path / "kept", models=MODELS), **values, **SIZE)
+        == whole
     ).all()
 
 
@@ -122,12 +127,12 @@ def test_while_the_denoiser_is_replayed_its_controlnet_rests(
     pausing = Pausing(seed=3, folder=tmp_path / "kept")
     pausing.after = 6
     with pytest.raises(api.Paused):
-        made(Paint, pausing, **values)
+        made(TextToImage, pausing, **values)
     ctx = testing.FakeContext(seed=3, folder=tmp_path / "kept", models=pausing.models)
     (control,) = (kept for key, kept in ctx.models.loaded.items() if key.startswith("controlnet:"))
     calls: list[int] = []
     control.conv_in.register_forward_hook(lambda *_: calls.append(1))
-    made(Paint, ctx, **values)
+    made(TextToImage, ctx, **values)
     assert len(calls) == 4  # the first, the last before the pause, and the two that are new
 
 
@@ -146,10 +151,10 @@ def test_two_controlnets_add_up(
 ) -> None:
     Image.radial_gradient("L").resize((32, 32)).save(tmp_path / "other.png")
     values = {"model": str(tiny_model(family)), **SIZE}
-    one = made(Paint, **values, controls=[str(net(family))], control_images=[drawing])
+    one = made(TextToImage, **values, controls=[str(net(family))], control_images=[drawing])
     pair = {"controls": [str(net(family))] * 2, "control_images": [drawing, tmp_path / "other.png"]}
-    assert (made(Paint, **values, **pair) != one).any()
-    assert (made(Paint, **values, **pair, control_weights=[1, 0]) == one).all()
+    assert (made(TextToImage, **values, **pair) != one).any()
+    assert (made(TextToImage, **values, **pair, control_weights=[1, 0]) == one).all()
 
 
 @pytest.mark.parametrize("family", ONE_AT_A_TIME)
@@ -158,7 +163,7 @@ def test_a_family_that_takes_one_controlnet_says_so(
 ) -> None:
     values = {"controls": [str(net(family))] * 2, "control_images": [drawing] * 2, **SIZE}
     with pytest.raises(api.BadInput, match="one ControlNet at a time"):
-        made(Paint, model=str(tiny_model(family)), **values)
+        made(TextToImage, model=str(tiny_model(family)), **values)
 
 
 def test_a_single_file_is_opened_in_either_layout(sd: Path, drawing: Path, tmp_path: Path) -> None:
@@ -183,20 +188,20 @@ def test_a_single_file_is_opened_in_either_layout(sd: Path, drawing: Path, tmp_p
     first = tmp_path / "first.safetensors"
     save_file(in_the_first_layout(load_file(file)), first)
     values = {"model": str(tmp_path / "usual"), "control_images": [drawing]}
-    of_folder = made(Paint, **values, controls=[str(folder)])
-    assert (of_folder != made(Paint, model=values["model"])).any()
+    of_folder = made(TextToImage, **values, controls=[str(folder)])
+    assert (of_folder != made(TextToImage, model=values["model"])).any()
     for other in (file, first):
-        assert (made(Paint, **values, controls=[str(other)]) == of_folder).all()
+        assert (made(TextToImage, **values, controls=[str(other)]) == of_folder).all()
 
 
 def test_the_picture_that_is_painted_over_is_followed_where_none_is_given(
     sd: Path, net: Callable[[str], Path], inputs: dict[type[api.Tool], dict[str, Any]]
 ) -> None:
-    values = {"model": str(sd), "controls": [str(net("stable-diffusion"))], **inputs[Repaint]}
-    given = made(Repaint, **values, control_images=[inputs[Repaint]["image"]])
-    assert (made(Repaint, **values) == given).all()
+    values = {"model": str(sd), "controls": [str(net("stable-diffusion"))], **inputs[ImageToImage]}
+    given = made(ImageToImage, **values, control_images=[inputs[ImageToImage]["image"]])
+    assert (made(ImageToImage, **values) == given).all()
     with pytest.raises(api.BadInput, match=r"no picture for .* to follow"):
-        made(Paint, model=str(sd), controls=values["controls"])
+        made(TextToImage, model=str(sd), controls=values["controls"])
 
 
 def test_an_inpainted_part_sees_its_part_of_the_picture_to_follow(
@@ -222,12 +227,12 @@ def test_upscaling_and_varying_are_guided_too(
     sd: Path, net: Callable[[str], Path], inputs: dict[type[api.Tool], dict[str, Any]], drawing: Path
 ) -> None:
     control = {"model": str(sd), "controls": [str(net("stable-diffusion"))]}
-    larger = {"image": inputs[Repaint]["image"], "scale": 2, "overlap": 8, "steps": 3}
-    assert (made(Upscale, **control, **larger) != made(Upscale, model=str(sd), **larger)).any()
-    painted = made(Paint, **control, control_images=[drawing])
+    larger = {"image": inputs[ImageToImage]["image"], "scale": 2, "overlap": 8, "steps": 3}
+    assert (made(TiledUpscale, **control, **larger) != made(TiledUpscale, model=str(sd), **larger)).any()
+    painted = made(TextToImage, **control, control_images=[drawing])
     same, near = (
         made(
-            Vary,
+            Variations,
             testing.FakeContext(seed=8, models=MODELS),
             **control,
             control_images=[drawing],
@@ -245,21 +250,21 @@ def test_the_name_says_what_is_drawn_and_a_drawing_is_left_alone(sd: Path, drawi
     drawn = tmp_path / "drawn.png"
     Image.fromarray(control_maps.canny(np.asarray(Image.open(drawing)))).save(drawn)
     ctx, again = (testing.FakeContext(seed=3, models=MODELS) for _ in range(2))
-    first = made(Paint, ctx, model=str(sd), controls=[canny], control_images=[drawing])
-    assert (made(Paint, again, model=str(sd), controls=[canny], control_images=[drawn]) == first).all()
+    first = made(TextToImage, ctx, model=str(sd), controls=[canny], control_images=[drawing])
+    assert (made(TextToImage, again, model=str(sd), controls=[canny], control_images=[drawn]) == first).all()
     assert (ctx.notes["guides"], again.notes["guides"]) == (["canny"], ["as_it_is"])
-    asked = made(Paint, model=str(sd), controls=[canny], control_images=[drawing], control_guide="as_it_is")
+    asked = made(TextToImage, model=str(sd), controls=[canny], control_images=[drawing], control_guide="as_it_is")
     assert (asked != first).any()
 
 
 def test_followed_for_a_share_of_the_steps_alone(sd: Path, net: Callable[[str], Path], drawing: Path) -> None:
     values = {"model": str(sd), "steps": 4}
     guided = {"controls": [str(net("stable-diffusion"))], "control_images": [drawing]}
-    pictures = [made(Paint, **values, **guided, control_end=end) for end in (0.5, 1.0)]
+    pictures = [made(TextToImage, **values, **guided, control_end=end) for end in (0.5, 1.0)]
     assert (pictures[0] != pictures[1]).any()
-    assert (made(Paint, **values, **guided, control_end=0.1) == made(Paint, **values)).all()
+    assert (made(TextToImage, **values, **guided, control_end=0.1) == made(TextToImage, **values)).all()
     with pytest.raises(api.BadInput, match="end before they begin"):
-        made(Paint, **values, **guided, control_start=0.5, control_end=0.5)
+        made(TextToImage, **values, **guided, control_start=0.5, control_end=0.5)
 
 
 @pytest.mark.parametrize("family", ["stable-diffusion-xl", "flux"])
@@ -271,18 +276,18 @@ def test_a_union_is_told_which_kind_of_guide_it_sees(
         warnings.simplefilter("ignore")
         knowing = union(folder)
     values = {"model": str(folder), "controls": [str(knowing)], "control_images": [drawing], **SIZE}
-    first, second = (made(Paint, **values, control_modes=[mode]) for mode in (0, 5))
+    first, second = (made(TextToImage, **values, control_modes=[mode]) for mode in (0, 5))
     assert (first != second).any()
     for modes in ([], [6], [-1]):
         with pytest.raises(api.BadInput, match=r"knows 6 kinds of guides.*0 to 5"):
-            made(Paint, **values, control_modes=modes)
+            made(TextToImage, **values, control_modes=modes)
     pair = {"controls": [str(knowing)] * 2, "control_images": [drawing] * 2, "control_modes": [0, 5]}
-    assert (made(Paint, **{**values, **pair}) != first).any()
+    assert (made(TextToImage, **{**values, **pair}) != first).any()
 
 
 def test_a_cancel_is_seen_inside_a_step(sd: Path, net: Callable[[str], Path], drawing: Path) -> None:
     values = {"model": str(sd), "controls": [str(net("stable-diffusion"))], "control_images": [drawing], "steps": 3}
-    testing.check_tool(Paint, values)
+    testing.check_tool(TextToImage, values)
 
 
 def test_a_picture_of_another_shape_is_cut_and_that_is_said(
@@ -292,7 +297,7 @@ def test_a_picture_of_another_shape_is_cut_and_that_is_said(
     for size, notices in (((64, 64), 0), ((66, 64), 0), ((96, 32), 1)):
         Image.new("RGB", size, "#804020").save(tmp_path / "flat.png")
         ctx = testing.FakeContext(models=MODELS)
-        made(Paint, ctx, control_images=[tmp_path / "flat.png"], **values)
+        made(TextToImage, ctx, control_images=[tmp_path / "flat.png"], **values)
         assert len([event for event in ctx.events if isinstance(event, api.Notice)]) == notices
 
 
@@ -310,7 +315,7 @@ def test_memory_that_runs_out_in_the_controlnet_leads_down_the_ladder(
 ) -> None:
     values = {"model": str(sd), "controls": [str(net("stable-diffusion"))], "control_images": [drawing], "steps": 3}
     ctx = testing.FakeContext(seed=3)
-    made(Paint, ctx, **values)
+    made(TextToImage, ctx, **values)
     (control,) = (kept for key, kept in ctx.models.loaded.items() if key.startswith("controlnet:"))
     left = [0, 0, 1]
 
@@ -320,7 +325,7 @@ def test_memory_that_runs_out_in_the_controlnet_leads_down_the_ladder(
 
     handle = control.mid_block.register_forward_pre_hook(refuse)
     ctx.events.clear()
-    after = made(Paint, ctx, **values)
+    after = made(TextToImage, ctx, **values)
     handle.remove()
     assert ctx.notes["memory"] == ["vae tiling"]
     assert after.shape == (32, 32, 3)
@@ -345,7 +350,7 @@ def test_lists_that_do_not_go_together_are_a_sentence(
         "control_images": [drawing] * values["control_images"],
     }
     with pytest.raises(api.BadInput, match=sentence):
-        made(Paint, model=str(sd), **chosen)
+        made(TextToImage, model=str(sd), **chosen)
 
 
 def test_what_does_not_fit_is_a_sentence_before_anything_is_loaded(
@@ -357,16 +362,16 @@ def test_what_does_not_fit_is_a_sentence_before_anything_is_loaded(
     for model, wrong in ((sd, other), (sd, str(file)), (sd, str(net("flux"))), (xl, own)):
         ctx = testing.FakeContext()
         with pytest.raises(api.BadInput, match="made for another model"):
-            made(Paint, ctx, model=str(model), controls=[wrong], control_images=[drawing])
+            made(TextToImage, ctx, model=str(model), controls=[wrong], control_images=[drawing])
         assert len(ctx.models.loaded) == 1
     with pytest.raises(api.BadInput, match="PixArt-Σ has no ControlNets"):
-        made(Paint, model=str(tiny_model("pixart-sigma")), controls=[own], control_images=[drawing], **SIZE)
+        made(TextToImage, model=str(tiny_model("pixart-sigma")), controls=[own], control_images=[drawing], **SIZE)
     with pytest.raises(api.BadInput, match="has no ControlNets for what starts from a picture"):
-        made(Repaint, model=str(tiny_model("stable-diffusion-3")), controls=[own], image=drawing, **SIZE)
+        made(ImageToImage, model=str(tiny_model("stable-diffusion-3")), controls=[own], image=drawing, **SIZE)
     with pytest.raises(api.BadInput, match="and no ControlNet"):
-        made(Paint, model=str(sd), controls=[str(sd / "unet/diffusion_pytorch_model.safetensors")])
+        made(TextToImage, model=str(sd), controls=[str(sd / "unet/diffusion_pytorch_model.safetensors")])
     with pytest.raises(api.BadInput, match=r"no ControlNet: it has no config\.json"):
-        made(Paint, model=str(sd), controls=[str(sd)])
+        made(TextToImage, model=str(sd), controls=[str(sd)])
 
 
 def test_damaged_controlnets_are_a_sentence_and_the_next_job_runs(
@@ -388,10 +393,10 @@ def test_damaged_controlnets_are_a_sentence_and_the_next_job_runs(
     ):
         damage()
         with pytest.raises(api.BadInput, match=sentence):
-            made(Paint, ctx, controls=[str(broken)], **values)
+            made(TextToImage, ctx, controls=[str(broken)], **values)
     del weights["conv_in.weight"]
     save_file(weights, tmp_path / "cut.safetensors")
     with pytest.raises(api.BadInput, match="incomplete"):
-        made(Paint, ctx, controls=[str(tmp_path / "cut.safetensors")], **values)
+        made(TextToImage, ctx, controls=[str(tmp_path / "cut.safetensors")], **values)
     ctx.events.clear()
-    assert made(Paint, ctx, controls=[str(good)], **values).shape == (32, 32, 3)
+    assert made(TextToImage, ctx, controls=[str(good)], **values).shape == (32, 32, 3)

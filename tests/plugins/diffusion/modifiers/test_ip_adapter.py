@@ -14,9 +14,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from plugins.diffusion.models import loader
-from plugins.diffusion.tools.image_to_image import Repaint
+from plugins.diffusion.tools.image_to_image import ImageToImage
 from plugins.diffusion.tools.inpaint import Inpaint
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 from tests.plugins.diffusion.fixtures.tiny_controls import of_unet
 from tests.plugins.diffusion.modifiers.test_controlnet import SIZE
@@ -178,18 +178,18 @@ def test_a_picture_counts_by_its_weight_and_the_model_is_left_as_it_was(
     ctx = testing.FakeContext(seed=3)
     values = {"model": model, **SIZE}
     shown = {"adapter": str(folder), "reference_images": photos[:1]}
-    before = made(Paint, ctx, **values)
+    before = made(TextToImage, ctx, **values)
     base = loader.load(ctx, model).base
     parts = {part: getattr(base, part, None) for part in ("image_encoder", "feature_extractor")}
     denoiser = getattr(base, "unet", None) or base.transformer
     state, processors = dict(denoiser.state_dict()), dict(denoiser.attn_processors)
-    full = made(Paint, ctx, **values, **shown, adapter_weight=1.0)
+    full = made(TextToImage, ctx, **values, **shown, adapter_weight=1.0)
     assert (full != before).any()
-    assert (made(Paint, ctx, **values, **shown, adapter_weight=0.3) != full).any()
+    assert (made(TextToImage, ctx, **values, **shown, adapter_weight=0.3) != full).any()
     other = {**shown, "reference_images": photos[1:]}
-    assert (made(Paint, ctx, **values, **other, adapter_weight=1.0) != full).any()
-    assert (made(Paint, ctx, **values, **shown, adapter_weight=0.0) == before).all()
-    assert (made(Paint, ctx, **values) == before).all()
+    assert (made(TextToImage, ctx, **values, **other, adapter_weight=1.0) != full).any()
+    assert (made(TextToImage, ctx, **values, **shown, adapter_weight=0.0) == before).all()
+    assert (made(TextToImage, ctx, **values) == before).all()
     assert {part: getattr(base, part, None) for part in parts} == parts
     assert denoiser.state_dict().keys() == state.keys()
     assert denoiser.attn_processors == processors
@@ -202,10 +202,12 @@ def test_a_paused_picture_goes_on_with_the_same_pixels(
 ) -> None:
     model, folder = adapter(name)
     values = {"model": model, "adapter": str(folder), "reference_images": photos[:1], "steps": 3, **SIZE}
-    whole = made(Paint, **values)
+    whole = made(TextToImage, **values)
     with pytest.raises(api.Paused):
-        made(Paint, Pausing(seed=3, folder=tmp_path / "kept", models=MODELS), **values)
-    assert (made(Paint, testing.FakeContext(seed=3, folder=tmp_path / "kept", models=MODELS), **values) == whole).all()
+        made(TextToImage, Pausing(seed=3, folder=tmp_path / "kept", models=MODELS), **values)
+    assert (
+        made(TextToImage, testing.FakeContext(seed=3, folder=tmp_path / "kept", models=MODELS), **values) == whole
+    ).all()
 
 
 @pytest.mark.parametrize("name", ["plain", "plus", "flux"])
@@ -214,9 +216,9 @@ def test_several_pictures_are_taken_up_together(
 ) -> None:
     model, folder = adapter(name)
     values = {"model": model, "adapter": str(folder), "adapter_weight": 1.0, **SIZE}
-    both = made(Paint, **values, reference_images=photos)
+    both = made(TextToImage, **values, reference_images=photos)
     for photo in photos:
-        assert (made(Paint, **values, reference_images=[photo]) != both).any()
+        assert (made(TextToImage, **values, reference_images=[photo]) != both).any()
 
 
 def test_a_family_that_takes_up_one_picture_says_so_and_goes_on(
@@ -224,10 +226,10 @@ def test_a_family_that_takes_up_one_picture_says_so_and_goes_on(
 ) -> None:
     model, folder = adapter("sd3")
     ctx = testing.FakeContext(seed=3)
-    before = made(Paint, ctx, model=model, **SIZE)
+    before = made(TextToImage, ctx, model=model, **SIZE)
     with pytest.raises(api.BadInput, match="one picture at a time"):
-        made(Paint, ctx, model=model, adapter=str(folder), reference_images=photos, **SIZE)
-    assert (made(Paint, ctx, model=model, **SIZE) == before).all()
+        made(TextToImage, ctx, model=model, adapter=str(folder), reference_images=photos, **SIZE)
+    assert (made(TextToImage, ctx, model=model, **SIZE) == before).all()
 
 
 def test_it_goes_with_a_controlnet_and_with_a_picture_to_paint_over(
@@ -239,8 +241,8 @@ def test_it_goes_with_a_controlnet_and_with_a_picture_to_paint_over(
     control = {"controls": [str(of_unet(sd))], "control_images": photos[:1]}
     own = {"image": photos[0], "model": str(sd)}
     for tool, values in (
-        (Paint, {"model": str(sd)}),
-        (Repaint, own),
+        (TextToImage, {"model": str(sd)}),
+        (ImageToImage, own),
         (Inpaint, {**own, "mask": tmp_path / "mask.png"}),
     ):
         pictures = [made(tool, **values, **more).tobytes() for more in ({}, shown, control, {**shown, **control})]
@@ -249,7 +251,7 @@ def test_it_goes_with_a_controlnet_and_with_a_picture_to_paint_over(
 
 def test_it_can_be_cancelled(adapter: Callable[[str], tuple[str, Path]], photos: list[Path]) -> None:
     model, folder = adapter("plain")
-    testing.check_tool(Paint, {"model": model, "steps": 2, "adapter": str(folder), "reference_images": photos})
+    testing.check_tool(TextToImage, {"model": model, "steps": 2, "adapter": str(folder), "reference_images": photos})
 
 
 def test_the_encoder_is_found_where_collections_keep_it(
@@ -261,10 +263,10 @@ def test_the_encoder_is_found_where_collections_keep_it(
     file.write_bytes((folder / "ip.safetensors").read_bytes())
     values = {"model": str(sd), "adapter": str(file), "reference_images": photos}
     with pytest.raises(api.BadInput, match=r"image encoder of ip\.safetensors is missing"):
-        made(Paint, **values)
+        made(TextToImage, **values)
     encoder(tmp_path / "models")
     near = {**values, "adapter": str(folder)}
-    assert (made(Paint, **values) == made(Paint, **near)).all()
+    assert (made(TextToImage, **values) == made(TextToImage, **near)).all()
 
 
 def test_what_does_not_fit_is_a_sentence_and_the_next_job_runs(
@@ -278,24 +280,24 @@ def test_what_does_not_fit_is_a_sentence_and_the_next_job_runs(
     _, xl = adapter("xl")
     _, flux = adapter("flux")
     ctx = testing.FakeContext(seed=3)
-    before = made(Paint, ctx, model=str(sd))
+    before = made(TextToImage, ctx, model=str(sd))
     for other in (xl, flux):
         with pytest.raises(api.BadInput, match="made for another model"):
-            made(Paint, ctx, model=str(sd), adapter=str(other), reference_images=photos)
-    assert (made(Paint, ctx, model=str(sd)) == before).all()
+            made(TextToImage, ctx, model=str(sd), adapter=str(other), reference_images=photos)
+    assert (made(TextToImage, ctx, model=str(sd)) == before).all()
     with pytest.raises(api.BadInput, match="PixArt-Σ takes up no pictures"):
-        made(Paint, model=str(tiny_model("pixart-sigma")), adapter=str(folder), reference_images=photos, **SIZE)
+        made(TextToImage, model=str(tiny_model("pixart-sigma")), adapter=str(folder), reference_images=photos, **SIZE)
     with pytest.raises(api.BadInput, match="by an IP-Adapter"):
-        made(Paint, model=str(sd), reference_images=photos)
+        made(TextToImage, model=str(sd), reference_images=photos)
     with pytest.raises(api.BadInput, match="no picture for the IP-Adapter"):
-        made(Paint, model=str(sd), adapter=str(folder))
+        made(TextToImage, model=str(sd), adapter=str(folder))
     with pytest.raises(api.BadInput, match="and no IP-Adapter"):
-        made(Paint, model=str(sd), adapter=str(sd / "unet"), reference_images=photos)
+        made(TextToImage, model=str(sd), adapter=str(sd / "unet"), reference_images=photos)
     (tmp_path / "old").mkdir()
     (tmp_path / "old/ip-adapter_sd15.bin").write_bytes(b"PK")
     with pytest.raises(api.BadInput, match="is a pickle"):
-        made(Paint, model=str(sd), adapter=str(tmp_path / "old"), reference_images=photos)
+        made(TextToImage, model=str(sd), adapter=str(tmp_path / "old"), reference_images=photos)
     faces = {"image_proj.proj.0.weight": torch.zeros(2, 2), "image_proj.norm.weight": torch.zeros(2)}
     save_file(faces, tmp_path / "faces.safetensors")
     with pytest.raises(api.BadInput, match="reads faces"):
-        made(Paint, model=str(sd), adapter=str(tmp_path / "faces.safetensors"), reference_images=photos)
+        made(TextToImage, model=str(sd), adapter=str(tmp_path / "faces.safetensors"), reference_images=photos)

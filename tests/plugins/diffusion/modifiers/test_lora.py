@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 
 
@@ -41,7 +41,7 @@ def lora(sd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def paint(ctx: testing.FakeContext, **values: Any) -> np.ndarray:
-    (made,) = testing.results(testing.run(Paint, ctx, steps=2, **values))
+    (made,) = testing.results(testing.run(TextToImage, ctx, steps=2, **values))
     ctx.events.clear()
     assert isinstance(made, api.Image)
     return np.asarray(made.picture)

@@ -15,19 +15,19 @@ from plugins.diffusion.checkpoints.families import Task
 from plugins.diffusion.models import loader
 from plugins.diffusion.modifiers import seamless_tiling
 from plugins.diffusion.pipeline import runner
-from plugins.diffusion.tools.image_to_image import Repaint
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.image_to_image import ImageToImage
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 
 AXES = {"both": (0, 1), "across": (1,), "down": (0,)}
 
 
 def painted(ctx: testing.FakeContext, model: Path, latents: torch.Tensor, **values: Any) -> np.ndarray:
-    params = Paint.Params(prompt="a fox", model=str(model), steps=2, **values)
+    params = TextToImage.Params(prompt="a fox", model=str(model), steps=2, **values)
     size = (2 * latents.shape[-1], 2 * latents.shape[-2])
     loaded = loader.load(ctx, str(model))
     return np.asarray(
-        runner.painted(ctx, loaded, Task.TEXT_TO_IMAGE, params, size=size, more={"latents": latents}), int
+        runner.run_pipeline(ctx, loaded, Task.TEXT_TO_IMAGE, params, size=size, more={"latents": latents}), int
     )
 
 
@@ -83,7 +83,7 @@ def test_the_autoencoder_sees_round_the_edge_of_a_picture_it_is_given(sd: Path) 
             return pipe.vae.encode(image).latent_dist.mode()
 
     before = coded(picture)
-    with seamless_tiling.apply(ctx, model, pipe, Paint.Params(seamless="both")):
+    with seamless_tiling.apply(ctx, model, pipe, TextToImage.Params(seamless="both")):
         assert torch.allclose(coded(picture.roll(8, dims=3)), coded(picture).roll(4, dims=3), atol=1e-4)
         assert torch.allclose(coded(picture.roll(8, dims=2)), coded(picture).roll(4, dims=2), atol=1e-4)
     assert torch.equal(coded(picture), before)
@@ -96,9 +96,9 @@ def test_the_model_is_left_as_it_was(sd: Path, tmp_path: Path, noise: torch.Tens
     assert (painted(ctx, sd, noise) == before).all()
     Image.radial_gradient("L").resize((32, 32)).convert("RGB").save(tmp_path / "picture.png")
     values = {"model": str(sd), "image": tmp_path / "picture.png", "steps": 2, "seamless": "both"}
-    assert testing.results(testing.run(Repaint, ctx, **values))
+    assert testing.results(testing.run(ImageToImage, ctx, **values))
 
 
 def test_transformers_cannot(tiny_model: Callable[[str], Path]) -> None:
     with pytest.raises(api.BadInput, match="knows by position where a picture ends"):
-        testing.run(Paint, model=str(tiny_model("flux")), seamless="both", steps=1, width=32, height=32)
+        testing.run(TextToImage, model=str(tiny_model("flux")), seamless="both", steps=1, width=32, height=32)

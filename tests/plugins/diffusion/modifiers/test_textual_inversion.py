@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from plugins.diffusion.checkpoints.families import Task
 from plugins.diffusion.models import loader
 from plugins.diffusion.modifiers import textual_inversion
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 
 FAMILIES = ("stable-diffusion", "stable-diffusion-xl")
@@ -36,7 +36,7 @@ def ctx(tmp_path: Path) -> testing.FakeContext:
 
 def paint(ctx: testing.FakeContext, model: Path, prompt: str = "a fox", **values: Any) -> np.ndarray:
     values = {"steps": 1, "guidance": 20, **values}
-    (made,) = testing.results(testing.run(Paint, ctx, model=str(model), prompt=prompt, **values))
+    (made,) = testing.results(testing.run(TextToImage, ctx, model=str(model), prompt=prompt, **values))
     ctx.events.clear()
     assert isinstance(made, api.Image)
     return np.asarray(made.picture)
@@ -79,7 +79,7 @@ def test_it_stands_where_it_is_named(ctx: testing.FakeContext, sd: Path) -> None
 def test_each_vector_stands_in_the_place_of_a_token(ctx: testing.FakeContext, sd: Path) -> None:
     model = loader.load(ctx, str(sd))
     pipe = model.pipeline_for(Task.TEXT_TO_IMAGE)
-    params = Paint.Params(prompt="inky")
+    params = TextToImage.Params(prompt="inky")
     with textual_inversion.apply(ctx, model, pipe, params):
         said = textual_inversion.resolve_prompts(ctx, model, pipe, params)
         ids = torch.tensor([pipe.tokenizer(said.prompt).input_ids])
@@ -93,7 +93,7 @@ def test_the_whole_of_a_prompt_ends_where_it_ends(ctx: testing.FakeContext, tiny
     model = loader.load(ctx, str(tiny_model("stable-diffusion-xl")))
     pipe = model.pipeline_for(Task.TEXT_TO_IMAGE)
     encoder = pipe.text_encoder_2
-    params = Paint.Params(prompt="gold-xl fox")
+    params = TextToImage.Params(prompt="gold-xl fox")
 
     def pooled() -> torch.Tensor:
         with textual_inversion.apply(ctx, model, pipe, params), torch.inference_mode():

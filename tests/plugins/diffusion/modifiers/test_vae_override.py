@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 from plugins.diffusion.checkpoints.families import Task
 from plugins.diffusion.models import loader
 from plugins.diffusion.modifiers.vae_override import apply
-from plugins.diffusion.tools.image_to_image import Repaint
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.image_to_image import ImageToImage
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 from studio.core import paths
 from tests.plugins.diffusion.fixtures import tiny
@@ -70,7 +70,7 @@ _BLOCKS = {
 }
 
 
-def paint(ctx: testing.FakeContext, model: Path, tool: type[api.Tool] = Paint, **values: Any) -> np.ndarray:
+def paint(ctx: testing.FakeContext, model: Path, tool: type[api.Tool] = TextToImage, **values: Any) -> np.ndarray:
     (made,) = testing.results(testing.run(tool, ctx, model=str(model), prompt="a fox", steps=2, **values))
     ctx.events.clear()
     assert isinstance(made, api.Image)
@@ -91,7 +91,9 @@ def test_it_takes_the_place_of_the_models_own_for_one_picture(
 def test_it_paints_from_pictures_too(other: Path, sd: Path, tmp_path: Path) -> None:
     Image.radial_gradient("L").resize((32, 32)).convert("RGB").save(tmp_path / "picture.png")
     ctx = testing.FakeContext(seed=1)
-    own, with_other = (paint(ctx, sd, Repaint, image=tmp_path / "picture.png", vae=vae) for vae in (None, str(other)))
+    own, with_other = (
+        paint(ctx, sd, ImageToImage, image=tmp_path / "picture.png", vae=vae) for vae in (None, str(other))
+    )
     assert (own != with_other).any()
 
 
@@ -99,7 +101,7 @@ def test_its_own_scale_and_colours_count(other: Path, sd: Path) -> None:
     ctx = testing.FakeContext()
     model = loader.load(ctx, str(sd))
     pipe, own = model.pipeline_for(Task.TEXT_TO_IMAGE), model.preview
-    with apply(ctx, model, pipe, Paint.Params(vae=str(other))):
+    with apply(ctx, model, pipe, TextToImage.Params(vae=str(other))):
         assert pipe.vae.config.scaling_factor == 0.5
         assert model.preview is not own
     assert pipe.vae.config.scaling_factor == 0.18215
@@ -111,7 +113,7 @@ def test_a_single_file_is_opened_with_the_models_own_configuration(other: Path, 
     model = loader.load(ctx, str(sd))
     pipe = model.pipeline_for(Task.TEXT_TO_IMAGE)
     wanted = AutoencoderKL.from_pretrained(other).state_dict()
-    with apply(ctx, model, pipe, Paint.Params(vae=str(original))):
+    with apply(ctx, model, pipe, TextToImage.Params(vae=str(original))):
         assert pipe.vae.config.scaling_factor == 0.18215
         found = pipe.vae.state_dict()
     assert found.keys() == wanted.keys()
@@ -130,7 +132,7 @@ def test_savings_of_memory_stay_with_the_model(other: Path, sd: Path) -> None:
     ctx = testing.FakeContext()
     model = loader.load(ctx, str(sd))
     pipe = model.pipeline_for(Task.TEXT_TO_IMAGE)
-    params = Paint.Params(vae=str(other))
+    params = TextToImage.Params(vae=str(other))
     with apply(ctx, model, pipe, params):
         pipe.vae.enable_tiling()
         model.fallbacks.append("vae tiling")

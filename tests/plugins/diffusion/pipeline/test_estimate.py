@@ -20,16 +20,16 @@ from plugins.diffusion.checkpoints.families import FAMILIES, Task
 from plugins.diffusion.checkpoints.pipeline_defaults import PIPELINE_DEFAULTS, pipeline_stem
 from plugins.diffusion.models import loader
 from plugins.diffusion.pipeline import token_count
-from plugins.diffusion.tools.image_to_image import Repaint
-from plugins.diffusion.tools.text_to_image import Paint
-from plugins.diffusion.tools.tiled_upscale import Upscale
+from plugins.diffusion.tools.image_to_image import ImageToImage
+from plugins.diffusion.tools.text_to_image import TextToImage
+from plugins.diffusion.tools.tiled_upscale import TiledUpscale
 from studio import api, testing
 
 TASKS = (Task.TEXT_TO_IMAGE, Task.IMAGE_TO_IMAGE, Task.INPAINT)
 TEXTS = ("a red fox, 3d", "Ein Fuchs über dem Schnee – 2026!", "狐 🦊 don't", "  ", "x" * 300)
 
 
-def told(tool: type[api.Tool] = Paint, **values: object) -> api.Estimate:
+def told(tool: type[api.Tool] = TextToImage, **values: object) -> api.Estimate:
     found = testing.estimate(tool, **values)
     assert found is not None
     return found
@@ -88,12 +88,12 @@ def test_size_and_tokens_are_noted(sd: Path) -> None:
 def test_pictures_that_are_painted_over_tell_their_size(sd: Path, tmp_path: Path) -> None:
     picture = tmp_path / "sea.png"
     Image.new("RGB", (300, 200)).save(picture)
-    half, whole = (told(Repaint, model=str(sd), image=picture, strength=share, steps=20) for share in (0.5, 1.0))
+    half, whole = (told(ImageToImage, model=str(sd), image=picture, strength=share, steps=20) for share in (0.5, 1.0))
     assert half.notes == {"image": "painted at 40 × 24"}
     assert whole.work - half.work == pytest.approx(10 * 2 * 40 * 24 / 1e6)
-    tiled = told(Upscale, model=str(sd), image=picture, scale=2.0, overlap=0)
+    tiled = told(TiledUpscale, model=str(sd), image=picture, scale=2.0, overlap=0)
     assert tiled.notes == {"scale": f"600 × 400, {19 * 13} tiles"}
-    assert told(Repaint, model=str(sd), image=tmp_path / "gone.png", prompt="a fox") == api.Estimate(
+    assert told(ImageToImage, model=str(sd), image=tmp_path / "gone.png", prompt="a fox") == api.Estimate(
         notes={"prompt": "4 of 75 tokens"}
     )
 
@@ -105,9 +105,9 @@ def test_a_size_that_cannot_be_painted_leaves_the_tokens(sd: Path) -> None:
 def test_what_is_not_there_or_no_model_has_no_estimate(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text("{half")
     for choice in ("", "nobody-has-this", str(tmp_path)):
-        assert testing.estimate(Paint, model=choice) is None
+        assert testing.estimate(TextToImage, model=choice) is None
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "SomebodysPipeline"}))
-    assert testing.estimate(Paint, model=str(tmp_path)) is None
+    assert testing.estimate(TextToImage, model=str(tmp_path)) is None
 
 
 @pytest.mark.parametrize("table", ["tokenizer.json", "merges.txt"])
@@ -123,7 +123,7 @@ def test_tokens_are_counted_as_transformers_does(sd: Path, tmp_path: Path, table
         (folder / "tokenizer.json").unlink()
         (folder / "vocab.json").write_text(json.dumps(real.get_vocab()))
         (folder / "merges.txt").write_text("#version: 0.2\n")
-    counter = token_count.counter([folder], None, parted=True)
+    counter = token_count.load_counter([folder], None, parted=True)
     assert counter is not None
     assert counter.limit == 75
     for text in TEXTS:
@@ -134,7 +134,7 @@ def test_tokens_are_counted_as_transformers_does(sd: Path, tmp_path: Path, table
 
 def test_long_prompts_come_in_parts_or_are_cut(sd: Path, tmp_path: Path) -> None:
     def note(prompt: str, *, parted: bool = True, most: int | None = None, folder: Path = sd / "tokenizer") -> str:
-        counter = token_count.counter([folder], most, parted=parted)
+        counter = token_count.load_counter([folder], most, parted=parted)
         assert counter is not None
         return counter.note(prompt)
 
@@ -158,7 +158,7 @@ def test_what_is_beyond_the_limit_of_a_small_model_counts_too(sd: Path, tmp_path
     (short / "tokenizer" / "tokenizer_config.json").write_text(json.dumps({**config, "model_max_length": 24}))
 
     def painted(prompt: str) -> np.ndarray:
-        (picture,) = testing.results(testing.run(Paint, model=str(short), prompt=prompt, steps=1))
+        (picture,) = testing.results(testing.run(TextToImage, model=str(short), prompt=prompt, steps=1))
         assert isinstance(picture, api.Image)
         return np.asarray(picture.picture)
 
@@ -168,9 +168,9 @@ def test_what_is_beyond_the_limit_of_a_small_model_counts_too(sd: Path, tmp_path
 def test_nothing_heavy_is_imported_for_it(sd: Path) -> None:
     code = f"""
 import sys
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import testing
-assert testing.estimate(Paint, model={str(sd)!r}, prompt="a fox").memory
+assert testing.estimate(TextToImage, model={str(sd)!r}, prompt="a fox").memory
 print([name for name in ("diffusers", "transformers") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from plugins.diffusion.checkpoints import clip_tokenizer, metadata
 from plugins.diffusion.pipeline import token_count
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import testing
 
 
@@ -29,13 +29,13 @@ def test_a_model_in_one_file_is_known_by_its_header(tmp_path: Path) -> None:
     assert found is not None
     assert (found.pipeline, found.size, found.multiple) == ("StableDiffusion", 512, 8)
     assert found.weight_count == 2 * 320 * 768 + 320 * 4 * 9
-    told = testing.estimate(Paint, model=str(file), prompt="a red apple")
+    told = testing.estimate(TextToImage, model=str(file), prompt="a red apple")
     assert told is not None
     assert told.notes == {"prompt": "3 of 75 tokens", "shape": "512 × 512"}
 
 
 def test_without_a_table_clips_own_words_count() -> None:
-    real, counter = clip_tokenizer.build_tokenizer(), token_count.counter([], None, parted=True)
+    real, counter = clip_tokenizer.build_tokenizer(), token_count.load_counter([], None, parted=True)
     assert counter is not None
     for text in ("a red fox, 3d", "狐 🦊 don't", "x" * 300):
         assert counter.tokenizer.encode(text, add_special_tokens=False).ids == (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from plugins.diffusion.models import loader
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 
 
@@ -25,7 +25,7 @@ class Pausing(testing.FakeContext):
 
 
 def picture(ctx: testing.FakeContext, **values: Any) -> np.ndarray:
-    (made,) = testing.results(testing.run(Paint, ctx, **values))
+    (made,) = testing.results(testing.run(TextToImage, ctx, **values))
     assert isinstance(made, api.Image)
     return np.asarray(made.picture)
 
@@ -35,7 +35,7 @@ def test_the_pixels_are_those_of_an_unpaused_run(sd: Path, tmp_path: Path, sampl
     values = {"prompt": "a fox", "model": str(sd), "steps": 5, "sampler": sampler}
     whole = picture(testing.FakeContext(seed=3), **values)
     with pytest.raises(api.Paused):
-        testing.run(Paint, Pausing(seed=3, folder=tmp_path), **values)
+        testing.run(TextToImage, Pausing(seed=3, folder=tmp_path), **values)
     resumed = testing.FakeContext(seed=3, folder=tmp_path)
     assert (picture(resumed, **values) == whole).all()
 
@@ -43,7 +43,7 @@ def test_the_pixels_are_those_of_an_unpaused_run(sd: Path, tmp_path: Path, sampl
 def test_what_was_denoised_is_not_denoised_again(sd: Path, tmp_path: Path) -> None:
     values = {"model": str(sd), "steps": 5}
     with pytest.raises(api.Paused):
-        testing.run(Paint, Pausing(folder=tmp_path), **values)
+        testing.run(TextToImage, Pausing(folder=tmp_path), **values)
     assert denoised(testing.FakeContext(folder=tmp_path), sd, **values) == 3
 
 
@@ -53,14 +53,14 @@ def test_a_picture_can_be_paused_twice(sd: Path, tmp_path: Path) -> None:
         ctx = Pausing(folder=tmp_path)
         ctx.after = after
         with pytest.raises(api.Paused):
-            testing.run(Paint, ctx, **values)
+            testing.run(TextToImage, ctx, **values)
     whole = picture(testing.FakeContext(), **values)
     assert (picture(testing.FakeContext(folder=tmp_path), **values) == whole).all()
 
 
 def test_what_another_model_said_is_left_alone(sd: Path, tmp_path: Path) -> None:
     with pytest.raises(api.Paused):
-        testing.run(Paint, Pausing(folder=tmp_path), model=str(sd), steps=4)
+        testing.run(TextToImage, Pausing(folder=tmp_path), model=str(sd), steps=4)
     (sd / "model_index.json").touch()
     assert denoised(testing.FakeContext(folder=tmp_path), sd, model=str(sd), steps=4) == 4
 

@@ -12,7 +12,7 @@ import torch
 
 from plugins.diffusion.models import loader
 from plugins.diffusion.pipeline import prompt_encoding as prompts
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 
 FAMILIES = ("stable-diffusion", "stable-diffusion-xl")
@@ -20,7 +20,7 @@ FAMILIES = ("stable-diffusion", "stable-diffusion-xl")
 
 def paint(model: Path, prompt: str, ctx: testing.FakeContext | None = None, **values: Any) -> np.ndarray:
     ctx = ctx or testing.FakeContext(seed=1)
-    (made,) = testing.results(testing.run(Paint, ctx, model=str(model), prompt=prompt, **values))
+    (made,) = testing.results(testing.run(TextToImage, ctx, model=str(model), prompt=prompt, **values))
     ctx.events.clear()
     assert isinstance(made, api.Image)
     return np.asarray(made.picture)
@@ -46,7 +46,7 @@ def test_ten_thousand_words_are_painted(sd: Path) -> None:
 
 def test_a_family_that_does_not_weigh_says_so(tiny_model: Callable[[str], Path]) -> None:
     ctx = testing.FakeContext()
-    testing.run(Paint, ctx, model=str(tiny_model("sana")), prompt="a (red:1.3) fox", steps=1, width=32, height=32)
+    testing.run(TextToImage, ctx, model=str(tiny_model("sana")), prompt="a (red:1.3) fox", steps=1, width=32, height=32)
     assert any(isinstance(event, api.Notice) and "does not weigh" in event.text for event in ctx.events)
 
 
@@ -63,8 +63,8 @@ def test_clip_skip_leaves_out_layers_of_any_prompt(family: str, prompt: str, tin
 @pytest.mark.parametrize("family", FAMILIES)
 def test_clip_skip_is_that_of_diffusers(family: str, tiny_model: Callable[[str], Path]) -> None:
     model = loader.load(testing.FakeContext(), str(tiny_model(family)))
-    params = Paint.Params(prompt="a red fox", clip_skip=1)
-    found = prompts.arguments(testing.FakeContext(), model, model.base, params)["prompt_embeds"]
+    params = TextToImage.Params(prompt="a red fox", clip_skip=1)
+    found = prompts.encode_prompts(testing.FakeContext(), model, model.base, params)["prompt_embeds"]
     wanted = model.base.encode_prompt(
         "a red fox", device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False, clip_skip=1
     )[0]

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import pytest
 
-from plugins.diffusion.pipeline.prompt_weights import Part, is_plain, thoughts, words
+from plugins.diffusion.pipeline.prompt_weights import WeightedSpan, is_plain, parse_prompt, strip_weights
 
 
 @pytest.mark.parametrize(
     ("prompt", "parts"),
     [
-        ("a fox", [Part("a fox")]),
-        ("", [Part("")]),
-        ("a (red:1.3) fox", [Part("a "), Part("red", 1.3), Part(" fox")]),
-        ("(red) fox", [Part("red", 1.1), Part(" fox")]),
-        ("((red)) fox", [Part("red", 1.21), Part(" fox")]),
-        ("[red] fox", [Part("red", 0.909091), Part(" fox")]),
-        ("(a (red:1.5) fox:2)", [Part("a ", 2.0), Part("red", 3.0), Part(" fox", 2.0)]),
-        (r"a fox \(animal\)", [Part("a fox (animal)")]),
-        ("at 10:30, a fox", [Part("at 10:30, a fox")]),
-        ("a fox)", [Part("a fox)")]),
-        ("a (fox", [Part("a "), Part("fox", 1.1)]),
-        ("(fox:.5)", [Part("fox", 0.5)]),
+        ("a fox", [WeightedSpan("a fox")]),
+        ("", [WeightedSpan("")]),
+        ("a (red:1.3) fox", [WeightedSpan("a "), WeightedSpan("red", 1.3), WeightedSpan(" fox")]),
+        ("(red) fox", [WeightedSpan("red", 1.1), WeightedSpan(" fox")]),
+        ("((red)) fox", [WeightedSpan("red", 1.21), WeightedSpan(" fox")]),
+        ("[red] fox", [WeightedSpan("red", 0.909091), WeightedSpan(" fox")]),
+        ("(a (red:1.5) fox:2)", [WeightedSpan("a ", 2.0), WeightedSpan("red", 3.0), WeightedSpan(" fox", 2.0)]),
+        (r"a fox \(animal\)", [WeightedSpan("a fox (animal)")]),
+        ("at 10:30, a fox", [WeightedSpan("at 10:30, a fox")]),
+        ("a fox)", [WeightedSpan("a fox)")]),
+        ("a (fox", [WeightedSpan("a "), WeightedSpan("fox", 1.1)]),
+        ("(fox:.5)", [WeightedSpan("fox", 0.5)]),
     ],
 )
-def test_brackets_weigh(prompt: str, parts: list[Part]) -> None:
-    assert thoughts(prompt) == [parts]
-    assert is_plain(thoughts(prompt)) == (len(parts) == 1 and parts[0].weight == 1)
+def test_brackets_weigh(prompt: str, parts: list[WeightedSpan]) -> None:
+    assert parse_prompt(prompt) == [parts]
+    assert is_plain(parse_prompt(prompt)) == (len(parts) == 1 and parts[0].weight == 1)
 
 
 def test_break_begins_a_new_thought() -> None:
-    assert thoughts("a fox BREAK a (hill:2)") == [[Part("a fox")], [Part("a "), Part("hill", 2.0)]]
-    assert words(thoughts("a fox BREAK a (hill:2)")) == "a fox a hill"
-    assert is_plain(thoughts("BREAKFAST for a fox"))
+    assert parse_prompt("a fox BREAK a (hill:2)") == [
+        [WeightedSpan("a fox")],
+        [WeightedSpan("a "), WeightedSpan("hill", 2.0)],
+    ]
+    assert strip_weights(parse_prompt("a fox BREAK a (hill:2)")) == "a fox a hill"
+    assert is_plain(parse_prompt("BREAKFAST for a fox"))

@@ -14,8 +14,8 @@ from PIL import Image
 
 from plugins.diffusion.pipeline import schedulers
 from plugins.diffusion.pipeline.schedulers import Sampler, Schedule
-from plugins.diffusion.tools.image_to_image import Repaint
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.image_to_image import ImageToImage
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 
 NAMES = [name for name in get_args(Sampler) if name != "model"]
@@ -33,7 +33,7 @@ class Pausing(testing.FakeContext):
         self.pause_requested = len(steps) >= 2
 
 
-def picture(ctx: testing.FakeContext, tool: type[api.Tool] = Paint, **values: Any) -> np.ndarray:
+def picture(ctx: testing.FakeContext, tool: type[api.Tool] = TextToImage, **values: Any) -> np.ndarray:
     (made,) = testing.results(testing.run(tool, ctx, **values))
     ctx.events.clear()
     assert isinstance(made, api.Image)
@@ -46,7 +46,7 @@ def goes_on(folder: Path, model: Path, sampler: str, **values: Any) -> np.ndarra
     ctx = testing.FakeContext(seed=3, folder=folder)
     whole = picture(ctx, **values)
     with pytest.raises(api.Paused):
-        testing.run(Paint, Pausing(seed=3, folder=folder, models=ctx.models), **values)
+        testing.run(TextToImage, Pausing(seed=3, folder=folder, models=ctx.models), **values)
     assert (picture(ctx, **values) == whole).all()
     return whole
 
@@ -75,16 +75,16 @@ def test_flow_models_have_their_own(
 def test_flow_samplers_begin_from_a_picture(sampler: str, tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
     Image.radial_gradient("L").resize((32, 32)).convert("RGB").save(tmp_path / "picture.png")
     values = {"model": str(tiny_model("stable-diffusion-3")), "image": tmp_path / "picture.png", "steps": 4}
-    assert picture(testing.FakeContext(), Repaint, sampler=sampler, **values).shape == (32, 32, 3)
+    assert picture(testing.FakeContext(), ImageToImage, sampler=sampler, **values).shape == (32, 32, 3)
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")
 def test_flow_is_shifted_for_the_size_as_the_model_says() -> None:
     own = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
-    wanted = schedulers.of(own, "model")
+    wanted = schedulers.build_scheduler(own, "model")
     wanted.set_timesteps(sigmas=np.linspace(1, 1 / 8, 8), mu=0.9)
     for name in ("dpmpp_2m", "unipc", "deis"):
-        sampler = schedulers.of(own, name)
+        sampler = schedulers.build_scheduler(own, name)
         sampler.set_timesteps(8, mu=0.9)
         assert np.interp(0.5, np.linspace(0, 1, 8), sampler.sigmas[:-1]) == pytest.approx(
             np.interp(0.5, np.linspace(0, 1, 8), wanted.sigmas[:-1]), abs=0.05
@@ -92,9 +92,9 @@ def test_flow_is_shifted_for_the_size_as_the_model_says() -> None:
 
 
 def test_the_shift_of_another_samplers_config_is_kept() -> None:
-    flowing = schedulers.of(FlowMatchEulerDiscreteScheduler(shift=3.0), "dpmpp_2m")
+    flowing = schedulers.build_scheduler(FlowMatchEulerDiscreteScheduler(shift=3.0), "dpmpp_2m")
     assert flowing.config.flow_shift == 3.0
-    assert schedulers.of(flowing, "euler").config.shift == 3.0
+    assert schedulers.build_scheduler(flowing, "euler").config.shift == 3.0
 
 
 @pytest.mark.parametrize("schedule", [name for name in get_args(Schedule) if name != "model"])
@@ -105,9 +105,9 @@ def test_a_schedule_spreads_the_steps_otherwise(sd: Path, schedule: str) -> None
 
 
 def test_a_schedule_takes_the_place_of_the_samplers_own() -> None:
-    config = schedulers.of(NOISE, "dpmpp_2m_karras", "exponential").config
+    config = schedulers.build_scheduler(NOISE, "dpmpp_2m_karras", "exponential").config
     assert (config.use_karras_sigmas, config.use_exponential_sigmas) == (False, True)
-    assert schedulers.of(FOLLOWED, "model", "karras").config.use_karras_sigmas
+    assert schedulers.build_scheduler(FOLLOWED, "model", "karras").config.use_karras_sigmas
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_schedule_takes_the_place_of_the_samplers_own() -> None:
 )
 def test_what_does_not_fit_is_a_sentence(own: Any, sampler: Any, schedule: Any, sentence: str) -> None:
     with pytest.raises(api.BadInput, match=sentence):
-        schedulers.of(own, sampler, schedule)
+        schedulers.build_scheduler(own, sampler, schedule)
 
 
 @pytest.mark.parametrize("sampler", ["lcm", "tcd"])
@@ -132,7 +132,7 @@ def test_more_steps_than_a_sampler_has_are_a_sentence(sd: Path, sampler: str) ->
 
 
 def test_the_number_binds_no_other_sampler_of_the_model() -> None:
-    schedulers.check(schedulers.of(schedulers.of(NOISE, "lcm"), "euler"), 60)
+    schedulers.check_steps(schedulers.build_scheduler(schedulers.build_scheduler(NOISE, "lcm"), "euler"), 60)
 
 
 def test_models_with_preconditioning_have_samplers_of_their_own(sd: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from diffusers import AutoencoderTiny
 from safetensors.torch import save_file
 
 from plugins.diffusion.pipeline import hooks
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 from studio.core import paths
 
@@ -71,7 +71,7 @@ def ctx(tmp_path: Path) -> testing.FakeContext:
 
 def painted(ctx: testing.FakeContext, model: Path, **values: Any) -> tuple[np.ndarray, list[np.ndarray]]:
     """The picture, and its previews."""
-    events = testing.run(Paint, ctx, model=str(model), prompt="a fox", steps=2, **values)
+    events = testing.run(TextToImage, ctx, model=str(model), prompt="a fox", steps=2, **values)
     (made,) = testing.results(events)
     assert isinstance(made, api.Image)
     return np.asarray(made.picture), [np.asarray(event.content) for event in events if isinstance(event, api.Preview)]
@@ -89,7 +89,7 @@ def test_it_shows_more_than_the_linear_map(put: Callable[[Path], None], ctx: tes
 
 @pytest.mark.parametrize(("size", "shape"), [((128, 64), (64, 128)), ((2048, 1024), (256, 512)), ((8, 8), (16, 16))])
 def test_a_preview_has_the_shape_of_the_picture(size: tuple[int, int], shape: tuple[int, int]) -> None:
-    assert hooks.enlarged(np.zeros((16, 16, 3), np.uint8), size).shape == (*shape, 3)
+    assert hooks.resize_preview(np.zeros((16, 16, 3), np.uint8), size).shape == (*shape, 3)
 
 
 def test_every_layout_holds_the_same_decoder(sd: Path, tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plugins.diffusion.tools.image_to_image import Repaint
+from plugins.diffusion.tools.image_to_image import ImageToImage
 from plugins.diffusion.tools.inpaint import Inpaint
-from plugins.diffusion.tools.text_to_image import Paint
-from plugins.diffusion.tools.variations import Vary
+from plugins.diffusion.tools.text_to_image import TextToImage
+from plugins.diffusion.tools.variations import Variations
 from studio import api, testing
 from tests.plugins.diffusion.fixtures import tiny
 
@@ -40,22 +40,22 @@ def mask(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("tool", [Repaint, Inpaint, Vary])
+@pytest.mark.parametrize("tool", [ImageToImage, Inpaint, Variations])
 def test_it_can_be_cancelled_and_repeats_itself(tool: type[api.Tool], sd: Path, picture: Path, mask: Path) -> None:
-    own = {Repaint: {"image": picture}, Inpaint: {"image": picture, "mask": mask}, Vary: {"origin": 3}}
+    own = {ImageToImage: {"image": picture}, Inpaint: {"image": picture, "mask": mask}, Variations: {"origin": 3}}
     testing.check_tool(tool, {"prompt": "a fox", "model": str(sd), "steps": 2, **own[tool]})
 
 
 def test_more_strength_goes_further_from_the_picture(sd: Path, picture: Path) -> None:
     values = {"image": picture, "model": str(sd), "steps": 4, "width": 40, "height": 32}
-    weak, strong = (made(Repaint, strength=share, **values).astype(int) for share in (0.0, 1.0))
-    none = made(Repaint, strength=0.05, **values).astype(int)
+    weak, strong = (made(ImageToImage, strength=share, **values).astype(int) for share in (0.0, 1.0))
+    none = made(ImageToImage, strength=0.05, **values).astype(int)
     assert abs(strong - none).mean() > abs(weak - none).mean()
 
 
 def test_a_large_picture_is_painted_at_a_size_that_suits_the_model_and_that_is_said(sd: Path, picture: Path) -> None:
     ctx = testing.FakeContext()
-    testing.run(Repaint, ctx, image=picture, model=str(sd), steps=1)
+    testing.run(ImageToImage, ctx, image=picture, model=str(sd), steps=1)
     assert [event.text for event in ctx.events if isinstance(event, api.Notice)] == [
         "The picture is painted at 32 × 32."
     ]
@@ -104,24 +104,24 @@ def test_an_inpainting_model_inpaints_and_says_that_it_does_nothing_else(
     folder = tiny.stable_diffusion(tmp_path / "inpainting", channels=9)
     assert made(Inpaint, image=picture, mask=mask, model=str(folder), steps=1).shape == (64, 80, 3)
     with pytest.raises(api.BadInput, match="made for inpainting alone"):
-        made(Paint, model=str(folder), steps=1)
+        made(TextToImage, model=str(folder), steps=1)
 
 
 def test_a_refiner_repaints_and_says_that_it_cannot_paint(
     tiny_model: Callable[[str], Path], tmp_path: Path, picture: Path
 ) -> None:
     folder = tiny.refiner(tmp_path / "refiner")
-    assert made(Repaint, image=picture, model=str(folder), steps=2).shape == (32, 32, 3)
+    assert made(ImageToImage, image=picture, model=str(folder), steps=2).shape == (32, 32, 3)
     with pytest.raises(api.BadInput, match="refines pictures"):
-        made(Paint, model=str(folder), steps=1)
+        made(TextToImage, model=str(folder), steps=1)
 
 
 @pytest.mark.parametrize("sampler", ["model", "euler_a"])
 def test_no_variation_is_the_picture_itself_and_more_of_it_goes_further(sd: Path, sampler: str) -> None:
     values = {"prompt": "a fox", "model": str(sd), "steps": 3, "sampler": sampler}
-    itself = made(Paint, seed=9, **values).astype(int)
-    assert (made(Vary, origin=9, variation=0, **values) == itself).all()
-    near, far = (made(Vary, origin=9, variation=share, **values).astype(int) for share in (0.1, 1.0))
+    itself = made(TextToImage, seed=9, **values).astype(int)
+    assert (made(Variations, origin=9, variation=0, **values) == itself).all()
+    near, far = (made(Variations, origin=9, variation=share, **values).astype(int) for share in (0.1, 1.0))
     assert 0 < abs(near - itself).mean() < abs(far - itself).mean()
 
 
@@ -134,14 +134,14 @@ def notices(tool: type[api.Tool], **values: Any) -> list[str]:
 @pytest.mark.parametrize("family", ["flux-kontext", "instruct-pix2pix", "flux2-klein"])
 def test_a_strength_that_does_nothing_is_said(family: str, tiny_model: Callable[[str], Path], picture: Path) -> None:
     values = {"image": picture, "model": str(tiny_model(family)), "width": 64, "height": 64}
-    assert notices(Repaint, **values, strength=0.3) == [
+    assert notices(ImageToImage, **values, strength=0.3) == [
         f"{family} changes a picture as the words say; the strength does not count."
     ]
-    assert notices(Repaint, **values) == []
+    assert notices(ImageToImage, **values) == []
 
 
 def test_a_strength_that_counts_is_not_spoken_of(sd: Path, picture: Path, mask: Path) -> None:
-    assert notices(Repaint, image=picture, model=str(sd), strength=0.3) == []
+    assert notices(ImageToImage, image=picture, model=str(sd), strength=0.3) == []
     assert notices(Inpaint, image=picture, mask=mask, model=str(sd), strength=0.5) == []
 
 

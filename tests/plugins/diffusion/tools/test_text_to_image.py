@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from plugins.diffusion import studio_tools
-from plugins.diffusion.tools.text_to_image import Paint
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 
 
 def paint(ctx: testing.FakeContext | None = None, **values: Any) -> np.ndarray:
-    (picture,) = testing.results(testing.run(Paint, ctx or testing.FakeContext(seed=7), **values))
+    (picture,) = testing.results(testing.run(TextToImage, ctx or testing.FakeContext(seed=7), **values))
     assert isinstance(picture, api.Image)
     return np.asarray(picture.picture)
 
@@ -25,7 +25,7 @@ def test_the_tools_keep_the_rules() -> None:
 
 
 def test_it_can_be_cancelled_and_repeats_itself(sd: Path) -> None:
-    testing.check_tool(Paint, {"prompt": "a red apple", "model": str(sd), "steps": 3})
+    testing.check_tool(TextToImage, {"prompt": "a red apple", "model": str(sd), "steps": 3})
 
 
 def test_every_step_shows_how_far_it_is_and_how_it_looks(sd: Path) -> None:

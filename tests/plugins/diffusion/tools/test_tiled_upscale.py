@@ -14,8 +14,8 @@ from PIL import Image
 from plugins.diffusion.checkpoints.families import FAMILIES
 from plugins.diffusion.models import loader
 from plugins.diffusion.pipeline import tiling
-from plugins.diffusion.pipeline.tiled_noise import Field
-from plugins.diffusion.tools.tiled_upscale import Upscale
+from plugins.diffusion.pipeline.tiled_noise import TiledNoise
+from plugins.diffusion.tools.tiled_upscale import TiledUpscale
 from scripts import diffusion_docs
 from studio import api, testing
 from tests.plugins.diffusion.conftest import BUILDERS
@@ -28,14 +28,14 @@ def small(tmp_path: Path) -> Path:
 
 
 def upscaled(ctx: testing.FakeContext | None = None, **values: Any) -> Image.Image:
-    (made,) = testing.results(testing.run(Upscale, ctx or testing.FakeContext(seed=5), steps=4, **values))
+    (made,) = testing.results(testing.run(TiledUpscale, ctx or testing.FakeContext(seed=5), steps=4, **values))
     assert isinstance(made, api.Image)
     assert isinstance(made.picture, Image.Image)
     return made.picture
 
 
 def test_it_can_be_cancelled_and_repeats_itself(sd: Path, small: Path) -> None:
-    testing.check_tool(Upscale, {"image": small, "model": str(sd), "steps": 4, "overlap": 8})
+    testing.check_tool(TiledUpscale, {"image": small, "model": str(sd), "steps": 4, "overlap": 8})
 
 
 def test_all_tiles_share_one_progress_and_show_the_picture_so_far(sd: Path, small: Path) -> None:
@@ -65,7 +65,7 @@ def test_it_needs_no_model_to_enlarge_alone(small: Path) -> None:
     assert upscaled(image=small, model="there-is-none", strength=0, scale=1.5).size == (54, 42)
 
 
-@pytest.mark.parametrize("family", [family for family in BUILDERS if diffusion_docs.refines(FAMILIES[family])])
+@pytest.mark.parametrize("family", [family for family in BUILDERS if diffusion_docs.supports_upscale(FAMILIES[family])])
 def test_every_family_that_repaints_refines(family: str, tiny_model: Callable[[str], Path], small: Path) -> None:
     ctx = testing.FakeContext(seed=1)
     model = str(tiny_model(family))
@@ -131,7 +131,7 @@ def test_models_that_cannot_refine_say_so(tiny_model: Callable[[str], Path], sma
 
 @pytest.mark.parametrize(("side", "length", "overlap"), [(72, 32, 8), (40, 32, 16), (32, 32, 8), (512, 64, 500)])
 def test_tiles_cover_a_side_and_lie_over_each_other(side: int, length: int, overlap: int) -> None:
-    row = tiling.row(side, length, overlap, 8)
+    row = tiling.plan_row(side, length, overlap, 8)
     assert row.starts[0] == 0
     assert row.end == side
     shared = [before + length - start for before, start in zip(row.starts, row.starts[1:], strict=False)]
@@ -141,8 +141,8 @@ def test_tiles_cover_a_side_and_lie_over_each_other(side: int, length: int, over
 
 def test_no_seam_shows_between_tiles_of_other_colours() -> None:
     """Between tiles of two greys that are 120 apart no two neighbours differ by more than the blend's steepest step."""
-    across, down = tiling.row(72, 32, 8, 8), tiling.row(56, 32, 8, 8)
-    mosaic = tiling.Mosaic(np.zeros((53, 70, 3), np.uint8), across, down)
+    across, down = tiling.plan_row(72, 32, 8, 8), tiling.plan_row(56, 32, 8, 8)
+    mosaic = tiling.TileBlender(np.zeros((53, 70, 3), np.uint8), across, down)
     for line in range(len(down.starts)):
         for column in range(len(across.starts)):
             mosaic.lay(column, line, np.full((32, 32, 3), 60 + 120 * ((line + column) % 2), np.uint8))
@@ -155,7 +155,7 @@ def test_no_seam_shows_between_tiles_of_other_colours() -> None:
 
 
 def test_tiles_that_lie_over_each_other_have_the_same_noise() -> None:
-    field = Field((96, 64), lambda: torch.Generator().manual_seed(3))
+    field = TiledNoise((96, 64), lambda: torch.Generator().manual_seed(3))
     left = field.cut(torch.empty(1, 4, 8, 8), 0, 16, 64)
     right = field.cut(torch.empty(1, 4, 8, 8), 32, 0, 64)
     assert torch.equal(left[:, :, :6, 4:], right[:, :, 2:, :4])

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 from plugins.diffusion.tools import train
-from plugins.diffusion.tools.train import DiffusionTrain
+from plugins.diffusion.tools.train import TrainDiffusion
 from plugins.diffusion.training import captions, composites, dataset, trainer
 from plugins.diffusion.training.captions import Subject
 from studio import api, testing
@@ -75,7 +75,7 @@ def weights(made: api.Trained) -> bytes:
 
 
 def test_keeps_the_rules() -> None:
-    testing.check_plugin([DiffusionTrain])
+    testing.check_plugin([TrainDiffusion])
     testing.check_light_import("plugins.diffusion.tools.train", [Path(train.__file__).parents[3]])
 
 
@@ -84,7 +84,7 @@ def test_the_model_paints_with_the_starters_autoencoder(pictures: Path, tmp_path
 
     ctx = testing.FakeContext(seed=7, folder=tmp_path / "job")
     values = {**TINY, "title": "Mine", "prompts": ["a red disk, flat"], "preview_every": 2}
-    events = testing.run(DiffusionTrain, ctx, folder=pictures, **values)
+    events = testing.run(TrainDiffusion, ctx, folder=pictures, **values)
     made = trained(events)
     assert (made.title, made.kind) == ("Mine", "diffusion")
     assert json.loads((made.folder / "studio.json").read_text("utf-8")) == {"components": {"vae": "vae-spatial"}}
@@ -108,7 +108,7 @@ def test_any_other_autoencoder_is_written_into_the_model(pictures: Path, tmp_pat
     from diffusers import AutoPipelineForText2Image
 
     ctx = testing.FakeContext(seed=7, folder=tmp_path / "job")
-    made = trained(testing.run(DiffusionTrain, ctx, folder=pictures, vae=vae, **TINY))
+    made = trained(testing.run(TrainDiffusion, ctx, folder=pictures, vae=vae, **TINY))
     pipe = AutoPipelineForText2Image.from_pretrained(made.folder, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     assert pipe("", num_inference_steps=1, output_type="np").images.shape == (1, 64, 64, 3)
@@ -116,15 +116,15 @@ def test_any_other_autoencoder_is_written_into_the_model(pictures: Path, tmp_pat
 
 def test_a_pause_keeps_what_was_learnt(pictures: Path, tmp_path: Path, vae: str) -> None:
     values = {"folder": pictures, "vae": vae, **TINY}
-    straight = trained(testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "a"), **values))
+    straight = trained(testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "a"), **values))
     ctx = testing.FakeContext(7, tmp_path / "b")
-    running = DiffusionTrain().run(DiffusionTrain.Params(**values), ctx)
+    running = TrainDiffusion().run(TrainDiffusion.Params(**values), ctx)
     while not isinstance(event := next(running), api.Progress) or event.step < 1:
         pass
     ctx.pause_requested = True
     with pytest.raises(api.Paused):
         list(running)
-    events = testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "b"), **values)
+    events = testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "b"), **values)
     assert notices(events) == ["Resumes at step 2 of 4."]
     assert not [event for event in events if isinstance(event, api.Progress) and event.text.startswith("Taking")]
     assert weights(trained(events)) == weights(straight)
@@ -132,12 +132,12 @@ def test_a_pause_keeps_what_was_learnt(pictures: Path, tmp_path: Path, vae: str)
 
 def test_a_kill_loses_only_the_steps_since_the_checkpoint(pictures: Path, tmp_path: Path, vae: str) -> None:
     values = {"folder": pictures, "vae": vae, **TINY}
-    straight = trained(testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "a"), **values))
-    running = DiffusionTrain().run(DiffusionTrain.Params(**values), testing.FakeContext(7, tmp_path / "b"))
+    straight = trained(testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "a"), **values))
+    running = TrainDiffusion().run(TrainDiffusion.Params(**values), testing.FakeContext(7, tmp_path / "b"))
     while not isinstance(event := next(running), api.Progress) or event.step < 3:
         pass
     running.close()
-    events = testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "b"), **values)
+    events = testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "b"), **values)
     assert notices(events) == ["Resumes at step 0 of 4."]
     assert weights(trained(events)) == weights(straight)
 
@@ -147,12 +147,12 @@ def test_a_pause_while_pictures_are_taken_apart_keeps_the_parts(
 ) -> None:
     monkeypatch.setattr(dataset, "ENCODED_AT_ONCE", 5)
     values = {"folder": pictures, "vae": vae, **TINY}
-    straight = trained(testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "a"), **values))
+    straight = trained(testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "a"), **values))
     ctx = testing.FakeContext(7, tmp_path / "b", pause_requested=True)
     with pytest.raises(api.Paused):
-        testing.run(DiffusionTrain, ctx, **values)
+        testing.run(TrainDiffusion, ctx, **values)
     assert [event.text for event in ctx.events if isinstance(event, api.Progress)][-1].endswith(": 5 of 30")
-    events = testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "b"), **values)
+    events = testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "b"), **values)
     taking = [event.text for event in events if isinstance(event, api.Progress) and event.text.startswith("Taking")]
     assert taking[0].endswith(": 10 of 30")
     assert weights(trained(events)) == weights(straight)
@@ -162,7 +162,7 @@ def test_damaged_state_is_told_and_begun_again(pictures: Path, tmp_path: Path, v
     ctx = testing.FakeContext(7, tmp_path / "job")
     for name in (trainer.Trainer.CHECKPOINT, dataset.CACHE):
         (ctx.checkpoint_dir / name).write_bytes(b"spoilt")
-    events = testing.run(DiffusionTrain, ctx, folder=pictures, vae=vae, **TINY)
+    events = testing.run(TrainDiffusion, ctx, folder=pictures, vae=vae, **TINY)
     assert "starts again" in notices(events)[0]
     assert trained(events)
 
@@ -176,7 +176,7 @@ def test_an_artists_photographs_keep_their_words(tmp_path: Path, vae: str) -> No
     (folder / "garden-3.txt").write_text("roses in the rain", encoding="utf-8")
     (folder / "broken.jpg").write_bytes(b"")
     ctx = testing.FakeContext(7, tmp_path / "job")
-    events = testing.run(DiffusionTrain, ctx, folder=folder, vae=vae, **TINY)
+    events = testing.run(TrainDiffusion, ctx, folder=folder, vae=vae, **TINY)
     assert notices(events) == ["Skipped, because it cannot be read: broken.jpg."]
     card = (trained(events).folder / "README.md").read_text("utf-8")
     assert "- roses in the rain\n" in card
@@ -200,7 +200,7 @@ def test_a_lora_is_learnt_for_a_model_and_changes_what_it_paints(
         "flips": False,
         "prompts": ["fox"],
     }
-    made = trained(testing.run(DiffusionTrain, ctx, folder=pictures, **values))
+    made = trained(testing.run(TrainDiffusion, ctx, folder=pictures, **values))
     assert made.kind == "lora"
     assert "A LoRA for" in (made.folder / "README.md").read_text("utf-8")
     pipe = AutoPipelineForText2Image.from_pretrained(base, dtype=torch.float32)
@@ -220,9 +220,9 @@ def test_a_model_trained_here_is_taught_more(pictures: Path, tmp_path: Path) -> 
     from diffusers import UNet2DConditionModel
     from transformers import CLIPTextModel
 
-    first = trained(testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "a"), folder=pictures, **TINY))
+    first = trained(testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "a"), folder=pictures, **TINY))
     values = {**TINY, "kind": "full", "model": str(first.folder), "pair_share": 0.5}
-    second = trained(testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "b"), folder=pictures, **values))
+    second = trained(testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "b"), folder=pictures, **values))
     assert second.kind == "diffusion"
     assert json.loads((second.folder / "studio.json").read_text("utf-8")) == {"components": {"vae": "vae-spatial"}}
     assert f"trained further from {first.folder.name}" in (second.folder / "README.md").read_text("utf-8")
@@ -239,7 +239,7 @@ def test_a_model_of_another_family_is_not_taught_as_a_whole(
 ) -> None:
     values = {**TINY, "kind": "full", "model": str(tiny_model("stable-diffusion-xl"))}
     with pytest.raises(api.BadInput, match="Only Stable Diffusion 1 and 2"):
-        testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path), folder=pictures, **values)
+        testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path), folder=pictures, **values)
 
 
 def test_too_many_pictures_are_thinned_out(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,28 +259,30 @@ def test_too_many_pictures_are_thinned_out(pictures: Path, monkeypatch: pytest.M
 def test_too_few_pictures_is_one_sentence(pictures: Path) -> None:
     (pictures / "0.png").unlink()
     with pytest.raises(api.BadInput, match="There are 7 readable pictures in pictures, and a training needs 8"):
-        testing.run(DiffusionTrain, folder=pictures, **TINY)
+        testing.run(TrainDiffusion, folder=pictures, **TINY)
 
 
 def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(api.BadInput, match="There is no folder"):
-        testing.run(DiffusionTrain, folder=tmp_path / "nowhere", **TINY)
+        testing.run(TrainDiffusion, folder=tmp_path / "nowhere", **TINY)
 
 
 def test_what_is_no_autoencoder_is_refused(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(api.BadInput, match="no autoencoder"):
-        testing.run(DiffusionTrain, folder=pictures, vae=str(tmp_path), **TINY)
+        testing.run(TrainDiffusion, folder=pictures, vae=str(tmp_path), **TINY)
 
 
 def test_batches_depend_on_seed_and_step_alone(pictures: Path) -> None:
-    read = [dataset.read(subject, 64) for subject in captions.read(pictures, dataset.find(pictures))]
+    read = [
+        dataset.read_image(subject, 64) for subject in captions.read_captions(pictures, dataset.find_images(pictures))
+    ]
     subjects = [subject for subject, _ in read]
-    everything = dataset.Pictures(subjects, [pixels for _, pixels in read])
-    items = dataset.plan(everything, flips=True, pairs=5, seed=3)
+    everything = dataset.LoadedImages(subjects, [pixels for _, pixels in read])
+    items = dataset.plan_items(everything, flips=True, pairs=5, seed=3)
     sorts = [item.sort for item in items]
     assert (sorts.count("plain"), sorts.count("ground"), sorts.count("pair")) == (16, 8, 5)
     values = torch.arange(len(items)).half().view(-1, 1, 1, 1).expand(-1, 4, 2, 2)
-    first, second = (dataset.Latents(items, subjects, values, 32, seed=3) for _ in range(2))
+    first, second = (dataset.LatentDataset(items, subjects, values, 32, seed=3) for _ in range(2))
     first.batch(0)
     (left, words, _), (right, same, _) = first.batch(5), second.batch(5)
     assert torch.equal(left, right)
@@ -290,11 +292,11 @@ def test_batches_depend_on_seed_and_step_alone(pictures: Path) -> None:
 
 def test_pairs_are_put_together_from_halves_that_say_what_they_are() -> None:
     subjects = [Subject(Path(f"{n}.png"), f"thing {n}", style=("fluent", "noto")[n % 2]) for n in range(40)]
-    drawn = composites.draw(subjects, 200, seed=1)
+    drawn = composites.draw_scenes(subjects, 200, seed=1)
     items = [dataset.Item("pair", scene=scene) for scene in drawn]
     halves = [[scene.left] * 2 + [scene.right] * 2 for scene in drawn]
     values = torch.tensor(halves).half().view(-1, 1, 1, 4).expand(-1, 4, 4, 4)
-    latents = dataset.Latents(items, subjects, values, 64, seed=3)
+    latents = dataset.LatentDataset(items, subjects, values, 64, seed=3)
     seen = set()
     for step in range(10):
         pictures, words, _ = latents.batch(step)

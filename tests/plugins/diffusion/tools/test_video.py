@@ -13,8 +13,8 @@ from PIL import Image
 
 from plugins.diffusion.checkpoints.families import FAMILIES, Task, VideoSpec
 from plugins.diffusion.models import loader
-from plugins.diffusion.tools.text_to_image import Paint
-from plugins.diffusion.tools.video import Animate
+from plugins.diffusion.tools.text_to_image import TextToImage
+from plugins.diffusion.tools.video import Video
 from studio import api, testing
 from tests.plugins.diffusion.fixtures.tiny_video import BUILDERS, motion_adapter
 
@@ -48,7 +48,7 @@ def picture(tmp_path: Path) -> Path:
 
 def animated(ctx: testing.FakeContext | None = None, **values: Any) -> tuple[np.ndarray, api.Animation]:
     values = {"width": 32, "height": 32, "steps": 2} | values
-    (made,) = testing.results(testing.run(Animate, ctx or testing.FakeContext(seed=3), **values))
+    (made,) = testing.results(testing.run(Video, ctx or testing.FakeContext(seed=3), **values))
     assert isinstance(made, api.Animation)
     return np.stack([np.asarray(frame) for frame in made.frames]), made
 
@@ -86,7 +86,7 @@ def test_the_families_that_are_said_to_be_tried_are_those_tried_here() -> None:
 
 
 def test_it_can_be_cancelled_and_repeats_itself(tiny_film: Callable[[str], str]) -> None:
-    testing.check_tool(Animate, {"model": tiny_film("ltx"), "frames": 9, "steps": 2, "width": 32, "height": 32})
+    testing.check_tool(Video, {"model": tiny_film("ltx"), "frames": 9, "steps": 2, "width": 32, "height": 32})
 
 
 def test_seconds_become_frames_that_the_family_can_make(tiny_film: Callable[[str], str]) -> None:
@@ -114,7 +114,7 @@ def test_a_motion_adapter_sets_stable_diffusion_in_motion(sd: Path, tmp_path: Pa
     frames, made = animated(**values)
     assert frames.shape == (4, 32, 32, 3)
     assert made.fps == 8
-    (still,) = testing.results(testing.run(Paint, testing.FakeContext(), model=str(sd), steps=1))
+    (still,) = testing.results(testing.run(TextToImage, testing.FakeContext(), model=str(sd), steps=1))
     assert isinstance(still, api.Image)
 
 
@@ -143,7 +143,7 @@ def test_models_say_what_they_need(tiny_film: Callable[[str], str], sd: Path, pi
     with pytest.raises(api.BadInput, match=r"makes pictures, and no videos\. .*motion adapter"):
         animated(model=str(sd))
     with pytest.raises(api.BadInput, match=r"LTX-Video makes videos, and no pictures\. Use it in Animate"):
-        testing.run(Paint, testing.FakeContext(), model=tiny_film("ltx"))
+        testing.run(TextToImage, testing.FakeContext(), model=tiny_film("ltx"))
     with pytest.raises(api.BadInput, match="go with Stable Diffusion 1"):
         animated(model=tiny_film("ltx"), motion=str(tmp_path))
     with pytest.raises(api.BadInput, match="works with its own sampler"):

@@ -14,14 +14,14 @@ APPLE = Subject(Path("a.webp"), "apple", ("fruit", "apple"), "fluent", "red")
 
 
 def test_styles_end_the_caption() -> None:
-    told = {captions.caption(APPLE, np.random.default_rng(seed)) for seed in range(40)}
+    told = {captions.draw_caption(APPLE, np.random.default_rng(seed)) for seed in range(40)}
     assert {"a red apple, 3d", "apple, 3d", "a red apple, fruit, 3d"} <= told | {"a red apple, fruit, 3d"}
     assert all(one.endswith(", 3d") for one in told)
     assert any("fruit" in one for one in told)
 
 
 def test_the_ground_is_named_before_the_style() -> None:
-    assert captions.finished("a red apple", "orange", "noto") == "a red apple on an orange ground, flat"
+    assert captions.complete_caption("a red apple", "orange", "noto") == "a red apple on an orange ground, flat"
 
 
 @pytest.mark.parametrize(
@@ -87,25 +87,25 @@ def test_words_come_from_text_files_lists_and_file_names(tmp_path: Path) -> None
     rows = [{"file": "mine/2.png", "name": "Fox", "keywords": ["animal"], "style": "noto"}]
     rows += [{"file": "3.png", "caption": "just so"}, {"file": "1.png", "caption": "not used"}]
     (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    first, second, third, fourth = captions.read(folder, found)
+    first, second, third, fourth = captions.read_captions(folder, found)
     assert (first.name, first.fixed) == ("a portrait of Ada", True)
     assert (second.name, second.keywords, second.style, second.fixed) == ("Fox", ("animal",), "noto", False)
     assert third.name == "just so"
     assert fourth.name == "my old house"
-    assert captions.caption(first, np.random.default_rng(0)) == "a portrait of Ada"
+    assert captions.draw_caption(first, np.random.default_rng(0)) == "a portrait of Ada"
 
 
 def test_pictures_of_one_name_in_two_folders_keep_their_own_words(tmp_path: Path) -> None:
     found = [tmp_path / "cats" / "1.png", tmp_path / "dogs" / "1.png"]
     rows = [{"file": "cats/1.png", "name": "cat"}, {"file": "dogs/1.png", "name": "dog"}]
     (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    assert [subject.name for subject in captions.read(tmp_path, found)] == ["cat", "dog"]
+    assert [subject.name for subject in captions.read_captions(tmp_path, found)] == ["cat", "dog"]
 
 
 def test_a_damaged_list_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "captions.jsonl").write_text('{"file": "a.png"\n', encoding="utf-8")
     with pytest.raises(api.BadInput, match=r"captions\.jsonl is no list of captions"):
-        captions.read(tmp_path, [])
+        captions.read_captions(tmp_path, [])
 
 
 def subjects(count: int) -> list[Subject]:
@@ -114,18 +114,18 @@ def subjects(count: int) -> list[Subject]:
 
 def test_held_out_pairs_are_never_learnt() -> None:
     some = subjects(12)
-    learnt = composites.draw(some, 300, seed=1)
-    held = composites.draw(some, 20, seed=1, held_out=True)
+    learnt = composites.draw_scenes(some, 300, seed=1)
+    held = composites.draw_scenes(some, 20, seed=1, held_out=True)
     assert len(learnt) == 300
     assert held
     pairs = [{frozenset((one.left, one.right)) for one in group} for group in (learnt, held)]
     assert not pairs[0] & pairs[1]
     assert all(some[one.left].style == some[one.right].style for one in learnt + held)
-    assert learnt == composites.draw(some, 300, seed=1)
+    assert learnt == composites.draw_scenes(some, 300, seed=1)
 
 
 def test_one_picture_alone_makes_no_pair() -> None:
-    assert composites.draw(subjects(1), 5, seed=0) == []
+    assert composites.draw_scenes(subjects(1), 5, seed=0) == []
 
 
 def test_a_scene_is_told_as_it_is_seen() -> None:
@@ -135,7 +135,7 @@ def test_a_scene_is_told_as_it_is_seen() -> None:
     red, green = (np.zeros((32, 32, 4), np.uint8) for _ in range(2))
     red[8:24, 8:24] = (255, 0, 0, 255)
     green[8:24, 8:24] = (0, 255, 0, 255)
-    made = composites.pair(red, green, composites.colour("blue"), 64)
+    made = composites.compose_pair(red, green, composites.ground_colour("blue"), 64)
     assert made.shape == (64, 64, 3)
     assert tuple(made[0, 0]) == captions.COLOURS["blue"]
     columns = [np.argwhere((made == colour).all(-1))[:, 1] for colour in ((255, 0, 0), (0, 255, 0))]
@@ -145,6 +145,6 @@ def test_a_scene_is_told_as_it_is_seen() -> None:
 def test_a_mirrored_picture_is_mirrored() -> None:
     half = np.zeros((16, 16, 4), np.uint8)
     half[:, :8] = (255, 0, 0, 255)
-    straight, mirrored = (composites.over(half, (255, 255, 255), 16, mirrored=way) for way in (False, True))
+    straight, mirrored = (composites.paste_on_ground(half, (255, 255, 255), 16, mirrored=way) for way in (False, True))
     assert np.array_equal(straight[:, ::-1], mirrored)
     assert tuple(straight[0, 0]) == (255, 0, 0)

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from plugins.diffusion.tools.text_to_image import Paint
-from plugins.diffusion.tools.train import DiffusionTrain
+from plugins.diffusion.tools.text_to_image import TextToImage
+from plugins.diffusion.tools.train import TrainDiffusion
 from plugins.diffusion.training import captions, dataset, lora, trainer
 from studio import api, testing
 
@@ -62,19 +62,21 @@ def weights(made: api.Trained) -> bytes:
 
 def test_it_paints_otherwise_and_a_kill_costs_nothing(photos: Path, tmp_path: Path, xl: Path) -> None:
     values = {**TINY, "folder": photos, "model": str(xl), "learning_rate": 0.05}
-    straight = trained(testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "a"), **values))
-    running = DiffusionTrain().run(DiffusionTrain.Params(**values), testing.FakeContext(7, tmp_path / "b"))
+    straight = trained(testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "a"), **values))
+    running = TrainDiffusion().run(TrainDiffusion.Params(**values), testing.FakeContext(7, tmp_path / "b"))
     while not isinstance(event := next(running), api.Progress) or event.step < 3:
         pass
     running.close()
-    events = testing.run(DiffusionTrain, testing.FakeContext(7, tmp_path / "b"), **values)
+    events = testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "b"), **values)
     assert [event.text for event in events if isinstance(event, api.Notice)] == ["Resumes at step 0 of 4."]
     assert [view.content.shape for view in events if isinstance(view, api.Preview)] == [(64, 64, 3)]
     assert weights(trained(events)) == weights(straight)
     ctx = testing.FakeContext(1)
     plain, drawn = (
         np.asarray(
-            testing.results(testing.run(Paint, ctx, prompt="fox", model=str(xl), steps=2, loras=loras))[-1].picture
+            testing.results(testing.run(TextToImage, ctx, prompt="fox", model=str(xl), steps=2, loras=loras))[
+                -1
+            ].picture
         )
         for loras in ([], [str(straight.folder)])
     )
@@ -91,9 +93,9 @@ class Same(trainer.Trainer):
 
 def test_the_loss_falls(tmp_path: Path, xl: Path) -> None:
     torch.manual_seed(0)
-    base = lora.begin(testing.FakeContext(1), str(xl), 8, 16)
+    base = lora.prepare_lora_training(testing.FakeContext(1), str(xl), 8, 16)
     batch = torch.ones(2, 4, 8, 8), ["a fox", ""], [(32, 64, 0, 16), None]
-    numbers = trainer.Schedule(steps=12, learning_rate=3e-2, warm_up=2)
+    numbers = trainer.LearningRateSchedule(steps=12, learning_rate=3e-2, warm_up=2)
     one = Same(base.parts, numbers, lambda _: batch, tmp_path, seed=1, half=False)
     losses = []
     for _ in range(12):
@@ -106,7 +108,9 @@ def test_the_loss_falls(tmp_path: Path, xl: Path) -> None:
 def test_the_unet_is_told_what_the_pipeline_tells_it(xl: Path) -> None:
     from diffusers import StableDiffusionXLPipeline
 
-    told = lora.begin(testing.FakeContext(1), str(xl), 2, 32).parts.told(["a fox", ""], [(600, 800, 0, 5), None], "cpu")
+    told = lora.prepare_lora_training(testing.FakeContext(1), str(xl), 2, 32).parts.told(
+        ["a fox", ""], [(600, 800, 0, 5), None], "cpu"
+    )
     pipe = StableDiffusionXLPipeline.from_pretrained(xl)
     said, none, pooled, nothing = pipe.encode_prompt("a fox")
     extra = told["added_cond_kwargs"]
@@ -119,21 +123,21 @@ def test_the_unet_is_told_what_the_pipeline_tells_it(xl: Path) -> None:
 
 
 def test_a_picture_knows_where_its_middle_was_cut_out(photos: Path) -> None:
-    subject, pixels = dataset.read(captions.read(photos, dataset.find(photos))[0], 64)
+    subject, pixels = dataset.read_image(captions.read_captions(photos, dataset.find_images(photos))[0], 64)
     assert (subject.frame, pixels.shape) == ((128, 192, 0, 16), (64, 64, 3))
 
 
 @pytest.mark.parametrize("family", ["instruct-pix2pix-xl", "lcm", "pixart-sigma"])
 def test_other_families_are_one_sentence(family: str, tiny_model: Callable[[str], Path]) -> None:
     with pytest.raises(api.BadInput, match="LoRAs are learnt for Stable Diffusion 1, 2 and XL"):
-        lora.begin(testing.FakeContext(1), str(tiny_model(family)), 2, 64)
+        lora.prepare_lora_training(testing.FakeContext(1), str(tiny_model(family)), 2, 64)
 
 
 def test_the_refiner_is_one_sentence(tmp_path: Path) -> None:
     from tests.plugins.diffusion.fixtures import tiny
 
     with pytest.raises(api.BadInput, match="and refiner is none of them"):
-        lora.begin(testing.FakeContext(1), str(tiny.refiner(tmp_path / "refiner")), 2, 64)
+        lora.prepare_lora_training(testing.FakeContext(1), str(tiny.refiner(tmp_path / "refiner")), 2, 64)
 
 
 def test_pictures_much_smaller_than_the_models_are_told(photos: Path, tmp_path: Path, xl: Path) -> None:
@@ -141,6 +145,6 @@ def test_pictures_much_smaller_than_the_models_are_told(photos: Path, tmp_path: 
     config = folder / "unet/config.json"
     config.write_text(json.dumps({**json.loads(config.read_text("utf-8")), "sample_size": 64}), "utf-8")
     values = {**TINY, "folder": photos, "model": str(folder)}
-    running = DiffusionTrain().run(DiffusionTrain.Params(**values), testing.FakeContext(7, tmp_path / "job"))
+    running = TrainDiffusion().run(TrainDiffusion.Params(**values), testing.FakeContext(7, tmp_path / "job"))
     told = next(event for event in running if isinstance(event, api.Notice))
     assert told.text.startswith("large paints 128 px, and learns from pictures of 64 px")

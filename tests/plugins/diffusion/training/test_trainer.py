@@ -23,8 +23,8 @@ def batch(step: int) -> tuple[torch.Tensor, list[str], list[None]]:
 def trainer(keep: Path, batches=batch, **schedule) -> training.Trainer:
     keep.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    parts = small_model.build(CAPTIONS, small_model.SHAPES["tiny"], 4, 8, keep / "words")
-    numbers = training.Schedule(**{"steps": 25, "warm_up": 5, "learning_rate": 1e-2, **schedule})
+    parts = small_model.build_components(CAPTIONS, small_model.NETWORK_SIZES["tiny"], 4, 8, keep / "words")
+    numbers = training.LearningRateSchedule(**{"steps": 25, "warm_up": 5, "learning_rate": 1e-2, **schedule})
     return training.Trainer(parts, numbers, batches, keep, seed=1, half=False)
 
 
@@ -84,7 +84,7 @@ def test_a_large_batch_is_learnt_from_on_each_core(tmp_path: Path, monkeypatch: 
             one.step()
     assert all(torch.equal(left, right) for left, right in zip(weights(beside), weights(again), strict=True))
     assert torch.get_num_threads() == 2
-    monkeypatch.setattr(training, "FEWEST", 32)
+    monkeypatch.setattr(training, "MIN_IMAGES_PER_CORE", 32)
     alone = trainer(tmp_path / "c", large_batch)
     for _ in range(5):
         alone.step()
@@ -92,19 +92,19 @@ def test_a_large_batch_is_learnt_from_on_each_core(tmp_path: Path, monkeypatch: 
 
 
 def test_rate_warms_up_and_falls_along_a_cosine() -> None:
-    schedule = training.Schedule(steps=1100, learning_rate=1.0, warm_up=100)
+    schedule = training.LearningRateSchedule(steps=1100, learning_rate=1.0, warm_up=100)
     assert [schedule.rate(step) for step in (0, 99, 100, 600, 1100)] == pytest.approx([0.01, 1.0, 1.0, 0.5, 0.0])
 
 
 def test_there_is_no_signal_at_the_last_time() -> None:
-    assert float(small_model.noise_schedule().alphas_cumprod[-1]) == pytest.approx(0.0, abs=1e-7)
+    assert float(small_model.build_noise_scheduler().alphas_cumprod[-1]) == pytest.approx(0.0, abs=1e-7)
 
 
 def test_the_vocabulary_takes_any_text_and_is_the_same_each_time(tmp_path: Path) -> None:
-    first = small_model.vocabulary(CAPTIONS, tmp_path / "a")
-    second = small_model.vocabulary(reversed(CAPTIONS), tmp_path / "b")
+    first = small_model.train_tokenizer(CAPTIONS, tmp_path / "a")
+    second = small_model.train_tokenizer(reversed(CAPTIONS), tmp_path / "b")
     assert first.get_vocab() == second.get_vocab()
-    told = small_model.tokens(first, ["", "a red apple, 3d", "Zebra 東京 🦊 " * 40])
+    told = small_model.tokenize(first, ["", "a red apple, 3d", "Zebra 東京 🦊 " * 40])
     assert told.shape == (3, small_model.TOKENS)
     assert told[0, 0] == first.bos_token_id
     assert set(told[0, 1:].tolist()) == {first.eos_token_id}
