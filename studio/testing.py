@@ -1,4 +1,4 @@
-"""The plugin author's kit: run a tool in a test, and check that it behaves."""
+"""Tools for tests of plugins: run a tool without the studio, and check that it follows the rules."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HEAVY = ("torch", "diffusers", "transformers")
 
 @dataclass
 class FakeModels:
-    """Keeps every model that was loaded, and never evicts."""
+    """Implements `api.Models`: keeps every model that was loaded."""
 
     loaded: dict[str, Any] = field(default_factory=dict)
 
@@ -43,11 +43,11 @@ class FakeModels:
 
 @dataclass
 class FakeContext:
-    """Implements `api.Context` on the CPU, in memory and a folder: a temporary one, unless given.
+    """Implements `api.Context` on the CPU, with its files in `folder` or a temporary folder.
 
-    `cancel_after` events it reports a cancel, as an artist would; set `pause_requested` to ask
-    for a pause. What the tool emitted is in `events`, its notes in `notes`. What lies in `models` in
-    the folder can be chosen by its name.
+    It cancels the job after `cancel_after` events; set `pause_requested` to ask for a pause. The events
+    of the tool are in `events`, its notes in `notes`. Models in the subfolder `models` can be chosen by
+    name.
     """
 
     seed: int = 0
@@ -59,8 +59,8 @@ class FakeContext:
     models: FakeModels = field(default_factory=FakeModels)
     notes: dict[str, Any] = field(default_factory=dict)
     events: list[api.Event] = field(default_factory=list)
-    told: int = 0
-    """How often Cancelled was raised: more than once means that the tool went on."""
+    cancellations: int = 0
+    """Number of times that Cancelled was raised: more than one means that the tool did not stop."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -70,15 +70,15 @@ class FakeContext:
 
     @property
     def scratch(self) -> Path:
-        return self._made("scratch")
+        return self._folder("scratch")
 
     @property
     def checkpoint_dir(self) -> Path:
-        return self._made("keep")
+        return self._folder("keep")
 
     @property
     def downloads(self) -> Path:
-        return self._made("models")
+        return self._folder("models")
 
     def generator(self, offset: int = 0) -> torch.Generator:
         import torch
@@ -94,7 +94,7 @@ class FakeContext:
 
     def check_cancelled(self) -> None:
         if self.cancel_after is not None and len(self.events) >= self.cancel_after:
-            self.told += 1
+            self.cancellations += 1
             raise api.Cancelled
 
     def starter(self, name: str) -> Path:
@@ -106,11 +106,11 @@ class FakeContext:
     def available_models(self, kind: str) -> dict[str, Path]:
         from studio.library.models import model_kind
 
-        return {name: path for name, path in self._mine().items() if model_kind.kind_of(path) in (kind, "")}
+        return {name: path for name, path in self._own_models().items() if model_kind.kind_of(path) in (kind, "")}
 
     def model(self, choice: str) -> Path | str:
-        if choice in (mine := self._mine()):
-            return mine[choice]
+        if choice in (models := self._own_models()):
+            return models[choice]
         if Path(choice).exists():
             return Path(choice)
         return self.starter(choice)
@@ -118,11 +118,11 @@ class FakeContext:
     def note(self, name: str, value: Any) -> None:
         self.notes[name] = value
 
-    def _mine(self) -> dict[str, Path]:
-        mine = self.folder / "models" if self.folder else None
-        return {path.name: path for path in sorted(mine.iterdir())} if mine and mine.is_dir() else {}
+    def _own_models(self) -> dict[str, Path]:
+        folder = self.folder / "models" if self.folder else None
+        return {path.name: path for path in sorted(folder.iterdir())} if folder and folder.is_dir() else {}
 
-    def _made(self, name: str) -> Path:
+    def _folder(self, name: str) -> Path:
         if self.folder is None:
             self.folder = Path(tempfile.mkdtemp(prefix="studio-test-"))
             atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
@@ -132,23 +132,23 @@ class FakeContext:
 
 
 def load(plugin: Path) -> list[type[api.Tool]]:
-    """The tools of a plugin, a `.py` file or a folder, loaded as the studio would.
+    """Load the tools of a plugin, a `.py` file or a folder, as the studio does.
 
-    Raises AssertionError with the studio's words, when it refuses the plugin or one of its tools.
+    Raises AssertionError with the studio's message if it refuses the plugin or one of its tools.
     """
     from studio.worker.plugins.discovery import discover
     from studio.worker.plugins.sources import FileSource
 
-    found = discover([FileSource(plugin.resolve(), "user")])
-    (described,) = found.catalogue.plugins
-    _accepted(described)
-    return list(found.tools.values())
+    discovered = discover([FileSource(plugin.resolve(), "user")])
+    (descriptor,) = discovered.catalogue.plugins
+    _check_descriptor(descriptor)
+    return list(discovered.tools.values())
 
 
 def run(tool: type[api.Tool], ctx: FakeContext | None = None, **values: Any) -> list[api.Event]:
-    """Runs a tool to its end and returns what it yielded, as the studio would see it.
+    """Run a tool to its end with parameter values and return its events.
 
-    Raises what the tool raises, and BadInput for values that do not fit.
+    Raises the exceptions of the tool, and BadInput for invalid values.
     """
     from studio.worker.jobs.errors import validated
     from studio.worker.jobs.seeding import seed_all
@@ -162,19 +162,19 @@ def run(tool: type[api.Tool], ctx: FakeContext | None = None, **values: Any) -> 
 
 
 def estimate(tool: type[api.Tool], ctx: FakeContext | None = None, **values: Any) -> api.Estimate | None:
-    """What a tool says that it would take. Raises what the tool raises, and BadInput for values that do not fit."""
+    """Return the estimate of a tool. Raises the exceptions of the tool, and BadInput for invalid values."""
     from studio.worker.jobs.errors import validated
 
     return tool().estimate(validated(tool, values), ctx or FakeContext())
 
 
 def results(events: Iterable[api.Event]) -> list[api.Event]:
-    """Only what would be saved."""
+    """Return the events that would be saved: pictures, animations, texts and models."""
     return [event for event in events if isinstance(event, api.Image | api.Animation | api.Text | api.Trained)]
 
 
 def check(plugin: Path, values: Mapping[str, Mapping[str, Any]]) -> None:
-    """All checks for a plugin in a file or folder. `values` holds parameters for each of its tools, by id."""
+    """Run all checks on a plugin in a file or folder. `values` has parameter values for each of its tools, by id."""
     check_light_import("studio.testing", then=f"studio.testing.load(__import__('pathlib').Path({str(plugin)!r}))")
     tools = load(plugin)
     check_plugin(tools)
@@ -184,48 +184,53 @@ def check(plugin: Path, values: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def check_plugin(tools: Iterable[type[api.Tool]]) -> None:
-    """The conformance checks that need no run. Raises AssertionError with what is wrong."""
+    """Check the rules that can be checked without running a tool. Raises AssertionError with the problem."""
     seen: set[str] = set()
     for tool in tools:
-        faults = validation.find_problems(tool)
-        assert not faults, " ".join(faults)
+        problems = validation.find_problems(tool)
+        assert not problems, " ".join(problems)
         assert tool.id not in seen, f"two tools are called {tool.id}"
         seen.add(tool.id)
 
 
 def check_light_import(module: str, path: Iterable[Path] = (), *, then: str = "") -> None:
-    """Importing a plugin must not import torch, diffusers or transformers. `then` is a statement to run after."""
+    """Check that importing a plugin imports none of torch, diffusers and transformers.
+
+    `then` is a statement to run after the import. Raises AssertionError.
+    """
     code = f"""
 import sys
-sys.path[:0] = {[str(one) for one in path]!r}
+sys.path[:0] = {[str(folder) for folder in path]!r}
 import {module}
 {then}
-print([heavy for heavy in {HEAVY!r} if heavy in sys.modules])
+print([name for name in {HEAVY!r} if name in sys.modules])
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    found = done.stdout.strip().rpartition("\n")[2]
-    assert found == "[]", f"importing {module} imports {found}"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    imported = process.stdout.strip().rpartition("\n")[2]
+    assert imported == "[]", f"importing {module} imports {imported}"
 
 
 def check_tool(tool: type[api.Tool], values: Mapping[str, Any], *, seed: int = 7) -> None:
-    """Runs a tool three times: it must honour a cancel, and repeat itself for the same seed. What it says that
-    it would take must be an estimate, with notes on its own parameters."""
-    told = estimate(tool, **values)
-    if told is not None:
-        assert isinstance(told, api.Estimate), f"{tool.id} estimates {told!r}, which is no api.Estimate"
-        strange = set(told.notes) - set(tool.Params.model_fields)
-        assert not strange, f"{tool.id} has notes on {', '.join(sorted(strange))}, which are none of its parameters"
+    """Run a tool three times: it must stop when cancelled, and give the same result for the same seed.
+
+    Its estimate must have notes on its own parameters only. Raises AssertionError with the problem.
+    """
+    expected = estimate(tool, **values)
+    if expected is not None:
+        assert isinstance(expected, api.Estimate), f"{tool.id} estimates {expected!r}, which is no api.Estimate"
+        unknown = set(expected.notes) - set(tool.Params.model_fields)
+        assert not unknown, f"{tool.id} has notes on {', '.join(sorted(unknown))}, which are none of its parameters"
     stopped = FakeContext(seed=seed, cancel_after=1)
     with suppress(api.Cancelled):
         run(tool, stopped, **values)
-    assert stopped.told, f"{tool.id} yields nothing, so it cannot be cancelled"
-    assert stopped.told == 1, f"{tool.id} went on although it was cancelled after its first event"
+    assert stopped.cancellations, f"{tool.id} yields nothing, so it cannot be cancelled"
+    assert stopped.cancellations == 1, f"{tool.id} did not stop when it was cancelled after its first event"
     if tool.deterministic:
         first, second = (results(run(tool, FakeContext(seed=seed), **values)) for _ in range(2))
-        assert first, f"{tool.id} made nothing"
+        assert first, f"{tool.id} gave no result"
         assert [_bytes(event) for event in first] == [_bytes(event) for event in second], (
-            f"{tool.id} differs for one seed"
+            f"{tool.id} gives different results for the same seed"
         )
 
 
@@ -245,6 +250,6 @@ def _bytes(event: api.Event) -> bytes:
             return b""
 
 
-def _accepted(plugin: PluginDescriptor) -> None:
+def _check_descriptor(plugin: PluginDescriptor) -> None:
     assert not plugin.error, f"{plugin.error}\n{plugin.details}"
     assert not plugin.notes, " ".join(plugin.notes)

@@ -1,4 +1,4 @@
-"""The plugin author's kit: it lets a good plugin pass, and says what is wrong with a bad one."""
+"""`studio.testing`: a good plugin passes, and the problem of a bad one is reported."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def plugin(tmp_path: Path) -> Path:
     return path
 
 
-def changed(plugin: Path, old: str, new: str) -> Path:
+def replace(plugin: Path, old: str, new: str) -> Path:
     assert old in GOOD
     plugin.write_text(GOOD.replace(old, new))
     return plugin
@@ -71,21 +71,21 @@ def test_a_tool_is_run_as_the_studio_would(plugin: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ('"tick.count"', '"Tick"', "needs an id like plugin.verb"),
         ('title = "Count"', 'title = ""', "needs a title"),
         ('"""Counts."""', "pass", "needs a docstring"),
-        ("until: api.Count = 3", "until: int = 3; seed: int = 1", "the host's own"),
+        ("until: api.Count = 3", "until: int = 3; seed: int = 1", "reserved for the studio"),
         ("until: api.Count = 3", "until: int = 3; model: api.ModelChoice = ''", "which kind of model"),
         ("return [Tick]", "return [Tick, Tick]", "already a tool tick.count"),
         ("return [Tick]", "raise ValueError('no')", "ValueError: no"),
         ("from studio import api", "import torch\nfrom studio import api", "imports ['torch']"),
-        ("random.random()", "__import__('time').time_ns()", "differs for one seed"),
+        ("random.random()", "__import__('time').time_ns()", "different results for the same seed"),
         (
             "for number in range(params.until):",
             "try: yield api.Progress(1)\n        except api.Cancelled: pass\n        for number in []:",
-            "went on although it was cancelled",
+            "did not stop when it was cancelled",
         ),
         ("for number in range(params.until):", "return\n        for number in []:", "yields nothing"),
         ("@api.hookimpl", "Tick.estimate = lambda *_: 3\n\n@api.hookimpl", "estimates 3, which is no api.Estimate"),
@@ -96,14 +96,16 @@ def test_a_tool_is_run_as_the_studio_would(plugin: Path) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_said(plugin: Path, old: str, new: str, said: str, caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(AssertionError, match=re.escape(said)):
-        testing.check(changed(plugin, old, new), {"tick.count": {"until": 2}})
+def test_problems_are_reported(
+    plugin: Path, old: str, new: str, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        testing.check(replace(plugin, old, new), {"tick.count": {"until": 2}})
 
 
 def test_a_tool_may_end_quietly_when_it_is_cancelled(plugin: Path) -> None:
     quietly = "try: yield api.Progress(1)\n        except api.Cancelled: return\n        for number in []:"
-    testing.check(changed(plugin, "for number in range(params.until):", quietly), {"tick.count": {}})
+    testing.check(replace(plugin, "for number in range(params.until):", quietly), {"tick.count": {}})
 
 
 class Careful(api.Tool):

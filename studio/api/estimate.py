@@ -1,4 +1,4 @@
-"""What a job will take, told before it runs."""
+"""The memory and time that a job will need, estimated before it runs."""
 
 from __future__ import annotations
 
@@ -15,39 +15,41 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What `Tool.estimate` gives. Each part may be left out.
+    """The result of `Tool.estimate`. Each part may be left out.
 
-    The time is `work` times the seconds that one unit of it takes on this machine, which the
-    studio learns under the name `rate` from every job that is done; before the first one it
-    is not known.
+    The time is `work` times the seconds that one unit of work takes on this machine. The studio
+    learns that number, under the name `rate`, from every job that is done; before the first one the
+    time is unknown.
     """
 
     memory: int = 0
-    """Bytes that the device will need in all, models included; 0 where that is not known."""
+    """Bytes that the device will need in total, models included; 0 if unknown."""
     work: float = 0.0
-    """How much there is to do, in units of the tool's own: steps, frames, pixels of all steps."""
+    """Amount of work in the tool's own units, such as steps, frames, or pixels times steps."""
     rate: str = ""
-    """Jobs that take equally long for a unit share it: ``plasma.clouds``, or a tool and the size of its model."""
+    """Name of the speed, shared by jobs that are equally fast: ``plasma.clouds``, or a tool and its model's size."""
     notes: Mapping[str, str] = field(default_factory=dict)
-    """Short words by parameter, shown beside it: ``{"prompt": "34 of 75 tokens"}``."""
+    """Short texts by parameter, shown beside its field: ``{"prompt": "34 of 75 tokens"}``."""
     budget: TokenBudget | None = None
-    """For a tool that writes on the page: what the model would read of it, exactly as `run` would have it."""
+    """For a tool that writes on the page: the tokens that `run` would give the model, by their source."""
 
 
 class EstimateContext(Protocol):
-    """The host, as `Tool.estimate` sees it: where things are, and no way to compute or to load."""
+    """The host, as `Tool.estimate` sees it: it finds models, but does not load them."""
 
     @property
     def device(self) -> str:
-        """That of the job: ``cpu``, ``cuda:0``, ``mps``, ``xpu:0``."""
+        """Device of the job: ``cpu``, ``cuda:0``, ``mps``, ``xpu:0``."""
 
     @property
     def dtype(self) -> torch.dtype:
-        """That of the job. ``ctx.dtype.itemsize`` are the bytes of one number."""
+        """Precision of the job. ``ctx.dtype.itemsize`` is the number of bytes of one value."""
 
     def starter(self, name: str) -> Path:
-        """The folder of a starter model. Raises BadInput when there is none of that name."""
+        """Return the folder of a starter model. Raises BadInput if there is none of that name."""
 
     def model(self, choice: str) -> Path | str:
-        """What a `ModelChoice` value stands for: an existing file or folder, or the id of a model of the hub
-        that is not on this computer. Raises BadInput when it is neither."""
+        """Return the file or folder of a `ModelChoice` value, or a hub id if it is not on this computer.
+
+        Raises BadInput for anything else.
+        """

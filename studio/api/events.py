@@ -1,4 +1,4 @@
-"""What a tool yields while it runs."""
+"""Events that a tool yields while it runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Preview:
-    """How the result looks so far: a picture, or words. Never saved."""
+    """The unfinished result, as a picture or text. It is shown and never saved."""
 
     content: Picture | str
     label: str = ""
@@ -49,8 +49,8 @@ class Image:
 class Animation:
     """A finished animation. `frames` may be a generator: they are encoded as they come.
 
-    All frames have the size of the first. `fps` in frames a second; `loop` asks players to
-    start again. `sound` is a file whose sound track is taken along, where the format can.
+    All frames have the size of the first. `fps` is in frames per second; `loop` asks players to
+    repeat. `sound` is a file whose sound track is added, if the format allows it.
     """
 
     frames: Iterable[Picture]

@@ -1,4 +1,4 @@
-"""The pluggy hooks. A plugin implements `studio_tools`; the rest is optional."""
+"""The pluggy hooks of a plugin."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pluggy
 from studio.api.tool import Tool
 
 API_VERSION = 1
-"""A plugin module may state `api_version = 1`; one made for a newer API is refused."""
+"""Version of this interface. A plugin module may set `api_version`; one for a newer version is refused."""
 
 PROJECT = "studio"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -15,8 +15,8 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class Hooks:
-    """Each is called once per plugin, in a `try` of its own."""
+    """The hooks that a plugin may implement. Errors in one plugin do not affect the others."""
 
     @hookspec
     def studio_tools(self) -> list[type[Tool]]:  # type: ignore[empty-body]
-        """The tools that this plugin brings."""
+        """Return the tools of this plugin."""

@@ -1,7 +1,7 @@
-"""Models of the Hugging Face hub, fetched so that nothing comes twice.
+"""Download models from the Hugging Face hub, resuming after an interruption.
 
-A download goes on in a hidden folder of the artist's models folder, each file by HTTP Range, and is named
-``ORG--NAME`` when all of it is there and every checksum is right.
+Files are downloaded by HTTP Range requests into a hidden folder of the artist's models folder. It is renamed to
+``ORG--NAME`` when the model is complete and every checksum is right.
 """
 
 from __future__ import annotations
@@ -23,104 +23,122 @@ from studio.core.errors import BadInput
 from studio.core.humanize import format_size
 from studio.core.licences import describe_licence
 
-__all__ = ["TIMEOUT", "HubFile", "HubFiles", "Pick", "describe_licence", "download_model"]
+__all__ = ["TIMEOUT", "ChooseFiles", "HubFile", "HubFiles", "describe_licence", "download_model"]
 
 TIMEOUT = 30.0
-"""Seconds without a byte after which a connection counts as lost."""
-_SAY = 0.2
-"""Seconds between two reports of how far it is."""
+"""Seconds without data after which a connection counts as lost."""
+_REPORT_INTERVAL = 0.2
+"""Seconds between two progress events."""
 _CARDS = ("README.md", "LICENSE", "LICENSE.md", "LICENSE.txt")
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file of a repository. `digest` is its SHA-256 for large files, for others the SHA-1 that Git gives a blob."""
+    """A file of a repository: path, size in bytes, and digest.
+
+    The digest is the SHA-256 of LFS files, and of others the SHA-1 of the Git blob.
+    """
 
     path: str
     size: int
     digest: str
 
-    def is_whole(self, file: Path, step: Callable[[], None]) -> bool:
-        """Whether a file has the right bytes; `step` is called now and then."""
-        git = len(self.digest) == 40
-        sum_ = hashlib.sha1(b"blob %d\0" % file.stat().st_size) if git else hashlib.sha256()
+    def matches(self, file: Path, check_cancelled: Callable[[], None]) -> bool:
+        """Check the digest of a downloaded file; `check_cancelled` is called every 4 MB."""
+        is_git = len(self.digest) == 40
+        digest = hashlib.sha1(b"blob %d\0" % file.stat().st_size) if is_git else hashlib.sha256()
         with file.open("rb") as stream:
             while block := stream.read(2**22):
-                sum_.update(block)
-                step()
-        return sum_.hexdigest() == self.digest
+                digest.update(block)
+                check_cancelled()
+        return digest.hexdigest() == self.digest
 
 
 HubFiles: TypeAlias = Mapping[str, HubFile]
-Pick: TypeAlias = Callable[[str, HubFiles, dict[str, Any]], list[str]]
-"""Which files are wanted, of a name, all files by path, and what stands in the head."""
+"""Files of a repository by path."""
+ChooseFiles: TypeAlias = Callable[[str, HubFiles, dict[str, Any]], list[str]]
+"""Returns the paths to download, given the model's name, its files, and the contents of its index file."""
 
 
 def download_model(
-    name: str, ctx: Context, *, head: str, pick: Pick, of: str, cached: Callable[[str], Path | None]
+    name: str,
+    ctx: Context,
+    *,
+    index_file: str,
+    choose_files: ChooseFiles,
+    format_name: str,
+    find_cached: Callable[[str], Path | None],
 ) -> Path:
-    """The folder of a model, by its name on the hub: one fetched before, that which `cached` finds, or fetched now.
+    """Return the folder of a model of the hub, downloading it if needed.
 
-    `head` is the JSON file that every such model has, `pick` tells from it what else is wanted, and `of` names the
-    format ("diffusers").
+    A folder ``ORG--NAME`` in `ctx.downloads` comes first, then what `find_cached` finds in other caches. Otherwise
+    `index_file`, a JSON file that every model of this format has, is downloaded, and then the files that
+    `choose_files` asks for. `format_name` is for messages ("diffusers").
 
-    Raises BadInput, with one sentence, for what is not there, not allowed, not whole, or too large for the disk. A
-    cancel and a lost connection leave what has come, and the next call goes on from there.
+    Raises BadInput if the model does not exist, is gated, incomplete, or too large for the disk. After a cancel or a
+    lost connection, the next call resumes.
     """
-    own = ctx.downloads / name.replace("/", "--")
-    return (own if own.is_dir() else None) or cached(name) or _fetched(name, ctx, head, pick, of)
+    folder = ctx.downloads / name.replace("/", "--")
+    if folder.is_dir():
+        return folder
+    return find_cached(name) or _download(name, ctx, folder, index_file, choose_files, format_name)
 
 
-def _fetched(name: str, ctx: Context, head: str, pick: Pick, of: str) -> Path:
+def _download(
+    name: str, ctx: Context, folder: Path, index_file: str, choose_files: ChooseFiles, format_name: str
+) -> Path:
     ctx.emit(Progress(0, 0, f"Looking for {name}"))
-    own, work = ctx.downloads / name.replace("/", "--"), ctx.downloads / f".{name.replace('/', '--')}.part"
-    with _in_sentences(name), _alone(name, work):
-        if own.is_dir():
-            return own
-        revision, files, licence = _asked(name)
-        if head not in files:
-            raise BadInput(f"{name} is not in the format of {of}: it has no {head}.", "Choose a model that has one.")
+    work = ctx.downloads / f".{folder.name}.part"
+    with _translate_errors(name), _lock(name, work):
+        if folder.is_dir():
+            return folder
+        revision, files, licence = _request_files(name)
+        if index_file not in files:
+            raise BadInput(
+                f"{name} is not in the format of {format_name}: it has no {index_file}.",
+                "Choose a model that has entry.",
+            )
         for old in work.iterdir():
             if old.is_dir() and old.name != revision:
                 shutil.rmtree(old)
         download = _Download(name, revision, work / revision, ctx)
-        download.take([files[head]])
-        picked = pick(name, files, _read(work / revision / head, name))
-        missing = [path for path in picked if path not in files]
+        download.add([files[index_file]])
+        chosen = choose_files(name, files, _read_index(work / revision / index_file, name))
+        missing = [path for path in chosen if path not in files]
         if missing:
             raise BadInput(f"{name} is incomplete on the hub: {missing[0]} is missing.", "Choose another model.")
         ctx.emit(Notice(f"{describe_licence(name, licence)} Its page is huggingface.co/{name}"))
-        download.take([files[path] for path in dict.fromkeys([*picked, *(set(_CARDS) & files.keys())])])
-        (work / revision).rename(own)
+        download.add([files[path] for path in dict.fromkeys([*chosen, *(set(_CARDS) & files.keys())])])
+        (work / revision).rename(folder)
     shutil.rmtree(work, ignore_errors=True)
-    return own
+    return folder
 
 
 class _Download:
-    """Files of one revision, each on its way to `folder`."""
+    """Downloads files of one revision into `folder`."""
 
     def __init__(self, name: str, revision: str, folder: Path, ctx: Context) -> None:
         self._name, self._revision, self._folder, self._ctx = name, revision, folder, ctx
         self._done = self._total = 0
-        self._said = 0.0
+        self._reported = 0.0
 
-    def take(self, files: list[HubFile]) -> None:
-        """Raises BadInput where the disk is too small or bytes are wrong, and the network's errors."""
+    def add(self, files: list[HubFile]) -> None:
+        """Download files. Raises BadInput if the disk is too small or a digest is wrong, and network errors."""
         self._total = sum(file.size for file in files)
-        self._done = sum(min(file.size, self._size(file)) for file in files)
+        self._done = sum(min(file.size, self._received(file)) for file in files)
         self._folder.mkdir(parents=True, exist_ok=True)
-        left, free = self._total - self._done, shutil.disk_usage(self._folder).free
-        if left > free:
+        missing, free = self._total - self._done, shutil.disk_usage(self._folder).free
+        if missing > free:
             raise BadInput(
-                f"{self._name} needs {format_size(left)} more, "
+                f"{self._name} needs {format_size(missing)} more, "
                 f"and {self._folder.parents[1]} has {format_size(free)} left.",
                 "Free some space and run it again.",
             )
         for file in files:
             if not (self._folder / file.path).is_file():
-                self._take(file)
+                self._download(file)
 
-    def _take(self, file: HubFile) -> None:
+    def _download(self, file: HubFile) -> None:
         from huggingface_hub.utils import httpx
 
         part = self._part(file)
@@ -128,54 +146,54 @@ class _Download:
         part.touch()
         if part.stat().st_size > file.size:
             part.write_bytes(b"")
-        while (had := part.stat().st_size) < file.size:
+        while (received := part.stat().st_size) < file.size:
             try:
-                self._go_on(file, part, had)
+                self._resume(file, part, received)
             except httpx.TransportError as error:
-                if part.stat().st_size == had:  # as long as something comes it is worth another connection
-                    raise self._lost() from error
-        if not file.is_whole(part, self._ctx.check_cancelled):
+                if part.stat().st_size == received:  # while data arrives, another connection is worth it
+                    raise self._connection_error() from error
+        if not file.matches(part, self._ctx.check_cancelled):
             part.unlink()
             raise BadInput(
-                f"{file.path} of {self._name} did not arrive as it was sent.",
-                "Run it again: that file is fetched anew.",
+                f"{file.path} of {self._name} was damaged during the download.",
+                "Run it again: that file is downloaded again.",
             )
         part.rename(self._folder / file.path)
 
-    def _go_on(self, file: HubFile, part: Path, had: int) -> None:
+    def _resume(self, file: HubFile, part: Path, received: int) -> None:
         from huggingface_hub import get_token, hf_hub_url
         from huggingface_hub.utils import get_session, hf_raise_for_status
 
         url = hf_hub_url(self._name, file.path, revision=self._revision)
         token = get_token()
-        headers = {"Accept-Encoding": "identity", "Range": f"bytes={had}-"}
+        headers = {"Accept-Encoding": "identity", "Range": f"bytes={received}-"}
         headers |= {"Authorization": f"Bearer {token}"} if token else {}
         with get_session().stream("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as response:
             if response.status_code >= 400:
                 response.read()
             hf_raise_for_status(response)
-            again = response.status_code != 206
-            self._done -= had if again else 0
-            with part.open("wb" if again else "ab", buffering=0) as stream:
+            starts_over = response.status_code != 206
+            self._done -= received if starts_over else 0
+            with part.open("wb" if starts_over else "ab", buffering=0) as stream:
                 for block in response.iter_raw():
                     stream.write(block)
                     self._done += len(block)
-                    self._say()
+                    self._report()
 
-    def _say(self) -> None:
+    def _report(self) -> None:
         self._ctx.check_cancelled()
-        if (now := time.monotonic()) - self._said >= _SAY or self._done == self._total:
-            self._said = now
-            far = f"{format_size(self._done)} of {format_size(self._total)}"
-            self._ctx.emit(Progress(self._done, self._total, f"Downloading {self._name}: {far}"))
+        if (now := time.monotonic()) - self._reported >= _REPORT_INTERVAL or self._done == self._total:
+            self._reported = now
+            amount = f"{format_size(self._done)} of {format_size(self._total)}"
+            self._ctx.emit(Progress(self._done, self._total, f"Downloading {self._name}: {amount}"))
 
-    def _lost(self) -> BadInput:
+    def _connection_error(self) -> BadInput:
         return BadInput(
             f"The connection was lost at {format_size(self._done)} of {format_size(self._total)} of {self._name}.",
-            "Run it again: it goes on where it stopped.",
+            "Run it again: the download resumes.",
         )
 
-    def _size(self, file: HubFile) -> int:
+    def _received(self, file: HubFile) -> int:
         for path in (self._folder / file.path, self._part(file)):
             if path.is_file():
                 return path.stat().st_size
@@ -185,25 +203,25 @@ class _Download:
         return self._folder / f"{file.path}.part"
 
 
-def _asked(name: str) -> tuple[str, dict[str, HubFile], str]:
-    """The newest revision, its files, and its licence."""
+def _request_files(name: str) -> tuple[str, dict[str, HubFile], str]:
+    """Return (newest revision, its files, licence) of a repository."""
     from huggingface_hub import HfApi
 
     info = HfApi().model_info(name, files_metadata=True, timeout=TIMEOUT)
     files = {}
-    for one in info.siblings or []:
-        parts = PurePosixPath(one.rfilename)
-        if parts.is_absolute() or ".." in parts.parts or set(one.rfilename) & set('\\:*?"<>|\0'):
+    for entry in info.siblings or []:
+        parts = PurePosixPath(entry.rfilename)
+        if parts.is_absolute() or ".." in parts.parts or set(entry.rfilename) & set('\\:*?"<>|\0'):
             continue
-        digest = one.lfs.sha256 if one.lfs else one.blob_id
-        if one.size is not None and digest:
-            files[one.rfilename] = HubFile(one.rfilename, int(one.size), str(digest))
+        digest = entry.lfs.sha256 if entry.lfs else entry.blob_id
+        if entry.size is not None and digest:
+            files[entry.rfilename] = HubFile(entry.rfilename, int(entry.size), str(digest))
     card = info.card_data.to_dict() if info.card_data else {}
     licence = card.get("license_name") or card.get("license") or ""
     return str(info.sha), files, licence if isinstance(licence, str) else ""
 
 
-def _read(file: Path, name: str) -> dict[str, Any]:
+def _read_index(file: Path, name: str) -> dict[str, Any]:
     try:
         value = json.loads(file.read_bytes())
     except ValueError:
@@ -214,8 +232,8 @@ def _read(file: Path, name: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _alone(name: str, work: Path) -> Iterator[None]:
-    """Two programs that add to the same files would spoil them."""
+def _lock(name: str, work: Path) -> Iterator[None]:
+    """Keep other processes from writing the same files."""
     from filelock import FileLock, Timeout
 
     work.mkdir(parents=True, exist_ok=True)
@@ -223,31 +241,33 @@ def _alone(name: str, work: Path) -> Iterator[None]:
         with FileLock(work / "lock", timeout=0):
             yield
     except Timeout as error:
-        raise BadInput(f"{name} is being downloaded already.", "Wait until it is here, and run it again.") from error
+        raise BadInput(
+            f"{name} is being downloaded already.", "Wait until it is finished, and run it again."
+        ) from error
 
 
 @contextmanager
-def _in_sentences(name: str) -> Iterator[None]:
+def _translate_errors(name: str) -> Iterator[None]:
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
     from huggingface_hub.utils import httpx
 
-    token = "put a token of yours into the variable HF_TOKEN, or run `hf auth login`"
+    token = "set the environment variable HF_TOKEN to your access token, or run `hf auth login`"
     try:
         yield
     except GatedRepoError as error:
         raise BadInput(
-            f"{name} is given only to those who agreed to its terms on its page, huggingface.co/{name}.",
-            f"Agree there, then {token}.",
+            f"{name} is a gated model: you have to accept its terms at huggingface.co/{name}.",
+            f"Accept them, then {token}.",
         ) from error
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise BadInput(
             f"There is no model {name} on the Hugging Face hub, or it is private.",
-            f"Check the name. For a private one {token}.",
+            f"Check the name. For a private model, {token}.",
         ) from error
     except HfHubHTTPError as error:
         raise BadInput(
             f"The Hugging Face hub refused {name}: it answered {error.response.status_code}.",
-            "Run it again later: it goes on where it stopped.",
+            "Run it again later: the download resumes.",
         ) from error
     except (httpx.HTTPError, ConnectionError) as error:
         raise BadInput(
@@ -255,6 +275,6 @@ def _in_sentences(name: str) -> Iterator[None]:
             "Check the connection, or choose a folder.",
         ) from error
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        said = "the disk is full" if full else error.strerror or str(error)
-        raise BadInput(f"{name} cannot be written: {said}.", "Free some space and run it again.") from error
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full" if is_full else error.strerror or str(error)
+        raise BadInput(f"{name} cannot be saved: {reason}.", "Free some space and run it again.") from error

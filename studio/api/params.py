@@ -27,42 +27,42 @@ class Params(BaseModel):
         return schema
 
 
-def _shown(widget: str, **more: Any) -> dict[str, Any]:
-    return {"studio": {"widget": widget, **more}}
+def _widget(name: str) -> dict[str, JsonValue]:
+    return {"studio": {"widget": name}}
 
 
-ImageInput = Annotated[Path, Field(json_schema_extra=_shown("image"))]
-"""A picture: a drop well. The tool gets a path; `api.images.open_picture` reads it."""
+ImageInput = Annotated[Path, Field(json_schema_extra=_widget("image"))]
+"""A picture, shown as a drop well. The tool gets a path; `api.images.open_picture` reads it."""
 
-MaskInput = Annotated[Path, Field(json_schema_extra=_shown("mask"))]
+MaskInput = Annotated[Path, Field(json_schema_extra=_widget("mask"))]
 """A mask painted over `image` on the canvas, white where the tool may change it. A path to a grey picture."""
 
-FileInput = Annotated[Path, Field(json_schema_extra=_shown("file"))]
-"""Any other file that is read, such as a video. Narrow it with `api.param(accepts=…)`."""
+FileInput = Annotated[Path, Field(json_schema_extra=_widget("file"))]
+"""Any other file, such as a video. Restrict it to suffixes with `api.param(accepts=…)`."""
 
-FolderInput = Annotated[Path, Field(json_schema_extra=_shown("folder"))]
-"""A folder. It is named by path in the recipe, since its content may change."""
+FolderInput = Annotated[Path, Field(json_schema_extra=_widget("folder"))]
+"""A folder. The recipe stores its path, since its contents may change."""
 
-Prompt = Annotated[str, Field(json_schema_extra=_shown("prompt"), max_length=1_000_000)]
-"""Words in a multi-line editor."""
+Prompt = Annotated[str, Field(json_schema_extra=_widget("prompt"), max_length=1_000_000)]
+"""Text in a multi-line editor."""
 
-PageText = Annotated[str, Field(json_schema_extra=_shown("page"), max_length=1_000_000)]
-"""The words of the page on the canvas, up to the cursor, and so not in the form. The result is that text and more."""
+PageText = Annotated[str, Field(json_schema_extra=_widget("page"), max_length=1_000_000)]
+"""The text of the page on the canvas up to the cursor; it is not in the form. The result must begin with it."""
 
-Unit = Annotated[float, Field(ge=0.0, le=1.0, json_schema_extra=_shown("unit"))]
-"""A share from 0 to 1, shown as a slider in per cent."""
+Unit = Annotated[float, Field(ge=0.0, le=1.0, json_schema_extra=_widget("unit"))]
+"""A fraction from 0 to 1, shown as a slider in per cent."""
 
-Count = Annotated[int, Field(ge=1, le=10_000, json_schema_extra=_shown("whole"))]
+Count = Annotated[int, Field(ge=1, le=10_000, json_schema_extra=_widget("whole"))]
 """A whole number of things, at least one."""
 
-Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$", json_schema_extra=_shown("colour"))]
+Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$", json_schema_extra=_widget("colour"))]
 """A colour as ``#rrggbb``."""
 
-ModelChoice = Annotated[str, Field(json_schema_extra=_shown("model"))]
-"""A model: the name of a starter, the id of a trained one, a folder, a file, or a hub id.
+ModelChoice = Annotated[str, Field(json_schema_extra=_widget("model"))]
+"""A model: the name of a starter, the id of a trained model, a folder, a file, or a hub id.
 
-Say which kind with `api.param("vae-spatial", model="autoencoder")`, several with a space between;
-`ctx.model(choice)` finds it.
+Set the kind with `api.param("vae-spatial", model="autoencoder")`, several kinds separated by spaces;
+`ctx.model(choice)` returns its path.
 """
 
 
@@ -84,16 +84,16 @@ def param(
     advanced: bool = False,
     group: str = "",
 ) -> Any:
-    """A field with bounds and words for the form.
+    """Declare a parameter with its bounds and texts for the form.
 
     `ge` and `le` are inclusive bounds; `min_items` and `max_items` bound the length of a list; `unit`
-    stands behind the number ("px", "frames a second"); `labels` are the artist's words for the
-    choices of a `Literal`, in order; `advanced` fields start folded away. With `tiles` the models
-    of a `ModelChoice` are shown with their pictures (``preview.webp`` in a model's folder), and
-    what is dropped on one is made with it at once. The attribute's docstring is its help, unless
-    `help` is given.
+    is shown after a number ("px", "frames per second"); `labels` are the texts for the choices of a
+    `Literal`, in order; `advanced` fields are folded away at first; fields of a `group` share a heading.
+    With `tiles` the models of a `ModelChoice` are shown as tile images (``preview.webp`` in a model's
+    folder), and a picture or file that is dropped on a tile is processed with that model at once. The
+    attribute's docstring is its help text, unless `help` is given.
     """
-    shown: dict[str, JsonValue] = {
+    options: dict[str, JsonValue] = {
         "ge": ge,
         "le": le,
         "unit": unit,
@@ -105,7 +105,7 @@ def param(
         "advanced": advanced,
         "group": group,
     }
-    extra: dict[str, JsonValue] = {name: value for name, value in shown.items() if value not in (None, "", [], False)}
+    extra: dict[str, JsonValue] = {name: value for name, value in options.items() if value not in (None, "", [], False)}
     return Field(
         default,
         title=title,

@@ -12,38 +12,41 @@ from studio.api.params import Params
 
 
 class Tool:
-    """Subclass it, say what it is, and write `run`. The docstring's first line is shown to the artist."""
+    """Base class of tools: set the attributes and implement `run`.
+
+    The first line of the docstring is shown to the artist.
+    """
 
     id: ClassVar[str]
     """``plugin.verb``: lower-case letters, digits, ``_`` and one dot. Never changes."""
     title: ClassVar[str]
     version: ClassVar[int] = 1
-    """Raised when the same recipe gives another result than before."""
+    """Version of the results. Raise it if the same recipe gives another result than before."""
     output: ClassVar[Literal["image", "animation", "text", "model"]] = "image"
     lane: ClassVar[Literal["interactive", "training"]] = "interactive"
     live: ClassVar[bool] = False
-    """Quick enough to be run as a draft whenever a value changes."""
+    """Whether it is quick enough to run as a draft whenever a value changes."""
     pausable: ClassVar[bool] = False
-    """Keeps its state in `ctx.checkpoint_dir` when asked to pause, and goes on from it."""
+    """Whether it saves its state in `ctx.checkpoint_dir` when asked to pause, and resumes from it."""
     deterministic: ClassVar[bool] = True
     selection: ClassVar[Literal["", "replace", "offer"]] = ""
-    """What it does with words that are selected on the page, which come as its parameter ``text``. ``replace``: its
-    text takes their place. ``offer``: around them, with ``___`` in their place, and its note ``words`` has
-    [[word, probability], …] to choose from."""
+    """Use of the text that is selected on the page. With ``replace`` the parameter ``text`` is the selection, and the
+    result takes its place. With ``offer`` the parameter ``text`` is the surrounding text with ``___`` in place of the
+    selection, and the note ``words`` of the result has [[word, probability], …] to choose from."""
     icon: ClassVar[str] = ""
-    """A name of the Material Design Icons, such as ``mdi6.image-filter-vintage``."""
+    """Name of a Material Design icon, such as ``mdi6.image-filter-vintage``."""
 
     Params: ClassVar[type[Params]] = Params
 
     def run(self, params: Any, ctx: Context) -> Iterator[Event]:
-        """Yields events until the job is done. Every `yield` is a cancel point."""
+        """Yield events until the job is done. Every `yield` is a cancel point."""
         raise NotImplementedError
 
     def estimate(self, params: Any, ctx: EstimateContext) -> Estimate | None:  # noqa: ARG002
-        """What `run` would take with these parameters; None where that is not known.
+        """Return the memory and time that `run` would need with these parameters; None if unknown.
 
-        Asked whenever a value changes, also while jobs run, on a thread of its own: it answers within
-        50 ms once warm, loads no model, and leaves the device alone. What it raises is logged and
+        It is called on its own thread whenever a value changes, also while jobs run. It must answer within
+        50 ms (after the first call), load no model, and not use the device. An exception is logged and
         counts as None.
         """
         return None

@@ -1,4 +1,4 @@
-"""What a tool must be. The studio refuses one that is not, and `studio.testing` says so earlier."""
+"""The rules for tools. The studio refuses a tool that breaks one; `studio.testing` reports it earlier."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from studio.api.params import Params
 from studio.api.tool import Tool
@@ -14,25 +13,25 @@ from studio.core import params_schema
 from studio.core.descriptor import Widget
 
 _ID = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
-_HOSTS_OWN = ("seed", "count")
+_RESERVED = ("seed", "count")
 _OUTPUTS = ("image", "animation", "text", "model")
 _SELECTIONS = ("", "replace", "offer")
 _LANES = ("interactive", "training")
 
 
-def find_problems(tool: Any) -> list[str]:
-    """One sentence for each rule that a tool breaks; none for a good tool."""
+def find_problems(tool: object) -> list[str]:
+    """Return a sentence for each rule that a tool breaks."""
     if not (isinstance(tool, type) and issubclass(tool, Tool)):
         return [f"{tool!r} is not a subclass of api.Tool."]
-    return list(_faults(tool))
+    return list(_check_tool(tool))
 
 
-def name_of(tool: Any) -> str:
-    """How to call a tool of which even the id may be missing."""
+def name_of(tool: object) -> str:
+    """Return the id of a tool, or its class name if it has none."""
     return str(getattr(tool, "id", "") or getattr(tool, "__name__", tool))
 
 
-def _faults(tool: type[Tool]) -> Iterator[str]:
+def _check_tool(tool: type[Tool]) -> Iterator[str]:
     name = name_of(tool)
     if not isinstance(getattr(tool, "id", None), str) or not _ID.fullmatch(tool.id):
         yield f"{name} needs an id like plugin.verb: lower-case letters, digits, _ and one dot."
@@ -51,13 +50,13 @@ def _faults(tool: type[Tool]) -> Iterator[str]:
     elif tool.selection and (tool.output != "text" or "text" not in getattr(tool.Params, "model_fields", {})):
         yield f"{name} works on selected words, so it needs a parameter text and the output text."
     if tool.run is Tool.run:
-        yield f"{name} has no run."
+        yield f"{name} does not implement run."
     elif inspect.iscoroutinefunction(tool.run) or inspect.isasyncgenfunction(tool.run):
         yield f"The run of {name} is asynchronous; it must be a plain generator."
-    yield from _faults_of_params(name, tool.Params)
+    yield from _check_params(name, tool.Params)
 
 
-def _faults_of_params(name: str, params: Any) -> Iterator[str]:
+def _check_params(name: str, params: object) -> Iterator[str]:
     if not (isinstance(params, type) and issubclass(params, Params)):
         yield f"The Params of {name} must derive from api.Params."
         return
@@ -69,8 +68,8 @@ def _faults_of_params(name: str, params: Any) -> Iterator[str]:
         yield f"The Params of {name} cannot be shown as a form: {error}"
         return
     for field in fields:
-        if field.name in _HOSTS_OWN:
-            yield f"{name} has a parameter {field.name}, which is the host's own."
+        if field.name in _RESERVED:
+            yield f"{name} has a parameter {field.name}, which is reserved for the studio."
         if field.widget is Widget.MODEL and not field.model:
             yield f"{name}.{field.name} must say which kind of model it takes: api.param(…, model=…)."
         if len(field.labels) != len(field.choices):

@@ -23,12 +23,16 @@ def fetch_pipeline(name: str, ctx: api.Context) -> Path:
 
     Raises BadInput as `api.hub.download_model` does.
     """
-    return api.hub.download_model(name, ctx, head=INDEX, pick=pipeline_files, of=FORMAT, cached=_cached)
+    return api.hub.download_model(
+        name, ctx, index_file=INDEX, choose_files=pipeline_files, format_name=FORMAT, find_cached=_cached
+    )
 
 
 def fetch_component(name: str, ctx: api.Context) -> Path:
     """The folder of a single model with a `config.json`, such as a ControlNet. Raises as `fetch_pipeline` does."""
-    return api.hub.download_model(name, ctx, head=CONFIG, pick=component_files, of=FORMAT, cached=_cached_component)
+    return api.hub.download_model(
+        name, ctx, index_file=CONFIG, choose_files=component_files, format_name=FORMAT, find_cached=_cached_component
+    )
 
 
 def pipeline_files(name: str, files: api.hub.HubFiles, index: dict[str, Any]) -> list[str]:

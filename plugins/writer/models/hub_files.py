@@ -17,7 +17,9 @@ _WANTED = (
 
 def folder(name: str, ctx: api.Context) -> Path:
     """The folder of a language model, by its name on the hub. Raises BadInput as `api.hub.download_model` does."""
-    return api.hub.download_model(name, ctx, head=HEAD, pick=picked, of="transformers", cached=_cached)
+    return api.hub.download_model(
+        name, ctx, index_file=HEAD, choose_files=picked, format_name="transformers", find_cached=_cached
+    )
 
 
 def picked(name: str, files: api.hub.HubFiles, config: dict[str, Any]) -> list[str]:

@@ -146,7 +146,7 @@ def test_a_tool_that_breaks_a_rule_is_left_out_and_the_others_stay(home: Home, f
     assert list(plugins.tools) == ["mix.good"]
     assert named(plugins, "mix").notes == (
         "Mix Loud needs an id like plugin.verb: lower-case letters, digits, _ and one dot.",
-        "mix.seedy has a parameter seed, which is the host's own.",
+        "mix.seedy has a parameter seed, which is reserved for the studio.",
         "The run of mix.late is asynchronous; it must be a plain generator.",
         "<class 'int'> is not a subclass of api.Tool.",
     )

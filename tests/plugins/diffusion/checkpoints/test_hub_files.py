@@ -101,7 +101,7 @@ def test_a_lost_connection_goes_on_where_it_stopped(start: Start, ctx: testing.F
     hub = repository()
     hub.cuts[WEIGHTS] = [200_000, 0]
     start(hub)
-    with pytest.raises(api.BadInput, match=r"lost at \d+ KB of 515 KB of org/painter.*goes on where it stopped"):
+    with pytest.raises(api.BadInput, match=r"lost at \d+ KB of 515 KB of org/painter.*the download resumes"):
         hub_files.fetch_pipeline(NAME, ctx)
     assert [path.name for path in ctx.downloads.iterdir()] == [".org--painter.part"]
     hub.asked.clear()
@@ -144,7 +144,7 @@ def test_wrong_bytes_are_thrown_away(start: Start, ctx: testing.FakeContext, fil
     hub = repository()
     hub.damaged.add(file)
     start(hub)
-    with pytest.raises(api.BadInput, match=f"{file} of org/painter did not arrive"):
+    with pytest.raises(api.BadInput, match=f"{file} of org/painter was damaged during the download"):
         hub_files.fetch_pipeline(NAME, ctx)
     hub.damaged.clear()
     assert contents(hub_files.fetch_pipeline(NAME, ctx)) == WANTED
@@ -153,10 +153,10 @@ def test_wrong_bytes_are_thrown_away(start: Start, ctx: testing.FakeContext, fil
 @pytest.mark.parametrize(
     ("refusal", "sentence"),
     [
-        ((401, "GatedRepo"), "agreed to its terms on its page.*HF_TOKEN"),
-        ((403, "GatedRepo"), "agreed to its terms on its page.*HF_TOKEN"),
+        ((401, "GatedRepo"), "accept its terms at .*HF_TOKEN"),
+        ((403, "GatedRepo"), "accept its terms at .*HF_TOKEN"),
         ((404, "RepoNotFound"), "no model org/painter on the Hugging Face hub"),
-        ((503, ""), "answered 503.*goes on where it stopped"),
+        ((503, ""), "answered 503.*the download resumes"),
     ],
 )
 def test_refusals_in_a_sentence(
