@@ -46,30 +46,51 @@ def environ() -> Iterator[dict[str, str]]:
 
 @contextmanager
 def program(environ: dict[str, str], module: str, *arguments: str) -> Iterator[Callable[[], str]]:
-    """A program of its own; gives the call for the next line that it prints."""
+    """Run a program of its own, and give the call for the next line that it prints.
+
+    Where there is none, the error says whether the program crashed (with its status) or was given up.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments], env=environ, cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-X", "faulthandler", "-m", module, *arguments],
+        env=environ,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    assert process.stdout is not None
-    gives_up = threading.Timer(LIMIT, process.kill)
-    gives_up.start()
+    given_up = threading.Event()
+
+    def give_up() -> None:
+        given_up.set()
+        process.kill()
+
+    timer = threading.Timer(LIMIT, give_up)
+    timer.start()
+    output = process.stdout
+    assert output is not None
+
+    def next_line() -> str:
+        if line := output.readline():
+            return line
+        status = process.wait()
+        reason = f"was given up after {LIMIT:.0f} s" if given_up.is_set() else f"ended with status {status}"
+        raise EOFError(f"{module} {reason}")
+
     try:
-        yield process.stdout.readline
+        yield next_line
     finally:
-        gives_up.cancel()
-        gives_up.join()
+        timer.cancel()
+        timer.join()
         process.kill()
         process.wait()
-        process.stdout.close()
+        output.close()
 
 
 def until(next_line: Callable[[], str], holds: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
     """What the window says once something holds."""
-    while line := next_line():
-        state: dict[str, Any] = json.loads(line)
+    while True:
+        state: dict[str, Any] = json.loads(next_line())
         if holds(state):
             return state
-    raise EOFError("the window ended")
 
 
 def drag(environ: dict[str, str], says: Callable[[], str], to: tuple[int, int], *files: Path) -> None:
