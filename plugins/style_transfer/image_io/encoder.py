@@ -1,4 +1,4 @@
-"""Paintings as files beside others: in the format of the picture, with the colour profile that it had."""
+"""Writes styled images in the format of the original, with its ICC profile."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from studio import api
 from . import icc_profiles
 
 if TYPE_CHECKING:
-    from .image16 import Picture
+    from .image16 import RasterImage
 
 FORMATS = {
     ".png": "PNG",
@@ -31,58 +31,59 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def name_of(picture: Path) -> Path:
-    """Under which name a painting is saved: the picture's, with ``.png`` behind it where its format will not do."""
-    return picture if picture.suffix.lower() in FORMATS else picture.with_name(f"{picture.name}.png")
+def to_output_name(name: Path) -> Path:
+    """Return the name under which the styled image is saved: ``.png`` is added to formats that cannot be written."""
+    return name if name.suffix.lower() in FORMATS else name.with_name(f"{name.name}.png")
 
 
-def save(path: Path, picture: Picture, done: Callable[[Path], None] = lambda _: None) -> None:
-    """Writes a painting whole or not at all, in the format that its name tells. `done` is told of the finished file
-    before it gets that name.
+def save_image(path: Path, image: RasterImage, before_commit: Callable[[Path], None] = lambda _: None) -> None:
+    """Write an image atomically, in the format of its suffix. `before_commit` gets the finished temporary file.
 
-    PNG and TIFF keep 16 bits a channel. At 8 bits the colours go back to the profile that the picture had; where
-    that cannot hold them, and at 16 bits, they stay sRGB and say so. Raises CannotWrite where the disk is full, and
-    BadInput for a picture that the format cannot hold.
+    PNG and TIFF keep 16 bits per channel. At 8 bits the colours are converted back to the image's ICC profile; where
+    the profile cannot hold them, and at 16 bits, the file is sRGB and tagged as such. Raises CannotWrite where the
+    disk is full, and BadInput for an image that the format cannot hold.
     """
     from PIL import Image
 
-    kind = FORMATS[path.suffix.lower()]
-    if picture.rgb.dtype.itemsize == 2 and kind in ("PNG", "TIFF"):
-        return _save_deep(path, picture, done)
-    shallow = picture.rgb if picture.rgb.dtype.itemsize == 1 else (picture.rgb // 257).astype("uint8")
-    own = icc_profiles.from_srgb8(shallow, picture.profile) if picture.profile else None
-    image = Image.fromarray(shallow if own is None else own)
-    if picture.alpha is not None and kind != "JPEG":
-        alpha = picture.alpha if picture.alpha.dtype.itemsize == 1 else (picture.alpha // 257).astype("uint8")
-        image.putalpha(Image.fromarray(alpha))
+    file_format = FORMATS[path.suffix.lower()]
+    if image.rgb.dtype.itemsize == 2 and file_format in ("PNG", "TIFF"):
+        return _save_16_bit(path, image, before_commit)
+    rgb = image.rgb if image.rgb.dtype.itemsize == 1 else (image.rgb // 257).astype("uint8")
+    in_profile = icc_profiles.from_srgb8(rgb, image.profile) if image.profile else None
+    pillow_image = Image.fromarray(rgb if in_profile is None else in_profile)
+    if image.alpha is not None and file_format != "JPEG":
+        alpha = image.alpha if image.alpha.dtype.itemsize == 1 else (image.alpha // 257).astype("uint8")
+        pillow_image.putalpha(Image.fromarray(alpha))
+    profile = build_srgb_profile() if in_profile is None else image.profile
     with api.atomic_write(path) as part:
         try:
-            image.save(part, kind, icc_profile=picture.profile if own is not None else srgb(), **_OPTIONS[kind])
+            pillow_image.save(part, file_format, icc_profile=profile, **_OPTIONS[file_format])
         except ValueError as error:
-            width, height = picture.size
+            width, height = image.size
             raise api.BadInput(
-                f"A {kind} cannot hold {width:,} × {height:,} px.", "Save the picture as PNG."
+                f"{file_format} cannot store an image of {width:,} × {height:,} px.", "Save the image as PNG."
             ) from error
-        done(part)
+        before_commit(part)
     return None
 
 
-def srgb() -> bytes:
-    """sRGB's profile."""
+def build_srgb_profile() -> bytes:
+    """Build the ICC profile of sRGB."""
     from PIL import ImageCms
 
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def _save_deep(path: Path, picture: Picture, done: Callable[[Path], None]) -> None:
-    """Through OpenCV, since Pillow writes no 16-bit colour; what says nothing of its colours is taken for sRGB."""
+def _save_16_bit(path: Path, image: RasterImage, before_commit: Callable[[Path], None]) -> None:
+    """Save through OpenCV, since Pillow writes no 16-bit colour. Readers take an untagged file for sRGB."""
     import cv2
     import numpy as np
 
-    order = [2, 1, 0, 3][: picture.array().shape[2]]
-    fits, packed = cv2.imencode(path.suffix.lower(), np.ascontiguousarray(picture.array()[..., order]))
-    if not fits:
-        raise api.BadInput(f"{path.name} cannot be saved at 16 bits a channel.", "Save the picture as PNG.")
+    pixels = image.to_array()
+    bgr_order = [2, 1, 0, 3][: pixels.shape[2]]
+    encoded, content = cv2.imencode(path.suffix.lower(), np.ascontiguousarray(pixels[..., bgr_order]))
+    if not encoded:
+        raise api.BadInput(f"{path.name} cannot be saved at 16 bits per channel.", "Save the image as PNG.")
     with api.atomic_write(path) as part:
-        part.write_bytes(packed.tobytes())
-        done(part)
+        part.write_bytes(content.tobytes())
+        before_commit(part)

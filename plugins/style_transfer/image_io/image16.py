@@ -1,4 +1,4 @@
-"""Pictures as they come: 8 or 16 bits a channel, with what is transparent, and the profile they came with."""
+"""Images with 8 or 16 bits per channel, their alpha channel and the ICC profile of the file."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ORIENTATION = 0x0112
+"""EXIF tag of the orientation."""
 ROWS = 256
-"""Rows that are computed at once."""
+"""Rows computed at once."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """sRGB; `rgb` is [h, w, 3] and `alpha` [h, w], both uint8 or both uint16."""
+class RasterImage:
+    """An sRGB image; `rgb` is [h, w, 3] and `alpha` [h, w], both uint8 or both uint16."""
 
     rgb: NDArray[Any]
     alpha: NDArray[Any] | None = None
     profile: bytes = b""
-    """The profile that the file had, before the colours were converted to sRGB."""
+    """ICC profile of the file, before the colours were converted to sRGB."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -35,56 +36,49 @@ class Picture:
         return width, height
 
     @property
-    def top(self) -> int:
-        """What white is: 255 or 65,535."""
+    def max_value(self) -> int:
+        """Value of white: 255 or 65,535."""
         return 65535 if self.rgb.dtype.itemsize == 2 else 255
 
-    def array(self) -> NDArray[Any]:
-        """[h, w, 3], or [h, w, 4] where something is transparent."""
+    def to_array(self) -> NDArray[Any]:
+        """Return [h, w, 3], or [h, w, 4] with an alpha channel."""
         import numpy as np
 
         return self.rgb if self.alpha is None else np.dstack([self.rgb, self.alpha])
 
-    def scaled(self, size: tuple[int, int]) -> Picture:
-        """At a width and height: averaged where it becomes smaller, smoothly enlarged where it becomes larger."""
+    def resize(self, size: tuple[int, int]) -> RasterImage:
+        """Resize to (width, height): by averaging to shrink, by cubic interpolation to enlarge."""
         if size == self.size:
             return self
-        alpha = None if self.alpha is None else scaled(self.alpha, size)
-        return replace(self, rgb=scaled(self.rgb, size), alpha=alpha)
+        alpha = None if self.alpha is None else resize(self.alpha, size)
+        return replace(self, rgb=resize(self.rgb, size), alpha=alpha)
 
 
-def opened(path: Path) -> Picture:
-    """The picture in a file, its 16 bits kept where it has them. Raises BadInput as `api.images.open_picture` does."""
+def open_image(path: Path) -> RasterImage:
+    """Open an image file, at 16 bits per channel where it has them. Raises BadInput."""
     import numpy as np
 
     image = api.images.open_picture(path)
     try:
-        deep, profile = _about(path)
+        deep_format, profile = _read_format(path)
     except OSError as error:
         raise api.BadInput(f"{path.name} can no longer be read: {error.strerror or error}.") from error
-    if deep is not None and (found := _read_deep(path, deep)) is not None:
-        transparent = image.mode == "RGBA"
+    if deep_format is not None and (channels := _read_16_bit(path, deep_format)) is not None:
+        has_alpha = image.mode == "RGBA"
         del image
-        converted = icc_profiles.to_srgb(found[0], profile) if profile else found[0]
+        rgb, alpha = channels
+        converted = icc_profiles.to_srgb(rgb, profile) if profile else rgb
         if converted is not None:
-            return Picture(converted, found[1] if transparent else None, profile)
+            return RasterImage(converted, alpha if has_alpha else None, profile)
         image = api.images.open_picture(path)
     pixels = np.asarray(image)
     if pixels.shape[2] == 3:
-        return Picture(pixels, None, profile)
-    return Picture(np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., 3]), profile)
+        return RasterImage(pixels, None, profile)
+    return RasterImage(np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., 3]), profile)
 
 
-def fitted(size: tuple[int, int], longest: int) -> tuple[int, int]:
-    """Width and height with a long side of at most `longest` px; 0 leaves them as they are."""
-    if not longest or max(size) <= longest:
-        return size
-    width, height = (max(1, round(side * longest / max(size))) for side in size)
-    return width, height
-
-
-def scaled(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """[h, w] or [h, w, 3] at a width and height."""
+def resize(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Resize [h, w] or [h, w, 3] to (width, height)."""
     import cv2
 
     smaller = size[0] < values.shape[1] or size[1] < values.shape[0]
@@ -92,28 +86,28 @@ def scaled(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     return resized
 
 
-def mirrored(length: int, total: int) -> NDArray[np.intp]:
-    """For `total` places, those of a row of `length` that they show, to and fro without repeating the edge."""
+def mirror_indices(length: int, total: int) -> NDArray[np.intp]:
+    """Return `total` indices into a row of `length` that continue it by reflection, without repeating the edge."""
     import numpy as np
 
     if length == 1:
         return np.zeros(total, np.intp)
-    places = np.arange(total) % (2 * (length - 1))
-    return np.where(places < length, places, 2 * (length - 1) - places)
+    indices = np.arange(total) % (2 * (length - 1))
+    return np.where(indices < length, indices, 2 * (length - 1) - indices)
 
 
 @dataclass(frozen=True)
-class _Deep:
-    """What OpenCV does not tell of a picture of 16 bits a channel."""
+class _DeepFormat:
+    """Properties of a 16-bit file that OpenCV does not report."""
 
     orientation: int
-    """By which it is still to be turned: OpenCV turns TIFF, and TIFF alone."""
+    """EXIF orientation left to apply: OpenCV applies it to TIFF alone."""
     premultiplied: bool
-    """Whether its colours were multiplied with what is transparent."""
+    """True if the colours are multiplied by alpha."""
 
 
-def _about(path: Path) -> tuple[_Deep | None, bytes]:
-    """Of a picture with 16 bits a channel what there is to know, and its profile."""
+def _read_format(path: Path) -> tuple[_DeepFormat | None, bytes]:
+    """Return the format of a 16-bit file (None for 8 bits) and the ICC profile."""
     from PIL import Image
 
     with Image.open(path) as image:
@@ -122,44 +116,44 @@ def _about(path: Path) -> tuple[_Deep | None, bytes]:
         if ";16" not in layout:
             return None, profile
         orientation = 1 if image.format == "TIFF" else image.getexif().get(ORIENTATION, 1)
-        return _Deep(orientation, "RGBa;16" in layout), profile
+        return _DeepFormat(orientation, "RGBa;16" in layout), profile
 
 
-def _read_deep(path: Path, about: _Deep) -> tuple[NDArray[np.uint16], NDArray[np.uint16] | None] | None:
-    """Red, green and blue, and what is transparent; None where OpenCV cannot read 16 bits from it."""
+def _read_16_bit(path: Path, deep_format: _DeepFormat) -> tuple[NDArray[np.uint16], NDArray[np.uint16] | None] | None:
+    """Return RGB and alpha; None where OpenCV cannot read 16 bits from the file."""
     import cv2
     import numpy as np
 
     try:
-        found = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+        pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     except (cv2.error, OSError):
         return None
-    if found is None or found.dtype != np.uint16:
+    if pixels is None or pixels.dtype != np.uint16:
         return None
-    found = _turned(found, about.orientation)
-    if found.ndim == 2:
-        return np.repeat(found[..., None], 3, axis=2), None
-    alpha = np.ascontiguousarray(found[..., 3]) if found.shape[2] == 4 else None
-    rgb = np.ascontiguousarray(found[..., 2::-1])
-    if about.premultiplied and alpha is not None:
-        rgb = _divided(rgb, alpha)
+    deep: NDArray[np.uint16] = apply_orientation(pixels, deep_format.orientation)
+    if deep.ndim == 2:
+        return np.repeat(deep[..., None], 3, axis=2), None
+    alpha = np.ascontiguousarray(deep[..., 3]) if deep.shape[2] == 4 else None
+    rgb = np.ascontiguousarray(deep[..., 2::-1])
+    if deep_format.premultiplied and alpha is not None:
+        rgb = _unpremultiply(rgb, alpha)
     return rgb, alpha
 
 
-def _divided(rgb: NDArray[np.uint16], alpha: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Colours as they were before they were multiplied with what is transparent."""
+def _unpremultiply(rgb: NDArray[np.uint16], alpha: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Divide the colours by alpha."""
     import numpy as np
 
-    made = np.empty_like(rgb)
+    straight = np.empty_like(rgb)
     for start in range(0, len(rgb), ROWS):
         rows = slice(start, start + ROWS)
-        share = np.maximum(alpha[rows], 1)[..., None] / np.float32(65535)
-        made[rows] = np.minimum(rgb[rows] / share + np.float32(0.5), 65535).astype(np.uint16)
-    return made
+        opacity = np.maximum(alpha[rows], 1)[..., None] / np.float32(65535)
+        straight[rows] = np.minimum(rgb[rows] / opacity + np.float32(0.5), 65535).astype(np.uint16)
+    return straight
 
 
-def _turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """As the EXIF standard tells: a mirror image first, then quarter turns to the left."""
+def apply_orientation(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Apply an EXIF orientation: a mirror image first, then quarter turns to the left."""
     import numpy as np
 
     mirrored, turns = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3), 7: (True, 3)}.get(

@@ -1,4 +1,4 @@
-"""What has been painted into a folder, so that a run that was stopped goes on where it was."""
+"""The manifest of an output folder, with which an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -11,74 +11,74 @@ from studio import api
 
 NAME = ".style.jsonl"
 MAX_BYTES = 64 * 2**20
-Stamp: TypeAlias = tuple[int, int]
-"""Size in bytes and time of change in nanoseconds."""
+FileStamp: TypeAlias = tuple[int, int]
+"""Size in bytes and modification time in nanoseconds."""
 
 
-class Ledger:
-    """One line for each painting: what it was made of, with which settings, and what it was then."""
+class Manifest:
+    """One JSON line per styled image: name, hash of the settings, stamp of the image, stamp of the result."""
 
-    def __init__(self, path: Path, settings: str, written: str) -> None:
+    def __init__(self, path: Path, settings: str, content: str) -> None:
         self._path = path
         self._settings = settings
-        self._is_torn = bool(written) and not written.endswith("\n")
-        self._lines: dict[str, tuple[str, Stamp, Stamp]] = {}
-        self._ours: set[tuple[str, Stamp]] = set()
-        for line in written.split("\n"):
-            self._read(line)
+        self._ends_mid_line = bool(content) and not content.endswith("\n")
+        self._entries: dict[str, tuple[str, FileStamp, FileStamp]] = {}
+        self._outputs: set[tuple[str, FileStamp]] = set()
+        for line in content.split("\n"):
+            self._read_line(line)
 
-    def _read(self, line: str) -> None:
+    def _read_line(self, line: str) -> None:
         try:
-            name, made_with, picture, painting = json.loads(line)
-            known = (str(made_with), (int(picture[0]), int(picture[1])), (int(painting[0]), int(painting[1])))
+            name, settings, source, output = json.loads(line)
+            entry = (str(settings), (int(source[0]), int(source[1])), (int(output[0]), int(output[1])))
         except (ValueError, TypeError, IndexError, RecursionError):
             return
-        self._lines[str(name)] = known
-        self._ours.add((str(name), known[2]))
+        self._entries[str(name)] = entry
+        self._outputs.add((str(name), entry[2]))
 
-    def is_done(self, name: Path, picture: Path, painting: Path) -> bool:
-        """Whether the painting of a picture is there, with these settings, and neither has changed."""
-        known = self._lines.get(name.as_posix())
-        return known is not None and known == (self._settings, _stamp(picture), _stamp(painting))
+    def is_done(self, name: Path, source: Path, output: Path) -> bool:
+        """Check whether an image is styled with these settings and neither file has changed since."""
+        entry = self._entries.get(name.as_posix())
+        return entry is not None and entry == (self._settings, _stamp_file(source), _stamp_file(output))
 
-    def is_ours(self, name: Path, painting: Path) -> bool:
-        """Whether a file was once painted from the picture of that name, and is unchanged."""
-        return (name.as_posix(), _stamp(painting)) in self._ours
+    def is_own_output(self, name: Path, output: Path) -> bool:
+        """Check whether a file was once written for the image of that name and is unchanged."""
+        return (name.as_posix(), _stamp_file(output)) in self._outputs
 
-    def add(self, name: Path, picture: Path, painting: Path) -> None:
-        """Writes down a painting, best before it has its name: a kill then leaves none that nobody knows.
+    def add(self, name: Path, source: Path, output: Path) -> None:
+        """Record a styled image. Call it before the output gets its name, so that a kill leaves no unknown file.
 
         Raises BadInput where the disk is full.
         """
-        line = (self._settings, _stamp(picture), _stamp(painting))
-        self._lines[name.as_posix()] = line
-        self._ours.add((name.as_posix(), line[2]))
-        begun, self._is_torn = "\n" if self._is_torn else "", False
+        entry = (self._settings, _stamp_file(source), _stamp_file(output))
+        self._entries[name.as_posix()] = entry
+        self._outputs.add((name.as_posix(), entry[2]))
+        line_break, self._ends_mid_line = "\n" if self._ends_mid_line else "", False
         try:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(f"{begun}{json.dumps([name.as_posix(), *line])}\n")
+                file.write(f"{line_break}{json.dumps([name.as_posix(), *entry])}\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise api.BadInput(
-                f"{name.name} cannot be noted as done, and is not kept: {error.strerror or error}."
+                f"{name.name} was not saved, because {NAME} cannot be written: {error.strerror or error}."
             ) from error
 
 
-def opened(folder: Path, settings: str) -> Ledger:
-    """The ledger of a target folder, which is made where it is missing. Lines that were cut short do not count."""
+def open_manifest(folder: Path, settings: str) -> Manifest:
+    """Open the manifest of an output folder, which is created if missing. Truncated lines are ignored."""
     path = folder / NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        written = path.read_text("utf-8") if path.exists() and path.stat().st_size <= MAX_BYTES else ""
+        content = path.read_text("utf-8") if path.exists() and path.stat().st_size <= MAX_BYTES else ""
     except (OSError, UnicodeError) as error:
         raise api.BadInput(f"{folder} cannot be used: {error}.", "Choose another folder.") from error
-    return Ledger(path, settings, written)
+    return Manifest(path, settings, content)
 
 
-def _stamp(path: Path) -> Stamp:
+def _stamp_file(path: Path) -> FileStamp:
     try:
-        about = path.stat()
+        status = path.stat()
     except OSError:
         return (-1, -1)
-    return (about.st_size, about.st_mtime_ns)
+    return (status.st_size, status.st_mtime_ns)

@@ -1,4 +1,4 @@
-"""Where the inner pictures of a network lie while a large picture is painted: in memory, then on the disk."""
+"""Stores the feature maps of a network while a large image is stylized: in memory, then on the disk."""
 
 from __future__ import annotations
 
@@ -6,77 +6,79 @@ import errno
 import math
 import shutil
 import tempfile
+from io import BufferedRandom
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from studio import api
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SPARE = 2**30
+DISK_RESERVE = 2**30
 """Bytes of the disk that are left free."""
-PEAK = 1024.0
-"""What the largest value of some rows becomes before they are stored in 16 bits, which reach to 65,504."""
+FLOAT16_PEAK = 1024.0
+"""Value to which the largest of some rows is scaled before they are stored as float16, whose range is 65,504."""
 
 
-class Store:
-    """Room for planes: `memory` bytes as float32 on `device`, and beyond that files in `folder` as float16.
+class FeatureMapStore:
+    """Stores up to `memory` bytes of feature maps as float32 on `device`, and the others in `folder` as float16.
 
-    Planes are computed in bands of about `band` bytes; on a processor those that its cache holds are the quickest.
+    Feature maps are computed in bands of about `band_bytes`; on a CPU bands that fit into its cache are fastest.
     """
 
-    def __init__(self, folder: Path, device: str, memory: int, band: int) -> None:
+    def __init__(self, folder: Path, device: str, memory: int, band_bytes: int) -> None:
         self.device = device
-        self.band = band
-        self.left = memory
+        self.band_bytes = band_bytes
+        self.free_memory = memory
         self._folder = folder
 
-    def has_memory(self, shape: tuple[int, int, int]) -> bool:
-        """Whether a plane of (channels, height, width) fits into memory."""
-        return 4 * math.prod(shape) <= self.left
+    def fits_in_memory(self, shape: tuple[int, int, int]) -> bool:
+        """Check whether a feature map of (channels, height, width) fits into memory."""
+        return 4 * math.prod(shape) <= self.free_memory
 
-    def has_room(self, shape: tuple[int, int, int]) -> bool:
-        """Whether a plane fits without taking more than half of what the disk has free."""
-        return self.has_memory(shape) or 4 * math.prod(shape) <= shutil.disk_usage(self._folder).free - SPARE
+    def has_space(self, shape: tuple[int, int, int]) -> bool:
+        """Check whether a feature map fits into memory, or into half of what the disk has free."""
+        return self.fits_in_memory(shape) or 4 * math.prod(shape) <= shutil.disk_usage(self._folder).free - DISK_RESERVE
 
-    def kept(self, shape: tuple[int, int, int]) -> Kept:
-        """Room for a plane of (channels, height, width); it is given back when nobody holds it any more.
+    def allocate(self, shape: tuple[int, int, int]) -> RowBuffer:
+        """Allocate a buffer of (channels, height, width), which is freed with its last reference.
 
         Raises BadInput where the disk is too full.
         """
-        if self.has_memory(shape):
-            return _InMemory(self, shape)
+        if self.fits_in_memory(shape):
+            return _MemoryBuffer(self, shape)
         if 2 * math.prod(shape) > shutil.disk_usage(self._folder).free:
-            raise _full()
-        return _OnDisk(tempfile.TemporaryFile(dir=self._folder), shape, self.device)
+            raise _disk_full_error()
+        return _DiskBuffer(tempfile.TemporaryFile(dir=self._folder), shape, self.device)
 
 
-class Kept:
-    """A plane that is written row by row and then read. Rows are [1, channels, rows, width]."""
+class RowBuffer:
+    """A feature map that is written from top to bottom and then read. Rows are [1, channels, rows, width]."""
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
         self.shape = shape
 
     def write(self, top: int, rows: Tensor) -> None:
-        """Puts rows in their place; they are written from the top to the bottom."""
+        """Write rows at their position."""
         raise NotImplementedError
 
     def read(self, top: int, bottom: int) -> Tensor:
+        """Read the rows from `top` up to `bottom`."""
         raise NotImplementedError
 
 
-class _InMemory(Kept):
-    def __init__(self, store: Store, shape: tuple[int, int, int]) -> None:
+class _MemoryBuffer(RowBuffer):
+    def __init__(self, store: FeatureMapStore, shape: tuple[int, int, int]) -> None:
         import torch
 
         super().__init__(shape)
         self._values = torch.empty((1, *shape), device=store.device)
         self._store = store
-        store.left -= self._values.nbytes
+        store.free_memory -= self._values.nbytes
 
     def __del__(self) -> None:
-        self._store.left += self._values.nbytes
+        self._store.free_memory += self._values.nbytes
 
     def write(self, top: int, rows: Tensor) -> None:
         self._values[:, :, top : top + rows.shape[2]] = rows
@@ -85,10 +87,10 @@ class _InMemory(Kept):
         return self._values[:, :, top:bottom]
 
 
-class _OnDisk(Kept):
-    """Row after row, so that neighbouring rows are read at once; without a name, so that nothing is left behind."""
+class _DiskBuffer(RowBuffer):
+    """Stores row after row, so that neighbouring rows are one read, in a file without a name, so that none is left."""
 
-    def __init__(self, file: IO[bytes], shape: tuple[int, int, int], device: str) -> None:
+    def __init__(self, file: BufferedRandom, shape: tuple[int, int, int], device: str) -> None:
         import torch
 
         super().__init__(shape)
@@ -102,16 +104,16 @@ class _OnDisk(Kept):
     def write(self, top: int, rows: Tensor) -> None:
         import torch
 
-        scale = PEAK / max(float(rows.abs().max()), 1e-6)
+        scale = FLOAT16_PEAK / max(float(rows.abs().max()), 1e-6)
         self._scales[top : top + rows.shape[2]] = scale
-        packed = (rows[0].permute(1, 0, 2) * scale).to("cpu", torch.float16).contiguous().numpy()
+        values = (rows[0].permute(1, 0, 2) * scale).to("cpu", torch.float16).contiguous().numpy()
         try:
-            self._file.seek(top * self._row)
-            self._file.write(packed.data)
+            self._file.seek(top * self._row_bytes)
+            self._file.write(values.data)
             self._file.flush()
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise _full() from error
+                raise _disk_full_error() from error
             raise
 
     def read(self, top: int, bottom: int) -> Tensor:
@@ -119,19 +121,19 @@ class _OnDisk(Kept):
         import torch
 
         channels, _, width = self.shape
-        packed = np.empty((bottom - top, channels, width), np.float16)
-        self._file.seek(top * self._row)
-        self._file.readinto(memoryview(packed).cast("B"))  # type: ignore[attr-defined]
-        rows = torch.from_numpy(packed).to(self._device).permute(1, 0, 2)[None]
+        values = np.empty((bottom - top, channels, width), np.float16)
+        self._file.seek(top * self._row_bytes)
+        self._file.readinto(values.data.cast("B"))
+        rows = torch.from_numpy(values).to(self._device).permute(1, 0, 2)[None]
         return rows.to(torch.float32, memory_format=torch.contiguous_format) / self._scales[top:bottom, None]
 
     @property
-    def _row(self) -> int:
-        """Bytes of one row."""
+    def _row_bytes(self) -> int:
         return 2 * self.shape[0] * self.shape[2]
 
 
-def _full() -> api.BadInput:
+def _disk_full_error() -> api.BadInput:
     return api.BadInput(
-        "The disk is too full to paint a picture of this size.", "Free some space, or paint it smaller."
+        "The disk is too full to stylize an image of this size.",
+        "Free some space, or lower the “Processing resolution”.",
     )

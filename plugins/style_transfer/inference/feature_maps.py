@@ -1,6 +1,6 @@
-"""The inner pictures of a network, computed row by row when they are asked for.
+"""Lazy feature maps: each computes only the rows that are asked for, from the rows of its inputs that they need.
 
-Each layer sees the rows that it needs, with the true rows beyond them, so that there are no seams.
+Since each layer gets the true rows beyond a band, bands show no seams.
 """
 
 from __future__ import annotations
@@ -9,221 +9,230 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from .feature_map_store import Kept
+from .feature_map_store import RowBuffer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-LEAST_ROWS = 8
-"""Fewer at once would compute most rows several times, for the sake of their neighbours."""
-Edge: TypeAlias = Literal["reflect", "replicate", "constant"]
+    RowFunction: TypeAlias = Callable[[Tensor], Tensor]
+
+MIN_ROWS = 8
+"""Smallest band, since smaller ones would compute most rows several times for their neighbours."""
+PaddingMode: TypeAlias = Literal["reflect", "replicate", "constant"]
 
 
-class Plane:
-    """`shape` is (channels, height, width)."""
+class FeatureMap:
+    """A feature map of `shape` (channels, height, width)."""
 
-    def __init__(self, shape: tuple[int, int, int], *, cost: float = 0.0, load: float = 0.0) -> None:
+    def __init__(self, shape: tuple[int, int, int], *, cost: float = 0.0, row_bytes: float = 0.0) -> None:
         self.shape = shape
         self.cost = cost
-        """Multiplications for one value, with those of the planes that it is made of, down to what is kept."""
-        self.load = max(load, 4.0 * shape[0] * shape[2])
-        """Bytes of the largest plane that it takes to compute one row."""
+        """Multiplications for one value, including those of its inputs down to what is stored."""
+        self.row_bytes = max(row_bytes, 4.0 * shape[0] * shape[2])
+        """Bytes of the largest feature map needed for one row."""
 
-    def rows(self, top: int, bottom: int) -> Tensor:
-        """[1, channels, bottom - top, width]."""
+    def compute_rows(self, top: int, bottom: int) -> Tensor:
+        """Compute the rows from `top` up to `bottom`, [1, channels, bottom - top, width]."""
         raise NotImplementedError
 
-    def bands(self, most: int) -> Iterator[tuple[int, int]]:
-        """From top to bottom, as many rows at a time as `most` bytes hold of the largest plane."""
+    def split_into_bands(self, band_bytes: int) -> Iterator[tuple[int, int]]:
+        """Yield (top, bottom) of bands for which the largest feature map needs at most `band_bytes`."""
         height = self.shape[1]
-        count = max(1, math.ceil(height / max(LEAST_ROWS, most / self.load)))
+        count = max(1, math.ceil(height / max(MIN_ROWS, band_bytes / self.row_bytes)))
         for number in range(count):
             top, bottom = height * number // count, height * (number + 1) // count
             if top < bottom:
                 yield top, bottom
 
 
-class Given(Plane):
-    """The picture itself. `read(top, bottom)` gives [1, channels, bottom - top, width]."""
+class InputMap(FeatureMap):
+    """The image itself. `read(top, bottom)` returns [1, channels, bottom - top, width]."""
 
     def __init__(self, shape: tuple[int, int, int], read: Callable[[int, int], Tensor]) -> None:
         super().__init__(shape)
         self._read = read
 
-    def rows(self, top: int, bottom: int) -> Tensor:
+    def compute_rows(self, top: int, bottom: int) -> Tensor:
         return self._read(top, bottom)
 
 
-class Stored(Plane):
-    """One that was computed and kept."""
+class StoredMap(FeatureMap):
+    """A feature map that is computed and stored."""
 
-    def __init__(self, kept: Kept) -> None:
-        super().__init__(kept.shape)
-        self._kept = kept
+    def __init__(self, buffer: RowBuffer) -> None:
+        super().__init__(buffer.shape)
+        self._buffer = buffer
 
-    def rows(self, top: int, bottom: int) -> Tensor:
-        return self._kept.read(top, bottom)
+    def compute_rows(self, top: int, bottom: int) -> Tensor:
+        return self._buffer.read(top, bottom)
 
 
-class Pointwise(Plane):
-    """A function of each value, or of each place where it changes the `channels`."""
+class Pointwise(FeatureMap):
+    """A function of each value."""
 
-    def __init__(self, of: Plane, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__(of.shape, cost=of.cost, load=of.load)
-        self._of = of
+    def __init__(self, source: FeatureMap, function: RowFunction) -> None:
+        super().__init__(source.shape, cost=source.cost, row_bytes=source.row_bytes)
+        self._source = source
         self._function = function
 
-    def rows(self, top: int, bottom: int) -> Tensor:
-        return self._function(self._of.rows(top, bottom))
+    def compute_rows(self, top: int, bottom: int) -> Tensor:
+        return self._function(self._source.compute_rows(top, bottom))
 
 
-class Sum(Plane):
-    """Two planes of one shape, added."""
+class Sum(FeatureMap):
+    """The sum of two feature maps of one shape."""
 
-    def __init__(self, one: Plane, other: Plane) -> None:
-        super().__init__(one.shape, cost=one.cost + other.cost, load=max(one.load, other.load))
-        self._both = (one, other)
+    def __init__(self, first: FeatureMap, second: FeatureMap) -> None:
+        row_bytes = max(first.row_bytes, second.row_bytes)
+        super().__init__(first.shape, cost=first.cost + second.cost, row_bytes=row_bytes)
+        self._terms = (first, second)
 
-    def rows(self, top: int, bottom: int) -> Tensor:
-        one, other = self._both
-        return one.rows(top, bottom) + other.rows(top, bottom)
+    def compute_rows(self, top: int, bottom: int) -> Tensor:
+        first, second = self._terms
+        return first.compute_rows(top, bottom) + second.compute_rows(top, bottom)
 
 
-class Beside(Plane):
-    """The channels of several planes."""
+class Concatenation(FeatureMap):
+    """The channels of several feature maps."""
 
-    def __init__(self, planes: Sequence[Plane]) -> None:
-        _, height, width = planes[0].shape
-        shape = (sum(plane.shape[0] for plane in planes), height, width)
-        super().__init__(shape, cost=max(plane.cost for plane in planes), load=max(plane.load for plane in planes))
-        self._planes = planes
+    def __init__(self, sources: Sequence[FeatureMap]) -> None:
+        _, height, width = sources[0].shape
+        shape = (sum(source.shape[0] for source in sources), height, width)
+        cost, row_bytes = max(source.cost for source in sources), max(source.row_bytes for source in sources)
+        super().__init__(shape, cost=cost, row_bytes=row_bytes)
+        self._sources = sources
 
-    def rows(self, top: int, bottom: int) -> Tensor:
+    def compute_rows(self, top: int, bottom: int) -> Tensor:
         import torch
 
-        return torch.cat([plane.rows(top, bottom) for plane in self._planes], 1)
+        return torch.cat([source.compute_rows(top, bottom) for source in self._sources], 1)
 
 
-class Padded(Plane):
-    """A border of (left, right, above, below) px that mirrors, repeats, or is zero."""
+class Padding(FeatureMap):
+    """A feature map with a border of (left, right, above, below) px."""
 
-    def __init__(self, of: Plane, border: tuple[int, int, int, int], edge: Edge) -> None:
-        channels, height, width = of.shape
+    def __init__(self, source: FeatureMap, border: tuple[int, int, int, int], mode: PaddingMode) -> None:
+        channels, height, width = source.shape
         left, right, above, below = border
-        super().__init__((channels, height + above + below, width + left + right), cost=of.cost, load=of.load)
-        self._of = of
+        shape = (channels, height + above + below, width + left + right)
+        super().__init__(shape, cost=source.cost, row_bytes=source.row_bytes)
+        self._source = source
         self._border = border
-        self._edge = edge
+        self._mode = mode
 
-    def rows(self, top: int, bottom: int) -> Tensor:
+    def compute_rows(self, top: int, bottom: int) -> Tensor:
         from torch.nn import functional
 
-        height = self._of.shape[1]
+        height = self._source.shape[1]
         left, right, above, _ = self._border
         top, bottom = top - above, bottom - above
         inside_top, inside_bottom = max(top, 0), min(bottom, height)
-        if self._edge == "constant":
+        if self._mode == "constant":
             if inside_top >= inside_bottom:
                 inside_top, inside_bottom = 0, 1
-            rows = self._of.rows(inside_top, inside_bottom)
+            rows = self._source.compute_rows(inside_top, inside_bottom)
             return functional.pad(rows, (left, right, inside_top - top, bottom - inside_bottom))
-        reach = self._reach_inside(top, bottom, height)
-        rows = self._of.rows(*reach)
+        source_top, source_bottom = self._find_source_rows(top, bottom, height)
+        rows = self._source.compute_rows(source_top, source_bottom)
         missing = (max(0, -top), max(0, bottom - height))
-        rows = functional.pad(rows, (left, right, *missing), mode=self._edge)
-        start = top - reach[0] + missing[0]
+        rows = functional.pad(rows, (left, right, *missing), mode=self._mode)
+        start = top - source_top + missing[0]
         return rows[:, :, start : start + bottom - top]
 
-    def _reach_inside(self, top: int, bottom: int, height: int) -> tuple[int, int]:
-        """Those rows that the wanted ones are, or mirror, or repeat."""
+    def _find_source_rows(self, top: int, bottom: int, height: int) -> tuple[int, int]:
+        """Find the rows of the source that the given ones show, mirrored or repeated ones included."""
         first, last = max(top, 0), min(bottom, height) - 1
-        if self._edge == "reflect":
+        if self._mode == "reflect":
             first = min(first, 2 * (height - 1) - (bottom - 1)) if bottom > height else first
             last = max(last, -top)
         return max(0, min(first, height - 1)), min(height, max(last, 0) + 1)
 
 
-class Window(Plane):
-    """A convolution without padding of its own, over `reach` rows, at every `step`-th place."""
+class Convolution(FeatureMap):
+    """A convolution without padding, of `kernel` rows, with a `stride`."""
 
     def __init__(
-        self, of: Plane, function: Callable[[Tensor], Tensor], channels: int, reach: int, step: int, cost: float
+        self, source: FeatureMap, function: RowFunction, channels: int, kernel: int, stride: int, cost: float
     ) -> None:
-        _, height, width = of.shape
-        shape = (channels, (height - reach) // step + 1, (width - reach) // step + 1)
-        ratio = of.shape[0] * step * step / channels
-        super().__init__(shape, cost=cost + of.cost * ratio, load=of.load * step)
-        self._of = of
+        _, height, width = source.shape
+        shape = (channels, (height - kernel) // stride + 1, (width - kernel) // stride + 1)
+        ratio = source.shape[0] * stride * stride / channels
+        super().__init__(shape, cost=cost + source.cost * ratio, row_bytes=source.row_bytes * stride)
+        self._source = source
         self._function = function
-        self._reach = reach
-        self._step = step
+        self._kernel = kernel
+        self._stride = stride
 
-    def rows(self, top: int, bottom: int) -> Tensor:
-        return self._function(self._of.rows(top * self._step, (bottom - 1) * self._step + self._reach))
+    def compute_rows(self, top: int, bottom: int) -> Tensor:
+        first, last = top * self._stride, (bottom - 1) * self._stride
+        return self._function(self._source.compute_rows(first, last + self._kernel))
 
 
-class Spread(Plane):
+class TransposedConvolution(FeatureMap):
     """A transposed convolution.
 
-    `function` takes rows without padding above and below, and gives all that they touch; `padding` is what is
-    then cut off above the first row.
+    `function` takes rows without padding above and below, and returns all rows that they affect; `padding` rows are
+    then cut off above the first.
     """
 
     def __init__(
         self,
-        of: Plane,
-        function: Callable[[Tensor], Tensor],
+        source: FeatureMap,
+        function: RowFunction,
         channels: int,
-        reach: int,
-        step: int,
+        kernel: int,
+        stride: int,
         padding: int,
-        more: int,
+        output_padding: int,
         cost: float,
     ) -> None:
-        _, height, width = of.shape
-        tall, wide = ((side - 1) * step - 2 * padding + reach + more for side in (height, width))
-        ratio = of.shape[0] / (channels * step * step)
-        super().__init__((channels, tall, wide), cost=cost + of.cost * ratio, load=of.load / step)
-        self._of = of
+        _, height, width = source.shape
+        out_height, out_width = (
+            (side - 1) * stride - 2 * padding + kernel + output_padding for side in (height, width)
+        )
+        ratio = source.shape[0] / (channels * stride * stride)
+        shape = (channels, out_height, out_width)
+        super().__init__(shape, cost=cost + source.cost * ratio, row_bytes=source.row_bytes / stride)
+        self._source = source
         self._function = function
-        self._reach = reach
-        self._step = step
+        self._kernel = kernel
+        self._stride = stride
         self._padding = padding
 
-    def rows(self, top: int, bottom: int) -> Tensor:
-        step, height = self._step, self._of.shape[1]
-        first = max(0, math.ceil((top + self._padding - self._reach + 1) / step))
-        last = min(height - 1, (bottom - 1 + self._padding) // step)
-        spread = self._function(self._of.rows(first, last + 1))
-        start = top - (first * step - self._padding)
-        return spread[:, :, start : start + bottom - top]
+    def compute_rows(self, top: int, bottom: int) -> Tensor:
+        stride, height = self._stride, self._source.shape[1]
+        first = max(0, math.ceil((top + self._padding - self._kernel + 1) / stride))
+        last = min(height - 1, (bottom - 1 + self._padding) // stride)
+        rows = self._function(self._source.compute_rows(first, last + 1))
+        start = top - (first * stride - self._padding)
+        return rows[:, :, start : start + bottom - top]
 
 
-class Doubled(Plane):
-    """Twice as high and wide, by the nearest value, or in between with the corners kept in place."""
+class Upsampling(FeatureMap):
+    """Twice the height and width, by nearest neighbour, or bilinear with aligned corners."""
 
-    def __init__(self, of: Plane, *, smooth: bool) -> None:
-        channels, height, width = of.shape
-        super().__init__((channels, 2 * height, 2 * width), cost=of.cost / 4, load=of.load / 2)
-        self._of = of
-        self._smooth = smooth
+    def __init__(self, source: FeatureMap, *, bilinear: bool) -> None:
+        channels, height, width = source.shape
+        super().__init__((channels, 2 * height, 2 * width), cost=source.cost / 4, row_bytes=source.row_bytes / 2)
+        self._source = source
+        self._bilinear = bilinear
 
-    def rows(self, top: int, bottom: int) -> Tensor:
+    def compute_rows(self, top: int, bottom: int) -> Tensor:
         import torch
         from torch.nn import functional
 
-        if not self._smooth:
-            rows = self._of.rows(top // 2, (bottom + 1) // 2)
+        if not self._bilinear:
+            rows = self._source.compute_rows(top // 2, (bottom + 1) // 2)
             rows = functional.interpolate(rows, scale_factor=2)
             return rows[:, :, top % 2 : top % 2 + bottom - top]
-        height = self._of.shape[1]
-        places = torch.arange(top, bottom, dtype=torch.float32) * ((height - 1) / max(2 * height - 1, 1))
-        above = places.floor().long().clamp(max=height - 1)
+        height = self._source.shape[1]
+        positions = torch.arange(top, bottom, dtype=torch.float32) * ((height - 1) / max(2 * height - 1, 1))
+        above = positions.floor().long().clamp(max=height - 1)
         below = (above + 1).clamp(max=height - 1)
         first = int(above[0])
-        rows = self._of.rows(first, int(below[-1]) + 1)
+        rows = self._source.compute_rows(first, int(below[-1]) + 1)
         size = (rows.shape[2], self.shape[2])
         rows = functional.interpolate(rows, size, mode="bilinear", align_corners=True)
-        share = (places - above)[:, None].to(rows.device)
+        weight = (positions - above)[:, None].to(rows.device)
         above, below = (above - first).to(rows.device), (below - first).to(rows.device)
-        return rows.index_select(2, above) * (1.0 - share) + rows.index_select(2, below) * share
+        return rows.index_select(2, above) * (1.0 - weight) + rows.index_select(2, below) * weight

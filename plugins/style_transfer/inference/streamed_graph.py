@@ -1,10 +1,9 @@
-"""A network over a picture of any size, with the statistics of the whole.
+"""Runs a network on an image of any size, with normalisation statistics of the whole image.
 
-Instance normalisation takes mean and deviation over the whole picture, so that a picture that is
-painted in tiles with the statistics of each shows their seams. Here each layer that normalises is
-reached in a pass of its own: the plane before it is computed in bands of rows, its statistics are
-gathered (Chan et al. 1979), and it is kept, in memory or on the disk, as the ground of the next pass.
-Each layer is thus computed once, those that are cheap a few times, and the result is that of the whole.
+Instance normalisation takes mean and variance over the whole image, so that tiles with statistics of their own show
+seams. Here each normalisation layer is reached by a pass of its own: the feature map before it is computed in bands of
+rows, its statistics are accumulated (Chan et al. 1979), and it is stored, in memory or on the disk, as the start of the
+next pass. Thus each layer is computed once, or a few times where it is cheap, and the result is that of the whole.
 """
 
 from __future__ import annotations
@@ -12,191 +11,195 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..models import layers
-from .feature_map_store import Store
-from .feature_maps import Beside, Doubled, Given, Padded, Plane, Pointwise, Spread, Stored, Sum, Window
+from .feature_map_store import FeatureMapStore
+from .feature_maps import (
+    Concatenation,
+    Convolution,
+    FeatureMap,
+    InputMap,
+    Padding,
+    PaddingMode,
+    Pointwise,
+    StoredMap,
+    Sum,
+    TransposedConvolution,
+    Upsampling,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, fx, nn
 
-CHEAP, CHEAP_ON_DISK = 60.0, 400.0
-"""Multiplications for one value; what takes more, and is needed twice, is kept rather than computed again."""
-DEAR = 3000.0
-"""What takes more is kept in any case, since neighbouring bands compute some of the same rows."""
+REUSE_COST, REUSE_COST_ON_DISK = 60.0, 400.0
+"""Multiplications for one value above which a feature map that is used twice is stored rather than computed again."""
+MAX_COST = 3000.0
+"""Multiplications for one value above which a feature map is always stored, since bands overlap."""
+ReportProgress: TypeAlias = Callable[[float], None]
+"""Gets the fraction of the work that is done (0..1), and may raise to end it."""
 
 
-def streamed(network: nn.Module, picture: Given, store: Store, tick: Callable[[float], None]) -> Plane:
-    """The network's picture of a picture, computed as its rows are asked for.
+def stream_network(
+    network: nn.Module, image: InputMap, store: FeatureMapStore, report_progress: ReportProgress
+) -> FeatureMap:
+    """Return the network's output for an image as a lazy feature map.
 
-    All statistics have been gathered when it returns. `tick` is told the share (0..1) of the work
-    that is done by then, and may raise. Sides must be multiples of the network's stride. Raises
-    NotImplementedError for a layer that is not known here.
+    All statistics are known when it returns. `report_progress` gets the fraction (0..1) of that work, and may raise.
+    The sides of the image must be multiples of the network's stride. Raises NotImplementedError for a layer that is not
+    supported.
     """
-    graph = _traced(network)
-    layer = dict(network.named_modules())
-    planes: dict[Any, Plane] = {}
+    graph = _trace(network)
+    modules = dict(network.named_modules())
+    maps: dict[fx.Node, FeatureMap] = {}
     nodes = list(graph.nodes)
-    last = {used: node for node in nodes for used in node.all_input_nodes}
+    last_use = {used: node for node in nodes for used in node.all_input_nodes}
     for number, node in enumerate(nodes):
-        given = [planes[used] for used in node.all_input_nodes]
+        inputs = [maps[used] for used in node.all_input_nodes]
         if node.op == "placeholder":
-            planes[node] = picture
+            maps[node] = image
         elif node.op == "output":
-            return given[0]
+            return inputs[0]
         else:
-            told = partial(_part_of, tick, number, len(nodes))
-            made = _of_module(layer[node.target], given[0], store, told) if node.op == "call_module" else None
-            made = made or _of_function(node.target, given, store, told)
-            if _is_worth_keeping(made, [layer.get(user.target) for user in node.users], store):
-                made = _passed(made, store, told, None, keep=True)
-            planes[node] = made
+            report = partial(_report_part, report_progress, number, len(nodes))
+            if node.op == "call_module":
+                output = _apply_module(modules[node.target], inputs[0], store, report)
+            else:
+                output = _apply_function(node.target, inputs, store, report)
+            if _is_worth_storing(output, [modules.get(user.target) for user in node.users], store):
+                output = _store_map(output, store, report)
+            maps[node] = output
+            del output
         for used in node.all_input_nodes:
-            if last[used] is node:
-                del planes[used]
-        del given
-    raise NotImplementedError("The network gives nothing.")
+            if last_use[used] is node:
+                del maps[used]
+        del inputs
+    raise NotImplementedError("The network has no output.")
 
 
-def heaviest(network: nn.Module, side: int) -> float:
-    """Values per pixel of the picture in the largest plane of a network, tried on `side` px square."""
-    import torch
-
-    most = 0
-
-    def look(_module: Any, _given: Any, made: Any) -> None:
-        nonlocal most
-        most = max(most, made.numel())
-
-    hooks = [module.register_forward_hook(look) for module in network.modules()]
-    try:
-        parameter = next(network.parameters())
-        with torch.inference_mode():
-            network(torch.zeros(1, 3, side, side, device=parameter.device, dtype=parameter.dtype))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return most / side**2
-
-
-def _is_worth_keeping(plane: Plane, users: list[nn.Module | None], store: Store) -> bool:
-    """What is normalised next is kept there, while its statistics are gathered."""
+def _is_worth_storing(feature_map: FeatureMap, users: list[nn.Module | None], store: FeatureMapStore) -> bool:
+    """Check whether to store a feature map. The input of a normalisation is stored by the latter's own pass."""
     from torch import nn
 
     if len(users) == 1 and isinstance(users[0], nn.InstanceNorm2d | nn.GroupNorm):
         return False
     if len(users) > 1:
-        return _is_dear(plane, store)
-    return plane.cost > DEAR and store.has_room(plane.shape)
+        return _is_cheaper_to_store(feature_map, store)
+    return feature_map.cost > MAX_COST and store.has_space(feature_map.shape)
 
 
-def _is_dear(plane: Plane, store: Store) -> bool:
-    """Whether it is quicker kept than computed twice."""
-    return plane.cost > (CHEAP if store.has_memory(plane.shape) else CHEAP_ON_DISK) and store.has_room(plane.shape)
+def _is_cheaper_to_store(feature_map: FeatureMap, store: FeatureMapStore) -> bool:
+    """Check whether storing a feature map is faster than computing it twice."""
+    max_cost = REUSE_COST if store.fits_in_memory(feature_map.shape) else REUSE_COST_ON_DISK
+    return feature_map.cost > max_cost and store.has_space(feature_map.shape)
 
 
-def _traced(network: nn.Module) -> fx.Graph:
+def _trace(network: nn.Module) -> fx.Graph:
     from torch import fx
 
-    whole = (layers.blurred_down(), layers.blurred_up())
+    leaves = (layers.get_blur_downsample(), layers.get_blur_upsample())
 
     class Tracer(fx.Tracer):
         def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-            return isinstance(module, whole) or super().is_leaf_module(module, name)
+            return isinstance(module, leaves) or super().is_leaf_module(module, name)
 
     return Tracer().trace(network)
 
 
-def _part_of(tick: Callable[[float], None], number: int, total: int, share: float) -> None:
-    tick((number + share) / total)
+def _report_part(report_progress: ReportProgress, number: int, total: int, fraction: float) -> None:
+    report_progress((number + fraction) / total)
 
 
-def _of_function(function: Any, given: list[Plane], store: Store, told: Callable[[float], None]) -> Plane:
+def _apply_function(
+    function: object, inputs: list[FeatureMap], store: FeatureMapStore, report_progress: ReportProgress
+) -> FeatureMap:
     import torch
 
     if function is torch.cat:
-        return Beside(given)
+        return Concatenation(inputs)
     if function in (operator.add, torch.add):
-        return _kept(Sum(*given), store, told)  # else the sums of all blocks would hold on to all their planes
+        # Else the sums of all residual blocks would hold on to all their feature maps.
+        return _store_map(Sum(*inputs), store, report_progress)
     if function is torch.tanh:
-        return Pointwise(given[0], torch.tanh)
-    raise NotImplementedError(f"{function} is not known here.")
+        return Pointwise(inputs[0], torch.tanh)
+    raise NotImplementedError(f"{function} is not supported.")
 
 
-def _of_module(module: nn.Module, of: Plane, store: Store, told: Callable[[float], None]) -> Plane:
+def _apply_module(
+    module: nn.Module, source: FeatureMap, store: FeatureMapStore, report_progress: ReportProgress
+) -> FeatureMap:
     from torch import nn
 
     match module:
         case nn.Identity() | nn.Dropout():
-            return of
+            return source
         case nn.ReflectionPad2d():
-            return Padded(of, module.padding, "reflect")
+            return Padding(source, module.padding, "reflect")
         case nn.ReplicationPad2d():
-            return Padded(of, module.padding, "replicate")
+            return Padding(source, module.padding, "replicate")
         case nn.Conv2d():
-            return _convolved(module, of)
+            return _apply_convolution(module, source)
         case nn.ConvTranspose2d():
-            return _spread(module, of)
+            return _apply_transposed_convolution(module, source)
         case nn.Upsample():
-            return Doubled(of, smooth=module.mode == "bilinear")
+            return Upsampling(source, bilinear=module.mode == "bilinear")
         case nn.InstanceNorm2d() | nn.GroupNorm():
-            return _normalised(module, of, store, told)
+            return _apply_norm(module, source, store, report_progress)
         case nn.BatchNorm2d() | nn.ReLU() | nn.LeakyReLU() | nn.Tanh():
-            return Pointwise(of, module)
-    if isinstance(module, layers.blurred_down()):
-        return _blurred_down(module, of)
-    if isinstance(module, layers.blurred_up()):
-        return _blurred_up(module, of)
-    raise NotImplementedError(f"{type(module).__name__} is not known here.")
+            return Pointwise(source, module)
+    if isinstance(module, layers.get_blur_downsample()):
+        return _apply_blur_downsample(module.get_buffer("filt"), source)
+    if isinstance(module, layers.get_blur_upsample()):
+        return _apply_blur_upsample(module.get_buffer("filt"), source)
+    raise NotImplementedError(f"{type(module).__name__} is not supported.")
 
 
-def _convolved(module: nn.Conv2d, of: Plane) -> Plane:
+def _apply_convolution(module: nn.Conv2d, source: FeatureMap) -> FeatureMap:
     from torch.nn import functional
 
-    reach, step = module.kernel_size[0], module.stride[0]
-    down, across = _both(module.padding)
-    if down or across:
-        edge: Any = "constant" if module.padding_mode == "zeros" else module.padding_mode
-        of = Padded(of, (across, across, down, down), edge)
+    kernel, stride = module.kernel_size[0], module.stride[0]
+    rows, columns = _to_pair(module.padding)
+    if rows or columns:
+        mode: PaddingMode = "constant" if module.padding_mode == "zeros" else module.padding_mode  # type: ignore[assignment]
+        source = Padding(source, (columns, columns, rows, rows), mode)
     weight, bias, groups = module.weight, module.bias, module.groups
-    return Window(
-        of,
-        lambda rows: functional.conv2d(rows, weight, bias, stride=step, groups=groups),
+    return Convolution(
+        source,
+        lambda values: functional.conv2d(values, weight, bias, stride=stride, groups=groups),
         module.out_channels,
-        reach,
-        step,
+        kernel,
+        stride,
         weight[0].numel(),
     )
 
 
-def _spread(module: nn.ConvTranspose2d, of: Plane) -> Plane:
+def _apply_transposed_convolution(module: nn.ConvTranspose2d, source: FeatureMap) -> FeatureMap:
     from torch.nn import functional
 
-    reach, step, more = module.kernel_size[0], module.stride[0], module.output_padding[0]
-    down, across = _both(module.padding)
+    kernel, stride, output_padding = module.kernel_size[0], module.stride[0], module.output_padding[0]
+    rows, columns = _to_pair(module.padding)
     weight, bias = module.weight, module.bias
-    return Spread(
-        of,
-        lambda rows: functional.conv_transpose2d(
-            rows, weight, bias, stride=step, padding=(0, across), output_padding=more
+    return TransposedConvolution(
+        source,
+        lambda values: functional.conv_transpose2d(
+            values, weight, bias, stride=stride, padding=(0, columns), output_padding=output_padding
         ),
         module.out_channels,
-        reach,
-        step,
-        down,
-        more,
-        weight[:, 0].numel() / step**2,
+        kernel,
+        stride,
+        rows,
+        output_padding,
+        weight[:, 0].numel() / stride**2,
     )
 
 
-def _blurred_down(module: Any, of: Plane) -> Plane:
+def _apply_blur_downsample(kernel: Tensor, source: FeatureMap) -> FeatureMap:
     from torch.nn import functional
 
-    channels = of.shape[0]
-    return Window(
-        Padded(of, (1, 1, 1, 1), "reflect"),
-        lambda rows: functional.conv2d(rows, module.filt, stride=2, groups=channels),
+    channels = source.shape[0]
+    return Convolution(
+        Padding(source, (1, 1, 1, 1), "reflect"),
+        lambda values: functional.conv2d(values, kernel, stride=2, groups=channels),
         channels,
         3,
         2,
@@ -204,13 +207,13 @@ def _blurred_down(module: Any, of: Plane) -> Plane:
     )
 
 
-def _blurred_up(module: Any, of: Plane) -> Plane:
+def _apply_blur_upsample(kernel: Tensor, source: FeatureMap) -> FeatureMap:
     from torch.nn import functional
 
-    channels = of.shape[0]
-    return Spread(
-        Padded(of, (1, 1, 1, 1), "replicate"),
-        lambda rows: functional.conv_transpose2d(rows, module.filt, stride=2, padding=(0, 3), groups=channels),
+    channels = source.shape[0]
+    return TransposedConvolution(
+        Padding(source, (1, 1, 1, 1), "replicate"),
+        lambda values: functional.conv_transpose2d(values, kernel, stride=2, padding=(0, 3), groups=channels),
         channels,
         4,
         2,
@@ -220,69 +223,79 @@ def _blurred_up(module: Any, of: Plane) -> Plane:
     )
 
 
-def _both(padding: Any) -> tuple[int, int]:
+def _to_pair(padding: int | tuple[int, ...] | str) -> tuple[int, int]:
+    if isinstance(padding, str):
+        raise NotImplementedError(f"The padding {padding} is not supported.")
     return (padding, padding) if isinstance(padding, int) else (padding[0], padding[1])
 
 
-def _normalised(
-    module: nn.InstanceNorm2d | nn.GroupNorm, of: Plane, store: Store, told: Callable[[float], None]
-) -> Plane:
-    """With the statistics of the whole plane; what is dear to compute is kept on the way."""
+def _apply_norm(
+    module: nn.InstanceNorm2d | nn.GroupNorm,
+    source: FeatureMap,
+    store: FeatureMapStore,
+    report_progress: ReportProgress,
+) -> FeatureMap:
+    """Normalise with the statistics of the whole feature map, which is stored where it is expensive to compute."""
     import torch
     from torch import nn
 
     if isinstance(module, nn.InstanceNorm2d) and module.track_running_stats:
-        return Pointwise(of, module)
-    keep = _is_dear(of, store)
-    gathered = _Statistics(module.num_groups if isinstance(module, nn.GroupNorm) else of.shape[0])
-    of = _passed(of, store, told, gathered.take, keep=keep)
-    each = of.shape[0] // len(gathered.mean)
-    mean = gathered.mean.repeat_interleave(each).float().to(store.device)
-    scale = (gathered.variance + module.eps).rsqrt().repeat_interleave(each).float().to(store.device)
+        return Pointwise(source, module)
+    statistics = _Statistics(module.num_groups if isinstance(module, nn.GroupNorm) else source.shape[0])
+    stored = _is_cheaper_to_store(source, store)
+    source = _run_pass(source, store, report_progress, inspect=statistics.update, store_result=stored)
+    group_size = source.shape[0] // len(statistics.mean)
+    mean = statistics.mean.repeat_interleave(group_size).float().to(store.device)
+    scale = (statistics.variance + module.eps).rsqrt().repeat_interleave(group_size).float().to(store.device)
     shift = -mean * scale
     if module.weight is not None:
         weight, bias = module.weight.detach(), module.bias.detach()
         scale, shift = scale * weight, shift * weight + bias
     scale, shift = scale[None, :, None, None], shift[None, :, None, None]
-    return Pointwise(of, lambda rows: torch.addcmul(shift, rows, scale))
+    return Pointwise(source, lambda values: torch.addcmul(shift, values, scale))
 
 
-def _kept(of: Plane, store: Store, told: Callable[[float], None]) -> Plane:
-    return _passed(of, store, told, None, keep=True)
+def _store_map(source: FeatureMap, store: FeatureMapStore, report_progress: ReportProgress) -> FeatureMap:
+    return _run_pass(source, store, report_progress, store_result=True)
 
 
-def _passed(
-    of: Plane, store: Store, told: Callable[[float], None], look: Callable[[Tensor], None] | None, *, keep: bool
-) -> Plane:
-    """Computes a plane from top to bottom, and keeps it where told to."""
-    if isinstance(of, Stored):
-        keep = False
-    room = store.kept(of.shape) if keep else None
-    for top, bottom in of.bands(store.band):
-        rows = of.rows(top, bottom)
-        if look is not None:
-            look(rows)
-        if room is not None:
-            room.write(top, rows)
-        told(bottom / of.shape[1])
-    return of if room is None else Stored(room)
+def _run_pass(
+    source: FeatureMap,
+    store: FeatureMapStore,
+    report_progress: ReportProgress,
+    *,
+    inspect: Callable[[Tensor], None] | None = None,
+    store_result: bool,
+) -> FeatureMap:
+    """Compute a feature map from top to bottom. Returns it, stored if `store_result`."""
+    if isinstance(source, StoredMap):
+        store_result = False
+    buffer = store.allocate(source.shape) if store_result else None
+    for top, bottom in source.split_into_bands(store.band_bytes):
+        rows = source.compute_rows(top, bottom)
+        if inspect is not None:
+            inspect(rows)
+        if buffer is not None:
+            buffer.write(top, rows)
+        report_progress(bottom / source.shape[1])
+    return source if buffer is None else StoredMap(buffer)
 
 
 class _Statistics:
-    """Mean and variance of groups of channels, band by band, in double precision."""
+    """Mean and variance of groups of channels, accumulated band by band in double precision."""
+
+    mean: Tensor
+    _squares: Tensor
 
     def __init__(self, groups: int) -> None:
         self._groups = groups
         self._count = 0
-        self.mean: Any = None
-        self._squares: Any = None
 
     @property
     def variance(self) -> Tensor:
-        variance: Tensor = self._squares / self._count
-        return variance
+        return self._squares / self._count
 
-    def take(self, rows: Tensor) -> None:
+    def update(self, rows: Tensor) -> None:
         import torch
 
         values = rows.reshape(self._groups, -1)
@@ -293,7 +306,7 @@ class _Statistics:
             self.mean, self._squares, self._count = mean, squares, count
             return
         total = self._count + count
-        apart = mean - self.mean
-        self.mean = self.mean + apart * (count / total)
-        self._squares = self._squares + squares + apart.square() * (self._count * count / total)
+        difference = mean - self.mean
+        self.mean = self.mean + difference * (count / total)
+        self._squares = self._squares + squares + difference.square() * (self._count * count / total)
         self._count = total

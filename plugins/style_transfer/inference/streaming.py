@@ -1,16 +1,16 @@
-"""A picture of any size, painted without seams within bounded memory."""
+"""Stylizes an image of any size in bands of rows, without seams and within bounded memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..image_io import image16
 from ..models.onnx import OnnxStyle
 from . import streamed_graph
-from .feature_map_store import Store
-from .feature_maps import Given
+from .feature_map_store import FeatureMapStore
+from .feature_maps import InputMap
+from .streamed_graph import ReportProgress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,64 +20,71 @@ if TYPE_CHECKING:
     from ..models.style import Style
 
 MEMORY = 512 * 2**20
-"""Bytes that inner pictures may take in the main memory; a graphics card gives half of what it has free."""
-CACHED, BAND = 10 * 2**20, 256 * 2**20
-"""Bytes that are computed at once on a processor, and on a graphics card."""
-LEAST = 16
-"""Sides are at least this many pixels, so that the deepest layer has something to mirror."""
-PASSES = 0.75
-"""The share of the work that is done when all statistics are known, about."""
+"""Bytes of feature maps in main memory; on a GPU half of its free memory is used."""
+CPU_BAND_BYTES, GPU_BAND_BYTES = 10 * 2**20, 256 * 2**20
+"""Bytes of a band that is computed at once."""
+MIN_SIDE = 16
+"""Smallest side in px that is processed, so that the deepest layer has something to mirror."""
+STATISTICS_FRACTION = 0.75
+"""Approximate fraction of the work after which all statistics are known."""
 
 
-def painted(
+def stylize(
     style: Style | OnnxStyle,
     rgb: NDArray[Any],
     scratch: Path,
-    tick: Callable[[float], None],
+    report_progress: ReportProgress,
     *,
-    store: Store | None = None,
+    store: FeatureMapStore | None = None,
 ) -> NDArray[np.uint16]:
-    """[h, w, 3] of uint8 or uint16 in the style, as uint16.
+    """Stylize [h, w, 3] of uint8 or uint16; the result is uint16.
 
-    What does not fit into memory goes through `scratch`, or as `store` says. `tick` is told the share of the work
-    that is done (0..1), and may raise. Sides that are no multiples of the style's stride are mirrored at the right
-    and the bottom, and cut back. Raises BadInput where the disk is too full.
+    Feature maps that do not fit into memory go to `scratch`, or where `store` puts them. `report_progress` gets the
+    fraction (0..1) of the work that is done, and may raise. Sides that are no multiples of the style's stride are
+    mirrored at the right and the bottom, and cropped. Raises BadInput where the disk is too full.
     """
     import numpy as np
     import torch
 
     if isinstance(style, OnnxStyle):
-        return style.paint(rgb, tick)
+        return style.stylize(rgb, report_progress)
     height, width = rgb.shape[:2]
-    tall, wide = (max(LEAST, side) + -max(LEAST, side) % style.stride for side in (height, width))
-    down, across = image16.mirrored(height, tall), image16.mirrored(width, wide)
+    padded_height, padded_width = (
+        max(MIN_SIDE, side) + -max(MIN_SIDE, side) % style.stride for side in (height, width)
+    )
+    row_indices = image16.mirror_indices(height, padded_height)
+    column_indices = image16.mirror_indices(width, padded_width)
     half = float(np.iinfo(rgb.dtype).max) / 2
 
     def read(top: int, bottom: int) -> Tensor:
-        rows = rgb[top:bottom] if bottom <= height else rgb[down[top:bottom]]
-        rows = rows if wide == width else rows[:, across]
+        rows = rgb[top:bottom] if bottom <= height else rgb[row_indices[top:bottom]]
+        rows = rows if padded_width == width else rows[:, column_indices]
         values = torch.from_numpy(rows.astype(np.float32)).to(style.device)
-        return style.enter(values.permute(2, 0, 1)[None].contiguous() / half - 1.0)
+        return style.to_input(values.permute(2, 0, 1)[None].contiguous() / half - 1.0)
 
-    store = store or room(scratch, style.device)
-    made = np.empty((height, width, 3), np.uint16)
+    store = store or create_store(scratch, style.device)
+    result = np.empty((height, width, 3), np.uint16)
     with torch.inference_mode():
-        plane = streamed_graph.streamed(
-            style.network, Given((3, tall, wide), read), store, lambda share: tick(PASSES * share)
+        output = streamed_graph.stream_network(
+            style.network,
+            InputMap((3, padded_height, padded_width), read),
+            store,
+            lambda fraction: report_progress(STATISTICS_FRACTION * fraction),
         )
-        for top, bottom in plane.bands(store.band):
+        for top, bottom in output.split_into_bands(store.band_bytes):
             if top >= height:
                 break
-            rows = (style.leave(plane.rows(top, bottom))[0] + 1.0) * 32767.5
-            made[top:bottom] = rows.round().permute(1, 2, 0).cpu().numpy().astype(np.uint16)[: height - top, :width]
-            tick(PASSES + (1 - PASSES) * min(1.0, bottom / height))
-    return made
+            rows = (style.from_output(output.compute_rows(top, bottom))[0] + 1.0) * 32767.5
+            pixels = rows.round().permute(1, 2, 0).cpu().numpy().astype(np.uint16)
+            result[top:bottom] = pixels[: height - top, :width]
+            report_progress(STATISTICS_FRACTION + (1 - STATISTICS_FRACTION) * min(1.0, bottom / height))
+    return result
 
 
-def room(scratch: Path, device: str) -> Store:
-    """For the inner pictures of one picture."""
+def create_store(scratch: Path, device: str) -> FeatureMapStore:
+    """Create a store for the feature maps of one image."""
     import torch
 
     if device.startswith("cuda"):
-        return Store(scratch, device, torch.cuda.mem_get_info(device)[0] // 2, BAND)
-    return Store(scratch, device, MEMORY, CACHED if device == "cpu" else BAND)
+        return FeatureMapStore(scratch, device, torch.cuda.mem_get_info(device)[0] // 2, GPU_BAND_BYTES)
+    return FeatureMapStore(scratch, device, MEMORY, CPU_BAND_BYTES if device == "cpu" else GPU_BAND_BYTES)

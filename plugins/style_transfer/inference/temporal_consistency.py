@@ -1,8 +1,8 @@
-"""Paintings of frames, held steady: what did not change in the film must not flicker in its painting.
+"""Reduces flicker between stylized frames.
 
-Each painting is mixed with the one before it, moved as the film moves (after Lai et al. 2018). How it moves is
-told by dense inverse search (Kroeger et al. 2016). Where the moved frame does not look like the new one, something
-appeared there, and the new painting is taken as it is.
+Each stylized frame is mixed with the one before it, warped along the motion of the video (after Lai et al. 2018). The
+motion is estimated by dense inverse search optical flow (Kroeger et al. 2016). Where the warped frame differs from the
+new one, something appeared, and the new stylized frame is used unchanged.
 """
 
 from __future__ import annotations
@@ -13,70 +13,73 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SIDE = 640
-"""Pixels along the long side at which movement is looked for."""
-ALIKE = 10.0
-"""Of 255: frames that differ by so much are trusted to exp(-1)."""
+FLOW_SIDE = 640
+"""Long side in px at which the optical flow is estimated."""
+TOLERANCE = 10.0
+"""Difference of frames, of 255, at which the weight of the previous frame falls to exp(-1)."""
 
 
-class Steadied:
-    """`steadiness` 0..1 is the share of the painting before that stays where nothing changed."""
+class TemporalFilter:
+    """`strength` 0..1 is the weight of the previous stylized frame where nothing changed."""
 
-    def __init__(self, steadiness: float) -> None:
-        self._steadiness = steadiness
+    def __init__(self, strength: float) -> None:
+        self._strength = strength
         self._frame: NDArray[np.uint8] | None = None
-        self._painting: NDArray[np.uint8] | None = None
+        self._stylized: NDArray[np.uint8] | None = None
 
-    def next(self, frame: NDArray[np.uint8], painting: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The painting [h, w, 3] of a frame [h, w, 3], held steady. Frames come in their order."""
+    def filter_frame(self, frame: NDArray[np.uint8], stylized: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the filtered version of a stylized frame. Both are [h, w, 3]; frames must be given in order."""
         import numpy as np
 
-        before, latest = self._frame, self._painting
-        self._frame, self._painting = frame, painting
-        if before is None or latest is None or before.shape != frame.shape or not self._steadiness:
-            return painting
-        moved, trust = _moved(before, frame, latest)
-        share = np.float32(self._steadiness) * trust[..., None]
-        self._painting = (np.clip(painting + (moved - painting) * share, 0, 255) + 0.5).astype(np.uint8)
-        return self._painting
+        previous_frame, previous = self._frame, self._stylized
+        self._frame, self._stylized = frame, stylized
+        if previous_frame is None or previous is None or previous_frame.shape != frame.shape or not self._strength:
+            return stylized
+        warped, confidence = _warp(previous_frame, frame, previous)
+        weight = np.float32(self._strength) * confidence[..., None]
+        self._stylized = (np.clip(stylized + (warped - stylized) * weight, 0, 255) + 0.5).astype(np.uint8)
+        return self._stylized
 
-    def resume(self, frame: NDArray[np.uint8], steadied: NDArray[np.uint8]) -> None:
-        """Goes on behind a frame that was held steady before."""
-        self._frame, self._painting = frame, steadied
+    def resume_after(self, frame: NDArray[np.uint8], filtered: NDArray[np.uint8]) -> None:
+        """Resume after a frame that was filtered earlier."""
+        self._frame, self._stylized = frame, filtered
 
 
-def _moved(
-    before: NDArray[np.uint8], frame: NDArray[np.uint8], painting: NDArray[np.uint8]
+def _warp(
+    previous_frame: NDArray[np.uint8], frame: NDArray[np.uint8], stylized: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The painting of the frame before in the pose of this one, and where that can be trusted (0..1)."""
+    """Warp the previous stylized frame to the new frame. Returns it and the confidence of each pixel (0..1)."""
     import cv2
     import numpy as np
 
     height, width = frame.shape[:2]
-    flow = _flow(frame, before)
-    across, down = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    across, down = across + flow[..., 0], down + flow[..., 1]
-    more: dict[str, Any] = {"interpolation": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
-    seen = cv2.remap(before, across, down, **more)
-    apart = cv2.blur(cv2.absdiff(seen, frame).max(-1).astype(np.float32), (5, 5))
-    inside = (across >= 0) & (across <= width - 1) & (down >= 0) & (down <= height - 1)
-    trust = np.exp(-((apart / ALIKE) ** 2)) * inside
-    more["interpolation"] = cv2.INTER_CUBIC
-    return cv2.remap(painting.astype(np.float32), across, down, **more), trust.astype(np.float32)
+    flow = _estimate_flow(frame, previous_frame)
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    x, y = x + flow[..., 0], y + flow[..., 1]
+    options: dict[str, Any] = {"interpolation": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
+    expected = cv2.remap(previous_frame, x, y, **options)
+    difference = cv2.blur(cv2.absdiff(expected, frame).max(-1).astype(np.float32), (5, 5))
+    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    confidence = np.exp(-((difference / TOLERANCE) ** 2)) * inside
+    options["interpolation"] = cv2.INTER_CUBIC
+    warped = np.asarray(cv2.remap(stylized.astype(np.float32), x, y, **options), np.float32)
+    return warped, confidence.astype(np.float32)
 
 
-def _flow(frame: NDArray[np.uint8], before: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """For each pixel of a frame, how far away it was in the one before: [h, w, 2] in px."""
+def _estimate_flow(frame: NDArray[np.uint8], previous_frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Estimate the offset of each pixel to its position in the previous frame, [h, w, 2] in px."""
     import cv2
     import numpy as np
 
     height, width = frame.shape[:2]
-    scale = min(1.0, SIDE / max(height, width))
+    scale = min(1.0, FLOW_SIDE / max(height, width))
     size = (max(16, round(width * scale)), max(16, round(height * scale)))
     grey = [
-        cv2.resize(cv2.cvtColor(one, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA) for one in (frame, before)
+        cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
+        for image in (frame, previous_frame)
     ]
-    found = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*grey, None)
-    flow = cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR)
+    estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    small_flow = estimator.calc(grey[0], grey[1], np.empty((0, 0), np.float32))
+    flow = np.asarray(cv2.resize(small_flow, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
     flow *= np.asarray([width / size[0], height / size[1]], np.float32)
     return flow

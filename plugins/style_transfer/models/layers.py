@@ -1,6 +1,6 @@
-"""The pieces that style networks are made of, beyond those that torch brings.
+"""Building blocks of style networks that torch does not have.
 
-Classes are made on first use, because a class that derives from torch's needs torch to exist.
+Each class is defined on first use, since torch must not be imported with the plugin.
 """
 
 from __future__ import annotations
@@ -14,52 +14,54 @@ if TYPE_CHECKING:
 Norm: TypeAlias = Literal["instance", "instance-affine", "batch"]
 
 
-def norm(kind: Norm, width: int) -> nn.Module:
-    """A normalisation of `width` channels; ``instance`` has no weights."""
+def build_norm(norm: Norm, width: int) -> nn.Module:
+    """Build a normalisation layer of `width` channels; ``instance`` has no weights."""
     from torch import nn
 
-    if kind == "batch":
+    if norm == "batch":
         return nn.BatchNorm2d(width)
-    return nn.InstanceNorm2d(width, affine=kind == "instance-affine")
+    return nn.InstanceNorm2d(width, affine=norm == "instance-affine")
 
 
 @cache
-def residual() -> type[nn.Module]:
-    """`Residual(width, norm, dropout, separable, bias)`: x + two 3 × 3 convolutions of it, padded by reflection.
+def get_residual_block() -> type[nn.Module]:
+    """Return the class `ResidualBlock(width, norm, dropout, separable, bias)`: x + two 3 × 3 convolutions of x.
 
-    With `separable` each is a convolution per channel and a mixing of channels (MobileNet),
-    an eighth of the weights.
+    Padding is by reflection. With `separable` each convolution is depthwise and then pointwise (MobileNet), with an
+    eighth of the weights.
     """
     from torch import nn
 
-    def conv(width: int, separable: bool, bias: bool) -> list[nn.Module]:
+    def build_convolution(width: int, separable: bool, bias: bool) -> list[nn.Module]:
         if not separable:
             return [nn.Conv2d(width, width, 3, bias=bias)]
         return [nn.Conv2d(width, width, 3, groups=width, bias=False), nn.Conv2d(width, width, 1, bias=bias)]
 
-    class Residual(nn.Module):
-        def __init__(self, width: int, kind: Norm, dropout: bool, separable: bool, bias: bool) -> None:
+    class ResidualBlock(nn.Module):
+        def __init__(self, width: int, norm: Norm, dropout: bool, separable: bool, bias: bool) -> None:
             super().__init__()
-            layers = [nn.ReflectionPad2d(1), *conv(width, separable, bias), norm(kind, width), nn.ReLU()]
+            convolution = build_convolution(width, separable, bias)
+            layers = [nn.ReflectionPad2d(1), *convolution, build_norm(norm, width), nn.ReLU()]
             layers += [nn.Dropout(0.5)] if dropout else []
-            layers += [nn.ReflectionPad2d(1), *conv(width, separable, bias), norm(kind, width)]
+            convolution = build_convolution(width, separable, bias)
+            layers += [nn.ReflectionPad2d(1), *convolution, build_norm(norm, width)]
             self.conv_block = nn.Sequential(*layers)
 
         def forward(self, x: Tensor) -> Tensor:
-            changed: Tensor = self.conv_block(x)
-            return x + changed
+            residual: Tensor = self.conv_block(x)
+            return x + residual
 
-    return Residual
+    return ResidualBlock
 
 
 @cache
-def blurred_down() -> type[nn.Module]:
-    """`BlurredDown(width)`: every second pixel after a 1-2-1 filter (Zhang 2019, as CUT has it)."""
+def get_blur_downsample() -> type[nn.Module]:
+    """Return the class `BlurDownsample(width)`: half the size, by a 1-2-1 filter (Zhang 2019, as in CUT)."""
     import torch
     from torch import nn
     from torch.nn import functional
 
-    class BlurredDown(nn.Module):
+    class BlurDownsample(nn.Module):
         def __init__(self, width: int) -> None:
             super().__init__()
             self.filt: Tensor
@@ -70,17 +72,17 @@ def blurred_down() -> type[nn.Module]:
             x = functional.pad(x, (1, 1, 1, 1), mode="reflect")
             return functional.conv2d(x, self.filt, stride=2, groups=x.shape[1])
 
-    return BlurredDown
+    return BlurDownsample
 
 
 @cache
-def blurred_up() -> type[nn.Module]:
-    """`BlurredUp(width)`: doubled with a 1-3-3-1 filter (Zhang 2019, as CUT has it)."""
+def get_blur_upsample() -> type[nn.Module]:
+    """Return the class `BlurUpsample(width)`: twice the size, by a 1-3-3-1 filter (Zhang 2019, as in CUT)."""
     import torch
     from torch import nn
     from torch.nn import functional
 
-    class BlurredUp(nn.Module):
+    class BlurUpsample(nn.Module):
         def __init__(self, width: int) -> None:
             super().__init__()
             self.filt: Tensor
@@ -91,20 +93,20 @@ def blurred_up() -> type[nn.Module]:
             x = functional.pad(x, (1, 1, 1, 1), mode="replicate")
             return functional.conv_transpose2d(x, self.filt, stride=2, padding=3, groups=x.shape[1])
 
-    return BlurredUp
+    return BlurUpsample
 
 
 @cache
-def skip() -> type[nn.Module]:
-    """`Skip(first, rest)`: what `first` makes of x, beside what `rest` makes of that; the level of a U-Net.
+def get_skip_block() -> type[nn.Module]:
+    """Return the class `SkipBlock(first, *others)`, one level of a U-Net: cat(first(x), others(first(x))).
 
-    `first` is the activation before a level's convolution, which junyanz's networks apply in
-    place, so that it also acts on what is carried across.
+    `first` is the activation before a level's convolution, which junyanz's networks apply in place, so that it also
+    acts on the skip connection.
     """
     import torch
     from torch import nn
 
-    class Skip(nn.Module):
+    class SkipBlock(nn.Module):
         def __init__(self, *layers: nn.Module) -> None:
             super().__init__()
             self.model = nn.Sequential(*layers)
@@ -116,21 +118,21 @@ def skip() -> type[nn.Module]:
                 inner = layer(inner)
             return torch.cat([x, inner], 1)
 
-    return Skip
+    return SkipBlock
 
 
 @cache
-def wrapped() -> type[nn.Module]:
-    """`Wrapped(inner)`: `inner` under the name `model`, for the sake of its weights' names."""
+def get_model_wrapper() -> type[nn.Module]:
+    """Return the class `ModelWrapper(inner)`, which holds `inner` as `model`, so that weights get junyanz's names."""
     from torch import nn
 
-    class Wrapped(nn.Module):
+    class ModelWrapper(nn.Module):
         def __init__(self, inner: nn.Module) -> None:
             super().__init__()
             self.model = inner
 
         def forward(self, x: Tensor) -> Tensor:
-            changed: Tensor = self.model(x)
-            return changed
+            output: Tensor = self.model(x)
+            return output
 
-    return Wrapped
+    return ModelWrapper

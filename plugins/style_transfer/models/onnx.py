@@ -1,7 +1,7 @@
 """Image-to-image networks in ONNX files, such as AnimeGAN3, run by OpenCV.
 
-What goes in and comes out is read from the file itself (the protocol of onnx.proto, version 3: ModelProto.graph,
-GraphProto.input and initializer, ValueInfoProto.type). Such a network sees the whole picture at once.
+Shape and type of the input are read from the file itself (onnx.proto, version 3: ModelProto.graph, GraphProto.input
+and initializer, ValueInfoProto.type). Such a network gets the whole image at once.
 """
 
 from __future__ import annotations
@@ -10,29 +10,34 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from studio import api
 
 from ..image_io import image16
-from .value_range import Values, told_by
+from .value_range import ValueRangeName, detect_value_range
 
 if TYPE_CHECKING:
+    import cv2
     import numpy as np
     from numpy.typing import NDArray
 
 SUFFIX = ".onnx"
 STRIDE = 32
-"""Where the file leaves the sides open, they are made multiples of this."""
-MOST_PIXELS = 6_000_000
+"""Where the file leaves the sides open, they are padded to multiples of this."""
+MAX_PIXELS = 6_000_000
 MAX_BYTES = 2**31
 _FLOAT = 1
-_TRIED = 128
+"""TensorProto.DataType of float32."""
+_GRADIENT_SIDE = 128
+"""Side of the gradient in px by which the value range is detected."""
+Field: TypeAlias = int | memoryview
+"""Value of a protocol buffer field."""
 
 
 @dataclass(frozen=True)
-class Entrance:
-    """How a network wants its picture. A side is 0 where any will do."""
+class InputLayout:
+    """Input of a network. A side of 0 means any."""
 
     height: int
     width: int
@@ -40,122 +45,135 @@ class Entrance:
 
 
 class OnnxStyle:
-    """Paints like `models.Style`, but whole pictures alone."""
+    """Stylizes like `style.Style`, but whole images only."""
 
-    kind = "onnx"
+    architecture = "onnx"
 
     def __init__(self, path: Path) -> None:
         self.title = path.stem
         self.config: dict[str, Any] = {"network": "onnx"}
-        self.latest: tuple[str, NDArray[np.uint16]] | None = None
-        """A painting that is remembered, and by which name."""
-        self._bytes = _content(path)
+        self.last_result: tuple[str, NDArray[np.uint16]] | None = None
+        """The cached last result and its key."""
+        self._content = _read_file(path)
         self._name = path.name
-        self.entrance = entrance(self._bytes, path.name)
-        self._network = self._read()
-        self.values = self._tried()
+        self.layout = read_input_layout(self._content, path.name)
+        self._network = self._load_network()
+        self.value_range: ValueRangeName = self._detect_value_range()
 
     def fingerprint(self) -> str:
-        """Changes with the file."""
-        return hashlib.sha256(self._bytes).hexdigest()
+        """Return a hash of the file."""
+        return hashlib.sha256(self._content).hexdigest()
 
-    def paint(self, rgb: NDArray[Any], tick: Callable[[float], None]) -> NDArray[np.uint16]:
-        """[h, w, 3] of uint8 or uint16 in the style, as uint16.
+    def stylize(self, rgb: NDArray[Any], report_progress: Callable[[float], None]) -> NDArray[np.uint16]:
+        """Stylize [h, w, 3] of uint8 or uint16; the result is uint16.
 
-        Where the network knows one size alone, the picture is painted at that and enlarged again. Raises BadInput
-        for more than `MOST_PIXELS`, and where the network cannot paint it.
+        A network with a fixed input size gets the image at that size, and its output is enlarged. Raises BadInput for
+        more than `MAX_PIXELS`, and where the network cannot process the image.
         """
         import numpy as np
 
         height, width = rgb.shape[:2]
-        if not self.entrance.height and width * height > MOST_PIXELS:
+        if not self.layout.height and width * height > MAX_PIXELS:
             raise api.BadInput(
-                f"{self.title} paints at most {MOST_PIXELS / 1e6:.0f} megapixels.",
-                "Choose fewer pixels at “Painted at”.",
+                f"{self.title} can process at most {MAX_PIXELS / 1e6:.0f} megapixels.",
+                "Lower the “Processing resolution”.",
             )
-        tall, wide = self.entrance.height, self.entrance.width
+        padded_height, padded_width = self.layout.height, self.layout.width
         small = rgb
-        if tall:
-            share = min(tall / height, wide / width)
-            small = image16.scaled(rgb, (max(1, round(width * share)), max(1, round(height * share))))
+        if padded_height:
+            scale = min(padded_height / height, padded_width / width)
+            small = image16.resize(rgb, (max(1, round(width * scale)), max(1, round(height * scale))))
         rows, columns = small.shape[:2]
-        tall, wide = tall or rows + -rows % STRIDE, wide or columns + -columns % STRIDE
-        whole = small[np.ix_(image16.mirrored(rows, tall), image16.mirrored(columns, wide))].astype(np.float32)
-        made = self._run(self._entering(whole / np.float32(np.iinfo(rgb.dtype).max)))
-        painting = (self._left(made)[:rows, :columns] * 65535 + 0.5).astype(np.uint16)
-        tick(1.0)
-        return painting if painting.shape == rgb.shape else image16.scaled(painting, (width, height))
+        padded_height, padded_width = (
+            padded_height or rows + -rows % STRIDE,
+            padded_width or columns + -columns % STRIDE,
+        )
+        mirrored = np.ix_(image16.mirror_indices(rows, padded_height), image16.mirror_indices(columns, padded_width))
+        padded = small[mirrored].astype(np.float32)
+        output = self._run(self._to_input(padded / np.float32(np.iinfo(rgb.dtype).max)))
+        result = (self._from_output(output)[:rows, :columns] * 65535 + 0.5).astype(np.uint16)
+        report_progress(1.0)
+        return result if result.shape == rgb.shape else image16.resize(result, (width, height))
 
-    def _read(self) -> Any:
+    def _load_network(self) -> cv2.dnn.Net:
         import cv2
         import numpy as np
 
         try:
-            return cv2.dnn.readNetFromONNX(np.frombuffer(self._bytes, np.uint8))
+            return cv2.dnn.readNetFromONNX(np.frombuffer(self._content, np.uint8))
         except cv2.error as error:
             raise api.BadInput(
-                f"{self._name} is damaged, or made of layers that cannot be run here.", "Choose another style."
+                f"{self._name} is damaged, or has layers that cannot be run here.", "Choose another style."
             ) from error
 
-    def _entering(self, unit: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _to_input(self, unit: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Convert [h, w, 3] in 0..1 to the network's input."""
         import numpy as np
 
-        values = unit * 2 - 1 if self.values == "signed" else unit * (255 if self.values == "bytes" else 1)
-        if not self.entrance.channels_last:
+        values = unit * 2 - 1 if self.value_range == "signed" else unit * (255 if self.value_range == "bytes" else 1)
+        if not self.layout.channels_last:
             values = values.transpose(2, 0, 1)
         return np.ascontiguousarray(values[None], np.float32)
 
-    def _left(self, made: NDArray[np.float32]) -> NDArray[np.float32]:
-        """[h, w, 3] in 0..1."""
+    def _from_output(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Convert the network's output to [h, w, 3] in 0..1."""
         import numpy as np
 
-        values = made[0] if made.shape[-1] == 3 else made[0].transpose(1, 2, 0)
-        values = (values + 1) / 2 if self.values == "signed" else values / (255 if self.values == "bytes" else 1)
-        return np.clip(values, 0, 1)
+        values = output[0] if output.shape[-1] == 3 else output[0].transpose(1, 2, 0)
+        values = (
+            (values + 1) / 2 if self.value_range == "signed" else values / (255 if self.value_range == "bytes" else 1)
+        )
+        return np.asarray(np.clip(values, 0, 1), np.float32)
 
-    def _run(self, given: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _run(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         import cv2
+        import numpy as np
 
         try:
-            self._network.setInput(given)
-            made: NDArray[np.float32] = self._network.forward()
+            self._network.setInput(values)
+            output = np.asarray(self._network.forward(), np.float32)
         except cv2.error as error:
-            raise api.BadInput(f"{self._name} cannot paint a picture of this size.", "Choose another style.") from error
-        sides = given.shape[1:3] if self.entrance.channels_last else given.shape[2:]
-        if made.ndim != 4 or (made.shape[1:] != (*sides, 3) and made.shape[1:] != (3, *sides)):
-            raise api.BadInput(f"{self._name} makes no picture out of a picture.", "Choose another style.")
-        return made
+            raise api.BadInput(
+                f"{self._name} cannot process an image of this size.", "Choose another style."
+            ) from error
+        sides = values.shape[1:3] if self.layout.channels_last else values.shape[2:]
+        if output.ndim != 4 or (output.shape[1:] != (*sides, 3) and output.shape[1:] != (3, *sides)):
+            raise api.BadInput(f"The output of {self._name} is not an image.", "Choose another style.")
+        return output
 
-    def _tried(self) -> Values:
-        """By what it makes of a slope from black to white."""
+    def _detect_value_range(self) -> ValueRangeName:
+        """Detect the value range from the output for a gradient from black to white."""
         import numpy as np
 
-        height, width = self.entrance.height or _TRIED, self.entrance.width or _TRIED
-        self.values: Values = "bytes"
-        slope = np.broadcast_to(np.linspace(0, 1, width, dtype=np.float32)[None, :, None], (height, width, 3))
-        return told_by(self._run(self._entering(slope)))
+        height, width = self.layout.height or _GRADIENT_SIDE, self.layout.width or _GRADIENT_SIDE
+        self.value_range = "bytes"
+        gradient = np.broadcast_to(np.linspace(0, 1, width, dtype=np.float32)[None, :, None], (height, width, 3))
+        return detect_value_range(self._run(self._to_input(gradient)))
 
 
-def entrance(content: bytes, name: str) -> Entrance:
-    """How the network in an ONNX file wants its picture. Raises BadInput, calling the file `name`, for others."""
+def read_input_layout(content: bytes, name: str) -> InputLayout:
+    """Read the input layout from the content of an ONNX file.
+
+    Raises BadInput, calling the file `name`, where it is damaged or takes something else than one RGB image.
+    """
     try:
-        (graph,) = (value for number, value in _fields(content) if number == 7)
-        parts = [(number, value) for number, value in _fields(graph) if number in (5, 11)]
-        weights = {_named(value, 8) for number, value in parts if number == 5}
-        given = [value for number, value in parts if number == 11 and _named(value, 1) not in weights]
-        shapes = [_shape(value) for value in given]
+        (graph,) = (value for number, value in _read_fields(content) if number == 7)
+        parts = [(number, value) for number, value in _read_fields(graph) if number in (5, 11)]
+        weights = {_read_name(value, 8) for number, value in parts if number == 5}
+        inputs = [value for number, value in parts if number == 11 and _read_name(value, 1) not in weights]
+        types = [_read_type(value) for value in inputs]
     except (ValueError, IndexError, TypeError) as error:
         raise api.BadInput(f"{name} is no ONNX file, or damaged.", "Download it again.") from error
-    if len(shapes) == 1 and len(shapes[0][1]) == 4 and shapes[0][0] == _FLOAT:
-        _, first, second, third = shapes[0][1]
+    if len(types) == 1 and len(types[0][1]) == 4 and types[0][0] == _FLOAT:
+        _, first, second, third = types[0][1]
         if first == 3:
-            return Entrance(second if third else 0, third if second else 0, channels_last=False)
+            return InputLayout(second if third else 0, third if second else 0, channels_last=False)
         if third == 3:
-            return Entrance(first if second else 0, second if first else 0, channels_last=True)
-    raise api.BadInput(f"{name} takes something else than one colour picture.", "Choose another style.")
+            return InputLayout(first if second else 0, second if first else 0, channels_last=True)
+    raise api.BadInput(f"The input of {name} is not one colour image.", "Choose another style.")
 
 
-def _content(path: Path) -> bytes:
+def _read_file(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise api.BadInput(f"{path.name} is far larger than a style network.", "Choose another style.")
@@ -170,54 +188,57 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _shape(value: Any) -> tuple[int, list[int]]:
-    """The kind of its numbers, and its sides, 0 for those that are left open."""
-    (of_type,) = (inner for number, inner in _fields(value) if number == 2)
-    (tensor,) = (inner for number, inner in _fields(of_type) if number == 1)
-    kind, sides = 0, []
-    for number, inner in _fields(tensor):
+def _read_type(value: Field) -> tuple[int, list[int]]:
+    """Return the data type and the sides of a ValueInfoProto; 0 for sides that are left open."""
+    (of_type,) = (inner for number, inner in _read_fields(value) if number == 2)
+    (tensor,) = (inner for number, inner in _read_fields(of_type) if number == 1)
+    data_type, sides = 0, []
+    for number, inner in _read_fields(tensor):
         if number == 1:
-            kind = int(inner)
+            data_type = int(inner)
         elif number == 2:
-            dims = [dict(_fields(dim)) for at, dim in _fields(inner) if at == 1]
-            sides = [max(0, dim[1]) if isinstance(dim.get(1), int) and dim[1] < 2**31 else 0 for dim in dims]
-    return kind, sides
+            dimensions = [dict(_read_fields(dim)).get(1) for tag, dim in _read_fields(inner) if tag == 1]
+            sides = [max(0, side) if isinstance(side, int) and side < 2**31 else 0 for side in dimensions]
+    return data_type, sides
 
 
-def _named(value: Any, number: int) -> str:
-    return next((bytes(inner).decode("utf-8", "replace") for at, inner in _fields(value) if at == number), "")
+def _read_name(value: Field, number: int) -> str:
+    names = (bytes(inner) for tag, inner in _read_fields(value) if tag == number)
+    return next(names, b"").decode("utf-8", "replace")
 
 
-def _fields(message: Any) -> Iterator[tuple[int, Any]]:
-    """The fields of a protocol buffer: numbers as they are, all else as views of bytes. Raises ValueError."""
-    message = memoryview(message)
-    place = 0
-    while place < len(message):
-        key, place = _varint(message, place)
-        number, wire = key >> 3, key & 7
-        if wire == 0:
-            value, place = _varint(message, place)
+def _read_fields(message: Field | bytes) -> Iterator[tuple[int, Field]]:
+    """Read the fields of a protocol buffer: integers as they are, all else as views of bytes. Raises ValueError."""
+    if isinstance(message, int):
+        raise ValueError
+    view = memoryview(message)
+    position = 0
+    while position < len(view):
+        key, position = _read_varint(view, position)
+        number, wire_type = key >> 3, key & 7
+        if wire_type == 0:
+            value, position = _read_varint(view, position)
             yield number, value
             continue
-        if wire == 2:
-            length, place = _varint(message, place)
-        elif wire in (1, 5):
-            length = 8 if wire == 1 else 4
+        if wire_type == 2:
+            length, position = _read_varint(view, position)
+        elif wire_type in (1, 5):
+            length = 8 if wire_type == 1 else 4
         else:
             raise ValueError
-        if place + length > len(message):
+        if position + length > len(view):
             raise ValueError
-        yield number, message[place : place + length]
-        place += length
+        yield number, view[position : position + length]
+        position += length
 
 
-def _varint(message: memoryview, place: int) -> tuple[int, int]:
+def _read_varint(view: memoryview, position: int) -> tuple[int, int]:
     value = shift = 0
     while True:
-        if place >= len(message) or shift > 63:
+        if position >= len(view) or shift > 63:
             raise ValueError
-        byte = message[place]
+        byte = view[position]
         value |= (byte & 127) << shift
-        place, shift = place + 1, shift + 7
+        position, shift = position + 1, shift + 7
         if byte < 128:
-            return value, place
+            return value, position

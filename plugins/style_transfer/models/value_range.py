@@ -1,4 +1,4 @@
-"""What numbers a network takes and gives for black to white, told by what it makes of a slope."""
+"""Detects the range of values in which a network represents black to white."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Values: TypeAlias = Literal["signed", "unit", "bytes"]
-"""What a network takes and gives: -1..1, 0..1, or 0..255."""
+ValueRangeName: TypeAlias = Literal["signed", "unit", "bytes"]
+"""Range of a network's input and output: -1..1, 0..1, or 0..255."""
 
 
-def told_by(painted: NDArray[Any]) -> Values:
-    """From what a network made of a slope from 0 to 255.
+def detect_value_range(output: NDArray[Any]) -> ValueRangeName:
+    """Detect the range from a network's output for a gradient from 0 to 255.
 
-    Normalisation makes most networks indifferent to the numbers that go in, not to those that come out.
+    Normalisation makes most networks indifferent to the range of their input, but not to that of their output.
     """
     import numpy as np
 
-    low, high = np.quantile(painted, (0.02, 0.98))
+    low, high = np.quantile(output, (0.02, 0.98))
     if high - low > 8:
         return "bytes"
     return "signed" if low < -0.25 else "unit"

@@ -1,4 +1,4 @@
-"""A folder of pictures, painted into another folder."""
+"""The tool that applies a style to a folder of images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,29 +14,30 @@ from typing import Any
 from studio import api
 
 from ..image_io import encoder, image16, manifest
-from ..image_io.manifest import Ledger
+from ..image_io.manifest import Manifest
 from ..inference import stylizer
+from .params import StyleParams
+from .progress import report_item
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
-_SHOWN = 512
-"""Pixels along the long side of the previews."""
-_LISTED = 50
-"""Failures that are told one by one."""
+PREVIEW_SIDE = 512
+"""Long side of the previews in px."""
+MAX_LISTED = 50
+"""Maximum number of failures that are listed."""
 
 
 class Folders(api.Params):
-    """From where to where."""
+    """The folders of a run."""
 
     folder: api.FolderInput
-    """The pictures to paint. They stay as they are."""
-    target: api.FolderInput | None = api.param(None, title="Into the folder")
-    """Where the paintings go, under the same names. Empty: a folder beside it, named after the style."""
-    subfolders: bool = api.param(False, title="With the folders inside")
-    """Paints those as well, into folders of the same names."""
+    """Folder with the images to stylize. The images are not changed."""
+    target: api.FolderInput | None = api.param(None, title="Output folder")
+    """Folder for the results, under the same names. Empty: a new folder beside it, named after the style."""
+    subfolders: bool = api.param(False, title="Include subfolders")
+    """Stylizes the images in subfolders, too, into subfolders of the same names."""
 
 
 class StyleFolder(api.Tool):
-    """Paints all pictures of a folder into another folder."""
+    """Applies a style to all images of a folder."""
 
     id = "style.folder"
     title = "Style a folder"
@@ -45,97 +46,101 @@ class StyleFolder(api.Tool):
     pausable = True
     deterministic = False
 
-    class Params(stylizer.Painter, Folders):
+    class Params(StyleParams, Folders):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
-        found = _found(params.folder, subfolders=params.subfolders)
-        yield api.Progress(0, len(found), "Looking at the folder")
-        chosen = stylizer.styles(ctx, params)
-        target = (
-            params.target or params.folder.absolute().parent / f"{params.folder.name} in {_plain(chosen[0][0].title)}"
-        )
-        _check(params.folder, target)
-        book = manifest.opened(target, _settings(params, chosen))
-        painted, skipped, failed = 0, 0, {}
-        for number, path in enumerate(found):
+        paths = _find_images(params.folder, subfolders=params.subfolders)
+        yield api.Progress(0, len(paths), "Looking at the folder")
+        styles = params.load_styles(ctx)
+        options = params.to_options(draft=ctx.draft)
+        title = _to_folder_name(styles[0][0].title)
+        target = params.target or params.folder.absolute().parent / f"{params.folder.name} in {title}"
+        _check_target(params.folder, target)
+        outputs = manifest.open_manifest(target, _hash_settings(params, styles))
+        styled, skipped, failed = 0, 0, {}
+        for index, path in enumerate(paths):
             if ctx.pause_requested:
                 raise api.Paused
             name = path.relative_to(params.folder)
-            into = target / encoder.name_of(name)
-            if book.is_done(name, path, into):
+            output = target / encoder.to_output_name(name)
+            if outputs.is_done(name, path, output):
                 skipped += 1
-                yield api.Progress(number + 1, len(found), f"{name} is painted already")
+                yield api.Progress(index + 1, len(paths), f"{name} is done already")
                 continue
             try:
-                _check_free(book, name, into)
-                picture = image16.opened(path)
-                done = stylizer.painted(ctx, chosen, picture, params, _told(ctx, number, len(found), str(name)))
-                encoder.save(into, done, partial(book.add, name, path))
+                _check_output_is_ours(outputs, name, output)
+                image = image16.open_image(path)
+                report_progress = report_item(ctx, index, len(paths), f"Stylizing {name}")
+                result = stylizer.stylize_image(ctx, styles, image, options, report_progress)
+                encoder.save_image(output, result, partial(outputs.add, name, path))
             except api.StudioError as error:
                 failed[str(name)] = str(error)
                 yield api.Notice(f"{name}: {error}", "warning")
                 continue
-            painted += 1
-            yield api.Preview(done.scaled(image16.fitted(done.size, _SHOWN)).array(), str(name))
-        if failed and not painted and not skipped:
-            raise api.BadInput(f"None of the {len(found)} pictures could be painted: {next(iter(failed.values()))}", "")
-        yield api.Text(_report(target, painted, skipped, failed), title=f"{params.folder.name} painted")
+            styled += 1
+            preview = result.resize(api.images.limit_size(result.size, PREVIEW_SIDE))
+            yield api.Preview(preview.to_array(), str(name))
+        if failed and not styled and not skipped:
+            reason = next(iter(failed.values()))
+            raise api.BadInput(f"None of the {len(paths)} images could be stylized: {reason}", "")
+        yield api.Text(_format_report(target, styled, skipped, failed), title=f"{params.folder.name} stylized")
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:  # noqa: ARG002
         if not params.style:
             return None
-        count = sum(1 for path in os.scandir(params.folder) if path.name.lower().endswith(SUFFIXES))
-        second = params.second_style if params.second_style and 0 < params.blend < 1 else ""
-        rate = f"{self.id} {params.style} {second} {params.resolution}"
-        return api.Estimate(work=count, rate=rate, notes={"folder": f"{count:,} pictures"})
+        count = sum(1 for entry in os.scandir(params.folder) if _is_image_name(Path(entry.name)))
+        rate = f"{self.id} {params.mixed_styles} {params.resolution}"
+        return api.Estimate(work=count, rate=rate, notes={"folder": f"{count:,} images"})
 
 
-def _found(folder: Path, *, subfolders: bool) -> list[Path]:
+def _is_image_name(path: Path) -> bool:
+    return path.suffix.lower() in api.images.IMAGE_SUFFIXES
+
+
+def _find_images(folder: Path, *, subfolders: bool) -> list[Path]:
     try:
-        inside = folder.rglob("*") if subfolders else folder.iterdir()
-        found = [path for path in inside if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
-        found = sorted(path for path in found if path.is_file())
+        entries = folder.rglob("*") if subfolders else folder.iterdir()
+        candidates = [path for path in entries if _is_image_name(path) and not path.name.startswith(".")]
+        paths = sorted(path for path in candidates if path.is_file())
     except OSError as error:
         raise api.BadInput(f"The folder {folder.name} cannot be read: {error.strerror or error}.") from error
-    if not found:
-        raise api.BadInput(f"There are no pictures in {folder.name}.", "Choose another folder.")
-    return found
+    if not paths:
+        raise api.BadInput(f"There are no images in {folder.name}.", "Choose another folder.")
+    return paths
 
 
-def _plain(title: str) -> str:
-    """As part of a folder's name."""
+def _to_folder_name(title: str) -> str:
+    """Remove from a title what the name of a folder may not have."""
     return re.sub(r'[\\/:*?"<>|\x00-\x1f]+', " ", title).strip(" .")[:80] or "another style"
 
 
-def _check(folder: Path, target: Path) -> None:
+def _check_target(folder: Path, target: Path) -> None:
     if target.resolve() == folder.resolve() or folder.resolve() in target.resolve().parents:
-        raise api.BadInput("The paintings would go among the pictures.", "Choose a folder outside of it.")
+        raise api.BadInput("The output folder is inside the folder of images.", "Choose a folder outside of it.")
 
 
-def _check_free(book: Ledger, name: Path, into: Path) -> None:
-    if into.exists() and not book.is_ours(name, into):
-        raise api.BadInput(f"{into.name} is in the target folder already and is no painting of this one.", "It stays.")
+def _check_output_is_ours(outputs: Manifest, name: Path, output: Path) -> None:
+    if output.exists() and not outputs.is_own_output(name, output):
+        raise api.BadInput(
+            f"{output.name} is in the output folder already and was not made by this tool.", "It is kept."
+        )
 
 
-def _settings(params: stylizer.Painter, chosen: list[stylizer.Share]) -> str:
-    """Changes with all that a painting depends on but the picture itself."""
-    plain: dict[str, Any] = params.model_dump(mode="json", exclude={"folder", "target", "subfolders"})
-    plain["weights"] = [style.fingerprint() for style, _ in chosen]
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+def _hash_settings(params: StyleParams, styles: Sequence[stylizer.WeightedStyle]) -> str:
+    """Return a hash of all that a result depends on but the image itself."""
+    settings: dict[str, Any] = params.model_dump(mode="json", exclude={"folder", "target", "subfolders"})
+    settings["weights"] = [style.fingerprint() for style, _ in styles]
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _told(ctx: api.Context, number: int, count: int, name: str) -> stylizer.Tick:
-    return lambda share: ctx.emit(api.Progress(number + share, count, f"Painting {name}"))
-
-
-def _report(target: Path, painted: int, skipped: int, failed: dict[str, str]) -> str:
-    lines = [f"{painted:,} painted into {target}."]
+def _format_report(target: Path, styled: int, skipped: int, failed: Mapping[str, str]) -> str:
+    lines = [f"{styled:,} stylized into {target}."]
     if skipped:
-        lines.append(f"{skipped:,} were painted already.")
+        lines.append(f"{skipped:,} were done already.")
     if failed:
-        lines.append(f"{len(failed):,} could not be painted:\n")
-        lines += [f"- {name}: {sentence}" for name, sentence in list(failed.items())[:_LISTED]]
-        if len(failed) > _LISTED:
-            lines.append(f"- and {len(failed) - _LISTED:,} more")
+        lines.append(f"{len(failed):,} could not be stylized:\n")
+        lines += [f"- {name}: {reason}" for name, reason in list(failed.items())[:MAX_LISTED]]
+        if len(failed) > MAX_LISTED:
+            lines.append(f"- and {len(failed) - MAX_LISTED:,} more")
     return "\n".join(lines) + "\n"

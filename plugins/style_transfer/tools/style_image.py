@@ -1,115 +1,112 @@
-"""Pictures, painted in a style."""
+"""The tool that applies a style to images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studio import api
 
 from ..image_io import image16
-from ..inference import checkerboard_detection, stylizer
-from ..models import style as models
+from ..inference import checkerboard, stylizer
+from ..models.style import no_style_error
+from .params import StyleParams
+from .progress import report_item
 
 if TYPE_CHECKING:
-    from ..image_io.image16 import Picture
+    from ..image_io.image16 import RasterImage
 
-CHECKERBOARD = 0.002
-"""Above this share of all contrast a grid is seen; see `checkerboard.energy`."""
-LOOKED_AT = 512
-"""Pixels along the side of the middle in which a grid is looked for."""
+MAX_CHECKERBOARD = 0.002
+"""Checkerboard energy above which the pattern is visible; see `checkerboard.compute_energy`."""
+CHECKED_SIDE = 512
+"""Side in px of the central square that is checked for a checkerboard."""
 
 
-class Pictures(api.Params):
-    """What is painted."""
+class FirstImage(api.Params):
+    """The image to stylize."""
 
     image: api.ImageInput
-    """The picture to paint, of any size. What is transparent stays so, and 16 bits a channel stay 16."""
+    """Image of any size. The alpha channel and 16 bits per channel are kept."""
 
 
-class MorePictures(api.Params):
-    """What is painted in the same way."""
+class MoreImages(api.Params):
+    """Further images to stylize."""
 
-    images: list[api.ImageInput] = api.param([], max_items=500, title="More pictures")
-    """Painted after the first, in the same way."""
+    images: list[api.ImageInput] = api.param([], max_items=500, title="More images")
+    """Images that are stylized after the first, with the same settings."""
 
 
 class StyleTransfer(api.Tool):
-    """Paints pictures in a style: drop a photo on one, or press Generate."""
+    """Applies a style to images: drop a photo on a style, or press Generate."""
 
     id = "style.transfer"
     title = "Style transfer"
     icon = "mdi6.brush-variant"
     live = True
 
-    class Params(MorePictures, stylizer.Painter, Pictures):
+    class Params(MoreImages, StyleParams, FirstImage):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         paths = [params.image, *params.images]
         yield api.Progress(0, len(paths), "Opening")
         if not params.style:
-            raise models.none_chosen(ctx)
-        chosen = stylizer.styles(ctx, params)
+            raise no_style_error(ctx)
+        styles = params.load_styles(ctx)
+        options = params.to_options(draft=ctx.draft)
         failed = 0
-        for number, path in enumerate(paths):
+        for index, path in enumerate(paths):
+            report_progress = report_item(ctx, index, len(paths), f"Stylizing {path.name}")
             try:
-                picture = image16.opened(path)
-                done = stylizer.painted(
-                    ctx, chosen, picture, params, _told(ctx, number, len(paths), path.name), name=_named(path)
-                )
+                image = image16.open_image(path)
+                result = stylizer.stylize_image(ctx, styles, image, options, report_progress, cache_key=_key_of(path))
             except api.BadInput as error:
                 if len(paths) == 1:
                     raise
                 failed += 1
                 yield api.Notice(str(error), "warning")
                 continue
-            if not (number or params.even or ctx.draft) and _may_grid(chosen) and _has_grid(done):
-                yield api.Notice("This style leaves a fine grid. “Remove checkerboard” takes it out.")
-            yield api.Image(done.array(), name=path.stem if len(paths) > 1 else "")
+            if not (index or params.even or ctx.draft) and _may_have_checkerboard(styles) and _has_checkerboard(result):
+                yield api.Notice("This style leaves a checkerboard pattern. “Remove checkerboard” removes it.")
+            yield api.Image(result.to_array(), name=path.stem if len(paths) > 1 else "")
         if failed == len(paths):
-            raise api.BadInput("None of the pictures could be painted.", "Choose others.")
+            raise api.BadInput("None of the images could be stylized.", "Choose others.")
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:  # noqa: ARG002
         if not params.style:
             return None
-        pixels = sum(_pixels(path, params.resolution) for path in (params.image, *params.images))
-        second = params.second_style if params.second_style and 0 < params.blend < 1 else ""
-        return api.Estimate(work=pixels / 1e6, rate=f"{self.id} {params.style} {second}".strip())
+        pixels = sum(_count_pixels(path, params.resolution) for path in (params.image, *params.images))
+        return api.Estimate(work=pixels / 1e6, rate=f"{self.id} {params.mixed_styles}".strip())
 
 
-def _told(ctx: api.Context, number: int, count: int, name: str) -> stylizer.Tick:
-    return lambda share: ctx.emit(api.Progress(number + share, count, f"Painting {name}"))
-
-
-def _named(path: Path) -> str:
-    """Changes with the file; empty for one that is gone meanwhile, whose painting is not remembered."""
+def _key_of(path: Path) -> str:
+    """Return a key that changes with the file; empty for a file that is gone, whose result is not cached."""
     try:
-        about = path.stat()
+        status = path.stat()
     except OSError:
         return ""
-    return f"{path.absolute()} {about.st_mtime_ns} {about.st_size}"
+    return f"{path.absolute()} {status.st_mtime_ns} {status.st_size}"
 
 
-def _pixels(path: Path, longest: int) -> int:
+def _count_pixels(path: Path, max_side: int) -> int:
     from PIL import Image
 
     with Image.open(path) as image:
-        width, height = image16.fitted(image.size, longest)
+        width, height = api.images.limit_size(image.size, max_side)
     return width * height
 
 
-def _may_grid(chosen: list[stylizer.Share]) -> bool:
-    """Whether any of the styles doubles by transposed convolutions, and not in order to draw a pattern."""
-    return any(style.kind == "unet" or style.config.get("upsampling") == "transposed" for style, _ in chosen)
+def _may_have_checkerboard(styles: Sequence[stylizer.WeightedStyle]) -> bool:
+    """Check whether a style upsamples by transposed convolutions, and not in order to draw a pattern."""
+    return any(style.architecture == "unet" or style.config.get("upsampling") == "transposed" for style, _ in styles)
 
 
-def _has_grid(picture: Picture) -> bool:
+def _has_checkerboard(image: RasterImage) -> bool:
     import numpy as np
     import torch
 
-    width, height = picture.size
-    top, left = max(0, (height - LOOKED_AT) // 2), max(0, (width - LOOKED_AT) // 2)
-    middle = picture.rgb[top : top + LOOKED_AT, left : left + LOOKED_AT].astype(np.float32) / picture.top
-    return checkerboard_detection.energy(torch.from_numpy(middle).permute(2, 0, 1)[None]) > CHECKERBOARD
+    width, height = image.size
+    top, left = max(0, (height - CHECKED_SIDE) // 2), max(0, (width - CHECKED_SIDE) // 2)
+    center = image.rgb[top : top + CHECKED_SIDE, left : left + CHECKED_SIDE].astype(np.float32) / image.max_value
+    return checkerboard.compute_energy(torch.from_numpy(center).permute(2, 0, 1)[None]) > MAX_CHECKERBOARD

@@ -1,178 +1,168 @@
-"""What all kinds of style training share: an averaged generator, its best weights, a strip of pictures, loss curves.
+"""The base of all style trainings: an averaged generator, its best weights, preview sheets and loss curves.
 
-Everything random follows from the seed and the number of the step; what else a step depends on is in the checkpoint.
+All randomness follows from the seed and the number of the step; all other state of a step is in the checkpoint.
 """
 
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from studio import api
 
-from .loss_curves import Curves
-from .metrics import HeldOut
+from .loss_curves import LossCurves
+from .metrics import Holdout
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-BEST = "best.safetensors"
-SHOWN = 6
-NARROWEST = 384
-"""Pixels across below which the strip is shown larger, so that the losses can be read."""
-AT_ONCE = 4
-"""Held-out pictures that are painted together."""
+SHEET_COLUMNS = 6
+MIN_SHEET_WIDTH = 384
+"""Width in px below which the preview sheet is enlarged, so that the losses can be read."""
+EVALUATION_BATCH = 4
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Numbers of a training. The learning rate holds for the first half of the steps and falls to zero in a line."""
+class Hyperparameters:
+    """Hyperparameters of a training. The learning rate is constant for half of the steps, then falls linearly to 0."""
 
     steps: int
     learning_rate: float = 2e-4
     ema: float = 0.999
     seed: int = 0
     device: str = "cpu"
-    half: bool = True
+    mixed_precision: bool = True
 
-    def rate(self, step: int) -> float:
+    def learning_rate_at(self, step: int) -> float:
+        """Return the learning rate of a step."""
         return self.learning_rate * min(1.0, 2 * (1 - step / max(1, self.steps)))
 
 
 class StyleTraining(api.training.Training):
-    """Teaches `painter`. A subclass writes `step` and `judged`, and names its losses."""
+    """Trains `generator`. A subclass implements `step` and `score`, and names its losses."""
 
-    losses: ClassVar[tuple[str, ...]]
-    settled: ClassVar[float] = 0.0
-    """The share of the steps from which on the best weights are looked for."""
+    loss_names: ClassVar[tuple[str, ...]]
+    best_after: ClassVar[float] = 0.0
+    """Fraction of the steps after which the best weights are kept."""
 
     def __init__(
         self,
-        painter: nn.Module,
-        plan: Plan,
+        generator: nn.Module,
+        hyper: Hyperparameters,
         checkpoint_dir: Path,
         *,
         networks: Mapping[str, nn.Module],
         optimizers: Mapping[str, torch.optim.Optimizer],
     ) -> None:
-        """`painter` and `networks` are on the plan's device already (see `placed`)."""
-        self.painter, self.plan = painter, plan
-        self.ema = copy.deepcopy(painter).eval().requires_grad_(False)
-        self.curves = Curves(self.losses, plan.steps)
-        self.best = math.inf
-        self.measured: dict[str, float] = {}
-        self.said: dict[str, float] = {}
+        """Start a training. `generator` and `networks` must be on the device already (see `place_network`)."""
+        self.generator, self.hyper = generator, hyper
+        self.ema = copy.deepcopy(generator).eval().requires_grad_(False)
+        self.curves = LossCurves(self.loss_names, hyper.steps)
+        self.best = api.training.BestWeights(self.ema, checkpoint_dir)
+        self.scores: dict[str, float] = {}
+        self.losses: dict[str, float] = {}
         super().__init__(
             checkpoint_dir,
-            networks={"painter": painter, "curves": self.curves.kept, **networks},
-            averages={"ema": (self.ema, painter)},
+            networks={"painter": generator, "curves": self.curves.buffers, **networks},
+            averages={"ema": (self.ema, generator)},
             optimizers=optimizers,
-            learning_rate=plan.rate,
-            ema=plan.ema,
+            learning_rate=hyper.learning_rate_at,
+            ema=hyper.ema,
         )
 
-    def judged(self, held: HeldOut, painted: Tensor) -> dict[str, float]:
-        """Measures of how good the painted held-out photos are; their sum is less for better ones."""
+    def score(self, holdout: Holdout, generated: Tensor) -> dict[str, float]:
+        """Return scores of the images generated from the held-out photos; a lower sum is better."""
         raise NotImplementedError
 
-    def rows(self, held: HeldOut, painted: Tensor) -> list[Tensor]:
-        """What to show: rows of pictures, [n, 3, size, size] each."""
-        return [held.photos, painted]
+    def build_preview_rows(self, holdout: Holdout, generated: Tensor) -> list[Tensor]:
+        """Return the rows of the preview sheet, [n, 3, size, size] each."""
+        return [holdout.photos, generated]
 
     def status(self) -> str:
-        said = [f"{name} {value:.3f}" for name, value in self.said.items()]
-        return " · ".join(said + [f"held-out {name} {value:.3f}" for name, value in self.measured.items()])
+        """Return the last losses and scores as text."""
+        losses = [f"{name} {value:.3f}" for name, value in self.losses.items()]
+        return " · ".join(losses + [f"held-out {name} {value:.3f}" for name, value in self.scores.items()])
 
-    def autocast(self) -> Any:
-        return api.training.autocast(self.plan.device, enabled=self.plan.half)
+    def autocast(self) -> AbstractContextManager[None]:
+        """Return the context of mixed precision."""
+        return api.training.autocast(self.hyper.device, enabled=self.hyper.mixed_precision)
 
-    def chance(self, stream: int) -> torch.Generator:
-        """Randomness for one use (0..15) in this step."""
+    def step_generator(self, stream: int) -> torch.Generator:
+        """Return the random generator of this step for one use (0..15)."""
+        return api.training.step_generator(self.hyper.seed, self.state.step, stream)
+
+    def to_device(self, values: NDArray[np.float32]) -> Tensor:
+        """Copy a batch to the device."""
         import torch
 
-        number = (self.plan.seed * 1_000_003 + self.state.step) * 16 + stream
-        return torch.Generator("cpu").manual_seed(number % 2**63)
+        batch = torch.from_numpy(np.ascontiguousarray(values)).to(self.hyper.device)
+        return batch.contiguous(memory_format=torch.channels_last)
 
-    def there(self, values: NDArray[np.float32]) -> Tensor:
-        import torch
-
-        found = torch.from_numpy(np.ascontiguousarray(values)).to(self.plan.device)
-        return found.contiguous(memory_format=torch.channels_last)
-
-    def told(self, loss: float, **values: float) -> None:
-        """Ends a step: its losses go into the curves."""
-        self.said = values
-        self.curves.add(self.state.step, values)
+    def record(self, loss: float, losses: Mapping[str, float]) -> None:
+        """Record the losses of a step and finish it."""
+        self.losses = dict(losses)
+        self.curves.add(self.state.step, losses)
         self.finish_step(loss)
 
-    def paint(self, images: Tensor, network: nn.Module | None = None) -> Tensor:
-        """What the averaged generator (or another network) makes of [n, 3, h, w] in -1..1, on the CPU."""
+    def generate(self, images: Tensor, network: nn.Module | None = None) -> Tensor:
+        """Run the averaged generator (or another network) on [n, 3, h, w] in -1..1. The result is on the CPU."""
         import torch
 
         with torch.inference_mode():
-            parts = [part.to(self.plan.device) for part in torch.split(images, AT_ONCE)]
-            return torch.cat([(network or self.ema)(part).float().cpu() for part in parts]).clamp(-1, 1).clone()
+            batches = [batch.to(self.hyper.device) for batch in torch.split(images, EVALUATION_BATCH)]
+            return torch.cat([(network or self.ema)(batch).float().cpu() for batch in batches]).clamp(-1, 1).clone()
 
-    def measure(self, held: HeldOut) -> Tensor:
-        """Paints the held-out photos and judges them; the best weights are kept. Returns the painted ones."""
-        painted = self.paint(held.photos)
-        self.measured = self.judged(held, painted)
-        score = sum(self.measured.values())
-        if self.state.step >= self.settled * self.plan.steps and score < self.best:
-            self.best = score
-            weights = {name: value.cpu().contiguous().clone() for name, value in self.ema.state_dict().items()}
-            notes = {"score": score, "step": self.state.step, "measured": self.measured}
-            api.model_files.write_tensors(self.checkpoint_dir / BEST, weights, notes)
-        return painted
+    def evaluate(self, holdout: Holdout) -> Tensor:
+        """Score the images generated from the held-out photos, keep the best weights, and return the images."""
+        generated = self.generate(holdout.photos)
+        self.scores = self.score(holdout, generated)
+        total = sum(self.scores.values())
+        if self.state.step >= self.best_after * self.hyper.steps:
+            self.best.update(total, step=self.state.step, measured=self.scores)
+        return generated
 
-    def take_best(self) -> tuple[int, dict[str, float]]:
-        """Puts the best weights into the averaged generator; (the step they are from, what was measured then)."""
-        try:
-            tensors, notes = api.model_files.read_tensors(self.checkpoint_dir / BEST)
-            self.ema.load_state_dict(tensors)
-            return int(notes["step"]), dict(notes["measured"])
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError):
-            return self.state.step, self.measured
+    def load_best(self) -> tuple[int, dict[str, float]]:
+        """Load the best weights into the averaged generator. Returns the step they are from and their scores."""
+        notes = self.best.restore()
+        if notes is None:
+            return self.state.step, self.scores
+        return int(notes["step"]), dict(notes["measured"])
 
     def resume(self) -> bool:
+        """Resume from the checkpoint, and find the best score. Returns False where there is none that fits."""
         if not super().resume():
             return False
-        try:
-            self.best = float(api.model_files.read_tensors(self.checkpoint_dir / BEST)[1]["score"])
-        except (OSError, ValueError, KeyError, TypeError):
-            self.best = math.inf
+        self.best.resume()
         return True
 
-    def strip(self, held: HeldOut, painted: Tensor) -> NDArray[np.uint8]:
-        """Up to six pictures side by side, from the photo downwards, over the loss curves, [h, w, 3]."""
+    def build_preview_sheet(self, holdout: Holdout, generated: Tensor) -> NDArray[np.uint8]:
+        """Build a sheet of up to six columns with the photo at the top and the loss curves below, [h, w, 3]."""
         import torch
 
-        rows = [torch.cat([*row[:SHOWN]], dim=2) for row in self.rows(held, painted)]
-        pictures = ((torch.cat(rows, dim=1).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-        strip = pictures.permute(1, 2, 0).cpu().numpy()
-        larger = -(-NARROWEST // strip.shape[1])
-        strip = strip.repeat(larger, 0).repeat(larger, 1)
-        return np.ascontiguousarray(np.concatenate([strip, self.curves.plot(strip.shape[1])]))
+        rows = [torch.cat([*row[:SHEET_COLUMNS]], dim=2) for row in self.build_preview_rows(holdout, generated)]
+        sheet = api.images.to_uint8(torch.cat(rows, dim=1))
+        scale = -(-MIN_SHEET_WIDTH // sheet.shape[1])
+        sheet = sheet.repeat(scale, 0).repeat(scale, 1)
+        return np.ascontiguousarray(np.concatenate([sheet, self.curves.plot(sheet.shape[1])]))
 
 
-def placed(network: nn.Module, plan: Plan) -> nn.Module:
-    """The network on the plan's device, ready to learn."""
+def place_network(network: nn.Module, hyper: Hyperparameters) -> nn.Module:
+    """Move a network to the device, in training mode."""
     import torch
 
-    return network.to(plan.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    return network.to(hyper.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload,no-any-return]
 
 
-def adam(*networks: nn.Module, beta: float = 0.5) -> torch.optim.Optimizer:
-    """Adam as GANs want it; the learning rate comes from the plan."""
+def create_adam(*networks: nn.Module, beta: float = 0.5) -> torch.optim.Optimizer:
+    """Create Adam with the betas usual for GANs; the learning rate comes from the hyperparameters."""
     import torch
 
     values = [value for network in networks for value in network.parameters()]
@@ -180,8 +170,8 @@ def adam(*networks: nn.Module, beta: float = 0.5) -> torch.optim.Optimizer:
 
 
 @contextmanager
-def frozen(*networks: nn.Module) -> Iterator[None]:
-    """Nothing is learnt by these networks meanwhile."""
+def freeze(*networks: nn.Module) -> Iterator[None]:
+    """Compute no gradients for the weights of these networks inside the context."""
     for network in networks:
         network.requires_grad_(False)
     try:

@@ -1,15 +1,16 @@
-"""CUT (Park and others 2020): photos to paintings one way only, each patch staying like its own place in the photo."""
+"""CUT (Park and others 2020): photos to paintings, with a contrastive loss that keeps each patch in its place."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..models import layers
 from . import losses, metrics
-from .base import Plan, StyleTraining, adam, frozen, placed
-from .cyclegan import Batches
+from .base import Hyperparameters, StyleTraining, create_adam, freeze, place_network
+from .cyclegan import LoadBatch
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -19,121 +20,136 @@ FEATURES = 128
 
 
 class Cut(StyleTraining):
-    """Learns from `photos(step)` and `paintings(step)`, [n, 3, size, size] in -1..1 each.
+    """Trains a ResNet generator on `photos(step)` and `paintings(step)`, [n, 3, size, size] in -1..1 each.
 
-    The `painter` is a ResNet generator, whose own encoder tells patches apart. `nce` weighs that they stay where they
-    were, and half of it that a painting is not changed.
+    The generator's own encoder gives the features of patches. `nce_weight` is the weight of the PatchNCE loss, half of
+    it for photos and half for paintings, which the generator is not to change.
     """
 
-    losses = ("painter", "judge", "patches")
-    settled = 0.5  # A painter that has learnt little keeps the photo best.
+    loss_names = ("generator", "discriminator", "PatchNCE")
+    best_after = 0.5  # A generator that has learnt little keeps the photo best.
 
     def __init__(
         self,
-        painter: nn.Module,
-        judge: nn.Module,
-        photos: Batches,
-        paintings: Batches,
-        plan: Plan,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        photos: LoadBatch,
+        paintings: LoadBatch,
+        hyper: Hyperparameters,
         checkpoint_dir: Path,
         *,
-        nce: float = 1.0,
+        nce_weight: float = 1.0,
     ) -> None:
         import torch
 
-        self.painter, self.judge = placed(painter, plan), placed(judge, plan)
-        self.photos, self.paintings, self.nce = photos, paintings, nce
-        self.heard = heard(self.painter)
+        generator, self.discriminator = place_network(generator, hyper), place_network(discriminator, hyper)
+        self.photos, self.paintings, self.nce_weight = photos, paintings, nce_weight
+        self.feature_layers = select_feature_layers(generator)
         with torch.no_grad():
-            seen = features(self.painter, torch.zeros(1, 3, 32, 32, device=plan.device), self.heard)
-        self.heads = placed(_heads()([one.shape[1] for one in seen]), plan)
+            features = extract_features(generator, torch.zeros(1, 3, 32, 32, device=hyper.device), self.feature_layers)
+        self.heads = place_network(_get_projection_heads()([values.shape[1] for values in features]), hyper)
         super().__init__(
-            self.painter,
-            plan,
+            generator,
+            hyper,
             checkpoint_dir,
-            networks={"judge": self.judge, "heads": self.heads},
-            optimizers={"generator": adam(self.painter, self.heads), "discriminator": adam(self.judge)},
+            networks={"judge": self.discriminator, "heads": self.heads},
+            optimizers={
+                "generator": create_adam(generator, self.heads),
+                "discriminator": create_adam(self.discriminator),
+            },
         )
 
     def step(self) -> None:
         step = self.state.step
-        photos, paintings = self.there(self.photos(step)), self.there(self.paintings(step))
-        with frozen(self.judge), self.autocast():
-            painted = self.painter(photos)
-            fooled = losses.lsgan(self.judge(painted), True)
-            patches = self.contrast(photos, painted, self.chance(0))
-            same = self.contrast(paintings, self.painter(paintings), self.chance(1))
-            loss = fooled + self.nce * 0.5 * (patches + same)
-        made = self.optimizer_step(loss, "generator")
+        photos, paintings = self.to_device(self.photos(step)), self.to_device(self.paintings(step))
+        with freeze(self.discriminator), self.autocast():
+            generated = self.generator(photos)
+            adversarial = losses.compute_lsgan_loss(self.discriminator(generated), True)
+            nce = self.compute_nce_loss(photos, generated, self.step_generator(0))
+            identity = self.compute_nce_loss(paintings, self.generator(paintings), self.step_generator(1))
+            loss = adversarial + self.nce_weight * 0.5 * (nce + identity)
+        generator_loss = self.optimizer_step(loss, "generator")
         with self.autocast():
-            real, fake = self.judge(paintings), self.judge(painted.detach())
-            loss = 0.5 * (losses.lsgan(real, True) + losses.lsgan(fake, False))
-        judged = self.optimizer_step(loss, "discriminator")
-        self.told(made, painter=made, judge=judged, patches=float(patches.detach()))
+            real, fake = self.discriminator(paintings), self.discriminator(generated.detach())
+            loss = 0.5 * (losses.compute_lsgan_loss(real, True) + losses.compute_lsgan_loss(fake, False))
+        discriminator_loss = self.optimizer_step(loss, "discriminator")
+        self.record(
+            generator_loss,
+            {"generator": generator_loss, "discriminator": discriminator_loss, "PatchNCE": float(nce.detach())},
+        )
 
-    def contrast(self, photos: Tensor, painted: Tensor, chance: Generator) -> Tensor:
-        """The mean of the patch-wise contrastive loss over the layers."""
-        keys, queries = (features(self.painter, some, self.heard) for some in (photos, painted))
-        total = painted.new_zeros((), dtype=photos.dtype)
-        for number, (key, query) in enumerate(zip(keys, queries, strict=True)):
-            places = _places(key.shape[2] * key.shape[3], chance).to(key.device)
-            key, query = (self.heads.layers[number](_at(one, places)) for one in (key, query))
-            total = total + losses.patch_nce(_unit(query), _unit(key))
+    def compute_nce_loss(self, photos: Tensor, generated: Tensor, rng: Generator) -> Tensor:
+        """Compute the mean PatchNCE loss over the layers."""
+        keys, queries = (
+            extract_features(self.generator, images, self.feature_layers) for images in (photos, generated)
+        )
+        total = generated.new_zeros((), dtype=photos.dtype)
+        heads = self.heads.get_submodule("layers").children()
+        for head, key, query in zip(heads, keys, queries, strict=True):
+            positions = _sample_positions(key.shape[2] * key.shape[3], rng).to(key.device)
+            key, query = (head(_gather(values, positions)) for values in (key, query))
+            total = total + losses.compute_patch_nce_loss(_normalize(query), _normalize(key))
         return total / len(keys)
 
-    def judged(self, held: metrics.HeldOut, painted: Tensor) -> dict[str, float]:
+    def score(self, holdout: metrics.Holdout, generated: Tensor) -> dict[str, float]:
         return {
-            "structure": float(losses.structure(painted, held.photos)),
-            "style": metrics.style_distance(painted, held.wanted),
+            "structure": float(losses.compute_structure_loss(generated, holdout.photos)),
+            "style": metrics.compute_style_distance(generated, holdout.targets),
         }
 
 
-def heard(painter: Any) -> list[int]:
-    """Which layers of a ResNet generator tell patches apart: each convolution before the blocks, the first block,
-    and the one in the middle."""
+def select_feature_layers(generator: nn.Module) -> list[int]:
+    """Select the layers of a ResNet generator whose features are compared.
+
+    These are each convolution before the residual blocks, the first block, and the one in the middle.
+    """
     from torch import nn
 
-    blocks = [number for number, layer in enumerate(painter.model) if isinstance(layer, layers.residual())]
-    before = [number for number in range(blocks[0]) if isinstance(painter.model[number], nn.Conv2d)]
-    return [*before, *sorted({blocks[0], blocks[len(blocks) // 2]})]
+    modules = [*generator.get_submodule("model").children()]
+    blocks = [number for number, module in enumerate(modules) if isinstance(module, layers.get_residual_block())]
+    convolutions = [number for number in range(blocks[0]) if isinstance(modules[number], nn.Conv2d)]
+    return [*convolutions, *sorted({blocks[0], blocks[len(blocks) // 2]})]
 
 
-def features(painter: Any, images: Tensor, which: list[int]) -> list[Tensor]:
-    """What these layers of the generator make of [n, 3, h, w]; the rest is not computed."""
-    found = []
-    for number in range(which[-1] + 1):
-        images = painter.model[number](images)
-        if number in which:
-            found.append(images)
-    return found
+def extract_features(generator: nn.Module, images: Tensor, layer_numbers: Sequence[int]) -> list[Tensor]:
+    """Return the output of these layers of the generator for [n, 3, h, w]; later layers are not computed."""
+    features = []
+    for number, module in enumerate(generator.get_submodule("model").children()):
+        images = module(images)
+        if number in layer_numbers:
+            features.append(images)
+        if number == layer_numbers[-1]:
+            break
+    return features
 
 
-def _places(count: int, chance: Generator) -> Tensor:
+def _sample_positions(count: int, rng: Generator) -> Tensor:
     import torch
 
-    return torch.randperm(count, generator=chance)[:PATCHES]
+    return torch.randperm(count, generator=rng)[:PATCHES]
 
 
-def _at(values: Tensor, places: Tensor) -> Tensor:
-    return values.flatten(2)[:, :, places].transpose(1, 2)
+def _gather(values: Tensor, positions: Tensor) -> Tensor:
+    """Return the features [n, positions, channels] at positions of [n, channels, h, w]."""
+    return values.flatten(2)[:, :, positions].transpose(1, 2)
 
 
-def _unit(values: Tensor) -> Tensor:
+def _normalize(values: Tensor) -> Tensor:
     from torch.nn import functional
 
     return functional.normalize(values.float(), dim=-1)
 
 
 @cache
-def _heads() -> type[nn.Module]:
-    """`Heads(widths)`: two layers for the features of each width, that are learnt with the generator."""
+def _get_projection_heads() -> type[nn.Module]:
+    """Return the class `ProjectionHeads(widths)`: two layers for features of each width."""
     from torch import nn
 
-    class Heads(nn.Module):
+    class ProjectionHeads(nn.Module):
         def __init__(self, widths: list[int]) -> None:
             super().__init__()
             self.layers = nn.ModuleList(
                 nn.Sequential(nn.Linear(width, FEATURES), nn.ReLU(), nn.Linear(FEATURES, FEATURES)) for width in widths
             )
 
-    return Heads
+    return ProjectionHeads

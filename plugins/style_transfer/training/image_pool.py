@@ -1,47 +1,46 @@
-"""Pictures made some steps ago, for a discriminator to look back at."""
+"""A pool of earlier generated images, from which a discriminator is trained."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 
-class Pool:
-    """Holds `count` pictures [3, size, size]; half of what is asked for comes out of it, and new ones go in
-    (Shrivastava and others 2017).
+class ImagePool:
+    """Holds up to `count` images [3, size, size]; half of the queries return one of them (Shrivastava and others 2017).
 
-    What it holds lies in the buffers of `kept`, as numbers of 16 bits, so that a checkpoint can take it along.
+    The images are float16 buffers of the module `buffers`, so that a checkpoint can hold them.
     """
 
     def __init__(self, count: int, size: int, device: str = "cpu") -> None:
         import torch
 
         self.count = count
-        self.kept: Any = torch.nn.Module()
-        self.kept.register_buffer("pictures", torch.zeros(count, 3, size, size, dtype=torch.float16))
-        self.kept.register_buffer("filled", torch.zeros(1, dtype=torch.int64))
-        self.kept.to(device)
+        self.buffers = torch.nn.Module()
+        self.buffers.register_buffer("pictures", torch.zeros(count, 3, size, size, dtype=torch.float16))
+        self.buffers.register_buffer("filled", torch.zeros(1, dtype=torch.int64))
+        self.buffers.to(device)
 
-    def exchanged(self, made: Tensor, chance: Generator) -> Tensor:
-        """Like `made`, [n, 3, size, size], with some older pictures in place of new ones."""
+    def query(self, images: Tensor, rng: Generator) -> Tensor:
+        """Return `images`, [n, 3, size, size], with some replaced by earlier ones, and add them to the pool."""
         import torch
 
         if not self.count:
-            return made.detach()
+            return images.detach()
+        stored, filled = self.buffers.get_buffer("pictures"), self.buffers.get_buffer("filled")
         chosen = []
-        for picture in made.detach():
-            filled = int(self.kept.filled)
-            if filled < self.count:
-                self.kept.pictures[filled] = picture
-                self.kept.filled += 1
-                chosen.append(picture)
+        for image in images.detach():
+            if (number := int(filled)) < self.count:
+                stored[number] = image
+                filled += 1
+                chosen.append(image)
                 continue
-            swap, place = torch.rand((), generator=chance), torch.randint(self.count, (), generator=chance)
+            swap, index = torch.rand((), generator=rng), torch.randint(self.count, (), generator=rng)
             if swap < 0.5:
-                chosen.append(self.kept.pictures[place].to(picture.dtype))
-                self.kept.pictures[place] = picture
+                chosen.append(stored[index].to(image.dtype))
+                stored[index] = image
             else:
-                chosen.append(picture)
+                chosen.append(image)
         return torch.stack(chosen)

@@ -1,4 +1,4 @@
-"""How well a style is met by pictures that the training has not seen."""
+"""Evaluates a style on images that the training has not seen."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ FILTERS = 96
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """Photos, and paintings or (of an effect) what the photos should become: [n, 3, size, size] in -1..1 each."""
+class Holdout:
+    """Held-out photos, and paintings or, for an effect, the targets of the photos: [n, 3, size, size] in -1..1 each."""
 
     photos: Tensor
-    wanted: Tensor
+    targets: Tensor
 
 
-def style_distance(made: Tensor, wanted: Tensor) -> float:
-    """How far the patches of some pictures are from those of others, in the same 96 directions every time: 0 for the
-    same pictures. For comparing trainings on the same paintings, not across them."""
+def compute_style_distance(images: Tensor, targets: Tensor) -> float:
+    """Compute the patch distance along 96 fixed directions; 0 for the same images.
+
+    It compares trainings on the same paintings, not on different ones.
+    """
     import torch
 
-    filters = losses.patch_filters(FILTERS, torch.Generator("cpu").manual_seed(0))
-    return float(losses.patch_distance(made, wanted, filters.to(made.device)))
+    filters = losses.sample_patch_filters(FILTERS, torch.Generator("cpu").manual_seed(0))
+    return float(losses.compute_patch_distance(images, targets, filters.to(images.device)))

@@ -4,45 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from studio import api
 
-@dataclass(frozen=True)
-class Facts:
-    """What a training leaves to say. `pictures` counts what was learnt from, by what it was; `measured` is what was
-    measured on held-out pictures at `best_step`, the step whose weights are kept."""
+if TYPE_CHECKING:
+    from .base import StyleTraining
+    from .params import StyleTrainingParams
 
-    title: str
-    kind: str
-    size: int
-    pictures: Mapping[str, int]
-    seed: int
-    steps: int
-    best_step: int
-    minutes: float
-    parameters: int
-    measured: Mapping[str, float]
-    checkerboard: float
-
-
-MEANINGS = {
-    "cycle": "mean difference of a photo that was painted and turned back (range 0 to 2)",
-    "structure": "how far light and dark lie elsewhere than in the photo",
-    "pixels": "mean difference from the effect itself (range 0 to 2)",
-    "style": "sliced Wasserstein distance of patches from those aimed at",
+SCORE_MEANINGS = {
+    "cycle": "mean difference of a photo and its reconstruction from the painting (0 to 2); less is better",
+    "structure": "difference of light and dark from the photo; less is better",
+    "pixels": "mean difference from the effect (0 to 2); less is better",
+    "style": "sliced Wasserstein distance of patches from those of the targets; less is better",
 }
 
 
-def text(facts: Facts) -> str:
-    """The card as Markdown."""
-    learnt = "\n".join(f"| {name} | {count:,} |" for name, count in facts.pictures.items())
-    measured = "\n".join(f"| {name} | {value:.4f} | {MEANINGS[name]} |" for name, value in facts.measured.items())
-    return (
-        f"# {facts.title}\n\n"
-        f"A style, {facts.parameters:,} parameters, trained with `style.train` ({facts.kind}) on crops of "
-        f"{facts.size} px.\n\n"
-        f"Seed {facts.seed}, {facts.steps:,} steps, {facts.minutes:.0f} minutes of training. "
-        f"The weights are a moving average, those of step {facts.best_step:,}.\n\n"
-        f"| pictures learnt from | number |\n|---|---|\n{learnt}\n\n"
-        f"| measure on held-out pictures | value | what it is |\n|---|---|---|\n{measured}\n"
-        f"| checkerboard energy | {facts.checkerboard:.4f} | share of a pattern that repeats every few pixels |\n"
+@dataclass(frozen=True)
+class Evaluation:
+    """The best weights: their step, their scores on held-out images, and the checkerboard energy of the latter."""
+
+    best_step: int
+    scores: Mapping[str, float]
+    checkerboard: float
+
+
+def build_card(
+    params: StyleTrainingParams, training: StyleTraining, evaluation: Evaluation, data: Mapping[str, int], *, seed: int
+) -> api.model_card.ModelCard:
+    """Build the card. `data` counts the images used for training, by what they are."""
+    method = f"effect: {params.effect}" if params.kind == "effect" else params.kind
+    parameters = sum(value.numel() for value in training.ema.parameters())
+    measures = [api.model_card.Measure(name, value, SCORE_MEANINGS[name]) for name, value in evaluation.scores.items()]
+    measures.append(
+        api.model_card.Measure(
+            "checkerboard energy", evaluation.checkerboard, "fraction of the contrast that repeats every few pixels"
+        )
+    )
+    return api.model_card.ModelCard(
+        title=params.title,
+        summary=f"A style for `style.transfer`, trained with the method {method}.",
+        rows={
+            **api.model_card.training_rows("style.train", training.state, seed=seed, parameters=parameters),
+            "Method": method,
+            "Crop size": f"{params.size} px",
+            "Weights": f"moving average, from step {evaluation.best_step:,}",
+        },
+        data=data,
+        measures=measures,
     )

@@ -1,82 +1,87 @@
-"""An effect, learnt from photos and what the effect makes of them (pix2pix: Isola and others 2017)."""
+"""pix2pix (Isola and others 2017): an effect, from pairs of photos and the effect applied to them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import losses, metrics
-from .base import Plan, StyleTraining, adam, frozen, placed
+from .base import Hyperparameters, StyleTraining, create_adam, freeze, place_network
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Pairs = Callable[[int], tuple[NDArray[np.float32], NDArray[np.float32]]]
+LoadPairs: TypeAlias = Callable[[int], tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""Returns the photos and targets of a step, [n, 3, size, size] in -1..1 each."""
 FILTERS = 32
-PIXELS = 10.0
-EDGES = 2.0
+PIXEL_WEIGHT = 10.0
+EDGE_WEIGHT = 2.0
 
 
-class LearntEffect(StyleTraining):
-    """Learns from `pairs(step)`: photos and targets, [n, 3, size, size] in -1..1 each.
+class Pix2Pix(StyleTraining):
+    """Trains on `pairs(step)`: photos and targets, [n, 3, size, size] in -1..1 each.
 
-    With a weight for the `judge`, what cannot be foretold (where the lead of a window runs) is made up, too, and not
-    left blurred: the judge and the distance of patches see to it, and single pixels count less.
+    With an `adversarial_weight`, detail that does not follow from the photo (such as the lead of a window) is invented
+    rather than blurred: a discriminator and the patch distance are added, and the pixel loss counts less.
     """
 
-    losses = ("pixels", "patches", "judge")
+    loss_names = ("pixels", "patches", "discriminator")
 
     def __init__(
         self,
-        painter: nn.Module,
-        judge: nn.Module,
-        pairs: Pairs,
-        plan: Plan,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        pairs: LoadPairs,
+        hyper: Hyperparameters,
         checkpoint_dir: Path,
         *,
-        adversarial: float = 0.0,
+        adversarial_weight: float = 0.0,
     ) -> None:
-        self.pairs, self.adversarial = pairs, adversarial
-        painter, self.judge = placed(painter, plan), placed(judge, plan)
+        self.pairs, self.adversarial_weight = pairs, adversarial_weight
+        generator, self.discriminator = place_network(generator, hyper), place_network(discriminator, hyper)
         super().__init__(
-            painter,
-            plan,
+            generator,
+            hyper,
             checkpoint_dir,
-            networks={"judge": self.judge},
-            optimizers={"generator": adam(painter, beta=0.9), "discriminator": adam(self.judge)},
+            networks={"judge": self.discriminator},
+            optimizers={
+                "generator": create_adam(generator, beta=0.9),
+                "discriminator": create_adam(self.discriminator),
+            },
         )
 
     def step(self) -> None:
-        photos, targets = (self.there(some) for some in self.pairs(self.state.step))
+        photos, targets = (self.to_device(batch) for batch in self.pairs(self.state.step))
         with self.autocast():
-            painted = self.painter(photos)
-        pixels = losses.absolute(painted, targets)
-        exact = PIXELS * pixels + EDGES * losses.edges(painted, targets)
-        loss = exact / (1 + 4 * self.adversarial)
-        said = {"pixels": float(pixels.detach())}
-        if not self.adversarial:
-            self.told(self.optimizer_step(loss, "generator"), **said)
+            generated = self.generator(photos)
+        pixels = losses.compute_l1_loss(generated, targets)
+        reconstruction = PIXEL_WEIGHT * pixels + EDGE_WEIGHT * losses.compute_edge_loss(generated, targets)
+        loss = reconstruction / (1 + 4 * self.adversarial_weight)
+        parts = {"pixels": float(pixels.detach())}
+        if not self.adversarial_weight:
+            self.record(self.optimizer_step(loss, "generator"), parts)
             return
-        filters = losses.patch_filters(FILTERS, self.chance(0)).to(photos.device)
-        patches = losses.patch_distance(painted, targets, filters)
-        with frozen(self.judge), self.autocast():
-            fooled = losses.lsgan(self.judge(painted), True)
-        made = self.optimizer_step(loss + self.adversarial * (fooled + patches), "generator")
+        filters = losses.sample_patch_filters(FILTERS, self.step_generator(0)).to(photos.device)
+        patches = losses.compute_patch_distance(generated, targets, filters)
+        with freeze(self.discriminator), self.autocast():
+            adversarial = losses.compute_lsgan_loss(self.discriminator(generated), True)
+        generator_loss = self.optimizer_step(loss + self.adversarial_weight * (adversarial + patches), "generator")
         with self.autocast():
-            real, fake = self.judge(targets), self.judge(painted.detach())
-            loss = 0.5 * (losses.lsgan(real, True) + losses.lsgan(fake, False))
-        said |= {"patches": float(patches.detach()), "judge": self.optimizer_step(loss, "discriminator")}
-        self.told(made, **said)
+            real, fake = self.discriminator(targets), self.discriminator(generated.detach())
+            loss = 0.5 * (losses.compute_lsgan_loss(real, True) + losses.compute_lsgan_loss(fake, False))
+        parts["patches"] = float(patches.detach())
+        parts["discriminator"] = self.optimizer_step(loss, "discriminator")
+        self.record(generator_loss, parts)
 
-    def judged(self, held: metrics.HeldOut, painted: Tensor) -> dict[str, float]:
+    def score(self, holdout: metrics.Holdout, generated: Tensor) -> dict[str, float]:
         return {
-            "pixels": float(losses.absolute(painted, held.wanted)),
-            "style": metrics.style_distance(painted, held.wanted),
+            "pixels": float(losses.compute_l1_loss(generated, holdout.targets)),
+            "style": metrics.compute_style_distance(generated, holdout.targets),
         }
 
-    def rows(self, held: metrics.HeldOut, painted: Tensor) -> list[Tensor]:
-        return [held.photos, painted, held.wanted]
+    def build_preview_rows(self, holdout: metrics.Holdout, generated: Tensor) -> list[Tensor]:
+        return [holdout.photos, generated, holdout.targets]

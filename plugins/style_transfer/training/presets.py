@@ -1,67 +1,64 @@
-"""From the artist's choices to a training: the networks, numbers and losses of each kind."""
+"""Creates a training from its parameters, with the networks, losses and defaults of each training kind."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from studio import api
+
+from ..effects.registry import Effect
 from ..models import generators
-from . import cut, cyclegan, few_paintings, pix2pix
-from .base import Plan, StyleTraining
-from .data import Crops, Pairs, Sample, middle
-from .metrics import HeldOut
+from . import cut, cyclegan, discriminators, few_paintings, pix2pix
+from .base import Hyperparameters, StyleTraining
+from .crops import EffectPairs, RandomCrops, crop_center
+from .metrics import Holdout
+from .params import NetworkSize, StyleTrainingParams, TrainingKind
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..tools.train import StyleTrain
-
-Kind: TypeAlias = Literal["effect", "paintings", "cut", "cyclegan"]
-Size: TypeAlias = Literal["small", "medium", "large", "tiny"]
-HELD_OUT = 12
-"""Pictures that are measured and shown, at most."""
+MAX_HOLDOUT = 12
+"""Maximum number of images that are evaluated and shown."""
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """What suits a kind where the artist says nothing else. With fewer photos or paintings than `photos` and
-    `paintings` it can be tried, and the artist is told; `least` paintings are needed."""
+class Preset(api.training.TrainingDefaults):
+    """Defaults of a training kind, with the numbers of photos and paintings below which the artist is warned."""
 
-    steps: int
-    batch: int
-    learning_rate: float
-    photos: int
+    photos: int = 0
     paintings: int = 0
-    least: int = 0
+    min_paintings: int = 0
+    """Number of paintings below which the training is refused."""
 
 
-NUMBERS: Mapping[str, Numbers] = {
-    "effect": Numbers(6000, 4, 1e-3, photos=100),
-    "paintings": Numbers(3000, 4, 1e-3, photos=100, paintings=1, least=1),
-    "cut": Numbers(10_000, 2, 2e-4, photos=200, paintings=100, least=2),
-    "cyclegan": Numbers(10_000, 1, 2e-4, photos=200, paintings=100, least=2),
+PRESETS: Mapping[TrainingKind, Preset] = {
+    "effect": Preset(6000, 4, 1e-3, photos=100),
+    "paintings": Preset(3000, 4, 1e-3, photos=100, paintings=1, min_paintings=1),
+    "cut": Preset(10_000, 2, 2e-4, photos=200, paintings=100, min_paintings=2),
+    "cyclegan": Preset(10_000, 1, 2e-4, photos=200, paintings=100, min_paintings=2),
 }
 
-ADVERSARIAL: Mapping[str, float] = {"glass": 1.0, "ink": 0.2, "pencil": 0.2}
-"""How much a discriminator counts for effects of which something cannot be foretold."""
+ADVERSARIAL_WEIGHTS: Mapping[Effect, float] = {"glass": 1.0, "ink": 0.2, "pencil": 0.2}
+"""Weights of the discriminator for effects with detail that does not follow from the photo."""
 
-GENERATORS: Mapping[str, dict[str, Any]] = {
+RESNETS: Mapping[NetworkSize, dict[str, Any]] = {
     "tiny": {"blocks": 2, "width": 8, "separable": True},
     "small": {"blocks": 6, "width": 32, "separable": True},
     "medium": {"blocks": 6, "width": 48},
     "large": {"blocks": 9, "width": 64},
 }
-PATTERNS: Mapping[str, dict[str, Any]] = {
+PATTERN_NETWORKS: Mapping[NetworkSize, dict[str, Any]] = {
     "tiny": {"blocks": 1, "width": 8},
     "small": {"blocks": 6, "width": 24},
     "medium": {"blocks": 8, "width": 48},
     "large": {"blocks": 10, "width": 64},
 }
-JUDGES: Mapping[str, dict[str, Any]] = {
+DISCRIMINATORS: Mapping[NetworkSize, dict[str, Any]] = {
     "tiny": {"width": 8, "depth": 2},
     "small": {"width": 20, "depth": 3},
     "medium": {"width": 48, "depth": 3},
@@ -70,79 +67,104 @@ JUDGES: Mapping[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """What is learnt from and what is held out; `paintings` are empty for an effect."""
+class TrainingImages:
+    """Images for training and held-out ones; `paintings` are empty for an effect."""
 
-    photos: Sequence[Sample]
-    paintings: Sequence[Sample]
-    held_photos: Sequence[Sample]
-    held_paintings: Sequence[Sample]
+    photos: Sequence[api.datasets.ImageSample]
+    paintings: Sequence[api.datasets.ImageSample]
+    holdout_photos: Sequence[api.datasets.ImageSample]
+    holdout_paintings: Sequence[api.datasets.ImageSample]
 
 
-def config(kind: str, size: str) -> dict[str, Any]:
-    """Of the network that paints, as `networks.build` takes it. What is learnt without a discriminator goes quicker,
-    and keeps night and day apart, without instance normalisation."""
+def generator_config(kind: TrainingKind, size: NetworkSize) -> dict[str, Any]:
+    """Return the config of the generator for `generators.build_network`.
+
+    Kinds without a discriminator need no instance normalisation: they train faster, and preserve night and day.
+    """
     if kind in ("effect", "paintings"):
-        return {"network": "pattern", **PATTERNS[size]}
-    return {"network": "resnet", "upsampling": "resize", **GENERATORS[size]}
+        return {"network": "pattern", **PATTERN_NETWORKS[size]}
+    return {"network": "resnet", "upsampling": "resize", **RESNETS[size]}
 
 
-def begun(
-    params: StyleTrain.Params, pictures: Pictures, checkpoint_dir: Path, *, seed: int, device: str
-) -> tuple[StyleTraining, HeldOut]:
-    """A training that has not begun, and the pictures to measure it on. Its first weights follow from the seed."""
+def create_training(
+    params: StyleTrainingParams, images: TrainingImages, checkpoint_dir: Path, *, seed: int, device: str
+) -> tuple[StyleTraining, Holdout]:
+    """Create a training and the held-out images to evaluate it on. The initial weights follow from the seed."""
     import torch
 
     torch.manual_seed(seed)
-    numbers = NUMBERS[params.kind]
-    plan = Plan(
-        steps=params.steps or numbers.steps,
-        learning_rate=params.learning_rate or numbers.learning_rate,
+    preset = PRESETS[params.kind].override(params)
+    hyper = Hyperparameters(
+        steps=preset.steps,
+        learning_rate=preset.learning_rate,
         ema=params.ema,
         seed=seed,
         device=device,
     )
-    batch = params.batch or numbers.batch
-    photos = Crops(pictures.photos, params.size, batch, seed, 0, params.flips)
-    held_photos = _some(pictures.held_photos)
+    photos = RandomCrops(images.photos, params.size, preset.batch, seed, 0, params.flips)
+    holdout_photos = _thin_out(images.holdout_photos)
     if params.kind == "effect":
-        pairs = Pairs(photos, params.effect)
-        return _effect(params, pairs, plan, checkpoint_dir), HeldOut(*map(torch.from_numpy, pairs.middles(held_photos)))
-    paintings = Crops(pictures.paintings, params.size, batch, seed, 1, params.flips, params.closer)
-    seen, wanted = (
-        torch.from_numpy(np.stack([middle(one, params.size, closer) for one in some]))
-        for some, closer in ((held_photos, 1.0), (_some(pictures.held_paintings), params.closer))
+        pairs = EffectPairs(photos, params.effect)
+        targets = pairs.crop_centers(holdout_photos)
+        return _create_pix2pix(params, pairs, hyper, checkpoint_dir), Holdout(*map(torch.from_numpy, targets))
+    paintings = RandomCrops(images.paintings, params.size, preset.batch, seed, 1, params.flips, params.closer)
+    holdout = Holdout(
+        *(
+            torch.from_numpy(np.stack([crop_center(sample, params.size, zoom) for sample in samples]))
+            for samples, zoom in ((holdout_photos, 1.0), (_thin_out(images.holdout_paintings), params.closer))
+        )
     )
-    training: StyleTraining
+    return _create_unpaired(params, photos, paintings, hyper, checkpoint_dir), holdout
+
+
+def _create_pix2pix(
+    params: StyleTrainingParams, pairs: EffectPairs, hyper: Hyperparameters, checkpoint_dir: Path
+) -> StyleTraining:
+    weight = params.adversarial
+    if weight is None:
+        weight = ADVERSARIAL_WEIGHTS.get(params.effect, 0.0)
+    generator, discriminator = _build_generator(params), _build_discriminator(params)
+    return pix2pix.Pix2Pix(generator, discriminator, pairs.load_batch, hyper, checkpoint_dir, adversarial_weight=weight)
+
+
+def _create_unpaired(
+    params: StyleTrainingParams,
+    photos: RandomCrops,
+    paintings: RandomCrops,
+    hyper: Hyperparameters,
+    checkpoint_dir: Path,
+) -> StyleTraining:
+    data = photos.load_batch, paintings.load_batch
+    generator = _build_generator(params)
     if params.kind == "cyclegan":
-        parts = cyclegan.Parts(_painter(params), _painter(params), _judge(params), _judge(params))
-        more: dict[str, Any] = {"cycle": params.cycle, "identity": params.identity, "pool": params.pool}
-        training = cyclegan.CycleGan(
-            parts, photos.batch, paintings.batch, plan, checkpoint_dir, size=params.size, **more
+        return cyclegan.CycleGan(
+            cyclegan.Networks(
+                generator, _build_generator(params), _build_discriminator(params), _build_discriminator(params)
+            ),
+            *data,
+            hyper,
+            checkpoint_dir,
+            size=params.size,
+            cycle_weight=params.cycle,
+            identity_weight=params.identity,
+            pool=params.pool,
         )
-    elif params.kind == "cut":
-        networks_of = _painter(params), _judge(params)
-        training = cut.Cut(*networks_of, photos.batch, paintings.batch, plan, checkpoint_dir, nce=params.patches)
-    else:
-        weights = {"style": params.style, "content": params.content}
-        training = few_paintings.FewPaintings(
-            _painter(params), photos.batch, paintings.batch, plan, checkpoint_dir, **weights
-        )
-    return training, HeldOut(seen, wanted)
+    if params.kind == "cut":
+        discriminator = _build_discriminator(params)
+        return cut.Cut(generator, discriminator, *data, hyper, checkpoint_dir, nce_weight=params.patches)
+    return few_paintings.FewPaintings(
+        generator, *data, hyper, checkpoint_dir, style_weight=params.style, content_weight=params.content
+    )
 
 
-def _effect(params: StyleTrain.Params, pairs: Pairs, plan: Plan, checkpoint_dir: Path) -> StyleTraining:
-    weight = ADVERSARIAL.get(params.effect, 0.0) if params.adversarial is None else params.adversarial
-    return pix2pix.LearntEffect(_painter(params), _judge(params), pairs.batch, plan, checkpoint_dir, adversarial=weight)
+def _build_generator(params: StyleTrainingParams) -> nn.Module:
+    return generators.build_network(generator_config(params.kind, params.network))
 
 
-def _painter(params: StyleTrain.Params) -> nn.Module:
-    return generators.build(config(params.kind, params.network))
+def _build_discriminator(params: StyleTrainingParams) -> nn.Module:
+    return discriminators.build_patch_discriminator(**DISCRIMINATORS[params.network])
 
 
-def _judge(params: StyleTrain.Params) -> nn.Module:
-    return generators.patch_discriminator(**JUDGES[params.network])
-
-
-def _some(samples: Sequence[Sample]) -> list[Sample]:
-    return [*samples][:: -(-len(samples) // HELD_OUT)]
+def _thin_out(samples: Sequence[api.datasets.ImageSample]) -> list[api.datasets.ImageSample]:
+    """Return at most `MAX_HOLDOUT` of the samples, evenly spread."""
+    return [*samples][:: -(-len(samples) // MAX_HOLDOUT)]

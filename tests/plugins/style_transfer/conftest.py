@@ -1,4 +1,4 @@
-"""Small styles of each layout, and pictures to paint."""
+"""Small styles and photos."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from plugins.style_transfer.models import generators
@@ -21,34 +22,34 @@ def one_thread() -> None:
 @pytest.fixture(scope="session")
 def style(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small ResNet, as a training leaves it."""
-    return style_folder(tmp_path_factory.mktemp("styles") / "ink", seed=1)
+    return make_style_folder(tmp_path_factory.mktemp("styles") / "ink", seed=1)
 
 
 @pytest.fixture(scope="session")
 def other_style(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return style_folder(tmp_path_factory.mktemp("styles") / "oil", seed=2)
+    return make_style_folder(tmp_path_factory.mktemp("styles") / "oil", seed=2)
 
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """96 × 72 px."""
+    """A photo of 96 × 72 px."""
     path = tmp_path / "photo.png"
-    Image.fromarray(photograph(96, 72)).save(path)
+    Image.fromarray(make_photo(96, 72)).save(path)
     return path
 
 
-def style_folder(folder: Path, *, seed: int) -> Path:
+def make_style_folder(folder: Path, *, seed: int) -> Path:
     torch.manual_seed(seed)
     config = {"network": "resnet", "blocks": 2, "width": 8, "upsampling": "resize"}
-    generators.save(generators.build(config), folder, config)
+    generators.save_network(generators.build_network(config), folder, config)
     (folder / "studio.json").write_text(json.dumps({"title": folder.name.title(), "kind": "style"}))
     return folder
 
 
-def photograph(width: int, height: int, seed: int = 0) -> np.ndarray:
-    """Soft shapes with some grain: [height, width, 3] of 0..255."""
-    chance = np.random.default_rng(seed)
-    cells = (max(2, width // 12), max(2, height // 12))
-    soft = Image.fromarray(chance.integers(0, 256, (cells[1], cells[0], 3)).astype(np.uint8))
-    values = np.asarray(soft.resize((width, height), Image.Resampling.BICUBIC), np.float32)
-    return np.clip(values + chance.normal(0, 6, values.shape), 0, 255).astype(np.uint8)
+def make_photo(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Make soft shapes with some grain: [height, width, 3] of 0..255."""
+    rng = np.random.default_rng(seed)
+    columns, rows = max(2, width // 12), max(2, height // 12)
+    coarse = Image.fromarray(rng.integers(0, 256, (rows, columns, 3)).astype(np.uint8))
+    values = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.float32)
+    return np.clip(values + rng.normal(0, 6, values.shape), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""A picture that is painted in bands, with what is between on the disk, looks as if it had been painted at once."""
+"""An image that is stylized in bands, with feature maps on the disk, equals one that is stylized whole."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 from plugins.style_transfer.inference import streaming
-from plugins.style_transfer.inference.feature_map_store import Store
+from plugins.style_transfer.inference.feature_map_store import FeatureMapStore, RowBuffer
 from plugins.style_transfer.models import generators
 from plugins.style_transfer.models.style import Style
 from studio import api
-from tests.plugins.style_transfer.conftest import photograph
+from tests.plugins.style_transfer.conftest import make_photo
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "cyclegan": {"network": "resnet", "width": 8},
@@ -30,90 +31,98 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-def made(name: str, *, width: int = 0) -> Style:
+def build_style(name: str, *, width: int = 0) -> Style:
     torch.manual_seed(5)
-    network = generators.build({**CONFIGS[name], **({"width": width} if width else {})}).eval()
+    network = generators.build_network({**CONFIGS[name], **({"width": width} if width else {})}).eval()
     for value in network.parameters():
         value.data *= 1.5
     if CONFIGS[name].get("values") == "bytes":
-        network.deconv3.conv2d.weight.data *= 50
-        network.deconv3.conv2d.bias.data += 128
+        last = network.get_submodule("deconv3.conv2d")
+        last.get_parameter("weight").data *= 50
+        last.get_parameter("bias").data += 128
     return Style(network, name, CONFIGS[name], CONFIGS[name].get("values", "signed"), "cpu")
 
 
-def at_once(style: Style, rgb: np.ndarray) -> np.ndarray:
+def stylize_whole(style: Style, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     x = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 127.5 - 1
-    return (((style(x)[0] + 1) * 127.5).permute(1, 2, 0)).numpy()
+    values: NDArray[np.float32] = ((style(x)[0] + 1) * 127.5).permute(1, 2, 0).numpy()
+    return values
 
 
 @pytest.mark.parametrize("memory", [2**30, 0], ids=["in memory", "on the disk"])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_bands_and_whole_agree(name: str, memory: int, tmp_path: Path) -> None:
-    style, rgb = made(name), photograph(128, 192)
-    store = Store(tmp_path, "cpu", memory, band=30_000)
-    told: list[float] = []
-    bands = streaming.painted(style, rgb, tmp_path, told.append, store=store) / 257
-    whole = at_once(style, rgb)
+def test_bands_equal_the_whole(name: str, memory: int, tmp_path: Path) -> None:
+    style, rgb = build_style(name), make_photo(128, 192)
+    store = FeatureMapStore(tmp_path, "cpu", memory, band_bytes=30_000)
+    fractions: list[float] = []
+    bands = streaming.stylize(style, rgb, tmp_path, fractions.append, store=store) / 257
+    whole = stylize_whole(style, rgb)
     assert whole.std() > 10
     assert np.abs(bands - whole).max() < (0.7 if memory == 0 else 0.01)
-    assert store.left == memory
+    assert store.free_memory == memory
     assert not list(tmp_path.iterdir())
-    assert told == sorted(told)
-    assert told[-1] == 1
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 64), (97, 61), (20_000, 10)])
 @pytest.mark.parametrize("name", ["cyclegan", "unet"])
-def test_any_sides_will_do(name: str, size: tuple[int, int], tmp_path: Path) -> None:
+def test_any_size_is_accepted(name: str, size: tuple[int, int], tmp_path: Path) -> None:
     if name == "unet" and size[0] > 1000:
         size = (2000, 1)
-    painting = streaming.painted(made(name), photograph(*size), tmp_path, lambda share: None)
-    assert painting.shape == (size[1], size[0], 3)
+    result = streaming.stylize(build_style(name), make_photo(*size), tmp_path, lambda _: None)
+    assert result.shape == (size[1], size[0], 3)
 
 
-def test_sides_that_do_not_fit_are_mirrored(tmp_path: Path) -> None:
-    style, rgb = made("cyclegan"), photograph(61, 38)
+def test_sides_are_padded_by_reflection(tmp_path: Path) -> None:
+    style, rgb = build_style("cyclegan"), make_photo(61, 38)
     mirrored = np.pad(rgb, ((0, 2), (0, 3), (0, 0)), mode="reflect")
-    painting = streaming.painted(style, rgb, tmp_path, lambda share: None) / 257
-    assert np.abs(painting - at_once(style, mirrored)[:38, :61]).max() < 0.01
+    result = streaming.stylize(style, rgb, tmp_path, lambda _: None) / 257
+    assert np.abs(result - stylize_whole(style, mirrored)[:38, :61]).max() < 0.01
 
 
-def test_16_bits_are_not_painted_as_8(tmp_path: Path) -> None:
-    style, rgb = made("ours"), photograph(64, 64).astype(np.uint16) * 257
+def test_16_bits_are_not_reduced_to_8(tmp_path: Path) -> None:
+    style, rgb = build_style("ours"), make_photo(64, 64).astype(np.uint16) * 257
     finer = rgb + np.random.default_rng(1).integers(0, 128, rgb.shape).astype(np.uint16) * (rgb < 65_000)
-    one, other = (streaming.painted(style, pixels, tmp_path, lambda share: None) for pixels in (rgb, finer))
-    assert 0 < np.abs(one.astype(int) - other).max() < 8 * 257
+    coarse, fine = (streaming.stylize(style, pixels, tmp_path, lambda _: None) for pixels in (rgb, finer))
+    assert 0 < np.abs(coarse.astype(int) - fine).max() < 8 * 257
 
 
-def test_a_full_disk_is_said_in_a_sentence(tmp_path: Path) -> None:
-    class Full(Store):
-        def kept(self, shape: tuple[int, int, int]) -> Any:
-            return super().kept((shape[0], 10**9, 10**6))
+def test_a_full_disk_raises_bad_input(tmp_path: Path) -> None:
+    class FullStore(FeatureMapStore):
+        def allocate(self, shape: tuple[int, int, int]) -> RowBuffer:
+            return super().allocate((shape[0], 10**9, 10**6))
 
     with pytest.raises(api.BadInput, match="disk is too full"):
-        streaming.painted(
-            made("cyclegan"), photograph(64, 64), tmp_path, lambda share: None, store=Full(tmp_path, "cpu", 0, 30_000)
+        streaming.stylize(
+            build_style("cyclegan"),
+            make_photo(64, 64),
+            tmp_path,
+            lambda _: None,
+            store=FullStore(tmp_path, "cpu", 0, 30_000),
         )
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_little_is_computed_twice(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = 0
+def test_at_most_half_is_computed_twice(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    multiplications = 0
 
-    def counted(function: Callable[..., torch.Tensor], side: int) -> Callable[..., torch.Tensor]:
-        def inner(x: torch.Tensor, weight: torch.Tensor, *more: Any, **options: Any) -> torch.Tensor:
-            nonlocal done
-            made = function(x, weight, *more, **options)
-            done += (made if side == 0 else x).numel() * weight[0].numel()
-            return made
+    def count(function: Callable[..., torch.Tensor], side: int) -> Callable[..., torch.Tensor]:
+        def inner(x: torch.Tensor, weight: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
+            nonlocal multiplications
+            output = function(x, weight, *arguments, **options)
+            multiplications += (output if side == 0 else x).numel() * weight[0].numel()
+            return output
 
         return inner
 
-    monkeypatch.setattr(functional, "conv2d", counted(functional.conv2d, 0))
-    monkeypatch.setattr(functional, "conv_transpose2d", counted(functional.conv_transpose2d, 1))
-    style, rgb = made(name, width=24), photograph(192, 256)
+    monkeypatch.setattr(functional, "conv2d", count(functional.conv2d, 0))
+    monkeypatch.setattr(functional, "conv_transpose2d", count(functional.conv_transpose2d, 1))
+    style, rgb = build_style(name, width=24), make_photo(192, 256)
     style(torch.zeros(1, 3, 256, 192))
-    whole, done = done, 0
-    streaming.painted(style, rgb, tmp_path, lambda share: None, store=Store(tmp_path, "cpu", 2**30, band=400_000))
-    assert done < 2 * whole
+    whole, multiplications = multiplications, 0
+    streaming.stylize(
+        style, rgb, tmp_path, lambda _: None, store=FeatureMapStore(tmp_path, "cpu", 2**30, band_bytes=400_000)
+    )
+    assert multiplications < 2 * whole

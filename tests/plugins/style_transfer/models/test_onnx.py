@@ -1,4 +1,4 @@
-"""ONNX files paint what the network paints that they hold."""
+"""Styles in ONNX files give the output of the network that they hold."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 from plugins.style_transfer.inference import streaming
 from plugins.style_transfer.models import onnx
-from plugins.style_transfer.models import style as models
-from plugins.style_transfer.models.onnx import Entrance, OnnxStyle
+from plugins.style_transfer.models import style as style_models
+from plugins.style_transfer.models.onnx import InputLayout, OnnxStyle
 from plugins.style_transfer.tools.style_image import StyleTransfer
 from studio import api, testing
-from tests.plugins.style_transfer.conftest import photograph
+from tests.plugins.style_transfer.conftest import make_photo
 from tests.plugins.style_transfer.fixtures import onnx_files
 
 WEIGHTS = {
@@ -27,90 +28,91 @@ WEIGHTS = {
 }
 
 
-def written(path: Path, shape: Sequence[int | str]) -> Path:
-    """Convolution, instance normalisation, rectifier, convolution, tanh; with the channels last where they are so."""
-    last = shape[-1] == 3
-    turned = [onnx_files.node("Transpose", ["picture"], "x", perm=[0, 3, 1, 2])] if last else []
-    x = "x" if last else "picture"
+def write_onnx(path: Path, shape: Sequence[int | str]) -> Path:
+    """Write convolution, instance norm, ReLU, convolution, tanh, with the channels last where `shape` has them last."""
+    channels_last = shape[-1] == 3
+    to_first = [onnx_files.build_node("Transpose", ["picture"], "x", perm=[0, 3, 1, 2])] if channels_last else []
+    x = "x" if channels_last else "picture"
     layers = [
-        onnx_files.node("Conv", [x, "first"], "a", pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
-        onnx_files.node("InstanceNormalization", ["a", "scale", "shift"], "b", epsilon=1e-5),
-        onnx_files.node("Relu", ["b"], "c"),
-        onnx_files.node("Conv", ["c", "last"], "d", pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
-        onnx_files.node("Tanh", ["d"], "e" if last else "painting"),
+        onnx_files.build_node("Conv", [x, "first"], "a", pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
+        onnx_files.build_node("InstanceNormalization", ["a", "scale", "shift"], "b", epsilon=1e-5),
+        onnx_files.build_node("Relu", ["b"], "c"),
+        onnx_files.build_node("Conv", ["c", "last"], "d", pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
+        onnx_files.build_node("Tanh", ["d"], "e" if channels_last else "painting"),
     ]
-    back = [onnx_files.node("Transpose", ["e"], "painting", perm=[0, 2, 3, 1])] if last else []
-    path.write_bytes(onnx_files.file([*turned, *layers, *back], WEIGHTS, shape))
+    to_last = [onnx_files.build_node("Transpose", ["e"], "painting", perm=[0, 2, 3, 1])] if channels_last else []
+    path.write_bytes(onnx_files.build_file([*to_first, *layers, *to_last], WEIGHTS, shape))
     return path
 
 
-def expected(rgb: np.ndarray) -> np.ndarray:
-    """0..255."""
+def run_network(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Run the same layers with torch; the result is in 0..255."""
     weights = {name: torch.from_numpy(value).float() for name, value in WEIGHTS.items()}
     x = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 127.5 - 1
     x = functional.conv2d(x, weights["first"], padding=1)
     x = torch.relu(functional.instance_norm(x, weight=weights["scale"], bias=weights["shift"]))
     x = torch.tanh(functional.conv2d(x, weights["last"], padding=1))
-    return ((x[0].permute(1, 2, 0) + 1) * 127.5).numpy()
+    values: NDArray[np.float32] = ((x[0].permute(1, 2, 0) + 1) * 127.5).numpy()
+    return values
 
 
 @pytest.mark.parametrize("shape", [(1, 3, "h", "w"), (1, "h", "w", 3), ("n", 3, 64, 96)])
-def test_paints_what_the_network_paints(shape: Sequence[int | str], tmp_path: Path) -> None:
-    style = models.opened(written(tmp_path / "hayao.onnx", shape))
+def test_the_output_is_that_of_the_network(shape: Sequence[int | str], tmp_path: Path) -> None:
+    style = style_models.open_style(write_onnx(tmp_path / "hayao.onnx", shape))
     assert isinstance(style, OnnxStyle)
-    assert (style.title, style.values) == ("hayao", "signed")
-    rgb = photograph(96, 64)
-    made = streaming.painted(style, rgb, tmp_path, lambda share: None) / 257
-    assert expected(rgb).std() > 10
-    assert np.abs(made - expected(rgb)).max() < 0.05
+    assert (style.title, style.value_range) == ("hayao", "signed")
+    rgb = make_photo(96, 64)
+    result = streaming.stylize(style, rgb, tmp_path, lambda _: None) / 257
+    assert run_network(rgb).std() > 10
+    assert np.abs(result - run_network(rgb)).max() < 0.05
 
 
-def test_a_network_of_one_size_paints_all_sizes(tmp_path: Path) -> None:
-    style = models.opened(written(tmp_path / "style.onnx", (1, 3, 64, 64)))
+def test_a_network_of_fixed_size_accepts_all_sizes(tmp_path: Path) -> None:
+    style = style_models.open_style(write_onnx(tmp_path / "style.onnx", (1, 3, 64, 64)))
     for size in ((1, 1), (50, 30), (200, 90)):
-        assert streaming.painted(style, photograph(*size), tmp_path, lambda share: None).shape == (size[1], size[0], 3)
+        assert streaming.stylize(style, make_photo(*size), tmp_path, lambda _: None).shape == (size[1], size[0], 3)
 
 
-def test_sides_are_mirrored_where_any_will_do(tmp_path: Path) -> None:
-    style = models.opened(written(tmp_path / "style.onnx", (1, "h", "w", 3)))
-    rgb = photograph(50, 30)
+def test_dynamic_sides_are_padded_by_reflection(tmp_path: Path) -> None:
+    style = style_models.open_style(write_onnx(tmp_path / "style.onnx", (1, "h", "w", 3)))
+    rgb = make_photo(50, 30)
     mirrored = np.pad(rgb, ((0, 2), (0, 14), (0, 0)), mode="reflect")
-    made = streaming.painted(style, rgb, tmp_path, lambda share: None) / 257
-    assert np.abs(made - expected(mirrored)[:30, :50]).max() < 0.05
+    result = streaming.stylize(style, rgb, tmp_path, lambda _: None) / 257
+    assert np.abs(result - run_network(mirrored)[:30, :50]).max() < 0.05
 
 
-def test_the_tool_takes_it(photo: Path, tmp_path: Path) -> None:
-    testing.check_tool(StyleTransfer, {"image": photo, "style": str(written(tmp_path / "s.onnx", (1, 3, "h", "w")))})
+def test_the_tool_accepts_an_onnx_file(photo: Path, tmp_path: Path) -> None:
+    testing.check_tool(StyleTransfer, {"image": photo, "style": str(write_onnx(tmp_path / "s.onnx", (1, 3, "h", "w")))})
 
 
-def test_too_much_at_once_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx, "MOST_PIXELS", 1000)
-    style = models.opened(written(tmp_path / "style.onnx", (1, 3, "h", "w")))
-    with pytest.raises(api.BadInput, match="Painted at"):
-        streaming.painted(style, photograph(40, 40), tmp_path, lambda share: None)
+def test_too_large_an_image_raises_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx, "MAX_PIXELS", 1000)
+    style = style_models.open_style(write_onnx(tmp_path / "style.onnx", (1, 3, "h", "w")))
+    with pytest.raises(api.BadInput, match="Processing resolution"):
+        streaming.stylize(style, make_photo(40, 40), tmp_path, lambda _: None)
 
 
-def test_what_is_no_style_gets_one_sentence(tmp_path: Path) -> None:
-    whole = written(tmp_path / "style.onnx", (1, 3, "h", "w")).read_bytes()
+def test_a_file_that_is_no_style_raises_bad_input(tmp_path: Path) -> None:
+    whole = write_onnx(tmp_path / "style.onnx", (1, 3, "h", "w")).read_bytes()
     (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "words.onnx").write_text("no network at all")
     (tmp_path / "empty.onnx").touch()
     (tmp_path / "pointer.onnx").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
-    written(tmp_path / "grey.onnx", (1, 1, "h", "w"))
-    unknown = onnx_files.node("NoSuchLayer", ["picture"], "painting")
-    (tmp_path / "unknown.onnx").write_bytes(onnx_files.file([unknown], {}, (1, 3, "h", "w")))
+    write_onnx(tmp_path / "grey.onnx", (1, 1, "h", "w"))
+    unknown = onnx_files.build_node("NoSuchLayer", ["picture"], "painting")
+    (tmp_path / "unknown.onnx").write_bytes(onnx_files.build_file([unknown], {}, (1, 3, "h", "w")))
     for name, sentence in (
         ("cut", "damaged"),
         ("words", "no ONNX file"),
         ("empty", "no ONNX file"),
         ("pointer", "Git LFS pointer"),
-        ("grey", "one colour picture"),
+        ("grey", "one colour image"),
         ("unknown", "cannot be run here"),
     ):
         with pytest.raises(api.BadInput, match=sentence):
-            models.opened(tmp_path / f"{name}.onnx")
+            style_models.open_style(tmp_path / f"{name}.onnx")
 
 
-def test_the_entrance_is_read_from_the_file() -> None:
-    assert onnx.entrance(onnx_files.file([], {}, (1, 3, 224, 224)), "") == Entrance(224, 224, False)
-    assert onnx.entrance(onnx_files.file([], {}, ("n", "h", "w", 3)), "") == Entrance(0, 0, True)
+def test_the_input_layout_is_read_from_the_file() -> None:
+    assert onnx.read_input_layout(onnx_files.build_file([], {}, (1, 3, 224, 224)), "") == InputLayout(224, 224, False)
+    assert onnx.read_input_layout(onnx_files.build_file([], {}, ("n", "h", "w", 3)), "") == InputLayout(0, 0, True)

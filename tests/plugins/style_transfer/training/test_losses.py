@@ -1,94 +1,94 @@
-"""What each loss is least for, and the pool of older pictures."""
+"""Losses, scores, the image pool and the loss curves."""
 
 import numpy as np
 import pytest
 import torch
 
-from plugins.style_transfer.inference import checkerboard_detection
+from plugins.style_transfer.inference import checkerboard
 from plugins.style_transfer.training import losses, metrics
-from plugins.style_transfer.training.image_pool import Pool
-from plugins.style_transfer.training.loss_curves import BINS, Curves
+from plugins.style_transfer.training.image_pool import ImagePool
+from plugins.style_transfer.training.loss_curves import BINS, LossCurves
 
 
-def seeded(number: int = 0) -> torch.Generator:
+def make_rng(number: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(number)
 
 
-def pictures(count: int = 2, side: int = 48, seed: int = 0) -> torch.Tensor:
-    coarse = torch.rand(count, 3, side // 4, side // 4, generator=seeded(seed)) * 2 - 1
+def make_images(count: int = 2, side: int = 48, seed: int = 0) -> torch.Tensor:
+    coarse = torch.rand(count, 3, side // 4, side // 4, generator=make_rng(seed)) * 2 - 1
     return torch.nn.functional.interpolate(coarse, size=(side, side), mode="bilinear", align_corners=False)
 
 
-def test_least_squares_are_met_by_one_and_zero() -> None:
-    verdicts = torch.tensor([0.0, 1.0])
-    assert losses.lsgan(verdicts, True) == losses.lsgan(verdicts, False) == 0.5
-    assert losses.lsgan(torch.ones(3), True) == losses.lsgan(torch.zeros(3), False) == 0
+def test_lsgan_loss_is_zero_at_the_targets() -> None:
+    logits = torch.tensor([0.0, 1.0])
+    assert losses.compute_lsgan_loss(logits, True) == losses.compute_lsgan_loss(logits, False) == 0.5
+    assert losses.compute_lsgan_loss(torch.ones(3), True) == losses.compute_lsgan_loss(torch.zeros(3), False) == 0
 
 
-def test_a_patch_is_to_find_its_own_place() -> None:
-    keys = torch.nn.functional.normalize(torch.randn(2, 16, 8, generator=seeded()), dim=-1)
-    own, other = losses.patch_nce(keys, keys), losses.patch_nce(keys.roll(1, 1), keys)
-    assert own < 0.5 < other
+def test_patch_nce_loss_is_lowest_for_the_own_position() -> None:
+    keys = torch.nn.functional.normalize(torch.randn(2, 16, 8, generator=make_rng()), dim=-1)
+    same, shifted = losses.compute_patch_nce_loss(keys, keys), losses.compute_patch_nce_loss(keys.roll(1, 1), keys)
+    assert same < 0.5 < shifted
 
 
 def test_patches_are_compared_as_distributions() -> None:
-    images, others = pictures(), pictures(seed=1) * 0.2 + 0.6
-    filters = losses.patch_filters(24, seeded())
-    assert losses.patch_distance(images, images.flip(0), filters) == pytest.approx(0, abs=1e-5)
-    near = losses.patch_distance(images, pictures(seed=2), filters)
-    far = losses.patch_distance(images, others, filters)
+    images, others = make_images(), make_images(seed=1) * 0.2 + 0.6
+    filters = losses.sample_patch_filters(24, make_rng())
+    assert losses.compute_patch_distance(images, images.flip(0), filters) == pytest.approx(0, abs=1e-5)
+    near = losses.compute_patch_distance(images, make_images(seed=2), filters)
+    far = losses.compute_patch_distance(images, others, filters)
     assert 0 < near < far / 2
-    assert losses.patch_distance(images, others[:1, :, :40], filters) == pytest.approx(float(far), rel=0.25)
+    assert losses.compute_patch_distance(images, others[:1, :, :40], filters) == pytest.approx(float(far), rel=0.25)
 
 
-def test_structure_does_not_mind_palette_and_contrast() -> None:
-    images = pictures()
+def test_structure_loss_ignores_palette_and_contrast() -> None:
+    images = make_images()
     recoloured = 0.5 * images + torch.tensor([0.3, 0.0, -0.2]).view(1, 3, 1, 1)
-    assert losses.structure(images, images) == 0
-    kept = losses.structure(recoloured, images)
-    assert kept < 0.5 * losses.structure(images.flip(-1), images)
+    assert losses.compute_structure_loss(images, images) == 0
+    loss = losses.compute_structure_loss(recoloured, images)
+    assert loss < 0.5 * losses.compute_structure_loss(images.flip(-1), images)
 
 
-def test_the_measure_is_the_same_every_time() -> None:
-    first = metrics.style_distance(pictures(), pictures(seed=3))
-    assert first == metrics.style_distance(pictures(), pictures(seed=3)) > 0
+def test_the_style_distance_is_deterministic() -> None:
+    first = metrics.compute_style_distance(make_images(), make_images(seed=3))
+    assert first == metrics.compute_style_distance(make_images(), make_images(seed=3)) > 0
 
 
-def test_a_pool_fills_then_gives_older_pictures_back() -> None:
-    pool = Pool(3, 4)
+def test_a_full_pool_returns_earlier_images() -> None:
+    pool = ImagePool(3, 4)
     numbered = [torch.full((1, 3, 4, 4), float(number)) for number in range(12)]
-    for made in numbered[:3]:
-        assert torch.equal(pool.exchanged(made, seeded()), made)
-    chance = seeded(1)
-    given = [float(pool.exchanged(made, chance).mean()) for made in numbered[3:]]
-    older = [one < number for number, one in enumerate(given, 3)]
-    assert any(older)
-    assert not all(older)
+    for images in numbered[:3]:
+        assert torch.equal(pool.query(images, make_rng()), images)
+    rng = make_rng(1)
+    returned = [float(pool.query(images, rng).mean()) for images in numbered[3:]]
+    earlier = [value < number for number, value in enumerate(returned, 3)]
+    assert any(earlier)
+    assert not all(earlier)
 
 
-def test_a_pool_goes_on_from_its_buffers() -> None:
-    first, second = Pool(2, 4), Pool(2, 4)
-    some = [torch.rand(2, 3, 4, 4, generator=seeded(number)) for number in range(6)]
+def test_a_pool_resumes_from_its_buffers() -> None:
+    first, second = ImagePool(2, 4), ImagePool(2, 4)
+    batches = [torch.rand(2, 3, 4, 4, generator=make_rng(number)) for number in range(6)]
     for number in range(3):
-        first.exchanged(some[number], seeded(number))
-    second.kept.load_state_dict(first.kept.state_dict())
+        first.query(batches[number], make_rng(number))
+    second.buffers.load_state_dict(first.buffers.state_dict())
     for number in range(3, 6):
-        a, b = (pool.exchanged(some[number], seeded(number)) for pool in (first, second))
+        a, b = (pool.query(batches[number], make_rng(number)) for pool in (first, second))
         assert torch.equal(a, b)
 
 
-def test_no_pool_gives_back_what_it_gets() -> None:
-    made = torch.rand(2, 3, 4, 4)
-    assert torch.equal(Pool(0, 4).exchanged(made, seeded()), made)
+def test_an_empty_pool_returns_its_input() -> None:
+    images = torch.rand(2, 3, 4, 4)
+    assert torch.equal(ImagePool(0, 4).query(images, make_rng()), images)
 
 
-def test_curves_hold_means_and_are_drawn() -> None:
-    curves = Curves(("painter", "judge"), 2 * BINS)
+def test_loss_curves_record_means_and_are_plotted() -> None:
+    curves = LossCurves(("generator", "discriminator"), 2 * BINS)
     for step in range(2 * BINS):
-        curves.add(step, {"painter": float(step)})
-    means = curves.means()
-    assert means["painter"][:3].tolist() == [0.5, 2.5, 4.5]
-    assert np.isnan(means["judge"]).all()
+        curves.add(step, {"generator": float(step)})
+    means = curves.compute_means()
+    assert means["generator"][:3].tolist() == [0.5, 2.5, 4.5]
+    assert np.isnan(means["discriminator"]).all()
     plot = curves.plot(240)
     assert plot.shape == (96, 240, 3)
     line = (plot[22:, :, 0].astype(int) - plot[22:, :, 2]) > 60
@@ -96,18 +96,16 @@ def test_curves_hold_means_and_are_drawn() -> None:
     assert np.argmax(line[:, 50]) > np.argmax(line[:, 190])
 
 
-def test_a_checkerboard_is_told_from_a_picture() -> None:
-    plain = pictures(2, 64) + 0.02 * torch.randn(2, 3, 64, 64, generator=seeded(4))
-    checked = plain.clone()
-    checked[..., ::2, 1::2] += 0.1
+def test_a_checkerboard_is_detected() -> None:
+    plain = make_images(2, 64) + 0.02 * torch.randn(2, 3, 64, 64, generator=make_rng(4))
+    checkered = plain.clone()
+    checkered[..., ::2, 1::2] += 0.1
     lines = plain.clone()
     lines[..., ::4, :] += 0.1
-    assert checkerboard_detection.energy(plain) < 0.001
+    assert checkerboard.compute_energy(plain) < 0.001
     assert min(
-        checkerboard_detection.energy(checked), checkerboard_detection.energy(lines)
-    ) > 5 * checkerboard_detection.energy(plain)
+        checkerboard.compute_energy(checkered), checkerboard.compute_energy(lines)
+    ) > 5 * checkerboard.compute_energy(plain)
     assert (
-        checkerboard_detection.energy(torch.zeros(1, 3, 64, 64))
-        == checkerboard_detection.energy(checked[..., :16])
-        == 0
+        checkerboard.compute_energy(torch.zeros(1, 3, 64, 64)) == checkerboard.compute_energy(checkered[..., :16]) == 0
     )
