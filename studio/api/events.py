@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
+
+from studio.core.notices import NoticeLevel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,10 +88,10 @@ class Trained:
 
 @dataclass(frozen=True)
 class Notice:
-    """One sentence that the artist should see. `level` is ``info`` or ``warning``."""
+    """One sentence that the artist should see. `level` is a `NoticeLevel`, or its value ``info`` or ``warning``."""
 
     text: str
-    level: str = "info"
+    level: NoticeLevel | Literal["info", "warning"] = NoticeLevel.INFO
 
 
 Event: TypeAlias = Union[Progress, Preview, Image, Animation, Text, Trained, Notice]  # noqa: UP007

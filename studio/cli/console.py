@@ -9,6 +9,9 @@ from typing import Any
 
 import msgspec
 
+from studio.core.errors import FailureKind
+from studio.core.notices import NoticeLevel
+
 
 class Console:
     """Results go to standard output; errors, notices and the progress bar to standard error."""
@@ -31,13 +34,13 @@ class Console:
     def event(self, name: str, **values: Any) -> None:
         self.emit({"event": name, **values})
 
-    def note(self, text: str, level: str = "info") -> None:
+    def note(self, text: str, level: NoticeLevel = NoticeLevel.INFO) -> None:
         """What is worth knowing beside the result."""
         self.event("notice", text=text, level=level)
         if not self.json:
             self._aside(text)
 
-    def failed(self, kind: str, sentence: str, **more: Any) -> None:
+    def failed(self, kind: FailureKind, sentence: str, **more: Any) -> None:
         self.event("failed", kind=kind, sentence=sentence, **more)
         if not self.json:
             self._aside(sentence)

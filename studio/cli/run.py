@@ -16,10 +16,11 @@ from studio.cli.output_path import Destination
 from studio.cli.reproducibility import before, between
 from studio.core import params_schema
 from studio.core.descriptor import ToolDescriptor
-from studio.core.errors import BadInput, CannotWrite, StudioError
-from studio.core.files import sha256
+from studio.core.digests import sha256
+from studio.core.errors import BadInput, FailureKind, StudioError
 from studio.core.job import Job, JobState
 from studio.core.messages import JobNotice, JobProgress, PreviewFrame
+from studio.core.notices import NoticeLevel
 from studio.core.recipe import Recipe
 from studio.engine.interface import Created, EngineEvent, JobChanged, WorkerChanged, WorkerState
 from studio.engine.recipe_builder import SEEDS, freeze, thaw
@@ -55,7 +56,7 @@ def again(options: argparse.Namespace, console: Console) -> int:
         new = freeze(tool, thaw(old, place.library), old.seed, place.library)
         tell_licences(tool, new, place, console)
         for difference in before(old, tool, place):
-            console.note(difference, "warning")
+            console.note(difference, NoticeLevel.WARNING)
         return _Run(place, console, destination, old).carry_out(new, tool, 1)
 
 
@@ -115,7 +116,7 @@ class _Run:
                 self._deliver(self._destination.take(creation, len(self._jobs) > 1))
                 if self._old and creation.recipe:
                     for difference in between(self._old, creation.recipe):
-                        self._console.note(difference, "warning")
+                        self._console.note(difference, NoticeLevel.WARNING)
                     self._old = None
             case JobChanged(job=job) if job.id in self._jobs:
                 self._changed(job)
@@ -159,7 +160,11 @@ class _Run:
         states = {job.state for job in self._jobs.values()}
         failures = [job.failure for job in self._jobs.values() if job.failure]
         if failures:
-            return 2 if all(failure.kind in (BadInput.kind, CannotWrite.kind) for failure in failures) else 1
+            return (
+                2
+                if all(failure.kind in (FailureKind.BAD_INPUT, FailureKind.CANNOT_WRITE) for failure in failures)
+                else 1
+            )
         if JobState.CANCELLED in states:
             self._console.event("cancelled", saved=self._saved)
             if not self._console.json:

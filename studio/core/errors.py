@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from enum import Enum
 
 from msgspec import Struct
 
-_TOO_LITTLE = ("out of memory", "can't allocate memory", "not enough memory", "status_alloc_failed")
+_OUT_OF_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory", "status_alloc_failed")
+
+
+class FailureKind(Enum):
+    """Why a job failed. The values are stored with jobs and printed by ``studio run --json``."""
+
+    FAILED = "failed"
+    BAD_INPUT = "bad_input"
+    CANNOT_WRITE = "cannot_write"
+    OUT_OF_MEMORY = "out_of_memory"
+    CRASHED = "crashed"
+    """The worker ended under the job."""
+    INTERRUPTED = "interrupted"
+    """The studio ended under the job."""
+
+    @classmethod
+    def _missing_(cls, _value: object) -> FailureKind:
+        """Read a kind that a newer studio stored as a plain failure."""
+        return cls.FAILED
 
 
 class StudioError(Exception):
     """An expected failure: `str(error)` says what is wrong, `hint` what to do about it."""
 
-    kind = "failed"
+    kind = FailureKind.FAILED
 
     def __init__(self, sentence: str, hint: str = "") -> None:
         super().__init__(sentence)
@@ -25,49 +44,49 @@ class StudioError(Exception):
 
 
 class BadInput(StudioError):
-    """What the artist gave cannot be used. Exit status 2 on the command line."""
+    """An input or a value cannot be used. Exit status 2 on the command line."""
 
-    kind = "bad_input"
+    kind = FailureKind.BAD_INPUT
 
 
 class CannotWrite(StudioError):
-    """The disk is full, or a place may not be written to. Exit status 2 on the command line."""
+    """The disk is full, or a folder is read-only. Exit status 2 on the command line."""
 
-    kind = "cannot_write"
+    kind = FailureKind.CANNOT_WRITE
 
 
 class OutOfMemory(StudioError):
     """The device or the machine has too little memory for this job."""
 
-    kind = "out_of_memory"
+    kind = FailureKind.OUT_OF_MEMORY
 
 
 class Cancelled(Exception):
-    """Raised inside a tool at a cancel point, after the artist asked to stop."""
+    """Raised inside a tool at a cancel point, after the artist cancelled the job."""
 
 
 class Paused(Exception):
-    """Raised by a tool once it has kept its state, after the artist asked to pause."""
+    """Raised by a tool once it has saved its state, after the artist paused the job."""
 
 
 class Failure(Struct, frozen=True):
     """A failure as a value, as it crosses processes and is stored with its job."""
 
-    kind: str
+    kind: FailureKind
     sentence: str
     details: str = ""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Python's, numpy's, and what torch raises for each device."""
+    """Check for the errors that Python, numpy and torch raise on any device when memory runs out."""
     if isinstance(error, MemoryError | OutOfMemory):
         return True
     if type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _TOO_LITTLE)
+    return isinstance(error, RuntimeError) and any(message in str(error).lower() for message in _OUT_OF_MEMORY_MESSAGES)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint naming the nearest known words, or an empty string."""
+    """Return a hint that names the nearest known words, or an empty string."""
     near = difflib.get_close_matches(word, list(known), n=2, cutoff=0.5)
     return f"Did you mean {' or '.join(near)}?" if near else ""

@@ -1,9 +1,8 @@
-"""Files written whole or not at all, and named by their content."""
+"""Files written whole or not at all."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -16,12 +15,6 @@ PART = ".part-"
 """Unfinished files are called this, the process that writes them, and a few random digits.
 
 A sweep may remove those whose process is gone."""
-
-
-def sha256(path: Path) -> str:
-    """The hex digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

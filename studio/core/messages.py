@@ -1,4 +1,4 @@
-"""What crosses between the studio and a worker: one frozen struct per message.
+"""Messages between the studio and a worker: one frozen struct each.
 
 A frame is a 4-byte big-endian length and that many bytes of MessagePack. Pixels travel raw
 inside it.
@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from studio.core.descriptor import Catalogue, DeviceReport
 from studio.core.errors import Failure
+from studio.core.notices import NoticeLevel
 from studio.core.page.token_budget import TokenBudget
 from studio.core.recipe import Recipe
 
@@ -25,7 +26,7 @@ _LENGTH = struct.Struct(">I")
 class RunJob(Struct, frozen=True, tag=True, kw_only=True):
     """Run a recipe. `files` maps each reference in it (``sha256:…``) to a path.
 
-    A draft shows previews and saves nothing. `checkpoint_dir` is a folder that outlives a kill.
+    A draft shows previews and saves nothing. `checkpoint_dir` is a folder that outlives the worker.
     """
 
     job: str
@@ -37,8 +38,8 @@ class RunJob(Struct, frozen=True, tag=True, kw_only=True):
 
 
 class EstimateRequest(Struct, frozen=True, tag=True):
-    """What would this take? `values` are checked, with the paths of their files. A newer question about
-    the same tool takes the place of one that is not yet being answered."""
+    """Estimate a job's memory and time. `values` are checked, with paths for files. A newer request for the same
+    tool replaces one that still waits."""
 
     id: str
     tool: str
@@ -54,7 +55,7 @@ class Pause(Struct, frozen=True, tag=True):
 
 
 class FreeMemory(Struct, frozen=True, tag=True):
-    """Drop cached models and give their memory back."""
+    """Drop cached models and release their memory."""
 
 
 class Reload(Struct, frozen=True, tag=True):
@@ -62,36 +63,32 @@ class Reload(Struct, frozen=True, tag=True):
 
 
 class Shutdown(Struct, frozen=True, tag=True):
-    """End after the running job was cancelled."""
+    """Cancel all jobs and end."""
 
 
 # From the worker
 class Hello(Struct, frozen=True, tag=True):
-    """The worker is up and reads messages; plugins are still being imported."""
+    """The worker runs and reads messages; plugins are still being imported."""
 
     pid: int
 
 
 class Ready(Struct, frozen=True, tag=True):
-    """Plugins are loaded and jobs are taken. Also the answer to Reload."""
+    """Plugins are loaded and jobs can run. Also the answer to `Reload`."""
 
     catalogue: Catalogue
     device: DeviceReport
 
 
 class Heartbeat(Struct, frozen=True, tag=True):
-    """Once a second. `memory` is what the worker holds, in bytes."""
+    """Sent once a second. `memory` is the number of bytes that the worker uses."""
 
     memory: int
     device: DeviceReport | None = None
 
 
-class Started(Struct, frozen=True, tag=True):
-    job: str
-
-
 class JobProgress(Struct, frozen=True, tag=True):
-    """`total` 0 means that the end is not known. `seconds_left` below 0 means not known yet."""
+    """`total` is 0 where the end is not known. `seconds_left` is below 0 while it is not known."""
 
     job: str
     step: float
@@ -101,7 +98,7 @@ class JobProgress(Struct, frozen=True, tag=True):
 
 
 class PreviewFrame(Struct, frozen=True, tag=True, kw_only=True):
-    """A picture in the making, rows of 8-bit RGB or RGBA; or words, when `text` is set."""
+    """An unfinished picture as rows of 8-bit RGB or RGBA, or an unfinished text when `text` is set."""
 
     job: str
     width: int = 0
@@ -113,24 +110,23 @@ class PreviewFrame(Struct, frozen=True, tag=True, kw_only=True):
 
 
 class ResultSaved(Struct, frozen=True, tag=True, kw_only=True):
-    """A result is on disk, whole, recipe inside or beside it."""
+    """A result is on disk, whole, recipe inside or beside it. `digest` is its id, which the writer knows already."""
 
     job: str
     path: str
-    kind: str
-    sha256: str
+    digest: str
 
 
 class JobNotice(Struct, frozen=True, tag=True):
-    """A sentence for the artist. `level` is `info` or `warning`."""
+    """A sentence for the artist. `job` is empty for a notice about the studio itself."""
 
     job: str
     text: str
-    level: str = "info"
+    level: NoticeLevel = NoticeLevel.INFO
 
 
 class EstimateResult(Struct, frozen=True, tag=True, kw_only=True):
-    """The answer to `EstimateRequest`; empty where the tool knows nothing. As in `api.Estimate`, for `device`."""
+    """The answer to `EstimateRequest`, with the fields of `api.Estimate` for `device`; empty where nothing is known."""
 
     id: str
     memory: int = 0
@@ -142,7 +138,7 @@ class EstimateResult(Struct, frozen=True, tag=True, kw_only=True):
 
 
 class JobTiming(Struct, frozen=True, kw_only=True):
-    """How many seconds so much work took on a device, without the loading of models."""
+    """Seconds that an amount of work took on a device, without loading models."""
 
     rate: str
     work: float
@@ -152,7 +148,7 @@ class JobTiming(Struct, frozen=True, kw_only=True):
 
 class JobFinished(Struct, frozen=True, tag=True):
     job: str
-    measured: JobTiming | None = None
+    timing: JobTiming | None = None
 
 
 class JobFailed(Struct, frozen=True, tag=True):
@@ -161,19 +157,19 @@ class JobFailed(Struct, frozen=True, tag=True):
 
 
 class JobCancelled(Struct, frozen=True, tag=True):
-    """A job that was cancelled has ended."""
+    """A cancelled job has ended."""
 
     job: str
 
 
 class JobPaused(Struct, frozen=True, tag=True):
-    """A job that was paused has kept its state and left the device."""
+    """A paused job has saved its state and freed the device."""
 
     job: str
 
 
 class MemoryFreed(Struct, frozen=True, tag=True):
-    """Memory was given back; `bytes` by how much the worker shrank."""
+    """Memory was released; `bytes` is how much less the worker uses now."""
 
     bytes: int
 
@@ -183,7 +179,6 @@ FromWorker = (
     Hello
     | Ready
     | Heartbeat
-    | Started
     | JobProgress
     | PreviewFrame
     | ResultSaved
@@ -202,7 +197,7 @@ _from_worker = msgspec.msgpack.Decoder(FromWorker)
 
 
 def write(stream: BinaryIO, message: ToWorker | FromWorker) -> None:
-    """Writes one frame and flushes. The caller holds a lock if threads share the stream."""
+    """Write one frame and flush. The caller holds a lock if threads share the stream."""
     try:
         body = _encode(message)
     except UnicodeEncodeError:
@@ -213,9 +208,9 @@ def write(stream: BinaryIO, message: ToWorker | FromWorker) -> None:
 
 
 def replace_surrogates(value: Any) -> Any:
-    """The same with question marks where UTF-8 fails, as in the names of files that another system packed.
+    """Replace characters that UTF-8 cannot encode by question marks, such as in file names from another system.
 
-    Looks into structs, dictionaries, lists and tuples, and leaves all else as it is.
+    Looks into structs, dictionaries, lists and tuples, and returns other values unchanged.
     """
     match value:
         case str():
@@ -234,13 +229,13 @@ def replace_surrogates(value: Any) -> Any:
 
 
 def read_to_worker(stream: BinaryIO) -> ToWorker | None:
-    """The next message for the worker, or None at the end of the stream."""
+    """Read the next message for the worker, or None at the end of the stream."""
     body = _read_frame(stream)
     return None if body is None else _to_worker.decode(body)
 
 
 def read_from_worker(stream: BinaryIO) -> FromWorker | None:
-    """The next message of the worker, or None at the end of the stream."""
+    """Read the next message of the worker, or None at the end of the stream."""
     body = _read_frame(stream)
     return None if body is None else _from_worker.decode(body)
 

@@ -6,7 +6,7 @@ import signal
 
 from msgspec.structs import replace
 
-from studio.core.errors import Failure
+from studio.core.errors import Failure, FailureKind
 from studio.core.job import Job, JobState
 
 MOST_CRASHES = 2
@@ -21,10 +21,10 @@ def crashed(job: Job, title: str, reason: str, log: str = "") -> Job:
     crashes = job.crashes + 1
     if crashes < MOST_CRASHES:
         sentence = f"{title} failed: {reason}. The other jobs go on."
-        return replace(job, state=JobState.FAILED, crashes=crashes, failure=Failure("crashed", sentence, log))
+        return replace(job, state=JobState.FAILED, crashes=crashes, failure=Failure(FailureKind.CRASHED, sentence, log))
     times = "twice" if crashes == MOST_CRASHES else f"{crashes} times"
     sentence = f"{title} took the worker down {times} and was set aside; the last time, {reason}."
-    return replace(job, state=JobState.SET_ASIDE, crashes=crashes, failure=Failure("crashed", sentence, log))
+    return replace(job, state=JobState.SET_ASIDE, crashes=crashes, failure=Failure(FailureKind.CRASHED, sentence, log))
 
 
 def interrupted(job: Job) -> Job:
@@ -33,7 +33,7 @@ def interrupted(job: Job) -> Job:
     if interruptions < MOST_INTERRUPTIONS:
         return replace(job, state=JobState.QUEUED, interruptions=interruptions)
     sentence = f"The studio ended {interruptions} times while this ran, so it was set aside."
-    failure = Failure("interrupted", sentence)
+    failure = Failure(FailureKind.INTERRUPTED, sentence)
     return replace(job, state=JobState.SET_ASIDE, interruptions=interruptions, failure=failure)
 
 

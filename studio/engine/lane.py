@@ -17,6 +17,7 @@ from studio.core.errors import Failure, StudioError
 from studio.core.humanize import format_memory
 from studio.core.job import Job, JobState, Lane
 from studio.core.messages import FromWorker
+from studio.core.notices import NoticeLevel
 from studio.core.recipe import Recipe
 from studio.core.settings import Settings
 from studio.engine.crash_policy import crashed, reason_of
@@ -311,9 +312,9 @@ class LaneRunner:
                 self._host.emit(message)
             case messages.ResultSaved():
                 self._saved(running, message, creation)
-            case messages.JobFinished(_, measured):
-                if measured:
-                    self._host.learn(measured)
+            case messages.JobFinished(_, timing):
+                if timing:
+                    self._host.learn(timing)
                 self._end(JobState.DONE)
             case messages.JobFailed(_, failure):
                 self._end(JobState.FAILED, failure)
@@ -340,7 +341,7 @@ class LaneRunner:
         self._since = time.monotonic()
         if running.draft:
             if failure:
-                self._host.emit(messages.JobNotice(running.job.id, failure.sentence, "warning"))
+                self._host.emit(messages.JobNotice(running.job.id, failure.sentence, NoticeLevel.WARNING))
             self._host.emit(JobForgotten(running.job.id))
             return
         job = replace(self._host.current(running.job), state=state, failure=failure)

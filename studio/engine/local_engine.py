@@ -23,6 +23,7 @@ from studio.core.descriptor import Catalogue
 from studio.core.errors import StudioError
 from studio.core.job import Job, JobState, Lane, new_job_id
 from studio.core.messages import FromWorker
+from studio.core.notices import NoticeLevel
 from studio.core.paths import Home
 from studio.core.recipe import Recipe
 from studio.core.settings import Settings
@@ -228,7 +229,7 @@ class LocalEngine:
         try:
             dropped = self._queue.put(job)
         except StudioError as error:
-            self.emit(messages.JobNotice(job.id, str(error), "warning"))
+            self.emit(messages.JobNotice(job.id, str(error), NoticeLevel.WARNING))
         if job.state is JobState.DONE:
             self._drop_kept(job.id)
         for old in dropped:
@@ -294,11 +295,11 @@ class LocalEngine:
         creation: Creation | None = None
         if isinstance(message, messages.ResultSaved):
             try:
-                creation = self._library.add(Path(message.path))
+                creation = self._library.add(Path(message.path), digest=message.digest)
             except Exception as error:
                 logger.exception("%s could not be indexed", message.path)
                 text = f"{Path(message.path).name} is saved, but the index does not have it yet: {error}"
-                self._inbox.put(partial(lane.heard, worker, messages.JobNotice(message.job, text, "warning")))
+                self._inbox.put(partial(lane.heard, worker, messages.JobNotice(message.job, text, NoticeLevel.WARNING)))
         self._inbox.put(partial(lane.heard, worker, message, creation))
 
     def _close(self, at_once: bool) -> None:
@@ -309,7 +310,7 @@ class LocalEngine:
     def _tidy(self) -> None:
         """What was kept for jobs that are no more, and a word about a damaged queue."""
         if self._queue.notice:
-            self.emit(messages.JobNotice("", self._queue.notice, "warning"))
+            self.emit(messages.JobNotice("", self._queue.notice, NoticeLevel.WARNING))
         for folder in self._keep.iterdir() if self._keep.is_dir() else ():
             job = self._queue.get(folder.name)
             if job is None or job.state is JobState.DONE:
@@ -406,7 +407,7 @@ class LocalEngine:
         try:
             call()
         except StudioError as error:
-            self.emit(messages.JobNotice(job, str(error), "warning"))
+            self.emit(messages.JobNotice(job, str(error), NoticeLevel.WARNING))
 
     def _free_memory(self) -> None:
         for lane in self._lanes.values():

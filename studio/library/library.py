@@ -72,10 +72,11 @@ class Library:
 
     # Files become creations
 
-    def add(self, path: Path) -> Creation:
+    def add(self, path: Path, *, digest: str = "") -> Creation:
         """The creation of a file, or a model's folder, that lies in the library's folder; indexed if it was not.
 
-        Raises BadInput for what lies elsewhere or is no creation.
+        `digest` is its id where that is known; without it, the file is read once more. Raises BadInput for what
+        lies elsewhere or is no creation.
         """
         from studio.library.index.extraction import extract
         from studio.library.index.reindex import index_file
@@ -93,7 +94,7 @@ class Library:
                 rows = schema.read_rows(connection, self.home, known or ())
             if rows and not rows[0].missing:
                 return rows[0]
-            measured = extract(self.home, path)
+            measured = extract(self.home, path, digest)
         except FileNotFoundError as error:
             raise BadInput(f"There is no file {path}.", "Check the path.") from error
         except OSError as error:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum
 from itertools import count
 
 from PySide6.QtCore import QObject, Signal
 
+from studio.core.notices import NoticeLevel
+
 MOST = 20
 """Older notices make room."""
-
-
-class Level(Enum):
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 _ids = count(1)
@@ -27,7 +22,7 @@ class Notice:
     """`action` is offered as a button labelled `action_label`."""
 
     text: str
-    level: Level = Level.INFO
+    level: NoticeLevel = NoticeLevel.INFO
     details: str = ""
     action_label: str = ""
     action: Callable[[], object] | None = None
@@ -56,7 +51,7 @@ class Notices(QObject):
         self.add(Notice(text))
 
     def error(self, text: str, details: str = "") -> None:
-        self.add(Notice(text, Level.ERROR, details))
+        self.add(Notice(text, NoticeLevel.ERROR, details))
 
     def dismiss(self, id: int) -> None:
         self._items = [item for item in self._items if item.id != id]

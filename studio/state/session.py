@@ -12,9 +12,10 @@ from PySide6.QtCore import QObject, Signal
 
 from studio.core import settings as settings_file
 from studio.core.descriptor import Catalogue
-from studio.core.errors import BadInput, StudioError
+from studio.core.errors import FailureKind, StudioError
 from studio.core.job import Job, JobState
 from studio.core.messages import JobNotice, PreviewFrame
+from studio.core.notices import NoticeLevel
 from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.engine.interface import Created, Engine, WorkerChanged
@@ -33,7 +34,7 @@ from studio.state.jobs.variations import Variations
 from studio.state.jobs.worker_status import Activity
 from studio.state.library.history_model import HistoryModel
 from studio.state.library.model_folders import ModelFolders
-from studio.state.notices import Level, Notice, Notices
+from studio.state.notices import Notice, Notices
 from studio.state.page.alternatives import Alternatives
 from studio.state.page.illustrations import Illustrating
 from studio.state.page.page import Page
@@ -259,13 +260,13 @@ class Session(QObject):
     def _failed(self, job: Job) -> None:
         assert job.failure is not None
         failure, tool = job.failure, self.workspace.tool
-        if failure.kind == BadInput.kind and tool is not None and tool.id == job.recipe.tool:
+        if failure.kind is FailureKind.BAD_INPUT and tool is not None and tool.id == job.recipe.tool:
             self.making.refused.emit(failure.sentence)
             return
         self.notices.add(
             Notice(
                 self._told(job.recipe.tool, failure.sentence),
-                Level.ERROR,
+                NoticeLevel.ERROR,
                 failure.details,
                 action_label="Try again",
                 action=lambda: self.resume(job),
@@ -298,7 +299,7 @@ class Session(QObject):
     def _worker_changed(self, event: WorkerChanged) -> None:
         self.activity.worker_changed(event)
         if event.sentence:
-            self.notices.add(Notice(event.sentence, Level.WARNING))
+            self.notices.add(Notice(event.sentence, NoticeLevel.WARNING))
 
     def _stop(self, job: str) -> None:
         """What was written so far stays."""
@@ -326,5 +327,4 @@ class Session(QObject):
             self.preview.emit(event)
 
     def _noticed(self, event: JobNotice) -> None:
-        level = Level.WARNING if event.level == "warning" else Level.INFO
-        self.notices.add(Notice(event.text, level))
+        self.notices.add(Notice(event.text, event.level))

@@ -18,7 +18,7 @@ import psutil
 
 from studio import api
 from studio.core import params_schema, settings
-from studio.core.errors import BadInput, Failure, did_you_mean, is_out_of_memory
+from studio.core.errors import BadInput, Failure, FailureKind, did_you_mean, is_out_of_memory
 from studio.core.messages import (
     FromWorker,
     JobCancelled,
@@ -29,8 +29,8 @@ from studio.core.messages import (
     MemoryFreed,
     Ready,
     RunJob,
-    Started,
 )
+from studio.core.notices import NoticeLevel
 from studio.core.paths import Home
 from studio.core.recipe import PluginRef
 from studio.worker import devices
@@ -154,7 +154,6 @@ class GpuThread:
         if wishes.cancel.is_set():
             outcome: FromWorker = JobCancelled(run.job)
         else:
-            self._outbox.send(Started(run.job))
             outcome = self._outcome(run, wishes)
         self._outbox.send(outcome)
         del self._wishes[run.job]
@@ -202,7 +201,7 @@ class GpuThread:
     def _context(self, run: RunJob, tool: type[api.Tool], wishes: Wishes, scratch: Path) -> JobContext:
         device = self._chosen()
         if device.sentence:
-            self._outbox.send(JobNotice(run.job, device.sentence, "warning"))
+            self._outbox.send(JobNotice(run.job, device.sentence, NoticeLevel.WARNING))
         described = self._plugins.catalogue.tools[tool.id]
         return JobContext(
             run,
@@ -222,8 +221,10 @@ class GpuThread:
         for plugin in self._plugins.catalogue.plugins:
             if plugin.error and plugin.name == tool.partition(".")[0]:
                 sentence = f"{tool} is not there, because its plugin failed: {plugin.error}"
-                return Failure("failed", sentence, plugin.details)
-        return Failure(BadInput.kind, f"There is no tool {tool}. {did_you_mean(tool, self._plugins.tools)}".strip())
+                return Failure(FailureKind.FAILED, sentence, plugin.details)
+        return Failure(
+            FailureKind.BAD_INPUT, f"There is no tool {tool}. {did_you_mean(tool, self._plugins.tools)}".strip()
+        )
 
 
 def _goes_on(run: RunJob) -> bool:

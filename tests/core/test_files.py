@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from studio.core.digests import sha256
 from studio.core.errors import StudioError
-from studio.core.files import atomic_write, sha256, write_bytes_atomically
+from studio.core.files import atomic_write, write_bytes_atomically
 
 
 def test_content_and_digest(tmp_path: Path) -> None:

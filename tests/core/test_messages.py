@@ -5,7 +5,8 @@ import io
 import pytest
 
 from studio.core import messages
-from studio.core.errors import Failure
+from studio.core.errors import Failure, FailureKind
+from studio.core.notices import NoticeLevel
 from studio.core.recipe import PluginRef, Recipe
 
 RUN = messages.RunJob(
@@ -18,7 +19,7 @@ def test_both_directions() -> None:
     sent = [
         messages.Hello(7),
         messages.PreviewFrame(job="1", width=2, height=1, pixels=bytes(6)),
-        messages.JobFailed("1", Failure("failed", "No.", "trace")),
+        messages.JobFailed("1", Failure(FailureKind.FAILED, "No.", "trace")),
     ]
     for message in sent:
         messages.write(stream, message)
@@ -33,11 +34,11 @@ def test_both_directions() -> None:
 def test_a_name_that_is_no_utf_8_is_said_as_well_as_it_can_be() -> None:
     stream = io.BytesIO()
     odd = "caf\udce9.png"
-    messages.write(stream, messages.JobNotice("1", f"{odd} is broken", "warning"))
-    messages.write(stream, messages.JobFailed("1", Failure("failed", odd, "")))
+    messages.write(stream, messages.JobNotice("1", f"{odd} is broken", NoticeLevel.WARNING))
+    messages.write(stream, messages.JobFailed("1", Failure(FailureKind.FAILED, odd, "")))
     stream.seek(0)
-    assert messages.read_from_worker(stream) == messages.JobNotice("1", "caf?.png is broken", "warning")
-    assert messages.read_from_worker(stream) == messages.JobFailed("1", Failure("failed", "caf?.png", ""))
+    assert messages.read_from_worker(stream) == messages.JobNotice("1", "caf?.png is broken", NoticeLevel.WARNING)
+    assert messages.read_from_worker(stream) == messages.JobFailed("1", Failure(FailureKind.FAILED, "caf?.png", ""))
     assert messages.replace_surrogates({"skipped": [odd, 1, None], odd: (2.5, True)}) == {
         "skipped": ["caf?.png", 1, None],
         "caf?.png": (2.5, True),

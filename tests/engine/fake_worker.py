@@ -20,7 +20,7 @@ from queue import SimpleQueue
 
 from studio.core import messages
 from studio.core.descriptor import Catalogue, DeviceReport, PluginDescriptor, ToolDescriptor
-from studio.core.errors import Failure
+from studio.core.errors import Failure, FailureKind
 
 
 def tool(name: str, **more) -> ToolDescriptor:
@@ -68,7 +68,6 @@ class FakeWorker:
 
     def work(self) -> None:
         while (run := self.jobs.get()) is not None:
-            self.say(messages.Started(run.job))
             for step in run.recipe.params.get("do", ["save"]):
                 if not self.step(run, *str(step).split()):
                     break
@@ -84,7 +83,7 @@ class FakeWorker:
             case "save":
                 path = save(self.home, run)
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()
-                self.say(messages.ResultSaved(job=run.job, path=str(path), kind="image", sha256=digest))
+                self.say(messages.ResultSaved(job=run.job, path=str(path), digest=digest))
             case "kept":
                 marks = Path(run.checkpoint_dir) / "runs"
                 marks.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +115,7 @@ class FakeWorker:
                 work, seconds = map(float, values)
                 self.measured = messages.JobTiming(rate="paint", work=work, seconds=seconds, device="easel")
             case "fail":
-                self.say(messages.JobFailed(run.job, Failure("failed", "No paint is left.")))
+                self.say(messages.JobFailed(run.job, Failure(FailureKind.FAILED, "No paint is left.")))
                 return False
         return True
 

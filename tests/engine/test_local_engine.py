@@ -8,7 +8,7 @@ import signal
 import psutil
 import pytest
 
-from studio.core.errors import StudioError
+from studio.core.errors import FailureKind, StudioError
 from studio.core.job import JobState, Lane
 from studio.core.messages import JobNotice, JobProgress, PreviewFrame
 from studio.core.settings import Settings
@@ -141,7 +141,7 @@ def test_a_crash_fails_one_job_and_says_so(started, step, said):
     engine, ears = started
     bad, good = engine.submit(recipe("save", step))[0], engine.submit(recipe("save"))[0]
     failed = ears.until_state(bad, JobState.FAILED)
-    assert failed.failure.kind == "crashed"
+    assert failed.failure.kind is FailureKind.CRASHED
     assert failed.failure.sentence == f"Paint failed: {said}. The other jobs go on."
     assert failed.crashes == 1
     assert len(failed.outputs) == 1, "what was saved before the crash stays"
@@ -180,7 +180,7 @@ def test_a_hung_worker_is_ended(started):
 def test_a_worker_that_speaks_nonsense_is_ended(started, caplog):
     engine, ears = started
     (job,) = engine.submit(recipe("nonsense"))
-    assert ears.until_state(job, JobState.FAILED).failure.kind == "crashed"
+    assert ears.until_state(job, JobState.FAILED).failure.kind is FailureKind.CRASHED
     assert "spoke nonsense" in caplog.text
 
 
@@ -330,7 +330,7 @@ def test_an_input_that_is_gone_fails_its_job_in_a_sentence(started):
     engine, ears = started
     (job,) = engine.submit(recipe("save", inputs={"image": "sha256:" + "0" * 64}))
     failure = ears.until_state(job, JobState.FAILED).failure
-    assert failure.kind == "bad_input"
+    assert failure.kind is FailureKind.BAD_INPUT
     assert failure.sentence.startswith("The file for image is no longer in the library.")
 
 

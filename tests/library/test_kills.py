@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from studio.core.files import PART, sha256
+from studio.core.digests import sha256
+from studio.core.files import PART
 from studio.core.images import open_picture
 from studio.core.paths import Home
 from studio.library.creation import Creation, CreationKind

@@ -15,8 +15,8 @@ import pytest
 from msgspec.structs import replace
 from PIL import Image
 
+from studio.core.digests import sha256
 from studio.core.errors import BadInput, StudioError
-from studio.core.files import sha256
 from studio.core.paths import Home
 from studio.library.creation import Creation, CreationKind
 from studio.library.index import schema

@@ -10,12 +10,12 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.job import JobState, Lane
 from studio.core.messages import JobNotice
+from studio.core.notices import NoticeLevel
 from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.engine.interface import WorkerChanged, WorkerState
 from studio.library.library import Library
 from studio.state.form import draft_store
-from studio.state.notices import Level
 from studio.state.session import Session
 from tests.fixtures.engine import FakeEngine
 
@@ -171,7 +171,7 @@ def test_a_failure_is_a_notice_with_details_and_another_try(
     engine.fail(job, "The device ran out of memory.", "out_of_memory", "trace")
     qtbot.waitUntil(lambda: len(session.notices.items) == 1)
     (notice,) = session.notices.items
-    assert (notice.text, notice.level, notice.details) == ("The device ran out of memory.", Level.ERROR, "trace")
+    assert (notice.text, notice.level, notice.details) == ("The device ran out of memory.", NoticeLevel.ERROR, "trace")
     assert notice.action is not None
     notice.action()
     assert ("resume", job) in engine.calls
@@ -179,7 +179,7 @@ def test_a_failure_is_a_notice_with_details_and_another_try(
 
 def test_what_the_worker_and_a_tool_say_become_notices(qtbot: QtBot, session: Session, engine: FakeEngine) -> None:
     engine.say(WorkerChanged(Lane.INTERACTIVE, WorkerState.RESTARTING, sentence="The worker ended and starts again."))
-    engine.say(JobNotice("j", "No face was found.", "warning"))
+    engine.say(JobNotice("j", "No face was found.", NoticeLevel.WARNING))
     qtbot.waitUntil(lambda: len(session.notices.items) == 2)
     assert session.activity.state is WorkerState.RESTARTING
 

@@ -136,20 +136,20 @@ def test_of_one_tool_only_the_newest_question_waits(shared: Worker, tmp_path: Pa
 
 def test_a_job_tells_how_long_its_work_took(shared: Worker) -> None:
     (finished,) = of(shared.run("tell.do", steps=5), JobFinished)
-    assert finished.measured is not None
-    assert (finished.measured.rate, finished.measured.work) == ("tell", 5.0)
-    assert finished.measured.seconds > 0
-    assert finished.measured.device == _device(shared)
+    assert finished.timing is not None
+    assert (finished.timing.rate, finished.timing.work) == ("tell", 5.0)
+    assert finished.timing.seconds > 0
+    assert finished.timing.device == _device(shared)
 
 
 def test_a_draft_and_what_goes_on_after_a_pause_teach_nothing(shared: Worker, tmp_path: Path) -> None:
     shared.run("tell.do")  # from here on `run` waits for no question
     (tmp_path / "tape").touch()
-    for more in ({"draft": True}, {"keep": str(tmp_path)}):
+    for more in ({"draft": True}, {"checkpoint_dir": str(tmp_path)}):
         (finished,) = of(shared.run("tell.do", more=more), JobFinished)
-        assert finished.measured is None
+        assert finished.timing is None
     (finished,) = of(shared.run("tell.nothing"), JobFinished)
-    assert finished.measured is None
+    assert finished.timing is None
 
 
 def test_what_was_spent_loading_is_counted_once() -> None:

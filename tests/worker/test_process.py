@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,6 @@ from studio.core.messages import (
     Reload,
     ResultSaved,
     Shutdown,
-    Started,
 )
 from studio.core.paths import Home
 from tests.worker.worker_client import LIMIT, Worker, of, plugin, tool, write_plugin
@@ -64,7 +64,7 @@ BAD = {
 def bad(home: Home) -> Home:
     """A home with one tool for each kind of trouble."""
     for name, body in BAD.items():
-        write_plugin(home, name, tool(name, body if "yield" in body else f"{body}\nyield"))
+        write_plugin(home, name, tool(name, f"yield api.Notice('Begun.')\n{textwrap.dedent(body)}"))
     return home
 
 
@@ -89,7 +89,7 @@ def test_a_tool_that_ends_the_process_is_gone_at_once(
     with pytest.raises(EOFError):
         worker.hear(JobFinished)
     assert worker.process.wait(LIMIT) == status
-    assert any(isinstance(message, Started) for message in worker.said)
+    assert any(isinstance(message, JobNotice) for message in worker.said)
     if name == "crash":
         assert "Segmentation fault" in worker.log.read_text()
         assert "crash.py" in worker.log.read_text()
@@ -98,7 +98,9 @@ def test_a_tool_that_ends_the_process_is_gone_at_once(
 def test_a_tool_that_hangs_leaves_the_messages_alive(fresh: Callable[..., Worker], bad: Home) -> None:
     worker = fresh()
     job = worker.start("hang.do")
-    worker.hear(Started)
+    worker.hear(JobNotice)
+    worker.hear(Heartbeat)
+    worker.hear(Heartbeat)  # the tool is in its loop by now, and beyond its last cancel point
     worker.tell(Cancel(job))
     worker.hear(Heartbeat)
     worker.hear(Heartbeat)
@@ -121,7 +123,7 @@ def test_what_a_tool_prints_and_reads_stays_away_from_the_pipes(fresh: Callable[
 def test_it_ends_with_its_input(fresh: Callable[..., Worker], bad: Home) -> None:
     worker = fresh()
     worker.start("hang.do")
-    worker.hear(Started)
+    worker.hear(JobNotice)
     assert worker.process.stdin is not None
     worker.process.stdin.close()
     assert worker.process.wait(LIMIT) == 0
@@ -153,12 +155,12 @@ def test_nonsense_on_its_input_ends_it(fresh: Callable[..., Worker], home: Home)
 STUDIO = """
 import sys, threading
 from pathlib import Path
-from studio.core.messages import Started
+from studio.core.messages import JobNotice
 from studio.core.paths import Home
 from tests.worker.worker_client import Worker
 worker = Worker(Home(Path(sys.argv[1])))
 worker.start(sys.argv[2])
-worker.hear(Started)
+worker.hear(JobNotice)
 print(worker.process.pid, flush=True)
 threading.Event().wait()
 """
@@ -228,10 +230,10 @@ READER = """
 class Reader:
     words = "nothing"
 
-    def park(self, folder):
+    def save_state(self, folder):
         (folder / "words").write_text(self.words)
 
-    def unpark(self, folder):
+    def restore_state(self, folder):
         self.words = (folder / "words").read_text()
 
 """

@@ -28,8 +28,8 @@ class IndexEntry(Struct, frozen=True):
     words: str
 
 
-def extract(home: Home, path: Path) -> IndexEntry:
-    """Reads a creation that lies in the library, and hashes it.
+def extract(home: Home, path: Path, digest: str = "") -> IndexEntry:
+    """Reads a creation that lies in the library, and hashes it unless its `digest` is known.
 
     Raises BadInput for what is no creation, or a picture whose header cannot be read; OSError
     when the file goes away meanwhile.
@@ -41,7 +41,7 @@ def extract(home: Home, path: Path) -> IndexEntry:
     about = _read_model_file(path) if kind is CreationKind.MODEL else {}
     title, words = _extract_words(path, kind, recipe, beside, about)
     creation = Creation(
-        id=writer.sha_of(path),
+        id=digest or writer.sha_of(path),
         path=str(path),
         kind=kind,
         tool=recipe.tool if recipe else IMPORTED,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from studio.core import files
+from studio.core import digests, files
 from studio.core.errors import BadInput
 from studio.core.images import IMAGE_SUFFIXES
 from studio.core.paths import Home
@@ -18,7 +17,7 @@ def digest(path: Path) -> str:
     if path.is_dir():
         raise BadInput(f"{path} is a folder, and a file is needed.")
     try:
-        return files.sha256(path)
+        return digests.sha256(path)
     except FileNotFoundError as error:
         raise BadInput(f"There is no file {path}.", "Check the path.") from error
     except PermissionError as error:
@@ -41,14 +40,15 @@ def copy(home: Home, path: Path, digest: str, *, created: str, aside: bool = Fal
     target = writer.day_folder(home) / name
     with files.temporary_file(target.parent, target.suffix) as part:
         try:
-            shutil.copyfile(path, part)
+            copied = digests.copy(path, part)
         except OSError as error:
             raise files.describe_write_error(target, error) from error
-        if files.sha256(part) != digest:
+        if copied != digest:
             raise BadInput(f"{path.name} changed while it was read.", "Try again once it is written.")
         own_name = path.name.encode("utf-8", "replace").decode()
         sidecar.change(target, imported=own_name, created=created, **({"aside": True} if aside else {}))
         files.commit_file(part, target)
+    digests.remember(target, digest)
     return target
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from studio.core import files
+from studio.core import digests, files
 from studio.core.errors import BadInput, StudioError
 from studio.core.paths import Home
 from studio.core.recipe import Recipe, now
@@ -58,6 +58,7 @@ def save_image(
     if not whole:
         sidecar.write_recipe(path, recipe)
     files.write_bytes_atomically(path, data)
+    digests.remember(path, digest)
     thumbnail_db.put(home.thumbs, digest, thumbnail_db.jpeg(image))
     return path
 
@@ -96,6 +97,7 @@ def save_animation(
         if not whole:
             sidecar.write_recipe(path, recipe)
         files.commit_file(part, path)
+    digests.remember(path, digest)
     with contextlib.suppress(StudioError, OSError):
         if thumbnail := thumbnails.of_film(path) if extension == "mp4" else thumbnails.of_picture(path):
             thumbnail_db.put(home.thumbs, digest, thumbnail)
@@ -108,8 +110,10 @@ def save_text(
     """Saves a text as Markdown with front matter. Raises StudioError when it cannot be written."""
     recipe = stamped(recipe, notes)
     data = markdown.compose(text, title, recipe.to_json())
-    path = day_folder(home) / file_name(recipe, name, hashlib.sha256(data).hexdigest(), "md")
+    digest = hashlib.sha256(data).hexdigest()
+    path = day_folder(home) / file_name(recipe, name, digest, "md")
     files.write_bytes_atomically(path, data)
+    digests.remember(path, digest)
     return path
 
 
@@ -134,10 +138,10 @@ def save_model(
 def sha_of(path: Path) -> str:
     """A creation's id: SHA-256 of the file, or of a model's folder the names and digests of its files."""
     if not path.is_dir():
-        return files.sha256(path)
+        return digests.sha256(path)
     whole = hashlib.sha256()
     for name, file in model_files(path):
-        whole.update(f"{files.sha256(file)}  {name}\n".encode("utf-8", "surrogateescape"))
+        whole.update(f"{digests.sha256(file)}  {name}\n".encode("utf-8", "surrogateescape"))
     return whole.hexdigest()
 
 

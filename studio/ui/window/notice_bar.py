@@ -6,15 +6,16 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
-from studio.state.notices import Level, Notice, Notices
+from studio.core.notices import NoticeLevel
+from studio.state.notices import Notice, Notices
 from studio.ui.theme import icons
 from studio.ui.widgets import labels
 
 SHOWN = 3
-_ICONS: dict[Level, tuple[str, icons.Tone]] = {
-    Level.INFO: ("information-outline", "dim"),
-    Level.WARNING: ("alert-outline", "accent"),
-    Level.ERROR: ("alert-circle-outline", "danger"),
+_ICONS: dict[NoticeLevel, tuple[str, icons.Tone]] = {
+    NoticeLevel.INFO: ("information-outline", "dim"),
+    NoticeLevel.WARNING: ("alert-outline", "accent"),
+    NoticeLevel.ERROR: ("alert-circle-outline", "danger"),
 }
 
 

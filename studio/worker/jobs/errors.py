@@ -10,7 +10,7 @@ import pydantic
 
 from studio import api
 from studio.core import params_schema
-from studio.core.errors import BadInput, Failure, OutOfMemory, StudioError, is_out_of_memory
+from studio.core.errors import BadInput, Failure, FailureKind, StudioError, is_out_of_memory
 
 
 def failure(error: BaseException, title: str) -> Failure:
@@ -18,15 +18,15 @@ def failure(error: BaseException, title: str) -> Failure:
     details = "".join(traceback.format_exception(error))
     if is_out_of_memory(error) and not isinstance(error, StudioError):
         sentence = f"{title} needs more memory than there is. Try a smaller size, or fewer at once."
-        return Failure(OutOfMemory.kind, sentence, details)
+        return Failure(FailureKind.OUT_OF_MEMORY, sentence, details)
     if isinstance(error, BadInput):
         return Failure(error.kind, str(error))
     if isinstance(error, StudioError):
         return Failure(error.kind, str(error), details)
     if isinstance(error, SystemExit):
-        return Failure("failed", f"{title} asked the program to end, and was stopped.", details)
+        return Failure(FailureKind.FAILED, f"{title} asked the program to end, and was stopped.", details)
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return Failure("failed", f"{title} stopped with an error: {said}", details)
+    return Failure(FailureKind.FAILED, f"{title} stopped with an error: {said}", details)
 
 
 def validated(tool: type[api.Tool], values: Mapping[str, Any]) -> api.Params:

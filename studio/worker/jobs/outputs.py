@@ -12,6 +12,7 @@ from typing import Any
 
 from studio import api
 from studio.core.messages import JobNotice, JobProgress, ResultSaved, RunJob, replace_surrogates
+from studio.core.notices import NoticeLevel
 from studio.core.paths import Home
 from studio.core.recipe import Recipe
 from studio.core.settings import Settings
@@ -60,16 +61,14 @@ class Outputs:
             case api.Preview():
                 self._preview(event.content, event.label)
             case api.Notice():
-                level = event.level if event.level in ("info", "warning") else "info"
-                self._outbox.send(JobNotice(self._run.job, event.text, level))
+                self._outbox.send(JobNotice(self._run.job, event.text, NoticeLevel(event.level)))
             case _ if self._run.draft:
                 self._show(event)
             case _:
                 if isinstance(event, api.Image):
                     self._outbox.send(preview_frames.pixels(self._run.job, event.picture, event.name))
-                path, kind = self._save(event)
-                saved = ResultSaved(job=self._run.job, path=str(path), kind=kind, sha256=writer.sha_of(path))
-                self._outbox.send(saved)
+                path = self._save(event)
+                self._outbox.send(ResultSaved(job=self._run.job, path=str(path), digest=writer.sha_of(path)))
 
     def say(self, text: str) -> None:
         """What the host itself does, where it may take a while."""
@@ -100,10 +99,10 @@ class Outputs:
             case _:
                 pass
 
-    def _save(self, event: api.Event) -> tuple[Path, str]:
+    def _save(self, event: api.Event) -> Path:
         match event:
             case api.Image():
-                made = writer.save_image(
+                return writer.save_image(
                     self._home,
                     event.picture,
                     self._recipe(),
@@ -111,9 +110,8 @@ class Outputs:
                     name=event.name,
                     notes=event.notes,
                 )
-                return made, "image"
             case api.Animation():
-                made = writer.save_animation(
+                return writer.save_animation(
                     self._home,
                     self._frames(event),
                     self._recipe(),
@@ -124,14 +122,12 @@ class Outputs:
                     notes=event.notes,
                     sound=event.sound,
                 )
-                return made, "animation"
             case api.Text():
-                made = writer.save_text(
+                return writer.save_text(
                     self._home, event.text, self._recipe(), title=event.title, name=event.name, notes=event.notes
                 )
-                return made, "text"
             case api.Trained():
-                made = writer.save_model(
+                return writer.save_model(
                     self._home,
                     Path(event.folder),
                     self._recipe(),
@@ -139,7 +135,6 @@ class Outputs:
                     kind=event.kind,
                     notes=event.notes,
                 )
-                return made, "model"
             case _:
                 raise AssertionError(f"{event} has been taken care of")
 

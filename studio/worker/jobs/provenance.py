@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from studio.core.files import sha256, write_bytes_atomically
+from studio.core.digests import sha256
+from studio.core.files import write_bytes_atomically
 from studio.core.model_files import weights_digest
 from studio.core.recipe import ModelRef
 from studio.library.models.licences import licence_of
