@@ -35,14 +35,14 @@ def figures() -> Iterator[Figure]:
     picture = QImage(SIDE, SIDE, QImage.Format.Format_RGB32)
     picture.fill(QColor("#804020"))
     canvas.show_image(picture)
-    until(lambda: canvas.surface.picture is not None)
+    until(lambda: canvas.image_view.picture is not None)
     layer = MaskLayer(picture.size())
     canvas.mask_mode.begin(layer, 0)
     rest(0.3)
     try:
         for zoom, where in ((0.0, "fitted"), (1.0, "at 100 %")):
             if zoom:
-                canvas.surface.zoom_to(zoom)
+                canvas.image_view.zoom_to(zoom)
             for size in SIZES:
                 canvas.mask_mode.set_brush(Brush(size, 0.5))
                 what, judged = f"brush of {size} px on {SIDE}² {where}", "median" if size > USUAL else "worst"
@@ -54,7 +54,7 @@ def figures() -> Iterator[Figure]:
 
 def _moves(canvas: Canvas) -> Iterator[float]:
     """Moves of about 40 pixels of the screen, as a quick hand makes between two frames."""
-    surface, left = canvas.surface, Qt.MouseButton.LeftButton
+    surface, left = canvas.image_view, Qt.MouseButton.LeftButton
     start = QPoint(200, 300)
     QTest.mousePress(surface, left, Qt.KeyboardModifier.NoModifier, start)
     for number in range(MOVES):

@@ -49,7 +49,7 @@ def figures() -> Iterator[Figure]:
 
 
 def _repaint(window: Window) -> float:
-    surface = window.canvas.surface
+    surface = window.canvas.image_view
     times: list[int] = []
     painted = Painted(surface if surface.isVisible() else window.canvas)
     painted.done.connect(times.append)
@@ -73,7 +73,7 @@ def _previews(window: Window, side: int) -> list[float]:
         latencies.extend((now - then) / 1e6 for then in waiting if then)
         waiting.clear()
 
-    painted = Painted(window.canvas.surface)
+    painted = Painted(window.canvas.image_view)
     painted.done.connect(painted_at)
     link = window.session.preview.connect(came)
     _run(window, side=side, previews=LEAST + 2)
@@ -85,7 +85,7 @@ def _previews(window: Window, side: int) -> list[float]:
 def _result(window: Window, side: int) -> float:
     """Whichever shows it first: a preview of the finished array, or the file."""
     painted_at: list[int] = []
-    painted = Painted(window.canvas.surface)
+    painted = Painted(window.canvas.image_view)
     window.canvas.clear()
     rest(0.2)
     painted.done.connect(painted_at.append)

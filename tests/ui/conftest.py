@@ -33,8 +33,8 @@ def page_view(qtbot: QtBot, window: Window) -> PageView:
     window.session.page.choose_tool()
     qtbot.waitUntil(lambda: window.session.page.ready)
     window.activateWindow()
-    window.middle.page_view.paper.setFocus()
-    return window.middle.page_view
+    window.central.page_view.editor.setFocus()
+    return window.central.page_view
 
 
 @pytest.fixture

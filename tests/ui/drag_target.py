@@ -40,7 +40,7 @@ def main(home: Path, tool: str) -> None:
         assert isinstance(pictures, PicturesEditor)
         styles = form.editor("style") if tool == fakes.PAINT.id else None
         tiles = styles.tiles if isinstance(styles, ModelTilesEditor) else []
-        shown = window.canvas.surface.isVisible()
+        shown = window.canvas.image_view.isVisible()
         state: dict[str, object] = {
             "pictures": place(pictures.list),
             "canvas": place(window.canvas),
@@ -51,7 +51,9 @@ def main(home: Path, tool: str) -> None:
             or window.canvas._drop_mark.isVisible(),
             "held": pictures.value(),
             "rows": [pictures.list.item(row).text() for row in range(pictures.list.count())],
-            "shown": [window.canvas.surface.picture.size.toTuple()] if shown and window.canvas.surface.picture else [],
+            "shown": [window.canvas.image_view.picture.size.toTuple()]
+            if shown and window.canvas.image_view.picture
+            else [],
         }
         if told[-1:] != [state]:
             told.append(state)

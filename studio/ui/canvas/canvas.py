@@ -51,19 +51,25 @@ class Canvas(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setAcceptDrops(True)
         self.setAccessibleName("Canvas")
-        self.surface = ImageView()
-        self.text_page = TextView()
+        self.image_view = ImageView()
+        self.text_view = TextView()
         self.model_card = ModelCard()
-        self.sentence_page = MessagePlaceholder()
-        self.empty_page = EmptyPlaceholder()
+        self.message_placeholder = MessagePlaceholder()
+        self.empty_placeholder = EmptyPlaceholder()
         self._pages = QStackedLayout(self)
-        for page in (self.empty_page, self.surface, self.text_page, self.model_card, self.sentence_page):
+        for page in (
+            self.empty_placeholder,
+            self.image_view,
+            self.text_view,
+            self.model_card,
+            self.message_placeholder,
+        ):
             self._pages.addWidget(page)
         self.commands = CanvasActions(self)
         self.tool_bar = ViewBar(self.commands, self)
-        self.transport = PlaybackBar(self.commands, self)
-        self.transport.hide()
-        self.mask_mode = MaskMode(self.surface, self)
+        self.playback_bar = PlaybackBar(self.commands, self)
+        self.playback_bar.hide()
+        self.mask_mode = MaskMode(self.image_view, self)
         self.mask_actions = MaskActions(self.mask_mode, self)
         self.mask_bar = MaskBar(self.mask_mode, self.mask_actions, self)
         self._drop_mark = DropOutline(self)
@@ -75,23 +81,23 @@ class Canvas(QWidget):
         self._smoothing = False
         self._before: Path | QImage | None = None
         self._connect()
-        self._show(self.empty_page)
+        self._show(self.empty_placeholder)
 
     def _connect(self) -> None:
         commands = self.commands
-        commands.fit.triggered.connect(self.surface.fit)
-        commands.full_size.triggered.connect(lambda: self.surface.zoom_to(1.0))
-        commands.zoom_in.triggered.connect(lambda: self.surface.zoom_by(STEP))
-        commands.zoom_out.triggered.connect(lambda: self.surface.zoom_by(1 / STEP))
+        commands.fit.triggered.connect(self.image_view.fit)
+        commands.full_size.triggered.connect(lambda: self.image_view.zoom_to(1.0))
+        commands.zoom_in.triggered.connect(lambda: self.image_view.zoom_by(STEP))
+        commands.zoom_out.triggered.connect(lambda: self.image_view.zoom_by(1 / STEP))
         commands.compare.toggled.connect(self._compare)
         commands.play.triggered.connect(self._toggle_play)
         commands.frame_back.triggered.connect(lambda: self._step(-1))
         commands.frame_on.triggered.connect(lambda: self._step(1))
         commands.loop.toggled.connect(self._set_loop)
-        self.surface.zoomed.connect(self._show_zoom)
-        self.surface.tapped.connect(self._toggle_play)
+        self.image_view.zoomed.connect(self._show_zoom)
+        self.image_view.tapped.connect(self._toggle_play)
         self.mask_mode.switched.connect(self._show_tools)
-        self.empty_page.browse.connect(self._browse)
+        self.empty_placeholder.browse.connect(self._browse)
         self._opening.timeout.connect(self._say_opening)
 
     # What is shown
@@ -131,7 +137,7 @@ class Canvas(QWidget):
             self.offer_before(None)
             self._show_picture(ready[0])
             begin(ready[1])
-            self.surface.setFocus()  # Space pans, and presses no button
+            self.image_view.setFocus()  # Space pans, and presses no button
 
         self._read(read, show, source.name)
 
@@ -141,7 +147,7 @@ class Canvas(QWidget):
         self._next_turn()
         self._set_caption("Preview")
         self._put(preview)
-        if self.surface.camera.zoom < 0.5 and not self._smoothing:
+        if self.image_view.camera.zoom < 0.5 and not self._smoothing:
             self._smoothing = True
             self._loader.run(lambda: pictures.build_pyramid(preview.image), lambda fine: self._smoothed(preview, fine))
 
@@ -161,8 +167,8 @@ class Canvas(QWidget):
     def show_text(self, text: str, title: str = "") -> None:
         """Plain text. Text that only grew, as while it is written, keeps its place on the page."""
         self._next_turn()
-        self.text_page.show_words(text, title)
-        self._show(self.text_page)
+        self.text_view.show_words(text, title)
+        self._show(self.text_view)
 
     def show_model(self, path: Path) -> None:
         def show(card: Card) -> None:
@@ -174,14 +180,14 @@ class Canvas(QWidget):
     def say(self, sentence: str) -> None:
         """One sentence in the place of a picture."""
         self._next_turn()
-        self.sentence_page.say(sentence)
-        self._show(self.sentence_page)
+        self.message_placeholder.say(sentence)
+        self._show(self.message_placeholder)
 
     def clear(self) -> None:
         self._next_turn()
         self.offer_before(None)
         self._show_on_surface(None)
-        self._show(self.empty_page)
+        self._show(self.empty_placeholder)
 
     # Compare
     def offer_before(self, before: Path | QImage | None, labels: tuple[str, str] = ("Before", "After")) -> None:
@@ -189,7 +195,7 @@ class Canvas(QWidget):
         if before != self._before:
             self.commands.compare.setChecked(False)
         self._before = before
-        self.surface.labels = labels
+        self.image_view.labels = labels
         self._enable()
 
     def compare(
@@ -203,12 +209,12 @@ class Canvas(QWidget):
     def _compare(self, on: bool) -> None:
         before = self._before
         if not on or before is None:
-            self.surface.compare_with(None)
+            self.image_view.compare_with(None)
             return
 
         def show(ready: ImagePyramid) -> None:
             if self._before is before and self.commands.compare.isChecked():
-                self.surface.compare_with(ready)
+                self.image_view.compare_with(ready)
 
         def failed(error: Exception) -> None:
             self.offer_before(None)
@@ -257,18 +263,18 @@ class Canvas(QWidget):
         self._opening.stop()
         self._set_transport(player)
         self._show_on_surface(picture)
-        if self._pages.currentWidget() is not self.surface:
-            self._show(self.surface)
+        if self._pages.currentWidget() is not self.image_view:
+            self._show(self.image_view)
 
     def _smoothed(self, preview: ImagePyramid, fine: ImagePyramid) -> None:
         self._smoothing = False
-        if self.surface.picture is preview:
+        if self.image_view.picture is preview:
             self._show_on_surface(fine)
 
     def _show_on_surface(self, picture: ImagePyramid | None) -> None:
         """A large one that makes room is freed on a thread: that alone can take a quarter of a second."""
-        held = [self.surface.picture]
-        self.surface.show_picture(picture)
+        held = [self.image_view.picture]
+        self.image_view.show_picture(picture)
         if held[0] is not None and held[0].large:
             self._loader.run(held.clear)
 
@@ -279,26 +285,26 @@ class Canvas(QWidget):
         self._put(ImagePyramid((image,)), player)
 
     def _say_opening(self) -> None:
-        if self._pages.currentWidget() is self.surface:
+        if self._pages.currentWidget() is self.image_view:
             self._set_caption("Opening…")
         else:
-            self.sentence_page.say("Opening…", broken=False)
-            self._show(self.sentence_page)
+            self.message_placeholder.say("Opening…", broken=False)
+            self._show(self.message_placeholder)
 
     def _set_caption(self, caption: str) -> None:
-        self.surface.set_caption(caption)
+        self.image_view.set_caption(caption)
 
     # Playing
     @property
     def player(self) -> Player | None:
         """What plays now, if an animation is shown."""
-        return self.transport.player
+        return self.playback_bar.player
 
     def _set_transport(self, player: Player | None) -> None:
-        if player is not self.transport.player:
-            self.transport.bind(player)
-            self.transport.setVisible(player is not None)
-            self.surface.set_bottom_margin(MARGINS[3] + (0 if player is None else self.transport.height() - GAP))
+        if player is not self.playback_bar.player:
+            self.playback_bar.bind(player)
+            self.playback_bar.setVisible(player is not None)
+            self.image_view.set_bottom_margin(MARGINS[3] + (0 if player is None else self.playback_bar.height() - GAP))
             self._place_bars()
             self._enable()
 
@@ -317,7 +323,7 @@ class Canvas(QWidget):
     # Pages and bars
     def _show(self, page: QWidget) -> None:
         self._opening.stop()
-        if page is not self.surface:
+        if page is not self.image_view:
             self._set_transport(None)
         had_focus = self.hasFocus() or self.isAncestorOf(self.focusWidget() or self)
         self._pages.setCurrentWidget(page)
@@ -325,11 +331,11 @@ class Canvas(QWidget):
         if had_focus and self.isVisible():
             page.setFocus()
         self._show_tools()
-        self.transport.raise_()
+        self.playback_bar.raise_()
 
     def _show_tools(self) -> None:
         """Those for looking, or those for painting a mask."""
-        looking = self._pages.currentWidget() is self.surface
+        looking = self._pages.currentWidget() is self.image_view
         self._enable()
         self.tool_bar.setVisible(looking and not self.mask_mode.on)
         self.mask_bar.setVisible(looking and self.mask_mode.on)
@@ -339,7 +345,7 @@ class Canvas(QWidget):
 
     def _enable(self) -> None:
         """Only what works now can be chosen."""
-        looking = self._pages.currentWidget() is self.surface
+        looking = self._pages.currentWidget() is self.image_view
         for action in self.commands.looking:
             action.setEnabled(looking)
         self.commands.compare.setEnabled(looking and self._before is not None and not self.mask_mode.on)
@@ -347,17 +353,17 @@ class Canvas(QWidget):
             action.setEnabled(looking and self.player is not None)
 
     def _show_zoom(self, zoom: float) -> None:
-        self.tool_bar.show_zoom(zoom, fitted=self.surface.camera.fitted)
+        self.tool_bar.show_zoom(zoom, fitted=self.image_view.camera.fitted)
 
     def _place_bars(self) -> None:
         self.tool_bar.adjustSize()
         self.tool_bar.move((self.width() - self.tool_bar.width()) // 2, GAP)
         self.mask_bar.fit_into(self.width() - 2 * GAP)
         self.mask_bar.move((self.width() - self.mask_bar.width()) // 2, GAP)
-        self.surface.set_top_margin(max(MARGINS[1], self.mask_bar.height() + GAP if self.mask_mode.on else 0))
+        self.image_view.set_top_margin(max(MARGINS[1], self.mask_bar.height() + GAP if self.mask_mode.on else 0))
         width = min(560, self.width() - 32)
-        self.transport.resize(width, self.transport.sizeHint().height())
-        self.transport.move((self.width() - width) // 2, self.height() - self.transport.height() - GAP)
+        self.playback_bar.resize(width, self.playback_bar.sizeHint().height())
+        self.playback_bar.move((self.width() - width) // 2, self.height() - self.playback_bar.height() - GAP)
         self._drop_mark.setGeometry(self.rect())
 
     def resizeEvent(self, event: QResizeEvent) -> None:

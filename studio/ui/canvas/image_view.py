@@ -61,7 +61,7 @@ class ImageView(QWidget):
         self._dragged_with_space = False
         self._drag: QPointF | None = None
         self._moving_divider = False
-        self._hand: PointerTool | None = None
+        self._pointer_tool: PointerTool | None = None
 
     @property
     def picture(self) -> ImagePyramid | None:
@@ -95,9 +95,9 @@ class ImageView(QWidget):
         self.update()
         self._show_pointer(self.mapFromGlobal(self.cursor().pos()))
 
-    def take_hand(self, hand: PointerTool | None) -> None:
+    def set_pointer_tool(self, hand: PointerTool | None) -> None:
         """From now on the left button is for this; None gives it back to looking."""
-        self._hand = hand
+        self._pointer_tool = hand
         self.update()
         self._show_pointer(self.mapFromGlobal(self.cursor().pos()))
 
@@ -139,8 +139,8 @@ class ImageView(QWidget):
             self._draw(painter, self._picture, frame, visible)
         else:
             self._draw_both(painter, self._picture, self._before, frame, visible)
-        if self._hand is not None:
-            self._hand.draw(painter, frame, visible, self.camera.zoom)
+        if self._pointer_tool is not None:
+            self._pointer_tool.draw(painter, frame, visible, self.camera.zoom)
         if self.caption:
             _label(painter, self.caption, frame.intersected(self._inner()), Qt.AlignmentFlag.AlignLeft)
 
@@ -242,9 +242,9 @@ class ImageView(QWidget):
             self.setCursor(Qt.CursorShape.ClosedHandCursor)
         elif button == Qt.MouseButton.LeftButton and self.comparing and self._near_divider(event.position()):
             self._moving_divider = True
-        elif button == Qt.MouseButton.LeftButton and self._hand is not None:
+        elif button == Qt.MouseButton.LeftButton and self._pointer_tool is not None:
             straight = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
-            self._hand.press(event.position(), straight=straight)
+            self._pointer_tool.press(event.position(), straight=straight)
         else:
             event.ignore()
 
@@ -257,21 +257,21 @@ class ImageView(QWidget):
             frame = self.camera.frame
             self.divider = (event.position().x() - frame.left()) / max(frame.width(), 1.0)
         else:
-            if self._hand is not None:
-                self._hand.move(event.position())
+            if self._pointer_tool is not None:
+                self._pointer_tool.move(event.position())
             self._show_pointer(event.position().toPoint())
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         self._drag, self._moving_divider = None, False
-        if self._hand is not None and event.button() == Qt.MouseButton.LeftButton:
-            self._hand.release()
+        if self._pointer_tool is not None and event.button() == Qt.MouseButton.LeftButton:
+            self._pointer_tool.release()
         self._show_pointer(event.position().toPoint())
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         """Between the whole picture and 100 % at the place that was clicked."""
         if self._picture is None or event.button() != Qt.MouseButton.LeftButton or self._moving_divider:
             return
-        if self._hand is not None:
+        if self._pointer_tool is not None:
             self.mousePressEvent(event)
         elif self.camera.fitted:
             self.camera.zoom_to(1.0, event.position())
@@ -281,7 +281,7 @@ class ImageView(QWidget):
 
     def tabletEvent(self, event: QTabletEvent) -> None:
         """A pen paints with its pressure; without a hand it is a mouse."""
-        hand, left = self._hand, Qt.MouseButton.LeftButton
+        hand, left = self._pointer_tool, Qt.MouseButton.LeftButton
         if hand is None or self._picture is None or self._space or self._drag is not None:
             event.ignore()
             return
@@ -331,8 +331,8 @@ class ImageView(QWidget):
                 self.tapped.emit()
 
     def leaveEvent(self, event: QEvent) -> None:
-        if self._hand is not None:
-            self._hand.leave()
+        if self._pointer_tool is not None:
+            self._pointer_tool.leave()
         super().leaveEvent(event)
 
     def enterEvent(self, event: QEnterEvent) -> None:
@@ -349,8 +349,8 @@ class ImageView(QWidget):
             self.setCursor(Qt.CursorShape.OpenHandCursor)
         elif self.comparing and self._near_divider(QPointF(at)):
             self.setCursor(Qt.CursorShape.SplitHCursor)
-        elif self._hand is not None:
-            self.setCursor(self._hand.cursor)
+        elif self._pointer_tool is not None:
+            self.setCursor(self._pointer_tool.cursor)
         else:
             self.unsetCursor()
 

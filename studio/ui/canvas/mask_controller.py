@@ -94,7 +94,7 @@ class MaskController(QObject):
         else:
             self._open(None, sitting)
 
-    def picture_of(self, field: str) -> str:
+    def picture_path_of(self, field: str) -> str:
         """The path of the picture that a mask belongs to; empty where there is none yet."""
         beside = self._picture_field()
         return str(self._session.workspace.value(beside) or "") if beside and field else ""

@@ -61,7 +61,7 @@ class MaskMode(QObject):
             longer = max(layer.size.width(), layer.size.height())
             self.brush = replace(self.brush, size=max(4, longer // FIRST_SIZE))
         self.brush = replace(self.brush, erases=False)
-        self._surface.take_hand(self)
+        self._surface.set_pointer_tool(self)
         self._soften()
         self.settings_changed.emit()
         self.switched.emit(True)
@@ -71,7 +71,7 @@ class MaskMode(QObject):
             self.release()
             self.layer, self._pen = None, None
             self._soft.forget()
-            self._surface.take_hand(None)
+            self._surface.set_pointer_tool(None)
             self.switched.emit(False)
 
     def close(self) -> None:

@@ -24,9 +24,9 @@ FIELD = Field(
 
 
 class ModelFoldersEditor(FoldersEditor):
-    def __init__(self, folders: ModelFolders, around: FormServices) -> None:
+    def __init__(self, folders: ModelFolders, services: FormServices) -> None:
         self._folders = folders
-        super().__init__(FIELD, replace(around, clear=lambda _, left: self._give(left)), ListContent.FOLDERS)
+        super().__init__(FIELD, replace(services, clear_value=lambda _, left: self._give(left)), ListContent.FOLDERS)
         folders.changed.connect(self._tell)
 
     def value(self) -> Any:

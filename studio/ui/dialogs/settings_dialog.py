@@ -35,7 +35,7 @@ class SettingsDialog(QDialog):
         self,
         session: Session,
         set_theme: Callable[[str], None],
-        around: FormServices,
+        services: FormServices,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -67,7 +67,7 @@ class SettingsDialog(QDialog):
             )
         )
         self._add_folders()
-        self._add(FIELD, ModelFoldersEditor(session.model_folders, around))
+        self._add(FIELD, ModelFoldersEditor(session.model_folders, services))
         self._page.addStretch(1)
         self._lay_out()
         session.activity.changed.connect(self._show_device)

@@ -44,22 +44,22 @@ class ModelOption(Protocol):
 class FormServices:
     """What editors need of the window.
 
-    `offers` asks for the models of a kind, and `models_changed` says that it would answer otherwise now;
-    `take_picture` saves a pasted picture and hands over its path; both answer later. `clear` empties a field
-    in a way that can be undone. `paint_mask` opens the mask of a field on the canvas, and `picture_of` is the
-    path of the picture that it is for. `make_at_once` takes a field's name, a model's, and what was dropped on that
-    model's tile; `makers` are the tools by which models are made, and `choose_tool` opens one.
+    `list_models` asks for the models of a kind, and `models_changed` says that it would answer otherwise now;
+    `save_image` saves a pasted picture and hands over its path; both answer later. `clear_value` empties a field
+    in a way that can be undone. `paint_mask` opens the mask of a field on the canvas, and `picture_path_of` is the
+    path of the picture that it is for. `generate_from_drop` takes a field's name, a model's, and what was dropped on that
+    model's tile; `training_tools` are the tools by which models are made, and `choose_tool` opens one.
     """
 
     thumbnails: ThumbnailLoader
-    offers: Callable[[str, Callable[[Sequence[ModelOption]], None]], None]
+    list_models: Callable[[str, Callable[[Sequence[ModelOption]], None]], None]
     models_changed: SignalInstance
-    take_picture: Callable[[QImage, Callable[[Path], None]], None]
-    clear: Callable[[str, Any], None]
+    save_image: Callable[[QImage, Callable[[Path], None]], None]
+    clear_value: Callable[[str, Any], None]
     paint_mask: Callable[[str], None]
-    picture_of: Callable[[str], str]
-    make_at_once: Callable[[str, str, Sequence[Path]], None]
-    makers: Callable[[], Sequence[ToolDescriptor]]
+    picture_path_of: Callable[[str], str]
+    generate_from_drop: Callable[[str, str, Sequence[Path]], None]
+    training_tools: Callable[[], Sequence[ToolDescriptor]]
     choose_tool: Callable[[str], None]
 
 

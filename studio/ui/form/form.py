@@ -24,17 +24,17 @@ from studio.ui.widgets import labels
 _PLACES = (Widget.IMAGE, Widget.MASK, Widget.FILE, Widget.FOLDER, Widget.MODEL)
 
 
-def editor_for(field: Field, around: FormServices) -> Editor:
+def editor_for(field: Field, services: FormServices) -> Editor:
     """The widget that suits a field."""
     if field.many and field.widget in _PLACES:
-        return list_editor(field, around)
+        return list_editor(field, services)
     match field.widget:
         case Widget.IMAGE:
-            return DropWellEditor(field, around)
+            return DropWellEditor(field, services)
         case Widget.MASK:
-            return MaskEditor(field, around)
+            return MaskEditor(field, services)
         case Widget.MODEL:
-            return ModelTilesEditor(field, around) if field.tiles else ModelEditor(field, around)
+            return ModelTilesEditor(field, services) if field.tiles else ModelEditor(field, services)
         case _:
             return plain_editor(field)
 
@@ -118,9 +118,9 @@ class Form(QWidget):
     edited = Signal(str, object)
     unfolded = Signal(str, bool)
 
-    def __init__(self, fields: Sequence[Field], around: FormServices, *, unfold: Container[str] = ()) -> None:
+    def __init__(self, fields: Sequence[Field], services: FormServices, *, unfold: Container[str] = ()) -> None:
         super().__init__()
-        self._around = around
+        self._services = services
         self._rows: dict[str, FieldRow] = {}
         self._shown: dict[str, Any] = {}
         self._notes: Mapping[str, str] = {}
@@ -148,7 +148,7 @@ class Form(QWidget):
                 if group:
                     column.addSpacing(4)
                     column.addWidget(labels.make_label(group, "heading"))
-            editor = editor_for(field, self._around)
+            editor = editor_for(field, self._services)
             editor.edited.connect(lambda editor=editor: self._edited(editor))
             row = FieldRow(editor)
             self._rows[field.name] = row

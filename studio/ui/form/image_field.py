@@ -193,9 +193,9 @@ def caption(thumbnail: Thumbnail) -> str:
 class DropWellEditor(Editor):
     """For `Widget.IMAGE` and `Widget.MASK`: one picture, by its path."""
 
-    def __init__(self, field: Field, around: FormServices, parent: QWidget | None = None) -> None:
+    def __init__(self, field: Field, services: FormServices, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
-        self._around = around
+        self._services = services
         what = "a mask" if field.widget is Widget.MASK else "a picture"
         self.well = DropWell(f"Drop {what}, paste, or click")
         labels.describe(self.well, field.title, field.help)
@@ -211,10 +211,10 @@ class DropWellEditor(Editor):
         self.setFocusProxy(self.well)
         self.well.given.connect(self._given)
         taken = while_alive(self, lambda path: self._given(str(path)))
-        self.well.pasted.connect(lambda image: around.take_picture(image, taken))
+        self.well.pasted.connect(lambda image: services.save_image(image, taken))
         self.well.cleared.connect(self._empty)
         self._clear.clicked.connect(self._empty)
-        around.thumbnails.ready.connect(self._thumbnail_ready)
+        services.thumbnails.ready.connect(self._thumbnail_ready)
 
     def head(self) -> QWidget | None:
         return self._clear
@@ -230,7 +230,7 @@ class DropWellEditor(Editor):
             self._clear.setVisible(bool(path))
             self.well.setAccessibleDescription(name if path else self.field.help)
             if path:
-                self._around.thumbnails.ask(path)
+                self._services.thumbnails.ask(path)
 
     def name_of(self, path: str) -> str:
         return sidecar.own_name(Path(path))
@@ -243,7 +243,7 @@ class DropWellEditor(Editor):
         self.edited.emit()
 
     def _empty(self) -> None:
-        self._around.clear(self.field.name, None)
+        self._services.clear_value(self.field.name, None)
         self.well.setFocus()
 
     def _thumbnail_ready(self, thumbnail: Thumbnail) -> None:

@@ -25,25 +25,25 @@ SHOWN = 5
 """The list is at most this many rows high, then it scrolls."""
 
 
-def list_editor(field: Field, around: FormServices) -> ListEditor:
+def list_editor(field: Field, services: FormServices) -> ListEditor:
     """For fields of many pictures, masks, files, folders or models."""
     match field.widget:
         case Widget.FILE:
-            return FilesEditor(field, around, ListContent.FILES)
+            return FilesEditor(field, services, ListContent.FILES)
         case Widget.FOLDER:
-            return FoldersEditor(field, around, ListContent.FOLDERS)
+            return FoldersEditor(field, services, ListContent.FOLDERS)
         case Widget.MODEL:
-            return ModelsEditor(field, around, ListContent.MODELS)
+            return ModelsEditor(field, services, ListContent.MODELS)
         case _:
-            return PicturesEditor(field, around, ListContent.PICTURES)
+            return PicturesEditor(field, services, ListContent.PICTURES)
 
 
 class ListEditor(Editor):
     """The value is a list of strings: paths, or names of models."""
 
-    def __init__(self, field: Field, around: FormServices, holds: ListContent, parent: QWidget | None = None) -> None:
+    def __init__(self, field: Field, services: FormServices, holds: ListContent, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
-        self._around = around
+        self._services = services
         self.list = PathList(holds)
         labels.describe(self.list, field.title, field.help)
         noun = holds.value
@@ -129,7 +129,7 @@ class ListEditor(Editor):
         chosen = {self.list.row(item) for item in self.list.selectedItems()}
         if chosen:
             left = [value for row, value in enumerate(self.list.values()) if row not in chosen]
-            self._around.clear(self.field.name, left)
+            self._services.clear_value(self.field.name, left)
 
     def _update(self) -> None:
         count = self.list.count()
@@ -143,18 +143,18 @@ class ListEditor(Editor):
 
 
 class PicturesEditor(ListEditor):
-    def __init__(self, field: Field, around: FormServices, holds: ListContent, parent: QWidget | None = None) -> None:
-        super().__init__(field, around, holds, parent)
+    def __init__(self, field: Field, services: FormServices, holds: ListContent, parent: QWidget | None = None) -> None:
+        super().__init__(field, services, holds, parent)
         taken = while_alive(self, lambda path: self._given([str(path)]))
-        self.list.pasted.connect(lambda image: around.take_picture(image, taken))
-        around.thumbnails.ready.connect(self._thumbnail_ready)
+        self.list.pasted.connect(lambda image: services.save_image(image, taken))
+        services.thumbnails.ready.connect(self._thumbnail_ready)
 
     def _invitation(self, noun: str) -> str:
         return f"Drop {noun} here, paste, or add them"
 
     def _put(self, value: str) -> None:
         self.list.put(value, sidecar.own_name(Path(value)), "Opening…", QIcon())
-        self._around.thumbnails.ask(value)
+        self._services.thumbnails.ask(value)
 
     def _browse(self) -> None:
         title = self.field.title
@@ -189,10 +189,10 @@ class FoldersEditor(ListEditor):
 class ModelsEditor(ListEditor):
     """A model is added as one is chosen where there is only one; it moves up into the list."""
 
-    def __init__(self, field: Field, around: FormServices, holds: ListContent, parent: QWidget | None = None) -> None:
+    def __init__(self, field: Field, services: FormServices, holds: ListContent, parent: QWidget | None = None) -> None:
         self._titles: dict[str, str] = {}
-        super().__init__(field, around, holds, parent)
-        around.models_changed.connect(self._ask)
+        super().__init__(field, services, holds, parent)
+        services.models_changed.connect(self._ask)
         self._ask()
 
     def _invitation(self, noun: str) -> str:
@@ -200,7 +200,7 @@ class ModelsEditor(ListEditor):
 
     def _adder(self, noun: str) -> QWidget:
         one = replace(self.field, many=False, title=f"Add {noun} to {self.field.title.lower()}")
-        self.chooser = ModelEditor(one, self._around)
+        self.chooser = ModelEditor(one, self._services)
         self.chooser.edited.connect(self._chosen)
         return self.chooser
 
@@ -216,7 +216,7 @@ class ModelsEditor(ListEditor):
         self.list.put(value, title, value if title != value else "", icons.icon("cube-outline"))
 
     def _ask(self) -> None:
-        self._around.offers(self.field.model, while_alive(self, self._offered))
+        self._services.list_models(self.field.model, while_alive(self, self._offered))
 
     def _offered(self, offers: Sequence[ModelOption]) -> None:
         self._titles = {offer.name: offer.title for offer in offers}

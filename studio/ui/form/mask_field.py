@@ -19,12 +19,12 @@ from studio.ui.widgets.thumbnail_loader import Thumbnail
 class MaskEditor(DropWellEditor):
     """For `Widget.MASK`. It says when the mask and its picture are not of one size."""
 
-    def __init__(self, field: Field, around: FormServices, parent: QWidget | None = None) -> None:
-        super().__init__(field, around, parent)
+    def __init__(self, field: Field, services: FormServices, parent: QWidget | None = None) -> None:
+        super().__init__(field, services, parent)
         self._sizes: dict[str, QSize] = {}
         self.paint = QPushButton()
         self.paint.setIcon(icons.icon("brush", "text"))
-        self.paint.clicked.connect(lambda _=False: around.paint_mask(field.name))
+        self.paint.clicked.connect(lambda _=False: services.paint_mask(field.name))
         self._fits = labels.make_label("", "caption", wrap=True)
         self._fits.hide()
         column = self.layout()
@@ -50,7 +50,7 @@ class MaskEditor(DropWellEditor):
 
     def _thumbnail_ready(self, thumbnail: Thumbnail) -> None:
         super()._thumbnail_ready(thumbnail)
-        picture = self._around.picture_of(self.field.name)
+        picture = self._services.picture_path_of(self.field.name)
         if not thumbnail.error and thumbnail.path in (self.well.path, picture):
             self._sizes[thumbnail.path] = QSize(thumbnail.width, thumbnail.height)
             self._sizes = {path: size for path, size in self._sizes.items() if path in (self.well.path, picture)}
@@ -58,7 +58,7 @@ class MaskEditor(DropWellEditor):
 
     def _show_fit(self) -> None:
         mask = self._sizes.get(self.well.path)
-        picture = self._sizes.get(self._around.picture_of(self.field.name))
+        picture = self._sizes.get(self._services.picture_path_of(self.field.name))
         differs = mask is not None and picture is not None and mask != picture
         self._fits.setText(masks.scaled_sentence(mask, picture) if differs and mask and picture else "")
         self._fits.setVisible(differs)

@@ -240,12 +240,12 @@ class TrainingToolTile(BaseTile):
 class ModelTilesEditor(Editor):
     """For `Widget.MODEL` with `tiles`. What is not among them, such as a path, gets a tile while it is chosen."""
 
-    def __init__(self, field: Field, around: FormServices, parent: QWidget | None = None) -> None:
+    def __init__(self, field: Field, services: FormServices, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
-        self._around = around
+        self._services = services
         self._value = ""
         self._offers: list[ModelOption] | None = None
-        self.plates: list[BaseTile] = []
+        self.tiles_and_tools: list[BaseTile] = []
         self._chosen = labels.make_label()
         self._browse = QToolButton()
         self._browse.setProperty("role", "ghost")
@@ -269,8 +269,8 @@ class ModelTilesEditor(Editor):
         column.setSpacing(8)
         column.addWidget(self._nothing)
         column.addWidget(self._grid)
-        around.thumbnails.ready.connect(self._thumbnail_ready)
-        around.models_changed.connect(self._ask)
+        services.thumbnails.ready.connect(self._thumbnail_ready)
+        services.models_changed.connect(self._ask)
         self._ask()
 
     def head(self) -> QWidget | None:
@@ -278,7 +278,7 @@ class ModelTilesEditor(Editor):
 
     @property
     def tiles(self) -> list[ModelTile]:
-        return [plate for plate in self.plates if isinstance(plate, ModelTile)]
+        return [plate for plate in self.tiles_and_tools if isinstance(plate, ModelTile)]
 
     @property
     def invitation(self) -> str:
@@ -300,7 +300,7 @@ class ModelTilesEditor(Editor):
 
     # The tiles
     def _ask(self) -> None:
-        self._around.offers(self.field.model, while_alive(self, self._offered))
+        self._services.list_models(self.field.model, while_alive(self, self._offered))
 
     def _offered(self, offers: Sequence[ModelOption]) -> None:
         """Those that say what they are stand first."""
@@ -312,18 +312,18 @@ class ModelTilesEditor(Editor):
 
     def _lay_tiles(self) -> None:
         offers = self._offers or []
-        had_focus = next((plate.title for plate in self.plates if plate.hasFocus()), None)
-        for plate in self.plates:
+        had_focus = next((plate.title for plate in self.tiles_and_tools if plate.hasFocus()), None)
+        for plate in self.tiles_and_tools:
             self._mosaic.removeWidget(plate)
             plate.hide()
             plate.deleteLater()
         strange = [self._value] if self._value and all(offer.name != self._value for offer in offers) else []
-        self.plates = [
+        self.tiles_and_tools = [
             *(self._tile(offer.name, offer.title, offer) for offer in offers[:MOST]),
             *(self._tile(name, Path(name).name) for name in strange),
-            *(self._maker(tool) for tool in self._around.makers()),
+            *(self._maker(tool) for tool in self._services.training_tools()),
         ]
-        for plate in self.plates:
+        for plate in self.tiles_and_tools:
             plate.moved.connect(lambda right, down, plate=plate: self._step(plate, right, down))
             self._mosaic.addWidget(plate)
             plate.show()
@@ -331,9 +331,9 @@ class ModelTilesEditor(Editor):
         self._say_nothing(bool(offers or strange))
         for tile in self.tiles:
             if tile.picture:
-                self._around.thumbnails.ask(tile.picture)
-        self._grid.setVisible(bool(self.plates))
-        if (again := next((plate for plate in self.plates if plate.title == had_focus), None)) is not None:
+                self._services.thumbnails.ask(tile.picture)
+        self._grid.setVisible(bool(self.tiles_and_tools))
+        if (again := next((plate for plate in self.tiles_and_tools if plate.title == had_focus), None)) is not None:
             again.setFocus()
 
     def _tile(self, name: str, title: str, offer: ModelOption | None = None) -> ModelTile:
@@ -351,7 +351,7 @@ class ModelTilesEditor(Editor):
 
     def _maker(self, tool: ToolDescriptor) -> TrainingToolTile:
         maker = TrainingToolTile(tool)
-        maker.clicked.connect(lambda: self._around.choose_tool(maker.tool))
+        maker.clicked.connect(lambda: self._services.choose_tool(maker.tool))
         return maker
 
     def _fill_menu(self, further: Sequence[ModelOption]) -> None:
@@ -365,7 +365,7 @@ class ModelTilesEditor(Editor):
 
     def _say_nothing(self, anything: bool) -> None:
         what = self.field.title.lower()
-        makers = " Make your own, or put one into the models folder." if self._around.makers() else ""
+        makers = " Make your own, or put one into the models folder." if self._services.training_tools() else ""
         self._nothing.setText("" if anything else f"There is no {what} here yet.{makers}")
         self._nothing.setVisible(not anything)
 
@@ -377,23 +377,23 @@ class ModelTilesEditor(Editor):
         title = chosen.title if chosen else ""
         width = NARROWEST * 2
         self._chosen.setText(self._chosen.fontMetrics().elidedText(title, Qt.TextElideMode.ElideRight, width))
-        self._reach(next((plate for plate in self.plates if plate.hasFocus()), None) or chosen)
+        self._reach(next((plate for plate in self.tiles_and_tools if plate.hasFocus()), None) or chosen)
 
     def _reach(self, plate: BaseTile | None) -> None:
-        plate = plate or next(iter(self.plates), None)
-        for other in self.plates:
+        plate = plate or next(iter(self.tiles_and_tools), None)
+        for other in self.tiles_and_tools:
             other.setFocusPolicy(Qt.FocusPolicy.StrongFocus if other is plate else Qt.FocusPolicy.ClickFocus)
 
     def _step(self, plate: BaseTile, right: int, down: int) -> None:
-        wanted = self.plates.index(plate) + right + down * self._mosaic.columns(self._grid.width())
-        if 0 <= wanted < len(self.plates):
-            self._reach(self.plates[wanted])
-            self.plates[wanted].setFocus(Qt.FocusReason.OtherFocusReason)
+        wanted = self.tiles_and_tools.index(plate) + right + down * self._mosaic.columns(self._grid.width())
+        if 0 <= wanted < len(self.tiles_and_tools):
+            self._reach(self.tiles_and_tools[wanted])
+            self.tiles_and_tools[wanted].setFocus(Qt.FocusReason.OtherFocusReason)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         """Where the form sends it, such as for a choice that is missing."""
         super().focusInEvent(event)
-        reached = [plate for plate in self.plates if plate.focusPolicy() is Qt.FocusPolicy.StrongFocus]
+        reached = [plate for plate in self.tiles_and_tools if plate.focusPolicy() is Qt.FocusPolicy.StrongFocus]
         if reached:
             reached[0].setFocus(event.reason())
 
@@ -411,10 +411,10 @@ class ModelTilesEditor(Editor):
         self.edited.emit()
 
     def _given(self, name: str, files: Sequence[Path]) -> None:
-        self._around.make_at_once(self.field.name, name, files)
+        self._services.generate_from_drop(self.field.name, name, files)
 
     def _pasted(self, name: str, image: QImage) -> None:
-        self._around.take_picture(image, while_alive(self, lambda path: self._given(name, [path])))
+        self._services.save_image(image, while_alive(self, lambda path: self._given(name, [path])))
 
     def _choose_folder(self) -> None:
         if path := QFileDialog.getExistingDirectory(self, self.field.title):

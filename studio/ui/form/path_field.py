@@ -89,7 +89,7 @@ class PathEditor(Editor):
 class ModelEditor(Editor):
     """The models that are at hand by their titles; a path or a hub name can be typed or chosen."""
 
-    def __init__(self, field: Field, around: FormServices, parent: QWidget | None = None) -> None:
+    def __init__(self, field: Field, services: FormServices, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
         self.combo = Combo()
         self.combo.setEditable(True)
@@ -118,8 +118,8 @@ class ModelEditor(Editor):
         self._names: list[str] = []
         self.combo.activated.connect(self._picked)
         typed.editingFinished.connect(self._typed)
-        self._around = around
-        around.models_changed.connect(self._ask)
+        self._services = services
+        services.models_changed.connect(self._ask)
         self._ask()
 
     def value(self) -> Any:
@@ -140,7 +140,7 @@ class ModelEditor(Editor):
         labels.set_flag(self.combo, "wrong", wrong)
 
     def _ask(self) -> None:
-        self._around.offers(self.field.model, while_alive(self, self._offered))
+        self._services.list_models(self.field.model, while_alive(self, self._offered))
 
     def _offered(self, offers: Sequence[ModelOption]) -> None:
         """All at once: there may be thousands. What is being typed stays, unless there are others than before."""

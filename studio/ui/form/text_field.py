@@ -57,8 +57,8 @@ class MultilineEdit(QPlainTextEdit):
         least, most = self._lines
         lines = min(max(self.document().size().height(), least), most)
         margins = self.contentsMargins()
-        around = margins.top() + margins.bottom() + 2 * int(self.document().documentMargin()) + 10
-        self.setFixedHeight(int(lines * self.fontMetrics().lineSpacing()) + around)
+        services = margins.top() + margins.bottom() + 2 * int(self.document().documentMargin()) + 10
+        self.setFixedHeight(int(lines * self.fontMetrics().lineSpacing()) + services)
 
 
 class MultilineEditor(Editor):

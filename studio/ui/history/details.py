@@ -19,8 +19,8 @@ WORDS = 240
 
 
 class DetailsPanel(QScrollArea):
-    use_wanted = Signal(Creation)
-    input_wanted = Signal(Creation)
+    use_requested = Signal(Creation)
+    input_requested = Signal(Creation)
     rated = Signal(Creation, int)
     tagged = Signal(Creation, list)
 
@@ -46,8 +46,8 @@ class DetailsPanel(QScrollArea):
         self._lay_out()
         self.rating.rated.connect(lambda stars: self._creation and self.rated.emit(self._creation, stars))
         self.tags.editingFinished.connect(self._tags_edited)
-        self.use.clicked.connect(lambda: self._creation and self.use_wanted.emit(self._creation))
-        self.input.clicked.connect(lambda: self._creation and self.input_wanted.emit(self._creation))
+        self.use.clicked.connect(lambda: self._creation and self.use_requested.emit(self._creation))
+        self.input.clicked.connect(lambda: self._creation and self.input_requested.emit(self._creation))
 
     def _lay_out(self) -> None:
         inside = QWidget()

@@ -16,7 +16,7 @@ LONG_ENOUGH = 8000
 
 
 class UndoBar(QFrame):
-    undo_wanted = Signal()
+    undo_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -48,16 +48,16 @@ class UndoBar(QFrame):
 
     def _undo(self) -> None:
         self.hide()
-        self.undo_wanted.emit()
+        self.undo_requested.emit()
 
 
 class TrashBar(QWidget):
     """Restore, Delete and Empty trash. What cannot be undone asks again in its own place instead of in a dialog."""
 
-    restore_wanted = Signal()
-    delete_wanted = Signal(list)
+    restore_requested = Signal()
+    delete_requested = Signal(list)
     """The ids that were asked about."""
-    empty_wanted = Signal()
+    empty_requested = Signal()
     answered = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -85,7 +85,7 @@ class TrashBar(QWidget):
         column.addWidget(self.question)
         column.addWidget(_row(self.delete, self.keep_button))
         self._pages.addWidget(asking)
-        self.restore.clicked.connect(self.restore_wanted)
+        self.restore.clicked.connect(self.restore_requested)
         self.empty.clicked.connect(lambda: self.ask())
         self.keep_button.clicked.connect(self._keep)
         self.delete.clicked.connect(self._delete)
@@ -132,9 +132,9 @@ class TrashBar(QWidget):
         asked = self._asked
         self._keep()
         if asked:
-            self.delete_wanted.emit(asked)
+            self.delete_requested.emit(asked)
         else:
-            self.empty_wanted.emit()
+            self.empty_requested.emit()
 
 
 def _row(*buttons: QPushButton) -> QWidget:

@@ -29,11 +29,11 @@ CELL = 92
 class HistoryGrid(UniformGrid):
     opened = Signal(Creation)
     """Clicked, or Enter."""
-    star_wanted = Signal()
-    rating_wanted = Signal(int)
-    trash_wanted = Signal()
-    copy_wanted = Signal()
-    menu_wanted = Signal(QPoint)
+    star_requested = Signal()
+    rating_requested = Signal(int)
+    trash_requested = Signal()
+    copy_requested = Signal()
+    menu_requested = Signal(QPoint)
     """In global coordinates."""
     chosen = Signal()
     """Another current creation, or another selection."""
@@ -147,13 +147,13 @@ class HistoryGrid(UniformGrid):
             if (creation := self.current_creation()) is not None:
                 self.opened.emit(creation)
         elif plain and key in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
-            self.trash_wanted.emit()
+            self.trash_requested.emit()
         elif plain and event.text() == ".":
-            self.star_wanted.emit()
+            self.star_requested.emit()
         elif plain and event.text() in ("0", "1", "2", "3", "4", "5"):
-            self.rating_wanted.emit(int(event.text()))
+            self.rating_requested.emit(int(event.text()))
         elif event.matches(QKeySequence.StandardKey.Copy):
-            self.copy_wanted.emit()
+            self.copy_requested.emit()
         else:
             super().keyPressEvent(event)
 
@@ -175,7 +175,7 @@ class HistoryGrid(UniformGrid):
         else:
             at = event.globalPos()
         if self.selectionModel().hasSelection():
-            self.menu_wanted.emit(at)
+            self.menu_requested.emit(at)
 
     def startDrag(self, actions: Qt.DropAction) -> None:
         creations = [creation for creation in self.chosen_creations() if not creation.missing]

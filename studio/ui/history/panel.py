@@ -51,7 +51,7 @@ class HistoryPanel(QWidget):
         self.count = make_label(role="caption")
         self.grid = HistoryGrid(model)
         self.details = DetailsPanel(model)
-        self.trash_strip = TrashBar()
+        self.trash_bar = TrashBar()
         self.notice = UndoBar()
         self.operations = HistoryActions(model, undo or Undo(), self)
         self._lay_out()
@@ -81,7 +81,7 @@ class HistoryPanel(QWidget):
             row.addWidget(part) if isinstance(part, QWidget) else row.addLayout(part)
             top.addLayout(row)
         top.addWidget(self.grid, 1)
-        top.addWidget(self.trash_strip)
+        top.addWidget(self.trash_bar)
         top.addWidget(self.notice)
         lower = QWidget()
         bottom = QVBoxLayout(lower)
@@ -108,23 +108,23 @@ class HistoryPanel(QWidget):
         self.shelves.idClicked.connect(lambda _: self._search())
         grid.opened.connect(self.activated)
         grid.chosen.connect(self._show_chosen)
-        grid.menu_wanted.connect(self._show_menu)
-        grid.star_wanted.connect(lambda: operations.star(grid.chosen_creations()))
-        grid.rating_wanted.connect(lambda stars: operations.rate(grid.chosen_creations(), stars))
-        grid.trash_wanted.connect(self.trash_chosen)
-        grid.copy_wanted.connect(lambda: operations.copy(grid.chosen_creations()))
+        grid.menu_requested.connect(self._show_menu)
+        grid.star_requested.connect(lambda: operations.star(grid.chosen_creations()))
+        grid.rating_requested.connect(lambda stars: operations.rate(grid.chosen_creations(), stars))
+        grid.trash_requested.connect(self.trash_chosen)
+        grid.copy_requested.connect(lambda: operations.copy(grid.chosen_creations()))
         self.details.rated.connect(lambda creation, stars: operations.rate([creation], stars))
         self.details.tagged.connect(operations.tag)
-        self.details.use_wanted.connect(self.use_recipe)
-        self.details.input_wanted.connect(self.use_as_input)
+        self.details.use_requested.connect(self.use_recipe)
+        self.details.input_requested.connect(self.use_as_input)
         self.details.lineage.chosen.connect(self._go_to)
-        self.trash_strip.restore_wanted.connect(lambda: operations.restore(grid.chosen_ids()))
-        self.trash_strip.delete_chosen.clicked.connect(lambda: self.trash_strip.ask(grid.chosen_ids()))
-        self.trash_strip.delete_wanted.connect(model.delete)
-        self.trash_strip.empty_wanted.connect(model.empty_trash)
-        self.trash_strip.answered.connect(grid.setFocus)
-        grid.selectionModel().selectionChanged.connect(lambda *_: self.trash_strip.choice_changed())
-        self.notice.undo_wanted.connect(operations.undo)
+        self.trash_bar.restore_requested.connect(lambda: operations.restore(grid.chosen_ids()))
+        self.trash_bar.delete_chosen.clicked.connect(lambda: self.trash_bar.ask(grid.chosen_ids()))
+        self.trash_bar.delete_requested.connect(model.delete)
+        self.trash_bar.empty_requested.connect(model.empty_trash)
+        self.trash_bar.answered.connect(grid.setFocus)
+        grid.selectionModel().selectionChanged.connect(lambda *_: self.trash_bar.choice_changed())
+        self.notice.undo_requested.connect(operations.undo)
         operations.told.connect(self.notice.tell)
         model.failed.connect(lambda sentence: self.notice.tell(sentence, False, wrong=True))
         model.changed.connect(lambda _: self._show_chosen())
@@ -145,14 +145,14 @@ class HistoryPanel(QWidget):
     def _search(self) -> None:
         shelf = self.shelf
         self.model.search(self.search.text(), starred=shelf == STARRED, trashed=shelf == TRASH)
-        self.trash_strip.setVisible(shelf == TRASH)
-        self.trash_strip.keep()
+        self.trash_bar.setVisible(shelf == TRASH)
+        self.trash_bar.keep()
 
     def _count(self) -> None:
         rows, known = self.model.rowCount(), self.model.standing
         self.count.setText(group_digits(rows) if known and rows else "")
         self.grid.sentence = self._why_empty() if known and not rows else ""
-        self.trash_strip.show_count(rows)
+        self.trash_bar.show_count(rows)
         if not rows:
             self.grid.viewport().update()
             self._show_chosen()
@@ -177,7 +177,7 @@ class HistoryPanel(QWidget):
             self.details.show_creation(chosen)
             self.selected.emit(chosen)
         self._lower.setVisible(chosen is not None)
-        self.trash_strip.show_chosen(len(self.grid.selectionModel().selectedIndexes()))
+        self.trash_bar.show_chosen(len(self.grid.selectionModel().selectedIndexes()))
 
     def _go_to(self, creation: Creation) -> None:
         """From the chain: shown on the canvas, and chosen in the grid if it is there."""
@@ -198,7 +198,7 @@ class HistoryPanel(QWidget):
         if self.shelf != TRASH:
             self.operations.trash(chosen)
         elif chosen:
-            self.trash_strip.ask(chosen)
+            self.trash_bar.ask(chosen)
 
     def _show_menu(self, at: QPoint) -> None:
         menu = self.menu()
@@ -213,8 +213,8 @@ class HistoryPanel(QWidget):
         there = [creation for creation in creations if not creation.missing]
         if self.shelf == TRASH:
             menu.addAction("Restore").triggered.connect(lambda: operations.restore(ids))
-            menu.addAction("Delete for ever…\tDel").triggered.connect(lambda: self.trash_strip.ask(ids))
-            menu.addAction("Empty trash…").triggered.connect(lambda: self.trash_strip.ask())
+            menu.addAction("Delete for ever…\tDel").triggered.connect(lambda: self.trash_bar.ask(ids))
+            menu.addAction("Empty trash…").triggered.connect(lambda: self.trash_bar.ask())
             return menu
         if single is not None:
             menu.addAction("Open\tEnter").triggered.connect(lambda: self.activated.emit(single))

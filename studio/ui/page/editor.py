@@ -38,17 +38,17 @@ SHOWN_MARKS = 2000
 class PageEditor(QTextEdit):
     """Places are code points. Qt counts UTF-16 units, so they are turned into each other here and nowhere else."""
 
-    typed = Signal(int, int, str)
+    text_edited = Signal(int, int, str)
     """At a place, so many characters gave way to others."""
-    placed = Signal(int)
+    cursor_placed = Signal(int)
     """Where the cursor stands."""
-    undo_asked = Signal()
-    redo_asked = Signal()
-    left = Signal()
+    undo_requested = Signal()
+    redo_requested = Signal()
+    escaped = Signal()
     """Escape."""
-    menu_asked = Signal(QMenu, QPoint)
+    menu_requested = Signal(QMenu, QPoint)
     """The editor's own menu, and where it belongs."""
-    rested = Signal(int)
+    hovered = Signal(int)
     """The pointer stays on the character behind this place."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -177,7 +177,7 @@ class PageEditor(QTextEdit):
         self._dress_typed(cursor, new)
         self._showing = False
         self._show_hint()
-        self.typed.emit(at, removed, new)
+        self.text_edited.emit(at, removed, new)
 
     @staticmethod
     def _dress_typed(cursor: QTextCursor, new: str) -> None:
@@ -193,28 +193,28 @@ class PageEditor(QTextEdit):
 
     def _moved(self) -> None:
         if not self._showing:
-            self.placed.emit(self.place())
+            self.cursor_placed.emit(self.place())
 
     def viewportEvent(self, event: QEvent) -> bool:
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
             at = self.character_at(event.pos())
             if at is not None:
-                self.rested.emit(at)
+                self.hovered.emit(at)
             return True
         return super().viewportEvent(event)
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         menu = self.createStandardContextMenu()
         menu.setToolTip("")
-        self.menu_asked.emit(menu, event.globalPos())
+        self.menu_requested.emit(menu, event.globalPos())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.matches(QKeySequence.StandardKey.Undo):
-            self.undo_asked.emit()
+            self.undo_requested.emit()
         elif event.matches(QKeySequence.StandardKey.Redo):
-            self.redo_asked.emit()
+            self.redo_requested.emit()
         elif event.key() == Qt.Key.Key_Escape:
-            self.left.emit()
+            self.escaped.emit()
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not self.isReadOnly():
             # By hand: on an empty line with a height of its own, Qt would only take the height away.
             self.textCursor().insertBlock(

@@ -12,20 +12,20 @@ from studio.ui.page.suggestion_list import SuggestionList
 
 
 class GapSuggestions(QObject):
-    """Binds a list of words to the paper."""
+    """Binds a list of words to the editor."""
 
-    def __init__(self, paper: PageEditor, on_words: OnWords, offers: SuggestionList) -> None:
-        super().__init__(paper)
-        self._paper, self._on_words, self._offers = paper, on_words, offers
+    def __init__(self, editor: PageEditor, on_words: OnWords, suggestions: SuggestionList) -> None:
+        super().__init__(editor)
+        self._editor, self._on_words, self._suggestions = editor, on_words, suggestions
         self._gap: Gap | None = None
         on_words.looking.connect(self._look)
         on_words.offered.connect(self._show)
-        offers.chosen.connect(self._use)
-        offers.left.connect(self.close)
-        paper.typed.connect(lambda *_: self.close())
-        paper.verticalScrollBar().valueChanged.connect(lambda _: self.close())
-        paper.viewport().installEventFilter(self)
-        offers.list.installEventFilter(self)
+        suggestions.chosen.connect(self._use)
+        suggestions.escaped.connect(self.close)
+        editor.text_edited.connect(lambda *_: self.close())
+        editor.verticalScrollBar().valueChanged.connect(lambda _: self.close())
+        editor.viewport().installEventFilter(self)
+        suggestions.list.installEventFilter(self)
 
     def close(self) -> None:
         if self._gap is not None:
@@ -34,16 +34,16 @@ class GapSuggestions(QObject):
 
     def _hide(self) -> None:
         self._gap = None
-        had = self._offers.list.hasFocus()
-        self._offers.hide()
-        self._paper.underline(0, 0)
+        had = self._suggestions.list.hasFocus()
+        self._suggestions.hide()
+        self._editor.underline(0, 0)
         if had:
-            self._paper.setFocus()
+            self._editor.setFocus()
 
     def _look(self, gap: Gap) -> None:
         self._gap = gap
-        self._offers.offer("Looking for words…", [], "", "Esc stops it")
-        self._paper.underline(gap.start, gap.end - gap.start)
+        self._suggestions.offer("Looking for words…", [], "", "Esc stops it")
+        self._editor.underline(gap.start, gap.end - gap.start)
         self._open(gap)
 
     def _show(self, found: Sequence[tuple[str, float]]) -> None:
@@ -55,25 +55,27 @@ class GapSuggestions(QObject):
             return
         here = gap.here.strip()
         title = f"Instead of “{here}”" if here.strip("_") else "For this gap"
-        self._offers.offer(title, [(word, word, share) for word, share in found], here, "↑ ↓ · Enter puts it there")
+        self._suggestions.offer(
+            title, [(word, word, share) for word, share in found], here, "↑ ↓ · Enter puts it there"
+        )
         self._open(gap)
-        self._offers.list.setFocus()
+        self._suggestions.list.setFocus()
 
     def _open(self, gap: Gap) -> None:
-        rect = self._paper.rect_of(gap.start, gap.end - gap.start)
-        corner = self._paper.viewport().mapTo(self._offers.page, rect.topLeft())
-        self._offers.open_at(QRect(corner, rect.size()))
+        rect = self._editor.rect_of(gap.start, gap.end - gap.start)
+        corner = self._editor.viewport().mapTo(self._suggestions.page, rect.topLeft())
+        self._suggestions.open_at(QRect(corner, rect.size()))
 
     def _use(self, word: str) -> None:
         self._hide()
-        self._paper.setFocus()
+        self._editor.setFocus()
         self._on_words.use(word)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if self._gap is None:  # So it is while the window ends, when there is no paper to ask any more.
+        if self._gap is None:  # So it is while the window ends, when there is no editor to ask any more.
             return False
-        pressed = watched is self._paper.viewport() and event.type() == QEvent.Type.MouseButtonPress
-        left = watched is self._offers.list and event.type() == QEvent.Type.FocusOut
+        pressed = watched is self._editor.viewport() and event.type() == QEvent.Type.MouseButtonPress
+        left = watched is self._suggestions.list and event.type() == QEvent.Type.FocusOut
         if pressed or left:
             self.close()
         return False

@@ -18,8 +18,8 @@ class IllustrationTile(QAbstractButton):
     """A picture, the words that it was painted from, and how it stands."""
 
     doubled = Signal()
-    repaint_asked = Signal()
-    remove_asked = Signal()
+    repaint_requested = Signal()
+    remove_requested = Signal()
 
     def __init__(self, picture: Picture, image: QPixmap) -> None:
         super().__init__()
@@ -46,8 +46,8 @@ class IllustrationTile(QAbstractButton):
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         menu = QMenu(self)
-        menu.addAction("Repaint with the same seed", self.repaint_asked.emit)
-        menu.addAction("Take it off the page", self.remove_asked.emit)
+        menu.addAction("Repaint with the same seed", self.repaint_requested.emit)
+        menu.addAction("Take it off the page", self.remove_requested.emit)
         menu.exec(event.globalPos())
         menu.deleteLater()
 
@@ -143,8 +143,8 @@ class IllustrationsBar(QWidget):
             tile.clicked.connect(lambda: self.chosen.emit(place[0], place[1] - place[0]))
         if creation is not None:
             tile.doubled.connect(lambda: self.opened.emit(creation))
-        tile.repaint_asked.connect(lambda: self._state.repaint(id))
-        tile.remove_asked.connect(lambda: self._state.remove(id))
+        tile.repaint_requested.connect(lambda: self._state.repaint(id))
+        tile.remove_requested.connect(lambda: self._state.remove(id))
 
     def _came(self, thumbnail: Thumbnail) -> None:
         wanted = [tile for tile in self.tiles if tile.picture.creation and tile.picture.creation.path == thumbnail.path]

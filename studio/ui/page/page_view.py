@@ -1,4 +1,4 @@
-"""The page as the artist has it before them: the paper, what floats over it and the bar below."""
+"""The page as the artist has it before them: the editor, what floats over it and the bar below."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ COUNT_MS = 200
 LISTED = 20
 GAP = 6
 ROOMY = 560
-"""Pixels that all words of the bar below need, or versions beside the paper."""
+"""Pixels that all words of the bar below need, or versions beside the editor."""
 
 
 class PageView(QWidget):
     """Binds to a `Page` and holds no state of its own. What the signals say is asked of the window."""
 
-    write_on = Signal()
-    write_again = Signal()
+    continue_requested = Signal()
+    regenerate_requested = Signal()
     """With another seed than before."""
-    stop = Signal()
-    said = Signal(str)
+    stop_requested = Signal()
+    notified = Signal(str)
     """A sentence that the artist should see."""
 
     def __init__(
@@ -64,19 +64,19 @@ class PageView(QWidget):
         self.setProperty("role", "canvas")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setAccessibleName("Page of text")
-        self.paper = PageEditor()
+        self.editor = PageEditor()
         self.find_bar = FindBar()
         self.find_bar.hide()
-        self.versions = RevisionsPanel(page, self)
-        self.versions.hide()
-        self.top = FloatingBar("Page tools", self)
-        self.pictures = IllustrationsBar(illustrating, thumbnails)
-        self.budget = TokenBudgetBar(estimates)
-        self.bar = PageBar()
-        self.offers = SuggestionList(self)
-        self.other_words = WordAlternatives(self.paper, alternatives, self.offers)
-        self.found = SuggestionList(self)
-        self.found_words = GapSuggestions(self.paper, on_words, self.found)
+        self.revisions_panel = RevisionsPanel(page, self)
+        self.revisions_panel.hide()
+        self.tool_bar = FloatingBar("Page tools", self)
+        self.illustrations_bar = IllustrationsBar(illustrating, thumbnails)
+        self.token_budget_bar = TokenBudgetBar(estimates)
+        self.page_bar = PageBar()
+        self.word_list = SuggestionList(self)
+        self.word_alternatives = WordAlternatives(self.editor, alternatives, self.word_list)
+        self.gap_list = SuggestionList(self)
+        self.gap_suggestions = GapSuggestions(self.editor, on_words, self.gap_list)
         self.side_by_side = SideBySide(page, self)
         self._shown: object = None
         self._words = WordCount()
@@ -88,48 +88,48 @@ class PageView(QWidget):
         self._open()
 
     def _fill_top(self) -> None:
-        self.pages = QPushButton("Pages")
-        self.pages.setMenu(menu := QMenu(self.pages))
+        self.pages_button = QPushButton("Pages")
+        self.pages_button.setMenu(menu := QMenu(self.pages_button))
         labels.describe(menu, "Pages")
         menu.setToolTip("")
         menu.aboutToShow.connect(lambda: self._fill_pages(menu))
-        labels.describe(self.pages, "Pages", "Begin a new page, or open another")
-        self.searching = _top("Find", "Find and replace on this page (Ctrl+F)")
-        self.branches = _top("Versions", "Everything that was ever written here (Ctrl+Shift+V)")
+        labels.describe(self.pages_button, "Pages", "Begin a new page, or open another")
+        self.find_button = _top("Find", "Find and replace on this page (Ctrl+F)")
+        self.versions_button = _top("Versions", "Everything that was ever written here (Ctrl+Shift+V)")
         self.paint_button = _top("Paint this", "Paint the selected words, or the paragraph at the cursor (Alt+I)")
         self.paint_button.setCheckable(False)
-        self.pages.setProperty("role", "ghost")
-        for button in (self.pages, self.paint_button, self.searching, self.branches):
+        self.pages_button.setProperty("role", "ghost")
+        for button in (self.pages_button, self.paint_button, self.find_button, self.versions_button):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            self.top.row.addWidget(button)
+            self.tool_bar.row.addWidget(button)
 
     def _lay_out(self) -> None:
         self._body = QHBoxLayout()
-        self._body.addWidget(self.paper)
+        self._body.addWidget(self.editor)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addLayout(self._body, 1)
-        column.addWidget(self.pictures)
+        column.addWidget(self.illustrations_bar)
         column.addWidget(self.find_bar)
-        column.addWidget(self.budget)
-        column.addWidget(self.bar)
-        self.setFocusProxy(self.paper)
-        self.top.raise_()
-        self.versions.raise_()
-        self.paper.installEventFilter(self)
+        column.addWidget(self.token_budget_bar)
+        column.addWidget(self.page_bar)
+        self.setFocusProxy(self.editor)
+        self.tool_bar.raise_()
+        self.revisions_panel.raise_()
+        self.editor.installEventFilter(self)
 
     def _connect(self) -> None:
-        page, paper, bar = self.page, self.paper, self.bar
+        page, editor, bar = self.page, self.editor, self.page_bar
         page.opened.connect(self._open)
         page.changed.connect(self._show)
         page.cursor_moved.connect(self._put_cursor)
-        paper.typed.connect(self._typed)
-        paper.placed.connect(page.set_cursor)
-        paper.undo_asked.connect(page.undo)
-        paper.redo_asked.connect(page.redo)
-        paper.left.connect(self._escape)
-        paper.menu_asked.connect(self._open_menu)
+        editor.text_edited.connect(self._typed)
+        editor.cursor_placed.connect(page.set_cursor)
+        editor.undo_requested.connect(page.undo)
+        editor.redo_requested.connect(page.redo)
+        editor.escaped.connect(self._escape)
+        editor.menu_requested.connect(self._open_menu)
         bar.back.clicked.connect(lambda: page.step(-1))
         bar.on.clicked.connect(lambda: page.step(1))
         bar.beside.clicked.connect(lambda _: self.toggle_side_by_side())
@@ -137,17 +137,17 @@ class PageView(QWidget):
         bar.undo.clicked.connect(page.undo)
         bar.redo.clicked.connect(page.redo)
         bar.again.clicked.connect(self.regenerate)
-        bar.stop.clicked.connect(self.stop)
-        self.searching.clicked.connect(lambda _: self.toggle_find())
-        self.branches.clicked.connect(lambda _: self.toggle_versions())
+        bar.stop.clicked.connect(self.stop_requested)
+        self.find_button.clicked.connect(lambda _: self.toggle_find())
+        self.versions_button.clicked.connect(lambda _: self.toggle_versions())
         self.paint_button.clicked.connect(lambda _: self.paint_this())
-        self.pictures.chosen.connect(lambda at, length: paper.put_cursor(at, select=length))
-        self.versions.closed.connect(self.toggle_versions)
-        self.other_words.taken.connect(self.write_on)
-        self.other_words.nothing.connect(self.said)
+        self.illustrations_bar.chosen.connect(lambda at, length: editor.put_cursor(at, select=length))
+        self.revisions_panel.closed.connect(self.toggle_versions)
+        self.word_alternatives.taken.connect(self.continue_requested)
+        self.word_alternatives.nothing.connect(self.notified)
         self.find_bar.closed.connect(self.toggle_find)
-        self.find_bar.marked.connect(paper.mark)
-        self.find_bar.shown.connect(lambda at, length: paper.put_cursor(at, select=length))
+        self.find_bar.marked.connect(editor.mark)
+        self.find_bar.shown.connect(lambda at, length: editor.put_cursor(at, select=length))
         self.find_bar.replaced.connect(page.replace)
 
     # What can be done
@@ -156,46 +156,46 @@ class PageView(QWidget):
         if self.on_words.again(self.page.cursor):
             return
         if self.page.again():
-            self.write_again.emit()
+            self.regenerate_requested.emit()
         else:
-            self.said.emit("Put the cursor into what a model wrote, to have it written again.")
+            self.notified.emit("Put the cursor into what a model wrote, to have it written again.")
 
     def toggle_side_by_side(self) -> None:
-        """All alternatives of the passage at the cursor, or the paper again."""
+        """All alternatives of the passage at the cursor, or the editor again."""
         if not self.side_by_side.isHidden():
             self.side_by_side.leave()
             return
         ask = self.page.asked_here()
         if ask is not None and self.page.has_others:
-            self.other_words.close()
-            self.found_words.close()
-            self.side_by_side.setGeometry(self.paper.geometry())
+            self.word_alternatives.close()
+            self.gap_suggestions.close()
+            self.side_by_side.setGeometry(self.editor.geometry())
             self.side_by_side.open(ask)
         else:
-            self.said.emit("Put the cursor into what a model wrote more than once. Regenerate writes it once more.")
-        self.bar.beside.setChecked(not self.side_by_side.isHidden())
+            self.notified.emit("Put the cursor into what a model wrote more than once. Regenerate writes it once more.")
+        self.page_bar.beside.setChecked(not self.side_by_side.isHidden())
 
-    def other_words_here(self) -> None:
+    def show_word_alternatives(self) -> None:
         """Other words for the one at the cursor."""
         self.side_by_side.leave()
-        self.other_words.open()
+        self.word_alternatives.open()
 
     def paint_this(self) -> None:
-        self.illustrating.paint(*self.paper.selection())
+        self.illustrating.paint(*self.editor.selection())
 
     def rewrite(self) -> None:
         """The selected words, or the paragraph, said otherwise."""
         self.side_by_side.leave()
-        self.on_words.rewrite(*self.paper.selection())
+        self.on_words.rewrite(*self.editor.selection())
 
     def find_word(self) -> None:
         """Words for what is selected, or for the gap at the cursor."""
         self.side_by_side.leave()
-        self.on_words.find_word(*self.paper.selection())
+        self.on_words.find_word(*self.editor.selection())
 
-    def repaint_near(self) -> None:
+    def repaint_nearest(self) -> None:
         """The stale picture nearest to the cursor."""
-        self.illustrating.repaint_near(self.paper.place())
+        self.illustrating.repaint_near(self.editor.place())
 
     def save(self) -> None:
         """As a file for others."""
@@ -204,42 +204,42 @@ class PageView(QWidget):
     def toggle_find(self) -> None:
         on = self.find_bar.isHidden()
         self.find_bar.setVisible(on)
-        self.searching.setChecked(on)
+        self.find_button.setChecked(on)
         if on:
             self.side_by_side.leave()
-            start, end = self.paper.selection()
-            self.find_bar.look_at(self.paper.words, start)
-            self.find_bar.begin(self.paper.words[start:end])
+            start, end = self.editor.selection()
+            self.find_bar.look_at(self.editor.words, start)
+            self.find_bar.begin(self.editor.words[start:end])
         else:
-            self.paper.mark([])
-            self.paper.setFocus()
+            self.editor.mark([])
+            self.editor.setFocus()
 
     def toggle_versions(self) -> None:
-        on = self.versions.isHidden()
-        self.branches.setChecked(on)
+        on = self.revisions_panel.isHidden()
+        self.versions_button.setChecked(on)
         if on:
-            self.versions.open()
+            self.revisions_panel.open()
         else:
-            self.versions.hide()
-            self.paper.setFocus()
+            self.revisions_panel.hide()
+            self.editor.setFocus()
         self._make_room()
 
     def _escape(self) -> None:
-        if not self.offers.isHidden():
-            self.other_words.close()
-        elif not self.found.isHidden():
-            self.found_words.close()
+        if not self.word_list.isHidden():
+            self.word_alternatives.close()
+        elif not self.gap_list.isHidden():
+            self.gap_suggestions.close()
         elif not self.find_bar.isHidden():
             self.toggle_find()
         elif self.page.is_writing:
-            self.stop.emit()
+            self.stop_requested.emit()
 
     # What is shown
     def _open(self) -> None:
         self._shown = None
-        self.other_words.close()
-        self.found_words.close()
-        self.paper.setReadOnly(not self.page.ready)
+        self.word_alternatives.close()
+        self.gap_suggestions.close()
+        self.editor.setReadOnly(not self.page.ready)
         self._show()
 
     def _show(self) -> None:
@@ -247,26 +247,26 @@ class PageView(QWidget):
         node = page.book.nodes[page.book.current]
         if node is not self._shown:
             self._shown = node
-            self.other_words.close()
-            self.found_words.close()
-            self.paper.show_runs(page.runs)
+            self.word_alternatives.close()
+            self.gap_suggestions.close()
+            self.editor.show_runs(page.runs)
             if not self.find_bar.isHidden():
-                self.find_bar.look_at(self.paper.words, self.paper.place())
+                self.find_bar.look_at(self.editor.words, self.editor.place())
             if self.isVisible() and not self._counting.isActive():
                 self._counting.start()
-        self.bar.show_page(page)
+        self.page_bar.show_page(page)
 
     def _typed(self, at: int, removed: int, text: str) -> None:
-        self.page.cursor = self.paper.place()
+        self.page.cursor = self.editor.place()
         self.page.write(at, removed, text)
 
     def _put_cursor(self, at: int) -> None:
         self._show()
-        self.paper.put_cursor(at)
+        self.editor.put_cursor(at)
 
     def _count(self) -> None:
-        count = self._words(self.paper.words)
-        self.bar.count.setText("1 word" if count == 1 else f"{group_digits(count)} words")
+        count = self._words(self.editor.words)
+        self.page_bar.count.setText("1 word" if count == 1 else f"{group_digits(count)} words")
 
     def _open_menu(self, menu: QMenu, at: QPoint) -> None:
         """What can be done with the words, before what any editor can do."""
@@ -306,20 +306,20 @@ class PageView(QWidget):
         self.page.pages(fill)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """What floats over the paper stays over its middle, also beside the versions."""
-        if watched is self.paper and event.type() in (QEvent.Type.Resize, QEvent.Type.Move):
-            paper = self.paper.geometry()
-            self.top.adjustSize()
-            self.top.move((paper.width() - self.top.width()) // 2, GAP)
-            self.side_by_side.setGeometry(paper)
-            width = self.versions.width()
-            self.versions.setGeometry(self.width() - width, paper.top(), width, paper.height())
+        """What floats over the editor stays over its middle, also beside the versions."""
+        if watched is self.editor and event.type() in (QEvent.Type.Resize, QEvent.Type.Move):
+            editor = self.editor.geometry()
+            self.tool_bar.adjustSize()
+            self.tool_bar.move((editor.width() - self.tool_bar.width()) // 2, GAP)
+            self.side_by_side.setGeometry(editor)
+            width = self.revisions_panel.width()
+            self.revisions_panel.setGeometry(self.width() - width, editor.top(), width, editor.height())
         return super().eventFilter(watched, event)
 
     def _make_room(self) -> None:
-        """For the versions beside the paper; where there is little, they lie over it."""
-        beside = not self.versions.isHidden() and self.width() >= ROOMY
-        self._body.setContentsMargins(0, 0, self.versions.width() if beside else 0, 0)
+        """For the versions beside the editor; where there is little, they lie over it."""
+        beside = not self.revisions_panel.isHidden() and self.width() >= ROOMY
+        self._body.setContentsMargins(0, 0, self.revisions_panel.width() if beside else 0, 0)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

@@ -33,7 +33,7 @@ class SuggestionList(QFrame):
     chosen = Signal(str)
     stepped = Signal(int)
     """Left or Right: the words before, or behind."""
-    left = Signal()
+    escaped = Signal()
     """Escape."""
 
     def __init__(self, parent: QWidget) -> None:
@@ -99,7 +99,7 @@ class SuggestionList(QFrame):
                 if (item := self.list.currentItem()) is not None:
                     self._choose(item)
             case Qt.Key.Key_Escape:
-                self.left.emit()
+                self.escaped.emit()
             case Qt.Key.Key_Left | Qt.Key.Key_Right:
                 self.stepped.emit(-1 if event.key() == Qt.Key.Key_Left else 1)
             case _:

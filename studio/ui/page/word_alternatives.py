@@ -16,31 +16,31 @@ REACH = 12
 
 
 class WordAlternatives(QObject):
-    """Binds the list of words to the paper."""
+    """Binds the list of words to the editor."""
 
     taken = Signal()
     """Another word was chosen: the model should go on from there."""
     nothing = Signal(str)
     """Why there is nothing to choose from; for a key, not for the pointer."""
 
-    def __init__(self, paper: PageEditor, alternatives: Alternatives, offers: SuggestionList) -> None:
-        super().__init__(paper)
-        self._paper, self._alternatives, self._offers = paper, alternatives, offers
+    def __init__(self, editor: PageEditor, alternatives: Alternatives, suggestions: SuggestionList) -> None:
+        super().__init__(editor)
+        self._editor, self._alternatives, self._suggestions = editor, alternatives, suggestions
         self._choice: Choice | None = None
         self._hovers = False
-        paper.rested.connect(self._rest)
-        paper.typed.connect(lambda *_: self.close())
-        paper.verticalScrollBar().valueChanged.connect(lambda _: self.close())
-        paper.viewport().installEventFilter(self)
-        offers.chosen.connect(self._take)
-        offers.stepped.connect(self._step)
-        offers.left.connect(self.close)
-        self._list = offers.list
+        editor.hovered.connect(self._rest)
+        editor.text_edited.connect(lambda *_: self.close())
+        editor.verticalScrollBar().valueChanged.connect(lambda _: self.close())
+        editor.viewport().installEventFilter(self)
+        suggestions.chosen.connect(self._take)
+        suggestions.stepped.connect(self._step)
+        suggestions.escaped.connect(self.close)
+        self._list = suggestions.list
         self._list.installEventFilter(self)
 
     def open(self) -> None:
         """For the word at the cursor, or the one before it."""
-        words, at = self._paper.words, self._paper.place()
+        words, at = self._editor.words, self._editor.place()
         if words[at - 1 : at].isalnum() and not words[at : at + 1].isalnum():
             at -= 1
         self._find(at, lambda: self._find(at - 1, self._say_nothing))
@@ -50,10 +50,10 @@ class WordAlternatives(QObject):
             return
         self._choice = None
         had = self._list.hasFocus()
-        self._offers.hide()
-        self._paper.underline(0, 0)
+        self._suggestions.hide()
+        self._editor.underline(0, 0)
         if had:
-            self._paper.setFocus()
+            self._editor.setFocus()
 
     def _rest(self, at: int) -> None:
         if not self._list.hasFocus():
@@ -75,9 +75,9 @@ class WordAlternatives(QObject):
         self.nothing.emit("Nothing is known of other words here: put the cursor into words that a model finished.")
 
     def _show(self, choice: Choice, *, hovers: bool) -> None:
-        paper = self._paper
+        editor = self._editor
         self._choice, self._hovers = choice, hovers
-        here = paper.words[choice.place : choice.place + choice.length]
+        here = editor.words[choice.place : choice.place + choice.length]
         inside = here[:1].isalnum()
 
         def shown(word: str) -> str:
@@ -86,9 +86,9 @@ class WordAlternatives(QObject):
 
         rows = [(word, shown(word), share) for word, share in choice.offers]
         hint = "" if hovers else "← → other words · Enter writes on"
-        self._offers.offer(f"Instead of “{shown(here)}”", rows, here, hint)
-        paper.underline(choice.place, choice.length)
-        self._offers.open_at(self._on_page())
+        self._suggestions.offer(f"Instead of “{shown(here)}”", rows, here, hint)
+        editor.underline(choice.place, choice.length)
+        self._suggestions.open_at(self._on_page())
         if not hovers:
             self._list.setFocus()
 
@@ -96,9 +96,9 @@ class WordAlternatives(QObject):
         choice = self._choice
         if choice is None:
             return
-        here = self._paper.words[choice.place : choice.place + choice.length]
+        here = self._editor.words[choice.place : choice.place + choice.length]
         self.close()
-        self._paper.setFocus()
+        self._editor.setFocus()
         if word != here:
             self._alternatives.take(choice, word)
             self.taken.emit()
@@ -113,8 +113,8 @@ class WordAlternatives(QObject):
         """Where the words are, in the page's own pixels."""
         choice = self._choice
         assert choice is not None
-        rect = self._paper.rect_of(choice.place, choice.length)
-        return QRect(self._paper.viewport().mapTo(self._offers.page, rect.topLeft()), rect.size())
+        rect = self._editor.rect_of(choice.place, choice.length)
+        return QRect(self._editor.viewport().mapTo(self._suggestions.page, rect.topLeft()), rect.size())
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if self._choice is not None and self._goes(watched, event):
@@ -123,13 +123,13 @@ class WordAlternatives(QObject):
 
     def _goes(self, watched: QObject, event: QEvent) -> bool:
         """Whether the list should not stay any longer."""
-        viewport = self._paper.viewport()
+        viewport = self._editor.viewport()
         if watched is self._list:
             return event.type() == QEvent.Type.FocusOut and not self._hovers
         if isinstance(event, QMouseEvent) and event.type() == QEvent.Type.MouseMove:
-            return self._hovers and not self._near(viewport.mapTo(self._offers.page, event.position().toPoint()))
+            return self._hovers and not self._near(viewport.mapTo(self._suggestions.page, event.position().toPoint()))
         return event.type() == QEvent.Type.MouseButtonPress
 
     def _near(self, point: QPoint) -> bool:
-        both = self._on_page().united(self._offers.geometry())
+        both = self._on_page().united(self._suggestions.geometry())
         return both.adjusted(-REACH, -REACH, REACH, REACH).contains(point)

@@ -104,12 +104,12 @@ class ToolPanel(QWidget):
         making: Making,
         activity: Activity,
         estimates: Estimates,
-        around: FormServices,
+        services: FormServices,
         settings: Settings,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._workspace, self._making, self._estimates, self._around = workspace, making, estimates, around
+        self._workspace, self._making, self._estimates, self._services = workspace, making, estimates, services
         self.setProperty("role", "panel")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._title = labels.make_label("", "title", wrap=True)
@@ -186,7 +186,7 @@ class ToolPanel(QWidget):
         column = QVBoxLayout(page)
         column.setContentsMargins(MARGIN, 4, MARGIN, 8)
         if tool is not None:
-            self.form = Form(self._workspace.fields, self._around, unfold=self._workspace.unfolded)
+            self.form = Form(self._workspace.fields, self._services, unfold=self._workspace.unfolded)
             self.form.edited.connect(self._workspace.set_value)
             self.form.unfolded.connect(self._workspace.set_unfolded)
             column.addWidget(self.form)

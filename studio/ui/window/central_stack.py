@@ -64,11 +64,11 @@ class CentralStack(QWidget):
         page, alternatives, estimates = session.page, session.alternatives, session.estimates
         view = PageView(page, session.illustrating, alternatives, session.on_words, estimates, self._thumbnails)
         view.addActions(self.page_actions)
-        view.write_on.connect(lambda: self._write())
-        view.write_again.connect(lambda: self._write(new_seed=True))
-        view.said.connect(session.notices.info)
-        view.pictures.opened.connect(session.open)
-        view.stop.connect(session.stop_writing)
+        view.continue_requested.connect(lambda: self._write())
+        view.regenerate_requested.connect(lambda: self._write(new_seed=True))
+        view.notified.connect(session.notices.info)
+        view.illustrations_bar.opened.connect(session.open)
+        view.stop_requested.connect(session.stop_writing)
         self._pages.addWidget(view)
         return view
 
@@ -83,7 +83,7 @@ class CentralStack(QWidget):
         """Shows what the tool in the form works on."""
         page = self._session.page
         if page.writes:
-            self.page_view.paper.tell(page.about)
+            self.page_view.editor.tell(page.about)
         if page.is_worked_on:
             self.show_page()
         else:

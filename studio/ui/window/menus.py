@@ -136,10 +136,10 @@ def _add_page_menu(commands: Commands, session: Session, central: CentralStack) 
         commands.add("Page", "Alternatives side by side", beside, "Alt+S"),
         commands.add("Page", "Rewrite", lambda: central.page_view.rewrite(), "Alt+R"),
         commands.add("Page", "Find a word", lambda: central.page_view.find_word(), "Alt+W"),
-        commands.add("Page", "Other words here", lambda: central.page_view.other_words_here(), "Alt+A"),
+        commands.add("Page", "Other words here", lambda: central.page_view.show_word_alternatives(), "Alt+A"),
         commands.add("Page", "Paint this", lambda: central.page_view.paint_this(), "Alt+I"),
     )
-    commands.add("Page", "Repaint with the same seed", lambda: central.page_view.repaint_near(), "Alt+P")
+    commands.add("Page", "Repaint with the same seed", lambda: central.page_view.repaint_nearest(), "Alt+P")
     commands.separate("Page")
     commands.add("Page", "Find and replace", on_page(lambda view: view.toggle_find()), "Ctrl+F")
     commands.add("Page", "Versions", on_page(lambda view: view.toggle_versions()), "Ctrl+Shift+V")

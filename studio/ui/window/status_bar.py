@@ -25,7 +25,7 @@ STEPS = 1000
 class StatusBar(QWidget):
     cancel = Signal()
     pause = Signal(str)
-    queue_asked = Signal()
+    queue_requested = Signal()
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -58,7 +58,7 @@ class StatusBar(QWidget):
             row.addWidget(part)
         self.cancel_button.clicked.connect(self.cancel)
         self.pause_button.clicked.connect(self._pause)
-        self.queue_button.clicked.connect(self.queue_asked)
+        self.queue_button.clicked.connect(self.queue_requested)
         session.queue.changed.connect(self._show)
         session.queue.progressed.connect(self._show_progress)
         session.activity.changed.connect(self._show)

@@ -94,8 +94,8 @@ class Window(QMainWindow):
         self.setAcceptDrops(True)
         self.thumbnails = ThumbnailLoader(parent=self)
         self.canvas = Canvas()
-        self.middle = CentralStack(session, self.canvas, self.thumbnails)
-        self.masking = MaskController(session, self.canvas, self.thumbnails, self)
+        self.central = CentralStack(session, self.canvas, self.thumbnails)
+        self.mask_controller = MaskController(session, self.canvas, self.thumbnails, self)
         self.notice_bar = NoticeBar(session.notices)
         self.strip = VariationsStrip(session.variations, session.history)
         self.rail = PluginRail()
@@ -120,26 +120,26 @@ class Window(QMainWindow):
         self._shown: Creation | None = None
         self._was_painted = False
         self._lay_out()
-        add_commands(self.commands, session, self.middle, self._actions())
+        add_commands(self.commands, session, self.central, self._actions())
         self.commands.fill(self.top.menu_bar)
         self._connect()
         self._show_plugins()
         self._restore()
-        self.middle.follow()
-        self.middle.focus()
+        self.central.follow()
+        self.central.focus()
 
     def _surroundings(self) -> FormServices:
         making = self.session.making
         return FormServices(
             thumbnails=self.thumbnails,
-            offers=self.session.offers,
+            list_models=self.session.offers,
             models_changed=self.session.models_changed,
-            take_picture=lambda image, then: making.adopt_picture(image, lambda made: then(Path(made.path))),
-            clear=self.session.revocable.clear_value,
-            paint_mask=self.masking.paint,
-            picture_of=self.masking.picture_of,
-            make_at_once=self.session.at_once.make,
-            makers=self.session.at_once.makers,
+            save_image=lambda image, then: making.adopt_picture(image, lambda made: then(Path(made.path))),
+            clear_value=self.session.revocable.clear_value,
+            paint_mask=self.mask_controller.paint,
+            picture_path_of=self.mask_controller.picture_path_of,
+            generate_from_drop=self.session.at_once.make,
+            training_tools=self.session.at_once.makers,
             choose_tool=self.session.workspace.choose,
         )
 
@@ -165,7 +165,7 @@ class Window(QMainWindow):
         column = QVBoxLayout(centre)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addWidget(self.middle, 1)
+        column.addWidget(self.central, 1)
         column.addWidget(self.notice_bar)
         column.addWidget(self.strip)
         for part in (self.tool_panel, centre, self.right):
@@ -193,7 +193,7 @@ class Window(QMainWindow):
     def _connect(self) -> None:
         session = self.session
         self.rail.chosen.connect(session.workspace.choose_plugin)
-        self.rail.chosen.connect(lambda _: self.middle.follow())
+        self.rail.chosen.connect(lambda _: self.central.follow())
         self.rail.more.connect(self.open_plugins)
         session.plugins.modelReset.connect(self._show_plugins)
         session.workspace.tool_changed.connect(self._mark_plugin)
@@ -205,7 +205,7 @@ class Window(QMainWindow):
         self.strip.discard.connect(session.revocable.discard)
         self.status.cancel.connect(session.cancel_running)
         self.status.pause.connect(session.engine.pause)
-        self.status.queue_asked.connect(self.open_queue)
+        self.status.queue_requested.connect(self.open_queue)
         self.top.search.clicked.connect(self.open_palette)
         self.painted.connect(self._add_history)
         self.splitter.splitterMoved.connect(lambda *_: self._remember())
@@ -240,7 +240,7 @@ class Window(QMainWindow):
             self.rail.choose(self.session.workspace.tool.plugin)
 
     def _show_preview(self, preview: PreviewFrame) -> None:
-        self.middle.show_canvas()
+        self.central.show_canvas()
         if preview.text is not None:
             self.canvas.show_text(preview.text)
         elif preview.pixels:
@@ -249,7 +249,7 @@ class Window(QMainWindow):
     def _show_creation(self, creation: Creation) -> None:
         """With the picture that it was made from, for Compare."""
         parents = creation.recipe.parents if creation.recipe else []
-        self.middle.show_canvas()
+        self.central.show_canvas()
         self.canvas.open(creation)
         if parents:
             library = self.session.library
@@ -341,7 +341,7 @@ class Window(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:
         self._remember()
         self.hide()
-        self.masking.close()
+        self.mask_controller.close()
         self.canvas.close()
         self.thumbnails.close()
         self.session.close()

@@ -50,7 +50,7 @@ def movie(tmp_path: Path) -> Path:
 
 
 def size(canvas: Canvas) -> tuple[int, int]:
-    picture = canvas.surface.picture
+    picture = canvas.image_view.picture
     return (picture.size.width(), picture.size.height()) if picture else (0, 0)
 
 
@@ -59,9 +59,9 @@ def shown(canvas: Canvas) -> QWidget:
 
 
 def open_image(canvas: Canvas, path: Path, qtbot: QtBot) -> None:
-    before = canvas.surface.picture
+    before = canvas.image_view.picture
     canvas.show_image(path)
-    qtbot.waitUntil(lambda: canvas.surface.picture is not before)
+    qtbot.waitUntil(lambda: canvas.image_view.picture is not before)
 
 
 def colour_at(canvas: Canvas, x: int, y: int) -> QColor:
@@ -69,7 +69,7 @@ def colour_at(canvas: Canvas, x: int, y: int) -> QColor:
 
 
 def test_an_empty_canvas_offers_what_belongs_there(canvas: Canvas) -> None:
-    assert shown(canvas) is canvas.empty_page
+    assert shown(canvas) is canvas.empty_placeholder
     assert not canvas.tool_bar.isVisible()
     assert not any(action.isEnabled() for action in canvas.commands.all)
 
@@ -77,52 +77,52 @@ def test_an_empty_canvas_offers_what_belongs_there(canvas: Canvas) -> None:
 def test_a_picture_opens_fitted(canvas: Canvas, red: Path, qtbot: QtBot) -> None:
     open_image(canvas, red, qtbot)
     assert size(canvas) == (400, 300)
-    assert canvas.surface.camera.fitted
+    assert canvas.image_view.camera.fitted
     assert colour_at(canvas, 400, 320) == QColor(200, 30, 30)
     assert canvas.tool_bar.isVisible()
-    assert not canvas.transport.isVisible()
+    assert not canvas.playback_bar.isVisible()
 
 
 def test_a_picture_that_cannot_be_read_is_one_sentence(canvas: Canvas, tmp_path: Path, qtbot: QtBot) -> None:
     (tmp_path / "<b>bad.png").write_bytes(b"no")
     canvas.show_image(tmp_path / "<b>bad.png")
-    qtbot.waitUntil(lambda: shown(canvas) is canvas.sentence_page)
-    assert canvas.sentence_page.sentence.text().startswith("<b>bad.png is not a picture")
-    assert canvas.sentence_page.sentence.textFormat() == Qt.TextFormat.PlainText
+    qtbot.waitUntil(lambda: shown(canvas) is canvas.message_placeholder)
+    assert canvas.message_placeholder.sentence.text().startswith("<b>bad.png is not a picture")
+    assert canvas.message_placeholder.sentence.textFormat() == Qt.TextFormat.PlainText
 
 
 def test_the_last_of_several_wins(canvas: Canvas, red: Path, blue: Path, qtbot: QtBot) -> None:
     for path in (red, blue, red, blue):
         canvas.show_image(path)
-    qtbot.waitUntil(lambda: canvas.surface.picture is not None)
-    assert canvas.surface.picture is not None
-    assert canvas.surface.picture.image.pixelColor(5, 5) == QColor(30, 30, 200)
+    qtbot.waitUntil(lambda: canvas.image_view.picture is not None)
+    assert canvas.image_view.picture is not None
+    assert canvas.image_view.picture.image.pixelColor(5, 5) == QColor(30, 30, 200)
 
 
 def test_a_preview_gives_way_without_a_flash(canvas: Canvas, red: Path, qtbot: QtBot) -> None:
     canvas.show_preview(40, 30, 3, bytes([9, 99, 9]) * 1200)
-    assert shown(canvas) is canvas.surface
-    assert canvas.surface.caption == "Preview"
-    canvas.surface.zoom_to(20.0)
-    frame = canvas.surface.camera.frame
+    assert shown(canvas) is canvas.image_view
+    assert canvas.image_view.caption == "Preview"
+    canvas.image_view.zoom_to(20.0)
+    frame = canvas.image_view.camera.frame
     canvas.show_image(red)
     assert size(canvas) == (40, 30), "the preview stays until the picture is there"
     qtbot.waitUntil(lambda: size(canvas) == (400, 300))
-    assert canvas.surface.caption == ""
-    assert canvas.surface.camera.frame.width() == pytest.approx(frame.width())
+    assert canvas.image_view.caption == ""
+    assert canvas.image_view.camera.frame.width() == pytest.approx(frame.width())
 
 
 def test_a_large_preview_is_smoothed_afterwards(canvas: Canvas, qtbot: QtBot) -> None:
     canvas.show_preview(2000, 2000, 4, bytes(16_000_000))
-    assert canvas.surface.picture is not None
-    assert len(canvas.surface.picture.levels) == 1
-    qtbot.waitUntil(lambda: len(canvas.surface.picture.levels) > 1)  # type: ignore[union-attr]
-    assert canvas.surface.caption == "Preview"
+    assert canvas.image_view.picture is not None
+    assert len(canvas.image_view.picture.levels) == 1
+    qtbot.waitUntil(lambda: len(canvas.image_view.picture.levels) > 1)  # type: ignore[union-attr]
+    assert canvas.image_view.caption == "Preview"
 
 
 def test_zoom_by_wheel_and_keys(canvas: Canvas, red: Path, qtbot: QtBot) -> None:
     open_image(canvas, red, qtbot)
-    surface = canvas.surface
+    surface = canvas.image_view
     fitted = surface.camera.zoom
     at = QPointF(300, 300)
     wheel = QWheelEvent(
@@ -142,7 +142,7 @@ def test_zoom_by_wheel_and_keys(canvas: Canvas, red: Path, qtbot: QtBot) -> None
 
 def test_panning_by_middle_drag_space_drag_and_arrows(canvas: Canvas, red: Path, qtbot: QtBot) -> None:
     open_image(canvas, red, qtbot)
-    surface = canvas.surface
+    surface = canvas.image_view
     surface.zoom_to(6.0)
 
     def moved(act: object) -> QPointF:
@@ -174,20 +174,20 @@ def test_transparency_stands_on_a_checkerboard(canvas: Canvas, tmp_path: Path, q
 
 def test_compare_shows_both_sides(canvas: Canvas, red: Path, blue: Path, qtbot: QtBot) -> None:
     canvas.compare(red, blue, ("Photo", "Painted"))
-    qtbot.waitUntil(lambda: canvas.surface.comparing and canvas.surface.picture is not None)
+    qtbot.waitUntil(lambda: canvas.image_view.comparing and canvas.image_view.picture is not None)
     assert colour_at(canvas, 200, 300) == QColor(200, 30, 30)
     assert colour_at(canvas, 600, 300) == QColor(30, 30, 200)
-    qtbot.keyClick(canvas.surface, Qt.Key.Key_Right)
-    assert canvas.surface.divider == pytest.approx(0.52)
-    start = canvas.surface.camera.frame
+    qtbot.keyClick(canvas.image_view, Qt.Key.Key_Right)
+    assert canvas.image_view.divider == pytest.approx(0.52)
+    start = canvas.image_view.camera.frame
     grip = QPoint(round(start.left() + start.width() * 0.52), round(start.center().y()))
-    qtbot.mousePress(canvas.surface, Qt.MouseButton.LeftButton, pos=grip)
-    qtbot.mouseMove(canvas.surface, QPoint(round(start.left()), grip.y()))
+    qtbot.mousePress(canvas.image_view, Qt.MouseButton.LeftButton, pos=grip)
+    qtbot.mouseMove(canvas.image_view, QPoint(round(start.left()), grip.y()))
     QApplication.processEvents()
-    qtbot.mouseRelease(canvas.surface, Qt.MouseButton.LeftButton, pos=QPoint(round(start.left()), grip.y()))
-    assert canvas.surface.divider < 0.01
+    qtbot.mouseRelease(canvas.image_view, Qt.MouseButton.LeftButton, pos=QPoint(round(start.left()), grip.y()))
+    assert canvas.image_view.divider < 0.01
     canvas.commands.compare.trigger()
-    assert not canvas.surface.comparing
+    assert not canvas.image_view.comparing
 
 
 def test_compare_is_offered_only_when_there_is_a_before(canvas: Canvas, red: Path, blue: Path, qtbot: QtBot) -> None:
@@ -196,24 +196,24 @@ def test_compare_is_offered_only_when_there_is_a_before(canvas: Canvas, red: Pat
     canvas.offer_before(blue)
     assert canvas.commands.compare.isEnabled()
     canvas.commands.compare.trigger()
-    qtbot.waitUntil(lambda: canvas.surface.comparing)
+    qtbot.waitUntil(lambda: canvas.image_view.comparing)
     canvas.offer_before(None)
-    assert not canvas.surface.comparing
+    assert not canvas.image_view.comparing
 
 
 def test_an_animation_plays_and_steps(canvas: Canvas, movie: Path, qtbot: QtBot) -> None:
     canvas.show_animation(movie)
     qtbot.waitUntil(lambda: canvas.player is not None and canvas.player.count == 6)
-    assert canvas.transport.isVisible()
+    assert canvas.playback_bar.isVisible()
     assert canvas.player is not None
     assert canvas.player.playing
-    canvas.surface.setFocus()
-    qtbot.keyClick(canvas.surface, Qt.Key.Key_Space)
+    canvas.image_view.setFocus()
+    qtbot.keyClick(canvas.image_view, Qt.Key.Key_Space)
     assert not canvas.player.playing
-    canvas.transport.slider.setValue(3)
-    qtbot.waitUntil(lambda: canvas.transport.counter.text() == "4 / 6")
+    canvas.playback_bar.slider.setValue(3)
+    qtbot.waitUntil(lambda: canvas.playback_bar.counter.text() == "4 / 6")
     canvas.commands.frame_on.trigger()
-    qtbot.waitUntil(lambda: canvas.transport.counter.text() == "5 / 6")
+    qtbot.waitUntil(lambda: canvas.playback_bar.counter.text() == "5 / 6")
 
 
 def test_an_animation_ends_when_something_else_is_shown(canvas: Canvas, movie: Path, red: Path, qtbot: QtBot) -> None:
@@ -222,15 +222,15 @@ def test_an_animation_ends_when_something_else_is_shown(canvas: Canvas, movie: P
     player = canvas.player
     open_image(canvas, red, qtbot)
     assert canvas.player is None
-    assert not canvas.transport.isVisible()
+    assert not canvas.playback_bar.isVisible()
     qtbot.waitUntil(lambda: player is not None and not player.running)
 
 
 def test_a_broken_animation_is_one_sentence(canvas: Canvas, tmp_path: Path, qtbot: QtBot) -> None:
     (tmp_path / "a.mp4").write_bytes(b"no movie")
     canvas.show_animation(tmp_path / "a.mp4")
-    qtbot.waitUntil(lambda: shown(canvas) is canvas.sentence_page)
-    assert "a.mp4 is not an animation" in canvas.sentence_page.sentence.text()
+    qtbot.waitUntil(lambda: shown(canvas) is canvas.message_placeholder)
+    assert "a.mp4 is not an animation" in canvas.message_placeholder.sentence.text()
 
 
 def test_closing_while_opening_leaves_nothing(canvas: Canvas, movie: Path, red: Path) -> None:
@@ -242,21 +242,21 @@ def test_closing_while_opening_leaves_nothing(canvas: Canvas, movie: Path, red: 
 
 def test_text_is_never_markup(canvas: Canvas, tmp_path: Path, qtbot: QtBot) -> None:
     canvas.show_text("<img src='x'> & <b>bold</b>\n\nSecond", "<i>Title</i>")
-    assert canvas.text_page.toPlainText() == "<i>Title</i>\n<img src='x'> & <b>bold</b>\n\nSecond"
+    assert canvas.text_view.toPlainText() == "<i>Title</i>\n<img src='x'> & <b>bold</b>\n\nSecond"
     assert not canvas.tool_bar.isVisible()
 
 
 def test_text_that_grows_keeps_the_reader_s_place(canvas: Canvas) -> None:
     long = "A line of words.\n" * 200
     canvas.show_text(long)
-    bar = canvas.text_page.verticalScrollBar()
+    bar = canvas.text_view.verticalScrollBar()
     bar.setValue(100)
     canvas.show_text(long + "And more.")
     assert bar.value() == 100
     bar.setValue(bar.maximum())
     canvas.show_text(long + "And more.\n" * 50)
     assert bar.value() == bar.maximum()
-    assert canvas.text_page.toPlainText() == long + "And more.\n" * 50
+    assert canvas.text_view.toPlainText() == long + "And more.\n" * 50
 
 
 def test_creations_of_every_kind_open(canvas: Canvas, red: Path, blue: Path, movie: Path, qtbot: QtBot) -> None:
@@ -271,11 +271,11 @@ def test_creations_of_every_kind_open(canvas: Canvas, red: Path, blue: Path, mov
         return Creation(id="0" * 64, path=str(path), kind=kind, tool="t", **more)
 
     canvas.open(creation(red, CreationKind.IMAGE), before=creation(blue, CreationKind.IMAGE))
-    qtbot.waitUntil(lambda: shown(canvas) is canvas.surface)
+    qtbot.waitUntil(lambda: shown(canvas) is canvas.image_view)
     assert canvas.commands.compare.isEnabled()
     canvas.open(creation(folder / "tale.md", CreationKind.TEXT))
-    qtbot.waitUntil(lambda: shown(canvas) is canvas.text_page)
-    assert canvas.text_page.toPlainText() == "The fox\nOnce upon a time."
+    qtbot.waitUntil(lambda: shown(canvas) is canvas.text_view)
+    assert canvas.text_view.toPlainText() == "The fox\nOnce upon a time."
     canvas.open(creation(model, CreationKind.MODEL))
     qtbot.waitUntil(lambda: shown(canvas) is canvas.model_card)
     assert canvas.model_card.title.text() == "Monet"
@@ -284,9 +284,9 @@ def test_creations_of_every_kind_open(canvas: Canvas, red: Path, blue: Path, mov
     canvas.open(creation(movie, CreationKind.ANIMATION))
     qtbot.waitUntil(lambda: canvas.player is not None)
     canvas.open(creation(red, CreationKind.IMAGE, missing=True))
-    assert shown(canvas) is canvas.sentence_page
+    assert shown(canvas) is canvas.message_placeholder
     canvas.clear()
-    assert shown(canvas) is canvas.empty_page
+    assert shown(canvas) is canvas.empty_placeholder
 
 
 def drop(canvas: Canvas, data: QMimeData) -> None:
@@ -343,8 +343,8 @@ def test_a_large_picture_is_freed_on_a_thread_of_its_own(canvas: Canvas, qtbot: 
 
     freed: list[threading.Thread] = []
     canvas.show_image(large())
-    qtbot.waitUntil(lambda: canvas.surface.picture is not None)
-    weakref.finalize(canvas.surface.picture, lambda: freed.append(threading.current_thread()))
+    qtbot.waitUntil(lambda: canvas.image_view.picture is not None)
+    weakref.finalize(canvas.image_view.picture, lambda: freed.append(threading.current_thread()))
     canvas.clear()
     qtbot.waitUntil(lambda: bool(freed))
     assert freed[0] is not threading.main_thread()

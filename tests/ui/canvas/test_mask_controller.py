@@ -76,11 +76,11 @@ def well(window: Window) -> MaskEditor:
 
 def at(window: Window, x: float, y: float) -> QPoint:
     """A place of the picture, on the surface."""
-    return window.canvas.surface.camera.to_widget(QPointF(x, y)).toPoint()
+    return window.canvas.image_view.camera.to_widget(QPointF(x, y)).toPoint()
 
 
 def stroke(window: Window, *places: tuple[float, float]) -> None:
-    surface, left = window.canvas.surface, Qt.MouseButton.LeftButton
+    surface, left = window.canvas.image_view, Qt.MouseButton.LeftButton
     points = [at(window, x, y) for x, y in places]
     QTest.mousePress(surface, left, Qt.KeyboardModifier.NoModifier, points[0])
     for point in points[1:]:
@@ -112,10 +112,10 @@ def test_painted_saved_and_seen(qtbot: QtBot, painting: Window) -> None:
     canvas = painting.canvas
     assert canvas.mask_bar.isVisible()
     assert not canvas.tool_bar.isVisible()
-    before = canvas.surface.grab().toImage().pixelColor(at(painting, 200, 150))
+    before = canvas.image_view.grab().toImage().pixelColor(at(painting, 200, 150))
     stroke(painting, (100, 150), (200, 150), (300, 150))
     assert (grey(painting, 200, 150), grey(painting, 200, 20)) == (255, 0)
-    after = canvas.surface.grab().toImage().pixelColor(at(painting, 200, 150))
+    after = canvas.image_view.grab().toImage().pixelColor(at(painting, 200, 150))
     assert after.red() > before.red() + 40
     with Image.open(saved(qtbot, painting)) as mask:
         assert (mask.mode, mask.size) == ("L", (400, 300))
@@ -297,7 +297,7 @@ def test_the_tools_fit_beside_the_panels(qtbot: QtBot, painting: Window, width: 
     canvas = painting.canvas
     qtbot.waitUntil(lambda: canvas.mask_bar.geometry().left() >= 0)
     assert canvas.rect().contains(canvas.mask_bar.geometry())
-    assert canvas.surface.camera.frame.top() >= canvas.mask_bar.geometry().bottom() - 8
+    assert canvas.image_view.camera.frame.top() >= canvas.mask_bar.geometry().bottom() - 8
 
 
 def test_a_pen_paints_with_its_pressure_and_erases_with_its_other_end(qtbot: QtBot, painting: Window) -> None:
@@ -312,7 +312,7 @@ def test_a_pen_paints_with_its_pressure_and_erases_with_its_other_end(qtbot: QtB
         event = QTabletEvent(
             kind, device, place, place, pressure, 0.0, 0.0, 0.0, 0.0, 0.0, Qt.KeyboardModifier.NoModifier, left, left
         )
-        QApplication.sendEvent(painting.canvas.surface, event)
+        QApplication.sendEvent(painting.canvas.image_view, event)
         assert event.isAccepted()
 
     tip, eraser = QPointingDevice.PointerType.Pen, QPointingDevice.PointerType.Eraser
@@ -326,13 +326,13 @@ def test_a_pen_paints_with_its_pressure_and_erases_with_its_other_end(qtbot: QtB
 
 def test_shift_draws_a_straight_line_from_the_last_place(qtbot: QtBot, painting: Window) -> None:
     stroke(painting, (50, 50), (51, 50))
-    surface = painting.canvas.surface
+    surface = painting.canvas.image_view
     QTest.mouseClick(surface, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier, at(painting, 350, 250))
     assert grey(painting, 200, 150) == 255
 
 
 def test_space_and_drag_moves_the_picture_and_paints_nothing(qtbot: QtBot, painting: Window) -> None:
-    surface = painting.canvas.surface
+    surface = painting.canvas.image_view
     before = surface.camera.frame
     QTest.keyPress(surface, Qt.Key.Key_Space)
     stroke(painting, (100, 150), (200, 200))

@@ -59,14 +59,14 @@ def around(qtbot: QtBot, tmp_path: Path, cleared: list[tuple[str, Any]]) -> Iter
     thumbnails, folders = ThumbnailLoader(), Notices()
     yield FormServices(
         thumbnails=thumbnails,
-        offers=offers,
+        list_models=offers,
         models_changed=folders.changed,
-        take_picture=take,
-        clear=lambda name, empty: cleared.append((name, empty)),
+        save_image=take,
+        clear_value=lambda name, empty: cleared.append((name, empty)),
         paint_mask=lambda field: None,
-        picture_of=str,
-        make_at_once=lambda name, choice, paths: None,
-        makers=lambda: [],
+        picture_path_of=str,
+        generate_from_drop=lambda name, choice, paths: None,
+        training_tools=lambda: [],
         choose_tool=lambda id: None,
     )
     thumbnails.close()

@@ -141,7 +141,7 @@ def test_arrow_keys_go_through_them_and_enter_chooses(qtbot: QtBot, window: Wind
     assert window.session.workspace.value("style") == "mist"
     columns = editor._mosaic.columns(editor._grid.width())
     assert columns > 1
-    below = editor.plates[editor.plates.index(first) + columns]
+    below = editor.tiles_and_tools[editor.tiles_and_tools.index(first) + columns]
     first.setFocus()
     qtbot.keyClick(first, Qt.Key.Key_Down)
     assert below.hasFocus()
@@ -151,14 +151,14 @@ def test_arrow_keys_go_through_them_and_enter_chooses(qtbot: QtBot, window: Wind
 
 def test_tiles_fill_the_row(editor: ModelTilesEditor) -> None:
     width, columns = editor._grid.width(), editor._mosaic.columns(editor._grid.width())
-    assert len({plate.size().toTuple() for plate in editor.plates}) == 1
-    assert width - columns < editor.plates[columns - 1].geometry().right() + 1 <= width
-    assert editor.plates[columns].y() - editor.plates[0].geometry().bottom() - 1 == 8
+    assert len({plate.size().toTuple() for plate in editor.tiles_and_tools}) == 1
+    assert width - columns < editor.tiles_and_tools[columns - 1].geometry().right() + 1 <= width
+    assert editor.tiles_and_tools[columns].y() - editor.tiles_and_tools[0].geometry().bottom() - 1 == 8
 
 
 def test_tab_reaches_one_tile_only(qtbot: QtBot, editor: ModelTilesEditor) -> None:
     qtbot.mouseClick(mine(editor)[2], Qt.MouseButton.LeftButton)
-    reached = [plate for plate in editor.plates if plate.focusPolicy() is Qt.FocusPolicy.StrongFocus]
+    reached = [plate for plate in editor.tiles_and_tools if plate.focusPolicy() is Qt.FocusPolicy.StrongFocus]
     assert reached == [mine(editor)[2]]
     editor.setFocus()
     assert mine(editor)[2].hasFocus()
@@ -302,7 +302,7 @@ def test_where_there_is_no_style_the_way_to_one_is_shown(qtbot: QtBot, window: W
     assert isinstance(editor, ModelTilesEditor)
     editor._offered([])
     assert editor.invitation.startswith("There is no style here yet.")
-    maker = editor.plates[-1]
+    maker = editor.tiles_and_tools[-1]
     assert isinstance(maker, TrainingToolTile)
     assert maker.accessibleName() == "Train a style"
     qtbot.keyClick(maker, Qt.Key.Key_Return)

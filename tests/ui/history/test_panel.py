@@ -89,7 +89,7 @@ def test_empty_shelves_say_what_belongs_there(panel: HistoryPanel, qtbot: QtBot)
     assert "star" in panel.grid.sentence
     go_to_shelf(panel, TRASH, qtbot)
     assert panel.grid.sentence == "The trash is empty."
-    assert not panel.trash_strip.empty.isEnabled()
+    assert not panel.trash_bar.empty.isEnabled()
 
 
 def test_the_grammar_is_one_click_away(panel: HistoryPanel, qtbot: QtBot) -> None:
@@ -174,15 +174,15 @@ def test_the_trash_restores_and_asks_before_it_deletes(panel: HistoryPanel, shel
     assert ids(panel) == [shelf.tale.id, shelf.photo.id]
     choose(panel, 0)
     with qtbot.waitSignal(panel.model.searched):
-        panel.trash_strip.restore.click()
+        panel.trash_bar.restore.click()
     assert ids(panel) == [shelf.photo.id]
-    panel.trash_strip.empty.click()
-    assert "cannot be undone" in panel.trash_strip.question.text()
-    panel.trash_strip.keep_button.click()
+    panel.trash_bar.empty.click()
+    assert "cannot be undone" in panel.trash_bar.question.text()
+    panel.trash_bar.keep_button.click()
     assert ids(panel) == [shelf.photo.id]
-    panel.trash_strip.empty.click()
+    panel.trash_bar.empty.click()
     with qtbot.waitSignal(panel.model.searched):
-        panel.trash_strip.delete.click()
+        panel.trash_bar.delete.click()
     assert ids(panel) == []
     assert shelf.library.get(shelf.photo.id) is None
 
@@ -194,7 +194,7 @@ def test_what_is_chosen_in_the_trash_is_deleted_for_ever_once_that_is_confirmed(
     with qtbot.waitSignal(panel.model.searched):
         panel.trash_chosen()
     go_to_shelf(panel, TRASH, qtbot)
-    strip = panel.trash_strip
+    strip = panel.trash_bar
     assert not strip.delete_chosen.isEnabled()
     choose(panel, 0, 1)
     with qtbot.assertNotEmitted(panel.model.rowsRemoved):

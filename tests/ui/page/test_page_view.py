@@ -49,7 +49,7 @@ def view(page_view: PageView) -> PageView:
 
 def press_generate(qtbot: QtBot, window: Window) -> str:
     with qtbot.waitSignal(window.session.making.submitted) as submitted:
-        qtbot.keyClick(window.middle.page_view.paper, Qt.Key.Key_Return, CTRL)
+        qtbot.keyClick(window.central.page_view.editor, Qt.Key.Key_Return, CTRL)
     job: str = submitted.args[0][0].id
     return job
 
@@ -69,18 +69,18 @@ def colour(paper: PageEditor, at: int) -> str:
 
 def agree(view: PageView, page: Page) -> bool:
     """Whether what is seen is what is kept."""
-    return view.paper.words == page.text == view.paper.document().toRawText().replace("\u2029", "\n")
+    return view.editor.words == page.text == view.editor.document().toRawText().replace("\u2029", "\n")
 
 
 def test_the_page_is_there_while_its_tool_is_chosen(qtbot: QtBot, window: Window, view: PageView) -> None:
     assert view.isVisible()
-    assert view.paper.hint.isVisible()
+    assert view.editor.hint.isVisible()
     assert not window.canvas.isVisible()
     assert window.tool_panel.form is not None
     assert not window.tool_panel.form.has("text")
     window.session.workspace.choose("style.transfer")
     assert window.canvas.isVisible()
-    assert not window.middle.back.isVisible()
+    assert not window.central.back.isVisible()
 
 
 def test_a_picture_can_be_looked_at_and_the_page_is_a_click_away(
@@ -88,13 +88,13 @@ def test_a_picture_can_be_looked_at_and_the_page_is_a_click_away(
 ) -> None:
     window.session.making.adopt([picture])
     qtbot.waitUntil(lambda: window.canvas.isVisible())
-    assert window.middle.back.isVisible()
-    window.middle.back.click()
+    assert window.central.back.isVisible()
+    window.central.back.click()
     assert view.isVisible()
 
 
 def test_typing_streaming_and_colours(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
-    page, paper = window.session.page, view.paper
+    page, paper = window.session.page, view.editor
     qtbot.keyClicks(paper, "A fox")
     assert page.text == "A fox"
     assert not paper.hint.isVisible()
@@ -102,7 +102,7 @@ def test_typing_streaming_and_colours(qtbot: QtBot, window: Window, view: PageVi
     assert engine.calls[-1][1].params["text"] == "A fox"
     stream(qtbot, window, engine, job, "A fox ran home.")
     assert agree(view, page)
-    assert view.bar.stop.isVisible()
+    assert view.page_bar.stop.isVisible()
     assert colour(paper, 2) == theme.COLOURS.text
     assert colour(paper, 8) == theme.COLOURS.machine
     assert paper.place() == 15
@@ -117,7 +117,7 @@ def test_typing_streaming_and_colours(qtbot: QtBot, window: Window, view: PageVi
 def test_what_is_typed_into_a_models_words_is_ones_own(
     qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
 ) -> None:
-    page, paper = window.session.page, view.paper
+    page, paper = window.session.page, view.editor
     job = press_generate(qtbot, window)
     stream(qtbot, window, engine, job, "The fox ran.")
     paper.put_cursor(4)
@@ -132,7 +132,7 @@ def test_what_is_typed_into_a_models_words_is_ones_own(
 
 
 def test_undo_and_redo_by_keys_and_buttons(qtbot: QtBot, window: Window, view: PageView) -> None:
-    page, paper = window.session.page, view.paper
+    page, paper = window.session.page, view.editor
     qtbot.keyClicks(paper, "One.")
     qtbot.keyClick(paper, Qt.Key.Key_Return)
     qtbot.keyClick(paper, Qt.Key.Key_Return)
@@ -141,11 +141,11 @@ def test_undo_and_redo_by_keys_and_buttons(qtbot: QtBot, window: Window, view: P
     qtbot.keyClick(paper, Qt.Key.Key_Z, CTRL)
     assert agree(view, page)
     assert page.text == "One.\n\n"
-    view.bar.undo.click()
+    view.page_bar.undo.click()
     assert page.text == ""
-    assert not view.bar.undo.isEnabled()
+    assert not view.page_bar.undo.isEnabled()
     qtbot.keyClick(paper, Qt.Key.Key_Z, CTRL | SHIFT)
-    view.bar.redo.click()
+    view.page_bar.redo.click()
     assert page.text == "One.\n\nTwo."
     assert agree(view, page)
 
@@ -153,25 +153,25 @@ def test_undo_and_redo_by_keys_and_buttons(qtbot: QtBot, window: Window, view: P
 def test_regenerate_and_look_through_the_alternatives(
     qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
 ) -> None:
-    page, paper = window.session.page, view.paper
+    page, paper = window.session.page, view.editor
     qtbot.keyClicks(paper, "A")
     first = press_generate(qtbot, window)
     stream(qtbot, window, engine, first, "A fox")
     engine.fail(first, "Enough.")
-    qtbot.waitUntil(lambda: view.bar.again.isVisible())
+    qtbot.waitUntil(lambda: view.page_bar.again.isVisible())
     with qtbot.waitSignal(window.session.making.submitted) as submitted:
-        view.bar.again.click()
+        view.page_bar.again.click()
     stream(qtbot, window, engine, submitted.args[0][0].id, "An owl")
-    assert view.bar.which.text() == "2 of 2"
+    assert view.page_bar.which.text() == "2 of 2"
     qtbot.keyClick(paper, Qt.Key.Key_Left, ALT)
     assert page.text == "A fox"
-    assert view.bar.which.text() == "1 of 2"
-    view.bar.on.click()
+    assert view.page_bar.which.text() == "1 of 2"
+    view.page_bar.on.click()
     assert agree(view, page)
 
 
 def test_find_and_replace(qtbot: QtBot, window: Window, view: PageView) -> None:
-    page, paper, bar = window.session.page, view.paper, view.find_bar
+    page, paper, bar = window.session.page, view.editor, view.find_bar
     paper.insertPlainText("Fox and fox and 🦊 fox")
     paper.put_cursor(0)
     qtbot.keyClick(paper, Qt.Key.Key_F, CTRL)
@@ -209,9 +209,9 @@ def test_versions_are_searched_and_gone_to(qtbot: QtBot, window: Window, view: P
     engine.fail(job, "Enough.")
     qtbot.waitUntil(lambda: not page.is_writing)
     page.undo()
-    qtbot.keyClicks(view.paper, "An owl")
-    view.branches.click()
-    panel = view.versions
+    qtbot.keyClicks(view.editor, "An owl")
+    view.versions_button.click()
+    panel = view.revisions_panel
     assert panel.isVisible()
     assert panel.list.count() == 1
     qtbot.keyClicks(panel.field, "SANG")
@@ -230,7 +230,7 @@ def test_versions_are_searched_and_gone_to(qtbot: QtBot, window: Window, view: P
     ["🦊 and 👩‍🚀 👨‍👩‍👧", "שלום עולם, مرحبا", "狐が走った。", "a\u00a0b — “c”", "<b>no</b> &amp; <img src='x'>"],
 )
 def test_every_script_is_kept_as_it_was_pasted(qtbot: QtBot, window: Window, view: PageView, text: str) -> None:
-    page, paper = window.session.page, view.paper
+    page, paper = window.session.page, view.editor
     data = QMimeData()
     data.setText(f"{text}\r\n")
     QGuiApplication.clipboard().setMimeData(data)
@@ -248,8 +248,8 @@ def test_every_script_is_kept_as_it_was_pasted(qtbot: QtBot, window: Window, vie
 
 
 def test_words_are_counted(qtbot: QtBot, view: PageView) -> None:
-    qtbot.keyClicks(view.paper, "One two three")
-    qtbot.waitUntil(lambda: view.bar.count.text() == "3 words")
+    qtbot.keyClicks(view.editor, "One two three")
+    qtbot.waitUntil(lambda: view.page_bar.count.text() == "3 words")
 
 
 @pytest.mark.parametrize("command", ["Show the page", "New page"])
@@ -257,30 +257,30 @@ def test_a_page_that_is_asked_for_can_be_written_on_at_once(qtbot: QtBot, window
     session = window.session
     qtbot.waitUntil(lambda: session.page.ready)
     session.workspace.choose("morph.between")
-    assert not window.middle.is_page
+    assert not window.central.is_page
     next(one for one in window.commands.entries() if one.title == command).run()
-    assert window.middle.is_page
+    assert window.central.is_page
     assert session.workspace.tool.id == "tales.tale"
     qtbot.waitUntil(lambda: session.page.ready)
     press_generate(qtbot, window)
-    assert window.middle.is_page
+    assert window.central.is_page
 
 
 def test_a_new_page_and_back(qtbot: QtBot, window: Window, view: PageView) -> None:
     page = window.session.page
-    qtbot.keyClicks(view.paper, "First")
+    qtbot.keyClicks(view.editor, "First")
     first = page.page_id
     page.new_page()
-    assert view.paper.words == ""
-    assert view.paper.hint.isVisible()
+    assert view.editor.words == ""
+    assert view.editor.hint.isVisible()
     with qtbot.waitSignal(page.opened):
         page.open_page(first)
-    assert view.paper.words == "First"
+    assert view.editor.words == "First"
 
 
 def test_the_menu_of_pages_can_be_opened_twice_in_a_row(qtbot: QtBot, window: Window, view: PageView) -> None:
-    qtbot.keyClicks(view.paper, "First")
-    menu = view.pages.menu()
+    qtbot.keyClicks(view.editor, "First")
+    menu = view.pages_button.menu()
     for _ in range(2):
         menu.aboutToShow.emit()
     qtbot.waitUntil(lambda: "First" in [action.text() for action in menu.actions()])
@@ -294,20 +294,20 @@ def test_a_long_page_is_shown_and_typed_on(qtbot: QtBot, window: Window, view: P
     page = window.session.page
     page.write(0, 0, "A line of words, as long as they are.\n" * 5000)
     assert agree(view, page)
-    view.paper.put_cursor(100)
-    qtbot.keyClicks(view.paper, "new")
-    assert page.text[98:105] == view.paper.words[98:105]
+    view.editor.put_cursor(100)
+    qtbot.keyClicks(view.editor, "new")
+    assert page.text[98:105] == view.editor.words[98:105]
     assert "new" in page.text[99:104]
 
 
 def test_it_follows_the_theme(qapp: QApplication, qtbot: QtBot, window: Window, view: PageView) -> None:
-    qtbot.keyClicks(view.paper, "Words")
+    qtbot.keyClicks(view.editor, "Words")
     try:
         theme.apply(qapp, "light")
-        assert colour(view.paper, 1) == QColor(LIGHT.text).name()
+        assert colour(view.editor, 1) == QColor(LIGHT.text).name()
     finally:
         theme.apply(qapp, "dark")
-    assert colour(view.paper, 1) == QColor(DARK.text).name()
+    assert colour(view.editor, 1) == QColor(DARK.text).name()
 
 
 def test_every_widget_that_takes_the_focus_has_a_name(view: PageView) -> None:
@@ -340,43 +340,43 @@ def test_paint_this_and_repaint_by_keys(
     engine.set_catalogue(Catalogue(plugins))
     qtbot.waitUntil(lambda: "art.paint" in window.session.workspace.catalogue.tools)
     art = window.session.illustrating
-    qtbot.keyClicks(view.paper, "A red fox.")
-    assert not view.pictures.isVisible()
-    qtbot.keyClick(view.paper, Qt.Key.Key_I, ALT)
+    qtbot.keyClicks(view.editor, "A red fox.")
+    assert not view.illustrations_bar.isVisible()
+    qtbot.keyClick(view.editor, Qt.Key.Key_I, ALT)
     qtbot.waitUntil(lambda: bool(art.pictures()) and bool(art.pictures()[0].anchor.job))
-    assert view.pictures.isVisible()
-    assert "being painted" in view.pictures.tiles[0].accessibleName()
+    assert view.illustrations_bar.isVisible()
+    assert "being painted" in view.illustrations_bar.tiles[0].accessibleName()
     engine.finish(art.pictures()[0].anchor.job, window.session.library.import_file(pictures[0]))
-    qtbot.waitUntil(lambda: view.pictures.tiles[0].standing == "painted")
+    qtbot.waitUntil(lambda: view.illustrations_bar.tiles[0].standing == "painted")
     assert view.isVisible(), "the page stays"
-    view.paper.put_cursor(4)
-    qtbot.keyClicks(view.paper, "dish")
-    assert view.pictures.tiles[0].standing.startswith("stale")
-    view.pictures.tiles[0].click()
-    assert view.paper.textCursor().selectedText() == "A redishd fox."
+    view.editor.put_cursor(4)
+    qtbot.keyClicks(view.editor, "dish")
+    assert view.illustrations_bar.tiles[0].standing.startswith("stale")
+    view.illustrations_bar.tiles[0].click()
+    assert view.editor.textCursor().selectedText() == "A redishd fox."
     submitted = len(engine.calls)
-    qtbot.keyClick(view.paper, Qt.Key.Key_P, ALT)
+    qtbot.keyClick(view.editor, Qt.Key.Key_P, ALT)
     qtbot.waitUntil(lambda: len(engine.calls) == submitted + 1)
-    view.pictures.tiles[0].doubled.emit()
+    view.illustrations_bar.tiles[0].doubled.emit()
     assert window.canvas.isVisible()
 
 
 def test_an_empty_page_says_what_its_tool_does(
     qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
 ) -> None:
-    assert "the model goes on" in view.paper.hint.text()
+    assert "the model goes on" in view.editor.hint.text()
     asked = fakes.property_("string", "page", default="", description="What you say is answered.")
     talk = fakes.tool("tales.talk", "Talk", {"text": asked}, output="text")
     engine.set_catalogue(Catalogue((PluginDescriptor(name="tales", title="Tales", tools=(TALE, talk)),)))
     qtbot.waitUntil(lambda: "tales.talk" in window.session.workspace.catalogue.tools)
     window.session.workspace.choose("tales.talk")
     assert view.isVisible()
-    assert view.paper.hint.text().startswith("Write here. What you say is answered.")
-    assert view.paper.hint.height() >= view.paper.hint.heightForWidth(view.paper.hint.width())
+    assert view.editor.hint.text().startswith("Write here. What you say is answered.")
+    assert view.editor.hint.height() >= view.editor.hint.heightForWidth(view.editor.hint.width())
 
 
 def test_a_talk_is_held_on_the_page(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
-    page, paper = window.session.page, view.paper
+    page, paper = window.session.page, view.editor
     qtbot.keyClicks(paper, "Hello.")
     job = press_generate(qtbot, window)
     stream(qtbot, window, engine, job, "Hello.\n\nMuse: Hi.\n\nYou: ")
@@ -389,21 +389,21 @@ def test_a_talk_is_held_on_the_page(qtbot: QtBot, window: Window, view: PageView
 
 
 def test_in_a_narrow_window_there_is_room_for_all(qtbot: QtBot, window: Window, view: PageView) -> None:
-    qtbot.keyClicks(view.paper, "A fox.")
+    qtbot.keyClicks(view.editor, "A fox.")
     window.resize(900, 700)
     view.toggle_find()
     bar = view.find_bar
     qtbot.waitUntil(lambda: bar.height() >= bar.minimumSizeHint().height() > bar.wanted.height() + bar.new.height())
     assert all(widget.width() >= widget.minimumSizeHint().width() for widget in (bar.one, bar.all, bar.wanted))
-    wide = view.paper.width()
+    wide = view.editor.width()
     view.toggle_versions()
-    qtbot.waitUntil(lambda: view.versions.geometry().right() == view.width() - 1)
-    assert view.paper.width() == wide, "versions lie over the paper"
+    qtbot.waitUntil(lambda: view.revisions_panel.geometry().right() == view.width() - 1)
+    assert view.editor.width() == wide, "versions lie over the paper"
     window.resize(1440, 900)
-    qtbot.waitUntil(lambda: view.paper.width() == view.width() - view.versions.width())
+    qtbot.waitUntil(lambda: view.editor.width() == view.width() - view.revisions_panel.width())
     qtbot.waitUntil(lambda: bar.height() < 2 * bar.wanted.height())
     view.toggle_versions()
-    qtbot.waitUntil(lambda: view.paper.width() == view.width())
+    qtbot.waitUntil(lambda: view.editor.width() == view.width())
 
 
 @pytest.mark.parametrize("lines", [1, 2, 3])
@@ -413,7 +413,7 @@ def test_what_streams_stays_in_view(
     job = press_generate(qtbot, window)
     for count in range(lines, 31, lines):
         stream(qtbot, window, engine, job, "\n".join(f"Line {n}" for n in range(count)))
-        assert view.paper.cursorRect().bottom() <= view.paper.viewport().height()
+        assert view.editor.cursorRect().bottom() <= view.editor.viewport().height()
     window.resize(1440, 700)
     qtbot.waitUntil(lambda: view.height() < 620)
-    assert view.paper.cursorRect().bottom() <= view.paper.viewport().height()
+    assert view.editor.cursorRect().bottom() <= view.editor.viewport().height()

@@ -46,7 +46,7 @@ def engine() -> FakeEngine:
 @pytest.fixture
 def view(qtbot: QtBot, page_view: PageView) -> PageView:
     """A page with the words "A fox"."""
-    qtbot.keyClicks(page_view.paper, "A fox")
+    qtbot.keyClicks(page_view.editor, "A fox")
     return page_view
 
 
@@ -75,7 +75,7 @@ def written(qtbot: QtBot, window: Window, engine: FakeEngine, *texts: str) -> No
 
 
 def opened(qtbot: QtBot, view: PageView) -> SideBySide:
-    qtbot.keyClick(view.paper, KEY.Key_S, ALT)
+    qtbot.keyClick(view.editor, KEY.Key_S, ALT)
     assert view.side_by_side.isVisible()
     return view.side_by_side
 
@@ -97,9 +97,9 @@ def words_on(card: AlternativeCard) -> str:
 
 
 def test_a_key_takes_one_and_the_others_stay(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
-    assert not view.bar.beside.isVisible()
+    assert not view.page_bar.beside.isVisible()
     written(qtbot, window, engine, " ran.", " sat.", " sang.")
-    assert view.bar.beside.isVisible()
+    assert view.page_bar.beside.isVisible()
     cards = opened(qtbot, view)
     assert cards.title.text() == "3 alternatives"
     assert cards.before.text() == "after “A fox”"
@@ -109,12 +109,12 @@ def test_a_key_takes_one_and_the_others_stay(qtbot: QtBot, window: Window, view:
     assert cards.isVisible()
     press(qtbot, KEY.Key_3)
     assert cards.isHidden()
-    assert view.paper.words == "A fox sang."
-    assert view.paper.hasFocus()
-    assert view.paper.place() == len("A fox sang.")
-    assert view.bar.which.text() == "3 of 3"
-    qtbot.keyClick(view.paper, KEY.Key_Z, CTRL)
-    assert view.paper.words == "A fox ran."
+    assert view.editor.words == "A fox sang."
+    assert view.editor.hasFocus()
+    assert view.editor.place() == len("A fox sang.")
+    assert view.page_bar.which.text() == "3 of 3"
+    qtbot.keyClick(view.editor, KEY.Key_Z, CTRL)
+    assert view.editor.words == "A fox ran."
 
 
 def test_arrows_and_enter_take_one(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
@@ -125,29 +125,29 @@ def test_arrows_and_enter_take_one(qtbot: QtBot, window: Window, view: PageView,
         press(qtbot, key)
     assert focused(cards) == 2
     press(qtbot, KEY.Key_Return)
-    assert view.paper.words == "A fox sat."
+    assert view.editor.words == "A fox sat."
 
 
 def test_a_click_takes_one(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     written(qtbot, window, engine, " ran.", " sat.")
-    view.bar.beside.click()
-    assert view.bar.beside.isChecked()
+    view.page_bar.beside.click()
+    assert view.page_bar.beside.isChecked()
     qtbot.mouseClick(view.side_by_side.cards[1], Qt.MouseButton.LeftButton)
-    assert view.paper.words == "A fox sat."
-    assert not view.bar.beside.isChecked()
+    assert view.editor.words == "A fox sat."
+    assert not view.page_bar.beside.isChecked()
 
 
 def test_escape_leaves_all_as_it_was(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     written(qtbot, window, engine, " ran.", " sat.")
-    view.paper.put_cursor(7)
+    view.editor.put_cursor(7)
     nodes = dict(window.session.page.book.nodes)
     cards = opened(qtbot, view)
     press(qtbot, KEY.Key_Right)
     press(qtbot, KEY.Key_Escape)
     assert cards.isHidden()
-    assert view.paper.words == "A fox ran."
-    assert view.paper.place() == 7
-    assert view.paper.hasFocus()
+    assert view.editor.words == "A fox ran."
+    assert view.editor.place() == 7
+    assert view.editor.hasFocus()
     assert window.session.page.book.nodes == nodes
     cards = opened(qtbot, view)
     press(qtbot, KEY.Key_1)
@@ -157,7 +157,7 @@ def test_escape_leaves_all_as_it_was(qtbot: QtBot, window: Window, view: PageVie
 
 def test_cards_grow_while_words_stream(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     first, second = ask(qtbot, window, 2)
-    assert view.bar.beside.isVisible()
+    assert view.page_bar.beside.isVisible()
     cards = opened(qtbot, view)
     assert [words_on(card) for card in cards.cards] == ["Waiting to be written…"] * 2
     press(qtbot, KEY.Key_2)
@@ -168,17 +168,17 @@ def test_cards_grow_while_words_stream(qtbot: QtBot, window: Window, view: PageV
     engine.fail(first, "Enough.")
     stream(qtbot, window, engine, second, " sat")
     assert [words_on(card) for card in cards.cards] == ["ran home", "sat"]
-    assert view.bar.state.text() == "Writing another version…"
+    assert view.page_bar.state.text() == "Writing another version…"
     press(qtbot, KEY.Key_2)
-    assert view.paper.words == "A fox sat"
+    assert view.editor.words == "A fox sat"
     stream(qtbot, window, engine, second, " sat down")
-    assert view.paper.words == "A fox sat down"
-    qtbot.keyClick(view.paper, KEY.Key_Left, ALT)
-    assert view.paper.words == "A fox ran home"
+    assert view.editor.words == "A fox sat down"
+    qtbot.keyClick(view.editor, KEY.Key_Left, ALT)
+    assert view.editor.words == "A fox ran home"
     stream(qtbot, window, engine, second, " sat down there")
     assert ("cancel", second) not in engine.calls
-    qtbot.keyClick(view.paper, KEY.Key_Right, ALT)
-    assert view.paper.words == "A fox sat down there"
+    qtbot.keyClick(view.editor, KEY.Key_Right, ALT)
+    assert view.editor.words == "A fox sat down there"
 
 
 def test_one_more_comes_beside_them(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
@@ -186,7 +186,7 @@ def test_one_more_comes_beside_them(qtbot: QtBot, window: Window, view: PageView
     window.session.workspace.set_count(1)
     cards = opened(qtbot, view)
     with qtbot.waitSignal(window.session.making.submitted) as submitted:
-        view.bar.again.click()
+        view.page_bar.again.click()
     assert [words_on(card) for card in cards.cards] == ["ran.", "sat.", "Waiting to be written…"]
     stream(qtbot, window, engine, submitted.args[0][0].id, " sang.")
     assert cards.isVisible()
@@ -200,19 +200,19 @@ def test_it_closes_when_the_page_goes_on(qtbot: QtBot, window: Window, view: Pag
     assert cards.isVisible()
     engine.run(job)
     engine.say(PreviewFrame(job=job, text="A fox ran. It"))
-    qtbot.waitUntil(lambda: view.paper.words == "A fox ran. It")
+    qtbot.waitUntil(lambda: view.editor.words == "A fox ran. It")
     assert cards.isHidden()
 
 
 def test_the_words_before_are_cut_where_there_is_no_room(
     qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
 ) -> None:
-    qtbot.keyClicks(view.paper, " that had a long way to go before it came home in the evening of a day in May" * 2)
-    text = view.paper.words
+    qtbot.keyClicks(view.editor, " that had a long way to go before it came home in the evening of a day in May" * 2)
+    text = view.editor.words
     for job in ask(qtbot, window, 2):
         engine.run(job)
         engine.say(PreviewFrame(job=job, text=f"{text} ran"))
-    qtbot.waitUntil(lambda: window.session.page.has_others and view.paper.words.endswith("ran"))
+    qtbot.waitUntil(lambda: window.session.page.has_others and view.editor.words.endswith("ran"))
     before = opened(qtbot, view).before
     assert before.text().startswith("after “…")
     assert before.text().endswith("in May”")
@@ -231,8 +231,8 @@ def test_what_was_written_once_is_not_compared(
     qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine, place: int
 ) -> None:
     written(qtbot, window, engine, " ran.")
-    view.paper.put_cursor(place)
-    qtbot.keyClick(view.paper, KEY.Key_S, ALT)
+    view.editor.put_cursor(place)
+    qtbot.keyClick(view.editor, KEY.Key_S, ALT)
     assert view.side_by_side.isHidden()
     assert any("more than once" in notice.text for notice in window.session.notices.items)
 
@@ -256,7 +256,7 @@ def test_there_is_room_for_each(
     assert seen.width() == last.width()
     press(qtbot, KEY.Key_Down)
     cards.grab()
-    again = view.bar.again
+    again = view.page_bar.again
     qtbot.waitUntil(lambda: again.width() >= again.minimumSizeHint().width())
 
 
@@ -285,8 +285,8 @@ def test_what_was_changed_in_one_is_shown_as_ones_own(
     qapp: QApplication, qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
 ) -> None:
     written(qtbot, window, engine, " ran.", " sat.")
-    view.paper.put_cursor(8)
-    qtbot.keyClicks(view.paper, "u")
+    view.editor.put_cursor(8)
+    qtbot.keyClicks(view.editor, "u")
     card = opened(qtbot, view).cards[0]
     assert words_on(card) == "raun."
 

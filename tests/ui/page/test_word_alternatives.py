@@ -33,86 +33,86 @@ def engine() -> FakeEngine:
 def view(qtbot: QtBot, window: Window, engine: FakeEngine, page_view: PageView) -> PageView:
     """A page on which somebody wrote "A red", and a model " fox ran"."""
     session, view = window.session, page_view
-    qtbot.keyClicks(view.paper, "A red")
+    qtbot.keyClicks(view.editor, "A red")
     with qtbot.waitSignal(session.making.submitted) as submitted:
         session.making.generate()
     job = submitted.args[0][0].id
     recipe = Recipe(tool="tales.tale", plugin=PluginRef("tales", "1"), seed=1, notes={"choices": CHOICES})
     engine.run(job)
     engine.finish(job, session.library.add(writer.save_text(session.home, "A red fox ran", recipe)))
-    qtbot.waitUntil(lambda: view.paper.words == "A red fox ran" and not session.page.is_writing)
+    qtbot.waitUntil(lambda: view.editor.words == "A red fox ran" and not session.page.is_writing)
     return view
 
 
 def rest_on(view: PageView, at: int) -> QPoint:
-    viewport = view.paper.viewport()
-    point = view.paper.rect_of(at, 1).center()
+    viewport = view.editor.viewport()
+    point = view.editor.rect_of(at, 1).center()
     QApplication.sendEvent(viewport, QHelpEvent(QEvent.Type.ToolTip, point, viewport.mapToGlobal(point)))
     return point
 
 
 def test_the_pointer_rests_on_a_word(qtbot: QtBot, window: Window, view: PageView) -> None:
     rest_on(view, 2)
-    assert view.offers.isHidden()
+    assert view.word_list.isHidden()
     point = rest_on(view, 7)
-    qtbot.waitUntil(lambda: view.offers.isVisible())
-    assert view.offers.title.text() == "Instead of “fox”"
-    shown = [view.offers.list.item(row).text() for row in range(view.offers.list.count())]
+    qtbot.waitUntil(lambda: view.word_list.isVisible())
+    assert view.word_list.title.text() == "Instead of “fox”"
+    shown = [view.word_list.list.item(row).text() for row in range(view.word_list.list.count())]
     assert shown == ["fox", "owl"]
-    assert view.offers.list.currentItem().text() == "fox"
-    assert len(view.paper.extraSelections()) == 1
-    assert view.paper.hasFocus()
-    qtbot.mouseMove(view.paper.viewport(), point + QPoint(2, 0))
-    assert view.offers.isVisible()
-    qtbot.mouseMove(view.paper.viewport(), QPoint(view.paper.viewport().width() - 2, 2))
-    qtbot.waitUntil(lambda: view.offers.isHidden())
-    assert view.paper.extraSelections() == []
+    assert view.word_list.list.currentItem().text() == "fox"
+    assert len(view.editor.extraSelections()) == 1
+    assert view.editor.hasFocus()
+    qtbot.mouseMove(view.editor.viewport(), point + QPoint(2, 0))
+    assert view.word_list.isVisible()
+    qtbot.mouseMove(view.editor.viewport(), QPoint(view.editor.viewport().width() - 2, 2))
+    qtbot.waitUntil(lambda: view.word_list.isHidden())
+    assert view.editor.extraSelections() == []
 
 
 def test_another_word_is_clicked(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     rest_on(view, 7)
-    qtbot.waitUntil(lambda: view.offers.isVisible())
-    row = view.offers.list.visualItemRect(view.offers.list.item(1)).center()
+    qtbot.waitUntil(lambda: view.word_list.isVisible())
+    row = view.word_list.list.visualItemRect(view.word_list.list.item(1)).center()
     with qtbot.waitSignal(window.session.making.submitted):
-        qtbot.mouseClick(view.offers.list.viewport(), Qt.MouseButton.LeftButton, pos=row)
-    assert view.paper.words == "A red owl"
+        qtbot.mouseClick(view.word_list.list.viewport(), Qt.MouseButton.LeftButton, pos=row)
+    assert view.editor.words == "A red owl"
     assert engine.calls[-1][1].params["text"] == "A red owl"
-    assert view.offers.isHidden()
+    assert view.word_list.isHidden()
 
 
 def test_by_keys(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
-    assert view.paper.place() == 13
-    qtbot.keyClick(view.paper, Qt.Key.Key_A, ALT)
-    qtbot.waitUntil(lambda: view.offers.isVisible())
-    assert view.offers.title.text() == "Instead of “ran”"
-    qtbot.keyClick(view.offers.list, Qt.Key.Key_Left)
-    assert view.offers.title.text() == "Instead of “fox”"
-    qtbot.keyClick(view.offers.list, Qt.Key.Key_Left)
-    assert view.offers.title.text() == "Instead of “fox”", "what a human wrote has no other words"
-    qtbot.keyClick(view.offers.list, Qt.Key.Key_Right)
-    qtbot.keyClick(view.offers.list, Qt.Key.Key_Escape)
-    assert view.offers.isHidden()
-    assert view.paper.hasFocus()
-    qtbot.keyClick(view.paper, Qt.Key.Key_A, ALT)
-    qtbot.keyClick(view.offers.list, Qt.Key.Key_Up)
+    assert view.editor.place() == 13
+    qtbot.keyClick(view.editor, Qt.Key.Key_A, ALT)
+    qtbot.waitUntil(lambda: view.word_list.isVisible())
+    assert view.word_list.title.text() == "Instead of “ran”"
+    qtbot.keyClick(view.word_list.list, Qt.Key.Key_Left)
+    assert view.word_list.title.text() == "Instead of “fox”"
+    qtbot.keyClick(view.word_list.list, Qt.Key.Key_Left)
+    assert view.word_list.title.text() == "Instead of “fox”", "what a human wrote has no other words"
+    qtbot.keyClick(view.word_list.list, Qt.Key.Key_Right)
+    qtbot.keyClick(view.word_list.list, Qt.Key.Key_Escape)
+    assert view.word_list.isHidden()
+    assert view.editor.hasFocus()
+    qtbot.keyClick(view.editor, Qt.Key.Key_A, ALT)
+    qtbot.keyClick(view.word_list.list, Qt.Key.Key_Up)
     with qtbot.waitSignal(window.session.making.submitted):
-        qtbot.keyClick(view.offers.list, Qt.Key.Key_Return)
-    assert view.paper.words == "A red fox sang"
+        qtbot.keyClick(view.word_list.list, Qt.Key.Key_Return)
+    assert view.editor.words == "A red fox sang"
 
 
 def test_a_word_of_ones_own_is_said_to_have_none(qtbot: QtBot, window: Window, view: PageView) -> None:
-    view.paper.put_cursor(1)
-    view.other_words.open()
-    assert view.offers.isHidden()
+    view.editor.put_cursor(1)
+    view.word_alternatives.open()
+    assert view.word_list.isHidden()
     notices = window.session.notices
     assert any("Nothing is known" in notice.text for notice in notices.items)
 
 
 def test_typing_closes_it(qtbot: QtBot, view: PageView) -> None:
     rest_on(view, 7)
-    qtbot.waitUntil(lambda: view.offers.isVisible())
-    qtbot.keyClicks(view.paper, "x")
-    assert view.offers.isHidden()
+    qtbot.waitUntil(lambda: view.word_list.isVisible())
+    qtbot.keyClicks(view.editor, "x")
+    assert view.word_list.isHidden()
 
 
 def test_numbers_and_signs() -> None:
@@ -130,11 +130,11 @@ def with_tools(qtbot: QtBot, window: Window, engine: FakeEngine) -> None:
 
 def test_a_word_is_found_by_keys(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     with_tools(qtbot, window, engine)
-    view.paper.put_cursor(4)
+    view.editor.put_cursor(4)
     count = len(engine.jobs())
-    qtbot.keyClick(view.paper, Qt.Key.Key_W, ALT)
-    assert view.found.isVisible()
-    assert view.found.title.text() == "Looking for words…"
+    qtbot.keyClick(view.editor, Qt.Key.Key_W, ALT)
+    assert view.gap_list.isVisible()
+    assert view.gap_list.title.text() == "Looking for words…"
     qtbot.waitUntil(lambda: len(engine.jobs()) > count)
     job = engine.jobs()[-1]
     assert job.recipe.params["text"] == "A ___ fox ran"
@@ -142,34 +142,34 @@ def test_a_word_is_found_by_keys(qtbot: QtBot, window: Window, view: PageView, e
         tool="tales.suggest", plugin=PluginRef("t", "1"), seed=0, notes={"words": [[" grey", 0.4], [" red", 0.2]]}
     )
     engine.finish(job.id, window.session.library.add(writer.save_text(window.session.home, "grey", recipe)))
-    qtbot.waitUntil(lambda: view.found.list.count() == 2)
-    assert view.found.list.currentItem().text() == "red"
-    qtbot.keyClick(view.found.list, Qt.Key.Key_Up)
-    qtbot.keyClick(view.found.list, Qt.Key.Key_Return)
-    assert view.paper.words == "A grey fox ran"
-    assert view.found.isHidden()
-    assert view.paper.hasFocus()
+    qtbot.waitUntil(lambda: view.gap_list.list.count() == 2)
+    assert view.gap_list.list.currentItem().text() == "red"
+    qtbot.keyClick(view.gap_list.list, Qt.Key.Key_Up)
+    qtbot.keyClick(view.gap_list.list, Qt.Key.Key_Return)
+    assert view.editor.words == "A grey fox ran"
+    assert view.gap_list.isHidden()
+    assert view.editor.hasFocus()
 
 
 def test_escape_stops_looking(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     with_tools(qtbot, window, engine)
-    qtbot.keyClick(view.paper, Qt.Key.Key_W, ALT)
-    assert view.found.isVisible()
-    qtbot.keyClick(view.paper, Qt.Key.Key_Escape)
-    assert view.found.isHidden()
+    qtbot.keyClick(view.editor, Qt.Key.Key_W, ALT)
+    assert view.gap_list.isVisible()
+    qtbot.keyClick(view.editor, Qt.Key.Key_Escape)
+    assert view.gap_list.isHidden()
 
 
 def test_the_selection_is_rewritten(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     with_tools(qtbot, window, engine)
-    view.paper.put_cursor(2, select=7)
+    view.editor.put_cursor(2, select=7)
     count = len(engine.jobs())
-    qtbot.keyClick(view.paper, Qt.Key.Key_R, ALT)
+    qtbot.keyClick(view.editor, Qt.Key.Key_R, ALT)
     qtbot.waitUntil(lambda: len(engine.jobs()) > count and window.session.page.is_writing)
     assert engine.jobs()[-1].recipe.params["text"] == "red fox"
     recipe = Recipe(tool="tales.rewrite", plugin=PluginRef("t", "1"), seed=0)
     saved = window.session.library.add(writer.save_text(window.session.home, "small owl", recipe))
     engine.finish(engine.jobs()[-1].id, saved)
-    qtbot.waitUntil(lambda: view.paper.words == "A small owl ran")
+    qtbot.waitUntil(lambda: view.editor.words == "A small owl ran")
 
 
 def test_the_page_stays_while_its_tools_are_set(
@@ -178,8 +178,8 @@ def test_the_page_stays_while_its_tools_are_set(
     with_tools(qtbot, window, engine)
     window.session.workspace.choose("tales.rewrite")
     assert view.isVisible()
-    window.middle.show_canvas()
-    assert window.middle.back.isVisible()
+    window.central.show_canvas()
+    assert window.central.back.isVisible()
     window.session.page.new_page()
     assert window.canvas.isVisible(), "on an empty page there is nothing to rewrite"
     assert not window.session.page.is_worked_on
@@ -199,18 +199,20 @@ def test_the_pages_own_menu_has_them_with_their_keys(qtbot: QtBot, window: Windo
 
 
 def test_the_bar_shows_what_the_model_reads(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
-    assert not view.budget.isVisible()
+    assert not view.token_budget_bar.isVisible()
     with qtbot.waitSignal(window.session.activity.changed):
         engine.ready()
     qtbot.waitUntil(lambda: bool(engine.asked) and engine.asked[-1][1].get("text") == "A red fox ran")
     budget = TokenBudget(100, {"memory": 10, "text": 30, "new words": 20}, 40)
     engine.say(EstimateReady(f"e{len(engine.asked)}", budget=budget))
-    qtbot.waitUntil(lambda: view.budget.isVisible())
-    assert view.budget.accessibleDescription() == "Memory 10, text 30, new words 20 of 100 tokens, 40 left out"
-    view.budget.grab()
+    qtbot.waitUntil(lambda: view.token_budget_bar.isVisible())
+    assert (
+        view.token_budget_bar.accessibleDescription() == "Memory 10, text 30, new words 20 of 100 tokens, 40 left out"
+    )
+    view.token_budget_bar.grab()
     asked = len(engine.asked)
-    qtbot.keyClicks(view.paper, " on")
+    qtbot.keyClicks(view.editor, " on")
     qtbot.waitUntil(lambda: len(engine.asked) > asked and engine.asked[-1][1]["text"] == "A red fox ran on")
     engine.say(EstimateReady(f"e{len(engine.asked)}", budget=TokenBudget(10, {"text": 30})))
-    qtbot.waitUntil(lambda: "20 too many" in view.budget.accessibleDescription())
-    view.budget.grab()
+    qtbot.waitUntil(lambda: "20 too many" in view.token_budget_bar.accessibleDescription())
+    view.token_budget_bar.grab()

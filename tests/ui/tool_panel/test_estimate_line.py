@@ -90,7 +90,7 @@ def test_a_note_stands_beside_its_field_as_plain_words(qtbot: QtBot, asked: Wind
 
 
 def test_a_note_waits_for_a_field_that_is_folded_away(qtbot: QtBot) -> None:
-    form = Form([Field(name="width", title="Width", widget=Widget.TEXT, advanced=True)], around=None)  # type: ignore[arg-type]
+    form = Form([Field(name="width", title="Width", widget=Widget.TEXT, advanced=True)], services=None)  # type: ignore[arg-type]
     qtbot.addWidget(form)
     form.show_notes({"width": "512 px"}, stale=False)
     form.editor("width")

@@ -285,7 +285,7 @@ def test_the_queue_is_ordered_held_and_cleared(qtbot: QtBot, window: Window, eng
     qtbot.keyClick(panel.list, Qt.Key.Key_Up, ALT)
     assert ("move", jobs[2], jobs[1]) in engine.calls
     qtbot.waitUntil(lambda: [row.job.id for row in panel.rows()] == [jobs[0], jobs[2], jobs[1]])
-    panel.hold.click()
+    panel.pause_button.click()
     assert engine.held
     engine.fail(jobs[0], "No.")
     qtbot.waitUntil(lambda: window.session.queue.standing().failed == 1)
@@ -396,10 +396,10 @@ def test_a_flood_of_events_leaves_the_window_in_step(
 
 
 def test_the_page_is_made_when_it_is_first_shown(window: Window) -> None:
-    assert "page_view" not in vars(window.middle)
-    window.middle.open_page()
-    view = window.middle.page_view
-    assert window.middle.is_page
+    assert "page_view" not in vars(window.central)
+    window.central.open_page()
+    view = window.central.page_view
+    assert window.central.is_page
     assert view.isVisibleTo(window)
     assert "Paint this" in [action.text() for action in view.actions()]
 
@@ -408,10 +408,10 @@ def test_the_page_has_the_keys_once_it_is_shown(qtbot: QtBot, window: Window) ->
     window.activateWindow()
     qtbot.waitUntil(window.isActiveWindow)
     window.canvas.setFocus()
-    window.middle.show_page()
-    assert window.focusWidget() is window.middle.page_view.paper
-    window.middle.show_canvas()
+    window.central.show_page()
+    assert window.focusWidget() is window.central.page_view.editor
+    window.central.show_canvas()
     assert window.canvas.isAncestorOf(window.focusWidget())  # which gives it to what it shows
     window.rail.setFocus()
-    window.middle.open_page()
-    assert window.focusWidget() is window.middle.page_view.paper
+    window.central.open_page()
+    assert window.focusWidget() is window.central.page_view.editor
