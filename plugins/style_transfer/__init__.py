@@ -1,4 +1,4 @@
-"""Pictures painted in the style of others."""
+"""Style transfer: applies the style of paintings and effects to images and videos, and trains styles."""
 
 from __future__ import annotations
 

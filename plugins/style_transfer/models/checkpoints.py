@@ -7,7 +7,6 @@ Nothing in a checkpoint is executed: safetensors files hold tensors alone, and p
 from __future__ import annotations
 
 import re
-import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,8 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from studio import api
+
+from .weight_files import check_weight_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,28 +35,23 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises BadInput for a file that is truncated, a Git LFS pointer, or holds more than weights or none.
     """
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     if path.suffix.lower() not in api.model_files.PICKLE_SUFFIXES:
         api.model_files.weight_shapes(path)
-        try:
+        with api.model_files.quiet_load(api.BadInput(f"{path.name} is damaged.", "Download it again.")):
             weights: dict[str, Tensor] = load_file(path)
-            return weights
-        except (OSError, SafetensorError) as error:
-            raise api.BadInput(f"{path.name} is damaged.", "Download it again.") from error
+        return weights
     _check_pickle(path)
+    damaged = api.BadInput(f"{path.name} is damaged or no file of weights.", "Download it again.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on pickles that are older or newer than torch's own
+        with api.model_files.quiet_load(damaged):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise api.BadInput(
             f"{path.name} was not opened: it holds more than weights, and such files can run programs.",
             "Look for the same style as safetensors.",
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise api.BadInput(f"{path.name} is damaged or no file of weights.", "Download it again.") from error
     if not (found := _find_weights(content)):
         raise api.BadInput(f"{path.name} holds no weights.", "Choose another style.")
     return found
@@ -144,21 +140,9 @@ def _remove_unused_statistics(weights: Mapping[str, Tensor], config: Mapping[str
 
 
 def _check_pickle(path: Path) -> None:
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(8)
-    except OSError as error:
-        raise api.BadInput(f"{path.name} cannot be read: {error.strerror or error}.") from error
-    if start == b"version ":
-        raise api.BadInput(
-            f"{path.name} is a Git LFS pointer and not the style itself.",
-            "Fetch the real file with `git lfs pull`, or download it again.",
-        )
-    if not size or (start[:2] == b"PK" and not zipfile.is_zipfile(path)):
+    start = check_weight_file(path, MAX_BYTES)
+    if not start or (start[:2] == b"PK" and not zipfile.is_zipfile(path)):
         raise api.BadInput(f"{path.name} is incomplete: the file ends too early.", "Download it again.")
-    if size > MAX_BYTES:
-        raise api.BadInput(f"{path.name} is far larger than a style network.", "Choose another style.")
 
 
 def _find_weights(content: object) -> dict[str, Tensor]:

@@ -154,11 +154,10 @@ def load_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
 
     Raises BadInput for a folder that is incomplete or damaged.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     damaged = api.BadInput(f"The style in {folder.name} is incomplete or damaged.", "Choose another style.")
-    try:
+    with api.model_files.quiet_load(damaged):
         if (folder / CONFIG).stat().st_size > MAX_CONFIG_BYTES:
             raise damaged
         config = json.loads((folder / CONFIG).read_text("utf-8"))
@@ -167,8 +166,6 @@ def load_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         api.model_files.weight_shapes(folder / WEIGHTS)
         network = build_network(config)
         network.load_state_dict(int8_weights.dequantize(load_file(folder / WEIGHTS)))
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise damaged from error
     return network.float().eval(), config
 
 

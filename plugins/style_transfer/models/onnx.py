@@ -16,6 +16,7 @@ from studio import api
 
 from ..image_io import image16
 from .value_range import ValueRangeName, detect_value_range
+from .weight_files import check_weight_file
 
 if TYPE_CHECKING:
     import cv2
@@ -174,18 +175,11 @@ def read_input_layout(content: bytes, name: str) -> InputLayout:
 
 
 def _read_file(path: Path) -> bytes:
+    check_weight_file(path, MAX_BYTES)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise api.BadInput(f"{path.name} is far larger than a style network.", "Choose another style.")
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise api.BadInput(f"{path.name} cannot be read: {error.strerror or error}.") from error
-    if content.startswith(b"version https://git-lfs"):
-        raise api.BadInput(
-            f"{path.name} is a Git LFS pointer and not the style itself.",
-            "Fetch the real file with `git lfs pull`, or download it again.",
-        )
-    return content
 
 
 def _read_type(value: Field) -> tuple[int, list[int]]:

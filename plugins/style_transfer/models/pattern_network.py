@@ -53,10 +53,14 @@ def _get_network_class() -> type[nn.Module]:
             super().__init__()
             wide = [width, 2 * width, 3 * width, 4 * width]
             self.first = add_activation(*make_conv(3, width, 5))
-            self.down = nn.ModuleList(add_activation(*make_conv(one, two, 4, stride=2)) for one, two in pairwise(wide))
+            self.down = nn.ModuleList(
+                add_activation(*make_conv(outer, inner, 4, stride=2)) for outer, inner in pairwise(wide)
+            )
             self.middle = nn.Sequential(*(Block(wide[-1]) for _ in range(blocks)))
-            self.up = nn.ModuleList(nn.ConvTranspose2d(two, one, 4, stride=2, padding=1) for one, two in pairwise(wide))
-            self.after = nn.ModuleList(add_activation(*make_conv(one, one, 3)) for one in wide[:-1])
+            self.up = nn.ModuleList(
+                nn.ConvTranspose2d(inner, outer, 4, stride=2, padding=1) for outer, inner in pairwise(wide)
+            )
+            self.after = nn.ModuleList(add_activation(*make_conv(outer, outer, 3)) for outer in wide[:-1])
             self.last = nn.Sequential(*make_conv(width, 3, 3))
 
         def forward(self, x: Tensor) -> Tensor:

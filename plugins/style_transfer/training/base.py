@@ -69,6 +69,7 @@ class StyleTraining(api.training.Training):
         self.best = api.training.BestWeights(self.ema, checkpoint_dir)
         self.scores: dict[str, float] = {}
         self.losses: dict[str, float] = {}
+        # The names are those in the checkpoints of trainings that wait in the queue.
         super().__init__(
             checkpoint_dir,
             networks={"painter": generator, "curves": self.curves.buffers, **networks},

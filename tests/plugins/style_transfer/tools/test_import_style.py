@@ -30,7 +30,7 @@ def run_import(path: Path, **values: Any) -> api.Trained:
     return get_result(testing.run(StyleImport, file=path, **values), api.Trained)
 
 
-def test_keeps_the_rules(checkpoint: Path) -> None:
+def test_the_tool_conforms(checkpoint: Path) -> None:
     testing.check_tool(StyleImport, {"file": checkpoint})
 
 

@@ -164,18 +164,18 @@ def test_an_image_without_profile_is_tagged_as_srgb(tmp_path: Path, folder: Path
 
 
 def test_a_truncated_line_of_the_manifest_is_ignored(tmp_path: Path) -> None:
-    picture = tmp_path / "a.png"
-    picture.write_bytes(b"1")
+    source = tmp_path / "a.png"
+    source.write_bytes(b"1")
     first = manifest.open_manifest(tmp_path / "out", "x")
-    first.add(Path("a.png"), picture, picture)
+    first.add(Path("a.png"), source, source)
     path = tmp_path / "out" / manifest.NAME
     path.write_text(path.read_text() + path.read_text().replace("a.png", "b.png")[:20])
     second = manifest.open_manifest(tmp_path / "out", "x")
-    assert second.is_done(Path("a.png"), picture, picture)
-    assert not second.is_done(Path("b.png"), picture, picture)
-    assert not manifest.open_manifest(tmp_path / "out", "other settings").is_done(Path("a.png"), picture, picture)
-    second.add(Path("c.png"), picture, picture)
-    assert manifest.open_manifest(tmp_path / "out", "x").is_done(Path("c.png"), picture, picture)
+    assert second.is_done(Path("a.png"), source, source)
+    assert not second.is_done(Path("b.png"), source, source)
+    assert not manifest.open_manifest(tmp_path / "out", "other settings").is_done(Path("a.png"), source, source)
+    second.add(Path("c.png"), source, source)
+    assert manifest.open_manifest(tmp_path / "out", "x").is_done(Path("c.png"), source, source)
 
 
 @pytest.mark.parametrize("committed", [True, False])

@@ -27,7 +27,7 @@ def stylize(ctx: testing.FakeContext | None = None, **values: Any) -> NDArray[An
     return np.asarray(get_result(testing.run(StyleTransfer, ctx, **values), api.Image).picture)
 
 
-def test_keeps_the_rules(style: Path, photo: Path) -> None:
+def test_the_tool_conforms(style: Path, photo: Path) -> None:
     testing.check_plugin(style_transfer.studio_tools())
     testing.check_light_import("plugins.style_transfer", [Path(style_transfer.__file__).parents[2]])
     testing.check_tool(StyleTransfer, {"image": photo, "style": str(style)})
@@ -131,8 +131,8 @@ def test_orientation_is_applied_once_to_a_16_bit_tiff(orientation: int, tmp_path
 def test_a_fourth_channel_of_16_bits_is_read_as_the_file_says(extra_sample: int, tmp_path: Path) -> None:
     pixels = make_photo(40, 30).astype(np.uint16) * 257
     alpha = np.random.default_rng(0).integers(128, 256, (30, 40, 1)).astype(np.uint16) * 257
-    seen = (pixels * (alpha / 65535)).astype(np.uint16) if extra_sample == 1 else pixels
-    deep_tiff.write_tiff(tmp_path / "glass.tif", np.dstack([seen, alpha]), extra_sample=extra_sample)
+    stored = (pixels * (alpha / 65535)).astype(np.uint16) if extra_sample == 1 else pixels
+    deep_tiff.write_tiff(tmp_path / "glass.tif", np.dstack([stored, alpha]), extra_sample=extra_sample)
     result = image16.open_image(tmp_path / "glass.tif")
     assert np.abs(result.rgb.astype(int) - pixels).max() <= 2
     if extra_sample == 0:

@@ -52,7 +52,7 @@ def get_frames(animation: api.Animation) -> list[NDArray[Any]]:
     return [np.asarray(frame) for frame in animation.frames]
 
 
-def test_keeps_the_rules(style: Path, tmp_path: Path) -> None:
+def test_the_tool_conforms(style: Path, tmp_path: Path) -> None:
     testing.check_tool(StyleVideo, {"video": write_video(tmp_path / "a.gif", 2), "style": str(style)})
 
 
@@ -173,7 +173,11 @@ def test_flicker_is_reduced_and_motion_followed() -> None:
     def compute_flicker(video: list[NDArray[np.uint8]]) -> float:
         """Compute the mean change of a point of the moving image from frame to frame."""
         pairs = pairwise(video)
-        return float(np.mean([np.abs(two[8:-8, 8:-18].astype(float) - one[8:-8, 10:-16]).mean() for one, two in pairs]))
+        return float(
+            np.mean(
+                [np.abs(frame[8:-8, 8:-18].astype(float) - previous[8:-8, 10:-16]).mean() for previous, frame in pairs]
+            )
+        )
 
     assert compute_flicker(filtered) < 0.5 * compute_flicker(stylized)
     sharp = [float(np.abs(np.diff(video[-1].astype(float), axis=1)).mean()) for video in (filtered, stylized)]

@@ -47,7 +47,7 @@ def read_weights(style: api.Trained) -> bytes:
     return (style.folder / generators.WEIGHTS).read_bytes()
 
 
-def test_keeps_the_rules() -> None:
+def test_the_tool_conforms() -> None:
     testing.check_plugin([StyleTrain])
     testing.check_light_import("plugins.style_transfer.tools.train", [Path(train.__file__).parents[3]])
 
@@ -60,8 +60,8 @@ def test_a_style_is_trained_and_loaded_again(kind: TrainingKind, photos: Path, p
     assert (style.title, style.kind) == ("Mine", "style")
     network, config = generators.load_network(style.folder)
     with torch.no_grad():
-        painted = network(torch.zeros(1, 3, 64, 96))
-    assert painted.shape == (1, 3, 64, 96)
+        stylized = network(torch.zeros(1, 3, 64, 96))
+    assert stylized.shape == (1, 3, 64, 96)
     assert generators.stride_of(config) == (8 if kind in ("effect", "paintings") else 4)
     card = (style.folder / "README.md").read_text("utf-8")
     assert "# Mine" in card
