@@ -1,4 +1,4 @@
-"""Pictures and masks, brought to where the pipelines want them, and back."""
+"""Images and masks: opened and extended for the pipelines."""
 
 from __future__ import annotations
 
@@ -12,30 +12,12 @@ if TYPE_CHECKING:
 
 
 def open_image(path: Path) -> Picture:
-    """As RGB, on white where it is transparent."""
-    return flatten_alpha(api.images.open_picture(path))
-
-
-def flatten_alpha(picture: Picture) -> Picture:
-    """As RGB, what is transparent laid on white."""
-    from PIL import Image
-
-    if picture.mode != "RGBA":
-        return picture
-    ground = Image.new("RGBA", picture.size, "#ffffff")
-    ground.alpha_composite(picture)
-    return ground.convert("RGB")
-
-
-def crop_to_fit(picture: Picture, size: tuple[int, int]) -> Picture:
-    """Filling (width, height), with what stands over cut off evenly."""
-    from PIL import Image, ImageOps
-
-    return picture if picture.size == size else ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
+    """Open an image as RGB, on white where it is transparent."""
+    return api.images.flatten_alpha(api.images.open_picture(path))
 
 
 def open_mask(path: Path, size: tuple[int, int]) -> Picture:
-    """A mask as grey, white where the picture may change, of a picture's size."""
+    """Open a mask as 8-bit grey, resized to `size` (width, height). White marks what may change."""
     from PIL import Image
 
     mask = open_image(path).convert("L")
@@ -43,7 +25,7 @@ def open_mask(path: Path, size: tuple[int, int]) -> Picture:
 
 
 def dilate_mask(mask: Picture, pixels: int) -> Picture:
-    """The white of a mask, `pixels` wider on each side."""
+    """Widen the white of a mask by `pixels` on each side."""
     import cv2
     import numpy as np
     from PIL import Image
@@ -55,7 +37,7 @@ def dilate_mask(mask: Picture, pixels: int) -> Picture:
 
 
 def extend_canvas(picture: Picture, frame: tuple[int, int, int, int], *, mirror: bool) -> Picture:
-    """With a frame of (left, top, right, bottom) pixels: mirrored from the picture, or white."""
+    """Add a frame of (left, top, right, bottom) pixels: mirrored from the picture, or white."""
     import numpy as np
     from PIL import Image
 
@@ -63,7 +45,7 @@ def extend_canvas(picture: Picture, frame: tuple[int, int, int, int], *, mirror:
         return picture
     left, top, right, bottom = frame
     pixels = np.asarray(picture)
-    wide = ((top, bottom), (left, right), (0, 0))[: pixels.ndim]
+    widths = ((top, bottom), (left, right), (0, 0))[: pixels.ndim]
     if mirror:
-        return Image.fromarray(np.pad(pixels, wide, mode="symmetric"))
-    return Image.fromarray(np.pad(pixels, wide, constant_values=255))
+        return Image.fromarray(np.pad(pixels, widths, mode="symmetric"))
+    return Image.fromarray(np.pad(pixels, widths, constant_values=255))

@@ -1,7 +1,7 @@
-"""The tokenizer of the CLIP text encoders, made from its table of byte pairs.
+"""The tokenizer of the CLIP text encoders, built from its table of byte pairs.
 
-A checkpoint in a single file brings the weights of its text encoders and no words. Those of CLIP are the same for
-all models of the Stable Diffusion kind; where they come from stands in ``clip/README.md``.
+A single-file checkpoint holds the weights of its text encoders, and no vocabulary. CLIP's is the same for all models
+of the Stable Diffusion kind; ``clip/README.md`` names its source.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 import lzma
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
 
 TABLE = Path(__file__).with_name("clip") / "merges.txt.xz"
 START, END = "<|startoftext|>", "<|endoftext|>"
 LENGTH = 77
 
 
-def build_tokenizer(pad: str = END) -> Any:
-    """A CLIPTokenizer of 49,408 tokens; prompts are filled up to 77 of them with `pad`."""
+def build_tokenizer(pad: str = END) -> CLIPTokenizer:
+    """Return a tokenizer of 49,408 tokens that pads prompts to 77 of them with the token `pad`."""
     from transformers import CLIPTokenizer
 
     pairs = read_merges()
@@ -34,19 +37,19 @@ def build_tokenizer(pad: str = END) -> Any:
 
 @cache
 def read_merges() -> tuple[tuple[str, str], ...]:
-    """Pairs of symbols that become one, the most frequent first."""
+    """Read the pairs of symbols that merge into one token, the most frequent first."""
     lines = lzma.decompress(TABLE.read_bytes()).decode("utf-8").splitlines()
     return tuple((first, second) for first, _, second in (line.partition(" ") for line in lines))
 
 
 def build_vocabulary(pairs: tuple[tuple[str, str], ...]) -> dict[str, int]:
-    """Token to number, in CLIP's order: bytes, bytes that end a word, pairs, and the two that frame a prompt."""
-    letters = _bytes()
+    """Map tokens to ids in CLIP's order: bytes, bytes that end a word, pairs, start and end of a prompt."""
+    letters = _byte_letters()
     tokens = [*letters, *(f"{letter}</w>" for letter in letters), *map("".join, pairs), START, END]
     return {token: number for number, token in enumerate(tokens)}
 
 
-def _bytes() -> list[str]:
-    """A visible letter for each byte: those of Latin-1 that print stand for themselves and come first."""
-    shown = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    return [*map(chr, shown), *(chr(256 + number) for number in range(256 - len(shown)))]
+def _byte_letters() -> list[str]:
+    """Return a printable letter for each byte: the printable ones of Latin-1 stand for themselves and come first."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    return [*map(chr, printable), *(chr(256 + number) for number in range(256 - len(printable)))]

@@ -1,4 +1,4 @@
-"""A diffusers folder, looked at before it is loaded: what is unsafe or damaged gets one sentence."""
+"""Diffusers folders, checked before they are loaded: unsafe and damaged ones raise one sentence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from studio import api
 
@@ -16,52 +16,52 @@ INDEX = "model_index.json"
 MODULAR_INDEX = "modular_model_index.json"
 STUDIO_FILE = "studio.json"
 MAX_CONFIG = 2**22
-_WEIGHTLESS = ("scheduler", "tokenizer", "feature_extractor", "processor")
+_WITHOUT_WEIGHTS = ("scheduler", "tokenizer", "feature_extractor", "processor")
 
 
 @dataclass(frozen=True)
-class Folder:
-    """A folder that may be loaded. `classes` has the class of each component, and `borrowed` the starter that
-    a component comes from. `left_out` are components that the index says are not there, as the largest text encoder of
-    Stable Diffusion 3 may not be."""
+class DiffusersFolder:
+    """A folder that may be loaded.
+
+    `classes` has the class name of each component, and `borrowed` the starter that a component comes from. `absent` are
+    components that the index sets to null, such as the largest text encoder of Stable Diffusion 3.
+    """
 
     path: Path
     pipeline: str
     classes: Mapping[str, str]
     borrowed: Mapping[str, str]
-    left_out: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
 
-def inspect_folder(path: Path, *, without: Collection[str] = ()) -> Folder:
-    """Raises BadInput for remote code, pickles, Git LFS pointers, and what is cut short or missing.
+def inspect_folder(path: Path, *, optional: Collection[str] = ()) -> DiffusersFolder:
+    """Read the index of a folder and check its components; those in `optional` may be missing.
 
-    The components `without` may be missing: they come from elsewhere.
+    Raises BadInput for custom code, pickles, Git LFS pointers, and files that are truncated or missing.
     """
     if not (path / INDEX).is_file() and (path / MODULAR_INDEX).is_file():
-        raise api.BadInput(
-            f"{path.name} is a modular model, which has no ordinary pipeline to run it with.", "Choose another model."
-        )
+        raise api.BadInput(f"{path.name} is a modular model, which is not supported.", "Choose another model.")
     index = read_json(path, INDEX)
     pipeline = pipeline_class_of(path)
     about = read_json(path, STUDIO_FILE) if (path / STUDIO_FILE).is_file() else {}
     borrowed = about.get("components", {})
-    if not isinstance(borrowed, Mapping) or not all(isinstance(name, str) for name in borrowed.values()):
-        raise api.BadInput(f"The {STUDIO_FILE} of {path.name} is damaged.", "Download the model again.")
+    if not isinstance(borrowed, Mapping) or not all(isinstance(starter, str) for starter in borrowed.values()):
+        raise _damaged(path, STUDIO_FILE)
     classes: dict[str, str] = {}
     for name, source in index.items():
         if name.startswith("_") or not _names_a_class(source):
             continue
-        classes[name] = str(source[-1])
+        library, classes[name] = source
         if name not in borrowed:
-            _check_component(path, name, source, needed=name not in without)
-    left_out = tuple(name for name, source in index.items() if source == [None, None])
-    return Folder(path, pipeline, classes, dict(borrowed), left_out)
+            _check_component(path, name, library, needed=name not in optional)
+    absent = tuple(name for name, source in index.items() if source == [None, None])
+    return DiffusersFolder(path, pipeline, classes, dict(borrowed), absent)
 
 
 def with_own_defaults(path: Path, family: Family) -> Family:
-    """The family with the `steps` and `guidance` that suit this model, where its `studio.json` says them."""
-    told = read_json(path, STUDIO_FILE).get("defaults", {}) if (path / STUDIO_FILE).is_file() else {}
-    steps, guidance = (told.get(name) if isinstance(told, Mapping) else None for name in ("steps", "guidance"))
+    """Return the family with the steps and guidance that the model's `studio.json` gives, if any."""
+    defaults = read_json(path, STUDIO_FILE).get("defaults", {}) if (path / STUDIO_FILE).is_file() else {}
+    steps, guidance = (defaults.get(name) if isinstance(defaults, Mapping) else None for name in ("steps", "guidance"))
     if isinstance(steps, int) and 1 <= steps <= 1000:
         family = replace(family, steps=steps)
     if isinstance(guidance, int | float) and 0 <= guidance <= 50:
@@ -70,47 +70,64 @@ def with_own_defaults(path: Path, family: Family) -> Family:
 
 
 def pipeline_class_of(path: Path) -> str:
-    """The name of the pipeline's class. Raises BadInput for none, and for one that is not diffusers' own."""
+    """Return the name of the pipeline class. Raises BadInput for none, and for one that is not diffusers' own."""
     pipeline = read_json(path, INDEX).get("_class_name")
     if not isinstance(pipeline, str):
-        raise _remote(path)
+        raise custom_code(path.name)
     return pipeline
 
 
-def stamp(path: Path) -> int:
-    """The time of the latest change, in ns: another one when a file or a folder is saved again under its name."""
-    files = [path] if path.is_file() else [*path.glob("*.json"), *path.glob("*/*.safetensors")]
-    return max((file.stat().st_mtime_ns for file in files), default=0)
+def custom_code(model: str) -> api.BadInput:
+    """Return the error for a model that comes with Python code of its own."""
+    return api.BadInput(
+        f"{model} needs Python code of its own, which the studio does not run.",
+        "Choose a model that diffusers supports.",
+    )
 
 
-def _check_component(path: Path, name: str, source: list[Any], *, needed: bool) -> None:
-    library = source[0]
+def read_json(path: Path, name: str, kind: str = "diffusion model") -> dict[str, Any]:
+    """Read a JSON file of a folder that should be a `kind`. Raises BadInput where it is missing or damaged."""
+    file = path / name
+    try:
+        if file.stat().st_size > MAX_CONFIG:
+            raise ValueError
+        value = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise api.BadInput(f"{path.name} is no {kind}: it has no {name}.", "Choose a diffusers folder.") from error
+    except (OSError, ValueError) as error:
+        raise _damaged(path, name) from error
+    if not isinstance(value, dict):
+        raise _damaged(path, name)
+    return value
+
+
+def _check_component(path: Path, name: str, library: str, *, needed: bool) -> None:
     if not _is_trusted(library):
-        raise _remote(path)
+        raise custom_code(path.name)
     if not needed:
         return
-    part = path / name
-    if not part.is_dir():
+    folder = path / name
+    if not folder.is_dir():
         raise api.BadInput(f"{path.name} is incomplete: the folder {name} is missing.", "Download the model again.")
-    if any(word in name for word in _WEIGHTLESS):
+    if any(word in name for word in _WITHOUT_WEIGHTS):
         return
-    weights = sorted(part.glob("*.safetensors"))
+    weights = sorted(folder.glob("*.safetensors"))
     for file in weights:
         api.model_files.weight_shapes(file)
     if not weights:
-        for file in sorted(part.iterdir()):
+        for file in sorted(folder.iterdir()):
             if file.suffix.lower() in (".bin", ".ckpt", ".pt", ".pth", ".pkl"):
                 api.model_files.weight_shapes(file)  # says why a pickle is refused
-        raise api.BadInput(f"{path.name} holds no weights for its {name}.", "Download the model again.")
+        raise api.BadInput(f"{path.name} has no weights for its {name}.", "Download the model again.")
 
 
-def _names_a_class(source: Any) -> bool:
-    """Whether a value of the index is a component that is there, and not a setting or one that was left out."""
+def _names_a_class(source: object) -> TypeGuard[list[str]]:
+    """Tell the components in an index, [library, class], from settings and from components that are absent."""
     return isinstance(source, list) and len(source) == 2 and all(isinstance(part, str) for part in source)
 
 
 def _is_trusted(library: str) -> bool:
-    """The libraries themselves, and what diffusers calls its own pipelines' folders, such as ``stable_diffusion``."""
+    """Accept the libraries themselves, and the names of diffusers' own pipeline folders, as ``stable_diffusion``."""
     from diffusers import pipelines
     from diffusers.pipelines import deprecated
 
@@ -119,24 +136,5 @@ def _is_trusted(library: str) -> bool:
     return library.isidentifier() and (hasattr(pipelines, library) or hasattr(deprecated, library))
 
 
-def _remote(path: Path) -> api.BadInput:
-    return api.BadInput(
-        f"{path.name} asks for program code of its own, which is not run.",
-        "Choose a model that diffusers knows by itself.",
-    )
-
-
-def read_json(path: Path, name: str, what: str = "diffusion model") -> dict[str, Any]:
-    """A JSON file of a folder that should be a `what`. Raises BadInput where it is missing or damaged."""
-    file = path / name
-    try:
-        if file.stat().st_size > MAX_CONFIG:
-            raise ValueError
-        value = json.loads(file.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise api.BadInput(f"{path.name} is no {what}: it has no {name}.", "Choose a diffusers folder.") from error
-    except (OSError, ValueError) as error:
-        raise api.BadInput(f"The {name} of {path.name} is damaged.", "Download the model again.") from error
-    if not isinstance(value, dict):
-        raise api.BadInput(f"The {name} of {path.name} is damaged.", "Download the model again.")
-    return value
+def _damaged(path: Path, name: str) -> api.BadInput:
+    return api.BadInput(f"The {name} of {path.name} is damaged.", "Download the model again.")

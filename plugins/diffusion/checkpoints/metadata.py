@@ -71,7 +71,7 @@ def metadata_of(ctx: api.EstimateContext, choice: str) -> ModelMetadata | None:
     if not isinstance(path, Path):
         return None
     if path.is_file():
-        return file_metadata(path, _file_stamp(path))
+        return file_metadata(path, api.model_files.file_stamp(path))
     starters = (
         diffusers_folder.read_json(path, diffusers_folder.STUDIO_FILE).get("components", {})
         if (path / diffusers_folder.STUDIO_FILE).is_file()
@@ -93,7 +93,7 @@ def quantized_bytes(path: Path) -> int:
 
 def folder_metadata(path: Path, borrowed: tuple[tuple[str, Path], ...] = ()) -> ModelMetadata | None:
     """Read the metadata of a diffusers folder; `borrowed` are components (name, folder) that lie in other folders."""
-    return _folder_metadata(path, _file_stamp(path), borrowed)
+    return _folder_metadata(path, api.model_files.file_stamp(path), borrowed)
 
 
 @lru_cache(maxsize=16)
@@ -176,12 +176,6 @@ def _find_components_folder(path: Path, families: tuple[str, ...]) -> ModelMetad
         if folder is not None and folder.defaults.family in families:
             candidates.append(folder)
     return min(candidates, key=lambda folder: families.index(folder.defaults.family), default=None)
-
-
-def _file_stamp(path: Path) -> int:
-    """Return the time of the latest change, in ns: it differs when a file or folder is saved again under its name."""
-    files = [path] if path.is_file() else [*path.glob("*.json"), *path.glob("*/*")]
-    return max((file.stat().st_mtime_ns for file in files), default=0)
 
 
 def _read_config(components: Mapping[str, Path], names: tuple[str, ...]) -> Config:

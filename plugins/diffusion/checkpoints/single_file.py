@@ -1,9 +1,8 @@
-"""A model in a single file, of safetensors or GGUF: what it is, what it lacks, and how it is opened without asking the
-net.
+"""Models in a single file of safetensors or GGUF: plan and load them without asking the net.
 
-diffusers turns the names of the weights into its own, and unpacks those of a GGUF file layer by layer while it paints.
-Configurations come from `layouts`, CLIP's words from `clip_tokenizer`; what is not in the file comes from a diffusers
-folder of the same family beside it. What a header cannot tell may be said in a small file beside it,
+diffusers converts the tensor names, and unpacks the weights of a GGUF file layer by layer while it runs. The
+configurations come from `single_file_configs` and CLIP's vocabulary from `clip_tokenizer`. What the file lacks comes
+from a diffusers folder of the same family beside it. Facts that the header lacks may stand in a sidecar,
 ``NAME.studio.json``.
 """
 
@@ -13,29 +12,36 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from studio import api
 
 from . import diffusers_folder, families, probe, single_file_configs, weight_variants
 from .families import DENOISERS
-from .probe import Shapes
+from .probe import ProbeResult, Shapes
 from .single_file_configs import LAYOUTS, Layout
 
-_AUTOENCODER = ("first_stage_model.", "vae.")
-_PREDICTIONS = ("epsilon", "v_prediction")
-_MAX_ABOUT = 2**16
-_OTHERWISE = "Take the same model as safetensors, or as GGUF with Q8_0, Q6_K, Q5_K or Q4_K."
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+    from torch import nn
+
+_AUTOENCODER_PREFIXES = ("first_stage_model.", "vae.")
+_PREDICTION_TYPES = ("epsilon", "v_prediction")
+_MAX_SIDECAR = 2**16
+_QUANTIZATION_HINT = "Use the same model as safetensors, or as GGUF with Q8_0, Q6_K, Q5_K or Q4_K."
 FLOAT32, FLOAT16 = 0, 1
-"""ggml's numbers of types that are not packed."""
-_SMALL = 64
+"""ggml's numbers of the types that are not quantised."""
+_SMALL_SIDE = 64
 """Side in latent pixels of the Stable Diffusion 2 that predicts noise; the other has 96."""
 
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What stands in ``NAME.studio.json``: `family` one of `LAYOUTS`, `prediction` one that schedulers know,
-    `components` the folder that gives what the file lacks. Empty: as the header says."""
+    """Content of ``NAME.studio.json``; an empty field leaves it to the header.
+
+    `family` is one of `LAYOUTS`, `prediction` a prediction type of diffusers' schedulers, and `components` the folder
+    that provides what the file lacks.
+    """
 
     family: str = ""
     prediction: str = ""
@@ -44,260 +50,280 @@ class Sidecar:
 
 @dataclass(frozen=True)
 class LoadPlan:
-    """How a file will be opened. `folder` gives what it lacks: `sources` are the file and what is read there."""
+    """Everything that loading a file needs. `folder` provides the components that the file lacks."""
 
     path: Path
     title: str
     layout: Layout
     shapes: Shapes
-    about: Sidecar
+    sidecar: Sidecar
     folder: Path | None
 
     @property
     def sources(self) -> list[Path]:
-        parts = self.folder.iterdir() if self.folder is not None else ()
-        return [self.path, *(part for part in parts if part.is_dir() and part.name not in DENOISERS)]
+        """The file, and the folders of the components that come from `folder`."""
+        components = self.folder.iterdir() if self.folder is not None else ()
+        return [self.path, *(path for path in components if path.is_dir() and path.name not in DENOISERS)]
 
     @property
     def stamp(self) -> str:
-        """Changes with each of the files that the model is made of."""
+        """A key that changes with each of the files that the model is loaded from."""
         files = (self.path, sidecar_of(self.path), self.folder)
-        return "-".join(str(diffusers_folder.stamp(file)) for file in files if file is not None and file.exists())
+        return "-".join(str(api.model_files.file_stamp(file)) for file in files if file is not None and file.exists())
 
 
 def sidecar_of(path: Path) -> Path:
-    """Where more may be said about a file."""
+    """Return the path of the sidecar of a file, whether there is one or not."""
     return path.with_suffix(".studio.json")
 
 
 def plan_load(ctx: api.Context, path: Path) -> LoadPlan:
-    """Reads the header alone.
+    """Plan how to load a file, by its header alone.
 
-    Raises BadInput for what is damaged, a pickle, no model, of an unknown kind, packed in a
-    way that is not read, or not whole with no folder that could complete it.
+    Raises BadInput for a file that is damaged, a pickle, no model, of an unknown kind, quantised in an unknown way, or
+    incomplete with no folder that could complete it.
     """
     shapes = probe.read_shapes(path)
     if path.suffix not in (".safetensors", ".gguf"):
-        raise api.BadInput(f"{path.name} has an unusual ending.", "Rename it so that it ends in .safetensors.")
-    about = _about(path)
-    found = probe.identify(shapes)
-    layout = LAYOUTS.get(about.family or found.layout)
+        raise api.BadInput(f"{path.name} has an unusual suffix.", "Rename it so that it ends in .safetensors.")
+    sidecar = _read_sidecar(path)
+    result = probe.identify(shapes)
+    layout = LAYOUTS.get(sidecar.family or result.layout)
     if layout is None:
-        raise _refused(path, found)
+        raise _unsupported(path, result)
     title = families.FAMILIES[layout.families[0]].title
-    _check_packing(path, layout, title, shapes)
-    lacks = _lacks(layout, shapes)
-    folder = _folder(ctx, path, layout, about, lacks) if lacks or about.components else None
+    _check_quantization(path, layout, title, shapes)
+    missing = _missing_components(layout, shapes)
+    folder = _choose_folder(ctx, path, layout, sidecar, missing) if missing or sidecar.components else None
     if folder is not None:
         ctx.note("components", folder.name)
-    return LoadPlan(path, title, layout, shapes, about, folder)
+    return LoadPlan(path, title, layout, shapes, sidecar, folder)
 
 
-def load_pipeline(ctx: api.Context, plan: LoadPlan) -> Any:
-    """The pipeline, on the processor, at the job's dtype. What diffusers raises is passed on."""
+def load_pipeline(ctx: api.Context, plan: LoadPlan) -> DiffusionPipeline:
+    """Load the pipeline on the CPU, at the job's dtype. Exceptions of diffusers are passed on."""
     from diffusers.loaders.single_file_utils import SingleFileComponentError
 
     try:
-        pipe = _completed(ctx, plan, plan.folder) if plan.folder is not None else _whole(ctx, plan)
+        pipe = _load_with_folder(ctx, plan, plan.folder) if plan.folder is not None else _load_complete(ctx, plan)
     except SingleFileComponentError as error:
         raise ValueError(str(error)) from error
-    _check_whole(plan, pipe)
-    _schedule(ctx, plan, pipe)
+    _check_complete(plan, pipe)
+    _configure_scheduler(ctx, plan, pipe)
     return pipe
 
 
-def _refused(path: Path, found: probe.ProbeResult) -> api.BadInput:
-    if found.unknown:
+def _unsupported(path: Path, result: ProbeResult) -> api.BadInput:
+    if result.is_unknown:
         return api.BadInput(
-            f"{path.name} is {found.what}.",
-            f"If you know what it is, say so in {sidecar_of(path).name} beside it, as the guide tells.",
+            f"{path.name} is {result.description}.",
+            f"If you know what it is, name its family in {sidecar_of(path).name} beside it, as the guide describes.",
         )
-    return api.BadInput(f"{path.name} is {found.what}, and not painted with alone.", "Choose a model to paint with.")
+    return api.BadInput(f"{path.name} is {result.description}, and makes no images alone.", "Choose a diffusion model.")
 
 
-def _check_packing(path: Path, layout: Layout, title: str, shapes: Shapes) -> None:
-    """Raises BadInput for numbers that diffusers cannot unpack."""
+def _check_quantization(path: Path, layout: Layout, title: str, shapes: Shapes) -> None:
+    """Raise BadInput for weights that diffusers cannot unpack."""
     if probe.has_quantization_scales(shapes):
         raise api.BadInput(
-            f"The numbers in {path.name} are packed in a way that is not read.",
-            "Take the same model with 16 bits, or with 8 bits and no scales.",
+            f"{path.name} is quantised in a way that is not supported.",
+            "Use the same model with 16 bits, or with 8 bits and no scales.",
         )
     if not probe.is_gguf(path):
         return
     if "unet" in layout.components:
-        raise api.BadInput(f"{path.name} is a GGUF file of {title}, whose U-Net is not read so.", _OTHERWISE)
+        raise api.BadInput(
+            f"{path.name} is a GGUF file of {title}, and U-Nets in GGUF files are not supported.", _QUANTIZATION_HINT
+        )
     from diffusers.quantizers.gguf.utils import SUPPORTED_GGUF_QUANT_TYPES
 
-    kinds = {tensor.kind for tensor in api.model_files.gguf_header(path).tensors.values()} - {FLOAT32, FLOAT16}
-    if kinds - {int(kind) for kind in SUPPORTED_GGUF_QUANT_TYPES}:
-        raise api.BadInput(f"The numbers in {path.name} are packed in a way that is not read.", _OTHERWISE)
+    types = {tensor.kind for tensor in api.model_files.gguf_header(path).tensors.values()} - {FLOAT32, FLOAT16}
+    if types - {int(supported) for supported in SUPPORTED_GGUF_QUANT_TYPES}:
+        raise api.BadInput(f"{path.name} is quantised in a way that is not supported.", _QUANTIZATION_HINT)
 
 
-def _about(path: Path) -> Sidecar:
+def _read_sidecar(path: Path) -> Sidecar:
     file = sidecar_of(path)
     if not file.is_file():
         return Sidecar()
     try:
-        if file.stat().st_size > _MAX_ABOUT:
+        if file.stat().st_size > _MAX_SIDECAR:
             raise ValueError
-        about = Sidecar(**json.loads(file.read_text("utf-8")))
-        if not all(isinstance(value, str) for value in vars(about).values()):
+        sidecar = Sidecar(**json.loads(file.read_text("utf-8")))
+        if not all(isinstance(value, str) for value in vars(sidecar).values()):
             raise ValueError
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise api.BadInput(
             f"{file.name} cannot be read.",
-            'It should hold at most "family", "prediction" and "components", each with a text.',
+            'It may contain "family", "prediction" and "components", each with a text.',
         ) from error
-    for name, value, known in (("family", about.family, LAYOUTS), ("prediction", about.prediction, _PREDICTIONS)):
+    for name, value, known in (
+        ("family", sidecar.family, LAYOUTS),
+        ("prediction", sidecar.prediction, _PREDICTION_TYPES),
+    ):
         if value and value not in known:
             raise api.BadInput(f"{file.name} names an unknown {name}, {value}.", f"Known are: {', '.join(known)}.")
-    return about
+    return sidecar
 
 
-def _lacks(layout: Layout, shapes: Shapes) -> list[str]:
-    def holds(*starts: str) -> bool:
-        return any(name.startswith(starts) for name in shapes)
+def _missing_components(layout: Layout, shapes: Shapes) -> list[str]:
+    """Name what a file lacks, as a sentence names it."""
 
-    texts = [start for start in layout.complete_prefixes if start not in _AUTOENCODER]
-    found = {"text encoders": bool(texts) and all(map(holds, texts)), "autoencoder": holds(*_AUTOENCODER)}
-    return [name for name, there in found.items() if not there]
+    def has_prefix(*prefixes: str) -> bool:
+        return any(name.startswith(prefixes) for name in shapes)
+
+    texts = [prefix for prefix in layout.complete_prefixes if prefix not in _AUTOENCODER_PREFIXES]
+    components = {
+        "text encoders": bool(texts) and all(map(has_prefix, texts)),
+        "autoencoder": has_prefix(*_AUTOENCODER_PREFIXES),
+    }
+    return [name for name, is_there in components.items() if not is_there]
 
 
-def _folder(ctx: api.Context, path: Path, layout: Layout, about: Sidecar, lacks: list[str]) -> Path:
-    chosen = about.components or next((str(one) for one in _fitting((path.parent, ctx.downloads), layout)), "")
-    if not chosen:
+def _choose_folder(ctx: api.Context, path: Path, layout: Layout, sidecar: Sidecar, missing: list[str]) -> Path:
+    candidates = _folders_of_families((path.parent, ctx.downloads), layout)
+    choice = sidecar.components or next((str(folder) for folder in candidates), "")
+    if not choice:
         title = families.FAMILIES[layout.families[0]].title
         raise api.BadInput(
-            f"{path.name} holds a model of {title} without its {' and '.join(lacks)}.",
+            f"{path.name} holds a model of {title} without its {' and '.join(missing)}.",
             f"Put a diffusers folder of {title} beside it, and they are taken from there.",
         )
-    found = ctx.model(chosen)
-    if not isinstance(found, Path) or not found.is_dir():
-        raise api.BadInput(f"{chosen} is no diffusers folder.", f"Change it in {sidecar_of(path).name}.")
-    return found
+    folder = ctx.model(choice)
+    if not isinstance(folder, Path) or not folder.is_dir():
+        raise api.BadInput(f"{choice} is no diffusers folder.", f"Change it in {sidecar_of(path).name}.")
+    return folder
 
 
-def _fitting(shelves: Iterable[Path], layout: Layout) -> list[Path]:
-    """Folders of the families, the best family first."""
+def _folders_of_families(parents: Iterable[Path], layout: Layout) -> list[Path]:
+    """List the diffusers folders of a layout's families, those of the best family first."""
     ranked: list[tuple[int, str, Path]] = []
-    for index in (index for shelf in shelves for index in shelf.glob(f"*/{diffusers_folder.INDEX}")):
+    for index in (index for parent in parents for index in parent.glob(f"*/{diffusers_folder.INDEX}")):
         try:
             family = families.family_of(diffusers_folder.pipeline_class_of(index.parent)).name
-            if family in layout.families and _is_alike(index.parent, layout):
+            if family in layout.families and _has_matching_unet(index.parent, layout):
                 ranked.append((layout.families.index(family), index.parent.name, index.parent))
         except api.BadInput:
             continue
     return [folder for _, _, folder in sorted(ranked)]
 
 
-def _is_alike(folder: Path, layout: Layout) -> bool:
-    """One family of pipelines has UNets that listen to other text encoders, or look at a mask as well."""
+def _has_matching_unet(folder: Path, layout: Layout) -> bool:
+    """Compare text encoder and input channels: UNets of one family may differ in them."""
     if "unet" not in layout.components:
         return True
     theirs, ours = diffusers_folder.read_json(folder / "unet", "config.json"), layout.components["unet"].config
-    wanted = {"cross_attention_dim": ours["cross_attention_dim"], "in_channels": ours.get("in_channels", 4)}
-    return all(theirs.get(name) == value for name, value in wanted.items())
+    expected = {"cross_attention_dim": ours["cross_attention_dim"], "in_channels": ours.get("in_channels", 4)}
+    return all(theirs.get(name) == value for name, value in expected.items())
 
 
-def _whole(ctx: api.Context, plan: LoadPlan) -> Any:
+def _load_complete(ctx: api.Context, plan: LoadPlan) -> DiffusionPipeline:
+    """Load a file that has all components."""
     import diffusers
 
     from .clip_tokenizer import build_tokenizer
 
-    kind = getattr(diffusers, plan.layout.pipeline)
-    expected, _ = kind._get_signature_keys(kind)
-    words = {name: build_tokenizer(pad) for name, pad in plan.layout.pad_tokens.items()}
-    return kind.from_single_file(
+    pipeline_class = getattr(diffusers, plan.layout.pipeline)
+    expected, _ = pipeline_class._get_signature_keys(pipeline_class)
+    tokenizers = {name: build_tokenizer(pad) for name, pad in plan.layout.pad_tokens.items()}
+    return pipeline_class.from_single_file(
         str(plan.path),
         config=str(single_file_configs.write_configs(plan.layout, plan.shapes, ctx.scratch / "layout")),
         local_files_only=True,
         torch_dtype=ctx.dtype,
-        **{**dict.fromkeys(expected - plan.layout.components.keys()), **words},
+        **{**dict.fromkeys(expected - plan.layout.components.keys()), **tokenizers},
     )
 
 
-def _completed(ctx: api.Context, plan: LoadPlan, path: Path) -> Any:
-    """What is in the file, and the rest from the folder."""
+def _load_with_folder(ctx: api.Context, plan: LoadPlan, path: Path) -> DiffusionPipeline:
+    """Load the components in the file, and the others from the folder."""
     import diffusers
 
-    folder = diffusers_folder.inspect_folder(path, without=DENOISERS)
+    folder = diffusers_folder.inspect_folder(path, optional=DENOISERS)
     options = {"local_files_only": True, "torch_dtype": ctx.dtype}
-    packed = {}
+    quantization = {}
     if probe.is_gguf(plan.path):
-        packed["quantization_config"] = diffusers.GGUFQuantizationConfig(compute_dtype=ctx.dtype)
+        quantization["quantization_config"] = diffusers.GGUFQuantizationConfig(compute_dtype=ctx.dtype)
 
-    def taken(name: str, **more: Any) -> Any:
+    def load_component(name: str, **more: Any) -> nn.Module:
         if not (path / name / "config.json").is_file():
             raise api.BadInput(
-                f"{path.name} has no {name}/config.json, which tells how {plan.path.name} is built.",
+                f"{path.name} has no {name}/config.json, which describes how {plan.path.name} is built.",
                 "Put that small file back; the weights beside it are not needed.",
             )
-        kind = getattr(diffusers, folder.classes[name])
-        return kind.from_single_file(str(plan.path), config=str(path), subfolder=name, **options, **more)
+        model_class = getattr(diffusers, folder.classes[name])
+        component: nn.Module = model_class.from_single_file(
+            str(plan.path), config=str(path), subfolder=name, **options, **more
+        )
+        return component
 
-    told = plan.layout.read_denoiser_config(plan.shapes)
-    parts = {name: taken(name, **told, **packed) for name in DENOISERS if name in folder.classes}
-    if folder.classes.get("vae") == "AutoencoderKL" and any(name.startswith(_AUTOENCODER) for name in plan.shapes):
-        parts["vae"] = taken("vae")
-    others = {name: kind for name, kind in folder.classes.items() if name not in parts}
-    parts |= weight_variants.load_half_precision(path, others, use_safetensors=True, **options) | dict.fromkeys(
-        folder.left_out
-    )
-    pipe = getattr(diffusers, folder.pipeline).from_pretrained(str(path), use_safetensors=True, **options, **parts)
-    ctx.emit(api.Notice(f"What {plan.path.name} does not hold comes from {path.name}."))
+    from_header = plan.layout.read_denoiser_config(plan.shapes)
+    components: dict[str, Any] = {
+        name: load_component(name, **from_header, **quantization) for name in DENOISERS if name in folder.classes
+    }
+    has_autoencoder = any(name.startswith(_AUTOENCODER_PREFIXES) for name in plan.shapes)
+    if folder.classes.get("vae") == "AutoencoderKL" and has_autoencoder:
+        components["vae"] = load_component("vae")
+    others = {name: class_name for name, class_name in folder.classes.items() if name not in components}
+    components |= weight_variants.load_half_precision(path, others, use_safetensors=True, **options)
+    components |= dict.fromkeys(folder.absent)
+    pipeline_class = getattr(diffusers, folder.pipeline)
+    pipe = pipeline_class.from_pretrained(str(path), use_safetensors=True, **options, **components)
+    ctx.emit(api.Notice(f"Components that {plan.path.name} lacks come from {path.name}."))
     return pipe
 
 
-def _check_whole(plan: LoadPlan, pipe: Any) -> None:
+def _check_complete(plan: LoadPlan, pipe: DiffusionPipeline) -> None:
     import torch
 
-    for name, part in pipe.components.items():
-        if isinstance(part, torch.nn.Module) and any(weight.is_meta for weight in part.parameters()):
+    for name, component in pipe.components.items():
+        if isinstance(component, torch.nn.Module) and any(weight.is_meta for weight in component.parameters()):
             raise api.BadInput(
                 f"{plan.path.name} lacks weights that the {name} of {plan.title} has.",
                 "It may be a smaller model that was made from it: choose its diffusers folder.",
             )
 
 
-def _schedule(ctx: api.Context, plan: LoadPlan, pipe: Any) -> None:
-    """What a checkpoint was trained to predict, and from how much noise on: by marks in it, or by trying."""
+def _configure_scheduler(ctx: api.Context, plan: LoadPlan, pipe: DiffusionPipeline) -> None:
+    """Set prediction type and noise schedule of a checkpoint, by marker tensors in it or by a test."""
     from diffusers import DDIMScheduler
 
-    kind, changes = type(pipe.scheduler), plan.layout.read_scheduler_config(plan.shapes)
-    prediction = plan.about.prediction or ("v_prediction" if "v_pred" in plan.shapes else "")
+    scheduler_class, changes = type(pipe.scheduler), plan.layout.read_scheduler_config(plan.shapes)
+    prediction = plan.sidecar.prediction or ("v_prediction" if "v_pred" in plan.shapes else "")
     if plan.layout.tests_prediction and plan.folder is None:
-        prediction = prediction or _tried(ctx, plan, pipe.unet)
+        prediction = prediction or _test_prediction(ctx, plan, pipe.unet)
         if prediction == "epsilon":
-            pipe.unet.register_to_config(sample_size=_SMALL)
+            pipe.unet.register_to_config(sample_size=_SMALL_SIDE)
     if prediction:
         changes["prediction_type"] = prediction
     if "ztsnr" in plan.shapes:
         changes |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
         if "rescale_betas_zero_snr" not in pipe.scheduler.config:
-            kind, changes = DDIMScheduler, {**changes, "clip_sample": False, "set_alpha_to_one": False}
+            scheduler_class, changes = DDIMScheduler, {**changes, "clip_sample": False, "set_alpha_to_one": False}
     if changes:
-        pipe.scheduler = kind.from_config(pipe.scheduler.config, **changes)
+        pipe.scheduler = scheduler_class.from_config(pipe.scheduler.config, **changes)
 
 
-def _tried(ctx: api.Context, plan: LoadPlan, unet: Any) -> str:
-    """What a UNet predicts, by one step where a picture is nearly all noise.
+def _test_prediction(ctx: api.Context, plan: LoadPlan, unet: Any) -> str:
+    """Determine the prediction type of a UNet by one step on almost pure noise.
 
-    One that predicts noise gives back what it was given. One that predicts velocity
-    (arXiv:2202.00512) gives the picture that it sees, which has little in common with that.
+    A UNet that predicts noise returns its input. One that predicts velocity (arXiv:2202.00512) returns the image that
+    it sees, which correlates little with the input.
     """
     import torch
 
     unet.to(ctx.device)
-    noise = torch.randn(1, unet.config.in_channels, _SMALL, _SMALL, generator=torch.Generator().manual_seed(0))
-    words = torch.zeros(1, 77, unet.config.cross_attention_dim)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(1, unet.config.in_channels, _SMALL_SIDE, _SMALL_SIDE, generator=generator)
+    embedding = torch.zeros(1, 77, unet.config.cross_attention_dim)
     with torch.no_grad():
-        told = unet(noise.to(unet.device, unet.dtype), 999, words.to(unet.device, unet.dtype)).sample
-    likeness = torch.corrcoef(torch.stack([noise.flatten(), told.float().cpu().flatten()]))[0, 1]
-    is_noise = bool(likeness > 0.5)
+        output = unet(noise.to(unet.device, unet.dtype), 999, embedding.to(unet.device, unet.dtype)).sample
+    correlation = torch.corrcoef(torch.stack([noise.flatten(), output.float().cpu().flatten()]))[0, 1]
+    predicts_noise = bool(correlation > 0.5)
     ctx.emit(
         api.Notice(
-            f"{plan.path.name} was tried out and taken for the model of {512 if is_noise else 768} pixels. If it "
-            f"paints noise, say otherwise in {sidecar_of(plan.path).name}."
+            f"A test step shows that {plan.path.name} is the model for {512 if predicts_noise else 768} pixels. If its "
+            f"images are noise, set the prediction in {sidecar_of(plan.path).name}."
         )
     )
-    return "epsilon" if is_noise else "v_prediction"
+    return "epsilon" if predicts_noise else "v_prediction"

@@ -93,7 +93,7 @@ def _read_flux_scheduler_config(shapes: Shapes) -> dict[str, Any]:
     config = _read_flux_config(shapes)
     if not config:
         return {}
-    if config["guidance_embeds"]:  # Flux.1 dev: more noise for larger images
+    if config["guidance_embeds"]:  # FLUX.1 dev: more noise for larger images
         return {"shift": 3.0, "use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 1.15}
     return {"shift": 1.0, "use_dynamic_shifting": False}
 

@@ -1,4 +1,4 @@
-"""Weights of half the precision, as in ``model.fp16.safetensors``, where a part of a model has no others."""
+"""Weight variants of half precision, as in ``model.fp16.safetensors``, of components that have no others."""
 
 from __future__ import annotations
 
@@ -7,42 +7,46 @@ from pathlib import Path
 from typing import Any
 
 HALF_PRECISION = ("fp16", "bf16")
-_NAMES = ("model", "diffusion_pytorch_model")
-_WEIGHTS = ".safetensors"
+_STEMS = ("model", "diffusion_pytorch_model")
+_SUFFIX = ".safetensors"
 
 
 def choose_variant(files: Iterable[str]) -> tuple[str | None, list[str]]:
-    """The variant to load, None for the usual weights, and the names of its safetensors and their index.
+    """Choose the variant to load from the file names in a component's folder.
 
-    Of the names in a part's folder. The list is empty where there are neither usual ones nor such of half precision.
+    Returns the variant, None for the weights without one, and the names of its safetensors and their index: an empty
+    list where there are neither weights without a variant nor of half precision.
     """
-    files = sorted(file for file in files if file.startswith(_NAMES))
+    files = sorted(file for file in files if file.startswith(_STEMS))
     for variant in (None, *HALF_PRECISION):
-        if weights := [file for file in files if file.endswith(_WEIGHTS) and _variant(file) == variant]:
-            end = (f".index.{variant}.json", f".{variant}.index.json") if variant else (f"{_WEIGHTS}.index.json",)
+        if weights := [file for file in files if file.endswith(_SUFFIX) and _variant_in(file) == variant]:
+            end = (f".index.{variant}.json", f".{variant}.index.json") if variant else (f"{_SUFFIX}.index.json",)
             return variant, [*weights, *(file for file in files if file.endswith(end))]
     return None, []
 
 
 def variant_of(folder: Path) -> str | None:
-    """The `variant` that the libraries are to load from a folder with weights."""
+    """Return the `variant` argument for loading a folder with weights."""
     return choose_variant(file.name for file in folder.iterdir())[0] if folder.is_dir() else None
 
 
-def load_half_precision(path: Path, classes: Mapping[str, str], **how: Any) -> dict[str, Any]:
-    """The parts of a diffusers folder whose weights are of half the precision, loaded; `classes` names each part's."""
+def load_half_precision(path: Path, classes: Mapping[str, str], **options: Any) -> dict[str, Any]:
+    """Load the components of a diffusers folder that have only weights of half precision.
+
+    `classes` has the class name of each component; `options` go to `from_pretrained`.
+    """
     import diffusers
     import transformers
 
-    found = {}
-    for name, part in classes.items():
-        kind = getattr(diffusers, part, None) or getattr(transformers, part, None)
-        if kind is not None and (variant := variant_of(path / name)):
-            found[name] = kind.from_pretrained(str(path / name), variant=variant, **how)
-    return found
+    components = {}
+    for name, class_name in classes.items():
+        component = getattr(diffusers, class_name, None) or getattr(transformers, class_name, None)
+        if component is not None and (variant := variant_of(path / name)):
+            components[name] = component.from_pretrained(str(path / name), variant=variant, **options)
+    return components
 
 
-def _variant(file: str) -> str | None:
-    """It stands behind a dot, with the number of a part behind it or, as of old, before it."""
-    _, _, said = file.removesuffix(_WEIGHTS).partition(".")
-    return said.partition("-")[0] or None
+def _variant_in(file: str) -> str | None:
+    """Return the word behind the first dot, without the shard's number that may follow it, or in old files precede."""
+    _, _, variant = file.removesuffix(_SUFFIX).partition(".")
+    return variant.partition("-")[0] or None

@@ -1,144 +1,152 @@
-"""A model by its choice: a starter, a trained one, a diffusers folder, or a hub id."""
+"""Loader of diffusion models: starters, trained models, diffusers folders, single files and models of the hub."""
 
 from __future__ import annotations
 
 import re
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from studio import api
 
 from ..checkpoints import diffusers_folder, families, hub_files, single_file, weight_variants
+from ..checkpoints.diffusers_folder import DiffusersFolder
 from . import placement, prior_decoder
 from .latents import fit_linear_preview
-from .model import Model, without_progress_bars
+from .model import Model, without_progress_bar
 
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, DiffusionPipeline
+    from torch import nn
+
+T = TypeVar("T")
 STARTER = "diffusion-emoji"
-_BROKEN = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError, ImportError)
+_LOAD_ERRORS: tuple[type[Exception], ...] = (*api.model_files.UNREADABLE, ImportError)
 
 
 def load(ctx: api.Context, choice: str) -> Model:
-    """The model on the job's device.
+    """Load a model onto the job's device, or return the one that is loaded already.
 
-    Raises BadInput with one sentence for what is missing, damaged, a pickle, a pointer, asks
-    for code of its own, or belongs to a family that cannot paint.
+    Raises BadInput for a model that is missing, damaged, a pickle, a Git LFS pointer, needs Python code of its own, or
+    belongs to a family that makes no images.
     """
-    found = ctx.model(choice)
-    where = found if isinstance(found, Path) else None
-    plan = single_file.plan_load(ctx, where) if where is not None and where.is_file() else None
-    stamp = plan.stamp if plan else diffusers_folder.stamp(where) if where else 0
-    key = f"diffusion:{where.resolve() if where else found}:{stamp}:{ctx.device}:{ctx.dtype}"
+    location = ctx.model(choice)
+    path = location if isinstance(location, Path) else None
+    plan = single_file.plan_load(ctx, path) if path is not None and path.is_file() else None
+    stamp = plan.stamp if plan else api.model_files.file_stamp(path) if path else 0
+    key = f"diffusion:{path.resolve() if path else location}:{stamp}:{ctx.device}:{ctx.dtype}"
 
-    def loader() -> Model:
+    def load_model() -> Model:
         if plan is not None:
-            here = placement.context_that_fits(ctx, *plan.sources)
-            return build_model(_from_file(plan, here), key, plan.path.name, here)
-        path = where or hub_files.fetch_pipeline(str(found), ctx)
-        here = placement.context_that_fits(ctx, path)
-        model = build_model(
-            _from_folder(path, here, of_hub=where is None), key, path.name if where else str(found), here
-        )
-        return replace(model, family=diffusers_folder.with_own_defaults(path, model.family))
+            fitting = placement.context_that_fits(ctx, *plan.sources)
+            return build_model(_load_file(plan, fitting), key, plan.path.name, fitting)
+        folder = path or hub_files.fetch_pipeline(str(location), ctx)
+        fitting = placement.context_that_fits(ctx, folder)
+        pipe = _load_folder(folder, fitting, is_from_hub=path is None)
+        model = build_model(pipe, key, path.name if path else str(location), fitting)
+        return replace(model, family=diffusers_folder.with_own_defaults(folder, model.family))
 
-    return placement.load_cached(ctx, key, loader)
+    return placement.load_cached(ctx, key, load_model)
 
 
-def build_model(pipe: Any, key: str, title: str, ctx: api.Context) -> Model:
-    """On the device, quiet, and known by its family."""
+def build_model(pipe: DiffusionPipeline, key: str, title: str, ctx: api.Context) -> Model:
+    """Place a pipeline on the device and build the model around it. Raises BadInput for an unknown family."""
     family = families.family_of(type(pipe).__name__)
-    filmed = family.video is not None and family.video.frames_first
-    rungs, view = placement.place_pipeline(
-        without_progress_bars(pipe), ctx, lambda: fit_linear_preview(pipe, frames_first=filmed)
+    frames_first = family.video is not None and family.video.frames_first
+    fallbacks, preview = placement.place_pipeline(
+        without_progress_bar(pipe), ctx, lambda: fit_linear_preview(pipe, frames_first=frames_first)
     )
-    _name_as_before(getattr(pipe, "text_encoder", None))
-    return Model(key, title, family, pipe, pipe.components.get("scheduler"), rungs, view)
+    _restore_text_model(getattr(pipe, "text_encoder", None))
+    return Model(key, title, family, pipe, pipe.components.get("scheduler"), fallbacks, preview)
 
 
-def _from_file(plan: single_file.LoadPlan, ctx: api.Context) -> Any:
-    return _quietly(
+def _load_file(plan: single_file.LoadPlan, ctx: api.Context) -> DiffusionPipeline:
+    return _load_quietly(
         lambda: single_file.load_pipeline(ctx, plan),
-        f"{plan.path.name} does not hold what a model of {plan.title} has.",
+        f"{plan.path.name} lacks weights that a model of {plan.title} has.",
     )
 
 
-def _from_folder(path: Path, ctx: api.Context, *, of_hub: bool = False) -> Any:
+def _load_folder(path: Path, ctx: api.Context, *, is_from_hub: bool = False) -> DiffusionPipeline:
     folder = diffusers_folder.inspect_folder(path)
     family = families.family_of(folder.pipeline)
-    pipe, whole = _opened(folder, family.title, ctx), prior_decoder.combined_pipeline(folder.pipeline)
-    if whole is None:
+    pipe = _load_pipeline(folder, family.title, ctx)
+    combined = prior_decoder.combined_pipeline(folder.pipeline)
+    if combined is None:
         return pipe
-    named = prior_decoder.find_hub_prior(path) if of_hub else None
+    hub_prior = prior_decoder.find_hub_prior(path) if is_from_hub else None
     prior = (
-        diffusers_folder.inspect_folder(hub_files.fetch_pipeline(named, ctx))
-        if named
+        diffusers_folder.inspect_folder(hub_files.fetch_pipeline(hub_prior, ctx))
+        if hub_prior
         else prior_decoder.find_prior(folder)
     )
-    return _quietly(
-        lambda: prior_decoder.combine(whole, pipe, _opened(prior, family.title, ctx)),
+    return _load_quietly(
+        lambda: prior_decoder.combine(combined, pipe, _load_pipeline(prior, family.title, ctx)),
         f"{path.name} and {prior.path.name} do not fit each other.",
     )
 
 
-def _opened(folder: diffusers_folder.Folder, family: str, ctx: api.Context) -> Any:
+def _load_pipeline(folder: DiffusersFolder, family: str, ctx: api.Context) -> DiffusionPipeline:
     import diffusers
     from transformers import AutoTokenizer
 
-    path, kind = folder.path, getattr(diffusers, folder.pipeline)
-    borrowed = {name: _borrowed(name, starter, ctx) for name, starter in folder.borrowed.items()}
-    how = {"use_safetensors": True, "local_files_only": True, "torch_dtype": ctx.dtype}
+    path, pipeline_class = folder.path, getattr(diffusers, folder.pipeline)
+    borrowed = {name: _load_borrowed(name, starter, ctx) for name, starter in folder.borrowed.items()}
+    options = {"use_safetensors": True, "local_files_only": True, "torch_dtype": ctx.dtype}
 
-    def opened() -> Any:
-        own = {
-            name: part.from_pretrained(str(path / name), variant=weight_variants.variant_of(path / name), **how)
-            for name, part in _hidden(kind, folder).items()
+    def load_pipeline() -> DiffusionPipeline:
+        registered: dict[str, Any] = {
+            name: component.from_pretrained(
+                str(path / name), variant=weight_variants.variant_of(path / name), **options
+            )
+            for name, component in _unlisted_classes(pipeline_class, folder).items()
         }
-        own |= {name: AutoTokenizer.from_pretrained(str(path / name), **how) for name in _readers(folder)}
-        given = (
-            weight_variants.load_half_precision(path, folder.classes, **how) | borrowed | dict.fromkeys(folder.left_out)
-        )
-        pipe = kind.from_pretrained(str(path), **how, **given, **dict.fromkeys(own))
-        pipe.register_modules(**own)
+        registered |= {
+            name: AutoTokenizer.from_pretrained(str(path / name), **options)
+            for name in _tokenizers_in_processors(folder)
+        }
+        passed = weight_variants.load_half_precision(path, folder.classes, **options) | borrowed
+        passed |= dict.fromkeys((*folder.absent, *registered))
+        pipe = pipeline_class.from_pretrained(str(path), **options, **passed)
+        pipe.register_modules(**registered)
         return pipe
 
-    return _quietly(
-        opened,
-        f"{path.name} ({family}) is incomplete or does not fit its configuration.",
-    )
+    return _load_quietly(load_pipeline, f"{path.name} ({family}) is incomplete or does not fit its configuration.")
 
 
-def _hidden(kind: Any, folder: diffusers_folder.Folder) -> dict[str, Any]:
-    """The classes of parts that neither library lists: old ones that moved, and a few that were never listed.
+def _unlisted_classes(pipeline_class: type[DiffusionPipeline], folder: DiffusersFolder) -> dict[str, Any]:
+    """Find the classes that neither library exports: old ones that moved, and a few that never were exported.
 
-    The pipeline works with them, so its module has them.
+    The module of the pipeline imports them, so they are found there.
     """
     import diffusers
     import transformers
 
-    module = sys.modules[kind.__module__]
+    module = sys.modules[pipeline_class.__module__]
     return {
-        name: getattr(module, part)
-        for name, part in folder.classes.items()
-        if not hasattr(diffusers, part) and not hasattr(transformers, part) and hasattr(module, part)
+        name: getattr(module, class_name)
+        for name, class_name in folder.classes.items()
+        if not hasattr(diffusers, class_name) and not hasattr(transformers, class_name) and hasattr(module, class_name)
     }
 
 
-def _readers(folder: diffusers_folder.Folder) -> list[str]:
-    """Tokenizers that come with a processor of pictures, which asks for a library of its own and is not needed."""
-    return [name for name, part in folder.classes.items() if name == "tokenizer" and part.endswith("Processor")]
+def _tokenizers_in_processors(folder: DiffusersFolder) -> list[str]:
+    """List tokenizers whose class is an image processor, which would need another library and is not used."""
+    return [
+        name for name, class_name in folder.classes.items() if name == "tokenizer" and class_name.endswith("Processor")
+    ]
 
 
-def _borrowed(name: str, starter: str, ctx: api.Context) -> Any:
-    """A component that several starters share. Only autoencoders are."""
+def _load_borrowed(name: str, starter: str, ctx: api.Context) -> AutoencoderKL:
+    """Load a component that several starters share; only autoencoders are shared."""
     if name != "vae":
         raise api.BadInput(f"A {name} cannot be taken from another model.", "Download the model again.")
     from diffusers import AutoencoderKL
 
     path = ctx.starter(starter)
-    return _quietly(
+    return _load_quietly(
         lambda: AutoencoderKL.from_pretrained(
             str(path), use_safetensors=True, local_files_only=True, torch_dtype=ctx.dtype
         ),
@@ -146,29 +154,28 @@ def _borrowed(name: str, starter: str, ctx: api.Context) -> Any:
     )
 
 
-def _quietly(make: Callable[[], Any], otherwise: str) -> Any:
-    import torch
-    from diffusers.utils import logging as of_diffusers
-    from transformers.utils import logging as of_transformers
+def _load_quietly(load: Callable[[], T], otherwise: str) -> T:
+    """Return `load()` without warnings and progress bars; failures become BadInput with the sentence `otherwise`."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
 
-    of_diffusers.disable_progress_bar()
-    of_transformers.disable_progress_bar()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # diffusers and transformers announce what they will rename
-        try:
-            return make()
-        except torch.OutOfMemoryError:
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
+    try:
+        with api.model_files.quiet_load():
+            return load()
+    except _LOAD_ERRORS as error:
+        if api.is_out_of_memory(error):
             raise
-        except _BROKEN as error:
-            if missing := re.search(r"requires the (\S+) library", str(error)):
-                raise api.BadInput(
-                    f"The model needs the Python library {missing[1]}, which is not installed.",
-                    "Install it next to the studio, or choose another model.",
-                ) from error
-            raise api.BadInput(otherwise, "Download it again, or choose another model.") from error
+        if library := re.search(r"requires the (\S+) library", str(error)):
+            raise api.BadInput(
+                f"The model needs the Python library {library[1]}, which is not installed.",
+                "Install it next to the studio, or choose another model.",
+            ) from error
+        raise api.BadInput(otherwise, "Download it again, or choose another model.") from error
 
 
-def _name_as_before(encoder: Any) -> None:
-    """transformers 5 moved what `text_model` held into the encoder itself; clip skip still asks for it there."""
+def _restore_text_model(encoder: nn.Module | None) -> None:
+    """Give the encoder the attribute `text_model`, which transformers 5 dropped and diffusers' clip skip still uses."""
     if type(encoder).__name__ == "CLIPTextModel" and not hasattr(encoder, "text_model"):
-        object.__setattr__(encoder, "text_model", encoder)  # not as a part, which would be its own
+        object.__setattr__(encoder, "text_model", encoder)  # past nn.Module, which would register it as a child

@@ -3,58 +3,63 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from studio import api
 
 from ..checkpoints.families import Family, Task
 from .latents import LinearPreview, autoencoder_of, scale_factor_of
 
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline, SchedulerMixin
+
 
 @dataclass
 class Model:
-    """Loaded weights, and the pipelines over them that were asked for so far."""
+    """Loaded weights, and the pipelines that were built over them so far.
+
+    `key` differs from that of any other model, also of an earlier state of the same files. `base` is the pipeline that
+    was loaded, and `scheduler` the one that it came with.
+    """
 
     key: str
-    """Tells it from any other, also from an earlier state of itself."""
     title: str
     family: Family
-    base: Any
-    scheduler: Any
-    """The model's own; samplers are made after it."""
+    base: DiffusionPipeline
+    scheduler: SchedulerMixin
     fallbacks: list[str] = field(default_factory=list)
-    """The steps of the memory ladder that were taken; they stay with the model."""
+    """Names of the fallbacks that were taken to save memory; they stay with the model."""
     preview: LinearPreview | None = None
-    _pipes: dict[Task, Any] = field(default_factory=dict)
+    _pipelines: dict[Task, DiffusionPipeline] = field(default_factory=dict)
 
-    def pipeline_for(self, task: Task) -> Any:
-        """The pipeline for a task; all share the weights. Raises BadInput when the family has none."""
-        wanted = self.family.pipeline_class(task)
+    def pipeline_for(self, task: Task) -> DiffusionPipeline:
+        """Return the pipeline for a task; all share the weights. Raises BadInput where the model has none."""
+        pipeline_class = self.family.pipeline_class(task)
         if task is Task.TEXT_TO_IMAGE and self.base.config.get("requires_aesthetics_score"):
-            raise api.BadInput(f"{self.title} refines pictures and cannot paint from words.", "Use it to repaint.")
-        if task is not Task.INPAINT and _fills_in_only(self.base):
-            raise api.BadInput(f"{self.title} is made for inpainting alone.", "Use it there, or choose another model.")
-        if task is Task.INPAINT and self.family.needs_inpainting_model and not _fills_in_only(self.base):
+            raise api.BadInput(f"{self.title} is a refiner and needs an image to start from.", "Use it in Repaint.")
+        if task is not Task.INPAINT and _is_for_inpainting(self.base):
             raise api.BadInput(
-                f"{self.title} cannot fill in a part of a picture.", f"Choose the {self.family.title} for inpainting."
+                f"{self.title} is made for inpainting only.", "Use it in Inpaint, or choose another model."
             )
-        if isinstance(self.base, wanted):
+        if task is Task.INPAINT and self.family.needs_inpainting_model and not _is_for_inpainting(self.base):
+            raise api.BadInput(
+                f"{self.title} cannot inpaint.", f"Choose the {self.family.title} that is made for inpainting."
+            )
+        if isinstance(self.base, pipeline_class):
             return self.base
-        if task not in self._pipes:
-            self._pipes[task] = self.build_pipeline(wanted)
-        return self._pipes[task]
+        if task not in self._pipelines:
+            self._pipelines[task] = self.build_pipeline(pipeline_class)
+        return self._pipelines[task]
 
-    def build_pipeline(self, wanted: Any, **more: Any) -> Any:
-        """A new pipeline of a class over the same parts, and `more` that the model does not have."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return without_progress_bars(wanted(**_shared(self.base, wanted) | more))
+    def build_pipeline(self, pipeline_class: type[DiffusionPipeline], **components: Any) -> DiffusionPipeline:
+        """Build a pipeline over the model's components, and further `components` that the model does not have."""
+        with api.model_files.quiet_load():
+            return without_progress_bar(pipeline_class(**_arguments(self.base, pipeline_class) | components))
 
     @property
     def size(self) -> int:
-        """Side in pixels of the pictures that the model was made for."""
+        """Side in pixels of the images that the model was made for."""
         denoiser = getattr(self.base, "unet", None) or getattr(self.base, "transformer", None)
         size = getattr(self.base, "default_sample_size", None)
         size = size or getattr(getattr(denoiser, "config", None), "sample_size", None)
@@ -64,18 +69,12 @@ class Model:
 
     @property
     def multiple(self) -> int:
-        """Sides must be multiples of this, in pixels. Nearly all pipelines insist on eight."""
+        """Number of pixels that the sides of an image must be multiples of; 8 for nearly all pipelines."""
         return math.lcm(8, scale_factor_of(self.base) * self.family.multiple)
 
 
-def _fills_in_only(pipe: Any) -> bool:
-    """Denoisers of the Stable Diffusion kind that also look at a mask and a masked picture."""
-    unet, coder = getattr(pipe, "unet", None), autoencoder_of(pipe)
-    return unet is not None and unet.config.in_channels == 2 * coder.config.latent_channels + 1
-
-
-def without_progress_bars(pipe: Any) -> Any:
-    """Nobody sees them, and the library of theirs would start a thread."""
+def without_progress_bar(pipe: DiffusionPipeline) -> DiffusionPipeline:
+    """Switch off the progress bars of a pipeline, which nobody sees and whose library would start a thread."""
     from tqdm import tqdm
 
     tqdm.monitor_interval = 0
@@ -83,9 +82,15 @@ def without_progress_bars(pipe: Any) -> Any:
     return pipe
 
 
-def _shared(base: Any, wanted: Any) -> dict[str, Any]:
-    """The arguments for another pipeline over the same parts."""
-    expected, optional = wanted._get_signature_keys(wanted)
-    parts = {name: part for name, part in base.components.items() if name in expected}
+def _is_for_inpainting(pipe: DiffusionPipeline) -> bool:
+    """Check for a UNet whose input also has channels for a mask and a masked image."""
+    unet, autoencoder = getattr(pipe, "unet", None), autoencoder_of(pipe)
+    return unet is not None and unet.config.in_channels == 2 * autoencoder.config.latent_channels + 1
+
+
+def _arguments(base: DiffusionPipeline, pipeline_class: type[DiffusionPipeline]) -> dict[str, Any]:
+    """Collect the arguments for another pipeline over the same components."""
+    expected, optional = pipeline_class._get_signature_keys(pipeline_class)
+    components = {name: component for name, component in base.components.items() if name in expected}
     settings = {name: base.config[name] for name in optional if name in base.config}
-    return {**dict.fromkeys(expected - parts.keys()), **parts, **settings}
+    return {**dict.fromkeys(expected - components.keys()), **components, **settings}

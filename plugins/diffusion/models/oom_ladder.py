@@ -1,74 +1,81 @@
-"""Too little memory leads to a slower picture, not to none, and never to a smaller one."""
+"""Fallbacks for a lack of memory: they make an image slower, and never smaller, before the job fails."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from studio import api
 
 from . import sequential_batch
 
 if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
     from .model import Model
 
+T = TypeVar("T")
 MODEL_OFFLOAD, GROUP_OFFLOAD = "model offload", "group offload"
 
 
 @dataclass(frozen=True)
 class MemoryShortage:
-    """Where memory ran out. `batch` is how many pictures the denoiser was asked for at once."""
+    """State in which memory ran out; `batch_size` is that of the largest batch that a denoiser received."""
 
-    pipe: Any
+    pipe: DiffusionPipeline
     device: str
-    batch: int = 0
+    batch_size: int = 0
 
 
 @dataclass(frozen=True)
 class Fallback:
-    """A step of the ladder. `take` returns whether it changed anything."""
+    """A way to save memory.
+
+    `name` stands in the recipe's notes; `sentence` is shown to the artist. `apply` returns False if nothing changes.
+    """
 
     name: str
     sentence: str
-    take: Callable[[MemoryShortage], bool]
+    apply: Callable[[MemoryShortage], bool]
 
 
-def run_with_fallbacks(ctx: api.Context, model: Model, pipe: Any, attempt: Callable[[], Any]) -> Any:
-    """The result of `attempt()`, which is tried again one rung lower each time that memory runs out.
+def run_with_fallbacks(ctx: api.Context, model: Model, pipe: DiffusionPipeline, attempt: Callable[[], T]) -> T:
+    """Return the result of `attempt()`, repeated with one more fallback each time that memory runs out.
 
-    Raises OutOfMemory when there is no rung left.
+    Raises OutOfMemory where no fallback is left.
     """
     import torch
 
-    with sequential_batch.track_largest_batch(pipe) as asked:
-        for rung in (None, *FALLBACKS):
-            if rung is not None:
-                if rung.name in model.fallbacks or not rung.take(MemoryShortage(pipe, ctx.device, asked.size)):
+    with sequential_batch.track_largest_batch(pipe) as largest_batch:
+        for fallback in (None, *FALLBACKS):
+            if fallback is not None:
+                shortage = MemoryShortage(pipe, ctx.device, largest_batch.size)
+                if fallback.name in model.fallbacks or not fallback.apply(shortage):
                     continue
-                model.fallbacks.append(rung.name)
-                ctx.emit(api.Notice(rung.sentence, "warning"))
+                model.fallbacks.append(fallback.name)
+                ctx.emit(api.Notice(fallback.sentence, "warning"))
             try:
                 return attempt()
             except torch.OutOfMemoryError:
                 pass
             # Outside the handler, where the exception no longer holds the frames of the loop.
-            _give_back()
+            _free_cached_memory()
     raise api.OutOfMemory(
         f"{model.title} needs more memory than there is, even with every way to save some.",
         "Choose a smaller size or a smaller model.",
     )
 
 
-def _tile(need: MemoryShortage) -> bool:
-    return _switched_on(need.pipe, "enable_tiling", "use_tiling")
+def _tile_autoencoder(shortage: MemoryShortage) -> bool:
+    return _switch_on(shortage.pipe, "enable_tiling", "use_tiling")
 
 
-def _slice(need: MemoryShortage) -> bool:
-    return _switched_on(need.pipe, "enable_slicing", "use_slicing")
+def _slice_autoencoder(shortage: MemoryShortage) -> bool:
+    return _switch_on(shortage.pipe, "enable_slicing", "use_slicing")
 
 
-def _switched_on(pipe: Any, method: str, flag: str) -> bool:
+def _switch_on(pipe: DiffusionPipeline, method: str, flag: str) -> bool:
     vae = getattr(pipe, "vae", None)
     if not hasattr(vae, method) or getattr(vae, flag, False):
         return False
@@ -76,58 +83,68 @@ def _switched_on(pipe: Any, method: str, flag: str) -> bool:
     return True
 
 
-def _slice_attention(need: MemoryShortage) -> bool:
-    """One head's worth at a time. Newer denoisers have no such switch."""
-    if not hasattr(getattr(need.pipe, "unet", None), "set_attention_slice"):
+def _slice_attention(shortage: MemoryShortage) -> bool:
+    """Compute attention one head at a time. Newer denoisers have no such switch."""
+    if not hasattr(getattr(shortage.pipe, "unet", None), "set_attention_slice"):
         return False
-    need.pipe.enable_attention_slicing("max")
+    shortage.pipe.enable_attention_slicing("max")
     return True
 
 
-def _guide_apart(need: MemoryShortage) -> bool:
-    if need.batch < 2:
+def _split_guidance_batch(shortage: MemoryShortage) -> bool:
+    if shortage.batch_size < 2:
         return False
-    sequential_batch.split_batches(need.pipe)
+    sequential_batch.split_batches(shortage.pipe)
     return True
 
 
-def offload_models(need: MemoryShortage) -> bool:
-    """Each model is on the device only while it is used."""
-    if need.device == "cpu":
+def offload_models(shortage: MemoryShortage) -> bool:
+    """Keep each component on the device only while it runs."""
+    if shortage.device == "cpu":
         return False
-    need.pipe.enable_model_cpu_offload(device=need.device)
+    shortage.pipe.enable_model_cpu_offload(device=shortage.device)
     return True
 
 
-def offload_groups(need: MemoryShortage) -> bool:
-    """Each layer is on the device only while it is used."""
+def offload_groups(shortage: MemoryShortage) -> bool:
+    """Keep each layer on the device only while it runs."""
     import torch
 
-    if need.device == "cpu":
+    if shortage.device == "cpu":
         return False
-    need.pipe.remove_all_hooks()
-    need.pipe.enable_group_offload(
-        torch.device(need.device),
+    shortage.pipe.remove_all_hooks()
+    shortage.pipe.enable_group_offload(
+        torch.device(shortage.device),
         torch.device("cpu"),
         offload_type="leaf_level",
-        use_stream=need.device.startswith("cuda"),
+        use_stream=shortage.device.startswith("cuda"),
     )
     return True
 
 
 FALLBACKS = (
-    Fallback("vae tiling", "Memory ran out: the picture is now decoded in tiles.", _tile),
-    Fallback("vae slicing", "Memory ran out again: pictures are now decoded one at a time.", _slice),
+    Fallback("vae tiling", "Memory ran out: the image is now decoded in tiles.", _tile_autoencoder),
+    Fallback("vae slicing", "Memory ran out again: images are now decoded one at a time.", _slice_autoencoder),
     Fallback("attention slicing", "Memory ran out again: attention is now computed in slices.", _slice_attention),
-    Fallback("smaller batch", "Memory ran out again: the two halves of guidance now follow one another.", _guide_apart),
-    Fallback(MODEL_OFFLOAD, "Memory ran out again: parts of the model now wait in main memory.", offload_models),
     Fallback(
-        GROUP_OFFLOAD, "Memory ran out again: each layer now waits in main memory, which is slow.", offload_groups
+        "smaller batch",
+        "Memory ran out again: prompt and negative prompt are now computed one after the other.",
+        _split_guidance_batch,
+    ),
+    Fallback(
+        MODEL_OFFLOAD,
+        "Memory ran out again: parts of the model now stay in main memory until they are used.",
+        offload_models,
+    ),
+    Fallback(
+        GROUP_OFFLOAD,
+        "Memory ran out again: each layer now stays in main memory until it is used, which is slow.",
+        offload_groups,
     ),
 )
 
 
-def _give_back() -> None:
+def _free_cached_memory() -> None:
     import gc
 
     import torch

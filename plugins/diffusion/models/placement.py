@@ -1,8 +1,8 @@
-"""Where a model's weights go, and in which precision, by what is free before anything runs.
+"""Placement and precision of a model's weights, chosen by the memory that is free before anything runs.
 
-An accelerator with memory of its own takes all of a model, or one of its parts at a time, or one layer at a time.
-What shares the machine's memory (a CPU, an Apple GPU) is not helped by moving weights about: on a CPU, weights that
-do not fit in 32 bits are held in 16.
+An accelerator with memory of its own takes all of a model, or one component at a time, or one layer at a time. Moving
+weights does not help a device that shares the machine's memory (a CPU, an Apple GPU): on a CPU, weights that do not fit
+in 32 bits are held in 16.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from studio import api
 
@@ -21,171 +21,174 @@ from . import oom_ladder
 
 if TYPE_CHECKING:
     import torch
+    from diffusers import DiffusionPipeline
 
     from .model import Model
 
-M = TypeVar("M")
-WORKSPACE = 2 << 30
-"""Bytes, at most, that stay free for what is computed on the way: half as many as the weights take, up to this."""
+T = TypeVar("T")
+MAX_WORKSPACE = 2 << 30
+"""Bytes that stay free for activations: half as many as the weights take, up to this many."""
 HALF_PRECISION = "16 bit weights"
-"""What the note in the recipe calls it."""
+"""Name of the measure in the recipe's notes."""
 _OWN_MEMORY = ("cuda", "xpu")
-_last_try: ContextVar[bool] = ContextVar("last_try", default=False)
+_is_last_try: ContextVar[bool] = ContextVar("is_last_try", default=False)
 
 
 class Placement(Enum):
-    """Where weights are while they are not used."""
+    """Place of the weights while they are not used."""
 
     DEVICE = "on the device"
-    MODELS = oom_ladder.MODEL_OFFLOAD
-    LAYERS = oom_ladder.GROUP_OFFLOAD
+    MODEL_OFFLOAD = oom_ladder.MODEL_OFFLOAD
+    GROUP_OFFLOAD = oom_ladder.GROUP_OFFLOAD
 
 
 class Precision(Enum):
-    """How many bytes a weight takes."""
+    """Number of bytes that a weight takes."""
 
-    USUAL = 4
+    FULL = 4
     HALF = 2
-    NONE = 0
-    """Not even half of them fit."""
+    TOO_LARGE = 0
+    """The weights do not fit even in half precision."""
 
 
-class DtypeOverride:
-    """A job's context whose models are held in another precision."""
+class DtypeOverride(api.ContextProxy):
+    """A job's context with another dtype."""
 
     def __init__(self, ctx: api.Context, dtype: torch.dtype) -> None:
-        self._ctx = ctx
-        self.dtype = dtype
+        super().__init__(ctx)
+        self._dtype = dtype
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._ctx, name)
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._dtype
 
 
-def choose_placement(parts: Sequence[int], free: int) -> Placement:
-    """For a model whose parts take `parts` bytes, with `free` bytes on the device."""
-    if _with_work(sum(parts)) <= free:
+def choose_placement(component_bytes: Sequence[int], free_bytes: int) -> Placement:
+    """Choose the placement of a model whose components take so many bytes, with so many free on the device."""
+    if _add_workspace(sum(component_bytes)) <= free_bytes:
         return Placement.DEVICE
-    return Placement.MODELS if _with_work(max(parts, default=0)) <= free else Placement.LAYERS
+    largest = _add_workspace(max(component_bytes, default=0))
+    return Placement.MODEL_OFFLOAD if largest <= free_bytes else Placement.GROUP_OFFLOAD
 
 
-def choose_precision(weights: int, free: int, swap: int = 0) -> Precision:
-    """For so many weights (numbers, not bytes), with `free` bytes in the machine, and `swap` bytes that are slow."""
-    if _with_work(weights * Precision.USUAL.value) <= free:
-        return Precision.USUAL
-    return Precision.HALF if _with_work(weights * Precision.HALF.value) <= free + swap else Precision.NONE
+def choose_precision(weight_count: int, free_bytes: int, swap_bytes: int = 0) -> Precision:
+    """Choose the precision of weights by the free memory of the machine and its swap, which is slow."""
+    if _add_workspace(weight_count * Precision.FULL.value) <= free_bytes:
+        return Precision.FULL
+    fits = _add_workspace(weight_count * Precision.HALF.value) <= free_bytes + swap_bytes
+    return Precision.HALF if fits else Precision.TOO_LARGE
 
 
-def load_cached(ctx: api.Context, key: str, loader: Callable[[], M]) -> M:
-    """`ctx.models.load`, where other models are dropped before this one is held back for want of room."""
+def load_cached(ctx: api.Context, key: str, loader: Callable[[], T]) -> T:
+    """Load through `ctx.models`, which drops other models before this one is offloaded or held in 16 bits."""
     import torch
 
     try:
         return ctx.models.load(key, loader)
     except torch.OutOfMemoryError:
         pass
-    last = _last_try.set(True)
+    token = _is_last_try.set(True)
     try:
         return ctx.models.load(key, loader)
     finally:
-        _last_try.reset(last)
+        _is_last_try.reset(token)
 
 
 def context_that_fits(ctx: api.Context, *paths: Path) -> api.Context:
-    """The context to load the weights in these files and folders with: `ctx`, or on a CPU short of memory a narrow one.
+    """Return the context to load these files and folders with: `ctx`, or one of 16 bits on a CPU short of memory.
 
-    Raises torch.OutOfMemoryError where they would have to be held back, unless there is nothing left to drop, and
-    OutOfMemory where the machine cannot hold them at all.
+    Raises torch.OutOfMemoryError where the weights would be offloaded or held in 16 bits while other models could be
+    dropped, and OutOfMemory where the machine cannot hold them at all.
     """
     import torch
 
-    weights = sum(_count(path) for path in paths)
-    packed = sum(map(metadata.quantized_bytes, paths))
+    weight_count = sum(_count_weights(path) for path in paths)
+    quantized = sum(map(metadata.quantized_bytes, paths))
     free, swap = free_memory(ctx.device)
-    free = max(0, free - packed)
-    if _kind(ctx) in _OWN_MEMORY:
-        if choose_placement([weights * ctx.dtype.itemsize], free) is not Placement.DEVICE and not _last_try.get():
+    free = max(0, free - quantized)
+    if _device_type(ctx.device) in _OWN_MEMORY:
+        placement = choose_placement([weight_count * ctx.dtype.itemsize], free)
+        if placement is not Placement.DEVICE and not _is_last_try.get():
             raise torch.OutOfMemoryError
         return ctx
-    wide = choose_precision(weights, free, swap) if _kind(ctx) == "cpu" else Precision.USUAL
-    if wide is Precision.USUAL:
+    is_cpu = _device_type(ctx.device) == "cpu"
+    precision = choose_precision(weight_count, free, swap) if is_cpu else Precision.FULL
+    if precision is Precision.FULL:
         return ctx
-    if not _last_try.get():
+    if not _is_last_try.get():
         raise torch.OutOfMemoryError
-    if wide is Precision.NONE:
+    if precision is Precision.TOO_LARGE:
         raise api.OutOfMemory(
-            f"{paths[0].name} needs {api.format_memory(weights * 2 + packed)} of memory even in 16 bits, and "
-            f"{api.format_memory(free + packed)} are free.",
+            f"{paths[0].name} needs {api.format_memory(weight_count * 2 + quantized)} of memory even in 16 bits, and "
+            f"{api.format_memory(free + quantized)} are free.",
             "Close other programs, or choose a smaller model.",
         )
-    narrow: Any = DtypeOverride(ctx, torch.bfloat16)
-    return narrow  # type: ignore[no-any-return]
+    return DtypeOverride(ctx, torch.bfloat16)
 
 
 def with_model_dtype(ctx: api.Context, model: Model) -> api.Context:
-    """The context for what goes with a loaded model, in the precision of that."""
-    if HALF_PRECISION not in model.fallbacks:
-        return ctx
-    narrow: Any = DtypeOverride(ctx, model.base.dtype)
-    return narrow  # type: ignore[no-any-return]
+    """Return the context for the additions to a loaded model, with the dtype of that model."""
+    return DtypeOverride(ctx, model.base.dtype) if HALF_PRECISION in model.fallbacks else ctx
 
 
-def place_pipeline(pipe: Any, ctx: api.Context, fit: Callable[[], M]) -> tuple[list[str], M]:
-    """The pipeline where it can run, and what `fit()` gives while its parts are in one place.
+def place_pipeline(pipe: DiffusionPipeline, ctx: api.Context, fit: Callable[[], T]) -> tuple[list[str], T]:
+    """Move a pipeline to where it can run, and call `fit()` while its components are in one place.
 
-    Returns what was done for want of memory, as the ladder names it; it is said, too.
+    Returns the names of the measures that were taken to save memory, of which the artist is told, and the result of
+    `fit()`.
     """
     import torch
 
-    rungs = []
+    measures = []
     if isinstance(ctx, DtypeOverride):
-        rungs.append(HALF_PRECISION)
+        measures.append(HALF_PRECISION)
         ctx.emit(
-            api.Notice("Memory is short: the model is held in 16 bits, which changes pictures a little.", "warning")
+            api.Notice("Memory is short: the model is loaded in 16 bits, which changes images a little.", "warning")
         )
-    parts = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
-    where = (
-        choose_placement([_bytes(part) for part in parts], free_memory(ctx.device)[0])
-        if _kind(ctx) in _OWN_MEMORY
-        else Placement.DEVICE
-    )
-    if where is Placement.DEVICE:
+    components = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
+    placement = Placement.DEVICE
+    if _device_type(ctx.device) in _OWN_MEMORY:
+        placement = choose_placement([_size_in_bytes(part) for part in components], free_memory(ctx.device)[0])
+    if placement is Placement.DEVICE:
         pipe.to(ctx.device)
-        return rungs, fit()
-    fitted = fit()
-    if where is Placement.MODELS:
-        oom_ladder.offload_models(oom_ladder.MemoryShortage(pipe, ctx.device))
-        ctx.emit(api.Notice("The model is larger than the device: its parts wait in main memory until they are used."))
+        return measures, fit()
+    result = fit()
+    shortage = oom_ladder.MemoryShortage(pipe, ctx.device)
+    if placement is Placement.MODEL_OFFLOAD:
+        oom_ladder.offload_models(shortage)
+        ctx.emit(api.Notice("The model is larger than the device: its parts stay in main memory until they are used."))
     else:
-        oom_ladder.offload_groups(oom_ladder.MemoryShortage(pipe, ctx.device))
+        oom_ladder.offload_groups(shortage)
         ctx.emit(
-            api.Notice("The model is much larger than the device: each layer waits in main memory, which is slow.")
+            api.Notice("The model is much larger than the device: each layer stays in main memory, which is slow.")
         )
-    return [*rungs, where.value], fitted
+    return [*measures, placement.value], result
 
 
 def free_memory(device: str) -> tuple[int, int]:
-    """Bytes free on the device, and bytes of swap; of the machine where the device has no memory of its own."""
+    """Return the free bytes of the device and of swap; of the machine where the device has no memory of its own."""
     import psutil
     import torch
 
-    kind = device.partition(":")[0]
-    if kind in _OWN_MEMORY:
-        return int(getattr(torch, kind).mem_get_info(device)[0]), 0
+    device_type = _device_type(device)
+    if device_type in _OWN_MEMORY:
+        return int(getattr(torch, device_type).mem_get_info(device)[0]), 0
     return psutil.virtual_memory().available, psutil.swap_memory().free
 
 
-def _with_work(weights: int) -> int:
-    return weights + min(WORKSPACE, weights // 2)
+def _add_workspace(weight_bytes: int) -> int:
+    return weight_bytes + min(MAX_WORKSPACE, weight_bytes // 2)
 
 
-def _kind(ctx: api.Context) -> str:
-    return ctx.device.partition(":")[0]
+def _device_type(device: str) -> str:
+    return device.partition(":")[0]
 
 
-def _count(path: Path) -> int:
+def _count_weights(path: Path) -> int:
     folders = [part for part in path.iterdir() if part.is_dir()] if path.is_dir() else []
     return metadata.count_weights(path) + sum(map(metadata.count_weights, folders))
 
 
-def _bytes(part: torch.nn.Module) -> int:
-    return sum(math.prod(one.shape) * one.dtype.itemsize for one in (*part.parameters(), *part.buffers()))
+def _size_in_bytes(module: torch.nn.Module) -> int:
+    tensors = (*module.parameters(), *module.buffers())
+    return sum(math.prod(tensor.shape) * tensor.dtype.itemsize for tensor in tensors)

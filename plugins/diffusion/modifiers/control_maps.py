@@ -1,8 +1,7 @@
-"""Guides: what a ControlNet looks at, drawn from a picture without a model.
+"""Preprocessors: control maps for ControlNets, computed from an image without a model.
 
-All take pixels [height, width, 3] of 8 bits and give the same, and `detail` from 0 to 1 says
-how much of the picture they keep. Widths follow the shorter side, so that a picture twice as
-large gives the same drawing, twice as large.
+All take and return pixels [height, width, 3] of 8 bits; `detail` from 0 to 1 sets how much of the image is kept. Widths
+follow the shorter side, so that an image twice as large gives the same map, twice as large.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
     Pixels: TypeAlias = ndarray[Any, Any]
 
 Preprocessor: TypeAlias = Literal["as_it_is", "canny", "soft_edges", "scribble", "blur", "tile", "invert"]
-LABELS = ("As it is", "Fine edges (canny)", "Soft edges", "Scribble", "Blur", "Tile", "Inverted")
-_WORDS: tuple[tuple[Preprocessor, tuple[str, ...]], ...] = (
+LABELS = ("None", "Canny edges", "Soft edges", "Scribble", "Blur", "Tile", "Invert")
+_NAME_PARTS: tuple[tuple[Preprocessor, tuple[str, ...]], ...] = (
     ("canny", ("canny",)),
     ("soft_edges", ("softedge", "soft_edge", "soft-edge", "hed", "pidi")),
     ("scribble", ("scribble", "sketch")),
@@ -26,69 +25,71 @@ _WORDS: tuple[tuple[Preprocessor, tuple[str, ...]], ...] = (
 )
 
 
-def make_control_map(guide: Preprocessor, pixels: Pixels, detail: float = 0.5) -> Pixels:
-    """A guide of a kind."""
-    return _DRAWN[guide](pixels, detail)
+def make_control_map(preprocessor: Preprocessor, pixels: Pixels, detail: float = 0.5) -> Pixels:
+    """Make the control map of a preprocessor."""
+    return _PREPROCESSORS[preprocessor](pixels, detail)
 
 
 def guess_preprocessor(name: str) -> Preprocessor:
-    """What the name of a ControlNet says that it wants; the picture as it is, where it says nothing."""
-    words = name.lower()
-    return next((guide for guide, marks in _WORDS if any(mark in words for mark in marks)), "as_it_is")
+    """Guess the preprocessor of a ControlNet from its name; ``as_it_is`` where the name does not tell."""
+    lower = name.lower()
+    return next(
+        (preprocessor for preprocessor, parts in _NAME_PARTS if any(part in lower for part in parts)), "as_it_is"
+    )
 
 
 def is_control_map(pixels: Pixels) -> bool:
-    """Whether a picture is a guide already: grey lines on black, with at least half of it black."""
-    grey = (pixels == pixels[..., :1]).all(axis=2)
-    return bool(grey.all() and (pixels[..., 0] < 8).mean() >= 0.5)
+    """Check whether an image is a control map already: grey lines on black, with at least half of it black."""
+    is_grey = (pixels == pixels[..., :1]).all(axis=2)
+    return bool(is_grey.all() and (pixels[..., 0] < 8).mean() >= 0.5)
 
 
-def canny(pixels: Pixels, detail: float = 0.5) -> Pixels:
-    """White edges one pixel wide on black. Thresholds follow the median; of the colours, the strongest edge counts.
+def draw_canny_edges(pixels: Pixels, detail: float = 0.5) -> Pixels:
+    """Draw white edges one pixel wide on black (Canny, A Computational Approach to Edge Detection, 1986).
 
-    Canny, A Computational Approach to Edge Detection, 1986.
+    The thresholds follow the median. The strongest edge of the three colours counts.
     """
     import cv2
     import numpy as np
 
     high = float(np.clip(1.33 * np.median(pixels), 80, 200)) * 4.0 ** (0.5 - detail)
-    return _of_one(cv2.Canny(cv2.GaussianBlur(pixels, (0, 0), 0.8), high / 2, high))
+    return _grey_to_rgb(cv2.Canny(cv2.GaussianBlur(pixels, (0, 0), 0.8), high / 2, high))
 
 
-def soft_edges(pixels: Pixels, detail: float = 0.5) -> Pixels:
-    """Lines as strong as the edges are, at three widths at once, like those of learnt edge detectors."""
+def draw_soft_edges(pixels: Pixels, detail: float = 0.5) -> Pixels:
+    """Draw lines as bright as the edges are strong, at three widths at once, like learnt edge detectors (HED)."""
     import numpy as np
 
-    strength = np.tanh(_slopes(pixels) * 4.0 * 4.0 ** (2 * detail - 1))
-    return _of_one(np.rint(255 * strength).astype(np.uint8))
+    strength = np.tanh(_gradient_magnitude(pixels) * 4.0 * 4.0 ** (2 * detail - 1))
+    return _grey_to_rgb(np.rint(255 * strength).astype(np.uint8))
 
 
-def scribble(pixels: Pixels, detail: float = 0.5) -> Pixels:
-    """Thick white strokes on black, along the ridges of the edges."""
+def draw_scribble(pixels: Pixels, detail: float = 0.5) -> Pixels:
+    """Draw thick white strokes on black, along the ridges of the edges."""
     import cv2
     import numpy as np
 
-    slopes = _slopes(pixels)
-    unit = min(slopes.shape) / 512
-    slopes = cv2.GaussianBlur(slopes, (0, 0), max(1.0, 2 * unit))
+    magnitude = _gradient_magnitude(pixels)
+    unit = min(magnitude.shape) / 512
+    magnitude = cv2.GaussianBlur(magnitude, (0, 0), max(1.0, 2 * unit))
     lines = [np.zeros((3, 3), np.uint8) for _ in range(4)]
     lines[0][1], lines[1][:, 1] = 1, 1
     lines[2][[0, 1, 2], [0, 1, 2]], lines[3][[0, 1, 2], [2, 1, 0]] = 1, 1
-    ridge = np.any([slopes >= cv2.dilate(slopes, line) for line in lines], axis=0)
-    strokes = (ridge & (slopes > 0.8 * 16.0**-detail)).astype(np.uint8) * 255
+    ridge = np.any([magnitude >= cv2.dilate(magnitude, line) for line in lines], axis=0)
+    strokes = (ridge & (magnitude > 0.8 * 16.0**-detail)).astype(np.uint8) * 255
     radius = max(1, round(2 * unit))
-    return _of_one(cv2.dilate(strokes, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)))
+    return _grey_to_rgb(cv2.dilate(strokes, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)))
 
 
 def blur(pixels: Pixels, detail: float = 0.5) -> Pixels:
-    """Without what is small: a Gaussian of 1/64 of the shorter side, four times that or a quarter at the ends."""
+    """Blur by a Gaussian of 1/64 of the shorter side; `detail` 0 is four times that, and 1 a quarter."""
     import cv2
 
     return cv2.GaussianBlur(pixels, (0, 0), max(0.1, min(pixels.shape[:2]) / 64 * 16.0 ** (0.5 - detail)))
 
 
-def tile(pixels: Pixels, detail: float = 0.5) -> Pixels:
-    """At an eighth of the size and back, for models that paint the detail anew; a half to a 32nd at the ends."""
+def reduce_detail(pixels: Pixels, detail: float = 0.5) -> Pixels:
+    """Scale down to an eighth and up again, for models that add detail; `detail` 0 is a 32nd, and 1 a half."""
     import cv2
 
     height, width = pixels.shape[:2]
@@ -100,42 +101,43 @@ def tile(pixels: Pixels, detail: float = 0.5) -> Pixels:
 
 
 def invert(pixels: Pixels, _: float = 0.5) -> Pixels:
-    """Black for white: lines on paper become the white lines on black that ControlNets know."""
+    """Invert the colours: lines on paper become the white lines on black that ControlNets expect."""
     inverted: Pixels = 255 - pixels
     return inverted
 
 
-def as_it_is(pixels: Pixels, _: float = 0.5) -> Pixels:
+def keep_unchanged(pixels: Pixels, _: float = 0.5) -> Pixels:
+    """Return the pixels unchanged."""
     return pixels
 
 
-_DRAWN: dict[Preprocessor, Callable[[Pixels, float], Pixels]] = {
-    "as_it_is": as_it_is,
-    "canny": canny,
-    "soft_edges": soft_edges,
-    "scribble": scribble,
+_PREPROCESSORS: dict[Preprocessor, Callable[[Pixels, float], Pixels]] = {
+    "as_it_is": keep_unchanged,
+    "canny": draw_canny_edges,
+    "soft_edges": draw_soft_edges,
+    "scribble": draw_scribble,
     "blur": blur,
-    "tile": tile,
+    "tile": reduce_detail,
     "invert": invert,
 }
 
 
-def _slopes(pixels: Pixels) -> Pixels:
-    """[h, w] from 0: gradients of the colours at three scales, each such that a step counts alike at all of them."""
+def _gradient_magnitude(pixels: Pixels) -> Pixels:
+    """Sum the gradient magnitudes [h, w] at three scales, normalised so that a step counts alike at all of them."""
     import cv2
     import numpy as np
 
     values = pixels.astype(np.float32) / 255
     unit = max(min(values.shape[:2]) / 512, 0.5)
-    found: Pixels = np.zeros(values.shape[:2], np.float32)
+    magnitude: Pixels = np.zeros(values.shape[:2], np.float32)
     for sigma in (unit, 2 * unit, 4 * unit):
-        soft = cv2.GaussianBlur(values, (0, 0), sigma)
-        across, down = (cv2.Sobel(soft, cv2.CV_32F, *way, scale=0.125) for way in ((1, 0), (0, 1)))
-        found += sigma * np.sqrt(across**2 + down**2).max(axis=2)
-    return found
+        blurred = cv2.GaussianBlur(values, (0, 0), sigma)
+        across, down = (cv2.Sobel(blurred, cv2.CV_32F, *order, scale=0.125) for order in ((1, 0), (0, 1)))
+        magnitude += sigma * np.sqrt(across**2 + down**2).max(axis=2)
+    return magnitude
 
 
-def _of_one(grey: Pixels) -> Pixels:
+def _grey_to_rgb(grey: Pixels) -> Pixels:
     import numpy as np
 
     return np.repeat(grey[..., None], 3, axis=2)

@@ -1,13 +1,12 @@
-"""IP-Adapters: pictures that stand beside the words. Laid over a model for one job, which comes out as it went in."""
+"""IP-Adapters: reference images beside the prompt, for one job. The model is left unchanged."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from studio import api
 
@@ -15,167 +14,168 @@ from .. import images
 from ..checkpoints import diffusers_folder, probe, weight_variants
 from ..models.model import Model
 
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+    from transformers import BaseImageProcessor, PretrainedConfig, PreTrainedModel
+
 ENCODER = "image_encoder"
 _CONFIG = "config.json"
-_BROKEN = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError, IndexError)
-_GROUP = "Guided by pictures"
+_GROUP = "Image guidance"
 
 
 class ReferenceParams(api.Params):
-    """Pictures whose content or style is taken up."""
+    """Parameters of reference images."""
 
     reference_images: list[api.ImageInput] = api.param(
-        [], max_items=8, title="Pictures to take up", advanced=True, group=_GROUP
+        [], max_items=8, title="Reference images", advanced=True, group=_GROUP
     )
-    """What they show is painted as if it had been described."""
+    """Images whose content or style is used beside the prompt."""
     adapter: api.ModelChoice | None = api.param(
         None, model="ip-adapter", title="IP-Adapter", advanced=True, group=_GROUP
     )
-    """The addition to the model that reads them. Its image_encoder folder lies beside it."""
-    adapter_weight: api.Unit = api.param(0.6, title="Weight of the pictures", advanced=True, group=_GROUP)
-    """How much they count against the words."""
+    """The model that reads the reference images. Its image_encoder folder must lie beside it."""
+    adapter_weight: api.Unit = api.param(0.6, title="IP-Adapter weight", advanced=True, group=_GROUP)
+    """Influence of the reference images, compared to the prompt."""
 
 
 @dataclass(frozen=True)
 class _Adapter:
-    """`size` is what the adapter reads: a number of the encoder's configuration, by its name."""
+    """An IP-Adapter file, and the name and value in the configuration of an image encoder that fits it."""
 
     file: Path
-    size: tuple[str, int]
+    encoder_size: tuple[str, int]
 
 
 @contextmanager
-def apply(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[dict[str, Any]]:
-    """The pipeline with the IP-Adapter that is asked for, until the block ends."""
-    if not isinstance(params, ReferenceParams) or not _asked(params):
+def apply(ctx: api.Context, model: Model, pipe: DiffusionPipeline, params: Any) -> Iterator[dict[str, Any]]:
+    """Load the chosen IP-Adapter into the pipeline until the block ends."""
+    if not isinstance(params, ReferenceParams) or not _is_used(params):
         yield {}
         return
     if not hasattr(pipe, "load_ip_adapter"):
         raise api.BadInput(
-            f"{model.family.title} takes up no pictures here.", "Take them away, or choose another model."
+            f"{model.family.title} does not support reference images in this tool.",
+            "Remove them, or choose another model.",
         )
-    adapter = _found(ctx, str(params.adapter))
-    encoder = _encoder(ctx, adapter)
+    adapter = _find_adapter(ctx, str(params.adapter))
+    encoder = _load_encoder(ctx, adapter)
     references = [images.open_image(path) for path in params.reference_images]
-    with _loaded(model, pipe, adapter, encoder) as several:
-        if len(references) > 1 and not several:
-            raise api.BadInput(f"{model.family.title} takes up one picture at a time.", "Take the others away.")
+    with _load_adapter(model, pipe, adapter, encoder) as takes_several:
+        if len(references) > 1 and not takes_several:
+            raise api.BadInput(f"{model.family.title} takes only one reference image.", "Remove the others.")
         pipe.set_ip_adapter_scale(params.adapter_weight)
-        yield {"ip_adapter_image": [references] if several else references[0]}
+        yield {"ip_adapter_image": [references] if takes_several else references[0]}
 
 
-def _asked(params: ReferenceParams) -> bool:
+def _is_used(params: ReferenceParams) -> bool:
     if params.reference_images and params.adapter is None:
-        raise api.BadInput("Pictures are taken up by an IP-Adapter.", "Choose one, or take the pictures away.")
+        raise api.BadInput("Reference images need an IP-Adapter.", "Choose one, or remove the reference images.")
     if params.adapter is not None and not params.reference_images:
-        raise api.BadInput("There is no picture for the IP-Adapter to take up.", "Add one, or take the adapter away.")
+        raise api.BadInput("The IP-Adapter has no reference image.", "Add one, or remove the IP-Adapter.")
     return bool(params.reference_images) and params.adapter_weight > 0
 
 
-def _found(ctx: api.Context, choice: str) -> _Adapter:
-    """Raises BadInput for what is missing, damaged, no IP-Adapter, or one that reads faces alone."""
+def _find_adapter(ctx: api.Context, choice: str) -> _Adapter:
+    """Raise BadInput for an adapter that is missing, damaged, no IP-Adapter, or needs a face recognition model."""
     path = ctx.model(choice)
     if isinstance(path, str):
         raise api.BadInput(f"{path} is not on this computer.", "Download it, and choose the adapter's file.")
     if path.is_dir():
-        inside = sorted(path.glob("*.safetensors")) or sorted(path.glob("*.bin"))
-        if len(inside) != 1:
+        files = sorted(path.glob("*.safetensors")) or sorted(path.glob("*.bin"))
+        if len(files) != 1:
             raise api.BadInput(
-                f"{path.name} holds {len(inside) or 'no'} adapters.", "Choose the safetensors file of one."
+                f"{path.name} holds {len(files) or 'no'} adapters.", "Choose the safetensors file of one."
             )
-        path = inside[0]
+        path = files[0]
     shapes = api.model_files.weight_shapes(path)
-    what = probe.identify(shapes)
-    if not what.adapter:
-        raise api.BadInput(f"{path.name} is {what.what}, and no IP-Adapter.", "Choose another file.")
-    bare = {name.partition(".")[2]: shape for name, shape in shapes.items() if not name.startswith("ip_adapter.")}
-    if "proj.weight" in bare:
-        return _Adapter(path, ("projection_dim", bare["proj.weight"][-1]))
-    if "proj.3.weight" in bare:
-        return _Adapter(path, ("hidden_size", bare["proj.0.weight"][0]))
-    if "proj_in.weight" in bare:
-        return _Adapter(path, ("hidden_size", bare["proj_in.weight"][-1]))
+    result = probe.identify(shapes)
+    if result.model_kind != "ip-adapter":
+        raise api.BadInput(f"{path.name} is {result.description}, and no IP-Adapter.", "Choose another file.")
+    projection = {name.partition(".")[2]: shape for name, shape in shapes.items() if not name.startswith("ip_adapter.")}
+    if "proj.weight" in projection:
+        return _Adapter(path, ("projection_dim", projection["proj.weight"][-1]))
+    if "proj.3.weight" in projection:
+        return _Adapter(path, ("hidden_size", projection["proj.0.weight"][0]))
+    if "proj_in.weight" in projection:
+        return _Adapter(path, ("hidden_size", projection["proj_in.weight"][-1]))
     raise api.BadInput(
-        f"{path.name} reads faces with a model of its own, which is not here.", "Choose an IP-Adapter for pictures."
+        f"{path.name} needs a face recognition model, which is not supported.", "Choose an IP-Adapter for images."
     )
 
 
-def _encoder(ctx: api.Context, adapter: _Adapter) -> Any:
-    """The model that sees the pictures, from beside the adapter. Some collections have several."""
-    near = adapter.file.parent
-    places = [near / ENCODER, near.parent / ENCODER, near / "models" / ENCODER, near.parent / "models" / ENCODER]
+def _load_encoder(ctx: api.Context, adapter: _Adapter) -> PreTrainedModel:
+    """Load the image encoder that lies beside the adapter. Some collections have several."""
+    parent = adapter.file.parent
+    places = [
+        parent / ENCODER,
+        parent.parent / ENCODER,
+        parent / "models" / ENCODER,
+        parent.parent / "models" / ENCODER,
+    ]
     for place in places:
         if (place / _CONFIG).is_file():
             config = diffusers_folder.read_json(place, _CONFIG, "image encoder")
-            inside = config.get("vision_config", {})
-            name, wanted = adapter.size
-            if wanted in (config.get(name), inside.get(name) if isinstance(inside, Mapping) else None):
-                return _encoder_of(ctx, place, str(config.get("model_type")))
+            vision_config = config.get("vision_config", {})
+            name, size = adapter.encoder_size
+            if size in (config.get(name), vision_config.get(name) if isinstance(vision_config, Mapping) else None):
+                return _load_encoder_folder(ctx, place, str(config.get("model_type")))
     raise api.BadInput(
         f"The image encoder of {adapter.file.name} is missing.", f"Put its folder {ENCODER} beside the adapter."
     )
 
 
-def _encoder_of(ctx: api.Context, folder: Path, kind: str) -> Any:
-    import torch
+def _load_encoder_folder(ctx: api.Context, folder: Path, model_type: str) -> PreTrainedModel:
     import transformers
 
     classes = {"clip": "CLIPVisionModelWithProjection", "siglip": "SiglipVisionModel"}
-    name = classes.get(kind.removesuffix("_vision_model"))
-    if name is None:
+    class_name = classes.get(model_type.removesuffix("_vision_model"))
+    if class_name is None:
         raise api.BadInput(
-            f"The {folder.name} is of a kind that is not known here ({kind}).", "Choose another adapter."
+            f"The {folder.name} is of a type that is not supported ({model_type}).", "Choose another IP-Adapter."
         )
     weights = sorted(folder.glob("*.safetensors"))
     for file in weights or sorted(folder.glob("*.bin")):
         api.model_files.weight_shapes(file)
-    stamp = max((file.stat().st_mtime_ns for file in weights), default=0)
 
-    def loader() -> Any:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                made = getattr(transformers, name).from_pretrained(
-                    str(folder),
-                    use_safetensors=True,
-                    local_files_only=True,
-                    dtype=ctx.dtype,
-                    variant=weight_variants.variant_of(folder),
-                )
-            except torch.OutOfMemoryError:
-                raise
-            except _BROKEN as error:
-                raise api.BadInput(
-                    f"The {folder.name} of {folder.parent.name} is incomplete or damaged.", "Download it again."
-                ) from error
-        return made.to(ctx.device).eval()
+    def load() -> PreTrainedModel:
+        damaged = api.BadInput(
+            f"The {folder.name} of {folder.parent.name} is incomplete or damaged.", "Download it again."
+        )
+        with api.model_files.quiet_load(damaged):
+            encoder = getattr(transformers, class_name).from_pretrained(
+                str(folder),
+                use_safetensors=True,
+                local_files_only=True,
+                dtype=ctx.dtype,
+                variant=weight_variants.variant_of(folder),
+            )
+        return encoder.to(ctx.device).eval()
 
-    return ctx.models.load(f"{ENCODER}:{folder.resolve()}:{stamp}:{ctx.device}:{ctx.dtype}", loader)
+    stamp = api.model_files.file_stamp(folder)
+    return ctx.models.load(f"{ENCODER}:{folder.resolve()}:{stamp}:{ctx.device}:{ctx.dtype}", load)
 
 
 @contextmanager
-def _loaded(model: Model, pipe: Any, adapter: _Adapter, encoder: Any) -> Iterator[bool]:
-    """The adapter in the pipeline. Yields whether it takes several pictures."""
+def _load_adapter(model: Model, pipe: DiffusionPipeline, adapter: _Adapter, encoder: PreTrainedModel) -> Iterator[bool]:
+    """Load an adapter into the pipeline until the block ends. Yields whether it takes several images."""
     denoiser = getattr(pipe, "unet", None) or pipe.transformer
     processors = dict(denoiser.attn_processors)
     own = {name: getattr(pipe, name, None) for name in ("image_encoder", "feature_extractor")}
+    misfit = api.BadInput(
+        f"{adapter.file.name} is made for another model than {model.title}.",
+        "Choose an IP-Adapter of the same family.",
+    )
     try:
         pipe.register_modules(
-            image_encoder=encoder, feature_extractor=own["feature_extractor"] or _extractor(encoder.config)
+            image_encoder=encoder,
+            feature_extractor=own["feature_extractor"] or _build_image_processor(encoder.config),
         )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                pipe.load_ip_adapter(
-                    str(adapter.file.parent), subfolder="", weight_name=adapter.file.name, local_files_only=True
-                )
-                if any(part.is_meta for part in denoiser.parameters()):
-                    raise KeyError("weights are missing")
-            except _BROKEN as error:
-                raise api.BadInput(
-                    f"{adapter.file.name} is made for another model than {model.title}.",
-                    "Choose an IP-Adapter of the same family.",
-                ) from error
+        with api.model_files.quiet_load(misfit):
+            pipe.load_ip_adapter(
+                str(adapter.file.parent), subfolder="", weight_name=adapter.file.name, local_files_only=True
+            )
+            if any(weight.is_meta for weight in denoiser.parameters()):
+                raise KeyError("weights are missing")
         yield getattr(denoiser, "encoder_hid_proj", None) is not None
     finally:
         pipe.unload_ip_adapter()
@@ -183,8 +183,8 @@ def _loaded(model: Model, pipe: Any, adapter: _Adapter, encoder: Any) -> Iterato
         pipe.register_modules(**own)
 
 
-def _extractor(config: Any) -> Any:
-    """Brings pictures to the size and range that an encoder sees."""
+def _build_image_processor(config: PretrainedConfig) -> BaseImageProcessor:
+    """Build the processor that resizes and normalises images for an image encoder."""
     from transformers import CLIPImageProcessorPil, SiglipImageProcessorPil
 
     side = config.image_size

@@ -1,7 +1,7 @@
-"""Work that is carried over from step to step, by the caching methods of diffusers, for the time of one job.
+"""Step caches: the caching methods of diffusers, which reuse results of earlier steps, for one job.
 
-What such a cache holds is part of the state of a picture in the making: a picture that was paused or ran out of
-memory goes on with the pixels that it would have had only where its cache comes back too (`CacheState`).
+The content of a cache is part of the state of an unfinished image. An image that was paused, or ran out of memory, gets
+the same pixels only if its cache is restored too (`CacheState`).
 """
 
 from __future__ import annotations
@@ -16,88 +16,90 @@ from studio import api
 from ..checkpoints.families import default_of
 
 if TYPE_CHECKING:
+    from diffusers import CacheMixin, DiffusionPipeline
+
     from ..models.model import Model
 
 StepCache = Literal["off", "first_block", "taylor", "attention", "magnitude"]
 LABELS = (
-    "Never",
-    "Steps that change little",
-    "Foretell steps from those before",
-    "Attention of every second step",
-    "By the usual course (Flux.1)",
+    "Off",
+    "First-block cache",
+    "TaylorSeer",
+    "Pyramid attention broadcast",
+    "MagCache (FLUX.1)",
 )
-_ONE_CALL_A_STEP = ("flux", "flux2")
-"""Families that ask their denoiser once a step, so that what it kept belongs to the same question."""
+_ONE_CALL_PER_STEP = ("flux", "flux2")
+"""Families that call their denoiser once a step, so that a cached attention belongs to the same prompt."""
 
 
 @contextmanager
-def enable_step_cache(model: Model, pipe: Any, cache: StepCache, steps: int | None) -> Iterator[None]:
-    """The pipeline with a cache, until the block ends. `steps` None is what the pipeline takes by itself.
+def enable_step_cache(model: Model, pipe: DiffusionPipeline, cache: StepCache, steps: int | None) -> Iterator[None]:
+    """Enable a cache in the pipeline's denoiser until the block ends. `steps` None is the pipeline's default.
 
-    Raises BadInput where the family, or its pipeline for this task, does not go with it.
+    Raises BadInput where the family, or its pipeline for this task, does not support it.
     """
-    denoiser = _denoiser(model, pipe, cache)
-    config = _config(pipe, cache, steps or model.family.steps or default_of(pipe, "num_inference_steps"))
+    denoiser = _check_denoiser(model, pipe, cache)
+    config = _build_config(pipe, cache, steps or model.family.steps or default_of(pipe, "num_inference_steps"))
     try:
         try:
             denoiser.enable_cache(config)
         except ValueError as error:  # the library knows the transformer, but not its blocks
             denoiser._cache_config = config
-            raise _misfit(model) from error
+            raise _unsupported(model) from error
         yield
     finally:
         denoiser.disable_cache()
-        _tidy(denoiser)
+        _remove_leftovers(denoiser)
 
 
 class CacheState:
-    """What the cache of a denoiser holds between two steps."""
+    """Content of a denoiser's cache between two steps."""
 
-    def __init__(self, denoiser: Any) -> None:
+    def __init__(self, denoiser: CacheMixin) -> None:
         self._denoiser = denoiser
 
-    def state(self) -> list[Any]:
-        """Plain containers of tensors and numbers, one for each place that keeps something."""
-        return [{name: _copied(vars(state)) for name, state in _states(holder).items()} for holder in self._holders()]
+    def capture(self) -> list[Any]:
+        """Return plain containers of tensors and numbers, one for each holder of state."""
+        return [{name: _copy(vars(state)) for name, state in _states(holder).items()} for holder in self._holders()]
 
     def restore(self, state: list[Any]) -> None:
-        """As it was when `state` was taken; empty for an empty one."""
+        """Restore what `capture` returned; an empty list empties the cache."""
         holders = self._holders()
         for holder in holders:
-            _empty(holder)
-        for holder, kept in zip(holders, state, strict=False):
-            for name, values in kept.items():
-                vars(_made(holder, name)).update(_copied(values))
+            _clear(holder)
+        for holder, states in zip(holders, state, strict=False):
+            for name, values in states.items():
+                vars(_create_state(holder, name)).update(_copy(values))
 
     def _holders(self) -> list[Any]:
-        """State managers, and hooks that keep their state themselves, in the order of the modules."""
+        """List state managers, and hooks that hold their state themselves, in the order of the modules."""
         from diffusers.hooks.hooks import StateManager
 
-        found: dict[int, Any] = {}
+        holders: dict[int, Any] = {}
         for module in self._denoiser.modules():
-            hooks = getattr(module, "_diffusers_hook", None)
-            for hook in hooks.hooks.values() if hooks else ():
+            registry = getattr(module, "_diffusers_hook", None)
+            for hook in registry.hooks.values() if registry else ():
                 for value in vars(hook).values():
                     if isinstance(value, StateManager):
-                        found[id(value)] = value
+                        holders[id(value)] = value
                 if hasattr(hook, "state"):
-                    found[id(hook)] = hook
-        return list(found.values())
+                    holders[id(hook)] = hook
+        return list(holders.values())
 
 
 def _states(holder: Any) -> dict[str, Any]:
     return dict(holder._state_cache) if hasattr(holder, "_state_cache") else {"": holder.state}
 
 
-def _empty(holder: Any) -> None:
-    """The library's own way would forget which question is being asked as well."""
+def _clear(holder: Any) -> None:
+    """Empty a holder of state; the library's own method would also forget the current cache context."""
     if hasattr(holder, "_state_cache"):
         holder._state_cache.clear()
     else:
         holder.state.reset()
 
 
-def _made(holder: Any, name: str) -> Any:
+def _create_state(holder: Any, name: str) -> Any:
     if not hasattr(holder, "_state_cache"):
         return holder.state
     state = holder._state_cls(*holder._init_args, **holder._init_kwargs)
@@ -105,52 +107,53 @@ def _made(holder: Any, name: str) -> Any:
     return state
 
 
-def _copied(value: Any) -> Any:
-    """Containers anew. Their tensors are replaced and never changed in place."""
+def _copy(value: Any) -> Any:
+    """Copy the containers. Their tensors are replaced and never changed in place, so they are shared."""
     if isinstance(value, dict):
-        return {key: _copied(one) for key, one in value.items()}
+        return {key: _copy(item) for key, item in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(_copied(one) for one in value)
+        return type(value)(_copy(item) for item in value)
     return value
 
 
-def _denoiser(model: Model, pipe: Any, cache: StepCache) -> Any:
+def _check_denoiser(model: Model, pipe: DiffusionPipeline, cache: StepCache) -> CacheMixin:
+    """Return the denoiser. Raises BadInput where it does not support the cache."""
     denoiser = getattr(pipe, "transformer", None)
     if not hasattr(denoiser, "enable_cache"):
-        raise _misfit(model)
+        raise _unsupported(model)
     if cache == "magnitude" and model.family.name != "flux":
         raise api.BadInput(
-            f"The usual course of the steps is known for Flux.1 alone, and not for {model.family.title}.",
-            "Choose another kind of work to skip.",
+            f"MagCache is calibrated for FLUX.1 only, and not for {model.family.title}.", "Choose another step cache."
         )
-    if cache == "attention" and model.family.name not in _ONE_CALL_A_STEP:
+    if cache == "attention" and model.family.name not in _ONE_CALL_PER_STEP:
         raise api.BadInput(
-            f"{model.family.title} looks at what to show and what to avoid in turns, and their attention would mix.",
-            "Choose another kind of work to skip.",
+            f"Pyramid attention broadcast would mix prompt and negative prompt of {model.family.title}.",
+            "Choose another step cache.",
         )
-    if not _tells(pipe, cache):
+    if not _provides_context(pipe, cache):
         raise api.BadInput(
-            f"{model.family.title} cannot skip this work in this tool.", "Choose another kind, or skip none."
+            f"{model.family.title} does not support this step cache in this tool.",
+            "Choose another step cache, or switch it off.",
         )
     return denoiser
 
 
-def _tells(pipe: Any, cache: StepCache) -> bool:
-    """Whether the pipeline's loop says what a cache must know: where it is, or which question it asks."""
+def _provides_context(pipe: DiffusionPipeline, cache: StepCache) -> bool:
+    """Check that the pipeline's loop tells the cache what it needs: the timestep, or the prompt in work."""
     if cache == "attention":
         return hasattr(type(pipe), "current_timestep")
     return cache == "magnitude" or "cache_context" in inspect.unwrap(type(pipe).__call__).__code__.co_names
 
 
-def _misfit(model: Model) -> api.BadInput:
+def _unsupported(model: Model) -> api.BadInput:
     return api.BadInput(
-        f"{model.family.title} cannot skip work between steps.",
-        "Skip none, or choose a model of another family, such as Flux.1 or Qwen-Image.",
+        f"{model.family.title} supports no step cache.",
+        "Switch it off, or choose a model of another family, such as FLUX.1 or Qwen-Image.",
     )
 
 
-def _config(pipe: Any, cache: StepCache, steps: int) -> Any:
-    """As diffusers sets them."""
+def _build_config(pipe: DiffusionPipeline, cache: StepCache, steps: int) -> Any:
+    """Build the configuration of a cache, with the defaults of diffusers."""
     import diffusers
 
     match cache:
@@ -168,8 +171,8 @@ def _config(pipe: Any, cache: StepCache, steps: int) -> Any:
             return diffusers.MagCacheConfig(mag_ratios=FLUX_MAG_RATIOS, num_inference_steps=steps)
 
 
-def _tidy(denoiser: Any) -> None:
-    """The library leaves empty registries, and each method as an attribute of its own module."""
+def _remove_leftovers(denoiser: CacheMixin) -> None:
+    """Remove what the library leaves: empty registries, and methods as attributes of their own module."""
     vars(denoiser).pop("_cache_config", None)
     for module in denoiser.modules():
         own = vars(module)

@@ -1,9 +1,8 @@
-"""Another autoencoder in the place of a model's own, for one picture."""
+"""Override of a model's own autoencoder by another one, for one image."""
 
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,104 +18,93 @@ from ..models.latents import (
     fit_linear_preview,
     make_colour_chart,
     scale_factor_of,
+    to_autoencoder_scale,
     to_denoiser_scale,
     upcast_autoencoder,
 )
 from ..models.model import Model
 
 if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, DiffusionPipeline
     from torch import Tensor
 
 INTERCHANGEABLE = ("AutoencoderKL", "AsymmetricAutoencoderKL", "AutoencoderTiny")
-"""The classes of diffusers that take each other's place: latents of pictures, one number for their scale."""
-_SAVINGS = ("use_tiling", "use_slicing")
-_BROKEN = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError)
-_PROBE = 64
-"""Side in pixels of a picture that shows the shape of an autoencoder's latents."""
-_FAR = 0.4
-"""Of a picture in -1..1, as root mean square: plain grey is 0.58 away from what `make_colour_chart` shows."""
+"""Classes of diffusers that can replace each other: their latents are those of images, with one scaling factor."""
+_SWITCHES = ("use_tiling", "use_slicing")
+_TEST_SIDE = 64
+"""Side in pixels of the image that shows the shape of an autoencoder's latents."""
+_MAX_DISTANCE = 0.4
+"""Root mean square error for images in -1..1. Plain grey has 0.58 from the images of `make_colour_chart`."""
 
 
 @dataclass
-class OverrideAutoencoder:
-    """An autoencoder, and how its latents look."""
+class LoadedAutoencoder:
+    """An autoencoder, and the linear preview of its latents."""
 
-    vae: Any
-    view: LinearPreview | None
+    vae: AutoencoderKL
+    preview: LinearPreview | None
 
 
 @contextmanager
-def apply(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Iterator[dict[str, Any]]:
-    """The pipeline with the autoencoder that is asked for, until the block ends."""
+def apply(ctx: api.Context, model: Model, pipe: DiffusionPipeline, params: Any) -> Iterator[dict[str, Any]]:
+    """Use the chosen autoencoder in the pipeline until the block ends."""
     if not params.vae:
         yield {}
         return
-    own, view, taken = getattr(pipe, "vae", None), model.preview, len(model.fallbacks)
+    own, own_preview, fallbacks = getattr(pipe, "vae", None), model.preview, len(model.fallbacks)
     if type(own).__name__ not in INTERCHANGEABLE:
-        raise api.BadInput(
-            f"{model.family.title} works with its own autoencoder alone.", "Leave the autoencoder to the model."
-        )
-    key, coder = _chosen(ctx, model, pipe, params.vae)
-    _hand_on(own, coder.vae)
+        raise api.BadInput(f"{model.family.title} works with its own autoencoder only.", "Leave Autoencoder empty.")
+    key, override = _load(ctx, model, pipe, params.vae)
+    _copy_switches(own, override.vae)
     try:
-        pipe.vae, model.preview = coder.vae, coder.view
+        pipe.vae, model.preview = override.vae, override.preview
         yield {}
     finally:
-        pipe.vae, model.preview = own, view
-        _hand_on(coder.vae, own)
-        if len(model.fallbacks) > taken:
-            ctx.models.drop(key)  # it may be tied to where the model's parts wait now
+        pipe.vae, model.preview = own, own_preview
+        _copy_switches(override.vae, own)
+        if len(model.fallbacks) > fallbacks:
+            ctx.models.drop(key)  # it may have the hooks of an offloaded pipeline
 
 
-def _hand_on(giver: Any, taker: Any) -> None:
-    """What the memory ladder has switched on stays on."""
-    for name in _SAVINGS:
-        setattr(taker, name, getattr(giver, name, False))
+def _copy_switches(source: AutoencoderKL, target: AutoencoderKL) -> None:
+    """Keep on whatever a fallback for lack of memory has switched on."""
+    for name in _SWITCHES:
+        setattr(target, name, getattr(source, name, False))
 
 
-def _chosen(ctx: api.Context, model: Model, pipe: Any, choice: str) -> tuple[str, OverrideAutoencoder]:
-    """Raises BadInput for what is missing, damaged, no autoencoder, or made for other latents."""
+def _load(ctx: api.Context, model: Model, pipe: DiffusionPipeline, choice: str) -> tuple[str, LoadedAutoencoder]:
+    """Load an autoencoder. Raises BadInput for one that is missing, damaged, no autoencoder, or for other latents."""
     path = Path(ctx.model(choice))
     if not path.exists():
         raise api.BadInput(f"{choice} is not on this computer.", "Download it, and choose its folder or file.")
     path = path / "vae" if (path / diffusers_folder.INDEX).is_file() else path
     title = path.parent.name if path.name == "vae" else path.name
-    key = f"vae:{path.resolve()}:{stamp(path)}:{model.key}"
+    key = f"vae:{path.resolve()}:{api.model_files.file_stamp(path)}:{model.key}"
 
-    def loader() -> OverrideAutoencoder:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # diffusers announces what it will rename
-            try:
-                vae = _from_folder(path, title, ctx) if path.is_dir() else _from_file(path, pipe.vae, ctx)
-            except _BROKEN as error:
-                raise api.BadInput(
-                    f"The autoencoder {title} is incomplete, or not of the kind that {model.title} has.",
-                    "Choose another one.",
-                ) from error
-        vae = vae.eval().to(ctx.device)
-        _check(ctx, vae, title, model, pipe)
-        return OverrideAutoencoder(
-            vae, fit_linear_preview(SimpleNamespace(vae=vae, vae_scale_factor=scale_factor_of(pipe)))
+    def load_autoencoder() -> LoadedAutoencoder:
+        damaged = api.BadInput(
+            f"The autoencoder {title} is incomplete, or not of the kind that {model.title} has.",
+            "Choose another autoencoder.",
         )
+        with api.model_files.quiet_load(damaged):
+            vae = _load_folder(path, title, ctx) if path.is_dir() else _load_file(path, pipe.vae, ctx)
+        vae = vae.eval().to(ctx.device)
+        _check_latents(ctx, vae, title, model, pipe)
+        preview = fit_linear_preview(SimpleNamespace(vae=vae, vae_scale_factor=scale_factor_of(pipe)))
+        return LoadedAutoencoder(vae, preview)
 
-    return key, ctx.models.load(key, loader)
+    return key, ctx.models.load(key, load_autoencoder)
 
 
-def stamp(path: Path) -> int:
-    """Changes when an autoencoder is saved again under the same name."""
-    files = [path] if path.is_file() else [*path.glob("*.json"), *path.glob("*.safetensors")]
-    return max((file.stat().st_mtime_ns for file in files), default=0)
-
-
-def _from_folder(path: Path, title: str, ctx: api.Context) -> Any:
+def _load_folder(path: Path, title: str, ctx: api.Context) -> AutoencoderKL:
     import diffusers
 
     try:
         name = json.loads((path / "config.json").read_text("utf-8"))["_class_name"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise api.BadInput(f"{title} is no autoencoder.", "Choose another one.") from error
+        raise api.BadInput(f"{title} is no autoencoder.", "Choose another autoencoder.") from error
     if name not in INTERCHANGEABLE:
-        raise api.BadInput(f"{title} is a {name}, which takes no other one's place.", "Choose another autoencoder.")
+        raise api.BadInput(f"{title} is a {name}, which cannot replace another one.", "Choose another autoencoder.")
     for file in sorted(path.iterdir()):
         if file.suffix.lower() == ".safetensors" or not any(path.glob("*.safetensors")):
             _check_file(file)
@@ -130,18 +118,20 @@ def _from_folder(path: Path, title: str, ctx: api.Context) -> Any:
 
 
 def _check_file(file: Path) -> None:
-    """Says why pickles are refused, and what is wrong with a damaged file."""
+    """Raise BadInput for a pickle and for a damaged file."""
     if file.suffix.lower() in (".safetensors", ".bin", ".ckpt", ".pt", ".pth"):
         api.model_files.weight_shapes(file)
 
 
-def _from_file(path: Path, own: Any, ctx: api.Context) -> Any:
-    """With the configuration of the model's own, as A1111 has it: such files say nothing of their scale."""
+def _load_file(path: Path, own: AutoencoderKL, ctx: api.Context) -> AutoencoderKL:
+    """Load a file with the configuration of the model's own autoencoder, as A1111 does: it lacks its scale."""
     from diffusers import AutoencoderKL
 
     shapes = api.model_files.weight_shapes(path)
     if not any("encoder." in name for name in shapes):
-        raise api.BadInput(f"{path.name} is {probe.identify(shapes).what}, and no autoencoder.", "Choose another file.")
+        raise api.BadInput(
+            f"{path.name} is {probe.identify(shapes).description}, and no autoencoder.", "Choose another file."
+        )
     if type(own).__name__ != "AutoencoderKL":
         raise ValueError(type(own).__name__)
     folder = ctx.scratch / "vae"
@@ -152,52 +142,48 @@ def _from_file(path: Path, own: Any, ctx: api.Context) -> Any:
     return vae
 
 
-def _check(ctx: api.Context, vae: Any, title: str, model: Model, pipe: Any) -> None:
-    """Raises BadInput where the latents are of another shape, or mean something else."""
+def _check_latents(ctx: api.Context, vae: AutoencoderKL, title: str, model: Model, pipe: DiffusionPipeline) -> None:
+    """Raise BadInput for an autoencoder whose latents have another shape or another meaning."""
     import torch
 
     own = pipe.vae
-    blank = torch.zeros(1, 3, _PROBE, _PROBE)
+    blank = torch.zeros(1, 3, _TEST_SIDE, _TEST_SIDE)
     with torch.inference_mode(), upcast_autoencoder(own), upcast_autoencoder(vae):
-        (_, ours, *_, own_side), (_, theirs, *_, side) = (_encoded(one, blank, ctx).shape for one in (own, vae))
-    if (theirs, side) != (ours, own_side):
+        (_, own_channels, *_, own_side) = _encode(own, blank, ctx).shape
+        (_, channels, *_, side) = _encode(vae, blank, ctx).shape
+    if (channels, side) != (own_channels, own_side):
         raise api.BadInput(
-            f"{title} makes latents of {theirs} channels at 1/{_PROBE // side} of the size, and {model.title} "
-            f"needs {ours} channels at 1/{_PROBE // own_side}.",
+            f"{title} makes latents of {channels} channels at 1/{_TEST_SIDE // side} of the size, and {model.title} "
+            f"needs {own_channels} channels at 1/{_TEST_SIDE // own_side}.",
             "Choose an autoencoder for the same family.",
         )
-    if compare_autoencoders(ctx, own, vae) is None:
+    if measure_decoding_error(ctx, own, vae) is None:
         raise api.BadInput(
-            f"{title} was trained apart from {model.title}, and reads its latents as something else.",
+            f"{title} was trained for other latents than those of {model.title}.",
             "Choose an autoencoder for the same family.",
         )
 
 
-def compare_autoencoders(ctx: api.Context, own: Any, other: Any) -> float | None:
-    """How far from a picture is what `other` makes of the latents that `own` gave it, in -1..1, as root mean square.
+def measure_decoding_error(ctx: api.Context, own: AutoencoderKL, other: AutoencoderKL) -> float | None:
+    """Return the root mean square error of images in -1..1 that `own` encodes and `other` decodes.
 
-    None where that is too far for latents that mean the same to both.
+    None where the error is too large for two autoencoders with the same latents.
     """
     import torch
 
-    images = make_colour_chart(_PROBE * 2)
+    images = make_colour_chart(_TEST_SIDE * 2)
     with torch.inference_mode(), upcast_autoencoder(own), upcast_autoencoder(other):
-        latents = to_denoiser_scale(_encoded(own, images, ctx), own)
-        known, distance = (_distance(one, latents, images) for one in (own, other))
-    return None if distance > max(_FAR, 1.5 * known) else distance
+        latents = to_denoiser_scale(_encode(own, images, ctx), own)
+        own_error, error = (_decoding_error(vae, latents, images) for vae in (own, other))
+    return None if error > max(_MAX_DISTANCE, 1.5 * own_error) else error
 
 
-def to_autoencoder_scale(latents: Tensor, vae: Any) -> Tensor:
-    """From the scale that the denoiser works in to the autoencoder's own."""
-    return (latents / vae.config.scaling_factor + (vae.config.get("shift_factor") or 0.0)).to(vae.dtype)
-
-
-def _encoded(vae: Any, images: Tensor, ctx: api.Context) -> Tensor:
-    found = vae.encode(images.to(ctx.device, vae.dtype))
-    latents: Tensor = found.latent_dist.mode() if hasattr(found, "latent_dist") else found.latents
+def _encode(vae: AutoencoderKL, images: Tensor, ctx: api.Context) -> Tensor:
+    output = vae.encode(images.to(ctx.device, vae.dtype))
+    latents: Tensor = output.latent_dist.mode() if hasattr(output, "latent_dist") else output.latents
     return latents
 
 
-def _distance(vae: Any, latents: Tensor, images: Tensor) -> float:
+def _decoding_error(vae: AutoencoderKL, latents: Tensor, images: Tensor) -> float:
     decoded = vae.decode(to_autoencoder_scale(latents, vae)).sample
     return float((decoded.clamp(-1, 1).float().cpu() - images).square().mean().sqrt())

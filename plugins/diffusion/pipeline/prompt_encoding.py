@@ -25,7 +25,7 @@ _CLIP = ("stable-diffusion", "stable-diffusion-xl", "animatediff")
 def encode_prompts(ctx: api.Context, model: Model, pipe: Any, params: Any) -> Mapping[str, Any]:
     """The arguments of a call that stand for the words."""
     said = textual_inversion.resolve_prompts(ctx, model, pipe, params)
-    prompt, negative = said.prompt, said.negative
+    prompt, negative = said.prompt, said.negative_prompt
     if not accepts(pipe, "prompt"):
         if prompt.strip() or negative.strip():
             ctx.emit(api.Notice(f"{model.family.title} goes by the picture alone; your words were left out."))

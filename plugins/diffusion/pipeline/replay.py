@@ -63,7 +63,7 @@ class Replay:
             self._anew = False
             said = forward(*args, **kwargs)
             self._keep(said)
-            self.carried = cache.state() if cache is not None else []
+            self.carried = cache.capture() if cache is not None else []
             self.position += 1
             return _copied(said)
 

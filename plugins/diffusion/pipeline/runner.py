@@ -42,7 +42,7 @@ def run_pipeline(
     more: Mapping[str, Any] | None = None,
     generator: Callable[[], Generator] | None = None,
     around: Callable[[Any], AbstractContextManager[Any]] = nullcontext,
-    part: controlnet.Box = controlnet.WHOLE_IMAGE,
+    part: controlnet.Region = controlnet.WHOLE_IMAGE,
 ) -> Any:
     """The picture, a PIL image of `size` (width, height); of a video, a list of its frames.
 
@@ -55,7 +55,7 @@ def run_pipeline(
     piped: AbstractContextManager[tuple[Any, Mapping[str, Any]]] = nullcontext((model.pipeline_for(task), {}))
     if isinstance(params, controlnet.ControlNetParams):
         piped = controlnet.build_controlled_pipeline(
-            ctx, model, task, params, size=size, own=more.get("image"), part=part
+            ctx, model, task, params, size=size, input_image=more.get("image"), region=part
         )
     with piped as (pipe, guided):
         return _run(ctx, model, pipe, params, size, {**guided, **more}, generator or ctx.generator, around)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from studio import api
 
 from ..checkpoints import diffusers_folder
-from ..models.latents import LatentPreview, autoencoder_of, scale_factor_of
+from ..models.latents import LatentPreview, autoencoder_of, scale_factor_of, to_autoencoder_scale
 from ..models.model import Model
 from ..modifiers import vae_override
 
@@ -43,13 +43,7 @@ class TaesdPreview:
         import torch
 
         with torch.inference_mode():
-            image = (
-                self.vae.decode(vae_override.to_autoencoder_scale(latents[:1], self.vae))
-                .sample[0]
-                .float()
-                .permute(1, 2, 0)
-            )
-        return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
+            return api.images.to_uint8(self.vae.decode(to_autoencoder_scale(latents[:1], self.vae)).sample[0])
 
 
 @dataclass
@@ -66,7 +60,7 @@ def choose_preview(ctx: api.Context, model: Model, pipe: Any) -> LatentPreview |
     tiny = sorted(path for path in ctx.available_models("autoencoder").values() if _is_tiny(path))
     if not tiny:
         return model.preview
-    key = f"previews:{model.key}:{':'.join(f'{path}@{vae_override.stamp(path)}' for path in tiny)}"
+    key = f"previews:{model.key}:{':'.join(f'{path}@{api.model_files.file_stamp(path)}' for path in tiny)}"
     found = ctx.models.load(key, lambda: _Found(_best(ctx, pipe, coder, channels, tiny)))
     return found.view or model.preview
 
@@ -85,7 +79,7 @@ def _best(ctx: api.Context, pipe: Any, coder: Any, channels: int, tiny: list[Pat
             vae = _opened(path, ctx).eval().requires_grad_(False).to(ctx.device, ctx.dtype)
             if 2 ** (len(vae.config.decoder_block_out_channels) - 1) != scale_factor_of(pipe):
                 continue
-            distance = vae_override.compare_autoencoders(ctx, coder, vae)
+            distance = vae_override.measure_decoding_error(ctx, coder, vae)
         except _BROKEN:
             ctx.emit(
                 api.Notice(f"{path.name} is no tiny autoencoder that can be read, so it shows nothing.", "warning")

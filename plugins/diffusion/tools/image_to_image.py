@@ -59,7 +59,7 @@ class ImageToImage(EstimatingTool):
         size = _size(model, params, picture)
         if size != picture.size:
             yield api.Notice(f"The picture is painted at {size[0]} × {size[1]}.")
-        more = {"image": images.crop_to_fit(picture, size), **strength(model, pipe, params)}
+        more = {"image": api.images.fit(picture, size), **strength(model, pipe, params)}
         yield api.Image(runner.run_pipeline(ctx, model, Task.IMAGE_TO_IMAGE, params, size=size, more=more))
 
 

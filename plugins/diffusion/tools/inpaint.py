@@ -72,8 +72,8 @@ class Inpaint(EstimatingTool):
         box = canvas.box(params.margin + params.feather) if params.area == "part" else (0, 0, *canvas.picture.size)
         size = _size(model, box)
         more = {
-            "image": images.crop_to_fit(canvas.picture.crop(box), size),
-            "mask_image": images.crop_to_fit(canvas.mask.crop(box), size),
+            "image": api.images.fit(canvas.picture.crop(box), size),
+            "mask_image": api.images.fit(canvas.mask.crop(box), size),
             **strength(model, pipe, params),
         }
         width, height = canvas.picture.size

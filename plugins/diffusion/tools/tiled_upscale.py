@@ -79,7 +79,7 @@ class TiledUpscale(EstimatingTool):
             raise api.BadInput(
                 f"{model.family.title} paints pictures anew and cannot refine one.", "Choose another model."
             )
-        refined = _Refinement(ctx, model, params, images.flatten_alpha(picture), size).canvas()
+        refined = _Refinement(ctx, model, params, api.images.flatten_alpha(picture), size).canvas()
         if picture.mode == "RGBA":
             alpha = picture.getchannel("A").resize(size, Image.Resampling.LANCZOS)
             yield api.Image(_off_white(refined, alpha))

@@ -78,7 +78,7 @@ class Video(api.Tool):
             )
         more: dict[str, Any] = {"num_frames": frames, "output_type": "pil"}
         if picture is not None:
-            more["image"] = images.crop_to_fit(picture, size)
+            more["image"] = api.images.fit(picture, size)
         if film.fps_argument:
             more[film.fps_argument] = round(fps)
         if accepts(pipe, "decode_chunk_size"):

@@ -88,7 +88,7 @@ def test_it_paints_what_the_same_numbers_paint(beside: tuple[Path, Any], kind: A
     assert model_kind.kind_of(packed) == model_kind.DIFFUSION
     assert np.abs(made.astype(int) - expected.astype(int)).max() <= 1
     assert (made != plain).any()
-    assert "What packed.gguf does not hold comes from folder." in said
+    assert "Components that packed.gguf lacks come from folder." in said
 
 
 def test_weights_stay_packed_and_are_counted_so(beside: tuple[Path, Any]) -> None:
@@ -114,11 +114,11 @@ def test_room_is_made_for_what_is_packed(
     ctx: Any = testing.FakeContext()
     for free, expected in ((1_000_000 + 2 * needed, ctx.dtype), (1_000_000 + needed // 2 + 100, torch.bfloat16)):
         monkeypatch.setattr(placement, "free_memory", lambda _, free=free: (free, 0))
-        token = placement._last_try.set(True)
+        token = placement._is_last_try.set(True)
         try:
             assert placement.context_that_fits(ctx, file, rest).dtype == expected
         finally:
-            placement._last_try.reset(token)
+            placement._is_last_try.reset(token)
 
 
 @pytest.mark.parametrize(
@@ -145,14 +145,14 @@ def test_what_cannot_be_unpacked_is_a_sentence(tmp_path: Path) -> None:
     ternary = np.zeros((4, 66), np.uint8), gguf.GGMLQuantizationType.TQ2_0
     tensors = {"layers.0.adaLN_modulation.0.weight": ternary, "cap_embedder.0.weight": np.zeros(4)}
     file = gguf_files.made(tmp_path / "b.gguf", "lumina2", {}, tensors)
-    with pytest.raises(api.BadInput, match=r"b\.gguf are packed in a way that is not read\. Take .* Q8_0"):
+    with pytest.raises(api.BadInput, match=r"b\.gguf is quantised in a way that is not supported\. Use .* Q8_0"):
         loader.load(testing.FakeContext(), str(file))
     unet = {
         f"{ldm_layout.UNET}input_blocks.{n}.1.transformer_blocks.0.attn2.to_k.weight": np.zeros((4, 768))
         for n in (1, 2)
     }
     file = gguf_files.made(tmp_path / "c.gguf", "sd1", {}, unet)
-    with pytest.raises(api.BadInput, match="whose U-Net is not read so"):
+    with pytest.raises(api.BadInput, match="U-Nets in GGUF files are not supported"):
         loader.load(testing.FakeContext(), str(file))
 
 

@@ -217,7 +217,7 @@ def test_repositories_that_cannot_be_used(start: Start, ctx: testing.FakeContext
     ("index", "sentence"),
     [
         (b"[1]", r"model_index\.json of org/painter is damaged"),
-        (b'{"_class_name": ["own_code", "OwnPipeline"]}', "asks for program code of its own"),
+        (b'{"_class_name": ["own_code", "OwnPipeline"]}', "needs Python code of its own"),
     ],
 )
 def test_an_index_that_cannot_be_used(start: Start, ctx: testing.FakeContext, index: bytes, sentence: str) -> None:

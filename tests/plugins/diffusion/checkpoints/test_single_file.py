@@ -323,7 +323,7 @@ def test_what_a_file_lacks_comes_from_a_folder_beside_it(sd1: Any, shrink: Shrin
     shutil.copytree(folder / "unet", tmp_path / "some folder/unet", ignore=shutil.ignore_patterns("*.safetensors"))
     ctx = testing.FakeContext()
     pipe = load(file, ctx)
-    assert "What bare.safetensors does not hold comes from some folder." in said(ctx)
+    assert "Components that bare.safetensors lacks come from some folder." in said(ctx)
     assert ctx.notes["components"] == "some folder"
     kept = load(folder)
     assert pipe.unet.conv_in.weight.equal(kept.unet.conv_in.weight + 0.5)
@@ -357,7 +357,7 @@ def test_a_bare_transformer_paints_with_the_folder_beside_it(
     (folder / "transformer/diffusion_pytorch_model.safetensors").unlink()
     from_file, notices = painted(file)
     assert from_file == painted(tiny_model(family))[0]
-    assert "What bare.safetensors does not hold comes from folder." in notices
+    assert "Components that bare.safetensors lacks come from folder." in notices
 
 
 def test_a_transformer_of_another_size_than_the_folders(tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
@@ -395,25 +395,37 @@ def test_weights_that_are_missing_are_a_sentence(sd1: Any, shrink: Shrink, tmp_p
     with pytest.raises(api.BadInput, match=r"model\.safetensors lacks weights that the text_encoder of Stable"):
         load(file)
     wide = {name: value.repeat(2) if value.ndim == 1 else value for name, value in state.items()}
-    with pytest.raises(api.BadInput, match="does not hold what a model of Stable Diffusion 1 and 2 has"):
+    with pytest.raises(api.BadInput, match="lacks weights that a model of Stable Diffusion 1 and 2 has"):
         load(saved(wide, file))
 
 
 @pytest.mark.parametrize(
     ("state", "about", "sentence"),
     [
-        ({"something": (4, 4)}, None, r"of an unknown kind\. If you know what it is, say so in m\.studio\.json"),
-        ({"control_model.zero_convs.0.0.weight": (4, 4)}, None, "is a ControlNet, which guides another model, and not"),
+        (
+            {"something": (4, 4)},
+            None,
+            r"of an unknown kind\. If you know what it is, name its family in m\.studio\.json",
+        ),
+        (
+            {"control_model.zero_convs.0.0.weight": (4, 4)},
+            None,
+            "is a ControlNet, which guides another model, and makes no images",
+        ),
         ({"emb_params": (2, 8)}, None, "is a textual inversion"),
         ({"lora_unet_x.lora_down.weight": (2, 2)}, None, "is a LoRA"),
-        ({"first_stage_model.encoder.conv_in.weight": (4, 4)}, None, "is an autoencoder, which is only part"),
+        ({"first_stage_model.encoder.conv_in.weight": (4, 4)}, None, "is an autoencoder, which is only a component"),
         ({"something": (4, 4)}, "{", r"m\.studio\.json cannot be read"),
         ({"something": (4, 4)}, '{"family": 1}', "cannot be read"),
         ({"something": (4, 4)}, '{"colour": "red"}', "cannot be read"),
         ({"something": (4, 4)}, '{"family": "dall-e"}', "unknown family, dall-e. Known are: stable-diffusion-1, "),
         ({"something": (4, 4)}, '{"prediction": "x"}', "unknown prediction, x. Known are: epsilon, v_prediction"),
-        ({"something": (4, 4)}, '{"family": "flux"}', r"Flux\.1 without its text encoders and autoencoder"),
-        ({"a.weight": (4, 4), "a.scale_weight": (1,)}, '{"family": "flux"}', "packed in a way that is not read"),
+        ({"something": (4, 4)}, '{"family": "flux"}', r"FLUX\.1 without its text encoders and autoencoder"),
+        (
+            {"a.weight": (4, 4), "a.scale_weight": (1,)},
+            '{"family": "flux"}',
+            "is quantised in a way that is not supported",
+        ),
     ],
 )
 def test_what_cannot_be_opened_is_a_sentence(

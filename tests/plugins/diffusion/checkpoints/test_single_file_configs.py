@@ -116,9 +116,9 @@ def test_the_sizes_of_stable_diffusion_3_are_read_from_the_header(depth: int, mo
 @pytest.mark.parametrize(
     ("channels", "guidance", "layout", "what"),
     [
-        (64, True, "flux", "Flux.1 dev"),
-        (64, False, "flux", "Flux.1 schnell"),
-        (384, True, "flux-fill", "Flux.1 Fill"),
+        (64, True, "flux", "FLUX.1 dev"),
+        (64, False, "flux", "FLUX.1 schnell"),
+        (384, True, "flux-fill", "FLUX.1 Fill"),
     ],
 )
 def test_flux_is_read_from_the_header(channels: int, guidance: bool, layout: str, what: str) -> None:
@@ -131,7 +131,7 @@ def test_flux_is_read_from_the_header(channels: int, guidance: bool, layout: str
         )
     original = ldm_layout.flux(model)
     found = identify(shapes(original))
-    assert (found.layout, found.what) == (layout, f"a model of {what}")
+    assert (found.layout, found.description) == (layout, f"a model of {what}")
     told = LAYOUTS[layout].read_denoiser_config(shapes(original))
     assert told == {"in_channels": channels, "num_layers": 2, "num_single_layers": 3, "guidance_embeds": guidance}
     assert LAYOUTS[layout].read_scheduler_config(shapes(original))["use_dynamic_shifting"] is guidance

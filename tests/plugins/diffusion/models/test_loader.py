@@ -88,11 +88,11 @@ def misfit(folder: Path) -> None:
         (pickled, "is a pickle and is not opened"),
         (without_unet, "the folder unet is missing"),
         (without_weights, "no weights for its unet"),
-        (remote_pipeline, "program code of its own"),
-        (remote_part, "program code of its own"),
+        (remote_pipeline, "Python code of its own"),
+        (remote_part, "Python code of its own"),
         (damaged, "is damaged"),
         (no_model, "has no model_index.json"),
-        (unknown, "StableAudioPipeline, which cannot paint"),
+        (unknown, "StableAudioPipeline, which makes no images"),
         (modular, "is a modular pipeline"),
         (misfit, "does not fit its configuration"),
     ],
@@ -155,17 +155,17 @@ def test_a_part_may_be_lent_by_a_starter(copy: Path, tmp_path: Path, monkeypatch
         ({f"{P}input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight": (640, 2048)}, "of Stable Diffusion XL"),
         ({f"{P}input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight": (768, 1280)}, "the refiner"),
         ({f"{P}joint_blocks.0.context_block.adaLN_modulation.1.bias": (1,)}, "of Stable Diffusion 3"),
-        ({"double_blocks.0.img_attn.norm.key_norm.scale": (1,), "img_in.weight": (3072, 64)}, "Flux.1 schnell"),
+        ({"double_blocks.0.img_attn.norm.key_norm.scale": (1,), "img_in.weight": (3072, 64)}, "FLUX.1 schnell"),
         (
             {
                 "double_blocks.0.img_attn.norm.key_norm.scale": (1,),
                 "img_in.weight": (3072, 64),
                 "guidance_in.in_layer.bias": (1,),
             },
-            "Flux.1 dev",
+            "FLUX.1 dev",
         ),
-        ({"single_stream_modulation.lin.weight": (1,), "img_in.weight": (6144, 128)}, "Flux.2"),
-        ({"double_blocks.0.img_attn.norm.key_norm.scale": (1,), "img_in.weight": (3072, 128)}, "for guiding pictures"),
+        ({"single_stream_modulation.lin.weight": (1,), "img_in.weight": (6144, 128)}, "FLUX.2"),
+        ({"double_blocks.0.img_attn.norm.key_norm.scale": (1,), "img_in.weight": (3072, 128)}, "for control images"),
         ({f"{P}distilled_guidance_layer.in_proj.bias": (1,)}, "of Chroma"),
         ({"double_layers.0.attn.w2q.weight": (1,), "cond_seq_linear.weight": (1,)}, "of AuraFlow"),
         ({"layers.0.adaLN_modulation.0.weight": (1,), "cap_embedder.0.weight": (1,)}, "of Z-Image"),
@@ -188,7 +188,7 @@ def test_a_part_may_be_lent_by_a_starter(copy: Path, tmp_path: Path, monkeypatch
     ],
 )
 def test_a_file_is_known_by_its_header(shapes: dict[str, tuple[int, ...]], what: str) -> None:
-    assert what in identify(shapes).what
+    assert what in identify(shapes).description
 
 
 def test_a_single_file_says_what_it_is(tmp_path: Path) -> None:

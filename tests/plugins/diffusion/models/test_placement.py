@@ -28,9 +28,9 @@ GB = 2**30
     ("parts", "free", "where"),
     [
         ((5 * GB, 1 * GB), 8 * GB, Placement.DEVICE),
-        ((5 * GB, 1 * GB), 7 * GB, Placement.MODELS),
-        ((24 * GB, 10 * GB), 27 * GB, Placement.MODELS),
-        ((24 * GB, 10 * GB), 24 * GB, Placement.LAYERS),
+        ((5 * GB, 1 * GB), 7 * GB, Placement.MODEL_OFFLOAD),
+        ((24 * GB, 10 * GB), 27 * GB, Placement.MODEL_OFFLOAD),
+        ((24 * GB, 10 * GB), 24 * GB, Placement.GROUP_OFFLOAD),
         ((GB // 10,), GB // 5, Placement.DEVICE),
         ((), 0, Placement.DEVICE),
     ],
@@ -42,11 +42,11 @@ def test_a_model_goes_where_it_fits_with_room_to_work(parts: tuple[int, ...], fr
 @pytest.mark.parametrize(
     ("weights", "free", "swap", "width"),
     [
-        (1 * GB, 6 * GB, 0, Precision.USUAL),
+        (1 * GB, 6 * GB, 0, Precision.FULL),
         (1 * GB, 5 * GB, 0, Precision.HALF),
-        (1 * GB, 2 * GB, 0, Precision.NONE),
+        (1 * GB, 2 * GB, 0, Precision.TOO_LARGE),
         (1 * GB, 2 * GB, 4 * GB, Precision.HALF),
-        (GB // 100, GB // 10, 0, Precision.USUAL),
+        (GB // 100, GB // 10, 0, Precision.FULL),
     ],
 )
 def test_weights_on_a_processor_are_as_wide_as_memory_allows(

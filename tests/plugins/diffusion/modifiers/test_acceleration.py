@@ -102,12 +102,12 @@ def test_a_cache_begins_empty(flux: Path) -> None:
     from diffusers import FirstBlockCacheConfig
 
     denoiser.enable_cache(FirstBlockCacheConfig())
-    assert CacheState(denoiser).state() == [{}]
+    assert CacheState(denoiser).capture() == [{}]
 
 
 @pytest.mark.parametrize("skip", CACHES)
 def test_a_family_whose_steps_stand_alone_says_so(sd: Path, skip: str) -> None:
-    with pytest.raises(api.BadInput, match="cannot skip work between steps"):
+    with pytest.raises(api.BadInput, match="supports no step cache"):
         testing.run(TextToImage, model=str(sd), steps=1, skip=skip)
 
 
@@ -116,7 +116,7 @@ def test_a_task_that_a_cache_does_not_know_is_refused(flux: Path, tmp_path: Path
     values = {"image": tmp_path / "grey.png", "model": str(flux), "steps": 2, "width": 32, "height": 32}
     ctx = testing.FakeContext()
     for skip in ("first_block", "taylor", "attention"):
-        with pytest.raises(api.BadInput, match="cannot skip this work in this tool"):
+        with pytest.raises(api.BadInput, match="does not support this step cache in this tool"):
             picture(ctx, ImageToImage, skip=skip, **values)
     assert picture(ctx, ImageToImage, skip="magnitude", **values).any()
 

@@ -82,19 +82,19 @@ def test_a_negative_a_mirrored_and_a_turned_picture_have_the_same_edges(guide: P
 
 
 def test_soft_edges_are_grey_and_the_others_black_and_white() -> None:
-    assert set(np.unique(control_maps.canny(square()))) == {0, 255}
-    assert set(np.unique(control_maps.scribble(square()))) == {0, 255}
-    assert len(np.unique(control_maps.soft_edges(square()))) > 20
+    assert set(np.unique(control_maps.draw_canny_edges(square()))) == {0, 255}
+    assert set(np.unique(control_maps.draw_scribble(square()))) == {0, 255}
+    assert len(np.unique(control_maps.draw_soft_edges(square()))) > 20
 
 
 def test_strokes_are_thicker_than_fine_edges() -> None:
-    assert control_maps.scribble(square()).mean() > 1.5 * control_maps.canny(square()).mean()
+    assert control_maps.draw_scribble(square()).mean() > 1.5 * control_maps.draw_canny_edges(square()).mean()
 
 
 def test_faint_edges_are_fainter_in_soft_edges_and_missing_in_a_scribble() -> None:
     faint = (square() // 12 + 100).astype(np.uint8)
-    assert 0 < control_maps.soft_edges(faint).max() < 0.8 * control_maps.soft_edges(square()).max()
-    assert not control_maps.scribble(faint).any()
+    assert 0 < control_maps.draw_soft_edges(faint).max() < 0.8 * control_maps.draw_soft_edges(square()).max()
+    assert not control_maps.draw_scribble(faint).any()
 
 
 @pytest.mark.parametrize("guide", LINES)
@@ -132,10 +132,10 @@ def test_what_a_controlnet_wants_is_read_off_its_name() -> None:
 
 
 def test_a_drawing_is_told_from_a_picture() -> None:
-    assert control_maps.is_control_map(control_maps.canny(square()))
-    assert control_maps.is_control_map(control_maps.soft_edges(square()))
+    assert control_maps.is_control_map(control_maps.draw_canny_edges(square()))
+    assert control_maps.is_control_map(control_maps.draw_soft_edges(square()))
     assert not control_maps.is_control_map(square())
-    assert not control_maps.is_control_map(control_maps.invert(control_maps.canny(square())))
+    assert not control_maps.is_control_map(control_maps.invert(control_maps.draw_canny_edges(square())))
 
 
 def test_the_tool_draws_live(tmp_path: Path) -> None:
@@ -143,4 +143,4 @@ def test_the_tool_draws_live(tmp_path: Path) -> None:
     testing.check_tool(ControlMap, {"image": tmp_path / "square.png"})
     (made,) = testing.results(testing.run(ControlMap, image=tmp_path / "square.png", guide="scribble"))
     assert isinstance(made, api.Image)
-    assert (np.asarray(made.picture) == control_maps.scribble(square())).all()
+    assert (np.asarray(made.picture) == control_maps.draw_scribble(square())).all()

@@ -100,5 +100,5 @@ def test_the_model_is_left_as_it_was(sd: Path, tmp_path: Path, noise: torch.Tens
 
 
 def test_transformers_cannot(tiny_model: Callable[[str], Path]) -> None:
-    with pytest.raises(api.BadInput, match="knows by position where a picture ends"):
+    with pytest.raises(api.BadInput, match="encodes the position of each pixel"):
         testing.run(TextToImage, model=str(tiny_model("flux")), seamless="both", steps=1, width=32, height=32)

@@ -117,7 +117,7 @@ def test_the_whole_of_a_prompt_ends_where_it_ends(ctx: testing.FakeContext, tiny
         ("stable-diffusion-xl", {"prompt": "<embedding:inky>"}, r"inky.* is made for .*32 numbers.* 32 and 32 numbers"),
         ("stable-diffusion", {"prompt": "<embedding:old>"}, "old.pt is a pickle"),
         ("stable-diffusion", {"prompt": "embedding:missing"}, "no starter model named missing"),
-        ("flux", {"embeddings": ["inky.safetensors"]}, "learns no words"),
+        ("flux", {"embeddings": ["inky.safetensors"]}, "does not support textual inversions"),
     ],
 )
 def test_what_does_not_fit_is_a_sentence(

@@ -156,7 +156,7 @@ def test_one_that_was_trained_apart_is_refused(with_starter: Path, tmp_path: Pat
     assert (paint(ctx, with_starter, vae=str(STARTER), **size) == paint(ctx, with_starter, **size)).all()
     torch.manual_seed(2)
     AutoencoderKL.from_config(AutoencoderKL.load_config(STARTER)).save_pretrained(tmp_path / "strange")
-    with pytest.raises(api.BadInput, match="strange was trained apart from trained"):
+    with pytest.raises(api.BadInput, match="strange was trained for other latents than those of trained"):
         paint(ctx, with_starter, vae=str(tmp_path / "strange"), **size)
 
 
@@ -198,7 +198,7 @@ def larger(folder: Path) -> str:
         ("stable-diffusion", denoiser, "and no autoencoder"),
         ("stable-diffusion", larger, "incomplete, or not of the kind"),
         ("stable-diffusion", lambda folder: str(folder), "is no autoencoder"),
-        ("sana", lambda _: str(STARTER), "with its own autoencoder alone"),
+        ("sana", lambda _: str(STARTER), "with its own autoencoder only"),
     ],
 )
 def test_what_does_not_fit_is_a_sentence(
