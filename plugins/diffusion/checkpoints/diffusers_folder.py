@@ -46,7 +46,7 @@ def inspect_folder(path: Path, *, optional: Collection[str] = ()) -> DiffusersFo
     about = read_json(path, STUDIO_FILE) if (path / STUDIO_FILE).is_file() else {}
     borrowed = about.get("components", {})
     if not isinstance(borrowed, Mapping) or not all(isinstance(starter, str) for starter in borrowed.values()):
-        raise _damaged(path, STUDIO_FILE)
+        raise _damage_error(path, STUDIO_FILE)
     classes: dict[str, str] = {}
     for name, source in index.items():
         if name.startswith("_") or not _names_a_class(source):
@@ -73,11 +73,11 @@ def pipeline_class_of(path: Path) -> str:
     """Return the name of the pipeline class. Raises BadInput for none, and for one that is not diffusers' own."""
     pipeline = read_json(path, INDEX).get("_class_name")
     if not isinstance(pipeline, str):
-        raise custom_code(path.name)
+        raise custom_code_error(path.name)
     return pipeline
 
 
-def custom_code(model: str) -> api.BadInput:
+def custom_code_error(model: str) -> api.BadInput:
     """Return the error for a model that comes with Python code of its own."""
     return api.BadInput(
         f"{model} needs Python code of its own, which the studio does not run.",
@@ -95,15 +95,15 @@ def read_json(path: Path, name: str, kind: str = "diffusion model") -> dict[str,
     except FileNotFoundError as error:
         raise api.BadInput(f"{path.name} is no {kind}: it has no {name}.", "Choose a diffusers folder.") from error
     except (OSError, ValueError) as error:
-        raise _damaged(path, name) from error
+        raise _damage_error(path, name) from error
     if not isinstance(value, dict):
-        raise _damaged(path, name)
+        raise _damage_error(path, name)
     return value
 
 
 def _check_component(path: Path, name: str, library: str, *, needed: bool) -> None:
     if not _is_trusted(library):
-        raise custom_code(path.name)
+        raise custom_code_error(path.name)
     if not needed:
         return
     folder = path / name
@@ -136,5 +136,5 @@ def _is_trusted(library: str) -> bool:
     return library.isidentifier() and (hasattr(pipelines, library) or hasattr(deprecated, library))
 
 
-def _damaged(path: Path, name: str) -> api.BadInput:
+def _damage_error(path: Path, name: str) -> api.BadInput:
     return api.BadInput(f"The {name} of {path.name} is damaged.", "Download the model again.")

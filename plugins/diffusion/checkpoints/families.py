@@ -102,9 +102,9 @@ class Family:
         try:
             return _pipeline_classes(task)[self.name]
         except KeyError as error:
-            raise self._unsupported(task) from error
+            raise self._explain_missing_task(task) from error
 
-    def _unsupported(self, task: Task) -> api.BadInput:
+    def _explain_missing_task(self, task: Task) -> api.BadInput:
         if task not in (Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO):
             if self.video:
                 return api.BadInput(

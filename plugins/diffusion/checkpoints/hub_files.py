@@ -46,7 +46,7 @@ def pipeline_files(name: str, files: api.hub.HubFiles, index: dict[str, Any]) ->
     in other formats, or the index asks for Python code of its own.
     """
     if not isinstance(index.get("_class_name"), str):
-        raise diffusers_folder.custom_code(name)
+        raise diffusers_folder.custom_code_error(name)
     listed = [INDEX]
     for component, source in index.items():
         if component.startswith("_") or not isinstance(source, list) or not source or source[0] is None:

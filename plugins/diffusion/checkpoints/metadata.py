@@ -86,8 +86,8 @@ def count_weights(path: Path) -> int:
     return sum(math.prod(shape) for file in files for shape in api.model_files.weight_shapes(file).values())
 
 
-def quantized_bytes(path: Path) -> int:
-    """Return the number of bytes that stay quantised in memory: the size of a GGUF file, 0 for anything else."""
+def count_quantized_bytes(path: Path) -> int:
+    """Count the bytes that stay quantised in memory: the size of a GGUF file, 0 for anything else."""
     return path.stat().st_size if probe.is_gguf(path) and path.is_file() else 0
 
 
@@ -133,7 +133,7 @@ def file_metadata(path: Path, stamp: int) -> ModelMetadata | None:
         return None
     file_weights = sum(map(math.prod, shapes.values()))
     folder = _find_components_folder(path, layout.families)
-    quantized = quantized_bytes(path)
+    quantized = count_quantized_bytes(path)
     tokenizers: tuple[Path, ...] = ()
     folder_weights = 0
     if layout.pipeline and not quantized:

@@ -22,7 +22,7 @@ from .probe import ProbeResult, Shapes
 from .single_file_configs import LAYOUTS, Layout
 
 if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
+    from diffusers import DiffusionPipeline, UNet2DConditionModel
     from torch import nn
 
 _AUTOENCODER_PREFIXES = ("first_stage_model.", "vae.")
@@ -90,7 +90,7 @@ def plan_load(ctx: api.Context, path: Path) -> LoadPlan:
     result = probe.identify(shapes)
     layout = LAYOUTS.get(sidecar.family or result.layout)
     if layout is None:
-        raise _unsupported(path, result)
+        raise _explain_refusal(path, result)
     title = families.FAMILIES[layout.families[0]].title
     _check_quantization(path, layout, title, shapes)
     missing = _missing_components(layout, shapes)
@@ -113,7 +113,7 @@ def load_pipeline(ctx: api.Context, plan: LoadPlan) -> DiffusionPipeline:
     return pipe
 
 
-def _unsupported(path: Path, result: ProbeResult) -> api.BadInput:
+def _explain_refusal(path: Path, result: ProbeResult) -> api.BadInput:
     if result.is_unknown:
         return api.BadInput(
             f"{path.name} is {result.description}.",
@@ -245,7 +245,7 @@ def _load_with_folder(ctx: api.Context, plan: LoadPlan, path: Path) -> Diffusion
     if probe.is_gguf(plan.path):
         quantization["quantization_config"] = diffusers.GGUFQuantizationConfig(compute_dtype=ctx.dtype)
 
-    def load_component(name: str, **more: Any) -> nn.Module:
+    def load_component(name: str, **more: object) -> nn.Module:
         if not (path / name / "config.json").is_file():
             raise api.BadInput(
                 f"{path.name} has no {name}/config.json, which describes how {plan.path.name} is built.",
@@ -304,7 +304,7 @@ def _configure_scheduler(ctx: api.Context, plan: LoadPlan, pipe: DiffusionPipeli
         pipe.scheduler = scheduler_class.from_config(pipe.scheduler.config, **changes)
 
 
-def _test_prediction(ctx: api.Context, plan: LoadPlan, unet: Any) -> str:
+def _test_prediction(ctx: api.Context, plan: LoadPlan, unet: UNet2DConditionModel) -> str:
     """Determine the prediction type of a UNet by one step on almost pure noise.
 
     A UNet that predicts noise returns its input. One that predicts velocity (arXiv:2202.00512) returns the image that

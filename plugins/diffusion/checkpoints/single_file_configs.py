@@ -141,7 +141,7 @@ def _clip_encoder(
     return Component("transformers", "CLIPTextModelWithProjection" if projection else "CLIPTextModel", config)
 
 
-def _vae(**overrides: Any) -> Component:
+def _vae(**overrides: object) -> Component:
     config = {
         "block_out_channels": [128, 256, 512, 512],
         "down_block_types": ["DownEncoderBlock2D"] * 4,
@@ -154,7 +154,7 @@ def _vae(**overrides: Any) -> Component:
     return Component("diffusers", "AutoencoderKL", config)
 
 
-def _unet(**overrides: Any) -> Component:
+def _unet(**overrides: object) -> Component:
     """Describe a UNet; the class defaults are those of Stable Diffusion 1 but for `cross_attention_dim`.
 
     diffusers' conversion of tensor names reads `layers_per_block` without knowing the default, so it is written.
@@ -162,7 +162,7 @@ def _unet(**overrides: Any) -> Component:
     return Component("diffusers", "UNet2DConditionModel", {"sample_size": 64, "layers_per_block": 2, **overrides})
 
 
-def _scheduler(name: str, **overrides: Any) -> Component:
+def _scheduler(name: str, **overrides: object) -> Component:
     return Component("diffusers", name, {**_LATENT_NOISE, **overrides})
 
 
@@ -218,7 +218,7 @@ def _sd1(pipeline: str, scheduler: Component, *, family: str = "stable-diffusion
     return _stable_diffusion(pipeline, unet, _CLIP_L, _END_TOKEN, scheduler, family=family, complete_prefixes=prefixes)
 
 
-def _sd2(pipeline: str, *, tests_prediction: bool, **unet: Any) -> Layout:
+def _sd2(pipeline: str, *, tests_prediction: bool, **unet: object) -> Layout:
     prefixes = ("first_stage_model.", "cond_stage_model.model.")
     return _stable_diffusion(
         pipeline,
@@ -231,7 +231,7 @@ def _sd2(pipeline: str, *, tests_prediction: bool, **unet: Any) -> Layout:
     )
 
 
-def _xl(pipeline: str, **unet: Any) -> Layout:
+def _xl(pipeline: str, **unet: object) -> Layout:
     return Layout(
         ("stable-diffusion-xl",),
         pipeline,

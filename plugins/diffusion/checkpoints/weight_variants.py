@@ -30,7 +30,7 @@ def variant_of(folder: Path) -> str | None:
     return choose_variant(file.name for file in folder.iterdir())[0] if folder.is_dir() else None
 
 
-def load_half_precision(path: Path, classes: Mapping[str, str], **options: Any) -> dict[str, Any]:
+def load_half_precision(path: Path, classes: Mapping[str, str], **options: object) -> dict[str, Any]:
     """Load the components of a diffusers folder that have only weights of half precision.
 
     `classes` has the class name of each component; `options` go to `from_pretrained`.

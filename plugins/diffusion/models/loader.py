@@ -73,7 +73,7 @@ def _load_folder(path: Path, ctx: api.Context, *, is_from_hub: bool = False) -> 
     folder = diffusers_folder.inspect_folder(path)
     family = families.family_of(folder.pipeline)
     pipe = _load_pipeline(folder, family.title, ctx)
-    combined = prior_decoder.combined_pipeline(folder.pipeline)
+    combined = prior_decoder.find_combined_pipeline(folder.pipeline)
     if combined is None:
         return pipe
     hub_prior = prior_decoder.find_hub_prior(path) if is_from_hub else None
@@ -101,7 +101,7 @@ def _load_pipeline(folder: DiffusersFolder, family: str, ctx: api.Context) -> Di
             name: component.from_pretrained(
                 str(path / name), variant=weight_variants.variant_of(path / name), **options
             )
-            for name, component in _unlisted_classes(pipeline_class, folder).items()
+            for name, component in _find_unlisted_classes(pipeline_class, folder).items()
         }
         registered |= {
             name: AutoTokenizer.from_pretrained(str(path / name), **options)
@@ -116,7 +116,7 @@ def _load_pipeline(folder: DiffusersFolder, family: str, ctx: api.Context) -> Di
     return _load_quietly(load_pipeline, f"{path.name} ({family}) is incomplete or does not fit its configuration.")
 
 
-def _unlisted_classes(pipeline_class: type[DiffusionPipeline], folder: DiffusersFolder) -> dict[str, Any]:
+def _find_unlisted_classes(pipeline_class: type[DiffusionPipeline], folder: DiffusersFolder) -> dict[str, Any]:
     """Find the classes that neither library exports: old ones that moved, and a few that never were exported.
 
     The module of the pipeline imports them, so they are found there.

@@ -52,7 +52,7 @@ class Model:
             self._pipelines[task] = self.build_pipeline(pipeline_class)
         return self._pipelines[task]
 
-    def build_pipeline(self, pipeline_class: type[DiffusionPipeline], **components: Any) -> DiffusionPipeline:
+    def build_pipeline(self, pipeline_class: type[DiffusionPipeline], **components: object) -> DiffusionPipeline:
         """Build a pipeline over the model's components, and further `components` that the model does not have."""
         with api.model_files.quiet_load():
             return without_progress_bar(pipeline_class(**_arguments(self.base, pipeline_class) | components))

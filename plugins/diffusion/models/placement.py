@@ -103,7 +103,7 @@ def context_that_fits(ctx: api.Context, *paths: Path) -> api.Context:
     import torch
 
     weight_count = sum(_count_weights(path) for path in paths)
-    quantized = sum(map(metadata.quantized_bytes, paths))
+    quantized = sum(map(metadata.count_quantized_bytes, paths))
     free, swap = free_memory(ctx.device)
     free = max(0, free - quantized)
     if _device_type(ctx.device) in _OWN_MEMORY:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _MODEL_CARD = "README.md"
 
 
-def combined_pipeline(decoder: str) -> type[DiffusionPipeline] | None:
-    """Return the pipeline class of prior and decoder together, by the decoder's class name; None for others."""
+def find_combined_pipeline(decoder: str) -> type[DiffusionPipeline] | None:
+    """Find the pipeline class of prior and decoder together, by the decoder's class name; None for others."""
     for family, pipeline_class in decoder_pipelines():
         if pipeline_class.__name__ == decoder:
             return FAMILIES[family].pipeline_class(Task.TEXT_TO_IMAGE)

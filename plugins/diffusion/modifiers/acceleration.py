@@ -99,7 +99,7 @@ def _compile_blocks(ctx: api.Context, pipe: DiffusionPipeline) -> Iterator[None]
 
     _require_compiler(ctx.device)
     compiled_blocks: list[tuple[nn.Module, Any]] = []
-    for block in _repeated_blocks(pipe):
+    for block in _find_repeated_blocks(pipe):
         if "forward" not in vars(block):  # else each layer is offloaded, and the wait for it cannot be compiled
             block.forward = torch.compile(block.forward)
             compiled_blocks.append((block, block.forward))
@@ -113,7 +113,7 @@ def _compile_blocks(ctx: api.Context, pipe: DiffusionPipeline) -> Iterator[None]
                 del block.forward
 
 
-def _repeated_blocks(pipe: DiffusionPipeline) -> list[nn.Module]:
+def _find_repeated_blocks(pipe: DiffusionPipeline) -> list[nn.Module]:
     """List the blocks that diffusers names as repeated, or the members of the denoiser's lists where it names none."""
     from torch.nn import ModuleList
 

@@ -47,7 +47,7 @@ class _Adapter:
 
 
 @contextmanager
-def apply(ctx: api.Context, model: Model, pipe: DiffusionPipeline, params: Any) -> Iterator[dict[str, Any]]:
+def apply(ctx: api.Context, model: Model, pipe: DiffusionPipeline, params: api.Params) -> Iterator[dict[str, Any]]:
     """Load the chosen IP-Adapter into the pipeline until the block ends."""
     if not isinstance(params, ReferenceParams) or not _is_used(params):
         yield {}

@@ -34,9 +34,9 @@ class SeamlessParams(api.Params):
 
 
 @contextmanager
-def apply(_: api.Context, model: Model, pipe: DiffusionPipeline, params: Any) -> Iterator[dict[str, Any]]:
+def apply(_: api.Context, model: Model, pipe: DiffusionPipeline, params: api.Params) -> Iterator[dict[str, Any]]:
     """Make the chosen edges meet in the pipeline's images until the block ends."""
-    edges: SeamlessEdges = getattr(params, "seamless", "off")
+    edges = params.seamless if isinstance(params, SeamlessParams) else "off"
     if edges == "off":
         yield {}
         return

@@ -45,7 +45,7 @@ def enable_step_cache(model: Model, pipe: DiffusionPipeline, cache: StepCache, s
             denoiser.enable_cache(config)
         except ValueError as error:  # the library knows the transformer, but not its blocks
             denoiser._cache_config = config
-            raise _unsupported(model) from error
+            raise _no_cache_error(model) from error
         yield
     finally:
         denoiser.disable_cache()
@@ -120,7 +120,7 @@ def _check_denoiser(model: Model, pipe: DiffusionPipeline, cache: StepCache) -> 
     """Return the denoiser. Raises BadInput where it does not support the cache."""
     denoiser = getattr(pipe, "transformer", None)
     if not hasattr(denoiser, "enable_cache"):
-        raise _unsupported(model)
+        raise _no_cache_error(model)
     if cache == "magnitude" and model.family.name != "flux":
         raise api.BadInput(
             f"MagCache is calibrated for FLUX.1 only, and not for {model.family.title}.", "Choose another step cache."
@@ -145,7 +145,7 @@ def _provides_context(pipe: DiffusionPipeline, cache: StepCache) -> bool:
     return cache == "magnitude" or "cache_context" in inspect.unwrap(type(pipe).__call__).__code__.co_names
 
 
-def _unsupported(model: Model) -> api.BadInput:
+def _no_cache_error(model: Model) -> api.BadInput:
     return api.BadInput(
         f"{model.family.title} supports no step cache.",
         "Switch it off, or choose a model of another family, such as FLUX.1 or Qwen-Image.",

@@ -60,7 +60,7 @@ def resolve_prompts(ctx: api.Context, model: Model, pipe: DiffusionPipeline, par
     prompts = [lora.strip_tags(text) for text in (params.prompt, params.negative_prompt)]
     chosen = {_find_file(ctx, choice): choice for choice in params.embeddings}
     choices = {
-        **_mentioned_by_name(ctx, pipe, prompts),
+        **_find_bare_names(ctx, pipe, prompts),
         **{path.stem.lower(): choice for path, choice in chosen.items()},
     }
     inversions: dict[Path, TextualInversion] = {}
@@ -222,7 +222,7 @@ def _find_file(ctx: api.Context, name: str) -> Path:
     raise first_error
 
 
-def _mentioned_by_name(ctx: api.Context, pipe: DiffusionPipeline, prompts: Sequence[str]) -> dict[str, str]:
+def _find_bare_names(ctx: api.Context, pipe: DiffusionPipeline, prompts: Sequence[str]) -> dict[str, str]:
     """Return the installed files that fit and whose bare names stand in the prompts: choices by lower-case name."""
     if not _encoder_widths(pipe):
         return {}
