@@ -1,4 +1,4 @@
-"""Words beside pictures: stories and poems that go on, pictures described, and models that learn from texts."""
+"""Language model tools: continue text, chat, rewrite, describe images, and train on one's own texts."""
 
 from __future__ import annotations
 

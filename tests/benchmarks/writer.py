@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from plugins.writer.documents import Document
 from plugins.writer.generation import generator, sampling_params
-from plugins.writer.generation.sampling_params import Sampling
+from plugins.writer.generation.sampling_params import SamplingParams
 from plugins.writer.models import architectures
-from plugins.writer.models import tokenizer as vocabulary
 from plugins.writer.models.writer import Writer
+from plugins.writer.training import bpe
+from plugins.writer.training.documents import Document
 from studio import testing
 from tests.benchmarks.measure import LEAST, Figure
 
@@ -22,7 +22,7 @@ SHAPE = architectures.Shape(512, 8, 8, 1376)
 """28 million parameters at random: a token takes about 10 ms on a core."""
 PAGE, MORE, LENGTH = 1000, 10, 64
 """Tokens: on the page, added to it, and written."""
-SETTINGS = Sampling(temperature=0.8, top_p=0.95)
+SETTINGS = SamplingParams(temperature=0.8, top_p=0.95)
 
 
 def figures() -> Iterator[Figure]:
@@ -43,9 +43,9 @@ def figures() -> Iterator[Figure]:
     cold, warm = [], []
     for number in range(LEAST + 1):
         more = [8 + (number * MORE + one) % 250 for one in range(MORE)]
-        writer.prefix.forget()
+        writer.kv_cache.clear()
         cold.append(_first(writer, page + more))
-        writer.prefix.read(page, _nothing)
+        writer.kv_cache.prefill(page, _nothing)
         warm.append(_first(writer, page + more))
     yield Figure(
         what=f"first token after {MORE} more on a page of {PAGE:,}: as many times sooner as without what was read",
@@ -65,9 +65,9 @@ def figures() -> Iterator[Figure]:
 def _writer() -> Writer:
     torch.manual_seed(0)
     words = "".join(chr(97 + one % 26) + chr(97 + one * 7 % 26) + " " for one in range(4000))
-    tokenizer = vocabulary.learn([Document("", words)], 1000)
-    writer = Writer(architectures.writer(SHAPE, tokenizer), tokenizer, "bench", "cpu")
-    writer.ends = frozenset()
+    tokenizer = bpe.train_tokenizer([Document("", words)], 1000)
+    writer = Writer(architectures.build_causal_model(SHAPE, tokenizer), tokenizer, "bench", "cpu")
+    writer.eos_token_ids = frozenset()
     return writer
 
 
@@ -92,12 +92,12 @@ def _bare(writer: Writer, tokens: list[int]) -> float:
 
 
 def _hosted(writer: Writer, tokens: list[int]) -> float:
-    writer.prefix.forget()
+    writer.kv_cache.clear()
     ctx = testing.FakeContext(seed=1)
     settings = SETTINGS.model_copy(update={"min_p": 0.0, "dry": 0.0})
     began = time.perf_counter()
-    chain = sampling_params.chain(settings, writer.tokenizer, ctx.generator(), len(tokens))
-    writing = generator.write(writer, tokens, chain, LENGTH, ctx)
+    chain = sampling_params.build_sampler_chain(settings, writer.tokenizer, ctx.generator(), len(tokens))
+    writing = generator.generate_text(writer, tokens, chain, LENGTH, ctx)
     while event := next(writing, None):
         ctx.emit(event)
     return time.perf_counter() - began
@@ -105,7 +105,7 @@ def _hosted(writer: Writer, tokens: list[int]) -> float:
 
 def _first(writer: Writer, tokens: list[int]) -> float:
     began = time.perf_counter()
-    int(writer.prefix.read(tokens, _nothing).argmax())
+    int(writer.kv_cache.prefill(tokens, _nothing).argmax())
     return time.perf_counter() - began
 
 
@@ -119,11 +119,11 @@ def _differing(writer: Writer, tokens: list[int]) -> int:
         eos_token_id=None,
         pad_token_id=1,
     )
-    writer.prefix.forget()
-    logits, ours = writer.prefix.read(tokens, _nothing), []
+    writer.kv_cache.clear()
+    logits, ours = writer.kv_cache.prefill(tokens, _nothing), []
     for _ in range(LENGTH):
         ours.append(int(logits.argmax()))
-        logits = writer.prefix.add(ours[-1])
+        logits = writer.kv_cache.append(ours[-1])
     return sum(one != other for one, other in zip(ours, theirs[0, len(tokens) :].tolist(), strict=True))
 
 

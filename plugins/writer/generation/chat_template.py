@@ -1,65 +1,68 @@
-"""Telling a model what to do: by its own chat template, or where it has none, by a plain talk."""
+"""Encode a conversation with the chat template of a model, or as a plain transcript where it has none."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeAlias
 
 from studio import api
 
-from ..models import tokenizer
+from ..models.tokenizer import encode_bos, encode_text
 from ..models.writer import Writer
 
-USER, ANSWER, SYSTEM = "user", "assistant", "system"
-Message = tuple[str, str]
-"""(who, what), with `USER`, `ANSWER` or `SYSTEM`."""
+USER, ASSISTANT, SYSTEM = "user", "assistant", "system"
+Message: TypeAlias = tuple[str, str]
+"""(role, content), with role `USER`, `ASSISTANT` or `SYSTEM`."""
 
 
-def has_template(writer: Writer) -> bool:
+def has_chat_template(writer: Writer) -> bool:
     return bool(getattr(writer.tokenizer, "chat_template", None))
 
 
-def prompt(writer: Writer, messages: Sequence[Message]) -> list[int]:
-    """The tokens of a talk, up to where the model answers, or goes on with its answer if that is last. Control tokens
-    in what someone said are taken apart.
+def encode_chat(writer: Writer, messages: Sequence[Message]) -> list[int]:
+    """Return the tokens of a conversation up to where the model answers.
 
-    Raises BadInput when the template does not take such a talk.
+    If the last message is the assistant's, the model continues it. Control tokens in a message are encoded as plain
+    characters. A system prompt is put before the first message if the template does not take one.
+
+    Raises BadInput if the template cannot be applied.
     """
-    if messages[-1] == (ANSWER, ""):
-        return prompt(writer, messages[:-1])
-    told = [{"role": who, "content": what} for who, what in messages]
-    begun = messages[-1][0] == ANSWER
+    if messages[-1] == (ASSISTANT, ""):
+        return encode_chat(writer, messages[:-1])
+    is_continued = messages[-1][0] == ASSISTANT
     try:
-        made: Any = writer.tokenizer.apply_chat_template(
-            told,
-            add_generation_prompt=not begun,
-            continue_final_message=begun,
+        tokens = writer.tokenizer.apply_chat_template(
+            [{"role": role, "content": content} for role, content in messages],
+            add_generation_prompt=not is_continued,
+            continue_final_message=is_continued,
             tokenize=True,
             return_dict=False,
             sanitize_control_tokens=True,
         )
     except Exception as error:  # templates raise what their authors chose
-        if len(messages) > 1 and messages[0][0] == SYSTEM:  # Some take no rules of their own.
-            (_, rules), (who, what), *rest = messages
-            return prompt(writer, [(who, f"{rules}\n\n{what}"), *rest])
-        sentence = f"{writer.name} has a chat template that cannot be used."
-        raise api.BadInput(sentence, "Choose another model.") from error
-    return [int(token) for token in made]
+        if len(messages) > 1 and messages[0][0] == SYSTEM:
+            (_, system_prompt), (role, content), *rest = messages
+            return encode_chat(writer, [(role, f"{system_prompt}\n\n{content}"), *rest])
+        raise api.BadInput(f"{writer.name} has a chat template that does not work.", "Choose another model.") from error
+    return [int(token) for token in tokens]
 
 
-def plain(writer: Writer, messages: Sequence[Message], names: tuple[str, str]) -> list[int]:
-    """The same for a model without a template: a talk with names before the lines."""
-    by = {USER: names[0], ANSWER: names[1]}
-    goes_on = messages[-1][0] == ANSWER
-    lines = [f"{by[who]}: {what}".rstrip() if who in by else what for who, what in messages]
-    told = "\n\n".join(lines if goes_on else [*lines, f"{names[1]}:"])
-    return tokenizer.beginning(writer.tokenizer) + tokenizer.words(writer.tokenizer, told)
+def encode_transcript(writer: Writer, messages: Sequence[Message], names: tuple[str, str]) -> list[int]:
+    """Return the tokens of a conversation for a model without a chat template.
+
+    Each message stands behind the name of its speaker. `names` are those of the user and of the assistant.
+    """
+    by_role = {USER: names[0], ASSISTANT: names[1]}
+    lines = [f"{by_role[role]}: {content}".rstrip() if role in by_role else content for role, content in messages]
+    if messages[-1][0] != ASSISTANT:
+        lines.append(f"{names[1]}:")
+    return encode_bos(writer.tokenizer) + encode_text(writer.tokenizer, "\n\n".join(lines))
 
 
-def must_follow(writer: Writer) -> None:
-    """Raises BadInput for a model that can only write on."""
-    if not has_template(writer):
+def require_chat_template(writer: Writer) -> None:
+    """Raise BadInput for a model that can only continue text."""
+    if not has_chat_template(writer):
         raise api.BadInput(
-            f"{writer.name} can only write on: it was not taught to follow instructions.",
-            "Choose a model with a chat template, such as an “Instruct” one.",
+            f"{writer.name} has no chat template, so it cannot follow instructions.",
+            "Choose a model with a chat template, such as an “Instruct” model.",
         )

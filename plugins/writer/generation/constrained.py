@@ -1,4 +1,4 @@
-"""Text that always has a form: a JSON schema, a regular expression, or one of some choices (by llguidance)."""
+"""Constrain the output to a JSON schema, a regular expression or a list of choices, with llguidance."""
 
 from __future__ import annotations
 
@@ -12,62 +12,69 @@ import numpy as np
 from studio import api
 
 if TYPE_CHECKING:
+    from llguidance import LLMatcher
+    from llguidance._lib import JsonCompileOptions
     from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
 
-_COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+_COMPACT: JsonCompileOptions = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
 
 @dataclass
-class Constrained:
-    """A sampler that leaves only what the form allows. Tell it what was drawn by `drew`; `done` once it is whole."""
+class GrammarConstraint:
+    """A logits processor that excludes every token that the grammar does not allow next.
 
-    matcher: Any
-    done: bool = field(init=False, default=False)
+    Pass each sampled token to `accept_token`.
+    """
+
+    matcher: LLMatcher
+    is_complete: bool = field(init=False, default=False)
+    """True once nothing may follow."""
 
     def __call__(self, logits: Tensor, tokens: Sequence[int]) -> Tensor:  # noqa: ARG002
         import torch
 
-        packed = np.frombuffer(self.matcher.compute_bitmask(), np.uint8)
-        allowed = torch.from_numpy(np.unpackbits(packed, bitorder="little")[: len(logits)].astype(bool))
-        missing = len(logits) - len(allowed)
-        if missing > 0:  # A model may have more numbers than its vocabulary has tokens.
-            allowed = torch.nn.functional.pad(allowed, (0, missing))
+        bitmask = np.frombuffer(self.matcher.compute_bitmask(), np.uint8)
+        allowed = torch.from_numpy(np.unpackbits(bitmask, bitorder="little")[: len(logits)].astype(bool))
+        padding = len(logits) - len(allowed)
+        if padding > 0:  # the output layer of a model may be larger than its vocabulary
+            allowed = torch.nn.functional.pad(allowed, (0, padding))
         return logits.masked_fill(~allowed.to(logits.device), -float("inf"))
 
-    def drew(self, token: int) -> None:
+    def accept_token(self, token: int) -> None:
         self.matcher.consume_token(token)
-        self.done = bool(self.matcher.is_stopped())
+        self.is_complete = bool(self.matcher.is_stopped())
 
 
-def json_schema(tokenizer: Any, schema: Mapping[str, Any]) -> Constrained:
-    """JSON that is valid by the schema. Raises BadInput for a schema that cannot be followed."""
+def constrain_to_schema(tokenizer: PreTrainedTokenizerBase, schema: Mapping[str, Any]) -> GrammarConstraint:
+    """Constrain to JSON that is valid by the schema. Raises BadInput for an invalid or unsupported schema."""
     from llguidance import LLMatcher
 
-    return _of(tokenizer, LLMatcher.grammar_from_json_schema(json.dumps(schema), defaults=_COMPACT))
+    return _build(tokenizer, LLMatcher.grammar_from_json_schema(json.dumps(schema), defaults=_COMPACT))
 
 
-def regular(tokenizer: Any, expression: str) -> Constrained:
-    """Text that matches the whole expression. Raises BadInput for one that is none."""
+def constrain_to_regex(tokenizer: PreTrainedTokenizerBase, expression: str) -> GrammarConstraint:
+    """Constrain to text that matches the whole expression. Raises BadInput for an invalid expression."""
     from llguidance import LLMatcher
 
-    return _of(tokenizer, LLMatcher.grammar_from_regex(expression))
+    return _build(tokenizer, LLMatcher.grammar_from_regex(expression))
 
 
-def choice(tokenizer: Any, choices: Sequence[str]) -> Constrained:
-    """One of the choices, to the letter."""
+def constrain_to_choices(tokenizer: PreTrainedTokenizerBase, choices: Sequence[str]) -> GrammarConstraint:
+    """Constrain to exactly one of the choices."""
     from llguidance import LLMatcher
 
-    return _of(tokenizer, LLMatcher.grammar_from_lark("start: " + " | ".join(map(json.dumps, choices))))
+    return _build(tokenizer, LLMatcher.grammar_from_lark("start: " + " | ".join(map(json.dumps, choices))))
 
 
-def _of(tokenizer: Any, grammar: str) -> Constrained:
+def _build(tokenizer: PreTrainedTokenizerBase, grammar: str) -> GrammarConstraint:
     from llguidance import LLMatcher, hf
 
-    known = getattr(tokenizer, "_studio_constraints", None)
-    if known is None:
-        known = hf.from_tokenizer(tokenizer)
-        tokenizer._studio_constraints = known  # It takes a second for a large vocabulary.
-    matcher = LLMatcher(known, grammar, log_level=0)
+    vocabulary = getattr(tokenizer, "_studio_llguidance", None)
+    if vocabulary is None:
+        vocabulary = hf.from_tokenizer(tokenizer)
+        tokenizer._studio_llguidance = vocabulary  # it takes a second for a large vocabulary
+    matcher = LLMatcher(vocabulary, grammar, log_level=0)
     if matcher.is_error():
-        raise api.BadInput("This form cannot be followed.", "Look for a mistake in it.")
-    return Constrained(matcher)
+        raise api.BadInput("This regular expression or schema is not valid.", "Check it for mistakes.")
+    return GrammarConstraint(matcher)

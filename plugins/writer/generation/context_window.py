@@ -1,143 +1,163 @@
-"""What the model sees of a page: memory, lore and a note beside the text, and what does not fit said and never
-cut in silence."""
+"""Build the prompt from a page, its memory, lorebook and author's note, and truncate it to the context window."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from studio import api
 
-from ..models import tokenizer as vocabulary
+from ..models.tokenizer import TokenEncoder, encode_text
 
-Lore: TypeAlias = Sequence[tuple[tuple[str, ...], str]]
-"""Entries: (trigger words, text)."""
+Lorebook: TypeAlias = Sequence[tuple[tuple[str, ...], str]]
+"""Entries: (keywords, text)."""
 Overflow: TypeAlias = Literal["oldest", "middle", "refuse"]
-NEW = "new words"
-OVERFLOWS = ("Leave out the oldest", "Keep the beginning, leave out the middle", "Stop and say so")
+OVERFLOW_LABELS = ("Drop the oldest text", "Keep the beginning, drop the middle", "Stop with an error")
+NEW_TOKENS = "new tokens"
+"""Name of the part of a token budget that is kept free for the output."""
+MIN_TEXT_TOKENS = 16
+"""Tokens of the text for which memory, lorebook and author's note must leave space."""
 
 
 @dataclass(frozen=True)
-class Page:
-    """What is written and what belongs to it. The note stands before the last `depth` paragraphs."""
+class PageContext:
+    """A text, and what the model reads with it. The author's note goes before the last `note_depth` paragraphs."""
 
     text: str
     memory: str = ""
     note: str = ""
-    depth: int = 2
-    lore: Lore = ()
+    note_depth: int = 2
+    lorebook: Lorebook = ()
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The tokens that the model reads, how many of them are of the text, and how many of the text's tokens it does not
-    see."""
-
-    tokens: list[int]
-    of_text: int
-    left_out: int
-    lore: tuple[str, ...] = ()
-    parts: Mapping[str, int] = field(default_factory=dict)
-    """How many tokens are of what; all of them."""
-
-
-@dataclass(frozen=True)
-class Laid:
-    """The tokens of all that belongs to a page, in the order in which it is read: what is never cut, the text up to
-    where the note stands, the note, and the text after it."""
+class EncodedContext:
+    """All tokens of a page in the order in which the model reads them, however many they are."""
 
     fixed: list[int]
-    first: list[int]
-    noted: list[int]
-    last: list[int]
-    lore: tuple[str, ...]
-    head: Mapping[str, int]
-    """What `fixed` is made of."""
+    """Title, memory and lorebook entries, which are never truncated."""
+    text_before_note: list[int]
+    note: list[int]
+    text_after_note: list[int]
+    lorebook: tuple[str, ...]
+    """Texts of the active lorebook entries."""
+    fixed_parts: Mapping[str, int]
+    """Number of tokens by part of `fixed`."""
 
     @property
     def parts(self) -> dict[str, int]:
-        found = {**self.head, "note": len(self.noted)}
-        return {**{name: count for name, count in found.items() if count}, "text": len(self.first) + len(self.last)}
+        """Number of tokens by part; empty parts are left out."""
+        counts = {**self.fixed_parts, "author's note": len(self.note)}
+        text = len(self.text_before_note) + len(self.text_after_note)
+        return {**{name: count for name, count in counts.items() if count}, "text": text}
 
 
-def lore(lines: Sequence[str]) -> list[tuple[tuple[str, ...], str]]:
-    """Entries from lines such as `Mira, the fox: a vixen with one white ear`. Raises BadInput for another line."""
-    found = []
+@dataclass(frozen=True)
+class ContextWindow:
+    """The tokens that the model reads."""
+
+    tokens: list[int]
+    text_tokens: int
+    """Number of tokens of the text among them."""
+    left_out: int
+    """Number of tokens of the text that were truncated."""
+    lorebook: tuple[str, ...] = ()
+    parts: Mapping[str, int] = field(default_factory=dict)
+    """Number of tokens by part."""
+
+
+def parse_lorebook(lines: Sequence[str]) -> list[tuple[tuple[str, ...], str]]:
+    """Parse lines such as `Mira, the fox: a vixen with one white ear`. Raises BadInput for a line in another format."""
+    entries = []
     for line in lines:
         words, colon, text = line.partition(":")
-        triggers = tuple(word.strip() for word in words.split(",") if word.strip())
-        if not (colon and triggers and text.strip()):
-            raise api.BadInput(f"“{line[:60]}” is no entry.", "Write it as: word, another word: what is to be known.")
-        found.append((triggers, text.strip()))
-    return found
+        keywords = tuple(word.strip() for word in words.split(",") if word.strip())
+        if not (colon and keywords and text.strip()):
+            raise api.BadInput(
+                f"“{line[:60]}” is not a lorebook entry.", "Write it as: keyword, another keyword: what is to be known."
+            )
+        entries.append((keywords, text.strip()))
+    return entries
 
 
-def seen(tokenizer: Any, page: Page, before: Sequence[int], room: int, overflow: Overflow) -> Seen:
-    """What fits into `room` tokens; `before` (kind and title) always stands first.
+def build_context(
+    tokenizer: TokenEncoder, page: PageContext, header: Sequence[int], limit: int, overflow: Overflow
+) -> ContextWindow:
+    """Encode a page and truncate it to `limit` tokens; `header` (kind and title) always comes first.
 
-    Raises BadInput when the memory alone is too long, or when the text does not fit and `overflow` is ``refuse``.
+    Raises BadInput as `fit_to_window` does.
     """
-    return cut(laid(tokenizer, page, before), room, overflow)
+    return fit_to_window(encode_context(tokenizer, page, header), limit, overflow)
 
 
-def laid(tokenizer: Any, page: Page, before: Sequence[int]) -> Laid:
-    """All of it, however long."""
-    entries = tuple(text for words, text in page.lore if _named(page.text, words))
+def encode_context(tokenizer: TokenEncoder, page: PageContext, header: Sequence[int]) -> EncodedContext:
+    """Encode a page with its memory, active lorebook entries and author's note."""
+    entries = tuple(text for keywords, text in page.lorebook if _has_keyword(page.text, keywords))
     memory = page.memory.strip()
-    head = "\n\n".join(part for part in (memory, *entries) if part)
+    preface = "\n\n".join(part for part in (memory, *entries) if part)
     note = f"[{page.note.strip()}]\n\n" if page.note.strip() else ""
-    known = vocabulary.words(tokenizer, head + "\n\n") if head else []
-    of_memory = len(vocabulary.words(tokenizer, memory + "\n\n")) if memory and entries else len(known) if memory else 0
-    early, late = _parted(page.text, page.depth) if note else (page.text, "")
-    return Laid(
-        [*before, *known],
-        vocabulary.words(tokenizer, early),
-        vocabulary.words(tokenizer, note) if note else [],
-        vocabulary.words(tokenizer, late) if late else [],
+    preface_tokens = encode_text(tokenizer, preface + "\n\n") if preface else []
+    memory_count = len(preface_tokens) if memory else 0
+    if memory and entries:
+        memory_count = len(encode_text(tokenizer, memory + "\n\n"))
+    before, after = _split_text(page.text, page.note_depth) if note else (page.text, "")
+    return EncodedContext(
+        [*header, *preface_tokens],
+        encode_text(tokenizer, before),
+        encode_text(tokenizer, note) if note else [],
+        encode_text(tokenizer, after) if after else [],
         entries,
-        {"title": len(before), "memory": of_memory, "lore": len(known) - of_memory},
+        {"title": len(header), "memory": memory_count, "lorebook": len(preface_tokens) - memory_count},
     )
 
 
-def cut(whole: Laid, room: int, overflow: Overflow) -> Seen:
-    """What is left of it in `room` tokens. Raises BadInput as `seen` does."""
-    first, last = whole.first, whole.last
-    left = room - len(whole.fixed) - len(whole.noted)
-    if left < min(16, len(first) + len(last)):
-        raise api.BadInput("Memory, lore and note leave no room for the text.", "Shorten them.")
-    over = len(first) + len(last) - left
-    if over > 0:
+def fit_to_window(context: EncodedContext, limit: int, overflow: Overflow) -> ContextWindow:
+    """Truncate the text so that all fits into `limit` tokens.
+
+    Raises BadInput if memory, lorebook and note leave no space for the text, or if the text does not fit and `overflow`
+    is ``refuse``.
+    """
+    before, after = context.text_before_note, context.text_after_note
+    available = limit - len(context.fixed) - len(context.note)
+    if available < min(MIN_TEXT_TOKENS, len(before) + len(after)):
+        raise api.BadInput("Memory, lorebook and author's note leave no space for the text.", "Shorten them.")
+    excess = len(before) + len(after) - available
+    if excess > 0:
         if overflow == "refuse":
             raise api.BadInput(
-                f"The page is {over:,} tokens longer than the model can read.",
-                "Shorten it, or leave something out.",
+                f"The text is {excess:,} tokens longer than the context window of the model.",
+                "Shorten it, or choose what to drop under “Context overflow”.",
             )
-        if over > len(first):
-            last = last[over - len(first) :]
-        start = left // 4 if overflow == "middle" and over < len(first) - left // 4 else 0
-        first = first[:start] + first[start + over :]
-    tokens = [*whole.fixed, *first, *whole.noted, *last]
-    of_text = len(first) + len(last)
-    return Seen(tokens, of_text, max(0, over), whole.lore, {**whole.parts, "text": of_text})
+        if excess > len(before):
+            after = after[excess - len(before) :]
+        keeps_beginning = overflow == "middle" and excess < len(before) - available // 4
+        start = available // 4 if keeps_beginning else 0
+        before = before[:start] + before[start + excess :]
+    tokens = [*context.fixed, *before, *context.note, *after]
+    text_tokens = len(before) + len(after)
+    parts = {**context.parts, "text": text_tokens}
+    return ContextWindow(tokens, text_tokens, max(0, excess), context.lorebook, parts)
 
 
-def budget(whole: Laid, longest: int, length: int, overflow: Overflow) -> api.TokenBudget:
-    """What `cut` leaves of a page beside `length` new words; too much where it would refuse."""
+def compute_token_budget(
+    context: EncodedContext, context_length: int, length: int, overflow: Overflow
+) -> api.TokenBudget:
+    """Return the token budget with `length` new tokens; it is over the limit where `fit_to_window` would raise."""
     try:
-        found = cut(whole, longest - length, overflow)
+        window = fit_to_window(context, context_length - length, overflow)
     except api.BadInput:
-        return api.TokenBudget(longest, {**whole.parts, NEW: length})
-    return api.TokenBudget(longest, {**found.parts, NEW: length}, found.left_out)
+        return api.TokenBudget(context_length, {**context.parts, NEW_TOKENS: length})
+    return api.TokenBudget(context_length, {**window.parts, NEW_TOKENS: length}, window.left_out)
 
 
-def _named(text: str, words: Sequence[str]) -> bool:
-    return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) for word in words)
+def _has_keyword(text: str, keywords: Sequence[str]) -> bool:
+    return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) for word in keywords)
 
 
-def _parted(text: str, depth: int) -> tuple[str, str]:
-    """The text before its last `depth` paragraphs, and those."""
+def _split_text(text: str, depth: int) -> tuple[str, str]:
+    """Return the text before its last `depth` paragraphs, and those paragraphs."""
     breaks = [match.end() for match in re.finditer(r"\n{2,}", text)]
-    at = breaks[-depth] if 0 < depth <= len(breaks) else 0 if depth else len(text)
-    return text[:at], text[at:]
+    place = breaks[-depth] if 0 < depth <= len(breaks) else 0 if depth else len(text)
+    return text[:place], text[place:]

@@ -1,4 +1,4 @@
-"""What writing will take: memory for weights and for what is read, tokens to write, and how full the page is."""
+"""Estimate a generation before it runs: memory for weights and KV cache, tokens to generate, and the token budget."""
 
 from __future__ import annotations
 
@@ -13,159 +13,174 @@ from typing import Any
 from studio import api
 
 from ..models import gguf, transformers_loader
-from ..models import tokenizer as vocabulary
+from ..models.tokenizer import encode_text, find_gguf_vocabulary
 
-REMEMBERED = 16
-"""Texts whose tokens are kept: memory and lore are the same from key to key."""
-MOST = 4_000_000
-"""Characters of a text that are counted; what is longer is said to be more."""
-LETTERS = 4
-"""Characters of a token, about."""
-UNPACKED_ON_CPU = ("fp8", "mxfp8")
-"""Quantisers that compute on accelerators only."""
+CACHED_TEXTS = 16
+"""Number of texts whose tokens are cached: memory and lorebook rarely change between two key presses."""
+MAX_CHARACTERS = 4_000_000
+"""Number of characters of a text that are encoded to count its tokens."""
+CHARACTERS_PER_TOKEN = 4
+DEQUANTISED_ON_CPU = ("fp8", "mxfp8")
+"""Quantisation methods that compute on accelerators only."""
+
+
+class TokenCounter:
+    """A tokenizer of the tokenizers library, without transformers.
+
+    Importing transformers takes a second and is not safe in two threads.
+    """
+
+    def __init__(self, vocabulary: str, name: str) -> None:
+        """Load the JSON of the tokenizers library for the model called `name`. Raises BadInput if it is damaged."""
+        from tokenizers import Tokenizer
+
+        try:
+            self._tokenizer = Tokenizer.from_str(vocabulary)
+        except Exception as error:  # tokenizers raises a bare Exception for a damaged file
+            raise api.BadInput(f"The tokenizer of {name} is damaged.", "Choose another model.") from error
+        self._tokenizer.encode_special_tokens = True
+        self._vocabulary: dict[str, int] = self._tokenizer.get_vocab()
+        self._encode = lru_cache(CACHED_TEXTS)(lambda text: self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def __call__(self, text: str, **_: bool) -> dict[str, list[int]]:
+        """Return token ids as a transformers tokenizer does, with control tokens encoded as plain characters."""
+        return {"input_ids": [*self._encode(text)]}
+
+    def get_vocab(self) -> dict[str, int]:
+        return self._vocabulary
+
+    def convert_tokens_to_ids(self, tokens: str) -> int:
+        return self._vocabulary[tokens]
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a model tells without being loaded: numbers of its weights, their bytes once it is, numbers kept of each
-    token that is read, and bytes of one of these.
+class ModelSize:
+    """Sizes of a model, read without loading it."""
 
-    `tokenizer` counts as transformers' does; None where it lies in a GGUF file that was not opened yet.
-    """
-
-    tokenizer: Counter | None
-    longest: int
-    numbers: int
-    weights: int
-    per_token: int
+    tokenizer: TokenCounter | None
+    """None for a GGUF file that this process has not loaded."""
+    context_length: int
+    parameters: int
+    weight_bytes: int
+    """Bytes of the weights once they are loaded."""
+    cached_values: int
+    """Number of values in the KV cache for each token."""
     itemsize: int
+    """Bytes of one value in the KV cache."""
 
 
-def facts(choice: str, ctx: api.EstimateContext) -> Facts | None:
-    """None where the model is not here, or is none."""
+def read_model_size(choice: str, ctx: api.EstimateContext) -> ModelSize | None:
+    """Read the size of the model that a `ModelChoice` names; None if it is not on this computer or damaged."""
     try:
-        where = ctx.model(choice) if choice else ""
-        if not isinstance(where, Path):
+        path = ctx.model(choice) if choice else ""
+        if not isinstance(path, Path):
             return None
-        file, itemsize = gguf.of(where), ctx.dtype.itemsize
-        if file:
-            tokenizer = _unpacked_tokenizer(file, spelled) if (spelled := vocabulary.spelled(file)) else None
-            longest, numbers, per_token = _of_header(file, file.stat().st_mtime_ns)
-            return Facts(tokenizer, longest, numbers, numbers * itemsize, per_token, itemsize)
-        config = json.loads((where / "config.json").read_bytes())
-        numbers, weights = _weighed(where, ctx)
-        tokenizer = _tokenizer(where, (where / "tokenizer.json").stat().st_mtime_ns)
+        itemsize = ctx.dtype.itemsize
+        if file := gguf.find_file(path):
+            vocabulary = find_gguf_vocabulary(file)
+            counter = _load_gguf_counter(file, vocabulary) if vocabulary else None
+            context_length, parameters, cached_values = _read_gguf_size(file, file.stat().st_mtime_ns)
+            return ModelSize(counter, context_length, parameters, parameters * itemsize, cached_values, itemsize)
+        config = json.loads((path / "config.json").read_bytes())
+        parameters, weight_bytes = _count_weights(path, ctx)
+        counter = _load_counter(path, (path / "tokenizer.json").stat().st_mtime_ns)
     except (OSError, ValueError, api.BadInput):
         return None
-    longest = int(config.get("max_position_embeddings") or 2048)
-    return Facts(tokenizer, longest, numbers, weights, _per_token(config), itemsize)
+    context_length = int(config.get("max_position_embeddings") or 2048)
+    return ModelSize(counter, context_length, parameters, weight_bytes, _count_cached_values(config), itemsize)
 
 
-def told(
-    known: Facts, count: int, length: int, notes: Mapping[str, str], budget: api.TokenBudget | None = None
+def build_estimate(
+    model: ModelSize,
+    prompt_length: int,
+    length: int,
+    notes: Mapping[str, str] | None = None,
+    budget: api.TokenBudget | None = None,
 ) -> api.Estimate:
-    """For up to `length` tokens after `count`."""
-    remembered = min(known.longest, count + length) * known.per_token * known.itemsize
+    """Build the estimate for up to `length` new tokens after a prompt of `prompt_length` tokens."""
+    kv_cache_bytes = min(model.context_length, prompt_length + length) * model.cached_values * model.itemsize
     return api.Estimate(
-        memory=known.weights + remembered, work=length, rate=_rate(known.numbers), notes=notes, budget=budget
+        memory=model.weight_bytes + kv_cache_bytes,
+        work=length,
+        rate=_rate_name(model.parameters),
+        notes=notes or {},
+        budget=budget,
     )
 
 
-def estimate(choice: str, parts: Mapping[str, str], length: int, ctx: api.EstimateContext) -> api.Estimate | None:
-    """For up to `length` tokens after what stands in `parts`, by the names of the parameters; the note stands at the
-    first of them. None where the model is not here, or is none."""
-    known = facts(choice, ctx)
-    if known is None:
+def estimate_generation(
+    choice: str, texts: Mapping[str, str], length: int, ctx: api.EstimateContext
+) -> api.Estimate | None:
+    """Estimate up to `length` new tokens after `texts`, by parameter name; None if the model is not here.
+
+    The note about the number of tokens belongs to the first parameter.
+    """
+    model = read_model_size(choice, ctx)
+    if model is None:
         return None
-    if known.tokenizer is None:
-        return told(known, guessed(*parts.values()), length, {})
-    count = sum(len(vocabulary.words(known.tokenizer, text[:MOST])) for text in parts.values())
+    if model.tokenizer is None:
+        return build_estimate(model, guess_token_count(*texts.values()), length)
+    count = sum(len(encode_text(model.tokenizer, text[:MAX_CHARACTERS])) for text in texts.values())
     notes = {}
-    if parts and count:
-        over = f", {count + length - known.longest:,} too many" if count + length > known.longest else ""
-        notes = {next(iter(parts)): f"{count:,} of {known.longest:,} tokens{over}"}
-    return told(known, count, length, notes)
+    if texts and count:
+        excess = count + length - model.context_length
+        too_many = f", {excess:,} too many" if excess > 0 else ""
+        notes = {next(iter(texts)): f"{count:,} of {model.context_length:,} tokens{too_many}"}
+    return build_estimate(model, count, length, notes)
 
 
-def of_weights(choice: str, length: int, ctx: api.EstimateContext) -> api.Estimate | None:
-    """For up to `length` tokens, where the weights alone tell. None where the model is not here."""
-    where = ctx.model(choice) if choice else ""
-    if not isinstance(where, Path):
+def estimate_weights(choice: str, length: int, ctx: api.EstimateContext) -> api.Estimate | None:
+    """Estimate up to `length` new tokens by the weights alone; None if the model is not on this computer."""
+    path = ctx.model(choice) if choice else ""
+    if not isinstance(path, Path):
         return None
-    numbers, weights = _weighed(where, ctx)
-    return api.Estimate(memory=weights, work=length, rate=_rate(numbers)) if numbers else None
+    parameters, weight_bytes = _count_weights(path, ctx)
+    return api.Estimate(memory=weight_bytes, work=length, rate=_rate_name(parameters)) if parameters else None
 
 
-def guessed(*texts: str) -> int:
-    """About how many tokens there are in texts, where no vocabulary tells."""
-    return sum(map(len, texts)) // LETTERS
+def guess_token_count(*texts: str) -> int:
+    """Return the approximate number of tokens in texts, for a model whose tokenizer is not loaded."""
+    return sum(map(len, texts)) // CHARACTERS_PER_TOKEN
 
 
-def _rate(numbers: int) -> str:
-    return f"writer.{numbers // 10**6}M"
+def _rate_name(parameters: int) -> str:
+    return f"writer.{parameters // 10**6}M"
 
 
-def _weighed(where: Path, ctx: api.EstimateContext) -> tuple[int, int]:
-    """(numbers in a folder's weights, bytes of them once they are loaded)."""
-    files = sorted(where.glob("*.safetensors"))
-    numbers = sum(prod(shape) for file in files for shape in api.model_files.weight_shapes(file).values())
-    packed = transformers_loader.quantisation(where)
-    if packed and not (ctx.device == "cpu" and transformers_loader.method_of(packed) in UNPACKED_ON_CPU):
-        return numbers, sum(file.stat().st_size for file in files)
-    return numbers, numbers * ctx.dtype.itemsize
+def _count_weights(path: Path, ctx: api.EstimateContext) -> tuple[int, int]:
+    """Return the number of parameters in a folder, and their bytes once they are loaded."""
+    files = sorted(path.glob("*.safetensors"))
+    parameters = sum(prod(shape) for file in files for shape in api.model_files.weight_shapes(file).values())
+    quantisation = transformers_loader.read_quantisation(path)
+    if quantisation and not (ctx.device == "cpu" and transformers_loader.method_of(quantisation) in DEQUANTISED_ON_CPU):
+        return parameters, sum(file.stat().st_size for file in files)
+    return parameters, parameters * ctx.dtype.itemsize
 
 
 @lru_cache(4)
-def _of_header(file: Path, _changed: int) -> tuple[int, int, int]:
-    """(tokens that a GGUF file's model looks back on, numbers of its weights, numbers kept of a token). Its header
-    takes a quarter of a second."""
-    found = api.model_files.gguf_header(file)
-    heads = found.number("attention.head_count", 1) or 1
-    width = found.number("embedding_length") / heads
-    each = found.number("attention.key_length", width) + found.number("attention.value_length", width)
-    kept = found.number("block_count") * found.number("attention.head_count_kv", heads) * each
-    numbers = sum(prod(tensor.shape) for tensor in found.tensors.values())
-    return int(found.number("context_length")) or 2048, numbers, int(kept)
+def _read_gguf_size(file: Path, _modified: int) -> tuple[int, int, int]:
+    """Return (context length, parameters, cached values of a token). Reading the header takes a quarter of a second."""
+    header = api.model_files.gguf_header(file)
+    heads = header.number("attention.head_count", 1) or 1
+    width = header.number("embedding_length") / heads
+    key_and_value = header.number("attention.key_length", width) + header.number("attention.value_length", width)
+    cached_values = header.number("block_count") * header.number("attention.head_count_kv", heads) * key_and_value
+    parameters = sum(prod(tensor.shape) for tensor in header.tensors.values())
+    return int(header.number("context_length")) or 2048, parameters, int(cached_values)
 
 
-def _per_token(config: Mapping[str, Any]) -> int:
-    """Numbers that are kept of a token: a key and a value in each layer."""
+def _count_cached_values(config: Mapping[str, Any]) -> int:
+    """Return the number of values in the KV cache for each token: a key and a value in each layer."""
     heads = int(config.get("num_attention_heads") or 1)
     width = int(config.get("head_dim") or int(config.get("hidden_size") or 0) // heads)
     return 2 * int(config.get("num_hidden_layers") or 0) * int(config.get("num_key_value_heads") or heads) * width
 
 
-class Counter:
-    """A vocabulary alone, without transformers, which takes a second to import and must not be by two threads."""
-
-    def __init__(self, spelled: str, name: str) -> None:
-        """From tokenizers' JSON, of a model with a name. Raises BadInput."""
-        from tokenizers import Tokenizer
-
-        try:
-            self._inside = Tokenizer.from_str(spelled)
-        except Exception as error:  # tokenizers raises a bare Exception for a damaged file
-            raise api.BadInput(f"The vocabulary in {name} is damaged.", "Choose another model.") from error
-        self._inside.encode_special_tokens = True
-        self._vocabulary: dict[str, int] = self._inside.get_vocab()
-        self._ids = lru_cache(REMEMBERED)(lambda text: self._inside.encode(text, add_special_tokens=False).ids)
-
-    def __call__(self, text: str, **_: bool) -> dict[str, list[int]]:
-        """As transformers has it; what looks like a control token is taken as the letters that it is."""
-        return {"input_ids": [*self._ids(text)]}
-
-    def get_vocab(self) -> dict[str, int]:
-        return self._vocabulary
-
-    def convert_tokens_to_ids(self, token: str) -> int:
-        return self._vocabulary[token]
-
-
 @lru_cache(4)
-def _tokenizer(where: Path, _changed: int) -> Counter:
-    return Counter((where / "tokenizer.json").read_text(encoding="utf-8"), where.name)
+def _load_counter(path: Path, _modified: int) -> TokenCounter:
+    return TokenCounter((path / "tokenizer.json").read_text(encoding="utf-8"), path.name)
 
 
 @lru_cache(1)
-def _unpacked_tokenizer(file: Path, spelled: str) -> Counter:
-    return Counter(spelled, file.name)
+def _load_gguf_counter(file: Path, vocabulary: str) -> TokenCounter:
+    return TokenCounter(vocabulary, file.name)

@@ -1,89 +1,95 @@
-"""Tokens one after the other, shown as they come, until an end, a stop or the length that was asked for."""
+"""Generate text token by token, with previews, until an end token, a stop sequence or the maximum length."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from studio import api
 
 from ..models.writer import Writer
-from .sampling_params import Chain
-from .top_logprobs import Alternatives
+from .sampling_params import SamplerChain
+from .top_logprobs import TopLogprobs
 
-SHOW_EVERY = 0.05
-"""Seconds between two previews."""
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+PREVIEW_SECONDS = 0.05
+"""Least time between two previews."""
 
 
 @dataclass(frozen=True)
-class Written:
-    """What was written; `ended` is ``end`` (the model's own), ``stop`` (a word to stop at) or ``length``."""
+class GeneratedText:
+    """The new text, without the stop sequence."""
 
     text: str
     tokens: int
-    ended: str
+    finish_reason: str
+    """``end`` (end token, or a complete grammar), ``stop`` (stop sequence) or ``length``."""
     seconds: float
 
 
-def write(
+def generate_text(
     writer: Writer,
     prompt: Sequence[int],
-    chain: Chain,
+    chain: SamplerChain,
     length: int,
     ctx: api.Context,
     *,
     stop: Sequence[str] = (),
-    before: str = "",
-    alternatives: Alternatives | None = None,
-) -> Generator[api.Event, None, Written]:
-    """Up to `length` tokens after `prompt`. Previews show `before` and what was written so far; `alternatives` is told
-    of each token."""
+    preview_prefix: str = "",
+    logprobs: TopLogprobs | None = None,
+) -> Generator[api.Event, None, GeneratedText]:
+    """Generate up to `length` tokens after `prompt`.
+
+    Previews show `preview_prefix` and the text so far. `logprobs` receives the logits of each token.
+    """
     tokens = [*prompt]
-    made: list[int] = []
-    stops = [word for word in stop if word]
-    yield api.Progress(0, length, "Reading")
-    logits = writer.prefix.read(tokens, ctx.check_cancelled)
-    began = shown = time.monotonic()
-    text, ended = "", "length"
-    while len(made) < length:
-        token = chain.draw(logits, tokens)
-        if token in writer.ends:
-            ended = "end"
+    new_tokens: list[int] = []
+    stop = [sequence for sequence in stop if sequence]
+    yield api.Progress(0, length, "Reading the prompt")
+    logits = writer.kv_cache.prefill(tokens, ctx.check_cancelled)
+    started = last_preview = time.monotonic()
+    text, finish_reason = "", "length"
+    while len(new_tokens) < length:
+        token = chain.sample(logits, tokens)
+        if token in writer.eos_token_ids:
+            finish_reason = "end"
             break
-        if alternatives is not None:
-            alternatives.note(logits, token)
+        if logprobs is not None:
+            logprobs.add(logits, token)
         tokens.append(token)
-        made.append(token)
-        if chain.done:
-            ended = "end"
+        new_tokens.append(token)
+        if chain.is_complete:
+            finish_reason = "end"
             break
         now = time.monotonic()
-        if stops or now - shown > SHOW_EVERY or len(made) == length:
-            text = _told(writer.tokenizer, made)
-            if cut := _stopped(text, stops):
-                text, ended = cut[0], "stop"
+        if stop or now - last_preview > PREVIEW_SECONDS or len(new_tokens) == length:
+            text = _decode(writer.tokenizer, new_tokens)
+            if (place := _find_stop(text, stop)) is not None:
+                text, finish_reason = text[:place], "stop"
                 break
-            if now - shown > SHOW_EVERY:
-                rate = len(made) / max(1e-6, now - began)
-                yield api.Progress(len(made), length, f"{rate:.0f} tokens a second")
-                yield api.Preview(before + text)
-                shown = now
+            if now - last_preview > PREVIEW_SECONDS:
+                rate = len(new_tokens) / max(1e-6, now - started)
+                yield api.Progress(len(new_tokens), length, f"{rate:.0f} tokens per second")
+                yield api.Preview(preview_prefix + text)
+                last_preview = now
         ctx.check_cancelled()
-        if len(made) < length:
-            logits = writer.prefix.add(token)
-    if ended == "end":
-        text = _told(writer.tokenizer, made)
-    yield api.Preview(before + text)
-    return Written(text, len(made), ended, time.monotonic() - began)
+        if len(new_tokens) < length:
+            logits = writer.kv_cache.append(token)
+    if finish_reason == "end":
+        text = _decode(writer.tokenizer, new_tokens)
+    yield api.Preview(preview_prefix + text)
+    return GeneratedText(text, len(new_tokens), finish_reason, time.monotonic() - started)
 
 
-def _told(tokenizer: Any, tokens: Sequence[int]) -> str:
-    """The text of tokens, without half a character at its end."""
+def _decode(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> str:
+    """Return the text of tokens, without an incomplete character at its end."""
     return str(tokenizer.decode(tokens, skip_special_tokens=True)).rstrip("\ufffd")
 
 
-def _stopped(text: str, stops: Sequence[str]) -> tuple[str] | None:
-    places = [place for word in stops if (place := text.find(word)) >= 0]
-    return (text[: min(places)],) if places else None
+def _find_stop(text: str, stop: Sequence[str]) -> int | None:
+    """Return the place of the first stop sequence."""
+    return min((place for sequence in stop if (place := text.find(sequence)) >= 0), default=None)

@@ -1,4 +1,4 @@
-"""How the next token is drawn: the artist's settings, presets, and the chain of samplers they stand for."""
+"""Sampling parameters with presets, and the sampler chain that they describe."""
 
 from __future__ import annotations
 
@@ -8,131 +8,155 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from studio import api
 
-from ..models import tokenizer as vocabulary
-from .constrained import Constrained
-from .logits_processors import Banned, Bias, Dry, Mirostat, Presence, Repetition, Sampler, Xtc
+from ..models.tokenizer import encode_text
+from .constrained import GrammarConstraint
+from .logits_processors import (
+    BannedSequences,
+    Dry,
+    LogitBias,
+    LogitsProcessor,
+    Mirostat,
+    PresencePenalty,
+    RepetitionPenalty,
+    Xtc,
+)
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
+    from transformers import PreTrainedTokenizerBase
 
 Preset: TypeAlias = Literal["balanced", "faithful", "lively", "greedy"]
-LABELS = ("Balanced", "Faithful", "Lively", "Always the likeliest")
-BREAKS = ("\n", ":", '"', "*")
-"""What ends a run that must not be repeated."""
-NOTHING: Mapping[str, float] = {
+PRESET_LABELS = ("Balanced", "Precise", "Creative", "Greedy")
+DRY_SEQUENCE_BREAKERS = ("\n", ":", '"', "*")
+NEUTRAL: Mapping[str, float] = {
     "temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0, "repetition_penalty": 1.0,
     "presence_penalty": 0.0, "frequency_penalty": 0.0, "dry": 0.0, "xtc": 0.0, "xtc_threshold": 0.1, "mirostat": 0.0,
 }  # fmt: skip
+"""Values with which no sampler changes the probabilities of the model."""
 PRESETS: Mapping[str, Mapping[str, float]] = {
     "balanced": {"temperature": 0.8, "top_p": 0.95, "min_p": 0.03, "dry": 0.8},
     "faithful": {"temperature": 0.6, "top_p": 0.9, "min_p": 0.05, "dry": 0.8},
     "lively": {"temperature": 1.1, "min_p": 0.05, "dry": 0.8, "xtc": 0.3},
     "greedy": {"temperature": 0.0},
 }
-_GROUP = {"advanced": True, "group": "Choice of words"}
+"""Values that differ from `NEUTRAL`, by preset."""
+GROUP = "Sampling"
 
 
-class Sampling(api.Params):
-    """Parameters that every writing tool has. What is empty is as the preset has it."""
+def _optional(title: str, ge: float, le: float, unit: str = "") -> Any:
+    """Declare an advanced number that may be empty."""
+    return api.param(None, ge=ge, le=le, title=title, unit=unit, advanced=True, group=GROUP)
 
-    preset: Preset = api.param("balanced", labels=LABELS, title="Choice of words")
-    """Faithful stays close to what is likely, lively surprises."""
-    stop: list[str] = api.param([], max_items=16, title="Stop at")
-    """Words at which it stops; they are not kept."""
-    temperature: float | None = api.param(None, ge=0, le=5, title="Temperature", **_GROUP)
-    """0 always takes the likeliest; above 1 the unlikely becomes likelier."""
-    top_k: int | None = api.param(None, ge=0, le=1000, title="Top k", **_GROUP)
-    """Only so many of the likeliest. 0 means all."""
-    top_p: float | None = api.param(None, ge=0.01, le=1, title="Top p", **_GROUP)
-    """Only the likeliest that make up this share together."""
-    min_p: float | None = api.param(None, ge=0, le=1, title="Min p", **_GROUP)
-    """Only what is at least this share as likely as the likeliest."""
-    typical_p: float | None = api.param(None, ge=0.01, le=1, title="Typical p", **_GROUP)
-    """Only what is about as surprising as is to be expected, up to this share."""
-    repetition_penalty: float | None = api.param(None, ge=0.5, le=3, title="Repetition", **_GROUP)
-    """Above 1, what is there already becomes less likely."""
-    presence_penalty: float | None = api.param(None, ge=-2, le=2, title="Presence", **_GROUP)
-    """Taken from words that were written already."""
-    frequency_penalty: float | None = api.param(None, ge=-2, le=2, title="Frequency", **_GROUP)
-    """Taken each time that a word was written."""
-    dry: float | None = api.param(None, ge=0, le=5, title="Repeated phrases", **_GROUP)
-    """How much a phrase may not be repeated (DRY). 0 is off."""
-    xtc: float | None = api.param(None, ge=0, le=1, title="Leave out the obvious", **_GROUP)
-    """How often the likeliest choices are left out (XTC)."""
-    xtc_threshold: float | None = api.param(None, ge=0, le=0.5, title="Obvious from", **_GROUP)
-    mirostat: float | None = api.param(None, ge=0, le=10, title="Mirostat", unit="bits", **_GROUP)
-    """How surprising each token is, in the mean; then top k, top p, min p and typical p do not count. 0 is off."""
-    banned: list[str] = api.param([], max_items=100, title="Words never to use", **_GROUP)
-    biased: list[str] = api.param([], max_items=100, title="Words to favour", **_GROUP)
-    """Such as `moon:2`, or `sun:-2` to avoid one."""
 
-    def values(self) -> dict[str, float]:
-        """Every number, with the preset's where the artist says nothing."""
-        usual = {**NOTHING, **PRESETS[self.preset]}
-        own = {name: getattr(self, name) for name in NOTHING}
-        return {name: usual[name] if own[name] is None else float(own[name]) for name in NOTHING}
+class SamplingParams(api.Params):
+    """Sampling parameters of all tools that generate text. An empty value is taken from the preset."""
+
+    preset: Preset = api.param("balanced", labels=PRESET_LABELS, title="Sampling preset")
+    """Precise keeps to likely words. Creative takes more risks. Greedy always takes the most likely token."""
+    stop: list[str] = api.param([], max_items=16, title="Stop sequences")
+    """Generation stops at the first of these. The stop sequence itself is not kept."""
+    temperature: float | None = _optional("Temperature", 0, 5)
+    """0 always takes the most likely token. Above 1, unlikely tokens become more likely."""
+    top_k: int | None = _optional("Top-k", 0, 1000)
+    """Keep only this number of the most likely tokens. 0 keeps all."""
+    top_p: float | None = _optional("Top-p", 0.01, 1)
+    """Keep only the most likely tokens whose probabilities add up to this value. 1 keeps all."""
+    min_p: float | None = _optional("Min-p", 0, 1)
+    """Keep only tokens with at least this fraction of the probability of the most likely one. 0 keeps all."""
+    typical_p: float | None = _optional("Typical-p", 0.01, 1)
+    """Keep only the tokens whose surprise is closest to the expected one, up to this total probability. 1 keeps all."""
+    repetition_penalty: float | None = _optional("Repetition penalty", 0.5, 3)
+    """Above 1, tokens that occur in the prompt or in the text become less likely."""
+    presence_penalty: float | None = _optional("Presence penalty", -2, 2)
+    """Subtracted once from tokens that were generated already."""
+    frequency_penalty: float | None = _optional("Frequency penalty", -2, 2)
+    """Subtracted for each time that a token was generated."""
+    dry: float | None = _optional("DRY multiplier", 0, 5)
+    """Penalises the repetition of phrases (Don't Repeat Yourself). 0 is off."""
+    xtc: float | None = _optional("XTC probability", 0, 1)
+    """Chance at each token to exclude the top choices, all but the least likely of them. 0 is off."""
+    xtc_threshold: float | None = _optional("XTC threshold", 0, 0.5)
+    """Probability from which a token is a top choice."""
+    mirostat: float | None = _optional("Mirostat tau", 0, 10, "bits")
+    """Target for the mean surprise of a token. Replaces top-k, top-p, min-p, typical-p and XTC. 0 is off."""
+    banned: list[str] = api.param([], max_items=100, title="Banned words", advanced=True, group=GROUP)
+    """Words or phrases that are never generated."""
+    biased: list[str] = api.param([], max_items=100, title="Logit bias", advanced=True, group=GROUP)
+    """A word with the value to add, such as `moon:2`, or `sun:-2` to make it less likely."""
+
+    def resolve_values(self) -> dict[str, float]:
+        """Return every number, with the preset's value where the user gave none."""
+        defaults = {**NEUTRAL, **PRESETS[self.preset]}
+        values = {name: getattr(self, name) for name in NEUTRAL}
+        return {name: defaults[name] if values[name] is None else float(values[name]) for name in NEUTRAL}
 
 
 @dataclass
-class Chain:
-    """Draws tokens. `samplers` come one after the other; with `greedy` the likeliest is taken."""
+class SamplerChain:
+    """Applies `processors` in order and samples a token; with `is_greedy` it takes the most likely one."""
 
-    samplers: Sequence[Sampler]
-    chance: Generator
-    greedy: bool = False
+    processors: Sequence[LogitsProcessor]
+    generator: Generator
+    is_greedy: bool = False
 
-    def draw(self, logits: Tensor, tokens: Sequence[int]) -> int:
-        """The next token from float logits [vocabulary]."""
+    def sample(self, logits: Tensor, tokens: Sequence[int]) -> int:
+        """Sample the next token from float logits [vocabulary]. `tokens` are the prompt and the text so far."""
         import torch
 
-        left = logits.float()
-        for sampler in self.samplers:
-            left = sampler(left, tokens)
-        if self.greedy:
-            drawn = int(left.argmax())
+        processed = logits.float()
+        for processor in self.processors:
+            processed = processor(processed, tokens)
+        if self.is_greedy:
+            token = int(processed.argmax())
         else:
-            drawn = int(torch.multinomial(left.softmax(-1).cpu(), 1, generator=self.chance))
-        for sampler in self.samplers:
-            if isinstance(sampler, Mirostat | Constrained):
-                sampler.drew(drawn)
-        return drawn
+            token = int(torch.multinomial(processed.softmax(-1).cpu(), 1, generator=self.generator))
+        for processor in self.processors:
+            if isinstance(processor, Mirostat | GrammarConstraint):
+                processor.accept_token(token)
+        return token
 
     @property
-    def done(self) -> bool:
-        """Whether a form is whole, so that nothing may follow."""
-        return any(isinstance(sampler, Constrained) and sampler.done for sampler in self.samplers)
+    def is_complete(self) -> bool:
+        """True once the output matches the grammar and nothing may follow."""
+        return any(isinstance(one, GrammarConstraint) and one.is_complete for one in self.processors)
 
 
-def chain(params: Sampling, tokenizer: Any, chance: Generator, prompt: int, form: Constrained | None = None) -> Chain:
-    """What the parameters stand for; the first `prompt` tokens were there before, and `form` is kept whatever else.
+def build_sampler_chain(
+    params: SamplingParams,
+    tokenizer: PreTrainedTokenizerBase,
+    generator: Generator,
+    prompt_length: int,
+    constraint: GrammarConstraint | None = None,
+) -> SamplerChain:
+    """Build the sampler chain for a prompt of `prompt_length` tokens. `constraint` comes first and always holds.
 
-    Raises BadInput for a word to favour without a number.
+    Raises BadInput for a logit bias without a number.
     """
-    values = params.values()
-    made: list[Sampler] = [form] if form else []
+    values = params.resolve_values()
+    processors: list[LogitsProcessor] = [constraint] if constraint else []
     if values["repetition_penalty"] != 1:
-        made.append(Repetition(values["repetition_penalty"]))
+        processors.append(RepetitionPenalty(values["repetition_penalty"]))
     if values["presence_penalty"] or values["frequency_penalty"]:
-        made.append(Presence(values["presence_penalty"], values["frequency_penalty"], prompt))
+        processors.append(PresencePenalty(values["presence_penalty"], values["frequency_penalty"], prompt_length))
     if values["dry"]:
-        made.append(Dry(values["dry"], breakers=_breakers(tokenizer)))
-    if banned := [tokens for word in params.banned for tokens in _spellings(tokenizer, word)]:
-        made.append(Banned(banned))
+        processors.append(Dry(values["dry"], sequence_breakers=_find_sequence_breakers(tokenizer)))
+    if banned := [tokens for word in params.banned for tokens in _encode_spellings(tokenizer, word)]:
+        processors.append(BannedSequences(banned))
     if params.biased:
-        made.append(Bias(_biases(tokenizer, params.biased)))
+        processors.append(LogitBias(_parse_logit_bias(tokenizer, params.biased)))
     if not values["temperature"]:
-        return Chain(made, chance, greedy=True)
-    made += _warpers(values)
+        return SamplerChain(processors, generator, is_greedy=True)
+    processors += _build_warpers(values)
     if values["mirostat"]:
-        made.append(Mirostat(values["mirostat"]))
+        processors.append(Mirostat(values["mirostat"]))
     elif values["xtc"]:
-        ends = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
-        made.append(Xtc(values["xtc"], values["xtc_threshold"], chance, ends))
-    return Chain(made, chance)
+        protected = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
+        processors.append(Xtc(values["xtc"], values["xtc_threshold"], generator, protected))
+    return SamplerChain(processors, generator)
 
 
-def _warpers(values: Mapping[str, float]) -> list[Sampler]:
-    """Those that transformers has, in its order."""
+def _build_warpers(values: Mapping[str, float]) -> list[LogitsProcessor]:
+    """Build the samplers that transformers has, in its order."""
     from transformers import (
         MinPLogitsWarper,
         TemperatureLogitsWarper,
@@ -141,57 +165,59 @@ def _warpers(values: Mapping[str, float]) -> list[Sampler]:
         TypicalLogitsWarper,
     )
 
-    found: list[Any] = []
+    warpers: list[Callable[[Any, Tensor], Tensor]] = []
     if values["temperature"] != 1:
-        found.append(TemperatureLogitsWarper(values["temperature"]))
+        warpers.append(TemperatureLogitsWarper(values["temperature"]))
     if not values["mirostat"]:
         if values["top_k"]:
-            found.append(TopKLogitsWarper(int(values["top_k"])))
+            warpers.append(TopKLogitsWarper(int(values["top_k"])))
         if values["typical_p"] < 1:
-            found.append(TypicalLogitsWarper(values["typical_p"]))
+            warpers.append(TypicalLogitsWarper(values["typical_p"]))
         if values["top_p"] < 1:
-            found.append(TopPLogitsWarper(values["top_p"]))
+            warpers.append(TopPLogitsWarper(values["top_p"]))
         if values["min_p"]:
-            found.append(MinPLogitsWarper(values["min_p"]))
-    return [_single(warper) for warper in found]
+            warpers.append(MinPLogitsWarper(values["min_p"]))
+    return [_adapt_warper(warper) for warper in warpers]
 
 
-def _single(warper: Callable[[Any, Tensor], Tensor]) -> Sampler:
-    """One of transformers' for one sequence."""
+def _adapt_warper(warper: Callable[[Any, Tensor], Tensor]) -> LogitsProcessor:
+    """Let a warper of transformers, which takes a batch, process one sequence."""
 
-    def warp(logits: Tensor, tokens: Sequence[int]) -> Tensor:  # noqa: ARG001
-        warped: Tensor = warper(None, logits[None])[0]
-        return warped
+    def process(logits: Tensor, tokens: Sequence[int]) -> Tensor:  # noqa: ARG001
+        return warper(None, logits[None])[0]
 
-    return warp
-
-
-def _breakers(tokenizer: Any) -> frozenset[int]:
-    kept: frozenset[int] | None = getattr(tokenizer, "_studio_breakers", None)
-    if kept is None:
-        pieces = tokenizer.batch_decode([[number] for number in range(len(tokenizer))])
-        kept = frozenset(number for number, piece in enumerate(pieces) if any(mark in piece for mark in BREAKS))
-        tokenizer._studio_breakers = kept  # Looking through a vocabulary of 100,000 takes a second.
-    return kept
+    return process
 
 
-def _spellings(tokenizer: Any, word: str) -> list[list[int]]:
-    """The tokens of a word in the middle of a line and at its beginning, as written and with a capital."""
+def _find_sequence_breakers(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    breakers: frozenset[int] | None = getattr(tokenizer, "_studio_sequence_breakers", None)
+    if breakers is None:
+        pieces = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
+        breakers = frozenset(
+            token for token, piece in enumerate(pieces) if any(mark in piece for mark in DRY_SEQUENCE_BREAKERS)
+        )
+        tokenizer._studio_sequence_breakers = breakers  # it takes a second for a vocabulary of 100,000
+    return breakers
+
+
+def _encode_spellings(tokenizer: PreTrainedTokenizerBase, word: str) -> list[list[int]]:
+    """Return the tokens of a word within a line and at its beginning, as written and capitalised."""
     word = word.strip()
-    forms = {form for plain in (word, word.capitalize()) for form in (plain, f" {plain}") if plain}
-    return [tokens for form in sorted(forms) if (tokens := vocabulary.words(tokenizer, form))]
+    spellings = {spelling for form in (word, word.capitalize()) for spelling in (form, f" {form}") if form}
+    return [tokens for spelling in sorted(spellings) if (tokens := encode_text(tokenizer, spelling))]
 
 
-def _biases(tokenizer: Any, told: Sequence[str]) -> dict[int, float]:
-    found: dict[int, float] = {}
-    for one in told:
-        word, _, number = one.rpartition(":")
+def _parse_logit_bias(tokenizer: PreTrainedTokenizerBase, entries: Sequence[str]) -> dict[int, float]:
+    """Return the bias of the first token of each word."""
+    biases: dict[int, float] = {}
+    for entry in entries:
+        word, _, number = entry.rpartition(":")
         try:
-            value = min(100.0, max(-100.0, float(number)))
+            bias = min(100.0, max(-100.0, float(number)))
         except ValueError:
             word = ""
         if not word.strip():
-            raise api.BadInput(f"“{one}” does not say how much to favour.", "Write it as moon:2, or sun:-2.")
-        for tokens in _spellings(tokenizer, word):
-            found[tokens[0]] = value
-    return found
+            raise api.BadInput(f"The logit bias “{entry}” has no value.", "Write it as moon:2, or sun:-2.")
+        for tokens in _encode_spellings(tokenizer, word):
+            biases[tokens[0]] = bias
+    return biases

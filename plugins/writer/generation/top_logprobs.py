@@ -1,100 +1,109 @@
-"""What each written token won against: the likeliest tokens at its place, before any sampler had its say."""
+"""Collect, for each generated token, the most likely tokens at its place, before any sampler changed the logits."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
 
-BEST = 5
-MOST = 2000
-"""Tokens of a text for which this is kept."""
-AT_ONCE = 32
-"""Tokens whose logits are looked at together; until then they are held."""
-MOST_BYTES = 48_000
-"""Of a file's front matter; about 600 tokens fit."""
+TOP = 5
+"""Number of tokens that are collected for each place."""
+MAX_TOKENS = 2000
+"""Number of generated tokens for which they are collected."""
+BATCH = 32
+"""Number of logits that are processed together; they are kept until then."""
+MAX_BYTES = 48_000
+"""Size in a file's front matter; about 600 tokens fit."""
 LOOK_BACK = 4
-"""Tokens before one that may share a character with it, or decide whether a space stands between."""
-LEAST = 0.0005
-"""What is less likely is not worth telling."""
+"""Number of earlier tokens that may share a character with a token, or decide whether a space comes between."""
+MIN_PROBABILITY = 0.0005
 
-Choice: TypeAlias = list[Any]
-"""[text of the token, [[text, probability], …]], likeliest first; what was written is among them."""
+Choice: TypeAlias = list[str | list[list[str | float]]]
+"""[text of the token, [[text, probability], …]], most likely first; the generated token is among them."""
 
 
-class Alternatives:
-    """Looks at the logits of each token, some at a time. All stays on the device until `told`, so nothing waits."""
+class TopLogprobs:
+    """Collects the logits of each token in batches. All stays on the device until `decode`, so nothing waits."""
 
     def __init__(self) -> None:
         self._tokens: list[int] = []
-        self._waiting: list[Tensor] = []
-        self._seen: list[tuple[Tensor, Tensor]] = []
+        self._pending: list[Tensor] = []
+        self._processed: list[tuple[Tensor, Tensor]] = []
 
-    def note(self, logits: Tensor, token: int) -> None:
-        """`token` was drawn from these raw logits [vocabulary], which nobody changes in place."""
-        if len(self._tokens) < MOST:
+    def add(self, logits: Tensor, token: int) -> None:
+        """Add a `token` that was sampled from these raw logits [vocabulary], which must not be changed in place."""
+        if len(self._tokens) < MAX_TOKENS:
             self._tokens.append(token)
-            self._waiting.append(logits)
-            if len(self._waiting) == AT_ONCE:
-                self._look()
+            self._pending.append(logits)
+            if len(self._pending) == BATCH:
+                self._process_batch()
 
-    def _look(self) -> None:
-        """Keeps (log shares [n, `BEST` + 1], the last of what was drawn; tokens [n, `BEST`]) of those that wait."""
-        import torch
-
-        if not self._waiting:
-            return
-        logits = torch.stack(self._waiting).float()
-        drawn = torch.tensor(self._tokens[-len(logits) :], device=logits.device)[:, None]
-        best, tokens = logits.topk(min(BEST, logits.shape[1]))
-        shares = torch.cat([best, logits.gather(1, drawn)], 1) - logits.logsumexp(1, keepdim=True)
-        self._seen.append((shares, tokens))
-        self._waiting = []
-
-    def told(self, tokenizer: Any, prompt: Sequence[int], text: str) -> list[Choice]:
-        """One for each token, as far as they make up `text` from its beginning and fit into a file."""
-        found: list[Choice] = []
-        at = room = 0
-        for choice in self._choices(tokenizer, prompt):
-            piece = choice[0]
-            room += len(json.dumps(choice, ensure_ascii=False).encode())
-            if room > MOST_BYTES or not text.startswith(piece, at):
+    def decode(self, tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int], text: str) -> list[Choice]:
+        """Return a choice for each token, as far as they make up `text` from its beginning and fit into a file."""
+        choices: list[Choice] = []
+        place = size = 0
+        for piece, options in self._decode_tokens(tokenizer, prompt):
+            choice: Choice = [piece, options]
+            size += len(json.dumps(choice, ensure_ascii=False).encode())
+            if size > MAX_BYTES or not text.startswith(piece, place):
                 break
-            at += len(piece)
-            found.append(choice)
-        return found
+            place += len(piece)
+            choices.append(choice)
+        return choices
 
-    def _choices(self, tokenizer: Any, prompt: Sequence[int]) -> Iterator[Choice]:
+    def _process_batch(self) -> None:
+        """Store (log probabilities [n, `TOP` + 1], the last of the sampled token; tokens [n, `TOP`])."""
         import torch
 
-        self._look()
-        if not self._seen:
+        if not self._pending:
             return
-        shares = torch.cat([some for some, _ in self._seen]).exp().tolist()
-        likeliest = torch.cat([some for _, some in self._seen]).tolist()
+        logits = torch.stack(self._pending).float()
+        sampled = torch.tensor(self._tokens[-len(logits) :], device=logits.device)[:, None]
+        values, tokens = logits.topk(min(TOP, logits.shape[1]))
+        logprobs = torch.cat([values, logits.gather(1, sampled)], 1) - logits.logsumexp(1, keepdim=True)
+        self._processed.append((logprobs, tokens))
+        self._pending = []
+
+    def _decode_tokens(
+        self, tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int]
+    ) -> Iterator[tuple[str, list[list[str | float]]]]:
+        import torch
+
+        self._process_batch()
+        if not self._processed:
+            return
+        probabilities = torch.cat([logprobs for logprobs, _ in self._processed]).exp().tolist()
+        top_tokens = torch.cat([tokens for _, tokens in self._processed]).tolist()
         before = [*prompt[-LOOK_BACK:]]
         special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
-        for token, values, some in zip(self._tokens, shares, likeliest, strict=True):
-            offered = dict(zip([*some, token], values, strict=True))
-            ranked = sorted(offered, key=lambda one: -offered[one])
-            ranked = [one for one in ranked if one == token or (one not in special and offered[one] >= LEAST)]
-            texts = _texts(tokenizer, before[-LOOK_BACK:], [token, *ranked])
-            options = [
-                [piece, round(offered[one], 4)]
-                for one, piece in zip(ranked, texts[1:], strict=True)
+        for token, values, top in zip(self._tokens, probabilities, top_tokens, strict=True):
+            by_token = dict(zip([*top, token], values, strict=True))
+            ranked = [
+                one
+                for one in sorted(by_token, key=lambda one: -by_token[one])
+                if one == token or (one not in special and by_token[one] >= MIN_PROBABILITY)
+            ]
+            text, *texts = _decode_each(tokenizer, before[-LOOK_BACK:], [token, *ranked])
+            options: list[list[str | float]] = [
+                [piece, round(by_token[one], 4)]
+                for one, piece in zip(ranked, texts, strict=True)
                 if piece and "\ufffd" not in piece
             ]
-            yield [texts[0].rstrip("\ufffd"), options]
+            yield text.rstrip("\ufffd"), options
             before.append(token)
 
 
-def _texts(tokenizer: Any, before: Sequence[int], tokens: Sequence[int]) -> list[str]:
-    """What each of `tokens` adds to the text of those before it; half a character is told by the token that ends it."""
-    start, *whole = tokenizer.batch_decode(
+def _decode_each(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], tokens: Sequence[int]) -> list[str]:
+    """Return what each of `tokens` adds to the text of those before it.
+
+    A character of several tokens belongs to the token that completes it.
+    """
+    start, *texts = tokenizer.batch_decode(
         [[*before], *([*before, token] for token in tokens)], skip_special_tokens=True
     )
     length = len(start.rstrip("\ufffd"))
-    return [text[length:] for text in whole]
+    return [text[length:] for text in texts]

@@ -1,4 +1,4 @@
-"""Small language models in transformers' own classes: one that writes on, and one that fills gaps."""
+"""Small language models in transformers' own classes: a causal one (Llama) and a masked one (ModernBERT)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from studio import api
 
@@ -14,50 +14,50 @@ from . import gguf, transformers_loader
 
 if TYPE_CHECKING:
     import torch
+    from transformers import LlamaForCausalLM, ModernBertForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
 
-LONGEST = 1024
-"""Tokens that a new model can look back on; learnt from fewer at a time, it is best within those."""
+MAX_POSITIONS = 1024
+"""Context length of a new causal model in tokens. It works best within the length that it was trained with."""
 TEMPERATURE, TOP_P = 0.8, 0.9
-"""How a new model's words are drawn unless one says otherwise."""
+"""Default sampling of a new model."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a transformer: `width` of a token, `inner` of the layers between."""
+    """Sizes of a transformer: hidden size, layers, attention heads, and the intermediate size of the MLPs."""
 
-    width: int
+    hidden: int
     layers: int
     heads: int
-    inner: int
+    intermediate: int
 
 
-WRITERS: Mapping[str, Shape] = {
+CAUSAL_SHAPES: Mapping[str, Shape] = {
     "tiny": Shape(32, 2, 2, 64),
     "small": Shape(144, 5, 4, 384),
     "medium": Shape(256, 6, 8, 688),
     "large": Shape(512, 8, 8, 1376),
 }
-GUESSERS: Mapping[str, Shape] = {
+MASKED_SHAPES: Mapping[str, Shape] = {
     "tiny": Shape(32, 2, 2, 48),
     "small": Shape(144, 3, 4, 256),
     "medium": Shape(256, 5, 8, 448),
     "large": Shape(512, 8, 8, 896),
 }
-"""As wide as the writers of their names, so that one can begin with the words of the other."""
+"""Hidden sizes equal those of `CAUSAL_SHAPES`, so that token embeddings can be copied."""
 
 
-def writer(shape: Shape, tokenizer: Any) -> Any:
-    """A `LlamaForCausalLM` (Touvron and others 2023), random by torch's seed. The first and the last layer share the
-    table of tokens."""
+def build_causal_model(shape: Shape, tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
+    """Build a `LlamaForCausalLM` (Touvron et al. 2023) with tied embeddings, initialised from torch's global seed."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=shape.width,
-        intermediate_size=shape.inner,
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
-        max_position_embeddings=LONGEST,
+        max_position_embeddings=MAX_POSITIONS,
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
@@ -68,20 +68,22 @@ def writer(shape: Shape, tokenizer: Any) -> Any:
     return model
 
 
-def guesser(shape: Shape, tokenizer: Any, longest: int) -> Any:
-    """A `ModernBertForMaskedLM` (Warner and others 2024, arXiv 2412.13663) for up to `longest` tokens, random by
-    torch's seed. All layers look at all tokens. In some thousand steps the older BERT learns hardly more than how
-    frequent words are."""
+def build_masked_model(shape: Shape, tokenizer: PreTrainedTokenizerBase, context: int) -> ModernBertForMaskedLM:
+    """Build a `ModernBertForMaskedLM` (Warner et al. 2024, arXiv 2412.13663) for up to `context` tokens.
+
+    It is initialised from torch's global seed. All layers use global attention. With some thousand training steps, the
+    older BERT learns little more than word frequencies.
+    """
     from transformers import ModernBertConfig, ModernBertForMaskedLM
 
     end = tokenizer.eos_token_id
     config = ModernBertConfig(
         vocab_size=len(tokenizer),
-        hidden_size=shape.width,
-        intermediate_size=shape.inner,
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
-        max_position_embeddings=longest,
+        max_position_embeddings=context,
         global_attn_every_n_layers=1,
         tie_word_embeddings=True,
         bos_token_id=end,
@@ -93,26 +95,26 @@ def guesser(shape: Shape, tokenizer: Any, longest: int) -> Any:
     return ModernBertForMaskedLM(config)
 
 
-def begin_with_words(guesser: Any, writer: Path) -> None:
-    """Takes over what a writer, in its folder, knows of single tokens. Raises BadInput where it has others."""
+def copy_token_embeddings(model: PreTrainedModel, source: Path) -> None:
+    """Copy the token embeddings of the causal model in folder `source`. Raises BadInput if the sizes differ."""
     import torch
 
-    theirs, ours = (
-        opened(writer, torch.float32, "cpu").get_input_embeddings().weight,
-        guesser.get_input_embeddings().weight,
-    )
+    theirs = load_model(source, torch.float32, "cpu").get_input_embeddings().weight
+    ours = model.get_input_embeddings().weight
     if theirs.shape != ours.shape:
         raise api.BadInput(
-            f"The words of {writer.name} do not fit into this network.",
-            "Choose a writer that was trained here with a network of the same name.",
+            f"The token embeddings of {source.name} have another size than this model.",
+            "Choose a base model that was trained here with the same model size.",
         )
     with torch.no_grad():
         ours.copy_(theirs)
 
 
-def round_to_eight_bits(model: Any) -> None:
-    """Makes the weights of matrices ones that `save` can keep in eight bits, so that what is measured is what is kept.
-    Each is off by 6 % of itself at most (E4M3 of Micikevicius and others 2022, arXiv 2209.05433)."""
+def round_to_float8(model: PreTrainedModel) -> None:
+    """Round all matrices in place to values of float8 (E4M3, Micikevicius et al. 2022, arXiv 2209.05433).
+
+    The relative error is at most 6 %. An evaluation afterwards is of exactly the weights that `save_model` stores.
+    """
     import torch
 
     with torch.no_grad():
@@ -121,15 +123,21 @@ def round_to_eight_bits(model: Any) -> None:
                 value.copy_(value.to(torch.float8_e4m3fn))
 
 
-def save(model: Any, tokenizer: Any, folder: Path, *, eight_bits: bool = False) -> None:
-    """Writes float16 weights and the vocabulary in transformers' format; with `eight_bits` matrices as float8 (E4M3),
-    which transformers widens when it loads them."""
+def save_model(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, *, as_float8: bool = False
+) -> None:
+    """Save float16 weights and the tokenizer in the transformers format.
+
+    With `as_float8` matrices are stored as float8 (E4M3), which transformers converts when it loads them.
+    """
     import torch
 
-    small = torch.float8_e4m3fn if eight_bits else torch.float16
-    made: dict[int, torch.Tensor] = {}  # What is tied stays one tensor.
+    matrix_dtype = torch.float8_e4m3fn if as_float8 else torch.float16
+    converted: dict[int, torch.Tensor] = {}  # tied weights stay one tensor
     state = {
-        name: made.setdefault(value.data_ptr(), value.detach().cpu().to(small if value.ndim > 1 else torch.float16))
+        name: converted.setdefault(
+            value.data_ptr(), value.detach().cpu().to(matrix_dtype if value.ndim > 1 else torch.float16)
+        )
         for name, value in model.state_dict().items()
     }
     model.config.dtype = torch.float16
@@ -137,22 +145,25 @@ def save(model: Any, tokenizer: Any, folder: Path, *, eight_bits: bool = False) 
     tokenizer.save_pretrained(folder)
 
 
-def opened(where: Path, dtype: torch.dtype, device: str, *, masked: bool = False) -> Any:
-    """The causal or the masked model in a folder, or the causal one in a GGUF file. Raises what `opening.opened`
-    does, and BadInput for a model of the other kind."""
+def load_model(path: Path, dtype: torch.dtype, device: str, *, is_masked: bool = False) -> PreTrainedModel:
+    """Load the causal or the masked model in a folder, or the causal model in a GGUF file.
+
+    Raises what `load_pretrained` raises, and BadInput for a model of the other type.
+    """
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
-    if _is_masked(where) != masked:
-        what = "writes on, and fills no gaps" if masked else "fills gaps, and does not write on"
-        raise api.BadInput(f"{where.name} {what}.", "Choose another model.")
-    model = transformers_loader.opened(AutoModelForMaskedLM if masked else AutoModelForCausalLM, where, dtype, device)
-    if packed := transformers_loader.quantisation(where):
-        _try(model, where.name, transformers_loader.method_of(packed), device)
+    if _has_masked_config(path) != is_masked:
+        is_now, needed = ("a causal", "a masked") if is_masked else ("a masked", "a causal")
+        raise api.BadInput(f"{path.name} is {is_now} language model.", f"Choose {needed} language model.")
+    auto_model = AutoModelForMaskedLM if is_masked else AutoModelForCausalLM
+    model = transformers_loader.load_pretrained(auto_model, path, dtype, device)
+    if quantisation := transformers_loader.read_quantisation(path):
+        _check_forward(model, path.name, transformers_loader.method_of(quantisation), device)
     return model
 
 
-def _try(model: Any, name: str, method: str, device: str) -> None:
-    """Some quantisers miss what they need only when there is something to compute. Raises BadInput."""
+def _check_forward(model: PreTrainedModel, name: str, method: str, device: str) -> None:
+    """Run one token: some quantisers miss a dependency only when they compute. Raises BadInput."""
     import torch
 
     try:
@@ -161,18 +172,20 @@ def _try(model: Any, name: str, method: str, device: str) -> None:
     except Exception as error:  # each quantiser has errors of its own
         if api.is_out_of_memory(error):
             raise
-        raise transformers_loader.useless(name, method, error) from error
+        raise transformers_loader.build_quantiser_error(name, method, error) from error
 
 
-def _is_masked(where: Path) -> bool:
-    """Told by the class that the configuration names; transformers would load either as the other, with half of its
-    weights at random. Raises BadInput where there is none."""
-    if gguf.of(where):
+def _has_masked_config(path: Path) -> bool:
+    """Check whether the configuration names a masked model class. Raises BadInput if there is no configuration.
+
+    transformers would load each type as the other, with half of the weights at random.
+    """
+    if gguf.find_file(path):
         return False
     try:
-        config = json.loads((where / "config.json").read_bytes())
+        config = json.loads((path / "config.json").read_bytes())
         return any(str(name).endswith("ForMaskedLM") for name in config.get("architectures") or [])
     except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise api.BadInput(
-            f"{where.name} cannot be loaded as a language model.", "Choose a folder with a config and safetensors."
+            f"{path.name} cannot be loaded as a language model.", "Choose a folder with a config and safetensors."
         ) from error

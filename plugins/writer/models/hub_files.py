@@ -1,4 +1,4 @@
-"""Which files of a language model on the Hugging Face hub are needed."""
+"""Choose and download the files of a language model on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -15,32 +15,35 @@ _WANTED = (
 )  # fmt: skip
 
 
-def folder(name: str, ctx: api.Context) -> Path:
-    """The folder of a language model, by its name on the hub. Raises BadInput as `api.hub.download_model` does."""
+def download_model(name: str, ctx: api.Context) -> Path:
+    """Return the folder of a language model on the hub, downloading it if needed.
+
+    Raises BadInput as `api.hub.download_model` does.
+    """
     return api.hub.download_model(
-        name, ctx, index_file=HEAD, choose_files=picked, format_name="transformers", find_cached=_cached
+        name, ctx, index_file=HEAD, choose_files=pick_files, format_name="transformers", find_cached=_find_cached
     )
 
 
-def picked(name: str, files: api.hub.HubFiles, config: dict[str, Any]) -> list[str]:
-    """Configuration, vocabulary and safetensors in the root of a repository.
+def pick_files(name: str, files: api.hub.HubFiles, config: dict[str, Any]) -> list[str]:
+    """Return the configuration, tokenizer and safetensors files in the root of a repository.
 
-    Raises BadInput where there are other weights alone, or the model asks for program code of its own.
+    Raises BadInput if there are no safetensors, or if the model needs custom code.
     """
     if "auto_map" in config and not config.get("model_type"):
         raise api.BadInput(
-            f"{name} asks for program code of its own, which is not run.",
-            "Choose a model that transformers knows by itself.",
+            f"{name} needs custom program code, which the studio does not run.",
+            "Choose a model that transformers supports itself.",
         )
     weights = [path for path in files if "/" not in path and path.endswith(".safetensors")]
-    split = [path for path in weights if path.startswith("model-")]
+    shards = [path for path in weights if path.startswith("model-")]
     if not weights:
         raise api.BadInput(f"{name} has no safetensors.", "Choose another model.")
-    whole = ["model.safetensors"] if "model.safetensors" in weights else split or weights
-    return sorted({*whole, *_WANTED} & files.keys())
+    chosen = ["model.safetensors"] if "model.safetensors" in weights else shards or weights
+    return sorted({*chosen, *_WANTED} & files.keys())
 
 
-def _cached(name: str) -> Path | None:
+def _find_cached(name: str) -> Path | None:
     from huggingface_hub import snapshot_download
 
     try:

@@ -1,34 +1,43 @@
-"""A LoRA (Hu and others 2021) for a writer: small layers beside its frozen ones, in peft's format."""
+"""LoRA (Hu et al. 2021) for causal language models, in the format of peft."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from studio import api
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
-def begun(model: Any, base: str, rank: int) -> Any:
-    """`model` frozen, with layers of `rank` beside all that are linear, which change nothing yet; random by torch's
-    seed. `base` is the choice by which the model is found again."""
+def add_lora(model: PreTrainedModel, base: str, rank: int) -> PeftModel:
+    """Freeze `model` and add LoRA layers of `rank` to all linear layers. The outputs stay the same at first.
+
+    The layers are initialised from torch's global seed. `base` is the model choice that finds the base model again.
+    """
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(task_type="CAUSAL_LM", r=rank, lora_alpha=2 * rank, target_modules="all-linear")
-    taught = get_peft_model(model, config)
-    taught.peft_config["default"].base_model_name_or_path = base
-    return taught
+    adapted = get_peft_model(model, config)
+    adapted.peft_config["default"].base_model_name_or_path = base
+    return adapted
 
 
-def save(taught: Any, folder: Path) -> None:
-    """Writes the layers alone."""
-    taught.save_pretrained(folder, save_embedding_layers=False)
+def save_lora(model: PeftModel, folder: Path) -> None:
+    """Write the LoRA layers without the base model."""
+    model.save_pretrained(str(folder), save_embedding_layers=False)
 
 
-def base_of(folder: Path) -> str:
-    """The choice that a LoRA is for; empty where the folder holds none. Raises BadInput for one that does not tell."""
+def read_base_model(folder: Path) -> str:
+    """Return the model choice of a LoRA's base model; empty if the folder has no LoRA.
+
+    Raises BadInput if the LoRA does not name its base model.
+    """
     if not (folder / CONFIG).is_file():
         return ""
     try:
@@ -36,12 +45,12 @@ def base_of(folder: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         base = None
     if not isinstance(base, str) or not base:
-        raise api.BadInput(f"{folder.name} does not tell which writer it is for.", "Choose another model.")
+        raise api.BadInput(f"The LoRA {folder.name} does not name its base model.", "Choose another model.")
     return base
 
 
-def merged(model: Any, folder: Path) -> Any:
-    """`model` with the LoRA in a folder added to its weights. Raises BadInput when the two do not fit."""
+def merge_lora(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """Add the LoRA in a folder to the weights of `model`. Raises BadInput if the two do not fit."""
     from peft import PeftModel
     from safetensors import SafetensorError
 
@@ -50,4 +59,6 @@ def merged(model: Any, folder: Path) -> Any:
     try:
         return PeftModel.from_pretrained(model, folder).merge_and_unload()
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        raise api.BadInput(f"{folder.name} does not fit its writer, or is damaged.", "Choose another model.") from error
+        raise api.BadInput(
+            f"The LoRA {folder.name} does not fit its base model, or is damaged.", "Choose another model."
+        ) from error

@@ -1,113 +1,101 @@
-"""A byte-pair vocabulary of our own, and how a document is laid out in its tokens."""
+"""Load tokenizers, and encode text, titles and kinds. Tokenizers trained here have a token for each kind of text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 from studio import api
 
-from ..documents import KINDS, Document
 from . import gguf
 
-END, PAD, MASK = "<|end|>", "<|pad|>", "<|mask|>"
-TAGS = tuple(f"<|{kind}|>" for kind in KINDS)
-MARKS = ("Ġ", "▁")
-"""How tokens begin in front of which a space stands."""
-BETWEEN = "\n\n"
-"""What stands between a title and its text."""
-_spelled: dict[Path, tuple[int, str]] = {}
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+KINDS = ("story", "tale", "poem", "book", "text")
+"""Kinds of text that a model trained here can be asked for."""
+END_TOKEN, PAD_TOKEN, MASK_TOKEN = "<|end|>", "<|pad|>", "<|mask|>"
+KIND_TOKENS = tuple(f"<|{kind}|>" for kind in KINDS)
+SPACE_MARKERS = ("Ġ", "▁")
+"""First characters of tokens that begin with a space (byte-level BPE and SentencePiece)."""
+TITLE_SEPARATOR = "\n\n"
+_gguf_vocabularies: dict[Path, tuple[int, str]] = {}
+"""By path: modification time in nanoseconds, and the vocabulary as JSON of the tokenizers library."""
 
 
-def learn(documents: Iterable[Document], size: int) -> Any:
-    """A `PreTrainedTokenizerFast` of bytes and what they are merged into: the same for the same documents."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
+class TokenEncoder(Protocol):
+    """The part of a transformers tokenizer that encodes text."""
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=size,
-        special_tokens=[END, PAD, MASK, *TAGS],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator((f"{one.title}\n\n{one.text}" for one in documents), trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, mask_token=MASK, clean_up_tokenization_spaces=False
-    )
+    def __call__(
+        self, text: str, *, add_special_tokens: bool = ..., split_special_tokens: bool = ...
+    ) -> Mapping[str, list[int]]:
+        """Return the token ids under ``input_ids``."""
+
+    def get_vocab(self) -> Mapping[str, int]: ...
+
+    def convert_tokens_to_ids(self, tokens: str) -> int: ...
 
 
-def opened(where: Path) -> Any:
-    """The tokenizer in a folder or in a GGUF file. Raises BadInput when it is missing or damaged."""
+def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """Load the tokenizer in a folder or a GGUF file. Raises BadInput if it is missing or damaged."""
     from transformers import AutoTokenizer
 
-    file = gguf.of(where)
+    file = gguf.find_file(path)
     if file:
         api.model_files.gguf_header(file)
     try:
-        with gguf.source(file) if file else nullcontext((where, {})) as (folder, more):
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **more)
+        with ExitStack() as stack:
+            source, options = stack.enter_context(gguf.prepare_source(file)) if file else (path, {})
+            tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False, **options)
     except Exception as error:  # tokenizers raises a bare Exception for a damaged file
-        raise api.BadInput(f"The vocabulary in {where.name} is missing or damaged.", "Choose another model.") from error
+        raise api.BadInput(f"The tokenizer of {path.name} is missing or damaged.", "Choose another model.") from error
     if file:
-        _spelled.clear()
-        _spelled[file.resolve()] = file.stat().st_mtime_ns, tokenizer.backend_tokenizer.to_str()
+        _gguf_vocabularies.clear()
+        _gguf_vocabularies[file.resolve()] = file.stat().st_mtime_ns, tokenizer.backend_tokenizer.to_str()
     return tokenizer
 
 
-def spelled(file: Path) -> str | None:
-    """The vocabulary of a GGUF file as tokenizers' JSON, where it is the one that was opened last in this process:
-    to take it out needs transformers. Else None."""
-    changed, found = _spelled.get(file.resolve(), (0, None))
-    return found if changed == file.stat().st_mtime_ns else None
+def find_gguf_vocabulary(file: Path) -> str | None:
+    """Return the vocabulary of a GGUF file as JSON of the tokenizers library.
+
+    None if this file is not the last one that this process loaded: reading it from the file needs transformers.
+    """
+    modified, vocabulary = _gguf_vocabularies.get(file.resolve(), (0, None))
+    return vocabulary if modified == file.stat().st_mtime_ns else None
 
 
-def has_tags(tokenizer: Any) -> bool:
-    """Whether it is one of ours, to which title and kind can be told."""
-    return set(TAGS) <= set(tokenizer.get_vocab())
+def has_kind_tokens(tokenizer: TokenEncoder) -> bool:
+    """Check whether a tokenizer was trained here, so that its model takes a title and a kind."""
+    return set(KIND_TOKENS) <= set(tokenizer.get_vocab())
 
 
-def words(tokenizer: Any, text: str) -> list[int]:
-    """The tokens of someone's text. What looks like a control token in it is taken as the letters that it is."""
-    found: list[int] = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    return found
+def encode_text(tokenizer: TokenEncoder, text: str) -> list[int]:
+    """Return the tokens of a user's text. Control tokens in the text are encoded as plain characters."""
+    return tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
 
 
-def going_on(tokenizer: Any, before: str, tokens: Iterable[int]) -> Iterator[int]:
-    """Those of `tokens` that can be a word, or the beginning of one, behind a text. Right behind letters all can."""
-    known = tokenizer.get_vocab()
-    marked = any(mark in known for mark in MARKS)
+def encode_header(tokenizer: TokenEncoder, kind: str, title: str) -> list[int]:
+    """Return the tokens before a text: its kind (one of `KINDS`), and its title if there is one."""
+    title_tokens = encode_text(tokenizer, f"{title}{TITLE_SEPARATOR}" if title else "")
+    return [tokenizer.convert_tokens_to_ids(f"<|{kind}|>"), *title_tokens]
+
+
+def encode_bos(tokenizer: TokenEncoder) -> list[int]:
+    """Return the token that a tokenizer puts before every text, as those of Gemma and Llama do; else an empty list."""
+    tokens = tokenizer("")["input_ids"]
+    return tokens if tokens == [getattr(tokenizer, "bos_token_id", None)] else []
+
+
+def filter_next_words(tokenizer: PreTrainedTokenizerBase, before: str, tokens: Iterable[int]) -> Iterator[int]:
+    """Yield the tokens that can start a word after the text `before`; after a letter or a digit, all of them."""
+    vocabulary = tokenizer.get_vocab()
+    has_markers = any(marker in vocabulary for marker in SPACE_MARKERS)
     for token in tokens:
-        spaced = str(tokenizer.convert_ids_to_tokens(token)).startswith(MARKS)
-        fits = spaced == before.endswith(" ") or not marked
-        # WordPiece's "##ing" goes on with a word.
-        if before[-1:].isalnum() or (fits and str(tokenizer.decode([token])).lstrip(" ")[:1].isalnum()):
+        has_space = str(tokenizer.convert_ids_to_tokens(token)).startswith(SPACE_MARKERS)
+        fits_space = has_space == before.endswith(" ") or not has_markers
+        # A WordPiece token such as "##ing" continues a word, and "#" is not alphanumeric.
+        starts_word = str(tokenizer.decode([token])).lstrip(" ")[:1].isalnum()
+        if before[-1:].isalnum() or (fits_space and starts_word):
             yield token
-
-
-def opening(tokenizer: Any, kind: str, title: str) -> list[int]:
-    """The tokens before a text of a kind (one of `KINDS`), with or without a title."""
-    return [tokenizer.convert_tokens_to_ids(f"<|{kind}|>"), *words(tokenizer, f"{title}{BETWEEN}" if title else "")]
-
-
-def beginning(tokenizer: Any) -> list[int]:
-    """What a model was always shown before a text, such as Gemma's and Llama's sign for a beginning; mostly nothing,
-    and nothing for a vocabulary that only counts."""
-    found: list[int] = tokenizer("")["input_ids"]
-    return found if found == [getattr(tokenizer, "bos_token_id", None)] else []
-
-
-def laid_out(tokenizer: Any, documents: Sequence[Document]) -> list[list[int]]:
-    """The tokens of each document, from its kind over its title and text to its end."""
-    ours = has_tags(tokenizer)
-    texts = [f"{one.title}{BETWEEN if one.title else ''}{one.text}" for one in documents]
-    if not texts:
-        return []
-    inside = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    first = [[tokenizer.convert_tokens_to_ids(f"<|{one.kind}|>")] if ours else [] for one in documents]
-    last = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    return [[*before, *tokens, *last] for before, tokens in zip(first, inside, strict=True)]

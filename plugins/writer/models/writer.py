@@ -1,107 +1,107 @@
-"""Language models on a device, with what they remember of the text that they last read."""
+"""Find and load language models, each with the KV cache of the text that it read last."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from studio import api
 
-from . import architectures, gguf, hub_files, lora
-from . import tokenizer as vocabulary
-from .kv_cache import Prefix
+from . import architectures, gguf, hub_files, lora, tokenizer
+from .kv_cache import KVCache
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-KIND, MASKED = "language", "masked-language"
-PREFIX = "prefix.safetensors"
+STARTER, MASKED_STARTER = "writer-tales", "writer-words"
+"""Names of the starter models."""
+KV_CACHE_FILE = "prefix.safetensors"
 
 
 class Writer:
-    """A causal model on `device` that writes on. `longest` is how many tokens it can look back on."""
+    """A causal language model on `device`, with its tokenizer and its KV cache."""
 
-    def __init__(self, model: Any, tokenizer: Any, name: str, device: str) -> None:
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str, device: str) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer, self.name, self.device = tokenizer, name, device
-        self.longest = int(getattr(model.config, "max_position_embeddings", 0) or 2048)
-        self.prefix = Prefix(self.model, device)
-        ends = getattr(model.generation_config, "eos_token_id", None) or tokenizer.eos_token_id
-        self.ends = frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
+        self.context_length = int(getattr(model.config, "max_position_embeddings", 0) or 2048)
+        """Number of tokens that the model can read, prompt and new tokens together."""
+        self.kv_cache = KVCache(self.model, device)
+        ids = getattr(model.generation_config, "eos_token_id", None) or tokenizer.eos_token_id
+        self.eos_token_ids = frozenset(ids if isinstance(ids, list) else [] if ids is None else [ids])
 
     def save_state(self, folder: Path) -> None:
-        """Keeps what was read, as `api.SavesState` says."""
-        self.prefix.save_state(folder / PREFIX)
+        """Save the KV cache, as `api.SavesState` asks for."""
+        self.kv_cache.save_state(folder / KV_CACHE_FILE)
 
     def restore_state(self, folder: Path) -> None:
-        self.prefix.restore_state(folder / PREFIX)
-
-    @property
-    def has_tags(self) -> bool:
-        """Whether kinds and titles can be told to it, as to those trained here."""
-        return vocabulary.has_tags(self.tokenizer)
+        self.kv_cache.restore_state(folder / KV_CACHE_FILE)
 
 
-def load(ctx: api.Context, choice: str) -> Writer:
-    """The writer that a `ModelChoice` stands for, kept with what it has read. Raises BadInput with one sentence."""
-    where = folder(ctx, choice)
-    base = lora.base_of(where)
-    under = folder(ctx, base) if base else None
-    key = f"writer:{where}:{stamp(where)}:{ctx.device}" + (f":{under}:{stamp(under)}" if under else "")
-    return ctx.models.load(key, lambda: opened(where, ctx.device, ctx.dtype, under))
+def load_writer(ctx: api.Context, choice: str) -> Writer:
+    """Load the causal model that a `ModelChoice` names, or return it with its KV cache if it is loaded.
+
+    Raises BadInput.
+    """
+    path = find_model(ctx, choice)
+    base = lora.read_base_model(path)
+    base_path = find_model(ctx, base) if base else None
+    key = f"writer:{path}:{api.model_files.file_stamp(path)}:{ctx.device}"
+    if base_path:
+        key += f":{base_path}:{api.model_files.file_stamp(base_path)}"
+    return ctx.models.load(key, lambda: open_writer(path, ctx.device, ctx.dtype, base_path))
 
 
-def opened(where: Path, device: str, dtype: torch.dtype, under: Path | None = None) -> Writer:
-    """The writer in a folder in transformers' format or in a GGUF file, or with a LoRA in `where`, that `under` it.
-    Raises BadInput."""
-    model = architectures.opened(under or where, dtype, device)
-    tokenizer = vocabulary.opened(under or where)
-    return Writer(lora.merged(model, where) if under else model, tokenizer, title(where), device)
+def open_writer(path: Path, device: str, dtype: torch.dtype, base: Path | None = None) -> Writer:
+    """Load the causal model in a folder or a GGUF file; with `base`, that model with the LoRA in `path`.
+
+    Raises BadInput.
+    """
+    model = architectures.load_model(base or path, dtype, device)
+    encoder = tokenizer.load_tokenizer(base or path)
+    return Writer(lora.merge_lora(model, path) if base else model, encoder, read_title(path), device)
 
 
-def load_guesser(ctx: api.Context, choice: str) -> tuple[Any, Any]:
-    """(a masked model, its tokenizer). Raises BadInput."""
+def load_masked_model(ctx: api.Context, choice: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load the masked model that a `ModelChoice` names, and its tokenizer. Raises BadInput."""
     import torch
 
-    where = folder(ctx, choice)
-    key = f"guesser:{where}:{stamp(where)}:{ctx.device}"
+    path = find_model(ctx, choice)
 
-    def opened() -> tuple[Any, Any]:
-        tokenizer = vocabulary.opened(where)
-        if tokenizer.mask_token_id is None:
-            raise api.BadInput(f"{where.name} has no token for a gap.", "Choose a masked model, such as BERT.")
-        model = architectures.opened(where, torch.float32, ctx.device, masked=True)
-        return model.eval().requires_grad_(False), tokenizer
+    def load() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        encoder = tokenizer.load_tokenizer(path)
+        if encoder.mask_token_id is None:
+            raise api.BadInput(f"{path.name} has no mask token.", "Choose a masked language model, such as BERT.")
+        model = architectures.load_model(path, torch.float32, ctx.device, is_masked=True)
+        return model.eval().requires_grad_(False), encoder
 
-    return ctx.models.load(key, opened)
+    return ctx.models.load(f"guesser:{path}:{api.model_files.file_stamp(path)}:{ctx.device}", load)
 
 
-def folder(ctx: api.Context, choice: str) -> Path:
-    """The folder or the GGUF file of a model, or the folder of a LoRA, once it is fetched. Raises BadInput."""
+def find_model(ctx: api.Context, choice: str) -> Path:
+    """Return the folder or the GGUF file of a model, or the folder of a LoRA, downloading it if needed.
+
+    Raises BadInput.
+    """
     if not choice:
-        raise api.BadInput("No model is chosen.", "Choose one, or train one with “Train a writer”.")
-    found = ctx.model(choice)
-    where = found if isinstance(found, Path) else hub_files.folder(found, ctx)
-    if file := gguf.of(where):
+        raise api.BadInput("No model is chosen.", "Choose one, or train one with “Train language model”.")
+    model = ctx.model(choice)
+    path = model if isinstance(model, Path) else hub_files.download_model(model, ctx)
+    if file := gguf.find_file(path):
         return file.resolve()
-    if not any((where / name).is_file() for name in ("config.json", lora.CONFIG)):
+    if not any((path / name).is_file() for name in ("config.json", lora.CONFIG)):
         raise api.BadInput(
-            f"{choice} is no language model.", "Choose a folder in transformers' format, or a GGUF file."
+            f"{choice} is not a language model.", "Choose a folder in the transformers format, or a GGUF file."
         )
-    return where.resolve()
+    return path.resolve()
 
 
-def title(where: Path) -> str:
-    """What a model trained here is called; another one by its folder or file."""
+def read_title(path: Path) -> str:
+    """Return the title of a model trained here; for others, the name of the folder or file."""
     try:
-        told = json.loads((where / "studio.json").read_bytes()).get("title")
+        title = json.loads((path / "studio.json").read_bytes()).get("title")
     except (OSError, ValueError, AttributeError):
-        told = None
-    return told if isinstance(told, str) and told else where.name
-
-
-def stamp(where: Path) -> int:
-    """Tells a folder's or a file's model from the one that lay there before."""
-    files = where.iterdir() if where.is_dir() else [where]
-    return max((path.stat().st_mtime_ns for path in files), default=0)
+        title = None
+    return title if isinstance(title, str) and title else path.name

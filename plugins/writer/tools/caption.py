@@ -1,98 +1,111 @@
-"""What a picture shows, in words."""
+"""Describe an image, or answer a question about it, with a vision-language model."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from studio import api
 
-from ..generation import estimate as estimating
-from ..models import transformers_loader, writer
+from ..generation import estimate
+from ..models import transformers_loader
+from ..models.writer import find_model
 
-LARGEST = 1536
-"""Pixels of the longer side that a model is given: more is seen by none of them and takes memory."""
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import FloatTensor, LongTensor, Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+
+    StoppingCriterion: TypeAlias = Callable[..., Tensor]
+
+LARGEST_SIDE = 1536
+"""Longer side of the image in px: no such model sees more, and larger images take more memory."""
 
 
 class WriterCaption(api.Tool):
-    """Says in words what a picture shows. Needs a vision-language model, such as BLIP, LLaVA or Qwen-VL."""
+    """Describes an image, or answers a question about it. Needs a vision-language model such as BLIP or Qwen-VL."""
 
     id = "writer.caption"
-    title = "Describe a picture"
+    title = "Describe image"
     output = "text"
     icon = "mdi6.image-text"
 
     class Params(api.Params):
         image: api.ImageInput
-        """What is described."""
+        """The image to describe."""
         prompt: api.Prompt = api.param("", title="Question")
-        """What you want to know; empty asks for a description. A model without a chat template goes on from it."""
+        """Your question about the image. Empty asks for a description. A model without a chat template continues it."""
         model: api.ModelChoice = api.param("", model="vision-language")
-        length: int = api.param(80, ge=1, le=2000, title="Length", unit="tokens")
+        length: int = api.param(80, ge=1, le=2000, title="Maximum length", unit="tokens")
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:
-        return estimating.of_weights(params.model, params.length, ctx)
+        return estimate.estimate_weights(params.model, params.length, ctx)
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
-        yield api.Progress(0, 0, "Getting the model ready")
+        yield api.Progress(0, 0, "Loading the model")
         model, processor, name = _load(ctx, params.model)
-        picture = api.images.open_picture(params.image).convert("RGB")
-        picture.thumbnail((LARGEST, LARGEST))
-        yield api.Progress(0, params.length, "Looking")
-        text = _said(model, processor, picture, params, ctx)
+        image = api.images.open_picture(params.image).convert("RGB")
+        image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+        yield api.Progress(0, params.length, "Looking at the image")
+        text = _describe(model, processor, image, params, ctx)
         if not text:
-            raise api.StudioError(f"{name} said nothing about this picture.", "Ask it something.")
+            raise api.StudioError(f"{name} returned an empty description.", "Ask a question about the image.")
         yield api.Preview(text)
         yield api.Text(text, params.image.stem, notes={"question": params.prompt})
 
 
-def _load(ctx: api.Context, choice: str) -> tuple[Any, Any, str]:
-    """(model, processor, name). Raises BadInput."""
+def _load(ctx: api.Context, choice: str) -> tuple[PreTrainedModel, ProcessorMixin, str]:
+    """Return (model, processor, name). Raises BadInput."""
     if not choice:
-        raise api.BadInput("No model that sees is chosen.", "Choose a vision-language model, such as BLIP or Qwen-VL.")
-    where = writer.folder(ctx, choice)
-    key = f"seer:{where}:{writer.stamp(where)}:{ctx.device}"
-    return ctx.models.load(key, lambda: _opened(where, ctx))
+        raise api.BadInput(
+            "No vision-language model is chosen.", "Choose one that reads images, such as BLIP or Qwen-VL."
+        )
+    path = find_model(ctx, choice)
+    key = f"seer:{path}:{api.model_files.file_stamp(path)}:{ctx.device}"
+    return ctx.models.load(key, lambda: _open(path, ctx))
 
 
-def _opened(where: Path, ctx: api.Context) -> tuple[Any, Any, str]:
+def _open(path: Path, ctx: api.Context) -> tuple[PreTrainedModel, ProcessorMixin, str]:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    what = "a vision-language model"
-    model = transformers_loader.opened(AutoModelForImageTextToText, where, ctx.dtype, ctx.device, what=what)
+    description = "a vision-language model"
+    model = transformers_loader.load_pretrained(
+        AutoModelForImageTextToText, path, ctx.dtype, ctx.device, description=description
+    )
     try:
-        processor = AutoProcessor.from_pretrained(where, **transformers_loader.LOCAL)
-    except Exception as error:  # many kinds of processors, each with errors of its own
+        processor = AutoProcessor.from_pretrained(path, **transformers_loader.LOCAL)
+    except Exception as error:  # many types of processors, each with errors of its own
         raise api.BadInput(
-            f"{where.name} cannot be loaded as {what}.", "Choose one in transformers' format."
+            f"{path.name} cannot be loaded as {description}.", "Choose one in the transformers format."
         ) from error
-    return model.eval().requires_grad_(False), processor, where.name
+    return model.eval().requires_grad_(False), processor, path.name
 
 
-def _said(model: Any, processor: Any, picture: Any, params: WriterCaption.Params, ctx: api.Context) -> str:
+def _describe(
+    model: PreTrainedModel, processor: ProcessorMixin, image: Image, params: WriterCaption.Params, ctx: api.Context
+) -> str:
     import torch
 
-    inputs = _inputs(processor, picture, _harmless(params.prompt.strip(), processor.tokenizer))
-    placed = {
+    question = _escape_special_tokens(params.prompt.strip(), processor.tokenizer)
+    inputs = {
         name: value.to(ctx.device, model.dtype) if value.is_floating_point() else value.to(ctx.device)
-        for name, value in inputs.items()
+        for name, value in _build_inputs(processor, image, question).items()
     }
+    stopping = _report_tokens(ctx, params.length)
     with torch.inference_mode():
-        made = model.generate(
-            **placed, do_sample=False, max_new_tokens=params.length, stopping_criteria=[_stopping(ctx, params.length)]
-        )
-    tokens = made[0].tolist()
-    asked = inputs["input_ids"][0].tolist() if "input_ids" in inputs else []
-    if asked and tokens[: len(asked)] == asked:
-        tokens = tokens[len(asked) :]
+        output = model.generate(**inputs, do_sample=False, max_new_tokens=params.length, stopping_criteria=[stopping])
+    tokens = output[0].tolist()
+    prompt = inputs["input_ids"][0].tolist() if "input_ids" in inputs else []
+    if prompt and tokens[: len(prompt)] == prompt:
+        tokens = tokens[len(prompt) :]
     return str(processor.decode(tokens, skip_special_tokens=True)).strip()
 
 
-def _inputs(processor: Any, picture: Any, question: str) -> dict[str, Any]:
+def _build_inputs(processor: ProcessorMixin, image: Image, question: str) -> dict[str, Tensor]:
     if getattr(processor, "chat_template", None):
-        content = [{"type": "image", "image": picture}, {"type": "text", "text": question or "Describe this picture."}]
+        content = [{"type": "image", "image": image}, {"type": "text", "text": question or "Describe this picture."}]
         return dict(
             processor.apply_chat_template(
                 [{"role": "user", "content": content}],
@@ -102,28 +115,28 @@ def _inputs(processor: Any, picture: Any, question: str) -> dict[str, Any]:
                 return_tensors="pt",
             )
         )
-    words = {"text": question} if question else {}
-    return dict(processor(images=picture, return_tensors="pt", **words))
+    text = {"text": question} if question else {}
+    return dict(processor(images=image, return_tensors="pt", **text))
 
 
-def _harmless(question: str, tokenizer: Any) -> str:
-    """The question without anything that the model would take for a sign of its own, such as `<image>`."""
-    for sign in sorted({*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}):
-        question = question.replace(sign, f"{sign[0]} {sign[1:]}")
+def _escape_special_tokens(question: str, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return the question with a space in each special token, such as `<image>`, so that it is read as text."""
+    for token in sorted({*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}):
+        question = question.replace(token, f"{token[0]} {token[1:]}")
     return question
 
 
-def _stopping(ctx: api.Context, length: int) -> Callable[..., Any]:
-    """Shows how far it is, and lets a cancel through, at each token."""
+def _report_tokens(ctx: api.Context, length: int) -> StoppingCriterion:
+    """Return a stopping criterion that reports progress at each token, where the job can be cancelled."""
     import torch
 
-    began, count = time.monotonic(), 0
+    started, count = time.monotonic(), 0
 
-    def stop(tokens: Any, _scores: Any, **_more: Any) -> Any:
+    def report(tokens: LongTensor, _scores: FloatTensor, **_options: object) -> Tensor:
         nonlocal count
         count += 1
-        rate = count / max(1e-6, time.monotonic() - began)
-        ctx.emit(api.Progress(count, length, f"{rate:.0f} tokens a second"))
+        rate = count / max(1e-6, time.monotonic() - started)
+        ctx.emit(api.Progress(count, length, f"{rate:.0f} tokens per second"))
         return torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
 
-    return stop
+    return report

@@ -1,4 +1,4 @@
-"""A talk with a model."""
+"""Chat with a model on a page, where each turn stands behind the name of its speaker."""
 
 from __future__ import annotations
 
@@ -8,137 +8,156 @@ from collections.abc import Iterator, Sequence
 
 from studio import api
 
-from ..generation import chat_template, generator, sampling_params
-from ..generation import estimate as estimating
-from ..generation.chat_template import ANSWER, SYSTEM, USER, Message
-from ..generation.context_window import NEW
-from ..generation.top_logprobs import Alternatives
-from ..models import tokenizer
-from ..models import writer as models
-from ..models.writer import Writer
-from .continue_text import STARTER
+from ..generation import estimate
+from ..generation.chat_template import (
+    ASSISTANT,
+    SYSTEM,
+    USER,
+    Message,
+    encode_chat,
+    encode_transcript,
+    has_chat_template,
+)
+from ..generation.context_window import NEW_TOKENS
+from ..generation.generator import generate_text
+from ..generation.sampling_params import SamplingParams, build_sampler_chain
+from ..generation.top_logprobs import TopLogprobs
+from ..models.tokenizer import encode_text
+from ..models.writer import STARTER, Writer, load_writer
 
-TITLE = 60
-"""Characters of what was asked that stand in the title of an answer."""
+TITLE_LENGTH = 60
+"""Characters of the user's message in the title of an answer."""
 
 
-class Talk(api.Params):
-    """What is asked first."""
+class ChatInputs(api.Params):
+    """Parameters that come before the sampling parameters."""
 
-    text: api.PageText = api.param("", title="The talk")
-    """What you say is answered, and behind the answer you say the next. Names stand before the turns; the first needs
-    none."""
-    persona: str = api.param("Muse", title="Its name")
+    text: api.PageText = api.param("", title="Conversation")
+    """The model answers your last message. Names stand before the messages; the first needs none."""
+    persona: str = api.param("Muse", title="Character name")
     name: str = api.param("You", title="Your name")
     system: api.Prompt = api.param(
-        "You are a kind and honest companion of an artist. Answer briefly.", title="How it should be"
+        "You are a kind and honest companion of an artist. Answer briefly.", title="System prompt"
     )
+    """Describes the character and how it should answer."""
     model: api.ModelChoice = api.param(STARTER, model="language")
-    length: int = api.param(300, ge=1, le=8192, title="Length", unit="tokens")
+    length: int = api.param(300, ge=1, le=8192, title="Maximum length", unit="tokens")
 
 
 class WriterChat(api.Tool):
-    """A talk with a model that answers as the one you describe."""
+    """Chats with you as a character that you describe in the system prompt."""
 
     id = "writer.chat"
-    title = "Talk"
+    title = "Chat"
     output = "text"
     icon = "mdi6.chat-outline"
 
-    class Params(sampling_params.Sampling, Talk):
+    class Params(SamplingParams, ChatInputs):
         pass
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:
-        known = estimating.facts(params.model, ctx)
-        if known is None:
+        model = estimate.read_model_size(params.model, ctx)
+        if model is None:
             return None
-        if known.tokenizer is None:
-            return estimating.told(known, estimating.guessed(params.system, params.text), params.length, {})
-        rules, text = (len(tokenizer.words(known.tokenizer, part)) for part in (params.system, params.text))
-        length = min(params.length, known.longest // 2)
-        over = max(0, rules + text + length - known.longest)
-        left_out = min(text, over)
-        read = api.TokenBudget(known.longest, {"rules": rules, "text": text - left_out, NEW: length}, left_out)
-        return estimating.told(known, rules + text - left_out, length, {}, read)
+        if model.tokenizer is None:
+            count = estimate.guess_token_count(params.system, params.text)
+            return estimate.build_estimate(model, count, params.length)
+        system, text = (len(encode_text(model.tokenizer, part)) for part in (params.system, params.text))
+        length = min(params.length, model.context_length // 2)
+        excess = max(0, system + text + length - model.context_length)
+        left_out = min(text, excess)
+        parts = {"system prompt": system, "text": text - left_out, NEW_TOKENS: length}
+        budget = api.TokenBudget(model.context_length, parts, left_out)
+        return estimate.build_estimate(model, system + text - left_out, length, budget=budget)
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         names = params.name.strip() or "You", params.persona.strip() or "Muse"
         if names[0] == names[1]:
-            raise api.BadInput(f"You are both called {names[0]}.", "Give one of you another name.")
-        talk = parsed(params.text, names)
-        who, last = talk[-1]
-        if not last and (who == USER or len(talk) == 1):
-            raise api.BadInput("Nothing is said yet.", "Write what you want to say.")
-        yield api.Progress(0, 0, "Getting the model ready")
-        writer = models.load(ctx, params.model)
-        taught, stop = chat_template.has_template(writer), [*params.stop]
-        if not taught:
-            yield api.Notice(f"{writer.name} was not taught to talk: it writes on as if this were a scene.", "warning")
+            raise api.BadInput(f"You and the character are both called {names[0]}.", "Change one of the names.")
+        messages = parse_conversation(params.text, names)
+        role, last = messages[-1]
+        if not last and (role == USER or len(messages) == 1):
+            raise api.BadInput("Your last message is empty.", "Write what you want to say.")
+        yield api.Progress(0, 0, "Loading the model")
+        writer = load_writer(ctx, params.model)
+        has_template, stop = has_chat_template(writer), [*params.stop]
+        if not has_template:
+            yield api.Notice(
+                f"{writer.name} has no chat template, so it continues the conversation as plain text.", "warning"
+            )
             stop.append(f"\n{names[0]}:")
-        length = min(params.length, writer.longest // 2)
-        rules = [(SYSTEM, params.system.strip())] if params.system.strip() else []
-        tokens, left_out = _read(writer, rules, talk, names, writer.longest - length)
+        length = min(params.length, writer.context_length // 2)
+        system = [(SYSTEM, params.system.strip())] if params.system.strip() else []
+        tokens, left_out = _encode_recent(writer, system, messages, names, writer.context_length - length)
         if left_out:
-            yield api.Notice(f"{writer.name} reads at most {writer.longest:,} tokens: the oldest turns are not seen.")
-        chain = sampling_params.chain(params, writer.tokenizer, ctx.generator(), len(tokens))
-        begun = params.text + ("" if who == ANSWER else f"{_gap(params.text)}{names[1]}:")
-        space = " " if taught and begun.endswith(":") else ""
-        alternatives = Alternatives()
-        written = yield from generator.write(
-            writer, tokens, chain, length, ctx, stop=stop, before=begun + space, alternatives=alternatives
+            yield api.Notice(
+                f"The context window of {writer.name} has {writer.context_length:,} tokens: the oldest messages are "
+                "left out."
+            )
+        chain = build_sampler_chain(params, writer.tokenizer, ctx.generator(), len(tokens))
+        given = params.text + ("" if role == ASSISTANT else f"{_missing_line_breaks(params.text)}{names[1]}:")
+        space = " " if has_template and given.endswith(":") else ""
+        logprobs = TopLogprobs()
+        output = yield from generate_text(
+            writer, tokens, chain, length, ctx, stop=stop, preview_prefix=given + space, logprobs=logprobs
         )
-        answer = written.text.rstrip()
-        choices = alternatives.told(writer.tokenizer, tokens, answer)
-        if begun[-1:].isspace() and answer != answer.lstrip():
+        answer = output.text.rstrip()
+        choices = logprobs.decode(writer.tokenizer, tokens, answer)
+        if given[-1:].isspace() and answer != answer.lstrip():
             answer, choices = answer.lstrip(), []
-        elif begun.endswith(":") and not answer[:1].isspace():
-            begun += " "
+        elif given.endswith(":") and not answer[:1].isspace():
+            given += " "
         notes = {
-            "begun": len(begun),
-            "tokens": written.tokens,
-            "ended": written.ended,
+            "begun": len(given),
+            "tokens": output.tokens,
+            "ended": output.finish_reason,
             "seen": len(tokens),
             "left_out": left_out,
-            "choices": [[begun[len(params.text) :], []], *choices],
+            "choices": [[given[len(params.text) :], []], *choices],
         }
-        said = f"{begun}{answer}\n\n{names[0]}: "
-        asked = next((" ".join(what.split()) for one, what in reversed(talk) if one == USER), "")
-        yield api.Text(said, f"A talk with {names[1]}: {asked[:TITLE]}".rstrip(": "), notes=notes)
+        question = next((" ".join(content.split()) for role, content in reversed(messages) if role == USER), "")
+        title = f"Chat with {names[1]}: {question[:TITLE_LENGTH]}".rstrip(": ")
+        yield api.Text(f"{given}{answer}\n\n{names[0]}: ", title, notes=notes)
 
 
-def parsed(text: str, names: tuple[str, str]) -> list[Message]:
-    """The talk in a text: what begins with a name and a colon is said by that one, all else by the one before, or at
-    first by the artist. None is empty but perhaps the last, who is to speak."""
-    who = {names[0]: USER, names[1]: ANSWER}
+def parse_conversation(text: str, names: tuple[str, str]) -> list[Message]:
+    """Parse the messages in a text. `names` are those of the user and of the assistant.
+
+    A name with a colon at the beginning of a line starts a message; what comes before the first is the user's. No
+    message is empty but perhaps the last, whose speaker is next.
+    """
+    roles = {names[0]: USER, names[1]: ASSISTANT}
     parts = re.split(rf"(?m)^({'|'.join(map(re.escape, names))}):", text)
-    found = [(USER, parts[0]), *((who[name], said) for name, said in zip(parts[1::2], parts[2::2], strict=True))]
-    *turns, last = [(one, said.strip()) for one, said in found]
-    return [*(turn for turn in turns if turn[1]), last]
+    messages = [(USER, parts[0])]
+    messages += [(roles[name], content) for name, content in zip(parts[1::2], parts[2::2], strict=True)]
+    *earlier, last = [(role, content.strip()) for role, content in messages]
+    return [*(message for message in earlier if message[1]), last]
 
 
-def _read(
-    writer: Writer, rules: Sequence[Message], talk: Sequence[Message], names: tuple[str, str], room: int
+def _encode_recent(
+    writer: Writer, system: Sequence[Message], messages: Sequence[Message], names: tuple[str, str], limit: int
 ) -> tuple[list[int], int]:
-    """The tokens of rules and talk, and how many turns were left out at its beginning so that it fits into `room`.
+    """Return the tokens of the prompt, and how many of the oldest messages were left out to fit into `limit` tokens.
 
-    Raises BadInput where the last words of the artist do not fit.
+    Raises BadInput if the user's last message does not fit.
     """
 
-    def told(first: int) -> list[int]:
-        messages = [*rules, *talk[first:]]
-        if chat_template.has_template(writer):
-            return chat_template.prompt(writer, messages)
-        return chat_template.plain(writer, messages, names)
+    def encode(first: int) -> list[int]:
+        prompt = [*system, *messages[first:]]
+        return encode_chat(writer, prompt) if has_chat_template(writer) else encode_transcript(writer, prompt, names)
 
-    starts = [0, *(number for number, (who, _) in enumerate(talk) if who == USER and number)]
-    first = starts[min(len(starts) - 1, bisect_left(starts, True, key=lambda start: len(told(start)) <= room))]
-    tokens = told(first)
-    if len(tokens) > room:
-        over = len(tokens) - room
-        raise api.BadInput(f"What was said last is {over:,} tokens longer than {writer.name} can read.", "Shorten it.")
+    starts = [0, *(number for number, (role, _) in enumerate(messages) if role == USER and number)]
+    fits = bisect_left(starts, True, key=lambda start: len(encode(start)) <= limit)
+    first = starts[min(len(starts) - 1, fits)]
+    tokens = encode(first)
+    if len(tokens) > limit:
+        excess = len(tokens) - limit
+        raise api.BadInput(
+            f"Your last message is {excess:,} tokens longer than the context window of {writer.name}.", "Shorten it."
+        )
     return tokens, first
 
 
-def _gap(text: str) -> str:
-    """What is missing to an empty line."""
+def _missing_line_breaks(text: str) -> str:
+    """Return the line breaks that the text needs to end with an empty line."""
     return "\n" * max(0, 2 - (len(text) - len(text.rstrip("\n"))))

@@ -1,117 +1,143 @@
-"""Write on: a story or a poem goes on from where it stops."""
+"""Continue a story, a poem or any other text from where it ends."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from studio import api
 
-from ..generation import constrained, context_window, generator, sampling_params
-from ..generation import estimate as estimating
-from ..generation.context_window import Lore
-from ..generation.top_logprobs import Alternatives
-from ..models import tokenizer as vocabulary
-from ..models import writer as models
+from ..generation import estimate
+from ..generation.constrained import GrammarConstraint, constrain_to_choices, constrain_to_regex
+from ..generation.context_window import (
+    OVERFLOW_LABELS,
+    EncodedContext,
+    Lorebook,
+    Overflow,
+    PageContext,
+    compute_token_budget,
+    encode_context,
+    fit_to_window,
+    parse_lorebook,
+)
+from ..generation.generator import generate_text
+from ..generation.sampling_params import SamplingParams, build_sampler_chain
+from ..generation.top_logprobs import TopLogprobs
+from ..models.tokenizer import TokenEncoder, encode_bos, encode_header, has_kind_tokens
+from ..models.writer import STARTER, load_writer
 
-STARTER = "writer-tales"
-MOST = 1_000_000
-"""Characters that are read of a page: more than any model can see."""
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+MAX_CHARACTERS = 1_000_000
+"""Number of last characters of the text that are encoded: more than the context window of any model."""
+CONTEXT_GROUP, OUTPUT_GROUP = "Context", "Constrained output"
 
 
-class Words(api.Params):
-    """What is asked first; the choice of words comes behind it."""
+class ContinueInputs(api.Params):
+    """Parameters that come before the sampling parameters."""
 
-    text: api.PageText = api.param("", title="Your words")
-    """Where your words end, the model goes on; where there are none, it begins."""
+    text: api.PageText = api.param("", title="Text")
+    """The model continues from the end of this text. Without a text it starts one."""
     title: str = ""
-    """What it is called, for models that were trained here."""
+    """Title of the text, for models that were trained here."""
     kind: Literal["tale", "story", "poem", "book"] = api.param(
-        "tale", labels=("A fairy tale", "A simple story", "A poem", "A book"), title="Kind"
+        "tale", labels=("Fairy tale", "Simple story", "Poem", "Book"), title="Kind of text"
     )
-    """For models that were trained here. Others take it from your words."""
+    """For models that were trained here. Others follow your text."""
     model: api.ModelChoice = api.param(STARTER, model="language")
-    length: int = api.param(200, ge=1, le=8192, title="Length", unit="tokens")
-    """At most; about four letters each."""
+    length: int = api.param(200, ge=1, le=8192, title="Maximum length", unit="tokens")
+    """A token has about four characters."""
 
 
 class WriterContinue(api.Tool):
-    """A story or a poem goes on from where your words end."""
+    """Continues a story, a poem or any other text from where it ends."""
 
     id = "writer.continue"
-    title = "Write on"
+    title = "Continue text"
     output = "text"
     icon = "mdi6.fountain-pen-tip"
 
-    class Params(sampling_params.Sampling, Words):
-        memory: api.Prompt = api.param("", title="Memory", advanced=True, group="What it knows")
-        """Stands before everything, however long the text becomes."""
-        note: api.Prompt = api.param("", title="Author's note", advanced=True, group="What it knows")
-        """Stands in brackets before the last paragraphs, so that it is heeded."""
+    class Params(SamplingParams, ContinueInputs):
+        memory: api.Prompt = api.param("", title="Memory", advanced=True, group=CONTEXT_GROUP)
+        """Always comes first in the prompt, however long the text becomes."""
+        note: api.Prompt = api.param("", title="Author's note", advanced=True, group=CONTEXT_GROUP)
+        """Inserted in brackets shortly before the end of the prompt, where it has much influence."""
         depth: int = api.param(
-            2, ge=0, le=50, title="Note before the last", unit="paragraphs", advanced=True, group="What it knows"
+            2, ge=0, le=50, title="Author's note depth", unit="paragraphs", advanced=True, group=CONTEXT_GROUP
         )
-        lorebook: list[str] = api.param([], max_items=200, title="Lorebook", advanced=True, group="What it knows")
-        """Such as `Mira, the fox: a vixen with one white ear`: told once one of its words is in the text."""
-        choices: list[str] = api.param([], max_items=50, title="One of these", advanced=True, group="Form")
-        """The new words are one of these, to the letter."""
-        form: str = api.param("", title="Regular expression", advanced=True, group="Form")
-        """The new words match it as a whole, such as `[A-Z][a-z]+ and [A-Z][a-z]+`."""
-        overflow: context_window.Overflow = api.param(
-            "oldest", labels=context_window.OVERFLOWS, title="When it is too long", advanced=True, group="What it knows"
+        """Number of paragraphs after the author's note."""
+        lorebook: list[str] = api.param([], max_items=200, title="Lorebook", advanced=True, group=CONTEXT_GROUP)
+        """Entries such as `Mira, the fox: a vixen with one white ear`. An entry is added to the prompt when one of its
+        keywords is in the text."""
+        choices: list[str] = api.param(
+            [], max_items=50, title="One of these choices", advanced=True, group=OUTPUT_GROUP
         )
+        """The output is exactly one of these."""
+        form: str = api.param("", title="Regular expression", advanced=True, group=OUTPUT_GROUP)
+        """The whole output matches it, such as `[A-Z][a-z]+ and [A-Z][a-z]+`."""
+        overflow: Overflow = api.param(
+            "oldest", labels=OVERFLOW_LABELS, title="Context overflow", advanced=True, group=CONTEXT_GROUP
+        )
+        """Applies when the text is longer than the context window of the model."""
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:
-        facts = estimating.facts(params.model, ctx)
-        if facts is None:
+        model = estimate.read_model_size(params.model, ctx)
+        if model is None:
             return None
-        if facts.tokenizer is None:
-            known = estimating.guessed(params.text, params.memory, params.note)
-            return estimating.told(facts, known, params.length, {})
+        if model.tokenizer is None:
+            count = estimate.guess_token_count(params.text, params.memory, params.note)
+            return estimate.build_estimate(model, count, params.length)
         notes: dict[str, str] = {}
+        lorebook: Lorebook = ()
         try:
-            entries = context_window.lore(params.lorebook)
-        except api.BadInput as error:  # half typed
-            entries, notes["lorebook"] = [], str(error)
-        whole, length = _laid(params, entries, facts.tokenizer, facts.longest)
-        read = context_window.budget(whole, facts.longest, length, params.overflow)
-        return estimating.told(facts, min(read.whole, read.used) - length, length, notes, read)
+            lorebook = parse_lorebook(params.lorebook)
+        except api.BadInput as error:  # an entry that is still being typed
+            notes["lorebook"] = str(error)
+        context = _encode_page(params, lorebook, model.tokenizer)
+        length = min(params.length, model.context_length // 2)
+        budget = compute_token_budget(context, model.context_length, length, params.overflow)
+        return estimate.build_estimate(model, min(budget.whole, budget.used) - length, length, notes, budget)
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
-        yield api.Progress(0, 0, "Getting the model ready")
-        writer = models.load(ctx, params.model)
-        whole, length = _laid(params, context_window.lore(params.lorebook), writer.tokenizer, writer.longest)
-        seen = context_window.cut(whole, writer.longest - length, params.overflow)
-        if seen.left_out:
-            yield api.Notice(f"The model reads at most {writer.longest:,} tokens: {seen.left_out:,} are not seen.")
-        prompt = seen.tokens or [writer.tokenizer.bos_token_id or writer.tokenizer.eos_token_id or 0]
-        form = _form(params, writer.tokenizer)
-        chain = sampling_params.chain(params, writer.tokenizer, ctx.generator(), len(prompt), form)
-        alternatives = Alternatives()
-        written = yield from generator.write(
-            writer, prompt, chain, length, ctx, stop=params.stop, before=params.text, alternatives=alternatives
+        yield api.Progress(0, 0, "Loading the model")
+        writer = load_writer(ctx, params.model)
+        context = _encode_page(params, parse_lorebook(params.lorebook), writer.tokenizer)
+        length = min(params.length, writer.context_length // 2)
+        window = fit_to_window(context, writer.context_length - length, params.overflow)
+        if window.left_out:
+            yield api.Notice(
+                f"The context window of {writer.name} has {writer.context_length:,} tokens: "
+                f"{window.left_out:,} tokens of the text are left out."
+            )
+        prompt = window.tokens or [writer.tokenizer.bos_token_id or writer.tokenizer.eos_token_id or 0]
+        constraint = _build_constraint(params, writer.tokenizer)
+        chain = build_sampler_chain(params, writer.tokenizer, ctx.generator(), len(prompt), constraint)
+        logprobs = TopLogprobs()
+        output = yield from generate_text(
+            writer, prompt, chain, length, ctx, stop=params.stop, preview_prefix=params.text, logprobs=logprobs
         )
         notes = {
             "begun": len(params.text),
-            "tokens": written.tokens,
-            "ended": written.ended,
+            "tokens": output.tokens,
+            "ended": output.finish_reason,
             "seen": len(prompt),
-            "left_out": seen.left_out,
-            "choices": alternatives.told(writer.tokenizer, prompt, written.text),
+            "left_out": window.left_out,
+            "choices": logprobs.decode(writer.tokenizer, prompt, output.text),
         }
-        yield api.Text(params.text + written.text, params.title, notes=notes)
+        yield api.Text(params.text + output.text, params.title, notes=notes)
 
 
-def _laid(params: WriterContinue.Params, lore: Lore, tokenizer: Any, longest: int) -> tuple[context_window.Laid, int]:
-    """All that belongs to the page, in tokens, and how many new ones there are to be."""
-    before = vocabulary.beginning(tokenizer)
-    if vocabulary.has_tags(tokenizer):
-        before = vocabulary.opening(tokenizer, params.kind, params.title)
-    told = context_window.Page(params.text[-MOST:], params.memory, params.note, params.depth, lore)
-    return context_window.laid(tokenizer, told, before), min(params.length, longest // 2)
+def _encode_page(params: WriterContinue.Params, lorebook: Lorebook, tokenizer: TokenEncoder) -> EncodedContext:
+    if has_kind_tokens(tokenizer):
+        header = encode_header(tokenizer, params.kind, params.title)
+    else:
+        header = encode_bos(tokenizer)
+    page = PageContext(params.text[-MAX_CHARACTERS:], params.memory, params.note, params.depth, lorebook)
+    return encode_context(tokenizer, page, header)
 
 
-def _form(params: WriterContinue.Params, tokenizer: Any) -> constrained.Constrained | None:
+def _build_constraint(params: WriterContinue.Params, tokenizer: PreTrainedTokenizerBase) -> GrammarConstraint | None:
     if choices := [choice for choice in params.choices if choice]:
-        return constrained.choice(tokenizer, choices)
-    return constrained.regular(tokenizer, params.form) if params.form else None
+        return constrain_to_choices(tokenizer, choices)
+    return constrain_to_regex(tokenizer, params.form) if params.form else None

@@ -1,4 +1,4 @@
-"""An idea becomes a prompt for pictures."""
+"""Turn an idea into a prompt for an image model."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from typing import Literal, TypeAlias
 
 from studio import api
 
-from ..generation import chat_template, generator, sampling_params
-from ..generation.chat_template import SYSTEM, USER
-from ..models import writer as models
-from .continue_text import STARTER
+from ..generation.chat_template import SYSTEM, USER, encode_chat, has_chat_template
+from ..generation.generator import generate_text
+from ..generation.sampling_params import SamplingParams, build_sampler_chain
+from ..models.writer import STARTER, load_writer
 
 Dialect: TypeAlias = Literal["emoji", "tags", "sentences"]
-RULES = {
+INSTRUCTIONS = {
     "emoji": "Name at most two things that are emoji, with their colours, and nothing else: 'a red apple and a fox'.",
     "tags": "Write a list of short phrases with commas between: subject first, then setting, light, medium and mood.",
     "sentences": "Write two or three plain sentences: who or what, where, in what light, from where it is seen.",
 }
 STYLES = {"emoji": "3d", "tags": "detailed, soft light", "sentences": ""}
+MAX_WORDS = {"emoji": 4, "tags": 16, "sentences": 16}
+"""Number of keywords that are kept by a model that cannot follow instructions."""
 LENGTH = 160
-_PASSED_OVER = frozenset((
+"""Maximum number of new tokens."""
+_STOP_WORDS = frozenset((
     "a", "an", "the", "and", "or", "but", "so", "then", "than", "that", "this", "these", "those", "there", "here",
     "it", "its", "is", "are", "was", "were", "be", "been", "being", "am", "do", "does", "did", "has", "have",
     "had", "will", "would", "can", "could", "should", "may", "might", "must", "not", "no", "nor", "very", "just",
@@ -31,62 +34,63 @@ _PASSED_OVER = frozenset((
     "such", "own", "same", "i", "you", "he", "she", "we", "they", "me", "him", "her", "us", "them", "my", "your",
     "his", "our", "their", "said", "says", "upon", "lived",
 ))  # fmt: skip
-"""Small words that show nothing."""
+"""Words without anything to see."""
 
 
-class Idea(api.Params):
-    """What is asked first."""
+class IdeaInputs(api.Params):
+    """Parameters that come before the sampling parameters."""
 
-    text: api.Prompt = api.param("", title="Your idea")
+    text: api.Prompt = api.param("", title="Idea")
     """A sentence of a story, a mood, or a few words."""
     dialect: Dialect = api.param(
-        "emoji", labels=("The emoji starter", "Stable Diffusion", "Flux, Qwen and their like"), title="Prompt for"
+        "emoji",
+        labels=("Emoji starter model", "Stable Diffusion (tags)", "Flux, Qwen and similar (sentences)"),
+        title="Prompt for",
     )
-    """Each model has been told about pictures in its own manner."""
+    """The image model for which the prompt is written."""
     style: str = api.param("", title="Style")
-    """Is put behind it. Empty means what suits the model."""
-    model: api.ModelChoice = api.param(STARTER, model="language", title="Writer")
+    """Added at the end of the prompt. Empty uses a style that suits the image model."""
+    model: api.ModelChoice = api.param(STARTER, model="language", title="Language model")
 
 
 class WriterPrompt(api.Tool):
-    """Turns an idea into a prompt that a picture can be painted from."""
+    """Turns an idea into a prompt for an image model."""
 
     id = "writer.prompt"
-    title = "Idea to prompt"
+    title = "Idea to image prompt"
     output = "text"
     icon = "mdi6.lightbulb-on-outline"
 
-    class Params(sampling_params.Sampling, Idea):
+    class Params(SamplingParams, IdeaInputs):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
-        if not params.text.strip():
-            raise api.BadInput("There is no idea yet.", "Write a few words.")
-        yield api.Progress(0, 0, "Getting the model ready")
-        writer = models.load(ctx, params.model)
-        if chat_template.has_template(writer):
-            rules = f"You write prompts for a program that paints. {RULES[params.dialect]} Answer with the prompt only."
-            tokens = chat_template.prompt(writer, [(SYSTEM, rules), (USER, params.text.strip()[:4000])])
-            chain = sampling_params.chain(params, writer.tokenizer, ctx.generator(), len(tokens))
-            written = yield from generator.write(writer, tokens, chain, LENGTH, ctx, stop=["\n\n", *params.stop])
-            made = " ".join(written.text.split()).strip('"')
+        idea = params.text.strip()
+        if not idea:
+            raise api.BadInput("There is no idea.", "Write a few words.")
+        yield api.Progress(0, 0, "Loading the model")
+        writer = load_writer(ctx, params.model)
+        if has_chat_template(writer):
+            instructions = INSTRUCTIONS[params.dialect]
+            system = f"You write prompts for a program that paints. {instructions} Answer with the prompt only."
+            tokens = encode_chat(writer, [(SYSTEM, system), (USER, idea[:4000])])
+            chain = build_sampler_chain(params, writer.tokenizer, ctx.generator(), len(tokens))
+            output = yield from generate_text(writer, tokens, chain, LENGTH, ctx, stop=["\n\n", *params.stop])
+            prompt = " ".join(output.text.split()).strip('"')
         else:
-            yield api.Notice(
-                f"{writer.name} cannot follow instructions, so the words that carry the idea are kept as they are."
-            )
-            made = carrying(params.text, most=4 if params.dialect == "emoji" else 16)
+            yield api.Notice(f"{writer.name} cannot follow instructions, so the prompt is made of your own keywords.")
+            prompt = extract_keywords(params.text, MAX_WORDS[params.dialect])
         style = params.style.strip() or STYLES[params.dialect]
-        made = ", ".join(part for part in (made, style) if part)
-        yield api.Preview(made)
-        yield api.Text(made, params.text.strip()[:80], notes={"idea": params.text, "dialect": params.dialect})
+        prompt = ", ".join(part for part in (prompt, style) if part)
+        yield api.Preview(prompt)
+        yield api.Text(prompt, idea[:80], notes={"idea": params.text, "dialect": params.dialect})
 
 
-def carrying(text: str, most: int) -> str:
-    """The words of a text that say what there is to see, in their order, without the small ones between."""
-    words = re.findall(r"[^\W\d_]+(?:['’-][^\W\d_]+)*", text)
-    found: list[str] = []
-    for word in words:
-        plain = word.lower()
-        if plain not in _PASSED_OVER and plain not in found:
-            found.append(plain)
-    return " ".join(found[:most]) or " ".join(text.split())[:80]
+def extract_keywords(text: str, limit: int) -> str:
+    """Return up to `limit` words of a text in their order, without stop words and repetitions."""
+    keywords: list[str] = []
+    for match in re.findall(r"[^\W\d_]+(?:['’-][^\W\d_]+)*", text):
+        word = match.lower()
+        if word not in _STOP_WORDS and word not in keywords:
+            keywords.append(word)
+    return " ".join(keywords[:limit]) or " ".join(text.split())[:80]

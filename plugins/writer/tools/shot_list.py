@@ -1,4 +1,4 @@
-"""A scene becomes a list of shots."""
+"""Break a scene into a list of camera shots, as JSON that always matches a schema."""
 
 from __future__ import annotations
 
@@ -8,78 +8,79 @@ from typing import Any
 
 from studio import api
 
-from ..generation import chat_template, constrained, generator, sampling_params
-from ..models import tokenizer
-from ..models import writer as models
-from .continue_text import STARTER
+from ..generation.chat_template import USER, encode_chat, has_chat_template
+from ..generation.constrained import constrain_to_schema
+from ..generation.generator import generate_text
+from ..generation.sampling_params import SamplingParams, build_sampler_chain
+from ..models.tokenizer import encode_bos, encode_text
+from ..models.writer import STARTER, load_writer
 
 SIZES = ("wide", "medium", "close", "detail")
 ANGLES = ("eye level", "low", "high", "overhead")
 MOVES = ("still", "pan", "tilt", "track", "zoom")
-LONGEST = {"what": 120, "light": 40}
-"""Characters."""
-PER_SHOT = 260
-"""Tokens that a shot has at most, if each is one character."""
+MAX_CHARACTERS = {"what": 120, "light": 40}
+TOKENS_PER_SHOT = 260
+"""Most tokens that a shot can have, with one token for each character."""
+MIN_SCENE_TOKENS = 64
 
 
-class Scene(api.Params):
-    """What is asked first."""
+class SceneInputs(api.Params):
+    """Parameters that come before the sampling parameters."""
 
-    text: api.Prompt = api.param("", title="The scene")
-    shots: int = api.param(4, ge=1, le=12, title="Shots")
+    text: api.Prompt = api.param("", title="Scene")
+    shots: int = api.param(4, ge=1, le=12, title="Number of shots")
     model: api.ModelChoice = api.param(STARTER, model="language")
 
 
 class WriterShotlist(api.Tool):
-    """Breaks a scene into shots, as JSON that always has its form."""
+    """Breaks a scene into a list of camera shots, with size, angle, movement, content and light of each."""
 
     id = "writer.shotlist"
-    title = "List of shots"
+    title = "Shot list"
     output = "text"
     icon = "mdi6.movie-open-outline"
 
-    class Params(sampling_params.Sampling, Scene):
+    class Params(SamplingParams, SceneInputs):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         scene = params.text.strip()
         if not scene:
-            raise api.BadInput("There is no scene yet.", "Write or paste one.")
-        yield api.Progress(0, 0, "Getting the model ready")
-        writer = models.load(ctx, params.model)
-        asked = f"Break this scene into {params.shots} camera shots, as JSON.\n\n"
-        if chat_template.has_template(writer):
-            tokens = chat_template.prompt(writer, [(chat_template.USER, asked + scene)])
+            raise api.BadInput("There is no scene.", "Write or paste one.")
+        yield api.Progress(0, 0, "Loading the model")
+        writer = load_writer(ctx, params.model)
+        instructions = f"Break this scene into {params.shots} camera shots, as JSON.\n\n"
+        if has_chat_template(writer):
+            tokens = encode_chat(writer, [(USER, instructions + scene)])
         else:
             yield api.Notice(
-                f"{writer.name} cannot follow instructions: the form holds, what it says is loosely tied.", "warning"
+                f"{writer.name} cannot follow instructions, so the shots may have little to do with the scene.",
+                "warning",
             )
-            begun = tokenizer.beginning(writer.tokenizer)
-            tokens = begun + tokenizer.words(writer.tokenizer, f"{scene}\n\n")
-        length = params.shots * PER_SHOT
-        room = max(64, writer.longest - length)
-        if len(tokens) > room:
-            yield api.Notice(f"{writer.name} sees only the end of the scene: fewer shots leave more room.", "warning")
-        form = constrained.json_schema(writer.tokenizer, schema(params.shots))
-        chain = sampling_params.chain(params, writer.tokenizer, ctx.generator(), len(tokens), form)
-        written = yield from generator.write(writer, tokens[-room:], chain, length, ctx)
-        if written.ended != "end":
-            raise api.StudioError(f"{writer.name} did not come to an end.", "Ask for fewer shots, or try another seed.")
-        shots = json.loads(written.text)
-        lines = [
-            f"{number}. **{shot['size']}, {shot['angle']}, {shot['move']}**: {shot['what']} ({shot['light']})"
-            for number, shot in enumerate(shots["shots"], 1)
-        ]
-        told = json.dumps(shots, ensure_ascii=False, indent=2)
-        text = "\n".join([*lines, "", "```json", told, "```"])
-        yield api.Text(text, "Shots", notes={"shots": shots["shots"], "scene": scene})
+            tokens = encode_bos(writer.tokenizer) + encode_text(writer.tokenizer, f"{scene}\n\n")
+        length = params.shots * TOKENS_PER_SHOT
+        limit = max(MIN_SCENE_TOKENS, writer.context_length - length)
+        if len(tokens) > limit:
+            yield api.Notice(
+                f"{writer.name} reads only the end of the scene. Fewer shots leave more of its context window.",
+                "warning",
+            )
+        constraint = constrain_to_schema(writer.tokenizer, build_schema(params.shots))
+        chain = build_sampler_chain(params, writer.tokenizer, ctx.generator(), len(tokens), constraint)
+        output = yield from generate_text(writer, tokens[-limit:], chain, length, ctx)
+        if output.finish_reason != "end":
+            raise api.StudioError(
+                f"{writer.name} did not finish the list.", "Ask for fewer shots, or try another seed."
+            )
+        result = json.loads(output.text)
+        yield api.Text(format_shots(result), "Shots", notes={"shots": result["shots"], "scene": scene})
 
 
-def schema(count: int) -> dict[str, Any]:
-    """The JSON schema of a list of `count` shots."""
-    texts = {name: {"type": "string", "minLength": 3, "maxLength": most} for name, most in LONGEST.items()}
-    fixed = {"size": SIZES, "angle": ANGLES, "move": MOVES}
-    fields = {**{name: {"enum": [*some]} for name, some in fixed.items()}, **texts}
+def build_schema(count: int) -> dict[str, Any]:
+    """Return the JSON schema of a list of `count` shots."""
+    choices = {"size": SIZES, "angle": ANGLES, "move": MOVES}
+    fields: dict[str, Any] = {name: {"enum": [*values]} for name, values in choices.items()}
+    fields |= {name: {"type": "string", "minLength": 3, "maxLength": most} for name, most in MAX_CHARACTERS.items()}
     shot = {"type": "object", "properties": fields, "required": [*fields], "additionalProperties": False}
     return {
         "type": "object",
@@ -87,3 +88,12 @@ def schema(count: int) -> dict[str, Any]:
         "required": ["shots"],
         "additionalProperties": False,
     }
+
+
+def format_shots(result: dict[str, Any]) -> str:
+    """Return the shots as a numbered Markdown list, followed by their JSON."""
+    lines = [
+        f"{number}. **{shot['size']}, {shot['angle']}, {shot['move']}**: {shot['what']} ({shot['light']})"
+        for number, shot in enumerate(result["shots"], 1)
+    ]
+    return "\n".join([*lines, "", "```json", json.dumps(result, ensure_ascii=False, indent=2), "```"])

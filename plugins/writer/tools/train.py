@@ -1,293 +1,279 @@
-"""Train a writer on one's own texts."""
+"""Train a language model on one's own texts."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from studio import api
+from studio.api.training import TrainingDefaults, TrainingParams, require_samples
 
-from .. import documents
-from ..documents import Document
-from ..models import architectures, gguf, lora, transformers_loader, writer
-from ..models import tokenizer as vocabulary
-from ..training import model_card, samples, token_streams
-from ..training import trainer as training
+from ..generation.fill_mask import predict_words
+from ..models import architectures, gguf, lora, transformers_loader
+from ..models.tokenizer import load_tokenizer
+from ..models.writer import find_model, read_title
+from ..training import model_card
+from ..training.bpe import encode_documents, train_tokenizer
+from ..training.documents import HELD_OUT_FRACTION, Document, read_folders
+from ..training.samples import sample_text
+from ..training.token_streams import TokenStreams, build_streams, load_streams, save_streams
+from ..training.trainer import EVALUATION_WINDOWS, Trainer, TrainingPlan
 
-Kind: TypeAlias = Literal["new", "masked", "full", "lora"]
-LEAST = 2
-"""Documents: one to learn from and one to measure on."""
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+TrainingKind: TypeAlias = Literal["new", "masked", "full", "lora"]
+MIN_DOCUMENTS = 2
+"""One for training and one for evaluation."""
 CHECKPOINT_SECONDS = 60.0
-AT_ONCE = 200
-"""Documents that are turned into tokens together."""
-LIVE_TOKENS, CARD_TOKENS = 60, 160
-CARD_SAMPLES = 10
+ENCODED_TOGETHER = 200
+"""Number of documents that are encoded between two progress events."""
+PREVIEW_TOKENS, PREVIEW_SAMPLES = 60, 2
+CARD_TOKENS, CARD_SAMPLES = 160, 10
 PROMPTS = ("Once upon a time, a fox", "The moon was")
 GAPS = (("Once upon a time there was a little ", " who lived in the forest."), ("The king said: ", ", my daughter!"))
+"""Texts before and after a gap, to sample masked models."""
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """What suits a kind of training where the artist says nothing else."""
-
-    steps: int
-    batch: int
-    learning_rate: float
-
-
-NUMBERS = {
-    "new": Numbers(6000, 16, 2e-3),
-    "masked": Numbers(6000, 32, 2e-3),
-    "full": Numbers(1500, 16, 5e-4),
-    "lora": Numbers(1000, 16, 1e-3),
+DEFAULTS = {
+    "new": TrainingDefaults(6000, 16, 2e-3),
+    "masked": TrainingDefaults(6000, 32, 2e-3),
+    "full": TrainingDefaults(1500, 16, 5e-4),
+    "lora": TrainingDefaults(1000, 16, 1e-3),
 }
 
 
+class ModelInputs(api.Params):
+    """Parameters that come before those of every training."""
+
+    kind: TrainingKind = api.param(
+        "new", labels=("New causal model", "New masked model", "Full fine-tuning", "LoRA"), title="Type of training"
+    )
+    """A causal model continues text, a masked model fills gaps. A new one learns all from some megabytes of text.
+    Full fine-tuning changes the base model. A LoRA is a small file that changes the base model when it is used."""
+    model: api.ModelChoice = api.param("", model="language", title="Base model")
+    """For full fine-tuning and LoRA: a model trained here, or a folder in the transformers format. A new masked
+    model learns far sooner when it starts with the token embeddings of a causal model trained here."""
+    size: Literal["small", "medium", "large", "tiny"] = api.param(
+        "small", labels=("Small", "Medium", "Large", "Tiny"), title="Model size"
+    )
+    """For a new model. Larger models learn more and take longer. Tiny is for trying out."""
+
+
 class WriterTrain(api.Tool):
-    """Learns from your texts how to write on, or which words fit into a gap."""
+    """Trains a language model on your texts, from scratch, by fine-tuning, or as a LoRA."""
 
     id = "writer.train"
-    title = "Train a writer"
+    title = "Train language model"
     output = "model"
     lane = "training"
     pausable = True
     deterministic = False
     icon = "mdi6.school-outline"
 
-    class Params(api.Params):
+    class Params(TrainingParams, ModelInputs):
         folder: api.FolderInput
-        """Your texts, with the folders inside: .txt, .md, or .jsonl (also .jsonl.xz) with a title and a text a line. A
-        file's name tells what it holds: stories, tales, poems or books."""
-        more_folders: list[api.FolderInput] = api.param([], max_items=8, title="More folders")
-        only: list[str] = api.param([], max_items=50, title="Only files with")
-        """Words of which a file's name must have one."""
-        kind: Kind = api.param(
-            "new", labels=("A new writer", "A new guesser of words", "Teach a writer more", "A LoRA")
-        )
-        """A new, small writer learns everything from some megabytes of text. A guesser says which words fit into a
-        gap. A writer that is there can be taught more, as a whole, or by a LoRA: a small file beside it."""
-        model: api.ModelChoice = api.param("", model="language", title="Writer to teach")
-        """For teaching a writer more, or for a LoRA: one trained here, or a folder in transformers' format. A guesser
-        that begins with the words of a writer trained here learns far sooner."""
+        """Your texts, with subfolders: .txt and .md files, or .jsonl and .jsonl.xz with a title and a text per line.
+        The file name tells the kind of text: story, tale, poem or book."""
         title: str = api.param("My writer", title="Name")
-        prompts: list[api.Prompt] = api.param([], max_items=4, title="Beginnings to watch")
-        """They are written on now and then, to show what has been learnt."""
+        """Name of the model in the other tools."""
         steps: int | None = api.param(None, ge=1, le=1_000_000, title="Steps")
-        """Empty means 6,000 for something new, 1,500 to teach more, 1,000 for a LoRA."""
-        size: Literal["small", "medium", "large", "tiny"] = api.param(
-            "small", labels=("Small", "Medium", "Large", "Tiny"), title="Network"
-        )
-        """Of something new. Larger ones learn more, and take longer. Tiny is for trying out."""
-        context: int = api.param(
-            256, ge=16, le=architectures.LONGEST, title="Reads at once", unit="tokens", advanced=True
-        )
-        vocabulary: int = api.param(3072, ge=300, le=60_000, title="Vocabulary", unit="tokens", advanced=True)
-        """Of something new: how many pieces of words it knows."""
-        batch: int | None = api.param(None, ge=1, le=1024, title="Pieces at a time", advanced=True)
-        """Empty means 16, for a guesser 32."""
+        """Empty uses 6,000 for a new model, 1,500 for full fine-tuning, 1,000 for a LoRA."""
+        batch: int | None = api.param(None, ge=1, le=1024, title="Batch size", advanced=True)
+        """Number of sequences per step. Empty uses 16, and 32 for a masked model."""
         learning_rate: float | None = api.param(None, ge=1e-7, le=1.0, title="Learning rate", advanced=True)
-        """Empty means 0.002 for something new, 0.0005 to teach more, 0.001 for a LoRA."""
-        rank: int = api.param(8, ge=1, le=256, title="Size of the LoRA", advanced=True)
-        """More can learn finer things, and needs more text."""
-        eight_bits: bool = api.param(False, title="Half as large", advanced=True)
-        """Keeps weights in 8 bits and not in 16. What is measured, and the samples on the card, are of what is kept."""
-        held_out: float = api.param(
-            documents.HELD_OUT_SHARE, ge=0.0, le=0.5, title="Held out", unit="of the texts", advanced=True
+        """Empty uses 0.002 for a new model, 0.0005 for full fine-tuning, 0.001 for a LoRA."""
+        only: list[str] = api.param([], max_items=50, title="File name filter")
+        """Use only files with one of these words in their name."""
+        prompts: list[api.Prompt] = api.param([], max_items=4, title="Preview prompts")
+        """Continued at each preview, to show what the model has learnt."""
+        context: int = api.param(
+            256, ge=16, le=architectures.MAX_POSITIONS, title="Context length", unit="tokens", advanced=True
         )
-        """The share of the texts that is not learnt from, but measured on. At least one."""
-        ema: float = api.param(0.999, ge=0, le=0.99999, title="Averaging", advanced=True)
-        """The share of the averaged weights that stays at each step."""
-        preview_every: int = api.param(250, ge=1, le=100_000, title="Sample every", unit="steps", advanced=True)
+        vocabulary: int = api.param(3072, ge=300, le=60_000, title="Vocabulary size", unit="tokens", advanced=True)
+        """For a new model: the number of tokens of its tokenizer."""
+        rank: int = api.param(8, ge=1, le=256, title="LoRA rank", advanced=True)
+        """A higher rank learns finer details and needs more text."""
+        eight_bits: bool = api.param(False, title="Save as float8", advanced=True)
+        """Halves the file by saving weights in 8 bits instead of 16. The evaluation and the samples are of these
+        weights."""
+        held_out: float = api.param(HELD_OUT_FRACTION, ge=0.0, le=0.5, title="Held-out fraction", advanced=True)
+        """Fraction of the texts that is used for evaluation and not for training. At least one text."""
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         import torch
 
-        texts, skipped, counts = yield from read_all([params.folder, *params.more_folders], params.only)
-        if skipped:
-            ctx.note("skipped", skipped)
-        if len(texts) < LEAST:
-            count = "is 1 text" if texts else "are no texts"
-            raise api.BadInput(
-                f"There {count} in {params.folder.name}, and a training needs {LEAST}.",
-                "Add texts or choose another folder.",
-            )
+        corpus = yield from read_folders([params.folder, *params.more_folders], params.only)
+        if corpus.skipped:
+            ctx.note("skipped", corpus.skipped)
+        require_samples(params.folder, len(corpus.documents), MIN_DOCUMENTS, "text")
         torch.manual_seed(ctx.seed)
-        base = _base(params, ctx)
-        yield api.Progress(0, 0, "Learning the vocabulary")
-        tokenizer = vocabulary.opened(base) if base else _vocabulary(texts, params, ctx)
+        base = _find_base(params, ctx)
+        yield api.Progress(0, 0, "Loading the tokenizer" if base else "Training the tokenizer")
+        tokenizer = load_tokenizer(base) if base else _train_tokenizer(corpus.documents, params, ctx)
         if params.kind == "masked" and tokenizer.mask_token_id is None:
-            raise api.BadInput("The words of this writer have no token for a gap.", "Choose one that was trained here.")
-        learn, held = yield from _tokens(texts, tokenizer, params, ctx)
-        usual = NUMBERS[params.kind]
-        plan = training.Plan(
-            steps=params.steps or usual.steps,
-            learning_rate=params.learning_rate or usual.learning_rate,
-            batch=params.batch or usual.batch,
-            context=params.context,
-            ema=params.ema,
-            seed=ctx.seed,
-            device=ctx.device,
-        )
-        model = _model(params, tokenizer, base)
-        mask = tokenizer.mask_token_id if params.kind == "masked" else None
-        trainer = training.Trainer(model, learn, plan, ctx.checkpoint_dir, mask=mask)
+            raise api.BadInput("The tokenizer of the base model has no mask token.", "Choose a model trained here.")
+        streams, held_out = yield from _encode_corpus(corpus.documents, tokenizer, params, ctx)
+        plan = _build_plan(params, ctx)
+        model = _build_model(params, tokenizer, base)
+        mask_token = tokenizer.mask_token_id if params.kind == "masked" else None
+        trainer = Trainer(model, streams, plan, ctx.checkpoint_dir, mask_token=mask_token)
 
-        def show_previews(step: int) -> Iterator[api.Event]:
+        def preview(step: int) -> Iterator[api.Event]:
             if step % params.preview_every == 0 or step == plan.steps:
-                perplexity = trainer.measure(held)
-                sample = "\n\n".join(made for _, made in _samples(trainer, tokenizer, params, LIVE_TOKENS, 2))
-                yield api.Preview(sample, f"Step {step:,} · held-out perplexity {perplexity:.1f}")
+                perplexity = trainer.evaluate_perplexity(held_out)
+                samples = _sample(trainer, tokenizer, params, PREVIEW_TOKENS, PREVIEW_SAMPLES)
+                text = "\n\n".join(text for _, text in samples)
+                yield api.Preview(text, f"Step {step:,} · held-out perplexity {perplexity:.1f}")
 
-        memory_error = f"{plan.batch} pieces of {plan.context} tokens at a time need more memory than there is."
+        memory_error = f"A batch of {plan.batch} sequences with {plan.context} tokens needs more memory than there is."
         yield from trainer.run(
-            ctx, plan.steps, after_step=show_previews, memory_error=memory_error, save_every=CHECKPOINT_SECONDS
+            ctx, plan.steps, after_step=preview, memory_error=memory_error, save_every=CHECKPOINT_SECONDS
         )
         folder = ctx.scratch / "writer"
-        if params.kind == "lora":
-            lora.save(trainer.ema, folder)
-        else:
-            if params.eight_bits:
-                architectures.round_to_eight_bits(trainer.ema)
-            architectures.save(trainer.ema, tokenizer, folder, eight_bits=params.eight_bits)
-        perplexity = trainer.measure(held)
-        credit = model_card.credits([(one.title, one.credit) for one in texts if one.credit], base)
+        _save_model(trainer, tokenizer, params, folder)
+        credit = model_card.format_credits(corpus.documents, base)
         if credit:
             (folder / model_card.CREDITS).write_text(credit, encoding="utf-8")
-        facts = model_card.Facts(
+        perplexity = trainer.evaluate_perplexity(held_out)
+        data = model_card.CardData(
             title=params.title,
-            kind=params.kind,
-            base=writer.title(base) if base else "",
-            credited=bool(credit),
-            eight_bits=params.eight_bits,
-            documents=counts,
-            tokens=learn.count(),
-            seen=plan.steps * plan.batch * plan.context,
+            training_kind=params.kind,
+            base=read_title(base) if base else "",
+            counts=corpus.counts,
+            tokens=streams.count_tokens(),
+            seen_tokens=plan.steps * plan.batch * plan.context,
+            state=trainer.state,
             seed=ctx.seed,
-            steps=plan.steps,
-            minutes=trainer.state.seconds / 60,
             parameters=sum(value.numel() for value in trainer.model.parameters() if value.requires_grad),
             perplexity=perplexity,
-            held_tokens=int(held.in_order(plan.context, training.MEASURED).size),
-            samples=_samples(trainer, tokenizer, params, CARD_TOKENS, CARD_SAMPLES),
+            held_out_tokens=int(held_out.split_windows(plan.context, EVALUATION_WINDOWS).size),
+            samples=_sample(trainer, tokenizer, params, CARD_TOKENS, CARD_SAMPLES),
+            has_credits=bool(credit),
+            as_float8=params.eight_bits,
         )
-        (folder / "README.md").write_text(model_card.text(facts), encoding="utf-8")
+        model_card.build_card(data).write(folder)
         notes = {"perplexity": round(perplexity, 2), "steps": plan.steps, "loss": round(trainer.state.loss, 4)}
-        kind = "masked-language" if params.kind == "masked" else "language"
-        yield api.Trained(folder, params.title, kind, notes)
+        model_kind = "masked-language" if params.kind == "masked" else "language"
+        yield api.Trained(folder, params.title, model_kind, notes)
 
 
-def read_all(
-    folders: Sequence[Path], only: Sequence[str]
-) -> Generator[api.Event, None, tuple[list[Document], dict[str, str], dict[str, int]]]:
-    """Reads the folders' texts: (documents, {file: why it was skipped}, {file: documents in it})."""
-    found: list[Document] = []
-    skipped: dict[str, str] = {}
-    counts: dict[str, int] = {}
-    for folder in folders:
-        for path in documents.find(folder, only):
-            yield api.Progress(0, 0, f"Reading {path.name}")
-            try:
-                some = documents.read(path)
-            except api.BadInput as error:
-                skipped[path.name] = str(error)
-                continue
-            if damaged := sum(one.is_damaged for one in some):
-                some = [one for one in some if not one.is_damaged]
-                what = "1 text" if damaged == 1 else f"{damaged:,} texts"
-                yield api.Notice(f"Left out {what} of {path.name} in which letters were lost.", "warning")
-            found += some
-            group = path.name if len(some) > 1 else f"{path.parent.name}/*{path.suffix}"
-            counts[group] = counts.get(group, 0) + len(some)
-    if skipped:
-        first = ", ".join([*skipped][:10]) + (f" and {len(skipped) - 10} more" if len(skipped) > 10 else "")
-        which = "it" if len(skipped) == 1 else "they"
-        yield api.Notice(f"Skipped, because {which} cannot be read: {first}.", "warning")
-    return found, skipped, counts
-
-
-def _base(params: WriterTrain.Params, ctx: api.Context) -> Path | None:
-    """The folder of the writer to teach, or whose words are taken over; None for something new."""
+def _find_base(params: WriterTrain.Params, ctx: api.Context) -> Path | None:
+    """Return the folder of the base model; None for a new model."""
     if params.kind == "new" or (params.kind == "masked" and not params.model):
         return None
     if not params.model:
-        raise api.BadInput("No writer to teach is chosen.", "Choose one, or train a new one.")
-    base = writer.folder(ctx, params.model)
-    if lora.base_of(base):
-        raise api.BadInput(f"{base.name} is a LoRA, and only a whole writer can be taught.", "Choose another model.")
-    if gguf.of(base) or transformers_loader.quantisation(base):
-        raise api.BadInput(f"The weights of {base.name} are packed.", "Choose the same model with plain weights.")
+        raise api.BadInput("No base model is chosen.", "Choose one, or train a new model.")
+    base = find_model(ctx, params.model)
+    if lora.read_base_model(base):
+        raise api.BadInput(f"{base.name} is a LoRA, which cannot be a base model.", "Choose another model.")
+    if gguf.find_file(base) or transformers_loader.read_quantisation(base):
+        raise api.BadInput(
+            f"{base.name} is quantised or a GGUF file, which cannot be trained.",
+            "Choose the same model with unquantised safetensors.",
+        )
     return base
 
 
-def _vocabulary(texts: Sequence[Document], params: WriterTrain.Params, ctx: api.Context) -> Any:
-    place = ctx.checkpoint_dir / "vocabulary"
-    if not place.is_dir():
-        learning = [one for one in texts if not one.is_held_out(params.held_out)] or texts
-        vocabulary.learn(learning, params.vocabulary).save_pretrained(ctx.scratch / "vocabulary")
-        (ctx.scratch / "vocabulary").rename(place)
-    return vocabulary.opened(place)
+def _train_tokenizer(
+    documents: Sequence[Document], params: WriterTrain.Params, ctx: api.Context
+) -> PreTrainedTokenizerBase:
+    """Train the tokenizer, or load it if this training was resumed."""
+    folder = ctx.checkpoint_dir / "vocabulary"
+    if not folder.is_dir():
+        training = [document for document in documents if not document.is_held_out(params.held_out)] or documents
+        train_tokenizer(training, params.vocabulary).save_pretrained(ctx.scratch / "vocabulary")
+        (ctx.scratch / "vocabulary").rename(folder)
+    return load_tokenizer(folder)
 
 
-def _tokens(
-    texts: Sequence[Document], tokenizer: Any, params: WriterTrain.Params, ctx: api.Context
-) -> Generator[api.Event, None, tuple[token_streams.Streams, token_streams.Streams]]:
-    told = json.dumps([[one.title, one.text, one.kind] for one in texts])
-    known = sorted(tokenizer.get_vocab().items())  # in an order of its own each time
-    key = hashlib.sha256(f"{told}{params.held_out}{known}".encode()).hexdigest()
-    if found := token_streams.kept(ctx.checkpoint_dir, key):
-        return found
-    parts: list[list[int]] = []
-    for start in range(0, len(texts), AT_ONCE):
-        yield api.Progress(0, 0, f"Taking texts apart: {start:,} of {len(texts):,}")
-        parts += vocabulary.laid_out(tokenizer, texts[start : start + AT_ONCE])
-    held = {number for number, one in enumerate(texts) if one.is_held_out(params.held_out)}
-    if not held or len(held) == len(texts):
-        held = {len(texts) - 1}
-    learn_from = [number for number in range(len(texts)) if number not in held]
-    learn, held_out = (
-        token_streams.joined([texts[number].kind for number in some], [parts[number] for number in some])
-        for some in (learn_from, sorted(held))
+def _encode_corpus(
+    documents: Sequence[Document], tokenizer: PreTrainedTokenizerBase, params: WriterTrain.Params, ctx: api.Context
+) -> Generator[api.Event, None, tuple[TokenStreams, TokenStreams]]:
+    """Return the (training, held-out) streams, from the cache if this training was resumed."""
+    content = json.dumps([[document.title, document.text, document.kind] for document in documents])
+    vocabulary = sorted(tokenizer.get_vocab().items())  # its own order differs from process to process
+    key = hashlib.sha256(f"{content}{params.held_out}{vocabulary}".encode()).hexdigest()
+    if cached := load_streams(ctx.checkpoint_dir, key):
+        return cached
+    encoded: list[list[int]] = []
+    for start in range(0, len(documents), ENCODED_TOGETHER):
+        yield api.Progress(0, 0, f"Encoding texts: {start:,} of {len(documents):,}")
+        encoded += encode_documents(tokenizer, documents[start : start + ENCODED_TOGETHER])
+    held_out = {number for number, document in enumerate(documents) if document.is_held_out(params.held_out)}
+    if not held_out or len(held_out) == len(documents):
+        held_out = {len(documents) - 1}
+    training = [number for number in range(len(documents)) if number not in held_out]
+    streams, held_out_streams = (
+        build_streams([documents[number].kind for number in numbers], [encoded[number] for number in numbers])
+        for numbers in (training, sorted(held_out))
     )
-    token_streams.keep(ctx.checkpoint_dir, key, learn, held_out)
-    return learn, held_out
+    save_streams(ctx.checkpoint_dir, key, streams, held_out_streams)
+    return streams, held_out_streams
 
 
-def _model(params: WriterTrain.Params, tokenizer: Any, base: Path | None) -> Any:
+def _build_plan(params: WriterTrain.Params, ctx: api.Context) -> TrainingPlan:
+    numbers = DEFAULTS[params.kind].override(params)
+    return TrainingPlan(
+        steps=numbers.steps,
+        learning_rate=numbers.learning_rate,
+        batch=numbers.batch,
+        context=params.context,
+        ema=params.ema,
+        seed=ctx.seed,
+        device=ctx.device,
+    )
+
+
+def _build_model(
+    params: WriterTrain.Params, tokenizer: PreTrainedTokenizerBase, base: Path | None
+) -> PreTrainedModel | PeftModel:
     import torch
 
     if params.kind == "masked":
-        guesser = architectures.guesser(architectures.GUESSERS[params.size], tokenizer, params.context)
+        masked = architectures.build_masked_model(architectures.MASKED_SHAPES[params.size], tokenizer, params.context)
         if base:
-            architectures.begin_with_words(guesser, base)
-        return guesser
+            architectures.copy_token_embeddings(masked, base)
+        return masked
     if base is None:
-        return architectures.writer(architectures.WRITERS[params.size], tokenizer)
-    model = architectures.opened(base, torch.float32, "cpu")
+        return architectures.build_causal_model(architectures.CAUSAL_SHAPES[params.size], tokenizer)
+    model = architectures.load_model(base, torch.float32, "cpu")
     if params.kind == "full":
         return model
-    return lora.begun(model, str(base) if Path(params.model).exists() else params.model, params.rank)
+    return lora.add_lora(model, str(base) if Path(params.model).exists() else params.model, params.rank)
 
 
-def _samples(
-    trainer: training.Trainer, tokenizer: Any, params: WriterTrain.Params, tokens: int, count: int
+def _save_model(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, params: WriterTrain.Params, folder: Path) -> None:
+    """Save the EMA weights; rounded to float8 before, they are also evaluated as they are saved."""
+    if params.kind == "lora":
+        lora.save_lora(trainer.ema, folder)
+        return
+    if params.eight_bits:
+        architectures.round_to_float8(trainer.ema)
+    architectures.save_model(trainer.ema, tokenizer, folder, as_float8=params.eight_bits)
+
+
+def _sample(
+    trainer: Trainer, tokenizer: PreTrainedTokenizerBase, params: WriterTrain.Params, tokens: int, count: int
 ) -> list[tuple[str, str]]:
-    """(what was asked, what was written), `count` times."""
+    """Return `count` pairs of a prompt and the output of the EMA model; for a masked model, one for each gap."""
     device = trainer.plan.device
     if params.kind == "masked":
         return [
-            (f"{before}___{after}", ", ".join(f"{word.strip()} {share:.0%}" for word, share in found))
+            (f"{before}___{after}", ", ".join(f"{word.strip()} {probability:.0%}" for word, probability in words))
             for before, after in GAPS
-            for found in [samples.guesses(trainer.ema, tokenizer, before, after, count=8, device=device)]
+            for words in [predict_words(trainer.ema, tokenizer, before, after, count=8, device=device)]
         ]
-    kinds = [kind for kind in ("tale", "story", "poem", "text", "book") if kind in trainer.learn.rows] or ["text"]
-    found = []
+    kinds = [kind for kind in ("tale", "story", "poem", "text", "book") if kind in trainer.streams.rows] or ["text"]
+    prompts = params.prompts or [*PROMPTS]
+    samples = []
     for number in range(count):
         kind = kinds[number % len(kinds)]
-        begun = ([*params.prompts] or [*PROMPTS])[number // len(kinds) % len(params.prompts or PROMPTS)]
-        made = samples.sample(trainer.ema, tokenizer, kind, "", begun, tokens=tokens, seed=number + 1, device=device)
-        found.append((f"{kind.capitalize()}, “{begun}”, seed {number + 1}", made))
-    return found
+        prompt = prompts[number // len(kinds) % len(prompts)]
+        text = sample_text(trainer.ema, tokenizer, kind, prompt, tokens=tokens, seed=number + 1, device=device)
+        samples.append((f"{kind.capitalize()}, “{prompt}”, seed {number + 1}", text))
+    return samples

@@ -1,4 +1,4 @@
-"""Tokens of all documents in rows by kind, and windows of them that depend only on seed and step."""
+"""The tokens of all documents in one row for each kind, and windows of them that depend on seed and step only."""
 
 from __future__ import annotations
 
@@ -16,47 +16,50 @@ CACHE = "tokens.safetensors"
 
 
 @dataclass(frozen=True)
-class Streams:
-    """`rows` are the tokens of one kind each, one document behind the other. Windows come from the rows by the root of
-    their lengths, so that what there is little of is not forgotten."""
+class TokenStreams:
+    """`rows` has the tokens of each kind, document after document.
+
+    Training windows are drawn from the rows in proportion to the square roots of their lengths, so that a kind with
+    little text is not forgotten.
+    """
 
     rows: Mapping[str, Tokens]
 
-    def windows(self, count: int, length: int, seed: int, step: int) -> NDArray[np.int64]:
-        """[count, length] tokens from random places; from the start again where a row is shorter."""
-        chance = np.random.default_rng((seed, step))
+    def sample_windows(self, count: int, length: int, seed: int, step: int) -> NDArray[np.int64]:
+        """Return [count, length] tokens from random places; a row that is shorter is repeated."""
+        generator = np.random.default_rng((seed, step))
         rows = [*self.rows.values()]
-        shares = np.sqrt([len(row) for row in rows])
-        found = np.empty((count, length), np.int64)
-        for number, which in enumerate(chance.choice(len(rows), count, p=shares / shares.sum())):
-            row = rows[which]
-            start = int(chance.integers(max(1, len(row) - length + 1)))
-            found[number] = np.resize(row[start : start + length], length)
-        return found
+        weights = np.sqrt([len(row) for row in rows])
+        windows = np.empty((count, length), np.int64)
+        for number, index in enumerate(generator.choice(len(rows), count, p=weights / weights.sum())):
+            row = rows[index]
+            start = int(generator.integers(max(1, len(row) - length + 1)))
+            windows[number] = np.resize(row[start : start + length], length)
+        return windows
 
-    def in_order(self, length: int, most: int) -> NDArray[np.int64]:
-        """[n, length] windows that follow each other, at most `most`, spread over all rows."""
+    def split_windows(self, length: int, limit: int) -> NDArray[np.int64]:
+        """Return [n, length] consecutive windows, at most `limit`, spread evenly over all rows."""
         parts = [row[: len(row) // length * length].reshape(-1, length) for row in self.rows.values()]
-        whole = np.concatenate(parts).astype(np.int64)
-        if not len(whole):
+        windows = np.concatenate(parts).astype(np.int64)
+        if not len(windows):
             longest = max(self.rows.values(), key=len)
-            whole = np.resize(longest, (1, length)).astype(np.int64)
-        return whole[:: -(-len(whole) // most)]
+            windows = np.resize(longest, (1, length)).astype(np.int64)
+        return windows[:: -(-len(windows) // limit)]
 
-    def count(self) -> int:
+    def count_tokens(self) -> int:
         return sum(map(len, self.rows.values()))
 
 
-def joined(kinds: Iterable[str], documents: Iterable[Sequence[int]]) -> Streams:
-    """The rows of documents, each of a kind."""
+def build_streams(kinds: Iterable[str], documents: Iterable[Sequence[int]]) -> TokenStreams:
+    """Build the streams of encoded documents, each with its kind."""
     rows: dict[str, list[Tokens]] = {}
     for kind, tokens in zip(kinds, documents, strict=True):
         rows.setdefault(kind, []).append(np.asarray(tokens, np.uint32))
-    return Streams({kind: np.concatenate(some) for kind, some in sorted(rows.items())})
+    return TokenStreams({kind: np.concatenate(parts) for kind, parts in sorted(rows.items())})
 
 
-def kept(folder: Path, key: str) -> tuple[Streams, Streams] | None:
-    """(to learn from, held out) as `keep` left them for the same `key`; None where there are none."""
+def load_streams(folder: Path, key: str) -> tuple[TokenStreams, TokenStreams] | None:
+    """Return (training, held-out) streams as `save_streams` stored them under the same `key`; else None."""
     import torch
 
     try:
@@ -65,18 +68,18 @@ def kept(folder: Path, key: str) -> tuple[Streams, Streams] | None:
         return None
     if notes.get("key") != key:
         return None
-    found: dict[str, dict[str, Tokens]] = {"learn": {}, "held": {}}
+    rows: dict[str, dict[str, Tokens]] = {"learn": {}, "held": {}}
     for name, value in tensors.items():
         part, _, kind = name.partition(".")
-        found[part][kind] = value.to(torch.int64).numpy().astype(np.uint32)
-    return Streams(found["learn"]), Streams(found["held"])
+        rows[part][kind] = value.to(torch.int64).numpy().astype(np.uint32)
+    return TokenStreams(rows["learn"]), TokenStreams(rows["held"])
 
 
-def keep(folder: Path, key: str, learn: Streams, held: Streams) -> None:
+def save_streams(folder: Path, key: str, training: TokenStreams, held_out: TokenStreams) -> None:
+    """Store both streams, so that a training that is resumed does not encode its documents again."""
     import torch
 
-    named = {f"learn.{kind}": row for kind, row in learn.rows.items()}
-    named |= {f"held.{kind}": row for kind, row in held.rows.items()}
-    api.model_files.write_tensors(
-        folder / CACHE, {name: torch.from_numpy(row.astype(np.int32)) for name, row in named.items()}, {"key": key}
-    )
+    rows = {f"learn.{kind}": row for kind, row in training.rows.items()}
+    rows |= {f"held.{kind}": row for kind, row in held_out.rows.items()}
+    tensors = {name: torch.from_numpy(row.astype(np.int32)) for name, row in rows.items()}
+    api.model_files.write_tensors(folder / CACHE, tensors, {"key": key})

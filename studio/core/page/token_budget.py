@@ -26,7 +26,7 @@ class TokenBudget(Struct, frozen=True):
 
     @property
     def sentence(self) -> str:
-        """All of it in words: ``memory 12, text 800, new words 200 of 1,024 tokens, 96 left out``."""
+        """All of it in words: ``memory 12, text 800, new tokens 200 of 1,024 tokens, 96 left out``."""
         taken = ", ".join(f"{name} {count:,}" for name, count in self.parts.items())
         out = f", {self.left_out:,} left out" if self.left_out else ""
         over = f", {self.too_many:,} too many" if self.too_many else ""

@@ -103,10 +103,10 @@ def _colour(name: str) -> QColor:
     known = {
         LEFT_OUT: colours.danger,
         "memory": colours.good,
-        "lore": colours.warning,
-        "note": colours.accent,
+        "lorebook": colours.warning,
+        "author's note": colours.accent,
         "text": colours.text,
-        "new words": colours.machine,
+        "new tokens": colours.machine,
     }
     return QColor(known.get(name, colours.faint))
 

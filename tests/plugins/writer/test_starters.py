@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from plugins.writer.models import architectures
-from plugins.writer.models import tokenizer as vocabulary
+from plugins.writer.models import tokenizer as encoding
 from plugins.writer.tools.continue_text import WriterContinue
 from plugins.writer.tools.fill_gap import WriterSuggest
 from studio import api, testing
@@ -34,10 +34,10 @@ def written(**values: Any) -> str:
 
 def perplexity(text: str) -> float:
     folder = STARTERS / "writer-tales"
-    tokenizer = vocabulary.opened(folder)
-    ids = torch.tensor([vocabulary.opening(tokenizer, "tale", "") + vocabulary.words(tokenizer, text)])
+    tokenizer = encoding.load_tokenizer(folder)
+    ids = torch.tensor([encoding.encode_header(tokenizer, "tale", "") + encoding.encode_text(tokenizer, text)])
     with torch.inference_mode():
-        return math.exp(float(architectures.opened(folder, torch.float32, "cpu")(input_ids=ids, labels=ids).loss))
+        return math.exp(float(architectures.load_model(folder, torch.float32, "cpu")(input_ids=ids, labels=ids).loss))
 
 
 def test_a_tale_goes_on_and_so_it_does_again() -> None:

@@ -203,11 +203,11 @@ def test_the_bar_shows_what_the_model_reads(qtbot: QtBot, window: Window, view: 
     with qtbot.waitSignal(window.session.activity.changed):
         engine.ready()
     qtbot.waitUntil(lambda: bool(engine.asked) and engine.asked[-1][1].get("text") == "A red fox ran")
-    budget = TokenBudget(100, {"memory": 10, "text": 30, "new words": 20}, 40)
+    budget = TokenBudget(100, {"memory": 10, "text": 30, "new tokens": 20}, 40)
     engine.say(EstimateReady(f"e{len(engine.asked)}", budget=budget))
     qtbot.waitUntil(lambda: view.token_budget_bar.isVisible())
     assert (
-        view.token_budget_bar.accessibleDescription() == "Memory 10, text 30, new words 20 of 100 tokens, 40 left out"
+        view.token_budget_bar.accessibleDescription() == "Memory 10, text 30, new tokens 20 of 100 tokens, 40 left out"
     )
     view.token_budget_bar.grab()
     asked = len(engine.asked)

@@ -9,11 +9,20 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from plugins.writer.documents import Document
 from plugins.writer.generation import sampling_params
-from plugins.writer.generation.logits_processors import Banned, Bias, Dry, Mirostat, Presence, Repetition, Xtc
-from plugins.writer.generation.sampling_params import Sampling
-from plugins.writer.models import tokenizer as vocabulary
+from plugins.writer.generation.logits_processors import (
+    BannedSequences,
+    Dry,
+    LogitBias,
+    Mirostat,
+    PresencePenalty,
+    RepetitionPenalty,
+    Xtc,
+)
+from plugins.writer.generation.sampling_params import SamplingParams
+from plugins.writer.models import tokenizer as encoding
+from plugins.writer.training import bpe
+from plugins.writer.training.documents import Document
 from studio import api
 
 SIZE = 40
@@ -38,7 +47,7 @@ def test_repetition(logits: torch.Tensor) -> None:
     wanted = logits.double().numpy().copy()
     for token in {*TOKENS}:
         wanted[token] = wanted[token] / 1.3 if wanted[token] > 0 else wanted[token] * 1.3
-    same(Repetition(1.3)(logits, TOKENS), wanted)
+    same(RepetitionPenalty(1.3)(logits, TOKENS), wanted)
 
 
 def test_presence_and_frequency_count_what_was_written_and_not_the_prompt(logits: torch.Tensor) -> None:
@@ -46,7 +55,7 @@ def test_presence_and_frequency_count_what_was_written_and_not_the_prompt(logits
     for token in range(SIZE):
         count = TOKENS[5:].count(token)
         wanted[token] -= 0.7 * count + (0.4 if count else 0)
-    same(Presence(0.4, 0.7, after=5)(logits, TOKENS), wanted)
+    same(PresencePenalty(0.4, 0.7, prompt_length=5)(logits, TOKENS), wanted)
 
 
 def longest_runs(tokens: list[int], breakers: set[int]) -> dict[int, int]:
@@ -88,7 +97,7 @@ def test_xtc_leaves_out_all_likely_ones_but_the_least_likely_of_them(logits: tor
     same(Xtc(1.0, 0.05, chance)(logits, []), wanted)
     assert torch.equal(Xtc(0.0, 0.05, chance)(logits, []), logits)
     best = int(logits.argmax())
-    assert torch.equal(Xtc(1.0, 0.05, chance, spared=[best])(logits, []), logits)
+    assert torch.equal(Xtc(1.0, 0.05, chance, protected=[best])(logits, []), logits)
     assert torch.equal(Xtc(1.0, 0.999, chance)(logits, []), logits)
 
 
@@ -107,7 +116,7 @@ def test_mirostat_step_by_step() -> None:
         left = np.where(-np.log2(shares) > mu, -np.inf, values)
         same(sampler(torch.from_numpy(values), []), left)
         token = int(np.argmax(left + chance.gumbel(size=SIZE)))
-        sampler.drew(token)
+        sampler.accept_token(token)
         mu -= 0.2 * (-math.log2(softmax(left)[token]) - 3.0)
         assert sampler.mu == pytest.approx(mu, rel=1e-6)
 
@@ -122,26 +131,26 @@ def test_words_are_favoured_and_banned(logits: torch.Tensor) -> None:
     wanted = logits.double().numpy().copy()
     wanted[7] += 2
     wanted[8] = -np.inf
-    same(Bias({7: 2.0, 8: -math.inf})(logits, []), wanted)
-    banned = Banned([[3, 11], [12], [4, 4, 13]])(logits, TOKENS)
+    same(LogitBias({7: 2.0, 8: -math.inf})(logits, []), wanted)
+    banned = BannedSequences([[3, 11], [12], [4, 4, 13]])(logits, TOKENS)
     assert (banned != logits).nonzero().flatten().tolist() == [11, 12]
     only = torch.full((20,), -math.inf)
     only[12] = 1.0
-    same(Banned([[12]])(only, TOKENS), only.double().numpy())
+    same(BannedSequences([[12]])(only, TOKENS), only.double().numpy())
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> object:
-    return vocabulary.learn([Document("", "the moon and the sun and the moon over the sea")], 330)
+    return bpe.train_tokenizer([Document("", "the moon and the sun and the moon over the sea")], 330)
 
 
 def drawn(tokenizer: object, values: torch.Tensor, count: int = 400, **given: object) -> set[int]:
-    chain = sampling_params.chain(Sampling(**given), tokenizer, torch.Generator().manual_seed(2), 0)  # type: ignore[arg-type]
-    return {chain.draw(values, TOKENS) for _ in range(count)}
+    chain = sampling_params.build_sampler_chain(SamplingParams(**given), tokenizer, torch.Generator().manual_seed(2), 0)  # type: ignore[arg-type]
+    return {chain.sample(values, TOKENS) for _ in range(count)}
 
 
 def nothing() -> dict[str, float]:
-    return dict(sampling_params.NOTHING)
+    return dict(sampling_params.NEUTRAL)
 
 
 def test_the_borrowed_ones_leave_what_they_should(tokenizer: object) -> None:
@@ -157,20 +166,20 @@ def test_the_borrowed_ones_leave_what_they_should(tokenizer: object) -> None:
 
 
 def test_an_empty_value_is_the_presets() -> None:
-    assert Sampling(preset="faithful").values()["temperature"] == 0.6
-    assert Sampling(preset="faithful", temperature=1.5).values()["temperature"] == 1.5
-    assert Sampling(preset="faithful", temperature=1.5).values()["min_p"] == 0.05
+    assert SamplingParams(preset="faithful").resolve_values()["temperature"] == 0.6
+    assert SamplingParams(preset="faithful", temperature=1.5).resolve_values()["temperature"] == 1.5
+    assert SamplingParams(preset="faithful", temperature=1.5).resolve_values()["min_p"] == 0.05
 
 
 def test_favoured_words_need_a_number(tokenizer: object) -> None:
     values = torch.zeros(330)
-    moon = vocabulary.words(tokenizer, " moon")[0]
+    moon = encoding.encode_text(tokenizer, " moon")[0]
     assert drawn(tokenizer, values, 20, **nothing(), biased=["moon:90"]) <= {
-        vocabulary.words(tokenizer, form)[0] for form in ("moon", " moon", "Moon", " Moon")
+        encoding.encode_text(tokenizer, form)[0] for form in ("moon", " moon", "Moon", " Moon")
     }
     assert (
         moon not in drawn(tokenizer, values, 3000, **nothing(), banned=["moon"])
-        or len(vocabulary.words(tokenizer, " moon")) > 1
+        or len(encoding.encode_text(tokenizer, " moon")) > 1
     )
     with pytest.raises(api.BadInput, match="moon"):
         drawn(tokenizer, values, 1, biased=["moon"])

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from plugins.writer.generation import top_logprobs
-from plugins.writer.generation.top_logprobs import Alternatives
-from plugins.writer.models import tokenizer as vocabulary
+from plugins.writer.generation.top_logprobs import TopLogprobs
+from plugins.writer.models import tokenizer as encoding
 from plugins.writer.models import writer as models
 from plugins.writer.tools.continue_text import WriterContinue
 from studio import api, testing
@@ -33,41 +33,44 @@ def test_the_choices_make_up_what_was_written(writer: Path, preset: str) -> None
         shares = [share for _, share in options]
         assert shares == sorted(shares, reverse=True)
         assert sum(shares) <= 1.001
-        assert len(options) <= top_logprobs.BEST + 1
+        assert len(options) <= top_logprobs.TOP + 1
         assert not piece or "\ufffd" in piece or piece in [word for word, _ in options]
         assert preset != "greedy" or not piece or options[0][0] == piece
 
 
 def test_the_probabilities_are_those_of_the_model_alone(writer: Path) -> None:
     text = written(writer, temperature=3.0, length=1)
-    opened = models.opened(writer, "cpu", torch.float32)
-    tokens = [*vocabulary.opening(opened.tokenizer, "tale", ""), *vocabulary.words(opened.tokenizer, "Once a fox")]
-    shares = opened.prefix.read(tokens, lambda: None).softmax(-1)
+    opened = models.open_writer(writer, "cpu", torch.float32)
+    tokens = [
+        *encoding.encode_header(opened.tokenizer, "tale", ""),
+        *encoding.encode_text(opened.tokenizer, "Once a fox"),
+    ]
+    shares = opened.kv_cache.prefill(tokens, lambda: None).softmax(-1)
     (_, options), *_ = text.notes["choices"]
     assert options[0][1] == pytest.approx(float(shares.max()), abs=1e-4)
     assert options[0][0] == opened.tokenizer.decode([int(shares.argmax())])
 
 
 def test_characters_of_several_tokens_stay_whole(writer: Path) -> None:
-    tokenizer = vocabulary.opened(writer)
+    tokenizer = encoding.load_tokenizer(writer)
     text = "a 🦊 狐 b"
-    tokens = vocabulary.words(tokenizer, text)
+    tokens = encoding.encode_text(tokenizer, text)
     assert len(tokens) > len(text)
-    found = Alternatives()
+    found = TopLogprobs()
     logits = torch.zeros(len(tokenizer))
     for token in tokens:
-        found.note(logits, token)
-    choices = found.told(tokenizer, [], text)
+        found.add(logits, token)
+    choices = found.decode(tokenizer, [], text)
     assert "".join(piece for piece, _ in choices) == text
     assert len(choices) == len(tokens)
 
 
 def test_only_so_much_is_kept(writer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(top_logprobs, "MOST_BYTES", 700)
+    monkeypatch.setattr(top_logprobs, "MAX_BYTES", 700)
     text = written(writer)
     kept = text.notes["choices"]
     assert 0 < len(json.dumps(kept, ensure_ascii=False)) < 800
     assert text.text[text.notes["begun"] :].startswith("".join(piece for piece, _ in kept))
-    monkeypatch.setattr(top_logprobs, "MOST", 2)
+    monkeypatch.setattr(top_logprobs, "MAX_TOKENS", 2)
     assert len(written(writer).notes["choices"]) == 2
     assert written(writer, length=1, stop=["e", "t", " ", "a"]).notes["choices"] is not None

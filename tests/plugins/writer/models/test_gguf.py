@@ -12,7 +12,6 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from plugins.writer.documents import Document
 from plugins.writer.models import gguf as gguf_file
 from plugins.writer.models import tokenizer
 from plugins.writer.models import writer as models
@@ -20,6 +19,8 @@ from plugins.writer.tools.chat import WriterChat
 from plugins.writer.tools.continue_text import WriterContinue
 from plugins.writer.tools.fill_gap import WriterSuggest
 from plugins.writer.tools.train import WriterTrain
+from plugins.writer.training import bpe
+from plugins.writer.training.documents import Document
 from studio import api, testing
 from tests.fixtures import gguf as gguf_files
 from tests.plugins.writer.fixtures import gguf_llama
@@ -30,7 +31,7 @@ IDS = torch.arange(5, 85)[None]
 @pytest.fixture(scope="module")
 def words() -> Any:
     text = "Once there was a fox. The fox was glad and old, and went home to the wood, and there it slept."
-    return tokenizer.learn([Document("The fox", text)], 400)
+    return bpe.train_tokenizer([Document("The fox", text)], 400)
 
 
 def llama(words: Any, **more: Any) -> Any:
@@ -61,7 +62,7 @@ def file(words: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(file: Path) -> models.Writer:
-    return models.opened(file, "cpu", torch.float32)
+    return models.open_writer(file, "cpu", torch.float32)
 
 
 def logits(model: Any) -> torch.Tensor:
@@ -74,8 +75,8 @@ def test_plain_weights_give_equal_logits(words: Any, tmp_path: Path, tied: bool)
     model = llama(words, tie_word_embeddings=tied)
     writer = opened(gguf_llama.written(model, words, tmp_path / "a.gguf"))
     assert torch.equal(logits(writer.model), logits(model))
-    assert writer.longest == 256
-    assert writer.ends == {words.eos_token_id}
+    assert writer.context_length == 256
+    assert writer.eos_token_ids == {words.eos_token_id}
     assert getattr(writer.model.config, "quantization_config", None) is None
 
 
@@ -90,7 +91,7 @@ def test_packed_weights_give_what_they_unpack_to(words: Any, tmp_path: Path) -> 
 
 
 def test_numbers_are_of_the_wanted_kind(file: Path) -> None:
-    writer = models.opened(file, "cpu", torch.bfloat16)
+    writer = models.open_writer(file, "cpu", torch.bfloat16)
     assert {value.dtype for value in writer.model.parameters()} == {torch.bfloat16}
 
 
@@ -127,11 +128,11 @@ def test_stretched_positions_are_kept(words: Any, tmp_path: Path, scaling: str) 
 
 
 def test_the_vocabulary_is_the_same(words: Any, file: Path) -> None:
-    ours = tokenizer.opened(file)
+    ours = tokenizer.load_tokenizer(file)
     for text in ("Once there was a fox", "  two  spaces\n\nand naïve 🦊", "<|end|> <|poem|>", "", "从前"):
-        assert tokenizer.words(ours, text) == tokenizer.words(words, text)
-        assert ours.decode(tokenizer.words(ours, text)) == text
-    assert tokenizer.opening(ours, "poem", "Foxes") == tokenizer.opening(words, "poem", "Foxes")
+        assert tokenizer.encode_text(ours, text) == tokenizer.encode_text(words, text)
+        assert ours.decode(tokenizer.encode_text(ours, text)) == text
+    assert tokenizer.encode_header(ours, "poem", "Foxes") == tokenizer.encode_header(words, "poem", "Foxes")
     assert (ours.eos_token, ours.pad_token) == (words.eos_token, words.pad_token)
 
 
@@ -139,18 +140,18 @@ def test_a_talk_ends_where_its_own_token_says(words: Any, tmp_path: Path) -> Non
     template = "{% for one in messages %}{{ one.content }}{% endfor %}"
     more = {"tokenizer__chat_template": template, "tokenizer__ggml__eot_token_id": 2}
     writer = opened(gguf_llama.written(llama(words), words, tmp_path / "a.gguf", **more))
-    assert writer.ends == {words.eos_token_id, 2}
+    assert writer.eos_token_ids == {words.eos_token_id, 2}
     assert writer.tokenizer.chat_template == template
 
 
 def test_what_lies_beside_a_file_is_not_its_own(words: Any, file: Path, tmp_path: Path) -> None:
     beside = gguf_llama.written(llama(words), words, tmp_path / "a.gguf")
-    tokenizer.learn([Document("", "Something else")], 320).save_pretrained(tmp_path)
+    bpe.train_tokenizer([Document("", "Something else")], 320).save_pretrained(tmp_path)
     (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "elsewhere"}')
     (tmp_path / "generation_config.json").write_text('{"eos_token_id": 7}')
     writer = opened(beside)
     assert writer.tokenizer.get_vocab() == opened(file).tokenizer.get_vocab()
-    assert writer.ends == {words.eos_token_id}
+    assert writer.eos_token_ids == {words.eos_token_id}
 
 
 def test_a_file_writes_on_by_its_path_or_its_name(words: Any, tmp_path: Path) -> None:
@@ -190,20 +191,20 @@ def test_what_cannot_be_written_with_is_one_sentence(words: Any, texts: Path, fi
         make()
         with pytest.raises(api.BadInput, match=said):
             testing.run(WriterContinue, text="x", model=str(bad))
-    with pytest.raises(api.BadInput, match="gap"):
+    with pytest.raises(api.BadInput, match="mask token"):
         testing.run(WriterSuggest, text="A ___.", model=str(file))
-    with pytest.raises(api.BadInput, match="packed"):
+    with pytest.raises(api.BadInput, match="quantised"):
         testing.run(WriterTrain, folder=texts, kind="full", model=str(file))
 
 
 def test_a_folder_of_two_files_is_not_guessed_at(file: Path, tmp_path: Path) -> None:
     for name in ("a.gguf", "b.GGUF"):
         (tmp_path / name).write_bytes(file.read_bytes())
-    assert gguf_file.of(tmp_path) is None
+    assert gguf_file.find_file(tmp_path) is None
     (tmp_path / "a.gguf").unlink()
-    assert gguf_file.of(tmp_path) == tmp_path / "b.GGUF"
+    assert gguf_file.find_file(tmp_path) == tmp_path / "b.GGUF"
     (tmp_path / "config.json").write_text("{}")
-    assert gguf_file.of(tmp_path) is None
+    assert gguf_file.find_file(tmp_path) is None
 
 
 def test_what_a_file_will_take_is_told(words: Any, tmp_path: Path) -> None:
@@ -218,10 +219,10 @@ def test_what_a_file_will_take_is_told(words: Any, tmp_path: Path) -> None:
     assert talk is not None
     assert talk.budget is None
     testing.run(WriterContinue, text=text, model=str(mine), length=1)
-    count = len(tokenizer.words(tokenizer.opened(mine), text))
+    count = len(tokenizer.encode_text(tokenizer.load_tokenizer(mine), text))
     told = testing.estimate(WriterContinue, text=text, model=str(mine), length=50)
     assert told is not None
-    assert told.budget == api.TokenBudget(256, {"title": 1, "text": count, "new words": 50})
+    assert told.budget == api.TokenBudget(256, {"title": 1, "text": count, "new tokens": 50})
     assert told.memory == 4 * (numbers + (1 + count + 50) * per_token)
     talk = testing.estimate(WriterChat, text=text, model=str(mine))
     assert talk is not None

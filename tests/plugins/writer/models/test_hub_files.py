@@ -37,7 +37,7 @@ def test_a_writer_of_the_hub_writes_on(start: Start, writer: Path, tmp_path: Pat
     [
         ({"README.md": b"x"}, "transformers"),
         ({"config.json": b"{}", "pytorch_model.bin": b"x"}, "no safetensors"),
-        ({"config.json": b'{"auto_map": {}}', "model.safetensors": b"x"}, "program code"),
+        ({"config.json": b'{"auto_map": {}}', "model.safetensors": b"x"}, "custom program code"),
         ({"config.json": b"{", "model.safetensors": b"x"}, "damaged"),
     ],
 )
@@ -46,12 +46,12 @@ def test_what_cannot_be_used_is_one_sentence(
 ) -> None:
     start(Hub(NAME, files))
     with pytest.raises(api.BadInput, match=sentence):
-        hub_files.folder(NAME, testing.FakeContext(folder=tmp_path))
+        hub_files.download_model(NAME, testing.FakeContext(folder=tmp_path))
 
 
 def test_one_file_or_its_parts_are_picked() -> None:
     def picked(*names: str) -> list[str]:
-        return hub_files.picked(NAME, {name: api.hub.HubFile(name, 1, "") for name in names}, {})
+        return hub_files.pick_files(NAME, {name: api.hub.HubFile(name, 1, "") for name in names}, {})
 
     assert picked("model.safetensors", "model.fp32.safetensors", "config.json") == ["config.json", "model.safetensors"]
     parts = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"]

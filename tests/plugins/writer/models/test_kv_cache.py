@@ -20,7 +20,7 @@ from studio.worker.models.evicted_state import Parked
 
 @pytest.fixture
 def opened(writer: Path) -> Writer:
-    return models.opened(writer, "cpu", torch.float32)
+    return models.open_writer(writer, "cpu", torch.float32)
 
 
 def never() -> None:
@@ -28,10 +28,10 @@ def never() -> None:
 
 
 def greedy(writer: Writer, tokens: list[int], count: int) -> list[int]:
-    logits, made = writer.prefix.read(tokens, never), []
+    logits, made = writer.kv_cache.prefill(tokens, never), []
     for _ in range(count):
         made.append(int(logits.argmax()))
-        logits = writer.prefix.add(made[-1])
+        logits = writer.kv_cache.append(made[-1])
     return made
 
 
@@ -49,20 +49,20 @@ def test_an_edit_reads_only_what_follows_it(opened: Writer, writer: Path) -> Non
     greedy(opened, tokens, 8)
     for changed, read in (([*tokens[:60], 5, 6, 7], 3), (tokens[:40], 1), ([*tokens[:40], *tokens], 80)):
         ours = greedy(opened, changed, 8)
-        fresh = models.opened(writer, "cpu", torch.float32)
+        fresh = models.open_writer(writer, "cpu", torch.float32)
         assert ours == greedy(fresh, changed, 8)
-        again = opened.prefix.read(changed, never)
-        assert opened.prefix.latest_read == 1
+        again = opened.kv_cache.prefill(changed, never)
+        assert opened.kv_cache.computed_tokens == 1
         assert int(again.argmax()) == ours[0]
         assert read >= 1
 
 
 def test_only_new_tokens_are_read(opened: Writer) -> None:
-    opened.prefix.read([*range(10, 90)], never)
-    opened.prefix.read([*range(10, 100)], never)
-    assert opened.prefix.latest_read == 10
-    opened.prefix.read([*range(10, 50), 3], never)
-    assert opened.prefix.latest_read == 1
+    opened.kv_cache.prefill([*range(10, 90)], never)
+    opened.kv_cache.prefill([*range(10, 100)], never)
+    assert opened.kv_cache.computed_tokens == 10
+    opened.kv_cache.prefill([*range(10, 50), 3], never)
+    assert opened.kv_cache.computed_tokens == 1
 
 
 def test_a_cancel_between_two_chunks_keeps_what_was_read(opened: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,17 +74,17 @@ def test_a_cancel_between_two_chunks_keeps_what_was_read(opened: Writer, monkeyp
             raise stop
 
     with pytest.raises(api.Cancelled):
-        opened.prefix.read([*range(10, 60)], check)
-    assert opened.prefix.tokens == [*range(10, 26)]
-    opened.prefix.read([*range(10, 60)], never)
-    assert opened.prefix.latest_read == 34
+        opened.kv_cache.prefill([*range(10, 60)], check)
+    assert opened.kv_cache.tokens == [*range(10, 26)]
+    opened.kv_cache.prefill([*range(10, 60)], never)
+    assert opened.kv_cache.computed_tokens == 34
 
 
 def test_what_breaks_in_the_middle_is_forgotten(opened: Writer) -> None:
-    opened.prefix.read([1, 2, 3], never)
+    opened.kv_cache.prefill([1, 2, 3], never)
     with pytest.raises(IndexError):
-        opened.prefix.read([1, 2, 10**6], never)
-    assert opened.prefix.tokens == []
+        opened.kv_cache.prefill([1, 2, 10**6], never)
+    assert opened.kv_cache.tokens == []
     assert greedy(opened, [1, 2, 3], 2)
 
 
@@ -122,33 +122,33 @@ def shaped(config: Any, opened: Writer) -> Writer:
 def test_what_was_parked_goes_on_with_equal_words(shape: str, length: int, opened: Writer, tmp_path: Path) -> None:
     first, second, tokens = shaped(SHAPES[shape], opened), shaped(SHAPES[shape], opened), [*range(10, 10 + length)]
     written = greedy(first, tokens, 6)
-    told = [*first.prefix.tokens]
+    told = [*first.kv_cache.tokens]
     first.save_state(tmp_path)
     expected = greedy(first, [*tokens, *written, 5], 20)
-    read = first.prefix.latest_read
+    read = first.kv_cache.computed_tokens
     if shape == "with states instead of keys":
         assert [*tmp_path.iterdir()] == []
         return
-    second.prefix.forget()
+    second.kv_cache.clear()
     second.restore_state(tmp_path)
-    assert second.prefix.tokens == told
+    assert second.kv_cache.tokens == told
     assert greedy(second, [*tokens, *written, 5], 20) == expected
-    assert second.prefix.latest_read == read == 1
+    assert second.kv_cache.computed_tokens == read == 1
 
 
 def test_only_so_much_is_parked(opened: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = [*range(10, 90)]
     expected = greedy(opened, tokens, 8)
-    held = opened.prefix._held()
-    per_token = sum(tensor.nbytes for tensor in held.values()) // len(opened.prefix.tokens)
-    monkeypatch.setattr(kv_cache, "MOST_PARKED", 30 * per_token)
+    held = opened.kv_cache._layer_tensors()
+    per_token = sum(tensor.nbytes for tensor in held.values()) // len(opened.kv_cache.tokens)
+    monkeypatch.setattr(kv_cache, "MAX_SAVED_BYTES", 30 * per_token)
     opened.save_state(tmp_path)
-    opened.prefix.forget()
+    opened.kv_cache.clear()
     opened.restore_state(tmp_path)
-    assert opened.prefix.tokens == tokens[:30]
+    assert opened.kv_cache.tokens == tokens[:30]
     assert greedy(opened, tokens, 8) == expected
-    assert opened.prefix.latest_read == 50
-    monkeypatch.setattr(kv_cache, "MOST_PARKED", 3)
+    assert opened.kv_cache.computed_tokens == 50
+    monkeypatch.setattr(kv_cache, "MAX_SAVED_BYTES", 3)
     (tmp_path / "none").mkdir()
     opened.save_state(tmp_path / "none")
     assert [*(tmp_path / "none").iterdir()] == []
@@ -160,14 +160,14 @@ def test_nothing_read_is_nothing_parked(opened: Writer, tmp_path: Path) -> None:
 
 
 def test_what_is_damaged_is_read_again(opened: Writer, tmp_path: Path) -> None:
-    opened.prefix.read([1, 2, 3], never)
+    opened.kv_cache.prefill([1, 2, 3], never)
     opened.save_state(tmp_path)
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:200])
-    opened.prefix.forget()
+    opened.kv_cache.clear()
     with pytest.raises(ValueError, match="damaged"):
         opened.restore_state(tmp_path)
-    assert opened.prefix.tokens == []
+    assert opened.kv_cache.tokens == []
 
 
 def test_words_after_an_eviction_are_those_without(writer: Path, tmp_path: Path) -> None:
@@ -193,5 +193,5 @@ def test_words_after_an_eviction_are_those_without(writer: Path, tmp_path: Path)
     assert [*cache.sizes] == ["a painter"]
     short = False
     assert words(ctx, f"{first} And then") == words(other, f"{first} And then")
-    assert models.load(ctx, str(writer)).prefix.latest_read < 12
-    assert len(models.load(ctx, str(writer)).prefix.tokens) > 100
+    assert models.load_writer(ctx, str(writer)).kv_cache.computed_tokens < 12
+    assert len(models.load_writer(ctx, str(writer)).kv_cache.tokens) > 100

@@ -44,14 +44,14 @@ def in_eight_bits(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, tor
 
 def test_eight_bit_floats_are_computed_with(writer: Path, tmp_path: Path) -> None:
     tensors = load_file(writer / "model.safetensors")
-    packed, plain = dict(tensors), architectures.opened(writer, torch.float32, "cpu")
+    packed, plain = dict(tensors), architectures.load_model(writer, torch.float32, "cpu")
     for name, weight in tensors.items():
         if name.endswith("_proj.weight"):
             packed[name], packed[f"{name}_scale_inv"], stands_for = in_eight_bits(weight)
             plain.get_parameter(name).data.copy_(stands_for)
     told = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [BLOCK, BLOCK]}
     folder = quantised(writer, tmp_path / "fp8", told, packed)
-    found = models.opened(folder, "cpu", torch.float32)
+    found = models.open_writer(folder, "cpu", torch.float32)
     ids = torch.arange(10, 60)[None]
     with torch.inference_mode():
         if not torch.cuda.is_available():  # where there is none they are unpacked
@@ -80,14 +80,14 @@ def test_what_is_not_installed_is_named(writer: Path, tmp_path: Path, told: Any,
         pytest.skip(f"{package} is installed")
     folder = quantised(writer, tmp_path / "packed", told)
     with pytest.raises(api.BadInput, match=rf"packed is quantised with .*{package}.*Install") as raised:
-        models.opened(folder, "cpu", torch.float32)
+        models.open_writer(folder, "cpu", torch.float32)
     assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        ({"quant_method": "of-tomorrow"}, "of-tomorrow, which transformers does not know"),
+        ({"quant_method": "of-tomorrow"}, "of-tomorrow, which transformers does not support"),
         ({"bits": 4}, "unnamed"),
         ({"quant_method": "spqr"}, "spqr, which does not work here"),
         ({"quant_method": "gptq", "bits": "many"}, "gptq, which does not work here"),
@@ -97,50 +97,50 @@ def test_what_is_not_installed_is_named(writer: Path, tmp_path: Path, told: Any,
 def test_what_does_not_work_says_why(writer: Path, tmp_path: Path, told: Any, words: str) -> None:
     folder = quantised(writer, tmp_path / "packed", told)
     with pytest.raises(api.BadInput, match=words):
-        models.opened(folder, "cpu", torch.float32)
+        models.open_writer(folder, "cpu", torch.float32)
 
 
 def test_what_is_missed_at_the_first_word_is_said_too(writer: Path) -> None:
-    model = architectures.opened(writer, torch.float32, "cpu")
+    model = architectures.load_model(writer, torch.float32, "cpu")
 
     def forward(**_: Any) -> None:
         raise ImportError("the kernel needs `kernels`")
 
     model.forward = forward
     with pytest.raises(api.BadInput, match="packed is quantised with fp8, which does not work here: the kernel needs"):
-        architectures._try(model, "packed", "fp8", "cpu")
+        architectures._check_forward(model, "packed", "fp8", "cpu")
 
 
 def test_weights_that_do_not_fit_are_no_matter_of_the_quantiser(writer: Path, tmp_path: Path) -> None:
     folder = quantised(writer, tmp_path / "packed", {"quant_method": "bitnet"})
     with pytest.raises(api.BadInput, match="cannot be loaded"):
-        models.opened(folder, "cpu", torch.float32)
+        models.open_writer(folder, "cpu", torch.float32)
 
 
 def test_packed_weights_are_not_taught(writer: Path, texts: Path, tmp_path: Path) -> None:
     folder = quantised(writer, tmp_path / "packed", {"quant_method": "fp8"})
     for kind in ("full", "lora"):
-        with pytest.raises(api.BadInput, match="packed"):
+        with pytest.raises(api.BadInput, match="quantised"):
             testing.run(WriterTrain, folder=texts, kind=kind, model=str(folder))
 
 
 def test_a_writer_is_opened_in_the_wanted_numbers(writer: Path) -> None:
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
-        found = models.opened(writer, "cpu", dtype)
+        found = models.open_writer(writer, "cpu", dtype)
         assert {value.dtype for value in found.model.parameters()} == {dtype}
 
 
 def test_a_lora_is_put_together_in_the_wanted_numbers(writer: Path, tmp_path: Path) -> None:
-    taught = lora.begun(architectures.opened(writer, torch.float32, "cpu"), str(writer), 2)
+    taught = lora.add_lora(architectures.load_model(writer, torch.float32, "cpu"), str(writer), 2)
     with torch.no_grad():
         for name, value in taught.named_parameters():
             if "lora_B" in name:
                 value.normal_(generator=torch.Generator().manual_seed(1))
-    lora.save(taught, tmp_path)
+    lora.save_lora(taught, tmp_path)
     ids = torch.arange(10, 60)[None]
     logits = []
     for dtype in (torch.float32, torch.bfloat16):
-        found = models.opened(tmp_path, "cpu", dtype, writer)
+        found = models.open_writer(tmp_path, "cpu", dtype, writer)
         assert {value.dtype for value in found.model.parameters()} == {dtype}
         with torch.inference_mode():
             logits.append(found.model(ids).logits.float())
@@ -152,7 +152,7 @@ def test_weights_that_are_missing_are_not_left_at_random(writer: Path, tmp_path:
     tensors.pop("model.layers.1.mlp.up_proj.weight")
     folder = quantised(writer, tmp_path / "few", {}, tensors)
     with pytest.raises(api.BadInput, match=r"few lacks a weight, such as model\.layers\.1\.mlp\.up_proj\.weight"):
-        models.opened(folder, "cpu", torch.float32)
+        models.open_writer(folder, "cpu", torch.float32)
 
 
 def test_too_little_memory_is_no_fault_of_the_model(writer: Path) -> None:
@@ -162,7 +162,7 @@ def test_too_little_memory_is_no_fault_of_the_model(writer: Path) -> None:
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
 
     with pytest.raises(RuntimeError, match="allocate"):
-        transformers_loader.opened(Short, writer, torch.float32, "cpu")
+        transformers_loader.load_pretrained(Short, writer, torch.float32, "cpu")
 
 
 def test_packed_weights_take_what_they_are(writer: Path, tmp_path: Path) -> None:

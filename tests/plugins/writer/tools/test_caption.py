@@ -150,7 +150,7 @@ def test_a_model_that_sees_is_told_from_one_that_reads(blip: Path, llava: Path, 
 
 
 def test_what_cannot_describe_is_one_sentence(writer: Path, tmp_path: Path) -> None:
-    with pytest.raises(api.BadInput, match="No model that sees"):
+    with pytest.raises(api.BadInput, match="No vision-language model"):
         said("", "red", tmp_path)
     with pytest.raises(api.BadInput, match="vision-language"):
         said(writer, "red", tmp_path)
@@ -171,4 +171,4 @@ def test_describing_can_be_cancelled_between_two_tokens(blip: Path, tmp_path: Pa
         testing.run(WriterCaption, ctx, model=str(blip), image=tmp_path / "red.png")
     assert ctx.told == 1
     assert isinstance(ctx.events[-1], api.Progress)
-    assert "tokens a second" in ctx.events[-1].text
+    assert "tokens per second" in ctx.events[-1].text

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from plugins.writer.generation import chat_template
 from plugins.writer.models import architectures
-from plugins.writer.models import tokenizer as vocabulary
+from plugins.writer.models import tokenizer as encoding
 from plugins.writer.models import writer as models
 from plugins.writer.tools.continue_text import WriterContinue
 from plugins.writer.tools.fill_gap import WriterSuggest
@@ -48,13 +48,15 @@ def test_a_model_sees_the_beginning_that_it_was_shown_in_training(writer: Path, 
     inside = Tokenizer(models_of_tokenizers.BPE(vocab=letters, merges=[]))
     inside.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 0)])
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=inside, bos_token="<bos>", eos_token="<eos>")
-    architectures.save(architectures.writer(architectures.WRITERS["tiny"], tokenizer), tokenizer, tmp_path / "gemma")
+    architectures.save_model(
+        architectures.build_causal_model(architectures.CAUSAL_SHAPES["tiny"], tokenizer), tokenizer, tmp_path / "gemma"
+    )
     ctx = testing.FakeContext(seed=1)
     assert written(tmp_path / "gemma", ctx, text="abc", length=2).notes["seen"] == 4
     assert written(tmp_path / "gemma", ctx, text="", length=2).notes["seen"] == 1
     (loaded,) = (one for one in ctx.models.loaded.values() if isinstance(one, models.Writer))
-    assert chat_template.plain(loaded, [(chat_template.USER, "a")], ("b", "c"))[0] == 0
-    assert vocabulary.beginning(vocabulary.opened(writer)) == []
+    assert chat_template.encode_transcript(loaded, [(chat_template.USER, "a")], ("b", "c"))[0] == 0
+    assert encoding.encode_bos(encoding.load_tokenizer(writer)) == []
 
 
 def test_each_seed_writes_something_else(writer: Path) -> None:
@@ -65,9 +67,9 @@ def test_a_second_job_reads_only_what_is_new(writer: Path) -> None:
     ctx = testing.FakeContext(seed=1)
     first = written(writer, ctx, text="Once there was a fox in a wood, and the fox was glad.", preset="greedy")
     (loaded,) = (one for one in ctx.models.loaded.values() if isinstance(one, models.Writer))
-    assert loaded.prefix.latest_read == first.notes["seen"]
+    assert loaded.kv_cache.computed_tokens == first.notes["seen"]
     more = written(writer, ctx, text=first.text + " And then", preset="greedy")
-    assert loaded.prefix.latest_read < 12
+    assert loaded.kv_cache.computed_tokens < 12
     assert more.text == written(writer, text=first.text + " And then", preset="greedy").text
 
 
@@ -90,7 +92,7 @@ def test_a_page_of_a_million_characters_is_cut_and_said(writer: Path) -> None:
     ctx = testing.FakeContext()
     text = written(writer, ctx, text="A fox ran. " * 90_000)
     assert text.notes["left_out"] > 100_000
-    assert any(isinstance(event, api.Notice) and "are not seen" in event.text for event in ctx.events)
+    assert any(isinstance(event, api.Notice) and "are left out" in event.text for event in ctx.events)
     with pytest.raises(api.BadInput, match="longer"):
         written(writer, text="A fox ran. " * 2000, overflow="refuse")
 
@@ -104,10 +106,10 @@ def test_a_cancel_leaves_the_model_usable(writer: Path) -> None:
 
 
 def test_a_model_that_is_none_is_one_sentence(writer: Path, guesser: Path, tmp_path: Path) -> None:
-    for model, words in (("", "No model"), (str(tmp_path), "no language model"), ("nowhere", "nowhere")):
+    for model, words in (("", "No model"), (str(tmp_path), "not a language model"), ("nowhere", "nowhere")):
         with pytest.raises(api.BadInput, match=words):
             written(Path(model), text="x", model=model)
-    with pytest.raises(api.BadInput, match="fills gaps"):
+    with pytest.raises(api.BadInput, match="masked language model"):
         written(guesser, text="x")
     with pytest.raises(api.BadInput):
         testing.run(WriterSuggest, text="A ___.", model=str(writer))

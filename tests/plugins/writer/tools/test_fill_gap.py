@@ -11,9 +11,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM
 
+from plugins.writer.generation import fill_mask
 from plugins.writer.models import architectures
-from plugins.writer.models import tokenizer as vocabulary
-from plugins.writer.training import samples
+from plugins.writer.models import tokenizer as encoding
 from studio import api
 from tests.plugins.writer.conftest import trained
 
@@ -33,7 +33,7 @@ def test_only_words_are_offered_for_a_word(
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner)
 
     def offered(before: str) -> list[str]:
-        return [tokens[number] for number in vocabulary.going_on(tokenizer, before, range(len(tokens)))]
+        return [tokens[number] for number in encoding.filter_next_words(tokenizer, before, range(len(tokens)))]
 
     assert offered("A ") == behind_space
     assert offered("A\n") == behind_line
@@ -43,10 +43,10 @@ def test_only_words_are_offered_for_a_word(
 
 def test_a_guesser_begins_with_the_words_of_a_writer(texts: Path, writer: Path, tmp_path: Path) -> None:
     made = trained(texts, tmp_path / "a", kind="masked", model=str(writer), steps=1, learning_rate=1e-7)
-    theirs = architectures.opened(writer, torch.float32, "cpu").get_input_embeddings().weight
-    ours = architectures.opened(made, torch.float32, "cpu", masked=True).get_input_embeddings().weight
+    theirs = architectures.load_model(writer, torch.float32, "cpu").get_input_embeddings().weight
+    ours = architectures.load_model(made, torch.float32, "cpu", is_masked=True).get_input_embeddings().weight
     torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-2)
-    with pytest.raises(api.BadInput, match="do not fit into this network"):
+    with pytest.raises(api.BadInput, match="another size"):
         trained(texts, tmp_path / "b", kind="masked", model=str(writer), size="small")
 
 
@@ -54,15 +54,15 @@ def test_words_without_a_token_for_a_gap_are_one_sentence(texts: Path, writer: P
     other = shutil.copytree(writer, tmp_path / "other")
     told = json.loads((other / "tokenizer_config.json").read_text("utf-8"))
     (other / "tokenizer_config.json").write_text(json.dumps({**told, "mask_token": None}), encoding="utf-8")
-    with pytest.raises(api.BadInput, match="no token for a gap"):
+    with pytest.raises(api.BadInput, match="no mask token"):
         trained(texts, tmp_path / "job", kind="masked", model=str(other))
 
 
 def test_a_model_that_reads_less_than_it_has_places_for(guesser: Path) -> None:
-    tokenizer = vocabulary.opened(guesser)
+    tokenizer = encoding.load_tokenizer(guesser)
     tokenizer.model_max_length = 32
     shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     config = RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=34, pad_token_id=1, **shape)
     model = RobertaForMaskedLM(config).eval()
-    found = samples.guesses(model, tokenizer, "the fox " * 50, "the owl " * 50, count=3, device="cpu")
+    found = fill_mask.predict_words(model, tokenizer, "the fox " * 50, "the owl " * 50, count=3, device="cpu")
     assert len(found) == 3

@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 from plugins import writer as plugin
-from plugins.writer.documents import Document
 from plugins.writer.models import architectures, lora
-from plugins.writer.models import tokenizer as vocabulary
+from plugins.writer.models import tokenizer as encoding
 from plugins.writer.models import writer as models
 from plugins.writer.tools.train import WriterTrain
-from plugins.writer.training import model_card
+from plugins.writer.training import bpe, model_card
+from plugins.writer.training.documents import Document
 from studio import api, testing
 from studio.library.models import model_kind
 from tests.plugins.writer.conftest import TINY, trained
@@ -36,8 +36,8 @@ def test_a_writer_is_an_ordinary_folder(writer: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(writer)
     assert model.config.architectures == ["LlamaForCausalLM"]
     assert (model.generation_config.do_sample, model.generation_config.temperature) == (True, architectures.TEMPERATURE)
-    tokenizer = vocabulary.opened(writer)
-    ids = torch.tensor([vocabulary.opening(tokenizer, "tale", "The fox")])
+    tokenizer = encoding.load_tokenizer(writer)
+    ids = torch.tensor([encoding.encode_header(tokenizer, "tale", "The fox")])
     assert model(ids).logits.shape == (1, ids.shape[1], len(tokenizer))
     card = (writer / "README.md").read_text("utf-8")
     assert "| fairy-tales.jsonl | 40 |" in card
@@ -78,11 +78,11 @@ def test_eight_bits_are_half_as_large(texts: Path, tmp_path: Path, kind: str) ->
 def test_what_is_rounded_to_eight_bits_is_kept_exactly(writer: Path, guesser: Path, tmp_path: Path) -> None:
     ids = torch.tensor([[5, 6, 7, 8]])
     for folder in (writer, guesser):
-        model = architectures.opened(folder, torch.float32, "cpu", masked=folder == guesser)
+        model = architectures.load_model(folder, torch.float32, "cpu", is_masked=folder == guesser)
         before = model(input_ids=ids).logits
-        architectures.round_to_eight_bits(model)
-        architectures.save(model, vocabulary.opened(folder), tmp_path / folder.name, eight_bits=True)
-        again = architectures.opened(tmp_path / folder.name, torch.float32, "cpu", masked=folder == guesser)
+        architectures.round_to_float8(model)
+        architectures.save_model(model, encoding.load_tokenizer(folder), tmp_path / folder.name, as_float8=True)
+        again = architectures.load_model(tmp_path / folder.name, torch.float32, "cpu", is_masked=folder == guesser)
         assert {value.dtype for value in again.parameters()} == {torch.float32}
         assert torch.equal(again(input_ids=ids).logits, model(input_ids=ids).logits)
         assert 0 < (again(input_ids=ids).logits - before).abs().mean() < 0.1 * before.std()
@@ -92,9 +92,9 @@ def test_a_lora_is_a_small_file_beside_its_writer(texts: Path, writer: Path, tmp
     made = trained(texts, tmp_path / "job", kind="lora", model=str(writer), learning_rate=0.02, rank=2)
     assert model_kind.kind_of(made) == "language"
     assert (made / lora.WEIGHTS).stat().st_size < (writer / "model.safetensors").stat().st_size
-    assert "works with that writer alone" in (made / "README.md").read_text("utf-8")
+    assert "works with that base model only" in (made / "README.md").read_text("utf-8")
     ctx = testing.FakeContext(folder=tmp_path / "job")
-    before, after = (models.load(ctx, str(folder)).model.state_dict() for folder in (writer, made))
+    before, after = (models.load_writer(ctx, str(folder)).model.state_dict() for folder in (writer, made))
     changed = {name.rpartition(".")[0].rpartition(".")[2] for name in before if not before[name].equal(after[name])}
     assert changed == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
     with pytest.raises(api.BadInput, match="is a LoRA"):
@@ -105,14 +105,14 @@ def test_a_lora_that_fits_nothing_is_one_sentence(texts: Path, writer: Path, tmp
     made = trained(texts, tmp_path / "job", kind="lora", model=str(writer), steps=1)
     ctx = testing.FakeContext(folder=tmp_path / "job")
     (made / lora.WEIGHTS).write_bytes(b"broken")
-    with pytest.raises(api.BadInput, match="does not fit its writer"):
-        models.load(ctx, str(made))
+    with pytest.raises(api.BadInput, match="does not fit its base model"):
+        models.load_writer(ctx, str(made))
     (made / lora.WEIGHTS).unlink()
     with pytest.raises(api.BadInput, match="no safetensors"):
-        models.load(ctx, str(made))
+        models.load_writer(ctx, str(made))
     (made / lora.CONFIG).write_text("{")
-    with pytest.raises(api.BadInput, match="which writer"):
-        models.load(ctx, str(made))
+    with pytest.raises(api.BadInput, match="does not name its base model"):
+        models.load_writer(ctx, str(made))
 
 
 def test_whom_to_name_stays_with_what_was_learnt(texts: Path, tmp_path: Path) -> None:
@@ -146,17 +146,17 @@ def test_a_pause_costs_no_weight(texts: Path, writer: Path, tmp_path: Path, kind
     ctx.pause_requested = False
     (resumed,) = testing.results(testing.run(WriterTrain, ctx, **values))
     assert any(isinstance(event, api.Notice) and "Resumes at step 1" in event.text for event in ctx.events)
-    apart = [event for event in ctx.events if isinstance(event, api.Progress) and "Taking texts apart: 0" in event.text]
+    apart = [event for event in ctx.events if isinstance(event, api.Progress) and "Encoding texts: 0" in event.text]
     assert len(apart) == 1, "the second time they are kept"
     ours, theirs = (load_file(next(folder.glob("*.safetensors"))) for folder in (resumed.folder, straight))
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
 def test_too_little_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(api.BadInput, match="no texts"):
+    with pytest.raises(api.BadInput, match="no readable texts"):
         testing.run(WriterTrain, folder=tmp_path)
     (tmp_path / "one.txt").write_text("Alone.")
-    with pytest.raises(api.BadInput, match="1 text"):
+    with pytest.raises(api.BadInput, match="1 readable text,"):
         testing.run(WriterTrain, folder=tmp_path)
 
 
@@ -171,19 +171,23 @@ def test_broken_files_are_skipped_and_named(texts: Path, tmp_path: Path) -> None
 
 
 def test_teaching_needs_a_writer(texts: Path, guesser: Path, tmp_path: Path) -> None:
-    with pytest.raises(api.BadInput, match="No writer"):
+    with pytest.raises(api.BadInput, match="No base model"):
         testing.run(WriterTrain, **{**TINY, "folder": texts, "kind": "full"})
     for content in ("{", json.dumps({"model_type": "no such"})):
         (tmp_path / "config.json").write_text(content)
         with pytest.raises(api.BadInput, match="cannot be loaded"):
-            architectures.opened(tmp_path, torch.float32, "cpu")
+            architectures.load_model(tmp_path, torch.float32, "cpu")
 
 
-@pytest.mark.parametrize(("shapes", "most"), [(architectures.WRITERS, 11e6), (architectures.GUESSERS, 4e6)])
+@pytest.mark.parametrize(("shapes", "most"), [(architectures.CAUSAL_SHAPES, 11e6), (architectures.MASKED_SHAPES, 4e6)])
 def test_the_small_ones_are_small(shapes: dict[str, architectures.Shape], most: float) -> None:
-    tokenizer = vocabulary.learn([Document("", "a b c")], 300)
+    tokenizer = bpe.train_tokenizer([Document("", "a b c")], 300)
     small = shapes["small"]
-    writes = shapes is architectures.WRITERS
-    model = architectures.writer(small, tokenizer) if writes else architectures.guesser(small, tokenizer, 256)
-    parameters = sum(value.numel() for value in model.parameters()) + 4096 * small.width
+    writes = shapes is architectures.CAUSAL_SHAPES
+    model = (
+        architectures.build_causal_model(small, tokenizer)
+        if writes
+        else architectures.build_masked_model(small, tokenizer, 256)
+    )
+    parameters = sum(value.numel() for value in model.parameters()) + 4096 * small.hidden
     assert 2 * parameters < most

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from plugins.writer import documents
+from plugins.writer.training import documents
 from studio import api
 
 
@@ -19,21 +19,21 @@ def test_the_name_of_a_file_tells_the_kind() -> None:
 
 def test_prose_that_was_broken_to_fit_a_page_is_joined() -> None:
     text = "Goat and Dog\nwere friends. One\nday they left.\n\nThey took a\ntaxi."
-    assert documents.cleaned(text) == "Goat and Dog were friends. One day they left.\n\nThey took a taxi."
+    assert documents.clean_text(text) == "Goat and Dog were friends. One day they left.\n\nThey took a taxi."
 
 
 def test_long_lines_are_paragraphs_and_verse_stays_as_it_is() -> None:
     long = "word " * 30
-    assert documents.cleaned(f"{long}\n{long}") == f"{long.strip()}\n\n{long.strip()}"
+    assert documents.clean_text(f"{long}\n{long}") == f"{long.strip()}\n\n{long.strip()}"
     verse = "O fox,\nmy fox,\n\n\n\nsing."
-    assert documents.cleaned(verse, verse=True) == "O fox,\nmy fox,\n\nsing."
+    assert documents.clean_text(verse, is_verse=True) == "O fox,\nmy fox,\n\nsing."
 
 
 def test_quotes_are_straight_and_a_books_heading_is_left_out(tmp_path: Path) -> None:
     text = "# Title: X\n\n## Author: Y\n\n-------\n\n## CHAPTER I\n\n“Yes,” she said. " + "It’s late. " * 20
     path = tmp_path / "books.jsonl.xz"
     path.write_bytes(lzma.compress(json.dumps({"title": "x-y", "text": text}).encode()))
-    (document,) = documents.read(path)
+    (document,) = documents.read_documents(path)
     assert document.title == "X y"
     assert document.kind == "book"
     assert document.text.startswith('CHAPTER I\n\n"Yes," she said. It\'s late.')
@@ -41,8 +41,8 @@ def test_quotes_are_straight_and_a_books_heading_is_left_out(tmp_path: Path) -> 
 
 def test_a_lost_sign_is_an_apostrophe_where_it_can_be_nothing_else() -> None:
     told = "I don\ufffdt know, it\ufffds late."
-    assert documents.cleaned(told) == "I don't know, it's late."
-    lost = documents.Document("", documents.cleaned("The caf\ufffd was\ufffdempty."))
+    assert documents.clean_text(told) == "I don't know, it's late."
+    lost = documents.Document("", documents.clean_text("The caf\ufffd was\ufffdempty."))
     assert lost.is_damaged
     assert "\ufffd" in lost.text
 
@@ -61,7 +61,7 @@ def test_what_is_broken_is_one_sentence(tmp_path: Path, name: str, content: byte
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(api.BadInput, match=name):
-        documents.read(path)
+        documents.read_documents(path)
 
 
 def test_lines_of_json_are_read_as_other_programs_write_them(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_lines_of_json_are_read_as_other_programs_write_them(tmp_path: Path) -> 
     half = '{"title": "Half \\ud83d", "text": "A fox \\ud83d", "credit": "Me \\ud83d"}'
     content = "\ufeff" + json.dumps(told, ensure_ascii=False) + "\r\n" + half + "\r\n"
     (tmp_path / "a.jsonl").write_bytes(content.encode())
-    one, other = documents.read(tmp_path / "a.jsonl")
+    one, other = documents.read_documents(tmp_path / "a.jsonl")
     assert (one.title, one.is_damaged) == ("One", False)
     assert (other.title, other.text, other.credit) == ("Half \ufffd", "A fox \ufffd", "Me \ufffd")
     assert other.is_damaged
@@ -77,11 +77,11 @@ def test_lines_of_json_are_read_as_other_programs_write_them(tmp_path: Path) -> 
 
 
 def test_what_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "LONGEST_FILE", 1000)
+    monkeypatch.setattr(documents, "MAX_FILE_BYTES", 1000)
     path = tmp_path / "a.jsonl.xz"
     path.write_bytes(lzma.compress(b" " * 2000))
     with pytest.raises(api.BadInput, match="larger"):
-        documents.read(path)
+        documents.read_documents(path)
 
 
 def test_some_texts_are_held_out_by_their_words() -> None:
