@@ -1,1 +1,1 @@
-"""Widgets only: they bind to the state and hold none."""
+"""The widgets. They bind to `studio.state` and hold no state of their own."""

@@ -1,4 +1,4 @@
-"""The window's process: from nothing to a window that can be used, as fast as can be."""
+"""Entry point of the window process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from studio.core import settings as settings_file
+from studio.core import settings
 from studio.core.errors import StudioError
 from studio.core.paths import Home
 from studio.launcher.system import display_problem
@@ -22,9 +22,9 @@ LOG_BYTES = 1 << 20
 
 
 def main(home: Home | None = None, device: str = "") -> int:
-    """Opens the window and returns the exit status once it is closed; 2 where there is no display.
+    """Open the window and return the exit status when it is closed; 2 if there is no display.
 
-    `device` takes the place of the one in the settings, for this sitting.
+    `device` overrides the device of the settings until the window is closed.
     """
     if problem := display_problem():
         print(problem, file=sys.stderr)  # noqa: T201
@@ -36,17 +36,17 @@ def main(home: Home | None = None, device: str = "") -> int:
     try:
         window = open_window(app, home or Home.default(), device)
     except StudioError as error:
-        return _only_say(app, str(error))
-    window.painted.connect(lambda: _keep_log(window.session.home))
+        return _show_error(app, str(error))
+    window.painted.connect(lambda: _log_to_file(window.session.home))
     window.painted.connect(window.session.start)
     window.show()
     return app.exec()
 
 
 def open_window(app: QApplication, home: Home, device: str = "") -> Window:
-    """The window with all that it stands on; nothing that is slow has begun.
+    """Build the window with its engine, library and session. Nothing slow is started.
 
-    Raises StudioError when the home cannot be used, or another window has it.
+    Raises StudioError if the home cannot be used or another window uses it.
     """
     from msgspec.structs import replace
 
@@ -58,20 +58,20 @@ def open_window(app: QApplication, home: Home, device: str = "") -> Window:
 
     app.setApplicationName("Studio")
     app.setDesktopFileName("studio")
-    settings = settings_file.load(home.settings)
-    theme.prepare(app, settings.theme)
+    stored = settings.load(home.settings)
+    theme.prepare(app, stored.theme)
     library = Library(home)
-    engine = LocalEngine(home, library, replace(settings, device=device) if device else settings)
-    session = Session(home, engine, library, settings)
+    engine = LocalEngine(home, library, replace(stored, device=device) if device else stored)
+    session = Session(home, engine, library, stored)
     session.begin()
     window = Window(session)
-    theme.apply(app, settings.theme)
-    _catch_all(session.work.crashed)
+    theme.apply(app, stored.theme)
+    _install_exception_hooks(session.work.crashed)
     return window
 
 
-def _only_say(app: QApplication, sentence: str) -> int:
-    """There is no window to say it in, so a dialog does."""
+def _show_error(app: QApplication, sentence: str) -> int:
+    """Show the error in a dialog, because there is no window."""
     from PySide6.QtCore import Qt
     from PySide6.QtWidgets import QMessageBox
 
@@ -85,8 +85,8 @@ def _only_say(app: QApplication, sentence: str) -> int:
     return 1
 
 
-def _keep_log(home: Home) -> None:
-    """Warnings and worse of the window's process go to a file that does not grow for ever."""
+def _log_to_file(home: Home) -> None:
+    """Write warnings and errors of this process to a rotating log file."""
     home.logs.mkdir(parents=True, exist_ok=True)
     import logging.handlers
 
@@ -98,24 +98,24 @@ def _keep_log(home: Home) -> None:
     logging.getLogger().addHandler(handler)
 
 
-def _catch_all(say: object) -> None:
-    """An exception that nobody expected is logged and said; the window stays."""
-    assert callable(say)
+def _install_exception_hooks(report: object) -> None:
+    """Log uncaught exceptions of all threads, and pass them to `report` on the window's thread."""
+    assert callable(report)
     from PySide6.QtCore import QObject, Qt, Signal
 
-    class Herald(QObject):
-        heard = Signal(object)
+    class Reporter(QObject):
+        raised = Signal(object)
 
-    herald = Herald()
-    herald.heard.connect(say, Qt.ConnectionType.QueuedConnection)
+    reporter = Reporter()
+    reporter.raised.connect(report, Qt.ConnectionType.QueuedConnection)
     logger = logging.getLogger("studio.window")
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
             sys.__excepthook__(kind, error, trace)
             return
-        logger.error("unexpected", exc_info=(kind, error, trace))
-        herald.heard.emit(error)
+        logger.error("uncaught exception", exc_info=(kind, error, trace))
+        reporter.raised.emit(error)
 
     def thread_hook(arguments: threading.ExceptHookArgs) -> None:
         if arguments.exc_value is not None:

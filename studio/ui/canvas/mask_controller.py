@@ -174,7 +174,7 @@ class MaskController(QObject):
 
         def written(_: None) -> None:
             self._give(turn, sitting, str(path))
-            self._thumbnails.ask(str(path))
+            self._thumbnails.request(str(path))
 
         self._session.work(lambda: masks.write(path, image, feather), written)
 

@@ -1,4 +1,4 @@
-"""The folders of other programs, in the settings: what each was recognised as, and how many models lie there."""
+"""The setting for additional model folders, with the program and number of models found in each."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from studio.ui.theme import icons
 
 FIELD = Field(
     name="model_folders",
-    title="More model folders",
-    help="Of AUTOMATIC1111, Forge, ComfyUI, InvokeAI, the Hugging Face cache, or any other. They stay as they are.",
+    title="Additional model folders",
+    help="Folders of AUTOMATIC1111, Forge, ComfyUI, InvokeAI, the Hugging Face cache or others. They are only read.",
     widget=Widget.FOLDER,
     many=True,
 )
@@ -26,28 +26,31 @@ FIELD = Field(
 class ModelFoldersEditor(FoldersEditor):
     def __init__(self, folders: ModelFolders, services: FormServices) -> None:
         self._folders = folders
-        super().__init__(FIELD, replace(services, clear_value=lambda _, left: self._give(left)), ListContent.FOLDERS)
-        folders.changed.connect(self._tell)
+        super().__init__(
+            FIELD, replace(services, clear_value=lambda _, left: self._set_folders(left)), ListContent.FOLDERS
+        )
+        folders.changed.connect(self._refresh)
 
     def value(self) -> Any:
         return tuple(self.list.values())
 
-    def _give(self, folders: Sequence[str]) -> None:
+    def _set_folders(self, folders: Sequence[str]) -> None:
         self.show_value(folders)
         self.edited.emit()
 
     def _put(self, value: str) -> None:
         path = Path(value)
-        self.list.put(value, path.name or value, f"{self._seen(value)} · {path.parent}", icons.icon("folder-outline"))
+        caption = f"{self._describe_folder(value)} · {path.parent}"
+        self.list.put(value, path.name or value, caption, icons.icon("folder-outline"))
 
-    def _tell(self) -> None:
-        """Again, with what is known of each by now."""
+    def _refresh(self) -> None:
+        """Fill the list again with the current descriptions."""
         values = self.list.values()
         self.list.clear()
         for value in values:
             self._put(value)
         self._update()
 
-    def _seen(self, value: str) -> str:
+    def _describe_folder(self, value: str) -> str:
         wanted = Path(value).expanduser()
-        return next((folder.told for folder in self._folders.folders if Path(folder.path) == wanted), "Looking…")
+        return next((folder.told for folder in self._folders.folders if Path(folder.path) == wanted), "Scanning…")

@@ -1,4 +1,4 @@
-"""The plugins: what each brings, where it is from, and why one could not be loaded."""
+"""The plugins dialog: tools, origin, switch and errors of each plugin."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class PluginCard(QFrame):
         icon.setPixmap(icons.pixmap(name, 20, tone, self.devicePixelRatioF()))
         self.switch = Switch()
         self.switch.setChecked(standing is not PluginStanding.OFF)
-        labels.describe(self.switch, f"Use {title}", "Switches the plugin on or off")
+        labels.describe(self.switch, f"Enable {title}", "Enable or disable this plugin")
         self.switch.clicked.connect(lambda on: session.switch_plugin(plugin.name, on))
         head = QHBoxLayout()
         head.setSpacing(8)
         head.addWidget(icon)
         head.addWidget(labels.make_label(title, "heading"))
-        head.addWidget(labels.make_label(self._origin(standing), "caption"), 1)
+        head.addWidget(labels.make_label(self._describe_origin(standing), "caption"), 1)
         head.addWidget(self.switch)
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(16, 12, 16, 12)
@@ -66,10 +66,10 @@ class PluginCard(QFrame):
             if plugin.details:
                 self._add_details(title, plugin)
 
-    def _origin(self, standing: PluginStanding) -> str:
+    def _describe_origin(self, standing: PluginStanding) -> str:
         parts = [self.plugin.version, SOURCES.get(self.plugin.source, self.plugin.source)]
         if standing is PluginStanding.OFF:
-            parts.append("switched off")
+            parts.append("disabled")
         return " · ".join(part for part in parts if part)
 
     def _add_details(self, title: str, plugin: PluginDescriptor) -> None:
@@ -79,24 +79,24 @@ class PluginCard(QFrame):
         self.details.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         labels.describe(self.details, f"Details for {title}")
         self.details.hide()
-        self.fold = QPushButton("Details")
-        self.fold.setCheckable(True)
-        self.fold.setProperty("role", "fold")
-        self.fold.setIcon(icons.icon("chevron-right"))
-        labels.describe(self.fold, f"Details for {title}", "Shows what went wrong, for the plugin's author")
-        self.fold.toggled.connect(self._unfold)
+        self.details_button = QPushButton("Details")
+        self.details_button.setCheckable(True)
+        self.details_button.setProperty("role", "fold")
+        self.details_button.setIcon(icons.icon("chevron-right"))
+        labels.describe(self.details_button, f"Details for {title}", "Show the error, for the plugin's author")
+        self.details_button.toggled.connect(self._show_details)
         copy = QPushButton("Copy details")
         labels.describe(copy, f"Copy details of {title}")
         copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(f"{plugin.error}\n\n{plugin.details}"))
         row = QHBoxLayout()
-        row.addWidget(self.fold)
+        row.addWidget(self.details_button)
         row.addStretch(1)
         row.addWidget(copy)
         self._column.addLayout(row)
         self._column.addWidget(self.details)
 
-    def _unfold(self, on: bool) -> None:
-        self.fold.setIcon(icons.icon("chevron-down" if on else "chevron-right"))
+    def _show_details(self, on: bool) -> None:
+        self.details_button.setIcon(icons.icon("chevron-down" if on else "chevron-right"))
         self.details.setVisible(on)
 
 
@@ -108,10 +108,10 @@ class PluginsDialog(QDialog):
         self.resize(SIZE)
         folder = QPushButton("Open plugin folder")
         folder.setIcon(icons.icon("folder-open-outline"))
-        labels.describe(folder, "Open plugin folder", "Drop a plugin's file or folder there, then load again")
-        self.reload = QPushButton("Load again")
+        labels.describe(folder, "Open plugin folder", "Put a plugin's file or folder there, then press Reload plugins")
+        self.reload = QPushButton("Reload plugins")
         self.reload.setIcon(icons.icon("refresh"))
-        labels.describe(self.reload, "Load again", "Looks for plugins again")
+        labels.describe(self.reload, "Reload plugins", "Find new and changed plugins")
         close = QPushButton("Close")
         labels.describe(close, "Close")
         self._cards: list[PluginCard] = []
@@ -152,14 +152,15 @@ class PluginsDialog(QDialog):
             column.addWidget(card)
         column.addStretch(1)
         self._scroll.setWidget(page)
-        self._summary.setText(self._sentence(len(plugins), self._session.plugins.failed))
+        self._summary.setText(self._summarise(len(plugins), self._session.plugins.failed))
 
-    def _sentence(self, count: int, failed: int) -> str:
+    def _summarise(self, count: int, failed: int) -> str:
         if not count:
-            return "None was found yet. A plugin is a Python file or folder in the plugin folder."
+            return "No plugins found. Put a plugin's Python file or folder into the plugin folder."
         if failed:
-            return f"{failed} of {count} could not be loaded. The others work as always."
-        return f"{count} plugins. To add one, drop its file or folder into the plugin folder."
+            return f"{failed} of {count} plugins could not be loaded. The others work normally."
+        number = "1 plugin" if count == 1 else f"{count} plugins"
+        return f"{number}. To add one, put its file or folder into the plugin folder."
 
     def _open_folder(self) -> None:
         folder = self._session.home.plugins

@@ -1,11 +1,11 @@
-"""The queue: every job with its state, put in order, paused, cancelled, tried again."""
+"""The queue popup: reorder, pause, resume, cancel and retry jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QSize, Qt, QTimer
-from PySide6.QtGui import QDropEvent, QKeyEvent
+from PySide6.QtGui import QDropEvent, QKeyEvent, QShowEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -35,13 +35,13 @@ _STATES: dict[JobState, tuple[str, icons.Tone, str]] = {
     JobState.DONE: ("check-circle-outline", "dim", "Done"),
     JobState.FAILED: ("alert-circle-outline", "danger", "Failed"),
     JobState.CANCELLED: ("cancel", "dim", "Cancelled"),
-    JobState.SET_ASIDE: ("alert-octagon-outline", "danger", "Set aside: it took the worker down twice"),
+    JobState.SET_ASIDE: ("alert-octagon-outline", "danger", "Set aside: it crashed the worker twice"),
 }
 RETRY = (JobState.FAILED, JobState.CANCELLED, JobState.SET_ASIDE)
 
 
 class JobRow(QWidget):
-    """One job, with the buttons for what can be done with it now."""
+    """A job with its state, and buttons for the actions that the state allows."""
 
     def __init__(self, session: Session, job: Job) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class JobRow(QWidget):
         icon = labels.make_label()
         icon.setPixmap(icons.pixmap(name, 18, tone, self.devicePixelRatioF()))
         title = tool.title if tool else job.recipe.tool
-        self._state = labels.make_label(self._sentence(state), "caption")
+        self._state = labels.make_label(self._describe_state(state), "caption")
         if job.failure is not None:
             self._state.setToolTip(labels.make_tool_tip(job.failure.sentence))
         self.bar = QProgressBar()
@@ -59,18 +59,18 @@ class JobRow(QWidget):
         self.bar.setRange(0, 0)
         self.bar.setVisible(job.state is JobState.RUNNING)
         labels.describe(self.bar, f"Progress of {title}")
-        middle = QVBoxLayout()
-        middle.setSpacing(2)
-        middle.addStretch(1)
-        middle.addWidget(labels.make_label(f"{title}  ·  seed {group_digits(job.recipe.seed)}"))
-        middle.addWidget(self._state)
-        middle.addWidget(self.bar)
-        middle.addStretch(1)
+        texts = QVBoxLayout()
+        texts.setSpacing(2)
+        texts.addStretch(1)
+        texts.addWidget(labels.make_label(f"{title}  ·  seed {group_digits(job.recipe.seed)}"))
+        texts.addWidget(self._state)
+        texts.addWidget(self.bar)
+        texts.addStretch(1)
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 6, 8, 6)
         row.setSpacing(12)
         row.addWidget(icon)
-        row.addLayout(middle, 1)
+        row.addLayout(texts, 1)
         for button in self._buttons(title, pausable=tool is not None and tool.pausable):
             row.addWidget(button)
         if progress := session.queue.progress(job.id):
@@ -86,7 +86,7 @@ class JobRow(QWidget):
             parts.append(f"{format_seconds(progress.seconds_left)} left")
         self._state.setText(" · ".join(parts))
 
-    def _sentence(self, state: str) -> str:
+    def _describe_state(self, state: str) -> str:
         failure = self.job.failure
         text = f"{state}: {failure.sentence}" if failure is not None and self.job.state is JobState.FAILED else state
         return text if len(text) <= 58 else text[:57] + "…"
@@ -94,32 +94,32 @@ class JobRow(QWidget):
     def _buttons(self, title: str, *, pausable: bool) -> list[QToolButton]:
         job, session = self.job, self._session
         engine, revocable = session.engine, session.revocable
-        found = []
+        buttons = []
         if job.state is JobState.RUNNING and pausable:
-            found.append(_button("pause", f"Pause {title}", lambda: engine.pause(job.id)))
+            buttons.append(_make_button("pause", f"Pause {title}", lambda: engine.pause(job.id)))
         if job.state is JobState.PAUSED:
-            found.append(_button("play", f"Go on with {title}", lambda: session.resume(job)))
+            buttons.append(_make_button("play", f"Resume {title}", lambda: session.resume(job)))
         if job.state in RETRY:
-            found.append(_button("restart", f"Try {title} again", lambda: session.resume(job)))
+            buttons.append(_make_button("restart", f"Retry {title}", lambda: session.resume(job)))
         if job.state.ended:
-            found.append(_button("close", f"Take {title} off the list", lambda: revocable.forget([job])))
+            buttons.append(_make_button("close", f"Remove {title} from the list", lambda: revocable.forget([job])))
         else:
-            found.append(_button("cancel", f"Cancel {title}", lambda: revocable.cancel([job])))
-        return found
+            buttons.append(_make_button("cancel", f"Cancel {title}", lambda: revocable.cancel([job])))
+        return buttons
 
 
-def _button(icon: str, name: str, act: Callable[[], object]) -> QToolButton:
+def _make_button(icon: str, name: str, run: Callable[[], object]) -> QToolButton:
     button = QToolButton()
     button.setProperty("role", "ghost")
     button.setIcon(icons.icon(icon))
     button.setIconSize(QSize(18, 18))
     labels.describe(button, name)
-    button.clicked.connect(lambda _=False: act())
+    button.clicked.connect(lambda _=False: run())
     return button
 
 
 class JobList(QListWidget):
-    """Waiting jobs are put in order by drag, or with Alt+↑ and Alt+↓."""
+    """A list of jobs. Waiting jobs are reordered by dragging, or with Alt+↑ and Alt+↓."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -127,25 +127,25 @@ class JobList(QListWidget):
         self.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        labels.describe(self, "Jobs", "Alt+Up and Alt+Down put waiting jobs in order, Delete cancels or removes")
+        labels.describe(self, "Jobs", "Alt+Up and Alt+Down reorder waiting jobs. Delete cancels or removes a job.")
 
-    def chosen(self) -> Job | None:
+    def current_job(self) -> Job | None:
         item = self.currentItem()
         return self._session.queue.job(str(item.data(_ID))) if item is not None else None
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        job = self.chosen()
+        job = self.current_job()
         alt = bool(event.modifiers() & Qt.KeyboardModifier.AltModifier)
         if job is not None and alt and event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down):
-            self._shift(job, up=event.key() == Qt.Key.Key_Up)
+            self._move(job, up=event.key() == Qt.Key.Key_Up)
         elif job is not None and event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
             (self._session.revocable.forget if job.state.ended else self._session.revocable.cancel)([job])
         else:
             super().keyPressEvent(event)
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """The engine puts them in order; the list follows when it says so."""
-        job, target = self.chosen(), self.itemAt(event.position().toPoint())
+        """Ask the engine to move the job. The list is filled again when the queue has changed."""
+        job, target = self.current_job(), self.itemAt(event.position().toPoint())
         event.setDropAction(Qt.DropAction.IgnoreAction)
         event.accept()
         if job is None or job.state is not JobState.QUEUED:
@@ -159,7 +159,7 @@ class JobList(QListWidget):
             if following is None or following.id != job.id:
                 self._session.engine.move(job.id, following.id if following else None)
 
-    def _shift(self, job: Job, *, up: bool) -> None:
+    def _move(self, job: Job, *, up: bool) -> None:
         before, after, beyond = self._session.queue.neighbours(job.id)
         if up and before is not None:
             self._session.engine.move(job.id, before.id)
@@ -175,15 +175,15 @@ class QueuePanel(QFrame):
         self.setFixedSize(SIZE)
         self.setAccessibleName("Queue")
         self.list = JobList(session)
-        self._empty = labels.make_label("Nothing waits. What you generate is listed here.", "dim")
+        self._empty = labels.make_label("No jobs. Jobs that you start appear here.", "dim")
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.pause_button = QPushButton("Hold")
-        self.pause_button.setCheckable(True)
-        labels.describe(self.pause_button, "Hold the queue", "What runs goes on; nothing else begins")
+        self.pause_button = QPushButton()
         self.cancel_all = QPushButton("Cancel all")
-        labels.describe(self.cancel_all, "Cancel all", "Cancel what runs and what waits")
+        labels.describe(self.cancel_all, "Cancel all", "Cancel running and waiting jobs")
         self.clear = QPushButton("Clear finished")
-        labels.describe(self.clear, "Clear finished", "Take what has ended off the list; results stay in the history")
+        labels.describe(
+            self.clear, "Clear finished", "Remove finished jobs from the list. Results stay in the history."
+        )
         head = QHBoxLayout()
         head.setContentsMargins(16, 12, 12, 8)
         head.setSpacing(8)
@@ -198,22 +198,37 @@ class QueuePanel(QFrame):
         column.addWidget(labels.make_line())
         column.addWidget(self.list, 1)
         column.addWidget(self._empty, 1)
-        self.pause_button.clicked.connect(session.engine.hold)
+        self.pause_button.clicked.connect(self._toggle_pause)
         self.cancel_all.clicked.connect(lambda: session.revocable.cancel(session.queue.jobs()))
         self.clear.clicked.connect(lambda: session.revocable.forget(session.queue.jobs()))
-        self._stale = QTimer(self, singleShot=True, interval=0)
-        self._stale.timeout.connect(self._fill)
-        session.queue.changed.connect(self._stale.start)
-        session.queue.dataChanged.connect(self._progressed)
+        self._refresh_timer = QTimer(self, singleShot=True, interval=0)
+        self._refresh_timer.timeout.connect(self._fill)
+        session.queue.changed.connect(self._refresh_timer.start)
+        session.queue.dataChanged.connect(self._show_progress)
         self._fill()
 
+    def showEvent(self, event: QShowEvent) -> None:
+        self._show_pause()
+        super().showEvent(event)
+
+    def _toggle_pause(self) -> None:
+        self._session.engine.hold(not self._session.engine.held)
+        self._show_pause()
+
+    def _show_pause(self) -> None:
+        held = self._session.engine.held
+        title = "Resume queue" if held else "Pause queue"
+        hint = "Start waiting jobs again" if held else "Running jobs continue, waiting jobs do not start"
+        self.pause_button.setText(title)
+        labels.describe(self.pause_button, title, hint)
+
     def rows(self) -> list[JobRow]:
-        found = [self.list.itemWidget(self.list.item(row)) for row in range(self.list.count())]
-        return [row for row in found if isinstance(row, JobRow)]
+        widgets = [self.list.itemWidget(self.list.item(row)) for row in range(self.list.count())]
+        return [widget for widget in widgets if isinstance(widget, JobRow)]
 
     def _fill(self) -> None:
-        """All rows anew, with the same one chosen. The engine keeps the list short."""
-        chosen = self.list.chosen()
+        """Fill the list and keep the current job. The engine keeps the list short."""
+        current = self.list.current_job()
         self.list.clear()
         for job in self._session.queue.jobs():
             item = QListWidgetItem()
@@ -223,16 +238,16 @@ class QueuePanel(QFrame):
             item.setSizeHint(QSize(10, max(52, row.sizeHint().height())))
             self.list.addItem(item)
             self.list.setItemWidget(item, row)
-            if chosen is not None and job.id == chosen.id:
+            if current is not None and job.id == current.id:
                 self.list.setCurrentItem(item)
         jobs = self._session.queue.jobs()
         self.list.setVisible(bool(jobs))
         self._empty.setVisible(not jobs)
-        self.pause_button.setChecked(self._session.engine.held)
+        self._show_pause()
         self.cancel_all.setEnabled(any(not job.state.ended for job in jobs))
         self.clear.setEnabled(any(job.state.ended for job in jobs))
 
-    def _progressed(self, first: QModelIndex | QPersistentModelIndex, last: QModelIndex, roles: list[int]) -> None:
+    def _show_progress(self, first: QModelIndex | QPersistentModelIndex, last: QModelIndex, roles: list[int]) -> None:
         del first, last, roles
         for row in self.rows():
             if progress := self._session.queue.progress(row.job.id):

@@ -1,11 +1,10 @@
-"""The settings, on one plain page. What is changed is kept at once."""
+"""The settings dialog. Changes are saved immediately."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from msgspec.structs import replace
 from PySide6.QtCore import QSize, Qt
@@ -24,12 +23,12 @@ from studio.ui.widgets import labels
 from studio.ui.widgets.file_manager import open_folder
 
 SIZE = QSize(520, 660)
-GRACE = (0.5, 30.0)
-"""Seconds that a cancelled job may take at the least and at the most."""
+CANCEL_SECONDS = (0.5, 30.0)
+"""Shortest and longest time that a cancelled job may take to stop."""
 
 
 class SettingsDialog(QDialog):
-    """`set_theme` puts a theme on the whole window, and keeps it."""
+    """A form of settings. `set_theme` applies a theme to the application and saves it."""
 
     def __init__(
         self,
@@ -43,32 +42,32 @@ class SettingsDialog(QDialog):
         self.setWindowTitle("Settings")
         self.resize(SIZE)
         self.rows: dict[str, FieldRow] = {}
-        self._page = QVBoxLayout()
-        self._page.setContentsMargins(0, 0, 8, 0)
-        self._page.setSpacing(16)
+        self._column = QVBoxLayout()
+        self._column.setContentsMargins(0, 0, 8, 0)
+        self._column.setSpacing(16)
         self._devices: dict[str, str] = {}
         self._device_place = QVBoxLayout()
-        self._page.addLayout(self._device_place)
-        self._now = labels.make_label("", "caption", wrap=True)
-        self._page.addWidget(self._now)
-        self._add(_choice("theme", "Theme", {"dark": "Dark", "light": "Light"}))
-        self._add(_choice("image_format", "Pictures are saved as", dict(FORMATS["image"])))
-        self._add(_choice("animation_format", "Animations are saved as", dict(FORMATS["animation"])))
+        self._column.addLayout(self._device_place)
+        self._device_in_use = labels.make_label("", "caption", wrap=True)
+        self._column.addWidget(self._device_in_use)
+        self._add(_choice_field("theme", "Theme", {"dark": "Dark", "light": "Light"}))
+        self._add(_choice_field("image_format", "Image format", dict(FORMATS["image"])))
+        self._add(_choice_field("animation_format", "Animation format", dict(FORMATS["animation"])))
         self._add(
             Field(
                 name="cancel_grace",
-                title="Time to stop after Cancel",
-                help="A job that has not stopped by then is ended by force. What it had finished stays.",
+                title="Cancel timeout",
+                help="Time that a cancelled job has to stop. Then its worker is ended. Finished results stay.",
                 widget=Widget.NUMBER,
-                minimum=GRACE[0],
-                maximum=GRACE[1],
+                minimum=CANCEL_SECONDS[0],
+                maximum=CANCEL_SECONDS[1],
                 step=0.5,
                 unit="s",
             )
         )
         self._add_folders()
         self._add(FIELD, ModelFoldersEditor(session.model_folders, services))
-        self._page.addStretch(1)
+        self._column.addStretch(1)
         self._lay_out()
         session.activity.changed.connect(self._show_device)
         session.settings_changed.connect(self._show)
@@ -77,7 +76,7 @@ class SettingsDialog(QDialog):
 
     def _lay_out(self) -> None:
         inside = QWidget()
-        inside.setLayout(self._page)
+        inside.setLayout(self._column)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -87,7 +86,7 @@ class SettingsDialog(QDialog):
         labels.describe(close, "Close")
         close.clicked.connect(self.accept)
         foot = QHBoxLayout()
-        foot.addWidget(labels.make_label("Changes are kept at once.", "caption"))
+        foot.addWidget(labels.make_label("Changes are saved immediately.", "caption"))
         foot.addStretch(1)
         foot.addWidget(close)
         column = QVBoxLayout(self)
@@ -99,22 +98,22 @@ class SettingsDialog(QDialog):
 
     def _add(self, field: Field, editor: Editor | None = None) -> FieldRow:
         row = self._row(field, editor or plain_editor(field))
-        self._page.addWidget(row)
+        self._column.addWidget(row)
         return row
 
     def _row(self, field: Field, editor: Editor) -> FieldRow:
-        editor.edited.connect(lambda: self._edited(field.name, editor.value()))
+        editor.edited.connect(lambda: self._apply(field.name, editor.value()))
         self.rows[field.name] = row = FieldRow(editor)
         return row
 
     def _add_folders(self) -> None:
         home = self._session.home
-        self._page.addWidget(labels.make_label("Folders", "dim"))
+        self._column.addWidget(labels.make_label("Folders", "dim"))
         column = QVBoxLayout()
         column.setSpacing(8)
         for title, folder in (("Home", home.root), ("Models", home.models), ("Plugins", home.plugins)):
             column.addWidget(_FolderRow(title, folder))
-        self._page.addLayout(column)
+        self._column.addLayout(column)
 
     # What is shown
     def _show(self, settings: Settings) -> None:
@@ -124,10 +123,10 @@ class SettingsDialog(QDialog):
         self._show_device()
 
     def _show_device(self) -> None:
-        """The devices that the worker has found; before it has, what every machine has."""
+        """Show the devices that the worker found; until then, those that every computer has."""
         wanted, report = self._session.settings.device, self._session.activity.device
         known = dict(report.devices) if report else {}
-        devices = {"auto": "Automatic"} | {name: _titled(name, title) for name, title in known.items()}
+        devices = {"auto": "Automatic"} | {name: _device_title(name, title) for name, title in known.items()}
         devices.setdefault("cpu", "CPU")
         devices.setdefault(wanted, wanted)
         if devices != self._devices:
@@ -135,19 +134,19 @@ class SettingsDialog(QDialog):
             if (old := self.rows.get("device")) is not None:
                 self._device_place.removeWidget(old)
                 old.deleteLater()
-            device = _choice("device", "Device", devices)
+            device = _choice_field("device", "Device", devices)
             self._device_place.addWidget(self._row(device, plain_editor(device)))
         self.rows["device"].editor.show_value(wanted)
-        now = f"In use: {describe_device(report)}." if report and report.kind else "The worker is looking for devices…"
-        self._now.setText(f"{now} Another device is used once what runs has ended.")
+        in_use = f"In use: {describe_device(report)}." if report and report.kind else "The worker is detecting devices…"
+        self._device_in_use.setText(f"{in_use} A new device is used when the running jobs have ended.")
 
     # What is changed
-    def _edited(self, name: str, value: Any) -> None:
+    def _apply(self, name: str, value: object) -> None:
         session = self._session
         if value == getattr(session.settings, name):
             return
         if name == "theme":
-            self._set_theme(value)
+            self._set_theme(str(value))
         else:
             session.set_settings(replace(session.settings, **{name: value}))
 
@@ -161,25 +160,25 @@ class _FolderRow(QWidget):
         path.setToolTip(labels.make_tool_tip(str(folder)))
         button = QPushButton("Open")
         button.setIcon(icons.icon("folder-open-outline"))
-        labels.describe(button, f"Open the folder: {title}", str(folder))
+        labels.describe(button, f"Open folder: {title}", str(folder))
         button.clicked.connect(partial(open_folder, folder))
-        told = QVBoxLayout()
-        told.setSpacing(0)
-        told.addWidget(labels.make_label(title))
-        told.addWidget(path)
+        texts = QVBoxLayout()
+        texts.setSpacing(0)
+        texts.addWidget(labels.make_label(title))
+        texts.addWidget(path)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(12)
-        row.addLayout(told, 1)
+        row.addLayout(texts, 1)
         row.addWidget(button)
 
 
-def _choice(name: str, title: str, choices: dict[str, str]) -> Field:
+def _choice_field(name: str, title: str, choices: dict[str, str]) -> Field:
     return Field(name=name, title=title, widget=Widget.CHOICE, choices=tuple(choices), labels=tuple(choices.values()))
 
 
-def _titled(name: str, title: str) -> str:
-    """As in "GPU 0: NVIDIA H200"."""
+def _device_title(name: str, title: str) -> str:
+    """Return a device's title, as in "GPU 0: NVIDIA H200"."""
     kind, _, number = name.partition(":")
-    words_of = {"cuda": f"GPU {number}".strip(), "xpu": f"Intel GPU {number}".strip(), "mps": "GPU", "cpu": "CPU"}
-    return f"{words_of.get(kind, name)}: {title}" if title else words_of.get(kind, name)
+    kinds = {"cuda": f"GPU {number}".strip(), "xpu": f"Intel GPU {number}".strip(), "mps": "GPU", "cpu": "CPU"}
+    return f"{kinds.get(kind, name)}: {title}" if title else kinds.get(kind, name)

@@ -42,13 +42,14 @@ class ModelOption(Protocol):
 
 @dataclass(frozen=True)
 class FormServices:
-    """What editors need of the window.
+    """The functions of the window that editors call.
 
-    `list_models` asks for the models of a kind, and `models_changed` says that it would answer otherwise now;
-    `save_image` saves a pasted picture and hands over its path; both answer later. `clear_value` empties a field
-    in a way that can be undone. `paint_mask` opens the mask of a field on the canvas, and `picture_path_of` is the
-    path of the picture that it is for. `generate_from_drop` takes a field's name, a model's, and what was dropped on that
-    model's tile; `training_tools` are the tools by which models are made, and `choose_tool` opens one.
+    - `list_models` reads the models of a kind and calls back later; `models_changed` tells that they have changed.
+    - `save_image` saves a pasted image and calls back with its path.
+    - `clear_value` sets a field to an empty value, and can be undone.
+    - `paint_mask` opens the mask of a field on the canvas; `picture_path_of` returns the path of its picture.
+    - `generate_from_drop` takes the name of a field, the model of a tile, and the files dropped on that tile.
+    - `training_tools` returns the tools that make models; `choose_tool` opens one.
     """
 
     thumbnails: ThumbnailLoader

@@ -230,7 +230,7 @@ class DropWellEditor(Editor):
             self._clear.setVisible(bool(path))
             self.well.setAccessibleDescription(name if path else self.field.help)
             if path:
-                self._services.thumbnails.ask(path)
+                self._services.thumbnails.request(path)
 
     def name_of(self, path: str) -> str:
         return sidecar.own_name(Path(path))

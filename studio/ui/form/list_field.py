@@ -154,7 +154,7 @@ class PicturesEditor(ListEditor):
 
     def _put(self, value: str) -> None:
         self.list.put(value, sidecar.own_name(Path(value)), "Opening…", QIcon())
-        self._services.thumbnails.ask(value)
+        self._services.thumbnails.request(value)
 
     def _browse(self) -> None:
         title = self.field.title

@@ -331,7 +331,7 @@ class ModelTilesEditor(Editor):
         self._say_nothing(bool(offers or strange))
         for tile in self.tiles:
             if tile.picture:
-                self._services.thumbnails.ask(tile.picture)
+                self._services.thumbnails.request(tile.picture)
         self._grid.setVisible(bool(self.tiles_and_tools))
         if (again := next((plate for plate in self.tiles_and_tools if plate.title == had_focus), None)) is not None:
             again.setFocus()

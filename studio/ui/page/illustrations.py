@@ -134,7 +134,7 @@ class IllustrationsBar(QWidget):
             self._line.insertWidget(number, tile)
             self.tiles.append(tile)
             if path and path not in self._images:
-                self._thumbnails.ask(path)
+                self._thumbnails.request(path)
         self.setVisible(bool(pictures))
 
     def _connect(self, tile: IllustrationTile, picture: Picture) -> None:

@@ -1,7 +1,7 @@
-"""Icons of one family, Material Design Icons, drawn from the font that qtawesome ships.
+"""Material Design Icons, drawn from the font that qtawesome ships.
 
-The font is read directly, because importing qtawesome costs 160 ms at start and this 15. An icon
-takes its colour from the theme each time it is painted, so a change of theme needs no new icons.
+The font is read directly: importing qtawesome costs 160 ms at start, this costs 15. An icon
+reads its colour from the theme whenever it is painted, so a new theme needs no new icons.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ FALLBACK = "puzzle-outline"
 
 
 def icon(name: str, tone: Tone = "dim", *, checked: Tone | None = None) -> QIcon:
-    """The icon `name`, with or without the prefix ``mdi6.``; a puzzle piece for an unknown one.
+    """Return an icon by its name, with or without the prefix ``mdi6.``; a puzzle piece if it is unknown.
 
     `checked` is the tone while its button is checked.
     """
-    return QIcon(_Glyph(_letter(name), tone, checked or tone))
+    return QIcon(_Glyph(_read_letter(name), tone, checked or tone))
 
 
 def pixmap(name: str, size: int, tone: Tone = "dim", ratio: float = 1.0) -> QPixmap:
-    """`size` in device-independent pixels, `ratio` the screen's."""
+    """Return an icon as a pixmap. `size` is in device-independent pixels, `ratio` is the screen's pixel ratio."""
     return icon(name, tone).pixmap(QSize(size, size), ratio)
 
 
@@ -42,7 +42,7 @@ class _Glyph(QIconEngine):
     def paint(self, painter: QPainter, rect: QRect, mode: QIcon.Mode, state: QIcon.State) -> None:
         tone = self._checked if state is QIcon.State.On else self._tone
         colour = theme.COLOURS.faint if mode is QIcon.Mode.Disabled else getattr(theme.COLOURS, tone)
-        face = QFont(_family())
+        face = QFont(_load_family())
         face.setPixelSize(max(1, rect.height()))
         painter.save()
         painter.setFont(face)
@@ -54,7 +54,7 @@ class _Glyph(QIconEngine):
         return self.scaledPixmap(size, mode, state, 1.0)
 
     def scaledPixmap(self, size: QSize, mode: QIcon.Mode, state: QIcon.State, scale: float) -> QPixmap:
-        """`size` is in device pixels, as Qt asks for it."""
+        """Return the glyph. Qt passes `size` in device pixels."""
         result = QPixmap(size)
         result.fill(Qt.GlobalColor.transparent)
         painter = QPainter(result)
@@ -68,21 +68,21 @@ class _Glyph(QIconEngine):
 
 
 @cache
-def _letter(name: str) -> str:
-    codes = _codes()
+def _read_letter(name: str) -> str:
+    codes = _read_codes()
     code = codes.get(name.removeprefix("mdi6.").removeprefix("mdi."), codes.get(FALLBACK, "f0432"))
     return chr(int(code, 16))
 
 
 @cache
-def _codes() -> dict[str, str]:
-    file = _shipped(".json")
+def _read_codes() -> dict[str, str]:
+    file = _find_font_file(".json")
     return msgspec.json.decode(file.read_bytes(), type=dict[str, str]) if file else {}
 
 
 @cache
-def _family() -> str:
-    file = _shipped(".ttf")
+def _load_family() -> str:
+    file = _find_font_file(".ttf")
     if file is None:
         return ""
     families = QFontDatabase.applicationFontFamilies(QFontDatabase.addApplicationFont(str(file)))
@@ -90,8 +90,8 @@ def _family() -> str:
 
 
 @cache
-def _shipped(suffix: str) -> Path | None:
-    """Where qtawesome keeps the font; finding a package does not import it."""
+def _find_font_file(suffix: str) -> Path | None:
+    """Return qtawesome's font file with this suffix, without importing the package."""
     spec = find_spec("qtawesome")
     if spec is None or not spec.submodule_search_locations:
         return None

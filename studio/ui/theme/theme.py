@@ -1,8 +1,8 @@
-"""The look: neutral greys, one accent, two type sizes and a caption, spacing in steps of 4 px.
+"""The look of the application: palette, fonts and style sheet.
 
-Greys carry no tint, so that colours on the canvas are judged truly. The accent marks the one next
-action and what is chosen. Everything painted by hand reads `theme.COLOURS` at paint time, since
-`apply` replaces it.
+Greys have no tint, so that they do not change how colours on the canvas look. The accent marks the
+primary action and the selection. Widgets that paint themselves read `theme.COLOURS` at paint time,
+because `apply` replaces it.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from studio.ui.theme.colours import DARK, LIGHT, Colours
 from studio.ui.theme.stylesheet import make_stylesheet
 
 SPACE = 4
-"""Every distance is a multiple of this, in pixels."""
+"""Spacing unit in pixels; every distance is a multiple of it."""
 BODY, TITLE, CAPTION = 13, 16, 11
 """Type sizes in pixels."""
 RADIUS = 6
 
 
 COLOURS = DARK
-"""The colours in force. Read it as `theme.COLOURS`; `apply` replaces it."""
+"""Colours of the current theme. Read them as `theme.COLOURS`, because `apply` replaces them."""
 
 _font_loaded = False
 
 
 def apply(app: QApplication, theme: str = "dark") -> None:
-    """Puts `dark` or `light` on the whole application: style, palette, font and style sheet."""
+    """Apply the theme `dark` or `light` to the application: style, palette, font and style sheet."""
     prepare(app, theme)
     app.setStyleSheet(make_stylesheet(COLOURS))
 
 
 def prepare(app: QApplication, theme: str = "dark") -> None:
-    """All but the style sheet, which is quicker put on a whole window than on its parts one by one."""
+    """Apply the theme without its style sheet, which Qt applies faster to a complete window than to each part."""
     global COLOURS
     COLOURS = LIGHT if theme == "light" else DARK
     if app.style().name() != "fusion":
@@ -44,7 +44,7 @@ def prepare(app: QApplication, theme: str = "dark") -> None:
 
 
 def font(pixels: int = BODY, *, strong: bool = False) -> QFont:
-    """The shipped face; letters that it lacks come from the system's fonts."""
+    """Return the interface font. Qt takes missing glyphs from the system's fonts."""
     _load_fonts()
     face = QFont("Inter")
     face.setPixelSize(pixels)
@@ -53,7 +53,7 @@ def font(pixels: int = BODY, *, strong: bool = False) -> QFont:
 
 
 def reading_font(pixels: int = 18) -> QFont:
-    """A serif for pages of text."""
+    """Return the serif font for pages of text."""
     face = QFont(["Iowan Old Style", "Charter", "Georgia", "Noto Serif", "DejaVu Serif", "serif"])
     face.setStyleHint(QFont.StyleHint.Serif)
     face.setPixelSize(pixels)
@@ -61,6 +61,7 @@ def reading_font(pixels: int = 18) -> QFont:
 
 
 def palette(colours: Colours) -> QPalette:
+    """Return Qt's palette in these colours."""
     roles = {
         QPalette.ColorRole.Window: colours.window,
         QPalette.ColorRole.WindowText: colours.text,

@@ -1,4 +1,4 @@
-"""Folders in the system's file manager."""
+"""Open folders in the system's file manager."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from PySide6.QtGui import QDesktopServices
 
 
 def open_folder(folder: Path) -> None:
-    """Makes the folder where it is missing."""
+    """Open a folder in the file manager. A missing folder is created first."""
     folder.mkdir(parents=True, exist_ok=True)
     QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))

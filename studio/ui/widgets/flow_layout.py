@@ -1,4 +1,4 @@
-"""A layout that puts its items in a row and goes on in the next when the row is full."""
+"""A layout that places items in a row and wraps to the next row when one is full."""
 
 from __future__ import annotations
 

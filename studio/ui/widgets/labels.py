@@ -1,4 +1,4 @@
-"""Labels that show words as they are, and buttons that say their key."""
+"""Labels in plain text, accessible names and tool tips."""
 
 from __future__ import annotations
 
@@ -9,38 +9,39 @@ from PySide6.QtWidgets import QFrame, QLabel, QSizePolicy, QWidget
 
 
 def make_label(text: str = "", role: str = "", *, wrap: bool = False, parent: QWidget | None = None) -> QLabel:
-    """A label that never takes its text for rich text. `role` is one of the style sheet's."""
-    made = QLabel(text, parent)
-    made.setTextFormat(Qt.TextFormat.PlainText)
+    """Return a label that shows its text as plain text. `role` is a role of the style sheet."""
+    label = QLabel(text, parent)
+    label.setTextFormat(Qt.TextFormat.PlainText)
     if role:
-        made.setProperty("role", role)
+        label.setProperty("role", role)
     if wrap:
-        made.setWordWrap(True)
-        made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-    return made
+        label.setWordWrap(True)
+        label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return label
 
 
 def make_tool_tip(text: str) -> str:
-    """A tool tip that shows `text` as it is, in lines of a readable length."""
+    """Return `text` as a tool tip: escaped, and wrapped by Qt."""
     return f"<qt>{html.escape(text)}</qt>" if text else ""
 
 
-def describe(widget: QWidget, words: str, hint: str = "") -> None:
-    """What assistive technology says, and the tool tip."""
-    widget.setAccessibleName(words)
+def describe(widget: QWidget, name: str, hint: str = "") -> None:
+    """Set the accessible name, the accessible description and the tool tip."""
+    widget.setAccessibleName(name)
     if hint:
         widget.setAccessibleDescription(hint)
-    widget.setToolTip(make_tool_tip(hint or words))
+    widget.setToolTip(make_tool_tip(hint or name))
 
 
 def make_line() -> QFrame:
-    made = QFrame()
-    made.setProperty("role", "line")
-    return made
+    """Return a horizontal separator."""
+    line = QFrame()
+    line.setProperty("role", "line")
+    return line
 
 
 def set_flag(widget: QWidget, flag: str, on: bool) -> None:
-    """A dynamic property that the style sheet looks at."""
+    """Set a dynamic property that the style sheet selects by, and restyle the widget."""
     if bool(widget.property(flag)) != on:
         widget.setProperty(flag, on)
         widget.style().unpolish(widget)

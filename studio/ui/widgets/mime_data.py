@@ -1,4 +1,4 @@
-"""What a drag or the clipboard holds, as the studio understands it."""
+"""Read files and images from a drag or the clipboard."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ PICTURES = tuple(sorted(IMAGE_SUFFIXES))
 
 
 def claims_paste(event: QEvent) -> bool:
-    """Paste is meant for the widget that has the focus, not for the window: true when the event was taken for it."""
-    asks = event.type() == QEvent.Type.ShortcutOverride
-    if asks and isinstance(event, QKeyEvent) and event.matches(QKeySequence.StandardKey.Paste):
+    """Check whether the event announces Paste, and accept it, so that the focused widget gets the key."""
+    is_override = event.type() == QEvent.Type.ShortcutOverride
+    if is_override and isinstance(event, QKeyEvent) and event.matches(QKeySequence.StandardKey.Paste):
         event.accept()
         return True
     return False
 
 
 def list_files(data: QMimeData) -> list[Path]:
-    """The local files, in their order. Addresses on the web are left out."""
+    """Return the local files in order. Web addresses are left out."""
     return [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]
 
 
 def list_pictures(data: QMimeData) -> list[Path]:
+    """Return the local files that have the extension of a picture."""
     return [path for path in list_files(data) if path.suffix.lower() in PICTURES]
 
 
 def read_image(data: QMimeData) -> QImage | None:
-    """The picture itself, where there is no file: a screenshot, or one dragged out of a browser."""
+    """Return an image without a file, such as a screenshot or an image from a browser; None if there is none."""
     if not data.hasImage():
         return None
-    held = data.imageData()
-    return held if isinstance(held, QImage) and not held.isNull() else None
+    image = data.imageData()
+    return image if isinstance(image, QImage) and not image.isNull() else None
 
 
 def has_files_or_image(data: QMimeData) -> bool:
@@ -45,9 +46,10 @@ def has_files_or_image(data: QMimeData) -> bool:
 
 
 def has_picture(data: QMimeData) -> bool:
+    """Check whether there is a picture file, or an image without a file."""
     return bool(list_pictures(data)) or data.hasImage()
 
 
-def make_name_filter(extensions: Sequence[str], what: str) -> str:
-    """The filter of a file dialog."""
-    return f"{what} ({' '.join(f'*{extension}' for extension in extensions)})" if extensions else "All files (*)"
+def make_name_filter(extensions: Sequence[str], title: str) -> str:
+    """Return the name filter of a file dialog; without extensions it accepts all files."""
+    return f"{title} ({' '.join(f'*{extension}' for extension in extensions)})" if extensions else "All files (*)"

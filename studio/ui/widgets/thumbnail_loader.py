@@ -1,4 +1,4 @@
-"""Small pictures of files, decoded away from the window's thread."""
+"""Thumbnails of picture files, decoded on a thread pool."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from PySide6.QtGui import QImage, QImageIOHandler, QImageReader
 from studio.core.errors import StudioError
 from studio.core.images import MAX_PIXELS, open_picture
 
-_KEPT = 128
+_CACHE_SIZE = 128
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """`image` fits into the side that was asked for; null with `error`, a sentence, where it cannot be read."""
+    """A thumbnail, and the size of its file.
+
+    `image` fits into a square of the loader's side. It is null if the file cannot be read; `error` then says why.
+    `width` and `height` are those of the picture in pixels, `bytes` is the size of the file.
+    """
 
     path: str
     image: QImage
@@ -28,7 +32,10 @@ class Thumbnail:
 
 
 class ThumbnailLoader(QObject):
-    """Asked for a path, it emits `ready` later, also for pictures that it remembers."""
+    """Load thumbnails on request, and cache the latest.
+
+    `ready` is always emitted later than `request` returns, for cached thumbnails too.
+    """
 
     ready = Signal(object)
 
@@ -37,10 +44,10 @@ class ThumbnailLoader(QObject):
         self._side = side
         self._pool = QThreadPool(self)
         self._pool.setMaxThreadCount(2)
-        self._known: OrderedDict[tuple[str, int, int], Thumbnail] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, int, int], Thumbnail] = OrderedDict()
         self._closed = False
 
-    def ask(self, path: str) -> None:
+    def request(self, path: str) -> None:
         if not self._closed:
             self._pool.start(_Task(self, path, self._side))
 
@@ -49,20 +56,20 @@ class ThumbnailLoader(QObject):
         self._pool.clear()
         self._pool.waitForDone()
 
-    def make(self, path: str) -> Thumbnail:
-        """On a thread of the pool."""
+    def load(self, path: str) -> Thumbnail:
+        """Return the thumbnail of a file. Called on a thread of the pool."""
         try:
             status = Path(path).stat()
             key = (path, status.st_size, status.st_mtime_ns)
         except OSError:
-            return Thumbnail(path, QImage(), error=f"{Path(path).name} is no longer there.")
-        if (known := self._known.get(key)) is not None:
-            return known
-        made = replace(_read(path, self._side), bytes=status.st_size)
-        self._known[key] = made
-        while len(self._known) > _KEPT:
-            self._known.popitem(last=False)
-        return made
+            return Thumbnail(path, QImage(), error=f"{Path(path).name} is missing. It may have been moved or deleted.")
+        if (cached := self._cache.get(key)) is not None:
+            return cached
+        thumbnail = replace(_read(path, self._side), bytes=status.st_size)
+        self._cache[key] = thumbnail
+        while len(self._cache) > _CACHE_SIZE:
+            self._cache.popitem(last=False)
+        return thumbnail
 
 
 class _Task(QRunnable):
@@ -71,7 +78,7 @@ class _Task(QRunnable):
         self._owner, self._path, self._side = owner, path, side
 
     def run(self) -> None:
-        self._owner.ready.emit(self._owner.make(self._path))
+        self._owner.ready.emit(self._owner.load(self._path))
 
 
 def _read(path: str, side: int) -> Thumbnail:
@@ -82,14 +89,14 @@ def _read(path: str, side: int) -> Thumbnail:
         reader.setScaledSize(size.scaled(QSize(side, side), Qt.AspectRatioMode.KeepAspectRatio).expandedTo(QSize(1, 1)))
         image = reader.read()
         if not image.isNull():
-            turned = bool(reader.transformation().value & QImageIOHandler.Transformation.TransformationRotate90.value)
-            width, height = (size.height(), size.width()) if turned else (size.width(), size.height())
+            rotated = bool(reader.transformation().value & QImageIOHandler.Transformation.TransformationRotate90.value)
+            width, height = (size.height(), size.width()) if rotated else (size.width(), size.height())
             return Thumbnail(path, image, width, height)
     return _read_with_pillow(path, side)
 
 
 def _read_with_pillow(path: str, side: int) -> Thumbnail:
-    """What Qt cannot read, such as AVIF and CMYK; and the sentence for what nobody can."""
+    """Read a format that Qt cannot, such as AVIF and CMYK. Pillow's error is the sentence for a damaged file."""
     try:
         picture = open_picture(path)
     except StudioError as error:

@@ -1,4 +1,4 @@
-"""What stands in the middle of the window: the canvas, or the page of text in its place."""
+"""The middle of the window: the canvas or the page of text."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class CentralStack(QWidget):
-    """The page while a tool that works on its words is chosen, until something else is looked at.
+    """Show the page while a tool that works on text is chosen, otherwise the canvas.
 
-    `page_actions` are the window's commands that the page offers where the cursor is.
+    `page_actions` are the window's commands in the page's context menu.
     """
 
     def __init__(self, session: Session, canvas: Canvas, thumbnails: ThumbnailLoader) -> None:
@@ -31,33 +31,33 @@ class CentralStack(QWidget):
         self.canvas = canvas
         self._thumbnails = thumbnails
         self.page_actions: list[QAction] = []
-        self.back = QPushButton(icons.icon("arrow-left", "text"), "Back to the page")
-        labels.describe(self.back, "Back to the page", "The page of text that you write on")
-        strip = QWidget()
-        strip.setProperty("role", "bar")
-        strip.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        row = QHBoxLayout(strip)
+        self.back = QPushButton(icons.icon("arrow-left", "text"), "Back to page")
+        labels.describe(self.back, "Back to page", "Show the page of text")
+        back_bar = QWidget()
+        back_bar.setProperty("role", "bar")
+        back_bar.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        row = QHBoxLayout(back_bar)
         row.setContentsMargins(16, 8, 16, 8)
         row.addWidget(self.back)
         row.addStretch(1)
-        self._strip = strip
-        looking = QWidget()
-        column = QVBoxLayout(looking)
+        self._back_bar = back_bar
+        canvas_view = QWidget()
+        column = QVBoxLayout(canvas_view)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(canvas, 1)
-        column.addWidget(strip)
-        self._looking = looking
-        self._pages = QStackedLayout(self)
-        self._pages.addWidget(looking)
+        column.addWidget(back_bar)
+        self._canvas_view = canvas_view
+        self._views = QStackedLayout(self)
+        self._views.addWidget(canvas_view)
         self.back.clicked.connect(self.show_page)
-        session.workspace.tool_changed.connect(self.follow)
-        session.making.submitting.connect(self.follow)
-        session.page.opened.connect(lambda: None if self.is_page else self.follow())
+        session.workspace.tool_changed.connect(self.show_for_tool)
+        session.making.submitting.connect(self.show_for_tool)
+        session.page.opened.connect(lambda: None if self.is_page else self.show_for_tool())
 
     @cached_property
     def page_view(self) -> PageView:
-        """Made when it is first asked for: the studio opens sooner, and mostly for pictures."""
+        """The page, built at first use, so that the window opens sooner."""
         from studio.ui.page import PageView
 
         session = self._session
@@ -69,18 +69,18 @@ class CentralStack(QWidget):
         view.notified.connect(session.notices.info)
         view.illustrations_bar.opened.connect(session.open)
         view.stop_requested.connect(session.stop_writing)
-        self._pages.addWidget(view)
+        self._views.addWidget(view)
         return view
 
     @property
     def is_page(self) -> bool:
-        return self._pages.currentWidget() is not self._looking
+        return self._views.currentWidget() is not self._canvas_view
 
     def focus(self) -> None:
         (self.page_view if self.is_page else self.canvas).setFocus()
 
-    def follow(self) -> None:
-        """Shows what the tool in the form works on."""
+    def show_for_tool(self) -> None:
+        """Show the page or the canvas, whichever the tool in the form works on."""
         page = self._session.page
         if page.writes:
             self.page_view.editor.tell(page.about)
@@ -94,32 +94,32 @@ class CentralStack(QWidget):
             self._show(self.page_view)
 
     def open_page(self) -> None:
-        """Shows the page to be worked on: the tool in the form is one for it, and Generate writes."""
+        """Show the page, and choose a tool that writes on it."""
         if not self._session.page.is_worked_on:
             self._session.page.choose_tool()
         self.show_page()
         self.focus()
 
     def _write(self, *, new_seed: bool = False) -> None:
-        """With the tool in the form if it writes on the page, else with the one that does."""
+        """Write with the tool in the form, or with the default writing tool if that one does not write."""
         self._session.page.choose_tool()
         self._session.making.generate(new_seed=new_seed)
 
     def show_canvas(self) -> None:
-        self._strip.setVisible(self._session.page.is_worked_on)
+        self._back_bar.setVisible(self._session.page.is_worked_on)
         if self.is_page:
-            self._show(self._looking)
+            self._show(self._canvas_view)
 
     def _show(self, widget: QWidget) -> None:
-        """The focus goes along: what has it and is hidden would give it to whatever comes next."""
+        """Switch the view, and keep the focus in it: Qt would move it from a hidden widget to any other."""
         focused = QApplication.focusWidget()
-        goes_along = focused is not None and self.isAncestorOf(focused)
-        self._pages.setCurrentWidget(widget)
-        if goes_along:
+        had_focus = focused is not None and self.isAncestorOf(focused)
+        self._views.setCurrentWidget(widget)
+        if had_focus:
             self.focus()
 
     def step(self, by: int) -> None:
-        """To the next alternative on the page, or the next variation."""
+        """Step by so many alternatives on the page, or variations on the canvas."""
         if self.is_page:
             self._session.page.step(by)
         else:

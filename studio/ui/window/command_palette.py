@@ -1,4 +1,4 @@
-"""The palette: every command with its key, found by a few letters."""
+"""The command palette: search commands and tools by a few letters."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _ACTION = Qt.ItemDataRole.UserRole
 _KEY = Qt.ItemDataRole.UserRole + 1
 
 
-class _Matches(QSortFilterProxyModel):
-    """All words that were typed occur in the title, in any order."""
+class _CommandFilter(QSortFilterProxyModel):
+    """Accept titles that contain all typed words, in any order."""
 
-    typed: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
     def filterAcceptsRow(self, row: int, parent: QModelIndex | QPersistentModelIndex) -> bool:
         title = str(self.sourceModel().index(row, 0, parent).data()).lower()
-        return all(word in title for word in self.typed)
+        return all(word in title for word in self.words)
 
 
 ROW = 28
 
 
-class _WithKey(QStyledItemDelegate):
+class _CommandDelegate(QStyledItemDelegate):
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         return QSize(super().sizeHint(option, index).width(), ROW)
 
@@ -45,13 +45,13 @@ class _WithKey(QStyledItemDelegate):
         super().paint(painter, option, index)
         painter.save()
         painter.setPen(QColor(theme.COLOURS.dim))
-        room = option.rect.adjusted(0, 0, -12, 0)
-        painter.drawText(room, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, str(index.data(_KEY)))
+        text_rect = option.rect.adjusted(0, 0, -12, 0)
+        painter.drawText(text_rect, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, str(index.data(_KEY)))
         painter.restore()
 
 
 class CommandPalette(QFrame):
-    """Type a few letters, press Enter."""
+    """A popup with a search field and a list of commands."""
 
     def __init__(self, commands: Commands, parent: QWidget) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
@@ -59,29 +59,29 @@ class CommandPalette(QFrame):
         self.setProperty("role", "popup")
         self.setAccessibleName("Commands")
         self.setFixedWidth(520)
-        self.line = QLineEdit()
-        self.line.setPlaceholderText("Search commands")
-        labels.describe(self.line, "Search commands")
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("Search commands")
+        labels.describe(self.search, "Search commands")
         self.list = QListView()
         self.list.setEditTriggers(QListView.EditTrigger.NoEditTriggers)
         self.list.setUniformItemSizes(True)
         self.list.setProperty("role", "commands")
         labels.describe(self.list, "Commands")
         self._model = QStandardItemModel(self)
-        self._matches = _Matches(self)
+        self._matches = _CommandFilter(self)
         self._matches.setSourceModel(self._model)
         self.list.setModel(self._matches)
-        self.list.setItemDelegate(_WithKey(self.list))
-        self._nothing = labels.make_label("No command has these words.", "dim")
-        self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.list.setItemDelegate(_CommandDelegate(self.list))
+        self._no_match = labels.make_label("No command matches.", "dim")
+        self._no_match.setAlignment(Qt.AlignmentFlag.AlignCenter)
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 12, 12, 12)
         column.setSpacing(8)
-        column.addWidget(self.line)
+        column.addWidget(self.search)
         column.addWidget(self.list)
-        column.addWidget(self._nothing)
-        self.line.textChanged.connect(self._filter)
-        self.line.installEventFilter(self)
+        column.addWidget(self._no_match)
+        self.search.textChanged.connect(self._filter)
+        self.search.installEventFilter(self)
         self.list.activated.connect(self._run)
         self.list.clicked.connect(self._run)
 
@@ -91,17 +91,17 @@ class CommandPalette(QFrame):
             item = QStandardItem(entry.title)
             item.setData(entry.run, _ACTION)
             item.setData(entry.key, _KEY)
-            spoken = f"{entry.title}, {entry.key}" if entry.key else entry.title
-            item.setData(spoken, Qt.ItemDataRole.AccessibleTextRole)
+            accessible_text = f"{entry.title}, {entry.key}" if entry.key else entry.title
+            item.setData(accessible_text, Qt.ItemDataRole.AccessibleTextRole)
             self._model.appendRow(item)
-        self.line.clear()
+        self.search.clear()
         self._filter("")
         self.move(point)
         self.show()
-        self.line.setFocus()
+        self.search.setFocus()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if watched is self.line and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
+        if watched is self.search and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             if event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down):
                 self._step(-1 if event.key() == Qt.Key.Key_Up else 1)
                 return True
@@ -111,12 +111,12 @@ class CommandPalette(QFrame):
         return super().eventFilter(watched, event)
 
     def _filter(self, text: str) -> None:
-        self._matches.typed = tuple(text.lower().split())
+        self._matches.words = tuple(text.lower().split())
         self._matches.invalidate()
         rows = self._matches.rowCount()
         self.list.setCurrentIndex(self._matches.index(0, 0))
         self.list.setVisible(rows > 0)
-        self._nothing.setVisible(rows == 0)
+        self._no_match.setVisible(rows == 0)
         self.list.setFixedHeight(min(max(rows, 1), 12) * ROW + 4)
         self.adjustSize()
 

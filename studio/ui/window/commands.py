@@ -1,4 +1,4 @@
-"""Every command of the window: in a menu and in the palette, with its key."""
+"""The window's commands, for the menus and the command palette."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from studio.ui.widgets import labels
 
 @dataclass(frozen=True)
 class PaletteEntry:
-    """A command as the palette shows it."""
+    """A command as the command palette shows it."""
 
     title: str
     key: str
@@ -22,7 +22,7 @@ class PaletteEntry:
 
 
 class Commands(QObject):
-    """Collects actions by menu. `more` adds what changes, such as one entry per tool."""
+    """Collect actions by menu. Functions in `more` return entries for the palette only, such as one per tool."""
 
     def __init__(self, window: QWidget) -> None:
         super().__init__(window)
@@ -30,23 +30,23 @@ class Commands(QObject):
         self._menus: dict[str, list[QAction | None]] = {}
         self.more: list[Callable[[], list[PaletteEntry]]] = []
 
-    def add(self, menu: str, title: str, act: Callable[[], object], *keys: str, checkable: bool = False) -> QAction:
+    def add(self, menu: str, title: str, run: Callable[[], object], *keys: str, checkable: bool = False) -> QAction:
         action = QAction(title.replace("&", "&&"), self._window)
         action.setShortcuts([QKeySequence(key) for key in keys])
         action.setCheckable(checkable)
-        action.triggered.connect(lambda _=False: act())
-        return self.take(menu, action)
+        action.triggered.connect(lambda _=False: run())
+        return self.add_action(menu, action)
 
-    def take(self, menu: str, action: QAction) -> QAction:
-        """An action that was made elsewhere."""
+    def add_action(self, menu: str, action: QAction) -> QAction:
+        """Add an action that another widget made."""
         self._menus.setdefault(menu, []).append(action)
         self._window.addAction(action)
         return action
 
-    def separate(self, menu: str) -> None:
+    def add_separator(self, menu: str) -> None:
         self._menus.setdefault(menu, []).append(None)
 
-    def fill(self, bar: QMenuBar) -> None:
+    def fill_menu_bar(self, bar: QMenuBar) -> None:
         for title, actions in self._menus.items():
             menu = QMenu(title, bar)
             labels.describe(menu, title)
@@ -62,16 +62,16 @@ class Commands(QObject):
         return [action for actions in self._menus.values() for action in actions if action is not None]
 
     def entries(self) -> list[PaletteEntry]:
-        """Everything that can be done now."""
-        found = [
-            PaletteEntry(action.text().replace("&&", "&").rstrip("…"), _keys(action), action.trigger)
+        """Return the enabled commands and the entries of `more`."""
+        entries = [
+            PaletteEntry(action.text().replace("&&", "&").rstrip("…"), _format_key(action), action.trigger)
             for action in self.actions()
             if action.isEnabled()
         ]
         for more in self.more:
-            found += more()
-        return found
+            entries += more()
+        return entries
 
 
-def _keys(action: QAction) -> str:
+def _format_key(action: QAction) -> str:
     return action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)

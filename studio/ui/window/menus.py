@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WindowActions:
-    """The window's part of the menus: actions that its widgets made, and functions that only it has."""
+    """Actions of the window's widgets, and functions of the window, that the menus call."""
 
     canvas: Sequence[QAction]
     mask: Sequence[QAction]
@@ -53,8 +53,13 @@ def add_commands(commands: Commands, session: Session, central: CentralStack, ac
 
 def describe_studio(session: Session) -> str:
     device = session.activity.device
-    on = f" It runs on {describe_device(device)}." if device and device.kind else ""
-    return f"Studio {__version__}. Everything is made and kept on this machine, in {session.home.root}.{on}"
+    sentences = [
+        f"Studio {__version__}.",
+        f"Everything is generated and stored on this computer, in {session.home.root}.",
+    ]
+    if device and device.kind:
+        sentences.append(f"It runs on {describe_device(device)}.")
+    return " ".join(sentences)
 
 
 def paste(session: Session) -> None:
@@ -72,7 +77,7 @@ def _add_file_menu(commands: Commands, session: Session, actions: WindowActions)
     commands.add("File", "Open…", actions.open_files, "Ctrl+O")
     commands.add("File", "Open library folder", lambda: open_folder(session.home.library))
     commands.add("File", "Open model folder", lambda: open_folder(session.home.models))
-    commands.separate("File")
+    commands.add_separator("File")
     commands.add("File", "Quit", actions.close, "Ctrl+Q")
 
 
@@ -89,24 +94,24 @@ def _add_edit_menu(commands: Commands, session: Session, actions: WindowActions)
     session.undo.indexChanged.connect(lambda _: show_steps())
     session.undo.canUndoChanged.connect(lambda _: show_steps())
     show_steps()
-    commands.separate("Edit")
+    commands.add_separator("Edit")
     for action in actions.mask:
-        commands.take("Edit", action)
-    commands.separate("Edit")
+        commands.add_action("Edit", action)
+    commands.add_separator("Edit")
     commands.add("Edit", "Paste", lambda: paste(session), "Ctrl+V")
-    commands.add("Edit", "Clear the form", session.revocable.clear_form, "Ctrl+Shift+Backspace")
-    commands.separate("Edit")
+    commands.add("Edit", "Reset form", session.revocable.clear_form, "Ctrl+Shift+Backspace")
+    commands.add_separator("Edit")
     settings = commands.add("Edit", "Settings…", actions.open_settings, "Ctrl+,")
     settings.setMenuRole(QAction.MenuRole.PreferencesRole)
 
 
 def _add_view_menu(commands: Commands, session: Session, central: CentralStack, actions: WindowActions) -> None:
     for action in actions.canvas:
-        commands.take("View", action)
-    commands.separate("View")
+        commands.add_action("View", action)
+    commands.add_separator("View")
     commands.add("View", "Dark theme", lambda: actions.set_theme("dark"))
     commands.add("View", "Light theme", lambda: actions.set_theme("light"))
-    commands.separate("View")
+    commands.add_separator("View")
     commands.add("View", "Next variation", lambda: central.step(1), "Alt+Right")
     commands.add("View", "Previous variation", lambda: central.step(-1), "Alt+Left")
     commands.add("View", "Keep variation", session.variations.keep, "Alt+Return")
@@ -127,20 +132,20 @@ def _add_page_menu(commands: Commands, session: Session, central: CentralStack) 
 
         return run
 
-    commands.add("Page", "Show the page", central.open_page, "Ctrl+Shift+W")
+    commands.add("Page", "Show page", central.open_page, "Ctrl+Shift+W")
     commands.add("Page", "New page", begin_page, "Ctrl+Shift+N")
-    commands.add("Page", "Save the page as…", lambda: central.page_view.save(), "Ctrl+Shift+E")
-    commands.separate("Page")
+    commands.add("Page", "Export page…", lambda: central.page_view.save(), "Ctrl+Shift+E")
+    commands.add_separator("Page")
     beside = on_page(lambda view: view.toggle_side_by_side())
     central.page_actions += (
         commands.add("Page", "Alternatives side by side", beside, "Alt+S"),
         commands.add("Page", "Rewrite", lambda: central.page_view.rewrite(), "Alt+R"),
         commands.add("Page", "Find a word", lambda: central.page_view.find_word(), "Alt+W"),
-        commands.add("Page", "Other words here", lambda: central.page_view.show_word_alternatives(), "Alt+A"),
-        commands.add("Page", "Paint this", lambda: central.page_view.paint_this(), "Alt+I"),
+        commands.add("Page", "Word alternatives", lambda: central.page_view.show_word_alternatives(), "Alt+A"),
+        commands.add("Page", "Illustrate", lambda: central.page_view.paint_this(), "Alt+I"),
     )
-    commands.add("Page", "Repaint with the same seed", lambda: central.page_view.repaint_nearest(), "Alt+P")
-    commands.separate("Page")
+    commands.add("Page", "Update illustration", lambda: central.page_view.repaint_nearest(), "Alt+P")
+    commands.add_separator("Page")
     commands.add("Page", "Find and replace", on_page(lambda view: view.toggle_find()), "Ctrl+F")
     commands.add("Page", "Versions", on_page(lambda view: view.toggle_versions()), "Ctrl+Shift+V")
     commands.add("Page", "Regenerate", lambda: central.page_view.regenerate(), "Ctrl+Shift+Return")
@@ -149,25 +154,26 @@ def _add_page_menu(commands: Commands, session: Session, central: CentralStack) 
 def _add_queue_menu(commands: Commands, session: Session, actions: WindowActions) -> None:
     commands.add("Queue", "Generate", session.making.generate, "Ctrl+Return", "Ctrl+Enter")
     commands.add("Queue", "Cancel", session.cancel_running, "Shift+X")
-    commands.separate("Queue")
+    commands.add_separator("Queue")
     commands.add("Queue", "Show queue", actions.open_queue, "Ctrl+J")
-    commands.add("Queue", "Hold or go on", lambda: session.engine.hold(not session.engine.held))
+    commands.add("Queue", "Pause queue", lambda: session.engine.hold(True))
+    commands.add("Queue", "Resume queue", lambda: session.engine.hold(False))
     commands.add("Queue", "Cancel all", lambda: session.revocable.cancel(session.queue.jobs()))
     commands.add("Queue", "Clear finished", lambda: session.revocable.forget(session.queue.jobs()))
-    commands.separate("Queue")
+    commands.add_separator("Queue")
     commands.add("Queue", "Free memory", session.engine.free_memory)
 
 
 def _add_plugins_menu(commands: Commands, session: Session, actions: WindowActions) -> None:
     commands.add("Plugins", "Plugins…", actions.open_plugins, "Ctrl+Shift+P")
-    commands.add("Plugins", "Load plugins again", session.reload_plugins)
+    commands.add("Plugins", "Reload plugins", session.reload_plugins)
     commands.add("Plugins", "Open plugin folder", lambda: open_folder(session.home.plugins))
 
 
 def _add_help_menu(commands: Commands, session: Session, actions: WindowActions) -> None:
     commands.add("Help", "Search commands…", actions.open_palette, "Ctrl+K")
     commands.add("Help", "Open log folder", lambda: open_folder(session.home.logs))
-    commands.add("Help", "About the studio", lambda: session.notices.info(describe_studio(session)))
+    commands.add("Help", "About Studio", lambda: session.notices.info(describe_studio(session)))
 
 
 def _list_tools(workspace: Workspace) -> list[PaletteEntry]:

@@ -1,4 +1,4 @@
-"""Notices, inline: a sentence each, with what can be done about it."""
+"""Notices below the canvas: one sentence each, with a button for its action."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from studio.state.notices import Notice, Notices
 from studio.ui.theme import icons
 from studio.ui.widgets import labels
 
-SHOWN = 3
+MOST_SHOWN = 3
 _ICONS: dict[NoticeLevel, tuple[str, icons.Tone]] = {
     NoticeLevel.INFO: ("information-outline", "dim"),
     NoticeLevel.WARNING: ("alert-outline", "accent"),
@@ -38,7 +38,7 @@ class NoticeRow(QFrame):
         if notice.action is not None:
             action = QPushButton(notice.action_label)
             labels.describe(action, notice.action_label, notice.text)
-            action.clicked.connect(lambda: self._act(notices))
+            action.clicked.connect(lambda: self._run_action(notices))
             row.addWidget(action)
         if notice.details:
             copy = QPushButton("Copy details")
@@ -55,7 +55,7 @@ class NoticeRow(QFrame):
         row.addWidget(close)
         self.setAccessibleName(notice.text)
 
-    def _act(self, notices: Notices) -> None:
+    def _run_action(self, notices: Notices) -> None:
         if self.notice.action is not None:
             self.notice.action()
         notices.dismiss(self.notice.id)
@@ -65,7 +65,7 @@ class NoticeRow(QFrame):
 
 
 class NoticeBar(QWidget):
-    """The newest few; the others wait behind them."""
+    """Show the newest notices. Older ones appear when these are dismissed."""
 
     def __init__(self, notices: Notices, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -83,7 +83,7 @@ class NoticeBar(QWidget):
         return list(self._rows.values())
 
     def _show(self) -> None:
-        wanted = {notice.id: notice for notice in self._notices.items[-SHOWN:]}
+        wanted = {notice.id: notice for notice in self._notices.items[-MOST_SHOWN:]}
         for id in [id for id in self._rows if id not in wanted]:
             row = self._rows.pop(id)
             self._column.removeWidget(row)

@@ -1,4 +1,4 @@
-"""The bottom bar: what runs, how far it is, what waits; the device and its memory."""
+"""The status bar: the running job, its progress, the queue, the device and its memory."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from studio.state.session import Session
 from studio.ui.widgets import labels
 
 HEIGHT = 44
-_WORKER = {
+_WORKER_STATES = {
     WorkerState.STARTING: "Starting…",
-    WorkerState.RESTARTING: "Starting again…",
-    WorkerState.GONE: "Nothing can run: the worker could not be started.",
+    WorkerState.RESTARTING: "Restarting…",
+    WorkerState.GONE: "The worker could not be started. Restart the studio.",
     WorkerState.READY: "Ready",
 }
-STEPS = 1000
+BAR_STEPS = 1000
 
 
 class StatusBar(QWidget):
@@ -33,17 +33,17 @@ class StatusBar(QWidget):
         self.setProperty("role", "bar")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setFixedHeight(HEIGHT)
-        self._what = labels.make_label("")
-        self._what.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
+        self._task = labels.make_label("")
+        self._task.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setFixedWidth(240)
         labels.describe(self.bar, "Progress")
-        self._how_far = labels.make_label("", "dim")
+        self._progress_text = labels.make_label("", "dim")
         self.cancel_button = QPushButton("Cancel")
-        labels.describe(self.cancel_button, "Cancel", "Cancel what runs (Shift+X)")
+        labels.describe(self.cancel_button, "Cancel", "Cancel the running job (Shift+X)")
         self.pause_button = QPushButton("Pause")
-        labels.describe(self.pause_button, "Pause", "Pause what runs; it goes on later from where it was")
+        labels.describe(self.pause_button, "Pause", "Pause the running job. Resume continues from the same step.")
         self.queue_button = QPushButton("Queue")
         self.queue_button.setProperty("role", "ghost")
         self._device = labels.make_label("", "dim")
@@ -51,7 +51,7 @@ class StatusBar(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 0, 16, 0)
         row.setSpacing(12)
-        for part in (self._what, self.bar, self._how_far, self.cancel_button, self.pause_button):
+        for part in (self._task, self.bar, self._progress_text, self.cancel_button, self.pause_button):
             row.addWidget(part)
         row.addStretch(1)
         for part in (self.queue_button, self._device, self._memory):
@@ -70,35 +70,36 @@ class StatusBar(QWidget):
 
     @property
     def running(self) -> Job | None:
-        """The job that the bar is about: one of the latest Generate, else the first that runs."""
+        """The job in the bar: one of the latest Generate if it runs, otherwise the first running job."""
         running = self._session.queue.standing().running
         return next((job for job in running if job.id in self._session.variations.jobs), next(iter(running), None))
 
     def _show(self) -> None:
         job = self.running
-        for part in (self.bar, self._how_far, self.cancel_button):
+        for part in (self.bar, self._progress_text, self.cancel_button):
             part.setVisible(job is not None)
         if job is None:
-            self._what.setText(self._idle())
+            self._task.setText(self._describe_idle())
             self.pause_button.hide()
         else:
-            self._what.setText(self._title(job))
+            self._task.setText(self._describe_job(job))
             tool = self._session.workspace.catalogue.tools.get(job.recipe.tool)
             self.pause_button.setVisible(tool is not None and tool.pausable)
             self._show_progress(self._session.queue.progress(job.id) or JobProgress(job.id, 0, 0))
         self._show_queue()
         self._show_device()
 
-    def _idle(self) -> str:
+    def _describe_idle(self) -> str:
         standing = self._session.queue.standing()
         if self._session.engine.held and standing.queued:
-            return "The queue is on hold"
+            return "Queue paused"
         state = self._session.activity.state
         if state in (WorkerState.STARTING, WorkerState.RESTARTING) and standing.queued:
-            return f"{_WORKER[state]} Then your {'job begins' if standing.queued == 1 else 'jobs begin'}."
-        return _WORKER[state]
+            jobs = "job runs" if standing.queued == 1 else "jobs run"
+            return f"{_WORKER_STATES[state]} Then your {jobs}."
+        return _WORKER_STATES[state]
 
-    def _title(self, job: Job) -> str:
+    def _describe_job(self, job: Job) -> str:
         tool = self._session.workspace.catalogue.tools.get(job.recipe.tool)
         title = tool.title if tool else job.recipe.tool
         variations = self._session.variations
@@ -109,17 +110,17 @@ class StatusBar(QWidget):
 
     def _show_submitting(self) -> None:
         if self.running is None:
-            self._what.setText("Adding to the queue…")
+            self._task.setText("Adding to the queue…")
 
     def _show_progress(self, progress: JobProgress) -> None:
         job = self.running
         if job is None or progress.job != job.id:
             return
         if progress.total > 0:
-            share = min(1.0, max(0.0, progress.step / progress.total))
-            self.bar.setRange(0, STEPS)
-            self.bar.setValue(round(share * STEPS))
-            parts = [f"{share:.0%}".replace("%", " %")]
+            fraction = min(1.0, max(0.0, progress.step / progress.total))
+            self.bar.setRange(0, BAR_STEPS)
+            self.bar.setValue(round(fraction * BAR_STEPS))
+            parts = [f"{fraction:.0%}".replace("%", " %")]
         else:
             self.bar.setRange(0, 0)
             parts = []
@@ -127,7 +128,7 @@ class StatusBar(QWidget):
             parts.append(f"{format_seconds(progress.seconds_left)} left")
         if progress.text:
             parts.append(progress.text)
-        self._how_far.setText(" · ".join(parts))
+        self._progress_text.setText(" · ".join(parts))
 
     def _show_queue(self) -> None:
         standing = self._session.queue.standing()
@@ -144,8 +145,8 @@ class StatusBar(QWidget):
             self._device.setText(describe_device(device))
             used = max(0, device.memory_total - device.memory_free)
             self._memory.setText(f"Memory {format_memory(used)} of {format_memory(device.memory_total)}")
-            held = format_memory(self._session.activity.memory)
-            self._memory.setToolTip(labels.make_tool_tip(f"The studio's workers hold {held} of it"))
+            used_by_workers = format_memory(self._session.activity.memory)
+            self._memory.setToolTip(labels.make_tool_tip(f"The studio uses {used_by_workers} of it."))
 
     def _pause(self) -> None:
         if (job := self.running) is not None:

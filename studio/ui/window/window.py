@@ -1,4 +1,4 @@
-"""The window: rail, tool, canvas with variations, history, and the bar below."""
+"""The main window: plugin rail, tool panel, canvas, history and status bar."""
 
 from __future__ import annotations
 
@@ -46,26 +46,26 @@ if TYPE_CHECKING:
 
 SIZE = QSize(1440, 900)
 TITLE_BAR = 40
-"""Room that the window's frame may need above it."""
-TOP = 40
-TOOL, HISTORY = 308, 298
-"""Widths that the side columns start with."""
+"""Height in pixels that the window manager's title bar may take."""
+TOP_BAR = 40
+TOOL_WIDTH, HISTORY_WIDTH = 308, 298
+"""Initial widths of the side columns in pixels."""
 
 
 class TopBar(QWidget):
-    """The name, the menus, and the way to every command."""
+    """The name of the studio, the menus, and the button of the command palette."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setProperty("role", "top")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setFixedHeight(TOP)
+        self.setFixedHeight(TOP_BAR)
         self.menu_bar = QMenuBar()
         self.search = QPushButton("Search commands")
         self.search.setProperty("role", "search")
         self.search.setFixedWidth(300)
         self.search.setCursor(Qt.CursorShape.PointingHandCursor)
-        labels.describe(self.search, "Search commands", "Every command with its key (Ctrl+K)")
+        labels.describe(self.search, "Search commands", "Find any command or tool (Ctrl+K)")
         key = labels.make_label("Ctrl K", "caption")
         key.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         inside = QHBoxLayout(self.search)
@@ -83,7 +83,7 @@ class TopBar(QWidget):
 
 class Window(QMainWindow):
     painted = Signal()
-    """The first paint is done; what is slow may begin."""
+    """Emitted after the first paint. Slow work may start then."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -97,19 +97,19 @@ class Window(QMainWindow):
         self.central = CentralStack(session, self.canvas, self.thumbnails)
         self.mask_controller = MaskController(session, self.canvas, self.thumbnails, self)
         self.notice_bar = NoticeBar(session.notices)
-        self.strip = VariationsStrip(session.variations, session.history)
+        self.variations_strip = VariationsStrip(session.variations, session.history)
         self.rail = PluginRail()
         self.tool_panel = ToolPanel(
             session.workspace,
             session.making,
             session.activity,
             session.estimates,
-            self._surroundings(),
+            self._form_services(),
             session.settings,
         )
         self.status = StatusBar(session)
         self.top = TopBar()
-        self.right = QWidget()
+        self.history_area = QWidget()
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self.commands = Commands(self)
         self._palette: CommandPalette | None = None
@@ -117,18 +117,18 @@ class Window(QMainWindow):
         self._plugins_dialog: PluginsDialog | None = None
         self._settings_dialog: SettingsDialog | None = None
         self.history_panel: HistoryPanel | None = None
-        self._shown: Creation | None = None
+        self._creation: Creation | None = None
         self._was_painted = False
         self._lay_out()
         add_commands(self.commands, session, self.central, self._actions())
-        self.commands.fill(self.top.menu_bar)
+        self.commands.fill_menu_bar(self.top.menu_bar)
         self._connect()
         self._show_plugins()
-        self._restore()
-        self.central.follow()
+        self._restore_layout()
+        self.central.show_for_tool()
         self.central.focus()
 
-    def _surroundings(self) -> FormServices:
+    def _form_services(self) -> FormServices:
         making = self.session.making
         return FormServices(
             thumbnails=self.thumbnails,
@@ -153,47 +153,47 @@ class Window(QMainWindow):
             open_plugins=self.open_plugins,
             open_settings=self.open_settings,
             set_theme=self.set_theme,
-            discard_variation=self.strip.discard_chosen,
+            discard_variation=self.variations_strip.discard_chosen,
             close=self.close,
         )
 
     def _lay_out(self) -> None:
-        self.right.setProperty("role", "window")
-        self.right.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        QVBoxLayout(self.right).setContentsMargins(0, 0, 0, 0)
+        self.history_area.setProperty("role", "window")
+        self.history_area.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        QVBoxLayout(self.history_area).setContentsMargins(0, 0, 0, 0)
         centre = QWidget()
         column = QVBoxLayout(centre)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self.central, 1)
         column.addWidget(self.notice_bar)
-        column.addWidget(self.strip)
-        for part in (self.tool_panel, centre, self.right):
+        column.addWidget(self.variations_strip)
+        for part in (self.tool_panel, centre, self.history_area):
             self.splitter.addWidget(part)
         self.tool_panel.setMinimumWidth(260)
-        self.right.setMinimumWidth(220)
+        self.history_area.setMinimumWidth(220)
         centre.setMinimumWidth(320)
         self.splitter.setHandleWidth(1)
         self.splitter.setStretchFactor(1, 1)
         self.splitter.setChildrenCollapsible(False)
-        self.splitter.setSizes([TOOL, 1440 - TOOL - HISTORY - 64, HISTORY])
+        self.splitter.setSizes([TOOL_WIDTH, 1440 - TOOL_WIDTH - HISTORY_WIDTH - 64, HISTORY_WIDTH])
         body = QHBoxLayout()
         body.setSpacing(0)
         body.addWidget(self.rail)
         body.addWidget(self.splitter, 1)
-        page = QWidget()
-        whole = QVBoxLayout(page)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.setSpacing(0)
-        whole.addLayout(body, 1)
-        whole.addWidget(self.status)
+        content = QWidget()
+        rows = QVBoxLayout(content)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(0)
+        rows.addLayout(body, 1)
+        rows.addWidget(self.status)
         self.setMenuWidget(self.top)
-        self.setCentralWidget(page)
+        self.setCentralWidget(content)
 
     def _connect(self) -> None:
         session = self.session
         self.rail.chosen.connect(session.workspace.choose_plugin)
-        self.rail.chosen.connect(lambda _: self.central.follow())
+        self.rail.chosen.connect(lambda _: self.central.show_for_tool())
         self.rail.more.connect(self.open_plugins)
         session.plugins.modelReset.connect(self._show_plugins)
         session.workspace.tool_changed.connect(self._mark_plugin)
@@ -202,16 +202,16 @@ class Window(QMainWindow):
         session.show.connect(self._show_creation)
         self.canvas.dropped.connect(session.making.adopt)
         self.canvas.dropped_image.connect(session.making.adopt_picture)
-        self.strip.discard.connect(session.revocable.discard)
+        self.variations_strip.discard.connect(session.revocable.discard)
         self.status.cancel.connect(session.cancel_running)
         self.status.pause.connect(session.engine.pause)
         self.status.queue_requested.connect(self.open_queue)
         self.top.search.clicked.connect(self.open_palette)
         self.painted.connect(self._add_history)
-        self.splitter.splitterMoved.connect(lambda *_: self._remember())
+        self.splitter.splitterMoved.connect(lambda *_: self._save_layout())
 
     def _add_history(self) -> None:
-        """After the first paint: the list can only be filled then."""
+        """Build the history after the first paint, because it is slow to fill."""
         from studio.ui.history import HistoryPanel
 
         session = self.session
@@ -221,7 +221,7 @@ class Window(QMainWindow):
         panel.use_recipe.connect(session.making.use)
         panel.use_as_input.connect(session.making.use_as_input)
         panel.dropped.connect(session.making.adopt)
-        layout = self.right.layout()
+        layout = self.history_area.layout()
         assert layout is not None
         layout.addWidget(panel)
         self.history_panel = panel
@@ -247,7 +247,7 @@ class Window(QMainWindow):
             self.canvas.show_preview(preview.width, preview.height, preview.channels, preview.pixels)
 
     def _show_creation(self, creation: Creation) -> None:
-        """With the picture that it was made from, for Compare."""
+        """Show a creation, and offer the picture that it was made from for Compare."""
         parents = creation.recipe.parents if creation.recipe else []
         self.central.show_canvas()
         self.canvas.open(creation)
@@ -255,12 +255,12 @@ class Window(QMainWindow):
             library = self.session.library
 
             def compare(found: list[Creation]) -> None:
-                shown = [parent for parent in found if parent.kind is not CreationKind.FILE]  # a mask is no picture
-                if len(shown) == 1 and shown[0].kind is CreationKind.IMAGE and self._shown is creation:
-                    self.canvas.offer_before(Path(shown[0].path))
+                pictures = [parent for parent in found if parent.kind is not CreationKind.FILE]  # a mask is no picture
+                if len(pictures) == 1 and pictures[0].kind is CreationKind.IMAGE and self._creation is creation:
+                    self.canvas.offer_before(Path(pictures[0].path))
 
             self.session.work(lambda: library.get_many(parents), compare)
-        self._shown = creation
+        self._creation = creation
 
     # What opens
     def open_files(self) -> None:
@@ -275,7 +275,7 @@ class Window(QMainWindow):
 
         self._palette = self._palette or CommandPalette(self.commands, self)
         left = (self.width() - self._palette.width()) // 2
-        self._palette.open_at(self.mapToGlobal(QPoint(left, TOP + 24)))
+        self._palette.open_at(self.mapToGlobal(QPoint(left, TOP_BAR + 24)))
 
     def open_queue(self) -> None:
         from studio.ui.dialogs.queue_popup import QueuePanel
@@ -298,7 +298,7 @@ class Window(QMainWindow):
         from studio.ui.dialogs.settings_dialog import SettingsDialog
 
         if self._settings_dialog is None:
-            self._settings_dialog = SettingsDialog(self.session, self.set_theme, self._surroundings(), self)
+            self._settings_dialog = SettingsDialog(self.session, self.set_theme, self._form_services(), self)
         self._settings_dialog.show()
         self._settings_dialog.raise_()
 
@@ -318,11 +318,11 @@ class Window(QMainWindow):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """On the tool panel it becomes an input, anywhere else it is opened."""
+        """Use a picture dropped on the tool panel as an input, and open anything else."""
         making, data = self.session.making, event.mimeData()
-        place = self.tool_panel.mapFrom(self, event.position().toPoint())
+        point = self.tool_panel.mapFrom(self, event.position().toPoint())
         image = mime_data.read_image(data)
-        if (pictures := mime_data.list_pictures(data)) and self.tool_panel.rect().contains(place):
+        if (pictures := mime_data.list_pictures(data)) and self.tool_panel.rect().contains(point):
             for path in pictures:
                 making.give(str(path))
         elif files := mime_data.list_files(data):
@@ -339,7 +339,7 @@ class Window(QMainWindow):
             QTimer.singleShot(0, self.painted.emit)
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        self._remember()
+        self._save_layout()
         self.hide()
         self.mask_controller.close()
         self.canvas.close()
@@ -348,14 +348,14 @@ class Window(QMainWindow):
         super().closeEvent(event)
 
     # The layout, kept with the draft
-    def _restore(self) -> None:
+    def _restore_layout(self) -> None:
         draft = self.session.workspace.draft
         if not self.restoreGeometry(QByteArray.fromBase64(draft.geometry.encode())):
-            room = self.screen().availableSize() - QSize(0, TITLE_BAR)
-            self.resize(SIZE.boundedTo(room))
+            available = self.screen().availableSize() - QSize(0, TITLE_BAR)
+            self.resize(SIZE.boundedTo(available))
         self.splitter.restoreState(QByteArray.fromBase64(draft.layout.encode()))
 
-    def _remember(self) -> None:
+    def _save_layout(self) -> None:
         geometry = bytes(self.saveGeometry().toBase64().data()).decode()
         layout = bytes(self.splitter.saveState().toBase64().data()).decode()
         self.session.workspace.set_layout(geometry, layout)
@@ -363,9 +363,9 @@ class Window(QMainWindow):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         if self._was_painted:
-            self._remember()
+            self._save_layout()
 
     def moveEvent(self, event: QMoveEvent) -> None:
         super().moveEvent(event)
         if self._was_painted:
-            self._remember()
+            self._save_layout()

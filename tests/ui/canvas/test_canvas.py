@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QColor, QDropEvent, QImage, QWheelEvent
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication, QStackedLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from studio.library.creation import Creation, CreationKind
@@ -54,8 +54,10 @@ def size(canvas: Canvas) -> tuple[int, int]:
     return (picture.size.width(), picture.size.height()) if picture else (0, 0)
 
 
-def shown(canvas: Canvas) -> QWidget:
-    return canvas.layout().currentWidget()  # type: ignore[union-attr]
+def shown(canvas: Canvas) -> QWidget | None:
+    layout = canvas.layout()
+    assert isinstance(layout, QStackedLayout)
+    return layout.currentWidget()
 
 
 def open_image(canvas: Canvas, path: Path, qtbot: QtBot) -> None:
@@ -267,8 +269,8 @@ def test_creations_of_every_kind_open(canvas: Canvas, red: Path, blue: Path, mov
     (model / "studio.json").write_text('{"title": "Monet", "kind": "autoencoder", "licence": "CC0"}')
     (model / "README.md").write_text("# Monet <b>\n")
 
-    def creation(path: Path, kind: CreationKind, **more: bool) -> Creation:
-        return Creation(id="0" * 64, path=str(path), kind=kind, tool="t", **more)
+    def creation(path: Path, kind: CreationKind, *, missing: bool = False) -> Creation:
+        return Creation(id="0" * 64, path=str(path), kind=kind, tool="t", missing=missing)
 
     canvas.open(creation(red, CreationKind.IMAGE), before=creation(blue, CreationKind.IMAGE))
     qtbot.waitUntil(lambda: shown(canvas) is canvas.image_view)

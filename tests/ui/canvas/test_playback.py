@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -111,11 +112,19 @@ def players() -> Iterator[list[Player]]:
         player.close()
 
 
+def _has_frame(cache: FrameCache, number: int) -> bool:
+    return cache.frame(number) is not None
+
+
+def _is_longer(numbers: Sequence[int], than: int) -> bool:
+    return len(numbers) > than
+
+
 def test_a_reel_keeps_to_its_budget(qtbot: QtBot) -> None:
     reel = FrameCache(Endless(1000), lambda: None, budget=20 * 400)
     try:
         for number in (0, 500, 990, 3):
-            qtbot.waitUntil(lambda number=number: reel.frame(number) is not None)
+            qtbot.waitUntil(partial(_has_frame, reel, number))
             assert reel.held <= 20 * 400
     finally:
         reel.close()
@@ -155,7 +164,7 @@ def test_stepping_goes_around_the_ends(qtbot: QtBot, players: list[Player], movi
     for by in (-1, 1, 1):
         before = len(seen)
         player.step(by)
-        qtbot.waitUntil(lambda before=before: len(seen) > before)
+        qtbot.waitUntil(partial(_is_longer, seen, before))
     assert seen == [11, 0, 1]
     assert not player.playing
 

@@ -81,7 +81,7 @@ def test_the_devices_are_those_that_the_worker_found(
     change(dialog, "device", "cpu")
     assert engine.settings is not None
     assert engine.settings.device == "cpu"
-    assert "GPU · NVIDIA H200" in dialog._now.text(), "until the worker is replaced"
+    assert "GPU · NVIDIA H200" in dialog._device_in_use.text(), "until the worker is replaced"
 
 
 def test_a_device_that_is_not_there_stays_chosen(window: Window, dialog: SettingsDialog) -> None:
@@ -97,10 +97,10 @@ def test_folders_are_opened_and_made_where_they_are_missing(window: Window, dial
 
     opened: list[str] = []
     opener = Opener()
-    QDesktopServices.setUrlHandler("file", opener, "open")
+    QDesktopServices.setUrlHandler("file", opener, "open")  # type: ignore[arg-type]  # PySide wants a str
     models = window.session.home.models
     models.rmdir()
-    button = next(one for one in dialog.findChildren(QPushButton) if one.accessibleName() == "Open the folder: Models")
+    button = next(one for one in dialog.findChildren(QPushButton) if one.accessibleName() == "Open folder: Models")
     button.click()
     QDesktopServices.unsetUrlHandler("file")
     assert opened == [str(models)]
@@ -132,7 +132,7 @@ def test_a_folder_of_another_program_is_recognised_and_offered(
     editor.list.item(0).setSelected(True)
     with qtbot.waitSignal(session.model_folders.changed):
         editor.remove.click()
-    assert session.settings.model_folders == ()
+    assert not session.settings.model_folders
     qtbot.waitUntil(lambda: chooser.combo.findText("clear") < 0)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,15 +15,7 @@ from studio.library.creation import Creation
 from studio.library.library import Library
 from studio.library.storage import writer
 from studio.state.library.history_model import HistoryModel
-
-
-@dataclass
-class Shelf:
-    library: Library
-    photo: Creation
-    painted: Creation
-    morph: Creation
-    tale: Creation
+from tests.ui.history.sample_library import SampleLibrary
 
 
 @pytest.fixture
@@ -52,7 +43,7 @@ def make(library: Library, colour: tuple[int, int, int], recipe: Recipe) -> Crea
 
 
 @pytest.fixture
-def shelf(library: Library, tmp_path: Path) -> Shelf:
+def sample(library: Library, tmp_path: Path) -> SampleLibrary:
     """Newest first: tale, morph, painted, photo."""
     home = library.home
     photo = make(library, (200, 30, 30), recipe("import.photo", "coffee", 1))
@@ -63,12 +54,12 @@ def shelf(library: Library, tmp_path: Path) -> Shelf:
     tale = library.add(
         writer.save_text(home, "Once upon a time.", recipe("writer.story", "fox", 4), title="The lantern fox")
     )
-    return Shelf(library, photo, painted, morph, tale)
+    return SampleLibrary(library, photo, painted, morph, tale)
 
 
 @pytest.fixture
-def model(shelf: Shelf, qtbot: QtBot) -> Iterator[HistoryModel]:
-    model = HistoryModel(shelf.library)
+def model(sample: SampleLibrary, qtbot: QtBot) -> Iterator[HistoryModel]:
+    model = HistoryModel(sample.library)
     yield model
     model.close()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -12,14 +11,16 @@ from pytestqt.qtbot import QtBot
 from studio.core.paths import Home
 from studio.core.recipe import PluginRef, Recipe
 from studio.library.creation import Creation, CreationKind
-from studio.library.index import schema as index
+from studio.library.index import schema
 from studio.library.index.extraction import IndexEntry
 from studio.library.library import Library
 from studio.library.storage import writer
 from studio.state.library import history_model
 from studio.state.library.history_model import HistoryModel
+from studio.state.library.lineage import Lineage
 from studio.state.library.thumbnail_cache import Thumbs, decode
 from studio.state.list_diff import Change
+from tests.ui.history.sample_library import SampleLibrary
 
 
 def ids(model: HistoryModel) -> list[str]:
@@ -37,28 +38,30 @@ def until_written(model: HistoryModel, qtbot: QtBot) -> None:
         model.refresh()
 
 
-def test_the_newest_comes_first(searched: HistoryModel, shelf: Any) -> None:
-    assert ids(searched) == [shelf.tale.id, shelf.morph.id, shelf.painted.id, shelf.photo.id]
+def test_the_newest_comes_first(searched: HistoryModel, sample: SampleLibrary) -> None:
+    assert ids(searched) == [sample.tale.id, sample.morph.id, sample.painted.id, sample.photo.id]
 
 
-def test_searching(model: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
-    assert look(model, qtbot, "lantern") == [shelf.tale.id]
-    assert look(model, qtbot, "tool:style") == [shelf.painted.id]
-    assert look(model, qtbot, "seed:41882") == [shelf.painted.id]
+def test_searching(model: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
+    assert look(model, qtbot, "lantern") == [sample.tale.id]
+    assert look(model, qtbot, "tool:style") == [sample.painted.id]
+    assert look(model, qtbot, "seed:41882") == [sample.painted.id]
     assert look(model, qtbot, "nothing like it") == []
     assert len(look(model, qtbot)) == 4
 
 
-def test_of_quick_searches_the_last_wins(model: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
+def test_of_quick_searches_the_last_wins(model: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
     with qtbot.waitSignal(model.searched):
         for text in ("z", "zz", "imp", "lan"):
             model.search(text)
-    assert ids(model) == [shelf.tale.id]
+    assert ids(model) == [sample.tale.id]
 
 
-def test_rows_and_thumbnails_come_when_they_are_looked_at(searched: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
+def test_rows_and_thumbnails_come_when_they_are_looked_at(
+    searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot
+) -> None:
     index = searched.index(2)
-    assert searched.data(index, HistoryModel.CreationRole).id == shelf.painted.id
+    assert searched.data(index, HistoryModel.CreationRole).id == sample.painted.id
     qtbot.waitUntil(lambda: searched.data(index, HistoryModel.ThumbRole) is not None)
     green = searched.data(index, HistoryModel.ThumbRole).pixelColor(10, 10)
     assert green.green() > 180
@@ -67,15 +70,15 @@ def test_rows_and_thumbnails_come_when_they_are_looked_at(searched: HistoryModel
 
 
 def test_a_text_has_a_thumbnail_or_a_null_one_and_is_not_asked_for_again(
-    searched: HistoryModel, shelf: Any, qtbot: QtBot
+    searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot
 ) -> None:
     index = searched.index(0)
     qtbot.waitUntil(lambda: searched.data(index, HistoryModel.ThumbRole) is not None)
 
 
-def test_what_is_made_comes_first(searched: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
+def test_what_is_made_comes_first(searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
     recipe = Recipe(tool="a.b", plugin=PluginRef("a"), created="2026-02-01T00:00:00.000Z")
-    new = shelf.library.add(writer.save_image(shelf.library.home, Image.new("RGB", (8, 8)), recipe))
+    new = sample.library.add(writer.save_image(sample.library.home, Image.new("RGB", (8, 8)), recipe))
     with qtbot.waitSignal(searched.rowsInserted):
         searched.insert(new)
     assert ids(searched)[0] == new.id
@@ -83,77 +86,79 @@ def test_what_is_made_comes_first(searched: HistoryModel, shelf: Any, qtbot: QtB
     assert ids(searched).count(new.id) == 1
 
 
-def test_what_is_made_during_a_search_appears_only_if_it_fits(model: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
+def test_what_is_made_during_a_search_appears_only_if_it_fits(
+    model: HistoryModel, sample: SampleLibrary, qtbot: QtBot
+) -> None:
     look(model, qtbot, "lantern")
     recipe = Recipe(tool="a.b", plugin=PluginRef("a"), created="2026-02-01T00:00:00.000Z")
-    new = shelf.library.add(writer.save_image(shelf.library.home, Image.new("RGB", (8, 8)), recipe))
+    new = sample.library.add(writer.save_image(sample.library.home, Image.new("RGB", (8, 8)), recipe))
     with qtbot.waitSignal(model.searched):
         model.insert(new)
-    assert ids(model) == [shelf.tale.id]
+    assert ids(model) == [sample.tale.id]
 
 
-def test_a_star_shows_at_once_and_is_kept(searched: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
+def test_a_star_shows_at_once_and_is_kept(searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
     with qtbot.waitSignal(searched.dataChanged):
-        searched.star([shelf.photo.id], True)
+        searched.star([sample.photo.id], True)
     creation = searched.creation(3)
     assert creation is not None
     assert creation.star
-    assert look(searched, qtbot, starred=True) in ([shelf.photo.id], [])
+    assert look(searched, qtbot, starred=True) in ([sample.photo.id], [])
     until_written(searched, qtbot)
     searched.close()
-    assert shelf.library.get(shelf.photo.id).star
+    assert sample.read(sample.photo).star
 
 
-def test_rating_and_tags_are_kept(searched: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
-    searched.rate([shelf.photo.id], 4)
-    searched.tag([shelf.photo.id], ["red", "cup"])
+def test_rating_and_tags_are_kept(searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
+    searched.rate([sample.photo.id], 4)
+    searched.tag([sample.photo.id], ["red", "cup"])
     searched.close()
-    kept = shelf.library.get(shelf.photo.id)
+    kept = sample.read(sample.photo)
     assert (kept.rating, kept.tags) == (4, ("red", "cup"))
 
 
-def test_trash_and_restore(searched: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
+def test_trash_and_restore(searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
     with qtbot.waitSignal(searched.searched):
-        searched.trash([shelf.tale.id, shelf.painted.id])
-        assert ids(searched) == [shelf.morph.id, shelf.photo.id], "they leave at once"
-    assert ids(searched) == [shelf.morph.id, shelf.photo.id]
-    assert look(searched, qtbot, trashed=True) == [shelf.tale.id, shelf.painted.id]
+        searched.trash([sample.tale.id, sample.painted.id])
+        assert ids(searched) == [sample.morph.id, sample.photo.id], "they leave at once"
+    assert ids(searched) == [sample.morph.id, sample.photo.id]
+    assert look(searched, qtbot, trashed=True) == [sample.tale.id, sample.painted.id]
     with qtbot.waitSignal(searched.searched):
-        searched.restore([shelf.painted.id])
-    assert ids(searched) == [shelf.tale.id]
-    assert look(searched, qtbot) == [shelf.morph.id, shelf.painted.id, shelf.photo.id]
+        searched.restore([sample.painted.id])
+    assert ids(searched) == [sample.tale.id]
+    assert look(searched, qtbot) == [sample.morph.id, sample.painted.id, sample.photo.id]
 
 
-def test_emptying_the_trash_deletes(searched: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
+def test_emptying_the_trash_deletes(searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
     with qtbot.waitSignal(searched.searched):
-        searched.trash([shelf.tale.id])
+        searched.trash([sample.tale.id])
     look(searched, qtbot, trashed=True)
     with qtbot.waitSignal(searched.searched):
         searched.empty_trash()
     assert ids(searched) == []
-    assert shelf.library.get(shelf.tale.id) is None
+    assert sample.library.get(sample.tale.id) is None
 
 
-def test_deleting_takes_only_what_is_in_the_trash(searched: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
+def test_deleting_takes_only_what_is_in_the_trash(searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
     with qtbot.waitSignal(searched.searched):
-        searched.trash([shelf.tale.id, shelf.photo.id])
+        searched.trash([sample.tale.id, sample.photo.id])
     look(searched, qtbot, trashed=True)
     with qtbot.waitSignal(searched.searched):
-        searched.delete([shelf.tale.id])
-        assert ids(searched) == [shelf.photo.id], "it leaves at once"
+        searched.delete([sample.tale.id])
+        assert ids(searched) == [sample.photo.id], "it leaves at once"
     with qtbot.waitSignal(searched.failed) as failed:
-        searched.delete([shelf.painted.id])
+        searched.delete([sample.painted.id])
     assert failed.args[0].startswith("1 of 1 could not be deleted.")
-    assert shelf.library.get(shelf.tale.id) is None
-    assert shelf.library.get(shelf.painted.id) is not None
+    assert sample.library.get(sample.tale.id) is None
+    assert sample.library.get(sample.painted.id) is not None
 
 
-def test_what_fails_is_told_and_shown_as_it_is(searched: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
-    Path(shelf.photo.path).unlink()
+def test_what_fails_is_told_and_shown_as_it_is(searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
+    Path(sample.photo.path).unlink()
     with qtbot.waitSignal(searched.failed) as failed:
-        searched.star([shelf.photo.id], True)
+        searched.star([sample.photo.id], True)
     assert "missing" in failed.args[0]
-    qtbot.waitUntil(lambda: searched.creation(3) is not None and not searched.creation(3).star)
+    qtbot.waitUntil(lambda: (fourth := searched.creation(3)) is not None and not fourth.star)
 
 
 def test_a_library_that_is_not_there_is_a_sentence(tmp_path: Path, qtbot: QtBot) -> None:
@@ -166,18 +171,18 @@ def test_a_library_that_is_not_there_is_a_sentence(tmp_path: Path, qtbot: QtBot)
     library.close()
 
 
-def test_lineage_goes_back_to_the_beginning_and_on(searched: HistoryModel, shelf: Any, qtbot: QtBot) -> None:
-    found: list[history_model.Lineage] = []
-    searched.lineage(shelf.painted.id, found.append)
+def test_lineage_goes_back_to_the_beginning_and_on(searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
+    found: list[Lineage] = []
+    searched.lineage(sample.painted.id, found.append)
     qtbot.waitUntil(lambda: bool(found))
     assert [(step.creation.id, step.depth) for step in found[0].steps] == [
-        (shelf.photo.id, 0), (shelf.painted.id, 1), (shelf.morph.id, 2),
+        (sample.photo.id, 0), (sample.painted.id, 1), (sample.morph.id, 2),
     ]  # fmt: skip
     before: list[Creation | None] = []
-    searched.before(shelf.painted.id, before.append)
-    searched.before(shelf.photo.id, before.append)
+    searched.before(sample.painted.id, before.append)
+    searched.before(sample.photo.id, before.append)
     qtbot.waitUntil(lambda: len(before) == 2)
-    assert {one.id if one else None for one in before} == {shelf.photo.id, None}
+    assert {one.id if one else None for one in before} == {sample.photo.id, None}
 
 
 def test_a_long_history_is_read_page_by_page(library: Library, qtbot: QtBot) -> None:
@@ -191,7 +196,7 @@ def test_a_long_history_is_read_page_by_page(library: Library, qtbot: QtBot) -> 
                 title=f"number {number}",
                 created=f"2026-01-01T00:{number // 60:02d}:{number % 60:02d}.000Z",
             )
-            index.write_row(connection, library.home, IndexEntry(creation, creation.title))
+            schema.write_row(connection, library.home, IndexEntry(creation, creation.title))
     model = HistoryModel(library)
     resets: list[int] = []
     model.modelReset.connect(lambda: resets.append(model.rowCount()))
@@ -200,7 +205,9 @@ def test_a_long_history_is_read_page_by_page(library: Library, qtbot: QtBot) -> 
     last = model.rowCount() - 1
     assert model.creation(last) is None
     qtbot.waitUntil(lambda: model.creation(last) is not None)
-    assert model.creation(last).title == "number 0"
+    oldest = model.creation(last)
+    assert oldest is not None
+    assert oldest.title == "number 0"
     model.close()
 
 

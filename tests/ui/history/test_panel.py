@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
@@ -21,6 +20,7 @@ from studio.ui.history.details import split_tags
 from studio.ui.history.drag_mime import CreationMimeData
 from studio.ui.history.lineage_view import StepButton
 from studio.ui.history.panel import STARRED, TRASH
+from tests.ui.history.sample_library import SampleLibrary
 
 
 @pytest.fixture
@@ -58,19 +58,19 @@ def cell(panel: HistoryPanel, row: int) -> QPoint:
     return panel.grid.visualRect(panel.model.index(row)).center()
 
 
-def go_to_shelf(panel: HistoryPanel, shelf: int, qtbot: QtBot) -> None:
+def go_to_shelf(panel: HistoryPanel, sample: int, qtbot: QtBot) -> None:
     with qtbot.waitSignal(panel.model.searched):
-        panel.shelves.button(shelf).click()
+        panel.shelves.button(sample).click()
 
 
 def entries(menu: QMenu) -> list[str]:
     return [action.text().partition("\t")[0] for action in menu.actions() if action.text()]
 
 
-def test_typing_searches(panel: HistoryPanel, shelf: Any, qtbot: QtBot) -> None:
+def test_typing_searches(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot) -> None:
     with qtbot.waitSignal(panel.model.searched):
         qtbot.keyClicks(panel.search, "lantern")
-    assert ids(panel) == [shelf.tale.id]
+    assert ids(panel) == [sample.tale.id]
     with qtbot.waitSignal(panel.model.searched):
         qtbot.keyClick(panel.search, Qt.Key.Key_Escape)
     assert len(ids(panel)) == 4
@@ -102,13 +102,13 @@ def test_the_grammar_is_one_click_away(panel: HistoryPanel, qtbot: QtBot) -> Non
     menu.close()
 
 
-def test_a_click_opens(panel: HistoryPanel, shelf: Any, qtbot: QtBot) -> None:
+def test_a_click_opens(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot) -> None:
     with qtbot.waitSignal(panel.activated) as opened:
         qtbot.mouseClick(panel.grid.viewport(), Qt.MouseButton.LeftButton, pos=cell(panel, 2))
-    assert opened.args[0].id == shelf.painted.id
+    assert opened.args[0].id == sample.painted.id
 
 
-def test_arrows_choose_and_enter_opens(panel: HistoryPanel, shelf: Any, qtbot: QtBot) -> None:
+def test_arrows_choose_and_enter_opens(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot) -> None:
     choose(panel, 0)
     with qtbot.assertNotEmitted(panel.activated):
         press(panel, qtbot, Qt.Key.Key_Right)
@@ -119,7 +119,7 @@ def test_arrows_choose_and_enter_opens(panel: HistoryPanel, shelf: Any, qtbot: Q
     press(panel, qtbot, Qt.Key.Key_Home)
     with qtbot.waitSignal(panel.activated) as opened:
         press(panel, qtbot, Qt.Key.Key_Return)
-    assert opened.args[0].id == shelf.tale.id
+    assert opened.args[0].id == sample.tale.id
 
 
 def test_the_down_key_leads_from_the_search_to_what_was_found(panel: HistoryPanel, qtbot: QtBot) -> None:
@@ -149,46 +149,48 @@ def test_digits_and_stars_rate(panel: HistoryPanel, qtbot: QtBot) -> None:
 
 
 def test_delete_moves_to_the_trash_and_undo_brings_back(
-    panel: HistoryPanel, shelf: Any, undo: Undo, qtbot: QtBot
+    panel: HistoryPanel, sample: SampleLibrary, undo: Undo, qtbot: QtBot
 ) -> None:
     choose(panel, 1, 2)
     with qtbot.waitSignal(panel.model.searched):
         press(panel, qtbot, Qt.Key.Key_Delete)
-    assert ids(panel) == [shelf.tale.id, shelf.photo.id]
+    assert ids(panel) == [sample.tale.id, sample.photo.id]
     assert panel.notice.sentence.text() == "Moved 2 creations to the trash."
     assert undo.undoText() == "moving 2 creations to the trash"
     assert panel.grid.currentIndex().row() == 1, "the next one is chosen"
     with qtbot.waitSignal(panel.model.searched):
         panel.notice.undo.click()
-    assert ids(panel) == [shelf.tale.id, shelf.morph.id, shelf.painted.id, shelf.photo.id]
+    assert ids(panel) == [sample.tale.id, sample.morph.id, sample.painted.id, sample.photo.id]
     with qtbot.waitSignal(panel.model.searched):
         undo.redo()
     assert len(ids(panel)) == 2
 
 
-def test_the_trash_restores_and_asks_before_it_deletes(panel: HistoryPanel, shelf: Any, qtbot: QtBot) -> None:
+def test_the_trash_restores_and_asks_before_it_deletes(
+    panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot
+) -> None:
     choose(panel, 0, 3)
     with qtbot.waitSignal(panel.model.searched):
         panel.trash_chosen()
     go_to_shelf(panel, TRASH, qtbot)
-    assert ids(panel) == [shelf.tale.id, shelf.photo.id]
+    assert ids(panel) == [sample.tale.id, sample.photo.id]
     choose(panel, 0)
     with qtbot.waitSignal(panel.model.searched):
         panel.trash_bar.restore.click()
-    assert ids(panel) == [shelf.photo.id]
+    assert ids(panel) == [sample.photo.id]
     panel.trash_bar.empty.click()
     assert "cannot be undone" in panel.trash_bar.question.text()
     panel.trash_bar.keep_button.click()
-    assert ids(panel) == [shelf.photo.id]
+    assert ids(panel) == [sample.photo.id]
     panel.trash_bar.empty.click()
     with qtbot.waitSignal(panel.model.searched):
         panel.trash_bar.delete.click()
     assert ids(panel) == []
-    assert shelf.library.get(shelf.photo.id) is None
+    assert sample.library.get(sample.photo.id) is None
 
 
 def test_what_is_chosen_in_the_trash_is_deleted_for_ever_once_that_is_confirmed(
-    panel: HistoryPanel, shelf: Any, undo: Undo, qtbot: QtBot
+    panel: HistoryPanel, sample: SampleLibrary, undo: Undo, qtbot: QtBot
 ) -> None:
     choose(panel, 0, 2, 3)
     with qtbot.waitSignal(panel.model.searched):
@@ -209,10 +211,10 @@ def test_what_is_chosen_in_the_trash_is_deleted_for_ever_once_that_is_confirmed(
     strip.delete_chosen.click()
     with qtbot.waitSignal(panel.model.searched):
         strip.delete.click()
-    assert ids(panel) == [shelf.tale.id, shelf.painted.id]
-    assert shelf.library.get(shelf.photo.id) is None
-    assert shelf.library.get(shelf.tale.id) is not None
-    assert not Path(shelf.photo.path).exists()
+    assert ids(panel) == [sample.tale.id, sample.painted.id]
+    assert sample.library.get(sample.photo.id) is None
+    assert sample.library.get(sample.tale.id) is not None
+    assert not Path(sample.photo.path).exists()
 
 
 def test_the_menu_offers_what_can_be_done(panel: HistoryPanel, qtbot: QtBot) -> None:
@@ -224,7 +226,7 @@ def test_the_menu_offers_what_can_be_done(panel: HistoryPanel, qtbot: QtBot) -> 
     assert entries(panel.menu()) == ["Star", "Rating", "Copy", "Move to trash"]
 
 
-def test_details_tell_what_is_known(panel: HistoryPanel, shelf: Any, qtbot: QtBot) -> None:
+def test_details_tell_what_is_known(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot) -> None:
     assert not panel.details.isVisible()
     choose(panel, 2)
     assert panel.details.title.text() == "Impressionist"
@@ -233,19 +235,19 @@ def test_details_tell_what_is_known(panel: HistoryPanel, shelf: Any, qtbot: QtBo
     assert "Seed 41\u202f882" in told
     with qtbot.waitSignal(panel.use_recipe) as used:
         panel.details.use.click()
-    assert used.args[0].id == shelf.painted.id
+    assert used.args[0].id == sample.painted.id
     with qtbot.waitSignal(panel.use_as_input) as used:
         panel.details.input.click()
 
 
-def test_where_it_came_from_leads_there(panel: HistoryPanel, shelf: Any, qtbot: QtBot) -> None:
+def test_where_it_came_from_leads_there(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot) -> None:
     choose(panel, 1)
     qtbot.waitUntil(lambda: len(panel.details.lineage.findChildren(StepButton)) == 3)
     steps = [button for button in panel.details.lineage.findChildren(StepButton) if not button.isHidden()]
-    assert [button.creation.id for button in steps] == [shelf.photo.id, shelf.painted.id, shelf.morph.id]
+    assert [button.creation.id for button in steps] == [sample.photo.id, sample.painted.id, sample.morph.id]
     with qtbot.waitSignal(panel.activated) as opened:
         qtbot.mouseClick(steps[0], Qt.MouseButton.LeftButton)
-    assert opened.args[0].id == shelf.photo.id
+    assert opened.args[0].id == sample.photo.id
     assert panel.grid.currentIndex().row() == 3
 
 
@@ -258,39 +260,41 @@ def test_tags_are_edited_and_undone(panel: HistoryPanel, undo: Undo, qtbot: QtBo
     assert panel.grid.chosen_creations()[0].tags == ()
 
 
-def test_tags_that_were_typed_are_kept_when_another_is_chosen(panel: HistoryPanel, shelf: Any, qtbot: QtBot) -> None:
+def test_tags_that_were_typed_are_kept_when_another_is_chosen(
+    panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot
+) -> None:
     choose(panel, 2)
     qtbot.keyClicks(panel.details.tags, "cup")
     choose(panel, 1)
     panel.model.close()
-    assert shelf.library.get(shelf.painted.id).tags == ("cup",)
-    assert shelf.library.get(shelf.morph.id).tags == ()
+    assert sample.read(sample.painted).tags == ("cup",)
+    assert sample.read(sample.morph).tags == ()
 
 
-def test_a_drag_carries_the_file_and_the_picture(shelf: Any, qtbot: QtBot) -> None:
-    carried = CreationMimeData([shelf.painted])
-    assert carried.urls() == [QUrl.fromLocalFile(shelf.painted.path)]
+def test_a_drag_carries_the_file_and_the_picture(sample: SampleLibrary, qtbot: QtBot) -> None:
+    carried = CreationMimeData([sample.painted])
+    assert carried.urls() == [QUrl.fromLocalFile(sample.painted.path)]
     assert carried.hasFormat("image/png")
-    assert bytes(carried.data("image/png").data()) == Path(shelf.painted.path).read_bytes()
+    assert bytes(carried.data("image/png").data()) == Path(sample.painted.path).read_bytes()
     assert QImage.fromData(carried.data("image/png")).width() == 48
-    assert not CreationMimeData([shelf.painted, shelf.photo]).hasFormat("image/png")
-    assert not CreationMimeData([shelf.tale]).hasFormat("image/png")
+    assert not CreationMimeData([sample.painted, sample.photo]).hasFormat("image/png")
+    assert not CreationMimeData([sample.tale]).hasFormat("image/png")
 
 
-def test_copy_puts_it_on_the_clipboard(panel: HistoryPanel, shelf: Any, qtbot: QtBot) -> None:
+def test_copy_puts_it_on_the_clipboard(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot) -> None:
     choose(panel, 2)
     qtbot.keyClick(panel.grid, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
-    assert QApplication.clipboard().mimeData().urls() == [QUrl.fromLocalFile(shelf.painted.path)]
+    assert QApplication.clipboard().mimeData().urls() == [QUrl.fromLocalFile(sample.painted.path)]
     QApplication.clipboard().clear()
 
 
-def test_export_tells_where_to(panel: HistoryPanel, shelf: Any, tmp_path: Path, qtbot: QtBot) -> None:
+def test_export_tells_where_to(panel: HistoryPanel, sample: SampleLibrary, tmp_path: Path, qtbot: QtBot) -> None:
     with qtbot.waitSignal(panel.operations.told) as told:
-        panel.operations._export_to(shelf.painted, tmp_path / "out.jpg")
+        panel.operations._export_to(sample.painted, tmp_path / "out.jpg")
     assert told.args[0] == "Exported to out.jpg."
     assert (tmp_path / "out.jpg").exists()
     with qtbot.waitSignal(panel.model.failed):
-        panel.operations._export_to(shelf.painted, tmp_path / "out.xyz")
+        panel.operations._export_to(sample.painted, tmp_path / "out.xyz")
     assert panel.notice.sentence.text()
 
 
@@ -324,11 +328,11 @@ def test_every_widget_that_takes_the_focus_has_a_name(panel: HistoryPanel) -> No
     assert nameless == []
 
 
-def test_it_is_painted_with_missing_files_and_stars(panel: HistoryPanel, shelf: Any, qtbot: QtBot) -> None:
+def test_it_is_painted_with_missing_files_and_stars(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot) -> None:
     from msgspec.structs import replace
 
-    panel.model._remember([replace(shelf.painted, missing=True, star=True), replace(shelf.tale, star=True)])
-    qtbot.waitUntil(lambda: panel.model.thumbnail(shelf.painted.id) is not None)
+    panel.model._remember([replace(sample.painted, missing=True, star=True), replace(sample.tale, star=True)])
+    qtbot.waitUntil(lambda: panel.model.thumbnail(sample.painted.id) is not None)
     choose(panel, 0)
     picture = panel.grid.grab().toImage()
     assert len({picture.pixelColor(x, 40).name() for x in range(0, picture.width(), 3)}) > 3

@@ -252,7 +252,7 @@ def test_words_are_counted(qtbot: QtBot, view: PageView) -> None:
     qtbot.waitUntil(lambda: view.page_bar.count.text() == "3 words")
 
 
-@pytest.mark.parametrize("command", ["Show the page", "New page"])
+@pytest.mark.parametrize("command", ["Show page", "New page"])
 def test_a_page_that_is_asked_for_can_be_written_on_at_once(qtbot: QtBot, window: Window, command: str) -> None:
     session = window.session
     qtbot.waitUntil(lambda: session.page.ready)

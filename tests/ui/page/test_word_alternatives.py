@@ -191,8 +191,8 @@ def test_the_pages_own_menu_has_them_with_their_keys(qtbot: QtBot, window: Windo
         "Alternatives side by side": "Alt+S",
         "Rewrite": "Alt+R",
         "Find a word": "Alt+W",
-        "Other words here": "Alt+A",
-        "Paint this": "Alt+I",
+        "Word alternatives": "Alt+A",
+        "Illustrate": "Alt+I",
     }
     titles = [entry.title for entry in window.commands.entries()]
     assert {*keys} <= {*titles}

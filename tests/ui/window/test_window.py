@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from PySide6.QtCore import QMimeData, QObject, QPointF, Qt, QUrl, Slot
 from PySide6.QtGui import QDesktopServices, QDropEvent, QGuiApplication, QImage
 from PySide6.QtWidgets import QAbstractScrollArea, QLabel, QPlainTextEdit, QWidget
 from pytestqt.qtbot import QtBot
 
+from studio.core.descriptor import Catalogue
 from studio.core.job import JobState
 from studio.core.recipe import PluginRef, Recipe
 from studio.library.creation import Creation
@@ -120,7 +122,7 @@ def test_a_licence_can_be_read_and_left(qtbot: QtBot, window: Window, asked: Lic
 
     opened: list[str] = []
     opener = Opener()
-    QDesktopServices.setUrlHandler("https", opener, "open")
+    QDesktopServices.setUrlHandler("https", opener, "open")  # type: ignore[arg-type]  # PySide wants a str
     qtbot.keyClick(asked.read, Qt.Key.Key_Space)
     QDesktopServices.unsetUrlHandler("https")
     assert opened == ["https://example.org/terms"]
@@ -157,8 +159,8 @@ def test_progress_time_left_and_cancel(qtbot: QtBot, window: Window, engine: Fak
     jobs = generate(qtbot, window, picture, count=2)
     engine.run(jobs[0], 62, 100, 0.9)
     status = window.status
-    qtbot.waitUntil(lambda: status._how_far.text() == "62 % · 0.9 s left")
-    assert status._what.text() == "Style transfer 1 of 2"
+    qtbot.waitUntil(lambda: status._progress_text.text() == "62 % · 0.9 s left")
+    assert status._task.text() == "Style transfer 1 of 2"
     assert status.queue_button.text() == "1 waiting"
     window.canvas.setFocus()
     qtbot.keyClick(window, Qt.Key.Key_X, SHIFT)
@@ -169,9 +171,9 @@ def test_progress_time_left_and_cancel(qtbot: QtBot, window: Window, engine: Fak
 def test_before_the_worker_is_up_generate_queues_and_the_bar_says_so(
     qtbot: QtBot, window: Window, engine: FakeEngine, picture: Path
 ) -> None:
-    assert window.status._what.text() == "Starting…"
+    assert window.status._task.text() == "Starting…"
     generate(qtbot, window, picture)
-    assert "Then your job begins" in window.status._what.text()
+    assert "Then your job runs" in window.status._task.text()
     engine.ready()
     qtbot.waitUntil(lambda: window.status._device.isVisible())
     assert window.status._device.text() == "CPU · 2 cores"
@@ -183,14 +185,14 @@ def test_results_are_kept_and_discarded_in_the_strip(
     jobs = generate(qtbot, window, picture, count=3)
     for job, path in zip(jobs, pictures, strict=False):
         engine.finish(job, window.session.library.import_file(path))
-    qtbot.waitUntil(lambda: len(window.strip.tiles()) == 3)
-    qtbot.waitUntil(lambda: not any(tile._pixmap.isNull() for tile in window.strip.tiles()))
+    qtbot.waitUntil(lambda: len(window.variations_strip.tiles()) == 3)
+    qtbot.waitUntil(lambda: not any(tile._pixmap.isNull() for tile in window.variations_strip.tiles()))
     variations = window.session.variations
-    window.strip.setFocus()
-    window.strip.tiles()[2].setFocus()
-    qtbot.keyClick(window.strip.tiles()[2], Qt.Key.Key_Left)
+    window.variations_strip.setFocus()
+    window.variations_strip.tiles()[2].setFocus()
+    qtbot.keyClick(window.variations_strip.tiles()[2], Qt.Key.Key_Left)
     assert variations.chosen is variations.items[1]
-    qtbot.keyClick(window.strip.tiles()[1], Qt.Key.Key_Return)
+    qtbot.keyClick(window.variations_strip.tiles()[1], Qt.Key.Key_Return)
     assert variations.is_kept(variations.items[1])
     assert variations.chosen is variations.items[2]
     qtbot.keyClick(window, Qt.Key.Key_Backspace, ALT)
@@ -209,13 +211,9 @@ def test_a_drop_on_the_canvas_opens_and_offers_the_recipe(qtbot: QtBot, window: 
         window.canvas.dropEvent(event)
     assert isinstance(shown.args[0], Creation)
     recipe = Recipe(tool="style.transfer", plugin=PluginRef("style"), seed=7)
-    window.session.making._offer_recipe(Creation(**{**_fields(shown.args[0]), "recipe": recipe}))
+    window.session.making._offer_recipe(msgspec.structs.replace(shown.args[0], recipe=recipe))
     (notice,) = window.session.notices.items
     assert notice.action_label == "Use these settings"
-
-
-def _fields(creation: Creation) -> dict[str, object]:
-    return {name: getattr(creation, name) for name in creation.__struct_fields__}
 
 
 def test_a_picture_is_pasted(qtbot: QtBot, window: Window) -> None:
@@ -261,9 +259,9 @@ def test_the_palette_finds_commands_and_tools(qtbot: QtBot, window: Window) -> N
     window.open_palette()
     palette = window._palette
     assert isinstance(palette, CommandPalette)
-    qtbot.keyClicks(palette.line, "story write")
+    qtbot.keyClicks(palette.search, "story write")
     assert palette._matches.rowCount() == 1
-    qtbot.keyClick(palette.line, Qt.Key.Key_Return)
+    qtbot.keyClick(palette.search, Qt.Key.Key_Return)
     assert window.session.workspace.tool == fakes.WORDS
     titles = {entry.title: entry.key for entry in window.commands.entries()}
     assert titles["Generate"] == "Ctrl+Return"
@@ -305,7 +303,7 @@ def test_a_failed_plugin_is_shown_with_its_reason(qtbot: QtBot, window: Window, 
     assert first.plugin == fakes.BROKEN
     texts = [label.text() for label in first.findChildren(QLabel)]
     assert fakes.BROKEN.error in texts
-    first.fold.click()
+    first.details_button.click()
     assert first.details.isVisible()
     dialog.reload.click()
     assert ("reload_plugins",) in engine.calls
@@ -335,6 +333,10 @@ def test_every_widget_that_takes_the_focus_has_a_name(qtbot: QtBot, window: Wind
     assert unnamed(window) == []
 
 
+def _class_name(widget: QWidget | None) -> str:
+    return widget.metaObject().className() if widget is not None else ""
+
+
 def unnamed(window: Window) -> list[str]:
     inside = ("qt_", "ScrollBar")
     return [
@@ -343,7 +345,7 @@ def unnamed(window: Window) -> list[str]:
         if widget.focusPolicy() & Qt.FocusPolicy.TabFocus
         and not widget.accessibleName()
         and not widget.objectName().startswith(inside)
-        and widget.parentWidget().metaObject().className() != "QComboBoxPrivateContainer"
+        and _class_name(widget.parentWidget()) != "QComboBoxPrivateContainer"
         and not (isinstance(widget, QAbstractScrollArea) and widget.focusPolicy() is Qt.FocusPolicy.NoFocus)
     ]
 
@@ -362,7 +364,7 @@ def test_tab_goes_through_the_form_to_generate(qtbot: QtBot, window: Window) -> 
 
 def test_the_layout_is_kept(qtbot: QtBot, window: Window) -> None:
     window.splitter.setSizes([400, 600, 300])
-    window._remember()
+    window._save_layout()
     draft = window.session.workspace.draft
     assert draft.layout
     assert draft.geometry
@@ -376,7 +378,7 @@ def test_the_theme_changes_while_the_window_is_open(qtbot: QtBot, window: Window
 
 
 def test_without_plugins_yet_the_window_says_that_it_looks(qtbot: QtBot, window: Window, engine: FakeEngine) -> None:
-    engine.set_catalogue(fakes.Catalogue())
+    engine.set_catalogue(Catalogue())
     qtbot.waitUntil(lambda: window.tool_panel._title.text() == "Looking for plugins…")
     assert not window.tool_panel.generate.isEnabled()
     engine.set_catalogue(fakes.catalogue())
@@ -401,7 +403,7 @@ def test_the_page_is_made_when_it_is_first_shown(window: Window) -> None:
     view = window.central.page_view
     assert window.central.is_page
     assert view.isVisibleTo(window)
-    assert "Paint this" in [action.text() for action in view.actions()]
+    assert "Illustrate" in [action.text() for action in view.actions()]
 
 
 def test_the_page_has_the_keys_once_it_is_shown(qtbot: QtBot, window: Window) -> None:
