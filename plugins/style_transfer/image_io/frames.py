@@ -59,7 +59,7 @@ def open_frame_folder(folder: Path, fps: float, warn: Callable[[str], None]) -> 
     except OSError as error:
         raise api.BadInput(f"The folder {folder.name} cannot be read: {error.strerror or error}.") from error
     if not paths:
-        raise api.BadInput(f"There are no images in {folder.name}.", "Choose a folder of frames.")
+        raise api.BadInput(f"There are no pictures in {folder.name}.", "Choose a folder of frames.")
     paths.sort(key=_natural_sort_key)
 
     def decode() -> Iterator[RasterImage]:
@@ -93,7 +93,7 @@ def _open_animation(path: Path) -> Video:
                 break
             seconds += float(image.info.get("duration", 0) or 0) / 1000
     if count < 2:
-        raise api.BadInput(f"{path.name} is not animated: it has one frame.", "Use “Style transfer” for images.")
+        raise api.BadInput(f"{path.name} is not animated: it has one frame.", "Use “Style transfer” for pictures.")
 
     def decode() -> Iterator[RasterImage]:
         with Image.open(path) as image:

@@ -29,15 +29,15 @@ class Folders(api.Params):
     """The folders of a run."""
 
     folder: api.FolderInput
-    """Folder with the images to stylize. The images are not changed."""
+    """Folder with the pictures to restyle. The pictures are not changed."""
     target: api.FolderInput | None = api.param(None, title="Output folder")
     """Folder for the results, under the same names. Empty: a new folder beside it, named after the style."""
     subfolders: bool = api.param(False, title="Include subfolders")
-    """Stylizes the images in subfolders, too, into subfolders of the same names."""
+    """Restyles the pictures in subfolders, too, into subfolders of the same names."""
 
 
 class StyleFolder(api.Tool):
-    """Applies a style to all images of a folder."""
+    """Applies a style to all pictures of a folder."""
 
     id = "style.folder"
     title = "Style a folder"
@@ -71,7 +71,7 @@ class StyleFolder(api.Tool):
             try:
                 _check_output_is_ours(outputs, name, output)
                 image = image16.open_image(path)
-                report_progress = report_item(ctx, index, len(paths), f"Stylizing {name}")
+                report_progress = report_item(ctx, index, len(paths), f"Restyling {name}")
                 result = stylizer.stylize_image(ctx, styles, image, options, report_progress)
                 encoder.save_image(output, result, partial(outputs.add, name, path))
             except api.StudioError as error:
@@ -83,15 +83,15 @@ class StyleFolder(api.Tool):
             yield api.Preview(preview.to_array(), str(name))
         if failed and not styled and not skipped:
             reason = next(iter(failed.values()))
-            raise api.BadInput(f"None of the {len(paths)} images could be stylized: {reason}", "")
-        yield api.Text(_format_report(target, styled, skipped, failed), title=f"{params.folder.name} stylized")
+            raise api.BadInput(f"None of the {len(paths)} pictures could be restyled: {reason}", "")
+        yield api.Text(_format_report(target, styled, skipped, failed), title=f"{params.folder.name} restyled")
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:  # noqa: ARG002
         if not params.style:
             return None
         count = sum(1 for entry in os.scandir(params.folder) if _is_image_name(Path(entry.name)))
         rate = f"{self.id} {params.mixed_styles} {params.resolution}"
-        return api.Estimate(work=count, rate=rate, notes={"folder": f"{count:,} images"})
+        return api.Estimate(work=count, rate=rate, notes={"folder": f"{count:,} pictures"})
 
 
 def _is_image_name(path: Path) -> bool:
@@ -106,7 +106,7 @@ def _find_images(folder: Path, *, subfolders: bool) -> list[Path]:
     except OSError as error:
         raise api.BadInput(f"The folder {folder.name} cannot be read: {error.strerror or error}.") from error
     if not paths:
-        raise api.BadInput(f"There are no images in {folder.name}.", "Choose another folder.")
+        raise api.BadInput(f"There are no pictures in {folder.name}.", "Choose another folder.")
     return paths
 
 
@@ -117,7 +117,7 @@ def _to_folder_name(title: str) -> str:
 
 def _check_target(folder: Path, target: Path) -> None:
     if target.resolve() == folder.resolve() or folder.resolve() in target.resolve().parents:
-        raise api.BadInput("The output folder is inside the folder of images.", "Choose a folder outside of it.")
+        raise api.BadInput("The output folder is inside the folder of pictures.", "Choose a folder outside of it.")
 
 
 def _check_output_is_ours(outputs: Manifest, name: Path, output: Path) -> None:
@@ -135,11 +135,11 @@ def _hash_settings(params: StyleParams, styles: Sequence[stylizer.WeightedStyle]
 
 
 def _format_report(target: Path, styled: int, skipped: int, failed: Mapping[str, str]) -> str:
-    lines = [f"{styled:,} stylized into {target}."]
+    lines = [f"{styled:,} restyled into {target}."]
     if skipped:
         lines.append(f"{skipped:,} were done already.")
     if failed:
-        lines.append(f"{len(failed):,} could not be stylized:\n")
+        lines.append(f"{len(failed):,} could not be restyled:\n")
         lines += [f"- {name}: {reason}" for name, reason in list(failed.items())[:MAX_LISTED]]
         if len(failed) > MAX_LISTED:
             lines.append(f"- and {len(failed) - MAX_LISTED:,} more")

@@ -27,7 +27,7 @@ class VideoInput(api.Params):
     video: api.FileInput | None = api.param(None, accepts=(*frames.ANIMATION_SUFFIXES, *frames.VIDEO_SUFFIXES))
     """A video, or an animated GIF, WebP or PNG."""
     folder: api.FolderInput | None = api.param(None, title="Or a folder of frames")
-    """Images that are the frames in the order of their names."""
+    """Pictures that are the frames, in the order of their names."""
     fps: float = api.param(frames.DEFAULT_FPS, ge=0.1, le=frames.MAX_FPS, unit="frames a second", title="Frame rate")
     """Frame rate of a folder of frames. A video keeps its own."""
     steadiness: api.Unit = api.param(0.7, title="Temporal consistency")
@@ -80,7 +80,7 @@ def _stylize_frames(
         else:
             if ctx.pause_requested:
                 raise api.Paused
-            report_progress = report_item(ctx, number - 1, total, f"Stylizing frame {number}")
+            report_progress = report_item(ctx, number - 1, total, f"Restyling frame {number}")
             result = stylizer.stylize_image(ctx, styles, frame, options, report_progress)
             filtered = temporal_filter.filter_frame(frame.resize(result.size).rgb, result.rgb)
             result = replace(result, rgb=filtered)

@@ -38,7 +38,7 @@ class StyleTrainingParams(api.training.TrainingParams, TrainingSources):
     """The form of *Train a style*."""
 
     folder: api.FolderInput
-    """Folder of photos, subfolders included. Use some hundreds of photos like those that you will stylize."""
+    """Folder of photos, subfolders included. Use some hundreds of photos like those that you will restyle."""
     more_folders: list[api.FolderInput] = api.param([], max_items=8, title="More photos")
     """Further folders of photos."""
     title: str = api.param("My style", title="Name")
@@ -68,8 +68,8 @@ class StyleTrainingParams(api.training.TrainingParams, TrainingSources):
     identity: float = api.param(0.5, ge=0, le=10, title="Identity loss weight", advanced=True, group="CycleGAN")
     """Weight of the changes to pictures that are paintings already, as a fraction of the cycle loss weight. 0 saves a
     third of the time."""
-    pool: int = api.param(50, ge=0, le=500, title="Image pool size", unit="images", advanced=True, group="CycleGAN")
-    """Earlier generated images from which the discriminators are trained, too."""
+    pool: int = api.param(50, ge=0, le=500, title="Image pool size", unit="pictures", advanced=True, group="CycleGAN")
+    """Number of earlier results that the discriminators also learn from."""
     adversarial: float | None = api.param(
         None, ge=0, le=10, title="Adversarial loss weight", advanced=True, group="Effect"
     )

@@ -65,7 +65,7 @@ def test_all_are_stylized_under_their_names_and_damaged_ones_reported(
     assert deep is not None
     assert deep.dtype == np.uint16
     report = get_result(events, api.Text)
-    assert "5 stylized" in report.text
+    assert "5 restyled" in report.text
     assert "f.png" in report.text
     assert "g.jpg: g.jpg is empty" in report.text
 
@@ -86,7 +86,7 @@ class StoppedContext(testing.FakeContext):
     """Cancelled in the middle of the third image."""
 
     def emit(self, event: api.Event) -> None:
-        if isinstance(event, api.Progress) and event.text == "Stylizing c.gif" and event.step > 2.4:
+        if isinstance(event, api.Progress) and event.text == "Restyling c.gif" and event.step > 2.4:
             raise api.Cancelled
         super().emit(event)
 
@@ -137,10 +137,10 @@ def test_a_folder_without_images_raises_bad_input(style: Path, tmp_path: Path) -
     with pytest.raises(api.BadInput, match="cannot be read"):
         run(folder, style)
     folder.mkdir()
-    with pytest.raises(api.BadInput, match="no images"):
+    with pytest.raises(api.BadInput, match="no pictures"):
         run(folder, style)
     (folder / "broken.png").write_bytes(b"\x89PNG")
-    with pytest.raises(api.BadInput, match="None of the 1 images"):
+    with pytest.raises(api.BadInput, match="None of the 1 pictures"):
         run(folder, style)
 
 
