@@ -22,6 +22,9 @@ from tests.fixtures import engine as fakes
 
 PAINT = PluginDescriptor(name="paint", title="Paint", source="bundled", tools=(fakes.PAINT,))
 
+SETTLED = 6
+"""How many times in a row everything must be at the same place before a hand may aim at it."""
+
 
 def main(home: Path, tool: str) -> None:
     app = QApplication([])
@@ -32,6 +35,7 @@ def main(home: Path, tool: str) -> None:
     session.workspace.choose(tool)
     window.painted.connect(session.start)
     told: list[dict[str, object]] = []
+    places: list[object] = []
 
     def tell() -> None:
         assert window.tool_panel.form is not None
@@ -40,13 +44,15 @@ def main(home: Path, tool: str) -> None:
         assert isinstance(pictures, PicturesEditor)
         styles = form.editor("style") if tool == fakes.PAINT.id else None
         tiles = styles.tiles if isinstance(styles, ModelTilesEditor) else []
+        places.append((place(pictures.list), place(window.canvas), [place(tile) for tile in tiles]))
+        settled = len(places) >= SETTLED and all(one == places[-1] for one in places[-SETTLED:])
         shown = window.canvas.image_view.isVisible()
         state: dict[str, object] = {
             "pictures": place(pictures.list),
             "canvas": place(window.canvas),
             "tiles": {tile.model: place(tile) for tile in tiles},
             "made": [(job.recipe.params["style"], sorted(job.recipe.inputs)) for job in engine.jobs()],
-            "ready": session._library_open and window.isActiveWindow(),
+            "ready": session._library_open and window.isActiveWindow() and settled,
             "welcomes": any(bool(widget.property("hovered")) for widget in (pictures.list, *tiles))
             or window.canvas._drop_mark.isVisible(),
             "held": pictures.value(),

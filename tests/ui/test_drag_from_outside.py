@@ -87,10 +87,30 @@ def program(environ: dict[str, str], module: str, *arguments: str) -> Iterator[C
 
 def until(next_line: Callable[[], str], holds: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
     """What the window says once something holds."""
+    state: dict[str, Any] = {}
     while True:
-        state: dict[str, Any] = json.loads(next_line())
+        try:
+            state = json.loads(next_line())
+        except EOFError as error:
+            raise AssertionError(f"{error}; it last said {state}") from error
         if holds(state):
             return state
+
+
+@contextmanager
+def _trembling(environ: dict[str, str], at: tuple[int, int]) -> Iterator[None]:
+    """Move the pointer to and fro by a pixel, as a hand does.
+
+    On a busy machine the other program may see the press only when the pointer has arrived. Without another movement it
+    would never say where the drag is, and both programs would wait for ever.
+    """
+    steps = [word for x in (at[0] + 1, at[0]) for word in ("mousemove", str(x), str(at[1]), "sleep", "0.2")]
+    process = subprocess.Popen(["xdotool", *steps * int(LIMIT / 0.4)], env=environ)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def drag(environ: dict[str, str], says: Callable[[], str], to: tuple[int, int], *files: Path) -> None:
@@ -105,7 +125,8 @@ def drag(environ: dict[str, str], says: Callable[[], str], to: tuple[int, int], 
         steps = [tuple(a + (b - a) * step // 12 for a, b in zip(start, to, strict=True)) for step in range(1, 13)]
         moves = [word for x, y in steps for word in ("mousemove", str(x), str(y), "sleep", "0.05")]
         hand("mousemove", *map(str, start), "sleep", "0.3", "mousedown", "1", "sleep", "0.3", *moves)
-        until(says, lambda state: state["welcomes"])
+        with _trembling(environ, to):
+            until(says, lambda state: state["welcomes"])
         hand("sleep", "0.3", "mousemove", *map(str, to), "sleep", "0.3", "mouseup", "1")
         while (line := said()) == "ready\n":
             pass
