@@ -156,3 +156,11 @@ def test_the_command_line_of_the_guide_is_the_one_that_there_is() -> None:
     command = [sys.executable, "-m", "studio.cli", "--help"]
     told = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True).stdout.strip()
     assert f"```\n{told}\n```" in (DOCS / "user-guide.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("guide", [guide for guide in GUIDES if guide not in ("CHANGELOG.md",)])
+def test_files_that_a_guide_names_are_there(guide: str) -> None:
+    text = (ROOT / guide).read_text("utf-8").partition("## Before\n")[0]
+    for path in re.findall(r"`((?:studio|plugins|tests|scripts|docs|resources)/[\w/.-]*)`", text):
+        if not re.search(r"NAME|ROOM", path):
+            assert (ROOT / path).exists(), f"{guide} names {path}"
