@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+Item = TypeVar("Item")
 T = TypeVar("T")
 
 CAPTION_LIST = "captions.jsonl"
@@ -126,22 +127,23 @@ def read_image(path: Path, side: int, *, keep_alpha: bool = False, group: int = 
 
 
 def read_images(
-    paths: Sequence[Path], read: Callable[[Path], T]
+    items: Sequence[Item], read: Callable[[Item], T], *, path_of: Callable[[Item], Path] | None = None
 ) -> Generator[Event, None, tuple[list[T], dict[str, str]]]:
     """Read files with progress, leaving out those that `read` refuses with BadInput.
 
-    Returns (what `read` returned, {file name: why it was skipped}). Use it as
-    `samples, skipped = yield from read_images(…)`; skipped files are named in one notice.
+    Items are paths, or anything for which `path_of` returns the path. Returns (what `read` returned,
+    {file name: why it was skipped}). Use it as `samples, skipped = yield from read_images(…)`; skipped files are named
+    in one notice.
     """
     samples: list[T] = []
     skipped: dict[str, str] = {}
-    for number, path in enumerate(paths):
+    for number, item in enumerate(items):
         if number % 50 == 0:
-            yield Progress(0, 0, f"Reading pictures: {number:,} of {len(paths):,}")
+            yield Progress(0, 0, f"Reading pictures: {number:,} of {len(items):,}")
         try:
-            samples.append(read(path))
+            samples.append(read(item))
         except BadInput as error:
-            skipped[path.name] = str(error)
+            skipped[(path_of(item) if path_of else Path(str(item))).name] = str(error)
     if skipped:
         yield describe_skipped(skipped)
     return samples, skipped

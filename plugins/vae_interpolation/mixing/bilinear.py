@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from studio import api
 
 from . import images
-from .alignment import Align, Pair, Star, compare
-from .mixer import Mixer, Share
+from .alignment import AlignMode, PairAlignment, StarAlignment, align_pairs
+from .mixer import Contribution, Mixer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,56 +19,59 @@ if TYPE_CHECKING:
     from ..models.codec import Codec
 
 
-def corner_shares(count: int, across: float, down: float) -> dict[int, float]:
-    """The share of each picture at a point 0..1 across and down; pictures without a share are left out.
+def compute_corner_weights(count: int, across: float, down: float) -> dict[int, float]:
+    """Return the weight of each picture at a point 0..1 across and down; pictures of weight 0 are left out.
 
-    Four pictures stand top left, top right, bottom left and bottom right; of three the last
-    has both bottom corners, and two stand left and right, whatever `down` is.
+    Four pictures are top left, top right, bottom left and bottom right. Of three, the last has both
+    bottom corners. Two are left and right, and `down` is ignored.
     """
     left, right, top, bottom = 1.0 - across, across, 1.0 - down, down
     if count == 2:
-        shares = [left, right]
+        weights = [left, right]
     elif count == 3:
-        shares = [top * left, top * right, bottom]
+        weights = [top * left, top * right, bottom]
     else:
-        shares = [top * left, top * right, bottom * left, bottom * right]
-    return {picture: share for picture, share in enumerate(shares) if share > 0.0}
+        weights = [top * left, top * right, bottom * left, bottom * right]
+    return {picture: weight for picture, weight in enumerate(weights) if weight > 0.0}
 
 
 @dataclass(frozen=True)
-class Corners:
+class CornerMixer:
     """The pictures, encoded once, and the flows between them."""
 
     mixer: Mixer
-    star: Star
+    alignment: StarAlignment
 
     @property
-    def pairs(self) -> tuple[Pair, ...]:
-        return self.star.pairs
+    def pairs(self) -> tuple[PairAlignment, ...]:
+        """Alignments of the first picture with each other one."""
+        return self.alignment.pairs
 
-    def at(self, across: float, down: float, *, handover: float) -> NDArray[np.uint8]:
-        """The mix at a point, [height, width, 3] in 0..255."""
-        shares = corner_shares(len(self.mixer.images), across, down)
-        warps = self.star.warps(shares)
-        local = self.mixer.local(shares, warps, handover)
+    def render(self, across: float, down: float, *, handover: float) -> NDArray[np.uint8]:
+        """Return the mix at a point, [height, width, 3] in 0..255."""
+        weights = compute_corner_weights(len(self.mixer.images), across, down)
+        warps = self.alignment.compute_warps(weights)
+        local = self.mixer.to_local_weights(weights, warps, handover)
+        is_spatial = self.mixer.codec.is_spatial
         return self.mixer.render(
             [
-                Share(picture, local[picture] if self.mixer.codec.spatial else share, local[picture], warps[picture])
-                for picture, share in shares.items()
+                Contribution(picture, local[picture] if is_spatial else weight, local[picture], warps[picture])
+                for picture, weight in weights.items()
             ]
         )
 
 
-def corners(
+def prepare_corners(
     codec: Codec,
-    opened: Sequence[NDArray[np.float32]],
+    pictures: Sequence[NDArray[np.float32]],
     ctx: api.Context,
     *,
-    align: Align,
+    align: AlignMode,
     strength: float,
     detail: float,
-) -> Corners:
-    """Finds the flows from the first picture to each other one, and encodes them all."""
-    which = [(0, other) for other in range(1, len(opened))]
-    pairs = compare(codec, opened, which, ctx, align=align, strength=strength)
-    return Corners(Mixer(codec, images.one_by_one(opened, ctx), detail=detail), Star(tuple(pairs)))
+) -> CornerMixer:
+    """Find the flows from the first picture to each other one, and encode all pictures ([h, w, 3] in 0..1)."""
+    pairs = [(0, other) for other in range(1, len(pictures))]
+    alignments = align_pairs(codec, pictures, pairs, ctx, align=align, strength=strength)
+    mixer = Mixer(codec, images.report_encoding(pictures, ctx), detail=detail)
+    return CornerMixer(mixer, StarAlignment(tuple(alignments)))

@@ -1,9 +1,9 @@
-"""Smooth warps that bring the shapes of one picture onto those of another.
+"""Smooth warps that align the shapes of one picture with those of another.
 
-The warp between two pictures is the flow of one stationary velocity field, so it can be followed
-to any point on the way, runs backwards as well as forwards, and never folds or tears (Arsigny et
-al. 2006; Ashburner 2007; Vercauteren et al. 2009). Fields are [1, 2, rows, columns], x before y, in
-half picture sides, so they belong to no resolution. They say where a pixel is looked up.
+The warp between two pictures is the flow of one stationary velocity field, so it can be evaluated at
+any time, is invertible, and never folds or tears (Arsigny et al. 2006; Ashburner 2007; Vercauteren et
+al. 2009). Fields are [1, 2, rows, columns], x before y, in units of half the picture's sides, so they
+are independent of the resolution. They give the offset at which a pixel is sampled.
 """
 
 from __future__ import annotations
@@ -19,68 +19,67 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SQUARINGS = 6
-COARSE = ((12, 60), (24, 50), (48, 40))
-"""Long side of the velocity field in cells, from coarse to fine, and steps at each, for the first flow."""
-FINE = ((24, 30), (48, 30))
-"""The same for each softer one, which goes on from the one before."""
+FIRST_LEVELS = ((12, 60), (24, 50), (48, 40))
+"""(long side of the velocity field in cells, optimisation steps) from coarse to fine, for the first flow."""
+NEXT_LEVELS = ((24, 30), (48, 30))
+"""Levels of each softer flow, which starts from the one before."""
 STIFFNESSES = (1.2, 0.6, 0.3, 0.15)
-"""Weights of the bending of the field against the difference of the pictures. At 1.2 shapes lean
-towards each other; at 0.15 like pictures fit closely, and the faces of unlike ones turn to mush."""
-FENCE = 1 / 8
-"""Share of the picture over which the flow across its border fades to nothing."""
+"""Weights of the bending of the field against the difference of the pictures. At 1.2 shapes move
+a little towards each other; at 0.15 similar pictures fit closely, and unlike faces become distorted."""
+BORDER_FADE = 1 / 8
+"""Fraction of the picture over which the flow across its border fades to zero."""
 
 
 @dataclass(frozen=True)
 class Flow:
-    """The way from a first picture's shapes (pose 0) to a second's (pose 1)."""
+    """A flow from the shapes of a first picture (pose 0) to those of a second (pose 1)."""
 
     velocity: Tensor
 
-    def of_first(self, pose: float) -> Tensor:
-        """The field that brings the first picture to a pose."""
-        return exponential(self.velocity, -pose)
+    def warp_first(self, pose: float) -> Tensor:
+        """Return the field that warps the first picture to a pose in 0..1."""
+        return integrate(self.velocity, -pose)
 
-    def of_second(self, pose: float) -> Tensor:
-        """The field that brings the second picture to a pose."""
-        return exponential(self.velocity, 1.0 - pose)
+    def warp_second(self, pose: float) -> Tensor:
+        """Return the field that warps the second picture to a pose in 0..1."""
+        return integrate(self.velocity, 1.0 - pose)
 
     @property
     def bending(self) -> float:
-        """How much shapes are stretched on the way: 0 for none, about 1 for double their size everywhere."""
+        """Mean deformation: 0 for none, about 1 where everything is stretched to double its size."""
         return float(_bending(self.velocity))
 
 
-def exponential(velocity: Tensor, time: float = 1.0) -> Tensor:
-    """The field of flowing along `velocity` for a time, by scaling and squaring."""
+def integrate(velocity: Tensor, time: float = 1.0) -> Tensor:
+    """Integrate a velocity field over a time by scaling and squaring (its exponential)."""
     field: Tensor = velocity * (time / 2**SQUARINGS)
     for _ in range(SQUARINGS):
-        field = composed(field, field)
+        field = compose(field, field)
     return field
 
 
-def composed(outer: Tensor, inner: Tensor) -> Tensor:
-    """The field that looks up through `inner` first, and through `outer` from there; never outside the picture."""
-    still = _places_of(inner)
-    return (still + inner + _looked_up(outer, inner, "bilinear")).clamp(-1.0, 1.0) - still
+def compose(outer: Tensor, inner: Tensor) -> Tensor:
+    """Return the field that samples through `inner` and then `outer`; it stays within the picture."""
+    grid = _grid_of(inner)
+    return (grid + inner + _sample(outer, inner, "bilinear")).clamp(-1.0, 1.0) - grid
 
 
-def warped(image: Tensor, field: Tensor | None, mode: str = "bicubic") -> Tensor:
-    """`image` [1, c, h, w] looked up through `field`; the same image without one."""
+def warp(image: Tensor, field: Tensor | None, mode: str = "bicubic") -> Tensor:
+    """Return an image [1, c, h, w] sampled through a field; without a field, the image itself."""
     from torch.nn import functional
 
     if field is None:
         return image
     field = functional.interpolate(field.to(image), image.shape[-2:], mode="bilinear", align_corners=False)
-    return _looked_up(image, field, mode)
+    return _sample(image, field, mode)
 
 
-def flows(first: Tensor, second: Tensor) -> Iterator[Flow]:
-    """Flows between two pictures [1, 3, h, w] of one size, ever softer, each found when it is asked for.
+def find_flows(first: Tensor, second: Tensor) -> Iterator[Flow]:
+    """Yield flows between two pictures [1, 3, h, w] of one size, each softer than the one before.
 
-    Each minimises the difference of colours and edges, both pictures met half-way, plus a
-    stiffness times the bending. Pictures of unlike scenes have no true correspondence: then
-    what is found is a gentle pull of large shapes towards each other. It runs on the CPU, so
-    that devices agree.
+    Each minimises the difference of colours and edges, with both pictures warped half-way, plus a
+    stiffness times the bending. Pictures of unlike scenes have no true correspondence: the flow then
+    pulls large shapes gently towards each other. Computed on the CPU, so that devices agree.
     """
     import torch
 
@@ -89,11 +88,11 @@ def flows(first: Tensor, second: Tensor) -> Iterator[Flow]:
         velocity = torch.zeros(1, 2, 2, 2)
     for number, stiffness in enumerate(STIFFNESSES):
         with _one_thread():
-            velocity = _softer(a, b, velocity, stiffness, FINE if number else COARSE)
-        yield Flow(_kept_inside(velocity))
+            velocity = _refine(a, b, velocity, stiffness, NEXT_LEVELS if number else FIRST_LEVELS)
+        yield Flow(_constrain(velocity))
 
 
-def _softer(a: Tensor, b: Tensor, velocity: Tensor, stiffness: float, levels: Sequence[tuple[int, int]]) -> Tensor:
+def _refine(a: Tensor, b: Tensor, velocity: Tensor, stiffness: float, levels: Sequence[tuple[int, int]]) -> Tensor:
     import torch
     from torch.nn import functional
 
@@ -104,21 +103,21 @@ def _softer(a: Tensor, b: Tensor, velocity: Tensor, stiffness: float, levels: Se
             small_a, small_b = (functional.interpolate(image, (rows, columns), mode="area") for image in (a, b))
             velocity = functional.interpolate(velocity, (rows, columns), mode="bilinear", align_corners=False)
             velocity = velocity.detach().requires_grad_(True)
-            optimiser = torch.optim.Adam([velocity], lr=0.5 / level)
+            optimizer = torch.optim.Adam([velocity], lr=0.5 / level)
             for _ in range(steps):
-                optimiser.zero_grad()
-                inside = _kept_inside(velocity)
-                met = warped(small_a, exponential(inside, -0.5), "bilinear")
-                met = met - warped(small_b, exponential(inside, 0.5), "bilinear")
-                unlike = (met.square().sum(1) + 1e-3).sqrt().mean()
-                torch.autograd.backward(unlike + stiffness * _bending(inside))
-                optimiser.step()
+                optimizer.zero_grad()
+                inside = _constrain(velocity)
+                difference = warp(small_a, integrate(inside, -0.5), "bilinear")
+                difference = difference - warp(small_b, integrate(inside, 0.5), "bilinear")
+                mismatch = (difference.square().sum(1) + 1e-3).sqrt().mean()
+                torch.autograd.backward(mismatch + stiffness * _bending(inside))
+                optimizer.step()
     return velocity.detach()
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Fields this small are slower with several threads, and much slower where others work too."""
+    """Use one thread: fields this small are slower with several, and much slower on a busy machine."""
     import torch
 
     threads = torch.get_num_threads()
@@ -130,7 +129,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _features(image: Tensor) -> Tensor:
-    """Colour without its mean, and the strength of edges, each scaled to the same importance."""
+    """Return the colours without their mean, and the edge strength, scaled to equal weight."""
     import torch
     from torch.nn import functional
 
@@ -142,12 +141,12 @@ def _features(image: Tensor) -> Tensor:
     return torch.cat([colour / colour.std().clamp_min(1e-3), 0.5 * edges / edges.mean().clamp_min(1e-3)], 1)
 
 
-def _kept_inside(velocity: Tensor) -> Tensor:
-    """The velocity that is meant by the numbers that are learnt: smooth, and not across the border."""
-    return _smoothed(velocity) * _fence(*velocity.shape[-2:])
+def _constrain(velocity: Tensor) -> Tensor:
+    """Return a smooth velocity field that does not cross the border, from unconstrained parameters."""
+    return _smooth(velocity) * _border_mask(*velocity.shape[-2:])
 
 
-def _smoothed(field: Tensor) -> Tensor:
+def _smooth(field: Tensor) -> Tensor:
     import torch
     from torch.nn import functional
 
@@ -157,38 +156,38 @@ def _smoothed(field: Tensor) -> Tensor:
 
 
 def _bending(field: Tensor) -> Tensor:
-    """Mean square of the slopes of the field: 1 where a shape is stretched to double its size."""
+    """Return the mean squared slope of a field: 1 where a shape is stretched to double its size."""
     rows, columns = field.shape[-2:]
     across = (field[..., 1:] - field[..., :-1]) * (columns / 2)
     down = (field[..., 1:, :] - field[..., :-1, :]) * (rows / 2)
     return across.square().mean() + down.square().mean()
 
 
-def _fence(rows: int, columns: int) -> Tensor:
-    """Factors [1, 2, rows, columns] that keep the flow from crossing the picture's border."""
+def _border_mask(rows: int, columns: int) -> Tensor:
+    """Return factors [1, 2, rows, columns] that keep the flow from crossing the picture's border."""
     import torch
 
     x, y = ((torch.arange(count) + 0.5) / count for count in (columns, rows))
-    x, y = ((torch.minimum(side, 1.0 - side) / FENCE).clamp(max=1.0) for side in (x, y))
+    x, y = ((torch.minimum(side, 1.0 - side) / BORDER_FADE).clamp(max=1.0) for side in (x, y))
     return torch.stack([x[None, :].expand(rows, columns), y[:, None].expand(rows, columns)])[None]
 
 
-def _looked_up(image: Tensor, field: Tensor, mode: str) -> Tensor:
+def _sample(image: Tensor, field: Tensor, mode: str) -> Tensor:
     from torch.nn import functional
 
-    grid = (_places_of(field) + field).permute(0, 2, 3, 1)
+    grid = (_grid_of(field) + field).permute(0, 2, 3, 1)
     return functional.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=False)
 
 
-def _places_of(field: Tensor) -> Tensor:
-    return _places(*field.shape[-2:], field.device, field.dtype)
+def _grid_of(field: Tensor) -> Tensor:
+    return _identity_grid(*field.shape[-2:], field.device, field.dtype)
 
 
 @lru_cache(maxsize=8)
-def _places(rows: int, columns: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Where each cell of a field stands, [1, 2, rows, columns] in -1..1."""
+def _identity_grid(rows: int, columns: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return the centre of each cell of a field, [1, 2, rows, columns] in -1..1."""
     import torch
 
     with torch.inference_mode(False):
         x, y = ((torch.arange(count, device=device, dtype=dtype) * 2 + 1) / count - 1 for count in (columns, rows))
-        return torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]))[None].contiguous()
+        return torch.stack([x.expand(rows, columns), y[:, None].expand(rows, columns)])[None].contiguous()

@@ -1,4 +1,4 @@
-"""Ways from latent to latent: where each frame stands, and how much of each picture is in it."""
+"""Interpolation between latents: the position of each frame, and the weights of the latents in it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from torch import Tensor
 
-Path: TypeAlias = Literal["linear", "spherical", "catmull-rom"]
+LatentPath: TypeAlias = Literal["linear", "spherical", "catmull-rom"]
 Easing: TypeAlias = Literal["smooth", "linear", "in", "out"]
 Motion: TypeAlias = Literal["once", "loop", "ping-pong"]
 
 
-def positions(frames: int, count: int, motion: Motion) -> list[float]:
-    """Where each frame stands: k is picture k, k + t lies between pictures k and k + 1.
+def compute_frame_positions(frames: int, count: int, motion: Motion) -> list[float]:
+    """Return the position of each frame: k is picture k, and k + t lies between pictures k and k + 1.
 
-    `once` begins and ends on a picture. `loop` goes on from the last picture towards the
-    first, at `count`, and `ping-pong` back the way it came; both leave the frame out that
-    would be shown twice when the player starts again.
+    `once` begins and ends on a picture. `loop` continues from the last picture to the first, whose
+    position is then `count`; `ping-pong` returns the same way. Both leave out the frame that would be
+    shown twice when the player repeats.
     """
     if motion == "once":
         return [(count - 1) * frame / max(frames - 1, 1) for frame in range(frames)]
@@ -28,8 +28,8 @@ def positions(frames: int, count: int, motion: Motion) -> list[float]:
     return [(count - 1) * (1.0 - abs(1.0 - 2.0 * frame / frames)) for frame in range(frames)]
 
 
-def eased(t: float, easing: Easing) -> float:
-    """0..1 to 0..1: `smooth` rests at both ends (3t² - 2t³), `in` starts slowly, `out` ends slowly."""
+def ease(t: float, easing: Easing) -> float:
+    """Map time 0..1 to progress 0..1: `smooth` is slow at both ends (3t² - 2t³), `in` starts and `out` ends slowly."""
     match easing:
         case "smooth":
             return t * t * (3.0 - 2.0 * t)
@@ -41,24 +41,24 @@ def eased(t: float, easing: Easing) -> float:
             return t
 
 
-def weights(
-    path: Path, latents: Sequence[Tensor], here: int, t: Tensor | float, *, closed: bool = False
+def compute_weights(
+    path: LatentPath, latents: Sequence[Tensor], start: int, t: Tensor | float, *, closed: bool = False
 ) -> dict[int, Tensor | float]:
-    """How much of each latent is in the point `t` (0..1) of the way from latent `here` to the next.
+    """Return the weights of the latents, by index, at the fraction `t` (0..1) from latent `start` to the next.
 
-    With `closed` the last leads to the first. Where `t` is a map, so are the weights.
+    With `closed`, the last latent is followed by the first. If `t` is a map, so are the weights.
     """
-    there = (here + 1) % len(latents)
+    end = (start + 1) % len(latents)
     if path == "catmull-rom":
-        return _catmull_rom(latents, here, t, closed)
-    first, second = spherical(latents[here], latents[there], t) if path == "spherical" else (1.0 - t, t)
-    return {here: first, there: second}
+        return _catmull_rom(latents, start, t, closed)
+    first, second = compute_slerp_weights(latents[start], latents[end], t) if path == "spherical" else (1.0 - t, t)
+    return {start: first, end: second}
 
 
-def spherical(first: Tensor, second: Tensor, t: Tensor | float) -> tuple[Tensor | float, Tensor | float]:
-    """The two weights of spherical interpolation (Shoemake 1985; White 2016, Sampling Generative Networks).
+def compute_slerp_weights(first: Tensor, second: Tensor, t: Tensor | float) -> tuple[Tensor | float, Tensor | float]:
+    """Return the two weights of spherical interpolation (Shoemake 1985; White 2016, Sampling Generative Networks).
 
-    Keeps the norm where plain averaging of unlike latents loses up to 30 %, and with it contrast.
+    It keeps the norm, of which averaging unlike latents loses up to 30 %, and contrast with it.
     """
     import torch
 
@@ -67,52 +67,54 @@ def spherical(first: Tensor, second: Tensor, t: Tensor | float) -> tuple[Tensor 
     angle = math.acos(max(-1.0, min(1.0, cosine)))
     if math.sin(angle) < 1e-4:
         return 1.0 - t, t
-    share = torch.as_tensor(t)
-    return torch.sin((1.0 - share) * angle) / math.sin(angle), torch.sin(share * angle) / math.sin(angle)
+    fraction = torch.as_tensor(t)
+    return torch.sin((1.0 - fraction) * angle) / math.sin(angle), torch.sin(fraction * angle) / math.sin(angle)
 
 
-def _catmull_rom(latents: Sequence[Tensor], here: int, t: Tensor | float, closed: bool) -> dict[int, Tensor | float]:
-    """The centripetal curve through all pictures (Yuksel et al. 2011), by the scheme of Barry and Goldman 1988.
+def _catmull_rom(latents: Sequence[Tensor], start: int, t: Tensor | float, closed: bool) -> dict[int, Tensor | float]:
+    """Return the weights of the centripetal spline (Yuksel et al. 2011), by the scheme of Barry and Goldman (1988).
 
-    An open curve is carried on straight at its ends, so between two pictures it is the straight line.
+    An open curve is extended in straight lines at its ends, so between two latents it is linear.
     """
     count = len(latents)
-    there = (here + 1) % count
-    before: dict[int, Tensor | float] = {here: 2.0, there: -1.0}
-    after: dict[int, Tensor | float] = {there: 2.0, here: -1.0}
-    middle = _knot(latents[here], latents[there])
+    end = (start + 1) % count
+    before: dict[int, Tensor | float] = {start: 2.0, end: -1.0}
+    after: dict[int, Tensor | float] = {end: 2.0, start: -1.0}
+    middle = _knot_distance(latents[start], latents[end])
     first = last = middle
-    if closed or here > 0:
-        index = (here - 1) % count
-        before, first = {index: 1.0}, _knot(latents[index], latents[here])
-    if closed or here + 2 < count:
-        index = (here + 2) % count
-        after, last = {index: 1.0}, _knot(latents[there], latents[index])
+    if closed or start > 0:
+        index = (start - 1) % count
+        before, first = {index: 1.0}, _knot_distance(latents[index], latents[start])
+    if closed or start + 2 < count:
+        index = (start + 2) % count
+        after, last = {index: 1.0}, _knot_distance(latents[end], latents[index])
     knots = (-first, 0.0, middle, middle + last)
-    points: list[dict[int, Tensor | float]] = [before, {here: 1.0}, {there: 1.0}, after]
+    points: list[dict[int, Tensor | float]] = [before, {start: 1.0}, {end: 1.0}, after]
     for span in (1, 2, 3):
-        points = [_between(points[i], points[i + 1], *_reach(knots, i, span), t * middle) for i in range(4 - span)]
+        points = [
+            _interpolate(points[i], points[i + 1], *_interval(knots, i, span), t * middle) for i in range(4 - span)
+        ]
     return points[0]
 
 
-def _reach(knots: Sequence[float], index: int, span: int) -> tuple[float, float]:
-    """Barry and Goldman's pyramid: the last step runs over the middle interval alone."""
+def _interval(knots: Sequence[float], index: int, span: int) -> tuple[float, float]:
+    """Return the knot interval of one step of the pyramid; the last step uses the middle interval only."""
     return (knots[1], knots[2]) if span == 3 else (knots[index], knots[index + span])
 
 
-def _knot(first: Tensor, second: Tensor) -> float:
+def _knot_distance(first: Tensor, second: Tensor) -> float:
     return math.sqrt(max(float((first - second).norm()), 1e-6))
 
 
-def _between(
+def _interpolate(
     first: Mapping[int, Tensor | float],
     second: Mapping[int, Tensor | float],
     start: float,
     end: float,
     at: Tensor | float,
 ) -> dict[int, Tensor | float]:
-    share = (at - start) / (end - start)
+    fraction = (at - start) / (end - start)
     return {
-        index: (1.0 - share) * first.get(index, 0.0) + share * second.get(index, 0.0)
+        index: (1.0 - fraction) * first.get(index, 0.0) + fraction * second.get(index, 0.0)
         for index in first.keys() | second.keys()
     }

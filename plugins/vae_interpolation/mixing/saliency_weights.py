@@ -1,8 +1,7 @@
-"""Who may show, where: pictures take turns place by place instead of shining through each other.
+"""Local blending weights by saliency, so that pictures replace each other region by region.
 
-At each place the picture with more to show there keeps it longer, or gets it sooner. This is the
-choice of the more salient source in image fusion (Burt and Kolczynski 1993), made soft and moved
-through time.
+In each region the picture with more detail keeps its place longer, or takes it sooner. This is the
+choice of the most salient source in image fusion (Burt and Kolczynski 1993), made soft and animated.
 """
 
 from __future__ import annotations
@@ -15,40 +14,46 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SIDE = 256
-"""Pixels on the long side at which detail is weighed; the two radii below are in these."""
-FINE, WIDE = 5.0, 9.0
-FLOOR = 0.3
-"""What counts as flat, so that noise in skies does not make patches."""
-EAGERNESS = 1.5
-HASTE = 0.5
+"""Long side in pixels at which detail is measured; the two standard deviations are in these pixels."""
+DETAIL_SIGMA, SMOOTHING_SIGMA = 5.0, 9.0
+FLAT_ENERGY = 0.3
+"""Relative energy that counts as flat, so that noise in skies does not make patches."""
+SALIENCY_GAIN = 1.5
+SHARPENING = 0.5
+"""Additional contrast of the global weights, so that the regions change quickly."""
 
 
-def prominence(images: Sequence[Tensor]) -> list[Tensor]:
-    """The logarithm of the local detail of each picture [1, 3, h, w], as maps [1, 1, h', w'].
+def compute_saliency(images: Sequence[Tensor]) -> list[Tensor]:
+    """Return the logarithm of the local detail of pictures [1, 3, h, w] as maps [1, 1, h', w'].
 
-    Half-way between absolute and relative to the picture's own mean: a busy picture
-    neither loses its advantage nor drowns a calm one.
+    It is half-way between absolute detail and detail relative to the picture's own mean, so that a busy
+    picture keeps an advantage without replacing a calm one everywhere.
     """
     energies = [_local_energy(image) for image in images]
     means = [float(energy.mean()) + 1e-9 for energy in energies]
     overall = sum(means) / len(means)
-    return [(energy / math.sqrt(mean * overall) + FLOOR).log() for energy, mean in zip(energies, means, strict=True)]
+    return [
+        (energy / math.sqrt(mean * overall) + FLAT_ENERGY).log() for energy, mean in zip(energies, means, strict=True)
+    ]
 
 
-def local_shares(shares: Mapping[int, float], prominent: Mapping[int, Tensor], handover: float) -> dict[int, Tensor]:
-    """Global shares (positive, of sum 1) to maps of shares that have sum 1 at each place.
+def compute_local_weights(
+    weights: Mapping[int, float], saliency: Mapping[int, Tensor], handover: float
+) -> dict[int, Tensor]:
+    """Return maps of weights that sum to 1 everywhere, for global weights that are not negative and sum to 1.
 
-    `prominent` holds the map of each picture, in the pose of the mix. With a `handover` of 0
-    the shares are the same everywhere.
+    `saliency` has the map of each picture, in the pose of the mix. With a `handover` of 0 the weights
+    are the same everywhere, with 1 they follow the saliency most. Pictures of weight 0 are left out.
     """
     import torch
 
-    names = sorted(name for name, share in shares.items() if share > 0.0)
+    pictures = sorted(picture for picture, weight in weights.items() if weight > 0.0)
     scores = [
-        EAGERNESS * handover * prominent[name] + (1.0 + HASTE * handover) * math.log(shares[name]) for name in names
+        SALIENCY_GAIN * handover * saliency[picture] + (1.0 + SHARPENING * handover) * math.log(weights[picture])
+        for picture in pictures
     ]
     local = torch.softmax(torch.cat(scores, 1), 1)
-    return {name: local[:, place : place + 1] for place, name in enumerate(names)}
+    return {picture: local[:, channel : channel + 1] for channel, picture in enumerate(pictures)}
 
 
 def _local_energy(image: Tensor) -> Tensor:
@@ -58,17 +63,17 @@ def _local_energy(image: Tensor) -> Tensor:
     scale = SIDE / max(height, width)
     size = (max(2, round(height * scale)), max(2, round(width * scale)))
     small = functional.interpolate(image.float().cpu(), size, mode="bilinear", antialias=True)
-    fine = (small - _blurred(small, FINE)).square().sum(1, keepdim=True)
-    return functional.interpolate(_blurred(fine, WIDE), scale_factor=0.25, mode="area")
+    fine = (small - _blur(small, DETAIL_SIGMA)).square().sum(1, keepdim=True)
+    return functional.interpolate(_blur(fine, SMOOTHING_SIGMA), scale_factor=0.25, mode="area")
 
 
-def _blurred(image: Tensor, radius: float) -> Tensor:
-    """Gaussian of the standard deviation `radius`, with the border repeated."""
+def _blur(image: Tensor, sigma: float) -> Tensor:
+    """Apply a Gaussian blur, repeating the border."""
     import torch
     from torch.nn import functional
 
-    reach = math.ceil(3 * radius)
-    kernel = torch.exp(-(torch.arange(-reach, reach + 1.0) ** 2) / (2 * radius**2))
+    reach = math.ceil(3 * sigma)
+    kernel = torch.exp(-(torch.arange(-reach, reach + 1.0) ** 2) / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).expand(image.shape[1], 1, 1, -1)
     image = functional.pad(image, (reach, reach, reach, reach), mode="replicate")
     image = functional.conv2d(image, kernel, groups=image.shape[1])

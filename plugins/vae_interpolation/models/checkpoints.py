@@ -1,4 +1,4 @@
-"""Weights on disk, looked at before they are loaded: what is damaged or unsafe gets one sentence."""
+"""Checks of model files before they are loaded, and configurations inferred from tensor shapes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from studio import api
 if TYPE_CHECKING:
     from torch import Tensor
 
-PICKLES = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
 MAX_CONFIG = 2**20
 LDM_PREFIX = "first_stage_model."
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """`config.json` of a model folder. Raises BadInput when it is missing or is no JSON object."""
+    """Read `config.json` in a model folder. Raises BadInput if it is missing or not a JSON object."""
     path = folder / "config.json"
     try:
         if path.stat().st_size > MAX_CONFIG:
@@ -29,7 +28,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             raise ValueError
     except FileNotFoundError as error:
         raise api.BadInput(
-            f"{folder.name} is no model folder: it has no config.json.", "Choose an autoencoder."
+            f"{folder.name} is not a model folder: it has no config.json.", "Choose an autoencoder."
         ) from error
     except (OSError, ValueError) as error:
         raise api.BadInput(f"The config.json of {folder.name} is damaged.", "Download the model again.") from error
@@ -37,44 +36,42 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def check_folder(folder: Path) -> None:
-    """Whether its weights can be loaded. Raises BadInput when there are none, or only pickles."""
+    """Check the weights in a model folder. Raises BadInput if there are none, or only pickles."""
     weights = sorted(folder.glob("*.safetensors"))
     for path in weights:
         api.model_files.weight_shapes(path)
     if weights:
         return
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in PICKLES:
-            sentence = f"{folder.name} holds its weights as a pickle ({path.name}), which is not opened."
+        if path.suffix.lower() in api.model_files.PICKLE_SUFFIXES:
+            sentence = f"{folder.name} has its weights as a pickle ({path.name}), which is not opened."
             try:
                 api.model_files.weight_shapes(path)
             except api.BadInput as error:
                 raise api.BadInput(sentence, error.hint) from error
-    raise api.BadInput(f"{folder.name} holds no weights.", "Download the model again.")
+    raise api.BadInput(f"{folder.name} contains no weights.", "Download the model again.")
 
 
-def tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
-    """The tensors whose name begins with `prefix`, without it; the others are not read."""
-    from safetensors import SafetensorError, safe_open
+def load_tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
+    """Load the tensors whose name begins with `prefix`, and remove the prefix. Raises BadInput for a damaged file."""
+    from safetensors import safe_open
 
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name.removeprefix(prefix): file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise api.BadInput(f"{path.name} is damaged.", "Download the model again.") from error
+    damaged = api.BadInput(f"{path.name} is damaged.", "Download the model again.")
+    with api.model_files.quiet_load(damaged), safe_open(path, framework="pt") as file:
+        return {name.removeprefix(prefix): file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
 
 
-def kl_config(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
-    """The config of an `AutoencoderKL`, read off the shapes of its tensors; None when it is none.
+def infer_kl_config(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
+    """Infer the config of an `AutoencoderKL` from the shapes of its tensors; None for another model.
 
-    Knows the layout of diffusers (``encoder.down_blocks.0.…``) and that of the latent
-    diffusion authors (``encoder.down.0.…``), without a prefix. The number of groups of the
-    norms leaves no trace in the shapes: 32 is taken, or what divides all widths.
+    Knows the layout of diffusers (``encoder.down_blocks.0.…``) and the original layout of latent
+    diffusion (``encoder.down.0.…``), without a prefix. The number of groups of the norms cannot be seen in
+    the shapes: it is 32, or the largest power of two below that divides all widths.
     """
-    own = "encoder.down_blocks.0.resnets.0.conv1.weight" in shapes
-    down, block, conv = ("down_blocks", "resnets", "conv1") if own else ("down", "block", "conv1")
-    levels = _count(shapes, rf"encoder\.{down}\.(\d+)\.")
-    layers = _count(shapes, rf"encoder\.{down}\.0\.{block}\.(\d+)\.")
+    is_diffusers = "encoder.down_blocks.0.resnets.0.conv1.weight" in shapes
+    down, block, conv = ("down_blocks", "resnets", "conv1") if is_diffusers else ("down", "block", "conv1")
+    levels = _count_matches(shapes, rf"encoder\.{down}\.(\d+)\.")
+    layers = _count_matches(shapes, rf"encoder\.{down}\.0\.{block}\.(\d+)\.")
     try:
         widths = [shapes[f"encoder.{down}.{level}.{block}.0.{conv}.weight"][0] for level in range(levels)]
         channels_in, channels_out = shapes["encoder.conv_in.weight"][1], shapes["decoder.conv_out.weight"][0]
@@ -83,7 +80,7 @@ def kl_config(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
         return None
     if not widths or not layers:
         return None
-    attention = "encoder.mid_block.attentions.0.to_q.weight" if own else "encoder.mid.attn_1.q.weight"
+    attention = "encoder.mid_block.attentions.0.to_q.weight" if is_diffusers else "encoder.mid.attn_1.q.weight"
     return {
         "_class_name": "AutoencoderKL",
         "in_channels": channels_in,
@@ -101,14 +98,14 @@ def kl_config(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
     }
 
 
-def tiny_config(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
-    """The config of an `AutoencoderTiny` in the layout of diffusers; None when it is none."""
-    encoder = _layers(shapes, "encoder.layers.")
-    decoder = _layers(shapes, "decoder.layers.")
+def infer_tiny_config(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
+    """Infer the config of an `AutoencoderTiny` in the layout of diffusers; None for another model."""
+    encoder = _find_layers(shapes, "encoder.layers.")
+    decoder = _find_layers(shapes, "decoder.layers.")
     if not encoder or not decoder:
         return None
-    widths_in, blocks_in = _stages(encoder)
-    widths_out, blocks_out = _stages(decoder)
+    widths_in, blocks_in = _count_blocks(encoder)
+    widths_out, blocks_out = _count_blocks(decoder)
     return {
         "_class_name": "AutoencoderTiny",
         "in_channels": shapes[f"encoder.layers.{min(encoder)}.weight"][1],
@@ -121,11 +118,11 @@ def tiny_config(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
     }
 
 
-def taesd(encoder: Mapping[str, Any], decoder: Mapping[str, Any]) -> dict[str, Any]:
-    """Renames a TAESD pair to the layout of diffusers.
+def convert_taesd(encoder: Mapping[str, Tensor], decoder: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the tensors of a TAESD pair to the layout of diffusers.
 
-    Each half is a bare `Sequential`. The decoder's first entry is a clamp without weights,
-    which diffusers keeps outside, so its numbers fall by one.
+    Each half is a plain `Sequential`. The decoder's first layer is a clamp without weights, which is
+    outside of the layers in diffusers, so its numbers decrease by one.
     """
     renamed = {f"encoder.layers.{name}": value for name, value in encoder.items()}
     for name, value in decoder.items():
@@ -134,33 +131,33 @@ def taesd(encoder: Mapping[str, Any], decoder: Mapping[str, Any]) -> dict[str, A
     return renamed
 
 
-def is_taesd_half(names: Iterable[str]) -> Literal["encoder", "decoder"] | None:
-    """Which half of a TAESD pair these tensors are, by the number of the first convolution."""
+def find_taesd_half(names: Iterable[str]) -> Literal["encoder", "decoder"] | None:
+    """Return the half of a TAESD pair that has tensors of these names, by the number of the first convolution."""
     names = set(names)
     if any(not name.split(".", 1)[0].isdigit() for name in names):
         return None
     return "encoder" if "0.weight" in names else "decoder" if "1.weight" in names else None
 
 
-def _count(names: Iterable[str], pattern: str) -> int:
+def _count_matches(names: Iterable[str], pattern: str) -> int:
     return len({match[1] for name in names if (match := re.match(pattern, name))})
 
 
-def _layers(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> dict[int, int | None]:
-    """Each numbered layer with weights: the width of a plain convolution, None for a block."""
-    found: dict[int, int | None] = {}
+def _find_layers(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> dict[int, int | None]:
+    """Return the layers by number: the width of a plain convolution, or None for a block."""
+    layers: dict[int, int | None] = {}
     for name, shape in shapes.items():
         if name.startswith(prefix):
             number, rest = name.removeprefix(prefix).split(".", 1)
             if rest == "weight" and len(shape) == 4:
-                found[int(number)] = shape[0]
+                layers[int(number)] = shape[0]
             elif not rest.startswith("bias"):
-                found[int(number)] = None
-    return found
+                layers[int(number)] = None
+    return layers
 
 
-def _stages(layers: Mapping[int, int | None]) -> tuple[list[int], list[int]]:
-    """Widths of the convolutions, and how many blocks follow each."""
+def _count_blocks(layers: Mapping[int, int | None]) -> tuple[list[int], list[int]]:
+    """Return (widths of the convolutions, number of blocks after each)."""
     widths: list[int] = []
     blocks: list[int] = []
     for _, width in sorted(layers.items()):

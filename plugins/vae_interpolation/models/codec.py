@@ -1,9 +1,8 @@
-"""Any autoencoder as one `Codec`: a starter, a trained model, a folder, a single file, or a hub id."""
+"""Autoencoders of every kind behind one interface: a starter, a folder, a single file, or a hub id."""
 
 from __future__ import annotations
 
 import json
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,29 +13,31 @@ from studio import api
 from . import checkpoints
 
 if TYPE_CHECKING:
+    from diffusers import ModelMixin
     from torch import Tensor
 
-SPATIAL = "vae-spatial"
-GLOBAL = "vae-global"
-KINDS = "autoencoder global-autoencoder"
-"""What the tools that encode and decode can use."""
+SPATIAL_STARTER = "vae-spatial"
+GLOBAL_STARTER = "vae-global"
+MODEL_KINDS = "autoencoder global-autoencoder"
+"""Kinds of models that can encode and decode pictures."""
 
 
 class Codec(ABC):
-    """Pictures to latents and back. Latents are the means of the posterior, not rescaled."""
+    """Encodes pictures to latents and decodes them. Latents are the means of the posterior, not rescaled."""
 
-    spatial: ClassVar[bool]
+    is_spatial: ClassVar[bool]
     """Whether the latent is a small picture; otherwise it is one vector for the whole picture."""
 
     def __init__(self, network: Any, title: str, device: str) -> None:
+        """Put a network on the device for inference. `title` names it in messages."""
         self.network = network.eval().requires_grad_(False).to(device)
         self.title = title
         self.device = device
 
     @property
     def can_dream(self) -> bool:
-        """Whether a draw from a normal distribution decodes to a picture."""
-        return not self.spatial
+        """Whether new pictures can be sampled from it."""
+        return not self.is_spatial
 
     @property
     @abstractmethod
@@ -46,21 +47,21 @@ class Codec(ABC):
     @property
     @abstractmethod
     def size(self) -> int:
-        """Side in pixels of the pictures that it was trained on, and, when global, of all that it makes."""
+        """Side in pixels of the training pictures, and of all pictures if it is global."""
 
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:
-        """Images [n, 3, h, w] in -1..1 to latents [n, c, h / factor, w / factor], or [n, d] when global."""
+        """Encode images [n, 3, h, w] in -1..1 to latents [n, c, h / factor, w / factor], or [n, d] if global."""
 
     @abstractmethod
     def decode(self, latents: Tensor) -> Tensor:
-        """The reverse of `encode`; values may leave -1..1 a little."""
+        """Decode latents to images; values may slightly exceed -1..1."""
 
 
 class KlCodec(Codec):
     """diffusers' `AutoencoderKL`."""
 
-    spatial = True
+    is_spatial = True
 
     @property
     def factor(self) -> int:
@@ -72,13 +73,13 @@ class KlCodec(Codec):
         return int(size if isinstance(size, int) else size[0])
 
     def encode(self, images: Tensor) -> Tensor:
-        return self._within_memory(lambda: self.network.encode(images.to(self.device)).latent_dist.mode())
+        return self._run_within_memory(lambda: self.network.encode(images.to(self.device)).latent_dist.mode())
 
     def decode(self, latents: Tensor) -> Tensor:
-        return self._within_memory(lambda: self.network.decode(latents.to(self.device)).sample)
+        return self._run_within_memory(lambda: self.network.decode(latents.to(self.device)).sample)
 
-    def _within_memory(self, step: Callable[[], Tensor]) -> Tensor:
-        """In tiles once the whole picture was too much for the device."""
+    def _run_within_memory(self, step: Callable[[], Tensor]) -> Tensor:
+        """Run a step, and switch to tiles if the device has too little memory for the whole picture."""
         import torch
 
         with torch.inference_mode():
@@ -95,9 +96,9 @@ class KlCodec(Codec):
 
 
 class TinyCodec(Codec):
-    """diffusers' `AutoencoderTiny` (TAESD and its kin)."""
+    """diffusers' `AutoencoderTiny` (TAESD and similar)."""
 
-    spatial = True
+    is_spatial = True
 
     @property
     def factor(self) -> int:
@@ -125,7 +126,7 @@ class TinyCodec(Codec):
 class GlobalCodec(Codec):
     """This plugin's own `GlobalVae`: one latent vector for a square picture of fixed size."""
 
-    spatial = False
+    is_spatial = False
 
     @property
     def factor(self) -> int:
@@ -136,12 +137,12 @@ class GlobalCodec(Codec):
         return int(self.network.config.size)
 
     @property
-    def width(self) -> int:
-        """Numbers in a latent."""
+    def latent_size(self) -> int:
+        """Number of values in a latent."""
         return int(self.network.config.latent)
 
     def dream(self, noise: Tensor) -> Tensor:
-        """Latents [n, width] such as pictures have, from standard normal noise of the same shape."""
+        """Return latents of new pictures, [n, latent_size], from standard normal noise of the same shape."""
         import torch
 
         with torch.inference_mode():
@@ -163,38 +164,28 @@ class GlobalCodec(Codec):
         return images
 
 
-def load(ctx: api.Context, choice: str) -> Codec:
-    """The codec that a `ModelChoice` stands for, in float32 on the job's device.
+def load_codec(ctx: api.Context, choice: str) -> Codec:
+    """Load the model of a `ModelChoice` value in float32 on the job's device, or return the loaded one.
 
-    Raises BadInput with one sentence for what is missing, damaged, a pickle, a pointer, or
-    a model of another family.
+    Raises BadInput for a model that is missing, damaged, a pickle, a Git LFS pointer, or not an autoencoder.
     """
-    found = ctx.model(choice)
-    where = found if isinstance(found, Path) else None
-    if where is None and Path(str(found)).exists():
-        where = Path(str(found))
-    key = f"vae:{where.resolve() if where else found}:{_stamp(where)}:{ctx.device}"
+    model = ctx.model(choice)
+    path = Path(model) if Path(model).exists() else None
+    stamp = api.model_files.file_stamp(path) if path else 0
+    key = f"vae:{path.resolve() if path else model}:{stamp}:{ctx.device}"
 
     def loader() -> Codec:
-        if where is None:
-            return _from_hub(str(found), ctx.device)
-        return _from_folder(where, ctx.device) if where.is_dir() else _from_file(where, ctx)
+        if path is None:
+            return _load_from_hub(str(model), ctx.device)
+        return _load_folder(path, ctx.device) if path.is_dir() else _load_file(path, ctx)
 
     return ctx.models.load(key, loader)
 
 
-def _stamp(where: Path | None) -> int:
-    """Changes when a model is trained again under the same name."""
-    if where is None:
-        return 0
-    files = [where] if where.is_file() else list(where.glob("*.safetensors"))
-    return max((file.stat().st_mtime_ns for file in files), default=0)
-
-
-def _from_folder(folder: Path, device: str) -> Codec:
-    inside = folder / "vae"
-    if not (folder / "config.json").is_file() and (inside / "config.json").is_file():
-        folder = inside
+def _load_folder(folder: Path, device: str) -> Codec:
+    subfolder = folder / "vae"
+    if not (folder / "config.json").is_file() and (subfolder / "config.json").is_file():
+        folder = subfolder
     config = checkpoints.read_config(folder)
     checkpoints.check_folder(folder)
     name = folder.parent.name if folder.name == "vae" else folder.name
@@ -202,31 +193,30 @@ def _from_folder(folder: Path, device: str) -> Codec:
         case "AutoencoderKL":
             from diffusers import AutoencoderKL
 
-            return KlCodec(_pretrained(AutoencoderKL, folder), name, device)
+            return KlCodec(_load_pretrained(AutoencoderKL, folder), name, device)
         case "AutoencoderTiny":
             from diffusers import AutoencoderTiny
 
-            return TinyCodec(_pretrained(AutoencoderTiny, folder), name, device)
+            return TinyCodec(_load_pretrained(AutoencoderTiny, folder), name, device)
         case "GlobalVae":
             from .networks import load_global
 
             return GlobalCodec(load_global(folder), name, device)
-        case other:
-            raise _wrong_family(name, str(other) if other else "")
+        case class_name:
+            raise _wrong_model_error(name, str(class_name) if class_name else "")
 
 
-def _pretrained(kind: Any, folder: Path) -> Any:
+def _load_pretrained(model_class: type[ModelMixin], folder: Path) -> Any:
     import torch
 
-    try:
-        return kind.from_pretrained(str(folder), use_safetensors=True, local_files_only=True, torch_dtype=torch.float32)
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError) as error:
-        raise api.BadInput(
-            f"The model in {folder.name} is incomplete or does not fit its config.json.", "Download it again."
-        ) from error
+    sentence = f"The model in {folder.name} is incomplete or does not fit its config.json."
+    with api.model_files.quiet_load(api.BadInput(sentence, "Download it again.")):
+        return model_class.from_pretrained(
+            str(folder), use_safetensors=True, local_files_only=True, torch_dtype=torch.float32
+        )
 
 
-def _from_file(path: Path, ctx: api.Context) -> Codec:
+def _load_file(path: Path, ctx: api.Context) -> Codec:
     shapes = api.model_files.weight_shapes(path)
     if any(name.startswith(checkpoints.LDM_PREFIX) for name in shapes):
         prefix = checkpoints.LDM_PREFIX
@@ -235,46 +225,47 @@ def _from_file(path: Path, ctx: api.Context) -> Codec:
     else:
         prefix = ""
     shapes = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
-    if half := checkpoints.is_taesd_half(shapes):
-        return _from_taesd(path, half, ctx)
-    config = _config_beside(path) or checkpoints.kl_config(shapes) or checkpoints.tiny_config(shapes)
+    if half := checkpoints.find_taesd_half(shapes):
+        return _load_taesd_pair(path, half, ctx)
+    config = _read_config_beside(path) or checkpoints.infer_kl_config(shapes) or checkpoints.infer_tiny_config(shapes)
     if config is None:
-        raise _wrong_family(path.name, "")
-    return _built(config, checkpoints.tensors(path, prefix), path.stem, ctx)
+        raise _wrong_model_error(path.name, "")
+    return _build(config, checkpoints.load_tensors(path, prefix), path.stem, ctx)
 
 
-def _config_beside(path: Path) -> dict[str, Any] | None:
-    """A single file may still lie in its model folder, whose config says more than the shapes do."""
+def _read_config_beside(path: Path) -> dict[str, Any] | None:
+    """Return the config beside a single file that lies in its model folder: it has more than the shapes tell."""
     if not (path.parent / "config.json").is_file():
         return None
     config = checkpoints.read_config(path.parent)
     return config if config.get("_class_name") in ("AutoencoderKL", "AutoencoderTiny") else None
 
 
-def _from_taesd(path: Path, half: str, ctx: api.Context) -> Codec:
+def _load_taesd_pair(path: Path, half: str, ctx: api.Context) -> Codec:
     other = "decoder" if half == "encoder" else "encoder"
     partner = path.with_name(path.name.replace(half, other))
     if partner == path or not partner.is_file():
         raise api.BadInput(
             f"{path.name} is only the {half} of a TAESD pair.",
-            f"Put the {other} beside it, named alike with “{other}”.",
+            f"Put the {other} beside it, with “{other}” in place of “{half}” in its name.",
         )
-    if checkpoints.is_taesd_half(api.model_files.weight_shapes(partner)) != other:
+    if checkpoints.find_taesd_half(api.model_files.weight_shapes(partner)) != other:
         raise api.BadInput(f"{partner.name} is not the {other} that {path.name} needs.")
     encoder, decoder = (path, partner) if half == "encoder" else (partner, path)
-    state = checkpoints.taesd(checkpoints.tensors(encoder), checkpoints.tensors(decoder))
-    config = checkpoints.tiny_config({name: tuple(value.shape) for name, value in state.items()})
+    state = checkpoints.convert_taesd(checkpoints.load_tensors(encoder), checkpoints.load_tensors(decoder))
+    config = checkpoints.infer_tiny_config({name: tuple(value.shape) for name, value in state.items()})
     if config is None:
-        raise _wrong_family(path.name, "")
-    return _built(config, state, path.stem, ctx)
+        raise _wrong_model_error(path.name, "")
+    return _build(config, state, path.stem, ctx)
 
 
-def _built(config: Mapping[str, Any], state: dict[str, Tensor], title: str, ctx: api.Context) -> Codec:
-    """Through diffusers' own conversion, with our config, so that nothing is fetched."""
+def _build(config: Mapping[str, Any], state: dict[str, Tensor], title: str, ctx: api.Context) -> Codec:
+    """Build a model by diffusers' own conversion, with our config, so that nothing is downloaded."""
     import torch
     from diffusers import AutoencoderKL, AutoencoderTiny
 
-    try:
+    unknown = api.BadInput(f"{title} is an autoencoder of an unknown kind.", "Choose another model.")
+    with api.model_files.quiet_load(unknown):
         if config["_class_name"] == "AutoencoderTiny":
             tiny = AutoencoderTiny.from_config(dict(config))
             tiny.load_state_dict(state)
@@ -284,54 +275,49 @@ def _built(config: Mapping[str, Any], state: dict[str, Tensor], title: str, ctx:
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
         kl = AutoencoderKL.from_single_file(state, config=str(folder), local_files_only=True, torch_dtype=torch.float32)
         return KlCodec(kl, title, ctx.device)
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError) as error:
-        raise api.BadInput(
-            f"{title} is an autoencoder of a kind that is not known here.", "Choose another model."
-        ) from error
 
 
-def _from_hub(name: str, device: str) -> Codec:
-    """From the cache without asking the net; only what is not there is downloaded."""
+def _load_from_hub(name: str, device: str) -> Codec:
+    """Load a model from the hub's cache without using the network, or download it if it is not there."""
     try:
-        return _fetched(name, device, offline=True)
+        return _load_by_name(name, device, offline=True)
     except (OSError, ValueError):
         pass
     try:
-        return _fetched(name, device, offline=False)
+        return _load_by_name(name, device, offline=False)
     except (OSError, ValueError) as error:
         raise api.BadInput(
-            f"The model {name} is not on this computer and could not be had from the Hugging Face hub.",
+            f"The model {name} is not on this computer and could not be downloaded from the Hugging Face hub.",
             "Check the name and the connection, or choose a folder.",
         ) from error
 
 
-def _fetched(name: str, device: str, *, offline: bool) -> Codec:
+def _load_by_name(name: str, device: str, *, offline: bool) -> Codec:
     import torch
     from diffusers import AutoencoderKL, AutoencoderTiny
 
-    codecs: dict[str, tuple[Any, type[Codec]]] = {
+    codecs: dict[str, tuple[type[ModelMixin], type[Codec]]] = {
         "AutoencoderKL": (AutoencoderKL, KlCodec),
         "AutoencoderTiny": (AutoencoderTiny, TinyCodec),
     }
-    inside: dict[str, str] = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # diffusers passes on what the hub's library has deprecated
+    subfolder: dict[str, str] = {}
+    with api.model_files.quiet_load():
         try:
             config = AutoencoderKL.load_config(name, local_files_only=offline)
         except OSError:
-            inside = {"subfolder": "vae"}
-            config = AutoencoderKL.load_config(name, local_files_only=offline, **inside)
+            subfolder = {"subfolder": "vae"}
+            config = AutoencoderKL.load_config(name, local_files_only=offline, **subfolder)
         if config.get("_class_name") not in codecs:
-            raise _wrong_family(name, str(config.get("_class_name", "")))
-        kind, codec = codecs[config["_class_name"]]
-        network = kind.from_pretrained(
-            name, use_safetensors=True, local_files_only=offline, torch_dtype=torch.float32, **inside
+            raise _wrong_model_error(name, str(config.get("_class_name", "")))
+        model_class, codec_class = codecs[config["_class_name"]]
+        network = model_class.from_pretrained(
+            name, use_safetensors=True, local_files_only=offline, torch_dtype=torch.float32, **subfolder
         )
-    return codec(network, name, device)
+    return codec_class(network, name, device)
 
 
-def _wrong_family(name: str, kind: str) -> api.BadInput:
-    what = f"a {kind}" if kind else "something else"
+def _wrong_model_error(name: str, class_name: str) -> api.BadInput:
+    needed = f"{name} is a {class_name}, and an autoencoder is needed."
     return api.BadInput(
-        f"{name} is {what}, and an autoencoder is needed.", "Choose an AutoencoderKL or AutoencoderTiny."
+        needed if class_name else f"{name} is not an autoencoder.", "Choose an AutoencoderKL or AutoencoderTiny."
     )

@@ -1,37 +1,57 @@
 """The two kinds of autoencoder: one with a latent picture, one with a single latent vector.
 
-The spatial kind is diffusers' `AutoencoderKL`, so that pipelines can use what is trained
-here. The global kind is small and our own: a residual encoder and decoder around one latent
-vector, and a prior that has learnt which vectors are pictures, so that it can dream.
+The spatial kind is diffusers' `AutoencoderKL`, so that diffusion pipelines can use a model that is
+trained here. The global kind, `GlobalVae`, is small: a residual encoder and decoder around one latent
+vector, and a prior that has learnt the distribution of the vectors, so that it can generate pictures.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from studio import api
 
 if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
     from torch import Tensor, nn
 
-TIME_WAVES = 8
+    class Prior(nn.Module):
+        """A rectified flow from normal noise to standardised latents."""
+
+        mean: Tensor
+        std: Tensor
+
+    class GlobalVae(nn.Module):
+        """The type of `build_global_vae`, which defines the class itself when torch is needed."""
+
+        config: GlobalConfig
+        prior: Prior
+
+        def encode(self, images: Tensor) -> tuple[Tensor, Tensor]: ...
+        def decode(self, latents: Tensor) -> Tensor: ...
+        def dream(self, noise: Tensor) -> Tensor: ...
+
+
+TIME_FREQUENCIES = 8
 PRIOR_BLOCKS = 2
 DREAM_STEPS = 24
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-"""The name that diffusers gives the weights of one model; used for both kinds."""
+"""File name of the weights in diffusers, used for both kinds."""
 
 
-def spatial_vae(channels: Sequence[int] = (32, 48, 64, 96), size: int = 128, latent_channels: int = 4) -> Any:
-    """A fresh `AutoencoderKL`: halved once less than there are `channels`, one block each.
+def build_spatial_vae(
+    channels: Sequence[int] = (32, 48, 64, 96), size: int = 128, latent_channels: int = 4
+) -> AutoencoderKL:
+    """Build an untrained `AutoencoderKL` with one block per level; each level but the first halves the size.
 
-    Without attention, so that any size that the factor divides will do.
+    It has no attention, so that it can be used at any size that is a multiple of its factor.
     """
     from diffusers import AutoencoderKL
 
@@ -51,7 +71,10 @@ def spatial_vae(channels: Sequence[int] = (32, 48, 64, 96), size: int = 128, lat
 
 @dataclass(frozen=True)
 class GlobalConfig:
-    """`size` px square, halved once less than there are `channels`; `latent` numbers describe a picture."""
+    """Configuration of a `GlobalVae`: pictures of `size` px square, `latent` values for a picture.
+
+    The size is halved between two `channels`.
+    """
 
     size: int = 64
     latent: int = 96
@@ -61,31 +84,31 @@ class GlobalConfig:
 
     @property
     def grid(self) -> int:
-        """Side of the smallest feature map, in cells."""
+        """Side of the smallest feature map in cells."""
         return self.size >> (len(self.channels) - 1)
 
 
-def global_vae(config: GlobalConfig | None = None) -> Any:
-    """A fresh `GlobalVae`.
+def build_global_vae(config: GlobalConfig | None = None) -> GlobalVae:
+    """Build an untrained `GlobalVae`.
 
     `.encode(images) -> (mean, logvar)`, `.decode(latents) -> images`, `.dream(noise) -> latents`.
     Images are [n, 3, size, size] in -1..1; means, log-variances, latents and noise [n, latent].
-    `dream` carries standard normal noise to latents such as pictures have. Its prior is a
-    rectified flow (Liu et al. 2022) that is fitted to the latents afterwards, because the
-    latents of a small network are less normal than its loss would have them.
+    `dream` turns standard normal noise into latents of new pictures. Its prior is a rectified flow (Liu
+    et al. 2022) that is fitted to the latents afterwards, because the latents of a small network are
+    less normal than its loss asks for.
     """
-    return _global_class()(config or GlobalConfig())
+    return _define_global_vae()(config or GlobalConfig())
 
 
-def save_global(model: Any, folder: Path, *, half: bool = True) -> None:
-    """Writes `config.json` and the weights, as float16 unless `half` is off."""
+def save_global(model: GlobalVae, folder: Path, *, half: bool = True) -> None:
+    """Write `config.json` and the weights, in float16 unless `half` is off."""
     import torch
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    kind = torch.float16 if half else torch.float32
+    dtype = torch.float16 if half else torch.float32
     save_file(
-        {name: value.detach().to("cpu", kind).contiguous() for name, value in model.state_dict().items()},
+        {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()},
         folder / WEIGHTS,
         metadata={"format": "pt"},
     )
@@ -93,26 +116,24 @@ def save_global(model: Any, folder: Path, *, half: bool = True) -> None:
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def load_global(folder: Path) -> Any:
-    """The `GlobalVae` in a folder, float32, on the CPU. Raises BadInput when it is none."""
-    from safetensors import SafetensorError
+def load_global(folder: Path) -> GlobalVae:
+    """Load the `GlobalVae` in a folder in float32 on the CPU. Raises BadInput for another or a damaged model."""
     from safetensors.torch import load_file
 
-    try:
+    damaged = api.BadInput(f"The model in {folder.name} is incomplete or damaged.", "Choose another.")
+    with api.model_files.quiet_load(damaged):
         config = json.loads((folder / "config.json").read_text("utf-8"))
         if config.pop("_class_name", "") != "GlobalVae":
-            raise api.BadInput(f"{folder.name} is no model of the global kind.")
+            raise api.BadInput(f"{folder.name} is not a global autoencoder.", "Choose another.")
         config["channels"] = tuple(config["channels"])
-        model = global_vae(GlobalConfig(**config))
+        model = build_global_vae(GlobalConfig(**config))
         model.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
-        raise api.BadInput(f"The model in {folder.name} is incomplete or damaged.", "Choose another.") from error
     return model.float().eval()
 
 
 @cache
-def _global_class() -> type[nn.Module]:
-    """Made on first use, because a class that derives from torch's needs torch to exist."""
+def _define_global_vae() -> Callable[[GlobalConfig], GlobalVae]:
+    """Define the class on first use, because its base class needs torch to be imported."""
     import torch
     from torch import nn
     from torch.nn import functional
@@ -130,8 +151,8 @@ def _global_class() -> type[nn.Module]:
             )
 
         def forward(self, x: Tensor) -> Tensor:
-            changed: Tensor = self.body(x)
-            return x + changed
+            difference: Tensor = self.body(x)
+            return x + difference
 
     class Up(nn.Module):
         def __init__(self, width: int, out: int) -> None:
@@ -139,11 +160,11 @@ def _global_class() -> type[nn.Module]:
             self.conv = nn.Conv2d(width, out, 3, padding=1)
 
         def forward(self, x: Tensor) -> Tensor:
-            larger: Tensor = self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
-            return larger
+            enlarged: Tensor = self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
+            return enlarged
 
-    class Prior(nn.Module):
-        """The velocity, at `time` in 0..1, that carries normal noise to standardised latents."""
+    class PriorModule(nn.Module):
+        """Predicts the velocity, at `time` in 0..1, from normal noise to standardised latents."""
 
         def __init__(self, latent: int, width: int) -> None:
             super().__init__()
@@ -151,7 +172,7 @@ def _global_class() -> type[nn.Module]:
             self.std: Tensor
             self.register_buffer("mean", torch.zeros(latent))
             self.register_buffer("std", torch.ones(latent))
-            self.enter = nn.Linear(latent + 2 * TIME_WAVES, width)
+            self.enter = nn.Linear(latent + 2 * TIME_FREQUENCIES, width)
             self.blocks = nn.ModuleList(
                 nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
                 for _ in range(PRIOR_BLOCKS)
@@ -159,21 +180,21 @@ def _global_class() -> type[nn.Module]:
             self.leave = nn.Linear(width, latent)
 
         def forward(self, x: Tensor, time: Tensor) -> Tensor:
-            angles = time[:, None] * torch.pi * 2.0 ** torch.arange(TIME_WAVES, device=x.device)
+            angles = time[:, None] * torch.pi * 2.0 ** torch.arange(TIME_FREQUENCIES, device=x.device)
             inner = self.enter(torch.cat([x, angles.sin(), angles.cos()], dim=1))
             for block in self.blocks:
                 inner = inner + block(inner)
             velocity: Tensor = self.leave(inner)
             return velocity
 
-    class GlobalVae(nn.Module):
+    class GlobalVaeModule(nn.Module):
         def __init__(self, config: GlobalConfig) -> None:
             super().__init__()
             self.config = config
             widths, cells = config.channels, config.grid**2
             down: list[nn.Module] = [nn.Conv2d(3, widths[0], 3, padding=1)]
-            for width, following in pairwise(widths):
-                down += [Residual(width), nn.Conv2d(width, following, 3, stride=2, padding=1)]
+            for width, next_width in pairwise(widths):
+                down += [Residual(width), nn.Conv2d(width, next_width, 3, stride=2, padding=1)]
             last = widths[-1]
             down += [Residual(last), nn.GroupNorm(8, last), nn.SiLU(), nn.Flatten()]
             self.encoder = nn.Sequential(*down, nn.Linear(last * cells, 2 * config.latent))
@@ -182,12 +203,12 @@ def _global_class() -> type[nn.Module]:
                 nn.Unflatten(1, (last, config.grid, config.grid)),
                 Residual(last),
             ]
-            for width, following in pairwise(widths[::-1]):
-                up += [Residual(width), Up(width, following)]
+            for width, next_width in pairwise(widths[::-1]):
+                up += [Residual(width), Up(width, next_width)]
             first = widths[0]
             up += [Residual(first), nn.GroupNorm(8, first), nn.SiLU(), nn.Conv2d(first, 3, 3, padding=1)]
             self.decoder = nn.Sequential(*up)
-            self.prior = Prior(config.latent, config.prior_width)
+            self.prior = PriorModule(config.latent, config.prior_width)
 
         def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
             mean, logvar = self.encoder(images).chunk(2, dim=1)
@@ -205,4 +226,4 @@ def _global_class() -> type[nn.Module]:
                 x = x + self.prior(middle, time + 0.5 / DREAM_STEPS) / DREAM_STEPS
             return x * self.prior.std + self.prior.mean
 
-    return GlobalVae
+    return cast("Callable[[GlobalConfig], GlobalVae]", GlobalVaeModule)

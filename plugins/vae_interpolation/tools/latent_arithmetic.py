@@ -1,4 +1,4 @@
-"""Sums and differences of pictures, in latents."""
+"""Add the difference of two sets of pictures to a picture, in latent space."""
 
 from __future__ import annotations
 
@@ -10,64 +10,64 @@ from studio import api
 
 from ..mixing import images
 from ..mixing.mixer import Mixer
-from ..models import codec as models
+from ..models.codec import MODEL_KINDS, SPATIAL_STARTER, load_codec
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Arithmetic(api.Tool):
-    """Adds to a picture what one set of pictures has and another has not."""
+class LatentArithmetic(api.Tool):
+    """Adds to a picture what one set of pictures has and another set lacks."""
 
     id = "vae.arithmetic"
-    title = "Add and take away"
+    title = "Latent arithmetic"
     icon = "mdi6.plus-minus-variant"
 
     class Params(api.Params):
         image: api.ImageInput
-        """The picture that is changed."""
+        """The picture to change."""
         plus: list[api.ImageInput] = api.param(min_items=1, max_items=64, title="More like these")
         minus: list[api.ImageInput] = api.param(min_items=1, max_items=64, title="Less like these")
         strength: float = api.param(1.0, ge=-4.0, le=4.0, step=0.05)
-        """How much of the difference of the two sets is added; below zero it is taken away."""
+        """Weight of the difference between the two sets. A negative weight subtracts it."""
         spread: Literal["place", "overall"] = api.param(
-            "place", labels=("Place by place", "The same everywhere"), title="Where"
+            "place", labels=("Per position", "Whole picture"), title="Difference"
         )
-        """Place by place suits sets of one framing, such as portraits. The same everywhere changes tone and mood."""
+        """Per position suits sets with the same framing, such as portraits. Whole picture changes tone and mood."""
         size: int = api.param(512, ge=64, le=2048, step=8, unit="px")
-        """Long side of the result, which keeps the picture's shape."""
-        detail: api.Unit = api.param(1.0, title="Keep detail")
-        """How much of the fine detail that the model loses is carried over from the picture."""
+        """Long side of the result, which keeps the picture's aspect ratio."""
+        detail: api.Unit = api.param(1.0, title="Preserve detail")
+        """Fraction of the fine detail, lost by the model, that is added back from the picture."""
         background: api.Colour = api.param("#ffffff", advanced=True)
-        """Shown where pictures are transparent."""
-        model: api.ModelChoice = api.param(models.SPATIAL, model=models.KINDS)
-        """A detailed model adds light, colour and coarse shapes. One with a global latent changes what is shown."""
+        """Background of transparent pictures."""
+        model: api.ModelChoice = api.param(SPATIAL_STARTER, model=MODEL_KINDS)
+        """A spatial model changes light, colour and coarse shapes. A global model changes the subject."""
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         total = 1 + len(params.plus) + len(params.minus)
         yield api.Progress(0, total, "Opening the pictures")
-        codec = models.load(ctx, params.model)
-        opened = images.read_all([params.image], params.size, codec, ground=params.background)
-        mixer = Mixer(codec, opened, detail=params.detail)
-        more = yield from _mean(mixer, params.plus, params, 1, total)
-        less = yield from _mean(mixer, params.minus, params, 1 + len(params.plus), total)
-        difference = more - less
-        if params.spread == "overall" and codec.spatial:
+        codec = load_codec(ctx, params.model)
+        pictures = images.read_pictures([params.image], params.size, codec, background=params.background)
+        mixer = Mixer(codec, pictures, detail=params.detail)
+        plus = yield from _mean_latent(mixer, params.plus, params, 1, total)
+        minus = yield from _mean_latent(mixer, params.minus, params, 1 + len(params.plus), total)
+        difference = plus - minus
+        if params.spread == "overall" and codec.is_spatial:
             difference = difference.mean((2, 3), keepdim=True)
         ctx.note("difference", round(float(difference.square().mean().sqrt()), 4))
         latent = mixer.latents[0] + params.strength * difference
-        yield api.Image(images.to_picture(mixer.finished(latent, mixer.reconstructions[0], mixer.images[0])))
+        yield api.Image(images.to_picture(mixer.decode(latent, mixer.reconstructions[0], mixer.images[0])))
 
 
-def _mean(
-    mixer: Mixer, paths: Sequence[Path], params: Arithmetic.Params, done: int, total: int
+def _mean_latent(
+    mixer: Mixer, paths: Sequence[Path], params: LatentArithmetic.Params, done: int, total: int
 ) -> Generator[api.Event, None, Tensor]:
-    """The mean latent of a set, in the picture's frame."""
+    """Encode a set of pictures in the mixer's frame and return the mean latent."""
     import torch
 
     latent = torch.zeros_like(mixer.latents[0])
     for number, path in enumerate(paths):
-        picture = images.read_one(path, (mixer.width, mixer.height), ground=params.background)
-        latent = latent + mixer.encoded(images.to_tensor(picture).to(latent.device)) / len(paths)
+        picture = images.read_picture(path, (mixer.width, mixer.height), background=params.background)
+        latent = latent + mixer.encode(images.to_tensor(picture).to(latent.device)) / len(paths)
         yield api.Progress(done + number + 1, total, "Encoding the pictures")
     return latent

@@ -1,4 +1,4 @@
-"""Train an autoencoder of one's own from a folder of pictures."""
+"""Train an autoencoder on a folder of pictures."""
 
 from __future__ import annotations
 
@@ -7,24 +7,33 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from studio import api
+from studio.api.datasets import ImageSample
+from studio.api.model_card import Measure, ModelCard, training_rows
 
-from ..models import codec as models
 from ..models import networks
-from ..training import data, model_card, prior, vae_kinds
-from ..training import trainer as training
-from . import evaluate
+from ..models.codec import GlobalCodec, KlCodec, load_codec
+from ..training import prior
+from ..training.data import Views, crop_centre, name_folders, read_folders
+from ..training.metrics import psnr_by_folder
+from ..training.trainer import Schedule, Trainer
+from ..training.vae_kinds import GlobalKind, SpatialKind, VaeKind
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-MINIMUM = 16
-DREAM_STEPS = 4000
+MIN_PICTURES = 16
+PRIOR_STEPS = 4000
 KL_WEIGHTS = {"spatial": 0.03, "global": 0.3}
-"""With 0.3 one of the four channels of a spatial latent goes unused."""
-HELD_OUT_SHOWN = 8
-HELD_OUT_MOST = 96
+"""With 0.3 one of the four channels of a spatial latent stays unused."""
+PREVIEW_COLUMNS = 8
+MAX_EVALUATED = 96
+"""Maximum number of held-out pictures that are evaluated during a training."""
+MAX_STANDARDISED = 256
+"""Maximum number of held-out pictures whose latents give the scaling factor."""
+KIND_NAMES = {"spatial": "spatial (diffusers `AutoencoderKL`)", "global": "global (one latent vector per picture)"}
 
 WIDTHS: dict[str, dict[str, tuple[int, ...]]] = {
     "spatial": {"small": (16, 32, 64, 96), "medium": (32, 64, 96, 160), "tiny": (8, 8, 8, 16)},
@@ -32,8 +41,8 @@ WIDTHS: dict[str, dict[str, tuple[int, ...]]] = {
 }
 
 
-class VaeTrain(api.Tool):
-    """Learns from your pictures how to take them apart and put them together, for morphs, blends and dreams."""
+class TrainVae(api.Tool):
+    """Trains an autoencoder on your pictures, for morphs, blends and dreams."""
 
     id = "vae.train"
     title = "Train a model"
@@ -43,178 +52,176 @@ class VaeTrain(api.Tool):
     deterministic = False
     icon = "mdi6.school-outline"
 
-    class Params(api.Params):
-        folder: api.FolderInput
-        """Your pictures, with the folders inside. At least 16; some hundreds are better."""
-        more_folders: list[api.FolderInput] = api.param([], max_items=8, title="More folders")
-        """Further folders. A small folder is drawn from more often than its size alone would give it."""
-        kind: Literal["spatial", "global"] = api.param("spatial", labels=("Detailed", "Dreaming"))
-        """Detailed keeps what stands where, and suits large pictures. Dreaming makes new pictures from nothing."""
-        title: str = api.param("My model", title="Name")
-        """What the model is called in the other tools."""
-        size: Literal[64, 128] = api.param(128, title="Picture size", unit="px")
-        """The size that it learns and is measured at. A detailed model can be used at any size."""
-        steps: int = api.param(6000, ge=1, le=1_000_000, title="Steps")
-        """More steps make finer pictures, and take longer."""
-        width: Literal["small", "medium", "tiny"] = api.param(
-            "small", labels=("Small", "Medium", "Tiny"), title="Network"
+    class Params(api.training.TrainingParams):
+        field_order = (
+            *("folder", "more_folders", "kind", "title", "size", "steps", "width", "flips", "start_from"),
+            *("batch", "learning_rate", "kl_weight", "kl_warm_up", "ema", "preview_every"),
         )
-        """Medium is finer and about three times as slow. Tiny is for trying out."""
-        flips: bool = api.param(True, title="Mirror pictures")
-        """Also learns from mirror images. Turn it off when writing must stay readable."""
-        start_from: api.ModelChoice | None = api.param(None, model="autoencoder", title="Go on from", advanced=True)
-        """A model of the detailed kind that has learnt already. Its network is kept."""
-        batch: int = api.param(16, ge=1, le=512, title="Pictures at a time", advanced=True)
+        folder: api.FolderInput
+        """Your pictures, including subfolders. At least 16; some hundreds are better."""
+        more_folders: list[api.FolderInput] = api.param([], max_items=8, title="More folders")
+        """Further folders. Small folders are used more often than their size alone would give."""
+        kind: Literal["spatial", "global"] = api.param("spatial", labels=("Spatial", "Global"), title="Kind of model")
+        """Spatial: keeps the layout and suits large pictures. Global: can also generate new pictures."""
+        size: Literal[64, 128] = api.param(128, title="Image size", unit="px")
+        """Size for training and evaluation. A spatial model can be used at any size."""
+        steps: int = api.param(6000, ge=1, le=1_000_000, title="Steps")
+        """More steps give finer pictures, and take longer."""
+        width: Literal["small", "medium", "tiny"] = api.param(
+            "small", labels=("Small", "Medium", "Tiny"), title="Network size"
+        )
+        """Medium gives finer pictures and is about three times as slow. Tiny is for quick tests."""
+        flips: bool = api.param(True, title="Flip horizontally")
+        """Trains on mirrored pictures as well. Turn it off if text must stay readable."""
+        start_from: api.ModelChoice | None = api.param(None, model="autoencoder", title="Base model", advanced=True)
+        """Continues the training of a spatial model. Its network size is kept."""
+        batch: int = api.param(16, ge=1, le=512, title="Batch size", advanced=True)
         learning_rate: float = api.param(1e-3, ge=1e-7, le=1.0, title="Learning rate", advanced=True)
         kl_weight: float | None = api.param(None, ge=0, le=10, title="KL weight", advanced=True)
-        """How much the latents are drawn to a normal distribution: more makes smoother blends, and softer pictures.
-        Empty means 0.03 for a detailed model and 0.3 for a dreaming one."""
+        """Higher values bring the latents closer to a normal distribution: smoother blends, softer pictures.
+        The default is 0.03 for a spatial model and 0.3 for a global one."""
         kl_warm_up: int = api.param(0, ge=0, le=100_000, title="KL warm-up", unit="steps", advanced=True)
-        """The steps over which the KL weight grows to its value."""
-        ema: float = api.param(0.999, ge=0, le=0.99999, title="Averaging", advanced=True)
-        """The share of the averaged weights that stays at each step."""
-        preview_every: int = api.param(250, ge=1, le=100_000, title="Preview every", unit="steps", advanced=True)
-        """How often held-out pictures are measured and shown."""
+        """Number of steps over which the KL weight increases to its value."""
+        preview_every: int = api.param(250, ge=1, le=100_000, title="Preview interval", unit="steps", advanced=True)
+        """Number of steps between two evaluations on held-out pictures."""
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         import torch
 
         folders = [params.folder, *params.more_folders]
-        samples, skipped = yield from evaluate.read_all(folders, 2 * params.size)
+        samples, skipped = yield from read_folders(folders, 2 * params.size)
         if skipped:
             ctx.note("skipped", skipped)
-        if len(samples) < MINIMUM:
-            raise api.BadInput(
-                f"There are {len(samples)} readable pictures in {params.folder.name}, and a training needs {MINIMUM}.",
-                "Add pictures or choose another folder.",
-            )
-        learn, held = data.split(samples)
-        trainer = _trainer(params, ctx, learn)
-        images = torch.from_numpy(np.stack([data.whole(one, params.size) for one in held[:: _stride(len(held))]]))
+        api.training.require_samples(params.folder, len(samples), MIN_PICTURES)
+        training, holdout = api.datasets.split_holdout(samples)
+        trainer = _build_trainer(params, ctx, training)
+        stride = -(-len(holdout) // MAX_EVALUATED)
+        images = torch.from_numpy(_stack_centres(holdout[::stride], params.size))
 
         def show_previews(step: int) -> Iterator[api.Event]:
             if step % params.preview_every == 0 or step in (params.preview_every // 10, params.steps):
-                _, made = trainer.held_out_loss(images)
-                yield api.Preview(strip(images, made), f"Step {step:,}")
+                _, reconstruction = trainer.evaluate(images)
+                yield api.Preview(compare(images, reconstruction), f"Step {step:,}")
 
-        memory_error = f"{params.batch} pictures at a time need more memory than there is."
+        memory_error = f"The device has too little memory for a batch of {params.batch} pictures."
         yield from trainer.run(ctx, params.steps, after_step=show_previews, memory_error=memory_error)
-        trainer.take_best()
+        trainer.best.restore()
         if params.kind == "global":
-            yield from _learn_to_dream(trainer, params, ctx, learn)
-        yield self._result(trainer, params, ctx, learn, held)
+            yield from _train_prior(trainer, params, ctx, training)
+        yield self._save(trainer, params, ctx, training, holdout)
 
-    def _result(
+    def _save(
         self,
-        trainer: training.Trainer,
+        trainer: Trainer,
         params: Params,
         ctx: api.Context,
-        learn: Sequence[data.Sample],
-        held: Sequence[data.Sample],
+        training: Sequence[ImageSample],
+        holdout: Sequence[ImageSample],
     ) -> api.Trained:
         folder = ctx.scratch / "model"
-        trainer.kind.save(trainer.ema, folder, _latents(trainer, held, params.size))
-        groups = evaluate.names_of([params.folder, *params.more_folders])
-        measured = evaluate.psnr_by_folder(trainer.reconstruct, held, groups, params.size)
-        facts = model_card.Facts(
+        trainer.kind.save(trainer.ema, folder, _encode(trainer, holdout[:MAX_STANDARDISED], params.size))
+        groups = name_folders([params.folder, *params.more_folders])
+        psnr = psnr_by_folder(trainer.reconstruct, holdout, groups, params.size)
+        parameters = sum(value.numel() for value in trainer.ema.parameters())
+        ModelCard(
             title=params.title,
-            kind=params.kind,
-            size=params.size,
-            pictures={name: sum(one.group == number for one in learn) for number, name in enumerate(groups)},
-            held_out=measured,
-            seed=ctx.seed,
-            steps=trainer.state.step,
-            minutes=trainer.state.seconds / 60,
-            parameters=sum(value.numel() for value in trainer.ema.parameters()),
-        )
-        (folder / "README.md").write_text(model_card.text(facts), encoding="utf-8")
-        notes = {"held_out_psnr": measured, "held_out_loss": trainer.best, "steps": trainer.state.step}
+            summary=f"An autoencoder, {KIND_NAMES[params.kind]}, trained at {params.size} px.",
+            rows=training_rows(self.id, trainer.state, seed=ctx.seed, parameters=parameters),
+            data={name: sum(one.group == group for one in training) for group, name in enumerate(groups)},
+            measures=[Measure(f"PSNR, {name}", value, "dB, higher is better") for name, value in psnr.items()],
+        ).write(folder)
+        notes = {"held_out_psnr": psnr, "held_out_loss": trainer.best.score, "steps": trainer.state.step}
         return api.Trained(folder, params.title, trainer.kind.name, notes)
 
 
-def _trainer(params: VaeTrain.Params, ctx: api.Context, learn: list[data.Sample]) -> training.Trainer:
+def _build_trainer(params: TrainVae.Params, ctx: api.Context, samples: list[ImageSample]) -> Trainer:
     import torch
 
     torch.manual_seed(ctx.seed)
-    spatial = params.kind == "spatial"
-    channels = WIDTHS[params.kind][params.width]
-    if params.start_from:
-        model = _start(params.start_from, params.kind, ctx)
-    elif spatial:
-        model = networks.spatial_vae(channels, params.size)
-    else:
-        model = networks.global_vae(networks.GlobalConfig(size=params.size, channels=channels))
-    schedule = training.Schedule(
+    is_spatial = params.kind == "spatial"
+    schedule = Schedule(
         steps=params.steps,
         learning_rate=params.learning_rate,
         kl_weight=KL_WEIGHTS[params.kind] if params.kl_weight is None else params.kl_weight,
         kl_warm_up=params.kl_warm_up,
         ema=params.ema,
     )
-    views = data.Views(
-        learn,
-        size=params.size // 2 if spatial and params.size >= 128 else params.size,
+    model = _build_model(params, ctx)
+    views = Views(
+        samples,
+        size=params.size // 2 if is_spatial and params.size >= 128 else params.size,
         count=params.batch,
         seed=ctx.seed,
-        cover=(0.35, 0.8) if spatial else (0.92, 1.0),
+        cover=(0.35, 0.8) if is_spatial else (0.92, 1.0),
         flips=params.flips,
-        white=0.6 if spatial else 1.0,
+        white=0.6 if is_spatial else 1.0,
     )
-    kind: training.Kind = vae_kinds.Spatial() if spatial else vae_kinds.Global()
-    return training.Trainer(model, kind, schedule, views.batch, ctx.checkpoint_dir, seed=ctx.seed, device=ctx.device)
+    kind: VaeKind[Any] = SpatialKind() if is_spatial else GlobalKind()
+    return Trainer(model, kind, schedule, views.batch, ctx.checkpoint_dir, seed=ctx.seed, device=ctx.device)
 
 
-def _start(choice: str, kind: str, ctx: api.Context) -> Any:
-    """A copy, since the loaded model stays in use elsewhere."""
-    codec = models.load(ctx, choice)
-    wanted = models.KlCodec if kind == "spatial" else models.GlobalCodec
-    if not isinstance(codec, wanted):
-        raise api.BadInput(f"{codec.title} is of another kind than the model to train.", "Choose another.")
-    return copy.deepcopy(codec.network).requires_grad_(True)
+def _build_model(params: TrainVae.Params, ctx: api.Context) -> nn.Module:
+    channels = WIDTHS[params.kind][params.width]
+    if params.start_from:
+        return _copy_model(params.start_from, params.kind, ctx)
+    if params.kind == "spatial":
+        spatial: nn.Module = networks.build_spatial_vae(channels, params.size)
+        return spatial
+    return networks.build_global_vae(networks.GlobalConfig(size=params.size, channels=channels))
 
 
-def _learn_to_dream(
-    trainer: training.Trainer, params: VaeTrain.Params, ctx: api.Context, learn: Sequence[data.Sample]
+def _copy_model(choice: str, kind: str, ctx: api.Context) -> nn.Module:
+    """Return a copy of a model to continue from, since the loaded one stays in use elsewhere."""
+    codec = load_codec(ctx, choice)
+    if not isinstance(codec, KlCodec if kind == "spatial" else GlobalCodec):
+        raise api.BadInput(f"{codec.title} is of another kind than the model to train.", "Choose another base model.")
+    model: nn.Module = copy.deepcopy(codec.network)
+    model.requires_grad_(True)
+    return model
+
+
+def _train_prior(
+    trainer: Trainer, params: TrainVae.Params, ctx: api.Context, samples: Sequence[ImageSample]
 ) -> Iterator[api.Event]:
-    """Quick beside the training itself, so it is not kept in between."""
+    """Train the prior of a global model. It is quick, so it has no checkpoints."""
     import torch
 
     model: Any = trainer.ema
-    found: list[tuple[Tensor, Tensor]] = []
-    for start in range(0, len(learn), 64):
-        images = torch.from_numpy(np.stack([data.whole(one, params.size) for one in learn[start : start + 64]]))
+    posteriors: list[tuple[Tensor, Tensor]] = []
+    for start in range(0, len(samples), 64):
+        images = torch.from_numpy(_stack_centres(samples[start : start + 64], params.size))
         views = torch.cat([images, images.flip(-1)]) if params.flips else images
         with torch.no_grad():
-            found.append(model.encode(views.to(trainer.device)))
-        yield api.Progress(params.steps, params.steps, "Learning to dream")
-    mean, logvar = (torch.cat(parts) for parts in zip(*found, strict=True))
-    for step in prior.fit(model, mean, logvar, min(params.steps, DREAM_STEPS), ctx.seed):
+            posteriors.append(model.encode(views.to(trainer.device)))
+        yield api.Progress(params.steps, params.steps, "Training the prior")
+    mean, logvar = (torch.cat(parts) for parts in zip(*posteriors, strict=True))
+    for step in prior.fit(model, mean, logvar, min(params.steps, PRIOR_STEPS), ctx.seed):
         if step % 100 == 0:
-            yield api.Progress(params.steps, params.steps, "Learning to dream")
-    noise = torch.randn(2 * HELD_OUT_SHOWN, mean.shape[1], generator=ctx.generator())
+            yield api.Progress(params.steps, params.steps, "Training the prior")
+    noise = torch.randn(2 * PREVIEW_COLUMNS, mean.shape[1], generator=ctx.generator())
     with torch.no_grad():
         dreams = model.decode(model.dream(noise.to(trainer.device))).cpu()
-    yield api.Preview(strip(*dreams.chunk(2)), "Dreams")
+    yield api.Preview(compare(*dreams.chunk(2)), "Dreams")
 
 
-def strip(images: Tensor, made: Tensor) -> Any:
-    """Up to eight originals, from all folders, over their reconstructions, as one picture."""
+def compare(first: Tensor, second: Tensor) -> NDArray[np.uint8]:
+    """Return up to eight of [n, 3, h, w] in -1..1, evenly chosen, in two rows, as [2 h, columns · w, 3]."""
     import torch
 
-    some = range(0, len(images), -(-len(images) // HELD_OUT_SHOWN))
-    rows = [torch.cat([part[number] for number in some], dim=2) for part in (images, made)]
-    picture = ((torch.cat(rows, dim=1).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return np.ascontiguousarray(picture.permute(1, 2, 0).cpu().numpy())
+    columns = range(0, len(first), -(-len(first) // PREVIEW_COLUMNS))
+    rows = [torch.cat([images[number] for number in columns], dim=2) for images in (first, second)]
+    return api.images.to_uint8(torch.cat(rows, dim=1))
 
 
-def _stride(count: int) -> int:
-    return -(-count // HELD_OUT_MOST)
-
-
-def _latents(trainer: training.Trainer, held: Sequence[data.Sample], size: int) -> Tensor:
+def _encode(trainer: Trainer, samples: Sequence[ImageSample], size: int) -> Tensor:
+    """Return the mean latents of pictures."""
     import torch
 
-    images = torch.from_numpy(np.stack([data.whole(one, size) for one in held[:256]]))
+    images = torch.from_numpy(_stack_centres(samples, size))
     with torch.no_grad():
         parts = [part.to(trainer.device) for part in torch.split(images, 8)]
         return torch.cat([trainer.kind.posterior(trainer.ema, part)[0].float() for part in parts])
+
+
+def _stack_centres(samples: Sequence[ImageSample], size: int) -> NDArray[np.float32]:
+    return np.stack([crop_centre(sample, size) for sample in samples])

@@ -1,94 +1,71 @@
-"""Pictures from folders, and batches of views of them that depend only on seed and step."""
+"""Pictures of several folders in memory, and random views of them that depend only on seed and step."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from studio import api
+from studio.api.datasets import ImageSample
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"})
-HELD_OUT_SHARE = 0.05
+MAX_PICTURES = 8_000
+"""Maximum number of pictures, since all are held in memory (up to 200 KB each at 128 px)."""
 Pixels = NDArray[np.uint8]
+WHITE: Pixels = np.full(3, 255, np.uint8)
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One picture in memory: `pixels` are [height, width, 3 | 4], `group` counts the folders from 0."""
+def read_folders(
+    folders: Sequence[Path], side: int, *, only_held_out: bool = False
+) -> Generator[api.Event, None, tuple[list[ImageSample], dict[str, str]]]:
+    """Read the pictures of folders with their transparency, scaled down to a shorter side of `side` px.
 
-    path: Path
-    group: int
-    pixels: Pixels
-
-
-def find(folders: Sequence[Path]) -> list[tuple[int, Path]]:
-    """Every file in the folders, and theirs, that looks like a picture, with its folder's number, in order.
-
-    Raises BadInput when a folder is missing or may not be read.
+    Returns (pictures, {file name: why it was skipped}); a picture's group is the number of its folder.
+    Raises BadInput for a folder that is missing or may not be read.
     """
-    found: list[tuple[int, Path]] = []
-    for group, folder in enumerate(folders):
-        if not folder.is_dir():
-            raise api.BadInput(f"There is no folder {folder}.", "Check the path.")
-        try:
-            files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-        except OSError as error:
-            raise api.BadInput(f"The folder {folder} may not be read.", "Change its permissions.") from error
-        found += [(group, path) for path in files if not path.name.startswith(".") and path.is_file()]
-    return found
+    files = [(path, group) for group, folder in enumerate(folders) for path in api.datasets.find_images(folder)]
+    if only_held_out:
+        files = [(path, group) for path, group in files if api.datasets.is_held_out(path)]
+    if len(files) > MAX_PICTURES:
+        yield api.Notice(f"Only {MAX_PICTURES:,} of the {len(files):,} pictures are used.", "warning")
+        files = files[:: -(-len(files) // MAX_PICTURES)]
+
+    def read(file: tuple[Path, int]) -> ImageSample:
+        return api.datasets.read_image(file[0], side, keep_alpha=True, group=file[1])
+
+    return (yield from api.datasets.read_images(files, read, path_of=lambda file: file[0]))
 
 
-def read(path: Path, group: int, side: int) -> Sample:
-    """One picture, its shorter side scaled down to `side` px where it is longer. Raises BadInput."""
-    from PIL import Image
-
-    image = api.images.open_picture(path)
-    scale = side / min(image.size)
-    if scale < 1:
-        width, height = (max(1, round(length * scale)) for length in image.size)
-        image = image.resize((width, height), Image.Resampling.LANCZOS)
-    return Sample(path, group, np.asarray(image))
+def name_folders(folders: Sequence[Path]) -> list[str]:
+    """Return a unique name for each folder: its own, with its parent's, or its full path."""
+    own = [folder.name for folder in folders]
+    with_parent = [f"{folder.parent.name}/{folder.name}" for folder in folders]
+    return next(
+        (names for names in (own, with_parent) if len(set(names)) == len(names)), [str(folder) for folder in folders]
+    )
 
 
-def is_held_out(path: Path) -> bool:
-    """Whether a picture is kept for measuring. It depends on the names of file and folder alone,
-    so it stays so when pictures come and go."""
-    return _hash(path) < HELD_OUT_SHARE * 2**32
-
-
-def split(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
-    """(to learn from, to measure on). At least one is held out."""
-    held = [sample for sample in samples if is_held_out(sample.path)]
-    if not held:
-        held = [min(samples, key=lambda sample: _hash(sample.path))]
-    names = {id(sample) for sample in held}
-    return [sample for sample in samples if id(sample) not in names], held
-
-
-def whole(sample: Sample, size: int) -> NDArray[np.float32]:
-    """The middle square of a picture over white, [3, size, size] in -1..1."""
+def crop_centre(sample: ImageSample, size: int) -> NDArray[np.float32]:
+    """Return the central square of a picture over white, scaled to [3, size, size] in -1..1."""
     height, width = sample.pixels.shape[:2]
     side = min(height, width)
-    return _view(sample.pixels, ((height - side) / 2, (width - side) / 2), side, size, np.full(3, 255, np.uint8))
+    return _crop(sample.pixels, ((height - side) / 2, (width - side) / 2), side, size, WHITE)
 
 
 @dataclass(frozen=True)
 class Views:
-    """Random square views: `batch(step)` is the same for the same seed and step, whatever came before.
+    """Random square crops: `batch(step)` depends on the seed and the step alone.
 
-    A view shows a share of the picture's shorter side between the two numbers of `cover`.
-    Folders are drawn in proportion to the square root of their sizes, so that a small one counts.
-    Transparent pictures are laid over white so often as `white` says, otherwise over a random plain colour.
+    A view covers a fraction of the picture's shorter side between the two values of `cover`. Folders are
+    drawn in proportion to the square root of their sizes, so that small ones count. Transparent pictures
+    are composited over white with the probability `white`, otherwise over a random plain colour.
     """
 
-    samples: Sequence[Sample]
+    samples: Sequence[ImageSample]
     size: int
     count: int
     seed: int
@@ -97,45 +74,43 @@ class Views:
     white: float = 0.6
 
     def batch(self, step: int) -> NDArray[np.float32]:
-        """[count, 3, size, size] in -1..1."""
-        chance = np.random.default_rng((self.seed, step))
-        members = self._members
-        weights = np.sqrt([len(group) for group in members])
-        groups = chance.choice(len(members), self.count, p=weights / weights.sum())
-        return np.stack([self._one(members[group], chance) for group in groups])
+        """Return the views of a step, [count, 3, size, size] in -1..1."""
+        rng = np.random.default_rng((self.seed, step))
+        groups = self._groups
+        weights = np.sqrt([len(group) for group in groups])
+        chosen = rng.choice(len(groups), self.count, p=weights / weights.sum())
+        return np.stack([self._draw(groups[group], rng) for group in chosen])
 
     @cached_property
-    def _members(self) -> list[list[Sample]]:
-        groups: dict[int, list[Sample]] = {}
+    def _groups(self) -> list[list[ImageSample]]:
+        groups: dict[int, list[ImageSample]] = {}
         for sample in self.samples:
             groups.setdefault(sample.group, []).append(sample)
         return list(groups.values())
 
-    def _one(self, members: Sequence[Sample], chance: np.random.Generator) -> NDArray[np.float32]:
-        sample = members[int(chance.integers(len(members)))]
-        share, y, x = chance.uniform(*self.cover), chance.uniform(), chance.uniform()
-        white, flip = chance.uniform() < self.white, chance.uniform() < 0.5
-        ground = chance.integers(0, 256, 3).astype(np.uint8)
+    def _draw(self, group: Sequence[ImageSample], rng: np.random.Generator) -> NDArray[np.float32]:
+        sample = group[int(rng.integers(len(group)))]
+        fraction, y, x = rng.uniform(*self.cover), rng.uniform(), rng.uniform()
+        is_white, is_flipped = rng.uniform() < self.white, rng.uniform() < 0.5
+        colour = rng.integers(0, 256, 3).astype(np.uint8)
         height, width = sample.pixels.shape[:2]
-        side = share * min(height, width)
+        side = fraction * min(height, width)
         corner = (y * (height - side), x * (width - side))
-        view = _view(sample.pixels, corner, side, self.size, np.full(3, 255, np.uint8) if white else ground)
-        return view[:, :, ::-1] if self.flips and flip else view
+        view = _crop(sample.pixels, corner, side, self.size, WHITE if is_white else colour)
+        return view[:, :, ::-1] if self.flips and is_flipped else view
 
 
-def _view(pixels: Pixels, corner: tuple[float, float], side: float, size: int, ground: Pixels) -> NDArray[np.float32]:
+def _crop(
+    pixels: Pixels, corner: tuple[float, float], side: float, size: int, background: Pixels
+) -> NDArray[np.float32]:
     from PIL import Image
 
     top, left = int(corner[0]), int(corner[1])
-    cut = pixels[top : int(np.ceil(corner[0] + side)), left : int(np.ceil(corner[1] + side))]
-    if cut.shape[2] == 4:
-        alpha = cut[:, :, 3:].astype(np.float32) / 255
-        cut = (cut[:, :, :3] * alpha + ground * (1 - alpha) + 0.5).astype(np.uint8)
+    part = pixels[top : int(np.ceil(corner[0] + side)), left : int(np.ceil(corner[1] + side))]
+    if part.shape[2] == 4:
+        alpha = part[:, :, 3:].astype(np.float32) / 255
+        part = (part[:, :, :3] * alpha + background * (1 - alpha) + 0.5).astype(np.uint8)
     y, x = corner[0] - top, corner[1] - left
-    box = (x, y, min(x + side, cut.shape[1]), min(y + side, cut.shape[0]))
-    image: Any = Image.fromarray(cut).resize((size, size), Image.Resampling.BICUBIC, box=box)
-    return (np.asarray(image, dtype=np.float32) / 127.5 - 1).transpose(2, 0, 1)
-
-
-def _hash(path: Path) -> int:
-    return int.from_bytes(hashlib.sha256(f"{path.parent.name}/{path.name}".encode()).digest()[:4])
+    box = (x, y, min(x + side, part.shape[1]), min(y + side, part.shape[0]))
+    view = Image.fromarray(part).resize((size, size), Image.Resampling.BICUBIC, box=box)
+    return api.images.from_uint8(np.asarray(view))

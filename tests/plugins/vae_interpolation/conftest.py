@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -62,24 +61,25 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def global_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A `GlobalVae` of 32 px with a latent of 8 numbers."""
+    """A `GlobalVae` of 32 px with a latent of 8 values."""
     torch.manual_seed(3)
     config = networks.GlobalConfig(size=32, latent=8, channels=(8, 8, 8), prior_width=16)
     folder = tmp_path_factory.mktemp("models") / "tiny-global"
-    networks.save_global(networks.global_vae(config), folder)
+    networks.save_global(networks.build_global_vae(config), folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def kl_weights(kl_folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(kl_folder / "diffusion_pytorch_model.safetensors")
+    weights: dict[str, torch.Tensor] = load_file(kl_folder / "diffusion_pytorch_model.safetensors")
+    return weights
 
 
 @pytest.fixture
 def changed_config(kl_folder: Path, tmp_path: Path) -> Callable[..., Path]:
     """A copy of the KL folder with other values in its config."""
 
-    def change(**values: Any) -> Path:
+    def change(**values: object) -> Path:
         folder = tmp_path / "changed"
         folder.mkdir()
         config = json.loads((kl_folder / "config.json").read_text("utf-8")) | values

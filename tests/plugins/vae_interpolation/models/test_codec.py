@@ -1,4 +1,4 @@
-"""Autoencoders of every kind and layout are read; what is broken, unsafe or something else gets a sentence."""
+"""Loading of autoencoders of every kind and layout, and errors for damaged, unsafe and other files."""
 
 import json
 import re
@@ -13,8 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from plugins.vae_interpolation.models import checkpoints
-from plugins.vae_interpolation.models import codec as models
-from plugins.vae_interpolation.models.codec import GlobalCodec
+from plugins.vae_interpolation.models.codec import SPATIAL_STARTER, Codec, GlobalCodec, load_codec
 from studio import api, testing
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -25,18 +24,18 @@ def images(side: int = 32) -> torch.Tensor:
     return torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(6)) * 2.0 - 1.0
 
 
-def same(one: models.Codec, other: models.Codec) -> bool:
+def same(one: Codec, other: Codec) -> bool:
     latent = one.encode(images())
     return torch.allclose(latent, other.encode(images()), atol=1e-5) and torch.allclose(
         one.decode(latent), other.decode(latent), atol=1e-5
     )
 
 
-def load(path: Path) -> models.Codec:
-    return models.load(testing.FakeContext(), str(path))
+def load(path: Path) -> Codec:
+    return load_codec(testing.FakeContext(), str(path))
 
 
-def refused(path: Path) -> str:
+def read_error(path: Path) -> str:
     with pytest.raises(api.BadInput) as caught:
         load(path)
     sentence = str(caught.value)
@@ -45,8 +44,8 @@ def refused(path: Path) -> str:
     return sentence
 
 
-def in_original_layout(tensors: Tensors, levels: int = 3) -> Tensors:
-    """The names of the latent diffusion authors."""
+def to_original_layout(tensors: Tensors, levels: int = 3) -> Tensors:
+    """Rename tensors as in the original latent diffusion code."""
     renamed: Tensors = {}
     for name, value in tensors.items():
         new = re.sub(r"encoder\.down_blocks\.(\d)\.resnets", r"encoder.down.\1.block", name)
@@ -64,7 +63,7 @@ def in_original_layout(tensors: Tensors, levels: int = 3) -> Tensors:
 
 def test_a_kl_folder(kl_folder: Path) -> None:
     codec = load(kl_folder)
-    assert (codec.factor, codec.size, codec.spatial, codec.can_dream) == (4, 64, True, False)
+    assert (codec.factor, codec.size, codec.is_spatial, codec.can_dream) == (4, 64, True, False)
     latent = codec.encode(images())
     assert latent.shape == (1, 3, 8, 8)
     assert codec.decode(latent).shape == (1, 3, 32, 32)
@@ -78,20 +77,20 @@ def test_latents_are_means_and_so_the_same_each_time(kl_folder: Path) -> None:
 
 def test_a_tiny_folder(tiny_folder: Path) -> None:
     codec = load(tiny_folder)
-    assert (codec.factor, codec.spatial) == (4, True)
+    assert (codec.factor, codec.is_spatial) == (4, True)
     assert codec.decode(codec.encode(images())).shape == (1, 3, 32, 32)
 
 
 def test_a_global_folder(global_folder: Path) -> None:
     codec = load(global_folder)
     assert isinstance(codec, GlobalCodec)
-    assert (codec.size, codec.width, codec.spatial, codec.can_dream) == (32, 8, False, True)
+    assert (codec.size, codec.latent_size, codec.is_spatial, codec.can_dream) == (32, 8, False, True)
     assert codec.encode(images()).shape == (1, 8)
     assert codec.decode(codec.dream(torch.zeros(2, 8))).shape == (2, 3, 32, 32)
 
 
 def test_the_starter() -> None:
-    assert load(Path(models.SPATIAL)).factor == 8
+    assert load(Path(SPATIAL_STARTER)).factor == 8
 
 
 def test_the_vae_inside_a_pipeline(kl_folder: Path, tmp_path: Path) -> None:
@@ -106,10 +105,10 @@ def test_a_model_is_loaded_once_until_it_changes(kl_folder: Path, tmp_path: Path
     folder = tmp_path / "mine"
     shutil.copytree(kl_folder, folder)
     ctx = testing.FakeContext()
-    first = models.load(ctx, str(folder))
-    assert models.load(ctx, str(folder)) is first
+    first = load_codec(ctx, str(folder))
+    assert load_codec(ctx, str(folder)) is first
     save_file({name: value * 0.5 for name, value in load_file(folder / WEIGHTS).items()}, folder / WEIGHTS)
-    assert models.load(ctx, str(folder)) is not first
+    assert load_codec(ctx, str(folder)) is not first
 
 
 def test_a_single_file_in_the_layout_of_diffusers(kl_folder: Path, kl_weights: Tensors, tmp_path: Path) -> None:
@@ -121,7 +120,7 @@ def test_a_single_file_in_the_layout_of_diffusers(kl_folder: Path, kl_weights: T
 def test_a_single_file_in_the_original_layout(
     prefix: str, kl_folder: Path, kl_weights: Tensors, tmp_path: Path
 ) -> None:
-    tensors = {prefix + name: value for name, value in in_original_layout(kl_weights).items()}
+    tensors = {prefix + name: value for name, value in to_original_layout(kl_weights).items()}
     if prefix:
         tensors["model.diffusion_model.input_blocks.0.0.weight"] = torch.zeros(2, 2)
     save_file(tensors, tmp_path / "original.safetensors")
@@ -158,21 +157,21 @@ def test_a_taesd_pair_by_either_half(half: int, tiny_folder: Path, tmp_path: Pat
 def test_half_a_taesd_pair_says_what_is_missing(tiny_folder: Path, tmp_path: Path) -> None:
     encoder, decoder = taesd_pair(tmp_path, tiny_folder)
     decoder.unlink()
-    assert "only the encoder" in refused(encoder)
+    assert "only the encoder" in read_error(encoder)
 
 
 @pytest.mark.parametrize("suffix", [".ckpt", ".pt", ".bin", ".pth", ".pkl"])
 def test_a_pickle_is_not_opened(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"evil{suffix}"
     path.write_bytes(b"\x80\x04cos\nsystem\n")
-    sentence = refused(path)
+    sentence = read_error(path)
     assert "is a pickle" in sentence
     assert "safetensors.torch.save_file" in sentence
 
 
 def test_a_pickle_under_another_name_is_not_opened(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(3)}, tmp_path / "renamed.safetensors")
-    assert "pickle under another name" in refused(tmp_path / "renamed.safetensors")
+    assert "pickle under another name" in read_error(tmp_path / "renamed.safetensors")
 
 
 def test_a_folder_with_a_pickle_in_it(kl_folder: Path, kl_weights: Tensors, tmp_path: Path) -> None:
@@ -180,7 +179,7 @@ def test_a_folder_with_a_pickle_in_it(kl_folder: Path, kl_weights: Tensors, tmp_
     folder.mkdir()
     shutil.copy(kl_folder / "config.json", folder)
     torch.save(kl_weights, folder / "diffusion_pytorch_model.bin")
-    assert "as a pickle (diffusion_pytorch_model.bin)" in refused(folder)
+    assert "as a pickle (diffusion_pytorch_model.bin)" in read_error(folder)
 
 
 def test_a_pickle_beside_safetensors_is_left_alone(kl_folder: Path, tmp_path: Path) -> None:
@@ -193,14 +192,14 @@ def test_a_pickle_beside_safetensors_is_left_alone(kl_folder: Path, tmp_path: Pa
 def test_an_lfs_pointer(tmp_path: Path) -> None:
     path = tmp_path / "pointer.safetensors"
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 334643268\n", encoding="utf-8")
-    assert "Git LFS pointer" in refused(path)
+    assert "Git LFS pointer" in read_error(path)
 
 
 @pytest.mark.parametrize("keep", [0, 5, 300, -1])
 def test_a_truncated_file(keep: int, kl_folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "short.safetensors"
     path.write_bytes((kl_folder / WEIGHTS).read_bytes()[:keep])
-    assert "incomplete" in refused(path)
+    assert "incomplete" in read_error(path)
 
 
 def test_a_truncated_file_in_a_folder(kl_folder: Path, tmp_path: Path) -> None:
@@ -217,27 +216,27 @@ def test_a_truncated_file_in_a_folder(kl_folder: Path, tmp_path: Path) -> None:
 def test_a_garbled_header(header: bytes, tmp_path: Path) -> None:
     path = tmp_path / "garbled.safetensors"
     path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 64)
-    refused(path)
+    read_error(path)
 
 
-def test_something_that_is_no_model(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model(tmp_path: Path) -> None:
     path = tmp_path / "notes.safetensors"
     path.write_text("these are only some notes of mine, longer than a header", encoding="utf-8")
-    refused(path)
+    read_error(path)
 
 
 def test_another_family(changed_config: Callable[..., Path]) -> None:
-    sentence = refused(changed_config(_class_name="UNet2DConditionModel"))
+    sentence = read_error(changed_config(_class_name="UNet2DConditionModel"))
     assert "is a UNet2DConditionModel, and an autoencoder is needed" in sentence
 
 
 def test_another_family_in_a_single_file(tmp_path: Path) -> None:
     save_file({"lora_unet_mid.lora_up.weight": torch.zeros(2, 2)}, tmp_path / "lora.safetensors")
-    assert "autoencoder is needed" in refused(tmp_path / "lora.safetensors")
+    assert "is not an autoencoder" in read_error(tmp_path / "lora.safetensors")
 
 
 def test_weights_that_do_not_fit_the_config(changed_config: Callable[..., Path]) -> None:
-    assert "does not fit" in refused(changed_config(latent_channels=9))
+    assert "does not fit" in read_error(changed_config(latent_channels=9))
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "null", "{" + " " * (checkpoints.MAX_CONFIG + 1) + "}"])
@@ -245,29 +244,29 @@ def test_a_damaged_config(text: str, kl_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "damaged"
     shutil.copytree(kl_folder, folder)
     (folder / "config.json").write_text(text, encoding="utf-8")
-    assert "damaged" in refused(folder)
+    assert "damaged" in read_error(folder)
 
 
-def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_model(tmp_path: Path) -> None:
     folder = tmp_path / "holiday"
     folder.mkdir()
-    assert "no config.json" in refused(folder)
+    assert "no config.json" in read_error(folder)
 
 
 def test_a_folder_without_weights(kl_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "hollow"
     folder.mkdir()
     shutil.copy(kl_folder / "config.json", folder)
-    assert "holds no weights" in refused(folder)
+    assert "contains no weights" in read_error(folder)
 
 
-def test_a_name_that_means_nothing() -> None:
+def test_an_unknown_name() -> None:
     with pytest.raises(api.BadInput, match="no starter model"):
-        models.load(testing.FakeContext(), "nothing-of-that-name")
+        load_codec(testing.FakeContext(), "nothing-of-that-name")
 
 
 class Connected(testing.FakeContext):
-    """Takes every choice for a hub id."""
+    """Treats every choice as a hub id."""
 
     def model(self, choice: str) -> Path | str:
         return choice
@@ -276,7 +275,7 @@ class Connected(testing.FakeContext):
 def test_a_hub_id_without_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(api.BadInput, match="not on this computer") as caught:
-        models.load(Connected(), "somebody/some-vae")
+        load_codec(Connected(), "somebody/some-vae")
     assert "somebody/some-vae" in str(caught.value)
 
 
@@ -284,7 +283,7 @@ def test_a_hub_id_without_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_hub_id_that_was_downloaded_before(
     inside: str, kl_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the cache of the hub, without asking the net; also as a part of a pipeline."""
+    """A model in the hub's cache is loaded without the network, also as a part of a pipeline."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     commit, home = "0" * 40, tmp_path / "hub" / "models--somebody--some-vae"
     snapshot = home / "snapshots" / commit / inside
@@ -292,14 +291,14 @@ def test_a_hub_id_that_was_downloaded_before(
     (home / "refs").mkdir()
     (home / "refs" / "main").write_text(commit, encoding="utf-8")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    codec = models.load(Connected(), "somebody/some-vae")
+    codec = load_codec(Connected(), "somebody/some-vae")
     assert same(codec, load(kl_folder))
 
 
-def test_shapes_tell_the_config(kl_folder: Path, kl_weights: Tensors) -> None:
+def test_the_config_is_inferred_from_shapes(kl_folder: Path, kl_weights: Tensors) -> None:
     config: dict[str, Any] = json.loads((kl_folder / "config.json").read_text("utf-8"))
-    for tensors in (kl_weights, in_original_layout(kl_weights)):
-        read = checkpoints.kl_config({name: tuple(value.shape) for name, value in tensors.items()})
+    for tensors in (kl_weights, to_original_layout(kl_weights)):
+        read = checkpoints.infer_kl_config({name: tuple(value.shape) for name, value in tensors.items()})
         assert read is not None
-        told = set(read) - {"sample_size", "_class_name"}
-        assert {name: read[name] for name in told} == {name: config[name] for name in told}
+        names = set(read) - {"sample_size", "_class_name"}
+        assert {name: read[name] for name in names} == {name: config[name] for name in names}

@@ -1,5 +1,6 @@
-"""`vae.train` as the studio runs it, from a folder of pictures to a model that others load."""
+"""`vae.train` as the studio runs it, from a folder of pictures to a model that other tools load."""
 
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 from plugins.vae_interpolation.models import networks
 from plugins.vae_interpolation.tools import train
-from plugins.vae_interpolation.tools.train import VaeTrain
+from plugins.vae_interpolation.tools.train import TrainVae
 from plugins.vae_interpolation.training import trainer
 from studio import api, testing
 
@@ -33,7 +34,7 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def trained(events: list[api.Event]) -> api.Trained:
+def find_model(events: list[api.Event]) -> api.Trained:
     (one,) = testing.results(events)
     assert isinstance(one, api.Trained)
     return one
@@ -44,7 +45,7 @@ def notices(events: list[api.Event]) -> list[str]:
 
 
 def test_keeps_the_rules() -> None:
-    testing.check_plugin([VaeTrain])
+    testing.check_plugin([TrainVae])
     testing.check_light_import("plugins.vae_interpolation.tools.train", [Path(train.__file__).parents[3]])
 
 
@@ -52,8 +53,8 @@ def test_a_spatial_model_is_loaded_by_diffusers(pictures: Path, tmp_path: Path) 
     from diffusers import AutoencoderKL
 
     ctx = testing.FakeContext(seed=7, folder=tmp_path / "job")
-    events = testing.run(VaeTrain, ctx, folder=pictures, title="Mine", **TINY)
-    made = trained(events)
+    events = testing.run(TrainVae, ctx, folder=pictures, title="Mine", **TINY)
+    made = find_model(events)
     assert (made.title, made.kind) == ("Mine", "autoencoder")
     model = AutoencoderKL.from_pretrained(made.folder, torch_dtype=torch.float32)
     assert model.config.scaling_factor == 1.0
@@ -61,14 +62,14 @@ def test_a_spatial_model_is_loaded_by_diffusers(pictures: Path, tmp_path: Path) 
     assert "# Mine" in (made.folder / "README.md").read_text("utf-8")
     assert set(made.notes["held_out_psnr"]) == {"pictures"}
     previews = [event.content for event in events if isinstance(event, api.Preview)]
-    assert [view.shape[0] for view in previews] == [128, 128]
+    assert [np.asarray(preview).shape[0] for preview in previews] == [128, 128]
     steps = [event.step for event in events if isinstance(event, api.Progress) and event.step]
     assert steps == [1, 2, 3, 4]
 
 
 def test_a_global_model_is_loaded_again(pictures: Path, tmp_path: Path) -> None:
     ctx = testing.FakeContext(seed=7, folder=tmp_path / "job")
-    made = trained(testing.run(VaeTrain, ctx, folder=pictures, kind="global", **TINY))
+    made = find_model(testing.run(TrainVae, ctx, folder=pictures, kind="global", **TINY))
     assert made.kind == "global-autoencoder"
     model = networks.load_global(made.folder)
     mean, logvar = model.encode(torch.zeros(2, 3, 64, 64))
@@ -77,76 +78,77 @@ def test_a_global_model_is_loaded_again(pictures: Path, tmp_path: Path) -> None:
     assert model.dream(torch.randn_like(mean)).isfinite().all()
 
 
-def test_a_pause_keeps_what_was_learnt(pictures: Path, tmp_path: Path) -> None:
-    straight = trained(testing.run(VaeTrain, testing.FakeContext(7, tmp_path / "a"), folder=pictures, **TINY))
+def test_a_paused_training_resumes_with_equal_weights(pictures: Path, tmp_path: Path) -> None:
+    straight = find_model(testing.run(TrainVae, testing.FakeContext(7, tmp_path / "a"), folder=pictures, **TINY))
     ctx = testing.FakeContext(7, tmp_path / "b", pause_requested=True)
     with pytest.raises(api.Paused):
-        testing.run(VaeTrain, ctx, folder=pictures, **TINY)
+        testing.run(TrainVae, ctx, folder=pictures, **TINY)
     later = testing.FakeContext(7, tmp_path / "b")
-    events = testing.run(VaeTrain, later, folder=pictures, **TINY)
+    events = testing.run(TrainVae, later, folder=pictures, **TINY)
     assert notices(events) == ["Resumes at step 1 of 4."]
-    assert weights(trained(events)) == weights(straight)
+    assert weights(find_model(events)) == weights(straight)
 
 
-def test_a_kill_loses_only_the_steps_since_the_checkpoint(pictures: Path, tmp_path: Path) -> None:
-    straight = trained(testing.run(VaeTrain, testing.FakeContext(7, tmp_path / "a"), folder=pictures, **TINY))
+def test_a_killed_training_resumes_from_the_checkpoint(pictures: Path, tmp_path: Path) -> None:
+    straight = find_model(testing.run(TrainVae, testing.FakeContext(7, tmp_path / "a"), folder=pictures, **TINY))
     ctx = testing.FakeContext(7, tmp_path / "b")
-    running = VaeTrain().run(VaeTrain.Params(folder=pictures, **TINY), ctx)
+    running = TrainVae().run(TrainVae.Params(folder=pictures, **TINY), ctx)
+    assert isinstance(running, Generator)
     while not isinstance(event := next(running), api.Progress) or event.step < 3:
         pass
     running.close()
-    events = testing.run(VaeTrain, testing.FakeContext(7, tmp_path / "b"), folder=pictures, **TINY)
+    events = testing.run(TrainVae, testing.FakeContext(7, tmp_path / "b"), folder=pictures, **TINY)
     assert notices(events) == ["Resumes at step 0 of 4."]
-    assert weights(trained(events)) == weights(straight)
+    assert weights(find_model(events)) == weights(straight)
 
 
-def test_a_damaged_checkpoint_is_told_and_begun_again(pictures: Path, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_starts_the_training_again(pictures: Path, tmp_path: Path) -> None:
     ctx = testing.FakeContext(7, tmp_path / "job")
     (ctx.checkpoint_dir / trainer.Trainer.CHECKPOINT).write_bytes(b"spoilt")
-    events = testing.run(VaeTrain, ctx, folder=pictures, **TINY)
+    events = testing.run(TrainVae, ctx, folder=pictures, **TINY)
     assert "starts again" in notices(events)[0]
-    assert trained(events)
+    assert find_model(events)
 
 
-def test_a_model_is_gone_on_from(pictures: Path, tmp_path: Path) -> None:
-    first = trained(testing.run(VaeTrain, testing.FakeContext(7, tmp_path / "a"), folder=pictures, **TINY))
+def test_a_training_continues_from_a_base_model(pictures: Path, tmp_path: Path) -> None:
+    first = find_model(testing.run(TrainVae, testing.FakeContext(7, tmp_path / "a"), folder=pictures, **TINY))
     more = {**TINY, "learning_rate": 1e-7}
     ctx = testing.FakeContext(7, tmp_path / "b")
-    second = trained(testing.run(VaeTrain, ctx, folder=pictures, start_from=str(first.folder), **more))
+    second = find_model(testing.run(TrainVae, ctx, folder=pictures, start_from=str(first.folder), **more))
     assert second.notes["held_out_psnr"]["pictures"] == pytest.approx(first.notes["held_out_psnr"]["pictures"], abs=0.1)
 
 
 def test_a_model_of_the_other_kind_is_refused(pictures: Path, tmp_path: Path) -> None:
-    first = trained(testing.run(VaeTrain, testing.FakeContext(7, tmp_path / "a"), folder=pictures, **TINY))
+    first = find_model(testing.run(TrainVae, testing.FakeContext(7, tmp_path / "a"), folder=pictures, **TINY))
     with pytest.raises(api.BadInput, match="another kind"):
-        testing.run(VaeTrain, folder=pictures, kind="global", start_from=str(first.folder), **TINY)
+        testing.run(TrainVae, folder=pictures, kind="global", start_from=str(first.folder), **TINY)
 
 
 def test_unreadable_pictures_are_skipped_and_listed(pictures: Path, tmp_path: Path) -> None:
     (pictures / "broken.png").write_bytes((pictures / "1.png").read_bytes()[:60])
     (pictures / "empty.jpg").write_bytes(b"")
     ctx = testing.FakeContext(7, tmp_path / "job")
-    events = testing.run(VaeTrain, ctx, folder=pictures, **TINY)
-    assert notices(events) == ["Skipped, because they cannot be read: broken.png, empty.jpg."]
+    events = testing.run(TrainVae, ctx, folder=pictures, **TINY)
+    assert notices(events) == ["Skipped 2 files that cannot be read: broken.png, empty.jpg."]
     assert set(ctx.notes["skipped"]) == {"broken.png", "empty.jpg"}
-    assert trained(events)
+    assert find_model(events)
 
 
-def test_too_few_pictures_is_one_sentence(pictures: Path) -> None:
+def test_too_few_pictures_are_reported(pictures: Path) -> None:
     for number in range(10):
         (pictures / f"{number}.png").unlink()
-    with pytest.raises(api.BadInput, match="There are 10 readable pictures in pictures, and a training needs 16"):
-        testing.run(VaeTrain, folder=pictures, **TINY)
+    with pytest.raises(api.BadInput, match="pictures contains 10 readable pictures, and this training needs 16"):
+        testing.run(TrainVae, folder=pictures, **TINY)
 
 
-def test_an_empty_folder_is_one_sentence(tmp_path: Path) -> None:
+def test_an_empty_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(api.BadInput, match="needs 16"):
-        testing.run(VaeTrain, folder=tmp_path, **TINY)
+        testing.run(TrainVae, folder=tmp_path, **TINY)
 
 
-def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(api.BadInput, match="There is no folder"):
-        testing.run(VaeTrain, folder=tmp_path / "nowhere", **TINY)
+        testing.run(TrainVae, folder=tmp_path / "nowhere", **TINY)
 
 
 def weights(made: api.Trained) -> bytes:
