@@ -108,7 +108,7 @@ class Family:
         if task not in (Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO):
             if self.video:
                 return api.BadInput(
-                    f"{self.title} makes videos, not images.", "Use it in Animate, or choose another model."
+                    f"{self.title} makes videos, not images.", "Use it in Video, or choose another model."
                 )
             return api.BadInput(f"{self.title} cannot start from {task.value}.", "Choose another model.")
         if not self.video:

@@ -1,7 +1,7 @@
-"""A pipeline's loop, watched from outside: progress, previews, cancel, and pause, for every family alike.
+"""Hooks in a pipeline's loop, for progress, previews, cancelling and pausing.
 
-Not all pipelines have callbacks, and those of others differ. All of them call a scheduler's
-`step` and a denoiser's `forward`, so these are what is watched, for the time of one run.
+Not all pipelines have callbacks, and the existing ones differ. All pipelines call a scheduler's `step` and a
+denoiser's `forward`, so these methods are patched while one pipeline runs.
 """
 
 from __future__ import annotations
@@ -25,150 +25,162 @@ from ..patching import patched_method
 from .replay import Replay
 
 if TYPE_CHECKING:
+    import torch
+    from diffusers import DiffusionPipeline, SchedulerMixin
+    from diffusers.utils import BaseOutput
     from numpy.typing import NDArray
     from torch import Tensor
 
-_SHARE = 0.05
-"""Of the time, at most, for previews: where they cost more, only every so many steps are shown."""
 PREVIEW_SIDE = 512
-"""Pixels along the longer side of a preview."""
-_BETWEEN_PREVIEWS = 0.1
-"""Seconds: a fast device is not kept waiting for pictures that nobody has time to look at."""
+"""Maximum length in pixels of a preview's longer side."""
+_PREVIEW_FRACTION = 0.05
+"""Maximum fraction of the time spent on previews. If they are slower, some steps have none."""
+_PREVIEW_INTERVAL = 0.1
+"""Minimum time in seconds between two previews, since nobody could look at more of them."""
 
 
 class LoopHooks:
-    """One job's view of the loop. `size` is (width, height) in pixels of what is painted."""
+    """The hooks of one job."""
 
     def __init__(
         self,
         ctx: api.Context,
-        tape: Replay,
+        replay: Replay,
         *,
-        view: LatentPreview | None,
+        preview: LatentPreview | None,
         size: tuple[int, int],
-        rest: Callable[[], None],
+        save_state: Callable[[], None],
     ) -> None:
+        """Prepare hooks for an image of `size` (width, height) in pixels. `save_state` is called before a pause."""
         self._ctx = ctx
-        self._tape = tape
-        self._view = view
+        self._replay = replay
+        self._preview = preview
         self._size = size
-        self._rest = rest
-        self._shown = 0.0
-        self._cost = 0.0
+        self._save_state = save_state
+        self._previewed_at = 0.0
+        self._preview_seconds = 0.0
 
     @contextmanager
-    def over(self, pipe: Any) -> Iterator[None]:
-        """Watches the pipeline while the block runs. Cancelled and Paused are raised from within its loop."""
+    def attach(self, pipe: DiffusionPipeline) -> Iterator[None]:
+        """Patch the pipeline until the block ends. Cancelled and Paused are raised from within its loop."""
         from diffusers import SchedulerMixin
 
-        self._tape.rewind()
-        with ExitStack() as watched:
-            for name, part in pipe.components.items():
-                if name in DENOISERS and part is not None:
-                    cache = CacheState(part) if getattr(part, "is_cache_enabled", False) else None
-                    watched.enter_context(
-                        patched_method(part, "forward", functools.partial(self._tape.taped, cache=cache))
-                    )
-                    self._make_stoppable(part, watched)
+        self._replay.rewind()
+        with ExitStack() as patches:
+            for name, component in pipe.components.items():
+                if name in DENOISERS and component is not None:
+                    cache = CacheState(component) if getattr(component, "is_cache_enabled", False) else None
+                    record = functools.partial(self._replay.record, cache=cache)
+                    patches.enter_context(patched_method(component, "forward", record))
+                    self._check_cancelled_in_blocks(component, patches)
                 elif name == "controlnet":
-                    watched.enter_context(patched_method(part, "forward", self._tape.idle))
-                    self._make_stoppable(part, watched)
-                elif isinstance(part, SchedulerMixin):
-                    watched.enter_context(patched_method(part, "step", functools.partial(self._stepping, pipe, part)))
+                    patches.enter_context(patched_method(component, "forward", self._replay.skip_while_replaying))
+                    self._check_cancelled_in_blocks(component, patches)
+                elif isinstance(component, SchedulerMixin):
+                    wrap = functools.partial(self._wrap_step, pipe, component)
+                    patches.enter_context(patched_method(component, "step", wrap))
             yield
 
-    def _make_stoppable(self, denoiser: Any, watched: ExitStack) -> None:
-        """A cancel is seen before each block, so that one large step need not be waited for."""
+    def _check_cancelled_in_blocks(self, denoiser: torch.nn.Module, patches: ExitStack) -> None:
+        """Check for a cancel before each block, so that it need not wait for a long step."""
         from torch.nn import ModuleList
 
         for child in denoiser.children():
             for block in child if isinstance(child, ModuleList) else ():
                 hook = block.register_forward_pre_hook(lambda *_: self._ctx.check_cancelled())
-                watched.callback(hook.remove)
+                patches.callback(hook.remove)
 
-    def _stepping(self, pipe: Any, scheduler: Any, step: Callable[..., Any]) -> Callable[..., Any]:
-        asked = inspect.signature(step)
-
-        @functools.wraps(step)
-        def stepped(model_output: Tensor, *args: Any, **kwargs: Any) -> Any:
-            timestep = asked.bind(model_output, *args, **kwargs).arguments.get("timestep")
-            result = step(model_output, *args, **kwargs)
-            self._after(pipe, scheduler, timestep, model_output, result)
-            return result
+    def _wrap_step(
+        self, pipe: DiffusionPipeline, scheduler: SchedulerMixin, step: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        signature = inspect.signature(step)
 
         # Loops ask the signature whether a sampler takes a generator.
-        return stepped
+        @functools.wraps(step)
+        def call_step(model_output: Tensor, *args: object, **kwargs: object) -> object:
+            timestep = signature.bind(model_output, *args, **kwargs).arguments.get("timestep")
+            output = step(model_output, *args, **kwargs)
+            self._on_step(pipe, scheduler, timestep, model_output, output)
+            return output
 
-    def _after(self, pipe: Any, scheduler: Any, timestep: Any, model_output: Tensor, result: Any) -> None:
-        here, steps = count_steps_done(scheduler, timestep), max(1, len(scheduler.timesteps))
-        stages = _stages(pipe)
-        share = (stages.index(scheduler) + min(1.0, here / steps)) / len(stages)
-        self._ctx.emit(api.Progress(share, 1, f"Painting, step {here} of {steps}"))
-        if self._tape.replaying:
+        return call_step
+
+    def _on_step(
+        self,
+        pipe: DiffusionPipeline,
+        scheduler: SchedulerMixin,
+        timestep: Tensor | float | None,
+        model_output: Tensor,
+        output: BaseOutput | tuple[Tensor, ...],
+    ) -> None:
+        done, steps = count_steps_done(scheduler, timestep), max(1, len(scheduler.timesteps))
+        stages = _list_schedulers(pipe)
+        fraction = (stages.index(scheduler) + min(1.0, done / steps)) / len(stages)
+        self._ctx.emit(api.Progress(fraction, 1, f"Step {done} of {steps}"))
+        if self._replay.is_replaying:
             return
         if self._ctx.pause_requested:
-            self._rest()
+            self._save_state()
             raise api.Paused
-        if self._view is not None and time.monotonic() - self._shown >= max(_BETWEEN_PREVIEWS, self._cost / _SHARE):
-            self._show(pipe, estimate_denoised(scheduler, model_output, result))
+        interval = max(_PREVIEW_INTERVAL, self._preview_seconds / _PREVIEW_FRACTION)
+        if self._preview is not None and time.monotonic() - self._previewed_at >= interval:
+            self._emit_preview(self._preview, pipe, estimate_denoised(scheduler, model_output, output))
 
-    def _show(self, pipe: Any, estimate: Tensor) -> None:
-        if self._view is None:
-            return
+    def _emit_preview(self, preview: LatentPreview, pipe: DiffusionPipeline, estimate: Tensor) -> None:
         width, height = self._size
-        shown = latents.unpack_latents(pipe, estimate, height, width, frames_first=self._view.frames_first)
-        if shown is not None and shown.shape[1] == self._view.channels:
-            float(shown.flatten()[0])  # waits until the step itself is done
-            begun = time.monotonic()
-            picture = resize_preview(self._view.to_image(shown), self._size)
-            self._cost = time.monotonic() - begun
-            self._ctx.emit(api.Preview(picture))
-            self._shown = time.monotonic()
+        unpacked = latents.unpack_latents(pipe, estimate, height, width, frames_first=preview.frames_first)
+        if unpacked is not None and unpacked.shape[1] == preview.channels:
+            float(unpacked.flatten()[0])  # waits until the step itself is done
+            start = time.monotonic()
+            image = resize_preview(preview.to_image(unpacked), self._size)
+            self._preview_seconds = time.monotonic() - start
+            self._ctx.emit(api.Preview(image))
+            self._previewed_at = time.monotonic()
 
 
-def resize_preview(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Scale a preview [h, w, 3] of 8 bits to the size (width, height) of the image, at most `PREVIEW_SIDE` px."""
+def resize_preview(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Enlarge a preview [h, w, 3] of 8 bits to the size (width, height) of the image, at most `PREVIEW_SIDE` px."""
     import cv2
 
-    share = min(1.0, PREVIEW_SIDE / max(size))
-    width, height = (max(1, round(side * share)) for side in size)
-    if picture.shape[0] >= height and picture.shape[1] >= width:
-        return picture
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+    scale = min(1.0, PREVIEW_SIDE / max(size))
+    width, height = (max(1, round(side * scale)) for side in size)
+    if image.shape[0] >= height and image.shape[1] >= width:
+        return image
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def count_steps_done(scheduler: Any, timestep: Any) -> int:
-    """How many of a sampler's timesteps are done after the step at `timestep`, where it does not count them itself."""
-    counted = getattr(scheduler, "step_index", None)
-    if counted is not None or timestep is None:
-        return int(counted or 0)
-    now = timestep.flatten()[0].to(scheduler.timesteps) if hasattr(timestep, "flatten") else timestep
-    return int((scheduler.timesteps >= now).sum())
+def count_steps_done(scheduler: SchedulerMixin, timestep: Tensor | float | None) -> int:
+    """Count the timesteps that are done after the step at `timestep`, if the scheduler does not count them itself."""
+    step_index = getattr(scheduler, "step_index", None)
+    if step_index is not None or timestep is None:
+        return int(step_index or 0)
+    current = timestep if isinstance(timestep, int | float) else timestep.flatten()[0].to(scheduler.timesteps)
+    return int((scheduler.timesteps >= current).sum())
 
 
-def _stages(pipe: Any) -> list[Any]:
-    """The samplers in the order in which they work: that of a prior comes before that of the picture."""
-    from diffusers import SchedulerMixin
-
-    named = [(name, part) for name, part in pipe.components.items() if isinstance(part, SchedulerMixin)]
-    return [part for _, part in sorted(named, key=lambda one: not one[0].startswith("prior_"))]
-
-
-def estimate_denoised(scheduler: Any, model_output: Tensor, result: Any) -> Tensor:
-    """What the latents will come to, as far as the sampler knows after a step; else the latents as they are."""
-    values = result if isinstance(result, tuple) else tuple(result.values())
-    latents_now: Tensor = values[0]
-    if len(values) > 1 and getattr(values[1], "shape", None) == latents_now.shape:
-        found: Tensor = values[1]
-        return found
-    kept = getattr(scheduler, "model_outputs", None)
-    if (
-        kept
-        and kept[-1] is not None
-        and (str(scheduler.config.get("algorithm_type", "")).endswith("++") or scheduler.config.get("predict_x0"))
-    ):
-        last: Tensor = kept[-1]
+def estimate_denoised(
+    scheduler: SchedulerMixin, model_output: Tensor, output: BaseOutput | tuple[Tensor, ...]
+) -> Tensor:
+    """Return the scheduler's estimate of the final latents after a step, or the current latents if it has none."""
+    values = output if isinstance(output, tuple) else tuple(output.values())
+    current: Tensor = values[0]
+    if len(values) > 1 and getattr(values[1], "shape", None) == current.shape:
+        estimate: Tensor = values[1]
+        return estimate
+    outputs = getattr(scheduler, "model_outputs", None)
+    predicts_denoised = str(scheduler.config.get("algorithm_type", "")).endswith("++")
+    if outputs and outputs[-1] is not None and (predicts_denoised or scheduler.config.get("predict_x0")):
+        last: Tensor = outputs[-1]
         return last
     if type(scheduler).__name__ == "FlowMatchEulerDiscreteScheduler" and scheduler.step_index is not None:
-        return latents_now - scheduler.sigmas[scheduler.step_index].to(latents_now) * model_output.to(latents_now)
-    return latents_now
+        sigma: Tensor = scheduler.sigmas[scheduler.step_index]
+        return current - sigma.to(current) * model_output.to(current)
+    return current
+
+
+def _list_schedulers(pipe: DiffusionPipeline) -> list[SchedulerMixin]:
+    """Return the schedulers in the order in which they work: a prior's comes before the decoder's."""
+    from diffusers import SchedulerMixin
+
+    named = [(name, component) for name, component in pipe.components.items() if isinstance(component, SchedulerMixin)]
+    return [scheduler for _, scheduler in sorted(named, key=lambda item: not item[0].startswith("prior_"))]

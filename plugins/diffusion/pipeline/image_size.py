@@ -1,4 +1,4 @@
-"""Sizes that a model can paint."""
+"""Sizes of images that a model can generate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .params import SizeParams
 
 
 class SizedModel(Protocol):
-    """What sizes follow from: a model that is loaded, or what its files say of it."""
+    """The properties that sizes follow from, of a loaded model or of its metadata."""
 
     @property
     def title(self) -> str: ...
@@ -22,56 +22,58 @@ class SizedModel(Protocol):
 
     @property
     def size(self) -> int:
-        """Side in pixels of the pictures that the model was made for."""
+        """Side in pixels of the images that the model was made for."""
 
     @property
     def multiple(self) -> int:
-        """What sides must be multiples of, in pixels."""
+        """Number of pixels that the sides of an image must be multiples of."""
 
 
 def from_params(model: SizedModel, params: SizeParams) -> tuple[int, int]:
-    """Width and height in pixels. Raises BadInput, naming the nearest sizes, for what the model cannot paint."""
+    """Return the width and height in pixels that the artist asks for.
+
+    Raises BadInput, naming the nearest sizes, if the model cannot generate that size.
+    """
     across, down = (1, 1) if params.shape == "model" else (int(side) for side in params.shape.split(":"))
-    near = from_ratio(model, across / down)
+    size = from_ratio(model, across / down)
     if params.width and params.height:
-        near = (params.width, params.height)
+        size = (params.width, params.height)
     elif params.width:
-        near = (params.width, round_to_multiple(params.width * down / across, model.multiple))
+        size = (params.width, api.images.round_to_multiple(params.width * down / across, model.multiple))
     elif params.height:
-        near = (round_to_multiple(params.height * across / down, model.multiple), params.height)
-    check(model, *near)
-    return near
+        size = (api.images.round_to_multiple(params.height * across / down, model.multiple), params.height)
+    check(model, *size)
+    return size
 
 
 def from_ratio(model: SizedModel, ratio: float) -> tuple[int, int]:
-    """As many pixels as the model was made for, `ratio` times as wide as high."""
+    """Return the size with an aspect ratio (width / height) and as many pixels as the model was made for."""
     side = model.size * math.sqrt(ratio)
-    return round_to_multiple(side, model.multiple), round_to_multiple(side / ratio, model.multiple)
+    return _round_sides(model, side, side / ratio)
 
 
 def from_image(model: SizedModel, width: int, height: int) -> tuple[int, int]:
-    """The picture's own size where the model is at ease with it; else as many pixels as it was made for."""
-    share = math.sqrt(width * height) / model.size
-    if not 0.75 <= share <= 1.5:
+    """Return the size at which to generate from an image: its own, or one of its shape that suits the model."""
+    scale = math.sqrt(width * height) / model.size
+    if not 0.75 <= scale <= 1.5:
         return from_ratio(model, width / height)
-    return round_to_multiple(width, model.multiple), round_to_multiple(height, model.multiple)
+    return _round_sides(model, width, height)
 
 
 def check(model: SizedModel, width: int, height: int) -> None:
-    """Raises BadInput where the sides are no multiples of what the model needs, or shorter than it can paint."""
-    step, least = model.multiple, model.family.min_side
-    if min(width, height) < least:
-        raise api.BadInput(f"{model.title} paints sides of {least} px at least.", "Choose a larger size.")
-    if width % step == 0 and height % step == 0:
+    """Raise BadInput if the sides are not multiples of what the model needs, or shorter than it supports."""
+    multiple, minimum = model.multiple, model.family.min_side
+    if min(width, height) < minimum:
+        raise api.BadInput(f"{model.title} needs sides of at least {minimum} px.", "Choose a larger size.")
+    if width % multiple == 0 and height % multiple == 0:
         return
-    low = tuple(max(step, side // step * step) for side in (width, height))
-    high = tuple(-(-side // step) * step for side in (width, height))
+    lower = tuple(max(multiple, side // multiple * multiple) for side in (width, height))
+    upper = tuple(-(-side // multiple) * multiple for side in (width, height))
     raise api.BadInput(
-        f"{model.title} paints sides that are multiples of {step} px, and {width} × {height} is not.",
-        f"Take {low[0]} × {low[1]} or {high[0]} × {high[1]}.",
+        f"{model.title} needs sides that are multiples of {multiple} px, and {width} × {height} is not.",
+        f"Use {lower[0]} × {lower[1]} or {upper[0]} × {upper[1]}.",
     )
 
 
-def round_to_multiple(side: float, step: int) -> int:
-    """The nearest multiple of `step`, at least one."""
-    return max(1, round(side / step)) * step
+def _round_sides(model: SizedModel, width: float, height: float) -> tuple[int, int]:
+    return api.images.round_to_multiple(width, model.multiple), api.images.round_to_multiple(height, model.multiple)

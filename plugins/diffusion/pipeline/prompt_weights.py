@@ -1,7 +1,7 @@
-"""The grammar of weighted prompts that artists know from AUTOMATIC1111.
+"""Parse prompts with the weights that artists know from AUTOMATIC1111.
 
-``(word)`` weighs 1.1 times, ``((word))`` 1.21 times, ``(word:1.3)`` 1.3 times, ``[word]`` 1/1.1 times;
-``BREAK`` begins a new thought that is encoded by itself; a backslash takes the meaning from a bracket.
+``(word)`` weighs 1.1, ``((word))`` 1.21, ``(word:1.3)`` 1.3, ``[word]`` 1/1.1. ``BREAK`` starts a new chunk that is
+encoded by itself. A backslash makes a bracket an ordinary character.
 """
 
 from __future__ import annotations
@@ -9,70 +9,72 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-STEP = 1.1
+BRACKET_WEIGHT = 1.1
 _TOKEN = re.compile(r"\\[\\()\[\]:]|[()\[\]]|:\s*[+-]?\d*\.?\d+\s*(?=\))|[^\\()\[\]:]+|[\\:]")
 _BREAK = re.compile(r"\s*\bBREAK\b\s*")
 
 
 @dataclass(frozen=True)
 class WeightedSpan:
-    """Words of one weight."""
+    """A piece of a prompt with one weight."""
 
     text: str
     weight: float = 1.0
 
 
 @dataclass
-class _Group:
-    bracket: str
-    begin: int
+class _OpenBracket:
+    character: str
+    first_span: int
 
 
 def parse_prompt(prompt: str) -> list[list[WeightedSpan]]:
-    """The parts of each thought; at least one thought with one part. Brackets left open count to the end."""
-    return [_parts(text) for text in _BREAK.split(prompt)]
+    """Return the chunks of a prompt, at least one, each with at least one span.
+
+    A bracket that is never closed counts to the end of its chunk.
+    """
+    return [_parse_chunk(text) for text in _BREAK.split(prompt)]
 
 
-def is_plain(parsed: list[list[WeightedSpan]]) -> bool:
-    """Whether the grammar was not used, so that the words say all."""
-    return len(parsed) == 1 and all(part.weight == 1.0 for part in parsed[0])
+def is_plain(chunks: list[list[WeightedSpan]]) -> bool:
+    """Check whether a prompt has no weights and only one chunk."""
+    return len(chunks) == 1 and all(span.weight == 1.0 for span in chunks[0])
 
 
-def strip_weights(parsed: list[list[WeightedSpan]]) -> str:
-    """Without weights."""
-    return " ".join("".join(part.text for part in parts) for parts in parsed)
+def strip_weights(chunks: list[list[WeightedSpan]]) -> str:
+    """Return the text of a parsed prompt."""
+    return " ".join("".join(span.text for span in spans) for spans in chunks)
 
 
-def _parts(text: str) -> list[WeightedSpan]:
-    parts: list[WeightedSpan] = []
-    open_groups: list[_Group] = []
+def _parse_chunk(text: str) -> list[WeightedSpan]:
+    spans: list[WeightedSpan] = []
+    brackets: list[_OpenBracket] = []
     for token in _TOKEN.findall(text):
         if token in "([":
-            open_groups.append(_Group(token, len(parts)))
-        elif token in ")]" and open_groups and open_groups[-1].bracket == {")": "(", "]": "["}[token]:
-            group = open_groups.pop()
-            _weigh(parts, group.begin, STEP if token == ")" else 1 / STEP)
-        elif token[0] == ":" and len(token) > 1 and open_groups and open_groups[-1].bracket == "(":
-            # The closing bracket follows and weighs once more, which is taken back here.
-            _weigh(parts, open_groups[-1].begin, float(token[1:]) / STEP)
+            brackets.append(_OpenBracket(token, len(spans)))
+        elif token in ")]" and brackets and brackets[-1].character == {")": "(", "]": "["}[token]:
+            bracket = brackets.pop()
+            _multiply_weights(spans, bracket.first_span, BRACKET_WEIGHT if token == ")" else 1 / BRACKET_WEIGHT)
+        elif token[0] == ":" and len(token) > 1 and brackets and brackets[-1].character == "(":
+            # The closing bracket follows and multiplies once more, which is undone here.
+            _multiply_weights(spans, brackets[-1].first_span, float(token[1:]) / BRACKET_WEIGHT)
         else:
-            parts.append(WeightedSpan(token[1:] if token[0] == "\\" and len(token) > 1 else token))
-    for group in reversed(open_groups):
-        _weigh(parts, group.begin, STEP if group.bracket == "(" else 1 / STEP)
-    return _joined(parts) or [WeightedSpan("")]
+            spans.append(WeightedSpan(token[1:] if token[0] == "\\" and len(token) > 1 else token))
+    for bracket in reversed(brackets):
+        _multiply_weights(spans, bracket.first_span, BRACKET_WEIGHT if bracket.character == "(" else 1 / BRACKET_WEIGHT)
+    return _join_equal_weights(spans) or [WeightedSpan("")]
 
 
-def _weigh(parts: list[WeightedSpan], begin: int, factor: float) -> None:
-    parts[begin:] = [WeightedSpan(part.text, part.weight * factor) for part in parts[begin:]]
+def _multiply_weights(spans: list[WeightedSpan], first: int, factor: float) -> None:
+    spans[first:] = [WeightedSpan(span.text, span.weight * factor) for span in spans[first:]]
 
 
-def _joined(parts: list[WeightedSpan]) -> list[WeightedSpan]:
-    """Neighbours of one weight become one part."""
+def _join_equal_weights(spans: list[WeightedSpan]) -> list[WeightedSpan]:
     joined: list[WeightedSpan] = []
-    for part in parts:
-        weight = round(part.weight, 6)
+    for span in spans:
+        weight = round(span.weight, 6)
         if joined and joined[-1].weight == weight:
-            joined[-1] = WeightedSpan(joined[-1].text + part.text, weight)
+            joined[-1] = WeightedSpan(joined[-1].text + span.text, weight)
         else:
-            joined.append(WeightedSpan(part.text, weight))
+            joined.append(WeightedSpan(span.text, weight))
     return joined

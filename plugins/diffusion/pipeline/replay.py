@@ -1,9 +1,8 @@
-"""What the denoisers said, in order, so that a picture can be gone on with.
+"""Record the outputs of the denoisers, so that a paused image is resumed without denoising again.
 
-A pipeline's loop is deterministic but for the denoiser's cost. Running it again from its
-start with the recorded answers brings latents, sampler and generators to the same state,
-bit by bit, for every family and sampler, and costs no denoising. So a picture goes on after
-a pause, a restart, or a lack of memory.
+A pipeline's loop is deterministic, and only the denoiser is expensive. Running the loop from its start with the
+recorded outputs brings latents, scheduler and generators bit by bit to the same state, for every family and sampler.
+An image is resumed in this way after a pause, a restart, or a lack of memory.
 """
 
 from __future__ import annotations
@@ -11,144 +10,158 @@ from __future__ import annotations
 import functools
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from studio import api
 
 from ..modifiers.step_cache import CacheState
 
+if TYPE_CHECKING:
+    import torch
+    from diffusers.utils import BaseOutput
+    from torch import Tensor
+    from typing_extensions import TypeIs
+
 GPU_BUDGET = 512 << 20
-"""Bytes of answers that stay in an accelerator's own memory; a video's come to gigabytes."""
-_NAME = "denoised.safetensors"
-_MAIN = "cpu"
+"""Maximum number of bytes of outputs that stay in a GPU's memory. Those of a video can take gigabytes."""
+_FILE_NAME = "denoised.safetensors"
+_MAIN_MEMORY = "cpu"
 
 
 class Replay:
-    """The answers so far. `position` is how many of them this run of the loop has used.
+    """The denoiser outputs of an image in the making, in the order of the calls.
 
-    `carried` is what a cache of the denoiser held after the last of them. The `answers` that a tape begins with lie in
-    main memory, and so do those beyond `GPU_BUDGET` bytes; they are given out on the `device`.
+    `outputs` given at the start are in main memory, as are those that exceed `GPU_BUDGET`; the denoiser's caller gets
+    them on `device`. `cache_state` is what a step cache held after the last output.
     """
 
-    def __init__(self, answers: list[Any] | None = None, carried: list[Any] | None = None, device: str = _MAIN) -> None:
-        self.answers: list[Any] = answers or []
-        self.carried: list[Any] = carried or []
+    def __init__(
+        self,
+        outputs: Sequence[object] = (),
+        cache_state: Sequence[Any] = (),
+        device: str = _MAIN_MEMORY,
+    ) -> None:
+        self.outputs = [*outputs]
+        self.cache_state = [*cache_state]
         self.position = 0
-        self._anew = True
+        """Number of outputs that this run of the loop has used."""
+        self._first_call = True
         self._device = device
-        self._away = {*range(len(self.answers))}
-        self._held = 0
+        self._offloaded = {*range(len(self.outputs))}
+        self._gpu_bytes = 0
 
     def rewind(self) -> None:
+        """Begin again with the first output."""
         self.position = 0
-        self._anew = True
+        self._first_call = True
 
     @property
-    def replaying(self) -> bool:
-        """Whether the next answer is on the tape already."""
-        return self.position < len(self.answers)
+    def is_replaying(self) -> bool:
+        """Whether the next output is recorded already."""
+        return self.position < len(self.outputs)
 
-    def taped(self, forward: Callable[..., Any], cache: CacheState | None = None) -> Callable[..., Any]:
-        """`forward` of a denoiser, which is only asked for what is not on the tape."""
+    def record(self, forward: Callable[..., object], cache: CacheState | None = None) -> Callable[..., object]:
+        """Wrap the `forward` of a denoiser: it is called only for outputs that are not recorded yet."""
 
         @functools.wraps(forward)
-        def answer(*args: Any, **kwargs: Any) -> Any:
-            if self.replaying:
-                place, self.position = self.position, self.position + 1
-                return _copied(self.answers[place], self._device if place in self._away else None)
-            if cache is not None and self._anew:
-                cache.restore(self.carried)
-            self._anew = False
-            said = forward(*args, **kwargs)
-            self._keep(said)
-            self.carried = cache.capture() if cache is not None else []
+        def call_or_replay(*args: object, **kwargs: object) -> object:
+            if self.is_replaying:
+                index, self.position = self.position, self.position + 1
+                return _copy(self.outputs[index], self._device if index in self._offloaded else None)
+            if cache is not None and self._first_call:
+                cache.restore(self.cache_state)
+            self._first_call = False
+            output = forward(*args, **kwargs)
+            self._append(output)
+            self.cache_state = cache.capture() if cache is not None else []
             self.position += 1
-            return _copied(said)
+            return _copy(output)
 
-        return answer
+        return call_or_replay
 
-    def _keep(self, said: Any) -> None:
-        size = _bytes_outside(said)
-        away = self._held + size > GPU_BUDGET
-        if away:
-            self._away.add(len(self.answers))
+    def _append(self, output: object) -> None:
+        size = _count_gpu_bytes(output)
+        offload = self._gpu_bytes + size > GPU_BUDGET
+        if offload:
+            self._offloaded.add(len(self.outputs))
         else:
-            self._held += size
-        self.answers.append(_copied(said, _MAIN if away else None))
+            self._gpu_bytes += size
+        self.outputs.append(_copy(output, _MAIN_MEMORY if offload else None))
 
-    def idle(self, forward: Callable[..., Any]) -> Callable[..., Any]:
-        """`forward` of what only speaks to a denoiser, which is not asked while that one does not listen.
+    def skip_while_replaying(self, forward: Callable[..., object]) -> Callable[..., object]:
+        """Wrap the `forward` of a ControlNet: it is not called while the denoiser that reads its output is replayed.
 
-        A denoiser listens to one answer at most twice, with the words and without.
+        A denoiser reads one output at most twice, with and without the prompt.
         """
-        last: Any = None
+        output: object = None
 
         @functools.wraps(forward)
-        def answer(*args: Any, **kwargs: Any) -> Any:
-            nonlocal last
-            if last is None or self.position + 2 > len(self.answers):
-                last = forward(*args, **kwargs)
-            return last
+        def call_or_skip(*args: object, **kwargs: object) -> object:
+            nonlocal output
+            if output is None or self.position + 2 > len(self.outputs):
+                output = forward(*args, **kwargs)
+            return output
 
-        return answer
+        return call_or_skip
 
-    def save(self, folder: Path, about: dict[str, str]) -> None:
-        """Written whole, so that a kill leaves the old state or the new one. `about` must match at `load`."""
+    def save(self, folder: Path, run_id: Mapping[str, str]) -> None:
+        """Write the outputs into a folder, whole or not at all. `load` needs the same `run_id`."""
         from safetensors.torch import save
 
-        tensors: dict[str, Any] = {}
-        shape = [_taken_apart(answer, tensors) for answer in self.answers]
-        carried = _taken_apart(self.carried, tensors)
-        content = save(tensors, {"shape": json.dumps(shape), "carried": json.dumps(carried), **about})
-        with api.atomic_write(folder / _NAME) as part:
-            part.write_bytes(content)
+        tensors: dict[str, Tensor] = {}
+        shape = [_encode(output, tensors) for output in self.outputs]
+        carried = _encode(self.cache_state, tensors)
+        content = save(tensors, {"shape": json.dumps(shape), "carried": json.dumps(carried), **run_id})
+        with api.atomic_write(folder / _FILE_NAME) as temporary:
+            temporary.write_bytes(content)
 
     @classmethod
-    def load(cls, folder: Path, about: dict[str, str], device: str) -> Replay:
-        """What `save` kept in the folder; an empty tape where there is nothing, or something that does not match."""
+    def load(cls, folder: Path, run_id: Mapping[str, str], device: str) -> Replay:
+        """Read what `save` wrote. The replay is empty if there is nothing, or something with another `run_id`."""
         from safetensors import safe_open
 
-        if not (folder / _NAME).is_file():
+        if not (folder / _FILE_NAME).is_file():
             return cls(device=device)
-        with safe_open(folder / _NAME, framework="pt", device=_MAIN) as file:
-            kept = dict(file.metadata())
-            shape, carried = json.loads(kept.pop("shape")), json.loads(kept.pop("carried", '{"list": []}'))
-            if kept != about:
+        with safe_open(folder / _FILE_NAME, framework="pt", device=_MAIN_MEMORY) as file:
+            metadata = dict(file.metadata())
+            shape, carried = json.loads(metadata.pop("shape")), json.loads(metadata.pop("carried", '{"list": []}'))
+            if metadata != run_id:
                 return cls(device=device)
             return cls(
-                [_put_together(one, file.get_tensor) for one in shape],
-                _put_together(carried, lambda name: file.get_tensor(name).to(device)),
+                [_decode(value, file.get_tensor) for value in shape],
+                _decode(carried, lambda name: file.get_tensor(name).to(device)),
                 device,
             )
 
 
-def _copied(value: Any, device: str | None = None) -> Any:
-    """Some loops change an answer in place. Without a `device` it stays on its own."""
+def _copy(value: object, device: str | None = None) -> object:
+    """Copy an output, since some loops change it in place. Without a `device` it stays on its own."""
     import torch
 
     if isinstance(value, torch.Tensor):
         return value.detach().to(device or value.device, copy=True)
     if isinstance(value, list | tuple):
-        return type(value)(_copied(one, device) for one in value)
+        return type(value)(_copy(item, device) for item in value)
     if _is_output(value):
-        return type(value)(**{name: _copied(one, device) for name, one in value.items()})
+        return type(value)(**{name: _copy(item, device) for name, item in value.items()})
     return value
 
 
-def _bytes_outside(value: Any) -> int:
-    """How much of an answer is not in main memory."""
+def _count_gpu_bytes(value: object) -> int:
+    """Count the bytes of an output that are not in main memory."""
     import torch
 
     if isinstance(value, torch.Tensor):
-        return value.nbytes if value.device.type != _MAIN else 0
+        return value.nbytes if value.device.type != _MAIN_MEMORY else 0
     if isinstance(value, list | tuple):
-        return sum(map(_bytes_outside, value))
-    return sum(map(_bytes_outside, value.values())) if _is_output(value) else 0
+        return sum(map(_count_gpu_bytes, value))
+    return sum(map(_count_gpu_bytes, value.values())) if _is_output(value) else 0
 
 
-def _taken_apart(value: Any, tensors: dict[str, Any]) -> Any:
+def _encode(value: object, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """Return JSON for a value. Its tensors are added to `tensors` under their names in the JSON."""
     import torch
 
     if isinstance(value, torch.Tensor):
@@ -158,63 +171,62 @@ def _taken_apart(value: Any, tensors: dict[str, Any]) -> Any:
     if isinstance(value, torch.dtype | torch.device):
         return {type(value).__name__: str(value).removeprefix("torch.")}
     if isinstance(value, list | tuple):
-        return {"list" if isinstance(value, list) else "tuple": [_taken_apart(one, tensors) for one in value]}
+        return {"list" if isinstance(value, list) else "tuple": [_encode(item, tensors) for item in value]}
     if _is_output(value):
-        kind = type(value)
+        output_class = type(value)
         return {
-            "output": f"{kind.__module__}:{kind.__qualname__}",
-            "fields": {name: _taken_apart(one, tensors) for name, one in value.items()},
+            "output": f"{output_class.__module__}:{output_class.__qualname__}",
+            "fields": {name: _encode(item, tensors) for name, item in value.items()},
         }
     if isinstance(value, dict):
-        return {"dict": [[key, _taken_apart(one, tensors)] for key, one in value.items()]}
+        return {"dict": [[key, _encode(item, tensors)] for key, item in value.items()]}
     return {"plain": value}
 
 
-def _put_together(shape: Any, tensor: Callable[[str], Any]) -> Any:
-    match shape:
+def _decode(encoded: Mapping[str, Any], get_tensor: Callable[[str], Tensor]) -> Any:
+    match encoded:
         case {"tensor": name}:
-            return tensor(name)
+            return get_tensor(name)
         case {"dtype": str(name)}:
-            return _dtype(name)
+            return _parse_dtype(name)
         case {"device": str(name)}:
-            return _device(name)
+            return _parse_device(name)
         case {"dict": items}:
-            return {key: _put_together(one, tensor) for key, one in items}
+            return {key: _decode(item, get_tensor) for key, item in items}
         case {"list": items}:
-            return [_put_together(one, tensor) for one in items]
+            return [_decode(item, get_tensor) for item in items]
         case {"tuple": items}:
-            return tuple(_put_together(one, tensor) for one in items)
-        case {"output": kind, "fields": fields}:
-            module, name = kind.split(":")
+            return tuple(_decode(item, get_tensor) for item in items)
+        case {"output": str(path), "fields": fields}:
+            module, name = path.split(":")
             if not module.startswith(("diffusers.", "transformers.")):
-                raise _damaged()
-            return getattr(importlib.import_module(module), name)(
-                **{field: _put_together(one, tensor) for field, one in fields.items()}
-            )
+                raise _damage_error()
+            output_class = getattr(importlib.import_module(module), name)
+            return output_class(**{field: _decode(item, get_tensor) for field, item in fields.items()})
         case _:
-            return shape["plain"]
+            return encoded["plain"]
 
 
-def _dtype(name: str) -> Any:
+def _parse_dtype(name: str) -> torch.dtype:
     import torch
 
-    found = getattr(torch, name, None)
-    if not isinstance(found, torch.dtype):
-        raise _damaged()
-    return found
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype):
+        raise _damage_error()
+    return dtype
 
 
-def _device(name: str) -> Any:
+def _parse_device(name: str) -> torch.device:
     import torch
 
     return torch.device(name)
 
 
-def _damaged() -> api.StudioError:
-    return api.StudioError("The paused state of this picture is damaged.", "Start it again.")
+def _damage_error() -> api.StudioError:
+    return api.StudioError("The paused state of this image is damaged.", "Generate it again.")
 
 
-def _is_output(value: Any) -> bool:
+def _is_output(value: object) -> TypeIs[BaseOutput]:
     from diffusers.utils import BaseOutput
 
     return isinstance(value, BaseOutput)

@@ -1,14 +1,19 @@
-"""The samplers by the names that artists know."""
+"""Samplers under the names that artists know, and the diffusers schedulers that they stand for."""
 
 from __future__ import annotations
 
 import inspect
 import math
 import warnings
-from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from studio import api
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import SchedulerMixin
+    from torch import Tensor
 
 Sampler: TypeAlias = Literal[
     "model",
@@ -32,7 +37,7 @@ Sampler: TypeAlias = Literal[
     "tcd",
 ]
 SAMPLER_LABELS = (
-    "As the model says",
+    "Model default",
     "Euler",
     "Euler a",
     "DPM++ 2M",
@@ -53,12 +58,13 @@ SAMPLER_LABELS = (
     "TCD",
 )
 Schedule: TypeAlias = Literal["model", "karras", "exponential", "uniform"]
-SCHEDULE_LABELS = ("As the sampler does", "Karras", "Exponential", "Uniform (SGM, simple)")
+SCHEDULE_LABELS = ("Sampler default", "Karras", "Exponential", "Uniform (SGM, simple)")
 
-_Known: TypeAlias = Mapping[str, tuple[str, Mapping[str, Any]]]
+_Samplers: TypeAlias = Mapping[str, tuple[str, Mapping[str, object]]]
+"""Class name in diffusers and configuration by sampler."""
 _2M = {"algorithm_type": "dpmsolver++", "solver_order": 2}
 _SDE = {"algorithm_type": "sde-dpmsolver++"}
-_NOISE: _Known = {
+_DIFFUSION: _Samplers = {
     "euler": ("EulerDiscreteScheduler", {}),
     "euler_a": ("EulerAncestralDiscreteScheduler", {}),
     "dpmpp_2m": ("DPMSolverMultistepScheduler", {**_2M, "use_karras_sigmas": False}),
@@ -78,22 +84,22 @@ _NOISE: _Known = {
     "lcm": ("LCMScheduler", {}),
     "tcd": ("TCDScheduler", {}),
 }
-_FLOWING = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
-_FLOW: _Known = {
+_FLOW_CONFIG = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
+_FLOW: _Samplers = {
     "euler": ("FlowMatchEulerDiscreteScheduler", {}),
     "heun": ("FlowMatchHeunDiscreteScheduler", {}),
-    "dpmpp_2m": ("DPMSolverMultistepScheduler", {**_FLOWING, **_2M}),
-    "dpmpp_2m_sde": ("DPMSolverMultistepScheduler", {**_FLOWING, **_SDE, "solver_order": 2}),
-    "unipc": ("UniPCMultistepScheduler", _FLOWING),
-    "deis": ("DEISMultistepScheduler", {**_FLOWING, "algorithm_type": "deis", "solver_type": "logrho"}),
+    "dpmpp_2m": ("DPMSolverMultistepScheduler", {**_FLOW_CONFIG, **_2M}),
+    "dpmpp_2m_sde": ("DPMSolverMultistepScheduler", {**_FLOW_CONFIG, **_SDE, "solver_order": 2}),
+    "unipc": ("UniPCMultistepScheduler", _FLOW_CONFIG),
+    "deis": ("DEISMultistepScheduler", {**_FLOW_CONFIG, "algorithm_type": "deis", "solver_type": "logrho"}),
     "lcm": ("FlowMatchLCMScheduler", {}),
 }
-_PRECONDITIONED: _Known = {
+_PRECONDITIONED: _Samplers = {
     "euler": ("EDMEulerScheduler", {}),
     "dpmpp_2m": ("EDMDPMSolverMultistepScheduler", _2M),
     "dpmpp_2m_sde": ("EDMDPMSolverMultistepScheduler", {**_SDE, "solver_order": 2}),
 }
-"""For models with the preconditioning of Karras et al. 2022 (arXiv 2206.00364), such as Playground 2.5."""
+"""Samplers for models with the preconditioning of Karras et al. 2022 (arXiv 2206.00364), such as Playground 2.5."""
 _ZERO_SNR = (
     "DDIMScheduler",
     "EulerDiscreteScheduler",
@@ -103,121 +109,133 @@ _ZERO_SNR = (
     "LCMScheduler",
     "TCDScheduler",
 )
-"""Those that can start from pure noise, as models trained with zero terminal signal need."""
-_SPACED = {
+"""Schedulers that can start from pure noise, as models trained with zero terminal SNR need."""
+_SCHEDULE_CONFIGS: Mapping[str, Mapping[str, object]] = {
     "karras": {"use_karras_sigmas": True},
     "exponential": {"use_exponential_sigmas": True},
     "uniform": {"timestep_spacing": "trailing"},
 }
-_UNSPACED = {"use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False}
+_NO_SCHEDULE = {"use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False}
+_SAMPLER_NAMES = ("model", *_DIFFUSION)
 
 
-def build_scheduler(scheduler: Any, sampler: Sampler, schedule: Schedule = "model") -> Any:
-    """A scheduler for a sampler, with the noise that the model's own `scheduler` says it was trained with.
+def build_scheduler(scheduler: SchedulerMixin, sampler: Sampler, schedule: Schedule = "model") -> SchedulerMixin:
+    """Build the scheduler of a sampler for the noise that a model was trained with.
 
-    `schedule` says how the steps are spread over the noise. Raises BadInput for a sampler that
-    the model's kind of noise does not allow, and for a schedule that the sampler does not have.
+    `scheduler` is the model's own, whose configuration describes that noise. `schedule` chooses how the steps are
+    spread over the noise levels. Raises BadInput for a sampler that does not work with the model's kind of noise, and
+    for a schedule that the sampler does not have.
     """
     import diffusers
 
-    known = _known(scheduler)
-    if sampler == "model":
-        kind, options = type(scheduler), {}
-    else:
-        if sampler not in known:
+    samplers = _samplers_for(scheduler)
+    options: dict[str, object] = {}
+    scheduler_class = type(scheduler)
+    if sampler != "model":
+        if sampler not in samplers:
             raise api.BadInput(
-                f"{_title(sampler)} does not fit this model, which works in another way.",
-                f"Leave the sampler to the model, or choose one of: {', '.join(map(_title, known)) or 'none'}.",
+                f"{_sampler_label(sampler)} does not work with this model.",
+                f"Use the model's default, or one of: {_join_labels(samplers)}.",
             )
-        name, own = known[sampler]
-        kind, options = getattr(diffusers, name), dict(own)
+        name, config = samplers[sampler]
+        scheduler_class = getattr(diffusers, name)
+        options |= config
         if scheduler.config.get("rescale_betas_zero_snr") and name not in _ZERO_SNR:
             raise api.BadInput(
-                "This model starts from pure noise, and that sampler cannot.", "Choose DDIM, Euler, DPM++ 2M or UniPC."
+                f"This model starts from pure noise, and {_sampler_label(sampler)} cannot.",
+                "Use DDIM, Euler, DPM++ 2M or UniPC.",
             )
     if schedule != "model":
-        if not _spaces(kind, schedule, known):
-            able = [_title(one) for one in known if _spaces(getattr(diffusers, known[one][0]), schedule, known)]
+        if not _supports_schedule(scheduler_class, schedule, samplers):
+            names = [
+                key for key in samplers if _supports_schedule(getattr(diffusers, samplers[key][0]), schedule, samplers)
+            ]
             raise api.BadInput(
-                f"{_title(sampler)} has no schedule of that kind with this model.",
-                f"Leave the schedule to the sampler, or choose one of: {', '.join(able) or 'none'}.",
+                f"{_sampler_label(sampler)} does not support this noise schedule with this model.",
+                f"Use the sampler's default schedule, or one of these samplers: {_join_labels(names)}.",
             )
-        options |= {**_UNSPACED, **_SPACED[schedule]}
+        options |= {**_NO_SCHEDULE, **_SCHEDULE_CONFIGS[schedule]}
     config = {key: value for key, value in scheduler.config.items() if not key.startswith("_")}
-    if known is _FLOW and kind is not type(scheduler):
+    if samplers is _FLOW and scheduler_class is not type(scheduler):
         shift = config.get("shift") or config.get("flow_shift") or 1.0
         options |= {"shift": shift, "flow_shift": shift}
-        kind = kind if _hears(kind) and hasattr(kind, "scale_noise") else _told_of_flow(kind)
+        if not (_accepts_sigmas(scheduler_class) and hasattr(scheduler_class, "scale_noise")):
+            scheduler_class = _adapt_to_flow(scheduler_class)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return kind.from_config({**config, **options})
+        return scheduler_class.from_config({**config, **options})
 
 
-def check_steps(scheduler: Any, steps: int | None) -> None:
-    """Raises BadInput for more steps than a sampler has: those of LCM and TCD are chosen among a fixed number."""
-    asked = inspect.signature(type(scheduler).__init__).parameters
-    most = scheduler.config.original_inference_steps if "original_inference_steps" in asked else None
-    if most and steps and steps > most:
+def check_steps(scheduler: SchedulerMixin | None, steps: int | None) -> None:
+    """Raise BadInput for more steps than a sampler has: LCM and TCD choose theirs among a fixed number."""
+    if scheduler is None:
+        return
+    parameters = inspect.signature(type(scheduler)).parameters
+    limit = scheduler.config.original_inference_steps if "original_inference_steps" in parameters else None
+    if limit and steps and steps > limit:
         raise api.BadInput(
-            f"This sampler takes at most {most} steps, and {steps} are needed.",
-            "Take fewer, a higher strength, or another sampler.",
+            f"This sampler supports at most {limit} steps, and {steps} are needed.",
+            "Lower the steps, raise the denoising strength, or choose another sampler.",
         )
 
 
-def _known(scheduler: Any) -> _Known:
+def _samplers_for(scheduler: SchedulerMixin) -> _Samplers:
     name = type(scheduler).__name__
     if name.startswith("FlowMatch") or scheduler.config.get("use_flow_sigmas"):
         return _FLOW
     if name.startswith("EDM"):
         return _PRECONDITIONED
-    return _NOISE if "beta_schedule" in scheduler.config else {}
+    return _DIFFUSION if "beta_schedule" in scheduler.config else {}
 
 
-def _title(sampler: str) -> str:
-    return dict(zip(_NAMES, SAMPLER_LABELS, strict=True))[sampler]
+def _sampler_label(sampler: str) -> str:
+    return dict(zip(_SAMPLER_NAMES, SAMPLER_LABELS, strict=True))[sampler]
 
 
-_NAMES = ("model", *_NOISE)
+def _join_labels(samplers: Iterable[str]) -> str:
+    return ", ".join(map(_sampler_label, samplers)) or "none"
 
 
-def _spaces(kind: Any, schedule: str, known: _Known) -> bool:
-    """Flow samplers that were made for other noise would forget that it is flow."""
-    if known is _FLOW and not kind.__name__.startswith("FlowMatch"):
+def _supports_schedule(scheduler_class: type[SchedulerMixin], schedule: str, samplers: _Samplers) -> bool:
+    """Check whether a scheduler has the options of a schedule, and keeps its flow configuration with them."""
+    if samplers is _FLOW and not scheduler_class.__name__.startswith("FlowMatch"):
         return False
-    return _SPACED[schedule].keys() <= inspect.signature(kind.__init__).parameters.keys()
+    return _SCHEDULE_CONFIGS[schedule].keys() <= inspect.signature(scheduler_class).parameters.keys()
 
 
-def _hears(kind: Any) -> bool:
-    return {"sigmas", "mu"} <= inspect.signature(kind.set_timesteps).parameters.keys()
+def _accepts_sigmas(scheduler_class: type[SchedulerMixin]) -> bool:
+    return {"sigmas", "mu"} <= inspect.signature(scheduler_class.set_timesteps).parameters.keys()
 
 
-def _told_of_flow(kind: Any) -> Any:
-    """The sampler with the two calls that pipelines of flow models make, where it lacks them.
+def _adapt_to_flow(scheduler_class: type[SchedulerMixin]) -> type[SchedulerMixin]:
+    """Add the two calls that pipelines of flow models make to a scheduler that lacks them.
 
-    They name their own noise levels, which all begin as evenly spread ones, and with `mu` how
-    far these are shifted for the picture's size.
+    The pipelines pass their own noise levels, which are spread evenly at first, and with `mu` how far to shift them
+    for the size of the image.
     """
 
-    class ToldOfFlow(kind):  # type: ignore[misc]
+    class FlowScheduler(scheduler_class):  # type: ignore[misc]
         def set_timesteps(
             self,
             num_inference_steps: int | None = None,
-            device: Any = None,
-            sigmas: Any = None,
+            device: str | torch.device | None = None,
+            sigmas: Sequence[float] | None = None,
             mu: float | None = None,
         ) -> None:
-            if _hears(kind):
+            if _accepts_sigmas(scheduler_class):
                 super().set_timesteps(num_inference_steps, device=device, sigmas=sigmas, mu=mu)
                 return
             if mu is not None and self.config.get("use_dynamic_shifting"):
                 shift = mu if self.config.get("time_shift_type") == "linear" else math.exp(mu)
                 self.register_to_config(shift=shift, flow_shift=shift)
-            super().set_timesteps(num_inference_steps or len(sigmas), device=device)
+            super().set_timesteps(num_inference_steps or len([] if sigmas is None else sigmas), device=device)
 
-        def scale_noise(self, sample: Any, timestep: Any, noise: Any) -> Any:
-            if hasattr(kind, "scale_noise"):
-                return super().scale_noise(sample, timestep, noise)
-            return self.add_noise(sample, noise, timestep)
+        def scale_noise(self, sample: Tensor, timestep: Tensor, noise: Tensor) -> Tensor:
+            if hasattr(scheduler_class, "scale_noise"):
+                scaled: Tensor = super().scale_noise(sample, timestep, noise)
+            else:
+                scaled = self.add_noise(sample, noise, timestep)
+            return scaled
 
-    ToldOfFlow.__name__ = kind.__name__
-    return ToldOfFlow
+    FlowScheduler.__name__ = scheduler_class.__name__
+    return FlowScheduler

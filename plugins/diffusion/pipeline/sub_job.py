@@ -1,10 +1,10 @@
-"""One of several runs of a pipeline within a job."""
+"""The context of one of several pipeline runs within a job, such as a tile."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from studio import api
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from torch import Generator
 
 
-class SubJob:
-    """The context of a job, as one of its parts sees it.
+class SubJob(api.ContextProxy):
+    """A context with its own noise and checkpoint folder.
 
-    A part has noise of its own and a place of its own in what is kept; its progress is a share
-    of the whole, and what it has to show is handed to `show`. A notice is given once for all parts.
+    Its progress is reported as a fraction of the whole job, and its previews go to `on_preview`. A notice is emitted
+    once for all sub-jobs that share `notices`.
     """
 
     def __init__(
@@ -24,43 +24,41 @@ class SubJob:
         ctx: api.Context,
         number: int,
         *,
-        of: int,
+        count: int,
         name: str,
         checkpoint_dir: Path,
-        said: set[str],
-        show: Callable[[Any], None],
+        notices: set[str],
+        on_preview: Callable[[api.Picture | str], None],
     ) -> None:
-        self._ctx = ctx
+        """Describe the sub-job `number` (from 0) of `count`. `name` is shown with the progress, such as "Tile"."""
+        super().__init__(ctx)
         self._number = number
-        self._of = of
+        self._count = count
         self._name = name
-        self._keep = checkpoint_dir
-        self._said = said
-        self._show = show
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._ctx, name)
+        self._checkpoint_dir = checkpoint_dir
+        self._notices = notices
+        self._on_preview = on_preview
 
     @property
     def checkpoint_dir(self) -> Path:
-        self._keep.mkdir(parents=True, exist_ok=True)
-        return self._keep
+        self._checkpoint_dir.mkdir(parents=True, exist_ok=True)
+        return self._checkpoint_dir
 
     def generator(self, offset: int = 0) -> Generator:
-        """Seeds have 32 bits, so no part of a job has the noise of another job."""
+        """Return a generator whose noise no other job uses: seeds have 32 bits, and the number is above them."""
         return self._ctx.generator(offset + ((self._number + 1) << 32))
 
     def emit(self, event: api.Event) -> None:
         match event:
             case api.Progress(step, total, text):
-                share = (self._number + (step / total if total else 0)) / self._of
-                words = f"{self._name} {self._number + 1} of {self._of}: {text[:1].lower()}{text[1:]}"
-                self._ctx.emit(api.Progress(share, 1, words))
+                fraction = (self._number + (step / total if total else 0)) / self._count
+                status = f"{self._name} {self._number + 1} of {self._count}: {text[:1].lower()}{text[1:]}"
+                self._ctx.emit(api.Progress(fraction, 1, status))
             case api.Preview(content):
-                self._show(content)
-            case api.Notice(text) if text in self._said:
+                self._on_preview(content)
+            case api.Notice(text) if text in self._notices:
                 self._ctx.check_cancelled()
             case _:
                 if isinstance(event, api.Notice):
-                    self._said.add(event.text)
+                    self._notices.add(event.text)
                 self._ctx.emit(event)

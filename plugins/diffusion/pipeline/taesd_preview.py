@@ -1,16 +1,16 @@
-"""Previews by a tiny autoencoder, where one for the model's latents lies in the models folder.
+"""Previews by a tiny autoencoder (TAESD), if the models folder has one for the model's latents.
 
-Known by its name, which begins with ``tae`` as those of https://github.com/madebyollin/taesd do. A diffusers folder of
-an AutoencoderTiny, a file with its weights, or the decoder alone in the layout that it was published in.
+It is recognised by its name, which begins with ``tae`` as in https://github.com/madebyollin/taesd: a diffusers folder
+of an AutoencoderTiny, a file with its weights, or the decoder alone in the layout in which it was published.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from studio import api
 
@@ -21,17 +21,19 @@ from ..modifiers import vae_override
 
 if TYPE_CHECKING:
     import numpy as np
+    from diffusers import AutoencoderTiny, DiffusionPipeline, ModelMixin
     from numpy.typing import NDArray
     from torch import Tensor
 
-_BROKEN = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError, api.BadInput)
+V = TypeVar("V")
+_UNREADABLE: tuple[type[Exception], ...] = (*api.model_files.UNREADABLE, api.BadInput)
 
 
 @dataclass
 class TaesdPreview:
-    """How latents look to a tiny autoencoder."""
+    """Decodes latents with a tiny autoencoder."""
 
-    vae: Any
+    vae: AutoencoderTiny
     frames_first: bool = False
 
     @property
@@ -39,50 +41,54 @@ class TaesdPreview:
         return int(self.vae.config.latent_channels)
 
     def to_image(self, latents: Tensor) -> NDArray[np.uint8]:
-        """Latents [n, c, h, w] to a picture of the first."""
+        """Decode the first of latents [n, c, h, w] to an image of 8 bits."""
         import torch
 
         with torch.inference_mode():
-            return api.images.to_uint8(self.vae.decode(to_autoencoder_scale(latents[:1], self.vae)).sample[0])
+            image = self.vae.decode(to_autoencoder_scale(latents[:1], self.vae)).sample[0]
+        return api.images.to_uint8(image)
 
 
 @dataclass
-class _Found:
-    view: TaesdPreview | None
+class _CachedPreview:
+    preview: TaesdPreview | None
 
 
-def choose_preview(ctx: api.Context, model: Model, pipe: Any) -> LatentPreview | None:
-    """How the model's latents are shown: by the tiny autoencoder that reads them best, else by the linear map."""
-    coder = autoencoder_of(pipe)
-    if type(coder).__name__ not in vae_override.INTERCHANGEABLE or model.preview is None:
+def choose_preview(ctx: api.Context, model: Model, pipe: DiffusionPipeline) -> LatentPreview | None:
+    """Return the preview of a model's latents: the tiny autoencoder that fits best, or else the model's linear map."""
+    autoencoder = autoencoder_of(pipe)
+    if type(autoencoder).__name__ not in vae_override.INTERCHANGEABLE or model.preview is None:
         return model.preview
-    channels = int(coder.config.latent_channels)
-    tiny = sorted(path for path in ctx.available_models("autoencoder").values() if _is_tiny(path))
-    if not tiny:
+    paths = sorted(path for path in ctx.available_models("autoencoder").values() if _is_tiny_autoencoder(path))
+    if not paths:
         return model.preview
-    key = f"previews:{model.key}:{':'.join(f'{path}@{api.model_files.file_stamp(path)}' for path in tiny)}"
-    found = ctx.models.load(key, lambda: _Found(_best(ctx, pipe, coder, channels, tiny)))
-    return found.view or model.preview
+    key = f"previews:{model.key}:{':'.join(f'{path}@{api.model_files.file_stamp(path)}' for path in paths)}"
+    cached = ctx.models.load(key, lambda: _CachedPreview(_load_best(ctx, pipe, autoencoder, paths)))
+    return cached.preview or model.preview
 
 
-def _is_tiny(path: Path) -> bool:
+def _is_tiny_autoencoder(path: Path) -> bool:
     name = path.name.lower()
     return name.startswith("tae") and "encoder" not in name and (path.is_dir() or path.suffix == ".safetensors")
 
 
-def _best(ctx: api.Context, pipe: Any, coder: Any, channels: int, tiny: list[Path]) -> TaesdPreview | None:
-    best: tuple[float, Any] | None = None
-    for path in tiny:
+def _load_best(
+    ctx: api.Context, pipe: DiffusionPipeline, autoencoder: ModelMixin, paths: Sequence[Path]
+) -> TaesdPreview | None:
+    """Load the tiny autoencoder whose images are the nearest to those of the model's own autoencoder."""
+    channels = int(autoencoder.config.latent_channels)
+    best: tuple[float, AutoencoderTiny] | None = None
+    for path in paths:
         try:
-            if _channels(path) != channels:
+            if _read_channels(path) != channels:
                 continue
-            vae = _opened(path, ctx).eval().requires_grad_(False).to(ctx.device, ctx.dtype)
+            vae = _load(path, ctx).eval().requires_grad_(False).to(ctx.device, ctx.dtype)
             if 2 ** (len(vae.config.decoder_block_out_channels) - 1) != scale_factor_of(pipe):
                 continue
-            distance = vae_override.measure_decoding_error(ctx, coder, vae)
-        except _BROKEN:
+            distance = vae_override.measure_decoding_error(ctx, autoencoder, vae)
+        except _UNREADABLE:
             ctx.emit(
-                api.Notice(f"{path.name} is no tiny autoencoder that can be read, so it shows nothing.", "warning")
+                api.Notice(f"{path.name} cannot be read as a tiny autoencoder, so previews do not use it.", "warning")
             )
             continue
         if distance is not None and (best is None or distance < best[0]):
@@ -90,14 +96,14 @@ def _best(ctx: api.Context, pipe: Any, coder: Any, channels: int, tiny: list[Pat
     return TaesdPreview(best[1]) if best else None
 
 
-def _channels(path: Path) -> int:
+def _read_channels(path: Path) -> int:
     if path.is_dir():
         return int(diffusers_folder.read_json(path, "config.json")["latent_channels"])
-    shapes = _by_layer(api.model_files.weight_shapes(path))
+    shapes = _rename_decoder_layers(api.model_files.weight_shapes(path))
     return shapes["layers.0.weight"][1]
 
 
-def _opened(path: Path, ctx: api.Context) -> Any:
+def _load(path: Path, ctx: api.Context) -> AutoencoderTiny:
     from diffusers import AutoencoderTiny
     from safetensors.torch import load_file
     from torch.nn import Identity
@@ -106,29 +112,32 @@ def _opened(path: Path, ctx: api.Context) -> Any:
         return AutoencoderTiny.from_pretrained(
             str(path), use_safetensors=True, local_files_only=True, torch_dtype=ctx.dtype
         )
-    weights = _by_layer(load_file(path))
-    blocks, inside, last = [], 0, max(int(name.split(".")[1]) for name in weights)
+    weights = _rename_decoder_layers(load_file(path))
+    stages, blocks, last = [], 0, max(int(name.split(".")[1]) for name in weights)
     for layer in range(1, last + 1):
         if f"layers.{layer}.conv.0.weight" in weights:
-            inside += 1
+            blocks += 1
         elif f"layers.{layer}.weight" in weights:
-            blocks.append(inside)
-            inside = 0
+            stages.append(blocks)
+            blocks = 0
     width, channels = weights["layers.0.weight"].shape[:2]
     vae = AutoencoderTiny(
         latent_channels=channels,
-        decoder_block_out_channels=(width,) * len(blocks),
-        num_decoder_blocks=tuple(blocks),
+        decoder_block_out_channels=(width,) * len(stages),
+        num_decoder_blocks=tuple(stages),
     )
     vae.decoder.load_state_dict(weights)
     vae.encoder = Identity()
     return vae
 
 
-def _by_layer(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """The decoder's, named as diffusers does. In the published layout it begins with a layer more, which clamps."""
-    ours = {name.removeprefix("decoder."): value for name, value in tensors.items() if name.startswith("decoder.")}
-    if ours:
-        return ours
+def _rename_decoder_layers(tensors: Mapping[str, V]) -> dict[str, V]:
+    """Return the decoder's tensors under the names of diffusers.
+
+    In the published layout the layers are numbered from 1, after one that clamps its input and has no weights.
+    """
+    decoder = {name.removeprefix("decoder."): value for name, value in tensors.items() if name.startswith("decoder.")}
+    if decoder:
+        return decoder
     numbered = {name.partition("."): value for name, value in tensors.items() if re.match(r"[1-9]\d*\.", name)}
     return {f"layers.{int(number) - 1}.{rest}": value for (number, _, rest), value in numbered.items()}

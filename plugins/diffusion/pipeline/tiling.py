@@ -1,4 +1,4 @@
-"""A large picture out of overlapping tiles, blended so that no seam shows."""
+"""Compose a large image from overlapping tiles, blended so that no seam shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TileRow:
-    """Tiles along one side: each `length` pixels long, beginning at `starts`, the last ending with the side."""
+    """Tiles along one side of an image, each `length` pixels long. They begin at `starts`; the last ends the side."""
 
     length: int
     starts: tuple[int, ...]
@@ -22,34 +22,36 @@ class TileRow:
     def end(self) -> int:
         return self.starts[-1] + self.length
 
-    def weight(self, number: int) -> NDArray[np.float32]:
-        """How much of a tile is seen over the one before it, [length] from 0 to 1, with no edge anywhere."""
+    def opacity(self, index: int) -> NDArray[np.float32]:
+        """Return the opacity [length] of a tile over the one before it, a smooth ramp from 0 to 1 in the overlap."""
         import numpy as np
 
-        weight = np.ones(self.length, np.float32)
-        if number and (shared := self.length - (self.starts[number] - self.starts[number - 1])):
-            ramp = (np.arange(shared, dtype=np.float32) + 0.5) / shared
-            weight[:shared] = ramp * ramp * (3 - 2 * ramp)
-        return weight
+        opacity = np.ones(self.length, np.float32)
+        if index and (overlap := self.length - (self.starts[index] - self.starts[index - 1])):
+            ramp = (np.arange(overlap, dtype=np.float32) + 0.5) / overlap
+            opacity[:overlap] = ramp * ramp * (3 - 2 * ramp)
+        return opacity
 
 
-def plan_row(side: int, length: int, overlap: int, step: int) -> TileRow:
-    """Evenly spread tiles over a side. All are multiples of `step` pixels; tiles share at least `overlap`.
+def plan_row(side: int, length: int, overlap: int, multiple: int) -> TileRow:
+    """Spread tiles evenly over a side.
 
-    An overlap of more than half a tile counts as half of one.
+    All lengths are in pixels and multiples of `multiple`. Neighbouring tiles share at least `overlap`, or half of a
+    tile if that is less.
     """
     length = min(length, side)
     if length == side:
         return TileRow(length, (0,))
-    stride = max(step, (length - min(overlap, length // 2)) // step * step)
+    stride = max(multiple, (length - min(overlap, length // 2)) // multiple * multiple)
     gaps = math.ceil((side - length) / stride)
-    return TileRow(length, tuple((side - length) * number // gaps // step * step for number in range(gaps + 1)))
+    starts = tuple((side - length) * number // gaps // multiple * multiple for number in range(gaps + 1))
+    return TileRow(length, starts)
 
 
 class TileBlender:
-    """Tiles laid over a canvas [h, w, 3] of 0..255, row by row. Only one row is held besides the canvas.
+    """Blends tiles into a canvas [h, w, 3] of 8 bits, row by row. Only one row of tiles is kept besides the canvas.
 
-    What stands over the canvas' right and lower edge is cut off.
+    Tiles are cropped at the right and the lower edge of the canvas.
     """
 
     def __init__(self, canvas: NDArray[np.uint8], across: TileRow, down: TileRow) -> None:
@@ -58,33 +60,33 @@ class TileBlender:
         self.canvas = canvas
         self._across = across
         self._down = down
-        self._strip = np.zeros((down.length, across.end, 3), np.float32)
+        self._row_pixels = np.zeros((down.length, across.end, 3), np.float32)
 
-    def lay(self, column: int, line: int, tile: NDArray[np.uint8]) -> None:
-        """The tile [length, length, 3] at a place; places are taken from left to right, then downwards."""
+    def add_tile(self, column: int, row: int, tile: NDArray[np.uint8]) -> None:
+        """Blend a tile [length, length, 3] in. Tiles are added from left to right, then from top to bottom."""
         left = self._across.starts[column]
-        place = self._strip[:, left : left + self._across.length]
-        weight = self._across.weight(column)[:, None]
-        place[:] = place * (1 - weight) + tile * weight
+        area = self._row_pixels[:, left : left + self._across.length]
+        opacity = self._across.opacity(column)[:, None]
+        area[:] = area * (1 - opacity) + tile * opacity
         if column == len(self._across.starts) - 1:
-            top = self._down.starts[line]
-            blended = self._blended(line, 0, self._across.end)
+            top = self._down.starts[row]
+            blended = self._blend_row(row, 0, self._across.end)
             self.canvas[top : top + len(blended)] = blended
 
-    def around(self, column: int, line: int) -> NDArray[np.uint8]:
-        """How the place of the tile that was just laid looks."""
+    def crop_tile(self, column: int, row: int) -> NDArray[np.uint8]:
+        """Return the pixels in the area of the tile that was added last."""
         left = self._across.starts[column]
         if column == len(self._across.starts) - 1:
-            top = self._down.starts[line]
+            top = self._down.starts[row]
             return self.canvas[top : top + self._down.length, left:]
-        return self._blended(line, left, left + self._across.length)
+        return self._blend_row(row, left, left + self._across.length)
 
-    def _blended(self, line: int, left: int, right: int) -> NDArray[np.uint8]:
+    def _blend_row(self, row: int, left: int, right: int) -> NDArray[np.uint8]:
         import numpy as np
 
-        top = self._down.starts[line]
+        top = self._down.starts[row]
         below = self.canvas[top : top + self._down.length, left:right]
         height, width = below.shape[:2]
-        weight = self._down.weight(line)[:height, None, None]
-        mixed = below * (1 - weight) + self._strip[:height, left : left + width] * weight
-        return (mixed + 0.5).astype(np.uint8)
+        opacity = self._down.opacity(row)[:height, None, None]
+        blended = below * (1 - opacity) + self._row_pixels[:height, left : left + width] * opacity
+        return (blended + 0.5).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""A picture turned into a guide, to be looked at and drawn over before it is used."""
+"""Make a control map from an image, to look at it and retouch it before it is used."""
 
 from __future__ import annotations
 
@@ -11,25 +11,24 @@ from ..modifiers import control_maps
 
 
 class ControlMap(api.Tool):
-    """Turns a picture into a drawing that a ControlNet follows."""
+    """Turns an image into a control map for a ControlNet, such as its edges."""
 
     id = "diffusion.guide"
-    title = "Make a guide"
+    title = "Control map"
     icon = "mdi6.vector-curve"
     live = True
 
     class Params(api.Params):
         image: api.ImageInput
-        """The picture to draw from."""
-        guide: control_maps.Preprocessor = api.param("canny", labels=control_maps.LABELS)
-        """What kind of drawing. It should be the one that your ControlNet was made for."""
+        """The image to process."""
+        guide: control_maps.Preprocessor = api.param("canny", title="Preprocessor", labels=control_maps.LABELS)
+        """Choose the kind of control map that your ControlNet was trained on."""
         detail: api.Unit = 0.5
-        """How much of the picture is kept."""
+        """How much detail of the image is kept."""
 
     def run(self, params: Params, _: api.Context) -> Iterator[api.Event]:
         import numpy as np
 
-        yield api.Progress(0, 1, "Drawing")
-        yield api.Image(
-            control_maps.make_control_map(params.guide, np.asarray(images.open_image(params.image)), params.detail)
-        )
+        yield api.Progress(0, 1, "Making the control map")
+        pixels = np.asarray(images.open_image(params.image))
+        yield api.Image(control_maps.make_control_map(params.guide, pixels, params.detail))

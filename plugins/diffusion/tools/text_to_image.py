@@ -1,4 +1,4 @@
-"""From words to a picture."""
+"""Generate an image from a prompt."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from studio import api
 from ..checkpoints.families import Task
 from ..models import loader
 from ..modifiers.seamless_tiling import SeamlessParams
-from ..pipeline import image_size, runner
-from ..pipeline.estimate import EstimatingTool
+from ..pipeline import estimate, image_size, runner
+from ..pipeline.estimate import EstimatingTool, Work
+from ..pipeline.image_size import SizedModel
 from ..pipeline.params import GenerationParams, PromptParams, SizeParams
 
 
 class TextToImage(EstimatingTool):
-    """Paints what you describe."""
+    """Generates an image from a prompt."""
 
     id = "diffusion.paint"
     title = "Text to image"
@@ -30,3 +31,6 @@ class TextToImage(EstimatingTool):
         model = loader.load(ctx, params.model)
         size = image_size.from_params(model, params)
         yield api.Image(runner.run_pipeline(ctx, model, Task.TEXT_TO_IMAGE, params, size=size))
+
+    def plan_work(self, model: SizedModel, params: Params) -> Work:
+        return estimate.plan_from_size(model, params)

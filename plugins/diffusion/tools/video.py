@@ -1,4 +1,4 @@
-"""From words, or from a picture, to a video."""
+"""Generate a video from a prompt or from an image."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from ..checkpoints.families import Task, VideoSpec, accepts
 from ..models import loader
 from ..models.latents import scale_factor_of
 from ..models.model import Model
-from ..modifiers import acceleration
-from ..modifiers import motion_adapter as motion
+from ..modifiers import acceleration, motion_adapter
 from ..pipeline import image_size, runner
 from ..pipeline.params import PromptParams, SamplingParams
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
+    from diffusers import DiffusionPipeline
+    from PIL.Image import Image
 
-_DECODED_AT_ONCE = 8
-"""Frames, where a pipeline lets one choose: more would need more memory and gain little."""
+_DECODE_CHUNK_SIZE = 8
+"""Frames that are decoded at once, where a pipeline leaves the choice. More need more memory and gain little."""
 
 
-class Course(api.Params):
-    """What begins to move, and for how long."""
+class MotionParams(api.Params):
+    """The first frame, the length and the size of a video."""
 
     image: api.ImageInput | None = None
-    """The picture that begins to move. Some models need one, others start from words alone."""
-    seconds: float | None = api.param(None, ge=0.1, le=120.0, step=0.5, unit="s")
-    """How long it lasts. Empty: as long as the model was made for."""
+    """The first frame. Some models need one, others start from the prompt alone."""
+    seconds: float | None = api.param(None, ge=0.1, le=120.0, step=0.5, unit="s", title="Duration")
+    """Leave it empty for the model's default."""
     frames: int | None = api.param(None, ge=2, le=2000, advanced=True)
-    """How many pictures it has, instead of what follows from the seconds."""
-    fps: float | None = api.param(None, ge=1.0, le=60.0, unit="frames a second", advanced=True)
-    """Empty: what the model was made for."""
+    """Number of frames. Replaces the duration."""
+    fps: float | None = api.param(None, ge=1.0, le=60.0, unit="fps", title="Frame rate", advanced=True)
+    """Leave it empty for the model's default."""
     width: int | None = api.param(None, ge=16, le=4096, unit="px", advanced=True)
-    """Empty: what the model was made for, in the shape of the picture."""
+    """Leave it empty for the model's default at the aspect ratio of the image."""
     height: int | None = api.param(None, ge=16, le=4096, unit="px", advanced=True)
-    """Empty: what the model was made for, in the shape of the picture."""
+    """Leave it empty for the model's default at the aspect ratio of the image."""
 
 
 class Video(api.Tool):
-    """Makes a video of what you describe, or of a picture."""
+    """Generates a video from a prompt or an image."""
 
     id = "diffusion.animate"
     title = "Video"
@@ -51,64 +51,77 @@ class Video(api.Tool):
     output = "animation"
     pausable = True
 
-    class Params(acceleration.SpeedParams, SamplingParams, Course, PromptParams):
+    class Params(acceleration.SpeedParams, SamplingParams, MotionParams, PromptParams):
         model: api.ModelChoice = api.param(model="diffusion")
-        """A diffusers folder of a model of video, or a name on the Hugging Face hub."""
+        """A diffusers folder of a video model, or the name of one on the Hugging Face hub."""
         motion: api.ModelChoice | None = api.param(None, model="motion-adapter", title="Motion adapter", advanced=True)
-        """Sets a model of Stable Diffusion 1 in motion (AnimateDiff)."""
+        """Makes videos with a Stable Diffusion 1 model (AnimateDiff)."""
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 1, "Loading the model")
-        picture = images.open_image(params.image) if params.image else None
-        model = motion.add_motion_adapter(ctx, loader.load(ctx, params.model), params.motion)
-        task = Task.TEXT_TO_VIDEO if picture is None else Task.IMAGE_TO_VIDEO
-        pipe, film = model.pipeline_for(task), model.family.video or VideoSpec()
-        if film.fixed_scheduler and (params.sampler, params.schedule) != ("model", "model"):
-            raise api.BadInput(f"{model.family.title} works with its own sampler.", "Leave the sampler to the model.")
-        fps = params.fps or film.fps
-        wanted = params.frames or (params.seconds * fps if params.seconds else film.default_frames)
-        frames = film.nearest_frame_count(wanted)
-        if abs(frames - wanted) >= 1:
-            lasts = f"{frames} frames and lasts {frames / fps:.1f} s"
-            yield api.Notice(f"The video has {lasts}, the nearest that {model.title} can make.")
-        size = _only(pipe) or _size(model, film, params, picture)
-        if (params.width or size[0], params.height or size[1]) != size:
+        image = images.open_image(params.image) if params.image else None
+        model = motion_adapter.add_motion_adapter(ctx, loader.load(ctx, params.model), params.motion)
+        task = Task.TEXT_TO_VIDEO if image is None else Task.IMAGE_TO_VIDEO
+        pipe, spec = model.pipeline_for(task), model.family.video or VideoSpec()
+        if spec.fixed_scheduler and (params.sampler, params.schedule) != ("model", "model"):
             raise api.BadInput(
-                f"{model.title} makes videos of {size[0]} × {size[1]} px alone.", "Leave width and height empty."
+                f"{model.family.title} works with its own sampler only.",
+                "Set the sampler and the noise schedule to their defaults.",
             )
-        more: dict[str, Any] = {"num_frames": frames, "output_type": "pil"}
-        if picture is not None:
-            more["image"] = api.images.fit(picture, size)
-        if film.fps_argument:
-            more[film.fps_argument] = round(fps)
+        fps = params.fps or spec.fps
+        requested = params.frames or (params.seconds * fps if params.seconds else spec.default_frames)
+        frames = spec.nearest_frame_count(requested)
+        if abs(frames - requested) >= 1:
+            length = f"{frames} frames ({frames / fps:.1f} s)"
+            yield api.Notice(f"The video has {length}, the nearest length that {model.title} supports.")
+        size = _choose_size(model, pipe, spec, params, image)
+        extra_args: dict[str, Any] = {"num_frames": frames, "output_type": "pil"}
+        if image is not None:
+            extra_args["image"] = api.images.fit(image, size)
+        if spec.fps_argument:
+            extra_args[spec.fps_argument] = round(fps)
         if accepts(pipe, "decode_chunk_size"):
-            more["decode_chunk_size"] = _DECODED_AT_ONCE
-        made = runner.run_pipeline(ctx, model, task, params, size=size, more=more)
-        yield api.Animation(made, fps=fps)
+            extra_args["decode_chunk_size"] = _DECODE_CHUNK_SIZE
+        video = runner.run_pipeline(ctx, model, task, params, size=size, extra_args=extra_args)
+        yield api.Animation(video, fps=fps)
 
 
-def _only(pipe: Any) -> tuple[int, int] | None:
-    """Width and height where a model has learned its places by heart, and so knows one size alone."""
+def _choose_size(
+    model: Model, pipe: DiffusionPipeline, spec: VideoSpec, params: Video.Params, image: Image | None
+) -> tuple[int, int]:
+    """Return the size that the artist asks for, or the family's number of pixels at the image's aspect ratio.
+
+    Raises BadInput for a size that the model does not support.
+    """
+    if fixed := _fixed_size(pipe):
+        if (params.width or fixed[0], params.height or fixed[1]) != fixed:
+            raise api.BadInput(
+                f"{model.title} generates videos of {fixed[0]} × {fixed[1]} px only.", "Leave width and height empty."
+            )
+        return fixed
+    across, down = image.size if image is not None else spec.size
+    ratio, multiple = across / down, model.multiple
+    if params.width and params.height:
+        size = (params.width, params.height)
+    elif params.width:
+        size = (params.width, api.images.round_to_multiple(params.width / ratio, multiple))
+    elif params.height:
+        size = (api.images.round_to_multiple(params.height * ratio, multiple), params.height)
+    else:
+        side = math.sqrt(spec.size[0] * spec.size[1])
+        root = math.sqrt(ratio)
+        size = (
+            api.images.round_to_multiple(side * root, multiple),
+            api.images.round_to_multiple(side / root, multiple),
+        )
+    image_size.check(model, *size)
+    return size
+
+
+def _fixed_size(pipe: DiffusionPipeline) -> tuple[int, int] | None:
+    """Return the only size of a model with learned positional embeddings, None for other models."""
     config = getattr(getattr(pipe, "transformer", None), "config", {})
     if not config.get("use_learned_positional_embeddings"):
         return None
     factor = scale_factor_of(pipe)
     return config["sample_width"] * factor, config["sample_height"] * factor
-
-
-def _size(model: Model, film: VideoSpec, params: Video.Params, picture: Picture | None) -> tuple[int, int]:
-    """As asked for; else as many pixels as the family was made for, in the shape of the picture."""
-    across, down = picture.size if picture is not None else film.size
-    ratio, step = across / down, model.multiple
-    if params.width and params.height:
-        size = (params.width, params.height)
-    elif params.width:
-        size = (params.width, image_size.round_to_multiple(params.width / ratio, step))
-    elif params.height:
-        size = (image_size.round_to_multiple(params.height * ratio, step), params.height)
-    else:
-        side = math.sqrt(film.size[0] * film.size[1])
-        root = math.sqrt(ratio)
-        size = (image_size.round_to_multiple(side * root, step), image_size.round_to_multiple(side / root, step))
-    image_size.check(model, *size)
-    return size

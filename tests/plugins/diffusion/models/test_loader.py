@@ -120,7 +120,7 @@ def test_a_model_may_say_what_suits_it(copy: Path) -> None:
     loaded = loader.load(testing.FakeContext(), str(copy))
     assert (loaded.family.steps, loaded.family.guidance) == (2, 1.0)
     events = testing.run(TextToImage, testing.FakeContext(), model=str(copy))
-    assert [event.text for event in events if isinstance(event, api.Progress)][-1] == "Painting, step 2 of 2"
+    assert [event.text for event in events if isinstance(event, api.Progress)][-1] == "Step 2 of 2"
 
 
 @pytest.mark.parametrize("told", [{"steps": 0, "guidance": -1}, {"steps": "many", "guidance": [1]}, "much", None])

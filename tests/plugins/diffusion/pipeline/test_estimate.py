@@ -89,7 +89,7 @@ def test_pictures_that_are_painted_over_tell_their_size(sd: Path, tmp_path: Path
     picture = tmp_path / "sea.png"
     Image.new("RGB", (300, 200)).save(picture)
     half, whole = (told(ImageToImage, model=str(sd), image=picture, strength=share, steps=20) for share in (0.5, 1.0))
-    assert half.notes == {"image": "painted at 40 × 24"}
+    assert half.notes == {"image": "generated at 40 × 24"}
     assert whole.work - half.work == pytest.approx(10 * 2 * 40 * 24 / 1e6)
     tiled = told(TiledUpscale, model=str(sd), image=picture, scale=2.0, overlap=0)
     assert tiled.notes == {"scale": f"600 × 400, {19 * 13} tiles"}
@@ -123,7 +123,7 @@ def test_tokens_are_counted_as_transformers_does(sd: Path, tmp_path: Path, table
         (folder / "tokenizer.json").unlink()
         (folder / "vocab.json").write_text(json.dumps(real.get_vocab()))
         (folder / "merges.txt").write_text("#version: 0.2\n")
-    counter = token_count.load_counter([folder], None, parted=True)
+    counter = token_count.load_counter([folder], None, in_chunks=True)
     assert counter is not None
     assert counter.limit == 75
     for text in TEXTS:
@@ -133,23 +133,25 @@ def test_tokens_are_counted_as_transformers_does(sd: Path, tmp_path: Path, table
 
 
 def test_long_prompts_come_in_parts_or_are_cut(sd: Path, tmp_path: Path) -> None:
-    def note(prompt: str, *, parted: bool = True, most: int | None = None, folder: Path = sd / "tokenizer") -> str:
-        counter = token_count.load_counter([folder], most, parted=parted)
+    def note(
+        prompt: str, *, in_chunks: bool = True, max_tokens: int | None = None, folder: Path = sd / "tokenizer"
+    ) -> str:
+        counter = token_count.load_counter([folder], max_tokens, in_chunks=in_chunks)
         assert counter is not None
-        return counter.note(prompt)
+        return counter.describe(prompt)
 
     assert note("") == note("<lora:ink:0.8>") == ""
     assert note("(fox:1.3)") == note("fox <lora:ink:0.8>") == "3 of 75 tokens"
-    assert note("a" * 83) == "83 tokens, in 2 parts"
-    assert note("fox BREAK owl") == "6 tokens, in 2 parts"
-    assert note("fox BREAK owl", parted=False) == "6 of 75 tokens"
-    assert note("a" * 83, parted=False) == "83 tokens; the first 75 count"
-    assert note("fox", most=50) == "3 of 48 tokens"
+    assert note("a" * 83) == "83 tokens in 2 chunks"
+    assert note("fox BREAK owl") == "6 tokens in 2 chunks"
+    assert note("fox BREAK owl", in_chunks=False) == "6 of 75 tokens"
+    assert note("a" * 83, in_chunks=False) == "83 tokens; only the first 75 are used"
+    assert note("fox", max_tokens=50) == "3 of 48 tokens"
     shutil.copytree(sd / "tokenizer", short := tmp_path / "tokenizer")
     config = json.loads((short / "tokenizer_config.json").read_text())
     (short / "tokenizer_config.json").write_text(json.dumps({**config, "model_max_length": 24}))
     assert note("a" * 11, folder=short) == "11 of 22 tokens"
-    assert note("a" * 23, folder=short) == "23 tokens, in 2 parts"
+    assert note("a" * 23, folder=short) == "23 tokens in 2 chunks"
 
 
 def test_what_is_beyond_the_limit_of_a_small_model_counts_too(sd: Path, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_a_model_in_one_file_is_known_by_its_header(tmp_path: Path) -> None:
 
 
 def test_without_a_table_clips_own_words_count() -> None:
-    real, counter = clip_tokenizer.build_tokenizer(), token_count.load_counter([], None, parted=True)
+    real, counter = clip_tokenizer.build_tokenizer(), token_count.load_counter([], None, in_chunks=True)
     assert counter is not None
     for text in ("a red fox, 3d", "狐 🦊 don't", "x" * 300):
         assert counter.tokenizer.encode(text, add_special_tokens=False).ids == (

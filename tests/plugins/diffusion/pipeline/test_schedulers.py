@@ -113,10 +113,10 @@ def test_a_schedule_takes_the_place_of_the_samplers_own() -> None:
 @pytest.mark.parametrize(
     ("own", "sampler", "schedule", "sentence"),
     [
-        (NOISE, "ddim", "karras", "DDIM has no schedule of that kind.*DPM.. 2M"),
-        (FOLLOWED, "dpmpp_2m", "karras", "DPM.. 2M has no schedule of that kind.*Euler"),
-        (FOLLOWED, "ddim", "model", "DDIM does not fit this model.*Heun"),
-        (EDMEulerScheduler(), "heun", "model", "Heun does not fit this model.*DPM.. 2M"),
+        (NOISE, "ddim", "karras", "DDIM does not support this noise schedule.*DPM.. 2M"),
+        (FOLLOWED, "dpmpp_2m", "karras", "DPM.. 2M does not support this noise schedule.*Euler"),
+        (FOLLOWED, "ddim", "model", "DDIM does not work with this model.*Heun"),
+        (EDMEulerScheduler(), "heun", "model", "Heun does not work with this model.*DPM.. 2M"),
         (DDIMScheduler(rescale_betas_zero_snr=True), "dpm2", "model", "starts from pure noise"),
     ],
 )

@@ -110,7 +110,7 @@ def test_one_that_does_not_fit_is_left_alone(put: Callable[[Path], None], ctx: t
     _, (shown, *_) = painted(ctx, sd)
     assert (shown == plain).all()
     told = [event.text for event in ctx.events if isinstance(event, api.Notice)]
-    assert any("taesd.safetensors is no tiny autoencoder" in text for text in told) == (put is damaged)
+    assert any("taesd.safetensors cannot be read as a tiny autoencoder" in text for text in told) == (put is damaged)
 
 
 def test_one_that_was_trained_for_other_latents_is_left_alone(sd: Path, tmp_path: Path) -> None:

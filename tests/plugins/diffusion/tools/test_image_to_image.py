@@ -57,7 +57,7 @@ def test_a_large_picture_is_painted_at_a_size_that_suits_the_model_and_that_is_s
     ctx = testing.FakeContext()
     testing.run(ImageToImage, ctx, image=picture, model=str(sd), steps=1)
     assert [event.text for event in ctx.events if isinstance(event, api.Notice)] == [
-        "The picture is painted at 32 × 32."
+        "The image is generated at 32 × 32."
     ]
 
 
@@ -95,7 +95,7 @@ def test_a_full_mask_of_another_size_paints_everything_and_says_so(sd: Path, pic
     Image.new("L", (20, 20), 255).save(tmp_path / "full.png")
     ctx = testing.FakeContext()
     testing.run(Inpaint, ctx, image=picture, mask=tmp_path / "full.png", model=str(sd), steps=1)
-    assert any(isinstance(event, api.Notice) and "whole picture" in event.text for event in ctx.events)
+    assert any(isinstance(event, api.Notice) and "whole image" in event.text for event in ctx.events)
 
 
 def test_an_inpainting_model_inpaints_and_says_that_it_does_nothing_else(
@@ -103,7 +103,7 @@ def test_an_inpainting_model_inpaints_and_says_that_it_does_nothing_else(
 ) -> None:
     folder = tiny.stable_diffusion(tmp_path / "inpainting", channels=9)
     assert made(Inpaint, image=picture, mask=mask, model=str(folder), steps=1).shape == (64, 80, 3)
-    with pytest.raises(api.BadInput, match="made for inpainting alone"):
+    with pytest.raises(api.BadInput, match="made for inpainting only"):
         made(TextToImage, model=str(folder), steps=1)
 
 
@@ -112,7 +112,7 @@ def test_a_refiner_repaints_and_says_that_it_cannot_paint(
 ) -> None:
     folder = tiny.refiner(tmp_path / "refiner")
     assert made(ImageToImage, image=picture, model=str(folder), steps=2).shape == (32, 32, 3)
-    with pytest.raises(api.BadInput, match="refines pictures"):
+    with pytest.raises(api.BadInput, match="is a refiner"):
         made(TextToImage, model=str(folder), steps=1)
 
 
@@ -135,7 +135,7 @@ def notices(tool: type[api.Tool], **values: Any) -> list[str]:
 def test_a_strength_that_does_nothing_is_said(family: str, tiny_model: Callable[[str], Path], picture: Path) -> None:
     values = {"image": picture, "model": str(tiny_model(family)), "width": 64, "height": 64}
     assert notices(ImageToImage, **values, strength=0.3) == [
-        f"{family} changes a picture as the words say; the strength does not count."
+        f"{family} edits the image by the prompt alone; the denoising strength has no effect."
     ]
     assert notices(ImageToImage, **values) == []
 
@@ -151,5 +151,5 @@ def test_a_strength_that_does_nothing_under_a_mask_is_said(
     name = "kandinsky22-inpainting"
     values = {"image": picture, "mask": mask, "model": str(tiny_model(name))}
     assert notices(Inpaint, **values, strength=0.5) == [
-        f"{name} paints all under the mask anew; the strength does not count."
+        f"{name} always replaces the whole masked area; the denoising strength has no effect."
     ]

@@ -45,7 +45,7 @@ def test_sizes_follow_the_shape_and_the_words_of_the_artist(sd: Path) -> None:
 
 
 def test_a_size_between_two_is_refused_with_both(sd: Path) -> None:
-    with pytest.raises(api.BadInput, match=r"multiples of 8 px.*Take 32 × 32 or 40 × 32"):
+    with pytest.raises(api.BadInput, match=r"multiples of 8 px.*Use 32 × 32 or 40 × 32"):
         paint(model=str(sd), width=33, height=32)
 
 

@@ -94,7 +94,7 @@ def test_a_pause_costs_no_tile_and_no_pixel(sd: Path, small: Path, tmp_path: Pat
     resumed = testing.FakeContext(seed=5, folder=tmp_path)
     assert (np.asarray(upscaled(resumed, **values)) == np.asarray(whole)).all()
     texts = [event.text for event in resumed.events if isinstance(event, api.Progress)]
-    assert texts[1:3] == ["1 of 6 tiles are done", "2 of 6 tiles are done"]
+    assert texts[1:3] == ["1 of 6 tiles done", "2 of 6 tiles done"]
     assert texts[3].startswith("Tile 3 of 6")
 
 
@@ -120,12 +120,12 @@ def test_a_single_pixel_becomes_sixteen(sd: Path, tmp_path: Path) -> None:
 
 def test_what_is_absurdly_large_is_refused_at_once(tmp_path: Path) -> None:
     Image.new("1", (8000, 8000)).save(tmp_path / "large.png")
-    with pytest.raises(api.BadInput, match="32,000 × 32,000 would be 1,024 megapixels"):
+    with pytest.raises(api.BadInput, match="32,000 × 32,000 px would be 1,024 megapixels"):
         upscaled(image=tmp_path / "large.png", model="there-is-none", scale=4)
 
 
 def test_models_that_cannot_refine_say_so(tiny_model: Callable[[str], Path], small: Path) -> None:
-    with pytest.raises(api.BadInput, match="no pipeline that starts from a picture"):
+    with pytest.raises(api.BadInput, match="cannot start from an image"):
         upscaled(image=small, model=str(tiny_model("sana")))
 
 
@@ -145,7 +145,7 @@ def test_no_seam_shows_between_tiles_of_other_colours() -> None:
     mosaic = tiling.TileBlender(np.zeros((53, 70, 3), np.uint8), across, down)
     for line in range(len(down.starts)):
         for column in range(len(across.starts)):
-            mosaic.lay(column, line, np.full((32, 32, 3), 60 + 120 * ((line + column) % 2), np.uint8))
+            mosaic.add_tile(column, line, np.full((32, 32, 3), 60 + 120 * ((line + column) % 2), np.uint8))
     canvas = mosaic.canvas.astype(int)
     assert canvas.min() == 60
     assert canvas.max() == 180
@@ -156,8 +156,8 @@ def test_no_seam_shows_between_tiles_of_other_colours() -> None:
 
 def test_tiles_that_lie_over_each_other_have_the_same_noise() -> None:
     field = TiledNoise((96, 64), lambda: torch.Generator().manual_seed(3))
-    left = field.cut(torch.empty(1, 4, 8, 8), 0, 16, 64)
-    right = field.cut(torch.empty(1, 4, 8, 8), 32, 0, 64)
+    left = field.crop(torch.empty(1, 4, 8, 8), 0, 16, 64)
+    right = field.crop(torch.empty(1, 4, 8, 8), 32, 0, 64)
     assert torch.equal(left[:, :, :6, 4:], right[:, :, 2:, :4])
     assert 0.8 < left.std() < 1.2
 

@@ -94,7 +94,7 @@ def test_seconds_become_frames_that_the_family_can_make(tiny_film: Callable[[str
     frames, made = animated(ctx, model=tiny_film("ltx"), seconds=1.5, fps=8)
     assert len(frames) == 9
     assert made.fps == 8
-    assert "The video has 9 frames and lasts 1.1 s, the nearest that ltx can make." in [
+    assert "The video has 9 frames (1.1 s), the nearest length that ltx supports." in [
         event.text for event in ctx.events if isinstance(event, api.Notice)
     ]
 
@@ -136,15 +136,15 @@ def test_what_is_no_motion_adapter_is_refused(sd: Path, tmp_path: Path, damage: 
 
 
 def test_models_say_what_they_need(tiny_film: Callable[[str], str], sd: Path, picture: Path, tmp_path: Path) -> None:
-    with pytest.raises(api.BadInput, match="needs a picture to begin with"):
+    with pytest.raises(api.BadInput, match="needs an image to start from"):
         animated(model=tiny_film("stable-video-diffusion"))
-    with pytest.raises(api.BadInput, match="starts from words alone"):
+    with pytest.raises(api.BadInput, match="starts from a prompt alone"):
         animated(model=tiny_film("wan"), image=picture)
-    with pytest.raises(api.BadInput, match=r"makes pictures, and no videos\. .*motion adapter"):
+    with pytest.raises(api.BadInput, match=r"makes images, not videos\. .*motion adapter"):
         animated(model=str(sd))
-    with pytest.raises(api.BadInput, match=r"LTX-Video makes videos, and no pictures\. Use it in Animate"):
+    with pytest.raises(api.BadInput, match=r"LTX-Video makes videos, not images\. Use it in Video"):
         testing.run(TextToImage, testing.FakeContext(), model=tiny_film("ltx"))
-    with pytest.raises(api.BadInput, match="go with Stable Diffusion 1"):
+    with pytest.raises(api.BadInput, match="work with Stable Diffusion 1"):
         animated(model=tiny_film("ltx"), motion=str(tmp_path))
     with pytest.raises(api.BadInput, match="works with its own sampler"):
         animated(model=tiny_film("cogvideox"), sampler="euler")
@@ -157,7 +157,7 @@ def test_a_model_that_knows_one_size_keeps_to_it(tiny_film: Callable[[str], str]
     values = {"model": tiny_film("cogvideox-i2v"), "image": tmp_path / "wide.png", "frames": 9}
     frames, _ = animated(width=None, height=None, **values)
     assert frames.shape == (9, 32, 32, 3)
-    with pytest.raises(api.BadInput, match="makes videos of 32 × 32 px alone"):
+    with pytest.raises(api.BadInput, match="generates videos of 32 × 32 px only"):
         animated(width=64, **values)
 
 
@@ -183,7 +183,7 @@ def test_memory_that_runs_out_while_decoding_costs_no_denoising(tiny_film: Calla
 def test_words_that_are_not_heard_are_mentioned(tiny_film: Callable[[str], str], picture: Path) -> None:
     ctx = testing.FakeContext()
     animated(ctx, model=tiny_film("stable-video-diffusion"), image=picture, frames=2, prompt="a fox", guidance=2.0)
-    assert [event for event in ctx.events if isinstance(event, api.Notice) and "by the picture alone" in event.text]
+    assert [event for event in ctx.events if isinstance(event, api.Notice) and "uses the image only" in event.text]
 
 
 def test_the_shape_follows_the_picture(tiny_film: Callable[[str], str], tmp_path: Path) -> None:
