@@ -38,17 +38,17 @@ class ModelFoldersEditor(FoldersEditor):
         self.show_value(folders)
         self.edited.emit()
 
-    def _put(self, value: str) -> None:
+    def _add_row(self, value: str) -> None:
         path = Path(value)
         caption = f"{self._describe_folder(value)} · {path.parent}"
-        self.list.put(value, path.name or value, caption, icons.icon("folder-outline"))
+        self.list.add_row(value, path.name or value, caption, icons.icon("folder-outline"))
 
     def _refresh(self) -> None:
         """Fill the list again with the current descriptions."""
         values = self.list.values()
         self.list.clear()
         for value in values:
-            self._put(value)
+            self._add_row(value)
         self._update()
 
     def _describe_folder(self, value: str) -> str:

@@ -16,7 +16,7 @@ from studio.core.settings import Settings
 from studio.state.session import Session
 from studio.ui.dialogs.model_folders import FIELD, ModelFoldersEditor
 from studio.ui.form.base import Editor, FormServices
-from studio.ui.form.form import FieldRow, plain_editor
+from studio.ui.form.form import FieldRow, make_plain_editor
 from studio.ui.theme import icons
 from studio.ui.tool_panel.job_options import FORMATS
 from studio.ui.widgets import labels
@@ -97,7 +97,7 @@ class SettingsDialog(QDialog):
         column.addLayout(foot)
 
     def _add(self, field: Field, editor: Editor | None = None) -> FieldRow:
-        row = self._row(field, editor or plain_editor(field))
+        row = self._row(field, editor or make_plain_editor(field))
         self._column.addWidget(row)
         return row
 
@@ -135,7 +135,7 @@ class SettingsDialog(QDialog):
                 self._device_place.removeWidget(old)
                 old.deleteLater()
             device = _choice_field("device", "Device", devices)
-            self._device_place.addWidget(self._row(device, plain_editor(device)))
+            self._device_place.addWidget(self._row(device, make_plain_editor(device)))
         self.rows["device"].editor.show_value(wanted)
         in_use = f"In use: {describe_device(report)}." if report and report.kind else "The worker is detecting devices…"
         self._device_in_use.setText(f"{in_use} A new device is used when the running jobs have ended.")

@@ -1,4 +1,4 @@
-"""What every editor of a value has in common."""
+"""The base class of all editors, and the functions of the window that they need."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class ModelOption(Protocol):
-    """A model that can be chosen (`library.models`)."""
+    """A model that can be chosen, as `library.models` describes it."""
 
     @property
     def name(self) -> str: ...
@@ -64,8 +64,8 @@ class FormServices:
     choose_tool: Callable[[str], None]
 
 
-def while_alive(widget: QWidget, then: Callable[[T], None]) -> Callable[[T], None]:
-    """`then`, for an answer that may come after the widget is gone, such as when another tool was chosen."""
+def guard_callback(widget: QWidget, then: Callable[[T], None]) -> Callable[[T], None]:
+    """Return `then` as a callback that does nothing once the widget is deleted, for example with its form."""
 
     def answer(value: T) -> None:
         if isValid(widget):
@@ -75,9 +75,9 @@ def while_alive(widget: QWidget, then: Callable[[T], None]) -> Callable[[T], Non
 
 
 class Editor(QWidget):
-    """Shows one value and lets the artist change it.
+    """Show and edit one value.
 
-    `edited` is for changes by the artist only; `show_value` does not emit it.
+    `edited` is emitted for changes by the artist only, not by `show_value`.
     """
 
     edited = Signal()
@@ -92,18 +92,18 @@ class Editor(QWidget):
     def show_value(self, value: Any) -> None:
         raise NotImplementedError
 
-    def head(self) -> QWidget | None:
-        """What stands at the right of the title, such as a number."""
+    def header_widget(self) -> QWidget | None:
+        """Return the widget at the right of the title, such as a number, or None."""
         return None
 
-    def set_wrong(self, wrong: bool) -> None:
-        """Marks the part that a wrong value was typed into."""
+    def set_invalid(self, invalid: bool) -> None:
+        """Mark the widget as having an invalid value, or clear the mark."""
 
 
-class NoWheel:
-    """A wheel over it scrolls the form, and changes the value only once it has the focus, which a wheel cannot give.
+class WheelFocusMixin:
+    """A mixin whose widgets take the mouse wheel only with the focus, so that the wheel scrolls the form.
 
-    Stands before a widget's class among the bases.
+    Put it before the widget's class among the bases.
     """
 
     def __init__(self, *args: Any) -> None:

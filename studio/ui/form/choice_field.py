@@ -1,4 +1,4 @@
-"""Choices and switches."""
+"""Editors for choices and switches."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from studio.core.descriptor import Field
-from studio.ui.form.base import Editor, NoWheel
+from studio.ui.form.base import Editor, WheelFocusMixin
 from studio.ui.theme import icons, theme
 from studio.ui.widgets import labels
 from studio.ui.widgets.flow_layout import FlowLayout
 
-FEW = 4
-SHORT = 34
-"""Up to this many choices with this many letters in all stand side by side."""
+MAX_SEGMENTS = 4
+MAX_SEGMENT_LETTERS = 34
+"""Up to this many choices with this many letters in total are shown as buttons side by side."""
 
 
-class Combo(NoWheel, QComboBox):
-    """Takes the width that it is given, however long its items are."""
+class Combo(WheelFocusMixin, QComboBox):
+    """A combo box that does not grow with its items."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,34 +32,34 @@ class Combo(NoWheel, QComboBox):
         super().showPopup()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """The arrow is drawn here, since the style sheet took Fusion's away."""
+        """Draw the arrow, because the style sheet removes Fusion's."""
         super().paintEvent(event)
         arrow = icons.pixmap("chevron-down", 16, "dim" if self.isEnabled() else "faint", self.devicePixelRatioF())
         QPainter(self).drawPixmap(self.width() - 24, (self.height() - 16) // 2, arrow)
 
 
-def _options(field: Field) -> list[tuple[Any, str]]:
+def _list_options(field: Field) -> list[tuple[Any, str]]:
     options: list[tuple[Any, str]] = list(zip(field.choices, field.labels, strict=False))
     return [(None, "Automatic"), *options] if field.optional else options
 
 
-def choice_editor(field: Field) -> Editor:
+def make_choice_editor(field: Field) -> Editor:
     if field.many:
         return ChipsEditor(field)
-    options = _options(field)
-    if len(options) <= FEW and sum(len(text) for _, text in options) <= SHORT:
+    options = _list_options(field)
+    if len(options) <= MAX_SEGMENTS and sum(len(text) for _, text in options) <= MAX_SEGMENT_LETTERS:
         return SegmentsEditor(field)
     return ComboEditor(field)
 
 
 class SegmentsEditor(Editor):
-    """A few short choices, all visible. Arrow keys go through them."""
+    """A few short choices as buttons. Arrow keys move between them."""
 
     def __init__(self, field: Field, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
         self._group = QButtonGroup(self)
         row = FlowLayout(self)
-        self._options = _options(field)
+        self._options = _list_options(field)
         for index, (_, text) in enumerate(self._options):
             button = QPushButton(text.replace("&", "&&"))
             button.setCheckable(True)
@@ -90,7 +90,7 @@ class ComboEditor(Editor):
         super().__init__(field, parent)
         self.combo = Combo()
         labels.describe(self.combo, field.title, field.help)
-        self._options = _options(field)
+        self._options = _list_options(field)
         for _, text in self._options:
             self.combo.addItem(text)
         self.combo.setCurrentIndex(-1)
@@ -109,12 +109,12 @@ class ComboEditor(Editor):
         same = [i for i, choice in enumerate(choices) if choice == value or str(choice) == str(value)]
         self.combo.setCurrentIndex(same[0] if same else -1)
 
-    def set_wrong(self, wrong: bool) -> None:
-        labels.set_flag(self.combo, "wrong", wrong)
+    def set_invalid(self, invalid: bool) -> None:
+        labels.set_flag(self.combo, "invalid", invalid)
 
 
 class ChipsEditor(Editor):
-    """Any number of choices at once."""
+    """Buttons of which any number can be chosen."""
 
     def __init__(self, field: Field, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
@@ -140,7 +140,7 @@ class ChipsEditor(Editor):
 
 
 class Switch(QAbstractButton):
-    """On or off, with a knob that stands right or left."""
+    """A switch with a knob at the left (off) or right (on)."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -174,7 +174,7 @@ class Switch(QAbstractButton):
 
 
 class SwitchEditor(Editor):
-    """Stands at the right of its title, and has no row of its own."""
+    """An editor for a boolean. Its switch is at the right of the title."""
 
     def __init__(self, field: Field, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
@@ -184,7 +184,7 @@ class SwitchEditor(Editor):
         self.setFocusProxy(self.switch)
         QHBoxLayout(self).setContentsMargins(0, 0, 0, 0)
 
-    def head(self) -> QWidget | None:
+    def header_widget(self) -> QWidget | None:
         return self.switch
 
     def value(self) -> Any:

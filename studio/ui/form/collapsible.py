@@ -1,4 +1,4 @@
-"""Settings that are seldom changed, folded away under a line that says whether any of them is."""
+"""A collapsible group of advanced fields."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 from studio.ui.theme import icons
 from studio.ui.widgets import labels
 
-SEVERAL = "More settings"
-"""The title of the fold for what belongs to no group."""
+UNGROUPED_TITLE = "More settings"
+"""Title of the advanced fields without a group."""
 
 
 class CollapsibleGroup(QWidget):
-    """`fill(column)` adds the rows at the first unfolding: most folds are never opened."""
+    """A header that shows or hides fields. `add_rows(column)` builds them when the group is opened first."""
 
     toggled = Signal(bool)
 
-    def __init__(self, title: str, fill: Callable[[QVBoxLayout], None]) -> None:
+    def __init__(self, title: str, add_rows: Callable[[QVBoxLayout], None]) -> None:
         super().__init__()
-        self._title = title or SEVERAL
-        self._fill = fill
+        self._title = title or UNGROUPED_TITLE
+        self._add_rows = add_rows
         self._button = QPushButton()
         self._button.setCheckable(True)
         self._button.setProperty("role", "fold")
@@ -45,23 +45,23 @@ class CollapsibleGroup(QWidget):
     def open(self) -> None:
         self._button.setChecked(True)
 
-    def filled(self) -> None:
-        """Makes sure that the rows are there, whether seen or not."""
+    def ensure_filled(self) -> None:
+        """Build the rows if that has not happened yet."""
         if self._body.layout() is None:
             column = QVBoxLayout(self._body)
             column.setContentsMargins(0, 0, 0, 0)
             column.setSpacing(16)
-            self._fill(column)
+            self._add_rows(column)
 
     def show_changed(self, count: int) -> None:
-        """How many of the settings are not as they come."""
+        """Show in the title how many fields differ from their default."""
         text = f"{self._title} · {count} changed" if count else self._title
         if text != self._button.text():
             self._button.setText(text)
-            labels.describe(self._button, text, "Shows or hides these settings")
+            labels.describe(self._button, text, "Show or hide these settings")
 
     def _toggle(self, on: bool) -> None:
-        self.filled()
+        self.ensure_filled()
         self._show_arrow(on)
         self._body.setVisible(on)
         self.toggled.emit(on)

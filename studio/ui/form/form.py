@@ -1,4 +1,4 @@
-"""The form of a tool: one row per field, in groups, with the advanced ones folded away group by group."""
+"""The form of a tool: a row for each field, and a collapsible group for advanced fields."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWi
 
 from studio.core.descriptor import Field, Widget
 from studio.ui.form.base import Editor, FormServices
-from studio.ui.form.choice_field import SwitchEditor, choice_editor
+from studio.ui.form.choice_field import SwitchEditor, make_choice_editor
 from studio.ui.form.collapsible import CollapsibleGroup
 from studio.ui.form.image_field import DropWellEditor
-from studio.ui.form.list_field import list_editor
+from studio.ui.form.list_field import make_list_editor
 from studio.ui.form.mask_field import MaskEditor
 from studio.ui.form.model_tiles import ModelTilesEditor
 from studio.ui.form.number_field import NumberEditor
@@ -21,13 +21,13 @@ from studio.ui.form.path_field import ModelEditor, PathEditor
 from studio.ui.form.text_field import ColourEditor, LineEditor, LinesEditor, MultilineEditor
 from studio.ui.widgets import labels
 
-_PLACES = (Widget.IMAGE, Widget.MASK, Widget.FILE, Widget.FOLDER, Widget.MODEL)
+_PATH_WIDGETS = (Widget.IMAGE, Widget.MASK, Widget.FILE, Widget.FOLDER, Widget.MODEL)
 
 
-def editor_for(field: Field, services: FormServices) -> Editor:
-    """The widget that suits a field."""
-    if field.many and field.widget in _PLACES:
-        return list_editor(field, services)
+def make_editor(field: Field, services: FormServices) -> Editor:
+    """Return the editor for a field."""
+    if field.many and field.widget in _PATH_WIDGETS:
+        return make_list_editor(field, services)
     match field.widget:
         case Widget.IMAGE:
             return DropWellEditor(field, services)
@@ -36,13 +36,13 @@ def editor_for(field: Field, services: FormServices) -> Editor:
         case Widget.MODEL:
             return ModelTilesEditor(field, services) if field.tiles else ModelEditor(field, services)
         case _:
-            return plain_editor(field)
+            return make_plain_editor(field)
 
 
-def plain_editor(field: Field) -> Editor:
-    """For a field that is neither a picture nor a model, and so needs nothing of the window."""
+def make_plain_editor(field: Field) -> Editor:
+    """Return the editor for a field that needs nothing of the window: no picture, no model."""
     if field.widget is Widget.CHOICE:
-        return choice_editor(field)
+        return make_choice_editor(field)
     if field.many:
         return LinesEditor(field)
     match field.widget:
@@ -61,7 +61,7 @@ def plain_editor(field: Field) -> Editor:
 
 
 class FieldRow(QWidget):
-    """Title, what stands beside it, the editor, and a sentence when the value is wrong."""
+    """A title with its header widget, the editor, and an error sentence."""
 
     def __init__(self, editor: Editor) -> None:
         super().__init__()
@@ -75,9 +75,9 @@ class FieldRow(QWidget):
         head.setSpacing(8)
         head.addWidget(title)
         head.addStretch(1)
-        beside = editor.head()
-        if beside is not None:
-            head.addWidget(beside)
+        header = editor.header_widget()
+        if header is not None:
+            head.addWidget(header)
         self._error = labels.make_label("", "error", wrap=True)
         self._error.hide()
         column = QVBoxLayout(self)
@@ -93,11 +93,11 @@ class FieldRow(QWidget):
     def set_error(self, sentence: str) -> None:
         self._error.setText(sentence)
         self._error.setVisible(bool(sentence))
-        self.editor.set_wrong(bool(sentence))
+        self.editor.set_invalid(bool(sentence))
         self.editor.setAccessibleDescription(sentence or self.editor.field.help)
 
     def show_note(self, text: str, *, stale: bool) -> None:
-        """What the tool says of the value, in the corner above the editor."""
+        """Show the tool's note on the value, such as a token count, at the right above the editor."""
         if self._note is None:
             if not text:
                 return
@@ -113,16 +113,20 @@ class FieldRow(QWidget):
 
 
 class Form(QWidget):
-    """`edited` names the field that the artist changed, `unfolded` the group ("" for none) that was shown or hidden."""
+    """A form of fields.
+
+    `edited` carries the name and value of a field that the artist changed, `group_toggled` the group that was
+    opened or closed ("" for fields without a group).
+    """
 
     edited = Signal(str, object)
-    unfolded = Signal(str, bool)
+    group_toggled = Signal(str, bool)
 
-    def __init__(self, fields: Sequence[Field], services: FormServices, *, unfold: Container[str] = ()) -> None:
+    def __init__(self, fields: Sequence[Field], services: FormServices, *, open_groups: Container[str] = ()) -> None:
         super().__init__()
         self._services = services
         self._rows: dict[str, FieldRow] = {}
-        self._shown: dict[str, Any] = {}
+        self._values: dict[str, Any] = {}
         self._notes: Mapping[str, str] = {}
         self._stale = False
         column = QVBoxLayout(self)
@@ -130,15 +134,15 @@ class Form(QWidget):
         column.setSpacing(16)
         fields = [field for field in fields if field.widget is not Widget.PAGE]
         self._fill(column, [field for field in fields if not field.advanced])
-        self._folded: dict[str, list[Field]] = {}
+        self._advanced: dict[str, list[Field]] = {}
         for field in sorted((field for field in fields if field.advanced), key=lambda field: bool(field.group)):
-            self._folded.setdefault(field.group, []).append(field)
-        self._folds = {group: self._fold(group) for group in self._folded}
-        for group, fold in self._folds.items():
+            self._advanced.setdefault(field.group, []).append(field)
+        self._groups = {group: self._make_group(group) for group in self._advanced}
+        for group, fold in self._groups.items():
             column.addWidget(fold)
-            if group in unfold:
+            if group in open_groups:
                 fold.open()
-            fold.toggled.connect(lambda on, group=group: self.unfolded.emit(group, on))
+            fold.toggled.connect(lambda on, group=group: self.group_toggled.emit(group, on))
 
     def _fill(self, column: QVBoxLayout, fields: Sequence[Field], *, headed: bool = True) -> None:
         group = ""
@@ -148,50 +152,52 @@ class Form(QWidget):
                 if group:
                     column.addSpacing(4)
                     column.addWidget(labels.make_label(group, "heading"))
-            editor = editor_for(field, self._services)
-            editor.edited.connect(lambda editor=editor: self._edited(editor))
+            editor = make_editor(field, self._services)
+            editor.edited.connect(lambda editor=editor: self._on_edited(editor))
             row = FieldRow(editor)
             self._rows[field.name] = row
             column.addWidget(row)
 
-    def _fold(self, group: str) -> CollapsibleGroup:
-        return CollapsibleGroup(group, lambda column: self._fill_fold(column, group))
+    def _make_group(self, group: str) -> CollapsibleGroup:
+        return CollapsibleGroup(group, lambda column: self._fill_group(column, group))
 
-    def _fill_fold(self, column: QVBoxLayout, group: str) -> None:
-        self._fill(column, self._folded[group], headed=False)
-        for field in self._folded[group]:
-            if field.name in self._shown:
-                self._rows[field.name].editor.show_value(self._shown[field.name])
+    def _fill_group(self, column: QVBoxLayout, group: str) -> None:
+        self._fill(column, self._advanced[group], headed=False)
+        for field in self._advanced[group]:
+            if field.name in self._values:
+                self._rows[field.name].editor.show_value(self._values[field.name])
         self.show_notes(self._notes, stale=self._stale)
 
-    def _fold_of(self, name: str) -> str | None:
-        return next((group for group, fields in self._folded.items() if any(one.name == name for one in fields)), None)
+    def _group_of(self, name: str) -> str | None:
+        return next(
+            (group for group, fields in self._advanced.items() if any(field.name == name for field in fields)), None
+        )
 
-    def has(self, name: str) -> bool:
-        return name in self._rows or self._fold_of(name) is not None
+    def has_field(self, name: str) -> bool:
+        return name in self._rows or self._group_of(name) is not None
 
     def editor(self, name: str) -> Editor:
-        if name not in self._rows and (group := self._fold_of(name)) is not None:
-            self._folds[group].filled()
+        if name not in self._rows and (group := self._group_of(name)) is not None:
+            self._groups[group].ensure_filled()
         return self._rows[name].editor
 
     def show_value(self, name: str, value: Any) -> None:
-        self._shown[name] = value
+        self._values[name] = value
         if row := self._rows.get(name):
             row.editor.show_value(value)
         self._show_changed(name)
 
     def show_notes(self, notes: Mapping[str, str], *, stale: bool) -> None:
-        """A few words beside each field that has some; `stale` ones are dim."""
+        """Show notes by field name. `stale` notes are dim."""
         self._notes, self._stale = notes, stale
         for name, row in self._rows.items():
             row.show_note(notes.get(name, ""), stale=stale)
 
     def set_errors(self, errors: dict[str, str], *, focus: bool = False) -> None:
-        """Puts each sentence under its field; with `focus` goes to the first."""
-        for group, fields in self._folded.items():
+        """Show each sentence below its field, and open its group. With `focus`, focus the first such field."""
+        for group, fields in self._advanced.items():
             if any(field.name in errors for field in fields):
-                self._folds[group].open()
+                self._groups[group].open()
         for name, row in self._rows.items():
             row.set_error(errors.get(name, ""))
         first = next((name for name in self._rows if name in errors), None)
@@ -202,18 +208,22 @@ class Form(QWidget):
         if row := self._rows.get(name):
             row.set_error("")
 
-    def _edited(self, editor: Editor) -> None:
+    def _on_edited(self, editor: Editor) -> None:
         name = editor.field.name
         self.clear_error(name)
-        self._shown[name] = editor.value()
+        self._values[name] = editor.value()
         self._show_changed(name)
-        self.edited.emit(name, self._shown[name])
+        self.edited.emit(name, self._values[name])
 
     def _show_changed(self, name: str) -> None:
-        """A folded group says that something in it is not as it comes."""
-        if (group := self._fold_of(name)) is not None:
-            changed = [one for one in self._folded[group] if _is_changed(one, self._shown.get(one.name, one.default))]
-            self._folds[group].show_changed(len(changed))
+        """Update the number of changed fields in the title of the field's group."""
+        if (group := self._group_of(name)) is not None:
+            changed = [
+                field
+                for field in self._advanced[group]
+                if _is_changed(field, self._values.get(field.name, field.default))
+            ]
+            self._groups[group].show_changed(len(changed))
 
 
 def _is_changed(field: Field, value: Any) -> bool:

@@ -1,11 +1,11 @@
-"""A drop well: a picture by drop, paste or click."""
+"""A drop well for one picture, by drop, paste or click."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QMimeData, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QDragEnterEvent,
@@ -27,41 +27,41 @@ from PySide6.QtWidgets import QFileDialog, QToolButton, QVBoxLayout, QWidget
 from studio.core.descriptor import Field, Widget
 from studio.core.humanize import format_size, group_digits
 from studio.library.storage import sidecar
-from studio.ui.form.base import Editor, FormServices, while_alive
+from studio.ui.form.base import Editor, FormServices, guard_callback
 from studio.ui.theme import icons, theme
 from studio.ui.widgets import labels, mime_data
 from studio.ui.widgets.thumbnail_loader import Thumbnail
 
 HEIGHT = 88
-PICTURE = QSize(96, 72)
+THUMBNAIL_SIZE = QSize(96, 72)
 _last_folder = ""
 
 
 class DropWell(QWidget):
-    """Paints itself; says `given` for a file and `pasted` for a picture that is not a file yet."""
+    """A well for one picture. `path_chosen` is emitted for a file, `image_pasted` for an image without a file."""
 
-    given = Signal(str)
-    pasted = Signal(QImage)
+    path_chosen = Signal(str)
+    image_pasted = Signal(QImage)
     cleared = Signal()
 
-    def __init__(self, invitation: str, parent: QWidget | None = None) -> None:
+    def __init__(self, placeholder: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setFixedHeight(HEIGHT)
         self.setAcceptDrops(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self._invitation = invitation
+        self._placeholder = placeholder
         self._path = self._name = ""
         self._thumbnail: Thumbnail | None = None
         self._pixmap = QPixmap()
-        self._hovered = self._wrong = False
+        self._hovered = self._invalid = False
 
     @property
     def path(self) -> str:
         return self._path
 
     def set_path(self, path: str, name: str = "") -> None:
-        """`name` is shown in the place of the file's own."""
+        """Show a file. `name` replaces the file's own name."""
         self._path, self._thumbnail, self._pixmap = path, None, QPixmap()
         self._name = name or Path(path).name
         self.update()
@@ -71,22 +71,22 @@ class DropWell(QWidget):
         self._pixmap = QPixmap.fromImage(thumbnail.image)
         self.update()
 
-    def set_wrong(self, wrong: bool) -> None:
-        self._wrong = wrong
+    def set_invalid(self, invalid: bool) -> None:
+        self._invalid = invalid
         self.update()
 
     # Ways in
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if mime_data.has_picture(event.mimeData()):
             event.acceptProposedAction()
-            self._hover(True)
+            self._set_hovered(True)
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
-        self._hover(False)
+        self._set_hovered(False)
 
     def dropEvent(self, event: QDropEvent) -> None:
-        self._hover(False)
-        if self._take(event.mimeData()):
+        self._set_hovered(False)
+        if self._accept_data(event.mimeData()):
             event.acceptProposedAction()
 
     def event(self, event: QEvent) -> bool:
@@ -94,7 +94,7 @@ class DropWell(QWidget):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.matches(QKeySequence.StandardKey.Paste):
-            self._take(QGuiApplication.clipboard().mimeData())
+            self._accept_data(QGuiApplication.clipboard().mimeData())
         elif event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace) and self._path:
             self.cleared.emit()
         elif event.key() in (Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter) and not event.modifiers():
@@ -113,18 +113,18 @@ class DropWell(QWidget):
         )
         if path:
             _last_folder = str(Path(path).parent)
-            self.given.emit(path)
+            self.path_chosen.emit(path)
 
-    def _take(self, data: Any) -> bool:
+    def _accept_data(self, data: QMimeData) -> bool:
         if files := mime_data.list_pictures(data):
-            self.given.emit(str(files[0]))
+            self.path_chosen.emit(str(files[0]))
             return True
         if (image := mime_data.read_image(data)) is not None:
-            self.pasted.emit(image)
+            self.image_pasted.emit(image)
             return True
         return False
 
-    def _hover(self, on: bool) -> None:
+    def _set_hovered(self, on: bool) -> None:
         self._hovered = on
         self.update()
 
@@ -134,70 +134,72 @@ class DropWell(QWidget):
         painter = QPainter(self)
         painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
         edge = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
-        line = colours.accent if self._hovered else colours.danger if self._wrong else colours.chosen
-        if self.hasFocus() and not self._hovered and not self._wrong:
-            line = colours.dim
-        painter.setPen(QPen(QColor(line), 1, Qt.PenStyle.SolidLine if self.hasFocus() else Qt.PenStyle.DashLine))
+        border = colours.accent if self._hovered else colours.danger if self._invalid else colours.chosen
+        if self.hasFocus() and not self._hovered and not self._invalid:
+            border = colours.dim
+        painter.setPen(QPen(QColor(border), 1, Qt.PenStyle.SolidLine if self.hasFocus() else Qt.PenStyle.DashLine))
         painter.setBrush(QColor(colours.field))
         painter.drawRoundedRect(edge, theme.RADIUS, theme.RADIUS)
         if self._path:
             self._paint_picture(painter)
         else:
-            self._paint_invitation(painter)
+            self._paint_placeholder(painter)
 
-    def _paint_invitation(self, painter: QPainter) -> None:
+    def _paint_placeholder(self, painter: QPainter) -> None:
         colours = theme.COLOURS
         icon = icons.pixmap("image-plus", 24, "accent" if self._hovered else "faint", self.devicePixelRatioF())
         painter.drawPixmap((self.width() - 24) // 2, 18, icon)
         painter.setPen(QColor(colours.dim))
         painter.setFont(theme.font())
-        painter.drawText(self.rect().adjusted(8, 48, -8, -8), Qt.AlignmentFlag.AlignHCenter, self._invitation)
+        painter.drawText(self.rect().adjusted(8, 48, -8, -8), Qt.AlignmentFlag.AlignHCenter, self._placeholder)
 
     def _paint_picture(self, painter: QPainter) -> None:
-        colours, frame = theme.COLOURS, QRectF(8, 8, PICTURE.width(), PICTURE.height())
+        colours, frame = theme.COLOURS, QRectF(8, 8, THUMBNAIL_SIZE.width(), THUMBNAIL_SIZE.height())
         shape = QPainterPath()
         shape.addRoundedRect(frame, 4, 4)
         painter.save()
         painter.setClipPath(shape)
         painter.fillRect(frame, QColor(colours.raised))
         if not self._pixmap.isNull():
-            size = QSize(self._pixmap.size()).scaled(PICTURE, Qt.AspectRatioMode.KeepAspectRatioByExpanding)
+            size = QSize(self._pixmap.size()).scaled(THUMBNAIL_SIZE, Qt.AspectRatioMode.KeepAspectRatioByExpanding)
             target = QRectF(0, 0, size.width(), size.height())
             target.moveCenter(frame.center())
             painter.drawPixmap(target, self._pixmap, QRectF(self._pixmap.rect()))
         painter.restore()
         left = int(frame.right()) + 12
-        room = self.width() - left - 12
-        name = painter.fontMetrics().elidedText(self._name, Qt.TextElideMode.ElideMiddle, room)
+        text_width = self.width() - left - 12
+        name = painter.fontMetrics().elidedText(self._name, Qt.TextElideMode.ElideMiddle, text_width)
         painter.setPen(QColor(colours.text))
         painter.setFont(theme.font())
         painter.drawText(left, 40, name)
         painter.setPen(QColor(colours.danger if self._thumbnail and self._thumbnail.error else colours.dim))
         painter.setFont(theme.font(theme.CAPTION))
-        painter.drawText(left, 58, painter.fontMetrics().elidedText(self._caption(), Qt.TextElideMode.ElideRight, room))
+        painter.drawText(
+            left, 58, painter.fontMetrics().elidedText(self._caption_text(), Qt.TextElideMode.ElideRight, text_width)
+        )
 
-    def _caption(self) -> str:
+    def _caption_text(self) -> str:
         if self._thumbnail is None:
             return "Opening…"
         if self._thumbnail.error:
             return self._thumbnail.error
-        return caption(self._thumbnail)
+        return format_caption(self._thumbnail)
 
 
-def caption(thumbnail: Thumbnail) -> str:
-    """As in "600 × 400 · 120 KB"."""
+def format_caption(thumbnail: Thumbnail) -> str:
+    """Return the size of a picture and its file, as in "600 × 400 · 120 KB"."""
     size = f" · {format_size(thumbnail.bytes)}" if thumbnail.bytes else ""
     return f"{group_digits(thumbnail.width)} × {group_digits(thumbnail.height)}{size}"
 
 
 class DropWellEditor(Editor):
-    """For `Widget.IMAGE` and `Widget.MASK`: one picture, by its path."""
+    """An editor for the path of one picture (`Widget.IMAGE`)."""
 
     def __init__(self, field: Field, services: FormServices, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
         self._services = services
-        what = "a mask" if field.widget is Widget.MASK else "a picture"
-        self.well = DropWell(f"Drop {what}, paste, or click")
+        noun = "mask" if field.widget is Widget.MASK else "picture"
+        self.well = DropWell(f"Drop a {noun}, paste, or click")
         labels.describe(self.well, field.title, field.help)
         self._clear = QToolButton()
         self._clear.setProperty("role", "ghost")
@@ -209,14 +211,14 @@ class DropWellEditor(Editor):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.well)
         self.setFocusProxy(self.well)
-        self.well.given.connect(self._given)
-        taken = while_alive(self, lambda path: self._given(str(path)))
-        self.well.pasted.connect(lambda image: services.save_image(image, taken))
-        self.well.cleared.connect(self._empty)
-        self._clear.clicked.connect(self._empty)
+        self.well.path_chosen.connect(self._set_path)
+        use_saved = guard_callback(self, lambda path: self._set_path(str(path)))
+        self.well.image_pasted.connect(lambda image: services.save_image(image, use_saved))
+        self.well.cleared.connect(self._clear_value)
+        self._clear.clicked.connect(self._clear_value)
         services.thumbnails.ready.connect(self._thumbnail_ready)
 
-    def head(self) -> QWidget | None:
+    def header_widget(self) -> QWidget | None:
         return self._clear
 
     def value(self) -> Any:
@@ -235,14 +237,14 @@ class DropWellEditor(Editor):
     def name_of(self, path: str) -> str:
         return sidecar.own_name(Path(path))
 
-    def set_wrong(self, wrong: bool) -> None:
-        self.well.set_wrong(wrong)
+    def set_invalid(self, invalid: bool) -> None:
+        self.well.set_invalid(invalid)
 
-    def _given(self, path: str) -> None:
+    def _set_path(self, path: str) -> None:
         self.show_value(path)
         self.edited.emit()
 
-    def _empty(self) -> None:
+    def _clear_value(self) -> None:
         self._services.clear_value(self.field.name, None)
         self.well.setFocus()
 

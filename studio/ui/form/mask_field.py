@@ -1,4 +1,4 @@
-"""The well of a mask: a file as in other wells, or painted on the picture."""
+"""The editor for a mask: a file, or painted on the picture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from studio.ui.widgets.thumbnail_loader import Thumbnail
 
 
 class MaskEditor(DropWellEditor):
-    """For `Widget.MASK`. It says when the mask and its picture are not of one size."""
+    """An editor for a mask (`Widget.MASK`). It warns if the mask and its picture differ in size."""
 
     def __init__(self, field: Field, services: FormServices, parent: QWidget | None = None) -> None:
         super().__init__(field, services, parent)
@@ -25,28 +25,28 @@ class MaskEditor(DropWellEditor):
         self.paint = QPushButton()
         self.paint.setIcon(icons.icon("brush", "text"))
         self.paint.clicked.connect(lambda _=False: services.paint_mask(field.name))
-        self._fits = labels.make_label("", "caption", wrap=True)
-        self._fits.hide()
+        self._size_note = labels.make_label("", "caption", wrap=True)
+        self._size_note.hide()
         column = self.layout()
         assert column is not None
         column.setSpacing(8)
         column.addWidget(self.paint)
-        column.addWidget(self._fits)
+        column.addWidget(self._size_note)
         self.setTabOrder(self.well, self.paint)
-        self._show_verb()
+        self._show_button()
 
     def show_value(self, value: Any) -> None:
         super().show_value(value)
-        self._show_verb()
-        self._show_fit()
+        self._show_button()
+        self._show_size_note()
 
     def name_of(self, path: str) -> str:
-        return "Painted here" if masks.is_painted(path) else super().name_of(path)
+        return "Painted mask" if masks.is_painted(path) else super().name_of(path)
 
-    def _show_verb(self) -> None:
-        verb = "Go on painting the mask" if self.well.path else "Paint the mask"
-        self.paint.setText(verb)
-        labels.describe(self.paint, verb, "With a brush, on the picture: what is painted will change  B")
+    def _show_button(self) -> None:
+        title = "Edit mask" if self.well.path else "Paint mask"
+        self.paint.setText(title)
+        labels.describe(self.paint, title, "Paint the area of the picture that should change (B)")
 
     def _thumbnail_ready(self, thumbnail: Thumbnail) -> None:
         super()._thumbnail_ready(thumbnail)
@@ -54,11 +54,11 @@ class MaskEditor(DropWellEditor):
         if not thumbnail.error and thumbnail.path in (self.well.path, picture):
             self._sizes[thumbnail.path] = QSize(thumbnail.width, thumbnail.height)
             self._sizes = {path: size for path, size in self._sizes.items() if path in (self.well.path, picture)}
-        self._show_fit()
+        self._show_size_note()
 
-    def _show_fit(self) -> None:
+    def _show_size_note(self) -> None:
         mask = self._sizes.get(self.well.path)
         picture = self._sizes.get(self._services.picture_path_of(self.field.name))
         differs = mask is not None and picture is not None and mask != picture
-        self._fits.setText(masks.scaled_sentence(mask, picture) if differs and mask and picture else "")
-        self._fits.setVisible(differs)
+        self._size_note.setText(masks.scaled_sentence(mask, picture) if differs and mask and picture else "")
+        self._size_note.setVisible(differs)

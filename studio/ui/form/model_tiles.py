@@ -1,4 +1,4 @@
-"""Models as tiles with pictures: chosen by a click or a key, and what is dropped on one is made with it at once."""
+"""Models as tiles with pictures. A picture dropped on a tile is generated with that model immediately."""
 
 from __future__ import annotations
 
@@ -37,35 +37,35 @@ from PySide6.QtWidgets import (
 )
 
 from studio.core.descriptor import Field, ToolDescriptor
-from studio.ui.form.base import Editor, FormServices, ModelOption, while_alive
+from studio.ui.form.base import Editor, FormServices, ModelOption, guard_callback
 from studio.ui.form.path_field import MODEL_FILES
 from studio.ui.theme import icons, theme
 from studio.ui.widgets import labels, mime_data
 from studio.ui.widgets.flow_layout import FlowLayout
 from studio.ui.widgets.thumbnail_loader import Thumbnail
 
-NARROWEST = 80
-"""Pixels that a tile takes at least."""
-CAPTION = 28
-"""Height of the line below its picture."""
-MOST = 48
-"""Tiles that are shown; further models stand in a menu."""
-_STEPS = {Qt.Key.Key_Left: (-1, 0), Qt.Key.Key_Right: (1, 0), Qt.Key.Key_Up: (0, -1), Qt.Key.Key_Down: (0, 1)}
+MIN_TILE_WIDTH = 80
+"""Smallest width of a tile in pixels."""
+CAPTION_HEIGHT = 28
+"""Height of the title below the picture, in pixels."""
+MAX_TILES = 48
+"""Largest number of tiles; the other models are in a menu."""
+_ARROWS = {Qt.Key.Key_Left: (-1, 0), Qt.Key.Key_Right: (1, 0), Qt.Key.Key_Up: (0, -1), Qt.Key.Key_Down: (0, 1)}
 
 
 class TileLayout(FlowLayout):
-    """Columns of one width that fill the row."""
+    """A layout in columns of equal width that fill the row."""
 
     def columns(self, width: int) -> int:
-        return max(1, (width + self._gap) // (NARROWEST + self._gap))
+        return max(1, (width + self._gap) // (MIN_TILE_WIDTH + self._gap))
 
     def minimumSize(self) -> QSize:
-        return QSize(NARROWEST, CAPTION)
+        return QSize(MIN_TILE_WIDTH, CAPTION_HEIGHT)
 
     def _arrange(self, rect: QRect, *, move: bool) -> int:
         columns = self.columns(rect.width())
         width = (rect.width() - self._gap * (columns - 1)) // columns
-        size = QSize(width, width * 2 // 3 + CAPTION)
+        size = QSize(width, width * 2 // 3 + CAPTION_HEIGHT)
         for number, item in enumerate(self._items):
             if move:
                 row, column = divmod(number, columns)
@@ -76,10 +76,10 @@ class TileLayout(FlowLayout):
 
 
 class BaseTile(QAbstractButton):
-    """What all tiles have in common: the keys, and the look of a card."""
+    """The base class of tiles: keys and look."""
 
-    moved = Signal(int, int)
-    """An arrow key: so many tiles to the right, and so many rows down."""
+    arrow_pressed = Signal(int, int)
+    """Emitted for an arrow key, with the steps to the right and down."""
 
     def __init__(self, title: str) -> None:
         super().__init__()
@@ -89,21 +89,21 @@ class BaseTile(QAbstractButton):
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
 
     def sizeHint(self) -> QSize:
-        return QSize(NARROWEST, NARROWEST * 2 // 3 + CAPTION)
+        return QSize(MIN_TILE_WIDTH, MIN_TILE_WIDTH * 2 // 3 + CAPTION_HEIGHT)
 
     def nextCheckState(self) -> None:
-        """Only the editor checks it."""
+        """Do nothing: the editor sets the checked state."""
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         key, plain = Qt.Key(event.key()), not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
-        if plain and key in _STEPS:
-            self.moved.emit(*_STEPS[key])
+        if plain and key in _ARROWS:
+            self.arrow_pressed.emit(*_ARROWS[key])
         elif plain and key in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
             self.click()
         else:
             event.ignore()
 
-    def _card(self, painter: QPainter, line: str, width: float) -> QRectF:
+    def _paint_card(self, painter: QPainter, line: str, width: float) -> QRectF:
         half = width / 2
         edge = QRectF(self.rect()).adjusted(half, half, -half, -half)
         painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
@@ -111,7 +111,7 @@ class BaseTile(QAbstractButton):
         painter.drawRoundedRect(edge, theme.RADIUS, theme.RADIUS)
         return edge
 
-    def _write(self, painter: QPainter, place: QRect, tone: str) -> None:
+    def _paint_title(self, painter: QPainter, place: QRect, tone: str) -> None:
         painter.setFont(theme.font(theme.CAPTION))
         painter.setPen(QColor(tone))
         shown = QFontMetrics(painter.font()).elidedText(self.title, Qt.TextElideMode.ElideRight, place.width())
@@ -119,10 +119,10 @@ class BaseTile(QAbstractButton):
 
 
 class ModelTile(BaseTile):
-    """One model. Says `given` for files and folders that are dropped or pasted, `pasted` for a picture that is none."""
+    """A model. `files_dropped` is emitted for dropped or pasted files, `image_pasted` for an image without a file."""
 
-    given = Signal(list)
-    pasted = Signal(QImage)
+    files_dropped = Signal(list)
+    image_pasted = Signal(QImage)
 
     def __init__(self, name: str, title: str, picture: str = "") -> None:
         super().__init__(title)
@@ -132,7 +132,7 @@ class ModelTile(BaseTile):
         self._pixmap = QPixmap()
 
     @property
-    def is_painted(self) -> bool:
+    def has_thumbnail(self) -> bool:
         return not self._pixmap.isNull()
 
     def set_thumbnail(self, thumbnail: Thumbnail) -> None:
@@ -143,14 +143,14 @@ class ModelTile(BaseTile):
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if mime_data.has_files_or_image(event.mimeData()):
             event.acceptProposedAction()
-            self._welcome(True)
+            self._set_hovered(True)
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
-        self._welcome(False)
+        self._set_hovered(False)
 
     def dropEvent(self, event: QDropEvent) -> None:
-        self._welcome(False)
-        if self._take(event.mimeData()):
+        self._set_hovered(False)
+        if self._accept_data(event.mimeData()):
             event.acceptProposedAction()
 
     def event(self, event: QEvent) -> bool:
@@ -158,38 +158,40 @@ class ModelTile(BaseTile):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.matches(QKeySequence.StandardKey.Paste):
-            self._take(QGuiApplication.clipboard().mimeData())
+            self._accept_data(QGuiApplication.clipboard().mimeData())
         else:
             super().keyPressEvent(event)
 
-    def _take(self, data: QMimeData) -> bool:
+    def _accept_data(self, data: QMimeData) -> bool:
         if files := mime_data.list_files(data):
-            self.given.emit(files)
+            self.files_dropped.emit(files)
             return True
         if (image := mime_data.read_image(data)) is not None:
-            self.pasted.emit(image)
+            self.image_pasted.emit(image)
             return True
         return False
 
-    def _welcome(self, on: bool) -> None:
+    def _set_hovered(self, on: bool) -> None:
         self.setProperty("hovered", on)
         self.update()
 
     # The look
     def paintEvent(self, event: QPaintEvent) -> None:
         colours, painter = theme.COLOURS, QPainter(self)
-        welcomes = bool(self.property("hovered"))
-        marked = self.isChecked() or welcomes
-        painter.setBrush(QColor(colours.hover if welcomes else colours.field))
-        self._card(painter, "", 0)
-        frame = QRectF(0, 0, self.width(), self.height() - CAPTION)
+        hovered = bool(self.property("hovered"))
+        is_marked = self.isChecked() or hovered
+        painter.setBrush(QColor(colours.hover if hovered else colours.field))
+        self._paint_card(painter, "", 0)
+        frame = QRectF(0, 0, self.width(), self.height() - CAPTION_HEIGHT)
         self._paint_picture(painter, frame)
-        caption = QRect(4, int(frame.bottom()), self.width() - 8, CAPTION)
-        self._write(painter, caption, colours.text if marked or self.underMouse() else colours.dim)
+        caption = QRect(4, int(frame.bottom()), self.width() - 8, CAPTION_HEIGHT)
+        self._paint_title(painter, caption, colours.text if is_marked or self.underMouse() else colours.dim)
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        line = colours.accent if marked else colours.faint if self.hasFocus() or self.underMouse() else colours.border
-        self._card(painter, line, 2 if marked else 1)
-        if self.hasFocus() and marked:
+        line = (
+            colours.accent if is_marked else colours.faint if self.hasFocus() or self.underMouse() else colours.border
+        )
+        self._paint_card(painter, line, 2 if is_marked else 1)
+        if self.hasFocus() and is_marked:
             painter.setPen(QPen(QColor(colours.text), 1))
             painter.drawRoundedRect(QRectF(self.rect()).adjusted(2.5, 2.5, -2.5, -2.5), 4, 4)
 
@@ -199,7 +201,7 @@ class ModelTile(BaseTile):
         painter.save()
         painter.setClipRect(frame)
         painter.setClipPath(shape, Qt.ClipOperation.IntersectClip)
-        if self.is_painted:
+        if self.has_thumbnail:
             size = QSize(self._pixmap.size()).scaled(
                 frame.size().toSize(), Qt.AspectRatioMode.KeepAspectRatioByExpanding
             )
@@ -214,7 +216,7 @@ class ModelTile(BaseTile):
 
 
 class TrainingToolTile(BaseTile):
-    """The way to a model of one's own: a tool that makes them."""
+    """A tile that opens a tool which makes models."""
 
     def __init__(self, tool: ToolDescriptor) -> None:
         super().__init__(tool.title)
@@ -224,21 +226,24 @@ class TrainingToolTile(BaseTile):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         colours, painter = theme.COLOURS, QPainter(self)
-        bright = self.hasFocus() or self.underMouse()
+        is_highlighted = self.hasFocus() or self.underMouse()
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        self._card(painter, colours.faint if bright else colours.border, 1)
-        icon = icons.pixmap(self._icon, 24, "text" if bright else "dim", self.devicePixelRatioF())
+        self._paint_card(painter, colours.faint if is_highlighted else colours.border, 1)
+        icon = icons.pixmap(self._icon, 24, "text" if is_highlighted else "dim", self.devicePixelRatioF())
         middle = self.rect().center()
         painter.drawPixmap(middle - QPoint(12, 28), icon)
         painter.setFont(theme.font(theme.CAPTION))
-        painter.setPen(QColor(colours.text if bright else colours.dim))
+        painter.setPen(QColor(colours.text if is_highlighted else colours.dim))
         below = QRect(4, middle.y() + 4, self.width() - 8, self.height() // 2 - 8)
         wrapped = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap
         painter.drawText(below, wrapped, self.title)
 
 
 class ModelTilesEditor(Editor):
-    """For `Widget.MODEL` with `tiles`. What is not among them, such as a path, gets a tile while it is chosen."""
+    """An editor for a model (`Widget.MODEL` with `tiles`).
+
+    A value that is not in the list of models, such as a path, has a tile while it is chosen.
+    """
 
     def __init__(self, field: Field, services: FormServices, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
@@ -246,110 +251,110 @@ class ModelTilesEditor(Editor):
         self._value = ""
         self._offers: list[ModelOption] | None = None
         self.tiles_and_tools: list[BaseTile] = []
-        self._chosen = labels.make_label()
+        self._choice_label = labels.make_label()
         self._browse = QToolButton()
         self._browse.setProperty("role", "ghost")
         self._browse.setIcon(icons.icon("folder-open-outline"))
         self._browse.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        labels.describe(self._browse, f"Choose {field.title.lower()} from the disk")
+        labels.describe(self._browse, f"Choose {field.title.lower()} from disk")
         self._menu = QMenu(self._browse)
         self._browse.setMenu(self._menu)
-        self._beside = QWidget()
-        head = QHBoxLayout(self._beside)
+        self._header = QWidget()
+        head = QHBoxLayout(self._header)
         head.setContentsMargins(0, 0, 0, 0)
         head.setSpacing(4)
-        head.addWidget(self._chosen)
+        head.addWidget(self._choice_label)
         head.addWidget(self._browse)
-        self._nothing = labels.make_label("", "hint", wrap=True)
-        self._nothing.hide()
+        self._empty_label = labels.make_label("", "hint", wrap=True)
+        self._empty_label.hide()
         self._grid = QWidget()
-        self._mosaic = TileLayout(self._grid)
+        self._tile_layout = TileLayout(self._grid)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
-        column.addWidget(self._nothing)
+        column.addWidget(self._empty_label)
         column.addWidget(self._grid)
         services.thumbnails.ready.connect(self._thumbnail_ready)
-        services.models_changed.connect(self._ask)
-        self._ask()
+        services.models_changed.connect(self._request_models)
+        self._request_models()
 
-    def head(self) -> QWidget | None:
-        return self._beside
+    def header_widget(self) -> QWidget | None:
+        return self._header
 
     @property
     def tiles(self) -> list[ModelTile]:
-        return [plate for plate in self.tiles_and_tools if isinstance(plate, ModelTile)]
+        return [tile for tile in self.tiles_and_tools if isinstance(tile, ModelTile)]
 
     @property
-    def invitation(self) -> str:
-        """What is said where there is no model yet; else empty."""
-        return self._nothing.text()
+    def empty_text(self) -> str:
+        """The sentence that is shown if there is no model, otherwise empty."""
+        return self._empty_label.text()
 
     def value(self) -> Any:
-        return self._value or self._empty
+        return self._value or self._empty_value
 
     def show_value(self, value: Any) -> None:
         self._value = str(value) if value else ""
         if self._offers is not None and self._value and all(tile.model != self._value for tile in self.tiles):
-            self._lay_tiles()
-        self._mark()
+            self._rebuild_tiles()
+        self._show_choice()
 
     @property
-    def _empty(self) -> str | None:
+    def _empty_value(self) -> str | None:
         return None if self.field.optional or self.field.default is None else ""
 
     # The tiles
-    def _ask(self) -> None:
-        self._services.list_models(self.field.model, while_alive(self, self._offered))
+    def _request_models(self) -> None:
+        self._services.list_models(self.field.model, guard_callback(self, self._show_models))
 
-    def _offered(self, offers: Sequence[ModelOption]) -> None:
-        """Those that say what they are stand first."""
-        found = sorted(offers, key=lambda offer: not offer.kind)
-        if found != self._offers:
-            self._offers = found
-            self._lay_tiles()
-            self._mark()
+    def _show_models(self, offers: Sequence[ModelOption]) -> None:
+        """Show the models, those of a known kind first."""
+        models = sorted(offers, key=lambda offer: not offer.kind)
+        if models != self._offers:
+            self._offers = models
+            self._rebuild_tiles()
+            self._show_choice()
 
-    def _lay_tiles(self) -> None:
+    def _rebuild_tiles(self) -> None:
         offers = self._offers or []
-        had_focus = next((plate.title for plate in self.tiles_and_tools if plate.hasFocus()), None)
-        for plate in self.tiles_and_tools:
-            self._mosaic.removeWidget(plate)
-            plate.hide()
-            plate.deleteLater()
-        strange = [self._value] if self._value and all(offer.name != self._value for offer in offers) else []
+        had_focus = next((tile.title for tile in self.tiles_and_tools if tile.hasFocus()), None)
+        for tile in self.tiles_and_tools:
+            self._tile_layout.removeWidget(tile)
+            tile.hide()
+            tile.deleteLater()
+        unlisted = [self._value] if self._value and all(offer.name != self._value for offer in offers) else []
         self.tiles_and_tools = [
-            *(self._tile(offer.name, offer.title, offer) for offer in offers[:MOST]),
-            *(self._tile(name, Path(name).name) for name in strange),
-            *(self._maker(tool) for tool in self._services.training_tools()),
+            *(self._make_tile(offer.name, offer.title, offer) for offer in offers[:MAX_TILES]),
+            *(self._make_tile(name, Path(name).name) for name in unlisted),
+            *(self._make_tool_tile(tool) for tool in self._services.training_tools()),
         ]
-        for plate in self.tiles_and_tools:
-            plate.moved.connect(lambda right, down, plate=plate: self._step(plate, right, down))
-            self._mosaic.addWidget(plate)
-            plate.show()
-        self._fill_menu(offers[MOST:])
-        self._say_nothing(bool(offers or strange))
+        for tile in self.tiles_and_tools:
+            tile.arrow_pressed.connect(lambda right, down, tile=tile: self._step(tile, right, down))
+            self._tile_layout.addWidget(tile)
+            tile.show()
+        self._fill_menu(offers[MAX_TILES:])
+        self._show_empty_text(bool(offers or unlisted))
         for tile in self.tiles:
             if tile.picture:
                 self._services.thumbnails.request(tile.picture)
         self._grid.setVisible(bool(self.tiles_and_tools))
-        if (again := next((plate for plate in self.tiles_and_tools if plate.title == had_focus), None)) is not None:
+        if (again := next((tile for tile in self.tiles_and_tools if tile.title == had_focus), None)) is not None:
             again.setFocus()
 
-    def _tile(self, name: str, title: str, offer: ModelOption | None = None) -> ModelTile:
+    def _make_tile(self, name: str, title: str, offer: ModelOption | None = None) -> ModelTile:
         tile = ModelTile(name, title, offer.picture if offer else "")
         about = [offer.summary, f"Licence: {offer.licence}." if offer.licence else ""] if offer else []
-        hint = "Drop a picture or a folder on it, or paste a picture, to use it at once."
+        hint = "Drop a picture or a folder here, or paste a picture, to generate with it immediately."
         labels.describe(tile, f"{self.field.title}: {title}", " ".join(part for part in (*about, hint) if part))
         tile.setToolTip(
             labels.make_tool_tip(" ".join(part for part in (f"{title.rstrip('.')}.", *about, hint) if part))
         )
-        tile.clicked.connect(lambda: self._pick(name))
-        tile.given.connect(lambda files: self._given(name, files))
-        tile.pasted.connect(lambda image: self._pasted(name, image))
+        tile.clicked.connect(lambda: self._choose(name))
+        tile.files_dropped.connect(lambda files: self._generate(name, files))
+        tile.image_pasted.connect(lambda image: self._generate_from_image(name, image))
         return tile
 
-    def _maker(self, tool: ToolDescriptor) -> TrainingToolTile:
+    def _make_tool_tile(self, tool: ToolDescriptor) -> TrainingToolTile:
         maker = TrainingToolTile(tool)
         maker.clicked.connect(lambda: self._services.choose_tool(maker.tool))
         return maker
@@ -361,41 +366,43 @@ class ModelTilesEditor(Editor):
         if further:
             self._menu.addSeparator()
         for offer in further:
-            self._menu.addAction(offer.title.replace("&", "&&"), partial(self._pick, offer.name))
+            self._menu.addAction(offer.title.replace("&", "&&"), partial(self._choose, offer.name))
 
-    def _say_nothing(self, anything: bool) -> None:
-        what = self.field.title.lower()
-        makers = " Make your own, or put one into the models folder." if self._services.training_tools() else ""
-        self._nothing.setText("" if anything else f"There is no {what} here yet.{makers}")
-        self._nothing.setVisible(not anything)
+    def _show_empty_text(self, has_models: bool) -> None:
+        noun = self.field.title.lower()
+        hint = " Train or import one, or put one into the model folder." if self._services.training_tools() else ""
+        self._empty_label.setText("" if has_models else f"There is no {noun} yet.{hint}")
+        self._empty_label.setVisible(not has_models)
 
-    def _mark(self) -> None:
-        """Shows which is chosen; Tab goes to that one, or to the first, and arrow keys to the others."""
+    def _show_choice(self) -> None:
+        """Mark the chosen tile. Tab focuses it, or the first tile; arrow keys move on from there."""
         for tile in self.tiles:
             tile.setChecked(bool(self._value) and tile.model == self._value)
         chosen = next((tile for tile in self.tiles if tile.isChecked()), None)
         title = chosen.title if chosen else ""
-        width = NARROWEST * 2
-        self._chosen.setText(self._chosen.fontMetrics().elidedText(title, Qt.TextElideMode.ElideRight, width))
-        self._reach(next((plate for plate in self.tiles_and_tools if plate.hasFocus()), None) or chosen)
+        width = MIN_TILE_WIDTH * 2
+        self._choice_label.setText(
+            self._choice_label.fontMetrics().elidedText(title, Qt.TextElideMode.ElideRight, width)
+        )
+        self._set_tab_target(next((tile for tile in self.tiles_and_tools if tile.hasFocus()), None) or chosen)
 
-    def _reach(self, plate: BaseTile | None) -> None:
-        plate = plate or next(iter(self.tiles_and_tools), None)
+    def _set_tab_target(self, tile: BaseTile | None) -> None:
+        tile = tile or next(iter(self.tiles_and_tools), None)
         for other in self.tiles_and_tools:
-            other.setFocusPolicy(Qt.FocusPolicy.StrongFocus if other is plate else Qt.FocusPolicy.ClickFocus)
+            other.setFocusPolicy(Qt.FocusPolicy.StrongFocus if other is tile else Qt.FocusPolicy.ClickFocus)
 
-    def _step(self, plate: BaseTile, right: int, down: int) -> None:
-        wanted = self.tiles_and_tools.index(plate) + right + down * self._mosaic.columns(self._grid.width())
-        if 0 <= wanted < len(self.tiles_and_tools):
-            self._reach(self.tiles_and_tools[wanted])
-            self.tiles_and_tools[wanted].setFocus(Qt.FocusReason.OtherFocusReason)
+    def _step(self, tile: BaseTile, right: int, down: int) -> None:
+        target = self.tiles_and_tools.index(tile) + right + down * self._tile_layout.columns(self._grid.width())
+        if 0 <= target < len(self.tiles_and_tools):
+            self._set_tab_target(self.tiles_and_tools[target])
+            self.tiles_and_tools[target].setFocus(Qt.FocusReason.OtherFocusReason)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
-        """Where the form sends it, such as for a choice that is missing."""
+        """Pass the focus on to the tile that Tab would reach."""
         super().focusInEvent(event)
-        reached = [plate for plate in self.tiles_and_tools if plate.focusPolicy() is Qt.FocusPolicy.StrongFocus]
-        if reached:
-            reached[0].setFocus(event.reason())
+        focusable = [tile for tile in self.tiles_and_tools if tile.focusPolicy() is Qt.FocusPolicy.StrongFocus]
+        if focusable:
+            focusable[0].setFocus(event.reason())
 
     def _thumbnail_ready(self, thumbnail: Thumbnail) -> None:
         for tile in self.tiles:
@@ -403,24 +410,24 @@ class ModelTilesEditor(Editor):
                 tile.set_thumbnail(thumbnail)
 
     # What the artist does
-    def _pick(self, name: str) -> None:
-        again = name == self._value
-        if again and not self.field.optional:
+    def _choose(self, name: str) -> None:
+        is_chosen = name == self._value
+        if is_chosen and not self.field.optional:
             return
-        self.show_value("" if again else name)
+        self.show_value("" if is_chosen else name)
         self.edited.emit()
 
-    def _given(self, name: str, files: Sequence[Path]) -> None:
+    def _generate(self, name: str, files: Sequence[Path]) -> None:
         self._services.generate_from_drop(self.field.name, name, files)
 
-    def _pasted(self, name: str, image: QImage) -> None:
-        self._services.save_image(image, while_alive(self, lambda path: self._given(name, [path])))
+    def _generate_from_image(self, name: str, image: QImage) -> None:
+        self._services.save_image(image, guard_callback(self, lambda path: self._generate(name, [path])))
 
     def _choose_folder(self) -> None:
         if path := QFileDialog.getExistingDirectory(self, self.field.title):
-            self._pick(path)
+            self._choose(path)
 
     def _choose_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, self.field.title, "", MODEL_FILES)
         if path:
-            self._pick(path)
+            self._choose(path)

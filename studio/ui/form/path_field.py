@@ -1,4 +1,4 @@
-"""Files, folders and models: named by path or by name, typed or chosen."""
+"""Editors for a file, a folder or a model, by path or name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QMenu, QToolButton, QWidget
 
 from studio.core.descriptor import Field, Widget
-from studio.ui.form.base import Editor, FormServices, ModelOption, while_alive
+from studio.ui.form.base import Editor, FormServices, ModelOption, guard_callback
 from studio.ui.form.choice_field import Combo
 from studio.ui.theme import icons
 from studio.ui.widgets import labels, mime_data
@@ -20,7 +20,7 @@ MODEL_FILES = "Models (*.safetensors *.gguf *.onnx *.pth *.pt *.ckpt);;All files
 
 
 class PathLineEdit(QLineEdit):
-    """A path; a file or folder that is dropped on it is written into it."""
+    """A line edit for a path. The path of a dropped file or folder is written into it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,8 +33,8 @@ class PathLineEdit(QLineEdit):
             super().dragEnterEvent(event)
 
     def dropEvent(self, event: QDropEvent) -> None:
-        if found := mime_data.list_files(event.mimeData()):
-            self.setText(str(found[0]))
+        if files := mime_data.list_files(event.mimeData()):
+            self.setText(str(files[0]))
             self.textEdited.emit(self.text())
             event.acceptProposedAction()
         else:
@@ -42,7 +42,7 @@ class PathLineEdit(QLineEdit):
 
 
 class PathEditor(Editor):
-    """For `Widget.FILE` and `Widget.FOLDER`."""
+    """An editor for `Widget.FILE` and `Widget.FOLDER`."""
 
     def __init__(self, field: Field, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
@@ -70,8 +70,8 @@ class PathEditor(Editor):
         if text != self.line.text():
             self.line.setText(text)
 
-    def set_wrong(self, wrong: bool) -> None:
-        labels.set_flag(self.line, "wrong", wrong)
+    def set_invalid(self, invalid: bool) -> None:
+        labels.set_flag(self.line, "invalid", invalid)
 
     def _choose(self) -> None:
         title, start = self.field.title, self.line.text()
@@ -87,23 +87,25 @@ class PathEditor(Editor):
 
 
 class ModelEditor(Editor):
-    """The models that are at hand by their titles; a path or a hub name can be typed or chosen."""
+    """A list of installed models by title, in which a path or a Hugging Face name can be typed."""
 
     def __init__(self, field: Field, services: FormServices, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
         self.combo = Combo()
         self.combo.setEditable(True)
-        self.combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # being editable made it take the wheel
+        self.combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # setEditable makes it take the wheel
         self.combo.setInsertPolicy(Combo.InsertPolicy.NoInsert)
-        labels.describe(self.combo, field.title, field.help or "A model from the list, a path, or a hub name")
+        labels.describe(
+            self.combo, field.title, field.help or "A model from the list, a path, or a Hugging Face name (owner/model)"
+        )
         typed = self.combo.lineEdit()
         assert typed is not None
-        typed.setPlaceholderText("No model here yet: choose one")
+        typed.setPlaceholderText("No model found: choose one")
         labels.describe(typed, field.title)
         self._browse = QToolButton()
         self._browse.setIcon(icons.icon("folder-open-outline"))
         self._browse.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        labels.describe(self._browse, f"Choose {field.title.lower()} from the disk")
+        labels.describe(self._browse, f"Choose {field.title.lower()} from disk")
         menu = QMenu(self._browse)
         menu.addAction("Choose a folder…", self._choose_folder)
         menu.addAction("Choose a file…", self._choose_file)
@@ -116,11 +118,11 @@ class ModelEditor(Editor):
         self.setFocusProxy(self.combo)
         self._value = ""
         self._names: list[str] = []
-        self.combo.activated.connect(self._picked)
-        typed.editingFinished.connect(self._typed)
+        self.combo.activated.connect(self._choose_row)
+        typed.editingFinished.connect(self._read_typed)
         self._services = services
-        services.models_changed.connect(self._ask)
-        self._ask()
+        services.models_changed.connect(self._request_models)
+        self._request_models()
 
     def value(self) -> Any:
         return self._value or None
@@ -130,20 +132,20 @@ class ModelEditor(Editor):
         row = self._names.index(self._value) if self._value in self._names else -1
         self.combo.setCurrentIndex(row)
         if row < 0:
-            self.combo.setEditText("" if self._is_missing() else self._value)
+            self.combo.setEditText("" if self._is_default_missing() else self._value)
 
-    def _is_missing(self) -> bool:
-        """Whether the tool's own choice is not here, and nothing else either: then there is a choice to make."""
+    def _is_default_missing(self) -> bool:
+        """Check whether there are no models and the value is the tool's default, which then is not installed."""
         return self.combo.count() == 0 and self._value == str(self.field.default)
 
-    def set_wrong(self, wrong: bool) -> None:
-        labels.set_flag(self.combo, "wrong", wrong)
+    def set_invalid(self, invalid: bool) -> None:
+        labels.set_flag(self.combo, "invalid", invalid)
 
-    def _ask(self) -> None:
-        self._services.list_models(self.field.model, while_alive(self, self._offered))
+    def _request_models(self) -> None:
+        self._services.list_models(self.field.model, guard_callback(self, self._show_models))
 
-    def _offered(self, offers: Sequence[ModelOption]) -> None:
-        """All at once: there may be thousands. What is being typed stays, unless there are others than before."""
+    def _show_models(self, offers: Sequence[ModelOption]) -> None:
+        """Fill the list at once, since there may be thousands. Typed text is kept if the models are the same."""
         names, titles = [offer.name for offer in offers], [offer.title for offer in offers]
         if names and names == self._names and titles == [self.combo.itemText(row) for row in range(len(titles))]:
             return
@@ -152,25 +154,25 @@ class ModelEditor(Editor):
         self.combo.addItems(titles)
         self.show_value(self._value)
 
-    def _picked(self, row: int) -> None:
-        self._give(self._names[row])
+    def _choose_row(self, row: int) -> None:
+        self._set_value(self._names[row])
 
-    def _typed(self) -> None:
+    def _read_typed(self) -> None:
         text = self.combo.currentText().strip()
         row = self.combo.findText(text)
         value = self._names[row] if row >= 0 else text
         if value != self._value:
-            self._give(value)
+            self._set_value(value)
 
-    def _give(self, value: str) -> None:
+    def _set_value(self, value: str) -> None:
         self.show_value(value)
         self.edited.emit()
 
     def _choose_folder(self) -> None:
         if path := QFileDialog.getExistingDirectory(self, self.field.title):
-            self._give(path)
+            self._set_value(path)
 
     def _choose_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, self.field.title, "", MODEL_FILES)
         if path:
-            self._give(str(Path(path)))
+            self._set_value(str(Path(path)))

@@ -1,4 +1,4 @@
-"""The list behind every field for many pictures, files, folders or models."""
+"""The list widget of the editors for several pictures, files, folders or models."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from PySide6.QtGui import (
     QDragLeaveEvent,
     QDragMoveEvent,
     QDropEvent,
+    QFont,
     QGuiApplication,
     QIcon,
     QImage,
@@ -32,16 +33,16 @@ from PySide6.QtWidgets import (
 from studio.ui.theme import theme
 from studio.ui.widgets import labels, mime_data
 
-ROW = 52
+ROW_HEIGHT = 52
 GAP = 8
 
 
 class Role:
-    """What an item holds besides its name and icon."""
+    """Data roles of an item, besides its name and icon."""
 
     VALUE = int(Qt.ItemDataRole.UserRole)
     CAPTION = VALUE + 1
-    WRONG = VALUE + 2
+    IS_ERROR = VALUE + 2
 
 
 class ListContent(Enum):
@@ -56,25 +57,25 @@ class ListContent(Enum):
 
 
 class PathList(QListWidget):
-    """Drag or Alt+↑ and Alt+↓ put the rows in order, Delete takes one out."""
+    """A list of paths. Dragging or Alt+↑ and Alt+↓ reorder the rows, Delete removes them."""
 
-    given = Signal(list)
-    """Paths, as `list[str]`."""
-    pasted = Signal(QImage)
+    paths_added = Signal(list)
+    """Emitted with dropped or pasted paths, as `list[str]`."""
+    image_pasted = Signal(QImage)
     reordered = Signal()
     removed = Signal()
 
-    def __init__(self, holds: ListContent) -> None:
+    def __init__(self, content: ListContent) -> None:
         super().__init__()
-        self._holds = holds
+        self._content = content
         self.setProperty("role", "card")
         self.setAcceptDrops(True)
         self.setDragEnabled(True)
         self.setDragDropMode(QAbstractItemView.DragDropMode.DragDrop)
         self.setDefaultDropAction(Qt.DropAction.MoveAction)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.setIconSize(holds.icon_size)
-        self.setItemDelegate(_TwoLines(self))
+        self.setIconSize(content.icon_size)
+        self.setItemDelegate(_TwoLineDelegate(self))
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setUniformItemSizes(True)
         self.setSpacing(0)
@@ -82,32 +83,32 @@ class PathList(QListWidget):
     def values(self) -> list[str]:
         return [str(self.item(row).data(Role.VALUE)) for row in range(self.count())]
 
-    def put(self, value: str, text: str, caption: str, icon: QIcon) -> None:
+    def add_row(self, value: str, text: str, caption: str, icon: QIcon) -> None:
         item = QListWidgetItem(icon, text)
         item.setData(Role.VALUE, value)
         item.setData(Role.CAPTION, caption)
         item.setData(Qt.ItemDataRole.AccessibleDescriptionRole, caption)
         item.setToolTip(labels.make_tool_tip(value))
-        item.setSizeHint(QSize(10, ROW))
+        item.setSizeHint(QSize(10, ROW_HEIGHT))
         item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsDropEnabled)
         self.addItem(item)
 
     def items_of(self, value: str) -> list[QListWidgetItem]:
-        found = (self.item(row) for row in range(self.count()))
-        return [item for item in found if item.data(Role.VALUE) == value]
+        items = (self.item(row) for row in range(self.count()))
+        return [item for item in items if item.data(Role.VALUE) == value]
 
     # Ways in
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if event.source() is self:
             event.acceptProposedAction()
-        elif self._wanted(event.mimeData()):
+        elif self._accepts(event.mimeData()):
             event.acceptProposedAction()
             labels.set_flag(self, "hovered", True)
 
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:
         if event.source() is self:
             super().dragMoveEvent(event)
-        elif self._wanted(event.mimeData()):
+        elif self._accepts(event.mimeData()):
             event.acceptProposedAction()
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
@@ -119,7 +120,7 @@ class PathList(QListWidget):
         if event.source() is self:
             super().dropEvent(event)
             self.reordered.emit()
-        elif self._take(event.mimeData()):
+        elif self._accept_data(event.mimeData()):
             event.acceptProposedAction()
 
     def event(self, event: QEvent) -> bool:
@@ -128,35 +129,35 @@ class PathList(QListWidget):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         alt = event.modifiers() & Qt.KeyboardModifier.AltModifier
         if event.matches(QKeySequence.StandardKey.Paste):
-            self._take(QGuiApplication.clipboard().mimeData())
+            self._accept_data(QGuiApplication.clipboard().mimeData())
         elif event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace) and self.selectedItems():
             self.removed.emit()
         elif alt and event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down):
-            self._shift(-1 if event.key() == Qt.Key.Key_Up else 1)
+            self._move_row(-1 if event.key() == Qt.Key.Key_Up else 1)
         else:
             super().keyPressEvent(event)
 
-    def _shift(self, by: int) -> None:
+    def _move_row(self, by: int) -> None:
         row, to = self.currentRow(), self.currentRow() + by
         if row >= 0 and 0 <= to < self.count():
             self.insertItem(to, self.takeItem(row))
             self.setCurrentRow(to)
             self.reordered.emit()
 
-    def _wanted(self, data: QMimeData) -> bool:
-        return bool(_FOUND[self._holds](data)) or (self._holds is ListContent.PICTURES and data.hasImage())
+    def _accepts(self, data: QMimeData) -> bool:
+        return bool(_READERS[self._content](data)) or (self._content is ListContent.PICTURES and data.hasImage())
 
-    def _take(self, data: QMimeData) -> bool:
-        if found := _FOUND[self._holds](data):
-            self.given.emit(found)
+    def _accept_data(self, data: QMimeData) -> bool:
+        if paths := _READERS[self._content](data):
+            self.paths_added.emit(paths)
             return True
-        if self._holds is ListContent.PICTURES and (image := mime_data.read_image(data)) is not None:
-            self.pasted.emit(image)
+        if self._content is ListContent.PICTURES and (image := mime_data.read_image(data)) is not None:
+            self.image_pasted.emit(image)
             return True
         return False
 
 
-_FOUND: dict[ListContent, Callable[[QMimeData], list[str]]] = {
+_READERS: dict[ListContent, Callable[[QMimeData], list[str]]] = {
     ListContent.PICTURES: lambda data: [str(path) for path in mime_data.list_pictures(data)],
     ListContent.FILES: lambda data: [str(path) for path in mime_data.list_files(data) if not path.is_dir()],
     ListContent.FOLDERS: lambda data: [str(path) for path in mime_data.list_files(data) if path.is_dir()],
@@ -164,8 +165,8 @@ _FOUND: dict[ListContent, Callable[[QMimeData], list[str]]] = {
 }
 
 
-class _TwoLines(QStyledItemDelegate):
-    """A name, and below it a caption that is dim, or says what is wrong."""
+class _TwoLineDelegate(QStyledItemDelegate):
+    """Paint a name, and below it a dim caption or an error."""
 
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
@@ -181,29 +182,29 @@ class _TwoLines(QStyledItemDelegate):
         place = QRect(area.left() + GAP - 4, area.center().y() - size.height() // 2, size.width(), size.height())
         icon.paint(painter, place)
         left = place.right() + GAP
-        lines = QRect(left, area.top() + 8, area.right() - left - 4, ROW - 16)
-        caption, wrong = str(index.data(Role.CAPTION) or ""), bool(index.data(Role.WRONG))
+        lines = QRect(left, area.top() + 8, area.right() - left - 4, ROW_HEIGHT - 16)
+        caption, is_error = str(index.data(Role.CAPTION) or ""), bool(index.data(Role.IS_ERROR))
         colours = theme.COLOURS
         upper = Qt.AlignmentFlag.AlignTop if caption else Qt.AlignmentFlag.AlignVCenter
         middle = Qt.TextElideMode.ElideMiddle
-        _line(painter, lines, text, theme.font(), colours.text, upper, middle)
-        elide = Qt.TextElideMode.ElideRight if wrong else middle
-        _line(
-            painter, lines, caption, theme.font(theme.CAPTION), colours.danger if wrong else colours.dim,
+        _draw_line(painter, lines, text, theme.font(), colours.text, upper, middle)
+        elide = Qt.TextElideMode.ElideRight if is_error else middle
+        _draw_line(
+            painter, lines, caption, theme.font(theme.CAPTION), colours.danger if is_error else colours.dim,
             Qt.AlignmentFlag.AlignBottom, elide,
         )  # fmt: skip
 
 
-def _line(
+def _draw_line(
     painter: QPainter,
-    room: QRect,
+    rect: QRect,
     text: str,
-    font: object,
+    font: QFont,
     colour: str,
     edge: Qt.AlignmentFlag,
     elide: Qt.TextElideMode,
 ) -> None:
-    painter.setFont(font)  # type: ignore[arg-type]
+    painter.setFont(font)
     painter.setPen(QColor(colour))
-    fitting = painter.fontMetrics().elidedText(text, elide, room.width())
-    painter.drawText(room, int(edge | Qt.AlignmentFlag.AlignLeft), fitting)
+    elided = painter.fontMetrics().elidedText(text, elide, rect.width())
+    painter.drawText(rect, int(edge | Qt.AlignmentFlag.AlignLeft), elided)

@@ -1,4 +1,4 @@
-"""Words: a line, a page, a colour, and lists of plain values."""
+"""Editors for text, colours, and lists of plain values."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from studio.core.descriptor import Field, Widget
 from studio.ui.form.base import Editor
 from studio.ui.widgets import labels
 
-LINES = (3, 9)
-"""A prompt is at least and at most this many lines high."""
+PROMPT_LINES = (3, 9)
+"""Smallest and largest height of a prompt, in lines."""
 
 
 class LineEditor(Editor):
@@ -35,64 +35,64 @@ class LineEditor(Editor):
         if self.line.text() != text:
             self.line.setText(text)
 
-    def set_wrong(self, wrong: bool) -> None:
-        labels.set_flag(self.line, "wrong", wrong)
+    def set_invalid(self, invalid: bool) -> None:
+        labels.set_flag(self.line, "invalid", invalid)
 
 
 class MultilineEdit(QPlainTextEdit):
-    """Takes words only, whatever is pasted, and grows with them. Tab goes to the next field."""
+    """A plain-text edit that grows with its text. Tab moves to the next field."""
 
-    def __init__(self, lines: tuple[int, int] = LINES) -> None:
+    def __init__(self, lines: tuple[int, int] = PROMPT_LINES) -> None:
         super().__init__()
         self._lines = lines
         self.setTabChangesFocus(True)
-        self.document().documentLayout().documentSizeChanged.connect(lambda _: self._fit())
-        self._fit()
+        self.document().documentLayout().documentSizeChanged.connect(lambda _: self._fit_height())
+        self._fit_height()
 
     def insertFromMimeData(self, source: QMimeData) -> None:
         if source.hasText():
             self.insertPlainText(source.text())
 
-    def _fit(self) -> None:
+    def _fit_height(self) -> None:
         least, most = self._lines
         lines = min(max(self.document().size().height(), least), most)
         margins = self.contentsMargins()
-        services = margins.top() + margins.bottom() + 2 * int(self.document().documentMargin()) + 10
-        self.setFixedHeight(int(lines * self.fontMetrics().lineSpacing()) + services)
+        frame = margins.top() + margins.bottom() + 2 * int(self.document().documentMargin()) + 10
+        self.setFixedHeight(int(lines * self.fontMetrics().lineSpacing()) + frame)
 
 
 class MultilineEditor(Editor):
     def __init__(self, field: Field, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
-        self.page = MultilineEdit()
-        labels.describe(self.page, field.title, field.help)
-        self.page.textChanged.connect(self._changed)
-        self._showing = False
+        self.edit = MultilineEdit()
+        labels.describe(self.edit, field.title, field.help)
+        self.edit.textChanged.connect(self._on_text_changed)
+        self._is_updating = False
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.page)
-        self.setFocusProxy(self.page)
+        column.addWidget(self.edit)
+        self.setFocusProxy(self.edit)
 
     def value(self) -> Any:
-        return self.page.toPlainText() or (None if self.field.optional else "")
+        return self.edit.toPlainText() or (None if self.field.optional else "")
 
     def show_value(self, value: Any) -> None:
         text = "" if value is None else str(value)
-        if self.page.toPlainText() != text:
-            self._showing = True
-            self.page.setPlainText(text)
-            self._showing = False
+        if self.edit.toPlainText() != text:
+            self._is_updating = True
+            self.edit.setPlainText(text)
+            self._is_updating = False
 
-    def set_wrong(self, wrong: bool) -> None:
-        labels.set_flag(self.page, "wrong", wrong)
+    def set_invalid(self, invalid: bool) -> None:
+        labels.set_flag(self.edit, "invalid", invalid)
 
-    def _changed(self) -> None:
-        if not self._showing:
+    def _on_text_changed(self) -> None:
+        if not self._is_updating:
             self.edited.emit()
 
 
 class ColourEditor(Editor):
-    """``#rrggbb``, with a swatch that opens a colour chooser."""
+    """An editor for a colour as ``#rrggbb``, with a swatch that opens a colour dialog."""
 
     def __init__(self, field: Field, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
@@ -102,7 +102,7 @@ class ColourEditor(Editor):
         self.swatch.setIconSize(QSize(20, 20))
         labels.describe(self.swatch, f"Choose {field.title.lower()}")
         self.swatch.clicked.connect(self._choose)
-        self.line.textEdited.connect(self._typed)
+        self.line.textEdited.connect(self._on_text_edited)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.swatch)
@@ -119,10 +119,10 @@ class ColourEditor(Editor):
         patch.fill(QColor(value) if value and QColor.isValidColorName(value) else QColor("transparent"))
         self.swatch.setIcon(QIcon(patch))
 
-    def set_wrong(self, wrong: bool) -> None:
-        labels.set_flag(self.line, "wrong", wrong)
+    def set_invalid(self, invalid: bool) -> None:
+        labels.set_flag(self.line, "invalid", invalid)
 
-    def _typed(self, text: str) -> None:
+    def _on_text_edited(self, text: str) -> None:
         self.show_value(text)
         self.edited.emit()
 
@@ -136,15 +136,15 @@ class ColourEditor(Editor):
 
 
 class LinesEditor(MultilineEditor):
-    """A list of words or numbers, one in each line."""
+    """An editor for a list of words or numbers, one per line."""
 
     def __init__(self, field: Field, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
-        self.page.setPlaceholderText("One in each line")
+        self.edit.setPlaceholderText("One per line")
 
     def value(self) -> Any:
-        lines = [line.strip() for line in self.page.toPlainText().splitlines() if line.strip()]
-        return [_as_number(line) for line in lines] if self.field.widget in _NUMBERS else lines
+        lines = [line.strip() for line in self.edit.toPlainText().splitlines() if line.strip()]
+        return [_to_number(line) for line in lines] if self.field.widget in _NUMBERS else lines
 
     def show_value(self, value: Any) -> None:
         if value != self.value():
@@ -154,8 +154,8 @@ class LinesEditor(MultilineEditor):
 _NUMBERS = (Widget.NUMBER, Widget.WHOLE, Widget.UNIT)
 
 
-def _as_number(text: str) -> Any:
-    """The number in a line; the line itself where there is none, so that the check can name it."""
+def _to_number(text: str) -> Any:
+    """Return the number in a line, or the line itself if it is none: the check of the value then names it."""
     try:
         return int(text) if text.lstrip("+-").isdigit() else float(text)
     except ValueError:

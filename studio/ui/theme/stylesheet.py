@@ -78,7 +78,7 @@ QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QAbstractSpinBox:focus, 
     border: 1px solid $faint;
 }
 QLineEdit:disabled, QPlainTextEdit:disabled, QAbstractSpinBox:disabled, QComboBox:disabled { color: $faint; }
-*[wrong="true"] { border: 1px solid $danger; }
+*[invalid="true"] { border: 1px solid $danger; }
 QAbstractSpinBox QLineEdit, QComboBox QLineEdit {
     background: transparent; border: none; padding: 0px; min-height: 0px; border-radius: 0px;
 }
@@ -107,7 +107,7 @@ QMenuBar::item:selected, QMenuBar::item:pressed { background: $raised; color: $t
 
 QListView, QTreeView, QTableView { background: transparent; border: none; outline: none; }
 QListWidget[role="card"] { background: $field; border: 1px solid $border; border-radius: 6px; padding: 2px; }
-QListWidget[role="card"][wrong="true"] { border-color: $danger; }
+QListWidget[role="card"][invalid="true"] { border-color: $danger; }
 QListWidget[role="card"][hovered="true"] { border-color: $accent; }
 QListView[role="commands"]::item { padding: 0px 8px; border-radius: 4px; }
 QListView::item:selected, QTreeView::item:selected { background: $hover; color: $text; }

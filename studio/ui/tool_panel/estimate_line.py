@@ -1,4 +1,4 @@
-"""The line under Generate: how long the next job takes, and how much memory it needs."""
+"""The line below Generate: time and memory that the next job needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from studio.ui.widgets import labels
 
 
 class EstimateLine(QWidget):
-    """Dim while the answer for what was just changed is on its way; in the warning colour where memory is short."""
+    """The estimate. It is dim while a new one is computed, and in the warning colour if memory is too small."""
 
     def __init__(self, workspace: Workspace, activity: Activity, estimates: Estimates) -> None:
         super().__init__()
@@ -32,27 +32,27 @@ class EstimateLine(QWidget):
             activity.changed,
             estimates.changed,
         ):
-            changed.connect(self.show_all)
-        self.show_all()
+            changed.connect(self.refresh)
+        self.refresh()
 
-    def show_all(self) -> None:
+    def refresh(self) -> None:
         text = self._text()
         if text != self.label.text():
             self.label.setText(text)
             self.label.setAccessibleName(text)
-        told = self._warming_up is False and self._estimates.known
-        labels.set_flag(self.label, "stale", told and self._estimates.stale)
-        labels.set_flag(self.label, "short", told and self._estimates.too_large)
+        is_known = self._is_worker_starting is False and self._estimates.known
+        labels.set_flag(self.label, "stale", is_known and self._estimates.stale)
+        labels.set_flag(self.label, "short", is_known and self._estimates.too_large)
 
     @property
-    def _warming_up(self) -> bool:
+    def _is_worker_starting(self) -> bool:
         return self._activity.state is not WorkerState.READY
 
     def _text(self) -> str:
         if self._workspace.tool is None:
             return ""
-        if self._warming_up:
-            return "The studio is warming up; this will begin when it is ready"
+        if self._is_worker_starting:
+            return "The worker is starting. Your job will run when it is ready."
         if not self._estimates.known:
             return self._time(self._workspace.seconds)
         return " · ".join(filter(None, (self._time(self._estimates.seconds), self._memory())))
@@ -63,9 +63,10 @@ class EstimateLine(QWidget):
         return f"about {format_seconds(seconds)}{' each' if self._workspace.count > 1 else ''}"
 
     def _memory(self) -> str:
-        needs = format_memory(self._estimates.memory) if self._estimates.memory else ""
+        needed = format_memory(self._estimates.memory) if self._estimates.memory else ""
         if not self._estimates.too_large:
-            return needs
+            return needed
         kind = self._activity.device.kind if self._activity.device else ""
-        where = "the GPU" if kind in ("cuda", "xpu") else "this machine"
-        return f"needs {needs}, {where} has {format_memory(self._estimates.room)} free; it will be slower"
+        place = "the GPU" if kind in ("cuda", "xpu") else "this computer"
+        free = format_memory(self._estimates.room)
+        return f"needs {needed}, but {place} has {free} free: it will run slower"

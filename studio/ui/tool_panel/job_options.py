@@ -1,4 +1,4 @@
-"""The chips above Generate: seed, count and file format."""
+"""The options above Generate: seed, count and file format."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ class SeedPopup(QFrame):
         self.setProperty("role", "popup")
         self._workspace = workspace
         self._fixed = Switch()
-        labels.describe(self._fixed, "Keep this seed", "The same seed and settings give the same result")
+        labels.describe(self._fixed, "Fixed seed", "Use this seed for every job")
         self._number = NumberSpinBox(0)
         self._number.setRange(0, SEEDS - 1)
         labels.describe(self._number, "Seed")
-        again = QPushButton("New")
-        again.setIcon(icons.icon("dice-5-outline"))
-        labels.describe(again, "New seed")
+        new_seed = QPushButton("New seed")
+        new_seed.setIcon(icons.icon("dice-5-outline"))
+        labels.describe(new_seed, "New seed", "Choose a random seed")
         row = QHBoxLayout()
-        row.addWidget(labels.make_label("Keep this seed"))
+        row.addWidget(labels.make_label("Fixed seed"))
         row.addStretch(1)
         row.addWidget(self._fixed)
         numbers = QHBoxLayout()
         numbers.addWidget(self._number, 1)
-        numbers.addWidget(again)
+        numbers.addWidget(new_seed)
         column = QVBoxLayout(self)
         column.setContentsMargins(16, 12, 16, 16)
         column.setSpacing(12)
@@ -57,7 +57,7 @@ class SeedPopup(QFrame):
         workspace.seed_changed.connect(self._show)
         self._fixed.clicked.connect(lambda on: workspace.set_seed(workspace.seed, fixed=on))
         self._number.valueChanged.connect(lambda seed: workspace.set_seed(int(seed), fixed=True))
-        again.clicked.connect(self._renew)
+        new_seed.clicked.connect(self._draw_seed)
 
     def _show(self) -> None:
         self._fixed.setChecked(self._workspace.seed_fixed)
@@ -65,14 +65,14 @@ class SeedPopup(QFrame):
         self._number.setValue(self._workspace.seed)
         self._number.blockSignals(False)
 
-    def _renew(self) -> None:
+    def _draw_seed(self) -> None:
         import secrets
 
         self._workspace.set_seed(secrets.randbelow(SEEDS), fixed=True)
 
 
 class OptionChip(QPushButton):
-    """A value that opens a menu or a popup above itself."""
+    """A button with a value, which opens a menu or popup above itself."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class JobOptions(QWidget):
         row = FlowLayout(self)
         for chip in (self.seed, self.count, self.format):
             row.addWidget(chip)
-        self._popup: SeedPopup | None = None
+        self._seed_popup: SeedPopup | None = None
         self.seed.clicked.connect(self._open_seed)
         self.count.clicked.connect(self._open_counts)
         self.format.clicked.connect(self._open_formats)
@@ -98,26 +98,26 @@ class JobOptions(QWidget):
         self._show_options()
 
     def set_settings(self, settings: Settings) -> None:
-        """Whose formats hold where the artist has chosen no other."""
+        """Use the file formats of the settings for tools without a chosen format."""
         self._settings = settings
         self._show_options()
 
     def _show_seed(self) -> None:
         workspace = self._workspace
         seed, fixed = group_digits(workspace.seed), workspace.seed_fixed
-        self.seed.setText(f"Seed {seed}" if fixed else "New seed")
-        hint = "The seed stays the same" if fixed else f"New each time; last: {seed}"
+        self.seed.setText(f"Seed {seed}" if fixed else "Random seed")
+        hint = "Every job uses this seed" if fixed else f"Every job gets a new seed. Last seed: {seed}"
         labels.describe(self.seed, self.seed.text(), hint)
 
     def _show_options(self) -> None:
         tool, count = self._workspace.tool, self._workspace.count
         self.count.setVisible(tool is None or tool.output != "model")
         self.count.setText(f"Count {count}")
-        labels.describe(self.count, f"Count {count}", "How many results, each with the next seed")
+        labels.describe(self.count, f"Count {count}", "Number of results, each with the next seed")
         self.format.setVisible(bool(self._formats))
         chosen = dict(self._formats).get(self._format, "")
         self.format.setText(chosen)
-        labels.describe(self.format, f"File format {chosen}", "The kind of file that results are saved as")
+        labels.describe(self.format, f"File format {chosen}", "File format of the results")
 
     @property
     def _formats(self) -> tuple[tuple[str, str], ...]:
@@ -131,10 +131,10 @@ class JobOptions(QWidget):
         return self._workspace.format or (self._settings.animation_format if animated else self._settings.image_format)
 
     def _open_seed(self) -> None:
-        self._popup = self._popup or SeedPopup(self._workspace, self)
-        self._popup.adjustSize()
-        self._popup.move(self.seed.mapToGlobal(QPoint(0, -self._popup.height() - 4)))
-        self._popup.show()
+        self._seed_popup = self._seed_popup or SeedPopup(self._workspace, self)
+        self._seed_popup.adjustSize()
+        self._seed_popup.move(self.seed.mapToGlobal(QPoint(0, -self._seed_popup.height() - 4)))
+        self._seed_popup.show()
 
     def _open_counts(self) -> None:
         choices = [(count, str(count)) for count in COUNTS]

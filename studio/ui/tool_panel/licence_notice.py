@@ -1,4 +1,4 @@
-"""Before a model is used for the first time: what its licence is, in place of a dialog."""
+"""The question about a model's licence before its first use."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from studio.ui.widgets import labels
 
 
 class LicenceNotice(QFrame):
-    """Hidden until `ask`. Escape, or whatever makes the question idle, hides it again."""
+    """A notice with the licence, shown by `ask`. Escape hides it, and so does a change in the form."""
 
     accepted = Signal(object)
-    """The terms that the artist wants to use the model under."""
+    """Emitted with the terms that the artist accepted."""
     dismissed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -23,17 +23,17 @@ class LicenceNotice(QFrame):
         self._terms: Terms | None = None
         self.sentence = labels.make_label("", wrap=True)
         self.sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.read = QPushButton("Read it")
-        labels.describe(self.read, "Read it", "Opens the licence")
-        self.read.clicked.connect(self._read)
-        self.use = QPushButton("Use it")
-        labels.describe(self.use, "Use it", "Uses the model under its licence")
-        self.use.clicked.connect(self._use)
+        self.read_button = QPushButton("Read licence")
+        labels.describe(self.read_button, "Read licence", "Open the licence")
+        self.read_button.clicked.connect(self._read)
+        self.use_button = QPushButton("Use model")
+        labels.describe(self.use_button, "Use model", "Accept the licence and generate")
+        self.use_button.clicked.connect(self._use)
         row = QHBoxLayout()
         row.setSpacing(8)
         row.addStretch(1)
-        row.addWidget(self.read)
-        row.addWidget(self.use)
+        row.addWidget(self.read_button)
+        row.addWidget(self.use_button)
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 10, 12, 10)
         column.setSpacing(8)
@@ -45,11 +45,15 @@ class LicenceNotice(QFrame):
         self._terms = terms
         self.sentence.setText(terms.sentence)
         self.setAccessibleName(terms.sentence)
-        labels.describe(self.read, "Read it", f"Opens the licence of {terms.model}")
-        labels.describe(self.use, "Use it", f"Uses {terms.model} under its licence, and does not ask again")
-        self.read.setVisible(bool(terms.link))
+        labels.describe(self.read_button, "Read licence", f"Open the licence of {terms.model}")
+        labels.describe(
+            self.use_button,
+            "Use model",
+            f"Accept the licence of {terms.model} and generate. You will not be asked again.",
+        )
+        self.read_button.setVisible(bool(terms.link))
         self.show()
-        (self.read if terms.link else self.use).setFocus(Qt.FocusReason.OtherFocusReason)
+        (self.read_button if terms.link else self.use_button).setFocus(Qt.FocusReason.OtherFocusReason)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape:

@@ -1,4 +1,4 @@
-"""The tool: its title, its form, and Generate."""
+"""The tool panel: title, form, options and Generate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from studio.state.jobs.estimates import Estimates
 from studio.state.jobs.generation import Making
 from studio.state.jobs.worker_status import Activity
 from studio.ui.form.base import FormServices
-from studio.ui.form.choice_field import FEW, SHORT, Combo
+from studio.ui.form.choice_field import MAX_SEGMENT_LETTERS, MAX_SEGMENTS, Combo
 from studio.ui.form.form import Form
 from studio.ui.tool_panel.estimate_line import EstimateLine
 from studio.ui.tool_panel.job_options import JobOptions
@@ -25,7 +25,7 @@ VERBS = {"model": "Train", "text": "Write"}
 
 
 class GenerateButton(QPushButton):
-    """The one next action, with its key beside it."""
+    """The primary button, with its key."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class GenerateButton(QPushButton):
 
 
 class ToolSwitcher(QWidget):
-    """The other tools of the same plugin."""
+    """Switches between the tools of a plugin."""
 
     chosen = Signal(str)
 
@@ -57,27 +57,27 @@ class ToolSwitcher(QWidget):
         super().__init__()
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
-        self._shown: QWidget | None = None
-        self._key: tuple[tuple[str, str], ...] = ()
+        self._current: QWidget | None = None
+        self._titles: tuple[tuple[str, str], ...] = ()
         self.hide()
 
     def show_tools(self, tools: tuple[ToolDescriptor, ...], current: str) -> None:
-        key = tuple((tool.id, tool.title) for tool in tools)
-        if self._shown is not None:
-            self._column.removeWidget(self._shown)
-            self._shown.deleteLater()
-            self._shown = None
-        self._key = key
+        titles = tuple((tool.id, tool.title) for tool in tools)
+        if self._current is not None:
+            self._column.removeWidget(self._current)
+            self._current.deleteLater()
+            self._current = None
+        self._titles = titles
         self.setVisible(len(tools) > 1)
         if len(tools) > 1:
-            short = len(tools) <= FEW and sum(len(title) for _, title in key) <= SHORT
-            self._shown = self._segments(current) if short else self._combo(current)
-            self._column.addWidget(self._shown)
+            short = len(tools) <= MAX_SEGMENTS and sum(len(title) for _, title in titles) <= MAX_SEGMENT_LETTERS
+            self._current = self._segments(current) if short else self._combo(current)
+            self._column.addWidget(self._current)
 
     def _segments(self, current: str) -> QWidget:
         row = QWidget()
         flow = FlowLayout(row)
-        for id, title in self._key:
+        for id, title in self._titles:
             button = QPushButton(title.replace("&", "&&"))
             button.setCheckable(True)
             button.setAutoExclusive(True)
@@ -90,7 +90,7 @@ class ToolSwitcher(QWidget):
     def _combo(self, current: str) -> QWidget:
         combo = Combo()
         labels.describe(combo, "Tool", "The tools of this plugin")
-        for id, title in self._key:
+        for id, title in self._titles:
             combo.addItem(title, id)
         combo.setCurrentIndex(combo.findData(current))
         combo.activated.connect(lambda row: self.chosen.emit(combo.itemData(row)))
@@ -162,8 +162,8 @@ class ToolPanel(QWidget):
         workspace.values_replaced.connect(self._show_values)
         self._estimates.changed.connect(self._show_notes)
         making.fields_refused.connect(self._show_errors)
-        making.refused.connect(self._refuse)
-        making.submitting.connect(lambda: self._refuse(""))
+        making.refused.connect(self._show_refusal)
+        making.submitting.connect(lambda: self._show_refusal(""))
         making.licence_unread.connect(self.licence.ask)
         self.licence.accepted.connect(making.accept)
         self.licence.dismissed.connect(self.generate.setFocus)
@@ -172,26 +172,26 @@ class ToolPanel(QWidget):
 
     def _show_tool(self) -> None:
         tool = self._workspace.tool
-        self._refuse("")
+        self._show_refusal("")
         self.form = None
         self._title.setText(tool.title if tool else "Looking for plugins…")
-        self._summary.setText(tool.summary if tool else "They appear here as soon as they are found.")
+        self._summary.setText(tool.summary if tool else "Tools appear here as soon as their plugin is found.")
         self._summary.setVisible(bool(self._summary.text()))
         plugin = self._plugin(tool)
         self.switcher.show_tools(plugin.tools if plugin else (), tool.id if tool else "")
         for part in (self.options, self.generate):
             part.setEnabled(tool is not None)
         self.generate.set_verb(VERBS.get(tool.output, "Generate") if tool else "Generate")
-        page = QWidget()
-        column = QVBoxLayout(page)
+        content = QWidget()
+        column = QVBoxLayout(content)
         column.setContentsMargins(MARGIN, 4, MARGIN, 8)
         if tool is not None:
-            self.form = Form(self._workspace.fields, self._services, unfold=self._workspace.unfolded)
+            self.form = Form(self._workspace.fields, self._services, open_groups=self._workspace.unfolded)
             self.form.edited.connect(self._workspace.set_value)
-            self.form.unfolded.connect(self._workspace.set_unfolded)
+            self.form.group_toggled.connect(self._workspace.set_unfolded)
             column.addWidget(self.form)
         column.addStretch(1)
-        self._scroll.setWidget(page)
+        self._scroll.setWidget(content)
         self._show_values()
         self._show_notes()
 
@@ -206,7 +206,7 @@ class ToolPanel(QWidget):
                 self.form.show_value(field.name, self._workspace.value(field.name))
 
     def _show_value(self, name: str) -> None:
-        self._refuse("")
+        self._show_refusal("")
         if self.form is not None:
             self.form.clear_error(name)
             self.form.show_value(name, self._workspace.value(name))
@@ -214,14 +214,14 @@ class ToolPanel(QWidget):
     def _show_errors(self, errors: dict[str, str]) -> None:
         if self.form is not None:
             self.form.set_errors(errors, focus=True)
-            shown = [name for name in errors if self.form.has(name)]
+            shown = [name for name in errors if self.form.has_field(name)]
             if not shown:
-                self._refuse(next(iter(errors.values())))
+                self._show_refusal(next(iter(errors.values())))
                 return
             first = self.form.editor(shown[0])
             self._scroll.ensureWidgetVisible(first.parentWidget() or first)
 
-    def _refuse(self, sentence: str) -> None:
+    def _show_refusal(self, sentence: str) -> None:
         self.licence.hide()
         self._refusal.setText(sentence)
         self._refusal.setVisible(bool(sentence))

@@ -254,8 +254,8 @@ class Window(QMainWindow):
         if parents:
             library = self.session.library
 
-            def compare(found: list[Creation]) -> None:
-                pictures = [parent for parent in found if parent.kind is not CreationKind.FILE]  # a mask is no picture
+            def compare(rows: list[Creation]) -> None:
+                pictures = [parent for parent in rows if parent.kind is not CreationKind.FILE]  # a mask is no picture
                 if len(pictures) == 1 and pictures[0].kind is CreationKind.IMAGE and self._creation is creation:
                     self.canvas.offer_before(Path(pictures[0].path))
 

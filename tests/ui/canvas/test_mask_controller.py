@@ -123,7 +123,7 @@ def test_painted_saved_and_seen(qtbot: QtBot, painting: Window) -> None:
     qtbot.mouseClick(canvas.mask_bar.done, Qt.MouseButton.LeftButton)
     assert not canvas.mask_mode.on
     assert canvas.tool_bar.isVisible()
-    assert well(painting).well.accessibleDescription() == "Painted here"
+    assert well(painting).well.accessibleDescription() == "Painted mask"
 
 
 def test_keys_choose_brush_and_eraser_and_their_size(qtbot: QtBot, painting: Window) -> None:

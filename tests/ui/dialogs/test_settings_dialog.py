@@ -122,7 +122,7 @@ def test_a_folder_of_another_program_is_recognised_and_offered(
     editor = dialog.rows["model_folders"].editor
     assert isinstance(editor, ModelFoldersEditor)
     with qtbot.waitSignal(session.model_folders.changed):
-        editor.list.given.emit([str(tmp_path / "ComfyUI")])
+        editor.list.paths_added.emit([str(tmp_path / "ComfyUI")])
     assert session.settings.model_folders == (str(tmp_path / "ComfyUI"),)
     caption = editor.list.item(0).data(Role.CAPTION)
     assert caption == f"ComfyUI · 1 model · {tmp_path}"

@@ -20,9 +20,9 @@ from studio.library.library import Library
 from studio.state.notices import Notices
 from studio.ui.form.base import Editor, FormServices, ModelOption
 from studio.ui.form.choice_field import ChipsEditor, ComboEditor, SegmentsEditor, SwitchEditor
-from studio.ui.form.form import Form, editor_for
+from studio.ui.form.form import Form, make_editor
 from studio.ui.form.image_field import DropWellEditor
-from studio.ui.form.list_field import FilesEditor, FoldersEditor, ModelsEditor, PicturesEditor, list_editor
+from studio.ui.form.list_field import FilesEditor, FoldersEditor, ModelsEditor, PicturesEditor, make_list_editor
 from studio.ui.form.mask_field import MaskEditor
 from studio.ui.form.number_field import NumberEditor
 from studio.ui.form.path_field import ModelEditor, PathEditor
@@ -121,7 +121,7 @@ FIELDS: list[tuple[Field, type[Editor], Any]] = [
 def test_an_editor_gives_back_what_it_shows(
     qtbot: QtBot, around: FormServices, field: Field, kind: type[Editor], value: Any
 ) -> None:
-    editor = editor_for(field, around)
+    editor = make_editor(field, around)
     qtbot.addWidget(editor)
     heard: list[int] = []
     editor.edited.connect(lambda: heard.append(1))
@@ -179,7 +179,7 @@ def test_a_well_takes_a_drop_a_paste_and_a_click_on_clear(
     with qtbot.waitSignals([editor.edited, around.thumbnails.ready]):
         drop(editor.well, picture)
     assert editor.value() == str(picture)
-    assert editor.well._caption().startswith("64 × 48")
+    assert editor.well._caption_text().startswith("64 × 48")
     pasted = QImage(8, 6, QImage.Format.Format_RGB32)
     pasted.fill(Qt.GlobalColor.red)
     QGuiApplication.clipboard().setImage(pasted)
@@ -200,7 +200,7 @@ def test_a_picture_of_the_library_has_the_name_that_it_came_with(
     library.close()
     assert Path(kept).name.startswith("girl-")
     well = DropWellEditor(Field(name="image", title="Picture", widget=Widget.IMAGE), around)
-    listed = list_editor(Field(name="images", title="Pictures", widget=Widget.IMAGE, many=True), around)
+    listed = make_list_editor(Field(name="images", title="Pictures", widget=Widget.IMAGE, many=True), around)
     for editor, value in ((well, kept), (listed, [kept])):
         qtbot.addWidget(editor)
         editor.show_value(value)
@@ -219,13 +219,15 @@ def test_a_picture_that_cannot_be_read_says_so_in_its_well(qtbot: QtBot, around:
     qtbot.addWidget(editor)
     with qtbot.waitSignal(around.thumbnails.ready):
         editor.show_value(str(broken))
-    assert "broken.png" in editor.well._caption()
+    assert "broken.png" in editor.well._caption_text()
 
 
 def test_a_list_of_pictures_is_filled_ordered_and_thinned(
     qtbot: QtBot, around: FormServices, pictures: list[Path], cleared: list[tuple[str, Any]]
 ) -> None:
-    editor = list_editor(Field(name="images", title="Pictures", widget=Widget.IMAGE, many=True, max_items=3), around)
+    editor = make_list_editor(
+        Field(name="images", title="Pictures", widget=Widget.IMAGE, many=True, max_items=3), around
+    )
     qtbot.addWidget(editor)
     drop(editor.list, *pictures)
     names = [str(path) for path in pictures]
@@ -243,7 +245,9 @@ def test_a_list_of_pictures_is_filled_ordered_and_thinned(
 def test_a_list_of_folders_takes_folders_only(
     qtbot: QtBot, around: FormServices, picture: Path, tmp_path: Path, cleared: list[tuple[str, Any]]
 ) -> None:
-    editor = list_editor(Field(name="folders", title="Folders", widget=Widget.FOLDER, many=True, max_items=2), around)
+    editor = make_list_editor(
+        Field(name="folders", title="Folders", widget=Widget.FOLDER, many=True, max_items=2), around
+    )
     qtbot.addWidget(editor)
     folders = [tmp_path / name for name in ("cats", "dogs", "birds")]
     for folder in folders:
@@ -251,7 +255,7 @@ def test_a_list_of_folders_takes_folders_only(
     with qtbot.waitSignal(editor.edited):
         drop(editor.list, picture, *folders)
     assert editor.value() == [str(folder) for folder in folders[:2]]
-    assert not editor.add.isEnabled()
+    assert not editor.adder.isEnabled()
     assert [editor.list.item(row).text() for row in (0, 1)] == ["cats", "dogs"]
     assert editor.list.item(0).data(Role.CAPTION) == str(tmp_path)
     editor.list.setCurrentRow(0)
@@ -260,7 +264,7 @@ def test_a_list_of_folders_takes_folders_only(
 
 
 def test_a_list_of_models_is_chosen_from_those_at_hand_or_typed(qtbot: QtBot, around: FormServices) -> None:
-    editor = list_editor(Field(name="models", title="Models", widget=Widget.MODEL, many=True), around)
+    editor = make_list_editor(Field(name="models", title="Models", widget=Widget.MODEL, many=True), around)
     qtbot.addWidget(editor)
     assert isinstance(editor, ModelsEditor)
     editor.show_value(["vae-spatial"])
@@ -298,7 +302,7 @@ def test_a_group_of_advanced_fields_has_a_fold_of_its_own_that_says_what_is_chan
         Field(name="prompt", title="Prompt"),
         Field(name="schedule", title="Schedule", advanced=True, default=""),
     ]
-    form = Form(fields, around, unfold=["Speed"])
+    form = Form(fields, around, open_groups=["Speed"])
     qtbot.addWidget(form)
     form.show()
     heads = [button for button in form.findChildren(QPushButton) if button.property("role") == "fold"]
@@ -306,7 +310,7 @@ def test_a_group_of_advanced_fields_has_a_fold_of_its_own_that_says_what_is_chan
     assert [head.isChecked() for head in heads] == [False, True]
     assert form.editor("skip").isVisible()
     told: list[tuple[str, bool]] = []
-    form.unfolded.connect(lambda group, on: told.append((group, on)))
+    form.group_toggled.connect(lambda group, on: told.append((group, on)))
     heads[0].click()
     assert told == [("", True)]
     form.show_value("skip", "much")
@@ -333,9 +337,9 @@ def test_words_are_plain_words(qtbot: QtBot, around: FormServices) -> None:
     data = QMimeData()
     data.setHtml("<b>bold</b>")
     data.setText("<b>bold</b>")
-    editor.page.insertFromMimeData(data)
+    editor.edit.insertFromMimeData(data)
     assert editor.value() == "<b>bold</b>"
-    assert "&lt;img" in editor.page.toolTip()
+    assert "&lt;img" in editor.edit.toolTip()
 
 
 def test_calls_without_a_result_do_not_use_none_up(qtbot: QtBot) -> None:

@@ -72,7 +72,7 @@ def editor(qtbot: QtBot, styles: list[Path], window: Window) -> ModelTilesEditor
     assert window.tool_panel.form is not None
     found = window.tool_panel.form.editor("style")
     assert isinstance(found, ModelTilesEditor)
-    qtbot.waitUntil(lambda: len(mine(found)) == 3 and all(tile.is_painted for tile in mine(found) if tile.picture))
+    qtbot.waitUntil(lambda: len(mine(found)) == 3 and all(tile.has_thumbnail for tile in mine(found) if tile.picture))
     return found
 
 
@@ -139,7 +139,7 @@ def test_arrow_keys_go_through_them_and_enter_chooses(qtbot: QtBot, window: Wind
     qtbot.keyClick(second, Qt.Key.Key_Right)
     qtbot.keyClick(third, Qt.Key.Key_Space)
     assert window.session.workspace.value("style") == "mist"
-    columns = editor._mosaic.columns(editor._grid.width())
+    columns = editor._tile_layout.columns(editor._grid.width())
     assert columns > 1
     below = editor.tiles_and_tools[editor.tiles_and_tools.index(first) + columns]
     first.setFocus()
@@ -150,7 +150,7 @@ def test_arrow_keys_go_through_them_and_enter_chooses(qtbot: QtBot, window: Wind
 
 
 def test_tiles_fill_the_row(editor: ModelTilesEditor) -> None:
-    width, columns = editor._grid.width(), editor._mosaic.columns(editor._grid.width())
+    width, columns = editor._grid.width(), editor._tile_layout.columns(editor._grid.width())
     assert len({plate.size().toTuple() for plate in editor.tiles_and_tools}) == 1
     assert width - columns < editor.tiles_and_tools[columns - 1].geometry().right() + 1 <= width
     assert editor.tiles_and_tools[columns].y() - editor.tiles_and_tools[0].geometry().bottom() - 1 == 8
@@ -300,8 +300,8 @@ def test_where_there_is_no_style_the_way_to_one_is_shown(qtbot: QtBot, window: W
     assert window.tool_panel.form is not None
     editor = window.tool_panel.form.editor("style")
     assert isinstance(editor, ModelTilesEditor)
-    editor._offered([])
-    assert editor.invitation.startswith("There is no style here yet.")
+    editor._show_models([])
+    assert editor.empty_text.startswith("There is no style yet.")
     maker = editor.tiles_and_tools[-1]
     assert isinstance(maker, TrainingToolTile)
     assert maker.accessibleName() == "Train a style"

@@ -77,7 +77,7 @@ def test_the_page_is_there_while_its_tool_is_chosen(qtbot: QtBot, window: Window
     assert view.editor.hint.isVisible()
     assert not window.canvas.isVisible()
     assert window.tool_panel.form is not None
-    assert not window.tool_panel.form.has("text")
+    assert not window.tool_panel.form.has_field("text")
     window.session.workspace.choose("style.transfer")
     assert window.canvas.isVisible()
     assert not window.central.back.isVisible()

@@ -56,7 +56,7 @@ def test_time_and_memory_stand_under_generate_and_are_dim_while_they_are_old(
 
 def test_too_little_memory_is_said_in_the_colour_of_warnings(qtbot: QtBot, asked: Window, engine: FakeEngine) -> None:
     engine.estimated(memory=9 * GB, seconds=12.0)
-    sentence = "about 12 s · needs 9.0 GB, this machine has 6.2 GB free; it will be slower"
+    sentence = "about 12 s · needs 9.0 GB, but this computer has 6.2 GB free: it will run slower"
     qtbot.waitUntil(lambda: line(asked).text() == sentence)
     assert colour(line(asked)) == theme.COLOURS.warning
     qtbot.waitUntil(lambda: line(asked).height() >= 2 * line(asked).fontMetrics().height())  # not into one line

@@ -103,10 +103,10 @@ def test_a_licence_is_shown_before_a_model_is_used(
     assert asked.isVisible()
     assert asked.sentence.text() == "pretty is under CC BY-NC 4.0, not for commercial use."
     assert engine.calls == []
-    assert asked.read.hasFocus()
-    qtbot.keyClick(asked.read, Qt.Key.Key_Tab)
+    assert asked.read_button.hasFocus()
+    qtbot.keyClick(asked.read_button, Qt.Key.Key_Tab)
     with qtbot.waitSignal(window.session.making.submitted):
-        qtbot.keyClick(asked.use, Qt.Key.Key_Space)
+        qtbot.keyClick(asked.use_button, Qt.Key.Key_Space)
     assert not asked.isVisible()
     assert window.session.settings.accepted_licences == ("pretty | cc-by-nc-4.0",)
     with qtbot.waitSignal(window.session.making.submitted):
@@ -123,10 +123,10 @@ def test_a_licence_can_be_read_and_left(qtbot: QtBot, window: Window, asked: Lic
     opened: list[str] = []
     opener = Opener()
     QDesktopServices.setUrlHandler("https", opener, "open")  # type: ignore[arg-type]  # PySide wants a str
-    qtbot.keyClick(asked.read, Qt.Key.Key_Space)
+    qtbot.keyClick(asked.read_button, Qt.Key.Key_Space)
     QDesktopServices.unsetUrlHandler("https")
     assert opened == ["https://example.org/terms"]
-    qtbot.keyClick(asked.read, Qt.Key.Key_Escape)
+    qtbot.keyClick(asked.read_button, Qt.Key.Key_Escape)
     assert not asked.isVisible()
     assert window.tool_panel.generate.hasFocus()
     assert window.session.settings.accepted_licences == ()
