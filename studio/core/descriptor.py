@@ -28,7 +28,10 @@ class Widget(Enum):
 
 
 class Field(Struct, frozen=True, kw_only=True, rename={"min_items": "least", "max_items": "most"}):
-    """One parameter. `minimum` and `maximum` are inclusive; None where there is no bound.
+    """One parameter. `minimum` and `maximum` are inclusive, `above` and `below` exclusive; None means no bound.
+
+    `step` is what the arrows of a spin box add, `multiple_of` a rule. `max_length` counts characters, and `pattern` is
+    a regular expression for a text.
 
     For a list (`many`), `min_items` and `max_items` bound its length. `model` names the kind of model
     that a `Widget.MODEL` field offers, with `tiles` as pictures to drop things on. `accepts` lists
@@ -47,7 +50,12 @@ class Field(Struct, frozen=True, kw_only=True, rename={"min_items": "least", "ma
     max_items: int | None = None
     minimum: float | None = None
     maximum: float | None = None
+    above: float | None = None
+    below: float | None = None
+    multiple_of: float | None = None
     step: float | None = None
+    max_length: int | None = None
+    pattern: str = ""
     unit: str = ""
     choices: tuple[str | int | float, ...] = ()
     labels: tuple[str, ...] = ()

@@ -1,4 +1,7 @@
-"""From a tool's JSON schema to fields, and from what the artist gave to checked values.
+"""A tool's JSON schema as fields, and the one set of rules that values are checked by.
+
+The form, the engine and the worker all call `check` or `find_errors`; pydantic has the last word in the worker,
+where a tool may have validators of its own.
 
 Follows JSON Schema 2020-12 as pydantic writes it, for the flat schemas of tools.
 """
@@ -6,6 +9,7 @@ Follows JSON Schema 2020-12 as pydantic writes it, for the flat schemas of tools
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +21,7 @@ _ARTISTS = {"image": "picture", "images": "pictures"}
 
 
 def fields(schema: Mapping[str, Any]) -> list[Field]:
-    """The fields of a schema, in the order of the class that it was made from."""
+    """Return the fields of a schema, in the order of the class that it was made from."""
     required = set(schema.get("required", ()))
     return [
         _field(name, _resolved(part, schema), name in required) for name, part in schema.get("properties", {}).items()
@@ -25,7 +29,7 @@ def fields(schema: Mapping[str, Any]) -> list[Field]:
 
 
 def check(tool: ToolDescriptor, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with defaults filled in, each of its field's type.
+    """Return the values with defaults filled in, each of its field's type.
 
     Text is read as the field's type, so that the command line can hand over what was typed.
     Raises BadInput with one sentence for the first value that does not fit.
@@ -35,11 +39,22 @@ def check(tool: ToolDescriptor, values: Mapping[str, Any]) -> dict[str, Any]:
         if name not in known:
             hint = did_you_mean(name, known) or f"It has: {', '.join(known) or 'none'}."
             raise BadInput(f"{tool.title} has no parameter {name}.", hint)
-    return {name: _checked(field, values[name]) if name in values else _default(field) for name, field in known.items()}
+    return {name: _check_field(field, values) for name, field in known.items()}
+
+
+def find_errors(tool: ToolDescriptor, values: Mapping[str, Any]) -> dict[str, str]:
+    """Return a sentence for each field whose value `check` would refuse."""
+    errors = {}
+    for field in fields(tool.schema):
+        try:
+            _check_field(field, values)
+        except BadInput as error:
+            errors[field.name] = str(error.args[0])
+    return errors
 
 
 def models(tool: ToolDescriptor, params: Mapping[str, Any]) -> list[str]:
-    """What was chosen for the fields that ask for a model, without repetition."""
+    """Return the choices of the fields that ask for a model, each once."""
     chosen: list[str] = []
     for field in fields(tool.schema):
         value = params.get(field.name) if field.widget is Widget.MODEL else None
@@ -90,6 +105,11 @@ def _field(name: str, part: Mapping[str, Any], required: bool) -> Field:
         max_items=part.get("maxItems"),
         minimum=shown.get("ge", item.get("minimum")),
         maximum=shown.get("le", item.get("maximum")),
+        above=item.get("exclusiveMinimum"),
+        below=item.get("exclusiveMaximum"),
+        multiple_of=item.get("multipleOf"),
+        max_length=item.get("maxLength"),
+        pattern=item.get("pattern", ""),
         step=shown.get("step") or item.get("multipleOf"),
         unit=shown.get("unit", ""),
         choices=choices,
@@ -110,13 +130,15 @@ def _title(name: str, title: str) -> str:
     return " ".join(_ARTISTS.get(word, word) for word in name.split("_")).capitalize()
 
 
-def _default(field: Field) -> Any:
+def _check_field(field: Field, values: Mapping[str, Any]) -> Any:
+    if field.name in values:
+        return _check_value(field, values[field.name])
     if field.required:
         raise BadInput(f"{field.title} is missing.", f"Give it a value ({field.name}).")
     return field.default
 
 
-def _checked(field: Field, value: Any) -> Any:
+def _check_value(field: Field, value: object) -> Any:
     if value is None or (value == "" and field.optional):
         if field.optional:
             return None
@@ -124,7 +146,7 @@ def _checked(field: Field, value: Any) -> Any:
     if not field.many:
         if isinstance(value, list | tuple):
             raise BadInput(f"{field.title} takes one value, and {len(value)} were given.")
-        return _item(field, value)
+        return _check_item(field, value)
     items = list(value) if isinstance(value, list | tuple) else [value]
     if len(items) < field.min_items:
         raise BadInput(
@@ -133,7 +155,7 @@ def _checked(field: Field, value: Any) -> Any:
         )
     if field.max_items is not None and len(items) > field.max_items:
         raise BadInput(f"{field.title}: at most {field.max_items} can be used, and {len(items)} were given.")
-    return [_item(field, item) for item in items]
+    return [_check_item(field, item) for item in items]
 
 
 def _are(count: int) -> str:
@@ -144,19 +166,19 @@ def _were(count: int) -> str:
     return "was" if count <= 1 else "were"
 
 
-def _item(field: Field, value: Any) -> Any:
+def _check_item(field: Field, value: object) -> Any:
     match field.widget:
         case Widget.CHOICE:
-            return _choice(field, value)
+            return _check_choice(field, value)
         case Widget.SWITCH:
-            return _switch(field, value)
+            return _check_switch(field, value)
         case Widget.WHOLE | Widget.NUMBER | Widget.UNIT:
-            return _number(field, value)
+            return _check_number(field, value)
         case _:
-            return str(value)
+            return _check_text(field, str(value))
 
 
-def _choice(field: Field, value: Any) -> Any:
+def _check_choice(field: Field, value: object) -> str | int | float:
     for choice, label in zip(field.choices, field.labels, strict=False):
         if str(value) in (str(choice), label):
             return choice
@@ -166,7 +188,7 @@ def _choice(field: Field, value: Any) -> Any:
     )
 
 
-def _switch(field: Field, value: Any) -> bool:
+def _check_switch(field: Field, value: object) -> bool:
     match str(value).strip().lower():
         case "true" | "yes" | "on" | "1":
             return True
@@ -176,7 +198,24 @@ def _switch(field: Field, value: Any) -> bool:
             raise BadInput(f"{field.title} is a switch, and {value!r} is neither yes nor no.")
 
 
-def _number(field: Field, value: Any) -> float | int:
+def _check_text(field: Field, text: str) -> str:
+    if field.max_length is not None and len(text) > field.max_length:
+        raise BadInput(f"{field.title} has {len(text):,} characters, and may have {field.max_length:,}.")
+    if field.pattern and not _matches(field.pattern, text):
+        hint = "Write it as #rrggbb." if field.widget is Widget.COLOUR else ""
+        raise BadInput(f"{field.title} cannot be {text!r}.", hint)
+    return text
+
+
+def _matches(pattern: str, text: str) -> bool:
+    """Check a text against a pattern; one that only pydantic understands is left to it."""
+    try:
+        return re.search(pattern, text) is not None
+    except re.error:
+        return True
+
+
+def _check_number(field: Field, value: Any) -> float | int:
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -187,13 +226,24 @@ def _number(field: Field, value: Any) -> float | int:
         if number != int(number):
             raise BadInput(f"{field.title} is a whole number, and {value} is not.")
         number = int(number)
-    low, high = field.minimum, field.maximum
-    if (low is not None and number < low) or (high is not None and number > high):
-        raise BadInput(f"{field.title} is {number:g}, and must be {_bounds(low, high)}.")
+    if not _is_in_range(field, number):
+        raise BadInput(f"{field.title} is {number:g}, and must be {_describe_range(field)}.")
+    if field.multiple_of and not math.isclose(number, round(number / field.multiple_of) * field.multiple_of):
+        raise BadInput(f"{field.title} is {number:g}, and must be a multiple of {field.multiple_of:g}.")
     return number
 
 
-def _bounds(low: float | None, high: float | None) -> str:
-    if low is not None and high is not None:
-        return f"between {low:g} and {high:g}"
-    return f"at least {low:g}" if low is not None else f"at most {high:g}"
+def _is_in_range(field: Field, number: float) -> bool:
+    return (
+        (field.minimum is None or number >= field.minimum)
+        and (field.maximum is None or number <= field.maximum)
+        and (field.above is None or number > field.above)
+        and (field.below is None or number < field.below)
+    )
+
+
+def _describe_range(field: Field) -> str:
+    if field.minimum is not None and field.maximum is not None:
+        return f"between {field.minimum:g} and {field.maximum:g}"
+    bounds = {"at least": field.minimum, "more than": field.above, "at most": field.maximum, "less than": field.below}
+    return " and ".join(f"{words} {bound:g}" for words, bound in bounds.items() if bound is not None)

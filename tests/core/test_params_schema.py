@@ -1,7 +1,8 @@
-"""From pydantic's schema to fields, and from typed words to checked values."""
+"""A schema's fields, and the rules that values are checked by."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import pydantic
 import pytest
 
 from studio import api
@@ -22,6 +23,10 @@ class Everything(api.Params):
     mask: api.MaskInput | None = None
     model: api.ModelChoice = api.param("vae-spatial", model="autoencoder")
     scale: float = api.param(1.0, ge=-2, le=2, advanced=True)
+    paper: api.Colour = "#ffffff"
+    gamma: Annotated[float, pydantic.Field(gt=0, lt=10)] = 1.0
+    tile: Annotated[int, pydantic.Field(multiple_of=8)] = 64
+    note: Annotated[str, pydantic.Field(max_length=5)] = ""
 
 
 TOOL = ToolDescriptor(id="a.b", title="Tool", plugin="p", schema=Everything.model_json_schema())
@@ -33,6 +38,7 @@ def test_types_pick_widgets() -> None:
     assert [field.widget for field in found.values()] == [
         Widget.IMAGE, Widget.PROMPT, Widget.UNIT, Widget.WHOLE, Widget.CHOICE, Widget.CHOICE,
         Widget.SWITCH, Widget.MASK, Widget.MODEL, Widget.NUMBER,
+        Widget.COLOUR, Widget.NUMBER, Widget.WHOLE, Widget.TEXT,
     ]  # fmt: skip
     assert found["images"].many
     assert found["images"].required
@@ -76,8 +82,20 @@ def test_a_single_value_makes_a_list_and_labels_count_as_choices() -> None:
         (PICTURES | {"strength": [0.1, 0.2]}, "takes one value"),
         ({"images": ["a", "b", "c", "d"]}, "at most 3 can be used, and 4 were given"),
         (PICTURES | {"strength": None}, "Strength is missing"),
+        (PICTURES | {"paper": "red"}, "Paper cannot be 'red'. Write it as #rrggbb"),
+        (PICTURES | {"gamma": 0}, "Gamma is 0, and must be more than 0 and less than 10"),
+        (PICTURES | {"tile": 60}, "Tile is 60, and must be a multiple of 8"),
+        (PICTURES | {"note": "longer"}, "Note has 6 characters, and may have 5"),
     ],
 )
-def test_what_does_not_fit_gets_one_sentence(values: dict[str, Any], sentence: str) -> None:
+def test_a_value_that_does_not_fit_gets_one_sentence(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
         params_schema.check(TOOL, values)
+
+
+def test_a_value_that_pydantic_refuses_is_refused_before() -> None:
+    for name, value in {"paper": "red", "gamma": 0, "tile": 60, "note": "longer", "strength": 2}.items():
+        with pytest.raises(pydantic.ValidationError):
+            Everything.model_validate(PICTURES | {name: value})
+        assert [*params_schema.find_errors(TOOL, PICTURES | {name: value})] == [name]
+    assert params_schema.find_errors(TOOL, {"strength": 2}).keys() == {"images", "strength"}

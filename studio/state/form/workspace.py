@@ -6,12 +6,10 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec.structs import replace
 from PySide6.QtCore import QObject, Signal
 
 from studio.core import params_schema
 from studio.core.descriptor import Catalogue, Field, ToolDescriptor
-from studio.core.errors import BadInput
 from studio.library.models import offers
 from studio.state.form.draft_store import Draft
 
@@ -114,7 +112,7 @@ class Workspace(QObject):
 
     def errors(self) -> dict[str, str]:
         """A sentence for every field whose value cannot be used."""
-        return {} if self._tool is None else field_errors(self._tool, self.values())
+        return {} if self._tool is None else params_schema.find_errors(self._tool, self.values())
 
     # Seed, count, format
     @property
@@ -213,17 +211,3 @@ def _can_start(tool: ToolDescriptor) -> bool:
         for field in params_schema.fields(tool.schema)
         if field.model and field.default
     )
-
-
-def field_errors(tool: ToolDescriptor, values: Mapping[str, Any]) -> dict[str, str]:
-    """Checks each field by itself, so that each wrong one gets its sentence."""
-    properties = tool.schema.get("properties", {})
-    required = set(tool.schema.get("required", ()))
-    errors = {}
-    for name, part in properties.items():
-        alone = {**tool.schema, "properties": {name: part}, "required": [name] if name in required else []}
-        try:
-            params_schema.check(replace(tool, schema=alone), {name: values[name]} if name in values else {})
-        except BadInput as error:
-            errors[name] = error.args[0]
-    return errors

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from pytestqt.qtbot import QtBot
 
+from studio.core import params_schema
 from studio.core.descriptor import Catalogue, PluginDescriptor, ToolDescriptor
 from studio.state.form.draft_store import Draft
-from studio.state.form.workspace import Workspace, field_errors
+from studio.state.form.workspace import Workspace
 from tests.fixtures import engine
 
 
@@ -54,7 +55,7 @@ def test_a_draft_survives_a_tool_that_is_not_there_yet(qtbot: QtBot) -> None:
 
 
 def test_every_wrong_field_gets_its_sentence() -> None:
-    errors = field_errors(engine.STYLE, {"strength": 7})
+    errors = params_schema.find_errors(engine.STYLE, {"strength": 7})
     assert errors["image"] == "Picture is missing."
     assert errors["strength"].startswith("Strength is 7")
     assert set(errors) == {"image", "strength"}
