@@ -150,12 +150,12 @@ def run(tool: type[api.Tool], ctx: FakeContext | None = None, **values: Any) -> 
 
     Raises the exceptions of the tool, and BadInput for invalid values.
     """
-    from studio.worker.jobs.errors import validated
+    from studio.worker.jobs.errors import validate_params
     from studio.worker.jobs.seeding import seed_all
     from studio.worker.jobs.tool_runner import run_tool
 
     ctx = ctx or FakeContext()
-    params = validated(tool, values)
+    params = validate_params(tool, values)
     seed_all(ctx.seed)
     run_tool(tool(), params, ctx)
     return ctx.events
@@ -163,9 +163,9 @@ def run(tool: type[api.Tool], ctx: FakeContext | None = None, **values: Any) -> 
 
 def estimate(tool: type[api.Tool], ctx: FakeContext | None = None, **values: Any) -> api.Estimate | None:
     """Return the estimate of a tool. Raises the exceptions of the tool, and BadInput for invalid values."""
-    from studio.worker.jobs.errors import validated
+    from studio.worker.jobs.errors import validate_params
 
-    return tool().estimate(validated(tool, values), ctx or FakeContext())
+    return tool().estimate(validate_params(tool, values), ctx or FakeContext())
 
 
 def results(events: Iterable[api.Event]) -> list[api.Event]:

@@ -86,6 +86,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(message in str(error).lower() for message in _OUT_OF_MEMORY_MESSAGES)
 
 
+def describe_exception(error: BaseException) -> str:
+    """Return the type of an exception and its message, if it has one."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a hint that names the nearest known words, or an empty string."""
     near = difflib.get_close_matches(word, list(known), n=2, cutoff=0.5)

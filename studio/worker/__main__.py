@@ -1,6 +1,6 @@
 """``python -m studio.worker --home DIR --lane interactive``: the process that runs tools.
 
-What costs time to import comes after Hello, so that the studio knows at once that it is up.
+Modules that take long to import come after `Hello`, so that the studio knows at once that it is up.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from studio.worker.stdio import Outbox, take_over
 
 
 def main() -> None:
-    options = _options()
+    options = _parse_options()
     reader, writer = take_over()
-    parent_watchdog.guard()
+    parent_watchdog.start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C on a terminal is the studio's to handle
     lane = Lane(options.lane)
     process_priority.lower(lane)
@@ -39,7 +39,7 @@ def main() -> None:
     serve(reader, outbox, home=home, lane=lane, device=options.device, import_limit=options.import_limit)
 
 
-def _options() -> argparse.Namespace:
+def _parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="studio.worker", description="Runs tools for the studio.")
     parser.add_argument("--home", required=True, help="the studio's home")
     parser.add_argument("--lane", choices=[lane.value for lane in Lane], default=Lane.INTERACTIVE.value)

@@ -10,7 +10,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -31,8 +31,8 @@ class Device:
     name: str
     dtype: str
     title: str
-    sentence: str = ""
-    """Worth telling the artist, when the device is not the one that was asked for."""
+    warning: str = ""
+    """A sentence for the artist where the device is not the wanted one."""
 
     @property
     def kind(self) -> str:
@@ -47,21 +47,21 @@ class Device:
 
 
 def choose(wanted: str = "auto") -> Device:
-    """The device asked for; with `auto`, or where that one does not work, the first that does.
+    """Return the wanted device; with `auto`, or where that one does not work, the first that does.
 
     Tried in the order CUDA, XPU, MPS, CPU. Imports torch.
     """
-    asked = [] if wanted == "auto" else [_numbered(wanted)]
-    for name in [*asked, *_automatic()]:
-        if works(name):
-            instead = asked and name != asked[0]
-            sentence = f"The device {wanted} cannot be used; {name} is used instead." if instead else ""
-            return Device(name, _dtype(name), _title(name), sentence)
+    preferred = [] if wanted == "auto" else [_add_index(wanted)]
+    for name in [*preferred, *_list_candidates()]:
+        if is_usable(name):
+            is_fallback = preferred and name != preferred[0]
+            warning = f"The device {wanted} cannot be used; {name} is used instead." if is_fallback else ""
+            return Device(name, _choose_dtype(name), _read_title(name), warning)
     raise RuntimeError("torch cannot even use the CPU")
 
 
-def memory(device: Device) -> tuple[int, int]:
-    """Total and free bytes of the device; of the machine where it has none of its own."""
+def read_memory(device: Device) -> tuple[int, int]:
+    """Return total and free bytes of the device; of the machine where it has none of its own."""
     import torch
 
     if device.kind in ("cuda", "xpu"):
@@ -71,8 +71,8 @@ def memory(device: Device) -> tuple[int, int]:
     return int(machine.total), int(machine.available)
 
 
-def held(device: Device | None) -> int:
-    """Bytes that this process holds: on an accelerator with memory of its own, there; else of the machine."""
+def read_used_memory(device: Device | None) -> int:
+    """Return the bytes that this process uses: of the accelerator if it has its own memory, else of the machine."""
     if device is not None and device.kind in ("cuda", "xpu"):
         import torch
 
@@ -80,8 +80,8 @@ def held(device: Device | None) -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def give_back(device: Device | None) -> None:
-    """Returns memory that is free, but kept for reuse, to the device and to the system."""
+def release_memory(device: Device | None) -> None:
+    """Return memory that allocators keep for reuse to the device and to the system."""
     import gc
 
     gc.collect()
@@ -97,58 +97,58 @@ def give_back(device: Device | None) -> None:
             trim(0)
 
 
-def beat(device: Device | None) -> Heartbeat:
-    """How the worker is, as of now."""
+def build_heartbeat(device: Device | None) -> Heartbeat:
+    """Return the memory in use and the state of the device."""
     try:
-        return Heartbeat(held(device), report(device) if device else None)
-    except RuntimeError:  # the device is out of order; the worker is not
-        return Heartbeat(held(None))
+        return Heartbeat(read_used_memory(device), describe_device(device) if device else None)
+    except RuntimeError:  # the device has failed; the worker has not
+        return Heartbeat(read_used_memory(None))
 
 
-def report(device: Device | None) -> DeviceReport:
-    """What the studio shows. `kind` is empty until torch was asked."""
+def describe_device(device: Device | None) -> DeviceReport:
+    """Return the device as the studio shows it. `kind` is empty until torch was asked."""
     if device is None:
         machine = psutil.virtual_memory()
         return DeviceReport(
-            kind="", dtype="", memory_total=machine.total, memory_free=machine.available, versions=versions()
+            kind="", dtype="", memory_total=machine.total, memory_free=machine.available, versions=read_versions()
         )
-    total, free = memory(device)
+    total, free = read_memory(device)
     return DeviceReport(
         kind=device.kind,
         name=device.title,
         dtype=device.dtype,
         memory_total=total,
         memory_free=free,
-        versions=versions(),
-        devices=present(),
+        versions=read_versions(),
+        devices=list_devices(),
     )
 
 
 @functools.cache
-def present() -> dict[str, str]:
-    """Every device of the machine, the best first; asked for once, since they stay."""
+def list_devices() -> dict[str, str]:
+    """Return the titles of the machine's devices by name, the best first. Asks torch once, since they stay."""
     import torch
 
     counts = {"cuda": torch.cuda.device_count(), "xpu": torch.xpu.device_count()}
-    found = [f"{kind}:{number}" for kind, count in counts.items() for number in range(count)]
+    names = [f"{kind}:{number}" for kind, count in counts.items() for number in range(count)]
     if torch.backends.mps.is_available():
-        found.append("mps")
-    return {name: _title(name) for name in [*found, "cpu"]}
+        names.append("mps")
+    return {name: _read_title(name) for name in [*names, "cpu"]}
 
 
-def versions() -> dict[str, str]:
-    """Of the studio, Python, and the libraries that are loaded."""
-    found = {"studio": studio.__version__, "python": platform.python_version()}
+def read_versions() -> dict[str, str]:
+    """Return the versions of the studio, of Python, and of the libraries that are loaded."""
+    versions = {"studio": studio.__version__, "python": platform.python_version()}
     for name in ("torch", "numpy", "diffusers", "transformers"):
         if name in sys.modules:
             try:
-                found[name] = importlib.metadata.version(name)
+                versions[name] = importlib.metadata.version(name)
             except importlib.metadata.PackageNotFoundError:
-                found[name] = str(getattr(sys.modules[name], "__version__", ""))
-    return found
+                versions[name] = str(getattr(sys.modules[name], "__version__", ""))
+    return versions
 
 
-def _automatic() -> Iterator[str]:
+def _list_candidates() -> Iterator[str]:
     import torch
 
     if torch.cuda.is_available():
@@ -160,12 +160,12 @@ def _automatic() -> Iterator[str]:
     yield "cpu"
 
 
-def _numbered(name: str) -> str:
+def _add_index(name: str) -> str:
     return f"{name}:0" if name in ("cuda", "xpu") else name
 
 
-def works(name: str) -> bool:
-    """A driver may report a device that then refuses to work, and a fault may leave one unusable."""
+def is_usable(name: str) -> bool:
+    """Check that a device computes: a driver may report one that does not, and a fault may leave one unusable."""
     import torch
 
     try:
@@ -175,7 +175,7 @@ def works(name: str) -> bool:
         return False
 
 
-def _dtype(name: str) -> str:
+def _choose_dtype(name: str) -> str:
     import torch
 
     kind = name.partition(":")[0]
@@ -184,17 +184,16 @@ def _dtype(name: str) -> str:
     return {"xpu": "bfloat16", "mps": "float16"}.get(kind, "float32")
 
 
-def _title(name: str) -> str:
+def _read_title(name: str) -> str:
     import torch
 
     kind = name.partition(":")[0]
     if kind in ("cuda", "xpu"):
-        found: Any = getattr(torch, kind)
-        return str(found.get_device_name(name))
-    return "Apple GPU" if kind == "mps" else _cores()
+        return str(getattr(torch, kind).get_device_name(name))
+    return "Apple GPU" if kind == "mps" else _describe_cores()
 
 
-def _cores() -> str:
-    """How many this process may use, which can be fewer than the machine has."""
+def _describe_cores() -> str:
+    """Count the cores that this process may use, which can be fewer than the machine has."""
     count = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return "1 core" if count == 1 else f"{count} cores"

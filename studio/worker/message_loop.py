@@ -1,4 +1,4 @@
-"""The main thread: reads messages, so that a wish arrives in the middle of a step."""
+"""The main thread: reads messages, so that a cancel arrives in the middle of a step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from studio.core.messages import Cancel, EstimateRequest, FreeMemory, Pause, Rel
 from studio.core.paths import Home
 from studio.worker import devices
 from studio.worker.gpu_thread import GpuThread
-from studio.worker.plugins.import_guard import Suspects
+from studio.worker.plugins.import_guard import ImportGuard
 from studio.worker.stdio import Outbox
 
 _log = logging.getLogger(__name__)
@@ -24,13 +24,14 @@ HEARTBEAT_SECONDS = 1.0
 
 
 def serve(reader: BinaryIO, outbox: Outbox, *, home: Home, lane: Lane, device: str, import_limit: float) -> NoReturn:
-    """Until the studio says Stop or is gone."""
-    suspects = Suspects(home.root / f"importing-{lane.value}.json", import_limit)
-    gpu = GpuThread(outbox, home=home, device=device, suspects=suspects)
+    """Handle messages until the studio sends `Shutdown` or closes the pipe; then end the process."""
+    import_guard = ImportGuard(home.root / f"importing-{lane.value}.json", import_limit)
+    gpu = GpuThread(outbox, home=home, device=device, import_guard=import_guard)
     gpu.start()
-    threading.Thread(target=_beat, args=(outbox, gpu, suspects), name="heartbeat", daemon=True).start()
-    while (message := _next(reader)) is not None:
-        _obey(message, gpu)
+    arguments = (outbox, gpu, import_guard)
+    threading.Thread(target=_send_heartbeats, args=arguments, name="heartbeat", daemon=True).start()
+    while (message := _read_message(reader)) is not None:
+        _handle(message, gpu)
         if isinstance(message, Shutdown):
             break
     # Without the interpreter's own end: it would wait for what a plugin left running.
@@ -38,7 +39,7 @@ def serve(reader: BinaryIO, outbox: Outbox, *, home: Home, lane: Lane, device: s
     os._exit(0)
 
 
-def _next(reader: BinaryIO) -> ToWorker | None:
+def _read_message(reader: BinaryIO) -> ToWorker | None:
     try:
         return messages.read_to_worker(reader)
     except (OSError, ValueError, msgspec.MsgspecError):
@@ -46,12 +47,12 @@ def _next(reader: BinaryIO) -> ToWorker | None:
         return None
 
 
-def _obey(message: ToWorker, gpu: GpuThread) -> None:
+def _handle(message: ToWorker, gpu: GpuThread) -> None:
     match message:
         case RunJob():
             gpu.run(message)
         case EstimateRequest():
-            gpu.estimates.ask(message)
+            gpu.estimator.request(message)
         case Cancel(job):
             gpu.cancel(job)
         case Pause(job):
@@ -64,9 +65,9 @@ def _obey(message: ToWorker, gpu: GpuThread) -> None:
             gpu.stop()
 
 
-def _beat(outbox: Outbox, gpu: GpuThread, suspects: Suspects) -> None:
-    pause = threading.Event()
+def _send_heartbeats(outbox: Outbox, gpu: GpuThread, import_guard: ImportGuard) -> None:
+    never = threading.Event()
     while True:
-        outbox.send(devices.beat(gpu.device))
-        suspects.end_if_hung()
-        pause.wait(HEARTBEAT_SECONDS)
+        outbox.send(devices.build_heartbeat(gpu.device))
+        import_guard.exit_if_hung()
+        never.wait(HEARTBEAT_SECONDS)

@@ -1,4 +1,4 @@
-"""No worker outlives its studio, also while a C call holds the GIL.
+"""Ends the worker when its studio ends, also while a C call holds the GIL.
 
 The main loop ends the worker at the end of standard input, which is the usual way. A C call
 that never gives the GIL back starves that loop, so the end must come from outside Python:
@@ -25,11 +25,11 @@ from typing import NoReturn
 _POLL_SECONDS = 0.2
 
 
-def guard() -> None:
-    """Call before any thread is started."""
+def start() -> None:
+    """Watch the studio's process. Call before any thread is started."""
     studio = os.getppid()
     if sys.platform == "win32":
-        _exit_with(studio)
+        _exit_with_parent(studio)
         return
     worker = os.getpid()
     if os.fork() == 0:
@@ -39,12 +39,12 @@ def guard() -> None:
 
 
 def _watch(studio: int, worker: int) -> NoReturn:
-    """The watcher: a copy of the young worker that never returns from here."""
+    """Run the watcher: a copy of the young worker that never returns from here."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.closerange(0, min(os.sysconf("SC_OPEN_MAX"), 65536))
-        if _first_to_end(studio, worker) == studio:
+        if _wait_for_first_exit(studio, worker) == studio:
             with suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)
             if os.getpgrp() == worker:  # with what it has started, such as an encoder
@@ -53,17 +53,17 @@ def _watch(studio: int, worker: int) -> NoReturn:
         os._exit(0)
 
 
-def _first_to_end(studio: int, worker: int) -> int:
-    """Waits for the end of either process; the worker's, when both have ended."""
+def _wait_for_first_exit(studio: int, worker: int) -> int:
+    """Wait until either process ends, and return its id; the worker's, if both have ended."""
     try:
         if sys.platform == "linux":
-            return _by_pidfd(studio, worker)
-        return _by_kqueue(studio, worker)
+            return _wait_by_pidfd(studio, worker)
+        return _wait_by_kqueue(studio, worker)
     except (OSError, AttributeError):  # an old kernel, or a sandbox without these calls
-        return _by_polling(studio, worker)
+        return _wait_by_polling(studio, worker)
 
 
-def _by_pidfd(studio: int, worker: int) -> int:
+def _wait_by_pidfd(studio: int, worker: int) -> int:
     ends = {}
     for process in (worker, studio):
         try:
@@ -73,11 +73,11 @@ def _by_pidfd(studio: int, worker: int) -> int:
     poll = select.poll()
     for end in ends:
         poll.register(end, select.POLLIN)
-    ended = {ends[end] for end, _ in poll.poll()}
-    return worker if worker in ended else studio
+    exited = {ends[end] for end, _ in poll.poll()}
+    return worker if worker in exited else studio
 
 
-def _by_kqueue(studio: int, worker: int) -> int:
+def _wait_by_kqueue(studio: int, worker: int) -> int:
     queue = select.kqueue()  # type: ignore[attr-defined,unused-ignore]
     for process in (worker, studio):
         exit_of = select.kevent(  # type: ignore[attr-defined,unused-ignore]
@@ -90,11 +90,11 @@ def _by_kqueue(studio: int, worker: int) -> int:
             queue.control([exit_of], 0)
         except ProcessLookupError:
             return process
-    ended = {event.ident for event in queue.control(None, 2)}
-    return worker if worker in ended else studio
+    exited = {event.ident for event in queue.control(None, 2)}
+    return worker if worker in exited else studio
 
 
-def _by_polling(studio: int, worker: int) -> int:
+def _wait_by_polling(studio: int, worker: int) -> int:
     while True:
         if os.getppid() != worker:
             return worker
@@ -107,7 +107,7 @@ def _by_polling(studio: int, worker: int) -> int:
         time.sleep(_POLL_SECONDS)
 
 
-def _exit_with(studio: int) -> None:
+def _exit_with_parent(studio: int) -> None:
     if sys.platform != "win32":
         return
     import ctypes

@@ -1,4 +1,4 @@
-"""The worker yields the processor to the window."""
+"""Process priority: the worker yields the processor to the window."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NICE = {Lane.INTERACTIVE: 10, Lane.TRAINING: 15}
 
 
 def lower(lane: Lane) -> None:
-    """Below the window's priority; training below making. Children, such as encoders, inherit it."""
+    """Lower the priority below the window's, of training below that of pictures. Child processes inherit it."""
     import psutil
 
     try:

@@ -28,7 +28,7 @@ from studio.core.recipe import PluginRef, Recipe
 from studio.core.settings import Settings
 from studio.worker import devices
 from studio.worker.jobs import seeding
-from studio.worker.jobs.context import JobContext, Wishes
+from studio.worker.jobs.context import JobContext, JobSignals
 from studio.worker.jobs.provenance import Provenance
 from studio.worker.models.cache import ModelCache
 from studio.worker.stdio import Outbox
@@ -161,7 +161,7 @@ def _context(folder: Path) -> Iterator[Callable[[], JobContext]]:
     home.make()
     device = devices.choose("cpu")
     seeding.prefer_deterministic()
-    models = ModelCache(lambda: devices.memory(device), lambda: devices.give_back(device))
+    models = ModelCache(lambda: devices.read_memory(device), lambda: devices.release_memory(device))
     provenance = Provenance(home.root / "hashes.json")
     with Path(os.devnull).open("wb") as nowhere:
         outbox = Outbox(nowhere)
@@ -178,7 +178,7 @@ def _context(folder: Path) -> Iterator[Callable[[], JobContext]]:
                 models=models,
                 provenance=provenance,
                 outbox=outbox,
-                wishes=Wishes(),
+                signals=JobSignals(),
                 scratch=folder / "scratch",
             )
         finally:

@@ -10,18 +10,18 @@ from studio.worker import devices
 
 def test_the_cpu_when_it_is_asked_for() -> None:
     device = devices.choose("cpu")
-    assert (device.name, device.kind, device.dtype, device.sentence) == ("cpu", "cpu", "float32", "")
+    assert (device.name, device.kind, device.dtype, device.warning) == ("cpu", "cpu", "float32", "")
     assert device.torch_dtype is torch.float32
-    total, free = devices.memory(device)
+    total, free = devices.read_memory(device)
     assert total >= free > 0
-    assert devices.held(device) > 0
+    assert devices.read_used_memory(device) > 0
 
 
 @pytest.mark.parametrize("wanted", ["cuda:77", "no such device"])
 def test_another_is_used_where_the_one_asked_for_does_not_work(wanted: str, caplog: pytest.LogCaptureFixture) -> None:
     device = devices.choose(wanted)
     assert device.name in ("cpu", "cuda:0", "xpu:0", "mps")
-    assert device.sentence == f"The device {wanted} cannot be used; {device.name} is used instead."
+    assert device.warning == f"The device {wanted} cannot be used; {device.name} is used instead."
 
 
 def test_the_dtype_suits_the_device() -> None:
@@ -32,12 +32,12 @@ def test_the_dtype_suits_the_device() -> None:
 
 
 def test_before_torch_is_asked_the_device_is_not_known() -> None:
-    report = devices.report(None)
+    report = devices.describe_device(None)
     assert (report.kind, report.name) == ("", "")
     assert report.memory_total > 0
     assert report.versions.keys() >= {"studio", "python"}
 
 
 def test_giving_back_is_harmless_on_every_device() -> None:
-    devices.give_back(None)
-    devices.give_back(devices.choose())
+    devices.release_memory(None)
+    devices.release_memory(devices.choose())

@@ -20,7 +20,7 @@ from studio.core.messages import (
 )
 from studio.core.paths import Home
 from studio.worker.devices import Device
-from studio.worker.estimates import Surroundings
+from studio.worker.estimates import HostEstimateContext
 from studio.worker.models.cache import ModelCache
 from tests.worker.worker_client import Worker, of, write_plugin
 
@@ -171,7 +171,7 @@ def _device(worker: Worker) -> str:
 
 def test_a_model_of_the_hub_is_where_it_was_fetched_to(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(home.root / "hub"))
-    around = Surroundings(home, Device("cpu", "float32", "2 cores"))
+    around = HostEstimateContext(home, Device("cpu", "float32", "2 cores"))
     assert around.model("org/name") == "org/name"
     (home.models / "org--name").mkdir()
     assert around.model("org/name") == home.models / "org--name"

@@ -253,7 +253,7 @@ def test_what_a_model_parks_is_found_again_until_the_worker_ends(fresh: Callable
         assert notice.text == words
         worker.tell(FreeMemory())
         worker.hear(MemoryFreed)
-    parked = home.root / "scratch" / f"{worker.process.pid}-parked"
+    parked = home.root / "scratch" / f"{worker.process.pid}-evicted"
     assert len([*parked.iterdir()]) == 1
     worker.tell(Reload())
     worker.hear(Ready)

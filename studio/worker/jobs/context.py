@@ -1,11 +1,11 @@
-"""The host, as a running tool sees it: implements `api.Context`."""
+"""The context of a running job: implements `api.Context`."""
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,8 +16,7 @@ from studio.core.messages import RunJob, replace_surrogates
 from studio.core.paths import Home
 from studio.core.recipe import ModelRef, PluginRef, Recipe
 from studio.core.settings import Settings
-from studio.library.models import hub_cache
-from studio.library.models import offers as library_models
+from studio.library.models import hub_cache, offers
 from studio.worker import devices
 from studio.worker.devices import Device
 from studio.worker.jobs.outputs import Outputs
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     import torch
 
 
-class Wishes:
-    """What the artist asked of a job while it runs; set on one thread, seen on another."""
+class JobSignals:
+    """Requests of the artist to a job: set on the main thread, read by the job."""
 
     def __init__(self) -> None:
         self.cancel = threading.Event()
@@ -52,7 +51,7 @@ class JobContext:
         models: ModelCache,
         provenance: Provenance,
         outbox: Outbox,
-        wishes: Wishes,
+        signals: JobSignals,
         scratch: Path,
     ) -> None:
         self._run = run
@@ -62,20 +61,20 @@ class JobContext:
         self._device = device
         self._models = models
         self._provenance = provenance
-        self._wishes = wishes
+        self._signals = signals
         self._scratch = scratch
         self._notes = dict(run.recipe.notes)
-        self._used: dict[str, Future[ModelRef]] = {}
+        self._model_refs: dict[str, Future[ModelRef]] = {}
         self._outputs = Outputs(
             run,
             home=home,
             settings=settings,
             outbox=outbox,
-            recipe=self._recipe,
+            build_recipe=self._build_recipe,
             check_cancelled=self.check_cancelled,
         )
         self.cancelled = False
-        """Whether the tool was told to stop."""
+        """Whether Cancelled was raised in the tool."""
 
     @property
     def seed(self) -> int:
@@ -113,7 +112,7 @@ class JobContext:
 
     @property
     def pause_requested(self) -> bool:
-        return self._wishes.pause.is_set()
+        return self._signals.pause.is_set()
 
     def generator(self, offset: int = 0) -> torch.Generator:
         import torch
@@ -122,61 +121,61 @@ class JobContext:
 
     def emit(self, event: api.Event) -> None:
         self.check_cancelled()
-        self._outputs.take(event)
+        self._outputs.handle(event)
         self.check_cancelled()
 
     def check_cancelled(self) -> None:
-        if self._wishes.cancel.is_set():
+        if self._signals.cancel.is_set():
             self.cancelled = True
             raise api.Cancelled
 
     def starter(self, name: str) -> Path:
-        folder = starter(name)
-        self._use(name, folder)
+        folder = find_starter(name)
+        self._note_model(name, folder)
         return folder
 
     def model(self, choice: str) -> Path | str:
-        found = model(self._home, choice)
-        if isinstance(found, Path):
-            self._use(library_models.name_of(choice, found), found)
+        path = find_model(self._home, choice)
+        if isinstance(path, Path):
+            self._note_model(offers.name_of(choice, path), path)
         else:
-            self._used.setdefault(choice, self._provenance.follow_hub(choice))
-        return found
+            self._model_refs.setdefault(choice, self._provenance.note_hub_model(choice))
+        return path
 
     def available_models(self, kind: str) -> dict[str, Path]:
-        known = library_models.offers(self._home, None, kind)
+        known = offers.offers(self._home, None, kind)
         return {offer.name: Path(offer.path) for offer in known if offer.connected}
 
-    def note(self, name: str, value: Any) -> None:
+    def note(self, name: str, value: object) -> None:
         try:
             self._notes[name] = msgspec.json.decode(msgspec.json.encode(replace_surrogates(value)))
         except (TypeError, msgspec.MsgspecError, RecursionError) as error:
             raise TypeError(f"the note {name!r} must be a plain JSON value: {error}") from error
 
-    def _use(self, name: str, path: Path) -> None:
-        self._used.setdefault(str(path), self._provenance.follow(name, path))
+    def _note_model(self, name: str, path: Path) -> None:
+        self._model_refs.setdefault(str(path), self._provenance.note_model(name, path))
 
-    def _recipe(self) -> Recipe:
-        """That of a result that is finished now: the job's, with what is known at its end."""
-        if not all(reference.done() for reference in self._used.values()):
-            self._outputs.say("Noting which model was used, once")
-        used = [self._completed(reference.result()) for reference in self._used.values()]
+    def _build_recipe(self) -> Recipe:
+        """Return the recipe of a result that is finished now: the job's, with models, versions and notes."""
+        if not all(reference.done() for reference in self._model_refs.values()):
+            self._outputs.show_status("Hashing the model, once")
+        models = [self._complete(reference.result()) for reference in self._model_refs.values()]
         return msgspec.structs.replace(
             self._run.recipe,
             tool_version=self._tool.version,
             plugin=self._plugin,
-            models=used,
-            versions=devices.versions(),
+            models=models,
+            versions=devices.read_versions(),
             notes=self._notes,
         )
 
-    def _completed(self, reference: ModelRef) -> ModelRef:
+    def _complete(self, reference: ModelRef) -> ModelRef:
         folder = hub_cache.downloaded(self._home, reference.name) if hub_cache.is_name(reference.name) else None
         return self._provenance.complete(reference, folder)
 
 
-def starter(name: str) -> Path:
-    """As `api.Context.starter` says."""
+def find_starter(name: str) -> Path:
+    """Return the folder of a starter model, as `api.Context.starter` does."""
     folder = paths.resources() / "starters" / name
     if not _is_plain(name) or not folder.is_dir():
         known = [path.name for path in (paths.resources() / "starters").glob("*/")]
@@ -184,19 +183,19 @@ def starter(name: str) -> Path:
     return folder
 
 
-def model(home: Home, choice: str) -> Path | str:
-    """As `api.Context.model` says."""
-    found = library_models.resolve(home, choice)
-    if found is not None:
-        return found
+def find_model(home: Home, choice: str) -> Path | str:
+    """Return a model's path or hub id, as `api.Context.model` does."""
+    path = offers.resolve(home, choice)
+    if path is not None:
+        return path
     if hub_cache.is_name(choice):
         return choice
-    if folder := library_models.absent(home, choice):
+    if folder := offers.absent(home, choice):
         raise api.BadInput(f"{Path(choice).name} is in {folder}, which is not connected.", "Connect it and try again.")
-    known = [offer.name for offer in library_models.offers(home, None, "")]
+    known = [offer.name for offer in offers.offers(home, None, "")]
     raise api.BadInput(f"There is no model {choice or 'without a name'}.", did_you_mean(choice, known))
 
 
 def _is_plain(choice: str) -> bool:
-    """Whether a choice is a name or an id, and not a path that means nothing elsewhere."""
+    """Check whether a choice is a name or an id, and no path."""
     return bool(choice) and Path(choice).name == choice

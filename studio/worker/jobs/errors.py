@@ -1,4 +1,4 @@
-"""From exceptions to failures as values: the one place where that happens."""
+"""Failures as values: the one place where exceptions of a job become sentences."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pydantic
 
 from studio import api
 from studio.core import params_schema
-from studio.core.errors import BadInput, Failure, FailureKind, StudioError, is_out_of_memory
+from studio.core.descriptor import ToolDescriptor
+from studio.core.errors import BadInput, Failure, FailureKind, StudioError, describe_exception, is_out_of_memory
 
 
-def failure(error: BaseException, title: str) -> Failure:
-    """`title` is that of the tool that raised it."""
+def to_failure(error: BaseException, title: str) -> Failure:
+    """Return the failure for an exception; `title` is that of the tool that raised it."""
     details = "".join(traceback.format_exception(error))
     if is_out_of_memory(error) and not isinstance(error, StudioError):
         sentence = f"{title} needs more memory than there is. Try a smaller size, or fewer at once."
@@ -24,31 +25,30 @@ def failure(error: BaseException, title: str) -> Failure:
     if isinstance(error, StudioError):
         return Failure(error.kind, str(error), details)
     if isinstance(error, SystemExit):
-        return Failure(FailureKind.FAILED, f"{title} asked the program to end, and was stopped.", details)
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return Failure(FailureKind.FAILED, f"{title} stopped with an error: {said}", details)
+        return Failure(FailureKind.FAILED, f"{title} tried to end the program, and was stopped.", details)
+    return Failure(FailureKind.FAILED, f"{title} stopped with an error: {describe_exception(error)}", details)
 
 
-def validated(tool: type[api.Tool], values: Mapping[str, Any]) -> api.Params:
-    """The tool's parameters. Raises BadInput with one sentence for the first value that does not fit."""
+def validate_params(tool: type[api.Tool], values: Mapping[str, Any]) -> api.Params:
+    """Return the tool's parameters, checked by the rules of the form and then by the tool's own validators.
+
+    Raises BadInput with one sentence for the first value that does not fit.
+    """
+    schema = tool.Params.model_json_schema()
+    checked = params_schema.check(ToolDescriptor(id=tool.id, title=tool.title, plugin="", schema=schema), values)
     try:
-        return tool.Params.model_validate(dict(values))
+        return tool.Params.model_validate(checked)
     except pydantic.ValidationError as error:
-        raise BadInput(_sentence(tool, error)) from error
+        titles = {field.name: field.title for field in params_schema.fields(schema)}
+        raise BadInput(_describe_validation_error(error, titles)) from error
 
 
-def _sentence(tool: type[api.Tool], error: pydantic.ValidationError) -> str:
+def _describe_validation_error(error: pydantic.ValidationError, titles: Mapping[str, str]) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     name = str(first["loc"][0]) if first["loc"] else ""
-    titles = {field.name: field.title for field in params_schema.fields(tool.Params.model_json_schema())}
-    if first["type"] == "extra_forbidden":
-        return f"{tool.title} has no parameter {name}."
-    if first["type"] == "missing":
-        return f"{titles.get(name, name)} is missing."
     if first["type"] == "value_error":  # raised by a validator of the tool, in its own words
-        said = str(first["ctx"]["error"])
+        sentence = str(first["ctx"]["error"])
     else:
-        message = first["msg"]
-        said = message[:1].lower() + message[1:]
-    said = said if said.endswith((".", "!", "?")) else f"{said}."
-    return f"{titles[name]}: {said}" if name in titles else said
+        sentence = first["msg"][:1].lower() + first["msg"][1:]
+    sentence = sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
+    return f"{titles[name]}: {sentence}" if name in titles else sentence

@@ -1,4 +1,4 @@
-"""From what a tool yields to files on disk and messages to the studio."""
+"""The events of a tool as files on disk and messages to the studio."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sized
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from studio import api
 from studio.core.messages import JobNotice, JobProgress, ResultSaved, RunJob, replace_surrogates
@@ -20,15 +19,12 @@ from studio.library.storage import writer
 from studio.worker.jobs import preview_frames
 from studio.worker.stdio import Outbox
 
-PREVIEW_SECONDS = 1 / 12
-"""Between two pictures in the making; those that come sooner are not even converted."""
-
 IMAGE_FORMATS = ("png", "jpg", "jpeg", "webp", "avif")
 ANIMATION_FORMATS = ("mp4", "webp", "gif")
 
 
 class Outputs:
-    """What one job makes. `recipe()` gives the recipe of a result, as of now."""
+    """Takes the events of one job. `build_recipe` returns the recipe of a result that is finished now."""
 
     def __init__(
         self,
@@ -37,65 +33,67 @@ class Outputs:
         home: Home,
         settings: Settings,
         outbox: Outbox,
-        recipe: Callable[[], Recipe],
+        build_recipe: Callable[[], Recipe],
         check_cancelled: Callable[[], None],
     ) -> None:
         self._run = run
         self._home = home
         self._settings = settings
         self._outbox = outbox
-        self._recipe = recipe
+        self._build_recipe = build_recipe
         self._check_cancelled = check_cancelled
-        self._pace = Pace()
-        self._last_preview = float("-inf")
-        self._progressed = 0
+        self._time_left = TimeLeft()
+        self._progress_events = 0
 
-    def take(self, event: api.Event) -> None:
-        said = {name: replace_surrogates(value) for name, value in vars(event).items() if isinstance(value, str | dict)}
-        event = replace(event, **said)
+    def handle(self, event: api.Event) -> None:
+        """Show or save what a tool yielded."""
+        texts = {
+            name: replace_surrogates(value) for name, value in vars(event).items() if isinstance(value, str | dict)
+        }
+        event = replace(event, **texts)
         match event:
             case api.Progress():
-                self._progress(event)
+                self._show_progress(event)
             case api.Preview(content=str() as text):
-                self._outbox.offer(preview_frames.words(self._run.job, text, event.label))
+                self._outbox.offer(preview_frames.text_frame(self._run.job, text, event.label))
             case api.Preview():
-                self._preview(event.content, event.label)
+                self._offer_picture(event.content, event.label)
             case api.Notice():
                 self._outbox.send(JobNotice(self._run.job, event.text, NoticeLevel(event.level)))
             case _ if self._run.draft:
-                self._show(event)
+                self._show_draft(event)
             case _:
                 if isinstance(event, api.Image):
-                    self._outbox.send(preview_frames.pixels(self._run.job, event.picture, event.name))
+                    self._outbox.send(preview_frames.picture_frame(self._run.job, event.picture, event.name))
                 path = self._save(event)
                 self._outbox.send(ResultSaved(job=self._run.job, path=str(path), digest=writer.sha_of(path)))
 
-    def say(self, text: str) -> None:
-        """What the host itself does, where it may take a while."""
+    def show_status(self, text: str) -> None:
+        """Tell the artist what the host itself does, where that may take a while."""
         self._outbox.offer(JobProgress(self._run.job, 0, 0, text))
 
-    def _progress(self, event: api.Progress) -> None:
-        self._progressed += 1
-        left = self._pace.seconds_left(event.step, event.total, time.monotonic())
+    def _show_progress(self, event: api.Progress) -> None:
+        self._progress_events += 1
+        left = self._time_left.estimate(event.step, event.total, time.monotonic())
         self._outbox.offer(JobProgress(self._run.job, float(event.step), float(event.total), event.text, left))
 
-    def _preview(self, picture: Any, label: str = "") -> None:
-        now = time.monotonic()
-        if now - self._last_preview >= PREVIEW_SECONDS:
-            self._last_preview = now
-            self._outbox.offer(preview_frames.pixels(self._run.job, picture, label))
+    def _offer_picture(self, picture: api.Picture | Callable[[], api.Picture], label: str = "") -> None:
+        job = self._run.job
+        self._outbox.offer_picture(
+            job, lambda: preview_frames.picture_frame(job, picture() if callable(picture) else picture, label)
+        )
 
-    def _show(self, event: api.Event) -> None:
-        """The result of a draft is seen and not kept; of an animation its first frame."""
+    def _show_draft(self, event: api.Event) -> None:
+        """Show the result of a draft, which is not saved; of an animation its first frame."""
         match event:
             case api.Image():
-                self._outbox.send(preview_frames.pixels(self._run.job, event.picture, event.name))
+                self._outbox.send(preview_frames.picture_frame(self._run.job, event.picture, event.name))
             case api.Animation():
                 for frame in event.frames:
-                    self._outbox.send(preview_frames.pixels(self._run.job, frame, event.name))
+                    self._outbox.send(preview_frames.picture_frame(self._run.job, frame, event.name))
                     break
             case api.Text():
-                self._outbox.send(preview_frames.words(self._run.job, event.text, event.name))
+                self._outbox.send(preview_frames.text_frame(self._run.job, event.text, event.name))
             case _:
                 pass
 
@@ -105,74 +103,74 @@ class Outputs:
                 return writer.save_image(
                     self._home,
                     event.picture,
-                    self._recipe(),
-                    format=self._format(IMAGE_FORMATS, self._settings.image_format),
+                    self._build_recipe(),
+                    format=self._choose_format(IMAGE_FORMATS, self._settings.image_format),
                     name=event.name,
                     notes=event.notes,
                 )
             case api.Animation():
                 return writer.save_animation(
                     self._home,
-                    self._frames(event),
-                    self._recipe(),
+                    self._iterate_frames(event),
+                    self._build_recipe(),
                     fps=event.fps,
                     loop=event.loop,
-                    format=self._format(ANIMATION_FORMATS, self._settings.animation_format),
+                    format=self._choose_format(ANIMATION_FORMATS, self._settings.animation_format),
                     name=event.name,
                     notes=event.notes,
                     sound=event.sound,
                 )
             case api.Text():
                 return writer.save_text(
-                    self._home, event.text, self._recipe(), title=event.title, name=event.name, notes=event.notes
+                    self._home, event.text, self._build_recipe(), title=event.title, name=event.name, notes=event.notes
                 )
             case api.Trained():
                 return writer.save_model(
                     self._home,
                     Path(event.folder),
-                    self._recipe(),
+                    self._build_recipe(),
                     title=event.title,
                     kind=event.kind,
                     notes=event.notes,
                 )
             case _:
-                raise AssertionError(f"{event} has been taken care of")
+                raise AssertionError(f"{event} is no result")
 
-    def _format(self, known: tuple[str, ...], default: str) -> str:
-        """The one asked for, where it fits what was made."""
-        asked = self._run.format.lower().lstrip(".")
-        return asked if asked in known else default
+    def _choose_format(self, formats: tuple[str, ...], default: str) -> str:
+        """Return the format of the job, where it fits the kind of result."""
+        wanted = self._run.format.lower().lstrip(".")
+        return wanted if wanted in formats else default
 
-    def _frames(self, event: api.Animation) -> Iterator[Any]:
-        """The frames as they come. Where the tool says nothing of their progress, this does."""
+    def _iterate_frames(self, event: api.Animation) -> Iterator[api.Picture]:
+        """Yield the frames as they come, and show progress unless the tool does so itself."""
         total = len(event.frames) if isinstance(event.frames, Sized) else 0
-        said = self._progressed
+        events_before = self._progress_events
         for number, frame in enumerate(event.frames, 1):
             self._check_cancelled()
             yield frame
-            if self._progressed == said:
-                left = self._pace.seconds_left(number, total, time.monotonic())
+            if self._progress_events == events_before:
+                left = self._time_left.estimate(number, total, time.monotonic())
                 self._outbox.offer(JobProgress(self._run.job, number, total, f"Frame {number}", left))
-            self._preview(frame)
+            self._offer_picture(frame)
 
 
-class Pace:
-    """Foretells the time left from the median of the latest steps."""
+class TimeLeft:
+    """Estimates the remaining seconds of a job from the median duration of its latest steps."""
 
     def __init__(self) -> None:
         self._total = 0.0
-        self._began = self._then = 0.0
-        self._step: float | None = None
-        self._each: deque[float] = deque(maxlen=15)
+        self._start_time = self._last_time = 0.0
+        self._last_step: float | None = None
+        self._durations: deque[float] = deque(maxlen=15)
 
-    def seconds_left(self, step: float, total: float, now: float) -> float:
-        """-1 until three steps and one second have passed, or where the end is not known."""
-        if self._step is None or step < self._step or total != self._total:
-            self._total, self._step, self._began, self._then = total, step, now, now
-            self._each.clear()
-        elif step > self._step:
-            self._each.append((now - self._then) / (step - self._step))
-            self._step, self._then = step, now
-        if total <= 0 or len(self._each) < 3 or now - self._began < 1:
+    def estimate(self, step: float, total: float, now: float) -> float:
+        """Return the seconds left; -1 until three steps and one second have passed, or where the end is not known."""
+        if self._last_step is None or step < self._last_step or total != self._total:
+            self._total, self._last_step, self._start_time, self._last_time = total, step, now, now
+            self._durations.clear()
+        elif step > self._last_step:
+            self._durations.append((now - self._last_time) / (step - self._last_step))
+            self._last_step, self._last_time = step, now
+        if total <= 0 or len(self._durations) < 3 or now - self._start_time < 1:
             return -1.0
-        return max(0.0, statistics.median(self._each) * (total - step))
+        return max(0.0, statistics.median(self._durations) * (total - step))

@@ -1,4 +1,4 @@
-"""Which models took part in a result: their names, the hashes of their weights, their licences."""
+"""The models of a result: their names, the hashes of their weights, their licences."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ _HEX64 = re.compile(r"[0-9a-f]{64}")
 
 
 class Provenance:
-    """Hashes weights in the background, and remembers hashes by path, size and time of change."""
+    """Hashes weights on a thread of its own. Hashes are kept in a file, by path, size and time of change."""
 
-    def __init__(self, memory: Path) -> None:
-        self._memory = memory
-        self._known: dict[str, Any] = _read_json(memory)
+    def __init__(self, store: Path) -> None:
+        self._store = store
+        self._digests: dict[str, Any] = _read_json(store)
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hashing")
 
-    def follow(self, name: str, path: Path) -> Future[ModelRef]:
-        """A model in a file or folder; its hash is ready by the time that the first result is."""
-        return self._hashing.submit(self._reference, name, path)
+    def note_model(self, name: str, path: Path) -> Future[ModelRef]:
+        """Begin to hash a model in a file or folder, while the job runs."""
+        return self._hashing.submit(self._build_reference, name, path)
 
-    def follow_hub(self, name: str) -> Future[ModelRef]:
-        """A model of the Hugging Face hub, which is looked up in its cache once the result is there."""
+    def note_hub_model(self, name: str) -> Future[ModelRef]:
+        """Note a model of the Hugging Face hub; `complete` looks it up once the job has downloaded it."""
         return self._hashing.submit(lambda: ModelRef(name))
 
     def complete(self, reference: ModelRef, folder: Path | None) -> ModelRef:
-        """Fills in hash and licence of a hub model whose `folder` is here since it was downloaded by the job."""
-        return reference if reference.sha256 or folder is None else self._reference(reference.name, folder)
+        """Fill in hash and licence of a hub model that lies in `folder` since the job downloaded it."""
+        return reference if reference.sha256 or folder is None else self._build_reference(reference.name, folder)
 
     def close(self) -> None:
         self._hashing.shutdown(cancel_futures=True)
 
-    def _reference(self, name: str, path: Path) -> ModelRef:
+    def _build_reference(self, name: str, path: Path) -> ModelRef:
         try:
             return ModelRef(name, weights_digest.digest(path, self._sha256), licence_of(path))
         except OSError:  # the drive went away meanwhile; the result counts, not its pedigree
@@ -53,13 +53,13 @@ class Provenance:
             return blob.name
         state = blob.stat()
         stamp = [state.st_size, state.st_mtime_ns]
-        known = self._known.get(str(blob))
+        known = self._digests.get(str(blob))
         if isinstance(known, dict) and known.get("stamp") == stamp:
             return str(known["sha256"])
         digest = sha256(blob)
-        self._known[str(blob)] = {"stamp": stamp, "sha256": digest}
-        with suppress(Exception):  # only a memory: without it the file is hashed again
-            write_bytes_atomically(self._memory, json.dumps(self._known).encode())
+        self._digests[str(blob)] = {"stamp": stamp, "sha256": digest}
+        with suppress(Exception):  # without it the file is hashed again
+            write_bytes_atomically(self._store, json.dumps(self._digests).encode())
         return digest
 
 

@@ -1,4 +1,4 @@
-"""The same seed gives the same pixels."""
+"""Seeds of the random generators: the same seed gives the same pixels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def seed_all(seed: int) -> None:
-    """Seeds the global generators of Python and of what is loaded of numpy and torch, 0 ≤ seed < 2³²."""
+    """Seed the global generators of Python and of what is loaded of numpy and torch, 0 ≤ seed < 2³²."""
     random.seed(seed)
     if "numpy" in sys.modules:
         import numpy as np
@@ -20,7 +20,7 @@ def seed_all(seed: int) -> None:
 
 
 def prefer_deterministic() -> None:
-    """On a CPU, algorithms that repeat themselves to the bit; a warning where there is none."""
+    """Choose algorithms that give bit-equal results on a CPU; torch warns where there is none."""
     import torch
 
     torch.use_deterministic_algorithms(True, warn_only=True)

@@ -1,4 +1,4 @@
-"""Running a tool: the generator, its events, and its cancel points."""
+"""A tool's run: its generator, its events and its cancel points."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _EVENTS = get_args(api.Event)
 
 
 def run_tool(tool: api.Tool, params: api.Params, ctx: api.Context) -> None:
-    """Runs a tool to its end, each event through `ctx.emit`.
+    """Run a tool to its end, and pass each event to `ctx.emit`.
 
-    What `emit` raises, Cancelled among it, is raised inside the tool at its `yield`, so that
-    its `finally` and `except` parts see it there.
+    An exception of `emit`, such as Cancelled, is raised inside the tool at its `yield`, so that
+    its `finally` and `except` blocks run.
     """
     events: Any = tool.run(params, ctx)
     if events is None:
@@ -27,21 +27,21 @@ def run_tool(tool: api.Tool, params: api.Params, ctx: api.Context) -> None:
         )
     iterator: Iterator[Any] = iter(events)
     try:
-        _drain(tool, iterator, ctx)
+        _emit_all(tool, iterator, ctx)
     finally:
         close = getattr(iterator, "close", None)
         if close is not None:
             close()
 
 
-def _drain(tool: api.Tool, events: Iterator[Any], ctx: api.Context) -> None:
+def _emit_all(tool: api.Tool, events: Iterator[Any], ctx: api.Context) -> None:
     throw = getattr(events, "throw", None)
     event: Any = next(events, events)
     while event is not events:
         try:
             if not isinstance(event, _EVENTS):
                 raise StudioError(
-                    f"{tool.title} yielded {_shown(event)}, which is no event.", "Its author must fix it."
+                    f"{tool.title} yielded {_describe(event)}, which is no event.", "Its author must fix it."
                 )
             ctx.emit(event)
         except BaseException as error:
@@ -55,7 +55,7 @@ def _drain(tool: api.Tool, events: Iterator[Any], ctx: api.Context) -> None:
             event = next(events, events)
 
 
-def _shown(value: Any) -> str:
+def _describe(value: object) -> str:
     if isinstance(value, type):
         return f"the class {value.__name__}"
     return "None" if value is None else f"a value of type {type(value).__name__}"

@@ -9,20 +9,21 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FunctionType, MethodType, ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from studio.core.errors import is_out_of_memory
-from studio.worker.models.evicted_state import Parked
+from studio.worker.models.evicted_state import EvictedStates
 
 _log = logging.getLogger(__name__)
 M = TypeVar("M")
+_StorageKey: TypeAlias = tuple[str, int]
+"""Device and address of a storage."""
 
-SPARE = 0.15
-"""The share of the device's memory that stays free for the work itself."""
+FREE_FRACTION = 0.15
+"""Fraction of the device's memory that stays free for the work itself."""
 
 _DEPTH = 5
-"""How many containers and attributes deep tensors are looked for: a codec that holds a pipeline
-that holds modules."""
+"""Levels of containers and attributes in which tensors are counted: a codec may hold a pipeline that holds modules."""
 
 _LEAVES = (str, bytes, int, float, type, FunctionType, MethodType, ModuleType)
 
@@ -30,66 +31,69 @@ _LEAVES = (str, bytes, int, float, type, FunctionType, MethodType, ModuleType)
 class ModelCache:
     """Implements `api.Models`.
 
-    `memory` gives the device's total and free bytes, `give_back` returns what was dropped to
-    the device and the system, `parked` keeps what evicted models leave; without it that is lost.
+    `read_memory` returns the device's total and free bytes, `release_memory` returns dropped memory to
+    the device and the system, `states` keeps the state of evicted models; without it that is lost.
     """
 
     def __init__(
-        self, memory: Callable[[], tuple[int, int]], give_back: Callable[[], None], parked: Parked | None = None
+        self,
+        read_memory: Callable[[], tuple[int, int]],
+        release_memory: Callable[[], None],
+        states: EvictedStates | None = None,
     ) -> None:
-        self._parked = parked
-        self._memory = memory
-        self._give_back = give_back
+        self._states = states
+        self._read_memory = read_memory
+        self._release_memory = release_memory
         self._models: OrderedDict[str, Any] = OrderedDict()
         self._sizes: dict[str, int] = {}
         self._lock = threading.RLock()
         self._timing = False
         self.seconds_loading = 0.0
-        """Spent in loaders so far."""
+        """Time spent in loaders so far."""
 
     def load(self, key: str, loader: Callable[[], M]) -> M:
-        """The model under `key`, by `loader()` on the first use.
+        """Return the model under `key`; `loader()` is called on the first use.
 
-        When that runs out of memory, all others are dropped and it is tried once more.
+        When that runs out of memory, all other models are evicted and it is called once more.
         """
         with self._lock:
             if key in self._models:
                 self._models.move_to_end(key)
-                kept: M = self._models[key]
-                return kept
-            with self._timed():
-                self._make_room()
-                model = self._loaded(key, loader)
-                if self._parked:
-                    self._parked.restore_state(key, model)
+                cached: M = self._models[key]
+                return cached
+            with self._time_loading():
+                self._evict_until_free()
+                model = self._load_with_retry(key, loader)
+                if self._states:
+                    self._states.restore_state(key, model)
                 self._models[key] = model
-                self._sizes[key] = size(model)
+                self._sizes[key] = count_bytes(model)
                 _log.info("loaded %s, %d MiB", key, self._sizes[key] >> 20)
-                self._make_room(spare=key)
+                self._evict_until_free(keep=key)
             return model
 
     def drop(self, key: str) -> None:
         with self._lock:
-            if self._parked:
-                self._parked.forget(key)
+            if self._states:
+                self._states.forget(key)
             if self._models.pop(key, None) is not None:
                 _log.info("dropped %s, %d MiB", key, self._sizes.pop(key) >> 20)
 
     def clear(self) -> None:
-        """Evicts all, and gives their memory back."""
+        """Evict all models and release their memory."""
         with self._lock:
             for key in list(self._models):
                 self._evict(key)
-        self._give_back()
+        self._release_memory()
 
     def forget(self) -> None:
-        """Drops all with what was parked, and gives their memory back."""
+        """Drop all models and saved states, and release their memory."""
         with self._lock:
             for key in list(self._models):
                 self.drop(key)
-        if self._parked:
-            self._parked.forget_all()
-        self._give_back()
+        if self._states:
+            self._states.forget_all()
+        self._release_memory()
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -98,62 +102,63 @@ class ModelCache:
 
     def _evict(self, key: str) -> None:
         model = self._models.pop(key)
-        if self._parked:
-            self._parked.save_state(key, model)
+        if self._states:
+            self._states.save_state(key, model)
         _log.info("evicted %s, %d MiB", key, self._sizes.pop(key) >> 20)
 
-    def _loaded(self, key: str, loader: Callable[[], M]) -> M:
+    def _load_with_retry(self, key: str, loader: Callable[[], M]) -> M:
         try:
             return loader()
         except Exception as error:
             if not is_out_of_memory(error) or not self._models:
                 raise
-            _log.warning("no memory to load %s: all others are dropped", key)
+            _log.warning("no memory to load %s: all other models are evicted", key)
         # Outside the handler: the exception holds the frames of the half-loaded model.
         self.clear()
         return loader()
 
     @contextmanager
-    def _timed(self) -> Iterator[None]:
-        """A loader that loads another model is counted once."""
+    def _time_loading(self) -> Iterator[None]:
+        """Add the time of the block to `seconds_loading`, once where loaders are nested."""
         outermost, self._timing = not self._timing, True
-        began = time.monotonic()
+        start = time.monotonic()
         try:
             yield
         finally:
             if outermost:
                 self._timing = False
-                self.seconds_loading += time.monotonic() - began
+                self.seconds_loading += time.monotonic() - start
 
-    def _make_room(self, spare: str = "") -> None:
-        for key in [key for key in self._models if key != spare]:
-            total, free = self._memory()
-            if free >= total * SPARE:
+    def _evict_until_free(self, keep: str = "") -> None:
+        for key in [key for key in self._models if key != keep]:
+            total, free = self._read_memory()
+            if free >= total * FREE_FRACTION:
                 return
             self._evict(key)
-            self._give_back()
+            self._release_memory()
 
 
-def size(model: Any) -> int:
-    """Bytes of all distinct tensors and arrays in a module, a pipeline, or a container of them."""
-    found: dict[Any, int] = {}
+def count_bytes(model: object) -> int:
+    """Return the bytes of all distinct tensors and arrays in a module, a pipeline, or a container of them."""
+    sizes: dict[_StorageKey, int] = {}
     seen: set[int] = set()
-    level = [model]
+    level: list[object] = [model]
     for _ in range(_DEPTH):
-        deeper: list[Any] = []
+        next_level: list[object] = []
         for value in level:
             if value is None or isinstance(value, _LEAVES) or id(value) in seen:
                 continue
             seen.add(id(value))
-            tensors = _tensors(value)
-            found.update(tensors)
-            if not tensors:
-                deeper.extend(_parts(value))
-        level = deeper
-    return sum(found.values())
+            storages = _storage_sizes(value)
+            sizes.update(storages)
+            if not storages:
+                next_level.extend(_children(value))
+        level = next_level
+    return sum(sizes.values())
 
 
-def _tensors(value: Any) -> dict[Any, int]:
+def _storage_sizes(value: object) -> dict[_StorageKey, int]:
+    """Return the bytes of each storage that a tensor, an array or a module has."""
     import numpy as np
     import torch
 
@@ -161,16 +166,16 @@ def _tensors(value: Any) -> dict[Any, int]:
         return {("numpy", value.__array_interface__["data"][0]): value.nbytes}
     if isinstance(value, torch.Tensor):
         storage = value.untyped_storage()
-        return {(value.device, storage.data_ptr()): storage.nbytes()}
+        return {(str(value.device), storage.data_ptr()): storage.nbytes()}
     if isinstance(value, torch.nn.Module):
-        inside: dict[Any, int] = {}
+        sizes: dict[_StorageKey, int] = {}
         for tensor in (*value.parameters(), *value.buffers()):
-            inside.update(_tensors(tensor))
-        return inside
+            sizes.update(_storage_sizes(tensor))
+        return sizes
     return {}
 
 
-def _parts(value: Any) -> Iterable[Any]:
+def _children(value: object) -> Iterable[object]:
     if isinstance(value, Mapping):
         return list(value.values())
     if isinstance(value, list | tuple | set | frozenset):

@@ -1,4 +1,4 @@
-"""What evicted models leave on the disk, to find it when they are loaded again."""
+"""State of evicted models, kept on the disk until they are loaded again."""
 
 from __future__ import annotations
 
@@ -7,27 +7,25 @@ import logging
 import shutil
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
 
 from studio import api
 
 _log = logging.getLogger(__name__)
 
-MOST = 2 * 2**30
-"""Bytes of all together; what was parked first gives way."""
+LIMIT = 2 * 2**30
+"""Bytes of all states together; the oldest is dropped first."""
 
 
-class Parked:
-    """A folder in `root` for each model that is an `api.SavesState`. On the disk, since memory is what is short;
-    where it is not, the system keeps such files in it. Nothing here may fail a job: what cannot be parked is made
-    again."""
+class EvictedStates:
+    """A folder in `root` for each evicted model that implements `api.SavesState`. An error here never fails a job:
+    a state that cannot be saved is computed again."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._sizes: OrderedDict[str, int] = OrderedDict()
 
-    def save_state(self, key: str, model: Any) -> None:
-        """Takes what `model` leaves behind under `key`, if anything."""
+    def save_state(self, key: str, model: object) -> None:
+        """Save the state of `model` under `key`, if it has any."""
         if not isinstance(model, api.SavesState):
             return
         self.forget(key)
@@ -37,21 +35,21 @@ class Parked:
             model.save_state(folder)
             self._sizes[key] = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         except Exception:
-            _log.warning("%s could not be parked", key, exc_info=True)
+            _log.warning("the state of %s could not be saved", key, exc_info=True)
         if not self._sizes.get(key):
             self.forget(key)
-        while sum(self._sizes.values()) > MOST:
+        while sum(self._sizes.values()) > LIMIT:
             self.forget(next(iter(self._sizes)))
 
-    def restore_state(self, key: str, model: Any) -> None:
-        """Gives it back to the model that was loaded under the same key."""
+    def restore_state(self, key: str, model: object) -> None:
+        """Give a saved state to the model that was loaded under the same key."""
         if key not in self._sizes or not isinstance(model, api.SavesState):
             return
         try:
             model.restore_state(self._folder(key))
-            _log.info("%s has back what it left, %d MiB", key, self._sizes[key] >> 20)
+            _log.info("the state of %s was restored, %d MiB", key, self._sizes[key] >> 20)
         except Exception:
-            _log.warning("%s could not be given back what it left", key, exc_info=True)
+            _log.warning("the state of %s could not be restored", key, exc_info=True)
         self.forget(key)
 
     def forget(self, key: str) -> None:

@@ -1,4 +1,4 @@
-"""From tool classes to the descriptors that the studio builds its window from."""
+"""Descriptors of tools, from which the studio builds its window."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from studio.core.descriptor import ToolDescriptor
 
 
 def describe(tool: type[api.Tool], plugin: str, plugin_version: str) -> ToolDescriptor:
-    """A tool that keeps the rules (`api.rules`), as values."""
+    """Return the descriptor of a tool that `api.validation` found no problem in."""
     return ToolDescriptor(
         id=tool.id,
         title=tool.title,

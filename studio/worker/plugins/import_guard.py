@@ -1,4 +1,4 @@
-"""A plugin whose import ends or hangs the process must not do so at every start.
+"""Protection against a plugin whose import ends or hangs the process: it must not do so at every start.
 
 While a plugin is imported, a small file names it. A worker that finds such a name knows which
 plugin took its predecessor down (or was being imported when the studio was closed, which is no
@@ -25,61 +25,61 @@ HUNG = 70
 """Exit status of a worker that gave up on an import."""
 
 
-class Suspects:
-    """`memory` is a small JSON file; `limit` the seconds that one import may take."""
+class ImportGuard:
+    """`store` is a small JSON file; `limit` the seconds that one import may take."""
 
-    def __init__(self, memory: Path, limit: float) -> None:
-        self._memory = memory
+    def __init__(self, store: Path, limit: float) -> None:
+        self._store = store
         self._limit = limit
-        self._suspected, self._refused = _read(memory)
-        self._began: float | None = None
-        self._acquitted = False
+        self._suspected, self._refused = _read(store)
+        self._import_start: float | None = None
+        self._released = False
 
     @contextmanager
-    def guarded(self, source: Source) -> Iterator[None]:
-        """Raises StudioError, before the body is run, for a plugin that cannot be imported safely."""
-        self._refuse(source)
+    def guard(self, source: Source) -> Iterator[None]:
+        """Note the import while the body runs. Raises StudioError before it for a plugin that is not safe to import."""
+        self._check(source)
         self._write(importing=_key(source))
-        self._began = time.monotonic()
+        self._import_start = time.monotonic()
         try:
             yield
         finally:
-            self._began = None
+            self._import_start = None
             self._write()
 
-    def acquit(self) -> None:
-        """The worker is ended by the studio, which is no fault of the plugin that is being imported."""
-        self._acquitted = True
+    def release(self) -> None:
+        """Suspect no plugin: the studio ends the worker, which is no fault of the plugin that is being imported."""
+        self._released = True
         self._write()
 
-    def end_if_hung(self) -> None:
-        """Called now and then from another thread: an import cannot be interrupted, but its process can end."""
-        began = self._began
-        if began is not None and time.monotonic() - began > self._limit:
+    def exit_if_hung(self) -> None:
+        """End the process if an import takes too long, since it cannot be interrupted. Called from another thread."""
+        start = self._import_start
+        if start is not None and time.monotonic() - start > self._limit:
             sys.stderr.write("the import of a plugin takes too long: the worker ends, and will leave it out\n")
             sys.stderr.flush()
             os._exit(HUNG)
 
-    def _refuse(self, source: Source) -> None:
-        key, stamp = _key(source), _stamp(source)
-        refused = self._refused.pop(key, None)
-        if refused is None or refused["stamp"] != stamp:
-            if key != self._suspected and refused is None:
+    def _check(self, source: Source) -> None:
+        key, stamp = _key(source), _file_stamp(source)
+        entry = self._refused.pop(key, None)
+        if entry is None or entry["stamp"] != stamp:
+            if key != self._suspected and entry is None:
                 return
             self._suspected = ""
-            sentence = self._tried_apart(source)
+            sentence = self._try_in_subprocess(source)
             if not sentence:
                 return
-            refused = {"stamp": stamp, "sentence": sentence}
-        self._refused[key] = refused
+            entry = {"stamp": stamp, "sentence": sentence}
+        self._refused[key] = entry
         self._write()
-        raise StudioError(refused["sentence"], "It is tried again once its files change.")
+        raise StudioError(entry["sentence"], "It is tried again once its files change.")
 
-    def _tried_apart(self, source: Source) -> str:
-        """What is wrong with the plugin; nothing where its import does no harm."""
+    def _try_in_subprocess(self, source: Source) -> str:
+        """Import a plugin in a process of its own. Returns why it is left out, or an empty text."""
         arguments = [source.origin, source.name, source.path]
         try:
-            done = subprocess.run(
+            result = subprocess.run(
                 [sys.executable, "-m", "studio.worker.plugins.import_guard", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr.fileno(),
@@ -88,27 +88,27 @@ class Suspects:
             )
         except subprocess.TimeoutExpired:
             return f"{source.name} was left out: its import takes more than {self._limit:g} seconds."
-        if done.returncode:
-            return f"{source.name} was left out: its import ends the program (status {done.returncode})."
+        if result.returncode:
+            return f"{source.name} was left out: its import ends the program (status {result.returncode})."
         return ""
 
     def _write(self, importing: str = "") -> None:
-        """Without it a bad plugin costs one worker more, so a full disk is no reason to stop."""
-        importing = "" if self._acquitted else importing
-        part = self._memory.with_name(f"{self._memory.name}.{os.getpid()}")
+        """Store the state. A full disk is no reason to stop: without it a bad plugin costs one more worker."""
+        importing = "" if self._released else importing
+        part = self._store.with_name(f"{self._store.name}.{os.getpid()}")
         with suppress(OSError):
             part.write_text(json.dumps({"importing": importing, "refused": self._refused}), encoding="utf-8")
-            part.replace(self._memory)
+            part.replace(self._store)
 
 
-def _read(memory: Path) -> tuple[str, dict[str, dict[str, Any]]]:
+def _read(store: Path) -> tuple[str, dict[str, dict[str, Any]]]:
     try:
-        kept = json.loads(memory.read_text(encoding="utf-8"))
+        stored = json.loads(store.read_text(encoding="utf-8"))
         refused = {
-            str(key): {"stamp": str(why["stamp"]), "sentence": str(why["sentence"])}
-            for key, why in kept["refused"].items()
+            str(key): {"stamp": str(entry["stamp"]), "sentence": str(entry["sentence"])}
+            for key, entry in stored["refused"].items()
         }
-        return str(kept["importing"]), refused
+        return str(stored["importing"]), refused
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return "", {}
 
@@ -117,8 +117,8 @@ def _key(source: Source) -> str:
     return f"{source.origin}:{source.name}"
 
 
-def _stamp(source: Source) -> str:
-    """Changes with the plugin's files; with its version, where it is installed."""
+def _file_stamp(source: Source) -> str:
+    """Return a text that changes with the plugin's files, or with its version where it is installed."""
     path = Path(source.path)
     files = sorted(path.rglob("*.py")) if path.is_dir() else [path] if path.is_file() else []
     states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
@@ -126,7 +126,7 @@ def _stamp(source: Source) -> str:
 
 
 def _import(origin: str, name: str, path: str) -> None:
-    """Exit status 0 whenever the process lives on: an exception is dealt with where it is shown."""
+    """Import a plugin. An exception is no reason for another exit status than 0: discovery shows it."""
     from importlib.metadata import EntryPoint
 
     from studio.worker.plugins.sources import GROUP

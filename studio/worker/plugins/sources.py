@@ -1,4 +1,4 @@
-"""Where plugins come from: the bundled folder, the artist's folder, installed distributions."""
+"""Sources of plugins: the bundled folder, the artist's folder, installed distributions."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Protocol
 
 from studio.core import paths
 from studio.core.errors import StudioError
 from studio.core.paths import Home
 
 GROUP = "studio.plugins"
-"""The entry point group in which a distribution names its plugin module."""
+"""Entry point group in which a distribution names its plugin module."""
 
 PACKAGE = "studio_plugins"
-"""Plugins that are files or folders are imported as submodules of this one."""
+"""Name of the package as whose submodules files and folders are imported."""
 
 
 class Source(Protocol):
-    """One plugin that was found and not yet imported."""
+    """One plugin that is not imported yet."""
 
     @property
     def name(self) -> str: ...
@@ -40,11 +40,11 @@ class Source(Protocol):
     @property
     def version(self) -> str: ...
 
-    def load(self) -> Any:
-        """Imports it. May raise whatever the plugin raises."""
+    def load(self) -> object:
+        """Import the plugin. Raises whatever it raises."""
 
     def unload(self) -> None:
-        """Forgets its modules, so that the next load reads the files again."""
+        """Forget its modules, so that the next load reads the files again."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class FileSource:
         entry = self.file / "__init__.py" if self.file.is_dir() else self.file
         if not entry.is_file():
             raise StudioError(f"The folder {self.name} has no __init__.py.", "A plugin folder is a Python package.")
-        sys.modules.setdefault(PACKAGE, _namespace())
+        sys.modules.setdefault(PACKAGE, _make_package())
         spec = importlib.util.spec_from_file_location(
             self.module, entry, submodule_search_locations=[str(self.file)] if self.file.is_dir() else None
         )
@@ -91,7 +91,7 @@ class FileSource:
         return module
 
     def unload(self) -> None:
-        _forget(self.module)
+        _forget_modules(self.module)
 
 
 @dataclass(frozen=True)
@@ -113,24 +113,25 @@ class EntryPointSource:
     def version(self) -> str:
         return self.entry.dist.version if self.entry.dist is not None else ""
 
-    def load(self) -> Any:
-        return self.entry.load()
+    def load(self) -> object:
+        loaded: object = self.entry.load()
+        return loaded
 
     def unload(self) -> None:
-        """With the package that it lies in, whose other modules may have changed as well."""
-        _forget(self.entry.module.rpartition(".")[0] or self.entry.module)
+        """Forget the module and its package, whose other modules may have changed as well."""
+        _forget_modules(self.entry.module.rpartition(".")[0] or self.entry.module)
 
 
-def find(home: Home) -> Iterator[Source]:
-    """Bundled plugins first, so that no other can take their names or ids."""
-    yield from _in_folder(paths.bundled_plugins(), "bundled")
-    yield from _in_folder(home.plugins, "user")
+def find_sources(home: Home) -> Iterator[Source]:
+    """Yield all plugins, the bundled ones first, so that no other can take their names or ids."""
+    yield from _list_folder(paths.bundled_plugins(), "bundled")
+    yield from _list_folder(home.plugins, "user")
     importlib.invalidate_caches()
     for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda entry: entry.name):
         yield EntryPointSource(entry)
 
 
-def _in_folder(folder: Path, origin: str) -> Iterator[Source]:
+def _list_folder(folder: Path, origin: str) -> Iterator[Source]:
     if not folder.is_dir():
         return
     for file in sorted(folder.iterdir()):
@@ -140,12 +141,12 @@ def _in_folder(folder: Path, origin: str) -> Iterator[Source]:
             yield FileSource(file, origin)
 
 
-def _namespace() -> ModuleType:
+def _make_package() -> ModuleType:
     package = ModuleType(PACKAGE, "Plugins that are files or folders.")
     package.__path__ = []
     return package
 
 
-def _forget(module: str) -> None:
+def _forget_modules(module: str) -> None:
     for name in [name for name in sys.modules if name == module or name.startswith(f"{module}.")]:
         del sys.modules[name]

@@ -1,4 +1,4 @@
-"""Previews, progress and their pace."""
+"""Previews, progress and their time_left."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from studio.core import messages
 from studio.core.errors import StudioError
 from studio.core.messages import FromWorker, Heartbeat, JobFinished, JobProgress
 from studio.worker.jobs import preview_frames
-from studio.worker.jobs.outputs import Pace
+from studio.worker.jobs.outputs import TimeLeft
 from studio.worker.stdio import Outbox
 
 
 def shown(picture: Any) -> np.ndarray[Any, Any]:
-    sent = preview_frames.pixels("job", picture)
+    sent = preview_frames.picture_frame("job", picture)
     return np.frombuffer(sent.pixels, np.uint8).reshape(sent.height, sent.width, sent.channels)
 
 
@@ -69,16 +69,16 @@ def test_what_is_no_picture_is_said_in_a_sentence(picture: Any) -> None:
 
 
 def test_the_time_left_is_told_after_three_steps_and_a_second() -> None:
-    pace = Pace()
-    assert [pace.seconds_left(step, 10, now) for step, now in [(1, 0.0), (2, 0.4), (3, 0.8)]] == [-1, -1, -1]
-    assert pace.seconds_left(4, 10, 1.2) == pytest.approx(6 * 0.4)
-    assert pace.seconds_left(5, 10, 9.0) == pytest.approx(5 * 0.4), "one slow step is no trend"
-    assert pace.seconds_left(0, 20, 10.0) == -1, "another round begins"
+    time_left = TimeLeft()
+    assert [time_left.estimate(step, 10, now) for step, now in [(1, 0.0), (2, 0.4), (3, 0.8)]] == [-1, -1, -1]
+    assert time_left.estimate(4, 10, 1.2) == pytest.approx(6 * 0.4)
+    assert time_left.estimate(5, 10, 9.0) == pytest.approx(5 * 0.4), "one slow step is no trend"
+    assert time_left.estimate(0, 20, 10.0) == -1, "another round begins"
 
 
 def test_the_time_left_is_not_told_where_the_end_is_not_known() -> None:
-    pace = Pace()
-    assert {pace.seconds_left(step, 0, step) for step in range(10)} == {-1.0}
+    time_left = TimeLeft()
+    assert {time_left.estimate(step, 0, step) for step in range(10)} == {-1.0}
 
 
 class Pipe(io.BytesIO):

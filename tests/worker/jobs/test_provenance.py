@@ -33,9 +33,9 @@ def test_a_file_and_a_folder_with_one_are_the_same_model(provenance: Provenance,
     weights.write_bytes(b"weights")
     (tmp_path / "model" / "model.bin").write_bytes(b"a copy in another format")
     (tmp_path / "model" / "config.json").write_text("{}")
-    of_file = provenance.follow("it", weights).result()
+    of_file = provenance.note_model("it", weights).result()
     assert of_file == ModelRef("it", digest(b"weights"))
-    assert provenance.follow("it", tmp_path / "model").result() == of_file
+    assert provenance.note_model("it", tmp_path / "model").result() == of_file
 
 
 def test_several_weights_make_one_hash_that_knows_their_names(provenance: Provenance, tmp_path: Path) -> None:
@@ -43,27 +43,27 @@ def test_several_weights_make_one_hash_that_knows_their_names(provenance: Proven
         (tmp_path / "pipe" / part).mkdir(parents=True)
         (tmp_path / "pipe" / part / "model.safetensors").write_bytes(part.encode())
     lines = "".join(f"{part}/model.safetensors:{digest(part.encode())}\n" for part in ("unet", "vae"))
-    assert provenance.follow("pipe", tmp_path / "pipe").result().sha256 == digest(lines.encode())
+    assert provenance.note_model("pipe", tmp_path / "pipe").result().sha256 == digest(lines.encode())
 
 
 def test_a_hash_is_remembered_until_the_file_changes(provenance: Provenance, tmp_path: Path) -> None:
     weights = tmp_path / "a.safetensors"
     weights.write_bytes(b"one")
-    provenance.follow("a", weights).result()
+    provenance.note_model("a", weights).result()
     state = weights.stat()
     kept = json.loads((tmp_path / "hashes.json").read_text())
     kept[str(weights)]["sha256"] = "remembered"
     (tmp_path / "hashes.json").write_text(json.dumps(kept))
     again = Provenance(tmp_path / "hashes.json")
-    assert again.follow("a", weights).result().sha256 == "remembered"
+    assert again.note_model("a", weights).result().sha256 == "remembered"
     weights.write_bytes(b"two")
     os.utime(weights, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
-    assert again.follow("a", weights).result().sha256 == digest(b"two")
+    assert again.note_model("a", weights).result().sha256 == digest(b"two")
     again.close()
 
 
 def test_a_model_whose_drive_went_away_keeps_its_name(provenance: Provenance, tmp_path: Path) -> None:
-    assert provenance.follow("gone", tmp_path / "gone.safetensors").result() == ModelRef("gone")
+    assert provenance.note_model("gone", tmp_path / "gone.safetensors").result() == ModelRef("gone")
 
 
 def test_a_hub_model_is_known_by_its_cache(
@@ -71,7 +71,9 @@ def test_a_hub_model_is_known_by_its_cache(
 ) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     name, blob = "someone/tiny", "a" * 64
-    assert provenance.complete(provenance.follow_hub(name).result(), hub_cache.downloaded(home, name)) == ModelRef(name)
+    assert provenance.complete(provenance.note_hub_model(name).result(), hub_cache.downloaded(home, name)) == ModelRef(
+        name
+    )
     cache = tmp_path / "hub" / "models--someone--tiny"
     snapshot = cache / "snapshots" / "c0ffee"
     for folder in (snapshot, cache / "blobs", cache / "refs"):

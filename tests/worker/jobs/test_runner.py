@@ -331,16 +331,16 @@ def test_inputs_are_handed_over_as_paths(shared: Worker, tmp_path: Path) -> None
     assert recipe is not None
     assert recipe.params == values
     (failed,) = of(shared.run("look.do", **values), JobFailed)
-    assert failed.failure.sentence == "Picture: the file aa… is no longer there. Choose it again."
+    assert failed.failure.sentence == "Picture: the file aa… no longer exists. Choose it again."
 
 
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"steps": 0}, "Steps: input should be greater than or equal to 1."),
-        ({"stops": 1}, "Do strict has no parameter stops."),
+        ({"steps": 0}, "Steps is 0, and must be between 1 and 10000."),
+        ({"stops": 1}, "Do strict has no parameter stops. Did you mean steps?"),
         ({"low": 10}, "Low must be below high."),
-        ({"steps": "many"}, "Steps: input should be a valid integer, unable to parse string as an integer."),
+        ({"steps": "many"}, "Steps is a number, and 'many' is none."),
     ],
 )
 def test_values_that_do_not_fit_are_refused_in_one_sentence(
@@ -360,7 +360,7 @@ def test_values_that_do_not_fit_are_refused_in_one_sentence(
         ("event", "failed", "Do wrong yielded a value of type int, which is no event."),
         ("class", "failed", "Do wrong yielded the class Progress, which is no event."),
         ("shape", "failed", "A picture has the shape (2, 2, 7)"),
-        ("exit", "failed", "Do wrong asked the program to end, and was stopped."),
+        ("exit", "failed", "Do wrong tried to end the program, and was stopped."),
         ("note", "failed", "the note 'it' must be a plain JSON value"),
     ],
 )

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from studio.worker.models import evicted_state
-from studio.worker.models.cache import ModelCache, size
-from studio.worker.models.evicted_state import Parked
+from studio.worker.models.cache import ModelCache, count_bytes
+from studio.worker.models.evicted_state import EvictedStates
 
 MIB = 2**20
 
@@ -23,7 +23,7 @@ class Machine:
 
     def __init__(self, parked: Path = Path("nowhere")) -> None:
         self.given_back = 0
-        self.cache = ModelCache(self.memory, self.give_back, Parked(parked))
+        self.cache = ModelCache(self.memory, self.give_back, EvictedStates(parked))
 
     def memory(self) -> tuple[int, int]:
         return 100 * MIB, 100 * MIB - sum(self.cache.sizes.values())
@@ -158,17 +158,17 @@ def test_what_cannot_be_parked_fails_nothing(tmp_path: Path, caplog: pytest.LogC
     reader = machine.cache.load("a", Reader)
     reader.words, reader.fails = "Once", True
     machine.cache.clear()
-    assert "could not be parked" in caplog.text
+    assert "could not be saved" in caplog.text
     assert machine.cache.load("a", Reader).words == ""
     machine.cache.load("a", Reader).words = "Once"
     machine.cache.clear()
     assert machine.cache.load("a", lambda: Reader(fails=True)).words == ""
-    assert "could not be given back" in caplog.text
+    assert "could not be restored" in caplog.text
     assert left(tmp_path) == []
 
 
 def test_what_was_parked_first_gives_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evicted_state, "MOST", 10)
+    monkeypatch.setattr(evicted_state, "LIMIT", 10)
     machine = Machine(tmp_path / "parked")
     for key in "abc":
         machine.cache.load(key, Reader).words = "12345"
@@ -200,11 +200,11 @@ class Codec:
 def test_sizes_are_of_distinct_storages() -> None:
     layer = torch.nn.Linear(100, 10, bias=False)
     bytes_of_layer = 100 * 10 * 4
-    assert size(layer) == bytes_of_layer
-    assert size({"one": layer, "again": layer, "view": layer.weight[2:5]}) == bytes_of_layer
-    assert size([Codec(layer, "codec"), np.zeros(50, np.float64), 3, "words", None]) == bytes_of_layer + 400
-    assert size(torch.nn.BatchNorm1d(8)) == 4 * 8 * 4 + 8
+    assert count_bytes(layer) == bytes_of_layer
+    assert count_bytes({"one": layer, "again": layer, "view": layer.weight[2:5]}) == bytes_of_layer
+    assert count_bytes([Codec(layer, "codec"), np.zeros(50, np.float64), 3, "words", None]) == bytes_of_layer + 400
+    assert count_bytes(torch.nn.BatchNorm1d(8)) == 4 * 8 * 4 + 8
     circle = Codec(layer, "circle")
     circle.parent = circle
-    assert size(circle) == bytes_of_layer
-    assert size(lambda: layer) == 0
+    assert count_bytes(circle) == bytes_of_layer
+    assert count_bytes(lambda: layer) == 0

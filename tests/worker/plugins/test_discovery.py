@@ -12,17 +12,17 @@ from studio.core import params_schema
 from studio.core.descriptor import PluginDescriptor, Widget
 from studio.core.paths import Home
 from studio.worker.plugins import sources
-from studio.worker.plugins.discovery import Plugins, discover
+from studio.worker.plugins.discovery import LoadedPlugins, discover
 from tests.worker.worker_client import tool, write_plugin
 
 
 @pytest.fixture
-def find(home: Home) -> Iterator[Callable[..., Plugins]]:
-    found: list[Plugins] = []
+def find(home: Home) -> Iterator[Callable[..., LoadedPlugins]]:
+    found: list[LoadedPlugins] = []
     before = set(sys.modules)
 
-    def look(**more: object) -> Plugins:
-        mine = [source for source in sources.find(home) if source.origin == "user"]
+    def look(**more: object) -> LoadedPlugins:
+        mine = [source for source in sources.find_sources(home) if source.origin == "user"]
         found.append(discover(mine, **more))  # type: ignore[arg-type]
         return found[-1]
 
@@ -32,11 +32,11 @@ def find(home: Home) -> Iterator[Callable[..., Plugins]]:
     assert not [name for name in set(sys.modules) - before if name.startswith("studio_plugins.")]
 
 
-def named(plugins: Plugins, name: str) -> PluginDescriptor:
+def named(plugins: LoadedPlugins, name: str) -> PluginDescriptor:
     return {plugin.name: plugin for plugin in plugins.catalogue.plugins}[name]
 
 
-def test_a_dropped_file_is_a_plugin(home: Home, find: Callable[..., Plugins]) -> None:
+def test_a_dropped_file_is_a_plugin(home: Home, find: Callable[..., LoadedPlugins]) -> None:
     about = "title = 'Many dots'\n__version__ = '1.2'\n"
     path = write_plugin(home, "dots", about + tool("dots", "yield", params="size: int = 3"))
     plugin = named(find(), "dots")
@@ -48,7 +48,7 @@ def test_a_dropped_file_is_a_plugin(home: Home, find: Callable[..., Plugins]) ->
     assert (size.name, size.widget, size.default) == ("size", Widget.WHOLE, 3)
 
 
-def test_a_folder_is_a_plugin_and_imports_its_own_modules(home: Home, find: Callable[..., Plugins]) -> None:
+def test_a_folder_is_a_plugin_and_imports_its_own_modules(home: Home, find: Callable[..., LoadedPlugins]) -> None:
     folder = home.plugins / "many-parts"
     folder.mkdir()
     (folder / "words.py").write_text("TITLE = 'From a part'\n")
@@ -60,7 +60,7 @@ def test_a_folder_is_a_plugin_and_imports_its_own_modules(home: Home, find: Call
     assert "studio_plugins.many_parts.words" in sys.modules
 
 
-def test_user_plugins_leave_no_bytecode_in_the_artists_folder(home: Home, find: Callable[..., Plugins]) -> None:
+def test_user_plugins_leave_no_bytecode_in_the_artists_folder(home: Home, find: Callable[..., LoadedPlugins]) -> None:
     write_plugin(home, "dots", tool("dots", "yield"))
     find()
     assert [path.name for path in home.plugins.iterdir()] == ["dots.py"]
@@ -84,7 +84,7 @@ def test_user_plugins_leave_no_bytecode_in_the_artists_folder(home: Home, find: 
 )
 def test_a_plugin_that_fails_says_why_and_disturbs_no_other(
     home: Home,
-    find: Callable[..., Plugins],
+    find: Callable[..., LoadedPlugins],
     source: str,
     sentence: str,
     caplog: pytest.LogCaptureFixture,
@@ -99,13 +99,13 @@ def test_a_plugin_that_fails_says_why_and_disturbs_no_other(
 
 
 def test_what_failed_keeps_its_traceback(
-    home: Home, find: Callable[..., Plugins], caplog: pytest.LogCaptureFixture
+    home: Home, find: Callable[..., LoadedPlugins], caplog: pytest.LogCaptureFixture
 ) -> None:
     path = write_plugin(home, "bad", "def fall(): raise RuntimeError('no luck')\nfall()")
     assert f'File "{path}", line 2, in fall' in named(find(), "bad").details
 
 
-def test_the_first_tool_keeps_its_id(home: Home, find: Callable[..., Plugins]) -> None:
+def test_the_first_tool_keeps_its_id(home: Home, find: Callable[..., LoadedPlugins]) -> None:
     write_plugin(home, "alpha", tool("same", "yield"))
     write_plugin(home, "gamma", tool("same", "yield"))
     plugins = find()
@@ -113,7 +113,9 @@ def test_the_first_tool_keeps_its_id(home: Home, find: Callable[..., Plugins]) -
     assert named(plugins, "gamma").notes == ("There is already a tool same.do; this one was left out.",)
 
 
-def test_a_tool_that_breaks_a_rule_is_left_out_and_the_others_stay(home: Home, find: Callable[..., Plugins]) -> None:
+def test_a_tool_that_breaks_a_rule_is_left_out_and_the_others_stay(
+    home: Home, find: Callable[..., LoadedPlugins]
+) -> None:
     write_plugin(
         home,
         "mix",
@@ -162,13 +164,13 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     plugins.unload()
 
 
-def test_what_is_switched_off_is_listed_and_not_imported(home: Home, find: Callable[..., Plugins]) -> None:
+def test_what_is_switched_off_is_listed_and_not_imported(home: Home, find: Callable[..., LoadedPlugins]) -> None:
     write_plugin(home, "dots", "raise AssertionError('imported')")
     plugin = named(find(disabled=["dots"]), "dots")
     assert (plugin.error, plugin.notes, plugin.tools) == ("", ("Switched off.",), ())
 
 
-def test_hidden_files_and_folders_without_python_are_no_plugins(home: Home, find: Callable[..., Plugins]) -> None:
+def test_hidden_files_and_folders_without_python_are_no_plugins(home: Home, find: Callable[..., LoadedPlugins]) -> None:
     (home.plugins / "__pycache__").mkdir()
     (home.plugins / "pictures").mkdir()
     (home.plugins / "notes.txt").touch()
@@ -176,7 +178,9 @@ def test_hidden_files_and_folders_without_python_are_no_plugins(home: Home, find
     assert find().catalogue.plugins == ()
 
 
-def test_a_folder_of_python_without_its_init_says_what_is_missing(home: Home, find: Callable[..., Plugins]) -> None:
+def test_a_folder_of_python_without_its_init_says_what_is_missing(
+    home: Home, find: Callable[..., LoadedPlugins]
+) -> None:
     (home.plugins / "half").mkdir()
     (home.plugins / "half" / "tools.py").touch()
     assert named(find(), "half").error.startswith("The folder half has no __init__.py.")

@@ -19,7 +19,7 @@ from plugins.diffusion.models import loader, placement
 from plugins.diffusion.models.placement import Placement, Precision
 from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
-from studio.worker.models.cache import ModelCache, size
+from studio.worker.models.cache import ModelCache, count_bytes
 
 GB = 2**30
 
@@ -133,7 +133,7 @@ def test_a_model_is_counted_once_however_many_pipelines_look_at_it(sd: Path) -> 
     assert counted >= sum(one.nbytes for part in parts for one in part.parameters())
     for task in (Task.TEXT_TO_IMAGE, Task.IMAGE_TO_IMAGE, Task.INPAINT):
         model.pipeline_for(task)
-    assert size(model) == counted
+    assert count_bytes(model) == counted
 
 
 def test_what_is_dropped_is_gone(sd: Path) -> None:

@@ -15,7 +15,7 @@ from plugins.writer.models.writer import Writer
 from plugins.writer.tools.continue_text import WriterContinue
 from studio import api, testing
 from studio.worker.models.cache import ModelCache
-from studio.worker.models.evicted_state import Parked
+from studio.worker.models.evicted_state import EvictedStates
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_words_after_an_eviction_are_those_without(writer: Path, tmp_path: Path)
         ctx.events.clear()
         return made.text
 
-    cache = ModelCache(memory, lambda: None, Parked(tmp_path / "parked"))
+    cache = ModelCache(memory, lambda: None, EvictedStates(tmp_path / "parked"))
     ctx, other = testing.FakeContext(models=cache), testing.FakeContext()
     page = "Once there was a fox. The fox had friends, and they lived in a wood, and were glad. " * 6
     first = words(ctx, page)

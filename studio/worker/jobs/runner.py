@@ -1,0 +1,160 @@
+"""Runs jobs: from `RunJob` to the message that says how the job ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from studio import api
+from studio.core import params_schema, settings
+from studio.core.errors import BadInput, Failure, FailureKind, did_you_mean, is_out_of_memory
+from studio.core.messages import JobCancelled, JobFailed, JobFinished, JobNotice, JobPaused, RunJob
+from studio.core.notices import NoticeLevel
+from studio.core.paths import Home
+from studio.core.recipe import REFERENCE, PluginRef
+from studio.worker.devices import Device
+from studio.worker.estimates import Estimator
+from studio.worker.jobs import seeding
+from studio.worker.jobs.context import JobContext, JobSignals
+from studio.worker.jobs.errors import to_failure, validate_params
+from studio.worker.jobs.provenance import Provenance
+from studio.worker.jobs.tool_runner import run_tool
+from studio.worker.models.cache import ModelCache
+from studio.worker.plugins.discovery import LoadedPlugins
+from studio.worker.stdio import Outbox
+
+_log = logging.getLogger(__name__)
+
+JobOutcome: TypeAlias = JobFinished | JobFailed | JobCancelled | JobPaused
+
+
+class JobRunner:
+    """Runs one job after the other, on the GPU thread. `scratch` is the parent of the jobs' scratch folders."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        *,
+        home: Home,
+        scratch: Path,
+        models: ModelCache,
+        estimator: Estimator,
+        choose_device: Callable[[], Device],
+    ) -> None:
+        self.plugins = LoadedPlugins()
+        self._outbox = outbox
+        self._home = home
+        self._scratch = scratch
+        self._models = models
+        self._estimator = estimator
+        self._choose_device = choose_device
+        self._provenance = Provenance(home.root / "hashes.json")
+
+    def run(self, run: RunJob, signals: JobSignals) -> JobOutcome:
+        """Run a job to its end. Never raises: whatever a plugin raises becomes an outcome."""
+        if signals.cancel.is_set():
+            return JobCancelled(run.job)
+        tool = self.plugins.tools.get(run.recipe.tool)
+        if tool is None:
+            return JobFailed(run.job, self._explain_missing_tool(run.recipe.tool))
+        try:
+            with _scratch_folder(self._scratch) as scratch:
+                return self._run_in(scratch, run, tool, signals)
+        except BaseException as error:
+            _log.info("%s failed", run.job, exc_info=not isinstance(error, api.StudioError))
+            failure = to_failure(error, tool.title)
+            out_of_memory = is_out_of_memory(error)
+        # Outside the handler, where the exception no longer holds the frames of the tool.
+        if out_of_memory:
+            self._models.clear()
+        return JobFailed(run.job, failure)
+
+    def _run_in(self, scratch: Path, run: RunJob, tool: type[api.Tool], signals: JobSignals) -> JobOutcome:
+        context = self._build_context(run, tool, signals, scratch)
+        try:
+            return self._attempt(run, tool, context)
+        except BaseException as error:
+            if context.cancelled or isinstance(error, api.Cancelled):
+                _log.info("%s was cancelled (%s)", run.job, type(error).__name__)
+                return JobCancelled(run.job)
+            if isinstance(error, api.Paused):
+                return JobPaused(run.job)
+            raise
+
+    def _attempt(self, run: RunJob, tool: type[api.Tool], context: JobContext) -> JobOutcome:
+        params = validate_params(tool, _resolve_inputs(tool, run))
+        seeding.seed_all(run.recipe.seed)
+        is_timed = tool.estimate is not api.Tool.estimate and not run.draft and not _is_resumed(run)
+        estimate = self._estimator.estimate_job(tool, params) if is_timed else None
+        start = time.monotonic() - self._models.seconds_loading
+        run_tool(tool(), params, context)
+        if context.cancelled:
+            return JobCancelled(run.job)
+        seconds = time.monotonic() - self._models.seconds_loading - start
+        return JobFinished(run.job, self._estimator.job_timing(estimate, seconds) if estimate else None)
+
+    def _build_context(self, run: RunJob, tool: type[api.Tool], signals: JobSignals, scratch: Path) -> JobContext:
+        device = self._choose_device()
+        if device.warning:
+            self._outbox.send(JobNotice(run.job, device.warning, NoticeLevel.WARNING))
+        descriptor = self.plugins.catalogue.tools[tool.id]
+        return JobContext(
+            run,
+            tool=tool,
+            plugin=PluginRef(descriptor.plugin, descriptor.plugin_version),
+            home=self._home,
+            settings=settings.load(self._home.settings),
+            device=device,
+            models=self._models,
+            provenance=self._provenance,
+            outbox=self._outbox,
+            signals=signals,
+            scratch=scratch,
+        )
+
+    def _explain_missing_tool(self, tool: str) -> Failure:
+        for plugin in self.plugins.catalogue.plugins:
+            if plugin.error and plugin.name == tool.partition(".")[0]:
+                sentence = f"{tool} is not available, because its plugin failed: {plugin.error}"
+                return Failure(FailureKind.FAILED, sentence, plugin.details)
+        hint = did_you_mean(tool, self.plugins.tools)
+        return Failure(FailureKind.BAD_INPUT, f"There is no tool {tool}. {hint}".strip())
+
+
+def _is_resumed(run: RunJob) -> bool:
+    """Check whether part of the job was done before a pause or a kill, so that its time says nothing."""
+    folder = Path(run.checkpoint_dir) if run.checkpoint_dir else None
+    return folder is not None and folder.is_dir() and any(folder.iterdir())
+
+
+def _resolve_inputs(tool: type[api.Tool], run: RunJob) -> dict[str, Any]:
+    """Return the parameters with a path in the place of each reference to an input file."""
+    values = dict(run.recipe.params)
+    for field in params_schema.fields(tool.Params.model_json_schema()):
+        if field.is_input and field.name in values:
+            values[field.name] = _resolve(values[field.name], run.files, field.title)
+    return values
+
+
+def _resolve(value: object, files: Mapping[str, str], title: str) -> object:
+    if isinstance(value, list | tuple):
+        return [_resolve(item, files, title) for item in value]
+    if not isinstance(value, str) or not value.startswith(REFERENCE):
+        return value
+    if value not in files:
+        raise BadInput(f"{title}: the file {value[7:17]}… no longer exists.", "Choose it again.")
+    return files[value]
+
+
+@contextmanager
+def _scratch_folder(parent: Path) -> Iterator[Path]:
+    """In the home, so that a trained model is moved from it to the library and not copied."""
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=parent, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
