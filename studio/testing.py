@@ -89,6 +89,8 @@ class FakeContext:
         self.check_cancelled()
         if isinstance(event, api.Animation):
             event = api.Animation(list(event.frames), event.fps, event.loop, event.name, event.notes, event.sound)
+        if isinstance(event, api.Preview) and not isinstance(event.content, str) and callable(event.content):
+            event = api.Preview(event.content(), event.label)
         self.events.append(event)
         self.check_cancelled()
 

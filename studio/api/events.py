@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
@@ -32,9 +32,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Preview:
-    """The unfinished result, as a picture or text. It is shown and never saved."""
+    """The unfinished result, as a picture or text. It is shown and never saved.
 
-    content: Picture | str
+    Pictures that come faster than they can be shown are dropped. One that takes time to make may be given as a
+    function without arguments: it is only called if its picture will be shown.
+    """
+
+    content: Picture | str | Callable[[], Picture]
     label: str = ""
 
 

@@ -54,10 +54,8 @@ class Outputs:
         match event:
             case api.Progress():
                 self._show_progress(event)
-            case api.Preview(content=str() as text):
-                self._outbox.offer(preview_frames.text_frame(self._run.job, text, event.label))
             case api.Preview():
-                self._offer_picture(event.content, event.label)
+                self._offer_preview(event)
             case api.Notice():
                 self._outbox.send(JobNotice(self._run.job, event.text, NoticeLevel(event.level)))
             case _ if self._run.draft:
@@ -77,11 +75,14 @@ class Outputs:
         left = self._time_left.estimate(event.step, event.total, time.monotonic())
         self._outbox.offer(JobProgress(self._run.job, float(event.step), float(event.total), event.text, left))
 
-    def _offer_picture(self, picture: api.Picture | Callable[[], api.Picture], label: str = "") -> None:
-        job = self._run.job
-        self._outbox.offer_picture(
-            job, lambda: preview_frames.picture_frame(job, picture() if callable(picture) else picture, label)
-        )
+    def _offer_preview(self, event: api.Preview) -> None:
+        content, job = event.content, self._run.job
+        if isinstance(content, str):
+            self._outbox.offer(preview_frames.text_frame(job, content, event.label))
+        elif callable(content):
+            self._outbox.offer_picture(job, lambda: preview_frames.picture_frame(job, content(), event.label))
+        else:
+            self._outbox.offer_picture(job, lambda: preview_frames.picture_frame(job, content, event.label))
 
     def _show_draft(self, event: api.Event) -> None:
         """Show the result of a draft, which is not saved; of an animation its first frame."""
@@ -151,7 +152,7 @@ class Outputs:
             if self._progress_events == events_before:
                 left = self._time_left.estimate(number, total, time.monotonic())
                 self._outbox.offer(JobProgress(self._run.job, number, total, f"Frame {number}", left))
-            self._offer_picture(frame)
+            self._offer_preview(api.Preview(frame))
 
 
 class TimeLeft:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import threading
 from typing import Any
@@ -12,7 +13,7 @@ from PIL import Image
 
 from studio.core import messages
 from studio.core.errors import StudioError
-from studio.core.messages import FromWorker, Heartbeat, JobFinished, JobProgress
+from studio.core.messages import FromWorker, Heartbeat, JobFinished, JobProgress, PreviewFrame
 from studio.worker.jobs import preview_frames
 from studio.worker.jobs.outputs import TimeLeft
 from studio.worker.stdio import Outbox
@@ -96,6 +97,22 @@ class Pipe(io.BytesIO):
     def said(self) -> list[FromWorker]:
         stream = io.BytesIO(self.getvalue())
         return list(iter(lambda: messages.read_from_worker(stream), None))
+
+
+def test_pictures_that_come_too_soon_are_not_even_made() -> None:
+    pipe = Pipe()
+    pipe.open.set()
+    outbox = Outbox(pipe)
+    made: list[str] = []
+
+    def make_frame(job: str) -> PreviewFrame:
+        made.append(job)
+        return preview_frames.picture_frame(job, np.zeros((2, 2, 3), np.uint8))
+
+    for job in ("a", "a", "a", "b"):
+        outbox.offer_picture(job, functools.partial(make_frame, job))
+    assert made == ["a", "b"], "the first picture of a job is always made"
+    outbox.close()
 
 
 def test_a_reader_that_lags_gets_the_latest_progress_and_blocks_nobody() -> None:
