@@ -17,6 +17,7 @@ from studio.core import params_schema
 from studio.core.descriptor import Field, PluginDescriptor
 from studio.core.errors import BadInput
 from studio.core.recipe import Recipe
+from studio.library.foreign.metadata import read_metadata
 from studio.library.storage import recipe_embedding
 
 _ID = re.compile(r"[0-9a-f]{6,64}")
@@ -53,7 +54,7 @@ def recipe(options: argparse.Namespace, console: Console) -> int:
     with opened(options) as place:
         path = _file(options.file, place)
     own = recipe_embedding.read_recipe(path)
-    foreign = None if own else recipe_embedding.read_foreign(path)
+    foreign = None if own else read_metadata(path)
     if own is None and foreign is None:
         raise BadInput(f"{path.name} carries no recipe.")
     found = msgspec.to_builtins(own or foreign)

@@ -125,18 +125,18 @@ def _each(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def _named_by_content(field: Field, value: Any, library: Library, inputs: dict[str, str]) -> Any:
-    aside = field.widget is Widget.MASK  # a mask has no place of its own among the pictures
+    hidden = field.widget is Widget.MASK  # a mask is only an input
     if isinstance(value, list):
-        references = [_reference(item, library, aside=aside) for item in value]
+        references = [_reference(item, library, hidden=hidden) for item in value]
         inputs.update({f"{field.name}[{at}]": reference for at, reference in enumerate(references)})
         return references
     if not value:
         return value
-    inputs[field.name] = _reference(str(value), library, aside=aside)
+    inputs[field.name] = _reference(str(value), library, hidden=hidden)
     return inputs[field.name]
 
 
-def _reference(value: str, library: Library, *, aside: bool) -> str:
+def _reference(value: str, library: Library, *, hidden: bool) -> str:
     if value.startswith(REFERENCE):
         if library.path_of(value.removeprefix(REFERENCE)) is None:
             raise BadInput("This picture is no longer in the library.", "Choose it again.")
@@ -146,7 +146,7 @@ def _reference(value: str, library: Library, *, aside: bool) -> str:
         if (creation := library.get(value)) is None:
             raise BadInput(f"There is neither a file nor a creation {value}.", "See `studio history`.")
         return REFERENCE + creation.id
-    return REFERENCE + library.import_file(path.absolute(), aside=aside).id
+    return REFERENCE + library.import_file(path.absolute(), hidden=hidden).id
 
 
 def _path_of(value: str, library: Library) -> str:

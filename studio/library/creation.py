@@ -10,25 +10,28 @@ from msgspec import Struct
 from studio.core.recipe import Recipe
 
 MODEL_FILE = "studio.json"
-"""In a model's folder: what it is, and the recipe it was trained by."""
+"""File in a model's folder with its title, its kind, and the recipe that trained it."""
 _TILE_IMAGES = ("preview.png", "preview.jpg", "preview.webp")
 
 
 class CreationKind(Enum):
+    """The type of a creation. The values are stored in the index and used in searches (`kind:image`)."""
+
     IMAGE = "image"
     ANIMATION = "animation"
     TEXT = "text"
     MODEL = "model"
     FILE = "file"
-    """Anything else that a recipe reads, such as a sound. Kept for its lineage, not shown in the history."""
+    """Any other file that a recipe reads, such as a sound. Kept for lineage and not shown in the history."""
 
 
 class Creation(Struct, frozen=True, kw_only=True):
-    """`id` is the SHA-256 (hex) of the file's bytes, so that lineage is by content.
+    """A row of the index.
 
-    For a trained model, a folder, it is the digest over its files' names and digests.
-    `recipe` is None for a picture that was imported and carries none of ours; `tool` is
-    then ``import``. `duration` in seconds. A `missing` creation has a row but no file.
+    `id` is the SHA-256 (hex) of the file's bytes, so lineage follows content. The id of a trained model,
+    which is a folder, is the digest of its files' names and digests. `recipe` is None for an imported file
+    without a studio recipe; its `tool` is then ``import``. `duration` is in seconds. A `missing` creation
+    has a row but no file.
     """
 
     id: str
@@ -49,9 +52,9 @@ class Creation(Struct, frozen=True, kw_only=True):
     trashed: bool = False
     missing: bool = False
     model_kind: str = ""
-    """For a model: what `ModelChoice` fields ask for."""
+    """Kind of a trained model, as `ModelChoice` fields name it. Empty for everything else."""
 
 
 def find_tile_image(model: Path) -> Path | None:
-    """The picture in a model's folder that shows what it makes."""
+    """Return the example image in a model's folder, which its tile shows."""
     return next((path for name in _TILE_IMAGES if (path := model / name).is_file()), None)

@@ -1,4 +1,4 @@
-"""The library: one front for files, index, thumbnails and trash. Any thread may use it."""
+"""The façade of the library: files, index, thumbnails and trash. Any thread may use it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -31,7 +31,7 @@ _DAMAGED_MARKER = "index.damaged"
 
 
 class Library:
-    """Creations by content. The files are the truth; the index only makes them quick to find.
+    """All creations of a home. The files are the source of truth; the index makes them quick to find.
 
     Every method may raise StudioError when the disk or the index fails.
     """
@@ -42,7 +42,7 @@ class Library:
         self._thumbnails = ThumbnailDb(home.thumbs)
 
     def open(self) -> None:
-        """Makes what is missing. Raises StudioError where the index is of a newer studio."""
+        """Create missing folders and the index. Raises StudioError if a newer version of the studio wrote the index."""
         try:
             self.home.make()
         except OSError as error:
@@ -66,17 +66,17 @@ class Library:
 
     @property
     def needs_sweep(self) -> bool:
-        """Whether the index is new, so that `sweep` has yet to fill it."""
+        """Check whether the index is new and `sweep` has not filled it yet."""
         with self._connect() as connection:
             return connection.execute("SELECT 1 FROM facts WHERE name = 'swept'").fetchone() is None
 
-    # Files become creations
+    # Adding files
 
     def add(self, path: Path, *, digest: str = "") -> Creation:
-        """The creation of a file, or a model's folder, that lies in the library's folder; indexed if it was not.
+        """Index a file or a model's folder that lies in the library folder, and return its creation.
 
-        `digest` is its id where that is known; without it, the file is read once more. Raises BadInput for what
-        lies elsewhere or is no creation.
+        `digest` is its id if known; otherwise the file is hashed. Raises BadInput if the path is elsewhere or is not
+        a creation.
         """
         from studio.library.index.extraction import extract
         from studio.library.index.reindex import index_file
@@ -88,68 +88,70 @@ class Library:
         try:
             stamp = file_stamp(path)
             with self._connect() as connection:
-                known = connection.execute(
+                row = connection.execute(
                     "SELECT id FROM files WHERE path = ? AND stamp = ?", (schema.relative_path(self.home, path), stamp)
                 ).fetchone()
-                rows = schema.read_rows(connection, self.home, known or ())
+                rows = schema.read_rows(connection, self.home, row or ())
             if rows and not rows[0].missing:
                 return rows[0]
-            measured = extract(self.home, path, digest)
+            entry = extract(self.home, path, digest)
         except FileNotFoundError as error:
             raise BadInput(f"There is no file {path}.", "Check the path.") from error
         except OSError as error:
             raise BadInput(f"{path.name} cannot be read: {error.strerror or error}.") from error
         with self._begin() as connection:
-            index_file(connection, self.home, measured, stamp)
-        return self._require(measured.creation.id)
+            index_file(connection, self.home, entry, stamp)
+        return self._require(entry.creation.id)
 
-    def import_file(self, path: Path, *, aside: bool = False) -> Creation:
-        """Imports any file: the creation that has these bytes already, or a copy, byte for byte, under today's date.
+    def import_file(self, path: Path, *, hidden: bool = False) -> Creation:
+        """Copy a file into the library, or return the creation that has the same bytes.
 
-        A picture that is taken `aside`, such as a mask, is a `CreationKind.FILE` until it is adopted as a
-        picture too. A creation in the trash that has these bytes is taken out of it. Raises BadInput
-        for a missing file, a folder, or a picture that cannot be read.
+        A `hidden` image, such as a mask, is a `CreationKind.FILE` until it is imported again without `hidden`.
+        A creation in the trash with the same bytes is restored. Raises BadInput for a missing file, a folder,
+        or an image that cannot be read.
         """
         from studio.library.storage import importer
 
         path = Path(path).expanduser().absolute()
-        digest = importer.digest(path)
+        digest = importer.hash_file(path)
         known = self.get(digest)
         if known and not known.missing and Path(known.path).exists():
             if known.trashed:
                 self.restore([known.id])
-            if known.kind is CreationKind.FILE and not aside and importer.bring_forward(Path(known.path)):
+            if known.kind is CreationKind.FILE and not hidden and importer.unhide(Path(known.path)):
                 return self.add(Path(known.path))
             return self._require(known.id)
         if self.home.library in path.parents:
             return self.add(path)
-        thumbnail = importer.check(path)
-        copy = importer.copy(self.home, path, digest, created=now(), aside=aside and thumbnail is not None)
+        thumbnail = importer.make_thumbnail(path)
+        copy = importer.copy_into_library(
+            self.home, path, digest, created=now(), hidden=hidden and thumbnail is not None
+        )
         if thumbnail:
             self._thumbnails.put(digest, thumbnail)
         return self.add(copy)
 
-    # Looking up
+    # Finding creations
 
     def get(self, id_or_prefix: str) -> Creation | None:
-        """A creation by its id, ``sha256:…``, or at least six hex digits that only one id begins with."""
-        wanted = id_or_prefix.strip().removeprefix(REFERENCE).lower()
-        if not re.fullmatch("[0-9a-f]{6,64}", wanted):
+        """Find a creation by its id, ``sha256:…``, or by at least six hex digits that only one id begins with."""
+        prefix = id_or_prefix.strip().removeprefix(REFERENCE).lower()
+        if not re.fullmatch("[0-9a-f]{6,64}", prefix):
             return None
         with self._connect() as connection:
-            found = connection.execute(
-                "SELECT id FROM creations WHERE id >= ? AND id < ? LIMIT 2", (wanted, wanted + "g")
+            matches = connection.execute(
+                "SELECT id FROM creations WHERE id >= ? AND id < ? LIMIT 2", (prefix, prefix + "g")
             ).fetchall()
-            rows = schema.read_rows(connection, self.home, [found[0][0]]) if len(found) == 1 else []
+            rows = schema.read_rows(connection, self.home, [matches[0][0]]) if len(matches) == 1 else []
         return rows[0] if rows else None
 
     def path_of(self, sha256: str) -> Path | None:
-        """Where the bytes of this digest lie, in the trash too; None where they are gone."""
+        """Return the path of the file with this digest, even in the trash. Return None if there is none."""
         creation = self.get(sha256.removeprefix(REFERENCE)) if len(sha256.removeprefix(REFERENCE)) == 64 else None
         return Path(creation.path) if creation and Path(creation.path).exists() else None
 
     def get_many(self, ids: Iterable[str]) -> list[Creation]:
-        """The creations of these ids, in this order; unknown ones are left out."""
+        """Return the creations of these ids, in this order. Unknown ids are skipped."""
         with self._connect() as connection:
             return schema.read_rows(connection, self.home, ids)
 
@@ -162,7 +164,7 @@ class Library:
         trashed: bool = False,
         limit: int = -1,
     ) -> list[str]:
-        """The ids of what fits, the newest first; of all of it unless there is a `limit`. For the words see `query`."""
+        """Return the ids of matching creations, newest first. The module `query` documents the search language."""
         with self._connect() as connection:
             return schema.find_ids(connection, parse(query), kind=kind, starred=starred, trashed=trashed, limit=limit)
 
@@ -176,7 +178,7 @@ class Library:
         limit: int = 200,
         before: str | None = None,
     ) -> list[Creation]:
-        """A page of what fits, the newest first. `before` is the id of the last creation of the page before."""
+        """Return matching creations, newest first. To continue, pass the last id so far as `before`."""
         with self._connect() as connection:
             ids = schema.find_ids(
                 connection, parse(query), kind=kind, starred=starred, trashed=trashed, limit=limit, before=before
@@ -184,13 +186,13 @@ class Library:
             return schema.read_rows(connection, self.home, ids)
 
     def find_parents(self, id: str) -> list[Creation]:
-        """What it was made from, as far as it is known here."""
+        """Return the creations in the library that this one was made from."""
         with self._connect() as connection:
             rows = connection.execute("SELECT parent FROM links WHERE child = ?", (id,)).fetchall()
             return schema.read_rows(connection, self.home, [row[0] for row in rows])
 
     def find_children(self, id: str) -> list[Creation]:
-        """What was made from it, the newest first."""
+        """Return the creations that were made from this one, newest first."""
         with self._connect() as connection:
             rows = connection.execute(
                 "SELECT c.id FROM links l JOIN creations c ON c.id = l.child WHERE l.parent = ? ORDER BY c.key DESC",
@@ -198,34 +200,36 @@ class Library:
             ).fetchall()
             return schema.read_rows(connection, self.home, [row[0] for row in rows])
 
-    def list_models(self, kind: str = "") -> list[Creation]:
-        """Trained models of a kind, the newest first; of every kind when it is empty."""
-        return [one for one in self.search(kind=CreationKind.MODEL, limit=10_000) if not kind or one.model_kind == kind]
+    def list_models(self, model_kind: str = "") -> list[Creation]:
+        """Return trained models of a kind, or of all kinds if it is empty, newest first."""
+        models = self.search(kind=CreationKind.MODEL, limit=10_000)
+        return [model for model in models if not model_kind or model.model_kind == model_kind]
 
     def load_thumbnail(self, id: str) -> bytes | None:
-        """A JPEG of at most 256 pixels a side, remade if it was lost; None for what has no picture."""
-        found = self._thumbnails.get(id)
-        if found is None and (creation := self.get(id)) and not creation.missing:
+        """Return a JPEG of at most 256 pixels a side, rendered if it is not stored. Return None for texts etc."""
+        content = self._thumbnails.get(id)
+        if content is None and (creation := self.get(id)) and not creation.missing:
             from studio.library.storage import thumbnails
 
-            found = thumbnails.of(creation)
-            if found:
-                self._thumbnails.put(id, found)
-        return found
+            content = thumbnails.render(creation)
+            if content:
+                self._thumbnails.put(id, content)
+        return content
 
     # Marks
 
     def star(self, id: str, on: bool) -> Creation:
+        """Set or clear the star."""
         return self._mark(id, star=bool(on))
 
     def rate(self, id: str, stars: int) -> Creation:
-        """`stars` from 0 to 5."""
+        """Set the rating, 0 to 5. Raises BadInput for another number."""
         if not 0 <= stars <= 5:
-            raise BadInput(f"A rating goes from 0 to 5, and {stars} does not.")
+            raise BadInput(f"The rating {stars} is not between 0 and 5.")
         return self._mark(id, rating=int(stars))
 
     def tag(self, id: str, tags: Iterable[str]) -> Creation:
-        """Replaces the tags. Spaces at the ends and doubles are dropped; at most 100 of 80 characters."""
+        """Replace the tags. Strips spaces and duplicates, and keeps at most 100 tags of 80 characters."""
         unique: dict[str, str] = {}
         for tag in tags:
             cleaned = " ".join(tag.encode("utf-8", "replace").decode().split())[:MAX_TAG].strip()
@@ -236,67 +240,68 @@ class Library:
     # Trash
 
     def trash(self, ids: Iterable[str]) -> list[str]:
-        """Moves creations to the trash; the ids of those that are there now, for `restore`."""
+        """Move creations to the trash. Return the ids of those that were moved, for `restore`."""
         return self._move(ids, to_trash=True)
 
     def restore(self, ids: Iterable[str]) -> list[str]:
-        """Moves creations from the trash back to where they were; the ids of those that are there now."""
+        """Move creations from the trash back to their folders. Return the ids of those that were moved."""
         return self._move(ids, to_trash=False)
 
     def delete(self, ids: Iterable[str]) -> list[str]:
-        """Deletes creations for good, and only from the trash; the ids of those that are gone."""
+        """Delete creations from the trash permanently. Return the ids of those that were deleted."""
         from studio.library.storage import trash
 
-        gone = [one.id for one in self.get_many(ids) if one.trashed and trash.delete(self.home, Path(one.path))]
+        trashed = [creation for creation in self.get_many(ids) if creation.trashed]
+        deleted = [creation.id for creation in trashed if trash.delete(self.home, Path(creation.path))]
         with self._begin() as connection:
-            for id in gone:
+            for id in deleted:
                 schema.delete_row(connection, id)
-        self._thumbnails.drop(gone)
+        self._thumbnails.delete(deleted)
         trash.remove_empty_folders(self.home)
-        return gone
+        return deleted
 
     def empty_trash(self) -> int:
-        """Deletes what is in the trash, for good; how many creations that were."""
+        """Delete everything in the trash permanently. Return the number of creations."""
         return len(self.delete(self.find_ids(trashed=True)))
 
     # Upkeep
 
     def sweep(self, progress: Callable[[int, int], None] | None = None) -> SweepResult:
-        """Brings the index in line with the files. Quick when nothing changed; may run in a background thread."""
-        from studio.library.index import reindex as sweep
+        """Update the index from the files. Quick if nothing changed; may run in a background thread."""
+        from studio.library.index import reindex
 
         try:
-            return sweep.sweep(self.home, self._pool, progress)
+            return reindex.sweep(self.home, self._pool, progress)
         except sqlite3.Error as error:
             if not sqlite_pool.is_corruption(error):
                 raise _describe_index_error(error) from error
             self._reset_index()
         with _translate_errors(self.home):
-            return sweep.sweep(self.home, self._pool, progress)
+            return reindex.sweep(self.home, self._pool, progress)
 
     def export(self, id: str, to: Path) -> Path:
-        """A copy of a creation at `to`, a file or a folder; another extension converts, and keeps the recipe.
+        """Copy a creation to `to`, a file or a folder. Another extension converts the file and keeps the recipe.
 
-        Raises BadInput for an extension that this kind cannot have.
+        Raises BadInput for an extension that does not suit the creation.
         """
-        from studio.library.storage import exporter as export
+        from studio.library.storage import exporter
 
-        return export.export(self._require(id), Path(to).expanduser().absolute())
+        return exporter.export(self._require(id), Path(to).expanduser().absolute())
 
     def _require(self, id: str) -> Creation:
         creation = self.get(id)
         if creation is None:
-            raise BadInput(f"There is no creation {id[:10]} in the library.")
+            raise BadInput(f"The library has no creation {id[:10]}.")
         return creation
 
-    def _mark(self, id: str, **values: Any) -> Creation:
+    def _mark(self, id: str, **values: bool | int | tuple[str, ...]) -> Creation:
         from studio.library.index.scan import file_stamp
 
         creation = self._require(id)
         path = Path(creation.path)
         if creation.missing or not path.exists():
-            raise BadInput(f"The file of {path.name} is missing, so it cannot be marked.")
-        sidecar.change(path, **values)
+            raise BadInput(f"{path.name} cannot be changed because its file is missing.")
+        sidecar.update(path, **values)
         changed = msgspec.structs.replace(creation, **values)
         with self._begin() as connection:
             schema.update_marks(connection, changed)
@@ -330,8 +335,8 @@ class Library:
             sqlite_pool.remove_database(self.home.index)
             self.home.index.with_name(_DAMAGED_MARKER).unlink(missing_ok=True)
         except OSError as error:
-            sentence = "The library's index is damaged and cannot be removed."
-            raise StudioError(sentence, "Close other studios and try again.") from error
+            sentence = "The library's index is damaged and cannot be deleted."
+            raise StudioError(sentence, "Close other windows of the studio and try again.") from error
         self._pool = Pool(self.home.index, schema.prepare_connection)
 
     @contextmanager
@@ -347,7 +352,7 @@ class Library:
 
 @contextmanager
 def _translate_errors(home: Home) -> Iterator[None]:
-    """SQLite's failures in a sentence. A damaged index is noted, and made anew when the library is next opened."""
+    """Raise SQLite's errors as StudioError. A corrupt index is marked, and `open` rebuilds it."""
     try:
         yield
     except sqlite3.Error as error:
@@ -359,12 +364,12 @@ def _translate_errors(home: Home) -> Iterator[None]:
 
 def _describe_index_error(error: sqlite3.Error) -> StudioError:
     if sqlite_pool.is_corruption(error):
-        return StudioError("The library's index is damaged.", "Start the studio again; it is rebuilt from the files.")
+        return StudioError("The library's index is damaged.", "Restart the studio to rebuild it from the files.")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
         return StudioError("The disk is full: the index could not be written.", "Free some space and try again.")
     if code == sqlite3.SQLITE_BUSY:
-        return StudioError("Another studio keeps the library busy.", "Try again in a moment.")
+        return StudioError("Another studio is writing to the library.", "Try again in a moment.")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
-        return StudioError("The library's index may not be written to.", "Check the permissions of its folder.")
+        return StudioError("The library's index is write-protected.", "Check the permissions of its folder.")
     return StudioError(f"The library's index failed: {error}.")

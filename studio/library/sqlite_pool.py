@@ -1,4 +1,4 @@
-"""SQLite as the library uses it: WAL, connections that threads borrow, one writer at a time."""
+"""A pool of SQLite connections for many threads, with one writer at a time."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 BUSY_SECONDS = 30.0
-"""How long to wait for another process that writes."""
+"""Seconds to wait while another process writes."""
 
 
 class Pool:
-    """Connections to one database file. Any thread may borrow one; each is used by one at a time.
+    """Connections to one database file. Any thread may use the pool; each connection serves one thread at a time.
 
-    `prepare` is called with each new connection, before anything else.
+    `prepare` is called once for each new connection.
     """
 
     def __init__(self, file: Path, prepare: Callable[[sqlite3.Connection], None]) -> None:
@@ -28,6 +28,7 @@ class Pool:
 
     @contextmanager
     def connect(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection for reading. It is closed if the block raises."""
         connection = self._acquire()
         try:
             yield connection
@@ -38,7 +39,7 @@ class Pool:
 
     @contextmanager
     def begin(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: committed at the end, rolled back when an exception leaves the block."""
+        """Yield a connection inside a transaction. Commits at the end and rolls back if the block raises."""
         with self._write_lock, self.connect() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -77,11 +78,11 @@ class Pool:
 
 
 def remove_database(file: Path) -> None:
-    """Removes a database with what belongs to it. The caller holds no connection."""
+    """Delete a database and its WAL files. No connection may be open."""
     for suffix in ("", "-wal", "-shm"):
         file.with_name(file.name + suffix).unlink(missing_ok=True)
 
 
 def is_corruption(error: sqlite3.Error) -> bool:
-    """Whether the file itself is at fault, rather than the moment or the query."""
+    """Check whether the database file itself is corrupt."""
     return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

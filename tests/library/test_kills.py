@@ -56,7 +56,7 @@ def is_whole(creation: Creation) -> bool:
     path = Path(creation.path)
     match creation.kind:
         case CreationKind.TEXT:
-            return markdown.body(path) == "words " * 2_000
+            return markdown.read_body(path) == "words " * 2_000
         case CreationKind.ANIMATION if path.suffix == ".mp4":
             return mp4.read(path).width == 48
         case _:

@@ -67,7 +67,7 @@ def test_what_lies_elsewhere_is_not_added(library: Library, tmp_path: Path) -> N
     with pytest.raises(BadInput, match="There is no file"):
         library.add(library.home.library / "a.png")
     (library.home.library / "a.png").write_bytes(b"no picture")
-    with pytest.raises(BadInput, match="no creation"):
+    with pytest.raises(BadInput, match="not a file of the studio"):
         library.add(library.home.library / "a.png")
 
 
@@ -161,7 +161,7 @@ def test_marks_are_in_the_row_and_beside_the_file(library: Library, made: Made) 
 def test_marks_that_cannot_be(library: Library, made: Made) -> None:
     creation = made()
     for stars in (-1, 6):
-        with pytest.raises(BadInput, match="from 0 to 5"):
+        with pytest.raises(BadInput, match="not between 0 and 5"):
             library.rate(creation.id, stars)
     with pytest.raises(BadInput, match="no creation"):
         library.star("0" * 64, True)
@@ -173,9 +173,9 @@ def test_marks_that_cannot_be(library: Library, made: Made) -> None:
 def test_a_sidecar_of_a_newer_studio_keeps_what_is_not_known_here(library: Library, made: Made) -> None:
     creation = made()
     path = Path(creation.path)
-    sidecar.change(path, colour="red")
+    sidecar.update(path, colour="red")
     library.star(creation.id, True)
-    assert '"colour": "red"' in sidecar.beside(path).read_text()
+    assert '"colour": "red"' in sidecar.sidecar_path(path).read_text()
 
 
 def test_where_it_came_from_and_what_became_of_it(library: Library, made: Made) -> None:
@@ -226,7 +226,7 @@ def test_an_animation_shows_a_frame_from_a_third_of_the_way(library: Library, fo
     assert kept is not None
     red, green, blue = Image.open(io.BytesIO(kept)).resize((1, 1)).getpixel((0, 0))
     assert green > 150 > max(red, blue)
-    library._thumbnails.drop([library.add(path).id])
+    library._thumbnails.delete([library.add(path).id])
     assert library.load_thumbnail(library.add(path).id) == kept, "made again, it is the same"
 
 
@@ -236,7 +236,7 @@ def test_an_animation_that_was_taken_in_shows_the_same(library: Library, tmp_pat
     frames[0].save(path, save_all=True, append_images=frames[1:])
     creation = library.import_file(path)
     kept = library.load_thumbnail(creation.id)
-    library._thumbnails.drop([creation.id])
+    library._thumbnails.delete([creation.id])
     assert library.load_thumbnail(creation.id) == kept
 
 
@@ -244,7 +244,7 @@ def test_films_have_thumbnails(library: Library) -> None:
     creation = library.add(
         writer.save_animation(library.home, factories.frames(), factories.recipe(), fps=9, loop=True)
     )
-    library._thumbnails.drop([creation.id])
+    library._thumbnails.delete([creation.id])
     assert library.load_thumbnail(creation.id)
 
 
@@ -258,7 +258,7 @@ def test_the_index_of_a_newer_studio_is_refused(library: Library) -> None:
     connection.execute("PRAGMA user_version = 999")
     connection.close()
     newer = Library(library.home)
-    with pytest.raises(StudioError, match="newer studio"):
+    with pytest.raises(StudioError, match="newer version of the studio"):
         newer.open()
     newer.close()
 

@@ -37,7 +37,9 @@ class Model:
         """Return the pipeline for a task; all share the weights. Raises BadInput where the model has none."""
         pipeline_class = self.family.pipeline_class(task)
         if task is Task.TEXT_TO_IMAGE and self.base.config.get("requires_aesthetics_score"):
-            raise api.BadInput(f"{self.title} is a refiner and needs an image to start from.", "Use it in Image to image.")
+            raise api.BadInput(
+                f"{self.title} is a refiner and needs an image to start from.", "Use it in Image to image."
+            )
         if task is not Task.INPAINT and _is_for_inpainting(self.base):
             raise api.BadInput(
                 f"{self.title} is made for inpainting only.", "Use it in Inpaint, or choose another model."

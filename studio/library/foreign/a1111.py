@@ -1,8 +1,8 @@
-"""The grammar in which AUTOMATIC1111 writes parameters, and most tools read them.
+"""The format in which AUTOMATIC1111 writes generation parameters, which most tools read.
 
 Lines of prompt; then ``Negative prompt: …``; then one last line ``Key: value, Key: value``,
-where a value that holds a comma, colon, quote or line break is JSON-quoted. The last line
-counts only with at least three pairs.
+where a value that contains a comma, colon, quote or line break is JSON-quoted. The last line
+counts only if it has at least three pairs.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from studio import __version__
 from studio.core.recipe import Recipe
 
 MAX_TEXT = 8 * 2**20
 MAX_LINE = 256 * 1024
-"""Characters of the last line that are taken for pairs."""
+"""Maximum length of the last line, in characters."""
 _NEGATIVE = "Negative prompt:"
 _PAIR = re.compile(r'\s*(\w[\w \-/]{0,60}):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
 _UNQUOTED = re.compile(r'[^,:\n"\\]*\Z')
@@ -32,10 +31,10 @@ NAMES = {
     "eta": "Eta",
     "clip_skip": "Clip skip",
 }
-"""Our parameters, which have the same name in every tool, in this grammar's words."""
+"""Names in this format of parameters, which are called the same in every tool."""
 STRENGTH = "Denoising strength"
-REPAINTING = ("diffusion.repaint", "diffusion.inpaint", "diffusion.upscale")
-"""Tools whose `strength` is that of this grammar."""
+IMAGE_TO_IMAGE_TOOLS = ("diffusion.repaint", "diffusion.inpaint", "diffusion.upscale")
+"""Ids of the tools whose `strength` is a denoising strength."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,11 @@ class Parameters:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
-def write(recipe: Recipe, size: tuple[int, int] | None = None) -> str:
-    """A recipe in this grammar. What has no word in it is left to the recipe itself."""
+def format_recipe(recipe: Recipe, size: tuple[int, int] | None = None) -> str:
+    """Format a recipe. Parameters without a name in this format are left out."""
     params = recipe.params
-    settings: dict[str, Any] = {}
-    for ours, theirs in (NAMES | {"strength": STRENGTH} if recipe.tool in REPAINTING else NAMES).items():
+    settings: dict[str, object] = {}
+    for ours, theirs in (NAMES | {"strength": STRENGTH} if recipe.tool in IMAGE_TO_IMAGE_TOOLS else NAMES).items():
         value = params.get(ours)
         if value not in (None, "") and not isinstance(value, bool | list | dict):
             settings.setdefault(theirs, value)
@@ -57,16 +56,16 @@ def write(recipe: Recipe, size: tuple[int, int] | None = None) -> str:
     if size:
         settings["Size"] = f"{size[0]}x{size[1]}"
     settings |= {"Tool": recipe.tool, "Version": f"Studio {__version__}"}
-    last = ", ".join(f"{name}: {_quoted(value)}" for name, value in settings.items())
-    prompt = _text(params.get("prompt"))
-    negative = _text(params.get("negative_prompt"))
+    last = ", ".join(f"{name}: {_quote(value)}" for name, value in settings.items())
+    prompt = _strip_text(params.get("prompt"))
+    negative = _strip_text(params.get("negative_prompt"))
     return "\n".join(filter(None, (prompt, f"{_NEGATIVE} {negative}" if negative else "", last)))
 
 
-def read(text: str) -> Parameters:
-    """What a text in this grammar says. A text without such a last line is all prompt."""
+def parse(text: str) -> Parameters:
+    """Parse a text. Without a last line of pairs the whole text is prompt."""
     lines = text[:MAX_TEXT].strip().split("\n")
-    settings = _pairs(lines[-1])
+    settings = _parse_pairs(lines[-1])
     if len(settings) < 3:
         settings = {}
     else:
@@ -81,25 +80,25 @@ def read(text: str) -> Parameters:
     return Parameters("\n".join(prompt).strip(), "\n".join(negative or ()).strip(), settings)
 
 
-def _pairs(line: str) -> dict[str, str]:
+def _parse_pairs(line: str) -> dict[str, str]:
     pairs: dict[str, str] = {}
     if len(line) > MAX_LINE:
         return pairs
     for name, value in _PAIR.findall(line):
-        pairs.setdefault(name.strip(), _unquoted(value.strip()))
+        pairs.setdefault(name.strip(), _unquote(value.strip()))
     return pairs
 
 
-def _text(value: Any) -> str:
+def _strip_text(value: object) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-def _quoted(value: Any) -> str:
+def _quote(value: object) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if _UNQUOTED.match(text) and text == text.strip() else json.dumps(text, ensure_ascii=False)
 
 
-def _unquoted(value: str) -> str:
+def _unquote(value: str) -> str:
     if not value.startswith('"'):
         return value
     try:

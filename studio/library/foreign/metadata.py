@@ -1,6 +1,6 @@
-"""What other tools wrote into their files, in our words.
+"""Reads the generation parameters that other tools wrote into images and videos.
 
-Foreign metadata is data: read within limits, never evaluated.
+Foreign metadata is untrusted: it is read within limits and never evaluated.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from studio.library.formats import detection, exif, gif, matroska, mp4, png, xmp
 MAX_TEXT = 16 * 2**20
 
 
-class Foreign(Struct, frozen=True, kw_only=True):
-    """`source` is the tool that wrote it. What it did not say, or not sensibly, is None or empty.
+class ForeignMetadata(Struct, frozen=True, kw_only=True):
+    """`source` is the tool that wrote the metadata. Missing and invalid values are None or empty.
 
-    `raw` holds what was found, as it was found: texts by their name in the file.
+    `raw` holds the original texts by their name in the file.
     """
 
     source: str
@@ -37,52 +37,52 @@ class Foreign(Struct, frozen=True, kw_only=True):
     raw: dict[str, Any] = {}
 
 
-def read_foreign(path: Path, *, hidden: bool = True) -> Foreign | None:
-    """What another tool wrote into a picture or film; None where there is nothing that is known.
+def read_metadata(path: Path, *, search_pixels: bool = True) -> ForeignMetadata | None:
+    """Read the metadata that another tool wrote into an image or video. Return None if no known tool wrote any.
 
-    `hidden` also looks into the pixels, where NovelAI keeps a copy; that decodes the picture.
-    Never raises for what a file contains.
+    `search_pixels` also reads the alpha channel, where NovelAI stores a copy; this decodes the image. Never raises
+    for the contents of a file.
     """
     try:
-        format = detection.sniff(path)
-        texts = _texts(path, format)
+        format = detection.detect_format(path)
+        texts = _read_texts(path, format)
     except OSError:
         return None
     texts = {name: text for name, text in texts.items() if len(text) <= MAX_TEXT}
-    found = understood(texts)
-    if found is None and hidden and format in ("png", "webp") and (text := stealth_png.read(path)):
-        texts = {"stealth": text, **dialects.stealth_texts(text)}
-        found = understood(texts)
+    found = parse_texts(texts)
+    if found is None and search_pixels and format in ("png", "webp") and (text := stealth_png.read(path)):
+        texts = {"stealth": text, **dialects.parse_stealth_text(text)}
+        found = parse_texts(texts)
     return found
 
 
-def understood(texts: Mapping[str, str]) -> Foreign | None:
-    """The first dialect that these texts, by their names in the file, make sense in."""
-    for source, said in dialects.read(texts):
-        values = {name: value for name, value in said.items() if value is not None}
+def parse_texts(texts: Mapping[str, str]) -> ForeignMetadata | None:
+    """Parse texts, by their names in the file, in the first dialect that fits."""
+    for source, fields in dialects.read(texts):
+        values = {name: value for name, value in fields.items() if value is not None}
         if values:
-            return Foreign(source=source, raw=dict(texts), **values)
+            return ForeignMetadata(source=source, raw=dict(texts), **values)
     return None
 
 
-def _texts(path: Path, format: str) -> dict[str, str]:
+def _read_texts(path: Path, format: str) -> dict[str, str]:
     match format:
         case "png":
-            found = png.texts(path)
+            found = png.read_texts(path)
             packet = found.get(png.XMP_KEY, "").encode("utf-8", "replace")
-            return found | _named("xmp", xmp.parameters(packet))
+            return found | _to_entry("xmp", xmp.read_parameters(packet))
         case "gif":
-            return _named("parameters", gif.read(path).comment)
+            return _to_entry("parameters", gif.read(path).comment)
         case "mp4":
             return dict(mp4.read(path).tags)
         case "matroska":
             return dict(matroska.read(path).tags)
         case "jpeg" | "webp" | "avif" | "tiff":
             header = exif.read(path)
-            return {**header.texts, **_named("xmp", xmp.parameters(header.xmp))}
+            return {**header.texts, **_to_entry("xmp", xmp.read_parameters(header.xmp))}
         case _:
             return {}
 
 
-def _named(name: str, text: str) -> dict[str, str]:
+def _to_entry(name: str, text: str) -> dict[str, str]:
     return {name: text} if text else {}

@@ -1,4 +1,4 @@
-"""Text in the lowest bit of a picture's alpha channel, column by column, as NovelAI hides it."""
+"""Text in the lowest bit of the alpha channel, column by column, as NovelAI stores it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _PLAIN, _PACKED = b"stealth_pnginfo", b"stealth_pngcomp"
 
 
 def read(path: Path) -> str:
-    """The hidden text, or an empty string."""
+    """Return the text in the alpha channel, or an empty string."""
     import numpy as np
 
     try:
-        with pillow_guard.opened(path) as image:
+        with pillow_guard.open_header(path) as image:
             if image.mode != "RGBA" or image.width * image.height > MAX_PIXELS:
                 return ""
             alpha = np.asarray(image.getchannel("A"))

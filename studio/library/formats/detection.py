@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes; the extension counts only where those say nothing."""
+"""Detects the format of a file by its first bytes, and by its extension only for texts and BMP."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _SIGNATURES = (
     (0, b"\0\0\1\0", "ico"),
     (0, b"\0\0\0\x0cjP  ", "jpeg2000"),
 )
-TEXTS = (".md", ".markdown", ".txt")
-PICTURES = frozenset({"png", "jpeg", "gif", "webp", "avif", "heif", "tiff", "bmp", "ico", "jpeg2000"})
-FILMS = frozenset({"mp4", "matroska", "avi"})
+TEXT_SUFFIXES = (".md", ".markdown", ".txt")
+IMAGE_FORMATS = frozenset({"png", "jpeg", "gif", "webp", "avif", "heif", "tiff", "bmp", "ico", "jpeg2000"})
+VIDEO_FORMATS = frozenset({"mp4", "matroska", "avi"})
 
 
-def sniff(path: Path) -> str:
-    """``png``, ``mp4``, ``text`` and so on; ``folder`` for a folder, empty for what is none of them. Raises OSError."""
+def detect_format(path: Path) -> str:
+    """Return ``png``, ``mp4``, ``text`` etc.; ``folder`` for a folder; empty for another file. Raises OSError."""
     if path.is_dir():
         return "folder"
     with path.open("rb") as file:
         head = file.read(16)
-    for place, signature, name in _SIGNATURES:
-        if head.startswith(signature, place) and (name != "bmp" or path.suffix.lower() in (".bmp", ".dib")):
+    for offset, signature, name in _SIGNATURES:
+        if head.startswith(signature, offset) and (name != "bmp" or path.suffix.lower() in (".bmp", ".dib")):
             return name
-    return "text" if path.suffix.lower() in TEXTS else ""
+    return "text" if path.suffix.lower() in TEXT_SUFFIXES else ""

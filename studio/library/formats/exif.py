@@ -1,10 +1,9 @@
-"""EXIF of pictures: the user comment, in which tools keep parameters, and other texts."""
+"""EXIF of images: the user comment, in which tools store parameters, and other texts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from studio.core.errors import BadInput
 from studio.library.formats import pillow_guard
@@ -14,32 +13,32 @@ _NAMES = {_SOFTWARE: "Software", 0x010E: "ImageDescription", 0x010F: "Make", 0x0
 
 
 @dataclass(frozen=True)
-class Header:
-    """`texts`: ``UserComment``, ``MakerNote``, ``Software`` and others, where they are there."""
+class ExifData:
+    """The present `texts` among ``UserComment``, ``MakerNote``, ``Software`` and others, and the XMP packet."""
 
     texts: dict[str, str] = field(default_factory=dict)
     xmp: bytes = b""
 
 
-def read(path: Path) -> Header:
-    """The header of a picture that Pillow can open; an empty one where it is damaged."""
+def read(path: Path) -> ExifData:
+    """Read the metadata of an image that Pillow can open. Return an empty result if it is damaged."""
     try:
-        with pillow_guard.opened(path) as image:
+        with pillow_guard.open_header(path) as image:
             tags = image.getexif()
             inner = tags.get_ifd(_IFD)
-            found = image.info.get("xmp", b"")
+            xmp = image.info.get("xmp", b"")
             comment = image.info.get("comment", b"")
     except BadInput:
-        return Header()
-    texts = {name: text(tags.get(tag)) for tag, name in _NAMES.items()}
-    texts |= {"UserComment": text(inner.get(_USER_COMMENT)), "MakerNote": text(inner.get(_MAKER_NOTE))}
-    texts["comment"] = text(comment)
-    packet = found.encode("utf-8", "replace") if isinstance(found, str) else bytes(found)
-    return Header({name: value for name, value in texts.items() if value}, packet)
+        return ExifData()
+    texts = {name: decode_text(tags.get(tag)) for tag, name in _NAMES.items()}
+    texts |= {"UserComment": decode_text(inner.get(_USER_COMMENT)), "MakerNote": decode_text(inner.get(_MAKER_NOTE))}
+    texts["comment"] = decode_text(comment)
+    packet = xmp.encode("utf-8", "replace") if isinstance(xmp, str) else bytes(xmp)
+    return ExifData({name: value for name, value in texts.items() if value}, packet)
 
 
-def text(value: Any) -> str:
-    """An EXIF text; in a user comment eight bytes name the encoding first."""
+def decode_text(value: object) -> str:
+    """Decode an EXIF text. The first eight bytes of a user comment name its encoding."""
     if isinstance(value, str):
         return value
     if not isinstance(value, bytes):
@@ -51,8 +50,8 @@ def text(value: Any) -> str:
     return value.removeprefix(b"ASCII\0\0\0").removeprefix(bytes(8)).decode("utf-8", "replace").rstrip("\0")
 
 
-def compose(comment: str) -> bytes:
-    """EXIF with a user comment in UTF-16, which is how other tools write parameters."""
+def build_exif(comment: str) -> bytes:
+    """Build EXIF with a user comment in UTF-16, as other tools write parameters."""
     import PIL.Image
 
     tags = PIL.Image.Exif()

@@ -1,6 +1,6 @@
-"""GIF blocks: the frames' durations, comments, and putting comments and XMP in.
+"""GIF blocks: reads frame durations, comments and XMP, and inserts comments and XMP.
 
-After the GIF89a specification. Comments hold the parameters that other tools read; XMP holds
+Follows the GIF89a specification. Comments hold the parameters that other tools read; XMP holds
 the recipe, in the application extension that Adobe describes (XMP part 3, 1.1.2).
 """
 
@@ -12,12 +12,12 @@ from pathlib import Path
 MAX_BYTES = 512 * 2**20
 _XMP = b"\x21\xff\x0bXMP DataXMP"
 _XMP_END = b"\x01" + bytes(range(255, -1, -1)) + b"\x00"
-"""Lets a reader that takes the packet for sub-blocks find its end."""
+"""Trailer by which readers that parse the packet as sub-blocks find its end."""
 
 
 @dataclass(frozen=True)
-class Gif:
-    """`seconds` is the length of one round."""
+class GifInfo:
+    """Frame count, duration of one loop in seconds, comment and XMP packet of a GIF."""
 
     frames: int = 0
     seconds: float = 0.0
@@ -25,19 +25,19 @@ class Gif:
     xmp: bytes = b""
 
 
-def read(path: Path) -> Gif:
-    """What the blocks say, up to the first that is damaged."""
+def read(path: Path) -> GifInfo:
+    """Read all blocks up to the first damaged one."""
     if path.stat().st_size > MAX_BYTES:
-        return Gif()
+        return GifInfo()
     data = path.read_bytes()
     if data[:4] != b"GIF8" or len(data) < 13:
-        return Gif()
-    place = 13 + _table(data[10])
+        return GifInfo()
+    place = 13 + _color_table_size(data[10])
     frames, hundredths, comments, xmp = 0, 0, list[bytes](), b""
     while place + 1 < len(data):
         if data[place] == 0x2C and place + 10 < len(data):
             frames += 1
-            place = _skip(data, place + 11 + _table(data[place + 9]))
+            place = _skip_sub_blocks(data, place + 11 + _color_table_size(data[place + 9]))
         elif data.startswith(_XMP, place):
             end = data.find(_XMP_END, place)
             if end < 0:
@@ -48,16 +48,16 @@ def read(path: Path) -> Gif:
             if data[place + 1] == 0xF9 and place + 6 < len(data):
                 hundredths += int.from_bytes(data[place + 4 : place + 6], "little")
             if data[place + 1] == 0xFE:
-                comments.append(_joined(data, place + 2))
-            place = _skip(data, place + 2)
+                comments.append(_join_sub_blocks(data, place + 2))
+            place = _skip_sub_blocks(data, place + 2)
         else:
             break
     comment = b"\n".join(comments).decode("utf-8", "replace")
-    return Gif(frames, hundredths / 100, comment, xmp)
+    return GifInfo(frames, hundredths / 100, comment, xmp)
 
 
-def insert(path: Path, *, comment: str, xmp: bytes) -> None:
-    """Adds a comment and an XMP packet before the end of a GIF, in place."""
+def insert_metadata(path: Path, *, comment: str, xmp: bytes) -> None:
+    """Insert a comment and an XMP packet at the end of a GIF, in place. Raises ValueError if the trailer is missing."""
     text = comment.encode("utf-8", "replace")
     with path.open("rb+") as file:
         file.seek(-1, 2)
@@ -72,17 +72,17 @@ def insert(path: Path, *, comment: str, xmp: bytes) -> None:
         file.write(b";")
 
 
-def _table(flags: int) -> int:
+def _color_table_size(flags: int) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _skip(data: bytes, place: int) -> int:
+def _skip_sub_blocks(data: bytes, place: int) -> int:
     while place < len(data) and data[place]:
         place += data[place] + 1
     return place + 1
 
 
-def _joined(data: bytes, place: int) -> bytes:
+def _join_sub_blocks(data: bytes, place: int) -> bytes:
     parts = []
     while place < len(data) and data[place]:
         parts.append(data[place + 1 : place + 1 + data[place]])

@@ -1,4 +1,4 @@
-"""Texts on disk: Markdown with front matter that carries the recipe."""
+"""Text creations on disk: Markdown with front matter that holds the recipe."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ _FENCE = "---\n"
 
 
 def compose(text: str, title: str, recipe_json: str) -> bytes:
-    """A Markdown file. The values of its front matter are JSON, which YAML readers take too."""
+    """Build a Markdown file. The values of its front matter are JSON, which YAML readers accept too."""
     head = f"title: {json.dumps(title, ensure_ascii=False)}\nstudio_recipe: {recipe_json}\n"
     return f"{_FENCE}{head}{_FENCE}\n{text}".encode("utf-8", "replace")
 
 
-def front_matter(path: Path) -> dict[str, str]:
-    """The `title` and, as JSON, the `studio_recipe` of a file; empty where there is no front matter of ours."""
+def read_front_matter(path: Path) -> dict[str, str]:
+    """Return the `title` and, as JSON, the `studio_recipe` of a file; empty without a studio recipe."""
     return _split(path)[0]
 
 
-def body(path: Path) -> str:
-    """The text without its front matter, as it was given to be saved. Raises OSError."""
+def read_body(path: Path) -> str:
+    """Return the text without its front matter. Raises OSError."""
     return _split(path)[1]
 
 
@@ -37,13 +37,13 @@ def _split(path: Path) -> tuple[dict[str, str], str]:
         if colon and name == "studio_recipe":
             found[name] = value
         elif colon and name == "title":
-            found[name] = _title(value)
+            found[name] = _parse_title(value)
     if "studio_recipe" not in found:
         return {}, text
     return found, text[end + 1 + len(_FENCE) :].removeprefix("\n")
 
 
-def _title(value: str) -> str:
+def _parse_title(value: str) -> str:
     try:
         title = json.loads(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Matroska and WebM: size, length and tags of a film. After RFC 9559 and RFC 8794 (EBML)."""
+"""Matroska and WebM: reads size, duration and tags of a video. Follows RFC 9559 and RFC 8794 (EBML)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from studio.library.formats.mp4 import Film
+from studio.library.formats.mp4 import VideoInfo
 
 MAX_BODY = 16 * 2**20
 _MAX_ELEMENTS = 20_000
@@ -17,26 +17,26 @@ _TRACK, _VIDEO, _WIDTH, _HEIGHT = 0xAE, 0xE0, 0xB0, 0xBA
 _TAG, _SIMPLE, _NAME, _STRING = 0x7373, 0x67C8, 0x45A3, 0x4487
 
 
-def read(path: Path) -> Film:
-    """What the header and the tags say; an empty Film where the file is damaged."""
+def read(path: Path) -> VideoInfo:
+    """Read the header and the tags. Return an empty `VideoInfo` if the file is damaged."""
     parts: dict[int, bytes] = {}
     with path.open("rb") as file:
-        for number, length in _elements(file):
+        for number, length in _read_elements(file):
             if number == _SEGMENT:
-                continue  # what follows lies inside it
+                continue  # its children follow
             if number in (_INFO, _TRACKS, _TAGS) and length <= MAX_BODY:
                 parts[number] = file.read(length)
             else:
                 file.seek(length, 1)
     try:
-        width, height = _size(parts.get(_TRACKS, b""))
-        return Film(width, height, _seconds(parts.get(_INFO, b"")), tuple(_tags(parts.get(_TAGS, b""))))
+        width, height = _read_size(parts.get(_TRACKS, b""))
+        return VideoInfo(width, height, _read_duration(parts.get(_INFO, b"")), tuple(_read_tags(parts.get(_TAGS, b""))))
     except (struct.error, ValueError, IndexError):
-        return Film()
+        return VideoInfo()
 
 
-def _seconds(info: bytes) -> float:
-    parts = dict(_inside(info))
+def _read_duration(info: bytes) -> float:
+    parts = dict(_parse_children(info))
     duration = parts.get(_DURATION, b"")
     if len(duration) not in (4, 8):
         return 0.0
@@ -46,49 +46,49 @@ def _seconds(info: bytes) -> float:
     return seconds if 0 <= seconds < 1e9 else 0.0
 
 
-def _size(tracks: bytes) -> tuple[int, int]:
-    for number, track in _inside(tracks):
-        video = dict(_inside(track)).get(_VIDEO) if number == _TRACK else None
+def _read_size(tracks: bytes) -> tuple[int, int]:
+    for number, track in _parse_children(tracks):
+        video = dict(_parse_children(track)).get(_VIDEO) if number == _TRACK else None
         if video:
-            sides = dict(_inside(video))
+            sides = dict(_parse_children(video))
             return int.from_bytes(sides.get(_WIDTH, b""), "big"), int.from_bytes(sides.get(_HEIGHT, b""), "big")
     return 0, 0
 
 
-def _tags(tags: bytes) -> Iterator[tuple[str, str]]:
-    for number, tag in _inside(tags):
-        for inner, simple in _inside(tag) if number == _TAG else ():
+def _read_tags(tags: bytes) -> Iterator[tuple[str, str]]:
+    for number, tag in _parse_children(tags):
+        for inner, simple in _parse_children(tag) if number == _TAG else ():
             if inner == _SIMPLE:
-                parts = dict(_inside(simple))
+                parts = dict(_parse_children(simple))
                 name, value = parts.get(_NAME, b""), parts.get(_STRING, b"")
                 yield name.decode("utf-8", "replace"), value.decode("utf-8", "replace")
 
 
-def _elements(file: BinaryIO) -> Iterator[tuple[int, int]]:
-    """The number and length of each element; the reader of it goes on behind its body."""
+def _read_elements(file: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Yield the id and length of each element. The caller must move the file behind the element's body."""
     for _ in range(_MAX_ELEMENTS):
         head = file.read(12)
-        number, used = _number(head, 0, keep_mark=True)
-        length, end = _number(head, used, keep_mark=False)
+        number, used = _parse_vint(head, 0, keep_mark=True)
+        length, end = _parse_vint(head, used, keep_mark=False)
         if not used or not end:
             return
         file.seek(end - len(head), 1)
         yield number, length
 
 
-def _inside(data: bytes) -> Iterator[tuple[int, bytes]]:
+def _parse_children(data: bytes) -> Iterator[tuple[int, bytes]]:
     place = 0
     for _ in range(_MAX_ELEMENTS):
-        number, used = _number(data, place, keep_mark=True)
-        length, start = _number(data, used, keep_mark=False)
+        number, used = _parse_vint(data, place, keep_mark=True)
+        length, start = _parse_vint(data, used, keep_mark=False)
         if not used or not start or start + length > len(data):
             return
         yield number, data[start : start + length]
         place = start + length
 
 
-def _number(data: bytes, place: int, *, keep_mark: bool) -> tuple[int, int]:
-    """A number of variable length and the place behind it; a place of 0 where there is none."""
+def _parse_vint(data: bytes, place: int, *, keep_mark: bool) -> tuple[int, int]:
+    """Parse an EBML variable-length integer. Return its value and the offset behind it, or (0, 0) if there is none."""
     if place >= len(data) or not data[place]:
         return 0, 0
     size = 9 - data[place].bit_length()

@@ -1,6 +1,6 @@
-"""MP4 boxes: size, length and comment of a film, read without decoding it.
+"""MP4 boxes: reads size, duration and comment of a video without decoding it.
 
-After ISO/IEC 14496-12, and iTunes' `ilst` for the comment, which is where ffmpeg writes it.
+Follows ISO/IEC 14496-12, and iTunes' `ilst` for the comment, where ffmpeg writes it.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ _MAX_BOXES = 10_000
 
 
 @dataclass(frozen=True)
-class Film:
-    """`seconds` long, `width` × `height` pixels; zeros where the file does not say."""
+class VideoInfo:
+    """Width and height in pixels, duration in seconds, and tags of a video; zeros if the file does not say."""
 
     width: int = 0
     height: int = 0
     seconds: float = 0.0
     tags: tuple[tuple[str, str], ...] = ()
-    """What the file says about itself: ``©cmt`` is the comment; ffmpeg's own keys as they are."""
+    """Names and values. ``©cmt`` is the comment; keys that ffmpeg defines keep their names."""
 
     @property
     def comment(self) -> str:
         return dict(self.tags).get("©cmt", "")
 
 
-def read(path: Path) -> Film:
-    """What the `moov` box says; an empty Film where there is none, or it is damaged."""
+def read(path: Path) -> VideoInfo:
+    """Read the `moov` box. Return an empty `VideoInfo` if it is missing or damaged."""
     with path.open("rb") as file:
-        moov = _moov(file)
+        moov = _read_moov(file)
     try:
-        return _film(moov) if moov else Film()
+        return _parse_moov(moov) if moov else VideoInfo()
     except (IndexError, ValueError, ZeroDivisionError):
-        return Film()
+        return VideoInfo()
 
 
-def _moov(file: BinaryIO) -> bytes:
+def _read_moov(file: BinaryIO) -> bytes:
     for _ in range(_MAX_BOXES):
         head = file.read(8)
         if len(head) < 8:
@@ -55,39 +55,39 @@ def _moov(file: BinaryIO) -> bytes:
     return b""
 
 
-def _film(moov: bytes) -> Film:
+def _parse_moov(moov: bytes) -> VideoInfo:
     width = height = 0
     seconds = 0.0
     tags: list[tuple[str, str]] = []
-    for kind, body in _boxes(moov):
+    for kind, body in _parse_boxes(moov):
         if kind == b"mvhd":
             long = body[0] == 1
             scale = int.from_bytes(body[20:24] if long else body[12:16], "big")
             seconds = int.from_bytes(body[24:32] if long else body[16:20], "big") / scale
         elif kind == b"trak":
-            for inner, track in _boxes(body):
+            for inner, track in _parse_boxes(body):
                 if inner == b"tkhd" and not width:
                     width, height = (int.from_bytes(track[-8:-4], "big") >> 16, int.from_bytes(track[-4:], "big") >> 16)
         elif kind == b"udta":
-            tags += _tags(body)
-    return Film(width, height, seconds, tuple(tags))
+            tags += _parse_tags(body)
+    return VideoInfo(width, height, seconds, tuple(tags))
 
 
-def _tags(udta: bytes) -> Iterator[tuple[str, str]]:
-    for kind, meta in _boxes(udta):
+def _parse_tags(udta: bytes) -> Iterator[tuple[str, str]]:
+    for kind, meta in _parse_boxes(udta):
         if kind != b"meta":
             continue
-        parts = dict(_boxes(meta[4:]))
-        names = [name[8:].decode("utf-8", "replace") for name in _keys(parts.get(b"keys", b""))]
-        for tag, value in _boxes(parts.get(b"ilst", b"")):
-            data = dict(_boxes(value)).get(b"data", b"")
+        parts = dict(_parse_boxes(meta[4:]))
+        names = [name[8:].decode("utf-8", "replace") for name in _parse_keys(parts.get(b"keys", b""))]
+        for tag, value in _parse_boxes(parts.get(b"ilst", b"")):
+            data = dict(_parse_boxes(value)).get(b"data", b"")
             number = int.from_bytes(tag, "big")
             name = names[number - 1] if 0 < number <= len(names) else tag.decode("latin-1")
             yield name, data[8:].decode("utf-8", "replace")
 
 
-def _keys(body: bytes) -> Iterator[bytes]:
-    """Each entry is its length, a namespace and a name."""
+def _parse_keys(body: bytes) -> Iterator[bytes]:
+    """Yield entries of a length, a namespace and a name."""
     place = 8
     while place + 8 <= len(body):
         length = int.from_bytes(body[place : place + 4], "big")
@@ -97,7 +97,7 @@ def _keys(body: bytes) -> Iterator[bytes]:
         place += length
 
 
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _parse_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     place = 0
     for _ in range(_MAX_BOXES):
         if place + 8 > len(data):

@@ -1,4 +1,4 @@
-"""Opening a picture for its header: no pixel is decoded, and every kind of damage is one exception."""
+"""Opens image headers with Pillow without decoding pixels, and raises one exception for all kinds of damage."""
 
 from __future__ import annotations
 
@@ -13,13 +13,26 @@ from studio.core.errors import BadInput
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_DAMAGE = (ValueError, SyntaxError, EOFError, TypeError, KeyError, IndexError, OverflowError, MemoryError, RuntimeError)
-"""What Pillow raises for garbled files, besides OSError."""
+_PILLOW_ERRORS = (
+    ValueError,
+    SyntaxError,
+    EOFError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+)
+"""Exceptions that Pillow raises for damaged files, besides OSError."""
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image]:
-    """Raises BadInput for what Pillow cannot read, here or in the block. The caller looks at the size first."""
+def open_header(path: Path) -> Iterator[Image]:
+    """Yield an image whose pixels are not decoded yet. The caller must check its size before decoding.
+
+    Raises BadInput for what Pillow cannot read, here or in the block.
+    """
     import PIL.Image
 
     PIL.Image.MAX_IMAGE_PIXELS = None
@@ -30,5 +43,5 @@ def opened(path: Path) -> Iterator[Image]:
                 yield image
     except FileNotFoundError:
         raise
-    except (OSError, *_DAMAGE) as error:
+    except (OSError, *_PILLOW_ERRORS) as error:
         raise BadInput(f"{path.name} is not a picture that can be read.") from error

@@ -1,6 +1,6 @@
-"""PNG chunks: reading the text of any file within strict limits, and writing 16 bits a channel.
+"""PNG chunks: reads the texts of any file within strict limits, and writes 16 bits a channel.
 
-After the PNG specification, third edition (W3C). Pillow reads no text behind a compressed
+Follows the PNG specification, third edition (W3C). Pillow reads no text behind a compressed
 chunk that is too long, and writes no 16-bit colour; both are needed here.
 """
 
@@ -10,38 +10,39 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL.PngImagePlugin import PngInfo
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_TEXT = 32 * 2**20
-"""Bytes of text that are read from one file, after decompression."""
+"""Maximum bytes of text that are read from one file, after decompression."""
 MAX_CHUNKS = 100_000
 XMP_KEY = "XML:com.adobe.xmp"
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 
 
-def texts(path: Path) -> dict[str, str]:
-    """The text chunks of a PNG, wherever they stand. What is damaged or too long is left out."""
+def read_texts(path: Path) -> dict[str, str]:
+    """Read all text chunks of a PNG by their keys. Damaged and too long ones are skipped."""
     found: dict[str, str] = {}
-    room = MAX_TEXT
+    max_bytes = MAX_TEXT
     with path.open("rb") as file:
-        for kind, body in _chunks(file, _TEXT_CHUNKS):
-            entry = _entry(kind, body, room)
+        for kind, body in _read_chunks(file, _TEXT_CHUNKS):
+            entry = _parse_text_chunk(kind, body, max_bytes)
             if entry is not None and entry[0] not in found:
                 found[entry[0]] = entry[1]
-                room -= len(entry[1])
+                max_bytes -= len(entry[1])
     return found
 
 
-def frames(path: Path) -> tuple[int, float]:
-    """How many frames an animated PNG has, and its length in seconds; (1, 0) for a still one."""
+def read_animation(path: Path) -> tuple[int, float]:
+    """Return the number of frames and the duration in seconds of an animated PNG; (1, 0) for a still image."""
     count, seconds = 1, 0.0
     with path.open("rb") as file:
-        for kind, body in _chunks(file, (b"acTL", b"fcTL", b"IDAT")):
+        for kind, body in _read_chunks(file, (b"acTL", b"fcTL", b"IDAT")):
             if kind == b"acTL" and len(body) >= 4:
                 count = int.from_bytes(body[:4], "big")
             elif kind == b"fcTL" and len(body) >= 24:
@@ -52,8 +53,8 @@ def frames(path: Path) -> tuple[int, float]:
     return count, seconds if count > 1 else 0.0
 
 
-def _chunks(file: BinaryIO, wanted: tuple[bytes, ...]) -> Iterator[tuple[bytes, bytes]]:
-    """The wanted chunks, without their check sums; the body of an IDAT is skipped."""
+def _read_chunks(file: BinaryIO, wanted: tuple[bytes, ...]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the chunks of the wanted types, without check sums. The body of an IDAT is skipped."""
     if file.read(8) != SIGNATURE:
         return
     for _ in range(MAX_CHUNKS):
@@ -75,7 +76,7 @@ def _chunks(file: BinaryIO, wanted: tuple[bytes, ...]) -> Iterator[tuple[bytes, 
                 yield kind, b""
 
 
-def _entry(kind: bytes, body: bytes, room: int) -> tuple[str, str] | None:
+def _parse_text_chunk(kind: bytes, body: bytes, max_bytes: int) -> tuple[str, str] | None:
     key, _, rest = body.partition(b"\0")
     packed, charset = False, "latin-1"
     if kind == b"zTXt":
@@ -87,16 +88,16 @@ def _entry(kind: bytes, body: bytes, room: int) -> tuple[str, str] | None:
     if packed:
         inflater = zlib.decompressobj()
         try:
-            rest = inflater.decompress(rest, room + 1)
+            rest = inflater.decompress(rest, max_bytes + 1)
         except zlib.error:
             return None
-    if len(rest) > room:
+    if len(rest) > max_bytes:
         return None
     return key.decode("latin-1"), rest.decode(charset, "replace")
 
 
-def encode16(values: NDArray[np.uint16], chunks: list[tuple[bytes, bytes]]) -> bytes:
-    """A PNG of 16 bits a channel from an array [height, width, 1 | 3 | 4]; `chunks` stand before the pixels."""
+def encode_16_bit(values: NDArray[np.uint16], chunks: list[tuple[bytes, bytes]]) -> bytes:
+    """Encode an array [height, width, 1 | 3 | 4] as a PNG with 16 bits a channel and `chunks` before the pixels."""
     import numpy as np
 
     height, width, channels = values.shape
@@ -108,34 +109,34 @@ def encode16(values: NDArray[np.uint16], chunks: list[tuple[bytes, bytes]]) -> b
     head = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 3: 2, 4: 6}[channels], 0, 0, 0)
     pixels = zlib.compress(lines.tobytes(), 1)
     parts = [(b"IHDR", head), *chunks, (b"IDAT", pixels), (b"IEND", b"")]
-    return SIGNATURE + b"".join(_chunk(kind, body) for kind, body in parts)
+    return SIGNATURE + b"".join(_pack_chunk(kind, body) for kind, body in parts)
 
 
-def text_chunk(key: str, text: str) -> tuple[bytes, bytes]:
-    """As Pillow writes it: tEXt where Latin-1 holds the text, iTXt otherwise."""
+def build_text_chunk(key: str, text: str) -> tuple[bytes, bytes]:
+    """Build a tEXt chunk, or an iTXt chunk if Latin-1 cannot hold the text, as Pillow does."""
     try:
         return b"tEXt", key.encode("latin-1") + b"\0" + text.encode("latin-1")
     except UnicodeEncodeError:
-        return international_chunk(key, text)
+        return build_itxt_chunk(key, text)
 
 
-def international_chunk(key: str, text: str) -> tuple[bytes, bytes]:
+def build_itxt_chunk(key: str, text: str) -> tuple[bytes, bytes]:
     return b"iTXt", key.encode("latin-1") + b"\0\0\0\0\0" + text.encode("utf-8", "replace")
 
 
-def profile_chunk(profile: bytes) -> tuple[bytes, bytes]:
+def build_profile_chunk(profile: bytes) -> tuple[bytes, bytes]:
     return b"iCCP", b"sRGB\0\0" + zlib.compress(profile)
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
+def _pack_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def info(chunks: list[tuple[bytes, bytes]]) -> Any:
-    """The same chunks as Pillow's `PngInfo`, for `Image.save(pnginfo=…)`."""
+def to_png_info(chunks: list[tuple[bytes, bytes]]) -> PngInfo:
+    """Convert chunks to Pillow's `PngInfo`, for `Image.save(pnginfo=…)`."""
     from PIL.PngImagePlugin import PngInfo
 
-    found = PngInfo()
+    pnginfo = PngInfo()
     for kind, body in chunks:
-        found.add(kind, body)
-    return found
+        pnginfo.add(kind, body)
+    return pnginfo

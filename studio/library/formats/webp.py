@@ -1,7 +1,7 @@
-"""WebP animations: written frame by frame as they come, and their length read.
+"""WebP animations: writes frames as they arrive, and reads the duration.
 
-After the WebP container specification (RIFF). Pillow wants all frames at once; here only the
-packed ones are kept, and those on disk.
+Follows the WebP container specification (RIFF). Pillow needs all frames at once; here only
+encoded frames are kept, on disk.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ICC, _ALPHA, _EXIF, _XMP, _ANIMATED = 0x20, 0x10, 0x08, 0x04, 0x02
 
 
 class Writer:
-    """Writes an animated WebP to `path`. Leaving it without `close` leaves an unusable file."""
+    """Writes an animated WebP to `path`. The file is valid only after `finish`."""
 
     def __init__(self, path: Path, size: tuple[int, int], *, loop: bool, icc: bytes, quality: int = 90) -> None:
         self._file: BinaryIO = path.open("wb")
@@ -40,20 +40,27 @@ class Writer:
         self._file.close()
 
     def add(self, frame: Image, milliseconds: int) -> None:
-        """Adds an RGB or RGBA frame of the size that was given."""
+        """Add an RGB or RGBA frame of the animation's size."""
         still = io.BytesIO()
         frame.save(still, "WEBP", quality=self._quality, method=3)
         width, height = self._size
-        body = _u24(0) + _u24(0) + _u24(width - 1) + _u24(height - 1) + _u24(milliseconds) + b"\x02"
-        for kind, content in _chunks(still.getvalue()):
+        body = (
+            _pack_u24(0)
+            + _pack_u24(0)
+            + _pack_u24(width - 1)
+            + _pack_u24(height - 1)
+            + _pack_u24(milliseconds)
+            + b"\x02"
+        )
+        for kind, content in _parse_chunks(still.getvalue()):
             if kind in (b"ALPH", b"VP8 ", b"VP8L"):
-                body += _packed(kind, content)
+                body += _pack_chunk(kind, content)
         if frame.mode == "RGBA":
             self._flags |= _ALPHA
         self._chunk(b"ANMF", body)
 
     def finish(self, *, exif: bytes, xmp: bytes) -> None:
-        """Adds the metadata and the header."""
+        """Write the metadata and the header."""
         if exif:
             self._flags |= _EXIF
             self._chunk(b"EXIF", exif)
@@ -65,14 +72,14 @@ class Writer:
         self._file.write(struct.pack("<I", end - 8))
         self._file.seek(20)
         width, height = self._size
-        self._file.write(bytes([self._flags, 0, 0, 0]) + _u24(width - 1) + _u24(height - 1))
+        self._file.write(bytes([self._flags, 0, 0, 0]) + _pack_u24(width - 1) + _pack_u24(height - 1))
 
     def _chunk(self, kind: bytes, body: bytes) -> None:
-        self._file.write(_packed(kind, body))
+        self._file.write(_pack_chunk(kind, body))
 
 
-def frames(path: Path) -> tuple[int, float]:
-    """How many frames a WebP has, and its length in seconds; (1, 0) for a still one."""
+def read_animation(path: Path) -> tuple[int, float]:
+    """Return the number of frames and the duration in seconds of a WebP; (1, 0) for a still image."""
     count, milliseconds = 0, 0
     with path.open("rb") as file:
         head = file.read(12)
@@ -89,7 +96,7 @@ def frames(path: Path) -> tuple[int, float]:
     return max(count, 1), milliseconds / 1000
 
 
-def _chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+def _parse_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
     place, found = 12, []
     while place + 8 <= len(data):
         length = int.from_bytes(data[place + 4 : place + 8], "little")
@@ -98,9 +105,9 @@ def _chunks(data: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def _packed(kind: bytes, body: bytes) -> bytes:
+def _pack_chunk(kind: bytes, body: bytes) -> bytes:
     return kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) & 1)
 
 
-def _u24(value: int) -> bytes:
+def _pack_u24(value: int) -> bytes:
     return value.to_bytes(3, "little")

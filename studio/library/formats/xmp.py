@@ -1,6 +1,6 @@
-"""XMP packets: the IPTC label of what was made by a model, and the recipe.
+"""XMP packets with the IPTC label for media made by a model, and with the recipe.
 
-After XMP part 1 (ISO 16684-1) and the IPTC's NewsCodes for the digital source type.
+Follows XMP part 1 (ISO 16684-1) and the IPTC's NewsCodes for the digital source type.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ _PARAMETERS = re.compile(
 _NOT_XML = {code: f"\\u{code:04x}" for code in (0xFFFE, 0xFFFF)}
 
 
-def packet(recipe_json: str = "") -> bytes:
-    """A packet with the label that a model made this, and the recipe unless it is empty."""
+def build_packet(recipe_json: str = "") -> bytes:
+    """Build a packet with the label that a model made this, and with the recipe unless it is empty."""
     text = escape(recipe_json.translate(_NOT_XML), quote=False).encode("utf-8", "replace").decode()
     inside = f"\n<studio:recipe>{text}</studio:recipe>" if text else ""
     return _PACKET.format(namespace=NAMESPACE, label=MADE_BY_MODEL, recipe=inside).encode()
 
 
-def recipe_json(content: bytes) -> str:
-    """The recipe in a packet, or an empty string. Nothing is parsed as XML, so no entity is expanded."""
+def read_recipe_json(content: bytes) -> str:
+    """Return the recipe in a packet, or an empty string. Does not parse XML, so no entity is expanded."""
     if len(content) > MAX_BYTES:
         return ""
     found = _RECIPE.search(content)
     return unescape(found[1].decode("utf-8", "replace")) if found else ""
 
 
-def parameters(content: bytes) -> str:
-    """Another tool's parameters in a packet, or an empty string."""
+def read_parameters(content: bytes) -> str:
+    """Return the parameters that another tool wrote into a packet, or an empty string."""
     if len(content) > MAX_BYTES:
         return ""
     for found in _PARAMETERS.finditer(content):

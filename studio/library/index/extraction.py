@@ -1,4 +1,4 @@
-"""What a file in the library says of itself: all that its row is made from."""
+"""Extracts the index row of a creation from its file, its sidecar and its recipe."""
 
 from __future__ import annotations
 
@@ -11,37 +11,38 @@ from studio.core.errors import BadInput
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, Recipe
 from studio.library.creation import MODEL_FILE, Creation, CreationKind
+from studio.library.foreign.metadata import read_metadata
 from studio.library.formats import detection, gif, markdown, matroska, mp4, pillow_guard, png, webp
 from studio.library.index import timestamps
 from studio.library.storage import recipe_embedding, sidecar, writer
 
 TITLE_LENGTH = 300
 TEXT_LENGTH = 100_000
-"""Characters of one creation that are searched."""
+"""Number of characters of a creation that are indexed."""
 IMPORTED = "import"
 
 
 class IndexEntry(Struct, frozen=True):
-    """A creation as its files tell it, and the words by which it is found."""
+    """A creation as read from its files, and the text by which searches find it."""
 
     creation: Creation
     words: str
 
 
 def extract(home: Home, path: Path, digest: str = "") -> IndexEntry:
-    """Reads a creation that lies in the library, and hashes it unless its `digest` is known.
+    """Read a creation in the library, and hash it unless its `digest` is known.
 
-    Raises BadInput for what is no creation, or a picture whose header cannot be read; OSError
-    when the file goes away meanwhile.
+    Raises BadInput if it is not a creation or if the header of an image cannot be read, and OSError if the file
+    disappears meanwhile.
     """
-    format = detection.sniff(path)
+    format = detection.detect_format(path)
     beside = sidecar.read(path)
     kind, width, height, duration = _classify(path, format, beside)
     recipe = recipe_of(path)
     about = _read_model_file(path) if kind is CreationKind.MODEL else {}
     title, words = _extract_words(path, kind, recipe, beside, about)
     creation = Creation(
-        id=digest or writer.sha_of(path),
+        id=digest or writer.digest_of(path),
         path=str(path),
         kind=kind,
         tool=recipe.tool if recipe else IMPORTED,
@@ -62,7 +63,7 @@ def extract(home: Home, path: Path, digest: str = "") -> IndexEntry:
 
 
 def recipe_of(path: Path) -> Recipe | None:
-    """As `embed.read_recipe`, but a recipe that cannot be read counts as none."""
+    """Read the recipe of a creation. Return None if there is none or it cannot be read."""
     try:
         return recipe_embedding.read_recipe(path)
     except BadInput:
@@ -70,37 +71,39 @@ def recipe_of(path: Path) -> Recipe | None:
 
 
 def size_of(path: Path) -> int:
-    return sum(file.stat().st_size for _, file in writer.model_files(path)) if path.is_dir() else path.stat().st_size
+    return (
+        sum(file.stat().st_size for _, file in writer.list_model_files(path)) if path.is_dir() else path.stat().st_size
+    )
 
 
 def _classify(path: Path, format: str, beside: sidecar.Sidecar) -> tuple[CreationKind, int, int, float]:
     if format == "folder":
         if not (path / MODEL_FILE).is_file():
-            raise BadInput(f"{path.name} is a folder, and no trained model.")
+            raise BadInput(f"The folder {path.name} is not a trained model.")
         return CreationKind.MODEL, 0, 0, 0.0
     if format == "text":
         return CreationKind.TEXT, 0, 0, 0.0
-    if format in detection.FILMS:
-        film = mp4.read(path) if format == "mp4" else matroska.read(path) if format == "matroska" else mp4.Film()
-        return CreationKind.ANIMATION, film.width, film.height, film.seconds
-    if format in detection.PICTURES:
+    if format in detection.VIDEO_FORMATS:
+        video = mp4.read(path) if format == "mp4" else matroska.read(path) if format == "matroska" else mp4.VideoInfo()
+        return CreationKind.ANIMATION, video.width, video.height, video.seconds
+    if format in detection.IMAGE_FORMATS:
         width, height = read_image_size(path)
         frames, seconds = _count_frames(path, format)
-        if beside.aside:
+        if beside.hidden:
             return CreationKind.FILE, width, height, 0.0
         return (CreationKind.ANIMATION if frames > 1 else CreationKind.IMAGE), width, height, seconds
     if not beside.imported:
-        raise BadInput(f"{path.name} is no creation.")
+        raise BadInput(f"{path.name} is not a file of the studio.")
     return CreationKind.FILE, 0, 0, 0.0
 
 
 def read_image_size(path: Path) -> tuple[int, int]:
-    """Width and height as shown, from the header alone. Raises BadInput where it cannot be read."""
+    """Read width and height, as displayed, from the header. Raises BadInput if it cannot be read."""
     with path.open("rb") as file:
         head = file.read(24)
     if head[:8] == png.SIGNATURE:
         return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
-    with pillow_guard.opened(path) as image:
+    with pillow_guard.open_header(path) as image:
         turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
         return (image.height, image.width) if turned else image.size
 
@@ -108,9 +111,9 @@ def read_image_size(path: Path) -> tuple[int, int]:
 def _count_frames(path: Path, format: str) -> tuple[int, float]:
     match format:
         case "png":
-            return png.frames(path)
+            return png.read_animation(path)
         case "webp":
-            return webp.frames(path)
+            return webp.read_animation(path)
         case "gif":
             found = gif.read(path)
             return found.frames, found.seconds if found.frames > 1 else 0.0
@@ -132,16 +135,18 @@ def _extract_words(
     parts = [beside.imported]
     title = beside.imported
     if recipe:
-        said = [value for value in recipe.params.values() if isinstance(value, str) and not value.startswith(REFERENCE)]
+        texts = [
+            value for value in recipe.params.values() if isinstance(value, str) and not value.startswith(REFERENCE)
+        ]
         named = (_string(recipe.params.get(name)) for name in ("prompt", "text", "title"))
         title = next(filter(None, named), title)
-        parts += [*said, *(model.name for model in recipe.models)]
+        parts += [*texts, *(model.name for model in recipe.models)]
     else:
-        foreign = recipe_embedding.read_foreign(path, hidden=False)
+        foreign = read_metadata(path, search_pixels=False)
         parts += [foreign.prompt, foreign.model] if foreign else []
     if kind is CreationKind.TEXT:
-        body = markdown.body(path)
-        title = markdown.front_matter(path).get("title") or _first_line(body) or title
+        body = markdown.read_body(path)
+        title = markdown.read_front_matter(path).get("title") or _first_line(body) or title
         parts += [title, body]
     elif kind is CreationKind.MODEL:
         title = str(about.get("title") or path.name)

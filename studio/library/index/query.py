@@ -1,6 +1,6 @@
-"""What is typed into the search field, as words for FTS5 and conditions on rows.
+"""The search language: parses the text of the search field into an FTS5 match and conditions on rows.
 
-Words and ``"phrases"``, the last word by its beginning; ``-word`` leaves out; ``tool:style``,
+Words and ``"phrases"``; the last word matches by its beginning; ``-word`` excludes; ``tool:style``,
 ``tag:x``, ``tag:"two words"``, ``rating:>=3``, ``is:starred``, ``kind:image``, ``seed:5``,
 ``before:2026-11-01``, ``after:2026-11``.
 """
@@ -19,12 +19,12 @@ MAX_TERMS = 32
 _TERM = re.compile(r'(-?)(?:([a-z]+):)?(?:"([^"]*)"?|(\S+))')
 _RATING = re.compile(r"(>=|<=|>|<|=)?([0-5])\Z")
 _SCRIPTS = "([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])"
-"""Scripts without spaces: each sign is made a word, so that any part of a line can be found."""
+"""Characters of scripts without spaces. Each is indexed as a word, so that any part of a line can be found."""
 
 
 @dataclass
 class Query:
-    """`match` for FTS5, empty where there are no words; `where` on the table `c`, with its `values`."""
+    """`match` is an FTS5 expression, empty without words; `where` are conditions on table `c` with their `values`."""
 
     match: str = ""
     where: list[str] = field(default_factory=list)
@@ -32,13 +32,13 @@ class Query:
 
 
 def to_index_text(text: str) -> str:
-    """The text as it is indexed."""
+    """Separate the characters of scripts without spaces, as the index stores text."""
     text = text.replace("\0", " ")
     return text if text.isascii() else re.sub(_SCRIPTS, r" \1 ", text)
 
 
 def parse(text: str) -> Query:
-    """Never fails: what is no condition is a word, what is no word is nothing."""
+    """Parse a search. Never fails: an unknown condition counts as a word, and punctuation alone is ignored."""
     found = Query()
     text = text[:MAX_LENGTH].replace("\0", " ").encode("utf-8", "replace").decode()
     terms = [term for term in list(_TERM.finditer(text))[:MAX_TERMS] if not _add_condition(found, term)]
@@ -46,12 +46,12 @@ def parse(text: str) -> Query:
     unwanted: list[str] = []
     for term in terms:
         minus, name, phrase, word = term.groups()
-        typing = term is terms[-1] and phrase is None and not text[-1].isspace()
+        is_unfinished = term is terms[-1] and phrase is None and not text[-1].isspace()
         value = word if phrase is None else phrase
         if name == "tool":
             match = _build_match(value, beginning=True, column="tool : ")
         else:
-            match = _build_match(f"{name}:{value}" if name else value, beginning=typing)
+            match = _build_match(f"{name}:{value}" if name else value, beginning=is_unfinished)
         if match:
             (unwanted if minus else wanted).append(match)
     found.match = " AND ".join(wanted)
@@ -69,6 +69,7 @@ def _build_match(value: str, *, beginning: bool, column: str = "") -> str:
 
 
 def _add_condition(found: Query, term: re.Match[str]) -> bool:
+    """Add a term to the conditions. Return False if it is not a condition."""
     minus, name, phrase, word = term.groups()
     condition = _build_condition(name, word if phrase is None else phrase) if name else None
     if condition is None:
@@ -98,7 +99,7 @@ def _build_condition(name: str, value: str) -> tuple[Any, ...] | None:
 
 
 def _parse_date(value: str) -> int | None:
-    """A local day, month or year as milliseconds since 1970."""
+    """Convert a local day, month or year to milliseconds since 1970."""
     for form in ("%Y-%m-%d", "%Y-%m", "%Y"):
         try:
             return int(datetime.strptime(value, form).timestamp() * 1000)

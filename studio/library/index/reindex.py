@@ -1,7 +1,7 @@
-"""Brings the index in line with the files: the files are right.
+"""Updates the index from the files, which are the source of truth.
 
-Reads only what changed: a file whose size and time of change are as the index has them is
-taken as known. May run in a thread beside everything else, and in two processes at once.
+Reads only files whose size or modification time differs from the index. May run in a background thread, and in
+two processes at once.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from studio.library.sqlite_pool import Pool
 from studio.library.storage import sidecar
 
 BATCH = 64
-"""Files that are written to the index in one transaction, so that others get a turn."""
+"""Number of files per transaction, so that other writers get a turn."""
 MAX_AGE = 2 * 86_400.0
-"""Seconds after which an unfinished file is left over, whatever process bears its number now."""
+"""Seconds after which an unfinished file counts as abandoned even if a process with its id exists."""
 
 
 class SweepResult(Struct, frozen=True, kw_only=True):
-    """What a sweep found. `added` and `missing` are creation ids; `problems` are sentences."""
+    """The changes that a sweep made. `added` and `missing` are creation ids; `problems` are sentences."""
 
     added: tuple[str, ...] = ()
     updated: int = 0
     missing: tuple[str, ...] = ()
     removed: int = 0
-    """Unfinished files whose process is gone."""
+    """Number of deleted unfinished files whose process has ended."""
     problems: tuple[str, ...] = ()
 
     @property
@@ -48,7 +48,7 @@ class SweepResult(Struct, frozen=True, kw_only=True):
 
 
 class _FileContent(Struct):
-    """One file that is new or has changed: what it holds, or what is wrong with it."""
+    """The content of a new or changed file, or the reason why it could not be read."""
 
     name: str
     stamp: str
@@ -57,11 +57,11 @@ class _FileContent(Struct):
 
 
 def sweep(home: Home, pool: Pool, progress: Callable[[int, int], None] | None = None) -> SweepResult:
-    """Indexes files without rows and marks rows without files. `progress` gets how many of how many were read."""
+    """Index files without rows and mark rows without files. `progress` gets the number of files read and the total."""
     with pool.connect() as connection:
         before: dict[str, str] = dict(connection.execute("SELECT path, stamp FROM files"))
     found = scan(home.library)
-    removed = sum(_remove_unfinished(part) for part in found.parts)
+    removed = sum(_remove_unfinished(part) for part in found.unfinished)
     _reunite_sidecars(home, found)
     changed = [name for name, stamp in found.stamps.items() if before.get(name) != stamp]
     added: list[str] = []
@@ -71,11 +71,11 @@ def sweep(home: Home, pool: Pool, progress: Callable[[int, int], None] | None = 
         names = changed[start : start + BATCH]
         batch = [_read_file(home, name, found.stamps[name], before.get(name, "")) for name in names]
         with pool.begin() as connection:
-            for one in batch:
-                new = _write_to_index(connection, home, one)
+            for file in batch:
+                new = _write_to_index(connection, home, file)
                 updated += new is not None and not new
                 added += [new] if new else []
-        problems += [one.problem for one in batch if one.problem]
+        problems += [file.problem for file in batch if file.problem]
         if progress:
             progress(min(start + BATCH, len(changed)), len(changed))
     missing = drop_files(home, pool, [name for name in before if name not in found.stamps])
@@ -86,13 +86,13 @@ def sweep(home: Home, pool: Pool, progress: Callable[[int, int], None] | None = 
     )
 
 
-def index_file(connection: sqlite3.Connection, home: Home, measured: IndexEntry, stamp: str) -> bool:
-    """Writes a file and its creation into the index; True where the creation is new to it.
+def index_file(connection: sqlite3.Connection, home: Home, entry: IndexEntry, stamp: str) -> bool:
+    """Write a file and its creation into the index. Return True if the creation is new.
 
-    Where the same bytes lie in two places, the first keeps the creation, unless it is in the trash. A
-    creation whose file was overwritten by others is missing from then on.
+    If two files have the same bytes, the first one keeps the creation unless it is in the trash. A creation whose
+    file was overwritten becomes missing.
     """
-    creation = measured.creation
+    creation = entry.creation
     path = Path(creation.path)
     known = schema.read_rows(connection, home, [creation.id])
     row = connection.execute("SELECT id FROM files WHERE path = ?", (schema.relative_path(home, path),)).fetchone()
@@ -101,12 +101,12 @@ def index_file(connection: sqlite3.Connection, home: Home, measured: IndexEntry,
     schema.write_file_stamp(connection, home, path, stamp, creation.id)
     elsewhere = known and not known[0].missing and known[0].path != creation.path and Path(known[0].path).exists()
     if not elsewhere or (known[0].trashed and not creation.trashed):
-        schema.write_row(connection, home, measured)
+        schema.write_row(connection, home, entry)
     return not known
 
 
 def drop_files(home: Home, pool: Pool, names: Iterable[str]) -> list[str]:
-    """Takes files that are gone out of the index; the ids of creations that are missing now."""
+    """Remove deleted files from the index. Return the ids of creations that are missing now."""
     missing: list[str] = []
     gone = [name for name in names if not (home.library / name).exists()]
     for start in range(0, len(gone), BATCH):
@@ -145,19 +145,19 @@ def _read_file(home: Home, name: str, stamp: str, before: str) -> _FileContent:
         return _FileContent(name, "", problem=f"{name} cannot be read: {error.strerror or error}.")
 
 
-def _write_to_index(connection: sqlite3.Connection, home: Home, one: _FileContent) -> str | None:
-    """The id of a creation that is new, an empty string for one that changed, None where there was nothing to do."""
-    if isinstance(one.content, IndexEntry):
-        return one.content.creation.id if index_file(connection, home, one.content, one.stamp) else ""
-    if not one.stamp:
+def _write_to_index(connection: sqlite3.Connection, home: Home, file: _FileContent) -> str | None:
+    """Index one file. Return the id of a new creation, an empty string for a changed one, None for no change."""
+    if isinstance(file.content, IndexEntry):
+        return file.content.creation.id if index_file(connection, home, file.content, file.stamp) else ""
+    if not file.stamp:
         return None
-    row = connection.execute("SELECT id FROM files WHERE path = ?", (one.name,)).fetchone()
-    connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (one.name, one.stamp, row[0] if row else ""))
-    known = schema.read_rows(connection, home, [row[0]]) if row and one.content else []
-    if not known or known[0].path != str(home.library / one.name):
+    row = connection.execute("SELECT id FROM files WHERE path = ?", (file.name,)).fetchone()
+    connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (file.name, file.stamp, row[0] if row else ""))
+    known = schema.read_rows(connection, home, [row[0]]) if row and file.content else []
+    if not known or known[0].path != str(home.library / file.name):
         return None
-    assert isinstance(one.content, sidecar.Sidecar)
-    beside = one.content
+    assert isinstance(file.content, sidecar.Sidecar)
+    beside = file.content
     schema.update_marks(
         connection, msgspec.structs.replace(known[0], star=beside.star, rating=beside.rating, tags=beside.tags)
     )
@@ -165,14 +165,14 @@ def _write_to_index(connection: sqlite3.Connection, home: Home, one: _FileConten
 
 
 def _reunite_sidecars(home: Home, found: FileScan) -> None:
-    """A kill between the two moves of a creation and its sidecar leaves them apart: one in the trash, one not."""
+    """Move sidecars to their creations. A kill while trashing can leave one of them in the trash and the other not."""
     trash = f"{home.trash.name}/"
-    for name in found.lost:
+    for name in found.orphaned:
         other = name.removeprefix(trash) if name.startswith(trash) else trash + name
-        if other not in found.stamps or sidecar.beside(home.library / other).exists():
+        if other not in found.stamps or sidecar.sidecar_path(home.library / other).exists():
             continue
         with suppress(OSError):
-            sidecar.beside(home.library / name).rename(sidecar.beside(home.library / other))
+            sidecar.sidecar_path(home.library / name).rename(sidecar.sidecar_path(home.library / other))
             found.stamps[other] = file_stamp(home.library / other)
 
 
@@ -185,7 +185,7 @@ def _remove_unfinished(part: Path) -> bool:
 
 
 def _is_abandoned(part: Path) -> bool:
-    """Whether nobody writes it any more: its process is gone, or it is very old."""
+    """Check whether no process writes the file any more: its process has ended, or it is very old."""
     import psutil
 
     try:

@@ -1,4 +1,4 @@
-"""Everything that lies in the library's folder, quickly, with stamps that tell whether it changed."""
+"""Lists the files of the library folder with stamps that show whether they changed."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ from studio.library.storage import sidecar
 
 @dataclass
 class FileScan:
-    """`stamps` by the path relative to the library; `lost` are creations of which only the sidecar is there."""
+    """The result of a scan.
+
+    `stamps` maps paths relative to the library to file stamps. `orphaned` are the names of creations of which only the
+    sidecar exists. `unfinished` are temporary files.
+    """
 
     stamps: dict[str, str] = field(default_factory=dict)
-    lost: list[str] = field(default_factory=list)
-    parts: list[Path] = field(default_factory=list)
+    orphaned: list[str] = field(default_factory=list)
+    unfinished: list[Path] = field(default_factory=list)
 
 
 def scan(root: Path) -> FileScan:
-    """Files, and folders that are models. Hidden ones count for nothing, but for what was left unfinished."""
+    """Find all creations below `root`: files, and folders that are models. Hidden files are skipped."""
     found = FileScan()
     folders = [""]
     while folders:
@@ -34,16 +38,19 @@ def scan(root: Path) -> FileScan:
 
 
 def file_stamp(path: Path) -> str:
-    """Size and time of change of a file and, behind a bar, of its sidecar. Raises FileNotFoundError when it is gone."""
+    """Return size and modification time of a file and, after ``|``, of its sidecar.
+
+    Raises FileNotFoundError if the file does not exist.
+    """
     own = path / MODEL_FILE if path.is_dir() else path
     beside = ""
     with suppress(FileNotFoundError):
-        beside = _format_stamp(sidecar.beside(path).stat())
+        beside = _format_stamp(sidecar.sidecar_path(path).stat())
     return f"{_format_stamp(own.stat())}|{beside}"
 
 
 def is_same_file(stamp: str, other: str) -> bool:
-    """Whether two stamps differ in the sidecar at most."""
+    """Check whether two stamps belong to the same file content; only their sidecars may differ."""
     return stamp.partition("|")[0] == other.partition("|")[0]
 
 
@@ -52,7 +59,7 @@ def _scan_folder(root: Path, prefix: str, found: FileScan) -> Iterator[str]:
         here = {entry.name: entry for entry in entries}
     for name, entry in here.items():
         if name.startswith(PART):
-            found.parts.append(Path(entry.path))
+            found.unfinished.append(Path(entry.path))
         elif name.startswith("."):
             continue
         elif entry.is_dir(follow_symlinks=False):
@@ -62,7 +69,7 @@ def _scan_folder(root: Path, prefix: str, found: FileScan) -> Iterator[str]:
                 yield f"{prefix}{name}/"
         elif name.endswith(sidecar.SUFFIX):
             if name.removesuffix(sidecar.SUFFIX) not in here:
-                found.lost.append(prefix + name.removesuffix(sidecar.SUFFIX))
+                found.orphaned.append(prefix + name.removesuffix(sidecar.SUFFIX))
         else:
             beside = here.get(name + sidecar.SUFFIX)
             with suppress(FileNotFoundError):

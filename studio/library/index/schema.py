@@ -1,8 +1,8 @@
-"""The SQLite index: its schema, its migrations, and rows from and to creations.
+"""The SQLite index: schema, migrations, and conversion between rows and creations.
 
-A row's key is the time of its creation in milliseconds, times 1024, plus a few bits of its
-id: so the order of keys is the order of the history, and a page is found by its key alone.
-What every search walks over is in a narrow table; the rest stands apart.
+A row's key is its creation time in milliseconds, times 1024, plus a few bits of its id. The
+order of keys is therefore the order of the history, and a page is found by its key alone.
+Searches read a narrow table; the rest of a row is in another one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from studio.library.index.extraction import IndexEntry
 
 SHOWN, TRASHED, HIDDEN = 0, 1, 2
-"""Shelves. Hidden are creations whose file is missing, and files that are no picture, film, text or model."""
+"""Shelves. Hidden are creations whose file is missing, and files that only serve as inputs."""
 
 _FIRST_MIGRATION = """
 CREATE TABLE creations (
@@ -49,7 +49,7 @@ CREATE INDEX files_by_id ON files (id);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 MIGRATIONS = (_FIRST_MIGRATION,)
-"""Each is one transaction, and is never changed once it was released."""
+"""One transaction each. A released migration never changes."""
 
 _COLUMNS = """c.id, d.path, c.kind, c.tool, d.title, d.recipe, d.width, d.height, d.duration, d.size, d.created,
 c.star, c.rating, d.tags, c.missing, c.model_kind"""
@@ -57,7 +57,7 @@ _FROM = "FROM creations c JOIN details d ON d.key = c.key"
 
 
 def prepare_connection(connection: sqlite3.Connection) -> None:
-    """Settings of a connection, and migrations. Raises StudioError for an index of a newer studio."""
+    """Configure a connection and migrate the index. Raises StudioError if a newer studio wrote it."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -67,7 +67,7 @@ def prepare_connection(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
-    """One transaction per step. Another process may be at it too, so each looks again once it may write."""
+    """Apply each migration in a transaction, which reads the version again, since another process may migrate too."""
     done = False
     while not done:
         connection.execute("BEGIN IMMEDIATE")
@@ -80,9 +80,10 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
 
 def _apply_next_migration(connection: sqlite3.Connection) -> bool:
+    """Apply one migration. Return True if it was the last."""
     version = _version(connection)
     if version > len(MIGRATIONS):
-        raise StudioError("The library was opened by a newer studio.", "Update this one to use it.")
+        raise StudioError("A newer version of the studio has opened this library.", "Update the studio to use it.")
     if version < len(MIGRATIONS):
         for statement in filter(str.strip, MIGRATIONS[version].split(";")):
             connection.execute(statement)
@@ -95,13 +96,13 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def key_of(connection: sqlite3.Connection, creation: Creation) -> int:
-    """A free key for a new row: within the millisecond, or as near to it as there is room."""
-    start, chance, room = (to_milliseconds(creation.created) or 0) << 10, int(creation.id[:16], 16), 1 << 10
+    """Return a free key for a new row, in its millisecond or as close to it as possible."""
+    start, offset, spread = (to_milliseconds(creation.created) or 0) << 10, int(creation.id[:16], 16), 1 << 10
     while True:
-        key = start + chance % room
+        key = start + offset % spread
         if not connection.execute("SELECT 1 FROM creations WHERE key = ?", (key,)).fetchone():
             return key
-        chance, room = chance * 5 + 1, room * 2
+        offset, spread = offset * 5 + 1, spread * 2
 
 
 def shelf_of(creation: Creation) -> int:
@@ -110,9 +111,9 @@ def shelf_of(creation: Creation) -> int:
     return TRASHED if creation.trashed else SHOWN
 
 
-def write_row(connection: sqlite3.Connection, home: Home, measured: IndexEntry) -> None:
-    """Writes the row of a creation, new or known. Its key, and so its place in the history, stays."""
-    creation = measured.creation
+def write_row(connection: sqlite3.Connection, home: Home, entry: IndexEntry) -> None:
+    """Insert or replace the row of a creation. A known creation keeps its key and so its place in the history."""
+    creation = entry.creation
     row = connection.execute("SELECT key FROM creations WHERE id = ?", (creation.id,)).fetchone()
     key = row[0] if row else key_of(connection, creation)
     recipe = creation.recipe
@@ -129,7 +130,7 @@ def write_row(connection: sqlite3.Connection, home: Home, measured: IndexEntry) 
     connection.execute(f"INSERT INTO creations VALUES ({_placeholders(narrow)})", narrow)
     connection.execute(f"INSERT INTO details VALUES ({_placeholders(wide)})", wide)
     tags, name = query.to_index_text(" ".join(creation.tags)), query.to_index_text(Path(creation.path).name)
-    words = (key, query.to_index_text(measured.words), tags, creation.tool, name)
+    words = (key, query.to_index_text(entry.words), tags, creation.tool, name)
     connection.execute("INSERT INTO words (rowid, text, tags, tool, name) VALUES (?, ?, ?, ?, ?)", words)
     _write_tags(connection, key, creation.tags)
     connection.execute("DELETE FROM links WHERE child = ?", (creation.id,))
@@ -138,6 +139,7 @@ def write_row(connection: sqlite3.Connection, home: Home, measured: IndexEntry) 
 
 
 def delete_row(connection: sqlite3.Connection, creation: str) -> None:
+    """Delete a creation with its links and file stamps."""
     row = connection.execute("SELECT key FROM creations WHERE id = ?", (creation,)).fetchone()
     if row:
         _delete_key(connection, row[0])
@@ -146,7 +148,7 @@ def delete_row(connection: sqlite3.Connection, creation: str) -> None:
 
 
 def update_marks(connection: sqlite3.Connection, creation: Creation) -> None:
-    """Writes what changes without the file: star, rating, tags, place, trash, missing."""
+    """Update what can change without the file: shelf, star, rating, tags, missing."""
     (key,) = connection.execute("SELECT key FROM creations WHERE id = ?", (creation.id,)).fetchone()
     state = (shelf_of(creation), creation.star, creation.rating, creation.missing, key)
     connection.execute("UPDATE creations SET shelf = ?, star = ?, rating = ?, missing = ? WHERE key = ?", state)
@@ -156,7 +158,7 @@ def update_marks(connection: sqlite3.Connection, creation: Creation) -> None:
 
 
 def write_file_stamp(connection: sqlite3.Connection, home: Home, path: Path, stamp: str, creation: str = "") -> None:
-    """Notes the state of a file whose creation is known, so that a sweep need not read it."""
+    """Store the stamp of a file whose creation is known, so that a sweep need not read it."""
     name = relative_path(home, path)
     if creation:
         connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (name, stamp, creation))
@@ -170,7 +172,7 @@ def delete_file_stamp(connection: sqlite3.Connection, home: Home, path: Path) ->
 
 def find_ids(
     connection: sqlite3.Connection,
-    wanted: query.Query,
+    search: query.Query,
     *,
     kind: CreationKind | None = None,
     starred: bool = False,
@@ -178,9 +180,9 @@ def find_ids(
     limit: int = -1,
     before: str | None = None,
 ) -> list[str]:
-    """The ids of the creations that fit, the newest first."""
+    """Return the ids of matching creations, newest first."""
     shelf = TRASHED if trashed else HIDDEN if kind is CreationKind.FILE else SHOWN
-    where, values = ["c.shelf = ?", *wanted.where], [shelf, *wanted.values]
+    where, values = ["c.shelf = ?", *search.where], [shelf, *search.values]
     if kind:
         where.append("c.kind = ?")
         values.append(kind.value)
@@ -192,24 +194,24 @@ def find_ids(
         where.append("c.key < (SELECT key FROM creations WHERE id = ?)")
         values.append(before)
     table, order = "creations c", "c.key"
-    if wanted.match:
+    if search.match:
         table, order = "words w CROSS JOIN creations c ON c.key = w.rowid", "w.rowid"
         where.insert(0, "w.words MATCH ?")
-        values.insert(0, wanted.match)
+        values.insert(0, search.match)
     inner = f"SELECT c.id AS id FROM {table} WHERE {' AND '.join(where)} ORDER BY {order} DESC LIMIT ?"
-    # One long text is several times faster than 100,000 rows.
+    # One long text is several times faster to fetch than 100,000 rows.
     (text,) = connection.execute(f"SELECT group_concat(id, ' ') FROM ({inner})", [*values, limit]).fetchone()
     return text.split(" ") if text else []
 
 
 def update_path(connection: sqlite3.Connection, home: Home, creation: str, path: Path) -> None:
-    """Writes where a creation lies now."""
+    """Update the path of a creation."""
     statement = "UPDATE details SET path = ? WHERE key = (SELECT key FROM creations WHERE id = ?)"
     connection.execute(statement, (relative_path(home, path), creation))
 
 
 def read_rows(connection: sqlite3.Connection, home: Home, ids: Iterable[str]) -> list[Creation]:
-    """The creations of these ids that are known, in the order given."""
+    """Return the known creations of these ids, in the order given."""
     wanted = list(ids)
     found: dict[str, Creation] = {}
     for start in range(0, len(wanted), 500):
@@ -224,12 +226,12 @@ def relative_path(home: Home, path: Path) -> str:
 
 
 def parents_of(recipe: Recipe) -> list[str]:
-    """The ids that a recipe names: its parents, its inputs, and trained models among its parameters."""
-    named = [*recipe.parents, *recipe.inputs.values()]
+    """Return the ids that a recipe names: its parents, its inputs, and trained models among its parameters."""
+    names = [*recipe.parents, *recipe.inputs.values()]
     for value in recipe.params.values():
-        named += [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
-    ids = (name.removeprefix(REFERENCE) for name in named)
-    return list(dict.fromkeys(one for one in ids if len(one) == 64 and not set(one) - set("0123456789abcdef")))
+        names += [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
+    ids = (name.removeprefix(REFERENCE) for name in names)
+    return list(dict.fromkeys(id for id in ids if len(id) == 64 and not set(id) - set("0123456789abcdef")))
 
 
 def _creation_from_row(home: Home, row: tuple[Any, ...]) -> Creation:

@@ -1,4 +1,4 @@
-"""Times as recipes write them, ISO 8601, and as the index orders them, milliseconds since 1970."""
+"""Conversion between ISO 8601, which recipes store, and milliseconds since 1970, by which the index sorts."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from datetime import UTC, datetime
 _YEAR = 366 * 86_400
 
 
-def to_milliseconds(written: str) -> int | None:
-    """None where it is no time, or one before 1970 or more than a year ahead."""
+def to_milliseconds(text: str) -> int | None:
+    """Parse an ISO 8601 time; UTC if it has no zone. Return None if it is invalid, before 1970 or over a year ahead."""
     try:
-        moment = datetime.fromisoformat(written)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    found = round(moment.timestamp() * 1000)
-    return found if 0 <= found <= (time.time() + _YEAR) * 1000 else None
+    milliseconds = round(moment.timestamp() * 1000)
+    return milliseconds if 0 <= milliseconds <= (time.time() + _YEAR) * 1000 else None
 
 
-def to_iso(moment: int) -> str:
-    return datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def to_iso(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -152,9 +152,9 @@ def _trained(home: Home, creation: str) -> Path | None:
 
 
 def _is(path: Path, creation: str) -> bool:
-    from studio.library.storage.writer import sha_of
+    from studio.library.storage.writer import digest_of
 
-    return len(creation) == 10 or sha_of(path).startswith(creation)
+    return len(creation) == 10 or digest_of(path).startswith(creation)
 
 
 def _elsewhere(home: Home, taken: set[str]) -> list[ModelOffer]:

@@ -1,4 +1,4 @@
-"""Recipes inside files: how each format carries one, and how it is read again."""
+"""Embeds recipes in files and reads them, for each format."""
 
 from __future__ import annotations
 
@@ -9,53 +9,52 @@ from studio.core.errors import BadInput
 from studio.core.recipe import Recipe
 from studio.library.creation import MODEL_FILE
 from studio.library.foreign import a1111
-from studio.library.foreign.metadata import Foreign, read_foreign
 from studio.library.formats import detection, exif, gif, markdown, mp4, png, xmp
 from studio.library.storage import sidecar
 
-__all__ = ["Foreign", "Marks", "marks", "png_chunks", "read_foreign", "read_recipe"]
-
 KEY = "studio_recipe"
 MAX_RECIPE = 32 * 2**20
-_SEGMENT = 65_533
-"""Bytes that a JPEG segment holds after its length."""
+_MAX_SEGMENT = 65_533
+"""Maximum bytes in a JPEG segment after its length field."""
 
 
 @dataclass(frozen=True)
-class Marks:
-    """What goes into a JPEG, WebP, AVIF or GIF. `whole` is False where the recipe found no room."""
+class EmbeddedMetadata:
+    """EXIF and XMP for a JPEG, WebP, AVIF or GIF. `whole` is False if the recipe does not fit."""
 
     exif: bytes
     xmp: bytes
     whole: bool
 
 
-def png_chunks(recipe: Recipe, size: tuple[int, int]) -> list[tuple[bytes, bytes]]:
-    """The text chunks that stand before a PNG's pixels."""
+def build_png_chunks(recipe: Recipe, size: tuple[int, int]) -> list[tuple[bytes, bytes]]:
+    """Build the text chunks of a PNG: recipe, parameters and XMP."""
     return [
-        png.international_chunk(KEY, recipe.to_json()),
-        png.text_chunk("parameters", a1111.write(recipe, size)),
-        png.international_chunk(png.XMP_KEY, xmp.packet().decode()),
+        png.build_itxt_chunk(KEY, recipe.to_json()),
+        png.build_text_chunk("parameters", a1111.format_recipe(recipe, size)),
+        png.build_itxt_chunk(png.XMP_KEY, xmp.build_packet().decode()),
     ]
 
 
-def marks(recipe: Recipe, size: tuple[int, int], *, jpeg: bool = False) -> Marks:
-    """EXIF with the parameters and XMP with label and recipe; for a JPEG each within its 64 KB."""
-    room = _SEGMENT if jpeg else MAX_RECIPE
-    comment = exif.compose(a1111.write(recipe, size))
-    packet = xmp.packet(recipe.to_json())
-    whole = len(packet) + len(b"http://ns.adobe.com/xap/1.0/\0") <= room
-    return Marks(comment if len(comment) <= room else b"", packet if whole else xmp.packet(), whole)
+def build_metadata(recipe: Recipe, size: tuple[int, int], *, jpeg: bool = False) -> EmbeddedMetadata:
+    """Build EXIF with the parameters and XMP with label and recipe, each at most 64 KB for a JPEG."""
+    max_bytes = _MAX_SEGMENT if jpeg else MAX_RECIPE
+    comment = exif.build_exif(a1111.format_recipe(recipe, size))
+    packet = xmp.build_packet(recipe.to_json())
+    whole = len(packet) + len(b"http://ns.adobe.com/xap/1.0/\0") <= max_bytes
+    return EmbeddedMetadata(
+        comment if len(comment) <= max_bytes else b"", packet if whole else xmp.build_packet(), whole
+    )
 
 
 def read_recipe(path: Path) -> Recipe | None:
-    """The recipe inside or beside a file, or in a model's folder; None where there is none of ours.
+    """Read the recipe in a file, its sidecar or a model's folder. Return None if there is none.
 
-    Raises BadInput when the file is missing, or when its recipe is garbled or of a newer studio.
+    Raises BadInput if the file is missing, or if its recipe is damaged or from a newer studio.
     """
     path = Path(path)
     try:
-        text = _inside(path)
+        text = _read_embedded(path)
     except FileNotFoundError as error:
         raise BadInput(f"There is no file {path}.", "Check the path.") from error
     except OSError as error:
@@ -65,26 +64,26 @@ def read_recipe(path: Path) -> Recipe | None:
     return sidecar.read(path).read_recipe()
 
 
-def _inside(path: Path) -> str:
-    match detection.sniff(path):
+def _read_embedded(path: Path) -> str:
+    match detection.detect_format(path):
         case "folder":
-            return _of_model(path)
+            return _read_from_model(path)
         case "png":
-            return png.texts(path).get(KEY, "")
+            return png.read_texts(path).get(KEY, "")
         case "gif":
-            return xmp.recipe_json(gif.read(path).xmp)
+            return xmp.read_recipe_json(gif.read(path).xmp)
         case "mp4":
             comment = mp4.read(path).comment
             return comment if comment.startswith("{") and '"tool"' in comment else ""
         case "text":
-            return markdown.front_matter(path).get(KEY, "")
+            return markdown.read_front_matter(path).get(KEY, "")
         case "jpeg" | "webp" | "avif":
-            return xmp.recipe_json(exif.read(path).xmp)
+            return xmp.read_recipe_json(exif.read(path).xmp)
         case _:
             return ""
 
 
-def _of_model(folder: Path) -> str:
+def _read_from_model(folder: Path) -> str:
     import msgspec
 
     try:

@@ -1,4 +1,4 @@
-"""The small JSON file beside a creation: star, rating, tags, and the recipe where the format holds none."""
+"""The sidecar of a creation: a JSON file with star, rating, tags, and the recipe if the format cannot hold one."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from studio.core.files import write_bytes_atomically
 from studio.core.recipe import Recipe
 
 SUFFIX = ".studio.json"
+_STORED_NAMES = {"hidden": "aside"}
+"""Names in the file of fields that are called otherwise here."""
 MAX_BYTES = 64 * 2**20
-_ID = re.compile(r"-[0-9a-f]{10}\Z")
-"""How the name of a file in the library ends, before its extension."""
+_ID_SUFFIX = re.compile(r"-[0-9a-f]{10}\Z")
+"""Ending of file names in the library, before the extension: the first ten digits of the id."""
 
 
-def beside(path: Path) -> Path:
-    """``NAME.EXT.studio.json``; for a model's folder, a file beside the folder."""
+def sidecar_path(path: Path) -> Path:
+    """Return ``NAME.EXT.studio.json`` beside the file or model folder."""
     return path.with_name(path.name + SUFFIX)
 
 
-class Sidecar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`imported` is the file's own name, for what was not made here, and `created` when it came.
+class Sidecar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=_STORED_NAMES):
+    """`imported` is the original name of an imported file, and `created` the time of its import.
 
-    `aside` is a picture that only serves others, such as a mask: the history does not show it.
+    A `hidden` image only serves as an input, such as a mask; the history does not show it.
     """
 
     star: bool = False
@@ -33,39 +35,41 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tags: tuple[str, ...] = ()
     imported: str = ""
     created: str = ""
-    aside: bool = False
+    hidden: bool = False
     recipe: msgspec.Raw = msgspec.Raw(b"null")
 
     def read_recipe(self) -> Recipe | None:
-        """Raises BadInput for one that cannot be read."""
+        """Return the recipe, or None if there is none. Raises BadInput if it cannot be read."""
         return None if bytes(self.recipe) == b"null" else Recipe.from_json(bytes(self.recipe))
 
 
 def read(path: Path) -> Sidecar:
-    """What stands beside the creation at `path`; an empty one where nothing does or it is garbled."""
+    """Read the sidecar of the creation at `path`. Return an empty one if there is none or it is damaged."""
     try:
-        return msgspec.convert(_raw(path), Sidecar)
+        return msgspec.convert(_read_fields(path), Sidecar)
     except msgspec.ValidationError:
         return Sidecar()
 
 
-def own_name(path: Path) -> str:
-    """As the file was called before it came into the library; its name where it did not come from elsewhere."""
-    return (read(path).imported if _ID.search(path.stem) else "") or path.name
+def original_name(path: Path) -> str:
+    """Return the name that a file had before it was imported, or its current name if it was not."""
+    return (read(path).imported if _ID_SUFFIX.search(path.stem) else "") or path.name
 
 
-def change(path: Path, **values: Any) -> None:
-    """Writes some fields of the file beside `path`, and leaves the others, known or not, as they are."""
-    content = _raw(path) | values
-    write_bytes_atomically(beside(path), msgspec.json.format(msgspec.json.encode({"format": 1} | content), indent=2))
+def update(path: Path, **values: object) -> None:
+    """Write some fields of the sidecar of `path`. Other fields, known or not, stay as they are."""
+    content = _read_fields(path) | {_STORED_NAMES.get(name, name): value for name, value in values.items()}
+    write_bytes_atomically(
+        sidecar_path(path), msgspec.json.format(msgspec.json.encode({"format": 1} | content), indent=2)
+    )
 
 
 def write_recipe(path: Path, recipe: Recipe) -> None:
-    change(path, recipe=msgspec.Raw(recipe.to_json().encode()))
+    update(path, recipe=msgspec.Raw(recipe.to_json().encode()))
 
 
-def _raw(path: Path) -> dict[str, Any]:
-    file = beside(path)
+def _read_fields(path: Path) -> dict[str, Any]:
+    file = sidecar_path(path)
     try:
         if file.stat().st_size > MAX_BYTES:
             return {}

@@ -1,4 +1,4 @@
-"""Thumbnails: JPEGs of at most 256 pixels a side in a database of their own, remade at will."""
+"""The thumbnail database: JPEGs of at most 256 pixels a side, which can always be rendered again."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SIDE = 256
-GROUND = (36, 36, 36)
-"""What shows behind transparent pictures: the window's neutral grey."""
+BACKGROUND = (36, 36, 36)
+"""Colour behind transparent images: the neutral grey of the window."""
 
 
-def jpeg(image: Image) -> bytes:
-    """A thumbnail of an 8-bit picture of mode L, RGB or RGBA."""
+def encode_thumbnail(image: Image) -> bytes:
+    """Encode an 8-bit image of mode L, RGB or RGBA as a JPEG of at most `SIDE` pixels a side."""
     import PIL.Image
 
     from studio.library.formats import pixels
@@ -30,17 +30,18 @@ def jpeg(image: Image) -> bytes:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = image if scale == 1.0 else image.resize(size, PIL.Image.Resampling.BICUBIC, reducing_gap=2.0)
     packed = io.BytesIO()
-    pixels.opaque(small, GROUND).save(packed, "JPEG", quality=85)
+    pixels.flatten_alpha(small, BACKGROUND).save(packed, "JPEG", quality=85)
     return packed.getvalue()
 
 
 class ThumbnailDb:
-    """The database of thumbnails. What goes wrong in it costs a thumbnail, never more."""
+    """Thumbnails by creation id. An error of the database loses a thumbnail and is never raised."""
 
     def __init__(self, file: Path) -> None:
-        self._pool = sqlite_pool.Pool(file, _prepare)
+        self._pool = sqlite_pool.Pool(file, _prepare_connection)
 
     def put(self, creation: str, content: bytes) -> None:
+        """Store a JPEG under the id of its creation."""
         with suppress(sqlite3.Error, OSError), self._pool.begin() as connection:
             connection.execute("INSERT OR REPLACE INTO thumbs VALUES (?, ?)", (creation, content))
 
@@ -50,32 +51,32 @@ class ThumbnailDb:
                 row = connection.execute("SELECT jpeg FROM thumbs WHERE id = ?", (creation,)).fetchone()
         except sqlite3.Error as error:
             if sqlite_pool.is_corruption(error):
-                self._start_again()
+                self._recreate()
             return None
         return bytes(row[0]) if row else None
 
-    def drop(self, creations: Iterable[str]) -> None:
+    def delete(self, creations: Iterable[str]) -> None:
         with suppress(sqlite3.Error, OSError), self._pool.begin() as connection:
             connection.executemany("DELETE FROM thumbs WHERE id = ?", [(creation,) for creation in creations])
 
     def close(self) -> None:
         self._pool.close()
 
-    def _start_again(self) -> None:
+    def _recreate(self) -> None:
         self._pool.close()
         with suppress(OSError):
             sqlite_pool.remove_database(self._pool.file)
-        self._pool = sqlite_pool.Pool(self._pool.file, _prepare)
+        self._pool = sqlite_pool.Pool(self._pool.file, _prepare_connection)
 
 
-def put(file: Path, creation: str, content: bytes) -> None:
-    """Keeps one thumbnail in the database `file`."""
-    thumbs = ThumbnailDb(file)
-    thumbs.put(creation, content)
-    thumbs.close()
+def store_thumbnail(file: Path, creation: str, content: bytes) -> None:
+    """Store one thumbnail in the database `file`."""
+    database = ThumbnailDb(file)
+    database.put(creation, content)
+    database.close()
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare_connection(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA page_size = 16384")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")

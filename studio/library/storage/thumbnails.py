@@ -1,4 +1,4 @@
-"""Thumbnails made again from the files."""
+"""Renders thumbnails of creations from their files."""
 
 from __future__ import annotations
 
@@ -13,45 +13,47 @@ from studio.library.creation import Creation, CreationKind, find_tile_image
 from studio.library.formats import detection, matroska, mp4
 from studio.library.storage import animation_encoder, thumbnail_db
 
-SECONDS = 30
-A_THIRD = 1 / 3
-_MAY_MOVE = frozenset({"gif", "png", "webp"})
+FFMPEG_TIMEOUT = 30
+POSTER_POSITION = 1 / 3
+_MAYBE_ANIMATED = frozenset({"gif", "png", "webp"})
 
 
-def of(creation: Creation) -> bytes | None:
-    """A JPEG thumbnail, or None for a text, a model without a preview, and what cannot be read."""
+def render(creation: Creation) -> bytes | None:
+    """Render a JPEG. Return None for a text, a model without a tile image, or a file that cannot be read."""
     path = Path(creation.path)
     try:
         if creation.kind is CreationKind.MODEL:
-            picture = find_tile_image(path)
-            return thumbnail_db.jpeg(open_picture(picture)) if picture else None
+            image = find_tile_image(path)
+            return thumbnail_db.encode_thumbnail(open_picture(image)) if image else None
         if creation.kind not in (CreationKind.IMAGE, CreationKind.ANIMATION):
             return None
-        return of_film(path) if detection.sniff(path) in detection.FILMS else of_picture(path)
+        return render_video(path) if detection.detect_format(path) in detection.VIDEO_FORMATS else render_image(path)
     except (StudioError, OSError):
         return None
 
 
-def of_picture(path: Path) -> bytes:
-    """Of a picture, or from a third of the way through what moves: a morph begins with the very picture
-    that it was made from. Raises BadInput for what cannot be read."""
-    if detection.sniff(path) in _MAY_MOVE:
-        with suppress(BadInput):  # its first frame may be whole
-            return thumbnail_db.jpeg(open_picture(path, at=A_THIRD))
-    return thumbnail_db.jpeg(open_picture(path))
+def render_image(path: Path) -> bytes:
+    """Render an image, or the frame at a third of an animated one. Raises BadInput if it cannot be read.
+
+    The first frame would not do: a morph begins with the unchanged source image.
+    """
+    if detection.detect_format(path) in _MAYBE_ANIMATED:
+        with suppress(BadInput):  # the first frame may be readable
+            return thumbnail_db.encode_thumbnail(open_picture(path, at=POSTER_POSITION))
+    return thumbnail_db.encode_thumbnail(open_picture(path))
 
 
-def of_film(path: Path) -> bytes | None:
-    """From a third of the way; from the beginning where it does not say how long it is, or ends sooner."""
-    seconds = (mp4.read(path) if detection.sniff(path) == "mp4" else matroska.read(path)).seconds
-    return _frame_at(path, seconds * A_THIRD) or (_frame_at(path, 0.0) if seconds else None)
+def render_video(path: Path) -> bytes | None:
+    """Render the frame at a third of a video, or the first one if the duration is unknown or wrong."""
+    seconds = (mp4.read(path) if detection.detect_format(path) == "mp4" else matroska.read(path)).seconds
+    return _grab_frame(path, seconds * POSTER_POSITION) or (_grab_frame(path, 0.0) if seconds else None)
 
 
-def _frame_at(path: Path, seconds: float) -> bytes | None:
+def _grab_frame(path: Path, seconds: float) -> bytes | None:
     import PIL.Image
 
     quiet = [
-        animation_encoder.ffmpeg(),
+        animation_encoder.find_ffmpeg(),
         "-hide_banner",
         "-nostdin",
         "-loglevel",
@@ -62,10 +64,10 @@ def _frame_at(path: Path, seconds: float) -> bytes | None:
     seek = ["-ss", f"{seconds:.3f}"] if seconds else []
     command = [*quiet, *seek, "-i", f"file:{path}", "-frames:v", "1", "-f", "image2pipe", "-c:v", "png", "pipe:1"]
     try:
-        done = subprocess.run(command, capture_output=True, check=False, timeout=SECONDS)
+        done = subprocess.run(command, capture_output=True, check=False, timeout=FFMPEG_TIMEOUT)
     except subprocess.TimeoutExpired:
         return None
     if done.returncode or not done.stdout:
         return None
     with PIL.Image.open(io.BytesIO(done.stdout)) as frame:
-        return thumbnail_db.jpeg(frame.convert("RGB"))
+        return thumbnail_db.encode_thumbnail(frame.convert("RGB"))

@@ -1,4 +1,4 @@
-"""The trash: files moved to `library/trash/` under the path that they had, so that they go back to it."""
+"""The trash: files in `library/trash/` keep their relative path, so that they can be restored."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from studio.library.storage import sidecar
 
 
 def move(home: Home, path: Path, *, to_trash: bool) -> Path:
-    """Moves a creation with its sidecar into the trash or out of it; where it is now. Raises StudioError."""
+    """Move a creation with its sidecar into or out of the trash. Return its new path. Raises StudioError."""
     target = home.trash / path.relative_to(home.library) if to_trash else home.library / path.relative_to(home.trash)
-    target = _free(target)
+    target = _find_free_path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         path.rename(target)
         with suppress(FileNotFoundError):
-            sidecar.beside(path).rename(sidecar.beside(target))
+            sidecar.sidecar_path(path).rename(sidecar.sidecar_path(target))
         files.sync_folder(target.parent)
         files.sync_folder(path.parent)
     except OSError as error:
@@ -29,7 +29,7 @@ def move(home: Home, path: Path, *, to_trash: bool) -> Path:
 
 
 def delete(home: Home, path: Path) -> bool:
-    """Deletes a creation that is in the trash; False where that did not succeed."""
+    """Delete a creation in the trash with its sidecar. Return False if that fails."""
     if home.trash not in path.parents:
         return False
     with suppress(FileNotFoundError):
@@ -39,7 +39,7 @@ def delete(home: Home, path: Path) -> bool:
             pass
         except OSError:
             return False
-        sidecar.beside(path).unlink()
+        sidecar.sidecar_path(path).unlink()
     return True
 
 
@@ -50,8 +50,8 @@ def remove_empty_folders(home: Home) -> None:
                 Path(folder).rmdir()
 
 
-def _free(path: Path) -> Path:
-    """A path that nothing stands at: another file of that name may have come meanwhile."""
+def _find_free_path(path: Path) -> Path:
+    """Return `path`, or a numbered variant if another file has taken the name meanwhile."""
     number, free = 2, path
     while free.exists():
         free = path.with_name(f"{path.stem} ({number}){path.suffix}")

@@ -1,4 +1,4 @@
-"""Writes finished results: whole files that carry their recipe. Never touches the index."""
+"""Writes finished results as complete files that contain their recipe. Never touches the index."""
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ from studio.library.formats import markdown, pixels, png
 from studio.library.storage import recipe_embedding, sidecar, thumbnail_db
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
 IMAGE_FORMATS = ("png", "jpeg", "webp", "avif")
 ANIMATION_FORMATS = ("mp4", "webp", "gif")
 _ALIASES = {"jpg": "jpeg", "apng": "png", "m4v": "mp4"}
 _MAX_SIDES = {"jpeg": 65_535, "webp": 16_383, "avif": 65_535}
-_PAPER = (255, 255, 255)
-"""What shows behind transparent pixels in a format that has none."""
+_BACKGROUND = (255, 255, 255)
+"""Colour behind transparent pixels in formats without alpha."""
 
 
 def save_image(
@@ -44,22 +46,24 @@ def save_image(
     name: str = "",
     notes: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Saves a picture (see `pixels.shallow`) and returns its path.
+    """Save an image (see `pixels.to_8_bit_image`) and return its path.
 
-    PNG keeps 16 bits a channel, the others hold 8. Raises BadInput for a format or a size
-    that cannot be, and StudioError when the file cannot be written; nothing partial stays.
+    PNG keeps 16 bits a channel; the other formats have 8. Raises BadInput for an unknown format or a size that the
+    format cannot hold, and StudioError if the file cannot be written. No partial file remains.
     """
-    recipe = stamped(recipe, notes)
-    extension = image_format(format)
-    image = pixels.shallow(picture)
-    data, whole = encoded(image, recipe, extension, deep=pixels.deep(picture) if extension == "png" else None)
+    recipe = finalize_recipe(recipe, notes)
+    extension = resolve_image_format(format)
+    image = pixels.to_8_bit_image(picture)
+    data, whole = encode_image(
+        image, recipe, extension, values_16_bit=pixels.to_16_bit(picture) if extension == "png" else None
+    )
     digest = hashlib.sha256(data).hexdigest()
-    path = day_folder(home) / file_name(recipe, name, digest, "jpg" if extension == "jpeg" else extension)
+    path = get_day_folder(home) / build_file_name(recipe, name, digest, "jpg" if extension == "jpeg" else extension)
     if not whole:
         sidecar.write_recipe(path, recipe)
     files.write_bytes_atomically(path, data)
     digests.remember(path, digest)
-    thumbnail_db.put(home.thumbs, digest, thumbnail_db.jpeg(image))
+    thumbnail_db.store_thumbnail(home.thumbs, digest, thumbnail_db.encode_thumbnail(image))
     return path
 
 
@@ -76,42 +80,41 @@ def save_animation(
     sound: Path | None = None,
     on_frame: Callable[[int], None] | None = None,
 ) -> Path:
-    """Encodes frames as they come, and returns the path of the animation.
+    """Encode frames as they arrive, and return the path of the animation.
 
-    `on_frame` is told how many frames went in. Whatever `frames` or `on_frame` raises passes
-    through, after the encoder has ended and its file is gone. Raises BadInput for a format or a
-    rate that cannot be, and StudioError where there are no frames, their sizes differ, or the
-    file cannot be written.
+    `on_frame` gets the number of frames encoded so far. An exception of `frames` or `on_frame` is passed on after
+    the encoder has ended and its file is deleted. Raises BadInput for an unknown format or an invalid frame rate,
+    and StudioError if there are no frames, their sizes differ, or the file cannot be written.
     """
     from studio.library.storage import animation_encoder, thumbnails
 
-    extension = animation_format(format)
-    recipe = stamped(recipe, notes)
-    folder = day_folder(home)
+    extension = resolve_animation_format(format)
+    recipe = finalize_recipe(recipe, notes)
+    folder = get_day_folder(home)
     with files.temporary_file(folder, f".{extension}") as part:
         whole = animation_encoder.encode(
             part, frames, recipe, fps=fps, loop=loop, format=extension, sound=sound, on_frame=on_frame
         )
-        digest = sha_of(part)
-        path = folder / file_name(recipe, name, digest, extension)
+        digest = digest_of(part)
+        path = folder / build_file_name(recipe, name, digest, extension)
         if not whole:
             sidecar.write_recipe(path, recipe)
         files.commit_file(part, path)
     digests.remember(path, digest)
     with contextlib.suppress(StudioError, OSError):
-        if thumbnail := thumbnails.of_film(path) if extension == "mp4" else thumbnails.of_picture(path):
-            thumbnail_db.put(home.thumbs, digest, thumbnail)
+        if thumbnail := thumbnails.render_video(path) if extension == "mp4" else thumbnails.render_image(path):
+            thumbnail_db.store_thumbnail(home.thumbs, digest, thumbnail)
     return path
 
 
 def save_text(
     home: Home, text: str, recipe: Recipe, *, title: str = "", name: str = "", notes: Mapping[str, Any] | None = None
 ) -> Path:
-    """Saves a text as Markdown with front matter. Raises StudioError when it cannot be written."""
-    recipe = stamped(recipe, notes)
+    """Save a text as Markdown with front matter. Raises StudioError if it cannot be written."""
+    recipe = finalize_recipe(recipe, notes)
     data = markdown.compose(text, title, recipe.to_json())
     digest = hashlib.sha256(data).hexdigest()
-    path = day_folder(home) / file_name(recipe, name, digest, "md")
+    path = get_day_folder(home) / build_file_name(recipe, name, digest, "md")
     files.write_bytes_atomically(path, data)
     digests.remember(path, digest)
     return path
@@ -120,137 +123,147 @@ def save_text(
 def save_model(
     home: Home, folder: Path, recipe: Recipe, *, title: str, kind: str, notes: Mapping[str, Any] | None = None
 ) -> Path:
-    """Moves a trained model's folder into the library, with a `studio.json` that says what it is.
+    """Move a trained model's folder into the library, with a `studio.json` that describes it.
 
-    Raises StudioError when there is no such folder or it cannot be moved; then it stays where it was.
+    Raises StudioError if the folder does not exist or cannot be moved; it then stays in its place.
     """
     if not folder.is_dir():
-        raise StudioError(f"There is no folder {folder} to take a model from.")
-    recipe = stamped(recipe, notes)
-    about = msgspec.json.decode(_content(folder / MODEL_FILE) or b"{}", type=dict[str, Any])
+        raise StudioError(f"The model folder {folder} does not exist.")
+    recipe = finalize_recipe(recipe, notes)
+    about = msgspec.json.decode(_read_json(folder / MODEL_FILE) or b"{}", type=dict[str, Any])
     about |= {"title": title, "kind": kind, "recipe": msgspec.Raw(recipe.to_json().encode())}
     files.write_bytes_atomically(folder / MODEL_FILE, msgspec.json.encode(about))
-    path = day_folder(home) / file_name(recipe, "", sha_of(folder), "")
+    path = get_day_folder(home) / build_file_name(recipe, "", digest_of(folder), "")
     _move_folder(folder, path)
     return path
 
 
-def sha_of(path: Path) -> str:
-    """A creation's id: SHA-256 of the file, or of a model's folder the names and digests of its files."""
+def digest_of(path: Path) -> str:
+    """Return the id of a creation: the SHA-256 of its file, or of the names and digests of a model's files."""
     if not path.is_dir():
         return digests.sha256(path)
-    whole = hashlib.sha256()
-    for name, file in model_files(path):
-        whole.update(f"{digests.sha256(file)}  {name}\n".encode("utf-8", "surrogateescape"))
-    return whole.hexdigest()
+    digest = hashlib.sha256()
+    for name, file in list_model_files(path):
+        digest.update(f"{digests.sha256(file)}  {name}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
-def model_files(folder: Path) -> list[tuple[str, Path]]:
-    """The files of a model by their names inside it, in order; hidden ones are no part of it."""
+def list_model_files(folder: Path) -> list[tuple[str, Path]]:
+    """Return the names and paths of a model's files, sorted by name. Hidden files are skipped."""
     found = ((file.relative_to(folder).as_posix(), file) for file in folder.rglob("*") if file.is_file())
     return sorted(pair for pair in found if not any(part.startswith(".") for part in pair[0].split("/")))
 
 
-def encoded(image: Image, recipe: Recipe | None, format: str, *, deep: Any = None) -> tuple[bytes, bool]:
-    """A picture of mode L, RGB or RGBA in one of IMAGE_FORMATS, and whether the recipe is in it.
+def encode_image(
+    image: Image, recipe: Recipe | None, format: str, *, values_16_bit: NDArray[np.uint16] | None = None
+) -> tuple[bytes, bool]:
+    """Encode an image of mode L, RGB or RGBA. Return the bytes and whether they contain the whole recipe.
 
-    `deep` holds the same picture as uint16 and wins in a PNG. Raises BadInput for a picture
-    that is too large for the format.
+    `format` is one of IMAGE_FORMATS. `values_16_bit`, the same image as uint16, is preferred for a PNG. Raises
+    BadInput for an image that is too large for the format.
     """
     _check_size(image.size, format)
-    colour = image.mode != "L"
-    profile = pixels.srgb() if colour else b""
-    packed = io.BytesIO()
+    is_colour = image.mode != "L"
+    profile = pixels.srgb_profile() if is_colour else b""
+    encoded = io.BytesIO()
     if format == "png":
-        chunks = recipe_embedding.png_chunks(recipe, image.size) if recipe else []
-        if not colour:
-            chunks.insert(0, (b"sRGB", b"\0"))  # an RGB profile would not fit a grey picture; this says the same
-        if deep is not None:
-            return png.encode16(deep, [*([png.profile_chunk(profile)] if colour else []), *chunks]), True
-        image.save(packed, "PNG", compress_level=1, pnginfo=png.info(chunks), icc_profile=profile or None)
-        return packed.getvalue(), True
-    marks = (
-        recipe_embedding.marks(recipe, image.size, jpeg=format == "jpeg")
+        chunks = recipe_embedding.build_png_chunks(recipe, image.size) if recipe else []
+        if not is_colour:
+            chunks.insert(0, (b"sRGB", b"\0"))  # an RGB profile does not suit a grey image; this means the same
+        if values_16_bit is not None:
+            return png.encode_16_bit(
+                values_16_bit, [*([png.build_profile_chunk(profile)] if is_colour else []), *chunks]
+            ), True
+        image.save(encoded, "PNG", compress_level=1, pnginfo=png.to_png_info(chunks), icc_profile=profile or None)
+        return encoded.getvalue(), True
+    metadata = (
+        recipe_embedding.build_metadata(recipe, image.size, jpeg=format == "jpeg")
         if recipe
-        else recipe_embedding.Marks(b"", b"", True)
+        else recipe_embedding.EmbeddedMetadata(b"", b"", True)
     )
-    more: dict[str, Any] = {"exif": marks.exif, "xmp": marks.xmp, "icc_profile": profile}
+    more: dict[str, Any] = {"exif": metadata.exif, "xmp": metadata.xmp, "icc_profile": profile}
     more = {key: value for key, value in more.items() if value}
     match format:
         case "jpeg":
-            flat = pixels.opaque(image, _PAPER) if image.mode == "RGBA" else image
-            flat.save(packed, "JPEG", quality=95, subsampling=0, **more)
+            flat = pixels.flatten_alpha(image, _BACKGROUND) if image.mode == "RGBA" else image
+            flat.save(encoded, "JPEG", quality=95, subsampling=0, **more)
         case "webp":
-            image.save(packed, "WEBP", quality=92, method=4, **more)
+            image.save(encoded, "WEBP", quality=92, method=4, **more)
         case _:
-            image.save(packed, "AVIF", quality=88, subsampling="4:4:4", **more)
-    return packed.getvalue(), marks.whole
+            image.save(encoded, "AVIF", quality=88, subsampling="4:4:4", **more)
+    return encoded.getvalue(), metadata.whole
 
 
-def image_format(format: str) -> str:
-    return _known(format, IMAGE_FORMATS, "A picture")
+def resolve_image_format(format: str) -> str:
+    """Return the canonical name of an image format or extension. Raises BadInput if it is unknown."""
+    return _resolve_format(format, IMAGE_FORMATS, "An image")
 
 
-def animation_format(format: str) -> str:
-    return _known(format, ANIMATION_FORMATS, "An animation")
+def resolve_animation_format(format: str) -> str:
+    """Return the canonical name of an animation format or extension. Raises BadInput if it is unknown."""
+    return _resolve_format(format, ANIMATION_FORMATS, "An animation")
 
 
-def stamped(recipe: Recipe, notes: Mapping[str, Any] | None = None) -> Recipe:
-    """The recipe of a result that is made now, with its notes, holding nothing but JSON."""
+def finalize_recipe(recipe: Recipe, notes: Mapping[str, Any] | None = None) -> Recipe:
+    """Return the recipe of a new result: with creation time and notes, and only JSON values."""
     both = {**recipe.notes, **(notes or {})}
-    return msgspec.structs.replace(recipe, created=now(), params=_plain(recipe.params), notes=_plain(both))
+    return msgspec.structs.replace(
+        recipe, created=now(), params=_to_json_value(recipe.params), notes=_to_json_value(both)
+    )
 
 
-def day_folder(home: Home) -> Path:
+def get_day_folder(home: Home) -> Path:
+    """Return the folder of today's creations, ``library/YYYY/MM/DD``."""
     return home.library / time.strftime("%Y/%m/%d")
 
 
-def file_name(recipe: Recipe, name: str, digest: str, extension: str) -> str:
-    """``TOOL-SEED[-NAME]-ID10.EXT``."""
-    parts = [recipe.tool, str(recipe.seed), *([safe_name(name)] if name else []), digest[:10]]
-    return safe_name("-".join(parts)) + (f".{extension}" if extension else "")
+def build_file_name(recipe: Recipe, name: str, digest: str, extension: str) -> str:
+    """Build ``TOOL-SEED[-NAME]-ID10.EXT``."""
+    parts = [recipe.tool, str(recipe.seed), *([sanitize_name(name)] if name else []), digest[:10]]
+    return sanitize_name("-".join(parts)) + (f".{extension}" if extension else "")
 
 
-def safe_name(name: str) -> str:
-    """A name that every file system takes: no separators, control characters or dots at its ends, at most 120 bytes."""
+def sanitize_name(name: str) -> str:
+    """Make a name valid on every file system: no separators or control characters, at most 120 bytes."""
     cleaned = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]+', "_", name).strip(" .")
     while len(cleaned.encode()) > 120:
         cleaned = cleaned[:-1]
     return cleaned or "untitled"
 
 
-def _known(format: str, formats: tuple[str, ...], what: str) -> str:
-    wanted = format.lower().lstrip(".")
-    wanted = _ALIASES.get(wanted, wanted)
-    if wanted not in formats:
-        raise BadInput(f"{what} cannot be saved as {format!r}.", f"Choose one of: {', '.join(formats)}.")
-    return wanted
+def _resolve_format(format: str, formats: tuple[str, ...], subject: str) -> str:
+    name = format.lower().lstrip(".")
+    name = _ALIASES.get(name, name)
+    if name not in formats:
+        raise BadInput(f"{subject} cannot be saved as {format!r}.", f"Choose one of: {', '.join(formats)}.")
+    return name
 
 
 def _check_size(size: tuple[int, int], format: str) -> None:
-    most = _MAX_SIDES.get(format)
-    if most and max(size) > most:
+    limit = _MAX_SIDES.get(format)
+    if limit and max(size) > limit:
         width, height = size
-        sentence = f"A {format} holds at most {most:,} pixels a side, and this is {width:,} × {height:,}."
+        sentence = f"A {format} holds at most {limit:,} pixels a side, but this image has {width:,} × {height:,}."
         raise BadInput(sentence, "Use PNG.")
 
 
-def _plain(value: Any) -> Any:
+def _to_json_value(value: object) -> Any:
+    """Convert containers and arrays to what JSON holds; other objects become strings."""
     match value:
         case None | bool() | int() | float():
             return value
         case str():
             return value.encode("utf-8", "replace").decode()
         case Mapping():
-            return {str(key): _plain(item) for key, item in value.items()}
+            return {str(key): _to_json_value(item) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
-            return [_plain(item) for item in value]
+            return [_to_json_value(item) for item in value]
         case _:
             item = getattr(value, "tolist", None)
-            return _plain(item()) if callable(item) else str(value)
+            return _to_json_value(item()) if callable(item) else str(value)
 
 
-def _content(file: Path) -> bytes:
+def _read_json(file: Path) -> bytes:
     with contextlib.suppress(OSError, msgspec.MsgspecError):
         content = file.read_bytes()
         msgspec.json.decode(content, type=dict[str, Any])
@@ -261,7 +274,7 @@ def _content(file: Path) -> bytes:
 def _move_folder(folder: Path, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for _, file in model_files(folder):
+        for _, file in list_model_files(folder):
             with file.open("rb+") as opened:
                 os.fsync(opened.fileno())
         try:
@@ -277,12 +290,12 @@ def _move_folder(folder: Path, path: Path) -> None:
 
 
 def _copy_folder(folder: Path, path: Path) -> None:
-    """To another file system: a hidden copy first, so that the name appears with all that belongs to it."""
+    """Copy to another file system under a hidden name first, so that the folder appears complete."""
     with files.temporary_file(path.parent, "") as part:
         part.unlink()
         try:
             shutil.copytree(folder, part)
-            for _, file in model_files(part):
+            for _, file in list_model_files(part):
                 with file.open("rb+") as opened:
                     os.fsync(opened.fileno())
             part.rename(path)

@@ -518,7 +518,7 @@ def _now() -> str:
 
 def _body(creation: Creation) -> str:
     try:
-        return markdown.body(Path(creation.path))
+        return markdown.read_body(Path(creation.path))
     except OSError as error:
         raise StudioError(f"The text cannot be read: {error.strerror or error}.") from error
 

@@ -235,7 +235,7 @@ class DropWellEditor(Editor):
                 self._services.thumbnails.request(path)
 
     def name_of(self, path: str) -> str:
-        return sidecar.own_name(Path(path))
+        return sidecar.original_name(Path(path))
 
     def set_invalid(self, invalid: bool) -> None:
         self.well.set_invalid(invalid)

@@ -153,7 +153,7 @@ class PicturesEditor(ListEditor):
         return f"Drop or paste {noun} here, or add them below"
 
     def _add_row(self, value: str) -> None:
-        self.list.add_row(value, sidecar.own_name(Path(value)), "Opening…", QIcon())
+        self.list.add_row(value, sidecar.original_name(Path(value)), "Opening…", QIcon())
         self._services.thumbnails.request(value)
 
     def _browse(self) -> None:

@@ -64,7 +64,7 @@ class Outputs:
                 if isinstance(event, api.Image):
                     self._outbox.send(preview_frames.picture_frame(self._run.job, event.picture, event.name))
                 path = self._save(event)
-                self._outbox.send(ResultSaved(job=self._run.job, path=str(path), digest=writer.sha_of(path)))
+                self._outbox.send(ResultSaved(job=self._run.job, path=str(path), digest=writer.digest_of(path)))
 
     def show_status(self, text: str) -> None:
         """Tell the artist what the host itself does, where that may take a while."""

@@ -18,7 +18,7 @@ Model: v1-5, Lora hashes: "a: 1b2c, b: 3d4e", Version: v1.9.3"""
 
 
 def test_what_the_web_interface_writes() -> None:
-    found = a1111.read(REAL)
+    found = a1111.parse(REAL)
     assert found.prompt == "masterpiece, a cat\nsitting on a wall"
     assert found.negative_prompt == "dog, (bad:1.2)\nblurry"
     assert found.settings["Sampler"] == "DPM++ 2M"
@@ -27,38 +27,38 @@ def test_what_the_web_interface_writes() -> None:
 
 
 def test_a_last_line_with_two_pairs_belongs_to_the_prompt() -> None:
-    found = a1111.read("a poem\nTime: now, Place: here")
+    found = a1111.parse("a poem\nTime: now, Place: here")
     assert (found.prompt, found.settings) == ("a poem\nTime: now, Place: here", {})
 
 
 def test_a_prompt_that_looks_like_settings_is_kept() -> None:
     recipe = factories.recipe("fox\nSteps: 1, Seed: 2, CFG scale: 3, Size: 1x1")
-    found = a1111.read(a1111.write(recipe, (512, 512)))
+    found = a1111.parse(a1111.format_recipe(recipe, (512, 512)))
     assert found.prompt == recipe.params["prompt"]
     assert found.settings["Seed"] == "5"
 
 
 def test_a_tool_without_a_prompt_still_writes_a_line_that_counts() -> None:
     recipe = factories.recipe("", negative_prompt="", tool="vae.morph")
-    found = a1111.read(a1111.write(recipe))
+    found = a1111.parse(a1111.format_recipe(recipe))
     assert found.prompt == ""
     assert found.settings["Tool"] == "vae.morph"
 
 
 @pytest.mark.parametrize("tool", ["diffusion.repaint", "diffusion.inpaint", "diffusion.upscale"])
 def test_what_repaints_says_how_strongly(tool: str) -> None:
-    found = a1111.read(a1111.write(factories.recipe(tool=tool, strength=0.25)))
+    found = a1111.parse(a1111.format_recipe(factories.recipe(tool=tool, strength=0.25)))
     assert found.settings["Denoising strength"] == "0.25"
 
 
 def test_another_tools_strength_is_its_own() -> None:
-    assert "Denoising" not in a1111.write(factories.recipe(tool="echo.copy", strength=0.25))
+    assert "Denoising" not in a1111.format_recipe(factories.recipe(tool="echo.copy", strength=0.25))
 
 
 @pytest.mark.parametrize("value", ['a, b: "c"', "two\nlines", "back\\slash", " spaces ", "猫: 絵", ""])
 def test_values_that_need_quotes(value: str) -> None:
     recipe = factories.recipe(model=value or "x", sampler=value)
-    found = a1111.read(a1111.write(recipe))
+    found = a1111.parse(a1111.format_recipe(recipe))
     assert found.settings["Model"] == (value or "x")
 
 
@@ -67,7 +67,7 @@ def test_any_prompt_comes_back() -> None:
     for _ in range(3_000):
         prompt, negative, model = (factories.any_text(chance) for _ in range(3))
         recipe = factories.recipe(prompt, negative_prompt=negative, model=model or "m")
-        found = a1111.read(a1111.write(recipe, (64, 48)))
+        found = a1111.parse(a1111.format_recipe(recipe, (64, 48)))
         assert found.prompt == prompt.strip()
         assert found.negative_prompt == negative.strip()
         assert found.settings["Model"] == (model or "m")
@@ -78,4 +78,4 @@ def test_any_prompt_comes_back() -> None:
     "text", ["", "\n", ":", ",,,,", 'a:"', 'a:"' * 50_000, "a: " * 50_000, '"\\' * 50_000, "a" * 3_000_000, "\0" * 100]
 )
 def test_what_is_no_grammar_is_all_prompt(text: str) -> None:
-    a1111.read(text)
+    a1111.parse(text)

@@ -128,7 +128,7 @@ def png_with(path: Path, texts: dict[str, str], mode: str = "RGB", *, compressed
 @pytest.mark.parametrize(("source", "texts"), DIALECTS)
 @pytest.mark.parametrize("compressed", [False, True])
 def test_png(tmp_path: Path, source: str, texts: dict[str, str], compressed: bool) -> None:
-    found = metadata.read_foreign(png_with(tmp_path / "a.png", texts, compressed=compressed))
+    found = metadata.read_metadata(png_with(tmp_path / "a.png", texts, compressed=compressed))
     assert found
     assert found.source == source
     assert found.prompt == "a fox"
@@ -147,8 +147,8 @@ def test_png(tmp_path: Path, source: str, texts: dict[str, str], compressed: boo
 )
 def test_user_comment(tmp_path: Path, extension: str, source: str, text: str) -> None:
     path = tmp_path / f"a.{extension}"
-    Image.new("RGB", (8, 8)).save(path, exif=exif.compose(text))
-    found = metadata.read_foreign(path)
+    Image.new("RGB", (8, 8)).save(path, exif=exif.build_exif(text))
+    found = metadata.read_metadata(path)
     assert found
     assert (found.source, found.prompt, found.seed) == (source, "a fox", 42)
 
@@ -156,7 +156,7 @@ def test_user_comment(tmp_path: Path, extension: str, source: str, text: str) ->
 @pytest.mark.parametrize("packed", [b"ASCII\0\0\0", b"UNICODE\0", b""])
 def test_a_user_comment_in_any_encoding(packed: bytes) -> None:
     for encoding in ("utf-16-le", "utf-16-be") if packed == b"UNICODE\0" else ("utf-8",):
-        assert exif.text(packed + TEXT.encode(encoding)) == TEXT
+        assert exif.decode_text(packed + TEXT.encode(encoding)) == TEXT
 
 
 def test_an_animated_webp_of_comfy(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_an_animated_webp_of_comfy(tmp_path: Path) -> None:
     tags[0x010F], tags[0x0110] = "workflow:{}", "prompt:" + json.dumps(GRAPH)
     path = tmp_path / "a.webp"
     Image.new("RGB", (8, 8)).save(path, save_all=True, append_images=[Image.new("RGB", (8, 8), "red")], exif=tags)
-    found = metadata.read_foreign(path)
+    found = metadata.read_metadata(path)
     assert found
     assert (found.source, found.prompt) == ("ComfyUI", "a fox")
 
@@ -174,8 +174,8 @@ def test_films_of_comfy(tmp_path: Path, extension: str) -> None:
     path = tmp_path / f"a.{extension}"
     made = ["-f", "lavfi", "-i", "color=red:s=32x16:d=0.5:r=8", "-metadata", f"prompt={json.dumps(GRAPH)}"]
     more = ["-movflags", "use_metadata_tags", "-c:v", "libx264"] if extension == "mp4" else ["-c:v", "libvpx"]
-    subprocess.run([animation_encoder.ffmpeg(), "-v", "error", *made, *more, str(path)], check=True)
-    found = metadata.read_foreign(path)
+    subprocess.run([animation_encoder.find_ffmpeg(), "-v", "error", *made, *more, str(path)], check=True)
+    found = metadata.read_metadata(path)
     assert found
     assert (found.source, found.prompt, found.steps) == ("ComfyUI", "a fox", 25)
 
@@ -183,7 +183,7 @@ def test_films_of_comfy(tmp_path: Path, extension: str) -> None:
 def test_a_film_says_its_size(tmp_path: Path, home: Home) -> None:
     path = home.library / "a.webm"
     made = ["-f", "lavfi", "-i", "color=red:s=32x16:d=0.5:r=8", "-c:v", "libvpx", str(path)]
-    subprocess.run([animation_encoder.ffmpeg(), "-v", "error", *made], check=True)
+    subprocess.run([animation_encoder.find_ffmpeg(), "-v", "error", *made], check=True)
     creation = extract(home, path).creation
     assert (creation.width, creation.height, creation.duration) == (32, 16, 0.5)
 
@@ -191,7 +191,7 @@ def test_a_film_says_its_size(tmp_path: Path, home: Home) -> None:
 def test_a_comment_in_a_gif(tmp_path: Path) -> None:
     path = tmp_path / "a.gif"
     Image.new("P", (8, 8)).save(path, comment=TEXT.encode())
-    found = metadata.read_foreign(path)
+    found = metadata.read_metadata(path)
     assert found
     assert found.prompt == "a fox"
 
@@ -200,7 +200,7 @@ def test_krita_in_xmp(tmp_path: Path) -> None:
     text = TEXT.replace("\n", "&#xA;")
     item = f'<rdf:li xml:lang="x-default">{text}</rdf:li>'
     packet = f"<x:xmpmeta><dc:description><rdf:Alt>{item}</rdf:Alt></dc:description></x:xmpmeta>"
-    found = metadata.read_foreign(png_with(tmp_path / "a.png", {png.XMP_KEY: packet}))
+    found = metadata.read_metadata(png_with(tmp_path / "a.png", {png.XMP_KEY: packet}))
     assert found
     assert (found.prompt, found.seed) == ("a fox", 42)
 
@@ -216,14 +216,14 @@ def test_text_hidden_in_the_alpha_channel(tmp_path: Path, packed: bool) -> None:
     alpha[: bits.size] |= bits
     pixels[..., 3] = alpha.reshape(80, 80).T
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    found = metadata.read_foreign(tmp_path / "a.png")
+    found = metadata.read_metadata(tmp_path / "a.png")
     assert found
     assert (found.source, found.prompt, found.negative_prompt) == ("NovelAI", "a fox", "blurry")
-    assert metadata.read_foreign(tmp_path / "a.png", hidden=False) is None
+    assert metadata.read_metadata(tmp_path / "a.png", search_pixels=False) is None
 
 
 def test_the_user_comment_wins_over_parameters() -> None:
-    found = metadata.understood({"parameters": REAL, "UserComment": TEXT})
+    found = metadata.parse_texts({"parameters": REAL, "UserComment": TEXT})
     assert found
     assert found.prompt == "a fox"
 
@@ -248,7 +248,7 @@ HOSTILE: list[Any] = [
     "name", ["parameters", "prompt", "Comment", "invokeai_metadata", "sd-metadata", "Dream", "UserComment", "xmp"]
 )
 def test_hostile_texts_are_understood_or_left(name: str, text: str) -> None:
-    found = metadata.understood({name: text, "Software": "NovelAI", "fooocus_scheme": "fooocus"})
+    found = metadata.parse_texts({name: text, "Software": "NovelAI", "fooocus_scheme": "fooocus"})
     if found:
         assert all(
             value is None or isinstance(value, int) for value in (found.seed, found.steps, found.width, found.height)
@@ -262,17 +262,17 @@ def test_hostile_texts_are_understood_or_left(name: str, text: str) -> None:
 def test_a_text_that_unpacks_to_far_too_much_hides_no_other(tmp_path: Path, size: int) -> None:
     path = png_with(tmp_path / "a.png", {"parameters": TEXT})
     bomb = zlib.compress(bytes(size), 9)
-    chunk = png._chunk(b"iTXt", b"bomb\0\1\0\0\0" + bomb)
+    chunk = png._pack_chunk(b"iTXt", b"bomb\0\1\0\0\0" + bomb)
     content = path.read_bytes()
     path.write_bytes(content[:33] + chunk + content[33:])
-    found = metadata.read_foreign(path)
+    found = metadata.read_metadata(path)
     assert found
     assert found.prompt == "a fox"
 
 
 def test_xmp_is_not_parsed_as_xml() -> None:
     bomb = b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><studio:recipe>&b;</studio:recipe>'
-    assert xmp.recipe_json(bomb) == "&b;"
+    assert xmp.read_recipe_json(bomb) == "&b;"
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp", "avif", "gif", "mp4", "md"])
@@ -295,7 +295,7 @@ def test_damaged_files_are_read_or_refused(home: Home, format: str) -> None:
                 place = chance.randrange(min(len(damaged), 2_000) if chance.random() < 0.8 else len(damaged))
                 damaged[place] = chance.randrange(256)
         path.write_bytes(damaged)
-        metadata.read_foreign(path)
+        metadata.read_metadata(path)
         for read in (recipe_embedding.read_recipe, lambda path: extract(home, path)):
             try:
                 read(path)
@@ -304,7 +304,7 @@ def test_damaged_files_are_read_or_refused(home: Home, format: str) -> None:
 
 
 def test_numbers_of_strangers() -> None:
-    said = dialects._fields(
+    said = dialects._to_fields(
         {"seed": "12345678901234567", "steps": 20.0, "guidance": "nan", "width": True, "height": "0x10"}
     )
     assert (said["seed"], said["steps"], said["guidance"], said["width"], said["height"]) == (

@@ -82,7 +82,7 @@ def test_a_file_that_was_overwritten_is_another_creation(library: Library, made:
 
 def test_marks_made_elsewhere_are_taken_over(library: Library, made: Made) -> None:
     creation = made()
-    sidecar.change(Path(creation.path), star=True, tags=["sent"])
+    sidecar.update(Path(creation.path), star=True, tags=["sent"])
     done = library.sweep()
     assert (done.updated, done.added) == (1, ())
     assert library.get(creation.id) == replace(creation, star=True, tags=("sent",))
@@ -92,7 +92,7 @@ def test_marks_made_elsewhere_are_taken_over(library: Library, made: Made) -> No
 def test_a_garbled_sidecar_costs_the_marks_alone(library: Library, made: Made) -> None:
     creation = made()
     for content in (b"", b"{", b"[1]", b'{"star": "yes"}', b'{"recipe": {}}', b"\xff\xfe", b"[" * 100_000):
-        sidecar.beside(Path(creation.path)).write_bytes(content)
+        sidecar.sidecar_path(Path(creation.path)).write_bytes(content)
         library.sweep()
         assert library.get(creation.id) == creation
 

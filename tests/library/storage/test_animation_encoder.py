@@ -31,7 +31,18 @@ def files(home: Home) -> list[Path]:
 
 def pixels(path: Path, number: int) -> np.ndarray:
     """One frame as RGB."""
-    command = [animation_encoder.ffmpeg(), "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    command = [
+        animation_encoder.find_ffmpeg(),
+        "-v",
+        "error",
+        "-i",
+        str(path),
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-",
+    ]
     raw = subprocess.run(command, capture_output=True, check=True).stdout
     size = mp4.read(path)
     return np.frombuffer(raw, np.uint8).reshape(-1, size.height, size.width, 3)[number]
@@ -64,13 +75,13 @@ def test_a_recipe_too_long_for_an_mp4_stands_beside_it(home: Home) -> None:
     found = recipe_embedding.read_recipe(path)
     assert found
     assert found.params == recipe.params
-    assert sidecar.beside(path).exists()
+    assert sidecar.sidecar_path(path).exists()
 
 
 def test_a_webp_holds_every_frame_and_its_time(home: Home) -> None:
     frames = [np.full((33, 47, 4), value, np.uint8) for value in (10, 120, 250)]
     path = writer.save_animation(home, frames, factories.recipe("fox"), fps=30, loop=False, format="webp")
-    assert webp.frames(path) == (3, 0.1)
+    assert webp.read_animation(path) == (3, 0.1)
     with Image.open(path) as image:
         assert (image.size, image.n_frames, image.info["loop"]) == ((47, 33), 3, 1)
         for number, value in enumerate((10, 120, 250)):
@@ -78,7 +89,7 @@ def test_a_webp_holds_every_frame_and_its_time(home: Home) -> None:
             image.load()
             assert abs(image.convert("RGBA").getpixel((20, 20))[3] - value) <= 2
     header = exif.read(path)
-    assert a1111.read(header.texts["UserComment"]).prompt == "fox"
+    assert a1111.parse(header.texts["UserComment"]).prompt == "fox"
     assert xmp.MADE_BY_MODEL.encode() in header.xmp
 
 
@@ -86,7 +97,7 @@ def test_a_gif_tells_others_its_parameters(home: Home) -> None:
     path = writer.save_animation(home, factories.frames(4), factories.recipe("fox"), fps=10, loop=True, format="gif")
     found = gif.read(path)
     assert (found.frames, found.seconds) == (4, 0.4)
-    assert a1111.read(found.comment).prompt == "fox"
+    assert a1111.parse(found.comment).prompt == "fox"
     assert xmp.MADE_BY_MODEL.encode() in found.xmp
     with Image.open(path) as image:
         assert (image.n_frames, image.info["loop"]) == (4, 0)
@@ -143,7 +154,7 @@ def test_frames_are_counted(home: Home) -> None:
 @pytest.mark.parametrize("format", FORMATS)
 def test_frames_of_different_sizes(home: Home, format: str) -> None:
     frames = [factories.picture(size=(8, 8)), factories.picture(size=(9, 8))]
-    with pytest.raises(StudioError, match="Frame 2 is 9 × 8, and the first is 8 × 8"):
+    with pytest.raises(StudioError, match="Frame 2 is 9 × 8, but the first is 8 × 8"):
         writer.save_animation(home, frames, factories.recipe(), fps=12, loop=True, format=format)
     assert files(home) == []
 
@@ -162,10 +173,10 @@ def test_a_rate_that_cannot_be(home: Home, fps: float) -> None:
 
 def test_sound_is_taken_along_and_a_file_without_any_does_no_harm(home: Home, tmp_path: Path) -> None:
     sound = tmp_path / "tone.wav"
-    tone = [animation_encoder.ffmpeg(), "-v", "error", "-f", "lavfi", "-i", "sine=duration=0.2", str(sound)]
+    tone = [animation_encoder.find_ffmpeg(), "-v", "error", "-f", "lavfi", "-i", "sine=duration=0.2", str(sound)]
     subprocess.run(tone, check=True)
     path = writer.save_animation(home, factories.frames(24), factories.recipe(), fps=24, loop=True, sound=sound)
-    told = subprocess.run([animation_encoder.ffmpeg(), "-i", str(path)], capture_output=True, check=False).stderr
+    told = subprocess.run([animation_encoder.find_ffmpeg(), "-i", str(path)], capture_output=True, check=False).stderr
     assert b"Audio: aac" in told
     assert abs(mp4.read(path).seconds - 1.0) < 0.1
     silent = writer.save_animation(home, factories.frames(4), factories.recipe(), fps=24, loop=True, sound=path.parent)

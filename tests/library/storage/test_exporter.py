@@ -26,7 +26,7 @@ def test_pictures(library: Library, tmp_path: Path, extension: str) -> None:
     assert np.abs(np.asarray(open_picture(path)).astype(int) - picture).max() <= 6
     if extension == "png":
         assert path.read_bytes() == Path(creation.path).read_bytes()
-    assert not sidecar.beside(path).exists()
+    assert not sidecar.sidecar_path(path).exists()
 
 
 def test_into_a_folder_under_its_own_name(library: Library, tmp_path: Path) -> None:
@@ -80,8 +80,8 @@ def test_models(library: Library, tmp_path: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"weights")
     creation = library.add(writer.save_model(library.home, folder, factories.recipe(), title="Mine", kind="gan"))
     path = library.export(creation.id, tmp_path / "copy")
-    assert writer.sha_of(path) == creation.id
-    with pytest.raises(BadInput, match="there already"):
+    assert writer.digest_of(path) == creation.id
+    with pytest.raises(BadInput, match="already exists"):
         library.export(creation.id, path.parent / "copy" / "model.safetensors")
 
 

@@ -21,7 +21,7 @@ def test_trash_and_restore_are_exact(library: Library, made: Made) -> None:
     library.star(thrown.id, True)
     thrown = library.get_many([thrown.id])[0]
     path = Path(thrown.path)
-    before = (path.read_bytes(), path.stat().st_mtime_ns, sidecar.beside(path).read_bytes())
+    before = (path.read_bytes(), path.stat().st_mtime_ns, sidecar.sidecar_path(path).read_bytes())
     assert library.trash([thrown.id, "0" * 64]) == [thrown.id]
     assert library.find_ids() == [kept.id]
     assert library.find_ids(trashed=True) == [thrown.id]
@@ -33,7 +33,7 @@ def test_trash_and_restore_are_exact(library: Library, made: Made) -> None:
     assert library.trash([thrown.id]) == []
     assert library.restore([thrown.id]) == [thrown.id]
     assert library.get_many([thrown.id]) == [thrown]
-    assert (path.read_bytes(), path.stat().st_mtime_ns, sidecar.beside(path).read_bytes()) == before
+    assert (path.read_bytes(), path.stat().st_mtime_ns, sidecar.sidecar_path(path).read_bytes()) == before
     assert not library.sweep().changed
 
 

@@ -400,7 +400,7 @@ def test_the_models_of_a_result_are_in_its_recipe(shared: Worker) -> None:
     assert recipe is not None
     (model,) = recipe.models
     assert (model.name, model.licence) == ("mine", "cc0-1.0")
-    assert model.sha256 == writer.sha_of(folder / "model.safetensors")
+    assert model.sha256 == writer.digest_of(folder / "model.safetensors")
     (failed,) = of(shared.run("model.do", model="mein"), JobFailed)
     assert failed.failure.sentence.startswith("There is no model mein.")
 
