@@ -69,7 +69,6 @@ def stream_network(
             if _is_worth_storing(output, [modules.get(user.target) for user in node.users], store):
                 output = _store_map(output, store, report)
             maps[node] = output
-            del output
         for used in node.all_input_nodes:
             if last_use[used] is node:
                 del maps[used]
