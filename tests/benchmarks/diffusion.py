@@ -132,10 +132,10 @@ def _saved(folder: Path) -> Path:
 
     of_diffusers.disable_progress_bar()
     torch.manual_seed(0)
-    tokenizer = tiny.clip_tokenizer()
+    tokenizer = tiny.build_clip_tokenizer()
     StableDiffusionPipeline(
-        vae=tiny.vae(),
-        text_encoder=tiny.clip_text(tokenizer),
+        vae=tiny.build_vae(),
+        text_encoder=tiny.build_clip_text_encoder(tokenizer),
         tokenizer=tokenizer,
         unet=UNet2DConditionModel(
             block_out_channels=(64, 128, 128),

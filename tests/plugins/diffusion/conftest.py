@@ -1,4 +1,4 @@
-"""Tiny models, made once."""
+"""Tiny models, each built once in a session."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers.utils import logging as of_diffusers
-from transformers.utils import logging as of_transformers
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
 
 from tests.plugins.diffusion.fixtures import (
     tiny,
@@ -60,36 +60,36 @@ INPAINTERS: dict[str, Callable[[Path], Path]] = {
     "kandinsky-inpainting": tiny_kandinsky.kandinsky21_inpainting,
     "kandinsky22-inpainting": tiny_kandinsky.kandinsky22_inpainting,
 }
-"""Of the families that need another model to inpaint with."""
+"""Builders for the families that need a special model for inpainting."""
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> None:
+def use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quiet() -> None:
-    """What the libraries say about the tiny models is no news."""
-    for library in (of_diffusers, of_transformers):
+def quiet_libraries() -> None:
+    """Silence what the libraries log about the tiny models."""
+    for library in (diffusers_logging, transformers_logging):
         library.set_verbosity_error()
         library.disable_progress_bar()
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a family's tiny model, by the family's name."""
-    made: dict[str, Path] = {}
+    """Return a function that builds the tiny model of a family, by the family's name, and returns its folder."""
+    folders: dict[str, Path] = {}
 
-    def make(family: str) -> Path:
-        if family not in made:
+    def build_model(family: str) -> Path:
+        if family not in folders:
             build = BUILDERS.get(family) or INPAINTERS[family]
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # what the libraries will rename among their own parts
-                made[family] = build(tmp_path_factory.mktemp("models") / family)
-        return made[family]
+                warnings.simplefilter("ignore", FutureWarning)  # renamings that the libraries announce
+                folders[family] = build(tmp_path_factory.mktemp("models") / family)
+        return folders[family]
 
-    return make
+    return build_model
 
 
 @pytest.fixture(scope="session")

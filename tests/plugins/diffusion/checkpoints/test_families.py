@@ -1,4 +1,4 @@
-"""Every family paints, repaints and inpaints where diffusers has the pipeline, from a folder on disk."""
+"""Every family does each task that diffusers has a pipeline for, from a folder on disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from studio import api, testing
 from tests.plugins.diffusion.conftest import BUILDERS
 
 MODELS = testing.FakeModels()
-"""Kept from test to test, as the studio keeps them from job to job."""
+"""Loaded models, kept from test to test as the studio keeps them from job to job."""
 TASKS = {
     TextToImage: Task.TEXT_TO_IMAGE,
     Variations: Task.TEXT_TO_IMAGE,
@@ -37,35 +37,35 @@ CASES = [
 
 
 @pytest.fixture(autouse=True)
-def as_small_as_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many pipelines say a large size of themselves, however small their parts are."""
+def use_tiny_native_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Override the native size, which many pipelines hard-code."""
     monkeypatch.setattr(Model, "size", property(lambda model: side(model.family.name)))
 
 
 def side(family: str) -> int:
-    """Of a small picture, in pixels."""
+    """Return the side of a small image, in pixels."""
     return max(32, FAMILIES[family].min_side)
 
 
 def inputs(tool: type[api.Tool], family: str, folder: Path) -> dict[str, Any]:
-    """What a tool is given besides the words, with the pictures in the folder."""
+    """Return the parameters of a tool besides the prompts, with images saved in the folder."""
     length = side(family)
     Image.radial_gradient("L").resize((length, length)).convert("RGB").save(folder / "picture.png")
     mask = Image.new("L", (length, length), 0)
     mask.paste(255, (8, 8, 24, 24))
     mask.save(folder / "mask.png")
     picture, size = {"image": folder / "picture.png"}, {"width": length, "height": length}
-    own = {
+    by_tool: dict[type[api.Tool], dict[str, Any]] = {
         TextToImage: size,
         Variations: size,
         ImageToImage: picture | size,
         Inpaint: picture | {"mask": folder / "mask.png"},
     }
-    return own[tool]
+    return by_tool[tool]
 
 
 @pytest.mark.parametrize(("family", "tool"), CASES, ids=lambda value: getattr(value, "id", value))
-def test_it_works_and_shows_how_the_picture_comes_about(
+def test_a_tool_makes_an_image_and_previews(
     family: str,
     tool: type[api.Tool],
     tiny_model: Callable[[str], Path],
@@ -82,12 +82,12 @@ def test_it_works_and_shows_how_the_picture_comes_about(
     assert [event for event in events if isinstance(event, api.Preview)]
 
 
-def test_a_side_that_is_too_short_for_the_family_is_a_sentence(tiny_model: Callable[[str], Path]) -> None:
+def test_a_side_below_the_minimum_of_the_family_is_refused(tiny_model: Callable[[str], Path]) -> None:
     with pytest.raises(api.BadInput, match="at least 64 px"):
         testing.run(TextToImage, model=str(tiny_model("flux2")), width=32, height=64)
 
 
-def test_guidance_works_where_nothing_is_unwanted(tiny_model: Callable[[str], Path]) -> None:
+def test_guidance_works_with_an_empty_negative_prompt(tiny_model: Callable[[str], Path]) -> None:
     values = {"prompt": "a fox", "model": str(tiny_model("qwenimage")), "steps": 2}
     weak, strong = (
         testing.results(
@@ -100,7 +100,7 @@ def test_guidance_works_where_nothing_is_unwanted(tiny_model: Callable[[str], Pa
     assert (np.asarray(weak.picture) != np.asarray(strong.picture)).any()
 
 
-def test_a_negative_prompt_without_effect_is_said(tiny_model: Callable[[str], Path]) -> None:
+def test_a_negative_prompt_without_effect_gives_a_notice(tiny_model: Callable[[str], Path]) -> None:
     ctx = testing.FakeContext(models=MODELS)
     testing.run(TextToImage, ctx, model=str(tiny_model("flux")), negative_prompt="grey", steps=1)
     assert any(isinstance(event, api.Notice) and "no negative prompt" in event.text for event in ctx.events)
@@ -111,12 +111,12 @@ def test_few_step_models_keep_their_sampler(tiny_model: Callable[[str], Path]) -
         testing.run(TextToImage, model=str(tiny_model("lcm")), sampler="euler", steps=1)
 
 
-def test_the_families_that_are_said_to_be_tried_are_those_tried_here() -> None:
+def test_families_marked_as_tested_are_those_tested_here() -> None:
     assert {family.name for family in FAMILIES.values() if family.tested and not family.video} == set(BUILDERS)
 
 
 @pytest.mark.parametrize("family", list(BUILDERS))
-def test_paused_pictures_of_every_family_go_on_with_the_same_pixels(
+def test_paused_images_of_every_family_resume_with_the_same_pixels(
     family: str, tiny_model: Callable[[str], Path], tmp_path: Path
 ) -> None:
     tool = next(tool for known, tool in CASES if known == family)

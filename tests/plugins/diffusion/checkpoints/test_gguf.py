@@ -1,4 +1,4 @@
-"""Denoisers in GGUF files, packed as those of the hub are, paint what the same numbers paint unpacked."""
+"""Quantised denoisers in GGUF files give the images that their dequantised weights give."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from plugins.diffusion.models import loader, placement
 from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 from studio.library.models import model_kind
-from tests.fixtures import gguf as gguf_files
+from tests.fixtures import gguf as gguf_fixtures
 from tests.plugins.diffusion.checkpoints.test_single_file import stable_diffusion_3
 from tests.plugins.diffusion.fixtures import ldm_layout
 
@@ -27,84 +27,90 @@ WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
 FAMILIES = {"z-image": ("lumina2", ldm_layout.z_image), "stable-diffusion-3": ("sd3", ldm_layout.sd3)}
 
 
-def is_packed(name: str, value: torch.Tensor) -> bool:
-    """Matrices are, of layers whose numbers come in whole blocks."""
+def is_quantized(name: str, value: torch.Tensor) -> bool:
+    """Choose the matrices whose rows are whole blocks of numbers."""
     return value.ndim == 2 and value.shape[1] % 32 == 0 and name.endswith("weight") and "embedder" not in name
 
 
-def written(state: ldm_layout.State, path: Path, architecture: str, kind: Any = Q8, **keys: Any) -> Path:
-    def held(name: str, value: torch.Tensor) -> Any:
-        numbers = value.detach().float().numpy()
-        return gguf_files.packed(numbers, kind) if is_packed(name, value) else numbers
+def write_gguf(
+    state: ldm_layout.State, path: Path, architecture: str, kind: gguf.GGMLQuantizationType = Q8, **keys: object
+) -> Path:
+    def quantize(name: str, value: torch.Tensor) -> Any:
+        weights = value.detach().float().numpy()
+        return gguf_fixtures.packed(weights, kind) if is_quantized(name, value) else weights
 
-    tensors = {name.removeprefix(ldm_layout.UNET): held(name, value) for name, value in state.items()}
-    return gguf_files.made(path, architecture, keys, tensors)
+    tensors = {name.removeprefix(ldm_layout.UNET): quantize(name, value) for name, value in state.items()}
+    return gguf_fixtures.made(path, architecture, keys, tensors)
 
 
-def rounded(folder: Path, kind: Any) -> None:
-    """The folder's weights become what is left of them once they were packed."""
+def round_weights(folder: Path, kind: gguf.GGMLQuantizationType) -> None:
+    """Replace the weights of a folder by their quantised and dequantised values."""
     state = load_file(folder / WEIGHTS)
     for name, value in state.items():
-        if is_packed(name, value):
-            numbers, _ = gguf_files.packed(value.float().numpy(), kind)
+        if is_quantized(name, value):
+            numbers, _ = gguf_fixtures.packed(value.float().numpy(), kind)
             state[name] = torch.from_numpy(gguf.dequantize(numbers, kind)).to(value.dtype)
     save_file(state, folder / WEIGHTS)
 
 
-def picture(path: Path) -> tuple[np.ndarray, list[str]]:
+def paint(path: Path) -> tuple[np.ndarray, list[str]]:
     ctx = testing.FakeContext(seed=3)
     events = testing.run(TextToImage, ctx, model=str(path), prompt="a red fox", steps=2, width=32, height=32)
-    (made,) = testing.results(events)
-    assert isinstance(made, api.Image)
-    return np.asarray(made.picture), [event.text for event in events if isinstance(event, api.Notice)]
+    (result,) = testing.results(events)
+    assert isinstance(result, api.Image)
+    return np.asarray(result.picture), [event.text for event in events if isinstance(event, api.Notice)]
 
 
 @pytest.fixture(params=FAMILIES)
-def beside(request: pytest.FixtureRequest, tiny_model: Callable[[str], Path], tmp_path: Path) -> tuple[Path, Any]:
-    """A folder of a family, and what writes its transformer beside it."""
+def folder_and_writer(
+    request: pytest.FixtureRequest, tiny_model: Callable[[str], Path], tmp_path: Path
+) -> tuple[Path, Any]:
+    """Return a folder of a family, and a function that writes its transformer to a GGUF file beside it."""
     folder = tmp_path / "folder"
     if request.param == "stable-diffusion-3":
         stable_diffusion_3(folder)  # with the norms by which a file tells how wide its heads are
     else:
         shutil.copytree(tiny_model(request.param), folder)
-    architecture, converted = FAMILIES[request.param]
+    architecture, convert = FAMILIES[request.param]
 
-    def file(kind: Any = Q8, **keys: Any) -> Path:
+    def write_beside(kind: gguf.GGMLQuantizationType = Q8, **keys: object) -> Path:
         pipe = loader.load(testing.FakeContext(), str(folder)).base
-        return written(converted(pipe.transformer), tmp_path / "packed.gguf", architecture, kind, **keys)
+        return write_gguf(convert(pipe.transformer), tmp_path / "packed.gguf", architecture, kind, **keys)
 
-    return folder, file
+    return folder, write_beside
 
 
 @pytest.mark.parametrize("kind", [Q8, Q4])
-def test_it_paints_what_the_same_numbers_paint(beside: tuple[Path, Any], kind: Any) -> None:
-    folder, written = beside
-    packed = written(kind)
-    plain, _ = picture(folder)
-    rounded(folder, kind)
-    expected, _ = picture(folder)
+def test_a_gguf_file_gives_the_image_of_its_dequantised_weights(
+    folder_and_writer: tuple[Path, Any], kind: gguf.GGMLQuantizationType
+) -> None:
+    folder, write_gguf = folder_and_writer
+    packed = write_gguf(kind)
+    plain, _ = paint(folder)
+    round_weights(folder, kind)
+    expected, _ = paint(folder)
     (folder / WEIGHTS).unlink()
-    made, said = picture(packed)
+    image, notices = paint(packed)
     assert model_kind.kind_of(packed) == model_kind.DIFFUSION
-    assert np.abs(made.astype(int) - expected.astype(int)).max() <= 1
-    assert (made != plain).any()
-    assert "Components that packed.gguf lacks come from folder." in said
+    assert np.abs(image.astype(int) - expected.astype(int)).max() <= 1
+    assert (image != plain).any()
+    assert "Components that packed.gguf lacks come from folder." in notices
 
 
-def test_weights_stay_packed_and_are_counted_so(beside: tuple[Path, Any]) -> None:
-    folder, written = beside
-    file = written(Q4)
+def test_weights_stay_quantised_and_are_counted_in_bytes(folder_and_writer: tuple[Path, Any]) -> None:
+    folder, write_gguf = folder_and_writer
+    file = write_gguf(Q4)
     model = loader.load(testing.FakeContext(), str(file)).base.transformer
     assert sum(value.dtype == torch.uint8 for value in model.parameters()) > 4
-    whole, found = (metadata.metadata_of(testing.FakeContext(), str(path)) for path in (folder, file))
+    whole, result = (metadata.metadata_of(testing.FakeContext(), str(path)) for path in (folder, file))
     assert whole is not None
-    assert found is not None
-    assert found.quantized_bytes == file.stat().st_size
-    assert found.weight_count == whole.weight_count - whole.denoiser_weight_count
+    assert result is not None
+    assert result.quantized_bytes == file.stat().st_size
+    assert result.weight_count == whole.weight_count - whole.denoiser_weight_count
     assert metadata.count_weights(file) == 0
 
 
-def test_room_is_made_for_what_is_packed(
+def test_quantised_bytes_count_towards_the_memory_needed(
     tiny_model: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "large.gguf"
@@ -128,44 +134,44 @@ def test_room_is_made_for_what_is_packed(
         ({"split.count": 3}, "is one of 3 parts of a model"),
     ],
 )
-def test_what_is_no_whole_model_is_a_sentence(
+def test_a_gguf_file_that_is_no_complete_model_is_refused(
     tiny_model: Callable[[str], Path], tmp_path: Path, keys: dict[str, Any], sentence: str
 ) -> None:
     shutil.copytree(tiny_model("z-image"), tmp_path / "folder")
     state = {"layers.0.adaLN_modulation.0.weight": torch.zeros(4, 32), "cap_embedder.0.weight": torch.zeros(4)}
-    file = written(state, tmp_path / "packed.gguf", "lumina2", **keys)
+    file = write_gguf(state, tmp_path / "packed.gguf", "lumina2", **keys)
     with pytest.raises(api.BadInput, match=sentence):
         loader.load(testing.FakeContext(), str(file))
 
 
-def test_what_cannot_be_unpacked_is_a_sentence(tmp_path: Path) -> None:
-    whole = written({"layers.0.adaLN_modulation.0.weight": torch.zeros(4, 32)}, tmp_path / "a.gguf", "lumina2")
+def test_unsupported_quantisation_is_refused(tmp_path: Path) -> None:
+    whole = write_gguf({"layers.0.adaLN_modulation.0.weight": torch.zeros(4, 32)}, tmp_path / "a.gguf", "lumina2")
     with pytest.raises(api.BadInput, match="of an unknown kind"):
         loader.load(testing.FakeContext(), str(whole))
     ternary = np.zeros((4, 66), np.uint8), gguf.GGMLQuantizationType.TQ2_0
     tensors = {"layers.0.adaLN_modulation.0.weight": ternary, "cap_embedder.0.weight": np.zeros(4)}
-    file = gguf_files.made(tmp_path / "b.gguf", "lumina2", {}, tensors)
+    file = gguf_fixtures.made(tmp_path / "b.gguf", "lumina2", {}, tensors)
     with pytest.raises(api.BadInput, match=r"b\.gguf is quantised in a way that is not supported\. Use .* Q8_0"):
         loader.load(testing.FakeContext(), str(file))
     unet = {
         f"{ldm_layout.UNET}input_blocks.{n}.1.transformer_blocks.0.attn2.to_k.weight": np.zeros((4, 768))
         for n in (1, 2)
     }
-    file = gguf_files.made(tmp_path / "c.gguf", "sd1", {}, unet)
+    file = gguf_fixtures.made(tmp_path / "c.gguf", "sd1", {}, unet)
     with pytest.raises(api.BadInput, match="U-Nets in GGUF files are not supported"):
         loader.load(testing.FakeContext(), str(file))
 
 
-def test_a_folder_without_the_plan_of_the_model_is_a_sentence(beside: tuple[Path, Any]) -> None:
-    folder, written = beside
-    file = written()
+def test_a_folder_without_the_denoiser_config_is_refused(folder_and_writer: tuple[Path, Any]) -> None:
+    folder, write_gguf = folder_and_writer
+    file = write_gguf()
     shutil.rmtree(folder / "transformer")
     with pytest.raises(api.BadInput, match=r"folder has no transformer/config\.json"):
         loader.load(testing.FakeContext(), str(file))
 
 
-def test_a_damaged_file_is_a_sentence(beside: tuple[Path, Any]) -> None:
-    file = beside[1]()
+def test_a_truncated_file_is_refused(folder_and_writer: tuple[Path, Any]) -> None:
+    file = folder_and_writer[1]()
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(api.BadInput, match="ends too early"):
         loader.load(testing.FakeContext(), str(file))

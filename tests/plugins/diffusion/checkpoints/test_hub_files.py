@@ -1,4 +1,4 @@
-"""Models of the hub arrive whole, are refused in a sentence, and go on where they stopped."""
+"""Models of the hub are downloaded completely, refused with a sentence, and resumed where they stopped."""
 
 from __future__ import annotations
 
@@ -66,17 +66,17 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def said(ctx: testing.FakeContext) -> list[api.Progress]:
+def progress_events(ctx: testing.FakeContext) -> list[api.Progress]:
     return [event for event in ctx.events if isinstance(event, api.Progress)]
 
 
-def test_what_diffusers_needs_arrives_and_nothing_else(start: Start, ctx: testing.FakeContext) -> None:
+def test_only_the_files_that_diffusers_needs_are_downloaded(start: Start, ctx: testing.FakeContext) -> None:
     hub = start(repository())
     folder = hub_files.fetch_pipeline(NAME, ctx)
     assert folder == ctx.downloads / "org--painter"
     assert contents(folder) == WANTED
     assert [path.name for path in ctx.downloads.iterdir()] == ["org--painter"], "nothing unfinished is left"
-    last = said(ctx)[-1]
+    last = progress_events(ctx)[-1]
     assert last.step == last.total == sum(map(len, WANTED.values()))
     assert last.text == "Downloading org/painter: 515 KB of 515 KB"
     assert [event.text for event in ctx.events if isinstance(event, api.Notice)] == [
@@ -87,7 +87,7 @@ def test_what_diffusers_needs_arrives_and_nothing_else(start: Start, ctx: testin
     assert hub.asked == []
 
 
-def test_a_cut_connection_is_made_again_while_something_comes(start: Start, ctx: testing.FakeContext) -> None:
+def test_a_broken_connection_is_reopened_while_data_arrives(start: Start, ctx: testing.FakeContext) -> None:
     hub = repository()
     hub.cuts[WEIGHTS] = [100_000, 1, 50_000]
     start(hub)
@@ -97,7 +97,7 @@ def test_a_cut_connection_is_made_again_while_something_comes(start: Start, ctx:
     ]  # fmt: skip
 
 
-def test_a_lost_connection_goes_on_where_it_stopped(start: Start, ctx: testing.FakeContext) -> None:
+def test_a_download_resumes_after_a_lost_connection(start: Start, ctx: testing.FakeContext) -> None:
     hub = repository()
     hub.cuts[WEIGHTS] = [200_000, 0]
     start(hub)
@@ -110,7 +110,7 @@ def test_a_lost_connection_goes_on_where_it_stopped(start: Start, ctx: testing.F
     assert "model_index.json" not in [file for file, _ in hub.asked], "what is whole does not come twice"
 
 
-def test_a_cancelled_download_goes_on_too(start: Start, ctx: testing.FakeContext) -> None:
+def test_a_cancelled_download_resumes(start: Start, ctx: testing.FakeContext) -> None:
     hub = start(repository())
     hub.cuts[WEIGHTS] = [200_000]
     ctx.cancel_after = len(WANTED) // 3
@@ -122,14 +122,14 @@ def test_a_cancelled_download_goes_on_too(start: Start, ctx: testing.FakeContext
     assert contents(hub_files.fetch_pipeline(NAME, ctx)) == WANTED
 
 
-def test_a_hub_that_knows_no_ranges_begins_again(start: Start, ctx: testing.FakeContext) -> None:
+def test_a_hub_without_ranges_starts_again(start: Start, ctx: testing.FakeContext) -> None:
     hub = repository()
     hub.cuts[WEIGHTS], hub.ranges = [200_000], False
     start(hub)
     assert contents(hub_files.fetch_pipeline(NAME, ctx)) == WANTED
 
 
-def test_a_newer_revision_takes_the_place_of_an_unfinished_one(start: Start, ctx: testing.FakeContext) -> None:
+def test_a_newer_revision_replaces_an_unfinished_download(start: Start, ctx: testing.FakeContext) -> None:
     hub = repository()
     hub.cuts[WEIGHTS] = [200_000, 0]
     start(hub)
@@ -140,7 +140,7 @@ def test_a_newer_revision_takes_the_place_of_an_unfinished_one(start: Start, ctx
 
 
 @pytest.mark.parametrize("file", [WEIGHTS, "unet/config.json"])
-def test_wrong_bytes_are_thrown_away(start: Start, ctx: testing.FakeContext, file: str) -> None:
+def test_files_with_a_wrong_checksum_are_deleted(start: Start, ctx: testing.FakeContext, file: str) -> None:
     hub = repository()
     hub.damaged.add(file)
     start(hub)
@@ -159,7 +159,7 @@ def test_wrong_bytes_are_thrown_away(start: Start, ctx: testing.FakeContext, fil
         ((503, ""), "answered 503.*the download resumes"),
     ],
 )
-def test_refusals_in_a_sentence(
+def test_errors_of_the_hub_are_explained(
     start: Start, ctx: testing.FakeContext, refusal: tuple[int, str], sentence: str
 ) -> None:
     hub = repository()
@@ -170,13 +170,15 @@ def test_refusals_in_a_sentence(
 
 
 @pytest.mark.parametrize("name", ["org/other", "org/a--b", "no name/at all"])
-def test_a_name_that_is_not_there(start: Start, ctx: testing.FakeContext, name: str) -> None:
+def test_an_unknown_model_is_refused(start: Start, ctx: testing.FakeContext, name: str) -> None:
     start(repository())
     with pytest.raises(api.BadInput, match=f"no model {name} on the Hugging Face hub"):
         hub_files.fetch_pipeline(name, ctx)
 
 
-def test_without_a_network(start: Start, ctx: testing.FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_network_is_explained(
+    start: Start, ctx: testing.FakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hub = repository()
     with serving(hub):
         gone = hub.url
@@ -186,7 +188,7 @@ def test_without_a_network(start: Start, ctx: testing.FakeContext, monkeypatch: 
         hub_files.fetch_pipeline(NAME, ctx)
 
 
-def test_a_full_disk_is_said_before_it_begins(
+def test_a_full_disk_is_reported_before_the_download(
     start: Start, ctx: testing.FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub = start(repository())
@@ -204,7 +206,7 @@ def test_a_full_disk_is_said_before_it_begins(
         (WEIGHTS, "has no safetensors for its unet"),
     ],
 )
-def test_repositories_that_cannot_be_used(start: Start, ctx: testing.FakeContext, lost: str, sentence: str) -> None:
+def test_unusable_repositories_are_refused(start: Start, ctx: testing.FakeContext, lost: str, sentence: str) -> None:
     hub = repository()
     del hub.files[lost]
     hub.files.pop("unet/diffusion_pytorch_model.fp16.safetensors")
@@ -220,7 +222,7 @@ def test_repositories_that_cannot_be_used(start: Start, ctx: testing.FakeContext
         (b'{"_class_name": ["own_code", "OwnPipeline"]}', "needs Python code of its own"),
     ],
 )
-def test_an_index_that_cannot_be_used(start: Start, ctx: testing.FakeContext, index: bytes, sentence: str) -> None:
+def test_an_unusable_index_is_refused(start: Start, ctx: testing.FakeContext, index: bytes, sentence: str) -> None:
     hub = repository()
     hub.files["model_index.json"] = index
     start(hub)
@@ -229,7 +231,7 @@ def test_an_index_that_cannot_be_used(start: Start, ctx: testing.FakeContext, in
     assert {file for file, _ in hub.asked} == {"model_index.json"}
 
 
-def test_two_at_once(start: Start, ctx: testing.FakeContext) -> None:
+def test_a_second_download_of_a_model_is_refused(start: Start, ctx: testing.FakeContext) -> None:
     from filelock import FileLock
 
     start(repository())
@@ -240,7 +242,7 @@ def test_two_at_once(start: Start, ctx: testing.FakeContext) -> None:
     assert contents(hub_files.fetch_pipeline(NAME, ctx)) == WANTED
 
 
-def test_a_single_part(start: Start, ctx: testing.FakeContext) -> None:
+def test_a_component_alone_is_downloaded(start: Start, ctx: testing.FakeContext) -> None:
     files = {
         "config.json": b"{}",
         "diffusion_pytorch_model.safetensors": b"w" * 2000,
@@ -254,7 +256,7 @@ def test_a_single_part(start: Start, ctx: testing.FakeContext) -> None:
     }  # fmt: skip
 
 
-def test_what_arrived_is_a_model(start: Start, ctx: testing.FakeContext, sd: Path) -> None:
+def test_a_downloaded_model_can_be_used(start: Start, ctx: testing.FakeContext, sd: Path) -> None:
     start(Hub.of_folder("org/tiny", sd))
     folder = hub_files.fetch_pipeline("org/tiny", ctx)
     assert diffusers_folder.inspect_folder(folder).pipeline == "StableDiffusionPipeline"
@@ -265,11 +267,11 @@ def test_what_arrived_is_a_model(start: Start, ctx: testing.FakeContext, sd: Pat
     ("count", "words"),
     [(0, "0 bytes"), (999, "999 bytes"), (1_500, "1.5 KB"), (6_938_000_000, "6.9 GB"), (10**12, "1000 GB")],
 )
-def test_sizes_in_words(count: int, words: str) -> None:
+def test_sizes_are_formatted(count: int, words: str) -> None:
     assert api.format_size(count) == words
 
 
-def test_half_the_precision_is_fetched_where_there_is_nothing_else(start: Start, ctx: testing.FakeContext) -> None:
+def test_half_precision_is_downloaded_where_there_is_nothing_else(start: Start, ctx: testing.FakeContext) -> None:
     hub = repository()
     half = WEIGHTS.replace(".safetensors", ".fp16.safetensors")
     del hub.files[WEIGHTS]

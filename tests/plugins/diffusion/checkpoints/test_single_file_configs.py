@@ -1,4 +1,4 @@
-"""The shipped hyperparameters make the models that were published, and their files are known by their headers."""
+"""The built-in configurations build the published models, whose files are identified by their headers."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ import torch
 from plugins.diffusion.checkpoints.clip_tokenizer import build_tokenizer
 from plugins.diffusion.checkpoints.families import FAMILIES
 from plugins.diffusion.checkpoints.probe import identify
-from plugins.diffusion.checkpoints.single_file_configs import LAYOUTS, write_configs
+from plugins.diffusion.checkpoints.single_file_configs import LAYOUTS, Component, write_configs
 from tests.plugins.diffusion.fixtures import ldm_layout
 
 
-def made(part: Any, **more: Any) -> Any:
-    """A component with shapes and no numbers."""
+def build_component(component: Component, **overrides: object) -> Any:
+    """Build a component on the meta device, with shapes and no numbers."""
     import diffusers
     import transformers
 
-    kind = getattr({"diffusers": diffusers, "transformers": transformers}[part.library], part.class_name)
+    component_class = getattr(
+        {"diffusers": diffusers, "transformers": transformers}[component.library], component.class_name
+    )
     with torch.device("meta"):
-        if part.library == "transformers":
-            return kind(kind.config_class(**part.config))
-        return kind.from_config({**part.config, **more})
+        if component.library == "transformers":
+            return component_class(component_class.config_class(**component.config))
+        return component_class.from_config({**component.config, **overrides})
 
 
-def parameters(module: Any) -> int:
+def count_parameters(module: torch.nn.Module) -> int:
     return sum(weight.numel() for weight in module.parameters())
 
 
-def shapes(state: ldm_layout.State) -> dict[str, tuple[int, ...]]:
+def shapes_of(state: ldm_layout.State) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in state.items()}
 
 
@@ -48,16 +50,16 @@ def shapes(state: ldm_layout.State) -> dict[str, tuple[int, ...]]:
         ("stable-diffusion-xl-refiner", 2_259_526_660),
     ],
 )
-def test_the_unets_are_the_published_ones_and_known_by_their_names(layout: str, size: int) -> None:
+def test_the_unets_have_the_published_sizes_and_are_identified(layout: str, size: int) -> None:
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
     part = LAYOUTS[layout].components["unet"]
-    unet = made(part)
-    assert parameters(unet) == size
+    unet = build_component(part)
+    assert count_parameters(unet) == size
     original = ldm_layout.unet(unet)
-    assert identify(shapes(original)).layout == layout
+    assert identify(shapes_of(original)).layout == layout
     converted = convert_ldm_unet_checkpoint(dict(original), dict(part.config))
-    assert shapes(converted) == shapes(unet.state_dict())
+    assert shapes_of(converted) == shapes_of(unet.state_dict())
 
 
 @pytest.mark.parametrize(
@@ -71,17 +73,17 @@ def test_the_unets_are_the_published_ones_and_known_by_their_names(layout: str, 
         ("stable-diffusion-3", "vae", 83_819_683),
     ],
 )
-def test_the_other_parts_are_the_published_ones(layout: str, part: str, size: int) -> None:
-    assert parameters(made(LAYOUTS[layout].components[part])) == size
+def test_the_other_components_have_the_published_sizes(layout: str, part: str, size: int) -> None:
+    assert count_parameters(build_component(LAYOUTS[layout].components[part])) == size
 
 
 @pytest.mark.parametrize("layout", ["stable-diffusion-1", "stable-diffusion-xl", "stable-diffusion-3"])
-def test_the_names_of_the_autoencoders_are_turned_into_those_of_the_classes(layout: str) -> None:
+def test_the_tensor_names_of_autoencoders_are_converted(layout: str) -> None:
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
     part = LAYOUTS[layout].components["vae"]
-    vae = made(part)
-    assert shapes(convert_ldm_vae_checkpoint(ldm_layout.vae(vae), dict(part.config))) == shapes(vae.state_dict())
+    vae = build_component(part)
+    assert shapes_of(convert_ldm_vae_checkpoint(ldm_layout.vae(vae), dict(part.config))) == shapes_of(vae.state_dict())
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,7 @@ def test_the_sizes_of_stable_diffusion_3_are_read_from_the_header(depth: int, mo
         "qk_norm": None,
         **more,
     }
-    header = shapes(ldm_layout.sd3(made(layout.components["transformer"], **config)))
+    header = shapes_of(ldm_layout.sd3(build_component(layout.components["transformer"], **config)))
     assert identify(header).layout == "stable-diffusion-3"
     assert layout.read_denoiser_config(header) == config
 
@@ -130,18 +132,18 @@ def test_flux_is_read_from_the_header(channels: int, guidance: bool, layout: str
             in_channels=channels, out_channels=64, num_layers=2, num_single_layers=3, guidance_embeds=guidance
         )
     original = ldm_layout.flux(model)
-    found = identify(shapes(original))
+    found = identify(shapes_of(original))
     assert (found.layout, found.description) == (layout, f"a model of {what}")
-    told = LAYOUTS[layout].read_denoiser_config(shapes(original))
+    told = LAYOUTS[layout].read_denoiser_config(shapes_of(original))
     assert told == {"in_channels": channels, "num_layers": 2, "num_single_layers": 3, "guidance_embeds": guidance}
-    assert LAYOUTS[layout].read_scheduler_config(shapes(original))["use_dynamic_shifting"] is guidance
+    assert LAYOUTS[layout].read_scheduler_config(shapes_of(original))["use_dynamic_shifting"] is guidance
     converted = convert_flux_transformer_checkpoint_to_diffusers(dict(original))
-    assert shapes(converted) == shapes(model.state_dict())
+    assert shapes_of(converted) == shapes_of(model.state_dict())
 
 
 @pytest.mark.parametrize("layout", [name for name, layout in LAYOUTS.items() if layout.pipeline])
-def test_what_is_written_is_what_the_classes_know(layout: str, tmp_path: Path) -> None:
-    """No word in a configuration is ignored, and the pipeline finds all it needs."""
+def test_the_written_configs_have_only_known_settings(layout: str, tmp_path: Path) -> None:
+    """Check that no setting is ignored, and that the pipeline finds all its components."""
     import diffusers
 
     folder = write_configs(LAYOUTS[layout], {}, tmp_path)
@@ -157,11 +159,11 @@ def test_what_is_written_is_what_the_classes_know(layout: str, tmp_path: Path) -
             assert not unknown
 
 
-def test_every_layout_has_a_family_that_paints() -> None:
+def test_every_layout_has_a_known_family() -> None:
     assert {family for layout in LAYOUTS.values() for family in layout.families} <= FAMILIES.keys()
 
 
-def test_words_become_the_numbers_of_clip() -> None:
+def test_the_tokenizer_gives_the_token_ids_of_clip() -> None:
     words = build_tokenizer()
     assert len(words) == 49_408
     assert words("a photo of a cat").input_ids == [49406, 320, 1125, 539, 320, 2368, 49407]

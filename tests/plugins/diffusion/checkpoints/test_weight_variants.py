@@ -1,4 +1,4 @@
-"""Weights that there are in half the precision alone are found, fetched and loaded."""
+"""Weights that exist only in half precision are found, downloaded and loaded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from studio import api, testing
 
 @pytest.fixture(scope="module")
 def half(sd: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The tiny model in 16 bits under the usual names, and as a variant with a denoiser in several files."""
+    """Save the tiny model in 16 bits without a variant, and as a variant with a sharded denoiser."""
     import torch
     from diffusers import StableDiffusionPipeline
 
@@ -30,20 +30,22 @@ def half(sd: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path
     return usual, variant
 
 
-def painted(model: Path) -> np.ndarray[Any, Any]:
-    (made,) = testing.results(testing.run(TextToImage, testing.FakeContext(1), prompt="fox", model=str(model), steps=2))
-    assert isinstance(made, api.Image)
-    return np.asarray(made.picture)
+def paint(model: Path) -> np.ndarray[Any, Any]:
+    (result,) = testing.results(
+        testing.run(TextToImage, testing.FakeContext(1), prompt="fox", model=str(model), steps=2)
+    )
+    assert isinstance(result, api.Image)
+    return np.asarray(result.picture)
 
 
-def test_a_folder_of_variants_paints_the_same(half: tuple[Path, Path]) -> None:
+def test_a_folder_of_variants_gives_the_same_image(half: tuple[Path, Path]) -> None:
     usual, variant = half
     assert len([*(variant / "unet").glob("*.fp16-0000*.safetensors")]) > 1
-    assert (painted(variant) == painted(usual)).all()
+    assert (paint(variant) == paint(usual)).all()
     assert metadata.count_weights(variant / "unet") == metadata.count_weights(usual / "unet")
 
 
-def test_all_of_a_variant_is_fetched(half: tuple[Path, Path]) -> None:
+def test_all_files_of_a_variant_are_downloaded(half: tuple[Path, Path]) -> None:
     files = {path.relative_to(half[1]).as_posix() for path in half[1].rglob("*") if path.is_file()}
     others = {"unet/diffusion_pytorch_model.non_ema.safetensors", "vae/diffusion_pytorch_model.bf16.safetensors"}
     listed = {name: api.hub.HubFile(name, 1, "") for name in files | others}
@@ -69,5 +71,5 @@ def test_all_of_a_variant_is_fetched(half: tuple[Path, Path]) -> None:
         (["model.non_ema.safetensors", "other.safetensors", "model.fp16.bin"], None, []),
     ],
 )
-def test_what_is_chosen(files: list[str], variant: str | None, wanted: list[str]) -> None:
+def test_the_variant_is_chosen_from_the_file_names(files: list[str], variant: str | None, wanted: list[str]) -> None:
     assert weight_variants.choose_variant(files) == (variant, wanted)

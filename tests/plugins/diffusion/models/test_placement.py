@@ -1,4 +1,4 @@
-"""Where weights go by what is free, and how long they stay."""
+"""Weights are placed by the free memory, and models are dropped when memory is short."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gc
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
@@ -21,11 +21,14 @@ from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 from studio.worker.models.cache import ModelCache, count_bytes
 
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
 GB = 2**30
 
 
 @pytest.mark.parametrize(
-    ("parts", "free", "where"),
+    ("component_bytes", "free", "expected"),
     [
         ((5 * GB, 1 * GB), 8 * GB, Placement.DEVICE),
         ((5 * GB, 1 * GB), 7 * GB, Placement.MODEL_OFFLOAD),
@@ -35,12 +38,12 @@ GB = 2**30
         ((), 0, Placement.DEVICE),
     ],
 )
-def test_a_model_goes_where_it_fits_with_room_to_work(parts: tuple[int, ...], free: int, where: Placement) -> None:
-    assert placement.choose_placement(parts, free) is where
+def test_placement_follows_the_free_memory(component_bytes: tuple[int, ...], free: int, expected: Placement) -> None:
+    assert placement.choose_placement(component_bytes, free) is expected
 
 
 @pytest.mark.parametrize(
-    ("weights", "free", "swap", "width"),
+    ("weights", "free", "swap", "expected"),
     [
         (1 * GB, 6 * GB, 0, Precision.FULL),
         (1 * GB, 5 * GB, 0, Precision.HALF),
@@ -49,14 +52,12 @@ def test_a_model_goes_where_it_fits_with_room_to_work(parts: tuple[int, ...], fr
         (GB // 100, GB // 10, 0, Precision.FULL),
     ],
 )
-def test_weights_on_a_processor_are_as_wide_as_memory_allows(
-    weights: int, free: int, swap: int, width: Precision
-) -> None:
-    assert placement.choose_precision(weights, free, swap) is width
+def test_precision_on_a_cpu_follows_the_free_memory(weights: int, free: int, swap: int, expected: Precision) -> None:
+    assert placement.choose_precision(weights, free, swap) is expected
 
 
 class Machine:
-    """How much memory psutil reports; more once something was given back."""
+    """The free memory that psutil reports; it grows once memory was freed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, free: int, after: int | None = None) -> None:
         self.free = free
@@ -64,13 +65,13 @@ class Machine:
         monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=self.free, total=GB))
         monkeypatch.setattr(psutil, "swap_memory", lambda: SimpleNamespace(free=0))
 
-    def give_back(self) -> None:
+    def free_memory(self) -> None:
         gc.collect()
         self.free = self._after
 
 
-def weights_of(folder: Path) -> int:
-    """Numbers, as the files have them."""
+def count_weights(folder: Path) -> int:
+    """Count the numbers in the files of a folder."""
     return sum(
         int(np.prod(shape))
         for file in folder.glob("*/*.safetensors")
@@ -78,8 +79,8 @@ def weights_of(folder: Path) -> int:
     )
 
 
-def test_short_of_memory_a_model_is_held_in_16_bits_and_that_is_said(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Machine(monkeypatch, free=4 * weights_of(sd))
+def test_short_of_memory_a_model_is_loaded_in_16_bits_with_a_notice(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Machine(monkeypatch, free=4 * count_weights(sd))
     for _ in range(2):
         ctx = testing.FakeContext()
         (picture,) = testing.results(testing.run(TextToImage, ctx, prompt="a (red:1.2) fox", model=str(sd), steps=2))
@@ -90,57 +91,59 @@ def test_short_of_memory_a_model_is_held_in_16_bits_and_that_is_said(sd: Path, m
         assert "16 bits" in notice
 
 
-def test_a_model_that_fits_is_left_as_it_is(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Machine(monkeypatch, free=7 * weights_of(sd))
+def test_a_model_that_fits_is_loaded_in_32_bits(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Machine(monkeypatch, free=7 * count_weights(sd))
     ctx = testing.FakeContext()
     assert loader.load(ctx, str(sd)).base.unet.dtype is torch.float32
     assert not ctx.events
 
 
-def test_a_model_that_the_machine_cannot_hold_is_refused_before_it_is_loaded(
-    sd: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Machine(monkeypatch, free=weights_of(sd))
+def test_a_model_larger_than_memory_is_refused_before_it_is_loaded(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Machine(monkeypatch, free=count_weights(sd))
     with pytest.raises(api.OutOfMemory, match="even in 16 bits"):
         testing.run(TextToImage, model=str(sd), steps=1)
 
 
-def cache(machine: Machine | None = None) -> ModelCache:
-    """The worker's own, on a machine that never asks for room by itself."""
-    return ModelCache(lambda: (GB, GB), machine.give_back if machine else gc.collect)
+def collect_garbage() -> None:
+    gc.collect()
 
 
-def kept(models: ModelCache, **more: Any) -> testing.FakeContext:
-    return testing.FakeContext(models=models, **more)  # type: ignore[arg-type]
+def build_cache(machine: Machine | None = None) -> ModelCache:
+    """Build the worker's cache, on a machine that is never short of memory by itself."""
+    return ModelCache(lambda: (GB, GB), machine.free_memory if machine else collect_garbage)
 
 
-def test_other_models_are_dropped_before_one_is_held_in_16_bits(
+def context_with(models: ModelCache) -> testing.FakeContext:
+    return testing.FakeContext(models=models)  # type: ignore[arg-type]
+
+
+def test_other_models_are_dropped_before_one_is_loaded_in_16_bits(
     sd: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    machine = Machine(monkeypatch, free=4 * weights_of(sd), after=7 * weights_of(sd))
-    models = cache(machine)
+    machine = Machine(monkeypatch, free=4 * count_weights(sd), after=7 * count_weights(sd))
+    models = build_cache(machine)
     models.load("another", lambda: torch.zeros(8))
-    assert loader.load(kept(models), str(sd)).base.unet.dtype is torch.float32
+    assert loader.load(context_with(models), str(sd)).base.unet.dtype is torch.float32
     assert "another" not in models.sizes
     assert "all others are dropped" in caplog.text
 
 
-def test_a_model_is_counted_once_however_many_pipelines_look_at_it(sd: Path) -> None:
-    models = cache()
-    model = loader.load(kept(models), str(sd))
-    (counted,) = models.sizes.values()
+def test_a_model_with_several_pipelines_is_counted_once(sd: Path) -> None:
+    models = build_cache()
+    model = loader.load(context_with(models), str(sd))
+    (size_in_cache,) = models.sizes.values()
     parts = [part for part in model.base.components.values() if isinstance(part, torch.nn.Module)]
-    assert counted >= sum(one.nbytes for part in parts for one in part.parameters())
+    assert size_in_cache >= sum(weight.nbytes for part in parts for weight in part.parameters())
     for task in (Task.TEXT_TO_IMAGE, Task.IMAGE_TO_IMAGE, Task.INPAINT):
         model.pipeline_for(task)
-    assert count_bytes(model) == counted
+    assert count_bytes(model) == size_in_cache
 
 
-def test_what_is_dropped_is_gone(sd: Path) -> None:
-    models = cache()
+def test_a_dropped_model_is_freed(sd: Path) -> None:
+    models = build_cache()
     for values in ({}, {"attention": "math", "channels_last": True}):
-        testing.run(TextToImage, kept(models), prompt="a (red:1.2) fox", model=str(sd), steps=2, **values)
-    model = loader.load(kept(models), str(sd))
+        testing.run(TextToImage, context_with(models), prompt="a (red:1.2) fox", model=str(sd), steps=2, **values)
+    model = loader.load(context_with(models), str(sd))
     model.pipeline_for(Task.IMAGE_TO_IMAGE)
     parts = [weakref.ref(part) for part in model.base.components.values() if isinstance(part, torch.nn.Module)]
     del model
@@ -149,8 +152,8 @@ def test_what_is_dropped_is_gone(sd: Path) -> None:
     assert [part() for part in parts] == [None] * len(parts)
 
 
-def lora(path: Path, base: Any, seed: int) -> str:
-    """For the queries of the attention of a denoiser."""
+def save_lora(path: Path, base: DiffusionPipeline, seed: int) -> str:
+    """Save a random LoRA for the attention queries of a UNet."""
     torch.manual_seed(seed)
     pairs = {}
     for name, part in base.unet.named_modules():
@@ -161,13 +164,13 @@ def lora(path: Path, base: Any, seed: int) -> str:
     return str(path)
 
 
-def test_the_base_is_loaded_once_while_loras_come_and_go(sd: Path, tmp_path: Path) -> None:
-    models = cache()
-    base = loader.load(kept(models), str(sd)).base
-    one, two = (lora(tmp_path / f"{seed}.safetensors", base, seed) for seed in (1, 2))
+def test_the_model_is_loaded_once_for_all_loras(sd: Path, tmp_path: Path) -> None:
+    models = build_cache()
+    base = loader.load(context_with(models), str(sd)).base
+    one, two = (save_lora(tmp_path / f"{seed}.safetensors", base, seed) for seed in (1, 2))
     pictures = []
     for chosen in ([], [one], [two], [one, two], []):
-        ctx = kept(models)
+        ctx = context_with(models)
         (made,) = testing.results(testing.run(TextToImage, ctx, prompt="a fox", model=str(sd), steps=1, loras=chosen))
         assert isinstance(made, api.Image)
         pictures.append(np.asarray(made.picture))

@@ -1,4 +1,4 @@
-"""Families in two folders, and folders whose parts are elsewhere than they say."""
+"""Families in two folders, and models that cannot be loaded."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -16,14 +17,14 @@ from plugins.diffusion.tools.inpaint import Inpaint
 from plugins.diffusion.tools.text_to_image import TextToImage
 from plugins.diffusion.tools.variations import Variations
 from studio import api, testing
-from tests.plugins.diffusion.fixtures.tiny import as_published
+from tests.plugins.diffusion.fixtures.tiny import change_index_sources
 
-VALUES = {"steps": 1, "width": 64, "height": 64}
+VALUES: dict[str, Any] = {"steps": 1, "width": 64, "height": 64}
 
 
 @pytest.fixture
 def pair(tiny_model: Callable[[str], Path], tmp_path: Path) -> Path:
-    """The decoder's folder, with the prior and something else next to it."""
+    """Copy a decoder with its prior and another folder next to it, and return the decoder's folder."""
     decoder = tiny_model("kandinsky22")
     for folder in (decoder, decoder.with_name(f"{decoder.name}-prior")):
         shutil.copytree(folder, tmp_path / folder.name)
@@ -31,31 +32,31 @@ def pair(tiny_model: Callable[[str], Path], tmp_path: Path) -> Path:
     return tmp_path / decoder.name
 
 
-def test_a_decoder_finds_its_prior_next_to_it_whatever_it_is_called(pair: Path) -> None:
+def test_a_decoder_finds_its_prior_under_any_name(pair: Path) -> None:
     pair.with_name("kandinsky22-prior").rename(pair.with_name("the other half"))
     assert testing.results(testing.run(TextToImage, model=str(pair), **VALUES))
 
 
-def test_a_decoder_without_its_prior_says_what_is_missing(pair: Path) -> None:
+def test_a_decoder_without_its_prior_is_refused(pair: Path) -> None:
     shutil.rmtree(pair.with_name("kandinsky22-prior"))
     with pytest.raises(api.BadInput, match="a KandinskyV22PriorPipeline, is missing"):
         testing.run(TextToImage, model=str(pair), **VALUES)
 
 
-def test_a_prior_says_that_it_is_the_other_half(pair: Path) -> None:
+def test_a_prior_alone_is_refused(pair: Path) -> None:
     with pytest.raises(api.BadInput, match="only encodes the prompt"):
         testing.run(TextToImage, model=str(pair.with_name("kandinsky22-prior")), **VALUES)
 
 
-def test_progress_goes_on_from_one_half_to_the_other(pair: Path) -> None:
+def test_progress_covers_prior_and_decoder(pair: Path) -> None:
     ctx = testing.FakeContext()
     testing.run(TextToImage, ctx, model=str(pair), **{**VALUES, "steps": 3})
-    shares = [event.step for event in ctx.events if isinstance(event, api.Progress)]
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
+    fractions = [event.step for event in ctx.events if isinstance(event, api.Progress)]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
 
 
-def test_what_it_cannot_do_is_a_sentence(pair: Path, tmp_path: Path) -> None:
+def test_unsupported_tasks_are_refused(pair: Path, tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "picture.png")
     Image.new("L", (64, 64), 255).save(tmp_path / "mask.png")
     with pytest.raises(api.BadInput, match="does not support variations"):
@@ -64,7 +65,7 @@ def test_what_it_cannot_do_is_a_sentence(pair: Path, tmp_path: Path) -> None:
         testing.run(Inpaint, model=str(pair), image=tmp_path / "picture.png", mask=tmp_path / "mask.png", steps=1)
 
 
-def test_a_modular_model_says_so(tmp_path: Path) -> None:
+def test_a_modular_model_is_refused(tmp_path: Path) -> None:
     from diffusers import Flux3ModularPipeline
 
     Flux3ModularPipeline().save_pretrained(str(tmp_path / "flux3"), overwrite_modular_index=True)
@@ -81,7 +82,7 @@ def test_a_model_that_needs_another_library_names_it(tiny_model: Callable[[str],
     (folder / "processor/preprocessor_config.json").write_text(
         json.dumps({"image_processor_type": "Qwen2VLImageProcessor", "processor_class": "Qwen2VLProcessor"}), "utf-8"
     )
-    as_published(folder, processor="transformers.Qwen2VLProcessor")
+    change_index_sources(folder, processor="transformers.Qwen2VLProcessor")
     Image.new("RGB", (32, 32)).save(tmp_path / "picture.png")
     with pytest.raises(api.BadInput, match="needs the Python library Torchvision"):
         testing.run(ImageToImage, model=str(folder), image=tmp_path / "picture.png")

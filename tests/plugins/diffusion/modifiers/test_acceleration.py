@@ -1,4 +1,4 @@
-"""Ways to paint faster are laid over a model for one job, and the model comes out as it went in."""
+"""Accelerations apply to one job, and leave the model unchanged."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tests.plugins.diffusion.pipeline.test_pause import Pausing
 CACHES = ["first_block", "taylor", "attention", "magnitude"]
 
 
-def picture(ctx: testing.FakeContext, tool: type[api.Tool] = TextToImage, **values: Any) -> np.ndarray:
-    made = testing.results(testing.run(tool, ctx, **values))[-1]
-    assert isinstance(made, api.Image)
-    return np.asarray(made.picture)
+def paint(ctx: testing.FakeContext, tool: type[api.Tool] = TextToImage, **values: Any) -> np.ndarray:
+    result = testing.results(testing.run(tool, ctx, **values))[-1]
+    assert isinstance(result, api.Image)
+    return np.asarray(result.picture)
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def flux(tiny_model: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture
-def calm(flux: Path) -> testing.FakeModels:
-    """The model made to heed the time little, so that its steps are alike enough for one to be skipped."""
+def similar_steps(flux: Path) -> testing.FakeModels:
+    """Reduce the influence of the timestep, so that steps are similar enough for one to be skipped."""
     ctx = testing.FakeContext()
     time = loader.load(ctx, str(flux)).base.transformer.time_text_embed.timestep_embedder.linear_2
     with torch.no_grad():
@@ -42,62 +42,78 @@ def calm(flux: Path) -> testing.FakeModels:
     return ctx.models
 
 
-def test_nothing_is_chosen_by_itself(sd: Path) -> None:
+def test_all_accelerations_are_off_by_default(sd: Path) -> None:
     params = TextToImage.Params()
     assert (params.skip, params.attention, params.compiled, params.channels_last) == ("off", "auto", False, False)
 
 
 @pytest.mark.parametrize("skip", CACHES)
-def test_work_is_skipped_and_the_model_comes_out_as_it_went_in(flux: Path, calm: testing.FakeModels, skip: str) -> None:
-    ctx = testing.FakeContext(seed=3, models=calm)
-    values = {"prompt": "a fox", "model": str(flux), "steps": 8, "width": 32, "height": 32}
+def test_a_step_cache_skips_work_and_leaves_the_model_unchanged(
+    flux: Path, similar_steps: testing.FakeModels, skip: str
+) -> None:
+    ctx = testing.FakeContext(seed=3, models=similar_steps)
+    values: dict[str, Any] = {"prompt": "a fox", "model": str(flux), "steps": 8, "width": 32, "height": 32}
     denoiser = loader.load(ctx, str(flux)).base.transformer
     attention = denoiser.single_transformer_blocks[-1].attn
     before = [set(vars(module)) for module in denoiser.modules()]
     calls: list[int] = []
     with attention.to_q.register_forward_hook(lambda *_: calls.append(1)):
-        whole = picture(ctx, **values)
+        whole = paint(ctx, **values)
         assert len(calls) == 8
         calls.clear()
-        skipped = picture(ctx, skip=skip, **values)
+        skipped = paint(ctx, skip=skip, **values)
         assert 0 < len(calls) < 8
     assert skipped.shape == whole.shape
     assert [set(vars(module)) for module in denoiser.modules()] == before
-    assert (picture(ctx, **values) == whole).all()
+    assert (paint(ctx, **values) == whole).all()
 
 
 @pytest.mark.parametrize("skip", CACHES)
-def test_a_pause_changes_nothing_of_what_is_skipped(
-    flux: Path, calm: testing.FakeModels, tmp_path: Path, skip: str
+def test_a_paused_image_with_a_step_cache_resumes_with_the_same_pixels(
+    flux: Path, similar_steps: testing.FakeModels, tmp_path: Path, skip: str
 ) -> None:
-    values = {"prompt": "a fox", "model": str(flux), "steps": 8, "width": 32, "height": 32, "skip": skip}
-    whole = picture(testing.FakeContext(seed=3, models=calm), **values)
-    pausing = Pausing(seed=3, folder=tmp_path, models=calm)
+    values: dict[str, Any] = {
+        "prompt": "a fox",
+        "model": str(flux),
+        "steps": 8,
+        "width": 32,
+        "height": 32,
+        "skip": skip,
+    }
+    whole = paint(testing.FakeContext(seed=3, models=similar_steps), **values)
+    pausing = Pausing(seed=3, folder=tmp_path, models=similar_steps)
     pausing.after = 5
     with pytest.raises(api.Paused):
         testing.run(TextToImage, pausing, **values)
-    assert (picture(testing.FakeContext(seed=3, folder=tmp_path, models=calm), **values) == whole).all()
+    assert (paint(testing.FakeContext(seed=3, folder=tmp_path, models=similar_steps), **values) == whole).all()
 
 
-def test_memory_that_runs_out_changes_nothing_of_what_is_skipped(flux: Path) -> None:
-    values = {"prompt": "a fox", "model": str(flux), "steps": 8, "width": 32, "height": 32, "skip": "taylor"}
+def test_running_out_of_memory_with_a_step_cache_keeps_the_pixels(flux: Path) -> None:
+    values: dict[str, Any] = {
+        "prompt": "a fox",
+        "model": str(flux),
+        "steps": 8,
+        "width": 32,
+        "height": 32,
+        "skip": "taylor",
+    }
     ctx = testing.FakeContext(seed=3)
     base = loader.load(ctx, str(flux)).base
     base.vae.enable_tiling()  # or that would be the first step of the ladder, and change the picture
-    whole = picture(ctx, **values)
+    whole = paint(ctx, **values)
     calls: list[int] = []
 
-    def refuse(*_: Any) -> None:
+    def refuse(*_: object) -> None:
         calls.append(1)
         if len(calls) == 3:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     with base.transformer.single_transformer_blocks[-1].attn.register_forward_pre_hook(refuse):
-        assert (picture(ctx, **values) == whole).all()
+        assert (paint(ctx, **values) == whole).all()
     assert ctx.notes["memory"] == ["vae slicing"]
 
 
-def test_a_cache_begins_empty(flux: Path) -> None:
+def test_a_new_cache_is_empty(flux: Path) -> None:
     denoiser = loader.load(testing.FakeContext(), str(flux)).base.transformer
     from diffusers import FirstBlockCacheConfig
 
@@ -106,32 +122,32 @@ def test_a_cache_begins_empty(flux: Path) -> None:
 
 
 @pytest.mark.parametrize("skip", CACHES)
-def test_a_family_whose_steps_stand_alone_says_so(sd: Path, skip: str) -> None:
+def test_a_family_without_step_caches_is_refused(sd: Path, skip: str) -> None:
     with pytest.raises(api.BadInput, match="supports no step cache"):
         testing.run(TextToImage, model=str(sd), steps=1, skip=skip)
 
 
-def test_a_task_that_a_cache_does_not_know_is_refused(flux: Path, tmp_path: Path) -> None:
+def test_a_task_without_cache_contexts_is_refused(flux: Path, tmp_path: Path) -> None:
     Image.new("RGB", (32, 32), "grey").save(tmp_path / "grey.png")
-    values = {"image": tmp_path / "grey.png", "model": str(flux), "steps": 2, "width": 32, "height": 32}
+    values: dict[str, Any] = {"image": tmp_path / "grey.png", "model": str(flux), "steps": 2, "width": 32, "height": 32}
     ctx = testing.FakeContext()
     for skip in ("first_block", "taylor", "attention"):
         with pytest.raises(api.BadInput, match="does not support this step cache in this tool"):
-            picture(ctx, ImageToImage, skip=skip, **values)
-    assert picture(ctx, ImageToImage, skip="magnitude", **values).any()
+            paint(ctx, ImageToImage, skip=skip, **values)
+    assert paint(ctx, ImageToImage, skip="magnitude", **values).any()
 
 
 @pytest.mark.parametrize(("attention", "same"), [("flash", True), ("math", False)])
-def test_attention_is_computed_as_was_chosen(sd: Path, attention: str, same: bool) -> None:
-    values = {"prompt": "a fox", "model": str(sd), "steps": 2}
+def test_the_chosen_attention_backend_is_used(sd: Path, attention: str, same: bool) -> None:
+    values: dict[str, Any] = {"prompt": "a fox", "model": str(sd), "steps": 2}
     usual, chosen = (
-        picture(testing.FakeContext(), **values),
-        picture(testing.FakeContext(), attention=attention, **values),
+        paint(testing.FakeContext(), **values),
+        paint(testing.FakeContext(), attention=attention, **values),
     )
     assert np.abs(usual.astype(int) - chosen).max() <= (0 if same else 1)
 
 
-def test_attention_that_is_not_to_be_had_is_refused_with_a_sentence(sd: Path, flux: Path) -> None:
+def test_an_unavailable_attention_backend_is_refused(sd: Path, flux: Path) -> None:
     for folder, attention, sentence in (
         (sd, "efficient", "does not work with this model on cpu"),
         (sd, "xformers", "is no transformer"),
@@ -143,19 +159,19 @@ def test_attention_that_is_not_to_be_had_is_refused_with_a_sentence(sd: Path, fl
             testing.run(TextToImage, model=str(folder), steps=1, attention=attention)
 
 
-def test_channels_last_is_for_one_picture(sd: Path, flux: Path) -> None:
+def test_channels_last_applies_to_one_image(sd: Path, flux: Path) -> None:
     ctx = testing.FakeContext()
-    values = {"prompt": "a fox", "model": str(sd), "steps": 2}
-    whole = picture(ctx, **values)
-    assert np.abs(whole.astype(int) - picture(ctx, channels_last=True, **values)).max() <= 1
-    assert (picture(ctx, **values) == whole).all()
+    values: dict[str, Any] = {"prompt": "a fox", "model": str(sd), "steps": 2}
+    whole = paint(ctx, **values)
+    assert np.abs(whole.astype(int) - paint(ctx, channels_last=True, **values)).max() <= 1
+    assert (paint(ctx, **values) == whole).all()
     with pytest.raises(api.BadInput, match="has no U-Net"):
         testing.run(TextToImage, model=str(flux), steps=1, channels_last=True)
 
 
-def test_without_a_compiler_a_sentence_says_which_one(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_compiler_is_named(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     ctx = testing.FakeContext()
     with pytest.raises(api.BadInput, match="needs the C\\+\\+ compiler no-such-compiler"):
         testing.run(TextToImage, ctx, model=str(sd), steps=1, compiled=True)
-    assert picture(ctx, model=str(sd), steps=1).any()
+    assert paint(ctx, model=str(sd), steps=1).any()

@@ -1,4 +1,4 @@
-"""IP-Adapters: pictures beside the words, for the families that read them."""
+"""IP-Adapters use reference images beside the prompt, for the families that support them."""
 
 from __future__ import annotations
 
@@ -18,20 +18,24 @@ from plugins.diffusion.tools.image_to_image import ImageToImage
 from plugins.diffusion.tools.inpaint import Inpaint
 from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
-from tests.plugins.diffusion.fixtures.tiny_controls import of_unet
+from tests.plugins.diffusion.fixtures.tiny_controls import save_unet_controlnet
 from tests.plugins.diffusion.modifiers.test_controlnet import SIZE
 from tests.plugins.diffusion.pipeline.test_pause import Pausing
 
-PROJECTED, HIDDEN = 24, 16
+PROJECTION_WIDTH, HIDDEN = 24, 16
 MODELS = testing.FakeModels()
-"""Kept from test to test, as the studio keeps them from job to job."""
+"""Loaded models, kept from test to test as the studio keeps them from job to job."""
 
 
-def encoder(folder: Path, kind: str = "CLIPVision") -> None:
+def save_encoder(folder: Path, kind: str = "CLIPVision") -> None:
     import transformers
 
     config = {"hidden_size": HIDDEN, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
-    config |= {"image_size": 32, "patch_size": 8, **({"projection_dim": PROJECTED} if kind == "CLIPVision" else {})}
+    config |= {
+        "image_size": 32,
+        "patch_size": 8,
+        **({"projection_dim": PROJECTION_WIDTH} if kind == "CLIPVision" else {}),
+    }
     torch.manual_seed(0)
     name = "CLIPVisionModelWithProjection" if kind == "CLIPVision" else f"{kind}Model"
     getattr(transformers, name)(getattr(transformers, f"{kind}Config")(**config)).save_pretrained(
@@ -39,71 +43,75 @@ def encoder(folder: Path, kind: str = "CLIPVision") -> None:
     )
 
 
-def random(*shape: int) -> torch.Tensor:
+def random_tensor(*shape: int) -> torch.Tensor:
     return torch.randn(shape) * 0.5
 
 
-def of_unet_layers(folder: Path) -> dict[str, torch.Tensor]:
-    """What the adapter adds to each attention to the words, by the numbers that their authors gave them."""
+def unet_adapter_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Make the weights of an adapter for each cross-attention, by its number in the original layout."""
     from diffusers import UNet2DConditionModel
 
     unet = UNet2DConditionModel.from_pretrained(folder / "unet")
-    found = {}
+    weights = {}
     for number, name in enumerate(unet.attn_processors):
         if name.endswith("attn2.processor"):
             width, words = unet.get_submodule(name.removesuffix(".processor")).to_k.weight.shape
             for side in "kv":
-                found[f"ip_adapter.{number}.to_{side}_ip.weight"] = random(width, words)
-    return found
+                weights[f"ip_adapter.{number}.to_{side}_ip.weight"] = random_tensor(width, words)
+    return weights
 
 
-def plain(folder: Path, adapter: Path) -> None:
-    layers = of_unet_layers(folder)
+def save_plain_adapter(folder: Path, adapter: Path) -> None:
+    layers = unet_adapter_weights(folder)
     words = next(iter(layers.values())).shape[1]
-    project = {"proj.weight": random(4 * words, PROJECTED), "proj.bias": random(4 * words)}
-    project |= {"norm.weight": random(words), "norm.bias": random(words)}
+    project = {"proj.weight": random_tensor(4 * words, PROJECTION_WIDTH), "proj.bias": random_tensor(4 * words)}
+    project |= {"norm.weight": random_tensor(words), "norm.bias": random_tensor(words)}
     save_file(
         {**layers, **{f"image_proj.{name}": value for name, value in project.items()}}, adapter / "ip.safetensors"
     )
-    encoder(adapter)
+    save_encoder(adapter)
 
 
-def plus(folder: Path, adapter: Path) -> None:
-    """Reads the encoder's patches rather than its summary."""
-    layers = of_unet_layers(folder)
+def save_plus_adapter(folder: Path, adapter: Path) -> None:
+    """Save an adapter that reads the encoder's patches instead of its pooled output."""
+    layers = unet_adapter_weights(folder)
     words = next(iter(layers.values())).shape[1]
-    project = {"latents": random(1, 4, 8), "proj_in.weight": random(8, HIDDEN), "proj_in.bias": random(8)}
-    project |= {"proj_out.weight": random(words, 8), "proj_out.bias": random(words)}
+    project = {
+        "latents": random_tensor(1, 4, 8),
+        "proj_in.weight": random_tensor(8, HIDDEN),
+        "proj_in.bias": random_tensor(8),
+    }
+    project |= {"proj_out.weight": random_tensor(words, 8), "proj_out.bias": random_tensor(words)}
     for name in ("weight", "bias"):
-        project[f"norm_out.{name}"] = random(words)
+        project[f"norm_out.{name}"] = random_tensor(words)
     for layer in range(8):
         for name in ("norm1", "norm2"):
-            project |= {f"layers.{layer}.0.{name}.{part}": random(8) for part in ("weight", "bias")}
-        project[f"layers.{layer}.0.to_q.weight"] = random(64, 8)
-        project[f"layers.{layer}.0.to_kv.weight"] = random(128, 8)
-        project[f"layers.{layer}.0.to_out.weight"] = random(8, 64)
-        project |= {f"layers.{layer}.1.0.{part}": random(8) for part in ("weight", "bias")}
-        project[f"layers.{layer}.1.1.weight"] = random(32, 8)
-        project[f"layers.{layer}.1.3.weight"] = random(8, 32)
+            project |= {f"layers.{layer}.0.{name}.{part}": random_tensor(8) for part in ("weight", "bias")}
+        project[f"layers.{layer}.0.to_q.weight"] = random_tensor(64, 8)
+        project[f"layers.{layer}.0.to_kv.weight"] = random_tensor(128, 8)
+        project[f"layers.{layer}.0.to_out.weight"] = random_tensor(8, 64)
+        project |= {f"layers.{layer}.1.0.{part}": random_tensor(8) for part in ("weight", "bias")}
+        project[f"layers.{layer}.1.1.weight"] = random_tensor(32, 8)
+        project[f"layers.{layer}.1.3.weight"] = random_tensor(8, 32)
     save_file(
         {**layers, **{f"image_proj.{name}": value for name, value in project.items()}}, adapter / "ip.safetensors"
     )
-    encoder(adapter)
+    save_encoder(adapter)
 
 
-def of_flux(_: Path, adapter: Path) -> None:
-    project = {"proj.weight": random(4 * 32, PROJECTED), "proj.bias": random(4 * 32)}
-    project |= {"norm.weight": random(32), "norm.bias": random(32)}
-    layers = {}
+def save_flux_adapter(_: Path, adapter: Path) -> None:
+    project = {"proj.weight": random_tensor(4 * 32, PROJECTION_WIDTH), "proj.bias": random_tensor(4 * 32)}
+    project |= {"norm.weight": random_tensor(32), "norm.bias": random_tensor(32)}
+    layers: dict[str, torch.Tensor] = {}
     for side in "kv":
         stem = f"double_blocks.0.processor.ip_adapter_double_stream_{side}_proj"
-        layers |= {f"{stem}.weight": random(32, 32), f"{stem}.bias": random(32)}
+        layers |= {f"{stem}.weight": random_tensor(32, 32), f"{stem}.bias": random_tensor(32)}
     named = {f"ip_adapter_proj_model.{name}": value for name, value in project.items()}
     save_file({**layers, **named}, adapter / "ip.safetensors")
-    encoder(adapter)
+    save_encoder(adapter)
 
 
-def of_stable_diffusion_3(_: Path, adapter: Path) -> None:
+def save_sd3_adapter(_: Path, adapter: Path) -> None:
     from diffusers.models.attention_processor import SD3IPAdapterJointAttnProcessor2_0
     from diffusers.models.embeddings import IPAdapterTimeImageProjection
 
@@ -115,18 +123,18 @@ def of_stable_diffusion_3(_: Path, adapter: Path) -> None:
     for layer in range(2):
         state |= {f"ip_adapter.{layer}.{name}": value.clone() for name, value in layers.state_dict().items()}
     save_file(state, adapter / "ip.safetensors")
-    encoder(adapter, "SiglipVision")
+    save_encoder(adapter, "SiglipVision")
 
 
 BUILDERS: Mapping[str, tuple[str, Callable[[Path, Path], None]]] = {
-    "plain": ("stable-diffusion", plain),
-    "plus": ("stable-diffusion", plus),
-    "xl": ("stable-diffusion-xl", plain),
-    "sd3": ("stable-diffusion-3", of_stable_diffusion_3),
-    "flux": ("flux", of_flux),
-    "kontext": ("flux-kontext", of_flux),
-    "chroma": ("chroma", of_flux),
-    "lcm": ("lcm", plain),
+    "plain": ("stable-diffusion", save_plain_adapter),
+    "plus": ("stable-diffusion", save_plus_adapter),
+    "xl": ("stable-diffusion-xl", save_plain_adapter),
+    "sd3": ("stable-diffusion-3", save_sd3_adapter),
+    "flux": ("flux", save_flux_adapter),
+    "kontext": ("flux-kontext", save_flux_adapter),
+    "chroma": ("chroma", save_flux_adapter),
+    "lcm": ("lcm", save_plain_adapter),
 }
 
 
@@ -134,21 +142,21 @@ BUILDERS: Mapping[str, tuple[str, Callable[[Path, Path], None]]] = {
 def adapter(
     tiny_model: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], tuple[str, Path]]:
-    """A tiny model and a folder with an IP-Adapter for it."""
-    made: dict[str, Path] = {}
+    """Return a function that builds an IP-Adapter, and returns its tiny model and its folder."""
+    folders: dict[str, Path] = {}
 
-    def make(name: str) -> tuple[str, Path]:
+    def build_adapter(name: str) -> tuple[str, Path]:
         family, build = BUILDERS[name]
         model = tiny_model(family)
-        if name not in made:
-            made[name] = tmp_path_factory.mktemp(name)
+        if name not in folders:
+            folders[name] = tmp_path_factory.mktemp(name)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # diffusers announces what it will rename
+                warnings.simplefilter("ignore")  # diffusers announces renamings
                 torch.manual_seed(0)
-                build(model, made[name])
-        return str(model), made[name]
+                build(model, folders[name])
+        return str(model), folders[name]
 
-    return make
+    return build_adapter
 
 
 @pytest.fixture
@@ -162,7 +170,7 @@ def photos(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def made(tool: type[api.Tool], ctx: testing.FakeContext | None = None, **values: Any) -> np.ndarray:
+def paint(tool: type[api.Tool], ctx: testing.FakeContext | None = None, **values: Any) -> np.ndarray:
     ctx = ctx or testing.FakeContext(seed=3, models=MODELS)
     ctx.events.clear()
     (event,) = testing.results(testing.run(tool, ctx, **{"prompt": "a fox", "steps": 2, **values}))
@@ -171,25 +179,25 @@ def made(tool: type[api.Tool], ctx: testing.FakeContext | None = None, **values:
 
 
 @pytest.mark.parametrize("name", list(BUILDERS))
-def test_a_picture_counts_by_its_weight_and_the_model_is_left_as_it_was(
+def test_a_reference_image_counts_by_its_weight_and_the_model_is_unchanged(
     name: str, adapter: Callable[[str], tuple[str, Path]], photos: list[Path]
 ) -> None:
     model, folder = adapter(name)
     ctx = testing.FakeContext(seed=3)
-    values = {"model": model, **SIZE}
-    shown = {"adapter": str(folder), "reference_images": photos[:1]}
-    before = made(TextToImage, ctx, **values)
+    values: dict[str, Any] = {"model": model, **SIZE}
+    shown: dict[str, Any] = {"adapter": str(folder), "reference_images": photos[:1]}
+    before = paint(TextToImage, ctx, **values)
     base = loader.load(ctx, model).base
     parts = {part: getattr(base, part, None) for part in ("image_encoder", "feature_extractor")}
     denoiser = getattr(base, "unet", None) or base.transformer
     state, processors = dict(denoiser.state_dict()), dict(denoiser.attn_processors)
-    full = made(TextToImage, ctx, **values, **shown, adapter_weight=1.0)
+    full = paint(TextToImage, ctx, **values, **shown, adapter_weight=1.0)
     assert (full != before).any()
-    assert (made(TextToImage, ctx, **values, **shown, adapter_weight=0.3) != full).any()
+    assert (paint(TextToImage, ctx, **values, **shown, adapter_weight=0.3) != full).any()
     other = {**shown, "reference_images": photos[1:]}
-    assert (made(TextToImage, ctx, **values, **other, adapter_weight=1.0) != full).any()
-    assert (made(TextToImage, ctx, **values, **shown, adapter_weight=0.0) == before).all()
-    assert (made(TextToImage, ctx, **values) == before).all()
+    assert (paint(TextToImage, ctx, **values, **other, adapter_weight=1.0) != full).any()
+    assert (paint(TextToImage, ctx, **values, **shown, adapter_weight=0.0) == before).all()
+    assert (paint(TextToImage, ctx, **values) == before).all()
     assert {part: getattr(base, part, None) for part in parts} == parts
     assert denoiser.state_dict().keys() == state.keys()
     assert denoiser.attn_processors == processors
@@ -197,79 +205,91 @@ def test_a_picture_counts_by_its_weight_and_the_model_is_left_as_it_was(
 
 
 @pytest.mark.parametrize("name", list(BUILDERS))
-def test_a_paused_picture_goes_on_with_the_same_pixels(
+def test_a_paused_image_with_an_ip_adapter_resumes_with_the_same_pixels(
     name: str, adapter: Callable[[str], tuple[str, Path]], photos: list[Path], tmp_path: Path
 ) -> None:
     model, folder = adapter(name)
-    values = {"model": model, "adapter": str(folder), "reference_images": photos[:1], "steps": 3, **SIZE}
-    whole = made(TextToImage, **values)
+    values: dict[str, Any] = {
+        "model": model,
+        "adapter": str(folder),
+        "reference_images": photos[:1],
+        "steps": 3,
+        **SIZE,
+    }
+    whole = paint(TextToImage, **values)
     with pytest.raises(api.Paused):
-        made(TextToImage, Pausing(seed=3, folder=tmp_path / "kept", models=MODELS), **values)
+        paint(TextToImage, Pausing(seed=3, folder=tmp_path / "kept", models=MODELS), **values)
     assert (
-        made(TextToImage, testing.FakeContext(seed=3, folder=tmp_path / "kept", models=MODELS), **values) == whole
+        paint(TextToImage, testing.FakeContext(seed=3, folder=tmp_path / "kept", models=MODELS), **values) == whole
     ).all()
 
 
 @pytest.mark.parametrize("name", ["plain", "plus", "flux"])
-def test_several_pictures_are_taken_up_together(
+def test_several_reference_images_are_combined(
     name: str, adapter: Callable[[str], tuple[str, Path]], photos: list[Path]
 ) -> None:
     model, folder = adapter(name)
-    values = {"model": model, "adapter": str(folder), "adapter_weight": 1.0, **SIZE}
-    both = made(TextToImage, **values, reference_images=photos)
+    values: dict[str, Any] = {"model": model, "adapter": str(folder), "adapter_weight": 1.0, **SIZE}
+    both = paint(TextToImage, **values, reference_images=photos)
     for photo in photos:
-        assert (made(TextToImage, **values, reference_images=[photo]) != both).any()
+        assert (paint(TextToImage, **values, reference_images=[photo]) != both).any()
 
 
-def test_a_family_that_takes_up_one_picture_says_so_and_goes_on(
+def test_a_family_with_one_reference_image_refuses_two(
     adapter: Callable[[str], tuple[str, Path]], photos: list[Path]
 ) -> None:
     model, folder = adapter("sd3")
     ctx = testing.FakeContext(seed=3)
-    before = made(TextToImage, ctx, model=model, **SIZE)
+    before = paint(TextToImage, ctx, model=model, **SIZE)
     with pytest.raises(api.BadInput, match="only one reference image"):
-        made(TextToImage, ctx, model=model, adapter=str(folder), reference_images=photos, **SIZE)
-    assert (made(TextToImage, ctx, model=model, **SIZE) == before).all()
+        paint(TextToImage, ctx, model=model, adapter=str(folder), reference_images=photos, **SIZE)
+    assert (paint(TextToImage, ctx, model=model, **SIZE) == before).all()
 
 
-def test_it_goes_with_a_controlnet_and_with_a_picture_to_paint_over(
+def test_an_ip_adapter_works_with_controlnets_and_input_images(
     sd: Path, adapter: Callable[[str], tuple[str, Path]], photos: list[Path], tmp_path: Path
 ) -> None:
     _, folder = adapter("plain")
     Image.new("L", (48, 40), 255).save(tmp_path / "mask.png")
-    shown = {"adapter": str(folder / "ip.safetensors"), "reference_images": photos[1:], "adapter_weight": 1.0}
-    control = {"controls": [str(of_unet(sd))], "control_images": photos[:1]}
-    own = {"image": photos[0], "model": str(sd)}
+    shown: dict[str, Any] = {
+        "adapter": str(folder / "ip.safetensors"),
+        "reference_images": photos[1:],
+        "adapter_weight": 1.0,
+    }
+    control: dict[str, Any] = {"controls": [str(save_unet_controlnet(sd))], "control_images": photos[:1]}
+    own: dict[str, Any] = {"image": photos[0], "model": str(sd)}
     for tool, values in (
         (TextToImage, {"model": str(sd)}),
         (ImageToImage, own),
         (Inpaint, {**own, "mask": tmp_path / "mask.png"}),
     ):
-        pictures = [made(tool, **values, **more).tobytes() for more in ({}, shown, control, {**shown, **control})]
+        pictures = [paint(tool, **values, **more).tobytes() for more in ({}, shown, control, {**shown, **control})]
         assert len(set(pictures)) == 4
 
 
-def test_it_can_be_cancelled(adapter: Callable[[str], tuple[str, Path]], photos: list[Path]) -> None:
+def test_a_job_with_an_ip_adapter_can_be_cancelled(
+    adapter: Callable[[str], tuple[str, Path]], photos: list[Path]
+) -> None:
     model, folder = adapter("plain")
     testing.check_tool(TextToImage, {"model": model, "steps": 2, "adapter": str(folder), "reference_images": photos})
 
 
-def test_the_encoder_is_found_where_collections_keep_it(
+def test_the_image_encoder_is_found_in_collections(
     sd: Path, adapter: Callable[[str], tuple[str, Path]], photos: list[Path], tmp_path: Path
 ) -> None:
     _, folder = adapter("plain")
     file = tmp_path / "sdxl_models/ip.safetensors"
     file.parent.mkdir()
     file.write_bytes((folder / "ip.safetensors").read_bytes())
-    values = {"model": str(sd), "adapter": str(file), "reference_images": photos}
+    values: dict[str, Any] = {"model": str(sd), "adapter": str(file), "reference_images": photos}
     with pytest.raises(api.BadInput, match=r"image encoder of ip\.safetensors is missing"):
-        made(TextToImage, **values)
-    encoder(tmp_path / "models")
+        paint(TextToImage, **values)
+    save_encoder(tmp_path / "models")
     near = {**values, "adapter": str(folder)}
-    assert (made(TextToImage, **values) == made(TextToImage, **near)).all()
+    assert (paint(TextToImage, **values) == paint(TextToImage, **near)).all()
 
 
-def test_what_does_not_fit_is_a_sentence_and_the_next_job_runs(
+def test_an_adapter_that_does_not_fit_is_refused_and_the_next_job_runs(
     sd: Path,
     tiny_model: Callable[[str], Path],
     adapter: Callable[[str], tuple[str, Path]],
@@ -280,24 +300,24 @@ def test_what_does_not_fit_is_a_sentence_and_the_next_job_runs(
     _, xl = adapter("xl")
     _, flux = adapter("flux")
     ctx = testing.FakeContext(seed=3)
-    before = made(TextToImage, ctx, model=str(sd))
+    before = paint(TextToImage, ctx, model=str(sd))
     for other in (xl, flux):
         with pytest.raises(api.BadInput, match="made for another model"):
-            made(TextToImage, ctx, model=str(sd), adapter=str(other), reference_images=photos)
-    assert (made(TextToImage, ctx, model=str(sd)) == before).all()
+            paint(TextToImage, ctx, model=str(sd), adapter=str(other), reference_images=photos)
+    assert (paint(TextToImage, ctx, model=str(sd)) == before).all()
     with pytest.raises(api.BadInput, match="PixArt-Σ does not support reference images"):
-        made(TextToImage, model=str(tiny_model("pixart-sigma")), adapter=str(folder), reference_images=photos, **SIZE)
+        paint(TextToImage, model=str(tiny_model("pixart-sigma")), adapter=str(folder), reference_images=photos, **SIZE)
     with pytest.raises(api.BadInput, match="need an IP-Adapter"):
-        made(TextToImage, model=str(sd), reference_images=photos)
+        paint(TextToImage, model=str(sd), reference_images=photos)
     with pytest.raises(api.BadInput, match="IP-Adapter has no reference image"):
-        made(TextToImage, model=str(sd), adapter=str(folder))
+        paint(TextToImage, model=str(sd), adapter=str(folder))
     with pytest.raises(api.BadInput, match="and no IP-Adapter"):
-        made(TextToImage, model=str(sd), adapter=str(sd / "unet"), reference_images=photos)
+        paint(TextToImage, model=str(sd), adapter=str(sd / "unet"), reference_images=photos)
     (tmp_path / "old").mkdir()
     (tmp_path / "old/ip-adapter_sd15.bin").write_bytes(b"PK")
     with pytest.raises(api.BadInput, match="is a pickle"):
-        made(TextToImage, model=str(sd), adapter=str(tmp_path / "old"), reference_images=photos)
+        paint(TextToImage, model=str(sd), adapter=str(tmp_path / "old"), reference_images=photos)
     faces = {"image_proj.proj.0.weight": torch.zeros(2, 2), "image_proj.norm.weight": torch.zeros(2)}
     save_file(faces, tmp_path / "faces.safetensors")
     with pytest.raises(api.BadInput, match="face recognition"):
-        made(TextToImage, model=str(sd), adapter=str(tmp_path / "faces.safetensors"), reference_images=photos)
+        paint(TextToImage, model=str(sd), adapter=str(tmp_path / "faces.safetensors"), reference_images=photos)

@@ -1,4 +1,4 @@
-"""LoRAs change a picture by their weight, and leave the model as it was."""
+"""LoRAs change an image by their weight, and leave the model unchanged."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 
 
-class Shelf(testing.FakeContext):
-    """Finds models by their names in a folder, as the studio does in its models folder."""
+class ModelFolderContext(testing.FakeContext):
+    """A context that finds models by name in a folder, as the studio does in its models folder."""
 
-    shelf: Path
+    model_folder: Path
 
     def model(self, choice: str) -> Path | str:
-        return self.shelf / choice if (self.shelf / choice).exists() else super().model(choice)
+        return self.model_folder / choice if (self.model_folder / choice).exists() else super().model(choice)
 
 
 @pytest.fixture(scope="session")
 def lora(sd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """For the attention of the tiny model's denoiser, in the layout of diffusers."""
+    """Save a LoRA for the attention of the tiny model's UNet, in the layout of diffusers."""
     torch.manual_seed(0)
     weights = load_file(sd / "unet/diffusion_pytorch_model.safetensors")
     pairs = {}
@@ -47,9 +47,9 @@ def paint(ctx: testing.FakeContext, **values: Any) -> np.ndarray:
     return np.asarray(made.picture)
 
 
-def test_weights_matter_and_the_model_is_left_as_it_was(sd: Path, lora: Path) -> None:
-    ctx = Shelf(seed=1)
-    ctx.shelf = lora.parent
+def test_weights_change_the_image_and_the_model_is_unchanged(sd: Path, lora: Path) -> None:
+    ctx = ModelFolderContext(seed=1)
+    ctx.model_folder = lora.parent
     model = str(sd)
     plain = paint(ctx, prompt="fox", model=model)
     full = paint(ctx, prompt="fox", model=model, loras=[str(lora)])
@@ -61,7 +61,7 @@ def test_weights_matter_and_the_model_is_left_as_it_was(sd: Path, lora: Path) ->
     assert len(ctx.models.loaded) == 1
 
 
-def test_what_is_no_lora_or_for_another_model_is_a_sentence(
+def test_a_file_that_is_no_lora_or_does_not_fit_is_refused(
     sd: Path, lora: Path, tiny_model: Callable[[str], Path]
 ) -> None:
     other = str(tiny_model("flux"))

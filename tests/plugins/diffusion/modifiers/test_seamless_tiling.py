@@ -1,4 +1,4 @@
-"""Edges that meet, and a model that knows nothing of it afterwards."""
+"""Seamless tiling makes edges meet, and leaves the model unchanged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from studio import api, testing
 AXES = {"both": (0, 1), "across": (1,), "down": (0,)}
 
 
-def painted(ctx: testing.FakeContext, model: Path, latents: torch.Tensor, **values: Any) -> np.ndarray:
+def paint(ctx: testing.FakeContext, model: Path, latents: torch.Tensor, **values: Any) -> np.ndarray:
     params = TextToImage.Params(prompt="a fox", model=str(model), steps=2, **values)
     size = (2 * latents.shape[-1], 2 * latents.shape[-2])
     loaded = loader.load(ctx, str(model))
@@ -37,18 +37,18 @@ def noise() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("family", ["stable-diffusion", "stable-diffusion-xl"])
-@pytest.mark.parametrize("way", AXES)
-def test_a_picture_of_shifted_noise_is_the_shifted_picture(
-    family: str, way: Any, noise: torch.Tensor, tiny_model: Callable[[str], Path]
+@pytest.mark.parametrize("edges", AXES)
+def test_shifted_noise_gives_the_shifted_image(
+    family: str, edges: str, noise: torch.Tensor, tiny_model: Callable[[str], Path]
 ) -> None:
-    """Which it can be only where nothing tells the edge from any other place."""
+    """Shifting the noise shifts the image only if no place of it differs from any other."""
     ctx, model = testing.FakeContext(), tiny_model(family)
     for axis in (0, 1):
         whole, shifted = (
-            painted(ctx, model, latents, seamless=way) for latents in (noise, noise.roll(4, dims=axis + 2))
+            paint(ctx, model, latents, seamless=edges) for latents in (noise, noise.roll(4, dims=axis + 2))
         )
         differs = np.abs(shifted - np.roll(whole, 8, axis=axis)).max()
-        assert differs <= 1 if axis in AXES[way] else differs > 1
+        assert differs <= 1 if axis in AXES[edges] else differs > 1
 
 
 @pytest.mark.parametrize("in_tiles", [False, True])
@@ -57,48 +57,49 @@ def test_there_is_no_seam(sd: Path, in_tiles: bool) -> None:
     loader.load(ctx, str(sd)).base.vae.use_tiling = in_tiles
     across, down = torch.meshgrid(torch.arange(32) * torch.pi / 16, torch.arange(32) * torch.pi / 16, indexing="xy")
     waves = torch.stack([across.sin(), down.cos(), (across + down).cos(), across.cos()])[None]
-    plain, closed = (painted(ctx, sd, waves, seamless=way) for way in ("off", "both"))
+    plain, closed = (paint(ctx, sd, waves, seamless=way) for way in ("off", "both"))
     for axis in (0, 1):
-        assert _seam(closed, axis) < 1.5 * _grain(closed, axis)
-        assert _seam(plain, axis) > 2 * _seam(closed, axis)
+        assert _seam_contrast(closed, axis) < 1.5 * _texture_contrast(closed, axis)
+        assert _seam_contrast(plain, axis) > 2 * _seam_contrast(closed, axis)
 
 
-def _seam(picture: np.ndarray, axis: int) -> float:
+def _seam_contrast(picture: np.ndarray, axis: int) -> float:
     first, last = picture.take(0, axis), picture.take(-1, axis)
     return float(np.abs(first - last).mean())
 
 
-def _grain(picture: np.ndarray, axis: int) -> float:
+def _texture_contrast(picture: np.ndarray, axis: int) -> float:
     return float(np.abs(np.diff(picture, axis=axis)).mean(axis=tuple({0, 1, 2} - {axis})).max())
 
 
-def test_the_autoencoder_sees_round_the_edge_of_a_picture_it_is_given(sd: Path) -> None:
+def test_the_encoder_pads_with_the_opposite_edge(sd: Path) -> None:
     ctx = testing.FakeContext()
     model = loader.load(ctx, str(sd))
     pipe = model.pipeline_for(Task.TEXT_TO_IMAGE)
     picture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
-    def coded(image: torch.Tensor) -> torch.Tensor:
+    def encode(image: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():
-            return pipe.vae.encode(image).latent_dist.mode()
+            latents: torch.Tensor = pipe.vae.encode(image).latent_dist.mode()
+            return latents
 
-    before = coded(picture)
+    before = encode(picture)
     with seamless_tiling.apply(ctx, model, pipe, TextToImage.Params(seamless="both")):
-        assert torch.allclose(coded(picture.roll(8, dims=3)), coded(picture).roll(4, dims=3), atol=1e-4)
-        assert torch.allclose(coded(picture.roll(8, dims=2)), coded(picture).roll(4, dims=2), atol=1e-4)
-    assert torch.equal(coded(picture), before)
+        assert torch.allclose(encode(picture.roll(8, dims=3)), encode(picture).roll(4, dims=3), atol=1e-4)
+        assert torch.allclose(encode(picture.roll(8, dims=2)), encode(picture).roll(4, dims=2), atol=1e-4)
+    assert torch.equal(encode(picture), before)
 
 
-def test_the_model_is_left_as_it_was(sd: Path, tmp_path: Path, noise: torch.Tensor) -> None:
+def test_the_model_is_unchanged_afterwards(sd: Path, tmp_path: Path, noise: torch.Tensor) -> None:
     ctx = testing.FakeContext()
-    before = painted(ctx, sd, noise)
-    assert (painted(ctx, sd, noise, seamless="both") != before).any()
-    assert (painted(ctx, sd, noise) == before).all()
+    before = paint(ctx, sd, noise)
+    assert (paint(ctx, sd, noise, seamless="both") != before).any()
+    assert (paint(ctx, sd, noise) == before).all()
     Image.radial_gradient("L").resize((32, 32)).convert("RGB").save(tmp_path / "picture.png")
     values = {"model": str(sd), "image": tmp_path / "picture.png", "steps": 2, "seamless": "both"}
     assert testing.results(testing.run(ImageToImage, ctx, **values))
 
 
-def test_transformers_cannot(tiny_model: Callable[[str], Path]) -> None:
+def test_transformers_are_refused(tiny_model: Callable[[str], Path]) -> None:
     with pytest.raises(api.BadInput, match="encodes the position of each pixel"):
         testing.run(TextToImage, model=str(tiny_model("flux")), seamless="both", steps=1, width=32, height=32)

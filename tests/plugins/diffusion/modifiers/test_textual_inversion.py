@@ -1,4 +1,4 @@
-"""Words learned from pictures change a picture where they are named, and leave the model as it was."""
+"""Textual inversions change an image where they are named, and leave the model unchanged."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ FAMILIES = ("stable-diffusion", "stable-diffusion-xl")
 
 @pytest.fixture
 def ctx(tmp_path: Path) -> testing.FakeContext:
-    """With textual inversions of one and of three vectors for each family in its models folder."""
-    shelf = tmp_path / "models"
-    shelf.mkdir()
+    """Return a context with textual inversions of one and of several vectors in its models folder."""
+    folder = tmp_path / "models"
+    folder.mkdir()
     torch.manual_seed(1)
-    save_file({"emb_params": torch.randn(3, 32)}, shelf / "inky.safetensors")
-    save_file({"<spot>": torch.randn(32)}, shelf / "spot.safetensors")
-    save_file({"clip_l": torch.randn(2, 32), "clip_g": torch.randn(2, 32)}, shelf / "gold-xl.safetensors")
-    save_file({"emb_params": torch.randn(3, 48)}, shelf / "other.safetensors")
-    (shelf / "old.pt").write_bytes(b"PK\x03\x04")
+    save_file({"emb_params": torch.randn(3, 32)}, folder / "inky.safetensors")
+    save_file({"<spot>": torch.randn(32)}, folder / "spot.safetensors")
+    save_file({"clip_l": torch.randn(2, 32), "clip_g": torch.randn(2, 32)}, folder / "gold-xl.safetensors")
+    save_file({"emb_params": torch.randn(3, 48)}, folder / "other.safetensors")
+    (folder / "old.pt").write_bytes(b"PK\x03\x04")
     return testing.FakeContext(seed=1, folder=tmp_path)
 
 
 def paint(ctx: testing.FakeContext, model: Path, prompt: str = "a fox", **values: Any) -> np.ndarray:
     values = {"steps": 1, "guidance": 20, **values}
-    (made,) = testing.results(testing.run(TextToImage, ctx, model=str(model), prompt=prompt, **values))
+    (result,) = testing.results(testing.run(TextToImage, ctx, model=str(model), prompt=prompt, **values))
     ctx.events.clear()
-    assert isinstance(made, api.Image)
-    return np.asarray(made.picture)
+    assert isinstance(result, api.Image)
+    return np.asarray(result.picture)
 
 
 @pytest.mark.parametrize(
     ("family", "name"), [("stable-diffusion", "inky"), ("stable-diffusion", "spot"), ("stable-diffusion-xl", "gold-xl")]
 )
-def test_a_word_matters_and_the_model_is_left_as_it_was(
+def test_an_inversion_changes_the_image_and_the_model_is_unchanged(
     family: str, name: str, ctx: testing.FakeContext, tiny_model: Callable[[str], Path]
 ) -> None:
     model = tiny_model(family)
@@ -63,11 +63,11 @@ def test_a_word_matters_and_the_model_is_left_as_it_was(
 
 
 @pytest.mark.parametrize("prompt", ["a (spot:1.4) fox", "a spot fox " * 40, "[spot] BREAK fox"])
-def test_it_goes_with_weights_and_with_long_prompts(ctx: testing.FakeContext, sd: Path, prompt: str) -> None:
+def test_an_inversion_works_in_weighted_and_long_prompts(ctx: testing.FakeContext, sd: Path, prompt: str) -> None:
     assert (paint(ctx, sd, prompt) != paint(ctx, sd, prompt.replace("spot", "dots"))).any()
 
 
-def test_it_stands_where_it_is_named(ctx: testing.FakeContext, sd: Path) -> None:
+def test_an_inversion_is_inserted_where_it_is_named(ctx: testing.FakeContext, sd: Path) -> None:
     plain = paint(ctx, sd, negative_prompt="grey")
     assert (paint(ctx, sd, negative_prompt="grey, inky") != plain).any()
     assert (paint(ctx, sd, negative_prompt="grey, inky", embeddings=["inky.safetensors"]) != plain).any()
@@ -76,37 +76,40 @@ def test_it_stands_where_it_is_named(ctx: testing.FakeContext, sd: Path) -> None
     assert (chosen != paint(ctx, sd, "inky, a fox")).any()
 
 
-def test_each_vector_stands_in_the_place_of_a_token(ctx: testing.FakeContext, sd: Path) -> None:
+def test_each_vector_replaces_a_placeholder_token(ctx: testing.FakeContext, sd: Path) -> None:
     model = loader.load(ctx, str(sd))
     pipe = model.pipeline_for(Task.TEXT_TO_IMAGE)
     params = TextToImage.Params(prompt="inky")
     with textual_inversion.apply(ctx, model, pipe, params):
-        said = textual_inversion.resolve_prompts(ctx, model, pipe, params)
-        ids = torch.tensor([pipe.tokenizer(said.prompt).input_ids])
-        found = pipe.text_encoder.get_input_embeddings()(ids)
+        resolved = textual_inversion.resolve_prompts(ctx, model, pipe, params)
+        ids = torch.tensor([pipe.tokenizer(resolved.prompt).input_ids])
+        embeddings = pipe.text_encoder.get_input_embeddings()(ids)
     vectors = load_file(ctx.available_models("embedding")["inky.safetensors"])["emb_params"]
-    assert torch.equal(found[0, 1:-1], vectors)
+    assert torch.equal(embeddings[0, 1:-1], vectors)
 
 
-def test_the_whole_of_a_prompt_ends_where_it_ends(ctx: testing.FakeContext, tiny_model: Callable[[str], Path]) -> None:
-    """Many configurations name 2 as the end, for which transformers takes the highest token instead."""
+def test_the_pooled_embedding_is_that_of_the_eos_token(
+    ctx: testing.FakeContext, tiny_model: Callable[[str], Path]
+) -> None:
+    """Many configurations have 2 as the eos token, for which transformers takes the highest token instead."""
     model = loader.load(ctx, str(tiny_model("stable-diffusion-xl")))
     pipe = model.pipeline_for(Task.TEXT_TO_IMAGE)
     encoder = pipe.text_encoder_2
     params = TextToImage.Params(prompt="gold-xl fox")
 
-    def pooled() -> torch.Tensor:
+    def encode_pooled() -> torch.Tensor:
         with textual_inversion.apply(ctx, model, pipe, params), torch.inference_mode():
-            said = textual_inversion.resolve_prompts(ctx, model, pipe, params)
-            return encoder(torch.tensor([pipe.tokenizer_2(said.prompt).input_ids])).text_embeds
+            resolved = textual_inversion.resolve_prompts(ctx, model, pipe, params)
+            embeds: torch.Tensor = encoder(torch.tensor([pipe.tokenizer_2(resolved.prompt).input_ids])).text_embeds
+            return embeds
 
-    wanted, right = pooled(), encoder.text_model.eos_token_id
+    expected, own_eos = encode_pooled(), encoder.text_model.eos_token_id
     encoder.text_model.eos_token_id = 2
     try:
-        assert torch.equal(pooled(), wanted)
+        assert torch.equal(encode_pooled(), expected)
         assert encoder.text_model.eos_token_id == 2
     finally:
-        encoder.text_model.eos_token_id = right
+        encoder.text_model.eos_token_id = own_eos
 
 
 @pytest.mark.parametrize(
@@ -120,14 +123,14 @@ def test_the_whole_of_a_prompt_ends_where_it_ends(ctx: testing.FakeContext, tiny
         ("flux", {"embeddings": ["inky.safetensors"]}, "does not support textual inversions"),
     ],
 )
-def test_what_does_not_fit_is_a_sentence(
+def test_an_inversion_that_does_not_fit_is_refused(
     family: str, values: dict[str, Any], sentence: str, ctx: testing.FakeContext, tiny_model: Callable[[str], Path]
 ) -> None:
     with pytest.raises(api.BadInput, match=sentence):
         paint(ctx, tiny_model(family), width=32, height=32, **values)
 
 
-def test_a_bare_name_that_does_not_fit_is_a_word_like_others(ctx: testing.FakeContext, sd: Path) -> None:
+def test_the_bare_name_of_an_inversion_that_does_not_fit_is_plain_text(ctx: testing.FakeContext, sd: Path) -> None:
     assert (paint(ctx, sd, "other") == paint(testing.FakeContext(seed=1), sd, "other")).all()
     assert (paint(ctx, sd, "inkyness") == paint(testing.FakeContext(seed=1), sd, "inkyness")).all()
 

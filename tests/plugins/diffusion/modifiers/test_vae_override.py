@@ -1,4 +1,4 @@
-"""Another autoencoder for one picture: its colours, its scale, and the model as it was afterwards."""
+"""Another autoencoder decodes one image, with its own scale, and leaves the model unchanged."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ STARTER = paths.resources() / "starters" / "vae-spatial"
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an autoencoder that the tiny models can take, of another scale than theirs."""
+    """Save an autoencoder that fits the tiny models, with another scaling factor."""
     torch.manual_seed(5)
     folder = tmp_path_factory.mktemp("vaes") / "warm"
-    tiny.vae(scaling_factor=0.5).save_pretrained(folder)
+    tiny.build_vae(scaling_factor=0.5).save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def original(other: Path) -> Path:
-    """Its weights in one file, by the names that they had before diffusers."""
+    """Save its weights in one file, with the tensor names of the original implementation."""
     vae = AutoencoderKL.from_pretrained(other)
     names: dict[str, torch.Tensor] = {}
     for name, value in vae.state_dict().items():
@@ -78,7 +78,7 @@ def paint(ctx: testing.FakeContext, model: Path, tool: type[api.Tool] = TextToIm
 
 
 @pytest.mark.parametrize("family", ["stable-diffusion", "stable-diffusion-xl"])
-def test_it_takes_the_place_of_the_models_own_for_one_picture(
+def test_it_replaces_the_own_autoencoder_for_one_image(
     family: str, other: Path, tiny_model: Callable[[str], Path]
 ) -> None:
     ctx, model = testing.FakeContext(seed=1), tiny_model(family)
@@ -88,7 +88,7 @@ def test_it_takes_the_place_of_the_models_own_for_one_picture(
     assert len(ctx.models.loaded) == 2
 
 
-def test_it_paints_from_pictures_too(other: Path, sd: Path, tmp_path: Path) -> None:
+def test_it_encodes_input_images_too(other: Path, sd: Path, tmp_path: Path) -> None:
     Image.radial_gradient("L").resize((32, 32)).convert("RGB").save(tmp_path / "picture.png")
     ctx = testing.FakeContext(seed=1)
     own, with_other = (
@@ -97,7 +97,7 @@ def test_it_paints_from_pictures_too(other: Path, sd: Path, tmp_path: Path) -> N
     assert (own != with_other).any()
 
 
-def test_its_own_scale_and_colours_count(other: Path, sd: Path) -> None:
+def test_its_own_scale_and_preview_are_used(other: Path, sd: Path) -> None:
     ctx = testing.FakeContext()
     model = loader.load(ctx, str(sd))
     pipe, own = model.pipeline_for(Task.TEXT_TO_IMAGE), model.preview
@@ -108,7 +108,7 @@ def test_its_own_scale_and_colours_count(other: Path, sd: Path) -> None:
     assert model.preview is own
 
 
-def test_a_single_file_is_opened_with_the_models_own_configuration(other: Path, original: Path, sd: Path) -> None:
+def test_a_single_file_is_loaded_with_the_models_own_configuration(other: Path, original: Path, sd: Path) -> None:
     ctx = testing.FakeContext()
     model = loader.load(ctx, str(sd))
     pipe = model.pipeline_for(Task.TEXT_TO_IMAGE)
@@ -120,7 +120,7 @@ def test_a_single_file_is_opened_with_the_models_own_configuration(other: Path, 
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
-def test_another_models_folder_lends_its_autoencoder(sd: Path, other: Path, tmp_path: Path) -> None:
+def test_the_autoencoder_of_another_model_can_be_used(sd: Path, other: Path, tmp_path: Path) -> None:
     lender = Path(shutil.copytree(sd, tmp_path / "lender"))
     shutil.rmtree(lender / "vae")
     shutil.copytree(other, lender / "vae")
@@ -128,7 +128,7 @@ def test_another_models_folder_lends_its_autoencoder(sd: Path, other: Path, tmp_
     assert (paint(ctx, sd, vae=str(lender)) == paint(ctx, sd, vae=str(other))).all()
 
 
-def test_savings_of_memory_stay_with_the_model(other: Path, sd: Path) -> None:
+def test_memory_fallbacks_stay_with_the_model(other: Path, sd: Path) -> None:
     ctx = testing.FakeContext()
     model = loader.load(ctx, str(sd))
     pipe = model.pipeline_for(Task.TEXT_TO_IMAGE)
@@ -143,16 +143,16 @@ def test_savings_of_memory_stay_with_the_model(other: Path, sd: Path) -> None:
 
 @pytest.fixture
 def with_starter(sd: Path, tmp_path: Path) -> Path:
-    """A model with a trained autoencoder."""
+    """Copy the tiny model with a trained autoencoder."""
     model = Path(shutil.copytree(sd, tmp_path / "trained"))
     shutil.rmtree(model / "vae")
     shutil.copytree(STARTER, model / "vae")
     return model
 
 
-def test_one_that_was_trained_apart_is_refused(with_starter: Path, tmp_path: Path) -> None:
+def test_an_autoencoder_for_other_latents_is_refused(with_starter: Path, tmp_path: Path) -> None:
     ctx = testing.FakeContext(seed=1)
-    size = {"width": 64, "height": 64}
+    size: dict[str, Any] = {"width": 64, "height": 64}
     assert (paint(ctx, with_starter, vae=str(STARTER), **size) == paint(ctx, with_starter, **size)).all()
     torch.manual_seed(2)
     AutoencoderKL.from_config(AutoencoderKL.load_config(STARTER)).save_pretrained(tmp_path / "strange")
@@ -160,30 +160,30 @@ def test_one_that_was_trained_apart_is_refused(with_starter: Path, tmp_path: Pat
         paint(ctx, with_starter, vae=str(tmp_path / "strange"), **size)
 
 
-def pickled(folder: Path) -> str:
+def save_pickle(folder: Path) -> str:
     shutil.copytree(STARTER, folder / "old")
     (folder / "old/diffusion_pytorch_model.safetensors").rename(folder / "old/diffusion_pytorch_model.bin")
     return str(folder / "old")
 
 
-def wide(folder: Path) -> str:
-    tiny.vae(16).save_pretrained(folder / "wide")
+def save_wide(folder: Path) -> str:
+    tiny.build_vae(16).save_pretrained(folder / "wide")
     return str(folder / "wide")
 
 
-def cut(folder: Path) -> str:
+def save_truncated(folder: Path) -> str:
     shutil.copytree(STARTER, folder / "cut")
     weights = folder / "cut/diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-10])
     return str(folder / "cut")
 
 
-def denoiser(folder: Path) -> str:
+def save_denoiser(folder: Path) -> str:
     save_file({"model.diffusion_model.x": torch.zeros(1)}, folder / "unet.safetensors")
     return str(folder / "unet.safetensors")
 
 
-def larger(folder: Path) -> str:
+def save_larger(folder: Path) -> str:
     save_file(AutoencoderKL.from_pretrained(STARTER).state_dict(), folder / "larger.safetensors")
     return str(folder / "larger.safetensors")
 
@@ -192,16 +192,16 @@ def larger(folder: Path) -> str:
     ("family", "make", "sentence"),
     [
         ("stable-diffusion", lambda _: str(STARTER), "4 channels at 1/8 of the size, .* needs 4 channels at 1/2"),
-        ("stable-diffusion", wide, "16 channels at 1/2 of the size, .* needs 4 channels"),
-        ("stable-diffusion", pickled, "is a pickle and is not opened"),
-        ("stable-diffusion", cut, "ends too early"),
-        ("stable-diffusion", denoiser, "and no autoencoder"),
-        ("stable-diffusion", larger, "incomplete, or not of the kind"),
+        ("stable-diffusion", save_wide, "16 channels at 1/2 of the size, .* needs 4 channels"),
+        ("stable-diffusion", save_pickle, "is a pickle and is not opened"),
+        ("stable-diffusion", save_truncated, "ends too early"),
+        ("stable-diffusion", save_denoiser, "and no autoencoder"),
+        ("stable-diffusion", save_larger, "incomplete, or not of the kind"),
         ("stable-diffusion", lambda folder: str(folder), "is no autoencoder"),
         ("sana", lambda _: str(STARTER), "with its own autoencoder only"),
     ],
 )
-def test_what_does_not_fit_is_a_sentence(
+def test_an_autoencoder_that_does_not_fit_is_refused(
     family: str, make: Callable[[Path], str], sentence: str, tiny_model: Callable[[str], Path], tmp_path: Path
 ) -> None:
     ctx, model = testing.FakeContext(), tiny_model(family)
