@@ -93,7 +93,7 @@ def change_unet_config(folder: Path) -> None:
         (damage_index, "is damaged"),
         (remove_index, "has no model_index.json"),
         (set_unsupported_pipeline, "StableAudioPipeline, which makes no images"),
-        (set_modular_pipeline, "is a set_modular_pipeline pipeline"),
+        (set_modular_pipeline, "is a modular pipeline"),
         (change_unet_config, "does not fit its configuration"),
     ],
 )
@@ -186,7 +186,7 @@ def test_a_component_may_come_from_a_starter(copy: Path, tmp_path: Path, monkeyp
         ({"image_proj.proj.weight": (4, 4)}, "an IP-Adapter"),
         ({"emb_params": (4, 768)}, "a textual inversion"),
         ({"first_stage_model.encoder.conv_in.weight": (4, 4)}, "an autoencoder"),
-        ({"something": (4, 4)}, "of an set_unsupported_pipeline kind"),
+        ({"something": (4, 4)}, "of an unknown kind"),
     ],
 )
 def test_a_file_is_identified_by_its_header(shapes: dict[str, tuple[int, ...]], description: str) -> None:
