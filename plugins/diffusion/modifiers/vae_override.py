@@ -53,7 +53,7 @@ def apply(ctx: api.Context, model: Model, pipe: DiffusionPipeline, params: Any) 
         return
     own, own_preview, fallbacks = getattr(pipe, "vae", None), model.preview, len(model.fallbacks)
     if type(own).__name__ not in INTERCHANGEABLE:
-        raise api.BadInput(f"{model.family.title} works with its own autoencoder only.", "Leave Autoencoder empty.")
+        raise api.BadInput(f"{model.family.title} works with its own autoencoder only.", "Leave VAE empty.")
     key, override = _load(ctx, model, pipe, params.vae)
     _copy_switches(own, override.vae)
     try:
