@@ -125,7 +125,7 @@ def test_other_models_are_dropped_before_one_is_loaded_in_16_bits(
     models.load("another", lambda: torch.zeros(8))
     assert loader.load(context_with(models), str(sd)).base.unet.dtype is torch.float32
     assert "another" not in models.sizes
-    assert "all others are dropped" in caplog.text
+    assert "all other models are evicted" in caplog.text
 
 
 def test_a_model_with_several_pipelines_is_counted_once(sd: Path) -> None:
