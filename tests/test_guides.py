@@ -141,7 +141,7 @@ def _headings(page: Path) -> Iterator[str]:
 
 
 def test_the_plugin_of_the_guide_passes_the_tests_of_the_guide(tmp_path: Path) -> None:
-    plugin, its_tests = _blocks("docs/plugin-guide.md", "python")[:2]
+    plugin, *_, its_tests = _blocks("docs/plugin-guide.md", "python")
     (tmp_path / "plasma.py").write_text(plugin, "utf-8")
     (tmp_path / "test_plasma.py").write_text(its_tests, "utf-8")
     environ = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
@@ -149,6 +149,24 @@ def test_the_plugin_of_the_guide_passes_the_tests_of_the_guide(tmp_path: Path) -
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "3 passed" in done.stdout
+
+
+def test_the_examples_of_the_kit_in_the_guide_train_and_apply_a_model(tmp_path: Path) -> None:
+    _, *parts, _ = _blocks("docs/plugin-guide.md", "python")
+    (tmp_path / "tint.py").write_text("\n\n".join(parts), "utf-8")
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(6):
+        Image.new("RGB", (80, 64), (40 * number, 30 * number, 128)).save(pictures / f"{number}.png")
+    apply, train = testing.load(tmp_path / "tint.py")
+    values = {"folder": pictures, "steps": 40, "preview_every": 20}
+    (trained,) = testing.results(testing.run(train, **values))
+    assert isinstance(trained, api.Trained)
+    assert "| Steps | 40 |" in (trained.folder / "README.md").read_text("utf-8")
+    model = {"image": pictures / "3.png", "model": str(trained.folder), "size": 64}
+    testing.check(tmp_path / "tint.py", {train.id: values | {"steps": 2}, apply.id: model})
+    with pytest.raises(api.BadInput, match="is not a tint"):
+        testing.run(apply, **(model | {"model": str(pictures)}))
 
 
 def test_the_command_line_of_the_guide_is_the_one_that_there_is() -> None:

@@ -1,4 +1,4 @@
-"""`plugins new NAME`: a plugin that works, with its test, to start from."""
+"""`plugins new NAME`: write a working plugin with its test, as a start."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from studio.core import paths
 from studio.core.errors import BadInput
 from studio.core.files import write_bytes_atomically
 
-_PLUGIN = '''"""{title}: what this plugin is for, in one line."""
+_PLUGIN = '''"""{title}: describe the plugin in one line."""
 
 from collections.abc import Iterator
 
@@ -21,29 +21,28 @@ from studio import api
 
 
 class {cls}(api.Tool):
-    """Bands of colour that run into each other."""
+    """Generates bands of colour that blend into each other."""
 
     id = "{name}.bands"
     title = "{title}"
 
     class Params(api.Params):
         bands: api.Count = 4
-        """How many colours there are."""
+        """Number of colours."""
         softness: api.Unit = 0.5
-        """How far they run into each other."""
+        """Higher values blend the bands further."""
         size: int = api.param(256, ge=16, le=4096, unit="px")
         """Width and height."""
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
-        import numpy as np  # what is heavy is imported here, never above
+        import numpy as np  # import heavy modules here, never at the top of the file
 
-        chance = np.random.default_rng(ctx.seed)
-        colours = chance.random((params.bands, 3))
-        place = np.linspace(0, params.bands - 1, params.size)
-        step = np.floor(place)
-        blend = np.clip((place - step - 0.5) / max(params.softness, 1e-6) + 0.5, 0, 1)[:, None]
-        after = np.minimum(step + 1, params.bands - 1)
-        row = colours[step.astype(int)] * (1 - blend) + colours[after.astype(int)] * blend
+        colours = np.random.default_rng(ctx.seed).random((params.bands, 3))
+        position = np.linspace(0, params.bands - 1, params.size)
+        band = np.floor(position)
+        blend = np.clip((position - band - 0.5) / max(params.softness, 1e-6) + 0.5, 0, 1)[:, None]
+        next_band = np.minimum(band + 1, params.bands - 1)
+        row = colours[band.astype(int)] * (1 - blend) + colours[next_band.astype(int)] * blend
         picture = np.empty((params.size, params.size, 3))
         for line in range(params.size):
             picture[line] = row
@@ -58,29 +57,29 @@ def studio_tools() -> list[type[api.Tool]]:
     return [{cls}]
 '''
 
-_TEST = '''"""Run with `python -m pytest` and this file's path."""
+_TEST = '''"""Run this file with `python -m pytest`."""
 
 from {name} import {cls}, studio_tools
 
 from studio import testing
 
 
-def test_keeps_the_rules():
+def test_the_plugin_follows_the_rules():
     testing.check_plugin(studio_tools())
 
 
-def test_stops_when_asked_and_repeats_itself():
+def test_the_tool_can_be_cancelled_and_repeated():
     testing.check_tool({cls}, {{"size": 128}})
 
 
-def test_makes_one_picture():
+def test_the_tool_makes_one_picture():
     (image,) = testing.results(testing.run({cls}, size=64))
     assert image.picture.shape == (64, 64, 3)
 '''
 
 
 def new(options: argparse.Namespace, console: Console) -> int:
-    """Raises BadInput for a name that no plugin can have, or that is taken."""
+    """Write a new plugin. Raises BadInput for a name that is invalid or taken."""
     name = options.name
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise BadInput(f"{name} cannot be a plugin's name.", "Use lower-case letters, digits and _, such as night_sky.")
@@ -96,6 +95,6 @@ def new(options: argparse.Namespace, console: Console) -> int:
     write_bytes_atomically(test, _TEST.format(**words).encode())
     write_bytes_atomically(folder / "__init__.py", _PLUGIN.format(**words).encode())
     console.emit({"name": name, "path": str(folder), "test": str(test)})
-    console.say(f"{folder} is a plugin that works. Change it, and see it with `studio run {name}.bands`.")
-    console.say(f"Its test: python -m pytest {test}")
+    console.say(f"Created a working plugin in {folder}. Edit it, and run it with `studio run {name}.bands`.")
+    console.say(f"Test it with: python -m pytest {test}")
     return 0
