@@ -27,7 +27,7 @@ def paint(ctx: testing.FakeContext, model: Path, latents: torch.Tensor, **values
     size = (2 * latents.shape[-1], 2 * latents.shape[-2])
     loaded = loader.load(ctx, str(model))
     return np.asarray(
-        runner.run_pipeline(ctx, loaded, Task.TEXT_TO_IMAGE, params, size=size, more={"latents": latents}), int
+        runner.run_pipeline(ctx, loaded, Task.TEXT_TO_IMAGE, params, size=size, extra_args={"latents": latents}), int
     )
 
 
