@@ -13,7 +13,7 @@ from plugins.writer.generation import generator, sampling_params
 from plugins.writer.generation.sampling_params import SamplingParams
 from plugins.writer.models import architectures
 from plugins.writer.models.writer import Writer
-from plugins.writer.training import bpe
+from plugins.writer.training.bpe import train_tokenizer
 from plugins.writer.training.documents import Document
 from studio import testing
 from tests.benchmarks.measure import LEAST, Figure
@@ -65,7 +65,7 @@ def figures() -> Iterator[Figure]:
 def _writer() -> Writer:
     torch.manual_seed(0)
     words = "".join(chr(97 + one % 26) + chr(97 + one * 7 % 26) + " " for one in range(4000))
-    tokenizer = bpe.train_tokenizer([Document("", words)], 1000)
+    tokenizer = train_tokenizer([Document("", words)], 1000)
     writer = Writer(architectures.build_causal_model(SHAPE, tokenizer), tokenizer, "bench", "cpu")
     writer.eos_token_ids = frozenset()
     return writer

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from plugins.writer.models import architectures
-from plugins.writer.models import tokenizer as encoding
+from plugins.writer.models.tokenizer import encode_header, encode_text, load_tokenizer
 from plugins.writer.tools.continue_text import WriterContinue
 from plugins.writer.tools.fill_gap import WriterSuggest
 from studio import api, testing
@@ -34,30 +34,30 @@ def written(**values: Any) -> str:
 
 def perplexity(text: str) -> float:
     folder = STARTERS / "writer-tales"
-    tokenizer = encoding.load_tokenizer(folder)
-    ids = torch.tensor([encoding.encode_header(tokenizer, "tale", "") + encoding.encode_text(tokenizer, text)])
+    tokenizer = load_tokenizer(folder)
+    ids = torch.tensor([encode_header(tokenizer, "tale", "") + encode_text(tokenizer, text)])
     with torch.inference_mode():
         return math.exp(float(architectures.load_model(folder, torch.float32, "cpu")(input_ids=ids, labels=ids).loss))
 
 
-def test_a_tale_goes_on_and_so_it_does_again() -> None:
+def test_starter_continues_a_tale_reproducibly() -> None:
     tale = written(text="Once upon a time, a fox", length=60)
     assert tale.startswith("Once upon a time, a fox")
     assert len(re.findall("[a-z]+", tale)) > 25
     assert written(text="Once upon a time, a fox", length=60) == tale
 
 
-def test_it_has_learnt_the_order_of_words() -> None:
+def test_starter_has_learnt_word_order() -> None:
     words = TALE.split()
     assert perplexity(TALE) < 60
     assert perplexity(" ".join(sorted(words))) > 5 * perplexity(TALE)
 
 
-def test_a_kind_changes_how_it_writes() -> None:
+def test_kind_of_text_changes_the_output() -> None:
     assert written(text="", kind="poem", length=80) != written(text="", kind="tale", length=80)
 
 
-def test_words_fit_into_a_gap() -> None:
+def test_masked_starter_suggests_fitting_words() -> None:
     ctx = testing.FakeContext()
     (text,) = testing.results(testing.run(WriterSuggest, ctx, text="The king said to his ___ that she should marry."))
     words = [word.strip() for word, _ in text.notes["words"]]
@@ -67,7 +67,7 @@ def test_words_fit_into_a_gap() -> None:
 
 
 @pytest.mark.parametrize("name", MOST)
-def test_it_says_what_it_is_and_stays_small(name: str) -> None:
+def test_starter_is_small_and_has_a_complete_card(name: str) -> None:
     folder = STARTERS / name
     assert sum(path.stat().st_size for path in folder.rglob("*")) < MOST[name]
     told = json.loads((folder / "studio.json").read_text("utf-8"))
@@ -81,6 +81,6 @@ def test_it_says_what_it_is_and_stays_small(name: str) -> None:
     assert (folder / "CREDITS.md").read_text("utf-8").count("\n- ") > 300
 
 
-def test_ten_samples_are_as_the_tool_left_them() -> None:
+def test_card_has_ten_samples() -> None:
     card = (STARTERS / "writer-tales" / "README.md").read_text("utf-8")
     assert card.count("~~~~\n") == 20

@@ -8,15 +8,15 @@ import pytest
 
 from plugins.writer.generation import context_window
 from plugins.writer.generation.context_window import PageContext
-from plugins.writer.models import tokenizer as encoding
-from plugins.writer.training import bpe
+from plugins.writer.models.tokenizer import encode_text
+from plugins.writer.training.bpe import train_tokenizer
 from plugins.writer.training.documents import Document
 from studio import api
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    return bpe.train_tokenizer([Document("", "a fox and an owl in a wood")], 300)
+    return train_tokenizer([Document("", "a fox and an owl in a wood")], 300)
 
 
 def told(
@@ -26,12 +26,12 @@ def told(
     return tokenizer.decode(seen.tokens), seen
 
 
-def test_a_plain_text_is_seen_as_it_is(tokenizer: Any) -> None:
+def test_text_alone_is_the_whole_context(tokenizer: Any) -> None:
     text = "One.\n\nTwo."
     assert told(tokenizer, PageContext(text))[0] == text
 
 
-def test_memory_comes_first_and_the_note_before_the_last_paragraphs(tokenizer: Any) -> None:
+def test_memory_comes_first_and_authors_note_before_the_last_paragraphs(tokenizer: Any) -> None:
     written = PageContext("One.\n\nTwo.\n\nThree.", memory="Foxes talk.", note="Be brief.", note_depth=1)
     assert told(tokenizer, written)[0] == "Foxes talk.\n\nOne.\n\nTwo.\n\n[Be brief.]\n\nThree."
     deep = PageContext("One.\n\nTwo.", note="Be brief.", note_depth=9)
@@ -40,7 +40,7 @@ def test_memory_comes_first_and_the_note_before_the_last_paragraphs(tokenizer: A
     assert told(tokenizer, last)[0] == "One.[Be brief.]\n\n"
 
 
-def test_lore_is_told_once_its_words_are_there(tokenizer: Any) -> None:
+def test_lorebook_entry_is_added_when_its_keyword_occurs(tokenizer: Any) -> None:
     entries = context_window.parse_lorebook(["Mira, the fox: a vixen", "Otto: an owl"])
     text, seen = told(tokenizer, PageContext("Then MIRA ran.", lorebook=entries))
     assert text == "a vixen\n\nThen MIRA ran."
@@ -49,14 +49,14 @@ def test_lore_is_told_once_its_words_are_there(tokenizer: Any) -> None:
 
 
 @pytest.mark.parametrize("line", ["no colon", ": no words", "no text:"])
-def test_a_line_that_is_no_entry_is_told(line: str) -> None:
+def test_invalid_lorebook_entry_is_refused(line: str) -> None:
     with pytest.raises(api.BadInput, match="not a lorebook entry"):
         context_window.parse_lorebook([line])
 
 
-def test_what_does_not_fit_is_counted(tokenizer: Any) -> None:
+def test_truncated_tokens_are_counted(tokenizer: Any) -> None:
     text = "abcdefghij" * 20
-    whole = len(encoding.encode_text(tokenizer, text))
+    whole = len(encode_text(tokenizer, text))
     end, seen = told(tokenizer, PageContext(text, memory="M."), 60)
     assert end.startswith("M.\n\n")
     assert text.endswith(end.removeprefix("M.\n\n"))

@@ -8,18 +8,18 @@ import pytest
 from safetensors.torch import load_file
 
 from plugins.writer.generation import context_window
-from plugins.writer.models import tokenizer as encoding
+from plugins.writer.models.tokenizer import encode_header, encode_text, load_tokenizer
 from plugins.writer.tools.chat import WriterChat
 from plugins.writer.tools.continue_text import WriterContinue
 from plugins.writer.tools.rewrite import WriterRewrite
 from studio import api, testing
 
 
-def test_memory_and_tokens_are_told(writer: Path) -> None:
+def test_estimate_gives_memory_and_token_budget(writer: Path) -> None:
     text = "Once there was a fox."
     told = testing.estimate(WriterContinue, text=text, model=str(writer), length=50)
     assert told is not None
-    count = len(encoding.encode_text(encoding.load_tokenizer(writer), text))
+    count = len(encode_text(load_tokenizer(writer), text))
     assert told.notes == {}
     assert told.budget == api.TokenBudget(1024, {"title": 1, "text": count, "new tokens": 50})
     assert told.budget.sentence == f"title 1, text {count}, new tokens 50 of 1,024 tokens"
@@ -45,14 +45,14 @@ PARTS = {
 @pytest.mark.parametrize("length", [1, 300, 8192])
 @pytest.mark.parametrize("times", [1, 40, 400])
 @pytest.mark.parametrize("overflow", ["oldest", "middle"])
-def test_what_is_told_is_what_is_read(writer: Path, length: int, times: int, overflow: str) -> None:
+def test_token_budget_equals_what_the_tool_reads(writer: Path, length: int, times: int, overflow: str) -> None:
     values = {**PARTS, "text": PARTS["text"] * times, "length": length, "overflow": overflow, "model": str(writer)}
     told = testing.estimate(WriterContinue, **values)
     assert told is not None
     assert told.budget is not None
-    tokenizer = encoding.load_tokenizer(writer)
+    tokenizer = load_tokenizer(writer)
     params = WriterContinue.Params(**values)
-    before = encoding.encode_header(tokenizer, "tale", params.title)
+    before = encode_header(tokenizer, "tale", params.title)
     told_page = context_window.PageContext(
         params.text, params.memory, params.note, params.depth, context_window.parse_lorebook(params.lorebook)
     )
@@ -65,7 +65,7 @@ def test_what_is_told_is_what_is_read(writer: Path, length: int, times: int, ove
     assert 0 not in told.budget.parts.values()
 
 
-def test_what_would_be_refused_is_too_many(writer: Path) -> None:
+def test_token_budget_is_exceeded_where_the_tool_would_refuse(writer: Path) -> None:
     for more in ({"text": "A fox ran. " * 900, "overflow": "refuse"}, {"text": "A fox.", "memory": "m " * 3000}):
         told = testing.estimate(WriterContinue, model=str(writer), length=100, **more)
         assert told is not None
@@ -74,18 +74,18 @@ def test_what_would_be_refused_is_too_many(writer: Path) -> None:
         assert "too many" in told.budget.sentence
 
 
-def test_a_line_that_is_no_entry_yet_is_told_beside_it(writer: Path) -> None:
+def test_incomplete_lorebook_entry_is_noted_beside_its_field(writer: Path) -> None:
     told = testing.estimate(WriterContinue, model=str(writer), text="A fox.", lorebook=["Mira"])
     assert told is not None
     assert "not a lorebook entry" in told.notes["lorebook"]
 
 
-def test_the_other_tools_tell_it_too(writer: Path) -> None:
+def test_chat_and_rewrite_give_estimates(writer: Path) -> None:
     for tool in (WriterChat, WriterRewrite):
         assert testing.estimate(tool, text="Hello.", model=str(writer)) is not None
 
 
-def test_a_long_talk_leaves_its_beginning_out(writer: Path) -> None:
+def test_token_budget_of_a_long_chat_leaves_out_its_beginning(writer: Path) -> None:
     told = testing.estimate(WriterChat, text="Hello. " * 2000, model=str(writer), length=50, system="Be kind.")
     assert told is not None
     assert told.budget is not None
@@ -94,7 +94,7 @@ def test_a_long_talk_leaves_its_beginning_out(writer: Path) -> None:
     assert [*told.budget.parts] == ["system prompt", "text", "new tokens"]
 
 
-def test_nothing_is_told_of_what_is_not_here(tmp_path: Path, writer: Path) -> None:
+def test_there_is_no_estimate_for_a_missing_or_damaged_model(tmp_path: Path, writer: Path) -> None:
     assert testing.estimate(WriterContinue, text="x", model="") is None
     assert testing.estimate(WriterContinue, text="x", model="nowhere") is None
     assert testing.estimate(WriterContinue, text="x", model=str(tmp_path)) is None

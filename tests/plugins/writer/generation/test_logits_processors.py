@@ -20,8 +20,8 @@ from plugins.writer.generation.logits_processors import (
     Xtc,
 )
 from plugins.writer.generation.sampling_params import SamplingParams
-from plugins.writer.models import tokenizer as encoding
-from plugins.writer.training import bpe
+from plugins.writer.models.tokenizer import encode_text
+from plugins.writer.training.bpe import train_tokenizer
 from plugins.writer.training.documents import Document
 from studio import api
 
@@ -43,14 +43,14 @@ def same(ours: torch.Tensor, theirs: NDArray[np.float64]) -> None:
     np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-4, atol=1e-5)
 
 
-def test_repetition(logits: torch.Tensor) -> None:
+def test_repetition_penalty(logits: torch.Tensor) -> None:
     wanted = logits.double().numpy().copy()
     for token in {*TOKENS}:
         wanted[token] = wanted[token] / 1.3 if wanted[token] > 0 else wanted[token] * 1.3
     same(RepetitionPenalty(1.3)(logits, TOKENS), wanted)
 
 
-def test_presence_and_frequency_count_what_was_written_and_not_the_prompt(logits: torch.Tensor) -> None:
+def test_presence_and_frequency_penalties_do_not_count_the_prompt(logits: torch.Tensor) -> None:
     wanted = logits.double().numpy().copy()
     for token in range(SIZE):
         count = TOKENS[5:].count(token)
@@ -81,12 +81,12 @@ def test_dry(logits: torch.Tensor, breakers: set[int], seed: int) -> None:
     same(Dry(0.8, 1.75, 2, breakers)(logits, tokens), wanted)
 
 
-def test_dry_punishes_the_token_that_would_repeat_a_phrase(logits: torch.Tensor) -> None:
+def test_dry_penalises_tokens_that_would_repeat_a_phrase(logits: torch.Tensor) -> None:
     changed = (Dry(1.0)(logits, TOKENS) != logits).nonzero().flatten().tolist()
     assert changed == [4, 5]
 
 
-def test_xtc_leaves_out_all_likely_ones_but_the_least_likely_of_them(logits: torch.Tensor) -> None:
+def test_xtc_excludes_top_choices_but_the_least_likely(logits: torch.Tensor) -> None:
     shares = softmax(logits.double().numpy())
     likely = [token for token in range(SIZE) if shares[token] >= 0.05]
     assert len(likely) > 2
@@ -101,7 +101,7 @@ def test_xtc_leaves_out_all_likely_ones_but_the_least_likely_of_them(logits: tor
     assert torch.equal(Xtc(1.0, 0.999, chance)(logits, []), logits)
 
 
-def test_xtc_happens_as_often_as_it_should(logits: torch.Tensor) -> None:
+def test_xtc_is_applied_with_its_probability(logits: torch.Tensor) -> None:
     sampler = Xtc(0.3, 0.05, torch.Generator().manual_seed(4))
     often = sum(not torch.equal(sampler(logits, []), logits) for _ in range(5000)) / 5000
     assert often == pytest.approx(0.3, abs=0.03)
@@ -121,13 +121,13 @@ def test_mirostat_step_by_step() -> None:
         assert sampler.mu == pytest.approx(mu, rel=1e-6)
 
 
-def test_mirostat_always_leaves_something() -> None:
+def test_mirostat_never_excludes_all_tokens() -> None:
     sampler = Mirostat(1.0)
     sampler.mu = -5.0
     assert int(sampler(torch.arange(5.0), []).isfinite().sum()) == 1
 
 
-def test_words_are_favoured_and_banned(logits: torch.Tensor) -> None:
+def test_logit_bias_and_banned_sequences(logits: torch.Tensor) -> None:
     wanted = logits.double().numpy().copy()
     wanted[7] += 2
     wanted[8] = -np.inf
@@ -141,7 +141,7 @@ def test_words_are_favoured_and_banned(logits: torch.Tensor) -> None:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> object:
-    return bpe.train_tokenizer([Document("", "the moon and the sun and the moon over the sea")], 330)
+    return train_tokenizer([Document("", "the moon and the sun and the moon over the sea")], 330)
 
 
 def drawn(tokenizer: object, values: torch.Tensor, count: int = 400, **given: object) -> set[int]:
@@ -153,7 +153,7 @@ def nothing() -> dict[str, float]:
     return dict(sampling_params.NEUTRAL)
 
 
-def test_the_borrowed_ones_leave_what_they_should(tokenizer: object) -> None:
+def test_samplers_of_transformers_keep_the_expected_tokens(tokenizer: object) -> None:
     values = torch.full((330,), -20.0)
     values[:4] = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
     assert drawn(tokenizer, values, **nothing()) == {0, 1, 2, 3}
@@ -165,21 +165,21 @@ def test_the_borrowed_ones_leave_what_they_should(tokenizer: object) -> None:
     assert drawn(tokenizer, values, preset="greedy") == {0}
 
 
-def test_an_empty_value_is_the_presets() -> None:
+def test_empty_value_is_taken_from_the_preset() -> None:
     assert SamplingParams(preset="faithful").resolve_values()["temperature"] == 0.6
     assert SamplingParams(preset="faithful", temperature=1.5).resolve_values()["temperature"] == 1.5
     assert SamplingParams(preset="faithful", temperature=1.5).resolve_values()["min_p"] == 0.05
 
 
-def test_favoured_words_need_a_number(tokenizer: object) -> None:
+def test_logit_bias_needs_a_value(tokenizer: object) -> None:
     values = torch.zeros(330)
-    moon = encoding.encode_text(tokenizer, " moon")[0]
+    moon = encode_text(tokenizer, " moon")[0]
     assert drawn(tokenizer, values, 20, **nothing(), biased=["moon:90"]) <= {
-        encoding.encode_text(tokenizer, form)[0] for form in ("moon", " moon", "Moon", " Moon")
+        encode_text(tokenizer, form)[0] for form in ("moon", " moon", "Moon", " Moon")
     }
     assert (
         moon not in drawn(tokenizer, values, 3000, **nothing(), banned=["moon"])
-        or len(encoding.encode_text(tokenizer, " moon")) > 1
+        or len(encode_text(tokenizer, " moon")) > 1
     )
     with pytest.raises(api.BadInput, match="moon"):
         drawn(tokenizer, values, 1, biased=["moon"])

@@ -11,8 +11,8 @@ import torch
 
 from plugins.writer.generation import top_logprobs
 from plugins.writer.generation.top_logprobs import TopLogprobs
-from plugins.writer.models import tokenizer as encoding
-from plugins.writer.models import writer as models
+from plugins.writer.models.tokenizer import encode_header, encode_text, load_tokenizer
+from plugins.writer.models.writer import open_writer
 from plugins.writer.tools.continue_text import WriterContinue
 from studio import api, testing
 
@@ -25,7 +25,7 @@ def written(writer: Path, **values: Any) -> api.Text:
 
 
 @pytest.mark.parametrize("preset", ["balanced", "greedy", "lively"])
-def test_the_choices_make_up_what_was_written(writer: Path, preset: str) -> None:
+def test_choices_make_up_the_generated_text(writer: Path, preset: str) -> None:
     text = written(writer, preset=preset)
     choices = text.notes["choices"]
     assert "".join(piece for piece, _ in choices) == text.text[text.notes["begun"] :]
@@ -38,12 +38,12 @@ def test_the_choices_make_up_what_was_written(writer: Path, preset: str) -> None
         assert preset != "greedy" or not piece or options[0][0] == piece
 
 
-def test_the_probabilities_are_those_of_the_model_alone(writer: Path) -> None:
+def test_probabilities_are_those_before_the_samplers(writer: Path) -> None:
     text = written(writer, temperature=3.0, length=1)
-    opened = models.open_writer(writer, "cpu", torch.float32)
+    opened = open_writer(writer, "cpu", torch.float32)
     tokens = [
-        *encoding.encode_header(opened.tokenizer, "tale", ""),
-        *encoding.encode_text(opened.tokenizer, "Once a fox"),
+        *encode_header(opened.tokenizer, "tale", ""),
+        *encode_text(opened.tokenizer, "Once a fox"),
     ]
     shares = opened.kv_cache.prefill(tokens, lambda: None).softmax(-1)
     (_, options), *_ = text.notes["choices"]
@@ -51,10 +51,10 @@ def test_the_probabilities_are_those_of_the_model_alone(writer: Path) -> None:
     assert options[0][0] == opened.tokenizer.decode([int(shares.argmax())])
 
 
-def test_characters_of_several_tokens_stay_whole(writer: Path) -> None:
-    tokenizer = encoding.load_tokenizer(writer)
+def test_characters_of_several_tokens_stay_complete(writer: Path) -> None:
+    tokenizer = load_tokenizer(writer)
     text = "a 🦊 狐 b"
-    tokens = encoding.encode_text(tokenizer, text)
+    tokens = encode_text(tokenizer, text)
     assert len(tokens) > len(text)
     found = TopLogprobs()
     logits = torch.zeros(len(tokenizer))
@@ -65,7 +65,7 @@ def test_characters_of_several_tokens_stay_whole(writer: Path) -> None:
     assert len(choices) == len(tokens)
 
 
-def test_only_so_much_is_kept(writer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_choices_are_limited_in_bytes_and_tokens(writer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(top_logprobs, "MAX_BYTES", 700)
     text = written(writer)
     kept = text.notes["choices"]

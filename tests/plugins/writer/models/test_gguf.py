@@ -14,12 +14,12 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from plugins.writer.models import gguf as gguf_file
 from plugins.writer.models import tokenizer
-from plugins.writer.models import writer as models
+from plugins.writer.models.writer import Writer, open_writer
 from plugins.writer.tools.chat import WriterChat
 from plugins.writer.tools.continue_text import WriterContinue
 from plugins.writer.tools.fill_gap import WriterSuggest
 from plugins.writer.tools.train import WriterTrain
-from plugins.writer.training import bpe
+from plugins.writer.training.bpe import train_tokenizer
 from plugins.writer.training.documents import Document
 from studio import api, testing
 from tests.fixtures import gguf as gguf_files
@@ -31,7 +31,7 @@ IDS = torch.arange(5, 85)[None]
 @pytest.fixture(scope="module")
 def words() -> Any:
     text = "Once there was a fox. The fox was glad and old, and went home to the wood, and there it slept."
-    return bpe.train_tokenizer([Document("The fox", text)], 400)
+    return train_tokenizer([Document("The fox", text)], 400)
 
 
 def llama(words: Any, **more: Any) -> Any:
@@ -61,8 +61,8 @@ def file(words: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return gguf_llama.written(llama(words), words, tmp_path_factory.mktemp("gguf") / "tiny.gguf")
 
 
-def opened(file: Path) -> models.Writer:
-    return models.open_writer(file, "cpu", torch.float32)
+def opened(file: Path) -> Writer:
+    return open_writer(file, "cpu", torch.float32)
 
 
 def logits(model: Any) -> torch.Tensor:
@@ -71,7 +71,7 @@ def logits(model: Any) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_plain_weights_give_equal_logits(words: Any, tmp_path: Path, tied: bool) -> None:
+def test_float32_weights_give_equal_logits(words: Any, tmp_path: Path, tied: bool) -> None:
     model = llama(words, tie_word_embeddings=tied)
     writer = opened(gguf_llama.written(model, words, tmp_path / "a.gguf"))
     assert torch.equal(logits(writer.model), logits(model))
@@ -80,7 +80,7 @@ def test_plain_weights_give_equal_logits(words: Any, tmp_path: Path, tied: bool)
     assert getattr(writer.model.config, "quantization_config", None) is None
 
 
-def test_packed_weights_give_what_they_unpack_to(words: Any, tmp_path: Path) -> None:
+def test_quantised_weights_give_the_logits_of_the_dequantised_model(words: Any, tmp_path: Path) -> None:
     model, kind = llama(words), gguf.GGMLQuantizationType.Q8_0
     writer = opened(gguf_llama.written(model, words, tmp_path / "a.gguf", kind=kind))
     with torch.no_grad():
@@ -90,8 +90,8 @@ def test_packed_weights_give_what_they_unpack_to(words: Any, tmp_path: Path) -> 
     assert torch.equal(logits(writer.model), logits(model))
 
 
-def test_numbers_are_of_the_wanted_kind(file: Path) -> None:
-    writer = models.open_writer(file, "cpu", torch.bfloat16)
+def test_weights_have_the_wanted_dtype(file: Path) -> None:
+    writer = open_writer(file, "cpu", torch.bfloat16)
     assert {value.dtype for value in writer.model.parameters()} == {torch.bfloat16}
 
 
@@ -105,7 +105,7 @@ LLAMA3 = {
 }
 
 
-def test_the_slower_frequencies_of_llama_3_are_kept(words: Any, tmp_path: Path) -> None:
+def test_rope_frequencies_of_llama_3_are_applied(words: Any, tmp_path: Path) -> None:
     model = llama(words, rope_parameters=LLAMA3)
     slowed, _ = ROPE_INIT_FUNCTIONS["llama3"](model.config, "cpu")
     usual = 5e5 ** -(torch.arange(0, 16, 2) / 16)
@@ -116,7 +116,7 @@ def test_the_slower_frequencies_of_llama_3_are_kept(words: Any, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("scaling", ["linear", "yarn"])
-def test_stretched_positions_are_kept(words: Any, tmp_path: Path, scaling: str) -> None:
+def test_rope_scaling_is_applied(words: Any, tmp_path: Path, scaling: str) -> None:
     told = {"rope_type": scaling, "rope_theta": 5e5, "factor": 4.0}
     keys = {"llama__rope__scaling__type": scaling, "llama__rope__scaling__factor": 4.0}
     if scaling == "yarn":
@@ -127,7 +127,7 @@ def test_stretched_positions_are_kept(words: Any, tmp_path: Path, scaling: str) 
     assert not torch.allclose(logits(writer.model), logits(llama(words)), atol=1e-2)
 
 
-def test_the_vocabulary_is_the_same(words: Any, file: Path) -> None:
+def test_tokenizer_equals_the_original(words: Any, file: Path) -> None:
     ours = tokenizer.load_tokenizer(file)
     for text in ("Once there was a fox", "  two  spaces\n\nand naïve 🦊", "<|end|> <|poem|>", "", "从前"):
         assert tokenizer.encode_text(ours, text) == tokenizer.encode_text(words, text)
@@ -136,7 +136,7 @@ def test_the_vocabulary_is_the_same(words: Any, file: Path) -> None:
     assert (ours.eos_token, ours.pad_token) == (words.eos_token, words.pad_token)
 
 
-def test_a_talk_ends_where_its_own_token_says(words: Any, tmp_path: Path) -> None:
+def test_end_of_turn_token_ends_the_generation(words: Any, tmp_path: Path) -> None:
     template = "{% for one in messages %}{{ one.content }}{% endfor %}"
     more = {"tokenizer__chat_template": template, "tokenizer__ggml__eot_token_id": 2}
     writer = opened(gguf_llama.written(llama(words), words, tmp_path / "a.gguf", **more))
@@ -144,9 +144,9 @@ def test_a_talk_ends_where_its_own_token_says(words: Any, tmp_path: Path) -> Non
     assert writer.tokenizer.chat_template == template
 
 
-def test_what_lies_beside_a_file_is_not_its_own(words: Any, file: Path, tmp_path: Path) -> None:
+def test_files_beside_a_gguf_file_are_ignored(words: Any, file: Path, tmp_path: Path) -> None:
     beside = gguf_llama.written(llama(words), words, tmp_path / "a.gguf")
-    bpe.train_tokenizer([Document("", "Something else")], 320).save_pretrained(tmp_path)
+    train_tokenizer([Document("", "Something else")], 320).save_pretrained(tmp_path)
     (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "elsewhere"}')
     (tmp_path / "generation_config.json").write_text('{"eos_token_id": 7}')
     writer = opened(beside)
@@ -154,7 +154,7 @@ def test_what_lies_beside_a_file_is_not_its_own(words: Any, file: Path, tmp_path
     assert writer.eos_token_ids == {words.eos_token_id}
 
 
-def test_a_file_writes_on_by_its_path_or_its_name(words: Any, tmp_path: Path) -> None:
+def test_gguf_file_can_be_chosen_by_path_name_or_folder(words: Any, tmp_path: Path) -> None:
     ctx = testing.FakeContext(seed=1, folder=tmp_path)
     mine = gguf_llama.written(llama(words), words, tmp_path / "models" / "fox.gguf")
     assert ctx.available_models("language") == {"fox.gguf": mine}
@@ -168,7 +168,7 @@ def test_a_file_writes_on_by_its_path_or_its_name(words: Any, tmp_path: Path) ->
     assert texts.pop().startswith("Once a fox")
 
 
-def test_what_cannot_be_written_with_is_one_sentence(words: Any, texts: Path, file: Path, tmp_path: Path) -> None:
+def test_unusable_gguf_file_raises_bad_input(words: Any, texts: Path, file: Path, tmp_path: Path) -> None:
     whole, bad = file.read_bytes(), tmp_path / "bad.gguf"
     few = gguf_llama._tensors(llama(words), None)
     few.pop("blk.1.ffn_up.weight")
@@ -197,7 +197,7 @@ def test_what_cannot_be_written_with_is_one_sentence(words: Any, texts: Path, fi
         testing.run(WriterTrain, folder=texts, kind="full", model=str(file))
 
 
-def test_a_folder_of_two_files_is_not_guessed_at(file: Path, tmp_path: Path) -> None:
+def test_folder_with_two_gguf_files_is_not_a_model(file: Path, tmp_path: Path) -> None:
     for name in ("a.gguf", "b.GGUF"):
         (tmp_path / name).write_bytes(file.read_bytes())
     assert gguf_file.find_file(tmp_path) is None
@@ -207,7 +207,7 @@ def test_a_folder_of_two_files_is_not_guessed_at(file: Path, tmp_path: Path) -> 
     assert gguf_file.find_file(tmp_path) is None
 
 
-def test_what_a_file_will_take_is_told(words: Any, tmp_path: Path) -> None:
+def test_estimate_of_a_gguf_file(words: Any, tmp_path: Path) -> None:
     mine, text = gguf_llama.written(llama(words), words, tmp_path / "a.gguf"), "Once there was a fox, and it was glad."
     numbers = sum(value.numel() for value in llama(words).parameters())
     per_token = 2 * 2 * 2 * 16
@@ -232,7 +232,7 @@ def test_what_a_file_will_take_is_told(words: Any, tmp_path: Path) -> None:
     assert testing.estimate(WriterContinue, text=text, model=str(mine), length=50) is None
 
 
-def test_packed_weights_take_what_they_unpack_to(words: Any, tmp_path: Path) -> None:
+def test_estimate_is_of_the_dequantised_weights(words: Any, tmp_path: Path) -> None:
     plain = gguf_llama.written(llama(words), words, tmp_path / "a.gguf")
     packed = gguf_llama.written(llama(words), words, tmp_path / "b.gguf", kind=gguf.GGMLQuantizationType.Q4_0)
     assert packed.stat().st_size < plain.stat().st_size // 2

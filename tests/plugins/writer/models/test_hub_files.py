@@ -19,7 +19,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_writer_of_the_hub_writes_on(start: Start, writer: Path, tmp_path: Path) -> None:
+def test_hub_model_is_downloaded_and_used(start: Start, writer: Path, tmp_path: Path) -> None:
     wanted = contents(writer)
     others = {"pytorch_model.bin": b"pickle", "onnx/model.onnx": b"x", "code.py": b"import os"}
     hub = start(Hub(NAME, {**wanted, **others}))
@@ -41,7 +41,7 @@ def test_a_writer_of_the_hub_writes_on(start: Start, writer: Path, tmp_path: Pat
         ({"config.json": b"{", "model.safetensors": b"x"}, "damaged"),
     ],
 )
-def test_what_cannot_be_used_is_one_sentence(
+def test_unusable_repository_raises_bad_input(
     start: Start, tmp_path: Path, files: dict[str, bytes], sentence: str
 ) -> None:
     start(Hub(NAME, files))
@@ -49,7 +49,7 @@ def test_what_cannot_be_used_is_one_sentence(
         hub_files.download_model(NAME, testing.FakeContext(folder=tmp_path))
 
 
-def test_one_file_or_its_parts_are_picked() -> None:
+def test_one_weights_file_or_all_shards_are_chosen() -> None:
     def picked(*names: str) -> list[str]:
         return hub_files.pick_files(NAME, {name: api.hub.HubFile(name, 1, "") for name in names}, {})
 

@@ -10,8 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, Gemma3TextConfig, Lfm2Config, MistralConfig
 
 from plugins.writer.models import kv_cache
-from plugins.writer.models import writer as models
-from plugins.writer.models.writer import Writer
+from plugins.writer.models.writer import Writer, load_writer, open_writer
 from plugins.writer.tools.continue_text import WriterContinue
 from studio import api, testing
 from studio.worker.models.cache import ModelCache
@@ -20,7 +19,7 @@ from studio.worker.models.evicted_state import EvictedStates
 
 @pytest.fixture
 def opened(writer: Path) -> Writer:
-    return models.open_writer(writer, "cpu", torch.float32)
+    return open_writer(writer, "cpu", torch.float32)
 
 
 def never() -> None:
@@ -35,7 +34,7 @@ def greedy(writer: Writer, tokens: list[int], count: int) -> list[int]:
     return made
 
 
-def test_greedy_words_equal_those_of_generate(opened: Writer) -> None:
+def test_greedy_tokens_equal_those_of_generate(opened: Writer) -> None:
     tokens = [*range(10, 30)]
     ids = torch.tensor([tokens])
     theirs = opened.model.generate(
@@ -44,12 +43,12 @@ def test_greedy_words_equal_those_of_generate(opened: Writer) -> None:
     assert greedy(opened, tokens, 24) == theirs[0, 20:].tolist()
 
 
-def test_an_edit_reads_only_what_follows_it(opened: Writer, writer: Path) -> None:
+def test_output_after_an_edit_equals_that_without_a_cache(opened: Writer, writer: Path) -> None:
     tokens = [*range(10, 90)]
     greedy(opened, tokens, 8)
     for changed, read in (([*tokens[:60], 5, 6, 7], 3), (tokens[:40], 1), ([*tokens[:40], *tokens], 80)):
         ours = greedy(opened, changed, 8)
-        fresh = models.open_writer(writer, "cpu", torch.float32)
+        fresh = open_writer(writer, "cpu", torch.float32)
         assert ours == greedy(fresh, changed, 8)
         again = opened.kv_cache.prefill(changed, never)
         assert opened.kv_cache.computed_tokens == 1
@@ -57,7 +56,7 @@ def test_an_edit_reads_only_what_follows_it(opened: Writer, writer: Path) -> Non
         assert read >= 1
 
 
-def test_only_new_tokens_are_read(opened: Writer) -> None:
+def test_only_new_tokens_are_computed(opened: Writer) -> None:
     opened.kv_cache.prefill([*range(10, 90)], never)
     opened.kv_cache.prefill([*range(10, 100)], never)
     assert opened.kv_cache.computed_tokens == 10
@@ -65,7 +64,7 @@ def test_only_new_tokens_are_read(opened: Writer) -> None:
     assert opened.kv_cache.computed_tokens == 1
 
 
-def test_a_cancel_between_two_chunks_keeps_what_was_read(opened: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancel_between_two_chunks_keeps_the_cache(opened: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kv_cache, "CHUNK", 8)
     left = iter([None, None, api.Cancelled()])
 
@@ -80,7 +79,7 @@ def test_a_cancel_between_two_chunks_keeps_what_was_read(opened: Writer, monkeyp
     assert opened.kv_cache.computed_tokens == 34
 
 
-def test_what_breaks_in_the_middle_is_forgotten(opened: Writer) -> None:
+def test_cache_is_cleared_after_an_error(opened: Writer) -> None:
     opened.kv_cache.prefill([1, 2, 3], never)
     with pytest.raises(IndexError):
         opened.kv_cache.prefill([1, 2, 10**6], never)
@@ -119,7 +118,7 @@ def shaped(config: Any, opened: Writer) -> Writer:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("length", [10, 80])
-def test_what_was_parked_goes_on_with_equal_words(shape: str, length: int, opened: Writer, tmp_path: Path) -> None:
+def test_restored_cache_gives_the_same_tokens(shape: str, length: int, opened: Writer, tmp_path: Path) -> None:
     first, second, tokens = shaped(SHAPES[shape], opened), shaped(SHAPES[shape], opened), [*range(10, 10 + length)]
     written = greedy(first, tokens, 6)
     told = [*first.kv_cache.tokens]
@@ -136,7 +135,7 @@ def test_what_was_parked_goes_on_with_equal_words(shape: str, length: int, opene
     assert second.kv_cache.computed_tokens == read == 1
 
 
-def test_only_so_much_is_parked(opened: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saved_cache_is_limited_in_bytes(opened: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = [*range(10, 90)]
     expected = greedy(opened, tokens, 8)
     held = opened.kv_cache._layer_tensors()
@@ -154,12 +153,12 @@ def test_only_so_much_is_parked(opened: Writer, tmp_path: Path, monkeypatch: pyt
     assert [*(tmp_path / "none").iterdir()] == []
 
 
-def test_nothing_read_is_nothing_parked(opened: Writer, tmp_path: Path) -> None:
+def test_empty_cache_is_not_saved(opened: Writer, tmp_path: Path) -> None:
     opened.save_state(tmp_path)
     assert [*tmp_path.iterdir()] == []
 
 
-def test_what_is_damaged_is_read_again(opened: Writer, tmp_path: Path) -> None:
+def test_damaged_saved_cache_is_refused(opened: Writer, tmp_path: Path) -> None:
     opened.kv_cache.prefill([1, 2, 3], never)
     opened.save_state(tmp_path)
     (file,) = tmp_path.iterdir()
@@ -170,7 +169,7 @@ def test_what_is_damaged_is_read_again(opened: Writer, tmp_path: Path) -> None:
     assert opened.kv_cache.tokens == []
 
 
-def test_words_after_an_eviction_are_those_without(writer: Path, tmp_path: Path) -> None:
+def test_output_after_an_eviction_is_the_same(writer: Path, tmp_path: Path) -> None:
     short = False
 
     def memory() -> tuple[int, int]:
@@ -193,5 +192,5 @@ def test_words_after_an_eviction_are_those_without(writer: Path, tmp_path: Path)
     assert [*cache.sizes] == ["a painter"]
     short = False
     assert words(ctx, f"{first} And then") == words(other, f"{first} And then")
-    assert models.load_writer(ctx, str(writer)).kv_cache.computed_tokens < 12
-    assert len(models.load_writer(ctx, str(writer)).kv_cache.tokens) > 100
+    assert load_writer(ctx, str(writer)).kv_cache.computed_tokens < 12
+    assert len(load_writer(ctx, str(writer)).kv_cache.tokens) > 100

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from plugins.writer.models import architectures, lora, transformers_loader
-from plugins.writer.models import writer as models
+from plugins.writer.models.writer import open_writer
 from plugins.writer.tools.continue_text import WriterContinue
 from plugins.writer.tools.train import WriterTrain
 from studio import api, testing
@@ -42,7 +42,7 @@ def in_eight_bits(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, tor
     return packed.reshape(rows, columns), scales[:, 0, :, 0], (packed.float() * scales).reshape(rows, columns)
 
 
-def test_eight_bit_floats_are_computed_with(writer: Path, tmp_path: Path) -> None:
+def test_fp8_model_generates(writer: Path, tmp_path: Path) -> None:
     tensors = load_file(writer / "model.safetensors")
     packed, plain = dict(tensors), architectures.load_model(writer, torch.float32, "cpu")
     for name, weight in tensors.items():
@@ -51,7 +51,7 @@ def test_eight_bit_floats_are_computed_with(writer: Path, tmp_path: Path) -> Non
             plain.get_parameter(name).data.copy_(stands_for)
     told = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [BLOCK, BLOCK]}
     folder = quantised(writer, tmp_path / "fp8", told, packed)
-    found = models.open_writer(folder, "cpu", torch.float32)
+    found = open_writer(folder, "cpu", torch.float32)
     ids = torch.arange(10, 60)[None]
     with torch.inference_mode():
         if not torch.cuda.is_available():  # where there is none they are unpacked
@@ -75,12 +75,12 @@ def test_eight_bit_floats_are_computed_with(writer: Path, tmp_path: Path) -> Non
         ({"quant_method": "quanto", "weights": "int8"}, "optimum-quanto"),
     ],
 )  # fmt: skip
-def test_what_is_not_installed_is_named(writer: Path, tmp_path: Path, told: Any, package: str) -> None:
+def test_missing_quantiser_package_is_named(writer: Path, tmp_path: Path, told: Any, package: str) -> None:
     if importlib.util.find_spec(package.lower().replace("-", "_").replace("optimum_quanto", "optimum")):
         pytest.skip(f"{package} is installed")
     folder = quantised(writer, tmp_path / "packed", told)
     with pytest.raises(api.BadInput, match=rf"packed is quantised with .*{package}.*Install") as raised:
-        models.open_writer(folder, "cpu", torch.float32)
+        open_writer(folder, "cpu", torch.float32)
     assert "\n" not in str(raised.value)
 
 
@@ -94,13 +94,13 @@ def test_what_is_not_installed_is_named(writer: Path, tmp_path: Path, told: Any,
         ({"quant_method": ["gptq"]}, "does not work here"),
     ],
 )  # fmt: skip
-def test_what_does_not_work_says_why(writer: Path, tmp_path: Path, told: Any, words: str) -> None:
+def test_quantiser_error_gives_the_reason(writer: Path, tmp_path: Path, told: Any, words: str) -> None:
     folder = quantised(writer, tmp_path / "packed", told)
     with pytest.raises(api.BadInput, match=words):
-        models.open_writer(folder, "cpu", torch.float32)
+        open_writer(folder, "cpu", torch.float32)
 
 
-def test_what_is_missed_at_the_first_word_is_said_too(writer: Path) -> None:
+def test_error_of_the_first_forward_pass_is_explained(writer: Path) -> None:
     model = architectures.load_model(writer, torch.float32, "cpu")
 
     def forward(**_: Any) -> None:
@@ -111,26 +111,26 @@ def test_what_is_missed_at_the_first_word_is_said_too(writer: Path) -> None:
         architectures._check_forward(model, "packed", "fp8", "cpu")
 
 
-def test_weights_that_do_not_fit_are_no_matter_of_the_quantiser(writer: Path, tmp_path: Path) -> None:
+def test_mismatched_weights_raise_bad_input(writer: Path, tmp_path: Path) -> None:
     folder = quantised(writer, tmp_path / "packed", {"quant_method": "bitnet"})
     with pytest.raises(api.BadInput, match="cannot be loaded"):
-        models.open_writer(folder, "cpu", torch.float32)
+        open_writer(folder, "cpu", torch.float32)
 
 
-def test_packed_weights_are_not_taught(writer: Path, texts: Path, tmp_path: Path) -> None:
+def test_quantised_model_cannot_be_trained(writer: Path, texts: Path, tmp_path: Path) -> None:
     folder = quantised(writer, tmp_path / "packed", {"quant_method": "fp8"})
     for kind in ("full", "lora"):
         with pytest.raises(api.BadInput, match="quantised"):
             testing.run(WriterTrain, folder=texts, kind=kind, model=str(folder))
 
 
-def test_a_writer_is_opened_in_the_wanted_numbers(writer: Path) -> None:
+def test_model_is_loaded_in_the_wanted_dtype(writer: Path) -> None:
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
-        found = models.open_writer(writer, "cpu", dtype)
+        found = open_writer(writer, "cpu", dtype)
         assert {value.dtype for value in found.model.parameters()} == {dtype}
 
 
-def test_a_lora_is_put_together_in_the_wanted_numbers(writer: Path, tmp_path: Path) -> None:
+def test_lora_is_merged_in_the_wanted_dtype(writer: Path, tmp_path: Path) -> None:
     taught = lora.add_lora(architectures.load_model(writer, torch.float32, "cpu"), str(writer), 2)
     with torch.no_grad():
         for name, value in taught.named_parameters():
@@ -140,22 +140,22 @@ def test_a_lora_is_put_together_in_the_wanted_numbers(writer: Path, tmp_path: Pa
     ids = torch.arange(10, 60)[None]
     logits = []
     for dtype in (torch.float32, torch.bfloat16):
-        found = models.open_writer(tmp_path, "cpu", dtype, writer)
+        found = open_writer(tmp_path, "cpu", dtype, writer)
         assert {value.dtype for value in found.model.parameters()} == {dtype}
         with torch.inference_mode():
             logits.append(found.model(ids).logits.float())
     assert torch.nn.functional.cosine_similarity(*logits, dim=-1).mean() > 0.99
 
 
-def test_weights_that_are_missing_are_not_left_at_random(writer: Path, tmp_path: Path) -> None:
+def test_missing_weights_raise_bad_input(writer: Path, tmp_path: Path) -> None:
     tensors = load_file(writer / "model.safetensors")
     tensors.pop("model.layers.1.mlp.up_proj.weight")
     folder = quantised(writer, tmp_path / "few", {}, tensors)
     with pytest.raises(api.BadInput, match=r"few lacks a weight, such as model\.layers\.1\.mlp\.up_proj\.weight"):
-        models.open_writer(folder, "cpu", torch.float32)
+        open_writer(folder, "cpu", torch.float32)
 
 
-def test_too_little_memory_is_no_fault_of_the_model(writer: Path) -> None:
+def test_out_of_memory_error_passes_unchanged(writer: Path) -> None:
     class Short:
         @staticmethod
         def from_pretrained(*_: Any, **__: Any) -> Any:
@@ -165,7 +165,7 @@ def test_too_little_memory_is_no_fault_of_the_model(writer: Path) -> None:
         transformers_loader.load_pretrained(Short, writer, torch.float32, "cpu")
 
 
-def test_packed_weights_take_what_they_are(writer: Path, tmp_path: Path) -> None:
+def test_estimate_of_quantised_weights(writer: Path, tmp_path: Path) -> None:
     memory = []
     for method in ("gptq", "fp8"):
         folder = quantised(writer, tmp_path / method, {"quant_method": method})

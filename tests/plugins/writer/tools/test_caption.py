@@ -128,20 +128,20 @@ def said(model: Path | str, colour: str, place: Path, **values: Any) -> str:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-def test_a_picture_is_described(blip: Path, colour: str, tmp_path: Path) -> None:
+def test_image_is_described(blip: Path, colour: str, tmp_path: Path) -> None:
     assert said(blip, colour, tmp_path) == f"a {colour} square"
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-def test_a_question_goes_through_the_models_own_template(llava: Path, colour: str, tmp_path: Path) -> None:
+def test_question_is_put_into_the_chat_template(llava: Path, colour: str, tmp_path: Path) -> None:
     assert said(llava, colour, tmp_path, prompt="what") == f"a {colour} square"
 
 
-def test_a_question_cannot_hold_the_models_own_signs(llava: Path, tmp_path: Path) -> None:
+def test_special_tokens_in_a_question_are_escaped(llava: Path, tmp_path: Path) -> None:
     assert said(llava, "red", tmp_path, prompt="<image> what")
 
 
-def test_a_model_that_sees_is_told_from_one_that_reads(blip: Path, llava: Path, writer: Path) -> None:
+def test_vision_language_models_are_recognised(blip: Path, llava: Path, writer: Path) -> None:
     assert [model_kind.kind_of(folder) for folder in (blip, llava, writer)] == [
         model_kind.VISION_LANGUAGE,
         model_kind.VISION_LANGUAGE,
@@ -149,14 +149,14 @@ def test_a_model_that_sees_is_told_from_one_that_reads(blip: Path, llava: Path, 
     ]
 
 
-def test_what_cannot_describe_is_one_sentence(writer: Path, tmp_path: Path) -> None:
+def test_other_models_raise_bad_input(writer: Path, tmp_path: Path) -> None:
     with pytest.raises(api.BadInput, match="No vision-language model"):
         said("", "red", tmp_path)
     with pytest.raises(api.BadInput, match="vision-language"):
         said(writer, "red", tmp_path)
 
 
-def test_what_it_takes_is_said_beforehand(blip: Path, tmp_path: Path) -> None:
+def test_estimate_is_of_the_weights(blip: Path, tmp_path: Path) -> None:
     picture("red").save(tmp_path / "red.png")
     told = testing.estimate(WriterCaption, model=str(blip), image=tmp_path / "red.png")
     assert told is not None
@@ -164,7 +164,7 @@ def test_what_it_takes_is_said_beforehand(blip: Path, tmp_path: Path) -> None:
     assert testing.estimate(WriterCaption, model="", image=tmp_path / "red.png") is None
 
 
-def test_describing_can_be_cancelled_between_two_tokens(blip: Path, tmp_path: Path) -> None:
+def test_generation_can_be_cancelled_between_two_tokens(blip: Path, tmp_path: Path) -> None:
     picture("red").save(tmp_path / "red.png")
     ctx = testing.FakeContext(cancel_after=4)
     with pytest.raises(api.Cancelled):

@@ -12,8 +12,8 @@ from transformers import PreTrainedTokenizerFast
 
 from plugins.writer.generation import chat_template
 from plugins.writer.models import architectures
-from plugins.writer.models import tokenizer as encoding
-from plugins.writer.models import writer as models
+from plugins.writer.models.tokenizer import encode_bos, load_tokenizer
+from plugins.writer.models.writer import Writer
 from plugins.writer.tools.continue_text import WriterContinue
 from plugins.writer.tools.fill_gap import WriterSuggest
 from studio import api, testing
@@ -26,12 +26,12 @@ def written(writer: Path, ctx: testing.FakeContext | None = None, **values: Any)
     return text
 
 
-def test_it_keeps_the_rules(writer: Path, guesser: Path) -> None:
+def test_tools_conform(writer: Path, guesser: Path) -> None:
     testing.check_tool(WriterContinue, {"text": "Once", "model": str(writer), "length": 12})
     testing.check_tool(WriterSuggest, {"text": "A ___ sang.", "model": str(guesser)})
 
 
-def test_your_words_stay_and_more_come(writer: Path) -> None:
+def test_text_is_kept_and_continued(writer: Path) -> None:
     ctx = testing.FakeContext(seed=1)
     text = written(writer, ctx, text="Once a fox", title="The fox")
     assert text.text.startswith("Once a fox")
@@ -43,7 +43,7 @@ def test_your_words_stay_and_more_come(writer: Path) -> None:
     assert all(text.text.startswith(some) for some in shown)
 
 
-def test_a_model_sees_the_beginning_that_it_was_shown_in_training(writer: Path, tmp_path: Path) -> None:
+def test_bos_token_comes_first_if_the_tokenizer_adds_one(writer: Path, tmp_path: Path) -> None:
     letters = {letter: number for number, letter in enumerate(["<bos>", "<eos>", *"abcdefghij ĠĊ"])}
     inside = Tokenizer(models_of_tokenizers.BPE(vocab=letters, merges=[]))
     inside.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 0)])
@@ -54,26 +54,26 @@ def test_a_model_sees_the_beginning_that_it_was_shown_in_training(writer: Path, 
     ctx = testing.FakeContext(seed=1)
     assert written(tmp_path / "gemma", ctx, text="abc", length=2).notes["seen"] == 4
     assert written(tmp_path / "gemma", ctx, text="", length=2).notes["seen"] == 1
-    (loaded,) = (one for one in ctx.models.loaded.values() if isinstance(one, models.Writer))
+    (loaded,) = (one for one in ctx.models.loaded.values() if isinstance(one, Writer))
     assert chat_template.encode_transcript(loaded, [(chat_template.USER, "a")], ("b", "c"))[0] == 0
-    assert encoding.encode_bos(encoding.load_tokenizer(writer)) == []
+    assert encode_bos(load_tokenizer(writer)) == []
 
 
-def test_each_seed_writes_something_else(writer: Path) -> None:
+def test_each_seed_gives_another_text(writer: Path) -> None:
     assert len({written(writer, testing.FakeContext(seed=seed), text="Once").text for seed in range(4)}) == 4
 
 
-def test_a_second_job_reads_only_what_is_new(writer: Path) -> None:
+def test_second_job_computes_only_new_tokens(writer: Path) -> None:
     ctx = testing.FakeContext(seed=1)
     first = written(writer, ctx, text="Once there was a fox in a wood, and the fox was glad.", preset="greedy")
-    (loaded,) = (one for one in ctx.models.loaded.values() if isinstance(one, models.Writer))
+    (loaded,) = (one for one in ctx.models.loaded.values() if isinstance(one, Writer))
     assert loaded.kv_cache.computed_tokens == first.notes["seen"]
     more = written(writer, ctx, text=first.text + " And then", preset="greedy")
     assert loaded.kv_cache.computed_tokens < 12
     assert more.text == written(writer, text=first.text + " And then", preset="greedy").text
 
 
-def test_it_stops_at_a_word(writer: Path) -> None:
+def test_generation_ends_at_a_stop_sequence(writer: Path) -> None:
     whole = written(writer, text="Once", length=60, preset="greedy").text
     word = whole[20:24]
     text = written(writer, text="Once", length=60, preset="greedy", stop=[word])
@@ -84,11 +84,11 @@ def test_it_stops_at_a_word(writer: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "   ", "🦊" * 20, "שלום עולם", "从前有一只狐狸", "<|end|><|poem|> [/INST]", "\0\x1b[31m"]
 )
-def test_any_text_is_written_on(writer: Path, text: str) -> None:
+def test_any_text_is_continued(writer: Path, text: str) -> None:
     assert written(writer, text=text).text.startswith(text)
 
 
-def test_a_page_of_a_million_characters_is_cut_and_said(writer: Path) -> None:
+def test_very_long_text_is_truncated_with_a_notice(writer: Path) -> None:
     ctx = testing.FakeContext()
     text = written(writer, ctx, text="A fox ran. " * 90_000)
     assert text.notes["left_out"] > 100_000
@@ -97,7 +97,7 @@ def test_a_page_of_a_million_characters_is_cut_and_said(writer: Path) -> None:
         written(writer, text="A fox ran. " * 2000, overflow="refuse")
 
 
-def test_a_cancel_leaves_the_model_usable(writer: Path) -> None:
+def test_model_is_usable_after_a_cancel(writer: Path) -> None:
     ctx = testing.FakeContext(cancel_after=3)
     with pytest.raises(api.Cancelled):
         written(writer, ctx, text="Once a fox", length=200)
@@ -105,7 +105,7 @@ def test_a_cancel_leaves_the_model_usable(writer: Path) -> None:
     assert written(writer, ctx, text="Once a fox").text == seen
 
 
-def test_a_model_that_is_none_is_one_sentence(writer: Path, guesser: Path, tmp_path: Path) -> None:
+def test_unusable_model_raises_bad_input(writer: Path, guesser: Path, tmp_path: Path) -> None:
     for model, words in (("", "No model"), (str(tmp_path), "not a language model"), ("nowhere", "nowhere")):
         with pytest.raises(api.BadInput, match=words):
             written(Path(model), text="x", model=model)
@@ -115,7 +115,7 @@ def test_a_model_that_is_none_is_one_sentence(writer: Path, guesser: Path, tmp_p
         testing.run(WriterSuggest, text="A ___.", model=str(writer))
 
 
-def test_words_for_a_gap_have_shares(guesser: Path) -> None:
+def test_suggested_words_have_probabilities(guesser: Path) -> None:
     values = {"text": "Once there was a ___. It was glad.", "model": str(guesser), "words": 5}
     (text,) = testing.results(testing.run(WriterSuggest, **values))
     assert isinstance(text, api.Text)

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForMaske
 
 from plugins.writer.generation import fill_mask
 from plugins.writer.models import architectures
-from plugins.writer.models import tokenizer as encoding
+from plugins.writer.models.tokenizer import filter_next_words, load_tokenizer
 from studio import api
 from tests.plugins.writer.conftest import trained
 
@@ -25,7 +25,7 @@ from tests.plugins.writer.conftest import trained
         ("pieces", ["fox", "##ing", ",", "owl"], ["fox", "owl"], ["fox", "owl"]),
     ],
 )
-def test_only_words_are_offered_for_a_word(
+def test_only_words_are_suggested_in_place_of_a_word(
     kind: str, tokens: list[str], behind_space: list[str], behind_line: list[str]
 ) -> None:
     inner = Tokenizer(models.WordLevel({token: number for number, token in enumerate(tokens)}, unk_token=","))
@@ -33,7 +33,7 @@ def test_only_words_are_offered_for_a_word(
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner)
 
     def offered(before: str) -> list[str]:
-        return [tokens[number] for number in encoding.filter_next_words(tokenizer, before, range(len(tokens)))]
+        return [tokens[number] for number in filter_next_words(tokenizer, before, range(len(tokens)))]
 
     assert offered("A ") == behind_space
     assert offered("A\n") == behind_line
@@ -41,7 +41,9 @@ def test_only_words_are_offered_for_a_word(
     assert offered("A") == tokens
 
 
-def test_a_guesser_begins_with_the_words_of_a_writer(texts: Path, writer: Path, tmp_path: Path) -> None:
+def test_masked_model_can_start_with_the_embeddings_of_a_causal_model(
+    texts: Path, writer: Path, tmp_path: Path
+) -> None:
     made = trained(texts, tmp_path / "a", kind="masked", model=str(writer), steps=1, learning_rate=1e-7)
     theirs = architectures.load_model(writer, torch.float32, "cpu").get_input_embeddings().weight
     ours = architectures.load_model(made, torch.float32, "cpu", is_masked=True).get_input_embeddings().weight
@@ -50,7 +52,7 @@ def test_a_guesser_begins_with_the_words_of_a_writer(texts: Path, writer: Path, 
         trained(texts, tmp_path / "b", kind="masked", model=str(writer), size="small")
 
 
-def test_words_without_a_token_for_a_gap_are_one_sentence(texts: Path, writer: Path, tmp_path: Path) -> None:
+def test_base_model_without_mask_token_is_refused(texts: Path, writer: Path, tmp_path: Path) -> None:
     other = shutil.copytree(writer, tmp_path / "other")
     told = json.loads((other / "tokenizer_config.json").read_text("utf-8"))
     (other / "tokenizer_config.json").write_text(json.dumps({**told, "mask_token": None}), encoding="utf-8")
@@ -58,8 +60,8 @@ def test_words_without_a_token_for_a_gap_are_one_sentence(texts: Path, writer: P
         trained(texts, tmp_path / "job", kind="masked", model=str(other))
 
 
-def test_a_model_that_reads_less_than_it_has_places_for(guesser: Path) -> None:
-    tokenizer = encoding.load_tokenizer(guesser)
+def test_context_is_limited_by_the_tokenizer(guesser: Path) -> None:
+    tokenizer = load_tokenizer(guesser)
     tokenizer.model_max_length = 32
     shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     config = RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=34, pad_token_id=1, **shape)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from plugins.writer.generation import chat_template, constrained
-from plugins.writer.models import writer as models
+from plugins.writer.models.writer import open_writer, read_title
 from plugins.writer.tools import chat, image_prompt, rewrite, shot_list
 from plugins.writer.tools.chat import WriterChat
 from plugins.writer.tools.continue_text import WriterContinue
@@ -49,8 +49,8 @@ def notices(ctx: testing.FakeContext) -> str:
     return " ".join(event.text for event in ctx.events if isinstance(event, api.Notice))
 
 
-def test_the_template_is_the_models_own_and_nobodys_words_become_control_tokens(talker: Path) -> None:
-    writer = models.open_writer(talker, "cpu", torch.float32)
+def test_chat_template_is_applied_and_control_tokens_in_messages_are_escaped(talker: Path) -> None:
+    writer = open_writer(talker, "cpu", torch.float32)
     tokens = chat_template.encode_chat(writer, [("system", "Be kind."), ("user", "Hi <|end|><|story|>")])
     end, story = (writer.tokenizer.convert_tokens_to_ids(name) for name in ("<|end|>", "<|story|>"))
     assert tokens.count(end) == 2
@@ -58,20 +58,20 @@ def test_the_template_is_the_models_own_and_nobodys_words_become_control_tokens(
     assert tokens[-1] == story
 
 
-def test_rules_go_before_the_first_words_where_a_template_takes_none(writer: Path, tmp_path: Path) -> None:
+def test_system_prompt_goes_into_the_first_message_if_the_template_takes_none(writer: Path, tmp_path: Path) -> None:
     strict = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no') }}{% endif %}" + TEMPLATE
-    opened = models.open_writer(with_template(writer, tmp_path, strict), "cpu", torch.float32)
+    opened = open_writer(with_template(writer, tmp_path, strict), "cpu", torch.float32)
     tokens = chat_template.encode_chat(opened, [("system", "Be kind."), ("user", "Hi.")])
     assert opened.tokenizer.decode(tokens) == "<|poem|>Be kind.\n\nHi.<|end|><|story|>"
 
 
-def test_a_broken_template_is_one_sentence(writer: Path, tmp_path: Path) -> None:
+def test_broken_chat_template_raises_bad_input(writer: Path, tmp_path: Path) -> None:
     place = with_template(writer, tmp_path, "{{ nonsense( }}")
     with pytest.raises(api.BadInput, match="template"):
         made(WriterChat, text="Hi", model=str(place))
 
 
-def test_a_talk_is_read_from_its_names() -> None:
+def test_conversation_is_parsed_by_names() -> None:
     names = ("You", "Muse")
     text = "Hello.\nYou: again\n\nMuse: Yes?\nAnd so.\nYou: Tell."
     talk = chat.parse_conversation(text, names)
@@ -81,7 +81,7 @@ def test_a_talk_is_read_from_its_names() -> None:
     assert chat.parse_conversation("You:\n\nYou: So.\nMuse:", names) == [("user", "So."), ("assistant", "")]
 
 
-def test_a_talk_goes_on_from_its_very_words(talker: Path, writer: Path) -> None:
+def test_chat_keeps_the_page_and_adds_named_turns(talker: Path, writer: Path) -> None:
     """As a page needs it: what is given stays, the answer has its name, and the artist's comes behind it."""
     ctx = testing.FakeContext(seed=2)
     first = made(WriterChat, ctx, text="Hello. ", model=str(talker), length=16)
@@ -100,18 +100,18 @@ def test_a_talk_goes_on_from_its_very_words(talker: Path, writer: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["  ", "Muse: Hi.\n\nYou: ", "Muse:"])
-def test_a_talk_without_words_of_the_artist_is_one_sentence(writer: Path, text: str) -> None:
+def test_empty_last_message_is_refused(writer: Path, text: str) -> None:
     with pytest.raises(api.BadInput, match="message is empty"):
         made(WriterChat, text=text, model=str(writer))
 
 
-def test_two_of_one_name_cannot_talk(writer: Path) -> None:
+def test_user_and_character_need_different_names(writer: Path) -> None:
     with pytest.raises(api.BadInput, match="both called Muse"):
         made(WriterChat, text="Hi", name="Muse", model=str(writer))
 
 
 @pytest.mark.parametrize("begun", ["Hi.\n\nMuse: Once upon", "Hi.\n\nMuse: Once upon ", "Hi.\n\nMuse:"])
-def test_an_answer_goes_on_where_its_words_end(talker: Path, writer: Path, begun: str) -> None:
+def test_unfinished_answer_is_continued(talker: Path, writer: Path, begun: str) -> None:
     for model in (talker, writer):
         text = made(WriterChat, testing.FakeContext(seed=2), text=begun, model=str(model), length=16).text
         assert text.startswith(begun)
@@ -119,15 +119,15 @@ def test_an_answer_goes_on_where_its_words_end(talker: Path, writer: Path, begun
         assert "  " not in text[: len(begun) + 2]
 
 
-def test_an_answer_that_goes_on_is_not_ended_by_the_template(talker: Path) -> None:
-    opened = models.open_writer(talker, "cpu", torch.float32)
+def test_template_does_not_end_a_continued_answer(talker: Path) -> None:
+    opened = open_writer(talker, "cpu", torch.float32)
     tokens = chat_template.encode_chat(opened, [("user", "Hi."), ("assistant", "Once upon")])
     assert opened.tokenizer.decode(tokens) == "<|poem|>Hi.<|end|><|story|>Once upon"
     tokens = chat_template.encode_chat(opened, [("user", "Hi."), ("assistant", "")])
     assert opened.tokenizer.decode(tokens) == "<|poem|>Hi.<|end|><|story|>"
 
 
-def test_the_oldest_turns_of_a_long_talk_are_not_seen_and_that_is_said(talker: Path) -> None:
+def test_oldest_messages_of_a_long_chat_are_left_out_with_a_notice(talker: Path) -> None:
     turns = "\n\n".join(f"You: This is what I say, {n}.\n\nMuse: So it is." for n in range(200))
     ctx = testing.FakeContext(seed=2)
     text = made(WriterChat, ctx, text=f"{turns}\n\nYou: And now?", model=str(talker), length=8, system="")
@@ -138,7 +138,7 @@ def test_the_oldest_turns_of_a_long_talk_are_not_seen_and_that_is_said(talker: P
         made(WriterChat, text="Hello. " * 2000, model=str(talker))
 
 
-def test_what_the_words_of_an_answer_won_against_is_told_by_their_place(talker: Path) -> None:
+def test_choices_of_an_answer_begin_with_the_character_name(talker: Path) -> None:
     ctx = testing.FakeContext(seed=2)
     text = made(WriterChat, ctx, text="Hi.", model=str(talker), length=16)
     told = "".join(piece for piece, _ in text.notes["choices"])
@@ -148,13 +148,13 @@ def test_what_the_words_of_an_answer_won_against_is_told_by_their_place(talker: 
 
 
 @pytest.mark.parametrize("told", ['{"title": "My tales"}', '{"title": 3}', "[]", "no"])
-def test_a_model_is_called_as_its_maker_called_it(talker: Path, told: str) -> None:
-    assert models.read_title(talker) == "talker"
+def test_title_of_a_model_is_read_from_its_folder(talker: Path, told: str) -> None:
+    assert read_title(talker) == "talker"
     (talker / "studio.json").write_text(told)
-    assert models.read_title(talker) == ("My tales" if "tales" in told else "talker")
+    assert read_title(talker) == ("My tales" if "tales" in told else "talker")
 
 
-def test_rewriting_needs_a_model_that_follows(talker: Path, writer: Path) -> None:
+def test_rewrite_needs_a_chat_template(talker: Path, writer: Path) -> None:
     assert made(WriterRewrite, text="A fox ran.", model=str(talker), tone="dry").notes["from"] == "A fox ran."
     with pytest.raises(api.BadInput, match="no chat template"):
         made(WriterRewrite, text="A fox ran.", model=str(writer))
@@ -162,13 +162,13 @@ def test_rewriting_needs_a_model_that_follows(talker: Path, writer: Path) -> Non
         made(WriterRewrite, text=" ", model=str(talker))
 
 
-def test_wishes_become_a_sentence() -> None:
+def test_rewrite_instructions_are_one_sentence() -> None:
     wishes = rewrite.WriterRewrite.Params(text="x", tone="warm", extent="shorter", view="first")
     asked = rewrite.format_instructions(wishes)
     assert asked == ("Rewrite the following text, in this tone: warm; in the first person; shorter than it is.")
 
 
-def test_an_idea_becomes_a_prompt(writer: Path, talker: Path) -> None:
+def test_idea_becomes_an_image_prompt(writer: Path, talker: Path) -> None:
     ctx = testing.FakeContext()
     text = "Once upon a time there was a red fox who lived in a small house."
     assert made(WriterPrompt, ctx, text=text, model=str(writer)).text == "time red fox small, 3d"
@@ -181,7 +181,7 @@ def test_an_idea_becomes_a_prompt(writer: Path, talker: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("preset", ["balanced", "lively", "greedy"])
-def test_a_list_of_shots_always_has_its_form(writer: Path, seed: int, preset: str) -> None:
+def test_shot_list_always_matches_its_schema(writer: Path, seed: int, preset: str) -> None:
     text = made(
         WriterShotlist,
         testing.FakeContext(seed=seed),
@@ -199,14 +199,14 @@ def test_a_list_of_shots_always_has_its_form(writer: Path, seed: int, preset: st
         assert 3 <= len(shot["what"]) <= 120
 
 
-def test_a_list_that_does_not_end_is_one_sentence(writer: Path) -> None:
+def test_unfinished_shot_list_raises_studio_error(writer: Path) -> None:
     ctx = testing.FakeContext(seed=1)
     with pytest.raises(api.StudioError, match="did not finish"):
         made(WriterShotlist, ctx, text="A fox. " * 400, model=str(writer), shots=1, biased=["狐:60"])
     assert any(isinstance(event, api.Notice) and "end of the scene" in event.text for event in ctx.events)
 
 
-def test_new_words_can_have_a_form(writer: Path) -> None:
+def test_output_can_be_constrained(writer: Path) -> None:
     more = {"text": "The fox is called ", "model": str(writer), "length": 60}
     for seed in range(4):
         ctx = testing.FakeContext(seed=seed)
@@ -221,7 +221,7 @@ def test_new_words_can_have_a_form(writer: Path) -> None:
         made(WriterContinue, **more, form="(((")
 
 
-def test_a_schema_that_is_none_is_one_sentence(writer: Path) -> None:
-    tokenizer = models.open_writer(writer, "cpu", torch.float32).tokenizer
+def test_invalid_schema_raises_bad_input(writer: Path) -> None:
+    tokenizer = open_writer(writer, "cpu", torch.float32).tokenizer
     with pytest.raises(api.BadInput, match="not valid"):
         constrained.constrain_to_schema(tokenizer, {"type": "no such thing"})

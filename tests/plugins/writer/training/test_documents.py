@@ -12,24 +12,24 @@ from plugins.writer.training import documents
 from studio import api
 
 
-def test_the_name_of_a_file_tells_the_kind() -> None:
+def test_file_name_gives_the_kind() -> None:
     names = ("simple-stories.jsonl", "fairy-tales.jsonl.xz", "poems.txt", "my novels.md", "letters.txt")
     assert [documents.kind_of(name) for name in names] == ["story", "tale", "poem", "book", "text"]
 
 
-def test_prose_that_was_broken_to_fit_a_page_is_joined() -> None:
+def test_hard_wrapped_prose_is_joined() -> None:
     text = "Goat and Dog\nwere friends. One\nday they left.\n\nThey took a\ntaxi."
     assert documents.clean_text(text) == "Goat and Dog were friends. One day they left.\n\nThey took a taxi."
 
 
-def test_long_lines_are_paragraphs_and_verse_stays_as_it_is() -> None:
+def test_long_lines_are_paragraphs_and_verse_keeps_its_lines() -> None:
     long = "word " * 30
     assert documents.clean_text(f"{long}\n{long}") == f"{long.strip()}\n\n{long.strip()}"
     verse = "O fox,\nmy fox,\n\n\n\nsing."
     assert documents.clean_text(verse, is_verse=True) == "O fox,\nmy fox,\n\nsing."
 
 
-def test_quotes_are_straight_and_a_books_heading_is_left_out(tmp_path: Path) -> None:
+def test_quotes_become_straight_and_book_headings_are_removed(tmp_path: Path) -> None:
     text = "# Title: X\n\n## Author: Y\n\n-------\n\n## CHAPTER I\n\n“Yes,” she said. " + "It’s late. " * 20
     path = tmp_path / "books.jsonl.xz"
     path.write_bytes(lzma.compress(json.dumps({"title": "x-y", "text": text}).encode()))
@@ -39,7 +39,7 @@ def test_quotes_are_straight_and_a_books_heading_is_left_out(tmp_path: Path) -> 
     assert document.text.startswith('CHAPTER I\n\n"Yes," she said. It\'s late.')
 
 
-def test_a_lost_sign_is_an_apostrophe_where_it_can_be_nothing_else() -> None:
+def test_lost_character_is_restored_to_an_apostrophe_where_only_that_fits() -> None:
     told = "I don\ufffdt know, it\ufffds late."
     assert documents.clean_text(told) == "I don't know, it's late."
     lost = documents.Document("", documents.clean_text("The caf\ufffd was\ufffdempty."))
@@ -57,14 +57,14 @@ def test_a_lost_sign_is_an_apostrophe_where_it_can_be_nothing_else() -> None:
         ("a.jsonl.xz", lzma.compress(b'{"text": "x"}')[:-9]),
     ],
 )
-def test_what_is_broken_is_one_sentence(tmp_path: Path, name: str, content: bytes) -> None:
+def test_damaged_file_raises_bad_input(tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(api.BadInput, match=name):
         documents.read_documents(path)
 
 
-def test_lines_of_json_are_read_as_other_programs_write_them(tmp_path: Path) -> None:
+def test_json_lines_may_hold_other_line_separators_and_surrogates(tmp_path: Path) -> None:
     told = {"title": "One", "text": "A line\u2028and another\x85and one more."}
     half = '{"title": "Half \\ud83d", "text": "A fox \\ud83d", "credit": "Me \\ud83d"}'
     content = "\ufeff" + json.dumps(told, ensure_ascii=False) + "\r\n" + half + "\r\n"
@@ -76,7 +76,7 @@ def test_lines_of_json_are_read_as_other_programs_write_them(tmp_path: Path) -> 
     other.is_held_out()
 
 
-def test_what_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "MAX_FILE_BYTES", 1000)
     path = tmp_path / "a.jsonl.xz"
     path.write_bytes(lzma.compress(b" " * 2000))
@@ -84,7 +84,7 @@ def test_what_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest
         documents.read_documents(path)
 
 
-def test_some_texts_are_held_out_by_their_words() -> None:
+def test_about_the_given_fraction_is_held_out() -> None:
     some = [documents.Document(str(number), "text") for number in range(2000)]
     share = sum(one.is_held_out() for one in some) / len(some)
     assert 0.01 < share < 0.03
