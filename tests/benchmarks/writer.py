@@ -1,16 +1,14 @@
-"""What the plugin adds to writing, against transformers' `generate` over the same weights, and what it saves on a page
-that it has read before."""
+"""Compare the writer with transformers' `generate` on the same weights, and measure what its KV cache saves."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import torch
 
-from plugins.writer.generation import generator, sampling_params
-from plugins.writer.generation.sampling_params import SamplingParams
+from plugins.writer.generation.generator import generate_text
+from plugins.writer.generation.sampling_params import SamplingParams, build_sampler_chain
 from plugins.writer.models import architectures
 from plugins.writer.models.writer import Writer
 from plugins.writer.training.bpe import train_tokenizer
@@ -19,63 +17,72 @@ from studio import testing
 from tests.benchmarks.measure import LEAST, Figure
 
 SHAPE = architectures.Shape(512, 8, 8, 1376)
-"""28 million parameters at random: a token takes about 10 ms on a core."""
+"""28 million random parameters: a token takes about 10 ms on one core."""
 PAGE, MORE, LENGTH = 1000, 10, 64
-"""Tokens: on the page, added to it, and written."""
-SETTINGS = SamplingParams(temperature=0.8, top_p=0.95)
+"""Number of tokens on the page, added to it, and generated."""
+PROMPT = 100
+SAMPLING = SamplingParams(temperature=0.8, top_p=0.95, min_p=0.0, dry=0.0)
 
 
 def figures() -> Iterator[Figure]:
-    writer = _writer()
+    writer = _build_writer()
     page = torch.randint(8, len(writer.tokenizer), (PAGE,), generator=torch.Generator().manual_seed(1)).tolist()
-    bare, hosted = [], []
-    for number in range(LEAST + 1):
-        first, second = (_bare, _hosted) if number % 2 else (_hosted, _bare)
-        for kind in (first, second):
-            (bare if kind is _bare else hosted).append(kind(writer, page[:100]))
+    bare, hosted = _time_alternately(writer, page[:PROMPT], _time_generate, _time_writer)
     yield Figure(
-        what=f"tokens a second, of those of bare generate ({LENGTH} tokens, sampled)",
+        what=f"tokens per second, relative to bare generate ({LENGTH} tokens, sampled)",
         unit="%",
         samples=tuple(100 * one / other for one, other in zip(bare[1:], hosted[1:], strict=True)),
         idle=1000 * sorted(bare)[len(bare) // 2] / LENGTH,
-        of_idle="bare generate, in ms a token; at least 97 % is aimed at",
+        of_idle="bare generate, in ms per token; the aim is at least 97 %",
     )
     cold, warm = [], []
     for number in range(LEAST + 1):
-        more = [8 + (number * MORE + one) % 250 for one in range(MORE)]
+        more = [8 + (number * MORE + offset) % 250 for offset in range(MORE)]
         writer.kv_cache.clear()
-        cold.append(_first(writer, page + more))
-        writer.kv_cache.prefill(page, _nothing)
-        warm.append(_first(writer, page + more))
+        cold.append(_time_first_token(writer, page + more))
+        writer.kv_cache.prefill(page, _ignore_cancel)
+        warm.append(_time_first_token(writer, page + more))
     yield Figure(
-        what=f"first token after {MORE} more on a page of {PAGE:,}: as many times sooner as without what was read",
+        what=f"speed-up of the first token by the KV cache, for {MORE} more tokens on a page of {PAGE:,}",
         unit="×",
         samples=tuple(one / other for one, other in zip(cold[1:], warm[1:], strict=True)),
         idle=1000 * sorted(cold)[len(cold) // 2],
-        of_idle="without, in ms; at least 5 × is aimed at",
+        of_idle="without the KV cache, in ms; the aim is at least 5 ×",
     )
     yield Figure(
         what="greedy tokens that differ from those of generate",
         unit="",
-        samples=(float(_differing(writer, page[:100])),),
+        samples=(float(_count_differences(writer, page[:PROMPT])),),
         bound=0,
     )
 
 
-def _writer() -> Writer:
+def _build_writer() -> Writer:
     torch.manual_seed(0)
-    words = "".join(chr(97 + one % 26) + chr(97 + one * 7 % 26) + " " for one in range(4000))
+    words = "".join(chr(97 + number % 26) + chr(97 + number * 7 % 26) + " " for number in range(4000))
     tokenizer = train_tokenizer([Document("", words)], 1000)
     writer = Writer(architectures.build_causal_model(SHAPE, tokenizer), tokenizer, "bench", "cpu")
     writer.eos_token_ids = frozenset()
     return writer
 
 
-def _bare(writer: Writer, tokens: list[int]) -> float:
-    """Seconds for `LENGTH` tokens."""
-    ids = torch.tensor([tokens])
+def _time_alternately(
+    writer: Writer, prompt: list[int], *functions: Callable[[Writer, list[int]], float]
+) -> tuple[list[float], ...]:
+    """Return the times of each function, run in turns and in alternating order."""
+    times: tuple[list[float], ...] = tuple([] for _ in functions)
+    for number in range(LEAST + 1):
+        pairs = [*zip(functions, times, strict=True)]
+        for function, samples in pairs if number % 2 else reversed(pairs):
+            samples.append(function(writer, prompt))
+    return times
+
+
+def _time_generate(writer: Writer, prompt: list[int]) -> float:
+    """Return the seconds for `LENGTH` tokens with transformers."""
+    ids = torch.tensor([prompt])
     torch.manual_seed(1)
-    began = time.perf_counter()
+    started = time.perf_counter()
     writer.model.generate(
         ids,
         attention_mask=torch.ones_like(ids),
@@ -88,44 +95,45 @@ def _bare(writer: Writer, tokens: list[int]) -> float:
         eos_token_id=None,
         pad_token_id=1,
     )
-    return time.perf_counter() - began
+    return time.perf_counter() - started
 
 
-def _hosted(writer: Writer, tokens: list[int]) -> float:
+def _time_writer(writer: Writer, prompt: list[int]) -> float:
+    """Return the seconds for `LENGTH` tokens with the plugin."""
     writer.kv_cache.clear()
     ctx = testing.FakeContext(seed=1)
-    settings = SETTINGS.model_copy(update={"min_p": 0.0, "dry": 0.0})
-    began = time.perf_counter()
-    chain = sampling_params.build_sampler_chain(settings, writer.tokenizer, ctx.generator(), len(tokens))
-    writing = generator.generate_text(writer, tokens, chain, LENGTH, ctx)
-    while event := next(writing, None):
+    started = time.perf_counter()
+    chain = build_sampler_chain(SAMPLING, writer.tokenizer, ctx.generator(), len(prompt))
+    events = generate_text(writer, prompt, chain, LENGTH, ctx)
+    while event := next(events, None):
         ctx.emit(event)
-    return time.perf_counter() - began
+    return time.perf_counter() - started
 
 
-def _first(writer: Writer, tokens: list[int]) -> float:
-    began = time.perf_counter()
-    int(writer.kv_cache.prefill(tokens, _nothing).argmax())
-    return time.perf_counter() - began
+def _time_first_token(writer: Writer, prompt: list[int]) -> float:
+    started = time.perf_counter()
+    int(writer.kv_cache.prefill(prompt, _ignore_cancel).argmax())
+    return time.perf_counter() - started
 
 
-def _differing(writer: Writer, tokens: list[int]) -> int:
-    ids = torch.tensor([tokens])
-    theirs: Any = writer.model.generate(
+def _count_differences(writer: Writer, prompt: list[int]) -> int:
+    """Return the number of greedy tokens that differ from those of transformers."""
+    ids = torch.tensor([prompt])
+    expected = writer.model.generate(
         ids,
         attention_mask=torch.ones_like(ids),
         do_sample=False,
         max_new_tokens=LENGTH,
         eos_token_id=None,
         pad_token_id=1,
-    )
+    )[0, len(prompt) :].tolist()
     writer.kv_cache.clear()
-    logits, ours = writer.kv_cache.prefill(tokens, _nothing), []
+    logits, tokens = writer.kv_cache.prefill(prompt, _ignore_cancel), []
     for _ in range(LENGTH):
-        ours.append(int(logits.argmax()))
-        logits = writer.kv_cache.append(ours[-1])
-    return sum(one != other for one, other in zip(ours, theirs[0, len(tokens) :].tolist(), strict=True))
+        tokens.append(int(logits.argmax()))
+        logits = writer.kv_cache.append(tokens[-1])
+    return sum(one != other for one, other in zip(tokens, expected, strict=True))
 
 
-def _nothing() -> None:
+def _ignore_cancel() -> None:
     pass

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, processors
-from tokenizers import models as models_of_tokenizers
+from tokenizers import Tokenizer, models, processors
 from transformers import PreTrainedTokenizerFast
 
 from plugins.writer.generation import chat_template
@@ -17,111 +15,116 @@ from plugins.writer.models.writer import Writer
 from plugins.writer.tools.continue_text import WriterContinue
 from plugins.writer.tools.fill_gap import WriterSuggest
 from studio import api, testing
+from tests.plugins.writer.conftest import run_text
 
 
-def written(writer: Path, ctx: testing.FakeContext | None = None, **values: Any) -> api.Text:
-    given = {"model": str(writer), "length": 24, **values}
-    text = testing.results(testing.run(WriterContinue, ctx, **given))[-1]
-    assert isinstance(text, api.Text)
-    return text
+def continue_text(model: Path, ctx: testing.FakeContext | None = None, /, **values: object) -> api.Text:
+    return run_text(WriterContinue, ctx, **{"model": str(model), "length": 24, **values})
 
 
-def test_tools_conform(writer: Path, guesser: Path) -> None:
-    testing.check_tool(WriterContinue, {"text": "Once", "model": str(writer), "length": 12})
-    testing.check_tool(WriterSuggest, {"text": "A ___ sang.", "model": str(guesser)})
+def find_writer(ctx: testing.FakeContext) -> Writer:
+    """Return the one causal model that the context has loaded."""
+    (writer,) = (model for model in ctx.models.loaded.values() if isinstance(model, Writer))
+    return writer
 
 
-def test_text_is_kept_and_continued(writer: Path) -> None:
+def test_tools_conform(causal_model: Path, masked_model: Path) -> None:
+    testing.check_tool(WriterContinue, {"text": "Once", "model": str(causal_model), "length": 12})
+    testing.check_tool(WriterSuggest, {"text": "A ___ sang.", "model": str(masked_model)})
+
+
+def test_text_is_kept_and_continued(causal_model: Path) -> None:
     ctx = testing.FakeContext(seed=1)
-    text = written(writer, ctx, text="Once a fox", title="The fox")
+    text = continue_text(causal_model, ctx, text="Once a fox", title="The fox")
     assert text.text.startswith("Once a fox")
     assert len(text.text) > len("Once a fox")
     assert text.title == "The fox"
     assert text.notes["begun"] == 10
     assert text.notes["tokens"] == 24 or text.notes["ended"] == "end"
-    shown = [event.content for event in ctx.events if isinstance(event, api.Preview)]
-    assert all(text.text.startswith(some) for some in shown)
+    previews = [event.content for event in ctx.events if isinstance(event, api.Preview)]
+    assert all(text.text.startswith(str(preview)) for preview in previews)
 
 
-def test_bos_token_comes_first_if_the_tokenizer_adds_one(writer: Path, tmp_path: Path) -> None:
+def test_bos_token_comes_first_if_the_tokenizer_adds_one(causal_model: Path, tmp_path: Path) -> None:
     letters = {letter: number for number, letter in enumerate(["<bos>", "<eos>", *"abcdefghij ĠĊ"])}
-    inside = Tokenizer(models_of_tokenizers.BPE(vocab=letters, merges=[]))
-    inside.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 0)])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inside, bos_token="<bos>", eos_token="<eos>")
+    inner = Tokenizer(models.BPE(vocab=letters, merges=[]))
+    inner.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 0)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<bos>", eos_token="<eos>")
     architectures.save_model(
         architectures.build_causal_model(architectures.CAUSAL_SHAPES["tiny"], tokenizer), tokenizer, tmp_path / "gemma"
     )
     ctx = testing.FakeContext(seed=1)
-    assert written(tmp_path / "gemma", ctx, text="abc", length=2).notes["seen"] == 4
-    assert written(tmp_path / "gemma", ctx, text="", length=2).notes["seen"] == 1
-    (loaded,) = (one for one in ctx.models.loaded.values() if isinstance(one, Writer))
+    assert continue_text(tmp_path / "gemma", ctx, text="abc", length=2).notes["seen"] == 4
+    assert continue_text(tmp_path / "gemma", ctx, text="", length=2).notes["seen"] == 1
+    loaded = find_writer(ctx)
     assert chat_template.encode_transcript(loaded, [(chat_template.USER, "a")], ("b", "c"))[0] == 0
-    assert encode_bos(load_tokenizer(writer)) == []
+    assert encode_bos(load_tokenizer(causal_model)) == []
 
 
-def test_each_seed_gives_another_text(writer: Path) -> None:
-    assert len({written(writer, testing.FakeContext(seed=seed), text="Once").text for seed in range(4)}) == 4
+def test_each_seed_gives_another_text(causal_model: Path) -> None:
+    contexts = [testing.FakeContext(seed=seed) for seed in range(4)]
+    assert len({continue_text(causal_model, ctx, text="Once").text for ctx in contexts}) == 4
 
 
-def test_second_job_computes_only_new_tokens(writer: Path) -> None:
+def test_second_job_computes_only_new_tokens(causal_model: Path) -> None:
     ctx = testing.FakeContext(seed=1)
-    first = written(writer, ctx, text="Once there was a fox in a wood, and the fox was glad.", preset="greedy")
-    (loaded,) = (one for one in ctx.models.loaded.values() if isinstance(one, Writer))
-    assert loaded.kv_cache.computed_tokens == first.notes["seen"]
-    more = written(writer, ctx, text=first.text + " And then", preset="greedy")
+    text = "Once there was a fox in a wood, and the fox was glad."
+    earlier = continue_text(causal_model, ctx, text=text, preset="greedy")
+    loaded = find_writer(ctx)
+    assert loaded.kv_cache.computed_tokens == earlier.notes["seen"]
+    later = continue_text(causal_model, ctx, text=earlier.text + " And then", preset="greedy")
     assert loaded.kv_cache.computed_tokens < 12
-    assert more.text == written(writer, text=first.text + " And then", preset="greedy").text
+    assert later.text == continue_text(causal_model, text=earlier.text + " And then", preset="greedy").text
 
 
-def test_generation_ends_at_a_stop_sequence(writer: Path) -> None:
-    whole = written(writer, text="Once", length=60, preset="greedy").text
-    word = whole[20:24]
-    text = written(writer, text="Once", length=60, preset="greedy", stop=[word])
-    assert text.text == "Once" + whole[4 : whole.index(word, 4)]
+def test_generation_ends_at_a_stop_sequence(causal_model: Path) -> None:
+    complete = continue_text(causal_model, text="Once", length=60, preset="greedy").text
+    word = complete[20:24]
+    text = continue_text(causal_model, text="Once", length=60, preset="greedy", stop=[word])
+    assert text.text == "Once" + complete[4 : complete.index(word, 4)]
     assert text.notes["ended"] == "stop"
 
 
 @pytest.mark.parametrize(
     "text", ["", "   ", "🦊" * 20, "שלום עולם", "从前有一只狐狸", "<|end|><|poem|> [/INST]", "\0\x1b[31m"]
 )
-def test_any_text_is_continued(writer: Path, text: str) -> None:
-    assert written(writer, text=text).text.startswith(text)
+def test_any_text_is_continued(causal_model: Path, text: str) -> None:
+    assert continue_text(causal_model, text=text).text.startswith(text)
 
 
-def test_very_long_text_is_truncated_with_a_notice(writer: Path) -> None:
+def test_very_long_text_is_truncated_with_a_notice(causal_model: Path) -> None:
     ctx = testing.FakeContext()
-    text = written(writer, ctx, text="A fox ran. " * 90_000)
+    text = continue_text(causal_model, ctx, text="A fox ran. " * 90_000)
     assert text.notes["left_out"] > 100_000
     assert any(isinstance(event, api.Notice) and "are left out" in event.text for event in ctx.events)
     with pytest.raises(api.BadInput, match="longer"):
-        written(writer, text="A fox ran. " * 2000, overflow="refuse")
+        continue_text(causal_model, text="A fox ran. " * 2000, overflow="refuse")
 
 
-def test_model_is_usable_after_a_cancel(writer: Path) -> None:
+def test_model_is_usable_after_a_cancel(causal_model: Path) -> None:
     ctx = testing.FakeContext(cancel_after=3)
     with pytest.raises(api.Cancelled):
-        written(writer, ctx, text="Once a fox", length=200)
-    ctx.cancel_after, seen = None, written(writer, text="Once a fox").text
-    assert written(writer, ctx, text="Once a fox").text == seen
+        continue_text(causal_model, ctx, text="Once a fox", length=200)
+    ctx.cancel_after, expected = None, continue_text(causal_model, text="Once a fox").text
+    assert continue_text(causal_model, ctx, text="Once a fox").text == expected
 
 
-def test_unusable_model_raises_bad_input(writer: Path, guesser: Path, tmp_path: Path) -> None:
+def test_unusable_model_raises_bad_input(causal_model: Path, masked_model: Path, tmp_path: Path) -> None:
     for model, words in (("", "No model"), (str(tmp_path), "not a language model"), ("nowhere", "nowhere")):
         with pytest.raises(api.BadInput, match=words):
-            written(Path(model), text="x", model=model)
+            run_text(WriterContinue, text="x", model=model)
     with pytest.raises(api.BadInput, match="masked language model"):
-        written(guesser, text="x")
+        continue_text(masked_model, text="x")
     with pytest.raises(api.BadInput):
-        testing.run(WriterSuggest, text="A ___.", model=str(writer))
+        testing.run(WriterSuggest, text="A ___.", model=str(causal_model))
 
 
-def test_suggested_words_have_probabilities(guesser: Path) -> None:
-    values = {"text": "Once there was a ___. It was glad.", "model": str(guesser), "words": 5}
-    (text,) = testing.results(testing.run(WriterSuggest, **values))
-    assert isinstance(text, api.Text)
-    shares = [share for _, share in text.notes["words"]]
-    assert len(shares) == 5
-    assert 0 < sum(shares) <= 1
-    assert shares == sorted(shares, reverse=True)
+def test_suggested_words_have_probabilities(masked_model: Path) -> None:
+    values = {"text": "Once there was a ___. It was glad.", "model": str(masked_model), "words": 5}
+    text = run_text(WriterSuggest, **values)
+    probabilities = [probability for _, probability in text.notes["words"]]
+    assert len(probabilities) == 5
+    assert 0 < sum(probabilities) <= 1
+    assert probabilities == sorted(probabilities, reverse=True)
     with pytest.raises(api.BadInput, match="no gap"):
-        testing.run(WriterSuggest, **{**values, "text": "No gap."})
+        run_text(WriterSuggest, **{**values, "text": "No gap."})

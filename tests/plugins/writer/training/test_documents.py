@@ -1,4 +1,4 @@
-"""Reading texts: their kinds, their line breaks, and what cannot be read."""
+"""Reading training texts: kinds, line breaks, and damaged files."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def test_quotes_become_straight_and_book_headings_are_removed(tmp_path: Path) ->
 
 
 def test_lost_character_is_restored_to_an_apostrophe_where_only_that_fits() -> None:
-    told = "I don\ufffdt know, it\ufffds late."
-    assert documents.clean_text(told) == "I don't know, it's late."
-    lost = documents.Document("", documents.clean_text("The caf\ufffd was\ufffdempty."))
-    assert lost.is_damaged
-    assert "\ufffd" in lost.text
+    text = "I don\ufffdt know, it\ufffds late."
+    assert documents.clean_text(text) == "I don't know, it's late."
+    document = documents.Document("", documents.clean_text("The caf\ufffd was\ufffdempty."))
+    assert document.is_damaged
+    assert "\ufffd" in document.text
 
 
 @pytest.mark.parametrize(
@@ -65,15 +65,15 @@ def test_damaged_file_raises_bad_input(tmp_path: Path, name: str, content: bytes
 
 
 def test_json_lines_may_hold_other_line_separators_and_surrogates(tmp_path: Path) -> None:
-    told = {"title": "One", "text": "A line\u2028and another\x85and one more."}
-    half = '{"title": "Half \\ud83d", "text": "A fox \\ud83d", "credit": "Me \\ud83d"}'
-    content = "\ufeff" + json.dumps(told, ensure_ascii=False) + "\r\n" + half + "\r\n"
+    row = {"title": "One", "text": "A line\u2028and another\x85and one more."}
+    half_surrogate = '{"title": "Half \\ud83d", "text": "A fox \\ud83d", "credit": "Me \\ud83d"}'
+    content = "\ufeff" + json.dumps(row, ensure_ascii=False) + "\r\n" + half_surrogate + "\r\n"
     (tmp_path / "a.jsonl").write_bytes(content.encode())
-    one, other = documents.read_documents(tmp_path / "a.jsonl")
-    assert (one.title, one.is_damaged) == ("One", False)
-    assert (other.title, other.text, other.credit) == ("Half \ufffd", "A fox \ufffd", "Me \ufffd")
-    assert other.is_damaged
-    other.is_held_out()
+    document, damaged = documents.read_documents(tmp_path / "a.jsonl")
+    assert (document.title, document.is_damaged) == ("One", False)
+    assert (damaged.title, damaged.text, damaged.credit) == ("Half \ufffd", "A fox \ufffd", "Me \ufffd")
+    assert damaged.is_damaged
+    damaged.is_held_out()
 
 
 def test_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,6 +85,6 @@ def test_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch
 
 
 def test_about_the_given_fraction_is_held_out() -> None:
-    some = [documents.Document(str(number), "text") for number in range(2000)]
-    share = sum(one.is_held_out() for one in some) / len(some)
-    assert 0.01 < share < 0.03
+    texts = [documents.Document(str(number), "text") for number in range(2000)]
+    fraction = sum(document.is_held_out() for document in texts) / len(texts)
+    assert 0.01 < fraction < 0.03
