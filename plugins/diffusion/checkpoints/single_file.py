@@ -181,8 +181,10 @@ def _missing_components(layout: Layout, shapes: Shapes) -> list[str]:
 
 
 def _choose_folder(ctx: api.Context, path: Path, layout: Layout, sidecar: Sidecar, missing: list[str]) -> Path:
-    candidates = _folders_of_families((path.parent, ctx.downloads), layout)
-    choice = sidecar.components or next((str(folder) for folder in candidates), "")
+    choice = sidecar.components
+    if not choice:
+        candidates = _folders_of_families((path.parent, ctx.downloads), layout)
+        choice = str(candidates[0]) if candidates else ""
     if not choice:
         title = families.FAMILIES[layout.families[0]].title
         raise api.BadInput(
