@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -159,11 +160,11 @@ def test_the_examples_of_the_kit_in_the_guide_train_and_apply_a_model(tmp_path: 
     for number in range(6):
         Image.new("RGB", (80, 64), (40 * number, 30 * number, 128)).save(pictures / f"{number}.png")
     apply, train = testing.load(tmp_path / "tint.py")
-    values = {"folder": pictures, "steps": 40, "preview_every": 20}
+    values: dict[str, Any] = {"folder": pictures, "steps": 40, "preview_every": 20}
     (trained,) = testing.results(testing.run(train, **values))
     assert isinstance(trained, api.Trained)
     assert "| Steps | 40 |" in (trained.folder / "README.md").read_text("utf-8")
-    model = {"image": pictures / "3.png", "model": str(trained.folder), "size": 64}
+    model: dict[str, Any] = {"image": pictures / "3.png", "model": str(trained.folder), "size": 64}
     testing.check(tmp_path / "tint.py", {train.id: values | {"steps": 2}, apply.id: model})
     with pytest.raises(api.BadInput, match="is not a tint"):
         testing.run(apply, **(model | {"model": str(pictures)}))

@@ -79,7 +79,7 @@ class Context(Protocol):
 
     @property
     def draft(self) -> bool:
-        """Whether only quick previews are wanted, because the artist is moving a slider."""
+        """True while the artist is moving a slider and only quick previews are wanted."""
 
     def generator(self, offset: int = 0) -> torch.Generator:
         """Return a torch generator on the CPU, seeded with `seed + offset`: equal results on all devices."""
@@ -92,7 +92,7 @@ class Context(Protocol):
 
     @property
     def pause_requested(self) -> bool:
-        """Whether the artist asked to pause.
+        """True once the artist has asked to pause.
 
         A `pausable` tool then writes its state to `checkpoint_dir` and raises `api.Paused`; the job is run again later
         and resumes from there.

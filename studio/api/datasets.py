@@ -62,7 +62,7 @@ class ImageCaption:
     path: Path
     text: str
     is_complete: bool = True
-    """Whether `text` is a caption to be used as it is. Otherwise it names the subject and can be put into phrases."""
+    """True if `text` is a caption to be used as it is. Otherwise it names the subject and can be put into phrases."""
     keywords: tuple[str, ...] = ()
     style: str = ""
 

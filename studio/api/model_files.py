@@ -14,8 +14,7 @@ from safetensors import SafetensorError
 from studio.core.errors import StudioError, is_out_of_memory
 from studio.core.files import atomic_write
 from studio.core.model_files.gguf_header import GgufHeader, GgufTensor, gguf_header
-from studio.core.model_files.safetensors_header import PICKLES as PICKLE_SUFFIXES
-from studio.core.model_files.safetensors_header import weight_shapes
+from studio.core.model_files.safetensors_header import PICKLE_SUFFIXES, weight_shapes
 from studio.core.model_files.tensor_names import kind_of_names
 
 if TYPE_CHECKING:

@@ -25,9 +25,9 @@ class Tool:
     output: ClassVar[Literal["image", "animation", "text", "model"]] = "image"
     lane: ClassVar[Literal["interactive", "training"]] = "interactive"
     live: ClassVar[bool] = False
-    """Whether it is quick enough to run as a draft whenever a value changes."""
+    """True if it is quick enough to run as a draft whenever a value changes."""
     pausable: ClassVar[bool] = False
-    """Whether it saves its state in `ctx.checkpoint_dir` when asked to pause, and resumes from it."""
+    """True if it saves its state in `ctx.checkpoint_dir` when asked to pause, and resumes from it."""
     deterministic: ClassVar[bool] = True
     selection: ClassVar[Literal["", "replace", "offer"]] = ""
     """Use of the text that is selected on the page. With ``replace`` the parameter ``text`` is the selection, and the

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from studio.core.errors import BadInput
 
-PICKLES = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
+PICKLE_SUFFIXES = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
 MAX_HEADER = 100 * 2**20
 
 _CONVERT = (
@@ -23,7 +23,7 @@ def weight_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     Follows the format: 8 bytes with the length of a JSON header, the header, the data.
     Raises BadInput for a pickle, a Git LFS pointer, a file that is cut short, or anything else.
     """
-    if path.suffix.lower() in PICKLES:
+    if path.suffix.lower() in PICKLE_SUFFIXES:
         raise BadInput(f"{path.name} is a pickle and is not opened.", _CONVERT)
     try:
         size = path.stat().st_size
