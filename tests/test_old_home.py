@@ -24,7 +24,7 @@ from studio.engine import catalogue_cache
 from studio.engine.local_engine import LocalEngine
 from studio.engine.throughput import Rates
 from studio.library.library import Library
-from studio.library.pages.store import PageShelf
+from studio.library.pages.store import PageStore
 from studio.state.form import draft_store
 from tests.engine.conftest import Ears
 
@@ -117,10 +117,10 @@ def test_the_queue_goes_on_with_what_waited_and_what_was_paused(old_home: Home, 
 
 
 def test_pages_keep_their_words(old_home: Home) -> None:
-    shelf = PageShelf(old_home.pages)
-    openings = {info.id: info.opening for info in shelf.pages()}
+    store = PageStore(old_home.pages)
+    openings = {info.id: info.opening for info in store.list_pages()}
     assert openings == {"01a2305a353394ca04": "Snown the garden.", "01a230592d79b0a6c1": "# The fox"}
-    tale = shelf.page("01a230592d79b0a6c1").load()
+    tale = store.get("01a230592d79b0a6c1").load()
     assert tale.text.startswith("# The fox\n\nOnce upon")
     assert tale.text.endswith("'it is not")
 

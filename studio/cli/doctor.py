@@ -136,13 +136,13 @@ def _device(place: Place) -> DeviceReport | None:
 
 
 def _models(place: Place) -> Iterator[Finding]:
-    starters = sorted(path.parent.name for path in offers.starters().glob("*/studio.json"))
-    fix = "" if starters else f"{offers.starters()} is missing or empty: fetch the whole repository."
+    starters = sorted(path.parent.name for path in offers.starters_folder().glob("*/studio.json"))
+    fix = "" if starters else f"{offers.starters_folder()} is missing or empty: fetch the whole repository."
     yield Finding("starters", ", ".join(starters) or "none", fix, optional=True)
-    cache = hub_cache.cache()
-    known = [name for name, _ in hub_cache.models(cache)]
+    cache = hub_cache.cache_folder()
+    known = [name for name, _ in hub_cache.list_models(cache)]
     yield Finding("hub cache", f"{cache}: {', '.join(known) or 'no models'}")
     external_folders.refresh(place.home, place.settings.model_folders)
-    for folder in external_folders.known(place.home):
+    for folder in external_folders.load(place.home):
         fix = "" if folder.connected else "Connect its drive, or take it out of the settings."
-        yield Finding("model folder", f"{folder.path}: {folder.told}", fix, optional=True)
+        yield Finding("model folder", f"{folder.path}: {folder.summary}", fix, optional=True)

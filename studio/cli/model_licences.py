@@ -13,12 +13,12 @@ from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.library.models import external_folders
-from studio.library.models.licences import unread
+from studio.library.models.licences import find_unaccepted
 
 
 def look(place: Place, console: Console) -> None:
     """At the model folders of the settings, so that their models can be named by their files' names."""
-    if place.settings.model_folders or external_folders.known(place.home):
+    if place.settings.model_folders or external_folders.load(place.home):
         console.bar(None, "Looking at the model folders")
         with suppress(StudioError):  # what cannot be remembered is looked at again
             external_folders.refresh(place.home, place.settings.model_folders)
@@ -28,7 +28,7 @@ def look(place: Place, console: Console) -> None:
 def tell_licences(tool: ToolDescriptor, recipe: Recipe, place: Place, console: Console) -> None:
     """A line for each model that is used for the first time. The settings remember that it was told."""
     chosen = settings.load(place.home.settings)
-    found = unread(place.home, params_schema.models(tool, recipe.params), chosen.accepted_licences)
+    found = find_unaccepted(place.home, params_schema.models(tool, recipe.params), chosen.accepted_licences)
     for terms in found:
         console.note(f"{terms.sentence} It can be read at {terms.link}" if terms.link else terms.sentence)
     if found:

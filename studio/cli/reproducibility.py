@@ -24,7 +24,7 @@ def before(old: Recipe, tool: ToolDescriptor, place: Place) -> Iterator[str]:
         if (now := installed(name)) != then:
             yield f"{name} was {then} and is {now or 'not installed'} now."
     for model in old.models:
-        path = offers.resolve(place.home, model.name)
+        path = offers.resolve_model(place.home, model.name)
         if path is None or not path.exists():
             if "/" not in model.name:
                 yield f"The model {model.name} is no longer there."

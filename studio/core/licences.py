@@ -1,4 +1,4 @@
-"""Licences of models, in an artist's words."""
+"""Describes the licences of models for the artist."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 _NON_COMMERCIAL = re.compile(r"(^|[-_ ])(nc|non-?commercial|research)($|[-_ ])")
 
-WORDS = {
+LICENCE_NAMES = {
     "apache-2.0": "the Apache licence 2.0",
     "mit": "the MIT licence",
     "cc0-1.0": "CC0 (public domain)",
@@ -23,17 +23,17 @@ WORDS = {
     "stabilityai-ai-community": "Stability AI's community licence",
     "other": "a licence of its own",
 }
-"""By the identifiers that model cards use."""
+"""Readable names by the identifiers that model cards use."""
 
 
-def is_commercial(licence: str) -> bool:
-    """False where a licence is known to forbid commercial use: its name tells."""
+def allows_commercial_use(licence: str) -> bool:
+    """Check whether a licence allows commercial use, judged by its name. Unknown licences count as allowing it."""
     return not _NON_COMMERCIAL.search(licence.lower())
 
 
 def describe_licence(model: str, licence: str) -> str:
-    """As in "NAME is under CC BY-NC 4.0, not for commercial use."; `licence` is empty where none is said."""
+    """Return a sentence such as "NAME is under CC BY-NC 4.0, not for commercial use." `licence` may be empty."""
     if not licence:
-        return f"{model} says nothing about its licence."
-    words = WORDS.get(licence.lower(), licence)
-    return f"{model} is under {words}{'' if is_commercial(licence) else ', not for commercial use'}."
+        return f"{model} does not state its licence."
+    name = LICENCE_NAMES.get(licence.lower(), licence)
+    return f"{model} is under {name}{'' if allows_commercial_use(licence) else ', not for commercial use'}."

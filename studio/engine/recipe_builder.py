@@ -169,4 +169,4 @@ def _model(library: Library, value: str) -> str:
     """A relative path is made absolute, since the worker lives in another folder; hub ids and whole names stay."""
     path = Path(value).expanduser()
     written_as_path = bool(path.suffix) or "/" in value or os.sep in value
-    return str(path.absolute()) if written_as_path and path.exists() else offers.full_name(library.home, value)
+    return str(path.absolute()) if written_as_path and path.exists() else offers.expand_name(library.home, value)

@@ -20,7 +20,7 @@ from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.engine.interface import Created, Engine, WorkerChanged
 from studio.library.creation import Creation, CreationKind
-from studio.library.pages.store import PageShelf
+from studio.library.pages.store import PageStore
 from studio.state.form import draft_store
 from studio.state.form.workspace import Workspace
 from studio.state.jobs.drop_to_generate import AtOnce
@@ -88,7 +88,7 @@ class Session(QObject):
         self.at_once = AtOnce(self.workspace, self.making, self.notices)
         self._page_background = Background("page", parent=self)  # of its own: a long sweep must not delay a save
         page_work = Work(self._page_background, self.notices)
-        self.page = Page(PageShelf(home.pages), self.workspace, self.notices, page_work, self)
+        self.page = Page(PageStore(home.pages), self.workspace, self.notices, page_work, self)
         asking = Asking(engine, library, consent, self.notices, self.work)
         self.illustrating = Illustrating(self.page, asking, library, self.workspace, self.notices, self.work, self)
         self.on_words = OnWords(self.page, asking, self.workspace, self.notices, self)
@@ -189,9 +189,9 @@ class Session(QObject):
         """
 
         def find() -> Sequence[ModelOffer]:
-            from studio.library.models.offers import offers
+            from studio.library.models.offers import list_offers
 
-            return offers(self.home, self.library if self._library_open else None, kind)
+            return list_offers(self.home, self.library if self._library_open else None, kind)
 
         self.work(find, then)
         if self._library_open:

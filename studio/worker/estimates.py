@@ -50,7 +50,7 @@ class HostEstimateContext:
 
     def model(self, choice: str) -> Path | str:
         model = context.find_model(self.home, choice)
-        return model if isinstance(model, Path) else hub_cache.downloaded(self.home, model) or model
+        return model if isinstance(model, Path) else hub_cache.find_downloaded(self.home, model) or model
 
 
 class Estimator:

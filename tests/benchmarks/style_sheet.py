@@ -24,7 +24,7 @@ GAP, LABEL = 8, 22
 
 def find_starters() -> list[Path]:
     """Return the folders of the starter styles, by name."""
-    folder = library_models.starters()
+    folder = library_models.starters_folder()
     return sorted(path for path in folder.glob(f"{style_models.MODEL_KIND}-*") if (path / "config.json").is_file())
 
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from studio.core.page.revisions import Manuscript
-from studio.library.pages.store import PageShelf
+from studio.library.pages.store import PageStore
 
 
 def say(what: object) -> None:
@@ -22,7 +22,7 @@ def say(what: object) -> None:
 
 def write(folder: Path, turn: int) -> None:
     chance = random.Random(turn)
-    file = PageShelf(folder).newest() or PageShelf(folder).new()
+    file = PageStore(folder).find_newest() or PageStore(folder).create()
     page = file.load()
     for count in itertools.count():
         file.append(anything(page, chance, f"{turn}-{count}"))

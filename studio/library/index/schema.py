@@ -83,7 +83,7 @@ def _apply_next_migration(connection: sqlite3.Connection) -> bool:
     """Apply one migration. Return True if it was the last."""
     version = _version(connection)
     if version > len(MIGRATIONS):
-        raise StudioError("A newer version of the studio has opened this library.", "Update the studio to use it.")
+        raise StudioError("This library was opened by a newer version of the studio.", "Update the studio to use it.")
     if version < len(MIGRATIONS):
         for statement in filter(str.strip, MIGRATIONS[version].split(";")):
             connection.execute(statement)

@@ -1,4 +1,4 @@
-"""The artist's other folders of models: read where they lie, remembered, and never written to."""
+"""Model folders of other programs: read in place, cached in the home, and never written to."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from msgspec.structs import replace
 from studio.core.files import write_bytes_atomically
 from studio.core.paths import Home
 from studio.library.models import folder_layouts, model_kind
-from studio.library.models.folder_layouts import Shelf
+from studio.library.models.folder_layouts import TypedFolder
 
 FILE = "model-folders.json"
 MAX_DEPTH = 10
 MAX_MODELS = 50_000
 
 
-class Remembered(Struct, frozen=True, array_like=True):
-    """A model in another folder. `real` is its path with all links followed."""
+class ExternalModel(Struct, frozen=True, array_like=True):
+    """A model in an external folder. `real` is its path with all links resolved."""
 
     path: str
     title: str
@@ -31,18 +31,18 @@ class Remembered(Struct, frozen=True, array_like=True):
     connected: bool = True
 
 
-class Folder(Struct, frozen=True, kw_only=True):
-    """A folder that the artist added, as it was last seen. `stamps` are the times of all that was looked into."""
+class ExternalFolder(Struct, frozen=True, kw_only=True):
+    """The last state of a folder that the artist added. `stamps` are modification times of all scanned folders."""
 
     path: str
     program: str = ""
     connected: bool = False
     stamps: dict[str, int] = {}
-    models: list[Remembered] = []
+    models: list[ExternalModel] = []
 
     @property
-    def told(self) -> str:
-        """As in "ComfyUI · 204 models"."""
+    def summary(self) -> str:
+        """Text such as "ComfyUI · 204 models"."""
         if not self.connected:
             return "Not connected"
         count = len(self.models)
@@ -50,127 +50,137 @@ class Folder(Struct, frozen=True, kw_only=True):
         return f"{self.program} · {models}" if self.program else models
 
 
-def known(home: Home) -> list[Folder]:
-    """As remembered, without a look at the folders themselves."""
+def load(home: Home) -> list[ExternalFolder]:
+    """Load the cached state without reading the folders."""
     file = home.root / FILE
     try:
-        return _read(file, file.stat().st_mtime_ns)
+        return _decode_file(file, file.stat().st_mtime_ns)
     except OSError:
         return []
 
 
-def refresh(home: Home, folders: Sequence[str], stopped: Callable[[], bool] = lambda: False) -> bool:
-    """Looks at the folders and remembers what lies there; True when anything differs from before.
+def refresh(home: Home, folders: Sequence[str], is_cancelled: Callable[[], bool] = lambda: False) -> bool:
+    """Scan the folders and cache their models. Return True if anything changed.
 
-    Slow on the first time, since some files' headers are read; later only times of folders are compared. A folder
-    that is not there, as on a drive that is not connected, keeps its models. Raises CannotWrite when the home is full.
+    The first scan reads file headers and is slow; later ones compare modification times. A missing folder, as on a
+    drive that is not connected, keeps its models. Raises CannotWrite if the cache cannot be written.
     """
-    before = {folder.path: folder for folder in known(home)}
+    before = {folder.path: folder for folder in load(home)}
     wanted = list(dict.fromkeys(os.path.normpath(Path(folder).expanduser()) for folder in folders if folder.strip()))
-    after = [_seen(Path(path), before.get(path, Folder(path=path)), stopped) for path in wanted]
-    if stopped() or after == list(before.values()):
+    after = [_check_folder(Path(path), before.get(path, ExternalFolder(path=path)), is_cancelled) for path in wanted]
+    if is_cancelled() or after == list(before.values()):
         return False
     write_bytes_atomically(home.root / FILE, msgspec.json.encode(after))
     return True
 
 
 @lru_cache(maxsize=2)
-def _read(file: Path, _changed: int) -> list[Folder]:
+def _decode_file(file: Path, _changed: int) -> list[ExternalFolder]:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=list[Folder])
+        return msgspec.json.decode(file.read_bytes(), type=list[ExternalFolder])
     except (msgspec.MsgspecError, UnicodeError):
         return []
 
 
-def _seen(root: Path, before: Folder, stopped: Callable[[], bool]) -> Folder:
+def _check_folder(root: Path, before: ExternalFolder, is_cancelled: Callable[[], bool]) -> ExternalFolder:
     try:
-        there = any(root.iterdir())  # the place where a drive belongs may be an empty folder
+        exists = any(root.iterdir())  # the mount point of a missing drive may be an empty folder
     except OSError:
-        there = False
-    if not there:
+        exists = False
+    if not exists:
         away = [replace(model, connected=False) for model in before.models]
         return replace(before, connected=False, stamps={}, models=away)
-    if before.connected and before.stamps and all(_time(path) == time for path, time in before.stamps.items()):
+    if (
+        before.connected
+        and before.stamps
+        and all(_modification_time(path) == time for path, time in before.stamps.items())
+    ):
         return before
     try:
-        return _scanned(root, before, stopped)
+        return _scan_folder(root, before, is_cancelled)
     except OSError:
         return before
 
 
-def _scanned(root: Path, before: Folder, stopped: Callable[[], bool]) -> Folder:
-    layout = folder_layouts.recognised(root)
-    stamps = {str(path): _time(str(path)) for path in (root, root / "models", *layout.watched)}
-    models: dict[str, Remembered] = {}
-    for one in layout.named:
-        if one.path.exists():
-            _take(models, one.path, one.title, one.kind or model_kind.kind_of(one.path))
-    for shelf in layout.shelves:
-        for path in _walked(shelf, set(models), stamps, stopped):
+def _scan_folder(root: Path, before: ExternalFolder, is_cancelled: Callable[[], bool]) -> ExternalFolder:
+    layout = folder_layouts.detect_layout(root)
+    stamps = {str(path): _modification_time(str(path)) for path in (root, root / "models", *layout.watched)}
+    models: dict[str, ExternalModel] = {}
+    for listed in layout.listed:
+        if listed.path.exists():
+            _add_model(models, listed.path, listed.title, listed.kind or model_kind.kind_of(listed.path))
+    for typed_folder in layout.folders:
+        for path in _walk_folder(typed_folder, set(models), stamps, is_cancelled):
             if len(models) < MAX_MODELS:
-                _take(models, path, path.stem if path.is_file() else path.name, _kind(path, shelf))
-    away = [shelf.folder for shelf in layout.shelves if not shelf.folder.is_relative_to(root)]
+                _add_model(
+                    models, path, path.stem if path.is_file() else path.name, _kind_in_folder(path, typed_folder)
+                )
+    away = [typed.folder for typed in layout.folders if not typed.folder.is_relative_to(root)]
     for model in before.models:
         if any(Path(model.path).is_relative_to(folder) and not folder.is_dir() for folder in away):
             models.setdefault(model.real, replace(model, connected=False))
-    return Folder(path=str(root), program=layout.program, connected=True, stamps=stamps, models=list(models.values()))
+    return ExternalFolder(
+        path=str(root), program=layout.program, connected=True, stamps=stamps, models=list(models.values())
+    )
 
 
-def _take(models: dict[str, Remembered], path: Path, title: str, kind: str) -> None:
+def _add_model(models: dict[str, ExternalModel], path: Path, title: str, kind: str) -> None:
     real = os.path.realpath(path)
-    models.setdefault(real, Remembered(str(path), title, kind, real))
+    models.setdefault(real, ExternalModel(str(path), title, kind, real))
 
 
-def _kind(path: Path, shelf: Shelf) -> str:
-    """By its shelf; two habits put a model on the shelf of another kind and say so in its name."""
+def _kind_in_folder(path: Path, typed_folder: TypedFolder) -> str:
+    """Return the kind of a model by its folder. Two kinds are often stored in other folders and marked in the name."""
     name = path.name.lower()
-    if not shelf.kind:
+    if not typed_folder.kind:
         return model_kind.kind_of(path)
-    if shelf.kind == model_kind.DIFFUSION and ".vae." in name:
+    if typed_folder.kind == model_kind.DIFFUSION and ".vae." in name:
         return model_kind.AUTOENCODER
-    if shelf.kind == model_kind.CONTROLNET and name.startswith(("ip-adapter", "ip_adapter")):
+    if typed_folder.kind == model_kind.CONTROLNET and name.startswith(("ip-adapter", "ip_adapter")):
         return model_kind.IP_ADAPTER
-    return shelf.kind
+    return typed_folder.kind
 
 
-def _walked(shelf: Shelf, entered: set[str], stamps: dict[str, int], stopped: Callable[[], bool]) -> Iterator[Path]:
-    """Files and folders that are models. Links are followed; what is in `entered` is not entered again."""
-    suffixes = (*model_kind.WEIGHTS, *model_kind.PICKLES) if shelf.kind else model_kind.WEIGHTS
-    waiting = [(str(shelf.folder), 0)]
-    while waiting and not stopped():
+def _walk_folder(
+    typed_folder: TypedFolder, visited: set[str], stamps: dict[str, int], is_cancelled: Callable[[], bool]
+) -> Iterator[Path]:
+    """Yield files and folders that are models. Follows links, and skips real paths in `visited`."""
+    suffixes = (*model_kind.WEIGHTS, *model_kind.PICKLES) if typed_folder.kind else model_kind.WEIGHTS
+    waiting = [(str(typed_folder.folder), 0)]
+    while waiting and not is_cancelled():
         folder, depth = waiting.pop()
         real = os.path.realpath(folder)
-        if real in entered:
+        if real in visited:
             continue
-        entered.add(real)
-        stamps[folder] = _time(folder)
+        visited.add(real)
+        stamps[folder] = _modification_time(folder)
         try:
             with os.scandir(folder) as entries:
                 inside = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
         except OSError:
             continue
-        if (depth or not shelf.kind) and model_kind.is_model_folder({entry.name for entry in inside}):
+        if (depth or not typed_folder.kind) and model_kind.is_model_folder({entry.name for entry in inside}):
             yield Path(folder)
             continue
         for entry in inside:
-            if _answers(entry.is_dir):
+            if _is_true(entry.is_dir):
                 if depth < MAX_DEPTH:
                     waiting.append((entry.path, depth + 1))
-            elif entry.name.lower().endswith(suffixes) and _answers(entry.is_file):
+            elif entry.name.lower().endswith(suffixes) and _is_true(entry.is_file):
                 yield Path(entry.path)
 
 
-def _answers(question: Callable[[], bool]) -> bool:
-    """No for a link that leads to itself, too."""
+def _is_true(check: Callable[[], bool]) -> bool:
+    """Call a check of a path. Return False for a link that leads to itself."""
     try:
-        return question()
+        return check()
     except OSError:
         return False
 
 
-def _time(path: str) -> int:
-    """0 for what is not there, so that it is noticed when it comes."""
+def _modification_time(path: str) -> int:
+    """Return the modification time in ns, or 0 for a missing path, so that its appearance is noticed."""
     try:
-        return os.stat(path).st_mtime_ns  # noqa: PTH116 - a Path for each is slower than the look
+        return os.stat(path).st_mtime_ns  # noqa: PTH116 - creating a Path takes longer than the call
     except OSError:
         return 0

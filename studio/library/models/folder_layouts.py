@@ -1,4 +1,4 @@
-"""How other programs lay out their folders of models."""
+"""Layouts of the model folders of other programs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from studio.library.models import comfyui_paths, hub_cache, invokeai, model_kind
 
-SHELVES = {
+KIND_BY_FOLDER = {
     "stable-diffusion": model_kind.DIFFUSION,
     "checkpoints": model_kind.DIFFUSION,
     "unet": model_kind.DIFFUSION,
@@ -25,15 +25,15 @@ SHELVES = {
     "ip-adapter": model_kind.IP_ADAPTER,
     "embeddings": model_kind.EMBEDDING,
 }
-"""What lies in a folder of this name below `models/`, in small letters. Others, such as upscalers, are left out."""
+"""Kind of the models in a folder below `models/`, by its lower-case name. Other folders are ignored."""
 
-_OF_WEBUI = ("stable-diffusion",)
-_OF_COMFY = ("checkpoints", "diffusion_models")
+_WEBUI_FOLDERS = ("stable-diffusion",)
+_COMFYUI_FOLDERS = ("checkpoints", "diffusion_models")
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """A folder in which models lie, at any depth. `kind` is that of all of them; without one each is looked at."""
+class TypedFolder:
+    """A folder with models at any depth. `kind` is the kind of all of them; if empty, each model's header is read."""
 
     folder: Path
     kind: str = ""
@@ -41,79 +41,81 @@ class Shelf:
 
 @dataclass(frozen=True)
 class Layout:
-    """`watched` are the files that the layout was read from: when one changes, it must be read again."""
+    """The folders and models of a program. When one of the `watched` files changes, the layout must be read again."""
 
     program: str
-    shelves: tuple[Shelf, ...] = ()
+    folders: tuple[TypedFolder, ...] = ()
     watched: tuple[Path, ...] = ()
-    named: tuple[invokeai.Named, ...] = ()
-    """Models that the program itself lists, by the names that it gives them."""
+    listed: tuple[invokeai.ListedModel, ...] = ()
+    """Models that the program itself lists, with its titles."""
 
 
-def recognised(root: Path) -> Layout:
-    """The layout of a folder. What no program made is one shelf of models of any kind. Raises OSError."""
-    folders = _folders(root)
+def detect_layout(root: Path) -> Layout:
+    """Detect the program that a folder belongs to. An unknown folder holds models of any kind. Raises OSError."""
+    folders = _list_folders(root)
     models = folders.get("models")
     if invokeai.is_root(root):
-        return _of_invoke(root)
+        return _invokeai_layout(root)
     cache = next((one for one in (root, root / "hub") if _is_cache(one)), None)
     if cache is not None:
-        return _of_cache(cache)
-    below = _folders(models) if models is not None else folders
+        return _hub_cache_layout(cache)
+    below = _list_folders(models) if models is not None else folders
     extra = root / comfyui_paths.FILE
-    if any(name in below for name in _OF_COMFY) or extra.is_file():
-        return Layout("ComfyUI", tuple(_unique([*_shelves(below), *_elsewhere(extra)])), (extra,))
-    if any(name in below for name in _OF_WEBUI):
-        beside = _shelves({name: path for name, path in folders.items() if name == "embeddings"})
+    if any(name in below for name in _COMFYUI_FOLDERS) or extra.is_file():
+        return Layout(
+            "ComfyUI", tuple(_remove_duplicates([*_find_typed_folders(below), *_read_comfyui_paths(extra)])), (extra,)
+        )
+    if any(name in below for name in _WEBUI_FOLDERS):
+        beside = _find_typed_folders({name: path for name, path in folders.items() if name == "embeddings"})
         extension = root / "extensions" / "sd-webui-controlnet" / "models"
-        more = [Shelf(extension, model_kind.CONTROLNET)] if extension.is_dir() else []
-        return Layout("AUTOMATIC1111", tuple(_unique([*_shelves(below), *beside, *more])))
-    return Layout("", (Shelf(root),))
+        more = [TypedFolder(extension, model_kind.CONTROLNET)] if extension.is_dir() else []
+        return Layout("AUTOMATIC1111", tuple(_remove_duplicates([*_find_typed_folders(below), *beside, *more])))
+    return Layout("", (TypedFolder(root),))
 
 
-def _of_invoke(root: Path) -> Layout:
+def _invokeai_layout(root: Path) -> Layout:
     models = root / "models" if (root / "models").is_dir() else root
-    shelves = [Shelf(folder, kind) for folder, kind in invokeai.shelves(root)]
-    families = {shelf.folder.parent for shelf in shelves}
-    shelves += [Shelf(path) for path in sorted(_folders(models).values()) if path not in families]
-    return Layout("InvokeAI", tuple(shelves), (root / invokeai.DATABASE, models), tuple(invokeai.named(root)))
+    typed = [TypedFolder(folder, kind) for folder, kind in invokeai.find_folders(root)]
+    families = {typed_folder.folder.parent for typed_folder in typed}
+    typed += [TypedFolder(path) for path in sorted(_list_folders(models).values()) if path not in families]
+    return Layout("InvokeAI", tuple(typed), (root / invokeai.DATABASE, models), tuple(invokeai.read_database(root)))
 
 
-def _of_cache(cache: Path) -> Layout:
+def _hub_cache_layout(cache: Path) -> Layout:
     entries = sorted(cache.glob(f"{hub_cache.PREFIX}*"))
     watched = [cache]
     for entry in entries:
         watched += [entry / "snapshots", entry / "refs" / "main", *(entry / "snapshots").glob("*")]
-    named = [invokeai.Named(path, name, model_kind.kind_of(path)) for name, path in hub_cache.models(cache)]
-    return Layout("Hugging Face", (), tuple(watched), tuple(named))
+    listed = [invokeai.ListedModel(path, name, model_kind.kind_of(path)) for name, path in hub_cache.list_models(cache)]
+    return Layout("Hugging Face", (), tuple(watched), tuple(listed))
 
 
 def _is_cache(folder: Path) -> bool:
     return next(folder.glob(f"{hub_cache.PREFIX}*"), None) is not None
 
 
-def _shelves(folders: dict[str, Path]) -> Iterator[Shelf]:
+def _find_typed_folders(folders: dict[str, Path]) -> Iterator[TypedFolder]:
     for name, path in folders.items():
-        if name in SHELVES:
-            yield Shelf(path, SHELVES[name])
+        if name in KIND_BY_FOLDER:
+            yield TypedFolder(path, KIND_BY_FOLDER[name])
 
 
-def _elsewhere(file: Path) -> Iterator[Shelf]:
-    for name, folder in comfyui_paths.folders(file):
-        if name.lower() in SHELVES:
-            yield Shelf(folder, SHELVES[name.lower()])
+def _read_comfyui_paths(file: Path) -> Iterator[TypedFolder]:
+    for name, folder in comfyui_paths.read_folders(file):
+        if name.lower() in KIND_BY_FOLDER:
+            yield TypedFolder(folder, KIND_BY_FOLDER[name.lower()])
 
 
-def _unique(shelves: list[Shelf]) -> Iterator[Shelf]:
-    known = set()
-    for shelf in shelves:
-        if shelf.folder not in known:
-            known.add(shelf.folder)
-            yield shelf
+def _remove_duplicates(folders: list[TypedFolder]) -> Iterator[TypedFolder]:
+    known = set[Path]()
+    for typed_folder in folders:
+        if typed_folder.folder not in known:
+            known.add(typed_folder.folder)
+            yield typed_folder
 
 
-def _folders(folder: Path | None) -> dict[str, Path]:
-    """By their names in small letters, in order."""
+def _list_folders(folder: Path | None) -> dict[str, Path]:
+    """Return the subfolders by lower-case name, sorted."""
     if folder is None:
         return {}
     return {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}

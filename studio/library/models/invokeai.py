@@ -1,4 +1,4 @@
-"""InvokeAI's models: those that its database names, and the folders by family and type of before."""
+"""InvokeAI's models: those in its database, and the folders by family and type of older versions."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _FAMILIES = ("sd-1", "sd-2", "sd-3", "sdxl", "sdxl-refiner", "flux", "any")
 
 
 @dataclass(frozen=True)
-class Named:
-    """`kind` is the program's own word where ours has none, so that nothing asks for it."""
+class ListedModel:
+    """A model that a program lists by title. `kind` is the program's own word if the studio has no such kind."""
 
     path: Path
     title: str
@@ -37,18 +37,15 @@ class Named:
 
 
 def is_root(root: Path) -> bool:
-    return (root / DATABASE).is_file() or (root / SETTINGS).is_file() or any(_shelves(root))
+    """Check whether a folder belongs to InvokeAI."""
+    return (root / DATABASE).is_file() or (root / SETTINGS).is_file() or any(find_folders(root))
 
 
-def shelves(root: Path) -> Iterator[tuple[Path, str]]:
-    """Folders as ``models/sd-1/main``, with the kind of what lies in them."""
-    yield from _shelves(root)
+def read_database(root: Path) -> list[ListedModel]:
+    """Read the models in the database without locking it. Return none if it cannot be read.
 
-
-def named(root: Path) -> list[Named]:
-    """What the database knows: relative paths stand below `models/`. The file is only read, and not even locked.
-
-    The table `models` holds each model's configuration as JSON, with `name`, `path` and `type`.
+    The table `models` holds each model's configuration as JSON, with `name`, `path` and `type`. Relative paths start
+    at `models/`.
     """
     file = root / DATABASE
     try:
@@ -56,19 +53,20 @@ def named(root: Path) -> list[Named]:
             rows = database.execute("SELECT config FROM models").fetchall()
     except sqlite3.Error:
         return []
-    return [found for (config,) in rows if (found := _named(root, config)) is not None]
+    return [model for (config,) in rows if (model := _parse_config(root, config)) is not None]
 
 
-def _named(root: Path, config: object) -> Named | None:
+def _parse_config(root: Path, config: object) -> ListedModel | None:
     try:
         values = json.loads(str(config))
         path, title, type_ = str(values["path"]), str(values["name"]), str(values["type"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return Named(root / "models" / path, title, TYPES.get(type_, type_)) if path and "\0" not in path else None
+    return ListedModel(root / "models" / path, title, TYPES.get(type_, type_)) if path and "\0" not in path else None
 
 
-def _shelves(root: Path) -> Iterator[tuple[Path, str]]:
+def find_folders(root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield folders such as ``models/sd-1/main`` with the kind of the models in them."""
     models = root / "models" if (root / "models").is_dir() else root
     for family in _FAMILIES:
         for name, kind in TYPES.items():

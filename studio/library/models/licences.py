@@ -1,4 +1,4 @@
-"""A model's licence: where it is said, in words, and whether the artist has seen it."""
+"""Finds the licences of models, and which of them the artist has not accepted yet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from studio.core.paths import Home
 from studio.library.creation import MODEL_FILE
 from studio.library.models import hub_cache, model_kind, offers
 
-_FRONT = re.compile(r"\A---\r?\n(.*?)\r?\n---", re.DOTALL)
+_FRONT_MATTER = re.compile(r"\A---\r?\n(.*?)\r?\n---", re.DOTALL)
 _LINE = r"^{}:[ \t]*[\"']?([^\"'\n\r]+)"
 _GGUF_LINK = "general.license.link"
 _FILES = ("LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "LICENCE.md", "LICENCE.txt")
@@ -28,10 +28,10 @@ _LINKS = {
 }
 
 
-class Terms(Struct, frozen=True):
-    """What a model may be used for. `licence` is the identifier or name as it is written there, empty where nothing is.
+class LicenceTerms(Struct, frozen=True):
+    """The licence of a model. `licence` is its identifier or name as written with the model; empty if none is.
 
-    `link` is a page, or the path of a text file, that holds the licence; empty where none is known.
+    `link` is a web page or the path of a text file with the licence; empty if none is known.
     """
 
     model: str
@@ -40,7 +40,7 @@ class Terms(Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """What the settings remember when it was accepted. Another licence under the same name is asked for anew."""
+        """Entry in the settings when the artist accepts. A changed licence of the same model must be accepted again."""
         return f"{self.model} | {self.licence}"
 
     @property
@@ -49,63 +49,66 @@ class Terms(Struct, frozen=True):
 
 
 def licence_of(path: Path) -> str:
-    """From `studio.json`, the model card, or the header of a single file; empty where none says."""
-    return _said(path)[0]
+    """Return the licence in `studio.json`, the model card, or the header of a single file; empty if there is none."""
+    return _read_licence(path)[0]
 
 
-def terms_of(name: str, path: Path) -> Terms:
-    licence, link = _said(path)
-    return Terms(name, licence, _link(path, licence, link))
+def terms_of(name: str, path: Path) -> LicenceTerms:
+    """Read the licence of a model and the link to its text."""
+    licence, link = _read_licence(path)
+    return LicenceTerms(name, licence, _find_link(path, licence, link))
 
 
-def unread(home: Home, choices: Iterable[str], accepted: Iterable[str]) -> list[Terms]:
-    """The terms of those models that were not accepted yet. What was made here, or came with it, needs no asking."""
-    known = set(accepted)
-    found: dict[str, Terms] = {}
+def find_unaccepted(home: Home, choices: Iterable[str], accepted: Iterable[str]) -> list[LicenceTerms]:
+    """Return the licences of chosen models that are not accepted yet. Trained and starter models need no consent."""
+    accepted_keys = set(accepted)
+    unaccepted: dict[str, LicenceTerms] = {}
     for choice in choices:
-        path = offers.resolve(home, choice)
-        if path is None and hub_cache.is_name(choice):
-            path = hub_cache.downloaded(home, choice)
-        if path is None or path.is_relative_to(offers.starters()) or path.is_relative_to(home.library):
+        path = offers.resolve_model(home, choice)
+        if path is None and hub_cache.is_hub_name(choice):
+            path = hub_cache.find_downloaded(home, choice)
+        if path is None or path.is_relative_to(offers.starters_folder()) or path.is_relative_to(home.library):
             continue
         terms = terms_of(offers.name_of(choice, path), path)
-        if terms.key not in known:
-            found[terms.key] = terms
-    return list(found.values())
+        if terms.key not in accepted_keys:
+            unaccepted[terms.key] = terms
+    return list(unaccepted.values())
 
 
-def _said(path: Path) -> tuple[str, str]:
-    """The licence and the link that stands beside it."""
+def _read_licence(path: Path) -> tuple[str, str]:
+    """Return the licence and the link given with it."""
     if path.suffix.lower() == SUFFIX:
         keys = gguf_keys(path)
-        return _short(keys, "general.license.name") or _short(keys, "general.license"), _short(keys, _GGUF_LINK)
+        return _short_text(keys, "general.license.name") or _short_text(keys, "general.license"), _short_text(
+            keys, _GGUF_LINK
+        )
     if path.is_file():
-        return _metadata(path).get("modelspec.license", ""), ""
-    said = model_kind.read_json(path / MODEL_FILE).get("licence")
-    if isinstance(said, str) and said:
-        return said, ""
+        return _read_safetensors_metadata(path).get("modelspec.license", ""), ""
+    licence = model_kind.read_json(path / MODEL_FILE).get("licence")
+    if isinstance(licence, str) and licence:
+        return licence, ""
     try:
         with (path / "README.md").open(encoding="utf-8", errors="replace") as file:
-            front = _FRONT.match(file.read(20_000))
+            front = _FRONT_MATTER.match(file.read(20_000))
     except OSError:
         return "", ""
     if front is None:
         return "", ""
-    licence, link = _field(front[1], "licen[cs]e"), _field(front[1], "license_link")
-    return (_field(front[1], "license_name") or licence if licence in ("", "other") else licence), link
+    licence, link = _read_field(front[1], "licen[cs]e"), _read_field(front[1], "license_link")
+    return (_read_field(front[1], "license_name") or licence if licence in ("", "other") else licence), link
 
 
-def _short(keys: Mapping[str, object], name: str) -> str:
+def _short_text(keys: Mapping[str, object], name: str) -> str:
     found = keys.get(name)
     return found.strip() if isinstance(found, str) and len(found) <= 200 else ""
 
 
-def _field(front: str, name: str) -> str:
+def _read_field(front: str, name: str) -> str:
     found = re.search(_LINE.format(name), front, re.MULTILINE | re.IGNORECASE)
     return found[1].strip()[:200] if found else ""
 
 
-def _link(path: Path, licence: str, link: str) -> str:
+def _find_link(path: Path, licence: str, link: str) -> str:
     if link.startswith("https://"):
         return link
     if path.is_dir():
@@ -117,15 +120,15 @@ def _link(path: Path, licence: str, link: str) -> str:
     return _LINKS.get(licence.lower(), "")
 
 
-def _metadata(path: Path) -> dict[str, str]:
-    """The free words in a safetensors header. They are data: only short texts are taken."""
+def _read_safetensors_metadata(path: Path) -> dict[str, str]:
+    """Return the short texts in the metadata of a safetensors header."""
     if path.suffix.lower() not in (".safetensors", ".sft"):
         return {}
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(length)) if length <= MAX_HEADER else {}
-        words = header.get("__metadata__") or {}
-        return {str(name): str(value) for name, value in words.items() if len(str(value)) <= 200}
+        metadata = header.get("__metadata__") or {}
+        return {str(name): str(value) for name, value in metadata.items() if len(str(value)) <= 200}
     except (OSError, ValueError, struct.error, AttributeError, RecursionError):
         return {}

@@ -1,4 +1,4 @@
-"""What kind of model a file or folder is, told without loading it."""
+"""Detects the kind of a model file or folder without loading it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MASKED_LANGUAGE = "masked-language"
 VISION_LANGUAGE = "vision-language"
 MOTION_ADAPTER = "motion-adapter"
 PART = "part"
-"""What goes with a model and is none: an adapter, a projector, or the rest of a GGUF file that was split."""
+"""A file that only accompanies a model: an adapter, a projector, or a further part of a split GGUF file."""
 
 INDEX = "model_index.json"
 CONFIG = "config.json"
@@ -54,7 +54,7 @@ MAX_CONFIG = 2**22
 WEIGHTS = (".safetensors", ".sft", ".gguf", ".onnx", ".dfm")
 PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 
-_OF_CLASS = (
+_KIND_BY_CLASS = (
     ("ControlNet", CONTROLNET),
     ("T2IAdapter", CONTROLNET),
     ("Autoencoder", AUTOENCODER),
@@ -62,9 +62,9 @@ _OF_CLASS = (
     ("VQModel", AUTOENCODER),
     ("MotionAdapter", MOTION_ADAPTER),
 )
-"""How the classes begin that diffusers names in a `config.json`."""
+"""Prefixes of the diffusers class that a `config.json` names, with their kinds."""
 
-_OF_ARCHITECTURE = {
+_KIND_BY_ARCHITECTURE = {
     **dict.fromkeys(
         ("flux", "sd1", "sd3", "sdxl", "aura", "cosmos", "hidream", "hyvid", "ltxv", "lumina2", "qwen_image", "wan"),
         DIFFUSION,
@@ -72,19 +72,19 @@ _OF_ARCHITECTURE = {
     **dict.fromkeys(("clip", "t5", "t5encoder", "bert", "modern-bert", "neo-bert"), TEXT_ENCODER),
     **dict.fromkeys(("nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3", "gemma-embedding"), TEXT_ENCODER),
 }
-"""Of GGUF files: what neither is nor contains a writer. Any other that says how far it can look back is one."""
+"""GGUF architectures that are no language models. Any other one with a context length is a language model."""
 
 
 def kind_of(path: Path) -> str:
-    """As tools ask for it in `api.param(model=…)`; also `language`, `text-encoder` or `upscaler`.
+    """Return the kind of a model, as `api.param(model=…)` names it; also `language`, `text-encoder` or `upscaler`.
 
-    Empty where neither name, index, configuration nor header tell: a pickle, or something damaged.
+    Empty if neither name, index, configuration nor header show it, as for a pickle or a damaged file.
     """
     return _kind_of_folder(path) if path.is_dir() else _kind_of_file(path)
 
 
 def is_model_folder(names: Collection[str]) -> bool:
-    """Whether a folder in which these names lie is one model, and not a shelf of several."""
+    """Check whether a folder with these file names is one model, and not a collection of several."""
     return INDEX in names or (bool({CONFIG, ADAPTER} & set(names)) and any(name.endswith(WEIGHTS) for name in names))
 
 
@@ -105,7 +105,7 @@ def _kind_of_folder(path: Path) -> str:
 def _kind_of_config(config: dict[str, Any]) -> str:
     name = config.get("_class_name")
     if isinstance(name, str):
-        return next((kind for start, kind in _OF_CLASS if name.startswith(start)), DIFFUSION)
+        return next((kind for start, kind in _KIND_BY_CLASS if name.startswith(start)), DIFFUSION)
     architectures = config.get("architectures")
     if not isinstance(architectures, list) or not architectures:
         return ""
@@ -122,11 +122,11 @@ def _kind_of_file(path: Path) -> str:
         state = path.stat()
     except OSError:
         return ""
-    return _probed(path, state.st_size, state.st_mtime_ns)
+    return _kind_of_header(path, state.st_size, state.st_mtime_ns)
 
 
 @lru_cache(maxsize=10_000)
-def _probed(path: Path, _size: int, _changed: int) -> str:
+def _kind_of_header(path: Path, _size: int, _changed: int) -> str:
     if path.suffix.lower() == gguf_header.SUFFIX:
         return _kind_of_gguf(path)
     if path.suffix.lower() not in (".safetensors", ".sft"):
@@ -146,11 +146,11 @@ def _kind_of_gguf(path: Path) -> str:
     if keys.get("general.type", "model") != "model" or keys.get("split.no", 0):
         return PART
     usual = LANGUAGE if f"{architecture}.context_length" in keys else ""
-    return _OF_ARCHITECTURE.get(architecture, usual)
+    return _KIND_BY_ARCHITECTURE.get(architecture, usual)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object in a small file; an empty one where there is none."""
+    """Read a JSON object from a small file. Return an empty dict if there is none."""
     try:
         if path.stat().st_size > MAX_CONFIG:
             return {}

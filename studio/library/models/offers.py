@@ -1,4 +1,4 @@
-"""Models that can be chosen: starters, those trained here, in the models folder, and in other folders."""
+"""The models to choose from: starters, trained models, the models folder, and external folders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SUFFIXES = (*model_kind.WEIGHTS, *model_kind.PICKLES)
 
 
-class Source(Enum):
+class ModelSource(Enum):
     STARTER = "starter"
     TRAINED = "trained"
     FOLDER = "folder"
@@ -32,143 +32,150 @@ class Source(Enum):
 
 
 class ModelOffer(Struct, frozen=True, kw_only=True):
-    """A model to choose. `name` is what a `ModelChoice` parameter holds; `title` is for the artist."""
+    """A model to choose. `name` is the value of a `ModelChoice` parameter; `title` is shown to the artist."""
 
     name: str
     title: str
     path: str
-    source: Source
+    source: ModelSource
     kind: str = ""
     licence: str = ""
     summary: str = ""
     picture: str = ""
-    """The path of a small picture of what it makes; empty where it has none."""
+    """Path of its tile image; empty if it has none."""
     connected: bool = True
 
 
-class _About(Struct, frozen=True):
+class _Description(Struct, frozen=True):
     title: str = ""
     kind: str = ""
     licence: str = ""
     summary: str = ""
 
 
-def offers(home: Home, library: Library | None, kind: str) -> list[ModelOffer]:
-    """The models of a kind, or of several (``"autoencoder global-autoencoder"``): starters first, then
-    trained ones, the newest first, then the models folder, then other folders as `model_folders` remembers them.
+def list_offers(home: Home, library: Library | None, kind: str) -> list[ModelOffer]:
+    """List the models of a kind, or of several (``"autoencoder global-autoencoder"``).
 
-    What does not tell its kind is offered everywhere. Each model is offered once, whatever links lead to it, and
-    no two titles are the same.
+    Order: starters, trained models (newest first), the models folder, external folders (as cached). Models of unknown
+    kind are offered everywhere. Each model is listed once, even if several links lead to it, and no two titles are
+    equal.
     """
-    wanted = kind.split()
-    found = [_offer(folder, Source.STARTER) for folder in _entries(starters()) if (folder / MODEL_FILE).is_file()]
+    kinds = kind.split()
+    found = [
+        _build_offer(folder, ModelSource.STARTER)
+        for folder in _list_entries(starters_folder())
+        if (folder / MODEL_FILE).is_file()
+    ]
     for creation in library.list_models() if library else []:
         path = Path(creation.path)
-        about = _about(path)
+        about = _read_description(path)
         found.append(
             ModelOffer(
                 name=creation.id,
                 title=creation.title,
                 path=creation.path,
-                source=Source.TRAINED,
+                source=ModelSource.TRAINED,
                 kind=creation.model_kind,
                 licence=about.licence,
                 summary=about.summary,
                 picture=str(find_tile_image(path) or ""),
             )
         )
-    mine = (path for path in _entries(home.models) if path.is_dir() or path.suffix.lower() in SUFFIXES)
-    found += [_offer(path, Source.FOLDER) for path in mine]
-    found += _elsewhere(home, {os.path.realpath(offer.path) for offer in found})
-    anywhere = (Source.FOLDER, Source.ELSEWHERE)
-    return _told_apart(
-        [offer for offer in found if offer.kind in wanted or (not offer.kind and offer.source in anywhere)]
+    own = (path for path in _list_entries(home.models) if path.is_dir() or path.suffix.lower() in SUFFIXES)
+    found += [_build_offer(path, ModelSource.FOLDER) for path in own]
+    found += _list_external(home, {os.path.realpath(offer.path) for offer in found})
+    anywhere = (ModelSource.FOLDER, ModelSource.ELSEWHERE)
+    return _make_titles_unique(
+        [offer for offer in found if offer.kind in kinds or (not offer.kind and offer.source in anywhere)]
     )
 
 
-def resolve(home: Home, choice: str) -> Path | None:
-    """The path that a choice stands for: a starter, also by its short name, a name in the models folder, a creation's
-    id, a path, a file's name in another folder, or the hub's name of a model that the studio has fetched.
+def resolve_model(home: Home, choice: str) -> Path | None:
+    """Return the path of a chosen model.
 
-    None for what is none of them, such as a hub's model that is not in the models folder.
+    `choice` is the name or short name of a starter, a name in the models folder, a creation's id, a path, a file name
+    in an external folder, or the hub name of a model that the studio has downloaded. Return None for anything else,
+    such as a hub model that is not downloaded.
     """
     if not choice or "\0" in choice:
         return None
-    choice = full_name(home, choice)
+    choice = expand_name(home, choice)
     if _is_name(choice):
-        for folder in (starters(), home.models):
+        for folder in (starters_folder(), home.models):
             if (folder / choice).exists():
                 return folder / choice
-    if re.fullmatch("[0-9a-f]{10,64}", choice) and (trained := _trained(home, choice)):
+    if re.fullmatch("[0-9a-f]{10,64}", choice) and (trained := _find_trained(home, choice)):
         return trained
     path = Path(choice).expanduser()
     if path.exists():
         return path.absolute()
-    if hub_cache.is_name(choice) and (own := hub_cache.own_folder(home, choice)).is_dir():
+    if hub_cache.is_hub_name(choice) and (own := hub_cache.studio_folder(home, choice)).is_dir():
         return own
-    known = (Path(model.path) for folder in external_folders.known(home) for model in folder.models)
-    return next((path for path in known if path.name == choice and path.exists()), None)
+    external = (Path(model.path) for folder in external_folders.load(home) for model in folder.models)
+    return next((path for path in external if path.name == choice and path.exists()), None)
 
 
-def full_name(home: Home, choice: str) -> str:
-    """The name of the only starter that is meant by a short one: ``style-ink`` for ``ink``. Else the choice itself,
-    as also where something in the models folder is called so."""
-    if not _is_name(choice) or (starters() / choice).exists() or (home.models / choice).exists():
+def expand_name(home: Home, choice: str) -> str:
+    """Return the name of the starter with this short name: ``style-ink`` for ``ink``.
+
+    Return `choice` itself if no or several starters match, or if the models folder has an entry of this name.
+    """
+    if not _is_name(choice) or (starters_folder() / choice).exists() or (home.models / choice).exists():
         return choice
-    meant = [path.name for path in _entries(starters()) if path.name.partition("-")[2] == choice.lower()]
-    return meant[0] if len(meant) == 1 and is_starter(meant[0]) else choice
+    matches = [path.name for path in _list_entries(starters_folder()) if path.name.partition("-")[2] == choice.lower()]
+    return matches[0] if len(matches) == 1 and is_starter(matches[0]) else choice
 
 
-def absent(home: Home, choice: str) -> str:
-    """The folder that holds a choice and is not connected now; empty where that is not why it is missing."""
-    for folder in external_folders.known(home):
+def find_disconnected_folder(home: Home, choice: str) -> str:
+    """Return the disconnected external folder that contains a choice; empty if there is none."""
+    for folder in external_folders.load(home):
         if any(choice in (model.path, Path(model.path).name) and not model.connected for model in folder.models):
             return folder.path
     return ""
 
 
 def name_of(choice: str, path: Path) -> str:
-    """How a recipe names what a choice stands for: never by a path, which means nothing elsewhere."""
-    if choice and (Path(choice).name == choice or hub_cache.is_name(choice)):
+    """Return the name of a chosen model for a recipe. It is never a path, which means nothing on other machines."""
+    if choice and (Path(choice).name == choice or hub_cache.is_hub_name(choice)):
         return choice
     return (hub_cache.name_of(path) if path.is_dir() else "") or path.name
 
 
-def starters() -> Path:
+def starters_folder() -> Path:
     return paths.resources() / "starters"
 
 
 def is_starter(name: str) -> bool:
-    return _is_name(name) and (starters() / name / MODEL_FILE).is_file()
+    return _is_name(name) and (starters_folder() / name / MODEL_FILE).is_file()
 
 
-def _trained(home: Home, creation: str) -> Path | None:
-    """Found by its name, which ends in the id: a worker reads no index."""
+def _find_trained(home: Home, creation: str) -> Path | None:
+    """Find a trained model by the id in its folder's name, since workers do not read the index."""
     for root in (home.library, home.trash):
         for path in root.glob(f"*/*/*/*-{creation[:10]}"):
-            if (path / MODEL_FILE).is_file() and _is(path, creation):
+            if (path / MODEL_FILE).is_file() and _has_id(path, creation):
                 return path
     return None
 
 
-def _is(path: Path, creation: str) -> bool:
+def _has_id(path: Path, creation: str) -> bool:
     from studio.library.storage.writer import digest_of
 
     return len(creation) == 10 or digest_of(path).startswith(creation)
 
 
-def _elsewhere(home: Home, taken: set[str]) -> list[ModelOffer]:
+def _list_external(home: Home, known_paths: set[str]) -> list[ModelOffer]:
     found = []
-    for folder in external_folders.known(home):
+    for folder in external_folders.load(home):
         for model in folder.models:
-            if model.real not in taken:
-                taken.add(model.real)
+            if model.real not in known_paths:
+                known_paths.add(model.real)
                 found.append(
                     ModelOffer(
                         name=model.path,
                         title=model.title,
                         path=model.path,
-                        source=Source.ELSEWHERE,
+                        source=ModelSource.ELSEWHERE,
                         kind=model.kind,
                         connected=model.connected,
                     )
@@ -176,40 +183,40 @@ def _elsewhere(home: Home, taken: set[str]) -> list[ModelOffer]:
     return sorted(found, key=lambda offer: offer.title.lower())
 
 
-def _told_apart(offers: list[ModelOffer]) -> list[ModelOffer]:
-    """Those of one title get their file's whole name, or as much of their folders' names as it takes."""
+def _make_titles_unique(offers: list[ModelOffer]) -> list[ModelOffer]:
+    """Add file names or as many folder names as needed to titles that occur twice."""
     groups: dict[str, list[str]] = {}
     for offer in offers:
         groups.setdefault(offer.title, []).append(offer.path)
-    told = {title: _told(title, paths) for title, paths in groups.items() if len(paths) > 1}
-    return [_titled(offer, told) for offer in offers]
+    unique_titles = {title: _disambiguate(title, paths) for title, paths in groups.items() if len(paths) > 1}
+    return [_with_unique_title(offer, unique_titles) for offer in offers]
 
 
-def _titled(offer: ModelOffer, told: dict[str, dict[str, str]]) -> ModelOffer:
+def _with_unique_title(offer: ModelOffer, unique_titles: dict[str, dict[str, str]]) -> ModelOffer:
     title = offer.title
-    if title in told and offer.source in (Source.FOLDER, Source.ELSEWHERE):
-        title = told[title][offer.path]
+    if title in unique_titles and offer.source in (ModelSource.FOLDER, ModelSource.ELSEWHERE):
+        title = unique_titles[title][offer.path]
     if not offer.connected:
         title = f"{title} (not connected)"
     return offer if title == offer.title else replace(offer, title=title)
 
 
-def _told(title: str, paths: list[str]) -> dict[str, str]:
-    """By path: the title with the shortest end of its folder's path that no other folder has."""
+def _disambiguate(title: str, paths: list[str]) -> dict[str, str]:
+    """Return titles by path, each with the shortest end of the folder's path that no other folder has."""
     folders = Counter(Path(path).parent.parts for path in paths)
     depth = max(map(len, folders))
     ends = [Counter(folder[-length:] for folder in folders) for length in range(1, depth + 1)]
-    told = {}
+    titles = {}
     for path in paths:
         parts = Path(path).parent.parts
         own = title if folders[parts] == 1 else Path(path).name
         length = next((at for at, count in enumerate(ends, 1) if count[parts[-at:]] == 1), depth)
-        told[path] = own if len(folders) == 1 else f"{own} · {'/'.join(parts[-length:])}"
-    return told
+        titles[path] = own if len(folders) == 1 else f"{own} · {'/'.join(parts[-length:])}"
+    return titles
 
 
-def _offer(path: Path, source: Source) -> ModelOffer:
-    about = _about(path)
+def _build_offer(path: Path, source: ModelSource) -> ModelOffer:
+    about = _read_description(path)
     return ModelOffer(
         name=path.name,
         title=about.title or hub_cache.name_of(path) or (path.stem if path.is_file() else path.name),
@@ -222,14 +229,14 @@ def _offer(path: Path, source: Source) -> ModelOffer:
     )
 
 
-def _about(path: Path) -> _About:
+def _read_description(path: Path) -> _Description:
     try:
-        return msgspec.json.decode((path / MODEL_FILE).read_bytes(), type=_About)
+        return msgspec.json.decode((path / MODEL_FILE).read_bytes(), type=_Description)
     except (OSError, msgspec.MsgspecError, UnicodeError):
-        return _About()
+        return _Description()
 
 
-def _entries(folder: Path) -> list[Path]:
+def _list_entries(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "_")))
     except OSError:

@@ -1,7 +1,8 @@
-"""Pages of text on disk: a journal that is only appended to, and now and then a snapshot.
+"""Pages of text on disk: an append-only journal, and from time to time a snapshot.
 
-``pages/PAGE/page.json`` is the page whole, and names the journal that follows it; ``journal-N.jsonl`` holds
-the moves since, one JSON line each. A line that was cut short by a kill was never acknowledged and is left out.
+``pages/PAGE/page.json`` is a snapshot of the whole page and contains the number N of its journal;
+``journal-N.jsonl`` holds the edits since then, one JSON line each. A line that a kill cut short was never
+acknowledged and is ignored.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from studio.core.page.edits import Move, Stored
 from studio.core.page.revisions import Manuscript
 
 SNAPSHOT = "page.json"
-LONG = 1 << 19
-"""Bytes of a journal after which a snapshot is due."""
+MAX_JOURNAL = 1 << 19
+"""Size of a journal, in bytes, above which a snapshot should be written."""
 FORMAT = 1
 
-_encode = msgspec.json.Encoder().encode
-_move = msgspec.json.Decoder(Move)
+_encode_json = msgspec.json.Encoder().encode
+_edit_decoder = msgspec.json.Decoder(Move)
 
 
 class _Snapshot(Struct):
@@ -37,7 +38,7 @@ class _Snapshot(Struct):
 
 
 class PageInfo(Struct, frozen=True):
-    """`opening` are its first words; `changed` seconds since the epoch."""
+    """A page in the list of pages. `opening` is its first line; `changed` is in seconds since 1970."""
 
     id: str
     opening: str
@@ -45,7 +46,7 @@ class PageInfo(Struct, frozen=True):
 
 
 class PageFile:
-    """One page on disk. Calls may come from any thread, one after the other."""
+    """One page on disk. Any thread may use it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -60,20 +61,21 @@ class PageFile:
 
     @property
     def is_long(self) -> bool:
-        return self._length > LONG
+        """Check whether the journal is long enough for a snapshot."""
+        return self._length > MAX_JOURNAL
 
     @property
     def has_journal(self) -> bool:
-        """Whether there is more than the snapshot says, as far as it was loaded or appended here."""
+        """Check whether edits were loaded or appended since the snapshot."""
         return self._length > 0 or bool(self._unwritten)
 
     def touch(self) -> None:
-        """It is the one that was open last."""
+        """Mark the page as the one that was open last."""
         with suppress(OSError):
             os.utime(self.folder)
 
     def load(self) -> Manuscript:
-        """The page as it was last acknowledged. Raises BadInput for one that a newer studio wrote."""
+        """Load the last acknowledged state. Raises BadInput if a newer studio wrote the page."""
         with self._lock:
             page = self._read_snapshot()
             journal = self._journal
@@ -83,16 +85,16 @@ class PageFile:
                 content = b""
             except OSError as error:
                 raise BadInput(f"The page cannot be read: {error.strerror or error}.") from error
-            whole = content[: content.rfind(b"\n") + 1]
-            for line in whole.splitlines():
-                _apply(page, line)
-            self._length = len(whole)
+            complete = content[: content.rfind(b"\n") + 1]
+            for line in complete.splitlines():
+                _apply_line(page, line)
+            self._length = len(complete)
             return page
 
     def append(self, moves: Sequence[Move]) -> None:
-        """On the disk when it returns. Raises CannotWrite; then it is written before what is appended next."""
+        """Append edits and sync them to disk. Raises CannotWrite; the next call then writes these edits first."""
         with self._lock:
-            self._unwritten += b"".join(_encode(move) + b"\n" for move in moves)
+            self._unwritten += b"".join(_encode_json(move) + b"\n" for move in moves)
             journal = self._journal
             try:
                 new = not journal.exists()
@@ -110,9 +112,9 @@ class PageFile:
             self._unwritten = b""
 
     def snapshot(self, page: Stored) -> None:
-        """Writes the page whole; the journal begins anew. `page` holds all that was appended."""
+        """Write a snapshot and start a new journal. `page` must contain all appended edits."""
         with self._lock:
-            write_bytes_atomically(self.folder / SNAPSHOT, _encode(_Snapshot(self._number + 1, page)))
+            write_bytes_atomically(self.folder / SNAPSHOT, _encode_json(_Snapshot(self._number + 1, page)))
             old = self._journal
             self._number += 1
             self._length = 0
@@ -126,63 +128,63 @@ class PageFile:
     def _read_snapshot(self) -> Manuscript:
         path = self.folder / SNAPSHOT
         try:
-            found = msgspec.json.decode(path.read_bytes(), type=_Snapshot)
+            snapshot = msgspec.json.decode(path.read_bytes(), type=_Snapshot)
         except FileNotFoundError:
             self._number = 0
             return Manuscript()
         except (OSError, msgspec.MsgspecError, UnicodeError) as error:
-            raise BadInput(f"The page in {self.folder.name} cannot be read.", "Its file is left as it is.") from error
-        if found.page.format > FORMAT:
-            raise BadInput("This page was written by a newer studio.", "Update the studio to open it.")
-        self._number = found.journal
-        return Manuscript(found.page)
+            raise BadInput(f"The page in {self.folder.name} cannot be read.", "Its file was not changed.") from error
+        if snapshot.page.format > FORMAT:
+            raise BadInput("This page was written by a newer version of the studio.", "Update the studio to open it.")
+        self._number = snapshot.journal
+        return Manuscript(snapshot.page)
 
 
-class PageShelf:
+class PageStore:
     """All pages of a home."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def new(self) -> PageFile:
-        """Nothing is on the disk until something is written."""
+    def create(self) -> PageFile:
+        """Return a new page. Its folder is created with the first edit."""
         return PageFile(self.folder / f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(3)}")
 
-    def page(self, id: str) -> PageFile:
+    def get(self, id: str) -> PageFile:
         return PageFile(self.folder / Path(id).name)
 
-    def newest(self) -> PageFile | None:
-        """The page that was written on last."""
-        found = self._folders()
-        return PageFile(max(found, key=_changed)) if found else None
+    def find_newest(self) -> PageFile | None:
+        """Return the page that was changed last, or None if there is no page."""
+        folders = self._list_folders()
+        return PageFile(max(folders, key=_modification_time)) if folders else None
 
-    def pages(self) -> list[PageInfo]:
-        """Newest first. One that cannot be read is listed too."""
-        listed = []
-        for folder in sorted(self._folders(), key=_changed, reverse=True):
+    def list_pages(self) -> list[PageInfo]:
+        """List the pages, newest first. A page that cannot be read shows the reason as its opening."""
+        pages = []
+        for folder in sorted(self._list_folders(), key=_modification_time, reverse=True):
             try:
-                words = PageFile(folder).load().text.strip()
+                text = PageFile(folder).load().text.strip()
             except BadInput as error:
-                words = str(error)
-            listed.append(PageInfo(folder.name, words.partition("\n")[0][:80], _changed(folder)))
-        return listed
+                text = str(error)
+            pages.append(PageInfo(folder.name, text.partition("\n")[0][:80], _modification_time(folder)))
+        return pages
 
-    def _folders(self) -> list[Path]:
+    def _list_folders(self) -> list[Path]:
         try:
-            return [one for one in self.folder.iterdir() if one.is_dir() and any(one.iterdir())]
+            return [path for path in self.folder.iterdir() if path.is_dir() and any(path.iterdir())]
         except FileNotFoundError:
             return []
 
 
-def _apply(page: Manuscript, line: bytes) -> None:
-    """A damaged line is passed over, and with it what builds on it; the rest of the page stays."""
+def _apply_line(page: Manuscript, line: bytes) -> None:
+    """Apply one line of a journal. Damaged lines, and edits that depend on them, are skipped."""
     try:
-        page.apply(_move.decode(line))
+        page.apply(_edit_decoder.decode(line))
     except (msgspec.MsgspecError, UnicodeError):
         return
 
 
-def _changed(folder: Path) -> float:
+def _modification_time(folder: Path) -> float:
     times = [0.0]
     for file in (folder, *folder.iterdir()):
         try:

@@ -24,7 +24,7 @@ from studio.state.work import Work
 
 if TYPE_CHECKING:
     from studio.library.library import Library
-    from studio.library.models.licences import Terms
+    from studio.library.models.licences import LicenceTerms
 
 DRAFT_MS = 60
 """A live tool is run again this long after a value changed."""
@@ -84,13 +84,13 @@ class Making(QObject):
         freeze = self._freezer(self._workspace.next_seed(new=new_seed))
         count, extension = self._workspace.count, self._workspace.format
 
-        def submit() -> tuple[list[Job], list[Creation], list[Terms]]:
+        def submit() -> tuple[list[Job], list[Creation], list[LicenceTerms]]:
             recipe = freeze()
             silent = self._consent.check(tool, recipe)
             jobs = self._engine.submit(recipe, count=count, format=extension)
             return jobs, self._library.get_many(recipe.parents), silent
 
-        def submitted(result: tuple[list[Job], list[Creation], list[Terms]]) -> None:
+        def submitted(result: tuple[list[Job], list[Creation], list[LicenceTerms]]) -> None:
             jobs, inputs, silent = result
             if silent:
                 self._consent.accept(silent)
@@ -103,7 +103,7 @@ class Making(QObject):
         self._work(submit, submitted, self._refuse)
         return True
 
-    def accept(self, terms: Terms) -> None:
+    def accept(self, terms: LicenceTerms) -> None:
         """The artist wants to use a model under its terms: Generate goes on."""
         self._consent.accept([terms])
         self.generate()

@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, Signal
 from studio.core.errors import StudioError
 from studio.core.paths import Home
 from studio.library.models import external_folders
-from studio.library.models.external_folders import Folder
+from studio.library.models.external_folders import ExternalFolder
 from studio.state.notices import Notices
 from studio.state.tasks import Background
 from studio.state.work import Work
@@ -29,7 +29,7 @@ class ModelFolders(QObject):
         self._wanted: tuple[str, ...] = ()
         self._looking = False
         self._stop = threading.Event()
-        self.folders: tuple[Folder, ...] = ()
+        self.folders: tuple[ExternalFolder, ...] = ()
         """As they were last seen."""
 
     @property
@@ -45,17 +45,17 @@ class ModelFolders(QObject):
 
     def refresh(self) -> None:
         """Looks again, unless it is looking, or there is nothing to look at."""
-        if self._looking or not (self._wanted or self.folders or external_folders.known(self._home)):
+        if self._looking or not (self._wanted or self.folders or external_folders.load(self._home)):
             return
         self._looking = True
         self._stop = stop = threading.Event()
         wanted = self._wanted
 
-        def look() -> tuple[bool, tuple[Folder, ...]]:
+        def look() -> tuple[bool, tuple[ExternalFolder, ...]]:
             changed = external_folders.refresh(self._home, wanted, stop.is_set)
-            return changed, tuple(external_folders.known(self._home))
+            return changed, tuple(external_folders.load(self._home))
 
-        def seen(result: tuple[bool, tuple[Folder, ...]]) -> None:
+        def seen(result: tuple[bool, tuple[ExternalFolder, ...]]) -> None:
             changed, folders = result
             self._looking = False
             if wanted != self._wanted:

@@ -136,7 +136,7 @@ class Illustrating(QObject):
 
     def export(self, to: Path) -> None:
         """Saves the page as a file for others, in the format that its name ends in."""
-        from studio.library.pages.export import Illustration, export  # not needed for the window to open
+        from studio.library.pages.export import Illustration, export_page  # not needed for the window to open
 
         runs = self._page.runs
         pictures = [
@@ -145,7 +145,7 @@ class Illustrating(QObject):
             if one.creation is not None and one.place is not None
         ]
         title = self._page.text.strip().partition("\n")[0][:80] or "A page"
-        self._work(lambda: export(runs, pictures, title, to), lambda _: self._notices.info(f"Saved as {to.name}."))
+        self._work(lambda: export_page(runs, pictures, title, to), lambda _: self._notices.info(f"Saved as {to.name}."))
 
     def _begin(self, anchor: Anchor) -> None:
         tool = painter(self._workspace)

@@ -21,7 +21,7 @@ from studio.core.params_schema import fields
 from studio.engine.interface import Created
 from studio.library.creation import Creation
 from studio.library.formats import markdown
-from studio.library.pages.store import PageFile, PageInfo, PageShelf
+from studio.library.pages.store import PageFile, PageInfo, PageStore
 from studio.state.form.workspace import Workspace
 from studio.state.notices import Notices
 from studio.state.work import Work
@@ -71,11 +71,11 @@ class Page(QObject):
     """A job that should write no further."""
 
     def __init__(
-        self, shelf: PageShelf, workspace: Workspace, notices: Notices, work: Work, parent: QObject | None = None
+        self, store: PageStore, workspace: Workspace, notices: Notices, work: Work, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
-        self._shelf, self._workspace, self._notices, self._work = shelf, workspace, notices, work
-        self._file: PageFile = shelf.new()
+        self._store, self._workspace, self._notices, self._work = store, workspace, notices, work
+        self._file: PageFile = store.create()
         self.book = Manuscript()
         self.ready = False
         self.cursor = 0
@@ -405,14 +405,14 @@ class Page(QObject):
         """Reads the page that was open last, off this thread."""
 
         def load() -> tuple[PageFile, Manuscript]:
-            file = self._shelf.newest() or self._shelf.new()
+            file = self._store.find_newest() or self._store.create()
             return file, file.load()
 
         self._work(load, self._opened, self._not_opened)
 
     def new_page(self) -> None:
         self._leave()
-        self._opened((self._shelf.new(), Manuscript()))
+        self._opened((self._store.create(), Manuscript()))
 
     def open_page(self, id: str) -> None:
         if id == self.page_id:
@@ -420,7 +420,7 @@ class Page(QObject):
         self._leave()
 
         def load() -> tuple[PageFile, Manuscript]:
-            file = self._shelf.page(id)
+            file = self._store.get(id)
             book = file.load()
             file.touch()
             return file, book
@@ -430,7 +430,7 @@ class Page(QObject):
     def pages(self, then: Callable[[list[PageInfo]], None]) -> None:
         """All pages, newest first; the one that is open is `page_id`."""
         self._save()
-        self._work(self._shelf.pages, then)
+        self._work(self._store.list_pages, then)
 
     @property
     def page_id(self) -> str:
@@ -456,7 +456,7 @@ class Page(QObject):
     def _not_opened(self, error: StudioError) -> None:
         """A page that cannot be read is left as it is; a new one takes its place."""
         self._notices.error(str(error))
-        self._opened((self._shelf.new(), Manuscript()))
+        self._opened((self._store.create(), Manuscript()))
 
     def _leave(self) -> None:
         self._timer.stop()

@@ -53,4 +53,4 @@ class ModelFoldersEditor(FoldersEditor):
 
     def _describe_folder(self, value: str) -> str:
         wanted = Path(value).expanduser()
-        return next((folder.told for folder in self._folders.folders if Path(folder.path) == wanted), "Scanning…")
+        return next((folder.summary for folder in self._folders.folders if Path(folder.path) == wanted), "Scanning…")

@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from studio.library.models.licences import Terms
+from studio.library.models.licences import LicenceTerms
 from studio.ui.widgets import labels
 
 
@@ -20,7 +20,7 @@ class LicenceNotice(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("role", "notice")
-        self._terms: Terms | None = None
+        self._terms: LicenceTerms | None = None
         self.sentence = labels.make_label("", wrap=True)
         self.sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.read_button = QPushButton("Read licence")
@@ -41,7 +41,7 @@ class LicenceNotice(QFrame):
         column.addLayout(row)
         self.hide()
 
-    def ask(self, terms: Terms) -> None:
+    def ask(self, terms: LicenceTerms) -> None:
         self._terms = terms
         self.sentence.setText(terms.sentence)
         self.setAccessibleName(terms.sentence)

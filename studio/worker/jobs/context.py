@@ -143,7 +143,7 @@ class JobContext:
         return path
 
     def available_models(self, kind: str) -> dict[str, Path]:
-        known = offers.offers(self._home, None, kind)
+        known = offers.list_offers(self._home, None, kind)
         return {offer.name: Path(offer.path) for offer in known if offer.connected}
 
     def note(self, name: str, value: object) -> None:
@@ -170,7 +170,9 @@ class JobContext:
         )
 
     def _complete(self, reference: ModelRef) -> ModelRef:
-        folder = hub_cache.downloaded(self._home, reference.name) if hub_cache.is_name(reference.name) else None
+        folder = (
+            hub_cache.find_downloaded(self._home, reference.name) if hub_cache.is_hub_name(reference.name) else None
+        )
         return self._provenance.complete(reference, folder)
 
 
@@ -185,14 +187,14 @@ def find_starter(name: str) -> Path:
 
 def find_model(home: Home, choice: str) -> Path | str:
     """Return a model's path or hub id, as `api.Context.model` does."""
-    path = offers.resolve(home, choice)
+    path = offers.resolve_model(home, choice)
     if path is not None:
         return path
-    if hub_cache.is_name(choice):
+    if hub_cache.is_hub_name(choice):
         return choice
-    if folder := offers.absent(home, choice):
+    if folder := offers.find_disconnected_folder(home, choice):
         raise api.BadInput(f"{Path(choice).name} is in {folder}, which is not connected.", "Connect it and try again.")
-    known = [offer.name for offer in offers.offers(home, None, "")]
+    known = [offer.name for offer in offers.list_offers(home, None, "")]
     raise api.BadInput(f"There is no model {choice or 'without a name'}.", did_you_mean(choice, known))
 
 

@@ -50,8 +50,8 @@ def offered(home: Home) -> Callable[..., list[tuple[str, str]]]:
     def look(kind: str, *folders: Path) -> list[tuple[str, str]]:
         if folders:
             external_folders.refresh(home, [str(folder) for folder in folders])
-        found = offers.offers(home, None, kind)
-        return [(offer.title, offer.path) for offer in found if offer.source is offers.Source.ELSEWHERE]
+        found = offers.list_offers(home, None, kind)
+        return [(offer.title, offer.path) for offer in found if offer.source is offers.ModelSource.ELSEWHERE]
 
     return look
 
@@ -228,11 +228,11 @@ def test_the_same_names_are_told_apart_and_the_same_files_come_once(
 def test_a_drive_that_is_not_connected_keeps_its_models(offered: Offered, home: Home, tmp_path: Path) -> None:
     path = weights(tmp_path / "drive" / "models" / "checkpoints" / "dream.safetensors")
     assert offered("diffusion", tmp_path / "drive") == [("dream", str(path))]
-    assert offers.absent(home, str(path)) == ""
+    assert offers.find_disconnected_folder(home, str(path)) == ""
     (tmp_path / "drive").rename(tmp_path / "away")
     assert offered("diffusion", tmp_path / "drive") == [("dream (not connected)", str(path))]
-    assert offers.resolve(home, str(path)) is None
-    assert offers.absent(home, str(path)) == str(tmp_path / "drive")
+    assert offers.resolve_model(home, str(path)) is None
+    assert offers.find_disconnected_folder(home, str(path)) == str(tmp_path / "drive")
     (tmp_path / "drive").mkdir()
     assert offered("diffusion", tmp_path / "drive") == [("dream (not connected)", str(path))], "an empty place for it"
     (tmp_path / "drive").rmdir()
@@ -277,21 +277,21 @@ def test_nothing_is_read_again_while_nothing_changes(home: Home, tmp_path: Path)
     assert not external_folders.refresh(home, folders)
     weights(path.with_name("new.safetensors"), LORA)
     assert external_folders.refresh(home, folders)
-    assert [model.title for model in external_folders.known(home)[0].models] == ["ink", "new"]
+    assert [model.title for model in external_folders.load(home)[0].models] == ["ink", "new"]
     assert external_folders.refresh(home, []), "a folder was taken away"
-    assert external_folders.known(home) == []
+    assert external_folders.load(home) == []
     (home.root / external_folders.FILE).write_bytes(b"{")
-    assert external_folders.known(home) == []
+    assert external_folders.load(home) == []
     assert external_folders.refresh(home, folders)
 
 
 def test_a_choice_by_path_or_by_name(home: Home, tmp_path: Path) -> None:
     path = weights(tmp_path / "models" / "loras" / "ink.safetensors")
     (tmp_path / "models" / "checkpoints").mkdir()
-    assert offers.resolve(home, "ink.safetensors") is None
+    assert offers.resolve_model(home, "ink.safetensors") is None
     external_folders.refresh(home, [str(tmp_path)])
-    assert offers.resolve(home, str(path)) == path
-    assert offers.resolve(home, "ink.safetensors") == path
+    assert offers.resolve_model(home, str(path)) == path
+    assert offers.resolve_model(home, "ink.safetensors") == path
     assert offers.name_of(str(path), path) == "ink.safetensors"
 
 
@@ -353,9 +353,9 @@ def test_what_lies_in_the_own_folder_is_looked_at_too(home: Home) -> None:
     pipeline(home.models / "org--painter")
 
     def mine(kind: str) -> list[str]:
-        return [one.title for one in offers.offers(home, None, kind) if one.source is offers.Source.FOLDER]
+        return [one.title for one in offers.list_offers(home, None, kind) if one.source is offers.ModelSource.FOLDER]
 
     assert mine("lora") == ["folder", "ink", "riddle"]
     assert mine("diffusion") == ["org/painter", "riddle"]
-    assert offers.resolve(home, "org/painter") == home.models / "org--painter"
+    assert offers.resolve_model(home, "org/painter") == home.models / "org--painter"
     assert offers.name_of("org/painter", home.models / "org--painter") == "org/painter"

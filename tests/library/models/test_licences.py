@@ -8,7 +8,7 @@ import pytest
 
 from studio.core.paths import Home
 from studio.library.models import licences, offers
-from studio.library.models.licences import Terms
+from studio.library.models.licences import LicenceTerms
 from tests.fixtures import gguf
 from tests.library.models.test_external_folders import weights
 
@@ -47,7 +47,7 @@ def test_a_gguf_file_says_it_among_its_keys(tmp_path: Path) -> None:
         "general.license.link": "https://a.org/terms",
     }
     file = gguf.made(tmp_path / "a.gguf", keys=keys, tensors=gguf.WEIGHTS)
-    assert licences.terms_of("a", file) == Terms("a", "its-own", "https://a.org/terms")
+    assert licences.terms_of("a", file) == LicenceTerms("a", "its-own", "https://a.org/terms")
     plain = gguf.made(tmp_path / "b.gguf", keys={"general.license": "mit"}, tensors=gguf.WEIGHTS)
     assert licences.licence_of(plain) == "mit"
     assert licences.licence_of(tmp_path / "gone.gguf") == ""
@@ -62,11 +62,11 @@ def test_a_gguf_file_says_it_among_its_keys(tmp_path: Path) -> None:
         ("sai-nc-community", "A is under Stability AI's non-commercial licence, not for commercial use."),
         ("Somebody's NonCommercial Terms", "A is under Somebody's NonCommercial Terms, not for commercial use."),
         ("francis-1.0", "A is under francis-1.0."),
-        ("", "A says nothing about its licence."),
+        ("", "A does not state its licence."),
     ],
 )
 def test_in_words(licence: str, sentence: str) -> None:
-    assert Terms("A", licence).sentence == sentence
+    assert LicenceTerms("A", licence).sentence == sentence
 
 
 def test_where_it_can_be_read(tmp_path: Path) -> None:
@@ -92,10 +92,12 @@ def test_what_was_not_accepted_yet(home: Home, tmp_path: Path, monkeypatch: pyte
     cached = tmp_path / "hub" / "models--org--a" / "snapshots" / "abc"
     cached.mkdir(parents=True)
     (cached / "README.md").write_text("---\nlicense: mit\n---\n")
-    starter = next(offers.starters().glob("*/studio.json")).parent.name
+    starter = next(offers.starters_folder().glob("*/studio.json")).parent.name
     choices = [starter, "mine", "org/a", "org/not-here", "nothing", "mine"]
-    found = licences.unread(home, choices, [])
+    found = licences.find_unaccepted(home, choices, [])
     assert [(terms.model, terms.licence) for terms in found] == [("mine", "cc-by-nc-4.0"), ("org/a", "mit")]
-    assert licences.unread(home, choices, [terms.key for terms in found]) == []
+    assert licences.find_unaccepted(home, choices, [terms.key for terms in found]) == []
     (mine / "studio.json").write_text('{"licence": "another"}')
-    assert [terms.licence for terms in licences.unread(home, choices, [terms.key for terms in found])] == ["another"]
+    assert [terms.licence for terms in licences.find_unaccepted(home, choices, [terms.key for terms in found])] == [
+        "another"
+    ]

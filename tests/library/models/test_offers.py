@@ -42,8 +42,8 @@ def test_offers_say_what_and_where_from(home: Home, library: Library, trained: C
     (home.models / "readme.txt").write_text("x")
     (home.models / "broken").mkdir()
     (home.models / "broken" / "studio.json").write_text("{")
-    found = models.offers(home, library, "autoencoder")
-    starters = [offer for offer in found if offer.source is models.Source.STARTER]
+    found = models.list_offers(home, library, "autoencoder")
+    starters = [offer for offer in found if offer.source is models.ModelSource.STARTER]
     assert found[: len(starters)] == starters
     assert all(offer.kind == "autoencoder" for offer in starters)
     rest = [(offer.name, offer.title, offer.licence, offer.source.value) for offer in found[len(starters) :]]
@@ -54,47 +54,47 @@ def test_offers_say_what_and_where_from(home: Home, library: Library, trained: C
         (mine.name, "A VAE", "MIT", "folder"),
         (unknown.name, "whatever", "", "folder"),
     ]
-    assert [offer.name for offer in models.offers(home, None, "gan") if offer.source is models.Source.FOLDER] == [
-        "broken", "gan", "single.safetensors", "whatever",
-    ]  # fmt: skip
+    gan_offers = models.list_offers(home, None, "gan")
+    names = [offer.name for offer in gan_offers if offer.source is models.ModelSource.FOLDER]
+    assert names == ["broken", "gan", "single.safetensors", "whatever"]
 
 
 def test_what_a_choice_stands_for(home: Home, library: Library, trained: Creation, tmp_path: Path) -> None:
     mine = folder_of_mine(home, "vae")
-    assert models.resolve(home, "vae") == mine
-    assert models.resolve(home, str(mine)) == mine
-    assert models.resolve(home, trained.id) == Path(trained.path)
-    assert models.resolve(home, trained.id[:10]) == Path(trained.path)
+    assert models.resolve_model(home, "vae") == mine
+    assert models.resolve_model(home, str(mine)) == mine
+    assert models.resolve_model(home, trained.id) == Path(trained.path)
+    assert models.resolve_model(home, trained.id[:10]) == Path(trained.path)
     library.trash([trained.id])
-    assert models.resolve(home, trained.id) == home.trash / Path(trained.path).relative_to(home.library)
+    assert models.resolve_model(home, trained.id) == home.trash / Path(trained.path).relative_to(home.library)
     for nothing in ("", "none", "someone/on-the-hub", "0" * 64, "../models/none", "a\0b", ".", ".."):
-        found = models.resolve(home, nothing)
+        found = models.resolve_model(home, nothing)
         assert found is None or nothing in (".", "..")
 
 
 def test_a_starter_has_a_short_name(home: Home) -> None:
-    short, full = "spatial", models.starters() / "vae-spatial"
-    assert models.full_name(home, short) == "vae-spatial"
-    assert models.resolve(home, short) == models.resolve(home, "vae-spatial") == full
-    assert models.full_name(home, "vae-spatial") == "vae-spatial"
-    assert models.full_name(home, "/a/path") == "/a/path"
+    short, full = "spatial", models.starters_folder() / "vae-spatial"
+    assert models.expand_name(home, short) == "vae-spatial"
+    assert models.resolve_model(home, short) == models.resolve_model(home, "vae-spatial") == full
+    assert models.expand_name(home, "vae-spatial") == "vae-spatial"
+    assert models.expand_name(home, "/a/path") == "/a/path"
     mine = folder_of_mine(home, short)
-    assert models.full_name(home, short) == short
-    assert models.resolve(home, short) == mine
+    assert models.expand_name(home, short) == short
+    assert models.resolve_model(home, short) == mine
 
 
 def test_an_offer_has_the_picture_in_its_folder(home: Home) -> None:
     mine = folder_of_mine(home, "ink", kind="style")
     (mine / "preview.webp").write_bytes(b"picture")
     folder_of_mine(home, "mist", kind="style")
-    found = {offer.name: offer.picture for offer in models.offers(home, None, "style")}
+    found = {offer.name: offer.picture for offer in models.list_offers(home, None, "style")}
     assert (found["ink"], found["mist"]) == (str(mine / "preview.webp"), "")
 
 
 def test_every_starter_is_offered_and_found(home: Home) -> None:
-    for folder in models.starters().iterdir() if models.starters().is_dir() else ():
+    for folder in models.starters_folder().iterdir() if models.starters_folder().is_dir() else ():
         if (folder / "studio.json").is_file():
             about = msgspec.json.decode((folder / "studio.json").read_bytes())
-            offers = models.offers(home, None, about["kind"])
+            offers = models.list_offers(home, None, about["kind"])
             assert folder.name in [offer.name for offer in offers]
-            assert models.resolve(home, folder.name) == folder
+            assert models.resolve_model(home, folder.name) == folder

@@ -17,7 +17,7 @@ from PIL import Image
 from studio.core.errors import BadInput, StudioError
 from studio.core.page.edits import Author
 from studio.core.page.revisions import Run
-from studio.library.pages.export import Illustration, export, parted
+from studio.library.pages.export import Illustration, export_page, split_paragraphs
 
 TEXT = "1. The fox <b>\n\n# No *heading* & שלום"
 RUNS = [Run(TEXT, Author.HUMAN), Run(" It ran.\n- Home\x07.", Author.MACHINE)]
@@ -30,14 +30,14 @@ def picture(tmp_path: Path) -> Illustration:
 
 
 def test_paragraphs_and_their_pictures(picture: Illustration) -> None:
-    found = list(parted(RUNS, [picture]))
+    found = list(split_paragraphs(RUNS, [picture]))
     assert [one.text for one in found] == ["1. The fox <b>", "# No *heading* & שלום It ran.", "- Home\x07."]
     assert [len(one.pictures) for one in found] == [1, 0, 0]
-    assert list(parted([], [])) == []
+    assert list(split_paragraphs([], [])) == []
 
 
 def test_markdown(tmp_path: Path, picture: Illustration) -> None:
-    export(RUNS, [picture], "The fox", tmp_path / "tale.md")
+    export_page(RUNS, [picture], "The fox", tmp_path / "tale.md")
     assert (tmp_path / "tale.md").read_text("utf-8") == (
         "1\\. The fox \\<b\\>\n\n"
         '![The "fox" ran](<tale%20pictures/picture-1.png>)\n\n'
@@ -61,7 +61,7 @@ class Reader(HTMLParser):
 
 
 def test_html(tmp_path: Path, picture: Illustration) -> None:
-    export(RUNS, [picture], "<i>", tmp_path / "tale.html")
+    export_page(RUNS, [picture], "<i>", tmp_path / "tale.html")
     reader = Reader()
     reader.feed((tmp_path / "tale.html").read_text("utf-8"))
     assert [tag for tag in reader.tags if tag in ("p", "img", "b", "i")] == ["p", "img", "p", "p"]
@@ -70,7 +70,7 @@ def test_html(tmp_path: Path, picture: Illustration) -> None:
 
 
 def test_epub(tmp_path: Path, picture: Illustration) -> None:
-    export(RUNS, [picture], "A & B", tmp_path / "tale.epub")
+    export_page(RUNS, [picture], "A & B", tmp_path / "tale.epub")
     with zipfile.ZipFile(tmp_path / "tale.epub") as book:
         first = book.infolist()[0]
         assert (first.filename, first.compress_type) == ("mimetype", zipfile.ZIP_STORED)
@@ -87,7 +87,7 @@ def test_epub(tmp_path: Path, picture: Illustration) -> None:
 def test_docx(tmp_path: Path, picture: Illustration) -> None:
     webp = Illustration(tmp_path / "q.webp", 40, "It ran")
     Image.new("RGB", (4000, 100), "blue").save(webp.path)
-    export(RUNS, [picture, webp], "A & B\x07", tmp_path / "tale.docx")
+    export_page(RUNS, [picture, webp], "A & B\x07", tmp_path / "tale.docx")
     book = docx.Document(str(tmp_path / "tale.docx"))
     texts = [one.text for one in book.paragraphs if one.text]
     assert texts == ["1. The fox <b>", "# No *heading* & שלום It ran.", "- Home."]
@@ -96,7 +96,7 @@ def test_docx(tmp_path: Path, picture: Illustration) -> None:
     shapes = book.inline_shapes
     assert [one._inline.docPr.get("descr") for one in shapes] == ['The "fox" ran', "It ran"]
     assert shapes[1].width < 7 * 914400
-    export([], [], "", tmp_path / "empty.docx")
+    export_page([], [], "", tmp_path / "empty.docx")
     assert docx.Document(str(tmp_path / "empty.docx")).paragraphs == []
 
 
@@ -107,7 +107,7 @@ FORMATS = ("md", "html", "epub", "docx")
 @pytest.mark.parametrize("ending", FORMATS[2:])
 def test_what_xml_cannot_hold_is_left_out(ending: str, tmp_path: Path, picture: Illustration) -> None:
     odd = Illustration(picture.path, 2, ODD)
-    export([Run(ODD, Author.MACHINE)], [odd], ODD, tmp_path / f"odd.{ending}")
+    export_page([Run(ODD, Author.MACHINE)], [odd], ODD, tmp_path / f"odd.{ending}")
     with zipfile.ZipFile(tmp_path / f"odd.{ending}") as book:
         name = "EPUB/text.xhtml" if ending == "epub" else "word/document.xml"
         text = "".join(ElementTree.fromstring(book.read(name)).itertext())
@@ -115,11 +115,11 @@ def test_what_xml_cannot_hold_is_left_out(ending: str, tmp_path: Path, picture: 
 
 
 def test_pictures_are_found_beside_a_file_of_any_name(tmp_path: Path, picture: Illustration) -> None:
-    export(RUNS, [picture], "A", tmp_path / "50% #1: why?.html")
+    export_page(RUNS, [picture], "A", tmp_path / "50% #1: why?.html")
     (link,) = re.findall('src="([^"]*)"', (tmp_path / "50% #1: why?.html").read_text("utf-8"))
     assert urlsplit(link).path == link
     assert (tmp_path / unquote(link)).read_bytes() == picture.path.read_bytes()
-    export(RUNS, [picture], "A", tmp_path / "a <b>.md")
+    export_page(RUNS, [picture], "A", tmp_path / "a <b>.md")
     (link,) = re.findall(r"]\(<(.*)>\)", (tmp_path / "a <b>.md").read_text("utf-8"))
     assert (tmp_path / unquote(link)).is_file()
 
@@ -129,7 +129,7 @@ def test_every_reader_of_books_can_show_the_pictures(tmp_path: Path) -> None:
     for number, ending in enumerate(("png", "webp", "avif", "jpg", "tif")):
         pictures.append(Illustration(tmp_path / f"{number}.{ending}", 1, ending))
         Image.new("RGB", (16, 16), "red").save(pictures[-1].path)
-    export(RUNS, pictures, "A", tmp_path / "a.epub")
+    export_page(RUNS, pictures, "A", tmp_path / "a.epub")
     with zipfile.ZipFile(tmp_path / "a.epub") as book:
         package = ElementTree.fromstring(book.read("EPUB/book.opf"))
         told = {one.get("href"): one.get("media-type") for one in package.iter("{http://www.idpf.org/2007/opf}item")}
@@ -144,7 +144,7 @@ def test_a_tall_picture_fits_on_a_page_of_a_document(tmp_path: Path) -> None:
     tall, ink = Illustration(tmp_path / "tall.png", 1, "tall"), Illustration(tmp_path / "ink.jpg", 1, "ink")
     Image.new("RGB", (500, 2000), "blue").save(tall.path)
     Image.new("CMYK", (20, 10), "blue").save(ink.path)
-    export(RUNS, [tall, ink], "A", tmp_path / "a.docx")
+    export_page(RUNS, [tall, ink], "A", tmp_path / "a.docx")
     shapes = docx.Document(str(tmp_path / "a.docx")).inline_shapes
     assert shapes[0].height <= 9 * 914400
     assert shapes[0].height == pytest.approx(4 * shapes[0].width, rel=1e-3)
@@ -157,10 +157,10 @@ def test_a_picture_that_is_broken_is_a_sentence_or_copied(ending: str, tmp_path:
     broken.path.write_bytes(b"\x89PNG\r\n\x1a\n nothing")
     if ending == "docx":
         with pytest.raises(BadInput, match=r"broken\.png"):
-            export(RUNS, [broken], "A", tmp_path / f"a.{ending}")
+            export_page(RUNS, [broken], "A", tmp_path / f"a.{ending}")
         assert not (tmp_path / f"a.{ending}").exists()
     else:
-        export(RUNS, [broken], "A", tmp_path / f"a.{ending}")
+        export_page(RUNS, [broken], "A", tmp_path / f"a.{ending}")
 
 
 @pytest.mark.parametrize("ending", FORMATS)
@@ -172,16 +172,16 @@ def test_a_picture_that_may_not_be_read_is_a_sentence(
 
     monkeypatch.setattr(Path, "read_bytes", gone)
     with pytest.raises(StudioError, match=f"Could not save a.{ending}"):
-        export(RUNS, [picture], "A", tmp_path / f"a.{ending}")
+        export_page(RUNS, [picture], "A", tmp_path / f"a.{ending}")
 
 
 def test_a_picture_that_is_gone_is_left_out(tmp_path: Path) -> None:
     gone = Illustration(tmp_path / "gone.png", 3, "fox")
     for name in ("a.md", "a.html", "a.epub", "a.docx"):
-        export([Run("A fox", Author.HUMAN)], [gone], "A", tmp_path / name)
+        export_page([Run("A fox", Author.HUMAN)], [gone], "A", tmp_path / name)
     assert (tmp_path / "a.md").read_text() == "A fox\n"
 
 
 def test_another_ending_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"cannot be saved as \.txt"):
-        export([], [], "", tmp_path / "a.txt")
+        export_page([], [], "", tmp_path / "a.txt")

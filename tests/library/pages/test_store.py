@@ -13,33 +13,33 @@ import pytest
 
 from studio.core.errors import BadInput, StudioError
 from studio.core.page.revisions import Manuscript
-from studio.library.pages.store import SNAPSHOT, PageFile, PageShelf
+from studio.library.pages.store import SNAPSHOT, PageFile, PageStore
 
 KILLS = 50
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> PageShelf:
-    return PageShelf(tmp_path / "pages")
+def store(tmp_path: Path) -> PageStore:
+    return PageStore(tmp_path / "pages")
 
 
 def journal(file: PageFile) -> Path:
     return next(file.folder.glob("journal-*.jsonl"))
 
 
-def test_a_page_is_as_it_was_left(shelf: PageShelf) -> None:
-    file, page = shelf.new(), Manuscript()
-    assert shelf.pages() == []
+def test_a_page_is_as_it_was_left(store: PageStore) -> None:
+    file, page = store.create(), Manuscript()
+    assert store.list_pages() == []
     file.append(page.write(0, 0, "Once upon a time"))
     file.append(page.write(0, 4, "Twice", join=False) + page.undo())
-    again = shelf.page(file.id).load()
+    again = store.get(file.id).load()
     assert again.stored() == page.stored()
     again.redo()
     assert again.text == "Twice upon a time"
 
 
-def test_a_snapshot_begins_a_new_journal(shelf: PageShelf) -> None:
-    file, page = shelf.new(), Manuscript()
+def test_a_snapshot_begins_a_new_journal(store: PageStore) -> None:
+    file, page = store.create(), Manuscript()
     file.append(page.write(0, 0, "One"))
     file.snapshot(page.stored())
     assert sorted(one.name for one in file.folder.iterdir()) == [SNAPSHOT]
@@ -47,11 +47,11 @@ def test_a_snapshot_begins_a_new_journal(shelf: PageShelf) -> None:
     again = PageFile(file.folder)
     assert again.load().text == "One two"
     again.append(page.write(7, 0, " three", join=False))
-    assert shelf.page(file.id).load().text == "One two three"
+    assert store.get(file.id).load().text == "One two three"
 
 
-def test_a_line_that_was_cut_short_is_left_out_and_written_over(shelf: PageShelf) -> None:
-    file, page = shelf.new(), Manuscript()
+def test_a_line_that_was_cut_short_is_left_out_and_written_over(store: PageStore) -> None:
+    file, page = store.create(), Manuscript()
     file.append(page.write(0, 0, "One"))
     with journal(file).open("ab") as torn:
         torn.write(b'{"type":"add","node":{"id":7')
@@ -59,58 +59,58 @@ def test_a_line_that_was_cut_short_is_left_out_and_written_over(shelf: PageShelf
     read = again.load()
     assert read.text == "One"
     again.append(read.write(3, 0, " two"))
-    assert shelf.page(file.id).load().text == "One two"
+    assert store.get(file.id).load().text == "One two"
 
 
-def test_a_damaged_line_costs_only_what_builds_on_it(shelf: PageShelf) -> None:
-    file, page = shelf.new(), Manuscript()
+def test_a_damaged_line_costs_only_what_builds_on_it(store: PageStore) -> None:
+    file, page = store.create(), Manuscript()
     file.append(page.write(0, 0, "One"))
     file.append(page.write(3, 0, " two", join=False))
     lines = journal(file).read_bytes().splitlines(keepends=True)
     lines.insert(2, b"\xff\x00 no json\n")
     journal(file).write_bytes(b"".join(lines) + b'{"type":"go","to":99}\n')
-    assert shelf.page(file.id).load().text == "One two"
+    assert store.get(file.id).load().text == "One two"
 
 
-def test_a_page_that_cannot_be_read_is_a_sentence_and_left_alone(shelf: PageShelf) -> None:
-    file, page = shelf.new(), Manuscript()
+def test_a_page_that_cannot_be_read_is_a_sentence_and_left_alone(store: PageStore) -> None:
+    file, page = store.create(), Manuscript()
     file.append(page.write(0, 0, "One"))
     file.snapshot(page.stored())
     (file.folder / SNAPSHOT).write_bytes(b"{}")
     with pytest.raises(BadInput, match="cannot be read"):
-        shelf.page(file.id).load()
-    assert "cannot be read" in shelf.pages()[0].opening
+        store.get(file.id).load()
+    assert "cannot be read" in store.list_pages()[0].opening
     newer = page.stored()
     newer.format = 99
     file.snapshot(newer)
-    with pytest.raises(BadInput, match="newer studio"):
-        shelf.page(file.id).load()
+    with pytest.raises(BadInput, match="newer version of the studio"):
+        store.get(file.id).load()
 
 
-def test_pages_are_listed_by_their_first_line_the_newest_first(shelf: PageShelf) -> None:
+def test_pages_are_listed_by_their_first_line_the_newest_first(store: PageStore) -> None:
     for number, words in enumerate(["\nThe fox\nOnce", "The owl"]):
-        file = shelf.new()
+        file = store.create()
         file.append(Manuscript().write(0, 0, words))
         os.utime(journal(file), (number, number))
         os.utime(file.folder, (number, number))
-    assert [info.opening for info in shelf.pages()] == ["The owl", "The fox"]
-    newest = shelf.newest()
+    assert [info.opening for info in store.list_pages()] == ["The owl", "The fox"]
+    newest = store.find_newest()
     assert newest is not None
     assert newest.load().text == "The owl"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_to_is_a_sentence(shelf: PageShelf) -> None:
-    shelf.folder.mkdir()
-    shelf.folder.chmod(0o500)
+def test_a_folder_that_may_not_be_written_to_is_a_sentence(store: PageStore) -> None:
+    store.folder.mkdir()
+    store.folder.chmod(0o500)
     with pytest.raises(StudioError, match="may not be written"):
-        shelf.new().append(Manuscript().write(0, 0, "One"))
+        store.create().append(Manuscript().write(0, 0, "One"))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_killed_at_any_moment_what_was_acknowledged_is_there(shelf: PageShelf) -> None:
+def test_killed_at_any_moment_what_was_acknowledged_is_there(store: PageStore) -> None:
     """Stricter than the promise of a second: nothing that `append` returned for is ever missing."""
-    command = [sys.executable, "-m", "tests.library.kill_page_writer", str(shelf.folder)]
+    command = [sys.executable, "-m", "tests.library.kill_page_writer", str(store.folder)]
     said: list[str] = []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdin
@@ -125,12 +125,12 @@ def test_killed_at_any_moment_what_was_acknowledged_is_there(shelf: PageShelf) -
             os.kill(child, signal.SIGKILL)
             while (line := server.stdout.readline()).strip() != "gone":
                 said += [line.strip()] if line.endswith("\n") else []
-            newest = shelf.newest()
+            newest = store.find_newest()
             if newest is not None:
                 page = newest.load()
                 written = {node.text for node in page.nodes.values()}
                 assert all(any(f"<{name}>" in text for text in written) for name in said)
                 assert all(page.text_at(id) is not None for id in page.nodes)
         server.stdin.close()
-    assert len(shelf.pages()) == 1
+    assert len(store.list_pages()) == 1
     assert len(said) > KILLS

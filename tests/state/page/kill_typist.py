@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, QTimer
 
-from studio.library.pages.store import PageShelf
+from studio.library.pages.store import PageStore
 from studio.state.form.workspace import Workspace
 from studio.state.notices import Notices
 from studio.state.page.page import Page
@@ -25,7 +25,7 @@ KEY_MS = 7
 def write(folder: Path, said: int) -> None:
     app = QCoreApplication([])
     notices = Notices()
-    page = Page(PageShelf(folder), Workspace(), notices, Work(Background("page"), notices))
+    page = Page(PageStore(folder), Workspace(), notices, Work(Background("page"), notices))
     keys = 0
 
     def press() -> None:

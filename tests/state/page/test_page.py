@@ -241,7 +241,7 @@ def test_it_is_on_the_disk_without_being_asked(
     with qtbot.waitSignal(page.saved):
         type_in(page, "Once")
     assert manuscript.SAVE_MS < 500
-    again = manuscript.PageShelf(home.pages).newest()
+    again = manuscript.PageStore(home.pages).find_newest()
     assert again is not None
     assert again.load().text == "Once"
 
@@ -256,7 +256,7 @@ def test_a_disk_that_is_full_is_said_and_the_words_are_kept(
     page._save()
     with qtbot.waitSignal(page.saved):
         pass
-    again = manuscript.PageShelf(home.pages).newest()
+    again = manuscript.PageStore(home.pages).find_newest()
     assert again is not None
     assert again.load().text == "Once"
 
@@ -284,7 +284,7 @@ def test_a_job_of_a_cancelled_queue_is_forgotten(
 
 
 def stored(home: Home, page_id: str) -> str:
-    return manuscript.PageShelf(home.pages).page(page_id).load().text
+    return manuscript.PageStore(home.pages).get(page_id).load().text
 
 
 def written_down(qtbot: QtBot, page: Page) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.library.pages.store import PageShelf
+from studio.library.pages.store import PageStore
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 KILLS, AT_ONCE = 50, 10
@@ -44,7 +44,7 @@ def writers(folder: Path, kills: int, seed: int) -> list[tuple[float, int, int]]
                     pressed.append((float(parts[0]), int(parts[1])))
             killer.join()
             end = pressed[-1][0]
-            newest = PageShelf(folder).newest()
+            newest = PageStore(folder).find_newest()
             length = len(newest.load().text) if newest else 0
             kept = length - before
             missing = [when for when, count in pressed if count > kept]

@@ -151,7 +151,7 @@ def test_a_model_that_says_nothing_is_told_of_once(
         told = [notice.text for notice in window.session.notices.items]
         window.session.notices.clear()
         if len(engine.calls) == 1:
-            assert told == ["quiet says nothing about its licence."]
+            assert told == ["quiet does not state its licence."]
     assert told == []
 
 

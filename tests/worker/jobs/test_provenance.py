@@ -71,9 +71,9 @@ def test_a_hub_model_is_known_by_its_cache(
 ) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     name, blob = "someone/tiny", "a" * 64
-    assert provenance.complete(provenance.note_hub_model(name).result(), hub_cache.downloaded(home, name)) == ModelRef(
-        name
-    )
+    assert provenance.complete(
+        provenance.note_hub_model(name).result(), hub_cache.find_downloaded(home, name)
+    ) == ModelRef(name)
     cache = tmp_path / "hub" / "models--someone--tiny"
     snapshot = cache / "snapshots" / "c0ffee"
     for folder in (snapshot, cache / "blobs", cache / "refs"):
@@ -82,4 +82,6 @@ def test_a_hub_model_is_known_by_its_cache(
     (cache / "blobs" / blob).write_bytes(b"weights")
     (snapshot / "model.safetensors").symlink_to(cache / "blobs" / blob)
     (snapshot / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Tiny\n")
-    assert provenance.complete(ModelRef(name), hub_cache.downloaded(home, name)) == ModelRef(name, blob, "apache-2.0")
+    assert provenance.complete(ModelRef(name), hub_cache.find_downloaded(home, name)) == ModelRef(
+        name, blob, "apache-2.0"
+    )
