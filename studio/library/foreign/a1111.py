@@ -19,7 +19,8 @@ MAX_TEXT = 8 * 2**20
 MAX_LINE = 256 * 1024
 """Maximum length of the last line, in characters."""
 _NEGATIVE = "Negative prompt:"
-_PAIR = re.compile(r'\s*(\w[\w \-/]{0,60}):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
+MAX_NAME = 61
+"""Maximum length of a setting's name, in characters."""
 _UNQUOTED = re.compile(r'[^,:\n"\\]*\Z')
 
 NAMES = {
@@ -81,12 +82,59 @@ def parse(text: str) -> Parameters:
 
 
 def _parse_pairs(line: str) -> dict[str, str]:
+    """Parse ``Key: value, Key: value`` in time that grows with the length of the line alone."""
     pairs: dict[str, str] = {}
     if len(line) > MAX_LINE:
         return pairs
-    for name, value in _PAIR.findall(line):
-        pairs.setdefault(name.strip(), _unquote(value.strip()))
+    at = 0
+    while at < len(line):
+        comma = line.find(",", at)
+        end = comma if comma >= 0 else len(line)
+        name, start = _find_name(line, at, end)
+        if name:
+            quoted = _end_of_quoted(line, start)
+            end = quoted if quoted >= 0 else end
+            pairs.setdefault(name, _unquote(line[start:end].strip()))
+        at = end + 1
     return pairs
+
+
+def _find_name(line: str, start: int, end: int) -> tuple[str, int]:
+    """Find the first name with a colon in a part of a line. Return it, and where its value begins."""
+    colon = line.find(":", start, end)
+    while colon >= 0:
+        first = colon
+        while first > start and _is_in_name(line[first - 1]):
+            first -= 1
+        first = max(first, colon - MAX_NAME)
+        while first < colon and not _is_word(line[first]):
+            first += 1
+        if first < colon:
+            value = colon + 1
+            while value < len(line) and line[value].isspace():
+                value += 1
+            return line[first:colon].strip(), value
+        start = colon + 1
+        colon = line.find(":", start, end)
+    return "", end
+
+
+def _end_of_quoted(line: str, start: int) -> int:
+    """Return where a quoted value ends, if one begins here and a comma or the end of the line follows; else -1."""
+    if not line.startswith('"', start):
+        return -1
+    at = start + 1
+    while at < len(line) and line[at] != '"':
+        at += 2 if line[at] == "\\" else 1
+    return at + 1 if at < len(line) and line[at + 1 : at + 2] in ("", ",") else -1
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
+def _is_in_name(character: str) -> bool:
+    return _is_word(character) or character in " -/"
 
 
 def _strip_text(value: object) -> str:
