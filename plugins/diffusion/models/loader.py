@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -60,6 +60,34 @@ def build_model(pipe: DiffusionPipeline, key: str, title: str, ctx: api.Context)
     )
     _restore_text_model(getattr(pipe, "text_encoder", None))
     return Model(key, title, family, pipe, pipe.components.get("scheduler"), fallbacks, preview)
+
+
+@dataclass(frozen=True)
+class LoadedAutoencoder:
+    """An autoencoder in float32. `starter` is its name if it is a starter model."""
+
+    vae: AutoencoderKL
+    folder: Path
+    starter: str = ""
+
+
+def load_autoencoder(ctx: api.Context, choice: str) -> LoadedAutoencoder:
+    """Load an autoencoder for training, frozen, onto the job's device. Raises BadInput if it cannot be loaded."""
+    import torch
+    from diffusers import AutoencoderKL
+
+    folder = ctx.model(choice)
+    if not isinstance(folder, Path) or not (folder / "config.json").is_file():
+        raise api.BadInput(f"{choice} is not the folder of an autoencoder.", "Choose an autoencoder on this computer.")
+    with api.model_files.quiet_load(
+        api.BadInput(f"{choice} cannot be loaded as an autoencoder.", "Choose another autoencoder.")
+    ):
+        vae = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32, use_safetensors=True)
+    try:
+        is_starter = Path(choice).name == choice and ctx.starter(choice).resolve() == folder.resolve()
+    except api.BadInput:
+        is_starter = False
+    return LoadedAutoencoder(vae.to(ctx.device).eval().requires_grad_(False), folder, choice if is_starter else "")
 
 
 def _load_file(plan: single_file.LoadPlan, ctx: api.Context) -> DiffusionPipeline:

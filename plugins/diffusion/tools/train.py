@@ -1,88 +1,46 @@
-"""Train a diffusion model of one's own, from pictures and words."""
+"""Train a diffusion model, fine-tune one, or train a LoRA, from images and captions."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
+from typing import Literal
 
 from studio import api
 
 from ..models import loader
-from ..training import base_model, captions, dataset, lora, model_card, small_model
-from ..training import trainer as training
+from ..models.loader import LoadedAutoencoder
+from ..training import base_model, dataset, lora, model_card, preview_sheet, small_model
+from ..training.base_model import BaseModel
+from ..training.dataset import LatentDataset, LoadedImages
+from ..training.preview_sheet import PreviewSheet
+from ..training.trainer import LearningRateSchedule, Trainer
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-MINIMUM = 8
-MOST = 10_000
-"""More pictures are left aside, since all are held in memory (up to 64 KB each at 128 px)."""
-CHECKPOINT_SECONDS = 60.0
-TOKENIZER = "vocabulary"
-SHOWN = 12
-"""Prompts that are painted for a preview, at most."""
-WATCHED = (
-    "a red apple, 3d",
-    "a fox, 3d",
-    "a house, flat",
-    "a blue butterfly, flat",
-    "an owl, 3d",
-    "a yellow sun on a blue ground, flat",
-    "a red apple and a fox on a blue ground, 3d",
-    "a snowman, flat",
-)
+MIN_IMAGES = 8
+CHECKPOINT_INTERVAL = 60.0
+"""Seconds between two checkpoints."""
+DEFAULTS = {
+    "new": api.training.TrainingDefaults(steps=15_000, batch=64, learning_rate=1e-3),
+    "full": api.training.TrainingDefaults(steps=5000, batch=64, learning_rate=5e-4),
+    "lora": api.training.TrainingDefaults(steps=1000, batch=4, learning_rate=2e-4),
+}
+_TOKENIZER_FOLDER = "vocabulary"
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """What suits a kind of training where the artist says nothing else."""
+class BaseModelParams(api.Params):
+    """What is trained."""
 
-    steps: int
-    batch: int
-    learning_rate: float
-
-    def but(self, params: TrainDiffusion.Params) -> Numbers:
-        return Numbers(
-            params.steps or self.steps, params.batch or self.batch, params.learning_rate or self.learning_rate
-        )
-
-
-NUMBERS = {"new": Numbers(15_000, 64, 1e-3), "full": Numbers(5000, 64, 5e-4), "lora": Numbers(1000, 4, 2e-4)}
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Paints some prompts now and then. `side` is that of the latents."""
-
-    prompts: list[str]
-    vae: Any
-    side: int
-
-    def sheet(self, parts: small_model.Components, ctx: api.Context) -> Any:
-        """What is painted for the prompts, from the same noise at each call, as one picture [h, w, 3] of 8 bits."""
-        import torch
-
-        shape = (len(self.prompts), parts.unet.config.in_channels, self.side, self.side)
-        noise = torch.randn(shape, generator=ctx.generator())
-        latents = small_model.sample_latents(parts, self.prompts, noise, device=ctx.device)
-        pictures = small_model.decode_latents(self.vae, latents).cpu()
-        across = min(4, len(self.prompts))
-        down = math.ceil(len(self.prompts) / across)
-        side = pictures.shape[-1]
-        whole = torch.ones(down * across, 3, side, side)
-        whole[: len(self.prompts)] = pictures
-        whole = whole.view(down, across, 3, side, side).permute(0, 3, 1, 4, 2).reshape(down * side, across * side, 3)
-        return np.ascontiguousarray(((whole + 1) * 127.5).round().to(torch.uint8).numpy())
+    kind: Literal["new", "full", "lora"] = api.param(
+        "new", title="Training type", labels=("New model", "Fine-tuning", "LoRA")
+    )
+    """A new model is small and learns everything from several thousand images. Fine-tuning continues the training of
+    all weights of a base model. A LoRA is a small file for a base model, trained on a dozen images or more."""
+    model: api.ModelChoice = api.param(loader.STARTER, model="diffusion", title="Base model")
+    """For fine-tuning and LoRAs: Stable Diffusion 1 or 2, or a model trained here. LoRAs also support XL."""
 
 
 class TrainDiffusion(api.Tool):
-    """Learns from your pictures, and the words for them, how to paint from words."""
+    """Trains a diffusion model or a LoRA on your captioned images."""
 
     id = "diffusion.train"
     title = "Train a model"
@@ -92,131 +50,72 @@ class TrainDiffusion(api.Tool):
     deterministic = False
     icon = "mdi6.school-outline"
 
-    class Params(api.Params):
+    class Params(api.training.TrainingParams, BaseModelParams):
         folder: api.FolderInput
-        """Your pictures, with the folders inside. What a picture shows stands in NAME.txt beside it, in
-        captions.jsonl, or in its file name."""
-        more_folders: list[api.FolderInput] = api.param([], max_items=8, title="More folders")
-        kind: Literal["new", "full", "lora"] = api.param("new", labels=("A new model", "Teach a model more", "A LoRA"))
-        """A new, small model learns everything from some thousands of pictures. A model that can paint already can be
-        taught more, as a whole, or by a LoRA: a small file for it, from a dozen pictures on."""
-        model: api.ModelChoice = api.param(loader.STARTER, model="diffusion", title="Model to teach")
-        """Not for a new model: Stable Diffusion 1 or 2, or one trained here; for a LoRA also XL."""
-        title: str = api.param("My model", title="Name")
-        """What the model is called in the other tools."""
-        prompts: list[str] = api.param([], max_items=SHOWN, title="Prompts to watch")
-        """They are painted now and then, to show what has been learnt."""
-        size: Literal[64, 128, 256, 512, 1024] = api.param(128, title="Picture size", unit="px")
+        """Training images; subfolders are included. The caption of an image is in NAME.txt beside it, in
+        captions.jsonl, or in its file name. A trigger word for a LoRA is a word that all captions contain."""
+        prompts: list[str] = api.param([], max_items=preview_sheet.MAX_PROMPTS, title="Preview prompts")
+        """Images of these prompts show the progress. Leave it empty to use some of the captions."""
+        size: Literal[64, 128, 256, 512, 1024] = api.param(128, title="Image size", unit="px")
+        """The images are cropped to squares of this size."""
         steps: int | None = api.param(None, ge=1, le=1_000_000, title="Steps")
-        """More steps make clearer pictures, and take longer. Empty means 15,000 for a new model, 5,000 to teach
-        more, 1,000 for a LoRA."""
-        rank: int = api.param(8, ge=1, le=256, title="Size of the LoRA", advanced=True)
-        """More can learn finer things, and needs more pictures."""
+        """More steps improve the result and take longer. Leave it empty for 15,000 steps for a new model, 5,000 for
+        fine-tuning, 1,000 for a LoRA."""
+        rank: int = api.param(8, ge=1, le=256, title="LoRA rank", advanced=True)
+        """A higher rank can learn finer detail and needs more images."""
         width: Literal["small", "medium", "tiny"] = api.param(
-            "small", labels=("Small", "Medium", "Tiny"), title="Network"
+            "small", title="Network size", labels=("Small", "Medium", "Tiny")
         )
-        """Medium learns more and is several times as slow. Tiny is for trying out."""
-        flips: bool = api.param(True, title="Mirror pictures")
-        """Also learns from mirror images, where neither sides nor writing matter."""
-        pairs: int = api.param(4000, ge=0, le=100_000, title="Pictures of two")
-        """Puts pictures with a clear ground together by twos, to learn "a fox and a house on a blue ground". Their
-        halves are mixed anew while it learns, so that a few thousand teach millions of pairs."""
-        pair_share: float = api.param(dataset.PAIR_SHARE, ge=0, le=0.9, title="Share of pictures of two", advanced=True)
-        """How often one of them is drawn. More teach better that there are two, and less what each is."""
-        vae: api.ModelChoice = api.param("vae-spatial", model="autoencoder", title="Autoencoder", advanced=True)
-        """Of a new model: what turns latents into pictures. A starter is named in it, any other is written into it."""
-        batch: int | None = api.param(None, ge=1, le=1024, title="Pictures at a time", advanced=True)
-        """Empty means 64, for a LoRA 4."""
+        """For a new model. Medium learns more and is several times slower. Tiny is for trying things out."""
+        flips: bool = api.param(True, title="Flip augmentation")
+        """Also trains on mirror images, except of subjects with writing or a direction."""
+        pairs: int = api.param(4000, ge=0, le=100_000, title="Pair images")
+        """Combines images with a transparent background in pairs, to learn prompts such as "a fox and a house on a blue
+        ground". Their halves are exchanged during the training, so that a few thousand make millions of pairs."""
+        pair_share: float = api.param(
+            dataset.PAIR_FRACTION, ge=0, le=0.9, title="Fraction of pair images", advanced=True
+        )
+        """Fraction of a batch. More pair images teach better to show two subjects, and less what each one is."""
+        vae: api.ModelChoice = api.param("vae-spatial", model="autoencoder", title="VAE", advanced=True)
+        """The autoencoder of a new model. A starter is referred to by name; any other is copied into the model."""
+        batch: int | None = api.param(None, ge=1, le=1024, title="Batch size", advanced=True)
+        """Images per step. Leave it empty for 64, or 4 for a LoRA."""
         learning_rate: float | None = api.param(None, ge=1e-7, le=1.0, title="Learning rate", advanced=True)
-        """Empty means 0.001 for a new model, 0.0005 to teach more, 0.0002 for a LoRA."""
-        ema: float = api.param(0.999, ge=0, le=0.99999, title="Averaging", advanced=True)
-        """The share of the averaged weights that stays at each step."""
-        preview_every: int = api.param(250, ge=1, le=100_000, title="Preview every", unit="steps", advanced=True)
+        """Leave it empty for 0.001 for a new model, 0.0005 for fine-tuning, 0.0002 for a LoRA."""
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         import torch
 
-        folders = [params.folder, *params.more_folders]
-        pictures, skipped, counts = yield from read_all(folders, params.size)
-        if skipped:
-            ctx.note("skipped", skipped)
-        if len(pictures.subjects) < MINIMUM:
-            raise api.BadInput(
-                f"There are {len(pictures.subjects)} readable pictures in {params.folder.name}, "
-                f"and a training needs {MINIMUM}.",
-                "Add pictures or choose another folder.",
-            )
+        images = yield from dataset.read_folders([params.folder, *params.more_folders], params.size)
+        if images.skipped:
+            ctx.note("skipped", images.skipped)
+        api.training.require_samples(params.folder, len(images.subjects), MIN_IMAGES, "image")
         torch.manual_seed(ctx.seed)
-        base = _base(params, ctx)
+        base = _prepare_base_model(params, ctx)
         if base:
-            vae, lent = base.vae, base.lent
-            place = ctx.starter(lent) if lent else base.place / "vae"
-            if 2 * params.size <= base.side:
-                yield api.Notice(
-                    f"{base.title} paints {base.side} px, and learns from pictures of {params.size} px: what it learns "
-                    "may come out blurred. A larger picture size is slower and clearer.",
-                    "warning",
-                )
-        else:
-            vae, place, lent = autoencoder(params.vae, ctx)
-        numbers = NUMBERS[params.kind].but(params)
-        latents = yield from _latents(params, ctx, pictures, vae, place, numbers.batch)
-        trainer = _trainer(params, ctx, latents, base, numbers)
-        prompts = watched(params.prompts, pictures.subjects)
-        watch = Watch(prompts, vae, int(latents.values.shape[-1]))
+            yield from _warn_if_small(base, params.size)
+        autoencoder = base.autoencoder if base else loader.load_autoencoder(ctx, params.vae)
+        numbers = DEFAULTS[params.kind].override(params)
+        latents = yield from _encode_or_load(params, ctx, images, autoencoder, numbers.batch)
+        trainer = _build_trainer(params, ctx, latents, base, numbers)
+        prompts = preview_sheet.choose_prompts(params.prompts, images.subjects)
+        sheet = PreviewSheet(prompts, autoencoder.vae, int(latents.values.shape[-1]))
 
-        def show_previews(step: int) -> Iterator[api.Event]:
+        def preview(step: int) -> Iterator[api.Event]:
             if step % params.preview_every == 0 or step == numbers.steps:
-                yield api.Preview(watch.sheet(trainer.averaged, ctx), f"Step {step:,}")
+                yield api.Preview(sheet.render(trainer.ema_components, ctx), f"Step {step:,}")
 
-        memory_error = f"{numbers.batch} pictures at a time need more memory than there is."
         yield from trainer.run(
-            ctx, numbers.steps, after_step=show_previews, memory_error=memory_error, save_every=CHECKPOINT_SECONDS
+            ctx,
+            numbers.steps,
+            after_step=preview,
+            memory_error=f"A batch of {numbers.batch} images needs more memory than there is.",
+            save_every=CHECKPOINT_INTERVAL,
         )
-        yield self._result(trainer, params, ctx, counts, prompts, vae, lent, base)
-
-    def _result(
-        self,
-        trainer: training.Trainer,
-        params: TrainDiffusion.Params,
-        ctx: api.Context,
-        counts: dict[str, int],
-        prompts: Sequence[str],
-        vae: Any,
-        lent: str,
-        base: base_model.BaseModel | None,
-    ) -> api.Trained:
-        folder = ctx.scratch / "model"
-        folder.mkdir(parents=True, exist_ok=True)
-        count = sum(value.numel() for value in trainer.ema.parameters())
-        is_lora = params.kind == "lora"
-        if is_lora:
-            count = lora.save_lora(trainer.averaged, folder)
-        else:
-            small_model.save_pipeline(trainer.averaged, folder, None if lent else vae)
-        borrowed = {"vae": lent} if lent and not is_lora else {}
-        facts = model_card.Facts(
-            title=params.title,
-            size=params.size,
-            pictures=counts,
-            seed=ctx.seed,
-            steps=trainer.state.step,
-            minutes=trainer.state.seconds / 60,
-            parameters=count,
-            loss=trainer.state.loss,
-            prompts=prompts,
-            borrowed=borrowed.get("vae", ""),
-            base=base.title if base else "",
-            is_lora=is_lora,
-        )
-        (folder / "README.md").write_text(model_card.text(facts), encoding="utf-8")
-        if borrowed:
-            small_model.write_component_names(folder, borrowed)
-        notes = {"loss": round(trainer.state.loss, 4), "steps": trainer.state.step, "components": borrowed}
-        return api.Trained(folder, params.title, "lora" if is_lora else "diffusion", notes)
+        yield _save(trainer, params, ctx, images, prompts, autoencoder, base)
 
 
-def _base(params: TrainDiffusion.Params, ctx: api.Context) -> base_model.BaseModel | None:
+def _prepare_base_model(params: TrainDiffusion.Params, ctx: api.Context) -> BaseModel | None:
     match params.kind:
         case "lora":
             return lora.prepare_lora_training(ctx, params.model, params.rank, params.size)
@@ -226,107 +125,97 @@ def _base(params: TrainDiffusion.Params, ctx: api.Context) -> base_model.BaseMod
             return None
 
 
-def read_all(
-    folders: Sequence[Path], size: int
-) -> Generator[api.Event, None, tuple[dataset.LoadedImages, dict[str, str], dict[str, int]]]:
-    """Reads the folders' pictures, saying how far it is: (pictures, {name: why it was skipped}, {folder: count})."""
-    subjects: list[captions.Subject] = []
-    pixels: list[Any] = []
-    skipped: dict[str, str] = {}
-    counts: dict[str, int] = {}
-    told = [(folder, captions.read_captions(folder, dataset.find_images(folder))) for folder in folders]
-    every = -(-sum(len(some) for _, some in told) // MOST)
-    if every > 1:
-        yield api.Notice(f"There are more than {MOST:,} pictures, and only one in {every} is used.", "warning")
-    for folder, some in told:
-        before = len(subjects)
-        for number, subject in enumerate(some[:: max(1, every)]):
-            if number % 50 == 0:
-                yield api.Progress(0, 0, f"Reading pictures: {number:,}")
-            try:
-                named, seen = dataset.read_image(subject, size)
-            except api.BadInput as error:
-                skipped[subject.path.name] = str(error)
-                continue
-            subjects.append(named)
-            pixels.append(seen)
-        name = folder.name if folder.name not in counts else str(folder)
-        counts[name] = len(subjects) - before
-    if skipped:
-        first = ", ".join([*skipped][:10]) + (f" and {len(skipped) - 10} more" if len(skipped) > 10 else "")
+def _warn_if_small(base: BaseModel, size: int) -> Iterator[api.Notice]:
+    if 2 * size <= base.side:
         yield api.Notice(
-            f"Skipped, because {'it' if len(skipped) == 1 else 'they'} cannot be read: {first}.", "warning"
+            f"{base.title} generates images of {base.side} px, and the training images have {size} px. The result "
+            "may be blurred. A larger image size is slower and sharper.",
+            "warning",
         )
-    return dataset.LoadedImages(subjects, pixels), skipped, counts
 
 
-def autoencoder(choice: str, ctx: api.Context) -> tuple[Any, Path, str]:
-    """(an `AutoencoderKL`, its folder, its name if it is a starter). Raises BadInput when it cannot be loaded."""
-    import torch
-    from diffusers import AutoencoderKL
-
-    place = ctx.model(choice)
-    if not isinstance(place, Path) or not (place / "config.json").is_file():
-        raise api.BadInput(f"{choice} is no autoencoder's folder.", "Choose an autoencoder that lies on this machine.")
-    try:
-        vae = AutoencoderKL.from_pretrained(place, torch_dtype=torch.float32, use_safetensors=True)
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
-        raise api.BadInput(f"{choice} cannot be loaded as an autoencoder.", "Choose another.") from error
-    try:
-        is_starter = Path(choice).name == choice and ctx.starter(choice).resolve() == place.resolve()
-    except api.BadInput:
-        is_starter = False
-    return vae.to(ctx.device).eval().requires_grad_(False), place, choice if is_starter else ""
-
-
-def watched(prompts: Sequence[str], subjects: Sequence[captions.Subject]) -> list[str]:
-    """The prompts to paint while it learns: those asked for, else some that the pictures are named by."""
-    asked = [prompt for prompt in prompts if prompt.strip()]
-    if asked:
-        return asked[:SHOWN]
-    if {subject.style for subject in subjects} >= {*captions.STYLES}:
-        return [*WATCHED]
-    some = subjects[:: max(1, len(subjects) // 8)][:8]
-    return [captions.complete_caption(subject.noun, style=subject.style) for subject in some]
-
-
-def _latents(
-    params: TrainDiffusion.Params, ctx: api.Context, pictures: dataset.LoadedImages, vae: Any, place: Path, batch: int
-) -> Generator[api.Event, None, dataset.LatentDataset]:
-    import torch
-
-    items = dataset.plan_items(pictures, flips=params.flips, pairs=params.pairs, seed=ctx.seed)
-    key = dataset.compute_cache_key(items, pictures, params.size, place)
-    values = dataset.load_latents(ctx.checkpoint_dir, key)
-    found: list[Tensor] = [] if values is None else [values]
-    first = sum(map(len, found))
-    saved = time.monotonic()
-    for done, part in dataset.encode_items(vae, items, pictures, params.size, ctx.device, first=first):
-        found.append(part)
-        yield api.Progress(0, 0, f"Taking pictures apart: {done:,} of {len(items):,}")
-        pausing = ctx.pause_requested and done < len(items)
-        if pausing or done == len(items) or time.monotonic() - saved > CHECKPOINT_SECONDS:
-            dataset.save_latents(ctx.checkpoint_dir, key, torch.cat(found))
-            saved = time.monotonic()
-        if pausing:
-            raise api.Paused
-    values = torch.cat(found)
-    return dataset.LatentDataset(items, pictures.subjects, values, batch, ctx.seed, params.pair_share)
-
-
-def _trainer(
+def _encode_or_load(
     params: TrainDiffusion.Params,
     ctx: api.Context,
-    latents: dataset.LatentDataset,
-    base: base_model.BaseModel | None,
-    numbers: Numbers,
-) -> training.Trainer:
+    images: LoadedImages,
+    autoencoder: LoadedAutoencoder,
+    batch_size: int,
+) -> Generator[api.Event, None, LatentDataset]:
+    """Encode the images to latents, except those that an earlier run has stored. Raises Paused."""
+    import torch
+
+    items = dataset.plan_items(images, flips=params.flips, pairs=params.pairs, seed=ctx.seed)
+    key = dataset.compute_cache_key(items, images, params.size, autoencoder.folder)
+    stored = dataset.load_latents(ctx.checkpoint_dir, key)
+    batches = [] if stored is None else [stored]
+    first = sum(map(len, batches))
+    saved_at = time.monotonic()
+    for done, batch in dataset.encode_items(autoencoder.vae, items, images, params.size, ctx.device, first=first):
+        batches.append(batch)
+        yield api.Progress(0, 0, f"Encoding images: {done:,} of {len(items):,}")
+        pausing = ctx.pause_requested and done < len(items)
+        if pausing or done == len(items) or time.monotonic() - saved_at > CHECKPOINT_INTERVAL:
+            dataset.save_latents(ctx.checkpoint_dir, key, torch.cat(batches))
+            saved_at = time.monotonic()
+        if pausing:
+            raise api.Paused
+    return LatentDataset(items, images.subjects, torch.cat(batches), batch_size, ctx.seed, params.pair_share)
+
+
+def _build_trainer(
+    params: TrainDiffusion.Params,
+    ctx: api.Context,
+    latents: LatentDataset,
+    base: BaseModel | None,
+    numbers: api.training.TrainingDefaults,
+) -> Trainer:
     channels, side = latents.values.shape[1:3]
     if base:
-        parts = base.parts
+        components = base.components
     else:
-        shape = small_model.NETWORK_SIZES[params.width]
-        parts = small_model.build_components(latents.words(), shape, channels, side, ctx.scratch / TOKENIZER)
+        size = small_model.NETWORK_SIZES[params.width]
+        components = small_model.build_components(
+            latents.vocabulary_texts(), size, channels, side, ctx.scratch / _TOKENIZER_FOLDER
+        )
     warm_up = min(200, numbers.steps // 10)
-    schedule = training.LearningRateSchedule(numbers.steps, numbers.learning_rate, params.ema, warm_up)
-    return training.Trainer(parts, schedule, latents.batch, ctx.checkpoint_dir, seed=ctx.seed, device=ctx.device)
+    schedule = LearningRateSchedule(numbers.steps, numbers.learning_rate, params.ema, warm_up)
+    return Trainer(components, schedule, latents.batch, ctx.checkpoint_dir, seed=ctx.seed, device=ctx.device)
+
+
+def _save(
+    trainer: Trainer,
+    params: TrainDiffusion.Params,
+    ctx: api.Context,
+    images: LoadedImages,
+    prompts: Sequence[str],
+    autoencoder: LoadedAutoencoder,
+    base: BaseModel | None,
+) -> api.Trained:
+    """Write the trained model or LoRA and its model card into a folder."""
+    folder = ctx.scratch / "model"
+    folder.mkdir(parents=True, exist_ok=True)
+    is_lora = params.kind == "lora"
+    starter = "" if is_lora else autoencoder.starter
+    if is_lora:
+        weight_count = lora.save_lora(trainer.ema_components, folder)
+    else:
+        weight_count = sum(value.numel() for value in trainer.ema.parameters())
+        small_model.save_pipeline(trainer.ema_components, folder, None if starter else autoencoder.vae)
+    components = {"vae": starter} if starter else {}
+    if components:
+        small_model.write_component_names(folder, components)
+    summary = model_card.TrainingSummary(
+        title=params.title,
+        size=params.size,
+        image_counts=images.counts,
+        seed=ctx.seed,
+        state=trainer.state,
+        weight_count=weight_count,
+        prompts=prompts,
+        starter_autoencoder=starter,
+        base=base.title if base else "",
+        is_lora=is_lora,
+    )
+    model_card.build_card(summary).write(folder)
+    notes = {"loss": round(trainer.state.loss, 4), "steps": trainer.state.step, "components": components}
+    return api.Trained(folder, params.title, "lora" if is_lora else "diffusion", notes)

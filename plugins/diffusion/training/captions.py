@@ -1,14 +1,11 @@
-"""What is said about a picture while a model learns from it: names, keywords, colours, styles."""
+"""Captions of training images: names, keywords, colours and styles."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +13,7 @@ from numpy.typing import NDArray
 from studio import api
 
 STYLES = {"fluent": "3d", "noto": "flat"}
-"""The word that a caption ends in, for the styles that a list of pictures may name."""
+"""The word at the end of a caption, for the styles that a list of captions may name."""
 COLOURS: Mapping[str, tuple[int, int, int]] = {
     "red": (222, 52, 48),
     "orange": (246, 140, 34),
@@ -30,9 +27,7 @@ COLOURS: Mapping[str, tuple[int, int, int]] = {
     "white": (245, 245, 245),
     "grey": (140, 140, 146),
 }
-"""sRGB of the colour words."""
-MOST_CAPTION = 20_000
-"""Characters of a caption file that are read."""
+"""sRGB values of the colour words."""
 _SIDED = frozenset({"left", "right", "clockwise", "counterclockwise", "clock", "flag", "flags", "keycap", "button"})
 _WRITTEN = frozenset(
     {"letter", "letters", "digit", "digits", "number", "numbers", "symbol", "text", "sign", "input", "indicator"}
@@ -40,51 +35,52 @@ _WRITTEN = frozenset(
     | {"arrow", "arrows", "cyclone", "music", "musical", "mark", "chart", "scroll", "newspaper", "medal", "regional"}
     | {"calendar", "date", "watch", "timer", "o’clock", "thirty", "banknote", "currency"}
 )
-"""Words of pictures that mirror wrongly: what is written on them, or turns one way."""
+"""Words for images that must not be mirrored, because of writing on them or a direction."""
 _PEOPLE = frozenset(
     {"man", "woman", "person", "men", "women", "people", "boy", "girl", "child", "children", "baby", "adult"}
     | {"hand", "hands", "fist", "finger", "family", "couple", "prince", "princess", "merman", "mermaid"}
 )
-"""Words of pictures whose main colour is that of a skin or of clothes, which nobody asks for."""
+"""Words for images whose main colour is that of skin or clothes, which nobody would prompt for."""
 _GENERIC = frozenset({"button", "face", "symbol", "sign"})
 _MASS = frozenset(
     {"money", "hair", "water", "rice", "fire", "bread", "cheese", "sand"}
     | {"milk", "sake", "bacon", "butter", "honey", "salt", "ice"}
 )
-"""Words that take no article."""
+"""Words without an article."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A picture and the words for it. `style` is a key of STYLES or empty; `fixed` captions are taken as they are.
-
-    `frame` has the picture's height and width in px, and where its middle square begins once it is made smaller."""
+    """An image and the words for it."""
 
     path: Path
     name: str
     keywords: tuple[str, ...] = ()
     style: str = ""
+    """A key of `STYLES`, or empty."""
     colour: str = ""
     fixed: bool = False
+    """Whether `name` is a complete caption that is used as it is."""
     frame: tuple[int, int, int, int] | None = None
+    """The image's height and width in pixels, and the top and left of its middle square after it is scaled down."""
 
     @property
     def flips(self) -> bool:
-        """Whether its mirror image shows the same thing: not where sides or writing matter."""
+        """Whether its mirror image shows the same thing: not if it has sides or writing."""
         words = set(re.findall(r"[^\W\d_]+(?:[’'-][^\W\d_]+)*", " ".join((self.name, *self.keywords)).lower()))
-        written = bool(re.search(r"\d|\b[A-Z]{1,4}\b|[^\w\s’'.,:()-]", self.name.replace("T-Rex", "")))
-        return not (written or words & _SIDED or words & _WRITTEN)
+        has_writing = bool(re.search(r"\d|\b[A-Z]{1,4}\b|[^\w\s’'.,:()-]", self.name.replace("T-Rex", "")))
+        return not (has_writing or words & _SIDED or words & _WRITTEN)
 
     @property
     def noun(self) -> str:
-        """The name with its article: "a red apple", "an owl"; the colour is added where the name has none."""
-        name = self.name if self.fixed else normalize_name(self.name)
+        """The name with its article, such as "a red apple" or "an owl". A missing colour is added."""
+        name = self.plain
         if self.fixed:
             return name
         uncoloured = set(name.split()) & (_PEOPLE | {*COLOURS, "gray", "dark", "light", "rainbow", "face"})
         if self.colour and not uncoloured:
             name = f"{self.colour} {name}"
-        return name if _without_article(name) else f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"
+        return name if _has_no_article(name) else f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"
 
     @property
     def plain(self) -> str:
@@ -93,115 +89,68 @@ class Subject:
 
 
 def normalize_name(name: str) -> str:
-    """A name as it is spoken: lower case, without marks. "woman: red hair" gives "woman red hair"."""
+    """Return a name in lower case and without punctuation: "woman: red hair" gives "woman red hair"."""
     return re.sub(r"\s+", " ", re.sub(r"[“”\"():,!]", " ", name.lower())).strip() or name
 
 
-def draw_caption(subject: Subject, chance: np.random.Generator, ground: str = "") -> str:
-    """One of the ways to name a picture: with colour, plainly, or with keywords; then ground and style."""
+def draw_caption(subject: Subject, rng: np.random.Generator, ground: str = "") -> str:
+    """Draw a caption at random: with the colour, the plain name, or with a keyword; then the ground and the style."""
     if subject.fixed:
         return subject.name
-    way = chance.uniform()
-    text = subject.noun if way < 0.6 else subject.plain
-    if way >= 0.85:
-        others = [
+    draw = rng.uniform()
+    text = subject.noun if draw < 0.6 else subject.plain
+    if draw >= 0.85:
+        keywords = [
             word for word in subject.keywords if normalize_name(word) not in subject.plain and word not in _GENERIC
         ]
-        if others:
-            text = f"{text}, {normalize_name(others[int(chance.integers(len(others)))])}"
+        if keywords:
+            text = f"{text}, {normalize_name(keywords[int(rng.integers(len(keywords)))])}"
     return complete_caption(text, ground, subject.style)
 
 
 def complete_caption(text: str, ground: str = "", style: str = "") -> str:
-    """Adds "on a blue ground" and the word of the style to what is shown."""
+    """Add a coloured ground, such as "on a blue ground", and the word for a style to a caption."""
     if ground:
         text = f"{text} on {'an' if ground[0] in 'aeiou' else 'a'} {ground} ground"
     return f"{text}, {STYLES[style]}" if style in STYLES else text
 
 
-def main_colour(pixels: NDArray[np.uint8]) -> str:
-    """The word for the colour that most of an RGBA picture [h, w, 4] has; empty where none has two fifths of it."""
-    seen = pixels[..., :3][pixels[..., 3] > 128].astype(np.float32)
-    if not len(seen):
+def find_main_colour(pixels: NDArray[np.uint8]) -> str:
+    """Return the word for the main colour of an RGBA image [h, w, 4]; empty if no colour covers two fifths of it."""
+    opaque = pixels[..., :3][pixels[..., 3] > 128].astype(np.float32)
+    if not len(opaque):
         return ""
     import colorsys
 
     counts: dict[str, int] = {}
-    for red, green, blue in seen[:: max(1, len(seen) // 400)] / 255:
+    for red, green, blue in opaque[:: max(1, len(opaque) // 400)] / 255:
         hue, light, _ = colorsys.rgb_to_hls(float(red), float(green), float(blue))
         chroma = float(max(red, green, blue) - min(red, green, blue))
-        word = _colour_word(hue * 360, light, chroma)
+        word = _name_colour(hue * 360, light, chroma)
         counts[word] = counts.get(word, 0) + 1
     word, count = max(counts.items(), key=lambda entry: entry[1])
     return word if count >= 0.4 * sum(counts.values()) else ""
 
 
-def read_captions(folder: Path, found: Sequence[Path]) -> list[Subject]:
-    """The words for the pictures `found` in a folder.
+def read_captions(folder: Path, paths: Sequence[Path]) -> list[Subject]:
+    """Read the words for images in a folder, from the files that `api.datasets.read_captions` reads.
 
-    They come from `FOLDER.jsonl` beside the folder or `captions.jsonl` in it (an object with
-    `file`, `name` or `caption`, and perhaps `keywords` and `style`, on each line), from
-    `NAME.txt` beside a picture, or from its file name.
+    Raises BadInput if one of these files is damaged.
     """
-    told: dict[str, Mapping[str, Any]] = {}
-    for listing in (folder.with_name(f"{folder.name}.jsonl"), folder / "captions.jsonl"):
-        told |= _listing(listing, folder.name)
-    return [_subject(path, told.get(path.relative_to(folder).as_posix())) for path in found]
+    return [
+        Subject(caption.path, caption.text, caption.keywords, caption.style, fixed=caption.is_complete)
+        for caption in api.datasets.read_captions(folder, paths)
+    ]
 
 
-def is_held_out(text: str, share: float) -> bool:
-    """Whether what goes by this name is kept for measuring. It depends on the name alone."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) < share * 2**32
-
-
-def from_file_name(stem: str) -> str:
-    """ "red-apple_02" gives "red apple"."""
-    words = re.sub(r"[-_\s]+", " ", stem).strip()
-    return re.sub(r"\s*\(?\d+\)?$", "", words).strip() or words
-
-
-def _subject(path: Path, row: Mapping[str, Any] | None) -> Subject:
-    beside = path.with_suffix(".txt")
-    if beside.is_file():
-        try:
-            text = " ".join(beside.read_text("utf-8", errors="replace")[:MOST_CAPTION].split())
-        except OSError as error:
-            raise api.BadInput(f"The words in {beside.name} cannot be read.", "Change its permissions.") from error
-        if text:
-            return Subject(path, text, fixed=True)
-    if row and isinstance(row.get("caption"), str) and row["caption"].strip():
-        return Subject(path, row["caption"].strip(), fixed=True)
-    if row and isinstance(row.get("name"), str) and row["name"].strip():
-        words = row.get("keywords") or []
-        keywords = tuple(word for word in words if isinstance(word, str)) if isinstance(words, list) else ()
-        return Subject(path, row["name"].strip(), keywords, str(row.get("style") or ""))
-    return Subject(path, from_file_name(path.stem), fixed=True)
-
-
-def _listing(path: Path, folder: str) -> dict[str, Mapping[str, Any]]:
-    """Rows by the file's path within the folder, whether or not they begin with the folder's name."""
-    if not path.is_file():
-        return {}
-    rows: dict[str, Mapping[str, Any]] = {}
-    try:
-        for line in path.read_text("utf-8").splitlines():
-            if line.strip():
-                row = json.loads(line)
-                rows[str(row["file"]).removeprefix(f"{folder}/")] = row
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise api.BadInput(
-            f"{path.name} is no list of captions.", "Each line is an object with file and name."
-        ) from error
-    return rows
-
-
-def _without_article(name: str) -> bool:
+def _has_no_article(name: str) -> bool:
     last = name.split()[-1]
-    plural = last.endswith("s") and not last.endswith(("ss", "us", "is"))
-    return plural or last in _MASS or name.split()[0] in {"men", "women", "people", "the"}
+    is_plural = last.endswith("s") and not last.endswith(("ss", "us", "is"))
+    return is_plural or last in _MASS or name.split()[0] in {"men", "women", "people", "the"}
 
 
-def _colour_word(hue: float, light: float, chroma: float) -> str:
+def _name_colour(hue: float, light: float, chroma: float) -> str:
+    """Return the word for a colour. `hue` is in degrees, `light` and `chroma` from 0 to 1."""
     if chroma < 0.12:
         return "black" if light < 0.25 else "white" if light > 0.8 else "grey"
     if hue < 45 and light < 0.55 and (chroma < 0.45 or (hue >= 10 and (chroma < 0.55 or light < 0.35))):

@@ -1,4 +1,4 @@
-"""Pictures of two things on a coloured ground, put together from pictures with a clear ground."""
+"""Composite images of two subjects on a coloured ground, made from images with a transparent background."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from studio import api
+
 from . import captions
 from .captions import COLOURS, Subject
 
-HELD_OUT_SHARE = 0.1
+HOLDOUT_FRACTION = 0.1
+"""Fraction of the pairs that is kept for evaluation."""
 WHITE = (255, 255, 255)
 Rgba = NDArray[np.uint8]
 Rgb = NDArray[np.uint8]
@@ -19,7 +22,7 @@ Rgb = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Scene:
-    """Two subjects by number, the first at the left, on a ground by its colour word; empty is white."""
+    """Two subjects by number, the first on the left, on a ground given by its colour word; empty is white."""
 
     left: int
     right: int
@@ -31,63 +34,64 @@ class Scene:
 
 
 def is_held_out(left: Subject, right: Subject) -> bool:
-    """Whether this pair, in either order and any style, is kept for measuring."""
-    return captions.is_held_out(" & ".join(sorted((left.plain, right.plain))), HELD_OUT_SHARE)
+    """Check whether a pair, in either order and any style, is kept for evaluation."""
+    return api.datasets.is_held_out(" & ".join(sorted((left.plain, right.plain))), HOLDOUT_FRACTION)
 
 
 def draw_scenes(subjects: Sequence[Subject], count: int, seed: int, *, held_out: bool = False) -> list[Scene]:
-    """`count` scenes of two different things of one style, fixed by the seed.
+    """Draw scenes of two different subjects of one style, always the same for a seed.
 
-    None of them is held out, or with `held_out` all are. Fewer come back where there are few pairs.
+    None of them is held out, or with `held_out` all are. There are fewer than `count` if there are few pairs.
     """
     by_style: dict[str, list[int]] = {}
     for number, subject in enumerate(subjects):
         by_style.setdefault(subject.style, []).append(number)
     groups = [numbers for numbers in by_style.values() if len(numbers) > 1]
-    chance = np.random.default_rng((seed, int(held_out)))
-    found: list[Scene] = []
+    rng = np.random.default_rng((seed, int(held_out)))
+    scenes: list[Scene] = []
     grounds = ["", *COLOURS]
     for _ in range(count * (40 if held_out else 4) if groups else 0):
-        if len(found) == count:
+        if len(scenes) == count:
             break
-        left, right = chance.choice(groups[int(chance.integers(len(groups)))], 2, replace=False)
-        ground = grounds[int(chance.integers(len(grounds)))]
+        left, right = rng.choice(groups[int(rng.integers(len(groups)))], 2, replace=False)
+        ground = grounds[int(rng.integers(len(grounds)))]
         if is_held_out(subjects[left], subjects[right]) == held_out:
-            found.append(Scene(int(left), int(right), ground))
-    return found
+            scenes.append(Scene(int(left), int(right), ground))
+    return scenes
 
 
 def ground_colour(word: str) -> tuple[int, int, int]:
-    """sRGB of a ground; white for an empty word."""
+    """Return the sRGB values of a ground; white for an empty word."""
     return COLOURS.get(word, WHITE) if word else WHITE
 
 
-def paste_on_ground(picture: Rgba, ground: tuple[int, int, int], size: int, *, mirrored: bool = False) -> Rgb:
-    """A picture in the middle of a plain ground, as [size, size, 3]."""
+def paste_on_ground(image: Rgba, ground: tuple[int, int, int], size: int, *, mirrored: bool = False) -> Rgb:
+    """Return an image in the middle of a plain ground, as [size, size, 3]."""
     canvas = np.empty((size, size, 3), np.uint8)
     canvas[:] = ground
-    _lay(canvas, picture[:, ::-1] if mirrored else picture, size, 0, 0)
+    _paste(canvas, image[:, ::-1] if mirrored else image, size, 0, 0)
     return canvas
 
 
 def compose_pair(left: Rgba, right: Rgba, ground: tuple[int, int, int], size: int) -> Rgb:
-    """Two pictures side by side, each in the middle of its half, as [size, size, 3]."""
+    """Return two images side by side, each in the middle of its half, as [size, size, 3]."""
     canvas = np.empty((size, size, 3), np.uint8)
     canvas[:] = ground
     side = size // 2
-    for number, picture in enumerate((left, right)):
-        _lay(canvas, picture, side, number * side, (size - side) // 2)
+    for number, image in enumerate((left, right)):
+        _paste(canvas, image, side, number * side, (size - side) // 2)
     return canvas
 
 
-def _lay(canvas: Rgb, picture: Rgba, side: int, across: int, down: int) -> None:
+def _paste(canvas: Rgb, image: Rgba, side: int, x: int, y: int) -> None:
+    """Paste an image, scaled to a square of `side` px, into the canvas near (x, y)."""
     from PIL import Image
 
     size = canvas.shape[0]
-    below = Image.fromarray(canvas)
-    image = Image.fromarray(np.ascontiguousarray(picture))
-    across, down = (max(-side // 8, min(size - side * 7 // 8, place)) for place in (across, down))
-    if image.size != (side, side):
-        image = image.resize((side, side), Image.Resampling.LANCZOS)
-    below.paste(image, (across, down), image if image.mode == "RGBA" else None)
-    canvas[:] = np.asarray(below)
+    background = Image.fromarray(canvas)
+    square = Image.fromarray(np.ascontiguousarray(image))
+    x, y = (max(-side // 8, min(size - side * 7 // 8, place)) for place in (x, y))
+    if square.size != (side, side):
+        square = square.resize((side, side), Image.Resampling.LANCZOS)
+    background.paste(square, (x, y), square if square.mode == "RGBA" else None)
+    canvas[:] = np.asarray(background)

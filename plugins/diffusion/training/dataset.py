@@ -1,16 +1,16 @@
-"""Latents with the words for them, and batches that depend only on seed and step.
+"""Training data: latents with captions, in batches that depend on the seed and the step only.
 
-Pictures are encoded once, and what came of it is kept beside the checkpoint.
+Images are encoded once, and their latents are stored beside the checkpoint.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,24 +22,30 @@ from .captions import Subject
 from .composites import Rgb, Rgba, Scene
 
 if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
     from torch import Tensor
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"})
+MAX_IMAGES = 10_000
+"""Maximum number of images, since all are held in memory (up to 64 KB each at 128 px)."""
 CACHE = "latents.safetensors"
 GROUNDS = 1
-"""Coloured grounds that each picture with a clear ground is also laid over."""
-DROPPED = 0.1
-"""The share of captions left out, for classifier-free guidance."""
-PAIR_SHARE = 0.18
-"""How often a picture of two is drawn."""
-SINGLES = {"plain": 0.7, "ground": 0.12}
-"""How often each sort of picture of one is, beside each other."""
-ENCODED_AT_ONCE = 32
+"""Number of coloured grounds that each image with a transparent background is also composited over."""
+CAPTION_DROPOUT = 0.1
+"""Fraction of captions that are left empty, for classifier-free guidance."""
+PAIR_FRACTION = 0.18
+"""Default fraction of composite images of two subjects in a batch."""
+SINGLE_WEIGHTS = {"plain": 0.7, "ground": 0.12}
+"""Relative frequency of each sort of image with one subject."""
+ENCODER_BATCH = 32
+"""Number of images that are encoded at once."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """A row of the latents: one subject, perhaps mirrored or on a ground, or a scene of two."""
+    """A row of the latents: one subject, perhaps mirrored or on a coloured ground, or a scene of two.
+
+    The cache key of the latents contains the `repr` of the items.
+    """
 
     sort: str
     subject: int = 0
@@ -50,158 +56,186 @@ class Item:
 
 @dataclass(frozen=True)
 class LoadedImages:
-    """What a training learns from. `pixels` are [h, w, 3 | 4], squares of one size."""
+    """Images in memory. `pixels` are [h, w, 3 | 4] of 8 bits, squares of one size."""
 
     subjects: Sequence[Subject]
     pixels: Sequence[NDArray[np.uint8]]
+    counts: dict[str, int] = field(default_factory=dict)
+    """Number of images by folder."""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Reason by file name, of images that cannot be read."""
 
 
-def find_images(folder: Path) -> list[Path]:
-    """Every picture in a folder and those inside, in order. Raises BadInput when it is missing or may not be read."""
-    if not folder.is_dir():
-        raise api.BadInput(f"There is no folder {folder}.", "Check the path.")
-    try:
-        return sorted(
-            path
-            for path in folder.rglob("*")
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-        )
-    except OSError as error:
-        raise api.BadInput(f"The folder {folder} may not be read.", "Change its permissions.") from error
+def read_folders(folders: Sequence[Path], size: int) -> Generator[api.Event, None, LoadedImages]:
+    """Read the images of folders at `size` px, with progress. Raises BadInput for a folder that cannot be read.
+
+    If there are more than `MAX_IMAGES`, only every second one is read, or every third, and so on.
+    """
+    found = [(folder, captions.read_captions(folder, api.datasets.find_images(folder))) for folder in folders]
+    stride = max(1, -(-sum(len(subjects) for _, subjects in found) // MAX_IMAGES))
+    if stride > 1:
+        yield api.Notice(f"There are more than {MAX_IMAGES:,} images, so only one in {stride} is used.", "warning")
+    subjects: list[Subject] = []
+    pixels: list[NDArray[np.uint8]] = []
+    images = LoadedImages(subjects, pixels)
+    for folder, in_folder in found:
+        by_path = {subject.path: subject for subject in in_folder[::stride]}
+        read, skipped = yield from api.datasets.read_images([*by_path], _Reader(by_path, size))
+        subjects += [subject for subject, _ in read]
+        pixels += [array for _, array in read]
+        images.skipped.update(skipped)
+        images.counts[folder.name if folder.name not in images.counts else str(folder)] = len(read)
+    return images
+
+
+@dataclass(frozen=True)
+class _Reader:
+    subjects: dict[Path, Subject]
+    size: int
+
+    def __call__(self, path: Path) -> tuple[Subject, NDArray[np.uint8]]:
+        return read_image(self.subjects[path], self.size)
 
 
 def read_image(subject: Subject, size: int) -> tuple[Subject, NDArray[np.uint8]]:
-    """A picture's middle square at `size` px, and its subject with the colour and the frame it shows.
+    """Read an image's middle square at `size` px. The returned subject has its main colour and its frame.
 
-    Raises BadInput.
+    Raises BadInput if the image cannot be read.
     """
     from PIL import Image
 
     image = api.images.open_picture(subject.path)
     side = min(image.size)
-    across, down = (image.width - side) // 2, (image.height - side) // 2
-    box = (across, down, across + side, down + side)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    box = (left, top, left + side, top + side)
     pixels = np.asarray(image.resize((size, size), Image.Resampling.LANCZOS, box=box))
     if pixels.ndim == 3 and pixels.shape[2] == 4 and not subject.fixed:
-        subject = replace(subject, colour=captions.main_colour(pixels))
+        subject = replace(subject, colour=captions.find_main_colour(pixels))
     scale = size / side
-    return replace(subject, frame=(image.height, image.width, round(down * scale), round(across * scale))), pixels
+    return replace(subject, frame=(image.height, image.width, round(top * scale), round(left * scale))), pixels
 
 
-def plan_items(pictures: LoadedImages, *, flips: bool, pairs: int, seed: int) -> list[Item]:
-    """What is to be encoded. Clear grounds are filled with white and colours, others are taken as they are."""
-    chance = np.random.default_rng(seed)
+def plan_items(images: LoadedImages, *, flips: bool, pairs: int, seed: int) -> list[Item]:
+    """Choose the items to encode. Transparent backgrounds are filled with white and colours, and combined to pairs."""
+    rng = np.random.default_rng(seed)
     words = list(captions.COLOURS)
     items: list[Item] = []
-    clear: list[int] = []
-    for number, (subject, pixels) in enumerate(zip(pictures.subjects, pictures.pixels, strict=True)):
+    transparent: list[int] = []
+    for number, (subject, pixels) in enumerate(zip(images.subjects, images.pixels, strict=True)):
         items.append(Item("plain", number))
         if flips and subject.flips:
             items.append(Item("plain", number, mirrored=True))
         if pixels.shape[2] == 4 and not subject.fixed:
-            clear.append(number)
+            transparent.append(number)
             for _ in range(GROUNDS):
-                word = words[int(chance.integers(len(words)))]
-                items.append(Item("ground", number, word, bool(flips and subject.flips and chance.uniform() < 0.5)))
-    if pairs and clear:
-        drawn = composites.draw_scenes([pictures.subjects[number] for number in clear], pairs, seed)
-        scenes = [Scene(clear[one.left], clear[one.right], one.ground) for one in drawn]
-        items += [Item("pair", scene=scene) for scene in scenes]
+                word = words[int(rng.integers(len(words)))]
+                items.append(Item("ground", number, word, bool(flips and subject.flips and rng.uniform() < 0.5)))
+    if pairs and transparent:
+        scenes = composites.draw_scenes([images.subjects[number] for number in transparent], pairs, seed)
+        items += [
+            Item("pair", scene=Scene(transparent[scene.left], transparent[scene.right], scene.ground))
+            for scene in scenes
+        ]
     return items
 
 
-def render_item(item: Item, pictures: LoadedImages, size: int) -> Rgb:
-    """The picture of an item, [size, size, 3]."""
+def render_item(item: Item, images: LoadedImages, size: int) -> Rgb:
+    """Render the image of an item, [size, size, 3] of 8 bits."""
     if item.scene is not None:
-        left, right = (_rgba(pictures.pixels[one]) for one in (item.scene.left, item.scene.right))
+        left, right = (_to_rgba(images.pixels[number]) for number in (item.scene.left, item.scene.right))
         return composites.compose_pair(left, right, composites.ground_colour(item.scene.ground), size)
     ground = composites.ground_colour(item.ground)
-    return composites.paste_on_ground(_rgba(pictures.pixels[item.subject]), ground, size, mirrored=item.mirrored)
+    return composites.paste_on_ground(_to_rgba(images.pixels[item.subject]), ground, size, mirrored=item.mirrored)
 
 
-def render_batch(items: Sequence[Item], pictures: LoadedImages, size: int) -> Tensor:
-    """The pictures of items, [n, 3, size, size] in -1..1."""
+def render_batch(items: Sequence[Item], images: LoadedImages, size: int) -> Tensor:
+    """Render the images of items as a tensor [n, 3, size, size] in -1..1."""
     import torch
 
-    images = np.stack([render_item(item, pictures, size) for item in items])
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(api.images.from_uint8(np.stack([render_item(item, images, size) for item in items])))
 
 
 @dataclass
 class LatentDataset:
-    """`values` are float16 [n, c, s, s], one for each item. `pair_share` is how often a pair is drawn.
+    """Encoded items. `values` are float16 [n, c, s, s], one row for each item.
 
-    A pair is the left half of one and the right half of another on the same ground: so thousands of them make millions,
-    and what stands beside a thing says nothing about it.
+    A pair in a batch consists of the left half of one pair and the right half of another one on the same ground. So
+    thousands of pairs make millions, and a subject says nothing about its neighbour.
     """
 
     items: Sequence[Item]
     subjects: Sequence[Subject]
     values: Tensor
-    count: int
+    batch_size: int
     seed: int
-    pair_share: float = PAIR_SHARE
+    pair_fraction: float = PAIR_FRACTION
 
     def __post_init__(self) -> None:
-        single = (1 - self.pair_share) / sum(SINGLES.values())
-        shares = {**{sort: share * single for sort, share in SINGLES.items()}, "pair": self.pair_share}
-        rows = {sort: [number for number, item in enumerate(self.items) if item.sort == sort] for sort in shares}
-        self._drawn = [(share, rows[sort]) for sort, share in shares.items() if rows[sort]]
-        self._alike: dict[tuple[str, str], list[int]] = {}
+        single = (1 - self.pair_fraction) / sum(SINGLE_WEIGHTS.values())
+        weights = {**{sort: weight * single for sort, weight in SINGLE_WEIGHTS.items()}, "pair": self.pair_fraction}
+        rows = {sort: [row for row, item in enumerate(self.items) if item.sort == sort] for sort in weights}
+        self._sorts = [(weight, rows[sort]) for sort, weight in weights.items() if rows[sort]]
+        self._pairs_by_look: dict[tuple[str, str], list[int]] = {}
         for row, item in enumerate(self.items):
             if item.scene is not None:
-                self._alike.setdefault(self._look(item.scene), []).append(row)
+                self._pairs_by_look.setdefault(self._look(item.scene), []).append(row)
 
     def batch(self, step: int) -> tuple[Tensor, list[str], list[small_model.Frame | None]]:
-        """(float32 [count, c, s, s], captions, frames) of a step: the same for the same seed, whatever came before."""
-        chance = np.random.default_rng((self.seed, step))
-        weights = np.array([share for share, _ in self._drawn])
-        drawn = chance.choice(len(self._drawn), self.count, p=weights / weights.sum())
-        rows = [int(chance.choice(self._drawn[one][1])) for one in drawn]
+        """Return the latents (float32 [batch_size, c, s, s]), captions and frames of a step.
+
+        They are always the same for a seed and a step, whatever came before.
+        """
+        rng = np.random.default_rng((self.seed, step))
+        weights = np.array([weight for weight, _ in self._sorts])
+        sorts = rng.choice(len(self._sorts), self.batch_size, p=weights / weights.sum())
+        rows = [int(rng.choice(self._sorts[sort][1])) for sort in sorts]
         items = [self.items[row] for row in rows]
         values = self.values[rows].float()
         middle = values.shape[-1] // 2
-        for place, (row, item) in enumerate(zip(rows, items, strict=True)):
+        for index, (row, item) in enumerate(zip(rows, items, strict=True)):
             if item.scene is not None:
-                other, items[place] = self._beside(row, item.scene, chance)
-                values[place, ..., middle:] = self.values[other, ..., middle:]
-        texts = ["" if chance.uniform() < DROPPED else self.caption(item, chance) for item in items]
+                other, items[index] = self._draw_right_half(row, item.scene, rng)
+                values[index, ..., middle:] = self.values[other, ..., middle:]
+        texts = ["" if rng.uniform() < CAPTION_DROPOUT else self._draw_caption(item, rng) for item in items]
         frames = [None if item.scene else self.subjects[item.subject].frame for item in items]
         return values, texts, frames
 
-    def _beside(self, row: int, scene: Scene, chance: np.random.Generator) -> tuple[int, Item]:
-        """(the row of another pair that the right half is taken from, what both halves are). Held out is still held
-        out: where the two may not be seen together, the pair stays as it is."""
-        alike = self._alike[self._look(scene)]
-        other = alike[int(chance.integers(len(alike)))]
-        found = self.items[other].scene or scene
-        same = found.right == scene.left
-        if same or composites.is_held_out(self.subjects[scene.left], self.subjects[found.right]):
+    def _draw_right_half(self, row: int, scene: Scene, rng: np.random.Generator) -> tuple[int, Item]:
+        """Return the row of the pair that the right half is taken from, and the item that results.
+
+        Where the two subjects are held out or the same, the pair stays as it is.
+        """
+        rows = self._pairs_by_look[self._look(scene)]
+        other = rows[int(rng.integers(len(rows)))]
+        other_scene = self.items[other].scene or scene
+        is_same = other_scene.right == scene.left
+        if is_same or composites.is_held_out(self.subjects[scene.left], self.subjects[other_scene.right]):
             return row, self.items[row]
-        return other, Item("pair", scene=replace(scene, right=found.right))
+        return other, Item("pair", scene=replace(scene, right=other_scene.right))
 
     def _look(self, scene: Scene) -> tuple[str, str]:
-        """The ground and the style of a pair: its halves fit to those of another that is alike."""
+        """Return the ground and the style of a pair, which its halves must share with those of another one."""
         return scene.ground, self.subjects[scene.left].style
 
-    def caption(self, item: Item, chance: np.random.Generator) -> str:
+    def _draw_caption(self, item: Item, rng: np.random.Generator) -> str:
         if item.scene is not None:
             return item.scene.caption(self.subjects)
-        return captions.draw_caption(self.subjects[item.subject], chance, item.ground)
+        return captions.draw_caption(self.subjects[item.subject], rng, item.ground)
 
-    def words(self) -> Iterator[str]:
-        """What the vocabulary is learnt from: every name, keyword, colour and style."""
+    def vocabulary_texts(self) -> Iterator[str]:
+        """Yield texts with every name, keyword, colour and style, from which the tokenizer's vocabulary is trained."""
         for subject in self.subjects:
             yield captions.complete_caption(subject.noun, style=subject.style)
-            yield captions.complete_caption(", ".join((subject.plain, *map(captions.normalize_name, subject.keywords))))
+            keywords = map(captions.normalize_name, subject.keywords)
+            yield captions.complete_caption(", ".join((subject.plain, *keywords)))
         for word in captions.COLOURS:
             yield from [captions.complete_caption(f"{word} and", word)] * 4
 
 
 def load_latents(checkpoint_dir: Path, key: str) -> Tensor | None:
-    """The latents of an earlier run for the same pictures, plan and autoencoder, perhaps only the first of them.
+    """Load the latents that an earlier run has stored under the same key, perhaps only the first of them.
 
-    None where there are none.
+    Returns None if there are none.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -216,34 +250,35 @@ def load_latents(checkpoint_dir: Path, key: str) -> Tensor | None:
 
 
 def encode_items(
-    vae: Any, items: Sequence[Item], pictures: LoadedImages, size: int, device: str, *, first: int = 0
+    vae: AutoencoderKL, items: Sequence[Item], images: LoadedImages, size: int, device: str, *, first: int = 0
 ) -> Iterator[tuple[int, Tensor]]:
-    """Float16 latents of the items from the `first` on, in parts, each with the number of items that are done."""
-    for start in range(first, len(items), ENCODED_AT_ONCE):
-        part = items[start : start + ENCODED_AT_ONCE]
-        shown = render_batch(part, pictures, size).to(device)
-        yield start + len(part), small_model.encode_images(vae, shown).half().cpu()
+    """Encode the items from `first` on in batches: yields (number of items that are done, float16 latents)."""
+    for start in range(first, len(items), ENCODER_BATCH):
+        batch = items[start : start + ENCODER_BATCH]
+        pixels = render_batch(batch, images, size).to(device)
+        yield start + len(batch), small_model.encode_images(vae, pixels).half().cpu()
 
 
 def save_latents(checkpoint_dir: Path, key: str, values: Tensor) -> None:
+    """Store latents under a key, whole or not at all."""
     from safetensors.torch import save_file
 
-    with api.atomic_write(checkpoint_dir / CACHE) as part:
-        save_file({"latents": values.contiguous()}, part, metadata={"key": key})
+    with api.atomic_write(checkpoint_dir / CACHE) as temporary:
+        save_file({"latents": values.contiguous()}, temporary, metadata={"key": key})
 
 
-def compute_cache_key(items: Sequence[Item], pictures: LoadedImages, size: int, vae: Path) -> str:
-    """Changes with anything that the latents depend on."""
-    found = hashlib.sha256(json.dumps([size, [repr(item) for item in items]]).encode())
-    for pixels in pictures.pixels:
-        found.update(np.ascontiguousarray(pixels).tobytes())
+def compute_cache_key(items: Sequence[Item], images: LoadedImages, size: int, vae: Path) -> str:
+    """Return a hash of everything that the latents depend on. `vae` is the autoencoder's folder or file."""
+    digest = hashlib.sha256(json.dumps([size, [repr(item) for item in items]]).encode())
+    for pixels in images.pixels:
+        digest.update(np.ascontiguousarray(pixels).tobytes())
     for path in sorted(vae.glob("*")) if vae.is_dir() else [vae]:
         if path.suffix in (".safetensors", ".json"):
-            found.update(path.read_bytes())
-    return found.hexdigest()
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
-def _rgba(pixels: NDArray[np.uint8]) -> Rgba:
+def _to_rgba(pixels: NDArray[np.uint8]) -> Rgba:
     if pixels.shape[2] == 4:
         return pixels
     return np.concatenate([pixels, np.full((*pixels.shape[:2], 1), 255, np.uint8)], axis=2)

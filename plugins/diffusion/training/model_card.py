@@ -1,46 +1,51 @@
-"""The model card of a trained diffusion model."""
+"""The model card of a trained diffusion model or LoRA."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from studio import api
+
 
 @dataclass(frozen=True)
-class Facts:
-    """What a training leaves to say. `pictures` counts by folder; `base` is the model that was taught, or
-    that a LoRA was learnt for."""
+class TrainingSummary:
+    """The facts of a training that its card tells. `image_counts` are by folder."""
 
     title: str
     size: int
-    pictures: Mapping[str, int]
+    image_counts: Mapping[str, int]
     seed: int
-    steps: int
-    minutes: float
-    parameters: int
-    loss: float
+    state: api.training.TrainingState
+    weight_count: int
     prompts: Sequence[str]
-    borrowed: str = ""
+    starter_autoencoder: str = ""
+    """Name of the starter that provides the autoencoder; empty if the model has its own."""
     base: str = ""
+    """Title of the model that was fine-tuned, or that the LoRA is for."""
     is_lora: bool = False
 
 
-def text(facts: Facts) -> str:
-    """The card as Markdown."""
-    what = (
-        f"A LoRA for {facts.base}, {facts.parameters:,} parameters, learnt"
-        if facts.is_lora
-        else f"A latent diffusion model (diffusers `StableDiffusionPipeline`), {facts.parameters:,} parameters, trained"
-        + (f" further from {facts.base}" if facts.base else "")
+def build_card(summary: TrainingSummary) -> api.model_card.ModelCard:
+    """Build the card of a model."""
+    rows = api.model_card.training_rows(
+        "diffusion.train", summary.state, seed=summary.seed, parameters=summary.weight_count
     )
-    rows = "\n".join(f"| {name} | {count:,} |" for name, count in facts.pictures.items())
-    borrowed = f"\nIts autoencoder is the starter `{facts.borrowed}`, which is not part of this folder.\n"
-    asked = "".join(f"- {prompt}\n" for prompt in facts.prompts)
-    return (
-        f"# {facts.title}\n\n{what} with `diffusion.train` at {facts.size} px.\n"
-        f"{borrowed if facts.borrowed else ''}\n"
-        f"Seed {facts.seed}, {facts.steps:,} steps, {facts.minutes:.0f} minutes of training, "
-        f"loss {facts.loss:.3f}.\n\n"
-        f"| folder | pictures learnt from |\n|---|---|\n{rows}\n\n"
-        f"Prompts that were watched while it learnt:\n\n{asked}"
+    return api.model_card.ModelCard(
+        title=summary.title,
+        summary=_describe(summary),
+        rows={**rows, "Image size": f"{summary.size} px", "Loss": f"{summary.state.loss:.3f}"},
+        data=summary.image_counts,
+        sections={"Preview prompts": "".join(f"- {prompt}\n" for prompt in summary.prompts)},
     )
+
+
+def _describe(summary: TrainingSummary) -> str:
+    if summary.is_lora:
+        text = f"A LoRA for {summary.base}."
+    else:
+        text = "A latent diffusion model (diffusers `StableDiffusionPipeline`)"
+        text += f", fine-tuned from {summary.base}." if summary.base else "."
+    if summary.starter_autoencoder:
+        text += f"\n\nIts autoencoder is the starter `{summary.starter_autoencoder}`, which is not in this folder."
+    return text

@@ -1,34 +1,41 @@
-"""A small diffusion model in diffusers' and transformers' own classes: words, text encoder, UNet, noise schedule.
+"""A small diffusion model in the classes of diffusers and transformers: tokenizer, text encoder, UNet, noise schedule.
 
-It is an ordinary `StableDiffusionPipeline` folder. The noise schedule is that of Stable Diffusion with
-velocity prediction and rescaled to no signal at its end (Lin et al. 2024, arXiv 2305.08891).
+It is saved as an ordinary `StableDiffusionPipeline` folder. The noise schedule is that of Stable Diffusion with
+velocity prediction, rescaled to zero terminal SNR (Lin et al. 2024, arXiv 2305.08891).
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..models.latents import to_autoencoder_scale
+
 if TYPE_CHECKING:
-    import torch
+    from diffusers import AutoencoderKL, DDIMScheduler, ModelMixin, UNet2DConditionModel
     from torch import Tensor, nn
+    from transformers import CLIPTextModel, CLIPTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
-TOKENS = 24
-"""The longest prompt, its begin and end included."""
-VOCABULARY = 4096
+MAX_TOKENS = 24
+"""Length of the longest prompt, with its begin and end."""
+VOCABULARY_SIZE = 4096
 Frame = tuple[int, int, int, int]
-"""Where a picture comes from, in px: the height and the width of the whole, and how far down and across in it, once it
-is made smaller, the picture begins."""
+"""Crop conditioning of SDXL, in pixels: the original height and width, and the top and left of the crop after it is
+scaled down."""
 
 
 @dataclass(frozen=True)
 class NetworkSize:
-    """Sizes of the networks. `widths` are the UNet's channels from the outer level to the inner; all but the outer
-    have attention. Most of the time goes into the outer level, most of the weights into the inner."""
+    """Sizes of the networks.
+
+    `widths` are the UNet's channels from the outer level to the inner. All levels but the outer one have attention.
+    The outer level takes most of the time, the inner one has most of the weights.
+    """
 
     widths: tuple[int, int, int]
     text_width: int
@@ -46,44 +53,48 @@ NETWORK_SIZES: Mapping[str, NetworkSize] = {
 
 @dataclass
 class Components:
-    """What a pipeline is made of but for the autoencoder."""
+    """The components of a pipeline, without the autoencoder."""
 
-    tokenizer: Any
-    text_encoder: Any
-    unet: Any
-    scheduler: Any
+    tokenizer: CLIPTokenizer
+    text_encoder: CLIPTextModel
+    unet: UNet2DConditionModel
+    scheduler: DDIMScheduler
 
     @property
     def networks(self) -> dict[str, nn.Module]:
-        """What learns, or is read by what does, by the names of the fields."""
+        """The networks by the names of their fields."""
         return {"text_encoder": self.text_encoder, "unet": self.unet}
 
     @property
     def network(self) -> nn.ModuleDict:
+        """All networks as one module."""
         from torch import nn
 
         return nn.ModuleDict(self.networks)
 
-    def told(self, texts: list[str], frames: Sequence[Frame | None], device: str) -> dict[str, Any]:  # noqa: ARG002
-        """What the UNet is called with beside latents and times, for n captions and the frames of n pictures."""
-        words = tokenize(self.tokenizer, texts).to(device)
-        return {"encoder_hidden_states": self.text_encoder(words).last_hidden_state}
+    def conditioning(self, texts: list[str], frames: Sequence[Frame | None], device: str) -> dict[str, Any]:  # noqa: ARG002
+        """Return the UNet's arguments for n captions, and the frames of their images, which only SDXL uses."""
+        tokens = tokenize(self.tokenizer, texts).to(device)
+        return {"encoder_hidden_states": self.text_encoder(tokens).last_hidden_state}
 
 
-def build_components(captions: Iterable[str], shape: NetworkSize, channels: int, side: int, folder: Path) -> Components:
-    """New networks for latents [channels, side, side], random by torch's seed; `folder` takes the vocabulary."""
+def build_components(captions: Iterable[str], size: NetworkSize, channels: int, side: int, folder: Path) -> Components:
+    """Build untrained networks for latents [channels, side, side]. `folder` takes the vocabulary.
+
+    The weights follow from torch's seed.
+    """
     from diffusers import UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
     tokenizer = train_tokenizer(captions, folder)
     text = CLIPTextConfig(
         vocab_size=len(tokenizer),
-        hidden_size=shape.text_width,
-        intermediate_size=2 * shape.text_width,
-        num_hidden_layers=shape.text_layers,
-        num_attention_heads=shape.heads,
-        max_position_embeddings=TOKENS,
-        projection_dim=shape.text_width,
+        hidden_size=size.text_width,
+        intermediate_size=2 * size.text_width,
+        num_hidden_layers=size.text_layers,
+        num_attention_heads=size.heads,
+        max_position_embeddings=MAX_TOKENS,
+        projection_dim=size.text_width,
         hidden_act="gelu",
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -93,19 +104,19 @@ def build_components(captions: Iterable[str], shape: NetworkSize, channels: int,
         sample_size=side,
         in_channels=channels,
         out_channels=channels,
-        block_out_channels=shape.widths,
+        block_out_channels=size.widths,
         layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=shape.text_width,
-        attention_head_dim=shape.heads,
-        norm_num_groups=shape.groups,
+        cross_attention_dim=size.text_width,
+        attention_head_dim=size.heads,
+        norm_num_groups=size.groups,
     )
     return Components(tokenizer, CLIPTextModel(text), unet, build_noise_scheduler())
 
 
-def build_noise_scheduler() -> Any:
-    """A thousand steps of Stable Diffusion's schedule, without signal at the last."""
+def build_noise_scheduler() -> DDIMScheduler:
+    """Build the noise schedule of Stable Diffusion, of 1,000 steps, with zero terminal SNR."""
     from diffusers import DDIMScheduler
 
     return DDIMScheduler(
@@ -121,8 +132,11 @@ def build_noise_scheduler() -> Any:
     )
 
 
-def train_tokenizer(captions: Iterable[str], folder: Path) -> Any:
-    """A CLIP tokenizer whose byte-pair vocabulary is learnt from the captions: the same for the same captions."""
+def train_tokenizer(captions: Iterable[str], folder: Path) -> CLIPTokenizer:
+    """Build a CLIP tokenizer whose byte-pair vocabulary is trained on captions and saved into a folder.
+
+    The same captions in any order give the same vocabulary.
+    """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
     from transformers import CLIPTokenizer
 
@@ -133,8 +147,8 @@ def train_tokenizer(captions: Iterable[str], folder: Path) -> Any:
     )
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        # Every letter is given its number beforehand: otherwise it depends on the order of a hash map.
+        vocab_size=VOCABULARY_SIZE,
+        # Every letter gets its number in advance. Otherwise it would depend on the order of a hash map.
         special_tokens=[BEGIN, END, *letters, *(f"{letter}</w>" for letter in letters)],
         end_of_word_suffix="</w>",
         show_progress=False,
@@ -152,28 +166,28 @@ def train_tokenizer(captions: Iterable[str], folder: Path) -> Any:
         bos_token=BEGIN,
         eos_token=END,
         pad_token=END,
-        model_max_length=TOKENS,
+        model_max_length=MAX_TOKENS,
     )
 
 
-def tokenize(tokenizer: Any, texts: list[str]) -> Tensor:
-    """[n, model_max_length]; what is longer is cut."""
-    found: Tensor = tokenizer(
+def tokenize(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Tensor:
+    """Return the token ids [n, model_max_length] of texts, padded and truncated."""
+    tokens: Tensor = tokenizer(
         texts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
     ).input_ids
-    return found
+    return tokens
 
 
-def save_pipeline(parts: Components, folder: Path, vae: Any = None) -> None:
-    """Writes float16 weights and `model_index.json`. Without `vae` the autoencoder is named there and not written."""
+def save_pipeline(components: Components, folder: Path, vae: AutoencoderKL | None = None) -> None:
+    """Write float16 weights and `model_index.json`. Without `vae`, the autoencoder is named there and not written."""
     import diffusers
 
     for name in ("tokenizer", "scheduler"):
-        getattr(parts, name).save_pretrained(folder / name)
-    for name, network in (("text_encoder", parts.text_encoder), ("unet", parts.unet), ("vae", vae)):
+        getattr(components, name).save_pretrained(folder / name)
+    for name, network in (("text_encoder", components.text_encoder), ("unet", components.unet), ("vae", vae)):
         if network is not None:
-            _half(network).save_pretrained(folder / name)
-            _forget_where_from(folder / name / "config.json")
+            _to_half_precision(network).save_pretrained(folder / name)
+            _remove_source_path(folder / name / "config.json")
     index = {
         "_class_name": "StableDiffusionPipeline",
         "_diffusers_version": diffusers.__version__,
@@ -181,67 +195,71 @@ def save_pipeline(parts: Components, folder: Path, vae: Any = None) -> None:
         "image_encoder": [None, None],
         "requires_safety_checker": False,
         "safety_checker": [None, None],
-        "scheduler": ["diffusers", type(parts.scheduler).__name__],
-        "text_encoder": ["transformers", type(parts.text_encoder).__name__],
+        "scheduler": ["diffusers", type(components.scheduler).__name__],
+        "text_encoder": ["transformers", type(components.text_encoder).__name__],
         "tokenizer": ["transformers", "CLIPTokenizer"],
-        "unet": ["diffusers", type(parts.unet).__name__],
+        "unet": ["diffusers", type(components.unet).__name__],
         "vae": ["diffusers", type(vae).__name__ if vae is not None else "AutoencoderKL"],
     }
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
 def sample_latents(
-    parts: Components, prompts: list[str], noise: Tensor, *, steps: int = 20, guidance: float = 4.0, device: str = "cpu"
+    components: Components,
+    prompts: list[str],
+    noise: Tensor,
+    *,
+    steps: int = 20,
+    guidance: float = 4.0,
+    device: str = "cpu",
 ) -> Tensor:
-    """Latents [n, c, s, s] for prompts from noise of that shape, by DDIM with classifier-free guidance."""
+    """Sample latents [n, c, s, s] for prompts from noise of that shape, by DDIM with classifier-free guidance."""
     import torch
 
-    scheduler = type(parts.scheduler).from_config(parts.scheduler.config)
+    scheduler = type(components.scheduler).from_config(components.scheduler.config)
     scheduler.set_timesteps(steps)
     with torch.no_grad():
-        told = parts.told(["" for _ in prompts] + prompts, [None] * 2 * len(prompts), device)
+        conditioning = components.conditioning(["" for _ in prompts] + prompts, [None] * 2 * len(prompts), device)
         latents = noise.to(device)
         for time in scheduler.timesteps:
-            plain, led = parts.unet(torch.cat([latents] * 2), time.to(device), **told).sample.chunk(2)
-            latents = scheduler.step(plain + guidance * (led - plain), time, latents).prev_sample
+            output = components.unet(torch.cat([latents] * 2), time.to(device), **conditioning).sample
+            unconditional, conditional = output.chunk(2)
+            guided = unconditional + guidance * (conditional - unconditional)
+            latents = scheduler.step(guided, time, latents).prev_sample
     return latents
 
 
-def _forget_where_from(config: Path) -> None:
-    """diffusers writes down the folder that a network was once loaded from, which nobody else has."""
-    told = json.loads(config.read_text("utf-8"))
-    if told.pop("_name_or_path", None) is not None:
-        config.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-
-
-def _half(network: Any) -> Any:
-    import copy
-
-    return copy.deepcopy(network).cpu().half()
-
-
-def decode_latents(vae: Any, latents: Tensor) -> Tensor:
-    """Pictures [n, 3, h, w] in -1..1 of latents as the UNet sees them."""
+def decode_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+    """Decode latents at the UNet's scale to images [n, 3, h, w] in -1..1."""
     import torch
 
     with torch.no_grad():
-        inside = latents / vae.config.scaling_factor + (getattr(vae.config, "shift_factor", None) or 0.0)
-        pictures: torch.Tensor = vae.decode(inside.to(vae.dtype)).sample.float().clamp(-1, 1)
-    return pictures
+        images: Tensor = vae.decode(to_autoencoder_scale(latents, vae)).sample.float().clamp(-1, 1)
+    return images
 
 
-def encode_images(vae: Any, pictures: Tensor) -> Tensor:
-    """Latents as the UNet sees them, of pictures [n, 3, h, w] in -1..1: the mean, without sampling."""
+def encode_images(vae: AutoencoderKL, images: Tensor) -> Tensor:
+    """Encode images [n, 3, h, w] in -1..1 to latents at the UNet's scale, using the mean without sampling."""
     import torch
 
     with torch.no_grad():
-        inside = vae.encode(pictures.to(vae.dtype)).latent_dist.mean
-        moved = inside.float() - (getattr(vae.config, "shift_factor", None) or 0.0)
-        latents: torch.Tensor = moved * vae.config.scaling_factor
+        mean = vae.encode(images.to(vae.dtype)).latent_dist.mean.float()
+        latents: Tensor = (mean - (vae.config.get("shift_factor") or 0.0)) * vae.config.scaling_factor
     return latents
 
 
-def write_component_names(folder: Path, borrowed: Mapping[str, str]) -> None:
-    """Says in `studio.json` which starters lend the components that are not in the folder."""
-    text = json.dumps({"components": dict(borrowed)}, indent=2)
+def write_component_names(folder: Path, starters: Mapping[str, str]) -> None:
+    """Write into `studio.json` which starters provide the components that are not in the folder."""
+    text = json.dumps({"components": dict(starters)}, indent=2)
     (folder / "studio.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _remove_source_path(config: Path) -> None:
+    """Remove the folder that a network was once loaded from, which diffusers writes down and nobody else has."""
+    values = json.loads(config.read_text("utf-8"))
+    if values.pop("_name_or_path", None) is not None:
+        config.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def _to_half_precision(network: ModelMixin | PreTrainedModel) -> ModelMixin | PreTrainedModel:
+    return copy.deepcopy(network).cpu().half()

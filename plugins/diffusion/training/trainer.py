@@ -1,6 +1,6 @@
-"""A denoiser learns: the squared error of what it foretells, and a moving average of its weights.
+"""Trains a UNet to predict noise or velocity, with an EMA of its weights.
 
-Everything random follows from the seed and the number of the step.
+All randomness follows from the seed and the number of the step.
 """
 
 from __future__ import annotations
@@ -13,23 +13,25 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from studio import api
 
-from . import small_model
+from .small_model import Components, Frame
 
 if TYPE_CHECKING:
+    from diffusers import DDIMScheduler
     from torch import Tensor
 
+    Batch: TypeAlias = tuple[Tensor, list[str], Sequence[Frame | None]]
 
 MIN_IMAGES_PER_CORE = 16
-"""Pictures of a batch that are worth a core of their own."""
+"""Number of images of a batch for which a thread of its own is worthwhile."""
 
 
 @dataclass(frozen=True)
 class LearningRateSchedule:
-    """The learning rate warms up in a line, and falls to zero along a cosine."""
+    """A linear warm-up, followed by a cosine decay to zero."""
 
     steps: int
     learning_rate: float = 1e-3
@@ -37,88 +39,90 @@ class LearningRateSchedule:
     warm_up: int = 200
 
     def rate(self, step: int) -> float:
+        """Return the learning rate at a step."""
         if step < self.warm_up:
             return self.learning_rate * (step + 1) / self.warm_up
-        done = (step - self.warm_up) / max(1, self.steps - self.warm_up)
-        return self.learning_rate * (0.5 + 0.5 * math.cos(math.pi * min(1.0, done)))
+        progress = (step - self.warm_up) / max(1, self.steps - self.warm_up)
+        return self.learning_rate * (0.5 + 0.5 * math.cos(math.pi * min(1.0, progress)))
 
 
 class Trainer(api.training.Training):
-    """Trains what of `parts.network` asks for gradients on `batches(step)`: latents [n, c, s, s], n captions
-    and n frames.
+    """Trains those weights of `components` that require gradients.
 
-    `parts` learn; `averaged` follow, and share what is frozen. `checkpoint_dir` is the folder of the checkpoint, and
-    `resume()` goes on from one if it is there.
+    `batches(step)` returns latents [n, c, s, s], n captions and n frames. `ema_components` have the averaged weights,
+    and share the frozen ones.
     """
 
     def __init__(
         self,
-        parts: small_model.Components,
+        components: Components,
         schedule: LearningRateSchedule,
-        batches: Callable[[int], tuple[Tensor, list[str], Sequence[small_model.Frame | None]]],
+        batches: Callable[[int], Batch],
         checkpoint_dir: Path,
         *,
         seed: int,
         device: str = "cpu",
-        half: bool = True,
+        autocast: bool = True,
     ) -> None:
         import torch
 
-        self.parts = parts
-        self.network = parts.network.to(device).train()
-        parts.unet.to(memory_format=torch.channels_last)
-        learning = [value for value in self.network.parameters() if value.requires_grad]
+        self.components = components
+        self.network = components.network.to(device).train()
+        components.unet.to(memory_format=torch.channels_last)
+        trained = [value for value in self.network.parameters() if value.requires_grad]
         frozen = {id(value): value for value in self.network.parameters() if not value.requires_grad}
-        copies = {name: copy.deepcopy(part, dict(frozen)) for name, part in parts.networks.items()}
-        self.averaged = replace(parts, **copies)
-        self.ema = self.averaged.network.eval().requires_grad_(False)
-        self.batches, self.seed, self.device, self.half = batches, seed, device, half
+        copies = {name: copy.deepcopy(network, dict(frozen)) for name, network in components.networks.items()}
+        self.ema_components = replace(components, **copies)
+        self.ema = self.ema_components.network.eval().requires_grad_(False)
+        self.batches, self.seed, self.device, self.autocast = batches, seed, device, autocast
         super().__init__(
             checkpoint_dir,
             networks={"model": self.network},
             averages={"ema": (self.ema, self.network)},
-            optimizers={"optimizer": torch.optim.AdamW(learning, betas=(0.9, 0.99), weight_decay=0.01)},
+            optimizers={"optimizer": torch.optim.AdamW(trained, betas=(0.9, 0.99), weight_decay=0.01)},
             learning_rate=schedule.rate,
             ema=schedule.ema,
         )
 
     def step(self) -> None:
         latents, texts, frames = self.batches(self.state.step)
-        noise, times = self._chance(latents)
+        noise, timesteps = self._draw_noise(latents)
         count = len(latents)
 
-        def loss(part: slice) -> Tensor:
-            some, hidden, moments = (value[part].to(self.device) for value in (latents, noise, times))
-            scheduler = self.parts.scheduler
-            with api.training.autocast(self.device, enabled=self.half):
-                told = self.parts.told(texts[part], frames[part], self.device)
-                made = self.parts.unet(scheduler.add_noise(some, hidden, moments), moments, **told).sample
-            wrong = made.float() - _wanted(scheduler, some, hidden, moments)
-            return wrong.square().mean() * (len(some) / count)
+        def compute_loss(part: slice) -> Tensor:
+            values, noises, times = (tensor[part].to(self.device) for tensor in (latents, noise, timesteps))
+            scheduler = self.components.scheduler
+            with api.training.autocast(self.device, enabled=self.autocast):
+                conditioning = self.components.conditioning(texts[part], frames[part], self.device)
+                noisy = scheduler.add_noise(values, noises, times)
+                output: Tensor = self.components.unet(noisy, times, **conditioning).sample
+            error = output.float() - _prediction_target(scheduler, values, noises, times)
+            return error.square().mean() * (len(values) / count)
 
-        with self._attention():
-            found = self.parallel_optimizer_step([partial(loss, part) for part in _parts(count, self.device)])
-        self.finish_step(found)
+        with self._attention_backend():
+            losses = [partial(compute_loss, part) for part in _split_batch(count, self.device)]
+            loss = self.parallel_optimizer_step(losses)
+        self.finish_step(loss)
 
-    def _chance(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Noise, and a time for each picture, spread evenly over the schedule."""
+    def _draw_noise(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Return noise for latents, and a timestep for each, spread evenly over the schedule."""
         import torch
 
-        chance = torch.Generator("cpu").manual_seed(self.seed * 1_000_003 + self.state.step)
-        noise = torch.randn(latents.shape, generator=chance)
-        count, most = len(latents), self.parts.scheduler.config.num_train_timesteps
-        even = (torch.arange(count) + torch.rand(count, generator=chance)) / count
-        return noise, (even * most).long().clamp(max=most - 1)
+        generator = api.training.step_generator(self.seed, self.state.step)
+        noise = torch.randn(latents.shape, generator=generator)
+        count, total = len(latents), self.components.scheduler.config.num_train_timesteps
+        fractions = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+        return noise, (fractions * total).long().clamp(max=total - 1)
 
-    def _attention(self) -> AbstractContextManager[None]:
-        """On a processor, plain attention is a quarter quicker than the fused one for so few tokens."""
+    def _attention_backend(self) -> AbstractContextManager[None]:
+        """Use plain attention on a CPU, which is a quarter faster than the fused one for so few tokens."""
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
         return sdpa_kernel(SDPBackend.MATH) if self.device == "cpu" else nullcontext()
 
 
-def _parts(count: int, device: str) -> list[slice]:
-    """Of a batch: one for each core of a processor, where each has enough to do."""
+def _split_batch(count: int, device: str) -> list[slice]:
+    """Split a batch into one part for each core of a CPU, as long as the parts are large enough."""
     import torch
 
     parts = max(1, min(torch.get_num_threads(), count // MIN_IMAGES_PER_CORE)) if device == "cpu" else 1
@@ -126,8 +130,8 @@ def _parts(count: int, device: str) -> list[slice]:
     return [slice(first, end) for first, end in pairwise(edges)]
 
 
-def _wanted(scheduler: Any, latents: Tensor, noise: Tensor, times: Tensor) -> Tensor:
-    """What a UNet of this schedule foretells: the velocity, the noise, or the picture."""
+def _prediction_target(scheduler: DDIMScheduler, latents: Tensor, noise: Tensor, times: Tensor) -> Tensor:
+    """Return what the UNet is trained to predict: velocity, noise, or the denoised latents."""
     match scheduler.config.prediction_type:
         case "v_prediction":
             velocity: Tensor = scheduler.get_velocity(latents, noise, times)

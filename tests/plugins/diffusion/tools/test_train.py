@@ -126,7 +126,7 @@ def test_a_pause_keeps_what_was_learnt(pictures: Path, tmp_path: Path, vae: str)
         list(running)
     events = testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "b"), **values)
     assert notices(events) == ["Resumes at step 2 of 4."]
-    assert not [event for event in events if isinstance(event, api.Progress) and event.text.startswith("Taking")]
+    assert not [event for event in events if isinstance(event, api.Progress) and event.text.startswith("Encoding")]
     assert weights(trained(events)) == weights(straight)
 
 
@@ -145,7 +145,7 @@ def test_a_kill_loses_only_the_steps_since_the_checkpoint(pictures: Path, tmp_pa
 def test_a_pause_while_pictures_are_taken_apart_keeps_the_parts(
     pictures: Path, tmp_path: Path, vae: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dataset, "ENCODED_AT_ONCE", 5)
+    monkeypatch.setattr(dataset, "ENCODER_BATCH", 5)
     values = {"folder": pictures, "vae": vae, **TINY}
     straight = trained(testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "a"), **values))
     ctx = testing.FakeContext(7, tmp_path / "b", pause_requested=True)
@@ -153,7 +153,7 @@ def test_a_pause_while_pictures_are_taken_apart_keeps_the_parts(
         testing.run(TrainDiffusion, ctx, **values)
     assert [event.text for event in ctx.events if isinstance(event, api.Progress)][-1].endswith(": 5 of 30")
     events = testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "b"), **values)
-    taking = [event.text for event in events if isinstance(event, api.Progress) and event.text.startswith("Taking")]
+    taking = [event.text for event in events if isinstance(event, api.Progress) and event.text.startswith("Encoding")]
     assert taking[0].endswith(": 10 of 30")
     assert weights(trained(events)) == weights(straight)
 
@@ -177,7 +177,7 @@ def test_an_artists_photographs_keep_their_words(tmp_path: Path, vae: str) -> No
     (folder / "broken.jpg").write_bytes(b"")
     ctx = testing.FakeContext(7, tmp_path / "job")
     events = testing.run(TrainDiffusion, ctx, folder=folder, vae=vae, **TINY)
-    assert notices(events) == ["Skipped, because it cannot be read: broken.jpg."]
+    assert notices(events) == ["Skipped 1 file that cannot be read: broken.jpg."]
     card = (trained(events).folder / "README.md").read_text("utf-8")
     assert "- roses in the rain\n" in card
     assert "- garden\n" in card
@@ -225,7 +225,7 @@ def test_a_model_trained_here_is_taught_more(pictures: Path, tmp_path: Path) -> 
     second = trained(testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "b"), folder=pictures, **values))
     assert second.kind == "diffusion"
     assert json.loads((second.folder / "studio.json").read_text("utf-8")) == {"components": {"vae": "vae-spatial"}}
-    assert f"trained further from {first.folder.name}" in (second.folder / "README.md").read_text("utf-8")
+    assert f"fine-tuned from {first.folder.name}" in (second.folder / "README.md").read_text("utf-8")
     assert str(tmp_path) not in "".join(path.read_text("utf-8") for path in second.folder.rglob("*.json"))
     for kind, part in ((UNet2DConditionModel, "unet"), (CLIPTextModel, "text_encoder")):
         before, after = (kind.from_pretrained(one.folder / part).state_dict() for one in (first, second))
@@ -238,27 +238,27 @@ def test_a_model_of_another_family_is_not_taught_as_a_whole(
     pictures: Path, tmp_path: Path, tiny_model: Callable[[str], Path]
 ) -> None:
     values = {**TINY, "kind": "full", "model": str(tiny_model("stable-diffusion-xl"))}
-    with pytest.raises(api.BadInput, match="Only Stable Diffusion 1 and 2"):
+    with pytest.raises(api.BadInput, match="Fine-tuning supports Stable Diffusion 1 and 2"):
         testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path), folder=pictures, **values)
 
 
 def test_too_many_pictures_are_thinned_out(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "MOST", 5)
-    reading = train.read_all([pictures], 64)
+    monkeypatch.setattr(dataset, "MAX_IMAGES", 5)
+    reading = dataset.read_folders([pictures], 64)
     events = []
     while True:
         try:
             events.append(next(reading))
         except StopIteration as done:
-            read, _, counts = done.value
+            images = done.value
             break
-    assert notices(events) == ["There are more than 5 pictures, and only one in 2 is used."]
-    assert (len(read.subjects), counts) == (4, {"pictures": 4})
+    assert notices(events) == ["There are more than 5 images, so only one in 2 is used."]
+    assert (len(images.subjects), images.counts) == (4, {"pictures": 4})
 
 
 def test_too_few_pictures_is_one_sentence(pictures: Path) -> None:
     (pictures / "0.png").unlink()
-    with pytest.raises(api.BadInput, match="There are 7 readable pictures in pictures, and a training needs 8"):
+    with pytest.raises(api.BadInput, match="pictures contains 7 readable images, and this training needs 8"):
         testing.run(TrainDiffusion, folder=pictures, **TINY)
 
 
@@ -268,13 +268,14 @@ def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_what_is_no_autoencoder_is_refused(pictures: Path, tmp_path: Path) -> None:
-    with pytest.raises(api.BadInput, match="no autoencoder"):
+    with pytest.raises(api.BadInput, match="not the folder of an autoencoder"):
         testing.run(TrainDiffusion, folder=pictures, vae=str(tmp_path), **TINY)
 
 
 def test_batches_depend_on_seed_and_step_alone(pictures: Path) -> None:
     read = [
-        dataset.read_image(subject, 64) for subject in captions.read_captions(pictures, dataset.find_images(pictures))
+        dataset.read_image(subject, 64)
+        for subject in captions.read_captions(pictures, api.datasets.find_images(pictures))
     ]
     subjects = [subject for subject, _ in read]
     everything = dataset.LoadedImages(subjects, [pixels for _, pixels in read])

@@ -67,16 +67,16 @@ def test_other_things_are_mirrored(name: str) -> None:
 def test_each_colour_is_known_again(word: str) -> None:
     pixels = np.full((8, 8, 4), 255, np.uint8)
     pixels[..., :3] = captions.COLOURS[word]
-    assert captions.main_colour(pixels) == word
+    assert captions.find_main_colour(pixels) == word
 
 
 def test_what_is_clear_or_motley_has_no_colour() -> None:
     pixels = np.zeros((8, 12, 4), np.uint8)
-    assert captions.main_colour(pixels) == ""
+    assert captions.find_main_colour(pixels) == ""
     pixels[..., 3] = 255
     for number, word in enumerate(("red", "green", "blue")):
         pixels[:, 4 * number : 4 * number + 4, :3] = captions.COLOURS[word]
-    assert captions.main_colour(pixels) == ""
+    assert captions.find_main_colour(pixels) == ""
 
 
 def test_words_come_from_text_files_lists_and_file_names(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_pictures_of_one_name_in_two_folders_keep_their_own_words(tmp_path: Path
 
 def test_a_damaged_list_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "captions.jsonl").write_text('{"file": "a.png"\n', encoding="utf-8")
-    with pytest.raises(api.BadInput, match=r"captions\.jsonl is no list of captions"):
+    with pytest.raises(api.BadInput, match=r"captions\.jsonl is not a list of captions"):
         captions.read_captions(tmp_path, [])
 
 

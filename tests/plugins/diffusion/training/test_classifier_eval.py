@@ -78,7 +78,7 @@ def test_one_name_in_two_styles_is_one_class() -> None:
     subjects = [Subject(Path("a"), "Fox", style="fluent"), Subject(Path("b"), "owl"), Subject(Path("c"), "fox")]
     names = classifier_eval.ClassNames.of(subjects)
     assert names.words == ["fox", "owl"]
-    assert names.pictures == [(0, 2), (1,)]
+    assert names.images == [(0, 2), (1,)]
 
 
 def test_what_is_asked_is_always_the_same() -> None:
@@ -91,7 +91,7 @@ def test_what_is_asked_is_always_the_same() -> None:
 
 
 def test_pairs_are_shown_as_they_are_asked_for(judge: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(composites, "HELD_OUT_SHARE", 1.0)
+    monkeypatch.setattr(composites, "HOLDOUT_FRACTION", 1.0)
     monkeypatch.setattr(classifier_eval, "PAIR_TOP_K", 1)
     opaque = np.full((128, 128, 3), 255, np.uint8)  # which no pair is made of
     subjects = [Subject(Path("white.png"), "white"), *pictures().subjects]
@@ -116,7 +116,7 @@ def test_the_tool_measures_a_real_pipeline(tiny_model: Any, tmp_path: Path) -> N
     ctx = testing.FakeContext(seed=7, folder=tmp_path / "job")
     values = {"model": str(tiny_model("stable-diffusion")), "classifier_steps": 2, "batch": 4, "steps": 1, "pairs": 2}
     (text,) = testing.results(testing.run(EvaluateDiffusion, ctx, folder=folder, **values))
-    assert "among the first five | 100.0% | 100.0% |" in text.text
+    assert "top 5 | 100.0% | 100.0% |" in text.text
     assert ctx.notes["fidelity"]["names"] == 3
 
 

@@ -86,7 +86,7 @@ def test_it_paints_otherwise_and_a_kill_costs_nothing(photos: Path, tmp_path: Pa
 class Same(trainer.Trainer):
     """Learns from the same noise at the same times over and over."""
 
-    def _chance(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _draw_noise(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         chance = torch.Generator().manual_seed(5)
         return torch.randn(latents.shape, generator=chance), torch.tensor([100, 700])
 
@@ -96,7 +96,7 @@ def test_the_loss_falls(tmp_path: Path, xl: Path) -> None:
     base = lora.prepare_lora_training(testing.FakeContext(1), str(xl), 8, 16)
     batch = torch.ones(2, 4, 8, 8), ["a fox", ""], [(32, 64, 0, 16), None]
     numbers = trainer.LearningRateSchedule(steps=12, learning_rate=3e-2, warm_up=2)
-    one = Same(base.parts, numbers, lambda _: batch, tmp_path, seed=1, half=False)
+    one = Same(base.components, numbers, lambda _: batch, tmp_path, seed=1, autocast=False)
     losses = []
     for _ in range(12):
         before, count = one.state.loss, one.state.step
@@ -108,7 +108,7 @@ def test_the_loss_falls(tmp_path: Path, xl: Path) -> None:
 def test_the_unet_is_told_what_the_pipeline_tells_it(xl: Path) -> None:
     from diffusers import StableDiffusionXLPipeline
 
-    told = lora.prepare_lora_training(testing.FakeContext(1), str(xl), 2, 32).parts.told(
+    told = lora.prepare_lora_training(testing.FakeContext(1), str(xl), 2, 32).components.conditioning(
         ["a fox", ""], [(600, 800, 0, 5), None], "cpu"
     )
     pipe = StableDiffusionXLPipeline.from_pretrained(xl)
@@ -123,20 +123,20 @@ def test_the_unet_is_told_what_the_pipeline_tells_it(xl: Path) -> None:
 
 
 def test_a_picture_knows_where_its_middle_was_cut_out(photos: Path) -> None:
-    subject, pixels = dataset.read_image(captions.read_captions(photos, dataset.find_images(photos))[0], 64)
+    subject, pixels = dataset.read_image(captions.read_captions(photos, api.datasets.find_images(photos))[0], 64)
     assert (subject.frame, pixels.shape) == ((128, 192, 0, 16), (64, 64, 3))
 
 
 @pytest.mark.parametrize("family", ["instruct-pix2pix-xl", "lcm", "pixart-sigma"])
 def test_other_families_are_one_sentence(family: str, tiny_model: Callable[[str], Path]) -> None:
-    with pytest.raises(api.BadInput, match="LoRAs are learnt for Stable Diffusion 1, 2 and XL"):
+    with pytest.raises(api.BadInput, match="LoRA training supports Stable Diffusion 1, 2 and XL"):
         lora.prepare_lora_training(testing.FakeContext(1), str(tiny_model(family)), 2, 64)
 
 
 def test_the_refiner_is_one_sentence(tmp_path: Path) -> None:
     from tests.plugins.diffusion.fixtures import tiny
 
-    with pytest.raises(api.BadInput, match="and refiner is none of them"):
+    with pytest.raises(api.BadInput, match="and refiner is another model"):
         lora.prepare_lora_training(testing.FakeContext(1), str(tiny.refiner(tmp_path / "refiner")), 2, 64)
 
 
@@ -147,4 +147,4 @@ def test_pictures_much_smaller_than_the_models_are_told(photos: Path, tmp_path: 
     values = {**TINY, "folder": photos, "model": str(folder)}
     running = TrainDiffusion().run(TrainDiffusion.Params(**values), testing.FakeContext(7, tmp_path / "job"))
     told = next(event for event in running if isinstance(event, api.Notice))
-    assert told.text.startswith("large paints 128 px, and learns from pictures of 64 px")
+    assert told.text.startswith("large generates images of 128 px, and the training images have 64 px")

@@ -25,7 +25,7 @@ def trainer(keep: Path, batches=batch, **schedule) -> training.Trainer:
     torch.manual_seed(0)
     parts = small_model.build_components(CAPTIONS, small_model.NETWORK_SIZES["tiny"], 4, 8, keep / "words")
     numbers = training.LearningRateSchedule(**{"steps": 25, "warm_up": 5, "learning_rate": 1e-2, **schedule})
-    return training.Trainer(parts, numbers, batches, keep, seed=1, half=False)
+    return training.Trainer(parts, numbers, batches, keep, seed=1, autocast=False)
 
 
 def loss(one: training.Trainer) -> float:
@@ -105,7 +105,7 @@ def test_the_vocabulary_takes_any_text_and_is_the_same_each_time(tmp_path: Path)
     second = small_model.train_tokenizer(reversed(CAPTIONS), tmp_path / "b")
     assert first.get_vocab() == second.get_vocab()
     told = small_model.tokenize(first, ["", "a red apple, 3d", "Zebra 東京 🦊 " * 40])
-    assert told.shape == (3, small_model.TOKENS)
+    assert told.shape == (3, small_model.MAX_TOKENS)
     assert told[0, 0] == first.bos_token_id
     assert set(told[0, 1:].tolist()) == {first.eos_token_id}
     assert int(told.max()) < len(first)
