@@ -26,7 +26,7 @@ from studio.engine.throughput import Rates
 from studio.library.library import Library
 from studio.library.pages.store import PageStore
 from studio.state.form import draft_store
-from tests.engine.conftest import Ears
+from tests.fixtures.events import EventRecorder
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "home_0_1.zip"
 APPLE, STYLED, MORPH, STRIPES = "0ec5de3b68", "7e68295094", "251b0eda8c", "7e8e7fcbb0"
@@ -49,13 +49,13 @@ def library(old_home: Home) -> Iterator[Library]:
 
 
 @contextmanager
-def _running(home: Home, library: Library) -> Iterator[tuple[LocalEngine, Ears]]:
-    engine, ears = LocalEngine(home, library, Settings(device="cpu")), Ears()
-    engine.subscribe(ears)
+def _running(home: Home, library: Library) -> Iterator[tuple[LocalEngine, EventRecorder]]:
+    engine, recorder = LocalEngine(home, library, Settings(device="cpu")), EventRecorder()
+    engine.subscribe(recorder)
     engine.start()
     try:
-        ears.until_ready()
-        yield engine, ears
+        recorder.wait_until_ready()
+        yield engine, recorder
     finally:
         engine.close()
 
@@ -92,10 +92,10 @@ def test_a_creation_is_made_again_from_its_recipe(old_home: Home, library: Libra
     before = library.get(STRIPES)
     assert before
     assert before.recipe
-    with _running(old_home, library) as (engine, ears):
-        engine.hold(False)
+    with _running(old_home, library) as (engine, recorder):
+        engine.set_queue_paused(False)
         (job,) = engine.submit(before.recipe)
-        (output,) = ears.until_state(job, JobState.DONE).outputs
+        (output,) = recorder.wait_for_state(job, JobState.DONE).outputs
     after = library.get(output)
     assert after
     with Image.open(before.path) as old, Image.open(after.path) as new:
@@ -103,16 +103,16 @@ def test_a_creation_is_made_again_from_its_recipe(old_home: Home, library: Libra
 
 
 def test_the_queue_goes_on_with_what_waited_and_what_was_paused(old_home: Home, library: Library) -> None:
-    with _running(old_home, library) as (engine, ears):
+    with _running(old_home, library) as (engine, recorder):
         jobs = {job.id: job for job in engine.jobs()}
-        assert engine.held
+        assert engine.queue_paused
         assert jobs[PAUSED].state is JobState.PAUSED
         assert jobs[WAITING].state is JobState.QUEUED
         assert sum(job.state is JobState.DONE for job in jobs.values()) == 5
         engine.resume(PAUSED)
-        engine.hold(False)
+        engine.set_queue_paused(False)
         for id in (PAUSED, WAITING):
-            (output,) = ears.until_state(jobs[id], JobState.DONE).outputs
+            (output,) = recorder.wait_for_state(jobs[id], JobState.DONE).outputs
             assert library.get(output)
 
 
@@ -130,7 +130,7 @@ def test_draft_settings_and_what_was_learnt_are_read(old_home: Home) -> None:
     assert (draft.tool, draft.values["diffusion.paint"]) == ("diffusion.paint", {"prompt": "a blue whale, flat"})
     assert settings_file.load(old_home.settings) == Settings(device="cpu")
     question = EstimateResult(id="1", work=2.0, rate="vae.morph vae-spatial auto", device="cpu 2 cores float32")
-    assert Rates(old_home.rates).estimate(question).seconds == pytest.approx(2 * 7.797, rel=0.001)
+    assert Rates(old_home.rates).add_seconds(question).seconds == pytest.approx(2 * 7.797, rel=0.001)
 
 
 def test_the_tools_of_then_fill_the_window_until_the_worker_is_up(old_home: Home) -> None:

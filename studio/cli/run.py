@@ -23,7 +23,7 @@ from studio.core.messages import JobNotice, JobProgress, PreviewFrame
 from studio.core.notices import NoticeLevel
 from studio.core.recipe import Recipe
 from studio.engine.interface import Created, EngineEvent, JobChanged, WorkerChanged, WorkerState
-from studio.engine.recipe_builder import SEEDS, freeze, thaw
+from studio.engine.recipe_builder import SEEDS, build_recipe, restore_values
 
 MOST = 10_000
 MOST_STEPS = 1_000_000
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             return estimate(tool, values_of(tool, options.set), place, console)
         destination = Destination.of(options.out, tool, place.library)
         seed = secrets.randbelow(SEEDS) if options.seed is None else options.seed
-        recipe = freeze(tool, values_of(tool, options.set), seed, place.library)
+        recipe = build_recipe(tool, values_of(tool, options.set), seed, place.library)
         tell_licences(tool, recipe, place, console)
         return _Run(place, console, destination).carry_out(recipe, tool, options.count)
 
@@ -53,7 +53,7 @@ def again(options: argparse.Namespace, console: Console) -> int:
         tool = place.tool(old.tool)
         look(place, console)
         destination = Destination.of(options.out, tool, place.library)
-        new = freeze(tool, thaw(old, place.library), old.seed, place.library)
+        new = build_recipe(tool, restore_values(old, place.library), old.seed, place.library)
         tell_licences(tool, new, place, console)
         for difference in before(old, tool, place):
             console.note(difference, NoticeLevel.WARNING)

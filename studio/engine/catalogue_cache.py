@@ -1,4 +1,4 @@
-"""The plugins as they were last seen, kept on disk so that the window is complete before the worker is up."""
+"""The catalogue of the last session, kept on disk so that the window is complete before the worker is up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from studio.core.files import write_bytes_atomically
 
 
 def load(path: Path) -> Catalogue:
-    """An empty catalogue where there is no file or it cannot be read."""
+    """Return the stored catalogue, or an empty one where it cannot be read."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Catalogue)
     except (OSError, msgspec.MsgspecError, UnicodeError):
@@ -19,5 +19,5 @@ def load(path: Path) -> Catalogue:
 
 
 def save(path: Path, catalogue: Catalogue) -> None:
-    """Raises StudioError where it cannot be written."""
+    """Store a catalogue. Raises StudioError where it cannot be written."""
     write_bytes_atomically(path, msgspec.json.encode(catalogue))

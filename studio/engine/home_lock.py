@@ -1,4 +1,4 @@
-"""One studio at a time per home."""
+"""A lock that lets only one studio open a home."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from studio.core.errors import StudioError
 
 
 class HomeLock:
-    """Held from the moment it is made until `release` or the end of the process, however it ends.
+    """Locked from the constructor until `release` or the end of the process, however it ends.
 
-    Raises StudioError when another process holds it.
+    Raises StudioError when another process has it.
     """
 
     def __init__(self, path: Path) -> None:

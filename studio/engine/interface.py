@@ -1,4 +1,4 @@
-"""Where jobs run, as the window and the command line see it."""
+"""The engine as the window and the command line see it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class WorkerChanged(Struct, frozen=True):
 
 
 class MemoryChanged(Struct, frozen=True):
-    """What the worker of a lane holds, in bytes; once a second."""
+    """The bytes that the worker of a lane uses; once a second."""
 
     lane: Lane
     memory: int
@@ -98,61 +98,62 @@ class Engine(Protocol):
 
     @property
     def catalogue(self) -> Catalogue:
-        """What was last known of the plugins: from the cache on disk until the worker is up."""
+        """The plugins: as the cache on disk has them, until the worker is up."""
 
     @property
-    def held(self) -> bool:
-        """Whether the queue is paused: running jobs go on, no other starts."""
+    def queue_paused(self) -> bool:
+        """Whether the queue is paused: running jobs continue, no other starts."""
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Returns the call that ends the subscription."""
+        """Call `listener` for each event. Returns a function that ends the subscription."""
 
     def start(self) -> None:
-        """Starts the worker of the interactive lane; that of the training lane starts with its first job."""
+        """Start the worker of the interactive lane; that of the training lane starts with its first job."""
 
     def close(self) -> None:
-        """Ends the workers. Running jobs stay in the queue and are run again next time."""
+        """End the workers. Running jobs stay in the queue and are run again next time."""
 
     def configure(self, settings: Settings) -> None:
-        """Takes new settings; a change of the device or of the plugins replaces workers once they are free."""
+        """Take new settings; a change of the device or of the plugins replaces workers once they are free."""
 
     def submit(self, recipe: Recipe, *, count: int = 1, format: str = "") -> list[Job]:
-        """Adds `count` jobs with the seeds `seed`, `seed + 1`, …; on disk when it returns."""
+        """Add `count` jobs with the seeds `seed`, `seed + 1`, …; on disk when it returns."""
 
     def draft(self, recipe: Recipe) -> str:
-        """Runs a recipe for its previews alone, before what is queued. A newer draft takes the place
-        of an older. Returns its job id; `JobForgotten` with that id says that it is over."""
+        """Run a recipe for its previews alone, before queued jobs. A newer draft replaces an older one.
+        Returns its job id; `JobForgotten` with that id says that it has ended."""
 
     def estimate(self, tool: str, values: Mapping[str, Any]) -> str:
-        """Asks what a tool would take with these values, and starts no worker for it. Returns an id;
-        `EstimateReady` with that id follows, empty where a value is wrong; not where a newer question
-        about the same tool came, or no worker is ready."""
+        """Estimate a tool's memory and time with these values, without starting a worker. Returns an id;
+        `EstimateReady` with that id follows, empty where a value is wrong; not where a newer request
+        for the same tool came, or no worker is ready."""
 
     def jobs(self) -> list[Job]:
-        """Jobs that have not ended, in order, and those that ended lately, newest last."""
+        """Return jobs that have not ended, in order, and those that ended lately, newest last."""
 
     def cancel(self, job: str) -> None:
-        """At the job's next cancel point, or after `Settings.cancel_grace` by ending its worker."""
+        """Cancel a job at its next cancel point, or after `Settings.cancel_grace` by ending its worker."""
 
     def cancel_all(self) -> None:
-        """Queued and running jobs. Paused ones stay: they were put by on purpose."""
+        """Cancel queued and running jobs. Paused ones stay: they were paused on purpose."""
 
     def pause(self, job: str) -> None:
-        """For tools that are `pausable`: the job keeps its state and gives the device free."""
+        """Pause a job of a `pausable` tool: it saves its state and frees the device. A queued job just waits."""
 
     def resume(self, job: str) -> None:
-        """Queues a job that was paused, failed, was cancelled or set aside, with what it kept."""
+        """Queue a job again that was paused, failed, was cancelled or set aside. It has its checkpoints."""
 
     def forget(self, job: str) -> None:
-        """Drops an ended job from the list. Its creations stay."""
+        """Drop an ended job from the list. Its creations stay."""
 
     def move(self, job: str, before: str | None) -> None:
-        """Puts a queued job before another, or last."""
+        """Put a queued job before another, or last."""
 
-    def hold(self, on: bool) -> None: ...
+    def set_queue_paused(self, on: bool) -> None:
+        """Pause or resume the queue. Stored, so it holds after a restart too."""
 
     def free_memory(self) -> None:
-        """Loaded models are dropped, and an idle training worker ends. `JobNotice` says how much it gave back."""
+        """Drop loaded models and end an idle training worker. `JobNotice` says how much memory that released."""
 
     def reload_plugins(self) -> None: ...
 

@@ -1,4 +1,4 @@
-"""The jobs, each a row on disk, so that a kill loses none."""
+"""The queue of jobs, each a row on disk, so that a kill loses none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from studio.core.errors import StudioError
 from studio.core.job import Job, JobState, Lane
-from studio.engine.crash_policy import interrupted
+from studio.engine.crash_policy import after_interruption
 
 _MIGRATIONS = (
     """
@@ -33,7 +33,7 @@ _PUT = """
     ON CONFLICT (id) DO UPDATE SET job = ?2, ended = ?3, stop = stop * ?4
 """
 
-ENDED_KEPT = 200
+MAX_ENDED = 200
 
 
 class JobQueue:
@@ -50,7 +50,7 @@ class JobQueue:
         self._lock = threading.RLock()
         self._jobs: dict[str, Job] = {}
         self._base = self._open(path)
-        self._held = self._said("held") == "yes"
+        self._paused = self._read_setting("held") == "yes"
         self._load()
 
     def close(self) -> None:
@@ -58,48 +58,48 @@ class JobQueue:
             self._base.close()
 
     @property
-    def held(self) -> bool:
-        return self._held
+    def paused(self) -> bool:
+        return self._paused
 
-    @held.setter
-    def held(self, on: bool) -> None:
+    @paused.setter
+    def paused(self, on: bool) -> None:
         with self._lock:
             self._execute([("REPLACE INTO said VALUES ('held', ?)", ("yes" if on else "no",))])
-            self._held = on
+            self._paused = on
 
     def get(self, job: str) -> Job | None:
         with self._lock:
             return self._jobs.get(job)
 
     def all(self) -> list[Job]:
-        """Those that have not ended, in order; then the ended, newest last."""
+        """Return jobs that have not ended, in order; then the ended ones, newest last."""
         with self._lock:
             return self.waiting() + [job for job in self._jobs.values() if job.state.ended]
 
     def waiting(self) -> list[Job]:
-        """Those that have not ended, in order."""
+        """Return jobs that have not ended, in order."""
         with self._lock:
             return sorted((job for job in self._jobs.values() if not job.state.ended), key=lambda job: job.position)
 
     def next(self, lane: Lane) -> Job | None:
-        """The first that may start in a lane."""
+        """Return the first job that may start in a lane."""
         for job in self.waiting():
             if job.lane is lane and job.state is JobState.QUEUED:
                 return job
         return None
 
     def add(self, jobs: Iterable[Job]) -> list[Job]:
-        """Puts jobs at the end, all or none."""
+        """Put jobs at the end, all or none."""
         with self._lock:
-            last = self._last()
+            last = self._last_position()
             added = [replace(job, position=last + place) for place, job in enumerate(jobs, 1)]
             self._store(added)
             return added
 
     def put(self, job: Job) -> list[str]:
-        """Stores what became of a job. Returns the ids of ended jobs that were dropped for it.
+        """Store a job's new state. Returns the ids of ended jobs that were dropped to keep the list short.
 
-        It is remembered until the end of the studio even where the disk does not take it.
+        It is kept in memory even where the disk does not take it.
         """
         with self._lock:
             old = self._jobs.get(job.id)
@@ -111,33 +111,33 @@ class JobQueue:
             return []
 
     def requeue(self, job: Job) -> Job:
-        """Queues a job again: one that was paused keeps its place, another goes last."""
+        """Queue a job again: a paused one keeps its place, another goes last."""
         with self._lock:
-            position = job.position if job.state is JobState.PAUSED else self._last() + 1
+            position = job.position if job.state is JobState.PAUSED else self._last_position() + 1
             queued = replace(job, state=JobState.QUEUED, failure=None, interruptions=0, position=position)
             self._store([queued])
             return queued
 
     def move(self, job: str, before: str | None) -> list[Job]:
-        """Puts a job before another, or last. Returns the jobs whose place changed."""
+        """Put a job before another, or last. Returns the jobs whose place changed."""
         with self._lock:
-            order = [one for one in self.waiting() if one.id != job]
+            order = [other for other in self.waiting() if other.id != job]
             moved = self._jobs.get(job)
             if moved is None or moved.state.ended:
                 return []
-            place = next((at for at, one in enumerate(order) if one.id == before), len(order))
+            place = next((at for at, other in enumerate(order) if other.id == before), len(order))
             order.insert(place, moved)
-            changed = [replace(one, position=float(at)) for at, one in enumerate(order) if one.position != at]
+            changed = [replace(other, position=float(at)) for at, other in enumerate(order) if other.position != at]
             self._store(changed)
             return changed
 
-    def wants_stop(self, job: str) -> None:
-        """Remembers that a running job was asked to end, so that a kill does not undo the wish."""
+    def mark_cancelled(self, job: str) -> None:
+        """Note that a running job is being cancelled, so that a kill does not bring it back."""
         with self._lock:
             self._execute([("UPDATE jobs SET stop = 1 WHERE id = ?", (job,))])
 
     def forget(self, job: str) -> bool:
-        """Drops an ended job. Says whether there was one."""
+        """Drop an ended job. Returns whether there was one."""
         with self._lock:
             known = self._jobs.get(job)
             if known is None or not known.state.ended:
@@ -145,20 +145,20 @@ class JobQueue:
             self._delete([job])
             return True
 
-    def _last(self) -> float:
+    def _last_position(self) -> float:
         return max((job.position for job in self._jobs.values()), default=0.0)
 
     def _drop_old(self) -> list[str]:
         ended = [job.id for job in self._jobs.values() if job.state.ended]
-        old = ended[:-ENDED_KEPT]
+        old = ended[:-MAX_ENDED]
         self._delete(old)
         return old
 
     def _delete(self, ids: Sequence[str]) -> None:
         if ids:
-            self._execute([("DELETE FROM jobs WHERE id = ?", (one,)) for one in ids])
-        for one in ids:
-            del self._jobs[one]
+            self._execute([("DELETE FROM jobs WHERE id = ?", (id,)) for id in ids])
+        for id in ids:
+            del self._jobs[id]
 
     def _store(self, jobs: Iterable[Job]) -> None:
         jobs = list(jobs)
@@ -179,27 +179,27 @@ class JobQueue:
         except sqlite3.Error as error:
             raise _cannot_store(error) from error
 
-    def _said(self, name: str) -> str:
+    def _read_setting(self, name: str) -> str:
         row = self._base.execute("SELECT value FROM said WHERE name = ?", (name,)).fetchone()
         return str(row[0]) if row else ""
 
     def _load(self) -> None:
-        """What ran when the studio was killed is queued again, or cancelled if that was asked for."""
+        """Read all jobs. Those that ran when the studio was killed are queued again; marked ones are cancelled."""
         changed = []
         for body, stop in self._base.execute("SELECT job, stop FROM jobs ORDER BY ended, id").fetchall():
             job = msgspec.json.decode(body, type=Job)
             self._jobs[job.id] = job
             if job.state is JobState.RUNNING:
-                changed.append(replace(job, state=JobState.CANCELLED) if stop else interrupted(job))
+                changed.append(replace(job, state=JobState.CANCELLED) if stop else after_interruption(job))
         if changed:
             self._store(changed)
 
     def _open(self, path: Path | None) -> sqlite3.Connection:
         if path is None:
-            return _connected(":memory:")
+            return _connect(":memory:")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            return _connected(str(path))
+            return _connect(str(path))
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise _cannot_store(error) from error
@@ -208,11 +208,13 @@ class JobQueue:
                 part = path.with_name(path.name + ending)
                 if part.exists():
                     part.rename(aside.with_name(aside.name + ending))
-            self.notice = f"The list of jobs was damaged and starts anew; the old file is kept as {aside.name}."
-            return _connected(str(path))
+            self.notice = (
+                f"The list of jobs was damaged, so a new one was started. The old file is kept as {aside.name}."
+            )
+            return _connect(str(path))
 
 
-def _connected(path: str) -> sqlite3.Connection:
+def _connect(path: str) -> sqlite3.Connection:
     base = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
     try:
         (version,) = base.execute("PRAGMA user_version").fetchone()
@@ -231,5 +233,5 @@ def _connected(path: str) -> sqlite3.Connection:
 
 def _cannot_store(error: sqlite3.Error) -> StudioError:
     if "full" in str(error):
-        return StudioError("The disk is full: the job could not be kept.", "Free some space and try again.")
+        return StudioError("The disk is full: the job could not be saved.", "Free some space and try again.")
     return StudioError(f"The list of jobs cannot be written: {error}.", "Check the studio's folder: `studio doctor`.")

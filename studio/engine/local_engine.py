@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import shutil
 import sys
 import tempfile
@@ -18,31 +17,22 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from studio.core import messages, paths
+from studio.core import messages
 from studio.core.descriptor import Catalogue
 from studio.core.errors import StudioError
 from studio.core.job import Job, JobState, Lane, new_job_id
-from studio.core.messages import FromWorker
-from studio.core.notices import NoticeLevel
 from studio.core.paths import Home
 from studio.core.recipe import Recipe
 from studio.core.settings import Settings
-from studio.engine import catalogue_cache, recipe_builder
+from studio.engine import recipe_builder
 from studio.engine.home_lock import HomeLock
-from studio.engine.interface import CatalogueChanged, EngineEvent, EstimateReady, JobChanged, JobForgotten, Listener
+from studio.engine.interface import EstimateReady, JobChanged, JobForgotten, Listener
 from studio.engine.job_queue import JobQueue
 from studio.engine.lane import LaneRunner
-from studio.engine.plugin_fingerprint import fingerprint
-from studio.engine.throughput import Rates
-from studio.engine.worker_process import WorkerProcess
-from studio.library.creation import Creation
+from studio.engine.lane_host import LaneHost
 
 if TYPE_CHECKING:
     from studio.library.library import Library
-
-ENVIRONMENT = {"PYTHONUTF8": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-"""For workers, where the user has not said otherwise. They share the cores with the window and each other,
-and threads that wait by spinning would take several times as long."""
 
 logger = logging.getLogger(__name__)
 
@@ -63,51 +53,44 @@ class LocalEngine:
         durable: bool = True,
         worker: Sequence[str] = (sys.executable, "-P", "-m", "studio.worker"),
     ) -> None:
-        """A durable engine keeps its queue on disk and holds the home's lock; another keeps it in memory.
+        """A durable engine keeps its queue on disk and locks the home; another keeps it in memory.
 
         `worker` is the command that starts one; options are added to it. Raises StudioError
-        when another studio holds the lock, or a newer one wrote the queue.
+        when another studio has locked the home, or a newer one wrote the queue.
         """
         home.make()
-        self._home = home
         self._library = library
-        self._settings = settings
-        self._command = tuple(worker)
         self._lock = HomeLock(home.root / "studio.lock") if durable else None
         try:
             self._queue = JobQueue(home.queue if durable else None)
         except BaseException:
             self._release()
             raise
-        self._keep = home.jobs if durable else Path(tempfile.mkdtemp(prefix="studio-jobs-"))
-        self._temporary = not durable
-        self._catalogue = catalogue_cache.load(home.descriptors)
-        self._rates = Rates(home.rates)
-        self._fingerprints: dict[Lane, str] = {}
-        self._draft: Job | None = None
-        self._listeners: list[Listener] = []
+        self._temporary_folder = None if durable else Path(tempfile.mkdtemp(prefix="studio-jobs-"))
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._lanes = {lane: LaneRunner(lane, self) for lane in Lane}
-        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        self._host = LaneHost(
+            home,
+            library,
+            settings,
+            self._queue,
+            command=worker,
+            checkpoints=self._temporary_folder or home.jobs,
+            post=self._inbox.put,
+        )
+        self._lanes = {lane: LaneRunner(lane, self._host) for lane in Lane}
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._closing = False
-
-    # -- for the window and the command line --
 
     @property
     def catalogue(self) -> Catalogue:
-        return self._catalogue
+        return self._host.catalogue
 
     @property
-    def held(self) -> bool:
-        return self._queue.held
+    def queue_paused(self) -> bool:
+        return self._queue.paused
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        self._listeners = [*self._listeners, listener]
-
-        def leave() -> None:
-            self._listeners = [one for one in self._listeners if one is not listener]
-
-        return leave
+        return self._host.subscribe(listener)
 
     def start(self, *, ahead: bool = True) -> None:
         """With `ahead`, the interactive worker starts before there is a job for it."""
@@ -118,13 +101,13 @@ class LocalEngine:
             self._inbox.put(self._lanes[Lane.INTERACTIVE].start)
 
     def close(self, *, at_once: bool = False) -> None:
-        """Ends the workers, after `Settings.cancel_grace` seconds at the latest, or at once."""
+        """End the workers, after `Settings.cancel_grace` seconds at the latest, or at once."""
         self._inbox.put(partial(self._close, at_once))
         if self._thread.is_alive():
             self._thread.join()
         self._queue.close()
-        if self._temporary:
-            shutil.rmtree(self._keep, ignore_errors=True)
+        if self._temporary_folder:
+            shutil.rmtree(self._temporary_folder, ignore_errors=True)
         self._release()
 
     def configure(self, settings: Settings) -> None:
@@ -141,17 +124,17 @@ class LocalEngine:
             )
             for number in range(count)
         )
-        self._inbox.put(partial(self._submitted, jobs))
+        self._inbox.put(partial(self._announce, jobs))
         return jobs
 
     def draft(self, recipe: Recipe) -> str:
         job = Job(id=new_job_id(), recipe=recipe)
-        self._inbox.put(partial(self._take_draft, job))
+        self._inbox.put(partial(self._set_draft, job))
         return job.id
 
     def estimate(self, tool: str, values: Mapping[str, Any]) -> str:
         id = new_job_id()
-        self._inbox.put(partial(self._ask, id, tool, dict(values)))
+        self._inbox.put(partial(self._estimate, id, tool, dict(values)))
         return id
 
     def jobs(self) -> list[Job]:
@@ -178,8 +161,8 @@ class LocalEngine:
     def move(self, job: str, before: str | None) -> None:
         self._inbox.put(partial(self._move, job, before))
 
-    def hold(self, on: bool) -> None:
-        self._queue.held = on
+    def set_queue_paused(self, on: bool) -> None:
+        self._queue.paused = on
         self._inbox.put(lambda: None)
 
     def free_memory(self) -> None:
@@ -188,90 +171,8 @@ class LocalEngine:
     def reload_plugins(self) -> None:
         self._inbox.put(self._reload)
 
-    # -- for the lanes (`lane.Host`), on the engine's thread --
-
-    @property
-    def settings(self) -> Settings:
-        return self._settings
-
-    def emit(self, event: EngineEvent) -> None:
-        for listener in self._listeners:
-            try:
-                listener(event)
-            except Exception:
-                logger.exception("A listener failed on %s", type(event).__name__)
-
-    def spawn(self, lane: LaneRunner) -> WorkerProcess:
-        self._fingerprints[lane.lane] = fingerprint(self._home, self._settings)
-        options = ["--home", str(self._home.root), "--lane", lane.lane.value, "--device", self._settings.device]
-        path = [str(paths.PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
-        return WorkerProcess(
-            [*self._command, *options],
-            environment={**ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))},
-            folder=self._home.root,
-            log=self._home.logs / f"worker-{lane.lane.value}.log",
-            heard=partial(self._hear, lane),
-            died=lambda worker, status: self._inbox.put(partial(lane.died, worker, status)),
-        )
-
-    def next_job(self, lane: Lane) -> tuple[Job, bool] | None:
-        if lane is Lane.INTERACTIVE and self._draft:
-            return self._draft, True
-        job = None if self._queue.held else self._queue.next(lane)
-        return (job, False) if job else None
-
-    def taken(self, job: Job) -> None:
-        if job is self._draft:
-            self._draft = None
-
-    def store(self, job: Job) -> None:
-        dropped: list[str] = []
-        try:
-            dropped = self._queue.put(job)
-        except StudioError as error:
-            self.emit(messages.JobNotice(job.id, str(error), NoticeLevel.WARNING))
-        if job.state is JobState.DONE:
-            self._drop_kept(job.id)
-        for old in dropped:
-            self._drop_kept(old)
-            self.emit(JobForgotten(old))
-
-    def current(self, job: Job) -> Job:
-        return self._queue.get(job.id) or job
-
-    def files(self, recipe: Recipe) -> dict[str, str]:
-        return recipe_builder.files(recipe, self._library)
-
-    def keep_folder(self, job: Job) -> Path:
-        return self._keep / job.id
-
-    def title(self, tool: str) -> str:
-        described = self._catalogue.tools.get(tool)
-        return described.title if described else tool
-
-    def found(self, lane: Lane, catalogue: Catalogue) -> None:
-        catalogue = Catalogue(catalogue.plugins, self._fingerprints[lane])
-        if catalogue == self._catalogue:
-            return
-        self._catalogue = catalogue
-        try:
-            catalogue_cache.save(self._home.descriptors, catalogue)
-        except StudioError as error:
-            logger.warning("The plugins could not be remembered: %s", error)
-        self.emit(CatalogueChanged(catalogue))
-
-    def estimated(self, told: messages.EstimateResult) -> None:
-        self.emit(self._rates.estimate(told))
-
-    def learn(self, measured: messages.JobTiming) -> None:
-        try:
-            self._rates.learn(measured)
-        except StudioError as error:
-            logger.warning("What a job took could not be remembered: %s", error)
-
-    # -- the engine's thread --
-
-    def _work(self) -> None:
+    # On the engine's thread
+    def _run(self) -> None:
         while True:
             deadline = min(lane.deadline() for lane in self._lanes.values())
             wait = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
@@ -283,24 +184,12 @@ class LocalEngine:
                 if call:
                     call()
                 for lane in self._lanes.values():
-                    lane.expire(time.monotonic())
-                    lane.wake()
+                    lane.enforce_deadline(time.monotonic())
+                    lane.start_next()
             except Exception:
                 logger.exception("The engine failed at %s", call)
-            if self._closing and not any(lane.alive for lane in self._lanes.values()):
+            if self._closing and not any(lane.has_worker for lane in self._lanes.values()):
                 return
-
-    def _hear(self, lane: LaneRunner, worker: WorkerProcess, message: FromWorker) -> None:
-        """On the worker's reading thread, where indexing a large file holds up nobody else."""
-        creation: Creation | None = None
-        if isinstance(message, messages.ResultSaved):
-            try:
-                creation = self._library.add(Path(message.path), digest=message.digest)
-            except Exception as error:
-                logger.exception("%s could not be indexed", message.path)
-                text = f"{Path(message.path).name} is saved, but the index does not have it yet: {error}"
-                self._inbox.put(partial(lane.heard, worker, messages.JobNotice(message.job, text, NoticeLevel.WARNING)))
-        self._inbox.put(partial(lane.heard, worker, message, creation))
 
     def _close(self, at_once: bool) -> None:
         self._closing = True
@@ -308,58 +197,56 @@ class LocalEngine:
             lane.close(at_once=at_once)
 
     def _tidy(self) -> None:
-        """What was kept for jobs that are no more, and a word about a damaged queue."""
+        """Remove stale checkpoints, and tell the artist about a damaged queue."""
         if self._queue.notice:
-            self.emit(messages.JobNotice("", self._queue.notice, NoticeLevel.WARNING))
-        for folder in self._keep.iterdir() if self._keep.is_dir() else ():
-            job = self._queue.get(folder.name)
-            if job is None or job.state is JobState.DONE:
-                shutil.rmtree(folder, ignore_errors=True)
+            self._host.warn("", self._queue.notice)
+        self._host.remove_stale_checkpoints()
 
     def _configure(self, settings: Settings) -> None:
-        old, self._settings = self._settings, settings
+        old, self._host.settings = self._host.settings, settings
         if (old.device, old.disabled_plugins) != (settings.device, settings.disabled_plugins):
             for lane in self._lanes.values():
-                lane.outdate()
+                lane.replace_worker()
 
-    def _submitted(self, jobs: Sequence[Job]) -> None:
-        """A picture that was asked for does not wait for a draft."""
+    def _announce(self, jobs: Sequence[Job]) -> None:
+        """Tell the listeners about submitted jobs. They do not wait for a draft."""
         if any(job.lane is Lane.INTERACTIVE for job in jobs):
             self._drop_draft()
         for job in jobs:
-            self.emit(JobChanged(self.current(job)))
+            self._host.emit(JobChanged(self._host.current(job)))
 
-    def _take_draft(self, job: Job) -> None:
+    def _set_draft(self, job: Job) -> None:
         self._drop_draft()
-        self._draft = job
-
-    def _ask(self, id: str, tool: str, values: Mapping[str, Any]) -> None:
-        """What the artist is still typing is no error."""
-        lane, described = self._lanes[Lane.INTERACTIVE], self._catalogue.tools.get(tool)
-        if lane.ready and described:
-            try:
-                lane.send(messages.EstimateRequest(id, tool, recipe_builder.located(described, values, self._library)))
-            except (StudioError, OSError, ValueError):
-                self.emit(EstimateReady(id))
+        self._host.draft = job
 
     def _drop_draft(self) -> None:
-        if self._draft:
-            self.emit(JobForgotten(self._draft.id))
-            self._draft = None
-        self._lanes[Lane.INTERACTIVE].supersede()
+        if self._host.draft:
+            self._host.emit(JobForgotten(self._host.draft.id))
+            self._host.draft = None
+        self._lanes[Lane.INTERACTIVE].cancel_draft()
+
+    def _estimate(self, id: str, tool: str, values: Mapping[str, Any]) -> None:
+        """Pass a request on to the worker. Values that are still being typed may be wrong, which is no error."""
+        lane, descriptor = self._lanes[Lane.INTERACTIVE], self._host.catalogue.tools.get(tool)
+        if lane.is_ready and descriptor:
+            try:
+                paths = recipe_builder.resolve_paths(descriptor, values, self._library)
+                lane.send(messages.EstimateRequest(id, tool, paths))
+            except (StudioError, OSError, ValueError):
+                self._host.emit(EstimateReady(id))
 
     def _cancel(self, job: str) -> None:
-        if self._draft and self._draft.id == job:
+        if self._host.draft and self._host.draft.id == job:
             self._drop_draft()
         for lane in self._lanes.values():
             if lane.running and lane.running.job.id == job:
-                if not lane.running.draft:
-                    self._try(job, partial(self._queue.wants_stop, job))
+                if not lane.running.is_draft:
+                    self._try(job, partial(self._queue.mark_cancelled, job))
                 lane.cancel()
                 return
         known_job = self._queue.get(job)
         if known_job and not known_job.state.ended:
-            self._become(replace(known_job, state=JobState.CANCELLED))
+            self._change(replace(known_job, state=JobState.CANCELLED))
 
     def _cancel_all(self) -> None:
         for job in self._queue.waiting():
@@ -371,61 +258,58 @@ class LocalEngine:
         if known_job is None:
             return
         if known_job.state is JobState.QUEUED:
-            self._become(replace(known_job, state=JobState.PAUSED))
+            self._change(replace(known_job, state=JobState.PAUSED))
         elif known_job.state is JobState.RUNNING:
-            tool = self._catalogue.tools.get(known_job.recipe.tool)
+            tool = self._host.catalogue.tools.get(known_job.recipe.tool)
             if tool and tool.pausable:
                 self._lanes[known_job.lane].send(messages.Pause(job))
             else:
-                self.emit(messages.JobNotice(job, f"{self.title(known_job.recipe.tool)} cannot be paused."))
+                title = self._host.tool_title(known_job.recipe.tool)
+                self._host.emit(messages.JobNotice(job, f"{title} cannot be paused."))
 
     def _resume(self, job: str) -> None:
         known_job = self._queue.get(job)
         if known_job and (known_job.state.ended or known_job.state is JobState.PAUSED):
-            self._try(job, lambda: self.emit(JobChanged(self._queue.requeue(known_job))))
+            self._try(job, lambda: self._host.emit(JobChanged(self._queue.requeue(known_job))))
 
     def _forget(self, job: str) -> None:
         def forget() -> None:
             if self._queue.forget(job):
-                self._drop_kept(job)
-                self.emit(JobForgotten(job))
+                self._host.remove_checkpoints(job)
+                self._host.emit(JobForgotten(job))
 
         self._try(job, forget)
 
     def _move(self, job: str, before: str | None) -> None:
         def move() -> None:
             for moved in self._queue.move(job, before):
-                self.emit(JobChanged(moved))
+                self._host.emit(JobChanged(moved))
 
         self._try(job, move)
 
-    def _become(self, job: Job) -> None:
-        self.store(job)
-        self.emit(JobChanged(job))
+    def _change(self, job: Job) -> None:
+        self._host.store(job)
+        self._host.emit(JobChanged(job))
 
     def _try(self, job: str, call: Callable[[], None]) -> None:
         try:
             call()
         except StudioError as error:
-            self.emit(messages.JobNotice(job, str(error), NoticeLevel.WARNING))
+            self._host.warn(job, str(error))
 
     def _free_memory(self) -> None:
         for lane in self._lanes.values():
             lane.send(messages.FreeMemory())
-        self._lanes[Lane.TRAINING].rest()
+        self._lanes[Lane.TRAINING].end_if_idle()
 
     def _reload(self) -> None:
-        now = fingerprint(self._home, self._settings)
+        self._host.note_fingerprint(*self._lanes)
         for lane in self._lanes.values():
-            self._fingerprints[lane.lane] = now
             lane.reload()
 
     def _lane_of(self, recipe: Recipe) -> Lane:
-        tool = self._catalogue.tools.get(recipe.tool)
+        tool = self._host.catalogue.tools.get(recipe.tool)
         return Lane(tool.lane) if tool else Lane.INTERACTIVE
-
-    def _drop_kept(self, job: str) -> None:
-        shutil.rmtree(self._keep / job, ignore_errors=True)
 
     def _release(self) -> None:
         if self._lock:

@@ -1,4 +1,4 @@
-"""Whether the plugins may have changed since they were last read, told without importing any."""
+"""A fingerprint of the plugins' files: shows without an import whether they changed since they were last read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CODE = (".py", ".json", ".toml", ".pyd", ".so")
 
 
 def fingerprint(home: Home, settings: Settings) -> str:
-    """Of names, sizes and times of the plugins' files, and of the distributions that bring some."""
+    """Return a hash of names, sizes and times of the plugins' files, and of the distributions that have plugins."""
     digest = hashlib.sha256()
     for line in _lines(home, settings):
         digest.update(f"{line}\n".encode())

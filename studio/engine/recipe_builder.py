@@ -1,4 +1,4 @@
-"""From a form's values to a recipe, and back."""
+"""Recipes from a form's values, and values from a recipe."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ SEEDS = 2**32
 _ID = re.compile(r"[0-9a-f]{6,64}")
 
 
-def freeze(tool: ToolDescriptor, values: Mapping[str, Any], seed: int, library: Library) -> Recipe:
-    """The recipe for a tool with these values. Input files are adopted into the library.
+def build_recipe(tool: ToolDescriptor, values: Mapping[str, Any], seed: int, library: Library) -> Recipe:
+    """Return the recipe for a tool with these values. Input files are imported into the library.
 
     A value for an input is a path, a creation's id (6 digits are enough) or ``sha256:…``.
     Raises BadInput with one sentence for the first value that cannot be used.
@@ -34,15 +34,14 @@ def freeze(tool: ToolDescriptor, values: Mapping[str, Any], seed: int, library: 
         raise BadInput(f"The seed is {seed}, and must be between 0 and {SEEDS - 1}.")
     params = params_schema.check(tool, values)
     inputs: dict[str, str] = {}
-    model = partial(_model, library)
     for field in params_schema.fields(tool.schema):
-        with _in_a_sentence(field):
+        with _translate_path_errors(field):
             if field.is_input:
-                params[field.name] = _named_by_content(field, params[field.name], library, inputs)
+                params[field.name] = _import_inputs(field, params[field.name], library, inputs)
             elif field.widget is Widget.FOLDER:
-                params[field.name] = _each(params[field.name], _folder)
+                params[field.name] = _map_value(params[field.name], _check_folder)
             elif field.widget is Widget.MODEL:
-                params[field.name] = _each(params[field.name], model)
+                params[field.name] = _map_value(params[field.name], partial(_resolve_model, library))
     return Recipe(
         tool=tool.id,
         tool_version=tool.version,
@@ -56,59 +55,59 @@ def freeze(tool: ToolDescriptor, values: Mapping[str, Any], seed: int, library: 
     )
 
 
-def thaw(recipe: Recipe, library: Library) -> dict[str, Any]:
-    """The values that `recipe` was frozen from, with the paths of its inputs.
+def restore_values(recipe: Recipe, library: Library) -> dict[str, Any]:
+    """Return the values that `recipe` was built from, with the paths of its inputs.
 
-    An input that the library no longer has stays ``sha256:…``, which `freeze` refuses.
+    An input that the library no longer has stays ``sha256:…``, which `build_recipe` refuses.
     """
     references = set(recipe.inputs.values())
-    paths = {reference: _path_of(reference, library) for reference in references}
+    paths = {reference: _find_path(reference, library) for reference in references}
 
-    def thawed(value: Any) -> Any:
+    def restore(value: object) -> object:
         if isinstance(value, list):
-            return [thawed(item) for item in value]
+            return [restore(item) for item in value]
         return paths[value] if isinstance(value, str) and value in paths else value
 
-    return {name: thawed(value) for name, value in recipe.params.items()}
+    return {name: restore(value) for name, value in recipe.params.items()}
 
 
-def located(tool: ToolDescriptor, values: Mapping[str, Any], library: Library) -> dict[str, Any]:
-    """The checked values, with the paths of inputs wherever they are now. Nothing is adopted or read.
+def resolve_paths(tool: ToolDescriptor, values: Mapping[str, Any], library: Library) -> dict[str, Any]:
+    """Return the checked values with the paths of inputs. Nothing is imported or read.
 
     Raises BadInput for a value that does not fit its field.
     """
     params = params_schema.check(tool, values)
 
-    def path_of(value: str) -> str:
+    def resolve(value: str) -> str:
         path = Path(value).expanduser()
         if value.startswith(REFERENCE):
-            return _path_of(value, library)
+            return _find_path(value, library)
         if _ID.fullmatch(value) and not path.exists() and (creation := library.get(value)):
             return creation.path
         return str(path.absolute())
 
     for field in params_schema.fields(tool.schema):
         if field.is_input or field.widget is Widget.FOLDER:
-            params[field.name] = _each(params[field.name], path_of)
+            params[field.name] = _map_value(params[field.name], resolve)
         elif field.widget is Widget.MODEL:
-            params[field.name] = _each(params[field.name], partial(_model, library))
+            params[field.name] = _map_value(params[field.name], partial(_resolve_model, library))
     return params
 
 
-def files(recipe: Recipe, library: Library) -> dict[str, str]:
-    """The path of each reference in a recipe. Raises BadInput for one that the library no longer has."""
-    found = {}
+def input_paths(recipe: Recipe, library: Library) -> dict[str, str]:
+    """Return the path of each reference in a recipe. Raises BadInput for one that the library no longer has."""
+    paths = {}
     for name, reference in recipe.inputs.items():
         path = library.path_of(reference.removeprefix(REFERENCE))
         if path is None:
             raise BadInput(f"The file for {name} is no longer in the library.", "Choose it again.")
-        found[reference] = str(path)
-    return found
+        paths[reference] = str(path)
+    return paths
 
 
 @contextmanager
-def _in_a_sentence(field: Field) -> Iterator[None]:
-    """A path can be wrong in more ways than being absent: forbidden, endless, or no path at all."""
+def _translate_path_errors(field: Field) -> Iterator[None]:
+    """Raise BadInput for a path that is forbidden, endless, or no path at all."""
     try:
         yield
     except PermissionError as error:
@@ -118,25 +117,27 @@ def _in_a_sentence(field: Field) -> Iterator[None]:
         raise BadInput(f"{field.title} cannot be read: {reason}.", "Check the path.") from error
 
 
-def _each(value: Any, change: Callable[[str], str]) -> Any:
+def _map_value(value: object, convert: Callable[[str], str]) -> object:
+    """Convert a text or each item of a list; empty values stay as they are."""
     if isinstance(value, list):
-        return [change(item) for item in value]
-    return change(str(value)) if value else value
+        return [convert(item) for item in value]
+    return convert(str(value)) if value else value
 
 
-def _named_by_content(field: Field, value: Any, library: Library, inputs: dict[str, str]) -> Any:
-    hidden = field.widget is Widget.MASK  # a mask is only an input
+def _import_inputs(field: Field, value: object, library: Library, inputs: dict[str, str]) -> object:
+    """Return the references of a field's files, and add them to `inputs`."""
+    is_mask = field.widget is Widget.MASK  # a mask is not listed among the pictures
     if isinstance(value, list):
-        references = [_reference(item, library, hidden=hidden) for item in value]
-        inputs.update({f"{field.name}[{at}]": reference for at, reference in enumerate(references)})
+        references = [_import_input(item, library, hidden=is_mask) for item in value]
+        inputs.update({f"{field.name}[{number}]": reference for number, reference in enumerate(references)})
         return references
     if not value:
         return value
-    inputs[field.name] = _reference(str(value), library, hidden=hidden)
+    inputs[field.name] = _import_input(str(value), library, hidden=is_mask)
     return inputs[field.name]
 
 
-def _reference(value: str, library: Library, *, hidden: bool) -> str:
+def _import_input(value: str, library: Library, *, hidden: bool) -> str:
     if value.startswith(REFERENCE):
         if library.path_of(value.removeprefix(REFERENCE)) is None:
             raise BadInput("This picture is no longer in the library.", "Choose it again.")
@@ -149,12 +150,13 @@ def _reference(value: str, library: Library, *, hidden: bool) -> str:
     return REFERENCE + library.import_file(path.absolute(), hidden=hidden).id
 
 
-def _path_of(value: str, library: Library) -> str:
-    path = library.path_of(value.removeprefix(REFERENCE))
-    return value if path is None else str(path)
+def _find_path(reference: str, library: Library) -> str:
+    """Return the path of a reference, or the reference itself where its file is gone."""
+    path = library.path_of(reference.removeprefix(REFERENCE))
+    return reference if path is None else str(path)
 
 
-def _folder(value: str) -> str:
+def _check_folder(value: str) -> str:
     path = Path(value).expanduser().absolute()
     if not path.is_dir():
         raise BadInput(f"There is no folder {path}.", "Check the path.")
@@ -165,8 +167,8 @@ def _folder(value: str) -> str:
     return str(path)
 
 
-def _model(library: Library, value: str) -> str:
-    """A relative path is made absolute, since the worker lives in another folder; hub ids and whole names stay."""
+def _resolve_model(library: Library, value: str) -> str:
+    """Make a relative path absolute, since the worker runs in another folder; hub ids and names stay."""
     path = Path(value).expanduser()
-    written_as_path = bool(path.suffix) or "/" in value or os.sep in value
-    return str(path.absolute()) if written_as_path and path.exists() else offers.expand_name(library.home, value)
+    looks_like_path = bool(path.suffix) or "/" in value or os.sep in value
+    return str(path.absolute()) if looks_like_path and path.exists() else offers.full_name(library.home, value)

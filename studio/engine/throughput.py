@@ -1,4 +1,4 @@
-"""How long a unit of work takes on each device, learnt from the jobs that were done."""
+"""Seconds that a unit of work takes on each device, recorded from finished jobs."""
 
 from __future__ import annotations
 
@@ -11,38 +11,39 @@ from studio.core.files import write_bytes_atomically
 from studio.core.messages import EstimateResult, JobTiming
 from studio.engine.interface import EstimateReady
 
-NEWEST = 0.5
-"""What the last job counts in the moving average: machines change, and a first job is seldom typical."""
-MOST = 500
-"""Rates kept for a device; those that were learnt longest ago go."""
+NEWEST_WEIGHT = 0.5
+"""Weight of the last job in the moving average: machines change, and a first job is seldom typical."""
+MAX_RATES = 500
+"""Rates kept for a device; the oldest are dropped."""
 
 _Rates = dict[str, dict[str, float]]
 
 
 class Rates:
-    """Seconds by device and rate, in one small file, which is read each time: others may write it as well."""
+    """Seconds by device and rate, in one small file. It is read each time, since others may write it as well."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def learn(self, measured: JobTiming) -> None:
-        """Raises StudioError where it cannot be written."""
-        if not (measured.work > 0 and measured.seconds > 0 and math.isfinite(measured.seconds / measured.work)):
+    def record(self, timing: JobTiming) -> None:
+        """Add the time of a job to the average. Raises StudioError where the file cannot be written."""
+        if not (timing.work > 0 and timing.seconds > 0 and math.isfinite(timing.seconds / timing.work)):
             return
-        found = self._load()
-        known = found.setdefault(measured.device, {})
-        last = measured.seconds / measured.work
-        before = known.pop(measured.rate, last)
-        known[measured.rate] = before + NEWEST * (last - before)
-        for old in list(known)[:-MOST]:
-            del known[old]
-        write_bytes_atomically(self._path, msgspec.json.format(msgspec.json.encode(found), indent=1))
+        rates = self._load()
+        of_device = rates.setdefault(timing.device, {})
+        latest = timing.seconds / timing.work
+        average = of_device.pop(timing.rate, latest)
+        of_device[timing.rate] = average + NEWEST_WEIGHT * (latest - average)
+        for oldest in list(of_device)[:-MAX_RATES]:
+            del of_device[oldest]
+        write_bytes_atomically(self._path, msgspec.json.format(msgspec.json.encode(rates), indent=1))
 
-    def estimate(self, told: EstimateResult) -> EstimateReady:
-        """With the time, where enough is known for it."""
-        a_unit = self._load().get(told.device, {}).get(told.rate) if told.rate and told.work > 0 else None
-        seconds = None if a_unit is None else a_unit * told.work
-        return EstimateReady(told.id, told.memory, seconds, told.notes, told.budget)
+    def add_seconds(self, result: EstimateResult) -> EstimateReady:
+        """Return an estimate with its time, if the rate is known."""
+        has_work = bool(result.rate) and result.work > 0
+        per_unit = self._load().get(result.device, {}).get(result.rate) if has_work else None
+        seconds = None if per_unit is None else per_unit * result.work
+        return EstimateReady(result.id, result.memory, seconds, result.notes, result.budget)
 
     def _load(self) -> _Rates:
         try:

@@ -1,4 +1,4 @@
-"""One worker process, and the threads that listen, speak and wait for its end."""
+"""One worker process, and the threads that read, write and wait for its end."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from studio.core.messages import FromWorker, ToWorker
 
 LOG_LIMIT = 4 * 2**20
 _DRAIN = 1.0
-"""Seconds to wait for the last messages of a dead worker. Only a process that it left behind,
-and that holds the pipe open, makes this wait last."""
+"""Seconds to wait for the last messages of a dead worker. It only waits so long if a child of the worker still
+holds the pipe open."""
 
 logger = logging.getLogger(__name__)
 
 
 class WorkerProcess:
-    """Started when it is made. `heard` and `died` are called on its threads, `died` once and last."""
+    """Starts with the constructor. `on_message` and `on_exit` are called on its threads, `on_exit` once and last."""
 
     def __init__(
         self,
@@ -37,15 +37,15 @@ class WorkerProcess:
         environment: Mapping[str, str],
         folder: Path,
         log: Path,
-        heard: Callable[[WorkerProcess, FromWorker], None],
-        died: Callable[[WorkerProcess, int], None],
+        on_message: Callable[[WorkerProcess, FromWorker], None],
+        on_exit: Callable[[WorkerProcess, int], None],
     ) -> None:
         """Raises OSError where the process cannot be started."""
         self._log = log
-        self._heard = heard
-        self._died = died
+        self._on_message = on_message
+        self._on_exit = on_exit
         self._outbox: SimpleQueue[ToWorker | None] = SimpleQueue()
-        with _opened_log(log) as errors:
+        with _open_log(log) as errors:
             self._log_start = errors.tell()
             self._process = subprocess.Popen(
                 command,
@@ -69,22 +69,22 @@ class WorkerProcess:
         return self._process.pid
 
     def send(self, message: ToWorker) -> None:
-        """Returns at once, also when the worker has stopped reading."""
+        """Send a message. Returns at once, also when the worker has stopped reading."""
         self._outbox.put(message)
 
     def end_input(self) -> None:
-        """Closes its standard input, which a worker takes as the order to end."""
+        """Close its standard input, which makes a worker end."""
         self._outbox.put(None)
 
     def kill(self) -> None:
-        """Ends it and what it has started. `died` follows."""
+        """Kill it and the processes that it started. `on_exit` follows."""
         if os.name == "nt":
             self._process.kill()
         else:
             self._kill_group()
 
     def log_tail(self, lines: int = 40) -> str:
-        """The end of what this worker, not those before it, wrote to standard error."""
+        """Return the last lines that this worker, not those before it, wrote to standard error."""
         with suppress(OSError), self._log.open("rb") as file:
             file.seek(self._log_start)
             written = file.read()[-65536:].decode("utf-8", "replace")
@@ -92,16 +92,16 @@ class WorkerProcess:
         return ""
 
     def _read(self) -> None:
-        stream = _of(self._process.stdout)
+        stream = _require(self._process.stdout)
         try:
             while (message := messages.read_from_worker(stream)) is not None:
-                self._heard(self, message)
+                self._on_message(self, message)
         except (msgspec.MsgspecError, ValueError, OSError) as error:
-            logger.warning("Worker %d spoke nonsense and is ended: %s", self.pid, error)
+            logger.warning("Worker %d sent an invalid message and is ended: %s", self.pid, error)
             self.kill()
 
     def _write(self) -> None:
-        stream = _of(self._process.stdin)
+        stream = _require(self._process.stdin)
         with suppress(OSError):
             while (message := self._outbox.get()) is not None:
                 messages.write(stream, message)
@@ -116,17 +116,17 @@ class WorkerProcess:
         self._writer.join()
         self._reader.join(_DRAIN)
         if not self._reader.is_alive():
-            _of(self._process.stdout).close()
-        self._died(self, status)
+            _require(self._process.stdout).close()
+        self._on_exit(self, status)
 
     def _kill_group(self) -> None:
-        """The worker leads a group of its own, which holds encoders and loaders it started."""
+        """Kill the worker's process group, which has the encoders and loaders that it started."""
         if sys.platform != "win32":
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
 
-def _opened_log(log: Path) -> IO[bytes]:
+def _open_log(log: Path) -> IO[bytes]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with suppress(OSError):
         if log.stat().st_size > LOG_LIMIT:
@@ -134,6 +134,6 @@ def _opened_log(log: Path) -> IO[bytes]:
     return log.open("ab")
 
 
-def _of(stream: IO[bytes] | None) -> BinaryIO:
+def _require(stream: IO[bytes] | None) -> BinaryIO:
     assert stream is not None
     return cast(BinaryIO, stream)

@@ -14,8 +14,9 @@ from queue import SimpleQueue
 from studio.core.job import JobState
 from studio.core.recipe import Recipe
 from studio.engine.interface import EngineEvent, JobChanged
-from studio.engine.local_engine import ENVIRONMENT, LocalEngine
-from studio.engine.recipe_builder import freeze
+from studio.engine.lane_host import ENVIRONMENT
+from studio.engine.local_engine import LocalEngine
+from studio.engine.recipe_builder import build_recipe
 from tests.benchmarks import bench_plugin
 from tests.benchmarks.death import ready_worker
 from tests.benchmarks.measure import LEAST, Figure
@@ -41,7 +42,7 @@ for line in sys.stdin:
 
 def figures() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder, ready_worker(bench_plugin.__file__) as (engine, events, library):
-        recipe = freeze(engine.catalogue.tools["bench.decode"], {}, 1, library)
+        recipe = build_recipe(engine.catalogue.tools["bench.decode"], {}, 1, library)
         command = [sys.executable, "-c", BARE, str(Path(folder) / "bare.png")]
         around = {**ENVIRONMENT, **os.environ}
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=around) as bare:

@@ -9,9 +9,8 @@ from msgspec.structs import replace
 
 from studio.core.errors import StudioError
 from studio.core.job import Job, JobState, Lane, new_job_id
-from studio.engine.job_queue import ENDED_KEPT, JobQueue
-
-from .conftest import recipe
+from studio.engine.job_queue import MAX_ENDED, JobQueue
+from tests.engine.conftest import recipe
 
 
 def job(**more: object) -> Job:
@@ -53,7 +52,7 @@ def test_what_was_running_is_queued_again_and_set_aside_the_third_time(path):
     queue = reopened(queue, path)
     found = queue.get(one.id)
     assert found.state is JobState.SET_ASIDE
-    assert found.failure.sentence == "The studio ended 3 times while this ran, so it was set aside."
+    assert found.failure.sentence == "The studio ended 3 times while this job ran, so it was set aside."
     assert queue.requeue(found).interruptions == 0
     queue.close()
 
@@ -62,7 +61,7 @@ def test_a_kill_does_not_undo_the_wish_to_cancel(path):
     queue = JobQueue(path)
     (one,) = queue.add([job()])
     queue.put(replace(one, state=JobState.RUNNING))
-    queue.wants_stop(one.id)
+    queue.mark_cancelled(one.id)
     queue.put(replace(queue.get(one.id), outputs=("a",)))
     queue = reopened(queue, path)
     assert queue.get(one.id).state is JobState.CANCELLED
@@ -106,10 +105,10 @@ def test_ended_jobs_stand_last_in_the_order_of_their_end(path):
 
 def test_only_the_latest_ended_jobs_are_kept():
     queue = JobQueue(None)
-    jobs = queue.add([job() for _ in range(ENDED_KEPT + 3)])
+    jobs = queue.add([job() for _ in range(MAX_ENDED + 3)])
     dropped = [gone for one in jobs for gone in queue.put(replace(one, state=JobState.DONE))]
     assert dropped == [one.id for one in jobs[:3]]
-    assert len(queue.all()) == ENDED_KEPT
+    assert len(queue.all()) == MAX_ENDED
     queue.close()
 
 
@@ -127,9 +126,9 @@ def test_only_ended_jobs_are_forgotten(path):
 
 def test_a_paused_queue_stays_paused(path):
     queue = JobQueue(path)
-    queue.held = True
+    queue.paused = True
     queue = reopened(queue, path)
-    assert queue.held
+    assert queue.paused
     queue.close()
 
 

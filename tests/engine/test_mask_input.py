@@ -11,11 +11,10 @@ from studio.core.job import JobState
 from studio.core.settings import Settings
 from studio.engine.interface import Created
 from studio.engine.local_engine import LocalEngine
-from studio.engine.recipe_builder import freeze
+from studio.engine.recipe_builder import build_recipe
 from studio.library.creation import CreationKind
 from studio.state.form import masks
-
-from .conftest import Ears
+from tests.fixtures.events import EventRecorder
 
 PLUGIN = '''
 from studio import api
@@ -69,14 +68,14 @@ def left_half(size: QSize) -> QImage:
 def test_a_painted_mask_reaches_the_tool(engine, library, home, photo):
     path = masks.new_path(home)
     masks.write(path, left_half(QSize(61, 40)), feather=0)
-    ears = Ears()
-    engine.subscribe(ears)
+    recorder = EventRecorder()
+    engine.subscribe(recorder)
     engine.start()
-    ears.until_ready()
-    recipe = freeze(engine.catalogue.tools["fill.white"], {"image": photo, "mask": path}, 1, library)
+    recorder.wait_until_ready()
+    recipe = build_recipe(engine.catalogue.tools["fill.white"], {"image": photo, "mask": path}, 1, library)
     (job,) = engine.submit(recipe)
-    made = ears.until(Created).creation
-    ears.until_state(job, JobState.DONE)
+    made = recorder.wait_for(Created).creation
+    recorder.wait_for_state(job, JobState.DONE)
     with Image.open(made.path) as filled:
         assert (filled.getpixel((10, 20)), filled.getpixel((50, 20))) == ((255, 255, 255), (0, 100, 0))
     assert {parent.kind for parent in library.find_parents(made.id)} == {CreationKind.IMAGE, CreationKind.FILE}

@@ -9,9 +9,8 @@ from studio.core.messages import JobProgress
 from studio.core.settings import Settings
 from studio.engine.interface import Created
 from studio.engine.local_engine import LocalEngine
-from studio.engine.recipe_builder import freeze
-
-from .conftest import Ears
+from studio.engine.recipe_builder import build_recipe
+from tests.fixtures.events import EventRecorder
 
 PLUGIN = '''
 from studio import api
@@ -49,19 +48,19 @@ def engine(home, library):
 
 
 def test_from_values_to_a_creation_with_its_recipe_inside(engine, library):
-    ears = Ears()
-    engine.subscribe(ears)
+    recorder = EventRecorder()
+    engine.subscribe(recorder)
     engine.start()
-    ears.until_ready()
-    (job,) = engine.submit(freeze(engine.catalogue.tools["dots.paint"], {"size": 6}, 9, library))
-    assert ears.until(JobProgress).text == "painting"
-    creation = ears.until(Created).creation
-    assert ears.until_state(job, JobState.DONE).outputs == (creation.id,)
+    recorder.wait_until_ready()
+    (job,) = engine.submit(build_recipe(engine.catalogue.tools["dots.paint"], {"size": 6}, 9, library))
+    assert recorder.wait_for(JobProgress).text == "painting"
+    creation = recorder.wait_for(Created).creation
+    assert recorder.wait_for_state(job, JobState.DONE).outputs == (creation.id,)
     assert (creation.width, creation.height, creation.recipe.seed) == (6, 6, 9)
     assert creation.recipe.params == {"size": 6, "endless": False}
     assert library.load_thumbnail(creation.id)
 
-    (endless,) = engine.submit(freeze(engine.catalogue.tools["dots.paint"], {"endless": True}, 0, library))
-    ears.until(JobProgress, lambda event: event.job == endless.id)
+    (endless,) = engine.submit(build_recipe(engine.catalogue.tools["dots.paint"], {"endless": True}, 0, library))
+    recorder.wait_for(JobProgress, lambda event: event.job == endless.id)
     engine.cancel(endless.id)
-    ears.until_state(endless, JobState.CANCELLED)
+    recorder.wait_for_state(endless, JobState.CANCELLED)

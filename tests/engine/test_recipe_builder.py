@@ -4,7 +4,7 @@ import pytest
 
 from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import BadInput
-from studio.engine.recipe_builder import files, freeze, thaw
+from studio.engine.recipe_builder import build_recipe, input_paths, restore_values
 
 
 def shown(widget: str, **more: object) -> dict[str, object]:
@@ -40,7 +40,7 @@ def picture(tmp_path):
 
 
 def test_inputs_are_adopted_and_named_by_content(library, picture):
-    recipe = freeze(TOOL, {"image": str(picture), "images": [picture, picture]}, 5, library)
+    recipe = build_recipe(TOOL, {"image": str(picture), "images": [picture, picture]}, 5, library)
     reference = recipe.inputs["image"]
     creation = library.get(reference)
     assert recipe.params["image"] == reference == f"sha256:{creation.id}"
@@ -49,34 +49,34 @@ def test_inputs_are_adopted_and_named_by_content(library, picture):
     assert recipe.parents == [creation.id]
     assert (recipe.seed, recipe.tool_version, recipe.plugin.version) == (5, 3, "1.2")
     assert recipe.params["steps"] == 4
-    assert files(recipe, library) == {reference: creation.path}
+    assert input_paths(recipe, library) == {reference: creation.path}
 
 
 def test_an_input_may_be_a_creation_or_its_reference(library, picture):
     creation = library.import_file(picture)
     for value in (creation.id, creation.id[:8], f"sha256:{creation.id}", creation.path):
-        assert freeze(TOOL, {"image": value}, 0, library).inputs["image"] == f"sha256:{creation.id}"
+        assert build_recipe(TOOL, {"image": value}, 0, library).inputs["image"] == f"sha256:{creation.id}"
 
 
 def test_thaw_gives_back_what_freeze_takes(library, picture):
-    recipe = freeze(TOOL, {"image": picture, "images": [picture], "steps": 9}, 1, library)
-    values = thaw(recipe, library)
+    recipe = build_recipe(TOOL, {"image": picture, "images": [picture], "steps": 9}, 1, library)
+    values = restore_values(recipe, library)
     assert values["image"] == values["images"][0] == library.get(recipe.inputs["image"]).path
-    again = freeze(TOOL, values, 1, library)
+    again = build_recipe(TOOL, values, 1, library)
     assert (again.params, again.inputs) == (recipe.params, recipe.inputs)
 
 
 def test_what_the_library_lost_stays_a_reference_that_cannot_be_frozen(library, picture):
     from pathlib import Path
 
-    recipe = freeze(TOOL, {"image": picture}, 1, library)
+    recipe = build_recipe(TOOL, {"image": picture}, 1, library)
     Path(library.get(recipe.inputs["image"]).path).unlink()
-    values = thaw(recipe, library)
+    values = restore_values(recipe, library)
     assert values["image"] == recipe.inputs["image"]
     with pytest.raises(BadInput, match="no longer in the library"):
-        freeze(TOOL, values, 1, library)
+        build_recipe(TOOL, values, 1, library)
     with pytest.raises(BadInput, match="file for image is no longer"):
-        files(recipe, library)
+        input_paths(recipe, library)
 
 
 @pytest.mark.parametrize(
@@ -96,15 +96,15 @@ def test_what_the_library_lost_stays_a_reference_that_cannot_be_frozen(library, 
 )
 def test_what_cannot_be_used_is_said_in_a_sentence(library, values, seed, sentence):
     with pytest.raises(BadInput) as failure:
-        freeze(TOOL, values, seed, library)
+        build_recipe(TOOL, values, seed, library)
     assert sentence in str(failure.value)
 
 
 def test_folders_are_absolute_and_must_be_there(library, picture, monkeypatch):
     monkeypatch.chdir(picture.parent)
-    assert freeze(TOOL, {"image": picture, "folder": "."}, 0, library).params["folder"] == str(picture.parent)
+    assert build_recipe(TOOL, {"image": picture, "folder": "."}, 0, library).params["folder"] == str(picture.parent)
     with pytest.raises(BadInput, match="There is no folder"):
-        freeze(TOOL, {"image": picture, "folder": "nowhere"}, 0, library)
+        build_recipe(TOOL, {"image": picture, "folder": "nowhere"}, 0, library)
 
 
 def test_a_models_path_is_absolute_and_its_name_is_left(library, picture, monkeypatch):
@@ -116,7 +116,7 @@ def test_a_models_path_is_absolute_and_its_name_is_left(library, picture, monkey
         ("author/model", "author/model"),
         ("small", "small"),
     ):
-        assert freeze(TOOL, {"image": picture, "model": value}, 0, library).params["model"] == kept
+        assert build_recipe(TOOL, {"image": picture, "model": value}, 0, library).params["model"] == kept
 
 
 def test_a_mask_is_kept_for_its_lineage_and_not_shown(library, picture, tmp_path):
@@ -132,15 +132,15 @@ def test_a_mask_is_kept_for_its_lineage_and_not_shown(library, picture, tmp_path
         plugin="test",
         schema={"properties": {"image": shown("image"), "mask": shown("mask")}, "required": ["image", "mask"]},
     )
-    recipe = freeze(tool, {"image": picture, "mask": mask}, 1, library)
+    recipe = build_recipe(tool, {"image": picture, "mask": mask}, 1, library)
     kept = library.get(recipe.inputs["mask"])
     assert (kept.kind, kept.width, kept.height) == (CreationKind.FILE, 4, 3)
     assert kept.id in recipe.parents
     assert kept.id not in library.find_ids()
-    assert freeze(tool, {"image": picture, "mask": mask}, 1, library).inputs == recipe.inputs
+    assert build_recipe(tool, {"image": picture, "mask": mask}, 1, library).inputs == recipe.inputs
     library.sweep()
     assert kept.id not in library.find_ids()
     assert library.import_file(mask).kind is CreationKind.IMAGE, "opened for itself, it is a picture like any other"
     assert kept.id in library.find_ids()
-    assert freeze(tool, {"image": picture, "mask": mask}, 1, library).inputs == recipe.inputs
+    assert build_recipe(tool, {"image": picture, "mask": mask}, 1, library).inputs == recipe.inputs
     assert kept.id in library.find_ids()

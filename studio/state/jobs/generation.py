@@ -81,11 +81,11 @@ class Making(QObject):
             self.fields_refused.emit(errors)
             return False
         self._live.stop()
-        freeze = self._freezer(self._workspace.next_seed(new=new_seed))
+        build_recipe = self._freezer(self._workspace.next_seed(new=new_seed))
         count, extension = self._workspace.count, self._workspace.format
 
         def submit() -> tuple[list[Job], list[Creation], list[LicenceTerms]]:
-            recipe = freeze()
+            recipe = build_recipe()
             silent = self._consent.check(tool, recipe)
             jobs = self._engine.submit(recipe, count=count, format=extension)
             return jobs, self._library.get_many(recipe.parents), silent
@@ -122,12 +122,12 @@ class Making(QObject):
         tool, values = self._workspace.tool, self._workspace.values()
         assert tool is not None
 
-        def freeze() -> Recipe:
-            from studio.engine.recipe_builder import freeze
+        def build_recipe() -> Recipe:
+            from studio.engine.recipe_builder import build_recipe
 
-            return freeze(tool, values, seed, self._library)
+            return build_recipe(tool, values, seed, self._library)
 
-        return freeze
+        return build_recipe
 
     # Live drafts: one on its way at a time, and after it the newest values
     def _value_changed(self, _name: str) -> None:
@@ -142,9 +142,9 @@ class Making(QObject):
             self._draft_again = True
             return
         self._drafting, self._draft_again = True, False
-        freeze = self._freezer(self._workspace.seed)
+        build_recipe = self._freezer(self._workspace.seed)
         self.drafting.emit()
-        self._work(lambda: self._engine.draft(freeze()), lambda _: self._drafted(), lambda _: self._drafted())
+        self._work(lambda: self._engine.draft(build_recipe()), lambda _: self._drafted(), lambda _: self._drafted())
 
     def _drafted(self) -> None:
         """A value that cannot be used yet, such as a picture that is gone, is said by Generate alone."""
@@ -163,9 +163,9 @@ class Making(QObject):
             return
 
         def values() -> dict[str, Any]:
-            from studio.engine.recipe_builder import thaw
+            from studio.engine.recipe_builder import restore_values
 
-            return thaw(recipe, self._library)
+            return restore_values(recipe, self._library)
 
         def take(thawed: dict[str, Any]) -> None:
             self._revocable.put_values(tool.id, thawed, "using these settings")

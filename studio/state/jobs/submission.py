@@ -33,9 +33,9 @@ class Asking:
         """Queues one job. Why it cannot be is said, before `refused` is called."""
 
         def submit() -> Job:
-            from studio.engine.recipe_builder import freeze
+            from studio.engine.recipe_builder import build_recipe
 
-            recipe = freeze(tool, values, seed, self._library)
+            recipe = build_recipe(tool, values, seed, self._library)
             self._consent.check(tool, recipe)
             return self._engine.submit(recipe)[0]
 

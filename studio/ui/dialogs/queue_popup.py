@@ -212,11 +212,11 @@ class QueuePanel(QFrame):
         super().showEvent(event)
 
     def _toggle_pause(self) -> None:
-        self._session.engine.hold(not self._session.engine.held)
+        self._session.engine.set_queue_paused(not self._session.engine.queue_paused)
         self._show_pause()
 
     def _show_pause(self) -> None:
-        held = self._session.engine.held
+        held = self._session.engine.queue_paused
         title = "Resume queue" if held else "Pause queue"
         hint = "Start waiting jobs again" if held else "Running jobs continue, waiting jobs do not start"
         self.pause_button.setText(title)

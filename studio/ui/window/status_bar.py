@@ -91,7 +91,7 @@ class StatusBar(QWidget):
 
     def _describe_idle(self) -> str:
         standing = self._session.queue.standing()
-        if self._session.engine.held and standing.queued:
+        if self._session.engine.queue_paused and standing.queued:
             return "Queue paused"
         state = self._session.activity.state
         if state in (WorkerState.STARTING, WorkerState.RESTARTING) and standing.queued:

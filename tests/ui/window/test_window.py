@@ -284,7 +284,7 @@ def test_the_queue_is_ordered_held_and_cleared(qtbot: QtBot, window: Window, eng
     assert ("move", jobs[2], jobs[1]) in engine.calls
     qtbot.waitUntil(lambda: [row.job.id for row in panel.rows()] == [jobs[0], jobs[2], jobs[1]])
     panel.pause_button.click()
-    assert engine.held
+    assert engine.queue_paused
     engine.fail(jobs[0], "No.")
     qtbot.waitUntil(lambda: window.session.queue.standing().failed == 1)
     panel.cancel_all.click()

@@ -17,9 +17,9 @@ from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.engine.interface import JobChanged
 from studio.engine.local_engine import LocalEngine
-from studio.engine.recipe_builder import freeze
+from studio.engine.recipe_builder import build_recipe
 from studio.library.library import Library
-from tests.engine.conftest import Ears
+from tests.fixtures.events import EventRecorder
 
 STEPS = 80
 """Enough that a picture is still in the making when a word about a step has come and gone."""
@@ -39,15 +39,15 @@ class Studio:
     def __init__(self, home: Home, library: Library, model: Path) -> None:
         self._home, self._library, self._model = home, library, model
         self.engine: LocalEngine | None = None
-        self.ears = Ears()
+        self.recorder = EventRecorder()
 
     def start(self) -> LocalEngine:
         self.close()
-        self.ears = Ears()
+        self.recorder = EventRecorder()
         self.engine = LocalEngine(self._home, self._library, Settings(device="cpu"))
-        self.engine.subscribe(self.ears)
+        self.engine.subscribe(self.recorder)
         self.engine.start()
-        self.ears.until_ready()
+        self.recorder.wait_until_ready()
         return self.engine
 
     def close(self) -> None:
@@ -58,21 +58,27 @@ class Studio:
     def paint(self) -> Job:
         assert self.engine
         values = {"prompt": "a fox", "model": str(self._model), "steps": STEPS, "sampler": "euler_a"}
-        (job,) = self.engine.submit(freeze(self.engine.catalogue.tools["diffusion.paint"], values, 3, self._library))
+        (job,) = self.engine.submit(
+            build_recipe(self.engine.catalogue.tools["diffusion.paint"], values, 3, self._library)
+        )
         return job
 
     def in_the_middle(self, job: Job) -> None:
         """Until some steps of the picture are done."""
-        self.ears.until(JobProgress, lambda event: event.job == job.id and 0.05 < event.step / (event.total or 1) < 1)
+        self.recorder.wait_for(
+            JobProgress, lambda event: event.job == job.id and 0.05 < event.step / (event.total or 1) < 1
+        )
 
     def until_ended(self, job: Job) -> JobState:
         """Done, or put by."""
         over = (JobState.DONE, JobState.PAUSED, JobState.FAILED, JobState.SET_ASIDE)
-        return self.ears.until(JobChanged, lambda event: event.job.id == job.id and event.job.state in over).job.state
+        return self.recorder.wait_for(
+            JobChanged, lambda event: event.job.id == job.id and event.job.state in over
+        ).job.state
 
     def pixels(self, job: Job) -> np.ndarray:
         """Of the job's picture, once it is done."""
-        (output,) = self.ears.until_state(job, JobState.DONE).outputs
+        (output,) = self.recorder.wait_for_state(job, JobState.DONE).outputs
         creation = self._library.get(output)
         with Image.open(creation.path) as picture:
             return np.asarray(picture.convert("RGB"))
