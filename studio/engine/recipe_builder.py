@@ -171,4 +171,4 @@ def _resolve_model(library: Library, value: str) -> str:
     """Make a relative path absolute, since the worker runs in another folder; hub ids and names stay."""
     path = Path(value).expanduser()
     looks_like_path = bool(path.suffix) or "/" in value or os.sep in value
-    return str(path.absolute()) if looks_like_path and path.exists() else offers.full_name(library.home, value)
+    return str(path.absolute()) if looks_like_path and path.exists() else offers.expand_name(library.home, value)
