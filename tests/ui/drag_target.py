@@ -54,7 +54,7 @@ def main(home: Path, tool: str) -> None:
             "made": [(job.recipe.params["style"], sorted(job.recipe.inputs)) for job in engine.jobs()],
             "ready": session._library_open and window.isActiveWindow() and settled,
             "welcomes": any(bool(widget.property("hovered")) for widget in (pictures.list, *tiles))
-            or window.canvas._drop_mark.isVisible(),
+            or window.canvas._drop_outline.isVisible(),
             "held": pictures.value(),
             "rows": [pictures.list.item(row).text() for row in range(pictures.list.count())],
             "shown": [window.canvas.image_view.picture.size.toTuple()]

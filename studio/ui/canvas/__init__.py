@@ -1,4 +1,4 @@
-"""The canvas: pictures, animations, pages of text and model cards, looked at closely."""
+"""The canvas: shows pictures, animations, texts and model cards."""
 
 from studio.ui.canvas.canvas import Canvas
 

@@ -1,4 +1,4 @@
-"""How a mask looks with its feather: blurred off the UI thread, at a size that is quick."""
+"""A preview of a mask with its blur, computed on a thread at a reduced size."""
 
 from __future__ import annotations
 
@@ -10,51 +10,51 @@ from PySide6.QtGui import QColor, QImage, QPainter
 from studio.state.form.masks import blurred
 from studio.state.loader import Loader
 from studio.ui.canvas.image_pyramid import ImagePyramid
-from studio.ui.canvas.mask import MaskLayer, tint_levels
+from studio.ui.canvas.mask import MaskLayer, make_tinted_view
 from studio.ui.theme import theme
 
 SIDE = 1024
-"""Of the picture that is blurred, at most, in pixels."""
+"""Longest side of the reduced mask in pixels."""
 
 
 class FeatherPreview:
-    """Nothing until `ask` was answered; `forget` when the mask changes."""
+    """The blurred mask. It is drawn once `request` has been answered, until `clear`."""
 
-    def __init__(self, parent: QObject, came: Callable[[], None]) -> None:
+    def __init__(self, parent: QObject, on_ready: Callable[[], None]) -> None:
         self._loader = Loader("feather", parent=parent)
-        self._came = came
-        self._turn = 0
+        self._on_ready = on_ready
+        self._request = 0
         self._pixels: QImage | None = None
 
     @property
     def ready(self) -> bool:
         return self._pixels is not None
 
-    def ask(self, layer: MaskLayer, feather: int) -> None:
-        """`feather` in pixels of the picture. What was there before is shown until the answer comes."""
-        self._turn += 1
-        turn, small = self._turn, layer.reduced(SIDE)
+    def request(self, layer: MaskLayer, feather: int) -> None:
+        """Blur a mask by `feather` pixels of the picture. The last preview is shown until this one is ready."""
+        self._request += 1
+        request, small = self._request, layer.copy_scaled(SIDE)
         scale = small.width() / layer.size.width()
 
         def answer(soft: QImage) -> None:
-            if turn == self._turn:
+            if request == self._request:
                 self._pixels = soft
-                self._came()
+                self._on_ready()
 
         self._loader.run(lambda: blurred(small, feather * scale), answer)
 
-    def forget(self) -> None:
-        self._turn += 1
+    def clear(self) -> None:
+        self._request += 1
         if self._pixels is not None:
             self._pixels = None
-            self._came()
+            self._on_ready()
 
     def close(self) -> None:
         self._loader.close()
 
     def draw(self, painter: QPainter, frame: QRectF, visible: QRectF) -> None:
         if self._pixels is not None:
-            view = tint_levels(self._pixels, QColor(theme.COLOURS.accent))
+            view = make_tinted_view(self._pixels, QColor(theme.COLOURS.accent))
             zoom = frame.width() / view.width() * painter.device().devicePixelRatio()
             painter.save()
             ImagePyramid((view,)).draw(painter, frame, visible, min(zoom, 2.0))

@@ -1,4 +1,4 @@
-"""Reading the frames of an animation, from any frame on: MP4 through ffmpeg, GIF and WebP through Qt."""
+"""Readers for the frames of animations: MP4 through ffmpeg, GIF and WebP through Qt."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from PySide6.QtGui import QImage, QImageReader
 
 from studio.core.errors import BadInput, StudioError
 
-SHORTEST = 0.02
-"""Seconds. Shorter delays in a GIF are what browsers show as `USUAL`."""
-USUAL = 0.1
-LARGEST = 64 * 10**6
-"""Pixels of one frame."""
+MIN_DELAY = 0.02
+"""Seconds. A shorter delay is replaced by `DEFAULT_DELAY`, as browsers do."""
+DEFAULT_DELAY = 0.1
+MAX_FRAME_PIXELS = 64 * 10**6
+"""Largest number of pixels of a frame."""
 
 _NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
-"""On Windows, a console program would open one."""
+"""Flag that keeps Windows from opening a console window for ffmpeg."""
 
 
 class Frame(NamedTuple):
-    """A picture and how long it is shown, in seconds."""
+    """An image, and the seconds for which it is shown."""
 
     image: QImage
     seconds: float
@@ -36,20 +36,20 @@ class Frame(NamedTuple):
 
 
 class Clip(Protocol):
-    """An animation file. All of it is called off the UI thread, except `stop`."""
+    """An animation file. All methods but `stop` are called on a thread."""
 
     def count(self) -> int:
-        """How many frames there are. Raises BadInput for a file that cannot be played."""
+        """Return the number of frames. Raises BadInput for a file that cannot be played."""
 
     def frames(self, start: int) -> Generator[Frame, None, None]:
-        """From frame `start` to the end."""
+        """Yield the frames from `start` to the end."""
 
     def stop(self) -> None:
-        """Ends what is being read, from any thread; nothing can be read afterwards."""
+        """End all reading, from any thread. Nothing can be read afterwards."""
 
 
 def open_clip(path: Path) -> Clip:
-    return QtClip(path) if path.suffix.lower() in (".gif", ".webp") else MovieClip(path)
+    return QtClip(path) if path.suffix.lower() in (".gif", ".webp") else VideoClip(path)
 
 
 class QtClip:
@@ -61,9 +61,9 @@ class QtClip:
         reader = self._reader()
         size = reader.size()
         if not reader.canRead():
-            raise BadInput(f"{self._path.name} is not an animation that can be played.")
-        if size.width() * size.height() > LARGEST:
-            raise BadInput(f"{self._path.name} is too large to be played.")
+            raise BadInput(f"{self._path.name} is not a playable animation.")
+        if size.width() * size.height() > MAX_FRAME_PIXELS:
+            raise BadInput(f"{self._path.name} is too large to play.")
         return reader.imageCount() or sum(1 for _ in self.frames(0))
 
     def frames(self, start: int) -> Generator[Frame, None, None]:
@@ -75,7 +75,7 @@ class QtClip:
                 break
             seconds = reader.nextImageDelay() / 1000
             if number >= start:
-                yield Frame(image, seconds if seconds >= SHORTEST else USUAL)
+                yield Frame(image, seconds if seconds >= MIN_DELAY else DEFAULT_DELAY)
             number += 1
         if number == 0 and not self._stopped:
             raise BadInput(f"{self._path.name} is damaged and cannot be played.")
@@ -89,8 +89,8 @@ class QtClip:
         return reader
 
 
-class MovieClip:
-    """ffmpeg runs as a child and writes one PPM per frame, which says its own size."""
+class VideoClip:
+    """A video. ffmpeg runs as a child process and writes each frame as a PPM, which contains its size."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -106,9 +106,9 @@ class MovieClip:
         rate = re.search(r"Video:.*?([\d.]+) fps", report) or re.search(r"Video:.*?([\d.]+) tbr", report)
         size = re.search(r"Video:.*?\b(\d{2,5})x(\d{2,5})\b", report)
         if child.returncode or not frames or int(frames[-1]) == 0:
-            raise BadInput(f"{self._path.name} is not an animation that can be played.")
-        if size and int(size[1]) * int(size[2]) > LARGEST:
-            raise BadInput(f"{self._path.name} is too large to be played.")
+            raise BadInput(f"{self._path.name} is not a playable animation.")
+        if size and int(size[1]) * int(size[2]) > MAX_FRAME_PIXELS:
+            raise BadInput(f"{self._path.name} is too large to play.")
         self._rate = float(rate[1]) if rate and float(rate[1]) > 0 else 25.0
         return int(frames[-1])
 
@@ -124,7 +124,7 @@ class MovieClip:
             while image := _read_ppm(child.stdout):
                 yield Frame(image, 1 / rate)
         finally:
-            self._end(child)
+            self._stop_child(child)
 
     def stop(self) -> None:
         with self._lock:
@@ -149,10 +149,12 @@ class MovieClip:
                     env={**os.environ, "AV_LOG_FORCE_NOCOLOR": "1"},
                 )
             except (OSError, RuntimeError) as error:
-                raise StudioError("Movies cannot be played: ffmpeg is missing.", "Install imageio-ffmpeg.") from error
+                raise StudioError(
+                    "Videos cannot be played because ffmpeg is missing.", "Install imageio-ffmpeg."
+                ) from error
             return self._child
 
-    def _end(self, child: subprocess.Popen[bytes]) -> None:
+    def _stop_child(self, child: subprocess.Popen[bytes]) -> None:
         child.kill()
         if child.stdout is not None:
             child.stdout.close()
@@ -163,7 +165,7 @@ class MovieClip:
 
 
 def _read_ppm(stream: IO[bytes]) -> QImage | None:
-    """The next frame, or None at the end."""
+    """Return the next frame, or None at the end."""
     if stream.readline() != b"P6\n":
         return None
     width, height = map(int, stream.readline().split())

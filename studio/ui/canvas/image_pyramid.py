@@ -1,4 +1,4 @@
-"""Pictures ready to be drawn at any zoom: a pyramid of halves, made off the UI thread."""
+"""Image pyramids, which are drawn quickly at any zoom. They are built on a thread."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from PySide6.QtGui import QColorSpace, QImage, QImageReader, QPainter
 from studio.core.errors import BadInput
 from studio.core.images import MAX_PIXELS, open_picture
 
-SMALLEST = 256
-"""The pyramid ends at the first level whose longer side is at most this."""
-BAND = 2**18
-"""Pixels converted at a time. Qt holds the interpreter's lock while it converts and scales, so
-that a whole picture at once would stall the UI thread."""
-LARGE = 8_000_000
-"""Pixels from which on it takes longer than a frame may to free a picture."""
-SHARP = 4.0
-"""Beyond this zoom, pixels are shown as squares."""
+SMALLEST_LEVEL = 256
+"""Longest side of the smallest level, in pixels."""
+BAND_PIXELS = 2**18
+"""Number of pixels that are converted at a time. Qt holds the GIL while it converts and scales, so that a
+whole picture at once would block the UI thread."""
+LARGE_PIXELS = 8_000_000
+"""Number of pixels from which freeing a picture takes longer than a frame."""
+PIXELATED_ZOOM = 4.0
+"""Zoom above which pixels are shown as squares."""
 
-_DRAWN_FAST = (QImage.Format.Format_RGB32, QImage.Format.Format_ARGB32_Premultiplied)
+_FAST_FORMATS = (QImage.Format.Format_RGB32, QImage.Format.Format_ARGB32_Premultiplied)
 
 
 class ImagePyramid:
     """An image and its halves, quarters, …; immutable.
 
-    `levels[0]` is the full picture. A picture with one level can be drawn too, only less
-    smoothly when it is shown much smaller. `buffer` keeps alive pixels that a level shares.
+    `levels[0]` is the full image. A pyramid of one level can be drawn too, but less smoothly at a small
+    zoom. `buffer` keeps the pixels alive that a level shares.
     """
 
     def __init__(self, levels: tuple[QImage, ...], buffer: bytes | None = None) -> None:
@@ -44,24 +44,24 @@ class ImagePyramid:
         return self.levels[0]
 
     @property
-    def large(self) -> bool:
-        return self.size.width() * self.size.height() >= LARGE
+    def is_large(self) -> bool:
+        return self.size.width() * self.size.height() >= LARGE_PIXELS
 
     @property
-    def transparent(self) -> bool:
+    def has_alpha(self) -> bool:
         return self.levels[0].hasAlphaChannel()
 
     def draw(self, painter: QPainter, frame: QRectF, visible: QRectF, zoom: float) -> None:
-        """Draws the picture so that all of it would fill `frame`; only what `visible` shows is touched.
+        """Draw the part of the picture inside `visible`. The whole picture fills `frame`.
 
         `zoom` is in device pixels per picture pixel.
         """
-        level = self._level(zoom)
+        level = self._choose_level(zoom)
         across, down = frame.width() / level.width(), frame.height() / level.height()
         shown = frame.intersected(visible)
         if shown.isEmpty() or across <= 0 or down <= 0:
             return
-        source = _whole_pixels(
+        source = _align_to_pixels(
             QRectF(
                 (shown.left() - frame.left()) / across,
                 (shown.top() - frame.top()) / down,
@@ -75,11 +75,11 @@ class ImagePyramid:
             source.width() * across,
             source.height() * down,
         )
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, zoom <= SHARP and zoom != 1.0)
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, zoom <= PIXELATED_ZOOM and zoom != 1.0)
         painter.drawImage(target, level, QRectF(source))
 
-    def _level(self, zoom: float) -> QImage:
-        """The smallest level that need not be enlarged."""
+    def _choose_level(self, zoom: float) -> QImage:
+        """Return the smallest level that is not enlarged at this zoom."""
         chosen = self.levels[0]
         for level in self.levels[1:]:
             if level.width() < self.size.width() * zoom * 0.999:
@@ -89,18 +89,18 @@ class ImagePyramid:
 
 
 def wrap_pixels(pixels: bytes, width: int, height: int, channels: int) -> ImagePyramid:
-    """Rows of 8-bit RGB or RGBA, shared and not copied. Raises BadInput when they do not fit."""
+    """Return a pyramid of one level that shares rows of 8-bit RGB or RGBA. Raises BadInput if the size is wrong."""
     if channels not in (3, 4) or width < 1 or height < 1 or len(pixels) != width * height * channels:
-        raise BadInput("The preview's pixels do not fit its size.")
+        raise BadInput("The preview's pixels do not match its size.")
     pixel_format = QImage.Format.Format_RGB888 if channels == 3 else QImage.Format.Format_RGBA8888
     return ImagePyramid((QImage(pixels, width, height, width * channels, pixel_format),), pixels)
 
 
 def read_pyramid(path: Path) -> ImagePyramid:
-    """Reads and prepares the picture in a file; to be called off the UI thread.
+    """Read a picture and build its pyramid. Call this on a thread.
 
-    EXIF orientation and the embedded colour profile are applied. Raises BadInput when it
-    is missing, no picture, damaged, or larger than `MAX_PIXELS`.
+    The EXIF orientation and the embedded colour profile are applied. Raises BadInput if the file is
+    missing, not a picture, damaged, or larger than `MAX_PIXELS`.
     """
     reader = QImageReader(str(path))
     reader.setAutoTransform(True)
@@ -111,45 +111,45 @@ def read_pyramid(path: Path) -> ImagePyramid:
         image = reader.read()
         if not image.isNull():
             return build_pyramid(image)
-    return build_pyramid(_by_pillow(path))
+    return build_pyramid(_read_with_pillow(path))
 
 
 _MIB_NEEDED = MAX_PIXELS * 8 // 2**20 + 1
-"""Enough for 16 bits a channel. The size is checked before anything is decoded."""
+"""Qt's allocation limit, enough for 16 bits per channel. The size is checked before decoding."""
 
 
-def _by_pillow(path: Path) -> QImage:
-    """For what Qt cannot read (AVIF, CMYK TIFF); it also knows the sentence for what nobody can."""
+def _read_with_pillow(path: Path) -> QImage:
+    """Read a format that Qt cannot (AVIF, CMYK TIFF). Pillow's error is the sentence for a damaged file."""
     opened = open_picture(path)
     channels = len(opened.getbands())
     pixel_format = QImage.Format.Format_RGBA8888 if channels == 4 else QImage.Format.Format_RGB888
     pixels = opened.tobytes()
     shared = QImage(pixels, opened.width, opened.height, opened.width * channels, pixel_format)
-    return _converted(shared)
+    return _convert(shared)
 
 
 def build_pyramid(image: QImage) -> ImagePyramid:
-    """The pyramid over an image, in formats that are drawn fast; to be called off the UI thread."""
-    return ImagePyramid(tuple(_levels(_converted(image))))
+    """Build the pyramid of an image, in a format that Qt draws fast. Call this on a thread."""
+    return ImagePyramid(tuple(_build_levels(_convert(image))))
 
 
-def _levels(image: QImage) -> Iterator[QImage]:
+def _build_levels(image: QImage) -> Iterator[QImage]:
     yield image
-    while max(image.width(), image.height()) > SMALLEST:
-        image = _halved(image)
+    while max(image.width(), image.height()) > SMALLEST_LEVEL:
+        image = _halve(image)
         yield image
 
 
-def _halved(image: QImage) -> QImage:
+def _halve(image: QImage) -> QImage:
     width, height = max(1, image.width() // 2), max(1, image.height() // 2)
     half = QImage(width, height, image.format())
     painter = QPainter(half)
     painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_Source)
-    band_rows = max(1, BAND // width)
+    band_rows = max(1, BAND_PIXELS // width)
     for top in range(0, height, band_rows):
         rows = min(band_rows, height - top)
         below = image.height() if top + rows == height else 2 * (top + rows)
-        band = _band(image, 2 * top, max(1, below - 2 * top))
+        band = _crop_rows(image, 2 * top, max(1, below - 2 * top))
         smooth = band.scaled(
             width, rows, Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation
         )
@@ -158,21 +158,21 @@ def _halved(image: QImage) -> QImage:
     return half
 
 
-def _converted(image: QImage) -> QImage:
-    """As sRGB, in the format that is drawn fastest."""
+def _convert(image: QImage) -> QImage:
+    """Convert an image to sRGB, in the format that Qt draws fastest."""
     srgb = QColorSpace(QColorSpace.NamedColorSpace.SRgb)
     space = image.colorSpace()
-    foreign = space.isValid() and space != srgb
-    if image.format() in _DRAWN_FAST and not foreign:
+    needs_profile = space.isValid() and space != srgb
+    if image.format() in _FAST_FORMATS and not needs_profile:
         return image
-    wanted = _DRAWN_FAST[1] if image.hasAlphaChannel() else _DRAWN_FAST[0]
+    wanted = _FAST_FORMATS[1] if image.hasAlphaChannel() else _FAST_FORMATS[0]
     result = QImage(image.size(), wanted)
     painter = QPainter(result)
     painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_Source)
-    band_rows = max(1, BAND // image.width())
+    band_rows = max(1, BAND_PIXELS // image.width())
     for top in range(0, image.height(), band_rows):
-        band = _band(image, top, min(band_rows, image.height() - top))
-        if foreign:
+        band = _crop_rows(image, top, min(band_rows, image.height() - top))
+        if needs_profile:
             band.setColorSpace(space)
             band = band.convertedToColorSpace(srgb)
         painter.drawImage(0, top, band)
@@ -180,14 +180,14 @@ def _converted(image: QImage) -> QImage:
     return result
 
 
-def _band(image: QImage, top: int, rows: int) -> QImage:
-    """Some rows of an image, shared where its format allows."""
+def _crop_rows(image: QImage, top: int, rows: int) -> QImage:
+    """Return some rows of an image, which share its pixels if its format allows."""
     if image.colorCount():
         return image.copy(0, top, image.width(), rows)
     step = image.bytesPerLine()
     return QImage(image.constBits()[top * step : (top + rows) * step], image.width(), rows, step, image.format())
 
 
-def _whole_pixels(rect: QRectF) -> QRect:
-    """The rectangle grown to whole pixels, and one more around for smooth edges."""
+def _align_to_pixels(rect: QRectF) -> QRect:
+    """Return the rectangle grown to whole pixels, plus one pixel on each side for smooth edges."""
     return rect.toAlignedRect().adjusted(-1, -1, 1, 1)

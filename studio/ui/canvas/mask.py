@@ -1,4 +1,4 @@
-"""A mask in the making: grey pixels of a picture's size, white where the picture is to change."""
+"""The mask that is being painted: grey pixels, white where the picture should change."""
 
 from __future__ import annotations
 
@@ -8,42 +8,43 @@ from collections.abc import Callable, Sequence
 from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, QSize
 from PySide6.QtGui import QColor, QImage, QPainter, QUndoCommand
 
-from studio.ui.canvas.brush import Brush, Dab, brush_tip
-from studio.ui.canvas.image_pyramid import SMALLEST, ImagePyramid
+from studio.ui.canvas.brush import Brush, Dab, make_brush_tip
+from studio.ui.canvas.image_pyramid import SMALLEST_LEVEL, ImagePyramid
 from studio.ui.theme import theme
 
 TILE = 512
-"""Side of the squares that undo keeps, in pixels."""
-OPACITY = 0.5
-"""Of the accent colour where the mask is white."""
+"""Side in pixels of the tiles that are stored for undo."""
+MASK_OPACITY = 0.5
+"""Opacity of the accent colour where the mask is white."""
 
 Tiles = dict[tuple[int, int], bytes]
-"""Compressed pixels by column and row; a single byte where all of them are equal."""
+"""Compressed pixels of tiles by column and row; a single byte for a tile of one grey."""
 
 
 class MaskLayer:
-    """The mask of one picture, and its halves, quarters, … which are brought up to date when they are drawn.
+    """The mask of one picture, and its halves, quarters, …, which are updated when they are drawn.
 
-    The pixels are never shared with another image: a write would move them away from their views.
+    The pixels are never shared with another image, because Qt would copy them on write and leave the
+    tinted views behind.
     """
 
     def __init__(self, size: QSize, image: QImage | None = None) -> None:
-        """`image` is taken over; it must be 8-bit grey and of this size. A large one takes its time."""
-        self._levels = [_black(size) if image is None else image]
-        while max(self._levels[-1].width(), self._levels[-1].height()) > SMALLEST:
+        """Take over `image`, 8-bit grey of this size, or start black. A large mask takes some time."""
+        self._levels = [_make_black(size) if image is None else image]
+        while max(self._levels[-1].width(), self._levels[-1].height()) > SMALLEST_LEVEL:
             finer = self._levels[-1]
-            self._levels.append(_black(QSize(max(1, finer.width() // 2), max(1, finer.height() // 2))))
+            self._levels.append(_make_black(QSize(max(1, finer.width() // 2), max(1, finer.height() // 2))))
         self._stale = [QRect() for _ in self._levels]
         self._views: tuple[QImage, ...] = ()
         self._tint = ""
-        self._before: Tiles = {}
+        self._undo_tiles: Tiles = {}
         if image is not None:
-            self._spoil(image.rect())
-            self._freshen(0)
+            self._invalidate(image.rect())
+            self._update_levels(0)
 
     @property
     def image(self) -> QImage:
-        """To look at; `copy` gives one to keep."""
+        """The pixels, to read. Use `copy` to keep them."""
         return self._levels[0]
 
     @property
@@ -53,37 +54,37 @@ class MaskLayer:
     def copy(self) -> QImage:
         return self.image.copy()
 
-    def reduced(self, side: int) -> QImage:
-        """A copy whose longer side is at most this, or the smallest there is."""
+    def copy_scaled(self, side: int) -> QImage:
+        """Return a copy of the largest level whose longer side is at most `side`, or of the smallest level."""
         for level in self._levels:
             if max(level.width(), level.height()) <= side:
                 break
-        self._freshen(level.width() / self.size.width())
+        self._update_levels(level.width() / self.size.width())
         return level.copy()
 
     @property
-    def empty(self) -> bool:
-        """Nothing is painted. Quick where something is, since the smallest level tells it."""
-        self._freshen(0)
-        if any(_grey(self._levels[-1])):
+    def is_empty(self) -> bool:
+        """Whether nothing is painted. The smallest level answers quickly if something is."""
+        self._update_levels(0)
+        if any(_read_pixels(self._levels[-1])):
             return False
-        pixels = _grey(self.image)
+        pixels = _read_pixels(self.image)
         return pixels == bytes(len(pixels))
 
     # Painting
-    def put_down(self, brush: Brush, dabs: Sequence[Dab]) -> QRect:
-        """Paints or erases, and returns what changed. `take_before` then has the tiles as they were."""
+    def paint(self, brush: Brush, dabs: Sequence[Dab]) -> QRect:
+        """Paint or erase, and return the changed rectangle. The old tiles are kept for `take_undo_tiles`."""
         changed = QRect()
         for dab in dabs:
-            spot = brush_tip(dab.size, brush.hardness, erases=brush.erases)
-            corner = dab.at - QPointF(spot.width() / 2, spot.height() / 2)
-            touched = QRectF(corner, spot.size().toSizeF()).toAlignedRect().intersected(self.image.rect())
+            tip = make_brush_tip(dab.size, brush.hardness, erases=brush.erases)
+            corner = dab.at - QPointF(tip.width() / 2, tip.height() / 2)
+            touched = QRectF(corner, tip.size().toSizeF()).toAlignedRect().intersected(self.image.rect())
             if touched.isEmpty():
                 continue
-            self._remember(touched)
-            self._lay(spot, corner, touched, erases=brush.erases)
+            self._save_tiles(touched)
+            self._composite(tip, corner, touched, erases=brush.erases)
             changed = changed.united(touched)
-        self._spoil(changed)
+        self._invalidate(changed)
         return changed
 
     def invert(self) -> None:
@@ -91,50 +92,50 @@ class MaskLayer:
             level.invertPixels()
 
     def fill(self, level: int) -> None:
-        """All of it becomes this grey, 0..255. `take_before` has what is lost."""
-        self._remember(self.image.rect())
+        """Fill the mask with a grey, 0..255. The old tiles are kept for `take_undo_tiles`."""
+        self._save_tiles(self.image.rect())
         for image in self._levels:
             image.fill(QColor(level, level, level))
         self._stale = [QRect() for _ in self._levels]
 
-    def take_before(self) -> Tiles:
-        """The tiles as they were before the painting since the last call."""
-        before, self._before = self._before, {}
-        return before
+    def take_undo_tiles(self) -> Tiles:
+        """Return the tiles as they were before all changes since the last call."""
+        tiles, self._undo_tiles = self._undo_tiles, {}
+        return tiles
 
     def swap(self, tiles: Tiles) -> tuple[Tiles, QRect]:
-        """Puts tiles in their places; returns those that stood there, and what changed."""
-        others, changed = {}, QRect()
+        """Put tiles into the mask; return the tiles that they replace, and the changed rectangle."""
+        replaced, changed = {}, QRect()
         for place, packed in tiles.items():
             rect = self._tile(place)
-            others[place] = self._pack(rect)
+            replaced[place] = self._pack(rect)
             self._unpack(rect, packed)
             changed = changed.united(rect)
-        self._spoil(changed)
-        return others, changed
+        self._invalidate(changed)
+        return replaced, changed
 
-    def _lay(self, spot: QImage, corner: QPointF, touched: QRect, *, erases: bool) -> None:
+    def _composite(self, tip: QImage, corner: QPointF, touched: QRect, *, erases: bool) -> None:
         mode = QPainter.CompositionMode
         painter = QPainter(self.image)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.setClipRect(touched)
         painter.setCompositionMode(mode.CompositionMode_Darken if erases else mode.CompositionMode_Lighten)
-        small = spot.width() < 64  # a whole pixel more or less shows only in small ones
-        painter.drawImage(corner if small else QPointF(corner.toPoint()), spot)
+        small = tip.width() < 64  # a whole pixel more or less shows only in small ones
+        painter.drawImage(corner if small else QPointF(corner.toPoint()), tip)
         painter.end()
 
     # Tiles
-    def _remember(self, rect: QRect) -> None:
+    def _save_tiles(self, rect: QRect) -> None:
         for row in range(rect.top() // TILE, rect.bottom() // TILE + 1):
             for column in range(rect.left() // TILE, rect.right() // TILE + 1):
-                if (column, row) not in self._before:
-                    self._before[column, row] = self._pack(self._tile((column, row)))
+                if (column, row) not in self._undo_tiles:
+                    self._undo_tiles[column, row] = self._pack(self._tile((column, row)))
 
     def _tile(self, place: tuple[int, int]) -> QRect:
         return QRect(QPoint(place[0] * TILE, place[1] * TILE), QSize(TILE, TILE)).intersected(self.image.rect())
 
     def _pack(self, rect: QRect) -> bytes:
-        tile = self.image.copy(rect)  # named, for its bits go with it
+        tile = self.image.copy(rect)  # keep a reference, because constBits does not
         pixels = bytes(tile.constBits())
         return pixels[:1] if pixels == pixels[:1] * len(pixels) else zlib.compress(pixels, 1)
 
@@ -154,22 +155,22 @@ class MaskLayer:
 
     # Looking
     def draw(self, painter: QPainter, frame: QRectF, visible: QRectF, zoom: float) -> None:
-        """As `ImagePyramid.draw`, in the accent colour."""
+        """Draw the mask in the accent colour; see `ImagePyramid.draw`."""
         if self._tint != theme.COLOURS.accent:
             self._tint = theme.COLOURS.accent
-            self._views = tuple(tint_levels(level, QColor(self._tint)) for level in self._levels)
-        self._freshen(zoom)
+            self._views = tuple(make_tinted_view(level, QColor(self._tint)) for level in self._levels)
+        self._update_levels(zoom)
         ImagePyramid(self._views).draw(painter, frame, visible, zoom)
 
-    def _spoil(self, rect: QRect) -> None:
-        """The smaller levels do not show this part of the full one any more."""
+    def _invalidate(self, rect: QRect) -> None:
+        """Mark a rectangle of the smaller levels as outdated."""
         if rect.isEmpty():
             return
         for depth in range(1, len(self._levels)):
             self._stale[depth] = self._stale[depth].united(rect)
 
-    def _freshen(self, zoom: float) -> None:
-        """Brings the levels up to date that a drawing at this zoom needs."""
+    def _update_levels(self, zoom: float) -> None:
+        """Update the levels that are needed to draw at this zoom."""
         for depth in range(1, len(self._levels)):
             if self._levels[depth].width() < self.size.width() * zoom * 0.999:
                 return
@@ -178,7 +179,7 @@ class MaskLayer:
                 self._halve(depth, stale)
 
     def _halve(self, depth: int, stale: QRect) -> None:
-        """`stale` is in pixels of the full level."""
+        """Compute a level from the finer one inside `stale`, in pixels of the full level."""
         level, finer = self._levels[depth], self._levels[depth - 1]
         shrunk = QRect(
             QPoint(stale.left() >> depth, stale.top() >> depth),
@@ -193,21 +194,21 @@ class MaskLayer:
 
 
 class PaintCommand(QUndoCommand):
-    """What was painted already, for Ctrl+Z: the tiles that a stroke touched, each way."""
+    """Undoes and redoes a stroke that is already painted, by the tiles that it changed."""
 
     def __init__(self, text: str, layer: MaskLayer, changed: Callable[[MaskLayer, QRect], None]) -> None:
-        """`changed` hears of every undo and redo, and shows it."""
+        """Take the undo tiles of `layer`. `changed` is called after each undo and redo."""
         super().__init__(text)
         self._layer, self._changed = layer, changed
-        self._others = layer.take_before()
+        self._tiles = layer.take_undo_tiles()
         self._done = True
 
     @property
-    def touched(self) -> bool:
-        return bool(self._others)
+    def has_changes(self) -> bool:
+        return bool(self._tiles)
 
     def redo(self) -> None:
-        if self._done:  # a stack calls it when it takes the command
+        if self._done:  # QUndoStack.push calls redo
             self._done = False
         else:
             self._swap()
@@ -216,12 +217,12 @@ class PaintCommand(QUndoCommand):
         self._swap()
 
     def _swap(self) -> None:
-        self._others, rect = self._layer.swap(self._others)
+        self._tiles, rect = self._layer.swap(self._tiles)
         self._changed(self._layer, rect)
 
 
 class InvertCommand(QUndoCommand):
-    """Its own way back, which needs no tiles."""
+    """Inverts a mask. Inverting again undoes it, without tiles."""
 
     def __init__(self, layer: MaskLayer, changed: Callable[[MaskLayer, QRect], None]) -> None:
         super().__init__("inverting the mask")
@@ -235,21 +236,23 @@ class InvertCommand(QUndoCommand):
         self.redo()
 
 
-def _black(size: QSize) -> QImage:
+def _make_black(size: QSize) -> QImage:
     image = QImage(size, QImage.Format.Format_Grayscale8)
     image.fill(0)
     return image
 
 
-def _grey(image: QImage) -> bytes:
-    """The pixels, without what stands behind each row to make its length a multiple of four, which Qt never writes."""
-    whole, row, across = bytes(image.constBits()), image.bytesPerLine(), image.width()
-    return whole if row == across else b"".join(whole[at : at + across] for at in range(0, len(whole), row))
+def _read_pixels(image: QImage) -> bytes:
+    """Return the pixels without the padding that aligns each row to four bytes."""
+    pixels, stride, width = bytes(image.constBits()), image.bytesPerLine(), image.width()
+    if stride == width:
+        return pixels
+    return b"".join(pixels[at : at + width] for at in range(0, len(pixels), stride))
 
 
-def tint_levels(level: QImage, tint: QColor) -> QImage:
-    """The same memory of grey pixels, read as shades of a colour. It must not outlive them."""
+def make_tinted_view(level: QImage, tint: QColor) -> QImage:
+    """Return an image that shows grey pixels as shades of a colour. It shares their memory; keep `level` alive."""
     view = QImage(level.constBits(), level.width(), level.height(), level.bytesPerLine(), QImage.Format.Format_Indexed8)
     red, green, blue = tint.red(), tint.green(), tint.blue()
-    view.setColorTable([QColor(red, green, blue, round(grey * OPACITY)).rgba() for grey in range(256)])
+    view.setColorTable([QColor(red, green, blue, round(grey * MASK_OPACITY)).rgba() for grey in range(256)])
     return view

@@ -1,4 +1,4 @@
-"""Masks, from the form to the canvas and back: what is painted becomes the value of its field."""
+"""Connects the mask fields of the form to the canvas: the painted mask becomes the value of its field."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from studio.state.session import Session
 
 SAVE_MS = 400
-"""What was painted is in a file this long after a stroke."""
+"""Milliseconds after a stroke until the mask is saved."""
 
 
 @dataclass
 class MaskSession:
-    """One mask of one field. `path` is the file that the field has, as far as it was written from here."""
+    """One mask of one field. `path` is the file of the mask as it was last saved or opened, or None."""
 
     tool: str
     field: str
@@ -36,68 +36,70 @@ class MaskSession:
 
 
 class MaskController(QObject):
-    """Nothing is lost on the way: each stroke is saved soon after it, and at once before anything reads it."""
+    """Opens masks on the canvas, and saves each stroke soon after it, or immediately before a job reads the mask."""
 
     def __init__(self, session: Session, canvas: Canvas, thumbnails: ThumbnailLoader, parent: QObject) -> None:
         super().__init__(parent)
         self._session, self._canvas, self._thumbnails = session, canvas, thumbnails
         self._mode = canvas.mask_mode
-        self._sittings: WeakKeyDictionary[MaskLayer, MaskSession] = WeakKeyDictionary()
+        self._mask_sessions: WeakKeyDictionary[MaskLayer, MaskSession] = WeakKeyDictionary()
         self._layer: MaskLayer | None = None
-        self._last: MaskLayer | None = None
-        self._opening: MaskLayer | None = None
-        self._dirty = self._giving = False
-        self._saves = self._given = 0
+        self._last_layer: MaskLayer | None = None
+        self._loading_layer: MaskLayer | None = None
+        self._dirty = self._is_setting = False
+        self._save_count = self._last_set = 0
         self._timer = QTimer(self, interval=SAVE_MS, singleShot=True)
         self._timer.timeout.connect(self._save)
         self._connect()
-        self._offer()
+        self._update_action()
 
     def _connect(self) -> None:
         session, mode = self._session, self._mode
-        mode.push = session.undo.push
-        mode.undone = self._stepped
-        mode.changed.connect(self._painted)
-        mode.switched.connect(lambda on: None if on else self._left())
+        mode.push_command = session.undo.push
+        mode.on_undo = self._on_undo
+        mode.changed.connect(self._on_painted)
+        mode.switched.connect(lambda on: None if on else self._on_mode_ended())
         actions = self._canvas.mask_actions
-        actions.brush.triggered.connect(self._take_brush)
+        actions.brush.triggered.connect(self._start_painting)
         actions.done.triggered.connect(mode.end)
-        session.workspace.tool_changed.connect(self._tool_changed)
-        session.workspace.value_changed.connect(self._value_changed)
-        session.workspace.values_replaced.connect(self._values_replaced)
+        session.workspace.tool_changed.connect(self._on_tool_changed)
+        session.workspace.value_changed.connect(self._on_value_changed)
+        session.workspace.values_replaced.connect(self._on_values_replaced)
         session.making.beginning.connect(lambda: self._save(at_once=True))
-        session.making.drafting.connect(self._stay)
-        session.library_ready.connect(self._sweep)
+        session.making.drafting.connect(self._keep_picture)
+        session.library_ready.connect(self._remove_old_masks)
 
     # Ways in
     def paint(self, field: str) -> None:
-        """Puts the picture that this mask is for on the canvas, and the brush into the hand."""
+        """Open the mask of a field on the canvas, over the picture that it is for, and select the brush."""
         workspace = self._session.workspace
-        tool, beside = workspace.tool, self._picture_field()
+        tool, picture_field = workspace.tool, self._picture_field()
         if tool is None:
             return
-        if not beside:
-            self._session.notices.info("This tool takes no picture that a mask could be painted on.")
+        if not picture_field:
+            self._session.notices.info("This tool has no picture to paint a mask on.")
             return
-        picture = workspace.value(beside)
+        picture = workspace.value(picture_field)
         if not picture:
-            self._session.making.fields_refused.emit({beside: "Choose a picture first: the mask is painted on it."})
+            self._session.making.fields_refused.emit(
+                {picture_field: "Choose a picture first. The mask is painted on it."}
+            )
             return
-        now = self._sittings.get(self._layer) if self._layer else None
-        if now is not None and (now.tool, now.field) == (tool.id, field):
-            return  # it is on the canvas already
+        current = self._mask_sessions.get(self._layer) if self._layer else None
+        if current is not None and (current.tool, current.field) == (tool.id, field):
+            return  # already open
         value = workspace.value(field)
-        sitting = MaskSession(tool.id, field, beside, str(picture), str(value) if value else None)
-        last = self._last
-        if last is not None and self._is_same(self._sittings[last], sitting):
-            self._open(last, self._sittings[last])
+        mask_session = MaskSession(tool.id, field, picture_field, str(picture), str(value) if value else None)
+        last = self._last_layer
+        if last is not None and self._is_same(self._mask_sessions[last], mask_session):
+            self._open(last, self._mask_sessions[last])
         else:
-            self._open(None, sitting)
+            self._open(None, mask_session)
 
     def picture_path_of(self, field: str) -> str:
-        """The path of the picture that a mask belongs to; empty where there is none yet."""
-        beside = self._picture_field()
-        return str(self._session.workspace.value(beside) or "") if beside and field else ""
+        """Return the path of the picture that a mask is for, or an empty string."""
+        picture_field = self._picture_field()
+        return str(self._session.workspace.value(picture_field) or "") if picture_field and field else ""
 
     def close(self) -> None:
         self._mode.end()
@@ -110,145 +112,148 @@ class MaskController(QObject):
         fields = self._session.workspace.fields
         return [field.name for field in fields if field.widget is Widget.MASK and not field.many]
 
-    def _take_brush(self) -> None:
-        if self._mode.on:
-            self._mode.paint()
-        elif found := self._mask_fields():
-            self.paint(found[0])
+    def _start_painting(self) -> None:
+        if self._mode.is_active:
+            self._mode.select_brush()
+        elif fields := self._mask_fields():
+            self.paint(fields[0])
 
-    def _open(self, layer: MaskLayer | None, sitting: MaskSession) -> None:
+    def _open(self, layer: MaskLayer | None, mask_session: MaskSession) -> None:
         self._session.look_away()
-        self._opening = layer
+        self._loading_layer = layer
 
         def load(size: QSize) -> tuple[MaskLayer, str]:
             if layer is not None and layer.size == size:
                 return layer, ""
-            if sitting.path is None:
+            if mask_session.path is None:
                 return MaskLayer(size), ""
             try:
-                mask = masks.read(Path(sitting.path), size)
+                mask = masks.read(Path(mask_session.path), size)
             except StudioError as error:
                 return MaskLayer(size), str(error)
-            sitting.feather = mask.feather
+            mask_session.feather = mask.feather
             sentence = masks.scaled_sentence(mask.scaled_from, size) if mask.scaled_from else ""
             return MaskLayer(size, mask.image), sentence
 
         def begin(loaded: tuple[MaskLayer, str]) -> None:
             ready, sentence = loaded
-            self._opening, self._layer, self._last = None, ready, ready
-            self._sittings[ready] = sitting
-            self._mode.begin(ready, sitting.feather)
+            self._loading_layer, self._layer, self._last_layer = None, ready, ready
+            self._mask_sessions[ready] = mask_session
+            self._mode.begin(ready, mask_session.feather)
             if sentence:
                 self._session.notices.info(sentence)
             if self._dirty:
                 self._timer.start()
 
-        self._canvas.show_for_mask(Path(sitting.picture), load, begin)
+        self._canvas.show_for_mask(Path(mask_session.picture), load, begin)
 
-    def _is_same(self, one: MaskSession, other: MaskSession) -> bool:
-        return (one.tool, one.field, one.picture, one.path) == (other.tool, other.field, other.picture, other.path)
+    def _is_same(self, first: MaskSession, second: MaskSession) -> bool:
+        keys = [(item.tool, item.field, item.picture, item.path) for item in (first, second)]
+        return keys[0] == keys[1]
 
     # What was painted becomes the value
-    def _painted(self) -> None:
+    def _on_painted(self) -> None:
         self._dirty = True
         if self._layer is not None:
-            self._sittings[self._layer].feather = self._mode.feather
+            self._mask_sessions[self._layer].feather = self._mode.feather
         if not self._timer.isActive():
             self._timer.start()
 
     def _save(self, *, at_once: bool = False) -> None:
-        """`at_once`: the field names the file already, which is written before other work of the session."""
+        """Save the mask on a thread. With `at_once` the field gets the path before the file is written."""
         layer = self._layer
         self._timer.stop()
         if layer is None or not self._dirty:
             return
         self._dirty = False
-        self._saves += 1
-        turn, sitting = self._saves, self._sittings[layer]
-        if layer.empty:
-            self._give(turn, sitting, None)
+        self._save_count += 1
+        turn, mask_session = self._save_count, self._mask_sessions[layer]
+        if layer.is_empty:
+            self._set_value(turn, mask_session, None)
             return
-        path, image, feather = masks.new_path(self._session.home), layer.copy(), sitting.feather
+        path, image, feather = masks.new_path(self._session.home), layer.copy(), mask_session.feather
         if at_once:
-            self._give(turn, sitting, str(path))
+            self._set_value(turn, mask_session, str(path))
 
-        def written(_: None) -> None:
-            self._give(turn, sitting, str(path))
+        def show_saved(_: None) -> None:
+            self._set_value(turn, mask_session, str(path))
             self._thumbnails.request(str(path))
 
-        self._session.work(lambda: masks.write(path, image, feather), written)
+        self._session.work(lambda: masks.write(path, image, feather), show_saved)
 
-    def _give(self, turn: int, sitting: MaskSession, path: str | None) -> None:
-        if turn <= self._given:  # a later one is there, or the artist chose another
+    def _set_value(self, turn: int, mask_session: MaskSession, path: str | None) -> None:
+        if turn <= self._last_set:  # a later mask is set, or the artist chose another
             return
-        self._given, sitting.path = turn, path
-        self._giving = True
-        self._session.workspace.set_value_of(sitting.tool, sitting.field, path)
-        self._giving = False
+        self._last_set, mask_session.path = turn, path
+        self._is_setting = True
+        self._session.workspace.set_value_of(mask_session.tool, mask_session.field, path)
+        self._is_setting = False
 
     # Ways out
-    def _left(self) -> None:
+    def _on_mode_ended(self) -> None:
         self._save(at_once=True)
         self._layer = None
 
-    def _drop(self) -> None:
-        """The field got another mask: what is painted here is no longer its value."""
+    def _abandon(self) -> None:
+        """Close the mask without saving, because the field has another value."""
         self._timer.stop()
-        self._dirty, self._given = False, self._saves
+        self._dirty, self._last_set = False, self._save_count
         self._mode.end()
 
-    def _tool_changed(self) -> None:
-        self._offer()
+    def _on_tool_changed(self) -> None:
+        self._update_action()
         tool = self._session.workspace.tool
-        sitting = self._sittings.get(self._layer) if self._layer else None
-        if sitting and (tool is None or tool.id != sitting.tool or sitting.field not in self._mask_fields()):
+        mask_session = self._mask_sessions.get(self._layer) if self._layer else None
+        if mask_session and (
+            tool is None or tool.id != mask_session.tool or mask_session.field not in self._mask_fields()
+        ):
             self._mode.end()
 
-    def _value_changed(self, name: str) -> None:
-        if self._giving or self._layer is None:
+    def _on_value_changed(self, name: str) -> None:
+        if self._is_setting or self._layer is None:
             return
-        sitting = self._sittings[self._layer]
-        if name == sitting.field:
-            self._drop()
-        elif name == sitting.picture_field:
+        mask_session = self._mask_sessions[self._layer]
+        if name == mask_session.field:
+            self._abandon()
+        elif name == mask_session.picture_field:
             self._mode.end()
 
-    def _values_replaced(self) -> None:
+    def _on_values_replaced(self) -> None:
         if self._layer is None:
             return
-        sitting, workspace = self._sittings[self._layer], self._session.workspace
-        if workspace.value(sitting.field) != sitting.path:
-            self._drop()
-        elif str(workspace.value(sitting.picture_field)) != sitting.picture:
+        mask_session, workspace = self._mask_sessions[self._layer], self._session.workspace
+        if workspace.value(mask_session.field) != mask_session.path:
+            self._abandon()
+        elif str(workspace.value(mask_session.picture_field)) != mask_session.picture:
             self._mode.end()
 
-    def _stay(self) -> None:
-        """Drafts of a live tool do not take the picture away that is painted on."""
-        if self._mode.on:
+    def _keep_picture(self) -> None:
+        """Keep the picture on the canvas while a mask is painted, in place of drafts of a live tool."""
+        if self._mode.is_active:
             self._session.look_away()
 
     # Undo
-    def _stepped(self, layer: MaskLayer, rect: QRect) -> None:
-        """A step on a mask that was left comes back to it, so that it is seen what happens."""
+    def _on_undo(self, layer: MaskLayer, rect: QRect) -> None:
+        """Show an undone or redone step, and open the mask again if it was closed."""
         if layer is self._layer:
             self._mode.show_change(layer, rect)
             return
-        sitting, workspace = self._sittings[layer], self._session.workspace
-        if self._opening is layer:
+        mask_session, workspace = self._mask_sessions[layer], self._session.workspace
+        if self._loading_layer is layer:
             return
         self._mode.end()
-        workspace.choose(sitting.tool)
-        if workspace.tool is None or workspace.tool.id != sitting.tool:
+        workspace.choose(mask_session.tool)
+        if workspace.tool is None or workspace.tool.id != mask_session.tool:
             return
-        self._giving = True
-        workspace.set_value(sitting.picture_field, sitting.picture)
-        self._giving = False
+        self._is_setting = True
+        workspace.set_value(mask_session.picture_field, mask_session.picture)
+        self._is_setting = False
         self._dirty = True
-        self._open(layer, sitting)
+        self._open(layer, mask_session)
 
-    def _offer(self) -> None:
+    def _update_action(self) -> None:
         self._canvas.mask_actions.brush.setEnabled(bool(self._mask_fields()) and bool(self._picture_field()))
 
-    def _sweep(self) -> None:
+    def _remove_old_masks(self) -> None:
         home, draft = self._session.home, self._session.workspace.draft
         self._session.work(lambda: masks.sweep(home, draft))

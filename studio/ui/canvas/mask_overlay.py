@@ -1,4 +1,4 @@
-"""Stripes over what is painted, so that a mask is seen on a picture of its own colour too."""
+"""Stripes over a mask, so that it is visible on a picture of its own colour."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QImage, QPainter, QPen, QPixmap
 
 PERIOD = 8
-"""Logical pixels from one stripe to the next, along a side."""
+"""Distance of two stripes along a side, in logical pixels."""
 DARK = QColor(0, 0, 0, 70)
 
 
 @contextmanager
 def paint_striped(painter: QPainter, frame: QRectF, visible: QRectF) -> Iterator[QPainter]:
-    """Yields a painter for the same coordinates; what it painted is striped and laid over the picture."""
+    """Yield a painter with the same coordinates. Its drawing is striped and painted over the picture."""
     part = frame.intersected(visible).toAlignedRect()
     ratio = painter.device().devicePixelRatio()
-    sheet = QImage(
+    layer = QImage(
         math.ceil(part.width() * ratio), math.ceil(part.height() * ratio), QImage.Format.Format_ARGB32_Premultiplied
     )
-    if sheet.isNull():
+    if layer.isNull():
         yield painter
         return
-    sheet.setDevicePixelRatio(ratio)
-    sheet.fill(Qt.GlobalColor.transparent)
-    over = QPainter(sheet)
+    layer.setDevicePixelRatio(ratio)
+    layer.fill(Qt.GlobalColor.transparent)
+    over = QPainter(layer)
     over.translate(-part.x(), -part.y())
     yield over
     over.setCompositionMode(QPainter.CompositionMode.CompositionMode_SourceAtop)
     over.setBrushOrigin(frame.topLeft())
-    over.fillRect(part, _stripes())
+    over.fillRect(part, _make_stripes())
     over.end()
-    painter.drawImage(part.topLeft(), sheet)
+    painter.drawImage(part.topLeft(), layer)
 
 
-def _stripes() -> QBrush:
+def _make_stripes() -> QBrush:
     tile = QPixmap(PERIOD, PERIOD)
     tile.fill(Qt.GlobalColor.transparent)
     painter = QPainter(tile)

@@ -1,4 +1,4 @@
-"""A trained model's card: what it is, how large, and its README, all as plain text."""
+"""The card of a trained model: its title, kind, size and README, as plain text."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from studio.core.errors import BadInput
 from studio.ui.theme import icons, theme
 from studio.ui.widgets.labels import make_label, make_line
 
-LONGEST = 2**20
-"""Bytes of a README that are shown."""
+MAX_README_BYTES = 2**20
+"""Number of bytes of a README that are shown."""
 WIDTH = 640
 
 
 class Card(Struct, frozen=True):
     title: str
     kind: str
-    facts: str
+    details: str
     readme: str
 
 
 class ModelCard(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.title, self.facts = make_label(role="title", wrap=True), make_label(role="dim", wrap=True)
+        self.title, self.details = make_label(role="title", wrap=True), make_label(role="dim", wrap=True)
         self._picture = QLabel()
         self.readme = QPlainTextEdit()
         self.readme.setReadOnly(True)
@@ -40,7 +40,7 @@ class ModelCard(QWidget):
         names = QVBoxLayout()
         names.setSpacing(theme.SPACE)
         names.addWidget(self.title)
-        names.addWidget(self.facts)
+        names.addWidget(self.details)
         head = QHBoxLayout()
         head.setSpacing(3 * theme.SPACE)
         head.addWidget(self._picture, alignment=Qt.AlignmentFlag.AlignTop)
@@ -63,40 +63,40 @@ class ModelCard(QWidget):
         self.readme.setStyleSheet(f"QPlainTextEdit {{ background: {theme.COLOURS.canvas}; border: none; padding: 0; }}")
         self._picture.setPixmap(icons.pixmap("cube-outline", 32, ratio=self.devicePixelRatioF()))
         self.title.setText(card.title)
-        self.facts.setText(card.facts)
+        self.details.setText(card.details)
         self.readme.setPlainText(card.readme or "This model has no card.")
 
 
 def read_card(path: Path) -> Card:
-    """Reads a model's folder, or the folder of one weights file. Raises BadInput if it is gone."""
+    """Read the card of a model's folder, or of the folder of a weights file. Raises BadInput if it is missing."""
     if not path.exists():
         raise BadInput(f"The model {path.name} is missing.", "It may have been moved or deleted.")
     folder = path if path.is_dir() else path.parent
-    about = _about(folder / "studio.json")
+    about = _read_metadata(folder / "studio.json")
     files = [file for file in (folder.rglob("*") if path.is_dir() else [path]) if file.is_file()]
     size = sum(file.stat().st_size for file in files)
     kind = str(about.get("kind") or "model")
-    facts = [
+    details = [
         kind.replace("-", " ").capitalize(),
         QLocale.c().formattedDataSize(size, 1, QLocale.DataSizeFormat.DataSizeSIFormat),
     ]
     if len(files) > 1:
-        facts.append(f"{len(files)} files")
+        details.append(f"{len(files)} files")
     if licence := about.get("licence"):
-        facts.append(str(licence))
-    return Card(str(about.get("title") or path.name), kind, "  ·  ".join(facts), _readme(folder))
+        details.append(str(licence))
+    return Card(str(about.get("title") or path.name), kind, "  ·  ".join(details), _read_readme(folder))
 
 
-def _about(path: Path) -> dict[str, Any]:
+def _read_metadata(path: Path) -> dict[str, Any]:
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError, UnicodeError):
         return {}
 
 
-def _readme(folder: Path) -> str:
+def _read_readme(folder: Path) -> str:
     try:
         with (folder / "README.md").open("rb") as file:
-            return file.read(LONGEST).decode("utf-8", errors="replace").strip()
+            return file.read(MAX_README_BYTES).decode("utf-8", errors="replace").strip()
     except OSError:
         return ""

@@ -1,4 +1,4 @@
-"""What the canvas shows when it is not a picture: nothing yet, a sentence, words, a model's card."""
+"""The canvas's views without a picture: empty, a sentence, or a text."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from studio.core.errors import BadInput
 from studio.ui.theme import icons, theme
 from studio.ui.widgets.labels import make_label
 
-MEASURE = 68
-"""Characters of a line that is comfortable to read."""
-LONGEST = 2**21
-"""Bytes of a text that is shown."""
+LINE_LENGTH = 68
+"""Number of characters of a line of text."""
+MAX_TEXT_BYTES = 2**21
+"""Number of bytes of a text that are shown."""
 
 
 class EmptyPlaceholder(QWidget):
-    """Says what belongs here, and offers it."""
+    """The empty canvas, with a button that opens a picture."""
 
     browse = Signal()
 
@@ -42,8 +42,8 @@ class EmptyPlaceholder(QWidget):
         picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._sentence = make_label("Drop a picture here, or press Generate", "dim")
         self._sentence.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        choose = QPushButton("Open a picture…")
-        choose.setAccessibleName("Open a picture")
+        choose = QPushButton("Open picture…")
+        choose.setAccessibleName("Open picture")
         choose.clicked.connect(self.browse)
         layout = QVBoxLayout(self)
         layout.setSpacing(3 * theme.SPACE)
@@ -66,7 +66,7 @@ class EmptyPlaceholder(QWidget):
 
 
 class MessagePlaceholder(QWidget):
-    """One sentence where the picture would be."""
+    """A sentence in place of a picture."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -85,14 +85,14 @@ class MessagePlaceholder(QWidget):
         layout.addWidget(self.sentence, alignment=Qt.AlignmentFlag.AlignCenter)
         layout.addStretch()
 
-    def say(self, sentence: str, *, broken: bool = True) -> None:
+    def show_message(self, sentence: str, *, broken: bool = True) -> None:
         self._picture.setVisible(broken)
         self._picture.setPixmap(icons.pixmap("image-broken-variant", 32, ratio=self.devicePixelRatioF()))
         self.sentence.setText(sentence)
 
 
 class TextView(QTextEdit):
-    """Plain text in a serif, with a measure that is comfortable to read. Nothing in it is markup."""
+    """A read-only plain text in a serif font, in lines of a readable length."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -106,27 +106,27 @@ class TextView(QTextEdit):
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
         self._title = ""
-        self._words = ""
+        self._text = ""
         self._empty = True
 
-    def show_words(self, words: str, title: str = "") -> None:
-        """Text that only grew is continued where it was, and followed if its end was in view."""
+    def show_text(self, words: str, title: str = "") -> None:
+        """Show a text. One that continues the current text is appended; the view follows if its end was visible."""
         words = words.replace("\r\n", "\n")
-        if title == self._title and not self._empty and words.startswith(self._words):
-            self._append(words[len(self._words) :])
+        if title == self._title and not self._empty and words.startswith(self._text):
+            self._append(words[len(self._text) :])
         else:
             self._begin(title)
             self._write(words)
             self.moveCursor(QTextCursor.MoveOperation.Start)
-        self._title, self._words, self._empty = title, words, False
+        self._title, self._text, self._empty = title, words, False
 
     def _begin(self, title: str) -> None:
         self.clear()
         self.setStyleSheet(f"QTextEdit {{ background: {theme.COLOURS.canvas}; border: none; }}")
         cursor = QTextCursor(self.document())
         if title:
-            cursor.setBlockFormat(_block(below=14))
-            cursor.insertText(title, _letters(26, bold=True))
+            cursor.setBlockFormat(_make_block_format(below=14))
+            cursor.insertText(title, _make_char_format(26, bold=True))
             cursor.insertBlock()
 
     def _append(self, words: str) -> None:
@@ -137,10 +137,10 @@ class TextView(QTextEdit):
             bar.setValue(bar.maximum())
 
     def _write(self, words: str) -> None:
-        """Goes on at the end. An empty line is lower than one with words."""
+        """Append text. Empty lines are lower than others."""
         cursor = QTextCursor(self.document())
         cursor.movePosition(QTextCursor.MoveOperation.End)
-        letters, full, empty = _letters(18), _block(), _block(height=70)
+        letters, full, empty = _make_char_format(18), _make_block_format(), _make_block_format(height=70)
         cursor.beginEditBlock()
         for number, line in enumerate(words.split("\n")):
             if number:
@@ -152,20 +152,20 @@ class TextView(QTextEdit):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         letters = QFontMetrics(theme.reading_font(18))
-        column = letters.horizontalAdvance("the quick brown fox, and so on ") * MEASURE // 31
+        column = letters.horizontalAdvance("the quick brown fox, and so on ") * LINE_LENGTH // 31
         side = max(24, (self.width() - column) // 2)
         self.setViewportMargins(side, 72, side - self.verticalScrollBar().sizeHint().width(), 24)
         super().resizeEvent(event)
 
 
-def _block(height: float = 150, below: float = 0) -> QTextBlockFormat:
+def _make_block_format(height: float = 150, below: float = 0) -> QTextBlockFormat:
     block = QTextBlockFormat()
     block.setLineHeight(height, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
     block.setBottomMargin(below)
     return block
 
 
-def _letters(size: int, *, bold: bool = False) -> QTextCharFormat:
+def _make_char_format(size: int, *, bold: bool = False) -> QTextCharFormat:
     letters = QTextCharFormat()
     face = theme.reading_font(size)
     face.setWeight(QFont.Weight.Bold if bold else QFont.Weight.Normal)
@@ -180,10 +180,10 @@ class TextFile(Struct, frozen=True):
 
 
 def read_text_file(path: Path) -> TextFile:
-    """A Markdown file's words, without its front matter. Raises BadInput when it cannot be read."""
+    """Read a Markdown file without its front matter. Raises BadInput if it cannot be read."""
     try:
         with path.open("rb") as file:
-            text = file.read(LONGEST).decode("utf-8", errors="replace").replace("\r\n", "\n")
+            text = file.read(MAX_TEXT_BYTES).decode("utf-8", errors="replace").replace("\r\n", "\n")
     except OSError as error:
         raise BadInput(f"{path.name} cannot be read: {error.strerror or error}.") from error
     title = ""

@@ -1,4 +1,4 @@
-"""Plays an animation: time, loop, stepping and scrubbing. It shows nothing itself."""
+"""The player of an animation: timing, loop, stepping and seeking. It has no widget."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from studio.ui.canvas.frame_reader import Clip
 
 
 class Player(QObject):
-    """One animation, from `start` to `close`."""
+    """Plays one animation until `close`."""
 
     frame_shown = Signal(int, QImage)
-    """Its number and its picture."""
-    counted = Signal(int)
+    """Emitted with a frame's number and image."""
+    count_known = Signal(int)
     playing_changed = Signal(bool)
     failed = Signal(StudioError)
-    _reel_changed = Signal()
+    _cache_changed = Signal()
 
     def __init__(self, clip: Clip, parent: QObject | None = None, budget: int = BUDGET) -> None:
         super().__init__(parent)
         self.loop = True
         self._playing = False
-        self._shown = -1
+        self._shown_frame = -1
         self._target = 0
         self._due = 0.0
-        self._counted = 0
-        self._over = False
+        self._count = 0
+        self._is_over = False
         self._timer = QTimer(self, singleShot=True, timerType=Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._advance)
-        self._reel_changed.connect(self._look, Qt.ConnectionType.QueuedConnection)
-        self._reel = FrameCache(clip, self._reel_changed.emit, budget)
+        self._cache_changed.connect(self._update, Qt.ConnectionType.QueuedConnection)
+        self._cache = FrameCache(clip, self._cache_changed.emit, budget)
 
     @property
     def playing(self) -> bool:
@@ -42,20 +42,20 @@ class Player(QObject):
 
     @property
     def count(self) -> int:
-        return self._counted
+        return self._count
 
     @property
     def position(self) -> int:
-        """The number of the frame that is shown, or about to be."""
+        """The number of the current or next frame."""
         return self._target
 
     def play(self) -> None:
-        if not self._playing and not self._over:
-            if not self.loop and self._target == self._counted - 1:
+        if not self._playing and not self._is_over:
+            if not self.loop and self._target == self._count - 1:
                 self._target = 0
             self._set_playing(True)
             self._due = time.monotonic()
-            self._look()
+            self._update()
 
     def pause(self) -> None:
         self._timer.stop()
@@ -68,59 +68,59 @@ class Player(QObject):
             self.play()
 
     def seek(self, number: int) -> None:
-        """Shows this frame as soon as it is read; playing goes on from there."""
-        if self._counted:
-            self._target = min(max(number, 0), self._counted - 1)
+        """Show a frame as soon as it is decoded; playing continues from there."""
+        if self._count:
+            self._target = min(max(number, 0), self._count - 1)
             self._due = time.monotonic()
-            self._look()
+            self._update()
 
     def step(self, by: int) -> None:
-        """Pauses, and goes this many frames on or back, around the ends."""
+        """Pause, and step so many frames on or back; the ends are joined."""
         self.pause()
-        if self._counted:
-            self.seek((self._target + by) % self._counted)
+        if self._count:
+            self.seek((self._target + by) % self._count)
 
     def close(self) -> None:
-        """Waits until neither thread nor process is left."""
+        """Stop, and wait until the thread and the process have ended."""
         self.stop()
-        self._reel.close()
+        self._cache.close()
 
     def stop(self) -> None:
-        """Ends it without waiting; `running` says when it is over."""
+        """Stop without waiting; `running` is false once the thread has ended."""
         self._timer.stop()
-        self._playing, self._over = False, True
-        self._reel.stop()
+        self._playing, self._is_over = False, True
+        self._cache.stop()
 
     @property
     def running(self) -> bool:
-        return self._reel.running
+        return self._cache.running
 
     def _set_playing(self, playing: bool) -> None:
         if playing != self._playing:
             self._playing = playing
             self.playing_changed.emit(playing)
 
-    def _look(self) -> None:
-        """Shows the frame that is wanted if it has arrived, and sets the time for the next."""
-        reel = self._reel
-        if self._over:
+    def _update(self) -> None:
+        """Show the current frame if it is decoded, and schedule the next."""
+        cache = self._cache
+        if self._is_over:
             return
-        if reel.failure is not None:
+        if cache.failure is not None:
             self.pause()
-            self._over = True
-            self.failed.emit(reel.failure)
+            self._is_over = True
+            self.failed.emit(cache.failure)
             return
-        if reel.count != self._counted:
-            self._counted = reel.count
-            self._target = min(self._target, max(self._counted - 1, 0))
-            self.counted.emit(self._counted)
-        if self._shown == self._target and (self._timer.isActive() or not self._playing):
+        if cache.count != self._count:
+            self._count = cache.count
+            self._target = min(self._target, max(self._count - 1, 0))
+            self.count_known.emit(self._count)
+        if self._shown_frame == self._target and (self._timer.isActive() or not self._playing):
             return
-        frame = reel.frame(self._target)
+        frame = cache.frame(self._target)
         if frame is None:
             return
-        if self._shown != self._target:
-            self._shown = self._target
+        if self._shown_frame != self._target:
+            self._shown_frame = self._target
             self.frame_shown.emit(self._target, frame.image)
         if self._playing:
             now = time.monotonic()
@@ -129,13 +129,13 @@ class Player(QObject):
             self._timer.start(max(0, round((self._due - now) * 1000)))
 
     def _advance(self) -> None:
-        if not self._playing or not self._counted:
+        if not self._playing or not self._count:
             return
-        if self._target + 1 < self._counted:
+        if self._target + 1 < self._count:
             self._target += 1
         elif self.loop:
             self._target = 0
         else:
             self.pause()
             return
-        self._look()
+        self._update()

@@ -1,4 +1,4 @@
-"""What works on the picture with the pointer, where otherwise one only looks."""
+"""The interface of tools that use the pointer on the image view."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from PySide6.QtGui import QPainter
 
 
 class PointerTool(Protocol):
-    """Given to a `Surface`. Points are in its coordinates; `pressure` is 0..1, and 1 for a mouse."""
+    """A tool for `ImageView`. Points are in its coordinates; `pressure` is 0..1, and 1 for a mouse."""
 
     cursor: Qt.CursorShape
 
     def press(self, at: QPointF, pressure: float = 1.0, *, straight: bool = False, erases: bool = False) -> None:
-        """`straight` goes there from where the last stroke ended; `erases` for the other end of a pen."""
+        """Start a stroke. `straight` draws a line from the end of the last stroke; `erases` is for a pen's eraser."""
 
     def move(self, at: QPointF, pressure: float = 1.0) -> None:
-        """Also while nothing is pressed."""
+        """Move the pointer, pressed or not."""
 
     def release(self) -> None: ...
 
     def leave(self) -> None:
-        """The pointer is elsewhere."""
+        """Handle that the pointer has left the view."""
 
     def draw(self, painter: QPainter, frame: QRectF, visible: QRectF, zoom: float) -> None:
-        """Over the picture, which fills `frame`."""
+        """Draw over the picture, which fills `frame`."""

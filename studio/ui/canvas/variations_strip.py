@@ -1,4 +1,4 @@
-"""The variations under the canvas: look through them, keep one, discard another."""
+"""The strip of variations below the canvas: view, keep or discard them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class VariationTile(QAbstractButton):
         labels.describe(self, f"Variation {number}", creation.title or Path(creation.path).name)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Space presses it; every other key is the strip's."""
+        """Handle Space; leave all other keys to the strip."""
         if event.key() == Qt.Key.Key_Space:
             super().keyPressEvent(event)
         else:
@@ -58,7 +58,7 @@ class VariationTile(QAbstractButton):
         painter.setClipPath(shape)
         painter.fillRect(frame, QColor(colours.raised))
         if self._pixmap.isNull() or self.creation.kind is CreationKind.TEXT:
-            self._paint_words(painter, frame)
+            self._paint_title(painter, frame)
         else:
             size = self._pixmap.size().scaled(frame.size().toSize(), Qt.AspectRatioMode.KeepAspectRatioByExpanding)
             target = QRectF(0, 0, size.width(), size.height())
@@ -75,25 +75,25 @@ class VariationTile(QAbstractButton):
             tick = icons.pixmap("check", 14, "accent", self.devicePixelRatioF())
             painter.drawPixmap(self.width() - 23, 9, tick)
 
-    def _paint_words(self, painter: QPainter, frame: QRectF) -> None:
+    def _paint_title(self, painter: QPainter, frame: QRectF) -> None:
         icon = icons.pixmap(_ICONS[self.creation.kind], 20, "dim", self.devicePixelRatioF())
         painter.drawPixmap(int(frame.center().x()) - 10, int(frame.top()) + 14, icon)
         painter.setPen(QColor(theme.COLOURS.dim))
         painter.setFont(theme.font(theme.CAPTION))
-        room = frame.adjusted(6, 40, -6, -6)
+        text_rect = frame.adjusted(6, 40, -6, -6)
         flags = int(Qt.AlignmentFlag.AlignHCenter) | int(Qt.TextFlag.TextWordWrap)
-        painter.drawText(room, flags, self.creation.title[:60])
+        painter.drawText(text_rect, flags, self.creation.title[:60])
 
 
 class StripScrollArea(QScrollArea):
-    """Leaves the arrow keys to the strip."""
+    """A scroll area that leaves the arrow keys to the strip."""
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         event.ignore()
 
 
 class VariationsStrip(QWidget):
-    """← and → look through, ⏎ keeps, ⌫ discards."""
+    """Tiles of variations. ← and → move between them, ⏎ keeps and ⌫ discards one."""
 
     discard = Signal(object)
 
@@ -117,9 +117,9 @@ class VariationsStrip(QWidget):
         scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._scroll = scroll
         self.discard_button = QPushButton("Discard ⌫")
-        labels.describe(self.discard_button, "Discard", "Move this one to the trash (Backspace)")
+        labels.describe(self.discard_button, "Discard", "Move this variation to the trash (Backspace)")
         self.keep_button = QPushButton("Keep ⏎")
-        labels.describe(self.keep_button, "Keep", "Keep this one and go on to the next (Enter)")
+        labels.describe(self.keep_button, "Keep", "Keep this variation and show the next (Enter)")
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 0, 16, 0)
         row.setSpacing(8)
@@ -128,9 +128,9 @@ class VariationsStrip(QWidget):
         row.addWidget(self.keep_button)
         self.discard_button.clicked.connect(self.discard_chosen)
         self.keep_button.clicked.connect(variations.keep)
-        variations.changed.connect(self._show)
+        variations.changed.connect(self._refresh)
         history.thumbnail_ready.connect(self._thumbnail_ready)
-        self._show()
+        self._refresh()
 
     def tiles(self) -> list[VariationTile]:
         return list(self._tiles.values())
@@ -156,7 +156,7 @@ class VariationsStrip(QWidget):
         if chosen is not None and (tile := self._tiles.get(chosen.id)) is not None:
             tile.setFocus()
 
-    def _show(self) -> None:
+    def _refresh(self) -> None:
         items = list(self._variations.items)
         wanted = {item.id for item in items}
         for id in [id for id in self._tiles if id not in wanted]:

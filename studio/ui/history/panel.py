@@ -35,7 +35,7 @@ class HistoryPanel(QWidget):
     use_as_input = Signal(Creation)
     selected = Signal(object)
     """The current Creation, or None."""
-    dropped = Signal(list)
+    files_dropped = Signal(list)
     """Files to take in, as `list[Path]`."""
 
     def __init__(self, model: HistoryModel, undo: Undo | None = None, parent: QWidget | None = None) -> None:
@@ -246,5 +246,5 @@ class HistoryPanel(QWidget):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        self.dropped.emit(mime_data.list_files(event.mimeData()))
+        self.files_dropped.emit(mime_data.list_files(event.mimeData()))
         event.acceptProposedAction()

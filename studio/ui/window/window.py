@@ -200,8 +200,8 @@ class Window(QMainWindow):
         session.settings_changed.connect(self.tool_panel.options.set_settings)
         session.preview.connect(self._show_preview)
         session.show.connect(self._show_creation)
-        self.canvas.dropped.connect(session.making.adopt)
-        self.canvas.dropped_image.connect(session.making.adopt_picture)
+        self.canvas.files_dropped.connect(session.making.adopt)
+        self.canvas.image_dropped.connect(session.making.adopt_picture)
         self.variations_strip.discard.connect(session.revocable.discard)
         self.status.cancel.connect(session.cancel_running)
         self.status.pause.connect(session.engine.pause)
@@ -220,7 +220,7 @@ class Window(QMainWindow):
         panel.activated.connect(session.open)
         panel.use_recipe.connect(session.making.use)
         panel.use_as_input.connect(session.making.use_as_input)
-        panel.dropped.connect(session.making.adopt)
+        panel.files_dropped.connect(session.making.adopt)
         layout = self.history_area.layout()
         assert layout is not None
         layout.addWidget(panel)
@@ -257,7 +257,7 @@ class Window(QMainWindow):
             def compare(rows: list[Creation]) -> None:
                 pictures = [parent for parent in rows if parent.kind is not CreationKind.FILE]  # a mask is no picture
                 if len(pictures) == 1 and pictures[0].kind is CreationKind.IMAGE and self._creation is creation:
-                    self.canvas.offer_before(Path(pictures[0].path))
+                    self.canvas.set_before(Path(pictures[0].path))
 
             self.session.work(lambda: library.get_many(parents), compare)
         self._creation = creation

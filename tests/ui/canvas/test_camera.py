@@ -11,8 +11,8 @@ from studio.ui.canvas.camera import MAX_FIT, MAX_ZOOM, Camera
 @pytest.fixture
 def camera() -> Camera:
     camera = Camera()
-    camera.look_at(QSizeF(800, 600), QRectF(0, 0, 800, 600), 1.0)
-    camera.take(QSizeF(1600, 800))
+    camera.set_view(QSizeF(800, 600), QRectF(0, 0, 800, 600), 1.0)
+    camera.set_picture_size(QSizeF(1600, 800))
     return camera
 
 
@@ -22,14 +22,14 @@ def test_a_picture_is_fitted_in_the_middle(camera: Camera) -> None:
 
 
 def test_a_small_picture_is_enlarged_only_so_far(camera: Camera) -> None:
-    camera.take(QSizeF(10, 10))
+    camera.set_picture_size(QSizeF(10, 10))
     assert camera.zoom == MAX_FIT
 
 
 def test_fitting_uses_the_area_that_bars_leave_free() -> None:
     camera = Camera()
-    camera.look_at(QSizeF(800, 600), QRectF(0, 100, 800, 500), 1.0)
-    camera.take(QSizeF(100, 100))
+    camera.set_view(QSizeF(800, 600), QRectF(0, 100, 800, 500), 1.0)
+    camera.set_picture_size(QSizeF(100, 100))
     assert camera.frame.center() == QPointF(400, 350)
 
 
@@ -40,7 +40,7 @@ def test_the_point_under_the_cursor_stays_when_zooming(camera: Camera) -> None:
     moved = camera.to_picture(cursor)
     assert moved.x() == pytest.approx(held.x())
     assert moved.y() == pytest.approx(held.y())
-    assert not camera.fitted
+    assert not camera.is_fitted
 
 
 def test_zoom_has_an_end(camera: Camera) -> None:
@@ -52,8 +52,8 @@ def test_zoom_has_an_end(camera: Camera) -> None:
 
 def test_a_hundred_percent_is_a_pixel_of_the_screen() -> None:
     camera = Camera()
-    camera.look_at(QSizeF(800, 600), QRectF(0, 0, 800, 600), 2.0)
-    camera.take(QSizeF(400, 400))
+    camera.set_view(QSizeF(800, 600), QRectF(0, 0, 800, 600), 2.0)
+    camera.set_picture_size(QSizeF(400, 400))
     camera.zoom_to(1.0)
     assert camera.frame.width() == 200
 
@@ -66,7 +66,7 @@ def test_the_picture_cannot_be_pushed_out_of_sight(camera: Camera) -> None:
 def test_a_larger_picture_of_the_same_shape_keeps_its_size_on_the_screen(camera: Camera) -> None:
     camera.zoom_to(2.0, QPointF(100, 100))
     before = camera.frame
-    camera.take(QSizeF(3200, 1600))
+    camera.set_picture_size(QSizeF(3200, 1600))
     assert camera.zoom == 1.0
     assert camera.frame.width() == pytest.approx(before.width())
     assert camera.frame.left() == pytest.approx(before.left(), abs=1)
@@ -74,13 +74,13 @@ def test_a_larger_picture_of_the_same_shape_keeps_its_size_on_the_screen(camera:
 
 def test_a_picture_of_another_shape_is_fitted(camera: Camera) -> None:
     camera.zoom_to(5.0)
-    camera.take(QSizeF(500, 500))
-    assert camera.fitted
+    camera.set_picture_size(QSizeF(500, 500))
+    assert camera.is_fitted
 
 
 def test_a_fitted_picture_follows_the_window(camera: Camera) -> None:
-    camera.look_at(QSizeF(400, 300), QRectF(0, 0, 400, 300), 1.0)
+    camera.set_view(QSizeF(400, 300), QRectF(0, 0, 400, 300), 1.0)
     assert camera.zoom == 0.25
     camera.zoom_to(1.0)
-    camera.look_at(QSizeF(800, 600), QRectF(0, 0, 800, 600), 1.0)
+    camera.set_view(QSizeF(800, 600), QRectF(0, 0, 800, 600), 1.0)
     assert camera.zoom == 1.0

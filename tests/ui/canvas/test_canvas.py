@@ -79,7 +79,7 @@ def test_an_empty_canvas_offers_what_belongs_there(canvas: Canvas) -> None:
 def test_a_picture_opens_fitted(canvas: Canvas, red: Path, qtbot: QtBot) -> None:
     open_image(canvas, red, qtbot)
     assert size(canvas) == (400, 300)
-    assert canvas.image_view.camera.fitted
+    assert canvas.image_view.camera.is_fitted
     assert colour_at(canvas, 400, 320) == QColor(200, 30, 30)
     assert canvas.tool_bar.isVisible()
     assert not canvas.playback_bar.isVisible()
@@ -133,7 +133,7 @@ def test_zoom_by_wheel_and_keys(canvas: Canvas, red: Path, qtbot: QtBot) -> None
     )  # fmt: skip
     QApplication.sendEvent(surface, wheel)
     assert surface.camera.zoom == pytest.approx(fitted * 1.25)
-    canvas.commands.full_size.trigger()
+    canvas.commands.actual_size.trigger()
     assert surface.camera.zoom == 1.0
     assert canvas.tool_bar.zoom.text() == "100 %"
     canvas.commands.zoom_in.trigger()
@@ -176,7 +176,7 @@ def test_transparency_stands_on_a_checkerboard(canvas: Canvas, tmp_path: Path, q
 
 def test_compare_shows_both_sides(canvas: Canvas, red: Path, blue: Path, qtbot: QtBot) -> None:
     canvas.compare(red, blue, ("Photo", "Painted"))
-    qtbot.waitUntil(lambda: canvas.image_view.comparing and canvas.image_view.picture is not None)
+    qtbot.waitUntil(lambda: canvas.image_view.is_comparing and canvas.image_view.picture is not None)
     assert colour_at(canvas, 200, 300) == QColor(200, 30, 30)
     assert colour_at(canvas, 600, 300) == QColor(30, 30, 200)
     qtbot.keyClick(canvas.image_view, Qt.Key.Key_Right)
@@ -189,18 +189,18 @@ def test_compare_shows_both_sides(canvas: Canvas, red: Path, blue: Path, qtbot: 
     qtbot.mouseRelease(canvas.image_view, Qt.MouseButton.LeftButton, pos=QPoint(round(start.left()), grip.y()))
     assert canvas.image_view.divider < 0.01
     canvas.commands.compare.trigger()
-    assert not canvas.image_view.comparing
+    assert not canvas.image_view.is_comparing
 
 
 def test_compare_is_offered_only_when_there_is_a_before(canvas: Canvas, red: Path, blue: Path, qtbot: QtBot) -> None:
     open_image(canvas, red, qtbot)
     assert not canvas.commands.compare.isEnabled()
-    canvas.offer_before(blue)
+    canvas.set_before(blue)
     assert canvas.commands.compare.isEnabled()
     canvas.commands.compare.trigger()
-    qtbot.waitUntil(lambda: canvas.image_view.comparing)
-    canvas.offer_before(None)
-    assert not canvas.image_view.comparing
+    qtbot.waitUntil(lambda: canvas.image_view.is_comparing)
+    canvas.set_before(None)
+    assert not canvas.image_view.is_comparing
 
 
 def test_an_animation_plays_and_steps(canvas: Canvas, movie: Path, qtbot: QtBot) -> None:
@@ -214,7 +214,7 @@ def test_an_animation_plays_and_steps(canvas: Canvas, movie: Path, qtbot: QtBot)
     assert not canvas.player.playing
     canvas.playback_bar.slider.setValue(3)
     qtbot.waitUntil(lambda: canvas.playback_bar.counter.text() == "4 / 6")
-    canvas.commands.frame_on.trigger()
+    canvas.commands.next_frame.trigger()
     qtbot.waitUntil(lambda: canvas.playback_bar.counter.text() == "5 / 6")
 
 
@@ -232,7 +232,7 @@ def test_a_broken_animation_is_one_sentence(canvas: Canvas, tmp_path: Path, qtbo
     (tmp_path / "a.mp4").write_bytes(b"no movie")
     canvas.show_animation(tmp_path / "a.mp4")
     qtbot.waitUntil(lambda: shown(canvas) is canvas.message_placeholder)
-    assert "a.mp4 is not an animation" in canvas.message_placeholder.sentence.text()
+    assert "a.mp4 is not a playable animation" in canvas.message_placeholder.sentence.text()
 
 
 def test_closing_while_opening_leaves_nothing(canvas: Canvas, movie: Path, red: Path) -> None:
@@ -281,7 +281,7 @@ def test_creations_of_every_kind_open(canvas: Canvas, red: Path, blue: Path, mov
     canvas.open(creation(model, CreationKind.MODEL))
     qtbot.waitUntil(lambda: shown(canvas) is canvas.model_card)
     assert canvas.model_card.title.text() == "Monet"
-    assert "CC0" in canvas.model_card.facts.text()
+    assert "CC0" in canvas.model_card.details.text()
     assert canvas.model_card.readme.toPlainText() == "# Monet <b>"
     canvas.open(creation(movie, CreationKind.ANIMATION))
     qtbot.waitUntil(lambda: canvas.player is not None)
@@ -301,7 +301,7 @@ def drop(canvas: Canvas, data: QMimeData) -> None:
 def test_files_can_be_dropped(canvas: Canvas, red: Path, qtbot: QtBot) -> None:
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(red)), QUrl("https://example.org/a.png")])
-    with qtbot.waitSignal(canvas.dropped) as dropped:
+    with qtbot.waitSignal(canvas.files_dropped) as dropped:
         drop(canvas, data)
     assert dropped.args == [[red]]
 
@@ -312,7 +312,7 @@ def test_a_picture_from_a_browser_can_be_dropped(canvas: Canvas, qtbot: QtBot) -
     image = QImage(3, 3, QImage.Format.Format_RGB32)
     image.fill(QColor("red"))
     data.setImageData(image)
-    with qtbot.waitSignal(canvas.dropped_image) as dropped:
+    with qtbot.waitSignal(canvas.image_dropped) as dropped:
         drop(canvas, data)
     assert dropped.args[0].width() == 3
 

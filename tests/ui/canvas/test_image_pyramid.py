@@ -32,7 +32,7 @@ def test_every_usual_format_is_read(tmp_path: Path, name: str) -> None:
     picture = read_pyramid(tmp_path / name)
     assert (picture.size.width(), picture.size.height()) == (300, 200)
     assert abs(picture.image.pixelColor(150, 100).red() - 200) < 12
-    assert not picture.transparent
+    assert not picture.has_alpha
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "1", "I;16", "RGBA", "CMYK"])

@@ -9,7 +9,7 @@ from PySide6.QtCore import QPointF, QRect, QRectF, QSize
 from PySide6.QtGui import QColor, QImage, QPainter, QUndoStack
 from pytestqt.qtbot import QtBot
 
-from studio.ui.canvas.brush import LARGEST, SMALLEST, Brush, Dab, Stroke
+from studio.ui.canvas.brush import MAX_SIZE, MIN_SIZE, Brush, Dab, Stroke
 from studio.ui.canvas.mask import InvertCommand, MaskLayer, PaintCommand
 
 HARD = Brush(size=40, hardness=1.0)
@@ -22,21 +22,21 @@ def grey(layer: MaskLayer, x: int, y: int) -> int:
 def paint(layer: MaskLayer, brush: Brush, *places: tuple[float, float]) -> QRect:
     stroke, changed = Stroke(brush), QRect()
     for x, y in places:
-        changed = changed.united(layer.put_down(brush, stroke.to(QPointF(x, y))))
+        changed = changed.united(layer.paint(brush, stroke.extend(QPointF(x, y))))
     return changed
 
 
 def test_a_stroke_is_spaced_evenly_however_the_pointer_jumps() -> None:
     jump, steps = Stroke(HARD), Stroke(HARD)
-    at_once = jump.to(QPointF(0, 0)) + jump.to(QPointF(100, 0))
-    slowly = [dab for x in range(0, 101) for dab in steps.to(QPointF(x, 0))]
+    at_once = jump.extend(QPointF(0, 0)) + jump.extend(QPointF(100, 0))
+    slowly = [dab for x in range(0, 101) for dab in steps.extend(QPointF(x, 0))]
     assert [dab.at.x() for dab in at_once] == pytest.approx([4.0 * n for n in range(26)])
     assert [dab.at.x() for dab in slowly] == pytest.approx([dab.at.x() for dab in at_once])
 
 
 def test_pressure_makes_the_stroke_thinner() -> None:
     stroke = Stroke(HARD)
-    sizes = [dab.size for dab in stroke.to(QPointF(0, 0), 0.0) + stroke.to(QPointF(100, 0), 1.0)]
+    sizes = [dab.size for dab in stroke.extend(QPointF(0, 0), 0.0) + stroke.extend(QPointF(100, 0), 1.0)]
     assert sizes[0] == pytest.approx(4)
     assert sizes == sorted(sizes)
     assert 36 < sizes[-1] <= 40
@@ -44,11 +44,11 @@ def test_pressure_makes_the_stroke_thinner() -> None:
 
 def test_paint_and_erase(qapp: object) -> None:
     layer = MaskLayer(QSize(300, 200))
-    assert layer.empty
+    assert layer.is_empty
     changed = paint(layer, HARD, (50, 50), (150, 50))
     assert changed.contains(QRect(31, 31, 138, 38))
     assert (grey(layer, 100, 50), grey(layer, 100, 65), grey(layer, 100, 75)) == (255, 255, 0)
-    assert not layer.empty
+    assert not layer.is_empty
     paint(layer, Brush(40, 1.0, erases=True), (100, 50))
     assert (grey(layer, 100, 50), grey(layer, 60, 50)) == (0, 255)
     assert paint(layer, HARD, (-500, -500)).isEmpty()
@@ -59,14 +59,14 @@ def test_what_stands_behind_the_rows_does_not_count(qapp: object) -> None:
     memoryview(image.bits())[:] = b"\xff" * image.sizeInBytes()
     image.fill(0)
     assert any(bytes(image.constBits()))
-    assert MaskLayer(image.size(), image).empty
+    assert MaskLayer(image.size(), image).is_empty
 
 
 def test_a_soft_edge_stays_as_soft_however_often_it_is_painted(qapp: object) -> None:
     once, often = MaskLayer(QSize(200, 200)), MaskLayer(QSize(200, 200))
     soft = Brush(size=80, hardness=0.2)
-    once.put_down(soft, [Dab(QPointF(100, 100), 80)])
-    often.put_down(soft, [Dab(QPointF(100, 100), 80)] * 20)
+    once.paint(soft, [Dab(QPointF(100, 100), 80)])
+    often.paint(soft, [Dab(QPointF(100, 100), 80)] * 20)
     assert 0 < grey(once, 125, 100) < 255
     assert once.image == often.image
     falling = [grey(once, 100 + x, 100) for x in range(45)]
@@ -127,13 +127,13 @@ def looks(layer: MaskLayer, zoom: float) -> QImage:
 
 
 def test_brackets_reach_every_size_and_stop_at_the_ends(qtbot: QtBot) -> None:
-    brush = Brush(size=SMALLEST)
+    brush = Brush(size=MIN_SIZE)
     sizes = [brush.size]
     while brush.larger() != brush:
         brush = brush.larger()
         sizes.append(brush.size)
     assert sizes == sorted(set(sizes))
-    assert sizes[-1] == LARGEST
+    assert sizes[-1] == MAX_SIZE
     while brush.smaller() != brush:
         brush = brush.smaller()
-    assert brush.size == SMALLEST
+    assert brush.size == MIN_SIZE

@@ -64,7 +64,7 @@ def painting(qtbot: QtBot, window: Window, photo: Path) -> Window:
 
 def click_paint(qtbot: QtBot, window: Window) -> None:
     qtbot.mouseClick(well(window).paint, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: window.canvas.mask_mode.on)
+    qtbot.waitUntil(lambda: window.canvas.mask_mode.is_active)
 
 
 def well(window: Window) -> MaskEditor:
@@ -121,7 +121,7 @@ def test_painted_saved_and_seen(qtbot: QtBot, painting: Window) -> None:
         assert (mask.mode, mask.size) == ("L", (400, 300))
         assert (mask.getpixel((200, 150)), mask.getpixel((200, 20))) == (255, 0)
     qtbot.mouseClick(canvas.mask_bar.done, Qt.MouseButton.LeftButton)
-    assert not canvas.mask_mode.on
+    assert not canvas.mask_mode.is_active
     assert canvas.tool_bar.isVisible()
     assert well(painting).well.accessibleDescription() == "Painted mask"
 
@@ -162,7 +162,7 @@ def test_each_stroke_is_undone_and_clear_and_invert_too(qtbot: QtBot, painting: 
     qtbot.keyClick(painting, Qt.Key.Key_I, Qt.KeyboardModifier.ControlModifier)
     assert grey(painting, 5, 5) == 255
     qtbot.mouseClick(painting.canvas.mask_bar.clear, Qt.MouseButton.LeftButton)
-    assert layer(painting).empty
+    assert layer(painting).is_empty
     for _ in range(3):
         qtbot.keyClick(painting, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert layer(painting).image == one
@@ -179,7 +179,7 @@ def test_undo_comes_back_to_a_mask_that_was_left(qtbot: QtBot, painting: Window)
     before = mask_of(painting)
     painting.session.workspace.choose("style.transfer")
     painting.session.undo.undo()
-    qtbot.waitUntil(lambda: painting.canvas.mask_mode.on)
+    qtbot.waitUntil(lambda: painting.canvas.mask_mode.is_active)
     assert painting.session.workspace.tool == FILL
     assert (grey(painting, 125, 100), grey(painting, 125, 200)) == (255, 0)
     with Image.open(saved(qtbot, painting, before)) as mask:
@@ -207,7 +207,7 @@ def test_the_feather_softens_the_file_and_not_what_is_painted_on(qtbot: QtBot, p
     mode.set_brush(Brush(size=60, hardness=1.0))
     stroke(painting, (200, 150), (201, 150))
     hard = saved(qtbot, painting)
-    painting.canvas.mask_bar.feather_dial.slider.setValue(40)
+    painting.canvas.mask_bar.feather_slider.slider.setValue(40)
     assert mode.feather > 10
     soft = saved(qtbot, painting, str(hard))
     with Image.open(hard) as sharp, Image.open(soft) as blurred:
@@ -226,7 +226,7 @@ def test_the_feather_softens_the_file_and_not_what_is_painted_on(qtbot: QtBot, p
 def test_another_tool_keeps_the_mask(qtbot: QtBot, painting: Window) -> None:
     stroke(painting, (100, 150), (200, 150))
     painting.session.workspace.choose("style.transfer")
-    assert not painting.canvas.mask_mode.on
+    assert not painting.canvas.mask_mode.is_active
     assert not painting.canvas.mask_actions.brush.isEnabled()
     painting.session.workspace.choose("fill.colour")
     assert saved(qtbot, painting).exists()
@@ -240,7 +240,7 @@ def test_a_mask_that_is_dropped_takes_the_place_of_the_painted_one(
     Image.new("L", (40, 30), 255).save(tmp_path / "mine.png")
     stroke(painting, (100, 150), (200, 150))
     painting.session.workspace.set_value("mask", str(tmp_path / "mine.png"))
-    assert not painting.canvas.mask_mode.on
+    assert not painting.canvas.mask_mode.is_active
     qtbot.waitUntil(lambda: any("40 × 30" in label.text() for label in well(painting).findChildren(QLabel)))
     click_paint(qtbot, painting)
     assert layer(painting).size.width() == 400
@@ -251,15 +251,15 @@ def test_a_mask_that_is_dropped_takes_the_place_of_the_painted_one(
 
 def test_without_a_picture_it_says_what_to_choose_first(qtbot: QtBot, window: Window) -> None:
     qtbot.mouseClick(well(window).paint, Qt.MouseButton.LeftButton)
-    assert not window.canvas.mask_mode.on
+    assert not window.canvas.mask_mode.is_active
     said = [label.text() for label in window.tool_panel.findChildren(QLabel)]
-    assert "Choose a picture first: the mask is painted on it." in said
+    assert "Choose a picture first. The mask is painted on it." in said
 
 
 def test_another_picture_on_the_canvas_ends_the_painting(qtbot: QtBot, painting: Window, photo: Path) -> None:
     stroke(painting, (100, 150), (200, 150))
     painting.canvas.show_image(photo)
-    assert not painting.canvas.mask_mode.on
+    assert not painting.canvas.mask_mode.is_active
     assert saved(qtbot, painting).exists()
 
 
@@ -339,5 +339,5 @@ def test_space_and_drag_moves_the_picture_and_paints_nothing(qtbot: QtBot, paint
     QTest.keyPress(surface, Qt.Key.Key_Space)
     stroke(painting, (100, 150), (200, 200))
     QTest.keyRelease(surface, Qt.Key.Key_Space)
-    assert layer(painting).empty
+    assert layer(painting).is_empty
     assert surface.camera.frame != before

@@ -14,7 +14,7 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.errors import BadInput, StudioError
 from studio.ui.canvas.frame_cache import FrameCache
-from studio.ui.canvas.frame_reader import Frame, MovieClip, open_clip
+from studio.ui.canvas.frame_reader import Frame, VideoClip, open_clip
 from studio.ui.canvas.player import Player
 
 FRAMES = 12
@@ -65,15 +65,15 @@ def test_reading_starts_at_any_frame(movies: Path, name: str, start: int) -> Non
 
 def test_what_is_no_movie_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"no movie")
-    with pytest.raises(BadInput, match=r"a\.mp4 is not an animation"):
-        MovieClip(tmp_path / "a.mp4").count()
+    with pytest.raises(BadInput, match=r"a\.mp4 is not a playable animation"):
+        VideoClip(tmp_path / "a.mp4").count()
     (tmp_path / "a.gif").write_bytes(b"no movie")
-    with pytest.raises(BadInput, match=r"a\.gif is not an animation"):
+    with pytest.raises(BadInput, match=r"a\.gif is not a playable animation"):
         open_clip(tmp_path / "a.gif").count()
 
 
 def test_reading_that_is_given_up_ends_its_process(movies: Path) -> None:
-    clip = MovieClip(movies / "a.mp4")
+    clip = VideoClip(movies / "a.mp4")
     clip.count()
     frames = clip.frames(0)
     next(frames)
@@ -121,14 +121,14 @@ def _is_longer(numbers: Sequence[int], than: int) -> bool:
 
 
 def test_a_reel_keeps_to_its_budget(qtbot: QtBot) -> None:
-    reel = FrameCache(Endless(1000), lambda: None, budget=20 * 400)
+    cache = FrameCache(Endless(1000), lambda: None, budget=20 * 400)
     try:
         for number in (0, 500, 990, 3):
-            qtbot.waitUntil(partial(_has_frame, reel, number))
-            assert reel.held <= 20 * 400
+            qtbot.waitUntil(partial(_has_frame, cache, number))
+            assert cache.size_in_bytes <= 20 * 400
     finally:
-        reel.close()
-    assert reel.held == 0
+        cache.close()
+    assert cache.size_in_bytes == 0
 
 
 def test_what_fits_is_read_once(qtbot: QtBot, players: list[Player]) -> None:
@@ -157,7 +157,7 @@ def test_without_loop_it_ends_and_starts_again(qtbot: QtBot, players: list[Playe
 def test_stepping_goes_around_the_ends(qtbot: QtBot, players: list[Player], movies: Path) -> None:
     player = Player(open_clip(movies / "a.mp4"))
     players.append(player)
-    with qtbot.waitSignal(player.counted):
+    with qtbot.waitSignal(player.count_known):
         pass
     seen: list[int] = []
     player.frame_shown.connect(lambda _, image: seen.append(number_of(image)))
@@ -185,7 +185,7 @@ def test_a_clip_that_fails_says_so_once(qtbot: QtBot, players: list[Player], tmp
     players.append(player)
     with qtbot.waitSignal(player.failed) as failure:
         player.play()
-    assert "a.mp4 is not an animation" in str(failure.args[0])
+    assert "a.mp4 is not a playable animation" in str(failure.args[0])
     assert not player.playing
 
 

@@ -304,7 +304,7 @@ def test_files_can_be_dropped_on_the_history(panel: HistoryPanel, tmp_path: Path
     event = QDropEvent(
         QPointF(9, 300), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
     )
-    with qtbot.waitSignal(panel.dropped) as dropped:
+    with qtbot.waitSignal(panel.files_dropped) as dropped:
         panel.dropEvent(event)
     assert dropped.args == [[tmp_path / "a.png"]]
 
