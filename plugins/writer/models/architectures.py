@@ -185,7 +185,7 @@ def _has_masked_config(path: Path) -> bool:
     try:
         config = json.loads((path / "config.json").read_bytes())
         return any(str(name).endswith("ForMaskedLM") for name in config.get("architectures") or [])
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+    except api.model_files.UNREADABLE as error:
         raise api.BadInput(
             f"{path.name} cannot be loaded as a language model.", "Choose a folder with a config and safetensors."
         ) from error

@@ -42,7 +42,7 @@ def read_base_model(folder: Path) -> str:
         return ""
     try:
         base = json.loads((folder / CONFIG).read_bytes())["base_model_name_or_path"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except api.model_files.UNREADABLE:
         base = None
     if not isinstance(base, str) or not base:
         raise api.BadInput(f"The LoRA {folder.name} does not name its base model.", "Choose another model.")
@@ -52,13 +52,9 @@ def read_base_model(folder: Path) -> str:
 def merge_lora(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     """Add the LoRA in a folder to the weights of `model`. Raises BadInput if the two do not fit."""
     from peft import PeftModel
-    from safetensors import SafetensorError
 
     if not (folder / WEIGHTS).is_file():
         raise api.BadInput(f"{folder.name} has no safetensors.", "Choose another model.")
-    try:
+    sentence = f"The LoRA {folder.name} does not fit its base model, or is damaged."
+    with api.model_files.quiet_load(api.BadInput(sentence, "Choose another model.")):
         return PeftModel.from_pretrained(model, folder).merge_and_unload()
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        raise api.BadInput(
-            f"The LoRA {folder.name} does not fit its base model, or is damaged.", "Choose another model."
-        ) from error

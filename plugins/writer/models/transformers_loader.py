@@ -73,7 +73,7 @@ def read_quantisation(path: Path) -> Mapping[str, Any]:
         config = json.loads((path / "config.json").read_bytes())
         text_config = config.get("text_config") or {}
         quantisation = config.get("quantization_config") or text_config.get("quantization_config") or {}
-    except (OSError, ValueError, AttributeError, RecursionError):
+    except api.model_files.UNREADABLE:
         return {}
     return quantisation if isinstance(quantisation, dict) else {}
 

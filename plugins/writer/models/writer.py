@@ -102,6 +102,6 @@ def read_title(path: Path) -> str:
     """Return the title of a model trained here; for others, the name of the folder or file."""
     try:
         title = json.loads((path / "studio.json").read_bytes()).get("title")
-    except (OSError, ValueError, AttributeError):
+    except api.model_files.UNREADABLE:
         title = None
     return title if isinstance(title, str) and title else path.name
