@@ -11,7 +11,7 @@ import random
 import sys
 from pathlib import Path
 
-from studio.core.page.revisions import Manuscript
+from studio.core.page.revisions import RevisionTree
 from studio.library.pages.store import PageStore
 
 
@@ -28,17 +28,17 @@ def write(folder: Path, turn: int) -> None:
         file.append(anything(page, chance, f"{turn}-{count}"))
         say(f"{turn}-{count}")
         if chance.random() < 0.1:
-            file.snapshot(page.stored())
+            file.snapshot(page.to_stored())
 
 
-def anything(page: Manuscript, chance: random.Random, name: str) -> list[object]:
+def anything(page: RevisionTree, chance: random.Random, name: str) -> list[object]:
     """Some moves; each time a word that is looked for afterwards."""
     at = chance.randint(0, len(page.text))
     match chance.randrange(4):
         case 0:
-            moves = page.ask(name, page.current, at)
-            moves += page.answer(name, f"<{name}")
-            return [*moves, *page.answer(name, f"<{name}> "), *page.end(name)]
+            moves = page.request_text(name, page.current, at)
+            moves += page.set_generated_text(name, f"<{name}")
+            return [*moves, *page.set_generated_text(name, f"<{name}> "), *page.finish_request(name)]
         case 1:
             return [*page.undo(), *page.write(0, 0, f"<{name}> ", join=False)]
         case 2:

@@ -1,6 +1,6 @@
-"""What can happen to a page of text, as it is stored: a journal of moves makes the same page again.
+"""The edits of a page of text, as its journal stores them. Applying a journal again restores the page.
 
-Places and lengths count Unicode code points.
+Positions and lengths count Unicode code points. Tags and field names are those of stored pages.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 ROOT = 0
-"""The node that every page begins with: no text."""
+"""Id of the empty node that every page begins with."""
 
 
 class Author(Enum):
@@ -19,8 +19,8 @@ class Author(Enum):
     MACHINE = "machine"
 
 
-class Node(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """In the parent's text, `removed` characters at `at` gave way to `text`. `made` is ISO 8601."""
+class Node(Struct, frozen=True, omit_defaults=True, kw_only=True, rename={"created": "made"}):
+    """A change of the parent's text: `text` replaces `removed` characters at `at`. `created` is ISO 8601."""
 
     id: int
     parent: int = ROOT
@@ -28,19 +28,19 @@ class Node(Struct, frozen=True, omit_defaults=True, kw_only=True):
     removed: int = 0
     text: str = ""
     author: Author = Author.HUMAN
-    made: str = ""
+    created: str = ""
     job: str = ""
     creation: str = ""
 
 
-class Added(Struct, frozen=True, tag="add"):
-    """A new node. The page does not go there by itself."""
+class AddNode(Struct, frozen=True, tag="add"):
+    """Add a node. The page does not move to it."""
 
     node: Node
 
 
-class Amended(Struct, frozen=True, tag="amend", omit_defaults=True):
-    """A node without children goes on: `keep` characters of its text stay, `text` follows them."""
+class AmendNode(Struct, frozen=True, tag="amend", omit_defaults=True):
+    """Change a node without children: keep the first `keep` characters of its text and append `text`."""
 
     id: int
     at: int
@@ -49,22 +49,22 @@ class Amended(Struct, frozen=True, tag="amend", omit_defaults=True):
     text: str
 
 
-class Went(Struct, frozen=True, tag="go"):
-    """A step that Undo takes back."""
+class GoTo(Struct, frozen=True, tag="go"):
+    """Move the page to a node, as one step for Undo."""
 
     to: int
 
 
-class Undone(Struct, frozen=True, tag="undo"):
-    pass
+class Undo(Struct, frozen=True, tag="undo"):
+    """Go one step back."""
 
 
-class Redone(Struct, frozen=True, tag="redo"):
-    pass
+class Redo(Struct, frozen=True, tag="redo"):
+    """Go one step forward again."""
 
 
-class Asked(Struct, frozen=True, tag="ask", omit_defaults=True):
-    """A job was asked to write at a place of a node's text, in the place of `removed` characters."""
+class RequestText(Struct, frozen=True, tag="ask", omit_defaults=True):
+    """Note that a job will write at `at` in a node's text, replacing `removed` characters."""
 
     job: str
     node: int
@@ -72,15 +72,15 @@ class Asked(Struct, frozen=True, tag="ask", omit_defaults=True):
     removed: int = 0
 
 
-class Answered(Struct, frozen=True, tag="answer", omit_defaults=True):
-    """A job has ended, with a creation unless it failed or was stopped."""
+class FinishRequest(Struct, frozen=True, tag="answer", omit_defaults=True):
+    """Note the end of a job. `creation` is empty if the job failed or was cancelled."""
 
     job: str
     creation: str = ""
 
 
 class Anchor(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A picture that was painted from words: those from `start` in the text of `node`."""
+    """An illustration of the words that begin at `start` in the text of `node`."""
 
     id: int
     node: int
@@ -91,34 +91,40 @@ class Anchor(Struct, frozen=True, omit_defaults=True, kw_only=True):
     creation: str = ""
 
 
-class Anchored(Struct, frozen=True, tag="anchor"):
-    """A new anchor, or a known one (the same `id`) with another picture."""
+class SetAnchor(Struct, frozen=True, tag="anchor"):
+    """Add an anchor, or replace the one with the same `id`."""
 
     anchor: Anchor
 
 
-class Unanchored(Struct, frozen=True, tag="unanchor"):
+class RemoveAnchor(Struct, frozen=True, tag="unanchor"):
+    """Remove an anchor."""
+
     id: int
 
 
-Move: TypeAlias = Added | Amended | Went | Undone | Redone | Asked | Answered | Anchored | Unanchored
+Edit: TypeAlias = AddNode | AmendNode | GoTo | Undo | Redo | RequestText | FinishRequest | SetAnchor | RemoveAnchor
 
 
-class Ask(Struct, frozen=True, omit_defaults=True):
-    """A place to write at: in the text of `node`, at `at`, for `removed` characters. Alternatives share it."""
+class InsertionPoint(Struct, frozen=True, omit_defaults=True):
+    """A position in the text of `node` where a job replaces `removed` characters. Alternatives share one point."""
 
     node: int
     at: int
     removed: int = 0
 
 
-class Stored(Struct, kw_only=True):
-    """A whole page as it is stored. `trail` are the nodes gone to, `place` where Undo and Redo stand in it."""
+class StoredPage(Struct, kw_only=True):
+    """A whole page in a snapshot.
+
+    `trail` are the visited nodes, and `place` is the index in it that Undo and Redo move. `left` maps a node to the
+    child that was visited last. `asked` maps unfinished jobs to their insertion points.
+    """
 
     format: int = 1
     nodes: list[Node] = []
     trail: list[int] = []
     place: int = 0
     left: dict[int, int] = {}
-    asked: dict[str, Ask] = {}
+    asked: dict[str, InsertionPoint] = {}
     anchors: list[Anchor] = []

@@ -1,11 +1,11 @@
-"""A page of text as a tree of changes: nothing that was ever written on it is lost.
+"""A page of text as a tree of revisions. No text that was ever on the page is lost.
 
-Each node says what it changed in its parent's text: at one place, so many characters gave way to others.
-The text at a node is what all changes from the root make, so a page can be edited anywhere, and what was
-there before is still a node. A continuation that was written again is a sibling of the first.
+Each node is one change of its parent's text: inserted text replaces some characters at one position. The text
+of a node results from all changes between the root and the node. A page can therefore be edited anywhere, and
+earlier texts stay in the tree. A regenerated continuation is a sibling of the first one.
 
-Whatever happens is a move (`Added`, `Amended`, `Went` …). A journal of moves makes the same page again.
-Places and lengths count Unicode code points.
+Every change is an edit (`AddNode`, `AmendNode`, `GoTo` …). Applying a journal of edits restores the page.
+Positions and lengths count Unicode code points.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from msgspec.structs import replace
 
 from studio.core.page.edits import (
     ROOT,
-    Added,
-    Amended,
+    AddNode,
+    AmendNode,
     Anchor,
-    Anchored,
-    Answered,
-    Ask,
-    Asked,
     Author,
-    Move,
+    Edit,
+    FinishRequest,
+    GoTo,
+    InsertionPoint,
     Node,
-    Redone,
-    Stored,
-    Unanchored,
-    Undone,
-    Went,
+    Redo,
+    RemoveAnchor,
+    RequestText,
+    SetAnchor,
+    StoredPage,
+    Undo,
 )
-from studio.core.page.plain_text import common_start
+from studio.core.page.plain_text import common_prefix_length
 
-_EVERY = 32
-"""So many nodes apart, the text of a node on a long path is remembered."""
-_REMEMBERED = 4096
+_CACHE_INTERVAL = 32
+"""Number of nodes between cached ones on a long path."""
+_MAX_CACHED = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """`length` characters of a node's own text, from `start`."""
+    """A part of a node's own text: `length` characters from `start`."""
 
     node: int
     start: int
@@ -51,442 +51,458 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Run:
-    """Words in a row that one author wrote."""
+class AuthorRun:
+    """Consecutive text by one author."""
 
     text: str
     author: Author
 
 
 @dataclass(frozen=True)
-class Found:
-    """Where a search met: at `at` in the text of `node`, with the words around it."""
+class SearchHit:
+    """A match of a search at `at` in the text of `node`, with the words around it."""
 
     node: int
     at: int
     around: str
 
 
-class Manuscript:
-    """The page. Every method that changes it returns the moves to be stored."""
+class RevisionTree:
+    """A page. Every method that changes it returns the edits to store."""
 
-    def __init__(self, stored: Stored | None = None) -> None:
-        stored = stored or Stored()
+    def __init__(self, stored: StoredPage | None = None) -> None:
+        stored = stored or StoredPage()
         self.nodes: dict[int, Node] = {ROOT: Node(id=ROOT)}
         self._children: dict[int, list[int]] = {}
-        self._last = ROOT
+        self._max_id = ROOT
         for node in stored.nodes:
-            self._put(node)
+            self._insert_node(node)
         self._trail = [id for id in stored.trail if id in self.nodes] or [ROOT]
-        self._place = max(0, min(stored.place, len(self._trail) - 1))
-        self._left = {a: b for a, b in stored.left.items() if a in self.nodes and b in self.nodes}
-        self.asked = {job: ask for job, ask in stored.asked.items() if ask.node in self.nodes}
-        self.anchors = {one.id: one for one in stored.anchors if one.node in self.nodes}
-        self._pieces: dict[int, tuple[Piece, ...]] = {ROOT: ()}
-        self._texts: tuple[int, str] = (ROOT, "")
-        self._sealed = self.current
-        """What is not amended any more: Undo stops there."""
+        self._trail_position = max(0, min(stored.place, len(self._trail) - 1))
+        self._last_child = {a: b for a, b in stored.left.items() if a in self.nodes and b in self.nodes}
+        self.requests = {job: point for job, point in stored.asked.items() if point.node in self.nodes}
+        self.anchors = {anchor.id: anchor for anchor in stored.anchors if anchor.node in self.nodes}
+        self._piece_cache: dict[int, tuple[Piece, ...]] = {ROOT: ()}
+        self._text_cache: tuple[int, str] = (ROOT, "")
+        self._step_end = self.current
+        """Node that typing no longer amends, so that the next change is a new step for Undo."""
 
-    def stored(self) -> Stored:
-        return Stored(
+    def to_stored(self) -> StoredPage:
+        """Return the page as a snapshot stores it."""
+        return StoredPage(
             nodes=[node for id, node in self.nodes.items() if id != ROOT],
             trail=list(self._trail),
-            place=self._place,
-            left=dict(self._left),
-            asked=dict(self.asked),
+            place=self._trail_position,
+            left=dict(self._last_child),
+            asked=dict(self.requests),
             anchors=list(self.anchors.values()),
         )
 
-    # What is on the page
+    # Text
     @property
     def current(self) -> int:
-        return self._trail[self._place]
+        return self._trail[self._trail_position]
 
     @property
     def text(self) -> str:
-        return self.text_at(self.current)
+        return self.text_of(self.current)
 
-    def text_at(self, node: int) -> str:
-        known, words = self._texts
-        if known == node:
-            return words
-        made = self.nodes[node]
-        if known == made.parent and node != ROOT:
-            words = words[: made.at] + made.text + words[made.at + made.removed :]
+    def text_of(self, node: int) -> str:
+        """Return the text of a node."""
+        cached, text = self._text_cache
+        if cached == node:
+            return text
+        change = self.nodes[node]
+        if cached == change.parent and node != ROOT:
+            text = text[: change.at] + change.text + text[change.at + change.removed :]
         else:
-            nodes = self.nodes
-            words = "".join(nodes[one.node].text[one.start : one.start + one.length] for one in self.pieces(node))
-        self._texts = (node, words)
-        return words
+            text = "".join(map(self._piece_text, self.get_pieces(node)))
+        self._text_cache = (node, text)
+        return text
 
-    def runs(self, node: int | None = None) -> list[Run]:
-        """The text by author. Neighbours of one author are one run."""
-        return self._runs(self.pieces(self.current if node is None else node))
+    def _piece_text(self, piece: Piece) -> str:
+        return self.nodes[piece.node].text[piece.start : piece.start + piece.length]
 
-    def passage(self, node: int) -> list[Run]:
-        """A node's words as its branch has them now, with what was written between them; none where all are gone."""
-        pieces = self.pieces(self.furthest(node))
+    def get_runs(self, node: int | None = None) -> list[AuthorRun]:
+        """Split the text of a node, by default the current one, into runs by author."""
+        return self._runs(self.get_pieces(self.current if node is None else node))
+
+    def get_passage_runs(self, node: int) -> list[AuthorRun]:
+        """Return a node's text as its branch has it now, with insertions. Empty if all of it was deleted."""
+        pieces = self.get_pieces(self.find_leaf(node))
         own = [number for number, piece in enumerate(pieces) if piece.node == node]
         return self._runs(pieces[own[0] : own[-1] + 1]) if own else []
 
-    def _runs(self, pieces: Sequence[Piece]) -> list[Run]:
-        runs: list[Run] = []
+    def _runs(self, pieces: Sequence[Piece]) -> list[AuthorRun]:
+        runs: list[AuthorRun] = []
         for piece in pieces:
-            made = self.nodes[piece.node]
-            words = made.text[piece.start : piece.start + piece.length]
-            if runs and runs[-1].author is made.author:
-                runs[-1] = Run(runs[-1].text + words, made.author)
+            author, text = self.nodes[piece.node].author, self._piece_text(piece)
+            if runs and runs[-1].author is author:
+                runs[-1] = AuthorRun(runs[-1].text + text, author)
             else:
-                runs.append(Run(words, made.author))
+                runs.append(AuthorRun(text, author))
         return runs
 
-    def node_at(self, place: int, node: int | None = None) -> int:
-        """Which node wrote the character before `place`; the root at the beginning."""
-        passed = 0
-        for piece in self.pieces(self.current if node is None else node):
-            passed += piece.length
-            if place <= passed and place > 0:
+    def find_node(self, position: int, node: int | None = None) -> int:
+        """Return the node that wrote the character before `position`, or the root at the beginning."""
+        end = 0
+        for piece in self.get_pieces(self.current if node is None else node):
+            end += piece.length
+            if 0 < position <= end:
                 return piece.node
         return ROOT
 
-    def origin(self, place: int) -> tuple[int, int] | None:
-        """Which node wrote the character after `place`, and where in its own text it stands; None past the end."""
-        pieces = self.pieces(self.current)
-        number, offset = _find(pieces, place)
+    def find_origin(self, position: int) -> tuple[int, int] | None:
+        """Return the node that wrote the character after `position` and its index in that node. None at the end."""
+        pieces = self.get_pieces(self.current)
+        number, offset = _find_piece(pieces, position)
         return (pieces[number].node, pieces[number].start + offset) if number < len(pieces) else None
 
     def end_of(self, node: int) -> int | None:
-        """Where the last of a node's words end in the current text; None where none are left."""
-        passed, end = 0, None
-        for piece in self.pieces(self.current):
-            passed += piece.length
+        """Return the end of a node's last character in the current text. None if none is left."""
+        position, end = 0, None
+        for piece in self.get_pieces(self.current):
+            position += piece.length
             if piece.node == node:
-                end = passed
+                end = position
         return end
 
-    def pieces(self, node: int) -> tuple[Piece, ...]:
-        """From the nearest ancestor whose pieces are known, change by change."""
-        way = []
-        at = node
-        while at not in self._pieces:
-            way.append(at)
-            at = self.nodes[at].parent
-        pieces = self._pieces[at]
-        if len(self._pieces) > _REMEMBERED:
-            self._pieces = {ROOT: (), at: pieces}
-        for count, id in enumerate(reversed(way)):
-            pieces = _changed(pieces, self.nodes[id])
-            if count % _EVERY == 0 or count >= len(way) - 2:
-                self._pieces[id] = pieces
+    def get_pieces(self, node: int) -> tuple[Piece, ...]:
+        """Return the pieces of a node's text, built from its nearest cached ancestor."""
+        path = []
+        ancestor = node
+        while ancestor not in self._piece_cache:
+            path.append(ancestor)
+            ancestor = self.nodes[ancestor].parent
+        pieces = self._piece_cache[ancestor]
+        if len(self._piece_cache) > _MAX_CACHED:
+            self._piece_cache = {ROOT: (), ancestor: pieces}
+        for count, id in enumerate(reversed(path)):
+            pieces = _apply_change(pieces, self.nodes[id])
+            if count % _CACHE_INTERVAL == 0 or count >= len(path) - 2:
+                self._piece_cache[id] = pieces
         return pieces
 
     # The tree
-    def path(self, node: int) -> list[int]:
-        """From the root's child to `node`."""
-        way = []
+    def path_to(self, node: int) -> list[int]:
+        """Return the nodes from the root's child to `node`."""
+        path = []
         while node != ROOT:
-            way.append(node)
+            path.append(node)
             node = self.nodes[node].parent
-        return way[::-1]
+        return path[::-1]
 
-    def children(self, node: int) -> Sequence[int]:
+    def children_of(self, node: int) -> Sequence[int]:
+        """Return the children of a node, oldest first."""
         return tuple(self._children.get(node, ()))
 
-    def generation(self, place: int | None = None) -> int | None:
-        """What the machine wrote before `place`, or else last on the path; None where it wrote nothing."""
-        if place is not None and self._by_machine(found := self.node_at(place)):
-            return found
+    def find_generation(self, position: int | None = None) -> int | None:
+        """Return the generated node before `position`, else the last one on the path. None if there is none."""
+        if position is not None and self._is_by_machine(before := self.find_node(position)):
+            return before
         node = self.current
-        while node != ROOT and not self._by_machine(node):
+        while node != ROOT and not self._is_by_machine(node):
             node = self.nodes[node].parent
         return None if node == ROOT else node
 
-    def asked_by(self, generation: int) -> Ask:
-        """The place where the machine wrote it."""
-        one = self.nodes[generation]
-        return Ask(one.parent, one.at, one.removed)
+    def insertion_point_of(self, generation: int) -> InsertionPoint:
+        """Return the insertion point of a generated node."""
+        node = self.nodes[generation]
+        return InsertionPoint(node.parent, node.at, node.removed)
 
-    def answers(self, ask: Ask) -> list[int]:
-        """All that the machine wrote at a place, oldest first."""
-        alike = (self.nodes[id] for id in self._children.get(ask.node, ()))
+    def find_generations(self, point: InsertionPoint) -> list[int]:
+        """Return the generated nodes at an insertion point, oldest first."""
+        children = (self.nodes[id] for id in self._children.get(point.node, ()))
         return [
-            each.id
-            for each in alike
-            if each.author is Author.MACHINE and (each.at, each.removed) == (ask.at, ask.removed)
+            node.id
+            for node in children
+            if node.author is Author.MACHINE and (node.at, node.removed) == (point.at, point.removed)
         ]
 
-    def siblings(self, generation: int) -> list[int]:
-        """All that the machine wrote at the same place of the same text, oldest first."""
-        return self.answers(self.asked_by(generation))
+    def siblings_of(self, generation: int) -> list[int]:
+        """Return the alternatives to a generated node, itself included, oldest first."""
+        return self.find_generations(self.insertion_point_of(generation))
 
-    def waiting(self, ask: Ask) -> list[str]:
-        """The jobs that were asked to write at a place and have not begun."""
-        begun = {self.nodes[id].job for id in self.answers(ask)}
-        return [job for job, one in self.asked.items() if one == ask and job not in begun]
+    def find_waiting_jobs(self, point: InsertionPoint) -> list[str]:
+        """Return the jobs that will write at an insertion point and have not begun."""
+        begun = {self.nodes[id].job for id in self.find_generations(point)}
+        return [job for job, requested in self.requests.items() if requested == point and job not in begun]
 
-    def generations(self) -> list[int]:
-        """All that the machine ever wrote here, newest first."""
-        return [id for id in sorted(self.nodes, reverse=True) if self._by_machine(id)]
+    def list_generations(self) -> list[int]:
+        """Return all generated nodes of the page, newest first."""
+        return [id for id in sorted(self.nodes, reverse=True) if self._is_by_machine(id)]
 
-    def furthest(self, node: int) -> int:
-        """Where the page was left the last time it was on this branch."""
-        while (next_ := self._left.get(node)) is not None:
+    def find_leaf(self, node: int) -> int:
+        """Return the node at which the page was when it last left this branch."""
+        while (next_ := self._last_child.get(node)) is not None:
             node = next_
         return node
 
-    def search(self, words: str, limit: int = 200) -> list[Found]:
-        """On all branches, each place once, without regard to case; the newest first."""
-        found: list[Found] = []
+    def search(self, words: str, limit: int = 200) -> list[SearchHit]:
+        """Search all branches, ignoring case. Returns each position once, newest first."""
+        hits: list[SearchHit] = []
         if not words:
-            return found
-        wanted = re.compile(re.escape(words), re.IGNORECASE)
-        reach = len(words) - 1
+            return hits
+        pattern = re.compile(re.escape(words), re.IGNORECASE)
+        margin = len(words) - 1
         for id in sorted(self.nodes, reverse=True):
             node = self.nodes[id]
-            text = self.text_at(id) if node.text else ""
-            met = wanted.search(text, max(0, node.at - reach), node.at + len(node.text) + reach)
-            if met is not None:
-                at = met.start()
-                before, after = max(0, at - 32), met.end() + 48
-                found.append(Found(id, at, " ".join(text[before:after].split())))
-            if len(found) >= limit:
+            text = self.text_of(id) if node.text else ""
+            match = pattern.search(text, max(0, node.at - margin), node.at + len(node.text) + margin)
+            if match is not None:
+                at = match.start()
+                before, after = max(0, at - 32), match.end() + 48
+                hits.append(SearchHit(id, at, " ".join(text[before:after].split())))
+            if len(hits) >= limit:
                 break
-        return found
+        return hits
 
-    # Changing it
+    # Changes
     def write(
-        self, at: int, removed: int, text: str, *, author: Author = Author.HUMAN, made: str = "", join: bool = True
-    ) -> list[Move]:
-        """Changes the text. Typing on, or deleting on, amends the change before it if `join`."""
-        if join and author is Author.HUMAN and (amended := self._joined(at, removed, text)):
-            return self._do(amended)
-        node = Node(id=self._next(), parent=self.current, at=at, removed=removed, text=text, author=author, made=made)
-        return self._do(Added(node), Went(node.id))
+        self, at: int, removed: int, text: str, *, author: Author = Author.HUMAN, created: str = "", join: bool = True
+    ) -> list[Edit]:
+        """Replace `removed` characters at `at`. If `join`, continued typing or deleting amends the last change."""
+        if join and author is Author.HUMAN and (amended := self._merge_with_last(at, removed, text)):
+            return self._apply_all(amended)
+        node = Node(
+            id=self._next_id(), parent=self.current, at=at, removed=removed, text=text, author=author, created=created
+        )
+        return self._apply_all(AddNode(node), GoTo(node.id))
 
-    def write_many(self, changes: Sequence[tuple[int, int, str]], made: str = "") -> list[Move]:
-        """Several changes, ascending, in places of the text as it is now; one step for Undo."""
-        moves: list[Move] = []
+    def write_many(self, changes: Sequence[tuple[int, int, str]], created: str = "") -> list[Edit]:
+        """Make several changes as one step for Undo. Positions refer to the current text."""
+        edits: list[Edit] = []
         parent = self.current
         for at, removed, text in sorted(changes, reverse=True):
-            node = Node(id=self._next(), parent=parent, at=at, removed=removed, text=text, made=made)
-            moves += self._do(Added(node))
+            node = Node(id=self._next_id(), parent=parent, at=at, removed=removed, text=text, created=created)
+            edits += self._apply_all(AddNode(node))
             parent = node.id
-        return moves + self._do(Went(parent)) if moves else []
+        return edits + self._apply_all(GoTo(parent)) if edits else []
 
-    def branch(self, node: int, place: int, text: str, made: str = "") -> list[Move]:
-        """What `node` wrote ends at `place` of the text with `text` instead; the page goes there.
+    def add_branch(self, node: int, position: int, text: str, created: str = "") -> list[Edit]:
+        """Replace the rest of a node's text after `position` with `text`, and go there.
 
-        It is an alternative to `node` where all before `place` is as it was, else a change of the text as it is now.
+        Adds an alternative to `node` if nothing before `position` has changed, else a change of the current text.
         """
-        one = self.nodes[node]
-        offset = place - one.at
-        if 0 <= offset <= len(one.text) and self.text[:place] == self.text_at(node)[:place]:
-            new = replace(one, id=self._next(), text=one.text[:offset] + text, made=made, job="")
+        original = self.nodes[node]
+        offset = position - original.at
+        if 0 <= offset <= len(original.text) and self.text[:position] == self.text_of(node)[:position]:
+            new = replace(original, id=self._next_id(), text=original.text[:offset] + text, created=created, job="")
         else:
-            gone = max(0, (self.end_of(node) or 0) - place)
+            removed = max(0, (self.end_of(node) or 0) - position)
             new = Node(
-                id=self._next(),
+                id=self._next_id(),
                 parent=self.current,
-                at=place,
-                removed=gone,
+                at=position,
+                removed=removed,
                 text=text,
                 author=Author.MACHINE,
-                made=made,
+                created=created,
             )
-        self.seal()
-        return self._do(Added(new), Went(new.id))
+        self.end_step()
+        return self._apply_all(AddNode(new), GoTo(new.id))
 
-    def seal(self) -> None:
-        """What is typed next is a step of its own."""
-        self._sealed = self.current
+    def end_step(self) -> None:
+        """End the current step, so that the next typing is a new step for Undo."""
+        self._step_end = self.current
 
-    def ask(self, job: str, node: int, at: int, removed: int = 0) -> list[Move]:
-        return self._do(Asked(job, node, at, removed))
+    def request_text(self, job: str, node: int, at: int, removed: int = 0) -> list[Edit]:
+        """Note that a job will replace `removed` characters at `at` in a node's text."""
+        return self._apply_all(RequestText(job, node, at, removed))
 
-    def answer(self, job: str, text: str, made: str = "") -> list[Move]:
-        """What the machine has written so far, all of it.
+    def set_generated_text(self, job: str, text: str, created: str = "") -> list[Edit]:
+        """Set all text that a job has generated so far.
 
-        The page goes there if nothing else was written meanwhile; else it is a branch beside.
+        The page goes to the new node unless something else was written meanwhile; then it becomes another branch.
         """
-        ask = self.asked.get(job)
-        if ask is None:
+        point = self.requests.get(job)
+        if point is None:
             return []
-        node = self.written_by(job)
+        node = self.find_node_of_job(job)
         if node is not None and node.text == text:
             return []
         if node is not None and not self._children.get(node.id):
-            return self._do(_amend(node, node.at, node.removed, text))
+            return self._apply_all(_build_amendment(node, node.at, node.removed, text))
         new = Node(
-            id=self._next(),
-            parent=ask.node,
-            at=ask.at,
-            removed=ask.removed,
+            id=self._next_id(),
+            parent=point.node,
+            at=point.at,
+            removed=point.removed,
             text=text,
             author=Author.MACHINE,
-            made=made,
+            created=created,
             job=job,
         )
-        moves = self._do(Added(new))
-        return moves + self._do(Went(new.id)) if self.current == ask.node else moves
+        edits = self._apply_all(AddNode(new))
+        return edits + self._apply_all(GoTo(new.id)) if self.current == point.node else edits
 
-    def end(self, job: str, creation: str = "") -> list[Move]:
-        return self._do(Answered(job, creation)) if job in self.asked else []
+    def finish_request(self, job: str, creation: str = "") -> list[Edit]:
+        return self._apply_all(FinishRequest(job, creation)) if job in self.requests else []
 
-    def written_by(self, job: str) -> Node | None:
-        """The newest node that a job wrote."""
+    def find_node_of_job(self, job: str) -> Node | None:
+        """Return the newest node that a job wrote, or None."""
         return next((self.nodes[id] for id in sorted(self.nodes, reverse=True) if self.nodes[id].job == job), None)
 
-    def go(self, node: int) -> list[Move]:
-        return [] if node == self.current else self._do(Went(node))
+    def go_to(self, node: int) -> list[Edit]:
+        return [] if node == self.current else self._apply_all(GoTo(node))
 
     @property
     def can_undo(self) -> bool:
-        return self._place > 0
+        return self._trail_position > 0
 
     @property
     def can_redo(self) -> bool:
-        return self._place < len(self._trail) - 1
+        return self._trail_position < len(self._trail) - 1
 
-    def undo(self) -> list[Move]:
-        return self._do(Undone()) if self.can_undo else []
+    def undo(self) -> list[Edit]:
+        return self._apply_all(Undo()) if self.can_undo else []
 
-    def redo(self) -> list[Move]:
-        return self._do(Redone()) if self.can_redo else []
+    def redo(self) -> list[Edit]:
+        return self._apply_all(Redo()) if self.can_redo else []
 
-    # Pictures beside the words
-    def anchor(self, start: int, words: str, seed: int, job: str) -> list[Move]:
-        """The words stand at `start` of the text as it is now."""
+    # Illustrations
+    def add_anchor(self, start: int, words: str, seed: int, job: str) -> list[Edit]:
+        """Add an anchor for an illustration of the words at `start` of the current text."""
         id = max(self.anchors, default=0) + 1
-        self.seal()
-        return self._do(Anchored(Anchor(id=id, node=self.current, start=start, words=words, seed=seed, job=job)))
+        self.end_step()
+        return self._apply_all(
+            SetAnchor(Anchor(id=id, node=self.current, start=start, words=words, seed=seed, job=job))
+        )
 
-    def set_anchor(self, anchor: Anchor) -> list[Move]:
-        return self._do(Anchored(anchor))
+    def set_anchor(self, anchor: Anchor) -> list[Edit]:
+        return self._apply_all(SetAnchor(anchor))
 
-    def unanchor(self, id: int) -> list[Move]:
-        return self._do(Unanchored(id)) if id in self.anchors else []
+    def remove_anchor(self, id: int) -> list[Edit]:
+        return self._apply_all(RemoveAnchor(id)) if id in self.anchors else []
 
-    def place_of(self, anchor: Anchor) -> tuple[int, int] | None:
-        """Where the words of an anchor are now, as start and end; None when nothing is left of them."""
+    def position_of(self, anchor: Anchor) -> tuple[int, int] | None:
+        """Return start and end of an anchor's words in the current text. None if they were deleted."""
         start, end = anchor.start, anchor.start + len(anchor.words)
-        for change in self._between(anchor.node, self.current):
-            start, end = change.moved(start, after=False), change.moved(end, after=True)
+        for change in self._changes_between(anchor.node, self.current):
+            start, end = change.shift_position(start, is_end=False), change.shift_position(end, is_end=True)
             if start >= end:
                 return None
         return start, end
 
     def is_stale(self, anchor: Anchor) -> bool:
-        """Whether the words have changed since they were painted."""
-        place = self.place_of(anchor)
-        return place is None or self.text[place[0] : place[1]] != anchor.words
+        """Check whether the words have changed since they were illustrated."""
+        position = self.position_of(anchor)
+        return position is None or self.text[position[0] : position[1]] != anchor.words
 
-    def _between(self, start: int, end: int) -> Iterator[_Change]:
-        """What turns the text of one node into that of another: back to where they part, and on."""
-        back, on = self.path(start), self.path(end)
+    def _changes_between(self, start: int, end: int) -> Iterator[_Change]:
+        """Yield the changes from the text of one node to that of another, through their common ancestor."""
+        back, forward = self.path_to(start), self.path_to(end)
         shared = 0
-        while shared < min(len(back), len(on)) and back[shared] == on[shared]:
+        while shared < min(len(back), len(forward)) and back[shared] == forward[shared]:
             shared += 1
         for id in reversed(back[shared:]):
             node = self.nodes[id]
             yield _Change(node.at, len(node.text), node.removed)
-        for id in on[shared:]:
+        for id in forward[shared:]:
             node = self.nodes[id]
             yield _Change(node.at, node.removed, len(node.text))
 
-    # Moves
-    def apply(self, move: Move) -> bool:
-        """Does what a stored move says; False for one that does not fit this page."""
-        match move:
-            case Added(node):
+    # Edits
+    def apply(self, edit: Edit) -> bool:
+        """Apply a stored edit. Return False if it does not fit this page."""
+        match edit:
+            case AddNode(node):
                 if node.id in self.nodes or node.parent not in self.nodes:
                     return False
-                self._put(node)
-            case Amended(id, at, removed, keep, text):
+                self._insert_node(node)
+            case AmendNode(id, at, removed, keep, text):
                 if id not in self.nodes or id == ROOT or self._children.get(id):
                     return False
                 node = self.nodes[id]
                 self.nodes[id] = replace(node, at=at, removed=removed, text=node.text[:keep] + text)
-                self._pieces.pop(id, None)
-                if self._texts[0] == id:
-                    self._texts = (ROOT, "")
-            case Went(to):
+                self._piece_cache.pop(id, None)
+                if self._text_cache[0] == id:
+                    self._text_cache = (ROOT, "")
+            case GoTo(to):
                 if to not in self.nodes:
                     return False
-                self._trail[self._place + 1 :] = [to]
-                self._place += 1
-                self._leave()
-            case Undone() | Redone():
-                place = self._place + (1 if isinstance(move, Redone) else -1)
-                if not 0 <= place < len(self._trail):
+                self._trail[self._trail_position + 1 :] = [to]
+                self._trail_position += 1
+                self._remember_branch()
+            case Undo() | Redo():
+                position = self._trail_position + (1 if isinstance(edit, Redo) else -1)
+                if not 0 <= position < len(self._trail):
                     return False
-                self._place = place
-                self._sealed = self.current
-                self._leave()
-            case Asked(job, at_node, at, removed):
+                self._trail_position = position
+                self._step_end = self.current
+                self._remember_branch()
+            case RequestText(job, at_node, at, removed):
                 if at_node not in self.nodes:
                     return False
-                self.asked[job] = Ask(at_node, at, removed)
-            case Answered(job, creation):
-                self.asked.pop(job, None)
-                node_ = self.written_by(job)
-                if node_ is not None and creation:
-                    self.nodes[node_.id] = replace(node_, creation=creation)
-            case Anchored(anchor):
+                self.requests[job] = InsertionPoint(at_node, at, removed)
+            case FinishRequest(job, creation):
+                self.requests.pop(job, None)
+                written = self.find_node_of_job(job)
+                if written is not None and creation:
+                    self.nodes[written.id] = replace(written, creation=creation)
+            case SetAnchor(anchor):
                 if anchor.node not in self.nodes:
                     return False
                 self.anchors[anchor.id] = anchor
-            case Unanchored(id):
+            case RemoveAnchor(id):
                 self.anchors.pop(id, None)
         return True
 
-    def _do(self, *moves: Move) -> list[Move]:
-        for move in moves:
-            fitted = self.apply(move)
-            assert fitted, move
-        return list(moves)
+    def _apply_all(self, *edits: Edit) -> list[Edit]:
+        for edit in edits:
+            is_applied = self.apply(edit)
+            assert is_applied, edit
+        return list(edits)
 
-    def _put(self, node: Node) -> None:
+    def _insert_node(self, node: Node) -> None:
         if node.id == ROOT or node.parent not in self.nodes or node.id in self.nodes:
             return
         self.nodes[node.id] = node
-        self._last = max(self._last, node.id)
+        self._max_id = max(self._max_id, node.id)
         self._children.setdefault(node.parent, []).append(node.id)
 
-    def _leave(self) -> None:
-        """Remembers, all along the path, which way the page went last; it ends here."""
+    def _remember_branch(self) -> None:
+        """Record the current path as the last visited branch of each of its nodes."""
         node = self.current
-        self._left.pop(node, None)
+        self._last_child.pop(node, None)
         while node != ROOT:
             parent = self.nodes[node].parent
-            if self._left.get(parent) == node:
+            if self._last_child.get(parent) == node:
                 break
-            self._left[parent] = node
+            self._last_child[parent] = node
             node = parent
 
-    def _next(self) -> int:
-        return self._last + 1
+    def _next_id(self) -> int:
+        return self._max_id + 1
 
-    def _by_machine(self, node: int) -> bool:
+    def _is_by_machine(self, node: int) -> bool:
         return node != ROOT and self.nodes[node].author is Author.MACHINE
 
-    def _joined(self, at: int, removed: int, text: str) -> Amended | None:
-        """The change as a part of the one before it, where both are one stroke of typing or deleting."""
+    def _merge_with_last(self, at: int, removed: int, text: str) -> AmendNode | None:
+        """Merge a change with the last one if both are continued typing or deleting. Return None otherwise."""
         id = self.current
         node = self.nodes[id]
-        fresh = self._place == len(self._trail) - 1 and id != self._sealed and not self._children.get(id)
-        if id == ROOT or not fresh or node.author is not Author.HUMAN or any(one.node == id for one in self._waiting()):
+        is_last_step = (
+            self._trail_position == len(self._trail) - 1 and id != self._step_end and not self._children.get(id)
+        )
+        if (
+            id == ROOT
+            or not is_last_step
+            or node.author is not Author.HUMAN
+            or any(item.node == id for item in self._references())
+        ):
             return None
         end = node.at + len(node.text)
         if at == end and not removed and not (node.text.endswith("\n") and text != "\n"):
-            return _amend(node, node.at, node.removed, node.text + text)
+            return _build_amendment(node, node.at, node.removed, node.text + text)
         if not text and node.at <= at and at + removed == end and at > node.at:
-            return _amend(node, node.at, node.removed, node.text[: at - node.at])
+            return _build_amendment(node, node.at, node.removed, node.text[: at - node.at])
         if not text and not node.text and at + removed == node.at:
-            return _amend(node, at, node.removed + removed, "")
+            return _build_amendment(node, at, node.removed + removed, "")
         return None
 
-    def _waiting(self) -> Iterator[Ask | Anchor]:
-        yield from self.asked.values()
+    def _references(self) -> Iterator[InsertionPoint | Anchor]:
+        yield from self.requests.values()
         yield from self.anchors.values()
 
 
@@ -496,39 +512,42 @@ class _Change:
     removed: int
     added: int
 
-    def moved(self, place: int, *, after: bool) -> int:
-        """`after`: the place ends something, so what is written exactly there does not belong to it."""
-        if place < self.at or (place == self.at and (after or not self.removed + self.added)):
-            return place
-        if place >= self.at + self.removed:
-            return place + self.added - self.removed
-        return self.at + self.added if after else self.at
+    def shift_position(self, position: int, *, is_end: bool) -> int:
+        """Move a position with the change. Text inserted exactly at the end of a range does not belong to it."""
+        if position < self.at or (position == self.at and (is_end or not self.removed + self.added)):
+            return position
+        if position >= self.at + self.removed:
+            return position + self.added - self.removed
+        return self.at + self.added if is_end else self.at
 
 
-def _amend(node: Node, at: int, removed: int, text: str) -> Amended:
-    keep = common_start(node.text, text)
-    return Amended(node.id, at, removed, keep, text[keep:])
+def _build_amendment(node: Node, at: int, removed: int, text: str) -> AmendNode:
+    keep = common_prefix_length(node.text, text)
+    return AmendNode(node.id, at, removed, keep, text[keep:])
 
 
-def _changed(pieces: tuple[Piece, ...], node: Node) -> tuple[Piece, ...]:
-    """The pieces of a text after a node's change."""
-    first, offset = _find(pieces, node.at)
-    last, skipped = _find(pieces, node.at + node.removed)
+def _apply_change(pieces: tuple[Piece, ...], node: Node) -> tuple[Piece, ...]:
+    """Return the pieces of a text after a node's change."""
+    first, offset = _find_piece(pieces, node.at)
+    last, skipped = _find_piece(pieces, node.at + node.removed)
     head = (Piece(pieces[first].node, pieces[first].start, offset),) if offset else ()
     new = (Piece(node.id, 0, len(node.text)),) if node.text else ()
     if not skipped:
         return pieces[:first] + head + new + pieces[last:]
-    cut = pieces[last]
+    rest = pieces[last]
     return (
-        pieces[:first] + head + new + (Piece(cut.node, cut.start + skipped, cut.length - skipped), *pieces[last + 1 :])
+        pieces[:first]
+        + head
+        + new
+        + (Piece(rest.node, rest.start + skipped, rest.length - skipped), *pieces[last + 1 :])
     )
 
 
-def _find(pieces: tuple[Piece, ...], place: int) -> tuple[int, int]:
-    """Which piece a place is in, and how far in it; one past the last for the end."""
+def _find_piece(pieces: tuple[Piece, ...], position: int) -> tuple[int, int]:
+    """Return the index of the piece at a position, and the offset in it. The end is one past the last piece."""
     end = 0
     for number, piece in enumerate(pieces):
         start, end = end, end + piece.length
-        if place < end:
-            return number, place - start
+        if position < end:
+            return number, position - start
     return len(pieces), 0

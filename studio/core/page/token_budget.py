@@ -1,4 +1,4 @@
-"""How much a model can read, and what takes it up."""
+"""The context window of a model, and the parts that fill it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from msgspec import Struct
 
 
 class TokenBudget(Struct, frozen=True):
-    """`whole` is what fits in; `parts` are what takes it up, by name, in order. `left_out` does not come in at all.
+    """Sizes in `unit`: `whole` is the capacity, `parts` fill it in this order, and `left_out` does not fit.
 
-    Where the parts are more than the whole, nothing would be read: something must be shortened first.
+    If the parts exceed the capacity, the job is refused until something is shortened.
     """
 
     whole: int
@@ -22,12 +22,13 @@ class TokenBudget(Struct, frozen=True):
 
     @property
     def too_many(self) -> int:
+        """Size by which the parts exceed the capacity."""
         return max(0, self.used - self.whole)
 
     @property
     def sentence(self) -> str:
-        """All of it in words: ``memory 12, text 800, new tokens 200 of 1,024 tokens, 96 left out``."""
-        taken = ", ".join(f"{name} {count:,}" for name, count in self.parts.items())
+        """Text such as ``memory 12, text 800, new tokens 200 of 1,024 tokens, 96 left out``."""
+        parts = ", ".join(f"{name} {count:,}" for name, count in self.parts.items())
         out = f", {self.left_out:,} left out" if self.left_out else ""
         over = f", {self.too_many:,} too many" if self.too_many else ""
-        return f"{taken or 'nothing'} of {self.whole:,} {self.unit}{out}{over}"
+        return f"{parts or 'nothing'} of {self.whole:,} {self.unit}{out}{over}"

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from studio.core.errors import BadInput
 from studio.core.files import atomic_write, describe_write_error, write_bytes_atomically
 from studio.core.page.edits import Author
-from studio.core.page.revisions import Run
+from studio.core.page.revisions import AuthorRun
 
 if TYPE_CHECKING:
     from docx.section import Section
@@ -55,7 +55,7 @@ class Illustration:
 
 @dataclass(frozen=True)
 class Paragraph:
-    runs: tuple[Run, ...]
+    runs: tuple[AuthorRun, ...]
     pictures: tuple[Illustration, ...]
 
     @property
@@ -63,7 +63,7 @@ class Paragraph:
         return "".join(run.text for run in self.runs)
 
 
-def export_page(runs: Sequence[Run], pictures: Sequence[Illustration], title: str, to: Path) -> None:
+def export_page(runs: Sequence[AuthorRun], pictures: Sequence[Illustration], title: str, to: Path) -> None:
     """Write a page in the format of the file extension. Raises BadInput for an unknown one, CannotWrite on failure."""
     paragraphs = list(split_paragraphs(runs, pictures))
     present = [picture for picture in pictures if picture.path.is_file()]
@@ -94,12 +94,12 @@ def _write_format(paragraphs: Sequence[Paragraph], pictures: Sequence[Illustrati
             )
 
 
-def split_paragraphs(runs: Sequence[Run], pictures: Sequence[Illustration]) -> Iterator[Paragraph]:
+def split_paragraphs(runs: Sequence[AuthorRun], pictures: Sequence[Illustration]) -> Iterator[Paragraph]:
     """Split the text into paragraphs, one per line, with the pictures whose words end in them. Skips empty lines."""
     rest = sorted(pictures, key=lambda picture: picture.end)
-    line: list[Run] = []
+    line: list[AuthorRun] = []
     at = 0
-    for run in [*runs, Run("\n", Author.HUMAN)]:
+    for run in [*runs, AuthorRun("\n", Author.HUMAN)]:
         for number, part in enumerate(run.text.split("\n")):
             if number:
                 at += 1
@@ -109,7 +109,7 @@ def split_paragraphs(runs: Sequence[Run], pictures: Sequence[Illustration]) -> I
                     yield Paragraph(tuple(line), here)
                 line = []
             if part:
-                line.append(Run(part, run.author))
+                line.append(AuthorRun(part, run.author))
                 at += len(part)
 
 

@@ -20,8 +20,8 @@ from msgspec import Struct
 
 from studio.core.errors import BadInput
 from studio.core.files import describe_write_error, sync_folder, write_bytes_atomically
-from studio.core.page.edits import Move, Stored
-from studio.core.page.revisions import Manuscript
+from studio.core.page.edits import Edit, StoredPage
+from studio.core.page.revisions import RevisionTree
 
 SNAPSHOT = "page.json"
 MAX_JOURNAL = 1 << 19
@@ -29,12 +29,12 @@ MAX_JOURNAL = 1 << 19
 FORMAT = 1
 
 _encode_json = msgspec.json.Encoder().encode
-_edit_decoder = msgspec.json.Decoder(Move)
+_edit_decoder = msgspec.json.Decoder(Edit)
 
 
 class _Snapshot(Struct):
     journal: int
-    page: Stored
+    page: StoredPage
 
 
 class PageInfo(Struct, frozen=True):
@@ -74,7 +74,7 @@ class PageFile:
         with suppress(OSError):
             os.utime(self.folder)
 
-    def load(self) -> Manuscript:
+    def load(self) -> RevisionTree:
         """Load the last acknowledged state. Raises BadInput if a newer studio wrote the page."""
         with self._lock:
             page = self._read_snapshot()
@@ -91,7 +91,7 @@ class PageFile:
             self._length = len(complete)
             return page
 
-    def append(self, moves: Sequence[Move]) -> None:
+    def append(self, moves: Sequence[Edit]) -> None:
         """Append edits and sync them to disk. Raises CannotWrite; the next call then writes these edits first."""
         with self._lock:
             self._unwritten += b"".join(_encode_json(move) + b"\n" for move in moves)
@@ -111,7 +111,7 @@ class PageFile:
             self._length += len(self._unwritten)
             self._unwritten = b""
 
-    def snapshot(self, page: Stored) -> None:
+    def snapshot(self, page: StoredPage) -> None:
         """Write a snapshot and start a new journal. `page` must contain all appended edits."""
         with self._lock:
             write_bytes_atomically(self.folder / SNAPSHOT, _encode_json(_Snapshot(self._number + 1, page)))
@@ -125,19 +125,19 @@ class PageFile:
     def _journal(self) -> Path:
         return self.folder / f"journal-{self._number}.jsonl"
 
-    def _read_snapshot(self) -> Manuscript:
+    def _read_snapshot(self) -> RevisionTree:
         path = self.folder / SNAPSHOT
         try:
             snapshot = msgspec.json.decode(path.read_bytes(), type=_Snapshot)
         except FileNotFoundError:
             self._number = 0
-            return Manuscript()
+            return RevisionTree()
         except (OSError, msgspec.MsgspecError, UnicodeError) as error:
             raise BadInput(f"The page in {self.folder.name} cannot be read.", "Its file was not changed.") from error
         if snapshot.page.format > FORMAT:
             raise BadInput("This page was written by a newer version of the studio.", "Update the studio to open it.")
         self._number = snapshot.journal
-        return Manuscript(snapshot.page)
+        return RevisionTree(snapshot.page)
 
 
 class PageStore:
@@ -176,7 +176,7 @@ class PageStore:
             return []
 
 
-def _apply_line(page: Manuscript, line: bytes) -> None:
+def _apply_line(page: RevisionTree, line: bytes) -> None:
     """Apply one line of a journal. Damaged lines, and edits that depend on them, are skipped."""
     try:
         page.apply(_edit_decoder.decode(line))

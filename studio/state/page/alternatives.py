@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from PySide6.QtCore import QObject
 
-from studio.core.page.plain_text import plain
+from studio.core.page.plain_text import to_plain_text
 from studio.library.creation import Creation
 from studio.state.page.page import Page
 from studio.state.work import Work
@@ -54,7 +54,7 @@ class Alternatives(QObject):
         Answers at once where it was looked up before.
         """
         book = self._page.book
-        found = book.origin(place)
+        found = book.find_origin(place)
         creation = "" if found is None else book.nodes[found[0]].creation
         if not creation or creation in self._known:
             then(self._choice(place) if creation else None)
@@ -74,7 +74,7 @@ class Alternatives(QObject):
 
     def _choice(self, place: int) -> Choice | None:
         book = self._page.book
-        found = book.origin(place)
+        found = book.find_origin(place)
         if found is None:
             return None
         node, at = found
@@ -96,9 +96,9 @@ def _pieces(notes: dict[str, Any]) -> list[_Piece]:
         told = msgspec.convert(notes.get(CHOICES, []), list[tuple[str, list[tuple[str, float]]]])
     except msgspec.ValidationError:
         return []
-    texts = [plain(text) for text, _ in told]
+    texts = [to_plain_text(text) for text, _ in told]
     starts = accumulate((len(text) for text in texts), initial=0)
-    offers = (tuple((plain(word), share) for word, share in some if word) for _, some in told)
+    offers = (tuple((to_plain_text(word), share) for word, share in some if word) for _, some in told)
     return [_Piece(start, some) for start, some, text in zip(starts, offers, texts, strict=False) if some and text]
 
 

@@ -14,7 +14,7 @@ from PySide6.QtCore import QObject, Signal
 from studio.core.descriptor import ToolDescriptor, Widget
 from studio.core.job import Job
 from studio.core.page.edits import Anchor
-from studio.core.page.plain_text import trimmed
+from studio.core.page.plain_text import trim_selection
 from studio.core.params_schema import fields
 from studio.engine.interface import Created
 from studio.library.creation import Creation
@@ -81,7 +81,7 @@ class Illustrating(QObject):
         book = self._page.book
         found = []
         for anchor in book.anchors.values():
-            place = book.place_of(anchor)
+            place = book.position_of(anchor)
             if place is not None:
                 stale = book.text[place[0] : place[1]] != anchor.words
                 busy = bool(anchor.job) or not anchor.creation
@@ -95,23 +95,23 @@ class Illustrating(QObject):
     def paint(self, start: int, end: int) -> None:
         """The words between two places; without any, the paragraph around them."""
         book = self._page.book
-        start, end = trimmed(book.text, start, end)
+        start, end = trim_selection(book.text, start, end)
         if start == end:
             self._notices.info("Select the words to paint, or put the cursor into a paragraph.")
         elif painter(self._workspace) is None:
             self._notices.info("No plugin paints from words alone.")
         else:
-            self._page.keep(book.anchor(start, book.text[start:end], secrets.randbelow(SEEDS), ""))
+            self._page.keep(book.add_anchor(start, book.text[start:end], secrets.randbelow(SEEDS), ""))
             self._begin(book.anchors[max(book.anchors)])
 
     def repaint(self, id: int) -> None:
         """With the words as they are now, and the same seed."""
         book = self._page.book
         anchor = book.anchors.get(id)
-        place = None if anchor is None else book.place_of(anchor)
+        place = None if anchor is None else book.position_of(anchor)
         if anchor is None or place is None or anchor.job:
             return
-        book.seal()
+        book.end_step()
         words = book.text[place[0] : place[1]]
         again = replace(anchor, node=book.current, start=place[0], words=words)
         self._page.keep(book.set_anchor(again))
@@ -132,7 +132,7 @@ class Illustrating(QObject):
 
     def remove(self, id: int) -> None:
         """The picture stays in the history."""
-        self._page.keep(self._page.book.unanchor(id))
+        self._page.keep(self._page.book.remove_anchor(id))
 
     def export(self, to: Path) -> None:
         """Saves the page as a file for others, in the format that its name ends in."""
@@ -197,7 +197,9 @@ class Illustrating(QObject):
             unfinished = anchor.job or not anchor.creation
             if unfinished and (job is None or job.state.ended):
                 made = job.outputs[0] if job is not None and job.outputs else anchor.creation
-                moves = book.set_anchor(replace(anchor, job="", creation=made)) if made else book.unanchor(anchor.id)
+                moves = (
+                    book.set_anchor(replace(anchor, job="", creation=made)) if made else book.remove_anchor(anchor.id)
+                )
                 self._page.keep(moves)
         self._find()
 

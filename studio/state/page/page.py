@@ -14,9 +14,9 @@ from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.errors import StudioError
 from studio.core.job import Job, JobState
 from studio.core.messages import PreviewFrame
-from studio.core.page.edits import ROOT, Amended, Ask, Author, Move
-from studio.core.page.plain_text import difference, plain
-from studio.core.page.revisions import Found, Manuscript, Run
+from studio.core.page.edits import ROOT, AmendNode, Author, Edit, InsertionPoint
+from studio.core.page.plain_text import find_difference, to_plain_text
+from studio.core.page.revisions import AuthorRun, RevisionTree, SearchHit
 from studio.core.params_schema import fields
 from studio.engine.interface import Created
 from studio.library.creation import Creation
@@ -52,7 +52,7 @@ class Passage:
     """One of the alternatives at a place; `node` is None while nothing of it is written."""
 
     node: int | None
-    runs: Sequence[Run] = ()
+    runs: Sequence[AuthorRun] = ()
     is_here: bool = False
     is_streaming: bool = False
 
@@ -76,10 +76,10 @@ class Page(QObject):
         super().__init__(parent)
         self._store, self._workspace, self._notices, self._work = store, workspace, notices, work
         self._file: PageFile = store.create()
-        self.book = Manuscript()
+        self.book = RevisionTree()
         self.ready = False
         self.cursor = 0
-        self._unsaved: list[Move] = []
+        self._unsaved: list[Edit] = []
         self._failed = False
         """Whether the file holds back what could not be written."""
         self._asked_on = self.book
@@ -99,8 +99,8 @@ class Page(QObject):
         return self.book.text
 
     @property
-    def runs(self) -> list[Run]:
-        return self.book.runs()
+    def runs(self) -> list[AuthorRun]:
+        return self.book.get_runs()
 
     @property
     def is_writing(self) -> bool:
@@ -121,40 +121,40 @@ class Page(QObject):
     @property
     def alternatives(self) -> tuple[int, int]:
         """Which of how many the passage at the cursor is; (0, 0) where the machine wrote nothing."""
-        one = self.book.generation(self.cursor)
+        one = self.book.find_generation(self.cursor)
         if one is None:
             return 0, 0
-        alike = self.book.siblings(one)
+        alike = self.book.siblings_of(one)
         return alike.index(one) + 1, len(alike)
 
     @property
     def writes_beside(self) -> bool:
         """Whether a job writes what is not shown."""
-        return not self.streaming and any(self.book.written_by(job) for job in self._running)
+        return not self.streaming and any(self.book.find_node_of_job(job) for job in self._running)
 
-    def asked_here(self) -> Ask | None:
+    def asked_here(self) -> InsertionPoint | None:
         """Where a job is to write at the cursor, or where the passage before it was asked for; None for neither."""
         book = self.book
-        for ask in book.asked.values():
+        for ask in book.requests.values():
             if ask.node == book.current and ask.at <= self.cursor <= ask.at + ask.removed:
                 return ask
-        one = book.generation(self.cursor)
-        return None if one is None else book.asked_by(one)
+        one = book.find_generation(self.cursor)
+        return None if one is None else book.insertion_point_of(one)
 
     @property
     def has_others(self) -> bool:
         """Whether there are alternatives to the passage at the cursor, or will be."""
         ask = self.asked_here()
-        return ask is not None and len(self.book.answers(ask)) + len(self.book.waiting(ask)) > 1
+        return ask is not None and len(self.book.find_generations(ask)) + len(self.book.find_waiting_jobs(ask)) > 1
 
-    def passages(self, ask: Ask) -> list[Passage]:
+    def passages(self, ask: InsertionPoint) -> list[Passage]:
         """All alternatives at a place, oldest first, and behind them those that are still to come."""
-        book, here = self.book, set(self.book.path(self.book.current))
+        book, here = self.book, set(self.book.path_to(self.book.current))
         written = [
-            Passage(id, tuple(book.passage(id)), id in here, book.nodes[id].job in self._running)
-            for id in book.answers(ask)
+            Passage(id, tuple(book.get_passage_runs(id)), id in here, book.nodes[id].job in self._running)
+            for id in book.find_generations(ask)
         ]
-        return [*written, *(Passage(None) for _ in book.waiting(ask))]
+        return [*written, *(Passage(None) for _ in book.find_waiting_jobs(ask))]
 
     @property
     def writes(self) -> bool:
@@ -188,13 +188,15 @@ class Page(QObject):
             self.stop_asked.emit(streaming)
         now = time.monotonic()
         if now - self._typed > PAUSE:
-            self.book.seal()
+            self.book.end_step()
         self._typed = now
-        self._take(self.book.write(at, removed, text, made=_now()))
+        self._take(self.book.write(at, removed, text, created=_now()))
 
     def replace(self, changes: Sequence[tuple[int, int, str]]) -> None:
         """Several places at once: one step for Undo."""
-        self._take(self.book.write_many([(at, removed, plain(text)) for at, removed, text in changes], made=_now()))
+        self._take(
+            self.book.write_many([(at, removed, to_plain_text(text)) for at, removed, text in changes], created=_now())
+        )
 
     def undo(self) -> None:
         self._take_back(self.book.undo)
@@ -202,30 +204,30 @@ class Page(QObject):
     def redo(self) -> None:
         self._take_back(self.book.redo)
 
-    def _take_back(self, move: Callable[[], list[Move]]) -> None:
+    def _take_back(self, move: Callable[[], list[Edit]]) -> None:
         if streaming := self.streaming:
             self.stop_asked.emit(streaming)
         self._step(move)
 
     def step(self, by: int) -> None:
         """To the next alternative of the passage at the cursor, or the one before, round the end."""
-        one = self.book.generation(self.cursor)
+        one = self.book.find_generation(self.cursor)
         if one is None:
             return
-        alike = self.book.siblings(one)
+        alike = self.book.siblings_of(one)
         to = alike[(alike.index(one) + by) % len(alike)]
         if to != one:
             self.choose(to)
 
     def choose(self, passage: int) -> None:
         """One of the alternatives comes onto the page, as far as it was written on."""
-        self.go(self.book.furthest(passage), at=passage)
+        self.go(self.book.find_leaf(passage), at=passage)
 
     def go(self, node: int, at: int | None = None) -> None:
         """To any branch; the cursor behind what `at` wrote. A job writes on at the one that is left."""
-        self._step(lambda: self.book.go(node), at)
+        self._step(lambda: self.book.go_to(node), at)
 
-    def _step(self, move: Callable[[], list[Move]], at: int | None = None) -> None:
+    def _step(self, move: Callable[[], list[Edit]], at: int | None = None) -> None:
         before = self.text
         if moves := move():
             self._take(moves)
@@ -242,28 +244,28 @@ class Page(QObject):
             self.cursor = at
             self.changed.emit()
 
-    def search(self, words: str) -> list[Found]:
+    def search(self, words: str) -> list[SearchHit]:
         return self.book.search(words)
 
     def branch(self, node: int, place: int, text: str) -> None:
         """What a model wrote ends at `place` with other words; the cursor stands behind them."""
         if streaming := self.streaming:
             self.stop_asked.emit(streaming)
-        self._take(self.book.branch(node, place, text, made=_now()))
+        self._take(self.book.add_branch(node, place, text, created=_now()))
         self._put_cursor(place + len(text))
 
     def put(self, at: int, removed: int, text: str) -> None:
         """Words of a model that somebody chose take the place of others; the cursor stands behind them."""
         if streaming := self.streaming:
             self.stop_asked.emit(streaming)
-        self.book.seal()
-        self._take(self.book.write(at, removed, text, author=Author.MACHINE, made=_now()))
+        self.book.end_step()
+        self._take(self.book.write(at, removed, text, author=Author.MACHINE, created=_now()))
         self._put_cursor(at + len(text))
 
     # Written by a job
     def again(self) -> bool:
         """The next Generate writes the passage at the cursor once more. False where there is none."""
-        one = self.book.generation(self.cursor)
+        one = self.book.find_generation(self.cursor)
         self._again = None if one is None or self.book.nodes[one].removed else one
         return self._again is not None
 
@@ -278,7 +280,7 @@ class Page(QObject):
             one = self.book.nodes[again]
             self._base = (one.parent, one.at)
         else:
-            self.book.seal()
+            self.book.end_step()
             self._base = (self.book.current, min(self.cursor, len(self.text)))
         self._workspace.set_value(name, self._given(*self._base))
 
@@ -290,7 +292,7 @@ class Page(QObject):
         return {name: self._given(self.book.current, min(self.cursor, len(self.text)))}
 
     def _given(self, node: int, at: int) -> str:
-        return self.book.text_at(node)[:at][-LONGEST:]
+        return self.book.text_of(node)[:at][-LONGEST:]
 
     def begin(self, jobs: Sequence[Job]) -> bool:
         """Takes jobs that were begun from the page; False for others."""
@@ -301,10 +303,10 @@ class Page(QObject):
             return False
         if jobs[0].recipe.params.get(name, "") != self._given(node, at):
             return False
-        moves = self.book.go(node) if self.book.current == self._from else []
+        moves = self.book.go_to(node) if self.book.current == self._from else []
         for job in jobs:
             self._running.add(job.id)
-            moves += self.book.ask(job.id, node, at)
+            moves += self.book.request_text(job.id, node, at)
         self._take(moves)
         if self.book.current == node:
             self._put_cursor(at)
@@ -313,13 +315,13 @@ class Page(QObject):
     def begin_instead(self, job: str, node: int, at: int, removed: int, since: int) -> None:
         """A job writes in the place of words; they are shown again unless the page has left `since`."""
         self._running.add(job)
-        back = self.book.go(node) if self.book.current == since else []
-        self._take(back + self.book.ask(job, node, at, removed))
+        back = self.book.go_to(node) if self.book.current == since else []
+        self._take(back + self.book.request_text(job, node, at, removed))
         if back:
             self._put_cursor(at + removed)
 
     def owns(self, job: str) -> bool:
-        return job in self.book.asked or job in self._running
+        return job in self.book.requests or job in self._running
 
     def preview(self, event: PreviewFrame) -> None:
         """What a job of this page has written so far."""
@@ -329,26 +331,26 @@ class Page(QObject):
 
     def take(self, event: Created) -> bool:
         """The finished text of a job of this page; False for what belongs elsewhere."""
-        if event.job not in self.book.asked:
+        if event.job not in self.book.requests:
             return False
         self._read(event.job, event.creation)
         return True
 
     def job_changed(self, job: Job) -> None:
-        if job.id not in self.book.asked:
+        if job.id not in self.book.requests:
             return
         if not job.state.ended:
             self._running.add(job.id)
         else:
             self._running.discard(job.id)
             if job.state is not JobState.DONE or (not job.outputs and job.id not in self._reading):
-                self._take(self.book.end(job.id))
+                self._take(self.book.finish_request(job.id))
         self.changed.emit()
 
     def collect(self, jobs: Sequence[Job], rows: Callable[[Sequence[str]], list[Creation]]) -> None:
         """What became of jobs that wrote for this page when it was closed."""
         known = {job.id: job for job in jobs}
-        for id in list(self.book.asked):
+        for id in list(self.book.requests):
             job = known.get(id)
             if job is not None and not job.state.ended:
                 self._running.add(id)
@@ -356,31 +358,35 @@ class Page(QObject):
                 outputs = job.outputs
                 self._work(lambda outputs=outputs: rows(outputs), lambda found, id=id: self._found(id, found))  # type: ignore[misc]
             else:
-                self._take(self.book.end(id))
+                self._take(self.book.finish_request(id))
         self.changed.emit()
 
     def _found(self, job: str, creations: Sequence[Creation]) -> None:
         if creations:
             self._read(job, creations[0])
         else:
-            self._take(self.book.end(job))
+            self._take(self.book.finish_request(job))
 
     def _answer(self, job: str, whole: str) -> None:
-        ask = self.book.asked.get(job)
+        ask = self.book.requests.get(job)
         if ask is None:
             return
-        text = plain(whole).strip() if ask.removed else plain(whole).removeprefix(self._given(ask.node, ask.at))
+        text = (
+            to_plain_text(whole).strip()
+            if ask.removed
+            else to_plain_text(whole).removeprefix(self._given(ask.node, ask.at))
+        )
         follows = self.cursor == self._end_of_job(job, ask.at)
-        if ask.removed and self.book.written_by(job) is None:
+        if ask.removed and self.book.find_node_of_job(job) is None:
             follows = ask.at <= self.cursor <= ask.at + ask.removed
-        if text and (moves := self.book.answer(job, text, made=_now())):
+        if text and (moves := self.book.set_generated_text(job, text, created=_now())):
             self._take(moves)
-            written = self.book.written_by(job)
+            written = self.book.find_node_of_job(job)
             if follows and written is not None and written.id == self.book.current:
                 self._put_cursor(written.at + len(written.text))
 
     def _end_of_job(self, job: str, at: int) -> int:
-        written = self.book.written_by(job)
+        written = self.book.find_node_of_job(job)
         return at if written is None else written.at + len(written.text)
 
     def _read(self, job: str, creation: Creation) -> None:
@@ -392,7 +398,7 @@ class Page(QObject):
             self._running.discard(job)
             if self.book is book:
                 self._answer(job, text)
-                self._take(self.book.end(job, creation.id))
+                self._take(self.book.finish_request(job, creation.id))
 
         def failed(_: Exception) -> None:
             """What was streamed stays."""
@@ -404,7 +410,7 @@ class Page(QObject):
     def start(self) -> None:
         """Reads the page that was open last, off this thread."""
 
-        def load() -> tuple[PageFile, Manuscript]:
+        def load() -> tuple[PageFile, RevisionTree]:
             file = self._store.find_newest() or self._store.create()
             return file, file.load()
 
@@ -412,14 +418,14 @@ class Page(QObject):
 
     def new_page(self) -> None:
         self._leave()
-        self._opened((self._store.create(), Manuscript()))
+        self._opened((self._store.create(), RevisionTree()))
 
     def open_page(self, id: str) -> None:
         if id == self.page_id:
             return
         self._leave()
 
-        def load() -> tuple[PageFile, Manuscript]:
+        def load() -> tuple[PageFile, RevisionTree]:
             file = self._store.get(id)
             book = file.load()
             file.touch()
@@ -441,7 +447,7 @@ class Page(QObject):
         self._leave()
         self._closed = True
 
-    def _opened(self, result: tuple[PageFile, Manuscript]) -> None:
+    def _opened(self, result: tuple[PageFile, RevisionTree]) -> None:
         self._timer.stop()
         self._save()  # what came to the page before while this one was read
         self._failed = False
@@ -456,12 +462,12 @@ class Page(QObject):
     def _not_opened(self, error: StudioError) -> None:
         """A page that cannot be read is left as it is; a new one takes its place."""
         self._notices.error(str(error))
-        self._opened((self._store.create(), Manuscript()))
+        self._opened((self._store.create(), RevisionTree()))
 
     def _leave(self) -> None:
         self._timer.stop()
         self._save()
-        file, stored = self._file, self.book.stored()
+        file, stored = self._file, self.book.to_stored()
 
         def shorten() -> None:
             if file.has_journal:
@@ -471,11 +477,11 @@ class Page(QObject):
             self._work(shorten)
 
     # Saving
-    def keep(self, moves: list[Move]) -> None:
+    def keep(self, moves: list[Edit]) -> None:
         """Stores what was done to `book`."""
         self._take(moves)
 
-    def _take(self, moves: list[Move]) -> None:
+    def _take(self, moves: list[Edit]) -> None:
         if moves and not self._closed:
             for move in moves:
                 self._keep(move)
@@ -483,12 +489,17 @@ class Page(QObject):
                 self._timer.start(SAVE_MS)
             self.changed.emit()
 
-    def _keep(self, move: Move) -> None:
+    def _keep(self, move: Edit) -> None:
         """What amends the same node just after is one move: typing is a line a save, not a line a key."""
         last = self._unsaved[-1] if self._unsaved else None
-        if isinstance(last, Amended) and isinstance(move, Amended) and last.id == move.id and move.keep >= last.keep:
+        if (
+            isinstance(last, AmendNode)
+            and isinstance(move, AmendNode)
+            and last.id == move.id
+            and move.keep >= last.keep
+        ):
             text = last.text[: move.keep - last.keep] + move.text
-            self._unsaved[-1] = Amended(move.id, move.at, move.removed, last.keep, text)
+            self._unsaved[-1] = AmendNode(move.id, move.at, move.removed, last.keep, text)
         else:
             self._unsaved.append(move)
 
@@ -496,7 +507,7 @@ class Page(QObject):
         if not self._unsaved and not self._failed:
             return
         file, moves, self._unsaved, self._failed = self._file, self._unsaved, [], False
-        stored = self.book.stored() if file.is_long else None
+        stored = self.book.to_stored() if file.is_long else None
 
         def save() -> None:
             file.append(moves)
@@ -524,5 +535,5 @@ def _body(creation: Creation) -> str:
 
 
 def _place_of_change(old: str, new: str) -> int:
-    at, _, text = difference(old, new)
+    at, _, text = find_difference(old, new)
     return at + len(text)

@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject, Signal
 
 from studio.core.descriptor import ToolDescriptor
 from studio.core.job import Job
-from studio.core.page.plain_text import plain, trimmed
+from studio.core.page.plain_text import to_plain_text, trim_selection
 from studio.engine.interface import Created
 from studio.state.form.workspace import SEEDS, Workspace
 from studio.state.jobs.submission import Asking
@@ -56,17 +56,17 @@ class OnWords(QObject):
     def rewrite(self, start: int, end: int) -> None:
         """The words between two places; without any, the paragraph around them. As the tool's own form stands."""
         book = self._page.book
-        start, end = trimmed(book.text, start, end)
+        start, end = trim_selection(book.text, start, end)
         if start == end:
             self._notices.info("Select the words to rewrite, or put the cursor into a paragraph.")
         else:
-            book.seal()
+            book.end_step()
             self._rewrite(book.current, start, end)
 
     def again(self, place: int) -> bool:
         """What was rewritten at a place once more, or other words for one that was found; False where neither was."""
         book = self._page.book
-        one = book.generation(place)
+        one = book.find_generation(place)
         node = None if one is None else book.nodes[one]
         if node is None or not node.removed:
             return False
@@ -90,7 +90,7 @@ class OnWords(QObject):
             else:
                 self._asking.cancel(job.id)
 
-        values = self._values(tool, book.text_at(node)[start:end])
+        values = self._values(tool, book.text_of(node)[start:end])
         self._asking.submit(tool, values, secrets.randbelow(SEEDS), submitted, lambda: None)
 
     # Words for a gap
@@ -190,5 +190,5 @@ def _words(notes: dict[str, Any]) -> list[tuple[str, float]]:
         told = msgspec.convert(notes.get(WORDS, []), list[tuple[str, float]])
     except msgspec.ValidationError:
         return []
-    found = ((plain(word).strip(), share) for word, share in told)
+    found = ((to_plain_text(word).strip(), share) for word, share in told)
     return [(word, share) for word, share in found if any(map(str.isalnum, word)) and not word.startswith("##")]

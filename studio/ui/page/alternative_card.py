@@ -20,7 +20,7 @@ from PySide6.QtWidgets import QAbstractButton, QWidget
 
 from studio.core.humanize import group_digits
 from studio.core.page.plain_text import count_words
-from studio.core.page.revisions import Run
+from studio.core.page.revisions import AuthorRun
 from studio.state.page.page import Passage
 from studio.ui.page import author_format
 from studio.ui.theme import theme
@@ -71,7 +71,7 @@ class AlternativeCard(QAbstractButton):
         self._name(whole, nothing)
         self.update()
 
-    def _write(self, runs: Sequence[Run], nothing: str) -> None:
+    def _write(self, runs: Sequence[AuthorRun], nothing: str) -> None:
         self._text.clear()
         cursor = QTextCursor(self._text)
         cursor.setBlockFormat(author_format.make_block_format(LINES))
@@ -129,7 +129,7 @@ class AlternativeCard(QAbstractButton):
         painter.drawText(room, int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter), self._length)
 
 
-def shorten_runs(runs: Sequence[Run], most: int = MOST) -> list[Run]:
+def shorten_runs(runs: Sequence[AuthorRun], most: int = MOST) -> list[AuthorRun]:
     """Without white space at its ends; three dots stand for what is left out."""
     text = "".join(run.text for run in runs)
     start = len(text) - len(text.lstrip())
@@ -139,9 +139,9 @@ def shorten_runs(runs: Sequence[Run], most: int = MOST) -> list[Run]:
     found, at = [], 0
     for run in runs:
         part = run.text[max(0, start - at) : max(0, end - at)]
-        found += [Run(part, run.author)] if part else []
+        found += [AuthorRun(part, run.author)] if part else []
         at += len(run.text)
-    return [*found[:-1], Run(f"{found[-1].text}…", found[-1].author)] if cut else found
+    return [*found[:-1], AuthorRun(f"{found[-1].text}…", found[-1].author)] if cut else found
 
 
 def _wrapping() -> QTextOption:

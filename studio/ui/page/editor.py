@@ -18,8 +18,8 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QMenu, QTextEdit, QWidget
 
 from studio.core.page.edits import Author
-from studio.core.page.plain_text import difference, plain
-from studio.core.page.revisions import Run
+from studio.core.page.plain_text import find_difference, to_plain_text
+from studio.core.page.revisions import AuthorRun
 from studio.ui.page import author_format
 from studio.ui.page.author_runs import AuthorRuns, merge_runs, slice_runs, splice_runs
 from studio.ui.theme import theme
@@ -81,13 +81,13 @@ class PageEditor(QTextEdit):
     def words(self) -> str:
         return self._text
 
-    def show_runs(self, runs: Sequence[Run]) -> None:
+    def show_runs(self, runs: Sequence[AuthorRun]) -> None:
         """Changes only what differs, so that the cursor and the view keep their places."""
         text = "".join(run.text for run in runs)
         spans = merge_runs((run.author, len(run.text)) for run in runs)
         if (text, spans) == (self._text, self._spans):
             return
-        at, removed, new = difference(self._text, text)
+        at, removed, new = find_difference(self._text, text)
         self._showing = True
         if removed or new:
             self._replace(at, removed, new, slice_runs(spans, at, at + len(new)))
@@ -166,7 +166,7 @@ class PageEditor(QTextEdit):
             return
         before, spans = self._text, self._spans
         self._hold(_raw(self), spans)
-        at, removed, new = difference(before, self._text, self.place())
+        at, removed, new = find_difference(before, self._text, self.place())
         if not removed and not new:
             return
         self._spans = splice_runs(spans, at, removed, [(Author.HUMAN, len(new))] if new else [])
@@ -226,7 +226,9 @@ class PageEditor(QTextEdit):
 
     def insertFromMimeData(self, source: QMimeData) -> None:
         if source.hasText():
-            self.textCursor().insertText(plain(source.text()), author_format.make_author_format(SIZE, Author.HUMAN))
+            self.textCursor().insertText(
+                to_plain_text(source.text()), author_format.make_author_format(SIZE, Author.HUMAN)
+            )
             self.ensureCursorVisible()
 
     def canInsertFromMimeData(self, source: QMimeData) -> bool:

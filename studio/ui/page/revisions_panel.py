@@ -84,11 +84,11 @@ class RevisionsPanel(QWidget):
 
     def _fill(self) -> None:
         book, wanted = self._page.book, self.field.text().strip()
-        here = set(book.path(book.current))
+        here = set(book.path_to(book.current))
         if wanted:
             rows = [(one.node, one.around) for one in book.search(wanted, MOST)]
         else:
-            rows = [(id, book.nodes[id].text) for id in book.generations()[:MOST]]
+            rows = [(id, book.nodes[id].text) for id in book.list_generations()[:MOST]]
         chosen = self.list.currentItem()
         kept = chosen.data(Qt.ItemDataRole.UserRole) if chosen else None
         self.list.clear()
@@ -96,7 +96,7 @@ class RevisionsPanel(QWidget):
             node = book.nodes[id]
             who = "Model" if node.author is Author.MACHINE else "You"
             now = " · now" if id in here else ""
-            item = QListWidgetItem(f"{_short(text)}\n{who}, {_time(node.made)}{now}")
+            item = QListWidgetItem(f"{_short(text)}\n{who}, {_time(node.created)}{now}")
             item.setData(Qt.ItemDataRole.UserRole, id)
             item.setIcon(icons.icon("circle" if id in here else "circle-outline", "accent" if id in here else "faint"))
             self.list.addItem(item)
@@ -114,7 +114,7 @@ class RevisionsPanel(QWidget):
     def _go(self, item: QListWidgetItem) -> None:
         id = item.data(Qt.ItemDataRole.UserRole)
         book = self._page.book
-        self._page.go(id if self.field.text().strip() else book.furthest(id), at=id)
+        self._page.go(id if self.field.text().strip() else book.find_leaf(id), at=id)
 
 
 def _short(text: str) -> str:

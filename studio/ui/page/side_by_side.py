@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.core.page.edits import Ask
+from studio.core.page.edits import InsertionPoint
 from studio.state.page.page import Page
 from studio.ui.page.alternative_card import AlternativeCard
 from studio.ui.theme import icons
@@ -47,7 +47,7 @@ class SideBySide(QWidget):
     def __init__(self, page: Page, page_view: QWidget) -> None:
         super().__init__(page_view)
         self._page, self._view = page, page_view
-        self._ask: Ask | None = None
+        self._ask: InsertionPoint | None = None
         self._since = 0
         self._here: int | None = None
         self._before = ""
@@ -84,10 +84,10 @@ class SideBySide(QWidget):
         self._column.addWidget(self._scroll, 1)
         self._column.addWidget(self.hint)
 
-    def open(self, ask: Ask) -> None:
+    def open(self, ask: InsertionPoint) -> None:
         """The alternatives at a place; the one on the page has the focus."""
         self._ask, self._since = ask, self._page.book.current
-        self._before = " ".join(self._page.book.text_at(ask.node)[max(0, ask.at - BEFORE) : ask.at].split())
+        self._before = " ".join(self._page.book.text_of(ask.node)[max(0, ask.at - BEFORE) : ask.at].split())
         self.show()
         self.raise_()
         self._refresh()
@@ -139,7 +139,11 @@ class SideBySide(QWidget):
     def _is_elsewhere(self) -> bool:
         """Whether the page has gone on meanwhile to where a job writes at another place."""
         book = self._page.book
-        return book.current != self._since and bool(self._page.streaming) and book.asked_by(book.current) != self._ask
+        return (
+            book.current != self._since
+            and bool(self._page.streaming)
+            and book.insertion_point_of(book.current) != self._ask
+        )
 
     def _keep(self, count: int) -> None:
         """So many cards."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from studio.core.page.plain_text import WordCount, count_words, difference
+from studio.core.page.plain_text import WordCount, count_words, find_difference
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from studio.core.page.plain_text import WordCount, count_words, difference
     ],
 )
 def test_what_was_changed(old: str, new: str, cursor: int | None, expected: tuple[int, int, str]) -> None:
-    at, removed, text = difference(old, new, cursor)
+    at, removed, text = find_difference(old, new, cursor)
     assert (at, removed, text) == expected
     assert old[:at] + text + old[at + removed :] == new
 

@@ -16,11 +16,11 @@ from PIL import Image
 
 from studio.core.errors import BadInput, StudioError
 from studio.core.page.edits import Author
-from studio.core.page.revisions import Run
+from studio.core.page.revisions import AuthorRun
 from studio.library.pages.export import Illustration, export_page, split_paragraphs
 
 TEXT = "1. The fox <b>\n\n# No *heading* & שלום"
-RUNS = [Run(TEXT, Author.HUMAN), Run(" It ran.\n- Home\x07.", Author.MACHINE)]
+RUNS = [AuthorRun(TEXT, Author.HUMAN), AuthorRun(" It ran.\n- Home\x07.", Author.MACHINE)]
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ FORMATS = ("md", "html", "epub", "docx")
 @pytest.mark.parametrize("ending", FORMATS[2:])
 def test_what_xml_cannot_hold_is_left_out(ending: str, tmp_path: Path, picture: Illustration) -> None:
     odd = Illustration(picture.path, 2, ODD)
-    export_page([Run(ODD, Author.MACHINE)], [odd], ODD, tmp_path / f"odd.{ending}")
+    export_page([AuthorRun(ODD, Author.MACHINE)], [odd], ODD, tmp_path / f"odd.{ending}")
     with zipfile.ZipFile(tmp_path / f"odd.{ending}") as book:
         name = "EPUB/text.xhtml" if ending == "epub" else "word/document.xml"
         text = "".join(ElementTree.fromstring(book.read(name)).itertext())
@@ -178,7 +178,7 @@ def test_a_picture_that_may_not_be_read_is_a_sentence(
 def test_a_picture_that_is_gone_is_left_out(tmp_path: Path) -> None:
     gone = Illustration(tmp_path / "gone.png", 3, "fox")
     for name in ("a.md", "a.html", "a.epub", "a.docx"):
-        export_page([Run("A fox", Author.HUMAN)], [gone], "A", tmp_path / name)
+        export_page([AuthorRun("A fox", Author.HUMAN)], [gone], "A", tmp_path / name)
     assert (tmp_path / "a.md").read_text() == "A fox\n"
 
 

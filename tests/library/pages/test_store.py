@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from studio.core.errors import BadInput, StudioError
-from studio.core.page.revisions import Manuscript
+from studio.core.page.revisions import RevisionTree
 from studio.library.pages.store import SNAPSHOT, PageFile, PageStore
 
 KILLS = 50
@@ -28,20 +28,20 @@ def journal(file: PageFile) -> Path:
 
 
 def test_a_page_is_as_it_was_left(store: PageStore) -> None:
-    file, page = store.create(), Manuscript()
+    file, page = store.create(), RevisionTree()
     assert store.list_pages() == []
     file.append(page.write(0, 0, "Once upon a time"))
     file.append(page.write(0, 4, "Twice", join=False) + page.undo())
     again = store.get(file.id).load()
-    assert again.stored() == page.stored()
+    assert again.to_stored() == page.to_stored()
     again.redo()
     assert again.text == "Twice upon a time"
 
 
 def test_a_snapshot_begins_a_new_journal(store: PageStore) -> None:
-    file, page = store.create(), Manuscript()
+    file, page = store.create(), RevisionTree()
     file.append(page.write(0, 0, "One"))
-    file.snapshot(page.stored())
+    file.snapshot(page.to_stored())
     assert sorted(one.name for one in file.folder.iterdir()) == [SNAPSHOT]
     file.append(page.write(3, 0, " two", join=False))
     again = PageFile(file.folder)
@@ -51,7 +51,7 @@ def test_a_snapshot_begins_a_new_journal(store: PageStore) -> None:
 
 
 def test_a_line_that_was_cut_short_is_left_out_and_written_over(store: PageStore) -> None:
-    file, page = store.create(), Manuscript()
+    file, page = store.create(), RevisionTree()
     file.append(page.write(0, 0, "One"))
     with journal(file).open("ab") as torn:
         torn.write(b'{"type":"add","node":{"id":7')
@@ -63,7 +63,7 @@ def test_a_line_that_was_cut_short_is_left_out_and_written_over(store: PageStore
 
 
 def test_a_damaged_line_costs_only_what_builds_on_it(store: PageStore) -> None:
-    file, page = store.create(), Manuscript()
+    file, page = store.create(), RevisionTree()
     file.append(page.write(0, 0, "One"))
     file.append(page.write(3, 0, " two", join=False))
     lines = journal(file).read_bytes().splitlines(keepends=True)
@@ -73,14 +73,14 @@ def test_a_damaged_line_costs_only_what_builds_on_it(store: PageStore) -> None:
 
 
 def test_a_page_that_cannot_be_read_is_a_sentence_and_left_alone(store: PageStore) -> None:
-    file, page = store.create(), Manuscript()
+    file, page = store.create(), RevisionTree()
     file.append(page.write(0, 0, "One"))
-    file.snapshot(page.stored())
+    file.snapshot(page.to_stored())
     (file.folder / SNAPSHOT).write_bytes(b"{}")
     with pytest.raises(BadInput, match="cannot be read"):
         store.get(file.id).load()
     assert "cannot be read" in store.list_pages()[0].opening
-    newer = page.stored()
+    newer = page.to_stored()
     newer.format = 99
     file.snapshot(newer)
     with pytest.raises(BadInput, match="newer version of the studio"):
@@ -90,7 +90,7 @@ def test_a_page_that_cannot_be_read_is_a_sentence_and_left_alone(store: PageStor
 def test_pages_are_listed_by_their_first_line_the_newest_first(store: PageStore) -> None:
     for number, words in enumerate(["\nThe fox\nOnce", "The owl"]):
         file = store.create()
-        file.append(Manuscript().write(0, 0, words))
+        file.append(RevisionTree().write(0, 0, words))
         os.utime(journal(file), (number, number))
         os.utime(file.folder, (number, number))
     assert [info.opening for info in store.list_pages()] == ["The owl", "The fox"]
@@ -104,7 +104,7 @@ def test_a_folder_that_may_not_be_written_to_is_a_sentence(store: PageStore) -> 
     store.folder.mkdir()
     store.folder.chmod(0o500)
     with pytest.raises(StudioError, match="may not be written"):
-        store.create().append(Manuscript().write(0, 0, "One"))
+        store.create().append(RevisionTree().write(0, 0, "One"))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -130,7 +130,7 @@ def test_killed_at_any_moment_what_was_acknowledged_is_there(store: PageStore) -
                 page = newest.load()
                 written = {node.text for node in page.nodes.values()}
                 assert all(any(f"<{name}>" in text for text in written) for name in said)
-                assert all(page.text_at(id) is not None for id in page.nodes)
+                assert all(page.text_of(id) is not None for id in page.nodes)
         server.stdin.close()
     assert len(store.list_pages()) == 1
     assert len(said) > KILLS

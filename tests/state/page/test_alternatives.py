@@ -43,7 +43,7 @@ def write(qtbot: QtBot, session: Session, engine: FakeEngine, choices: Any) -> N
     creation = session.library.add(writer.save_text(session.home, f"{session.page.text} fox ran", recipe))
     engine.run(job)
     engine.finish(job, creation)
-    qtbot.waitUntil(lambda: not session.page.book.asked and not session.page.is_writing)
+    qtbot.waitUntil(lambda: not session.page.book.requests and not session.page.is_writing)
 
 
 def choice_at(qtbot: QtBot, alternatives: Alternatives, place: int) -> Choice | None:

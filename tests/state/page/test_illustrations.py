@@ -9,7 +9,7 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.descriptor import Catalogue, PluginDescriptor
 from studio.core.job import JobState
-from studio.core.page.plain_text import trimmed
+from studio.core.page.plain_text import trim_selection
 from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.library.library import Library
@@ -52,10 +52,10 @@ def test_the_painter_is_a_tool_that_needs_words_alone(art: Illustrating, session
 
 def test_selected_words_or_the_paragraph_are_painted() -> None:
     text = "A red fox.\n  It ran home.  \nThe end."
-    assert text[slice(*trimmed(text, 0, 5))] == "A red"
-    assert text[slice(*trimmed(text, 15, 15))] == "It ran home."
-    assert text[slice(*trimmed(text, 10, 13))] == ""
-    assert trimmed("", 0, 0) == (0, 0)
+    assert text[slice(*trim_selection(text, 0, 5))] == "A red"
+    assert text[slice(*trim_selection(text, 15, 15))] == "It ran home."
+    assert text[slice(*trim_selection(text, 10, 13))] == ""
+    assert trim_selection("", 0, 0) == (0, 0)
 
 
 def test_painting_anchors_the_picture_and_repaints_with_the_same_seed(

@@ -9,7 +9,7 @@ from studio.core.descriptor import Catalogue, PluginDescriptor
 from studio.core.job import JobState
 from studio.core.messages import PreviewFrame
 from studio.core.page.edits import Author
-from studio.core.page.revisions import Run
+from studio.core.page.revisions import AuthorRun
 from studio.core.paths import Home
 from studio.core.recipe import PluginRef, Recipe
 from studio.core.settings import Settings
@@ -56,8 +56,8 @@ def stream(qtbot: QtBot, session: Session, engine: FakeEngine, job: str, text: s
     book = session.page.book
 
     def is_there() -> bool:
-        node = book.written_by(job)
-        return node is not None and book.text_at(node.parent)[: node.at] + node.text == text
+        node = book.find_node_of_job(job)
+        return node is not None and book.text_of(node.parent)[: node.at] + node.text == text
 
     qtbot.waitUntil(is_there)
 
@@ -92,9 +92,9 @@ def test_generate_gives_the_words_before_the_cursor(
     stream(qtbot, session, engine, job, "A fox. It ran.")
     assert page.text == "A fox. It ran. The end."
     assert page.runs == [
-        Run("A fox.", Author.HUMAN),
-        Run(" It ran.", Author.MACHINE),
-        Run(" The end.", Author.HUMAN),
+        AuthorRun("A fox.", Author.HUMAN),
+        AuthorRun(" It ran.", Author.MACHINE),
+        AuthorRun(" The end.", Author.HUMAN),
     ]
     assert page.cursor == len("A fox. It ran.")
     assert page.streaming == job
@@ -108,7 +108,7 @@ def test_what_was_finished_takes_the_place_of_what_was_streamed(
     (job,) = generate(qtbot, session)
     stream(qtbot, session, engine, job, "Once upon")
     creation = finished(session, engine, job, "Once upon a time.")
-    qtbot.waitUntil(lambda: not page.is_writing and not page.book.asked)
+    qtbot.waitUntil(lambda: not page.is_writing and not page.book.requests)
     assert page.text == "Once upon a time."
     assert page.book.nodes[page.book.current].creation == creation.id
     assert session.history.rowCount() == 1
@@ -167,7 +167,7 @@ def test_a_job_writes_on_beside_what_is_looked_at(
     stream(qtbot, session, engine, second, "An owl sat")
     assert page.text == "A fox"
     assert ("cancel", second) not in engine.calls
-    page.choose(page.book.answers(place)[1])
+    page.choose(page.book.find_generations(place)[1])
     assert page.text == "An owl sat"
     page.undo()
     assert ("cancel", second) in engine.calls
@@ -191,7 +191,7 @@ def test_a_job_that_fails_leaves_the_page_and_what_it_wrote(
     (job,) = generate(qtbot, session)
     stream(qtbot, session, engine, job, "Once upon")
     engine.fail(job, "Out of memory.")
-    qtbot.waitUntil(lambda: not page.is_writing and not page.book.asked)
+    qtbot.waitUntil(lambda: not page.is_writing and not page.book.requests)
     assert page.text == "Once upon"
 
 
@@ -340,7 +340,7 @@ def test_words_that_could_not_be_saved_are_saved_in_their_order(
 ) -> None:
     home.pages.write_text("in the way")
     for text in ("One. ", "Two. "):
-        page.book.seal()
+        page.book.end_step()
         type_in(page, text)
         page._save()  # the second before it is known that the first could not be done
     written_down(qtbot, page)

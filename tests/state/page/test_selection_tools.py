@@ -8,8 +8,8 @@ from pytestqt.qtbot import QtBot
 from studio.core.descriptor import Catalogue, PluginDescriptor
 from studio.core.job import JobState
 from studio.core.messages import PreviewFrame
-from studio.core.page.edits import Author, Stored
-from studio.core.page.revisions import Manuscript
+from studio.core.page.edits import Author, StoredPage
+from studio.core.page.revisions import RevisionTree
 from studio.core.recipe import PluginRef, Recipe
 from studio.library.storage import writer
 from studio.state.page.selection_tools import Gap, OnWords, inside, word_around
@@ -63,7 +63,7 @@ def test_rewriting_takes_the_place_of_what_was_selected(
     qtbot.waitUntil(lambda: page.text == "A vixen, in ran.\n\nIt slept.")
     assert page.cursor == 11
     finish(session, engine, job, "vixen, in red,\n")
-    qtbot.waitUntil(lambda: not page.is_writing and not page.book.asked)
+    qtbot.waitUntil(lambda: not page.is_writing and not page.book.requests)
     assert page.text == "A vixen, in red, ran.\n\nIt slept."
     assert [run.author for run in page.runs] == [Author.HUMAN, Author.MACHINE, Author.HUMAN]
     assert session.variations.items == ()
@@ -86,8 +86,8 @@ def test_regenerate_rewrites_once_more(qtbot: QtBot, session: Session, engine: F
     assert [job.recipe.params["text"] for job in engine.jobs()] == ["red fox", "red fox"]
     qtbot.waitUntil(lambda: page.is_writing)
     finish(session, engine, other, "hen")
-    qtbot.waitUntil(lambda: not page.is_writing and not page.book.asked)
-    assert {page.book.text_at(id)[:6] for id in page.book.generations()} == {"A owl ", "A hen "}
+    qtbot.waitUntil(lambda: not page.is_writing and not page.book.requests)
+    assert {page.book.text_of(id)[:6] for id in page.book.list_generations()} == {"A owl ", "A hen "}
     assert page.text.startswith("A hen ran")
     assert page.alternatives == (2, 2)
 
@@ -121,19 +121,19 @@ def test_what_is_typed_meanwhile_stays_and_the_other_is_a_branch(
     qtbot.waitUntil(lambda: page.is_writing)
     page.write(len(page.text), 0, " Twice.")
     finish(session, engine, job, "owl")
-    qtbot.waitUntil(lambda: not page.book.asked)
+    qtbot.waitUntil(lambda: not page.book.requests)
     assert page.text == TEXT + " Twice."
-    assert [page.book.text_at(id) for id in page.book.generations()] == ["A owl ran.\n\nIt slept."]
+    assert [page.book.text_of(id) for id in page.book.list_generations()] == ["A owl ran.\n\nIt slept."]
 
 
 def test_a_page_that_was_stored_still_knows_what_gives_way() -> None:
-    page = Manuscript()
+    page = RevisionTree()
     page.write(0, 0, TEXT)
-    page.ask("j", page.current, 2, 7)
-    stored = page.stored()
-    assert isinstance(stored, Stored)
-    again = Manuscript(stored)
-    again.answer("j", "owl")
+    page.request_text("j", page.current, 2, 7)
+    stored = page.to_stored()
+    assert isinstance(stored, StoredPage)
+    again = RevisionTree(stored)
+    again.set_generated_text("j", "owl")
     assert again.text == "A owl ran.\n\nIt slept."
 
 

@@ -58,7 +58,7 @@ def stream(qtbot: QtBot, window: Window, engine: FakeEngine, job: str, text: str
     engine.run(job)
     engine.say(PreviewFrame(job=job, text=text))
     page = window.session.page
-    qtbot.waitUntil(lambda: (node := page.book.written_by(job)) is not None and text.endswith(node.text))
+    qtbot.waitUntil(lambda: (node := page.book.find_node_of_job(job)) is not None and text.endswith(node.text))
 
 
 def colour(paper: PageEditor, at: int) -> str:

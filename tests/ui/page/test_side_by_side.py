@@ -12,7 +12,7 @@ from pytestqt.qtbot import QtBot
 from studio.core.descriptor import Catalogue, PluginDescriptor
 from studio.core.messages import PreviewFrame
 from studio.core.page.edits import Author
-from studio.core.page.revisions import Run
+from studio.core.page.revisions import AuthorRun
 from studio.ui.page import PageView
 from studio.ui.page.alternative_card import MOST, AlternativeCard, shorten_runs
 from studio.ui.page.side_by_side import NARROWEST, SideBySide
@@ -63,7 +63,7 @@ def stream(qtbot: QtBot, window: Window, engine: FakeEngine, job: str, text: str
     engine.run(job)
     engine.say(PreviewFrame(job=job, text=f"A fox{text}"))
     book = window.session.page.book
-    qtbot.waitUntil(lambda: (node := book.written_by(job)) is not None and node.text == text)
+    qtbot.waitUntil(lambda: (node := book.find_node_of_job(job)) is not None and node.text == text)
 
 
 def written(qtbot: QtBot, window: Window, engine: FakeEngine, *texts: str) -> None:
@@ -264,7 +264,7 @@ def test_every_script_and_nothing_at_all(qtbot: QtBot, window: Window, view: Pag
     written(qtbot, window, engine, *EVERY_KIND)
     cards = opened(qtbot, view).cards
     for card, text in zip(cards, EVERY_KIND, strict=True):
-        shown = "".join(run.text for run in shorten_runs([Run(text, Author.MACHINE)]))
+        shown = "".join(run.text for run in shorten_runs([AuthorRun(text, Author.MACHINE)]))
         assert words_on(card) == (shown or "Without words")
     assert words_on(cards[1]).endswith("…")
     hebrew = cards[5]._text.firstBlock()
@@ -313,10 +313,10 @@ def test_finding_looks_at_the_paper_again(qtbot: QtBot, window: Window, view: Pa
 def test_the_beginning_of_a_text() -> None:
     human, machine = Author.HUMAN, Author.MACHINE
     assert shorten_runs([]) == []
-    assert shorten_runs([Run(" \n", machine), Run(" ", human)]) == []
-    assert shorten_runs([Run(" a ", machine), Run("b", human), Run("\n", machine)]) == [
-        Run("a ", machine),
-        Run("b", human),
+    assert shorten_runs([AuthorRun(" \n", machine), AuthorRun(" ", human)]) == []
+    assert shorten_runs([AuthorRun(" a ", machine), AuthorRun("b", human), AuthorRun("\n", machine)]) == [
+        AuthorRun("a ", machine),
+        AuthorRun("b", human),
     ]
-    assert shorten_runs([Run(" ab", machine), Run(" cd", human)], most=3) == [Run("ab…", machine)]
-    assert len("".join(run.text for run in shorten_runs([Run("x" * 9000, machine)]))) == MOST + 1
+    assert shorten_runs([AuthorRun(" ab", machine), AuthorRun(" cd", human)], most=3) == [AuthorRun("ab…", machine)]
+    assert len("".join(run.text for run in shorten_runs([AuthorRun("x" * 9000, machine)]))) == MOST + 1
