@@ -23,26 +23,26 @@ from studio.library.creation import Creation, CreationKind
 from studio.library.pages.store import PageStore
 from studio.state.form import draft_store
 from studio.state.form.workspace import Workspace
-from studio.state.jobs.drop_to_generate import AtOnce
+from studio.state.jobs.drop_to_generate import DropToGenerate
 from studio.state.jobs.engine_bridge import EngineBridge
 from studio.state.jobs.estimates import Estimates
-from studio.state.jobs.generation import Making
-from studio.state.jobs.licence_consent import Consent
+from studio.state.jobs.generation import Generation
+from studio.state.jobs.licence_consent import LicenceConsent
 from studio.state.jobs.queue_model import QueueModel
-from studio.state.jobs.submission import Asking
+from studio.state.jobs.submission import JobSubmitter
 from studio.state.jobs.variations import Variations
-from studio.state.jobs.worker_status import Activity
+from studio.state.jobs.worker_status import WorkerStatus
 from studio.state.library.history_model import HistoryModel
 from studio.state.library.model_folders import ModelFolders
 from studio.state.notices import Notice, Notices
 from studio.state.page.alternatives import Alternatives
-from studio.state.page.illustrations import Illustrating
+from studio.state.page.illustrations import Illustrations
 from studio.state.page.page import Page
-from studio.state.page.selection_tools import OnWords
+from studio.state.page.selection_tools import SelectionTools
 from studio.state.plugins import PluginsModel
 from studio.state.tasks import Background
-from studio.state.undo_stack import Undo
-from studio.state.undoable_actions import Revocable
+from studio.state.undo_stack import UndoStack
+from studio.state.undoable_actions import UndoableActions
 from studio.state.work import Work
 
 if TYPE_CHECKING:
@@ -76,26 +76,26 @@ class Session(QObject):
         self.queue = QueueModel(self)
         self.plugins = PluginsModel(self)
         self.variations = Variations(self)
-        self.activity = Activity(self)
-        self.estimates = Estimates(engine, self.workspace, self.activity, self)
-        self.undo = Undo()
+        self.worker_status = WorkerStatus(self)
+        self.estimates = Estimates(engine, self.workspace, self.worker_status, self)
+        self.undo = UndoStack()
         self.history = HistoryModel(library, self)
-        self.revocable = Revocable(self.undo, engine, self.history, self.workspace, self.queue, self.variations)
-        consent = Consent(home, lambda: self.settings, self.set_settings)
-        self.making = Making(
-            home, engine, library, self.workspace, self.notices, self.revocable, self.work, consent, self
+        self.undoable = UndoableActions(self.undo, engine, self.history, self.workspace, self.queue, self.variations)
+        consent = LicenceConsent(home, lambda: self.settings, self.set_settings)
+        self.generation = Generation(
+            home, engine, library, self.workspace, self.notices, self.undoable, self.work, consent, self
         )
-        self.at_once = AtOnce(self.workspace, self.making, self.notices)
+        self.drop_to_generate = DropToGenerate(self.workspace, self.generation, self.notices)
         self._page_background = Background("page", parent=self)  # of its own: a long sweep must not delay a save
         page_work = Work(self._page_background, self.notices)
         self.page = Page(PageStore(home.pages), self.workspace, self.notices, page_work, self)
-        asking = Asking(engine, library, consent, self.notices, self.work)
-        self.illustrating = Illustrating(self.page, asking, library, self.workspace, self.notices, self.work, self)
-        self.on_words = OnWords(self.page, asking, self.workspace, self.notices, self)
+        asking = JobSubmitter(engine, library, consent, self.notices, self.work)
+        self.illustrations = Illustrations(self.page, asking, library, self.workspace, self.notices, self.work, self)
+        self.selection_tools = SelectionTools(self.page, asking, self.workspace, self.notices, self)
         self.alternatives = Alternatives(self.page, library, self.work, self)
         self.estimates.more = self.page.given
         self._draft_file = home.root / "workspace.json"
-        self.keeper = draft_store.DraftKeeper(self._draft_file, lambda: self.workspace.draft, self.work, self)
+        self.draft_writer = draft_store.DraftWriter(self._draft_file, lambda: self.workspace.draft, self.work, self)
         self._began: dict[str, float] = {}
         self._looking_elsewhere = False
         self._library_open = False
@@ -108,7 +108,7 @@ class Session(QObject):
         bridge.created.connect(self._created)
         bridge.catalogue_changed.connect(self._catalogue_changed)
         bridge.worker_changed.connect(self._worker_changed)
-        bridge.memory_changed.connect(self.activity.memory_changed)
+        bridge.memory_changed.connect(self.worker_status.memory_changed)
         bridge.estimated.connect(self.estimates.take)
         bridge.progressed.connect(self.queue.set_progress)
         bridge.previewed.connect(self._previewed)
@@ -116,14 +116,14 @@ class Session(QObject):
         self.page.stop_asked.connect(self._stop)
         self.page.opened.connect(self._collect)
         self.page.changed.connect(self._page_changed)
-        self.making.beginning.connect(self.page.give)
+        self.generation.beginning.connect(self.page.give)
         self.variations.shown.connect(self.show)
-        self.workspace.changed.connect(self.keeper.touch)
-        self.making.submitting.connect(self._look_here)
-        self.making.drafting.connect(self._look_here)
-        self.making.submitted.connect(self._submitted)
-        self.making.adopted.connect(self._created_one)
-        self.making.opened.connect(self.open)
+        self.workspace.changed.connect(self.draft_writer.touch)
+        self.generation.submitting.connect(self._look_here)
+        self.generation.drafting.connect(self._look_here)
+        self.generation.submitted.connect(self._submitted)
+        self.generation.adopted.connect(self._created_one)
+        self.generation.opened.connect(self.open)
         self.model_folders.changed.connect(self.models_changed)
         self.library_ready.connect(self.models_changed)
 
@@ -156,12 +156,12 @@ class Session(QObject):
 
     def close(self) -> None:
         """Writes the draft and ends the workers. What runs stays in the queue for next time."""
-        self.making.stop()
+        self.generation.stop()
         self.estimates.stop()
         self.page.close()
         self._page_background.close()
         with suppress(StudioError):
-            self.keeper.flush()
+            self.draft_writer.flush()
         for job in self.queue.hidden:
             self.engine.forget(job)
         self.model_folders.close()
@@ -174,7 +174,7 @@ class Session(QObject):
 
     # Looking
     def open(self, creation: Creation) -> None:
-        """Shows a creation, and keeps it there while something else is in the making."""
+        """Shows a creation, and keeps it there while something else is in the generation."""
         self._looking_elsewhere = True
         self.show.emit(creation)
 
@@ -202,7 +202,7 @@ class Session(QObject):
         running = self.queue.standing().running
         watched = [job for job in running if job.id in self.variations.jobs or self.page.owns(job.id)]
         watched = watched or list(running[:1])
-        self.revocable.cancel(watched)
+        self.undoable.cancel(watched)
 
     def stop_writing(self) -> None:
         """All that writes on the page, or waits to; what was written stays."""
@@ -247,8 +247,8 @@ class Session(QObject):
     def _job_changed(self, job: Job) -> None:
         self.queue.put(job)
         self.page.job_changed(job)
-        self.illustrating.job_changed(job)
-        self.on_words.job_changed(job)
+        self.illustrations.job_changed(job)
+        self.selection_tools.job_changed(job)
         if job.state is JobState.RUNNING:
             self._began.setdefault(job.id, time.monotonic())
         elif (began := self._began.pop(job.id, None)) is not None and job.state is JobState.DONE:
@@ -261,7 +261,7 @@ class Session(QObject):
         assert job.failure is not None
         failure, tool = job.failure, self.workspace.tool
         if failure.kind is FailureKind.BAD_INPUT and tool is not None and tool.id == job.recipe.tool:
-            self.making.refused.emit(failure.sentence)
+            self.generation.refused.emit(failure.sentence)
             return
         self.notices.add(
             Notice(
@@ -282,7 +282,7 @@ class Session(QObject):
 
     def _created(self, event: Created) -> None:
         self._created_one(event.creation)
-        if self.page.take(event) or self.illustrating.take(event) or self.on_words.take(event):
+        if self.page.take(event) or self.illustrations.take(event) or self.selection_tools.take(event):
             return
         self.variations.add(event, show=not self._looking_elsewhere)
 
@@ -297,7 +297,7 @@ class Session(QObject):
         self.plugins.reset(catalogue, self.settings.disabled_plugins)
 
     def _worker_changed(self, event: WorkerChanged) -> None:
-        self.activity.worker_changed(event)
+        self.worker_status.worker_changed(event)
         if event.sentence:
             self.notices.add(Notice(event.sentence, NoticeLevel.WARNING))
 
@@ -310,7 +310,7 @@ class Session(QObject):
         if self._library_open and self.page.ready:
             jobs = self.engine.jobs()
             self.page.collect(jobs, self.library.get_many)
-            self.illustrating.collect(jobs)
+            self.illustrations.collect(jobs)
 
     def _page_changed(self) -> None:
         """While words stream, what the model sees was decided already."""

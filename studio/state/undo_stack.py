@@ -9,7 +9,7 @@ from PySide6.QtGui import QUndoCommand, QUndoStack
 LIMIT = 200
 
 
-class Undo(QUndoStack):
+class UndoStack(QUndoStack):
     def __init__(self) -> None:
         super().__init__()
         self.setUndoLimit(LIMIT)

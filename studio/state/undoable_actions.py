@@ -12,13 +12,13 @@ from studio.state.form.workspace import Workspace
 from studio.state.jobs.queue_model import QueueModel
 from studio.state.jobs.variations import Variations
 from studio.state.library.history_model import HistoryModel
-from studio.state.undo_stack import Undo
+from studio.state.undo_stack import UndoStack
 
 
-class Revocable:
+class UndoableActions:
     def __init__(
         self,
-        undo: Undo,
+        undo: UndoStack,
         engine: Engine,
         history: HistoryModel,
         workspace: Workspace,

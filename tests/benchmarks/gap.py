@@ -47,7 +47,7 @@ def _round(window: Window, gaps: Gaps) -> list[float]:
     for worker in psutil.Process().children():
         worker.kill()
     until(lambda: not ready(window))
-    session.making.generate()
+    session.generation.generate()
     until(lambda: session.history.rowCount() > before)
     until(lambda: all(job.state is JobState.DONE for job in session.engine.jobs()))
     rest(0.3)

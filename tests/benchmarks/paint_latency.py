@@ -118,7 +118,7 @@ def _click(window: Window) -> float:
 def _run(window: Window, **values: int) -> None:
     jobs = len(window.session.engine.jobs())
     window.session.workspace.replace_values(values)
-    window.session.making.generate()
+    window.session.generation.generate()
     _settle(window, jobs)
 
 

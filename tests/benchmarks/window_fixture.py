@@ -47,7 +47,7 @@ def opened() -> Iterator[Window]:
 
 
 def ready(window: Window) -> bool:
-    return window.session.activity.state is WorkerState.READY
+    return window.session.worker_status.state is WorkerState.READY
 
 
 def until(holds: Callable[[], bool], seconds: float = 120) -> None:

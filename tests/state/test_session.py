@@ -25,8 +25,8 @@ def generate(qtbot: QtBot, session: Session, picture: Path, count: int = 1) -> l
     session.workspace.choose("style.transfer")
     session.workspace.set_value("image", str(picture))
     session.workspace.set_count(count)
-    with qtbot.waitSignal(session.making.submitted) as submitted:
-        assert session.making.generate()
+    with qtbot.waitSignal(session.generation.submitted) as submitted:
+        assert session.generation.generate()
     return [job.id for job in submitted.args[0]]
 
 
@@ -45,8 +45,8 @@ def test_generate_freezes_a_recipe_with_the_picture_by_content(
 def test_a_wrong_value_is_said_at_its_field_and_nothing_is_queued(
     qtbot: QtBot, session: Session, engine: FakeEngine
 ) -> None:
-    with qtbot.waitSignal(session.making.fields_refused) as refused:
-        assert not session.making.generate()
+    with qtbot.waitSignal(session.generation.fields_refused) as refused:
+        assert not session.generation.generate()
     assert refused.args == [{"image": "Picture is missing."}]
     assert engine.calls == []
 
@@ -55,8 +55,8 @@ def test_a_picture_that_cannot_be_read_is_refused_in_a_sentence(qtbot: QtBot, se
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
     session.workspace.set_value("image", str(broken))
-    with qtbot.waitSignal(session.making.refused) as refused:
-        session.making.generate()
+    with qtbot.waitSignal(session.generation.refused) as refused:
+        session.generation.generate()
     assert "broken.png" in refused.args[0]
 
 
@@ -84,7 +84,7 @@ def test_discard_moves_to_the_trash_and_undo_brings_it_back(
         found = session.library.get(made.id)
         return found is not None and found.trashed
 
-    session.revocable.discard(made)
+    session.undoable.discard(made)
     assert session.variations.items == ()
     qtbot.waitUntil(trashed)
     session.undo.undo()
@@ -94,9 +94,9 @@ def test_discard_moves_to_the_trash_and_undo_brings_it_back(
 
 def test_cancel_and_forget_can_be_undone(qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path) -> None:
     jobs = generate(qtbot, session, picture, count=2)
-    session.revocable.cancel(session.queue.jobs())
+    session.undoable.cancel(session.queue.jobs())
     qtbot.waitUntil(lambda: all(job.state is JobState.CANCELLED for job in session.queue.jobs()))
-    session.revocable.forget(session.queue.jobs())
+    session.undoable.forget(session.queue.jobs())
     assert session.queue.jobs() == ()
     session.undo.undo()
     assert {job.id for job in session.queue.jobs()} == set(jobs)
@@ -110,7 +110,7 @@ def test_jobs_that_were_cleared_are_forgotten_at_the_end(
     (job,) = generate(qtbot, session, picture)
     engine.finish(job)
     qtbot.waitUntil(lambda: session.queue.standing().queued == 0)
-    session.revocable.forget(session.queue.jobs())
+    session.undoable.forget(session.queue.jobs())
     assert ("forget", job) not in engine.calls
     session.close()
     assert ("forget", job) in engine.calls
@@ -119,7 +119,7 @@ def test_jobs_that_were_cleared_are_forgotten_at_the_end(
 def test_clearing_the_form_can_be_undone(session: Session, picture: Path) -> None:
     session.workspace.set_value("image", str(picture))
     session.workspace.set_value("strength", 0.1)
-    session.revocable.clear_form()
+    session.undoable.clear_form()
     assert session.workspace.values() == {}
     session.undo.undo()
     assert session.workspace.values() == {"image": str(picture), "strength": 0.1}
@@ -181,7 +181,7 @@ def test_what_the_worker_and_a_tool_say_become_notices(qtbot: QtBot, session: Se
     engine.say(WorkerChanged(Lane.INTERACTIVE, WorkerState.RESTARTING, sentence="The worker ended and starts again."))
     engine.say(JobNotice("j", "No face was found.", NoticeLevel.WARNING))
     qtbot.waitUntil(lambda: len(session.notices.items) == 2)
-    assert session.activity.state is WorkerState.RESTARTING
+    assert session.worker_status.state is WorkerState.RESTARTING
 
 
 def test_the_settings_of_a_creation_are_used_again(
@@ -193,7 +193,7 @@ def test_the_settings_of_a_creation_are_used_again(
         session.library.import_file(pictures[0]), recipe=replace(recipe, params={**recipe.params, "strength": 0.4})
     )
     session.workspace.choose("writer.continue")
-    session.making.use(made)
+    session.generation.use(made)
     qtbot.waitUntil(lambda: session.workspace.seed_fixed)
     assert session.workspace.tool is not None
     assert session.workspace.tool.id == "style.transfer"

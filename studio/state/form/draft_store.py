@@ -42,7 +42,7 @@ def load(path: Path) -> Draft:
         return Draft()
 
 
-class DraftKeeper(QObject):
+class DraftWriter(QObject):
     """Writes the draft soon after it changed, off the window's thread, whole or not at all."""
 
     def __init__(self, path: Path, snapshot: Callable[[], Draft], work: Work, parent: QObject | None = None) -> None:

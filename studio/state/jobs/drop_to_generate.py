@@ -9,21 +9,21 @@ from studio.core import params_schema
 from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.images import IMAGE_SUFFIXES
 from studio.state.form.workspace import Workspace
-from studio.state.jobs.generation import Making
+from studio.state.jobs.generation import Generation
 from studio.state.notices import Notices
 
 _FILLED = (Widget.IMAGE, Widget.MASK, Widget.FILE, Widget.FOLDER)
 
 
-class AtOnce:
+class DropToGenerate:
     """Finds the tool that can take what was dropped, fills its form as the artist's stands, and generates.
 
     That is the tool at hand, or else another one of its plugin that shows the same kind of models as tiles: so a
     folder that is dropped where pictures are painted goes to the tool that paints folders.
     """
 
-    def __init__(self, workspace: Workspace, making: Making, notices: Notices) -> None:
-        self._workspace, self._making, self._notices = workspace, making, notices
+    def __init__(self, workspace: Workspace, generation: Generation, notices: Notices) -> None:
+        self._workspace, self._generation, self._notices = workspace, generation, notices
 
     def makers(self) -> list[ToolDescriptor]:
         """The tools of the plugin at hand that make models: where there is none yet, one of these is the way."""
@@ -90,15 +90,15 @@ class AtOnce:
                 self._workspace.set_value(field.name, field.default)
         if well.many:
             self._workspace.set_value(into, paths)
-            self._making.generate()
+            self._generation.generate()
         elif more is not None:
             self._workspace.set_value(into, paths[0])
             self._workspace.set_value(more.name, paths[1:])
-            self._making.generate()
+            self._generation.generate()
         else:
             for path in paths:
                 self._workspace.set_value(into, path)
-                self._making.generate()
+                self._generation.generate()
 
 
 def _takes(field: Field, path: Path) -> bool:

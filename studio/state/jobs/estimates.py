@@ -12,7 +12,7 @@ from studio.core.job import Lane
 from studio.core.page.token_budget import TokenBudget
 from studio.engine.interface import Engine, EstimateReady, WorkerState
 from studio.state.form.workspace import Workspace
-from studio.state.jobs.worker_status import Activity
+from studio.state.jobs.worker_status import WorkerStatus
 
 DEBOUNCE_MS = 250
 
@@ -25,9 +25,11 @@ class Estimates(QObject):
 
     changed = Signal()
 
-    def __init__(self, engine: Engine, workspace: Workspace, activity: Activity, parent: QObject | None = None) -> None:
+    def __init__(
+        self, engine: Engine, workspace: Workspace, worker_status: WorkerStatus, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
-        self._engine, self._workspace, self._activity = engine, workspace, activity
+        self._engine, self._workspace, self._worker_status = engine, workspace, worker_status
         self._tool: ToolDescriptor | None = None
         self._found: EstimateReady | None = None
         self._asked = ""
@@ -40,7 +42,7 @@ class Estimates(QObject):
         workspace.value_changed.connect(self.refresh)
         workspace.values_replaced.connect(self.refresh)
         workspace.tool_changed.connect(self._tool_changed)
-        activity.changed.connect(self._activity_changed)
+        worker_status.changed.connect(self._activity_changed)
 
     @property
     def seconds(self) -> float | None:
@@ -97,7 +99,7 @@ class Estimates(QObject):
     def take(self, event: EstimateReady) -> None:
         """An answer of the engine; only the newest counts."""
         if event.id == self._asked:
-            self._room = self._activity.room(self._lane)
+            self._room = self._worker_status.room(self._lane)
             self._show(event)
 
     def stop(self) -> None:
@@ -130,7 +132,7 @@ class Estimates(QObject):
         self.refresh()
 
     def _activity_changed(self) -> None:
-        came_up = not self._up and self._activity.state is WorkerState.READY
-        self._up = self._activity.state is WorkerState.READY
+        came_up = not self._up and self._worker_status.state is WorkerState.READY
+        self._up = self._worker_status.state is WorkerState.READY
         if came_up:
             self.refresh()

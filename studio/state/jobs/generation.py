@@ -17,9 +17,9 @@ from studio.core.recipe import Recipe
 from studio.engine.interface import Engine
 from studio.library.creation import Creation, CreationKind
 from studio.state.form.workspace import Workspace
-from studio.state.jobs.licence_consent import Consent, Unread
+from studio.state.jobs.licence_consent import LicenceConsent, LicenceRequired
 from studio.state.notices import Notice, Notices
-from studio.state.undoable_actions import Revocable
+from studio.state.undoable_actions import UndoableActions
 from studio.state.work import Work
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ DRAFT_MS = 60
 """A live tool is run again this long after a value changed."""
 
 
-class Making(QObject):
+class Generation(QObject):
     beginning = Signal()
     """Generate was asked for; what is not yet in the form may still come."""
     refused = Signal(str)
@@ -54,14 +54,14 @@ class Making(QObject):
         library: Library,
         workspace: Workspace,
         notices: Notices,
-        revocable: Revocable,
+        undoable: UndoableActions,
         work: Work,
-        consent: Consent,
+        consent: LicenceConsent,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._home, self._engine, self._library = home, engine, library
-        self._workspace, self._notices, self._revocable, self._work = workspace, notices, revocable, work
+        self._workspace, self._notices, self._undoable, self._work = workspace, notices, undoable, work
         self._consent = consent
         self._live = QTimer(self, interval=DRAFT_MS, singleShot=True)
         self._live.timeout.connect(self._run_draft)
@@ -109,7 +109,7 @@ class Making(QObject):
         self.generate()
 
     def _refuse(self, error: StudioError) -> None:
-        if isinstance(error, Unread):
+        if isinstance(error, LicenceRequired):
             self.licence_unread.emit(error.terms)
         else:
             self.refused.emit(str(error))
@@ -168,7 +168,7 @@ class Making(QObject):
             return restore_values(recipe, self._library)
 
         def take(thawed: dict[str, Any]) -> None:
-            self._revocable.put_values(tool.id, thawed, "using these settings")
+            self._undoable.put_values(tool.id, thawed, "using these settings")
             self._workspace.set_seed(recipe.seed, fixed=True)
 
         self._work(values, take)

@@ -15,7 +15,7 @@ from studio.core.settings import Settings
 from studio.library.models.licences import LicenceTerms, find_unaccepted
 
 
-class Unread(StudioError):
+class LicenceRequired(StudioError):
     """A job waits until the artist has seen `terms`."""
 
     def __init__(self, terms: LicenceTerms) -> None:
@@ -23,7 +23,7 @@ class Unread(StudioError):
         self.terms = terms
 
 
-class Consent:
+class LicenceConsent:
     """What was accepted is kept in the settings, by `keep`."""
 
     def __init__(self, home: Home, settings: Callable[[], Settings], keep: Callable[[Settings], None]) -> None:
@@ -38,7 +38,7 @@ class Consent:
             self._home, params_schema.models(tool, recipe.params), self._settings().accepted_licences
         )
         if said := [terms for terms in found if terms.licence]:
-            raise Unread(said[0])
+            raise LicenceRequired(said[0])
         return found
 
     def accept(self, terms: Sequence[LicenceTerms]) -> None:

@@ -20,7 +20,7 @@ class QueueRole(IntEnum):
 
 
 @dataclass(frozen=True)
-class Waiting:
+class QueueStatus:
     """How the queue stands, for the bar: the job that runs now and how far it is."""
 
     running: tuple[Job, ...]
@@ -69,11 +69,11 @@ class QueueModel(QAbstractListModel):
     def progress(self, id: str) -> JobProgress | None:
         return self._progress.get(id)
 
-    def standing(self) -> Waiting:
+    def standing(self) -> QueueStatus:
         def having(state: JobState) -> tuple[Job, ...]:
             return tuple(job for job in self._jobs if job.state is state)
 
-        return Waiting(
+        return QueueStatus(
             running=having(JobState.RUNNING),
             queued=len(having(JobState.QUEUED)),
             paused=len(having(JobState.PAUSED)),

@@ -9,7 +9,7 @@ from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import StudioError
 from studio.core.job import Job
 from studio.engine.interface import Engine
-from studio.state.jobs.licence_consent import Consent, Unread
+from studio.state.jobs.licence_consent import LicenceConsent, LicenceRequired
 from studio.state.notices import Notices
 from studio.state.work import Work
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from studio.library.library import Library
 
 
-class Asking:
-    def __init__(self, engine: Engine, library: Library, consent: Consent, notices: Notices, work: Work) -> None:
+class JobSubmitter:
+    def __init__(self, engine: Engine, library: Library, consent: LicenceConsent, notices: Notices, work: Work) -> None:
         self._engine, self._library, self._consent = engine, library, consent
         self._notices, self._work = notices, work
 
@@ -40,7 +40,11 @@ class Asking:
             return self._engine.submit(recipe)[0]
 
         def failed(error: StudioError) -> None:
-            hint = f" Choose {tool.title} and press Generate once to read it." if isinstance(error, Unread) else ""
+            hint = (
+                f" Choose {tool.title} and press Generate once to read it."
+                if isinstance(error, LicenceRequired)
+                else ""
+            )
             self._notices.error(f"{error}{hint}")
             refused()
 

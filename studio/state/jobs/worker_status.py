@@ -9,7 +9,7 @@ from studio.core.job import Lane
 from studio.engine.interface import MemoryChanged, WorkerChanged, WorkerState
 
 
-class Activity(QObject):
+class WorkerStatus(QObject):
     """`device` is None until a worker has said what it runs on."""
 
     changed = Signal()

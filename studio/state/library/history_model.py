@@ -14,7 +14,7 @@ from PySide6.QtGui import QImage
 from studio.core.errors import StudioError
 from studio.library.creation import Creation, CreationKind
 from studio.state.library.lineage import Lineage, read_lineage
-from studio.state.library.thumbnail_cache import Thumbs
+from studio.state.library.thumbnail_cache import ThumbnailCache
 from studio.state.list_diff import Change, spans
 from studio.state.loader import Loader
 from studio.state.tasks import Background
@@ -61,7 +61,7 @@ class HistoryModel(QAbstractListModel):
         self._reads = Loader("history", 2, self)
         self._writes = Background("history-writes", parent=self)
         self._writes.crashed.connect(self._write_failed)
-        self._thumbs = Thumbs(library.load_thumbnail, self)
+        self._thumbs = ThumbnailCache(library.load_thumbnail, self)
         self._thumbs.ready.connect(self._thumb_ready)
         self._ids: list[str] = []
         self._rows: OrderedDict[str, Creation] = OrderedDict()

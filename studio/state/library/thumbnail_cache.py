@@ -19,7 +19,7 @@ WAITING = 256
 """Requests that are kept. Older ones were scrolled past, and are asked for again if they come back."""
 
 
-class Thumbs(QObject):
+class ThumbnailCache(QObject):
     """`fetch` gives a thumbnail's JPEG bytes or None; it is called on other threads."""
 
     ready = Signal(str, int)

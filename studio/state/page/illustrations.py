@@ -19,7 +19,7 @@ from studio.core.params_schema import fields
 from studio.engine.interface import Created
 from studio.library.creation import Creation
 from studio.state.form.workspace import SEEDS, Workspace
-from studio.state.jobs.submission import Asking
+from studio.state.jobs.submission import JobSubmitter
 from studio.state.notices import Notices
 from studio.state.page.page import Page
 from studio.state.work import Work
@@ -55,14 +55,14 @@ def painter(workspace: Workspace) -> ToolDescriptor | None:
     return None
 
 
-class Illustrating(QObject):
+class Illustrations(QObject):
     changed = Signal()
     """Pictures came or went, or their words changed."""
 
     def __init__(
         self,
         page: Page,
-        asking: Asking,
+        asking: JobSubmitter,
         library: Library,
         workspace: Workspace,
         notices: Notices,

@@ -14,7 +14,7 @@ from studio.core.job import Job
 from studio.core.page.plain_text import to_plain_text, trim_selection
 from studio.engine.interface import Created
 from studio.state.form.workspace import SEEDS, Workspace
-from studio.state.jobs.submission import Asking
+from studio.state.jobs.submission import JobSubmitter
 from studio.state.notices import Notices
 from studio.state.page.page import Page
 
@@ -35,14 +35,14 @@ class Gap:
     here: str
 
 
-class OnWords(QObject):
+class SelectionTools(QObject):
     looking = Signal(object)
     """Words are looked for, for a `Gap`."""
     offered = Signal(object)
     """Words that were found, as [(word, probability), …]; none where nothing was."""
 
     def __init__(
-        self, page: Page, asking: Asking, workspace: Workspace, notices: Notices, parent: QObject | None = None
+        self, page: Page, asking: JobSubmitter, workspace: Workspace, notices: Notices, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
         self._page, self._asking, self._workspace, self._notices = page, asking, workspace, notices

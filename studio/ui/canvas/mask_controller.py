@@ -65,8 +65,8 @@ class MaskController(QObject):
         session.workspace.tool_changed.connect(self._on_tool_changed)
         session.workspace.value_changed.connect(self._on_value_changed)
         session.workspace.values_replaced.connect(self._on_values_replaced)
-        session.making.beginning.connect(lambda: self._save(at_once=True))
-        session.making.drafting.connect(self._keep_picture)
+        session.generation.beginning.connect(lambda: self._save(at_once=True))
+        session.generation.drafting.connect(self._keep_picture)
         session.library_ready.connect(self._remove_old_masks)
 
     # Ways in
@@ -81,7 +81,7 @@ class MaskController(QObject):
             return
         picture = workspace.value(picture_field)
         if not picture:
-            self._session.making.fields_refused.emit(
+            self._session.generation.fields_refused.emit(
                 {picture_field: "Choose a picture first. The mask is painted on it."}
             )
             return

@@ -93,7 +93,7 @@ class JobRow(QWidget):
 
     def _buttons(self, title: str, *, pausable: bool) -> list[QToolButton]:
         job, session = self.job, self._session
-        engine, revocable = session.engine, session.revocable
+        engine, undoable = session.engine, session.undoable
         buttons = []
         if job.state is JobState.RUNNING and pausable:
             buttons.append(_make_button("pause", f"Pause {title}", lambda: engine.pause(job.id)))
@@ -102,9 +102,9 @@ class JobRow(QWidget):
         if job.state in RETRY:
             buttons.append(_make_button("restart", f"Retry {title}", lambda: session.resume(job)))
         if job.state.ended:
-            buttons.append(_make_button("close", f"Remove {title} from the list", lambda: revocable.forget([job])))
+            buttons.append(_make_button("close", f"Remove {title} from the list", lambda: undoable.forget([job])))
         else:
-            buttons.append(_make_button("cancel", f"Cancel {title}", lambda: revocable.cancel([job])))
+            buttons.append(_make_button("cancel", f"Cancel {title}", lambda: undoable.cancel([job])))
         return buttons
 
 
@@ -139,7 +139,7 @@ class JobList(QListWidget):
         if job is not None and alt and event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down):
             self._move(job, up=event.key() == Qt.Key.Key_Up)
         elif job is not None and event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
-            (self._session.revocable.forget if job.state.ended else self._session.revocable.cancel)([job])
+            (self._session.undoable.forget if job.state.ended else self._session.undoable.cancel)([job])
         else:
             super().keyPressEvent(event)
 
@@ -199,8 +199,8 @@ class QueuePanel(QFrame):
         column.addWidget(self.list, 1)
         column.addWidget(self._empty, 1)
         self.pause_button.clicked.connect(self._toggle_pause)
-        self.cancel_all.clicked.connect(lambda: session.revocable.cancel(session.queue.jobs()))
-        self.clear.clicked.connect(lambda: session.revocable.forget(session.queue.jobs()))
+        self.cancel_all.clicked.connect(lambda: session.undoable.cancel(session.queue.jobs()))
+        self.clear.clicked.connect(lambda: session.undoable.forget(session.queue.jobs()))
         self._refresh_timer = QTimer(self, singleShot=True, interval=0)
         self._refresh_timer.timeout.connect(self._fill)
         session.queue.changed.connect(self._refresh_timer.start)

@@ -69,7 +69,7 @@ class SettingsDialog(QDialog):
         self._add(FIELD, ModelFoldersEditor(session.model_folders, services))
         self._column.addStretch(1)
         self._lay_out()
-        session.activity.changed.connect(self._show_device)
+        session.worker_status.changed.connect(self._show_device)
         session.settings_changed.connect(self._show)
         self._show_device()
         self._show(session.settings)
@@ -124,7 +124,7 @@ class SettingsDialog(QDialog):
 
     def _show_device(self) -> None:
         """Show the devices that the worker found; until then, those that every computer has."""
-        wanted, report = self._session.settings.device, self._session.activity.device
+        wanted, report = self._session.settings.device, self._session.worker_status.device
         known = dict(report.devices) if report else {}
         devices = {"auto": "Automatic"} | {name: _device_title(name, title) for name, title in known.items()}
         devices.setdefault("cpu", "CPU")

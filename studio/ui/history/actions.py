@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QFileDialog, QWidget
 
 from studio.library.creation import Creation, CreationKind
 from studio.state.library.history_model import HistoryModel
-from studio.state.undo_stack import Undo
+from studio.state.undo_stack import UndoStack
 from studio.ui.history.drag_mime import CreationMimeData
 
 _FORMATS = {
@@ -25,7 +25,7 @@ class HistoryActions(QObject):
     told = Signal(str, bool)
     """A sentence about what was done, and whether it can be undone."""
 
-    def __init__(self, model: HistoryModel, undo: Undo, parent: QWidget) -> None:
+    def __init__(self, model: HistoryModel, undo: UndoStack, parent: QWidget) -> None:
         super().__init__(parent)
         self._model = model
         self._undo = undo

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QMenu, QPushButton, QSp
 from studio.core.humanize import group_digits
 from studio.library.creation import Creation
 from studio.state.library.history_model import HistoryModel
-from studio.state.undo_stack import Undo
+from studio.state.undo_stack import UndoStack
 from studio.ui.history.actions import HistoryActions
 from studio.ui.history.descriptions import ToolTitle
 from studio.ui.history.details import DetailsPanel
@@ -38,7 +38,7 @@ class HistoryPanel(QWidget):
     files_dropped = Signal(list)
     """Files to take in, as `list[Path]`."""
 
-    def __init__(self, model: HistoryModel, undo: Undo | None = None, parent: QWidget | None = None) -> None:
+    def __init__(self, model: HistoryModel, undo: UndoStack | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.model = model
         self.setProperty("role", "panel")
@@ -53,7 +53,7 @@ class HistoryPanel(QWidget):
         self.details = DetailsPanel(model)
         self.trash_bar = TrashBar()
         self.notice = UndoBar()
-        self.operations = HistoryActions(model, undo or Undo(), self)
+        self.operations = HistoryActions(model, undo or UndoStack(), self)
         self._lay_out()
         self._connect()
         self.details.show_creation(None)

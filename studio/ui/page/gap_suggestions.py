@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QObject, QRect
 
-from studio.state.page.selection_tools import Gap, OnWords
+from studio.state.page.selection_tools import Gap, SelectionTools
 from studio.ui.page.editor import PageEditor
 from studio.ui.page.suggestion_list import SuggestionList
 
@@ -14,12 +14,12 @@ from studio.ui.page.suggestion_list import SuggestionList
 class GapSuggestions(QObject):
     """Binds a list of words to the editor."""
 
-    def __init__(self, editor: PageEditor, on_words: OnWords, suggestions: SuggestionList) -> None:
+    def __init__(self, editor: PageEditor, selection_tools: SelectionTools, suggestions: SuggestionList) -> None:
         super().__init__(editor)
-        self._editor, self._on_words, self._suggestions = editor, on_words, suggestions
+        self._editor, self._selection_tools, self._suggestions = editor, selection_tools, suggestions
         self._gap: Gap | None = None
-        on_words.looking.connect(self._look)
-        on_words.offered.connect(self._show)
+        selection_tools.looking.connect(self._look)
+        selection_tools.offered.connect(self._show)
         suggestions.chosen.connect(self._use)
         suggestions.escaped.connect(self.close)
         editor.text_edited.connect(lambda *_: self.close())
@@ -29,7 +29,7 @@ class GapSuggestions(QObject):
 
     def close(self) -> None:
         if self._gap is not None:
-            self._on_words.stop_looking()
+            self._selection_tools.stop_looking()
             self._hide()
 
     def _hide(self) -> None:
@@ -69,7 +69,7 @@ class GapSuggestions(QObject):
     def _use(self, word: str) -> None:
         self._hide()
         self._editor.setFocus()
-        self._on_words.use(word)
+        self._selection_tools.use(word)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if self._gap is None:  # So it is while the window ends, when there is no editor to ask any more.

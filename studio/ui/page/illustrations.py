@@ -6,7 +6,7 @@ from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QContextMenuEvent, QMouseEvent, QPainter, QPainterPath, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QMenu, QScrollArea, QWidget
 
-from studio.state.page.illustrations import Illustrating, Picture
+from studio.state.page.illustrations import Illustrations, Picture
 from studio.ui.theme import icons, theme
 from studio.ui.widgets import labels
 from studio.ui.widgets.thumbnail_loader import Thumbnail, ThumbnailLoader
@@ -92,9 +92,9 @@ class IllustrationsBar(QWidget):
     opened = Signal(object)
     """A creation that should be looked at."""
 
-    def __init__(self, illustrating: Illustrating, thumbnails: ThumbnailLoader) -> None:
+    def __init__(self, illustrations: Illustrations, thumbnails: ThumbnailLoader) -> None:
         super().__init__()
-        self._state, self._thumbnails = illustrating, thumbnails
+        self._state, self._thumbnails = illustrations, thumbnails
         self.setProperty("role", "bar")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._images: dict[str, QPixmap] = {}
@@ -114,7 +114,7 @@ class IllustrationsBar(QWidget):
         column = QHBoxLayout(self)
         column.setContentsMargins(16, 8, 16, 4)
         column.addWidget(scroll)
-        illustrating.changed.connect(self._show)
+        illustrations.changed.connect(self._show)
         thumbnails.ready.connect(self._came)
         self._show()
 

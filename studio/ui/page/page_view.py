@@ -13,9 +13,9 @@ from studio.core.page.plain_text import WordCount
 from studio.library.pages.store import PageInfo
 from studio.state.jobs.estimates import Estimates
 from studio.state.page.alternatives import Alternatives
-from studio.state.page.illustrations import Illustrating
+from studio.state.page.illustrations import Illustrations
 from studio.state.page.page import Page
-from studio.state.page.selection_tools import OnWords
+from studio.state.page.selection_tools import SelectionTools
 from studio.ui.canvas.overlay_bars import FloatingBar
 from studio.ui.page.editor import PageEditor
 from studio.ui.page.export_dialog import open_export_dialog
@@ -52,15 +52,15 @@ class PageView(QWidget):
     def __init__(
         self,
         page: Page,
-        illustrating: Illustrating,
+        illustrations: Illustrations,
         alternatives: Alternatives,
-        on_words: OnWords,
+        selection_tools: SelectionTools,
         estimates: Estimates,
         thumbnails: ThumbnailLoader,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.page, self.illustrating, self.on_words = page, illustrating, on_words
+        self.page, self.illustrations, self.selection_tools = page, illustrations, selection_tools
         self.setProperty("role", "canvas")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setAccessibleName("Page of text")
@@ -70,13 +70,13 @@ class PageView(QWidget):
         self.revisions_panel = RevisionsPanel(page, self)
         self.revisions_panel.hide()
         self.tool_bar = FloatingBar("Page tools", self)
-        self.illustrations_bar = IllustrationsBar(illustrating, thumbnails)
+        self.illustrations_bar = IllustrationsBar(illustrations, thumbnails)
         self.token_budget_bar = TokenBudgetBar(estimates)
         self.page_bar = PageBar()
         self.word_list = SuggestionList(self)
         self.word_alternatives = WordAlternatives(self.editor, alternatives, self.word_list)
         self.gap_list = SuggestionList(self)
-        self.gap_suggestions = GapSuggestions(self.editor, on_words, self.gap_list)
+        self.gap_suggestions = GapSuggestions(self.editor, selection_tools, self.gap_list)
         self.side_by_side = SideBySide(page, self)
         self._shown: object = None
         self._words = WordCount()
@@ -153,7 +153,7 @@ class PageView(QWidget):
     # What can be done
     def regenerate(self) -> None:
         """The passage at the cursor once more, as another alternative."""
-        if self.on_words.again(self.page.cursor):
+        if self.selection_tools.again(self.page.cursor):
             return
         if self.page.again():
             self.regenerate_requested.emit()
@@ -181,25 +181,25 @@ class PageView(QWidget):
         self.word_alternatives.open()
 
     def paint_this(self) -> None:
-        self.illustrating.paint(*self.editor.selection())
+        self.illustrations.paint(*self.editor.selection())
 
     def rewrite(self) -> None:
         """The selected words, or the paragraph, said otherwise."""
         self.side_by_side.leave()
-        self.on_words.rewrite(*self.editor.selection())
+        self.selection_tools.rewrite(*self.editor.selection())
 
     def find_word(self) -> None:
         """Words for what is selected, or for the gap at the cursor."""
         self.side_by_side.leave()
-        self.on_words.find_word(*self.editor.selection())
+        self.selection_tools.find_word(*self.editor.selection())
 
     def repaint_nearest(self) -> None:
         """The stale picture nearest to the cursor."""
-        self.illustrating.repaint_near(self.editor.place())
+        self.illustrations.repaint_near(self.editor.place())
 
     def save(self) -> None:
         """As a file for others."""
-        open_export_dialog(self.window(), self.page.text, self.illustrating.export)
+        open_export_dialog(self.window(), self.page.text, self.illustrations.export)
 
     def toggle_find(self) -> None:
         on = self.find_bar.isHidden()

@@ -9,16 +9,16 @@ from studio.core.humanize import format_memory, format_seconds
 from studio.engine.interface import WorkerState
 from studio.state.form.workspace import Workspace
 from studio.state.jobs.estimates import Estimates
-from studio.state.jobs.worker_status import Activity
+from studio.state.jobs.worker_status import WorkerStatus
 from studio.ui.widgets import labels
 
 
 class EstimateLine(QWidget):
     """The estimate. It is dim while a new one is computed, and in the warning colour if memory is too small."""
 
-    def __init__(self, workspace: Workspace, activity: Activity, estimates: Estimates) -> None:
+    def __init__(self, workspace: Workspace, worker_status: WorkerStatus, estimates: Estimates) -> None:
         super().__init__()
-        self._workspace, self._activity, self._estimates = workspace, activity, estimates
+        self._workspace, self._worker_status, self._estimates = workspace, worker_status, estimates
         self.label = labels.make_label("", "hint", wrap=True)
         self.label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         self.label.setMinimumHeight(self.label.fontMetrics().height())
@@ -29,7 +29,7 @@ class EstimateLine(QWidget):
         for changed in (
             workspace.tool_changed,
             workspace.options_changed,
-            activity.changed,
+            worker_status.changed,
             estimates.changed,
         ):
             changed.connect(self.refresh)
@@ -46,7 +46,7 @@ class EstimateLine(QWidget):
 
     @property
     def _is_worker_starting(self) -> bool:
-        return self._activity.state is not WorkerState.READY
+        return self._worker_status.state is not WorkerState.READY
 
     def _text(self) -> str:
         if self._workspace.tool is None:
@@ -66,7 +66,7 @@ class EstimateLine(QWidget):
         needed = format_memory(self._estimates.memory) if self._estimates.memory else ""
         if not self._estimates.too_large:
             return needed
-        kind = self._activity.device.kind if self._activity.device else ""
+        kind = self._worker_status.device.kind if self._worker_status.device else ""
         place = "the GPU" if kind in ("cuda", "xpu") else "this computer"
         free = format_memory(self._estimates.room)
         return f"needs {needed}, but {place} has {free} free: it will run slower"

@@ -9,8 +9,8 @@ from studio.core.descriptor import PluginDescriptor, ToolDescriptor
 from studio.core.settings import Settings
 from studio.state.form.workspace import Workspace
 from studio.state.jobs.estimates import Estimates
-from studio.state.jobs.generation import Making
-from studio.state.jobs.worker_status import Activity
+from studio.state.jobs.generation import Generation
+from studio.state.jobs.worker_status import WorkerStatus
 from studio.ui.form.base import FormServices
 from studio.ui.form.choice_field import MAX_SEGMENT_LETTERS, MAX_SEGMENTS, Combo
 from studio.ui.form.form import Form
@@ -101,15 +101,15 @@ class ToolPanel(QWidget):
     def __init__(
         self,
         workspace: Workspace,
-        making: Making,
-        activity: Activity,
+        generation: Generation,
+        worker_status: WorkerStatus,
         estimates: Estimates,
         services: FormServices,
         settings: Settings,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._workspace, self._making, self._estimates, self._services = workspace, making, estimates, services
+        self._workspace, self._generation, self._estimates, self._services = workspace, generation, estimates, services
         self.setProperty("role", "panel")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._title = labels.make_label("", "title", wrap=True)
@@ -125,7 +125,7 @@ class ToolPanel(QWidget):
         self._refusal.hide()
         self.licence = LicenceNotice()
         self.generate = GenerateButton()
-        self.estimate = EstimateLine(workspace, activity, estimates)
+        self.estimate = EstimateLine(workspace, worker_status, estimates)
         self._lay_out()
         self._connect()
         self._show_tool()
@@ -156,19 +156,19 @@ class ToolPanel(QWidget):
         column.addLayout(foot)
 
     def _connect(self) -> None:
-        workspace, making = self._workspace, self._making
+        workspace, generation = self._workspace, self._generation
         workspace.tool_changed.connect(self._show_tool)
         workspace.value_changed.connect(self._show_value)
         workspace.values_replaced.connect(self._show_values)
         self._estimates.changed.connect(self._show_notes)
-        making.fields_refused.connect(self._show_errors)
-        making.refused.connect(self._show_refusal)
-        making.submitting.connect(lambda: self._show_refusal(""))
-        making.licence_unread.connect(self.licence.ask)
-        self.licence.accepted.connect(making.accept)
+        generation.fields_refused.connect(self._show_errors)
+        generation.refused.connect(self._show_refusal)
+        generation.submitting.connect(lambda: self._show_refusal(""))
+        generation.licence_unread.connect(self.licence.ask)
+        self.licence.accepted.connect(generation.accept)
         self.licence.dismissed.connect(self.generate.setFocus)
         self.switcher.chosen.connect(workspace.choose)
-        self.generate.clicked.connect(lambda _=False: making.generate())
+        self.generate.clicked.connect(lambda _=False: generation.generate())
 
     def _show_tool(self) -> None:
         tool = self._workspace.tool

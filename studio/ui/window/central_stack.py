@@ -52,7 +52,7 @@ class CentralStack(QWidget):
         self._views.addWidget(canvas_view)
         self.back.clicked.connect(self.show_page)
         session.workspace.tool_changed.connect(self.show_for_tool)
-        session.making.submitting.connect(self.show_for_tool)
+        session.generation.submitting.connect(self.show_for_tool)
         session.page.opened.connect(lambda: None if self.is_page else self.show_for_tool())
 
     @cached_property
@@ -62,7 +62,7 @@ class CentralStack(QWidget):
 
         session = self._session
         page, alternatives, estimates = session.page, session.alternatives, session.estimates
-        view = PageView(page, session.illustrating, alternatives, session.on_words, estimates, self._thumbnails)
+        view = PageView(page, session.illustrations, alternatives, session.selection_tools, estimates, self._thumbnails)
         view.addActions(self.page_actions)
         view.continue_requested.connect(lambda: self._write())
         view.regenerate_requested.connect(lambda: self._write(new_seed=True))
@@ -103,7 +103,7 @@ class CentralStack(QWidget):
     def _write(self, *, new_seed: bool = False) -> None:
         """Write with the tool in the form, or with the default writing tool if that one does not write."""
         self._session.page.choose_tool()
-        self._session.making.generate(new_seed=new_seed)
+        self._session.generation.generate(new_seed=new_seed)
 
     def show_canvas(self) -> None:
         self._back_bar.setVisible(self._session.page.is_worked_on)

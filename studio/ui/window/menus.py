@@ -52,7 +52,7 @@ def add_commands(commands: Commands, session: Session, central: CentralStack, ac
 
 
 def describe_studio(session: Session) -> str:
-    device = session.activity.device
+    device = session.worker_status.device
     sentences = [
         f"Studio {__version__}.",
         f"Everything is generated and stored on this computer, in {session.home.root}.",
@@ -66,9 +66,9 @@ def paste(session: Session) -> None:
     """Open the picture in the clipboard. A field that has the focus takes it before this is called."""
     data = QGuiApplication.clipboard().mimeData()
     if files := mime_data.list_files(data):
-        session.making.adopt(files)
+        session.generation.adopt(files)
     elif (image := mime_data.read_image(data)) is not None:
-        session.making.adopt_picture(image)
+        session.generation.adopt_picture(image)
     else:
         session.notices.info("There is no picture in the clipboard.")
 
@@ -99,7 +99,7 @@ def _add_edit_menu(commands: Commands, session: Session, actions: WindowActions)
         commands.add_action("Edit", action)
     commands.add_separator("Edit")
     commands.add("Edit", "Paste", lambda: paste(session), "Ctrl+V")
-    commands.add("Edit", "Reset form", session.revocable.clear_form, "Ctrl+Shift+Backspace")
+    commands.add("Edit", "Reset form", session.undoable.clear_form, "Ctrl+Shift+Backspace")
     commands.add_separator("Edit")
     settings = commands.add("Edit", "Settings…", actions.open_settings, "Ctrl+,")
     settings.setMenuRole(QAction.MenuRole.PreferencesRole)
@@ -152,14 +152,14 @@ def _add_page_menu(commands: Commands, session: Session, central: CentralStack) 
 
 
 def _add_queue_menu(commands: Commands, session: Session, actions: WindowActions) -> None:
-    commands.add("Queue", "Generate", session.making.generate, "Ctrl+Return", "Ctrl+Enter")
+    commands.add("Queue", "Generate", session.generation.generate, "Ctrl+Return", "Ctrl+Enter")
     commands.add("Queue", "Cancel", session.cancel_running, "Shift+X")
     commands.add_separator("Queue")
     commands.add("Queue", "Show queue", actions.open_queue, "Ctrl+J")
     commands.add("Queue", "Pause queue", lambda: session.engine.set_queue_paused(True))
     commands.add("Queue", "Resume queue", lambda: session.engine.set_queue_paused(False))
-    commands.add("Queue", "Cancel all", lambda: session.revocable.cancel(session.queue.jobs()))
-    commands.add("Queue", "Clear finished", lambda: session.revocable.forget(session.queue.jobs()))
+    commands.add("Queue", "Cancel all", lambda: session.undoable.cancel(session.queue.jobs()))
+    commands.add("Queue", "Clear finished", lambda: session.undoable.forget(session.queue.jobs()))
     commands.add_separator("Queue")
     commands.add("Queue", "Free memory", session.engine.free_memory)
 

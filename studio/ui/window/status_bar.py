@@ -61,10 +61,10 @@ class StatusBar(QWidget):
         self.queue_button.clicked.connect(self.queue_requested)
         session.queue.changed.connect(self._show)
         session.queue.progressed.connect(self._show_progress)
-        session.activity.changed.connect(self._show)
-        session.making.submitting.connect(self._show_submitting)
-        session.making.refused.connect(lambda _: self._show())
-        session.making.licence_unread.connect(lambda _: self._show())
+        session.worker_status.changed.connect(self._show)
+        session.generation.submitting.connect(self._show_submitting)
+        session.generation.refused.connect(lambda _: self._show())
+        session.generation.licence_unread.connect(lambda _: self._show())
         session.workspace.tool_changed.connect(self._show)
         self._show()
 
@@ -93,7 +93,7 @@ class StatusBar(QWidget):
         standing = self._session.queue.standing()
         if self._session.engine.queue_paused and standing.queued:
             return "Queue paused"
-        state = self._session.activity.state
+        state = self._session.worker_status.state
         if state in (WorkerState.STARTING, WorkerState.RESTARTING) and standing.queued:
             jobs = "job runs" if standing.queued == 1 else "jobs run"
             return f"{_WORKER_STATES[state]} Then your {jobs}."
@@ -138,14 +138,14 @@ class StatusBar(QWidget):
         labels.describe(self.queue_button, f"Queue, {text}" if text != "Queue" else "Queue", "Show the queue (Ctrl+J)")
 
     def _show_device(self) -> None:
-        device = self._session.activity.device
+        device = self._session.worker_status.device
         self._device.setVisible(device is not None and bool(device.kind))
         self._memory.setVisible(device is not None and device.memory_total > 0)
         if device is not None:
             self._device.setText(describe_device(device))
             used = max(0, device.memory_total - device.memory_free)
             self._memory.setText(f"Memory {format_memory(used)} of {format_memory(device.memory_total)}")
-            used_by_workers = format_memory(self._session.activity.memory)
+            used_by_workers = format_memory(self._session.worker_status.memory)
             self._memory.setToolTip(labels.make_tool_tip(f"The studio uses {used_by_workers} of it."))
 
     def _pause(self) -> None:

@@ -101,8 +101,8 @@ class Window(QMainWindow):
         self.rail = PluginRail()
         self.tool_panel = ToolPanel(
             session.workspace,
-            session.making,
-            session.activity,
+            session.generation,
+            session.worker_status,
             session.estimates,
             self._form_services(),
             session.settings,
@@ -129,17 +129,17 @@ class Window(QMainWindow):
         self.central.focus()
 
     def _form_services(self) -> FormServices:
-        making = self.session.making
+        generation = self.session.generation
         return FormServices(
             thumbnails=self.thumbnails,
             list_models=self.session.offers,
             models_changed=self.session.models_changed,
-            save_image=lambda image, then: making.adopt_picture(image, lambda made: then(Path(made.path))),
-            clear_value=self.session.revocable.clear_value,
+            save_image=lambda image, then: generation.adopt_picture(image, lambda made: then(Path(made.path))),
+            clear_value=self.session.undoable.clear_value,
             paint_mask=self.mask_controller.paint,
             picture_path_of=self.mask_controller.picture_path_of,
-            generate_from_drop=self.session.at_once.make,
-            training_tools=self.session.at_once.makers,
+            generate_from_drop=self.session.drop_to_generate.make,
+            training_tools=self.session.drop_to_generate.makers,
             choose_tool=self.session.workspace.choose,
         )
 
@@ -200,9 +200,9 @@ class Window(QMainWindow):
         session.settings_changed.connect(self.tool_panel.options.set_settings)
         session.preview.connect(self._show_preview)
         session.show.connect(self._show_creation)
-        self.canvas.files_dropped.connect(session.making.adopt)
-        self.canvas.image_dropped.connect(session.making.adopt_picture)
-        self.variations_strip.discard.connect(session.revocable.discard)
+        self.canvas.files_dropped.connect(session.generation.adopt)
+        self.canvas.image_dropped.connect(session.generation.adopt_picture)
+        self.variations_strip.discard.connect(session.undoable.discard)
         self.status.cancel.connect(session.cancel_running)
         self.status.pause.connect(session.engine.pause)
         self.status.queue_requested.connect(self.open_queue)
@@ -218,9 +218,9 @@ class Window(QMainWindow):
         panel = HistoryPanel(session.history, session.undo)
         panel.set_tool_title(self._tool_title)
         panel.activated.connect(session.open)
-        panel.use_recipe.connect(session.making.use)
-        panel.use_as_input.connect(session.making.use_as_input)
-        panel.files_dropped.connect(session.making.adopt)
+        panel.use_recipe.connect(session.generation.use)
+        panel.use_as_input.connect(session.generation.use_as_input)
+        panel.files_dropped.connect(session.generation.adopt)
         layout = self.history_area.layout()
         assert layout is not None
         layout.addWidget(panel)
@@ -268,7 +268,7 @@ class Window(QMainWindow):
             self, "Open", "", mime_data.make_name_filter(mime_data.PICTURES, "Pictures")
         )
         if paths:
-            self.session.making.adopt([Path(path) for path in paths])
+            self.session.generation.adopt([Path(path) for path in paths])
 
     def open_palette(self) -> None:
         from studio.ui.window.command_palette import CommandPalette
@@ -319,16 +319,16 @@ class Window(QMainWindow):
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Use a picture dropped on the tool panel as an input, and open anything else."""
-        making, data = self.session.making, event.mimeData()
+        generation, data = self.session.generation, event.mimeData()
         point = self.tool_panel.mapFrom(self, event.position().toPoint())
         image = mime_data.read_image(data)
         if (pictures := mime_data.list_pictures(data)) and self.tool_panel.rect().contains(point):
             for path in pictures:
-                making.give(str(path))
+                generation.give(str(path))
         elif files := mime_data.list_files(data):
-            making.adopt(files)
+            generation.adopt(files)
         elif image is not None:
-            making.adopt_picture(image)
+            generation.adopt_picture(image)
         event.acceptProposedAction()
 
     # The beginning and the end

@@ -89,7 +89,7 @@ def test_what_is_free_and_what_the_worker_holds_is_the_room(qtbot: QtBot, asking
     assert asking.estimates.room == 6 * GB
     device = DeviceReport(name="2 cores", memory_total=8 * GB, memory_free=4 * GB)
     engine.say(MemoryChanged(Lane.INTERACTIVE, 3 * GB, device))
-    qtbot.waitUntil(lambda: asking.activity.room(Lane.INTERACTIVE) == 7 * GB)
+    qtbot.waitUntil(lambda: asking.worker_status.room(Lane.INTERACTIVE) == 7 * GB)
     assert asking.estimates.room == 6 * GB  # the line stays calm until it is asked again
     asking.workspace.set_value("prompt", "fox")
     qtbot.waitUntil(lambda: len(engine.asked) == 2)
@@ -98,8 +98,8 @@ def test_what_is_free_and_what_the_worker_holds_is_the_room(qtbot: QtBot, asking
 
 
 def test_after_a_job_it_is_asked_again(qtbot: QtBot, asking: Session, engine: FakeEngine) -> None:
-    with qtbot.waitSignal(asking.making.submitted) as submitted:
-        asking.making.generate()
+    with qtbot.waitSignal(asking.generation.submitted) as submitted:
+        asking.generation.generate()
     (job,) = submitted.args[0]
     engine.run(job.id)
     engine.finish(job.id)

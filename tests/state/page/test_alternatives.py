@@ -36,8 +36,8 @@ def page(qtbot: QtBot, session: Session) -> Page:
 
 def write(qtbot: QtBot, session: Session, engine: FakeEngine, choices: Any) -> None:
     """A job writes " fox ran" behind what is on the page."""
-    with qtbot.waitSignal(session.making.submitted) as submitted:
-        session.making.generate()
+    with qtbot.waitSignal(session.generation.submitted) as submitted:
+        session.generation.generate()
     job = submitted.args[0][0].id
     recipe = Recipe(tool="writer.tale", plugin=PluginRef("writer", "1"), seed=1, notes={"choices": choices})
     creation = session.library.add(writer.save_text(session.home, f"{session.page.text} fox ran", recipe))
@@ -80,8 +80,8 @@ def test_another_word_begins_a_branch_that_can_be_chosen_from_again(
     again = choice_at(qtbot, session.alternatives, 8)
     assert again is not None
     assert (again.place, again.length) == (5, 4)
-    with qtbot.waitSignal(session.making.submitted):
-        session.making.generate()
+    with qtbot.waitSignal(session.generation.submitted):
+        session.generation.generate()
     assert engine.calls[-1][1].params["text"] == "A red owl"
 
 
@@ -106,8 +106,8 @@ def test_regenerate_takes_another_seed_than_the_one_that_is_fixed(
     session.workspace.set_seed(5, fixed=True)
     seeds = []
     for new in (False, True, True):
-        with qtbot.waitSignal(session.making.submitted):
-            session.making.generate(new_seed=new)
+        with qtbot.waitSignal(session.generation.submitted):
+            session.generation.generate(new_seed=new)
         seeds.append(engine.calls[-1][1].seed)
     assert seeds[0] == 5
     assert len(set(seeds)) == 3

@@ -13,7 +13,7 @@ from studio.core.page.plain_text import trim_selection
 from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.library.library import Library
-from studio.state.page.illustrations import Illustrating, painter
+from studio.state.page.illustrations import Illustrations, painter
 from studio.state.session import Session
 from tests.fixtures import engine as fakes
 from tests.fixtures.engine import FakeEngine
@@ -34,18 +34,18 @@ def engine() -> FakeEngine:
 
 
 @pytest.fixture
-def art(qtbot: QtBot, session: Session) -> Illustrating:
+def art(qtbot: QtBot, session: Session) -> Illustrations:
     qtbot.waitUntil(lambda: session.page.ready)
     session.page.write(0, 0, "A red fox.\n  It ran home.  \nThe end.")
-    return session.illustrating
+    return session.illustrations
 
 
-def job_of(qtbot: QtBot, art: Illustrating, engine: FakeEngine) -> str:
+def job_of(qtbot: QtBot, art: Illustrations, engine: FakeEngine) -> str:
     qtbot.waitUntil(lambda: bool(art.pictures()) and bool(art.pictures()[0].anchor.job))
     return art.pictures()[0].anchor.job
 
 
-def test_the_painter_is_a_tool_that_needs_words_alone(art: Illustrating, session: Session) -> None:
+def test_the_painter_is_a_tool_that_needs_words_alone(art: Illustrations, session: Session) -> None:
     assert painter(session.workspace) == PAINT
     assert art.can_paint
 
@@ -59,7 +59,7 @@ def test_selected_words_or_the_paragraph_are_painted() -> None:
 
 
 def test_painting_anchors_the_picture_and_repaints_with_the_same_seed(
-    qtbot: QtBot, session: Session, engine: FakeEngine, art: Illustrating, pictures: list[Path]
+    qtbot: QtBot, session: Session, engine: FakeEngine, art: Illustrations, pictures: list[Path]
 ) -> None:
     session.workspace.set_value_of("diffusion.paint", "steps", 7)
     art.paint(0, 0)
@@ -91,7 +91,7 @@ def test_painting_anchors_the_picture_and_repaints_with_the_same_seed(
 
 
 def test_a_picture_that_fails_leaves_none_or_the_one_before(
-    qtbot: QtBot, session: Session, engine: FakeEngine, art: Illustrating, pictures: list[Path]
+    qtbot: QtBot, session: Session, engine: FakeEngine, art: Illustrations, pictures: list[Path]
 ) -> None:
     art.paint(0, 0)
     engine.fail(job_of(qtbot, art, engine), "Out of memory.")
@@ -107,7 +107,7 @@ def test_a_picture_that_fails_leaves_none_or_the_one_before(
     assert art.pictures() == []
 
 
-def test_without_words_or_a_painter_it_says_so(session: Session, engine: FakeEngine, art: Illustrating) -> None:
+def test_without_words_or_a_painter_it_says_so(session: Session, engine: FakeEngine, art: Illustrations) -> None:
     end = len("A red fox.\n  It ran home.  \n")
     art.paint(end - 3, end)
     art.repaint_near(0)
@@ -119,7 +119,7 @@ def test_without_words_or_a_painter_it_says_so(session: Session, engine: FakeEng
 
 
 def test_pictures_are_there_after_a_restart(
-    qtbot: QtBot, session: Session, engine: FakeEngine, art: Illustrating, pictures: list[Path], home: Home
+    qtbot: QtBot, session: Session, engine: FakeEngine, art: Illustrations, pictures: list[Path], home: Home
 ) -> None:
     art.paint(0, 0)
     job = job_of(qtbot, art, engine)
@@ -130,13 +130,13 @@ def test_pictures_are_there_after_a_restart(
     other.begin()
     with qtbot.waitSignal(other.library_ready):
         other.start()
-    qtbot.waitUntil(lambda: [one.creation for one in other.illustrating.pictures()] == [creation])
-    assert not other.illustrating.pictures()[0].busy
+    qtbot.waitUntil(lambda: [one.creation for one in other.illustrations.pictures()] == [creation])
+    assert not other.illustrations.pictures()[0].busy
     other.close()
 
 
 def test_the_page_is_saved_for_others_with_its_pictures(
-    qtbot: QtBot, session: Session, engine: FakeEngine, art: Illustrating, pictures: list[Path], tmp_path: Path
+    qtbot: QtBot, session: Session, engine: FakeEngine, art: Illustrations, pictures: list[Path], tmp_path: Path
 ) -> None:
     art.paint(0, 0)
     engine.finish(job_of(qtbot, art, engine), session.library.import_file(pictures[0]))

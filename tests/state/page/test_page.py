@@ -45,8 +45,8 @@ def page(qtbot: QtBot, session: Session) -> Page:
 
 def generate(qtbot: QtBot, session: Session, count: int = 1) -> list[str]:
     session.workspace.set_count(count)
-    with qtbot.waitSignal(session.making.submitted) as submitted:
-        assert session.making.generate()
+    with qtbot.waitSignal(session.generation.submitted) as submitted:
+        assert session.generation.generate()
     return [job.id for job in submitted.args[0]]
 
 
@@ -324,13 +324,13 @@ def test_the_page_that_is_open_is_not_read_again(qtbot: QtBot, page: Page, home:
 def test_what_was_asked_on_one_page_is_not_written_on_another(
     qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
 ) -> None:
-    with qtbot.waitSignal(session.making.submitted) as submitted:
-        assert session.making.generate()
+    with qtbot.waitSignal(session.generation.submitted) as submitted:
+        assert session.generation.generate()
         page.new_page()
     assert not page.owns(submitted.args[0][0].id)
     type_in(page, "One.")
-    with qtbot.waitSignal(session.making.submitted):
-        assert session.making.generate()
+    with qtbot.waitSignal(session.generation.submitted):
+        assert session.generation.generate()
         page.new_page()
     assert not page.is_writing
 

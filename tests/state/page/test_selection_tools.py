@@ -12,7 +12,7 @@ from studio.core.page.edits import Author, StoredPage
 from studio.core.page.revisions import RevisionTree
 from studio.core.recipe import PluginRef, Recipe
 from studio.library.storage import writer
-from studio.state.page.selection_tools import Gap, OnWords, inside, word_around
+from studio.state.page.selection_tools import Gap, SelectionTools, inside, word_around
 from studio.state.session import Session
 from tests.fixtures import engine as fakes
 from tests.fixtures.engine import FakeEngine
@@ -31,12 +31,12 @@ def engine() -> FakeEngine:
 
 
 @pytest.fixture
-def on_words(qtbot: QtBot, session: Session) -> OnWords:
+def selection_tools(qtbot: QtBot, session: Session) -> SelectionTools:
     session.workspace.choose("writer.tale")
     qtbot.waitUntil(lambda: session.page.ready)
     session.page.write(0, 0, TEXT)
     session.page.set_cursor(6)
-    return session.on_words
+    return session.selection_tools
 
 
 def submitted(qtbot: QtBot, engine: FakeEngine, count: int = 1) -> str:
@@ -50,11 +50,11 @@ def finish(session: Session, engine: FakeEngine, job: str, text: str, **notes: o
 
 
 def test_rewriting_takes_the_place_of_what_was_selected(
-    qtbot: QtBot, session: Session, engine: FakeEngine, on_words: OnWords
+    qtbot: QtBot, session: Session, engine: FakeEngine, selection_tools: SelectionTools
 ) -> None:
     page = session.page
     session.workspace.set_value_of("writer.rewrite", "tone", "dry")
-    on_words.rewrite(1, 10)
+    selection_tools.rewrite(1, 10)
     job = submitted(qtbot, engine)
     assert engine.jobs()[0].recipe.params == {"text": "red fox", "tone": "dry"}
     qtbot.waitUntil(lambda: page.is_writing)
@@ -71,17 +71,19 @@ def test_rewriting_takes_the_place_of_what_was_selected(
     assert page.text == TEXT
 
 
-def test_regenerate_rewrites_once_more(qtbot: QtBot, session: Session, engine: FakeEngine, on_words: OnWords) -> None:
+def test_regenerate_rewrites_once_more(
+    qtbot: QtBot, session: Session, engine: FakeEngine, selection_tools: SelectionTools
+) -> None:
     page = session.page
-    assert not on_words.again(4)
-    on_words.rewrite(2, 9)
+    assert not selection_tools.again(4)
+    selection_tools.rewrite(2, 9)
     job = submitted(qtbot, engine)
     qtbot.waitUntil(lambda: page.is_writing)
     finish(session, engine, job, "owl")
     qtbot.waitUntil(lambda: page.text.startswith("A owl ran"))
     page.set_cursor(4)
     assert not page.again(), "to go on from there would keep what was rewritten"
-    assert on_words.again(4)
+    assert selection_tools.again(4)
     other = submitted(qtbot, engine, 2)
     assert [job.recipe.params["text"] for job in engine.jobs()] == ["red fox", "red fox"]
     qtbot.waitUntil(lambda: page.is_writing)
@@ -93,30 +95,30 @@ def test_regenerate_rewrites_once_more(qtbot: QtBot, session: Session, engine: F
 
 
 def test_regenerate_looks_for_other_words_where_one_was_found(
-    qtbot: QtBot, session: Session, engine: FakeEngine, on_words: OnWords
+    qtbot: QtBot, session: Session, engine: FakeEngine, selection_tools: SelectionTools
 ) -> None:
-    on_words.find_word(3, 3)
-    on_words.use("grey")
+    selection_tools.find_word(3, 3)
+    selection_tools.use("grey")
     assert session.page.text == "A grey fox ran.\n\nIt slept."
-    with qtbot.waitSignal(on_words.looking) as looking:
-        assert on_words.again(4)
+    with qtbot.waitSignal(selection_tools.looking) as looking:
+        assert selection_tools.again(4)
     assert looking.args[0] == Gap(2, 6, "grey")
 
 
 def test_what_fails_beside_the_form_says_which_tool_it_was(
-    qtbot: QtBot, session: Session, engine: FakeEngine, on_words: OnWords
+    qtbot: QtBot, session: Session, engine: FakeEngine, selection_tools: SelectionTools
 ) -> None:
-    on_words.rewrite(2, 9)
+    selection_tools.rewrite(2, 9)
     engine.fail(submitted(qtbot, engine), "There is no model x.")
     qtbot.waitUntil(lambda: bool(session.notices.items))
     assert session.notices.items[-1].text == "Rewrite: There is no model x."
 
 
 def test_what_is_typed_meanwhile_stays_and_the_other_is_a_branch(
-    qtbot: QtBot, session: Session, engine: FakeEngine, on_words: OnWords
+    qtbot: QtBot, session: Session, engine: FakeEngine, selection_tools: SelectionTools
 ) -> None:
     page = session.page
-    on_words.rewrite(2, 9)
+    selection_tools.rewrite(2, 9)
     job = submitted(qtbot, engine)
     qtbot.waitUntil(lambda: page.is_writing)
     page.write(len(page.text), 0, " Twice.")
@@ -138,59 +140,59 @@ def test_a_page_that_was_stored_still_knows_what_gives_way() -> None:
 
 
 def test_words_are_offered_and_one_is_put_there(
-    qtbot: QtBot, session: Session, engine: FakeEngine, on_words: OnWords
+    qtbot: QtBot, session: Session, engine: FakeEngine, selection_tools: SelectionTools
 ) -> None:
     page = session.page
-    with qtbot.waitSignal(on_words.looking) as looking:
-        on_words.find_word(8, 8)
+    with qtbot.waitSignal(selection_tools.looking) as looking:
+        selection_tools.find_word(8, 8)
     assert looking.args[0] == Gap(6, 9, "fox")
     job = submitted(qtbot, engine)
     assert engine.jobs()[0].recipe.params["text"] == "A red ___ ran.\n\nIt slept."
-    with qtbot.waitSignal(on_words.offered) as offered:
+    with qtbot.waitSignal(selection_tools.offered) as offered:
         finish(session, engine, job, "owl", words=[[" owl", 0.5], ["##s", 0.2], [" ", 0.1], [".", 0.1], ["hen", 0.05]])
     assert offered.args[0] == [("owl", 0.5), ("hen", 0.05)]
     assert session.variations.items == ()
-    on_words.use("owl")
+    selection_tools.use("owl")
     assert page.text == "A red owl ran.\n\nIt slept."
     assert page.cursor == 9
     assert page.runs[1].author is Author.MACHINE
-    on_words.use("hen")
+    selection_tools.use("hen")
     assert page.text.startswith("A red owl"), "a list that was used is gone"
     page.undo()
     assert page.text == TEXT
 
 
 def test_a_word_between_words_gets_its_spaces(
-    qtbot: QtBot, session: Session, engine: FakeEngine, on_words: OnWords
+    qtbot: QtBot, session: Session, engine: FakeEngine, selection_tools: SelectionTools
 ) -> None:
     page = session.page
-    on_words.find_word(5, 6)
+    selection_tools.find_word(5, 6)
     job = submitted(qtbot, engine)
-    with qtbot.waitSignal(on_words.offered):
+    with qtbot.waitSignal(selection_tools.offered):
         finish(session, engine, job, "x", words=[["old", 0.5]])
-    on_words.use("old")
+    selection_tools.use("old")
     assert page.text.startswith("A red old fox ran.")
 
 
 def test_a_job_that_finds_nothing_closes_the_list(
-    qtbot: QtBot, session: Session, engine: FakeEngine, on_words: OnWords
+    qtbot: QtBot, session: Session, engine: FakeEngine, selection_tools: SelectionTools
 ) -> None:
-    on_words.find_word(8, 8)
+    selection_tools.find_word(8, 8)
     job = submitted(qtbot, engine)
-    with qtbot.waitSignal(on_words.offered) as offered:
+    with qtbot.waitSignal(selection_tools.offered) as offered:
         engine.fail(job, "There is no model.")
     assert offered.args[0] == []
-    on_words.find_word(8, 8)
+    selection_tools.find_word(8, 8)
     job = submitted(qtbot, engine, 2)
-    qtbot.waitUntil(lambda: on_words._job == job)
-    on_words.stop_looking()
+    qtbot.waitUntil(lambda: selection_tools._job == job)
+    selection_tools.stop_looking()
     assert engine.jobs()[-1].state is JobState.CANCELLED
 
 
-def test_nothing_to_work_on_is_a_sentence(session: Session, engine: FakeEngine, on_words: OnWords) -> None:
+def test_an_empty_selection_is_a_notice(session: Session, engine: FakeEngine, selection_tools: SelectionTools) -> None:
     session.page.replace([(0, len(TEXT), "")])
-    on_words.rewrite(0, 0)
-    on_words.find_word(0, 0)
+    selection_tools.rewrite(0, 0)
+    selection_tools.find_word(0, 0)
     engine.set_catalogue(Catalogue())
     assert len(session.notices.items) == 2
     assert engine.jobs() == []

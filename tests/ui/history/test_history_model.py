@@ -18,7 +18,7 @@ from studio.library.storage import writer
 from studio.state.library import history_model
 from studio.state.library.history_model import HistoryModel
 from studio.state.library.lineage import Lineage
-from studio.state.library.thumbnail_cache import Thumbs, decode
+from studio.state.library.thumbnail_cache import ThumbnailCache, decode
 from studio.state.list_diff import Change
 from tests.ui.history.sample_library import SampleLibrary
 
@@ -252,7 +252,7 @@ def test_thumbnails_are_squares_of_the_size_they_are_drawn_at(size: tuple[int, i
 
 def test_thumbnails_keep_to_their_budget(qtbot: QtBot) -> None:
     content = jpeg(256, 256)
-    thumbs = Thumbs(lambda _: content, budget=10 * 96 * 96 * 4)
+    thumbs = ThumbnailCache(lambda _: content, budget=10 * 96 * 96 * 4)
     thumbs.set_side(90)
     came: list[str] = []
     thumbs.ready.connect(lambda one, _: came.append(one))

@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 
 from studio.library.creation import Creation, CreationKind
 from studio.state.library.history_model import HistoryModel
-from studio.state.undo_stack import Undo
+from studio.state.undo_stack import UndoStack
 from studio.ui.history import HistoryPanel
 from studio.ui.history.descriptions import describe_creation, format_local_time, name_of
 from studio.ui.history.details import split_tags
@@ -24,12 +24,12 @@ from tests.ui.history.sample_library import SampleLibrary
 
 
 @pytest.fixture
-def undo(qapp: QApplication) -> Undo:
-    return Undo()
+def undo(qapp: QApplication) -> UndoStack:
+    return UndoStack()
 
 
 @pytest.fixture
-def panel(searched: HistoryModel, undo: Undo, qtbot: QtBot) -> Iterator[HistoryPanel]:
+def panel(searched: HistoryModel, undo: UndoStack, qtbot: QtBot) -> Iterator[HistoryPanel]:
     panel = HistoryPanel(searched, undo)
     qtbot.addWidget(panel)
     panel.resize(300, 800)
@@ -149,7 +149,7 @@ def test_digits_and_stars_rate(panel: HistoryPanel, qtbot: QtBot) -> None:
 
 
 def test_delete_moves_to_the_trash_and_undo_brings_back(
-    panel: HistoryPanel, sample: SampleLibrary, undo: Undo, qtbot: QtBot
+    panel: HistoryPanel, sample: SampleLibrary, undo: UndoStack, qtbot: QtBot
 ) -> None:
     choose(panel, 1, 2)
     with qtbot.waitSignal(panel.model.searched):
@@ -190,7 +190,7 @@ def test_the_trash_restores_and_asks_before_it_deletes(
 
 
 def test_what_is_chosen_in_the_trash_is_deleted_for_ever_once_that_is_confirmed(
-    panel: HistoryPanel, sample: SampleLibrary, undo: Undo, qtbot: QtBot
+    panel: HistoryPanel, sample: SampleLibrary, undo: UndoStack, qtbot: QtBot
 ) -> None:
     choose(panel, 0, 2, 3)
     with qtbot.waitSignal(panel.model.searched):
@@ -251,7 +251,7 @@ def test_where_it_came_from_leads_there(panel: HistoryPanel, sample: SampleLibra
     assert panel.grid.currentIndex().row() == 3
 
 
-def test_tags_are_edited_and_undone(panel: HistoryPanel, undo: Undo, qtbot: QtBot) -> None:
+def test_tags_are_edited_and_undone(panel: HistoryPanel, undo: UndoStack, qtbot: QtBot) -> None:
     choose(panel, 2)
     qtbot.keyClicks(panel.details.tags, "cup, red  cup, cup")
     qtbot.keyClick(panel.details.tags, Qt.Key.Key_Return)

@@ -48,7 +48,7 @@ def view(page_view: PageView) -> PageView:
 
 
 def press_generate(qtbot: QtBot, window: Window) -> str:
-    with qtbot.waitSignal(window.session.making.submitted) as submitted:
+    with qtbot.waitSignal(window.session.generation.submitted) as submitted:
         qtbot.keyClick(window.central.page_view.editor, Qt.Key.Key_Return, CTRL)
     job: str = submitted.args[0][0].id
     return job
@@ -86,7 +86,7 @@ def test_the_page_is_there_while_its_tool_is_chosen(qtbot: QtBot, window: Window
 def test_a_picture_can_be_looked_at_and_the_page_is_a_click_away(
     qtbot: QtBot, window: Window, view: PageView, picture: Path
 ) -> None:
-    window.session.making.adopt([picture])
+    window.session.generation.adopt([picture])
     qtbot.waitUntil(lambda: window.canvas.isVisible())
     assert window.central.back.isVisible()
     window.central.back.click()
@@ -159,7 +159,7 @@ def test_regenerate_and_look_through_the_alternatives(
     stream(qtbot, window, engine, first, "A fox")
     engine.fail(first, "Enough.")
     qtbot.waitUntil(lambda: view.page_bar.again.isVisible())
-    with qtbot.waitSignal(window.session.making.submitted) as submitted:
+    with qtbot.waitSignal(window.session.generation.submitted) as submitted:
         view.page_bar.again.click()
     stream(qtbot, window, engine, submitted.args[0][0].id, "An owl")
     assert view.page_bar.which.text() == "2 of 2"
@@ -339,7 +339,7 @@ def test_paint_this_and_repaint_by_keys(
     plugins = (*engine.catalogue.plugins, PluginDescriptor(name="art", tools=(paint,)))
     engine.set_catalogue(Catalogue(plugins))
     qtbot.waitUntil(lambda: "art.paint" in window.session.workspace.catalogue.tools)
-    art = window.session.illustrating
+    art = window.session.illustrations
     qtbot.keyClicks(view.editor, "A red fox.")
     assert not view.illustrations_bar.isVisible()
     qtbot.keyClick(view.editor, Qt.Key.Key_I, ALT)

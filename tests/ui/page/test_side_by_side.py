@@ -53,8 +53,8 @@ def view(qtbot: QtBot, page_view: PageView) -> PageView:
 def ask(qtbot: QtBot, window: Window, count: int) -> list[str]:
     """Generate; the ids of its jobs."""
     window.session.workspace.set_count(count)
-    with qtbot.waitSignal(window.session.making.submitted) as submitted:
-        window.session.making.generate()
+    with qtbot.waitSignal(window.session.generation.submitted) as submitted:
+        window.session.generation.generate()
     return [job.id for job in submitted.args[0]]
 
 
@@ -185,7 +185,7 @@ def test_one_more_comes_beside_them(qtbot: QtBot, window: Window, view: PageView
     written(qtbot, window, engine, " ran.", " sat.")
     window.session.workspace.set_count(1)
     cards = opened(qtbot, view)
-    with qtbot.waitSignal(window.session.making.submitted) as submitted:
+    with qtbot.waitSignal(window.session.generation.submitted) as submitted:
         view.page_bar.again.click()
     assert [words_on(card) for card in cards.cards] == ["ran.", "sat.", "Waiting to be written…"]
     stream(qtbot, window, engine, submitted.args[0][0].id, " sang.")

@@ -34,8 +34,8 @@ def view(qtbot: QtBot, window: Window, engine: FakeEngine, page_view: PageView) 
     """A page on which somebody wrote "A red", and a model " fox ran"."""
     session, view = window.session, page_view
     qtbot.keyClicks(view.editor, "A red")
-    with qtbot.waitSignal(session.making.submitted) as submitted:
-        session.making.generate()
+    with qtbot.waitSignal(session.generation.submitted) as submitted:
+        session.generation.generate()
     job = submitted.args[0][0].id
     recipe = Recipe(tool="tales.tale", plugin=PluginRef("tales", "1"), seed=1, notes={"choices": CHOICES})
     engine.run(job)
@@ -73,7 +73,7 @@ def test_another_word_is_clicked(qtbot: QtBot, window: Window, view: PageView, e
     rest_on(view, 7)
     qtbot.waitUntil(lambda: view.word_list.isVisible())
     row = view.word_list.list.visualItemRect(view.word_list.list.item(1)).center()
-    with qtbot.waitSignal(window.session.making.submitted):
+    with qtbot.waitSignal(window.session.generation.submitted):
         qtbot.mouseClick(view.word_list.list.viewport(), Qt.MouseButton.LeftButton, pos=row)
     assert view.editor.words == "A red owl"
     assert engine.calls[-1][1].params["text"] == "A red owl"
@@ -95,7 +95,7 @@ def test_by_keys(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngin
     assert view.editor.hasFocus()
     qtbot.keyClick(view.editor, Qt.Key.Key_A, ALT)
     qtbot.keyClick(view.word_list.list, Qt.Key.Key_Up)
-    with qtbot.waitSignal(window.session.making.submitted):
+    with qtbot.waitSignal(window.session.generation.submitted):
         qtbot.keyClick(view.word_list.list, Qt.Key.Key_Return)
     assert view.editor.words == "A red fox sang"
 
@@ -125,7 +125,7 @@ def with_tools(qtbot: QtBot, window: Window, engine: FakeEngine) -> None:
     rewrite = fakes.tool("tales.rewrite", "Rewrite", {"text": prompt}, output="text", selection="replace")
     suggest = fakes.tool("tales.suggest", "Find a word", {"text": prompt}, output="text", selection="offer")
     engine.set_catalogue(Catalogue((PluginDescriptor(name="tales", title="Tales", tools=(TALE, rewrite, suggest)),)))
-    qtbot.waitUntil(lambda: window.session.on_words.tool("offer") is not None)
+    qtbot.waitUntil(lambda: window.session.selection_tools.tool("offer") is not None)
 
 
 def test_a_word_is_found_by_keys(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
@@ -200,7 +200,7 @@ def test_the_pages_own_menu_has_them_with_their_keys(qtbot: QtBot, window: Windo
 
 def test_the_bar_shows_what_the_model_reads(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     assert not view.token_budget_bar.isVisible()
-    with qtbot.waitSignal(window.session.activity.changed):
+    with qtbot.waitSignal(window.session.worker_status.changed):
         engine.ready()
     qtbot.waitUntil(lambda: bool(engine.asked) and engine.asked[-1][1].get("text") == "A red fox ran")
     budget = TokenBudget(100, {"memory": 10, "text": 30, "new tokens": 20}, 40)

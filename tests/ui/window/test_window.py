@@ -37,7 +37,7 @@ def generate(qtbot: QtBot, window: Window, picture: Path, count: int = 1) -> lis
     window.session.workspace.choose("style.transfer")
     window.session.workspace.set_value("image", str(picture))
     window.session.workspace.set_count(count)
-    with qtbot.waitSignal(window.session.making.submitted) as submitted:
+    with qtbot.waitSignal(window.session.generation.submitted) as submitted:
         qtbot.keyClick(window, Qt.Key.Key_Return, CTRL)
     return [job.id for job in submitted.args[0]]
 
@@ -59,7 +59,7 @@ def test_generate_with_its_key_even_while_a_prompt_is_typed(qtbot: QtBot, window
     assert isinstance(page, QPlainTextEdit)
     page.setFocus()
     qtbot.keyClicks(page, "X.c")
-    with qtbot.waitSignal(window.session.making.submitted):
+    with qtbot.waitSignal(window.session.generation.submitted):
         qtbot.keyClick(page, Qt.Key.Key_Return, CTRL)
     assert engine.calls[-1][1].params["prompt"] == "X.c"
 
@@ -74,7 +74,7 @@ def test_a_missing_picture_is_said_under_its_well(qtbot: QtBot, window: Window) 
 
 def test_what_the_engine_refuses_stands_above_generate(qtbot: QtBot, window: Window, tmp_path: Path) -> None:
     window.session.workspace.set_value("image", str(tmp_path / "gone.png"))
-    with qtbot.waitSignal(window.session.making.refused):
+    with qtbot.waitSignal(window.session.generation.refused):
         window.tool_panel.generate.click()
     assert window.tool_panel._refusal.isVisible()
     assert "gone.png" in window.tool_panel._refusal.text()
@@ -92,7 +92,7 @@ def asked(qtbot: QtBot, window: Window, pictures: list[Path]) -> LicenceNotice:
     workspace.choose("morph.between")
     workspace.set_value("images", [str(path) for path in pictures[:2]])
     workspace.set_value("model", "pretty")
-    with qtbot.waitSignal(window.session.making.licence_unread):
+    with qtbot.waitSignal(window.session.generation.licence_unread):
         qtbot.keyClick(window, Qt.Key.Key_Return, CTRL)
     return window.tool_panel.licence
 
@@ -105,11 +105,11 @@ def test_a_licence_is_shown_before_a_model_is_used(
     assert engine.calls == []
     assert asked.read_button.hasFocus()
     qtbot.keyClick(asked.read_button, Qt.Key.Key_Tab)
-    with qtbot.waitSignal(window.session.making.submitted):
+    with qtbot.waitSignal(window.session.generation.submitted):
         qtbot.keyClick(asked.use_button, Qt.Key.Key_Space)
     assert not asked.isVisible()
     assert window.session.settings.accepted_licences == ("pretty | cc-by-nc-4.0",)
-    with qtbot.waitSignal(window.session.making.submitted):
+    with qtbot.waitSignal(window.session.generation.submitted):
         window.tool_panel.generate.click()
     assert len(engine.calls) == 2
 
@@ -146,7 +146,7 @@ def test_a_model_that_says_nothing_is_told_of_once(
     workspace.set_value("images", [str(path) for path in pictures[:2]])
     workspace.set_value("model", "quiet")
     for _ in range(2):
-        with qtbot.waitSignal(window.session.making.submitted):
+        with qtbot.waitSignal(window.session.generation.submitted):
             window.tool_panel.generate.click()
         told = [notice.text for notice in window.session.notices.items]
         window.session.notices.clear()
@@ -211,7 +211,7 @@ def test_a_drop_on_the_canvas_opens_and_offers_the_recipe(qtbot: QtBot, window: 
         window.canvas.dropEvent(event)
     assert isinstance(shown.args[0], Creation)
     recipe = Recipe(tool="style.transfer", plugin=PluginRef("style"), seed=7)
-    window.session.making._offer_recipe(msgspec.structs.replace(shown.args[0], recipe=recipe))
+    window.session.generation._offer_recipe(msgspec.structs.replace(shown.args[0], recipe=recipe))
     (notice,) = window.session.notices.items
     assert notice.action_label == "Use these settings"
 
