@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
 from PySide6.QtCore import QObject, Signal
 
+from studio.core.errors import StudioError
 from studio.core.notices import NoticeLevel
 
 MOST = 20
@@ -52,6 +54,14 @@ class Notices(QObject):
 
     def error(self, text: str, details: str = "") -> None:
         self.add(Notice(text, NoticeLevel.ERROR, details))
+
+    def report(self, error: BaseException) -> None:
+        """Add a notice about the exception of a task; an unexpected one has its traceback as details."""
+        if isinstance(error, StudioError):
+            self.error(str(error))
+        else:
+            details = "".join(traceback.format_exception(error))
+            self.error("Something unexpected went wrong. Your work is safe.", details)
 
     def dismiss(self, id: int) -> None:
         self._items = [item for item in self._items if item.id != id]

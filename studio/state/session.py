@@ -40,10 +40,9 @@ from studio.state.page.illustrations import Illustrations
 from studio.state.page.page import Page
 from studio.state.page.selection_tools import SelectionTools
 from studio.state.plugins import PluginsModel
-from studio.state.tasks import Background
+from studio.state.tasks import Tasks
 from studio.state.undo_stack import UndoStack
 from studio.state.undoable_actions import UndoableActions
-from studio.state.work import Work
 
 if TYPE_CHECKING:
     from studio.library.library import Library
@@ -68,9 +67,8 @@ class Session(QObject):
         super().__init__()
         self.home, self.engine, self.library, self.settings = home, engine, library, settings
         self.bridge = EngineBridge(self)
-        self.background = Background("studio", parent=self)
         self.notices = Notices(self)
-        self.work = Work(self.background, self.notices)
+        self.tasks = Tasks("studio", on_error=self.notices.report, parent=self)
         self.model_folders = ModelFolders(home, self.notices, self)
         self.workspace = Workspace(self)
         self.queue = QueueModel(self)
@@ -83,19 +81,19 @@ class Session(QObject):
         self.undoable = UndoableActions(self.undo, engine, self.history, self.workspace, self.queue, self.variations)
         consent = LicenceConsent(home, lambda: self.settings, self.set_settings)
         self.generation = Generation(
-            home, engine, library, self.workspace, self.notices, self.undoable, self.work, consent, self
+            home, engine, library, self.workspace, self.notices, self.undoable, self.tasks, consent, self
         )
         self.drop_to_generate = DropToGenerate(self.workspace, self.generation, self.notices)
-        self._page_background = Background("page", parent=self)  # of its own: a long sweep must not delay a save
-        page_work = Work(self._page_background, self.notices)
-        self.page = Page(PageStore(home.pages), self.workspace, self.notices, page_work, self)
-        asking = JobSubmitter(engine, library, consent, self.notices, self.work)
-        self.illustrations = Illustrations(self.page, asking, library, self.workspace, self.notices, self.work, self)
+        # Of their own: a long sweep must not delay a save.
+        self._page_tasks = Tasks("page", on_error=self.notices.report, parent=self)
+        self.page = Page(PageStore(home.pages), self.workspace, self.notices, self._page_tasks, self)
+        asking = JobSubmitter(engine, library, consent, self.notices, self.tasks)
+        self.illustrations = Illustrations(self.page, asking, library, self.workspace, self.notices, self.tasks, self)
         self.selection_tools = SelectionTools(self.page, asking, self.workspace, self.notices, self)
-        self.alternatives = Alternatives(self.page, library, self.work, self)
+        self.alternatives = Alternatives(self.page, library, self.tasks, self)
         self.estimates.more = self.page.given
         self._draft_file = home.root / "workspace.json"
-        self.draft_writer = draft_store.DraftWriter(self._draft_file, lambda: self.workspace.draft, self.work, self)
+        self.draft_writer = draft_store.DraftWriter(self._draft_file, lambda: self.workspace.draft, self.tasks, self)
         self._began: dict[str, float] = {}
         self._looking_elsewhere = False
         self._library_open = False
@@ -137,7 +135,7 @@ class Session(QObject):
         """After the first paint: opens the library and starts the worker, neither on this thread."""
         self.bridge.attach(self.engine)
         self.page.start()
-        self.work(self._open, lambda _: self._opened())
+        self.tasks.run(self._open, lambda _: self._opened())
 
     def _open(self) -> None:
         self.home.make()
@@ -150,7 +148,7 @@ class Session(QObject):
         self.queue.reset(self.engine.jobs())
         self.history.search()
         self.library_ready.emit()
-        self.work(self.library.sweep, lambda _: self.history.refresh())
+        self.tasks.run(self.library.sweep, lambda _: self.history.refresh())
         self.model_folders.set_folders(self.settings.model_folders)
         self.model_folders.refresh()
 
@@ -159,13 +157,13 @@ class Session(QObject):
         self.generation.stop()
         self.estimates.stop()
         self.page.close()
-        self._page_background.close()
+        self._page_tasks.close()
         with suppress(StudioError):
             self.draft_writer.flush()
         for job in self.queue.hidden:
             self.engine.forget(job)
         self.model_folders.close()
-        self.background.close()
+        self.tasks.close()
         self.history.close()
         self.bridge.detach()
         self.undo.blockSignals(True)
@@ -193,7 +191,7 @@ class Session(QObject):
 
             return list_offers(self.home, self.library if self._library_open else None, kind)
 
-        self.work(find, then)
+        self.tasks.run(find, then)
         if self._library_open:
             self.model_folders.refresh()
 
@@ -215,7 +213,7 @@ class Session(QObject):
         self.settings_changed.emit(settings)
         if self._library_open:
             self.model_folders.set_folders(settings.model_folders)
-        self.work(lambda: settings_file.save(self.home.settings, settings))
+        self.tasks.run(lambda: settings_file.save(self.home.settings, settings))
 
     def reload_plugins(self) -> None:
         self.engine.reload_plugins()

@@ -66,7 +66,7 @@ def open_window(app: QApplication, home: Home, device: str = "") -> Window:
     session.begin()
     window = Window(session)
     theme.apply(app, stored.theme)
-    _install_exception_hooks(session.work.crashed)
+    _install_exception_hooks(session.notices.report)
     return window
 
 

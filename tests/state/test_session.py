@@ -237,8 +237,8 @@ def test_an_unexpected_fault_in_the_background_is_said_and_the_rest_goes_on(qtbo
         raise RuntimeError("deep inside")
 
     done: list[int] = []
-    session.work(fault)
-    session.work(lambda: 7, done.append)
+    session.tasks.run(fault)
+    session.tasks.run(lambda: 7, done.append)
     qtbot.waitUntil(lambda: done == [7])
     (notice,) = session.notices.items
     assert "deep inside" in notice.details

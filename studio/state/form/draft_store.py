@@ -12,7 +12,7 @@ from msgspec import Struct
 from PySide6.QtCore import QObject, QTimer
 
 from studio.core.files import write_bytes_atomically
-from studio.state.work import Work
+from studio.state.tasks import Tasks
 
 DEBOUNCE_MS = 300
 
@@ -45,9 +45,9 @@ def load(path: Path) -> Draft:
 class DraftWriter(QObject):
     """Writes the draft soon after it changed, off the window's thread, whole or not at all."""
 
-    def __init__(self, path: Path, snapshot: Callable[[], Draft], work: Work, parent: QObject | None = None) -> None:
+    def __init__(self, path: Path, snapshot: Callable[[], Draft], tasks: Tasks, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._path, self._snapshot, self._work = path, snapshot, work
+        self._path, self._snapshot, self._tasks = path, snapshot, tasks
         self._lock = threading.Lock()
         self._timer = QTimer(self, interval=DEBOUNCE_MS, singleShot=True)
         self._timer.timeout.connect(self._save)
@@ -65,7 +65,7 @@ class DraftWriter(QObject):
 
     def _save(self) -> None:
         content = msgspec.json.encode(self._snapshot())
-        self._work(lambda: self._write(content))
+        self._tasks.run(lambda: self._write(content))
 
     def _write(self, content: bytes) -> None:
         with self._lock:

@@ -19,8 +19,8 @@ from studio.library.creation import Creation, CreationKind
 from studio.state.form.workspace import Workspace
 from studio.state.jobs.licence_consent import LicenceConsent, LicenceRequired
 from studio.state.notices import Notice, Notices
+from studio.state.tasks import Tasks
 from studio.state.undoable_actions import UndoableActions
-from studio.state.work import Work
 
 if TYPE_CHECKING:
     from studio.library.library import Library
@@ -55,13 +55,13 @@ class Generation(QObject):
         workspace: Workspace,
         notices: Notices,
         undoable: UndoableActions,
-        work: Work,
+        tasks: Tasks,
         consent: LicenceConsent,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._home, self._engine, self._library = home, engine, library
-        self._workspace, self._notices, self._undoable, self._work = workspace, notices, undoable, work
+        self._workspace, self._notices, self._undoable, self._tasks = workspace, notices, undoable, tasks
         self._consent = consent
         self._live = QTimer(self, interval=DRAFT_MS, singleShot=True)
         self._live.timeout.connect(self._run_draft)
@@ -100,7 +100,7 @@ class Generation(QObject):
             self.submitted.emit(jobs)
 
         self.submitting.emit()
-        self._work(submit, submitted, self._refuse)
+        self._tasks.run(submit, submitted, self._refuse)
         return True
 
     def accept(self, terms: LicenceTerms) -> None:
@@ -144,7 +144,9 @@ class Generation(QObject):
         self._drafting, self._draft_again = True, False
         build_recipe = self._freezer(self._workspace.seed)
         self.drafting.emit()
-        self._work(lambda: self._engine.draft(build_recipe()), lambda _: self._drafted(), lambda _: self._drafted())
+        self._tasks.run(
+            lambda: self._engine.draft(build_recipe()), lambda _: self._drafted(), lambda _: self._drafted()
+        )
 
     def _drafted(self) -> None:
         """A value that cannot be used yet, such as a picture that is gone, is said by Generate alone."""
@@ -171,7 +173,7 @@ class Generation(QObject):
             self._undoable.put_values(tool.id, thawed, "using these settings")
             self._workspace.set_seed(recipe.seed, fixed=True)
 
-        self._work(values, take)
+        self._tasks.run(values, take)
 
     def use_as_input(self, creation: Creation) -> None:
         """Gives a picture to the current tool."""
@@ -213,7 +215,7 @@ class Generation(QObject):
                 self.opened.emit(taken[-1])
                 self._offer_recipe(taken[-1])
 
-        self._work(adopt, done)
+        self._tasks.run(adopt, done)
 
     def adopt_picture(self, image: QImage, then: Callable[[Creation], None] | None = None) -> None:
         """Takes a pasted picture into the library, and opens it where nothing else is to be done with it."""
@@ -233,7 +235,7 @@ class Generation(QObject):
             self.adopted.emit(creation)
             (then or self.opened.emit)(creation)
 
-        self._work(adopt, done)
+        self._tasks.run(adopt, done)
 
     def _offer_recipe(self, creation: Creation) -> None:
         recipe = creation.recipe

@@ -11,16 +11,18 @@ from studio.core.job import Job
 from studio.engine.interface import Engine
 from studio.state.jobs.licence_consent import LicenceConsent, LicenceRequired
 from studio.state.notices import Notices
-from studio.state.work import Work
+from studio.state.tasks import Tasks
 
 if TYPE_CHECKING:
     from studio.library.library import Library
 
 
 class JobSubmitter:
-    def __init__(self, engine: Engine, library: Library, consent: LicenceConsent, notices: Notices, work: Work) -> None:
+    def __init__(
+        self, engine: Engine, library: Library, consent: LicenceConsent, notices: Notices, tasks: Tasks
+    ) -> None:
         self._engine, self._library, self._consent = engine, library, consent
-        self._notices, self._work = notices, work
+        self._notices, self._tasks = notices, tasks
 
     def submit(
         self,
@@ -48,7 +50,7 @@ class JobSubmitter:
             self._notices.error(f"{error}{hint}")
             refused()
 
-        self._work(submit, then, failed)
+        self._tasks.run(submit, then, failed)
 
     def cancel(self, job: str) -> None:
         self._engine.cancel(job)

@@ -16,8 +16,7 @@ from studio.library.creation import Creation, CreationKind
 from studio.state.library.lineage import Lineage, read_lineage
 from studio.state.library.thumbnail_cache import ThumbnailCache
 from studio.state.list_diff import Change, spans
-from studio.state.loader import Loader
-from studio.state.tasks import Background
+from studio.state.tasks import Tasks
 
 if TYPE_CHECKING:
     from studio.library.library import Library
@@ -58,9 +57,8 @@ class HistoryModel(QAbstractListModel):
     def __init__(self, library: Library, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._library = library
-        self._reads = Loader("history", 2, self)
-        self._writes = Background("history-writes", parent=self)
-        self._writes.crashed.connect(self._write_failed)
+        self._reads = Tasks("history", threads=2, drop_pending=True, on_error=self._on_read_error, parent=self)
+        self._writes = Tasks("history-writes", on_error=self._on_write_error, parent=self)
         self._thumbs = ThumbnailCache(library.load_thumbnail, self)
         self._thumbs.ready.connect(self._thumb_ready)
         self._ids: list[str] = []
@@ -162,7 +160,7 @@ class HistoryModel(QAbstractListModel):
                 return None
             return self._library.search(query.text, starred=query.starred, trashed=query.trashed, limit=FIRST)
 
-        self._reads.run(first, lambda found: self._first_came(turn, found), self._read_failed)
+        self._reads.run(first, lambda found: self._first_came(turn, found))
 
     def refresh(self) -> None:
         """Reads the list again; what did not change stays where it is."""
@@ -209,7 +207,7 @@ class HistoryModel(QAbstractListModel):
             ids = self._library.find_ids(query.text, starred=query.starred, trashed=query.trashed)
             return Change.between(shown, ids)
 
-        self._reads.run(read, lambda change: self._ids_came(turn, change), self._read_failed)
+        self._reads.run(read, lambda change: self._ids_came(turn, change))
 
     def _ids_came(self, turn: int, change: Change | None) -> None:
         if turn != self._turn or change is None:
@@ -245,7 +243,6 @@ class HistoryModel(QAbstractListModel):
             self._reads.run(
                 lambda ids=ids: self._library.get_many(ids),  # type: ignore[misc]
                 lambda found, start=start: self._rows_came(start, found),  # type: ignore[misc]
-                self._read_failed,
             )
 
     def _rows_came(self, start: int, found: list[Creation]) -> None:
@@ -307,7 +304,7 @@ class HistoryModel(QAbstractListModel):
                 self._remember([shown(creation)])
             if (row := self.row_of(one)) >= 0:
                 self._row_changed(row)
-            self._writes.run(lambda one=one: write(one), failed=self._write_failed)  # type: ignore[misc]
+            self._writes.run(lambda one=one: write(one))  # type: ignore[misc]
             self.changed.emit(one)
 
     def _move(self, ids: Sequence[str], write: Callable[[], object]) -> None:
@@ -320,12 +317,12 @@ class HistoryModel(QAbstractListModel):
             self._ids = self._ids[:first] + self._ids[last + 1 :]
             self.endRemoveRows()
         self._turn += 1
-        self._writes.run(write, lambda _: self.refresh(), self._write_failed)
+        self._writes.run(write, lambda _: self.refresh())
 
     # Looking further
     def lineage(self, creation: str, then: Callable[[Lineage], None]) -> None:
         """Reads where a creation came from and what was made from it."""
-        self._reads.run(lambda: read_lineage(self._library, creation), then, self._read_failed)
+        self._reads.run(lambda: read_lineage(self._library, creation), then)
 
     def before(self, creation: str, then: Callable[[Creation | None], None]) -> None:
         """Reads the picture that a creation was made from, for comparing; None if there is none."""
@@ -334,17 +331,17 @@ class HistoryModel(QAbstractListModel):
             parents = self._library.find_parents(creation)
             return next((one for one in parents if one.kind is CreationKind.IMAGE and not one.missing), None)
 
-        self._reads.run(read, then, self._read_failed)
+        self._reads.run(read, then)
 
     def export(self, creation: str, to: Path, then: Callable[[Path], None]) -> None:
-        self._writes.run(lambda: self._library.export(creation, to), then, self._write_failed)
+        self._writes.run(lambda: self._library.export(creation, to), then)
 
-    def _read_failed(self, error: Exception) -> None:
+    def _on_read_error(self, error: BaseException) -> None:
         if not isinstance(error, StudioError):
             raise error
         self.failed.emit(str(error))
 
-    def _write_failed(self, error: BaseException) -> None:
+    def _on_write_error(self, error: BaseException) -> None:
         self._rows.clear()
         self.refresh()
         if not isinstance(error, StudioError):

@@ -12,8 +12,7 @@ from studio.core.paths import Home
 from studio.library.models import external_folders
 from studio.library.models.external_folders import ExternalFolder
 from studio.state.notices import Notices
-from studio.state.tasks import Background
-from studio.state.work import Work
+from studio.state.tasks import Tasks
 
 
 class ModelFolders(QObject):
@@ -24,8 +23,7 @@ class ModelFolders(QObject):
     def __init__(self, home: Home, notices: Notices, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._home, self._notices = home, notices
-        self._background = Background("model-folders", parent=self)
-        self._work = Work(self._background, notices)
+        self._tasks = Tasks("model-folders", on_error=notices.report, parent=self)
         self._wanted: tuple[str, ...] = ()
         self._looking = False
         self._stop = threading.Event()
@@ -68,8 +66,8 @@ class ModelFolders(QObject):
             self._looking = False
             self._notices.error(str(error))
 
-        self._work(look, seen, failed)
+        self._tasks.run(look, seen, failed)
 
     def close(self) -> None:
         self._stop.set()
-        self._background.close()
+        self._tasks.close()

@@ -10,7 +10,7 @@ from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QObject, QRect, QSize
 from PySide6.QtGui import QImage, QImageReader
 
 from studio.core.errors import StudioError
-from studio.state.loader import Loader
+from studio.state.tasks import Tasks
 
 BUDGET = 128 * 2**20
 SIDES = (64, 96, 128, 192, 256)
@@ -37,7 +37,7 @@ class ThumbnailCache(QObject):
         self._lock = threading.Lock()
         self._waiting: OrderedDict[str, int] = OrderedDict()
         self._busy: set[str] = set()
-        self._loader = Loader("thumbnails", 2, self)
+        self._tasks = Tasks("thumbnails", threads=2, drop_pending=True, parent=self)
 
     @property
     def held(self) -> int:
@@ -62,7 +62,7 @@ class ThumbnailCache(QObject):
             if len(self._waiting) > WAITING:
                 self._waiting.popitem(last=False)
         if new:
-            self._loader.run(self._next, self._came)
+            self._tasks.run(self._next, self._came)
         return None
 
     def set_side(self, pixels: int) -> None:
@@ -79,7 +79,7 @@ class ThumbnailCache(QObject):
             self._held -= _size(image)
 
     def close(self) -> None:
-        self._loader.close()
+        self._tasks.close()
 
     def _next(self) -> tuple[str, int, QImage, int] | None:
         with self._lock:

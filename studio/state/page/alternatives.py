@@ -13,7 +13,7 @@ from PySide6.QtCore import QObject
 from studio.core.page.plain_text import to_plain_text
 from studio.library.creation import Creation
 from studio.state.page.page import Page
-from studio.state.work import Work
+from studio.state.tasks import Tasks
 
 if TYPE_CHECKING:
     from studio.library.library import Library
@@ -43,9 +43,9 @@ class _Piece:
 
 
 class Alternatives(QObject):
-    def __init__(self, page: Page, library: Library, work: Work, parent: QObject | None = None) -> None:
+    def __init__(self, page: Page, library: Library, tasks: Tasks, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._page, self._library, self._work = page, library, work
+        self._page, self._library, self._tasks = page, library, tasks
         self._known: dict[str, list[_Piece]] = {}
 
     def find(self, place: int, then: Callable[[Choice | None], None]) -> None:
@@ -66,7 +66,7 @@ class Alternatives(QObject):
             self._known[creation] = _pieces(rows[0].recipe.notes if rows and rows[0].recipe else {})
             then(self._choice(place) if self._page.book is book else None)
 
-        self._work(lambda: self._library.get_many([creation]), read, lambda _: then(None))
+        self._tasks.run(lambda: self._library.get_many([creation]), read, lambda _: then(None))
 
     def take(self, choice: Choice, word: str) -> None:
         """The page goes to a branch that ends with `word`; the cursor stands behind it."""

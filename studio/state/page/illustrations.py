@@ -22,7 +22,7 @@ from studio.state.form.workspace import SEEDS, Workspace
 from studio.state.jobs.submission import JobSubmitter
 from studio.state.notices import Notices
 from studio.state.page.page import Page
-from studio.state.work import Work
+from studio.state.tasks import Tasks
 
 if TYPE_CHECKING:
     from studio.library.library import Library
@@ -66,12 +66,12 @@ class Illustrations(QObject):
         library: Library,
         workspace: Workspace,
         notices: Notices,
-        work: Work,
+        tasks: Tasks,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._page, self._asking, self._library, self._workspace = page, asking, library, workspace
-        self._notices, self._work = notices, work
+        self._notices, self._tasks = notices, tasks
         self._creations: dict[str, Creation] = {}
         page.changed.connect(self.changed)
         page.opened.connect(self._find)
@@ -145,7 +145,9 @@ class Illustrations(QObject):
             if one.creation is not None and one.place is not None
         ]
         title = self._page.text.strip().partition("\n")[0][:80] or "A page"
-        self._work(lambda: export_page(runs, pictures, title, to), lambda _: self._notices.info(f"Saved as {to.name}."))
+        self._tasks.run(
+            lambda: export_page(runs, pictures, title, to), lambda _: self._notices.info(f"Saved as {to.name}.")
+        )
 
     def _begin(self, anchor: Anchor) -> None:
         tool = painter(self._workspace)
@@ -211,7 +213,7 @@ class Illustrations(QObject):
             self.changed.emit()
 
         if wanted := [id for id in wanted if id]:
-            self._work(lambda: self._library.get_many(wanted), found, lambda _: None)
+            self._tasks.run(lambda: self._library.get_many(wanted), found, lambda _: None)
         else:
             self.changed.emit()
 

@@ -24,7 +24,7 @@ from studio.library.formats import markdown
 from studio.library.pages.store import PageFile, PageInfo, PageStore
 from studio.state.form.workspace import Workspace
 from studio.state.notices import Notices
-from studio.state.work import Work
+from studio.state.tasks import Tasks
 
 SAVE_MS = 250
 """What was written is on the disk this long after it, and the time that the disk takes."""
@@ -71,10 +71,10 @@ class Page(QObject):
     """A job that should write no further."""
 
     def __init__(
-        self, store: PageStore, workspace: Workspace, notices: Notices, work: Work, parent: QObject | None = None
+        self, store: PageStore, workspace: Workspace, notices: Notices, tasks: Tasks, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
-        self._store, self._workspace, self._notices, self._work = store, workspace, notices, work
+        self._store, self._workspace, self._notices, self._tasks = store, workspace, notices, tasks
         self._file: PageFile = store.create()
         self.book = RevisionTree()
         self.ready = False
@@ -356,7 +356,7 @@ class Page(QObject):
                 self._running.add(id)
             elif job is not None and job.outputs:
                 outputs = job.outputs
-                self._work(lambda outputs=outputs: rows(outputs), lambda found, id=id: self._found(id, found))  # type: ignore[misc]
+                self._tasks.run(lambda outputs=outputs: rows(outputs), lambda found, id=id: self._found(id, found))  # type: ignore[misc]
             else:
                 self._take(self.book.finish_request(id))
         self.changed.emit()
@@ -404,7 +404,7 @@ class Page(QObject):
             """What was streamed stays."""
             done("")
 
-        self._work(lambda: _body(creation), done, failed)
+        self._tasks.run(lambda: _body(creation), done, failed)
 
     # Pages
     def start(self) -> None:
@@ -414,7 +414,7 @@ class Page(QObject):
             file = self._store.find_newest() or self._store.create()
             return file, file.load()
 
-        self._work(load, self._opened, self._not_opened)
+        self._tasks.run(load, self._opened, self._not_opened)
 
     def new_page(self) -> None:
         self._leave()
@@ -431,12 +431,12 @@ class Page(QObject):
             file.touch()
             return file, book
 
-        self._work(load, self._opened)
+        self._tasks.run(load, self._opened)
 
     def pages(self, then: Callable[[list[PageInfo]], None]) -> None:
         """All pages, newest first; the one that is open is `page_id`."""
         self._save()
-        self._work(self._store.list_pages, then)
+        self._tasks.run(self._store.list_pages, then)
 
     @property
     def page_id(self) -> str:
@@ -474,7 +474,7 @@ class Page(QObject):
                 file.snapshot(stored)
 
         if self.ready and stored.nodes:
-            self._work(shorten)
+            self._tasks.run(shorten)
 
     # Saving
     def keep(self, moves: list[Edit]) -> None:
@@ -520,7 +520,7 @@ class Page(QObject):
                 self._failed = True
                 self._timer.start(RETRY_MS)
 
-        self._work(save, lambda _: self.saved.emit(), failed)
+        self._tasks.run(save, lambda _: self.saved.emit(), failed)
 
 
 def _now() -> str:

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QStackedLayout, QWidget
 
 from studio.core.errors import StudioError
 from studio.library.creation import Creation, CreationKind
-from studio.state.loader import Loader
+from studio.state.tasks import Tasks
 from studio.ui.canvas import image_pyramid
 from studio.ui.canvas.actions import CanvasActions
 from studio.ui.canvas.frame_reader import open_clip
@@ -74,7 +74,7 @@ class Canvas(QWidget):
         self.mask_actions = MaskActions(self.mask_mode, self)
         self.mask_bar = MaskBar(self.mask_mode, self.mask_actions, self)
         self._drop_outline = DropOutline(self)
-        self._loader = Loader("canvas", threads=2, parent=self)
+        self._tasks = Tasks("canvas", threads=2, drop_pending=True, parent=self)
         self._closed = False
         self._request = 0
         self._opening_timer = QTimer(self, singleShot=True, interval=OPENING_DELAY)
@@ -153,7 +153,7 @@ class Canvas(QWidget):
         self._show_pyramid(preview)
         if self.image_view.camera.zoom < 0.5 and not self._is_smoothing:
             self._is_smoothing = True
-            self._loader.run(
+            self._tasks.run(
                 lambda: image_pyramid.build_pyramid(preview.image),
                 lambda smooth: self._show_smooth_preview(preview, smooth),
             )
@@ -228,9 +228,9 @@ class Canvas(QWidget):
             self._set_caption(str(error))
 
         if isinstance(before, QImage):
-            self._loader.run(lambda: image_pyramid.build_pyramid(before), show, show_error)
+            self._tasks.run(lambda: image_pyramid.build_pyramid(before), show, show_error)
         else:
-            self._loader.run(lambda: image_pyramid.read_pyramid(before), show, show_error)
+            self._tasks.run(lambda: image_pyramid.read_pyramid(before), show, show_error)
 
     # Reading
     def _read(self, work: Callable[[], T], then: Callable[[T], None], name: str = "") -> None:
@@ -248,7 +248,7 @@ class Canvas(QWidget):
             self.show_message(str(error) or f"There is not enough memory to open {name}.")
 
         self._opening_timer.start()
-        self._loader.run(work, show_result, show_error)
+        self._tasks.run(work, show_result, show_error)
 
     def _begin_request(self) -> int:
         """Cancel what is being loaded or played, and return the number of a new request."""
@@ -283,7 +283,7 @@ class Canvas(QWidget):
         last = [self.image_view.picture]
         self.image_view.show_picture(picture)
         if last[0] is not None and last[0].is_large:
-            self._loader.run(last.clear)
+            self._tasks.run(last.clear)
 
     def _show_frame(self, player: Player, number: int, image: QImage) -> None:
         if not self._players or player is not self._players[-1] or self._closed:
@@ -380,7 +380,7 @@ class Canvas(QWidget):
     def closeEvent(self, event: QCloseEvent) -> None:
         self._closed = True
         self._opening_timer.stop()
-        self._loader.close()
+        self._tasks.close()
         self.mask_mode.close()
         for player in self._players:
             player.close()

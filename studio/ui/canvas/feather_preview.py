@@ -8,7 +8,7 @@ from PySide6.QtCore import QObject, QRectF
 from PySide6.QtGui import QColor, QImage, QPainter
 
 from studio.state.form.masks import blurred
-from studio.state.loader import Loader
+from studio.state.tasks import Tasks
 from studio.ui.canvas.image_pyramid import ImagePyramid
 from studio.ui.canvas.mask import MaskLayer, make_tinted_view
 from studio.ui.theme import theme
@@ -21,7 +21,7 @@ class FeatherPreview:
     """The blurred mask. It is drawn once `request` has been answered, until `clear`."""
 
     def __init__(self, parent: QObject, on_ready: Callable[[], None]) -> None:
-        self._loader = Loader("feather", parent=parent)
+        self._tasks = Tasks("feather", drop_pending=True, parent=parent)
         self._on_ready = on_ready
         self._request = 0
         self._pixels: QImage | None = None
@@ -41,7 +41,7 @@ class FeatherPreview:
                 self._pixels = soft
                 self._on_ready()
 
-        self._loader.run(lambda: blurred(small, feather * scale), answer)
+        self._tasks.run(lambda: blurred(small, feather * scale), answer)
 
     def clear(self) -> None:
         self._request += 1
@@ -50,7 +50,7 @@ class FeatherPreview:
             self._on_ready()
 
     def close(self) -> None:
-        self._loader.close()
+        self._tasks.close()
 
     def draw(self, painter: QPainter, frame: QRectF, visible: QRectF) -> None:
         if self._pixels is not None:

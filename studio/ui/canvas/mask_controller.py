@@ -179,7 +179,7 @@ class MaskController(QObject):
             self._set_value(turn, mask_session, str(path))
             self._thumbnails.request(str(path))
 
-        self._session.work(lambda: masks.write(path, image, feather), show_saved)
+        self._session.tasks.run(lambda: masks.write(path, image, feather), show_saved)
 
     def _set_value(self, turn: int, mask_session: MaskSession, path: str | None) -> None:
         if turn <= self._last_set:  # a later mask is set, or the artist chose another
@@ -256,4 +256,4 @@ class MaskController(QObject):
 
     def _remove_old_masks(self) -> None:
         home, draft = self._session.home, self._session.workspace.draft
-        self._session.work(lambda: masks.sweep(home, draft))
+        self._session.tasks.run(lambda: masks.sweep(home, draft))

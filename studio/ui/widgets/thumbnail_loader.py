@@ -1,4 +1,4 @@
-"""Thumbnails of picture files, decoded on a thread pool."""
+"""Thumbnails of picture files, decoded on two threads."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QRunnable, QSize, Qt, QThreadPool, Signal
+from PySide6.QtCore import QObject, QSize, Qt, Signal
 from PySide6.QtGui import QImage, QImageIOHandler, QImageReader
 
 from studio.core.errors import StudioError
 from studio.core.images import MAX_PIXELS, open_picture
+from studio.state.tasks import Tasks
 
 _CACHE_SIZE = 128
 
@@ -42,22 +43,17 @@ class ThumbnailLoader(QObject):
     def __init__(self, side: int = 192, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._side = side
-        self._pool = QThreadPool(self)
-        self._pool.setMaxThreadCount(2)
+        self._tasks = Tasks("file-thumbnails", threads=2, drop_pending=True, parent=self)
         self._cache: OrderedDict[tuple[str, int, int], Thumbnail] = OrderedDict()
-        self._closed = False
 
     def request(self, path: str) -> None:
-        if not self._closed:
-            self._pool.start(_Task(self, path, self._side))
+        self._tasks.run(lambda: self.load(path), self.ready.emit)
 
     def close(self) -> None:
-        self._closed = True
-        self._pool.clear()
-        self._pool.waitForDone()
+        self._tasks.close()
 
     def load(self, path: str) -> Thumbnail:
-        """Return the thumbnail of a file. Called on a thread of the pool."""
+        """Return the thumbnail of a file. Called on one of the threads."""
         try:
             status = Path(path).stat()
             key = (path, status.st_size, status.st_mtime_ns)
@@ -70,15 +66,6 @@ class ThumbnailLoader(QObject):
         while len(self._cache) > _CACHE_SIZE:
             self._cache.popitem(last=False)
         return thumbnail
-
-
-class _Task(QRunnable):
-    def __init__(self, owner: ThumbnailLoader, path: str, side: int) -> None:
-        super().__init__()
-        self._owner, self._path, self._side = owner, path, side
-
-    def run(self) -> None:
-        self._owner.ready.emit(self._owner.load(self._path))
 
 
 def _read(path: str, side: int) -> Thumbnail:

@@ -259,7 +259,7 @@ class Window(QMainWindow):
                 if len(pictures) == 1 and pictures[0].kind is CreationKind.IMAGE and self._creation is creation:
                     self.canvas.set_before(Path(pictures[0].path))
 
-            self.session.work(lambda: library.get_many(parents), compare)
+            self.session.tasks.run(lambda: library.get_many(parents), compare)
         self._creation = creation
 
     # What opens

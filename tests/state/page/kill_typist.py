@@ -16,8 +16,7 @@ from studio.library.pages.store import PageStore
 from studio.state.form.workspace import Workspace
 from studio.state.notices import Notices
 from studio.state.page.page import Page
-from studio.state.tasks import Background
-from studio.state.work import Work
+from studio.state.tasks import Tasks
 
 KEY_MS = 7
 
@@ -25,7 +24,7 @@ KEY_MS = 7
 def write(folder: Path, said: int) -> None:
     app = QCoreApplication([])
     notices = Notices()
-    page = Page(PageStore(folder), Workspace(), notices, Work(Background("page"), notices))
+    page = Page(PageStore(folder), Workspace(), notices, Tasks("page", on_error=notices.report))
     keys = 0
 
     def press() -> None:

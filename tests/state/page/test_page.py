@@ -291,7 +291,7 @@ def written_down(qtbot: QtBot, page: Page) -> None:
     """All that was to be saved is, or it is known that it could not be."""
     page._save()
     done: list[None] = []
-    page._work(lambda: None, done.append)
+    page._tasks.run(lambda: None, done.append)
     qtbot.waitUntil(lambda: bool(done))
 
 
