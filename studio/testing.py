@@ -100,7 +100,7 @@ class FakeContext:
             raise api.Cancelled
 
     def starter(self, name: str) -> Path:
-        folder = paths.resources() / "starters" / name
+        folder = paths.resources_folder() / "starters" / name
         if not folder.is_dir():
             raise api.BadInput(f"There is no starter model named {name}.")
         return folder

@@ -44,7 +44,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """An empty home of the studio, which `Home.default()` and child processes find too."""
     monkeypatch.setenv("STUDIO_HOME", str(tmp_path / "home"))
     home = Home.default()
-    home.make()
+    home.create_folders()
     return home
 
 

@@ -68,7 +68,7 @@ def studio_tools():
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home whose plugins were read once, so that most tests need no worker."""
     home = Home(tmp_path_factory.mktemp("cli") / "home")
-    home.make()
+    home.create_folders()
     (home.plugins / "echo.py").write_text(PLUGIN)
     assert main(["--home", str(home.root), "tools"]) == 0
     return home
@@ -139,7 +139,7 @@ def test_a_tool_is_described(studio):
 
 def test_plugins_are_listed_with_what_failed(tmp_path, capsys):
     home = Home(tmp_path / "home")
-    home.make()
+    home.create_folders()
     (home.plugins / "broken.py").write_text("raise RuntimeError('oh no')")
     assert main(["--home", str(home.root), "plugins", "--json"]) == 0
     listed = {one["name"]: one for one in map(json.loads, capsys.readouterr().out.splitlines())}
@@ -323,14 +323,14 @@ def test_bad_pictures_are_refused_in_a_sentence(studio, tmp_path, which):
         (["run", "echo.cpy"], "There is no tool echo.cpy. Did you mean echo.copy?"),
         (["describe", "nothing.alike"], "There is no tool nothing.alike. See `studio tools`."),
         (["run", "echo.copy", "--set", "strenght=1"], "Echo has no parameter strenght. Did you mean strength?"),
-        (["run", "echo.copy", "--set", "strength=2"], "Strength is 2, and must be between 0 and 1."),
-        (["run", "echo.copy", "--set", "strength=x"], "Strength is a number, and 'x' is none."),
+        (["run", "echo.copy", "--set", "strength=2"], "Strength must be between 0 and 1, not 2."),
+        (["run", "echo.copy", "--set", "strength=x"], "Strength must be a number, not 'x'."),
         (["run", "echo.copy", "--set", "strength=nan"], "Strength must be a finite number."),
         (["run", "echo.copy", "--set", "strength"], "--set strength has no value. Write --set NAME=VALUE."),
-        (["run", "echo.copy", "--set", "strength=1", "--set", "strength=0"], "Strength takes one value, and 2 were"),
-        (["run", "echo.copy", "--seed", "-1"], "The seed is -1, and must be between 0 and 4294967295."),
+        (["run", "echo.copy", "--set", "strength=1", "--set", "strength=0"], "Strength takes one value, but 2 were"),
+        (["run", "echo.copy", "--seed", "-1"], "The seed must be between 0 and 4294967295, not -1."),
         (["run", "echo.copy", "--seed", "red"], "Argument --seed: invalid int value: 'red'. See `studio run --help`."),
-        (["run", "echo.copy", "--count", "0"], "--count is 0, and must be between 1 and 10000."),
+        (["run", "echo.copy", "--count", "0"], "--count must be between 1 and 10000, not 0."),
         (["run", "echo.copy", "--out", "x.mp3"], "Echo cannot be saved as .mp3. Choose png, jpg, jpeg, webp, avif."),
         (["run"], "The following arguments are required: TOOL. See `studio run --help`."),
         (["echo.copy"], "There is no command echo.copy. To run a tool: studio run echo.copy."),
@@ -338,7 +338,7 @@ def test_bad_pictures_are_refused_in_a_sentence(studio, tmp_path, which):
         (["tools", "--nonsense"], "Unrecognized arguments: --nonsense. See `studio --help`."),
         (["again", "/nowhere.png"], "There is no file /nowhere.png. Check the path."),
         (["recipe", __file__], "test_cli.py carries no recipe."),
-        (["history", "--limit", "0"], "--limit is 0, and must be at least 1."),
+        (["history", "--limit", "0"], "--limit must be at least 1, not 0."),
         (["plugins", "new", "Bad-Name"], "Bad-Name cannot be a plugin's name."),
         (["plugins", "new", "echo"], "There is already a plugin named echo."),
         (["plugins", "new", "json"], "json is the name of a Python module."),
@@ -367,8 +367,12 @@ def test_a_home_that_cannot_be_made_is_said(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("mode", "arguments", "sentence"),
     [
-        (0o500, ("run", "echo.copy", "--out", "{folder}/x.png"), "{folder} may not be written to."),
-        (0o000, ("run", "echo.copy", "--set", "images={folder}/x.png"), "{folder}/x.png may not be read."),
+        (0o500, ("run", "echo.copy", "--out", "{folder}/x.png"), "{folder} is write-protected."),
+        (
+            0o000,
+            ("run", "echo.copy", "--set", "images={folder}/x.png"),
+            "{folder}/x.png cannot be read: permission denied.",
+        ),
         (0o000, ("again", "{folder}/x.png"), "{folder}/x.png may not be used."),
         (0o500, ("--home", "{folder}", "tools"), "{folder} cannot be used as the studio's folder: Permission denied."),
     ],
@@ -400,7 +404,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_while_saving_is_a_sentence_and_loses_nothing(small_disk, capsys):
     home = Home(small_disk / "home")
-    home.make()
+    home.create_folders()
     (home.plugins / "echo.py").write_text(PLUGIN)
     command = ["--home", str(home.root), "--device", "cpu"]
     assert main([*command, "run", "echo.copy", "--json"]) == 0

@@ -65,7 +65,7 @@ def test_a_tool_is_run_as_the_studio_would(plugin: Path) -> None:
     assert testing.results(events) == events[2:]
     assert events == testing.run(tick, testing.FakeContext(seed=5), until=2)
     assert events != testing.run(tick, testing.FakeContext(seed=6), until=2)
-    with pytest.raises(api.BadInput, match="Until is 0, and must be between 1 and 10000"):
+    with pytest.raises(api.BadInput, match="Until must be between 1 and 10000, not 0"):
         testing.run(tick, until=0)
     assert testing.estimate(tick, until=2) is None
 

@@ -80,7 +80,7 @@ def find_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
         paths = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(endings))
         return [path for path in paths if not path.name.startswith(".") and path.is_file()]
     except OSError as error:
-        raise BadInput(f"The folder {folder} may not be read.", "Change its permissions.") from error
+        raise BadInput(f"The folder {folder} cannot be read: permission denied.", "Change its permissions.") from error
 
 
 def find_images(folder: Path, words: Sequence[str] = ()) -> list[Path]:

@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 
 from studio.core.errors import StudioError, is_out_of_memory
 from studio.core.files import atomic_write
-from studio.core.model_files.gguf_header import GgufHeader, GgufTensor, gguf_header
-from studio.core.model_files.safetensors_header import PICKLE_SUFFIXES, weight_shapes
+from studio.core.model_files.gguf_header import GgufHeader, GgufTensor, read_gguf_header
+from studio.core.model_files.safetensors_header import PICKLE_SUFFIXES, read_weight_shapes
 from studio.core.model_files.tensor_names import kind_of_names
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ __all__ = [
     "GgufHeader",
     "GgufTensor",
     "file_stamp",
-    "gguf_header",
     "kind_of_names",
     "quiet_load",
+    "read_gguf_header",
     "read_tensors",
-    "weight_shapes",
+    "read_weight_shapes",
     "write_tensors",
 ]
 

@@ -63,7 +63,7 @@ def _check_params(name: str, params: object) -> Iterator[str]:
     try:
         schema = params.model_json_schema()
         json.dumps(schema)
-        fields = params_schema.fields(schema)
+        fields = params_schema.read_fields(schema)
     except Exception as error:  # whatever pydantic or a plugin's own field type raises
         yield f"The Params of {name} cannot be shown as a form: {error}"
         return

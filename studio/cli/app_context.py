@@ -91,7 +91,7 @@ def opened(options: argparse.Namespace) -> Iterator[Place]:
     """The place that the options name. A second Ctrl+C ends its worker at once."""
     home = home_of(options)
     try:
-        home.make()
+        home.create_folders()
     except OSError as error:
         reason = error.strerror or error
         raise BadInput(f"{home.root} cannot be used as the studio's folder: {reason}.", "Choose another.") from error

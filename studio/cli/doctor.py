@@ -84,7 +84,7 @@ def _folders(place: Place) -> Iterator[Finding]:
     places = {"home": home.root, "library": home.library, "plugins": home.plugins, "models": home.models}
     for name, folder in places.items():
         writable = os.access(folder, os.W_OK)
-        yield Finding(name, str(folder), "" if writable else "It may not be written to: change its permissions.")
+        yield Finding(name, str(folder), "" if writable else "It is write-protected: change its permissions.")
     free = shutil.disk_usage(home.root).free
     fix = "" if free >= LEAST_FREE else "Free some space: results are lost when the disk is full."
     yield Finding("disk", f"{format_size(free)} free", fix)

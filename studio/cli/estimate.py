@@ -18,7 +18,7 @@ from studio.engine.interface import EstimateReady, WorkerChanged, WorkerState
 
 def estimate(tool: ToolDescriptor, values: Mapping[str, Any], place: Place, console: Console) -> int:
     """Prints it and returns 0. Raises BadInput for values that do not fit."""
-    params_schema.check(tool, values)
+    params_schema.check_values(tool, values)
     place.wait_until_ready()
     found = _answer(place, place.engine.estimate(tool.id, values))
     budget = {"budget": msgspec.to_builtins(found.budget)} if found.budget else {}

@@ -28,7 +28,7 @@ def look(place: Place, console: Console) -> None:
 def tell_licences(tool: ToolDescriptor, recipe: Recipe, place: Place, console: Console) -> None:
     """A line for each model that is used for the first time. The settings remember that it was told."""
     chosen = settings.load(place.home.settings)
-    found = find_unaccepted(place.home, params_schema.models(tool, recipe.params), chosen.accepted_licences)
+    found = find_unaccepted(place.home, params_schema.find_model_choices(tool, recipe.params), chosen.accepted_licences)
     for terms in found:
         console.note(f"{terms.sentence} It can be read at {terms.link}" if terms.link else terms.sentence)
     if found:

@@ -99,5 +99,5 @@ def _writable(folder: Path) -> Path:
     except OSError as error:
         raise BadInput(f"{folder} cannot be made: {error.strerror or error}.", "Choose another folder.") from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise BadInput(f"{folder} may not be written to.", "Choose another folder.")
+        raise BadInput(f"{folder} is write-protected.", "Choose another folder.")
     return folder

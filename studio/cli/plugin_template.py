@@ -85,7 +85,7 @@ def new(options: argparse.Namespace, console: Console) -> int:
         raise BadInput(f"{name} cannot be a plugin's name.", "Use lower-case letters, digits and _, such as night_sky.")
     with opened(options) as place:
         folder = place.home.plugins / name
-        bundled = paths.bundled_plugins() / name
+        bundled = paths.bundled_plugins_folder() / name
         if folder.exists() or folder.with_suffix(".py").exists() or bundled.exists():
             raise BadInput(f"There is already a plugin named {name}.", "Choose another name.")
         if importlib.util.find_spec(name) is not None:

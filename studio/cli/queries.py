@@ -38,7 +38,7 @@ def tools(options: argparse.Namespace, console: Console) -> int:
 def describe(options: argparse.Namespace, console: Console) -> int:
     with opened(options) as place:
         tool = place.tool(options.tool)
-        fields = params_schema.fields(tool.schema)
+        fields = params_schema.read_fields(tool.schema)
     console.emit({"id": tool.id, "title": tool.title, "summary": tool.summary, "plugin": tool.plugin,
                   "plugin_version": tool.plugin_version, "version": tool.version, "output": tool.output,
                   "lane": tool.lane, "live": tool.live, "pausable": tool.pausable, "params": fields})  # fmt: skip
@@ -66,7 +66,7 @@ def recipe(options: argparse.Namespace, console: Console) -> int:
 
 def history(options: argparse.Namespace, console: Console) -> int:
     if options.limit < 1:
-        raise BadInput(f"--limit is {options.limit}, and must be at least 1.")
+        raise BadInput(f"--limit must be at least 1, not {options.limit}.")
     with opened(options) as place:
         found = place.library.search(" ".join(options.query), limit=options.limit)
     for creation in found:

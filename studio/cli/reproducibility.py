@@ -28,7 +28,7 @@ def before(old: Recipe, tool: ToolDescriptor, place: Place) -> Iterator[str]:
         if path is None or not path.exists():
             if "/" not in model.name:
                 yield f"The model {model.name} is no longer there."
-        elif model.sha256 and weights_digest.digest(path) != model.sha256:
+        elif model.sha256 and weights_digest.digest_weights(path) != model.sha256:
             yield f"The model {model.name} has changed since, so the result will differ."
 
 

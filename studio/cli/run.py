@@ -32,7 +32,7 @@ MOST_STEPS = 1_000_000
 
 def run(options: argparse.Namespace, console: Console) -> int:
     if not 1 <= options.count <= MOST:
-        raise BadInput(f"--count is {options.count}, and must be between 1 and {MOST}.")
+        raise BadInput(f"--count must be between 1 and {MOST}, not {options.count}.")
     with opened(options) as place:
         tool = place.tool(options.tool)
         look(place, console)
@@ -68,7 +68,7 @@ def values_of(tool: ToolDescriptor, assignments: Sequence[str]) -> dict[str, Any
         if not equals:
             raise BadInput(f"--set {assignment} has no value.", "Write --set NAME=VALUE.")
         given.setdefault(name.strip(), []).append(value)
-    many = {field.name for field in params_schema.fields(tool.schema) if field.many}
+    many = {field.name for field in params_schema.read_fields(tool.schema) if field.many}
     return {name: values if name in many or len(values) > 1 else values[0] for name, values in given.items()}
 
 

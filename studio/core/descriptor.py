@@ -1,4 +1,4 @@
-"""What is known of a tool without its code: from here forms are built and values checked."""
+"""Descriptors of plugins and tools, from which forms are built and values are checked without plugin code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 
 class Widget(Enum):
-    """How a parameter is shown. Plugins choose it by the type of the field (`studio.api`)."""
+    """The form control of a parameter. Plugins choose it by the type of the field (`studio.api`)."""
 
     TEXT = "text"
     PROMPT = "prompt"
@@ -34,8 +34,8 @@ class Field(Struct, frozen=True, kw_only=True, rename={"min_items": "least", "ma
     a regular expression for a text.
 
     For a list (`many`), `min_items` and `max_items` bound its length. `model` names the kind of model
-    that a `Widget.MODEL` field offers, with `tiles` as pictures to drop things on. `accepts` lists
-    file extensions for `Widget.FILE`. The bounds of a list keep their first names in `descriptors.json`.
+    that a `Widget.MODEL` field offers, and `tiles` shows them as tiles to drop images on. `accepts` lists
+    file extensions for `Widget.FILE`. In `descriptors.json` the bounds of a list are called `least` and `most`.
     """
 
     name: str
@@ -67,12 +67,12 @@ class Field(Struct, frozen=True, kw_only=True, rename={"min_items": "least", "ma
 
     @property
     def is_input(self) -> bool:
-        """Whether its value is a file that is named by content in a recipe."""
+        """True if the value is a file, which a recipe refers to by its digest."""
         return self.widget in (Widget.IMAGE, Widget.MASK, Widget.FILE)
 
 
 class ToolDescriptor(Struct, frozen=True, kw_only=True):
-    """`schema` is the JSON schema of the tool's `Params`; `core.form` reads it."""
+    """A tool. `schema` is the JSON schema of its `Params`; `core.params_schema` reads it."""
 
     id: str
     title: str
@@ -87,13 +87,13 @@ class ToolDescriptor(Struct, frozen=True, kw_only=True):
     pausable: bool = False
     deterministic: bool = True
     selection: str = ""
-    """On words that are selected on the page: `replace` or `offer`, as `api.Tool` has it."""
+    """Use of selected text on the page: `replace` or `offer`, as in `api.Tool`; empty for none."""
     icon: str = ""
     schema: dict[str, Any] = {}
 
 
 class PluginDescriptor(Struct, frozen=True, kw_only=True):
-    """A plugin that was found. One that failed has `error`, a sentence, and `details`."""
+    """An installed plugin. If it failed to load, `error` is a sentence and `details` the traceback."""
 
     name: str
     title: str = ""
@@ -105,24 +105,25 @@ class PluginDescriptor(Struct, frozen=True, kw_only=True):
     error: str = ""
     details: str = ""
     notes: tuple[str, ...] = ()
-    """Sentences about tools that were refused while the rest of the plugin loaded."""
+    """Sentences about tools that were refused, although the plugin loaded."""
 
 
 class Catalogue(Struct, frozen=True):
-    """All plugins, and the fingerprint of the sources that they were read from."""
+    """All plugins, and the fingerprint of their source files."""
 
     plugins: tuple[PluginDescriptor, ...] = ()
     fingerprint: str = ""
 
     @property
     def tools(self) -> dict[str, ToolDescriptor]:
+        """Tools by id."""
         return {tool.id: tool for plugin in self.plugins for tool in plugin.tools}
 
 
 class DeviceReport(Struct, frozen=True, kw_only=True):
-    """`kind` is cuda, mps, xpu or cpu; empty until the worker has asked torch.
+    """The device of a worker. `kind` is cuda, mps, xpu or cpu; empty until the worker has asked torch.
 
-    Memory in bytes; of the machine where the device has none.
+    Memory is in bytes: the device's own, or that of the machine.
     """
 
     kind: str = "cpu"
@@ -132,4 +133,4 @@ class DeviceReport(Struct, frozen=True, kw_only=True):
     memory_free: int = 0
     versions: dict[str, str] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
-    """All that could be used: what torch calls it, and what it is called on the box. Empty until torch was asked."""
+    """Names of all usable devices by torch's identifier, such as ``cuda:0``. Empty until the worker has asked torch."""

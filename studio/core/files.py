@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Writes files atomically: complete or not at all."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from pathlib import Path
 from studio.core.errors import CannotWrite
 
 PART = ".part-"
-"""Unfinished files are called this, the process that writes them, and a few random digits.
-
-A sweep may remove those whose process is gone."""
+"""Prefix of unfinished files; process id and random digits follow. A sweep deletes those whose process has ended."""
 
 
 @contextmanager
 def temporary_file(folder: Path, suffix: str) -> Iterator[Path]:
-    """Yields the path of a new, empty, hidden file in `folder`; it is gone afterwards unless `commit_file` renamed it.
+    """Yield the path of a new, empty, hidden file in `folder`. Deletes it afterwards unless `commit_file` renamed it.
 
-    Raises StudioError when the folder may not be written to.
+    Raises CannotWrite if the folder is not writable.
     """
     part = folder / f"{PART}{os.getpid()}-{secrets.token_hex(6)}{suffix}"
     try:
@@ -37,7 +35,7 @@ def temporary_file(folder: Path, suffix: str) -> Iterator[Path]:
 
 
 def commit_file(part: Path, path: Path) -> None:
-    """Syncs an unfinished file of the same folder to the disk and gives it its name."""
+    """Sync an unfinished file in the same folder to disk, and rename it to `path`. Raises CannotWrite."""
     try:
         with part.open("rb+") as file:
             os.fsync(file.fileno())
@@ -49,11 +47,10 @@ def commit_file(part: Path, path: Path) -> None:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yields a temporary path in the same folder; on success it is synced and renamed to `path`.
+    """Yield a temporary path in the same folder. On success the file is synced and renamed to `path`.
 
-    The temporary name ends as `path` does, for encoders that go by the extension, and
-    begins with a dot. Raises StudioError with a plain sentence when the disk is full or
-    the folder may not be written.
+    The temporary name has the extension of `path`, which encoders may need, and begins with a dot. Raises CannotWrite
+    if the disk is full or the folder is not writable.
     """
     with temporary_file(path.parent, path.suffix) as part:
         try:
@@ -64,22 +61,23 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def write_bytes_atomically(path: Path, content: bytes) -> None:
+    """Write a file atomically. Raises CannotWrite."""
     with atomic_write(path) as part:
         part.write_bytes(content)
 
 
 def describe_write_error(path: Path, error: OSError) -> CannotWrite:
-    """What a failed write means in a sentence. An unfinished file is not named: nobody knows it."""
+    """Convert an OSError of a write to a sentence. Names of unfinished files are left out, since nobody knows them."""
     name = "the file" if path.name.startswith(PART) else path.name
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return CannotWrite(f"The disk is full: {name} could not be saved.", "Free some space and try again.")
     if isinstance(error, PermissionError):
-        return CannotWrite(f"{path.parent} may not be written to.", "Choose another folder.")
+        return CannotWrite(f"{path.parent} is write-protected.", "Choose another folder.")
     return CannotWrite(f"Could not save {name}: {error.strerror or error}.")
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes renames in a folder durable, where the platform can."""
+    """Sync a folder, so that renames in it survive a power failure. Does nothing on Windows."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp"})
-"""File name endings of pictures, in lower case."""
+"""File extensions of images, in lower case."""
 MAX_PIXELS = 200_000_000
-"""Larger pictures are refused before they are decoded (14,142² square, 800 MB as RGBA)."""
+"""Maximum size of images; larger ones are refused before decoding (14,142² square, 800 MB as RGBA)."""
 
 _DAMAGED = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, RuntimeError)
 """Exceptions that Pillow raises for damaged files; RuntimeError comes from its AVIF decoder."""
@@ -29,14 +29,14 @@ def open_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, 
     grey, palette and 16-bit pictures are converted; the EXIF orientation is applied; an embedded
     colour profile is converted to sRGB.
 
-    Raises BadInput when the file is missing, may not be read, is not a picture, is cut short,
-    or has more than `max_pixels` pixels.
+    Raises BadInput if the file is missing, unreadable, not an image, truncated, or has more than
+    `max_pixels` pixels.
     """
     import PIL.Image
     from PIL import ImageOps, UnidentifiedImageError
 
     path = Path(path)
-    file = _open(path)
+    file = _open_file(path)
     with file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _lift_pillow_limits()
@@ -46,7 +46,7 @@ def open_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, 
             sentence = f"{path.name} is not a picture that can be read."
             raise BadInput(sentence, "Use PNG, JPEG, WebP, AVIF, GIF or TIFF.") from error
         except _DAMAGED as error:
-            raise BadInput(f"{path.name} is damaged and cannot be opened.", "Save it again and retry.") from error
+            raise BadInput(f"{path.name} is damaged and cannot be opened.", "Save or download it again.") from error
         width, height = image.size
         if width * height > max_pixels:
             raise BadInput(
@@ -58,23 +58,25 @@ def open_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, 
                 frames = getattr(image, "n_frames", 1)
                 image.seek(min(int(frames * at), frames - 1))
             image.load()
-            return _to_srgb8(ImageOps.exif_transpose(image))
+            return _convert_to_srgb(ImageOps.exif_transpose(image))
         except MemoryError as error:
-            raise BadInput(f"{path.name} needs more memory than there is.", "Scale it down first.") from error
+            raise BadInput(f"{path.name} needs more memory than is available.", "Scale it down first.") from error
         except _DAMAGED as error:
-            sentence = f"{path.name} is damaged: it ends too early or is garbled."
-            raise BadInput(sentence, "Save it again and retry.") from error
+            sentence = f"{path.name} is damaged or incomplete."
+            raise BadInput(sentence, "Save or download it again.") from error
 
 
-def _open(path: Path) -> io.BufferedReader:
+def _open_file(path: Path) -> io.BufferedReader:
     try:
         file = path.open("rb")
     except FileNotFoundError as error:
         raise BadInput(f"There is no file {path}.", "Check the path.") from error
     except IsADirectoryError as error:
-        raise BadInput(f"{path} is a folder, and a picture is needed.") from error
+        raise BadInput(f"{path} is a folder, not a picture.") from error
     except PermissionError as error:
-        raise BadInput(f"{path} may not be read.", "Change its permissions or choose another.") from error
+        raise BadInput(
+            f"{path} cannot be read: permission denied.", "Change its permissions or choose another file."
+        ) from error
     except OSError as error:
         raise BadInput(f"{path} cannot be opened: {error.strerror or error}.") from error
     if os.fstat(file.fileno()).st_size == 0:
@@ -84,7 +86,7 @@ def _open(path: Path) -> io.BufferedReader:
 
 
 def _lift_pillow_limits() -> None:
-    """Our own limit is checked from the header; long text chunks must not hide the pixels."""
+    """Disable Pillow's limits: `open_picture` checks the size itself, and long text chunks must not hide the pixels."""
     import PIL.Image
     from PIL import PngImagePlugin
 
@@ -93,20 +95,20 @@ def _lift_pillow_limits() -> None:
     PngImagePlugin.MAX_TEXT_MEMORY = 128 * 2**20
 
 
-def _to_srgb8(image: Image) -> Image:
+def _convert_to_srgb(image: Image) -> Image:
     profile = image.info.get("icc_profile")
     transparent = image.has_transparency_data
     if image.mode.startswith(("I", "F")):
-        image = _deep_to_8(image)
+        image = _convert_to_8_bit(image)
     if profile and image.mode in ("RGB", "RGBA", "CMYK", "L"):
-        image = _profile_to_srgb(image, profile)
+        image = _convert_profile_to_srgb(image, profile)
     wanted = "RGBA" if transparent else "RGB"
     image = image if image.mode == wanted else image.convert(wanted)
     image.info = {}
     return image
 
 
-def _deep_to_8(image: Image) -> Image:
+def _convert_to_8_bit(image: Image) -> Image:
     import numpy as np
     import PIL.Image
 
@@ -118,8 +120,8 @@ def _deep_to_8(image: Image) -> Image:
     return PIL.Image.fromarray((np.clip(np.nan_to_num(values / top), 0, 1) * 255 + 0.5).astype(np.uint8))
 
 
-def _profile_to_srgb(image: Image, profile: bytes) -> Image:
-    """A profile that cannot be used leaves the pixels as they are."""
+def _convert_profile_to_srgb(image: Image, profile: bytes) -> Image:
+    """Convert to sRGB. An unusable profile leaves the pixels unchanged."""
     from PIL import ImageCms
 
     mode = "RGBA" if image.mode == "RGBA" else "RGB"

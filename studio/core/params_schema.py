@@ -1,6 +1,6 @@
 """A tool's JSON schema as fields, and the one set of rules that values are checked by.
 
-The form, the engine and the worker all call `check` or `find_errors`; pydantic has the last word in the worker,
+The form, the engine and the worker all call `check_values` or `find_errors`; pydantic has the last word in the worker,
 where a tool may have validators of its own.
 
 Follows JSON Schema 2020-12 as pydantic writes it, for the flat schemas of tools.
@@ -17,24 +17,25 @@ from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.errors import BadInput, did_you_mean
 
 _WIDGET_OF_TYPE = {"integer": Widget.WHOLE, "number": Widget.NUMBER, "boolean": Widget.SWITCH, "string": Widget.TEXT}
-_ARTISTS = {"image": "picture", "images": "pictures"}
+_TITLE_WORDS = {"image": "picture", "images": "pictures"}
 
 
-def fields(schema: Mapping[str, Any]) -> list[Field]:
+def read_fields(schema: Mapping[str, Any]) -> list[Field]:
     """Return the fields of a schema, in the order of the class that it was made from."""
     required = set(schema.get("required", ()))
     return [
-        _field(name, _resolved(part, schema), name in required) for name, part in schema.get("properties", {}).items()
+        _build_field(name, _resolve_references(part, schema), name in required)
+        for name, part in schema.get("properties", {}).items()
     ]
 
 
-def check(tool: ToolDescriptor, values: Mapping[str, Any]) -> dict[str, Any]:
+def check_values(tool: ToolDescriptor, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values with defaults filled in, each of its field's type.
 
     Text is read as the field's type, so that the command line can hand over what was typed.
     Raises BadInput with one sentence for the first value that does not fit.
     """
-    known = {field.name: field for field in fields(tool.schema)}
+    known = {field.name: field for field in read_fields(tool.schema)}
     for name in values:
         if name not in known:
             hint = did_you_mean(name, known) or f"It has: {', '.join(known) or 'none'}."
@@ -43,9 +44,9 @@ def check(tool: ToolDescriptor, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def find_errors(tool: ToolDescriptor, values: Mapping[str, Any]) -> dict[str, str]:
-    """Return a sentence for each field whose value `check` would refuse."""
+    """Return a sentence for each field whose value `check_values` would refuse."""
     errors = {}
-    for field in fields(tool.schema):
+    for field in read_fields(tool.schema):
         try:
             _check_field(field, values)
         except BadInput as error:
@@ -53,30 +54,30 @@ def find_errors(tool: ToolDescriptor, values: Mapping[str, Any]) -> dict[str, st
     return errors
 
 
-def models(tool: ToolDescriptor, params: Mapping[str, Any]) -> list[str]:
+def find_model_choices(tool: ToolDescriptor, params: Mapping[str, Any]) -> list[str]:
     """Return the choices of the fields that ask for a model, each once."""
     chosen: list[str] = []
-    for field in fields(tool.schema):
+    for field in read_fields(tool.schema):
         value = params.get(field.name) if field.widget is Widget.MODEL else None
         chosen += map(str, value) if isinstance(value, list) else [str(value)] if value else []
     return list(dict.fromkeys(chosen))
 
 
-def _resolved(part: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+def _resolve_references(part: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(part)
     if reference := merged.pop("$ref", None):
         merged = {**schema["$defs"][reference.rsplit("/", 1)[-1]], **merged}
     for key in ("anyOf", "allOf"):
         if options := merged.pop(key, None):
-            real = [_resolved(option, schema) for option in options if option.get("type") != "null"]
+            real = [_resolve_references(option, schema) for option in options if option.get("type") != "null"]
             merged["optional"] = len(real) < len(options)
             merged = {**(real[0] if real else {}), **merged}
     if isinstance(merged.get("items"), Mapping):
-        merged["items"] = _resolved(merged["items"], schema)
+        merged["items"] = _resolve_references(merged["items"], schema)
     return merged
 
 
-def _field(name: str, part: Mapping[str, Any], required: bool) -> Field:
+def _build_field(name: str, part: Mapping[str, Any], required: bool) -> Field:
     many = part.get("type") == "array"
     item: Mapping[str, Any] = part.get("items", {}) if many else part
     shown = {
@@ -94,7 +95,7 @@ def _field(name: str, part: Mapping[str, Any], required: bool) -> Field:
         widget = _WIDGET_OF_TYPE.get(item.get("type", "string"), Widget.TEXT)
     return Field(
         name=name,
-        title=_title(name, part.get("title", "")),
+        title=_build_title(name, part.get("title", "")),
         help=" ".join(part.get("description", "").split()),
         widget=widget,
         default=part.get("default"),
@@ -123,11 +124,11 @@ def _field(name: str, part: Mapping[str, Any], required: bool) -> Field:
     )
 
 
-def _title(name: str, title: str) -> str:
-    """Pydantic's own titles capitalise every word; artists read "Negative prompt", and say picture for image."""
+def _build_title(name: str, title: str) -> str:
+    """Return the title of a field. A name becomes "Negative prompt", since pydantic would capitalise every word."""
     if title and title != name.replace("_", " ").title():
         return title
-    return " ".join(_ARTISTS.get(word, word) for word in name.split("_")).capitalize()
+    return " ".join(_TITLE_WORDS.get(word, word) for word in name.split("_")).capitalize()
 
 
 def _check_field(field: Field, values: Mapping[str, Any]) -> Any:
@@ -145,16 +146,16 @@ def _check_value(field: Field, value: object) -> Any:
         raise BadInput(f"{field.title} is missing.", f"Give it a value ({field.name}).")
     if not field.many:
         if isinstance(value, list | tuple):
-            raise BadInput(f"{field.title} takes one value, and {len(value)} were given.")
+            raise BadInput(f"{field.title} takes one value, but {len(value)} were given.")
         return _check_item(field, value)
     items = list(value) if isinstance(value, list | tuple) else [value]
     if len(items) < field.min_items:
         raise BadInput(
             f"{field.title}: at least {field.min_items} {_are(field.min_items)} needed, "
-            f"and {len(items) or 'none'} {_were(len(items))} given."
+            f"but {len(items) or 'none'} {_were(len(items))} given."
         )
     if field.max_items is not None and len(items) > field.max_items:
-        raise BadInput(f"{field.title}: at most {field.max_items} can be used, and {len(items)} were given.")
+        raise BadInput(f"{field.title}: at most {field.max_items} can be used, but {len(items)} were given.")
     return [_check_item(field, item) for item in items]
 
 
@@ -195,12 +196,12 @@ def _check_switch(field: Field, value: object) -> bool:
         case "false" | "no" | "off" | "0":
             return False
         case _:
-            raise BadInput(f"{field.title} is a switch, and {value!r} is neither yes nor no.")
+            raise BadInput(f"{field.title} must be yes or no, not {value!r}.")
 
 
 def _check_text(field: Field, text: str) -> str:
     if field.max_length is not None and len(text) > field.max_length:
-        raise BadInput(f"{field.title} has {len(text):,} characters, and may have {field.max_length:,}.")
+        raise BadInput(f"{field.title} has {len(text):,} characters; the maximum is {field.max_length:,}.")
     if field.pattern and not _matches(field.pattern, text):
         hint = "Write it as #rrggbb." if field.widget is Widget.COLOUR else ""
         raise BadInput(f"{field.title} cannot be {text!r}.", hint)
@@ -219,17 +220,17 @@ def _check_number(field: Field, value: Any) -> float | int:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise BadInput(f"{field.title} is a number, and {value!r} is none.") from None
+        raise BadInput(f"{field.title} must be a number, not {value!r}.") from None
     if not math.isfinite(number):
         raise BadInput(f"{field.title} must be a finite number.")
     if field.widget is Widget.WHOLE:
         if number != int(number):
-            raise BadInput(f"{field.title} is a whole number, and {value} is not.")
+            raise BadInput(f"{field.title} must be a whole number, not {value}.")
         number = int(number)
     if not _is_in_range(field, number):
-        raise BadInput(f"{field.title} is {number:g}, and must be {_describe_range(field)}.")
+        raise BadInput(f"{field.title} must be {_describe_range(field)}, not {number:g}.")
     if field.multiple_of and not math.isclose(number, round(number / field.multiple_of) * field.multiple_of):
-        raise BadInput(f"{field.title} is {number:g}, and must be a multiple of {field.multiple_of:g}.")
+        raise BadInput(f"{field.title} must be a multiple of {field.multiple_of:g}, not {number:g}.")
     return number
 
 

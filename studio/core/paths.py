@@ -1,4 +1,4 @@
-"""Where things are: the studio's home, the resources and the bundled plugins."""
+"""Paths of the studio's home, its resources and the bundled plugins."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def _beside_or_inside(name: str) -> Path:
-    """In a checkout the folder stands beside `studio/`; in a wheel inside it."""
+def _find_data_folder(name: str) -> Path:
+    """Return a data folder: beside `studio/` in a checkout, inside it in a wheel."""
     inside = PACKAGE / name
     return inside if inside.is_dir() else PACKAGE.parent / name
 
 
-def resources() -> Path:
-    return _beside_or_inside("resources")
+def resources_folder() -> Path:
+    return _find_data_folder("resources")
 
 
-def bundled_plugins() -> Path:
-    return _beside_or_inside("plugins")
+def bundled_plugins_folder() -> Path:
+    return _find_data_folder("plugins")
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,9 @@ class Home:
 
     @staticmethod
     def default() -> Home:
-        if chosen := os.environ.get("STUDIO_HOME"):
-            return Home(Path(chosen).expanduser().absolute())
+        """Return the home that `STUDIO_HOME` names, or the one in the user-data folder."""
+        if folder := os.environ.get("STUDIO_HOME"):
+            return Home(Path(folder).expanduser().absolute())
         import platformdirs
 
         return Home(Path(platformdirs.user_data_dir("Studio", appauthor=False)))
@@ -59,17 +60,17 @@ class Home:
 
     @property
     def jobs(self) -> Path:
-        """One folder per unfinished job, for the state that it keeps across a kill."""
+        """A folder for each unfinished job, with the state that survives a crash."""
         return self.root / "jobs"
 
     @property
     def masks(self) -> Path:
-        """Masks that were painted, one file for each version that a draft may come back to."""
+        """Painted masks: a file for each version that a draft may return to."""
         return self.root / "masks"
 
     @property
     def pages(self) -> Path:
-        """Pages of text: a folder each, with its journal and snapshot."""
+        """Pages of text: a folder for each, with journal and snapshot."""
         return self.root / "pages"
 
     @property
@@ -90,13 +91,14 @@ class Home:
 
     @property
     def rates(self) -> Path:
-        """How long a unit of a tool's work took on each device, as learnt from jobs."""
+        """Measured throughput of tools on each device."""
         return self.root / "rates.json"
 
     @property
     def logs(self) -> Path:
         return self.root / "logs"
 
-    def make(self) -> None:
+    def create_folders(self) -> None:
+        """Create the missing folders of the home. Raises OSError."""
         for folder in (self.library, self.trash, self.jobs, self.plugins, self.models, self.logs):
             folder.mkdir(parents=True, exist_ok=True)

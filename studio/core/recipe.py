@@ -1,4 +1,4 @@
-"""A recipe: everything needed to make a result again."""
+"""A recipe: everything that is needed to reproduce a result."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from studio.core.errors import BadInput
 
 FORMAT = 1
 REFERENCE = "sha256:"
-"""How a recipe names an input file: this prefix and the hex digest of its bytes."""
+"""Prefix of references to input files; the hex digest of their bytes follows."""
 
 
 class PluginRef(Struct, frozen=True):
+    """The plugin that provided the tool."""
+
     name: str
     version: str = ""
 
 
 class ModelRef(Struct, frozen=True):
-    """A model that took part. `sha256` is of its weights file; empty when it was not hashed."""
+    """A model that was used. `sha256` is the digest of its weights; empty if unknown."""
 
     name: str
     sha256: str = ""
@@ -29,11 +31,10 @@ class ModelRef(Struct, frozen=True):
 
 
 class Recipe(Struct, frozen=True, kw_only=True):
-    """What was made, how, from what.
+    """The tool, parameters, inputs, models and versions of a result.
 
-    `params` holds the tool's parameters; a picture among them is written as
-    ``sha256:…``, never as a path. `inputs` maps the field (``image``, ``images[0]``) to the
-    same reference. `parents` are the ids of the creations that those inputs are.
+    `params` are the tool's parameters; an input file among them is a reference ``sha256:…``, never a path. `inputs`
+    maps the field (``image``, ``images[0]``) to the same reference. `parents` are the ids of the input creations.
     """
 
     format: int = FORMAT
@@ -54,16 +55,16 @@ class Recipe(Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def from_json(text: str | bytes) -> Recipe:
-        """Raises BadInput for text that is no recipe, or one of a newer studio."""
+        """Parse a recipe. Raises BadInput for another text, or if a newer studio wrote it."""
         try:
             recipe = msgspec.json.decode(text, type=Recipe)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise BadInput("The recipe in this file cannot be read.") from error
         if recipe.format > FORMAT:
-            raise BadInput("This recipe was written by a newer studio.", "Update the studio to use it.")
+            raise BadInput("This recipe was written by a newer version of the studio.", "Update the studio to use it.")
         return recipe
 
 
-def now() -> str:
-    """The time in UTC, as ISO 8601 with milliseconds."""
+def utc_now() -> str:
+    """Return the current time in UTC, as ISO 8601 with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

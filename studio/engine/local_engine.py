@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from studio.core import messages
 from studio.core.descriptor import Catalogue
 from studio.core.errors import StudioError
-from studio.core.job import Job, JobState, Lane, new_job_id
+from studio.core.job import Job, JobState, Lane, create_job_id
 from studio.core.paths import Home
 from studio.core.recipe import Recipe
 from studio.core.settings import Settings
@@ -58,7 +58,7 @@ class LocalEngine:
         `worker` is the command that starts one; options are added to it. Raises StudioError
         when another studio has locked the home, or a newer one wrote the queue.
         """
-        home.make()
+        home.create_folders()
         self._library = library
         self._lock = HomeLock(home.root / "studio.lock") if durable else None
         try:
@@ -116,7 +116,7 @@ class LocalEngine:
     def submit(self, recipe: Recipe, *, count: int = 1, format: str = "") -> list[Job]:
         jobs = self._queue.add(
             Job(
-                id=new_job_id(),
+                id=create_job_id(),
                 recipe=replace(recipe, seed=(recipe.seed + number) % recipe_builder.SEEDS),
                 lane=self._lane_of(recipe),
                 format=format,
@@ -128,12 +128,12 @@ class LocalEngine:
         return jobs
 
     def draft(self, recipe: Recipe) -> str:
-        job = Job(id=new_job_id(), recipe=recipe)
+        job = Job(id=create_job_id(), recipe=recipe)
         self._inbox.put(partial(self._set_draft, job))
         return job.id
 
     def estimate(self, tool: str, values: Mapping[str, Any]) -> str:
-        id = new_job_id()
+        id = create_job_id()
         self._inbox.put(partial(self._estimate, id, tool, dict(values)))
         return id
 

@@ -30,7 +30,11 @@ def _lines(home: Home, settings: Settings) -> Iterator[str]:
 
     yield f"studio {studio.__version__} python {sys.version}"
     yield f"disabled {sorted(settings.disabled_plugins)}"
-    folders = [paths.bundled_plugins(), home.plugins, *(paths.PACKAGE / part for part in ("api", "core", "worker"))]
+    folders = [
+        paths.bundled_plugins_folder(),
+        home.plugins,
+        *(paths.PACKAGE / part for part in ("api", "core", "worker")),
+    ]
     for folder in folders:
         yield from _files(folder)
     for point in sorted(entry_points(group=ENTRY_POINTS)):

@@ -14,7 +14,7 @@ from studio import __version__
 from studio.core import params_schema
 from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.errors import BadInput
-from studio.core.recipe import REFERENCE, PluginRef, Recipe, now
+from studio.core.recipe import REFERENCE, PluginRef, Recipe, utc_now
 from studio.library.models import offers
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ def build_recipe(tool: ToolDescriptor, values: Mapping[str, Any], seed: int, lib
     Raises BadInput with one sentence for the first value that cannot be used.
     """
     if not 0 <= seed < SEEDS:
-        raise BadInput(f"The seed is {seed}, and must be between 0 and {SEEDS - 1}.")
-    params = params_schema.check(tool, values)
+        raise BadInput(f"The seed must be between 0 and {SEEDS - 1}, not {seed}.")
+    params = params_schema.check_values(tool, values)
     inputs: dict[str, str] = {}
-    for field in params_schema.fields(tool.schema):
+    for field in params_schema.read_fields(tool.schema):
         with _translate_path_errors(field):
             if field.is_input:
                 params[field.name] = _import_inputs(field, params[field.name], library, inputs)
@@ -51,7 +51,7 @@ def build_recipe(tool: ToolDescriptor, values: Mapping[str, Any], seed: int, lib
         inputs=inputs,
         parents=list(dict.fromkeys(reference.removeprefix(REFERENCE) for reference in inputs.values())),
         versions={"studio": __version__},
-        created=now(),
+        created=utc_now(),
     )
 
 
@@ -76,7 +76,7 @@ def resolve_paths(tool: ToolDescriptor, values: Mapping[str, Any], library: Libr
 
     Raises BadInput for a value that does not fit its field.
     """
-    params = params_schema.check(tool, values)
+    params = params_schema.check_values(tool, values)
 
     def resolve(value: str) -> str:
         path = Path(value).expanduser()
@@ -86,7 +86,7 @@ def resolve_paths(tool: ToolDescriptor, values: Mapping[str, Any], library: Libr
             return creation.path
         return str(path.absolute())
 
-    for field in params_schema.fields(tool.schema):
+    for field in params_schema.read_fields(tool.schema):
         if field.is_input or field.widget is Widget.FOLDER:
             params[field.name] = _map_value(params[field.name], resolve)
         elif field.widget is Widget.MODEL:
@@ -111,7 +111,9 @@ def _translate_path_errors(field: Field) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        raise BadInput(f"{error.filename} may not be read.", "Change its permissions or choose another.") from error
+        raise BadInput(
+            f"{error.filename} cannot be read: permission denied.", "Change its permissions or choose another file."
+        ) from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no path"
         raise BadInput(f"{field.title} cannot be read: {reason}.", "Check the path.") from error
@@ -163,7 +165,9 @@ def _check_folder(value: str) -> str:
     try:
         next(path.iterdir(), None)
     except OSError as error:
-        raise BadInput(f"{path} may not be read.", "Change its permissions or choose another.") from error
+        raise BadInput(
+            f"{path} cannot be read: permission denied.", "Change its permissions or choose another file."
+        ) from error
     return str(path)
 
 

@@ -14,7 +14,7 @@ import msgspec
 from studio.core import files
 from studio.core.errors import BadInput, StudioError
 from studio.core.paths import Home
-from studio.core.recipe import REFERENCE, now
+from studio.core.recipe import REFERENCE, utc_now
 from studio.library import sqlite_pool
 from studio.library.creation import Creation, CreationKind
 from studio.library.index import schema
@@ -44,7 +44,7 @@ class Library:
     def open(self) -> None:
         """Create missing folders and the index. Raises StudioError if a newer version of the studio wrote the index."""
         try:
-            self.home.make()
+            self.home.create_folders()
         except OSError as error:
             raise files.describe_write_error(self.home.root / "library", error) from error
         marker = self.home.index.with_name(_DAMAGED_MARKER)
@@ -125,7 +125,7 @@ class Library:
             return self.add(path)
         thumbnail = importer.make_thumbnail(path)
         copy = importer.copy_into_library(
-            self.home, path, digest, created=now(), hidden=hidden and thumbnail is not None
+            self.home, path, digest, created=utc_now(), hidden=hidden and thumbnail is not None
         )
         if thumbnail:
             self._thumbnails.put(digest, thumbnail)

@@ -138,7 +138,7 @@ class Session(QObject):
         self.tasks.run(self._open, lambda _: self._opened())
 
     def _open(self) -> None:
-        self.home.make()
+        self.home.create_folders()
         self.library.open()
         self.engine.start()
 

@@ -35,7 +35,7 @@ def main() -> None:
     from studio.worker.message_loop import serve
 
     home = Home(Path(options.home).absolute())
-    home.make()
+    home.create_folders()
     serve(reader, outbox, home=home, lane=lane, device=options.device, import_limit=options.import_limit)
 
 

@@ -158,7 +158,7 @@ def _saved(folder: Path) -> Path:
 def _context(folder: Path) -> Iterator[Callable[[], JobContext]]:
     """Makes the worker's contexts, one for each job."""
     home = Home(folder / "home")
-    home.make()
+    home.create_folders()
     device = devices.choose("cpu")
     seeding.prefer_deterministic()
     models = ModelCache(lambda: devices.read_memory(device), lambda: devices.release_memory(device))

@@ -82,7 +82,7 @@ def _library(rows: int) -> Iterator[Library]:
     """Rows as a library has them, without their files: no sweep is made here."""
     with tempfile.TemporaryDirectory(prefix="studio-bench-") as folder:
         home = Home(Path(folder))
-        home.make()
+        home.create_folders()
         chance = random.Random(7)
         ids = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(rows)]
         with closing(sqlite3.connect(home.index, isolation_level=None)) as connection:

@@ -50,7 +50,7 @@ def build_sheet(photos: list[Image.Image], styles: list[Path]) -> Image.Image:
 
 
 def _draw_row(sheet: Image.Image, top: int, title: str, cells: list[Image.Image]) -> None:
-    font = ImageFont.truetype(str(next((paths.resources() / "fonts").glob("*.otf"))), 14)
+    font = ImageFont.truetype(str(next((paths.resources_folder() / "fonts").glob("*.otf"))), 14)
     ImageDraw.Draw(sheet).text((GAP, top), title, font=font, fill="#e6e6e6")
     for number, cell in enumerate(cells):
         sheet.paste(cell, (GAP + number * (CELL[0] + GAP), top + LABEL))

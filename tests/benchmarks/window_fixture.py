@@ -32,7 +32,7 @@ def opened() -> Iterator[Window]:
     assert isinstance(app, QApplication)
     with tempfile.TemporaryDirectory(prefix="studio-bench-", ignore_cleanup_errors=True) as folder:
         home = Home(Path(folder))
-        home.make()
+        home.create_folders()
         shutil.copy(bench_plugin.__file__, home.plugins)
         settings.save(home.settings, Settings(device="cpu"))
         window = open_window(app, home)

@@ -34,7 +34,7 @@ PICTURES = {"images": ["a.png", "b.png"]}
 
 
 def test_types_pick_widgets() -> None:
-    found = {field.name: field for field in params_schema.fields(TOOL.schema)}
+    found = {field.name: field for field in params_schema.read_fields(TOOL.schema)}
     assert [field.widget for field in found.values()] == [
         Widget.IMAGE, Widget.PROMPT, Widget.UNIT, Widget.WHOLE, Widget.CHOICE, Widget.CHOICE,
         Widget.SWITCH, Widget.MASK, Widget.MODEL, Widget.NUMBER,
@@ -54,16 +54,18 @@ def test_types_pick_widgets() -> None:
 
 
 def test_defaults_are_filled_in_and_words_are_read() -> None:
-    values = params_schema.check(TOOL, PICTURES | {"frames": "48", "size": "512", "loop": "yes", "strength": "0.25"})
+    values = params_schema.check_values(
+        TOOL, PICTURES | {"frames": "48", "size": "512", "loop": "yes", "strength": "0.25"}
+    )
     assert (values["frames"], values["size"], values["loop"], values["strength"]) == (48, 512, True, 0.25)
     assert (values["mask"], values["path"]) == (None, "straight")
     assert Everything.model_validate(values).frames == 48
 
 
 def test_a_single_value_makes_a_list_and_labels_count_as_choices() -> None:
-    with pytest.raises(BadInput, match="Pictures: at least 2 are needed, and 1 was given"):
-        params_schema.check(TOOL, {"images": "a.png"})
-    assert params_schema.check(TOOL, PICTURES | {"size": "Large"})["size"] == 512
+    with pytest.raises(BadInput, match="Pictures: at least 2 are needed, but 1 was given"):
+        params_schema.check_values(TOOL, {"images": "a.png"})
+    assert params_schema.check_values(TOOL, PICTURES | {"size": "Large"})["size"] == 512
 
 
 @pytest.mark.parametrize(
@@ -71,26 +73,26 @@ def test_a_single_value_makes_a_list_and_labels_count_as_choices() -> None:
     [
         ({}, "Pictures is missing"),
         (PICTURES | {"strenght": 1}, "no parameter strenght. Did you mean strength"),
-        (PICTURES | {"strength": 2}, "Strength is 2, and must be between 0 and 1"),
+        (PICTURES | {"strength": 2}, "Strength must be between 0 and 1, not 2"),
         (PICTURES | {"frames": 501}, "must be between 1 and 500"),
-        (PICTURES | {"frames": "many"}, "Frames is a number, and 'many' is none"),
+        (PICTURES | {"frames": "many"}, "Frames must be a number, not 'many'"),
         (PICTURES | {"frames": 1.5}, "whole number"),
         (PICTURES | {"scale": "nan"}, "finite"),
         (PICTURES | {"size": 300}, "Size cannot be 300"),
         (PICTURES | {"path": "strait"}, "Did you mean straight"),
-        (PICTURES | {"loop": "maybe"}, "neither yes nor no"),
+        (PICTURES | {"loop": "maybe"}, "must be yes or no, not 'maybe'"),
         (PICTURES | {"strength": [0.1, 0.2]}, "takes one value"),
-        ({"images": ["a", "b", "c", "d"]}, "at most 3 can be used, and 4 were given"),
+        ({"images": ["a", "b", "c", "d"]}, "at most 3 can be used, but 4 were given"),
         (PICTURES | {"strength": None}, "Strength is missing"),
         (PICTURES | {"paper": "red"}, "Paper cannot be 'red'. Write it as #rrggbb"),
-        (PICTURES | {"gamma": 0}, "Gamma is 0, and must be more than 0 and less than 10"),
-        (PICTURES | {"tile": 60}, "Tile is 60, and must be a multiple of 8"),
-        (PICTURES | {"note": "longer"}, "Note has 6 characters, and may have 5"),
+        (PICTURES | {"gamma": 0}, "Gamma must be more than 0 and less than 10, not 0"),
+        (PICTURES | {"tile": 60}, "Tile must be a multiple of 8, not 60"),
+        (PICTURES | {"note": "longer"}, "Note has 6 characters; the maximum is 5"),
     ],
 )
 def test_a_value_that_does_not_fit_gets_one_sentence(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
-        params_schema.check(TOOL, values)
+        params_schema.check_values(TOOL, values)
 
 
 def test_a_value_that_pydantic_refuses_is_refused_before() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from studio.core.errors import BadInput
-from studio.core.recipe import ModelRef, PluginRef, Recipe, now
+from studio.core.recipe import ModelRef, PluginRef, Recipe, utc_now
 
 RECIPE = Recipe(
     tool="vae.morph",
@@ -13,7 +13,7 @@ RECIPE = Recipe(
     inputs={"images[0]": "sha256:aa"},
     models=[ModelRef("vae-spatial", "cc", "MIT")],
     notes={"ghosting": 0.25},
-    created=now(),
+    created=utc_now(),
 )
 
 
@@ -28,5 +28,5 @@ def test_what_is_no_recipe_gets_a_sentence(text: str | bytes) -> None:
 
 
 def test_a_newer_recipe_is_refused() -> None:
-    with pytest.raises(BadInput, match="newer studio"):
+    with pytest.raises(BadInput, match="newer version of the studio"):
         Recipe.from_json(RECIPE.to_json().replace('"format":1', '"format":2'))

@@ -8,13 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from studio.core.errors import StudioError
-from studio.core.job import Job, JobState, Lane, new_job_id
+from studio.core.job import Job, JobState, Lane, create_job_id
 from studio.engine.job_queue import MAX_ENDED, JobQueue
 from tests.engine.conftest import recipe
 
 
 def job(**more: object) -> Job:
-    return Job(id=new_job_id(), recipe=recipe("save"), **more)
+    return Job(id=create_job_id(), recipe=recipe("save"), **more)
 
 
 @pytest.fixture

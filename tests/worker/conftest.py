@@ -22,7 +22,7 @@ def fresh(home: Home) -> Iterator[Callable[..., Worker]]:
 def shared(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Worker]:
     """One worker for all tests of a file, which drops its plugins by `plugins(home)`."""
     home = Home(tmp_path_factory.mktemp("home"))
-    home.make()
+    home.create_folders()
     request.module.plugins(home)
     with Worker(home) as worker:
         worker.ready()

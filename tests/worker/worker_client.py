@@ -39,7 +39,7 @@ class Worker:
     """One worker process. Use it in a `with` block."""
 
     def __init__(self, home: Home, *options: str, env: dict[str, str] | None = None, lane: str = "interactive") -> None:
-        home.make()
+        home.create_folders()
         self.home = home
         self.said: list[FromWorker] = []
         self.log = home.logs / f"worker-{lane}.log"

@@ -113,11 +113,11 @@ def _check_component(path: Path, name: str, library: str, *, needed: bool) -> No
         return
     weights = sorted(folder.glob("*.safetensors"))
     for file in weights:
-        api.model_files.weight_shapes(file)
+        api.model_files.read_weight_shapes(file)
     if not weights:
         for file in sorted(folder.iterdir()):
             if file.suffix.lower() in (".bin", ".ckpt", ".pt", ".pth", ".pkl"):
-                api.model_files.weight_shapes(file)  # says why a pickle is refused
+                api.model_files.read_weight_shapes(file)  # says why a pickle is refused
         raise api.BadInput(f"{path.name} has no weights for its {name}.", "Download the model again.")
 
 

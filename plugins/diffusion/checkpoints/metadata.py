@@ -83,7 +83,7 @@ def metadata_of(ctx: api.EstimateContext, choice: str) -> ModelMetadata | None:
 def count_weights(path: Path) -> int:
     """Count the numbers in the weights of a file or a folder, without those of quantised (GGUF) files."""
     files = [] if probe.is_gguf(path) else _weight_files(path)
-    return sum(math.prod(shape) for file in files for shape in api.model_files.weight_shapes(file).values())
+    return sum(math.prod(shape) for file in files for shape in api.model_files.read_weight_shapes(file).values())
 
 
 def count_quantized_bytes(path: Path) -> int:

@@ -72,8 +72,8 @@ class ProbeResult:
 def read_shapes(path: Path) -> Shapes:
     """Read the shape of each tensor in a file. Raises BadInput for a damaged one, or one of another format."""
     if not is_gguf(path):
-        return api.model_files.weight_shapes(path)
-    return {name: tensor.shape for name, tensor in api.model_files.gguf_header(path).tensors.items()}
+        return api.model_files.read_weight_shapes(path)
+    return {name: tensor.shape for name, tensor in api.model_files.read_gguf_header(path).tensors.items()}
 
 
 def is_gguf(path: Path) -> bool:

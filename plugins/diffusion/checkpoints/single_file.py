@@ -137,7 +137,7 @@ def _check_quantization(path: Path, layout: Layout, title: str, shapes: Shapes) 
         )
     from diffusers.quantizers.gguf.utils import SUPPORTED_GGUF_QUANT_TYPES
 
-    types = {tensor.kind for tensor in api.model_files.gguf_header(path).tensors.values()} - {FLOAT32, FLOAT16}
+    types = {tensor.kind for tensor in api.model_files.read_gguf_header(path).tensors.values()} - {FLOAT32, FLOAT16}
     if types - {int(supported) for supported in SUPPORTED_GGUF_QUANT_TYPES}:
         raise api.BadInput(f"{path.name} is quantised in a way that is not supported.", _QUANTIZATION_HINT)
 

@@ -63,14 +63,14 @@ def find_controlnet(ctx: api.Context, choice: str) -> ControlNetFile:
     location = ctx.model(choice)
     path = location if isinstance(location, Path) else hub_files.fetch_component(location, ctx)
     if path.is_file():
-        result = probe.identify(api.model_files.weight_shapes(path))
+        result = probe.identify(api.model_files.read_weight_shapes(path))
         if result.model_kind != "controlnet":
             raise api.BadInput(f"{path.name} is {result.description}, and no ControlNet.", "Choose another file.")
         return ControlNetFile(path.stem, path, None)
     config = diffusers_folder.read_json(path, CONFIG, "ControlNet")
     weights = sorted(path.glob("*.safetensors"))
     for file in weights or sorted(path.glob("*.bin")):
-        api.model_files.weight_shapes(file)
+        api.model_files.read_weight_shapes(file)
     if not weights:
         raise api.BadInput(f"{path.name} has no weights.", "Download the ControlNet again.")
     return ControlNetFile(path.name if isinstance(location, Path) else location, path, config)
@@ -130,7 +130,7 @@ def _inspect_pipeline(pipeline_class: type[DiffusionPipeline]) -> ControlNetPipe
 def _fits(model: Model, pipeline: ControlNetPipeline, net: ControlNetFile) -> bool:
     denoiser = getattr(model.base, "unet", None) or model.base.transformer
     if net.config is None:
-        shapes = api.model_files.weight_shapes(net.path)
+        shapes = api.model_files.read_weight_shapes(net.path)
         widths = {shape[-1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight")}
         return hasattr(pipeline.net_class, "from_unet") and widths == {denoiser.config.get("cross_attention_dim")}
     if net.config.get("_class_name") != pipeline.net_class.__name__:

@@ -87,7 +87,7 @@ def _find_adapter(ctx: api.Context, choice: str) -> _Adapter:
                 f"{path.name} holds {len(files) or 'no'} adapters.", "Choose the safetensors file of one."
             )
         path = files[0]
-    shapes = api.model_files.weight_shapes(path)
+    shapes = api.model_files.read_weight_shapes(path)
     result = probe.identify(shapes)
     if result.model_kind != "ip-adapter":
         raise api.BadInput(f"{path.name} is {result.description}, and no IP-Adapter.", "Choose another file.")
@@ -135,7 +135,7 @@ def _load_encoder_folder(ctx: api.Context, folder: Path, model_type: str) -> Pre
         )
     weights = sorted(folder.glob("*.safetensors"))
     for file in weights or sorted(folder.glob("*.bin")):
-        api.model_files.weight_shapes(file)
+        api.model_files.read_weight_shapes(file)
 
     def load() -> PreTrainedModel:
         damaged = api.BadInput(

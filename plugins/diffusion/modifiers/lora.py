@@ -90,7 +90,7 @@ def _find_file(ctx: api.Context, name: str) -> Path:
         if len(files) != 1:
             raise api.BadInput(f"{path.name} is no folder of a LoRA.", "Choose its safetensors file.")
         path = files[0]
-    result = probe.identify(api.model_files.weight_shapes(path))
+    result = probe.identify(api.model_files.read_weight_shapes(path))
     if result.model_kind != "lora":
         raise api.BadInput(f"{path.name} is {result.description}, and no LoRA.", "Choose another file.")
     return path

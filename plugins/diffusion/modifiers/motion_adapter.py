@@ -56,4 +56,4 @@ def _check_folder(path: Path) -> None:
         raise api.BadInput(f"{path.name} is no motion adapter.", "Choose the diffusers folder of one.")
     files = [file for file in weights if file.suffix == ".safetensors"]
     for file in files or [file for file in weights if file.suffix == ".bin"]:
-        api.model_files.weight_shapes(file)
+        api.model_files.read_weight_shapes(file)

@@ -195,7 +195,7 @@ def _read_vectors(path: Path, key: str) -> Tensor:
 
 def _read_shapes(path: Path) -> probe.Shapes:
     """Read the shapes of a textual inversion: ``emb_params``, diffusers' ``<token>``, or ``clip_l`` and ``clip_g``."""
-    shapes = api.model_files.weight_shapes(path)
+    shapes = api.model_files.read_weight_shapes(path)
     pair: dict[str, tuple[int, ...]] = {name: shapes[name] for name in ("clip_l", "clip_g") if name in shapes}
     if not (pair or len(shapes) == 1) or any(not 1 <= len(shape) <= 2 or 0 in shape for shape in shapes.values()):
         raise api.BadInput(

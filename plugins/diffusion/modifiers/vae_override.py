@@ -120,14 +120,14 @@ def _load_folder(path: Path, title: str, ctx: api.Context) -> AutoencoderKL:
 def _check_file(file: Path) -> None:
     """Raise BadInput for a pickle and for a damaged file."""
     if file.suffix.lower() in (".safetensors", ".bin", ".ckpt", ".pt", ".pth"):
-        api.model_files.weight_shapes(file)
+        api.model_files.read_weight_shapes(file)
 
 
 def _load_file(path: Path, own: AutoencoderKL, ctx: api.Context) -> AutoencoderKL:
     """Load a file with the configuration of the model's own autoencoder, as A1111 does: it lacks its scale."""
     from diffusers import AutoencoderKL
 
-    shapes = api.model_files.weight_shapes(path)
+    shapes = api.model_files.read_weight_shapes(path)
     if not any("encoder." in name for name in shapes):
         raise api.BadInput(
             f"{path.name} is {probe.identify(shapes).description}, and no autoencoder.", "Choose another file."

@@ -99,7 +99,7 @@ def _load_best(
 def _read_channels(path: Path) -> int:
     if path.is_dir():
         return int(diffusers_folder.read_json(path, "config.json")["latent_channels"])
-    shapes = _rename_decoder_layers(api.model_files.weight_shapes(path))
+    shapes = _rename_decoder_layers(api.model_files.read_weight_shapes(path))
     return shapes["layers.0.weight"][1]
 
 

@@ -38,7 +38,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     if path.suffix.lower() not in api.model_files.PICKLE_SUFFIXES:
-        api.model_files.weight_shapes(path)
+        api.model_files.read_weight_shapes(path)
         with api.model_files.quiet_load(api.BadInput(f"{path.name} is damaged.", "Download it again.")):
             weights: dict[str, Tensor] = load_file(path)
         return weights

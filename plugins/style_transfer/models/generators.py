@@ -163,7 +163,7 @@ def load_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         config = json.loads((folder / CONFIG).read_text("utf-8"))
         if not isinstance(config, dict):
             raise damaged
-        api.model_files.weight_shapes(folder / WEIGHTS)
+        api.model_files.read_weight_shapes(folder / WEIGHTS)
         network = build_network(config)
         network.load_state_dict(int8_weights.dequantize(load_file(folder / WEIGHTS)))
     return network.float().eval(), config

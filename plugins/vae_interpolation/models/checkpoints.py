@@ -39,14 +39,14 @@ def check_folder(folder: Path) -> None:
     """Check the weights in a model folder. Raises BadInput if there are none, or only pickles."""
     weights = sorted(folder.glob("*.safetensors"))
     for path in weights:
-        api.model_files.weight_shapes(path)
+        api.model_files.read_weight_shapes(path)
     if weights:
         return
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in api.model_files.PICKLE_SUFFIXES:
             sentence = f"{folder.name} has its weights as a pickle ({path.name}), which is not opened."
             try:
-                api.model_files.weight_shapes(path)
+                api.model_files.read_weight_shapes(path)
             except api.BadInput as error:
                 raise api.BadInput(sentence, error.hint) from error
     raise api.BadInput(f"{folder.name} contains no weights.", "Download the model again.")

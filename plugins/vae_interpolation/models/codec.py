@@ -217,7 +217,7 @@ def _load_pretrained(model_class: type[ModelMixin], folder: Path) -> Any:
 
 
 def _load_file(path: Path, ctx: api.Context) -> Codec:
-    shapes = api.model_files.weight_shapes(path)
+    shapes = api.model_files.read_weight_shapes(path)
     if any(name.startswith(checkpoints.LDM_PREFIX) for name in shapes):
         prefix = checkpoints.LDM_PREFIX
     elif "vae.decoder.conv_in.weight" in shapes:
@@ -249,7 +249,7 @@ def _load_taesd_pair(path: Path, half: str, ctx: api.Context) -> Codec:
             f"{path.name} is only the {half} of a TAESD pair.",
             f"Put the {other} beside it, with “{other}” in place of “{half}” in its name.",
         )
-    if checkpoints.find_taesd_half(api.model_files.weight_shapes(partner)) != other:
+    if checkpoints.find_taesd_half(api.model_files.read_weight_shapes(partner)) != other:
         raise api.BadInput(f"{partner.name} is not the {other} that {path.name} needs.")
     encoder, decoder = (path, partner) if half == "encoder" else (partner, path)
     state = checkpoints.convert_taesd(checkpoints.load_tensors(encoder), checkpoints.load_tensors(decoder))

@@ -150,7 +150,7 @@ def _rate_name(parameters: int) -> str:
 def _count_weights(path: Path, ctx: api.EstimateContext) -> tuple[int, int]:
     """Return the number of parameters in a folder, and their bytes once they are loaded."""
     files = sorted(path.glob("*.safetensors"))
-    parameters = sum(prod(shape) for file in files for shape in api.model_files.weight_shapes(file).values())
+    parameters = sum(prod(shape) for file in files for shape in api.model_files.read_weight_shapes(file).values())
     quantisation = transformers_loader.read_quantisation(path)
     if quantisation and not (ctx.device == "cpu" and transformers_loader.method_of(quantisation) in DEQUANTISED_ON_CPU):
         return parameters, sum(file.stat().st_size for file in files)
@@ -160,7 +160,7 @@ def _count_weights(path: Path, ctx: api.EstimateContext) -> tuple[int, int]:
 @lru_cache(4)
 def _read_gguf_size(file: Path, _modified: int) -> tuple[int, int, int]:
     """Return (context length, parameters, cached values of a token). Reading the header takes a quarter of a second."""
-    header = api.model_files.gguf_header(file)
+    header = api.model_files.read_gguf_header(file)
     heads = header.number("attention.head_count", 1) or 1
     width = header.number("embedding_length") / heads
     key_and_value = header.number("attention.key_length", width) + header.number("attention.value_length", width)

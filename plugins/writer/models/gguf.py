@@ -59,7 +59,7 @@ def load_gguf_model(
     """
     from transformers import AutoConfig, GgufConfig
 
-    header = api.model_files.gguf_header(file)
+    header = api.model_files.read_gguf_header(file)
     with prepare_source(file) as (folder, source):
         try:
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **source)

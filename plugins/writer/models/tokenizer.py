@@ -44,7 +44,7 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
 
     file = gguf.find_file(path)
     if file:
-        api.model_files.gguf_header(file)
+        api.model_files.read_gguf_header(file)
     try:
         with ExitStack() as stack:
             source, options = stack.enter_context(gguf.prepare_source(file)) if file else (path, {})

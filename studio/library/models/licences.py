@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from studio.core.licences import describe_licence
-from studio.core.model_files.gguf_header import SUFFIX, gguf_keys
+from studio.core.model_files.gguf_header import SUFFIX, read_gguf_keys
 from studio.core.model_files.safetensors_header import MAX_HEADER
 from studio.core.paths import Home
 from studio.library.creation import MODEL_FILE
@@ -78,7 +78,7 @@ def find_unaccepted(home: Home, choices: Iterable[str], accepted: Iterable[str])
 def _read_licence(path: Path) -> tuple[str, str]:
     """Return the licence and the link given with it."""
     if path.suffix.lower() == SUFFIX:
-        keys = gguf_keys(path)
+        keys = read_gguf_keys(path)
         return _short_text(keys, "general.license.name") or _short_text(keys, "general.license"), _short_text(
             keys, _GGUF_LINK
         )

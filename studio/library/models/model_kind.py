@@ -141,8 +141,8 @@ def _kind_of_header(path: Path, _size: int, _changed: int) -> str:
 
 
 def _kind_of_gguf(path: Path) -> str:
-    keys = gguf_header.gguf_keys(path)
-    architecture = gguf_header.architecture(keys)
+    keys = gguf_header.read_gguf_keys(path)
+    architecture = gguf_header.architecture_of(keys)
     if keys.get("general.type", "model") != "model" or keys.get("split.no", 0):
         return PART
     usual = LANGUAGE if f"{architecture}.context_length" in keys else ""

@@ -142,7 +142,7 @@ def name_of(choice: str, path: Path) -> str:
 
 
 def starters_folder() -> Path:
-    return paths.resources() / "starters"
+    return paths.resources_folder() / "starters"
 
 
 def is_starter(name: str) -> bool:

@@ -21,7 +21,9 @@ def hash_file(path: Path) -> str:
     except FileNotFoundError as error:
         raise BadInput(f"There is no file {path}.", "Check the path.") from error
     except PermissionError as error:
-        raise BadInput(f"No permission to read {path}.", "Change its permissions or choose another file.") from error
+        raise BadInput(
+            f"{path} cannot be read: permission denied.", "Change its permissions or choose another file."
+        ) from error
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
 

@@ -19,7 +19,7 @@ import msgspec
 from studio.core import digests, files
 from studio.core.errors import BadInput, StudioError
 from studio.core.paths import Home
-from studio.core.recipe import Recipe, now
+from studio.core.recipe import Recipe, utc_now
 from studio.library.creation import MODEL_FILE
 from studio.library.formats import markdown, pixels, png
 from studio.library.storage import recipe_embedding, sidecar, thumbnail_db
@@ -208,7 +208,7 @@ def finalize_recipe(recipe: Recipe, notes: Mapping[str, Any] | None = None) -> R
     """Return the recipe of a new result: with creation time and notes, and only JSON values."""
     both = {**recipe.notes, **(notes or {})}
     return msgspec.structs.replace(
-        recipe, created=now(), params=_to_json_value(recipe.params), notes=_to_json_value(both)
+        recipe, created=utc_now(), params=_to_json_value(recipe.params), notes=_to_json_value(both)
     )
 
 

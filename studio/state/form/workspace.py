@@ -200,7 +200,7 @@ class Workspace(QObject):
 
     def _take(self, tool: ToolDescriptor | None) -> None:
         self._tool = tool
-        self._fields = {} if tool is None else {field.name: field for field in params_schema.fields(tool.schema)}
+        self._fields = {} if tool is None else {field.name: field for field in params_schema.read_fields(tool.schema)}
         self.tool_changed.emit()
 
 
@@ -208,6 +208,6 @@ def _can_start(tool: ToolDescriptor) -> bool:
     """Whether the models that it asks for by default came with the studio, so that nothing need be fetched."""
     return all(
         offers.is_starter(str(field.default))
-        for field in params_schema.fields(tool.schema)
+        for field in params_schema.read_fields(tool.schema)
         if field.model and field.default
     )

@@ -51,7 +51,7 @@ class DropToGenerate:
     def _taker(self, tiles: Field, path: Path) -> tuple[str, str] | None:
         """The tool that takes it, and the field that it goes into."""
         for tool in self._plugins_tools():
-            fields = params_schema.fields(tool.schema)
+            fields = params_schema.read_fields(tool.schema)
             if self._tiles_like(tiles, fields):
                 into = next((field.name for field in fields if not field.many and _takes(field, path)), None)
                 into = into or next((field.name for field in fields if _takes(field, path)), None)

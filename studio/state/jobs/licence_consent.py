@@ -35,7 +35,7 @@ class LicenceConsent:
         Raises Unread for the first model whose licence was not accepted yet.
         """
         found = find_unaccepted(
-            self._home, params_schema.models(tool, recipe.params), self._settings().accepted_licences
+            self._home, params_schema.find_model_choices(tool, recipe.params), self._settings().accepted_licences
         )
         if said := [terms for terms in found if terms.licence]:
             raise LicenceRequired(said[0])

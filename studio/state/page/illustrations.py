@@ -15,7 +15,7 @@ from studio.core.descriptor import ToolDescriptor, Widget
 from studio.core.job import Job
 from studio.core.page.edits import Anchor
 from studio.core.page.plain_text import trim_selection
-from studio.core.params_schema import fields
+from studio.core.params_schema import read_fields
 from studio.engine.interface import Created
 from studio.library.creation import Creation
 from studio.state.form.workspace import SEEDS, Workspace
@@ -47,7 +47,7 @@ def painter(workspace: Workspace) -> ToolDescriptor | None:
     """The first tool that makes a picture from a prompt alone."""
     for tool in workspace.catalogue.tools.values():
         if tool.output == "image" and not tool.live:
-            known = fields(tool.schema)
+            known = read_fields(tool.schema)
             if any(field.name == PROMPT and field.widget is Widget.PROMPT for field in known) and not any(
                 field.required and field.name != PROMPT for field in known
             ):

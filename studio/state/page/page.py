@@ -17,7 +17,7 @@ from studio.core.messages import PreviewFrame
 from studio.core.page.edits import ROOT, AmendNode, Author, Edit, InsertionPoint
 from studio.core.page.plain_text import find_difference, to_plain_text
 from studio.core.page.revisions import AuthorRun, RevisionTree, SearchHit
-from studio.core.params_schema import fields
+from studio.core.params_schema import read_fields
 from studio.engine.interface import Created
 from studio.library.creation import Creation
 from studio.library.formats import markdown
@@ -44,7 +44,7 @@ def page_field(tool: ToolDescriptor | None) -> str:
 def _page_field(tool: ToolDescriptor | None) -> Field | None:
     if tool is None or tool.output != "text":
         return None
-    return next((field for field in fields(tool.schema) if field.widget is Widget.PAGE), None)
+    return next((field for field in read_fields(tool.schema) if field.widget is Widget.PAGE), None)
 
 
 @dataclass(frozen=True)

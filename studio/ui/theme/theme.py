@@ -10,7 +10,7 @@ from __future__ import annotations
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QPalette
 from PySide6.QtWidgets import QApplication
 
-from studio.core.paths import resources
+from studio.core.paths import resources_folder
 from studio.ui.theme.colours import DARK, LIGHT, Colours
 from studio.ui.theme.stylesheet import make_stylesheet
 
@@ -95,5 +95,5 @@ def _load_fonts() -> None:
     if _font_loaded:
         return
     _font_loaded = True
-    for file in sorted((resources() / "fonts").glob("*.otf")):
+    for file in sorted((resources_folder() / "fonts").glob("*.otf")):
         QFontDatabase.addApplicationFont(str(file))

@@ -178,9 +178,9 @@ class JobContext:
 
 def find_starter(name: str) -> Path:
     """Return the folder of a starter model, as `api.Context.starter` does."""
-    folder = paths.resources() / "starters" / name
+    folder = paths.resources_folder() / "starters" / name
     if not _is_plain(name) or not folder.is_dir():
-        known = [path.name for path in (paths.resources() / "starters").glob("*/")]
+        known = [path.name for path in (paths.resources_folder() / "starters").glob("*/")]
         raise api.BadInput(f"There is no starter model named {name}.", did_you_mean(name, known))
     return folder
 

@@ -35,11 +35,11 @@ def validate_params(tool: type[api.Tool], values: Mapping[str, Any]) -> api.Para
     Raises BadInput with one sentence for the first value that does not fit.
     """
     schema = tool.Params.model_json_schema()
-    checked = params_schema.check(ToolDescriptor(id=tool.id, title=tool.title, plugin="", schema=schema), values)
+    checked = params_schema.check_values(ToolDescriptor(id=tool.id, title=tool.title, plugin="", schema=schema), values)
     try:
         return tool.Params.model_validate(checked)
     except pydantic.ValidationError as error:
-        titles = {field.name: field.title for field in params_schema.fields(schema)}
+        titles = {field.name: field.title for field in params_schema.read_fields(schema)}
         raise BadInput(_describe_validation_error(error, titles)) from error
 
 

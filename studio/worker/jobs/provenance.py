@@ -43,7 +43,7 @@ class Provenance:
 
     def _build_reference(self, name: str, path: Path) -> ModelRef:
         try:
-            return ModelRef(name, weights_digest.digest(path, self._sha256), licence_of(path))
+            return ModelRef(name, weights_digest.digest_weights(path, self._sha256), licence_of(path))
         except OSError:  # the drive went away meanwhile; the result counts, not its pedigree
             return ModelRef(name)
 

@@ -136,7 +136,7 @@ def _is_resumed(run: RunJob) -> bool:
 def _resolve_inputs(tool: type[api.Tool], run: RunJob) -> dict[str, Any]:
     """Return the parameters with a path in the place of each reference to an input file."""
     values = dict(run.recipe.params)
-    for field in params_schema.fields(tool.Params.model_json_schema()):
+    for field in params_schema.read_fields(tool.Params.model_json_schema()):
         if field.is_input and field.name in values:
             values[field.name] = _resolve(values[field.name], run.files, field.title)
     return values

@@ -124,7 +124,7 @@ class EntryPointSource:
 
 def find_sources(home: Home) -> Iterator[Source]:
     """Yield all plugins, the bundled ones first, so that no other can take their names or ids."""
-    yield from _list_folder(paths.bundled_plugins(), "bundled")
+    yield from _list_folder(paths.bundled_plugins_folder(), "bundled")
     yield from _list_folder(home.plugins, "user")
     importlib.invalidate_caches()
     for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda entry: entry.name):

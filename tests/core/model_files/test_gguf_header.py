@@ -34,7 +34,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_what_a_header_tells(file: Path) -> None:
-    header = gguf_header.gguf_header(file)
+    header = gguf_header.read_gguf_header(file)
     assert header.architecture == "llama"
     assert header.number("context_length") == 128
     assert header.number("attention.head_count_kv") == 8
@@ -55,7 +55,7 @@ def test_what_a_header_tells(file: Path) -> None:
 
 def test_tensors_begin_where_they_are_said_to(file: Path) -> None:
     reader = theirs.GGUFReader(file)
-    ours = gguf_header.gguf_header(file).tensors
+    ours = gguf_header.read_gguf_header(file).tensors
     assert {one.name: (int(one.data_offset), int(one.tensor_type)) for one in reader.tensors} == {
         name: (tensor.start, tensor.kind) for name, tensor in ours.items()
     }
@@ -63,11 +63,11 @@ def test_tensors_begin_where_they_are_said_to(file: Path) -> None:
 
 def test_every_type_has_its_size() -> None:
     known = {int(kind): (int(block), int(size)) for kind, (block, size) in theirs.GGML_QUANT_SIZES.items()}
-    assert known == gguf_header._PACKED
+    assert known == gguf_header._BLOCK_SIZES
 
 
 def test_the_beginning_is_told_quickly(file: Path) -> None:
-    keys = gguf_header.gguf_keys(file)
+    keys = gguf_header.read_gguf_keys(file)
     assert keys["general.architecture"] == "llama"
     assert keys["llama.context_length"] == 128
     assert "tokenizer.chat_template" not in keys
@@ -78,8 +78,8 @@ def test_a_file_that_is_cut_short_says_so(file: Path) -> None:
     for length in (*range(0, 600, 7), len(whole) - 40, len(whole) // 2):
         file.write_bytes(whole[:length])
         with pytest.raises(BadInput, match="incomplete"):
-            gguf_header.gguf_header(file)
-        gguf_header.gguf_keys(file)
+            gguf_header.read_gguf_header(file)
+        gguf_header.read_gguf_keys(file)
 
 
 def test_what_is_no_gguf_says_so(file: Path, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_what_is_no_gguf_says_so(file: Path, tmp_path: Path) -> None:
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n"
     for content, words in (
         (pointer, "Git LFS pointer"),
-        (b"PK\x03\x04" + whole, "no GGUF file"),
+        (b"PK\x03\x04" + whole, "not a GGUF file"),
         (b"GGUF" + struct.pack("<I", 1) + whole[8:], "version"),
         (b"GGUF" + struct.pack(">I", 3) + whole[8:], "version"),
         (whole[:8] + struct.pack("<Q", 2**60) + whole[16:], "damaged"),
@@ -95,10 +95,10 @@ def test_what_is_no_gguf_says_so(file: Path, tmp_path: Path) -> None:
     ):
         file.write_bytes(content)
         with pytest.raises(BadInput, match=words):
-            gguf_header.gguf_header(file)
+            gguf_header.read_gguf_header(file)
     with pytest.raises(BadInput, match="cannot be read"):
-        gguf_header.gguf_header(tmp_path / "gone.gguf")
-    assert gguf_header.gguf_keys(tmp_path / "gone.gguf") == {}
+        gguf_header.read_gguf_header(tmp_path / "gone.gguf")
+    assert gguf_header.read_gguf_keys(tmp_path / "gone.gguf") == {}
 
 
 def test_a_length_that_cannot_be_is_not_believed(tmp_path: Path) -> None:
@@ -106,17 +106,17 @@ def test_a_length_that_cannot_be_is_not_believed(tmp_path: Path) -> None:
     file = tmp_path / "a.gguf"
     file.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + key)
     with pytest.raises(BadInput, match="damaged"):
-        gguf_header.gguf_header(file)
+        gguf_header.read_gguf_header(file)
 
 
 def test_any_damage_is_bad_input(file: Path) -> None:
     whole, chance = file.read_bytes(), random.Random(3)
-    head = gguf_header.gguf_header(file).tensors["token_embd.weight"].start
+    head = gguf_header.read_gguf_header(file).tensors["token_embd.weight"].start
     for _ in range(400):
         damaged = bytearray(whole)
         for _ in range(chance.randint(1, 4)):
             damaged[chance.randrange(head)] = chance.choice((0, 1, 9, 127, 255))
         file.write_bytes(damaged)
-        gguf_header.gguf_keys(file)
+        gguf_header.read_gguf_keys(file)
         with suppress(BadInput):
-            gguf_header.gguf_header(file)
+            gguf_header.read_gguf_header(file)

@@ -103,7 +103,7 @@ def test_pages_are_listed_by_their_first_line_the_newest_first(store: PageStore)
 def test_a_folder_that_may_not_be_written_to_is_a_sentence(store: PageStore) -> None:
     store.folder.mkdir()
     store.folder.chmod(0o500)
-    with pytest.raises(StudioError, match="may not be written"):
+    with pytest.raises(StudioError, match="write-protected"):
         store.create().append(RevisionTree().write(0, 0, "One"))
 
 

@@ -229,6 +229,6 @@ except StudioError as error:
 )
 def test_a_folder_that_may_not_be_written_to(home: Home) -> None:
     home.library.chmod(0o500)
-    with pytest.raises(StudioError, match="may not be written to"):
+    with pytest.raises(StudioError, match="write-protected"):
         writer.save_image(home, factories.picture(), factories.recipe())
     home.library.chmod(0o700)

@@ -14,7 +14,7 @@ from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 from studio.core import paths
 
-FOLDER = paths.resources() / "starters" / STARTER
+FOLDER = paths.resources_folder() / "starters" / STARTER
 
 
 def painted(tool: type[api.Tool] = TextToImage, seed: int = 1, **values: object) -> np.ndarray:

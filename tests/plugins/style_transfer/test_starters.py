@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from plugins.style_transfer.models import generators
 from studio.core import paths
 
-STARTERS = sorted((paths.resources() / "starters").glob("style-*"))
+STARTERS = sorted((paths.resources_folder() / "starters").glob("style-*"))
 MAX_BYTES = 1_500_000
 
 

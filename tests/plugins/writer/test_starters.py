@@ -18,7 +18,7 @@ from studio.core import paths
 from studio.library.models import model_kind
 from tests.plugins.writer.conftest import run_text
 
-STARTERS = paths.resources() / "starters"
+STARTERS = paths.resources_folder() / "starters"
 MAX_BYTES = {"writer-tales": 11_000_000, "writer-words": 4_000_000}
 TALE = (
     "Once upon a time there was a poor widow who lived with her three sons in a little house at the edge of the wood. "

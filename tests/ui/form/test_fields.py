@@ -133,7 +133,7 @@ def test_an_editor_gives_back_what_it_shows(
 
 @pytest.mark.parametrize("tool", [engine.STYLE, engine.WORDS, engine.MORPH, engine.TRAIN])
 def test_an_untouched_form_gives_the_defaults(qtbot: QtBot, around: FormServices, tool: Any) -> None:
-    fields = schema_form.fields(tool.schema)
+    fields = schema_form.read_fields(tool.schema)
     made = Form(fields, around)
     qtbot.addWidget(made)
     for field in fields:
@@ -285,12 +285,12 @@ def test_a_list_of_models_is_chosen_from_those_at_hand_or_typed(qtbot: QtBot, ar
 
 
 def test_advanced_fields_are_folded_until_they_are_wrong(qtbot: QtBot, around: FormServices) -> None:
-    made = Form(schema_form.fields(engine.STYLE.schema), around)
+    made = Form(schema_form.read_fields(engine.STYLE.schema), around)
     qtbot.addWidget(made)
     made.show()
     tile = made.editor("tile")
     assert not tile.isVisible()
-    made.set_errors({"tile": "Tile is 3, and must be between 64 and 2048."})
+    made.set_errors({"tile": "Tile must be between 64 and 2048, not 3."})
     assert tile.isVisible()
 
 

@@ -337,10 +337,10 @@ def test_inputs_are_handed_over_as_paths(shared: Worker, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"steps": 0}, "Steps is 0, and must be between 1 and 10000."),
+        ({"steps": 0}, "Steps must be between 1 and 10000, not 0."),
         ({"stops": 1}, "Do strict has no parameter stops. Did you mean steps?"),
         ({"low": 10}, "Low must be below high."),
-        ({"steps": "many"}, "Steps is a number, and 'many' is none."),
+        ({"steps": "many"}, "Steps must be a number, not 'many'."),
     ],
 )
 def test_values_that_do_not_fit_are_refused_in_one_sentence(
@@ -406,7 +406,7 @@ def test_the_models_of_a_result_are_in_its_recipe(shared: Worker) -> None:
 
 
 def test_starters_are_found_by_name_and_noted(shared: Worker) -> None:
-    name = sorted((paths.resources() / "starters").glob("*/"))[0].name
+    name = sorted((paths.resources_folder() / "starters").glob("*/"))[0].name
     (saved,) = of(shared.run("starter.do", name=name), ResultSaved)
     recipe = recipe_embedding.read_recipe(Path(saved.path))
     assert recipe is not None

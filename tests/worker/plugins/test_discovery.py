@@ -44,7 +44,7 @@ def test_a_dropped_file_is_a_plugin(home: Home, find: Callable[..., LoadedPlugin
     (described,) = plugin.tools
     assert (described.id, described.plugin, described.plugin_version) == ("dots.do", "dots", "1.2")
     assert described.summary == "Does one thing."
-    (size,) = params_schema.fields(described.schema)
+    (size,) = params_schema.read_fields(described.schema)
     assert (size.name, size.widget, size.default) == ("size", Widget.WHOLE, 3)
 
 

@@ -130,7 +130,7 @@ def test_quantised_bytes_count_towards_the_memory_needed(
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
-        ({"general.type": "adapter"}, r"packed\.gguf is no model but goes with one \(adapter\)"),
+        ({"general.type": "adapter"}, r"packed\.gguf is not a model but an addition to one \(adapter\)"),
         ({"split.count": 3}, "is one of 3 parts of a model"),
     ],
 )

@@ -75,7 +75,7 @@ def count_weights(folder: Path) -> int:
     return sum(
         int(np.prod(shape))
         for file in folder.glob("*/*.safetensors")
-        for shape in api.model_files.weight_shapes(file).values()
+        for shape in api.model_files.read_weight_shapes(file).values()
     )
 
 

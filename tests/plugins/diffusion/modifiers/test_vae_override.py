@@ -23,7 +23,7 @@ from studio import api, testing
 from studio.core import paths
 from tests.plugins.diffusion.fixtures import tiny
 
-STARTER = paths.resources() / "starters" / "vae-spatial"
+STARTER = paths.resources_folder() / "starters" / "vae-spatial"
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 from studio.core import paths
 
-STARTER = paths.resources() / "starters" / "vae-spatial"
+STARTER = paths.resources_folder() / "starters" / "vae-spatial"
 
 
 def tiny(stages: int = 2, channels: int = 4) -> AutoencoderTiny:

@@ -96,7 +96,9 @@ def test_the_model_paints_with_the_starters_autoencoder(pictures: Path, tmp_path
     assert [view.shape for view in previews] == [(64, 64, 3)] * 2
     steps = [event.step for event in events if isinstance(event, api.Progress) and event.step]
     assert steps == [1, 2, 3, 4]
-    vae = AutoencoderKL.from_pretrained(paths.resources() / "starters" / "vae-spatial", torch_dtype=torch.float32)
+    vae = AutoencoderKL.from_pretrained(
+        paths.resources_folder() / "starters" / "vae-spatial", torch_dtype=torch.float32
+    )
     pipe = AutoPipelineForText2Image.from_pretrained(made.folder, vae=vae, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     painted = pipe("a blue disk on a red ground, flat", num_inference_steps=2, output_type="np").images
