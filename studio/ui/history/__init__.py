@@ -1,4 +1,4 @@
-"""The history: everything that was made or taken in, searched, starred, traced and kept."""
+"""The history panel: every creation, with search, stars, ratings, lineage and trash."""
 
 from studio.ui.history.panel import HistoryPanel
 

@@ -1,4 +1,4 @@
-"""What can be done with the creations of the history. What destroys can be undone."""
+"""The actions on creations in the history. Moving to the trash can be undone."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _FORMATS = {
 
 
 class HistoryActions(QObject):
-    told = Signal(str, bool)
-    """A sentence about what was done, and whether it can be undone."""
+    notified = Signal(str, bool)
+    """Emitted with a sentence about an action, and whether it can be undone."""
 
     def __init__(self, model: HistoryModel, undo: UndoStack, parent: QWidget) -> None:
         super().__init__(parent)
@@ -32,7 +32,7 @@ class HistoryActions(QObject):
         self._window = parent
 
     def star(self, creations: Sequence[Creation]) -> None:
-        """Stars them; if all have a star already, takes it from them."""
+        """Star the creations, or remove the stars if all have one."""
         on = not all(creation.star for creation in creations)
         if creations:
             self._model.star([creation.id for creation in creations], on)
@@ -51,37 +51,39 @@ class HistoryActions(QObject):
     def trash(self, ids: Sequence[str]) -> None:
         if not ids:
             return
-        moved = list(ids)
+        targets = list(ids)
         self._undo.do(
-            f"moving {_number(moved)} to the trash",
-            lambda: self._model.trash(moved),
-            lambda: self._model.restore(moved),
+            f"moving {_count_creations(targets)} to the trash",
+            lambda: self._model.trash(targets),
+            lambda: self._model.restore(targets),
         )
-        self.told.emit(f"Moved {_number(moved)} to the trash.", True)
+        self.notified.emit(f"Moved {_count_creations(targets)} to the trash.", True)
 
     def restore(self, ids: Sequence[str]) -> None:
         if not ids:
             return
-        moved = list(ids)
+        targets = list(ids)
         self._undo.do(
-            f"restoring {_number(moved)}", lambda: self._model.restore(moved), lambda: self._model.trash(moved)
+            f"restoring {_count_creations(targets)}",
+            lambda: self._model.restore(targets),
+            lambda: self._model.trash(targets),
         )
-        self.told.emit(f"Restored {_number(moved)}.", True)
+        self.notified.emit(f"Restored {_count_creations(targets)}.", True)
 
     def undo(self) -> None:
         self._undo.undo()
 
     def copy(self, creations: Sequence[Creation]) -> None:
-        there = [creation for creation in creations if not creation.missing]
-        if there:
-            QGuiApplication.clipboard().setMimeData(CreationMimeData(there))
-            self.told.emit("Copied.", False)
+        available = [creation for creation in creations if not creation.missing]
+        if available:
+            QGuiApplication.clipboard().setMimeData(CreationMimeData(available))
+            self.notified.emit("Copied.", False)
 
     def show_in_folder(self, creation: Creation) -> None:
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(Path(creation.path).parent)))
 
     def export(self, creation: Creation) -> None:
-        """Asks where to; the extension decides the format, and the recipe goes along."""
+        """Ask for a file, and export a creation with its recipe. The extension decides the format."""
         path = Path(creation.path)
         dialog = QFileDialog(self._window, "Export", str(Path.home() / path.name))
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
@@ -95,14 +97,14 @@ class HistoryActions(QObject):
         dialog.open()
 
     def _export_to(self, creation: Creation, to: Path) -> None:
-        self._model.export(creation.id, to, lambda written: self.told.emit(f"Exported to {written.name}.", False))
+        self._model.export(creation.id, to, lambda written: self.notified.emit(f"Exported to {written.name}.", False))
 
 
 def _filters(suffix: str, formats: str) -> list[str]:
-    """The file's own format first."""
-    known = [one for one in formats.split(";;") if one]
-    return sorted(known, key=lambda one: f"*{suffix})" not in one) or ["All files (*)"]
+    """Return the name filters, the file's own format first."""
+    names = [name for name in formats.split(";;") if name]
+    return sorted(names, key=lambda name: f"*{suffix})" not in name) or ["All files (*)"]
 
 
-def _number(ids: Sequence[str]) -> str:
+def _count_creations(ids: Sequence[str]) -> str:
     return "1 creation" if len(ids) == 1 else f"{len(ids):,} creations"

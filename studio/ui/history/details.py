@@ -1,4 +1,4 @@
-"""What is known of the chosen creation: words, facts, rating, tags, and where it came from."""
+"""The details of the selected creation: prompt, facts, rating, tags and lineage."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from studio.ui.theme import icons, theme
 from studio.ui.widgets.flow_layout import FlowLayout
 from studio.ui.widgets.labels import describe, make_label, make_tool_tip
 
-WORDS = 240
-"""Characters of a prompt that are shown; the tool tip has more."""
+MAX_PROMPT = 240
+"""Number of characters of a prompt that are shown; the tool tip has more."""
 
 
 class DetailsPanel(QScrollArea):
@@ -37,15 +37,15 @@ class DetailsPanel(QScrollArea):
         self.rating = RatingBar()
         self.tags = QLineEdit()
         self.tags.setPlaceholderText("Tags")
-        describe(self.tags, "Tags", "Words to find it by, with commas between. Enter keeps them.")
+        describe(self.tags, "Tags", "Words to find it by, separated by commas. Press Enter to save.")
         self.lineage = LineageView(model)
         self.use = QPushButton("Use settings")
         describe(self.use, "Use settings", "Put its tool, settings and seed into the form")
         self.input = QPushButton("Use as input")
-        describe(self.input, "Use as input", "Give it to the tool as its picture")
+        describe(self.input, "Use as input", "Use it as the picture of the current tool")
         self._lay_out()
         self.rating.rated.connect(lambda stars: self._creation and self.rated.emit(self._creation, stars))
-        self.tags.editingFinished.connect(self._tags_edited)
+        self.tags.editingFinished.connect(self._save_tags)
         self.use.clicked.connect(lambda: self._creation and self.use_requested.emit(self._creation))
         self.input.clicked.connect(lambda: self._creation and self.input_requested.emit(self._creation))
 
@@ -77,40 +77,40 @@ class DetailsPanel(QScrollArea):
         return self._creation
 
     def show_creation(self, creation: Creation | None) -> None:
-        """Nothing is chosen: the place is given to the grid."""
-        another = creation is None or self._creation is None or creation.id != self._creation.id
-        if another and self.tags.isModified():
-            self._tags_edited()
+        """Show a creation, or hide the details if it is None."""
+        is_new = creation is None or self._creation is None or creation.id != self._creation.id
+        if is_new and self.tags.isModified():
+            self._save_tags()
         self._creation = creation
         self.setVisible(creation is not None)
         if creation is None:
             return
         words = " ".join(creation.title.split())
-        self.title.setText(words if len(words) <= WORDS else words[: WORDS - 1] + "…")
-        self.title.setToolTip(make_tool_tip(creation.title[:4000]) if len(words) > WORDS else "")
+        self.title.setText(words if len(words) <= MAX_PROMPT else words[: MAX_PROMPT - 1] + "…")
+        self.title.setToolTip(make_tool_tip(creation.title[:4000]) if len(words) > MAX_PROMPT else "")
         self.title.setVisible(bool(words))
         self.facts.setText(
             " · ".join(fact.replace(" ", "\u00a0") for fact in describe_creation(creation, self.tool_title))
         )
         self.rating.show_rating(creation.rating)
-        if another or not self.tags.hasFocus():
+        if is_new or not self.tags.hasFocus():
             self.tags.setText(", ".join(creation.tags))
         self.use.setVisible(creation.recipe is not None)
         self.input.setVisible(not creation.missing)
-        if another:
+        if is_new:
             self.read_lineage()
 
     def read_lineage(self) -> None:
         if self._creation is None:
             return
-        wanted = self._creation.id
+        id = self._creation.id
         self.lineage.tool_title = self.tool_title
         self._model.lineage(
-            wanted,
-            lambda found: self.lineage.show_lineage(found) if self._creation and self._creation.id == wanted else None,
+            id,
+            lambda lineage: self.lineage.show_lineage(lineage) if self._creation and self._creation.id == id else None,
         )
 
-    def _tags_edited(self) -> None:
+    def _save_tags(self) -> None:
         if self._creation is None or not self.tags.isModified():
             return
         self.tags.setModified(False)
@@ -120,12 +120,12 @@ class DetailsPanel(QScrollArea):
 
 
 def split_tags(text: str) -> list[str]:
-    """Each once, in the order they were typed."""
+    """Return the tags in typed order, without duplicates."""
     return list(dict.fromkeys(tag for part in text.split(",") if (tag := " ".join(part.split()))))
 
 
 class RatingBar(QWidget):
-    """Five stars. A click on the one that is set takes the rating back."""
+    """Five stars. A click on the current rating removes it."""
 
     rated = Signal(int)
     STAR = 18
@@ -137,7 +137,7 @@ class RatingBar(QWidget):
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setFixedSize(QSize(5 * self.STAR, self.STAR + 2))
-        describe(self, "Rating", "One to five stars. The keys 0 to 5 rate too.")
+        describe(self, "Rating", "Rate from 1 to 5 stars. The keys 0 to 5 work too.")
 
     def show_rating(self, rating: int) -> None:
         self._rating = rating

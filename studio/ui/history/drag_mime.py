@@ -1,4 +1,4 @@
-"""What a drag or a copy out of the history carries: the file, and for one picture its bytes."""
+"""The MIME data of creations that are dragged or copied."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PICTURES = {
 
 
 class CreationMimeData(QMimeData):
-    """Files by their address. The bytes of a single picture are read when they are asked for."""
+    """File URLs. The bytes of a single picture are read when they are requested."""
 
     def __init__(self, creations: Sequence[Creation]) -> None:
         super().__init__()

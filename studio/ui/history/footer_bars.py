@@ -1,4 +1,4 @@
-"""Two strips below the grid: what was just done with its undo, and what can be done in the trash."""
+"""The bars below the grid: the last action with Undo, and the actions of the trash."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QStackedLayout, 
 from studio.ui.theme import theme
 from studio.ui.widgets.labels import describe, make_label
 
-LONG_ENOUGH = 8000
-"""Milliseconds that a notice stays."""
+NOTICE_MS = 8000
+"""Milliseconds for which a message is shown."""
 
 
 class UndoBar(QFrame):
@@ -22,23 +22,23 @@ class UndoBar(QFrame):
         super().__init__(parent)
         self.sentence = make_label(wrap=True)
         self.undo = QPushButton("Undo")
-        describe(self.undo, "Undo", "Take back what was just done")
+        describe(self.undo, "Undo", "Undo the last action")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, theme.SPACE, 3 * theme.SPACE, 2 * theme.SPACE)
         layout.addWidget(self.sentence, 1)
         layout.addWidget(self.undo)
-        self._timer = QTimer(self, singleShot=True, interval=LONG_ENOUGH)
+        self._timer = QTimer(self, singleShot=True, interval=NOTICE_MS)
         self._timer.timeout.connect(self.hide)
         self.undo.clicked.connect(self._undo)
         self.hide()
 
-    def tell(self, sentence: str, undoable: bool, *, wrong: bool = False) -> None:
-        """What is wrong stays until the next is told."""
+    def show_message(self, sentence: str, undoable: bool, *, is_error: bool = False) -> None:
+        """Show a message. An error stays until the next message."""
         self.sentence.setText(sentence)
-        self.sentence.setStyleSheet(f"color: {theme.COLOURS.danger if wrong else theme.COLOURS.dim};")
+        self.sentence.setStyleSheet(f"color: {theme.COLOURS.danger if is_error else theme.COLOURS.dim};")
         self.undo.setVisible(undoable)
         self.show()
-        if wrong:
+        if is_error:
             self._timer.stop()
         elif self.isVisible():
             self._timer.start()
@@ -52,47 +52,47 @@ class UndoBar(QFrame):
 
 
 class TrashBar(QWidget):
-    """Restore, Delete and Empty trash. What cannot be undone asks again in its own place instead of in a dialog."""
+    """Restore, Delete and Empty trash. Deleting asks for confirmation in the bar, not in a dialog."""
 
     restore_requested = Signal()
     delete_requested = Signal(list)
-    """The ids that were asked about."""
+    """Emitted with the ids that the artist confirmed."""
     empty_requested = Signal()
     answered = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._count = 0
-        self._asked: list[str] = []
-        """What the question is about; the whole trash where this is empty."""
+        self._ids_to_delete: list[str] = []
+        """Ids that the question is about; empty for the whole trash."""
         self.restore = QPushButton("Restore")
-        describe(self.restore, "Restore", "Put what is chosen back where it was")
+        describe(self.restore, "Restore", "Move the selected creations back to the history")
         self.delete_chosen = QPushButton("Delete…")
-        describe(self.delete_chosen, "Delete", "Delete for ever what is chosen (Del)")
+        describe(self.delete_chosen, "Delete", "Delete the selected creations permanently (Del)")
         self.empty = QPushButton("Empty trash…")
-        describe(self.empty, "Empty trash", "Delete for ever what is in the trash")
+        describe(self.empty, "Empty trash", "Delete everything in the trash permanently")
         self.question = make_label(wrap=True)
-        self.delete = QPushButton("Delete for ever")
-        describe(self.delete, "Delete for ever", "This cannot be undone")
+        self.delete = QPushButton("Delete permanently")
+        describe(self.delete, "Delete permanently", "This cannot be undone")
         self.keep_button = QPushButton("Keep")
-        describe(self.keep_button, "Keep", "Leave the trash as it is")
+        describe(self.keep_button, "Keep", "Delete nothing")
         self._pages = QStackedLayout(self)
-        self._pages.addWidget(_row(self.restore, self.delete_chosen, self.empty))
+        self._pages.addWidget(_make_row(self.restore, self.delete_chosen, self.empty))
         asking = QWidget()
         column = QVBoxLayout(asking)
         column.setContentsMargins(0, theme.SPACE, 3 * theme.SPACE, 0)
         column.setSpacing(0)
         column.addWidget(self.question)
-        column.addWidget(_row(self.delete, self.keep_button))
+        column.addWidget(_make_row(self.delete, self.keep_button))
         self._pages.addWidget(asking)
         self.restore.clicked.connect(self.restore_requested)
         self.empty.clicked.connect(lambda: self.ask())
-        self.keep_button.clicked.connect(self._keep)
-        self.delete.clicked.connect(self._delete)
-        self.show_chosen(0)
+        self.keep_button.clicked.connect(self._on_keep)
+        self.delete.clicked.connect(self._on_delete)
+        self.show_selection(0)
         self.hide()
 
-    def show_chosen(self, count: int) -> None:
+    def show_selection(self, count: int) -> None:
         self.restore.setEnabled(count > 0)
         self.delete_chosen.setEnabled(count > 0)
 
@@ -100,44 +100,50 @@ class TrashBar(QWidget):
         self._count = count
         self.empty.setEnabled(count > 0)
 
-    def ask(self, chosen: Sequence[str] = ()) -> None:
-        """About these, or about all that is in the trash."""
-        self._asked = list(chosen)
-        count = len(chosen) or self._count
-        what = "this creation" if count == 1 else f"{count:,} creations" if chosen else f"all {count:,} creations here"
-        self.question.setText(f"Delete {what} for ever? This cannot be undone.")
+    def ask(self, ids: Sequence[str] = ()) -> None:
+        """Ask whether to delete these creations, or the whole trash."""
+        self._ids_to_delete = list(ids)
+        count = len(ids) or self._count
+        target = (
+            "this creation"
+            if count == 1
+            else f"{count:,} creations"
+            if ids
+            else f"all {count:,} creations in the trash"
+        )
+        self.question.setText(f"Delete {target} permanently? This cannot be undone.")
         self.delete.setStyleSheet(f"color: {theme.COLOURS.danger};")
         self._pages.setCurrentIndex(1)
         self.keep_button.setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def keep(self) -> None:
+    def cancel_question(self) -> None:
         self._pages.setCurrentIndex(0)
 
-    def choice_changed(self) -> None:
-        """A question about what was chosen is no longer the question."""
-        if self._asked:
-            self.keep()
+    def cancel_question_about_selection(self) -> None:
+        """Hide the question if it was about a selection, which now has changed."""
+        if self._ids_to_delete:
+            self.cancel_question()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape and self._pages.currentIndex() == 1:
-            self._keep()
+            self._on_keep()
         else:
             super().keyPressEvent(event)
 
-    def _keep(self) -> None:
-        self.keep()
+    def _on_keep(self) -> None:
+        self.cancel_question()
         self.answered.emit()
 
-    def _delete(self) -> None:
-        asked = self._asked
-        self._keep()
-        if asked:
-            self.delete_requested.emit(asked)
+    def _on_delete(self) -> None:
+        ids = self._ids_to_delete
+        self._on_keep()
+        if ids:
+            self.delete_requested.emit(ids)
         else:
             self.empty_requested.emit()
 
 
-def _row(*buttons: QPushButton) -> QWidget:
+def _make_row(*buttons: QPushButton) -> QWidget:
     row = QWidget()
     layout = QHBoxLayout(row)
     layout.setContentsMargins(0, theme.SPACE, 3 * theme.SPACE, 2 * theme.SPACE)

@@ -1,4 +1,4 @@
-"""The grid of thumbnails: choosing, opening, starring, dragging out, all from the keyboard too."""
+"""The grid of thumbnails, with selection, keys and dragging."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from studio.ui.history.uniform_grid import UniformGrid
 from studio.ui.theme import theme
 
 CELL = 92
-"""About how wide a cell is, in logical pixels; the columns share the width evenly."""
+"""Approximate width of a cell in logical pixels; the columns share the width evenly."""
 
 
 class HistoryGrid(UniformGrid):
     opened = Signal(Creation)
-    """Clicked, or Enter."""
+    """Emitted for a click or Enter."""
     star_requested = Signal()
     rating_requested = Signal(int)
     trash_requested = Signal()
     copy_requested = Signal()
     menu_requested = Signal(QPoint)
-    """In global coordinates."""
+    """Emitted with a global position."""
     chosen = Signal()
-    """Another current creation, or another selection."""
+    """Emitted when the current creation or the selection has changed."""
 
     def __init__(self, model: HistoryModel, parent: QWidget | None = None) -> None:
         super().__init__(CELL, parent)
         self._model = model
         self._delegate = CreationDelegate()
-        self._kept: list[str] = []
-        self.sentence = ""
-        """Shown while there is nothing in the grid."""
+        self._ids_before_reset: list[str] = []
+        self.empty_text = ""
+        """Text of an empty grid."""
         self.setAccessibleName("History")
         self.setSelectionMode(QListView.SelectionMode.ExtendedSelection)
         self.setEditTriggers(QListView.EditTrigger.NoEditTriggers)
@@ -57,13 +57,13 @@ class HistoryGrid(UniformGrid):
         model.rowsRemoved.connect(self._choose_neighbour)
 
     # What is chosen
-    def chosen_creations(self) -> list[Creation]:
-        """In the order of the grid; those that are not read yet are left out."""
+    def selected_creations(self) -> list[Creation]:
+        """Return the selected creations in the order of the grid, without those that are not loaded yet."""
         rows = sorted(index.row() for index in self.selectionModel().selectedIndexes())
-        found = (self._model.creation(row) for row in rows)
-        return [creation for creation in found if creation is not None]
+        creations = (self._model.creation(row) for row in rows)
+        return [creation for creation in creations if creation is not None]
 
-    def chosen_ids(self) -> list[str]:
+    def selected_ids(self) -> list[str]:
         rows = sorted(index.row() for index in self.selectionModel().selectedIndexes())
         return [self._model.id_at(row) for row in rows]
 
@@ -71,8 +71,8 @@ class HistoryGrid(UniformGrid):
         index = self.currentIndex()
         return self._model.creation(index.row()) if index.isValid() else None
 
-    def choose(self, creation: str) -> bool:
-        """Selects a creation and brings it into view; False if it is not in the list."""
+    def select_creation(self, creation: str) -> bool:
+        """Select a creation and scroll to it. Return False if it is not in the list."""
         row = self._model.row_of(creation)
         if row < 0:
             return False
@@ -90,11 +90,11 @@ class HistoryGrid(UniformGrid):
         self.chosen.emit()
 
     def _keep_selection(self) -> None:
-        self._kept = self.chosen_ids()[:1000]
+        self._ids_before_reset = self.selected_ids()[:1000]
 
     def _restore_selection(self) -> None:
-        """Searching keeps what was chosen, if it is among what was found first."""
-        rows = [row for kept in self._kept if (row := self._model.row_of(kept)) >= 0]
+        """Restore the selection after a search, as far as it is among the first results."""
+        rows = [row for id in self._ids_before_reset if (row := self._model.row_of(id)) >= 0]
         for row in rows:
             self.selectionModel().select(self._model.index(row), QItemSelectionModel.SelectionFlag.Select)
         if rows:
@@ -104,7 +104,7 @@ class HistoryGrid(UniformGrid):
         self.chosen.emit()
 
     def _choose_neighbour(self, parent: QModelIndex, first: int, last: int) -> None:
-        """After a deletion the next one is chosen, so that Delete can be pressed again."""
+        """Select the next creation after a deletion, so that Delete can be pressed again."""
         if self.hasFocus() and not self.selectionModel().hasSelection() and self._model.rowCount():
             row = min(first, self._model.rowCount() - 1)
             self.selectionModel().setCurrentIndex(
@@ -122,21 +122,21 @@ class HistoryGrid(UniformGrid):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
-        if self.sentence and not self._model.rowCount():
+        if self.empty_text and not self._model.rowCount():
             painter = QPainter(self.viewport())
             painter.setPen(self.palette().placeholderText().color())
             painter.setFont(theme.font())
             area = self.viewport().rect().adjusted(16, 0, -16, 0)
-            painter.drawText(area, int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap), self.sentence)
+            painter.drawText(area, int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap), self.empty_text)
 
     # Keys and mouse
     def event(self, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and self._is_mine(event):
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and self._is_grid_key(event):
             event.accept()
             return True
         return super().event(event)
 
-    def _is_mine(self, event: QKeyEvent) -> bool:
+    def _is_grid_key(self, event: QKeyEvent) -> bool:
         plain = event.modifiers() in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier)
         return plain and (event.text() == "." or event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace))
 
@@ -158,7 +158,7 @@ class HistoryGrid(UniformGrid):
             super().keyPressEvent(event)
 
     def keyboardSearch(self, search: str) -> None:
-        """Letters are keys of the window here, not a search by name."""
+        """Do nothing: letters are shortcuts of the window."""
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         dragged = self.state() != QListView.State.NoState
@@ -178,7 +178,7 @@ class HistoryGrid(UniformGrid):
             self.menu_requested.emit(at)
 
     def startDrag(self, actions: Qt.DropAction) -> None:
-        creations = [creation for creation in self.chosen_creations() if not creation.missing]
+        creations = [creation for creation in self.selected_creations() if not creation.missing]
         if not creations:
             return
         drag = QDrag(self)

@@ -1,4 +1,4 @@
-"""Where it came from: the chain from the first picture to what was made last."""
+"""The lineage of a creation: what it was made from, and what was made from it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from studio.ui.history.descriptions import ToolTitle, name_of, title_from_tool_i
 from studio.ui.theme import icons, theme
 from studio.ui.widgets.labels import make_label, make_tool_tip
 
-THUMB = 28
+THUMBNAIL = 28
 INDENT = 14
-DEEPEST = 6
-"""Steps are not indented further than this many."""
+MAX_DEPTH = 6
+"""Largest number of indents."""
 
 
 class LineageView(QWidget):
@@ -28,7 +28,7 @@ class LineageView(QWidget):
         self._model = model
         self.tool_title: ToolTitle = title_from_tool_id
         self._steps: list[StepButton] = []
-        heading = make_label("Where it came from", "dim")
+        heading = make_label("Lineage", "dim")
         self._more = make_label(role="caption")
         self._column = QVBoxLayout()
         self._column.setSpacing(2)
@@ -42,7 +42,7 @@ class LineageView(QWidget):
         self.hide()
 
     def show_lineage(self, lineage: Lineage) -> None:
-        """A creation on its own has no story, and the place stays empty."""
+        """Show a lineage. One of a single creation is hidden."""
         for button in self._steps:
             self._column.removeWidget(button)
             button.hide()
@@ -67,15 +67,15 @@ class LineageView(QWidget):
 
 
 class StepButton(QAbstractButton):
-    """One creation of the chain; the one that is looked at is set in bold."""
+    """A creation in a lineage; the current one is bold."""
 
-    def __init__(self, step: Step, text: str, here: bool) -> None:
+    def __init__(self, step: Step, text: str, is_current: bool) -> None:
         super().__init__()
         self.creation = step.creation
-        self._here = here
-        self._indent = min(step.depth, DEEPEST) * INDENT
+        self._is_current = is_current
+        self._indent = min(step.depth, MAX_DEPTH) * INDENT
         self._thumb: QPixmap | None = None
-        self._words = text.replace("\n", " ")
+        self._text = text.replace("\n", " ")
         self.setAccessibleName(text)
         self.setToolTip(make_tool_tip(text[:400]))
         self.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -83,11 +83,11 @@ class StepButton(QAbstractButton):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:
-        return QSize(160, THUMB + 8)
+        return QSize(160, THUMBNAIL + 8)
 
     def set_thumbnail(self, image: QImage | None) -> None:
         if image is not None and not image.isNull():
-            self._thumb = crop_rounded_square(image, THUMB, self.devicePixelRatioF(), 3.0)
+            self._thumb = crop_rounded_square(image, THUMBNAIL, self.devicePixelRatioF(), 3.0)
             self.update()
 
     def enterEvent(self, event: QEnterEvent) -> None:
@@ -109,14 +109,14 @@ class StepButton(QAbstractButton):
         else:
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(QColor(theme.COLOURS.field))
-            painter.drawRoundedRect(QRectF(left, 4, THUMB, THUMB), 3, 3)
+            painter.drawRoundedRect(QRectF(left, 4, THUMBNAIL, THUMBNAIL), 3, 3)
             missing = self.creation.missing
             glyph = icons.pixmap(
                 "image-broken-variant" if missing else "file-outline", 16, "dim", self.devicePixelRatioF()
             )
             painter.drawPixmap(QPointF(left + 6, 10), glyph)
-        painter.setFont(theme.font(theme.BODY - 1, strong=self._here))
-        painter.setPen(QColor(theme.COLOURS.text if self._here else theme.COLOURS.dim))
-        room = QRect(left + THUMB + 8, 0, self.width() - left - THUMB - 12, self.height())
-        words = painter.fontMetrics().elidedText(self._words, Qt.TextElideMode.ElideRight, room.width())
-        painter.drawText(room, int(Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine), words)
+        painter.setFont(theme.font(theme.BODY - 1, strong=self._is_current))
+        painter.setPen(QColor(theme.COLOURS.text if self._is_current else theme.COLOURS.dim))
+        text_rect = QRect(left + THUMBNAIL + 8, 0, self.width() - left - THUMBNAIL - 12, self.height())
+        title = painter.fontMetrics().elidedText(self._text, Qt.TextElideMode.ElideRight, text_rect.width())
+        painter.drawText(text_rect, int(Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine), title)

@@ -1,4 +1,4 @@
-"""The panel on the right: search, shelves, grid, and what is known of the chosen creation."""
+"""The history panel: search, filters, grid and details."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ ALL, STARRED, TRASH = range(3)
 
 
 class HistoryPanel(QWidget):
-    """Shows `model`, which belongs to whoever made it and is closed by them.
+    """The history of a model, which its owner closes.
 
-    `undo` takes what can be undone; without one the panel keeps its own.
+    `undo` takes the undo commands; without one, the panel has its own stack.
     """
 
     activated = Signal(Creation)
-    """To be shown on the canvas."""
+    """Emitted with a creation to show on the canvas."""
     use_recipe = Signal(Creation)
     use_as_input = Signal(Creation)
     selected = Signal(object)
-    """The current Creation, or None."""
+    """Emitted with the current Creation, or None."""
     files_dropped = Signal(list)
-    """Files to take in, as `list[Path]`."""
+    """Emitted with dropped files to import, as `list[Path]`."""
 
     def __init__(self, model: HistoryModel, undo: UndoStack | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -47,13 +47,13 @@ class HistoryPanel(QWidget):
         self.setAcceptDrops(True)
         self.setMinimumWidth(216)
         self.search = SearchField()
-        self.shelves = QButtonGroup(self)
+        self.filters = QButtonGroup(self)
         self.count = make_label(role="caption")
         self.grid = HistoryGrid(model)
         self.details = DetailsPanel(model)
         self.trash_bar = TrashBar()
         self.notice = UndoBar()
-        self.operations = HistoryActions(model, undo or UndoStack(), self)
+        self.history_actions = HistoryActions(model, undo or UndoStack(), self)
         self._lay_out()
         self._connect()
         self.details.show_creation(None)
@@ -67,7 +67,7 @@ class HistoryPanel(QWidget):
             chip.setCheckable(True)
             chip.setChecked(number == ALL)
             describe(chip, f"Show: {words}")
-            self.shelves.addButton(chip, number)
+            self.filters.addButton(chip, number)
             chips.addWidget(chip)
         chips.addStretch()
         chips.addWidget(self.count)
@@ -89,7 +89,7 @@ class HistoryPanel(QWidget):
         bottom.setSpacing(0)
         bottom.addWidget(make_line())
         bottom.addWidget(self.details)
-        self._lower = lower
+        self._details_area = lower
         split = QSplitter(Qt.Orientation.Vertical)
         split.addWidget(upper)
         split.addWidget(lower)
@@ -102,118 +102,118 @@ class HistoryPanel(QWidget):
         layout.addWidget(split)
 
     def _connect(self) -> None:
-        model, grid, operations = self.model, self.grid, self.operations
+        model, grid, history_actions = self.model, self.grid, self.history_actions
         self.search.searched.connect(lambda _: self._search())
-        self.search.left.connect(self._enter_grid)
-        self.shelves.idClicked.connect(lambda _: self._search())
+        self.search.down_pressed.connect(self._enter_grid)
+        self.filters.idClicked.connect(lambda _: self._search())
         grid.opened.connect(self.activated)
-        grid.chosen.connect(self._show_chosen)
+        grid.chosen.connect(self._show_selection)
         grid.menu_requested.connect(self._show_menu)
-        grid.star_requested.connect(lambda: operations.star(grid.chosen_creations()))
-        grid.rating_requested.connect(lambda stars: operations.rate(grid.chosen_creations(), stars))
-        grid.trash_requested.connect(self.trash_chosen)
-        grid.copy_requested.connect(lambda: operations.copy(grid.chosen_creations()))
-        self.details.rated.connect(lambda creation, stars: operations.rate([creation], stars))
-        self.details.tagged.connect(operations.tag)
+        grid.star_requested.connect(lambda: history_actions.star(grid.selected_creations()))
+        grid.rating_requested.connect(lambda stars: history_actions.rate(grid.selected_creations(), stars))
+        grid.trash_requested.connect(self.trash_selected)
+        grid.copy_requested.connect(lambda: history_actions.copy(grid.selected_creations()))
+        self.details.rated.connect(lambda creation, stars: history_actions.rate([creation], stars))
+        self.details.tagged.connect(history_actions.tag)
         self.details.use_requested.connect(self.use_recipe)
         self.details.input_requested.connect(self.use_as_input)
-        self.details.lineage.chosen.connect(self._go_to)
-        self.trash_bar.restore_requested.connect(lambda: operations.restore(grid.chosen_ids()))
-        self.trash_bar.delete_chosen.clicked.connect(lambda: self.trash_bar.ask(grid.chosen_ids()))
+        self.details.lineage.chosen.connect(self._open_from_lineage)
+        self.trash_bar.restore_requested.connect(lambda: history_actions.restore(grid.selected_ids()))
+        self.trash_bar.delete_chosen.clicked.connect(lambda: self.trash_bar.ask(grid.selected_ids()))
         self.trash_bar.delete_requested.connect(model.delete)
         self.trash_bar.empty_requested.connect(model.empty_trash)
         self.trash_bar.answered.connect(grid.setFocus)
-        grid.selectionModel().selectionChanged.connect(lambda *_: self.trash_bar.choice_changed())
-        self.notice.undo_requested.connect(operations.undo)
-        operations.told.connect(self.notice.tell)
-        model.failed.connect(lambda sentence: self.notice.tell(sentence, False, wrong=True))
-        model.changed.connect(lambda _: self._show_chosen())
-        model.dataChanged.connect(lambda first, last: self._rows_changed(first.row(), last.row()))
+        grid.selectionModel().selectionChanged.connect(lambda *_: self.trash_bar.cancel_question_about_selection())
+        self.notice.undo_requested.connect(history_actions.undo)
+        history_actions.notified.connect(self.notice.show_message)
+        model.failed.connect(lambda sentence: self.notice.show_message(sentence, False, is_error=True))
+        model.changed.connect(lambda _: self._show_selection())
+        model.dataChanged.connect(lambda first, last: self._on_rows_changed(first.row(), last.row()))
         for signal in (model.modelReset, model.rowsInserted, model.rowsRemoved, model.searched):
-            signal.connect(self._count)
+            signal.connect(self._show_count)
 
     # What is shown
     def set_tool_title(self, tool_title: ToolTitle) -> None:
-        """How tools are called, from their ids."""
+        """Set the function that returns tool titles."""
         self.details.tool_title = tool_title
-        self._show_chosen()
+        self._show_selection()
 
     @property
-    def shelf(self) -> int:
-        return self.shelves.checkedId()
+    def current_filter(self) -> int:
+        return self.filters.checkedId()
 
     def _search(self) -> None:
-        shelf = self.shelf
+        shelf = self.current_filter
         self.model.search(self.search.text(), starred=shelf == STARRED, trashed=shelf == TRASH)
         self.trash_bar.setVisible(shelf == TRASH)
-        self.trash_bar.keep()
+        self.trash_bar.cancel_question()
 
-    def _count(self) -> None:
+    def _show_count(self) -> None:
         rows, known = self.model.rowCount(), self.model.standing
         self.count.setText(group_digits(rows) if known and rows else "")
-        self.grid.sentence = self._why_empty() if known and not rows else ""
+        self.grid.empty_text = self._describe_empty() if known and not rows else ""
         self.trash_bar.show_count(rows)
         if not rows:
             self.grid.viewport().update()
-            self._show_chosen()
+            self._show_selection()
 
-    def _why_empty(self) -> str:
+    def _describe_empty(self) -> str:
         if text := self.search.text().strip():
-            return f"Nothing found for “{text[:60]}”.\nEsc clears the search."
+            return f"Nothing matches “{text[:60]}”.\nPress Esc to clear the search."
         return (
-            "What you make appears here.\nPictures that you drop here are kept too.",
-            "What you star gathers here.\nThe key is “.”",
+            "Results appear here.\nDrop pictures here to import them.",
+            "Starred creations appear here.\nPress “.” to star one.",
             "The trash is empty.",
-        )[self.shelf]
+        )[self.current_filter]
 
-    def _rows_changed(self, first: int, last: int) -> None:
+    def _on_rows_changed(self, first: int, last: int) -> None:
         row = self.grid.currentIndex().row()
         if first <= row <= last:
-            self._show_chosen()
+            self._show_selection()
 
-    def _show_chosen(self) -> None:
-        chosen = self.grid.current_creation() if self.grid.selectionModel().hasSelection() else None
-        if chosen != self.details.creation:
-            self.details.show_creation(chosen)
-            self.selected.emit(chosen)
-        self._lower.setVisible(chosen is not None)
-        self.trash_bar.show_chosen(len(self.grid.selectionModel().selectedIndexes()))
+    def _show_selection(self) -> None:
+        selected = self.grid.current_creation() if self.grid.selectionModel().hasSelection() else None
+        if selected != self.details.creation:
+            self.details.show_creation(selected)
+            self.selected.emit(selected)
+        self._details_area.setVisible(selected is not None)
+        self.trash_bar.show_selection(len(self.grid.selectionModel().selectedIndexes()))
 
-    def _go_to(self, creation: Creation) -> None:
-        """From the chain: shown on the canvas, and chosen in the grid if it is there."""
-        if not self.grid.choose(creation.id):
+    def _open_from_lineage(self, creation: Creation) -> None:
+        """Show a creation of the lineage on the canvas, and select it in the grid if it is listed."""
+        if not self.grid.select_creation(creation.id):
             self.details.show_creation(creation)
-            self._lower.show()
+            self._details_area.show()
         self.activated.emit(creation)
 
     def _enter_grid(self) -> None:
         self.grid.setFocus()
         if not self.grid.currentIndex().isValid() and self.model.rowCount():
-            self.grid.choose(self.model.id_at(0))
+            self.grid.select_creation(self.model.id_at(0))
 
     # What is done
-    def trash_chosen(self) -> None:
-        """In the trash it asks first, since there it is for ever."""
-        chosen = self.grid.chosen_ids()
-        if self.shelf != TRASH:
-            self.operations.trash(chosen)
-        elif chosen:
-            self.trash_bar.ask(chosen)
+    def trash_selected(self) -> None:
+        """Move the selection to the trash; in the trash, ask whether to delete it permanently."""
+        selected = self.grid.selected_ids()
+        if self.current_filter != TRASH:
+            self.history_actions.trash(selected)
+        elif selected:
+            self.trash_bar.ask(selected)
 
     def _show_menu(self, at: QPoint) -> None:
-        menu = self.menu()
+        menu = self.make_menu()
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.popup(at)
 
-    def menu(self) -> QMenu:
-        """The context menu for what is chosen."""
-        creations, ids = self.grid.chosen_creations(), self.grid.chosen_ids()
-        menu, operations = QMenu(self), self.operations
+    def make_menu(self) -> QMenu:
+        """Return the context menu of the selection."""
+        creations, ids = self.grid.selected_creations(), self.grid.selected_ids()
+        menu, history_actions = QMenu(self), self.history_actions
         single = creations[0] if len(ids) == 1 and creations else None
-        there = [creation for creation in creations if not creation.missing]
-        if self.shelf == TRASH:
-            menu.addAction("Restore").triggered.connect(lambda: operations.restore(ids))
-            menu.addAction("Delete for ever…\tDel").triggered.connect(lambda: self.trash_bar.ask(ids))
+        available = [creation for creation in creations if not creation.missing]
+        if self.current_filter == TRASH:
+            menu.addAction("Restore").triggered.connect(lambda: history_actions.restore(ids))
+            menu.addAction("Delete permanently…\tDel").triggered.connect(lambda: self.trash_bar.ask(ids))
             menu.addAction("Empty trash…").triggered.connect(lambda: self.trash_bar.ask())
             return menu
         if single is not None:
@@ -224,19 +224,23 @@ class HistoryPanel(QWidget):
                 menu.addAction("Use as input").triggered.connect(lambda: self.use_as_input.emit(single))
             menu.addSeparator()
         starred = bool(creations) and all(creation.star for creation in creations)
-        menu.addAction("Remove star\t." if starred else "Star\t.").triggered.connect(lambda: operations.star(creations))
+        menu.addAction("Remove star\t." if starred else "Star\t.").triggered.connect(
+            lambda: history_actions.star(creations)
+        )
         rating = menu.addMenu("Rating")
         for stars in range(6):
             words = f"{'★' * stars or 'None'}\t{stars}"
-            rating.addAction(words).triggered.connect(lambda _=False, stars=stars: operations.rate(creations, stars))
+            rating.addAction(words).triggered.connect(
+                lambda _=False, stars=stars: history_actions.rate(creations, stars)
+            )
         menu.addSeparator()
-        if there:
-            menu.addAction("Copy\tCtrl+C").triggered.connect(lambda: operations.copy(there))
-        if single is not None and there:
-            menu.addAction("Export…").triggered.connect(lambda: operations.export(single))
-            menu.addAction("Show in folder").triggered.connect(lambda: operations.show_in_folder(single))
+        if available:
+            menu.addAction("Copy\tCtrl+C").triggered.connect(lambda: history_actions.copy(available))
+        if single is not None and available:
+            menu.addAction("Export…").triggered.connect(lambda: history_actions.export(single))
+            menu.addAction("Show in folder").triggered.connect(lambda: history_actions.show_in_folder(single))
         menu.addSeparator()
-        menu.addAction("Move to trash\tDel").triggered.connect(lambda: operations.trash(ids))
+        menu.addAction("Move to trash\tDel").triggered.connect(lambda: history_actions.trash(ids))
         return menu
 
     # Drops

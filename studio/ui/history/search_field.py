@@ -1,4 +1,4 @@
-"""The search field, and the grammar that it understands one click away."""
+"""The search field, with a menu that explains the search syntax."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ from PySide6.QtWidgets import QLineEdit, QMenu, QWidget
 
 from studio.ui.theme import icons
 
-GRAMMAR = (
+SYNTAX = (
     ("fox lantern", "words in the prompt, title, tags or name"),
-    ("tool:style", "made by a tool"),
-    ("tag:portrait", "carries a tag"),
-    ("rating:>=3", "three stars and more"),
+    ("tool:style", "made with this tool"),
+    ("tag:portrait", "has this tag"),
+    ("rating:>=3", "three stars or more"),
     ("is:starred", "starred"),
     ("kind:animation", "image, animation, text or model"),
-    ("before:2026-11-01", "older than a day; after: is newer"),
-    ("seed:41882", "made with a seed"),
-    ("-word", "without a word"),
+    ("before:2026-11-01", "made before this day; use after: for later"),
+    ("seed:41882", "made with this seed"),
+    ("-word", "does not contain this word"),
 )
 
 
 class SearchField(QLineEdit):
     searched = Signal(str)
-    left = Signal()
-    """The Down key: on to what was found."""
+    down_pressed = Signal()
+    """Emitted for the Down key, which moves to the results."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setAccessibleName("Search the history")
+        self.setAccessibleName("Search history")
         self.setPlaceholderText("Search, or tool:style rating:>=3")
         self.setMaxLength(2_000)
         self.addAction(icons.icon("magnify"), QLineEdit.ActionPosition.LeadingPosition)
-        self._clear = QAction(icons.icon("close"), "Clear the search", self)
+        self._clear = QAction(icons.icon("close"), "Clear search", self)
         self._clear.triggered.connect(self.clear)
-        self._hint = QAction(icons.icon("help-circle-outline"), "What can be searched for", self)
-        self._hint.triggered.connect(self.show_grammar)
+        self._hint = QAction(icons.icon("help-circle-outline"), "Search help", self)
+        self._hint.triggered.connect(self.show_help)
         self.addAction(self._hint, QLineEdit.ActionPosition.TrailingPosition)
         self.addAction(self._clear, QLineEdit.ActionPosition.TrailingPosition)
         self._clear.setVisible(False)
-        self.textChanged.connect(self._changed)
+        self.textChanged.connect(self._on_text_changed)
 
-    def show_grammar(self) -> None:
-        """Examples; choosing one writes it into the field."""
+    def show_help(self) -> None:
+        """Open a menu of examples. Choosing one writes it into the field."""
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        for example, meaning in GRAMMAR:
+        for example, meaning in SYNTAX:
             action = menu.addAction(f"{example}\t{meaning}")
             action.triggered.connect(lambda _=False, example=example: self._write(example))
         menu.popup(self.mapToGlobal(QPoint(0, self.height() + 4)))
@@ -54,11 +54,11 @@ class SearchField(QLineEdit):
         if event.key() == Qt.Key.Key_Escape and self.text():
             self.clear()
         elif event.key() == Qt.Key.Key_Down:
-            self.left.emit()
+            self.down_pressed.emit()
         else:
             super().keyPressEvent(event)
 
-    def _changed(self, text: str) -> None:
+    def _on_text_changed(self, text: str) -> None:
         self._clear.setVisible(bool(text))
         self._hint.setVisible(not text)
         self.searched.emit(text)

@@ -1,7 +1,7 @@
-"""A list view whose cells are all alike: where a cell stands is arithmetic, at any number of rows.
+"""A list view of equal cells, whose positions are computed, for any number of rows.
 
-Qt's own icon mode lays out every item, and begins anew at each insertion and resize: with a
-hundred thousand that takes seconds in which the scroll position is lost.
+Qt's icon mode lays out every item again at each insertion and resize. With a hundred thousand items
+that takes seconds and loses the scroll position.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ _Move = QAbstractItemView.CursorAction
 
 
 class UniformGrid(QListView):
-    """`about` is roughly how wide a cell is; the columns share the width evenly. Cells are square."""
+    """A grid of square cells. `cell_width` is approximate; the columns share the width evenly."""
 
-    def __init__(self, about: int, parent: QWidget | None = None) -> None:
+    def __init__(self, cell_width: int, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._about = about
+        self._cell_width = cell_width
         self._columns = 1
-        self._side = about
+        self._side = cell_width
         self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         # It keeps its room when there is nothing to scroll, so that the columns do not jump.
@@ -34,7 +34,7 @@ class UniformGrid(QListView):
 
     @property
     def side(self) -> int:
-        """Width and height of a cell, in logical pixels."""
+        """Width and height of a cell in logical pixels."""
         return self._side
 
     # Geometry
@@ -70,38 +70,38 @@ class UniformGrid(QListView):
             bar.setValue(top + self._side - height)
 
     def rows_in(self, rect: QRect) -> list[tuple[int, int]]:
-        """The first and last row of each line that a rectangle of the viewport touches."""
+        """Return the first and last row of each line that a rectangle of the viewport touches."""
         rect = rect.normalized()
         first, last = max(rect.left() // self._side, 0), min(rect.right() // self._side, self._columns - 1)
         if first > last:
             return []
         top, bottom = rect.top() + self.verticalOffset(), rect.bottom() + self.verticalOffset()
-        count, found = self._count(), []
+        count, rows = self._count(), []
         for line in range(max(top // self._side, 0), bottom // self._side + 1):
             start = line * self._columns + first
             if start >= count:
                 break
-            found.append((start, min(line * self._columns + last, count - 1)))
-        return found
+            rows.append((start, min(line * self._columns + last, count - 1)))
+        return rows
 
     def doItemsLayout(self) -> None:
-        self._measure()
+        self._update_columns()
         self.viewport().update()
 
     def updateGeometries(self) -> None:
-        self._measure()
+        self._update_columns()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """What was at the top stays there."""
+        """Keep the topmost row at the top."""
         row = self.verticalOffset() // self._side * self._columns
         columns = self._columns
-        self._measure()
+        self._update_columns()
         if columns != self._columns:
             self.verticalScrollBar().setValue(row // self._columns * self._side)
 
-    def _measure(self) -> None:
+    def _update_columns(self) -> None:
         width, height = max(self.viewport().width(), 1), self.viewport().height()
-        self._columns = max(2, round(width / self._about))
+        self._columns = max(2, round(width / self._cell_width))
         self._side = max(8, width // self._columns)
         lines = -(-self._count() // self._columns)
         bar = self.verticalScrollBar()

@@ -1,4 +1,4 @@
-"""The page of text on the canvas."""
+"""The page of text."""
 
 from studio.ui.page.page_view import PageView
 

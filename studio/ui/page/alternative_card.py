@@ -1,4 +1,4 @@
-"""A card with the beginning of one alternative, in the colours of those who wrote it."""
+"""A card with the beginning of one alternative, coloured by author."""
 
 from __future__ import annotations
 
@@ -26,65 +26,66 @@ from studio.ui.page import author_format
 from studio.ui.theme import theme
 
 EDGE, HEAD, SIZE, LINES = 16, 40, 15, 135
-"""Pixels around the words, of the line above them, and of their letters; hundredths of these from line to line."""
-MOST = 1500
-"""Characters that are shown."""
-SPOKEN = 80
-"""Characters that assistive technology is told."""
+"""Padding, header height and font size in pixels; line height in per cent."""
+MAX_CHARACTERS = 1500
+"""Largest number of characters on a card."""
+ACCESSIBLE_CHARACTERS = 80
+"""Number of characters in the accessible name."""
 
 
 class AlternativeCard(QAbstractButton):
-    """A click or Space takes it; all other keys are for the one that it is in."""
+    """A card, chosen by a click or Space. All other keys go to its parent."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.passage = Passage(None)
         self.number = self.of = 0
-        self._standing = self._length = ""
+        self._status = self._length = ""
         self._text = QTextDocument(self)
         self._text.setDocumentMargin(0)
-        self._text.setDefaultTextOption(_wrapping())
+        self._text.setDefaultTextOption(_make_text_option())
 
     def show_passage(self, number: int, of: int, passage: Passage) -> None:
-        """`number` of `of`, from 1."""
+        """Show alternative `number` (from 1) of `of`."""
         if (number, of, passage) != (self.number, self.of, self.passage):
             self.number, self.of, self.passage = number, of, passage
             self._fill()
 
-    def height_at(self, width: int) -> int:
-        """What its words need."""
+    def height_for(self, width: int) -> int:
+        """Return the height that the text needs at this width, in pixels."""
         self._text.setTextWidth(width - 2 * EDGE)
         return HEAD + int(self._text.size().height()) + EDGE
 
     def _fill(self) -> None:
         passage = self.passage
-        whole = "".join(run.text for run in passage.runs)
-        waits = passage.node is None
-        nothing = "Waiting to be written…" if waits else "Without words"
-        count = count_words(whole)
-        self._length = "" if waits else "1 word" if count == 1 else f"{group_digits(count)} words"
-        self._standing = "Being written…" if passage.is_streaming else "On the page" if passage.is_here else ""
-        self.setEnabled(not waits)
-        self.setCursor(Qt.CursorShape.ArrowCursor if waits else Qt.CursorShape.PointingHandCursor)
-        self._write(shorten_runs(passage.runs), nothing)
-        self._name(whole, nothing)
+        text = "".join(run.text for run in passage.runs)
+        is_waiting = passage.node is None
+        empty_text = "Waiting…" if is_waiting else "Empty"
+        count = count_words(text)
+        self._length = "" if is_waiting else "1 word" if count == 1 else f"{group_digits(count)} words"
+        self._status = "Writing…" if passage.is_streaming else "On the page" if passage.is_here else ""
+        self.setEnabled(not is_waiting)
+        self.setCursor(Qt.CursorShape.ArrowCursor if is_waiting else Qt.CursorShape.PointingHandCursor)
+        self._write(shorten_runs(passage.runs), empty_text)
+        self._set_accessible_name(text, empty_text)
         self.update()
 
-    def _write(self, runs: Sequence[AuthorRun], nothing: str) -> None:
+    def _write(self, runs: Sequence[AuthorRun], empty_text: str) -> None:
         self._text.clear()
         cursor = QTextCursor(self._text)
         cursor.setBlockFormat(author_format.make_block_format(LINES))
         for run in runs:
             cursor.insertText(run.text, author_format.make_author_format(SIZE, run.author))
         if not runs:
-            cursor.insertText(nothing, author_format.make_char_format(SIZE, theme.COLOURS.dim))
+            cursor.insertText(empty_text, author_format.make_char_format(SIZE, theme.COLOURS.dim))
 
-    def _name(self, whole: str, nothing: str) -> None:
-        said = [f"Alternative {self.number} of {self.of}"]
-        said += ["on the page"] if self.passage.is_here else []
-        said += ["being written"] if self.passage.is_streaming else []
-        self.setAccessibleName(f"{', '.join(said)}: {' '.join(whole[: 2 * SPOKEN].split())[:SPOKEN] or nothing}")
+    def _set_accessible_name(self, text: str, empty_text: str) -> None:
+        parts = [f"Alternative {self.number} of {self.of}"]
+        parts += ["on the page"] if self.passage.is_here else []
+        parts += ["writing"] if self.passage.is_streaming else []
+        beginning = " ".join(text[: 2 * ACCESSIBLE_CHARACTERS].split())[:ACCESSIBLE_CHARACTERS]
+        self.setAccessibleName(f"{', '.join(parts)}: {beginning or empty_text}")
         self.setAccessibleDescription(self._length)
 
     def changeEvent(self, event: QEvent) -> None:
@@ -117,35 +118,35 @@ class AlternativeCard(QAbstractButton):
 
     def _paint_head(self, painter: QPainter) -> None:
         colours = theme.COLOURS
-        room = QRectF(EDGE, 8, self.width() - 2 * EDGE, HEAD - 12)
+        header = QRectF(EDGE, 8, self.width() - 2 * EDGE, HEAD - 12)
         left = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         painter.setFont(theme.font(strong=True))
         painter.setPen(QColor(colours.text if self.isEnabled() else colours.faint))
-        painter.drawText(room, left, str(self.number))
-        taken = painter.fontMetrics().horizontalAdvance(str(self.number)) + 8
+        painter.drawText(header, left, str(self.number))
+        number_width = painter.fontMetrics().horizontalAdvance(str(self.number)) + 8
         painter.setFont(theme.font(theme.CAPTION))
         painter.setPen(QColor(colours.dim))
-        painter.drawText(room.adjusted(taken, 0, 0, 0), left, self._standing)
-        painter.drawText(room, int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter), self._length)
+        painter.drawText(header.adjusted(number_width, 0, 0, 0), left, self._status)
+        painter.drawText(header, int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter), self._length)
 
 
-def shorten_runs(runs: Sequence[AuthorRun], most: int = MOST) -> list[AuthorRun]:
-    """Without white space at its ends; three dots stand for what is left out."""
+def shorten_runs(runs: Sequence[AuthorRun], limit: int = MAX_CHARACTERS) -> list[AuthorRun]:
+    """Return the beginning of a text without white space at its ends. "…" marks that it was shortened."""
     text = "".join(run.text for run in runs)
     start = len(text) - len(text.lstrip())
     end = len(text.rstrip())
-    cut = end - start > most
-    end = start + len(text[start : start + most].rstrip()) if cut else end
-    found, at = [], 0
+    is_cut = end - start > limit
+    end = start + len(text[start : start + limit].rstrip()) if is_cut else end
+    shortened, at = [], 0
     for run in runs:
         part = run.text[max(0, start - at) : max(0, end - at)]
-        found += [AuthorRun(part, run.author)] if part else []
+        shortened += [AuthorRun(part, run.author)] if part else []
         at += len(run.text)
-    return [*found[:-1], AuthorRun(f"{found[-1].text}…", found[-1].author)] if cut else found
+    return [*shortened[:-1], AuthorRun(f"{shortened[-1].text}…", shortened[-1].author)] if is_cut else shortened
 
 
-def _wrapping() -> QTextOption:
-    """Words that are too long for a line are broken."""
+def _make_text_option() -> QTextOption:
+    """Return a text option that also breaks words that are wider than a line."""
     option = QTextOption()
     option.setWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
     return option

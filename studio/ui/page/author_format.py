@@ -1,4 +1,4 @@
-"""How words look on the page and on its cards: whose they are is told by their colour."""
+"""Text formats of the page and its cards. The colour tells the author."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from studio.ui.theme import theme
 
 
 def make_block_format(height: int) -> QTextBlockFormat:
-    """Of so many hundredths of a letter's height."""
+    """Return a block format with a line height in per cent."""
     block = QTextBlockFormat()
     block.setLineHeight(height, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
     return block
 
 
 def make_author_format(size: int, author: Author) -> QTextCharFormat:
-    """Of `size` px, in the colours in force."""
+    """Return the format of an author's text in pixels, in the current colours."""
     return make_char_format(size, theme.COLOURS.machine if author is Author.MACHINE else theme.COLOURS.text)
 
 

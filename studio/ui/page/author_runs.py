@@ -1,4 +1,4 @@
-"""Who wrote which stretch of a text, as (author, length), so that an editor paints anew only what it must."""
+"""The authors of a text as runs of (author, length), so that an editor reformats only what has changed."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ AuthorRuns: TypeAlias = list[tuple[Author, int]]
 
 
 def merge_runs(parts: Iterable[tuple[Author, int]]) -> AuthorRuns:
-    """Without empty stretches, neighbours of one author made one."""
-    spans: AuthorRuns = []
+    """Return the runs without empty ones, with neighbours of one author merged."""
+    runs: AuthorRuns = []
     for author, length in parts:
-        if length and spans and spans[-1][0] is author:
-            spans[-1] = (author, spans[-1][1] + length)
+        if length and runs and runs[-1][0] is author:
+            runs[-1] = (author, runs[-1][1] + length)
         elif length:
-            spans.append((author, length))
-    return spans
+            runs.append((author, length))
+    return runs
 
 
-def slice_runs(spans: Sequence[tuple[Author, int]], start: int, end: int) -> AuthorRuns:
-    """The stretches between two places."""
-    found: AuthorRuns = []
+def slice_runs(runs: Sequence[tuple[Author, int]], start: int, end: int) -> AuthorRuns:
+    """Return the runs between two positions."""
+    part: AuthorRuns = []
     at = 0
-    for author, length in spans:
+    for author, length in runs:
         first, last = max(at, start), min(at + length, end)
         if first < last:
-            found.append((author, last - first))
+            part.append((author, last - first))
         at += length
-    return found
+    return part
 
 
-def splice_runs(spans: AuthorRuns, at: int, removed: int, new: AuthorRuns) -> AuthorRuns:
-    """After `removed` characters at `at` gave way to others."""
-    whole = sum(length for _, length in spans)
-    return merge_runs([*slice_runs(spans, 0, at), *new, *slice_runs(spans, at + removed, whole)])
+def splice_runs(runs: AuthorRuns, at: int, removed: int, new: AuthorRuns) -> AuthorRuns:
+    """Return the runs after `removed` characters at `at` were replaced by `new`."""
+    total = sum(length for _, length in runs)
+    return merge_runs([*slice_runs(runs, 0, at), *new, *slice_runs(runs, at + removed, total)])

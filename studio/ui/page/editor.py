@@ -1,4 +1,4 @@
-"""The editor itself: plain words in a serif, those of a model in a colour of their own."""
+"""The editor of the page: plain text in a serif, with the model's text in another colour."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ from studio.ui.theme import theme
 from studio.ui.widgets.labels import make_label
 
 SIZE, LINES = 18, 150
-"""Pixels of its letters, and hundredths of these from line to line."""
-MEASURE = 66
-"""Characters of a line that is comfortable to read."""
+"""Font size in pixels, and line height in per cent."""
+LINE_LENGTH = 66
+"""Number of characters of a line of text."""
 TOP, BOTTOM = 76, 32
-ABOUT = "Where your words end, the model goes on."
-SHOWN_MARKS = 2000
-"""Marked places that are painted."""
+DEFAULT_HINT = "The model continues where your text ends."
+MAX_HIGHLIGHTS = 2000
+"""Largest number of highlighted matches."""
 
 
 class PageEditor(QTextEdit):
-    """Places are code points. Qt counts UTF-16 units, so they are turned into each other here and nowhere else."""
+    """The editor. Positions are code points; Qt's UTF-16 positions are converted in this class only."""
 
     text_edited = Signal(int, int, str)
-    """At a place, so many characters gave way to others."""
+    """Emitted after an edit with its position, the number of removed characters, and the new text."""
     cursor_placed = Signal(int)
-    """Where the cursor stands."""
+    """Emitted with the position of the cursor."""
     undo_requested = Signal()
     redo_requested = Signal()
     escaped = Signal()
-    """Escape."""
+    """Emitted when Escape is pressed."""
     menu_requested = Signal(QMenu, QPoint)
-    """The editor's own menu, and where it belongs."""
+    """Emitted with the editor's context menu and its global position."""
     hovered = Signal(int)
-    """The pointer stays on the character behind this place."""
+    """Emitted when the pointer rests on a character, with the position before it."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAccessibleName("Page")
-        self.setAccessibleDescription("Write here. Ctrl+Enter lets the model go on from the cursor.")
+        self.setAccessibleDescription("Write here. Press Ctrl+Enter to let the model continue at the cursor.")
         self.setAcceptRichText(False)
         self.setUndoRedoEnabled(False)
         self.setTabChangesFocus(True)
@@ -65,88 +65,88 @@ class PageEditor(QTextEdit):
         self.hint.setWordWrap(True)
         self.hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._text = ""
-        self._is_simple = True
-        self._spans: AuthorRuns = []
-        self._showing = False
-        self._dressed = ""
-        self._marks: list[QTextEdit.ExtraSelection] = []
-        self._underlined: list[QTextEdit.ExtraSelection] = []
-        self._dress()
-        self.tell("")
-        self.textChanged.connect(self._changed)
-        self.cursorPositionChanged.connect(self._moved)
+        self._is_bmp_only = True
+        self._author_runs: AuthorRuns = []
+        self._is_updating = False
+        self._styled_for = ""
+        self._match_highlights: list[QTextEdit.ExtraSelection] = []
+        self._word_highlights: list[QTextEdit.ExtraSelection] = []
+        self._apply_theme()
+        self.set_hint("")
+        self.textChanged.connect(self._on_text_changed)
+        self.cursorPositionChanged.connect(self._on_cursor_moved)
 
     # What is shown
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         return self._text
 
     def show_runs(self, runs: Sequence[AuthorRun]) -> None:
-        """Changes only what differs, so that the cursor and the view keep their places."""
+        """Show a text. Only the difference is changed, so that cursor and view keep their positions."""
         text = "".join(run.text for run in runs)
         spans = merge_runs((run.author, len(run.text)) for run in runs)
-        if (text, spans) == (self._text, self._spans):
+        if (text, spans) == (self._text, self._author_runs):
             return
         at, removed, new = find_difference(self._text, text)
-        self._showing = True
+        self._is_updating = True
         if removed or new:
             self._replace(at, removed, new, slice_runs(spans, at, at + len(new)))
-        expected = splice_runs(self._spans, at, removed, slice_runs(spans, at, at + len(new)))
-        self._hold(text, spans)
+        expected = splice_runs(self._author_runs, at, removed, slice_runs(spans, at, at + len(new)))
+        self._set_text(text, spans)
         if expected != spans:
-            self._paint_all()
-        self._showing = False
+            self._format_all()
+        self._is_updating = False
         self._show_hint()
 
-    def place(self) -> int:
-        return self._points(self.textCursor().position())
+    def cursor_position(self) -> int:
+        return self._from_qt(self.textCursor().position())
 
     def selection(self) -> tuple[int, int]:
         cursor = self.textCursor()
-        return self._points(cursor.selectionStart()), self._points(cursor.selectionEnd())
+        return self._from_qt(cursor.selectionStart()), self._from_qt(cursor.selectionEnd())
 
     def put_cursor(self, at: int, *, select: int = 0) -> None:
-        """At a place, or with so many characters behind it selected; it is brought into view."""
+        """Move the cursor, select so many characters after it, and scroll to it."""
         cursor = self.textCursor()
-        start, end = self._units(at), self._units(at + select)
+        start, end = self._to_qt(at), self._to_qt(at + select)
         if (cursor.anchor(), cursor.position()) != (start, end):
             cursor.setPosition(start)
             cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
             self.setTextCursor(cursor)
         self.ensureCursorVisible()
 
-    def mark(self, places: Sequence[tuple[int, int]]) -> None:
-        """Lights up stretches (place and length), such as what was searched for."""
-        self._marks = [self._lit(at, length) for at, length in places[:SHOWN_MARKS]]
-        self.setExtraSelections([*self._marks, *self._underlined])
+    def highlight_matches(self, places: Sequence[tuple[int, int]]) -> None:
+        """Highlight matches, as (position, length)."""
+        self._match_highlights = [self._make_highlight(at, length) for at, length in places[:MAX_HIGHLIGHTS]]
+        self.setExtraSelections([*self._match_highlights, *self._word_highlights])
 
-    def underline(self, at: int, length: int) -> None:
-        """The words that other words are offered for; none with a length of 0."""
-        self._underlined = [self._lit(at, length)] if length else []
-        self.setExtraSelections([*self._marks, *self._underlined])
+    def highlight_word(self, at: int, length: int) -> None:
+        """Highlight the words that alternatives are shown for; a length of 0 removes the highlight."""
+        self._word_highlights = [self._make_highlight(at, length)] if length else []
+        self.setExtraSelections([*self._match_highlights, *self._word_highlights])
 
-    def _lit(self, at: int, length: int) -> QTextEdit.ExtraSelection:
-        one = QTextEdit.ExtraSelection()
+    def _make_highlight(self, at: int, length: int) -> QTextEdit.ExtraSelection:
+        highlight = QTextEdit.ExtraSelection()
         cursor = QTextCursor(self.document())
-        cursor.setPosition(self._units(at))
-        cursor.setPosition(self._units(at + length), QTextCursor.MoveMode.KeepAnchor)
+        cursor.setPosition(self._to_qt(at))
+        cursor.setPosition(self._to_qt(at + length), QTextCursor.MoveMode.KeepAnchor)
         colour = QColor(theme.COLOURS.accent)
         colour.setAlpha(70)
-        one.format.setBackground(colour)
-        one.cursor = cursor
-        return one
+        highlight.format.setBackground(colour)
+        highlight.cursor = cursor
+        return highlight
 
     def rect_of(self, at: int, length: int) -> QRect:
-        """Where words are, in pixels of the viewport; of several lines the first."""
+        """Return the rectangle of some text in the viewport; for several lines, that of the first."""
         cursor = QTextCursor(self.document())
-        cursor.setPosition(self._units(at))
+        cursor.setPosition(self._to_qt(at))
         first = self.cursorRect(cursor)
-        cursor.setPosition(self._units(at + length))
+        cursor.setPosition(self._to_qt(at + length))
         last = self.cursorRect(cursor)
         return first.united(last) if last.top() == first.top() else first.adjusted(0, 0, 40, 0)
 
     def character_at(self, point: QPoint) -> int | None:
-        """The place of the character under a point of the viewport."""
+        """Return the position of the character under a point of the viewport."""
         cursor = self.cursorForPosition(point)
         here = self.cursorRect(cursor)
         if not here.top() <= point.y() <= here.bottom():
@@ -154,46 +154,46 @@ class PageEditor(QTextEdit):
         before = point.x() < here.left()
         other = QTextCursor(cursor)
         other.movePosition(QTextCursor.MoveOperation.Left if before else QTextCursor.MoveOperation.Right)
-        there = self.cursorRect(other)
-        low, high = sorted((here.left(), there.left()))
-        if there.top() != here.top() or not low <= point.x() <= high:
+        neighbour = self.cursorRect(other)
+        low, high = sorted((here.left(), neighbour.left()))
+        if neighbour.top() != here.top() or not low <= point.x() <= high:
             return None
-        return self._points(min(cursor.position(), other.position()))
+        return self._from_qt(min(cursor.position(), other.position()))
 
     # Typing
-    def _changed(self) -> None:
-        if self._showing:
+    def _on_text_changed(self) -> None:
+        if self._is_updating:
             return
-        before, spans = self._text, self._spans
-        self._hold(_raw(self), spans)
-        at, removed, new = find_difference(before, self._text, self.place())
+        before, spans = self._text, self._author_runs
+        self._set_text(_read_raw_text(self), spans)
+        at, removed, new = find_difference(before, self._text, self.cursor_position())
         if not removed and not new:
             return
-        self._spans = splice_runs(spans, at, removed, [(Author.HUMAN, len(new))] if new else [])
-        self._showing = True
+        self._author_runs = splice_runs(spans, at, removed, [(Author.HUMAN, len(new))] if new else [])
+        self._is_updating = True
         cursor = QTextCursor(self.document())
-        cursor.setPosition(self._units(at))
-        cursor.setPosition(self._units(at + len(new)), QTextCursor.MoveMode.KeepAnchor)
-        self._dress_typed(cursor, new)
-        self._showing = False
+        cursor.setPosition(self._to_qt(at))
+        cursor.setPosition(self._to_qt(at + len(new)), QTextCursor.MoveMode.KeepAnchor)
+        self._format_typed(cursor, new)
+        self._is_updating = False
         self._show_hint()
         self.text_edited.emit(at, removed, new)
 
     @staticmethod
-    def _dress_typed(cursor: QTextCursor, new: str) -> None:
-        """What was typed is a human's. A key more in their words has the look already, and setting it is slow."""
+    def _format_typed(cursor: QTextCursor, new: str) -> None:
+        """Format typed text as a human's. A single key inside such text is skipped, because formatting is slow."""
         letters, block = author_format.make_author_format(SIZE, Author.HUMAN), author_format.make_block_format(LINES)
-        one = len(new) == 1 and new != "\n"
+        is_key = len(new) == 1 and new != "\n"
         cursor.beginEditBlock()
-        if not (one and cursor.charFormat() == letters):
+        if not (is_key and cursor.charFormat() == letters):
             cursor.mergeCharFormat(letters)
-        if not (one and cursor.blockFormat() == block):
+        if not (is_key and cursor.blockFormat() == block):
             cursor.mergeBlockFormat(block)
         cursor.endEditBlock()
 
-    def _moved(self) -> None:
-        if not self._showing:
-            self.cursor_placed.emit(self.place())
+    def _on_cursor_moved(self) -> None:
+        if not self._is_updating:
+            self.cursor_placed.emit(self.cursor_position())
 
     def viewportEvent(self, event: QEvent) -> bool:
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
@@ -232,49 +232,50 @@ class PageEditor(QTextEdit):
             self.ensureCursorVisible()
 
     def canInsertFromMimeData(self, source: QMimeData) -> bool:
-        """Words only: a picture that is dropped here is for the window."""
+        """Accept text only. Files dropped here go to the window."""
         return source.hasText() and not source.hasUrls()
 
     # The document
     def _replace(self, at: int, removed: int, text: str, spans: AuthorRuns) -> None:
         cursor = QTextCursor(self.document())
         cursor.beginEditBlock()
-        cursor.setPosition(self._units(at))
-        cursor.setPosition(self._units(at + removed), QTextCursor.MoveMode.KeepAnchor)
+        cursor.setPosition(self._to_qt(at))
+        cursor.setPosition(self._to_qt(at + removed), QTextCursor.MoveMode.KeepAnchor)
         start = cursor.selectionStart()
         cursor.removeSelectedText()
-        passed = 0
+        offset = 0
         for author, length in spans:
-            cursor.insertText(text[passed : passed + length], author_format.make_author_format(SIZE, author))
-            passed += length
+            cursor.insertText(text[offset : offset + length], author_format.make_author_format(SIZE, author))
+            offset += length
         end = cursor.position()
         cursor.setPosition(start)
         cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
         cursor.setBlockFormat(author_format.make_block_format(LINES))
         cursor.endEditBlock()
 
-    def _paint_all(self) -> None:
+    def _format_all(self) -> None:
         cursor = QTextCursor(self.document())
         cursor.beginEditBlock()
-        passed = 0
-        for author, length in self._spans:
-            cursor.setPosition(self._units(passed))
-            cursor.setPosition(self._units(passed + length), QTextCursor.MoveMode.KeepAnchor)
+        offset = 0
+        for author, length in self._author_runs:
+            cursor.setPosition(self._to_qt(offset))
+            cursor.setPosition(self._to_qt(offset + length), QTextCursor.MoveMode.KeepAnchor)
             cursor.setCharFormat(author_format.make_author_format(SIZE, author))
-            passed += length
+            offset += length
         cursor.endEditBlock()
 
-    def _hold(self, text: str, spans: AuthorRuns) -> None:
-        """What is in the document now. It is simple where every character is one of Qt's units."""
-        self._text, self._spans = text, spans
-        self._is_simple = self.document().characterCount() == len(text) + 1
+    def _set_text(self, text: str, spans: AuthorRuns) -> None:
+        """Store the document's text. It is BMP-only if it has as many code points as Qt has UTF-16 units."""
+        self._text, self._author_runs = text, spans
+        self._is_bmp_only = self.document().characterCount() == len(text) + 1
 
-    def _units(self, place: int) -> int:
-        """From code points to Qt's positions."""
-        return place if self._is_simple else len(self._text[:place].encode("utf-16-le")) // 2
+    def _to_qt(self, place: int) -> int:
+        """Convert a position in code points to Qt's UTF-16 units."""
+        return place if self._is_bmp_only else len(self._text[:place].encode("utf-16-le")) // 2
 
-    def _points(self, position: int) -> int:
-        if self._is_simple:
+    def _from_qt(self, position: int) -> int:
+        """Convert a position in Qt's UTF-16 units to code points."""
+        if self._is_bmp_only:
             return position
         return len(self._text[:position].encode("utf-16-le")[: 2 * position].decode("utf-16-le", "ignore"))
 
@@ -282,29 +283,29 @@ class PageEditor(QTextEdit):
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
         if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
-            self._dress()
+            self._apply_theme()
 
-    def _dress(self) -> None:
-        """In the colours of the theme; at the beginning, and when it is another."""
+    def _apply_theme(self) -> None:
+        """Apply the colours of the theme, if they have changed."""
         colours = theme.COLOURS
-        if self._dressed == colours.canvas:
+        if self._styled_for == colours.canvas:
             return
-        self._dressed = colours.canvas
+        self._styled_for = colours.canvas
         self.setStyleSheet(f"QTextEdit {{ background: {colours.canvas}; border: none; padding: 0px; }}")
         self.setFont(theme.reading_font(SIZE))
         self.setCurrentCharFormat(author_format.make_author_format(SIZE, Author.HUMAN))
         if self.document().isEmpty():
-            self._showing = True
+            self._is_updating = True
             QTextCursor(self.document()).setBlockFormat(author_format.make_block_format(LINES))
-            self._showing = False
+            self._is_updating = False
         else:
-            self._showing = True
-            self._paint_all()
-            self._showing = False
+            self._is_updating = True
+            self._format_all()
+            self._is_updating = False
 
-    def tell(self, about: str) -> None:
-        """What stands on an empty page; `about` says what the model does with its words."""
-        self.hint.setText(f"Write here. {about or ABOUT}\nPress Ctrl+Enter for it. Every version is kept.")
+    def set_hint(self, about: str) -> None:
+        """Set the hint of an empty page. `about` tells what the chosen tool does with the text."""
+        self.hint.setText(f"Write here. {about or DEFAULT_HINT}\nPress Ctrl+Enter to generate. Every version is kept.")
         self._place_hint()
 
     def _show_hint(self) -> None:
@@ -312,7 +313,7 @@ class PageEditor(QTextEdit):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         letters = QFontMetrics(theme.reading_font(SIZE))
-        column = letters.horizontalAdvance("the quick brown fox, and so on ") * MEASURE // 31
+        column = letters.horizontalAdvance("the quick brown fox, and so on ") * LINE_LENGTH // 31
         side = max(24, (self.width() - column) // 2)
         self.setViewportMargins(side, TOP, max(8, side - self.verticalScrollBar().sizeHint().width()), BOTTOM)
         super().resizeEvent(event)
@@ -326,7 +327,7 @@ class PageEditor(QTextEdit):
         self.hint.setGeometry(margin + 2, 44, width, self.hint.heightForWidth(width))
 
 
-def _raw(paper: QTextEdit) -> str:
-    """What is in the document. Qt's `toPlainText` would turn unbreakable spaces into others."""
-    text = paper.document().toRawText()
+def _read_raw_text(edit: QTextEdit) -> str:
+    """Return the document's text. Qt's `toPlainText` replaces no-break spaces."""
+    text = edit.document().toRawText()
     return text.replace("\u2029", "\n").replace("\u2028", "\n")

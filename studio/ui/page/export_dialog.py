@@ -1,4 +1,4 @@
-"""Asks where the page is to be saved, and in which format."""
+"""The dialog that exports the page to a file."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QFileDialog, QWidget
 
-LONGEST = 40
-"""Characters of the name that is offered."""
+MAX_NAME_LENGTH = 40
+"""Largest number of characters of the suggested file name."""
 _WORD = re.compile(r"[\w'’-]+")
 
 
 def open_export_dialog(window: QWidget, text: str, save: Callable[[Path], None]) -> QFileDialog:
-    """A dialog; what is typed without an ending gets that of the format, before it asks about a file that is there."""
+    """Ask for a file and a format, then call `save`. The format's extension is added before Qt asks to overwrite."""
     from studio.library.pages.export import FORMATS  # not needed for the window to open
 
-    dialog = QFileDialog(window, "Save the page as", str(Path.home() / suggest_file_name(text)))
+    dialog = QFileDialog(window, "Export page", str(Path.home() / suggest_file_name(text)))
     dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
     endings = {f"{title} (*{ending})": ending.removeprefix(".") for ending, title in FORMATS.items()}
     dialog.setNameFilters([*endings])
@@ -30,10 +30,10 @@ def open_export_dialog(window: QWidget, text: str, save: Callable[[Path], None])
 
 
 def suggest_file_name(text: str) -> str:
-    """The first words of the page, as the name of a file without its ending."""
+    """Return a file name without extension from the first words of the page."""
     name = ""
-    for word in _WORD.findall(text.strip().partition("\n")[0][: 4 * LONGEST]):
-        if len(name) + len(word) >= LONGEST:
+    for word in _WORD.findall(text.strip().partition("\n")[0][: 4 * MAX_NAME_LENGTH]):
+        if len(name) + len(word) >= MAX_NAME_LENGTH:
             break
         name = f"{name} {word}".strip()
     return name or "Page"

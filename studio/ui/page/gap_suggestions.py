@@ -1,4 +1,4 @@
-"""Words for a gap: a list at the gap, from the moment that they are looked for."""
+"""The list of words for a gap, which opens as soon as the search starts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from studio.ui.page.suggestion_list import SuggestionList
 
 
 class GapSuggestions(QObject):
-    """Binds a list of words to the editor."""
+    """Connects a list of words to the editor and the selection tools."""
 
     def __init__(self, editor: PageEditor, selection_tools: SelectionTools, suggestions: SuggestionList) -> None:
         super().__init__(editor)
         self._editor, self._selection_tools, self._suggestions = editor, selection_tools, suggestions
         self._gap: Gap | None = None
-        selection_tools.looking.connect(self._look)
+        selection_tools.looking.connect(self._show_searching)
         selection_tools.offered.connect(self._show)
         suggestions.chosen.connect(self._use)
         suggestions.escaped.connect(self.close)
@@ -34,29 +34,29 @@ class GapSuggestions(QObject):
 
     def _hide(self) -> None:
         self._gap = None
-        had = self._suggestions.list.hasFocus()
+        had_focus = self._suggestions.list.hasFocus()
         self._suggestions.hide()
-        self._editor.underline(0, 0)
-        if had:
+        self._editor.highlight_word(0, 0)
+        if had_focus:
             self._editor.setFocus()
 
-    def _look(self, gap: Gap) -> None:
+    def _show_searching(self, gap: Gap) -> None:
         self._gap = gap
-        self._suggestions.offer("Looking for words…", [], "", "Esc stops it")
-        self._editor.underline(gap.start, gap.end - gap.start)
+        self._suggestions.set_words("Looking for words…", [], "", "Press Esc to stop")
+        self._editor.highlight_word(gap.start, gap.end - gap.start)
         self._open(gap)
 
-    def _show(self, found: Sequence[tuple[str, float]]) -> None:
+    def _show(self, words: Sequence[tuple[str, float]]) -> None:
         gap = self._gap
         if gap is None:
             return
-        if not found:
+        if not words:
             self._hide()
             return
         here = gap.here.strip()
-        title = f"Instead of “{here}”" if here.strip("_") else "For this gap"
-        self._suggestions.offer(
-            title, [(word, word, share) for word, share in found], here, "↑ ↓ · Enter puts it there"
+        title = f"Replace “{here}”" if here.strip("_") else "Fill this gap"
+        self._suggestions.set_words(
+            title, [(word, word, probability) for word, probability in words], here, "↑ ↓ to choose · Enter to insert"
         )
         self._open(gap)
         self._suggestions.list.setFocus()
@@ -72,7 +72,7 @@ class GapSuggestions(QObject):
         self._selection_tools.use(word)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if self._gap is None:  # So it is while the window ends, when there is no editor to ask any more.
+        if self._gap is None:  # Also while the window closes, when the editor is deleted.
             return False
         pressed = watched is self._editor.viewport() and event.type() == QEvent.Type.MouseButtonPress
         left = watched is self._suggestions.list and event.type() == QEvent.Type.FocusOut

@@ -1,4 +1,4 @@
-"""The pictures that were painted from a page, in the order of their words."""
+"""The bar of illustrations of a page, in the order of their text."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ TILE = QSize(196, 76)
 
 
 class IllustrationTile(QAbstractButton):
-    """A picture, the words that it was painted from, and how it stands."""
+    """An illustration, the text that it was generated from, and its status."""
 
-    doubled = Signal()
+    double_clicked = Signal()
     repaint_requested = Signal()
     remove_requested = Signal()
 
@@ -28,26 +28,26 @@ class IllustrationTile(QAbstractButton):
         self.setFixedSize(TILE)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        said = " ".join(picture.anchor.words.split())
-        labels.describe(self, f"Picture of “{said[:60]}”, {self.standing}", said[:400])
+        words = " ".join(picture.anchor.words.split())
+        labels.describe(self, f"Illustration of “{words[:60]}”, {self.status}", words[:400])
 
     @property
-    def standing(self) -> str:
+    def status(self) -> str:
         if self.picture.busy:
-            return "being painted"
-        return "stale · Alt+P repaints" if self.picture.stale else "painted"
+            return "generating"
+        return "outdated · Alt+P updates" if self.picture.stale else "up to date"
 
     def set_image(self, image: QPixmap) -> None:
         self._image = image
         self.update()
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        self.doubled.emit()
+        self.double_clicked.emit()
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         menu = QMenu(self)
-        menu.addAction("Repaint with the same seed", self.repaint_requested.emit)
-        menu.addAction("Take it off the page", self.remove_requested.emit)
+        menu.addAction("Update illustration", self.repaint_requested.emit)
+        menu.addAction("Remove from page", self.remove_requested.emit)
         menu.exec(event.globalPos())
         menu.deleteLater()
 
@@ -75,26 +75,26 @@ class IllustrationTile(QAbstractButton):
             painter.drawRoundedRect(frame.adjusted(-1, -1, 1, 1), 5, 5)
         painter.setFont(theme.font(theme.CAPTION))
         painter.setPen(QColor(colours.text))
-        said = painter.fontMetrics().elidedText(
+        words = painter.fontMetrics().elidedText(
             " ".join(self.picture.anchor.words.split()), Qt.TextElideMode.ElideRight, 215
         )
         place = QRectF(84, 6, TILE.width() - 88, 44)
-        painter.drawText(place, int(Qt.TextFlag.TextWordWrap) | int(Qt.AlignmentFlag.AlignTop), said)
+        painter.drawText(place, int(Qt.TextFlag.TextWordWrap) | int(Qt.AlignmentFlag.AlignTop), words)
         painter.setPen(QColor(colours.warning if self.picture.stale else colours.dim))
-        painter.drawText(QRectF(84, 52, TILE.width() - 86, 18), int(Qt.AlignmentFlag.AlignVCenter), self.standing)
+        painter.drawText(QRectF(84, 52, TILE.width() - 86, 18), int(Qt.AlignmentFlag.AlignVCenter), self.status)
 
 
 class IllustrationsBar(QWidget):
-    """A row under the page; hidden while there are none. A click goes to the words, a double click to the picture."""
+    """A row of illustrations, hidden if there are none. A click selects the text, a double click opens the picture."""
 
     chosen = Signal(int, int)
-    """The place and length of a picture's words."""
+    """Emitted with the position and length of an illustration's text."""
     opened = Signal(object)
-    """A creation that should be looked at."""
+    """Emitted with a creation to show."""
 
     def __init__(self, illustrations: Illustrations, thumbnails: ThumbnailLoader) -> None:
         super().__init__()
-        self._state, self._thumbnails = illustrations, thumbnails
+        self._illustrations, self._thumbnails = illustrations, thumbnails
         self.setProperty("role", "bar")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._images: dict[str, QPixmap] = {}
@@ -115,11 +115,11 @@ class IllustrationsBar(QWidget):
         column.setContentsMargins(16, 8, 16, 4)
         column.addWidget(scroll)
         illustrations.changed.connect(self._show)
-        thumbnails.ready.connect(self._came)
+        thumbnails.ready.connect(self._on_thumbnail)
         self._show()
 
     def _show(self) -> None:
-        pictures = self._state.pictures()
+        pictures = self._illustrations.pictures()
         if pictures == self._shown and self.tiles:
             return
         self._shown = pictures
@@ -142,13 +142,15 @@ class IllustrationsBar(QWidget):
         if place is not None:
             tile.clicked.connect(lambda: self.chosen.emit(place[0], place[1] - place[0]))
         if creation is not None:
-            tile.doubled.connect(lambda: self.opened.emit(creation))
-        tile.repaint_requested.connect(lambda: self._state.repaint(id))
-        tile.remove_requested.connect(lambda: self._state.remove(id))
+            tile.double_clicked.connect(lambda: self.opened.emit(creation))
+        tile.repaint_requested.connect(lambda: self._illustrations.repaint(id))
+        tile.remove_requested.connect(lambda: self._illustrations.remove(id))
 
-    def _came(self, thumbnail: Thumbnail) -> None:
-        wanted = [tile for tile in self.tiles if tile.picture.creation and tile.picture.creation.path == thumbnail.path]
-        if wanted and not thumbnail.image.isNull():
+    def _on_thumbnail(self, thumbnail: Thumbnail) -> None:
+        affected = [
+            tile for tile in self.tiles if tile.picture.creation and tile.picture.creation.path == thumbnail.path
+        ]
+        if affected and not thumbnail.image.isNull():
             self._images[thumbnail.path] = QPixmap.fromImage(thumbnail.image)
-            for tile in wanted:
+            for tile in affected:
                 tile.set_image(self._images[thumbnail.path])

@@ -1,8 +1,6 @@
-"""The page as the artist has it before them: the editor, what floats over it and the bar below."""
+"""The page view: the editor, its tool bar, its panels, and the bar below."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from PySide6.QtCore import QEvent, QObject, QPoint, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QIcon, QResizeEvent, QShowEvent
@@ -32,22 +30,22 @@ from studio.ui.widgets import labels
 from studio.ui.widgets.thumbnail_loader import ThumbnailLoader
 
 COUNT_MS = 200
-"""Words are counted again this long after a change."""
-LISTED = 20
+"""Milliseconds after a change until the words are counted."""
+MAX_PAGES = 20
 GAP = 6
-ROOMY = 560
-"""Pixels that all words of the bar below need, or versions beside the editor."""
+WIDE = 560
+"""Width in pixels from which button texts and the versions beside the editor fit."""
 
 
 class PageView(QWidget):
-    """Binds to a `Page` and holds no state of its own. What the signals say is asked of the window."""
+    """The view of a `Page`. It holds no state; its signals ask the window to act."""
 
     continue_requested = Signal()
     regenerate_requested = Signal()
-    """With another seed than before."""
+    """Emitted to write again with a new seed."""
     stop_requested = Signal()
     notified = Signal(str)
-    """A sentence that the artist should see."""
+    """Emitted with a notice."""
 
     def __init__(
         self,
@@ -79,9 +77,9 @@ class PageView(QWidget):
         self.gap_suggestions = GapSuggestions(self.editor, selection_tools, self.gap_list)
         self.side_by_side = SideBySide(page, self)
         self._shown: object = None
-        self._words = WordCount()
-        self._counting = QTimer(self, interval=COUNT_MS, singleShot=True)
-        self._counting.timeout.connect(self._count)
+        self._word_count = WordCount()
+        self._count_timer = QTimer(self, interval=COUNT_MS, singleShot=True)
+        self._count_timer.timeout.connect(self._count)
         self._fill_top()
         self._lay_out()
         self._connect()
@@ -93,10 +91,12 @@ class PageView(QWidget):
         labels.describe(menu, "Pages")
         menu.setToolTip("")
         menu.aboutToShow.connect(lambda: self._fill_pages(menu))
-        labels.describe(self.pages_button, "Pages", "Begin a new page, or open another")
-        self.find_button = _top("Find", "Find and replace on this page (Ctrl+F)")
-        self.versions_button = _top("Versions", "Everything that was ever written here (Ctrl+Shift+V)")
-        self.paint_button = _top("Paint this", "Paint the selected words, or the paragraph at the cursor (Alt+I)")
+        labels.describe(self.pages_button, "Pages", "Start a new page or open another")
+        self.find_button = _make_tool_button("Find", "Find and replace on this page (Ctrl+F)")
+        self.versions_button = _make_tool_button("Versions", "Every version of this page (Ctrl+Shift+V)")
+        self.paint_button = _make_tool_button(
+            "Illustrate", "Generate a picture from the selected words or the paragraph at the cursor (Alt+I)"
+        )
         self.paint_button.setCheckable(False)
         self.pages_button.setProperty("role", "ghost")
         for button in (self.pages_button, self.paint_button, self.find_button, self.versions_button):
@@ -124,46 +124,46 @@ class PageView(QWidget):
         page.opened.connect(self._open)
         page.changed.connect(self._show)
         page.cursor_moved.connect(self._put_cursor)
-        editor.text_edited.connect(self._typed)
+        editor.text_edited.connect(self._on_text_edited)
         editor.cursor_placed.connect(page.set_cursor)
         editor.undo_requested.connect(page.undo)
         editor.redo_requested.connect(page.redo)
         editor.escaped.connect(self._escape)
         editor.menu_requested.connect(self._open_menu)
-        bar.back.clicked.connect(lambda: page.step(-1))
-        bar.on.clicked.connect(lambda: page.step(1))
-        bar.beside.clicked.connect(lambda _: self.toggle_side_by_side())
-        self.side_by_side.closed.connect(lambda: bar.beside.setChecked(False))
+        bar.previous_button.clicked.connect(lambda: page.step(-1))
+        bar.next_button.clicked.connect(lambda: page.step(1))
+        bar.side_by_side_button.clicked.connect(lambda _: self.toggle_side_by_side())
+        self.side_by_side.closed.connect(lambda: bar.side_by_side_button.setChecked(False))
         bar.undo.clicked.connect(page.undo)
         bar.redo.clicked.connect(page.redo)
-        bar.again.clicked.connect(self.regenerate)
-        bar.stop.clicked.connect(self.stop_requested)
+        bar.regenerate_button.clicked.connect(self.regenerate)
+        bar.stop_button.clicked.connect(self.stop_requested)
         self.find_button.clicked.connect(lambda _: self.toggle_find())
         self.versions_button.clicked.connect(lambda _: self.toggle_versions())
         self.paint_button.clicked.connect(lambda _: self.paint_this())
         self.illustrations_bar.chosen.connect(lambda at, length: editor.put_cursor(at, select=length))
         self.revisions_panel.closed.connect(self.toggle_versions)
-        self.word_alternatives.taken.connect(self.continue_requested)
-        self.word_alternatives.nothing.connect(self.notified)
+        self.word_alternatives.word_chosen.connect(self.continue_requested)
+        self.word_alternatives.unavailable.connect(self.notified)
         self.find_bar.closed.connect(self.toggle_find)
-        self.find_bar.marked.connect(editor.mark)
-        self.find_bar.shown.connect(lambda at, length: editor.put_cursor(at, select=length))
+        self.find_bar.matches_changed.connect(editor.highlight_matches)
+        self.find_bar.match_selected.connect(lambda at, length: editor.put_cursor(at, select=length))
         self.find_bar.replaced.connect(page.replace)
 
     # What can be done
     def regenerate(self) -> None:
-        """The passage at the cursor once more, as another alternative."""
+        """Write another alternative of the passage at the cursor."""
         if self.selection_tools.again(self.page.cursor):
             return
         if self.page.again():
             self.regenerate_requested.emit()
         else:
-            self.notified.emit("Put the cursor into what a model wrote, to have it written again.")
+            self.notified.emit("Put the cursor into text that the model wrote, then regenerate it.")
 
     def toggle_side_by_side(self) -> None:
-        """All alternatives of the passage at the cursor, or the editor again."""
+        """Show all alternatives of the passage at the cursor, or hide them."""
         if not self.side_by_side.isHidden():
-            self.side_by_side.leave()
+            self.side_by_side.dismiss()
             return
         ask = self.page.asked_here()
         if ask is not None and self.page.has_others:
@@ -172,33 +172,35 @@ class PageView(QWidget):
             self.side_by_side.setGeometry(self.editor.geometry())
             self.side_by_side.open(ask)
         else:
-            self.notified.emit("Put the cursor into what a model wrote more than once. Regenerate writes it once more.")
-        self.page_bar.beside.setChecked(not self.side_by_side.isHidden())
+            self.notified.emit(
+                "There are no alternatives here. Put the cursor into text that the model wrote, then regenerate it."
+            )
+        self.page_bar.side_by_side_button.setChecked(not self.side_by_side.isHidden())
 
     def show_word_alternatives(self) -> None:
-        """Other words for the one at the cursor."""
-        self.side_by_side.leave()
+        """Show alternatives for the word at the cursor."""
+        self.side_by_side.dismiss()
         self.word_alternatives.open()
 
     def paint_this(self) -> None:
         self.illustrations.paint(*self.editor.selection())
 
     def rewrite(self) -> None:
-        """The selected words, or the paragraph, said otherwise."""
-        self.side_by_side.leave()
+        """Rewrite the selected words or the paragraph at the cursor."""
+        self.side_by_side.dismiss()
         self.selection_tools.rewrite(*self.editor.selection())
 
     def find_word(self) -> None:
-        """Words for what is selected, or for the gap at the cursor."""
-        self.side_by_side.leave()
+        """Suggest words for the selection or for the gap at the cursor."""
+        self.side_by_side.dismiss()
         self.selection_tools.find_word(*self.editor.selection())
 
     def repaint_nearest(self) -> None:
-        """The stale picture nearest to the cursor."""
-        self.illustrations.repaint_near(self.editor.place())
+        """Update the outdated illustration nearest to the cursor."""
+        self.illustrations.repaint_near(self.editor.cursor_position())
 
-    def save(self) -> None:
-        """As a file for others."""
+    def export(self) -> None:
+        """Ask for a file, and export the page to it."""
         open_export_dialog(self.window(), self.page.text, self.illustrations.export)
 
     def toggle_find(self) -> None:
@@ -206,12 +208,12 @@ class PageView(QWidget):
         self.find_bar.setVisible(on)
         self.find_button.setChecked(on)
         if on:
-            self.side_by_side.leave()
+            self.side_by_side.dismiss()
             start, end = self.editor.selection()
-            self.find_bar.look_at(self.editor.words, start)
-            self.find_bar.begin(self.editor.words[start:end])
+            self.find_bar.set_text(self.editor.text, start)
+            self.find_bar.start(self.editor.text[start:end])
         else:
-            self.editor.mark([])
+            self.editor.highlight_matches([])
             self.editor.setFocus()
 
     def toggle_versions(self) -> None:
@@ -251,13 +253,13 @@ class PageView(QWidget):
             self.gap_suggestions.close()
             self.editor.show_runs(page.runs)
             if not self.find_bar.isHidden():
-                self.find_bar.look_at(self.editor.words, self.editor.place())
-            if self.isVisible() and not self._counting.isActive():
-                self._counting.start()
+                self.find_bar.set_text(self.editor.text, self.editor.cursor_position())
+            if self.isVisible() and not self._count_timer.isActive():
+                self._count_timer.start()
         self.page_bar.show_page(page)
 
-    def _typed(self, at: int, removed: int, text: str) -> None:
-        self.page.cursor = self.editor.place()
+    def _on_text_edited(self, at: int, removed: int, text: str) -> None:
+        self.page.cursor = self.editor.cursor_position()
         self.page.write(at, removed, text)
 
     def _put_cursor(self, at: int) -> None:
@@ -265,19 +267,19 @@ class PageView(QWidget):
         self.editor.put_cursor(at)
 
     def _count(self) -> None:
-        count = self._words(self.editor.words)
+        count = self._word_count(self.editor.text)
         self.page_bar.count.setText("1 word" if count == 1 else f"{group_digits(count)} words")
 
     def _open_menu(self, menu: QMenu, at: QPoint) -> None:
-        """What can be done with the words, before what any editor can do."""
+        """Open the context menu, with the page's commands above the editor's."""
         first = menu.actions()[0] if menu.actions() else None
-        own = {
+        steps = {
             "edit-undo": (self.page.undo, self.page.book.can_undo),
             "edit-redo": (self.page.redo, self.page.book.can_redo),
         }
         for action in menu.actions():
-            if action.objectName() in own:
-                step, possible = own[action.objectName()]
+            if action.objectName() in steps:
+                step, possible = steps[action.objectName()]
                 action.setEnabled(possible)
                 action.triggered.connect(step)
         for action in self.actions():
@@ -290,23 +292,23 @@ class PageView(QWidget):
         menu.clear()
         menu.addAction("New page", self.page.new_page)
         menu.addSeparator()
-        waiting = menu.addAction("Looking…")
+        waiting = menu.addAction("Loading…")
         waiting.setEnabled(False)
 
-        def fill(found: list[PageInfo]) -> None:
-            if waiting not in menu.actions():  # It was opened once more meanwhile.
+        def fill(infos: list[PageInfo]) -> None:
+            if waiting not in menu.actions():  # The menu was opened again.
                 return
             menu.removeAction(waiting)
-            for info in found[:LISTED]:
-                action = menu.addAction((info.opening or "Without words").replace("&", "&&"))
+            for info in infos[:MAX_PAGES]:
+                action = menu.addAction((info.opening or "Empty page").replace("&", "&&"))
                 action.setCheckable(True)
                 action.setChecked(info.id == self.page.page_id)
-                action.triggered.connect(_opener(self.page, info.id))
+                action.triggered.connect(lambda _=False, id=info.id: self.page.open_page(id))
 
         self.page.pages(fill)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """What floats over the editor stays over its middle, also beside the versions."""
+        """Keep the tool bar and the panels over the editor."""
         if watched is self.editor and event.type() in (QEvent.Type.Resize, QEvent.Type.Move):
             editor = self.editor.geometry()
             self.tool_bar.adjustSize()
@@ -317,94 +319,104 @@ class PageView(QWidget):
         return super().eventFilter(watched, event)
 
     def _make_room(self) -> None:
-        """For the versions beside the editor; where there is little, they lie over it."""
-        beside = not self.revisions_panel.isHidden() and self.width() >= ROOMY
+        """Place the versions beside the editor, or over it if the view is narrow."""
+        beside = not self.revisions_panel.isHidden() and self.width() >= WIDE
         self._body.setContentsMargins(0, 0, self.revisions_panel.width() if beside else 0, 0)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._make_room()
-        self.find_bar.set_narrow(self.width() < ROOMY)
+        self.find_bar.set_narrow(self.width() < WIDE)
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         self._count()
 
     def hideEvent(self, event: QHideEvent) -> None:
-        self._counting.stop()
+        self._count_timer.stop()
         super().hideEvent(event)
 
 
 class PageBar(QWidget):
-    """Alternatives on the left, what can be done and how long the text is on the right."""
+    """The bar below the page: alternatives at the left, undo and word count at the right."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setProperty("role", "bar")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setFixedHeight(52)
-        self.back = _icon("chevron-left", "Previous alternative", "The alternative before (Alt+Left)")
-        self.on = _icon("chevron-right", "Next alternative", "The next alternative (Alt+Right)")
-        self.which = labels.make_label("", "dim")
-        self.beside = _icon("view-column-outline", "Alternatives side by side", "All alternatives side by side (Alt+S)")
-        self.beside.setCheckable(True)
-        self.again = QPushButton()
-        labels.describe(self.again, "Regenerate", "Write the passage at the cursor once more (Ctrl+Shift+Enter)")
-        self.stop = QPushButton("Stop")
-        labels.describe(self.stop, "Stop writing", "What was written so far stays (Esc)")
+        self.previous_button = _make_icon_button(
+            "chevron-left", "Previous alternative", "Previous alternative (Alt+Left)"
+        )
+        self.next_button = _make_icon_button("chevron-right", "Next alternative", "Next alternative (Alt+Right)")
+        self.position_label = labels.make_label("", "dim")
+        self.side_by_side_button = _make_icon_button(
+            "view-column-outline", "Alternatives side by side", "Show all alternatives side by side (Alt+S)"
+        )
+        self.side_by_side_button.setCheckable(True)
+        self.regenerate_button = QPushButton()
+        labels.describe(
+            self.regenerate_button,
+            "Regenerate",
+            "Write another alternative of the passage at the cursor (Ctrl+Shift+Enter)",
+        )
+        self.stop_button = QPushButton("Stop")
+        labels.describe(self.stop_button, "Stop writing", "Stop writing and keep the text so far (Esc)")
         self.state = labels.make_label("", "dim")
-        self.undo = _icon("undo", "Undo writing", "Undo (Ctrl+Z)")
-        self.redo = _icon("redo", "Redo writing", "Redo (Ctrl+Shift+Z)")
+        self.undo = _make_icon_button("undo", "Undo writing", "Undo (Ctrl+Z)")
+        self.redo = _make_icon_button("redo", "Redo writing", "Redo (Ctrl+Shift+Z)")
         self.count = labels.make_label("0 words", "caption")
         self.count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.count.setMinimumWidth(72)
         row = self._row = QHBoxLayout(self)
         row.setSpacing(8)
-        for widget in (self.back, self.which, self.on, self.beside, self.again):
+        for widget in (
+            self.previous_button,
+            self.position_label,
+            self.next_button,
+            self.side_by_side_button,
+            self.regenerate_button,
+        ):
             row.addWidget(widget)
         row.addSpacing(8)
         row.addWidget(self.state)
-        row.addWidget(self.stop)
+        row.addWidget(self.stop_button)
         row.addStretch(1)
         for widget in (self.undo, self.redo, self.count):
             row.addWidget(widget)
 
     def show_page(self, page: Page) -> None:
         number, of = page.alternatives
-        for widget in (self.back, self.which, self.on):
+        for widget in (self.previous_button, self.position_label, self.next_button):
             widget.setVisible(of > 1)
-        self.which.setText(f"{number} of {of}")
-        self.beside.setVisible(page.has_others)
-        self.again.setVisible(of > 0 and not page.is_writing)
-        self.stop.setVisible(page.is_writing)
-        self.state.setText(_state(page))
+        self.position_label.setText(f"{number} of {of}")
+        self.side_by_side_button.setVisible(page.has_others)
+        self.regenerate_button.setVisible(of > 0 and not page.is_writing)
+        self.stop_button.setVisible(page.is_writing)
+        self.state.setText(_describe_state(page))
         self.undo.setEnabled(page.book.can_undo)
         self.redo.setEnabled(page.book.can_redo)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Where there is little room, signs stand for words."""
+        """Replace texts by icons if the bar is narrow."""
         super().resizeEvent(event)
-        narrow = self.width() < ROOMY
+        narrow = self.width() < WIDE
         self._row.setContentsMargins(8 if narrow else 16, 0, 8 if narrow else 16, 0)
-        self.again.setText("" if narrow else "Regenerate")
-        self.again.setIcon(icons.icon("refresh", "text") if narrow else QIcon())
+        self.regenerate_button.setText("" if narrow else "Regenerate")
+        self.regenerate_button.setIcon(icons.icon("refresh", "text") if narrow else QIcon())
         self.state.setVisible(not narrow)
         self.count.setVisible(not narrow)
 
 
-def _state(page: Page) -> str:
+def _describe_state(page: Page) -> str:
     if page.streaming:
         return "Writing…"
     if page.writes_beside:
-        return "Writing another version…"
+        return "Writing an alternative…"
     return "Waiting to write…" if page.is_writing else ""
 
 
-def _opener(page: Page, id: str) -> Callable[[], None]:
-    return lambda: page.open_page(id)
-
-
-def _top(text: str, hint: str) -> QPushButton:
+def _make_tool_button(text: str, hint: str) -> QPushButton:
     button = QPushButton(text)
     button.setProperty("role", "ghost")
     button.setCheckable(True)
@@ -412,7 +424,7 @@ def _top(text: str, hint: str) -> QPushButton:
     return button
 
 
-def _icon(icon: str, name: str, hint: str) -> QToolButton:
+def _make_icon_button(icon: str, name: str, hint: str) -> QToolButton:
     button = QToolButton()
     button.setProperty("role", "ghost")
     button.setIcon(icons.icon(icon, "text"))

@@ -1,4 +1,4 @@
-"""Everything that was ever written on a page, to search and to go back to."""
+"""The panel of all versions of a page, which can be searched and opened."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from studio.state.page.page import Page
 from studio.ui.theme import icons
 from studio.ui.widgets import labels
 
-MOST = 300
-"""Versions that are listed at once; the search finds the others."""
+MAX_LISTED = 300
+"""Largest number of listed versions; a search finds the others."""
 SNIPPET = 90
 
 
 class RevisionsPanel(QWidget):
-    """A column beside the page. Enter or a click goes to a version."""
+    """A panel beside the page. Enter or a click opens a version."""
 
     closed = Signal()
 
@@ -30,8 +30,8 @@ class RevisionsPanel(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setFixedWidth(264)
         self.field = QLineEdit(clearButtonEnabled=True)
-        self.field.setPlaceholderText("Search every version")
-        labels.describe(self.field, "Search every version", "Also what is no longer on the page")
+        self.field.setPlaceholderText("Search all versions")
+        labels.describe(self.field, "Search all versions", "Includes text that is no longer on the page")
         self.list = QListWidget()
         self.list.setWordWrap(True)
         self.list.setSpacing(2)
@@ -59,10 +59,10 @@ class RevisionsPanel(QWidget):
         self._timer = QTimer(self, interval=200, singleShot=True)
         self._timer.timeout.connect(self._fill)
         self.field.textChanged.connect(lambda _: self._timer.start())
-        self.list.itemActivated.connect(self._go)
-        self.list.itemClicked.connect(self._go)
-        page.changed.connect(self._touch)
-        page.opened.connect(self._touch)
+        self.list.itemActivated.connect(self._open_version)
+        self.list.itemClicked.connect(self._open_version)
+        page.changed.connect(self._refresh_later)
+        page.opened.connect(self._refresh_later)
 
     def open(self) -> None:
         self.show()
@@ -78,52 +78,56 @@ class RevisionsPanel(QWidget):
     def hideEvent(self, event: object) -> None:
         self._timer.stop()
 
-    def _touch(self) -> None:
+    def _refresh_later(self) -> None:
         if self.isVisible() and not self._timer.isActive():
             self._timer.start()
 
     def _fill(self) -> None:
-        book, wanted = self._page.book, self.field.text().strip()
-        here = set(book.path_to(book.current))
-        if wanted:
-            rows = [(one.node, one.around) for one in book.search(wanted, MOST)]
+        book, words = self._page.book, self.field.text().strip()
+        current_path = set(book.path_to(book.current))
+        if words:
+            rows = [(match.node, match.around) for match in book.search(words, MAX_LISTED)]
         else:
-            rows = [(id, book.nodes[id].text) for id in book.list_generations()[:MOST]]
-        chosen = self.list.currentItem()
-        kept = chosen.data(Qt.ItemDataRole.UserRole) if chosen else None
+            rows = [(id, book.nodes[id].text) for id in book.list_generations()[:MAX_LISTED]]
+        current = self.list.currentItem()
+        current_id = current.data(Qt.ItemDataRole.UserRole) if current else None
         self.list.clear()
         for id, text in rows:
             node = book.nodes[id]
-            who = "Model" if node.author is Author.MACHINE else "You"
-            now = " · now" if id in here else ""
-            item = QListWidgetItem(f"{_short(text)}\n{who}, {_time(node.created)}{now}")
+            author = "Model" if node.author is Author.MACHINE else "You"
+            suffix = " · current" if id in current_path else ""
+            item = QListWidgetItem(f"{_shorten(text)}\n{author}, {_format_time(node.created)}{suffix}")
             item.setData(Qt.ItemDataRole.UserRole, id)
-            item.setIcon(icons.icon("circle" if id in here else "circle-outline", "accent" if id in here else "faint"))
+            item.setIcon(
+                icons.icon(
+                    "circle" if id in current_path else "circle-outline", "accent" if id in current_path else "faint"
+                )
+            )
             self.list.addItem(item)
-            if id == kept:
+            if id == current_id:
                 self.list.setCurrentItem(item)
         self.list.setIconSize(QSize(8, 8))
         self.list.setVisible(bool(rows))
         self.empty.setVisible(not rows)
         self.empty.setText(
-            "No version of this page has these words."
-            if wanted
-            else "What the model writes is listed here, also what is no longer on the page."
+            "No version contains these words."
+            if words
+            else "Everything that the model writes is listed here, also text that is no longer on the page."
         )
 
-    def _go(self, item: QListWidgetItem) -> None:
+    def _open_version(self, item: QListWidgetItem) -> None:
         id = item.data(Qt.ItemDataRole.UserRole)
         book = self._page.book
         self._page.go(id if self.field.text().strip() else book.find_leaf(id), at=id)
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= SNIPPET else f"{line[:SNIPPET].rstrip()}…"
 
 
-def _time(made: str) -> str:
+def _format_time(made: str) -> str:
     try:
         return datetime.fromisoformat(made).astimezone().strftime("%d %b, %H:%M")
     except ValueError:
-        return "earlier"
+        return "unknown date"

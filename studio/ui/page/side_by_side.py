@@ -1,4 +1,4 @@
-"""The alternatives at one place beside each other, to compare them and take one."""
+"""The alternatives of a passage side by side, to compare and choose one."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from studio.ui.page.alternative_card import AlternativeCard
 from studio.ui.theme import icons
 from studio.ui.widgets import labels
 
-NARROWEST, WIDEST, GAP = 208, 440, 12
-"""Pixels of a column, and between two."""
-BEFORE = 200
-"""Characters before the place that are looked at for what stands above the cards."""
+MIN_WIDTH, MAX_WIDTH, GAP = 208, 440, 12
+"""Smallest and largest width of a column, and the gap between two, in pixels."""
+CONTEXT_CHARACTERS = 200
+"""Number of characters before the passage that are shown above the cards."""
 KEYS = 9
 _SCROLLS: dict[int, QAbstractSlider.SliderAction] = {
     Qt.Key.Key_Up: QAbstractSlider.SliderAction.SliderSingleStepSub,
@@ -37,9 +37,9 @@ _SCROLLS: dict[int, QAbstractSlider.SliderAction] = {
 
 
 class SideBySide(QWidget):
-    """Lies over the paper while it is open, and gives the focus back to `page_view`.
+    """Cards of all alternatives, over the editor. Text that is being written grows on its card.
 
-    What is written meanwhile grows on the cards.
+    The focus returns to `page_view` when it is closed.
     """
 
     closed = Signal()
@@ -48,34 +48,34 @@ class SideBySide(QWidget):
         super().__init__(page_view)
         self._page, self._view = page, page_view
         self._ask: InsertionPoint | None = None
-        self._since = 0
-        self._here: int | None = None
-        self._before = ""
+        self._opened_at = 0
+        self._current_node: int | None = None
+        self._context = ""
         self.cards: list[AlternativeCard] = []
         self.setProperty("role", "canvas")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setAccessibleName("Alternatives side by side")
         self.title = labels.make_label("", "heading")
-        self.before = labels.make_label("", "dim")
-        self.before.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.context_label = labels.make_label("", "dim")
+        self.context_label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.hint = labels.make_label("", "caption", wrap=True)
         self.close_button = QToolButton()
         self.close_button.setProperty("role", "ghost")
         self.close_button.setIcon(icons.icon("close", "text"))
-        labels.describe(self.close_button, "Close the alternatives", "All stays as it is (Esc)")
-        self._scroll = _Scroll()
+        labels.describe(self.close_button, "Close alternatives", "Close without a change (Esc)")
+        self._scroll = _CardScrollArea()
         self._lay_out()
         self.hide()
-        self.close_button.clicked.connect(self.leave)
+        self.close_button.clicked.connect(self.dismiss)
         self._scroll.resized.connect(self._arrange)
         page.changed.connect(self._refresh)
-        page.opened.connect(self.leave)
+        page.opened.connect(self.dismiss)
 
     def _lay_out(self) -> None:
         head = QHBoxLayout()
         head.setSpacing(8)
         head.addWidget(self.title)
-        head.addWidget(self.before, 1)
+        head.addWidget(self.context_label, 1)
         head.addWidget(self.close_button)
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(16, 12, 16, 8)
@@ -85,107 +85,111 @@ class SideBySide(QWidget):
         self._column.addWidget(self.hint)
 
     def open(self, ask: InsertionPoint) -> None:
-        """The alternatives at a place; the one on the page has the focus."""
-        self._ask, self._since = ask, self._page.book.current
-        self._before = " ".join(self._page.book.text_of(ask.node)[max(0, ask.at - BEFORE) : ask.at].split())
+        """Show the alternatives that answer `ask`, and focus the one on the page."""
+        self._ask, self._opened_at = ask, self._page.book.current
+        self._context = " ".join(
+            self._page.book.text_of(ask.node)[max(0, ask.at - CONTEXT_CHARACTERS) : ask.at].split()
+        )
         self.show()
         self.raise_()
         self._refresh()
-        self._focus()
+        self._focus_current()
 
-    def leave(self) -> None:
-        """All stays as it is."""
+    def dismiss(self) -> None:
+        """Close without a change."""
         if self._ask is None:
             return
         self._ask = None
         focused = QApplication.focusWidget()
-        had = focused is not None and self.isAncestorOf(focused)
+        had_focus = focused is not None and self.isAncestorOf(focused)
         self.hide()
-        self._keep(0)
-        if had:
+        self._set_card_count(0)
+        if had_focus:
             self._view.setFocus()
         self.closed.emit()
 
-    def take(self, card: AlternativeCard) -> None:
-        """It comes onto the page, and the page into view."""
+    def choose(self, card: AlternativeCard) -> None:
+        """Put a card's alternative onto the page, and close."""
         passage = card.passage
-        self.leave()
+        self.dismiss()
         if passage.node is not None and not passage.is_here:
             self._page.choose(passage.node)
 
-    # What is shown
+    # Showing
     def _refresh(self) -> None:
         if self._ask is None:
             return
         if self._is_elsewhere():
-            self.leave()
+            self.dismiss()
             return
         passages = self._page.passages(self._ask)
         count = len(passages)
         focused = any(card.hasFocus() for card in self.cards)
-        self._keep(count)
+        self._set_card_count(count)
         for number, (card, passage) in enumerate(zip(self.cards, passages, strict=True), 1):
             card.show_passage(number, count, passage)
         self.title.setText("1 alternative" if count == 1 else f"{count} alternatives")
-        keys = f"1 to {min(count, KEYS)}, or ← → and Enter," if count > 1 else "Enter"
-        self.hint.setText(f"A click, {keys} takes one; the others stay. Esc leaves all as it is.")
+        keys = f"press 1 to {min(count, KEYS)}, or use ← → and Enter" if count > 1 else "or press Enter"
+        self.hint.setText(f"Click an alternative, {keys} to choose it. Press Esc to close without a change.")
         self._arrange()
         here = next((passage.node for passage in passages if passage.is_here), None)
-        if here != self._here or not any(card.hasFocus() for card in self.cards):
-            self._here = here
+        if here != self._current_node or not any(card.hasFocus() for card in self.cards):
+            self._current_node = here
             if focused:
-                self._focus()
+                self._focus_current()
 
     def _is_elsewhere(self) -> bool:
-        """Whether the page has gone on meanwhile to where a job writes at another place."""
+        """Check whether a job now writes at another place of the page."""
         book = self._page.book
         return (
-            book.current != self._since
+            book.current != self._opened_at
             and bool(self._page.streaming)
             and book.insertion_point_of(book.current) != self._ask
         )
 
-    def _keep(self, count: int) -> None:
-        """So many cards."""
+    def _set_card_count(self, count: int) -> None:
+        """Create or delete cards until there are `count`."""
         while len(self.cards) > count:
             card = self.cards.pop()
             card.hide()
             card.deleteLater()
         while len(self.cards) < count:
             card = AlternativeCard(self._scroll.row)
-            card.clicked.connect(_taker(self, card))
+            card.clicked.connect(lambda _=False, card=card: self.choose(card))
             card.show()
             self.cards.append(card)
 
     def _arrange(self) -> None:
-        """Columns of one width and height, as wide as there is room for, within bounds."""
+        """Place the cards in columns of equal size that fill the width, within its bounds."""
         if self._ask is None:
             return
         self._column.activate()
-        room, count = self._scroll.viewport().size(), max(1, len(self.cards))
-        width = max(NARROWEST, min(WIDEST, (room.width() - GAP * (count - 1)) // count))
-        height = max(room.height(), *(card.height_at(width) for card in self.cards), 0)
-        whole = (width + GAP) * count - GAP
-        left = max(0, (room.width() - whole) // 2)
+        available, count = self._scroll.viewport().size(), max(1, len(self.cards))
+        width = max(MIN_WIDTH, min(MAX_WIDTH, (available.width() - GAP * (count - 1)) // count))
+        height = max(available.height(), *(card.height_for(width) for card in self.cards), 0)
+        total_width = (width + GAP) * count - GAP
+        left = max(0, (available.width() - total_width) // 2)
         for number, card in enumerate(self.cards):
             card.setGeometry(left + (width + GAP) * number, 0, width, height)
-        self._scroll.row.resize(max(room.width(), whole), height)
-        letters = self.before.fontMetrics()
-        taken = letters.horizontalAdvance("after “”")
-        before = letters.elidedText(self._before, Qt.TextElideMode.ElideLeft, max(0, self.before.width() - taken))
-        self.before.setText(f"after “{before}”" if before else "")
+        self._scroll.row.resize(max(available.width(), total_width), height)
+        metrics = self.context_label.fontMetrics()
+        quotes_width = metrics.horizontalAdvance("after “”")
+        before = metrics.elidedText(
+            self._context, Qt.TextElideMode.ElideLeft, max(0, self.context_label.width() - quotes_width)
+        )
+        self.context_label.setText(f"after “{before}”" if before else "")
 
-    def _focus(self) -> None:
-        """To the one on the page, or the first."""
+    def _focus_current(self) -> None:
+        """Focus the card of the alternative on the page, or the first card."""
         ready = [card for card in self.cards if card.isEnabled()]
         here = (card for card in ready if card.passage.is_here)
         if card := next(here, next(iter(ready), None)):
-            self._go(card)
+            self._focus_card(card)
         else:
             self.close_button.setFocus()
 
-    def _go(self, card: AlternativeCard) -> None:
-        """Only sideways: what is compared stays at its height."""
+    def _focus_card(self, card: AlternativeCard) -> None:
+        """Focus a card and scroll to it sideways only, so that the compared text keeps its height."""
         card.setFocus()
         height = self._scroll.verticalScrollBar().value()
         for x in (card.geometry().right(), card.x()):
@@ -195,14 +199,14 @@ class SideBySide(QWidget):
         ready = [card for card in self.cards if card.isEnabled()]
         at = next((number for number, card in enumerate(ready) if card.hasFocus()), None)
         if at is None:
-            self._focus()
+            self._focus_current()
         elif 0 <= at + by < len(ready):
-            self._go(ready[at + by])
+            self._focus_card(ready[at + by])
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         match key := event.key():
             case Qt.Key.Key_Escape:
-                self.leave()
+                self.dismiss()
             case Qt.Key.Key_Left | Qt.Key.Key_Right:
                 self._step(-1 if key == Qt.Key.Key_Left else 1)
             case Qt.Key.Key_Return | Qt.Key.Key_Enter:
@@ -214,13 +218,13 @@ class SideBySide(QWidget):
             case _:
                 super().keyPressEvent(event)
 
-    def _click(self, wanted: Callable[[AlternativeCard], bool]) -> None:
-        if card := next(filter(wanted, self.cards), None):
+    def _click(self, matches: Callable[[AlternativeCard], bool]) -> None:
+        if card := next(filter(matches, self.cards), None):
             card.click()
 
 
-class _Scroll(QScrollArea):
-    """A row of cards. Its keys are for the one that it is in."""
+class _CardScrollArea(QScrollArea):
+    """A scroll area with a row of cards. It leaves all keys to its parent."""
 
     resized = Signal()
 
@@ -236,7 +240,3 @@ class _Scroll(QScrollArea):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self.resized.emit()
-
-
-def _taker(row: SideBySide, card: AlternativeCard) -> Callable[[], None]:
-    return lambda: row.take(card)

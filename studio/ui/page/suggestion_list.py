@@ -1,4 +1,4 @@
-"""A small list of words to choose from, each with how likely it is, beside those on the page."""
+"""A popup list of words with their probabilities, next to the words on the page."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from studio.ui.theme import theme
 from studio.ui.widgets import labels
 
 WIDTH, ROW = 232, 30
-SHOWN = 10
-"""Rows that are in view at once."""
+MAX_ROWS = 10
+"""Largest number of visible rows."""
 GAP = 4
-_SHARE = Qt.ItemDataRole.UserRole
+_PROBABILITY = Qt.ItemDataRole.UserRole
 _WORD = Qt.ItemDataRole.UserRole + 1
 
 
 class SuggestionList(QFrame):
-    """A child of the page, so that writing goes on while it is shown. Arrows and Enter work once it has the focus."""
+    """A popup that is a child of the page, so that typing continues. With the focus, arrow keys and Enter work."""
 
     chosen = Signal(str)
     stepped = Signal(int)
-    """Left or Right: the words before, or behind."""
+    """Emitted for the Left (-1) and Right (1) keys."""
     escaped = Signal()
-    """Escape."""
+    """Emitted when Escape is pressed."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.page = parent
         self.setProperty("role", "popup")
-        self.setAccessibleName("Words to choose from")
+        self.setAccessibleName("Suggested words")
         self.setFixedWidth(WIDTH)
         self.title = labels.make_label("", "caption")
         self.list = QListWidget()
@@ -49,7 +49,7 @@ class SuggestionList(QFrame):
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setMouseTracking(True)
         self.list.setStyleSheet("QListWidget { background: transparent; border: none; }")
-        labels.describe(self.list, "Words to choose from")
+        labels.describe(self.list, "Suggested words")
         self.list.setToolTip("")
         self.hint = labels.make_label("", "caption")
         column = QVBoxLayout(self)
@@ -62,28 +62,28 @@ class SuggestionList(QFrame):
         self.list.itemEntered.connect(self.list.setCurrentItem)
         self.hide()
 
-    def offer(self, title: str, offers: Sequence[tuple[str, str, float]], chosen: str, hint: str) -> None:
-        """Fills it with (word, as it is shown, probability); `chosen` is the one that is on the page."""
+    def set_words(self, title: str, words: Sequence[tuple[str, str, float]], chosen: str, hint: str) -> None:
+        """Fill the list with (word, displayed word, probability); `chosen` is the word on the page."""
         self.title.setText(self.title.fontMetrics().elidedText(title, Qt.TextElideMode.ElideRight, WIDTH - 16))
         self.hint.setText(hint)
         self.hint.setVisible(bool(hint))
         self.list.clear()
-        for word, shown, share in offers:
+        for word, shown, probability in words:
             item = QListWidgetItem(shown)
             item.setData(_WORD, word)
-            item.setData(_SHARE, share)
-            item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{shown}, {format_percent(share)}")
+            item.setData(_PROBABILITY, probability)
+            item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{shown}, {format_percent(probability)}")
             self.list.addItem(item)
             if word == chosen:
                 self.list.setCurrentItem(item)
         if self.list.currentRow() < 0:
             self.list.setCurrentRow(0)
-        rows = min(len(offers), SHOWN)
+        rows = min(len(words), MAX_ROWS)
         self.list.setVisible(rows > 0)
         self.list.setFixedHeight(rows * ROW + 2)
 
     def open_at(self, place: QRect) -> None:
-        """Below a rectangle of the parent, or above it where there is no room."""
+        """Show the list below a rectangle of the parent, or above it if there is no space below."""
         parent = self.page
         self.adjustSize()
         x = max(GAP, min(place.left() - 12, parent.width() - self.width() - GAP))
@@ -116,37 +116,37 @@ class _Row(QStyledItemDelegate):
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
-        colours, share = theme.COLOURS, float(index.data(_SHARE))
+        colours, probability = theme.COLOURS, float(index.data(_PROBABILITY))
         view = option.widget
         current = isinstance(view, QListWidget) and view.currentIndex() == index
-        room = QRectF(option.rect).adjusted(0, 1, 0, -1)
+        row = QRectF(option.rect).adjusted(0, 1, 0, -1)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
         if current:
             painter.setBrush(QColor(colours.chosen))
-            painter.drawRoundedRect(room, 4, 4)
-        bar = QRectF(room.left() + 8, room.bottom() - 4, room.width() - 16, 2)
+            painter.drawRoundedRect(row, 4, 4)
+        bar = QRectF(row.left() + 8, row.bottom() - 4, row.width() - 16, 2)
         painter.setBrush(QColor(colours.groove))
         painter.drawRoundedRect(bar, 1, 1)
         painter.setBrush(QColor(colours.machine))
-        painter.drawRoundedRect(QRectF(bar.left(), bar.top(), max(2.0, bar.width() * min(1.0, share)), 2), 1, 1)
-        text = room.adjusted(8, 0, -8, -3)
+        painter.drawRoundedRect(QRectF(bar.left(), bar.top(), max(2.0, bar.width() * min(1.0, probability)), 2), 1, 1)
+        text = row.adjusted(8, 0, -8, -3)
         painter.setFont(theme.font())
         painter.setPen(QColor(colours.dim))
-        said = format_percent(share)
-        painter.drawText(text, int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter), said)
-        text.setWidth(text.width() - painter.fontMetrics().horizontalAdvance(said) - 8)
+        percent = format_percent(probability)
+        painter.drawText(text, int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter), percent)
+        text.setWidth(text.width() - painter.fontMetrics().horizontalAdvance(percent) - 8)
         painter.setPen(QColor(colours.text))
         shown = painter.fontMetrics().elidedText(str(index.data()), Qt.TextElideMode.ElideRight, int(text.width()))
         painter.drawText(text, int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter), shown)
         painter.restore()
 
 
-def format_percent(share: float) -> str:
-    return f"{share:.0%}" if share >= 0.095 else f"{share:.1%}" if share >= 0.0005 else "<0.1%"
+def format_percent(probability: float) -> str:
+    return f"{probability:.0%}" if probability >= 0.095 else f"{probability:.1%}" if probability >= 0.0005 else "<0.1%"
 
 
 def show_invisible(word: str) -> str:
-    """A word as it is shown by itself: what cannot be seen has a sign."""
+    """Return a word with visible signs for spaces and line breaks."""
     return word.replace("\n", "↵").strip() or "space"

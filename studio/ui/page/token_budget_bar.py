@@ -1,4 +1,4 @@
-"""A thin bar under the page: what takes up that which the model can read, and what it does not see."""
+"""The bar below the page: how the model's context window is used, and what does not fit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEFT_OUT = "left out"
 
 
 class TokenBudgetBar(QWidget):
-    """Hidden while the tool tells nothing of it."""
+    """The token budget, hidden if the tool reports none."""
 
     def __init__(self, estimates: Estimates) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class TokenBudgetBar(QWidget):
         self.setVisible(budget is not None)
         if budget is not None and budget != self.budget:
             self.budget = budget
-            labels.describe(self, "What the model reads", _capital(budget.sentence))
+            labels.describe(self, "Context window", _capitalise(budget.sentence))
             self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -48,22 +48,22 @@ class TokenBudgetBar(QWidget):
         self._paint_legend(painter, self.budget)
 
     def _paint_bar(self, painter: QPainter, budget: TokenBudget) -> None:
-        """Shares of the whole; what is left out, or too much, makes the whole the longer."""
-        room = QRectF(EDGE, 4, self.width() - 2 * EDGE, BAR)
-        scale = room.width() / max(1, budget.whole, budget.used + budget.left_out)
+        """Paint the parts to scale. Text that is left out or too long extends the scale."""
+        bar = QRectF(EDGE, 4, self.width() - 2 * EDGE, BAR)
+        scale = bar.width() / max(1, budget.whole, budget.used + budget.left_out)
         shape = QPainterPath()
-        shape.addRoundedRect(room, BAR / 2, BAR / 2)
+        shape.addRoundedRect(bar, BAR / 2, BAR / 2)
         painter.setClipPath(shape)
-        painter.fillRect(room, QColor(theme.COLOURS.groove))
-        left = room.left()
-        for name, count in _shown(budget):
+        painter.fillRect(bar, QColor(theme.COLOURS.groove))
+        left = bar.left()
+        for name, count in _list_parts(budget):
             width = count * scale
-            painter.fillRect(QRectF(left, room.top(), width, BAR), _colour(name))
+            painter.fillRect(QRectF(left, bar.top(), width, BAR), _colour_of(name))
             left += width
-            painter.fillRect(QRectF(left - 1, room.top(), 1, BAR), QColor(theme.COLOURS.panel))
+            painter.fillRect(QRectF(left - 1, bar.top(), 1, BAR), QColor(theme.COLOURS.panel))
         if budget.too_many:
             over = budget.too_many * scale
-            painter.fillRect(QRectF(room.right() - over, room.top(), over, BAR), QColor(theme.COLOURS.danger))
+            painter.fillRect(QRectF(bar.right() - over, bar.top(), over, BAR), QColor(theme.COLOURS.danger))
         painter.setClipping(False)
 
     def _paint_legend(self, painter: QPainter, budget: TokenBudget) -> None:
@@ -71,34 +71,34 @@ class TokenBudgetBar(QWidget):
         painter.setFont(theme.font(theme.CAPTION))
         metrics = painter.fontMetrics()
         used, total = group_digits(min(budget.used, budget.whole)), group_digits(budget.whole)
-        whole = f"{used} of {total} {budget.unit}"
+        summary = f"{used} of {total} {budget.unit}"
         if budget.too_many:
-            whole = f"{group_digits(budget.too_many)} {budget.unit} too many"
-        end = self.width() - EDGE - metrics.horizontalAdvance(whole)
+            summary = f"{group_digits(budget.too_many)} {budget.unit} too many"
+        end = self.width() - EDGE - metrics.horizontalAdvance(summary)
         middle, baseline = 21.0, 25.0
         painter.setPen(QColor(colours.danger if budget.too_many else colours.dim))
-        painter.drawText(QPointF(end, baseline), whole)
+        painter.drawText(QPointF(end, baseline), summary)
         at = float(EDGE)
-        for name, count in _shown(budget):
-            said = f"{_capital(name)} {group_digits(count)}"
-            width = DOT + 5 + metrics.horizontalAdvance(said)
+        for name, count in _list_parts(budget):
+            legend = f"{_capitalise(name)} {group_digits(count)}"
+            width = DOT + 5 + metrics.horizontalAdvance(legend)
             if at + width > end - GAP:
                 break
             painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(_colour(name))
+            painter.setBrush(_colour_of(name))
             painter.drawEllipse(QRectF(at, middle - DOT / 2, DOT, DOT))
             painter.setPen(QPen(QColor(colours.danger if name == LEFT_OUT else colours.dim)))
-            painter.drawText(QPointF(at + DOT + 5, baseline), said)
+            painter.drawText(QPointF(at + DOT + 5, baseline), legend)
             at += width + GAP
 
 
-def _shown(budget: TokenBudget) -> list[tuple[str, int]]:
-    """What is left out first: it comes before what is read."""
-    out = [(LEFT_OUT, budget.left_out)] if budget.left_out else []
-    return [*out, *((name, count) for name, count in budget.parts.items() if count)]
+def _list_parts(budget: TokenBudget) -> list[tuple[str, int]]:
+    """Return the parts with text, and first what is left out, since it precedes them on the page."""
+    left_out = [(LEFT_OUT, budget.left_out)] if budget.left_out else []
+    return [*left_out, *((name, count) for name, count in budget.parts.items() if count)]
 
 
-def _colour(name: str) -> QColor:
+def _colour_of(name: str) -> QColor:
     colours = theme.COLOURS
     known = {
         LEFT_OUT: colours.danger,
@@ -111,5 +111,5 @@ def _colour(name: str) -> QColor:
     return QColor(known.get(name, colours.faint))
 
 
-def _capital(text: str) -> str:
+def _capitalise(text: str) -> str:
     return text[:1].upper() + text[1:]

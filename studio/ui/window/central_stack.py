@@ -83,7 +83,7 @@ class CentralStack(QWidget):
         """Show the page or the canvas, whichever the tool in the form works on."""
         page = self._session.page
         if page.writes:
-            self.page_view.editor.tell(page.about)
+            self.page_view.editor.set_hint(page.about)
         if page.is_worked_on:
             self.show_page()
         else:

@@ -134,7 +134,7 @@ def _add_page_menu(commands: Commands, session: Session, central: CentralStack) 
 
     commands.add("Page", "Show page", central.open_page, "Ctrl+Shift+W")
     commands.add("Page", "New page", begin_page, "Ctrl+Shift+N")
-    commands.add("Page", "Export page…", lambda: central.page_view.save(), "Ctrl+Shift+E")
+    commands.add("Page", "Export page…", lambda: central.page_view.export(), "Ctrl+Shift+E")
     commands.add_separator("Page")
     beside = on_page(lambda view: view.toggle_side_by_side())
     central.page_actions += (

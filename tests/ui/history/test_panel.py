@@ -43,8 +43,8 @@ def ids(panel: HistoryPanel) -> list[str]:
     return [panel.model.id_at(row) for row in range(panel.model.rowCount())]
 
 
-def choose(panel: HistoryPanel, *rows: int) -> None:
-    panel.grid.choose(panel.model.id_at(rows[0]))
+def select_creation(panel: HistoryPanel, *rows: int) -> None:
+    panel.grid.select_creation(panel.model.id_at(rows[0]))
     for row in rows[1:]:
         selection = panel.grid.selectionModel()
         selection.select(panel.model.index(row), selection.SelectionFlag.Select)
@@ -60,7 +60,7 @@ def cell(panel: HistoryPanel, row: int) -> QPoint:
 
 def go_to_shelf(panel: HistoryPanel, sample: int, qtbot: QtBot) -> None:
     with qtbot.waitSignal(panel.model.searched):
-        panel.shelves.button(sample).click()
+        panel.filters.button(sample).click()
 
 
 def entries(menu: QMenu) -> list[str]:
@@ -80,20 +80,20 @@ def test_typing_searches(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBo
 def test_nothing_found_says_what_and_how_to_go_on(panel: HistoryPanel, qtbot: QtBot) -> None:
     with qtbot.waitSignal(panel.model.searched):
         panel.search.setText("<b>zebra")
-    assert "Nothing found for “<b>zebra”" in panel.grid.sentence
+    assert "Nothing matches “<b>zebra”" in panel.grid.empty_text
     panel.grab()
 
 
 def test_empty_shelves_say_what_belongs_there(panel: HistoryPanel, qtbot: QtBot) -> None:
     go_to_shelf(panel, STARRED, qtbot)
-    assert "star" in panel.grid.sentence
+    assert "star" in panel.grid.empty_text
     go_to_shelf(panel, TRASH, qtbot)
-    assert panel.grid.sentence == "The trash is empty."
+    assert panel.grid.empty_text == "The trash is empty."
     assert not panel.trash_bar.empty.isEnabled()
 
 
 def test_the_grammar_is_one_click_away(panel: HistoryPanel, qtbot: QtBot) -> None:
-    panel.search.show_grammar()
+    panel.search.show_help()
     (menu,) = panel.search.findChildren(QMenu)
     assert "tool:style" in entries(menu)
     next(action for action in menu.actions() if action.text().startswith("tag:")).trigger()
@@ -109,7 +109,7 @@ def test_a_click_opens(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot)
 
 
 def test_arrows_choose_and_enter_opens(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot) -> None:
-    choose(panel, 0)
+    select_creation(panel, 0)
     with qtbot.assertNotEmitted(panel.activated):
         press(panel, qtbot, Qt.Key.Key_Right)
         press(panel, qtbot, Qt.Key.Key_Down)
@@ -130,28 +130,28 @@ def test_the_down_key_leads_from_the_search_to_what_was_found(panel: HistoryPane
 
 
 def test_the_dot_stars_and_takes_the_star_back(panel: HistoryPanel, qtbot: QtBot) -> None:
-    choose(panel, 1, 2)
+    select_creation(panel, 1, 2)
     press(panel, qtbot, ".")
-    assert all(creation.star for creation in panel.grid.chosen_creations())
-    assert entries(panel.menu())[3] == "Remove star" or "Remove star" in entries(panel.menu())
+    assert all(creation.star for creation in panel.grid.selected_creations())
+    assert entries(panel.make_menu())[3] == "Remove star" or "Remove star" in entries(panel.make_menu())
     press(panel, qtbot, ".")
-    assert not any(creation.star for creation in panel.grid.chosen_creations())
+    assert not any(creation.star for creation in panel.grid.selected_creations())
 
 
 def test_digits_and_stars_rate(panel: HistoryPanel, qtbot: QtBot) -> None:
-    choose(panel, 1)
+    select_creation(panel, 1)
     press(panel, qtbot, "4")
-    assert panel.grid.chosen_creations()[0].rating == 4
+    assert panel.grid.selected_creations()[0].rating == 4
     qtbot.mouseClick(panel.details.rating, Qt.MouseButton.LeftButton, pos=QPoint(3 * 18 + 4, 8))
-    assert panel.grid.chosen_creations()[0].rating == 0, "a click on the star that is set takes it back"
+    assert panel.grid.selected_creations()[0].rating == 0, "a click on the star that is set takes it back"
     qtbot.keyClick(panel.details.rating, Qt.Key.Key_Right)
-    assert panel.grid.chosen_creations()[0].rating == 1
+    assert panel.grid.selected_creations()[0].rating == 1
 
 
 def test_delete_moves_to_the_trash_and_undo_brings_back(
     panel: HistoryPanel, sample: SampleLibrary, undo: UndoStack, qtbot: QtBot
 ) -> None:
-    choose(panel, 1, 2)
+    select_creation(panel, 1, 2)
     with qtbot.waitSignal(panel.model.searched):
         press(panel, qtbot, Qt.Key.Key_Delete)
     assert ids(panel) == [sample.tale.id, sample.photo.id]
@@ -169,12 +169,12 @@ def test_delete_moves_to_the_trash_and_undo_brings_back(
 def test_the_trash_restores_and_asks_before_it_deletes(
     panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot
 ) -> None:
-    choose(panel, 0, 3)
+    select_creation(panel, 0, 3)
     with qtbot.waitSignal(panel.model.searched):
-        panel.trash_chosen()
+        panel.trash_selected()
     go_to_shelf(panel, TRASH, qtbot)
     assert ids(panel) == [sample.tale.id, sample.photo.id]
-    choose(panel, 0)
+    select_creation(panel, 0)
     with qtbot.waitSignal(panel.model.searched):
         panel.trash_bar.restore.click()
     assert ids(panel) == [sample.photo.id]
@@ -192,22 +192,22 @@ def test_the_trash_restores_and_asks_before_it_deletes(
 def test_what_is_chosen_in_the_trash_is_deleted_for_ever_once_that_is_confirmed(
     panel: HistoryPanel, sample: SampleLibrary, undo: UndoStack, qtbot: QtBot
 ) -> None:
-    choose(panel, 0, 2, 3)
+    select_creation(panel, 0, 2, 3)
     with qtbot.waitSignal(panel.model.searched):
-        panel.trash_chosen()
+        panel.trash_selected()
     go_to_shelf(panel, TRASH, qtbot)
     strip = panel.trash_bar
     assert not strip.delete_chosen.isEnabled()
-    choose(panel, 0, 1)
+    select_creation(panel, 0, 1)
     with qtbot.assertNotEmitted(panel.model.rowsRemoved):
         press(panel, qtbot, Qt.Key.Key_Delete)
-    assert strip.question.text() == "Delete 2 creations for ever? This cannot be undone."
+    assert strip.question.text() == "Delete 2 creations permanently? This cannot be undone."
     qtbot.keyClick(strip.keep_button, Qt.Key.Key_Escape)
     assert not strip.question.isVisible()
     strip.delete_chosen.click()
-    choose(panel, 2)
+    select_creation(panel, 2)
     assert not strip.question.isVisible(), "what is chosen now is not what was asked about"
-    assert entries(panel.menu()) == ["Restore", "Delete for ever…", "Empty trash…"]
+    assert entries(panel.make_menu()) == ["Restore", "Delete permanently…", "Empty trash…"]
     strip.delete_chosen.click()
     with qtbot.waitSignal(panel.model.searched):
         strip.delete.click()
@@ -218,17 +218,17 @@ def test_what_is_chosen_in_the_trash_is_deleted_for_ever_once_that_is_confirmed(
 
 
 def test_the_menu_offers_what_can_be_done(panel: HistoryPanel, qtbot: QtBot) -> None:
-    choose(panel, 2)
-    assert entries(panel.menu()) == [
+    select_creation(panel, 2)
+    assert entries(panel.make_menu()) == [
         "Open", "Use settings", "Use as input", "Star", "Rating", "Copy", "Export…", "Show in folder", "Move to trash",
     ]  # fmt: skip
-    choose(panel, 1, 2)
-    assert entries(panel.menu()) == ["Star", "Rating", "Copy", "Move to trash"]
+    select_creation(panel, 1, 2)
+    assert entries(panel.make_menu()) == ["Star", "Rating", "Copy", "Move to trash"]
 
 
 def test_details_tell_what_is_known(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot) -> None:
     assert not panel.details.isVisible()
-    choose(panel, 2)
+    select_creation(panel, 2)
     assert panel.details.title.text() == "Impressionist"
     told = panel.details.facts.text().replace("\u00a0", " ")
     assert told.startswith("Style transfer · 48 × 32 · ")
@@ -241,7 +241,7 @@ def test_details_tell_what_is_known(panel: HistoryPanel, sample: SampleLibrary, 
 
 
 def test_where_it_came_from_leads_there(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot) -> None:
-    choose(panel, 1)
+    select_creation(panel, 1)
     qtbot.waitUntil(lambda: len(panel.details.lineage.findChildren(StepButton)) == 3)
     steps = [button for button in panel.details.lineage.findChildren(StepButton) if not button.isHidden()]
     assert [button.creation.id for button in steps] == [sample.photo.id, sample.painted.id, sample.morph.id]
@@ -252,20 +252,20 @@ def test_where_it_came_from_leads_there(panel: HistoryPanel, sample: SampleLibra
 
 
 def test_tags_are_edited_and_undone(panel: HistoryPanel, undo: UndoStack, qtbot: QtBot) -> None:
-    choose(panel, 2)
+    select_creation(panel, 2)
     qtbot.keyClicks(panel.details.tags, "cup, red  cup, cup")
     qtbot.keyClick(panel.details.tags, Qt.Key.Key_Return)
-    assert panel.grid.chosen_creations()[0].tags == ("cup", "red cup")
+    assert panel.grid.selected_creations()[0].tags == ("cup", "red cup")
     undo.undo()
-    assert panel.grid.chosen_creations()[0].tags == ()
+    assert panel.grid.selected_creations()[0].tags == ()
 
 
 def test_tags_that_were_typed_are_kept_when_another_is_chosen(
     panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot
 ) -> None:
-    choose(panel, 2)
+    select_creation(panel, 2)
     qtbot.keyClicks(panel.details.tags, "cup")
-    choose(panel, 1)
+    select_creation(panel, 1)
     panel.model.close()
     assert sample.read(sample.painted).tags == ("cup",)
     assert sample.read(sample.morph).tags == ()
@@ -282,19 +282,19 @@ def test_a_drag_carries_the_file_and_the_picture(sample: SampleLibrary, qtbot: Q
 
 
 def test_copy_puts_it_on_the_clipboard(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot) -> None:
-    choose(panel, 2)
+    select_creation(panel, 2)
     qtbot.keyClick(panel.grid, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     assert QApplication.clipboard().mimeData().urls() == [QUrl.fromLocalFile(sample.painted.path)]
     QApplication.clipboard().clear()
 
 
 def test_export_tells_where_to(panel: HistoryPanel, sample: SampleLibrary, tmp_path: Path, qtbot: QtBot) -> None:
-    with qtbot.waitSignal(panel.operations.told) as told:
-        panel.operations._export_to(sample.painted, tmp_path / "out.jpg")
+    with qtbot.waitSignal(panel.history_actions.notified) as told:
+        panel.history_actions._export_to(sample.painted, tmp_path / "out.jpg")
     assert told.args[0] == "Exported to out.jpg."
     assert (tmp_path / "out.jpg").exists()
     with qtbot.waitSignal(panel.model.failed):
-        panel.operations._export_to(sample.painted, tmp_path / "out.xyz")
+        panel.history_actions._export_to(sample.painted, tmp_path / "out.xyz")
     assert panel.notice.sentence.text()
 
 
@@ -310,13 +310,13 @@ def test_files_can_be_dropped_on_the_history(panel: HistoryPanel, tmp_path: Path
 
 
 def test_shift_click_chooses_a_block(panel: HistoryPanel, qtbot: QtBot) -> None:
-    choose(panel, 0)
+    select_creation(panel, 0)
     viewport = panel.grid.viewport()
     qtbot.mouseClick(viewport, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, cell(panel, 0))
     qtbot.mouseClick(viewport, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier, cell(panel, 2))
-    assert len(panel.grid.chosen_ids()) == 3
+    assert len(panel.grid.selected_ids()) == 3
     qtbot.mouseClick(viewport, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ControlModifier, cell(panel, 1))
-    assert len(panel.grid.chosen_ids()) == 2
+    assert len(panel.grid.selected_ids()) == 2
 
 
 def test_every_widget_that_takes_the_focus_has_a_name(panel: HistoryPanel) -> None:
@@ -333,7 +333,7 @@ def test_it_is_painted_with_missing_files_and_stars(panel: HistoryPanel, sample:
 
     panel.model._remember([replace(sample.painted, missing=True, star=True), replace(sample.tale, star=True)])
     qtbot.waitUntil(lambda: panel.model.thumbnail(sample.painted.id) is not None)
-    choose(panel, 0)
+    select_creation(panel, 0)
     picture = panel.grid.grab().toImage()
     assert len({picture.pixelColor(x, 40).name() for x in range(0, picture.width(), 3)}) > 3
 

@@ -69,7 +69,7 @@ def colour(paper: PageEditor, at: int) -> str:
 
 def agree(view: PageView, page: Page) -> bool:
     """Whether what is seen is what is kept."""
-    return view.editor.words == page.text == view.editor.document().toRawText().replace("\u2029", "\n")
+    return view.editor.text == page.text == view.editor.document().toRawText().replace("\u2029", "\n")
 
 
 def test_the_page_is_there_while_its_tool_is_chosen(qtbot: QtBot, window: Window, view: PageView) -> None:
@@ -102,12 +102,12 @@ def test_typing_streaming_and_colours(qtbot: QtBot, window: Window, view: PageVi
     assert engine.calls[-1][1].params["text"] == "A fox"
     stream(qtbot, window, engine, job, "A fox ran home.")
     assert agree(view, page)
-    assert view.page_bar.stop.isVisible()
+    assert view.page_bar.stop_button.isVisible()
     assert colour(paper, 2) == theme.COLOURS.text
     assert colour(paper, 8) == theme.COLOURS.machine
-    assert paper.place() == 15
+    assert paper.cursor_position() == 15
     stream(qtbot, window, engine, job, "A fox ran home. It")
-    assert paper.place() == 18
+    assert paper.cursor_position() == 18
     qtbot.keyClick(paper, Qt.Key.Key_Escape)
     qtbot.waitUntil(lambda: not page.is_writing)
     assert ("cancel", job) in engine.calls
@@ -158,15 +158,15 @@ def test_regenerate_and_look_through_the_alternatives(
     first = press_generate(qtbot, window)
     stream(qtbot, window, engine, first, "A fox")
     engine.fail(first, "Enough.")
-    qtbot.waitUntil(lambda: view.page_bar.again.isVisible())
+    qtbot.waitUntil(lambda: view.page_bar.regenerate_button.isVisible())
     with qtbot.waitSignal(window.session.generation.submitted) as submitted:
-        view.page_bar.again.click()
+        view.page_bar.regenerate_button.click()
     stream(qtbot, window, engine, submitted.args[0][0].id, "An owl")
-    assert view.page_bar.which.text() == "2 of 2"
+    assert view.page_bar.position_label.text() == "2 of 2"
     qtbot.keyClick(paper, Qt.Key.Key_Left, ALT)
     assert page.text == "A fox"
-    assert view.page_bar.which.text() == "1 of 2"
-    view.page_bar.on.click()
+    assert view.page_bar.position_label.text() == "1 of 2"
+    view.page_bar.next_button.click()
     assert agree(view, page)
 
 
@@ -176,28 +176,28 @@ def test_find_and_replace(qtbot: QtBot, window: Window, view: PageView) -> None:
     paper.put_cursor(0)
     qtbot.keyClick(paper, Qt.Key.Key_F, CTRL)
     assert bar.isVisible()
-    qtbot.keyClicks(bar.wanted, "fox")
+    qtbot.keyClicks(bar.find_field, "fox")
     assert bar.count.text() == "1 of 3"
     assert len(paper.extraSelections()) == 3
-    qtbot.keyClick(bar.wanted, Qt.Key.Key_Return)
-    qtbot.keyClick(bar.wanted, Qt.Key.Key_Return)
+    qtbot.keyClick(bar.find_field, Qt.Key.Key_Return)
+    qtbot.keyClick(bar.find_field, Qt.Key.Key_Return)
     assert bar.count.text() == "3 of 3"
     assert paper.textCursor().selectedText() == "fox"
-    bar.case.click()
+    bar.match_case.click()
     assert bar.count.text().endswith("of 2")
-    bar.new.setText("owl")
-    bar.all.click()
+    bar.replace_field.setText("owl")
+    bar.replace_all_button.click()
     assert page.text == "Fox and owl and 🦊 owl"
     assert bar.count.text() == "Not found"
-    assert not bar.all.isEnabled()
+    assert not bar.replace_all_button.isEnabled()
     page.undo()
     assert page.text == "Fox and fox and 🦊 fox"
     paper.put_cursor(0)
     bar._search(move=True)
-    bar.one.click()
+    bar.replace_button.click()
     assert page.text == "Fox and owl and 🦊 fox"
     assert agree(view, page)
-    qtbot.keyClick(bar.wanted, Qt.Key.Key_Escape)
+    qtbot.keyClick(bar.find_field, Qt.Key.Key_Escape)
     assert not bar.isVisible()
     assert paper.extraSelections() == []
 
@@ -218,7 +218,7 @@ def test_versions_are_searched_and_gone_to(qtbot: QtBot, window: Window, view: P
     qtbot.waitUntil(lambda: panel.list.count() == 1 and "sang" in panel.list.item(0).text())
     panel.list.itemActivated.emit(panel.list.item(0))
     assert page.text == "A fox sang"
-    qtbot.waitUntil(lambda: "now" in panel.list.item(0).text())
+    qtbot.waitUntil(lambda: "current" in panel.list.item(0).text())
     panel.field.setText("wolf")
     qtbot.waitUntil(lambda: panel.empty.isVisible())
     qtbot.keyClick(panel.field, Qt.Key.Key_Escape)
@@ -271,11 +271,11 @@ def test_a_new_page_and_back(qtbot: QtBot, window: Window, view: PageView) -> No
     qtbot.keyClicks(view.editor, "First")
     first = page.page_id
     page.new_page()
-    assert view.editor.words == ""
+    assert view.editor.text == ""
     assert view.editor.hint.isVisible()
     with qtbot.waitSignal(page.opened):
         page.open_page(first)
-    assert view.editor.words == "First"
+    assert view.editor.text == "First"
 
 
 def test_the_menu_of_pages_can_be_opened_twice_in_a_row(qtbot: QtBot, window: Window, view: PageView) -> None:
@@ -296,7 +296,7 @@ def test_a_long_page_is_shown_and_typed_on(qtbot: QtBot, window: Window, view: P
     assert agree(view, page)
     view.editor.put_cursor(100)
     qtbot.keyClicks(view.editor, "new")
-    assert page.text[98:105] == view.editor.words[98:105]
+    assert page.text[98:105] == view.editor.text[98:105]
     assert "new" in page.text[99:104]
 
 
@@ -345,26 +345,26 @@ def test_paint_this_and_repaint_by_keys(
     qtbot.keyClick(view.editor, Qt.Key.Key_I, ALT)
     qtbot.waitUntil(lambda: bool(art.pictures()) and bool(art.pictures()[0].anchor.job))
     assert view.illustrations_bar.isVisible()
-    assert "being painted" in view.illustrations_bar.tiles[0].accessibleName()
+    assert "generating" in view.illustrations_bar.tiles[0].accessibleName()
     engine.finish(art.pictures()[0].anchor.job, window.session.library.import_file(pictures[0]))
-    qtbot.waitUntil(lambda: view.illustrations_bar.tiles[0].standing == "painted")
+    qtbot.waitUntil(lambda: view.illustrations_bar.tiles[0].status == "up to date")
     assert view.isVisible(), "the page stays"
     view.editor.put_cursor(4)
     qtbot.keyClicks(view.editor, "dish")
-    assert view.illustrations_bar.tiles[0].standing.startswith("stale")
+    assert view.illustrations_bar.tiles[0].status.startswith("outdated")
     view.illustrations_bar.tiles[0].click()
     assert view.editor.textCursor().selectedText() == "A redishd fox."
     submitted = len(engine.calls)
     qtbot.keyClick(view.editor, Qt.Key.Key_P, ALT)
     qtbot.waitUntil(lambda: len(engine.calls) == submitted + 1)
-    view.illustrations_bar.tiles[0].doubled.emit()
+    view.illustrations_bar.tiles[0].double_clicked.emit()
     assert window.canvas.isVisible()
 
 
 def test_an_empty_page_says_what_its_tool_does(
     qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
 ) -> None:
-    assert "the model goes on" in view.editor.hint.text()
+    assert "The model continues" in view.editor.hint.text()
     asked = fakes.property_("string", "page", default="", description="What you say is answered.")
     talk = fakes.tool("tales.talk", "Talk", {"text": asked}, output="text")
     engine.set_catalogue(Catalogue((PluginDescriptor(name="tales", title="Tales", tools=(TALE, talk)),)))
@@ -393,15 +393,20 @@ def test_in_a_narrow_window_there_is_room_for_all(qtbot: QtBot, window: Window, 
     window.resize(900, 700)
     view.toggle_find()
     bar = view.find_bar
-    qtbot.waitUntil(lambda: bar.height() >= bar.minimumSizeHint().height() > bar.wanted.height() + bar.new.height())
-    assert all(widget.width() >= widget.minimumSizeHint().width() for widget in (bar.one, bar.all, bar.wanted))
+    qtbot.waitUntil(
+        lambda: bar.height() >= bar.minimumSizeHint().height() > bar.find_field.height() + bar.replace_field.height()
+    )
+    assert all(
+        widget.width() >= widget.minimumSizeHint().width()
+        for widget in (bar.replace_button, bar.replace_all_button, bar.find_field)
+    )
     wide = view.editor.width()
     view.toggle_versions()
     qtbot.waitUntil(lambda: view.revisions_panel.geometry().right() == view.width() - 1)
     assert view.editor.width() == wide, "versions lie over the paper"
     window.resize(1440, 900)
     qtbot.waitUntil(lambda: view.editor.width() == view.width() - view.revisions_panel.width())
-    qtbot.waitUntil(lambda: bar.height() < 2 * bar.wanted.height())
+    qtbot.waitUntil(lambda: bar.height() < 2 * bar.find_field.height())
     view.toggle_versions()
     qtbot.waitUntil(lambda: view.editor.width() == view.width())
 

@@ -14,8 +14,8 @@ from studio.core.messages import PreviewFrame
 from studio.core.page.edits import Author
 from studio.core.page.revisions import AuthorRun
 from studio.ui.page import PageView
-from studio.ui.page.alternative_card import MOST, AlternativeCard, shorten_runs
-from studio.ui.page.side_by_side import NARROWEST, SideBySide
+from studio.ui.page.alternative_card import MAX_CHARACTERS, AlternativeCard, shorten_runs
+from studio.ui.page.side_by_side import MIN_WIDTH, SideBySide
 from studio.ui.theme import theme
 from studio.ui.theme.colours import DARK, LIGHT
 from studio.ui.window.window import Window
@@ -97,24 +97,24 @@ def words_on(card: AlternativeCard) -> str:
 
 
 def test_a_key_takes_one_and_the_others_stay(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
-    assert not view.page_bar.beside.isVisible()
+    assert not view.page_bar.side_by_side_button.isVisible()
     written(qtbot, window, engine, " ran.", " sat.", " sang.")
-    assert view.page_bar.beside.isVisible()
+    assert view.page_bar.side_by_side_button.isVisible()
     cards = opened(qtbot, view)
     assert cards.title.text() == "3 alternatives"
-    assert cards.before.text() == "after “A fox”"
+    assert cards.context_label.text() == "after “A fox”"
     assert [words_on(card) for card in cards.cards] == ["ran.", "sat.", "sang."]
     assert [card.passage.is_here for card in cards.cards] == [True, False, False]
     press(qtbot, KEY.Key_4)
     assert cards.isVisible()
     press(qtbot, KEY.Key_3)
     assert cards.isHidden()
-    assert view.editor.words == "A fox sang."
+    assert view.editor.text == "A fox sang."
     assert view.editor.hasFocus()
-    assert view.editor.place() == len("A fox sang.")
-    assert view.page_bar.which.text() == "3 of 3"
+    assert view.editor.cursor_position() == len("A fox sang.")
+    assert view.page_bar.position_label.text() == "3 of 3"
     qtbot.keyClick(view.editor, KEY.Key_Z, CTRL)
-    assert view.editor.words == "A fox ran."
+    assert view.editor.text == "A fox ran."
 
 
 def test_arrows_and_enter_take_one(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
@@ -125,16 +125,16 @@ def test_arrows_and_enter_take_one(qtbot: QtBot, window: Window, view: PageView,
         press(qtbot, key)
     assert focused(cards) == 2
     press(qtbot, KEY.Key_Return)
-    assert view.editor.words == "A fox sat."
+    assert view.editor.text == "A fox sat."
 
 
 def test_a_click_takes_one(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     written(qtbot, window, engine, " ran.", " sat.")
-    view.page_bar.beside.click()
-    assert view.page_bar.beside.isChecked()
+    view.page_bar.side_by_side_button.click()
+    assert view.page_bar.side_by_side_button.isChecked()
     qtbot.mouseClick(view.side_by_side.cards[1], Qt.MouseButton.LeftButton)
-    assert view.editor.words == "A fox sat."
-    assert not view.page_bar.beside.isChecked()
+    assert view.editor.text == "A fox sat."
+    assert not view.page_bar.side_by_side_button.isChecked()
 
 
 def test_escape_leaves_all_as_it_was(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
@@ -145,8 +145,8 @@ def test_escape_leaves_all_as_it_was(qtbot: QtBot, window: Window, view: PageVie
     press(qtbot, KEY.Key_Right)
     press(qtbot, KEY.Key_Escape)
     assert cards.isHidden()
-    assert view.editor.words == "A fox ran."
-    assert view.editor.place() == 7
+    assert view.editor.text == "A fox ran."
+    assert view.editor.cursor_position() == 7
     assert view.editor.hasFocus()
     assert window.session.page.book.nodes == nodes
     cards = opened(qtbot, view)
@@ -157,28 +157,28 @@ def test_escape_leaves_all_as_it_was(qtbot: QtBot, window: Window, view: PageVie
 
 def test_cards_grow_while_words_stream(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     first, second = ask(qtbot, window, 2)
-    assert view.page_bar.beside.isVisible()
+    assert view.page_bar.side_by_side_button.isVisible()
     cards = opened(qtbot, view)
-    assert [words_on(card) for card in cards.cards] == ["Waiting to be written…"] * 2
+    assert [words_on(card) for card in cards.cards] == ["Waiting…"] * 2
     press(qtbot, KEY.Key_2)
     assert cards.isVisible()
     stream(qtbot, window, engine, first, " ran")
-    assert "being written" in cards.cards[0].accessibleName()
+    assert "writing" in cards.cards[0].accessibleName()
     stream(qtbot, window, engine, first, " ran home")
     engine.fail(first, "Enough.")
     stream(qtbot, window, engine, second, " sat")
     assert [words_on(card) for card in cards.cards] == ["ran home", "sat"]
-    assert view.page_bar.state.text() == "Writing another version…"
+    assert view.page_bar.state.text() == "Writing an alternative…"
     press(qtbot, KEY.Key_2)
-    assert view.editor.words == "A fox sat"
+    assert view.editor.text == "A fox sat"
     stream(qtbot, window, engine, second, " sat down")
-    assert view.editor.words == "A fox sat down"
+    assert view.editor.text == "A fox sat down"
     qtbot.keyClick(view.editor, KEY.Key_Left, ALT)
-    assert view.editor.words == "A fox ran home"
+    assert view.editor.text == "A fox ran home"
     stream(qtbot, window, engine, second, " sat down there")
     assert ("cancel", second) not in engine.calls
     qtbot.keyClick(view.editor, KEY.Key_Right, ALT)
-    assert view.editor.words == "A fox sat down there"
+    assert view.editor.text == "A fox sat down there"
 
 
 def test_one_more_comes_beside_them(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
@@ -186,8 +186,8 @@ def test_one_more_comes_beside_them(qtbot: QtBot, window: Window, view: PageView
     window.session.workspace.set_count(1)
     cards = opened(qtbot, view)
     with qtbot.waitSignal(window.session.generation.submitted) as submitted:
-        view.page_bar.again.click()
-    assert [words_on(card) for card in cards.cards] == ["ran.", "sat.", "Waiting to be written…"]
+        view.page_bar.regenerate_button.click()
+    assert [words_on(card) for card in cards.cards] == ["ran.", "sat.", "Waiting…"]
     stream(qtbot, window, engine, submitted.args[0][0].id, " sang.")
     assert cards.isVisible()
     assert cards.cards[2].passage.is_here
@@ -200,7 +200,7 @@ def test_it_closes_when_the_page_goes_on(qtbot: QtBot, window: Window, view: Pag
     assert cards.isVisible()
     engine.run(job)
     engine.say(PreviewFrame(job=job, text="A fox ran. It"))
-    qtbot.waitUntil(lambda: view.editor.words == "A fox ran. It")
+    qtbot.waitUntil(lambda: view.editor.text == "A fox ran. It")
     assert cards.isHidden()
 
 
@@ -208,12 +208,12 @@ def test_the_words_before_are_cut_where_there_is_no_room(
     qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
 ) -> None:
     qtbot.keyClicks(view.editor, " that had a long way to go before it came home in the evening of a day in May" * 2)
-    text = view.editor.words
+    text = view.editor.text
     for job in ask(qtbot, window, 2):
         engine.run(job)
         engine.say(PreviewFrame(job=job, text=f"{text} ran"))
-    qtbot.waitUntil(lambda: window.session.page.has_others and view.editor.words.endswith("ran"))
-    before = opened(qtbot, view).before
+    qtbot.waitUntil(lambda: window.session.page.has_others and view.editor.text.endswith("ran"))
+    before = opened(qtbot, view).context_label
     assert before.text().startswith("after “…")
     assert before.text().endswith("in May”")
     assert before.fontMetrics().horizontalAdvance(before.text()) <= before.width()
@@ -234,7 +234,7 @@ def test_what_was_written_once_is_not_compared(
     view.editor.put_cursor(place)
     qtbot.keyClick(view.editor, KEY.Key_S, ALT)
     assert view.side_by_side.isHidden()
-    assert any("more than once" in notice.text for notice in window.session.notices.items)
+    assert any("no alternatives here" in notice.text for notice in window.session.notices.items)
 
 
 @pytest.mark.parametrize("count", [2, 9])
@@ -247,7 +247,7 @@ def test_there_is_room_for_each(
     cards = opened(qtbot, view)
     places = [card.geometry() for card in cards.cards]
     assert all(a.right() < b.left() for a, b in pairwise(places))
-    assert all(place.width() >= NARROWEST for place in places)
+    assert all(place.width() >= MIN_WIDTH for place in places)
     for _ in range(count):
         press(qtbot, KEY.Key_Right)
     last = cards.cards[-1]
@@ -256,7 +256,7 @@ def test_there_is_room_for_each(
     assert seen.width() == last.width()
     press(qtbot, KEY.Key_Down)
     cards.grab()
-    again = view.page_bar.again
+    again = view.page_bar.regenerate_button
     qtbot.waitUntil(lambda: again.width() >= again.minimumSizeHint().width())
 
 
@@ -265,7 +265,7 @@ def test_every_script_and_nothing_at_all(qtbot: QtBot, window: Window, view: Pag
     cards = opened(qtbot, view).cards
     for card, text in zip(cards, EVERY_KIND, strict=True):
         shown = "".join(run.text for run in shorten_runs([AuthorRun(text, Author.MACHINE)]))
-        assert words_on(card) == (shown or "Without words")
+        assert words_on(card) == (shown or "Empty")
     assert words_on(cards[1]).endswith("…")
     hebrew = cards[5]._text.firstBlock()
     assert hebrew.textDirection() == Qt.LayoutDirection.RightToLeft
@@ -307,7 +307,7 @@ def test_finding_looks_at_the_paper_again(qtbot: QtBot, window: Window, view: Pa
     cards = opened(qtbot, view)
     view.toggle_find()
     assert cards.isHidden()
-    assert view.find_bar.wanted.hasFocus()
+    assert view.find_bar.find_field.hasFocus()
 
 
 def test_the_beginning_of_a_text() -> None:
@@ -318,5 +318,5 @@ def test_the_beginning_of_a_text() -> None:
         AuthorRun("a ", machine),
         AuthorRun("b", human),
     ]
-    assert shorten_runs([AuthorRun(" ab", machine), AuthorRun(" cd", human)], most=3) == [AuthorRun("ab…", machine)]
-    assert len("".join(run.text for run in shorten_runs([AuthorRun("x" * 9000, machine)]))) == MOST + 1
+    assert shorten_runs([AuthorRun(" ab", machine), AuthorRun(" cd", human)], limit=3) == [AuthorRun("ab…", machine)]
+    assert len("".join(run.text for run in shorten_runs([AuthorRun("x" * 9000, machine)]))) == MAX_CHARACTERS + 1

@@ -40,7 +40,7 @@ def view(qtbot: QtBot, window: Window, engine: FakeEngine, page_view: PageView) 
     recipe = Recipe(tool="tales.tale", plugin=PluginRef("tales", "1"), seed=1, notes={"choices": CHOICES})
     engine.run(job)
     engine.finish(job, session.library.add(writer.save_text(session.home, "A red fox ran", recipe)))
-    qtbot.waitUntil(lambda: view.editor.words == "A red fox ran" and not session.page.is_writing)
+    qtbot.waitUntil(lambda: view.editor.text == "A red fox ran" and not session.page.is_writing)
     return view
 
 
@@ -56,7 +56,7 @@ def test_the_pointer_rests_on_a_word(qtbot: QtBot, window: Window, view: PageVie
     assert view.word_list.isHidden()
     point = rest_on(view, 7)
     qtbot.waitUntil(lambda: view.word_list.isVisible())
-    assert view.word_list.title.text() == "Instead of “fox”"
+    assert view.word_list.title.text() == "Replace “fox”"
     shown = [view.word_list.list.item(row).text() for row in range(view.word_list.list.count())]
     assert shown == ["fox", "owl"]
     assert view.word_list.list.currentItem().text() == "fox"
@@ -75,20 +75,20 @@ def test_another_word_is_clicked(qtbot: QtBot, window: Window, view: PageView, e
     row = view.word_list.list.visualItemRect(view.word_list.list.item(1)).center()
     with qtbot.waitSignal(window.session.generation.submitted):
         qtbot.mouseClick(view.word_list.list.viewport(), Qt.MouseButton.LeftButton, pos=row)
-    assert view.editor.words == "A red owl"
+    assert view.editor.text == "A red owl"
     assert engine.calls[-1][1].params["text"] == "A red owl"
     assert view.word_list.isHidden()
 
 
 def test_by_keys(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
-    assert view.editor.place() == 13
+    assert view.editor.cursor_position() == 13
     qtbot.keyClick(view.editor, Qt.Key.Key_A, ALT)
     qtbot.waitUntil(lambda: view.word_list.isVisible())
-    assert view.word_list.title.text() == "Instead of “ran”"
+    assert view.word_list.title.text() == "Replace “ran”"
     qtbot.keyClick(view.word_list.list, Qt.Key.Key_Left)
-    assert view.word_list.title.text() == "Instead of “fox”"
+    assert view.word_list.title.text() == "Replace “fox”"
     qtbot.keyClick(view.word_list.list, Qt.Key.Key_Left)
-    assert view.word_list.title.text() == "Instead of “fox”", "what a human wrote has no other words"
+    assert view.word_list.title.text() == "Replace “fox”", "what a human wrote has no other words"
     qtbot.keyClick(view.word_list.list, Qt.Key.Key_Right)
     qtbot.keyClick(view.word_list.list, Qt.Key.Key_Escape)
     assert view.word_list.isHidden()
@@ -97,7 +97,7 @@ def test_by_keys(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngin
     qtbot.keyClick(view.word_list.list, Qt.Key.Key_Up)
     with qtbot.waitSignal(window.session.generation.submitted):
         qtbot.keyClick(view.word_list.list, Qt.Key.Key_Return)
-    assert view.editor.words == "A red fox sang"
+    assert view.editor.text == "A red fox sang"
 
 
 def test_a_word_of_ones_own_is_said_to_have_none(qtbot: QtBot, window: Window, view: PageView) -> None:
@@ -105,7 +105,7 @@ def test_a_word_of_ones_own_is_said_to_have_none(qtbot: QtBot, window: Window, v
     view.word_alternatives.open()
     assert view.word_list.isHidden()
     notices = window.session.notices
-    assert any("Nothing is known" in notice.text for notice in notices.items)
+    assert any("no alternatives for this word" in notice.text for notice in notices.items)
 
 
 def test_typing_closes_it(qtbot: QtBot, view: PageView) -> None:
@@ -146,7 +146,7 @@ def test_a_word_is_found_by_keys(qtbot: QtBot, window: Window, view: PageView, e
     assert view.gap_list.list.currentItem().text() == "red"
     qtbot.keyClick(view.gap_list.list, Qt.Key.Key_Up)
     qtbot.keyClick(view.gap_list.list, Qt.Key.Key_Return)
-    assert view.editor.words == "A grey fox ran"
+    assert view.editor.text == "A grey fox ran"
     assert view.gap_list.isHidden()
     assert view.editor.hasFocus()
 
@@ -169,7 +169,7 @@ def test_the_selection_is_rewritten(qtbot: QtBot, window: Window, view: PageView
     recipe = Recipe(tool="tales.rewrite", plugin=PluginRef("t", "1"), seed=0)
     saved = window.session.library.add(writer.save_text(window.session.home, "small owl", recipe))
     engine.finish(engine.jobs()[-1].id, saved)
-    qtbot.waitUntil(lambda: view.editor.words == "A small owl ran")
+    qtbot.waitUntil(lambda: view.editor.text == "A small owl ran")
 
 
 def test_the_page_stays_while_its_tools_are_set(
