@@ -35,8 +35,6 @@ PREVIEW_SIDE = 512
 """Maximum length in pixels of a preview's longer side."""
 _PREVIEW_FRACTION = 0.05
 """Maximum fraction of the time spent on previews. If they are slower, some steps have none."""
-_PREVIEW_INTERVAL = 0.1
-"""Minimum time in seconds between two previews, since nobody could look at more of them."""
 
 
 class LoopHooks:
@@ -122,7 +120,7 @@ class LoopHooks:
         if self._ctx.pause_requested:
             self._save_state()
             raise api.Paused
-        interval = max(_PREVIEW_INTERVAL, self._preview_seconds / _PREVIEW_FRACTION)
+        interval = self._preview_seconds / _PREVIEW_FRACTION
         if self._preview is not None and time.monotonic() - self._previewed_at >= interval:
             self._emit_preview(self._preview, pipe, estimate_denoised(scheduler, model_output, output))
 
@@ -130,12 +128,15 @@ class LoopHooks:
         width, height = self._size
         unpacked = latents.unpack_latents(pipe, estimate, height, width, frames_first=preview.frames_first)
         if unpacked is not None and unpacked.shape[1] == preview.channels:
-            float(unpacked.flatten()[0])  # waits until the step itself is done
-            start = time.monotonic()
-            image = resize_preview(preview.to_image(unpacked), self._size)
-            self._preview_seconds = time.monotonic() - start
-            self._ctx.emit(api.Preview(image))
-            self._previewed_at = time.monotonic()
+            self._ctx.emit(api.Preview(lambda: self._render_preview(preview, unpacked)))
+
+    def _render_preview(self, preview: LatentPreview, unpacked: Tensor) -> NDArray[np.uint8]:
+        float(unpacked.flatten()[0])  # waits until the step itself is done
+        start = time.monotonic()
+        image = resize_preview(preview.to_image(unpacked), self._size)
+        self._previewed_at = time.monotonic()
+        self._preview_seconds = self._previewed_at - start
+        return image
 
 
 def resize_preview(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

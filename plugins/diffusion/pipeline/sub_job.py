@@ -28,7 +28,7 @@ class SubJob(api.ContextProxy):
         name: str,
         checkpoint_dir: Path,
         notices: set[str],
-        on_preview: Callable[[api.Picture | str], None],
+        on_preview: Callable[[api.Preview], None],
     ) -> None:
         """Describe the sub-job `number` (from 0) of `count`. `name` is shown with the progress, such as "Tile"."""
         super().__init__(ctx)
@@ -54,8 +54,8 @@ class SubJob(api.ContextProxy):
                 fraction = (self._number + (step / total if total else 0)) / self._count
                 status = f"{self._name} {self._number + 1} of {self._count}: {text[:1].lower()}{text[1:]}"
                 self._ctx.emit(api.Progress(fraction, 1, status))
-            case api.Preview(content):
-                self._on_preview(content)
+            case api.Preview():
+                self._on_preview(event)
             case api.Notice(text) if text in self._notices:
                 self._ctx.check_cancelled()
             case _:

@@ -127,7 +127,7 @@ class _TileRefiner:
             self._blender.add_tile(column, row, np.asarray(tile))
             self._paste(self._overview, self._blender.crop_tile(column, row), column, row)
             self._ctx.emit(api.Progress((number + 1) / len(places), 1, f"{number + 1} of {len(places)} tiles done"))
-            self._ctx.emit(api.Preview(self._overview.copy()))
+            self._ctx.emit(api.Preview(self._overview.copy))
         return self._blender.canvas
 
     def _load_or_generate(self, number: int, count: int, column: int, row: int) -> Image:
@@ -142,7 +142,7 @@ class _TileRefiner:
             name="Tile",
             checkpoint_dir=self._finished / str(number),
             notices=self._notices,
-            on_preview=lambda content: self._emit_preview(content, column, row),
+            on_preview=lambda preview: self._emit_preview(preview, column, row),
         )
         tile = self._generate(sub_job, self._across.starts[column], self._down.starts[row])
         with api.atomic_write(file) as temporary:
@@ -179,12 +179,18 @@ class _TileRefiner:
         beyond = (0, 0, left + self._across.length - right, top + self._down.length - bottom)
         return images.extend_canvas(inside, beyond, mirror=True)
 
-    def _emit_preview(self, content: api.Picture | str, column: int, row: int) -> None:
+    def _emit_preview(self, preview: api.Preview, column: int, row: int) -> None:
+        """Show the preview of a tile in its place."""
+        content = preview.content
         if isinstance(content, str):
             return
-        overview = self._overview.copy()
-        self._paste(overview, content, column, row)
-        self._ctx.emit(api.Preview(overview))
+
+        def render() -> Image:
+            overview = self._overview.copy()
+            self._paste(overview, content() if callable(content) else content, column, row)
+            return overview
+
+        self._ctx.emit(api.Preview(render))
 
     def _paste(self, overview: Image, tile: api.Picture, column: int, row: int) -> None:
         import numpy as np

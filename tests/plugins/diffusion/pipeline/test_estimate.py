@@ -1,4 +1,4 @@
-"""What a picture would take, told from the files alone, and compared with what the libraries say."""
+"""Estimates are read from files alone, and agree with the libraries."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,28 +30,30 @@ TASKS = (Task.TEXT_TO_IMAGE, Task.IMAGE_TO_IMAGE, Task.INPAINT)
 TEXTS = ("a red fox, 3d", "Ein Fuchs über dem Schnee – 2026!", "狐 🦊 don't", "  ", "x" * 300)
 
 
-def told(tool: type[api.Tool] = TextToImage, **values: object) -> api.Estimate:
-    found = testing.estimate(tool, **values)
-    assert found is not None
-    return found
+def estimate(tool: type[api.Tool] = TextToImage, **values: Any) -> api.Estimate:
+    result = testing.estimate(tool, **values)
+    assert result is not None
+    return result
 
 
-@pytest.mark.parametrize("name", [name for name, usual in PIPELINE_DEFAULTS.items() if usual.family in FAMILIES])
-def test_the_table_says_what_the_pipelines_do(name: str) -> None:
-    usual, family = PIPELINE_DEFAULTS[name], FAMILIES[PIPELINE_DEFAULTS[name].family]
+@pytest.mark.parametrize("name", [name for name, defaults in PIPELINE_DEFAULTS.items() if defaults.family in FAMILIES])
+def test_table_of_defaults_agrees_with_the_pipelines(name: str) -> None:
+    defaults, family = PIPELINE_DEFAULTS[name], FAMILIES[PIPELINE_DEFAULTS[name].family]
     kinds = {task: family.pipeline_class(task) for task in TASKS if family.supports(task)}
     first = next(iter(kinds.values()))
     assert pipeline_stem(first.__name__) == name
     known = inspect.signature(first.__call__).parameters
-    assert usual.steps == known[family.steps_name].default
-    assert usual.guidance in (0, known[family.guidance_name].default)
-    assert usual.max_tokens == (known["max_sequence_length"].default if "max_sequence_length" in known else None)
+    assert defaults.steps == known[family.steps_name].default
+    assert defaults.guidance in (0, known[family.guidance_name].default)
+    assert defaults.max_tokens == (known["max_sequence_length"].default if "max_sequence_length" in known else None)
     if Task.IMAGE_TO_IMAGE in kinds:
-        assert usual.has_strength == ("strength" in inspect.signature(kinds[Task.IMAGE_TO_IMAGE].__call__).parameters)
+        assert defaults.has_strength == (
+            "strength" in inspect.signature(kinds[Task.IMAGE_TO_IMAGE].__call__).parameters
+        )
 
 
 @pytest.mark.parametrize("family", ["stable-diffusion", "stable-diffusion-xl", "stable-diffusion-3", "flux", "sana"])
-def test_the_files_say_what_the_loaded_model_does(tiny_model: Callable[[str], Path], family: str) -> None:
+def test_metadata_agrees_with_the_loaded_model(tiny_model: Callable[[str], Path], family: str) -> None:
     ctx = testing.FakeContext()
     found = metadata.metadata_of(ctx, str(tiny_model(family)))
     model = loader.load(ctx, str(tiny_model(family)))
@@ -65,44 +68,46 @@ def test_the_files_say_what_the_loaded_model_does(tiny_model: Callable[[str], Pa
 
 def test_work_and_memory_follow_from_size_steps_and_guidance(sd: Path) -> None:
     small, steps, large = (
-        told(model=str(sd), steps=count, width=side, height=side) for count, side in ((10, 32), (20, 32), (10, 64))
+        estimate(model=str(sd), steps=count, width=side, height=side) for count, side in ((10, 32), (20, 32), (10, 64))
     )
     assert small.rate == steps.rate == large.rate
     assert large.work == 4 * small.work
     assert small.memory == steps.memory < large.memory
     passes = 10 * 2 * 32 * 32 / 1e6
     assert steps.work - small.work == pytest.approx(passes)
-    unguided = told(model=str(sd), steps=10, width=32, height=32, guidance=1)
+    unguided = estimate(model=str(sd), steps=10, width=32, height=32, guidance=1)
     assert small.work - unguided.work == pytest.approx(passes / 2)
-    assert told(model=str(sd), compiled=True).rate != small.rate
-    controlled = told(model=str(sd), steps=10, width=32, height=32, controls=[str(sd / "unet")])
+    assert estimate(model=str(sd), compiled=True).rate != small.rate
+    controlled = estimate(model=str(sd), steps=10, width=32, height=32, controls=[str(sd / "unet")])
     assert controlled.memory - small.memory == 4 * metadata.count_weights(sd / "unet")
 
 
-def test_size_and_tokens_are_noted(sd: Path) -> None:
-    notes = told(model=str(sd), shape="4:3", prompt="a fox", negative_prompt="rain").notes
+def test_notes_tell_size_and_tokens(sd: Path) -> None:
+    notes = estimate(model=str(sd), shape="4:3", prompt="a fox", negative_prompt="rain").notes
     assert notes == {"prompt": "4 of 75 tokens", "negative_prompt": "4 of 75 tokens", "shape": "40 × 24"}
-    assert told(model=str(sd), shape="model", prompt=" ").notes == {"shape": "32 × 32"}
+    assert estimate(model=str(sd), shape="model", prompt=" ").notes == {"shape": "32 × 32"}
 
 
-def test_pictures_that_are_painted_over_tell_their_size(sd: Path, tmp_path: Path) -> None:
+def test_notes_tell_the_size_for_an_input_image(sd: Path, tmp_path: Path) -> None:
     picture = tmp_path / "sea.png"
     Image.new("RGB", (300, 200)).save(picture)
-    half, whole = (told(ImageToImage, model=str(sd), image=picture, strength=share, steps=20) for share in (0.5, 1.0))
+    half, whole = (
+        estimate(ImageToImage, model=str(sd), image=picture, strength=share, steps=20) for share in (0.5, 1.0)
+    )
     assert half.notes == {"image": "generated at 40 × 24"}
     assert whole.work - half.work == pytest.approx(10 * 2 * 40 * 24 / 1e6)
-    tiled = told(TiledUpscale, model=str(sd), image=picture, scale=2.0, overlap=0)
+    tiled = estimate(TiledUpscale, model=str(sd), image=picture, scale=2.0, overlap=0)
     assert tiled.notes == {"scale": f"600 × 400, {19 * 13} tiles"}
-    assert told(ImageToImage, model=str(sd), image=tmp_path / "gone.png", prompt="a fox") == api.Estimate(
+    assert estimate(ImageToImage, model=str(sd), image=tmp_path / "gone.png", prompt="a fox") == api.Estimate(
         notes={"prompt": "4 of 75 tokens"}
     )
 
 
-def test_a_size_that_cannot_be_painted_leaves_the_tokens(sd: Path) -> None:
-    assert told(model=str(sd), width=33, prompt="fox") == api.Estimate(notes={"prompt": "3 of 75 tokens"})
+def test_unsupported_size_leaves_the_token_notes(sd: Path) -> None:
+    assert estimate(model=str(sd), width=33, prompt="fox") == api.Estimate(notes={"prompt": "3 of 75 tokens"})
 
 
-def test_what_is_not_there_or_no_model_has_no_estimate(tmp_path: Path) -> None:
+def test_missing_or_unknown_models_have_no_estimate(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text("{half")
     for choice in ("", "nobody-has-this", str(tmp_path)):
         assert testing.estimate(TextToImage, model=choice) is None
@@ -132,7 +137,7 @@ def test_tokens_are_counted_as_transformers_does(sd: Path, tmp_path: Path, table
         )
 
 
-def test_long_prompts_come_in_parts_or_are_cut(sd: Path, tmp_path: Path) -> None:
+def test_long_prompts_are_read_in_chunks_or_truncated(sd: Path, tmp_path: Path) -> None:
     def note(
         prompt: str, *, in_chunks: bool = True, max_tokens: int | None = None, folder: Path = sd / "tokenizer"
     ) -> str:
@@ -154,20 +159,20 @@ def test_long_prompts_come_in_parts_or_are_cut(sd: Path, tmp_path: Path) -> None
     assert note("a" * 23, folder=short) == "23 tokens in 2 chunks"
 
 
-def test_what_is_beyond_the_limit_of_a_small_model_counts_too(sd: Path, tmp_path: Path) -> None:
+def test_tokens_beyond_the_limit_of_a_small_model_change_the_image(sd: Path, tmp_path: Path) -> None:
     shutil.copytree(sd, short := tmp_path / "short")
     config = json.loads((short / "tokenizer" / "tokenizer_config.json").read_text())
     (short / "tokenizer" / "tokenizer_config.json").write_text(json.dumps({**config, "model_max_length": 24}))
 
-    def painted(prompt: str) -> np.ndarray:
+    def generate(prompt: str) -> np.ndarray:
         (picture,) = testing.results(testing.run(TextToImage, model=str(short), prompt=prompt, steps=1))
         assert isinstance(picture, api.Image)
         return np.asarray(picture.picture)
 
-    assert (painted("a" * 23) != painted("a" * 22 + "z")).any()
+    assert (generate("a" * 23) != generate("a" * 22 + "z")).any()
 
 
-def test_nothing_heavy_is_imported_for_it(sd: Path) -> None:
+def test_estimate_imports_neither_diffusers_nor_transformers(sd: Path) -> None:
     code = f"""
 import sys
 from plugins.diffusion.tools.text_to_image import TextToImage

@@ -1,4 +1,4 @@
-"""What a picture would take with a model in a single file."""
+"""Estimates for a model in a single file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import testing
 
 
-def test_a_model_in_one_file_is_known_by_its_header(tmp_path: Path) -> None:
+def test_single_file_is_recognised_by_its_header(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     unet = "model.diffusion_model.input_blocks"
     weights = {
@@ -29,12 +29,12 @@ def test_a_model_in_one_file_is_known_by_its_header(tmp_path: Path) -> None:
     assert found is not None
     assert (found.pipeline, found.size, found.multiple) == ("StableDiffusion", 512, 8)
     assert found.weight_count == 2 * 320 * 768 + 320 * 4 * 9
-    told = testing.estimate(TextToImage, model=str(file), prompt="a red apple")
-    assert told is not None
-    assert told.notes == {"prompt": "3 of 75 tokens", "shape": "512 × 512"}
+    estimate = testing.estimate(TextToImage, model=str(file), prompt="a red apple")
+    assert estimate is not None
+    assert estimate.notes == {"prompt": "3 of 75 tokens", "shape": "512 × 512"}
 
 
-def test_without_a_table_clips_own_words_count() -> None:
+def test_clip_tokenizer_is_used_without_a_table() -> None:
     real, counter = clip_tokenizer.build_tokenizer(), token_count.load_counter([], None, in_chunks=True)
     assert counter is not None
     for text in ("a red fox, 3d", "狐 🦊 don't", "x" * 300):
@@ -43,7 +43,7 @@ def test_without_a_table_clips_own_words_count() -> None:
         )
 
 
-def test_what_a_file_lacks_is_counted_from_the_folder_beside_it(
+def test_missing_components_are_counted_from_the_folder_beside_the_file(
     tiny_model: Callable[[str], Path], tmp_path: Path
 ) -> None:
     file = tmp_path / "flux.safetensors"

@@ -1,4 +1,4 @@
-"""A picture in the making outlives the worker, and the studio, with the same pixels."""
+"""An unfinished image is resumed with the same pixels after the worker or the studio was killed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from studio.library.library import Library
 from tests.fixtures.events import EventRecorder
 
 STEPS = 80
-"""Enough that a picture is still in the making when a word about a step has come and gone."""
+"""Enough that an image is still unfinished when a message about a step has arrived."""
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ class Studio:
             self.engine.close()
         self.engine = None
 
-    def paint(self) -> Job:
+    def submit(self) -> Job:
         assert self.engine
         values = {"prompt": "a fox", "model": str(self._model), "steps": STEPS, "sampler": "euler_a"}
         (job,) = self.engine.submit(
@@ -63,23 +63,24 @@ class Studio:
         )
         return job
 
-    def in_the_middle(self, job: Job) -> None:
-        """Until some steps of the picture are done."""
+    def wait_for_steps(self, job: Job) -> None:
+        """Wait until some steps of the image are done."""
         self.recorder.wait_for(
             JobProgress, lambda event: event.job == job.id and 0.05 < event.step / (event.total or 1) < 1
         )
 
-    def until_ended(self, job: Job) -> JobState:
-        """Done, or put by."""
+    def wait_for_end(self, job: Job) -> JobState:
+        """Wait until the job is done, paused or failed."""
         over = (JobState.DONE, JobState.PAUSED, JobState.FAILED, JobState.SET_ASIDE)
         return self.recorder.wait_for(
             JobChanged, lambda event: event.job.id == job.id and event.job.state in over
         ).job.state
 
-    def pixels(self, job: Job) -> np.ndarray:
-        """Of the job's picture, once it is done."""
+    def read_pixels(self, job: Job) -> np.ndarray:
+        """Return the pixels of the job's image, once it is done."""
         (output,) = self.recorder.wait_for_state(job, JobState.DONE).outputs
         creation = self._library.get(output)
+        assert creation is not None
         with Image.open(creation.path) as picture:
             return np.asarray(picture.convert("RGB"))
 
@@ -92,7 +93,7 @@ def studio(home: Home, library: Library, sd: Path) -> Iterator[Studio]:
 
 
 @pytest.fixture
-def killed() -> Callable[[], None]:
+def kill_worker() -> Callable[[], None]:
     def kill() -> None:
         (worker,) = psutil.Process().children()
         worker.send_signal(signal.SIGKILL)
@@ -101,21 +102,21 @@ def killed() -> Callable[[], None]:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 is of POSIX")
-def test_neither_a_pause_over_a_restart_nor_a_kill_changes_a_pixel(studio: Studio, killed: Callable[[], None]) -> None:
+def test_pause_restart_and_kill_change_no_pixel(studio: Studio, kill_worker: Callable[[], None]) -> None:
     engine = studio.start()
-    whole = studio.pixels(studio.paint())
+    whole = studio.read_pixels(studio.submit())
 
-    paused = studio.paint()
-    studio.in_the_middle(paused)
+    paused = studio.submit()
+    studio.wait_for_steps(paused)
     engine.pause(paused.id)
-    assert studio.until_ended(paused) is JobState.PAUSED
+    assert studio.wait_for_end(paused) is JobState.PAUSED
 
-    stricken = studio.paint()
-    studio.in_the_middle(stricken)
-    killed()
-    assert studio.until_ended(stricken) is JobState.FAILED
+    killed_job = studio.submit()
+    studio.wait_for_steps(killed_job)
+    kill_worker()
+    assert studio.wait_for_end(killed_job) is JobState.FAILED
 
     engine = studio.start()
-    for job in (stricken, paused):
+    for job in (killed_job, paused):
         engine.resume(job.id)
-        assert (studio.pixels(job) == whole).all()
+        assert (studio.read_pixels(job) == whole).all()

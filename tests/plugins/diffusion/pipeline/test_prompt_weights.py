@@ -8,7 +8,7 @@ from plugins.diffusion.pipeline.prompt_weights import WeightedSpan, is_plain, pa
 
 
 @pytest.mark.parametrize(
-    ("prompt", "parts"),
+    ("prompt", "spans"),
     [
         ("a fox", [WeightedSpan("a fox")]),
         ("", [WeightedSpan("")]),
@@ -24,12 +24,12 @@ from plugins.diffusion.pipeline.prompt_weights import WeightedSpan, is_plain, pa
         ("(fox:.5)", [WeightedSpan("fox", 0.5)]),
     ],
 )
-def test_brackets_weigh(prompt: str, parts: list[WeightedSpan]) -> None:
-    assert parse_prompt(prompt) == [parts]
-    assert is_plain(parse_prompt(prompt)) == (len(parts) == 1 and parts[0].weight == 1)
+def test_brackets_set_weights(prompt: str, spans: list[WeightedSpan]) -> None:
+    assert parse_prompt(prompt) == [spans]
+    assert is_plain(parse_prompt(prompt)) == (len(spans) == 1 and spans[0].weight == 1)
 
 
-def test_break_begins_a_new_thought() -> None:
+def test_break_starts_a_new_chunk() -> None:
     assert parse_prompt("a fox BREAK a (hill:2)") == [
         [WeightedSpan("a fox")],
         [WeightedSpan("a "), WeightedSpan("hill", 2.0)],

@@ -1,4 +1,4 @@
-"""A tiny autoencoder that lies in the models folder shows the steps, and changes nothing else."""
+"""A tiny autoencoder in the models folder makes the previews and changes nothing else."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from studio.core import paths
 STARTER = paths.resources_folder() / "starters" / "vae-spatial"
 
 
-def tiny(stages: int = 2, channels: int = 4) -> AutoencoderTiny:
-    """Halves the sides once less than it has stages. Untrained, it makes all grey, as the tiny models do."""
+def build_tiny_autoencoder(stages: int = 2, channels: int = 4) -> AutoencoderTiny:
+    """Build an autoencoder that halves the sides once less than it has stages. Untrained, it makes everything grey."""
     torch.manual_seed(4)
     widths = {"encoder_block_out_channels": (8,) * stages, "decoder_block_out_channels": (8,) * stages}
     blocks = {"num_encoder_blocks": (1,) * stages, "num_decoder_blocks": (2, *(1,) * (stages - 1))}
@@ -31,36 +31,36 @@ def tiny(stages: int = 2, channels: int = 4) -> AutoencoderTiny:
     return vae
 
 
-def as_folder(shelf: Path) -> None:
-    tiny().save_pretrained(shelf / "taesd")
+def put_folder(folder: Path) -> None:
+    build_tiny_autoencoder().save_pretrained(folder / "taesd")
 
 
-def as_file(shelf: Path) -> None:
-    save_file(tiny().state_dict(), shelf / "taesd.safetensors")
+def put_file(folder: Path) -> None:
+    save_file(build_tiny_autoencoder().state_dict(), folder / "taesd.safetensors")
 
 
-def as_published(shelf: Path) -> None:
-    weights = tiny().decoder.state_dict()
+def put_published_decoder(folder: Path) -> None:
+    weights = build_tiny_autoencoder().decoder.state_dict()
     named = [(name.split(".", 2), value) for name, value in weights.items()]
     save_file(
-        {f"{int(layer) + 1}.{rest}": value for (_, layer, rest), value in named}, shelf / "taesd_decoder.safetensors"
+        {f"{int(layer) + 1}.{rest}": value for (_, layer, rest), value in named}, folder / "taesd_decoder.safetensors"
     )
 
 
-def with_more_channels(shelf: Path) -> None:
-    tiny(channels=16).save_pretrained(shelf / "taef1")
+def put_more_channels(folder: Path) -> None:
+    build_tiny_autoencoder(channels=16).save_pretrained(folder / "taef1")
 
 
-def of_another_scale(shelf: Path) -> None:
-    tiny(stages=4).save_pretrained(shelf / "taesd")
+def put_another_scale(folder: Path) -> None:
+    build_tiny_autoencoder(stages=4).save_pretrained(folder / "taesd")
 
 
-def under_another_name(shelf: Path) -> None:
-    tiny().save_pretrained(shelf / "small")
+def put_another_name(folder: Path) -> None:
+    build_tiny_autoencoder().save_pretrained(folder / "small")
 
 
-def damaged(shelf: Path) -> None:
-    (shelf / "taesd.safetensors").write_bytes(b"nothing")
+def put_damaged_file(folder: Path) -> None:
+    (folder / "taesd.safetensors").write_bytes(b"nothing")
 
 
 @pytest.fixture
@@ -69,63 +69,67 @@ def ctx(tmp_path: Path) -> testing.FakeContext:
     return testing.FakeContext(seed=1, folder=tmp_path)
 
 
-def painted(ctx: testing.FakeContext, model: Path, **values: Any) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The picture, and its previews."""
+def generate(ctx: testing.FakeContext, model: Path, **values: Any) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Generate an image, and return it with its previews."""
     events = testing.run(TextToImage, ctx, model=str(model), prompt="a fox", steps=2, **values)
     (made,) = testing.results(events)
     assert isinstance(made, api.Image)
     return np.asarray(made.picture), [np.asarray(event.content) for event in events if isinstance(event, api.Preview)]
 
 
-@pytest.mark.parametrize("put", [as_folder, as_file, as_published])
-def test_it_shows_more_than_the_linear_map(put: Callable[[Path], None], ctx: testing.FakeContext, sd: Path) -> None:
-    plain, (small, *_) = painted(testing.FakeContext(seed=1), sd)
+@pytest.mark.parametrize("put", [put_folder, put_file, put_published_decoder])
+def test_tiny_autoencoder_replaces_the_linear_map(
+    put: Callable[[Path], None], ctx: testing.FakeContext, sd: Path
+) -> None:
+    plain, (small, *_) = generate(testing.FakeContext(seed=1), sd)
     put(ctx.downloads)
-    picture, (large, *_) = painted(ctx, sd)
+    picture, (large, *_) = generate(ctx, sd)
     assert small.shape == large.shape == (32, 32, 3)
     assert (small != large).any()
     assert (picture == plain).all()
 
 
 @pytest.mark.parametrize(("size", "shape"), [((128, 64), (64, 128)), ((2048, 1024), (256, 512)), ((8, 8), (16, 16))])
-def test_a_preview_has_the_shape_of_the_picture(size: tuple[int, int], shape: tuple[int, int]) -> None:
+def test_preview_has_the_shape_of_the_image(size: tuple[int, int], shape: tuple[int, int]) -> None:
     assert hooks.resize_preview(np.zeros((16, 16, 3), np.uint8), size).shape == (*shape, 3)
 
 
-def test_every_layout_holds_the_same_decoder(sd: Path, tmp_path: Path) -> None:
-    shown = []
-    for put in (as_folder, as_file, as_published):
-        shelf = tmp_path / put.__name__ / "models"
-        shelf.mkdir(parents=True)
-        put(shelf)
-        shown.append(painted(testing.FakeContext(seed=1, folder=shelf.parent), sd)[1][0])
-    assert (shown[0] == shown[1]).all()
-    assert (shown[0] == shown[2]).all()
+def test_every_layout_gives_the_same_previews(sd: Path, tmp_path: Path) -> None:
+    previews = []
+    for put in (put_folder, put_file, put_published_decoder):
+        folder = tmp_path / put.__name__ / "models"
+        folder.mkdir(parents=True)
+        put(folder)
+        previews.append(generate(testing.FakeContext(seed=1, folder=folder.parent), sd)[1][0])
+    assert (previews[0] == previews[1]).all()
+    assert (previews[0] == previews[2]).all()
 
 
-@pytest.mark.parametrize("put", [with_more_channels, of_another_scale, under_another_name, damaged])
-def test_one_that_does_not_fit_is_left_alone(put: Callable[[Path], None], ctx: testing.FakeContext, sd: Path) -> None:
-    _, (plain, *_) = painted(testing.FakeContext(seed=1), sd)
+@pytest.mark.parametrize("put", [put_more_channels, put_another_scale, put_another_name, put_damaged_file])
+def test_unsuitable_autoencoder_is_ignored(put: Callable[[Path], None], ctx: testing.FakeContext, sd: Path) -> None:
+    _, (plain, *_) = generate(testing.FakeContext(seed=1), sd)
     put(ctx.downloads)
-    _, (shown, *_) = painted(ctx, sd)
-    assert (shown == plain).all()
-    told = [event.text for event in ctx.events if isinstance(event, api.Notice)]
-    assert any("taesd.safetensors cannot be read as a tiny autoencoder" in text for text in told) == (put is damaged)
+    _, (previews, *_) = generate(ctx, sd)
+    assert (previews == plain).all()
+    notices = [event.text for event in ctx.events if isinstance(event, api.Notice)]
+    assert any("taesd.safetensors cannot be read as a tiny autoencoder" in text for text in notices) == (
+        put is put_damaged_file
+    )
 
 
-def test_one_that_was_trained_for_other_latents_is_left_alone(sd: Path, tmp_path: Path) -> None:
+def test_autoencoder_for_other_latents_is_ignored(sd: Path, tmp_path: Path) -> None:
     model = Path(shutil.copytree(sd, tmp_path / "trained"))
     shutil.rmtree(model / "vae")
     shutil.copytree(STARTER, model / "vae")
-    _, (plain, *_) = painted(testing.FakeContext(), model, width=64, height=64)
-    of_another_scale(testing.FakeContext(folder=tmp_path).downloads)
-    _, (shown, *_) = painted(testing.FakeContext(folder=tmp_path), model, width=64, height=64)
-    assert (shown == plain).all()
+    _, (plain, *_) = generate(testing.FakeContext(), model, width=64, height=64)
+    put_another_scale(testing.FakeContext(folder=tmp_path).downloads)
+    _, (previews, *_) = generate(testing.FakeContext(folder=tmp_path), model, width=64, height=64)
+    assert (previews == plain).all()
 
 
-def test_flow_models_are_shown_too(ctx: testing.FakeContext, tiny_model: Callable[[str], Path]) -> None:
-    _, (plain, *_) = painted(testing.FakeContext(seed=1), tiny_model("flux"), width=32, height=32)
-    with_more_channels(ctx.downloads)
-    as_folder(ctx.downloads)
-    _, (shown, *_) = painted(ctx, tiny_model("flux"), width=32, height=32)
-    assert (shown != plain).any()
+def test_flow_models_have_previews_too(ctx: testing.FakeContext, tiny_model: Callable[[str], Path]) -> None:
+    _, (plain, *_) = generate(testing.FakeContext(seed=1), tiny_model("flux"), width=32, height=32)
+    put_more_channels(ctx.downloads)
+    put_folder(ctx.downloads)
+    _, (previews, *_) = generate(ctx, tiny_model("flux"), width=32, height=32)
+    assert (previews != plain).any()

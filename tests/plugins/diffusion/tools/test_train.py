@@ -1,7 +1,7 @@
-"""`diffusion.train` as the studio runs it, from pictures and words to a model that paints."""
+"""Training from captioned images to a model that generates images."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,14 @@ TINY: dict[str, Any] = {"size": 64, "width": "tiny", "batch": 2, "steps": 4, "pr
 
 
 @pytest.fixture(autouse=True)
-def _no_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Progress bars, disabled ones too, start a thread that stays."""
+def _no_progress_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevent the thread that progress bars start, even disabled ones."""
     monkeypatch.setattr(tqdm, "monitor_interval", 0)
 
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Disks of several colours on a clear ground, with their names in a list beside the folder."""
+    """Write disks of several colours on a transparent background, with their names in a list beside the folder."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     rows = []
@@ -60,10 +60,10 @@ def vae(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def trained(events: list[api.Event]) -> api.Trained:
-    (one,) = testing.results(events)
-    assert isinstance(one, api.Trained)
-    return one
+def trained_model(events: list[api.Event]) -> api.Trained:
+    (event,) = testing.results(events)
+    assert isinstance(event, api.Trained)
+    return event
 
 
 def notices(events: list[api.Event]) -> list[str]:
@@ -74,18 +74,18 @@ def weights(made: api.Trained) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(made.folder.rglob("*.safetensors")))
 
 
-def test_keeps_the_rules() -> None:
+def test_tool_follows_the_conventions() -> None:
     testing.check_plugin([TrainDiffusion])
     testing.check_light_import("plugins.diffusion.tools.train", [Path(train.__file__).parents[3]])
 
 
-def test_the_model_paints_with_the_starters_autoencoder(pictures: Path, tmp_path: Path) -> None:
+def test_new_model_refers_to_the_autoencoder_of_the_starter(pictures: Path, tmp_path: Path) -> None:
     from diffusers import AutoencoderKL, AutoPipelineForText2Image
 
     ctx = testing.FakeContext(seed=7, folder=tmp_path / "job")
     values = {**TINY, "title": "Mine", "prompts": ["a red disk, flat"], "preview_every": 2}
     events = testing.run(TrainDiffusion, ctx, folder=pictures, **values)
-    made = trained(events)
+    made = trained_model(events)
     assert (made.title, made.kind) == ("Mine", "diffusion")
     assert json.loads((made.folder / "studio.json").read_text("utf-8")) == {"components": {"vae": "vae-spatial"}}
     assert not (made.folder / "vae").exists()
@@ -93,7 +93,7 @@ def test_the_model_paints_with_the_starters_autoencoder(pictures: Path, tmp_path
     assert "# Mine" in card
     assert "| pictures | 8 |" in card
     previews = [event.content for event in events if isinstance(event, api.Preview)]
-    assert [view.shape for view in previews] == [(64, 64, 3)] * 2
+    assert [np.asarray(view).shape for view in previews] == [(64, 64, 3)] * 2
     steps = [event.step for event in events if isinstance(event, api.Progress) and event.step]
     assert steps == [1, 2, 3, 4]
     vae = AutoencoderKL.from_pretrained(
@@ -106,19 +106,19 @@ def test_the_model_paints_with_the_starters_autoencoder(pictures: Path, tmp_path
     assert np.isfinite(painted).all()
 
 
-def test_any_other_autoencoder_is_written_into_the_model(pictures: Path, tmp_path: Path, vae: str) -> None:
+def test_other_autoencoder_is_copied_into_the_model(pictures: Path, tmp_path: Path, vae: str) -> None:
     from diffusers import AutoPipelineForText2Image
 
     ctx = testing.FakeContext(seed=7, folder=tmp_path / "job")
-    made = trained(testing.run(TrainDiffusion, ctx, folder=pictures, vae=vae, **TINY))
+    made = trained_model(testing.run(TrainDiffusion, ctx, folder=pictures, vae=vae, **TINY))
     pipe = AutoPipelineForText2Image.from_pretrained(made.folder, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     assert pipe("", num_inference_steps=1, output_type="np").images.shape == (1, 64, 64, 3)
 
 
-def test_a_pause_keeps_what_was_learnt(pictures: Path, tmp_path: Path, vae: str) -> None:
+def test_pause_and_resume_give_the_same_weights(pictures: Path, tmp_path: Path, vae: str) -> None:
     values = {"folder": pictures, "vae": vae, **TINY}
-    straight = trained(testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "a"), **values))
+    straight = trained_model(testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "a"), **values))
     ctx = testing.FakeContext(7, tmp_path / "b")
     running = TrainDiffusion().run(TrainDiffusion.Params(**values), ctx)
     while not isinstance(event := next(running), api.Progress) or event.step < 1:
@@ -129,47 +129,48 @@ def test_a_pause_keeps_what_was_learnt(pictures: Path, tmp_path: Path, vae: str)
     events = testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "b"), **values)
     assert notices(events) == ["Resumes at step 2 of 4."]
     assert not [event for event in events if isinstance(event, api.Progress) and event.text.startswith("Encoding")]
-    assert weights(trained(events)) == weights(straight)
+    assert weights(trained_model(events)) == weights(straight)
 
 
-def test_a_kill_loses_only_the_steps_since_the_checkpoint(pictures: Path, tmp_path: Path, vae: str) -> None:
+def test_kill_and_resume_give_the_same_weights(pictures: Path, tmp_path: Path, vae: str) -> None:
     values = {"folder": pictures, "vae": vae, **TINY}
-    straight = trained(testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "a"), **values))
+    straight = trained_model(testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "a"), **values))
     running = TrainDiffusion().run(TrainDiffusion.Params(**values), testing.FakeContext(7, tmp_path / "b"))
     while not isinstance(event := next(running), api.Progress) or event.step < 3:
         pass
+    assert isinstance(running, Generator)
     running.close()
     events = testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "b"), **values)
     assert notices(events) == ["Resumes at step 0 of 4."]
-    assert weights(trained(events)) == weights(straight)
+    assert weights(trained_model(events)) == weights(straight)
 
 
-def test_a_pause_while_pictures_are_taken_apart_keeps_the_parts(
+def test_pause_during_encoding_keeps_the_latents(
     pictures: Path, tmp_path: Path, vae: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dataset, "ENCODER_BATCH", 5)
     values = {"folder": pictures, "vae": vae, **TINY}
-    straight = trained(testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "a"), **values))
+    straight = trained_model(testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "a"), **values))
     ctx = testing.FakeContext(7, tmp_path / "b", pause_requested=True)
     with pytest.raises(api.Paused):
         testing.run(TrainDiffusion, ctx, **values)
     assert [event.text for event in ctx.events if isinstance(event, api.Progress)][-1].endswith(": 5 of 30")
     events = testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "b"), **values)
-    taking = [event.text for event in events if isinstance(event, api.Progress) and event.text.startswith("Encoding")]
-    assert taking[0].endswith(": 10 of 30")
-    assert weights(trained(events)) == weights(straight)
+    encoding = [event.text for event in events if isinstance(event, api.Progress) and event.text.startswith("Encoding")]
+    assert encoding[0].endswith(": 10 of 30")
+    assert weights(trained_model(events)) == weights(straight)
 
 
-def test_damaged_state_is_told_and_begun_again(pictures: Path, tmp_path: Path, vae: str) -> None:
+def test_damaged_checkpoint_starts_again_with_a_notice(pictures: Path, tmp_path: Path, vae: str) -> None:
     ctx = testing.FakeContext(7, tmp_path / "job")
     for name in (trainer.Trainer.CHECKPOINT, dataset.CACHE):
         (ctx.checkpoint_dir / name).write_bytes(b"spoilt")
     events = testing.run(TrainDiffusion, ctx, folder=pictures, vae=vae, **TINY)
     assert "starts again" in notices(events)[0]
-    assert trained(events)
+    assert trained_model(events)
 
 
-def test_an_artists_photographs_keep_their_words(tmp_path: Path, vae: str) -> None:
+def test_photographs_keep_their_captions(tmp_path: Path, vae: str) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     chance = np.random.default_rng(0)
@@ -180,12 +181,12 @@ def test_an_artists_photographs_keep_their_words(tmp_path: Path, vae: str) -> No
     ctx = testing.FakeContext(7, tmp_path / "job")
     events = testing.run(TrainDiffusion, ctx, folder=folder, vae=vae, **TINY)
     assert notices(events) == ["Skipped 1 file that cannot be read: broken.jpg."]
-    card = (trained(events).folder / "README.md").read_text("utf-8")
+    card = (trained_model(events).folder / "README.md").read_text("utf-8")
     assert "- roses in the rain\n" in card
     assert "- garden\n" in card
 
 
-def test_a_lora_is_learnt_for_a_model_and_changes_what_it_paints(
+def test_lora_changes_the_images_of_its_base_model(
     pictures: Path, tmp_path: Path, tiny_model: Callable[[str], Path]
 ) -> None:
     pytest.importorskip("peft")
@@ -202,7 +203,7 @@ def test_a_lora_is_learnt_for_a_model_and_changes_what_it_paints(
         "flips": False,
         "prompts": ["fox"],
     }
-    made = trained(testing.run(TrainDiffusion, ctx, folder=pictures, **values))
+    made = trained_model(testing.run(TrainDiffusion, ctx, folder=pictures, **values))
     assert made.kind == "lora"
     assert "A LoRA for" in (made.folder / "README.md").read_text("utf-8")
     pipe = AutoPipelineForText2Image.from_pretrained(base, dtype=torch.float32)
@@ -218,33 +219,33 @@ def test_a_lora_is_learnt_for_a_model_and_changes_what_it_paints(
     assert not np.allclose(before, paint(), atol=1e-3)
 
 
-def test_a_model_trained_here_is_taught_more(pictures: Path, tmp_path: Path) -> None:
+def test_trained_model_is_fine_tuned(pictures: Path, tmp_path: Path) -> None:
     from diffusers import UNet2DConditionModel
     from transformers import CLIPTextModel
 
-    first = trained(testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "a"), folder=pictures, **TINY))
+    first = trained_model(testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "a"), folder=pictures, **TINY))
     values = {**TINY, "kind": "full", "model": str(first.folder), "pair_share": 0.5}
-    second = trained(testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "b"), folder=pictures, **values))
+    second = trained_model(
+        testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "b"), folder=pictures, **values)
+    )
     assert second.kind == "diffusion"
     assert json.loads((second.folder / "studio.json").read_text("utf-8")) == {"components": {"vae": "vae-spatial"}}
     assert f"fine-tuned from {first.folder.name}" in (second.folder / "README.md").read_text("utf-8")
     assert str(tmp_path) not in "".join(path.read_text("utf-8") for path in second.folder.rglob("*.json"))
     for kind, part in ((UNet2DConditionModel, "unet"), (CLIPTextModel, "text_encoder")):
-        before, after = (kind.from_pretrained(one.folder / part).state_dict() for one in (first, second))
+        before, after = (kind.from_pretrained(model.folder / part).state_dict() for model in (first, second))
         assert before.keys() == after.keys()
         assert any((before[name] != after[name]).any() for name in before)
         assert all((before[name].float() - after[name].float()).abs().max() < 0.05 for name in before)
 
 
-def test_a_model_of_another_family_is_not_taught_as_a_whole(
-    pictures: Path, tmp_path: Path, tiny_model: Callable[[str], Path]
-) -> None:
+def test_fine_tuning_refuses_other_families(pictures: Path, tmp_path: Path, tiny_model: Callable[[str], Path]) -> None:
     values = {**TINY, "kind": "full", "model": str(tiny_model("stable-diffusion-xl"))}
     with pytest.raises(api.BadInput, match="Fine-tuning supports Stable Diffusion 1 and 2"):
         testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path), folder=pictures, **values)
 
 
-def test_too_many_pictures_are_thinned_out(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_images_are_thinned_out(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset, "MAX_IMAGES", 5)
     reading = dataset.read_folders([pictures], 64)
     events = []
@@ -258,23 +259,23 @@ def test_too_many_pictures_are_thinned_out(pictures: Path, monkeypatch: pytest.M
     assert (len(images.subjects), images.counts) == (4, {"pictures": 4})
 
 
-def test_too_few_pictures_is_one_sentence(pictures: Path) -> None:
+def test_too_few_images_are_refused(pictures: Path) -> None:
     (pictures / "0.png").unlink()
     with pytest.raises(api.BadInput, match="pictures contains 7 readable images, and this training needs 8"):
         testing.run(TrainDiffusion, folder=pictures, **TINY)
 
 
-def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
+def test_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(api.BadInput, match="There is no folder"):
         testing.run(TrainDiffusion, folder=tmp_path / "nowhere", **TINY)
 
 
-def test_what_is_no_autoencoder_is_refused(pictures: Path, tmp_path: Path) -> None:
+def test_invalid_autoencoder_is_refused(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(api.BadInput, match="not the folder of an autoencoder"):
         testing.run(TrainDiffusion, folder=pictures, vae=str(tmp_path), **TINY)
 
 
-def test_batches_depend_on_seed_and_step_alone(pictures: Path) -> None:
+def test_batches_depend_on_seed_and_step_only(pictures: Path) -> None:
     read = [
         dataset.read_image(subject, 64)
         for subject in captions.read_captions(pictures, api.datasets.find_images(pictures))
@@ -293,7 +294,7 @@ def test_batches_depend_on_seed_and_step_alone(pictures: Path) -> None:
     assert "" in [text for step in range(5) for text in first.batch(step)[1]]
 
 
-def test_pairs_are_put_together_from_halves_that_say_what_they_are() -> None:
+def test_exchanged_halves_match_their_captions() -> None:
     subjects = [Subject(Path(f"{n}.png"), f"thing {n}", style=("fluent", "noto")[n % 2]) for n in range(40)]
     drawn = composites.draw_scenes(subjects, 200, seed=1)
     items = [dataset.Item("pair", scene=scene) for scene in drawn]

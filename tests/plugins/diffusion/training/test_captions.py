@@ -1,4 +1,4 @@
-"""The words for pictures, and pictures of two."""
+"""Captions and composite images."""
 
 import json
 from pathlib import Path
@@ -13,11 +13,11 @@ from studio import api
 APPLE = Subject(Path("a.webp"), "apple", ("fruit", "apple"), "fluent", "red")
 
 
-def test_styles_end_the_caption() -> None:
-    told = {captions.draw_caption(APPLE, np.random.default_rng(seed)) for seed in range(40)}
-    assert {"a red apple, 3d", "apple, 3d", "a red apple, fruit, 3d"} <= told | {"a red apple, fruit, 3d"}
-    assert all(one.endswith(", 3d") for one in told)
-    assert any("fruit" in one for one in told)
+def test_captions_end_with_the_style() -> None:
+    captions_drawn = {captions.draw_caption(APPLE, np.random.default_rng(seed)) for seed in range(40)}
+    assert {"a red apple, 3d", "apple, 3d", "a red apple, fruit, 3d"} <= captions_drawn | {"a red apple, fruit, 3d"}
+    assert all(one.endswith(", 3d") for one in captions_drawn)
+    assert any("fruit" in one for one in captions_drawn)
 
 
 def test_the_ground_is_named_before_the_style() -> None:
@@ -38,7 +38,7 @@ def test_the_ground_is_named_before_the_style() -> None:
         ("grinning face", "yellow", "a grinning face"),
     ],
 )
-def test_nouns(name: str, colour: str, noun: str) -> None:
+def test_nouns_have_article_and_colour(name: str, colour: str, noun: str) -> None:
     assert Subject(Path("x.png"), name, colour=colour).noun == noun
 
 
@@ -54,23 +54,23 @@ def test_nouns(name: str, colour: str, noun: str) -> None:
         "calendar",
     ],
 )
-def test_sides_and_writing_are_not_mirrored(name: str) -> None:
+def test_subjects_with_sides_or_writing_are_not_mirrored(name: str) -> None:
     assert not Subject(Path("x.png"), name).flips
 
 
 @pytest.mark.parametrize("name", ["apple", "T-Rex", "man’s shoe", "person: bald"])
-def test_other_things_are_mirrored(name: str) -> None:
+def test_other_subjects_are_mirrored(name: str) -> None:
     assert Subject(Path("x.png"), name).flips
 
 
 @pytest.mark.parametrize("word", [*captions.COLOURS])
-def test_each_colour_is_known_again(word: str) -> None:
+def test_every_colour_is_recognised(word: str) -> None:
     pixels = np.full((8, 8, 4), 255, np.uint8)
     pixels[..., :3] = captions.COLOURS[word]
     assert captions.find_main_colour(pixels) == word
 
 
-def test_what_is_clear_or_motley_has_no_colour() -> None:
+def test_transparent_or_motley_images_have_no_main_colour() -> None:
     pixels = np.zeros((8, 12, 4), np.uint8)
     assert captions.find_main_colour(pixels) == ""
     pixels[..., 3] = 255
@@ -79,7 +79,7 @@ def test_what_is_clear_or_motley_has_no_colour() -> None:
     assert captions.find_main_colour(pixels) == ""
 
 
-def test_words_come_from_text_files_lists_and_file_names(tmp_path: Path) -> None:
+def test_captions_come_from_text_files_lists_and_file_names(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
     found = [folder / name for name in ("1.png", "2.png", "3.png", "my-old_house_04.png")]
@@ -95,14 +95,14 @@ def test_words_come_from_text_files_lists_and_file_names(tmp_path: Path) -> None
     assert captions.draw_caption(first, np.random.default_rng(0)) == "a portrait of Ada"
 
 
-def test_pictures_of_one_name_in_two_folders_keep_their_own_words(tmp_path: Path) -> None:
+def test_images_of_one_name_in_two_folders_keep_their_captions(tmp_path: Path) -> None:
     found = [tmp_path / "cats" / "1.png", tmp_path / "dogs" / "1.png"]
     rows = [{"file": "cats/1.png", "name": "cat"}, {"file": "dogs/1.png", "name": "dog"}]
     (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     assert [subject.name for subject in captions.read_captions(tmp_path, found)] == ["cat", "dog"]
 
 
-def test_a_damaged_list_is_one_sentence(tmp_path: Path) -> None:
+def test_damaged_list_is_refused(tmp_path: Path) -> None:
     (tmp_path / "captions.jsonl").write_text('{"file": "a.png"\n', encoding="utf-8")
     with pytest.raises(api.BadInput, match=r"captions\.jsonl is not a list of captions"):
         captions.read_captions(tmp_path, [])
@@ -112,23 +112,23 @@ def subjects(count: int) -> list[Subject]:
     return [Subject(Path(f"{n}.webp"), f"thing {chr(97 + n)}", style=("fluent", "noto")[n % 2]) for n in range(count)]
 
 
-def test_held_out_pairs_are_never_learnt() -> None:
+def test_held_out_pairs_are_not_trained_on() -> None:
     some = subjects(12)
-    learnt = composites.draw_scenes(some, 300, seed=1)
+    trained = composites.draw_scenes(some, 300, seed=1)
     held = composites.draw_scenes(some, 20, seed=1, held_out=True)
-    assert len(learnt) == 300
+    assert len(trained) == 300
     assert held
-    pairs = [{frozenset((one.left, one.right)) for one in group} for group in (learnt, held)]
+    pairs = [{frozenset((one.left, one.right)) for one in group} for group in (trained, held)]
     assert not pairs[0] & pairs[1]
-    assert all(some[one.left].style == some[one.right].style for one in learnt + held)
-    assert learnt == composites.draw_scenes(some, 300, seed=1)
+    assert all(some[one.left].style == some[one.right].style for one in trained + held)
+    assert trained == composites.draw_scenes(some, 300, seed=1)
 
 
-def test_one_picture_alone_makes_no_pair() -> None:
+def test_single_image_makes_no_pair() -> None:
     assert composites.draw_scenes(subjects(1), 5, seed=0) == []
 
 
-def test_a_scene_is_told_as_it_is_seen() -> None:
+def test_caption_of_a_pair_matches_its_image() -> None:
     fox = Subject(Path("f.webp"), "fox", style="fluent")
     scene = composites.Scene(0, 1, "blue")
     assert scene.caption([APPLE, fox]) == "a red apple and a fox on a blue ground, 3d"
@@ -142,7 +142,7 @@ def test_a_scene_is_told_as_it_is_seen() -> None:
     assert columns[0].max() < 32 <= columns[1].min()
 
 
-def test_a_mirrored_picture_is_mirrored() -> None:
+def test_mirrored_image_is_mirrored() -> None:
     half = np.zeros((16, 16, 4), np.uint8)
     half[:, :8] = (255, 0, 0, 255)
     straight, mirrored = (composites.paste_on_ground(half, (255, 255, 255), 16, mirrored=way) for way in (False, True))

@@ -1,8 +1,8 @@
-"""A LoRA is learnt for Stable Diffusion XL, with what its UNet is told beside the words."""
+"""LoRA training for Stable Diffusion XL, with its crop conditioning."""
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,14 @@ TINY: dict[str, Any] = {
 
 
 @pytest.fixture(autouse=True)
-def _no_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Progress bars, disabled ones too, start a thread that stays."""
+def _no_progress_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevent the thread that progress bars start, even disabled ones."""
     monkeypatch.setattr(tqdm, "monitor_interval", 0)
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Wide ones of one colour each."""
+    """Write wide images of one colour each."""
     folder = tmp_path_factory.mktemp("photos")
     for number in range(8):
         Image.new("RGB", (192, 128), (30 * number, 255 - 30 * number, 120)).save(folder / f"garden-{number}.png")
@@ -50,62 +50,61 @@ def xl(tiny_model: Callable[[str], Path]) -> Path:
     return tiny_model("stable-diffusion-xl")
 
 
-def trained(events: list[api.Event]) -> api.Trained:
-    (one,) = testing.results(events)
-    assert isinstance(one, api.Trained)
-    return one
+def trained_lora(events: list[api.Event]) -> api.Trained:
+    (event,) = testing.results(events)
+    assert isinstance(event, api.Trained)
+    return event
 
 
 def weights(made: api.Trained) -> bytes:
     return (made.folder / "pytorch_lora_weights.safetensors").read_bytes()
 
 
-def test_it_paints_otherwise_and_a_kill_costs_nothing(photos: Path, tmp_path: Path, xl: Path) -> None:
+def test_lora_changes_the_images_and_resumes_with_the_same_weights(photos: Path, tmp_path: Path, xl: Path) -> None:
     values = {**TINY, "folder": photos, "model": str(xl), "learning_rate": 0.05}
-    straight = trained(testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "a"), **values))
+    straight = trained_lora(testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "a"), **values))
     running = TrainDiffusion().run(TrainDiffusion.Params(**values), testing.FakeContext(7, tmp_path / "b"))
     while not isinstance(event := next(running), api.Progress) or event.step < 3:
         pass
+    assert isinstance(running, Generator)
     running.close()
     events = testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "b"), **values)
     assert [event.text for event in events if isinstance(event, api.Notice)] == ["Resumes at step 0 of 4."]
-    assert [view.content.shape for view in events if isinstance(view, api.Preview)] == [(64, 64, 3)]
-    assert weights(trained(events)) == weights(straight)
+    assert [np.asarray(view.content).shape for view in events if isinstance(view, api.Preview)] == [(64, 64, 3)]
+    assert weights(trained_lora(events)) == weights(straight)
     ctx = testing.FakeContext(1)
-    plain, drawn = (
-        np.asarray(
-            testing.results(testing.run(TextToImage, ctx, prompt="fox", model=str(xl), steps=2, loras=loras))[
-                -1
-            ].picture
-        )
-        for loras in ([], [str(straight.folder)])
-    )
-    assert (plain != drawn).any()
+
+    def generate(loras: list[str]) -> np.ndarray:
+        *_, result = testing.results(testing.run(TextToImage, ctx, prompt="fox", model=str(xl), steps=2, loras=loras))
+        assert isinstance(result, api.Image)
+        return np.asarray(result.picture)
+
+    assert (generate([]) != generate([str(straight.folder)])).any()
 
 
-class Same(trainer.Trainer):
-    """Learns from the same noise at the same times over and over."""
+class ConstantNoiseTrainer(trainer.Trainer):
+    """A trainer with the same noise and timesteps in every step."""
 
     def _draw_noise(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        chance = torch.Generator().manual_seed(5)
-        return torch.randn(latents.shape, generator=chance), torch.tensor([100, 700])
+        generator = torch.Generator().manual_seed(5)
+        return torch.randn(latents.shape, generator=generator), torch.tensor([100, 700])
 
 
-def test_the_loss_falls(tmp_path: Path, xl: Path) -> None:
+def test_loss_falls(tmp_path: Path, xl: Path) -> None:
     torch.manual_seed(0)
     base = lora.prepare_lora_training(testing.FakeContext(1), str(xl), 8, 16)
     batch = torch.ones(2, 4, 8, 8), ["a fox", ""], [(32, 64, 0, 16), None]
     numbers = trainer.LearningRateSchedule(steps=12, learning_rate=3e-2, warm_up=2)
-    one = Same(base.components, numbers, lambda _: batch, tmp_path, seed=1, autocast=False)
+    training = ConstantNoiseTrainer(base.components, numbers, lambda _: batch, tmp_path, seed=1, autocast=False)
     losses = []
     for _ in range(12):
-        before, count = one.state.loss, one.state.step
-        one.step()
-        losses.append(one.state.loss * (count + 1) - before * count)
+        before, count = training.state.loss, training.state.step
+        training.step()
+        losses.append(training.state.loss * (count + 1) - before * count)
     assert losses[-1] < 0.98 * losses[0]
 
 
-def test_the_unet_is_told_what_the_pipeline_tells_it(xl: Path) -> None:
+def test_conditioning_agrees_with_the_pipeline(xl: Path) -> None:
     from diffusers import StableDiffusionXLPipeline
 
     told = lora.prepare_lora_training(testing.FakeContext(1), str(xl), 2, 32).components.conditioning(
@@ -118,29 +117,29 @@ def test_the_unet_is_told_what_the_pipeline_tells_it(xl: Path) -> None:
     torch.testing.assert_close(extra["text_embeds"], torch.cat([pooled, nothing]))
     width = pipe.text_encoder_2.config.projection_dim
     for row, original, corner in ((0, (600, 800), (0, 5)), (1, (32, 32), (0, 0))):
-        wanted = pipe._get_add_time_ids(original, corner, (32, 32), torch.float32, width)
-        assert extra["time_ids"][row].tolist() == wanted[0].tolist()
+        expected = pipe._get_add_time_ids(original, corner, (32, 32), torch.float32, width)
+        assert extra["time_ids"][row].tolist() == expected[0].tolist()
 
 
-def test_a_picture_knows_where_its_middle_was_cut_out(photos: Path) -> None:
+def test_frame_tells_the_crop(photos: Path) -> None:
     subject, pixels = dataset.read_image(captions.read_captions(photos, api.datasets.find_images(photos))[0], 64)
     assert (subject.frame, pixels.shape) == ((128, 192, 0, 16), (64, 64, 3))
 
 
 @pytest.mark.parametrize("family", ["instruct-pix2pix-xl", "lcm", "pixart-sigma"])
-def test_other_families_are_one_sentence(family: str, tiny_model: Callable[[str], Path]) -> None:
+def test_other_families_are_refused(family: str, tiny_model: Callable[[str], Path]) -> None:
     with pytest.raises(api.BadInput, match="LoRA training supports Stable Diffusion 1, 2 and XL"):
         lora.prepare_lora_training(testing.FakeContext(1), str(tiny_model(family)), 2, 64)
 
 
-def test_the_refiner_is_one_sentence(tmp_path: Path) -> None:
+def test_refiner_is_refused(tmp_path: Path) -> None:
     from tests.plugins.diffusion.fixtures import tiny
 
     with pytest.raises(api.BadInput, match="and refiner is another model"):
         lora.prepare_lora_training(testing.FakeContext(1), str(tiny.refiner(tmp_path / "refiner")), 2, 64)
 
 
-def test_pictures_much_smaller_than_the_models_are_told(photos: Path, tmp_path: Path, xl: Path) -> None:
+def test_small_images_emit_a_notice(photos: Path, tmp_path: Path, xl: Path) -> None:
     folder = Path(shutil.copytree(xl, tmp_path / "large"))
     config = folder / "unet/config.json"
     config.write_text(json.dumps({**json.loads(config.read_text("utf-8")), "sample_size": 64}), "utf-8")
