@@ -190,11 +190,11 @@ def test_unusable_gguf_file_raises_bad_input(
     cases: tuple[tuple[Callable[[], object], str], ...] = (
         (lambda: path.write_bytes(content[: len(content) // 2]), "incomplete"),
         (lambda: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n"), "pointer"),
-        (lambda: path.write_bytes(b"something else"), "no GGUF"),
+        (lambda: path.write_bytes(b"something else"), "not a GGUF"),
         (lambda: made(path, "of-tomorrow", {}, WEIGHTS), "architecture .*of-tomorrow"),
         (lambda: made(path, "llama", {}, WEIGHTS), "less than half"),
         (lambda: made(path, "llama", many_layers, incomplete), "less than half"),
-        (lambda: made(path, "llama", {"general.type": "adapter"}, WEIGHTS), "no model"),
+        (lambda: made(path, "llama", {"general.type": "adapter"}, WEIGHTS), "not a model"),
         (lambda: made(path, "llama", {"split.count": 3}, WEIGHTS), "one of 3 parts"),
         (lambda: made(path, "llama", keys, incomplete), "lacks a weight, such as model.layers.1.mlp.up_proj"),
         (lambda: made(path, "llama", keys, narrow), "cannot be loaded"),
