@@ -1,12 +1,14 @@
-"""An engine whose worker does what the recipes of a test tell it to."""
+"""An engine whose worker performs the steps that the recipes of a test list."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Protocol, TypeAlias
 
 import pytest
+from msgspec.structs import replace
 
 from studio.core.paths import Home
 from studio.core.recipe import PluginRef, Recipe
@@ -17,9 +19,21 @@ from tests.fixtures.events import EventRecorder
 
 FAKE_WORKER = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
 
+RecordedEngine: TypeAlias = tuple[LocalEngine, EventRecorder]
 
-def recipe(*do: str, tool: str = "fake.paint", seed: int = 0, **more: object) -> Recipe:
-    return Recipe(tool=tool, plugin=PluginRef("fake"), params={"do": list(do)}, seed=seed, **more)
+
+class EngineFactory(Protocol):
+    def __call__(self, *options: str, **limits: float) -> RecordedEngine:
+        """Close the engine before and make another. `options` are added to the worker's command line;
+        `limits` are fields of `Settings`, in seconds."""
+
+
+def make_recipe(
+    *steps: str, tool: str = "fake.paint", seed: int = 0, inputs: Mapping[str, str] | None = None
+) -> Recipe:
+    """Return a recipe whose run is a list of the fake worker's steps."""
+    params = {"steps": list(steps)}
+    return Recipe(tool=tool, plugin=PluginRef("fake"), params=params, seed=seed, inputs=dict(inputs or {}))
 
 
 @pytest.fixture
@@ -31,16 +45,16 @@ def library(home: Home) -> Iterator[Library]:
 
 
 @pytest.fixture
-def make_engine(home: Home, library: Library) -> Iterator[Callable[..., tuple[LocalEngine, EventRecorder]]]:
-    """Engines on one home, one after the other; what is still open at the end is closed."""
+def make_engine(home: Home, library: Library) -> Iterator[EngineFactory]:
+    """Make engines on one home, one after the other. The last one is closed after the test."""
     engines: list[LocalEngine] = []
 
-    def make(*options: str, durable: bool = True, **settings: object) -> tuple[LocalEngine, EventRecorder]:
+    def make(*options: str, **limits: float) -> RecordedEngine:
         for engine in engines:
             engine.close()
         engines.clear()
-        chosen = Settings(**{"cancel_grace": 0.3, **settings})
-        engine = LocalEngine(home, library, chosen, durable=durable, worker=(*FAKE_WORKER, *options))
+        settings = replace(Settings(cancel_grace=0.3), **limits)
+        engine = LocalEngine(home, library, settings, worker=(*FAKE_WORKER, *options))
         engines.append(engine)
         recorder = EventRecorder()
         engine.subscribe(recorder)
@@ -52,7 +66,7 @@ def make_engine(home: Home, library: Library) -> Iterator[Callable[..., tuple[Lo
 
 
 @pytest.fixture
-def started(make_engine: Callable[..., tuple[LocalEngine, EventRecorder]]) -> tuple[LocalEngine, EventRecorder]:
+def ready_engine(make_engine: EngineFactory) -> RecordedEngine:
     """An engine whose interactive worker is ready."""
     engine, recorder = make_engine()
     engine.start()

@@ -1,8 +1,8 @@
-"""A worker that does what the recipe's params say, over the real frames and without plugins.
+"""A worker that performs the steps in a recipe's params, over the real message frames and without plugins.
 
-`do` is a list of steps, each a word and its values:
-progress, preview, save, kept, crash STATUS, signal NAME, hang, deaf (ignores cancels), nonsense,
-wait (until cancelled or paused), fail, took WORK SECONDS.
+`steps` is a list of words, each with its values:
+progress STEP, preview, save, checkpoint, crash STATUS, signal NAME, hang, deaf (ignores cancels), nonsense,
+wait (until cancelled or paused), fail, timing WORK SECONDS.
 """
 
 from __future__ import annotations
@@ -17,78 +17,78 @@ import threading
 import zlib
 from pathlib import Path
 from queue import SimpleQueue
+from typing import BinaryIO
 
 from studio.core import messages
 from studio.core.descriptor import Catalogue, DeviceReport, PluginDescriptor, ToolDescriptor
 from studio.core.errors import Failure, FailureKind
 
-
-def tool(name: str, **more) -> ToolDescriptor:
-    return ToolDescriptor(id=f"fake.{name}", title=name.capitalize(), plugin="fake", **more)
-
-
-CATALOGUE = Catalogue(
-    (PluginDescriptor(name="fake", tools=(tool("paint"), tool("train", lane="training", pausable=True))),)
+TOOLS = (
+    ToolDescriptor(id="fake.paint", title="Paint", plugin="fake"),
+    ToolDescriptor(id="fake.train", title="Train", plugin="fake", lane="training", pausable=True),
 )
+CATALOGUE = Catalogue((PluginDescriptor(name="fake", tools=TOOLS),))
 
 
 class FakeWorker:
-    def __init__(self, home: Path, out) -> None:
+    def __init__(self, home: Path, output: BinaryIO) -> None:
         self.home = home
-        self.out = out
+        self.output = output
         self.lock = threading.Lock()
-        self.asked: SimpleQueue[str] = SimpleQueue()
+        self.requests: SimpleQueue[str] = SimpleQueue()
         self.jobs: SimpleQueue[messages.RunJob | None] = SimpleQueue()
-        self.measured: messages.JobTiming | None = None
+        self.timing: messages.JobTiming | None = None
 
-    def say(self, message: messages.FromWorker) -> None:
+    def send(self, message: messages.FromWorker) -> None:
         with self.lock:
-            messages.write(self.out, message)
+            messages.write(self.output, message)
 
-    def serve(self, stream) -> None:
-        threading.Thread(target=self.work, daemon=True).start()
+    def serve(self, stream: BinaryIO) -> None:
+        threading.Thread(target=self.run_jobs, daemon=True).start()
         while (message := messages.read_to_worker(stream)) is not None:
             match message:
                 case messages.RunJob():
                     self.jobs.put(message)
-                case messages.EstimateRequest():
-                    told = {"memory": 7, "work": 4.0, "rate": "paint", "notes": message.values, "device": "easel"}
-                    self.say(messages.EstimateResult(id=message.id, **told))
+                case messages.EstimateRequest(id=id, values=values):
+                    self.send(
+                        messages.EstimateResult(id=id, memory=7, work=4.0, rate="paint", notes=values, device="easel")
+                    )
                 case messages.Cancel():
-                    self.asked.put("cancel")
+                    self.requests.put("cancel")
                 case messages.Pause():
-                    self.asked.put("pause")
+                    self.requests.put("pause")
                 case messages.FreeMemory():
-                    self.say(messages.MemoryFreed(5 * 2**20))
+                    self.send(messages.MemoryFreed(5 * 2**20))
                 case messages.Reload():
-                    self.say(messages.Ready(CATALOGUE, DeviceReport()))
+                    self.send(messages.Ready(CATALOGUE, DeviceReport()))
                 case messages.Shutdown():
                     os._exit(0)
         os._exit(0)
 
-    def work(self) -> None:
+    def run_jobs(self) -> None:
         while (run := self.jobs.get()) is not None:
-            for step in run.recipe.params.get("do", ["save"]):
-                if not self.step(run, *str(step).split()):
+            for step in run.recipe.params.get("steps", ["save"]):
+                if not self.perform(run, *str(step).split()):
                     break
             else:
-                self.say(messages.JobFinished(run.job, self.measured))
+                self.send(messages.JobFinished(run.job, self.timing))
 
-    def step(self, run: messages.RunJob, word: str, *values: str) -> bool:
-        match word:
+    def perform(self, run: messages.RunJob, step: str, *values: str) -> bool:
+        """Perform one step. Returns False when the job has ended."""
+        match step:
             case "progress":
-                self.say(messages.JobProgress(run.job, float(values[0]), 10))
+                self.send(messages.JobProgress(run.job, float(values[0]), 10))
             case "preview":
-                self.say(messages.PreviewFrame(job=run.job, width=1, height=1, pixels=b"\1\2\3"))
+                self.send(messages.PreviewFrame(job=run.job, width=1, height=1, pixels=b"\1\2\3"))
             case "save":
                 path = save(self.home, run)
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()
-                self.say(messages.ResultSaved(job=run.job, path=str(path), digest=digest))
-            case "kept":
-                marks = Path(run.checkpoint_dir) / "runs"
-                marks.parent.mkdir(parents=True, exist_ok=True)
-                marks.write_text(marks.read_text() + "x" if marks.exists() else "x")
-                self.say(messages.JobNotice(run.job, marks.read_text()))
+                self.send(messages.ResultSaved(job=run.job, path=str(path), digest=digest))
+            case "checkpoint":
+                runs = Path(run.checkpoint_dir) / "runs"
+                runs.parent.mkdir(parents=True, exist_ok=True)
+                runs.write_text(runs.read_text() + "x" if runs.exists() else "x")
+                self.send(messages.JobNotice(run.job, runs.read_text()))
             case "crash":
                 sys.stderr.write("the end is near\n")
                 sys.stderr.flush()
@@ -100,38 +100,38 @@ class FakeWorker:
                 os.kill(os.getpid(), signal.SIGSTOP)
                 threading.Event().wait()  # the stop may take effect a little later
             case "deaf":
-                self.say(messages.JobProgress(run.job, 0, 1, "deaf"))
+                self.send(messages.JobProgress(run.job, 0, 1, "deaf"))
                 threading.Event().wait()
             case "nonsense":
                 with self.lock:
-                    self.out.write(b"\0\0\0\3abc")
-                    self.out.flush()
+                    self.output.write(b"\0\0\0\3abc")
+                    self.output.flush()
             case "wait":
-                self.say(messages.JobProgress(run.job, 0, 1, "waiting"))
-                wish = self.asked.get()
-                self.say(messages.JobPaused(run.job) if wish == "pause" else messages.JobCancelled(run.job))
+                self.send(messages.JobProgress(run.job, 0, 1, "waiting"))
+                request = self.requests.get()
+                self.send(messages.JobPaused(run.job) if request == "pause" else messages.JobCancelled(run.job))
                 return False
-            case "took":
+            case "timing":
                 work, seconds = map(float, values)
-                self.measured = messages.JobTiming(rate="paint", work=work, seconds=seconds, device="easel")
+                self.timing = messages.JobTiming(rate="paint", work=work, seconds=seconds, device="easel")
             case "fail":
-                self.say(messages.JobFailed(run.job, Failure(FailureKind.FAILED, "No paint is left.")))
+                self.send(messages.JobFailed(run.job, Failure(FailureKind.FAILED, "No paint is left.")))
                 return False
         return True
 
 
 def save(home: Path, run: messages.RunJob) -> Path:
-    """A picture of one pixel, its colour the job's, with the recipe inside."""
+    """Save an image of one pixel, its colour the job's, with the recipe inside."""
     folder = home / "library" / "2026" / "11" / "22"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{run.recipe.tool}-{run.recipe.seed}-{run.job}-{os.urandom(3).hex()}.png"
     part = path.with_name(f".part-{path.name}")
-    part.write_bytes(png(run))
+    part.write_bytes(encode_png(run))
     part.replace(path)
     return path
 
 
-def png(run: messages.RunJob) -> bytes:
+def encode_png(run: messages.RunJob) -> bytes:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -154,9 +154,9 @@ def main() -> None:
     if options.broken:
         sys.exit("there is no torch here")
     worker = FakeWorker(options.home, sys.stdout.buffer)
-    worker.say(messages.Hello(os.getpid()))
-    worker.say(messages.Ready(CATALOGUE, DeviceReport(name=options.device)))
-    worker.say(messages.Heartbeat(1000))
+    worker.send(messages.Hello(os.getpid()))
+    worker.send(messages.Ready(CATALOGUE, DeviceReport(name=options.device)))
+    worker.send(messages.Heartbeat(1000))
     worker.serve(sys.stdin.buffer)
 
 

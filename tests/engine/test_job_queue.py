@@ -1,8 +1,9 @@
-"""Jobs on disk, as they are after a kill: each test opens the file a second time."""
+"""The job queue on disk. Most tests open the file a second time, as after a kill."""
 
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -10,129 +11,146 @@ from msgspec.structs import replace
 from studio.core.errors import StudioError
 from studio.core.job import Job, JobState, Lane, create_job_id
 from studio.engine.job_queue import MAX_ENDED, JobQueue
-from tests.engine.conftest import recipe
+from tests.engine.conftest import make_recipe
 
 
-def job(**more: object) -> Job:
-    return Job(id=create_job_id(), recipe=recipe("save"), **more)
+def make_job(lane: Lane = Lane.INTERACTIVE) -> Job:
+    return Job(id=create_job_id(), recipe=make_recipe("save"), lane=lane)
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Path:
     return tmp_path / "queue.db"
 
 
-def reopened(queue: JobQueue, path) -> JobQueue:
+def reopen(queue: JobQueue, path: Path) -> JobQueue:
     queue.close()
     return JobQueue(path)
 
 
-def states(queue: JobQueue) -> dict[str, JobState]:
+def get(queue: JobQueue, job: str) -> Job:
+    stored = queue.get(job)
+    assert stored is not None
+    return stored
+
+
+def run(queue: JobQueue, job: str) -> None:
+    queue.put(replace(get(queue, job), state=JobState.RUNNING))
+
+
+def next_id(queue: JobQueue, lane: Lane) -> str:
+    job = queue.next(lane)
+    assert job is not None
+    return job.id
+
+
+def states_of(queue: JobQueue) -> dict[str, JobState]:
     return {job.id: job.state for job in queue.all()}
 
 
-def test_jobs_return_in_order(path):
+def test_jobs_keep_their_order_when_the_queue_is_reopened(path: Path) -> None:
     queue = JobQueue(path)
-    first, second, third = queue.add([job(), job(), job()])
+    first, second, third = queue.add([make_job(), make_job(), make_job()])
     queue.move(third.id, first.id)
-    queue = reopened(queue, path)
-    assert [one.id for one in queue.all()] == [third.id, first.id, second.id]
+    queue = reopen(queue, path)
+    assert [job.id for job in queue.all()] == [third.id, first.id, second.id]
     queue.close()
 
 
-def test_what_was_running_is_queued_again_and_set_aside_the_third_time(path):
+def test_a_running_job_is_queued_again_and_set_aside_after_three_kills(path: Path) -> None:
     queue = JobQueue(path)
-    (one,) = queue.add([job()])
+    (job,) = queue.add([make_job()])
     for interruptions in (1, 2):
-        queue.put(replace(queue.get(one.id), state=JobState.RUNNING))
-        queue = reopened(queue, path)
-        found = queue.get(one.id)
-        assert (found.state, found.interruptions) == (JobState.QUEUED, interruptions)
-    queue.put(replace(queue.get(one.id), state=JobState.RUNNING))
-    queue = reopened(queue, path)
-    found = queue.get(one.id)
-    assert found.state is JobState.SET_ASIDE
-    assert found.failure.sentence == "The studio ended 3 times while this job ran, so it was set aside."
-    assert queue.requeue(found).interruptions == 0
+        run(queue, job.id)
+        queue = reopen(queue, path)
+        stored = get(queue, job.id)
+        assert (stored.state, stored.interruptions) == (JobState.QUEUED, interruptions)
+    run(queue, job.id)
+    queue = reopen(queue, path)
+    stored = get(queue, job.id)
+    assert stored.state is JobState.SET_ASIDE
+    assert stored.failure is not None
+    assert stored.failure.sentence == "The studio ended 3 times while this job ran, so it was set aside."
+    assert queue.requeue(stored).interruptions == 0
     queue.close()
 
 
-def test_a_kill_does_not_undo_the_wish_to_cancel(path):
+def test_a_kill_does_not_undo_a_cancel(path: Path) -> None:
     queue = JobQueue(path)
-    (one,) = queue.add([job()])
-    queue.put(replace(one, state=JobState.RUNNING))
-    queue.mark_cancelled(one.id)
-    queue.put(replace(queue.get(one.id), outputs=("a",)))
-    queue = reopened(queue, path)
-    assert queue.get(one.id).state is JobState.CANCELLED
-    queue.requeue(queue.get(one.id))
-    queue.put(replace(queue.get(one.id), state=JobState.RUNNING))
-    queue = reopened(queue, path)
-    assert queue.get(one.id).state is JobState.QUEUED, "the wish ended with the cancel"
+    (job,) = queue.add([make_job()])
+    run(queue, job.id)
+    queue.mark_cancelled(job.id)
+    queue.put(replace(get(queue, job.id), outputs=("a",)))
+    queue = reopen(queue, path)
+    assert get(queue, job.id).state is JobState.CANCELLED
+    queue.requeue(get(queue, job.id))
+    run(queue, job.id)
+    queue = reopen(queue, path)
+    assert get(queue, job.id).state is JobState.QUEUED, "the request to cancel ended with the job"
     queue.close()
 
 
-def test_paused_jobs_stay_paused_and_keep_their_place(path):
+def test_a_paused_job_stays_paused_and_keeps_its_place(path: Path) -> None:
     queue = JobQueue(path)
-    first, second = queue.add([job(lane=Lane.TRAINING), job(lane=Lane.TRAINING)])
+    first, second = queue.add([make_job(Lane.TRAINING), make_job(Lane.TRAINING)])
     queue.put(replace(first, state=JobState.PAUSED))
-    queue = reopened(queue, path)
-    assert queue.next(Lane.TRAINING).id == second.id
-    queue.requeue(queue.get(first.id))
-    assert queue.next(Lane.TRAINING).id == first.id
+    queue = reopen(queue, path)
+    assert next_id(queue, Lane.TRAINING) == second.id
+    queue.requeue(get(queue, first.id))
+    assert next_id(queue, Lane.TRAINING) == first.id
     queue.close()
 
 
-def test_each_lane_has_its_own_next(path):
+def test_each_lane_has_its_own_next_job(path: Path) -> None:
     queue = JobQueue(path)
-    training, picture = queue.add([job(lane=Lane.TRAINING), job()])
-    assert queue.next(Lane.INTERACTIVE).id == picture.id
-    assert queue.next(Lane.TRAINING).id == training.id
+    training, picture = queue.add([make_job(Lane.TRAINING), make_job()])
+    assert next_id(queue, Lane.INTERACTIVE) == picture.id
+    assert next_id(queue, Lane.TRAINING) == training.id
     queue.close()
 
 
-def test_ended_jobs_stand_last_in_the_order_of_their_end(path):
+def test_ended_jobs_come_last_in_the_order_of_their_end(path: Path) -> None:
     queue = JobQueue(path)
-    first, second, third = queue.add([job(), job(), job()])
+    first, second, third = queue.add([make_job(), make_job(), make_job()])
     queue.put(replace(second, state=JobState.DONE))
     queue.put(replace(first, state=JobState.FAILED))
     expected = [third.id, second.id, first.id]
-    assert [one.id for one in queue.all()] == expected
-    queue = reopened(queue, path)
-    assert [one.id for one in queue.all()] == expected
+    assert [job.id for job in queue.all()] == expected
+    queue = reopen(queue, path)
+    assert [job.id for job in queue.all()] == expected
     queue.close()
 
 
-def test_only_the_latest_ended_jobs_are_kept():
+def test_only_the_latest_ended_jobs_are_kept() -> None:
     queue = JobQueue(None)
-    jobs = queue.add([job() for _ in range(MAX_ENDED + 3)])
-    dropped = [gone for one in jobs for gone in queue.put(replace(one, state=JobState.DONE))]
-    assert dropped == [one.id for one in jobs[:3]]
+    jobs = queue.add([make_job() for _ in range(MAX_ENDED + 3)])
+    dropped = [id for job in jobs for id in queue.put(replace(job, state=JobState.DONE))]
+    assert dropped == [job.id for job in jobs[:3]]
     assert len(queue.all()) == MAX_ENDED
     queue.close()
 
 
-def test_only_ended_jobs_are_forgotten(path):
+def test_only_ended_jobs_are_forgotten(path: Path) -> None:
     queue = JobQueue(path)
-    waiting, ended = queue.add([job(), job()])
+    waiting, ended = queue.add([make_job(), make_job()])
     queue.put(replace(ended, state=JobState.CANCELLED))
     assert not queue.forget(waiting.id)
     assert queue.forget(ended.id)
     assert not queue.forget(ended.id)
-    queue = reopened(queue, path)
-    assert list(states(queue)) == [waiting.id]
+    queue = reopen(queue, path)
+    assert list(states_of(queue)) == [waiting.id]
     queue.close()
 
 
-def test_a_paused_queue_stays_paused(path):
+def test_a_paused_queue_stays_paused(path: Path) -> None:
     queue = JobQueue(path)
     queue.paused = True
-    queue = reopened(queue, path)
+    queue = reopen(queue, path)
     assert queue.paused
     queue.close()
 
 
-def test_a_newer_studios_queue_is_refused_and_untouched(path):
+def test_a_queue_of_a_newer_studio_is_refused_and_stays_unchanged(path: Path) -> None:
     with sqlite3.connect(path) as base:
         base.execute("PRAGMA user_version = 99")
     base.close()
@@ -142,29 +160,29 @@ def test_a_newer_studios_queue_is_refused_and_untouched(path):
     assert path.read_bytes() == before
 
 
-def test_a_damaged_queue_is_put_aside_and_said(path):
+def test_a_damaged_queue_is_put_aside_with_a_notice(path: Path) -> None:
     path.write_bytes(b"this was never a database " * 100)
     queue = JobQueue(path)
     assert "damaged" in queue.notice
-    queue.add([job()])
+    queue.add([make_job()])
     queue.close()
     (aside,) = path.parent.glob("queue.db.damaged-*")
     assert aside.read_bytes().startswith(b"this was never")
 
 
-def test_what_the_disk_does_not_take_is_refused_and_nothing_changes(path):
+def test_jobs_that_cannot_be_written_are_refused(path: Path) -> None:
     queue = JobQueue(path)
-    (one,) = queue.add([job()])
+    (job,) = queue.add([make_job()])
     queue.close()
     with pytest.raises(StudioError, match="cannot be written"):
-        queue.add([job()])
-    assert states(queue) == {one.id: JobState.QUEUED}
+        queue.add([make_job()])
+    assert states_of(queue) == {job.id: JobState.QUEUED}
 
 
-def test_what_became_of_a_job_counts_even_where_the_disk_does_not_take_it(path):
+def test_a_new_state_that_cannot_be_written_is_kept_in_memory(path: Path) -> None:
     queue = JobQueue(path)
-    (one,) = queue.add([job()])
+    (job,) = queue.add([make_job()])
     queue.close()
     with pytest.raises(StudioError):
-        queue.put(replace(one, state=JobState.DONE))
-    assert states(queue) == {one.id: JobState.DONE}, "or it would be run for ever"
+        queue.put(replace(job, state=JobState.DONE))
+    assert states_of(queue) == {job.id: JobState.DONE}, "or it would be run for ever"
