@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from studio.core.images import IMAGE_SUFFIXES, MAX_PIXELS, open_picture
+from studio.core.images import IMAGE_SUFFIXES, MAX_PIXELS, open_picture, open_undecoded, read_orientation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +29,8 @@ __all__ = [
     "from_uint8",
     "limit_size",
     "open_picture",
+    "open_undecoded",
+    "read_orientation",
     "resize_for_model",
     "round_to_multiple",
     "shrink_shorter_side",

@@ -6,17 +6,23 @@ import io
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
+from studio.core import bare_pixels
 from studio.core.errors import BadInput
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp"})
 """File extensions of images, in lower case."""
 MAX_PIXELS = 200_000_000
 """Maximum size of images; larger ones are refused before decoding (14,142² square, 800 MB as RGBA)."""
+
+MAX_STRIPPED_BYTES = 256 * 2**20
+"""Larger files are not read a second time without their metadata."""
+_ORIENTATION = 0x0112
 
 _DAMAGED = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, RuntimeError)
 """Exceptions that Pillow raises for damaged files; RuntimeError comes from its AVIF decoder."""
@@ -32,38 +38,117 @@ def open_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, 
     Raises BadInput if the file is missing, unreadable, not an image, truncated, or has more than
     `max_pixels` pixels.
     """
-    import PIL.Image
-    from PIL import ImageOps, UnidentifiedImageError
-
     path = Path(path)
-    file = _open_file(path)
-    with file, warnings.catch_warnings():
+    with _open_file(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _lift_pillow_limits()
         try:
-            image = PIL.Image.open(file)
-        except UnidentifiedImageError as error:
-            sentence = f"{path.name} is not a picture that can be read."
-            raise BadInput(sentence, "Use PNG, JPEG, WebP, AVIF, GIF or TIFF.") from error
-        except _DAMAGED as error:
-            raise BadInput(f"{path.name} is damaged and cannot be opened.", "Save or download it again.") from error
-        width, height = image.size
-        if width * height > max_pixels:
-            raise BadInput(
-                f"{path.name} is too large: {width:,} × {height:,} is {width * height / 1e6:,.0f} megapixels.",
-                f"Scale it to at most {max_pixels / 1e6:,.0f} megapixels.",
-            )
+            return _decode(path.name, file, max_pixels, at)
+        except _DamagedPictureError as damage:
+            without_metadata = _strip_metadata(file)
+            if without_metadata is None:
+                raise
+            try:
+                return _decode(path.name, without_metadata, max_pixels, at=0.0)
+            except _DamagedPictureError:
+                raise damage from damage.__cause__
+
+
+class _DamagedPictureError(BadInput):
+    """Pillow cannot read the file. It may be able to without the metadata."""
+
+
+def _decode(name: str, file: BinaryIO, max_pixels: int, at: float) -> Image:
+    import PIL.Image
+    from PIL import UnidentifiedImageError
+
+    try:
+        image = PIL.Image.open(file)
+    except UnidentifiedImageError as error:
+        sentence = f"{name} is not a picture that can be read."
+        raise _DamagedPictureError(sentence, "Use PNG, JPEG, WebP, AVIF, GIF or TIFF.") from error
+    except _DAMAGED as error:
+        sentence = f"{name} is damaged and cannot be opened."
+        raise _DamagedPictureError(sentence, "Save or download it again.") from error
+    width, height = image.size
+    if width * height > max_pixels:
+        raise BadInput(
+            f"{name} is too large: {width:,} × {height:,} is {width * height / 1e6:,.0f} megapixels.",
+            f"Scale it to at most {max_pixels / 1e6:,.0f} megapixels.",
+        )
+    try:
+        if at:
+            frames = getattr(image, "n_frames", 1)
+            image.seek(min(int(frames * at), frames - 1))
+        image.load()
+        return _convert_to_srgb(apply_orientation(image, read_orientation(image)))
+    except MemoryError as error:
+        raise BadInput(f"{name} needs more memory than is available.", "Scale it down first.") from error
+    except _DAMAGED as error:
+        sentence = f"{name} is damaged or incomplete."
+        raise _DamagedPictureError(sentence, "Save or download it again.") from error
+
+
+def open_undecoded(path: Path) -> ImageFile:
+    """Open a picture with Pillow without decoding its pixels, where damaged metadata hinders it without the metadata.
+
+    The caller closes it, and must check its size before decoding. Raises whatever Pillow raises for a file that it
+    cannot read.
+    """
+    import PIL.Image
+
+    _lift_pillow_limits()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         try:
-            if at:
-                frames = getattr(image, "n_frames", 1)
-                image.seek(min(int(frames * at), frames - 1))
-            image.load()
-            return _convert_to_srgb(ImageOps.exif_transpose(image))
-        except MemoryError as error:
-            raise BadInput(f"{path.name} needs more memory than is available.", "Scale it down first.") from error
-        except _DAMAGED as error:
-            sentence = f"{path.name} is damaged or incomplete."
-            raise BadInput(sentence, "Save or download it again.") from error
+            return PIL.Image.open(path)
+        except FileNotFoundError:
+            raise
+        except _DAMAGED:
+            with path.open("rb") as file:
+                stripped = _strip_metadata(file)
+            if stripped is None:
+                raise
+            return PIL.Image.open(stripped)
+
+
+def read_orientation(image: Image) -> int:
+    """Return the EXIF orientation of an open picture, 1..8; 1 (upright) if it has none or its EXIF is malformed."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception:
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def apply_orientation(image: Image, orientation: int) -> Image:
+    """Return a picture turned and mirrored as its EXIF orientation, 1..8, says."""
+    from PIL.Image import Transpose
+
+    method = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }.get(orientation)
+    return image if method is None else image.transpose(method)
+
+
+def _strip_metadata(file: BinaryIO) -> BinaryIO | None:
+    """Return a PNG, JPEG or AVIF without its metadata, or None for another file."""
+    try:
+        file.seek(0)
+        if os.fstat(file.fileno()).st_size > MAX_STRIPPED_BYTES:
+            return None
+        stripped = bare_pixels.strip_metadata(file.read())
+    except OSError:
+        return None
+    return None if stripped is None else io.BytesIO(stripped)
 
 
 def _open_file(path: Path) -> io.BufferedReader:

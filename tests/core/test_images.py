@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from studio.core.errors import BadInput
-from studio.core.images import open_picture
+from studio.core.images import open_picture, open_undecoded, read_orientation
 
 
 @pytest.fixture
@@ -92,13 +92,106 @@ def test_a_long_compressed_text_does_not_hide_the_picture(tmp_path: Path) -> Non
     assert open_picture(path).getpixel((0, 0)) == (0, 255, 0)
 
 
-def huge_png(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+MALFORMED = (
+    b"",
+    b"\0",
+    b"not tiff at all",
+    b"\xff" * 64,
+    b"II*\0\xff\xff\xff\xff",
+    b"MM\0*\0\0\0\x08\xff\xff" + b"\1" * 30,
+    b"II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x05\0\0\0\xff\xff\0\0",
+    b"II*\0\x08\0\0\0\x01\0\x12\x01\x05\0\x01\0\0\0\x1a\0\0\0\0\0\0\0" + bytes(20),
+)
+PNG_CHUNKS = [
+    "eXIf",
+    "iCCP",
+    "gAMA",
+    "cHRM",
+    "pHYs",
+    "sRGB",
+    "tEXt",
+    "zTXt",
+    "iTXt",
+    "acTL",
+    "fcTL",
+    "caBX",
+    "tIME",
+    "bKGD",
+    "sBIT",
+]
+JPEG_SEGMENTS = (
+    b"Exif\0\0",
+    b"ICC_PROFILE\0",
+    b"ICC_PROFILE\0\1\1",
+    b"MPF\0",
+    b"Photoshop 3.0\0",
+    b"Adobe",
+    b"JFIF",
+    b"",
+)
 
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+@pytest.mark.parametrize("content", MALFORMED)
+@pytest.mark.parametrize("kind", PNG_CHUNKS)
+def test_malformed_metadata_of_a_png_does_no_harm(red: Path, kind: str, content: bytes) -> None:
+    whole = red.read_bytes()
+    red.write_bytes(whole[:33] + png_chunk(kind.encode(), content) + whole[33:])
+    assert open_picture(red).getpixel((3, 3)) == (200, 20, 10)
+    with open_undecoded(red) as image:
+        assert (image.size, read_orientation(image)) == ((8, 6), 1)
+
+
+@pytest.mark.parametrize("content", MALFORMED)
+@pytest.mark.parametrize("start", JPEG_SEGMENTS)
+def test_malformed_metadata_of_a_jpeg_does_no_harm(tmp_path: Path, start: bytes, content: bytes) -> None:
+    path = tmp_path / "red.jpg"
+    Image.new("RGB", (8, 6), (200, 20, 10)).save(path, quality=100)
+    whole, body = path.read_bytes(), start + content
+    for marker in (0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE):
+        path.write_bytes(whole[:2] + bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body + whole[2:])
+        assert np.abs(np.array(open_picture(path).getpixel((3, 3))) - (200, 20, 10)).max() <= 3
+        with open_undecoded(path) as image:
+            assert (image.size, read_orientation(image)) == ((8, 6), 1)
+
+
+@pytest.mark.parametrize("content", MALFORMED)
+@pytest.mark.parametrize("suffix", ["webp", "avif"])
+def test_a_malformed_exif_of_another_format_does_no_harm(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tmp_path / f"red.{suffix}"
+    exif = Image.Exif()
+    exif[0x010E] = "x" * 100
+    Image.new("RGB", (16, 16), (200, 20, 10)).save(path, exif=exif, quality=100)
+    valid = exif.tobytes().removeprefix(b"Exif\0\0")
+    whole = path.read_bytes()
+    assert valid in whole
+    path.write_bytes(whole.replace(valid, content.ljust(len(valid), b"\0")))
+    assert np.abs(np.array(open_picture(path).getpixel((3, 3))) - (200, 20, 10)).max() <= 8
+
+
+def test_the_layout_of_colours_survives_malformed_metadata(tmp_path: Path) -> None:
+    """CMYK is told by Adobe's segment, palettes and their transparency by chunks."""
+    cmyk, glass = tmp_path / "cmyk.jpg", tmp_path / "glass.png"
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(cmyk, quality=100)
+    expected = open_picture(cmyk).getpixel((8, 8))
+    whole = cmyk.read_bytes()
+    cmyk.write_bytes(whole[:2] + b"\xff\xe2\0\x0eICC_PROFILE\0" + whole[2:])
+    assert open_picture(cmyk).getpixel((8, 8)) == expected
+    palette = Image.new("P", (4, 4), 1)
+    palette.putpalette([0, 0, 0, 10, 20, 30])
+    palette.save(glass, transparency=bytes([255, 77]))
+    content = glass.read_bytes()
+    glass.write_bytes(content[:33] + png_chunk(b"pHYs", b"") + content[33:])
+    assert open_picture(glass).getpixel((0, 0)) == (10, 20, 30, 77)
+
+
+def huge_png(width: int, height: int) -> bytes:
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + body
+    body = png_chunk(b"IDAT", zlib.compress(b"\0" * 100)) + png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", head) + body
 
 
 def truncated() -> bytes:

@@ -113,10 +113,8 @@ def plan_from_image(
 
 def read_size(image: Path) -> tuple[int, int]:
     """Read the width and height at which an image file is displayed. Only the head of the file is read."""
-    from PIL import Image
-
-    with Image.open(image) as file:
-        is_rotated = file.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    with api.images.open_undecoded(image) as file:
+        is_rotated = api.images.read_orientation(file) in (5, 6, 7, 8)
         return (file.height, file.width) if is_rotated else file.size
 
 

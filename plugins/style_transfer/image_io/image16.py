@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-ORIENTATION = 0x0112
-"""EXIF tag of the orientation."""
 ROWS = 256
 """Rows computed at once."""
 
@@ -108,14 +106,12 @@ class _DeepFormat:
 
 def _read_format(path: Path) -> tuple[_DeepFormat | None, bytes]:
     """Return the format of a 16-bit file (None for 8 bits) and the ICC profile."""
-    from PIL import Image
-
-    with Image.open(path) as image:
+    with api.images.open_undecoded(path) as image:
         layout = f"{image.mode} {image.tile}"
         profile = image.info.get("icc_profile") or b""
         if ";16" not in layout:
             return None, profile
-        orientation = 1 if image.format == "TIFF" else image.getexif().get(ORIENTATION, 1)
+        orientation = 1 if image.format == "TIFF" else api.images.read_orientation(image)
         return _DeepFormat(orientation, "RGBa;16" in layout), profile
 
 

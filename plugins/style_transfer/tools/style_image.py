@@ -90,9 +90,7 @@ def _key_of(path: Path) -> str:
 
 
 def _count_pixels(path: Path, max_side: int) -> int:
-    from PIL import Image
-
-    with Image.open(path) as image:
+    with api.images.open_undecoded(path) as image:
         width, height = api.images.limit_size(image.size, max_side)
     return width * height
 

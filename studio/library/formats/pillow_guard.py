@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from studio.core import images
 from studio.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -33,13 +34,10 @@ def open_header(path: Path) -> Iterator[Image]:
 
     Raises BadInput for what Pillow cannot read, here or in the block.
     """
-    import PIL.Image
-
-    PIL.Image.MAX_IMAGE_PIXELS = None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with PIL.Image.open(path) as image:
+            with images.open_undecoded(path) as image:
                 yield image
     except FileNotFoundError:
         raise

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from studio.core.errors import BadInput
+from studio.core.images import read_orientation
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, Recipe
 from studio.library.creation import MODEL_FILE, Creation, CreationKind
@@ -104,7 +105,7 @@ def read_image_size(path: Path) -> tuple[int, int]:
     if head[:8] == png.SIGNATURE:
         return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
     with pillow_guard.open_header(path) as image:
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        turned = read_orientation(image) in (5, 6, 7, 8)
         return (image.height, image.width) if turned else image.size
 
 

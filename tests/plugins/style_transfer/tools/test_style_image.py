@@ -112,7 +112,7 @@ def test_16_bits_per_channel_are_kept(style: Path, tmp_path: Path) -> None:
 def test_orientation_is_applied_to_16_bits_as_to_8(orientation: int) -> None:
     image = Image.fromarray(make_photo(40, 30))
     exif = image.getexif()
-    exif[image16.ORIENTATION] = orientation
+    exif[0x0112] = orientation
     image.info["exif"] = exif.tobytes()
     assert np.array_equal(
         image16.apply_orientation(np.asarray(image), orientation), np.asarray(ImageOps.exif_transpose(image))
