@@ -57,13 +57,13 @@ class HistoryGrid(UniformGrid):
         model.rowsRemoved.connect(self._choose_neighbour)
 
     # What is chosen
-    def selected_creations(self) -> list[Creation]:
+    def list_selected_creations(self) -> list[Creation]:
         """Return the selected creations in the order of the grid, without those that are not loaded yet."""
         rows = sorted(index.row() for index in self.selectionModel().selectedIndexes())
         creations = (self._model.creation(row) for row in rows)
         return [creation for creation in creations if creation is not None]
 
-    def selected_ids(self) -> list[str]:
+    def list_selected_ids(self) -> list[str]:
         rows = sorted(index.row() for index in self.selectionModel().selectedIndexes())
         return [self._model.id_at(row) for row in rows]
 
@@ -90,7 +90,7 @@ class HistoryGrid(UniformGrid):
         self.chosen.emit()
 
     def _keep_selection(self) -> None:
-        self._ids_before_reset = self.selected_ids()[:1000]
+        self._ids_before_reset = self.list_selected_ids()[:1000]
 
     def _restore_selection(self) -> None:
         """Restore the selection after a search, as far as it is among the first results."""
@@ -178,7 +178,7 @@ class HistoryGrid(UniformGrid):
             self.menu_requested.emit(at)
 
     def startDrag(self, actions: Qt.DropAction) -> None:
-        creations = [creation for creation in self.selected_creations() if not creation.missing]
+        creations = [creation for creation in self.list_selected_creations() if not creation.missing]
         if not creations:
             return
         drag = QDrag(self)

@@ -109,17 +109,17 @@ class HistoryPanel(QWidget):
         grid.opened.connect(self.activated)
         grid.chosen.connect(self._show_selection)
         grid.menu_requested.connect(self._show_menu)
-        grid.star_requested.connect(lambda: history_actions.star(grid.selected_creations()))
-        grid.rating_requested.connect(lambda stars: history_actions.rate(grid.selected_creations(), stars))
+        grid.star_requested.connect(lambda: history_actions.star(grid.list_selected_creations()))
+        grid.rating_requested.connect(lambda stars: history_actions.rate(grid.list_selected_creations(), stars))
         grid.trash_requested.connect(self.trash_selected)
-        grid.copy_requested.connect(lambda: history_actions.copy(grid.selected_creations()))
+        grid.copy_requested.connect(lambda: history_actions.copy(grid.list_selected_creations()))
         self.details.rated.connect(lambda creation, stars: history_actions.rate([creation], stars))
         self.details.tagged.connect(history_actions.tag)
         self.details.use_requested.connect(self.use_recipe)
         self.details.input_requested.connect(self.use_as_input)
         self.details.lineage.chosen.connect(self._open_from_lineage)
-        self.trash_bar.restore_requested.connect(lambda: history_actions.restore(grid.selected_ids()))
-        self.trash_bar.delete_chosen.clicked.connect(lambda: self.trash_bar.ask(grid.selected_ids()))
+        self.trash_bar.restore_requested.connect(lambda: history_actions.restore(grid.list_selected_ids()))
+        self.trash_bar.delete_chosen.clicked.connect(lambda: self.trash_bar.ask(grid.list_selected_ids()))
         self.trash_bar.delete_requested.connect(model.delete)
         self.trash_bar.empty_requested.connect(model.empty_trash)
         self.trash_bar.answered.connect(grid.setFocus)
@@ -194,7 +194,7 @@ class HistoryPanel(QWidget):
     # What is done
     def trash_selected(self) -> None:
         """Move the selection to the trash; in the trash, ask whether to delete it permanently."""
-        selected = self.grid.selected_ids()
+        selected = self.grid.list_selected_ids()
         if self.current_filter != TRASH:
             self.history_actions.trash(selected)
         elif selected:
@@ -207,7 +207,7 @@ class HistoryPanel(QWidget):
 
     def make_menu(self) -> QMenu:
         """Return the context menu of the selection."""
-        creations, ids = self.grid.selected_creations(), self.grid.selected_ids()
+        creations, ids = self.grid.list_selected_creations(), self.grid.list_selected_ids()
         menu, history_actions = QMenu(self), self.history_actions
         single = creations[0] if len(ids) == 1 and creations else None
         available = [creation for creation in creations if not creation.missing]

@@ -132,20 +132,20 @@ def test_the_down_key_leads_from_the_search_to_what_was_found(panel: HistoryPane
 def test_the_dot_stars_and_takes_the_star_back(panel: HistoryPanel, qtbot: QtBot) -> None:
     select_creation(panel, 1, 2)
     press(panel, qtbot, ".")
-    assert all(creation.star for creation in panel.grid.selected_creations())
+    assert all(creation.star for creation in panel.grid.list_selected_creations())
     assert entries(panel.make_menu())[3] == "Remove star" or "Remove star" in entries(panel.make_menu())
     press(panel, qtbot, ".")
-    assert not any(creation.star for creation in panel.grid.selected_creations())
+    assert not any(creation.star for creation in panel.grid.list_selected_creations())
 
 
 def test_digits_and_stars_rate(panel: HistoryPanel, qtbot: QtBot) -> None:
     select_creation(panel, 1)
     press(panel, qtbot, "4")
-    assert panel.grid.selected_creations()[0].rating == 4
+    assert panel.grid.list_selected_creations()[0].rating == 4
     qtbot.mouseClick(panel.details.rating, Qt.MouseButton.LeftButton, pos=QPoint(3 * 18 + 4, 8))
-    assert panel.grid.selected_creations()[0].rating == 0, "a click on the star that is set takes it back"
+    assert panel.grid.list_selected_creations()[0].rating == 0, "a click on the star that is set takes it back"
     qtbot.keyClick(panel.details.rating, Qt.Key.Key_Right)
-    assert panel.grid.selected_creations()[0].rating == 1
+    assert panel.grid.list_selected_creations()[0].rating == 1
 
 
 def test_delete_moves_to_the_trash_and_undo_brings_back(
@@ -255,9 +255,9 @@ def test_tags_are_edited_and_undone(panel: HistoryPanel, undo: UndoStack, qtbot:
     select_creation(panel, 2)
     qtbot.keyClicks(panel.details.tags, "cup, red  cup, cup")
     qtbot.keyClick(panel.details.tags, Qt.Key.Key_Return)
-    assert panel.grid.selected_creations()[0].tags == ("cup", "red cup")
+    assert panel.grid.list_selected_creations()[0].tags == ("cup", "red cup")
     undo.undo()
-    assert panel.grid.selected_creations()[0].tags == ()
+    assert panel.grid.list_selected_creations()[0].tags == ()
 
 
 def test_tags_that_were_typed_are_kept_when_another_is_chosen(
@@ -314,9 +314,9 @@ def test_shift_click_chooses_a_block(panel: HistoryPanel, qtbot: QtBot) -> None:
     viewport = panel.grid.viewport()
     qtbot.mouseClick(viewport, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, cell(panel, 0))
     qtbot.mouseClick(viewport, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier, cell(panel, 2))
-    assert len(panel.grid.selected_ids()) == 3
+    assert len(panel.grid.list_selected_ids()) == 3
     qtbot.mouseClick(viewport, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ControlModifier, cell(panel, 1))
-    assert len(panel.grid.selected_ids()) == 2
+    assert len(panel.grid.list_selected_ids()) == 2
 
 
 def test_every_widget_that_takes_the_focus_has_a_name(panel: HistoryPanel) -> None:
