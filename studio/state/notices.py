@@ -61,7 +61,7 @@ class Notices(QObject):
             self.error(str(error))
         else:
             details = "".join(traceback.format_exception(error))
-            self.error("Something unexpected went wrong. Your work is safe.", details)
+            self.error("An unexpected error occurred. Your work is safe.", details)
 
     def dismiss(self, id: int) -> None:
         self._items = [item for item in self._items if item.id != id]

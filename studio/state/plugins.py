@@ -18,12 +18,12 @@ class PluginRole(IntEnum):
 
 class PluginStanding(Enum):
     LOADED = "Loaded"
-    PARTLY = "Loaded in part"
-    FAILED = "Could not be loaded"
-    OFF = "Switched off"
+    PARTLY = "Partly loaded"
+    FAILED = "Not loaded"
+    OFF = "Disabled"
 
 
-SOURCES = {"bundled": "Comes with the studio", "user": "From your plugin folder", "installed": "Installed package"}
+SOURCES = {"bundled": "Included", "user": "Plugin folder", "installed": "Installed package"}
 
 
 def standing(plugin: PluginDescriptor, disabled: tuple[str, ...]) -> PluginStanding:

@@ -217,7 +217,7 @@ class Session(QObject):
 
     def reload_plugins(self) -> None:
         self.engine.reload_plugins()
-        self.notices.info("Loading plugins again…")
+        self.notices.info("Reloading plugins…")
 
     def switch_plugin(self, name: str, on: bool) -> None:
         others = tuple(known for known in self.settings.disabled_plugins if known != name)
@@ -266,7 +266,7 @@ class Session(QObject):
                 self._told(job.recipe.tool, failure.sentence),
                 NoticeLevel.ERROR,
                 failure.details,
-                action_label="Try again",
+                action_label="Retry",
                 action=lambda: self.resume(job),
             )
         )

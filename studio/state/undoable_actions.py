@@ -41,7 +41,7 @@ class UndoableActions:
             self._history.restore([creation.id])
             self._variations.put_back(creation, at)
 
-        self._undo.do("discarding a result", redo, undo)
+        self._undo.do("discarding a variation", redo, undo)
 
     def clear_form(self) -> None:
         """Lets every value follow its default again."""
@@ -53,7 +53,7 @@ class UndoableActions:
             self._workspace.choose(tool.id)
             self._workspace.replace_values(values)
 
-        self._undo.do("clearing the form", lambda: put({}), lambda: put(before))
+        self._undo.do("resetting the form", lambda: put({}), lambda: put(before))
 
     def put_values(self, tool_id: str, values: dict[str, Any], text: str) -> None:
         """Puts other values into the form of a tool."""
@@ -90,7 +90,7 @@ class UndoableActions:
                 self._queue.unhide(job)
 
         if ended:
-            self._undo.do("clearing the list", redo, undo)
+            self._undo.do("clearing finished jobs", redo, undo)
 
     def cancel(self, jobs: Sequence[Job]) -> None:
         """Undoing it puts the jobs back into the queue."""
@@ -105,4 +105,4 @@ class UndoableActions:
                 self._engine.resume(job.id)
 
         if live:
-            self._undo.do("cancelling", redo, undo)
+            self._undo.do("cancelling jobs", redo, undo)

@@ -213,7 +213,7 @@ def test_reload_honours_the_switches(fresh: Callable[..., Worker], home: Home) -
     worker.ready()
     settings.save(home.settings, settings.Settings(disabled_plugins=("dots",)))
     worker.tell(Reload())
-    assert plugin(worker.hear(Ready), "dots").notes == ("Switched off.",)
+    assert plugin(worker.hear(Ready), "dots").notes == ("Disabled.",)
     (failed,) = of(worker.run("dots.do"), JobFailed)
     assert failed.failure.sentence == "There is no tool dots.do."
 

@@ -105,7 +105,7 @@ def sweep(home: Home, draft: Draft) -> None:
 
 
 def scaled_sentence(mask: QSize, picture: QSize) -> str:
-    return f"The mask is {_words(mask)} and the picture {_words(picture)}: it is scaled to fit."
+    return f"The mask is {_words(mask)} and the picture {_words(picture)}. The mask is scaled to fit."
 
 
 def picture_beside(names: Iterable[tuple[str, bool]]) -> str:

@@ -40,7 +40,7 @@ class DropToGenerate:
         groups: dict[tuple[str, str], list[Path]] = {}
         for path in paths:
             if (taker := self._taker(tiles, path)) is None:
-                self._notices.info(f"{path.name} cannot be used here.")
+                self._notices.info(f"{path.name} cannot be used here. Drop a picture or a folder of pictures.")
             else:
                 groups.setdefault(taker, []).append(path)
         for (tool, into), group in groups.items():

@@ -161,7 +161,7 @@ class Generation(QObject):
         tool = self._workspace.catalogue.tools.get(recipe.tool) if recipe else None
         if recipe is None or tool is None:
             name = recipe.tool if recipe else creation.tool
-            self._notices.info(f"No plugin brings the tool {name}, so its settings cannot be used.")
+            self._notices.info(f"The tool {name} is not installed, so its settings cannot be used.")
             return
 
         def values() -> dict[str, Any]:
@@ -170,7 +170,7 @@ class Generation(QObject):
             return restore_values(recipe, self._library)
 
         def take(thawed: dict[str, Any]) -> None:
-            self._undoable.put_values(tool.id, thawed, "using these settings")
+            self._undoable.put_values(tool.id, thawed, "using settings")
             self._workspace.set_seed(recipe.seed, fixed=True)
 
         self._tasks.run(values, take)
@@ -186,7 +186,7 @@ class Generation(QObject):
         lists = [field for field in wells if field.many]
         field = next(iter(empty or lists or wells), None)
         if field is None:
-            self._notices.info("This tool takes no picture. Choose another tool, then try again.")
+            self._notices.info("This tool has no input for a picture. Choose another tool first.")
         elif field.many:
             given = list(self._workspace.value(field.name) or [])
             self._workspace.set_value(field.name, [*given, path])
@@ -226,7 +226,7 @@ class Generation(QObject):
             path = folder / "pasted.png"
             try:
                 if not image.save(str(path)):
-                    raise StudioError("The pasted picture could not be saved.", "Is the disk full?")
+                    raise StudioError("The pasted picture could not be saved.", "Check that the disk is not full.")
                 return self._library.import_file(path)
             finally:
                 path.unlink(missing_ok=True)
@@ -243,8 +243,8 @@ class Generation(QObject):
         if recipe is not None and tool is not None:
             self._notices.add(
                 Notice(
-                    f"This picture carries its recipe: {tool.title}, seed {recipe.seed}.",
-                    action_label="Use these settings",
+                    f"This picture contains its settings: {tool.title}, seed {recipe.seed}.",
+                    action_label="Use settings",
                     action=lambda: self.use(creation),
                 )
             )

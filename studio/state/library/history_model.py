@@ -290,7 +290,9 @@ class HistoryModel(QAbstractListModel):
 
         def delete() -> None:
             if left := len(ids) - len(self._library.delete(ids)):
-                raise StudioError(f"{left} of {len(ids)} could not be deleted.", "Check who may write in the library.")
+                raise StudioError(
+                    f"{left} of {len(ids)} could not be deleted.", "Check the permissions of the library folder."
+                )
 
         self._move(ids, delete)
 

@@ -97,9 +97,9 @@ class Illustrations(QObject):
         book = self._page.book
         start, end = trim_selection(book.text, start, end)
         if start == end:
-            self._notices.info("Select the words to paint, or put the cursor into a paragraph.")
+            self._notices.info("Select the words to illustrate, or put the cursor into a paragraph.")
         elif painter(self._workspace) is None:
-            self._notices.info("No plugin paints from words alone.")
+            self._notices.info("No installed tool generates a picture from text alone.")
         else:
             self._page.keep(book.add_anchor(start, book.text[start:end], secrets.randbelow(SEEDS), ""))
             self._begin(book.anchors[max(book.anchors)])
@@ -128,7 +128,7 @@ class Illustrations(QObject):
         if found:
             self.repaint(min(found, key=lambda one: (not one.stale, far(one))).anchor.id)
         else:
-            self._notices.info("Nothing was painted from this page yet.")
+            self._notices.info("This page has no illustration yet.")
 
     def remove(self, id: int) -> None:
         """The picture stays in the history."""
@@ -146,7 +146,7 @@ class Illustrations(QObject):
         ]
         title = self._page.text.strip().partition("\n")[0][:80] or "A page"
         self._tasks.run(
-            lambda: export_page(runs, pictures, title, to), lambda _: self._notices.info(f"Saved as {to.name}.")
+            lambda: export_page(runs, pictures, title, to), lambda _: self._notices.info(f"Exported to {to.name}.")
         )
 
     def _begin(self, anchor: Anchor) -> None:

@@ -81,7 +81,7 @@ class SelectionTools(QObject):
         tool, book = self.tool(REPLACE), self._page.book
         since = book.current
         if tool is None:
-            self._notices.info("No plugin rewrites.")
+            self._notices.info("No installed tool rewrites text.")
             return
 
         def submitted(job: Job) -> None:
@@ -98,7 +98,7 @@ class SelectionTools(QObject):
         """For what is selected, the word around the cursor, or the gap at it."""
         tool, text = self.tool(OFFER), self._page.text
         if tool is None:
-            self._notices.info("No plugin offers words.")
+            self._notices.info("No installed tool suggests words.")
             return
         if not text.strip():
             self._notices.info("Write a sentence first, and put the cursor where a word is missing.")

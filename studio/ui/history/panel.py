@@ -229,7 +229,7 @@ class HistoryPanel(QWidget):
         )
         rating = menu.addMenu("Rating")
         for stars in range(6):
-            words = f"{'★' * stars or 'None'}\t{stars}"
+            words = f"{'★' * stars or 'No rating'}\t{stars}"
             rating.addAction(words).triggered.connect(
                 lambda _=False, stars=stars: history_actions.rate(creations, stars)
             )

@@ -158,7 +158,7 @@ class PageView(QWidget):
         if self.page.again():
             self.regenerate_requested.emit()
         else:
-            self.notified.emit("Put the cursor into text that the model wrote, then regenerate it.")
+            self.notified.emit("Put the cursor into text that the model wrote, then choose Regenerate.")
 
     def toggle_side_by_side(self) -> None:
         """Show all alternatives of the passage at the cursor, or hide them."""

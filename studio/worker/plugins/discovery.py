@@ -66,7 +66,7 @@ def discover(
             continue
         names.add(source.name)
         if source.name in disabled:
-            descriptors.append(replace(descriptor, notes=("Switched off.",)))
+            descriptors.append(replace(descriptor, notes=("Disabled.",)))
             continue
         imported.append(source)
         try:

@@ -115,7 +115,7 @@ def test_without_words_or_a_painter_it_says_so(session: Session, engine: FakeEng
     art.paint(0, 5)
     said = [notice.text for notice in session.notices.items]
     assert any("Select the words" in text for text in said)
-    assert any("Nothing was painted" in text for text in said)
+    assert any("no illustration yet" in text for text in said)
 
 
 def test_pictures_are_there_after_a_restart(
@@ -142,5 +142,5 @@ def test_the_page_is_saved_for_others_with_its_pictures(
     engine.finish(job_of(qtbot, art, engine), session.library.import_file(pictures[0]))
     qtbot.waitUntil(lambda: not art.pictures()[0].busy)
     art.export(tmp_path / "tale.md")
-    qtbot.waitUntil(lambda: any("Saved as tale.md" in notice.text for notice in session.notices.items))
+    qtbot.waitUntil(lambda: any("Exported to tale.md" in notice.text for notice in session.notices.items))
     assert (tmp_path / "tale.md").read_text().startswith("A red fox.\n\n![A red fox.](<tale%20pictures/")

@@ -278,7 +278,7 @@ def test_what_no_tool_takes_is_said(
     window: Window, editor: ModelTilesEditor, engine: FakeEngine, tmp_path: Path
 ) -> None:
     drop(mine(editor)[0], urls(tmp_path / "notes.txt"))
-    assert [notice.text for notice in window.session.notices.items] == ["notes.txt cannot be used here."]
+    assert [notice.text for notice in window.session.notices.items] == ["notes.txt cannot be used here. Drop a picture or a folder of pictures."]
     assert engine.calls == []
 
 

@@ -213,7 +213,7 @@ def test_a_drop_on_the_canvas_opens_and_offers_the_recipe(qtbot: QtBot, window: 
     recipe = Recipe(tool="style.transfer", plugin=PluginRef("style"), seed=7)
     window.session.generation._offer_recipe(msgspec.structs.replace(shown.args[0], recipe=recipe))
     (notice,) = window.session.notices.items
-    assert notice.action_label == "Use these settings"
+    assert notice.action_label == "Use settings"
 
 
 def test_a_picture_is_pasted(qtbot: QtBot, window: Window) -> None:

@@ -167,7 +167,7 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
 def test_what_is_switched_off_is_listed_and_not_imported(home: Home, find: Callable[..., LoadedPlugins]) -> None:
     write_plugin(home, "dots", "raise AssertionError('imported')")
     plugin = named(find(disabled=["dots"]), "dots")
-    assert (plugin.error, plugin.notes, plugin.tools) == ("", ("Switched off.",), ())
+    assert (plugin.error, plugin.notes, plugin.tools) == ("", ("Disabled.",), ())
 
 
 def test_hidden_files_and_folders_without_python_are_no_plugins(home: Home, find: Callable[..., LoadedPlugins]) -> None:
