@@ -1,5 +1,5 @@
-"""A studio without a window that is there to be killed: it never runs out of jobs, and writes into
-a journal what it was told, after it was told. ``killed_parent.py HOME JOURNAL fake|real [drain]``"""
+"""A studio without a window that a test kills. It submits jobs without end and writes each acknowledgement into a
+journal, after it received it. ``killed_parent.py HOME JOURNAL fake|real [drain]``"""
 
 from __future__ import annotations
 
@@ -25,16 +25,19 @@ class Parent:
         self.journal = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         library = Library(home)
         library.open()
-        more = {"worker": FAKE_WORKER} if worker == "fake" else {}
-        self.engine = LocalEngine(home, library, Settings(device="cpu"), **more)
+        settings = Settings(device="cpu")
+        if worker == "fake":
+            self.engine = LocalEngine(home, library, settings, worker=FAKE_WORKER)
+        else:
+            self.engine = LocalEngine(home, library, settings)
         self.tool = "fake.paint" if worker == "fake" else TOOL
         self.changed = threading.Event()
-        self.engine.subscribe(self.hear)
+        self.engine.subscribe(self.record)
 
     def write(self, *words: str) -> None:
         os.write(self.journal, (" ".join(words) + "\n").encode())
 
-    def hear(self, event: EngineEvent) -> None:
+    def record(self, event: EngineEvent) -> None:
         match event:
             case Created(job, creation):
                 self.write("created", job, creation.id, creation.path)
@@ -46,7 +49,7 @@ class Parent:
 
     def run(self, drain: bool) -> None:
         for job in self.engine.jobs():
-            if job.state.ended:  # the kill may have come between the end and the word of it
+            if job.state.ended:  # the kill may have come between the end of the job and its line in the journal
                 self.write("ended", job.id, job.state.name)
         self.engine.start()
         self.write("up", str(os.getpid()))
@@ -63,7 +66,7 @@ class Parent:
                 self.changed.wait()
 
     def submit(self) -> None:
-        params = {"do": ["progress 1", "save", "progress 2"]} if self.tool == "fake.paint" else {}
+        params = {"steps": ["progress 1", "save", "progress 2"]} if self.tool == "fake.paint" else {}
         recipe = Recipe(tool=self.tool, plugin=PluginRef("x"), params=params, seed=random.randrange(2**31))
         jobs = self.engine.submit(recipe, count=3)
         for job in jobs:

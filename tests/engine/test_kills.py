@@ -1,6 +1,6 @@
-"""kill -9 of the studio, its worker or both, at random moments: nothing that was acknowledged is lost.
+"""Kill the studio, its worker or both with SIGKILL at random moments: nothing that was acknowledged is lost.
 
-`STUDIO_KILLS=200` makes it that many, for each worker; `STUDIO_KILLS_SEED` repeats a run.
+`STUDIO_KILLS=200` sets the number of kills for each worker; `STUDIO_KILLS_SEED` repeats a run.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from studio.core.job import Job, JobState
 from studio.core.paths import Home
 from studio.library.library import Library
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 is of POSIX")
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 needs POSIX")
 
 PARENT = Path(__file__).with_name("killed_parent.py")
 PATIENCE = 60.0
 ORPHAN_LIMIT = 10.0
-"""Seconds for an orphan to be gone. The bound of the design is 1 s, which a benchmark measures; a busy
+"""Seconds within which an orphan must end. The bound of the design is 1 s, which a benchmark measures; a busy
 machine must not fail this test."""
 PLUGIN = '''
 from studio import api
@@ -59,7 +59,7 @@ def studio_tools():
 
 
 class Studio:
-    """Starts the process to be killed, and kills."""
+    """Starts the process to be killed, and kills it or its worker."""
 
     def __init__(self, home: Home, worker: str) -> None:
         self.home = home
@@ -72,22 +72,22 @@ class Studio:
         command = [sys.executable, str(PARENT), str(self.home.root), str(self.journal), self.worker, *more]
         self.process = subprocess.Popen(command, env=environment)
 
-    def kill(self, whom: str) -> None:
-        """`parent`, `worker` or `both`. Afterwards no worker of a dead parent is left."""
+    def kill(self, target: str) -> None:
+        """Kill `parent`, `worker` or `both`, and check that no worker of a dead parent is left."""
         assert self.process
         workers = psutil.Process(self.process.pid).children(recursive=True) if self.process.poll() is None else []
-        if whom != "parent":
+        if target != "parent":
             for worker in workers:
-                _killed(worker)
-        if whom != "worker":
+                _kill(worker)
+        if target != "worker":
             self.process.kill()
             self.process.wait()
             self.process = None
             _, left = psutil.wait_procs(workers, timeout=ORPHAN_LIMIT)
             assert not left, f"{len(left)} workers outlive their studio"
 
-    def lines(self, word: str) -> Iterator[list[str]]:
-        """What was acknowledged. A last line that the kill cut off was not."""
+    def read_lines(self, word: str) -> Iterator[list[str]]:
+        """Yield the values of the journal's lines with this word, without a last line that a kill cut off."""
         if self.journal.exists():
             for line in self.journal.read_text().split("\n")[:-1]:
                 first, *rest = line.split(" ")
@@ -102,7 +102,7 @@ class Studio:
 
 
 @pytest.mark.parametrize("worker", ["fake", "real"])
-def test_nothing_acknowledged_is_lost(home, worker):
+def test_no_acknowledged_result_is_lost_by_a_kill(home: Home, worker: str) -> None:
     kills = int(os.environ.get("STUDIO_KILLS", "0")) or {"fake": 14, "real": 6}[worker]
     seed = int(os.environ.get("STUDIO_KILLS_SEED", time.time_ns() % 2**32))
     sys.stdout.write(f"STUDIO_KILLS_SEED={seed}\n")  # shown when the test fails
@@ -115,8 +115,8 @@ def test_nothing_acknowledged_is_lost(home, worker):
             if studio.process is None:
                 studio.start()
             pause.wait(chance.uniform(0, 1.0 if worker == "fake" else 3.5))
-            studio.kill(whom := chance.choice(["parent", "worker", "both"]))
-            if whom != "worker":
+            studio.kill(target := chance.choice(["parent", "worker", "both"]))
+            if target != "worker":
                 check(studio)
         if studio.process:
             studio.kill("parent")
@@ -127,24 +127,24 @@ def test_nothing_acknowledged_is_lost(home, worker):
         if studio.process:
             studio.process.kill()
             studio.process.wait()
-    assert list(studio.lines("created")), "a test in which nothing was made proves nothing"
+    assert list(studio.read_lines("created")), "no result was created, so the test proves nothing"
 
 
 def check(studio: Studio, *, drained: bool = False) -> None:
-    jobs = stored(studio.home)
-    ended = {job: JobState[state] for job, state in studio.lines("ended")}
-    submitted = [job for (job,) in studio.lines("submitted")]
+    jobs = read_jobs(studio.home)
+    ended = {job: JobState[state] for job, state in studio.read_lines("ended")}
+    submitted = [job for (job,) in studio.read_lines("submitted")]
     lost = [job for job in submitted if job not in jobs and job not in ended]
     assert not lost, f"submitted and lost: {lost}"
-    undone = {job: state for job, state in ended.items() if job in jobs and jobs[job].state is not state}
-    assert not undone, f"no longer as was said: {undone}"
+    changed = {job: state for job, state in ended.items() if job in jobs and jobs[job].state is not state}
+    assert not changed, f"in another state than was acknowledged: {changed}"
     library = Library(studio.home)
     library.open()
     try:
-        for job, creation, path in studio.lines("created"):
-            found = library.get(creation)
-            assert found is not None, f"{creation} has no row"
-            assert hashlib.sha256(Path(found.path).read_bytes()).hexdigest() == creation, path
+        for job, creation, path in studio.read_lines("created"):
+            stored = library.get(creation)
+            assert stored is not None, f"{creation} has no row"
+            assert hashlib.sha256(Path(stored.path).read_bytes()).hexdigest() == creation, path
             assert job not in jobs or creation in jobs[job].outputs, f"{job} does not know its {creation}"
         if drained:
             assert not [job for job in jobs.values() if not job.state.ended]
@@ -155,8 +155,8 @@ def check(studio: Studio, *, drained: bool = False) -> None:
         library.close()
 
 
-def stored(home: Home) -> dict[str, Job]:
-    """As it is on the disk: the studio's own way to open the queue would change it."""
+def read_jobs(home: Home) -> dict[str, Job]:
+    """Read the jobs on disk without opening the queue, which would change it."""
     if not home.queue.exists():
         return {}
     base = sqlite3.connect(home.queue)
@@ -168,6 +168,6 @@ def stored(home: Home) -> dict[str, Job]:
     return {job.id: job for job in (msgspec.json.decode(body, type=Job) for (body,) in rows)}
 
 
-def _killed(process: psutil.Process) -> None:
+def _kill(process: psutil.Process) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         process.kill()

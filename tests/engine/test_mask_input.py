@@ -1,6 +1,9 @@
-"""A plugin in one file that asks for a mask gets the one that was painted."""
+"""A painted mask as the input of a plugin in one file."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -8,11 +11,13 @@ from PySide6.QtCore import QSize
 from PySide6.QtGui import QColor, QImage
 
 from studio.core.job import JobState
+from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.engine.interface import Created
 from studio.engine.local_engine import LocalEngine
 from studio.engine.recipe_builder import build_recipe
 from studio.library.creation import CreationKind
+from studio.library.library import Library
 from studio.state.form import masks
 from tests.fixtures.events import EventRecorder
 
@@ -43,7 +48,7 @@ def studio_tools():
 
 
 @pytest.fixture
-def engine(home, library):
+def engine(home: Home, library: Library) -> Iterator[LocalEngine]:
     (home.plugins / "fill.py").write_text(PLUGIN)
     engine = LocalEngine(home, library, Settings(device="cpu"))
     yield engine
@@ -51,12 +56,12 @@ def engine(home, library):
 
 
 @pytest.fixture
-def photo(tmp_path):
+def photo(tmp_path: Path) -> Path:
     Image.new("RGB", (61, 40), (0, 100, 0)).save(tmp_path / "photo.png")
     return tmp_path / "photo.png"
 
 
-def left_half(size: QSize) -> QImage:
+def paint_left_half(size: QSize) -> QImage:
     image = QImage(size, QImage.Format.Format_Grayscale8)
     image.fill(0)
     for x in range(size.width() // 2):
@@ -65,29 +70,31 @@ def left_half(size: QSize) -> QImage:
     return image
 
 
-def test_a_painted_mask_reaches_the_tool(engine, library, home, photo):
+def test_a_painted_mask_reaches_the_tool(engine: LocalEngine, library: Library, home: Home, photo: Path) -> None:
     path = masks.new_path(home)
-    masks.write(path, left_half(QSize(61, 40)), feather=0)
+    masks.write(path, paint_left_half(QSize(61, 40)), feather=0)
     recorder = EventRecorder()
     engine.subscribe(recorder)
     engine.start()
     recorder.wait_until_ready()
     recipe = build_recipe(engine.catalogue.tools["fill.white"], {"image": photo, "mask": path}, 1, library)
     (job,) = engine.submit(recipe)
-    made = recorder.wait_for(Created).creation
+    result = recorder.wait_for(Created).creation
     recorder.wait_for_state(job, JobState.DONE)
-    with Image.open(made.path) as filled:
+    with Image.open(result.path) as filled:
         assert (filled.getpixel((10, 20)), filled.getpixel((50, 20))) == ((255, 255, 255), (0, 100, 0))
-    assert {parent.kind for parent in library.find_parents(made.id)} == {CreationKind.IMAGE, CreationKind.FILE}
-    assert len(library.find_ids()) == 2, "the photo and what was made of it"
+    assert {parent.kind for parent in library.find_parents(result.id)} == {CreationKind.IMAGE, CreationKind.FILE}
+    assert len(library.find_ids()) == 2, "the photo and the result"
 
 
-def test_a_mask_with_a_feather_is_painted_on_from_where_it_was_left(home):
+def test_a_feathered_mask_is_read_again_with_its_hard_edge(home: Home) -> None:
     path, size = masks.new_path(home), QSize(61, 40)
-    hard = left_half(size)
+    hard = paint_left_half(size)
     masks.write(path, hard, feather=12)
     with Image.open(path) as soft:
-        assert 0 < soft.getpixel((26, 20)) < 255
+        level = soft.getpixel((26, 20))
+        assert isinstance(level, int)
+        assert 0 < level < 255
     again = masks.read(path, size)
     assert (again.image == hard, again.feather, again.scaled_from) == (True, 12, None)
     smaller = masks.read(path, QSize(30, 20))

@@ -1,10 +1,13 @@
+"""The fingerprint of the plugins' sources, which tells whether the cached catalogue is valid."""
+
 from __future__ import annotations
 
+from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.engine.plugin_fingerprint import fingerprint
 
 
-def test_it_stays_until_a_plugin_changes(home):
+def test_the_fingerprint_changes_with_the_code_of_a_plugin(home: Home) -> None:
     plugin = home.plugins / "mine" / "__init__.py"
     first = fingerprint(home, Settings())
     assert fingerprint(home, Settings()) == first
@@ -20,5 +23,5 @@ def test_it_stays_until_a_plugin_changes(home):
     assert fingerprint(home, Settings()) not in (first, second)
 
 
-def test_switching_a_plugin_off_changes_it(home):
+def test_disabling_a_plugin_changes_the_fingerprint(home: Home) -> None:
     assert fingerprint(home, Settings(disabled_plugins=("x",))) != fingerprint(home, Settings())

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from studio.core.job import JobState
 from studio.core.messages import JobProgress
+from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.engine.interface import Created
 from studio.engine.local_engine import LocalEngine
 from studio.engine.recipe_builder import build_recipe
+from studio.library.library import Library
 from tests.fixtures.events import EventRecorder
 
 PLUGIN = '''
@@ -40,14 +44,14 @@ def studio_tools():
 
 
 @pytest.fixture
-def engine(home, library):
+def engine(home: Home, library: Library) -> Iterator[LocalEngine]:
     (home.plugins / "dots.py").write_text(PLUGIN)
     engine = LocalEngine(home, library, Settings(device="cpu"))
     yield engine
     engine.close()
 
 
-def test_from_values_to_a_creation_with_its_recipe_inside(engine, library):
+def test_form_values_become_a_creation_with_its_recipe(engine: LocalEngine, library: Library) -> None:
     recorder = EventRecorder()
     engine.subscribe(recorder)
     engine.start()
@@ -56,6 +60,7 @@ def test_from_values_to_a_creation_with_its_recipe_inside(engine, library):
     assert recorder.wait_for(JobProgress).text == "painting"
     creation = recorder.wait_for(Created).creation
     assert recorder.wait_for_state(job, JobState.DONE).outputs == (creation.id,)
+    assert creation.recipe is not None
     assert (creation.width, creation.height, creation.recipe.seed) == (6, 6, 9)
     assert creation.recipe.params == {"size": 6, "endless": False}
     assert library.load_thumbnail(creation.id)

@@ -1,14 +1,28 @@
+"""Recipes built from form values, and the form values that a recipe gives back."""
+
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from PIL import Image
 
 from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import BadInput
 from studio.engine.recipe_builder import build_recipe, input_paths, restore_values
+from studio.library.creation import Creation, CreationKind
+from studio.library.library import Library
 
 
-def shown(widget: str, **more: object) -> dict[str, object]:
+def describe_field(widget: str, **more: object) -> dict[str, object]:
+    """Return the JSON schema of a field with this widget."""
     return {"type": "string", "studio": {"widget": widget}, **more}
+
+
+def get(library: Library, creation: str) -> Creation:
+    stored = library.get(creation)
+    assert stored is not None
+    return stored
 
 
 TOOL = ToolDescriptor(
@@ -19,10 +33,10 @@ TOOL = ToolDescriptor(
     version=3,
     schema={
         "properties": {
-            "image": shown("image"),
-            "images": {"type": "array", "items": shown("image"), "default": []},
-            "folder": {"anyOf": [shown("folder"), {"type": "null"}], "default": None},
-            "model": {**shown("model", default="small"), "studio_more": {"model": "mixer"}},
+            "image": describe_field("image"),
+            "images": {"type": "array", "items": describe_field("image"), "default": []},
+            "folder": {"anyOf": [describe_field("folder"), {"type": "null"}], "default": None},
+            "model": {**describe_field("model", default="small"), "studio_more": {"model": "mixer"}},
             "steps": {"type": "integer", "default": 4, "minimum": 1},
         },
         "required": ["image"],
@@ -31,18 +45,16 @@ TOOL = ToolDescriptor(
 
 
 @pytest.fixture
-def picture(tmp_path):
-    from PIL import Image
-
+def picture(tmp_path: Path) -> Path:
     path = tmp_path / "cat.png"
     Image.new("RGB", (4, 3), "teal").save(path)
     return path
 
 
-def test_inputs_are_adopted_and_named_by_content(library, picture):
+def test_inputs_are_imported_and_named_by_their_digest(library: Library, picture: Path) -> None:
     recipe = build_recipe(TOOL, {"image": str(picture), "images": [picture, picture]}, 5, library)
     reference = recipe.inputs["image"]
-    creation = library.get(reference)
+    creation = get(library, reference)
     assert recipe.params["image"] == reference == f"sha256:{creation.id}"
     assert recipe.params["images"] == [reference, reference]
     assert set(recipe.inputs) == {"image", "images[0]", "images[1]"}
@@ -52,25 +64,23 @@ def test_inputs_are_adopted_and_named_by_content(library, picture):
     assert input_paths(recipe, library) == {reference: creation.path}
 
 
-def test_an_input_may_be_a_creation_or_its_reference(library, picture):
+def test_an_input_may_be_the_id_path_or_reference_of_a_creation(library: Library, picture: Path) -> None:
     creation = library.import_file(picture)
     for value in (creation.id, creation.id[:8], f"sha256:{creation.id}", creation.path):
         assert build_recipe(TOOL, {"image": value}, 0, library).inputs["image"] == f"sha256:{creation.id}"
 
 
-def test_thaw_gives_back_what_freeze_takes(library, picture):
+def test_restored_values_build_the_same_recipe(library: Library, picture: Path) -> None:
     recipe = build_recipe(TOOL, {"image": picture, "images": [picture], "steps": 9}, 1, library)
     values = restore_values(recipe, library)
-    assert values["image"] == values["images"][0] == library.get(recipe.inputs["image"]).path
+    assert values["image"] == values["images"][0] == get(library, recipe.inputs["image"]).path
     again = build_recipe(TOOL, values, 1, library)
     assert (again.params, again.inputs) == (recipe.params, recipe.inputs)
 
 
-def test_what_the_library_lost_stays_a_reference_that_cannot_be_frozen(library, picture):
-    from pathlib import Path
-
+def test_a_missing_input_stays_a_reference_that_builds_no_recipe(library: Library, picture: Path) -> None:
     recipe = build_recipe(TOOL, {"image": picture}, 1, library)
-    Path(library.get(recipe.inputs["image"]).path).unlink()
+    Path(get(library, recipe.inputs["image"]).path).unlink()
     values = restore_values(recipe, library)
     assert values["image"] == recipe.inputs["image"]
     with pytest.raises(BadInput, match="no longer in the library"):
@@ -94,53 +104,60 @@ def test_what_the_library_lost_stays_a_reference_that_cannot_be_frozen(library, 
         ({"image": "x"}, 2**32, "must be between 0 and 4294967295"),
     ],
 )
-def test_what_cannot_be_used_is_said_in_a_sentence(library, values, seed, sentence):
+def test_a_value_that_cannot_be_used_is_reported(
+    library: Library, values: dict[str, object], seed: int, sentence: str
+) -> None:
     with pytest.raises(BadInput) as failure:
         build_recipe(TOOL, values, seed, library)
     assert sentence in str(failure.value)
 
 
-def test_folders_are_absolute_and_must_be_there(library, picture, monkeypatch):
+def test_folders_become_absolute_and_must_exist(
+    library: Library, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(picture.parent)
     assert build_recipe(TOOL, {"image": picture, "folder": "."}, 0, library).params["folder"] == str(picture.parent)
     with pytest.raises(BadInput, match="There is no folder"):
         build_recipe(TOOL, {"image": picture, "folder": "nowhere"}, 0, library)
 
 
-def test_a_models_path_is_absolute_and_its_name_is_left(library, picture, monkeypatch):
+def test_the_path_of_a_model_becomes_absolute_and_its_name_stays(
+    library: Library, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(picture.parent)
     (picture.parent / "mine").mkdir()
-    for value, kept in (
+    for value, expected in (
         ("./mine", str(picture.parent / "mine")),
         ("mine", "mine"),
         ("author/model", "author/model"),
         ("small", "small"),
     ):
-        assert build_recipe(TOOL, {"image": picture, "model": value}, 0, library).params["model"] == kept
+        assert build_recipe(TOOL, {"image": picture, "model": value}, 0, library).params["model"] == expected
 
 
-def test_a_mask_is_kept_for_its_lineage_and_not_shown(library, picture, tmp_path):
-    from PIL import Image
-
-    from studio.library.creation import CreationKind
-
+def test_a_mask_is_stored_for_lineage_and_hidden_from_the_history(
+    library: Library, picture: Path, tmp_path: Path
+) -> None:
     mask = tmp_path / "mask.png"
     Image.new("L", (4, 3), 255).save(mask)
     tool = ToolDescriptor(
         id="test.fill",
         title="Fill",
         plugin="test",
-        schema={"properties": {"image": shown("image"), "mask": shown("mask")}, "required": ["image", "mask"]},
+        schema={
+            "properties": {"image": describe_field("image"), "mask": describe_field("mask")},
+            "required": ["image", "mask"],
+        },
     )
     recipe = build_recipe(tool, {"image": picture, "mask": mask}, 1, library)
-    kept = library.get(recipe.inputs["mask"])
-    assert (kept.kind, kept.width, kept.height) == (CreationKind.FILE, 4, 3)
-    assert kept.id in recipe.parents
-    assert kept.id not in library.find_ids()
+    creation = get(library, recipe.inputs["mask"])
+    assert (creation.kind, creation.width, creation.height) == (CreationKind.FILE, 4, 3)
+    assert creation.id in recipe.parents
+    assert creation.id not in library.find_ids()
     assert build_recipe(tool, {"image": picture, "mask": mask}, 1, library).inputs == recipe.inputs
     library.sweep()
-    assert kept.id not in library.find_ids()
+    assert creation.id not in library.find_ids()
     assert library.import_file(mask).kind is CreationKind.IMAGE, "opened for itself, it is a picture like any other"
-    assert kept.id in library.find_ids()
+    assert creation.id in library.find_ids()
     assert build_recipe(tool, {"image": picture, "mask": mask}, 1, library).inputs == recipe.inputs
-    assert kept.id in library.find_ids()
+    assert creation.id in library.find_ids()
