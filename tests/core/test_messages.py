@@ -16,7 +16,7 @@ RUN = messages.RunJob(
 
 def test_both_directions() -> None:
     stream = io.BytesIO()
-    sent = [
+    sent: list[messages.FromWorker] = [
         messages.Hello(7),
         messages.PreviewFrame(job="1", width=2, height=1, pixels=bytes(6)),
         messages.JobFailed("1", Failure(FailureKind.FAILED, "No.", "trace")),

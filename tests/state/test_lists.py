@@ -12,6 +12,7 @@ from studio.core.job import Job, JobState
 from studio.core.messages import JobProgress
 from studio.core.recipe import PluginRef, Recipe
 from studio.engine.interface import Created
+from studio.library.creation import Creation
 from studio.state.jobs.queue_model import QueueModel
 from studio.state.jobs.variations import Variations
 from studio.state.notices import MOST, Notices
@@ -86,11 +87,12 @@ def test_notices_do_not_repeat_and_do_not_grow_for_ever(qtbot: QtBot) -> None:
 
 
 def test_results_of_the_latest_generate_are_looked_through(qtbot: QtBot) -> None:
-    variations, shown = Variations(), []
+    variations = Variations()
+    shown: list[Creation] = []
     variations.shown.connect(shown.append)
     made = [engine.creation(Path(f"{number}.png"), number) for number in range(3)]
     variations.add(Created(job(1).id, made[0]))
-    assert variations.items == ()
+    assert list(variations.items) == []
     variations.begin([job(1), job(2)])
     assert variations.items == (made[0],)
     variations.add(Created(job(2).id, made[1]))

@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 from pytestqt.qtbot import QtBot
 
+from studio.core.errors import FailureKind
 from studio.core.job import JobState, Lane
 from studio.core.messages import JobNotice
 from studio.core.notices import NoticeLevel
@@ -85,7 +86,7 @@ def test_discard_moves_to_the_trash_and_undo_brings_it_back(
         return found is not None and found.trashed
 
     session.undoable.discard(made)
-    assert session.variations.items == ()
+    assert list(session.variations.items) == []
     qtbot.waitUntil(trashed)
     session.undo.undo()
     assert [item.id for item in session.variations.items] == [made.id]
@@ -168,7 +169,7 @@ def test_a_failure_is_a_notice_with_details_and_another_try(
     qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path
 ) -> None:
     (job,) = generate(qtbot, session, picture)
-    engine.fail(job, "The device ran out of memory.", "out_of_memory", "trace")
+    engine.fail(job, "The device ran out of memory.", FailureKind.OUT_OF_MEMORY, "trace")
     qtbot.waitUntil(lambda: len(session.notices.items) == 1)
     (notice,) = session.notices.items
     assert (notice.text, notice.level, notice.details) == ("The device ran out of memory.", NoticeLevel.ERROR, "trace")
@@ -226,10 +227,10 @@ def test_a_plugin_is_switched_off_in_the_settings(
 ) -> None:
     session.switch_plugin("gan", on=False)
     assert engine.settings is not None
-    assert engine.settings.disabled_plugins == ("gan",)
+    assert list(engine.settings.disabled_plugins) == ["gan"]
     qtbot.waitUntil(home.settings.is_file)
     session.switch_plugin("gan", on=True)
-    assert engine.settings.disabled_plugins == ()
+    assert list(engine.settings.disabled_plugins) == []
 
 
 def test_an_unexpected_fault_in_the_background_is_said_and_the_rest_goes_on(qtbot: QtBot, session: Session) -> None:

@@ -105,7 +105,7 @@ def test_it_is_told_while_a_job_runs(shared: Worker) -> None:
     [{"prompt": "fail"}, {"prompt": "exit"}, {"prompt": "nonsense"}, {"steps": "many"}, {"nobody": 1}],
 )
 def test_what_goes_wrong_is_an_empty_answer(shared: Worker, values: dict[str, object]) -> None:
-    ask(shared, "wrong", **values)
+    shared.tell(EstimateRequest("wrong", "tell.do", values))
     assert shared.hear(EstimateResult) == EstimateResult(id="wrong")
     ask(shared, "right", prompt="fox")
     assert shared.hear(EstimateResult).work == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,8 @@ def test_an_evicted_model_finds_again_what_it_left(tmp_path: Path) -> None:
 
 def test_what_is_forgotten_is_not_found_again(tmp_path: Path) -> None:
     machine = Machine(tmp_path / "parked")
-    for forget in (lambda: machine.cache.drop("a"), machine.cache.forget):
+    ways: list[Callable[[], object]] = [lambda: machine.cache.drop("a"), machine.cache.forget]
+    for forget in ways:
         machine.cache.load("a", Reader).words = "Once"
         machine.cache.clear()
         forget()
