@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from ..checkpoints import probe
+from ..checkpoints import lora_names, probe
 from ..models.model import Model
+from . import lora_layers
+from .lora_deltas import UnfitLayerError, build_delta
+from .lora_modules import ModuleIndex
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -47,33 +50,109 @@ def strip_tags(prompt: str) -> str:
 
 @contextmanager
 def apply(ctx: api.Context, model: Model, pipe: DiffusionPipeline, params: Any) -> Iterator[dict[str, Any]]:
-    """Load the chosen LoRAs into the pipeline until the block ends."""
+    """Let the pipeline compute with the chosen LoRAs until the block ends.
+
+    Layers whose names are those of the pipeline's modules are applied by hooks. Names that belong to another program's
+    network of the same family are left to diffusers, which knows how to convert them.
+    """
     loras = collect_loras(ctx, params.prompt, params.loras, params.lora_weights)
     if not loras:
         yield {}
         return
-    if not hasattr(pipe, "load_lora_weights"):
-        raise api.BadInput(f"{model.family.title} does not support LoRAs.", "Remove them, or choose another model.")
-    names = [f"lora_{number}" for number in range(len(loras))]
-    try:
-        for name, lora in zip(names, loras, strict=True):
-            _load(model, pipe, name, lora)
-        pipe.set_adapters(names, [lora.weight for lora in loras])
+    modules = ModuleIndex(pipe)
+    converted: dict[str, float] = {}
+    with ExitStack() as hooks:
+        for lora in loras:
+            if (file := _attach(ctx, model, pipe, modules, lora, hooks)) is None:
+                continue
+            if not converted:
+                hooks.callback(_unload, pipe)
+            name = f"lora_{len(converted)}"
+            converted[name] = lora.weight
+            _convert(model, pipe, file, name)
+        if converted:
+            pipe.set_adapters(list(converted), list(converted.values()))
         yield {}
-    finally:
-        pipe.unload_lora_weights()
 
 
-def _load(model: Model, pipe: DiffusionPipeline, name: str, lora: Lora) -> None:
-    misfit = api.BadInput(
-        f"{lora.path.name} is made for another model than {model.title}.", "Choose a LoRA of the same family."
-    )
+def _attach(
+    ctx: api.Context, model: Model, pipe: DiffusionPipeline, modules: ModuleIndex, lora: Lora, hooks: ExitStack
+) -> lora_layers.LoraFile | None:
+    """Attach a file's layers to their modules. Returns the file where diffusers has to convert it instead."""
+    file = lora_layers.read_file(lora.path)
+    found = [(layer, modules.find(layer.module)) for layer in file.layers]
+    homeless = [layer.module for layer, module in found if module is None]
+    if homeless and getattr(pipe, "unet", None) is None and hasattr(pipe, "load_lora_weights"):
+        return file
+    if len(homeless) == len(found):
+        raise _no_place_error(model, file)
+    refused: dict[str, str] = {}
+    for layer, module in found:
+        if module is None:
+            continue
+        try:
+            delta = build_delta(layer, module)
+        except UnfitLayerError as error:
+            refused[layer.module] = str(error)
+            continue
+        if lora.weight:
+            delta.to(ctx.device, ctx.dtype).attach(module, lora.weight, hooks)
+    if refused:
+        name, reason = next(iter(refused.items()))
+        raise api.BadInput(
+            f"{lora.path.name} is {_describe(file)} and does not fit {model.title} ({model.family.title}): "
+            f"its layer {name} {reason}.",
+            "Choose one for this model.",
+        )
+    _tell_rest(ctx, model, file, [*homeless, *file.unknown])
+    return None
+
+
+def _convert(model: Model, pipe: DiffusionPipeline, file: lora_layers.LoraFile, name: str) -> None:
+    """Load a file whose names diffusers converts, such as those of the first program for FLUX."""
+    misfit = _no_place_error(model, file)
     with api.model_files.quiet_load(misfit):
         pipe.load_lora_weights(
-            str(lora.path.parent), weight_name=lora.path.name, adapter_name=name, local_files_only=True
+            str(file.path.parent), weight_name=file.path.name, adapter_name=name, local_files_only=True
         )
     if not any(name in adapters for adapters in pipe.get_list_adapters().values()):
         raise misfit
+
+
+def _unload(pipe: DiffusionPipeline) -> None:
+    pipe.unload_lora_weights()
+
+
+def _no_place_error(model: Model, file: lora_layers.LoraFile) -> api.BadInput:
+    count = len(file.layers)
+    layers = "its only layer has no place" if count == 1 else f"none of its {count} layers has a place"
+    example = file.layers[0].module if file.layers else file.unknown[0] if file.unknown else ""
+    return api.BadInput(
+        f"{file.path.name} is {_describe(file)}, and {layers} in {model.title} ({model.family.title})"
+        f"{f', such as {example}' if example else ''}.",
+        "Choose one for this model.",
+    )
+
+
+def _describe(file: lora_layers.LoraFile) -> str:
+    return lora_names.describe({name: tuple(value.shape) for name, value in file.tensors.items()})
+
+
+def _tell_rest(ctx: api.Context, model: Model, file: lora_layers.LoraFile, homeless: Sequence[str]) -> None:
+    if homeless:
+        total = len(file.layers) + len(file.unknown)
+        ctx.emit(
+            api.Notice(
+                f"{len(homeless)} of the {total} layers of {file.path.name} found no place in {model.title}, such as "
+                f"{homeless[0]}. The others are applied.",
+                "warning",
+            )
+        )
+    if file.embeddings:
+        names = ", ".join(file.embeddings)
+        ctx.emit(
+            api.Notice(f"{file.path.name} also holds the textual inversion {names}, which is left out.", "warning")
+        )
 
 
 def _find_file(ctx: api.Context, name: str) -> Path:

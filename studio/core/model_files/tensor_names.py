@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 DIFFUSION = "diffusion"
@@ -15,12 +16,17 @@ TEXT_ENCODER = "text-encoder"
 UPSCALER = "upscaler"
 STYLE = "style"
 
-_LORA_PREFIXES = ("lora_unet_", "lora_te", "lora_transformer_")
-_LORA_MATRICES = ("lora_A", "lora_B", "lora_down", "lora_up", "lora.down", "lora.up")
-_LORA_SUFFIXES = (*(f".{name}.weight" for name in _LORA_MATRICES), ".dora_scale")
+_LORA_PREFIXES = ("lora_unet_", "lora_te", "lora_transformer_", "lycoris_")
+_WITH_LORA_LAYERS = ("image_proj.", "ip_adapter.", "lora_controlnet")
+"""Prefixes in IP-Adapters for faces and in control LoRAs, which hold LoRA layers and more."""
+_LORA_ROLES = re.compile(
+    r"[._](?:lora_(?:A|B|down|up|mid|linear_layer\.(?:down|up)|magnitude_vector)|lora\.(?:down|up))(?:\.|$)"
+    r"|\.(?:hada_[wt][12]|lokr_[wt][12]|oft_(?:blocks|diag)|dora_scale$|diff(?:_b)?$)"
+)
+"""Roles of the tensors of LoRAs and their relatives, by diffusers, kohya's scripts, peft and LyCORIS."""
 _PREFIXES = (
     (STYLE, ("model.10.conv_block.", "model.12.conv_block.", "model.model.1.model.", "block_a.0.1.", "conv1.conv2d.")),
-    (CONTROLNET, ("controlnet", "control_model.", "input_hint_block.")),
+    (CONTROLNET, ("lora_controlnet", "controlnet", "control_model.", "input_hint_block.")),
     (IP_ADAPTER, ("image_proj.", "ip_adapter.", "ip_adapter_proj_model.")),
     (DIFFUSION, ("model.diffusion_model.", "double_blocks.", "joint_blocks.", "time_embedding.", "time_text_embed.")),
     (AUTOENCODER, ("encoder.down", "decoder.up", "first_stage_model.", "decoder.layers.")),
@@ -36,7 +42,9 @@ def kind_of_names(names: Collection[str]) -> str:
 
     Small models are tried first, since a LoRA repeats the names of the model that it was made for.
     """
-    if any(name.startswith(_LORA_PREFIXES) or name.endswith(_LORA_SUFFIXES) or ".lokr_" in name for name in names):
+    if not any(name.startswith(_WITH_LORA_LAYERS) for name in names) and any(
+        name.startswith(_LORA_PREFIXES) or _LORA_ROLES.search(name) for name in names
+    ):
         return LORA
     if "emb_params" in names or (len(names) <= 2 and {"clip_l", "clip_g"} & set(names)):
         return EMBEDDING

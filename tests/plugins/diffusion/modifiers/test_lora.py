@@ -65,7 +65,7 @@ def test_a_file_that_is_no_lora_or_does_not_fit_is_refused(
     sd: Path, lora: Path, tiny_model: Callable[[str], Path]
 ) -> None:
     other = str(tiny_model("flux"))
-    with pytest.raises(api.BadInput, match="made for another model"):
+    with pytest.raises(api.BadInput, match="a LoRA, and none of its 16 layers has a place in flux"):
         paint(testing.FakeContext(), model=other, loras=[str(lora)], width=32, height=32)
     with pytest.raises(api.BadInput, match="and no LoRA"):
         paint(testing.FakeContext(), model=str(sd), loras=[str(sd / "unet/diffusion_pytorch_model.safetensors")])
