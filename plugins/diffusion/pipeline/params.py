@@ -55,13 +55,13 @@ class SamplingParams(PromptParams):
     steps: int | None = api.param(None, ge=1, le=1000)
     """Number of sampling steps. More steps take longer and add detail. Leave it empty for the model's default."""
     guidance: float | None = api.param(None, ge=0.0, le=50.0, step=0.5, title="Guidance scale")
-    """How closely the image follows the prompt (CFG scale). Leave it empty for the model's default."""
+    """A higher value follows the prompt more closely (CFG scale). Leave it empty for the model's default."""
     sampler: schedulers.Sampler = api.param("model", labels=schedulers.SAMPLER_LABELS)
     """The method that turns noise into an image."""
     schedule: schedulers.Schedule = api.param(
         "model", title="Noise schedule", labels=schedulers.SCHEDULE_LABELS, advanced=True
     )
-    """How the steps are spread over the noise levels. Karras and Exponential spend more of them on fine detail."""
+    """Distribution of the steps over the noise levels. Karras and Exponential spend more of them on fine detail."""
     loras: list[api.ModelChoice] = api.param(
         [], model="lora", max_items=16, title="LoRAs", advanced=True, group=LORAS_GROUP
     )

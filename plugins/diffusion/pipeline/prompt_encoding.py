@@ -40,10 +40,10 @@ def encode_prompts(
         if prompt.strip() or negative.strip():
             ctx.emit(api.Notice(f"{model.family.title} uses the image only; the prompts were left out."))
         return {}
-    args = _clip_skip_args(model, pipe, params.clip_skip)
+    args = _build_clip_skip_args(model, pipe, params.clip_skip)
     chunks, negative_chunks = prompt_weights.parse_prompt(prompt), prompt_weights.parse_prompt(negative)
     if model.family.name in _WEIGHTED_FAMILIES:
-        is_short = max(map(_build_counter(ctx, pipe), (prompt, negative))) <= _tokens_per_chunk(pipe)
+        is_short = max(map(_build_counter(ctx, pipe), (prompt, negative))) <= _count_tokens_per_chunk(pipe)
         are_plain = prompt_weights.is_plain(chunks) and prompt_weights.is_plain(negative_chunks)
         if not are_plain or not is_short or params.clip_skip:
             return _encode_weighted(pipe, chunks, negative_chunks, params.clip_skip)
@@ -53,7 +53,7 @@ def encode_prompts(
         prompt, negative = prompt_weights.strip_weights(chunks), prompt_weights.strip_weights(negative_chunks)
     args["prompt"] = prompt
     if _uses_negative_prompt(model, pipe):
-        args["negative_prompt"] = negative or _default_negative_prompt(pipe)
+        args["negative_prompt"] = negative or _find_default_negative_prompt(pipe)
     elif negative.strip():
         ctx.emit(api.Notice(f"{model.family.title} has no negative prompt; yours was left out."))
     return args
@@ -65,7 +65,7 @@ def _uses_negative_prompt(model: Model, pipe: DiffusionPipeline) -> bool:
     return accepts(pipe, "negative_prompt") and (not other_guidance or model.family.guidance_name == "true_cfg_scale")
 
 
-def _default_negative_prompt(pipe: DiffusionPipeline) -> str | None:
+def _find_default_negative_prompt(pipe: DiffusionPipeline) -> str | None:
     """Return the value for no negative prompt. Pipelines with true guidance would skip guidance without any."""
     if accepts(pipe, "true_cfg_scale"):
         return " "
@@ -73,7 +73,7 @@ def _default_negative_prompt(pipe: DiffusionPipeline) -> str | None:
     return default
 
 
-def _clip_skip_args(model: Model, pipe: DiffusionPipeline, layers: int) -> dict[str, Any]:
+def _build_clip_skip_args(model: Model, pipe: DiffusionPipeline, layers: int) -> dict[str, Any]:
     if not layers:
         return {}
     if not accepts(pipe, "clip_skip"):
@@ -100,7 +100,7 @@ def _build_counter(ctx: api.Context, pipe: DiffusionPipeline) -> Callable[[str],
     return count
 
 
-def _tokens_per_chunk(pipe: DiffusionPipeline) -> int:
+def _count_tokens_per_chunk(pipe: DiffusionPipeline) -> int:
     """Return the number of tokens that the text encoder reads at once, 75 for CLIP's own."""
     tokenizer = getattr(pipe, "tokenizer", None) or pipe.tokenizer_2
     return min(75, int(tokenizer.model_max_length) - 2)

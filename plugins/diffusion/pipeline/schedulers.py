@@ -128,13 +128,13 @@ def build_scheduler(scheduler: SchedulerMixin, sampler: Sampler, schedule: Sched
     """
     import diffusers
 
-    samplers = _samplers_for(scheduler)
+    samplers = _find_samplers(scheduler)
     options: dict[str, object] = {}
     scheduler_class = type(scheduler)
     if sampler != "model":
         if sampler not in samplers:
             raise api.BadInput(
-                f"{_sampler_label(sampler)} does not work with this model.",
+                f"{_format_sampler(sampler)} does not work with this model.",
                 f"Use the model's default, or one of: {_join_labels(samplers)}.",
             )
         name, config = samplers[sampler]
@@ -142,7 +142,7 @@ def build_scheduler(scheduler: SchedulerMixin, sampler: Sampler, schedule: Sched
         options |= config
         if scheduler.config.get("rescale_betas_zero_snr") and name not in _ZERO_SNR:
             raise api.BadInput(
-                f"This model starts from pure noise, and {_sampler_label(sampler)} cannot.",
+                f"This model starts from pure noise, and {_format_sampler(sampler)} cannot.",
                 "Use DDIM, Euler, DPM++ 2M or UniPC.",
             )
     if schedule != "model":
@@ -151,7 +151,7 @@ def build_scheduler(scheduler: SchedulerMixin, sampler: Sampler, schedule: Sched
                 key for key in samplers if _supports_schedule(getattr(diffusers, samplers[key][0]), schedule, samplers)
             ]
             raise api.BadInput(
-                f"{_sampler_label(sampler)} does not support this noise schedule with this model.",
+                f"{_format_sampler(sampler)} does not support this noise schedule with this model.",
                 f"Use the sampler's default schedule, or one of these samplers: {_join_labels(names)}.",
             )
         options |= {**_NO_SCHEDULE, **_SCHEDULE_CONFIGS[schedule]}
@@ -179,7 +179,7 @@ def check_steps(scheduler: SchedulerMixin | None, steps: int | None) -> None:
         )
 
 
-def _samplers_for(scheduler: SchedulerMixin) -> _Samplers:
+def _find_samplers(scheduler: SchedulerMixin) -> _Samplers:
     name = type(scheduler).__name__
     if name.startswith("FlowMatch") or scheduler.config.get("use_flow_sigmas"):
         return _FLOW
@@ -188,12 +188,12 @@ def _samplers_for(scheduler: SchedulerMixin) -> _Samplers:
     return _DIFFUSION if "beta_schedule" in scheduler.config else {}
 
 
-def _sampler_label(sampler: str) -> str:
+def _format_sampler(sampler: str) -> str:
     return dict(zip(_SAMPLER_NAMES, SAMPLER_LABELS, strict=True))[sampler]
 
 
 def _join_labels(samplers: Iterable[str]) -> str:
-    return ", ".join(map(_sampler_label, samplers)) or "none"
+    return ", ".join(map(_format_sampler, samplers)) or "none"
 
 
 def _supports_schedule(scheduler_class: type[SchedulerMixin], schedule: str, samplers: _Samplers) -> bool:

@@ -22,7 +22,7 @@ class TileRow:
     def end(self) -> int:
         return self.starts[-1] + self.length
 
-    def opacity(self, index: int) -> NDArray[np.float32]:
+    def compute_opacity(self, index: int) -> NDArray[np.float32]:
         """Return the opacity [length] of a tile over the one before it, a smooth ramp from 0 to 1 in the overlap."""
         import numpy as np
 
@@ -66,7 +66,7 @@ class TileBlender:
         """Blend a tile [length, length, 3] in. Tiles are added from left to right, then from top to bottom."""
         left = self._across.starts[column]
         area = self._row_pixels[:, left : left + self._across.length]
-        opacity = self._across.opacity(column)[:, None]
+        opacity = self._across.compute_opacity(column)[:, None]
         area[:] = area * (1 - opacity) + tile * opacity
         if column == len(self._across.starts) - 1:
             top = self._down.starts[row]
@@ -87,6 +87,6 @@ class TileBlender:
         top = self._down.starts[row]
         below = self.canvas[top : top + self._down.length, left:right]
         height, width = below.shape[:2]
-        opacity = self._down.opacity(row)[:height, None, None]
+        opacity = self._down.compute_opacity(row)[:height, None, None]
         blended = below * (1 - opacity) + self._row_pixels[:height, left : left + width] * opacity
         return (blended + 0.5).astype(np.uint8)

@@ -24,7 +24,7 @@ class ControlMap(api.Tool):
         guide: control_maps.Preprocessor = api.param("canny", title="Preprocessor", labels=control_maps.LABELS)
         """Choose the kind of control map that your ControlNet was trained on."""
         detail: api.Unit = 0.5
-        """How much detail of the image is kept."""
+        """A higher value keeps more detail of the image."""
 
     def run(self, params: Params, _: api.Context) -> Iterator[api.Event]:
         import numpy as np

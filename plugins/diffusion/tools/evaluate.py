@@ -59,17 +59,17 @@ class EvaluateDiffusion(api.Tool):
         results: dict[str, float] = {
             "names": len(prompts),
             "classes": len(names.words),
-            "top_1": classifier_eval.top_k_accuracy(classifier, generated, prompts, 1),
-            "top_5": classifier_eval.top_k_accuracy(classifier, generated, prompts, 5),
-            "top_1_of_pictures": classifier_eval.top_k_accuracy(classifier, references, prompts, 1),
-            "top_5_of_pictures": classifier_eval.top_k_accuracy(classifier, references, prompts, 5),
+            "top_1": classifier_eval.compute_top_k_accuracy(classifier, generated, prompts, 1),
+            "top_5": classifier_eval.compute_top_k_accuracy(classifier, generated, prompts, 5),
+            "top_1_of_pictures": classifier_eval.compute_top_k_accuracy(classifier, references, prompts, 1),
+            "top_5_of_pictures": classifier_eval.compute_top_k_accuracy(classifier, references, prompts, 5),
         }
         if pair_prompts:
             generated = yield from _generate_all(pipe, pair_prompts, params, ctx)
             references = classifier_eval.render_references(pair_prompts, images)
             results["pairs"] = len(pair_prompts)
-            results["both"] = classifier_eval.pair_accuracy(classifier, generated, pair_prompts)
-            results["both_of_pictures"] = classifier_eval.pair_accuracy(classifier, references, pair_prompts)
+            results["both"] = classifier_eval.compute_pair_accuracy(classifier, generated, pair_prompts)
+            results["both_of_pictures"] = classifier_eval.compute_pair_accuracy(classifier, references, pair_prompts)
         ctx.note("fidelity", results)
         yield api.Text(format_report(results), f"Evaluation of {model.title}")
 

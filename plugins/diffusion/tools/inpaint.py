@@ -34,13 +34,13 @@ class MaskedImageParams(api.Params):
     mask: api.MaskInput | None = None
     """The image changes where the mask is white. Not needed for outpainting alone."""
     strength: api.Unit = api.param(1.0, title="Denoising strength")
-    """How much the masked area may change. At 100 % nothing of it is kept."""
+    """A higher value changes the masked area more. At 100 % nothing of it is kept."""
     feather: int = api.param(8, ge=0, le=256, unit="px", title="Mask blur")
-    """How softly the generated area blends into the rest."""
+    """Width of the soft transition between the generated area and the rest."""
     area: Literal["part", "whole"] = api.param("part", title="Inpaint area", labels=("Only masked", "Whole image"))
     """With "Only masked", a small area gets all the detail that the model can generate."""
     margin: int = api.param(48, ge=0, le=1024, unit="px", title="Padding", advanced=True)
-    """How much of the image around the masked area the model sees with "Only masked"."""
+    """Width of the surroundings of the mask that the model sees with "Only masked"."""
     left: int = api.param(0, ge=0, le=4096, unit="px", advanced=True, group=_OUTPAINTING)
     """Extend the image at its left edge."""
     top: int = api.param(0, ge=0, le=4096, unit="px", advanced=True, group=_OUTPAINTING)
@@ -71,7 +71,7 @@ class Inpaint(EstimatingTool):
         pipe = model.pipeline_for(Task.INPAINT)
         yield from strength.warn_if_ignored(pipe, params, f"{model.title} always replaces the whole masked area")
         full = (0, 0, *canvas.image.size)
-        box = canvas.masked_box(params.margin + params.feather) if params.area == "part" else full
+        box = canvas.find_masked_box(params.margin + params.feather) if params.area == "part" else full
         size = _choose_size(model, box)
         extra_args = {
             "image": api.images.fit(canvas.image.crop(box), size),
@@ -101,7 +101,7 @@ class _Canvas:
     def is_fully_masked(self) -> bool:
         return self.opacity.getextrema()[0] == 255
 
-    def masked_box(self, margin: int) -> Box:
+    def find_masked_box(self, margin: int) -> Box:
         """Return the box around the mask, `margin` pixels wider on each side within the image."""
         left, top, right, bottom = self.mask.getbbox() or (0, 0, *self.mask.size)
         width, height = self.mask.size

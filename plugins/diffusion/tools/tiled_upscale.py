@@ -42,11 +42,11 @@ class UpscaleParams(api.Params):
     scale: float = api.param(2.0, ge=1.0, le=4.0, step=0.5, unit="times")
     """The width and the height are multiplied by this."""
     strength: api.Unit = api.param(0.3, title="Denoising strength")
-    """How much detail is generated. At 0 the image is only enlarged."""
+    """A higher value generates more detail. At 0 the image is only enlarged."""
 
 
 class TileParams(api.Params):
-    """How an image that is too large for the model is divided."""
+    """The division of an image that is too large for the model."""
 
     tile: int | None = api.param(None, ge=16, le=4096, unit="px", title="Tile size", advanced=True)
     """Side of the tiles. Leave it empty for the size that the model was trained for."""

@@ -28,7 +28,7 @@ _TOKENIZER_FOLDER = "vocabulary"
 
 
 class BaseModelParams(api.Params):
-    """What is trained."""
+    """The type of training, and its base model."""
 
     kind: Literal["new", "full", "lora"] = api.param(
         "new", title="Training type", labels=("New model", "Fine-tuning", "LoRA")
@@ -175,11 +175,11 @@ def _build_trainer(
     else:
         size = small_model.NETWORK_SIZES[params.width]
         components = small_model.build_components(
-            latents.vocabulary_texts(), size, channels, side, ctx.scratch / _TOKENIZER_FOLDER
+            latents.list_vocabulary_texts(), size, channels, side, ctx.scratch / _TOKENIZER_FOLDER
         )
     warm_up = min(200, numbers.steps // 10)
     schedule = LearningRateSchedule(numbers.steps, numbers.learning_rate, params.ema, warm_up)
-    return Trainer(components, schedule, latents.batch, ctx.checkpoint_dir, seed=ctx.seed, device=ctx.device)
+    return Trainer(components, schedule, latents.draw_batch, ctx.checkpoint_dir, seed=ctx.seed, device=ctx.device)
 
 
 def _save(

@@ -93,7 +93,7 @@ def _choose_size(
 
     Raises BadInput for a size that the model does not support.
     """
-    if fixed := _fixed_size(pipe):
+    if fixed := _find_fixed_size(pipe):
         if (params.width or fixed[0], params.height or fixed[1]) != fixed:
             raise api.BadInput(
                 f"{model.title} generates videos of {fixed[0]} × {fixed[1]} px only.", "Leave width and height empty."
@@ -118,7 +118,7 @@ def _choose_size(
     return size
 
 
-def _fixed_size(pipe: DiffusionPipeline) -> tuple[int, int] | None:
+def _find_fixed_size(pipe: DiffusionPipeline) -> tuple[int, int] | None:
     """Return the only size of a model with learned positional embeddings, None for other models."""
     config = getattr(getattr(pipe, "transformer", None), "config", {})
     if not config.get("use_learned_positional_embeddings"):

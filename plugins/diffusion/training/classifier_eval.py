@@ -125,7 +125,7 @@ def choose_pair_prompts(images: LoadedImages, names: ClassNames, count: int) -> 
     for scene in composites.draw_scenes(subjects, count, 0, held_out=True) if transparent else []:
         classes = (by_word[subjects[scene.left].plain], by_word[subjects[scene.right].plain])
         item = dataset.Item("pair", scene=Scene(transparent[scene.left], transparent[scene.right], scene.ground))
-        prompts.append(EvalPrompt(scene.caption(subjects), classes, item))
+        prompts.append(EvalPrompt(scene.describe(subjects), classes, item))
     return prompts
 
 
@@ -145,13 +145,13 @@ def predict_classes(network: nn.Module, images: Tensor, count: int) -> Tensor:
     return logits.topk(min(count, logits.shape[1]), dim=1).indices.cpu()
 
 
-def top_k_accuracy(network: nn.Module, images: Tensor, prompts: Sequence[EvalPrompt], k: int = 5) -> float:
+def compute_top_k_accuracy(network: nn.Module, images: Tensor, prompts: Sequence[EvalPrompt], k: int = 5) -> float:
     """Return the fraction of images whose class is among the first k predictions."""
     rows = predict_classes(network, images, k).tolist()
     return float(np.mean([prompt.classes[0] in row for prompt, row in zip(prompts, rows, strict=True)]))
 
 
-def pair_accuracy(network: nn.Module, images: Tensor, prompts: Sequence[EvalPrompt]) -> float:
+def compute_pair_accuracy(network: nn.Module, images: Tensor, prompts: Sequence[EvalPrompt]) -> float:
     """Return the fraction of images with the left class in their left half and the right one in their right half."""
     width = images.shape[-1]
     halves = [_crop_square(images[..., : width // 2]), _crop_square(images[..., width - width // 2 :])]

@@ -28,7 +28,7 @@ class Scene:
     right: int
     ground: str
 
-    def caption(self, subjects: Sequence[Subject]) -> str:
+    def describe(self, subjects: Sequence[Subject]) -> str:
         left, right = subjects[self.left], subjects[self.right]
         return captions.complete_caption(f"{left.noun} and {right.noun}", self.ground, left.style)
 
@@ -60,7 +60,7 @@ def draw_scenes(subjects: Sequence[Subject], count: int, seed: int, *, held_out:
     return scenes
 
 
-def ground_colour(word: str) -> tuple[int, int, int]:
+def find_ground_colour(word: str) -> tuple[int, int, int]:
     """Return the sRGB values of a ground; white for an empty word."""
     return COLOURS.get(word, WHITE) if word else WHITE
 

@@ -143,8 +143,8 @@ def render_item(item: Item, images: LoadedImages, size: int) -> Rgb:
     """Render the image of an item, [size, size, 3] of 8 bits."""
     if item.scene is not None:
         left, right = (_to_rgba(images.pixels[number]) for number in (item.scene.left, item.scene.right))
-        return composites.compose_pair(left, right, composites.ground_colour(item.scene.ground), size)
-    ground = composites.ground_colour(item.ground)
+        return composites.compose_pair(left, right, composites.find_ground_colour(item.scene.ground), size)
+    ground = composites.find_ground_colour(item.ground)
     return composites.paste_on_ground(_to_rgba(images.pixels[item.subject]), ground, size, mirrored=item.mirrored)
 
 
@@ -178,9 +178,9 @@ class LatentDataset:
         self._pairs_by_look: dict[tuple[str, str], list[int]] = {}
         for row, item in enumerate(self.items):
             if item.scene is not None:
-                self._pairs_by_look.setdefault(self._look(item.scene), []).append(row)
+                self._pairs_by_look.setdefault(self._describe_look(item.scene), []).append(row)
 
-    def batch(self, step: int) -> tuple[Tensor, list[str], list[small_model.Frame | None]]:
+    def draw_batch(self, step: int) -> tuple[Tensor, list[str], list[small_model.Frame | None]]:
         """Return the latents (float32 [batch_size, c, s, s]), captions and frames of a step.
 
         They are always the same for a seed and a step, whatever came before.
@@ -205,7 +205,7 @@ class LatentDataset:
 
         Where the two subjects are held out or the same, the pair stays as it is.
         """
-        rows = self._pairs_by_look[self._look(scene)]
+        rows = self._pairs_by_look[self._describe_look(scene)]
         other = rows[int(rng.integers(len(rows)))]
         other_scene = self.items[other].scene or scene
         is_same = other_scene.right == scene.left
@@ -213,16 +213,16 @@ class LatentDataset:
             return row, self.items[row]
         return other, Item("pair", scene=replace(scene, right=other_scene.right))
 
-    def _look(self, scene: Scene) -> tuple[str, str]:
+    def _describe_look(self, scene: Scene) -> tuple[str, str]:
         """Return the ground and the style of a pair, which its halves must share with those of another one."""
         return scene.ground, self.subjects[scene.left].style
 
     def _draw_caption(self, item: Item, rng: np.random.Generator) -> str:
         if item.scene is not None:
-            return item.scene.caption(self.subjects)
+            return item.scene.describe(self.subjects)
         return captions.draw_caption(self.subjects[item.subject], rng, item.ground)
 
-    def vocabulary_texts(self) -> Iterator[str]:
+    def list_vocabulary_texts(self) -> Iterator[str]:
         """Yield texts with every name, keyword, colour and style, from which the tokenizer's vocabulary is trained."""
         for subject in self.subjects:
             yield captions.complete_caption(subject.noun, style=subject.style)

@@ -48,10 +48,10 @@ class SdxlComponents(small_model.Components):
             hidden_states, pooled = hidden_states * has_text[:, None, None], pooled * has_text[:, None]
         return {
             "encoder_hidden_states": hidden_states,
-            "added_cond_kwargs": {"text_embeds": pooled, "time_ids": self._time_ids(frames, device)},
+            "added_cond_kwargs": {"text_embeds": pooled, "time_ids": self._build_time_ids(frames, device)},
         }
 
-    def _time_ids(self, frames: Sequence[small_model.Frame | None], device: str) -> Tensor:
+    def _build_time_ids(self, frames: Sequence[small_model.Frame | None], device: str) -> Tensor:
         import torch
 
         side = self.side

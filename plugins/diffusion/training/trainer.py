@@ -38,7 +38,7 @@ class LearningRateSchedule:
     ema: float = 0.999
     warm_up: int = 200
 
-    def rate(self, step: int) -> float:
+    def compute_rate(self, step: int) -> float:
         """Return the learning rate at a step."""
         if step < self.warm_up:
             return self.learning_rate * (step + 1) / self.warm_up
@@ -80,7 +80,7 @@ class Trainer(api.training.Training):
             networks={"model": self.network},
             averages={"ema": (self.ema, self.network)},
             optimizers={"optimizer": torch.optim.AdamW(trained, betas=(0.9, 0.99), weight_decay=0.01)},
-            learning_rate=schedule.rate,
+            learning_rate=schedule.compute_rate,
             ema=schedule.ema,
         )
 
@@ -96,10 +96,10 @@ class Trainer(api.training.Training):
                 conditioning = self.components.conditioning(texts[part], frames[part], self.device)
                 noisy = scheduler.add_noise(values, noises, times)
                 output: Tensor = self.components.unet(noisy, times, **conditioning).sample
-            error = output.float() - _prediction_target(scheduler, values, noises, times)
+            error = output.float() - _choose_prediction_target(scheduler, values, noises, times)
             return error.square().mean() * (len(values) / count)
 
-        with self._attention_backend():
+        with self._use_attention_backend():
             losses = [partial(compute_loss, part) for part in _split_batch(count, self.device)]
             loss = self.parallel_optimizer_step(losses)
         self.finish_step(loss)
@@ -114,7 +114,7 @@ class Trainer(api.training.Training):
         fractions = (torch.arange(count) + torch.rand(count, generator=generator)) / count
         return noise, (fractions * total).long().clamp(max=total - 1)
 
-    def _attention_backend(self) -> AbstractContextManager[None]:
+    def _use_attention_backend(self) -> AbstractContextManager[None]:
         """Use plain attention on a CPU, which is a quarter faster than the fused one for so few tokens."""
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -130,7 +130,7 @@ def _split_batch(count: int, device: str) -> list[slice]:
     return [slice(first, end) for first, end in pairwise(edges)]
 
 
-def _prediction_target(scheduler: DDIMScheduler, latents: Tensor, noise: Tensor, times: Tensor) -> Tensor:
+def _choose_prediction_target(scheduler: DDIMScheduler, latents: Tensor, noise: Tensor, times: Tensor) -> Tensor:
     """Return what the UNet is trained to predict: velocity, noise, or the denoised latents."""
     match scheduler.config.prediction_type:
         case "v_prediction":

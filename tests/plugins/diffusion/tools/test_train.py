@@ -287,11 +287,11 @@ def test_batches_depend_on_seed_and_step_only(pictures: Path) -> None:
     assert (sorts.count("plain"), sorts.count("ground"), sorts.count("pair")) == (16, 8, 5)
     values = torch.arange(len(items)).half().view(-1, 1, 1, 1).expand(-1, 4, 2, 2)
     first, second = (dataset.LatentDataset(items, subjects, values, 32, seed=3) for _ in range(2))
-    first.batch(0)
-    (left, words, _), (right, same, _) = first.batch(5), second.batch(5)
+    first.draw_batch(0)
+    (left, words, _), (right, same, _) = first.draw_batch(5), second.draw_batch(5)
     assert torch.equal(left, right)
     assert words == same
-    assert "" in [text for step in range(5) for text in first.batch(step)[1]]
+    assert "" in [text for step in range(5) for text in first.draw_batch(step)[1]]
 
 
 def test_exchanged_halves_match_their_captions() -> None:
@@ -303,7 +303,7 @@ def test_exchanged_halves_match_their_captions() -> None:
     latents = dataset.LatentDataset(items, subjects, values, 64, seed=3)
     seen = set()
     for step in range(10):
-        pictures, words, _ = latents.batch(step)
+        pictures, words, _ = latents.draw_batch(step)
         for picture, text in zip(pictures[:, 0, 0].long().tolist(), words, strict=True):
             left, right = picture[0], picture[3]
             assert picture == [left, left, right, right]

@@ -131,11 +131,11 @@ def test_single_image_makes_no_pair() -> None:
 def test_caption_of_a_pair_matches_its_image() -> None:
     fox = Subject(Path("f.webp"), "fox", style="fluent")
     scene = composites.Scene(0, 1, "blue")
-    assert scene.caption([APPLE, fox]) == "a red apple and a fox on a blue ground, 3d"
+    assert scene.describe([APPLE, fox]) == "a red apple and a fox on a blue ground, 3d"
     red, green = (np.zeros((32, 32, 4), np.uint8) for _ in range(2))
     red[8:24, 8:24] = (255, 0, 0, 255)
     green[8:24, 8:24] = (0, 255, 0, 255)
-    made = composites.compose_pair(red, green, composites.ground_colour("blue"), 64)
+    made = composites.compose_pair(red, green, composites.find_ground_colour("blue"), 64)
     assert made.shape == (64, 64, 3)
     assert tuple(made[0, 0]) == captions.COLOURS["blue"]
     columns = [np.argwhere((made == colour).all(-1))[:, 1] for colour in ((255, 0, 0), (0, 255, 0))]

@@ -62,8 +62,8 @@ def test_classifier_recognises_its_classes(classifier: torch.nn.Module) -> None:
         for number, (word, item) in enumerate(zip(WORDS, items, strict=True))
     ]
     assert torch.equal(classifier_eval.render_references(prompts, loaded), images)
-    assert classifier_eval.top_k_accuracy(classifier, images, prompts, 1) == 1.0
-    assert classifier_eval.top_k_accuracy(classifier, images, prompts[::-1], 1) == pytest.approx(1 / 3)
+    assert classifier_eval.compute_top_k_accuracy(classifier, images, prompts, 1) == 1.0
+    assert classifier_eval.compute_top_k_accuracy(classifier, images, prompts[::-1], 1) == pytest.approx(1 / 3)
 
 
 def test_pair_subjects_must_be_in_their_halves(classifier: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_pair_subjects_must_be_in_their_halves(classifier: torch.nn.Module, monk
     item = dataset.Item("pair", scene=composites.Scene(0, 2, ""))
     images = as_tensor([dataset.render_item(item, loaded, 128)] * 2)
     prompts = [classifier_eval.EvalPrompt("", (0, 2), item), classifier_eval.EvalPrompt("", (2, 0), item)]
-    assert classifier_eval.pair_accuracy(classifier, images, prompts) == 0.5
+    assert classifier_eval.compute_pair_accuracy(classifier, images, prompts) == 0.5
 
 
 def test_one_name_in_two_styles_is_one_class() -> None:
@@ -101,7 +101,10 @@ def test_references_show_the_prompted_pairs(classifier: torch.nn.Module, monkeyp
     prompts = classifier_eval.choose_pair_prompts(loaded, names, 3)
     assert len(prompts) == 3
     assert all(one.prompt.startswith(f"a {names.words[one.classes[0]]} and a") for one in prompts)
-    assert classifier_eval.pair_accuracy(classifier, classifier_eval.render_references(prompts, loaded), prompts) == 1.0
+    assert (
+        classifier_eval.compute_pair_accuracy(classifier, classifier_eval.render_references(prompts, loaded), prompts)
+        == 1.0
+    )
 
 
 def test_tool_evaluates_a_real_pipeline(tiny_model: Any, tmp_path: Path) -> None:

@@ -99,7 +99,9 @@ def test_large_batch_is_split_over_the_cores(tmp_path: Path, monkeypatch: pytest
 
 def test_learning_rate_warms_up_and_decays() -> None:
     schedule = LearningRateSchedule(steps=1100, learning_rate=1.0, warm_up=100)
-    assert [schedule.rate(step) for step in (0, 99, 100, 600, 1100)] == pytest.approx([0.01, 1.0, 1.0, 0.5, 0.0])
+    assert [schedule.compute_rate(step) for step in (0, 99, 100, 600, 1100)] == pytest.approx(
+        [0.01, 1.0, 1.0, 0.5, 0.0]
+    )
 
 
 def test_terminal_snr_is_zero() -> None:
