@@ -1,4 +1,4 @@
-"""From words to pictures, with diffusion models of every family."""
+"""Generate images and videos with diffusion models, and train them."""
 
 from __future__ import annotations
 

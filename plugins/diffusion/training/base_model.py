@@ -46,7 +46,7 @@ def copy_base_model(
     model = loader.load(ctx, choice)
     pipe = model.base
     if type(pipe).__name__ not in pipelines or not hasattr(pipe.scheduler, "alphas_cumprod"):
-        raise api.BadInput(f"{requirement}, and {model.title} is another model.", "Choose another model.")
+        raise api.BadInput(f"{requirement}, and {model.title} is none of these.", "Choose another model.")
     scheduler = DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=False, timestep_spacing="trailing")
 
     def copy_frozen(network: N) -> N:

@@ -135,7 +135,7 @@ def test_other_families_are_refused(family: str, tiny_model: Callable[[str], Pat
 def test_refiner_is_refused(tmp_path: Path) -> None:
     from tests.plugins.diffusion.fixtures import tiny
 
-    with pytest.raises(api.BadInput, match="and refiner is another model"):
+    with pytest.raises(api.BadInput, match="and refiner is none of these"):
         lora.prepare_lora_training(testing.FakeContext(1), str(tiny.refiner(tmp_path / "refiner")), 2, 64)
 
 
