@@ -54,16 +54,16 @@ def figures() -> Iterator[Figure]:
 
 def _moves(canvas: Canvas) -> Iterator[float]:
     """Moves of about 40 pixels of the screen, as a quick hand makes between two frames."""
-    surface, left = canvas.image_view, Qt.MouseButton.LeftButton
+    image_view, left = canvas.image_view, Qt.MouseButton.LeftButton
     start = QPoint(200, 300)
-    QTest.mousePress(surface, left, Qt.KeyboardModifier.NoModifier, start)
+    QTest.mousePress(image_view, left, Qt.KeyboardModifier.NoModifier, start)
     for number in range(MOVES):
         place = start + QPoint(6 * number, 40 * (number % 2))
         began = time.perf_counter()
         canvas.mask_mode.move(QPointF(place))
         _paint(canvas)
         yield (time.perf_counter() - began) * 1000
-    QTest.mouseRelease(surface, left, Qt.KeyboardModifier.NoModifier, start)
+    QTest.mouseRelease(image_view, left, Qt.KeyboardModifier.NoModifier, start)
 
 
 def _ends(canvas: Canvas) -> Iterator[float]:

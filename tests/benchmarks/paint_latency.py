@@ -49,13 +49,13 @@ def figures() -> Iterator[Figure]:
 
 
 def _repaint(window: Window) -> float:
-    surface = window.canvas.image_view
+    image_view = window.canvas.image_view
     times: list[int] = []
-    painted = Painted(surface if surface.isVisible() else window.canvas)
+    painted = Painted(image_view if image_view.isVisible() else window.canvas)
     painted.done.connect(times.append)
     began = time.monotonic_ns()
     window.canvas.update()
-    surface.update()
+    image_view.update()
     until(lambda: bool(times))
     painted.deleteLater()
     return (times[0] - began) / 1e6

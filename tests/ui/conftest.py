@@ -1,4 +1,4 @@
-"""A window on a real library, with an engine that does what the test says."""
+"""Fixtures: a window with a real library and a fake engine."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ __all__ = ["engine", "picture", "pictures", "session"]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def dressed(qapp: QApplication) -> None:
+def apply_theme(qapp: QApplication) -> None:
     theme.apply(qapp)
 
 
 @pytest.fixture
 def page_view(qtbot: QtBot, window: Window) -> PageView:
-    """The page, to be written on with the engine's tool for it."""
+    """The page view, with the focus and the engine's writing tool."""
     window.session.page.choose_tool()
     qtbot.waitUntil(lambda: window.session.page.ready)
     window.activateWindow()
@@ -39,15 +39,15 @@ def page_view(qtbot: QtBot, window: Window) -> PageView:
 
 @pytest.fixture
 def window(qtbot: QtBot, home: Home, engine: FakeEngine) -> Iterator[Window]:
-    """Shown and painted, the library open."""
+    """A visible window with an open library."""
     session = Session(home, engine, Library(home), Settings())
     session.begin()
-    made = Window(session)
-    made.painted.connect(session.start)
-    made.resize(1440, 900)
+    window = Window(session)
+    window.painted.connect(session.start)
+    window.resize(1440, 900)
     with qtbot.waitSignal(session.library_ready):
-        made.show()
-    yield made
-    made.close()
-    QApplication.processEvents()  # What was done until then is still delivered.
-    shiboken6.delete(made)  # Otherwise each change of the theme dresses the windows of all tests before.
+        window.show()
+    yield window
+    window.close()
+    QApplication.processEvents()  # deliver pending events
+    shiboken6.delete(window)  # otherwise each change of the theme restyles the windows of all earlier tests

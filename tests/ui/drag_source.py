@@ -1,4 +1,4 @@
-"""Another program: a small window at the corner of the screen, from which files can be dragged."""
+"""Another program: a small window from which files can be dragged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The window as a process of its own, which says on standard output where its parts are and what they hold."""
+"""A window in its own process, which reports the positions and values of its widgets on standard output."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from studio.ui.form.list_field import PicturesEditor
 from studio.ui.form.model_tiles import ModelTilesEditor
 from studio.ui.theme import theme
 from studio.ui.window.window import Window
-from tests.fixtures import engine as fakes
+from tests.fixtures.engine import PAINT, FakeEngine, catalogue
 
-PAINT = PluginDescriptor(name="paint", title="Paint", source="bundled", tools=(fakes.PAINT,))
+PLUGIN = PluginDescriptor(name="paint", title="Paint", source="bundled", tools=(PAINT,))
 
 SETTLED = 6
-"""How many times in a row everything must be at the same place before a hand may aim at it."""
+"""Number of reports with equal positions after which the layout counts as settled."""
 
 
 def main(home: Path, tool: str) -> None:
     app = QApplication([])
     theme.apply(app)
-    session = Session(Home(home), engine := fakes.FakeEngine(fakes.catalogue(PAINT)), Library(Home(home)), Settings())
+    session = Session(Home(home), engine := FakeEngine(catalogue(PLUGIN)), Library(Home(home)), Settings())
     session.begin()
     window = Window(session)
     session.workspace.choose(tool)
     window.painted.connect(session.start)
-    told: list[dict[str, object]] = []
+    reports: list[dict[str, object]] = []
     places: list[object] = []
 
-    def tell() -> None:
+    def report() -> None:
         assert window.tool_panel.form is not None
         form = window.tool_panel.form
         pictures = form.editor("images")
         assert isinstance(pictures, PicturesEditor)
-        styles = form.editor("style") if tool == fakes.PAINT.id else None
+        styles = form.editor("style") if tool == PAINT.id else None
         tiles = styles.tiles if isinstance(styles, ModelTilesEditor) else []
         places.append((place(pictures.list), place(window.canvas), [place(tile) for tile in tiles]))
-        settled = len(places) >= SETTLED and all(one == places[-1] for one in places[-SETTLED:])
+        settled = len(places) >= SETTLED and all(item == places[-1] for item in places[-SETTLED:])
         shown = window.canvas.image_view.isVisible()
         state: dict[str, object] = {
             "pictures": place(pictures.list),
@@ -61,19 +61,19 @@ def main(home: Path, tool: str) -> None:
             if shown and window.canvas.image_view.picture
             else [],
         }
-        if told[-1:] != [state]:
-            told.append(state)
+        if reports[-1:] != [state]:
+            reports.append(state)
             print(json.dumps(state), flush=True)  # noqa: T201
 
     timer = QTimer(interval=50)
-    timer.timeout.connect(tell)
+    timer.timeout.connect(report)
     timer.start()
     window.show()
     app.exec()
 
 
 def place(widget: QWidget) -> tuple[int, int]:
-    """The middle, in pixels of the screen."""
+    """Return the centre of a widget in screen pixels."""
     middle = widget.mapToGlobal(QRect(QPoint(), widget.size()).center())
     return middle.x(), middle.y()
 

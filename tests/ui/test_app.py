@@ -1,4 +1,4 @@
-"""How the window's process begins and ends, in processes of its own."""
+"""The window process: start, errors and exit status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files dragged out of another program, with real windows on a real X server."""
+"""Dragging files from another program, with real windows on an X server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LIMIT = 180.0
 
 @pytest.fixture
 def environ() -> Iterator[dict[str, str]]:
-    """Of a fresh screen with a window manager."""
+    """The environment of a new X server with a window manager."""
     read, write = os.pipe()
     server = subprocess.Popen(
         ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x800x24", "-nolisten", "tcp"],
@@ -86,7 +86,7 @@ def program(environ: dict[str, str], module: str, *arguments: str) -> Iterator[C
 
 
 def until(next_line: Callable[[], str], holds: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-    """What the window says once something holds."""
+    """Return the first report of the window for which `holds` is true."""
     state: dict[str, Any] = {}
     while True:
         try:
@@ -98,11 +98,11 @@ def until(next_line: Callable[[], str], holds: Callable[[dict[str, Any]], Any]) 
 
 
 @contextmanager
-def _trembling(environ: dict[str, str], at: tuple[int, int]) -> Iterator[None]:
-    """Move the pointer to and fro by a pixel, as a hand does.
+def _move_slightly(environ: dict[str, str], at: tuple[int, int]) -> Iterator[None]:
+    """Move the pointer to and fro by one pixel.
 
     On a busy machine the other program may see the press only when the pointer has arrived. Without another movement it
-    would never say where the drag is, and both programs would wait for ever.
+    would never report the drag, and both programs would wait without end.
     """
     steps = [word for x in (at[0] + 1, at[0]) for word in ("mousemove", str(x), str(at[1]), "sleep", "0.2")]
     process = subprocess.Popen(["xdotool", *steps * int(LIMIT / 0.4)], env=environ)
@@ -114,9 +114,9 @@ def _trembling(environ: dict[str, str], at: tuple[int, int]) -> Iterator[None]:
 
 
 def drag(environ: dict[str, str], says: Callable[[], str], to: tuple[int, int], *files: Path) -> None:
-    """From the other program's window, in steps as a hand does, and let go once it is welcome."""
+    """Drag files from the other program in steps, and release them when the target accepts them."""
 
-    def hand(*words: str) -> None:
+    def move_pointer(*words: str) -> None:
         subprocess.run(["xdotool", *words], env=environ, check=True, timeout=LIMIT)
 
     with program(environ, "tests.ui.drag_source", *map(str, files)) as said:
@@ -124,10 +124,10 @@ def drag(environ: dict[str, str], says: Callable[[], str], to: tuple[int, int], 
         start = (PLACE[0] + 30, PLACE[1] + 30)
         steps = [tuple(a + (b - a) * step // 12 for a, b in zip(start, to, strict=True)) for step in range(1, 13)]
         moves = [word for x, y in steps for word in ("mousemove", str(x), str(y), "sleep", "0.05")]
-        hand("mousemove", *map(str, start), "sleep", "0.3", "mousedown", "1", "sleep", "0.3", *moves)
-        with _trembling(environ, to):
+        move_pointer("mousemove", *map(str, start), "sleep", "0.3", "mousedown", "1", "sleep", "0.3", *moves)
+        with _move_slightly(environ, to):
             until(says, lambda state: state["welcomes"])
-        hand("sleep", "0.3", "mousemove", *map(str, to), "sleep", "0.3", "mouseup", "1")
+        move_pointer("sleep", "0.3", "mousemove", *map(str, to), "sleep", "0.3", "mouseup", "1")
         while (line := said()) == "ready\n":
             pass
         assert line == "CopyAction\n"
@@ -147,7 +147,7 @@ def test_pictures_from_another_program_land_in_the_list_and_on_the_canvas(
         assert until(says, lambda state: state["shown"])["shown"] == [[64, 48]]
 
 
-def test_a_photo_from_another_program_is_painted_in_the_style_it_is_dropped_on(
+def test_a_photo_from_another_program_is_generated_in_the_style_it_is_dropped_on(
     environ: dict[str, str], tmp_path: Path, picture: Path
 ) -> None:
     for name in ("dawn", "ink"):

@@ -1,4 +1,4 @@
-"""The keys in the user guide are the keys of the window."""
+"""The user guide lists the keys of the window."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ GUIDE = Path(__file__).resolve().parents[2] / "docs" / "user-guide.md"
 
 def test_every_command_with_a_key_is_in_the_guide(window: Window) -> None:
     table = GUIDE.read_text("utf-8").partition("### Keys")[2].partition("\n#")[0]
-    told = {key for row in re.findall(r"^\| (.+?) \|", table, re.MULTILINE) for key in re.split(r", | or ", row)}
+    listed = {key for row in re.findall(r"^\| (.+?) \|", table, re.MULTILINE) for key in re.split(r", | or ", row)}
     keys = {action.shortcut().toString() for action in window.commands.actions()} - {""}
-    assert keys <= told
+    assert keys <= listed

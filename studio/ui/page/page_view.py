@@ -173,7 +173,7 @@ class PageView(QWidget):
             self.side_by_side.open(ask)
         else:
             self.notified.emit(
-                "There are no alternatives here. Put the cursor into text that the model wrote, then regenerate it."
+                "There are no alternatives here. Put the cursor into text that the model wrote, then choose Regenerate."
             )
         self.page_bar.side_by_side_button.setChecked(not self.side_by_side.isHidden())
 

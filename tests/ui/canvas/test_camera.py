@@ -1,4 +1,4 @@
-"""Where a picture stands: fit, zoom at a point, pan, and what a change of picture keeps."""
+"""The camera: fit, zoom at a point, pan, and changes of the picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_picture_is_fitted_in_the_middle(camera: Camera) -> None:
     assert camera.frame == QRectF(0, 100, 800, 400)
 
 
-def test_a_small_picture_is_enlarged_only_so_far(camera: Camera) -> None:
+def test_a_small_picture_is_enlarged_to_a_limit(camera: Camera) -> None:
     camera.set_picture_size(QSizeF(10, 10))
     assert camera.zoom == MAX_FIT
 
@@ -43,14 +43,14 @@ def test_the_point_under_the_cursor_stays_when_zooming(camera: Camera) -> None:
     assert not camera.is_fitted
 
 
-def test_zoom_has_an_end(camera: Camera) -> None:
+def test_zoom_is_limited(camera: Camera) -> None:
     camera.zoom_to(10_000)
     assert camera.zoom == MAX_ZOOM
     camera.zoom_to(0)
     assert camera.zoom > 0
 
 
-def test_a_hundred_percent_is_a_pixel_of_the_screen() -> None:
+def test_a_hundred_percent_is_one_device_pixel() -> None:
     camera = Camera()
     camera.set_view(QSizeF(800, 600), QRectF(0, 0, 800, 600), 2.0)
     camera.set_picture_size(QSizeF(400, 400))
@@ -58,12 +58,12 @@ def test_a_hundred_percent_is_a_pixel_of_the_screen() -> None:
     assert camera.frame.width() == 200
 
 
-def test_the_picture_cannot_be_pushed_out_of_sight(camera: Camera) -> None:
+def test_panning_keeps_the_picture_visible(camera: Camera) -> None:
     camera.pan(QPointF(100_000, -100_000))
     assert camera.frame.intersects(QRectF(0, 0, 800, 600))
 
 
-def test_a_larger_picture_of_the_same_shape_keeps_its_size_on_the_screen(camera: Camera) -> None:
+def test_a_larger_picture_of_the_same_aspect_ratio_keeps_its_size_on_the_screen(camera: Camera) -> None:
     camera.zoom_to(2.0, QPointF(100, 100))
     before = camera.frame
     camera.set_picture_size(QSizeF(3200, 1600))
@@ -72,7 +72,7 @@ def test_a_larger_picture_of_the_same_shape_keeps_its_size_on_the_screen(camera:
     assert camera.frame.left() == pytest.approx(before.left(), abs=1)
 
 
-def test_a_picture_of_another_shape_is_fitted(camera: Camera) -> None:
+def test_a_picture_of_another_aspect_ratio_is_fitted(camera: Camera) -> None:
     camera.zoom_to(5.0)
     camera.set_picture_size(QSizeF(500, 500))
     assert camera.is_fitted

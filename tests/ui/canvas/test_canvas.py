@@ -1,4 +1,4 @@
-"""The canvas as an artist meets it: open, preview, zoom, compare, play, read, drop."""
+"""The canvas: open, preview, zoom, compare, play, read and drop."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def size(canvas: Canvas) -> tuple[int, int]:
     return (picture.size.width(), picture.size.height()) if picture else (0, 0)
 
 
-def shown(canvas: Canvas) -> QWidget | None:
+def current_view(canvas: Canvas) -> QWidget | None:
     layout = canvas.layout()
     assert isinstance(layout, QStackedLayout)
     return layout.currentWidget()
@@ -70,8 +70,8 @@ def colour_at(canvas: Canvas, x: int, y: int) -> QColor:
     return canvas.grab().toImage().pixelColor(x, y)
 
 
-def test_an_empty_canvas_offers_what_belongs_there(canvas: Canvas) -> None:
-    assert shown(canvas) is canvas.empty_placeholder
+def test_an_empty_canvas_offers_to_open_a_picture(canvas: Canvas) -> None:
+    assert current_view(canvas) is canvas.empty_placeholder
     assert not canvas.tool_bar.isVisible()
     assert not any(action.isEnabled() for action in canvas.commands.all)
 
@@ -88,12 +88,12 @@ def test_a_picture_opens_fitted(canvas: Canvas, red: Path, qtbot: QtBot) -> None
 def test_a_picture_that_cannot_be_read_is_one_sentence(canvas: Canvas, tmp_path: Path, qtbot: QtBot) -> None:
     (tmp_path / "<b>bad.png").write_bytes(b"no")
     canvas.show_image(tmp_path / "<b>bad.png")
-    qtbot.waitUntil(lambda: shown(canvas) is canvas.message_placeholder)
+    qtbot.waitUntil(lambda: current_view(canvas) is canvas.message_placeholder)
     assert canvas.message_placeholder.sentence.text().startswith("<b>bad.png is not a picture")
     assert canvas.message_placeholder.sentence.textFormat() == Qt.TextFormat.PlainText
 
 
-def test_the_last_of_several_wins(canvas: Canvas, red: Path, blue: Path, qtbot: QtBot) -> None:
+def test_the_last_of_several_pictures_wins(canvas: Canvas, red: Path, blue: Path, qtbot: QtBot) -> None:
     for path in (red, blue, red, blue):
         canvas.show_image(path)
     qtbot.waitUntil(lambda: canvas.image_view.picture is not None)
@@ -101,9 +101,9 @@ def test_the_last_of_several_wins(canvas: Canvas, red: Path, blue: Path, qtbot: 
     assert canvas.image_view.picture.image.pixelColor(5, 5) == QColor(30, 30, 200)
 
 
-def test_a_preview_gives_way_without_a_flash(canvas: Canvas, red: Path, qtbot: QtBot) -> None:
+def test_a_preview_is_replaced_without_a_flash(canvas: Canvas, red: Path, qtbot: QtBot) -> None:
     canvas.show_preview(40, 30, 3, bytes([9, 99, 9]) * 1200)
-    assert shown(canvas) is canvas.image_view
+    assert current_view(canvas) is canvas.image_view
     assert canvas.image_view.caption == "Preview"
     canvas.image_view.zoom_to(20.0)
     frame = canvas.image_view.camera.frame
@@ -124,46 +124,46 @@ def test_a_large_preview_is_smoothed_afterwards(canvas: Canvas, qtbot: QtBot) ->
 
 def test_zoom_by_wheel_and_keys(canvas: Canvas, red: Path, qtbot: QtBot) -> None:
     open_image(canvas, red, qtbot)
-    surface = canvas.image_view
-    fitted = surface.camera.zoom
+    image_view = canvas.image_view
+    fitted = image_view.camera.zoom
     at = QPointF(300, 300)
     wheel = QWheelEvent(
-        at, surface.mapToGlobal(at), QPoint(), QPoint(0, 120), Qt.MouseButton.NoButton,
+        at, image_view.mapToGlobal(at), QPoint(), QPoint(0, 120), Qt.MouseButton.NoButton,
         Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
     )  # fmt: skip
-    QApplication.sendEvent(surface, wheel)
-    assert surface.camera.zoom == pytest.approx(fitted * 1.25)
+    QApplication.sendEvent(image_view, wheel)
+    assert image_view.camera.zoom == pytest.approx(fitted * 1.25)
     canvas.commands.actual_size.trigger()
-    assert surface.camera.zoom == 1.0
+    assert image_view.camera.zoom == 1.0
     assert canvas.tool_bar.zoom.text() == "100 %"
     canvas.commands.zoom_in.trigger()
-    assert surface.camera.zoom == pytest.approx(1.25)
+    assert image_view.camera.zoom == pytest.approx(1.25)
     canvas.commands.fit.trigger()
-    assert surface.camera.zoom == fitted
+    assert image_view.camera.zoom == fitted
 
 
 def test_panning_by_middle_drag_space_drag_and_arrows(canvas: Canvas, red: Path, qtbot: QtBot) -> None:
     open_image(canvas, red, qtbot)
-    surface = canvas.image_view
-    surface.zoom_to(6.0)
+    image_view = canvas.image_view
+    image_view.zoom_to(6.0)
 
-    def moved(act: object) -> QPointF:
-        start = surface.camera.frame.topLeft()
+    def measure_pan(act: object) -> QPointF:
+        start = image_view.camera.frame.topLeft()
         act()  # type: ignore[operator]
-        return surface.camera.frame.topLeft() - start
+        return image_view.camera.frame.topLeft() - start
 
     def drag(button: Qt.MouseButton) -> None:
-        qtbot.mousePress(surface, button, pos=QPoint(300, 300))
-        qtbot.mouseMove(surface, QPoint(340, 310))
+        qtbot.mousePress(image_view, button, pos=QPoint(300, 300))
+        qtbot.mouseMove(image_view, QPoint(340, 310))
         QApplication.processEvents()
-        qtbot.mouseRelease(surface, button, pos=QPoint(340, 310))
+        qtbot.mouseRelease(image_view, button, pos=QPoint(340, 310))
 
-    assert moved(lambda: drag(Qt.MouseButton.MiddleButton)) == QPointF(40, 10)
-    qtbot.keyPress(surface, Qt.Key.Key_Space)
-    assert moved(lambda: drag(Qt.MouseButton.LeftButton)) == QPointF(40, 10)
-    qtbot.keyRelease(surface, Qt.Key.Key_Space)
-    assert moved(lambda: drag(Qt.MouseButton.LeftButton)) == QPointF(0, 0)
-    assert moved(lambda: qtbot.keyClick(surface, Qt.Key.Key_Right)).x() < 0
+    assert measure_pan(lambda: drag(Qt.MouseButton.MiddleButton)) == QPointF(40, 10)
+    qtbot.keyPress(image_view, Qt.Key.Key_Space)
+    assert measure_pan(lambda: drag(Qt.MouseButton.LeftButton)) == QPointF(40, 10)
+    qtbot.keyRelease(image_view, Qt.Key.Key_Space)
+    assert measure_pan(lambda: drag(Qt.MouseButton.LeftButton)) == QPointF(0, 0)
+    assert measure_pan(lambda: qtbot.keyClick(image_view, Qt.Key.Key_Right)).x() < 0
 
 
 def test_transparency_stands_on_a_checkerboard(canvas: Canvas, tmp_path: Path, qtbot: QtBot) -> None:
@@ -192,7 +192,7 @@ def test_compare_shows_both_sides(canvas: Canvas, red: Path, blue: Path, qtbot: 
     assert not canvas.image_view.is_comparing
 
 
-def test_compare_is_offered_only_when_there_is_a_before(canvas: Canvas, red: Path, blue: Path, qtbot: QtBot) -> None:
+def test_compare_is_enabled_only_with_a_before_picture(canvas: Canvas, red: Path, blue: Path, qtbot: QtBot) -> None:
     open_image(canvas, red, qtbot)
     assert not canvas.commands.compare.isEnabled()
     canvas.set_before(blue)
@@ -231,7 +231,7 @@ def test_an_animation_ends_when_something_else_is_shown(canvas: Canvas, movie: P
 def test_a_broken_animation_is_one_sentence(canvas: Canvas, tmp_path: Path, qtbot: QtBot) -> None:
     (tmp_path / "a.mp4").write_bytes(b"no movie")
     canvas.show_animation(tmp_path / "a.mp4")
-    qtbot.waitUntil(lambda: shown(canvas) is canvas.message_placeholder)
+    qtbot.waitUntil(lambda: current_view(canvas) is canvas.message_placeholder)
     assert "a.mp4 is not a playable animation" in canvas.message_placeholder.sentence.text()
 
 
@@ -248,7 +248,7 @@ def test_text_is_never_markup(canvas: Canvas, tmp_path: Path, qtbot: QtBot) -> N
     assert not canvas.tool_bar.isVisible()
 
 
-def test_text_that_grows_keeps_the_reader_s_place(canvas: Canvas) -> None:
+def test_growing_text_keeps_the_scroll_position(canvas: Canvas) -> None:
     long = "A line of words.\n" * 200
     canvas.show_text(long)
     bar = canvas.text_view.verticalScrollBar()
@@ -273,22 +273,22 @@ def test_creations_of_every_kind_open(canvas: Canvas, red: Path, blue: Path, mov
         return Creation(id="0" * 64, path=str(path), kind=kind, tool="t", missing=missing)
 
     canvas.open(creation(red, CreationKind.IMAGE), before=creation(blue, CreationKind.IMAGE))
-    qtbot.waitUntil(lambda: shown(canvas) is canvas.image_view)
+    qtbot.waitUntil(lambda: current_view(canvas) is canvas.image_view)
     assert canvas.commands.compare.isEnabled()
     canvas.open(creation(folder / "tale.md", CreationKind.TEXT))
-    qtbot.waitUntil(lambda: shown(canvas) is canvas.text_view)
+    qtbot.waitUntil(lambda: current_view(canvas) is canvas.text_view)
     assert canvas.text_view.toPlainText() == "The fox\nOnce upon a time."
     canvas.open(creation(model, CreationKind.MODEL))
-    qtbot.waitUntil(lambda: shown(canvas) is canvas.model_card)
+    qtbot.waitUntil(lambda: current_view(canvas) is canvas.model_card)
     assert canvas.model_card.title.text() == "Monet"
     assert "CC0" in canvas.model_card.details.text()
     assert canvas.model_card.readme.toPlainText() == "# Monet <b>"
     canvas.open(creation(movie, CreationKind.ANIMATION))
     qtbot.waitUntil(lambda: canvas.player is not None)
     canvas.open(creation(red, CreationKind.IMAGE, missing=True))
-    assert shown(canvas) is canvas.message_placeholder
+    assert current_view(canvas) is canvas.message_placeholder
     canvas.clear()
-    assert shown(canvas) is canvas.empty_placeholder
+    assert current_view(canvas) is canvas.empty_placeholder
 
 
 def drop(canvas: Canvas, data: QMimeData) -> None:
@@ -337,7 +337,7 @@ def test_it_follows_the_theme(canvas: Canvas, qapp: QApplication, red: Path, qtb
     assert colour_at(canvas, 5, 300) == QColor(DARK.canvas)
 
 
-def test_a_large_picture_is_freed_on_a_thread_of_its_own(canvas: Canvas, qtbot: QtBot) -> None:
+def test_a_large_picture_is_freed_on_a_thread(canvas: Canvas, qtbot: QtBot) -> None:
     def large() -> QImage:
         image = QImage(3000, 3000, QImage.Format.Format_RGB32)
         image.fill(0)

@@ -1,4 +1,4 @@
-"""Reading and drawing pictures: every format, honest colours, any size, no blur where pixels count."""
+"""Image pyramids: formats, colours, sizes and scaling."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from studio.ui.canvas.image_pyramid import ImagePyramid, build_pyramid, read_pyr
 pytestmark = pytest.mark.usefixtures("qapp")
 
 
-def drawn(picture: ImagePyramid, frame: QRectF, zoom: float, size: int = 100) -> QImage:
+def draw(picture: ImagePyramid, frame: QRectF, zoom: float, size: int = 100) -> QImage:
     screen = QImage(size, size, QImage.Format.Format_RGB32)
     screen.fill(QColor("black"))
     painter = QPainter(screen)
@@ -47,14 +47,14 @@ def test_every_mode_is_read(tmp_path: Path, mode: str) -> None:
     assert picture.levels[-1].width() <= 256
 
 
-def test_the_camera_s_orientation_is_applied(tmp_path: Path) -> None:
+def test_the_exif_orientation_is_applied(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (40, 20)).save(tmp_path / "turned.jpg", exif=exif)
     assert read_pyramid(tmp_path / "turned.jpg").size.height() == 40
 
 
-def test_a_name_that_lies_about_the_format_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_wrong_extension_is_no_obstacle(tmp_path: Path) -> None:
     Image.new("RGB", (30, 20)).save(tmp_path / "a.png", format="JPEG")
     assert read_pyramid(tmp_path / "a.png").size.width() == 30
 
@@ -73,7 +73,7 @@ def test_a_wide_gamut_is_shown_in_srgb() -> None:
     ("content", "words"),
     [(b"", "empty"), (b"no picture at all", "not a picture"), (None, "no file")],
 )
-def test_what_cannot_be_read_is_told_in_a_sentence(tmp_path: Path, content: bytes | None, words: str) -> None:
+def test_an_unreadable_file_is_reported_in_a_sentence(tmp_path: Path, content: bytes | None, words: str) -> None:
     file = tmp_path / "bad.png"
     if content is not None:
         file.write_bytes(content)
@@ -81,7 +81,7 @@ def test_what_cannot_be_read_is_told_in_a_sentence(tmp_path: Path, content: byte
         read_pyramid(file)
 
 
-def test_a_picture_that_ends_too_early_is_told(tmp_path: Path) -> None:
+def test_a_truncated_picture_is_reported(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "cut.png")
     content = (tmp_path / "cut.png").read_bytes()
@@ -119,22 +119,22 @@ def test_halving_in_bands_leaves_no_seams() -> None:
     assert {half.pixel(x, y) for x in range(0, 300, 7) for y in range(300)} == {image.pixel(0, 0)}
 
 
-def test_shown_small_a_picture_is_smooth() -> None:
+def test_a_reduced_picture_is_smooth() -> None:
     stripes = QImage(800, 800, QImage.Format.Format_RGB32)
     stripes.fill(QColor("black"))
     painter = QPainter(stripes)
     for x in range(0, 800, 2):
         painter.fillRect(x, 0, 1, 800, QColor("white"))
     painter.end()
-    screen = drawn(build_pyramid(stripes), QRectF(0, 0, 100, 100), 0.125)
+    screen = draw(build_pyramid(stripes), QRectF(0, 0, 100, 100), 0.125)
     assert all(110 <= screen.pixelColor(x, 50).red() <= 145 for x in range(5, 95))
 
 
-def test_shown_large_pixels_are_squares() -> None:
+def test_enlarged_pixels_are_squares() -> None:
     two = QImage(2, 1, QImage.Format.Format_RGB32)
     two.setPixelColor(0, 0, QColor("black"))
     two.setPixelColor(1, 0, QColor("white"))
-    screen = drawn(build_pyramid(two), QRectF(0, 0, 100, 50), 50.0)
+    screen = draw(build_pyramid(two), QRectF(0, 0, 100, 50), 50.0)
     assert screen.pixelColor(48, 20) == QColor("black")
     assert screen.pixelColor(52, 20) == QColor("white")
 
@@ -146,7 +146,7 @@ def test_the_far_end_of_a_very_wide_picture_is_drawn() -> None:
     painter.fillRect(39_000, 0, 1_000, 50, QColor("red"))
     painter.end()
     for zoom in (1.0, 1.5, 3.0):
-        screen = drawn(build_pyramid(wide), QRectF(100 - 40_000 * zoom, 0, 40_000 * zoom, 50 * zoom), zoom)
+        screen = draw(build_pyramid(wide), QRectF(100 - 40_000 * zoom, 0, 40_000 * zoom, 50 * zoom), zoom)
         assert screen.pixelColor(50, 20) == QColor("red")
 
 
@@ -158,6 +158,6 @@ def test_pixels_of_a_preview_are_shared(qtbot: QtBot) -> None:
 
 
 @pytest.mark.parametrize(("size", "channels"), [((3, 3), 3), ((3, 2), 4), ((0, 2), 3), ((3, 2), 1)])
-def test_pixels_that_do_not_fit_are_refused(size: tuple[int, int], channels: int) -> None:
+def test_pixels_of_a_wrong_size_are_refused(size: tuple[int, int], channels: int) -> None:
     with pytest.raises(BadInput):
         wrap_pixels(bytes(18), *size, channels)

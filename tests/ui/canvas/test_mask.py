@@ -1,4 +1,4 @@
-"""A mask by itself: strokes, their undo, and how it is drawn."""
+"""The mask layer: strokes, undo and drawing."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_paint_and_erase(qapp: object) -> None:
     assert paint(layer, HARD, (-500, -500)).isEmpty()
 
 
-def test_what_stands_behind_the_rows_does_not_count(qapp: object) -> None:
+def test_row_padding_does_not_count(qapp: object) -> None:
     image = QImage(QSize(301, 200), QImage.Format.Format_Grayscale8)
     memoryview(image.bits())[:] = b"\xff" * image.sizeInBytes()
     image.fill(0)
@@ -62,7 +62,7 @@ def test_what_stands_behind_the_rows_does_not_count(qapp: object) -> None:
     assert MaskLayer(image.size(), image).is_empty
 
 
-def test_a_soft_edge_stays_as_soft_however_often_it_is_painted(qapp: object) -> None:
+def test_a_soft_edge_stays_soft_when_painted_again(qapp: object) -> None:
     once, often = MaskLayer(QSize(200, 200)), MaskLayer(QSize(200, 200))
     soft = Brush(size=80, hardness=0.2)
     once.paint(soft, [Dab(QPointF(100, 100), 80)])
@@ -74,7 +74,7 @@ def test_a_soft_edge_stays_as_soft_however_often_it_is_painted(qapp: object) -> 
 
 
 @pytest.mark.parametrize("size", [QSize(1100, 700), QSize(513, 515), QSize(3, 1)])
-def test_every_step_is_undone_and_done_again(qapp: object, size: QSize) -> None:
+def test_every_step_is_undone_and_redone(qapp: object, size: QSize) -> None:
     layer, stack, chance = MaskLayer(size), QUndoStack(), random.Random(5)
     states = [layer.copy()]
     for number in range(12):
@@ -97,8 +97,8 @@ def test_every_step_is_undone_and_done_again(qapp: object, size: QSize) -> None:
         assert layer.image == state
 
 
-def test_it_is_drawn_the_same_after_every_dab_as_afresh(qapp: object) -> None:
-    """The smaller levels follow what was painted, and no more."""
+def test_reduced_levels_follow_every_dab(qapp: object) -> None:
+    """The reduced levels are updated where the mask was painted."""
     layer = MaskLayer(QSize(2000, 1500))
     chance = random.Random(1)
     for _ in range(6):
@@ -111,7 +111,7 @@ def test_it_is_drawn_the_same_after_every_dab_as_afresh(qapp: object) -> None:
 
 
 def difference(one: QImage, other: QImage) -> int:
-    """The largest of any channel."""
+    """Return the largest difference of any channel."""
     pairs = zip(bytes(one.constBits()), bytes(other.constBits()), strict=True)
     return max(abs(first - second) for first, second in pairs)
 
@@ -126,7 +126,7 @@ def looks(layer: MaskLayer, zoom: float) -> QImage:
     return image
 
 
-def test_brackets_reach_every_size_and_stop_at_the_ends(qtbot: QtBot) -> None:
+def test_bracket_keys_reach_every_size(qtbot: QtBot) -> None:
     brush = Brush(size=MIN_SIZE)
     sizes = [brush.size]
     while brush.larger() != brush:

@@ -1,4 +1,4 @@
-"""A mask as an artist makes one: painted on the picture, with the mouse and keys, and used at once."""
+"""Painting a mask with mouse and keys, and using it in a job."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def photo(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def painting(qtbot: QtBot, window: Window, photo: Path) -> Window:
-    """The picture is chosen and the brush in the hand."""
+    """A window in which the mask of a picture is being painted."""
     window.session.workspace.set_value("image", str(photo))
     click_paint(qtbot, window)
     return window
@@ -75,17 +75,17 @@ def well(window: Window) -> MaskEditor:
 
 
 def at(window: Window, x: float, y: float) -> QPoint:
-    """A place of the picture, on the surface."""
+    """Return a point of the picture in coordinates of the view."""
     return window.canvas.image_view.camera.to_widget(QPointF(x, y)).toPoint()
 
 
 def stroke(window: Window, *places: tuple[float, float]) -> None:
-    surface, left = window.canvas.image_view, Qt.MouseButton.LeftButton
+    image_view, left = window.canvas.image_view, Qt.MouseButton.LeftButton
     points = [at(window, x, y) for x, y in places]
-    QTest.mousePress(surface, left, Qt.KeyboardModifier.NoModifier, points[0])
+    QTest.mousePress(image_view, left, Qt.KeyboardModifier.NoModifier, points[0])
     for point in points[1:]:
-        QTest.mouseMove(surface, point)
-    QTest.mouseRelease(surface, left, Qt.KeyboardModifier.NoModifier, points[-1])
+        QTest.mouseMove(image_view, point)
+    QTest.mouseRelease(image_view, left, Qt.KeyboardModifier.NoModifier, points[-1])
 
 
 def layer(window: Window) -> MaskLayer:
@@ -101,14 +101,14 @@ def mask_of(window: Window) -> str:
     return str(window.session.workspace.value("mask") or "")
 
 
-def saved(qtbot: QtBot, window: Window, before: str = "") -> Path:
-    """The next file that the field gets."""
+def wait_for_saved_mask(qtbot: QtBot, window: Window, before: str = "") -> Path:
+    """Return the next file that the field gets."""
     qtbot.waitUntil(lambda: mask_of(window) not in ("", before))
     qtbot.waitUntil(lambda: Path(mask_of(window)).exists())
     return Path(mask_of(window))
 
 
-def test_painted_saved_and_seen(qtbot: QtBot, painting: Window) -> None:
+def test_a_mask_is_painted_saved_and_shown(qtbot: QtBot, painting: Window) -> None:
     canvas = painting.canvas
     assert canvas.mask_bar.isVisible()
     assert not canvas.tool_bar.isVisible()
@@ -117,7 +117,7 @@ def test_painted_saved_and_seen(qtbot: QtBot, painting: Window) -> None:
     assert (grey(painting, 200, 150), grey(painting, 200, 20)) == (255, 0)
     after = canvas.image_view.grab().toImage().pixelColor(at(painting, 200, 150))
     assert after.red() > before.red() + 40
-    with Image.open(saved(qtbot, painting)) as mask:
+    with Image.open(wait_for_saved_mask(qtbot, painting)) as mask:
         assert (mask.mode, mask.size) == ("L", (400, 300))
         assert (mask.getpixel((200, 150)), mask.getpixel((200, 20))) == (255, 0)
     qtbot.mouseClick(canvas.mask_bar.done, Qt.MouseButton.LeftButton)
@@ -144,7 +144,7 @@ def test_keys_choose_brush_and_eraser_and_their_size(qtbot: QtBot, painting: Win
     assert not mode.brush.erases
 
 
-def test_letters_that_are_typed_into_a_prompt_are_letters(qtbot: QtBot, painting: Window) -> None:
+def test_brush_keys_are_letters_in_a_prompt(qtbot: QtBot, painting: Window) -> None:
     assert painting.tool_panel.form is not None
     prompt = painting.tool_panel.form.editor("prompt")
     page = prompt.focusProxy() or prompt
@@ -154,7 +154,7 @@ def test_letters_that_are_typed_into_a_prompt_are_letters(qtbot: QtBot, painting
     assert not painting.canvas.mask_mode.brush.erases
 
 
-def test_each_stroke_is_undone_and_clear_and_invert_too(qtbot: QtBot, painting: Window) -> None:
+def test_strokes_clear_and_invert_can_be_undone(qtbot: QtBot, painting: Window) -> None:
     blank = layer(painting).copy()
     stroke(painting, (50, 50), (90, 90))
     one = layer(painting).copy()
@@ -172,7 +172,7 @@ def test_each_stroke_is_undone_and_clear_and_invert_too(qtbot: QtBot, painting: 
     assert layer(painting).image == one
 
 
-def test_undo_comes_back_to_a_mask_that_was_left(qtbot: QtBot, painting: Window) -> None:
+def test_undo_opens_a_closed_mask_again(qtbot: QtBot, painting: Window) -> None:
     stroke(painting, (100, 100), (150, 100))
     stroke(painting, (100, 200), (150, 200))
     qtbot.keyClick(painting, Qt.Key.Key_Escape)
@@ -182,11 +182,11 @@ def test_undo_comes_back_to_a_mask_that_was_left(qtbot: QtBot, painting: Window)
     qtbot.waitUntil(lambda: painting.canvas.mask_mode.is_active)
     assert painting.session.workspace.tool == FILL
     assert (grey(painting, 125, 100), grey(painting, 125, 200)) == (255, 0)
-    with Image.open(saved(qtbot, painting, before)) as mask:
+    with Image.open(wait_for_saved_mask(qtbot, painting, before)) as mask:
         assert mask.getpixel((125, 200)) == 0
 
 
-def test_generate_uses_the_stroke_of_a_moment_ago(qtbot: QtBot, painting: Window, engine: FakeEngine) -> None:
+def test_generate_uses_the_latest_stroke(qtbot: QtBot, painting: Window, engine: FakeEngine) -> None:
     stroke(painting, (100, 150), (200, 150))
     qtbot.keyClick(painting, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
     qtbot.waitUntil(lambda: any(call[0] == "submit" for call in engine.calls))
@@ -202,14 +202,14 @@ def test_generate_uses_the_stroke_of_a_moment_ago(qtbot: QtBot, painting: Window
     qtbot.waitUntil(lambda: panel.rowCount() == 1)
 
 
-def test_the_feather_softens_the_file_and_not_what_is_painted_on(qtbot: QtBot, painting: Window) -> None:
+def test_mask_blur_changes_the_file_but_not_the_layer(qtbot: QtBot, painting: Window) -> None:
     mode = painting.canvas.mask_mode
     mode.set_brush(Brush(size=60, hardness=1.0))
     stroke(painting, (200, 150), (201, 150))
-    hard = saved(qtbot, painting)
+    hard = wait_for_saved_mask(qtbot, painting)
     painting.canvas.mask_bar.feather_slider.slider.setValue(40)
     assert mode.feather > 10
-    soft = saved(qtbot, painting, str(hard))
+    soft = wait_for_saved_mask(qtbot, painting, str(hard))
     with Image.open(hard) as sharp, Image.open(soft) as blurred:
         assert sharp.getpixel((200, 115)) == 0
         edge = blurred.getpixel((200, 115))
@@ -229,14 +229,12 @@ def test_another_tool_keeps_the_mask(qtbot: QtBot, painting: Window) -> None:
     assert not painting.canvas.mask_mode.is_active
     assert not painting.canvas.mask_actions.brush.isEnabled()
     painting.session.workspace.choose("fill.colour")
-    assert saved(qtbot, painting).exists()
+    assert wait_for_saved_mask(qtbot, painting).exists()
     click_paint(qtbot, painting)
     assert grey(painting, 150, 150) == 255
 
 
-def test_a_mask_that_is_dropped_takes_the_place_of_the_painted_one(
-    qtbot: QtBot, painting: Window, tmp_path: Path
-) -> None:
+def test_a_dropped_mask_replaces_the_painted_one(qtbot: QtBot, painting: Window, tmp_path: Path) -> None:
     Image.new("L", (40, 30), 255).save(tmp_path / "mine.png")
     stroke(painting, (100, 150), (200, 150))
     painting.session.workspace.set_value("mask", str(tmp_path / "mine.png"))
@@ -249,7 +247,7 @@ def test_a_mask_that_is_dropped_takes_the_place_of_the_painted_one(
     assert any("40 × 30" in notice.text for notice in painting.session.notices.items)
 
 
-def test_without_a_picture_it_says_what_to_choose_first(qtbot: QtBot, window: Window) -> None:
+def test_painting_without_a_picture_is_refused(qtbot: QtBot, window: Window) -> None:
     qtbot.mouseClick(well(window).paint, Qt.MouseButton.LeftButton)
     assert not window.canvas.mask_mode.is_active
     said = [label.text() for label in window.tool_panel.findChildren(QLabel)]
@@ -260,41 +258,41 @@ def test_another_picture_on_the_canvas_ends_the_painting(qtbot: QtBot, painting:
     stroke(painting, (100, 150), (200, 150))
     painting.canvas.show_image(photo)
     assert not painting.canvas.mask_mode.is_active
-    assert saved(qtbot, painting).exists()
+    assert wait_for_saved_mask(qtbot, painting).exists()
 
 
-def test_all_of_it_erased_is_no_mask(qtbot: QtBot, painting: Window) -> None:
+def test_an_erased_mask_is_no_value(qtbot: QtBot, painting: Window) -> None:
     stroke(painting, (100, 150), (200, 150))
-    saved(qtbot, painting)
+    wait_for_saved_mask(qtbot, painting)
     qtbot.mouseClick(painting.canvas.mask_bar.clear, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: mask_of(painting) == "")
 
 
 @pytest.fixture
-def again(qtbot: QtBot, home: Home) -> Iterator[Session]:
-    """The studio, opened once more after it was closed."""
+def reopened_window(qtbot: QtBot, home: Home) -> Iterator[Session]:
+    """A window opened after the first was closed."""
     session = Session(home, FakeEngine(BOTH), Library(home), Settings())
     yield session
     session.close()
 
 
-def test_the_mask_survives_closing_in_the_middle_of_it(
-    qtbot: QtBot, painting: Window, again: Session, home: Home
+def test_the_mask_survives_closing_the_window(
+    qtbot: QtBot, painting: Window, reopened_window: Session, home: Home
 ) -> None:
     stroke(painting, (100, 150), (200, 150))
     stroke(painting, (100, 50), (200, 50))
     painting.close()
     left = draft_store.load(home.root / "workspace.json").values["fill.colour"]["mask"]
-    again.begin()
-    with qtbot.waitSignal(again.library_ready):
-        again.start()
-    assert again.workspace.value("mask") == left
+    reopened_window.begin()
+    with qtbot.waitSignal(reopened_window.library_ready):
+        reopened_window.start()
+    assert reopened_window.workspace.value("mask") == left
     with Image.open(left) as mask:
         assert mask.getpixel((150, 50)) == mask.getpixel((150, 150)) == 255
 
 
 @pytest.mark.parametrize("width", [880, 1000, 1440, 1900])
-def test_the_tools_fit_beside_the_panels(qtbot: QtBot, painting: Window, width: int) -> None:
+def test_the_mask_bar_fits_the_canvas(qtbot: QtBot, painting: Window, width: int) -> None:
     painting.resize(width, 700)
     canvas = painting.canvas
     qtbot.waitUntil(lambda: canvas.mask_bar.geometry().left() >= 0)
@@ -302,7 +300,7 @@ def test_the_tools_fit_beside_the_panels(qtbot: QtBot, painting: Window, width: 
     assert canvas.image_view.camera.frame.top() >= canvas.mask_bar.geometry().bottom() - 8
 
 
-def test_a_pen_paints_with_its_pressure_and_erases_with_its_other_end(qtbot: QtBot, painting: Window) -> None:
+def test_a_pen_paints_with_pressure_and_erases_with_its_eraser(qtbot: QtBot, painting: Window) -> None:
     mode = painting.canvas.mask_mode
     mode.set_brush(Brush(size=60, hardness=1.0))
 
@@ -326,18 +324,18 @@ def test_a_pen_paints_with_its_pressure_and_erases_with_its_other_end(qtbot: QtB
     assert (grey(painting, 200, 150), grey(painting, 290, 150)) == (0, 255)
 
 
-def test_shift_draws_a_straight_line_from_the_last_place(qtbot: QtBot, painting: Window) -> None:
+def test_shift_draws_a_straight_line(qtbot: QtBot, painting: Window) -> None:
     stroke(painting, (50, 50), (51, 50))
-    surface = painting.canvas.image_view
-    QTest.mouseClick(surface, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier, at(painting, 350, 250))
+    image_view = painting.canvas.image_view
+    QTest.mouseClick(image_view, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier, at(painting, 350, 250))
     assert grey(painting, 200, 150) == 255
 
 
 def test_space_and_drag_moves_the_picture_and_paints_nothing(qtbot: QtBot, painting: Window) -> None:
-    surface = painting.canvas.image_view
-    before = surface.camera.frame
-    QTest.keyPress(surface, Qt.Key.Key_Space)
+    image_view = painting.canvas.image_view
+    before = image_view.camera.frame
+    QTest.keyPress(image_view, Qt.Key.Key_Space)
     stroke(painting, (100, 150), (200, 200))
-    QTest.keyRelease(surface, Qt.Key.Key_Space)
+    QTest.keyRelease(image_view, Qt.Key.Key_Space)
     assert layer(painting).is_empty
-    assert surface.camera.frame != before
+    assert image_view.camera.frame != before

@@ -1,4 +1,4 @@
-"""Animations: frames in order, loops, steps and seeks, bounded memory, nothing left behind."""
+"""Animations: frames, loops, steps, seeking, memory and clean-up."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def shade(number: int) -> int:
 
 
 def number_of(image: QImage) -> int:
-    """Which frame a picture is, from its grey."""
+    """Return the number of a frame, which is its grey."""
     return round(image.pixelColor(20, 20).red() / 20)
 
 
 @pytest.fixture(scope="module")
 def movies(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve frames of rising grey as MP4, GIF and WebP."""
+    """A folder with twelve frames of rising grey as MP4, GIF and WebP."""
     import imageio_ffmpeg
 
     folder = tmp_path_factory.mktemp("movies")
@@ -63,7 +63,7 @@ def test_reading_starts_at_any_frame(movies: Path, name: str, start: int) -> Non
     assert [number_of(frame.image) for frame in clip.frames(start)] == list(range(start, FRAMES))
 
 
-def test_what_is_no_movie_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_video_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"no movie")
     with pytest.raises(BadInput, match=r"a\.mp4 is not a playable animation"):
         VideoClip(tmp_path / "a.mp4").count()
@@ -72,7 +72,7 @@ def test_what_is_no_movie_is_told(tmp_path: Path) -> None:
         open_clip(tmp_path / "a.gif").count()
 
 
-def test_reading_that_is_given_up_ends_its_process(movies: Path) -> None:
+def test_closing_a_reader_ends_its_process(movies: Path) -> None:
     clip = VideoClip(movies / "a.mp4")
     clip.count()
     frames = clip.frames(0)
@@ -84,7 +84,7 @@ def test_reading_that_is_given_up_ends_its_process(movies: Path) -> None:
 
 
 class Endless:
-    """A clip of many frames that are made when they are read, and counted."""
+    """A clip of many generated frames, which counts those that are read."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -120,7 +120,7 @@ def _is_longer(numbers: Sequence[int], than: int) -> bool:
     return len(numbers) > than
 
 
-def test_a_reel_keeps_to_its_budget(qtbot: QtBot) -> None:
+def test_the_frame_cache_keeps_to_its_budget(qtbot: QtBot) -> None:
     cache = FrameCache(Endless(1000), lambda: None, budget=20 * 400)
     try:
         for number in (0, 500, 990, 3):
@@ -131,7 +131,7 @@ def test_a_reel_keeps_to_its_budget(qtbot: QtBot) -> None:
     assert cache.size_in_bytes == 0
 
 
-def test_what_fits_is_read_once(qtbot: QtBot, players: list[Player]) -> None:
+def test_frames_within_the_budget_are_read_once(qtbot: QtBot, players: list[Player]) -> None:
     clip = Endless(5)
     player = Player(clip)
     players.append(player)
@@ -154,7 +154,7 @@ def test_without_loop_it_ends_and_starts_again(qtbot: QtBot, players: list[Playe
         player.play()
 
 
-def test_stepping_goes_around_the_ends(qtbot: QtBot, players: list[Player], movies: Path) -> None:
+def test_stepping_wraps_around(qtbot: QtBot, players: list[Player], movies: Path) -> None:
     player = Player(open_clip(movies / "a.mp4"))
     players.append(player)
     with qtbot.waitSignal(player.count_known):
@@ -169,7 +169,7 @@ def test_stepping_goes_around_the_ends(qtbot: QtBot, players: list[Player], movi
     assert not player.playing
 
 
-def test_seeking_is_held_within_the_clip(qtbot: QtBot, players: list[Player]) -> None:
+def test_seeking_is_clamped_to_the_clip(qtbot: QtBot, players: list[Player]) -> None:
     player = Player(Endless(30))
     players.append(player)
     qtbot.waitUntil(lambda: player.count == 30)
@@ -179,7 +179,7 @@ def test_seeking_is_held_within_the_clip(qtbot: QtBot, players: list[Player]) ->
     assert player.position == 0
 
 
-def test_a_clip_that_fails_says_so_once(qtbot: QtBot, players: list[Player], tmp_path: Path) -> None:
+def test_a_failing_clip_reports_once(qtbot: QtBot, players: list[Player], tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"")
     player = Player(open_clip(tmp_path / "a.mp4"))
     players.append(player)
@@ -189,7 +189,7 @@ def test_a_clip_that_fails_says_so_once(qtbot: QtBot, players: list[Player], tmp
     assert not player.playing
 
 
-def test_closing_in_the_middle_of_reading_leaves_nothing(movies: Path, qtbot: QtBot) -> None:
+def test_closing_while_reading_leaves_nothing(movies: Path, qtbot: QtBot) -> None:
     for _ in range(3):
         player = Player(open_clip(movies / "a.mp4"))
         player.play()

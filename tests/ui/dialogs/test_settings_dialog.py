@@ -1,9 +1,8 @@
-"""The settings as the artist changes them."""
+"""The settings dialog."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PySide6.QtCore import QObject, Qt, QUrl, Slot
@@ -11,7 +10,7 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
-from studio.core import settings as settings_file
+from studio.core import settings
 from studio.core.descriptor import DeviceReport
 from studio.core.job import Lane
 from studio.core.settings import Settings
@@ -37,14 +36,14 @@ def dialog(qtbot: QtBot, window: Window) -> SettingsDialog:
     return found
 
 
-def change(dialog: SettingsDialog, name: str, value: Any) -> None:
-    """As by hand: the editor shows it and says so."""
+def change(dialog: SettingsDialog, name: str, value: object) -> None:
+    """Set a value as the artist does."""
     editor = dialog.rows[name].editor
     editor.show_value(value)
     editor.edited.emit()
 
 
-def test_what_is_changed_is_kept_and_told_to_the_engine(
+def test_changes_are_saved_and_passed_to_the_engine(
     qtbot: QtBot, window: Window, dialog: SettingsDialog, engine: FakeEngine
 ) -> None:
     change(dialog, "image_format", "webp")
@@ -52,7 +51,7 @@ def test_what_is_changed_is_kept_and_told_to_the_engine(
     change(dialog, "cancel_grace", 5.0)
     wanted = Settings(image_format="webp", animation_format="gif", cancel_grace=5.0)
     assert engine.settings == wanted
-    qtbot.waitUntil(lambda: settings_file.load(window.session.home.settings) == wanted)
+    qtbot.waitUntil(lambda: settings.load(window.session.home.settings) == wanted)
 
 
 def test_new_formats_show_on_the_tool_at_once(window: Window, dialog: SettingsDialog) -> None:
@@ -62,7 +61,7 @@ def test_new_formats_show_on_the_tool_at_once(window: Window, dialog: SettingsDi
     assert window.tool_panel.options.format.text() == "AVIF"
 
 
-def test_the_theme_is_put_on_the_window_and_follows_the_menu(window: Window, dialog: SettingsDialog) -> None:
+def test_the_theme_is_applied_and_follows_the_menu(window: Window, dialog: SettingsDialog) -> None:
     change(dialog, "theme", "light")
     assert theme.COLOURS is LIGHT
     window.set_theme("dark")
@@ -84,12 +83,12 @@ def test_the_devices_are_those_that_the_worker_found(
     assert "GPU · NVIDIA H200" in dialog._device_in_use.text(), "until the worker is replaced"
 
 
-def test_a_device_that_is_not_there_stays_chosen(window: Window, dialog: SettingsDialog) -> None:
+def test_a_missing_device_stays_chosen(window: Window, dialog: SettingsDialog) -> None:
     window.session.set_settings(Settings(device="cuda:3"))
     assert dialog.rows["device"].editor.value() == "cuda:3"
 
 
-def test_folders_are_opened_and_made_where_they_are_missing(window: Window, dialog: SettingsDialog) -> None:
+def test_folders_are_opened_and_created(window: Window, dialog: SettingsDialog) -> None:
     class Opener(QObject):
         @Slot(QUrl)
         def open(self, url: QUrl) -> None:
@@ -100,14 +99,16 @@ def test_folders_are_opened_and_made_where_they_are_missing(window: Window, dial
     QDesktopServices.setUrlHandler("file", opener, "open")  # type: ignore[arg-type]  # PySide wants a str
     models = window.session.home.models
     models.rmdir()
-    button = next(one for one in dialog.findChildren(QPushButton) if one.accessibleName() == "Open folder: Models")
+    button = next(
+        child for child in dialog.findChildren(QPushButton) if child.accessibleName() == "Open folder: Models"
+    )
     button.click()
     QDesktopServices.unsetUrlHandler("file")
     assert opened == [str(models)]
     assert models.is_dir()
 
 
-def test_a_folder_of_another_program_is_recognised_and_offered(
+def test_a_folder_of_another_program_is_recognised(
     qtbot: QtBot, window: Window, dialog: SettingsDialog, tmp_path: Path
 ) -> None:
     model = tmp_path / "ComfyUI" / "models" / "vae" / "clear.safetensors"
@@ -136,9 +137,7 @@ def test_a_folder_of_another_program_is_recognised_and_offered(
     qtbot.waitUntil(lambda: chooser.combo.findText("clear") < 0)
 
 
-def test_a_folder_that_is_not_there_says_so(
-    qtbot: QtBot, window: Window, dialog: SettingsDialog, tmp_path: Path
-) -> None:
+def test_a_missing_folder_is_reported(qtbot: QtBot, window: Window, dialog: SettingsDialog, tmp_path: Path) -> None:
     editor = dialog.rows["model_folders"].editor
     assert isinstance(editor, ModelFoldersEditor)
     with qtbot.waitSignal(window.session.model_folders.changed):
@@ -146,5 +145,5 @@ def test_a_folder_that_is_not_there_says_so(
     assert editor.list.item(0).data(Role.CAPTION).startswith("Not connected")
 
 
-def test_it_is_in_the_menu_and_the_palette(window: Window) -> None:
+def test_settings_are_in_the_menu_and_the_palette(window: Window) -> None:
     assert "Settings" in [entry.title for entry in window.commands.entries()]

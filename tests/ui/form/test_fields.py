@@ -1,4 +1,4 @@
-"""Every kind of field has an editor that shows and gives its value."""
+"""The editors of all kinds of fields."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QGuiApplication, QImage, QWheelEvent
-from PySide6.QtWidgets import QApplication, QLabel, QPushButton
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
-from studio.core import params_schema as schema_form
-from studio.core.descriptor import Field, Widget
+from studio.core import params_schema
+from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.paths import Home
 from studio.library.library import Library
 from studio.state.notices import Notices
@@ -47,7 +47,7 @@ def cleared() -> list[tuple[str, Any]]:
 
 
 @pytest.fixture
-def around(qtbot: QtBot, tmp_path: Path, cleared: list[tuple[str, Any]]) -> Iterator[FormServices]:
+def services(qtbot: QtBot, tmp_path: Path, cleared: list[tuple[str, Any]]) -> Iterator[FormServices]:
     def offers(kind: str, then: Callable[[Sequence[ModelOption]], None]) -> None:
         then(MODELS)
 
@@ -72,7 +72,7 @@ def around(qtbot: QtBot, tmp_path: Path, cleared: list[tuple[str, Any]]) -> Iter
     thumbnails.close()
 
 
-def drop(editor: Any, *paths: Path) -> None:
+def drop(editor: QWidget, *paths: Path) -> None:
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
     here = QPointF(5, 5)
@@ -118,10 +118,10 @@ FIELDS: list[tuple[Field, type[Editor], Any]] = [
 
 
 @pytest.mark.parametrize(("field", "kind", "value"), FIELDS)
-def test_an_editor_gives_back_what_it_shows(
-    qtbot: QtBot, around: FormServices, field: Field, kind: type[Editor], value: Any
+def test_an_editor_returns_the_value_that_it_shows(
+    qtbot: QtBot, services: FormServices, field: Field, kind: type[Editor], value: object
 ) -> None:
-    editor = make_editor(field, around)
+    editor = make_editor(field, services)
     qtbot.addWidget(editor)
     heard: list[int] = []
     editor.edited.connect(lambda: heard.append(1))
@@ -132,9 +132,9 @@ def test_an_editor_gives_back_what_it_shows(
 
 
 @pytest.mark.parametrize("tool", [engine.STYLE, engine.WORDS, engine.MORPH, engine.TRAIN])
-def test_an_untouched_form_gives_the_defaults(qtbot: QtBot, around: FormServices, tool: Any) -> None:
-    fields = schema_form.read_fields(tool.schema)
-    made = Form(fields, around)
+def test_an_untouched_form_gives_the_defaults(qtbot: QtBot, services: FormServices, tool: ToolDescriptor) -> None:
+    fields = params_schema.read_fields(tool.schema)
+    made = Form(fields, services)
     qtbot.addWidget(made)
     for field in fields:
         made.show_value(field.name, field.default)
@@ -142,7 +142,7 @@ def test_an_untouched_form_gives_the_defaults(qtbot: QtBot, around: FormServices
             assert made.editor(field.name).value() == field.default
 
 
-def test_a_share_is_shown_in_per_cent_and_moves_with_its_slider(qtbot: QtBot, around: FormServices) -> None:
+def test_a_unit_value_is_shown_in_per_cent_and_follows_its_slider(qtbot: QtBot, services: FormServices) -> None:
     editor = NumberEditor(Field(name="a", title="Strength", widget=Widget.UNIT))
     qtbot.addWidget(editor)
     editor.show_value(0.85)
@@ -171,36 +171,34 @@ def test_a_wheel_scrolls_the_form_and_not_the_value(qtbot: QtBot) -> None:
 
 
 def test_a_well_takes_a_drop_a_paste_and_a_click_on_clear(
-    qtbot: QtBot, around: FormServices, picture: Path, cleared: list[tuple[str, Any]]
+    qtbot: QtBot, services: FormServices, picture: Path, cleared: list[tuple[str, Any]]
 ) -> None:
-    editor = DropWellEditor(Field(name="image", title="Picture", widget=Widget.IMAGE), around)
+    editor = DropWellEditor(Field(name="image", title="Picture", widget=Widget.IMAGE), services)
     qtbot.addWidget(editor)
     editor.show()
-    with qtbot.waitSignals([editor.edited, around.thumbnails.ready]):
+    with qtbot.waitSignals([editor.edited, services.thumbnails.ready]):
         drop(editor.well, picture)
     assert editor.value() == str(picture)
     assert editor.well._caption_text().startswith("64 × 48")
     pasted = QImage(8, 6, QImage.Format.Format_RGB32)
     pasted.fill(Qt.GlobalColor.red)
     QGuiApplication.clipboard().setImage(pasted)
-    with qtbot.waitSignal(around.thumbnails.ready):
+    with qtbot.waitSignal(services.thumbnails.ready):
         qtbot.keyClick(editor.well, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
     assert Path(editor.value()).name == "pasted.png"
     qtbot.keyClick(editor.well, Qt.Key.Key_Delete)
     assert cleared == [("image", None)]
 
 
-def test_a_picture_of_the_library_has_the_name_that_it_came_with(
-    qtbot: QtBot, around: FormServices, tmp_path: Path
-) -> None:
+def test_a_picture_of_the_library_has_its_original_name(qtbot: QtBot, services: FormServices, tmp_path: Path) -> None:
     library = Library(Home(tmp_path / "home"))
     library.open()
     QImage(8, 6, QImage.Format.Format_RGB32).save(str(tmp_path / "girl.png"))
     kept = str(library.import_file(tmp_path / "girl.png").path)
     library.close()
     assert Path(kept).name.startswith("girl-")
-    well = DropWellEditor(Field(name="image", title="Picture", widget=Widget.IMAGE), around)
-    listed = make_list_editor(Field(name="images", title="Pictures", widget=Widget.IMAGE, many=True), around)
+    well = DropWellEditor(Field(name="image", title="Picture", widget=Widget.IMAGE), services)
+    listed = make_list_editor(Field(name="images", title="Pictures", widget=Widget.IMAGE, many=True), services)
     for editor, value in ((well, kept), (listed, [kept])):
         qtbot.addWidget(editor)
         editor.show_value(value)
@@ -212,21 +210,21 @@ def test_a_picture_of_the_library_has_the_name_that_it_came_with(
     assert well.well._name == own.name
 
 
-def test_a_picture_that_cannot_be_read_says_so_in_its_well(qtbot: QtBot, around: FormServices, tmp_path: Path) -> None:
+def test_an_unreadable_picture_is_reported_in_its_field(qtbot: QtBot, services: FormServices, tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"nothing")
-    editor = DropWellEditor(Field(name="image", title="Picture", widget=Widget.IMAGE), around)
+    editor = DropWellEditor(Field(name="image", title="Picture", widget=Widget.IMAGE), services)
     qtbot.addWidget(editor)
-    with qtbot.waitSignal(around.thumbnails.ready):
+    with qtbot.waitSignal(services.thumbnails.ready):
         editor.show_value(str(broken))
     assert "broken.png" in editor.well._caption_text()
 
 
-def test_a_list_of_pictures_is_filled_ordered_and_thinned(
-    qtbot: QtBot, around: FormServices, pictures: list[Path], cleared: list[tuple[str, Any]]
+def test_a_list_of_pictures_is_filled_reordered_and_shortened(
+    qtbot: QtBot, services: FormServices, pictures: list[Path], cleared: list[tuple[str, Any]]
 ) -> None:
     editor = make_list_editor(
-        Field(name="images", title="Pictures", widget=Widget.IMAGE, many=True, max_items=3), around
+        Field(name="images", title="Pictures", widget=Widget.IMAGE, many=True, max_items=3), services
     )
     qtbot.addWidget(editor)
     drop(editor.list, *pictures)
@@ -243,10 +241,10 @@ def test_a_list_of_pictures_is_filled_ordered_and_thinned(
 
 
 def test_a_list_of_folders_takes_folders_only(
-    qtbot: QtBot, around: FormServices, picture: Path, tmp_path: Path, cleared: list[tuple[str, Any]]
+    qtbot: QtBot, services: FormServices, picture: Path, tmp_path: Path, cleared: list[tuple[str, Any]]
 ) -> None:
     editor = make_list_editor(
-        Field(name="folders", title="Folders", widget=Widget.FOLDER, many=True, max_items=2), around
+        Field(name="folders", title="Folders", widget=Widget.FOLDER, many=True, max_items=2), services
     )
     qtbot.addWidget(editor)
     folders = [tmp_path / name for name in ("cats", "dogs", "birds")]
@@ -263,8 +261,8 @@ def test_a_list_of_folders_takes_folders_only(
     assert cleared == [("folders", [str(folders[1])])]
 
 
-def test_a_list_of_models_is_chosen_from_those_at_hand_or_typed(qtbot: QtBot, around: FormServices) -> None:
-    editor = make_list_editor(Field(name="models", title="Models", widget=Widget.MODEL, many=True), around)
+def test_models_of_a_list_are_chosen_or_typed(qtbot: QtBot, services: FormServices) -> None:
+    editor = make_list_editor(Field(name="models", title="Models", widget=Widget.MODEL, many=True), services)
     qtbot.addWidget(editor)
     assert isinstance(editor, ModelsEditor)
     editor.show_value(["vae-spatial"])
@@ -284,8 +282,8 @@ def test_a_list_of_models_is_chosen_from_those_at_hand_or_typed(qtbot: QtBot, ar
     assert editor.list.item(2).data(Role.CAPTION) == "someone/some-model"
 
 
-def test_advanced_fields_are_folded_until_they_are_wrong(qtbot: QtBot, around: FormServices) -> None:
-    made = Form(schema_form.read_fields(engine.STYLE.schema), around)
+def test_a_group_of_advanced_fields_opens_for_an_error(qtbot: QtBot, services: FormServices) -> None:
+    made = Form(params_schema.read_fields(engine.STYLE.schema), services)
     qtbot.addWidget(made)
     made.show()
     tile = made.editor("tile")
@@ -294,15 +292,13 @@ def test_advanced_fields_are_folded_until_they_are_wrong(qtbot: QtBot, around: F
     assert tile.isVisible()
 
 
-def test_a_group_of_advanced_fields_has_a_fold_of_its_own_that_says_what_is_changed(
-    qtbot: QtBot, around: FormServices
-) -> None:
+def test_a_group_of_advanced_fields_counts_its_changes(qtbot: QtBot, services: FormServices) -> None:
     fields = [
         Field(name="skip", title="Skip", advanced=True, group="Speed", default="off"),
         Field(name="prompt", title="Prompt"),
         Field(name="schedule", title="Schedule", advanced=True, default=""),
     ]
-    form = Form(fields, around, open_groups=["Speed"])
+    form = Form(fields, services, open_groups=["Speed"])
     qtbot.addWidget(form)
     form.show()
     heads = [button for button in form.findChildren(QPushButton) if button.property("role") == "fold"]
@@ -319,10 +315,10 @@ def test_a_group_of_advanced_fields_has_a_fold_of_its_own_that_says_what_is_chan
     assert heads[1].text() == "Speed"
 
 
-def test_no_wheel_gives_an_editor_the_focus(qtbot: QtBot, around: FormServices) -> None:
+def test_the_wheel_never_focuses_an_editor(qtbot: QtBot, services: FormServices) -> None:
     number = NumberEditor(Field(name="a", title="A", widget=Widget.UNIT))
     choice = ComboEditor(Field(name="b", title="B", widget=Widget.CHOICE, choices=("one", "two")))
-    model = ModelEditor(Field(name="c", title="C", widget=Widget.MODEL), around)
+    model = ModelEditor(Field(name="c", title="C", widget=Widget.MODEL), services)
     for editor in (number, choice, model):
         qtbot.addWidget(editor)
     assert number.slider is not None
@@ -331,7 +327,7 @@ def test_no_wheel_gives_an_editor_the_focus(qtbot: QtBot, around: FormServices) 
         assert not widget.focusPolicy() & wheel_alone, widget
 
 
-def test_words_are_plain_words(qtbot: QtBot, around: FormServices) -> None:
+def test_field_texts_are_plain_text(qtbot: QtBot, services: FormServices) -> None:
     editor = MultilineEditor(Field(name="prompt", title="<b>Prompt</b>", widget=Widget.PROMPT, help="<img src=x>"))
     qtbot.addWidget(editor)
     data = QMimeData()
@@ -342,8 +338,8 @@ def test_words_are_plain_words(qtbot: QtBot, around: FormServices) -> None:
     assert "&lt;img" in editor.edit.toolTip()
 
 
-def test_calls_without_a_result_do_not_use_none_up(qtbot: QtBot) -> None:
-    """PySide 6.12 on Python 3.11 drops a reference to None with every such call, and dies of it."""
+def test_calls_without_a_result_keep_the_references_to_none(qtbot: QtBot) -> None:
+    """PySide 6.12 on Python 3.11 drops a reference to None at each such call, and finally crashes."""
     widget = QLabel()
     qtbot.addWidget(widget)
     before = sys.getrefcount(None)

@@ -1,10 +1,9 @@
-"""Models as tiles: to choose one, and to drop pictures, folders and films on one."""
+"""Model tiles: choosing, and dropping pictures, folders and videos."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -17,13 +16,12 @@ from pytestqt.qtbot import QtBot
 from studio.core.descriptor import Catalogue, PluginDescriptor
 from studio.core.job import JobState
 from studio.core.paths import Home
+from studio.core.recipe import Recipe
 from studio.ui.form.model_tiles import ModelTile, ModelTilesEditor, TrainingToolTile
 from studio.ui.window.window import Window
-from tests.fixtures import engine as fakes
-from tests.fixtures.engine import FakeEngine, property_
+from tests.fixtures.engine import PAINT, STRENGTH, TILES, FakeEngine, property_, tool
 
-TILES, STRENGTH, PAINT = fakes.TILES, fakes.STRENGTH, fakes.PAINT
-FOLDER = fakes.tool(
+FOLDER = tool(
     "paint.folder",
     "Paint a folder",
     {
@@ -34,16 +32,14 @@ FOLDER = fakes.tool(
     },
     output="text",
 )
-FILM = fakes.tool(
+FILM = tool(
     "paint.film",
     "Paint a film",
     {"film": property_("string", "file", studio_more={"accepts": [".mp4"]}), "style": TILES, "strength": STRENGTH},
     output="animation",
 )
-LEARN = fakes.tool("paint.train", "Train a style", {"steps": property_("integer", default=3)}, output="model")
-ONE_BY_ONE = replace(
-    PAINT, schema=fakes.tool("x.y", "", {"image": property_("string", "image"), "style": TILES}).schema
-)
+LEARN = tool("paint.train", "Train a style", {"steps": property_("integer", default=3)}, output="model")
+ONE_BY_ONE = replace(PAINT, schema=tool("x.y", "", {"image": property_("string", "image"), "style": TILES}).schema)
 
 
 @pytest.fixture
@@ -54,7 +50,7 @@ def engine() -> FakeEngine:
 
 @pytest.fixture(autouse=True)
 def styles(home: Home) -> list[Path]:
-    """In the models folder; the last one has no picture."""
+    """Three styles in the model folder; the last one has no picture."""
     found = []
     for name, colour in (("dawn", "orange"), ("ink <b>", "black"), ("mist", "")):
         folder = home.models / name
@@ -72,12 +68,17 @@ def editor(qtbot: QtBot, styles: list[Path], window: Window) -> ModelTilesEditor
     assert window.tool_panel.form is not None
     found = window.tool_panel.form.editor("style")
     assert isinstance(found, ModelTilesEditor)
-    qtbot.waitUntil(lambda: len(mine(found)) == 3 and all(tile.has_thumbnail for tile in mine(found) if tile.picture))
+    qtbot.waitUntil(
+        lambda: (
+            len(list_own_tiles(found)) == 3
+            and all(tile.has_thumbnail for tile in list_own_tiles(found) if tile.picture)
+        )
+    )
     return found
 
 
-def mine(editor: ModelTilesEditor) -> list[ModelTile]:
-    """Without the starters."""
+def list_own_tiles(editor: ModelTilesEditor) -> list[ModelTile]:
+    """Return the tiles of models that are no starters."""
     return [tile for tile in editor.tiles if not tile.model.startswith("style-")]
 
 
@@ -88,7 +89,7 @@ def urls(*paths: Path) -> QMimeData:
 
 
 def drop(tile: QWidget, data: QMimeData) -> bool:
-    """Whether it was welcome."""
+    """Drop data on a tile. Return whether it was accepted."""
     left, copy, plain = Qt.MouseButton.LeftButton, Qt.DropAction.CopyAction, Qt.KeyboardModifier.NoModifier
     enter = QDragEnterEvent(tile.rect().center(), copy, data, left, plain)
     enter.ignore()
@@ -99,37 +100,39 @@ def drop(tile: QWidget, data: QMimeData) -> bool:
 
 
 @pytest.fixture
-def submitted(qtbot: QtBot, window: Window, engine: FakeEngine) -> Callable[[int], list[Any]]:
-    """Waits for so many jobs; gives the recipes."""
+def submitted(qtbot: QtBot, window: Window, engine: FakeEngine) -> Callable[[int], list[Recipe]]:
+    """A function that waits for a number of jobs and returns their recipes."""
 
-    def wait(count: int) -> list[Any]:
+    def wait(count: int) -> list[Recipe]:
         qtbot.waitUntil(lambda: len(engine.calls) == count)
         return [call[1] for call in engine.calls]
 
     return wait
 
 
-def test_a_click_chooses_and_runs_nothing(
+def test_a_click_chooses_a_model_without_generating(
     qtbot: QtBot, window: Window, editor: ModelTilesEditor, engine: FakeEngine
 ) -> None:
-    assert [tile.title for tile in mine(editor)] == ["Dawn", "Ink <b>", "Mist"]
-    qtbot.mouseClick(mine(editor)[1], Qt.MouseButton.LeftButton)
+    assert [tile.title for tile in list_own_tiles(editor)] == ["Dawn", "Ink <b>", "Mist"]
+    qtbot.mouseClick(list_own_tiles(editor)[1], Qt.MouseButton.LeftButton)
     assert window.session.workspace.value("style") == "ink <b>"
     assert [tile.title for tile in editor.tiles if tile.isChecked()] == ["Ink <b>"]
-    qtbot.mouseClick(mine(editor)[1], Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(list_own_tiles(editor)[1], Qt.MouseButton.LeftButton)
     assert editor.value() == "ink <b>"
     assert engine.calls == []
 
 
-def test_each_tile_says_what_it_is_in_plain_words(editor: ModelTilesEditor) -> None:
-    tile = mine(editor)[1]
+def test_each_tile_has_a_name_and_a_tool_tip(editor: ModelTilesEditor) -> None:
+    tile = list_own_tiles(editor)[1]
     assert tile.accessibleName() == "Style: Ink <b>"
     assert "CC0" in tile.accessibleDescription()
     assert "Ink &lt;b&gt;." in tile.toolTip()
 
 
-def test_arrow_keys_go_through_them_and_enter_chooses(qtbot: QtBot, window: Window, editor: ModelTilesEditor) -> None:
-    first, second, third = mine(editor)
+def test_arrow_keys_move_between_tiles_and_enter_chooses(
+    qtbot: QtBot, window: Window, editor: ModelTilesEditor
+) -> None:
+    first, second, third = list_own_tiles(editor)
     first.setFocus()
     qtbot.keyClick(first, Qt.Key.Key_Right)
     assert second.hasFocus()
@@ -157,19 +160,19 @@ def test_tiles_fill_the_row(editor: ModelTilesEditor) -> None:
 
 
 def test_tab_reaches_one_tile_only(qtbot: QtBot, editor: ModelTilesEditor) -> None:
-    qtbot.mouseClick(mine(editor)[2], Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(list_own_tiles(editor)[2], Qt.MouseButton.LeftButton)
     reached = [plate for plate in editor.tiles_and_tools if plate.focusPolicy() is Qt.FocusPolicy.StrongFocus]
-    assert reached == [mine(editor)[2]]
+    assert reached == [list_own_tiles(editor)[2]]
     editor.setFocus()
-    assert mine(editor)[2].hasFocus()
+    assert list_own_tiles(editor)[2].hasFocus()
 
 
-def test_a_dropped_photo_is_painted_at_once(
-    window: Window, editor: ModelTilesEditor, submitted: Callable[[int], list[Any]], picture: Path
+def test_a_dropped_photo_is_generated_immediately(
+    window: Window, editor: ModelTilesEditor, submitted: Callable[[int], list[Recipe]], picture: Path
 ) -> None:
     window.session.workspace.set_value("images", ["/an/older/one.png"])
     window.session.workspace.set_value("strength", 0.5)
-    assert drop(mine(editor)[0], urls(picture))
+    assert drop(list_own_tiles(editor)[0], urls(picture))
     (recipe,) = submitted(1)
     assert recipe.tool == "paint.pictures"
     assert recipe.params["style"] == "dawn"
@@ -177,33 +180,43 @@ def test_a_dropped_photo_is_painted_at_once(
     assert recipe.params["images"] == []
     assert recipe.inputs["image"].startswith("sha256:")
     assert window.session.workspace.value("image") == str(picture)
-    assert mine(editor)[0].isChecked()
-    assert not mine(editor)[0].property("hovered")
+    assert list_own_tiles(editor)[0].isChecked()
+    assert not list_own_tiles(editor)[0].property("hovered")
 
 
 def test_a_drop_while_a_job_runs_waits_in_the_queue(
-    qtbot: QtBot, window: Window, editor: ModelTilesEditor, engine: FakeEngine, submitted: Any, pictures: list[Path]
+    qtbot: QtBot,
+    window: Window,
+    editor: ModelTilesEditor,
+    engine: FakeEngine,
+    submitted: Callable[[int], list[Recipe]],
+    pictures: list[Path],
 ) -> None:
-    drop(mine(editor)[0], urls(pictures[0]))
+    drop(list_own_tiles(editor)[0], urls(pictures[0]))
     submitted(1)
     first, *_ = engine.jobs()
     engine.run(first.id, 1, 4)
-    drop(mine(editor)[1], urls(pictures[1]))
+    drop(list_own_tiles(editor)[1], urls(pictures[1]))
     submitted(2)
     assert [job.state for job in engine.jobs()] == [JobState.RUNNING, JobState.QUEUED]
     assert [job.recipe.params["style"] for job in engine.jobs()] == ["dawn", "ink <b>"]
 
 
 def test_several_photos_make_one_job_where_there_is_a_list(
-    editor: ModelTilesEditor, submitted: Callable[[int], list[Any]], pictures: list[Path]
+    editor: ModelTilesEditor, submitted: Callable[[int], list[Recipe]], pictures: list[Path]
 ) -> None:
-    drop(mine(editor)[0], urls(*pictures))
+    drop(list_own_tiles(editor)[0], urls(*pictures))
     (recipe,) = submitted(1)
     assert len(recipe.inputs) == len(pictures)
 
 
-def test_and_a_job_each_where_there_is_none(
-    qtbot: QtBot, window: Window, editor: ModelTilesEditor, engine: FakeEngine, submitted: Any, pictures: list[Path]
+def test_several_photos_make_a_job_each_where_there_is_no_list(
+    qtbot: QtBot,
+    window: Window,
+    editor: ModelTilesEditor,
+    engine: FakeEngine,
+    submitted: Callable[[int], list[Recipe]],
+    pictures: list[Path],
 ) -> None:
     plugin = PluginDescriptor(name="paint", title="Paint", source="bundled", tools=(ONE_BY_ONE,))
     engine.set_catalogue(Catalogue((plugin,)))
@@ -211,51 +224,51 @@ def test_and_a_job_each_where_there_is_none(
     assert window.tool_panel.form is not None
     again = window.tool_panel.form.editor("style")
     assert isinstance(again, ModelTilesEditor)
-    qtbot.waitUntil(lambda: len(mine(again)) == 3)
-    drop(mine(again)[0], urls(*pictures[:3]))
+    qtbot.waitUntil(lambda: len(list_own_tiles(again)) == 3)
+    drop(list_own_tiles(again)[0], urls(*pictures[:3]))
     assert len({recipe.inputs["image"] for recipe in submitted(3)}) == 3
 
 
-def test_a_picture_that_is_no_file_is_taken_into_the_library_first(
-    editor: ModelTilesEditor, submitted: Callable[[int], list[Any]]
+def test_an_image_without_a_file_is_imported_first(
+    editor: ModelTilesEditor, submitted: Callable[[int], list[Recipe]]
 ) -> None:
     data = QMimeData()
     image = QImage(40, 30, QImage.Format.Format_RGB32)
     image.fill(Qt.GlobalColor.red)
     data.setImageData(image)
-    assert drop(mine(editor)[0], data)
+    assert drop(list_own_tiles(editor)[0], data)
     (recipe,) = submitted(1)
     assert recipe.params["style"] == "dawn"
 
 
 def test_a_picture_is_pasted_on_a_tile(
-    qtbot: QtBot, editor: ModelTilesEditor, submitted: Callable[[int], list[Any]], picture: Path
+    qtbot: QtBot, editor: ModelTilesEditor, submitted: Callable[[int], list[Recipe]], picture: Path
 ) -> None:
     QGuiApplication.clipboard().setMimeData(urls(picture))
-    qtbot.keyClick(mine(editor)[1], Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
+    qtbot.keyClick(list_own_tiles(editor)[1], Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
     (recipe,) = submitted(1)
     assert recipe.params["style"] == "ink <b>"
 
 
-def test_a_drag_out_of_the_history_is_painted(
-    window: Window, editor: ModelTilesEditor, submitted: Callable[[int], list[Any]], picture: Path
+def test_a_drag_from_the_history_is_generated(
+    window: Window, editor: ModelTilesEditor, submitted: Callable[[int], list[Recipe]], picture: Path
 ) -> None:
     from studio.ui.history.drag_mime import CreationMimeData
 
     made = window.session.library.import_file(picture)
-    assert drop(mine(editor)[2], CreationMimeData([made]))
+    assert drop(list_own_tiles(editor)[2], CreationMimeData([made]))
     (recipe,) = submitted(1)
     assert recipe.parents == [made.id]
 
 
-def test_a_folder_goes_to_the_tool_for_folders_as_the_form_stands(
-    window: Window, editor: ModelTilesEditor, submitted: Callable[[int], list[Any]], tmp_path: Path
+def test_a_folder_goes_to_the_tool_for_folders_with_the_form_s_values(
+    window: Window, editor: ModelTilesEditor, submitted: Callable[[int], list[Recipe]], tmp_path: Path
 ) -> None:
     workspace = window.session.workspace
     workspace.set_value_of("paint.folder", "target", "/where/the/last/one/went")
     workspace.set_value("strength", 0.25)
     (tmp_path / "photos").mkdir()
-    assert drop(mine(editor)[0], urls(tmp_path / "photos"))
+    assert drop(list_own_tiles(editor)[0], urls(tmp_path / "photos"))
     (recipe,) = submitted(1)
     assert recipe.tool == "paint.folder"
     assert recipe.params == {
@@ -265,27 +278,29 @@ def test_a_folder_goes_to_the_tool_for_folders_as_the_form_stands(
     assert workspace.tool.id == "paint.folder"
 
 
-def test_a_film_goes_to_the_tool_for_films(window: Window, editor: ModelTilesEditor, tmp_path: Path) -> None:
+def test_a_video_goes_to_the_tool_for_videos(window: Window, editor: ModelTilesEditor, tmp_path: Path) -> None:
     (tmp_path / "waves.mp4").write_bytes(b"film")
-    drop(mine(editor)[0], urls(tmp_path / "waves.mp4"))
+    drop(list_own_tiles(editor)[0], urls(tmp_path / "waves.mp4"))
     workspace = window.session.workspace
     assert workspace.tool is not None
     assert workspace.tool.id == "paint.film"
     assert workspace.values() == {"film": str(tmp_path / "waves.mp4"), "style": "dawn", "strength": 1.0}
 
 
-def test_what_no_tool_takes_is_said(
+def test_a_file_that_no_tool_takes_is_reported(
     window: Window, editor: ModelTilesEditor, engine: FakeEngine, tmp_path: Path
 ) -> None:
-    drop(mine(editor)[0], urls(tmp_path / "notes.txt"))
-    assert [notice.text for notice in window.session.notices.items] == ["notes.txt cannot be used here. Drop a picture or a folder of pictures."]
+    drop(list_own_tiles(editor)[0], urls(tmp_path / "notes.txt"))
+    assert [notice.text for notice in window.session.notices.items] == [
+        "notes.txt cannot be used here. Drop a picture or a folder of pictures."
+    ]
     assert engine.calls == []
 
 
-def test_words_are_not_welcome(editor: ModelTilesEditor) -> None:
+def test_text_is_not_accepted(editor: ModelTilesEditor) -> None:
     data = QMimeData()
     data.setText("a fox")
-    assert not drop(mine(editor)[0], data)
+    assert not drop(list_own_tiles(editor)[0], data)
 
 
 def test_a_path_has_a_tile_while_it_is_chosen(window: Window, editor: ModelTilesEditor) -> None:
@@ -296,7 +311,7 @@ def test_a_path_has_a_tile_while_it_is_chosen(window: Window, editor: ModelTiles
     assert [tile.title for tile in editor.tiles if tile.isChecked()] == ["Dawn"]
 
 
-def test_where_there_is_no_style_the_way_to_one_is_shown(qtbot: QtBot, window: Window) -> None:
+def test_without_a_style_the_training_tools_are_shown(qtbot: QtBot, window: Window) -> None:
     assert window.tool_panel.form is not None
     editor = window.tool_panel.form.editor("style")
     assert isinstance(editor, ModelTilesEditor)
@@ -310,7 +325,7 @@ def test_where_there_is_no_style_the_way_to_one_is_shown(qtbot: QtBot, window: W
     assert window.session.workspace.tool.id == "paint.train"
 
 
-def test_a_style_that_was_just_trained_gets_a_tile(qtbot: QtBot, window: Window, editor: ModelTilesEditor) -> None:
+def test_a_newly_trained_style_gets_a_tile(qtbot: QtBot, window: Window, editor: ModelTilesEditor) -> None:
     from studio.core.recipe import PluginRef, Recipe
     from studio.engine.interface import Created
     from studio.library.storage import writer

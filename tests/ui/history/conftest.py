@@ -1,4 +1,4 @@
-"""A small real library: an imported picture, what was made from it, an animation and a text."""
+"""A small real library: an imported picture, a styled one, an animation and a text."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def make(library: Library, colour: tuple[int, int, int], recipe: Recipe) -> Crea
 
 @pytest.fixture
 def sample(library: Library, tmp_path: Path) -> SampleLibrary:
-    """Newest first: tale, morph, painted, photo."""
+    """The creations, newest first: tale, morph, painted, photo."""
     home = library.home
     photo = make(library, (200, 30, 30), recipe("import.photo", "coffee", 1))
     painted = make(library, (30, 200, 30), recipe("style.transfer", "Impressionist", 2, 41882, (photo.id,)))
@@ -66,7 +66,7 @@ def model(sample: SampleLibrary, qtbot: QtBot) -> Iterator[HistoryModel]:
 
 @pytest.fixture
 def searched(model: HistoryModel, qtbot: QtBot) -> HistoryModel:
-    """The model after its first search."""
+    """The history model after its first search."""
     with qtbot.waitSignal(model.searched):
         model.search()
     return model

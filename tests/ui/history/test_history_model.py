@@ -1,4 +1,4 @@
-"""The history as a list: searching, growing, changing, and reading only what is looked at."""
+"""The history model: search, changes, and loading on demand."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_newest_comes_first(searched: HistoryModel, sample: SampleLibrary) -
     assert ids(searched) == [sample.tale.id, sample.morph.id, sample.painted.id, sample.photo.id]
 
 
-def test_searching(model: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
+def test_search(model: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
     assert look(model, qtbot, "lantern") == [sample.tale.id]
     assert look(model, qtbot, "tool:style") == [sample.painted.id]
     assert look(model, qtbot, "seed:41882") == [sample.painted.id]
@@ -50,16 +50,14 @@ def test_searching(model: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> 
     assert len(look(model, qtbot)) == 4
 
 
-def test_of_quick_searches_the_last_wins(model: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
+def test_the_last_of_several_quick_searches_wins(model: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
     with qtbot.waitSignal(model.searched):
         for text in ("z", "zz", "imp", "lan"):
             model.search(text)
     assert ids(model) == [sample.tale.id]
 
 
-def test_rows_and_thumbnails_come_when_they_are_looked_at(
-    searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot
-) -> None:
+def test_rows_and_thumbnails_are_loaded_on_demand(searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
     index = searched.index(2)
     assert searched.data(index, HistoryModel.CreationRole).id == sample.painted.id
     qtbot.waitUntil(lambda: searched.data(index, HistoryModel.ThumbRole) is not None)
@@ -69,14 +67,14 @@ def test_rows_and_thumbnails_come_when_they_are_looked_at(
     assert searched.data(index) == "Impressionist, image"
 
 
-def test_a_text_has_a_thumbnail_or_a_null_one_and_is_not_asked_for_again(
+def test_a_missing_thumbnail_is_not_requested_again(
     searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot
 ) -> None:
     index = searched.index(0)
     qtbot.waitUntil(lambda: searched.data(index, HistoryModel.ThumbRole) is not None)
 
 
-def test_what_is_made_comes_first(searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
+def test_a_new_creation_comes_first(searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
     recipe = Recipe(tool="a.b", plugin=PluginRef("a"), created="2026-02-01T00:00:00.000Z")
     new = sample.library.add(writer.save_image(sample.library.home, Image.new("RGB", (8, 8)), recipe))
     with qtbot.waitSignal(searched.rowsInserted):
@@ -86,7 +84,7 @@ def test_what_is_made_comes_first(searched: HistoryModel, sample: SampleLibrary,
     assert ids(searched).count(new.id) == 1
 
 
-def test_what_is_made_during_a_search_appears_only_if_it_fits(
+def test_a_new_creation_appears_in_a_search_only_if_it_matches(
     model: HistoryModel, sample: SampleLibrary, qtbot: QtBot
 ) -> None:
     look(model, qtbot, "lantern")
@@ -153,7 +151,7 @@ def test_deleting_takes_only_what_is_in_the_trash(searched: HistoryModel, sample
     assert sample.library.get(sample.painted.id) is not None
 
 
-def test_what_fails_is_told_and_shown_as_it_is(searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
+def test_a_failed_change_is_reported_and_reverted(searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
     Path(sample.photo.path).unlink()
     with qtbot.waitSignal(searched.failed) as failed:
         searched.star([sample.photo.id], True)
@@ -161,7 +159,7 @@ def test_what_fails_is_told_and_shown_as_it_is(searched: HistoryModel, sample: S
     qtbot.waitUntil(lambda: (fourth := searched.creation(3)) is not None and not fourth.star)
 
 
-def test_a_library_that_is_not_there_is_a_sentence(tmp_path: Path, qtbot: QtBot) -> None:
+def test_a_damaged_library_is_reported(tmp_path: Path, qtbot: QtBot) -> None:
     (tmp_path / "index.db").mkdir()
     library = Library(Home(tmp_path))
     model = HistoryModel(library)
@@ -171,7 +169,7 @@ def test_a_library_that_is_not_there_is_a_sentence(tmp_path: Path, qtbot: QtBot)
     library.close()
 
 
-def test_lineage_goes_back_to_the_beginning_and_on(searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
+def test_lineage_has_parents_and_children(searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
     found: list[Lineage] = []
     searched.lineage(sample.painted.id, found.append)
     qtbot.waitUntil(lambda: bool(found))
@@ -223,7 +221,7 @@ def test_a_long_history_is_read_page_by_page(library: Library, qtbot: QtBot) -> 
         ("aaa", "aaaa", None, (3, 3)),
     ],
 )
-def test_only_what_differs_changes(
+def test_list_diff_changes_only_what_differs(
     model: HistoryModel, old: str, new: str, removed: object, inserted: object, qtbot: QtBot
 ) -> None:
     model._become(Change.between([], list(old)))

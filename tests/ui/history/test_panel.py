@@ -1,4 +1,4 @@
-"""The history as an artist meets it: search, choose, star, trash with undo, drag out, trace back."""
+"""The history panel: search, selection, stars, trash, undo, dragging and lineage."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ def test_typing_searches(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBo
     assert panel.count.text() == "4"
 
 
-def test_nothing_found_says_what_and_how_to_go_on(panel: HistoryPanel, qtbot: QtBot) -> None:
+def test_an_empty_search_names_the_words_and_how_to_clear_them(panel: HistoryPanel, qtbot: QtBot) -> None:
     with qtbot.waitSignal(panel.model.searched):
         panel.search.setText("<b>zebra")
     assert "Nothing matches “<b>zebra”" in panel.grid.empty_text
     panel.grab()
 
 
-def test_empty_shelves_say_what_belongs_there(panel: HistoryPanel, qtbot: QtBot) -> None:
+def test_empty_filters_describe_their_content(panel: HistoryPanel, qtbot: QtBot) -> None:
     go_to_shelf(panel, STARRED, qtbot)
     assert "star" in panel.grid.empty_text
     go_to_shelf(panel, TRASH, qtbot)
@@ -92,7 +92,7 @@ def test_empty_shelves_say_what_belongs_there(panel: HistoryPanel, qtbot: QtBot)
     assert not panel.trash_bar.empty.isEnabled()
 
 
-def test_the_grammar_is_one_click_away(panel: HistoryPanel, qtbot: QtBot) -> None:
+def test_search_help_lists_the_syntax(panel: HistoryPanel, qtbot: QtBot) -> None:
     panel.search.show_help()
     (menu,) = panel.search.findChildren(QMenu)
     assert "tool:style" in entries(menu)
@@ -122,14 +122,14 @@ def test_arrows_choose_and_enter_opens(panel: HistoryPanel, sample: SampleLibrar
     assert opened.args[0].id == sample.tale.id
 
 
-def test_the_down_key_leads_from_the_search_to_what_was_found(panel: HistoryPanel, qtbot: QtBot) -> None:
+def test_the_down_key_moves_from_search_to_results(panel: HistoryPanel, qtbot: QtBot) -> None:
     panel.search.setFocus()
     qtbot.keyClick(panel.search, Qt.Key.Key_Down)
     assert panel.grid.hasFocus()
     assert panel.grid.currentIndex().row() == 0
 
 
-def test_the_dot_stars_and_takes_the_star_back(panel: HistoryPanel, qtbot: QtBot) -> None:
+def test_the_dot_key_toggles_the_star(panel: HistoryPanel, qtbot: QtBot) -> None:
     select_creation(panel, 1, 2)
     press(panel, qtbot, ".")
     assert all(creation.star for creation in panel.grid.list_selected_creations())
@@ -189,35 +189,35 @@ def test_the_trash_restores_and_asks_before_it_deletes(
     assert sample.library.get(sample.photo.id) is None
 
 
-def test_what_is_chosen_in_the_trash_is_deleted_for_ever_once_that_is_confirmed(
+def test_a_selection_in_the_trash_is_deleted_after_confirmation(
     panel: HistoryPanel, sample: SampleLibrary, undo: UndoStack, qtbot: QtBot
 ) -> None:
     select_creation(panel, 0, 2, 3)
     with qtbot.waitSignal(panel.model.searched):
         panel.trash_selected()
     go_to_shelf(panel, TRASH, qtbot)
-    strip = panel.trash_bar
-    assert not strip.delete_chosen.isEnabled()
+    trash_bar = panel.trash_bar
+    assert not trash_bar.delete_chosen.isEnabled()
     select_creation(panel, 0, 1)
     with qtbot.assertNotEmitted(panel.model.rowsRemoved):
         press(panel, qtbot, Qt.Key.Key_Delete)
-    assert strip.question.text() == "Delete 2 creations permanently? This cannot be undone."
-    qtbot.keyClick(strip.keep_button, Qt.Key.Key_Escape)
-    assert not strip.question.isVisible()
-    strip.delete_chosen.click()
+    assert trash_bar.question.text() == "Delete 2 creations permanently? This cannot be undone."
+    qtbot.keyClick(trash_bar.keep_button, Qt.Key.Key_Escape)
+    assert not trash_bar.question.isVisible()
+    trash_bar.delete_chosen.click()
     select_creation(panel, 2)
-    assert not strip.question.isVisible(), "what is chosen now is not what was asked about"
+    assert not trash_bar.question.isVisible(), "what is chosen now is not what was asked about"
     assert entries(panel.make_menu()) == ["Restore", "Delete permanently…", "Empty trash…"]
-    strip.delete_chosen.click()
+    trash_bar.delete_chosen.click()
     with qtbot.waitSignal(panel.model.searched):
-        strip.delete.click()
+        trash_bar.delete.click()
     assert ids(panel) == [sample.tale.id, sample.painted.id]
     assert sample.library.get(sample.photo.id) is None
     assert sample.library.get(sample.tale.id) is not None
     assert not Path(sample.photo.path).exists()
 
 
-def test_the_menu_offers_what_can_be_done(panel: HistoryPanel, qtbot: QtBot) -> None:
+def test_the_context_menu_has_the_possible_actions(panel: HistoryPanel, qtbot: QtBot) -> None:
     select_creation(panel, 2)
     assert entries(panel.make_menu()) == [
         "Open", "Use settings", "Use as input", "Star", "Rating", "Copy", "Export…", "Show in folder", "Move to trash",
@@ -226,7 +226,7 @@ def test_the_menu_offers_what_can_be_done(panel: HistoryPanel, qtbot: QtBot) -> 
     assert entries(panel.make_menu()) == ["Star", "Rating", "Copy", "Move to trash"]
 
 
-def test_details_tell_what_is_known(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot) -> None:
+def test_details_show_prompt_and_facts(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot) -> None:
     assert not panel.details.isVisible()
     select_creation(panel, 2)
     assert panel.details.title.text() == "Impressionist"
@@ -240,7 +240,7 @@ def test_details_tell_what_is_known(panel: HistoryPanel, sample: SampleLibrary, 
         panel.details.input.click()
 
 
-def test_where_it_came_from_leads_there(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot) -> None:
+def test_a_step_of_the_lineage_opens_its_creation(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot) -> None:
     select_creation(panel, 1)
     qtbot.waitUntil(lambda: len(panel.details.lineage.findChildren(StepButton)) == 3)
     steps = [button for button in panel.details.lineage.findChildren(StepButton) if not button.isHidden()]
@@ -260,7 +260,7 @@ def test_tags_are_edited_and_undone(panel: HistoryPanel, undo: UndoStack, qtbot:
     assert panel.grid.list_selected_creations()[0].tags == ()
 
 
-def test_tags_that_were_typed_are_kept_when_another_is_chosen(
+def test_typed_tags_are_saved_when_the_selection_changes(
     panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot
 ) -> None:
     select_creation(panel, 2)
@@ -288,7 +288,7 @@ def test_copy_puts_it_on_the_clipboard(panel: HistoryPanel, sample: SampleLibrar
     QApplication.clipboard().clear()
 
 
-def test_export_tells_where_to(panel: HistoryPanel, sample: SampleLibrary, tmp_path: Path, qtbot: QtBot) -> None:
+def test_export_reports_the_file(panel: HistoryPanel, sample: SampleLibrary, tmp_path: Path, qtbot: QtBot) -> None:
     with qtbot.waitSignal(panel.history_actions.notified) as told:
         panel.history_actions._export_to(sample.painted, tmp_path / "out.jpg")
     assert told.args[0] == "Exported to out.jpg."
@@ -328,7 +328,7 @@ def test_every_widget_that_takes_the_focus_has_a_name(panel: HistoryPanel) -> No
     assert nameless == []
 
 
-def test_it_is_painted_with_missing_files_and_stars(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot) -> None:
+def test_the_grid_paints_missing_files_and_stars(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot) -> None:
     from msgspec.structs import replace
 
     panel.model._remember([replace(sample.painted, missing=True, star=True), replace(sample.tale, star=True)])
@@ -338,7 +338,7 @@ def test_it_is_painted_with_missing_files_and_stars(panel: HistoryPanel, sample:
     assert len({picture.pixelColor(x, 40).name() for x in range(0, picture.width(), 3)}) > 3
 
 
-def test_facts_in_an_artist_s_words() -> None:
+def test_creations_are_described() -> None:
     creation = Creation(
         id="0" * 64,
         path="a.png",

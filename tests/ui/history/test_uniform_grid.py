@@ -1,4 +1,4 @@
-"""Cells by arithmetic: where they stand, what a point hits, how keys move, at a hundred thousand."""
+"""The uniform grid: positions, hits, keys and scrolling, with a hundred thousand cells."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def grid(qtbot: QtBot) -> Iterator[UniformGrid]:
     grid.close()
 
 
-def test_every_cell_is_found_where_it_stands(grid: UniformGrid) -> None:
+def test_every_cell_is_found_at_its_position(grid: UniformGrid) -> None:
     for row in (0, 1, 2, 3, 50_000, 99_999):
         grid.scrollTo(grid.model().index(row, 0))
         rect = grid.visualRect(grid.model().index(row, 0))
@@ -31,7 +31,7 @@ def test_every_cell_is_found_where_it_stands(grid: UniformGrid) -> None:
         assert grid.indexAt(rect.center()).row() == row
 
 
-def test_beside_the_cells_there_is_nothing(grid: UniformGrid) -> None:
+def test_points_outside_the_cells_have_no_index(grid: UniformGrid) -> None:
     grid.scrollToBottom()
     bottom = grid.visualRect(grid.model().index(99_999, 0))
     assert not grid.indexAt(bottom.center() + QPoint(grid.side, 0)).isValid()
@@ -52,26 +52,26 @@ def test_beside_the_cells_there_is_nothing(grid: UniformGrid) -> None:
         (Qt.Key.Key_Down, 99_999, 99_999),
     ],
 )
-def test_keys_move(grid: UniformGrid, key: Qt.Key, start: int, end: int, qtbot: QtBot) -> None:
+def test_arrow_keys_move_the_current_cell(grid: UniformGrid, key: Qt.Key, start: int, end: int, qtbot: QtBot) -> None:
     assert grid.columns == 3
     grid.setCurrentIndex(grid.model().index(start, 0))
     qtbot.keyClick(grid, key)
     assert grid.currentIndex().row() == end
 
 
-def test_a_page_is_what_is_seen(grid: UniformGrid, qtbot: QtBot) -> None:
+def test_page_keys_move_by_the_visible_rows(grid: UniformGrid, qtbot: QtBot) -> None:
     grid.setCurrentIndex(grid.model().index(0, 0))
     qtbot.keyClick(grid, Qt.Key.Key_PageDown)
     assert grid.currentIndex().row() == grid.viewport().height() // grid.side * 3
 
 
-def test_a_rectangle_touches_its_lines(grid: UniformGrid) -> None:
+def test_rows_in_a_rectangle(grid: UniformGrid) -> None:
     side = grid.side
     assert grid.rows_in(QRect(0, 0, 10, 10)) == [(0, 0)]
     assert grid.rows_in(QRect(side + 5, 5, side, side)) == [(1, 2), (4, 5)]
 
 
-def test_another_width_keeps_what_is_at_the_top(grid: UniformGrid, qtbot: QtBot) -> None:
+def test_resizing_keeps_the_topmost_row(grid: UniformGrid, qtbot: QtBot) -> None:
     grid.verticalScrollBar().setValue(5_000 * grid.side)
     top = grid.indexAt(QPoint(5, 5)).row()
     grid.resize(620, 600)
@@ -79,7 +79,7 @@ def test_another_width_keeps_what_is_at_the_top(grid: UniformGrid, qtbot: QtBot)
     assert abs(grid.indexAt(QPoint(5, 5)).row() - top) < grid.columns
 
 
-def test_growing_and_shrinking_keeps_the_place(grid: UniformGrid, qtbot: QtBot) -> None:
+def test_inserting_and_removing_keeps_the_position(grid: UniformGrid, qtbot: QtBot) -> None:
     bar = grid.verticalScrollBar()
     bar.setValue(1_000_000)
     grid.model().insertRows(0, 1)

@@ -1,4 +1,4 @@
-"""Saving a page as a file for others."""
+"""Exporting a page to a file."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from studio.ui.page.export_dialog import open_export_dialog, suggest_file_name
         ("", "Page"),
     ],
 )
-def test_the_first_words_are_offered_as_a_name(text: str, name: str) -> None:
+def test_the_first_words_are_suggested_as_file_name(text: str, name: str) -> None:
     assert suggest_file_name(text) == name
 
 
-def test_a_name_gets_the_ending_of_its_format(qtbot: QtBot, tmp_path: Path) -> None:
+def test_a_file_name_gets_the_extension_of_its_format(qtbot: QtBot, tmp_path: Path) -> None:
     window = QWidget()
     qtbot.addWidget(window)
     saved: list[Path] = []

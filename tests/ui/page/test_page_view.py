@@ -1,4 +1,4 @@
-"""The page of text as the artist uses it, with keys."""
+"""The page view, used with keys."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ from studio.ui.page.editor import PageEditor
 from studio.ui.theme import theme
 from studio.ui.theme.colours import DARK, LIGHT
 from studio.ui.window.window import Window
-from tests.fixtures import engine as fakes
-from tests.fixtures.engine import FakeEngine
+from tests.fixtures.engine import FakeEngine, catalogue, property_, tool
 
 CTRL, ALT, SHIFT = (
     Qt.KeyboardModifier.ControlModifier,
     Qt.KeyboardModifier.AltModifier,
     Qt.KeyboardModifier.ShiftModifier,
 )
-TALE = fakes.tool(
+TALE = tool(
     "tales.tale",
     "Write on",
-    {"text": fakes.property_("string", "page", default=""), "heat": fakes.property_("number", default=0.8)},
+    {"text": property_("string", "page", default=""), "heat": property_("number", default=0.8)},
     output="text",
 )
 
@@ -39,7 +38,7 @@ TALE = fakes.tool(
 @pytest.fixture
 def engine() -> FakeEngine:
     plugin = PluginDescriptor(name="tales", title="Tales", tools=(TALE,))
-    return FakeEngine(Catalogue((plugin, *fakes.catalogue().plugins)))
+    return FakeEngine(Catalogue((plugin, *catalogue().plugins)))
 
 
 @pytest.fixture
@@ -68,11 +67,11 @@ def colour(paper: PageEditor, at: int) -> str:
 
 
 def agree(view: PageView, page: Page) -> bool:
-    """Whether what is seen is what is kept."""
+    """Check whether the editor shows the stored text."""
     return view.editor.text == page.text == view.editor.document().toRawText().replace("\u2029", "\n")
 
 
-def test_the_page_is_there_while_its_tool_is_chosen(qtbot: QtBot, window: Window, view: PageView) -> None:
+def test_the_page_is_shown_while_a_writing_tool_is_chosen(qtbot: QtBot, window: Window, view: PageView) -> None:
     assert view.isVisible()
     assert view.editor.hint.isVisible()
     assert not window.canvas.isVisible()
@@ -83,9 +82,7 @@ def test_the_page_is_there_while_its_tool_is_chosen(qtbot: QtBot, window: Window
     assert not window.central.back.isVisible()
 
 
-def test_a_picture_can_be_looked_at_and_the_page_is_a_click_away(
-    qtbot: QtBot, window: Window, view: PageView, picture: Path
-) -> None:
+def test_back_to_page_returns_from_a_picture(qtbot: QtBot, window: Window, view: PageView, picture: Path) -> None:
     window.session.generation.adopt([picture])
     qtbot.waitUntil(lambda: window.canvas.isVisible())
     assert window.central.back.isVisible()
@@ -93,7 +90,9 @@ def test_a_picture_can_be_looked_at_and_the_page_is_a_click_away(
     assert view.isVisible()
 
 
-def test_typing_streaming_and_colours(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+def test_typed_and_generated_text_differ_in_colour(
+    qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
+) -> None:
     page, paper = window.session.page, view.editor
     qtbot.keyClicks(paper, "A fox")
     assert page.text == "A fox"
@@ -114,7 +113,7 @@ def test_typing_streaming_and_colours(qtbot: QtBot, window: Window, view: PageVi
     assert page.text == "A fox ran home. It"
 
 
-def test_what_is_typed_into_a_models_words_is_ones_own(
+def test_text_typed_into_the_model_s_text_is_the_human_s(
     qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
 ) -> None:
     page, paper = window.session.page, view.editor
@@ -150,7 +149,7 @@ def test_undo_and_redo_by_keys_and_buttons(qtbot: QtBot, window: Window, view: P
     assert agree(view, page)
 
 
-def test_regenerate_and_look_through_the_alternatives(
+def test_regenerate_and_step_through_alternatives(
     qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
 ) -> None:
     page, paper = window.session.page, view.editor
@@ -202,7 +201,7 @@ def test_find_and_replace(qtbot: QtBot, window: Window, view: PageView) -> None:
     assert paper.extraSelections() == []
 
 
-def test_versions_are_searched_and_gone_to(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+def test_versions_are_searched_and_opened(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     page = window.session.page
     job = press_generate(qtbot, window)
     stream(qtbot, window, engine, job, "A fox sang")
@@ -229,7 +228,7 @@ def test_versions_are_searched_and_gone_to(qtbot: QtBot, window: Window, view: P
     "text",
     ["🦊 and 👩‍🚀 👨‍👩‍👧", "שלום עולם, مرحبا", "狐が走った。", "a\u00a0b — “c”", "<b>no</b> &amp; <img src='x'>"],
 )
-def test_every_script_is_kept_as_it_was_pasted(qtbot: QtBot, window: Window, view: PageView, text: str) -> None:
+def test_pasted_text_of_every_script_is_kept(qtbot: QtBot, window: Window, view: PageView, text: str) -> None:
     page, paper = window.session.page, view.editor
     data = QMimeData()
     data.setText(f"{text}\r\n")
@@ -253,7 +252,7 @@ def test_words_are_counted(qtbot: QtBot, view: PageView) -> None:
 
 
 @pytest.mark.parametrize("command", ["Show page", "New page"])
-def test_a_page_that_is_asked_for_can_be_written_on_at_once(qtbot: QtBot, window: Window, command: str) -> None:
+def test_an_opened_page_has_the_focus(qtbot: QtBot, window: Window, command: str) -> None:
     session = window.session
     qtbot.waitUntil(lambda: session.page.ready)
     session.workspace.choose("morph.between")
@@ -266,7 +265,7 @@ def test_a_page_that_is_asked_for_can_be_written_on_at_once(qtbot: QtBot, window
     assert window.central.is_page
 
 
-def test_a_new_page_and_back(qtbot: QtBot, window: Window, view: PageView) -> None:
+def test_a_new_page_and_back_to_the_last(qtbot: QtBot, window: Window, view: PageView) -> None:
     page = window.session.page
     qtbot.keyClicks(view.editor, "First")
     first = page.page_id
@@ -323,7 +322,7 @@ def test_every_widget_that_takes_the_focus_has_a_name(view: PageView) -> None:
     assert nameless == []
 
 
-def test_spans_are_spliced() -> None:
+def test_author_runs_are_spliced() -> None:
     human, machine = Author.HUMAN, Author.MACHINE
     spans = merge_runs([(human, 3), (human, 0), (machine, 4), (machine, 1)])
     assert spans == [(human, 3), (machine, 5)]
@@ -332,10 +331,10 @@ def test_spans_are_spliced() -> None:
     assert splice_runs(spans, 2, 6, []) == [(human, 2)]
 
 
-def test_paint_this_and_repaint_by_keys(
+def test_illustrate_and_update_by_keys(
     qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine, pictures: list[Path]
 ) -> None:
-    paint = fakes.tool("art.paint", "Paint", {"prompt": fakes.property_("string", "prompt", default="")})
+    paint = tool("art.paint", "Paint", {"prompt": property_("string", "prompt", default="")})
     plugins = (*engine.catalogue.plugins, PluginDescriptor(name="art", tools=(paint,)))
     engine.set_catalogue(Catalogue(plugins))
     qtbot.waitUntil(lambda: "art.paint" in window.session.workspace.catalogue.tools)
@@ -361,12 +360,10 @@ def test_paint_this_and_repaint_by_keys(
     assert window.canvas.isVisible()
 
 
-def test_an_empty_page_says_what_its_tool_does(
-    qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
-) -> None:
+def test_an_empty_page_describes_its_tool(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     assert "The model continues" in view.editor.hint.text()
-    asked = fakes.property_("string", "page", default="", description="What you say is answered.")
-    talk = fakes.tool("tales.talk", "Talk", {"text": asked}, output="text")
+    asked = property_("string", "page", default="", description="What you say is answered.")
+    talk = tool("tales.talk", "Talk", {"text": asked}, output="text")
     engine.set_catalogue(Catalogue((PluginDescriptor(name="tales", title="Tales", tools=(TALE, talk)),)))
     qtbot.waitUntil(lambda: "tales.talk" in window.session.workspace.catalogue.tools)
     window.session.workspace.choose("tales.talk")
@@ -375,7 +372,7 @@ def test_an_empty_page_says_what_its_tool_does(
     assert view.editor.hint.height() >= view.editor.hint.heightForWidth(view.editor.hint.width())
 
 
-def test_a_talk_is_held_on_the_page(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+def test_a_chat_is_written_on_the_page(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     page, paper = window.session.page, view.editor
     qtbot.keyClicks(paper, "Hello.")
     job = press_generate(qtbot, window)
@@ -388,7 +385,7 @@ def test_a_talk_is_held_on_the_page(qtbot: QtBot, window: Window, view: PageView
     assert [run.author for run in page.runs] == [Author.HUMAN, Author.MACHINE, Author.HUMAN]
 
 
-def test_in_a_narrow_window_there_is_room_for_all(qtbot: QtBot, window: Window, view: PageView) -> None:
+def test_a_narrow_page_shows_every_button(qtbot: QtBot, window: Window, view: PageView) -> None:
     qtbot.keyClicks(view.editor, "A fox.")
     window.resize(900, 700)
     view.toggle_find()
@@ -412,7 +409,7 @@ def test_in_a_narrow_window_there_is_room_for_all(qtbot: QtBot, window: Window, 
 
 
 @pytest.mark.parametrize("lines", [1, 2, 3])
-def test_what_streams_stays_in_view(
+def test_the_view_follows_the_written_text(
     qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine, lines: int
 ) -> None:
     job = press_generate(qtbot, window)

@@ -1,4 +1,4 @@
-"""The alternatives at one place beside each other, by the pointer and by keys."""
+"""Alternatives side by side, with pointer and keys."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ from studio.ui.page.side_by_side import MIN_WIDTH, SideBySide
 from studio.ui.theme import theme
 from studio.ui.theme.colours import DARK, LIGHT
 from studio.ui.window.window import Window
-from tests.fixtures import engine as fakes
-from tests.fixtures.engine import FakeEngine
+from tests.fixtures.engine import FakeEngine, property_, tool
 
-TALE = fakes.tool("tales.tale", "Write on", {"text": fakes.property_("string", "page", default="")}, output="text")
+TALE = tool("tales.tale", "Write on", {"text": property_("string", "page", default="")}, output="text")
 ALT, CTRL = Qt.KeyboardModifier.AltModifier, Qt.KeyboardModifier.ControlModifier
 KEY = Qt.Key
 EVERY_KIND = [
@@ -51,7 +50,7 @@ def view(qtbot: QtBot, page_view: PageView) -> PageView:
 
 
 def ask(qtbot: QtBot, window: Window, count: int) -> list[str]:
-    """Generate; the ids of its jobs."""
+    """Generate, and return the ids of the jobs."""
     window.session.workspace.set_count(count)
     with qtbot.waitSignal(window.session.generation.submitted) as submitted:
         window.session.generation.generate()
@@ -59,36 +58,36 @@ def ask(qtbot: QtBot, window: Window, count: int) -> list[str]:
 
 
 def stream(qtbot: QtBot, window: Window, engine: FakeEngine, job: str, text: str) -> None:
-    """What a job has written after "A fox"."""
+    """Let a job write a text after "A fox"."""
     engine.run(job)
     engine.say(PreviewFrame(job=job, text=f"A fox{text}"))
     book = window.session.page.book
     qtbot.waitUntil(lambda: (node := book.find_node_of_job(job)) is not None and node.text == text)
 
 
-def written(qtbot: QtBot, window: Window, engine: FakeEngine, *texts: str) -> None:
-    """Alternatives that are there to stay, the first of them on the page."""
+def write_alternatives(qtbot: QtBot, window: Window, engine: FakeEngine, *texts: str) -> None:
+    """Write finished alternatives, the first of them on the page."""
     for job, text in zip(ask(qtbot, window, len(texts)), texts, strict=True):
         stream(qtbot, window, engine, job, text)
         engine.fail(job, "Enough.")
     qtbot.waitUntil(lambda: not window.session.page.is_writing)
 
 
-def opened(qtbot: QtBot, view: PageView) -> SideBySide:
+def open_alternatives(qtbot: QtBot, view: PageView) -> SideBySide:
     qtbot.keyClick(view.editor, KEY.Key_S, ALT)
     assert view.side_by_side.isVisible()
     return view.side_by_side
 
 
 def press(qtbot: QtBot, key: Qt.Key) -> None:
-    """Where the focus is."""
+    """Press a key in the focused widget."""
     focused = QApplication.focusWidget()
     assert focused is not None
     qtbot.keyClick(focused, key)
 
 
-def focused(cards: SideBySide) -> int:
-    """The number of the card with the focus."""
+def find_focused(cards: SideBySide) -> int:
+    """Return the number of the focused card."""
     return next(card.number for card in cards.cards if card.hasFocus())
 
 
@@ -96,11 +95,13 @@ def words_on(card: AlternativeCard) -> str:
     return card._text.toPlainText()
 
 
-def test_a_key_takes_one_and_the_others_stay(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+def test_a_number_key_chooses_an_alternative_and_keeps_the_others(
+    qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
+) -> None:
     assert not view.page_bar.side_by_side_button.isVisible()
-    written(qtbot, window, engine, " ran.", " sat.", " sang.")
+    write_alternatives(qtbot, window, engine, " ran.", " sat.", " sang.")
     assert view.page_bar.side_by_side_button.isVisible()
-    cards = opened(qtbot, view)
+    cards = open_alternatives(qtbot, view)
     assert cards.title.text() == "3 alternatives"
     assert cards.context_label.text() == "after “A fox”"
     assert [words_on(card) for card in cards.cards] == ["ran.", "sat.", "sang."]
@@ -117,19 +118,21 @@ def test_a_key_takes_one_and_the_others_stay(qtbot: QtBot, window: Window, view:
     assert view.editor.text == "A fox ran."
 
 
-def test_arrows_and_enter_take_one(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
-    written(qtbot, window, engine, " ran.", " sat.", " sang.")
-    cards = opened(qtbot, view)
-    assert focused(cards) == 1
+def test_arrows_and_enter_choose_an_alternative(
+    qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
+) -> None:
+    write_alternatives(qtbot, window, engine, " ran.", " sat.", " sang.")
+    cards = open_alternatives(qtbot, view)
+    assert find_focused(cards) == 1
     for key in (KEY.Key_Left, KEY.Key_Right, KEY.Key_Right, KEY.Key_Right, KEY.Key_Left):
         press(qtbot, key)
-    assert focused(cards) == 2
+    assert find_focused(cards) == 2
     press(qtbot, KEY.Key_Return)
     assert view.editor.text == "A fox sat."
 
 
-def test_a_click_takes_one(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
-    written(qtbot, window, engine, " ran.", " sat.")
+def test_a_click_chooses_an_alternative(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    write_alternatives(qtbot, window, engine, " ran.", " sat.")
     view.page_bar.side_by_side_button.click()
     assert view.page_bar.side_by_side_button.isChecked()
     qtbot.mouseClick(view.side_by_side.cards[1], Qt.MouseButton.LeftButton)
@@ -137,11 +140,11 @@ def test_a_click_takes_one(qtbot: QtBot, window: Window, view: PageView, engine:
     assert not view.page_bar.side_by_side_button.isChecked()
 
 
-def test_escape_leaves_all_as_it_was(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
-    written(qtbot, window, engine, " ran.", " sat.")
+def test_escape_closes_without_a_change(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    write_alternatives(qtbot, window, engine, " ran.", " sat.")
     view.editor.put_cursor(7)
     nodes = dict(window.session.page.book.nodes)
-    cards = opened(qtbot, view)
+    cards = open_alternatives(qtbot, view)
     press(qtbot, KEY.Key_Right)
     press(qtbot, KEY.Key_Escape)
     assert cards.isHidden()
@@ -149,16 +152,16 @@ def test_escape_leaves_all_as_it_was(qtbot: QtBot, window: Window, view: PageVie
     assert view.editor.cursor_position() == 7
     assert view.editor.hasFocus()
     assert window.session.page.book.nodes == nodes
-    cards = opened(qtbot, view)
+    cards = open_alternatives(qtbot, view)
     press(qtbot, KEY.Key_1)
     assert cards.isHidden()
     assert window.session.page.book.nodes == nodes
 
 
-def test_cards_grow_while_words_stream(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+def test_cards_grow_while_text_is_written(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     first, second = ask(qtbot, window, 2)
     assert view.page_bar.side_by_side_button.isVisible()
-    cards = opened(qtbot, view)
+    cards = open_alternatives(qtbot, view)
     assert [words_on(card) for card in cards.cards] == ["Waiting…"] * 2
     press(qtbot, KEY.Key_2)
     assert cards.isVisible()
@@ -181,10 +184,10 @@ def test_cards_grow_while_words_stream(qtbot: QtBot, window: Window, view: PageV
     assert view.editor.text == "A fox sat down there"
 
 
-def test_one_more_comes_beside_them(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
-    written(qtbot, window, engine, " ran.", " sat.")
+def test_regenerate_adds_a_card(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    write_alternatives(qtbot, window, engine, " ran.", " sat.")
     window.session.workspace.set_count(1)
-    cards = opened(qtbot, view)
+    cards = open_alternatives(qtbot, view)
     with qtbot.waitSignal(window.session.generation.submitted) as submitted:
         view.page_bar.regenerate_button.click()
     assert [words_on(card) for card in cards.cards] == ["ran.", "sat.", "Waiting…"]
@@ -193,9 +196,11 @@ def test_one_more_comes_beside_them(qtbot: QtBot, window: Window, view: PageView
     assert cards.cards[2].passage.is_here
 
 
-def test_it_closes_when_the_page_goes_on(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
-    written(qtbot, window, engine, " ran.", " sat.")
-    cards = opened(qtbot, view)
+def test_alternatives_close_when_a_job_writes_elsewhere(
+    qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
+) -> None:
+    write_alternatives(qtbot, window, engine, " ran.", " sat.")
+    cards = open_alternatives(qtbot, view)
     (job,) = ask(qtbot, window, 1)
     assert cards.isVisible()
     engine.run(job)
@@ -204,7 +209,7 @@ def test_it_closes_when_the_page_goes_on(qtbot: QtBot, window: Window, view: Pag
     assert cards.isHidden()
 
 
-def test_the_words_before_are_cut_where_there_is_no_room(
+def test_the_text_before_the_passage_is_elided(
     qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
 ) -> None:
     qtbot.keyClicks(view.editor, " that had a long way to go before it came home in the evening of a day in May" * 2)
@@ -213,24 +218,26 @@ def test_the_words_before_are_cut_where_there_is_no_room(
         engine.run(job)
         engine.say(PreviewFrame(job=job, text=f"{text} ran"))
     qtbot.waitUntil(lambda: window.session.page.has_others and view.editor.text.endswith("ran"))
-    before = opened(qtbot, view).context_label
+    before = open_alternatives(qtbot, view).context_label
     assert before.text().startswith("after “…")
     assert before.text().endswith("in May”")
     assert before.fontMetrics().horizontalAdvance(before.text()) <= before.width()
 
 
-def test_it_closes_with_its_page(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
-    written(qtbot, window, engine, " ran.", " sat.")
-    cards = opened(qtbot, view)
+def test_alternatives_close_when_another_page_opens(
+    qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
+) -> None:
+    write_alternatives(qtbot, window, engine, " ran.", " sat.")
+    cards = open_alternatives(qtbot, view)
     window.session.page.new_page()
     assert cards.isHidden()
 
 
 @pytest.mark.parametrize("place", [0, 2])
-def test_what_was_written_once_is_not_compared(
+def test_a_passage_without_alternatives_is_not_shown_side_by_side(
     qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine, place: int
 ) -> None:
-    written(qtbot, window, engine, " ran.")
+    write_alternatives(qtbot, window, engine, " ran.")
     view.editor.put_cursor(place)
     qtbot.keyClick(view.editor, KEY.Key_S, ALT)
     assert view.side_by_side.isHidden()
@@ -239,12 +246,12 @@ def test_what_was_written_once_is_not_compared(
 
 @pytest.mark.parametrize("count", [2, 9])
 @pytest.mark.parametrize("width", [900, 1440])
-def test_there_is_room_for_each(
+def test_cards_do_not_overlap(
     qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine, count: int, width: int
 ) -> None:
     window.resize(width, 700)
-    written(qtbot, window, engine, *EVERY_KIND[:count])
-    cards = opened(qtbot, view)
+    write_alternatives(qtbot, window, engine, *EVERY_KIND[:count])
+    cards = open_alternatives(qtbot, view)
     places = [card.geometry() for card in cards.cards]
     assert all(a.right() < b.left() for a, b in pairwise(places))
     assert all(place.width() >= MIN_WIDTH for place in places)
@@ -260,9 +267,11 @@ def test_there_is_room_for_each(
     qtbot.waitUntil(lambda: again.width() >= again.minimumSizeHint().width())
 
 
-def test_every_script_and_nothing_at_all(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
-    written(qtbot, window, engine, *EVERY_KIND)
-    cards = opened(qtbot, view).cards
+def test_cards_show_every_script_and_empty_alternatives(
+    qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
+) -> None:
+    write_alternatives(qtbot, window, engine, *EVERY_KIND)
+    cards = open_alternatives(qtbot, view).cards
     for card, text in zip(cards, EVERY_KIND, strict=True):
         shown = "".join(run.text for run in shorten_runs([AuthorRun(text, Author.MACHINE)]))
         assert words_on(card) == (shown or "Empty")
@@ -271,9 +280,11 @@ def test_every_script_and_nothing_at_all(qtbot: QtBot, window: Window, view: Pag
     assert hebrew.textDirection() == Qt.LayoutDirection.RightToLeft
 
 
-def test_names_say_which_it_is(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
-    written(qtbot, window, engine, " ran.", " sat\ndown.")
-    cards = opened(qtbot, view).cards
+def test_accessible_names_number_the_alternatives(
+    qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
+) -> None:
+    write_alternatives(qtbot, window, engine, " ran.", " sat\ndown.")
+    cards = open_alternatives(qtbot, view).cards
     assert [card.accessibleName() for card in cards] == [
         "Alternative 1 of 2, on the page: ran.",
         "Alternative 2 of 2: sat down.",
@@ -281,13 +292,13 @@ def test_names_say_which_it_is(qtbot: QtBot, window: Window, view: PageView, eng
     assert cards[1].accessibleDescription() == "2 words"
 
 
-def test_what_was_changed_in_one_is_shown_as_ones_own(
+def test_edited_words_have_the_human_s_colour_on_the_card(
     qapp: QApplication, qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
 ) -> None:
-    written(qtbot, window, engine, " ran.", " sat.")
+    write_alternatives(qtbot, window, engine, " ran.", " sat.")
     view.editor.put_cursor(8)
     qtbot.keyClicks(view.editor, "u")
-    card = opened(qtbot, view).cards[0]
+    card = open_alternatives(qtbot, view).cards[0]
     assert words_on(card) == "raun."
 
     def colours() -> list[str]:
@@ -302,15 +313,15 @@ def test_what_was_changed_in_one_is_shown_as_ones_own(
         theme.apply(qapp, "dark")
 
 
-def test_finding_looks_at_the_paper_again(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
-    written(qtbot, window, engine, " ran.", " sat.")
-    cards = opened(qtbot, view)
+def test_find_closes_the_alternatives(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+    write_alternatives(qtbot, window, engine, " ran.", " sat.")
+    cards = open_alternatives(qtbot, view)
     view.toggle_find()
     assert cards.isHidden()
     assert view.find_bar.find_field.hasFocus()
 
 
-def test_the_beginning_of_a_text() -> None:
+def test_runs_are_shortened() -> None:
     human, machine = Author.HUMAN, Author.MACHINE
     assert shorten_runs([]) == []
     assert shorten_runs([AuthorRun(" \n", machine), AuthorRun(" ", human)]) == []

@@ -1,4 +1,4 @@
-"""Other words for a model's, by the pointer and by keys."""
+"""Alternatives of the model's words, and suggested words, with pointer and keys."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from studio.library.storage import writer
 from studio.ui.page import PageView
 from studio.ui.page.suggestion_list import format_percent, show_invisible
 from studio.ui.window.window import Window
-from tests.fixtures import engine as fakes
-from tests.fixtures.engine import FakeEngine
+from tests.fixtures.engine import FakeEngine, property_, tool
 
-TALE = fakes.tool("tales.tale", "Write on", {"text": fakes.property_("string", "page", default="")}, output="text")
+TALE = tool("tales.tale", "Write on", {"text": property_("string", "page", default="")}, output="text")
 CHOICES = [[" fox", [[" fox", 0.5], [" owl", 0.25]]], [" ran", [[" sang", 0.4], [" ran", 0.3]]]]
 ALT = Qt.KeyboardModifier.AltModifier
 
@@ -31,7 +30,7 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def view(qtbot: QtBot, window: Window, engine: FakeEngine, page_view: PageView) -> PageView:
-    """A page on which somebody wrote "A red", and a model " fox ran"."""
+    """A page on which the artist wrote "A red" and a model " fox ran"."""
     session, view = window.session, page_view
     qtbot.keyClicks(view.editor, "A red")
     with qtbot.waitSignal(session.generation.submitted) as submitted:
@@ -51,7 +50,7 @@ def rest_on(view: PageView, at: int) -> QPoint:
     return point
 
 
-def test_the_pointer_rests_on_a_word(qtbot: QtBot, window: Window, view: PageView) -> None:
+def test_hovering_over_a_word_shows_alternatives(qtbot: QtBot, window: Window, view: PageView) -> None:
     rest_on(view, 2)
     assert view.word_list.isHidden()
     point = rest_on(view, 7)
@@ -69,7 +68,7 @@ def test_the_pointer_rests_on_a_word(qtbot: QtBot, window: Window, view: PageVie
     assert view.editor.extraSelections() == []
 
 
-def test_another_word_is_clicked(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+def test_a_click_chooses_another_word(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     rest_on(view, 7)
     qtbot.waitUntil(lambda: view.word_list.isVisible())
     row = view.word_list.list.visualItemRect(view.word_list.list.item(1)).center()
@@ -80,7 +79,7 @@ def test_another_word_is_clicked(qtbot: QtBot, window: Window, view: PageView, e
     assert view.word_list.isHidden()
 
 
-def test_by_keys(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+def test_word_alternatives_by_keys(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     assert view.editor.cursor_position() == 13
     qtbot.keyClick(view.editor, Qt.Key.Key_A, ALT)
     qtbot.waitUntil(lambda: view.word_list.isVisible())
@@ -100,7 +99,7 @@ def test_by_keys(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngin
     assert view.editor.text == "A red fox sang"
 
 
-def test_a_word_of_ones_own_is_said_to_have_none(qtbot: QtBot, window: Window, view: PageView) -> None:
+def test_a_human_s_word_has_no_alternatives(qtbot: QtBot, window: Window, view: PageView) -> None:
     view.editor.put_cursor(1)
     view.word_alternatives.open()
     assert view.word_list.isHidden()
@@ -108,27 +107,27 @@ def test_a_word_of_ones_own_is_said_to_have_none(qtbot: QtBot, window: Window, v
     assert any("no alternatives for this word" in notice.text for notice in notices.items)
 
 
-def test_typing_closes_it(qtbot: QtBot, view: PageView) -> None:
+def test_typing_closes_the_word_list(qtbot: QtBot, view: PageView) -> None:
     rest_on(view, 7)
     qtbot.waitUntil(lambda: view.word_list.isVisible())
     qtbot.keyClicks(view.editor, "x")
     assert view.word_list.isHidden()
 
 
-def test_numbers_and_signs() -> None:
+def test_percent_and_invisible_characters_are_formatted() -> None:
     assert [format_percent(share) for share in (0.5, 0.123, 0.0123, 0.00001)] == ["50%", "12%", "1.2%", "<0.1%"]
     assert [show_invisible(word) for word in (" fox", "\n\n", " ")] == ["fox", "↵↵", "space"]
 
 
 def with_tools(qtbot: QtBot, window: Window, engine: FakeEngine) -> None:
-    prompt = fakes.property_("string", "prompt", default="")
-    rewrite = fakes.tool("tales.rewrite", "Rewrite", {"text": prompt}, output="text", selection="replace")
-    suggest = fakes.tool("tales.suggest", "Find a word", {"text": prompt}, output="text", selection="offer")
+    prompt = property_("string", "prompt", default="")
+    rewrite = tool("tales.rewrite", "Rewrite", {"text": prompt}, output="text", selection="replace")
+    suggest = tool("tales.suggest", "Find a word", {"text": prompt}, output="text", selection="offer")
     engine.set_catalogue(Catalogue((PluginDescriptor(name="tales", title="Tales", tools=(TALE, rewrite, suggest)),)))
     qtbot.waitUntil(lambda: window.session.selection_tools.tool("offer") is not None)
 
 
-def test_a_word_is_found_by_keys(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+def test_a_suggested_word_is_inserted_by_keys(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     with_tools(qtbot, window, engine)
     view.editor.put_cursor(4)
     count = len(engine.jobs())
@@ -151,7 +150,7 @@ def test_a_word_is_found_by_keys(qtbot: QtBot, window: Window, view: PageView, e
     assert view.editor.hasFocus()
 
 
-def test_escape_stops_looking(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+def test_escape_stops_the_search_for_words(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     with_tools(qtbot, window, engine)
     qtbot.keyClick(view.editor, Qt.Key.Key_W, ALT)
     assert view.gap_list.isVisible()
@@ -172,7 +171,7 @@ def test_the_selection_is_rewritten(qtbot: QtBot, window: Window, view: PageView
     qtbot.waitUntil(lambda: view.editor.text == "A small owl ran")
 
 
-def test_the_page_stays_while_its_tools_are_set(
+def test_the_page_stays_while_its_tools_are_changed(
     qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
 ) -> None:
     with_tools(qtbot, window, engine)
@@ -185,7 +184,7 @@ def test_the_page_stays_while_its_tools_are_set(
     assert not window.session.page.is_worked_on
 
 
-def test_the_pages_own_menu_has_them_with_their_keys(qtbot: QtBot, window: Window, view: PageView) -> None:
+def test_the_page_s_context_menu_shows_commands_with_keys(qtbot: QtBot, window: Window, view: PageView) -> None:
     keys = {action.text(): action.shortcut().toString() for action in view.actions()}
     assert keys == {
         "Alternatives side by side": "Alt+S",
@@ -198,7 +197,7 @@ def test_the_pages_own_menu_has_them_with_their_keys(qtbot: QtBot, window: Windo
     assert {*keys} <= {*titles}
 
 
-def test_the_bar_shows_what_the_model_reads(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
+def test_the_bar_shows_the_token_budget(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     assert not view.token_budget_bar.isVisible()
     with qtbot.waitSignal(window.session.worker_status.changed):
         engine.ready()

@@ -1,4 +1,4 @@
-"""What a job would take, as the artist sees it: under Generate, and beside the prompt."""
+"""The estimate below Generate, and the notes beside fields."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def colour(label: QLabel) -> str:
     return label.palette().windowText().color().name()
 
 
-def test_time_and_memory_stand_under_generate_and_are_dim_while_they_are_old(
+def test_time_and_memory_are_shown_below_generate_and_dim_while_stale(
     qtbot: QtBot, asked: Window, engine: FakeEngine
 ) -> None:
     engine.estimated(memory=int(3.4 * GB), seconds=12.0)
@@ -54,7 +54,7 @@ def test_time_and_memory_stand_under_generate_and_are_dim_while_they_are_old(
     assert line(asked).text() == "about 14 s each · 3.4 GB"
 
 
-def test_too_little_memory_is_said_in_the_colour_of_warnings(qtbot: QtBot, asked: Window, engine: FakeEngine) -> None:
+def test_too_little_memory_is_shown_in_the_warning_colour(qtbot: QtBot, asked: Window, engine: FakeEngine) -> None:
     engine.estimated(memory=9 * GB, seconds=12.0)
     sentence = "about 12 s · needs 9.0 GB, but this computer has 6.2 GB free: it will run slower"
     qtbot.waitUntil(lambda: line(asked).text() == sentence)
@@ -62,7 +62,7 @@ def test_too_little_memory_is_said_in_the_colour_of_warnings(qtbot: QtBot, asked
     qtbot.waitUntil(lambda: line(asked).height() >= 2 * line(asked).fontMetrics().height())  # not into one line
 
 
-def test_without_an_estimate_the_last_time_counts(qtbot: QtBot, asked: Window, engine: FakeEngine) -> None:
+def test_without_an_estimate_the_last_duration_is_shown(qtbot: QtBot, asked: Window, engine: FakeEngine) -> None:
     asked.session.workspace.set_seconds("writer.continue", 40.0)
     assert line(asked).text() == "about 40 s"
     with qtbot.waitSignal(asked.session.estimates.changed):
@@ -70,7 +70,7 @@ def test_without_an_estimate_the_last_time_counts(qtbot: QtBot, asked: Window, e
     assert line(asked).text() == "about 40 s"
 
 
-def test_a_note_stands_beside_its_field_as_plain_words(qtbot: QtBot, asked: Window, engine: FakeEngine) -> None:
+def test_a_note_is_shown_beside_its_field_as_plain_text(qtbot: QtBot, asked: Window, engine: FakeEngine) -> None:
     assert note(asked, "prompt") is None
     engine.estimated(prompt="34 of <b>75</b> tokens", nobody="lost")
     qtbot.waitUntil(lambda: note(asked, "prompt") is not None)
@@ -89,7 +89,7 @@ def test_a_note_stands_beside_its_field_as_plain_words(qtbot: QtBot, asked: Wind
     assert note(asked, "steps") is None
 
 
-def test_a_note_waits_for_a_field_that_is_folded_away(qtbot: QtBot) -> None:
+def test_a_note_waits_for_a_collapsed_field(qtbot: QtBot) -> None:
     form = Form([Field(name="width", title="Width", widget=Widget.TEXT, advanced=True)], services=None)  # type: ignore[arg-type]
     qtbot.addWidget(form)
     form.show_notes({"width": "512 px"}, stale=False)

@@ -1,4 +1,4 @@
-"""The window as the artist uses it, with keys."""
+"""The window, used with keys."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ from studio.ui.theme.colours import LIGHT
 from studio.ui.tool_panel.licence_notice import LicenceNotice
 from studio.ui.window.command_palette import CommandPalette
 from studio.ui.window.window import Window
-from tests.fixtures import engine as fakes
-from tests.fixtures.engine import FakeEngine
+from tests.fixtures.engine import BROKEN, WORDS, FakeEngine, catalogue
 
 CTRL, ALT, SHIFT = (
     Qt.KeyboardModifier.ControlModifier,
@@ -42,7 +41,7 @@ def generate(qtbot: QtBot, window: Window, picture: Path, count: int = 1) -> lis
     return [job.id for job in submitted.args[0]]
 
 
-def test_tools_stand_by_plugin_and_open_their_form(qtbot: QtBot, window: Window) -> None:
+def test_plugin_buttons_open_the_form_of_a_tool(qtbot: QtBot, window: Window) -> None:
     buttons = window.rail._group.buttons()
     assert [button.text() for button in buttons] == ["Style", "GAN", "Morph", "Write"]
     buttons[3].click()
@@ -52,7 +51,7 @@ def test_tools_stand_by_plugin_and_open_their_form(qtbot: QtBot, window: Window)
     assert isinstance(window.tool_panel.form.editor("prompt"), QWidget)
 
 
-def test_generate_with_its_key_even_while_a_prompt_is_typed(qtbot: QtBot, window: Window, engine: FakeEngine) -> None:
+def test_generate_by_key_while_the_prompt_has_the_focus(qtbot: QtBot, window: Window, engine: FakeEngine) -> None:
     window.session.workspace.choose("writer.continue")
     assert window.tool_panel.form is not None
     page = window.tool_panel.form.editor("prompt").focusProxy()
@@ -64,7 +63,7 @@ def test_generate_with_its_key_even_while_a_prompt_is_typed(qtbot: QtBot, window
     assert engine.calls[-1][1].params["prompt"] == "X.c"
 
 
-def test_a_missing_picture_is_said_under_its_well(qtbot: QtBot, window: Window) -> None:
+def test_a_missing_picture_is_reported_below_its_field(qtbot: QtBot, window: Window) -> None:
     window.tool_panel.generate.click()
     assert window.tool_panel.form is not None
     row = window.tool_panel.form._rows["image"]
@@ -72,7 +71,7 @@ def test_a_missing_picture_is_said_under_its_well(qtbot: QtBot, window: Window) 
     assert row._error.text() == "Picture is missing."
 
 
-def test_what_the_engine_refuses_stands_above_generate(qtbot: QtBot, window: Window, tmp_path: Path) -> None:
+def test_a_refused_job_is_reported_above_generate(qtbot: QtBot, window: Window, tmp_path: Path) -> None:
     window.session.workspace.set_value("image", str(tmp_path / "gone.png"))
     with qtbot.waitSignal(window.session.generation.refused):
         window.tool_panel.generate.click()
@@ -81,8 +80,8 @@ def test_what_the_engine_refuses_stands_above_generate(qtbot: QtBot, window: Win
 
 
 @pytest.fixture
-def asked(qtbot: QtBot, window: Window, pictures: list[Path]) -> LicenceNotice:
-    """Generate was pressed with a model whose licence was not seen yet."""
+def licence_notice(qtbot: QtBot, window: Window, pictures: list[Path]) -> LicenceNotice:
+    """The licence notice after Generate with a model whose licence was not accepted."""
     model = window.session.home.models / "pretty"
     model.mkdir()
     (model / "README.md").write_text(
@@ -98,23 +97,23 @@ def asked(qtbot: QtBot, window: Window, pictures: list[Path]) -> LicenceNotice:
 
 
 def test_a_licence_is_shown_before_a_model_is_used(
-    qtbot: QtBot, window: Window, engine: FakeEngine, asked: LicenceNotice
+    qtbot: QtBot, window: Window, engine: FakeEngine, licence_notice: LicenceNotice
 ) -> None:
-    assert asked.isVisible()
-    assert asked.sentence.text() == "pretty is under CC BY-NC 4.0, not for commercial use."
+    assert licence_notice.isVisible()
+    assert licence_notice.sentence.text() == "pretty is under CC BY-NC 4.0, not for commercial use."
     assert engine.calls == []
-    assert asked.read_button.hasFocus()
-    qtbot.keyClick(asked.read_button, Qt.Key.Key_Tab)
+    assert licence_notice.read_button.hasFocus()
+    qtbot.keyClick(licence_notice.read_button, Qt.Key.Key_Tab)
     with qtbot.waitSignal(window.session.generation.submitted):
-        qtbot.keyClick(asked.use_button, Qt.Key.Key_Space)
-    assert not asked.isVisible()
+        qtbot.keyClick(licence_notice.use_button, Qt.Key.Key_Space)
+    assert not licence_notice.isVisible()
     assert window.session.settings.accepted_licences == ("pretty | cc-by-nc-4.0",)
     with qtbot.waitSignal(window.session.generation.submitted):
         window.tool_panel.generate.click()
     assert len(engine.calls) == 2
 
 
-def test_a_licence_can_be_read_and_left(qtbot: QtBot, window: Window, asked: LicenceNotice) -> None:
+def test_a_licence_can_be_read_and_dismissed(qtbot: QtBot, window: Window, licence_notice: LicenceNotice) -> None:
     class Opener(QObject):
         @Slot(QUrl)
         def open(self, url: QUrl) -> None:
@@ -123,21 +122,21 @@ def test_a_licence_can_be_read_and_left(qtbot: QtBot, window: Window, asked: Lic
     opened: list[str] = []
     opener = Opener()
     QDesktopServices.setUrlHandler("https", opener, "open")  # type: ignore[arg-type]  # PySide wants a str
-    qtbot.keyClick(asked.read_button, Qt.Key.Key_Space)
+    qtbot.keyClick(licence_notice.read_button, Qt.Key.Key_Space)
     QDesktopServices.unsetUrlHandler("https")
     assert opened == ["https://example.org/terms"]
-    qtbot.keyClick(asked.read_button, Qt.Key.Key_Escape)
-    assert not asked.isVisible()
+    qtbot.keyClick(licence_notice.read_button, Qt.Key.Key_Escape)
+    assert not licence_notice.isVisible()
     assert window.tool_panel.generate.hasFocus()
     assert window.session.settings.accepted_licences == ()
 
 
-def test_another_choice_takes_the_question_away(window: Window, asked: LicenceNotice) -> None:
+def test_choosing_another_model_hides_the_licence_question(window: Window, licence_notice: LicenceNotice) -> None:
     window.session.workspace.set_value("model", "vae-spatial")
-    assert not asked.isVisible()
+    assert not licence_notice.isVisible()
 
 
-def test_a_model_that_says_nothing_is_told_of_once(
+def test_a_model_without_a_licence_is_reported_once(
     qtbot: QtBot, window: Window, engine: FakeEngine, pictures: list[Path]
 ) -> None:
     (window.session.home.models / "quiet").mkdir()
@@ -168,7 +167,7 @@ def test_progress_time_left_and_cancel(qtbot: QtBot, window: Window, engine: Fak
     qtbot.waitUntil(lambda: not status.bar.isVisible())
 
 
-def test_before_the_worker_is_up_generate_queues_and_the_bar_says_so(
+def test_generate_queues_before_the_worker_is_ready(
     qtbot: QtBot, window: Window, engine: FakeEngine, picture: Path
 ) -> None:
     assert window.status._task.text() == "Starting…"
@@ -179,7 +178,7 @@ def test_before_the_worker_is_up_generate_queues_and_the_bar_says_so(
     assert window.status._device.text() == "CPU · 2 cores"
 
 
-def test_results_are_kept_and_discarded_in_the_strip(
+def test_variations_are_kept_and_discarded(
     qtbot: QtBot, window: Window, engine: FakeEngine, picture: Path, pictures: list[Path]
 ) -> None:
     jobs = generate(qtbot, window, picture, count=3)
@@ -225,7 +224,7 @@ def test_a_picture_is_pasted(qtbot: QtBot, window: Window) -> None:
         qtbot.keyClick(window, Qt.Key.Key_V, CTRL)
 
 
-def test_paste_on_a_well_is_for_the_well(qtbot: QtBot, window: Window) -> None:
+def test_paste_goes_to_the_focused_field(qtbot: QtBot, window: Window) -> None:
     image = QImage(8, 6, QImage.Format.Format_RGB32)
     image.fill(Qt.GlobalColor.green)
     QGuiApplication.clipboard().setImage(image)
@@ -238,7 +237,7 @@ def test_paste_on_a_well_is_for_the_well(qtbot: QtBot, window: Window) -> None:
     assert Path(window.session.workspace.value("image")).is_file()
 
 
-def test_a_drop_beside_the_well_is_an_input_and_beside_the_canvas_is_opened(
+def test_a_drop_on_the_tool_panel_is_an_input_and_elsewhere_is_opened(
     qtbot: QtBot, window: Window, picture: Path
 ) -> None:
     data = QMimeData()
@@ -262,7 +261,7 @@ def test_the_palette_finds_commands_and_tools(qtbot: QtBot, window: Window) -> N
     qtbot.keyClicks(palette.search, "story write")
     assert palette._matches.rowCount() == 1
     qtbot.keyClick(palette.search, Qt.Key.Key_Return)
-    assert window.session.workspace.tool == fakes.WORDS
+    assert window.session.workspace.tool == WORDS
     titles = {entry.title: entry.key for entry in window.commands.entries()}
     assert titles["Generate"] == "Ctrl+Return"
     assert titles["Cancel"] == "Shift+X"
@@ -273,7 +272,9 @@ def test_no_key_belongs_to_two_commands(window: Window) -> None:
     assert len(keys) == len(set(keys))
 
 
-def test_the_queue_is_ordered_held_and_cleared(qtbot: QtBot, window: Window, engine: FakeEngine, picture: Path) -> None:
+def test_the_queue_is_reordered_paused_and_cleared(
+    qtbot: QtBot, window: Window, engine: FakeEngine, picture: Path
+) -> None:
     jobs = generate(qtbot, window, picture, count=3)
     qtbot.keyClick(window, Qt.Key.Key_J, CTRL)
     panel = window._queue_panel
@@ -300,9 +301,9 @@ def test_a_failed_plugin_is_shown_with_its_reason(qtbot: QtBot, window: Window, 
     dialog = window._plugins_dialog
     assert isinstance(dialog, PluginsDialog)
     first = dialog.cards()[0]
-    assert first.plugin == fakes.BROKEN
+    assert first.plugin == BROKEN
     texts = [label.text() for label in first.findChildren(QLabel)]
-    assert fakes.BROKEN.error in texts
+    assert BROKEN.error in texts
     first.details_button.click()
     assert first.details.isVisible()
     dialog.reload.click()
@@ -326,18 +327,18 @@ def test_user_text_is_never_rich_text(qtbot: QtBot, window: Window, engine: Fake
 def test_every_widget_that_takes_the_focus_has_a_name(qtbot: QtBot, window: Window) -> None:
     for tool in window.session.workspace.catalogue.tools:
         window.session.workspace.choose(tool)
-        assert unnamed(window) == []
+        assert list_unnamed_widgets(window) == []
     window.open_plugins()
     window.open_queue()
     window.open_palette()
-    assert unnamed(window) == []
+    assert list_unnamed_widgets(window) == []
 
 
 def _class_name(widget: QWidget | None) -> str:
     return widget.metaObject().className() if widget is not None else ""
 
 
-def unnamed(window: Window) -> list[str]:
+def list_unnamed_widgets(window: Window) -> list[str]:
     inside = ("qt_", "ScrollBar")
     return [
         f"{type(widget).__name__} in {type(widget.parentWidget()).__name__}"
@@ -362,7 +363,7 @@ def test_tab_goes_through_the_form_to_generate(qtbot: QtBot, window: Window) -> 
     assert seen.index(strength) < seen.index(window.tool_panel.generate)
 
 
-def test_the_layout_is_kept(qtbot: QtBot, window: Window) -> None:
+def test_the_layout_is_saved(qtbot: QtBot, window: Window) -> None:
     window.splitter.setSizes([400, 600, 300])
     window._save_layout()
     draft = window.session.workspace.draft
@@ -377,15 +378,17 @@ def test_the_theme_changes_while_the_window_is_open(qtbot: QtBot, window: Window
     assert window.session.settings.theme == name
 
 
-def test_without_plugins_yet_the_window_says_that_it_looks(qtbot: QtBot, window: Window, engine: FakeEngine) -> None:
+def test_without_plugins_the_tool_panel_says_that_they_are_loading(
+    qtbot: QtBot, window: Window, engine: FakeEngine
+) -> None:
     engine.set_catalogue(Catalogue())
     qtbot.waitUntil(lambda: window.tool_panel._title.text() == "Looking for plugins…")
     assert not window.tool_panel.generate.isEnabled()
-    engine.set_catalogue(fakes.catalogue())
+    engine.set_catalogue(catalogue())
     qtbot.waitUntil(lambda: window.tool_panel._title.text() == "Style transfer")
 
 
-def test_a_flood_of_events_leaves_the_window_in_step(
+def test_a_flood_of_events_leaves_the_window_responsive(
     qtbot: QtBot, window: Window, engine: FakeEngine, picture: Path
 ) -> None:
     (job,) = generate(qtbot, window, picture)
@@ -397,7 +400,7 @@ def test_a_flood_of_events_leaves_the_window_in_step(
     qtbot.waitUntil(lambda: not window.status.bar.isVisible())
 
 
-def test_the_page_is_made_when_it_is_first_shown(window: Window) -> None:
+def test_the_page_view_is_built_at_first_use(window: Window) -> None:
     assert "page_view" not in vars(window.central)
     window.central.open_page()
     view = window.central.page_view
@@ -406,7 +409,7 @@ def test_the_page_is_made_when_it_is_first_shown(window: Window) -> None:
     assert "Illustrate" in [action.text() for action in view.actions()]
 
 
-def test_the_page_has_the_keys_once_it_is_shown(qtbot: QtBot, window: Window) -> None:
+def test_the_focus_follows_the_central_view(qtbot: QtBot, window: Window) -> None:
     window.activateWindow()
     qtbot.waitUntil(window.isActiveWindow)
     window.canvas.setFocus()
