@@ -10,6 +10,8 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TypeAlias
 
+from studio.core.untrusted_files import open_file
+
 LIMIT = 10_000
 """Number of digests remembered in this process."""
 SETTLED_NS = 2_000_000_000
@@ -23,7 +25,7 @@ _lock = threading.Lock()
 
 def sha256(path: Path) -> str:
     """Return the hex digest of a file's bytes. Raises OSError where it cannot be read."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         state = os.fstat(file.fileno())
         with _lock:
             known = _digests.get(_stamp_of(state))
@@ -44,7 +46,7 @@ def remember(path: Path, digest: str) -> None:
 def copy(source: Path, target: Path) -> str:
     """Copy a file's bytes and return the hex digest of what was copied. Raises OSError."""
     hashing = hashlib.sha256()
-    with source.open("rb") as reader, target.open("wb") as writer:
+    with open_file(source) as reader, target.open("wb") as writer:
         while chunk := reader.read(1 << 20):
             hashing.update(chunk)
             writer.write(chunk)

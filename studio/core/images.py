@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from studio.core import bare_pixels
 from studio.core.errors import BadInput
+from studio.core.untrusted_files import open_file, refuse_devices
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,9 +24,6 @@ MAX_PIXELS = 200_000_000
 MAX_STRIPPED_BYTES = 256 * 2**20
 """Larger files are not read a second time without their metadata."""
 _ORIENTATION = 0x0112
-
-_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, RuntimeError)
-"""Exceptions that Pillow raises for damaged files; RuntimeError comes from its AVIF decoder."""
 
 
 def open_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, at: float = 0.0) -> Image:
@@ -64,10 +62,12 @@ def _decode(name: str, file: BinaryIO, max_pixels: int, at: float) -> Image:
 
     try:
         image = PIL.Image.open(file)
+    except MemoryError as error:
+        raise BadInput(f"{name} needs more memory than is available.", "Scale it down first.") from error
     except UnidentifiedImageError as error:
         sentence = f"{name} is not a picture that can be read."
         raise _DamagedPictureError(sentence, "Use PNG, JPEG, WebP, AVIF, GIF or TIFF.") from error
-    except _DAMAGED as error:
+    except Exception as error:
         sentence = f"{name} is damaged and cannot be opened."
         raise _DamagedPictureError(sentence, "Save or download it again.") from error
     width, height = image.size
@@ -84,7 +84,7 @@ def _decode(name: str, file: BinaryIO, max_pixels: int, at: float) -> Image:
         return _convert_to_srgb(apply_orientation(image, read_orientation(image)))
     except MemoryError as error:
         raise BadInput(f"{name} needs more memory than is available.", "Scale it down first.") from error
-    except _DAMAGED as error:
+    except Exception as error:
         sentence = f"{name} is damaged or incomplete."
         raise _DamagedPictureError(sentence, "Save or download it again.") from error
 
@@ -97,6 +97,7 @@ def open_undecoded(path: Path) -> ImageFile:
     """
     import PIL.Image
 
+    refuse_devices(path)
     _lift_pillow_limits()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -104,7 +105,7 @@ def open_undecoded(path: Path) -> ImageFile:
             return PIL.Image.open(path)
         except FileNotFoundError:
             raise
-        except _DAMAGED:
+        except Exception:
             with path.open("rb") as file:
                 stripped = _strip_metadata(file)
             if stripped is None:
@@ -153,7 +154,7 @@ def _strip_metadata(file: BinaryIO) -> BinaryIO | None:
 
 def _open_file(path: Path) -> io.BufferedReader:
     try:
-        file = path.open("rb")
+        file = open_file(path)
     except FileNotFoundError as error:
         raise BadInput(f"There is no file {path}.", "Check the path.") from error
     except IsADirectoryError as error:
@@ -213,6 +214,6 @@ def _convert_profile_to_srgb(image: Image, profile: bytes) -> Image:
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=mode)
-    except (ImageCms.PyCMSError, OSError, ValueError):
+    except Exception:
         return image
     return converted or image

@@ -11,6 +11,8 @@ from msgspec import Struct
 from studio.core.errors import BadInput
 
 FORMAT = 1
+MAX_DEPTH = 100
+"""Maximum nesting of the values in a recipe. Deeper ones can be read here and end another reader."""
 REFERENCE = "sha256:"
 """Prefix of references to input files; the hex digest of their bytes follows."""
 
@@ -55,14 +57,31 @@ class Recipe(Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def from_json(text: str | bytes) -> Recipe:
-        """Parse a recipe. Raises BadInput for another text, or if a newer studio wrote it."""
+        """Parse a recipe. Raises BadInput for another text, or if a newer studio wrote it.
+
+        What is returned can be written again: no number has more than 64 bits, and no text is broken.
+        """
         try:
             recipe = msgspec.json.decode(text, type=Recipe)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            recipe.to_json()
+        except Exception as error:
             raise BadInput("The recipe in this file cannot be read.") from error
+        if _is_deeper((recipe.params, recipe.notes), MAX_DEPTH):
+            raise BadInput("The recipe in this file cannot be read: its values are nested too deeply.")
         if recipe.format > FORMAT:
             raise BadInput("This recipe was written by a newer version of the studio.", "Update the studio to use it.")
         return recipe
+
+
+def _is_deeper(value: object, limit: int) -> bool:
+    """Check whether containers are nested deeper than `limit`, layer by layer."""
+    layer = [value]
+    for _ in range(limit + 1):
+        containers = [one for one in layer if isinstance(one, dict | list | tuple) and one]
+        if not containers:
+            return False
+        layer = [item for one in containers for item in (one.values() if isinstance(one, dict) else one)]
+    return True
 
 
 def utc_now() -> str:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from studio.core.files import write_bytes_atomically
+from studio.core.untrusted_files import read_file, read_or_else
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -33,10 +34,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 def load(path: Path) -> Settings:
     """Load the settings. Returns the defaults if the file is missing or cannot be read."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Settings)
-    except (OSError, msgspec.MsgspecError, UnicodeError):
-        return Settings()
+    return read_or_else(Settings(), lambda: msgspec.json.decode(read_file(path), type=Settings))
 
 
 def save(path: Path, settings: Settings) -> None:

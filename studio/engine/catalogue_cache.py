@@ -8,14 +8,12 @@ import msgspec
 
 from studio.core.descriptor import Catalogue
 from studio.core.files import write_bytes_atomically
+from studio.core.untrusted_files import read_file, read_or_else
 
 
 def load(path: Path) -> Catalogue:
     """Return the stored catalogue, or an empty one where it cannot be read."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Catalogue)
-    except (OSError, msgspec.MsgspecError, UnicodeError):
-        return Catalogue()
+    return read_or_else(Catalogue(), lambda: msgspec.json.decode(read_file(path), type=Catalogue))
 
 
 def save(path: Path, catalogue: Catalogue) -> None:

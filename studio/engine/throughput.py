@@ -9,6 +9,7 @@ import msgspec
 
 from studio.core.files import write_bytes_atomically
 from studio.core.messages import EstimateResult, JobTiming
+from studio.core.untrusted_files import read_file, read_or_else
 from studio.engine.interface import EstimateReady
 
 NEWEST_WEIGHT = 0.5
@@ -46,7 +47,4 @@ class Rates:
         return EstimateReady(result.id, result.memory, seconds, result.notes, result.budget)
 
     def _load(self) -> _Rates:
-        try:
-            return msgspec.json.decode(self._path.read_bytes(), type=_Rates)
-        except (OSError, msgspec.MsgspecError, UnicodeError):
-            return {}
+        return read_or_else({}, lambda: msgspec.json.decode(read_file(self._path), type=_Rates))

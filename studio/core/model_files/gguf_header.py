@@ -5,12 +5,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
 from typing import IO, TypeAlias
 
 from studio.core.errors import BadInput
 from studio.core.model_files.safetensors_header import MAX_HEADER, refuse_lfs_pointer, truncated_error
+from studio.core.untrusted_files import damage_as_bad_input, open_file
 
 SUFFIX = ".gguf"
 MAX_ARRAY = 4096
@@ -60,7 +61,7 @@ class GgufHeader:
         """Return a number of the architecture, such as ``context_length``; the maximum if there is one per layer."""
         value = self.keys.get(f"{self.architecture}.{name}")
         items = value if isinstance(value, tuple) else (value,)
-        return max((item for item in items if isinstance(item, int | float)), default=otherwise)
+        return max((item for item in items if isinstance(item, int | float) and isfinite(item)), default=otherwise)
 
     def text(self, name: str) -> str:
         """Return the text of a key such as ``general.license``; empty if there is none."""
@@ -74,22 +75,19 @@ def read_gguf_header(path: Path) -> GgufHeader:
     The format is: magic, version, counts, keys with values, tensors, data. Raises BadInput for a Git LFS pointer, a
     truncated file, another version, an adapter or projector, one part of several, or anything else.
     """
-    try:
+    with damage_as_bad_input(path, _damaged_error(path)):
         size = path.stat().st_size
-        with path.open("rb") as file:
-            reader, counts = _read_counts(file, path)
-            keys = dict(_read_pairs(reader, counts[1]))
-            entries = [_read_tensor(reader) for _ in range(counts[0])]
+        with open_file(path) as file:
+            try:
+                reader, counts = _read_counts(file, path)
+                keys = dict(_read_pairs(reader, counts[1]))
+                entries = [_read_tensor(reader) for _ in range(counts[0])]
+            except EOFError as error:
+                raise truncated_error(path) from error
         alignment = keys.get("general.alignment", 32)
         if type(alignment) is not int or alignment < 1:
             raise ValueError("general.alignment is not a positive integer")
         start = -(-reader.at // alignment) * alignment
-    except OSError as error:
-        raise BadInput(f"{path.name} cannot be read: {error.strerror or error}.") from error
-    except EOFError as error:
-        raise truncated_error(path) from error
-    except ValueError as error:
-        raise _damaged_error(path) from error
     _check_is_model(path, keys)
     if not entries:
         raise BadInput(f"{path.name} contains no weights.", "Choose another model.")
@@ -103,11 +101,11 @@ def read_gguf_keys(path: Path) -> dict[str, Value]:
     """Read the keys up to the vocabulary, which is fast and enough to identify a model. Empty for other files."""
     keys: dict[str, Value] = {}
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             reader, counts = _read_counts(file, path)
             for name, value in _read_pairs(reader, counts[1], whole=False):
                 keys[name] = value
-    except (OSError, EOFError, ValueError, BadInput):
+    except Exception:
         pass  # the keys read so far are valid
     return keys
 
@@ -213,6 +211,8 @@ def _read_tensor(reader: _Reader) -> tuple[str, tuple[int, ...], int, int]:
     if dimensions > MAX_DIMENSIONS:
         raise ValueError(f"{name} has {dimensions} dimensions")
     shape = tuple(int(side) for side in reversed(reader.read_numbers("Q", dimensions)))
+    if prod(shape) >= 2**63:
+        raise ValueError(f"{name} has more values than any file")
     return name, shape, reader.read_integer(_TYPE), reader.read_integer(_COUNT)
 
 

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import msgspec
 
 from studio.core.errors import BadInput
+from studio.core.untrusted_files import damage_as_bad_input, open_file
 
 PICKLE_SUFFIXES = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
 MAX_HEADER = 100 * 2**20
+MAX_COMMAS = 500_000
+"""Maximum commas in a header, which bounds the memory that it takes as values. A tensor has about six."""
 
 _CONVERT_HINT = (
     "Such files can run programs when they are opened. Save it as safetensors first: where you trust it, with "
     "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'model.safetensors')."
 )
+
+
+_Size: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_METADATA = "__metadata__"
+
+
+class _Entry(msgspec.Struct):
+    """A tensor in a header. Its sides and offsets fit into 64 bits."""
+
+    shape: tuple[_Size, ...]
+    data_offsets: tuple[_Size, _Size]
 
 
 def read_weight_shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -25,33 +41,41 @@ def read_weight_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """
     if path.suffix.lower() in PICKLE_SUFFIXES:
         raise BadInput(f"{path.name} is a pickle and is not opened.", _CONVERT_HINT)
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(8)
-            refuse_lfs_pointer(path, start)
-            if len(start) < 8:
-                raise truncated_error(path)
-            if start[:2] in (b"PK", b"\x80\x02", b"\x80\x04"):
-                raise BadInput(f"{path.name} is a pickle under another name and is not opened.", _CONVERT_HINT)
-            length = struct.unpack("<Q", start)[0]
-            if not 2 <= length <= MAX_HEADER:
-                raise _invalid_error(path)
-            if 8 + length > size:
-                raise truncated_error(path)
-            header = json.loads(file.read(length))
-        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        ends = [entry["data_offsets"][1] for entry in tensors.values()]
-        shapes = {name: tuple(int(side) for side in entry["shape"]) for name, entry in tensors.items()}
-    except OSError as error:
-        raise BadInput(f"{path.name} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise _invalid_error(path) from error
-    if not shapes:
+    with damage_as_bad_input(path, _invalid_error(path)):
+        header, start, size = _read_header(path)
+        entries = {name: msgspec.json.decode(entry, type=_Entry) for name, entry in header.items() if name != _METADATA}
+    if not entries:
         raise BadInput(f"{path.name} contains no weights.", "Choose another model.")
-    if 8 + length + max(ends) != size:
+    if start + max(entry.data_offsets[1] for entry in entries.values()) != size:
         raise truncated_error(path)
-    return shapes
+    return {name: entry.shape for name, entry in entries.items()}
+
+
+def read_safetensors_header(path: Path) -> dict[str, msgspec.Raw]:
+    """Read the undecoded entries of a header, `__metadata__` among them. Raises BadInput for anything else."""
+    with damage_as_bad_input(path, _invalid_error(path)):
+        return _read_header(path)[0]
+
+
+def _read_header(path: Path) -> tuple[dict[str, msgspec.Raw], int, int]:
+    """Return the entries, the offset of the data, and the size of the file."""
+    with open_file(path) as file:
+        size = path.stat().st_size
+        start = file.read(8)
+        refuse_lfs_pointer(path, start)
+        if len(start) < 8:
+            raise truncated_error(path)
+        if start[:2] in (b"PK", b"\x80\x02", b"\x80\x04"):
+            raise BadInput(f"{path.name} is a pickle under another name and is not opened.", _CONVERT_HINT)
+        length = struct.unpack("<Q", start)[0]
+        if not 2 <= length <= MAX_HEADER:
+            raise _invalid_error(path)
+        if 8 + length > size:
+            raise truncated_error(path)
+        header = file.read(length)
+    if header.count(b",") > MAX_COMMAS:
+        raise _invalid_error(path)
+    return msgspec.json.decode(header, type=dict[str, msgspec.Raw]), 8 + length, size
 
 
 def refuse_lfs_pointer(path: Path, start: bytes) -> None:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from PySide6.QtCore import QObject, QTimer
 
 from studio.core.files import write_bytes_atomically
+from studio.core.untrusted_files import read_file, read_or_else
 from studio.state.tasks import Tasks
 
 DEBOUNCE_MS = 300
@@ -36,10 +37,7 @@ class Draft(Struct, kw_only=True):
 
 def load(path: Path) -> Draft:
     """The draft in a file; an empty one where there is none or it cannot be read."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Draft)
-    except (OSError, msgspec.MsgspecError, UnicodeError):
-        return Draft()
+    return read_or_else(Draft(), lambda: msgspec.json.decode(read_file(path), type=Draft))
 
 
 class DraftWriter(QObject):
