@@ -241,9 +241,12 @@ def test_details_show_prompt_and_facts(panel: HistoryPanel, sample: SampleLibrar
 
 
 def test_a_step_of_the_lineage_opens_its_creation(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot) -> None:
+    def visible_steps() -> list[StepButton]:
+        return [button for button in panel.details.lineage.findChildren(StepButton) if not button.isHidden()]
+
     select_creation(panel, 1)
-    qtbot.waitUntil(lambda: len(panel.details.lineage.findChildren(StepButton)) == 3)
-    steps = [button for button in panel.details.lineage.findChildren(StepButton) if not button.isHidden()]
+    qtbot.waitUntil(lambda: len(visible_steps()) == 3)  # Qt shows new children of a layout later
+    steps = visible_steps()
     assert [button.creation.id for button in steps] == [sample.photo.id, sample.painted.id, sample.morph.id]
     with qtbot.waitSignal(panel.activated) as opened:
         qtbot.mouseClick(steps[0], Qt.MouseButton.LeftButton)
