@@ -1,4 +1,4 @@
-"""Starts the studio from a checkout; all it needs is Python 3.11 or newer.
+"""Starts the studio from a checkout. Needs only Python 3.11 or newer.
 
 python3 main.py             opens the window
 python3 main.py COMMAND     does what `studio COMMAND` does
@@ -9,12 +9,12 @@ python3 main.py bench       runs the benchmarks
 import os
 import sys
 
-HERE = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120 - as old as the Pythons that must be told off
+HERE = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120 - must run on old Pythons up to the version check
 
 if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit(
-        "The studio needs Python 3.11 or newer, and this is Python {}.{}. "
-        "Get one from https://www.python.org/downloads/.".format(*sys.version_info)
+        "The studio needs Python 3.11 or newer, but this is Python {}.{}. "
+        "Get it from https://www.python.org/downloads/.".format(*sys.version_info)
     )
 
 if __name__ == "__main__":

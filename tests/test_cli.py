@@ -1,4 +1,4 @@
-"""The command line as it is used: words in, words or JSON out, and an exit status."""
+"""The command line: arguments in, text or JSON out, and an exit status."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from studio.cli import main
 from studio.core import paths
 from studio.core.paths import Home
-from studio.core.recipe import PluginRef, Recipe
+from studio.core.recipe import ModelRef, PluginRef, Recipe
 from studio.library.storage import writer
 from studio.library.storage.recipe_embedding import read_recipe
 
@@ -66,7 +66,7 @@ def studio_tools():
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home whose plugins were read once, so that most tests need no worker."""
+    """A home with cached plugins, so that most tests need no worker."""
     home = Home(tmp_path_factory.mktemp("cli") / "home")
     home.create_folders()
     (home.plugins / "echo.py").write_text(PLUGIN)
@@ -74,8 +74,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return home
 
 
-class Told:
-    """What a command said."""
+class Output:
+    """Exit status, standard output and standard error of a command."""
 
     def __init__(self, status: int, out: str, err: str) -> None:
         self.status = status
@@ -86,16 +86,21 @@ class Told:
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.out.splitlines()]
 
-    def named(self, event: str) -> list[dict[str, Any]]:
-        return [one for one in self.events if one.get("event") == event]
+    def find_events(self, name: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event.get("event") == name]
+
+
+Command = Callable[..., Output]
 
 
 @pytest.fixture
-def studio(shared: Home, capsys: pytest.CaptureFixture[str]) -> Callable[..., Told]:
-    def run(*arguments: object) -> Told:
+def studio(shared: Home, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command in this process, in the shared home."""
+
+    def run(*arguments: object) -> Output:
         capsys.readouterr()
         status = main(["--home", str(shared.root), "--device", "cpu", *map(str, arguments)])
-        return Told(status, *capsys.readouterr())
+        return Output(status, *capsys.readouterr())
 
     return run
 
@@ -103,12 +108,14 @@ def studio(shared: Home, capsys: pytest.CaptureFixture[str]) -> Callable[..., To
 def process(
     shared: Home, *arguments: object, path: Path | None = None, unprivileged: bool = False
 ) -> subprocess.Popen[str]:
-    """The same in a process of its own, to be interrupted. `path` is searched for modules first.
-    `unprivileged` takes from root the right to pass over permissions."""
+    """Run a command in a process of its own, so that it can be interrupted.
+
+    `path` is searched for modules first. `unprivileged` removes root's right to ignore permissions.
+    """
     prefix = []
     if unprivileged and os.geteuid() == 0:
         if not shutil.which("setpriv"):
-            pytest.skip("root passes over permissions")
+            pytest.skip("root ignores permissions")
         prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
     search = os.pathsep.join(map(str, filter(None, (path, paths.PACKAGE.parent))))
     environment = {**os.environ, "PYTHONPATH": search, "STUDIO_HOME": str(shared.root)}
@@ -118,60 +125,61 @@ def process(
     )  # fmt: skip
 
 
-# Looking
+# Reading
 
 
-def test_tools_are_listed(studio):
-    told = studio("tools")
-    assert "echo.copy" in told.out
+def test_tools_lists_tools(studio: Command) -> None:
+    output = studio("tools")
+    assert "echo.copy" in output.out
     (echo,) = [tool for tool in studio("tools", "--json").events if tool["id"] == "echo.copy"]
     assert (echo["title"], echo["plugin"], echo["output"]) == ("Echo", "echo", "image")
 
 
-def test_a_tool_is_described(studio):
-    told = studio("describe", "echo.copy")
-    assert "Gives back what it is given." in told.out
-    (line,) = [line for line in told.out.splitlines() if line.startswith("strength")]
+def test_describe_shows_parameters(studio: Command) -> None:
+    output = studio("describe", "echo.copy")
+    assert "Gives back what it is given." in output.out
+    (line,) = [line for line in output.out.splitlines() if line.startswith("strength")]
     assert line.split() == ["strength", "unit", "0.5", "0..1", "How", "strong."]
     (described,) = studio("describe", "echo.copy", "--json").events
     assert {field["name"]: field["widget"] for field in described["params"]}["images"] == "image"
 
 
-def test_plugins_are_listed_with_what_failed(tmp_path, capsys):
+def test_plugins_lists_plugins_with_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = Home(tmp_path / "home")
     home.create_folders()
     (home.plugins / "broken.py").write_text("raise RuntimeError('oh no')")
     assert main(["--home", str(home.root), "plugins", "--json"]) == 0
-    listed = {one["name"]: one for one in map(json.loads, capsys.readouterr().out.splitlines())}
+    listed = {entry["name"]: entry for entry in map(json.loads, capsys.readouterr().out.splitlines())}
     assert not listed["broken"]["loaded"]
     assert "oh no" in listed["broken"]["details"]
     assert main(["--home", str(home.root), "plugins"]) == 0
-    told = capsys.readouterr()
-    assert "failed" in told.out
-    assert "oh no" in told.err
+    output = capsys.readouterr()
+    assert "failed" in output.out
+    assert "oh no" in output.err
 
 
-def test_help_names_every_command(capsys):
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--help"])
     assert end.value.code == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for command in ("tools", "describe", "run", "again", "recipe", "history", "plugins", "doctor", "bench", "test"):
-        assert f"\n    {command} " in told
+        assert f"\n    {command} " in output
 
 
 # Running
 
 
-def test_run_again_recipe_and_history(studio, tmp_path):
+def test_run_again_recipe_and_history(studio: Command, tmp_path: Path) -> None:
     out = tmp_path / "made" / "here.webp"
-    told = studio("run", "echo.copy", "--seed", 7, "--set", "strength=0.25", "--out", out, "--json")
-    assert told.status == 0
-    (saved,) = told.named("saved")
+    output = studio("run", "echo.copy", "--seed", 7, "--set", "strength=0.25", "--out", out, "--json")
+    assert output.status == 0
+    (saved,) = output.find_events("saved")
     assert (saved["path"], saved["kind"], saved["seed"]) == (str(out), "image", 7)
-    assert told.named("progress")[0]["text"] == "looking"
-    assert told.events[-1] == {"event": "done", "saved": 1}
+    assert output.find_events("progress")[0]["text"] == "looking"
+    assert output.events[-1] == {"event": "done", "saved": 1}
     recipe = read_recipe(out)
+    assert recipe is not None
     assert (recipe.seed, recipe.params["strength"]) == (7, 0.25)
 
     assert json.loads(studio("recipe", out).out)["seed"] == 7
@@ -185,23 +193,31 @@ def test_run_again_recipe_and_history(studio, tmp_path):
     again = studio("again", out, "--out", tmp_path / "again.png")
     assert again.status == 0
     assert again.err == "", "nothing differs"
-    assert read_recipe(tmp_path / "again.png").params == recipe.params
+    repeated = read_recipe(tmp_path / "again.png")
+    assert repeated is not None
+    assert repeated.params == recipe.params
 
 
-def test_a_models_licence_is_told_once_and_kept_in_the_recipe(studio, shared, tmp_path):
+def models_in(path: Path) -> list[ModelRef]:
+    recipe = read_recipe(path)
+    assert recipe is not None
+    return recipe.models
+
+
+def test_a_licence_is_shown_once_and_stored_in_the_recipe(studio: Command, shared: Home, tmp_path: Path) -> None:
     model = tmp_path / "ComfyUI" / "models" / "checkpoints" / "pretty"
     model.mkdir(parents=True)
     (model / "model_index.json").write_text("{}")
     (model / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
     (shared.root / "settings.json").write_text(json.dumps({"model_folders": [str(tmp_path / "ComfyUI")]}))
     out = tmp_path / "a.png"
-    told = studio("run", "echo.copy", "--set", "model=pretty", "--out", out)
-    assert told.status == 0
-    assert told.err == "pretty is under CC BY-NC 4.0, not for commercial use.\n"
-    (used,) = read_recipe(out).models
+    output = studio("run", "echo.copy", "--set", "model=pretty", "--out", out)
+    assert output.status == 0
+    assert output.err == "pretty is under CC BY-NC 4.0, not for commercial use.\n"
+    (used,) = models_in(out)
     assert (used.name, used.licence) == ("pretty", "cc-by-nc-4.0")
     assert studio("run", "echo.copy", "--set", f"model={model}", "--out", out).err == ""
-    assert read_recipe(out).models == [used]
+    assert models_in(out) == [used]
     (tmp_path / "ComfyUI").rename(tmp_path / "away")
     gone = studio("run", "echo.copy", "--set", "model=pretty")
     assert gone.status == 2
@@ -209,7 +225,7 @@ def test_a_models_licence_is_told_once_and_kept_in_the_recipe(studio, shared, tm
     (shared.root / "settings.json").unlink()
 
 
-def test_again_says_what_differs(studio, shared):
+def test_again_reports_changed_versions(studio: Command, shared: Home) -> None:
     old = Recipe(
         tool="echo.copy", tool_version=0, plugin=PluginRef("echo", "0.9"), params={"strength": 0.1}, seed=3,
         versions={"studio": "0.0.1", "nonesuch": "5"},
@@ -217,23 +233,23 @@ def test_again_says_what_differs(studio, shared):
     import numpy as np
 
     path = writer.save_image(shared, np.zeros((4, 4, 3), np.uint8), old)
-    told = studio("again", path)
-    assert told.status == 0
-    assert "Echo was version 0 and is 1 now" in told.err
-    assert "studio was 0.0.1 and is" in told.err
-    assert "nonesuch was 5 and is not installed now." in told.err
+    output = studio("again", path)
+    assert output.status == 0
+    assert "Echo has changed from version 0 to 1" in output.err
+    assert "studio has changed from 0.0.1 to" in output.err
+    assert "nonesuch 5 is not installed any more." in output.err
 
 
-def test_several_results_are_named_after_tool_and_seed(studio, tmp_path):
-    told = studio("run", "echo.copy", "--seed", 1, "--count", 2, "--out", tmp_path / "x.jpg")
-    assert told.status == 0
+def test_several_results_are_named_after_tool_and_seed(studio: Command, tmp_path: Path) -> None:
+    output = studio("run", "echo.copy", "--seed", 1, "--count", 2, "--out", tmp_path / "x.jpg")
+    assert output.status == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["echo.copy-1.jpg", "echo.copy-2.jpg"]
-    assert told.out.split() == [str(tmp_path / "echo.copy-1.jpg"), str(tmp_path / "echo.copy-2.jpg")]
-    told = studio("run", "echo.copy", "--seed", 1, "--out", tmp_path)
-    assert told.out.split() == [str(tmp_path / "echo.copy-1.png")]
+    assert output.out.split() == [str(tmp_path / "echo.copy-1.jpg"), str(tmp_path / "echo.copy-2.jpg")]
+    output = studio("run", "echo.copy", "--seed", 1, "--out", tmp_path)
+    assert output.out.split() == [str(tmp_path / "echo.copy-1.png")]
 
 
-def test_pictures_of_every_kind_simply_work(studio, tmp_path):
+def test_images_of_every_mode_are_accepted(studio: Command, tmp_path: Path) -> None:
     from PIL import Image
 
     Image.new("CMYK", (40, 30), (0, 200, 200, 0)).save(tmp_path / "cmyk.jpg")
@@ -243,33 +259,33 @@ def test_pictures_of_every_kind_simply_work(studio, tmp_path):
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
     pictures = [tmp_path / name for name in ("cmyk.jpg", "deep.png", "alpha.png", "moving.gif")]
     sets = [argument for picture in pictures for argument in ("--set", f"images={picture}")]
-    told = studio("run", "echo.copy", *sets, "--seed", 2, "--out", tmp_path / "out.png", "--json")
-    assert told.status == 0, told.out
-    assert [Path(one["path"]).name for one in told.named("saved")] == [
+    output = studio("run", "echo.copy", *sets, "--seed", 2, "--out", tmp_path / "out.png", "--json")
+    assert output.status == 0, output.out
+    assert [Path(event["path"]).name for event in output.find_events("saved")] == [
         "echo.copy-2.png", "echo.copy-2-2.png", "echo.copy-2-3.png", "echo.copy-2-4.png",
     ]  # fmt: skip
     modes = []
-    for one in told.named("saved"):
-        with Image.open(one["path"]) as picture:
+    for event in output.find_events("saved"):
+        with Image.open(event["path"]) as picture:
             modes.append(picture.mode)
     assert modes == ["RGB", "RGB", "RGBA", "RGB"]
 
 
-def test_a_job_that_fails_ends_with_1(studio):
-    told = studio("run", "echo.copy", "--set", "wrong=yes", "--json")
-    assert told.status == 1
-    (failed,) = told.named("failed")
+def test_a_job_that_fails_ends_with_1(studio: Command) -> None:
+    output = studio("run", "echo.copy", "--set", "wrong=yes", "--json")
+    assert output.status == 1
+    (failed,) = output.find_events("failed")
     assert "a mistake of the plugin" in failed["details"]
-    assert not told.named("done")
+    assert not output.find_events("done")
 
 
-def test_a_crash_ends_with_1_and_a_sentence(studio):
-    told = studio("run", "echo.copy", "--set", "crash=yes")
-    assert told.status == 1
-    assert told.err.startswith("Echo failed: the worker ended unexpectedly (exit status 9).")
+def test_a_crash_ends_with_1_and_a_sentence(studio: Command) -> None:
+    output = studio("run", "echo.copy", "--set", "crash=yes")
+    assert output.status == 1
+    assert output.err.startswith("Echo failed: the worker ended unexpectedly (exit status 9).")
 
 
-def test_a_worker_that_cannot_start_ends_with_1_and_its_last_words(shared, tmp_path):
+def test_a_worker_that_cannot_start_ends_with_1_and_its_last_output(shared: Home, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import os, sys\nif 'studio.worker' in sys.orig_argv:\n    os.write(2, b'no torch in here')\n    os._exit(1)\n"
     )
@@ -280,7 +296,7 @@ def test_a_worker_that_cannot_start_ends_with_1_and_its_last_words(shared, tmp_p
     assert len(err.splitlines()) == 1
 
 
-# What cannot be used
+# Bad input
 
 
 def bad_pictures(folder: Path) -> dict[str, tuple[Path, str]]:
@@ -308,20 +324,20 @@ def bad_pictures(folder: Path) -> dict[str, tuple[Path, str]]:
 
 
 @pytest.mark.parametrize("which", ["text", "cut", "huge", "empty", "missing", "folder"])
-def test_bad_pictures_are_refused_in_a_sentence(studio, tmp_path, which):
+def test_a_bad_image_is_refused_with_a_sentence(studio: Command, tmp_path: Path, which: str) -> None:
     path, sentence = bad_pictures(tmp_path)[which]
-    told = studio("run", "echo.copy", "--set", f"images={path}")
-    assert told.status == 2
-    assert sentence in told.err
-    assert len(told.err.splitlines()) == 1
-    assert told.out == ""
+    output = studio("run", "echo.copy", "--set", f"images={path}")
+    assert output.status == 2
+    assert sentence in output.err
+    assert len(output.err.splitlines()) == 1
+    assert output.out == ""
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["run", "echo.cpy"], "There is no tool echo.cpy. Did you mean echo.copy?"),
-        (["describe", "nothing.alike"], "There is no tool nothing.alike. See `studio tools`."),
+        (["describe", "nothing.alike"], "There is no tool nothing.alike. Run `studio tools` for a list."),
         (["run", "echo.copy", "--set", "strenght=1"], "Echo has no parameter strenght. Did you mean strength?"),
         (["run", "echo.copy", "--set", "strength=2"], "Strength must be between 0 and 1, not 2."),
         (["run", "echo.copy", "--set", "strength=x"], "Strength must be a number, not 'x'."),
@@ -337,27 +353,27 @@ def test_bad_pictures_are_refused_in_a_sentence(studio, tmp_path, which):
         (["toools"], "There is no command toools. Did you mean tools?"),
         (["tools", "--nonsense"], "Unrecognized arguments: --nonsense. See `studio --help`."),
         (["again", "/nowhere.png"], "There is no file /nowhere.png. Check the path."),
-        (["recipe", __file__], "test_cli.py carries no recipe."),
+        (["recipe", __file__], "test_cli.py contains no recipe."),
         (["history", "--limit", "0"], "--limit must be at least 1, not 0."),
         (["plugins", "new", "Bad-Name"], "Bad-Name cannot be a plugin's name."),
         (["plugins", "new", "echo"], "There is already a plugin named echo."),
         (["plugins", "new", "json"], "json is the name of a Python module."),
     ],
 )
-def test_wrong_usage_is_one_sentence_and_2(studio, arguments, sentence):
-    told = studio(*arguments)
-    assert told.status == 2
-    assert told.err.startswith(sentence)
-    assert len(told.err.splitlines()) == 1
-    told = studio(*arguments, "--json")
-    assert told.status == 2
-    (failed,) = told.events
+def test_wrong_usage_prints_one_sentence_and_ends_with_2(studio: Command, arguments: list[str], sentence: str) -> None:
+    output = studio(*arguments)
+    assert output.status == 2
+    assert output.err.startswith(sentence)
+    assert len(output.err.splitlines()) == 1
+    output = studio(*arguments, "--json")
+    assert output.status == 2
+    (failed,) = output.events
     assert failed["event"] == "failed"
     assert failed["sentence"].startswith(sentence)
-    assert told.err == ""
+    assert output.err == ""
 
 
-def test_a_home_that_cannot_be_made_is_said(tmp_path, capsys):
+def test_a_home_that_cannot_be_created_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert main(["--home", str(tmp_path / "file" / "home"), "tools"]) == 2
     assert "cannot be used as the studio's folder" in capsys.readouterr().err
@@ -373,11 +389,13 @@ def test_a_home_that_cannot_be_made_is_said(tmp_path, capsys):
             ("run", "echo.copy", "--set", "images={folder}/x.png"),
             "{folder}/x.png cannot be read: permission denied.",
         ),
-        (0o000, ("again", "{folder}/x.png"), "{folder}/x.png may not be used."),
+        (0o000, ("again", "{folder}/x.png"), "{folder}/x.png cannot be used: permission denied."),
         (0o500, ("--home", "{folder}", "tools"), "{folder} cannot be used as the studio's folder: Permission denied."),
     ],
 )
-def test_a_folder_without_permission_is_a_sentence(shared, tmp_path, mode, arguments, sentence):
+def test_a_folder_without_permission_is_reported(
+    shared: Home, tmp_path: Path, mode: int, arguments: tuple[str, ...], sentence: str
+) -> None:
     folder = tmp_path / "closed"
     folder.mkdir()
     folder.chmod(mode)
@@ -391,18 +409,18 @@ def test_a_folder_without_permission_is_a_sentence(shared, tmp_path, mode, argum
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 8 MB, where this user may make one."""
+    """A disk of 8 MB, if this user may mount one."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = shutil.which("mount")
-    command = [mount or "false", "-t", "tmpfs", "-o", "size=8m", "none", disk]
+    command = [mount or "false", "-t", "tmpfs", "-o", "size=8m", "none", str(disk)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("a disk can only be mounted by root")
+        pytest.skip("only root can mount a disk")
     yield disk
     subprocess.run(["umount", disk], check=True)
 
 
-def test_a_full_disk_while_saving_is_a_sentence_and_loses_nothing(small_disk, capsys):
+def test_a_full_disk_is_reported_and_loses_nothing(small_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = Home(small_disk / "home")
     home.create_folders()
     (home.plugins / "echo.py").write_text(PLUGIN)
@@ -413,10 +431,10 @@ def test_a_full_disk_while_saving_is_a_sentence_and_loses_nothing(small_disk, ca
     with filler.open("wb") as file:
         file.write(b"\0" * (shutil.disk_usage(small_disk).free - 512 * 1024))
     assert main([*command, "run", "echo.copy", "--set", "size=1024"]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.startswith("The disk is full:")
-    assert len(told.err.splitlines()) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("The disk is full:")
+    assert len(output.err.splitlines()) == 1
     assert not list(home.root.rglob(".part-*"))
     filler.unlink()
     assert Path(saved["path"]).is_file()
@@ -429,7 +447,7 @@ def test_a_full_disk_while_saving_is_a_sentence_and_loses_nothing(small_disk, ca
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Also where the suite itself runs in the background, whose children would be deaf to Ctrl+C."""
+    """Restore Ctrl+C for child processes, which ignore it if the suite runs in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -437,8 +455,9 @@ def interruptible() -> Iterator[None]:
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are of POSIX")
 @pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_cancels(shared):
+def test_ctrl_c_cancels(shared: Home) -> None:
     child = process(shared, "run", "echo.copy", "--set", "sleepy=yes", "--json")
+    assert child.stdout is not None
     for line in child.stdout:
         if "sleeping" in line:
             break
@@ -450,8 +469,10 @@ def test_ctrl_c_cancels(shared):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are of POSIX")
-def test_a_reader_that_leaves_early_is_no_error(shared):
+def test_a_closed_pipe_is_no_error(shared: Home) -> None:
     child = process(shared, "run", "echo.copy", "--set", "sleepy=yes", "--json")
+    assert child.stdout is not None
+    assert child.stderr is not None
     child.stdout.readline()
     child.stdout.close()
     assert child.stderr.read() == ""
@@ -459,10 +480,12 @@ def test_a_reader_that_leaves_early_is_no_error(shared):
     assert child.wait(60) == 0
 
 
-# Making plugins
+# Plugins and doctor
 
 
-def test_a_new_plugin_works_and_passes_its_test(shared, tmp_path, capsys):
+def test_a_new_plugin_works_and_passes_its_test(
+    shared: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     home = Home(tmp_path / "home")
     assert main(["--home", str(home.root), "plugins", "new", "night_sky"]) == 0
     test = home.plugins / "night_sky" / "test_night_sky.py"
@@ -477,10 +500,10 @@ def test_a_new_plugin_works_and_passes_its_test(shared, tmp_path, capsys):
     assert Path(capsys.readouterr().out.strip()).is_file()
 
 
-def test_doctor_looks_at_everything(studio):
-    told = studio("doctor", "--json")
-    states = {one["name"]: one for one in told.events}
+def test_doctor_checks_everything(studio: Command) -> None:
+    output = studio("doctor", "--json")
+    states = {entry["name"]: entry for entry in output.events}
     assert {"studio", "python", "torch", "home", "disk", "ffmpeg", "device", "memory", "starters"} <= set(states)
     assert states["device"]["value"].startswith("cpu")
-    assert all(one["fix"] for one in told.events if one["state"] != "ok")
-    assert told.status == any(one["state"] == "missing" for one in told.events)
+    assert all(event["fix"] for event in output.events if event["state"] != "ok")
+    assert output.status == any(event["state"] == "missing" for event in output.events)

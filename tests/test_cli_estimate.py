@@ -1,4 +1,4 @@
-"""`run --estimate`: what a job would take, without running it."""
+"""`run --estimate` prints the time and memory of a job without running it."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ def studio_tools():
 
 
 def test_memory_notes_and_after_a_first_job_the_time(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
-    def told(*arguments: str) -> tuple[str, str]:
+    def run_command(*arguments: str) -> tuple[str, str]:
         assert main(["--home", str(home.root), "--device", "cpu", "run", *arguments]) == 0
         captured = capsys.readouterr()
         return captured.out, captured.err
 
     (home.plugins / "knit.py").write_text(PLUGIN)
-    out, err = told("knit.scarf", "--estimate", "--set", "prompt=red")
+    out, err = run_command("knit.scarf", "--estimate", "--set", "prompt=red")
     assert [line.split(maxsplit=1) for line in out.splitlines()] == [["memory", "4.0 GB"], ["prompt", "3 letters"]]
-    assert "learnt from the first job" in err
+    assert "until a first job" in err
     assert not list(home.library.rglob("*.md"))
 
     home.rates.write_text(json.dumps({_device(): {"knit": 2.5}}))
-    out, err = told("knit.scarf", "--estimate", "--json")
+    out, err = run_command("knit.scarf", "--estimate", "--json")
     assert json.loads(out) == {
         "event": "estimate",
         "seconds": 10.0,
@@ -58,7 +58,7 @@ def test_memory_notes_and_after_a_first_job_the_time(home: Home, capsys: pytest.
     assert err == ""
 
     assert main(["--home", str(home.root), "run", "knit.scarf", "--estimate", "--set", "rows=0"]) == 2
-    assert "Rows is 0" in capsys.readouterr().err
+    assert "Rows must be between 1 and 10000, not 0" in capsys.readouterr().err
 
 
 def _device() -> str:

@@ -110,7 +110,7 @@ def test_commands_with_names_to_fill_in_have_real_parameters(guide: str, tools: 
     for line in "".join(_blocks(guide, "console")).replace("\\\n", " ").splitlines():
         if not (arguments := _arguments(line.partition(" #")[0])):
             continue
-        options = arguments_module.parsed(arguments)
+        options = arguments_module.parse_arguments(arguments)
         if getattr(options, "tool", None):
             names = {setting.partition("=")[0] for setting in getattr(options, "set", [])}
             assert names <= set(tools[options.tool].Params.model_fields), f"{guide}: {line}"

@@ -1,4 +1,4 @@
-"""The launcher on a small checkout of its own: its only package is a wheel on this disk, so no network is used."""
+"""The launcher on a small checkout, whose only package is a local wheel, so no network is used."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Checkout:
     environ: Mapping[str, str]
 
     def pin(self, version: str) -> None:
-        """Asks for one version of the only package."""
+        """Pin one version of the only package."""
         (self.root / "constraints.txt").write_text(f"# run\nbrush=={version}\n")
 
     def start(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -81,12 +81,12 @@ def _make_wheel(folder: Path, version: str) -> None:
         wheel.writestr(f"{info}/RECORD", f"brush.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
 
 
-def test_the_first_start_makes_the_environment_and_later_ones_only_use_it(checkout: Checkout, tmp_path: Path) -> None:
+def test_the_first_start_creates_the_environment_and_later_ones_use_it(checkout: Checkout, tmp_path: Path) -> None:
     first = checkout.start("tools", "--json", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert first.stdout == f"1.0 {tmp_path} tools --json\n"
-    assert f"Making an environment for the studio, once: {checkout.root / '.venv'}" in first.stderr
-    assert "Unpacking: " in first.stderr or "Fetching: " in first.stderr
+    assert f"Creating the environment of the studio (once): {checkout.root / '.venv'}" in first.stderr
+    assert "Installing: " in first.stderr or "Downloading: " in first.stderr
     assert "Ready after" in first.stderr
 
     shutil.rmtree(checkout.wheels)
@@ -94,12 +94,12 @@ def test_the_first_start_makes_the_environment_and_later_ones_only_use_it(checko
     assert (second.stdout, second.stderr) == (f"1.0 {tmp_path} tools\n", "")
 
 
-def test_other_pins_bring_the_environment_up_to_date_and_other_times_of_files_do_not(checkout: Checkout) -> None:
+def test_changed_pins_update_the_environment_and_changed_file_times_do_not(checkout: Checkout) -> None:
     assert checkout.start("tools").stdout.startswith("1.0 ")
     checkout.pin("2.0")
     updated = checkout.start("tools")
     assert updated.stdout.startswith("2.0 ")
-    assert "Bringing the environment up to date" in updated.stderr
+    assert "Updating the environment" in updated.stderr
 
     os.utime(checkout.root / "pyproject.toml", (1, 1))
     assert checkout.start("tools").stderr == ""
@@ -116,11 +116,11 @@ def test_a_start_that_was_killed_halfway_is_repaired(checkout: Checkout) -> None
 
     repaired = checkout.start("tools")
     assert repaired.returncode == 0, repaired.stderr
-    assert "unfinished" in repaired.stderr
+    assert "incomplete" in repaired.stderr
     assert repaired.stdout.startswith("1.0 ")
 
 
-def test_an_environment_whose_python_is_gone_is_made_anew(checkout: Checkout) -> None:
+def test_an_environment_without_its_python_is_created_again(checkout: Checkout) -> None:
     checkout.start("tools")
     Environment.of(checkout.root).python.unlink()
     again = checkout.start("tools")
@@ -130,18 +130,18 @@ def test_an_environment_whose_python_is_gone_is_made_anew(checkout: Checkout) ->
 def test_two_first_starts_at_once_make_one_environment(checkout: Checkout) -> None:
     both = [checkout.begin("tools"), checkout.begin("tools")]
     answers = [start.communicate(timeout=300) for start in both]
-    assert all(said.startswith("1.0 ") for said, _ in answers), answers
-    assert sum("Making an environment" in told for _, told in answers) == 1
-    assert sum("waiting for it" in told for _, told in answers) == 1
+    assert all(output.startswith("1.0 ") for output, _ in answers), answers
+    assert sum("Creating the environment" in errors for _, errors in answers) == 1
+    assert sum("Waiting for it" in errors for _, errors in answers) == 1
 
 
-def test_a_package_that_cannot_be_had_is_one_sentence_with_the_log(checkout: Checkout) -> None:
+def test_a_missing_package_is_reported_with_the_log(checkout: Checkout) -> None:
     checkout.pin("3.0")
     failed = checkout.start("tools")
     assert failed.returncode == 1
-    said = failed.stderr.splitlines()[-1]
-    assert said.startswith("There is no build of brush==3.0 for this machine")
-    assert said.endswith(f"{checkout.root / '.venv.log'}.")
+    sentence = failed.stderr.splitlines()[-1]
+    assert sentence.startswith("There is no build of brush==3.0 for this machine")
+    assert sentence.endswith(f"{checkout.root / '.venv.log'}.")
     assert "conflicting dependencies" in checkout.log
 
     checkout.pin("1.0")
@@ -149,24 +149,26 @@ def test_a_package_that_cannot_be_had_is_one_sentence_with_the_log(checkout: Che
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="displays are asked for on Linux")
-@pytest.mark.parametrize(("display", "said"), [("", "There is no display"), (":4711", "The display :4711 cannot be")])
-def test_without_a_display_nothing_is_installed_and_one_sentence_says_why(
-    checkout: Checkout, display: str, said: str
+@pytest.mark.parametrize(
+    ("display", "sentence"), [("", "There is no display"), (":4711", "The display :4711 cannot be")]
+)
+def test_without_a_display_nothing_is_installed_and_the_reason_is_reported(
+    checkout: Checkout, display: str, sentence: str
 ) -> None:
     environ = {name: value for name, value in checkout.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     del environ["QT_QPA_PLATFORM"]
     refused = replace(checkout, environ={**environ, "DISPLAY": display} if display else environ).start()
     assert refused.returncode == 2
-    assert refused.stderr.startswith(said)
+    assert refused.stderr.startswith(sentence)
     assert refused.stderr.count("\n") == 1
     assert not (checkout.root / ".venv").exists()
 
 
-def test_old_pythons_can_read_main_to_be_told_off() -> None:
+def test_old_pythons_can_parse_main() -> None:
     ast.parse((ROOT / "main.py").read_text("utf-8"), feature_version=(3, 4))
 
 
-def test_a_checkout_that_may_not_be_written_keeps_its_environment_in_the_users_data(
+def test_the_environment_of_a_read_only_checkout_is_in_the_user_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STUDIO_HOME", str(tmp_path / "home"))
@@ -180,12 +182,13 @@ def test_a_checkout_that_may_not_be_written_keeps_its_environment_in_the_users_d
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="system libraries are looked for on Linux")
-def test_missing_libraries_are_named_with_the_command_for_this_system(tmp_path: Path) -> None:
+def test_missing_libraries_are_reported_with_the_install_command(tmp_path: Path) -> None:
     for name in system.MANAGERS:
         tool = tmp_path / name
         tool.write_text("#!/bin/sh\n")
         tool.chmod(0o755)
-        code = "from studio.launcher import system; print(*system.how_to_install(['libxcb-icccm.so.4', 'libGL.so.1']))"
+        sonames = ["libxcb-icccm.so.4", "libGL.so.1"]
+        code = f"from studio.launcher import system; print(*system.build_install_command({sonames}))"
         environ = {**os.environ, "PATH": str(tmp_path)}
         command = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, env=environ, text=True).split()
         assert command[0] == name
@@ -194,8 +197,8 @@ def test_missing_libraries_are_named_with_the_command_for_this_system(tmp_path: 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="system libraries are looked for on Linux")
-def test_what_qt_needs_to_paint_offscreen_is_here() -> None:
-    assert system.missing(window=False) == []
+def test_the_libraries_for_offscreen_rendering_are_installed() -> None:
+    assert system.find_missing(window=False) == []
 
 
 def test_every_dependency_is_pinned_exactly() -> None:
@@ -206,7 +209,7 @@ def test_every_dependency_is_pinned_exactly() -> None:
         if "==" in line and not line.startswith("#")
     }
     for extra in ("run", "test"):
-        for wanted in environment.requirements(extra):
+        for wanted in environment.read_requirements(extra):
             name = wanted.replace("<", ">").partition(">")[0].lower()
             assert name in pinned
 
@@ -222,4 +225,4 @@ def test_every_dependency_is_pinned_exactly() -> None:
     ],
 )
 def test_the_command_is_found_among_the_options(arguments: list[str], command: str | None) -> None:
-    assert next(start.words(arguments), None) == command
+    assert next(start.skip_options(arguments), None) == command

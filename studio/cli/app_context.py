@@ -1,4 +1,4 @@
-"""A home with its library, catalogue and engine, each opened when it is first needed."""
+"""The context of a command: a home with its library, catalogue and engine, opened on first use."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from studio.engine.plugin_fingerprint import fingerprint
 from studio.library.library import Library
 
 
-class Place:
-    """Everything happens here and now: the queue is in memory, and the window may be open beside."""
+class AppContext:
+    """Library, catalogue and engine of one command. The queue is in memory, so the window may run at the same time."""
 
-    def __init__(self, home: Home, chosen: Settings) -> None:
+    def __init__(self, home: Home, settings: Settings) -> None:
         self.home = home
-        self.settings = chosen
+        self.settings = settings
         self.events: SimpleQueue[EngineEvent] = SimpleQueue()
         self._ready: WorkerChanged | None = None
 
@@ -49,34 +49,34 @@ class Place:
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """From the last time, if nothing has changed since; else the plugins are read now."""
-        remembered = catalogue_cache.load(self.home.descriptors)
-        if remembered.fingerprint == fingerprint(self.home, self.settings):
-            return remembered
+        """The cached catalogue if no plugin has changed, else the one that the worker reports."""
+        cached = catalogue_cache.load(self.home.descriptors)
+        if cached.fingerprint == fingerprint(self.home, self.settings):
+            return cached
         self.wait_until_ready()
         return self.engine.catalogue
 
-    def tool(self, name: str) -> ToolDescriptor:
-        """Raises BadInput, with what was perhaps meant, where there is none."""
+    def find_tool(self, name: str) -> ToolDescriptor:
+        """Find a tool by id. Raises BadInput with a suggestion if there is none."""
         tools = self.catalogue.tools
         if name not in tools:
             for plugin in self.catalogue.plugins:
-                fault = next(filter(None, (plugin.error, *plugin.notes)), "")
-                if fault and plugin.name == name.partition(".")[0]:
-                    raise BadInput(f"{name} is not there, since its plugin has a fault: {fault}")
-            hint = did_you_mean(name, tools) or "See `studio tools`."
+                error = next(filter(None, (plugin.error, *plugin.notes)), "")
+                if error and plugin.name == name.partition(".")[0]:
+                    raise BadInput(f"{name} is not available because its plugin failed to load: {error}")
+            hint = did_you_mean(name, tools) or "Run `studio tools` for a list."
             raise BadInput(f"There is no tool {name}.", hint)
         return tools[name]
 
     def wait_until_ready(self) -> DeviceReport | None:
-        """Starts the worker where none runs. Raises StudioError where none can be started."""
+        """Start the worker unless it runs, and wait for it. Raises StudioError if it cannot start."""
         self.engine.start()
         while self._ready is None:
             match self.events.get():
                 case WorkerChanged(state=WorkerState.READY) as ready:
                     self._ready = ready
                 case WorkerChanged(state=WorkerState.GONE, sentence=sentence):
-                    raise StudioError(sentence or "The worker ended.", "See `studio doctor`.")
+                    raise StudioError(sentence or "The worker has ended.", "Run `studio doctor` to find the cause.")
         return self._ready.device
 
     def close(self, *, at_once: bool = False) -> None:
@@ -87,35 +87,37 @@ class Place:
 
 
 @contextmanager
-def opened(options: argparse.Namespace) -> Iterator[Place]:
-    """The place that the options name. A second Ctrl+C ends its worker at once."""
+def open_app(options: argparse.Namespace) -> Iterator[AppContext]:
+    """Open the home that the options name. A second Ctrl+C ends its worker at once."""
     home = home_of(options)
     try:
         home.create_folders()
     except OSError as error:
         reason = error.strerror or error
         raise BadInput(f"{home.root} cannot be used as the studio's folder: {reason}.", "Choose another.") from error
-    place = Place(home, settings_of(options, home))
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    app = AppContext(home, settings_of(options, home))
+    before = signal.signal(signal.SIGTERM, _raise_interrupt)
     try:
-        yield place
+        yield app
     except BaseException:
-        place.close(at_once=True)
+        app.close(at_once=True)
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
-    place.close()
+    app.close()
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """A request to end is treated as Ctrl+C."""
+def _raise_interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """Treat SIGTERM like Ctrl+C."""
     raise KeyboardInterrupt
 
 
 def home_of(options: argparse.Namespace) -> Home:
+    """Return the home of `--home`, or the default one."""
     return Home(options.home.expanduser().absolute()) if options.home else Home.default()
 
 
 def settings_of(options: argparse.Namespace, home: Home) -> Settings:
-    chosen = settings.load(home.settings)
-    return replace(chosen, device=options.device) if options.device else chosen
+    """Load the settings of a home, with the device of `--device`."""
+    stored = settings.load(home.settings)
+    return replace(stored, device=options.device) if options.device else stored

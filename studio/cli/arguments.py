@@ -1,4 +1,4 @@
-"""The command line's grammar. Commands are imported when they are run."""
+"""The grammar of the command line. A command's module is imported when it runs."""
 
 from __future__ import annotations
 
@@ -18,93 +18,125 @@ Command = Callable[[argparse.Namespace, Console], int]
 COMMANDS = ("tools", "describe", "run", "again", "recipe", "history", "plugins", "doctor", "bench", "test")
 
 
-def parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options, with `command` to call. Raises BadInput, with one sentence, for wrong usage."""
-    return _parser().parse_args(arguments)
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the arguments. The result has a `command` to call. Raises BadInput for wrong usage."""
+    return _build_parser().parse_args(arguments)
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if found := re.search(r"invalid choice: '(.*?)'", message):
             known = COMMANDS if self.prog == "studio" else ("new",)
-            hint = did_you_mean(found[1], known) or f"There are: {', '.join(known)}."
+            hint = did_you_mean(found[1], known) or f"Commands: {', '.join(known)}."
             if "." in found[1]:
                 hint = f"To run a tool: {self.prog} run {found[1]}."
             raise BadInput(f"There is no command {found[1]}.", hint)
         raise BadInput(f"{message[:1].upper()}{message[1:]}.", f"See `{self.prog} --help`.")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     shared = _Parser(add_help=False)
-    _shared_options(shared, argparse.SUPPRESS)
+    _add_shared_options(shared, argparse.SUPPRESS)
     parser = _Parser(
         prog="studio",
-        description="A local creative studio. Without a command, the window opens.",
-        epilog="Exit status: 0 done, 1 the job failed, 2 wrong usage or bad input, 130 cancelled.",
+        description="A local creative studio. Opens the window if no command is given.",
+        epilog="Exit status: 0 success, 1 job failed, 2 wrong usage or bad input, 130 cancelled.",
         allow_abbrev=False,
     )
-    _shared_options(parser, None)
+    _add_shared_options(parser, None)
     parser.add_argument("--version", action="version", version=f"studio {__version__}")
-    parser.set_defaults(command=_later("studio.cli.gui", "window"))
+    parser.set_defaults(command=_import_on_call("studio.cli.gui", "window"))
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
 
     def command(name: str, module: str, summary: str) -> argparse.ArgumentParser:
         part = commands.add_parser(name, help=summary, description=summary, parents=[shared], allow_abbrev=False)
-        part.set_defaults(command=_later(f"studio.cli.{module}", name))
+        part.set_defaults(command=_import_on_call(f"studio.cli.{module}", name))
         return part
 
-    command("tools", "queries", "list every tool")
-    command("describe", "queries", "show a tool's parameters").add_argument("tool", metavar="TOOL")
+    command("tools", "queries", "list all tools")
+    command("describe", "queries", "show the parameters of a tool").add_argument("tool", metavar="TOOL")
 
-    run = command("run", "run", "run a tool to its end")
+    run = command("run", "run", "run a tool")
     run.add_argument("tool", metavar="TOOL")
     run.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE",
-        help="a parameter; repeat it for each one, and for each item of a list; an input takes a path",
+        help="set a parameter; repeat it for each parameter and each item of a list; inputs take paths",
     )  # fmt: skip
-    run.add_argument("--seed", type=int, help="0 to 4294967295; by chance when left out")
-    run.add_argument("--count", type=int, default=1, metavar="N", help="how many, with seeds that count up")
-    run.add_argument("--out", metavar="FILE_OR_FOLDER", help="the extension of a file picks the format")
-    run.add_argument("--estimate", action="store_true", help="say what it would take, and run nothing")
+    run.add_argument("--seed", type=int, help="seed from 0 to 4294967295 (default: random)")
+    run.add_argument(
+        "--count",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of results; the seed increases by 1 for each (default: 1)",
+    )
+    run.add_argument(
+        "--out",
+        metavar="FILE_OR_FOLDER",
+        help="where to save; the file extension selects the format (default: the library only)",
+    )
+    run.add_argument(
+        "--estimate", action="store_true", help="print the estimated time and memory without running the tool"
+    )
 
-    again = command("again", "run", "run the recipe inside a creation again")
-    again.add_argument("file", metavar="FILE", help="a file, or the id of a creation")
-    again.add_argument("--out", metavar="FILE_OR_FOLDER", help="the extension of a file picks the format")
+    again = command("again", "run", "run the recipe of a creation again")
+    again.add_argument("file", metavar="FILE", help="a file or the id of a creation")
+    again.add_argument(
+        "--out",
+        metavar="FILE_OR_FOLDER",
+        help="where to save; the file extension selects the format (default: the library only)",
+    )
 
-    recipe = command("recipe", "queries", "print the recipe inside a file, ours or another program's")
-    recipe.add_argument("file", metavar="FILE", help="a file, or the id of a creation")
+    recipe = command("recipe", "queries", "print the recipe in a file, or the parameters that another program wrote")
+    recipe.add_argument("file", metavar="FILE", help="a file or the id of a creation")
 
     history = command("history", "queries", "search the library")
-    history.add_argument("query", nargs="*", metavar="QUERY", help="words, tool:… tag:… rating:>=3 is:starred kind:…")
-    history.add_argument("--limit", type=int, default=100, metavar="N", help="how many at most (100)")
+    history.add_argument(
+        "query",
+        nargs="*",
+        metavar="QUERY",
+        help="words and filters: tool:… tag:… rating:>=3 is:starred kind:… seed:… before:2026-11 after:2026-11-01",
+    )
+    history.add_argument("--limit", type=int, default=100, metavar="N", help="maximum number of results (default: 100)")
 
-    plugins = command("plugins", "queries", "list plugins, loaded and failed; `plugins new NAME` starts one")
+    plugins = command("plugins", "queries", "list plugins with their errors; `plugins new NAME` creates one")
     new = plugins.add_subparsers(metavar="new NAME", parser_class=_Parser).add_parser(
-        "new", help="write a working plugin to start from", parents=[shared], allow_abbrev=False
+        "new", help="create a working plugin as a starting point", parents=[shared], allow_abbrev=False
     )
     new.add_argument("name", metavar="NAME")
-    new.set_defaults(command=_later("studio.cli.plugin_template", "new"))
+    new.set_defaults(command=_import_on_call("studio.cli.plugin_template", "new"))
 
-    command("doctor", "doctor", "show device, memory, versions and folders, and what is missing")
-    bench = command("bench", "dev_commands", "run the benchmarks and print a table")
+    command("doctor", "doctor", "check device, memory, versions and folders, and show how to fix problems")
+    bench = command("bench", "dev_commands", "run the benchmarks and print a table (in a checkout)")
     bench.add_argument("name", nargs="?", metavar="NAME")
-    test = command("test", "dev_commands", "run the test suite")
-    test.add_argument("rest", nargs="*", metavar="PATH", help="what to test; everything when left out")
+    test = command("test", "dev_commands", "run the test suite (in a checkout)")
+    test.add_argument("rest", nargs="*", metavar="PATH", help="tests to run (default: all)")
     return parser
 
 
-def _shared_options(parser: argparse.ArgumentParser, default: str | None) -> None:
-    """Before the command or after it. A default on both sides would undo what was said before."""
-    parser.add_argument("--home", type=Path, default=default, metavar="FOLDER", help="the studio's own (STUDIO_HOME)")
-    parser.add_argument("--device", default=default, help="auto, cpu, cuda:0, mps, xpu")
+def _add_shared_options(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Add options that may stand before or after the command.
+
+    With a default on both sides, the second parser would overwrite the value of the first.
+    """
     parser.add_argument(
-        "--json", action="store_true", default=default if default else False, help="one JSON object per line"
+        "--home",
+        type=Path,
+        default=default,
+        metavar="FOLDER",
+        help="the studio's data folder (default: STUDIO_HOME, or the user's data folder)",
+    )
+    parser.add_argument(
+        "--device", default=default, help="device: auto, cpu, cuda:0, mps, xpu (default: the one in the settings)"
+    )
+    parser.add_argument(
+        "--json", action="store_true", default=default if default else False, help="print one JSON object per line"
     )
 
 
-def _later(module: str, name: str) -> Command:
+def _import_on_call(module: str, name: str) -> Command:
     def command(options: argparse.Namespace, console: Console) -> int:
-        found: Command = getattr(importlib.import_module(module), name)
-        return found(options, console)
+        function: Command = getattr(importlib.import_module(module), name)
+        return function(options, console)
 
     return command

@@ -1,11 +1,10 @@
-"""What the commands print: words for people, or one JSON object per line."""
+"""The output of commands: text for people, or one JSON object per line."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import msgspec
 
@@ -18,57 +17,57 @@ class Console:
 
     def __init__(self, *, json: bool) -> None:
         self.json = json
-        self._bar = False
+        self._has_bar = False
         self._streamed = ""
 
-    def say(self, text: str) -> None:
-        """A line of a result, for people."""
+    def print_line(self, text: str) -> None:
+        """Print a line of a result; nothing with `--json`."""
         if not self.json:
             self._write(text)
 
-    def emit(self, value: Any) -> None:
-        """One object, for programs."""
+    def emit(self, value: object) -> None:
+        """Print an object as JSON with `--json`."""
         if self.json:
             self._write(msgspec.json.encode(value).decode())
 
-    def event(self, name: str, **values: Any) -> None:
+    def emit_event(self, name: str, **values: object) -> None:
         self.emit({"event": name, **values})
 
-    def note(self, text: str, level: NoticeLevel = NoticeLevel.INFO) -> None:
-        """What is worth knowing beside the result."""
-        self.event("notice", text=text, level=level)
+    def print_note(self, text: str, level: NoticeLevel = NoticeLevel.INFO) -> None:
+        """Print a notice on standard error, or as a `notice` event."""
+        self.emit_event("notice", text=text, level=level)
         if not self.json:
-            self._aside(text)
+            self._write_error(text)
 
-    def failed(self, kind: FailureKind, sentence: str, **more: Any) -> None:
-        self.event("failed", kind=kind, sentence=sentence, **more)
+    def report_failure(self, kind: FailureKind, sentence: str, **more: object) -> None:
+        self.emit_event("failed", kind=kind, sentence=sentence, **more)
         if not self.json:
-            self._aside(sentence)
+            self._write_error(sentence)
 
-    def bar(self, share: float | None, text: str) -> None:
-        """Draws the progress bar over itself. `share` is 0..1, or None where the end is not known."""
+    def show_bar(self, fraction: float | None, text: str) -> None:
+        """Draw the progress bar. `fraction` is 0..1, or None if the end is unknown."""
         if self.json or self._streamed or not sys.stderr.isatty():
             return
         full = 24
-        done = 0 if share is None else round(full * min(max(share, 0.0), 1.0))
-        per_cent = "    " if share is None else f"{share:4.0%}"
-        line = f"{'█' * done}{'░' * (full - done)} {per_cent}  {printable(text)}"
+        done = 0 if fraction is None else round(full * min(max(fraction, 0.0), 1.0))
+        per_cent = "    " if fraction is None else f"{fraction:4.0%}"
+        line = f"{'█' * done}{'░' * (full - done)} {per_cent}  {to_printable(text)}"
         width = shutil.get_terminal_size().columns
-        sys.stderr.write("\r\x1b[K" + _encodable(line[: width - 1], sys.stderr.encoding))
+        sys.stderr.write("\r\x1b[K" + _to_encodable(line[: width - 1], sys.stderr.encoding))
         sys.stderr.flush()
-        self._bar = True
+        self._has_bar = True
 
-    def stream(self, text: str) -> None:
-        """Shows a text that grows, on a terminal: only what is new is written, and no bar meanwhile."""
+    def stream_text(self, text: str) -> None:
+        """Print a growing text on a terminal. Only new characters are written, and the bar is hidden meanwhile."""
         if self.json or not text or not sys.stdout.isatty():
             return
         if not text.startswith(self._streamed):
             self._end_stream()
         new = text[len(self._streamed) :]
         if not self._streamed:
-            self.end_bar()
+            self.clear_bar()
         self._streamed = text
-        sys.stdout.write(_encodable("\n".join(map(printable, new.split("\n"))), sys.stdout.encoding))
+        sys.stdout.write(_to_encodable("\n".join(map(to_printable, new.split("\n"))), sys.stdout.encoding))
         sys.stdout.flush()
 
     def _end_stream(self) -> None:
@@ -77,37 +76,37 @@ class Console:
             sys.stdout.write("\n")
             sys.stdout.flush()
 
-    def end_bar(self) -> None:
+    def clear_bar(self) -> None:
         self._end_stream()
-        if self._bar:
+        if self._has_bar:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
-            self._bar = False
+            self._has_bar = False
 
-    def table(self, rows: Iterable[Sequence[str]]) -> None:
-        """Columns as wide as what stands in them; the last one may run on."""
-        lines = [[printable(cell) for cell in row] for row in rows]
+    def print_table(self, rows: Iterable[Sequence[str]]) -> None:
+        """Print rows in columns as wide as their content. The last column may be longer than the line."""
+        lines = [[to_printable(cell) for cell in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)][:-1]
         for line in lines:
             cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
-            self.say("  ".join([*cells, line[-1]]).rstrip())
+            self.print_line("  ".join([*cells, line[-1]]).rstrip())
 
     def _write(self, text: str) -> None:
-        self.end_bar()
-        sys.stdout.write(_encodable(text, sys.stdout.encoding) + "\n")
+        self.clear_bar()
+        sys.stdout.write(_to_encodable(text, sys.stdout.encoding) + "\n")
         sys.stdout.flush()
 
-    def _aside(self, text: str) -> None:
-        self.end_bar()
-        sys.stderr.write(_encodable(printable(text), sys.stderr.encoding) + "\n")
+    def _write_error(self, text: str) -> None:
+        self.clear_bar()
+        sys.stderr.write(_to_encodable(to_printable(text), sys.stderr.encoding) + "\n")
         sys.stderr.flush()
 
 
-def printable(text: str) -> str:
-    """One line without control characters: metadata of foreign files must not steer a terminal."""
+def to_printable(text: str) -> str:
+    """Replace control characters by spaces, since metadata of foreign files must not control the terminal."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
-def _encodable(text: str, encoding: str | None) -> str:
-    """A terminal that knows no Unicode shows a question mark, and nothing fails."""
+def _to_encodable(text: str, encoding: str | None) -> str:
+    """Replace characters that the terminal's encoding lacks by question marks."""
     return text.encode(encoding or "utf-8", "replace").decode(encoding or "utf-8")

@@ -1,4 +1,4 @@
-"""What only a checkout has: benchmarks and tests."""
+"""Commands that only work in a checkout: benchmarks and tests."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from studio.core.errors import BadInput, StudioError
 
 
 def bench(options: argparse.Namespace, console: Console) -> int:
-    root = _checkout("The benchmarks")
-    more = [*([options.name] if options.name else []), *(["--json"] if console.json else [])]
-    return _python(root, "tests.benchmarks", *more)
+    root = _find_checkout("The benchmarks")
+    arguments = [*([options.name] if options.name else []), *(["--json"] if console.json else [])]
+    return _run_module(root, "tests.benchmarks", *arguments)
 
 
 def test(options: argparse.Namespace, console: Console) -> int:
-    """With the test extra installed first, where it is not yet."""
-    root = _checkout("The tests")
+    """Run the test suite, after installing its missing requirements."""
+    root = _find_checkout("The tests")
     extra = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]["test"]
-    if missing := [requirement for requirement in extra if not _installed(requirement)]:
-        console.note(f"Installing what the tests need: {', '.join(missing)}.")
+    if missing := [requirement for requirement in extra if not _is_installed(requirement)]:
+        console.print_note(f"Installing the requirements of the tests: {', '.join(missing)}.")
         pins = root / "constraints.txt"
-        if _python(root, "pip", "install", "--quiet", *missing, *(["-c", str(pins)] if pins.exists() else [])) != 0:
-            raise StudioError("What the tests need could not be installed.", "Is there a network?")
-    return _python(root, "pytest", *options.rest)
+        if _run_module(root, "pip", "install", "--quiet", *missing, *(["-c", str(pins)] if pins.exists() else [])) != 0:
+            raise StudioError("The requirements of the tests could not be installed.", "Check the network connection.")
+    return _run_module(root, "pytest", *options.rest)
 
 
-def _checkout(what: str) -> Path:
+def _find_checkout(subject: str) -> Path:
     root = paths.PACKAGE.parent
     if not ((root / "tests").is_dir() and (root / "pyproject.toml").is_file()):
-        raise BadInput(f"{what} need a checkout, and this studio is an installed one.", "Clone its repository.")
+        raise BadInput(f"{subject} need a checkout, but this is an installed studio.", "Clone the repository.")
     return root
 
 
-def _installed(requirement: str) -> bool:
+def _is_installed(requirement: str) -> bool:
     name = match(r"[\w.-]+", requirement)
     try:
         return bool(name and version(name[0]))
@@ -49,6 +49,6 @@ def _installed(requirement: str) -> bool:
         return False
 
 
-def _python(root: Path, module: str, *arguments: str) -> int:
+def _run_module(root: Path, module: str, *arguments: str) -> int:
     environment = {"QT_QPA_PLATFORM": "offscreen", **os.environ}
     return subprocess.call([sys.executable, "-m", module, *arguments], cwd=root, env=environment)

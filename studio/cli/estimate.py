@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from studio.cli.app_context import Place
+from studio.cli.app_context import AppContext
 from studio.cli.console import Console
 from studio.core import params_schema
 from studio.core.descriptor import ToolDescriptor
@@ -16,36 +16,36 @@ from studio.core.humanize import format_memory, format_seconds
 from studio.engine.interface import EstimateReady, WorkerChanged, WorkerState
 
 
-def estimate(tool: ToolDescriptor, values: Mapping[str, Any], place: Place, console: Console) -> int:
-    """Prints it and returns 0. Raises BadInput for values that do not fit."""
+def print_estimate(tool: ToolDescriptor, values: Mapping[str, Any], app: AppContext, console: Console) -> int:
+    """Print the estimated time, memory and token budget, and return 0. Raises BadInput for invalid values."""
     params_schema.check_values(tool, values)
-    place.wait_until_ready()
-    found = _answer(place, place.engine.estimate(tool.id, values))
-    budget = {"budget": msgspec.to_builtins(found.budget)} if found.budget else {}
-    console.event("estimate", seconds=found.seconds, memory=found.memory or None, notes=found.notes, **budget)
+    app.wait_until_ready()
+    result = _await_estimate(app, app.engine.estimate(tool.id, values))
+    budget = {"budget": msgspec.to_builtins(result.budget)} if result.budget else {}
+    console.emit_event("estimate", seconds=result.seconds, memory=result.memory or None, notes=result.notes, **budget)
     rows = []
-    if found.seconds is not None:
-        rows.append(("time", f"about {format_seconds(found.seconds)}"))
-    if found.memory:
-        rows.append(("memory", format_memory(found.memory)))
-    rows += [(name, note) for name, note in found.notes.items()]
-    if found.budget:
-        rows.append(("reads", found.budget.sentence))
+    if result.seconds is not None:
+        rows.append(("time", f"about {format_seconds(result.seconds)}"))
+    if result.memory:
+        rows.append(("memory", format_memory(result.memory)))
+    rows += [(name, note) for name, note in result.notes.items()]
+    if result.budget:
+        rows.append(("reads", result.budget.sentence))
     if rows:
-        console.table(rows)
-    if not console.json and found.seconds is None:
-        console.note(
-            "How long it takes is learnt from the first job like it."
+        console.print_table(rows)
+    if not console.json and result.seconds is None:
+        console.print_note(
+            "The time is unknown until a first job of this kind has run."
             if rows
-            else f"{tool.title} tells nothing in advance."
+            else f"{tool.title} gives no estimate."
         )
     return 0
 
 
-def _answer(place: Place, id: str) -> EstimateReady:
+def _await_estimate(app: AppContext, id: str) -> EstimateReady:
     while True:
-        match place.events.get():
-            case EstimateReady() as found if found.id == id:
-                return found
+        match app.events.get():
+            case EstimateReady() as result if result.id == id:
+                return result
             case WorkerChanged(state=WorkerState.RESTARTING | WorkerState.GONE, sentence=sentence):
-                raise StudioError(sentence or "The worker ended.", "See `studio doctor`.")
+                raise StudioError(sentence or "The worker has ended.", "Run `studio doctor` to find the cause.")

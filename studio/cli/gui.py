@@ -1,4 +1,4 @@
-"""Without a command, the window opens."""
+"""Opens the window, which `studio` does without a command."""
 
 from __future__ import annotations
 

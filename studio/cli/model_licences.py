@@ -1,4 +1,4 @@
-"""What the command line does about models before a job: it looks where they lie, and tells their licences once."""
+"""Prepares models for a job of the command line: scans external folders and shows licences once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
-from studio.cli.app_context import Place
+from studio.cli.app_context import AppContext
 from studio.cli.console import Console
 from studio.core import params_schema, settings
 from studio.core.descriptor import ToolDescriptor
@@ -16,22 +16,24 @@ from studio.library.models import external_folders
 from studio.library.models.licences import find_unaccepted
 
 
-def look(place: Place, console: Console) -> None:
-    """At the model folders of the settings, so that their models can be named by their files' names."""
-    if place.settings.model_folders or external_folders.load(place.home):
-        console.bar(None, "Looking at the model folders")
-        with suppress(StudioError):  # what cannot be remembered is looked at again
-            external_folders.refresh(place.home, place.settings.model_folders)
-        console.end_bar()
+def scan_model_folders(app: AppContext, console: Console) -> None:
+    """Scan the model folders of the settings, so that their models can be chosen by file name."""
+    if app.settings.model_folders or external_folders.load(app.home):
+        console.show_bar(None, "Scanning the model folders")
+        with suppress(StudioError):  # without the cache, the next command scans again
+            external_folders.refresh(app.home, app.settings.model_folders)
+        console.clear_bar()
 
 
-def tell_licences(tool: ToolDescriptor, recipe: Recipe, place: Place, console: Console) -> None:
-    """A line for each model that is used for the first time. The settings remember that it was told."""
-    chosen = settings.load(place.home.settings)
-    found = find_unaccepted(place.home, params_schema.find_model_choices(tool, recipe.params), chosen.accepted_licences)
-    for terms in found:
-        console.note(f"{terms.sentence} It can be read at {terms.link}" if terms.link else terms.sentence)
-    if found:
-        told = (*chosen.accepted_licences, *(terms.key for terms in found))
+def show_licences(tool: ToolDescriptor, recipe: Recipe, app: AppContext, console: Console) -> None:
+    """Print the licence of each model that is used for the first time, and store in the settings that it was shown."""
+    stored = settings.load(app.home.settings)
+    licences = find_unaccepted(
+        app.home, params_schema.find_model_choices(tool, recipe.params), stored.accepted_licences
+    )
+    for terms in licences:
+        console.print_note(f"{terms.sentence} Read it at {terms.link}" if terms.link else terms.sentence)
+    if licences:
+        keys = (*stored.accepted_licences, *(terms.key for terms in licences))
         with suppress(StudioError):
-            settings.save(place.home.settings, replace(chosen, accepted_licences=told))
+            settings.save(app.home.settings, replace(stored, accepted_licences=keys))

@@ -1,4 +1,4 @@
-"""Where `--out` puts results, and in which format."""
+"""The destination of results that `--out` names, and their format."""
 
 from __future__ import annotations
 
@@ -21,83 +21,86 @@ EXTENSIONS = {
 
 @dataclass
 class Destination:
-    """`file` is named by the artist; in a folder files are named after tool and seed.
+    """A `file`, or a `folder` in which files are named after tool and seed.
 
-    Which of the two holds for `--out FILE` is known only when a second result comes, or none.
+    With `--out FILE` the first result is held back until a second one comes or the jobs end, since several results are
+    saved beside the file under names of their own.
     """
 
     library: Library
     folder: Path | None = None
     file: Path | None = None
     output: str = ""
-    """The kind of result that the extension of `file` is meant for."""
+    """Kind of creation to which the extension of `file` applies."""
     _first: Creation | None = field(default=None, init=False)
     _several: bool = field(default=False, init=False)
 
     @staticmethod
     def of(out: str | None, tool: ToolDescriptor, library: Library) -> Destination:
-        """Raises BadInput for a format that the tool's results cannot have, and for a folder
-        that cannot be written, before anything is made."""
+        """Parse `--out`, and check it before the job starts.
+
+        Raises BadInput for a format that the tool's results cannot have, and for a folder that is not writable.
+        """
         if out is None:
             return Destination(library)
         path = Path(out).expanduser().absolute()
         if not path.suffix or out.endswith(("/", os.sep)) or path.is_dir():
-            return Destination(library, folder=_writable(path))
+            return Destination(library, folder=_create_writable_folder(path))
         known = EXTENSIONS.get(tool.output, ())
         if path.suffix[1:].lower() not in known:
-            kinds = ", ".join(known) or "a folder"
-            raise BadInput(f"{tool.title} cannot be saved as {path.suffix}.", f"Choose {kinds}.")
-        return Destination(library, folder=_writable(path.parent), file=path, output=tool.output)
+            formats = ", ".join(known) or "a folder"
+            raise BadInput(f"{tool.title} cannot be saved as {path.suffix}.", f"Choose {formats}.")
+        return Destination(library, folder=_create_writable_folder(path.parent), file=path, output=tool.output)
 
     @property
     def format(self) -> str:
-        """The extension wanted, or an empty string for the usual one."""
+        """Extension of the file, or an empty string for the default format."""
         return self.file.suffix[1:].lower() if self.file else ""
 
-    def take(self, creation: Creation, several: bool) -> list[tuple[Creation, Path]]:
-        """What can be said to lie where, now that this result is in the library.
+    def add(self, creation: Creation, several: bool) -> list[tuple[Creation, Path]]:
+        """Export a new result. Return the results that are in their final place now.
 
-        `several` when more than one job runs. Raises StudioError where it cannot be written.
+        `several` is True if more than one job runs. Raises StudioError if a file cannot be written.
         """
         if self.folder is None:
             return [(creation, Path(creation.path))]
         if self.file is None or several or self._several:
-            return [(creation, self._named(creation))]
+            return [(creation, self._export_numbered(creation))]
         if self._first is None:
             self._first = creation
             return []
         earlier, self._first, self._several = self._first, None, True
-        return [(earlier, self._named(earlier)), (creation, self._named(creation))]
+        return [(earlier, self._export_numbered(earlier)), (creation, self._export_numbered(creation))]
 
     def finish(self) -> list[tuple[Creation, Path]]:
-        """The only result of a job, under the name that the artist gave."""
+        """Export the only result under the file name of `--out`."""
         if self._first is None or self.file is None:
             return []
         return [(self._first, self.library.export(self._first.id, self.file))]
 
-    def _named(self, creation: Creation) -> Path:
+    def _export_numbered(self, creation: Creation) -> Path:
         assert self.folder
         seed = creation.recipe.seed if creation.recipe else 0
         if creation.kind is CreationKind.MODEL:
-            wanted = ""
+            suffix = ""
         elif self.file and creation.kind.value == self.output:
-            wanted = self.file.suffix
+            suffix = self.file.suffix
         else:
-            wanted = Path(creation.path).suffix
+            suffix = Path(creation.path).suffix
         name = f"{creation.tool}-{seed}"
-        path = self.folder / f"{name}{wanted}"
+        path = self.folder / f"{name}{suffix}"
         number = 2
         while path.exists():
-            path = self.folder / f"{name}-{number}{wanted}"
+            path = self.folder / f"{name}-{number}{suffix}"
             number += 1
         return self.library.export(creation.id, path)
 
 
-def _writable(folder: Path) -> Path:
+def _create_writable_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"{folder} cannot be made: {error.strerror or error}.", "Choose another folder.") from error
+        raise BadInput(f"{folder} cannot be created: {error.strerror or error}.", "Choose another folder.") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise BadInput(f"{folder} is write-protected.", "Choose another folder.")
     return folder

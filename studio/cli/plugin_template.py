@@ -7,7 +7,7 @@ import importlib.util
 import keyword
 import re
 
-from studio.cli.app_context import opened
+from studio.cli.app_context import open_app
 from studio.cli.console import Console
 from studio.core import paths
 from studio.core.errors import BadInput
@@ -83,8 +83,8 @@ def new(options: argparse.Namespace, console: Console) -> int:
     name = options.name
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise BadInput(f"{name} cannot be a plugin's name.", "Use lower-case letters, digits and _, such as night_sky.")
-    with opened(options) as place:
-        folder = place.home.plugins / name
+    with open_app(options) as app:
+        folder = app.home.plugins / name
         bundled = paths.bundled_plugins_folder() / name
         if folder.exists() or folder.with_suffix(".py").exists() or bundled.exists():
             raise BadInput(f"There is already a plugin named {name}.", "Choose another name.")
@@ -95,6 +95,6 @@ def new(options: argparse.Namespace, console: Console) -> int:
     write_bytes_atomically(test, _TEST.format(**words).encode())
     write_bytes_atomically(folder / "__init__.py", _PLUGIN.format(**words).encode())
     console.emit({"name": name, "path": str(folder), "test": str(test)})
-    console.say(f"Created a working plugin in {folder}. Edit it, and run it with `studio run {name}.bands`.")
-    console.say(f"Test it with: python -m pytest {test}")
+    console.print_line(f"Created a working plugin in {folder}. Edit it, and run it with `studio run {name}.bands`.")
+    console.print_line(f"Test it with: python -m pytest {test}")
     return 0

@@ -1,4 +1,4 @@
-"""The commands that show something and change nothing."""
+"""Read-only commands: tools, describe, recipe, history, plugins."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from studio.cli.app_context import Place, opened
+from studio.cli.app_context import AppContext, open_app
 from studio.cli.console import Console
 from studio.core import params_schema
 from studio.core.descriptor import Field, PluginDescriptor
@@ -24,68 +23,77 @@ _ID = re.compile(r"[0-9a-f]{6,64}")
 
 
 def tools(options: argparse.Namespace, console: Console) -> int:
-    with opened(options) as place:
-        found = sorted(place.catalogue.tools.values(), key=lambda tool: tool.id)
+    with open_app(options) as app:
+        found = sorted(app.catalogue.tools.values(), key=lambda tool: tool.id)
         for tool in found:
             console.emit({"id": tool.id, "title": tool.title, "plugin": tool.plugin, "output": tool.output,
                           "lane": tool.lane, "version": tool.version, "summary": tool.summary})  # fmt: skip
         if found:
-            console.table([("Tool", "Title", "Plugin", "Makes"), *((t.id, t.title, t.plugin, t.output) for t in found)])
-        _say_what_failed(place.catalogue.plugins, console)
+            console.print_table(
+                [("Tool", "Title", "Plugin", "Output"), *((t.id, t.title, t.plugin, t.output) for t in found)]
+            )
+        _print_failures(app.catalogue.plugins, console)
     return 0
 
 
 def describe(options: argparse.Namespace, console: Console) -> int:
-    with opened(options) as place:
-        tool = place.tool(options.tool)
+    with open_app(options) as app:
+        tool = app.find_tool(options.tool)
         fields = params_schema.read_fields(tool.schema)
     console.emit({"id": tool.id, "title": tool.title, "summary": tool.summary, "plugin": tool.plugin,
                   "plugin_version": tool.plugin_version, "version": tool.version, "output": tool.output,
                   "lane": tool.lane, "live": tool.live, "pausable": tool.pausable, "params": fields})  # fmt: skip
-    console.say(f"{tool.id}: {tool.title}. {tool.summary}".strip())
+    console.print_line(f"{tool.id}: {tool.title}. {tool.summary}".strip())
     if fields:
-        console.say("")
-        rows = [(field.name, kind(field), default(field), bounds(field), field.help) for field in fields]
-        console.table([("Parameter", "Type", "Default", "Bounds", "Meaning"), *rows])
+        console.print_line("")
+        rows = [
+            (field.name, describe_type(field), describe_default(field), describe_bounds(field), field.help)
+            for field in fields
+        ]
+        console.print_table([("Parameter", "Type", "Default", "Bounds", "Meaning"), *rows])
     return 0
 
 
 def recipe(options: argparse.Namespace, console: Console) -> int:
-    with opened(options) as place:
-        path = _file(options.file, place)
+    with open_app(options) as app:
+        path = _resolve_file(options.file, app)
     own = recipe_embedding.read_recipe(path)
     foreign = None if own else read_metadata(path)
     if own is None and foreign is None:
-        raise BadInput(f"{path.name} carries no recipe.")
+        raise BadInput(f"{path.name} contains no recipe.")
     found = msgspec.to_builtins(own or foreign)
     console.emit(found)
-    steers = not json.dumps(found, ensure_ascii=False).isprintable()
-    console.say(json.dumps(found, indent=2, ensure_ascii=steers))  # a stranger's text must not steer the terminal
+    is_unsafe = not json.dumps(found, ensure_ascii=False).isprintable()
+    console.print_line(
+        json.dumps(found, indent=2, ensure_ascii=is_unsafe)
+    )  # foreign text must not control the terminal
     return 0
 
 
 def history(options: argparse.Namespace, console: Console) -> int:
     if options.limit < 1:
         raise BadInput(f"--limit must be at least 1, not {options.limit}.")
-    with opened(options) as place:
-        found = place.library.search(" ".join(options.query), limit=options.limit)
+    with open_app(options) as app:
+        found = app.library.search(" ".join(options.query), limit=options.limit)
     for creation in found:
         console.emit(creation)
     rows = [
         (one.created[:16].replace("T", " "), "*" if one.star else " ", one.kind.value, one.tool,
-         str(one.recipe.seed) if one.recipe else "", one.id[:10], _short(one.title), one.path)
+         str(one.recipe.seed) if one.recipe else "", one.id[:10], _shorten(one.title), one.path)
         for one in found
     ]  # fmt: skip
     if rows:
-        console.table(rows)
+        console.print_table(rows)
     elif not console.json:
-        console.note("Nothing was found." if options.query else "Nothing was made yet. Try `studio tools`.")
+        console.print_note(
+            "Nothing found." if options.query else "The library is empty. Run `studio tools` for a list of tools."
+        )
     return 0
 
 
 def plugins(options: argparse.Namespace, console: Console) -> int:
-    with opened(options) as place:
-        found = place.catalogue.plugins
+    with open_app(options) as app:
+        found = app.catalogue.plugins
     for plugin in found:
         console.emit({"name": plugin.name, "title": plugin.title, "version": plugin.version, "source": plugin.source,
                       "path": plugin.path, "tools": [tool.id for tool in plugin.tools], "loaded": not plugin.error,
@@ -94,34 +102,39 @@ def plugins(options: argparse.Namespace, console: Console) -> int:
         rows = [
             (one.name, one.version, one.source, "failed" if one.error else f"{len(one.tools)} tools") for one in found
         ]
-        console.table([("Plugin", "Version", "From", ""), *rows])
-    _say_what_failed(found, console)
+        console.print_table([("Plugin", "Version", "Source", ""), *rows])
+    _print_failures(found, console)
     return 0
 
 
-def recipe_in(name: str, place: Place) -> Recipe:
-    """The recipe inside a file or creation. Raises BadInput where there is none of ours."""
-    path = _file(name, place)
+def read_own_recipe(name: str, app: AppContext) -> Recipe:
+    """Read the studio recipe in a file or creation. Raises BadInput if there is none."""
+    path = _resolve_file(name, app)
     found = recipe_embedding.read_recipe(path)
     if found is None:
-        raise BadInput(f"{path.name} carries no recipe of the studio.", f"See `studio recipe {path}`.")
+        raise BadInput(
+            f"{path.name} contains no recipe of the studio.", f"Run `studio recipe {path}` to see its metadata."
+        )
     return found
 
 
-def kind(field: Field) -> str:
+def describe_type(field: Field) -> str:
+    """Return the type of a parameter, such as ``list of image``."""
     name = field.widget.value
     return f"list of {name}" if field.many else name
 
 
-def default(field: Field) -> str:
+def describe_default(field: Field) -> str:
+    """Return the default of a parameter; empty for none."""
     if field.required:
-        return "(needed)"
+        return "(required)"
     if field.default is None:
         return ""
     return field.default if isinstance(field.default, str) else json.dumps(field.default, ensure_ascii=False)
 
 
-def bounds(field: Field) -> str:
+def describe_bounds(field: Field) -> str:
+    """Return choices, range, unit, list length and file extensions of a parameter."""
     parts = []
     if field.choices:
         parts.append(" | ".join(str(choice) for choice in field.choices))
@@ -137,23 +150,23 @@ def bounds(field: Field) -> str:
     return ", ".join(parts)
 
 
-def _file(name: str, place: Place) -> Path:
+def _resolve_file(name: str, app: AppContext) -> Path:
     path = Path(name).expanduser()
-    if not path.exists() and _ID.fullmatch(name) and (creation := place.library.get(name)):
+    if not path.exists() and _ID.fullmatch(name) and (creation := app.library.get(name)):
         return Path(creation.path)
     if not path.exists():
         raise BadInput(f"There is no file {name}.", "Check the path.")
     return path.absolute()
 
 
-def _say_what_failed(found: Sequence[PluginDescriptor], console: Console) -> None:
+def _print_failures(found: Sequence[PluginDescriptor], console: Console) -> None:
     if console.json:
         return
     for plugin in found:
         for sentence in filter(None, (plugin.error, *plugin.notes)):
-            console.note(f"{plugin.name}: {sentence}")
+            console.print_note(f"{plugin.name}: {sentence}")
 
 
-def _short(title: Any, length: int = 40) -> str:
-    text = " ".join(str(title).split())
+def _shorten(title: str, length: int = 40) -> str:
+    text = " ".join(title.split())
     return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -1,4 +1,4 @@
-"""The environment of a checkout: where it is, and whether it is whole."""
+"""The virtual environment of a checkout: its location and state."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from studio.launcher import stamp
 
 @dataclass(frozen=True)
 class Environment:
-    """`root` is the checkout; `folder` holds the virtual environment."""
+    """`root` is the checkout, and `folder` the virtual environment."""
 
     root: Path
     folder: Path
 
     @staticmethod
     def of(root: Path) -> Environment:
-        """`.venv` in the checkout, or a folder in the user's data where the checkout may not be written."""
+        """Return the environment in `.venv`, or in the user-data folder if the checkout is not writable."""
         beside = root / ".venv"
         if os.access(beside if beside.is_dir() else root, os.W_OK):
             return Environment(root, beside)
@@ -49,35 +49,35 @@ class Environment:
     def mark_unfinished(self) -> None:
         (self.folder / stamp.NAME).write_text(stamp.UNFINISHED, "utf-8")
 
-    def finish(self, extras: Iterable[str], version: str) -> None:
-        """Writes the stamp for an environment that has `extras` on a Python of `version`."""
+    def write_stamp(self, extras: Iterable[str], version: str) -> None:
+        """Write the stamp of a finished environment with `extras` and a Python of `version`."""
         root = str(self.root)
-        lines = [f"python {version}", stamp.of_root(root), stamp.of_files(root), *map(self.key, extras)]
+        lines = [f"python {version}", stamp.of_root(root), stamp.of_files(root), *map(self.key_of, extras)]
         part = self.folder / f"{stamp.NAME}.part"
         part.write_text("\n".join(lines), "utf-8")
         part.replace(self.folder / stamp.NAME)
 
     def is_ready(self, extra: str) -> bool:
-        """Whether `extra` (`run` or `test`) was installed as it is wanted now, and its Python still runs.
+        """Check whether `extra` (`run` or `test`) is installed with the current pins, and its Python runs.
 
-        Where it is, and only the times of files differ, the stamp is brought up to date.
+        Updates the stamp if only the modification times of files differ.
         """
         lines = stamp.read(str(self.folder))
-        if not {stamp.of_root(str(self.root)), self.key("run"), self.key(extra)} <= set(lines):
+        if not {stamp.of_root(str(self.root)), self.key_of("run"), self.key_of(extra)} <= set(lines):
             return False
         version = self.python_version()
         if f"python {version}" not in lines:
             return False
         with suppress(OSError):
-            self.finish([one for one in ("run", "test") if self.key(one) in lines], version)
+            self.write_stamp([name for name in ("run", "test") if self.key_of(name) in lines], version)
         return True
 
     def has_test(self) -> bool:
-        """Whether the test extra was installed here once, whatever its versions."""
+        """Check whether any version of the test extra is installed."""
         return any(line.startswith("test ") for line in stamp.read(str(self.folder)))
 
     def python_version(self) -> str:
-        """`3.11`, as the environment's own Python says; empty when it does not run."""
+        """Return the version of the environment's Python, such as `3.11`; empty if it does not run."""
         code = "import sys; print('%d.%d' % sys.version_info[:2] if sys.prefix != sys.base_prefix else '')"
         command = [str(self.python), "-I", "-c", code]
         try:
@@ -86,30 +86,32 @@ class Environment:
             return ""
         return done.stdout.strip() if done.returncode == 0 else ""
 
-    def requirements(self, extra: str) -> list[str]:
+    def read_requirements(self, extra: str) -> list[str]:
+        """Read the requirements of an extra from `pyproject.toml`."""
         project = tomllib.loads((self.root / "pyproject.toml").read_text("utf-8"))["project"]
-        found: list[str] = project["dependencies"] if extra == "run" else project["optional-dependencies"][extra]
-        return found
+        requirements: list[str] = project["dependencies"] if extra == "run" else project["optional-dependencies"][extra]
+        return requirements
 
     @property
     def constraints(self) -> Path:
         return self.root / "constraints.txt"
 
-    def pins(self, extra: str) -> int:
-        """How many packages `extra` is pinned to, at most; `test` counts those of `run` too."""
+    def count_pins(self, extra: str) -> int:
+        """Return the maximum number of packages that `extra` installs. `test` includes those of `run`."""
         text = self.constraints.read_text("utf-8")
         lines = (text if extra == "test" else text.partition("\n# test\n")[0]).splitlines()
         return sum("==" in line and ";" not in line for line in lines)
 
-    def key(self, extra: str) -> str:
-        wanted = self.constraints.read_text("utf-8") + "\n".join(self.requirements(extra))
-        return f"{extra} {hashlib.sha256(wanted.encode()).hexdigest()}"
+    def key_of(self, extra: str) -> str:
+        """Return the stamp line of an extra: its name and the digest of its pins."""
+        pins = self.constraints.read_text("utf-8") + "\n".join(self.read_requirements(extra))
+        return f"{extra} {hashlib.sha256(pins.encode()).hexdigest()}"
 
 
 def data_folder() -> Path:
-    """The studio's home as `core.paths.Home` finds it, without platformdirs."""
-    if chosen := os.environ.get("STUDIO_HOME"):
-        return Path(chosen).expanduser().absolute()
+    """Return the studio's home as `core.paths.Home` does, without platformdirs."""
+    if folder := os.environ.get("STUDIO_HOME"):
+        return Path(folder).expanduser().absolute()
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "Studio"
     if sys.platform == "darwin":

@@ -1,13 +1,13 @@
-"""What can go wrong before the studio runs."""
+"""Errors that prevent the studio from starting."""
 
 
 class LaunchError(Exception):
-    """Why the studio cannot start, as a plain sentence and what to do about it."""
+    """The studio cannot start. The message is a plain sentence with a hint."""
 
     status = 1
 
 
 class NoDisplay(LaunchError):
-    """A window was asked for where none can be opened."""
+    """The window cannot be opened because there is no display."""
 
     status = 2

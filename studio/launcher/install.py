@@ -1,4 +1,4 @@
-"""Makes an environment, or repairs it, and says how far it is."""
+"""Creates or repairs the environment, and shows the progress."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from studio.launcher import lock
 from studio.launcher.console import Console
 from studio.launcher.environment import Environment
 from studio.launcher.errors import LaunchError, NoDisplay
-from studio.launcher.system import display_problem
+from studio.launcher.system import find_display_problem
 
 ISOLATED = "-I"
-"""Keeps PYTHONPATH, the user's site-packages and the current folder out of the tools that are called."""
+"""Python option that ignores PYTHONPATH, the user's site-packages and the current folder."""
 
 SITE = "Lib/site-packages" if os.name == "nt" else "lib/python3*/site-packages"
 
 
-def made(root: str, extra: str, *, window: bool) -> str:
-    """The folder of the environment of the checkout in `root`, made or repaired as `extra` needs it.
+def ensure_environment(root: str, extra: str, *, window: bool) -> str:
+    """Create or repair the environment of the checkout in `root` for `extra`. Return its folder.
 
-    Raises LaunchError with a sentence; at once where a `window` is wanted and there is no display.
+    Raises LaunchError, and NoDisplay before any work if a `window` is needed and there is no display.
     """
     environment = Environment.of(Path(root))
     if not environment.is_ready(extra):
-        if window and (problem := display_problem()):
+        if window and (problem := find_display_problem()):
             raise NoDisplay(problem)
-        _prepare(environment, extra, Console())
+        _install_locked(environment, extra, Console())
     return str(environment.folder)
 
 
-def _prepare(environment: Environment, extra: str, console: Console) -> None:
-    waiting = lambda: console.say("Another start is preparing the environment; waiting for it.")  # noqa: E731
+def _install_locked(environment: Environment, extra: str, console: Console) -> None:
+    waiting = lambda: console.print_line("Another start is preparing the environment. Waiting for it.")  # noqa: E731
     try:
-        with lock.held(environment.lock, waiting) as handle:
+        with lock.hold_lock(environment.lock, waiting) as handle:
             if not environment.is_ready(extra):
                 _Installation(environment, extra, console, handle).run()
     except OSError as error:
         reason = error.strerror or error
-        raise LaunchError(f"The environment in {environment.folder} could not be made: {reason}.") from error
+        raise LaunchError(f"The environment in {environment.folder} could not be created: {reason}.") from error
 
 
 class _Installation:
@@ -58,51 +58,51 @@ class _Installation:
         self.extras = ["run", "test"] if extra == "test" or environment.has_test() else ["run"]
 
     def run(self) -> None:
-        began = time.monotonic()
+        started = time.monotonic()
         folder = self.environment.folder
         with self.environment.log.open("w", encoding="utf-8") as log:
-            if folder.exists() and (self.environment.is_unfinished() or not self._usable(log)):
-                self.console.say("The environment is unfinished or does not run; making it anew.")
+            if folder.exists() and (self.environment.is_unfinished() or not self._is_usable(log)):
+                self.console.print_line("The environment is incomplete or does not run. Creating it again.")
                 shutil.rmtree(folder)
             if not folder.exists():
-                self.console.say(f"Making an environment for the studio, once: {folder}")
+                self.console.print_line(f"Creating the environment of the studio (once): {folder}")
                 self._create(log)
             else:
-                self.console.say(f"Bringing the environment up to date: {folder}")
+                self.console.print_line(f"Updating the environment: {folder}")
             self._install(log)
-            version, site = self._site(log)
+            version, site = self._find_site_packages(log)
             (site / "studio-checkout.pth").write_text(f"{self.environment.root}\n", "utf-8")
-            self._compile(log)
-            self.environment.finish(self.extras, version)
-        self.console.say(f"Ready after {_spoken(time.monotonic() - began)}.")
+            self._compile_sources(log)
+            self.environment.write_stamp(self.extras, version)
+        self.console.print_line(f"Ready after {_format_duration(time.monotonic() - started)}.")
 
-    def _usable(self, log: TextIO) -> bool:
+    def _is_usable(self, log: TextIO) -> bool:
         version = self.environment.python_version()
         if not version or tuple(map(int, version.split("."))) < (3, 11):
             return False
-        return any(self._call(log, command) == 0 for command in (["-m", "pip", "--version"], ["-m", "ensurepip"]))
+        return any(self._run_python(log, command) == 0 for command in (["-m", "pip", "--version"], ["-m", "ensurepip"]))
 
     def _create(self, log: TextIO) -> None:
-        self.console.show("Python", "a copy of its own")
+        self.console.show_stage("Python", "creating a virtual environment")
         self.environment.folder.mkdir(parents=True)
         self.environment.mark_unfinished()
         command = [sys.executable, ISOLATED, "-m", "venv", str(self.environment.folder)]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
-        if done.returncode != 0 or not self._usable(log):
+        if done.returncode != 0 or not self._is_usable(log):
             version = f"{sys.version_info[0]}.{sys.version_info[1]}"
             raise LaunchError(
-                f"Python could not make a virtual environment (see {self.environment.log}). "
+                f"Python could not create a virtual environment (see {self.environment.log}). "
                 f"On Debian and Ubuntu: sudo apt-get install python{version}-venv"
             )
 
     def _install(self, log: TextIO) -> None:
-        """Until pip begins to change files, an interruption costs nothing; from there on the stamp says so."""
-        wanted = [one for extra in self.extras for one in self.environment.requirements(extra)]
+        """Install the extras with pip. Once pip begins to change files, the stamp says that they are unfinished."""
+        requirements = [item for extra in self.extras for item in self.environment.read_requirements(extra)]
         downloads = self.environment.folder / "downloads"
         downloads.mkdir(exist_ok=True)
         command = [str(self.environment.python), ISOLATED, "-m", "pip", "install", "--no-input", "--no-user"]
         command += ["--progress-bar", "off", "--disable-pip-version-check"]
-        command += ["-c", str(self.environment.constraints), *wanted]
+        command += ["-c", str(self.environment.constraints), *requirements]
         log.write(" ".join(command) + "\n")
         pip = subprocess.Popen(
             command,
@@ -115,12 +115,12 @@ class _Installation:
             pass_fds=() if sys.platform == "win32" else (self.handle,),
             env={**os.environ, "TMPDIR": str(downloads), "TEMP": str(downloads), "TMP": str(downloads)},
         )
-        pace = _Pace(self.environment.pins(self.extras[-1]))
-        reader = threading.Thread(target=self._read, args=(pip, log, pace), daemon=True)
+        progress = _PipProgress(self.environment.count_pins(self.extras[-1]))
+        reader = threading.Thread(target=self._read_pip_output, args=(pip, log, progress), daemon=True)
         reader.start()
         try:
             while reader.is_alive():
-                self.console.show(*pace.said(downloads, self.environment.folder))
+                self.console.show_stage(*progress.describe(downloads, self.environment.folder))
                 reader.join(0.5)
         except BaseException:
             pip.terminate()
@@ -131,23 +131,23 @@ class _Installation:
             shutil.rmtree(downloads, ignore_errors=True)
         if pip.returncode != 0:
             log.flush()
-            raise LaunchError(f"{_why(self.environment.log)} All that pip said is in {self.environment.log}.")
+            raise LaunchError(f"{_explain_failure(self.environment.log)} See pip's output in {self.environment.log}.")
 
-    def _read(self, pip: subprocess.Popen[str], log: TextIO, pace: _Pace) -> None:
+    def _read_pip_output(self, pip: subprocess.Popen[str], log: TextIO, progress: _PipProgress) -> None:
         assert pip.stdout is not None
         for line in pip.stdout:
             log.write(line)
             if line.startswith("Installing collected packages"):
                 self.environment.mark_unfinished()
-            pace.read(line)
+            progress.read_line(line)
 
-    def _compile(self, log: TextIO) -> None:
-        """The studio's own files, as pip does with what it installs; starts that have to compile take twice as long."""
+    def _compile_sources(self, log: TextIO) -> None:
+        """Compile the studio's files, as pip does for packages. Without it, a start takes twice as long."""
         folders = [str(self.environment.root / name) for name in ("studio", "plugins")]
-        self.console.show("Compiling", "the studio's own files")
-        self._call(log, ["-m", "compileall", "-q", *folders])
+        self.console.show_stage("Compiling", "the studio's own files")
+        self._run_python(log, ["-m", "compileall", "-q", *folders])
 
-    def _site(self, log: TextIO) -> tuple[str, Path]:
+    def _find_site_packages(self, log: TextIO) -> tuple[str, Path]:
         code = "import sys, sysconfig; print('%d.%d' % sys.version_info[:2]); print(sysconfig.get_path('purelib'))"
         done = subprocess.run(
             [self.environment.python, ISOLATED, "-c", code], stdout=subprocess.PIPE, stderr=log, text=True, check=True
@@ -155,41 +155,42 @@ class _Installation:
         version, site = done.stdout.splitlines()
         return version, Path(site)
 
-    def _call(self, log: TextIO, arguments: Sequence[str]) -> int:
+    def _run_python(self, log: TextIO, arguments: Sequence[str]) -> int:
         command = [str(self.environment.python), ISOLATED, *arguments]
         return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False).returncode
 
 
-class _Pace:
-    """How far pip is, from what it prints and from what lies in its folders."""
+class _PipProgress:
+    """The progress of pip, from its output and its folders."""
 
     def __init__(self, pins: int) -> None:
         self.pins = pins
         self.seen: set[str] = set()
         self.last = ""
         self.unpacking: int | None = None
-        self.began = time.monotonic()
+        self.started = time.monotonic()
 
-    def read(self, line: str) -> None:
+    def read_line(self, line: str) -> None:
         if found := re.match(r"(?:Collecting|Requirement already satisfied:) ([\w.-]+)", line):
             self.last = found[1]
             self.seen.add(re.sub(r"[-_.]+", "-", found[1]).lower())
         elif line.startswith("Installing collected packages:"):
             self.unpacking = line.count(",") + 1
 
-    def said(self, downloads: Path, folder: Path) -> tuple[str, str]:
-        seconds = _spoken(time.monotonic() - self.began)
+    def describe(self, downloads: Path, folder: Path) -> tuple[str, str]:
+        """Return the stage and its state as text."""
+        seconds = _format_duration(time.monotonic() - self.started)
         if self.unpacking is None:
-            size = _size(downloads) / 1e6
-            fetched = f", {size:,.0f} MB" if size >= 1 else ""
-            known = max(self.pins, len(self.seen))
-            return "Fetching", f"package {len(self.seen)} of {known}{fetched}, {seconds}  {self.last}"
+            size = _measure_folder(downloads) / 1e6
+            downloaded = f", {size:,.0f} MB" if size >= 1 else ""
+            total = max(self.pins, len(self.seen))
+            return "Downloading", f"package {len(self.seen)} of {total}{downloaded}, {seconds}  {self.last}"
         done = sum(1 for _ in folder.glob(f"{SITE}/*.dist-info/RECORD"))
-        return "Unpacking", f"{min(done, self.unpacking)} of {self.unpacking}, {seconds}"
+        return "Installing", f"{min(done, self.unpacking)} of {self.unpacking}, {seconds}"
 
 
-def _size(folder: Path) -> int:
-    """Bytes below a folder that another process is writing to, where files come and go."""
+def _measure_folder(folder: Path) -> int:
+    """Return the bytes below a folder to which another process is writing, so files may disappear meanwhile."""
     total = 0
     for inner, _, names in os.walk(folder):
         for name in names:
@@ -198,20 +199,20 @@ def _size(folder: Path) -> int:
     return total
 
 
-def _spoken(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def _why(log: Path) -> str:
-    """The sentence for what pip wrote before it gave up."""
+def _explain_failure(log: Path) -> str:
+    """Return a sentence for the error in pip's output."""
     text = log.read_text("utf-8", errors="replace")
     if "No space left on device" in text or "Errno 28" in text:
         return "The disk is full, so the packages could not be installed."
     if re.search(r"NewConnectionError|NameResolutionError|Failed to establish|ConnectTimeout|ProxyError", text):
-        return "The package index cannot be reached; a connection is needed for the first start."
+        return "The package index cannot be reached. The first start needs an internet connection."
     if found := re.search(r"No matching distribution found for (\S+)|The user requested \(constraint\) (\S+)", text):
-        return f"There is no build of {found[1] or found[2]} for this machine and its Python."
+        return f"There is no build of {found[1] or found[2]} for this machine and Python version."
     errors = re.findall(r"^ERROR: (.+)$", text, re.MULTILINE)
     reason = f": {errors[-1].rstrip('.')}" if errors else ""
     return f"The packages could not be installed{reason}."

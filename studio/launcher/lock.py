@@ -1,4 +1,4 @@
-"""One first start at a time."""
+"""A file lock, so that only one first start runs at a time."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 
 
 @contextmanager
-def held(path: Path, waiting: Callable[[], None]) -> Iterator[int]:
-    """Holds an exclusive lock on `path`; calls `waiting` once if another holds it.
+def hold_lock(path: Path, on_wait: Callable[[], None]) -> Iterator[int]:
+    """Hold an exclusive lock on `path`. Calls `on_wait` once if another process holds it.
 
-    Yields the file descriptor. A child that inherits it keeps the lock, so that what an
-    interrupted start left running is waited for, not disturbed.
+    Yields the file descriptor. A child process that inherits it keeps the lock, so the next start waits for a pip
+    that an interrupted start left running.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        if not _taken(handle):
-            waiting()
-            while not _taken(handle):
+        if not _try_lock(handle):
+            on_wait()
+            while not _try_lock(handle):
                 time.sleep(0.2)
         yield handle
     finally:
@@ -32,7 +32,7 @@ def held(path: Path, waiting: Callable[[], None]) -> Iterator[int]:
 if sys.platform == "win32":
     import msvcrt
 
-    def _taken(handle: int) -> bool:
+    def _try_lock(handle: int) -> bool:
         try:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
         except OSError:
@@ -41,7 +41,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _taken(handle: int) -> bool:
+    def _try_lock(handle: int) -> bool:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -1,7 +1,7 @@
-"""The stamp of an environment, read at every start: hence no more than `os` and `sys` here.
+"""The stamp of an environment. It is read at every start, so this module imports only `os` and `sys`.
 
-A stamp is written last, and says which Python, which checkout and which pins an environment
-was finished for. While an installation changes files it says `unfinished` instead.
+The stamp is written at the end of an installation. It names the Python version, the checkout and the pins. While an
+installation changes files, it says `unfinished` instead.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PINS = ("constraints.txt", "pyproject.toml")
 
 
 def read(folder: str) -> list[str]:
-    """The lines of the stamp in an environment; none where there is no stamp."""
+    """Read the lines of an environment's stamp. Return none if there is no stamp."""
     try:
         with open(os.path.join(folder, NAME), encoding="utf-8") as file:
             return file.read().splitlines()
@@ -32,13 +32,13 @@ def of_root(root: str) -> str:
 
 
 def of_files(root: str) -> str:
-    """Changes whenever the files with the pins were written."""
-    marks = (os.stat(os.path.join(root, name)) for name in PINS)
-    return "files " + " ".join(f"{mark.st_size}.{mark.st_mtime_ns}" for mark in marks)
+    """Return a line that changes when a file with pins is written."""
+    states = (os.stat(os.path.join(root, name)) for name in PINS)
+    return "files " + " ".join(f"{state.st_size}.{state.st_mtime_ns}" for state in states)
 
 
 def is_fresh(root: str, folder: str, extra: str) -> bool:
-    """Whether nothing has changed since the stamp: a quick yes. After a no, the pins themselves are compared."""
+    """Check quickly whether nothing has changed since the stamp. If not, the caller compares the pins themselves."""
     lines = read(folder)
     return {of_python(), of_root(root), of_files(root)} <= set(lines) and any(
         line.startswith(f"{extra} ") for line in lines

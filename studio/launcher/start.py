@@ -1,6 +1,6 @@
-"""From `python3 main.py …` to the studio in its environment.
+"""Starts the studio in its environment from `python3 main.py …`.
 
-A start that finds everything made imports nothing but `os` and `sys`, and costs a few milliseconds.
+If the environment is ready, a start imports only `os` and `sys` and takes a few milliseconds.
 """
 
 from __future__ import annotations
@@ -16,57 +16,57 @@ PYTHON = os.path.join("Scripts", "python.exe") if sys.platform == "win32" else o
 
 
 def start(root: str, arguments: Sequence[str]) -> int:
-    """Makes what is missing and hands over; returns the exit status where there is nothing to hand over to."""
-    command = next(words(arguments), "")
+    """Prepare the environment and replace this process by the studio. Return an exit status if that fails."""
+    command = next(skip_options(arguments), "")
     try:
-        folder = _environment(root, command)
+        folder = _find_environment(root, command)
         return _hand_over(root, os.path.join(folder, PYTHON), command, arguments)
     except LaunchError as error:
         print(error, file=sys.stderr)
         return error.status
     except KeyboardInterrupt:
-        print("Stopped. Start again to go on.", file=sys.stderr)
+        print("Stopped. Start again to continue.", file=sys.stderr)
         return 130
 
 
-def words(arguments: Sequence[str]) -> Iterator[str]:
-    """The arguments without the options that may stand before a command. Asking for help opens no window."""
-    left = iter(arguments)
-    for argument in left:
+def skip_options(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the arguments without the options before a command. A request for help counts as a command."""
+    rest = iter(arguments)
+    for argument in rest:
         if argument in ("--home", "--device"):
-            next(left, None)
+            next(rest, None)
         elif not argument.startswith("-") or argument in ("-h", "--help", "--version"):
             yield argument
 
 
-def _environment(root: str, command: str) -> str:
-    """The folder of an environment that has what `command` needs."""
+def _find_environment(root: str, command: str) -> str:
+    """Return the folder of an environment with the requirements of `command`."""
     extra = "test" if command == "test" else "run"
     folder = os.path.join(root, ".venv")
     if not (stamp.is_fresh(root, folder, extra) and os.path.exists(os.path.join(folder, PYTHON))):
-        from studio.launcher.install import made
+        from studio.launcher.install import ensure_environment
 
-        folder = made(root, extra, window=not command)
+        folder = ensure_environment(root, extra, window=not command)
     if command in ("", "test", "bench"):
         _check_libraries(folder, window=not command)
     return folder
 
 
 def _check_libraries(folder: str, *, window: bool) -> None:
-    """Once per environment and kind: a system seldom loses libraries."""
-    seen = os.path.join(folder, "studio-libraries-window" if window else "studio-libraries-offscreen")
-    if sys.platform == "linux" and not os.path.exists(seen):
-        from studio.launcher.system import display_problem, ensure
+    """Check the system libraries once per environment and kind, since systems seldom lose libraries."""
+    marker = os.path.join(folder, "studio-libraries-window" if window else "studio-libraries-offscreen")
+    if sys.platform == "linux" and not os.path.exists(marker):
+        from studio.launcher.system import ensure_libraries, find_display_problem
 
-        if window and (problem := display_problem()):
+        if window and (problem := find_display_problem()):
             raise NoDisplay(problem)
-        ensure(folder + ".log", window=window)
-        with open(seen, "w"):
+        ensure_libraries(folder + ".log", window=window)
+        with open(marker, "w"):
             pass
 
 
 def _hand_over(root: str, python: str, command: str, arguments: Sequence[str]) -> int:
-    """`-P` keeps the current folder from standing in for the studio's modules."""
+    """Run the command. `-P` prevents modules in the current folder from shadowing the studio's."""
     match command:
         case "test":
             os.chdir(root)

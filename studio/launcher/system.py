@@ -1,4 +1,4 @@
-"""What Qt needs of the system: libraries on Linux, and a display."""
+"""System requirements of Qt: libraries on Linux, and a display."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ MANAGERS = {
 }
 
 
-def needed(*, window: bool) -> dict[str, tuple[str, str, str]]:
-    """The libraries, by soname, that Qt loads for a window, or to paint offscreen."""
+def list_libraries(*, window: bool) -> dict[str, tuple[str, str, str]]:
+    """Return the libraries, by soname, that Qt loads for a window or for offscreen rendering."""
     if sys.platform != "linux":
         return {}
     if not window:
@@ -63,13 +63,13 @@ def needed(*, window: bool) -> dict[str, tuple[str, str, str]]:
     return {**BASE, **(WAYLAND if os.environ.get("WAYLAND_DISPLAY") and not os.environ.get("DISPLAY") else X11)}
 
 
-def missing(*, window: bool) -> list[str]:
-    """The sonames that cannot be loaded."""
-    return [soname for soname in needed(window=window) if not _loads(soname)]
+def find_missing(*, window: bool) -> list[str]:
+    """Return the sonames of libraries that cannot be loaded."""
+    return [soname for soname in list_libraries(window=window) if not _can_load(soname)]
 
 
-def how_to_install(sonames: Iterable[str]) -> list[str]:
-    """The command of this system's package manager; empty where it has none that is known."""
+def build_install_command(sonames: Iterable[str]) -> list[str]:
+    """Return the install command of this system's package manager; empty if it is unknown."""
     for name, (column, command) in MANAGERS.items():
         if shutil.which(name):
             known = {**BASE, **X11, **WAYLAND}
@@ -77,52 +77,49 @@ def how_to_install(sonames: Iterable[str]) -> list[str]:
     return []
 
 
-def ensure(log: str, *, window: bool) -> None:
-    """Sees to it that Qt's libraries are there: root installs them, others are told how.
-
-    Raises LaunchError naming what is missing and the command.
-    """
-    absent = missing(window=window)
+def ensure_libraries(log: str, *, window: bool) -> None:
+    """Install missing libraries of Qt as root. Raises LaunchError with the command for other users."""
+    absent = find_missing(window=window)
     if not absent:
         return
-    command = how_to_install(absent)
-    named = f"Qt needs system libraries that are not installed: {', '.join(absent)}."
+    command = build_install_command(absent)
+    sentence = f"Qt needs system libraries that are not installed: {', '.join(absent)}."
     if not command:
-        raise LaunchError(f"{named} Install them with your system's package manager.")
+        raise LaunchError(f"{sentence} Install them with your system's package manager.")
     if os.geteuid() == 0:
-        Console().say(f"Installing what Qt needs of the system: {' '.join(command)}")
-        _run(command, Path(log))
-        absent = missing(window=window)
+        Console().print_line(f"Installing the system libraries of Qt: {' '.join(command)}")
+        _run_logged(command, Path(log))
+        absent = find_missing(window=window)
         if not absent:
             return
-        raise LaunchError(f"{named} This command did not bring them (see {log}):\n  {' '.join(command)}")
-    raise LaunchError(f"{named} Install them with:\n  sudo {' '.join(command)}")
+        raise LaunchError(f"{sentence} This command did not install them (see {log}):\n  {' '.join(command)}")
+    raise LaunchError(f"{sentence} Install them with:\n  sudo {' '.join(command)}")
 
 
-def display_problem() -> str:
-    """Why no window can be opened here, as a sentence; empty when one can."""
+def find_display_problem() -> str:
+    """Return a sentence if no window can be opened here, else an empty string."""
     if sys.platform != "linux" or os.environ.get("QT_QPA_PLATFORM", "xcb").partition(":")[0] not in ("xcb", "wayland"):
         return ""
-    if _wayland_answers() or _x11_answers():
+    if _has_wayland() or _can_connect_x11():
         return ""
     hint = "Start it from a desktop session, or use the command line: studio --help."
     if name := os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-        return f"The display {name} cannot be reached, and the window needs one. {hint}"
-    return f"There is no display, and the window needs one. {hint}"
+        return f"The display {name} cannot be reached, but the window needs one. {hint}"
+    return f"There is no display, but the window needs one. {hint}"
 
 
-def _wayland_answers() -> bool:
+def _has_wayland() -> bool:
     name = os.environ.get("WAYLAND_DISPLAY")
     return bool(name and (Path(os.environ.get("XDG_RUNTIME_DIR", "/")) / name).is_socket())
 
 
-def _x11_answers() -> bool:
+def _can_connect_x11() -> bool:
     if not os.environ.get("DISPLAY"):
         return False
     try:
         xcb = ctypes.CDLL("libxcb.so.1")
     except OSError:
-        return True  # the display is there; that the library is not is said elsewhere
+        return True  # the display is set; a missing library is reported elsewhere
     xcb.xcb_connect.restype = ctypes.c_void_p
     connection = ctypes.c_void_p(xcb.xcb_connect(None, None))
     failed = xcb.xcb_connection_has_error(connection)
@@ -130,7 +127,7 @@ def _x11_answers() -> bool:
     return not failed
 
 
-def _loads(soname: str) -> bool:
+def _can_load(soname: str) -> bool:
     try:
         ctypes.CDLL(soname)
     except OSError:
@@ -138,7 +135,7 @@ def _loads(soname: str) -> bool:
     return True
 
 
-def _run(command: list[str], log: Path) -> None:
+def _run_logged(command: list[str], log: Path) -> None:
     steps = [["apt-get", "update"], command] if command[0] == "apt-get" else [command]
     with log.open("a", encoding="utf-8") as file:
         for step in steps:

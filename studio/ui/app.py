@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from studio.core import settings
 from studio.core.errors import StudioError
 from studio.core.paths import Home
-from studio.launcher.system import display_problem
+from studio.launcher.system import find_display_problem
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
@@ -26,7 +26,7 @@ def main(home: Home | None = None, device: str = "") -> int:
 
     `device` overrides the device of the settings until the window is closed.
     """
-    if problem := display_problem():
+    if problem := find_display_problem():
         print(problem, file=sys.stderr)  # noqa: T201
         return 2
     from PySide6.QtWidgets import QApplication
