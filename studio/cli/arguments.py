@@ -54,10 +54,12 @@ def _build_parser() -> argparse.ArgumentParser:
         return part
 
     command("tools", "queries", "list all tools")
-    command("describe", "queries", "show the parameters of a tool").add_argument("tool", metavar="TOOL")
+    command("describe", "queries", "show the parameters of a tool").add_argument(
+        "tool", metavar="TOOL", help="id of the tool"
+    )
 
     run = command("run", "run", "run a tool")
-    run.add_argument("tool", metavar="TOOL")
+    run.add_argument("tool", metavar="TOOL", help="id of the tool")
     run.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE",
         help="set a parameter; repeat it for each parameter and each item of a list; inputs take paths",
@@ -126,9 +128,7 @@ def _add_shared_options(parser: argparse.ArgumentParser, default: str | None) ->
         metavar="FOLDER",
         help="the studio's data folder (default: STUDIO_HOME, or the user's data folder)",
     )
-    parser.add_argument(
-        "--device", default=default, help="device: auto, cpu, cuda:0, mps, xpu (default: the one in the settings)"
-    )
+    parser.add_argument("--device", default=default, help="auto, cpu, cuda:0, mps, xpu (default: from the settings)")
     parser.add_argument(
         "--json", action="store_true", default=default if default else False, help="print one JSON object per line"
     )
