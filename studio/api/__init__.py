@@ -1,10 +1,10 @@
 """The public interface for plugins: ``from studio import api``.
 
-The names below are those that every plugin needs. Further functions are in modules: `api.images`, `api.datasets`,
-`api.training`, `api.model_card`, `api.model_files` and `api.hub`.
+The names below are those that every plugin needs. Further functions are in modules: `api.images`, `api.films`,
+`api.datasets`, `api.training`, `api.model_card`, `api.model_files` and `api.hub`.
 """
 
-from studio.api import datasets, hub, images, model_card, model_files, training
+from studio.api import datasets, films, hub, images, model_card, model_files, training
 from studio.api.context import Context, ContextProxy, Models, SavesState
 from studio.api.estimate import Estimate, EstimateContext
 from studio.api.events import (
@@ -36,6 +36,7 @@ from studio.api.params import (
 from studio.api.tool import Tool
 from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioError, is_out_of_memory
 from studio.core.files import atomic_write
+from studio.core.films import Frame
 from studio.core.humanize import format_memory, format_size
 from studio.core.page.token_budget import TokenBudget
 
@@ -53,6 +54,7 @@ __all__ = [
     "Event",
     "FileInput",
     "FolderInput",
+    "Frame",
     "Image",
     "ImageInput",
     "MaskInput",
@@ -76,6 +78,7 @@ __all__ = [
     "Unit",
     "atomic_write",
     "datasets",
+    "films",
     "format_memory",
     "format_size",
     "hookimpl",

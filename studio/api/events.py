@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
+from studio.core.films import Frame
 from studio.core.notices import NoticeLevel
 
 if TYPE_CHECKING:
@@ -55,11 +56,12 @@ class Image:
 class Animation:
     """A finished animation. `frames` may be a generator: they are encoded as they come.
 
-    All frames have the size of the first. `fps` is in frames per second; `loop` asks players to
-    repeat. `sound` is a file whose sound track is added, if the format allows it.
+    All frames have the size of the first. `fps` is in frames per second, for frames that are not given as `api.Frame`
+    with a time of their own. `loop` asks players to repeat. `sound` is a file whose sound track is added, if the format
+    allows it.
     """
 
-    frames: Iterable[Picture]
+    frames: Iterable[Picture | Frame]
     fps: float = 24.0
     loop: bool = True
     name: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from studio import api
 
@@ -15,8 +15,6 @@ from .params import StyleParams
 from .progress import report_item
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ..image_io.frames import Video
     from ..image_io.image16 import RasterImage
 
@@ -66,12 +64,13 @@ def _open_video(params: VideoInput, ctx: api.Context) -> Video:
 
 def _stylize_frames(
     ctx: api.Context, video: Video, styles: Sequence[stylizer.WeightedStyle], params: StyleVideo.Params
-) -> Iterator[NDArray[Any]]:
+) -> Iterator[api.Frame]:
     """Yield the stylized frames. Each is saved, so that a job that was stopped resumes after the last one."""
     options = params.to_options(draft=ctx.draft)
     temporal_filter = TemporalFilter(params.steadiness)
     number = 0
-    for number, frame in enumerate(map(_to_8_bit, video.frames()), 1):
+    for number, timed in enumerate(video.frames(), 1):
+        frame = _to_8_bit(timed.image)
         path = ctx.checkpoint_dir / f"frame-{number:06d}.png"
         total = max(video.count, number) if video.count else 0
         if path.is_file():
@@ -87,7 +86,7 @@ def _stylize_frames(
             # Without its profile, so that the frame has the same values when it is read again.
             encoder.save_image(path, replace(result, profile=b""))
         ctx.emit(api.Progress(number, total, f"Frame {number}"))
-        yield result.to_array()
+        yield api.Frame(result.to_array(), timed.seconds)
     if not number:
         raise api.BadInput("The video has no frames that can be read.", "Choose another.")
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_SIDE = 16383
+_MAX_DURATION = 2**24 - 1
 _ICC, _ALPHA, _EXIF, _XMP, _ANIMATED = 0x20, 0x10, 0x08, 0x04, 0x02
 
 
@@ -49,7 +50,7 @@ class Writer:
             + _pack_u24(0)
             + _pack_u24(width - 1)
             + _pack_u24(height - 1)
-            + _pack_u24(milliseconds)
+            + _pack_u24(min(milliseconds, _MAX_DURATION))
             + b"\x02"
         )
         for kind, content in _parse_chunks(still.getvalue()):

@@ -1,4 +1,7 @@
-"""Encodes animations frame by frame: MP4 with ffmpeg, WebP and GIF with Pillow."""
+"""Encodes animations frame by frame: MP4 with ffmpeg, WebP, APNG and GIF with Pillow.
+
+Every frame keeps its time, and rounding to the units of a format does not add up.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,30 @@ import math
 import subprocess
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.core import files
+from studio.core import files, films
 from studio.core.errors import BadInput, StudioError
+from studio.core.films import Frame
 from studio.core.recipe import Recipe
 from studio.library.foreign import a1111
-from studio.library.formats import gif, pixels, webp, xmp
+from studio.library.formats import apng, gif, pixels, png, raw_matroska, webp, xmp
+from studio.library.formats.frame_times import TimeRounder
 from studio.library.storage import recipe_embedding
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_FPS = 240.0
+TIME_SCALE = 360_000
+"""Units a second in which the times of frames at 24, 25, 30, 60 and NTSC's rates, and milliseconds, are exact."""
+_MAX_TIME_SCALE = 2**26
 MAX_COMMENT = 2**20
 """Maximum bytes of a recipe in an MP4's comment. A longer recipe goes into the sidecar."""
-_NO_FFMPEG = "MP4 needs ffmpeg, which was not found."
 
 
 class _FrameSourceError(Exception):
@@ -31,6 +40,13 @@ class _FrameSourceError(Exception):
 
     def __init__(self, error: OSError) -> None:
         self.error = error
+
+
+@dataclass(frozen=True)
+class _Checked(Frame):
+    """A frame whose picture is an image of mode L, RGB or RGBA."""
+
+    has_own_time: bool
 
 
 def encode(
@@ -50,18 +66,22 @@ def encode(
     """
     if not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
         raise BadInput(f"An animation cannot have {fps:g} frames a second.", f"Choose up to {MAX_FPS:g}.")
-    stream = _check_frames(frames, on_frame)
+    rate = films.to_rate(fps)
+    stream = _check_frames(frames, 1 / rate, on_frame)
     try:
         first = next(stream, None)
         if first is None:
             raise StudioError("The animation has no frames.")
+        every = chain((first,), stream)
         match format:
             case "mp4":
-                return _encode_mp4(path, first, stream, recipe, fps, sound)
+                return _encode_mp4(path, first, every, recipe, rate, sound)
             case "webp":
-                return _encode_webp(path, first, stream, recipe, fps, loop)
+                return _encode_webp(path, first, every, recipe, loop)
+            case "png":
+                return _encode_apng(path, first, every, recipe, loop)
             case _:
-                return _encode_gif(path, first, stream, recipe, fps, loop)
+                return _encode_gif(path, first, every, recipe, loop)
     except _FrameSourceError as failed:
         raise failed.error from failed.error.__cause__
     except OSError as error:
@@ -70,18 +90,26 @@ def encode(
         stream.close()
 
 
-def _check_frames(frames: Iterable[Any], on_frame: Callable[[int], None] | None) -> Generator[Any, None, None]:
-    """Yield the frames as images of one size. Closes the frame source at the end."""
+def _check_frames(
+    frames: Iterable[Any], seconds: Fraction, on_frame: Callable[[int], None] | None
+) -> Generator[_Checked, None, None]:
+    """Yield the frames as images of one size, each with its time. Closes the frame source at the end.
+
+    `seconds` is the time of frames that have none of their own.
+    """
     size: tuple[int, int] | None = None
     source = iter(frames)
     try:
-        for count, frame in enumerate(source, 1):
-            image = pixels.to_8_bit_image(frame)
+        for count, item in enumerate(source, 1):
+            frame = item if isinstance(item, Frame) else Frame(item, seconds)
+            image = pixels.to_8_bit_image(frame.picture)
             size = size or image.size
             if image.size != size:
                 this, that = (f"{width} × {height}" for width, height in (image.size, size))
                 raise StudioError(f"Frame {count} is {this}, but the first is {that}.")
-            yield image
+            if frame.seconds <= 0:
+                raise StudioError(f"Frame {count} is shown for {float(frame.seconds):g} seconds.")
+            yield _Checked(image, frame.seconds, frame is item)
             if on_frame:
                 on_frame(count)
     except OSError as error:
@@ -92,48 +120,62 @@ def _check_frames(frames: Iterable[Any], on_frame: Callable[[int], None] | None)
             close()
 
 
-def _encode_webp(path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, fps: float, loop: bool) -> bool:
-    if max(first.size) > webp.MAX_SIDE:
+def _encode_webp(path: Path, first: _Checked, frames: Iterator[_Checked], recipe: Recipe | None, loop: bool) -> bool:
+    size = first.picture.size
+    if max(size) > webp.MAX_SIDE:
         raise BadInput(f"A WebP holds at most {webp.MAX_SIDE:,} pixels a side.", "Use MP4.")
     marks = (
-        recipe_embedding.build_metadata(recipe, first.size)
-        if recipe
-        else recipe_embedding.EmbeddedMetadata(b"", b"", True)
+        recipe_embedding.build_metadata(recipe, size) if recipe else recipe_embedding.EmbeddedMetadata(b"", b"", True)
     )
-    with webp.Writer(path, first.size, loop=loop, icc=pixels.srgb_profile()) as writer:
-        for frame, milliseconds in zip(chain((first,), rest), _round_durations(1000 / fps), strict=False):
-            writer.add(frame if frame.mode != "L" else frame.convert("RGB"), milliseconds)
+    milliseconds = TimeRounder(Fraction(1, 1000))
+    with webp.Writer(path, size, loop=loop, icc=pixels.srgb_profile()) as writer:
+        for frame in frames:
+            image = frame.picture if frame.picture.mode != "L" else frame.picture.convert("RGB")
+            writer.add(image, milliseconds.round(frame.seconds))
         writer.finish(exif=marks.exif, xmp=marks.xmp)
     return marks.whole
 
 
-def _encode_gif(path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, fps: float, loop: bool) -> bool:
-    if max(first.size) > 65_535:
-        raise BadInput("A GIF holds at most 65,535 pixels a side.", "Use MP4.")
-    more: dict[str, Any] = {"loop": 0} if loop else {}
-    milliseconds = max(
-        20, round(100 / fps) * 10
-    )  # GIF counts hundredths, and players slow down frames shorter than two
-    with path.open("wb") as file:
-        first.save(file, "GIF", save_all=True, append_images=rest, duration=milliseconds, optimize=False, **more)
+def _encode_apng(path: Path, first: _Checked, frames: Iterator[_Checked], recipe: Recipe | None, loop: bool) -> bool:
+    size = first.picture.size
+    chunks = [png.build_profile_chunk(pixels.srgb_profile())]
+    chunks += recipe_embedding.build_png_chunks(recipe, size) if recipe else []
+    with apng.Writer(path, size, loop=loop, chunks=chunks) as writer:
+        for frame in frames:
+            writer.add(frame.picture, frame.seconds)
+        writer.finish()
+    return True
+
+
+def _encode_gif(path: Path, first: _Checked, frames: Iterator[_Checked], recipe: Recipe | None, loop: bool) -> bool:
+    size = first.picture.size
+    if max(size) > gif.MAX_SIDE:
+        raise BadInput(f"A GIF holds at most {gif.MAX_SIDE:,} pixels a side.", "Use MP4.")
+    with gif.Writer(path, size, loop=loop) as writer:
+        for frame in frames:
+            writer.add(frame.picture, frame.seconds)
+        writer.finish()
     if recipe:
-        gif.insert_metadata(
-            path, comment=a1111.format_recipe(recipe, first.size), xmp=xmp.build_packet(recipe.to_json())
-        )
+        gif.insert_metadata(path, comment=a1111.format_recipe(recipe, size), xmp=xmp.build_packet(recipe.to_json()))
     return True
 
 
 def _encode_mp4(
-    path: Path, first: Image, rest: Iterator[Any], recipe: Recipe | None, fps: float, sound: Path | None
+    path: Path,
+    first: _Checked,
+    frames: Iterator[_Checked],
+    recipe: Recipe | None,
+    rate: Fraction,
+    sound: Path | None,
 ) -> bool:
     comment = recipe.to_json() if recipe else ""
     whole = len(comment.encode()) <= MAX_COMMENT
     with files.temporary_file(path.parent, ".txt") as about, tempfile.TemporaryFile() as errors:
         about.write_text(_format_ffmetadata(comment if whole else ""), "utf-8")
-        command = _build_command(path, _pad_to_even(first).size, about, fps, sound)
+        command = _build_command(path, about, rate, sound, is_even=not first.has_own_time)
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors)
         try:
-            _feed_encoder(process, chain((first,), rest))
+            _feed_encoder(process, first, frames)
             status = process.wait()
         finally:
             if process.poll() is None:
@@ -145,11 +187,15 @@ def _encode_mp4(
     return whole
 
 
-def _feed_encoder(process: subprocess.Popen[bytes], frames: Iterator[Image]) -> None:
+def _feed_encoder(process: subprocess.Popen[bytes], first: _Checked, frames: Iterator[_Checked]) -> None:
     assert process.stdin is not None
+    begin = Fraction(0)
     try:
+        process.stdin.write(raw_matroska.pack_header(_pad_to_even(first.picture).size, first.seconds))
         for frame in frames:
-            process.stdin.write(_pad_to_even(frame).tobytes())
+            end = begin + frame.seconds
+            process.stdin.write(raw_matroska.pack_frame(_pad_to_even(frame.picture).tobytes(), begin, end))
+            begin = end
         process.stdin.close()
     except OSError:
         process.wait()  # it ended early; its error output says why
@@ -163,33 +209,32 @@ def _feed_encoder(process: subprocess.Popen[bytes], frames: Iterator[Image]) -> 
             process.wait()
 
 
-def _build_command(path: Path, size: tuple[int, int], about: Path, fps: float, sound: Path | None) -> list[str]:
-    raw = ["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", f"{size[0]}x{size[1]}"]
-    raw += ["-framerate", f"{fps:.6g}"]
-    inputs = [*raw, "-i", "pipe:0", "-f", "ffmetadata", "-i", f"file:{about}"]
+def _build_command(path: Path, about: Path, rate: Fraction, sound: Path | None, *, is_even: bool) -> list[str]:
+    """Build the command. Frames of different times are coded without B-frames, whose order hides the last one's end."""
+    inputs = ["-f", "matroska", "-i", "pipe:0", "-f", "ffmetadata", "-i", f"file:{about}"]
     maps = ["-map", "0:v:0", "-map_metadata", "1"]
     if sound is not None and _has_sound(sound):
         inputs += ["-protocol_whitelist", "file", "-i", f"file:{sound}"]
-        maps += ["-map", "2:a:0", "-c:a", "aac", "-b:a", "192k", "-af", "apad", "-shortest"]
-    coded = ["-c:v", "libx264", "-preset", "medium", "-crf", "17", "-pix_fmt", "yuv420p"]
+        maps += ["-map", "2:a:0", "-c:a", "aac", "-b:a", "192k"]
+        maps += ["-af", "aresample=async=1:first_pts=0,apad", "-shortest"]
+    scale = _choose_time_scale(rate)
+    times = ["-fps_mode", "passthrough", "-enc_time_base", f"1/{scale}", "-video_track_timescale", f"{scale}"]
+    coded = ["-c:v", "libx264", "-preset", "medium", "-crf", "17", "-pix_fmt", "yuv420p", *times]
+    coded += [] if is_even else ["-bf", "0"]
     colours = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709", "-color_primaries", "bt709"]
     colours += ["-color_trc", "iec61966-2-1", "-color_range", "tv"]
-    quiet = [find_ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error", "-y"]
+    quiet = [films.find_ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error", "-y"]
     return [*quiet, *inputs, *maps, *coded, *colours, "-movflags", "+faststart", "-f", "mp4", f"file:{path}"]
 
 
-def find_ffmpeg() -> str:
-    """Return the path of the ffmpeg executable. Raises StudioError if there is none."""
-    import imageio_ffmpeg
-
-    try:
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except RuntimeError as error:
-        raise StudioError(_NO_FFMPEG, "Save as WebP or GIF, or install ffmpeg.") from error
+def _choose_time_scale(rate: Fraction) -> int:
+    """Return units a second in which the usual times are exact, and if possible the time of a frame at `rate`."""
+    scale = math.lcm(TIME_SCALE, rate.numerator)
+    return scale if scale <= _MAX_TIME_SCALE else TIME_SCALE
 
 
 def _has_sound(sound: Path) -> bool:
-    command = [find_ffmpeg(), "-hide_banner", "-nostdin", "-protocol_whitelist", "file", "-i", f"file:{sound}"]
+    command = [films.find_ffmpeg(), "-hide_banner", "-nostdin", "-protocol_whitelist", "file", "-i", f"file:{sound}"]
     output = subprocess.run(command, capture_output=True, check=False, timeout=60).stderr
     return b"Audio: " in output
 
@@ -219,11 +264,3 @@ def _pad_to_even(frame: Image) -> Image:
     if width % 2 == 0 and height % 2 == 0:
         return flat
     return PIL.Image.fromarray(np.pad(np.asarray(flat), ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"))
-
-
-def _round_durations(step: float) -> Iterator[int]:
-    """Yield frame durations in whole milliseconds whose sum does not drift from the true time."""
-    count = 0
-    while True:
-        yield round((count + 1) * step) - round(count * step)
-        count += 1

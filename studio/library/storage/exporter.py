@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from studio.core import files
-from studio.core.errors import BadInput, StudioError
+from studio.core import files, films
+from studio.core.errors import BadInput
 from studio.core.images import open_picture
 from studio.library.creation import Creation, CreationKind
-from studio.library.formats import detection, markdown, pillow_guard
+from studio.library.formats import markdown
 from studio.library.storage import animation_encoder, sidecar, writer
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-_ALIASES = {".jpeg": ".jpg", ".markdown": ".md", ".m4v": ".mp4"}
+_ALIASES = {".jpeg": ".jpg", ".markdown": ".md", ".m4v": ".mp4", ".apng": ".png"}
 
 
 def export(creation: Creation, to: Path) -> Path:
@@ -78,64 +71,20 @@ def _convert_image(creation: Creation, source: Path, target: Path) -> Path:
 
 
 def _convert_animation(creation: Creation, source: Path, target: Path) -> Path:
-    """Convert an animation at its average frame rate; durations of single frames may change."""
+    """Convert an animation. Each frame keeps its time."""
     format = writer.resolve_animation_format(target.suffix)
-    if detection.detect_format(source) in detection.VIDEO_FORMATS:
-        frames, fps = _decode_video_frames(source), _read_frame_rate(source)
-    else:
-        with pillow_guard.open_header(source) as image:
-            count = getattr(image, "n_frames", 1)
-        frames = _read_image_frames(source)
-        fps = min(count / creation.duration if creation.duration else 10.0, animation_encoder.MAX_FPS)
+    film = films.open_film(source)
     with files.temporary_file(target.parent, target.suffix) as part:
-        whole = animation_encoder.encode(part, frames, creation.recipe, fps=fps, loop=True, format=format, sound=source)
+        whole = animation_encoder.encode(
+            part,
+            film.decode(),
+            creation.recipe,
+            fps=min(float(film.rate), animation_encoder.MAX_FPS),
+            loop=True,
+            format=format,
+            sound=film.sound,
+        )
         files.commit_file(part, target)
     if creation.recipe and not whole:
         sidecar.write_recipe(target, creation.recipe)
     return target
-
-
-def _read_image_frames(path: Path) -> Iterator[Image]:
-    with pillow_guard.open_header(path) as image:
-        for number in range(getattr(image, "n_frames", 1)):
-            image.seek(number)
-            yield image.convert("RGBA" if image.has_transparency_data else "RGB")
-
-
-def _decode_video_frames(path: Path) -> Iterator[Image]:
-    """Decode and rotate a video with ffmpeg, which writes each frame as a portable pixmap: size, then pixels."""
-    import PIL.Image
-
-    command = [*_build_ffmpeg_input(path), "-f", "image2pipe", "-c:v", "ppm", "pipe:1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert process.stdout is not None
-    try:
-        while process.stdout.readline() == b"P6\n":
-            width, height = (int(side) for side in process.stdout.readline().split())
-            process.stdout.readline()  # the highest value, 255
-            yield PIL.Image.frombytes("RGB", (width, height), process.stdout.read(width * height * 3))
-        if process.wait():
-            raise StudioError(f"{path.name} could not be decoded to its end.")
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
-
-def _read_frame_rate(path: Path) -> float:
-    """Return the frames per second that ffmpeg reports, or 24 if it reports none."""
-    done = subprocess.run(_build_ffmpeg_input(path), capture_output=True, check=False, timeout=60)
-    found = re.search(r"([\d.]+) fps", done.stderr.decode("utf-8", "replace"))
-    return min(float(found[1]), animation_encoder.MAX_FPS) if found and float(found[1]) > 0 else 24.0
-
-
-def _build_ffmpeg_input(path: Path) -> list[str]:
-    return [
-        animation_encoder.find_ffmpeg(),
-        "-hide_banner",
-        "-nostdin",
-        "-protocol_whitelist",
-        "file,pipe",
-        "-i",
-        f"file:{path}",
-    ]

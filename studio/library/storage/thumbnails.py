@@ -7,11 +7,12 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+from studio.core import films
 from studio.core.errors import BadInput, StudioError
 from studio.core.images import open_picture
 from studio.library.creation import Creation, CreationKind, find_tile_image
 from studio.library.formats import detection, matroska, mp4
-from studio.library.storage import animation_encoder, thumbnail_db
+from studio.library.storage import thumbnail_db
 
 FFMPEG_TIMEOUT = 30
 POSTER_POSITION = 1 / 3
@@ -52,17 +53,10 @@ def render_video(path: Path) -> bytes | None:
 def _grab_frame(path: Path, seconds: float) -> bytes | None:
     import PIL.Image
 
-    quiet = [
-        animation_encoder.find_ffmpeg(),
-        "-hide_banner",
-        "-nostdin",
-        "-loglevel",
-        "error",
-        "-protocol_whitelist",
-        "file,pipe",
-    ]
-    seek = ["-ss", f"{seconds:.3f}"] if seconds else []
-    command = [*quiet, *seek, "-i", f"file:{path}", "-frames:v", "1", "-f", "image2pipe", "-c:v", "png", "pipe:1"]
+    command = films.build_input(path)
+    if seconds:
+        command[1:1] = ["-ss", f"{seconds:.3f}"]
+    command += ["-frames:v", "1", "-vf", films.SQUARE_PIXELS, "-f", "image2pipe", "-c:v", "png", "pipe:1"]
     try:
         done = subprocess.run(command, capture_output=True, check=False, timeout=FFMPEG_TIMEOUT)
     except subprocess.TimeoutExpired:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 IMAGE_FORMATS = ("png", "jpeg", "webp", "avif")
-ANIMATION_FORMATS = ("mp4", "webp", "gif")
+ANIMATION_FORMATS = ("mp4", "webp", "gif", "png")
 _ALIASES = {"jpg": "jpeg", "apng": "png", "m4v": "mp4"}
 _MAX_SIDES = {"jpeg": 65_535, "webp": 16_383, "avif": 65_535}
 _BACKGROUND = (255, 255, 255)

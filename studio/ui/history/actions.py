@@ -16,7 +16,7 @@ from studio.ui.history.drag_mime import CreationMimeData
 
 _FORMATS = {
     CreationKind.IMAGE: "PNG (*.png);;JPEG (*.jpg);;WebP (*.webp);;AVIF (*.avif);;TIFF (*.tif)",
-    CreationKind.ANIMATION: "MP4 (*.mp4);;WebP (*.webp);;GIF (*.gif)",
+    CreationKind.ANIMATION: "MP4 (*.mp4);;WebP (*.webp);;GIF (*.gif);;APNG (*.png)",
     CreationKind.TEXT: "Markdown (*.md);;Text (*.txt)",
 }
 

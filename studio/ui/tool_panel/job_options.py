@@ -23,7 +23,7 @@ T = TypeVar("T")
 COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 FORMATS = {
     "image": (("png", "PNG"), ("webp", "WebP"), ("jpg", "JPEG"), ("avif", "AVIF")),
-    "animation": (("mp4", "MP4"), ("webp", "WebP"), ("gif", "GIF")),
+    "animation": (("mp4", "MP4"), ("webp", "WebP"), ("gif", "GIF"), ("apng", "APNG")),
 }
 
 

@@ -20,7 +20,7 @@ from studio.worker.jobs import preview_frames
 from studio.worker.stdio import Outbox
 
 IMAGE_FORMATS = ("png", "jpg", "jpeg", "webp", "avif")
-ANIMATION_FORMATS = ("mp4", "webp", "gif")
+ANIMATION_FORMATS = ("mp4", "webp", "gif", "apng")
 
 
 class Outputs:
@@ -91,7 +91,8 @@ class Outputs:
                 self._outbox.send(preview_frames.picture_frame(self._run.job, event.picture, event.name))
             case api.Animation():
                 for frame in event.frames:
-                    self._outbox.send(preview_frames.picture_frame(self._run.job, frame, event.name))
+                    picture = api.films.picture_of(frame)
+                    self._outbox.send(preview_frames.picture_frame(self._run.job, picture, event.name))
                     break
             case api.Text():
                 self._outbox.send(preview_frames.text_frame(self._run.job, event.text, event.name))
@@ -142,7 +143,7 @@ class Outputs:
         wanted = self._run.format.lower().lstrip(".")
         return wanted if wanted in formats else default
 
-    def _iterate_frames(self, event: api.Animation) -> Iterator[api.Picture]:
+    def _iterate_frames(self, event: api.Animation) -> Iterator[api.Picture | api.Frame]:
         """Yield the frames as they come, and show progress unless the tool does so itself."""
         total = len(event.frames) if isinstance(event.frames, Sized) else 0
         events_before = self._progress_events
@@ -152,7 +153,7 @@ class Outputs:
             if self._progress_events == events_before:
                 left = self._time_left.estimate(number, total, time.monotonic())
                 self._outbox.offer(JobProgress(self._run.job, number, total, f"Frame {number}", left))
-            self._offer_preview(api.Preview(frame))
+            self._offer_preview(api.Preview(api.films.picture_of(frame)))
 
 
 class TimeLeft:

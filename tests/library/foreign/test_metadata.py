@@ -15,12 +15,13 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from studio.core import films
 from studio.core.errors import BadInput
 from studio.core.paths import Home
 from studio.library.foreign import dialects, metadata
 from studio.library.formats import exif, png, xmp
 from studio.library.index.extraction import extract
-from studio.library.storage import animation_encoder, recipe_embedding
+from studio.library.storage import recipe_embedding
 from studio.library.storage.writer import save_animation, save_image, save_text
 from tests.library import factories
 from tests.library.foreign.test_a1111 import REAL
@@ -174,7 +175,7 @@ def test_films_of_comfy(tmp_path: Path, extension: str) -> None:
     path = tmp_path / f"a.{extension}"
     made = ["-f", "lavfi", "-i", "color=red:s=32x16:d=0.5:r=8", "-metadata", f"prompt={json.dumps(GRAPH)}"]
     more = ["-movflags", "use_metadata_tags", "-c:v", "libx264"] if extension == "mp4" else ["-c:v", "libvpx"]
-    subprocess.run([animation_encoder.find_ffmpeg(), "-v", "error", *made, *more, str(path)], check=True)
+    subprocess.run([films.find_ffmpeg(), "-v", "error", *made, *more, str(path)], check=True)
     found = metadata.read_metadata(path)
     assert found
     assert (found.source, found.prompt, found.steps) == ("ComfyUI", "a fox", 25)
@@ -183,7 +184,7 @@ def test_films_of_comfy(tmp_path: Path, extension: str) -> None:
 def test_a_film_says_its_size(tmp_path: Path, home: Home) -> None:
     path = home.library / "a.webm"
     made = ["-f", "lavfi", "-i", "color=red:s=32x16:d=0.5:r=8", "-c:v", "libvpx", str(path)]
-    subprocess.run([animation_encoder.find_ffmpeg(), "-v", "error", *made], check=True)
+    subprocess.run([films.find_ffmpeg(), "-v", "error", *made], check=True)
     creation = extract(home, path).creation
     assert (creation.width, creation.height, creation.duration) == (32, 16, 0.5)
 

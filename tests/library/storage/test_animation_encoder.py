@@ -11,6 +11,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from studio.core import films
 from studio.core.errors import BadInput, StudioError
 from studio.core.paths import Home
 from studio.library.foreign import a1111
@@ -32,7 +33,7 @@ def files(home: Home) -> list[Path]:
 def pixels(path: Path, number: int) -> np.ndarray:
     """One frame as RGB."""
     command = [
-        animation_encoder.find_ffmpeg(),
+        films.find_ffmpeg(),
         "-v",
         "error",
         "-i",
@@ -173,10 +174,10 @@ def test_a_rate_that_cannot_be(home: Home, fps: float) -> None:
 
 def test_sound_is_taken_along_and_a_file_without_any_does_no_harm(home: Home, tmp_path: Path) -> None:
     sound = tmp_path / "tone.wav"
-    tone = [animation_encoder.find_ffmpeg(), "-v", "error", "-f", "lavfi", "-i", "sine=duration=0.2", str(sound)]
+    tone = [films.find_ffmpeg(), "-v", "error", "-f", "lavfi", "-i", "sine=duration=0.2", str(sound)]
     subprocess.run(tone, check=True)
     path = writer.save_animation(home, factories.frames(24), factories.recipe(), fps=24, loop=True, sound=sound)
-    told = subprocess.run([animation_encoder.find_ffmpeg(), "-i", str(path)], capture_output=True, check=False).stderr
+    told = subprocess.run([films.find_ffmpeg(), "-i", str(path)], capture_output=True, check=False).stderr
     assert b"Audio: aac" in told
     assert abs(mp4.read(path).seconds - 1.0) < 0.1
     silent = writer.save_animation(home, factories.frames(4), factories.recipe(), fps=24, loop=True, sound=path.parent)
