@@ -21,9 +21,9 @@ from studio.core.errors import BadInput, FailureKind, StudioError
 from studio.core.job import Job, JobState
 from studio.core.messages import JobNotice, JobProgress, PreviewFrame
 from studio.core.notices import NoticeLevel
-from studio.core.recipe import Recipe
+from studio.core.recipe import SEEDS, Recipe
 from studio.engine.interface import Created, EngineEvent, JobChanged, WorkerChanged, WorkerState
-from studio.engine.recipe_builder import SEEDS, build_recipe, restore_values
+from studio.engine.recipe_builder import build_recipe, restore_values
 
 MAX_COUNT = 10_000
 MAX_SHOWN_STEPS = 1_000_000

@@ -15,6 +15,8 @@ MAX_DEPTH = 100
 """Maximum nesting of the values in a recipe. Deeper ones can be read here and end another reader."""
 REFERENCE = "sha256:"
 """Prefix of references to input files; the hex digest of their bytes follows."""
+SEEDS = 2**32
+"""Number of seeds: they go from 0 to `SEEDS - 1`."""
 
 
 class PluginRef(Struct, frozen=True):

@@ -22,7 +22,7 @@ from studio.core.descriptor import Catalogue
 from studio.core.errors import StudioError
 from studio.core.job import Job, JobState, Lane, create_job_id
 from studio.core.paths import Home
-from studio.core.recipe import Recipe
+from studio.core.recipe import SEEDS, Recipe
 from studio.core.settings import Settings
 from studio.engine import recipe_builder
 from studio.engine.home_lock import HomeLock
@@ -117,7 +117,7 @@ class LocalEngine:
         jobs = self._queue.add(
             Job(
                 id=create_job_id(),
-                recipe=replace(recipe, seed=(recipe.seed + number) % recipe_builder.SEEDS),
+                recipe=replace(recipe, seed=(recipe.seed + number) % SEEDS),
                 lane=self._lane_of(recipe),
                 format=format,
                 created=recipe.created,

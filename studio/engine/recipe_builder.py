@@ -14,13 +14,12 @@ from studio import __version__
 from studio.core import params_schema
 from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.errors import BadInput
-from studio.core.recipe import REFERENCE, PluginRef, Recipe, utc_now
+from studio.core.recipe import REFERENCE, SEEDS, PluginRef, Recipe, utc_now
 from studio.library.models import offers
 
 if TYPE_CHECKING:
     from studio.library.library import Library
 
-SEEDS = 2**32
 _ID = re.compile(r"[0-9a-f]{6,64}")
 
 

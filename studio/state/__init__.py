@@ -1,1 +1,1 @@
-"""What the window shows, as observable objects."""
+"""The state that the window shows, as observable objects."""

@@ -1,4 +1,4 @@
-"""How one list became another, for views that keep what did not change."""
+"""The difference of two lists, for views that keep the rows that did not change."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class Change(NamedTuple):
 
     @staticmethod
     def between(old: list[str], new: list[str]) -> Change:
-        """By halves, for comparing slices is quick."""
+        """Compare two lists by bisection, since comparing slices is fast."""
         shorter = min(len(old), len(new))
-        head = _longest(shorter, lambda low, high: old[low:high] == new[low:high])
+        head = _find_longest(shorter, lambda low, high: old[low:high] == new[low:high])
         first, second = len(old), len(new)
-        tail = _longest(
+        tail = _find_longest(
             shorter - head,
             lambda low, high: old[first - high : first - low] == new[second - high : second - low],
         )
         return Change(old, new, head, tail)
 
 
-def _longest(limit: int, same: Callable[[int, int], bool]) -> int:
-    """The greatest length up to `limit` for which all is the same."""
+def _find_longest(limit: int, same: Callable[[int, int], bool]) -> int:
+    """Return the greatest length up to `limit` for which `same(0, length)` holds."""
     low, high = 0, limit
     while low < high:
         middle = (low + high + 1) // 2
@@ -39,8 +39,8 @@ def _longest(limit: int, same: Callable[[int, int], bool]) -> int:
     return low
 
 
-def spans(rows: Sequence[int]) -> list[tuple[int, int]]:
-    """Descending rows as (first, last) of their runs, the last run first."""
+def find_spans(rows: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the runs of descending rows as (first, last), the last run first."""
     spans: list[tuple[int, int]] = []
     for row in rows:
         if spans and spans[-1][0] == row + 1:

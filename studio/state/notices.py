@@ -1,4 +1,4 @@
-"""What the artist should know, one sentence each, until it is dismissed."""
+"""Notices for the artist: one sentence each, until it is dismissed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from PySide6.QtCore import QObject, Signal
 from studio.core.errors import StudioError
 from studio.core.notices import NoticeLevel
 
-MOST = 20
-"""Older notices make room."""
+MAX_NOTICES = 20
+"""Number of notices; the oldest are dropped."""
 
 
 _ids = count(1)
@@ -44,9 +44,9 @@ class Notices(QObject):
         return tuple(self._items)
 
     def add(self, notice: Notice) -> None:
-        """A notice with the same words takes the place of the older one."""
+        """Add a notice. It replaces an older one with the same text."""
         others = [item for item in self._items if item.text != notice.text]
-        self._items = [*others[1 - MOST :], notice]
+        self._items = [*others[1 - MAX_NOTICES :], notice]
         self.changed.emit()
 
     def info(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl+Z for everything that destroys: one stack of commands for the whole window."""
+"""One stack of undoable commands for the whole window."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class UndoStack(QUndoStack):
         self.setUndoLimit(LIMIT)
 
     def do(self, text: str, redo: Callable[[], object], undo: Callable[[], object]) -> None:
-        """Does it now. `text` continues the word Undo in the menu: "moving 3 to the trash"."""
+        """Call `redo` now, and let Undo call `undo`. `text` completes the menu text: "Undo moving 3 to the trash"."""
         self.push(_Step(text, redo, undo))
 
 

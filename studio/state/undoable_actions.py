@@ -1,4 +1,4 @@
-"""What destroys, each with a way back through Ctrl+Z."""
+"""Actions that remove or change something, each with a way back through Undo."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class UndoableActions:
         self._workspace, self._queue, self._variations = workspace, queue, variations
 
     def discard(self, creation: Creation) -> None:
-        """Moves a variation to the trash."""
+        """Move a variation to the trash."""
         at = -1
 
         def redo() -> None:
@@ -44,7 +44,7 @@ class UndoableActions:
         self._undo.do("discarding a variation", redo, undo)
 
     def clear_form(self) -> None:
-        """Lets every value follow its default again."""
+        """Let every value follow its default again."""
         before, tool = self._workspace.values(), self._workspace.tool
         if tool is None or not before:
             return
@@ -56,7 +56,7 @@ class UndoableActions:
         self._undo.do("resetting the form", lambda: put({}), lambda: put(before))
 
     def put_values(self, tool_id: str, values: dict[str, Any], text: str) -> None:
-        """Puts other values into the form of a tool."""
+        """Put other values into the form of a tool."""
         before = dict(self._workspace.draft.values.get(tool_id, {}))
 
         def put(these: dict[str, Any]) -> None:
@@ -65,20 +65,20 @@ class UndoableActions:
 
         self._undo.do(text, lambda: put(values), lambda: put(before))
 
-    def clear_value(self, name: str, empty: Any = None) -> None:
-        """Empties one field, such as a well, or takes pictures out of a list."""
+    def clear_value(self, name: str, empty: object = None) -> None:
+        """Empty a field, or set a list without the pictures that are removed from it."""
         before, tool = self._workspace.value(name), self._workspace.tool
         if tool is None:
             return
 
-        def put(value: Any) -> None:
+        def put(value: object) -> None:
             self._workspace.choose(tool.id)
             self._workspace.set_value(name, value)
 
         self._undo.do("clearing a field", lambda: put(empty), lambda: put(before))
 
     def forget(self, jobs: Sequence[Job]) -> None:
-        """Takes ended jobs off the list."""
+        """Remove ended jobs from the list."""
         ended = [job for job in jobs if job.state.ended]
 
         def redo() -> None:
@@ -93,7 +93,7 @@ class UndoableActions:
             self._undo.do("clearing finished jobs", redo, undo)
 
     def cancel(self, jobs: Sequence[Job]) -> None:
-        """Undoing it puts the jobs back into the queue."""
+        """Cancel jobs. Undo queues them again."""
         live = [job for job in jobs if not job.state.ended]
 
         def redo() -> None:

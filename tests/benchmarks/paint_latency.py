@@ -75,9 +75,9 @@ def _previews(window: Window, side: int) -> list[float]:
 
     painted = Painted(window.canvas.image_view)
     painted.done.connect(painted_at)
-    link = window.session.preview.connect(came)
+    link = window.session.router.preview_ready.connect(came)
     _run(window, side=side, previews=LEAST + 2)
-    window.session.preview.disconnect(link)
+    window.session.router.preview_ready.disconnect(link)
     painted.deleteLater()
     return latencies[2:]
 

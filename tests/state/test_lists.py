@@ -15,7 +15,7 @@ from studio.engine.interface import Created
 from studio.library.creation import Creation
 from studio.state.jobs.queue_model import QueueModel
 from studio.state.jobs.variations import Variations
-from studio.state.notices import MOST, Notices
+from studio.state.notices import MAX_NOTICES, Notices
 from studio.state.plugins import PluginsModel, PluginStanding
 from tests.fixtures import engine
 
@@ -75,11 +75,11 @@ def test_a_failed_plugin_comes_first_and_one_that_is_off_is_still_listed(
 
 def test_notices_do_not_repeat_and_do_not_grow_for_ever(qtbot: QtBot) -> None:
     notices = Notices()
-    for number in range(MOST + 5):
+    for number in range(MAX_NOTICES + 5):
         notices.info(f"number {number}")
     notices.info("number 7")
     texts = [notice.text for notice in notices.items]
-    assert len(texts) == MOST
+    assert len(texts) == MAX_NOTICES
     assert texts[-1] == "number 7"
     assert texts.count("number 7") == 1
     notices.dismiss(notices.items[-1].id)

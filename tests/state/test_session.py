@@ -39,7 +39,7 @@ def test_generate_freezes_a_recipe_with_the_picture_by_content(
     assert recipe.tool == "style.transfer"
     assert recipe.params["image"].startswith("sha256:")
     assert count == 3
-    assert session.queue.standing().queued == 3
+    assert session.queue.status().queued == 3
     assert session.library.get(recipe.parents[0]) is not None
 
 
@@ -102,7 +102,7 @@ def test_cancel_and_forget_can_be_undone(qtbot: QtBot, session: Session, engine:
     session.undo.undo()
     assert {job.id for job in session.queue.jobs()} == set(jobs)
     session.undo.undo()
-    qtbot.waitUntil(lambda: session.queue.standing().queued == 2)
+    qtbot.waitUntil(lambda: session.queue.status().queued == 2)
 
 
 def test_jobs_that_were_cleared_are_forgotten_at_the_end(
@@ -110,7 +110,7 @@ def test_jobs_that_were_cleared_are_forgotten_at_the_end(
 ) -> None:
     (job,) = generate(qtbot, session, picture)
     engine.finish(job)
-    qtbot.waitUntil(lambda: session.queue.standing().queued == 0)
+    qtbot.waitUntil(lambda: session.queue.status().queued == 0)
     session.undoable.forget(session.queue.jobs())
     assert ("forget", job) not in engine.calls
     session.close()
@@ -139,11 +139,11 @@ def test_previews_are_shown_unless_the_artist_looks_elsewhere(
 ) -> None:
     (job,) = generate(qtbot, session, picture)
     engine.run(job)
-    with qtbot.waitSignal(session.preview):
+    with qtbot.waitSignal(session.router.preview_ready):
         engine.preview(job)
     session.open(session.library.import_file(picture))
     heard: list[object] = []
-    session.preview.connect(heard.append)
+    session.router.preview_ready.connect(heard.append)
     engine.preview(job)
     engine.run(job, 1, 2)
     qtbot.waitUntil(lambda: session.queue.progress(job) is not None)
@@ -156,12 +156,12 @@ def test_a_job_that_goes_on_is_shown_again(qtbot: QtBot, session: Session, engin
     earlier = session.queue.job(job)
     assert earlier is not None
     heard: list[object] = []
-    session.preview.connect(heard.append)
+    session.router.preview_ready.connect(heard.append)
     engine.preview(job)
     assert not heard
-    session.resume(earlier)
+    session.controls.resume(earlier)
     assert engine.calls[-1] == ("resume", job)
-    with qtbot.waitSignal(session.preview):
+    with qtbot.waitSignal(session.router.preview_ready):
         engine.preview(job)
 
 
@@ -194,7 +194,7 @@ def test_the_settings_of_a_creation_are_used_again(
         session.library.import_file(pictures[0]), recipe=replace(recipe, params={**recipe.params, "strength": 0.4})
     )
     session.workspace.choose("writer.continue")
-    session.generation.use(made)
+    session.generation.use_settings(made)
     qtbot.waitUntil(lambda: session.workspace.seed_fixed)
     assert session.workspace.tool is not None
     assert session.workspace.tool.id == "style.transfer"

@@ -31,7 +31,7 @@ def apply_theme(qapp: QApplication) -> None:
 def page_view(qtbot: QtBot, window: Window) -> PageView:
     """The page view, with the focus and the engine's writing tool."""
     window.session.page.choose_tool()
-    qtbot.waitUntil(lambda: window.session.page.ready)
+    qtbot.waitUntil(lambda: window.session.page.is_ready)
     window.activateWindow()
     window.central.page_view.editor.setFocus()
     return window.central.page_view

@@ -1,4 +1,4 @@
-"""The draft on disk: what the artist was about to make, and how the window stood."""
+"""The draft on disk: the values of the form and the window's layout."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Draft(Struct, kw_only=True):
 
 
 def load(path: Path) -> Draft:
-    """The draft in a file; an empty one where there is none or it cannot be read."""
+    """Return the draft in a file; an empty one where there is none or it cannot be read."""
     return read_or_else(Draft(), lambda: msgspec.json.decode(read_file(path), type=Draft))
 
 
 class DraftWriter(QObject):
-    """Writes the draft soon after it changed, off the window's thread, whole or not at all."""
+    """Writes the draft soon after it changed, off the window's thread."""
 
     def __init__(self, path: Path, snapshot: Callable[[], Draft], tasks: Tasks, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -51,12 +51,12 @@ class DraftWriter(QObject):
         self._timer.timeout.connect(self._save)
 
     def touch(self) -> None:
-        """Something changed. The first change starts the clock, so that a moving slider cannot postpone it."""
+        """Write the draft soon. Later changes do not postpone it."""
         if not self._timer.isActive():
             self._timer.start()
 
     def flush(self) -> None:
-        """Writes at once what is not yet written."""
+        """Write unsaved changes at once."""
         if self._timer.isActive():
             self._timer.stop()
             self._write(msgspec.json.encode(self._snapshot()))

@@ -1,4 +1,4 @@
-"""What the artist is about to make: the tool, its values, seed, count and format."""
+"""The form's state: the tool, its values, seed, count and format."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from PySide6.QtCore import QObject, Signal
 
 from studio.core import params_schema
 from studio.core.descriptor import Catalogue, Field, ToolDescriptor
+from studio.core.recipe import SEEDS
 from studio.library.models import offers
 from studio.state.form.draft_store import Draft
-
-SEEDS = 2**32
+from studio.state.form.job_request import JobRequest
 
 
 class Workspace(QObject):
-    """Values are kept per tool. A value that was never touched follows the tool's default."""
+    """Values are kept for each tool. A value that was never set follows the tool's default."""
 
     tool_changed = Signal()
-    """Another tool, or the same one with another description."""
+    """Another tool is chosen, or the same tool has another descriptor."""
     value_changed = Signal(str)
     """The name of a parameter of the current tool."""
     values_replaced = Signal()
@@ -28,7 +28,7 @@ class Workspace(QObject):
     options_changed = Signal()
     """Count or format."""
     changed = Signal()
-    """Anything that belongs in the draft."""
+    """Anything that is stored in the draft has changed."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -51,51 +51,51 @@ class Workspace(QObject):
 
     @property
     def draft(self) -> Draft:
-        """The live object; the window adds its layout to it before it is written."""
+        """The live draft; it changes with every edit."""
         return self._draft
 
     def restore(self, draft: Draft) -> None:
         self._draft = draft
-        self._choose_again()
+        self._choose_initial()
 
     def set_catalogue(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._choose_again()
+        self._choose_initial()
 
     def choose(self, tool_id: str) -> None:
-        """Does nothing for a tool that is not there."""
+        """Choose a tool. Does nothing for one that does not exist."""
         tool = self._catalogue.tools.get(tool_id)
         if tool is None or tool == self._tool:
             return
         self._draft.tool = tool_id
         self._draft.last_tools[tool.plugin] = tool_id
-        self._take(tool)
+        self._set_tool(tool)
         self.changed.emit()
 
     def choose_plugin(self, plugin: str) -> None:
-        """The tool of this plugin that was used last, or its first."""
-        tools = [tool.id for found in self._catalogue.plugins if found.name == plugin for tool in found.tools]
+        """Choose the tool of a plugin that was used last, or its first."""
+        tools = [tool.id for known in self._catalogue.plugins if known.name == plugin for tool in known.tools]
         last = self._draft.last_tools.get(plugin, "")
         if tools:
             self.choose(last if last in tools else tools[0])
 
     def value(self, name: str) -> Any:
         field = self._fields[name]
-        return self._given.get(name, field.default)
+        return self._own_values.get(name, field.default)
 
     def values(self) -> dict[str, Any]:
-        """What was given for the current tool's parameters, and nothing that follows a default."""
-        return {name: value for name, value in self._given.items() if name in self._fields}
+        """Return the values that were set for the current tool, without those that follow a default."""
+        return {name: value for name, value in self._own_values.items() if name in self._fields}
 
-    def set_value(self, name: str, value: Any) -> None:
-        if name not in self._fields or (name in self._given and self._given[name] == value):
+    def set_value(self, name: str, value: object) -> None:
+        if name not in self._fields or (name in self._own_values and self._own_values[name] == value):
             return
-        self._given[name] = value
+        self._own_values[name] = value
         self.value_changed.emit(name)
         self.changed.emit()
 
-    def set_value_of(self, tool_id: str, name: str, value: Any) -> None:
-        """For a tool that may have been left meanwhile."""
+    def set_value_of(self, tool_id: str, name: str, value: object) -> None:
+        """Set a value of a tool that may no longer be the current one."""
         if self._tool is not None and self._tool.id == tool_id:
             self.set_value(name, value)
         else:
@@ -103,15 +103,29 @@ class Workspace(QObject):
             self.changed.emit()
 
     def replace_values(self, values: Mapping[str, Any]) -> None:
-        """All at once: names that are missing follow their defaults again."""
+        """Set all values; those that are missing follow their defaults again."""
         if self._tool is None:
             return
         self._draft.values[self._tool.id] = {name: value for name, value in values.items() if name in self._fields}
         self.values_replaced.emit()
         self.changed.emit()
 
+    def build_request(self, tool_id: str = "") -> JobRequest | None:
+        """Return the request that the form holds for the current tool or another one; None where there is no tool."""
+        tool = self._catalogue.tools.get(tool_id) if tool_id else self._tool
+        if tool is None:
+            return None
+        names = {field.name for field in params_schema.read_fields(tool.schema)}
+        values = {name: value for name, value in self._draft.values.get(tool.id, {}).items() if name in names}
+        return JobRequest(tool, values, count=self.count, format=self._draft.formats.get(tool.output, ""))
+
+    def show_request(self, request: JobRequest) -> None:
+        """Show the tool and the values of a request in the form."""
+        self.choose(request.tool.id)
+        self.replace_values(request.values)
+
     def errors(self) -> dict[str, str]:
-        """A sentence for every field whose value cannot be used."""
+        """Return a sentence for each field of the form with a wrong value."""
         return {} if self._tool is None else params_schema.find_errors(self._tool, self.values())
 
     # Seed, count, format
@@ -129,7 +143,7 @@ class Workspace(QObject):
         self.changed.emit()
 
     def next_seed(self, *, new: bool = False) -> int:
-        """The seed for the next job: the same when it is fixed, else a new one; with `new` always."""
+        """Return the seed for the next job: a fixed one, or else a new one; with `new` always a new one."""
         if new and self._draft.seed_fixed:
             return secrets.randbelow(SEEDS)
         if not self._draft.seed_fixed:
@@ -155,10 +169,10 @@ class Workspace(QObject):
             self.options_changed.emit()
             self.changed.emit()
 
-    # What the window keeps with it
+    # Stored with the draft
     @property
     def seconds(self) -> float | None:
-        """How long the current tool took last time."""
+        """The seconds that the current tool took last time."""
         return None if self._tool is None else self._draft.seconds.get(self._tool.id)
 
     def set_seconds(self, tool_id: str, seconds: float) -> None:
@@ -168,9 +182,10 @@ class Workspace(QObject):
 
     @property
     def unfolded(self) -> list[str]:
-        """The groups ("" for none) of the current tool whose seldom changed settings are shown."""
+        """The groups ("" for none) of the current tool whose advanced settings are shown."""
         tool = self._tool.id if self._tool else None
-        return [group for one, _, group in (each.partition("#") for each in self._draft.unfolded) if one == tool]
+        entries = (entry.partition("#") for entry in self._draft.unfolded)
+        return [group for name, _, group in entries if name == tool]
 
     def set_unfolded(self, group: str, on: bool) -> None:
         if self._tool is not None and on != (group in self.unfolded):
@@ -187,25 +202,26 @@ class Workspace(QObject):
             self.changed.emit()
 
     @property
-    def _given(self) -> dict[str, Any]:
+    def _own_values(self) -> dict[str, Any]:
         return {} if self._tool is None else self._draft.values.setdefault(self._tool.id, {})
 
-    def _choose_again(self) -> None:
+    def _choose_initial(self) -> None:
         tools = self._catalogue.tools
-        tool = tools.get(self._draft.tool) or next(filter(_can_start, tools.values()), next(iter(tools.values()), None))
+        default = next(filter(_needs_no_download, tools.values()), next(iter(tools.values()), None))
+        tool = tools.get(self._draft.tool) or default
         if tool is not None and self._draft.tool == "":
             self._draft.tool = tool.id
         if tool != self._tool:
-            self._take(tool)
+            self._set_tool(tool)
 
-    def _take(self, tool: ToolDescriptor | None) -> None:
+    def _set_tool(self, tool: ToolDescriptor | None) -> None:
         self._tool = tool
         self._fields = {} if tool is None else {field.name: field for field in params_schema.read_fields(tool.schema)}
         self.tool_changed.emit()
 
 
-def _can_start(tool: ToolDescriptor) -> bool:
-    """Whether the models that it asks for by default came with the studio, so that nothing need be fetched."""
+def _needs_no_download(tool: ToolDescriptor) -> bool:
+    """Check whether the tool's default models are starters."""
     return all(
         offers.is_starter(str(field.default))
         for field in params_schema.read_fields(tool.schema)

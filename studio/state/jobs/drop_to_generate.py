@@ -1,107 +1,118 @@
-"""What is dropped on a model's tile, made with that model at once."""
+"""Files dropped on a model's tile: jobs that process them with that model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from studio.core import params_schema
 from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.images import IMAGE_SUFFIXES
+from studio.state.form.job_request import JobRequest
 from studio.state.form.workspace import Workspace
 from studio.state.jobs.generation import Generation
 from studio.state.notices import Notices
 
-_FILLED = (Widget.IMAGE, Widget.MASK, Widget.FILE, Widget.FOLDER)
+_INPUTS = (Widget.IMAGE, Widget.MASK, Widget.FILE, Widget.FOLDER)
+
+
+class _Target(NamedTuple):
+    """The tool for a dropped file, and its field for it."""
+
+    tool: str
+    field: str
 
 
 class DropToGenerate:
-    """Finds the tool that can take what was dropped, fills its form as the artist's stands, and generates.
+    """Finds the tool that accepts the dropped files, builds requests with the values of the form, and submits them.
 
-    That is the tool at hand, or else another one of its plugin that shows the same kind of models as tiles: so a
-    folder that is dropped where pictures are painted goes to the tool that paints folders.
+    That is the tool in the form, or another one of its plugin that shows the same kind of models as tiles: a folder
+    that is dropped on a tile of the tool for single pictures goes to the tool for folders.
     """
 
     def __init__(self, workspace: Workspace, generation: Generation, notices: Notices) -> None:
         self._workspace, self._generation, self._notices = workspace, generation, notices
 
-    def makers(self) -> list[ToolDescriptor]:
-        """The tools of the plugin at hand that make models: where there is none yet, one of these is the way."""
-        return [tool for tool in self._plugins_tools() if tool.output == "model"]
+    def training_tools(self) -> list[ToolDescriptor]:
+        """Return the tools of this plugin that train models, to offer where there is no model yet."""
+        return [tool for tool in self._list_tools() if tool.output == "model"]
 
-    def make(self, name: str, choice: str, paths: Sequence[Path]) -> None:
-        """Of each picture, folder or other file, with the model that `choice` names in the field `name`.
+    def run(self, field_name: str, model: str, paths: Sequence[Path]) -> None:
+        """Generate from files or folders that were dropped on the tile of `model` in the field `field_name`.
 
-        Pictures make one job where the tool has a list for them; each other thing makes its own.
+        Pictures make one job where the tool has a list for them; otherwise each file makes its own.
         """
-        tiles = next((field for field in self._workspace.fields if field.name == name), None)
+        tiles = next((field for field in self._workspace.fields if field.name == field_name), None)
         if tiles is None:
             return
-        groups: dict[tuple[str, str], list[Path]] = {}
+        groups: dict[_Target, list[str]] = {}
         for path in paths:
-            if (taker := self._taker(tiles, path)) is None:
+            if (target := self._find_target(tiles, path)) is None:
                 self._notices.info(f"{path.name} cannot be used here. Drop a picture or a folder of pictures.")
             else:
-                groups.setdefault(taker, []).append(path)
-        for (tool, into), group in groups.items():
-            self._enter(tool)
-            self._workspace.set_value(self._tiles_like(tiles, self._workspace.fields) or name, choice)
-            self._generate(into, [str(path) for path in group])
+                groups.setdefault(target, []).append(str(path))
+        for target, files in groups.items():
+            requests = self._build_requests(target, tiles, model, files)
+            self._workspace.show_request(requests[-1])
+            for request in requests:
+                self._generation.submit(request)
 
-    def _taker(self, tiles: Field, path: Path) -> tuple[str, str] | None:
-        """The tool that takes it, and the field that it goes into."""
-        for tool in self._plugins_tools():
+    def _find_target(self, tiles: Field, path: Path) -> _Target | None:
+        for tool in self._list_tools():
             fields = params_schema.read_fields(tool.schema)
-            if self._tiles_like(tiles, fields):
-                into = next((field.name for field in fields if not field.many and _takes(field, path)), None)
-                into = into or next((field.name for field in fields if _takes(field, path)), None)
-                if into is not None:
-                    return tool.id, into
+            if _find_tiles(tiles, fields):
+                single = next((field.name for field in fields if not field.many and _accepts(field, path)), None)
+                name = single or next((field.name for field in fields if _accepts(field, path)), None)
+                if name is not None:
+                    return _Target(tool.id, name)
         return None
 
-    def _plugins_tools(self) -> list[ToolDescriptor]:
-        """The tool at hand, and behind it the others of its plugin."""
-        here = self._workspace.tool
+    def _list_tools(self) -> list[ToolDescriptor]:
+        """Return the tool in the form, and after it the others of its plugin."""
+        current = self._workspace.tool
         plugins = self._workspace.catalogue.plugins
-        others = next((plugin.tools for plugin in plugins if here in plugin.tools), ())
-        return [] if here is None else [here, *(tool for tool in others if tool != here)]
+        others = next((plugin.tools for plugin in plugins if current in plugin.tools), ())
+        return [] if current is None else [current, *(tool for tool in others if tool != current)]
 
-    @staticmethod
-    def _tiles_like(tiles: Field, fields: Sequence[Field]) -> str:
-        return next((field.name for field in fields if field.tiles and field.model == tiles.model), "")
-
-    def _enter(self, tool: str) -> None:
-        """Goes to a tool and takes along what both tools have: a folder is painted as a picture would be."""
-        if self._workspace.tool is None or self._workspace.tool.id == tool:
-            return
-        before = {field.name: (field, self._workspace.value(field.name)) for field in self._workspace.fields}
-        self._workspace.choose(tool)
-        for field in self._workspace.fields:
-            if field.widget not in _FILLED and before.get(field.name, (None,))[0] == field:
-                self._workspace.set_value(field.name, before[field.name][1])
-
-    def _generate(self, into: str, paths: list[str]) -> None:
-        fields = {field.name: field for field in self._workspace.fields}
-        well = fields[into]
-        more = next((one for one in fields.values() if one.many and one.widget is well.widget), None)
+    def _build_requests(self, target: _Target, tiles: Field, model: str, files: list[str]) -> list[JobRequest]:
+        request = self._workspace.build_request(target.tool)
+        assert request is not None
+        fields = {field.name: field for field in params_schema.read_fields(request.tool.schema)}
+        values = {**request.values, **self._common_values(request.tool, fields)}
+        values[_find_tiles(tiles, [*fields.values()])] = model
+        well = fields[target.field]
         for field in fields.values():
-            old = field.widget in _FILLED and (field.many or field.widget is not Widget.IMAGE)
-            if old and not field.required and field.name != into:
-                self._workspace.set_value(field.name, field.default)
+            is_old_input = field.widget in _INPUTS and (field.many or field.widget is not Widget.IMAGE)
+            if is_old_input and not field.required and field.name != target.field:
+                values.pop(field.name, None)
+        more = next((field for field in fields.values() if field.many and field.widget is well.widget), None)
         if well.many:
-            self._workspace.set_value(into, paths)
-            self._generation.generate()
+            inputs: list[dict[str, Any]] = [{target.field: files}]
         elif more is not None:
-            self._workspace.set_value(into, paths[0])
-            self._workspace.set_value(more.name, paths[1:])
-            self._generation.generate()
+            inputs = [{target.field: files[0], more.name: files[1:]}]
         else:
-            for path in paths:
-                self._workspace.set_value(into, path)
-                self._generation.generate()
+            inputs = [{target.field: file} for file in files]
+        return [replace(request, values={**values, **chosen}) for chosen in inputs]
+
+    def _common_values(self, tool: ToolDescriptor, fields: Mapping[str, Field]) -> dict[str, Any]:
+        """Return the values of the form that another tool has as well, except inputs."""
+        if tool == self._workspace.tool:
+            return {}
+        return {
+            field.name: self._workspace.value(field.name)
+            for field in self._workspace.fields
+            if field.widget not in _INPUTS and fields.get(field.name) == field
+        }
 
 
-def _takes(field: Field, path: Path) -> bool:
+def _find_tiles(tiles: Field, fields: Sequence[Field]) -> str:
+    """Return the name of the field with tiles of the same kind of models, or an empty text."""
+    return next((field.name for field in fields if field.tiles and field.model == tiles.model), "")
+
+
+def _accepts(field: Field, path: Path) -> bool:
     match field.widget:
         case Widget.FOLDER:
             return path.is_dir()

@@ -1,4 +1,4 @@
-"""What the next job will take, asked a little after the artist changed something."""
+"""The estimate for the next job, requested shortly after a change in the form."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from studio.core import params_schema
 from studio.core.descriptor import ToolDescriptor
 from studio.core.job import Lane
 from studio.core.page.token_budget import TokenBudget
@@ -18,9 +19,9 @@ DEBOUNCE_MS = 250
 
 
 class Estimates(QObject):
-    """The old answer stays until the new one is there; meanwhile it is `stale`.
+    """The last estimate stays until a new one comes; meanwhile it is stale.
 
-    Nothing is asked before the worker is up, and nothing of values that are wrong.
+    Nothing is requested before the worker is ready, or while a value is wrong.
     """
 
     changed = Signal()
@@ -31,75 +32,75 @@ class Estimates(QObject):
         super().__init__(parent)
         self._engine, self._workspace, self._worker_status = engine, workspace, worker_status
         self._tool: ToolDescriptor | None = None
-        self._found: EstimateReady | None = None
-        self._asked = ""
-        self._stale = self._up = self._closed = False
-        self._room = 0
-        self.more: Callable[[], Mapping[str, Any]] = dict
-        """Values that come into the form only when a job begins."""
+        self._estimate: EstimateReady | None = None
+        self._request_id = ""
+        self._stale = self._is_ready = self._closed = False
+        self._available_memory = 0
+        self.extra_values: Callable[[], Mapping[str, Any]] = dict
+        """Returns values that are not in the form, such as the words of the page."""
         self._timer = QTimer(self, interval=DEBOUNCE_MS, singleShot=True)
-        self._timer.timeout.connect(self._ask)
+        self._timer.timeout.connect(self._request)
         workspace.value_changed.connect(self.refresh)
         workspace.values_replaced.connect(self.refresh)
-        workspace.tool_changed.connect(self._tool_changed)
-        worker_status.changed.connect(self._activity_changed)
+        workspace.tool_changed.connect(self._on_tool_changed)
+        worker_status.changed.connect(self._on_worker_changed)
 
     @property
     def seconds(self) -> float | None:
-        return self._found.seconds if self._found else None
+        return self._estimate.seconds if self._estimate else None
 
     @property
     def memory(self) -> int:
         """In bytes; 0 where it is not known."""
-        return self._found.memory if self._found else 0
+        return self._estimate.memory if self._estimate else 0
 
     @property
     def notes(self) -> Mapping[str, str]:
         """Short words by parameter."""
-        return self._found.notes if self._found else {}
+        return self._estimate.notes if self._estimate else {}
 
     @property
     def budget(self) -> TokenBudget | None:
-        """What the model would read of the page."""
-        return self._found.budget if self._found else None
+        """The tokens that the model would read of the page."""
+        return self._estimate.budget if self._estimate else None
 
     @property
     def known(self) -> bool:
-        """Whether the tool told anything that a time or a size follows from."""
-        return self._found is not None and (self._found.memory > 0 or self._found.seconds is not None)
+        """Whether a time or a size is known."""
+        return self._estimate is not None and (self._estimate.memory > 0 or self._estimate.seconds is not None)
 
     @property
-    def room(self) -> int:
-        """The bytes that there were for it when it was asked; 0 where that is not known."""
-        return self._room
+    def available_memory(self) -> int:
+        """Bytes that a job could use at the time of the estimate; 0 where that is not known."""
+        return self._available_memory
 
     @property
     def too_large(self) -> bool:
-        return 0 < self._room < self.memory
+        return 0 < self._available_memory < self.memory
 
     @property
     def stale(self) -> bool:
-        """Whether something has changed since."""
+        """Whether a value has changed since."""
         return self._stale
 
     def refresh(self) -> None:
-        """Something that it depends on may have changed."""
-        if self._closed or not self._up or self._workspace.tool is None:
+        """Request a new estimate soon, since something that it depends on has changed."""
+        if self._closed or not self._is_ready or self._workspace.tool is None:
             return
         self._timer.start()
-        if self._found is not None and not self._stale:
+        if self._estimate is not None and not self._stale:
             self._stale = True
             self.changed.emit()
 
-    def follow(self) -> None:
-        """Something changes again and again, such as what is being typed: asked from time to time, and not stale."""
-        if self._up and not self._closed and self._workspace.tool is not None and not self._timer.isActive():
+    def refresh_while_typing(self) -> None:
+        """Request a new estimate now and then while the page's text changes, without showing the last one as stale."""
+        if self._is_ready and not self._closed and self._workspace.tool is not None and not self._timer.isActive():
             self._timer.start()
 
-    def take(self, event: EstimateReady) -> None:
-        """An answer of the engine; only the newest counts."""
-        if event.id == self._asked:
-            self._room = self._worker_status.room(self._lane)
+    def on_estimate(self, event: EstimateReady) -> None:
+        """Show an estimate, if it is for the newest request."""
+        if event.id == self._request_id:
+            self._available_memory = self._worker_status.available_memory(self._lane)
             self._show(event)
 
     def stop(self) -> None:
@@ -110,29 +111,29 @@ class Estimates(QObject):
     def _lane(self) -> Lane:
         return Lane(self._tool.lane) if self._tool else Lane.INTERACTIVE
 
-    def _ask(self) -> None:
-        tool = self._workspace.tool
-        if tool is None or self._workspace.errors():
-            self._asked = ""
+    def _request(self) -> None:
+        tool, values = self._workspace.tool, {**self._workspace.values(), **self.extra_values()}
+        if tool is None or params_schema.find_errors(tool, values):
+            self._request_id = ""
             self._show(None)
         else:
             self._tool = tool
-            self._asked = self._engine.estimate(tool.id, {**self._workspace.values(), **self.more()})
+            self._request_id = self._engine.estimate(tool.id, values)
 
-    def _show(self, found: EstimateReady | None) -> None:
-        if (found, False) != (self._found, self._stale):
-            self._found, self._stale = found, False
+    def _show(self, estimate: EstimateReady | None) -> None:
+        if (estimate, False) != (self._estimate, self._stale):
+            self._estimate, self._stale = estimate, False
             self.changed.emit()
 
-    def _tool_changed(self) -> None:
-        """What another tool takes says nothing."""
-        self._asked = ""
+    def _on_tool_changed(self) -> None:
+        """Drop the estimate of another tool."""
+        self._request_id = ""
         self._timer.stop()
         self._show(None)
         self.refresh()
 
-    def _activity_changed(self) -> None:
-        came_up = not self._up and self._worker_status.state is WorkerState.READY
-        self._up = self._worker_status.state is WorkerState.READY
-        if came_up:
+    def _on_worker_changed(self) -> None:
+        became_ready = not self._is_ready and self._worker_status.state is WorkerState.READY
+        self._is_ready = self._worker_status.state is WorkerState.READY
+        if became_ready:
             self.refresh()

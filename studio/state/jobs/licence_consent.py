@@ -1,4 +1,4 @@
-"""Licences that the artist should know of before a model is used for the first time."""
+"""Consent to the licences of models, before a model is used for the first time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from studio.library.models.licences import LicenceTerms, find_unaccepted
 
 
 class LicenceRequired(StudioError):
-    """A job waits until the artist has seen `terms`."""
+    """The artist must accept `terms` before the job can run."""
 
     def __init__(self, terms: LicenceTerms) -> None:
         super().__init__(terms.sentence)
@@ -24,24 +24,24 @@ class LicenceRequired(StudioError):
 
 
 class LicenceConsent:
-    """What was accepted is kept in the settings, by `keep`."""
+    """Accepted licences are kept in the settings, which `save` stores."""
 
-    def __init__(self, home: Home, settings: Callable[[], Settings], keep: Callable[[Settings], None]) -> None:
-        self._home, self._settings, self._keep = home, settings, keep
+    def __init__(self, home: Home, settings: Callable[[], Settings], save: Callable[[Settings], None]) -> None:
+        self._home, self._settings, self._save = home, settings, save
 
     def check(self, tool: ToolDescriptor, recipe: Recipe) -> list[LicenceTerms]:
-        """Those models that say nothing about their licence, which is worth telling once. Reads files.
+        """Return the models without a licence, which is worth a notice. Reads files.
 
-        Raises Unread for the first model whose licence was not accepted yet.
+        Raises LicenceRequired for the first model whose licence was not accepted yet.
         """
-        found = find_unaccepted(
+        unaccepted = find_unaccepted(
             self._home, params_schema.find_model_choices(tool, recipe.params), self._settings().accepted_licences
         )
-        if said := [terms for terms in found if terms.licence]:
-            raise LicenceRequired(said[0])
-        return found
+        if licensed := [terms for terms in unaccepted if terms.licence]:
+            raise LicenceRequired(licensed[0])
+        return unaccepted
 
     def accept(self, terms: Sequence[LicenceTerms]) -> None:
         settings = self._settings()
-        known = [*settings.accepted_licences, *(one.key for one in terms)]
-        self._keep(replace(settings, accepted_licences=tuple(dict.fromkeys(known))))
+        keys = [*settings.accepted_licences, *(accepted.key for accepted in terms)]
+        self._save(replace(settings, accepted_licences=tuple(dict.fromkeys(keys))))

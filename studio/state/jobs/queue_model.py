@@ -21,7 +21,7 @@ class QueueRole(IntEnum):
 
 @dataclass(frozen=True)
 class QueueStatus:
-    """How the queue stands, for the bar: the job that runs now and how far it is."""
+    """The running jobs, and the numbers of others."""
 
     running: tuple[Job, ...]
     queued: int
@@ -36,8 +36,8 @@ class QueueModel(QAbstractListModel):
     """Running jobs first, then those that wait in their order, then those that ended, newest first."""
 
     changed = Signal()
-    """Another job, or one in another state. Progress alone does not count."""
-    progressed = Signal(object)
+    """A job was added or removed, or has another state. Progress alone does not count."""
+    progress_changed = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -69,50 +69,50 @@ class QueueModel(QAbstractListModel):
     def progress(self, id: str) -> JobProgress | None:
         return self._progress.get(id)
 
-    def standing(self) -> QueueStatus:
-        def having(state: JobState) -> tuple[Job, ...]:
+    def status(self) -> QueueStatus:
+        def in_state(state: JobState) -> tuple[Job, ...]:
             return tuple(job for job in self._jobs if job.state is state)
 
         return QueueStatus(
-            running=having(JobState.RUNNING),
-            queued=len(having(JobState.QUEUED)),
-            paused=len(having(JobState.PAUSED)),
-            failed=len(having(JobState.FAILED)) + len(having(JobState.SET_ASIDE)),
+            running=in_state(JobState.RUNNING),
+            queued=len(in_state(JobState.QUEUED)),
+            paused=len(in_state(JobState.PAUSED)),
+            failed=len(in_state(JobState.FAILED)) + len(in_state(JobState.SET_ASIDE)),
         )
 
     def neighbours(self, id: str) -> tuple[Job | None, Job | None, Job | None]:
-        """Of a queued job: the queued one before it, the one after it, and the one after that."""
+        """Return the queued job before a queued job, the one after it, and the one after that."""
         queued = [job for job in self._jobs if job.state is JobState.QUEUED]
         at = next((i for i, job in enumerate(queued) if job.id == id), None)
         if at is None:
             return None, None, None
 
-        def place(i: int) -> Job | None:
+        def job_at(i: int) -> Job | None:
             return queued[i] if 0 <= i < len(queued) else None
 
-        return place(at - 1), place(at + 1), place(at + 2)
+        return job_at(at - 1), job_at(at + 1), job_at(at + 2)
 
-    # What the engine says
+    # Changes by the engine
     def reset(self, jobs: list[Job]) -> None:
         self.beginResetModel()
-        self._jobs = sorted((job for job in jobs if job.id not in self._hidden), key=_place)
+        self._jobs = sorted((job for job in jobs if job.id not in self._hidden), key=_sort_key)
         self.endResetModel()
         self.changed.emit()
 
     def put(self, job: Job) -> None:
-        """Adds a job, or takes its new state."""
+        """Add a job, or set its new state."""
         if job.id in self._hidden:
             return
         if job.state is not JobState.RUNNING:
             self._progress.pop(job.id, None)
         old = next((row for row, known in enumerate(self._jobs) if known.id == job.id), None)
-        if old is not None and _place(self._jobs[old]) == _place(job):
+        if old is not None and _sort_key(self._jobs[old]) == _sort_key(job):
             self._jobs[old] = job
             self.dataChanged.emit(self.index(old), self.index(old))
         else:
             if old is not None:
                 self._remove_row(old)
-            row = next((i for i, known in enumerate(self._jobs) if _place(known) > _place(job)), len(self._jobs))
+            row = next((i for i, known in enumerate(self._jobs) if _sort_key(known) > _sort_key(job)), len(self._jobs))
             self.beginInsertRows(QModelIndex(), row, row)
             self._jobs.insert(row, job)
             self.endInsertRows()
@@ -131,11 +131,11 @@ class QueueModel(QAbstractListModel):
             return
         self._progress[progress.job] = progress
         self.dataChanged.emit(self.index(row), self.index(row), [QueueRole.PROGRESS])
-        self.progressed.emit(progress)
+        self.progress_changed.emit(progress)
 
-    # Forgetting, with a way back
+    # Removing, with a way back
     def hide(self, job: Job) -> None:
-        """Takes a job off the list without telling the engine, so that it can be shown again."""
+        """Take a job off the list, but not out of the engine, so that it can be shown again."""
         self._hidden.add(job.id)
         self.remove(job.id)
 
@@ -153,8 +153,8 @@ class QueueModel(QAbstractListModel):
         self.endRemoveRows()
 
 
-def _place(job: Job) -> tuple[int, float, int]:
-    """Ids begin with the time, so that ended jobs sort newest first by them."""
+def _sort_key(job: Job) -> tuple[int, float, int]:
+    """Sort ended jobs by their ids, newest first: ids begin with the time."""
     if job.state.ended:
         return 3, 0.0, -_time(job)
     return _ORDER[job.state], job.position, _time(job)

@@ -1,20 +1,31 @@
-"""Asks the engine for a job beside Generate: another tool than that in the form, or other values."""
+"""Submits jobs to the engine: builds the recipe, checks licences and queues it, off the window's thread."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import StudioError
 from studio.core.job import Job
+from studio.core.recipe import Recipe
 from studio.engine.interface import Engine
+from studio.library.creation import Creation
+from studio.state.form.job_request import JobRequest
 from studio.state.jobs.licence_consent import LicenceConsent, LicenceRequired
 from studio.state.notices import Notices
 from studio.state.tasks import Tasks
 
 if TYPE_CHECKING:
     from studio.library.library import Library
+    from studio.library.models.licences import LicenceTerms
+
+
+class Submission(NamedTuple):
+    """Jobs that are in the queue, the creations that they use, and models that name no licence."""
+
+    jobs: list[Job]
+    inputs: list[Creation]
+    unlicensed: Sequence[LicenceTerms]
 
 
 class JobSubmitter:
@@ -25,32 +36,41 @@ class JobSubmitter:
         self._notices, self._tasks = notices, tasks
 
     def submit(
-        self,
-        tool: ToolDescriptor,
-        values: Mapping[str, Any],
-        seed: int,
-        then: Callable[[Job], None],
-        refused: Callable[[], object],
+        self, request: JobRequest, then: Callable[[Submission], None], failed: Callable[[StudioError], None]
     ) -> None:
-        """Queues one job. Why it cannot be is said, before `refused` is called."""
+        """Queue the jobs of a request. `failed` gets LicenceRequired for a model whose licence was not accepted."""
 
-        def submit() -> Job:
-            from studio.engine.recipe_builder import build_recipe
-
-            recipe = build_recipe(tool, values, seed, self._library)
-            self._consent.check(tool, recipe)
-            return self._engine.submit(recipe)[0]
-
-        def failed(error: StudioError) -> None:
-            hint = (
-                f" Choose {tool.title} and press Generate once to read it."
-                if isinstance(error, LicenceRequired)
-                else ""
-            )
-            self._notices.error(f"{error}{hint}")
-            refused()
+        def submit() -> Submission:
+            recipe = self._build_recipe(request)
+            unlicensed = self._consent.check(request.tool, recipe)
+            jobs = self._engine.submit(recipe, count=request.count, format=request.format)
+            return Submission(jobs, self._library.get_many(recipe.parents), unlicensed)
 
         self._tasks.run(submit, then, failed)
 
+    def submit_single(
+        self, request: JobRequest, then: Callable[[Job], None], on_refused: Callable[[], object] = lambda: None
+    ) -> None:
+        """Queue one job that is not of the form. A failure becomes a notice, before `on_refused` is called."""
+
+        def show_failure(error: StudioError) -> None:
+            is_licence = isinstance(error, LicenceRequired)
+            hint = f" Choose {request.tool.title} and press Generate once to read it." if is_licence else ""
+            self._notices.error(f"{error}{hint}")
+            on_refused()
+
+        self.submit(request, lambda submission: then(submission.jobs[0]), show_failure)
+
+    def draft(self, request: JobRequest, on_ended: Callable[[], None]) -> None:
+        """Run a request for its previews alone. `on_ended` is called once it is with the engine, or was refused."""
+        self._tasks.run(
+            lambda: self._engine.draft(self._build_recipe(request)), lambda _: on_ended(), lambda _: on_ended()
+        )
+
     def cancel(self, job: str) -> None:
         self._engine.cancel(job)
+
+    def _build_recipe(self, request: JobRequest) -> Recipe:
+        from studio.engine.recipe_builder import build_recipe  # takes long to import
+
+        return build_recipe(request.tool, request.values, request.seed, self._library)

@@ -11,7 +11,7 @@ from studio.core.job import Job
 from studio.engine.interface import Created
 from studio.library.creation import Creation
 
-_REMEMBERED = 32
+_MAX_EARLY = 32
 
 
 class Variations(QObject):
@@ -29,6 +29,8 @@ class Variations(QObject):
         self._kept: set[str] = set()
         self._chosen = -1
         self._by_hand = False
+        self.is_followed = True
+        """Whether the canvas shows new results and previews, and not something that the artist has opened."""
         self._early: OrderedDict[str, list[Creation]] = OrderedDict()
 
     @property
@@ -37,7 +39,7 @@ class Variations(QObject):
 
     @property
     def expected(self) -> int:
-        """How many jobs the latest Generate made."""
+        """Number of jobs of the latest Generate."""
         return self._expected
 
     @property
@@ -52,7 +54,7 @@ class Variations(QObject):
         return creation.id in self._kept
 
     def begin(self, jobs: Sequence[Job]) -> None:
-        """A new Generate. The results of the one before are in the history."""
+        """Start anew for the jobs of a new Generate."""
         self._jobs = {job.id for job in jobs}
         self._expected = len(jobs)
         self._items, self._kept, self._chosen, self._by_hand = [], set(), -1, False
@@ -61,16 +63,16 @@ class Variations(QObject):
             for creation in self._early.pop(job.id, []):
                 self._append(creation)
 
-    def add(self, event: Created, *, show: bool = True) -> None:
-        """A result, which goes on the canvas if `show`.
+    def add(self, event: Created) -> None:
+        """Add a result, and show it if `is_followed`.
 
-        Those of other jobs are remembered shortly, for a `begin` that is on its way.
+        Results of other jobs are remembered for a while, for a `begin` that is on its way.
         """
         if event.job in self._jobs:
-            self._append(event.creation, show=show)
+            self._append(event.creation, show=self.is_followed)
             return
         self._early.setdefault(event.job, []).append(event.creation)
-        while len(self._early) > _REMEMBERED:
+        while len(self._early) > _MAX_EARLY:
             self._early.popitem(last=False)
 
     def choose(self, index: int, *, by_hand: bool = True) -> None:
@@ -82,12 +84,12 @@ class Variations(QObject):
         self.shown.emit(self._items[index])
 
     def step(self, by: int) -> None:
-        """To the next or the one before, round the end."""
+        """Choose the next result or the previous one; after the last, the first."""
         if self._items:
             self.choose((self._chosen + by) % len(self._items))
 
     def keep(self) -> None:
-        """Ticks the chosen one and goes on to the next that is undecided; after the last the strip closes."""
+        """Keep the chosen result and choose the next one that is not kept."""
         chosen = self.chosen
         if chosen is None:
             return
@@ -99,7 +101,7 @@ class Variations(QObject):
             self.changed.emit()
 
     def take_out(self, creation: Creation) -> int:
-        """Removes one and says where it was, so that it can be put back. -1 when it is not here."""
+        """Remove a result and return its index, so that it can be put back; -1 if it is not here."""
         at = next((i for i, item in enumerate(self._items) if item.id == creation.id), -1)
         if at >= 0:
             del self._items[at]

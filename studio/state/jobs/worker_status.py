@@ -1,4 +1,4 @@
-"""What the machine is doing: the workers, their device and memory."""
+"""The workers' state, device and memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from studio.engine.interface import MemoryChanged, WorkerChanged, WorkerState
 
 
 class WorkerStatus(QObject):
-    """`device` is None until a worker has said what it runs on."""
+    """`device` is None until a worker has reported it."""
 
     changed = Signal()
 
@@ -22,7 +22,7 @@ class WorkerStatus(QObject):
 
     @property
     def state(self) -> WorkerState:
-        """Of the worker that makes pictures."""
+        """State of the interactive worker."""
         return self._states[Lane.INTERACTIVE]
 
     @property
@@ -31,22 +31,24 @@ class WorkerStatus(QObject):
 
     @property
     def memory(self) -> int:
-        """What all workers hold, in bytes."""
+        """Bytes that all workers use."""
         return sum(self._memory.values())
 
-    def room(self, lane: Lane) -> int:
-        """Bytes that a job of a lane could use: what is free, and what its own worker holds and may let go.
-        0 until a worker has said what it runs on."""
+    def available_memory(self, lane: Lane) -> int:
+        """Return the bytes that a job of a lane could use: the free memory and what its own worker may release.
+
+        0 until a worker has reported its device.
+        """
         return self._device.memory_free + self._memory.get(lane, 0) if self._device else 0
 
-    def worker_changed(self, event: WorkerChanged) -> None:
+    def on_worker_changed(self, event: WorkerChanged) -> None:
         self._states[event.lane] = event.state
         if event.state is not WorkerState.READY:
             self._memory.pop(event.lane, None)
         self._device = event.device or self._device
         self.changed.emit()
 
-    def memory_changed(self, event: MemoryChanged) -> None:
+    def on_memory_changed(self, event: MemoryChanged) -> None:
         self._memory[event.lane] = event.memory
         self._device = event.device or self._device
         self.changed.emit()

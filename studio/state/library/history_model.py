@@ -15,7 +15,7 @@ from studio.core.errors import StudioError
 from studio.library.creation import Creation, CreationKind
 from studio.state.library.lineage import Lineage, read_lineage
 from studio.state.library.thumbnail_cache import ThumbnailCache
-from studio.state.list_diff import Change, spans
+from studio.state.list_diff import Change, find_spans
 from studio.state.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -314,7 +314,7 @@ class HistoryModel(QAbstractListModel):
         rows = sorted((row for row in map(self.row_of, ids) if row >= 0), reverse=True)
         for row in rows:
             self._rows.pop(self._ids[row], None)
-        for first, last in spans(rows):
+        for first, last in find_spans(rows):
             self.beginRemoveRows(QModelIndex(), first, last)
             self._ids = self._ids[:first] + self._ids[last + 1 :]
             self.endRemoveRows()

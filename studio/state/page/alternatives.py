@@ -1,11 +1,11 @@
-"""What each word of a model won against: looked up in what it wrote, and gone on from when another is chosen."""
+"""Word alternatives: the other words that a model considered at a position of the page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 from PySide6.QtCore import QObject
@@ -18,93 +18,94 @@ from studio.state.tasks import Tasks
 if TYPE_CHECKING:
     from studio.library.library import Library
 
-CHOICES = "choices"
-"""The note of a result that has them: [[text, [[text, probability], …]], …], piece by piece."""
-_REMEMBERED = 64
+CHOICES_NOTE = "choices"
+"""The recipe note with the alternatives of each token: [[text, [[text, probability], …]], …]."""
+_CACHE_SIZE = 64
 
-Offers = tuple[tuple[str, float], ...]
+WordOffers: TypeAlias = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Other words for `length` characters of the page from `place`. `begun` stands before them in the same word."""
+    """Other words for `length` characters of the page from `position`. `prefix` is the word's text before them."""
 
     node: int
-    place: int
+    position: int
     length: int
-    begun: str
-    offers: Offers
+    prefix: str
+    offers: WordOffers
 
 
 @dataclass(frozen=True)
-class _Piece:
+class _Token:
     start: int
-    offers: Offers
+    offers: WordOffers
 
 
 class Alternatives(QObject):
     def __init__(self, page: Page, library: Library, tasks: Tasks, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._page, self._library, self._tasks = page, library, tasks
-        self._known: dict[str, list[_Piece]] = {}
+        self._tokens: dict[str, list[_Token]] = {}
+        """By creation; the oldest are dropped."""
 
-    def find(self, place: int, then: Callable[[Choice | None], None]) -> None:
-        """What the character after `place` won against; None where a human wrote it, or nothing is known.
+    def find(self, position: int, then: Callable[[Choice | None], None]) -> None:
+        """Find the alternatives of the character after `position`; None where a human wrote it, or none are known.
 
-        Answers at once where it was looked up before.
+        Calls `then` at once if the creation was read before.
         """
-        book = self._page.book
-        found = book.find_origin(place)
-        creation = "" if found is None else book.nodes[found[0]].creation
-        if not creation or creation in self._known:
-            then(self._choice(place) if creation else None)
+        tree = self._page.tree
+        origin = tree.find_origin(position)
+        creation = "" if origin is None else tree.nodes[origin[0]].creation
+        if not creation or creation in self._tokens:
+            then(self._find_choice(position) if creation else None)
             return
 
         def read(rows: Sequence[Creation]) -> None:
-            while len(self._known) >= _REMEMBERED:
-                del self._known[next(iter(self._known))]
-            self._known[creation] = _pieces(rows[0].recipe.notes if rows and rows[0].recipe else {})
-            then(self._choice(place) if self._page.book is book else None)
+            while len(self._tokens) >= _CACHE_SIZE:
+                del self._tokens[next(iter(self._tokens))]
+            self._tokens[creation] = _read_tokens(rows[0].recipe.notes if rows and rows[0].recipe else {})
+            then(self._find_choice(position) if self._page.tree is tree else None)
 
         self._tasks.run(lambda: self._library.get_many([creation]), read, lambda _: then(None))
 
-    def take(self, choice: Choice, word: str) -> None:
-        """The page goes to a branch that ends with `word`; the cursor stands behind it."""
-        self._page.branch(choice.node, choice.place, word)
+    def use(self, choice: Choice, word: str) -> None:
+        """Show a branch that ends with `word` in the place of the model's own word."""
+        self._page.add_branch(choice.node, choice.position, word)
 
-    def _choice(self, place: int) -> Choice | None:
-        book = self._page.book
-        found = book.find_origin(place)
-        if found is None:
+    def _find_choice(self, position: int) -> Choice | None:
+        tree = self._page.tree
+        origin = tree.find_origin(position)
+        if origin is None:
             return None
-        node, at = found
-        made = book.nodes[node]
-        for piece in self._known.get(made.creation, ()):
-            here = [word for word, _ in piece.offers if made.text.startswith(word, piece.start)]
-            length = max(map(len, here), default=0)
-            if piece.start <= at < piece.start + length:
-                start = place - (at - piece.start)
-                if book.text[start : start + length] != made.text[piece.start : piece.start + length]:
+        node, offset = origin
+        written = tree.nodes[node]
+        for token in self._tokens.get(written.creation, ()):
+            matches = [word for word, _ in token.offers if written.text.startswith(word, token.start)]
+            length = max(map(len, matches), default=0)
+            if token.start <= offset < token.start + length:
+                start = position - (offset - token.start)
+                if tree.text[start : start + length] != written.text[token.start : token.start + length]:
                     return None
-                return Choice(node, start, length, _begun(book.text, start), piece.offers)
+                return Choice(node, start, length, _word_prefix(tree.text, start), token.offers)
         return None
 
 
-def _pieces(notes: dict[str, Any]) -> list[_Piece]:
-    """Those that a result's notes tell; none where they are not as they should be."""
+def _read_tokens(notes: Mapping[str, object]) -> list[_Token]:
+    """Return the tokens in a result's notes; an empty list if the note has another form."""
     try:
-        told = msgspec.convert(notes.get(CHOICES, []), list[tuple[str, list[tuple[str, float]]]])
+        choices = msgspec.convert(notes.get(CHOICES_NOTE, []), list[tuple[str, list[tuple[str, float]]]])
     except msgspec.ValidationError:
         return []
-    texts = [to_plain_text(text) for text, _ in told]
+    texts = [to_plain_text(text) for text, _ in choices]
     starts = accumulate((len(text) for text in texts), initial=0)
-    offers = (tuple((to_plain_text(word), share) for word, share in some if word) for _, some in told)
-    return [_Piece(start, some) for start, some, text in zip(starts, offers, texts, strict=False) if some and text]
+    offers = (tuple((to_plain_text(word), p) for word, p in words if word) for _, words in choices)
+    return [_Token(start, words) for start, words, text in zip(starts, offers, texts, strict=False) if words and text]
 
 
-def _begun(text: str, place: int) -> str:
-    """The letters of a word before a place in its middle."""
-    start = place
+def _word_prefix(text: str, position: int) -> str:
+    """Return the letters of a word before a position inside it."""
+    start = position
     while start > 0 and text[start - 1].isalnum():
         start -= 1
-    return text[start:place]
+    return text[start:position]

@@ -1,4 +1,4 @@
-"""Paint this: words of the page become a picture that stays beside them, and is stale once they change."""
+"""Pictures made from words of the page, which stay beside them and are stale once the words change."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from studio.core.job import Job
 from studio.core.page.edits import Anchor
 from studio.core.page.plain_text import trim_selection
 from studio.core.params_schema import read_fields
+from studio.core.recipe import SEEDS
 from studio.engine.interface import Created
 from studio.library.creation import Creation
-from studio.state.form.workspace import SEEDS, Workspace
+from studio.state.form.job_request import JobRequest
+from studio.state.form.workspace import Workspace
 from studio.state.jobs.submission import JobSubmitter
 from studio.state.notices import Notices
 from studio.state.page.page import Page
@@ -28,23 +30,23 @@ if TYPE_CHECKING:
     from studio.library.library import Library
 
 PROMPT = "prompt"
-LONGEST = 2000
-"""Characters of a prompt; more than any painter reads."""
+MAX_PROMPT = 2000
+"""Characters of a prompt; more than any model reads."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One beside the words. `creation` is None while it is painted; `place` where its words stand, if they do."""
+class PagePicture:
+    """A picture beside its words. `position` is the range of the words; `creation` is None until it is finished."""
 
     anchor: Anchor
-    place: tuple[int, int] | None
-    stale: bool
-    busy: bool
+    position: tuple[int, int] | None
+    is_stale: bool
+    is_busy: bool
     creation: Creation | None
 
 
-def painter(workspace: Workspace) -> ToolDescriptor | None:
-    """The first tool that makes a picture from a prompt alone."""
+def find_painter(workspace: Workspace) -> ToolDescriptor | None:
+    """Return the first tool that makes a picture from a prompt alone."""
     for tool in workspace.catalogue.tools.values():
         if tool.output == "image" and not tool.live:
             known = read_fields(tool.schema)
@@ -62,7 +64,7 @@ class Illustrations(QObject):
     def __init__(
         self,
         page: Page,
-        asking: JobSubmitter,
+        submitter: JobSubmitter,
         library: Library,
         workspace: Workspace,
         notices: Notices,
@@ -70,79 +72,80 @@ class Illustrations(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._page, self._asking, self._library, self._workspace = page, asking, library, workspace
+        self._page, self._submitter, self._library, self._workspace = page, submitter, library, workspace
         self._notices, self._tasks = notices, tasks
         self._creations: dict[str, Creation] = {}
         page.changed.connect(self.changed)
-        page.opened.connect(self._find)
+        page.opened.connect(self._read_creations)
 
-    def pictures(self) -> list[Picture]:
-        """Those of this branch, in the order of their words."""
-        book = self._page.book
-        found = []
-        for anchor in book.anchors.values():
-            place = book.position_of(anchor)
-            if place is not None:
-                stale = book.text[place[0] : place[1]] != anchor.words
+    def list_pictures(self) -> list[PagePicture]:
+        """Return the pictures of this branch, in the order of their words."""
+        tree = self._page.tree
+        pictures = []
+        for anchor in tree.anchors.values():
+            position = tree.position_of(anchor)
+            if position is not None:
+                stale = tree.text[position[0] : position[1]] != anchor.words
                 busy = bool(anchor.job) or not anchor.creation
-                found.append(Picture(anchor, place, stale, busy, self._creations.get(anchor.creation)))
-        return sorted(found, key=lambda one: (one.place, one.anchor.id))
+                pictures.append(PagePicture(anchor, position, stale, busy, self._creations.get(anchor.creation)))
+        return sorted(pictures, key=lambda picture: (picture.position, picture.anchor.id))
 
     @property
     def can_paint(self) -> bool:
-        return painter(self._workspace) is not None
+        return find_painter(self._workspace) is not None
 
     def paint(self, start: int, end: int) -> None:
-        """The words between two places; without any, the paragraph around them."""
-        book = self._page.book
-        start, end = trim_selection(book.text, start, end)
+        """Paint the selected words, or the paragraph around the cursor."""
+        tree = self._page.tree
+        start, end = trim_selection(tree.text, start, end)
         if start == end:
             self._notices.info("Select the words to illustrate, or put the cursor into a paragraph.")
-        elif painter(self._workspace) is None:
+        elif find_painter(self._workspace) is None:
             self._notices.info("No installed tool generates a picture from text alone.")
         else:
-            self._page.keep(book.add_anchor(start, book.text[start:end], secrets.randbelow(SEEDS), ""))
-            self._begin(book.anchors[max(book.anchors)])
+            self._page.store(tree.add_anchor(start, tree.text[start:end], secrets.randbelow(SEEDS), ""))
+            self._begin(tree.anchors[max(tree.anchors)])
 
     def repaint(self, id: int) -> None:
-        """With the words as they are now, and the same seed."""
-        book = self._page.book
-        anchor = book.anchors.get(id)
-        place = None if anchor is None else book.position_of(anchor)
-        if anchor is None or place is None or anchor.job:
+        """Paint a picture again, from the words as they are now, with the same seed."""
+        tree = self._page.tree
+        anchor = tree.anchors.get(id)
+        position = None if anchor is None else tree.position_of(anchor)
+        if anchor is None or position is None or anchor.job:
             return
-        book.end_step()
-        words = book.text[place[0] : place[1]]
-        again = replace(anchor, node=book.current, start=place[0], words=words)
-        self._page.keep(book.set_anchor(again))
+        tree.end_step()
+        words = tree.text[position[0] : position[1]]
+        again = replace(anchor, node=tree.current, start=position[0], words=words)
+        self._page.store(tree.set_anchor(again))
         self._begin(again)
 
-    def repaint_near(self, cursor: int) -> None:
-        """The picture whose words the cursor is in or nearest to; of all, a stale one first."""
-        found = [one for one in self.pictures() if not one.busy and one.place]
+    def repaint_nearest(self, cursor: int) -> None:
+        """Paint again the picture whose words are nearest to the cursor, a stale one first."""
+        idle = [picture for picture in self.list_pictures() if not picture.is_busy and picture.position]
 
-        def far(one: Picture) -> int:
-            assert one.place
-            return max(one.place[0] - cursor, cursor - one.place[1], 0)
+        def distance(picture: PagePicture) -> int:
+            assert picture.position
+            return max(picture.position[0] - cursor, cursor - picture.position[1], 0)
 
-        if found:
-            self.repaint(min(found, key=lambda one: (not one.stale, far(one))).anchor.id)
+        if idle:
+            nearest = min(idle, key=lambda picture: (not picture.is_stale, distance(picture)))
+            self.repaint(nearest.anchor.id)
         else:
             self._notices.info("This page has no illustration yet.")
 
     def remove(self, id: int) -> None:
-        """The picture stays in the history."""
-        self._page.keep(self._page.book.remove_anchor(id))
+        """Remove a picture from the page. It stays in the history."""
+        self._page.store(self._page.tree.remove_anchor(id))
 
     def export(self, to: Path) -> None:
-        """Saves the page as a file for others, in the format that its name ends in."""
+        """Export the page in the format that the file name ends in."""
         from studio.library.pages.export import Illustration, export_page  # not needed for the window to open
 
         runs = self._page.runs
         pictures = [
-            Illustration(Path(one.creation.path), one.place[1], one.anchor.words)
-            for one in self.pictures()
-            if one.creation is not None and one.place is not None
+            Illustration(Path(picture.creation.path), picture.position[1], picture.anchor.words)
+            for picture in self.list_pictures()
+            if picture.creation is not None and picture.position is not None
         ]
         title = self._page.text.strip().partition("\n")[0][:80] or "A page"
         self._tasks.run(
@@ -150,72 +153,74 @@ class Illustrations(QObject):
         )
 
     def _begin(self, anchor: Anchor) -> None:
-        tool = painter(self._workspace)
+        tool = find_painter(self._workspace)
         if tool is None:
             return
-        values = {**self._workspace.draft.values.get(tool.id, {}), PROMPT: " ".join(anchor.words.split())[:LONGEST]}
-        book = self._page.book
+        values = {**self._workspace.draft.values.get(tool.id, {}), PROMPT: " ".join(anchor.words.split())[:MAX_PROMPT]}
+        tree = self._page.tree
 
-        def submitted(job: Job) -> None:
-            known = book.anchors.get(anchor.id)
-            if book is self._page.book and known is not None:
-                self._page.keep(book.set_anchor(replace(known, job=job.id)))
+        def note_job(job: Job) -> None:
+            known = tree.anchors.get(anchor.id)
+            if tree is self._page.tree and known is not None:
+                self._page.store(tree.set_anchor(replace(known, job=job.id)))
 
-        def refused() -> None:
-            if book is self._page.book and not anchor.creation:
+        def remove_if_empty() -> None:
+            if tree is self._page.tree and not anchor.creation:
                 self.remove(anchor.id)
 
-        self._asking.submit(tool, values, anchor.seed, submitted, refused)
+        self._submitter.submit_single(JobRequest(tool, values, anchor.seed), note_job, remove_if_empty)
 
-    # What becomes of it
-    def take(self, event: Created) -> bool:
-        """A picture that was asked for here; False for what belongs elsewhere."""
-        anchor = self._of(event.job)
+    # Results
+    def take_result(self, event: Created) -> bool:
+        """Put a finished picture beside its words. Returns False for results of other jobs."""
+        anchor = self._find_anchor(event.job)
         if anchor is None:
             return False
         self._creations[event.creation.id] = event.creation
-        self._page.keep(self._page.book.set_anchor(replace(anchor, job="", creation=event.creation.id)))
+        self._page.store(self._page.tree.set_anchor(replace(anchor, job="", creation=event.creation.id)))
         return True
 
     def owns(self, job: str) -> bool:
-        return self._of(job) is not None
+        return self._find_anchor(job) is not None
 
-    def job_changed(self, job: Job) -> None:
-        """One that failed or was stopped leaves the picture before it, or none."""
-        anchor = self._of(job.id)
+    def on_job_changed(self, job: Job) -> None:
+        """Keep the picture before if a job failed or was cancelled, or remove the empty place."""
+        anchor = self._find_anchor(job.id)
         if anchor is None or not job.state.ended or job.outputs:
             return
         if anchor.creation:
-            self._page.keep(self._page.book.set_anchor(replace(anchor, job="")))
+            self._page.store(self._page.tree.set_anchor(replace(anchor, job="")))
         else:
             self.remove(anchor.id)
 
     def collect(self, jobs: Sequence[Job]) -> None:
-        """What was painted while the page was closed, and the creations of what was painted before."""
+        """Take the pictures that were finished while the page was closed, and read the creations of the others."""
         known = {job.id: job for job in jobs}
-        book = self._page.book
-        for anchor in list(book.anchors.values()):
+        tree = self._page.tree
+        for anchor in list(tree.anchors.values()):
             job = known.get(anchor.job)
             unfinished = anchor.job or not anchor.creation
             if unfinished and (job is None or job.state.ended):
-                made = job.outputs[0] if job is not None and job.outputs else anchor.creation
-                moves = (
-                    book.set_anchor(replace(anchor, job="", creation=made)) if made else book.remove_anchor(anchor.id)
-                )
-                self._page.keep(moves)
-        self._find()
+                creation = job.outputs[0] if job is not None and job.outputs else anchor.creation
+                if creation:
+                    self._page.store(tree.set_anchor(replace(anchor, job="", creation=creation)))
+                else:
+                    self.remove(anchor.id)
+        self._read_creations()
 
-    def _find(self) -> None:
-        wanted = [one.creation for one in self._page.book.anchors.values() if one.creation not in self._creations]
+    def _read_creations(self) -> None:
+        ids = {anchor.creation for anchor in self._page.tree.anchors.values()}
+        missing = [id for id in ids if id and id not in self._creations]
 
-        def found(creations: Sequence[Creation]) -> None:
-            self._creations.update({one.id: one for one in creations})
+        def add(creations: Sequence[Creation]) -> None:
+            self._creations.update({creation.id: creation for creation in creations})
             self.changed.emit()
 
-        if wanted := [id for id in wanted if id]:
-            self._tasks.run(lambda: self._library.get_many(wanted), found, lambda _: None)
+        if missing:
+            self._tasks.run(lambda: self._library.get_many(missing), add, lambda _: None)
         else:
             self.changed.emit()
 
-    def _of(self, job: str) -> Anchor | None:
-        return next((one for one in self._page.book.anchors.values() if job and one.job == job), None)
+    def _find_anchor(self, job: str) -> Anchor | None:
+        anchors = self._page.tree.anchors.values()
+        return next((anchor for anchor in anchors if job and anchor.job == job), None)

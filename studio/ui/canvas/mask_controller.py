@@ -65,7 +65,7 @@ class MaskController(QObject):
         session.workspace.tool_changed.connect(self._on_tool_changed)
         session.workspace.value_changed.connect(self._on_value_changed)
         session.workspace.values_replaced.connect(self._on_values_replaced)
-        session.generation.beginning.connect(lambda: self._save(at_once=True))
+        session.generation.about_to_generate.connect(lambda: self._save(at_once=True))
         session.generation.drafting.connect(self._keep_picture)
         session.library_ready.connect(self._remove_old_masks)
 
@@ -119,7 +119,7 @@ class MaskController(QObject):
             self.paint(fields[0])
 
     def _open(self, layer: MaskLayer | None, mask_session: MaskSession) -> None:
-        self._session.look_away()
+        self._session.keep_canvas()
         self._loading_layer = layer
 
         def load(size: QSize) -> tuple[MaskLayer, str]:
@@ -230,7 +230,7 @@ class MaskController(QObject):
     def _keep_picture(self) -> None:
         """Keep the picture on the canvas while a mask is painted, in place of drafts of a live tool."""
         if self._mode.is_active:
-            self._session.look_away()
+            self._session.keep_canvas()
 
     # Undo
     def _on_undo(self, layer: MaskLayer, rect: QRect) -> None:

@@ -71,7 +71,7 @@ class JobRow(QWidget):
         row.setSpacing(12)
         row.addWidget(icon)
         row.addLayout(texts, 1)
-        for button in self._buttons(title, pausable=tool is not None and tool.pausable):
+        for button in self._buttons(title):
             row.addWidget(button)
         if progress := session.queue.progress(job.id):
             self.show_progress(progress)
@@ -91,16 +91,16 @@ class JobRow(QWidget):
         text = f"{state}: {failure.sentence}" if failure is not None and self.job.state is JobState.FAILED else state
         return text if len(text) <= 58 else text[:57] + "…"
 
-    def _buttons(self, title: str, *, pausable: bool) -> list[QToolButton]:
+    def _buttons(self, title: str) -> list[QToolButton]:
         job, session = self.job, self._session
-        engine, undoable = session.engine, session.undoable
+        controls, undoable = session.controls, session.undoable
         buttons = []
-        if job.state is JobState.RUNNING and pausable:
-            buttons.append(_make_button("pause", f"Pause {title}", lambda: engine.pause(job.id)))
+        if job.state is JobState.RUNNING and controls.can_pause(job):
+            buttons.append(_make_button("pause", f"Pause {title}", lambda: controls.pause(job)))
         if job.state is JobState.PAUSED:
-            buttons.append(_make_button("play", f"Resume {title}", lambda: session.resume(job)))
+            buttons.append(_make_button("play", f"Resume {title}", lambda: controls.resume(job)))
         if job.state in RETRY:
-            buttons.append(_make_button("restart", f"Retry {title}", lambda: session.resume(job)))
+            buttons.append(_make_button("restart", f"Retry {title}", lambda: controls.resume(job)))
         if job.state.ended:
             buttons.append(_make_button("close", f"Remove {title} from the list", lambda: undoable.forget([job])))
         else:
@@ -212,11 +212,11 @@ class QueuePanel(QFrame):
         super().showEvent(event)
 
     def _toggle_pause(self) -> None:
-        self._session.engine.set_queue_paused(not self._session.engine.queue_paused)
+        self._session.controls.set_queue_paused(not self._session.controls.queue_paused)
         self._show_pause()
 
     def _show_pause(self) -> None:
-        held = self._session.engine.queue_paused
+        held = self._session.controls.queue_paused
         title = "Resume queue" if held else "Pause queue"
         hint = "Start waiting jobs again" if held else "Running jobs continue, waiting jobs do not start"
         self.pause_button.setText(title)

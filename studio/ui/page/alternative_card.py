@@ -21,7 +21,7 @@ from PySide6.QtWidgets import QAbstractButton, QWidget
 from studio.core.humanize import group_digits
 from studio.core.page.plain_text import count_words
 from studio.core.page.revisions import AuthorRun
-from studio.state.page.page import Passage
+from studio.state.page.page_jobs import Passage
 from studio.ui.page import author_format
 from studio.ui.theme import theme
 
@@ -64,7 +64,7 @@ class AlternativeCard(QAbstractButton):
         empty_text = "Waiting…" if is_waiting else "Empty"
         count = count_words(text)
         self._length = "" if is_waiting else "1 word" if count == 1 else f"{group_digits(count)} words"
-        self._status = "Writing…" if passage.is_streaming else "On the page" if passage.is_here else ""
+        self._status = "Writing…" if passage.is_streaming else "On the page" if passage.is_current else ""
         self.setEnabled(not is_waiting)
         self.setCursor(Qt.CursorShape.ArrowCursor if is_waiting else Qt.CursorShape.PointingHandCursor)
         self._write(shorten_runs(passage.runs), empty_text)
@@ -82,7 +82,7 @@ class AlternativeCard(QAbstractButton):
 
     def _set_accessible_name(self, text: str, empty_text: str) -> None:
         parts = [f"Alternative {self.number} of {self.of}"]
-        parts += ["on the page"] if self.passage.is_here else []
+        parts += ["on the page"] if self.passage.is_current else []
         parts += ["writing"] if self.passage.is_streaming else []
         beginning = " ".join(text[: 2 * ACCESSIBLE_CHARACTERS].split())[:ACCESSIBLE_CHARACTERS]
         self.setAccessibleName(f"{', '.join(parts)}: {beginning or empty_text}")
@@ -104,8 +104,8 @@ class AlternativeCard(QAbstractButton):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         frame = QRectF(self.rect()).adjusted(1, 1, -1, -1)
-        line = colours.accent if self.passage.is_here else colours.border
-        painter.setPen(QPen(QColor(line), 2 if self.passage.is_here else 1))
+        line = colours.accent if self.passage.is_current else colours.border
+        painter.setPen(QPen(QColor(line), 2 if self.passage.is_current else 1))
         painter.setBrush(QColor(colours.panel if self.underMouse() and self.isEnabled() else colours.field))
         painter.drawRoundedRect(frame, theme.RADIUS, theme.RADIUS)
         if self.hasFocus():

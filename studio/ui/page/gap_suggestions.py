@@ -18,8 +18,8 @@ class GapSuggestions(QObject):
         super().__init__(editor)
         self._editor, self._selection_tools, self._suggestions = editor, selection_tools, suggestions
         self._gap: Gap | None = None
-        selection_tools.looking.connect(self._show_searching)
-        selection_tools.offered.connect(self._show)
+        selection_tools.search_started.connect(self._show_searching)
+        selection_tools.words_found.connect(self._show)
         suggestions.chosen.connect(self._use)
         suggestions.escaped.connect(self.close)
         editor.text_edited.connect(lambda *_: self.close())
@@ -29,7 +29,7 @@ class GapSuggestions(QObject):
 
     def close(self) -> None:
         if self._gap is not None:
-            self._selection_tools.stop_looking()
+            self._selection_tools.stop_search()
             self._hide()
 
     def _hide(self) -> None:
@@ -53,7 +53,7 @@ class GapSuggestions(QObject):
         if not words:
             self._hide()
             return
-        here = gap.here.strip()
+        here = gap.text.strip()
         title = f"Replace “{here}”" if here.strip("_") else "Fill this gap"
         self._suggestions.set_words(
             title, [(word, word, probability) for word, probability in words], here, "↑ ↓ to choose · Enter to insert"
@@ -69,7 +69,7 @@ class GapSuggestions(QObject):
     def _use(self, word: str) -> None:
         self._hide()
         self._editor.setFocus()
-        self._selection_tools.use(word)
+        self._selection_tools.use_word(word)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if self._gap is None:  # Also while the window closes, when the editor is deleted.

@@ -6,7 +6,7 @@ from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QContextMenuEvent, QMouseEvent, QPainter, QPainterPath, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QMenu, QScrollArea, QWidget
 
-from studio.state.page.illustrations import Illustrations, Picture
+from studio.state.page.illustrations import Illustrations, PagePicture
 from studio.ui.theme import icons, theme
 from studio.ui.widgets import labels
 from studio.ui.widgets.thumbnail_loader import Thumbnail, ThumbnailLoader
@@ -21,7 +21,7 @@ class IllustrationTile(QAbstractButton):
     repaint_requested = Signal()
     remove_requested = Signal()
 
-    def __init__(self, picture: Picture, image: QPixmap) -> None:
+    def __init__(self, picture: PagePicture, image: QPixmap) -> None:
         super().__init__()
         self.picture = picture
         self._image = image
@@ -33,9 +33,9 @@ class IllustrationTile(QAbstractButton):
 
     @property
     def status(self) -> str:
-        if self.picture.busy:
+        if self.picture.is_busy:
             return "generating"
-        return "outdated · Alt+P updates" if self.picture.stale else "up to date"
+        return "outdated · Alt+P updates" if self.picture.is_stale else "up to date"
 
     def set_image(self, image: QPixmap) -> None:
         self._image = image
@@ -67,7 +67,7 @@ class IllustrationTile(QAbstractButton):
             size = self._image.size().scaled(QSize(72, 72), Qt.AspectRatioMode.KeepAspectRatioByExpanding)
             target = QRectF(0, 0, size.width(), size.height())
             target.moveCenter(frame.center())
-            painter.setOpacity(0.45 if self.picture.stale else 1.0)
+            painter.setOpacity(0.45 if self.picture.is_stale else 1.0)
             painter.drawPixmap(target, self._image, QRectF(self._image.rect()))
         painter.restore()
         if self.hasFocus():
@@ -80,7 +80,7 @@ class IllustrationTile(QAbstractButton):
         )
         place = QRectF(84, 6, TILE.width() - 88, 44)
         painter.drawText(place, int(Qt.TextFlag.TextWordWrap) | int(Qt.AlignmentFlag.AlignTop), words)
-        painter.setPen(QColor(colours.warning if self.picture.stale else colours.dim))
+        painter.setPen(QColor(colours.warning if self.picture.is_stale else colours.dim))
         painter.drawText(QRectF(84, 52, TILE.width() - 86, 18), int(Qt.AlignmentFlag.AlignVCenter), self.status)
 
 
@@ -98,7 +98,7 @@ class IllustrationsBar(QWidget):
         self.setProperty("role", "bar")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._images: dict[str, QPixmap] = {}
-        self._shown: list[Picture] = []
+        self._shown: list[PagePicture] = []
         self.tiles: list[IllustrationTile] = []
         self._row = QWidget()
         self._line = QHBoxLayout(self._row)
@@ -119,7 +119,7 @@ class IllustrationsBar(QWidget):
         self._show()
 
     def _show(self) -> None:
-        pictures = self._illustrations.pictures()
+        pictures = self._illustrations.list_pictures()
         if pictures == self._shown and self.tiles:
             return
         self._shown = pictures
@@ -137,8 +137,8 @@ class IllustrationsBar(QWidget):
                 self._thumbnails.request(path)
         self.setVisible(bool(pictures))
 
-    def _connect(self, tile: IllustrationTile, picture: Picture) -> None:
-        id, place, creation = picture.anchor.id, picture.place, picture.creation
+    def _connect(self, tile: IllustrationTile, picture: PagePicture) -> None:
+        id, place, creation = picture.anchor.id, picture.position, picture.creation
         if place is not None:
             tile.clicked.connect(lambda: self.chosen.emit(place[0], place[1] - place[0]))
         if creation is not None:

@@ -130,8 +130,8 @@ class PageView(QWidget):
         editor.redo_requested.connect(page.redo)
         editor.escaped.connect(self._escape)
         editor.menu_requested.connect(self._open_menu)
-        bar.previous_button.clicked.connect(lambda: page.step(-1))
-        bar.next_button.clicked.connect(lambda: page.step(1))
+        bar.previous_button.clicked.connect(lambda: page.step_alternative(-1))
+        bar.next_button.clicked.connect(lambda: page.step_alternative(1))
         bar.side_by_side_button.clicked.connect(lambda _: self.toggle_side_by_side())
         self.side_by_side.closed.connect(lambda: bar.side_by_side_button.setChecked(False))
         bar.undo.clicked.connect(page.undo)
@@ -153,9 +153,9 @@ class PageView(QWidget):
     # What can be done
     def regenerate(self) -> None:
         """Write another alternative of the passage at the cursor."""
-        if self.selection_tools.again(self.page.cursor):
+        if self.selection_tools.rewrite_again(self.page.cursor):
             return
-        if self.page.again():
+        if self.page.jobs.write_again_next():
             self.regenerate_requested.emit()
         else:
             self.notified.emit("Put the cursor into text that the model wrote, then choose Regenerate.")
@@ -165,8 +165,8 @@ class PageView(QWidget):
         if not self.side_by_side.isHidden():
             self.side_by_side.dismiss()
             return
-        ask = self.page.asked_here()
-        if ask is not None and self.page.has_others:
+        ask = self.page.find_insertion_point()
+        if ask is not None and self.page.has_alternatives:
             self.word_alternatives.close()
             self.gap_suggestions.close()
             self.side_by_side.setGeometry(self.editor.geometry())
@@ -197,7 +197,7 @@ class PageView(QWidget):
 
     def repaint_nearest(self) -> None:
         """Update the outdated illustration nearest to the cursor."""
-        self.illustrations.repaint_near(self.editor.cursor_position())
+        self.illustrations.repaint_nearest(self.editor.cursor_position())
 
     def export(self) -> None:
         """Ask for a file, and export the page to it."""
@@ -233,7 +233,7 @@ class PageView(QWidget):
             self.gap_suggestions.close()
         elif not self.find_bar.isHidden():
             self.toggle_find()
-        elif self.page.is_writing:
+        elif self.page.jobs.is_writing:
             self.stop_requested.emit()
 
     # What is shown
@@ -241,12 +241,12 @@ class PageView(QWidget):
         self._shown = None
         self.word_alternatives.close()
         self.gap_suggestions.close()
-        self.editor.setReadOnly(not self.page.ready)
+        self.editor.setReadOnly(not self.page.is_ready)
         self._show()
 
     def _show(self) -> None:
         page = self.page
-        node = page.book.nodes[page.book.current]
+        node = page.tree.nodes[page.tree.current]
         if node is not self._shown:
             self._shown = node
             self.word_alternatives.close()
@@ -274,8 +274,8 @@ class PageView(QWidget):
         """Open the context menu, with the page's commands above the editor's."""
         first = menu.actions()[0] if menu.actions() else None
         steps = {
-            "edit-undo": (self.page.undo, self.page.book.can_undo),
-            "edit-redo": (self.page.redo, self.page.book.can_redo),
+            "edit-undo": (self.page.undo, self.page.tree.can_undo),
+            "edit-redo": (self.page.redo, self.page.tree.can_redo),
         }
         for action in menu.actions():
             if action.objectName() in steps:
@@ -305,7 +305,7 @@ class PageView(QWidget):
                 action.setChecked(info.id == self.page.page_id)
                 action.triggered.connect(lambda _=False, id=info.id: self.page.open_page(id))
 
-        self.page.pages(fill)
+        self.page.list_pages(fill)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Keep the tool bar and the panels over the editor."""
@@ -390,12 +390,12 @@ class PageBar(QWidget):
         for widget in (self.previous_button, self.position_label, self.next_button):
             widget.setVisible(of > 1)
         self.position_label.setText(f"{number} of {of}")
-        self.side_by_side_button.setVisible(page.has_others)
-        self.regenerate_button.setVisible(of > 0 and not page.is_writing)
-        self.stop_button.setVisible(page.is_writing)
+        self.side_by_side_button.setVisible(page.has_alternatives)
+        self.regenerate_button.setVisible(of > 0 and not page.jobs.is_writing)
+        self.stop_button.setVisible(page.jobs.is_writing)
         self.state.setText(_describe_state(page))
-        self.undo.setEnabled(page.book.can_undo)
-        self.redo.setEnabled(page.book.can_redo)
+        self.undo.setEnabled(page.tree.can_undo)
+        self.redo.setEnabled(page.tree.can_redo)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Replace texts by icons if the bar is narrow."""
@@ -409,11 +409,11 @@ class PageBar(QWidget):
 
 
 def _describe_state(page: Page) -> str:
-    if page.streaming:
+    if page.jobs.streaming:
         return "Writing…"
-    if page.writes_beside:
+    if page.jobs.writes_elsewhere:
         return "Writing an alternative…"
-    return "Waiting to write…" if page.is_writing else ""
+    return "Waiting to write…" if page.jobs.is_writing else ""
 
 
 def _make_tool_button(text: str, hint: str) -> QPushButton:

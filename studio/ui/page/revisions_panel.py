@@ -83,7 +83,7 @@ class RevisionsPanel(QWidget):
             self._timer.start()
 
     def _fill(self) -> None:
-        book, words = self._page.book, self.field.text().strip()
+        book, words = self._page.tree, self.field.text().strip()
         current_path = set(book.path_to(book.current))
         if words:
             rows = [(match.node, match.around) for match in book.search(words, MAX_LISTED)]
@@ -117,8 +117,8 @@ class RevisionsPanel(QWidget):
 
     def _open_version(self, item: QListWidgetItem) -> None:
         id = item.data(Qt.ItemDataRole.UserRole)
-        book = self._page.book
-        self._page.go(id if self.field.text().strip() else book.find_leaf(id), at=id)
+        book = self._page.tree
+        self._page.go_to(id if self.field.text().strip() else book.find_leaf(id), cursor_after=id)
 
 
 def _shorten(text: str) -> str:

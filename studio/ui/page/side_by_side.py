@@ -86,9 +86,9 @@ class SideBySide(QWidget):
 
     def open(self, ask: InsertionPoint) -> None:
         """Show the alternatives that answer `ask`, and focus the one on the page."""
-        self._ask, self._opened_at = ask, self._page.book.current
+        self._ask, self._opened_at = ask, self._page.tree.current
         self._context = " ".join(
-            self._page.book.text_of(ask.node)[max(0, ask.at - CONTEXT_CHARACTERS) : ask.at].split()
+            self._page.tree.text_of(ask.node)[max(0, ask.at - CONTEXT_CHARACTERS) : ask.at].split()
         )
         self.show()
         self.raise_()
@@ -112,8 +112,8 @@ class SideBySide(QWidget):
         """Put a card's alternative onto the page, and close."""
         passage = card.passage
         self.dismiss()
-        if passage.node is not None and not passage.is_here:
-            self._page.choose(passage.node)
+        if passage.node is not None and not passage.is_current:
+            self._page.show_passage(passage.node)
 
     # Showing
     def _refresh(self) -> None:
@@ -122,7 +122,7 @@ class SideBySide(QWidget):
         if self._is_elsewhere():
             self.dismiss()
             return
-        passages = self._page.passages(self._ask)
+        passages = self._page.jobs.list_passages(self._ask)
         count = len(passages)
         focused = any(card.hasFocus() for card in self.cards)
         self._set_card_count(count)
@@ -132,7 +132,7 @@ class SideBySide(QWidget):
         keys = f"press 1 to {min(count, KEYS)}, or use ← → and Enter" if count > 1 else "or press Enter"
         self.hint.setText(f"Click an alternative, {keys} to choose it. Press Esc to close without a change.")
         self._arrange()
-        here = next((passage.node for passage in passages if passage.is_here), None)
+        here = next((passage.node for passage in passages if passage.is_current), None)
         if here != self._current_node or not any(card.hasFocus() for card in self.cards):
             self._current_node = here
             if focused:
@@ -140,10 +140,10 @@ class SideBySide(QWidget):
 
     def _is_elsewhere(self) -> bool:
         """Check whether a job now writes at another place of the page."""
-        book = self._page.book
+        book = self._page.tree
         return (
             book.current != self._opened_at
-            and bool(self._page.streaming)
+            and bool(self._page.jobs.streaming)
             and book.insertion_point_of(book.current) != self._ask
         )
 
@@ -182,7 +182,7 @@ class SideBySide(QWidget):
     def _focus_current(self) -> None:
         """Focus the card of the alternative on the page, or the first card."""
         ready = [card for card in self.cards if card.isEnabled()]
-        here = (card for card in ready if card.passage.is_here)
+        here = (card for card in ready if card.passage.is_current)
         if card := next(here, next(iter(ready), None)):
             self._focus_card(card)
         else:

@@ -77,17 +77,17 @@ class WordAlternatives(QObject):
     def _show(self, choice: Choice, *, is_hover: bool) -> None:
         editor = self._editor
         self._choice, self._is_hover = choice, is_hover
-        here = editor.text[choice.place : choice.place + choice.length]
+        here = editor.text[choice.position : choice.position + choice.length]
         inside = here[:1].isalnum()
 
         def complete(word: str) -> str:
             """Return the word, with its first letters if the alternative only continues it."""
-            return show_invisible(choice.begun + word if inside or word[:1].isalnum() else word)
+            return show_invisible(choice.prefix + word if inside or word[:1].isalnum() else word)
 
         rows = [(word, complete(word), probability) for word, probability in choice.offers]
         hint = "" if is_hover else "← → next word · Enter to continue"
         self._suggestions.set_words(f"Replace “{complete(here)}”", rows, here, hint)
-        editor.highlight_word(choice.place, choice.length)
+        editor.highlight_word(choice.position, choice.length)
         self._suggestions.open_at(self._word_rect())
         if not is_hover:
             self._list.setFocus()
@@ -96,24 +96,24 @@ class WordAlternatives(QObject):
         choice = self._choice
         if choice is None:
             return
-        here = self._editor.text[choice.place : choice.place + choice.length]
+        here = self._editor.text[choice.position : choice.position + choice.length]
         self.close()
         self._editor.setFocus()
         if word != here:
-            self._alternatives.take(choice, word)
+            self._alternatives.use(choice, word)
             self.word_chosen.emit()
 
     def _step(self, by: int) -> None:
         """Move to the next word of the model, to the left or right."""
         if (choice := self._choice) is not None:
-            at = choice.place - 1 if by < 0 else choice.place + choice.length
+            at = choice.position - 1 if by < 0 else choice.position + choice.length
             self._find(at, lambda: None)
 
     def _word_rect(self) -> QRect:
         """Return the rectangle of the words, in pixels of the page."""
         choice = self._choice
         assert choice is not None
-        rect = self._editor.rect_of(choice.place, choice.length)
+        rect = self._editor.rect_of(choice.position, choice.length)
         return QRect(self._editor.viewport().mapTo(self._suggestions.page, rect.topLeft()), rect.size())
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:

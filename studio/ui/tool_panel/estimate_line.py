@@ -68,5 +68,5 @@ class EstimateLine(QWidget):
             return needed
         kind = self._worker_status.device.kind if self._worker_status.device else ""
         place = "the GPU" if kind in ("cuda", "xpu") else "this computer"
-        free = format_memory(self._estimates.room)
+        free = format_memory(self._estimates.available_memory)
         return f"needs {needed}, but {place} has {free} free: it will run slower"

@@ -10,8 +10,9 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from studio.core.humanize import group_digits
+from studio.core.recipe import SEEDS
 from studio.core.settings import Settings
-from studio.state.form.workspace import SEEDS, Workspace
+from studio.state.form.workspace import Workspace
 from studio.ui.form.choice_field import Switch
 from studio.ui.form.number_field import NumberSpinBox
 from studio.ui.theme import icons

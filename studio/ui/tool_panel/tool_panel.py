@@ -164,7 +164,7 @@ class ToolPanel(QWidget):
         generation.fields_refused.connect(self._show_errors)
         generation.refused.connect(self._show_refusal)
         generation.submitting.connect(lambda: self._show_refusal(""))
-        generation.licence_unread.connect(self.licence.ask)
+        generation.licence_required.connect(self.licence.ask)
         self.licence.accepted.connect(generation.accept)
         self.licence.dismissed.connect(self.generate.setFocus)
         self.switcher.chosen.connect(workspace.choose)

@@ -82,9 +82,9 @@ class CentralStack(QWidget):
     def show_for_tool(self) -> None:
         """Show the page or the canvas, whichever the tool in the form works on."""
         page = self._session.page
-        if page.writes:
-            self.page_view.editor.set_hint(page.about)
-        if page.is_worked_on:
+        if page.has_writing_tool:
+            self.page_view.editor.set_hint(page.tool_help)
+        if page.has_tool:
             self.show_page()
         else:
             self.show_canvas()
@@ -95,7 +95,7 @@ class CentralStack(QWidget):
 
     def open_page(self) -> None:
         """Show the page, and choose a tool that writes on it."""
-        if not self._session.page.is_worked_on:
+        if not self._session.page.has_tool:
             self._session.page.choose_tool()
         self.show_page()
         self.focus()
@@ -106,7 +106,7 @@ class CentralStack(QWidget):
         self._session.generation.generate(new_seed=new_seed)
 
     def show_canvas(self) -> None:
-        self._back_bar.setVisible(self._session.page.is_worked_on)
+        self._back_bar.setVisible(self._session.page.has_tool)
         if self.is_page:
             self._show(self._canvas_view)
 
@@ -121,6 +121,6 @@ class CentralStack(QWidget):
     def step(self, by: int) -> None:
         """Step by so many alternatives on the page, or variations on the canvas."""
         if self.is_page:
-            self._session.page.step(by)
+            self._session.page.step_alternative(by)
         else:
             self._session.variations.step(by)

@@ -66,9 +66,9 @@ def paste(session: Session) -> None:
     """Open the picture in the clipboard. A field that has the focus takes it before this is called."""
     data = QGuiApplication.clipboard().mimeData()
     if files := mime_data.list_files(data):
-        session.generation.adopt(files)
+        session.importer.import_files(files)
     elif (image := mime_data.read_image(data)) is not None:
-        session.generation.adopt_picture(image)
+        session.importer.import_image(image)
     else:
         session.notices.info("There is no picture in the clipboard.")
 
@@ -156,8 +156,8 @@ def _add_queue_menu(commands: Commands, session: Session, actions: WindowActions
     commands.add("Queue", "Cancel", session.cancel_running, "Shift+X")
     commands.add_separator("Queue")
     commands.add("Queue", "Show queue", actions.open_queue, "Ctrl+J")
-    commands.add("Queue", "Pause queue", lambda: session.engine.set_queue_paused(True))
-    commands.add("Queue", "Resume queue", lambda: session.engine.set_queue_paused(False))
+    commands.add("Queue", "Pause queue", lambda: session.controls.set_queue_paused(True))
+    commands.add("Queue", "Resume queue", lambda: session.controls.set_queue_paused(False))
     commands.add("Queue", "Cancel all", lambda: session.undoable.cancel(session.queue.jobs()))
     commands.add("Queue", "Clear finished", lambda: session.undoable.forget(session.queue.jobs()))
     commands.add_separator("Queue")

@@ -24,7 +24,7 @@ BAR_STEPS = 1000
 
 class StatusBar(QWidget):
     cancel = Signal()
-    pause = Signal(str)
+    pause = Signal(object)
     queue_requested = Signal()
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
@@ -60,18 +60,18 @@ class StatusBar(QWidget):
         self.pause_button.clicked.connect(self._pause)
         self.queue_button.clicked.connect(self.queue_requested)
         session.queue.changed.connect(self._show)
-        session.queue.progressed.connect(self._show_progress)
+        session.queue.progress_changed.connect(self._show_progress)
         session.worker_status.changed.connect(self._show)
         session.generation.submitting.connect(self._show_submitting)
         session.generation.refused.connect(lambda _: self._show())
-        session.generation.licence_unread.connect(lambda _: self._show())
+        session.generation.licence_required.connect(lambda _: self._show())
         session.workspace.tool_changed.connect(self._show)
         self._show()
 
     @property
     def running(self) -> Job | None:
         """The job in the bar: one of the latest Generate if it runs, otherwise the first running job."""
-        running = self._session.queue.standing().running
+        running = self._session.queue.status().running
         return next((job for job in running if job.id in self._session.variations.jobs), next(iter(running), None))
 
     def _show(self) -> None:
@@ -83,15 +83,14 @@ class StatusBar(QWidget):
             self.pause_button.hide()
         else:
             self._task.setText(self._describe_job(job))
-            tool = self._session.workspace.catalogue.tools.get(job.recipe.tool)
-            self.pause_button.setVisible(tool is not None and tool.pausable)
+            self.pause_button.setVisible(self._session.controls.can_pause(job))
             self._show_progress(self._session.queue.progress(job.id) or JobProgress(job.id, 0, 0))
         self._show_queue()
         self._show_device()
 
     def _describe_idle(self) -> str:
-        standing = self._session.queue.standing()
-        if self._session.engine.queue_paused and standing.queued:
+        standing = self._session.queue.status()
+        if self._session.controls.queue_paused and standing.queued:
             return "Queue paused"
         state = self._session.worker_status.state
         if state in (WorkerState.STARTING, WorkerState.RESTARTING) and standing.queued:
@@ -131,7 +130,7 @@ class StatusBar(QWidget):
         self._progress_text.setText(" · ".join(parts))
 
     def _show_queue(self) -> None:
-        standing = self._session.queue.standing()
+        standing = self._session.queue.status()
         waiting = standing.queued + standing.paused
         text = f"{waiting} waiting" if waiting else f"{standing.failed} failed" if standing.failed else "Queue"
         self.queue_button.setText(text)
@@ -150,4 +149,4 @@ class StatusBar(QWidget):
 
     def _pause(self) -> None:
         if (job := self.running) is not None:
-            self.pause.emit(job.id)
+            self.pause.emit(job)

@@ -129,17 +129,17 @@ class Window(QMainWindow):
         self.central.focus()
 
     def _form_services(self) -> FormServices:
-        generation = self.session.generation
+        importer = self.session.importer
         return FormServices(
             thumbnails=self.thumbnails,
-            list_models=self.session.offers,
+            list_models=self.session.list_offers,
             models_changed=self.session.models_changed,
-            save_image=lambda image, then: generation.adopt_picture(image, lambda made: then(Path(made.path))),
+            save_image=lambda image, then: importer.import_image(image, lambda made: then(Path(made.path))),
             clear_value=self.session.undoable.clear_value,
             paint_mask=self.mask_controller.paint,
             picture_path_of=self.mask_controller.picture_path_of,
-            generate_from_drop=self.session.drop_to_generate.make,
-            training_tools=self.session.drop_to_generate.makers,
+            generate_from_drop=self.session.drop_to_generate.run,
+            training_tools=self.session.drop_to_generate.training_tools,
             choose_tool=self.session.workspace.choose,
         )
 
@@ -198,13 +198,13 @@ class Window(QMainWindow):
         session.plugins.modelReset.connect(self._show_plugins)
         session.workspace.tool_changed.connect(self._mark_plugin)
         session.settings_changed.connect(self.tool_panel.options.set_settings)
-        session.preview.connect(self._show_preview)
+        session.router.preview_ready.connect(self._show_preview)
         session.show.connect(self._show_creation)
-        self.canvas.files_dropped.connect(session.generation.adopt)
-        self.canvas.image_dropped.connect(session.generation.adopt_picture)
+        self.canvas.files_dropped.connect(session.importer.import_files)
+        self.canvas.image_dropped.connect(session.importer.import_image)
         self.variations_strip.discard.connect(session.undoable.discard)
         self.status.cancel.connect(session.cancel_running)
-        self.status.pause.connect(session.engine.pause)
+        self.status.pause.connect(session.controls.pause)
         self.status.queue_requested.connect(self.open_queue)
         self.top.search.clicked.connect(self.open_palette)
         self.painted.connect(self._add_history)
@@ -218,9 +218,9 @@ class Window(QMainWindow):
         panel = HistoryPanel(session.history, session.undo)
         panel.set_tool_title(self._tool_title)
         panel.activated.connect(session.open)
-        panel.use_recipe.connect(session.generation.use)
-        panel.use_as_input.connect(session.generation.use_as_input)
-        panel.files_dropped.connect(session.generation.adopt)
+        panel.use_recipe.connect(session.generation.use_settings)
+        panel.use_as_input.connect(session.importer.use_as_input)
+        panel.files_dropped.connect(session.importer.import_files)
         layout = self.history_area.layout()
         assert layout is not None
         layout.addWidget(panel)
@@ -268,7 +268,7 @@ class Window(QMainWindow):
             self, "Open", "", mime_data.make_name_filter(mime_data.PICTURES, "Pictures")
         )
         if paths:
-            self.session.generation.adopt([Path(path) for path in paths])
+            self.session.importer.import_files([Path(path) for path in paths])
 
     def open_palette(self) -> None:
         from studio.ui.window.command_palette import CommandPalette
@@ -319,16 +319,16 @@ class Window(QMainWindow):
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Use a picture dropped on the tool panel as an input, and open anything else."""
-        generation, data = self.session.generation, event.mimeData()
+        importer, data = self.session.importer, event.mimeData()
         point = self.tool_panel.mapFrom(self, event.position().toPoint())
         image = mime_data.read_image(data)
         if (pictures := mime_data.list_pictures(data)) and self.tool_panel.rect().contains(point):
             for path in pictures:
-                generation.give(str(path))
+                importer.put_into_form(str(path))
         elif files := mime_data.list_files(data):
-            generation.adopt(files)
+            importer.import_files(files)
         elif image is not None:
-            generation.adopt_picture(image)
+            importer.import_image(image)
         event.acceptProposedAction()
 
     # The beginning and the end

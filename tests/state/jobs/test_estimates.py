@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pytestqt.qtbot import QtBot
 
@@ -23,7 +25,7 @@ def asking(qtbot: QtBot, session: Session, engine: FakeEngine) -> Session:
     return session
 
 
-def answer(qtbot: QtBot, session: Session, engine: FakeEngine, **found: object) -> None:
+def answer(qtbot: QtBot, session: Session, engine: FakeEngine, **found: Any) -> None:
     with qtbot.waitSignal(session.estimates.changed):
         engine.estimated(**found)
 
@@ -86,11 +88,11 @@ def test_another_tool_says_nothing_of_this_one(qtbot: QtBot, asking: Session, en
 def test_what_is_free_and_what_the_worker_holds_is_the_room(qtbot: QtBot, asking: Session, engine: FakeEngine) -> None:
     answer(qtbot, asking, engine, memory=7 * GB)
     assert asking.estimates.too_large
-    assert asking.estimates.room == 6 * GB
+    assert asking.estimates.available_memory == 6 * GB
     device = DeviceReport(name="2 cores", memory_total=8 * GB, memory_free=4 * GB)
     engine.say(MemoryChanged(Lane.INTERACTIVE, 3 * GB, device))
-    qtbot.waitUntil(lambda: asking.worker_status.room(Lane.INTERACTIVE) == 7 * GB)
-    assert asking.estimates.room == 6 * GB  # the line stays calm until it is asked again
+    qtbot.waitUntil(lambda: asking.worker_status.available_memory(Lane.INTERACTIVE) == 7 * GB)
+    assert asking.estimates.available_memory == 6 * GB  # the line stays calm until it is asked again
     asking.workspace.set_value("prompt", "fox")
     qtbot.waitUntil(lambda: len(engine.asked) == 2)
     answer(qtbot, asking, engine, memory=7 * GB)

@@ -36,7 +36,7 @@ def write(folder: Path, said: int) -> None:
     timer = QTimer(interval=KEY_MS)
     timer.timeout.connect(press)
     page.opened.connect(timer.start)
-    page.start()
+    page.open_last()
     app.exec()
 
 

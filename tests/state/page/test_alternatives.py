@@ -28,7 +28,7 @@ def engine() -> FakeEngine:
 @pytest.fixture
 def page(qtbot: QtBot, session: Session) -> Page:
     session.workspace.choose("writer.tale")
-    qtbot.waitUntil(lambda: session.page.ready)
+    qtbot.waitUntil(lambda: session.page.is_ready)
     session.page.write(0, 0, "A red")
     session.page.set_cursor(5)
     return session.page
@@ -43,7 +43,7 @@ def write(qtbot: QtBot, session: Session, engine: FakeEngine, choices: Any) -> N
     creation = session.library.add(writer.save_text(session.home, f"{session.page.text} fox ran", recipe))
     engine.run(job)
     engine.finish(job, creation)
-    qtbot.waitUntil(lambda: not session.page.book.requests and not session.page.is_writing)
+    qtbot.waitUntil(lambda: not session.page.tree.requests and not session.page.jobs.is_writing)
 
 
 def choice_at(qtbot: QtBot, alternatives: Alternatives, place: int) -> Choice | None:
@@ -59,10 +59,10 @@ def test_each_piece_has_its_own(qtbot: QtBot, session: Session, engine: FakeEngi
     find = session.alternatives
     fox = choice_at(qtbot, find, 7)
     assert fox is not None
-    assert (fox.place, fox.length, fox.begun, fox.offers) == (5, 4, "red", ((" fox", 0.5), (" owl", 0.25)))
+    assert (fox.position, fox.length, fox.prefix, fox.offers) == (5, 4, "red", ((" fox", 0.5), (" owl", 0.25)))
     an = choice_at(qtbot, find, 12)
     assert an is not None
-    assert (an.place, an.length, an.begun) == (11, 2, "r")
+    assert (an.position, an.length, an.prefix) == (11, 2, "r")
     assert choice_at(qtbot, find, 2) is None
     assert choice_at(qtbot, find, 13) is None
 
@@ -73,13 +73,13 @@ def test_another_word_begins_a_branch_that_can_be_chosen_from_again(
     write(qtbot, session, engine, CHOICES)
     fox = choice_at(qtbot, session.alternatives, 6)
     assert fox is not None
-    session.alternatives.take(fox, " owl")
+    session.alternatives.use(fox, " owl")
     assert page.text == "A red owl"
     assert page.cursor == 9
     assert page.alternatives == (2, 2)
     again = choice_at(qtbot, session.alternatives, 8)
     assert again is not None
-    assert (again.place, again.length) == (5, 4)
+    assert (again.position, again.length) == (5, 4)
     with qtbot.waitSignal(session.generation.submitted):
         session.generation.generate()
     assert engine.calls[-1][1].params["text"] == "A red owl"

@@ -13,7 +13,7 @@ from studio.core.page.plain_text import trim_selection
 from studio.core.paths import Home
 from studio.core.settings import Settings
 from studio.library.library import Library
-from studio.state.page.illustrations import Illustrations, painter
+from studio.state.page.illustrations import Illustrations, find_painter
 from studio.state.session import Session
 from tests.fixtures import engine as fakes
 from tests.fixtures.engine import FakeEngine
@@ -35,18 +35,18 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def art(qtbot: QtBot, session: Session) -> Illustrations:
-    qtbot.waitUntil(lambda: session.page.ready)
+    qtbot.waitUntil(lambda: session.page.is_ready)
     session.page.write(0, 0, "A red fox.\n  It ran home.  \nThe end.")
     return session.illustrations
 
 
 def job_of(qtbot: QtBot, art: Illustrations, engine: FakeEngine) -> str:
-    qtbot.waitUntil(lambda: bool(art.pictures()) and bool(art.pictures()[0].anchor.job))
-    return art.pictures()[0].anchor.job
+    qtbot.waitUntil(lambda: bool(art.list_pictures()) and bool(art.list_pictures()[0].anchor.job))
+    return art.list_pictures()[0].anchor.job
 
 
 def test_the_painter_is_a_tool_that_needs_words_alone(art: Illustrations, session: Session) -> None:
-    assert painter(session.workspace) == PAINT
+    assert find_painter(session.workspace) == PAINT
     assert art.can_paint
 
 
@@ -67,27 +67,27 @@ def test_painting_anchors_the_picture_and_repaints_with_the_same_seed(
     recipe = engine.calls[-1][1]
     assert recipe.params == {"prompt": "A red fox.", "steps": 7}
     engine.finish(job, session.library.import_file(pictures[0]))
-    qtbot.waitUntil(lambda: not art.pictures()[0].busy)
-    (one,) = art.pictures()
-    assert not one.stale
+    qtbot.waitUntil(lambda: not art.list_pictures()[0].is_busy)
+    (one,) = art.list_pictures()
+    assert not one.is_stale
     assert one.creation is not None
     assert session.variations.items == ()
 
     session.page.write(2, 3, "grey")
-    assert art.pictures()[0].stale
+    assert art.list_pictures()[0].is_stale
     session.page.undo()
-    assert not art.pictures()[0].stale, "the words are as they were"
+    assert not art.list_pictures()[0].is_stale, "the words are as they were"
     session.page.redo()
 
-    art.repaint_near(30)
+    art.repaint_nearest(30)
     qtbot.waitUntil(lambda: len([call for call in engine.calls if call[0] == "submit"]) == 2)
     assert engine.calls[-1][1].params["prompt"] == "A grey fox."
     assert engine.calls[-1][1].seed == recipe.seed
-    qtbot.waitUntil(lambda: bool(art.pictures()[0].anchor.job))
-    engine.finish(art.pictures()[0].anchor.job, session.library.import_file(pictures[1]))
-    qtbot.waitUntil(lambda: not art.pictures()[0].busy)
-    assert not art.pictures()[0].stale
-    assert art.pictures()[0].creation != one.creation
+    qtbot.waitUntil(lambda: bool(art.list_pictures()[0].anchor.job))
+    engine.finish(art.list_pictures()[0].anchor.job, session.library.import_file(pictures[1]))
+    qtbot.waitUntil(lambda: not art.list_pictures()[0].is_busy)
+    assert not art.list_pictures()[0].is_stale
+    assert art.list_pictures()[0].creation != one.creation
 
 
 def test_a_picture_that_fails_leaves_none_or_the_one_before(
@@ -95,22 +95,22 @@ def test_a_picture_that_fails_leaves_none_or_the_one_before(
 ) -> None:
     art.paint(0, 0)
     engine.fail(job_of(qtbot, art, engine), "Out of memory.")
-    qtbot.waitUntil(lambda: art.pictures() == [])
+    qtbot.waitUntil(lambda: art.list_pictures() == [])
     art.paint(0, 0)
     engine.finish(job_of(qtbot, art, engine), session.library.import_file(pictures[0]))
-    qtbot.waitUntil(lambda: not art.pictures()[0].busy)
-    art.repaint_near(0)
+    qtbot.waitUntil(lambda: not art.list_pictures()[0].is_busy)
+    art.repaint_nearest(0)
     engine.put(job_of(qtbot, art, engine), JobState.CANCELLED)
-    qtbot.waitUntil(lambda: not art.pictures()[0].busy)
-    assert art.pictures()[0].creation is not None
-    art.remove(art.pictures()[0].anchor.id)
-    assert art.pictures() == []
+    qtbot.waitUntil(lambda: not art.list_pictures()[0].is_busy)
+    assert art.list_pictures()[0].creation is not None
+    art.remove(art.list_pictures()[0].anchor.id)
+    assert art.list_pictures() == []
 
 
 def test_without_words_or_a_painter_it_says_so(session: Session, engine: FakeEngine, art: Illustrations) -> None:
     end = len("A red fox.\n  It ran home.  \n")
     art.paint(end - 3, end)
-    art.repaint_near(0)
+    art.repaint_nearest(0)
     session.workspace.set_catalogue(fakes.catalogue())
     art.paint(0, 5)
     said = [notice.text for notice in session.notices.items]
@@ -130,8 +130,8 @@ def test_pictures_are_there_after_a_restart(
     other.begin()
     with qtbot.waitSignal(other.library_ready):
         other.start()
-    qtbot.waitUntil(lambda: [one.creation for one in other.illustrations.pictures()] == [creation])
-    assert not other.illustrations.pictures()[0].busy
+    qtbot.waitUntil(lambda: [one.creation for one in other.illustrations.list_pictures()] == [creation])
+    assert not other.illustrations.list_pictures()[0].is_busy
     other.close()
 
 
@@ -140,7 +140,7 @@ def test_the_page_is_saved_for_others_with_its_pictures(
 ) -> None:
     art.paint(0, 0)
     engine.finish(job_of(qtbot, art, engine), session.library.import_file(pictures[0]))
-    qtbot.waitUntil(lambda: not art.pictures()[0].busy)
+    qtbot.waitUntil(lambda: not art.list_pictures()[0].is_busy)
     art.export(tmp_path / "tale.md")
     qtbot.waitUntil(lambda: any("Exported to tale.md" in notice.text for notice in session.notices.items))
     assert (tmp_path / "tale.md").read_text().startswith("A red fox.\n\n![A red fox.](<tale%20pictures/")

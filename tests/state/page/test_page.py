@@ -15,9 +15,10 @@ from studio.core.recipe import PluginRef, Recipe
 from studio.core.settings import Settings
 from studio.library.creation import Creation
 from studio.library.library import Library
+from studio.library.pages.store import PageStore
 from studio.library.storage import writer
-from studio.state.page import page as manuscript
-from studio.state.page.page import Page, page_field
+from studio.state.page.page import SAVE_MS, Page
+from studio.state.page.page_jobs import page_field
 from studio.state.session import Session
 from tests.fixtures import engine as fakes
 from tests.fixtures.engine import FakeEngine
@@ -39,7 +40,7 @@ def engine() -> FakeEngine:
 @pytest.fixture
 def page(qtbot: QtBot, session: Session) -> Page:
     session.workspace.choose("writer.tale")
-    qtbot.waitUntil(lambda: session.page.ready)
+    qtbot.waitUntil(lambda: session.page.is_ready)
     return session.page
 
 
@@ -53,7 +54,7 @@ def generate(qtbot: QtBot, session: Session, count: int = 1) -> list[str]:
 def stream(qtbot: QtBot, session: Session, engine: FakeEngine, job: str, text: str) -> None:
     engine.run(job)
     engine.say(PreviewFrame(job=job, text=text))
-    book = session.page.book
+    book = session.page.tree
 
     def is_there() -> bool:
         node = book.find_node_of_job(job)
@@ -75,11 +76,13 @@ def type_in(page: Page, text: str) -> None:
 
 
 def test_only_a_tool_with_a_field_for_the_page_writes_on_it(page: Page, session: Session) -> None:
-    assert page_field(TALE) == "text"
-    assert page.writes
-    assert page_field(fakes.WORDS) == page_field(fakes.STYLE) == page_field(None) == ""
+    field = page_field(TALE)
+    assert field is not None
+    assert field.name == "text"
+    assert page.has_writing_tool
+    assert (page_field(fakes.WORDS), page_field(fakes.STYLE), page_field(None)) == (None, None, None)
     session.workspace.choose("style.transfer")
-    assert not page.writes
+    assert not page.has_writing_tool
 
 
 def test_generate_gives_the_words_before_the_cursor(
@@ -97,7 +100,7 @@ def test_generate_gives_the_words_before_the_cursor(
         AuthorRun(" The end.", Author.HUMAN),
     ]
     assert page.cursor == len("A fox. It ran.")
-    assert page.streaming == job
+    assert page.jobs.streaming == job
     assert not session.variations.items
 
 
@@ -108,9 +111,9 @@ def test_what_was_finished_takes_the_place_of_what_was_streamed(
     (job,) = generate(qtbot, session)
     stream(qtbot, session, engine, job, "Once upon")
     creation = finished(session, engine, job, "Once upon a time.")
-    qtbot.waitUntil(lambda: not page.is_writing and not page.book.requests)
+    qtbot.waitUntil(lambda: not page.jobs.is_writing and not page.tree.requests)
     assert page.text == "Once upon a time."
-    assert page.book.nodes[page.book.current].creation == creation.id
+    assert page.tree.nodes[page.tree.current].creation == creation.id
     assert session.history.rowCount() == 1
 
 
@@ -121,19 +124,19 @@ def test_regenerate_writes_an_alternative_and_steps_go_between(
     (first,) = generate(qtbot, session)
     stream(qtbot, session, engine, first, "A fox")
     finished(session, engine, first, "A fox")
-    qtbot.waitUntil(lambda: not page.is_writing)
+    qtbot.waitUntil(lambda: not page.jobs.is_writing)
     type_in(page, " ran.")
     page.set_cursor(3)
-    assert page.again()
+    assert page.jobs.write_again_next()
     (second,) = generate(qtbot, session)
     assert engine.calls[-1][1].params["text"] == "A"
     assert page.text == "A"
     stream(qtbot, session, engine, second, "A owl")
     assert page.alternatives == (2, 2)
-    page.step(1)
+    page.step_alternative(1)
     assert page.text == "A fox ran."
     assert page.cursor == 5
-    page.step(-1)
+    page.step_alternative(-1)
     assert page.text == "A owl"
 
 
@@ -142,7 +145,7 @@ def test_several_at_once_are_alternatives(qtbot: QtBot, session: Session, engine
     for job, words in zip(jobs, ["One", "Two", "Three"], strict=True):
         stream(qtbot, session, engine, job, words)
         finished(session, engine, job, words)
-    qtbot.waitUntil(lambda: not page.is_writing)
+    qtbot.waitUntil(lambda: not page.jobs.is_writing)
     assert page.text == "One"
     assert page.alternatives == (1, 3)
 
@@ -152,22 +155,22 @@ def test_a_job_writes_on_beside_what_is_looked_at(
 ) -> None:
     type_in(page, "A")
     first, second, _ = generate(qtbot, session, count=3)
-    place = page.asked_here()
+    place = page.find_insertion_point()
     assert place is not None
-    assert page.has_others
+    assert page.has_alternatives
     stream(qtbot, session, engine, first, "A fox")
     engine.fail(first, "Enough.")
     stream(qtbot, session, engine, second, "An owl")
-    assert page.writes_beside
-    assert page.asked_here() == place
-    assert [passage.is_streaming for passage in page.passages(place)] == [False, True, False]
-    page.step(1)
-    assert page.streaming == second
-    page.step(1)
+    assert page.jobs.writes_elsewhere
+    assert page.find_insertion_point() == place
+    assert [passage.is_streaming for passage in page.jobs.list_passages(place)] == [False, True, False]
+    page.step_alternative(1)
+    assert page.jobs.streaming == second
+    page.step_alternative(1)
     stream(qtbot, session, engine, second, "An owl sat")
     assert page.text == "A fox"
     assert ("cancel", second) not in engine.calls
-    page.choose(page.book.find_generations(place)[1])
+    page.show_passage(page.tree.find_generations(place)[1])
     assert page.text == "An owl sat"
     page.undo()
     assert ("cancel", second) in engine.calls
@@ -179,7 +182,7 @@ def test_typing_where_it_writes_stops_it_and_loses_nothing(
     (job,) = generate(qtbot, session)
     stream(qtbot, session, engine, job, "A fox")
     type_in(page, "!")
-    qtbot.waitUntil(lambda: not page.is_writing)
+    qtbot.waitUntil(lambda: not page.jobs.is_writing)
     assert ("cancel", job) in engine.calls
     assert page.text == "A fox!"
 
@@ -191,7 +194,7 @@ def test_a_job_that_fails_leaves_the_page_and_what_it_wrote(
     (job,) = generate(qtbot, session)
     stream(qtbot, session, engine, job, "Once upon")
     engine.fail(job, "Out of memory.")
-    qtbot.waitUntil(lambda: not page.is_writing and not page.book.requests)
+    qtbot.waitUntil(lambda: not page.jobs.is_writing and not page.tree.requests)
     assert page.text == "Once upon"
 
 
@@ -206,7 +209,7 @@ def test_the_page_undo_and_branches_are_there_after_a_restart(
     other.begin()
     with qtbot.waitSignal(other.library_ready):
         other.start()
-    qtbot.waitUntil(lambda: other.page.ready)
+    qtbot.waitUntil(lambda: other.page.is_ready)
     assert other.page.text == "Once 🦊 ran"
     other.page.undo()
     assert other.page.text == "Once 🦊"
@@ -230,7 +233,7 @@ def test_what_a_job_wrote_while_the_page_was_closed_comes_to_it(
         page.open_page(first)
     qtbot.waitUntil(lambda: page.text == "Once more.")
     listed: list[str] = []
-    page.pages(lambda pages: listed.extend(info.opening for info in pages))
+    page.list_pages(lambda pages: listed.extend(info.opening for info in pages))
     qtbot.waitUntil(lambda: bool(listed))
     assert sorted(listed) == ["Another.", "Once more."]
 
@@ -240,8 +243,8 @@ def test_it_is_on_the_disk_without_being_asked(
 ) -> None:
     with qtbot.waitSignal(page.saved):
         type_in(page, "Once")
-    assert manuscript.SAVE_MS < 500
-    again = manuscript.PageStore(home.pages).find_newest()
+    assert SAVE_MS < 500
+    again = PageStore(home.pages).find_newest()
     assert again is not None
     assert again.load().text == "Once"
 
@@ -256,7 +259,7 @@ def test_a_disk_that_is_full_is_said_and_the_words_are_kept(
     page._save()
     with qtbot.waitSignal(page.saved):
         pass
-    again = manuscript.PageStore(home.pages).find_newest()
+    again = PageStore(home.pages).find_newest()
     assert again is not None
     assert again.load().text == "Once"
 
@@ -277,14 +280,14 @@ def test_a_job_of_a_cancelled_queue_is_forgotten(
     qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
 ) -> None:
     (job,) = generate(qtbot, session)
-    assert page.is_writing
+    assert page.jobs.is_writing
     engine.put(job, JobState.CANCELLED)
-    qtbot.waitUntil(lambda: not page.is_writing)
+    qtbot.waitUntil(lambda: not page.jobs.is_writing)
     assert page.text == ""
 
 
 def stored(home: Home, page_id: str) -> str:
-    return manuscript.PageStore(home.pages).get(page_id).load().text
+    return PageStore(home.pages).get(page_id).load().text
 
 
 def written_down(qtbot: QtBot, page: Page) -> None:
@@ -313,11 +316,11 @@ def test_what_is_written_while_another_page_is_read_stays_on_its_own(qtbot: QtBo
 def test_the_page_that_is_open_is_not_read_again(qtbot: QtBot, page: Page, home: Home) -> None:
     with qtbot.waitSignal(page.saved):
         type_in(page, "One.")
-    book = page.book
+    book = page.tree
     page.open_page(page.page_id)
     with qtbot.waitSignal(page.saved):
         type_in(page, " Two.")
-    assert page.book is book
+    assert page.tree is book
     assert stored(home, page.page_id) == page.text == "One. Two."
 
 
@@ -327,12 +330,12 @@ def test_what_was_asked_on_one_page_is_not_written_on_another(
     with qtbot.waitSignal(session.generation.submitted) as submitted:
         assert session.generation.generate()
         page.new_page()
-    assert not page.owns(submitted.args[0][0].id)
+    assert not page.jobs.owns(submitted.args[0][0].id)
     type_in(page, "One.")
     with qtbot.waitSignal(session.generation.submitted):
         assert session.generation.generate()
         page.new_page()
-    assert not page.is_writing
+    assert not page.jobs.is_writing
 
 
 def test_words_that_could_not_be_saved_are_saved_in_their_order(
@@ -340,7 +343,7 @@ def test_words_that_could_not_be_saved_are_saved_in_their_order(
 ) -> None:
     home.pages.write_text("in the way")
     for text in ("One. ", "Two. "):
-        page.book.end_step()
+        page.tree.end_step()
         type_in(page, text)
         page._save()  # the second before it is known that the first could not be done
     written_down(qtbot, page)

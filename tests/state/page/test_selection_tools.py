@@ -12,7 +12,7 @@ from studio.core.page.edits import Author, StoredPage
 from studio.core.page.revisions import RevisionTree
 from studio.core.recipe import PluginRef, Recipe
 from studio.library.storage import writer
-from studio.state.page.selection_tools import Gap, SelectionTools, inside, word_around
+from studio.state.page.selection_tools import Gap, SelectionTools, find_word_around, trim_spaces
 from studio.state.session import Session
 from tests.fixtures import engine as fakes
 from tests.fixtures.engine import FakeEngine
@@ -33,7 +33,7 @@ def engine() -> FakeEngine:
 @pytest.fixture
 def selection_tools(qtbot: QtBot, session: Session) -> SelectionTools:
     session.workspace.choose("writer.tale")
-    qtbot.waitUntil(lambda: session.page.ready)
+    qtbot.waitUntil(lambda: session.page.is_ready)
     session.page.write(0, 0, TEXT)
     session.page.set_cursor(6)
     return session.selection_tools
@@ -57,13 +57,13 @@ def test_rewriting_takes_the_place_of_what_was_selected(
     selection_tools.rewrite(1, 10)
     job = submitted(qtbot, engine)
     assert engine.jobs()[0].recipe.params == {"text": "red fox", "tone": "dry"}
-    qtbot.waitUntil(lambda: page.is_writing)
+    qtbot.waitUntil(lambda: page.jobs.is_writing)
     engine.run(job)
     engine.say(PreviewFrame(job=job, text=" vixen, in"))
     qtbot.waitUntil(lambda: page.text == "A vixen, in ran.\n\nIt slept.")
     assert page.cursor == 11
     finish(session, engine, job, "vixen, in red,\n")
-    qtbot.waitUntil(lambda: not page.is_writing and not page.book.requests)
+    qtbot.waitUntil(lambda: not page.jobs.is_writing and not page.tree.requests)
     assert page.text == "A vixen, in red, ran.\n\nIt slept."
     assert [run.author for run in page.runs] == [Author.HUMAN, Author.MACHINE, Author.HUMAN]
     assert session.variations.items == ()
@@ -75,21 +75,21 @@ def test_regenerate_rewrites_once_more(
     qtbot: QtBot, session: Session, engine: FakeEngine, selection_tools: SelectionTools
 ) -> None:
     page = session.page
-    assert not selection_tools.again(4)
+    assert not selection_tools.rewrite_again(4)
     selection_tools.rewrite(2, 9)
     job = submitted(qtbot, engine)
-    qtbot.waitUntil(lambda: page.is_writing)
+    qtbot.waitUntil(lambda: page.jobs.is_writing)
     finish(session, engine, job, "owl")
     qtbot.waitUntil(lambda: page.text.startswith("A owl ran"))
     page.set_cursor(4)
-    assert not page.again(), "to go on from there would keep what was rewritten"
-    assert selection_tools.again(4)
+    assert not page.jobs.write_again_next(), "to go on from there would keep what was rewritten"
+    assert selection_tools.rewrite_again(4)
     other = submitted(qtbot, engine, 2)
     assert [job.recipe.params["text"] for job in engine.jobs()] == ["red fox", "red fox"]
-    qtbot.waitUntil(lambda: page.is_writing)
+    qtbot.waitUntil(lambda: page.jobs.is_writing)
     finish(session, engine, other, "hen")
-    qtbot.waitUntil(lambda: not page.is_writing and not page.book.requests)
-    assert {page.book.text_of(id)[:6] for id in page.book.list_generations()} == {"A owl ", "A hen "}
+    qtbot.waitUntil(lambda: not page.jobs.is_writing and not page.tree.requests)
+    assert {page.tree.text_of(id)[:6] for id in page.tree.list_generations()} == {"A owl ", "A hen "}
     assert page.text.startswith("A hen ran")
     assert page.alternatives == (2, 2)
 
@@ -98,10 +98,10 @@ def test_regenerate_looks_for_other_words_where_one_was_found(
     qtbot: QtBot, session: Session, engine: FakeEngine, selection_tools: SelectionTools
 ) -> None:
     selection_tools.find_word(3, 3)
-    selection_tools.use("grey")
+    selection_tools.use_word("grey")
     assert session.page.text == "A grey fox ran.\n\nIt slept."
-    with qtbot.waitSignal(selection_tools.looking) as looking:
-        assert selection_tools.again(4)
+    with qtbot.waitSignal(selection_tools.search_started) as looking:
+        assert selection_tools.rewrite_again(4)
     assert looking.args[0] == Gap(2, 6, "grey")
 
 
@@ -120,12 +120,12 @@ def test_what_is_typed_meanwhile_stays_and_the_other_is_a_branch(
     page = session.page
     selection_tools.rewrite(2, 9)
     job = submitted(qtbot, engine)
-    qtbot.waitUntil(lambda: page.is_writing)
+    qtbot.waitUntil(lambda: page.jobs.is_writing)
     page.write(len(page.text), 0, " Twice.")
     finish(session, engine, job, "owl")
-    qtbot.waitUntil(lambda: not page.book.requests)
+    qtbot.waitUntil(lambda: not page.tree.requests)
     assert page.text == TEXT + " Twice."
-    assert [page.book.text_of(id) for id in page.book.list_generations()] == ["A owl ran.\n\nIt slept."]
+    assert [page.tree.text_of(id) for id in page.tree.list_generations()] == ["A owl ran.\n\nIt slept."]
 
 
 def test_a_page_that_was_stored_still_knows_what_gives_way() -> None:
@@ -143,20 +143,20 @@ def test_words_are_offered_and_one_is_put_there(
     qtbot: QtBot, session: Session, engine: FakeEngine, selection_tools: SelectionTools
 ) -> None:
     page = session.page
-    with qtbot.waitSignal(selection_tools.looking) as looking:
+    with qtbot.waitSignal(selection_tools.search_started) as looking:
         selection_tools.find_word(8, 8)
     assert looking.args[0] == Gap(6, 9, "fox")
     job = submitted(qtbot, engine)
     assert engine.jobs()[0].recipe.params["text"] == "A red ___ ran.\n\nIt slept."
-    with qtbot.waitSignal(selection_tools.offered) as offered:
+    with qtbot.waitSignal(selection_tools.words_found) as offered:
         finish(session, engine, job, "owl", words=[[" owl", 0.5], ["##s", 0.2], [" ", 0.1], [".", 0.1], ["hen", 0.05]])
     assert offered.args[0] == [("owl", 0.5), ("hen", 0.05)]
     assert session.variations.items == ()
-    selection_tools.use("owl")
+    selection_tools.use_word("owl")
     assert page.text == "A red owl ran.\n\nIt slept."
     assert page.cursor == 9
     assert page.runs[1].author is Author.MACHINE
-    selection_tools.use("hen")
+    selection_tools.use_word("hen")
     assert page.text.startswith("A red owl"), "a list that was used is gone"
     page.undo()
     assert page.text == TEXT
@@ -168,9 +168,9 @@ def test_a_word_between_words_gets_its_spaces(
     page = session.page
     selection_tools.find_word(5, 6)
     job = submitted(qtbot, engine)
-    with qtbot.waitSignal(selection_tools.offered):
+    with qtbot.waitSignal(selection_tools.words_found):
         finish(session, engine, job, "x", words=[["old", 0.5]])
-    selection_tools.use("old")
+    selection_tools.use_word("old")
     assert page.text.startswith("A red old fox ran.")
 
 
@@ -179,13 +179,13 @@ def test_a_job_that_finds_nothing_closes_the_list(
 ) -> None:
     selection_tools.find_word(8, 8)
     job = submitted(qtbot, engine)
-    with qtbot.waitSignal(selection_tools.offered) as offered:
+    with qtbot.waitSignal(selection_tools.words_found) as offered:
         engine.fail(job, "There is no model.")
     assert offered.args[0] == []
     selection_tools.find_word(8, 8)
     job = submitted(qtbot, engine, 2)
     qtbot.waitUntil(lambda: selection_tools._job == job)
-    selection_tools.stop_looking()
+    selection_tools.stop_search()
     assert engine.jobs()[-1].state is JobState.CANCELLED
 
 
@@ -200,9 +200,9 @@ def test_an_empty_selection_is_a_notice(session: Session, engine: FakeEngine, se
 
 def test_the_word_or_the_gap_at_a_place() -> None:
     text = "It's a ___ day"
-    assert text[slice(*word_around(text, 2, 2))] == "It's"
-    assert text[slice(*word_around(text, 7, 7))] == "___"
-    assert text[slice(*word_around(text, 10, 10))] == "___"
-    assert word_around("a  b", 2, 2) == (2, 2)
-    assert inside(" a b ", 0, 5) == (1, 4)
-    assert inside("  ", 0, 2) == (0, 2)
+    assert text[slice(*find_word_around(text, 2, 2))] == "It's"
+    assert text[slice(*find_word_around(text, 7, 7))] == "___"
+    assert text[slice(*find_word_around(text, 10, 10))] == "___"
+    assert find_word_around("a  b", 2, 2) == (2, 2)
+    assert trim_spaces(" a b ", 0, 5) == (1, 4)
+    assert trim_spaces("  ", 0, 2) == (0, 2)

@@ -57,7 +57,7 @@ def stream(qtbot: QtBot, window: Window, engine: FakeEngine, job: str, text: str
     engine.run(job)
     engine.say(PreviewFrame(job=job, text=text))
     page = window.session.page
-    qtbot.waitUntil(lambda: (node := page.book.find_node_of_job(job)) is not None and text.endswith(node.text))
+    qtbot.waitUntil(lambda: (node := page.tree.find_node_of_job(job)) is not None and text.endswith(node.text))
 
 
 def colour(paper: PageEditor, at: int) -> str:
@@ -83,7 +83,7 @@ def test_the_page_is_shown_while_a_writing_tool_is_chosen(qtbot: QtBot, window: 
 
 
 def test_back_to_page_returns_from_a_picture(qtbot: QtBot, window: Window, view: PageView, picture: Path) -> None:
-    window.session.generation.adopt([picture])
+    window.session.importer.import_files([picture])
     qtbot.waitUntil(lambda: window.canvas.isVisible())
     assert window.central.back.isVisible()
     window.central.back.click()
@@ -108,7 +108,7 @@ def test_typed_and_generated_text_differ_in_colour(
     stream(qtbot, window, engine, job, "A fox ran home. It")
     assert paper.cursor_position() == 18
     qtbot.keyClick(paper, Qt.Key.Key_Escape)
-    qtbot.waitUntil(lambda: not page.is_writing)
+    qtbot.waitUntil(lambda: not page.jobs.is_writing)
     assert ("cancel", job) in engine.calls
     assert page.text == "A fox ran home. It"
 
@@ -206,7 +206,7 @@ def test_versions_are_searched_and_opened(qtbot: QtBot, window: Window, view: Pa
     job = press_generate(qtbot, window)
     stream(qtbot, window, engine, job, "A fox sang")
     engine.fail(job, "Enough.")
-    qtbot.waitUntil(lambda: not page.is_writing)
+    qtbot.waitUntil(lambda: not page.jobs.is_writing)
     page.undo()
     qtbot.keyClicks(view.editor, "An owl")
     view.versions_button.click()
@@ -254,13 +254,13 @@ def test_words_are_counted(qtbot: QtBot, view: PageView) -> None:
 @pytest.mark.parametrize("command", ["Show page", "New page"])
 def test_an_opened_page_has_the_focus(qtbot: QtBot, window: Window, command: str) -> None:
     session = window.session
-    qtbot.waitUntil(lambda: session.page.ready)
+    qtbot.waitUntil(lambda: session.page.is_ready)
     session.workspace.choose("morph.between")
     assert not window.central.is_page
     next(one for one in window.commands.entries() if one.title == command).run()
     assert window.central.is_page
     assert session.workspace.tool.id == "tales.tale"
-    qtbot.waitUntil(lambda: session.page.ready)
+    qtbot.waitUntil(lambda: session.page.is_ready)
     press_generate(qtbot, window)
     assert window.central.is_page
 
@@ -284,7 +284,7 @@ def test_the_menu_of_pages_can_be_opened_twice_in_a_row(qtbot: QtBot, window: Wi
         menu.aboutToShow.emit()
     qtbot.waitUntil(lambda: "First" in [action.text() for action in menu.actions()])
     done: list[object] = []
-    window.session.page.pages(done.append)
+    window.session.page.list_pages(done.append)
     qtbot.waitUntil(lambda: bool(done))
     assert [action.text() for action in menu.actions() if not action.isSeparator()] == ["New page", "First"]
 
@@ -342,10 +342,10 @@ def test_illustrate_and_update_by_keys(
     qtbot.keyClicks(view.editor, "A red fox.")
     assert not view.illustrations_bar.isVisible()
     qtbot.keyClick(view.editor, Qt.Key.Key_I, ALT)
-    qtbot.waitUntil(lambda: bool(art.pictures()) and bool(art.pictures()[0].anchor.job))
+    qtbot.waitUntil(lambda: bool(art.list_pictures()) and bool(art.list_pictures()[0].anchor.job))
     assert view.illustrations_bar.isVisible()
     assert "generating" in view.illustrations_bar.tiles[0].accessibleName()
-    engine.finish(art.pictures()[0].anchor.job, window.session.library.import_file(pictures[0]))
+    engine.finish(art.list_pictures()[0].anchor.job, window.session.library.import_file(pictures[0]))
     qtbot.waitUntil(lambda: view.illustrations_bar.tiles[0].status == "up to date")
     assert view.isVisible(), "the page stays"
     view.editor.put_cursor(4)
@@ -378,7 +378,7 @@ def test_a_chat_is_written_on_the_page(qtbot: QtBot, window: Window, view: PageV
     job = press_generate(qtbot, window)
     stream(qtbot, window, engine, job, "Hello.\n\nMuse: Hi.\n\nYou: ")
     engine.fail(job, "Enough.")
-    qtbot.waitUntil(lambda: not page.is_writing)
+    qtbot.waitUntil(lambda: not page.jobs.is_writing)
     qtbot.keyClicks(paper, "Who are you?")
     press_generate(qtbot, window)
     assert engine.calls[-1][1].params["text"] == "Hello.\n\nMuse: Hi.\n\nYou: Who are you?"

@@ -61,7 +61,7 @@ def stream(qtbot: QtBot, window: Window, engine: FakeEngine, job: str, text: str
     """Let a job write a text after "A fox"."""
     engine.run(job)
     engine.say(PreviewFrame(job=job, text=f"A fox{text}"))
-    book = window.session.page.book
+    book = window.session.page.tree
     qtbot.waitUntil(lambda: (node := book.find_node_of_job(job)) is not None and node.text == text)
 
 
@@ -70,7 +70,7 @@ def write_alternatives(qtbot: QtBot, window: Window, engine: FakeEngine, *texts:
     for job, text in zip(ask(qtbot, window, len(texts)), texts, strict=True):
         stream(qtbot, window, engine, job, text)
         engine.fail(job, "Enough.")
-    qtbot.waitUntil(lambda: not window.session.page.is_writing)
+    qtbot.waitUntil(lambda: not window.session.page.jobs.is_writing)
 
 
 def open_alternatives(qtbot: QtBot, view: PageView) -> SideBySide:
@@ -105,7 +105,7 @@ def test_a_number_key_chooses_an_alternative_and_keeps_the_others(
     assert cards.title.text() == "3 alternatives"
     assert cards.context_label.text() == "after “A fox”"
     assert [words_on(card) for card in cards.cards] == ["ran.", "sat.", "sang."]
-    assert [card.passage.is_here for card in cards.cards] == [True, False, False]
+    assert [card.passage.is_current for card in cards.cards] == [True, False, False]
     press(qtbot, KEY.Key_4)
     assert cards.isVisible()
     press(qtbot, KEY.Key_3)
@@ -143,7 +143,7 @@ def test_a_click_chooses_an_alternative(qtbot: QtBot, window: Window, view: Page
 def test_escape_closes_without_a_change(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     write_alternatives(qtbot, window, engine, " ran.", " sat.")
     view.editor.put_cursor(7)
-    nodes = dict(window.session.page.book.nodes)
+    nodes = dict(window.session.page.tree.nodes)
     cards = open_alternatives(qtbot, view)
     press(qtbot, KEY.Key_Right)
     press(qtbot, KEY.Key_Escape)
@@ -151,11 +151,11 @@ def test_escape_closes_without_a_change(qtbot: QtBot, window: Window, view: Page
     assert view.editor.text == "A fox ran."
     assert view.editor.cursor_position() == 7
     assert view.editor.hasFocus()
-    assert window.session.page.book.nodes == nodes
+    assert window.session.page.tree.nodes == nodes
     cards = open_alternatives(qtbot, view)
     press(qtbot, KEY.Key_1)
     assert cards.isHidden()
-    assert window.session.page.book.nodes == nodes
+    assert window.session.page.tree.nodes == nodes
 
 
 def test_cards_grow_while_text_is_written(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
@@ -193,7 +193,7 @@ def test_regenerate_adds_a_card(qtbot: QtBot, window: Window, view: PageView, en
     assert [words_on(card) for card in cards.cards] == ["ran.", "sat.", "Waiting…"]
     stream(qtbot, window, engine, submitted.args[0][0].id, " sang.")
     assert cards.isVisible()
-    assert cards.cards[2].passage.is_here
+    assert cards.cards[2].passage.is_current
 
 
 def test_alternatives_close_when_a_job_writes_elsewhere(
@@ -217,7 +217,7 @@ def test_the_text_before_the_passage_is_elided(
     for job in ask(qtbot, window, 2):
         engine.run(job)
         engine.say(PreviewFrame(job=job, text=f"{text} ran"))
-    qtbot.waitUntil(lambda: window.session.page.has_others and view.editor.text.endswith("ran"))
+    qtbot.waitUntil(lambda: window.session.page.has_alternatives and view.editor.text.endswith("ran"))
     before = open_alternatives(qtbot, view).context_label
     assert before.text().startswith("after “…")
     assert before.text().endswith("in May”")

@@ -39,7 +39,7 @@ def view(qtbot: QtBot, window: Window, engine: FakeEngine, page_view: PageView) 
     recipe = Recipe(tool="tales.tale", plugin=PluginRef("tales", "1"), seed=1, notes={"choices": CHOICES})
     engine.run(job)
     engine.finish(job, session.library.add(writer.save_text(session.home, "A red fox ran", recipe)))
-    qtbot.waitUntil(lambda: view.editor.text == "A red fox ran" and not session.page.is_writing)
+    qtbot.waitUntil(lambda: view.editor.text == "A red fox ran" and not session.page.jobs.is_writing)
     return view
 
 
@@ -124,7 +124,7 @@ def with_tools(qtbot: QtBot, window: Window, engine: FakeEngine) -> None:
     rewrite = tool("tales.rewrite", "Rewrite", {"text": prompt}, output="text", selection="replace")
     suggest = tool("tales.suggest", "Find a word", {"text": prompt}, output="text", selection="offer")
     engine.set_catalogue(Catalogue((PluginDescriptor(name="tales", title="Tales", tools=(TALE, rewrite, suggest)),)))
-    qtbot.waitUntil(lambda: window.session.selection_tools.tool("offer") is not None)
+    qtbot.waitUntil(lambda: window.session.selection_tools.find_tool("offer") is not None)
 
 
 def test_a_suggested_word_is_inserted_by_keys(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
@@ -163,7 +163,7 @@ def test_the_selection_is_rewritten(qtbot: QtBot, window: Window, view: PageView
     view.editor.put_cursor(2, select=7)
     count = len(engine.jobs())
     qtbot.keyClick(view.editor, Qt.Key.Key_R, ALT)
-    qtbot.waitUntil(lambda: len(engine.jobs()) > count and window.session.page.is_writing)
+    qtbot.waitUntil(lambda: len(engine.jobs()) > count and window.session.page.jobs.is_writing)
     assert engine.jobs()[-1].recipe.params["text"] == "red fox"
     recipe = Recipe(tool="tales.rewrite", plugin=PluginRef("t", "1"), seed=0)
     saved = window.session.library.add(writer.save_text(window.session.home, "small owl", recipe))
@@ -181,7 +181,7 @@ def test_the_page_stays_while_its_tools_are_changed(
     assert window.central.back.isVisible()
     window.session.page.new_page()
     assert window.canvas.isVisible(), "on an empty page there is nothing to rewrite"
-    assert not window.session.page.is_worked_on
+    assert not window.session.page.has_tool
 
 
 def test_the_page_s_context_menu_shows_commands_with_keys(qtbot: QtBot, window: Window, view: PageView) -> None:

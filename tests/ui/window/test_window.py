@@ -91,7 +91,7 @@ def licence_notice(qtbot: QtBot, window: Window, pictures: list[Path]) -> Licenc
     workspace.choose("morph.between")
     workspace.set_value("images", [str(path) for path in pictures[:2]])
     workspace.set_value("model", "pretty")
-    with qtbot.waitSignal(window.session.generation.licence_unread):
+    with qtbot.waitSignal(window.session.generation.licence_required):
         qtbot.keyClick(window, Qt.Key.Key_Return, CTRL)
     return window.tool_panel.licence
 
@@ -210,7 +210,7 @@ def test_a_drop_on_the_canvas_opens_and_offers_the_recipe(qtbot: QtBot, window: 
         window.canvas.dropEvent(event)
     assert isinstance(shown.args[0], Creation)
     recipe = Recipe(tool="style.transfer", plugin=PluginRef("style"), seed=7)
-    window.session.generation._offer_recipe(msgspec.structs.replace(shown.args[0], recipe=recipe))
+    window.session.importer._offer_settings(msgspec.structs.replace(shown.args[0], recipe=recipe))
     (notice,) = window.session.notices.items
     assert notice.action_label == "Use settings"
 
@@ -287,7 +287,7 @@ def test_the_queue_is_reordered_paused_and_cleared(
     panel.pause_button.click()
     assert engine.queue_paused
     engine.fail(jobs[0], "No.")
-    qtbot.waitUntil(lambda: window.session.queue.standing().failed == 1)
+    qtbot.waitUntil(lambda: window.session.queue.status().failed == 1)
     panel.cancel_all.click()
     qtbot.waitUntil(lambda: all(row.job.state.ended for row in panel.rows()))
     panel.clear.click()
