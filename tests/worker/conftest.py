@@ -1,29 +1,29 @@
-"""Workers for tests: one that a file of tests shares, and fresh ones for those that end badly."""
+"""Workers for tests: one that the tests of a file share, and new ones for tests that end them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
 from studio.core.paths import Home
-from tests.worker.worker_client import Worker
+from tests.worker.worker_client import Worker, WorkerFactory
 
 
 @pytest.fixture
-def fresh(home: Home) -> Iterator[Callable[..., Worker]]:
-    """Starts a worker in the test's own home, and ends it after the test."""
+def start_worker(home: Home) -> Iterator[WorkerFactory]:
+    """Start workers in the test's own home, and end them after the test."""
     with ExitStack() as stack:
-        yield lambda *options, **more: stack.enter_context(Worker(home, *options, **more))
+        yield lambda *options, env=None: stack.enter_context(Worker(home, *options, env=env))
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Worker]:
-    """One worker for all tests of a file, which drops its plugins by `plugins(home)`."""
+def worker(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Worker]:
+    """One worker for all tests of a file, whose `write_plugins(home)` writes the plugins."""
     home = Home(tmp_path_factory.mktemp("home"))
     home.create_folders()
-    request.module.plugins(home)
+    request.module.write_plugins(home)
     with Worker(home) as worker:
-        worker.ready()
+        worker.wait_until_ready()
         yield worker

@@ -8,7 +8,7 @@ import torch
 from studio.worker import devices
 
 
-def test_the_cpu_when_it_is_asked_for() -> None:
+def test_the_cpu_is_used_when_it_is_chosen() -> None:
     device = devices.choose("cpu")
     assert (device.name, device.kind, device.dtype, device.warning) == ("cpu", "cpu", "float32", "")
     assert device.torch_dtype is torch.float32
@@ -18,7 +18,7 @@ def test_the_cpu_when_it_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("wanted", ["cuda:77", "no such device"])
-def test_another_is_used_where_the_one_asked_for_does_not_work(wanted: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_device_that_does_not_work_is_replaced(wanted: str, caplog: pytest.LogCaptureFixture) -> None:
     device = devices.choose(wanted)
     assert device.name in ("cpu", "cuda:0", "xpu:0", "mps")
     assert device.warning == f"The device {wanted} cannot be used; {device.name} is used instead."
@@ -31,13 +31,13 @@ def test_the_dtype_suits_the_device() -> None:
     assert (numbers + numbers).sum().item() == 6
 
 
-def test_before_torch_is_asked_the_device_is_not_known() -> None:
+def test_without_torch_the_device_is_unknown() -> None:
     report = devices.describe_device(None)
     assert (report.kind, report.name) == ("", "")
     assert report.memory_total > 0
     assert report.versions.keys() >= {"studio", "python"}
 
 
-def test_giving_back_is_harmless_on_every_device() -> None:
+def test_memory_can_be_released_on_every_device() -> None:
     devices.release_memory(None)
     devices.release_memory(devices.choose())

@@ -1,4 +1,4 @@
-"""What a job would take, told by a real worker while it does something else."""
+"""Estimates that a real worker gives while it runs other jobs."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from studio.core.paths import Home
 from studio.worker.devices import Device
 from studio.worker.estimates import HostEstimateContext
 from studio.worker.models.cache import ModelCache
-from tests.worker.worker_client import Worker, of, write_plugin
+from tests.worker.worker_client import Worker, filter_messages, write_plugin
 
-TELL = '''
+PLUGIN = '''
 import sys
 import threading
 
-asked = threading.Event()
+estimated = threading.Event()
 
-class Tell(api.Tool):
+class Paint(api.Tool):
     """Knows what it takes."""
 
-    id = "tell.do"
-    title = "Tell"
+    id = "paint.do"
+    title = "Paint"
 
     class Params(api.Params):
         prompt: api.Prompt = ""
@@ -45,7 +45,7 @@ class Tell(api.Tool):
     def run(self, params, ctx):
         while params.endless:
             yield api.Progress(1, 0)
-        asked.wait()
+        estimated.wait()
         yield api.Text("done")
 
     def estimate(self, params, ctx):
@@ -57,15 +57,15 @@ class Tell(api.Tool):
             sys.exit(3)
         if params.prompt == "nonsense":
             return api.Estimate(work=float("nan"))
-        asked.set()
+        estimated.set()
         words = len(params.prompt.split())
-        return api.Estimate(10 * params.steps, params.steps, "tell", {"prompt": f"{words} words on the {ctx.device}"})
+        return api.Estimate(10 * params.steps, params.steps, "paint", {"prompt": f"{words} words on the {ctx.device}"})
 
 
-class Silent(Tell):
+class Silent(Paint):
     """Knows nothing."""
 
-    id = "tell.nothing"
+    id = "paint.nothing"
     title = "Nothing"
 
     estimate = api.Tool.estimate
@@ -76,83 +76,88 @@ class Silent(Tell):
 
 @api.hookimpl
 def studio_tools():
-    return [Tell, Silent]
+    return [Paint, Silent]
 '''
 
 
-def plugins(home: Home) -> None:
-    write_plugin(home, "tell", TELL)
+def write_plugins(home: Home) -> None:
+    write_plugin(home, "paint", PLUGIN)
 
 
-def ask(worker: Worker, id: str, tool: str = "tell.do", **values: object) -> None:
-    worker.tell(EstimateRequest(id, tool, values))
+def request(worker: Worker, id: str, tool: str = "paint.do", **values: object) -> None:
+    worker.send(EstimateRequest(id, tool, values))
 
 
-def test_it_is_told_while_a_job_runs(shared: Worker) -> None:
-    job = shared.start("tell.do", endless=True)
-    shared.hear(JobProgress)
-    ask(shared, "a", prompt="a red fox", steps=3)
-    told = shared.hear(EstimateResult)
-    assert (told.id, told.memory, told.work, told.rate) == ("a", 30, 3.0, "tell")
-    assert told.notes == {"prompt": "3 words on the cpu"}
-    assert told.device.startswith("cpu")
-    shared.tell(Cancel(job))
-    assert of(shared.end(job), JobCancelled)
+def test_an_estimate_arrives_while_a_job_runs(worker: Worker) -> None:
+    job = worker.start("paint.do", endless=True)
+    worker.wait_for(JobProgress)
+    request(worker, "a", prompt="a red fox", steps=3)
+    result = worker.wait_for(EstimateResult)
+    assert (result.id, result.memory, result.work, result.rate) == ("a", 30, 3.0, "paint")
+    assert result.notes == {"prompt": "3 words on the cpu"}
+    assert result.device.startswith("cpu")
+    worker.send(Cancel(job))
+    assert filter_messages(worker.wait_for_end(job), JobCancelled)
 
 
 @pytest.mark.parametrize(
     "values",
     [{"prompt": "fail"}, {"prompt": "exit"}, {"prompt": "nonsense"}, {"steps": "many"}, {"nobody": 1}],
 )
-def test_what_goes_wrong_is_an_empty_answer(shared: Worker, values: dict[str, object]) -> None:
-    shared.tell(EstimateRequest("wrong", "tell.do", values))
-    assert shared.hear(EstimateResult) == EstimateResult(id="wrong")
-    ask(shared, "right", prompt="fox")
-    assert shared.hear(EstimateResult).work == 4
+def test_an_estimate_that_fails_is_empty(worker: Worker, values: dict[str, object]) -> None:
+    worker.send(EstimateRequest("wrong", "paint.do", values))
+    assert worker.wait_for(EstimateResult) == EstimateResult(id="wrong")
+    request(worker, "right", prompt="fox")
+    assert worker.wait_for(EstimateResult).work == 4
 
 
-def test_tools_that_tell_nothing_or_are_not_there_answer_too(shared: Worker) -> None:
-    ask(shared, "silent", "tell.nothing")
-    assert shared.hear(EstimateResult) == EstimateResult(id="silent")
-    ask(shared, "missing", "tell.missing")
-    assert shared.hear(EstimateResult) == EstimateResult(id="missing")
+def test_a_tool_without_an_estimate_and_a_missing_tool_answer_too(worker: Worker) -> None:
+    request(worker, "silent", "paint.nothing")
+    assert worker.wait_for(EstimateResult) == EstimateResult(id="silent")
+    request(worker, "missing", "paint.missing")
+    assert worker.wait_for(EstimateResult) == EstimateResult(id="missing")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="waits at a named pipe")
-def test_of_one_tool_only_the_newest_question_waits(shared: Worker, tmp_path: Path) -> None:
+def test_a_newer_request_for_a_tool_replaces_the_waiting_one(worker: Worker, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    ask(shared, "first", gate=str(gate))
+    request(worker, "first", gate=str(gate))
     with gate.open("w"):  # opens once the first is being answered
-        ask(shared, "overtaken", steps=1)
-        ask(shared, "newest", steps=2)
-        shared.tell(FreeMemory())
-        shared.hear(MemoryFreed)  # so the questions before it were read
-    assert shared.hear(EstimateResult).id == "first"
-    assert shared.hear(EstimateResult) == EstimateResult(
-        id="newest", memory=20, work=2.0, rate="tell", notes={"prompt": "0 words on the cpu"}, device=_device(shared)
+        request(worker, "overtaken", steps=1)
+        request(worker, "newest", steps=2)
+        worker.send(FreeMemory())
+        worker.wait_for(MemoryFreed)  # so the requests before it were read
+    assert worker.wait_for(EstimateResult).id == "first"
+    assert worker.wait_for(EstimateResult) == EstimateResult(
+        id="newest",
+        memory=20,
+        work=2.0,
+        rate="paint",
+        notes={"prompt": "0 words on the cpu"},
+        device=_find_device(worker),
     )
 
 
-def test_a_job_tells_how_long_its_work_took(shared: Worker) -> None:
-    (finished,) = of(shared.run("tell.do", steps=5), JobFinished)
+def test_a_finished_job_reports_its_timing(worker: Worker) -> None:
+    (finished,) = filter_messages(worker.run("paint.do", steps=5), JobFinished)
     assert finished.timing is not None
-    assert (finished.timing.rate, finished.timing.work) == ("tell", 5.0)
+    assert (finished.timing.rate, finished.timing.work) == ("paint", 5.0)
     assert finished.timing.seconds > 0
-    assert finished.timing.device == _device(shared)
+    assert finished.timing.device == _find_device(worker)
 
 
-def test_a_draft_and_what_goes_on_after_a_pause_teach_nothing(shared: Worker, tmp_path: Path) -> None:
-    shared.run("tell.do")  # from here on `run` waits for no question
+def test_a_draft_and_a_resumed_job_report_no_timing(worker: Worker, tmp_path: Path) -> None:
+    worker.run("paint.do")  # after it no request waits
     (tmp_path / "tape").touch()
-    for more in ({"draft": True}, {"checkpoint_dir": str(tmp_path)}):
-        (finished,) = of(shared.run("tell.do", more=more), JobFinished)
+    for options in ({"draft": True}, {"checkpoint_dir": str(tmp_path)}):
+        (finished,) = filter_messages(worker.run("paint.do", options=options), JobFinished)
         assert finished.timing is None
-    (finished,) = of(shared.run("tell.nothing"), JobFinished)
+    (finished,) = filter_messages(worker.run("paint.nothing"), JobFinished)
     assert finished.timing is None
 
 
-def test_what_was_spent_loading_is_counted_once() -> None:
+def test_nested_loading_time_is_counted_once() -> None:
     import time
 
     cache = ModelCache(lambda: (1, 1), lambda: None)
@@ -164,17 +169,19 @@ def test_what_was_spent_loading_is_counted_once() -> None:
     assert cache.seconds_loading == spent
 
 
-def _device(worker: Worker) -> str:
-    (told,) = {message.device for message in worker.said if isinstance(message, EstimateResult) and message.device}
-    return told
+def _find_device(worker: Worker) -> str:
+    (device,) = {
+        message.device for message in worker.received if isinstance(message, EstimateResult) and message.device
+    }
+    return device
 
 
-def test_a_model_of_the_hub_is_where_it_was_fetched_to(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_downloaded_hub_model_is_its_folder(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(home.root / "hub"))
-    around = HostEstimateContext(home, Device("cpu", "float32", "2 cores"))
-    assert around.model("org/name") == "org/name"
+    context = HostEstimateContext(home, Device("cpu", "float32", "2 cores"))
+    assert context.model("org/name") == "org/name"
     (home.models / "org--name").mkdir()
-    assert around.model("org/name") == home.models / "org--name"
-    assert around.dtype.itemsize == 4
+    assert context.model("org/name") == home.models / "org--name"
+    assert context.dtype.itemsize == 4
     with pytest.raises(BadInput, match="There is no starter model named nobody"):
-        around.starter("nobody")
+        context.starter("nobody")

@@ -1,4 +1,4 @@
-"""A studio in miniature: starts a real worker and exchanges real messages with it."""
+"""A client that starts a real worker and exchanges real messages with it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 from studio.core import messages
 from studio.core.descriptor import PluginDescriptor
@@ -32,7 +32,7 @@ from studio.core.recipe import PluginRef, Recipe
 
 M = TypeVar("M")
 LIMIT = 120.0
-"""Seconds after which a test gives up on a worker that says nothing; no test waits that long."""
+"""Seconds without a message after which a test fails."""
 
 
 class Worker:
@@ -41,7 +41,7 @@ class Worker:
     def __init__(self, home: Home, *options: str, env: dict[str, str] | None = None, lane: str = "interactive") -> None:
         home.create_folders()
         self.home = home
-        self.said: list[FromWorker] = []
+        self.received: list[FromWorker] = []
         self.log = home.logs / f"worker-{lane}.log"
         self._jobs = 0
         with self.log.open("ab") as log:
@@ -55,8 +55,8 @@ class Worker:
             )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self._to = cast(BinaryIO, self.process.stdin)
-        self._from = cast(BinaryIO, self.process.stdout)
+        self._input = cast(BinaryIO, self.process.stdin)
+        self._output = cast(BinaryIO, self.process.stdout)
         self._queue: queue.SimpleQueue[FromWorker | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -68,76 +68,81 @@ class Worker:
         self.process.kill()
         self.process.wait()
         self._reader.join()
-        self._from.close()
+        self._output.close()
         with suppress(BrokenPipeError):
-            self._to.close()
+            self._input.close()
 
-    def tell(self, message: ToWorker) -> None:
-        messages.write(self._to, message)
+    def send(self, message: ToWorker) -> None:
+        messages.write(self._input, message)
 
-    def listen(self) -> Iterator[FromWorker]:
-        """What the worker says, until it ends."""
+    def receive(self) -> Iterator[FromWorker]:
+        """Yield the worker's messages until it ends."""
         while (message := self._queue.get(timeout=LIMIT)) is not None:
-            self.said.append(message)
+            self.received.append(message)
             yield message
 
-    def hear(self, kind: type[M]) -> M:
-        """The next message of that type."""
-        for message in self.listen():
+    def wait_for(self, kind: type[M]) -> M:
+        """Return the next message of a type. Raises EOFError when the worker ends before."""
+        for message in self.receive():
             if isinstance(message, kind):
                 return message
         raise EOFError(f"the worker ended (status {self.process.wait()}):\n{self.log.read_text()}")
 
-    def ready(self) -> Ready:
-        self.hear(Hello)
-        return self.hear(Ready)
+    def wait_until_ready(self) -> Ready:
+        self.wait_for(Hello)
+        return self.wait_for(Ready)
 
-    def start(self, tool: str, *, seed: int = 1, more: dict[str, Any] | None = None, **params: Any) -> str:
-        """Sends Run, and returns the job's id."""
+    def start(self, tool: str, *, seed: int = 1, options: dict[str, Any] | None = None, **params: Any) -> str:
+        """Send `RunJob` with the tool's params and other fields of the message, and return the job's id."""
         self._jobs += 1
         job = f"job{self._jobs}"
         recipe = Recipe(tool=tool, plugin=PluginRef(tool.partition(".")[0]), params=params, seed=seed)
-        self.tell(RunJob(job=job, recipe=recipe, **(more or {})))
+        self.send(RunJob(job=job, recipe=recipe, **(options or {})))
         return job
 
-    def end(self, job: str) -> list[FromWorker]:
-        """All that is said of a job, until it ends; without heartbeats."""
-        heard: list[FromWorker] = []
-        for message in self.listen():
+    def wait_for_end(self, job: str) -> list[FromWorker]:
+        """Return the messages until a job has ended, without heartbeats."""
+        received: list[FromWorker] = []
+        for message in self.receive():
             if isinstance(message, Heartbeat):
                 continue
-            heard.append(message)
+            received.append(message)
             if isinstance(message, JobFinished | JobFailed | JobCancelled | JobPaused) and message.job == job:
-                return heard
+                return received
         raise EOFError(f"the worker ended (status {self.process.wait()}):\n{self.log.read_text()}")
 
-    def run(self, tool: str, **more: Any) -> list[FromWorker]:
-        return self.end(self.start(tool, **more))
+    def run(self, tool: str, **params: Any) -> list[FromWorker]:
+        return self.wait_for_end(self.start(tool, **params))
 
     def _read(self) -> None:
-        while (message := messages.read_from_worker(self._from)) is not None:
+        while (message := messages.read_from_worker(self._output)) is not None:
             self._queue.put(message)
         self._queue.put(None)
 
 
-def of(heard: list[FromWorker], kind: type[M]) -> list[M]:
-    return [message for message in heard if isinstance(message, kind)]
+class WorkerFactory(Protocol):
+    def __call__(self, *options: str, env: dict[str, str] | None = None) -> Worker:
+        """Start a worker with these options and environment variables."""
 
 
-def plugin(ready: Ready, name: str) -> PluginDescriptor:
+def filter_messages(received: list[FromWorker], kind: type[M]) -> list[M]:
+    return [message for message in received if isinstance(message, kind)]
+
+
+def find_plugin(ready: Ready, name: str) -> PluginDescriptor:
     return {plugin.name: plugin for plugin in ready.catalogue.plugins}[name]
 
 
 def write_plugin(home: Home, name: str, source: str) -> Path:
-    """Drops a single file into the user's folder. Each plugin begins with the import of the api."""
+    """Write a plugin of one file into the user's folder, after the import of the api."""
     path = home.plugins / (name if name.endswith(".py") else f"{name}.py")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("from studio import api\n" + textwrap.dedent(source), encoding="utf-8")
     return path
 
 
-def tool(name: str, body: str, *, params: str = "pass", attributes: str = "pass") -> str:
-    """The source of a plugin with one tool `NAME.do`, whose `run` has this body."""
+def format_plugin(name: str, body: str, *, params: str = "pass", attributes: str = "pass") -> str:
+    """Return the source of a plugin with one tool `NAME.do`, whose `run` has this body."""
     return f"""
 class Do(api.Tool):
     '''Does one thing.'''

@@ -1,4 +1,4 @@
-"""Which models took part, by the hash of their weights."""
+"""The models of a result, identified by the hash of their weights."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from studio.worker.jobs.provenance import Provenance
 
 @pytest.fixture
 def provenance(tmp_path: Path) -> Iterator[Provenance]:
-    made = Provenance(tmp_path / "hashes.json")
-    yield made
-    made.close()
+    provenance = Provenance(tmp_path / "hashes.json")
+    yield provenance
+    provenance.close()
 
 
-def digest(content: bytes) -> str:
+def digest_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
@@ -34,39 +34,39 @@ def test_a_file_and_a_folder_with_one_are_the_same_model(provenance: Provenance,
     (tmp_path / "model" / "model.bin").write_bytes(b"a copy in another format")
     (tmp_path / "model" / "config.json").write_text("{}")
     of_file = provenance.note_model("it", weights).result()
-    assert of_file == ModelRef("it", digest(b"weights"))
+    assert of_file == ModelRef("it", digest_of(b"weights"))
     assert provenance.note_model("it", tmp_path / "model").result() == of_file
 
 
-def test_several_weights_make_one_hash_that_knows_their_names(provenance: Provenance, tmp_path: Path) -> None:
+def test_several_weight_files_give_one_hash_of_names_and_digests(provenance: Provenance, tmp_path: Path) -> None:
     for part in ("unet", "vae"):
         (tmp_path / "pipe" / part).mkdir(parents=True)
         (tmp_path / "pipe" / part / "model.safetensors").write_bytes(part.encode())
-    lines = "".join(f"{part}/model.safetensors:{digest(part.encode())}\n" for part in ("unet", "vae"))
-    assert provenance.note_model("pipe", tmp_path / "pipe").result().sha256 == digest(lines.encode())
+    lines = "".join(f"{part}/model.safetensors:{digest_of(part.encode())}\n" for part in ("unet", "vae"))
+    assert provenance.note_model("pipe", tmp_path / "pipe").result().sha256 == digest_of(lines.encode())
 
 
-def test_a_hash_is_remembered_until_the_file_changes(provenance: Provenance, tmp_path: Path) -> None:
+def test_a_hash_is_cached_until_the_file_changes(provenance: Provenance, tmp_path: Path) -> None:
     weights = tmp_path / "a.safetensors"
     weights.write_bytes(b"one")
     provenance.note_model("a", weights).result()
     state = weights.stat()
-    kept = json.loads((tmp_path / "hashes.json").read_text())
-    kept[str(weights)]["sha256"] = "remembered"
-    (tmp_path / "hashes.json").write_text(json.dumps(kept))
+    hashes = json.loads((tmp_path / "hashes.json").read_text())
+    hashes[str(weights)]["sha256"] = "remembered"
+    (tmp_path / "hashes.json").write_text(json.dumps(hashes))
     again = Provenance(tmp_path / "hashes.json")
     assert again.note_model("a", weights).result().sha256 == "remembered"
     weights.write_bytes(b"two")
     os.utime(weights, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
-    assert again.note_model("a", weights).result().sha256 == digest(b"two")
+    assert again.note_model("a", weights).result().sha256 == digest_of(b"two")
     again.close()
 
 
-def test_a_model_whose_drive_went_away_keeps_its_name(provenance: Provenance, tmp_path: Path) -> None:
+def test_a_missing_model_keeps_its_name(provenance: Provenance, tmp_path: Path) -> None:
     assert provenance.note_model("gone", tmp_path / "gone.safetensors").result() == ModelRef("gone")
 
 
-def test_a_hub_model_is_known_by_its_cache(
+def test_a_hub_model_is_identified_by_its_cache(
     provenance: Provenance, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))

@@ -1,4 +1,4 @@
-"""Jobs in a real worker: what goes in, what comes out, and how they end."""
+"""Jobs in a real worker: inputs, results, cancels and failures."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from studio.core.messages import (
 from studio.core.notices import NoticeLevel
 from studio.core.paths import Home
 from studio.library.storage import recipe_embedding, writer
-from tests.worker.worker_client import Worker, of, tool, write_plugin
+from tests.worker.worker_client import Worker, filter_messages, format_plugin, write_plugin
 
 
-def plugins(home: Home) -> None:
-    """One plugin a tool."""
+def write_plugins(home: Home) -> None:
+    """Write one plugin for each tool."""
     write_plugin(
         home,
         "noise",
         "__version__ = '3.1'\n"
-        + tool(
+        + format_plugin(
             "noise",
             """
             import random
@@ -57,7 +57,7 @@ def plugins(home: Home) -> None:
     write_plugin(
         home,
         "steps",
-        tool(
+        format_plugin(
             "steps",
             """
             try:
@@ -75,7 +75,7 @@ def plugins(home: Home) -> None:
     write_plugin(
         home,
         "rest",
-        tool(
+        format_plugin(
             "rest",
             """
             state = ctx.checkpoint_dir / "state"
@@ -94,7 +94,7 @@ def plugins(home: Home) -> None:
     write_plugin(
         home,
         "film",
-        tool(
+        format_plugin(
             "film",
             """
             import numpy as np
@@ -107,7 +107,7 @@ def plugins(home: Home) -> None:
     write_plugin(
         home,
         "train",
-        tool(
+        format_plugin(
             "train",
             """
             folder = ctx.scratch / "model"
@@ -122,7 +122,7 @@ def plugins(home: Home) -> None:
     write_plugin(
         home,
         "look",
-        tool(
+        format_plugin(
             "look",
             """
             picture = api.images.open_picture(params.image)
@@ -139,7 +139,7 @@ def plugins(home: Home) -> None:
     write_plugin(
         home,
         "strict",
-        tool(
+        format_plugin(
             "strict",
             "yield api.Text('fine')",
             params="""
@@ -158,7 +158,7 @@ def plugins(home: Home) -> None:
     write_plugin(
         home,
         "model",
-        tool(
+        format_plugin(
             "model",
             """
             chosen = ctx.model(params.model)
@@ -171,7 +171,7 @@ def plugins(home: Home) -> None:
     write_plugin(
         home,
         "wrong",
-        tool(
+        format_plugin(
             "wrong",
             """
             match params.how:
@@ -195,12 +195,14 @@ def plugins(home: Home) -> None:
             params="how: str",
         ),
     )
-    write_plugin(home, "starter", tool("starter", "yield api.Text(str(ctx.starter(params.name)))", params="name: str"))
-    write_plugin(home, "empty", tool("empty", "return None"))
+    write_plugin(
+        home, "starter", format_plugin("starter", "yield api.Text(str(ctx.starter(params.name)))", params="name: str")
+    )
+    write_plugin(home, "empty", format_plugin("empty", "return None"))
     write_plugin(
         home,
         "odd",
-        tool(
+        format_plugin(
             "odd",
             """
             yield api.Progress(1, 2, "Painting caf\\udce9.png")
@@ -212,14 +214,16 @@ def plugins(home: Home) -> None:
     )
 
 
-def test_results_are_saved_with_their_recipe(shared: Worker) -> None:
-    heard = shared.run("noise.do", seed=5)
-    lasting = [type(message) for message in heard if not isinstance(message, PreviewFrame)]
+def test_results_are_saved_with_their_recipe(worker: Worker) -> None:
+    received = worker.run("noise.do", seed=5)
+    lasting = [type(message) for message in received if not isinstance(message, PreviewFrame)]
     assert lasting == [JobNotice, ResultSaved, ResultSaved, JobFinished]
-    assert of(heard, PreviewFrame), "a finished picture is shown before it is on disk"
-    assert isinstance(heard[-1], JobFinished)
-    assert of(heard, JobNotice) == [JobNotice(heard[-1].job, "Noise is coming.", NoticeLevel.WARNING)]
-    first, second = of(heard, ResultSaved)
+    assert filter_messages(received, PreviewFrame), "a finished picture is shown before it is on disk"
+    assert isinstance(received[-1], JobFinished)
+    assert filter_messages(received, JobNotice) == [
+        JobNotice(received[-1].job, "Noise is coming.", NoticeLevel.WARNING)
+    ]
+    first, second = filter_messages(received, ResultSaved)
     assert first.digest == hashlib.sha256(Path(first.path).read_bytes()).hexdigest()
     with Image.open(second.path) as picture:
         assert picture.size == (6, 4)
@@ -231,106 +235,106 @@ def test_results_are_saved_with_their_recipe(shared: Worker) -> None:
     assert recipe.notes.keys() == {"luck", "part"}
 
 
-def test_the_same_seed_gives_the_same_pixels(shared: Worker) -> None:
-    def pixels(seed: int) -> bytes:
-        with Image.open(of(shared.run("noise.do", seed=seed), ResultSaved)[0].path) as picture:
+def test_the_same_seed_gives_the_same_pixels(worker: Worker) -> None:
+    def read_pixels(seed: int) -> bytes:
+        with Image.open(filter_messages(worker.run("noise.do", seed=seed), ResultSaved)[0].path) as picture:
             return picture.tobytes()
 
-    first = pixels(5)
-    assert pixels(6) != first
-    assert pixels(5) == first
+    first = read_pixels(5)
+    assert read_pixels(6) != first
+    assert read_pixels(5) == first
 
 
-def test_the_format_that_is_asked_for(shared: Worker) -> None:
-    def suffix(tool: str, format: str) -> str:
-        return Path(of(shared.run(tool, more={"format": format}), ResultSaved)[0].path).suffix
+def test_results_are_saved_in_the_requested_format(worker: Worker) -> None:
+    def suffix_of(tool: str, format: str) -> str:
+        return Path(filter_messages(worker.run(tool, options={"format": format}), ResultSaved)[0].path).suffix
 
-    assert suffix("noise.do", "webp") == ".webp"
-    assert suffix("film.do", "gif") == ".gif"
-    assert suffix("noise.do", "mp4") == ".png"
+    assert suffix_of("noise.do", "webp") == ".webp"
+    assert suffix_of("film.do", "gif") == ".gif"
+    assert suffix_of("noise.do", "mp4") == ".png"
 
 
-def test_frames_are_encoded_as_they_come(shared: Worker) -> None:
-    heard = shared.run("film.do", more={"format": "webp"})
-    (saved,) = of(heard, ResultSaved)
+def test_frames_are_encoded_as_they_come(worker: Worker) -> None:
+    received = worker.run("film.do", options={"format": "webp"})
+    (saved,) = filter_messages(received, ResultSaved)
     with Image.open(saved.path) as film:
         assert (Path(saved.path).suffix, film.n_frames) == (".webp", 6)  # type: ignore[attr-defined]
-    assert {message.channels for message in of(heard, PreviewFrame)} <= {3}
-    assert all(message.text.startswith("Frame") for message in of(heard, JobProgress))
+    assert {message.channels for message in filter_messages(received, PreviewFrame)} <= {3}
+    assert all(message.text.startswith("Frame") for message in filter_messages(received, JobProgress))
 
 
-def test_a_text_and_a_model(shared: Worker) -> None:
-    (text,) = of(shared.run("steps.do"), ResultSaved)
+def test_a_text_and_a_trained_model_are_saved(worker: Worker) -> None:
+    (text,) = filter_messages(worker.run("steps.do"), ResultSaved)
     assert "All done." in Path(text.path).read_text()
-    (model,) = of(shared.run("train.do"), ResultSaved)
+    (model,) = filter_messages(worker.run("train.do"), ResultSaved)
     assert (Path(model.path) / "model.safetensors").read_bytes() == b"weights"
     assert (Path(text.path).suffix, Path(model.path).is_dir()) == (".md", True)
-    assert list((shared.home.root / "scratch").iterdir()) == []
+    assert list((worker.home.root / "scratch").iterdir()) == []
 
 
-def test_a_tool_may_speak_of_files_whose_names_are_no_utf_8(shared: Worker) -> None:
-    heard = shared.run("odd.do")
-    assert [message.text for message in of(heard, JobNotice)] == ["caf?.png is broken."]
-    (text,) = of(heard, ResultSaved)
+def test_a_tool_may_name_files_whose_names_are_not_utf_8(worker: Worker) -> None:
+    received = worker.run("odd.do")
+    assert [message.text for message in filter_messages(received, JobNotice)] == ["caf?.png is broken."]
+    (text,) = filter_messages(received, ResultSaved)
     assert "- caf?.png" in Path(text.path).read_text("utf-8")
     recipe = recipe_embedding.read_recipe(Path(text.path))
     assert recipe is not None
     assert recipe.notes["skipped"] == ["caf?.png"]
 
 
-def test_a_draft_is_seen_and_not_saved(shared: Worker) -> None:
-    before = sorted(shared.home.library.rglob("*"))
-    heard = shared.run("noise.do", more={"draft": True})
-    assert of(heard, ResultSaved) == []
-    assert [(message.width, message.height) for message in of(heard, PreviewFrame)] == [(8, 8), (6, 4)]
-    assert of(shared.run("film.do", more={"draft": True}), PreviewFrame)[0].pixels == bytes(16 * 16 * 3)
-    assert of(shared.run("steps.do", more={"draft": True}), PreviewFrame)[0].text == "All done."
-    assert sorted(shared.home.library.rglob("*")) == before
+def test_a_draft_sends_previews_and_saves_nothing(worker: Worker) -> None:
+    before = sorted(worker.home.library.rglob("*"))
+    received = worker.run("noise.do", options={"draft": True})
+    assert filter_messages(received, ResultSaved) == []
+    assert [(message.width, message.height) for message in filter_messages(received, PreviewFrame)] == [(8, 8), (6, 4)]
+    assert filter_messages(worker.run("film.do", options={"draft": True}), PreviewFrame)[0].pixels == bytes(16 * 16 * 3)
+    assert filter_messages(worker.run("steps.do", options={"draft": True}), PreviewFrame)[0].text == "All done."
+    assert sorted(worker.home.library.rglob("*")) == before
 
 
-def test_a_cancel_ends_the_job_at_its_next_cancel_point(shared: Worker, tmp_path: Path) -> None:
-    job = shared.start("steps.do", steps=10_000, more={"checkpoint_dir": str(tmp_path)})
-    shared.hear(JobProgress)
-    shared.tell(Cancel(job))
-    assert shared.end(job)[-1] == JobCancelled(job)
+def test_a_cancel_ends_the_job_at_its_next_cancel_point(worker: Worker, tmp_path: Path) -> None:
+    job = worker.start("steps.do", steps=10_000, options={"checkpoint_dir": str(tmp_path)})
+    worker.wait_for(JobProgress)
+    worker.send(Cancel(job))
+    assert worker.wait_for_end(job)[-1] == JobCancelled(job)
     assert (tmp_path / "left").read_text() == "in order"
 
 
-def test_a_job_that_is_cancelled_before_its_turn_never_starts(shared: Worker) -> None:
-    first = shared.start("steps.do", steps=10_000)
-    second = shared.start("noise.do")
-    shared.tell(Cancel(second))
-    shared.hear(JobProgress)
-    shared.tell(Cancel(first))
-    assert shared.end(first)[-1] == JobCancelled(first)
-    assert shared.end(second) == [JobCancelled(second)]
+def test_a_job_that_is_cancelled_before_its_turn_never_starts(worker: Worker) -> None:
+    first = worker.start("steps.do", steps=10_000)
+    second = worker.start("noise.do")
+    worker.send(Cancel(second))
+    worker.wait_for(JobProgress)
+    worker.send(Cancel(first))
+    assert worker.wait_for_end(first)[-1] == JobCancelled(first)
+    assert worker.wait_for_end(second) == [JobCancelled(second)]
 
 
-def test_wishes_for_jobs_that_are_gone_are_ignored(shared: Worker) -> None:
-    shared.tell(Cancel("nobody"))
-    shared.tell(Pause("nobody"))
-    assert isinstance(shared.run("steps.do")[-1], JobFinished)
+def test_requests_for_unknown_jobs_are_ignored(worker: Worker) -> None:
+    worker.send(Cancel("nobody"))
+    worker.send(Pause("nobody"))
+    assert isinstance(worker.run("steps.do")[-1], JobFinished)
 
 
-def test_a_job_that_was_paused_goes_on(shared: Worker, tmp_path: Path) -> None:
-    job = shared.start("rest.do", more={"checkpoint_dir": str(tmp_path)})
-    shared.hear(JobProgress)
-    shared.tell(Pause(job))
-    assert shared.end(job)[-1] == JobPaused(job)
-    (saved,) = of(shared.run("rest.do", more={"checkpoint_dir": str(tmp_path)}), ResultSaved)
+def test_a_paused_job_continues_from_its_checkpoint(worker: Worker, tmp_path: Path) -> None:
+    job = worker.start("rest.do", options={"checkpoint_dir": str(tmp_path)})
+    worker.wait_for(JobProgress)
+    worker.send(Pause(job))
+    assert worker.wait_for_end(job)[-1] == JobPaused(job)
+    (saved,) = filter_messages(worker.run("rest.do", options={"checkpoint_dir": str(tmp_path)}), ResultSaved)
     assert "Went on from 7" in Path(saved.path).read_text()
 
 
-def test_inputs_are_handed_over_as_paths(shared: Worker, tmp_path: Path) -> None:
+def test_inputs_are_passed_as_paths(worker: Worker, tmp_path: Path) -> None:
     Image.new("RGB", (5, 3)).save(tmp_path / "cat.png")
     files = {"sha256:aa": str(tmp_path / "cat.png"), "sha256:bb": str(tmp_path / "dog.png")}
     values = {"image": "sha256:aa", "others": ["sha256:bb", "sha256:aa"], "folder": str(tmp_path)}
-    (saved,) = of(shared.run("look.do", **values, more={"files": files}), ResultSaved)
+    (saved,) = filter_messages(worker.run("look.do", **values, options={"files": files}), ResultSaved)
     assert f"(5, 3) 2 None {tmp_path.name}" in Path(saved.path).read_text()
     recipe = recipe_embedding.read_recipe(Path(saved.path))
     assert recipe is not None
     assert recipe.params == values
-    (failed,) = of(shared.run("look.do", **values), JobFailed)
+    (failed,) = filter_messages(worker.run("look.do", **values), JobFailed)
     assert failed.failure.sentence == "Picture: the file aa… no longer exists. Choose it again."
 
 
@@ -343,10 +347,8 @@ def test_inputs_are_handed_over_as_paths(shared: Worker, tmp_path: Path) -> None
         ({"steps": "many"}, "Steps must be a number, not 'many'."),
     ],
 )
-def test_values_that_do_not_fit_are_refused_in_one_sentence(
-    shared: Worker, values: dict[str, object], sentence: str
-) -> None:
-    (failed,) = of(shared.run("strict.do", **values), JobFailed)
+def test_invalid_values_are_refused_in_one_sentence(worker: Worker, values: dict[str, object], sentence: str) -> None:
+    (failed,) = filter_messages(worker.run("strict.do", **values), JobFailed)
     assert (failed.failure.kind, failed.failure.sentence) == (FailureKind.BAD_INPUT, sentence)
 
 
@@ -364,61 +366,61 @@ def test_values_that_do_not_fit_are_refused_in_one_sentence(
         ("note", "failed", "the note 'it' must be a plain JSON value"),
     ],
 )
-def test_every_failure_is_one_sentence_and_costs_one_job(shared: Worker, how: str, kind: str, sentence: str) -> None:
-    (failed,) = of(shared.run("wrong.do", how=how), JobFailed)
+def test_a_failure_is_one_sentence_and_ends_one_job(worker: Worker, how: str, kind: str, sentence: str) -> None:
+    (failed,) = filter_messages(worker.run("wrong.do", how=how), JobFailed)
     assert failed.failure.kind is FailureKind(kind)
     assert sentence in failed.failure.sentence
     assert ("Traceback" in failed.failure.details) == (kind != "bad_input")
-    assert isinstance(shared.run("wrong.do", how="fine")[-1], JobFinished)
+    assert isinstance(worker.run("wrong.do", how="fine")[-1], JobFinished)
 
 
-def test_a_tool_that_swallows_its_cancel_still_ends_as_cancelled(shared: Worker) -> None:
-    job = shared.start("wrong.do", how="stubborn")
-    shared.hear(JobProgress)
-    shared.tell(Cancel(job))
-    assert shared.end(job)[-1] == JobCancelled(job)
+def test_a_tool_that_swallows_its_cancel_still_ends_as_cancelled(worker: Worker) -> None:
+    job = worker.start("wrong.do", how="stubborn")
+    worker.wait_for(JobProgress)
+    worker.send(Cancel(job))
+    assert worker.wait_for_end(job)[-1] == JobCancelled(job)
 
 
-def test_a_tool_that_forgot_to_yield(shared: Worker) -> None:
-    (failed,) = of(shared.run("empty.do"), JobFailed)
+def test_a_tool_without_a_yield_is_reported(worker: Worker) -> None:
+    (failed,) = filter_messages(worker.run("empty.do"), JobFailed)
     assert "its run has no yield" in failed.failure.sentence
 
 
-def test_an_unknown_tool_names_its_neighbour(shared: Worker) -> None:
-    (failed,) = of(shared.run("noise.du"), JobFailed)
+def test_an_unknown_tool_gets_a_suggestion(worker: Worker) -> None:
+    (failed,) = filter_messages(worker.run("noise.du"), JobFailed)
     assert failed.failure.kind is FailureKind.BAD_INPUT
     assert failed.failure.sentence.startswith("There is no tool noise.du. Did you mean noise.do")
 
 
-def test_the_models_of_a_result_are_in_its_recipe(shared: Worker) -> None:
-    folder = shared.home.models / "mine"
+def test_the_models_of_a_result_are_in_its_recipe(worker: Worker) -> None:
+    folder = worker.home.models / "mine"
     folder.mkdir(exist_ok=True)
     (folder / "model.safetensors").write_bytes(b"weights")
     (folder / "README.md").write_text("---\nlicense: cc0-1.0\n---\n")
-    (saved,) = of(shared.run("model.do"), ResultSaved)
+    (saved,) = filter_messages(worker.run("model.do"), ResultSaved)
     recipe = recipe_embedding.read_recipe(Path(saved.path))
     assert recipe is not None
     (model,) = recipe.models
     assert (model.name, model.licence) == ("mine", "cc0-1.0")
     assert model.sha256 == writer.digest_of(folder / "model.safetensors")
-    (failed,) = of(shared.run("model.do", model="mein"), JobFailed)
+    (failed,) = filter_messages(worker.run("model.do", model="mein"), JobFailed)
     assert failed.failure.sentence.startswith("There is no model mein.")
 
 
-def test_starters_are_found_by_name_and_noted(shared: Worker) -> None:
+def test_starters_are_found_by_name_and_recorded(worker: Worker) -> None:
     name = sorted((paths.resources_folder() / "starters").glob("*/"))[0].name
-    (saved,) = of(shared.run("starter.do", name=name), ResultSaved)
+    (saved,) = filter_messages(worker.run("starter.do", name=name), ResultSaved)
     recipe = recipe_embedding.read_recipe(Path(saved.path))
     assert recipe is not None
     assert [model.name for model in recipe.models] == [name]
     for bad in ("nobody", "", "../starters", "."):
-        (failed,) = of(shared.run("starter.do", name=bad), JobFailed)
+        (failed,) = filter_messages(worker.run("starter.do", name=bad), JobFailed)
         assert failed.failure.kind is FailureKind.BAD_INPUT
 
 
-def test_the_heart_beats_and_knows_the_device(shared: Worker) -> None:
-    shared.run("steps.do")
-    while (beat := shared.hear(Heartbeat)).device is None:
+def test_heartbeats_report_memory_and_device(worker: Worker) -> None:
+    worker.run("steps.do")
+    while (beat := worker.wait_for(Heartbeat)).device is None:
         pass
     assert beat.memory > 0
     assert beat.device.kind in ("cpu", "cuda", "mps", "xpu")

@@ -1,4 +1,4 @@
-"""The cache of loaded models: what it keeps, what it drops, and how it measures."""
+"""The cache of loaded models: eviction, saved state and sizes."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ MIB = 2**20
 
 
 class Machine:
-    """A device of 100 MiB, of which every model in `models` takes its share."""
+    """A device of 100 MiB, whose memory the models of a cache fill."""
 
-    def __init__(self, parked: Path = Path("nowhere")) -> None:
-        self.given_back = 0
-        self.cache = ModelCache(self.memory, self.give_back, EvictedStates(parked))
+    def __init__(self, folder: Path = Path("nowhere")) -> None:
+        self.releases = 0
+        self.cache = ModelCache(self.memory, self.release, EvictedStates(folder))
 
     def memory(self) -> tuple[int, int]:
         return 100 * MIB, 100 * MIB - sum(self.cache.sizes.values())
 
-    def give_back(self) -> None:
-        self.given_back += 1
+    def release(self) -> None:
+        self.releases += 1
 
     def load(self, key: str, mib: int) -> torch.Tensor:
         return self.cache.load(key, lambda: torch.empty(mib * MIB, dtype=torch.uint8))
@@ -42,14 +42,14 @@ def test_a_model_is_loaded_once() -> None:
     assert machine.cache.sizes == {"a": 10 * MIB}
 
 
-def test_the_least_recently_used_makes_room() -> None:
+def test_the_least_recently_used_model_is_evicted_first() -> None:
     machine = Machine()
     for key in "abc":
         machine.load(key, 25)
     machine.load("a", 25)
     machine.load("d", 20)
     assert list(machine.cache.sizes) == ["c", "a", "d"]
-    assert machine.given_back
+    assert machine.releases
 
 
 def test_a_model_that_fills_the_device_stays_while_it_is_the_latest() -> None:
@@ -85,7 +85,7 @@ def test_a_loader_that_fails_leaves_nothing(error: type[Exception]) -> None:
     assert machine.cache.sizes == {}
 
 
-def test_dropping_and_clearing() -> None:
+def test_drop_removes_one_model_and_clear_removes_all() -> None:
     machine = Machine()
     machine.load("a", 1)
     machine.load("b", 1)
@@ -116,47 +116,49 @@ class Reader:
         self.words = (folder / "words").read_text()
 
 
-def left(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_an_evicted_model_finds_again_what_it_left(tmp_path: Path) -> None:
-    machine = Machine(tmp_path / "parked")
+def test_an_evicted_model_gets_its_saved_state_back(tmp_path: Path) -> None:
+    machine = Machine(tmp_path / "states")
     machine.cache.load("a", Reader).words = "Once there was a fox."
     machine.load("b", 60)
     assert "a" not in machine.cache.sizes
-    assert len(left(tmp_path)) == 1
+    assert len(list_files(tmp_path)) == 1
     assert machine.cache.load("a", Reader).words == "Once there was a fox."
-    assert left(tmp_path) == []
+    assert list_files(tmp_path) == []
     machine.cache.clear()
     assert machine.cache.load("a", Reader).words == "Once there was a fox."
     assert machine.cache.load("another", Reader).words == ""
 
 
-def test_what_is_forgotten_is_not_found_again(tmp_path: Path) -> None:
-    machine = Machine(tmp_path / "parked")
+def test_dropped_state_is_not_restored(tmp_path: Path) -> None:
+    machine = Machine(tmp_path / "states")
     ways: list[Callable[[], object]] = [lambda: machine.cache.drop("a"), machine.cache.forget]
     for forget in ways:
         machine.cache.load("a", Reader).words = "Once"
         machine.cache.clear()
         forget()
-        assert left(tmp_path) == []
+        assert list_files(tmp_path) == []
         assert machine.cache.load("a", Reader).words == ""
         machine.cache.load("a", Reader).words = "Once"
         forget()
         assert machine.cache.load("a", Reader).words == ""
 
 
-def test_a_model_that_left_nothing_is_only_loaded_again(tmp_path: Path) -> None:
-    machine = Machine(tmp_path / "parked")
+def test_a_model_without_saved_state_is_loaded_again(tmp_path: Path) -> None:
+    machine = Machine(tmp_path / "states")
     machine.cache.load("a", Reader)
     machine.cache.clear()
-    assert [*(tmp_path / "parked").iterdir()] == []
+    assert [*(tmp_path / "states").iterdir()] == []
     assert machine.cache.load("a", Reader).words == ""
 
 
-def test_what_cannot_be_parked_fails_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    machine = Machine(tmp_path / "parked")
+def test_state_that_cannot_be_saved_or_restored_is_only_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine = Machine(tmp_path / "states")
     reader = machine.cache.load("a", Reader)
     reader.words, reader.fails = "Once", True
     machine.cache.clear()
@@ -166,26 +168,26 @@ def test_what_cannot_be_parked_fails_nothing(tmp_path: Path, caplog: pytest.LogC
     machine.cache.clear()
     assert machine.cache.load("a", lambda: Reader(fails=True)).words == ""
     assert "could not be restored" in caplog.text
-    assert left(tmp_path) == []
+    assert list_files(tmp_path) == []
 
 
-def test_what_was_parked_first_gives_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_saved_state_is_removed_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evicted_state, "LIMIT", 10)
-    machine = Machine(tmp_path / "parked")
+    machine = Machine(tmp_path / "states")
     for key in "abc":
         machine.cache.load(key, Reader).words = "12345"
         machine.cache.clear()
     assert [machine.cache.load(key, Reader).words for key in "abc"] == ["", "12345", "12345"]
 
 
-def test_parking_counts_as_loading(tmp_path: Path) -> None:
+def test_saving_state_counts_as_loading_time(tmp_path: Path) -> None:
     class Slow(Reader):
         def save_state(self, folder: Path) -> None:
             began = time.monotonic()
             while time.monotonic() - began < 0.05:
                 pass
 
-    machine = Machine(tmp_path / "parked")
+    machine = Machine(tmp_path / "states")
     machine.cache.load("a", Slow)
     before = machine.cache.seconds_loading
     machine.load("b", 60)

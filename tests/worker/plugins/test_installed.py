@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from studio.core.messages import PreviewFrame, Ready, Reload
-from tests.worker.worker_client import Worker, of, plugin, tool
+from tests.worker.worker_client import WorkerFactory, filter_messages, find_plugin, format_plugin
 
 PYPROJECT = """
 [build-system]
@@ -30,7 +29,7 @@ packages = ["studio_{name}"]
 
 
 def build_and_install(name: str, body: str, into: Path, work: Path) -> None:
-    """With the build backend that is there, so that nothing is downloaded."""
+    """Build and install a distribution with the installed build backend, so that nothing is downloaded."""
     package = work / name / f"studio_{name}"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
@@ -55,44 +54,44 @@ def build_and_install(name: str, body: str, into: Path, work: Path) -> None:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """Where distributions are installed for one test only."""
+    """A folder into which a test installs distributions."""
     (tmp_path / "site").mkdir()
     return tmp_path / "site"
 
 
-def test_an_installed_distribution_is_found_and_run(fresh: Callable[..., Worker], site: Path, tmp_path: Path) -> None:
-    build_and_install("clouds", tool("clouds", "yield api.Text(WORD)"), site, tmp_path)
-    worker = fresh(env={"PYTHONPATH": str(site)})
-    found = plugin(worker.ready(), "clouds")
-    assert (found.source, found.version, found.path, found.error) == ("installed", "2.5", "studio_clouds.tools", "")
-    (preview,) = of(worker.run("clouds.do", more={"draft": True}), PreviewFrame)
+def test_an_installed_distribution_is_found_and_run(start_worker: WorkerFactory, site: Path, tmp_path: Path) -> None:
+    build_and_install("clouds", format_plugin("clouds", "yield api.Text(WORD)"), site, tmp_path)
+    worker = start_worker(env={"PYTHONPATH": str(site)})
+    plugin = find_plugin(worker.wait_until_ready(), "clouds")
+    assert (plugin.source, plugin.version, plugin.path, plugin.error) == ("installed", "2.5", "studio_clouds.tools", "")
+    (preview,) = filter_messages(worker.run("clouds.do", options={"draft": True}), PreviewFrame)
     assert preview.text == "inside"
 
 
-def test_one_that_is_installed_later_is_found_by_a_reload(
-    fresh: Callable[..., Worker], site: Path, tmp_path: Path
-) -> None:
-    worker = fresh(env={"PYTHONPATH": str(site)})
-    worker.ready()
-    build_and_install("rain", tool("rain", "yield api.Text(WORD)"), site, tmp_path)
+def test_a_plugin_installed_later_is_found_by_a_reload(start_worker: WorkerFactory, site: Path, tmp_path: Path) -> None:
+    worker = start_worker(env={"PYTHONPATH": str(site)})
+    worker.wait_until_ready()
+    build_and_install("rain", format_plugin("rain", "yield api.Text(WORD)"), site, tmp_path)
     build_and_install("broken", "raise RuntimeError('at import')", site, tmp_path)
-    worker.tell(Reload())
-    ready = worker.hear(Ready)
-    assert [tool.id for tool in plugin(ready, "rain").tools] == ["rain.do"]
-    assert plugin(ready, "broken").error == "Broken cannot be loaded: RuntimeError: at import"
+    worker.send(Reload())
+    ready = worker.wait_for(Ready)
+    assert [tool.id for tool in find_plugin(ready, "rain").tools] == ["rain.do"]
+    assert find_plugin(ready, "broken").error == "Broken cannot be loaded: RuntimeError: at import"
     (site / "studio_rain" / "words.py").write_text("WORD = 'of a newer version'\n")
-    worker.tell(Reload())
-    worker.hear(Ready)
-    (preview,) = of(worker.run("rain.do", more={"draft": True}), PreviewFrame)
+    worker.send(Reload())
+    worker.wait_for(Ready)
+    (preview,) = filter_messages(worker.run("rain.do", options={"draft": True}), PreviewFrame)
     assert preview.text == "of a newer version"
 
 
-def test_it_cannot_take_the_place_of_a_bundled_one(fresh: Callable[..., Worker], site: Path, tmp_path: Path) -> None:
-    body = tool("thief", "yield").replace("thief.do", "vae.morph")
+def test_an_installed_plugin_cannot_replace_a_bundled_one(
+    start_worker: WorkerFactory, site: Path, tmp_path: Path
+) -> None:
+    body = format_plugin("thief", "yield").replace("thief.do", "vae.morph")
     build_and_install("vae_interpolation", body, site, tmp_path)
     build_and_install("thief", body, site, tmp_path)
-    ready = fresh(env={"PYTHONPATH": str(site)}).ready()
+    ready = start_worker(env={"PYTHONPATH": str(site)}).wait_until_ready()
     assert ready.catalogue.tools["vae.morph"].plugin == "vae_interpolation"
-    assert plugin(ready, "thief").notes == ("There is already a tool vae.morph; this one was left out.",)
-    refused = [one.error for one in ready.catalogue.plugins if one.source == "installed" and one.error]
+    assert find_plugin(ready, "thief").notes == ("There is already a tool vae.morph; this one was left out.",)
+    refused = [plugin.error for plugin in ready.catalogue.plugins if plugin.source == "installed" and plugin.error]
     assert refused == ["There is already a plugin named vae_interpolation; this one was left out."]
