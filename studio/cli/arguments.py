@@ -25,12 +25,12 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        if found := re.search(r"invalid choice: '(.*?)'", message):
+        if match := re.search(r"invalid choice: '(.*?)'", message):
             known = COMMANDS if self.prog == "studio" else ("new",)
-            hint = did_you_mean(found[1], known) or f"Commands: {', '.join(known)}."
-            if "." in found[1]:
-                hint = f"To run a tool: {self.prog} run {found[1]}."
-            raise BadInput(f"There is no command {found[1]}.", hint)
+            hint = did_you_mean(match[1], known) or f"Commands: {', '.join(known)}."
+            if "." in match[1]:
+                hint = f"To run a tool: {self.prog} run {match[1]}."
+            raise BadInput(f"There is no command {match[1]}.", hint)
         raise BadInput(f"{message[:1].upper()}{message[1:]}.", f"See `{self.prog} --help`.")
 
 

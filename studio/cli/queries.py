@@ -16,6 +16,7 @@ from studio.core import params_schema
 from studio.core.descriptor import Field, PluginDescriptor
 from studio.core.errors import BadInput
 from studio.core.recipe import Recipe
+from studio.library.creation import Creation
 from studio.library.foreign.metadata import read_metadata
 from studio.library.storage import recipe_embedding
 
@@ -24,13 +25,13 @@ _ID = re.compile(r"[0-9a-f]{6,64}")
 
 def tools(options: argparse.Namespace, console: Console) -> int:
     with open_app(options) as app:
-        found = sorted(app.catalogue.tools.values(), key=lambda tool: tool.id)
-        for tool in found:
+        descriptors = sorted(app.catalogue.tools.values(), key=lambda tool: tool.id)
+        for tool in descriptors:
             console.emit({"id": tool.id, "title": tool.title, "plugin": tool.plugin, "output": tool.output,
                           "lane": tool.lane, "version": tool.version, "summary": tool.summary})  # fmt: skip
-        if found:
+        if descriptors:
             console.print_table(
-                [("Tool", "Title", "Plugin", "Output"), *((t.id, t.title, t.plugin, t.output) for t in found)]
+                [("Tool", "Title", "Plugin", "Output"), *((t.id, t.title, t.plugin, t.output) for t in descriptors)]
             )
         _print_failures(app.catalogue.plugins, console)
     return 0
@@ -61,11 +62,11 @@ def recipe(options: argparse.Namespace, console: Console) -> int:
     foreign = None if own else read_metadata(path)
     if own is None and foreign is None:
         raise BadInput(f"{path.name} contains no recipe.")
-    found = msgspec.to_builtins(own or foreign)
-    console.emit(found)
-    is_unsafe = not json.dumps(found, ensure_ascii=False).isprintable()
+    content = msgspec.to_builtins(own or foreign)
+    console.emit(content)
+    is_unsafe = not json.dumps(content, ensure_ascii=False).isprintable()
     console.print_line(
-        json.dumps(found, indent=2, ensure_ascii=is_unsafe)
+        json.dumps(content, indent=2, ensure_ascii=is_unsafe)
     )  # foreign text must not control the terminal
     return 0
 
@@ -74,14 +75,10 @@ def history(options: argparse.Namespace, console: Console) -> int:
     if options.limit < 1:
         raise BadInput(f"--limit must be at least 1, not {options.limit}.")
     with open_app(options) as app:
-        found = app.library.search(" ".join(options.query), limit=options.limit)
-    for creation in found:
+        creations = app.library.search(" ".join(options.query), limit=options.limit)
+    for creation in creations:
         console.emit(creation)
-    rows = [
-        (one.created[:16].replace("T", " "), "*" if one.star else " ", one.kind.value, one.tool,
-         str(one.recipe.seed) if one.recipe else "", one.id[:10], _shorten(one.title), one.path)
-        for one in found
-    ]  # fmt: skip
+    rows = [_history_row(creation) for creation in creations]
     if rows:
         console.print_table(rows)
     elif not console.json:
@@ -93,29 +90,30 @@ def history(options: argparse.Namespace, console: Console) -> int:
 
 def plugins(options: argparse.Namespace, console: Console) -> int:
     with open_app(options) as app:
-        found = app.catalogue.plugins
-    for plugin in found:
+        descriptors = app.catalogue.plugins
+    for plugin in descriptors:
         console.emit({"name": plugin.name, "title": plugin.title, "version": plugin.version, "source": plugin.source,
                       "path": plugin.path, "tools": [tool.id for tool in plugin.tools], "loaded": not plugin.error,
                       "error": plugin.error, "details": plugin.details, "notes": plugin.notes})  # fmt: skip
-    if found:
+    if descriptors:
         rows = [
-            (one.name, one.version, one.source, "failed" if one.error else f"{len(one.tools)} tools") for one in found
+            (plugin.name, plugin.version, plugin.source, "failed" if plugin.error else f"{len(plugin.tools)} tools")
+            for plugin in descriptors
         ]
         console.print_table([("Plugin", "Version", "Source", ""), *rows])
-    _print_failures(found, console)
+    _print_failures(descriptors, console)
     return 0
 
 
 def read_own_recipe(name: str, app: AppContext) -> Recipe:
     """Read the studio recipe in a file or creation. Raises BadInput if there is none."""
     path = _resolve_file(name, app)
-    found = recipe_embedding.read_recipe(path)
-    if found is None:
+    own = recipe_embedding.read_recipe(path)
+    if own is None:
         raise BadInput(
             f"{path.name} contains no recipe of the studio.", f"Run `studio recipe {path}` to see its metadata."
         )
-    return found
+    return own
 
 
 def describe_type(field: Field) -> str:
@@ -159,12 +157,20 @@ def _resolve_file(name: str, app: AppContext) -> Path:
     return path.absolute()
 
 
-def _print_failures(found: Sequence[PluginDescriptor], console: Console) -> None:
+def _print_failures(plugins: Sequence[PluginDescriptor], console: Console) -> None:
     if console.json:
         return
-    for plugin in found:
+    for plugin in plugins:
         for sentence in filter(None, (plugin.error, *plugin.notes)):
             console.print_note(f"{plugin.name}: {sentence}")
+
+
+def _history_row(creation: Creation) -> tuple[str, ...]:
+    seed = str(creation.recipe.seed) if creation.recipe else ""
+    time = creation.created[:16].replace("T", " ")
+    star = "*" if creation.star else " "
+    title = _shorten(creation.title)
+    return time, star, creation.kind.value, creation.tool, seed, creation.id[:10], title, creation.path
 
 
 def _shorten(title: str, length: int = 40) -> str:

@@ -56,11 +56,11 @@ def find_errors(tool: ToolDescriptor, values: Mapping[str, Any]) -> dict[str, st
 
 def find_model_choices(tool: ToolDescriptor, params: Mapping[str, Any]) -> list[str]:
     """Return the choices of the fields that ask for a model, each once."""
-    chosen: list[str] = []
+    choices: list[str] = []
     for field in read_fields(tool.schema):
         value = params.get(field.name) if field.widget is Widget.MODEL else None
-        chosen += map(str, value) if isinstance(value, list) else [str(value)] if value else []
-    return list(dict.fromkeys(chosen))
+        choices += map(str, value) if isinstance(value, list) else [str(value)] if value else []
+    return list(dict.fromkeys(choices))
 
 
 def _resolve_references(part: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _resolve_references(part: Mapping[str, Any], schema: Mapping[str, Any]) -> d
 def _build_field(name: str, part: Mapping[str, Any], required: bool) -> Field:
     many = part.get("type") == "array"
     item: Mapping[str, Any] = part.get("items", {}) if many else part
-    shown = {
+    hints = {
         **item.get("studio", {}),
         **part.get("studio", {}),
         **item.get("studio_more", {}),
@@ -89,8 +89,8 @@ def _build_field(name: str, part: Mapping[str, Any], required: bool) -> Field:
     choices = tuple(item["enum"]) if "enum" in item else ((item["const"],) if "const" in item else ())
     if choices:
         widget = Widget.CHOICE
-    elif "widget" in shown:
-        widget = Widget(shown["widget"])
+    elif "widget" in hints:
+        widget = Widget(hints["widget"])
     else:
         widget = _WIDGET_OF_TYPE.get(item.get("type", "string"), Widget.TEXT)
     return Field(
@@ -104,23 +104,23 @@ def _build_field(name: str, part: Mapping[str, Any], required: bool) -> Field:
         many=many,
         min_items=part.get("minItems", 0),
         max_items=part.get("maxItems"),
-        minimum=shown.get("ge", item.get("minimum")),
-        maximum=shown.get("le", item.get("maximum")),
+        minimum=hints.get("ge", item.get("minimum")),
+        maximum=hints.get("le", item.get("maximum")),
         above=item.get("exclusiveMinimum"),
         below=item.get("exclusiveMaximum"),
         multiple_of=item.get("multipleOf"),
         max_length=item.get("maxLength"),
         pattern=item.get("pattern", ""),
-        step=shown.get("step") or item.get("multipleOf"),
-        unit=shown.get("unit", ""),
+        step=hints.get("step") or item.get("multipleOf"),
+        unit=hints.get("unit", ""),
         choices=choices,
-        labels=tuple(shown.get("labels", ()))
+        labels=tuple(hints.get("labels", ()))
         or tuple(str(choice).replace("_", " ").capitalize() for choice in choices),
-        model=shown.get("model", ""),
-        tiles=bool(shown.get("tiles")),
-        accepts=tuple(shown.get("accepts", ())),
-        advanced=bool(shown.get("advanced")),
-        group=shown.get("group", ""),
+        model=hints.get("model", ""),
+        tiles=bool(hints.get("tiles")),
+        accepts=tuple(hints.get("accepts", ())),
+        advanced=bool(hints.get("advanced")),
+        group=hints.get("group", ""),
     )
 
 

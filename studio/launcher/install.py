@@ -171,9 +171,9 @@ class _PipProgress:
         self.started = time.monotonic()
 
     def read_line(self, line: str) -> None:
-        if found := re.match(r"(?:Collecting|Requirement already satisfied:) ([\w.-]+)", line):
-            self.last = found[1]
-            self.seen.add(re.sub(r"[-_.]+", "-", found[1]).lower())
+        if match := re.match(r"(?:Collecting|Requirement already satisfied:) ([\w.-]+)", line):
+            self.last = match[1]
+            self.seen.add(re.sub(r"[-_.]+", "-", match[1]).lower())
         elif line.startswith("Installing collected packages:"):
             self.unpacking = line.count(",") + 1
 
@@ -211,8 +211,8 @@ def _explain_failure(log: Path) -> str:
         return "The disk is full, so the packages could not be installed."
     if re.search(r"NewConnectionError|NameResolutionError|Failed to establish|ConnectTimeout|ProxyError", text):
         return "The package index cannot be reached. The first start needs an internet connection."
-    if found := re.search(r"No matching distribution found for (\S+)|The user requested \(constraint\) (\S+)", text):
-        return f"There is no build of {found[1] or found[2]} for this machine and Python version."
+    if match := re.search(r"No matching distribution found for (\S+)|The user requested \(constraint\) (\S+)", text):
+        return f"There is no build of {match[1] or match[2]} for this machine and Python version."
     errors = re.findall(r"^ERROR: (.+)$", text, re.MULTILINE)
     reason = f": {errors[-1].rstrip('.')}" if errors else ""
     return f"The packages could not be installed{reason}."

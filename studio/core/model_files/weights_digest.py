@@ -15,8 +15,8 @@ def find_weight_files(path: Path) -> list[Path]:
     """Return the weight files of a file or folder, sorted. Other formats beside safetensors are copies and skipped."""
     if path.is_file():
         return [path]
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
-    return [file for file in found if file.suffix == ".safetensors"] or found
+    candidates = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
+    return [file for file in candidates if file.suffix == ".safetensors"] or candidates
 
 
 def digest_weights(path: Path, sha256_of: Callable[[Path], str] = sha256) -> str:

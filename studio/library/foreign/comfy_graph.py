@@ -22,7 +22,7 @@ def read_sampler(graph: Mapping[str, Any]) -> dict[str, Any]:
     sampler = next((inputs for inputs in nodes.values() if _is_sampler(inputs)), None)
     if sampler is None:
         return {}
-    found: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "prompt": _find_text(nodes, sampler.get("positive", sampler.get("guider"))),
         "negative_prompt": _find_text(nodes, sampler.get("negative")),
         "steps": _find_value(nodes, sampler, ("steps",)) or _find_anywhere(nodes, ("steps",)),
@@ -32,12 +32,12 @@ def read_sampler(graph: Mapping[str, Any]) -> dict[str, Any]:
         "model": _find_anywhere(nodes, _MODELS),
     }
     seed = _find_value(nodes, sampler, _SEEDS)
-    found["seed"] = seed if seed is not None else _find_anywhere(nodes, _SEEDS)
+    fields["seed"] = seed if seed is not None else _find_anywhere(nodes, _SEEDS)
     for inputs in nodes.values():
         if "batch_size" in inputs and "width" in inputs:
-            found |= {"width": inputs["width"], "height": inputs.get("height")}
+            fields |= {"width": inputs["width"], "height": inputs.get("height")}
             break
-    return found
+    return fields
 
 
 def _is_sampler(inputs: Mapping[str, Any]) -> bool:

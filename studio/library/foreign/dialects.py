@@ -73,12 +73,12 @@ def _read_invokeai_2(texts: Texts) -> Fields:
 
 
 def _read_invokeai_1(texts: Texts) -> Fields:
-    found = re.match(r'\s*"((?:[^"\\]|\\.)*)"(.*)', texts.get("Dream", "")[:100_000], re.DOTALL)
-    if not found:
+    match = re.match(r'\s*"((?:[^"\\]|\\.)*)"(.*)', texts.get("Dream", "")[:100_000], re.DOTALL)
+    if not match:
         return {}
-    flags = dict(re.findall(r"-([sSWHCA])\s*([\w.]+)", found[2]))
+    flags = dict(re.findall(r"-([sSWHCA])\s*([\w.]+)", match[2]))
     names = {"s": "steps", "S": "seed", "W": "width", "H": "height", "C": "guidance", "A": "sampler"}
-    return _to_fields({"prompt": found[1], **{names[flag]: value for flag, value in flags.items()}})
+    return _to_fields({"prompt": match[1], **{names[flag]: value for flag, value in flags.items()}})
 
 
 def _read_swarmui(texts: Texts) -> Fields:
@@ -127,15 +127,15 @@ def _read_a1111(texts: Texts) -> Fields:
         text = texts.get(name, "")
         if not text or parse_json(text) is not None:
             continue
-        found = a1111.parse(text)
-        if not found.settings and not (name == "parameters" or "Negative prompt:" in text):
+        parameters = a1111.parse(text)
+        if not parameters.settings and not (name == "parameters" or "Negative prompt:" in text):
             continue
-        settings = found.settings
+        settings = parameters.settings
         width, _, height = settings.get("Size", "").partition("x")
         return _to_fields(
             {
-                "prompt": found.prompt,
-                "negative_prompt": found.negative_prompt,
+                "prompt": parameters.prompt,
+                "negative_prompt": parameters.negative_prompt,
                 "seed": settings.get("Seed"),
                 "steps": settings.get("Steps"),
                 "guidance": settings.get("CFG scale"),
@@ -169,8 +169,8 @@ _READERS: tuple[tuple[str, Callable[[Texts], Fields]], ...] = (
 
 
 def _parse_object(texts: Texts, name: str) -> dict[str, Any]:
-    found = parse_json(texts.get(name))
-    return found if isinstance(found, dict) else {}
+    value = parse_json(texts.get(name))
+    return value if isinstance(value, dict) else {}
 
 
 def _parse_parameters_json(texts: Texts) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def _to_fields(metadata: Mapping[str, Any], *, model: str = "", **names: str) ->
     def value(name: str) -> Any:
         return metadata.get(names.get(name, name))
 
-    found: Fields = {
+    fields: Fields = {
         "prompt": to_text(value("prompt")),
         "negative_prompt": to_text(value("negative_prompt")),
         "seed": to_int(value("seed")),
@@ -195,4 +195,4 @@ def _to_fields(metadata: Mapping[str, Any], *, model: str = "", **names: str) ->
         "model": model or to_text(value("model")),
         "strength": to_float(value("strength")),
     }
-    return found if any(item not in (None, "") for item in found.values()) else {}
+    return fields if any(item not in (None, "") for item in fields.values()) else {}

@@ -49,11 +49,11 @@ def read_metadata(path: Path, *, search_pixels: bool = True) -> ForeignMetadata 
     except OSError:
         return None
     texts = {name: text for name, text in texts.items() if len(text) <= MAX_TEXT}
-    found = parse_texts(texts)
-    if found is None and search_pixels and format in ("png", "webp") and (text := stealth_png.read(path)):
+    metadata = parse_texts(texts)
+    if metadata is None and search_pixels and format in ("png", "webp") and (text := stealth_png.read(path)):
         texts = {"stealth": text, **dialects.parse_stealth_text(text)}
-        found = parse_texts(texts)
-    return found
+        metadata = parse_texts(texts)
+    return metadata
 
 
 def parse_texts(texts: Mapping[str, str]) -> ForeignMetadata | None:
@@ -68,9 +68,9 @@ def parse_texts(texts: Mapping[str, str]) -> ForeignMetadata | None:
 def _read_texts(path: Path, format: str) -> dict[str, str]:
     match format:
         case "png":
-            found = png.read_texts(path)
-            packet = found.get(png.XMP_KEY, "").encode("utf-8", "replace")
-            return found | _to_entry("xmp", xmp.read_parameters(packet))
+            texts = png.read_texts(path)
+            packet = texts.get(png.XMP_KEY, "").encode("utf-8", "replace")
+            return texts | _to_entry("xmp", xmp.read_parameters(packet))
         case "gif":
             return _to_entry("parameters", gif.read(path).comment)
         case "mp4":

@@ -129,24 +129,24 @@ def read(path: Path) -> GifInfo:
     data = path.read_bytes()
     if data[:4] != b"GIF8" or len(data) < 13:
         return GifInfo()
-    place = 13 + _color_table_size(data[10])
+    offset = 13 + _color_table_size(data[10])
     frames, hundredths, comments, xmp = 0, 0, list[bytes](), b""
-    while place + 1 < len(data):
-        if data[place] == 0x2C and place + 10 < len(data):
+    while offset + 1 < len(data):
+        if data[offset] == 0x2C and offset + 10 < len(data):
             frames += 1
-            place = _skip_sub_blocks(data, place + 11 + _color_table_size(data[place + 9]))
-        elif data.startswith(_XMP, place):
-            end = data.find(_XMP_END, place)
+            offset = _skip_sub_blocks(data, offset + 11 + _color_table_size(data[offset + 9]))
+        elif data.startswith(_XMP, offset):
+            end = data.find(_XMP_END, offset)
             if end < 0:
                 break
-            xmp = data[place + len(_XMP) : end]
-            place = end + len(_XMP_END)
-        elif data[place] == 0x21:
-            if data[place + 1] == 0xF9 and place + 6 < len(data):
-                hundredths += int.from_bytes(data[place + 4 : place + 6], "little")
-            if data[place + 1] == 0xFE:
-                comments.append(_join_sub_blocks(data, place + 2))
-            place = _skip_sub_blocks(data, place + 2)
+            xmp = data[offset + len(_XMP) : end]
+            offset = end + len(_XMP_END)
+        elif data[offset] == 0x21:
+            if data[offset + 1] == 0xF9 and offset + 6 < len(data):
+                hundredths += int.from_bytes(data[offset + 4 : offset + 6], "little")
+            if data[offset + 1] == 0xFE:
+                comments.append(_join_sub_blocks(data, offset + 2))
+            offset = _skip_sub_blocks(data, offset + 2)
         else:
             break
     comment = b"\n".join(comments).decode("utf-8", "replace")
@@ -205,15 +205,15 @@ def _color_table_size(flags: int) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _skip_sub_blocks(data: bytes, place: int) -> int:
-    while place < len(data) and data[place]:
-        place += data[place] + 1
-    return place + 1
+def _skip_sub_blocks(data: bytes, offset: int) -> int:
+    while offset < len(data) and data[offset]:
+        offset += data[offset] + 1
+    return offset + 1
 
 
-def _join_sub_blocks(data: bytes, place: int) -> bytes:
+def _join_sub_blocks(data: bytes, offset: int) -> bytes:
     parts = []
-    while place < len(data) and data[place]:
-        parts.append(data[place + 1 : place + 1 + data[place]])
-        place += data[place] + 1
+    while offset < len(data) and data[offset]:
+        parts.append(data[offset + 1 : offset + 1 + data[offset]])
+        offset += data[offset] + 1
     return b"".join(parts)

@@ -31,16 +31,16 @@ def _split(path: Path) -> tuple[dict[str, str], str]:
     end = text.find("\n" + _FENCE, len(_FENCE) - 1)
     if not text.startswith(_FENCE) or end < 0:
         return {}, text
-    found: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for line in text[len(_FENCE) : end].split("\n"):
         name, colon, value = line.partition(": ")
         if colon and name == "studio_recipe":
-            found[name] = value
+            fields[name] = value
         elif colon and name == "title":
-            found[name] = _parse_title(value)
-    if "studio_recipe" not in found:
+            fields[name] = _parse_title(value)
+    if "studio_recipe" not in fields:
         return {}, text
-    return found, text[end + 1 + len(_FENCE) :].removeprefix("\n")
+    return fields, text[end + 1 + len(_FENCE) :].removeprefix("\n")
 
 
 def _parse_title(value: str) -> str:

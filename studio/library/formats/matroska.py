@@ -77,22 +77,22 @@ def _read_elements(file: BinaryIO) -> Iterator[tuple[int, int]]:
 
 
 def _parse_children(data: bytes) -> Iterator[tuple[int, bytes]]:
-    place = 0
+    offset = 0
     for _ in range(_MAX_ELEMENTS):
-        number, used = _parse_vint(data, place, keep_mark=True)
+        number, used = _parse_vint(data, offset, keep_mark=True)
         length, start = _parse_vint(data, used, keep_mark=False)
         if not used or not start or start + length > len(data):
             return
         yield number, data[start : start + length]
-        place = start + length
+        offset = start + length
 
 
-def _parse_vint(data: bytes, place: int, *, keep_mark: bool) -> tuple[int, int]:
+def _parse_vint(data: bytes, offset: int, *, keep_mark: bool) -> tuple[int, int]:
     """Parse an EBML variable-length integer. Return its value and the offset behind it, or (0, 0) if there is none."""
-    if place >= len(data) or not data[place]:
+    if offset >= len(data) or not data[offset]:
         return 0, 0
-    size = 9 - data[place].bit_length()
-    if place + size > len(data):
+    size = 9 - data[offset].bit_length()
+    if offset + size > len(data):
         return 0, 0
-    value = int.from_bytes(data[place : place + size], "big")
-    return (value if keep_mark else value & ((1 << 7 * size) - 1)), place + size
+    value = int.from_bytes(data[offset : offset + size], "big")
+    return (value if keep_mark else value & ((1 << 7 * size) - 1)), offset + size

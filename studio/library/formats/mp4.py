@@ -88,22 +88,22 @@ def _parse_tags(udta: bytes) -> Iterator[tuple[str, str]]:
 
 def _parse_keys(body: bytes) -> Iterator[bytes]:
     """Yield entries of a length, a namespace and a name."""
-    place = 8
-    while place + 8 <= len(body):
-        length = int.from_bytes(body[place : place + 4], "big")
+    offset = 8
+    while offset + 8 <= len(body):
+        length = int.from_bytes(body[offset : offset + 4], "big")
         if length < 8:
             return
-        yield body[place : place + length]
-        place += length
+        yield body[offset : offset + length]
+        offset += length
 
 
 def _parse_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    place = 0
+    offset = 0
     for _ in range(_MAX_BOXES):
-        if place + 8 > len(data):
+        if offset + 8 > len(data):
             return
-        length = int.from_bytes(data[place : place + 4], "big")
-        if length < 8 or place + length > len(data):
+        length = int.from_bytes(data[offset : offset + 4], "big")
+        if length < 8 or offset + length > len(data):
             return
-        yield data[place + 4 : place + 8], data[place + 8 : place + length]
-        place += length
+        yield data[offset + 4 : offset + 8], data[offset + 8 : offset + length]
+        offset += length

@@ -27,15 +27,15 @@ _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 
 def read_texts(path: Path) -> dict[str, str]:
     """Read all text chunks of a PNG by their keys. Damaged and too long ones are skipped."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     max_bytes = MAX_TEXT
     with path.open("rb") as file:
         for kind, body in _read_chunks(file, _TEXT_CHUNKS):
             entry = _parse_text_chunk(kind, body, max_bytes)
-            if entry is not None and entry[0] not in found:
-                found[entry[0]] = entry[1]
+            if entry is not None and entry[0] not in texts:
+                texts[entry[0]] = entry[1]
                 max_bytes -= len(entry[1])
-    return found
+    return texts
 
 
 def read_animation(path: Path) -> tuple[int, float]:

@@ -98,12 +98,12 @@ def read_animation(path: Path) -> tuple[int, float]:
 
 
 def _parse_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
-    place, found = 12, []
-    while place + 8 <= len(data):
-        length = int.from_bytes(data[place + 4 : place + 8], "little")
-        found.append((data[place : place + 4], data[place + 8 : place + 8 + length]))
-        place += 8 + length + (length & 1)
-    return found
+    offset, chunks = 12, []
+    while offset + 8 <= len(data):
+        length = int.from_bytes(data[offset + 4 : offset + 8], "little")
+        chunks.append((data[offset : offset + 4], data[offset + 8 : offset + 8 + length]))
+        offset += 8 + length + (length & 1)
+    return chunks
 
 
 def _pack_chunk(kind: bytes, body: bytes) -> bytes:

@@ -116,8 +116,8 @@ def _count_frames(path: Path, format: str) -> tuple[int, float]:
         case "webp":
             return webp.read_animation(path)
         case "gif":
-            found = gif.read(path)
-            return found.frames, found.seconds if found.frames > 1 else 0.0
+            info = gif.read(path)
+            return info.frames, info.seconds if info.frames > 1 else 0.0
         case _:
             return 1, 0.0
 

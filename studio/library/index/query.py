@@ -39,11 +39,11 @@ def to_index_text(text: str) -> str:
 
 def parse(text: str) -> Query:
     """Parse a search. Never fails: an unknown condition counts as a word, and punctuation alone is ignored."""
-    found = Query()
+    query = Query()
     text = text[:MAX_LENGTH].replace("\0", " ").encode("utf-8", "replace").decode()
-    terms = [term for term in list(_TERM.finditer(text))[:MAX_TERMS] if not _add_condition(found, term)]
-    wanted: list[str] = []
-    unwanted: list[str] = []
+    terms = [term for term in list(_TERM.finditer(text))[:MAX_TERMS] if not _add_condition(query, term)]
+    included: list[str] = []
+    excluded: list[str] = []
     for term in terms:
         minus, name, phrase, word = term.groups()
         is_unfinished = term is terms[-1] and phrase is None and not text[-1].isspace()
@@ -53,12 +53,12 @@ def parse(text: str) -> Query:
         else:
             match = _build_match(f"{name}:{value}" if name else value, beginning=is_unfinished)
         if match:
-            (unwanted if minus else wanted).append(match)
-    found.match = " AND ".join(wanted)
-    for match in unwanted:
-        found.where.append("c.key NOT IN (SELECT rowid FROM words WHERE words MATCH ?)")
-        found.values.append(match)
-    return found
+            (excluded if minus else included).append(match)
+    query.match = " AND ".join(included)
+    for match in excluded:
+        query.where.append("c.key NOT IN (SELECT rowid FROM words WHERE words MATCH ?)")
+        query.values.append(match)
+    return query
 
 
 def _build_match(value: str, *, beginning: bool, column: str = "") -> str:
@@ -68,14 +68,14 @@ def _build_match(value: str, *, beginning: bool, column: str = "") -> str:
     return column + '"' + text.replace('"', '""').strip() + '"' + ("*" if beginning else "")
 
 
-def _add_condition(found: Query, term: re.Match[str]) -> bool:
+def _add_condition(query: Query, term: re.Match[str]) -> bool:
     """Add a term to the conditions. Return False if it is not a condition."""
     minus, name, phrase, word = term.groups()
     condition = _build_condition(name, word if phrase is None else phrase) if name else None
     if condition is None:
         return False
-    found.where.append(f"NOT ({condition[0]})" if minus else condition[0])
-    found.values.extend(condition[1:])
+    query.where.append(f"NOT ({condition[0]})" if minus else condition[0])
+    query.values.extend(condition[1:])
     return True
 
 
@@ -89,8 +89,8 @@ def _build_condition(name: str, value: str) -> tuple[Any, ...] | None:
             return "c.kind = ?", value
         case "seed" if value.isascii() and value.isdigit() and len(value) < 19:
             return "c.seed = ?", int(value)
-        case "rating" if found := _RATING.match(value):
-            return f"c.rating {found[1] or '='} ?", int(found[2])
+        case "rating" if match := _RATING.match(value):
+            return f"c.rating {match[1] or '='} ?", int(match[2])
         case "before" | "after":
             moment = _parse_date(value)
             return None if moment is None else (f"c.key {'<' if name == 'before' else '>='} ?", moment << 10)

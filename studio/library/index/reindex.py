@@ -60,16 +60,16 @@ def sweep(home: Home, pool: Pool, progress: Callable[[int, int], None] | None = 
     """Index files without rows and mark rows without files. `progress` gets the number of files read and the total."""
     with pool.connect() as connection:
         before: dict[str, str] = dict(connection.execute("SELECT path, stamp FROM files"))
-    found = scan(home.library)
-    removed = sum(_remove_unfinished(part) for part in found.unfinished)
-    _reunite_sidecars(home, found)
-    changed = [name for name, stamp in found.stamps.items() if before.get(name) != stamp]
+    files = scan(home.library)
+    removed = sum(_remove_unfinished(part) for part in files.unfinished)
+    _reunite_sidecars(home, files)
+    changed = [name for name, stamp in files.stamps.items() if before.get(name) != stamp]
     added: list[str] = []
     problems: list[str] = []
     updated = 0
     for start in range(0, len(changed), BATCH):
         names = changed[start : start + BATCH]
-        batch = [_read_file(home, name, found.stamps[name], before.get(name, "")) for name in names]
+        batch = [_read_file(home, name, files.stamps[name], before.get(name, "")) for name in names]
         with pool.begin() as connection:
             for file in batch:
                 new = _write_to_index(connection, home, file)
@@ -78,7 +78,7 @@ def sweep(home: Home, pool: Pool, progress: Callable[[int, int], None] | None = 
         problems += [file.problem for file in batch if file.problem]
         if progress:
             progress(min(start + BATCH, len(changed)), len(changed))
-    missing = drop_files(home, pool, [name for name in before if name not in found.stamps])
+    missing = drop_files(home, pool, [name for name in before if name not in files.stamps])
     with pool.begin() as connection:
         connection.execute("INSERT OR REPLACE INTO facts VALUES ('swept', ?)", (str(time.time()),))
     return SweepResult(
@@ -164,16 +164,16 @@ def _write_to_index(connection: sqlite3.Connection, home: Home, file: _FileConte
     return ""
 
 
-def _reunite_sidecars(home: Home, found: FileScan) -> None:
+def _reunite_sidecars(home: Home, files: FileScan) -> None:
     """Move sidecars to their creations. A kill while trashing can leave one of them in the trash and the other not."""
     trash = f"{home.trash.name}/"
-    for name in found.orphaned:
+    for name in files.orphaned:
         other = name.removeprefix(trash) if name.startswith(trash) else trash + name
-        if other not in found.stamps or sidecar.sidecar_path(home.library / other).exists():
+        if other not in files.stamps or sidecar.sidecar_path(home.library / other).exists():
             continue
         with suppress(OSError):
             sidecar.sidecar_path(home.library / name).rename(sidecar.sidecar_path(home.library / other))
-            found.stamps[other] = file_stamp(home.library / other)
+            files.stamps[other] = file_stamp(home.library / other)
 
 
 def _remove_unfinished(part: Path) -> bool:

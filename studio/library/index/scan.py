@@ -28,13 +28,13 @@ class FileScan:
 
 def scan(root: Path) -> FileScan:
     """Find all creations below `root`: files, and folders that are models. Hidden files are skipped."""
-    found = FileScan()
+    result = FileScan()
     folders = [""]
     while folders:
         prefix = folders.pop()
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-            folders += _scan_folder(root, prefix, found)
-    return found
+            folders += _scan_folder(root, prefix, result)
+    return result
 
 
 def file_stamp(path: Path) -> str:
@@ -54,26 +54,26 @@ def is_same_file(stamp: str, other: str) -> bool:
     return stamp.partition("|")[0] == other.partition("|")[0]
 
 
-def _scan_folder(root: Path, prefix: str, found: FileScan) -> Iterator[str]:
+def _scan_folder(root: Path, prefix: str, result: FileScan) -> Iterator[str]:
     with os.scandir(root / prefix) as entries:
         here = {entry.name: entry for entry in entries}
     for name, entry in here.items():
         if name.startswith(PART):
-            found.unfinished.append(Path(entry.path))
+            result.unfinished.append(Path(entry.path))
         elif name.startswith("."):
             continue
         elif entry.is_dir(follow_symlinks=False):
             if (Path(entry.path) / MODEL_FILE).is_file():
-                found.stamps[prefix + name] = file_stamp(Path(entry.path))
+                result.stamps[prefix + name] = file_stamp(Path(entry.path))
             else:
                 yield f"{prefix}{name}/"
         elif name.endswith(sidecar.SUFFIX):
             if name.removesuffix(sidecar.SUFFIX) not in here:
-                found.orphaned.append(prefix + name.removesuffix(sidecar.SUFFIX))
+                result.orphaned.append(prefix + name.removesuffix(sidecar.SUFFIX))
         else:
             beside = here.get(name + sidecar.SUFFIX)
             with suppress(FileNotFoundError):
-                found.stamps[prefix + name] = (
+                result.stamps[prefix + name] = (
                     f"{_format_stamp(entry.stat())}|{_format_stamp(beside.stat()) if beside else ''}"
                 )
 

@@ -212,13 +212,13 @@ def update_path(connection: sqlite3.Connection, home: Home, creation: str, path:
 
 def read_rows(connection: sqlite3.Connection, home: Home, ids: Iterable[str]) -> list[Creation]:
     """Return the known creations of these ids, in the order given."""
-    wanted = list(ids)
-    found: dict[str, Creation] = {}
-    for start in range(0, len(wanted), 500):
-        part = wanted[start : start + 500]
+    ordered_ids = list(ids)
+    creations: dict[str, Creation] = {}
+    for start in range(0, len(ordered_ids), 500):
+        part = ordered_ids[start : start + 500]
         for row in connection.execute(f"SELECT {_COLUMNS} {_FROM} WHERE c.id IN ({_placeholders(part)})", part):
-            found[row[0]] = _creation_from_row(home, row)
-    return [found[id] for id in wanted if id in found]
+            creations[row[0]] = _creation_from_row(home, row)
+    return [creations[id] for id in ordered_ids if id in creations]
 
 
 def relative_path(home: Home, path: Path) -> str:

@@ -66,8 +66,8 @@ def refresh(home: Home, folders: Sequence[str], is_cancelled: Callable[[], bool]
     drive that is not connected, keeps its models. Raises CannotWrite if the cache cannot be written.
     """
     before = {folder.path: folder for folder in load(home)}
-    wanted = list(dict.fromkeys(os.path.normpath(Path(folder).expanduser()) for folder in folders if folder.strip()))
-    after = [_check_folder(Path(path), before.get(path, ExternalFolder(path=path)), is_cancelled) for path in wanted]
+    paths = list(dict.fromkeys(os.path.normpath(Path(folder).expanduser()) for folder in folders if folder.strip()))
+    after = [_check_folder(Path(path), before.get(path, ExternalFolder(path=path)), is_cancelled) for path in paths]
     if is_cancelled() or after == list(before.values()):
         return False
     write_bytes_atomically(home.root / FILE, msgspec.json.encode(after))

@@ -56,7 +56,7 @@ def detect_layout(root: Path) -> Layout:
     models = folders.get("models")
     if invokeai.is_root(root):
         return _invokeai_layout(root)
-    cache = next((one for one in (root, root / "hub") if _is_cache(one)), None)
+    cache = next((folder for folder in (root, root / "hub") if _is_cache(folder)), None)
     if cache is not None:
         return _hub_cache_layout(cache)
     below = _list_folders(models) if models is not None else folders

@@ -69,7 +69,7 @@ def find_snapshot(entry: Path) -> Path | None:
     except (OSError, ValueError):
         pass
     try:
-        found = [path for path in (entry / "snapshots").iterdir() if path.is_dir()]
-        return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+        snapshots = [path for path in (entry / "snapshots").iterdir() if path.is_dir()]
+        return max(snapshots, key=lambda path: path.stat().st_mtime_ns, default=None)
     except OSError:
         return None

@@ -99,13 +99,13 @@ def _read_licence(path: Path) -> tuple[str, str]:
 
 
 def _short_text(keys: Mapping[str, object], name: str) -> str:
-    found = keys.get(name)
-    return found.strip() if isinstance(found, str) and len(found) <= 200 else ""
+    value = keys.get(name)
+    return value.strip() if isinstance(value, str) and len(value) <= 200 else ""
 
 
 def _read_field(front: str, name: str) -> str:
-    found = re.search(_LINE.format(name), front, re.MULTILINE | re.IGNORECASE)
-    return found[1].strip()[:200] if found else ""
+    match = re.search(_LINE.format(name), front, re.MULTILINE | re.IGNORECASE)
+    return match[1].strip()[:200] if match else ""
 
 
 def _find_link(path: Path, licence: str, link: str) -> str:

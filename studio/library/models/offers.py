@@ -61,7 +61,7 @@ def list_offers(home: Home, library: Library | None, kind: str) -> list[ModelOff
     equal.
     """
     kinds = kind.split()
-    found = [
+    offers = [
         _build_offer(folder, ModelSource.STARTER)
         for folder in _list_entries(starters_folder())
         if (folder / MODEL_FILE).is_file()
@@ -69,7 +69,7 @@ def list_offers(home: Home, library: Library | None, kind: str) -> list[ModelOff
     for creation in library.list_models() if library else []:
         path = Path(creation.path)
         about = _read_description(path)
-        found.append(
+        offers.append(
             ModelOffer(
                 name=creation.id,
                 title=creation.title,
@@ -82,11 +82,11 @@ def list_offers(home: Home, library: Library | None, kind: str) -> list[ModelOff
             )
         )
     own = (path for path in _list_entries(home.models) if path.is_dir() or path.suffix.lower() in SUFFIXES)
-    found += [_build_offer(path, ModelSource.FOLDER) for path in own]
-    found += _list_external(home, {os.path.realpath(offer.path) for offer in found})
+    offers += [_build_offer(path, ModelSource.FOLDER) for path in own]
+    offers += _list_external(home, {os.path.realpath(offer.path) for offer in offers})
     anywhere = (ModelSource.FOLDER, ModelSource.ELSEWHERE)
     return _make_titles_unique(
-        [offer for offer in found if offer.kind in kinds or (not offer.kind and offer.source in anywhere)]
+        [offer for offer in offers if offer.kind in kinds or (not offer.kind and offer.source in anywhere)]
     )
 
 
@@ -165,12 +165,12 @@ def _has_id(path: Path, creation: str) -> bool:
 
 
 def _list_external(home: Home, known_paths: set[str]) -> list[ModelOffer]:
-    found = []
+    offers = []
     for folder in external_folders.load(home):
         for model in folder.models:
             if model.real not in known_paths:
                 known_paths.add(model.real)
-                found.append(
+                offers.append(
                     ModelOffer(
                         name=model.path,
                         title=model.title,
@@ -180,7 +180,7 @@ def _list_external(home: Home, known_paths: set[str]) -> list[ModelOffer]:
                         connected=model.connected,
                     )
                 )
-    return sorted(found, key=lambda offer: offer.title.lower())
+    return sorted(offers, key=lambda offer: offer.title.lower())
 
 
 def _make_titles_unique(offers: list[ModelOffer]) -> list[ModelOffer]:

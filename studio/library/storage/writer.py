@@ -150,8 +150,8 @@ def digest_of(path: Path) -> str:
 
 def list_model_files(folder: Path) -> list[tuple[str, Path]]:
     """Return the names and paths of a model's files, sorted by name. Hidden files are skipped."""
-    found = ((file.relative_to(folder).as_posix(), file) for file in folder.rglob("*") if file.is_file())
-    return sorted(pair for pair in found if not any(part.startswith(".") for part in pair[0].split("/")))
+    model_files = ((file.relative_to(folder).as_posix(), file) for file in folder.rglob("*") if file.is_file())
+    return sorted(pair for pair in model_files if not any(part.startswith(".") for part in pair[0].split("/")))
 
 
 def encode_image(
