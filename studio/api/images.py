@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from studio.core.images import IMAGE_SUFFIXES, MAX_PIXELS, open_picture, open_undecoded, read_orientation
+from studio.core.images import (
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    is_image_file,
+    open_picture,
+    open_undecoded,
+    read_orientation,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +34,7 @@ __all__ = [
     "fit",
     "flatten_alpha",
     "from_uint8",
+    "is_image_file",
     "limit_size",
     "open_picture",
     "open_undecoded",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp"})
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp", ".dib"}
+    | {".ico", ".jp2", ".j2k", ".jpx", ".qoi", ".ppm", ".pgm", ".pbm", ".pnm"}
+)
 """File extensions of images, in lower case."""
 MAX_PIXELS = 200_000_000
 """Maximum size of images; larger ones are refused before decoding (14,142² square, 800 MB as RGBA)."""
@@ -24,6 +28,9 @@ MAX_PIXELS = 200_000_000
 MAX_STRIPPED_BYTES = 256 * 2**20
 """Larger files are not read a second time without their metadata."""
 _ORIENTATION = 0x0112
+_SIGNATURE = re.compile(
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|....ftypavi[fs]|\0\0\0\x0cjP  |qoif", re.DOTALL
+)
 
 
 def open_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, at: float = 0.0) -> Image:
@@ -87,6 +94,22 @@ def _decode(name: str, file: BinaryIO, max_pixels: int, at: float) -> Image:
     except Exception as error:
         sentence = f"{name} is damaged or incomplete."
         raise _DamagedPictureError(sentence, "Save or download it again.") from error
+
+
+def is_image_file(path: Path) -> bool:
+    """Return whether a file is an image by its extension or, where it has another one, by its first bytes.
+
+    Devices, pipes and files that cannot be read are no images.
+    """
+    try:
+        if not path.is_file():
+            return False
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            return True
+        with path.open("rb") as file:
+            return _SIGNATURE.match(file.read(16)) is not None
+    except OSError:
+        return False
 
 
 def open_undecoded(path: Path) -> ImageFile:

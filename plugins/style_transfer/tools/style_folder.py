@@ -22,7 +22,8 @@ from .progress import report_item
 PREVIEW_SIDE = 512
 """Long side of the previews in px."""
 MAX_LISTED = 50
-"""Maximum number of failures that are listed."""
+"""Maximum number of files that are listed as failed, and as skipped."""
+SIDECAR_SUFFIX = ".studio.json"
 
 
 class Folders(api.Params):
@@ -50,7 +51,7 @@ class StyleFolder(api.Tool):
         pass
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
-        paths = _find_images(params.folder, subfolders=params.subfolders)
+        paths, others = _find_images(params.folder, subfolders=params.subfolders)
         yield api.Progress(0, len(paths), "Looking at the folder")
         styles = params.load_styles(ctx)
         options = params.to_options(draft=ctx.draft)
@@ -72,6 +73,8 @@ class StyleFolder(api.Tool):
                 _check_output_is_ours(outputs, name, output)
                 image = image16.open_image(path)
                 report_progress = report_item(ctx, index, len(paths), f"Restyling {name}")
+                if _is_animated(path):
+                    yield api.Notice(f"{name} is animated: only its first frame is restyled.", "warning")
                 result = stylizer.stylize_image(ctx, styles, image, options, report_progress)
                 encoder.save_image(output, result, partial(outputs.add, name, path))
             except api.StudioError as error:
@@ -84,30 +87,40 @@ class StyleFolder(api.Tool):
         if failed and not styled and not skipped:
             reason = next(iter(failed.values()))
             raise api.BadInput(f"None of the {len(paths)} pictures could be restyled: {reason}", "")
-        yield api.Text(_format_report(target, styled, skipped, failed), title=f"{params.folder.name} restyled")
+        yield api.Text(_format_report(target, styled, skipped, failed, others), title=f"{params.folder.name} restyled")
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:  # noqa: ARG002
         if not params.style:
             return None
-        count = sum(1 for entry in os.scandir(params.folder) if _is_image_name(Path(entry.name)))
+        count = sum(1 for entry in os.scandir(params.folder) if _has_image_suffix(Path(entry.name)))
         rate = f"{self.id} {params.mixed_styles} {params.resolution}"
         return api.Estimate(work=count, rate=rate, notes={"folder": f"{count:,} pictures"})
 
 
-def _is_image_name(path: Path) -> bool:
+def _has_image_suffix(path: Path) -> bool:
     return path.suffix.lower() in api.images.IMAGE_SUFFIXES
 
 
-def _find_images(folder: Path, *, subfolders: bool) -> list[Path]:
+def _find_images(folder: Path, *, subfolders: bool) -> tuple[list[Path], list[str]]:
+    """Return the images, and the names of the files that are none. Hidden files and sidecars are left out."""
     try:
-        entries = folder.rglob("*") if subfolders else folder.iterdir()
-        candidates = [path for path in entries if _is_image_name(path) and not path.name.startswith(".")]
-        paths = sorted(path for path in candidates if path.is_file())
+        entries = sorted(folder.rglob("*") if subfolders else folder.iterdir())
     except OSError as error:
         raise api.BadInput(f"The folder {folder.name} cannot be read: {error.strerror or error}.") from error
+    visible = [path for path in entries if not path.name.startswith(".") and not path.is_dir()]
+    paths = [path for path in visible if api.images.is_image_file(path)]
+    others = sorted({*visible} - {*paths})
     if not paths:
         raise api.BadInput(f"There are no pictures in {folder.name}.", "Choose another folder.")
-    return paths
+    return paths, [str(path.relative_to(folder)) for path in others if not path.name.endswith(SIDECAR_SUFFIX)]
+
+
+def _is_animated(path: Path) -> bool:
+    try:
+        with api.images.open_undecoded(path) as image:
+            return int(getattr(image, "n_frames", 1)) > 1 and image.format in ("GIF", "WEBP", "PNG", "AVIF")
+    except (OSError, ValueError, SyntaxError):
+        return False
 
 
 def _to_folder_name(title: str) -> str:
@@ -134,13 +147,20 @@ def _hash_settings(params: StyleParams, styles: Sequence[stylizer.WeightedStyle]
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _format_report(target: Path, styled: int, skipped: int, failed: Mapping[str, str]) -> str:
+def _format_report(target: Path, styled: int, skipped: int, failed: Mapping[str, str], others: Sequence[str]) -> str:
     lines = [f"{styled:,} restyled into {target}."]
     if skipped:
         lines.append(f"{skipped:,} were done already.")
     if failed:
         lines.append(f"{len(failed):,} could not be restyled:\n")
-        lines += [f"- {name}: {reason}" for name, reason in list(failed.items())[:MAX_LISTED]]
-        if len(failed) > MAX_LISTED:
-            lines.append(f"- and {len(failed) - MAX_LISTED:,} more")
+        lines += _format_list([f"{name}: {reason}" for name, reason in failed.items()])
+    if others:
+        count = "1 file was" if len(others) == 1 else f"{len(others):,} files were"
+        lines.append(f"\n{count} skipped, since the studio does not open them as pictures:\n")
+        lines += _format_list(others)
     return "\n".join(lines) + "\n"
+
+
+def _format_list(items: Sequence[str]) -> list[str]:
+    lines = [f"- {item}" for item in items[:MAX_LISTED]]
+    return [*lines, f"- and {len(items) - MAX_LISTED:,} more"] if len(items) > MAX_LISTED else lines

@@ -1,4 +1,4 @@
-"""Detects the format of a file by its first bytes, and by its extension only for texts and BMP."""
+"""Detects the format of a file by its first bytes, and by its extension where these do not tell it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,16 @@ _SIGNATURES = (
     (0, b"BM", "bmp"),
     (0, b"\0\0\1\0", "ico"),
     (0, b"\0\0\0\x0cjP  ", "jpeg2000"),
+    (0, b"\xff\x4f\xff\x51", "jpeg2000"),
+    (0, b"qoif", "qoi"),
+    *((0, b"P%d" % kind, "pnm") for kind in range(1, 7)),
 )
+_SUFFIXES = {"bmp": (".bmp", ".dib"), "pnm": (".ppm", ".pgm", ".pbm", ".pnm")}
+"""Extensions of formats whose signature is too short to tell them alone."""
 TEXT_SUFFIXES = (".md", ".markdown", ".txt")
-IMAGE_FORMATS = frozenset({"png", "jpeg", "gif", "webp", "avif", "heif", "tiff", "bmp", "ico", "jpeg2000"})
+IMAGE_FORMATS = frozenset(
+    {"png", "jpeg", "gif", "webp", "avif", "heif", "tiff", "bmp", "ico", "jpeg2000", "qoi", "pnm"}
+)
 VIDEO_FORMATS = frozenset({"mp4", "matroska", "avi"})
 
 
@@ -36,6 +43,6 @@ def detect_format(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(16)
     for offset, signature, name in _SIGNATURES:
-        if head.startswith(signature, offset) and (name != "bmp" or path.suffix.lower() in (".bmp", ".dib")):
+        if head.startswith(signature, offset) and path.suffix.lower() in _SUFFIXES.get(name, (path.suffix.lower(),)):
             return name
     return "text" if path.suffix.lower() in TEXT_SUFFIXES else ""

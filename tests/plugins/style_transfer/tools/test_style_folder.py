@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,32 @@ def test_all_are_stylized_under_their_names_and_damaged_ones_reported(
     assert "5 restyled" in report.text
     assert "f.png" in report.text
     assert "g.jpg: g.jpg is empty" in report.text
+
+
+def test_every_format_is_read_and_the_others_are_named(style: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    image = Image.fromarray(make_photo(48, 32))
+    names = ["a.PNG", "b.jfif", "c.jpe", "d.bmp", "e.avif", "f.jp2", "g.qoi", "h.ppm", "i.apng", "j.ico", "k.TIFF"]
+    for name in names:
+        format = {"PNG": "PNG", "apng": "PNG"}.get(name[2:])
+        image.save(folder / name, format, **({"sizes": [(32, 32)]} if name == "j.ico" else {}))
+    image.save(folder / "without ending", "JPEG")
+    image.save(folder / "film.webp", save_all=True, append_images=[image.rotate(180)], duration=100)
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "raw.cr2").write_bytes(b"II*\0\x10\0\0\0CR\2\0")
+    (folder / "a.PNG.studio.json").write_text("{}")
+    (folder / ".hidden").write_text("no picture")
+    os.mkfifo(folder / "pipe.png")
+    events = run(folder, style, target=tmp_path / "out")
+    assert sorted(get_previews(events)) == sorted([*names, "film.webp", "without ending"])
+    report = get_result(events, api.Text).text
+    assert "13 restyled" in report
+    assert "3 files were skipped, since the studio does not open them as pictures:" in report
+    assert [line for line in report.splitlines() if line.startswith("- ")] == ["- notes.txt", "- pipe.png", "- raw.cr2"]
+    assert [text for text in get_notices(events) if "animated" in text] == [
+        "film.webp is animated: only its first frame is restyled."
+    ]
 
 
 def test_a_second_run_stylizes_only_new_and_changed_images(folder: Path, style: Path, other_style: Path) -> None:
