@@ -47,7 +47,7 @@ class ListEditor(Editor):
         self.list = PathList(holds)
         labels.describe(self.list, field.title, field.help)
         noun = holds.value
-        self._empty = labels.make_label(self._placeholder(noun), "dim")
+        self._empty = labels.make_label(self._placeholder(noun), "dim", wrap=True)
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.adder = self._make_adder(noun)
         self.remove = QPushButton("Remove")
@@ -62,7 +62,7 @@ class ListEditor(Editor):
 
     # What differs
     def _placeholder(self, noun: str) -> str:
-        return f"Drop {noun} here, or add them below"
+        return f"Drop {noun} here, or add them"
 
     def _make_adder(self, noun: str) -> QWidget:
         """Return the widget below the list that adds to it."""
@@ -150,7 +150,7 @@ class PicturesEditor(ListEditor):
         services.thumbnails.ready.connect(self._thumbnail_ready)
 
     def _placeholder(self, noun: str) -> str:
-        return f"Drop or paste {noun} here, or add them below"
+        return f"Drop {noun} here, paste, or add them"
 
     def _add_row(self, value: str) -> None:
         self.list.add_row(value, sidecar.original_name(Path(value)), "Opening…", QIcon())

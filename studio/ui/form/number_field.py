@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Any
 
 from PySide6.QtCore import QSize, Qt
@@ -14,6 +15,7 @@ from studio.ui.widgets import labels
 
 MAX_SLIDER_STEPS = 1000
 """Largest number of steps of a slider; more cannot be set with a mouse."""
+MAX_DECIMALS = 8
 _UNBOUNDED = 1e12
 
 
@@ -61,7 +63,7 @@ class NumberEditor(Editor):
             field.maximum if field.maximum is not None else (1.0 if field.widget is Widget.UNIT else _UNBOUNDED)
         )
         self._step = field.step or _choose_step(field, self._low, self._high)
-        digits = 0 if field.widget is Widget.WHOLE else _count_decimals(self._step * self._scale)
+        digits = 0 if field.widget is Widget.WHOLE else self._count_digits()
         self._automatic = self._low - self._step
         self.number = NumberSpinBox(digits)
         self.number.setRange((self._automatic if field.optional else self._low) * self._scale, self._high * self._scale)
@@ -75,6 +77,11 @@ class NumberEditor(Editor):
         self.slider = self._make_slider()
         self._lay_out()
         self.number.valueChanged.connect(self._on_number_changed)
+
+    def _count_digits(self) -> int:
+        """Return the decimals that a step, the default and the minimum need, for example 7 for a learning rate."""
+        numbers = (self._step, self.field.default, self.field.minimum)
+        return max(_count_decimals(n * self._scale) for n in numbers if isinstance(n, int | float))
 
     def _make_slider(self) -> Slider | None:
         steps = (self._high - self._low) / self._step
@@ -165,5 +172,7 @@ def _choose_step(field: Field, low: float, high: float) -> float:
     return float(10 ** math.floor(math.log10(span / 50))) if span > 0 else 0.1
 
 
-def _count_decimals(step: float) -> int:
-    return next((digits for digits in range(7) if abs(step * 10**digits - round(step * 10**digits)) < 1e-6), 6)
+def _count_decimals(number: float) -> int:
+    """Return the number of decimals that shows a number, at most `MAX_DECIMALS`."""
+    exponent = Decimal(str(round(number, MAX_DECIMALS))).normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtGui import QGuiApplication, QResizeEvent
+from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from studio.core.notices import NoticeLevel
 from studio.state.notices import Notice, Notices
@@ -12,6 +12,8 @@ from studio.ui.theme import icons
 from studio.ui.widgets import labels
 
 MOST_SHOWN = 3
+NARROW = 480
+"""Width in pixels below which the buttons do not fit beside the sentence."""
 _ICONS: dict[NoticeLevel, tuple[str, icons.Tone]] = {
     NoticeLevel.INFO: ("information-outline", "dim"),
     NoticeLevel.WARNING: ("alert-outline", "accent"),
@@ -30,30 +32,47 @@ class NoticeRow(QFrame):
         icon.setPixmap(icons.pixmap(name, 18, tone, self.devicePixelRatioF()))
         sentence = labels.make_label(notice.text, wrap=True)
         sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(12, 6, 6, 6)
-        row.setSpacing(8)
-        row.addWidget(icon)
-        row.addWidget(sentence, 1)
-        if notice.action is not None:
-            action = QPushButton(notice.action_label)
-            labels.describe(action, notice.action_label, notice.text)
-            action.clicked.connect(lambda: self._run_action(notices))
-            row.addWidget(action)
-        if notice.details:
-            copy = QPushButton("Copy details")
-            copy.setProperty("role", "ghost")
-            labels.describe(copy, "Copy details", notice.text)
-            copy.clicked.connect(self._copy)
-            row.addWidget(copy)
+        self._content = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._content.setSpacing(8)
+        self._content.addWidget(sentence, 1)
+        self._content.addLayout(self._make_buttons(notices))
         close = QToolButton()
         close.setProperty("role", "ghost")
         close.setIcon(icons.icon("close"))
         close.setIconSize(QSize(16, 16))
         labels.describe(close, "Dismiss", notice.text)
         close.clicked.connect(lambda: notices.dismiss(notice.id))
+        row = QHBoxLayout(self)
+        row.setContentsMargins(12, 6, 6, 6)
+        row.setSpacing(8)
+        row.addWidget(icon)
+        row.addLayout(self._content, 1)
         row.addWidget(close)
         self.setAccessibleName(notice.text)
+
+    def _make_buttons(self, notices: Notices) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        row.addStretch(1)
+        if self.notice.action is not None:
+            action = QPushButton(self.notice.action_label)
+            labels.describe(action, self.notice.action_label, self.notice.text)
+            action.clicked.connect(lambda: self._run_action(notices))
+            row.addWidget(action)
+        if self.notice.details:
+            copy = QPushButton("Copy details")
+            copy.setProperty("role", "ghost")
+            labels.describe(copy, "Copy details", self.notice.text)
+            copy.clicked.connect(self._copy)
+            row.addWidget(copy)
+        return row
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Place the buttons below the sentence if the row is narrow."""
+        super().resizeEvent(event)
+        narrow = self.width() < NARROW
+        direction = QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight
+        self._content.setDirection(direction)
 
     def _run_action(self, notices: Notices) -> None:
         if self.notice.action is not None:

@@ -156,6 +156,22 @@ def test_a_unit_value_is_shown_in_per_cent_and_follows_its_slider(qtbot: QtBot, 
     assert editor.slider.value() == 30
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "text"),
+    [
+        (Field(name="a", title="A", widget=Widget.NUMBER, minimum=1e-7, maximum=1, optional=True), 2e-4, "0.0002"),
+        (Field(name="a", title="A", widget=Widget.NUMBER, minimum=0, maximum=0.99999, default=0.999), 0.999, "0.999"),
+        (Field(name="a", title="A", widget=Widget.UNIT, default=0.07), 0.07, "7 %"),
+    ],
+)
+def test_a_small_number_is_shown_with_all_its_decimals(qtbot: QtBot, field: Field, value: float, text: str) -> None:
+    editor = NumberEditor(field)
+    qtbot.addWidget(editor)
+    editor.show_value(value)
+    assert editor.number.text() == text
+    assert editor.value() == value
+
+
 def test_a_wheel_scrolls_the_form_and_not_the_value(qtbot: QtBot) -> None:
     editor = NumberEditor(Field(name="a", title="A", widget=Widget.UNIT))
     qtbot.addWidget(editor)
