@@ -16,6 +16,15 @@ from studio.core.files import atomic_write
 from studio.core.model_files.gguf_header import GgufHeader, GgufTensor, read_gguf_header
 from studio.core.model_files.safetensors_header import PICKLE_SUFFIXES, read_weight_shapes
 from studio.core.model_files.tensor_names import kind_of_names
+from studio.core.model_files.weight_checks import (
+    check_loaded,
+    check_tensors,
+    check_vocabulary,
+    check_weights,
+    refuse_pointers,
+    refuse_whole_numbers,
+    refuse_whole_numbers_in_file,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,12 +34,19 @@ __all__ = [
     "UNREADABLE",
     "GgufHeader",
     "GgufTensor",
+    "check_loaded",
+    "check_tensors",
+    "check_vocabulary",
+    "check_weights",
     "file_stamp",
     "kind_of_names",
     "quiet_load",
     "read_gguf_header",
     "read_tensors",
     "read_weight_shapes",
+    "refuse_pointers",
+    "refuse_whole_numbers",
+    "refuse_whole_numbers_in_file",
     "write_tensors",
 ]
 

@@ -41,6 +41,7 @@ def inspect_folder(path: Path, *, optional: Collection[str] = ()) -> DiffusersFo
     """
     if not (path / INDEX).is_file() and (path / MODULAR_INDEX).is_file():
         raise api.BadInput(f"{path.name} is a modular model, which is not supported.", "Choose another model.")
+    api.model_files.refuse_pointers(path)
     index = read_json(path, INDEX)
     pipeline = pipeline_class_of(path)
     about = read_json(path, STUDIO_FILE) if (path / STUDIO_FILE).is_file() else {}
@@ -114,6 +115,7 @@ def _check_component(path: Path, name: str, library: str, *, needed: bool) -> No
     weights = sorted(folder.glob("*.safetensors"))
     for file in weights:
         api.model_files.read_weight_shapes(file)
+    api.model_files.refuse_whole_numbers(folder, f"The {name} of {path.name}")
     if not weights:
         for file in sorted(folder.iterdir()):
             if file.suffix.lower() in (".bin", ".ckpt", ".pt", ".pth", ".pkl"):

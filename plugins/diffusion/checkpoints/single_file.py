@@ -130,6 +130,7 @@ def _check_quantization(path: Path, layout: Layout, title: str, shapes: Shapes) 
             "Use the same model with 16 bits, or with 8 bits and no scales.",
         )
     if not probe.is_gguf(path):
+        api.model_files.refuse_whole_numbers_in_file(path, path.name)
         return
     if "unet" in layout.components:
         raise api.BadInput(

@@ -13,7 +13,7 @@ from studio import api
 
 from ..checkpoints import diffusers_folder, families, hub_files, single_file, weight_variants
 from ..checkpoints.diffusers_folder import DiffusersFolder
-from . import placement, prior_decoder
+from . import loading_info, placement, prior_decoder
 from .latents import fit_linear_preview
 from .model import Model, without_progress_bar
 
@@ -43,6 +43,7 @@ def load(ctx: api.Context, choice: str) -> Model:
             fitting = placement.context_that_fits(ctx, *plan.sources)
             return build_model(_load_file(plan, fitting), key, plan.path.name, fitting)
         folder = path or hub_files.fetch_pipeline(str(location), ctx)
+        api.model_files.refuse_pointers(folder)
         fitting = placement.context_that_fits(ctx, folder)
         pipe = _load_folder(folder, fitting, is_from_hub=path is None)
         model = build_model(pipe, key, path.name if path else str(location), fitting)
@@ -53,6 +54,7 @@ def load(ctx: api.Context, choice: str) -> Model:
 
 def build_model(pipe: DiffusionPipeline, key: str, title: str, ctx: api.Context) -> Model:
     """Place a pipeline on the device and build the model around it. Raises BadInput for an unknown family."""
+    _check_components(pipe, title)
     family = families.family_of(type(pipe).__name__)
     frames_first = family.video is not None and family.video.frames_first
     fallbacks, preview = placement.place_pipeline(
@@ -141,7 +143,17 @@ def _load_pipeline(folder: DiffusersFolder, family: str, ctx: api.Context) -> Di
         pipe.register_modules(**registered)
         return pipe
 
-    return _load_quietly(load_pipeline, f"{path.name} ({family}) is incomplete or does not fit its configuration.")
+    with loading_info.check_components(path.name) as info:
+        pipe = _load_quietly(load_pipeline, f"{path.name} ({family}) is incomplete or does not fit its configuration.")
+    for name, weights in info.unexpected.items():
+        ctx.emit(
+            api.Notice(
+                f"{len(weights)} weights in the {name} of {path.name} have no place in it, such as {weights[0]}: its "
+                "config.json may belong to another model.",
+                "warning",
+            )
+        )
+    return pipe
 
 
 def _find_unlisted_classes(pipeline_class: type[DiffusionPipeline], folder: DiffusersFolder) -> dict[str, Any]:
@@ -201,6 +213,17 @@ def _load_quietly(load: Callable[[], T], otherwise: str) -> T:
                 "Install it next to the studio, or choose another model.",
             ) from error
         raise api.BadInput(otherwise, "Download it again, or choose another model.") from error
+
+
+def _check_components(pipe: DiffusionPipeline, title: str) -> None:
+    """Check the weights and vocabularies of a pipeline. Raises BadInput."""
+    import torch
+
+    for name, component in pipe.components.items():
+        if isinstance(component, torch.nn.Module):
+            api.model_files.check_weights(component, f"The {name} of {title}")
+        elif hasattr(component, "get_added_vocab"):
+            api.model_files.check_vocabulary(component, f"The {name} of {title}")
 
 
 def _restore_text_model(encoder: nn.Module | None) -> None:

@@ -14,7 +14,7 @@ from ..checkpoints.families import Task, accepts, default_of
 from ..models import oom_ladder, placement
 from ..models.model import Model
 from ..modifiers import acceleration, controlnet, ip_adapter, lora, seamless_tiling, textual_inversion, vae_override
-from . import prompt_encoding, schedulers, taesd_preview
+from . import output_check, prompt_encoding, schedulers, taesd_preview
 from .hooks import LoopHooks
 from .params import SamplingParams
 from .replay import Replay
@@ -84,7 +84,7 @@ def _call_pipeline(
     accepts_generator = accepts(pipe, "generator")
 
     def attempt() -> Any:
-        with warnings.catch_warnings(), context(pipe), hooks.attach(pipe):
+        with warnings.catch_warnings(), context(pipe), hooks.attach(pipe), output_check.refuse_nan(pipe, model.title):
             warnings.simplefilter("ignore", DeprecationWarning)  # schedulers pass tensors to numpy
             warnings.simplefilter("ignore", FutureWarning)  # what the library will rename
             warnings.filterwarnings("ignore", "In CPU autocast")  # to what a CPU computes in anyway

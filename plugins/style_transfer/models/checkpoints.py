@@ -38,7 +38,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     if path.suffix.lower() not in api.model_files.PICKLE_SUFFIXES:
-        api.model_files.read_weight_shapes(path)
+        api.model_files.refuse_whole_numbers_in_file(path, path.name)
         with api.model_files.quiet_load(api.BadInput(f"{path.name} is damaged.", "Download it again.")):
             weights: dict[str, Tensor] = load_file(path)
         return weights
@@ -54,6 +54,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from error
     if not (found := _find_weights(content)):
         raise api.BadInput(f"{path.name} holds no weights.", "Choose another style.")
+    for name, value in found.items():
+        if value.ndim > 1 and not value.is_floating_point():
+            raise api.BadInput(f"{path.name} has whole numbers as weights, such as {name}.", "Choose another style.")
     return found
 
 

@@ -31,6 +31,7 @@ class Style:
     def __init__(
         self, network: nn.Module, title: str, config: Mapping[str, Any], value_range: ValueRangeName, device: str
     ) -> None:
+        api.model_files.check_weights(network, title)
         self.network = network.float().eval().requires_grad_(False).to(device)
         self.title = title
         self.config = dict(config)
@@ -105,6 +106,7 @@ def no_style_error(ctx: api.Context) -> api.BadInput:
 def open_style(path: Path, device: str = "cpu") -> Style | OnnxStyle:
     """Open the style in a folder or a file. Raises BadInput as `load_style` does."""
     if path.is_dir():
+        api.model_files.refuse_pointers(path)
         if (path / generators.CONFIG).is_file() and (path / generators.WEIGHTS).is_file():
             network, config = generators.load_network(path)
             return Style(network, _read_title(path), config, _find_value_range(network, config), device)

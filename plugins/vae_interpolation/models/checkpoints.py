@@ -41,6 +41,7 @@ def check_folder(folder: Path) -> None:
     for path in weights:
         api.model_files.read_weight_shapes(path)
     if weights:
+        api.model_files.refuse_whole_numbers(folder, folder.name)
         return
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in api.model_files.PICKLE_SUFFIXES:

@@ -29,7 +29,11 @@ class Codec(ABC):
     """Whether the latent is a small picture; otherwise it is one vector for the whole picture."""
 
     def __init__(self, network: Any, title: str, device: str) -> None:
-        """Put a network on the device for inference. `title` names it in messages."""
+        """Put a network on the device for inference. `title` names it in messages.
+
+        Raises BadInput for weights that are absent or not finite.
+        """
+        api.model_files.check_weights(network, title)
         self.network = network.eval().requires_grad_(False).to(device)
         self.title = title
         self.device = device
@@ -186,6 +190,7 @@ def _load_folder(folder: Path, device: str) -> Codec:
     subfolder = folder / "vae"
     if not (folder / "config.json").is_file() and (subfolder / "config.json").is_file():
         folder = subfolder
+    api.model_files.refuse_pointers(folder)
     config = checkpoints.read_config(folder)
     checkpoints.check_folder(folder)
     name = folder.parent.name if folder.name == "vae" else folder.name
@@ -211,13 +216,20 @@ def _load_pretrained(model_class: type[ModelMixin], folder: Path) -> Any:
 
     sentence = f"The model in {folder.name} is incomplete or does not fit its config.json."
     with api.model_files.quiet_load(api.BadInput(sentence, "Download it again.")):
-        return model_class.from_pretrained(
-            str(folder), use_safetensors=True, local_files_only=True, torch_dtype=torch.float32
+        network, report = model_class.from_pretrained(
+            str(folder),
+            use_safetensors=True,
+            local_files_only=True,
+            torch_dtype=torch.float32,
+            output_loading_info=True,
         )
+    api.model_files.check_loaded(folder.name, report["missing_keys"])
+    return network
 
 
 def _load_file(path: Path, ctx: api.Context) -> Codec:
     shapes = api.model_files.read_weight_shapes(path)
+    api.model_files.refuse_whole_numbers_in_file(path, path.name)
     if any(name.startswith(checkpoints.LDM_PREFIX) for name in shapes):
         prefix = checkpoints.LDM_PREFIX
     elif "vae.decoder.conv_in.weight" in shapes:

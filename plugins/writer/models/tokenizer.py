@@ -51,6 +51,7 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
             tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False, **options)
     except Exception as error:  # tokenizers raises a bare Exception for a damaged file
         raise api.BadInput(f"The tokenizer of {path.name} is missing or damaged.", "Choose another model.") from error
+    api.model_files.check_vocabulary(tokenizer, path.name)
     if file:
         _gguf_vocabularies.clear()
         _gguf_vocabularies[file.resolve()] = file.stat().st_mtime_ns, tokenizer.backend_tokenizer.to_str()

@@ -42,6 +42,9 @@ def load_pretrained(
     if quantisation := read_quantisation(path):
         _check_quantiser(path.name, quantisation, device)
     file = gguf.find_file(path)
+    if not file:
+        api.model_files.refuse_pointers(path)
+        api.model_files.refuse_whole_numbers(path, path.name)
     # Beside quantised weights, transformers leaves the others as they were saved, and only those fit together.
     options = {
         **LOCAL,
@@ -61,9 +64,8 @@ def load_pretrained(
             raise
         hint = "Choose the same model as a folder." if file else "Choose a folder with a config and safetensors."
         raise api.BadInput(f"{path.name} cannot be loaded as {description}.", hint) from error
-    if missing := sorted(info["missing_keys"]):  # transformers would leave them at random
-        count = "a weight" if len(missing) == 1 else f"{len(missing)} weights"
-        raise api.BadInput(f"{path.name} lacks {count}, such as {missing[0]}.", "Choose another model.")
+    api.model_files.check_loaded(path.name, info["missing_keys"])  # transformers would leave them at random
+    api.model_files.check_weights(model, path.name)
     return model.to(dtype) if quantisation and not getattr(model, "is_quantized", False) else model
 
 

@@ -29,12 +29,21 @@ _METADATA = "__metadata__"
 class _Entry(msgspec.Struct):
     """A tensor in a header. Its sides and offsets fit into 64 bits."""
 
+    dtype: str
     shape: tuple[_Size, ...]
     data_offsets: tuple[_Size, _Size]
 
 
 def read_weight_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Read the shape of each tensor in a safetensors file, and check that the file is complete.
+
+    Raises BadInput for a pickle, a Git LFS pointer, a truncated file, or anything else.
+    """
+    return {name: shape for name, (_, shape) in read_weight_types(path).items()}
+
+
+def read_weight_types(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Read the dtype, such as ``F16``, and the shape of each tensor in a safetensors file, and check the file.
 
     The format is: 8 bytes with the length of a JSON header, the header, the data.
     Raises BadInput for a pickle, a Git LFS pointer, a truncated file, or anything else.
@@ -48,7 +57,7 @@ def read_weight_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         raise BadInput(f"{path.name} contains no weights.", "Choose another model.")
     if start + max(entry.data_offsets[1] for entry in entries.values()) != size:
         raise truncated_error(path)
-    return {name: entry.shape for name, entry in entries.items()}
+    return {name: (entry.dtype, entry.shape) for name, entry in entries.items()}
 
 
 def read_safetensors_header(path: Path) -> dict[str, msgspec.Raw]:

@@ -1,0 +1,112 @@
+"""Checks of models for numbers that make an arbitrary result: absent, not finite, or whole without a scale."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from studio.core.errors import BadInput
+
+from . import safetensors_header
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_SAMPLE = 1 << 16
+"""Numbers of each tensor that are looked at."""
+_MAX_POINTER = 1024
+_POINTER_START = b"version https://git-lfs"
+_WHOLE_NUMBERS = ("I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64")
+_HINT = "Download it again, or choose another model."
+
+
+class Vocabulary(Protocol):
+    """The part of a tokenizer of transformers that tells its words."""
+
+    all_special_tokens: Sequence[str]
+
+    def get_vocab(self) -> Mapping[str, int]: ...
+
+    def get_added_vocab(self) -> Mapping[str, int]: ...
+
+
+def refuse_pointers(folder: Path) -> None:
+    """Raise BadInput where a file in a folder, or in a folder inside it, is a Git LFS pointer, and name it."""
+    for file in sorted((*folder.glob("*"), *folder.glob("*/*"))):
+        try:
+            if not file.is_file() or file.stat().st_size > _MAX_POINTER:
+                continue
+            with file.open("rb") as stream:
+                start = stream.read(len(_POINTER_START))
+        except OSError:
+            continue
+        if start == _POINTER_START:
+            raise BadInput(
+                f"{file.relative_to(folder)} of {folder.name} is a Git LFS pointer, not the file itself.",
+                "Run `git lfs pull`, or download the file again.",
+            )
+
+
+def refuse_whole_numbers(folder: Path, name: str) -> None:
+    """Raise BadInput where matrices in a folder are whole numbers and its `config.json` names no quantisation."""
+    try:
+        if json.loads((folder / "config.json").read_bytes()[: 1 << 22]).get("quantization_config"):
+            return
+    except (OSError, ValueError, AttributeError, RecursionError):
+        pass
+    for file in sorted(folder.glob("*.safetensors")):
+        refuse_whole_numbers_in_file(file, name)
+
+
+def refuse_whole_numbers_in_file(file: Path, name: str) -> None:
+    """Raise BadInput where matrices in a safetensors file are whole numbers."""
+    for tensor, (dtype, shape) in safetensors_header.read_weight_types(file).items():
+        if dtype in _WHOLE_NUMBERS and len(shape) > 1 and not tensor.endswith("position_ids"):
+            raise BadInput(
+                f"{name} has whole numbers ({dtype}) as weights, such as {tensor}, and nothing says how to read them.",
+                "Choose the same model with 16 or 32 bits.",
+            )
+
+
+def check_weights(network: nn.Module, name: str) -> None:
+    """Check that a loaded network has all its weights, and that a sample of each is finite.
+
+    `name` names the model, or a part of one, in the sentence. Raises BadInput.
+    """
+    check_tensors(((tensor, value) for tensor, value in network.named_parameters()), name)
+    buffers = network.named_buffers()
+    check_tensors(
+        ((tensor, value) for tensor, value in buffers if tensor.endswith(("running_mean", "running_var"))), name
+    )
+
+
+def check_tensors(tensors: Iterable[tuple[str, Tensor]], name: str) -> None:
+    """Check tensors by name as `check_weights` does. Raises BadInput."""
+    for tensor, value in tensors:
+        if value.is_meta:
+            raise BadInput(f"{name} lacks weights, such as {tensor}.", _HINT)
+        if value.is_floating_point() and value.numel() and not _is_sample_finite(value):
+            raise BadInput(f"{name} is damaged: {tensor} holds numbers that are not finite (NaN or infinity).", _HINT)
+
+
+def check_loaded(name: str, missing: Iterable[str]) -> None:
+    """Raise BadInput where a library filled in weights that a file lacks, as it does at random."""
+    absent = sorted(missing)
+    if absent:
+        count = "a weight" if len(absent) == 1 else f"{len(absent)} weights"
+        raise BadInput(f"{name} lacks {count}, such as {absent[0]}.", _HINT)
+
+
+def check_vocabulary(tokenizer: Vocabulary, name: str) -> None:
+    """Raise BadInput for a tokenizer that knows no words, as libraries build it where its files are missing."""
+    special = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
+    if not tokenizer.get_vocab().keys() - special:
+        raise BadInput(f"{name} has no vocabulary: files of its tokenizer are missing.", "Download it again.")
+
+
+def _is_sample_finite(value: Tensor) -> bool:
+    flat = value.detach().reshape(-1) if value.is_contiguous() else value.detach().flatten()
+    sample = flat[:: max(1, flat.numel() // _SAMPLE)]
+    return bool(sample.float().isfinite().all())
