@@ -1,4 +1,4 @@
-"""What every test gets: a home of its own, a quiet machine, and a look at what it left behind."""
+"""Fixtures of all tests: a home of its own for each, and checks for leaks and logged warnings."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from studio.core.paths import Home
 
+if TYPE_CHECKING:
+    from PySide6.QtCore import QTimer
+
 PATIENCE = 5.0
-"""Seconds that a thread or process which was asked to end may take to do so."""
+"""Seconds that a thread or process may take to end."""
 
 
 WORKERS = 4
@@ -49,39 +52,39 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def little_to_look_through() -> None:
-    """What is there before a file of tests, such as all that torch has imported, is not looked through after each."""
+def frozen_garbage() -> None:
+    """Exclude objects that exist before a file of tests, such as torch's modules, from the search for timers."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fails a test that leaves a thread, a child process or a running Qt timer."""
+def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves a thread, a child process or a running Qt timer."""
     threads = set(threading.enumerate())
     children = set(psutil.Process().children())
-    shows = "qapp" in request.fixturenames
-    timers = set(map(id, _timers())) if shows else set()
+    uses_qt = "qapp" in request.fixturenames
+    timers = set(map(id, _find_timers())) if uses_qt else set()
     yield
-    left = [f"thread {thread.name}" for thread in _ended(set(threading.enumerate()) - threads)]
-    left += [f"process {' '.join(child)}" for child in _gone(set(psutil.Process().children()) - children)]
-    left += [f"timer of {timer.parent()}" for timer in _timers() if id(timer) not in timers] if shows else []
+    left = [f"thread {thread.name}" for thread in _wait_for_threads(set(threading.enumerate()) - threads)]
+    left += [f"process {' '.join(child)}" for child in _wait_for_processes(set(psutil.Process().children()) - children)]
+    left += [f"timer of {timer.parent()}" for timer in _find_timers() if id(timer) not in timers] if uses_qt else []
     if left:
         pytest.fail(f"left behind: {', '.join(left)}")
 
 
 @pytest.fixture(autouse=True)
-def nothing_logged(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fails a test in which the studio logs a warning or worse, unless it takes `caplog` to look at them."""
-    heard = _Ear()
-    logging.getLogger("studio").addHandler(heard)
+def no_warnings_logged(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test in which the studio logs a warning or an error, unless the test checks `caplog`."""
+    handler = _WarningRecorder()
+    logging.getLogger("studio").addHandler(handler)
     yield
-    logging.getLogger("studio").removeHandler(heard)
-    if heard.lines and "caplog" not in request.fixturenames:
-        pytest.fail(f"logged: {'; '.join(heard.lines)}")
+    logging.getLogger("studio").removeHandler(handler)
+    if handler.lines and "caplog" not in request.fixturenames:
+        pytest.fail(f"logged: {'; '.join(handler.lines)}")
 
 
-class _Ear(logging.Handler):
+class _WarningRecorder(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.lines: list[str] = []
@@ -90,16 +93,17 @@ class _Ear(logging.Handler):
         self.lines.append(record.getMessage())
 
 
-def _ended(threads: set[threading.Thread]) -> list[threading.Thread]:
-    """Those of `threads` that go on. Threads of other makers, such as Qt's pool, only visit Python."""
-    real = [thread for thread in threads if not isinstance(thread, threading._DummyThread)]
-    for thread in real:
+def _wait_for_threads(threads: set[threading.Thread]) -> list[threading.Thread]:
+    """Wait for threads to end, and return those that do not. Threads that Python did not start, such as those of
+    Qt's pool, are left out."""
+    own = [thread for thread in threads if not isinstance(thread, threading._DummyThread)]
+    for thread in own:
         thread.join(PATIENCE)
-    return [thread for thread in real if thread.is_alive()]
+    return [thread for thread in own if thread.is_alive()]
 
 
-def _gone(children: set[psutil.Process]) -> list[list[str]]:
-    """The command lines of those of `children` that go on."""
+def _wait_for_processes(children: set[psutil.Process]) -> list[list[str]]:
+    """Wait for processes to end, and return the command lines of those that do not."""
     _, alive = psutil.wait_procs(children, timeout=PATIENCE)
     left = []
     for child in alive:
@@ -111,12 +115,12 @@ def _gone(children: set[psutil.Process]) -> list[list[str]]:
     return left
 
 
-def _timers() -> list[Any]:
+def _find_timers() -> list[QTimer]:
     core = sys.modules.get("PySide6.QtCore")
     if core is None:
         return []
     import shiboken6
 
     # Some lazy modules answer `isinstance` by importing themselves.
-    found = [thing for thing in gc.get_objects() if issubclass(type(thing), core.QTimer)]
-    return [timer for timer in found if shiboken6.isValid(timer) and timer.isActive()]
+    timers = [item for item in gc.get_objects() if issubclass(type(item), core.QTimer)]
+    return [timer for timer in timers if shiboken6.isValid(timer) and timer.isActive()]

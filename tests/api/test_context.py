@@ -1,4 +1,4 @@
-"""`api.ContextProxy` passes every member of a context on."""
+"""`api.ContextProxy` delegates every member of a context."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from studio import api, testing
 
 
 class HalfPrecision(api.ContextProxy):
-    """Runs a part of a job in bfloat16, with a prefix before what it reports."""
+    """Runs a part of a job in bfloat16, with a label on its progress."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -20,14 +20,14 @@ class HalfPrecision(api.ContextProxy):
         super().emit(api.Progress(event.step, event.total, "half") if isinstance(event, api.Progress) else event)
 
 
-def precision(ctx: api.Context) -> torch.dtype:
+def dtype_of(ctx: api.Context) -> torch.dtype:
     return ctx.dtype
 
 
-def test_a_proxy_overrides_some_members_and_passes_on_the_others(tmp_path: Path) -> None:
+def test_a_proxy_overrides_some_members_and_delegates_the_others(tmp_path: Path) -> None:
     ctx = testing.FakeContext(seed=5, folder=tmp_path, pause_requested=True)
     proxy = HalfPrecision(ctx)
-    assert precision(proxy) == torch.bfloat16
+    assert dtype_of(proxy) == torch.bfloat16
     proxy.emit(api.Progress(1, 2))
     proxy.note("rung", 1)
     assert ctx.events == [api.Progress(1, 2, "half")]
@@ -36,7 +36,7 @@ def test_a_proxy_overrides_some_members_and_passes_on_the_others(tmp_path: Path)
     assert proxy.generator(2).initial_seed() == 7
 
 
-def test_every_member_of_a_context_is_passed_on(tmp_path: Path) -> None:
+def test_every_member_of_a_context_is_delegated(tmp_path: Path) -> None:
     ctx = testing.FakeContext(seed=5, folder=tmp_path)
     proxy = api.ContextProxy(ctx)
     members = [name for name in vars(api.Context) if not name.startswith("_")]

@@ -24,13 +24,13 @@ class Sample:
     path: Path
 
 
-def picture(path: Path, colour: tuple[int, ...] = (10, 120, 200), size: tuple[int, int] = (60, 40)) -> Path:
+def save_picture(path: Path, colour: tuple[int, ...] = (10, 120, 200), size: tuple[int, int] = (60, 40)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGBA" if len(colour) == 4 else "RGB", size, colour).save(path)
     return path
 
 
-def finish(reading: Generator[api.Event, None, R]) -> tuple[list[api.Event], R]:
+def exhaust(reading: Generator[api.Event, None, R]) -> tuple[list[api.Event], R]:
     events = []
     while True:
         try:
@@ -41,7 +41,7 @@ def finish(reading: Generator[api.Event, None, R]) -> tuple[list[api.Event], R]:
 
 def test_pictures_are_found_in_order_with_those_in_subfolders(tmp_path: Path) -> None:
     for name in ("b.PNG", "sub/a.jpg", ".hidden.png"):
-        picture(tmp_path / name)
+        save_picture(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no picture")
     (tmp_path / "folder.png").mkdir()
     assert [path.name for path in datasets.find_images(tmp_path)] == ["b.PNG", "a.jpg"]
@@ -58,7 +58,7 @@ def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
 
 def test_pictures_can_be_chosen_by_words_in_names_and_captions(tmp_path: Path) -> None:
     for name in ("haystacks.png", "night.png", "boats.png"):
-        picture(tmp_path / name)
+        save_picture(tmp_path / name)
     row = {"file": "boats.png", "artist": "Claude Monet", "note": "One line\u2028and another"}
     lines = [json.dumps(row, ensure_ascii=False), "no json", "[1]"]
     (tmp_path / "captions.jsonl").write_text("\ufeff" + "\n".join(lines), encoding="utf-8")
@@ -68,7 +68,7 @@ def test_pictures_can_be_chosen_by_words_in_names_and_captions(tmp_path: Path) -
 
 
 def test_large_pictures_are_scaled_down_and_transparent_ones_flattened(tmp_path: Path) -> None:
-    path = picture(tmp_path / "clear.png", (0, 0, 0, 0), (400, 200))
+    path = save_picture(tmp_path / "clear.png", (0, 0, 0, 0), (400, 200))
     sample = datasets.read_image(path, 50)
     assert sample.pixels.shape == (50, 100, 3)
     assert np.all(sample.pixels == 255)
@@ -76,10 +76,10 @@ def test_large_pictures_are_scaled_down_and_transparent_ones_flattened(tmp_path:
 
 
 def test_unreadable_pictures_are_skipped_with_one_notice(tmp_path: Path) -> None:
-    picture(tmp_path / "a.png")
+    save_picture(tmp_path / "a.png")
     (tmp_path / "broken.png").write_bytes(b"PNG")
     (tmp_path / "empty.jpg").touch()
-    events, (samples, skipped) = finish(datasets.read_image_folder(tmp_path, 32, limit=10))
+    events, (samples, skipped) = exhaust(datasets.read_image_folder(tmp_path, 32, limit=10))
     assert [sample.path.name for sample in samples] == ["a.png"]
     assert {*skipped} == {"broken.png", "empty.jpg"}
     assert events[0] == api.Progress(0, 0, "Reading pictures: 0 of 3")
@@ -94,8 +94,8 @@ def test_a_long_list_of_skipped_files_is_cut_short() -> None:
 
 def test_a_limit_takes_pictures_evenly_from_the_whole_folder(tmp_path: Path) -> None:
     for number in range(9):
-        picture(tmp_path / f"{number}.png", size=(4, 4))
-    events, (samples, _) = finish(datasets.read_image_folder(tmp_path, 32, limit=4, group=3))
+        save_picture(tmp_path / f"{number}.png", size=(4, 4))
+    events, (samples, _) = exhaust(datasets.read_image_folder(tmp_path, 32, limit=4, group=3))
     assert [sample.path.name for sample in samples] == ["0.png", "2.png", "4.png", "6.png"]
     assert {sample.group for sample in samples} == {3}
     assert isinstance(events[0], api.Notice)
@@ -110,8 +110,8 @@ def test_the_holdout_follows_from_names_alone(tmp_path: Path) -> None:
     assert datasets.is_held_out(Path("a/b/c.png"), 0.5) == datasets.is_held_out("b/c.png", 0.5)
 
 
-def test_trainings_made_before_keep_their_holdout() -> None:
-    """The digest must not change: a resumed training would be evaluated on pictures that it has learnt from."""
+def test_the_holdout_of_earlier_trainings_does_not_change() -> None:
+    """The digest must not change: a resumed training would be evaluated on pictures that it was trained on."""
     held = [number for number in range(100) if datasets.is_held_out(Path(f"faces/{number}.png"))]
     assert held == [20, 34, 64, 84, 86]
 
@@ -126,7 +126,7 @@ def test_each_part_has_at_least_one_sample(tmp_path: Path) -> None:
     assert (len(training), len(holdout)) == (1, 2)
 
 
-def test_names_need_not_be_utf_8(tmp_path: Path) -> None:
+def test_file_names_need_not_be_utf_8(tmp_path: Path) -> None:
     samples = [Sample(tmp_path / os.fsdecode(b"caf\xe9-%d.png" % number)) for number in range(3)]
     training, holdout = datasets.split_holdout(samples)
     assert len(training) + len(holdout) == 3
@@ -134,7 +134,7 @@ def test_names_need_not_be_utf_8(tmp_path: Path) -> None:
 
 def test_captions_come_from_text_files_lists_and_file_names(tmp_path: Path) -> None:
     folder = tmp_path / "animals"
-    paths = [picture(folder / name) for name in ("fox.png", "owl.png", "red-apple_02.png", "x.png")]
+    paths = [save_picture(folder / name) for name in ("fox.png", "owl.png", "red-apple_02.png", "x.png")]
     (folder / "fox.txt").write_text("A fox\n at night\n")
     rows = [{"file": "animals/owl.png", "name": "Owl", "keywords": ["bird", 3], "style": "noto"}]
     (tmp_path / "animals.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n\n")
@@ -149,7 +149,7 @@ def test_captions_come_from_text_files_lists_and_file_names(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("content", [b"no json", b'{"name": "x"}', b"[1]", b"\xff"])
 def test_a_damaged_list_of_captions_is_reported(tmp_path: Path, content: bytes) -> None:
-    path = picture(tmp_path / "a.png")
+    path = save_picture(tmp_path / "a.png")
     (tmp_path / "captions.jsonl").write_bytes(content)
     with pytest.raises(api.BadInput, match=r"captions\.jsonl is not a list of captions"):
         datasets.read_captions(tmp_path, [path])

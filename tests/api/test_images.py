@@ -13,7 +13,7 @@ from studio.api import images
 LEVELS = np.arange(256, dtype=np.uint8)
 
 
-def gradient(width: int, height: int, mode: str = "RGB") -> Image.Image:
+def make_gradient(width: int, height: int, mode: str = "RGB") -> Image.Image:
     values = np.linspace(0, 255, width * height * len(mode)).reshape(height, width, len(mode))
     return Image.fromarray(values.astype(np.uint8), mode)
 
@@ -22,12 +22,12 @@ def test_transparency_is_composited_over_the_background() -> None:
     clear = Image.new("RGBA", (2, 1), (255, 0, 0, 0))
     assert images.flatten_alpha(clear).getpixel((0, 0)) == (255, 255, 255)
     assert images.flatten_alpha(clear, "#102030").getpixel((0, 0)) == (16, 32, 48)
-    opaque = gradient(3, 2)
+    opaque = make_gradient(3, 2)
     assert images.flatten_alpha(opaque) is opaque
 
 
 def test_fit_fills_a_size_or_pads_it() -> None:
-    picture = gradient(40, 20)
+    picture = make_gradient(40, 20)
     assert images.fit(picture, (40, 20)) is picture
     cropped = images.fit(picture, (16, 16))
     assert cropped == ImageOps.fit(picture, (16, 16), Image.Resampling.LANCZOS)
@@ -44,7 +44,7 @@ def test_sizes_for_a_model_are_multiples(
     size: tuple[int, int], longest: int, multiple: int, expected: tuple[int, int]
 ) -> None:
     assert images.size_for_model(size, longest, multiple) == expected
-    assert images.resize_for_model(gradient(*size), longest, multiple).size == expected
+    assert images.resize_for_model(make_gradient(*size), longest, multiple).size == expected
 
 
 def test_limit_size_only_scales_down() -> None:
@@ -54,13 +54,13 @@ def test_limit_size_only_scales_down() -> None:
 
 
 def test_shrink_shorter_side_never_enlarges() -> None:
-    picture = gradient(40, 20)
+    picture = make_gradient(40, 20)
     assert images.shrink_shorter_side(picture, 10).size == (20, 10)
     assert images.shrink_shorter_side(picture, 30) is picture
 
 
 @pytest.mark.parametrize("value_range", [images.SIGNED, images.UNIT, (0.0, 255.0)])
-def test_every_level_survives_the_way_to_a_model_and_back(value_range: images.ValueRange) -> None:
+def test_every_level_survives_a_round_trip_through_model_values(value_range: images.ValueRange) -> None:
     pixels = LEVELS.reshape(8, 8, 4)[..., :3]
     values = images.from_uint8(pixels, value_range)
     assert values.shape == (3, 8, 8)
@@ -96,6 +96,6 @@ def test_to_uint8_clips_and_rounds() -> None:
     assert images.to_uint8(values)[0, :, 0].tolist() == reference.tolist()
 
 
-def test_the_suffixes_are_those_of_the_studio() -> None:
+def test_common_image_suffixes_are_known() -> None:
     assert {".png", ".jpg", ".webp", ".avif", ".gif", ".tiff"} <= images.IMAGE_SUFFIXES
     assert api.images is images

@@ -38,7 +38,7 @@ def test_the_stamp_of_a_folder_follows_its_weights_and_configurations(tmp_path: 
     assert model_files.file_stamp(tmp_path) == 4 * 10**9
 
 
-def test_tensors_and_notes_come_back(tmp_path: Path) -> None:
+def test_tensors_and_notes_are_written_and_read(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     model_files.write_tensors(path, {"a": torch.ones(2)}, {"step": 3})
     tensors, notes = model_files.read_tensors(path)
@@ -55,14 +55,14 @@ SENTENCE = api.BadInput("The model is damaged.", "Download it again.")
 
 
 @pytest.mark.parametrize("error", [OSError("x"), KeyError("x"), RuntimeError("size mismatch"), EOFError()])
-def test_damage_is_reported_in_the_given_words(error: Exception) -> None:
+def test_a_damaged_file_is_reported_with_the_given_sentence(error: Exception) -> None:
     with pytest.raises(api.BadInput, match="The model is damaged") as caught, model_files.quiet_load(SENTENCE):
         raise error
     assert caught.value.__cause__ is error
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("x"), api.BadInput("Another."), ImportError("x")])
-def test_lack_of_memory_and_the_errors_of_the_studio_pass(error: Exception) -> None:
+def test_memory_errors_and_studio_errors_pass_unchanged(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, model_files.quiet_load(SENTENCE):
         raise error
     assert caught.value is error

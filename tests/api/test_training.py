@@ -1,4 +1,4 @@
-"""`api.training`: checkpoints, pausing, recovery from NaN, and what trainings share."""
+"""`api.training`: checkpoints, pausing, recovery from NaN, best weights and parameters."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from studio import api, testing
 
 
 class Line(api.training.Training):
-    """Learns y = 2x + 1, with a frozen layer that must not be kept."""
+    """Learns y = 2x + 1, with a frozen layer that must not be saved."""
 
-    def __init__(self, checkpoint_dir: Path, spoil: Callable[[int], bool] = lambda _: False) -> None:
+    def __init__(self, checkpoint_dir: Path, is_spoilt: Callable[[int], bool] = lambda _: False) -> None:
         torch.manual_seed(0)
         checkpoint_dir.mkdir(parents=True, exist_ok=True)
         self.network = nn.ModuleDict({"frozen": nn.Linear(1, 1).requires_grad_(False), "line": nn.Linear(1, 1)})
         self.average = nn.ModuleDict({"frozen": nn.Linear(1, 1), "line": nn.Linear(1, 1)}).requires_grad_(False)
         self.average.load_state_dict(self.network.state_dict())
-        self.spoil = spoil
+        self.is_spoilt = is_spoilt
         super().__init__(
             checkpoint_dir,
             networks={"model": self.network},
@@ -36,47 +36,47 @@ class Line(api.training.Training):
     def step(self) -> None:
         chance = torch.Generator().manual_seed(self.state.step)
         x = torch.rand(16, 1, generator=chance)
-        wanted = 2 * x + 1 + (math.nan if self.spoil(self.state.step) else 0.0)
-        self.finish_step(self.optimizer_step((self.network["line"](x) - wanted).square().mean()))
+        target = 2 * x + 1 + (math.nan if self.is_spoilt(self.state.step) else 0.0)
+        self.finish_step(self.optimizer_step((self.network["line"](x) - target).square().mean()))
 
 
-def weights(line: Line) -> list[torch.Tensor]:
-    return [value.clone() for one in (line.network, line.average) for value in one.state_dict().values()]
+def copy_weights(line: Line) -> list[torch.Tensor]:
+    return [value.clone() for network in (line.network, line.average) for value in network.state_dict().values()]
 
 
-def equal(one: Line, other: Line) -> bool:
-    return all(torch.equal(left, right) for left, right in zip(weights(one), weights(other), strict=True))
+def have_equal_weights(first: Line, second: Line) -> bool:
+    return all(torch.equal(left, right) for left, right in zip(copy_weights(first), copy_weights(second), strict=True))
 
 
-class InParts(Line):
-    """The same, where each batch is learnt from in parts."""
+class PartwiseLine(Line):
+    """Learns the same from batches that are split into parts."""
 
     def step(self) -> None:
         chance = torch.Generator().manual_seed(self.state.step)
         x = torch.rand(16, 1, generator=chance)
-        wanted = 2 * x + 1 + (math.nan if self.spoil(self.state.step) else 0.0)
+        target = 2 * x + 1 + (math.nan if self.is_spoilt(self.state.step) else 0.0)
 
         def loss(part: slice) -> torch.Tensor:
-            total: torch.Tensor = (self.network["line"](x[part]) - wanted[part]).square().sum()
+            total: torch.Tensor = (self.network["line"](x[part]) - target[part]).square().sum()
             return total / len(x)
 
         parts = (slice(0, 3), slice(3, 9), slice(9, 16))
         self.finish_step(self.parallel_optimizer_step([partial(loss, part) for part in parts]))
 
 
-def nothing(_: int) -> Iterator[api.Event]:
+def emit_nothing(_: int) -> Iterator[api.Event]:
     return iter(())
 
 
 def run(line: Line, ctx: testing.FakeContext, steps: int) -> list[api.Event]:
     events: list[api.Event] = []
-    for event in line.run(ctx, steps, after_step=nothing, memory_error="Too much."):
+    for event in line.run(ctx, steps, after_step=emit_nothing, memory_error="Too much."):
         events.append(event)
         ctx.emit(event)
     return events
 
 
-def test_it_learns_and_says_how_far_it_is(tmp_path: Path) -> None:
+def test_a_training_learns_and_reports_progress(tmp_path: Path) -> None:
     line = Line(tmp_path)
     events = run(line, testing.FakeContext(), 400)
     assert line.state.loss < 0.1
@@ -87,20 +87,20 @@ def test_it_learns_and_says_how_far_it_is(tmp_path: Path) -> None:
     assert float(line.average.get_parameter("line.weight")) > 1
 
 
-def test_one_that_went_on_from_its_checkpoint_equals_one_that_was_not_stopped(tmp_path: Path) -> None:
+def test_a_resumed_training_equals_one_without_a_pause(tmp_path: Path) -> None:
     whole, stopped = Line(tmp_path / "a"), Line(tmp_path / "b")
     run(whole, testing.FakeContext(), 9)
     with pytest.raises(api.Paused):
-        run(stopped, Pausing(3), 9)
+        run(stopped, PausingContext(3), 9)
     again = Line(tmp_path / "b")
     events = run(again, testing.FakeContext(), 9)
     assert events[0] == api.Notice("Resumes at step 3 of 9.")
-    assert equal(again, whole)
+    assert have_equal_weights(again, whole)
     assert again.state.loss == whole.state.loss
 
 
-class Pausing(testing.FakeContext):
-    """Asks for a pause while the step after `after` is learnt."""
+class PausingContext(testing.FakeContext):
+    """Requests a pause during the step after `after`."""
 
     def __init__(self, after: int) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class Pausing(testing.FakeContext):
         self.pause_requested = isinstance(event, api.Progress) and event.step >= self.after - 1
 
 
-def test_frozen_layers_are_not_kept(tmp_path: Path) -> None:
+def test_frozen_layers_are_not_saved(tmp_path: Path) -> None:
     line = Line(tmp_path)
     line.save()
     tensors, _ = api.model_files.read_tensors(tmp_path / Line.CHECKPOINT)
@@ -119,29 +119,29 @@ def test_frozen_layers_are_not_kept(tmp_path: Path) -> None:
     assert "model.line.weight" in tensors
 
 
-def test_a_damaged_checkpoint_is_said_and_begun_anew(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_reported_and_training_starts_anew(tmp_path: Path) -> None:
     line = Line(tmp_path)
     line.step()
     line.save()
-    kept = tmp_path / Line.CHECKPOINT
-    kept.write_bytes(kept.read_bytes()[:100])
+    checkpoint = tmp_path / Line.CHECKPOINT
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
     again = Line(tmp_path)
     events = run(again, testing.FakeContext(), 2)
     assert isinstance(events[0], api.Notice)
     assert "is damaged" in events[0].text
     fresh = Line(tmp_path / "fresh")
     run(fresh, testing.FakeContext(), 2)
-    assert equal(again, fresh)
+    assert have_equal_weights(again, fresh)
 
 
-def test_a_checkpoint_of_another_network_changes_nothing(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_network_is_not_loaded(tmp_path: Path) -> None:
     Line(tmp_path).save()
     tensors, notes = api.model_files.read_tensors(tmp_path / Line.CHECKPOINT)
     api.model_files.write_tensors(tmp_path / Line.CHECKPOINT, tensors | {"model.line.weight": torch.zeros(2, 2)}, notes)
     line = Line(tmp_path)
-    before = weights(line)
+    before = copy_weights(line)
     assert not line.resume()
-    assert all(torch.equal(left, right) for left, right in zip(before, weights(line), strict=True))
+    assert all(torch.equal(left, right) for left, right in zip(before, copy_weights(line), strict=True))
 
 
 def test_nan_rewinds_to_the_checkpoint_at_half_the_rate(tmp_path: Path) -> None:
@@ -155,12 +155,12 @@ def test_nan_rewinds_to_the_checkpoint_at_half_the_rate(tmp_path: Path) -> None:
     assert again.state.rate_scale == 0.5
 
 
-def test_nan_again_and_again_ends_with_a_sentence(tmp_path: Path) -> None:
+def test_repeated_nan_ends_the_training(tmp_path: Path) -> None:
     with pytest.raises(api.StudioError, match="diverged 4 times"):
         run(Line(tmp_path, lambda _: True), testing.FakeContext(), 6)
 
 
-def test_spoilt_weights_are_never_kept(tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     line = Line(tmp_path)
     line.save()
     before = (tmp_path / Line.CHECKPOINT).read_bytes()
@@ -171,13 +171,13 @@ def test_spoilt_weights_are_never_kept(tmp_path: Path) -> None:
     assert (tmp_path / Line.CHECKPOINT).read_bytes() == before
 
 
-def test_too_little_memory_is_said_in_words(tmp_path: Path) -> None:
+def test_out_of_memory_is_reported_with_the_given_sentence(tmp_path: Path) -> None:
     line = Line(tmp_path)
 
-    def full(_: int) -> bool:
+    def run_out_of_memory(_: int) -> bool:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    line.spoil = full
+    line.is_spoilt = run_out_of_memory
     with pytest.raises(api.OutOfMemory, match="Too much"):
         run(line, testing.FakeContext(), 2)
 
@@ -192,28 +192,28 @@ def test_too_little_memory_is_said_in_words(tmp_path: Path) -> None:
         (0, ""),
     ],
 )
-def test_the_time_left_is_said_in_words(seconds: float, words: str) -> None:
+def test_the_time_left_is_formatted_in_words(seconds: float, words: str) -> None:
     assert api.training.format_time_left(seconds) == words
 
 
-def test_parts_of_a_batch_that_learn_together_equal_the_batch(tmp_path: Path) -> None:
-    whole, parts, again = Line(tmp_path / "a"), InParts(tmp_path / "b"), InParts(tmp_path / "c")
+def test_a_step_in_parallel_parts_equals_a_whole_step(tmp_path: Path) -> None:
+    whole, parts, again = Line(tmp_path / "a"), PartwiseLine(tmp_path / "b"), PartwiseLine(tmp_path / "c")
     cores = torch.get_num_threads()
     for line in (whole, parts, again):
         run(line, testing.FakeContext(), 50)
     assert torch.get_num_threads() == cores
-    for left, right in zip(weights(whole), weights(parts), strict=True):
+    for left, right in zip(copy_weights(whole), copy_weights(parts), strict=True):
         assert torch.allclose(left, right, atol=1e-5)
     assert parts.state.loss == pytest.approx(whole.state.loss, rel=1e-4)
-    assert equal(parts, again)
+    assert have_equal_weights(parts, again)
 
 
-def test_parts_that_break_down_leave_the_weights(tmp_path: Path) -> None:
-    line = InParts(tmp_path, spoil=lambda _: True)
-    before = weights(line)
+def test_parallel_parts_that_are_not_finite_leave_the_weights_unchanged(tmp_path: Path) -> None:
+    line = PartwiseLine(tmp_path, is_spoilt=lambda _: True)
+    before = copy_weights(line)
     with pytest.raises(api.StudioError, match="diverged"):
         run(line, testing.FakeContext(), 3)
-    assert all(torch.equal(left, right) for left, right in zip(before, weights(line), strict=True))
+    assert all(torch.equal(left, right) for left, right in zip(before, copy_weights(line), strict=True))
 
 
 def test_the_best_weights_are_saved_and_restored(tmp_path: Path) -> None:
@@ -244,15 +244,15 @@ def test_best_weights_that_are_damaged_or_of_another_network_are_ignored(tmp_pat
     assert best.restore() is None
 
 
-def test_a_generator_follows_from_seed_step_and_stream() -> None:
-    """The numbers must not change: trainings that were begun before would resume with other noise."""
+def test_a_generator_is_derived_from_seed_step_and_stream() -> None:
+    """The numbers must not change: a training that began earlier would resume with other noise."""
     assert api.training.step_generator(7, 5).initial_seed() == 7 * 1_000_003 + 5
     assert api.training.step_generator(7, 5, 3).initial_seed() == (7 * 1_000_003 + 5) * 16 + 3
     assert api.training.step_generator(2**32 - 1, 10**6, 15).initial_seed() < 2**63
 
 
-class LearnParams(api.training.TrainingParams):
-    """Parameters of a tool that adds a field between those that all trainings have."""
+class LineParams(api.training.TrainingParams):
+    """Parameters of a tool with a field between those of all trainings."""
 
     field_order = ("folder", "more_folders", "kind", "title")
     kind: str = "new"
@@ -260,18 +260,18 @@ class LearnParams(api.training.TrainingParams):
     title: str = api.param("My line", title="Name")
 
 
-def test_fields_of_a_training_are_shown_in_the_order_that_is_asked_for() -> None:
-    properties = LearnParams.model_json_schema()["properties"]
+def test_fields_of_a_training_have_the_order_of_field_order() -> None:
+    properties = LineParams.model_json_schema()["properties"]
     assert [*properties] == [
         *("folder", "more_folders", "kind", "title", "steps", "batch", "learning_rate", "ema", "preview_every")
     ]
     assert properties["title"]["default"] == "My line"
 
 
-def test_numbers_of_the_artist_go_before_the_defaults(tmp_path: Path) -> None:
+def test_values_of_the_artist_override_the_defaults(tmp_path: Path) -> None:
     defaults = api.training.TrainingDefaults(steps=100, batch=4, learning_rate=1e-3)
-    assert defaults.override(LearnParams(folder=tmp_path)) == defaults
-    changed = defaults.override(LearnParams(folder=tmp_path, steps=7, learning_rate=0.1))
+    assert defaults.override(LineParams(folder=tmp_path)) == defaults
+    changed = defaults.override(LineParams(folder=tmp_path, steps=7, learning_rate=0.1))
     assert changed == api.training.TrainingDefaults(steps=7, batch=4, learning_rate=0.1)
 
 

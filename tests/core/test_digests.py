@@ -15,12 +15,12 @@ def digest_of(content: bytes) -> str:
 
 
 @pytest.fixture
-def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files count as old at once."""
+def instantly_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Treat new files as old enough for their digest to be cached."""
     monkeypatch.setattr(digests, "SETTLED_NS", -1)
 
 
-def test_a_digest_is_remembered_until_the_file_changes(tmp_path: Path, settled: None) -> None:
+def test_a_digest_is_cached_until_the_file_changes(tmp_path: Path, instantly_settled: None) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"one")
     assert digests.sha256(path) == digest_of(b"one")
@@ -30,7 +30,7 @@ def test_a_digest_is_remembered_until_the_file_changes(tmp_path: Path, settled: 
     assert digests.sha256(path) == digest_of(b"three")
 
 
-def test_a_digest_is_remembered_when_its_folder_moves(tmp_path: Path) -> None:
+def test_a_cached_digest_survives_a_move_of_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "weights").write_bytes(b"weights")
@@ -46,7 +46,7 @@ def test_a_file_that_has_just_changed_is_read_again(tmp_path: Path) -> None:
         assert digests.sha256(path) == digest_of(content)
 
 
-def test_a_copy_tells_the_digest_of_what_was_copied(tmp_path: Path) -> None:
+def test_a_copy_returns_the_digest_of_the_file(tmp_path: Path) -> None:
     source, target = tmp_path / "a", tmp_path / "b"
     source.write_bytes(b"x" * 3_000_000)
     assert digests.copy(source, target) == digest_of(source.read_bytes()) == digest_of(target.read_bytes())

@@ -1,4 +1,4 @@
-"""Numbers and devices as people write them."""
+"""Formats of sizes, times, numbers and devices."""
 
 import pytest
 

@@ -20,7 +20,7 @@ def red(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_plain_picture_keeps_its_pixels(red: Path) -> None:
+def test_an_rgb_image_keeps_its_pixels(red: Path) -> None:
     image = open_picture(red)
     assert (image.mode, image.size) == ("RGB", (8, 6))
     assert image.getpixel((3, 3)) == (200, 20, 10)
@@ -48,7 +48,7 @@ def test_every_mode_becomes_rgb(
     assert np.abs(np.array(image.getpixel((8, 8))) - wanted).max() <= 3
 
 
-def test_transparency_stays(tmp_path: Path) -> None:
+def test_transparency_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "glass.webp"
     Image.new("RGBA", (4, 4), (10, 20, 30, 128)).save(path, lossless=True)
     assert open_picture(path).getpixel((0, 0)) == (10, 20, 30, 128)
@@ -131,15 +131,15 @@ JPEG_SEGMENTS = (
 )
 
 
-def png_chunk(kind: bytes, data: bytes) -> bytes:
+def encode_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 @pytest.mark.parametrize("content", MALFORMED)
 @pytest.mark.parametrize("kind", PNG_CHUNKS)
-def test_malformed_metadata_of_a_png_does_no_harm(red: Path, kind: str, content: bytes) -> None:
+def test_a_png_with_malformed_metadata_opens(red: Path, kind: str, content: bytes) -> None:
     whole = red.read_bytes()
-    red.write_bytes(whole[:33] + png_chunk(kind.encode(), content) + whole[33:])
+    red.write_bytes(whole[:33] + encode_chunk(kind.encode(), content) + whole[33:])
     assert open_picture(red).getpixel((3, 3)) == (200, 20, 10)
     with open_undecoded(red) as image:
         assert (image.size, read_orientation(image)) == ((8, 6), 1)
@@ -147,7 +147,7 @@ def test_malformed_metadata_of_a_png_does_no_harm(red: Path, kind: str, content:
 
 @pytest.mark.parametrize("content", MALFORMED)
 @pytest.mark.parametrize("start", JPEG_SEGMENTS)
-def test_malformed_metadata_of_a_jpeg_does_no_harm(tmp_path: Path, start: bytes, content: bytes) -> None:
+def test_a_jpeg_with_malformed_metadata_opens(tmp_path: Path, start: bytes, content: bytes) -> None:
     path = tmp_path / "red.jpg"
     Image.new("RGB", (8, 6), (200, 20, 10)).save(path, quality=100)
     whole, body = path.read_bytes(), start + content
@@ -160,7 +160,7 @@ def test_malformed_metadata_of_a_jpeg_does_no_harm(tmp_path: Path, start: bytes,
 
 @pytest.mark.parametrize("content", MALFORMED)
 @pytest.mark.parametrize("suffix", ["webp", "avif"])
-def test_a_malformed_exif_of_another_format_does_no_harm(tmp_path: Path, suffix: str, content: bytes) -> None:
+def test_other_formats_with_malformed_exif_open(tmp_path: Path, suffix: str, content: bytes) -> None:
     path = tmp_path / f"red.{suffix}"
     exif = Image.Exif()
     exif[0x010E] = "x" * 100
@@ -173,7 +173,7 @@ def test_a_malformed_exif_of_another_format_does_no_harm(tmp_path: Path, suffix:
 
 
 def test_the_layout_of_colours_survives_malformed_metadata(tmp_path: Path) -> None:
-    """CMYK is told by Adobe's segment, palettes and their transparency by chunks."""
+    """CMYK depends on Adobe's segment, palettes and their transparency on chunks."""
     cmyk, glass = tmp_path / "cmyk.jpg", tmp_path / "glass.png"
     Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(cmyk, quality=100)
     expected = open_picture(cmyk).getpixel((8, 8))
@@ -184,17 +184,17 @@ def test_the_layout_of_colours_survives_malformed_metadata(tmp_path: Path) -> No
     palette.putpalette([0, 0, 0, 10, 20, 30])
     palette.save(glass, transparency=bytes([255, 77]))
     content = glass.read_bytes()
-    glass.write_bytes(content[:33] + png_chunk(b"pHYs", b"") + content[33:])
+    glass.write_bytes(content[:33] + encode_chunk(b"pHYs", b"") + content[33:])
     assert open_picture(glass).getpixel((0, 0)) == (10, 20, 30, 77)
 
 
-def huge_png(width: int, height: int) -> bytes:
+def encode_huge_png(width: int, height: int) -> bytes:
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = png_chunk(b"IDAT", zlib.compress(b"\0" * 100)) + png_chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", head) + body
+    body = encode_chunk(b"IDAT", zlib.compress(b"\0" * 100)) + encode_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + encode_chunk(b"IHDR", head) + body
 
 
-def truncated() -> bytes:
+def encode_truncated_png() -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()[:3000]
@@ -205,18 +205,18 @@ def truncated() -> bytes:
     [
         (b"just some words", "not a picture"),
         (b"", "zero bytes"),
-        (truncated(), "damaged"),
-        (huge_png(30_000, 30_000), "30,000 × 30,000 is 900 megapixels"),
+        (encode_truncated_png(), "damaged"),
+        (encode_huge_png(30_000, 30_000), "30,000 × 30,000 is 900 megapixels"),
     ],
 )
-def test_what_cannot_be_opened_gets_a_sentence(tmp_path: Path, content: bytes, words: str) -> None:
+def test_a_file_that_cannot_be_opened_is_reported(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "bad.png"
     path.write_bytes(content)
     with pytest.raises(BadInput, match=words):
         open_picture(path)
 
 
-def test_a_missing_path_and_a_folder(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_reported(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="There is no file"):
         open_picture(tmp_path / "none.png")
     with pytest.raises(BadInput, match="is a folder"):

@@ -1,4 +1,4 @@
-"""Messages cross a pipe as they were, and a cut stream ends instead of hanging."""
+"""Messages cross a pipe unchanged, and an incomplete stream ends instead of hanging."""
 
 import io
 
@@ -14,7 +14,7 @@ RUN = messages.RunJob(
 )
 
 
-def test_both_directions() -> None:
+def test_messages_are_written_and_read_in_both_directions() -> None:
     stream = io.BytesIO()
     sent: list[messages.FromWorker] = [
         messages.Hello(7),
@@ -31,7 +31,7 @@ def test_both_directions() -> None:
     assert messages.read_to_worker(stream) == RUN
 
 
-def test_a_name_that_is_no_utf_8_is_said_as_well_as_it_can_be() -> None:
+def test_characters_that_are_not_utf_8_become_question_marks() -> None:
     stream = io.BytesIO()
     odd = "caf\udce9.png"
     messages.write(stream, messages.JobNotice("1", f"{odd} is broken", NoticeLevel.WARNING))
@@ -45,12 +45,12 @@ def test_a_name_that_is_no_utf_8_is_said_as_well_as_it_can_be() -> None:
     }
 
 
-def test_a_cut_frame_is_the_end() -> None:
+def test_an_incomplete_frame_ends_the_stream() -> None:
     stream = io.BytesIO()
     messages.write(stream, RUN)
     assert messages.read_to_worker(io.BytesIO(stream.getvalue()[:-1])) is None
 
 
-def test_a_frame_beyond_the_limit_is_refused() -> None:
+def test_a_frame_above_the_limit_is_refused() -> None:
     with pytest.raises(ValueError, match="beyond"):
         messages.read_to_worker(io.BytesIO(b"\xff\xff\xff\xff"))

@@ -1,4 +1,4 @@
-"""A schema's fields, and the rules that values are checked by."""
+"""Fields of a JSON schema, and the rules that check their values."""
 
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ from studio.core.descriptor import ToolDescriptor, Widget
 from studio.core.errors import BadInput
 
 
-class Everything(api.Params):
+class AllFields(api.Params):
     images: list[api.ImageInput] = api.param(min_items=2, max_items=3)
     """The pictures, in order."""
     negative_prompt: api.Prompt = ""
@@ -29,11 +29,11 @@ class Everything(api.Params):
     note: Annotated[str, pydantic.Field(max_length=5)] = ""
 
 
-TOOL = ToolDescriptor(id="a.b", title="Tool", plugin="p", schema=Everything.model_json_schema())
+TOOL = ToolDescriptor(id="a.b", title="Tool", plugin="p", schema=AllFields.model_json_schema())
 PICTURES = {"images": ["a.png", "b.png"]}
 
 
-def test_types_pick_widgets() -> None:
+def test_each_type_gets_its_widget() -> None:
     found = {field.name: field for field in params_schema.read_fields(TOOL.schema)}
     assert [field.widget for field in found.values()] == [
         Widget.IMAGE, Widget.PROMPT, Widget.UNIT, Widget.WHOLE, Widget.CHOICE, Widget.CHOICE,
@@ -53,13 +53,13 @@ def test_types_pick_widgets() -> None:
     assert found["scale"].advanced
 
 
-def test_defaults_are_filled_in_and_words_are_read() -> None:
+def test_defaults_are_filled_in_and_text_is_parsed() -> None:
     values = params_schema.check_values(
         TOOL, PICTURES | {"frames": "48", "size": "512", "loop": "yes", "strength": "0.25"}
     )
     assert (values["frames"], values["size"], values["loop"], values["strength"]) == (48, 512, True, 0.25)
     assert (values["mask"], values["path"]) == (None, "straight")
-    assert Everything.model_validate(values).frames == 48
+    assert AllFields.model_validate(values).frames == 48
 
 
 def test_a_single_value_makes_a_list_and_labels_count_as_choices() -> None:
@@ -90,14 +90,14 @@ def test_a_single_value_makes_a_list_and_labels_count_as_choices() -> None:
         (PICTURES | {"note": "longer"}, "Note has 6 characters; the maximum is 5"),
     ],
 )
-def test_a_value_that_does_not_fit_gets_one_sentence(values: dict[str, Any], sentence: str) -> None:
+def test_an_invalid_value_is_reported_in_one_sentence(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
         params_schema.check_values(TOOL, values)
 
 
-def test_a_value_that_pydantic_refuses_is_refused_before() -> None:
+def test_values_that_pydantic_refuses_are_refused_before() -> None:
     for name, value in {"paper": "red", "gamma": 0, "tile": 60, "note": "longer", "strength": 2}.items():
         with pytest.raises(pydantic.ValidationError):
-            Everything.model_validate(PICTURES | {name: value})
+            AllFields.model_validate(PICTURES | {name: value})
         assert [*params_schema.find_errors(TOOL, PICTURES | {name: value})] == [name]
     assert params_schema.find_errors(TOOL, {"strength": 2}).keys() == {"images", "strength"}

@@ -1,4 +1,4 @@
-"""A recipe survives JSON; what is none gets a sentence."""
+"""Recipes as JSON, and the errors for text that is no recipe."""
 
 import pytest
 
@@ -17,12 +17,12 @@ RECIPE = Recipe(
 )
 
 
-def test_it_survives_json() -> None:
+def test_a_recipe_survives_json() -> None:
     assert Recipe.from_json(RECIPE.to_json()) == RECIPE
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"tool": 3}', "\ud800", "[" * 100_000, b"\xff\xfe"])
-def test_what_is_no_recipe_gets_a_sentence(text: str | bytes) -> None:
+def test_text_that_is_no_recipe_is_reported(text: str | bytes) -> None:
     with pytest.raises(BadInput, match="cannot be read"):
         Recipe.from_json(text)
 

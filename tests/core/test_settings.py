@@ -1,4 +1,4 @@
-"""Settings survive a restart; a garbled file gives the defaults."""
+"""Settings on disk; a file that cannot be read gives the defaults."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from studio.core import settings
 from studio.core.settings import Settings
 
 
-def test_they_survive(tmp_path: Path) -> None:
+def test_settings_are_saved_and_loaded(tmp_path: Path) -> None:
     chosen = Settings(device="cpu", disabled_plugins=("gan_art",))
     settings.save(tmp_path / "s.json", chosen)
     assert settings.load(tmp_path / "s.json") == chosen

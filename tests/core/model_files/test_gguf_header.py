@@ -1,4 +1,4 @@
-"""The header of a GGUF file tells what it is, and a damaged one says so in a sentence."""
+"""Headers of GGUF files, and the errors for damaged ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
-import gguf as theirs
+import gguf as gguf_package
 import numpy as np
 import pytest
 
@@ -29,11 +29,11 @@ KEYS = {
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    packed = gguf.packed(np.zeros((8, 64), np.float32), theirs.GGMLQuantizationType.Q8_0)
+    packed = gguf.packed(np.zeros((8, 64), np.float32), gguf_package.GGMLQuantizationType.Q8_0)
     return gguf.made(tmp_path / "a.gguf", keys=KEYS, tensors={**gguf.WEIGHTS, "output.weight": packed})
 
 
-def test_what_a_header_tells(file: Path) -> None:
+def test_a_header_has_keys_and_tensors_without_long_lists(file: Path) -> None:
     header = gguf_header.read_gguf_header(file)
     assert header.architecture == "llama"
     assert header.number("context_length") == 128
@@ -53,27 +53,27 @@ def test_what_a_header_tells(file: Path) -> None:
     }
 
 
-def test_tensors_begin_where_they_are_said_to(file: Path) -> None:
-    reader = theirs.GGUFReader(file)
+def test_offsets_of_tensors_agree_with_the_gguf_package(file: Path) -> None:
+    reader = gguf_package.GGUFReader(file)
     ours = gguf_header.read_gguf_header(file).tensors
-    assert {one.name: (int(one.data_offset), int(one.tensor_type)) for one in reader.tensors} == {
+    assert {tensor.name: (int(tensor.data_offset), int(tensor.tensor_type)) for tensor in reader.tensors} == {
         name: (tensor.start, tensor.kind) for name, tensor in ours.items()
     }
 
 
-def test_every_type_has_its_size() -> None:
-    known = {int(kind): (int(block), int(size)) for kind, (block, size) in theirs.GGML_QUANT_SIZES.items()}
+def test_block_sizes_agree_with_the_gguf_package() -> None:
+    known = {int(kind): (int(block), int(size)) for kind, (block, size) in gguf_package.GGML_QUANT_SIZES.items()}
     assert known == gguf_header._BLOCK_SIZES
 
 
-def test_the_beginning_is_told_quickly(file: Path) -> None:
+def test_the_first_keys_are_read_without_the_rest(file: Path) -> None:
     keys = gguf_header.read_gguf_keys(file)
     assert keys["general.architecture"] == "llama"
     assert keys["llama.context_length"] == 128
     assert "tokenizer.chat_template" not in keys
 
 
-def test_a_file_that_is_cut_short_says_so(file: Path) -> None:
+def test_a_truncated_file_is_reported(file: Path) -> None:
     whole = file.read_bytes()
     for length in (*range(0, 600, 7), len(whole) - 40, len(whole) // 2):
         file.write_bytes(whole[:length])
@@ -82,7 +82,7 @@ def test_a_file_that_is_cut_short_says_so(file: Path) -> None:
         gguf_header.read_gguf_keys(file)
 
 
-def test_what_is_no_gguf_says_so(file: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_no_gguf_is_reported(file: Path, tmp_path: Path) -> None:
     whole = file.read_bytes()
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n"
     for content, words in (
@@ -101,7 +101,7 @@ def test_what_is_no_gguf_says_so(file: Path, tmp_path: Path) -> None:
     assert gguf_header.read_gguf_keys(tmp_path / "gone.gguf") == {}
 
 
-def test_a_length_that_cannot_be_is_not_believed(tmp_path: Path) -> None:
+def test_an_impossible_length_is_reported(tmp_path: Path) -> None:
     key = struct.pack("<Q", 2**62) + b"x"
     file = tmp_path / "a.gguf"
     file.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + key)
@@ -109,7 +109,7 @@ def test_a_length_that_cannot_be_is_not_believed(tmp_path: Path) -> None:
         gguf_header.read_gguf_header(file)
 
 
-def test_any_damage_is_bad_input(file: Path) -> None:
+def test_a_damaged_header_raises_only_bad_input(file: Path) -> None:
     whole, chance = file.read_bytes(), random.Random(3)
     head = gguf_header.read_gguf_header(file).tensors["token_embd.weight"].start
     for _ in range(400):

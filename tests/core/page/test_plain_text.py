@@ -1,4 +1,4 @@
-"""How two texts differ, and how many words there are."""
+"""The difference of two texts, and the count of words."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from studio.core.page.plain_text import WordCount, count_words, find_difference
         ("same", "same", 2, (2, 0, "")),
     ],
 )
-def test_what_was_changed(old: str, new: str, cursor: int | None, expected: tuple[int, int, str]) -> None:
+def test_the_difference_of_two_texts_is_found(
+    old: str, new: str, cursor: int | None, expected: tuple[int, int, str]
+) -> None:
     at, removed, text = find_difference(old, new, cursor)
     assert (at, removed, text) == expected
     assert old[:at] + text + old[at + removed :] == new
@@ -29,11 +31,11 @@ def test_what_was_changed(old: str, new: str, cursor: int | None, expected: tupl
     ("text", "words"),
     [("", 0), ("  \n", 0), ("It's a well-known fox.", 4), ("狐が", 2), ("— “Fox”, 3.5 m — 🦊", 3), ("שלום עולם", 2)],
 )
-def test_words_are_counted_as_a_reader_would(text: str, words: int) -> None:
+def test_words_are_counted_in_every_script(text: str, words: int) -> None:
     assert count_words(text) == words
 
 
-def test_words_of_a_text_that_changes_are_counted_as_if_anew() -> None:
+def test_an_incremental_count_equals_a_new_count() -> None:
     count = WordCount()
     for text in ("", "One two.\n\nOne two.\n", "One two.\nthree 狐が", "One two.\nthree\nOne two.\nfour five"):
         assert count(text) == count_words(text)

@@ -1,4 +1,4 @@
-"""A page of text: nothing that was ever on it is lost."""
+"""A page of text with all its revisions: no text that was ever on it is lost."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from studio.core.page.revisions import AuthorRun, RevisionTree
 TALE = "Once upon a time"
 
 
-def asked(page: RevisionTree, job: str, text: str) -> int:
-    """A job writes at the end of the page."""
+def generate(page: RevisionTree, job: str, text: str) -> int:
+    """Let a job write at the end of the page, and return its node."""
     page.request_text(job, page.current, len(page.text))
     page.set_generated_text(job, text)
     page.finish_request(job, f"creation of {job}")
@@ -42,7 +42,7 @@ def test_typing_is_one_step_until_a_new_paragraph() -> None:
     assert page.text == "One.\nTwo."
 
 
-def test_deleting_on_is_one_step_and_what_was_deleted_stays_reachable() -> None:
+def test_consecutive_deletions_are_one_step() -> None:
     page = RevisionTree()
     type_in(page, TALE)
     page.end_step()
@@ -53,7 +53,7 @@ def test_deleting_on_is_one_step_and_what_was_deleted_stays_reachable() -> None:
     assert page.text == TALE
 
 
-def test_a_slip_of_the_key_is_part_of_the_typing() -> None:
+def test_a_corrected_typo_is_part_of_the_typing() -> None:
     page = RevisionTree()
     type_in(page, "a tine")
     page.write(4, 2, "")
@@ -64,14 +64,14 @@ def test_a_slip_of_the_key_is_part_of_the_typing() -> None:
     assert page.text == ""
 
 
-def test_continue_regenerate_and_step_between_alternatives() -> None:
+def test_regenerated_passages_are_alternatives() -> None:
     page = RevisionTree()
     type_in(page, TALE)
     base = page.current
-    first = asked(page, "a", ", a fox")
+    first = generate(page, "a", ", a fox")
     type_in(page, " ran.")
     page.go_to(base)
-    second = asked(page, "b", ", an owl")
+    second = generate(page, "b", ", an owl")
     assert page.text == f"{TALE}, an owl"
     assert page.siblings_of(second) == [first, second]
     page.go_to(page.find_leaf(first))
@@ -81,15 +81,15 @@ def test_continue_regenerate_and_step_between_alternatives() -> None:
     assert page.nodes[second].creation == "creation of b"
 
 
-def test_a_passage_is_what_its_branch_has_of_it_now() -> None:
+def test_a_passage_contains_later_edits_of_its_branch() -> None:
     page = RevisionTree()
     type_in(page, "So ")
     base = page.current
-    first = asked(page, "a", "A fox ran.")
+    first = generate(page, "a", "A fox ran.")
     page.write(5, 3, "dog")
     type_in(page, " The end.")
     page.go_to(base)
-    second = asked(page, "b", "An owl.")
+    second = generate(page, "b", "An owl.")
     page.write(3, 7, "")
     assert page.get_passage_runs(first) == [
         AuthorRun("A ", Author.MACHINE),
@@ -99,7 +99,7 @@ def test_a_passage_is_what_its_branch_has_of_it_now() -> None:
     assert page.get_passage_runs(second) == []
 
 
-def test_what_is_to_be_written_at_a_place_is_known() -> None:
+def test_jobs_that_wait_at_an_insertion_point_are_found() -> None:
     page = RevisionTree()
     type_in(page, "A")
     place = InsertionPoint(page.current, 1)
@@ -115,18 +115,18 @@ def test_what_is_to_be_written_at_a_place_is_known() -> None:
     assert page.insertion_point_of(page.find_generations(place)[1]) == place
 
 
-def test_undo_takes_back_a_step_between_alternatives() -> None:
+def test_undo_returns_to_the_alternative_before() -> None:
     page = RevisionTree()
     base = page.current
-    first = asked(page, "a", "A fox")
+    first = generate(page, "a", "A fox")
     page.go_to(base)
-    asked(page, "b", "An owl")
+    generate(page, "b", "An owl")
     page.go_to(first)
     page.undo()
     assert page.text == "An owl"
 
 
-def test_what_comes_after_more_was_written_is_a_branch_beside() -> None:
+def test_text_that_arrives_after_typing_becomes_a_branch() -> None:
     page = RevisionTree()
     type_in(page, TALE)
     page.request_text("a", page.current, len(TALE))
@@ -136,7 +136,7 @@ def test_what_comes_after_more_was_written_is_a_branch_beside() -> None:
     assert page.text_of(page.list_generations()[0]) == f"{TALE}, a fox"
 
 
-def test_what_was_all_written_already_is_no_branch_beside_when_it_is_heard_again() -> None:
+def test_text_that_arrives_twice_makes_no_branch() -> None:
     page = RevisionTree()
     type_in(page, "A")
     page.request_text("j", page.current, 1)
@@ -149,7 +149,7 @@ def test_what_was_all_written_already_is_no_branch_beside_when_it_is_heard_again
     assert page.nodes[node].creation == "c"
 
 
-def test_streaming_amends_one_node_until_somebody_writes_after_it() -> None:
+def test_streaming_extends_one_node_until_text_follows_it() -> None:
     page = RevisionTree()
     page.request_text("a", ROOT, 0)
     for end in range(1, 9):
@@ -161,9 +161,9 @@ def test_streaming_amends_one_node_until_somebody_writes_after_it() -> None:
     assert sorted(page.text_of(id) for id in page.list_generations()) == ["A red fo", "A red fox"]
 
 
-def test_words_are_told_apart_by_their_author_in_the_middle_too() -> None:
+def test_an_edit_in_a_passage_splits_the_runs_of_its_author() -> None:
     page = RevisionTree()
-    asked(page, "a", "The fox slept.")
+    generate(page, "a", "The fox slept.")
     page.write(4, 3, "owl")
     assert page.get_runs() == [
         AuthorRun("The ", Author.MACHINE),
@@ -174,37 +174,37 @@ def test_words_are_told_apart_by_their_author_in_the_middle_too() -> None:
     assert page.find_node(6) == 2
 
 
-def test_replacing_in_many_places_is_one_step() -> None:
+def test_replacing_all_matches_is_one_step() -> None:
     page = RevisionTree()
-    asked(page, "a", "fox and fox and fox")
+    generate(page, "a", "fox and fox and fox")
     page.write_many([(0, 3, "owl"), (8, 3, "cat"), (16, 3, "")])
     assert page.text == "owl and cat and "
     page.undo()
     assert page.text == "fox and fox and fox"
 
 
-def test_search_goes_through_all_branches() -> None:
+def test_search_covers_all_branches() -> None:
     page = RevisionTree()
     type_in(page, "Once ")
     base = page.current
-    asked(page, "a", "a FOX sang")
+    generate(page, "a", "a FOX sang")
     page.go_to(base)
-    asked(page, "b", "an owl sang")
-    assert [page.nodes[found.node].job for found in page.search("sang")] == ["b", "a"]
+    generate(page, "b", "an owl sang")
+    assert [page.nodes[match.node].job for match in page.search("sang")] == ["b", "a"]
     assert page.search("fox")[0].around == "Once a FOX sang"
-    assert page.search("once a f")[0].node == 2, "also where it begins in what was there before"
+    assert page.search("once a f")[0].node == 2, "a match may begin in the text before the node"
     assert page.search("") == page.search("wolf") == []
 
 
 @pytest.mark.parametrize("words", ["straße", "Straße", "istanbul", "ΣΑΣ", "a.b"])
-def test_search_finds_letters_that_are_longer_in_the_other_case(words: str) -> None:
+def test_search_finds_letters_whose_case_changes_their_length(words: str) -> None:
     page = RevisionTree()
     page.write(0, 0, "Die Straße, İstanbul, σας a.b")
-    (found,) = page.search(words)
-    assert page.text[found.at :].startswith(("Straße", "İstanbul", "σας", "a.b"))
+    (match,) = page.search(words)
+    assert page.text[match.at :].startswith(("Straße", "İstanbul", "σας", "a.b"))
 
 
-def test_an_anchor_moves_with_its_words_and_knows_when_they_changed() -> None:
+def test_an_anchor_moves_with_its_text_and_is_stale_after_an_edit() -> None:
     page = RevisionTree()
     type_in(page, "One. A red fox. Two.")
     page.add_anchor(5, "A red fox.", seed=7, job="p")
@@ -226,7 +226,7 @@ def test_an_anchor_moves_with_its_words_and_knows_when_they_changed() -> None:
     assert page.position_of(anchor) is None
 
 
-def test_what_is_written_right_after_the_words_is_not_a_part_of_them() -> None:
+def test_text_written_after_an_anchor_does_not_make_it_stale() -> None:
     page = RevisionTree()
     type_in(page, "A fox.")
     page.add_anchor(0, "A fox.", seed=7, job="p")
@@ -235,16 +235,16 @@ def test_what_is_written_right_after_the_words_is_not_a_part_of_them() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_moves_make_the_same_page_again(seed: int) -> None:
+def test_applied_edits_rebuild_the_same_page(seed: int) -> None:
     chance = random.Random(seed)
-    page, moves = RevisionTree(), []
+    page, edits = RevisionTree(), []
     texts = [""]
     for number in range(120):
-        moves += anything(page, chance, number)
+        edits += edit_at_random(page, chance, number)
         texts.append(page.text)
     encode, decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(Edit).decode
     again = RevisionTree()
-    assert all(again.apply(decode(encode(move))) for move in moves)
+    assert all(again.apply(decode(encode(edit))) for edit in edits)
     stored = msgspec.json.decode(msgspec.json.encode(page.to_stored()), type=StoredPage)
     for other in (again, RevisionTree(stored)):
         assert other.text == page.text
@@ -256,25 +256,25 @@ def test_moves_make_the_same_page_again(seed: int) -> None:
     assert page.text == ""
 
 
-def anything(page: RevisionTree, chance: random.Random, number: int) -> list[Edit]:
+def edit_at_random(page: RevisionTree, chance: random.Random, number: int) -> list[Edit]:
     text = page.text
     at = chance.randint(0, len(text))
     expected = text
     match chance.randrange(8):
         case 0 | 1:
             words = chance.choice(["a fox ", "👩‍🚀", "שלום", "\n", "狐"])
-            moves = page.write(at, 0, words)
+            edits = page.write(at, 0, words)
             expected = text[:at] + words + text[at:]
         case 2:
             cut = chance.randint(0, len(text) - at)
-            moves = page.write(at, cut, "x" if chance.random() < 0.5 else "")
+            edits = page.write(at, cut, "x" if chance.random() < 0.5 else "")
             assert len(page.text) <= len(text) + 1
-            return moves
+            return edits
         case 3:
             job = f"j{number}"
-            moves = page.request_text(job, page.current, at)
-            moves += page.set_generated_text(job, "and then ")
-            moves += page.set_generated_text(job, "and then more ") + page.finish_request(job, "c")
+            edits = page.request_text(job, page.current, at)
+            edits += page.set_generated_text(job, "and then ")
+            edits += page.set_generated_text(job, "and then more ") + page.finish_request(job, "c")
             expected = text[:at] + "and then more " + text[at:]
         case 4:
             return page.undo()
@@ -285,10 +285,10 @@ def anything(page: RevisionTree, chance: random.Random, number: int) -> list[Edi
         case _:
             return page.write_many([(0, 0, "«"), (at, 0, "»")]) if at else []
     assert page.text == expected
-    return moves
+    return edits
 
 
-def test_a_page_with_a_long_past_is_the_same_when_it_is_read_again() -> None:
+def test_a_page_with_many_revisions_is_restored() -> None:
     page = RevisionTree()
     for number in range(1000):
         page.write(len(page.text) // 2, 0, f"w{number} ", join=False)
@@ -297,10 +297,10 @@ def test_a_page_with_a_long_past_is_the_same_when_it_is_read_again() -> None:
     assert len(again.get_runs()) == 1
 
 
-def test_a_branch_ends_with_another_word_and_is_an_alternative() -> None:
+def test_a_branch_with_another_last_word_is_an_alternative() -> None:
     page = RevisionTree()
     type_in(page, "A")
-    first = asked(page, "j", " fox ran home")
+    first = generate(page, "j", " fox ran home")
     assert page.find_origin(3) == (first, 2)
     assert page.find_origin(0) != page.find_origin(1)
     assert page.find_origin(len(page.text)) is None
@@ -313,10 +313,10 @@ def test_a_branch_ends_with_another_word_and_is_an_alternative() -> None:
     assert page.text == "A fox ran home"
 
 
-def test_a_branch_keeps_what_was_changed_before_it() -> None:
+def test_a_branch_keeps_the_edits_before_it() -> None:
     page = RevisionTree()
     type_in(page, "A")
-    first = asked(page, "j", " fox ran home")
+    first = generate(page, "j", " fox ran home")
     page.write(2, 0, "red ")
     page.write(len(page.text), 0, "!", join=False)
     page.add_branch(first, 10, "sang")
