@@ -97,8 +97,6 @@ class Library:
             entry = extract(self.home, path, digest)
         except FileNotFoundError as error:
             raise BadInput(f"There is no file {path}.", "Check the path.") from error
-        except OSError as error:
-            raise BadInput(f"{path.name} cannot be read: {error.strerror or error}.") from error
         with self._begin() as connection:
             index_file(connection, self.home, entry, stamp)
         return self._require(entry.creation.id)

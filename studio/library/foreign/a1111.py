@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from studio import __version__
 from studio.core.recipe import Recipe
+from studio.core.untrusted_files import read_or_else
 
 MAX_TEXT = 8 * 2**20
 MAX_LINE = 256 * 1024
@@ -149,8 +150,5 @@ def _quote(value: object) -> str:
 def _unquote(value: str) -> str:
     if not value.startswith('"'):
         return value
-    try:
-        text = json.loads(value)
-    except ValueError:
-        return value
+    text = read_or_else(None, json.loads, value)
     return text if isinstance(text, str) else value

@@ -11,13 +11,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from studio.core.untrusted_files import read_or_else
 from studio.library.foreign import a1111, comfy_graph
 from studio.library.foreign.lenient_values import to_float, to_int, to_text
 
 Fields = dict[str, Any]
 Texts = Mapping[str, str]
 
-MAX_JSON = 16 * 2**20
+MAX_JSON = 4 * 2**20
 _AIRUNNER = ("prompt", "seed", "scale", "steps")
 
 
@@ -33,10 +34,7 @@ def parse_json(text: str | None) -> Any:
     """Parse untrusted JSON, which may contain NaN. Return None if it is invalid, too long or too deep."""
     if not text or len(text) > MAX_JSON or text.lstrip()[:1] not in ("{", "["):
         return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+    return read_or_else(None, json.loads, text)
 
 
 def parse_stealth_text(text: str) -> dict[str, str]:

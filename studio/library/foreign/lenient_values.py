@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from studio.core.untrusted_files import make_valid
+
 MAX_NUMBER = 2**64
 MAX_LENGTH = 1_000_000
 
@@ -31,4 +33,4 @@ def to_int(value: object) -> int | None:
 
 def to_text(value: object) -> str:
     """Strip a text and cut it to `MAX_LENGTH` characters. Return an empty string for anything else."""
-    return value.strip()[:MAX_LENGTH] if isinstance(value, str) else ""
+    return make_valid(value.strip()[:MAX_LENGTH]) if isinstance(value, str) else ""

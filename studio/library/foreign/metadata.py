@@ -11,10 +11,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from studio.core.untrusted_files import make_valid, read_or_else
 from studio.library.foreign import dialects, stealth_png
 from studio.library.formats import detection, exif, gif, matroska, mp4, png, xmp
 
-MAX_TEXT = 16 * 2**20
+MAX_TEXT = 8 * 2**20
 
 
 class ForeignMetadata(Struct, frozen=True, kw_only=True):
@@ -43,11 +44,12 @@ def read_metadata(path: Path, *, search_pixels: bool = True) -> ForeignMetadata 
     `search_pixels` also reads the alpha channel, where NovelAI stores a copy; this decodes the image. Never raises
     for the contents of a file.
     """
-    try:
-        format = detection.detect_format(path)
-        texts = _read_texts(path, format)
-    except OSError:
-        return None
+    return read_or_else(None, _read_metadata, path, search_pixels)
+
+
+def _read_metadata(path: Path, search_pixels: bool) -> ForeignMetadata | None:
+    format = detection.detect_format(path)
+    texts = _read_texts(path, format)
     texts = {name: text for name, text in texts.items() if len(text) <= MAX_TEXT}
     metadata = parse_texts(texts)
     if metadata is None and search_pixels and format in ("png", "webp") and (text := stealth_png.read(path)):
@@ -61,7 +63,9 @@ def parse_texts(texts: Mapping[str, str]) -> ForeignMetadata | None:
     for source, fields in dialects.read(texts):
         values = {name: value for name, value in fields.items() if value is not None}
         if values:
-            return ForeignMetadata(source=source, raw=dict(texts), **values)
+            return ForeignMetadata(
+                source=source, raw={make_valid(name): make_valid(text) for name, text in texts.items()}, **values
+            )
     return None
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from studio.core.untrusted_files import open_file
+
 _SIGNATURES = (
     (0, b"\x89PNG\r\n\x1a\n", "png"),
     (0, b"\xff\xd8\xff", "jpeg"),
@@ -40,7 +42,7 @@ def detect_format(path: Path) -> str:
     """Return ``png``, ``mp4``, ``text`` etc.; ``folder`` for a folder; empty for another file. Raises OSError."""
     if path.is_dir():
         return "folder"
-    with path.open("rb") as file:
+    with open_file(path) as file:
         head = file.read(16)
     for offset, signature, name in _SIGNATURES:
         if head.startswith(signature, offset) and path.suffix.lower() in _SUFFIXES.get(name, (path.suffix.lower(),)):

@@ -12,7 +12,9 @@ import struct
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
+
+from studio.core.untrusted_files import open_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     Box = tuple[slice, slice]
-
-MAX_BYTES = 512 * 2**20
+MAX_TEXT = 8 * 2**20
+"""Maximum bytes of comments, and of an XMP packet."""
+MAX_BLOCKS = 200_000
 _XMP = b"\x21\xff\x0bXMP DataXMP"
 _XMP_END = b"\x01" + bytes(range(255, -1, -1)) + b"\x00"
 """Trailer by which readers that parse the packet as sub-blocks find its end."""
@@ -123,34 +126,35 @@ class Writer:
 
 
 def read(path: Path) -> GifInfo:
-    """Read all blocks up to the first damaged one."""
-    if path.stat().st_size > MAX_BYTES:
-        return GifInfo()
-    data = path.read_bytes()
-    if data[:4] != b"GIF8" or len(data) < 13:
-        return GifInfo()
-    offset = 13 + _color_table_size(data[10])
-    frames, hundredths, comments, xmp = 0, 0, list[bytes](), b""
-    while offset + 1 < len(data):
-        if data[offset] == 0x2C and offset + 10 < len(data):
-            frames += 1
-            offset = _skip_sub_blocks(data, offset + 11 + _color_table_size(data[offset + 9]))
-        elif data.startswith(_XMP, offset):
-            end = data.find(_XMP_END, offset)
-            if end < 0:
+    """Read all blocks up to the first damaged one. Only comments and XMP are kept in memory. Raises OSError."""
+    frames, hundredths, comments, packet = 0, 0, bytearray(), b""
+    with open_file(path) as file:
+        head = file.read(13)
+        if head[:4] != b"GIF8" or len(head) < 13:
+            return GifInfo()
+        file.seek(_color_table_size(head[10]), 1)
+        for _ in range(MAX_BLOCKS):
+            kind = file.read(1)
+            if kind == b"\x2c" and len(head := file.read(9)) == 9:
+                frames += 1
+                file.seek(_color_table_size(head[8]) + 1, 1)
+                _skip_sub_blocks(file)
+            elif kind == b"\x21":
+                label = file.read(1)
+                if label == b"\xf9":
+                    head = file.read(6)
+                    hundredths += int.from_bytes(head[2:4], "little") if len(head) == 6 and head[0] else 0
+                    file.seek(-len(head), 1)
+                if label == b"\xfe":
+                    comments += (b"\n" if comments else b"") + _join_sub_blocks(file, MAX_TEXT - len(comments))
+                elif label == b"\xff" and _peek(file, len(_XMP) - 2) == _XMP[2:]:
+                    file.seek(len(_XMP) - 2, 1)
+                    packet = _read_packet(file)
+                else:
+                    _skip_sub_blocks(file)
+            else:
                 break
-            xmp = data[offset + len(_XMP) : end]
-            offset = end + len(_XMP_END)
-        elif data[offset] == 0x21:
-            if data[offset + 1] == 0xF9 and offset + 6 < len(data):
-                hundredths += int.from_bytes(data[offset + 4 : offset + 6], "little")
-            if data[offset + 1] == 0xFE:
-                comments.append(_join_sub_blocks(data, offset + 2))
-            offset = _skip_sub_blocks(data, offset + 2)
-        else:
-            break
-    comment = b"\n".join(comments).decode("utf-8", "replace")
-    return GifInfo(frames, hundredths / 100, comment, xmp)
+    return GifInfo(frames, hundredths / 100, comments.decode("utf-8", "replace"), packet)
 
 
 def insert_metadata(path: Path, *, comment: str, xmp: bytes) -> None:
@@ -193,27 +197,46 @@ def _encode_pixels(pixels: NDArray[np.uint8]) -> tuple[bytes, bytes]:
     indices.putpalette(table)
     encoded = io.BytesIO()
     indices.save(encoded, "GIF", optimize=False, interlace=0)
-    data = encoded.getvalue()
-    place = 13 + _color_table_size(data[10])
-    while data[place] == 0x21:
-        place = _skip_sub_blocks(data, place + 2)
-    place += 10 + _color_table_size(data[place + 9])
-    return table, data[place:-1]
+    encoded.seek(0)
+    encoded.seek(_color_table_size(encoded.read(13)[10]), 1)
+    while encoded.read(1) == b"\x21":
+        encoded.seek(1, 1)
+        _skip_sub_blocks(encoded)
+    encoded.seek(_color_table_size(encoded.read(9)[8]), 1)
+    return table, encoded.read()[:-1]
 
 
 def _color_table_size(flags: int) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _skip_sub_blocks(data: bytes, offset: int) -> int:
-    while offset < len(data) and data[offset]:
-        offset += data[offset] + 1
-    return offset + 1
+def _peek(file: BinaryIO, length: int) -> bytes:
+    content = file.read(length)
+    file.seek(-len(content), 1)
+    return content
 
 
-def _join_sub_blocks(data: bytes, offset: int) -> bytes:
-    parts = []
-    while offset < len(data) and data[offset]:
-        parts.append(data[offset + 1 : offset + 1 + data[offset]])
-        offset += data[offset] + 1
-    return b"".join(parts)
+def _skip_sub_blocks(file: BinaryIO) -> None:
+    while (length := file.read(1)) and length != b"\0":
+        file.seek(length[0], 1)
+
+
+def _join_sub_blocks(file: BinaryIO, max_bytes: int) -> bytes:
+    """Return the content of sub-blocks up to a number of bytes, and go behind all of them."""
+    content = bytearray()
+    while (length := file.read(1)) and length != b"\0":
+        body = file.read(length[0])
+        if len(content) + len(body) <= max_bytes:
+            content += body
+    return bytes(content)
+
+
+def _read_packet(file: BinaryIO) -> bytes:
+    """Return an XMP packet, and go behind its trailer. Without one nothing more is read from the file."""
+    content = file.read(MAX_TEXT)
+    end = content.find(_XMP_END)
+    if end < 0:
+        file.seek(0, 2)
+        return b""
+    file.seek(end + len(_XMP_END) - len(content), 1)
+    return content[:end]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-MAX_BYTES = 64 * 2**20
+from studio.core.untrusted_files import make_valid, open_file, read_or_else
+
+MAX_BYTES = 16 * 2**20
 _FENCE = "---\n"
 
 
@@ -26,7 +28,7 @@ def read_body(path: Path) -> str:
 
 
 def _split(path: Path) -> tuple[dict[str, str], str]:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         text = file.read(MAX_BYTES).decode("utf-8-sig", "replace")
     end = text.find("\n" + _FENCE, len(_FENCE) - 1)
     if not text.startswith(_FENCE) or end < 0:
@@ -44,8 +46,5 @@ def _split(path: Path) -> tuple[dict[str, str], str]:
 
 
 def _parse_title(value: str) -> str:
-    try:
-        title = json.loads(value)
-    except ValueError:
-        return value.strip()
-    return title if isinstance(title, str) else value.strip()
+    title = read_or_else(None, json.loads, value)
+    return make_valid(title) if isinstance(title, str) else value.strip()

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from studio.library.formats.mp4 import VideoInfo
+from studio.core.untrusted_files import open_file, read_or_else
+from studio.library.formats.mp4 import MAX_SIDE, VideoInfo
 
 MAX_BODY = 16 * 2**20
 _MAX_ELEMENTS = 20_000
@@ -18,21 +19,22 @@ _TAG, _SIMPLE, _NAME, _STRING = 0x7373, 0x67C8, 0x45A3, 0x4487
 
 
 def read(path: Path) -> VideoInfo:
-    """Read the header and the tags. Return an empty `VideoInfo` if the file is damaged."""
+    """Read the header and the tags. Return an empty `VideoInfo` if the file is damaged. Raises OSError."""
+    with open_file(path) as file:
+        return read_or_else(VideoInfo(), _read_info, file)
+
+
+def _read_info(file: BinaryIO) -> VideoInfo:
     parts: dict[int, bytes] = {}
-    with path.open("rb") as file:
-        for number, length in _read_elements(file):
-            if number == _SEGMENT:
-                continue  # its children follow
-            if number in (_INFO, _TRACKS, _TAGS) and length <= MAX_BODY:
-                parts[number] = file.read(length)
-            else:
-                file.seek(length, 1)
-    try:
-        width, height = _read_size(parts.get(_TRACKS, b""))
-        return VideoInfo(width, height, _read_duration(parts.get(_INFO, b"")), tuple(_read_tags(parts.get(_TAGS, b""))))
-    except (struct.error, ValueError, IndexError):
-        return VideoInfo()
+    for number, length in _read_elements(file):
+        if number == _SEGMENT:
+            continue  # its children follow
+        if number in (_INFO, _TRACKS, _TAGS) and length <= MAX_BODY:
+            parts[number] = file.read(length)
+        else:
+            file.seek(length, 1)
+    width, height = _read_size(parts.get(_TRACKS, b""))
+    return VideoInfo(width, height, _read_duration(parts.get(_INFO, b"")), tuple(_read_tags(parts.get(_TAGS, b""))))
 
 
 def _read_duration(info: bytes) -> float:
@@ -51,7 +53,8 @@ def _read_size(tracks: bytes) -> tuple[int, int]:
         video = dict(_parse_children(track)).get(_VIDEO) if number == _TRACK else None
         if video:
             sides = dict(_parse_children(video))
-            return int.from_bytes(sides.get(_WIDTH, b""), "big"), int.from_bytes(sides.get(_HEIGHT, b""), "big")
+            width, height = (int.from_bytes(sides.get(side, b""), "big") for side in (_WIDTH, _HEIGHT))
+            return (width, height) if max(width, height) <= MAX_SIDE else (0, 0)
     return 0, 0
 
 

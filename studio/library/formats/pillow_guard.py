@@ -10,22 +10,10 @@ from typing import TYPE_CHECKING
 
 from studio.core import images
 from studio.core.errors import BadInput
+from studio.core.untrusted_files import damage_as_bad_input, name_for_display
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-_PILLOW_ERRORS = (
-    ValueError,
-    SyntaxError,
-    EOFError,
-    TypeError,
-    KeyError,
-    IndexError,
-    OverflowError,
-    MemoryError,
-    RuntimeError,
-)
-"""Exceptions that Pillow raises for damaged files, besides OSError."""
 
 
 @contextmanager
@@ -34,12 +22,8 @@ def open_header(path: Path) -> Iterator[Image]:
 
     Raises BadInput for what Pillow cannot read, here or in the block.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with images.open_undecoded(path) as image:
-                yield image
-    except FileNotFoundError:
-        raise
-    except (OSError, *_PILLOW_ERRORS) as error:
-        raise BadInput(f"{path.name} is not a picture that can be read.") from error
+    damaged = BadInput(f"{name_for_display(path)} is not a picture that can be read.")
+    with damage_as_bad_input(path, damaged), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with images.open_undecoded(path) as image:
+            yield image

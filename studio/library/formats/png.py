@@ -12,13 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from studio.core.untrusted_files import open_file
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL.PngImagePlugin import PngInfo
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-MAX_TEXT = 32 * 2**20
+MAX_TEXT = 8 * 2**20
 """Maximum bytes of text that are read from one file, after decompression."""
 MAX_CHUNKS = 100_000
 XMP_KEY = "XML:com.adobe.xmp"
@@ -29,7 +31,7 @@ def read_texts(path: Path) -> dict[str, str]:
     """Read all text chunks of a PNG by their keys. Damaged and too long ones are skipped."""
     texts: dict[str, str] = {}
     max_bytes = MAX_TEXT
-    with path.open("rb") as file:
+    with open_file(path) as file:
         for kind, body in _read_chunks(file, _TEXT_CHUNKS):
             entry = _parse_text_chunk(kind, body, max_bytes)
             if entry is not None and entry[0] not in texts:
@@ -41,7 +43,7 @@ def read_texts(path: Path) -> dict[str, str]:
 def read_animation(path: Path) -> tuple[int, float]:
     """Return the number of frames and the duration in seconds of an animated PNG; (1, 0) for a still image."""
     count, seconds = 1, 0.0
-    with path.open("rb") as file:
+    with open_file(path) as file:
         for kind, body in _read_chunks(file, (b"acTL", b"fcTL", b"IDAT")):
             if kind == b"acTL" and len(body) >= 4:
                 count = int.from_bytes(body[:4], "big")

@@ -11,6 +11,8 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from studio.core.untrusted_files import open_file
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -82,7 +84,7 @@ class Writer:
 def read_animation(path: Path) -> tuple[int, float]:
     """Return the number of frames and the duration in seconds of a WebP; (1, 0) for a still image."""
     count, milliseconds = 0, 0
-    with path.open("rb") as file:
+    with open_file(path) as file:
         head = file.read(12)
         if head[:4] != b"RIFF" or head[8:] != b"WEBP":
             return 1, 0.0

@@ -11,6 +11,14 @@ from studio.core.errors import BadInput
 from studio.core.images import read_orientation
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, Recipe
+from studio.core.untrusted_files import (
+    damage_as_bad_input,
+    make_valid,
+    name_for_display,
+    open_file,
+    read_file,
+    read_or_else,
+)
 from studio.library.creation import MODEL_FILE, Creation, CreationKind
 from studio.library.foreign.metadata import read_metadata
 from studio.library.formats import detection, gif, markdown, matroska, mp4, pillow_guard, png, webp
@@ -21,6 +29,8 @@ TITLE_LENGTH = 300
 TEXT_LENGTH = 100_000
 """Number of characters of a creation that are indexed."""
 IMPORTED = "import"
+MAX_SIDE, MAX_SECONDS = 2**31 - 1, 1e9
+"""Larger sizes and durations are not believed, and count as unknown."""
 
 
 class IndexEntry(Struct, frozen=True):
@@ -33,9 +43,16 @@ class IndexEntry(Struct, frozen=True):
 def extract(home: Home, path: Path, digest: str = "") -> IndexEntry:
     """Read a creation in the library, and hash it unless its `digest` is known.
 
-    Raises BadInput if it is not a creation or if the header of an image cannot be read, and OSError if the file
-    disappears meanwhile.
+    Raises BadInput, with a sentence that names it, for a file that is no creation or cannot be read for any reason.
+    What is returned fits into the index: texts are valid Unicode, and numbers are in their ranges.
     """
+    with damage_as_bad_input(path):
+        return _extract(home, path, digest)
+
+
+def _extract(home: Home, path: Path, digest: str) -> IndexEntry:
+    if make_valid(path.name) != path.name:
+        raise BadInput(f"The name of {name_for_display(path)} is not UTF-8.", "Rename the file.")
     format = detection.detect_format(path)
     beside = sidecar.read(path)
     kind, width, height, duration = _classify(path, format, beside)
@@ -47,20 +64,20 @@ def extract(home: Home, path: Path, digest: str = "") -> IndexEntry:
         path=str(path),
         kind=kind,
         tool=recipe.tool if recipe else IMPORTED,
-        title=title,
+        title=make_valid(title),
         recipe=recipe,
-        width=width,
-        height=height,
-        duration=round(duration, 3),
+        width=width if width <= MAX_SIDE else 0,
+        height=height if height <= MAX_SIDE else 0,
+        duration=round(duration, 3) if 0 <= duration <= MAX_SECONDS else 0.0,
         size=size_of(path),
         created=_find_creation_time(path, recipe, beside),
         star=beside.star,
         rating=beside.rating,
         tags=beside.tags,
         trashed=home.trash in path.parents,
-        model_kind=str(about.get("kind", "")),
+        model_kind=_string(about.get("kind"))[:TITLE_LENGTH],
     )
-    return IndexEntry(creation, words)
+    return IndexEntry(creation, make_valid(words))
 
 
 def recipe_of(path: Path) -> Recipe | None:
@@ -100,7 +117,7 @@ def _classify(path: Path, format: str, beside: sidecar.Sidecar) -> tuple[Creatio
 
 def read_image_size(path: Path) -> tuple[int, int]:
     """Read width and height, as displayed, from the header. Raises BadInput if it cannot be read."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         head = file.read(24)
     if head[:8] == png.SIGNATURE:
         return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
@@ -123,11 +140,8 @@ def _count_frames(path: Path, format: str) -> tuple[int, float]:
 
 
 def _read_model_file(folder: Path) -> dict[str, object]:
-    try:
-        content = (folder / MODEL_FILE).read_bytes()
-        return msgspec.json.decode(content, type=dict[str, object])
-    except (OSError, msgspec.MsgspecError, UnicodeError, RecursionError):
-        return {}
+    file = folder / MODEL_FILE
+    return read_or_else({}, lambda: msgspec.json.decode(read_file(file), type=dict[str, object]))
 
 
 def _extract_words(
@@ -150,8 +164,8 @@ def _extract_words(
         title = markdown.read_front_matter(path).get("title") or _first_line(body) or title
         parts += [title, body]
     elif kind is CreationKind.MODEL:
-        title = str(about.get("title") or path.name)
-        parts += [title, str(about.get("kind", ""))]
+        title = _string(about.get("title")) or path.name
+        parts += [title, _string(about.get("kind"))]
     return " ".join(title.split())[:TITLE_LENGTH], "\n".join(filter(None, parts))[:TEXT_LENGTH]
 
 

@@ -6,6 +6,7 @@ two processes at once.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sqlite3
@@ -20,12 +21,14 @@ from msgspec import Struct
 from studio.core.errors import BadInput
 from studio.core.files import PART
 from studio.core.paths import Home
+from studio.core.untrusted_files import name_for_display
 from studio.library.index import schema
 from studio.library.index.extraction import IndexEntry, extract
 from studio.library.index.scan import FileScan, file_stamp, is_same_file, scan
 from studio.library.sqlite_pool import Pool
 from studio.library.storage import sidecar
 
+_log = logging.getLogger(__name__)
 BATCH = 64
 """Number of files per transaction, so that other writers get a turn."""
 MAX_AGE = 2 * 86_400.0
@@ -65,14 +68,14 @@ def sweep(home: Home, pool: Pool, progress: Callable[[int, int], None] | None = 
     _reunite_sidecars(home, files)
     changed = [name for name, stamp in files.stamps.items() if before.get(name) != stamp]
     added: list[str] = []
-    problems: list[str] = []
+    problems = [_describe_bad_name(path) for path in files.unnameable]
     updated = 0
     for start in range(0, len(changed), BATCH):
         names = changed[start : start + BATCH]
         batch = [_read_file(home, name, files.stamps[name], before.get(name, "")) for name in names]
         with pool.begin() as connection:
             for file in batch:
-                new = _write_to_index(connection, home, file)
+                new = _try_to_index(connection, home, file)
                 updated += new is not None and not new
                 added += [new] if new else []
         problems += [file.problem for file in batch if file.problem]
@@ -138,11 +141,27 @@ def _read_file(home: Home, name: str, stamp: str, before: str) -> _FileContent:
     try:
         return _FileContent(name, stamp, extract(home, path))
     except BadInput as error:
-        return _FileContent(name, stamp, problem=str(error))
-    except FileNotFoundError:
-        return _FileContent(name, "")
-    except OSError as error:
-        return _FileContent(name, "", problem=f"{name} cannot be read: {error.strerror or error}.")
+        if not path.exists():
+            return _FileContent(name, "")
+        # The system may let the file be read next time; its content does not change by itself.
+        unreadable = isinstance(error.__cause__, OSError) and error.__cause__.errno is not None
+        return _FileContent(name, "" if unreadable else stamp, problem=str(error))
+
+
+def _try_to_index(connection: sqlite3.Connection, home: Home, file: _FileContent) -> str | None:
+    """Index one file as `_write_to_index` does. A file that the index does not take becomes a problem."""
+    connection.execute("SAVEPOINT file")
+    try:
+        return _write_to_index(connection, home, file)
+    except (sqlite3.OperationalError, sqlite3.InternalError):
+        raise  # the disk is full, or the database damaged
+    except Exception as error:
+        connection.execute("ROLLBACK TO file")
+        _log.debug("%s cannot be indexed", file.name, exc_info=error)
+        file.problem = f"{name_for_display(home.library / file.name)} cannot be indexed."
+        return None
+    finally:
+        connection.execute("RELEASE file")
 
 
 def _write_to_index(connection: sqlite3.Connection, home: Home, file: _FileContent) -> str | None:
@@ -162,6 +181,10 @@ def _write_to_index(connection: sqlite3.Connection, home: Home, file: _FileConte
         connection, msgspec.structs.replace(known[0], star=beside.star, rating=beside.rating, tags=beside.tags)
     )
     return ""
+
+
+def _describe_bad_name(path: Path) -> str:
+    return f"The name of {name_for_display(path)} is not UTF-8, so it is left out. Rename it."
 
 
 def _reunite_sidecars(home: Home, files: FileScan) -> None:

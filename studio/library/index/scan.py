@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from studio.core.files import PART
+from studio.core.untrusted_files import make_valid
 from studio.library.creation import MODEL_FILE
 from studio.library.storage import sidecar
 
@@ -18,12 +19,13 @@ class FileScan:
     """The result of a scan.
 
     `stamps` maps paths relative to the library to file stamps. `orphaned` are the names of creations of which only the
-    sidecar exists. `unfinished` are temporary files.
+    sidecar exists. `unfinished` are temporary files. `unnameable` are files and folders whose names are not UTF-8.
     """
 
     stamps: dict[str, str] = field(default_factory=dict)
     orphaned: list[str] = field(default_factory=list)
     unfinished: list[Path] = field(default_factory=list)
+    unnameable: list[Path] = field(default_factory=list)
 
 
 def scan(root: Path) -> FileScan:
@@ -62,6 +64,8 @@ def _scan_folder(root: Path, prefix: str, result: FileScan) -> Iterator[str]:
             result.unfinished.append(Path(entry.path))
         elif name.startswith("."):
             continue
+        elif make_valid(name) != name:
+            result.unnameable += [] if name.endswith(sidecar.SUFFIX) else [Path(entry.path)]
         elif entry.is_dir(follow_symlinks=False):
             if (Path(entry.path) / MODEL_FILE).is_file():
                 result.stamps[prefix + name] = file_stamp(Path(entry.path))

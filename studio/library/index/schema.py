@@ -118,7 +118,7 @@ def write_row(connection: sqlite3.Connection, home: Home, entry: IndexEntry) -> 
     key = row[0] if row else key_of(connection, creation)
     recipe = creation.recipe
     narrow = (
-        key, creation.id, shelf_of(creation), creation.kind.value, creation.tool, recipe.seed if recipe else -1,
+        key, creation.id, shelf_of(creation), creation.kind.value, creation.tool, _seed_of(recipe),
         creation.star, creation.rating, creation.missing, creation.model_kind,
     )  # fmt: skip
     wide = (
@@ -136,6 +136,11 @@ def write_row(connection: sqlite3.Connection, home: Home, entry: IndexEntry) -> 
     connection.execute("DELETE FROM links WHERE child = ?", (creation.id,))
     links = [(parent, creation.id) for parent in parents_of(recipe)] if recipe else []
     connection.executemany("INSERT OR IGNORE INTO links VALUES (?, ?)", links)
+
+
+def _seed_of(recipe: Recipe | None) -> int:
+    """Return the seed by which searches find a creation; -1 if it has none, or one that SQLite cannot hold."""
+    return recipe.seed if recipe and abs(recipe.seed) < 2**63 else -1
 
 
 def delete_row(connection: sqlite3.Connection, creation: str) -> None:

@@ -12,11 +12,10 @@ def to_milliseconds(text: str) -> int | None:
     """Parse an ISO 8601 time; UTC if it has no zone. Return None if it is invalid, before 1970 or over a year ahead."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        milliseconds = round(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):  # the first and last hours of the calendar have no time in some zones
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    milliseconds = round(moment.timestamp() * 1000)
     return milliseconds if 0 <= milliseconds <= (time.time() + _YEAR) * 1000 else None
 
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from studio.core.files import write_bytes_atomically
 from studio.core.paths import Home
+from studio.core.untrusted_files import make_valid, read_file, read_or_else
 from studio.library.models import folder_layouts, model_kind
 from studio.library.models.folder_layouts import TypedFolder
 
@@ -76,10 +77,7 @@ def refresh(home: Home, folders: Sequence[str], is_cancelled: Callable[[], bool]
 
 @lru_cache(maxsize=2)
 def _decode_file(file: Path, _changed: int) -> list[ExternalFolder]:
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=list[ExternalFolder])
-    except (msgspec.MsgspecError, UnicodeError):
-        return []
+    return read_or_else([], lambda: msgspec.json.decode(read_file(file), type=list[ExternalFolder]))
 
 
 def _check_folder(root: Path, before: ExternalFolder, is_cancelled: Callable[[], bool]) -> ExternalFolder:
@@ -96,10 +94,7 @@ def _check_folder(root: Path, before: ExternalFolder, is_cancelled: Callable[[],
         and all(_modification_time(path) == time for path, time in before.stamps.items())
     ):
         return before
-    try:
-        return _scan_folder(root, before, is_cancelled)
-    except OSError:
-        return before
+    return read_or_else(before, _scan_folder, root, before, is_cancelled)
 
 
 def _scan_folder(root: Path, before: ExternalFolder, is_cancelled: Callable[[], bool]) -> ExternalFolder:
@@ -107,7 +102,7 @@ def _scan_folder(root: Path, before: ExternalFolder, is_cancelled: Callable[[], 
     stamps = {str(path): _modification_time(str(path)) for path in (root, root / "models", *layout.watched)}
     models: dict[str, ExternalModel] = {}
     for listed in layout.listed:
-        if listed.path.exists():
+        if read_or_else(False, listed.path.exists):
             _add_model(models, listed.path, listed.title, listed.kind or model_kind.kind_of(listed.path))
     for typed_folder in layout.folders:
         for path in _walk_folder(typed_folder, set(models), stamps, is_cancelled):
@@ -156,7 +151,7 @@ def _walk_folder(
         stamps[folder] = _modification_time(folder)
         try:
             with os.scandir(folder) as entries:
-                inside = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
+                inside = sorted(filter(_is_shown, entries), key=lambda entry: entry.name)
         except OSError:
             continue
         if (depth or not typed_folder.kind) and model_kind.is_model_folder({entry.name for entry in inside}):
@@ -168,6 +163,11 @@ def _walk_folder(
                     waiting.append((entry.path, depth + 1))
             elif entry.name.lower().endswith(suffixes) and _is_true(entry.is_file):
                 yield Path(entry.path)
+
+
+def _is_shown(entry: os.DirEntry[str]) -> bool:
+    """Check whether a name is not hidden and is UTF-8, as the cache and the screen need."""
+    return not entry.name.startswith(".") and make_valid(entry.name) == entry.name
 
 
 def _is_true(check: Callable[[], bool]) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from studio.core.paths import Home
+from studio.core.untrusted_files import read_file
 from studio.library.models import model_kind
 
 PREFIX = "models--"
@@ -63,7 +64,7 @@ def name_of(path: Path) -> str:
 def find_snapshot(entry: Path) -> Path | None:
     """Return the snapshot that `refs/main` names, else the newest one. None if there is none."""
     try:
-        named = entry / "snapshots" / (entry / "refs" / "main").read_text("utf-8").strip()
+        named = entry / "snapshots" / read_file(entry / "refs" / "main", 1_000).decode().strip()
         if named.is_dir() and named.name:
             return named
     except (OSError, ValueError):

@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from studio.core.untrusted_files import make_valid, read_or_else
 from studio.library.models import model_kind
 
 DATABASE = Path("databases", "invokeai.db")
@@ -51,17 +52,14 @@ def read_database(root: Path) -> list[ListedModel]:
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?immutable=1", uri=True)) as database:
             rows = database.execute("SELECT config FROM models").fetchall()
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeError):
         return []
-    return [model for (config,) in rows if (model := _parse_config(root, config)) is not None]
+    return [model for (config,) in rows if (model := read_or_else(None, _parse_config, root, config)) is not None]
 
 
 def _parse_config(root: Path, config: object) -> ListedModel | None:
-    try:
-        values = json.loads(str(config))
-        path, title, type_ = str(values["path"]), str(values["name"]), str(values["type"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
+    values = json.loads(str(config))
+    path, title, type_ = (make_valid(str(values[name])) for name in ("path", "name", "type"))
     return ListedModel(root / "models" / path, title, TYPES.get(type_, type_)) if path and "\0" not in path else None
 
 

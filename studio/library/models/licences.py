@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
-import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from studio.core.licences import describe_licence
 from studio.core.model_files.gguf_header import SUFFIX, read_gguf_keys
-from studio.core.model_files.safetensors_header import MAX_HEADER
+from studio.core.model_files.safetensors_header import read_safetensors_header
 from studio.core.paths import Home
+from studio.core.untrusted_files import open_file, read_or_else
 from studio.library.creation import MODEL_FILE
 from studio.library.models import hub_cache, model_kind, offers
 
@@ -87,15 +87,17 @@ def _read_licence(path: Path) -> tuple[str, str]:
     licence = model_kind.read_json(path / MODEL_FILE).get("licence")
     if isinstance(licence, str) and licence:
         return licence, ""
-    try:
-        with (path / "README.md").open(encoding="utf-8", errors="replace") as file:
-            front = _FRONT_MATTER.match(file.read(20_000))
-    except OSError:
-        return "", ""
+    card = read_or_else(b"", _read_start, path / "README.md").decode("utf-8", "replace")
+    front = _FRONT_MATTER.match(card)
     if front is None:
         return "", ""
     licence, link = _read_field(front[1], "licen[cs]e"), _read_field(front[1], "license_link")
     return (_read_field(front[1], "license_name") or licence if licence in ("", "other") else licence), link
+
+
+def _read_start(path: Path) -> bytes:
+    with open_file(path) as file:
+        return file.read(20_000)
 
 
 def _short_text(keys: Mapping[str, object], name: str) -> str:
@@ -124,11 +126,7 @@ def _read_safetensors_metadata(path: Path) -> dict[str, str]:
     """Return the short texts in the metadata of a safetensors header."""
     if path.suffix.lower() not in (".safetensors", ".sft"):
         return {}
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length)) if length <= MAX_HEADER else {}
-        metadata = header.get("__metadata__") or {}
-        return {str(name): str(value) for name, value in metadata.items() if len(str(value)) <= 200}
-    except (OSError, ValueError, struct.error, AttributeError, RecursionError):
+    metadata = read_or_else(None, lambda: msgspec.json.decode(read_safetensors_header(path)["__metadata__"]))
+    if not isinstance(metadata, dict):
         return {}
+    return {name: value for name, value in metadata.items() if isinstance(value, str) and len(value) <= 200}

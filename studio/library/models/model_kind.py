@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from studio.core.model_files import gguf_header
-from studio.core.model_files.safetensors_header import MAX_HEADER
+from studio.core.model_files.safetensors_header import read_safetensors_header
 from studio.core.model_files.tensor_names import (
     AUTOENCODER,
     CONTROLNET,
@@ -26,6 +23,7 @@ from studio.core.model_files.tensor_names import (
     UPSCALER,
     kind_of_names,
 )
+from studio.core.untrusted_files import read_file, read_or_else
 
 __all__ = [
     "AUTOENCODER",
@@ -131,13 +129,7 @@ def _kind_of_header(path: Path, _size: int, _changed: int) -> str:
         return _kind_of_gguf(path)
     if path.suffix.lower() not in (".safetensors", ".sft"):
         return ""
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = file.read(length) if length <= MAX_HEADER else b""
-        return kind_of_names(msgspec.json.decode(header, type=dict[str, msgspec.Raw]))
-    except (OSError, ValueError, struct.error, msgspec.MsgspecError):
-        return ""
+    return read_or_else("", lambda: kind_of_names(read_safetensors_header(path)))
 
 
 def _kind_of_gguf(path: Path) -> str:
@@ -151,10 +143,5 @@ def _kind_of_gguf(path: Path) -> str:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object from a small file. Return an empty dict if there is none."""
-    try:
-        if path.stat().st_size > MAX_CONFIG:
-            return {}
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
+    value = read_or_else(None, lambda: json.loads(read_file(path, MAX_CONFIG)))
     return value if isinstance(value, dict) else {}

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from studio.core import paths
 from studio.core.paths import Home
+from studio.core.untrusted_files import make_valid, read_file, read_or_else
 from studio.library.creation import MODEL_FILE, find_tile_image
 from studio.library.models import external_folders, hub_cache, model_kind
 
@@ -230,17 +231,18 @@ def _build_offer(path: Path, source: ModelSource) -> ModelOffer:
 
 
 def _read_description(path: Path) -> _Description:
-    try:
-        return msgspec.json.decode((path / MODEL_FILE).read_bytes(), type=_Description)
-    except (OSError, msgspec.MsgspecError, UnicodeError):
-        return _Description()
+    return read_or_else(_Description(), lambda: msgspec.json.decode(read_file(path / MODEL_FILE), type=_Description))
 
 
 def _list_entries(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "_")))
+        return sorted(path for path in folder.iterdir() if _is_shown(path.name))
     except OSError:
         return []
+
+
+def _is_shown(name: str) -> bool:
+    return not name.startswith((".", "_")) and make_valid(name) == name
 
 
 def _is_name(choice: str) -> bool:

@@ -22,8 +22,10 @@ from studio.core.errors import BadInput
 from studio.core.files import describe_write_error, sync_folder, write_bytes_atomically
 from studio.core.page.edits import Edit, StoredPage
 from studio.core.page.revisions import RevisionTree
+from studio.core.untrusted_files import read_file
 
 SNAPSHOT = "page.json"
+MAX_BYTES = 1 << 29
 MAX_JOURNAL = 1 << 19
 """Size of a journal, in bytes, above which a snapshot should be written."""
 FORMAT = 1
@@ -80,7 +82,7 @@ class PageFile:
             page = self._read_snapshot()
             journal = self._journal
             try:
-                content = journal.read_bytes()
+                content = read_file(journal, MAX_BYTES)
             except FileNotFoundError:
                 content = b""
             except OSError as error:
@@ -128,11 +130,11 @@ class PageFile:
     def _read_snapshot(self) -> RevisionTree:
         path = self.folder / SNAPSHOT
         try:
-            snapshot = msgspec.json.decode(path.read_bytes(), type=_Snapshot)
+            snapshot = msgspec.json.decode(read_file(path, MAX_BYTES), type=_Snapshot)
         except FileNotFoundError:
             self._number = 0
             return RevisionTree()
-        except (OSError, msgspec.MsgspecError, UnicodeError) as error:
+        except Exception as error:
             raise BadInput(f"The page in {self.folder.name} cannot be read.", "Its file was not changed.") from error
         if snapshot.page.format > FORMAT:
             raise BadInput("This page was written by a newer version of the studio.", "Update the studio to open it.")
@@ -180,7 +182,7 @@ def _apply_line(page: RevisionTree, line: bytes) -> None:
     """Apply one line of a journal. Damaged lines, and edits that depend on them, are skipped."""
     try:
         page.apply(_edit_decoder.decode(line))
-    except (msgspec.MsgspecError, UnicodeError):
+    except Exception:
         return
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.core.errors import BadInput
+import msgspec
+
 from studio.core.recipe import Recipe
+from studio.core.untrusted_files import damage_as_bad_input, read_file, read_or_else
 from studio.library.creation import MODEL_FILE
 from studio.library.foreign import a1111
 from studio.library.formats import detection, exif, gif, markdown, mp4, png, xmp
 from studio.library.storage import sidecar
 
 KEY = "studio_recipe"
-MAX_RECIPE = 32 * 2**20
+MAX_RECIPE = 8 * 2**20
 _MAX_SEGMENT = 65_533
 """Maximum bytes in a JPEG segment after its length field."""
 
@@ -53,12 +55,8 @@ def read_recipe(path: Path) -> Recipe | None:
     Raises BadInput if the file is missing, or if its recipe is damaged or from a newer studio.
     """
     path = Path(path)
-    try:
+    with damage_as_bad_input(path):
         text = _read_embedded(path)
-    except FileNotFoundError as error:
-        raise BadInput(f"There is no file {path}.", "Check the path.") from error
-    except OSError as error:
-        raise BadInput(f"{path.name} cannot be read: {error.strerror or error}.") from error
     if text:
         return Recipe.from_json(text) if len(text) <= MAX_RECIPE else None
     return sidecar.read(path).read_recipe()
@@ -84,13 +82,9 @@ def _read_embedded(path: Path) -> str:
 
 
 def _read_from_model(folder: Path) -> str:
-    import msgspec
-
-    try:
-        file = folder / MODEL_FILE
-        if file.stat().st_size > MAX_RECIPE:
-            return ""
-        content = msgspec.json.decode(file.read_bytes(), type=dict[str, msgspec.Raw])
-    except (OSError, msgspec.MsgspecError, UnicodeError):
-        return ""
+    file = folder / MODEL_FILE
+    nothing = dict[str, msgspec.Raw]()
+    content = read_or_else(
+        nothing, lambda: msgspec.json.decode(read_file(file, MAX_RECIPE), type=dict[str, msgspec.Raw])
+    )
     return bytes(content.get("recipe", msgspec.Raw(b""))).decode("utf-8", "replace").removeprefix("null")

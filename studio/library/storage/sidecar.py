@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from studio.core.files import write_bytes_atomically
 from studio.core.recipe import Recipe
+from studio.core.untrusted_files import read_file, read_or_else
 
 SUFFIX = ".studio.json"
 _STORED_NAMES = {"hidden": "aside"}
 """Names in the file of fields that are called otherwise here."""
-MAX_BYTES = 64 * 2**20
+MAX_BYTES = 8 * 2**20
 _ID_SUFFIX = re.compile(r"-[0-9a-f]{10}\Z")
 """Ending of file names in the library, before the extension: the first ten digits of the id."""
 
@@ -31,7 +33,7 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ren
     """
 
     star: bool = False
-    rating: int = 0
+    rating: Annotated[int, msgspec.Meta(ge=0, le=5)] = 0
     tags: tuple[str, ...] = ()
     imported: str = ""
     created: str = ""
@@ -44,11 +46,13 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ren
 
 
 def read(path: Path) -> Sidecar:
-    """Read the sidecar of the creation at `path`. Return an empty one if there is none or it is damaged."""
-    try:
-        return msgspec.convert(_read_fields(path), Sidecar)
-    except msgspec.ValidationError:
-        return Sidecar()
+    """Read the sidecar of the creation at `path`. Fields that are missing or damaged have their defaults."""
+    stored, found = _read_fields(path), dict[str, Any]()
+    for field in msgspec.structs.fields(Sidecar):
+        if (raw := stored.get(field.encode_name)) is not None:
+            decode = functools.partial(msgspec.json.decode, raw, type=field.type)
+            found[field.name] = raw if field.type is msgspec.Raw else read_or_else(field.default, decode)
+    return Sidecar(**found)
 
 
 def original_name(path: Path) -> str:
@@ -58,22 +62,18 @@ def original_name(path: Path) -> str:
 
 def update(path: Path, **values: object) -> None:
     """Write some fields of the sidecar of `path`. Other fields, known or not, stay as they are."""
-    content = _read_fields(path) | {_STORED_NAMES.get(name, name): value for name, value in values.items()}
-    write_bytes_atomically(
-        sidecar_path(path), msgspec.json.format(msgspec.json.encode({"format": 1} | content), indent=2)
+    content = (
+        {"format": 1} | _read_fields(path) | {_STORED_NAMES.get(name, name): value for name, value in values.items()}
     )
+    encoded = msgspec.json.encode(content)
+    write_bytes_atomically(sidecar_path(path), read_or_else(encoded, msgspec.json.format, encoded, indent=2))
 
 
 def write_recipe(path: Path, recipe: Recipe) -> None:
     update(path, recipe=msgspec.Raw(recipe.to_json().encode()))
 
 
-def _read_fields(path: Path) -> dict[str, Any]:
+def _read_fields(path: Path) -> dict[str, msgspec.Raw]:
+    """Return the undecoded fields, so that one which is damaged or unknown costs no other."""
     file = sidecar_path(path)
-    try:
-        if file.stat().st_size > MAX_BYTES:
-            return {}
-        content = msgspec.json.decode(file.read_bytes(), type=dict[str, msgspec.Raw])
-        return {name: value if name == "recipe" else msgspec.json.decode(value) for name, value in content.items()}
-    except (OSError, msgspec.MsgspecError, UnicodeError, RecursionError):
-        return {}
+    return read_or_else({}, lambda: msgspec.json.decode(read_file(file, MAX_BYTES), type=dict[str, msgspec.Raw]))
