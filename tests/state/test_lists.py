@@ -1,4 +1,4 @@
-"""Queue, plugins, notices and variations, as lists."""
+"""List models of the queue, the plugins, the notices and the variations."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ from tests.fixtures import engine
 RECIPE = Recipe(tool="a.b", plugin=PluginRef("a"))
 
 
-def job(number: int, state: JobState = JobState.QUEUED) -> Job:
+def make_job(number: int, state: JobState = JobState.QUEUED) -> Job:
     return Job(id=f"{number:020x}", recipe=RECIPE, state=state, position=float(number))
 
 
 def test_the_queue_is_in_order_and_ended_jobs_come_last(qtbot: QtBot, qtmodeltester: ModelTester) -> None:
     queue = QueueModel()
     for number in (3, 1, 2):
-        queue.put(job(number))
-    queue.put(job(1, JobState.RUNNING))
-    queue.put(job(4, JobState.DONE))
-    queue.put(job(5, JobState.FAILED))
+        queue.put(make_job(number))
+    queue.put(make_job(1, JobState.RUNNING))
+    queue.put(make_job(4, JobState.DONE))
+    queue.put(make_job(5, JobState.FAILED))
     assert [int(known.id, 16) for known in queue.jobs()] == [1, 2, 3, 5, 4]
-    queue.put(replace(job(3), position=1.5))
+    queue.put(replace(make_job(3), position=1.5))
     assert [int(known.id, 16) for known in queue.jobs()] == [1, 3, 2, 5, 4]
     qtmodeltester.check(queue)
 
 
-def test_progress_ends_with_the_job(qtbot: QtBot) -> None:
+def test_progress_is_dropped_with_the_end_of_a_job(qtbot: QtBot) -> None:
     queue = QueueModel()
-    queue.put(job(1, JobState.RUNNING))
-    queue.set_progress(JobProgress(job(1).id, 3, 10))
-    assert queue.progress(job(1).id) == JobProgress(job(1).id, 3, 10)
-    queue.put(job(1, JobState.DONE))
-    queue.set_progress(JobProgress(job(1).id, 4, 10))
-    assert queue.progress(job(1).id) is None
+    queue.put(make_job(1, JobState.RUNNING))
+    queue.set_progress(JobProgress(make_job(1).id, 3, 10))
+    assert queue.progress(make_job(1).id) == JobProgress(make_job(1).id, 3, 10)
+    queue.put(make_job(1, JobState.DONE))
+    queue.set_progress(JobProgress(make_job(1).id, 4, 10))
+    assert queue.progress(make_job(1).id) is None
 
 
 def test_a_hidden_job_stays_hidden_until_it_is_shown_again(qtbot: QtBot) -> None:
     queue = QueueModel()
-    done = job(1, JobState.DONE)
+    done = make_job(1, JobState.DONE)
     queue.put(done)
     queue.hide(done)
     queue.put(done)
@@ -60,9 +60,7 @@ def test_a_hidden_job_stays_hidden_until_it_is_shown_again(qtbot: QtBot) -> None
     assert queue.jobs() == (done,)
 
 
-def test_a_failed_plugin_comes_first_and_one_that_is_off_is_still_listed(
-    qtbot: QtBot, qtmodeltester: ModelTester
-) -> None:
+def test_failed_plugins_come_first_and_disabled_ones_are_listed(qtbot: QtBot, qtmodeltester: ModelTester) -> None:
     plugins = PluginsModel()
     plugins.reset(engine.catalogue(engine.BROKEN), disabled=("gone", "style"))
     names = [plugin.name for plugin in plugins.plugins()]
@@ -73,7 +71,7 @@ def test_a_failed_plugin_comes_first_and_one_that_is_off_is_still_listed(
     qtmodeltester.check(plugins)
 
 
-def test_notices_do_not_repeat_and_do_not_grow_for_ever(qtbot: QtBot) -> None:
+def test_notices_do_not_repeat_and_are_limited_in_number(qtbot: QtBot) -> None:
     notices = Notices()
     for number in range(MAX_NOTICES + 5):
         notices.info(f"number {number}")
@@ -86,35 +84,35 @@ def test_notices_do_not_repeat_and_do_not_grow_for_ever(qtbot: QtBot) -> None:
     assert "number 7" not in [notice.text for notice in notices.items]
 
 
-def test_results_of_the_latest_generate_are_looked_through(qtbot: QtBot) -> None:
+def test_variations_hold_the_results_of_the_latest_jobs(qtbot: QtBot) -> None:
     variations = Variations()
     shown: list[Creation] = []
     variations.shown.connect(shown.append)
-    made = [engine.creation(Path(f"{number}.png"), number) for number in range(3)]
-    variations.add(Created(job(1).id, made[0]))
+    results = [engine.creation(Path(f"{number}.png"), number) for number in range(3)]
+    variations.add(Created(make_job(1).id, results[0]))
     assert list(variations.items) == []
-    variations.begin([job(1), job(2)])
-    assert variations.items == (made[0],)
-    variations.add(Created(job(2).id, made[1]))
-    variations.add(Created(job(9).id, made[2]))
-    assert variations.chosen == made[1]
+    variations.begin([make_job(1), make_job(2)])
+    assert variations.items == (results[0],)
+    variations.add(Created(make_job(2).id, results[1]))
+    variations.add(Created(make_job(9).id, results[2]))
+    assert variations.chosen == results[1]
     variations.step(1)
-    assert variations.chosen == made[0]
-    assert shown == [made[0], made[1], made[0]]
+    assert variations.chosen == results[0]
+    assert shown == [results[0], results[1], results[0]]
 
 
-def test_keep_goes_on_to_what_is_undecided_and_discard_can_be_put_back(qtbot: QtBot) -> None:
+def test_keep_goes_to_the_next_undecided_result_and_discard_can_be_undone(qtbot: QtBot) -> None:
     variations = Variations()
-    made = [engine.creation(Path(f"{number}.png"), number) for number in range(3)]
-    variations.begin([job(1)])
-    for creation in made:
-        variations.add(Created(job(1).id, creation))
+    results = [engine.creation(Path(f"{number}.png"), number) for number in range(3)]
+    variations.begin([make_job(1)])
+    for creation in results:
+        variations.add(Created(make_job(1).id, creation))
     variations.choose(0)
     variations.keep()
-    assert variations.is_kept(made[0])
-    assert variations.chosen == made[1]
-    at = variations.take_out(made[1])
-    assert variations.chosen == made[2]
-    variations.put_back(made[1], at)
-    assert variations.items == tuple(made)
-    assert variations.chosen == made[1]
+    assert variations.is_kept(results[0])
+    assert variations.chosen == results[1]
+    at = variations.take_out(results[1])
+    assert variations.chosen == results[2]
+    variations.put_back(results[1], at)
+    assert variations.items == tuple(results)
+    assert variations.chosen == results[1]

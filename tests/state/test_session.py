@@ -1,4 +1,4 @@
-"""What the artist does, without a widget: generate, drafts, discard, undo, settings of a creation."""
+"""A session without widgets: generate, drafts, discard, undo, settings of a creation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.fixtures.engine import FakeEngine
 
 
 def generate(qtbot: QtBot, session: Session, picture: Path, count: int = 1) -> list[str]:
-    """Job ids of a Generate with the style tool."""
+    """Generate with the style tool, and return the ids of the jobs."""
     session.workspace.choose("style.transfer")
     session.workspace.set_value("image", str(picture))
     session.workspace.set_count(count)
@@ -31,7 +31,7 @@ def generate(qtbot: QtBot, session: Session, picture: Path, count: int = 1) -> l
     return [job.id for job in submitted.args[0]]
 
 
-def test_generate_freezes_a_recipe_with_the_picture_by_content(
+def test_generate_submits_a_recipe_that_refers_to_the_image_by_digest(
     qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path
 ) -> None:
     generate(qtbot, session, picture, count=3)
@@ -43,7 +43,7 @@ def test_generate_freezes_a_recipe_with_the_picture_by_content(
     assert session.library.get(recipe.parents[0]) is not None
 
 
-def test_a_wrong_value_is_said_at_its_field_and_nothing_is_queued(
+def test_an_invalid_value_is_reported_at_its_field_and_nothing_is_queued(
     qtbot: QtBot, session: Session, engine: FakeEngine
 ) -> None:
     with qtbot.waitSignal(session.generation.fields_refused) as refused:
@@ -52,7 +52,7 @@ def test_a_wrong_value_is_said_at_its_field_and_nothing_is_queued(
     assert engine.calls == []
 
 
-def test_a_picture_that_cannot_be_read_is_refused_in_a_sentence(qtbot: QtBot, session: Session, tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_read_is_refused(qtbot: QtBot, session: Session, tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
     session.workspace.set_value("image", str(broken))
@@ -61,7 +61,7 @@ def test_a_picture_that_cannot_be_read_is_refused_in_a_sentence(qtbot: QtBot, se
     assert "broken.png" in refused.args[0]
 
 
-def test_results_come_to_the_variations_and_the_history(
+def test_results_appear_in_the_variations_and_the_history(
     qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path, pictures: list[Path]
 ) -> None:
     jobs = generate(qtbot, session, picture, count=2)
@@ -73,24 +73,24 @@ def test_results_come_to_the_variations_and_the_history(
     assert session.workspace.seconds is not None
 
 
-def test_discard_moves_to_the_trash_and_undo_brings_it_back(
+def test_discard_moves_a_result_to_the_trash_and_undo_restores_it(
     qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path, pictures: list[Path]
 ) -> None:
     (job,) = generate(qtbot, session, picture)
-    made = session.library.import_file(pictures[0])
-    engine.finish(job, made)
+    result = session.library.import_file(pictures[0])
+    engine.finish(job, result)
     qtbot.waitUntil(lambda: len(session.variations.items) == 1)
 
-    def trashed() -> bool:
-        found = session.library.get(made.id)
-        return found is not None and found.trashed
+    def is_trashed() -> bool:
+        stored = session.library.get(result.id)
+        return stored is not None and stored.trashed
 
-    session.undoable.discard(made)
+    session.undoable.discard(result)
     assert list(session.variations.items) == []
-    qtbot.waitUntil(trashed)
+    qtbot.waitUntil(is_trashed)
     session.undo.undo()
-    assert [item.id for item in session.variations.items] == [made.id]
-    qtbot.waitUntil(lambda: not trashed())
+    assert [item.id for item in session.variations.items] == [result.id]
+    qtbot.waitUntil(lambda: not is_trashed())
 
 
 def test_cancel_and_forget_can_be_undone(qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path) -> None:
@@ -105,7 +105,7 @@ def test_cancel_and_forget_can_be_undone(qtbot: QtBot, session: Session, engine:
     qtbot.waitUntil(lambda: session.queue.status().queued == 2)
 
 
-def test_jobs_that_were_cleared_are_forgotten_at_the_end(
+def test_cleared_jobs_are_forgotten_when_the_session_closes(
     qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path
 ) -> None:
     (job,) = generate(qtbot, session, picture)
@@ -126,7 +126,7 @@ def test_clearing_the_form_can_be_undone(session: Session, picture: Path) -> Non
     assert session.workspace.values() == {"image": str(picture), "strength": 0.1}
 
 
-def test_a_live_tool_makes_drafts_of_the_newest_values(qtbot: QtBot, session: Session, engine: FakeEngine) -> None:
+def test_a_live_tool_submits_a_draft_of_the_newest_values(qtbot: QtBot, session: Session, engine: FakeEngine) -> None:
     session.workspace.choose("gan.explore")
     for value in range(10):
         session.workspace.set_value("truncation", value / 10)
@@ -134,7 +134,7 @@ def test_a_live_tool_makes_drafts_of_the_newest_values(qtbot: QtBot, session: Se
     assert engine.drafts[0].params == {"truncation": 0.9}
 
 
-def test_previews_are_shown_unless_the_artist_looks_elsewhere(
+def test_previews_are_shown_until_the_artist_opens_a_creation(
     qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path
 ) -> None:
     (job,) = generate(qtbot, session, picture)
@@ -142,30 +142,32 @@ def test_previews_are_shown_unless_the_artist_looks_elsewhere(
     with qtbot.waitSignal(session.router.preview_ready):
         engine.preview(job)
     session.open(session.library.import_file(picture))
-    heard: list[object] = []
-    session.router.preview_ready.connect(heard.append)
+    previews: list[object] = []
+    session.router.preview_ready.connect(previews.append)
     engine.preview(job)
     engine.run(job, 1, 2)
     qtbot.waitUntil(lambda: session.queue.progress(job) is not None)
-    assert heard == []
+    assert previews == []
 
 
-def test_a_job_that_goes_on_is_shown_again(qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path) -> None:
+def test_a_resumed_job_shows_its_previews_again(
+    qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path
+) -> None:
     (job,) = generate(qtbot, session, picture)
     generate(qtbot, session, picture)
     earlier = session.queue.job(job)
     assert earlier is not None
-    heard: list[object] = []
-    session.router.preview_ready.connect(heard.append)
+    previews: list[object] = []
+    session.router.preview_ready.connect(previews.append)
     engine.preview(job)
-    assert not heard
+    assert not previews
     session.controls.resume(earlier)
     assert engine.calls[-1] == ("resume", job)
     with qtbot.waitSignal(session.router.preview_ready):
         engine.preview(job)
 
 
-def test_a_failure_is_a_notice_with_details_and_another_try(
+def test_a_failure_is_a_notice_with_details_and_a_retry(
     qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path
 ) -> None:
     (job,) = generate(qtbot, session, picture)
@@ -178,23 +180,23 @@ def test_a_failure_is_a_notice_with_details_and_another_try(
     assert ("resume", job) in engine.calls
 
 
-def test_what_the_worker_and_a_tool_say_become_notices(qtbot: QtBot, session: Session, engine: FakeEngine) -> None:
+def test_messages_of_the_worker_and_of_tools_become_notices(qtbot: QtBot, session: Session, engine: FakeEngine) -> None:
     engine.say(WorkerChanged(Lane.INTERACTIVE, WorkerState.RESTARTING, sentence="The worker ended and starts again."))
     engine.say(JobNotice("j", "No face was found.", NoticeLevel.WARNING))
     qtbot.waitUntil(lambda: len(session.notices.items) == 2)
     assert session.worker_status.state is WorkerState.RESTARTING
 
 
-def test_the_settings_of_a_creation_are_used_again(
+def test_the_settings_of_a_creation_fill_the_form(
     qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path, pictures: list[Path]
 ) -> None:
     generate(qtbot, session, picture)
     recipe = engine.calls[-1][1]
-    made = replace(
+    result = replace(
         session.library.import_file(pictures[0]), recipe=replace(recipe, params={**recipe.params, "strength": 0.4})
     )
     session.workspace.choose("writer.continue")
-    session.generation.use_settings(made)
+    session.generation.use_settings(result)
     qtbot.waitUntil(lambda: session.workspace.seed_fixed)
     assert session.workspace.tool is not None
     assert session.workspace.tool.id == "style.transfer"
@@ -203,7 +205,7 @@ def test_the_settings_of_a_creation_are_used_again(
     assert session.workspace.seed == recipe.seed
 
 
-def test_the_draft_survives_the_end(qtbot: QtBot, home: Home, session: Session, engine: FakeEngine) -> None:
+def test_the_form_survives_a_restart(qtbot: QtBot, home: Home, session: Session, engine: FakeEngine) -> None:
     session.workspace.choose("writer.continue")
     session.workspace.set_value("prompt", "The lantern fox")
     session.close()
@@ -215,14 +217,14 @@ def test_the_draft_survives_the_end(qtbot: QtBot, home: Home, session: Session, 
     again.close()
 
 
-def test_the_draft_is_written_soon_without_being_asked(qtbot: QtBot, home: Home, session: Session) -> None:
+def test_the_form_is_saved_soon_after_a_change(qtbot: QtBot, home: Home, session: Session) -> None:
     session.workspace.set_value("strength", 0.25)
     file = home.root / "workspace.json"
     qtbot.waitUntil(file.is_file)
     assert msgspec.json.decode(file.read_bytes())["values"]["style.transfer"] == {"strength": 0.25}
 
 
-def test_a_plugin_is_switched_off_in_the_settings(
+def test_a_disabled_plugin_is_stored_in_the_settings(
     qtbot: QtBot, home: Home, session: Session, engine: FakeEngine
 ) -> None:
     session.switch_plugin("gan", on=False)
@@ -233,12 +235,12 @@ def test_a_plugin_is_switched_off_in_the_settings(
     assert list(engine.settings.disabled_plugins) == []
 
 
-def test_an_unexpected_fault_in_the_background_is_said_and_the_rest_goes_on(qtbot: QtBot, session: Session) -> None:
-    def fault() -> None:
+def test_an_unexpected_error_in_a_task_is_a_notice_and_other_tasks_continue(qtbot: QtBot, session: Session) -> None:
+    def fail() -> None:
         raise RuntimeError("deep inside")
 
     done: list[int] = []
-    session.tasks.run(fault)
+    session.tasks.run(fail)
     session.tasks.run(lambda: 7, done.append)
     qtbot.waitUntil(lambda: done == [7])
     (notice,) = session.notices.items
