@@ -61,14 +61,14 @@ class Stroke:
         if self._last is None:
             self._last, self._pressure = QPointF(point), pressure
             return [Dab(QPointF(point), self._size(pressure))]
-        way = point - self._last
-        length = math.hypot(way.x(), way.y())
+        offset = point - self._last
+        length = math.hypot(offset.x(), offset.y())
         dabs = []
         distance = self._spacing(self._pressure)
         while distance <= length:
             fraction = distance / length
             local_pressure = self._pressure + (pressure - self._pressure) * fraction
-            dabs.append(Dab(self._last + way * fraction, self._size(local_pressure)))
+            dabs.append(Dab(self._last + offset * fraction, self._size(local_pressure)))
             distance += self._spacing(local_pressure)
         if dabs:
             self._last, self._pressure = QPointF(dabs[-1].at), pressure

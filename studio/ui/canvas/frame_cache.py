@@ -29,7 +29,7 @@ class FrameCache:
         self._budget = budget
         self._frames: dict[int, Frame] = {}
         self._size_in_bytes = 0
-        self._wanted = 0
+        self._current = 0
         self._closed = False
         self._condition = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="frame-cache", daemon=True)
@@ -38,7 +38,7 @@ class FrameCache:
     def frame(self, number: int) -> Frame | None:
         """Return a frame if it is decoded, and make it the one around which frames are kept and read ahead."""
         with self._condition:
-            self._wanted = number
+            self._current = number
             self._condition.notify()
             return self._frames.get(number)
 
@@ -108,7 +108,7 @@ class FrameCache:
                 per_frame = max((self._size_in_bytes // len(self._frames)) if self._frames else 1, 1)
                 ahead = min(self.count, max(2, self._budget // per_frame * 3 // 4))
                 for step in range(ahead):
-                    number = (self._wanted + step) % self.count
+                    number = (self._current + step) % self.count
                     if number not in self._frames:
                         return number
                 self._condition.wait()
@@ -121,7 +121,7 @@ class FrameCache:
             self._frames[number] = frame
             self._size_in_bytes += frame.size
             while self._size_in_bytes > self._budget and len(self._frames) > 2:
-                farthest = max(self._frames, key=lambda n: (n - self._wanted) % self.count)
+                farthest = max(self._frames, key=lambda n: (n - self._current) % self.count)
                 self._size_in_bytes -= self._frames.pop(farthest).size
 
 

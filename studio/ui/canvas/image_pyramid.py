@@ -58,15 +58,15 @@ class ImagePyramid:
         """
         level = self._choose_level(zoom)
         across, down = frame.width() / level.width(), frame.height() / level.height()
-        shown = frame.intersected(visible)
-        if shown.isEmpty() or across <= 0 or down <= 0:
+        visible_part = frame.intersected(visible)
+        if visible_part.isEmpty() or across <= 0 or down <= 0:
             return
         source = _align_to_pixels(
             QRectF(
-                (shown.left() - frame.left()) / across,
-                (shown.top() - frame.top()) / down,
-                shown.width() / across,
-                shown.height() / down,
+                (visible_part.left() - frame.left()) / across,
+                (visible_part.top() - frame.top()) / down,
+                visible_part.width() / across,
+                visible_part.height() / down,
             )
         ).intersected(level.rect())
         target = QRectF(
@@ -80,12 +80,12 @@ class ImagePyramid:
 
     def _choose_level(self, zoom: float) -> QImage:
         """Return the smallest level that is not enlarged at this zoom."""
-        chosen = self.levels[0]
+        smallest = self.levels[0]
         for level in self.levels[1:]:
             if level.width() < self.size.width() * zoom * 0.999:
                 break
-            chosen = level
-        return chosen
+            smallest = level
+        return smallest
 
 
 def wrap_pixels(pixels: bytes, width: int, height: int, channels: int) -> ImagePyramid:
@@ -165,8 +165,8 @@ def _convert(image: QImage) -> QImage:
     needs_profile = space.isValid() and space != srgb
     if image.format() in _FAST_FORMATS and not needs_profile:
         return image
-    wanted = _FAST_FORMATS[1] if image.hasAlphaChannel() else _FAST_FORMATS[0]
-    result = QImage(image.size(), wanted)
+    target_format = _FAST_FORMATS[1] if image.hasAlphaChannel() else _FAST_FORMATS[0]
+    result = QImage(image.size(), target_format)
     painter = QPainter(result)
     painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_Source)
     band_rows = max(1, BAND_PIXELS // image.width())

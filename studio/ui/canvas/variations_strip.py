@@ -158,8 +158,8 @@ class VariationsStrip(QWidget):
 
     def _refresh(self) -> None:
         items = list(self._variations.items)
-        wanted = {item.id for item in items}
-        for id in [id for id in self._tiles if id not in wanted]:
+        wanted_ids = {item.id for item in items}
+        for id in [id for id in self._tiles if id not in wanted_ids]:
             tile = self._tiles.pop(id)
             self._group.removeButton(tile)
             self._row.removeWidget(tile)

@@ -52,5 +52,5 @@ class ModelFoldersEditor(FoldersEditor):
         self._update()
 
     def _describe_folder(self, value: str) -> str:
-        wanted = Path(value).expanduser()
-        return next((folder.summary for folder in self._folders.folders if Path(folder.path) == wanted), "Scanning…")
+        path = Path(value).expanduser()
+        return next((folder.summary for folder in self._folders.folders if Path(folder.path) == path), "Scanning…")

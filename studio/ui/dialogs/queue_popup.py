@@ -216,9 +216,9 @@ class QueuePanel(QFrame):
         self._show_pause()
 
     def _show_pause(self) -> None:
-        held = self._session.controls.queue_paused
-        title = "Resume queue" if held else "Pause queue"
-        hint = "Start waiting jobs again" if held else "Running jobs continue, waiting jobs do not start"
+        is_paused = self._session.controls.queue_paused
+        title = "Resume queue" if is_paused else "Pause queue"
+        hint = "Start waiting jobs again" if is_paused else "Running jobs continue, waiting jobs do not start"
         self.pause_button.setText(title)
         labels.describe(self.pause_button, title, hint)
 

@@ -124,11 +124,11 @@ class SettingsDialog(QDialog):
 
     def _show_device(self) -> None:
         """Show the devices that the worker found; until then, those that every computer has."""
-        wanted, report = self._session.settings.device, self._session.worker_status.device
+        device_name, report = self._session.settings.device, self._session.worker_status.device
         known = dict(report.devices) if report else {}
         devices = {"auto": "Automatic"} | {name: _device_title(name, title) for name, title in known.items()}
         devices.setdefault("cpu", "CPU")
-        devices.setdefault(wanted, wanted)
+        devices.setdefault(device_name, device_name)
         if devices != self._devices:
             self._devices = devices
             if (old := self.rows.get("device")) is not None:
@@ -136,7 +136,7 @@ class SettingsDialog(QDialog):
                 old.deleteLater()
             device = _choice_field("device", "Device", devices)
             self._device_place.addWidget(self._row(device, make_plain_editor(device)))
-        self.rows["device"].editor.show_value(wanted)
+        self.rows["device"].editor.show_value(device_name)
         in_use = f"In use: {describe_device(report)}." if report and report.kind else "The worker is detecting devices…"
         self._device_in_use.setText(f"{in_use} A new device is used when the running jobs have ended.")
 

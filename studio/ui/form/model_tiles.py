@@ -338,8 +338,8 @@ class ModelTilesEditor(Editor):
             if tile.picture:
                 self._services.thumbnails.request(tile.picture)
         self._grid.setVisible(bool(self.tiles_and_tools))
-        if (again := next((tile for tile in self.tiles_and_tools if tile.title == had_focus), None)) is not None:
-            again.setFocus()
+        if (refocused := next((tile for tile in self.tiles_and_tools if tile.title == had_focus), None)) is not None:
+            refocused.setFocus()
 
     def _make_tile(self, name: str, title: str, offer: ModelOption | None = None) -> ModelTile:
         tile = ModelTile(name, title, offer.picture if offer else "")

@@ -114,12 +114,12 @@ class NumberEditor(Editor):
         return self.number if self.slider is not None else None
 
     def value(self) -> Any:
-        shown = self.number.value() / self._scale
-        if self.field.optional and shown <= self._automatic + self._step / 2:
+        number = self.number.value() / self._scale
+        if self.field.optional and number <= self._automatic + self._step / 2:
             return None
         if self.field.widget is Widget.WHOLE:
-            return round(shown)
-        return round(shown, 10)
+            return round(number)
+        return round(number, 10)
 
     def show_value(self, value: Any) -> None:
         number = self._to_number(value)

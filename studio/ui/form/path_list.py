@@ -171,14 +171,14 @@ class _TwoLineDelegate(QStyledItemDelegate):
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
-        shown = QStyleOptionViewItem(option)
-        self.initStyleOption(shown, index)
-        text, icon = str(shown.text), QIcon(shown.icon)
-        shown.text, shown.icon = "", QIcon()
-        widget: QWidget = shown.widget
-        widget.style().drawControl(QStyle.ControlElement.CE_ItemViewItem, shown, painter, widget)
-        area: QRect = shown.rect
-        size: QSize = shown.decorationSize
+        view_option = QStyleOptionViewItem(option)
+        self.initStyleOption(view_option, index)
+        text, icon = str(view_option.text), QIcon(view_option.icon)
+        view_option.text, view_option.icon = "", QIcon()
+        widget: QWidget = view_option.widget
+        widget.style().drawControl(QStyle.ControlElement.CE_ItemViewItem, view_option, painter, widget)
+        area: QRect = view_option.rect
+        size: QSize = view_option.decorationSize
         place = QRect(area.left() + GAP - 4, area.center().y() - size.height() // 2, size.width(), size.height())
         icon.paint(painter, place)
         left = place.right() + GAP

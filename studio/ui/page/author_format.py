@@ -21,7 +21,7 @@ def make_author_format(size: int, author: Author) -> QTextCharFormat:
 
 
 def make_char_format(size: int, colour: str) -> QTextCharFormat:
-    made = QTextCharFormat()
-    made.setFont(theme.reading_font(size))
-    made.setForeground(QColor(colour))
-    return made
+    formatted = QTextCharFormat()
+    formatted.setFont(theme.reading_font(size))
+    formatted.setForeground(QColor(colour))
+    return formatted

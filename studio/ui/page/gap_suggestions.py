@@ -53,10 +53,13 @@ class GapSuggestions(QObject):
         if not words:
             self._hide()
             return
-        here = gap.text.strip()
-        title = f"Replace “{here}”" if here.strip("_") else "Fill this gap"
+        current = gap.text.strip()
+        title = f"Replace “{current}”" if current.strip("_") else "Fill this gap"
         self._suggestions.set_words(
-            title, [(word, word, probability) for word, probability in words], here, "↑ ↓ to choose · Enter to insert"
+            title,
+            [(word, word, probability) for word, probability in words],
+            current,
+            "↑ ↓ to choose · Enter to insert",
         )
         self._open(gap)
         self._suggestions.list.setFocus()

@@ -320,8 +320,8 @@ class PageView(QWidget):
 
     def _make_room(self) -> None:
         """Place the versions beside the editor, or over it if the view is narrow."""
-        beside = not self.revisions_panel.isHidden() and self.width() >= WIDE
-        self._body.setContentsMargins(0, 0, self.revisions_panel.width() if beside else 0, 0)
+        is_beside = not self.revisions_panel.isHidden() and self.width() >= WIDE
+        self._body.setContentsMargins(0, 0, self.revisions_panel.width() if is_beside else 0, 0)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

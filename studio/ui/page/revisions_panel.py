@@ -126,8 +126,8 @@ def _shorten(text: str) -> str:
     return line if len(line) <= SNIPPET else f"{line[:SNIPPET].rstrip()}…"
 
 
-def _format_time(made: str) -> str:
+def _format_time(created: str) -> str:
     try:
-        return datetime.fromisoformat(made).astimezone().strftime("%d %b, %H:%M")
+        return datetime.fromisoformat(created).astimezone().strftime("%d %b, %H:%M")
     except ValueError:
         return "unknown date"

@@ -132,9 +132,9 @@ class SideBySide(QWidget):
         keys = f"press 1 to {min(count, KEYS)}, or use ← → and Enter" if count > 1 else "or press Enter"
         self.hint.setText(f"Click an alternative, {keys} to choose it. Press Esc to close without a change.")
         self._arrange()
-        here = next((passage.node for passage in passages if passage.is_current), None)
-        if here != self._current_node or not any(card.hasFocus() for card in self.cards):
-            self._current_node = here
+        current_node = next((passage.node for passage in passages if passage.is_current), None)
+        if current_node != self._current_node or not any(card.hasFocus() for card in self.cards):
+            self._current_node = current_node
             if focused:
                 self._focus_current()
 
@@ -182,8 +182,8 @@ class SideBySide(QWidget):
     def _focus_current(self) -> None:
         """Focus the card of the alternative on the page, or the first card."""
         ready = [card for card in self.cards if card.isEnabled()]
-        here = (card for card in ready if card.passage.is_current)
-        if card := next(here, next(iter(ready), None)):
+        current_cards = (card for card in ready if card.passage.is_current)
+        if card := next(current_cards, next(iter(ready), None)):
             self._focus_card(card)
         else:
             self.close_button.setFocus()

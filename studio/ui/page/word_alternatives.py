@@ -77,8 +77,8 @@ class WordAlternatives(QObject):
     def _show(self, choice: Choice, *, is_hover: bool) -> None:
         editor = self._editor
         self._choice, self._is_hover = choice, is_hover
-        here = editor.text[choice.position : choice.position + choice.length]
-        inside = here[:1].isalnum()
+        current = editor.text[choice.position : choice.position + choice.length]
+        inside = current[:1].isalnum()
 
         def complete(word: str) -> str:
             """Return the word, with its first letters if the alternative only continues it."""
@@ -86,7 +86,7 @@ class WordAlternatives(QObject):
 
         rows = [(word, complete(word), probability) for word, probability in choice.offers]
         hint = "" if is_hover else "← → next word · Enter to continue"
-        self._suggestions.set_words(f"Replace “{complete(here)}”", rows, here, hint)
+        self._suggestions.set_words(f"Replace “{complete(current)}”", rows, current, hint)
         editor.highlight_word(choice.position, choice.length)
         self._suggestions.open_at(self._word_rect())
         if not is_hover:
@@ -96,10 +96,10 @@ class WordAlternatives(QObject):
         choice = self._choice
         if choice is None:
             return
-        here = self._editor.text[choice.position : choice.position + choice.length]
+        current = self._editor.text[choice.position : choice.position + choice.length]
         self.close()
         self._editor.setFocus()
-        if word != here:
+        if word != current:
             self._alternatives.use(choice, word)
             self.word_chosen.emit()
 

@@ -136,9 +136,9 @@ def _add_page_menu(commands: Commands, session: Session, central: CentralStack) 
     commands.add("Page", "New page", begin_page, "Ctrl+Shift+N")
     commands.add("Page", "Export page…", lambda: central.page_view.export(), "Ctrl+Shift+E")
     commands.add_separator("Page")
-    beside = on_page(lambda view: view.toggle_side_by_side())
+    side_by_side = on_page(lambda view: view.toggle_side_by_side())
     central.page_actions += (
-        commands.add("Page", "Alternatives side by side", beside, "Alt+S"),
+        commands.add("Page", "Alternatives side by side", side_by_side, "Alt+S"),
         commands.add("Page", "Rewrite", lambda: central.page_view.rewrite(), "Alt+R"),
         commands.add("Page", "Find a word", lambda: central.page_view.find_word(), "Alt+W"),
         commands.add("Page", "Word alternatives", lambda: central.page_view.show_word_alternatives(), "Alt+A"),

@@ -102,14 +102,14 @@ class NoticeBar(QWidget):
         return list(self._rows.values())
 
     def _show(self) -> None:
-        wanted = {notice.id: notice for notice in self._notices.items[-MOST_SHOWN:]}
-        for id in [id for id in self._rows if id not in wanted]:
+        newest = {notice.id: notice for notice in self._notices.items[-MOST_SHOWN:]}
+        for id in [id for id in self._rows if id not in newest]:
             row = self._rows.pop(id)
             self._column.removeWidget(row)
             row.hide()
             row.deleteLater()
-        for id, notice in wanted.items():
+        for id, notice in newest.items():
             if id not in self._rows:
                 self._rows[id] = NoticeRow(notice, self._notices)
                 self._column.addWidget(self._rows[id])
-        self.setVisible(bool(wanted))
+        self.setVisible(bool(newest))
