@@ -62,7 +62,7 @@ def test_a_hidden_job_stays_hidden_until_it_is_shown_again(qtbot: QtBot) -> None
 
 def test_failed_plugins_come_first_and_disabled_ones_are_listed(qtbot: QtBot, qtmodeltester: ModelTester) -> None:
     plugins = PluginsModel()
-    plugins.reset(engine.catalogue(engine.BROKEN), disabled=("gone", "style"))
+    plugins.reset(engine.make_catalogue(engine.BROKEN), disabled=("gone", "style"))
     names = [plugin.name for plugin in plugins.plugins()]
     assert names[0] == "sepia"
     assert set(names[-2:]) == {"style", "gone"}
@@ -88,7 +88,7 @@ def test_variations_hold_the_results_of_the_latest_jobs(qtbot: QtBot) -> None:
     variations = Variations()
     shown: list[Creation] = []
     variations.shown.connect(shown.append)
-    results = [engine.creation(Path(f"{number}.png"), number) for number in range(3)]
+    results = [engine.make_creation(Path(f"{number}.png"), number) for number in range(3)]
     variations.add(Created(make_job(1).id, results[0]))
     assert list(variations.items) == []
     variations.begin([make_job(1), make_job(2)])
@@ -103,7 +103,7 @@ def test_variations_hold_the_results_of_the_latest_jobs(qtbot: QtBot) -> None:
 
 def test_keep_goes_to_the_next_undecided_result_and_discard_can_be_undone(qtbot: QtBot) -> None:
     variations = Variations()
-    results = [engine.creation(Path(f"{number}.png"), number) for number in range(3)]
+    results = [engine.make_creation(Path(f"{number}.png"), number) for number in range(3)]
     variations.begin([make_job(1)])
     for creation in results:
         variations.add(Created(make_job(1).id, creation))

@@ -140,11 +140,11 @@ def test_previews_are_shown_until_the_artist_opens_a_creation(
     (job,) = generate(qtbot, session, picture)
     engine.run(job)
     with qtbot.waitSignal(session.router.preview_ready):
-        engine.preview(job)
+        engine.send_preview(job)
     session.open(session.library.import_file(picture))
     previews: list[object] = []
     session.router.preview_ready.connect(previews.append)
-    engine.preview(job)
+    engine.send_preview(job)
     engine.run(job, 1, 2)
     qtbot.waitUntil(lambda: session.queue.progress(job) is not None)
     assert previews == []
@@ -159,12 +159,12 @@ def test_a_resumed_job_shows_its_previews_again(
     assert earlier is not None
     previews: list[object] = []
     session.router.preview_ready.connect(previews.append)
-    engine.preview(job)
+    engine.send_preview(job)
     assert not previews
     session.controls.resume(earlier)
     assert engine.calls[-1] == ("resume", job)
     with qtbot.waitSignal(session.router.preview_ready):
-        engine.preview(job)
+        engine.send_preview(job)
 
 
 def test_a_failure_is_a_notice_with_details_and_a_retry(
@@ -181,8 +181,8 @@ def test_a_failure_is_a_notice_with_details_and_a_retry(
 
 
 def test_messages_of_the_worker_and_of_tools_become_notices(qtbot: QtBot, session: Session, engine: FakeEngine) -> None:
-    engine.say(WorkerChanged(Lane.INTERACTIVE, WorkerState.RESTARTING, sentence="The worker ended and starts again."))
-    engine.say(JobNotice("j", "No face was found.", NoticeLevel.WARNING))
+    engine.emit(WorkerChanged(Lane.INTERACTIVE, WorkerState.RESTARTING, sentence="The worker ended and starts again."))
+    engine.emit(JobNotice("j", "No face was found.", NoticeLevel.WARNING))
     qtbot.waitUntil(lambda: len(session.notices.items) == 2)
     assert session.worker_status.state is WorkerState.RESTARTING
 

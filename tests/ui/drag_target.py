@@ -18,7 +18,7 @@ from studio.ui.form.list_field import PicturesEditor
 from studio.ui.form.model_tiles import ModelTilesEditor
 from studio.ui.theme import theme
 from studio.ui.window.window import Window
-from tests.fixtures.engine import PAINT, FakeEngine, catalogue
+from tests.fixtures.engine import PAINT, FakeEngine, make_catalogue
 
 PLUGIN = PluginDescriptor(name="paint", title="Paint", source="bundled", tools=(PAINT,))
 
@@ -29,7 +29,7 @@ SETTLED = 6
 def main(home: Path, tool: str) -> None:
     app = QApplication([])
     theme.apply(app)
-    session = Session(Home(home), engine := FakeEngine(catalogue(PLUGIN)), Library(Home(home)), Settings())
+    session = Session(Home(home), engine := FakeEngine(make_catalogue(PLUGIN)), Library(Home(home)), Settings())
     session.begin()
     window = Window(session)
     session.workspace.choose(tool)

@@ -29,8 +29,8 @@ KEYS = {
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    packed = gguf.packed(np.zeros((8, 64), np.float32), gguf_package.GGMLQuantizationType.Q8_0)
-    return gguf.made(tmp_path / "a.gguf", keys=KEYS, tensors={**gguf.WEIGHTS, "output.weight": packed})
+    packed = gguf.quantize(np.zeros((8, 64), np.float32), gguf_package.GGMLQuantizationType.Q8_0)
+    return gguf.write_gguf(tmp_path / "a.gguf", keys=KEYS, tensors={**gguf.WEIGHTS, "output.weight": packed})
 
 
 def test_a_header_has_keys_and_tensors_without_long_lists(file: Path) -> None:

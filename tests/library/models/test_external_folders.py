@@ -339,7 +339,7 @@ def test_a_motion_adapter_is_known_by_its_configuration(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_a_gguf_file_is(tmp_path: Path, architecture: str, keys: dict[str, Any], kind: str) -> None:
-    file = gguf.made(tmp_path / "in" / "a.gguf", architecture, keys, gguf.WEIGHTS)
+    file = gguf.write_gguf(tmp_path / "in" / "a.gguf", architecture, keys, gguf.WEIGHTS)
     assert model_kind.kind_of(file) == kind
     assert model_kind.kind_of(file.parent) == kind
     file.write_bytes(b"version https://git-lfs")

@@ -46,9 +46,9 @@ def test_a_gguf_file_says_it_among_its_keys(tmp_path: Path) -> None:
         "general.license.name": "its-own",
         "general.license.link": "https://a.org/terms",
     }
-    file = gguf.made(tmp_path / "a.gguf", keys=keys, tensors=gguf.WEIGHTS)
+    file = gguf.write_gguf(tmp_path / "a.gguf", keys=keys, tensors=gguf.WEIGHTS)
     assert licences.terms_of("a", file) == LicenceTerms("a", "its-own", "https://a.org/terms")
-    plain = gguf.made(tmp_path / "b.gguf", keys={"general.license": "mit"}, tensors=gguf.WEIGHTS)
+    plain = gguf.write_gguf(tmp_path / "b.gguf", keys={"general.license": "mit"}, tensors=gguf.WEIGHTS)
     assert licences.licence_of(plain) == "mit"
     assert licences.licence_of(tmp_path / "gone.gguf") == ""
 

@@ -16,7 +16,7 @@ from tests.fixtures import engine
 def workspace(qtbot: QtBot) -> Workspace:
     made = Workspace()
     made.restore(Draft())
-    made.set_catalogue(engine.catalogue())
+    made.set_catalogue(engine.make_catalogue())
     return made
 
 
@@ -49,7 +49,7 @@ def test_a_draft_survives_a_tool_that_is_not_there_yet(qtbot: QtBot) -> None:
     made = Workspace()
     made.restore(Draft(tool="writer.continue", values={"writer.continue": {"prompt": "once"}}))
     assert made.tool is None
-    made.set_catalogue(engine.catalogue())
+    made.set_catalogue(engine.make_catalogue())
     assert made.tool == engine.WORDS
     assert made.value("prompt") == "once"
 

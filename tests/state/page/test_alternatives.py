@@ -16,13 +16,15 @@ from studio.state.session import Session
 from tests.fixtures import engine as fakes
 from tests.fixtures.engine import FakeEngine
 
-TALE = fakes.tool("writer.tale", "Write on", {"text": fakes.property_("string", "page", default="")}, output="text")
+TALE = fakes.make_tool(
+    "writer.tale", "Write on", {"text": fakes.make_property("string", "page", default="")}, output="text"
+)
 CHOICES = [[" fox", [[" fox", 0.5], [" owl", 0.25]]], [" r", [[" s", 0.4], [" r", 0.3]]], ["an", [["an", 0.9]]]]
 
 
 @pytest.fixture
 def engine() -> FakeEngine:
-    return FakeEngine(Catalogue((*fakes.catalogue().plugins, PluginDescriptor(name="writer", tools=(TALE,)))))
+    return FakeEngine(Catalogue((*fakes.make_catalogue().plugins, PluginDescriptor(name="writer", tools=(TALE,)))))
 
 
 @pytest.fixture

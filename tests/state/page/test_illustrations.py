@@ -18,19 +18,19 @@ from studio.state.session import Session
 from tests.fixtures import engine as fakes
 from tests.fixtures.engine import FakeEngine
 
-PAINT = fakes.tool(
+PAINT = fakes.make_tool(
     "diffusion.paint",
     "Paint",
     {
-        "prompt": fakes.property_("string", "prompt", default=""),
-        "steps": fakes.property_("integer", default=20, minimum=1, maximum=100),
+        "prompt": fakes.make_property("string", "prompt", default=""),
+        "steps": fakes.make_property("integer", default=20, minimum=1, maximum=100),
     },
 )
 
 
 @pytest.fixture
 def engine() -> FakeEngine:
-    return FakeEngine(Catalogue((*fakes.catalogue().plugins, PluginDescriptor(name="diffusion", tools=(PAINT,)))))
+    return FakeEngine(Catalogue((*fakes.make_catalogue().plugins, PluginDescriptor(name="diffusion", tools=(PAINT,)))))
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_a_picture_that_fails_leaves_none_or_the_one_before(
     engine.finish(job_of(qtbot, art, engine), session.library.import_file(pictures[0]))
     qtbot.waitUntil(lambda: not art.list_pictures()[0].is_busy)
     art.repaint_nearest(0)
-    engine.put(job_of(qtbot, art, engine), JobState.CANCELLED)
+    engine.set_state(job_of(qtbot, art, engine), JobState.CANCELLED)
     qtbot.waitUntil(lambda: not art.list_pictures()[0].is_busy)
     assert art.list_pictures()[0].creation is not None
     art.remove(art.list_pictures()[0].anchor.id)
@@ -111,7 +111,7 @@ def test_without_words_or_a_painter_it_says_so(session: Session, engine: FakeEng
     end = len("A red fox.\n  It ran home.  \n")
     art.paint(end - 3, end)
     art.repaint_nearest(0)
-    session.workspace.set_catalogue(fakes.catalogue())
+    session.workspace.set_catalogue(fakes.make_catalogue())
     art.paint(0, 5)
     said = [notice.text for notice in session.notices.items]
     assert any("Select the words" in text for text in said)

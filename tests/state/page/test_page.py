@@ -23,10 +23,10 @@ from studio.state.session import Session
 from tests.fixtures import engine as fakes
 from tests.fixtures.engine import FakeEngine
 
-TALE = fakes.tool(
+TALE = fakes.make_tool(
     "writer.tale",
     "Write on",
-    {"text": fakes.property_("string", "page", default=""), "heat": fakes.property_("number", default=0.8)},
+    {"text": fakes.make_property("string", "page", default=""), "heat": fakes.make_property("number", default=0.8)},
     output="text",
 )
 
@@ -34,7 +34,7 @@ TALE = fakes.tool(
 @pytest.fixture
 def engine() -> FakeEngine:
     plugin = PluginDescriptor(name="writer", title="Writer", tools=(TALE,))
-    return FakeEngine(Catalogue((plugin, *fakes.catalogue().plugins)))
+    return FakeEngine(Catalogue((plugin, *fakes.make_catalogue().plugins)))
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def generate(qtbot: QtBot, session: Session, count: int = 1) -> list[str]:
 
 def stream(qtbot: QtBot, session: Session, engine: FakeEngine, job: str, text: str) -> None:
     engine.run(job)
-    engine.say(PreviewFrame(job=job, text=text))
+    engine.emit(PreviewFrame(job=job, text=text))
     book = session.page.tree
 
     def is_there() -> bool:
@@ -267,7 +267,7 @@ def test_a_disk_that_is_full_is_said_and_the_words_are_kept(
 def test_odd_text_of_a_model_is_made_plain(qtbot: QtBot, session: Session, engine: FakeEngine, page: Page) -> None:
     (job,) = generate(qtbot, session)
     engine.run(job)
-    engine.say(PreviewFrame(job=job, text="One\r\ntwo\x00\u2029שלום"))
+    engine.emit(PreviewFrame(job=job, text="One\r\ntwo\x00\u2029שלום"))
     qtbot.waitUntil(lambda: page.text == "One\ntwo\ufffd\nשלום")
 
 
@@ -281,7 +281,7 @@ def test_a_job_of_a_cancelled_queue_is_forgotten(
 ) -> None:
     (job,) = generate(qtbot, session)
     assert page.jobs.is_writing
-    engine.put(job, JobState.CANCELLED)
+    engine.set_state(job, JobState.CANCELLED)
     qtbot.waitUntil(lambda: not page.jobs.is_writing)
     assert page.text == ""
 

@@ -17,11 +17,13 @@ from studio.state.session import Session
 from tests.fixtures import engine as fakes
 from tests.fixtures.engine import FakeEngine
 
-PROMPT = fakes.property_("string", "prompt", default="")
-PAGE = fakes.property_("string", "page", default="")
-REWRITE = fakes.tool("writer.rewrite", "Rewrite", {"text": PROMPT, "tone": PROMPT}, output="text", selection="replace")
-SUGGEST = fakes.tool("writer.suggest", "Find a word", {"text": PROMPT}, output="text", selection="offer")
-TALE = fakes.tool("writer.tale", "Write on", {"text": PAGE}, output="text")
+PROMPT = fakes.make_property("string", "prompt", default="")
+PAGE = fakes.make_property("string", "page", default="")
+REWRITE = fakes.make_tool(
+    "writer.rewrite", "Rewrite", {"text": PROMPT, "tone": PROMPT}, output="text", selection="replace"
+)
+SUGGEST = fakes.make_tool("writer.suggest", "Find a word", {"text": PROMPT}, output="text", selection="offer")
+TALE = fakes.make_tool("writer.tale", "Write on", {"text": PAGE}, output="text")
 TEXT = "A red fox ran.\n\nIt slept."
 
 
@@ -59,7 +61,7 @@ def test_rewriting_takes_the_place_of_what_was_selected(
     assert engine.jobs()[0].recipe.params == {"text": "red fox", "tone": "dry"}
     qtbot.waitUntil(lambda: page.jobs.is_writing)
     engine.run(job)
-    engine.say(PreviewFrame(job=job, text=" vixen, in"))
+    engine.emit(PreviewFrame(job=job, text=" vixen, in"))
     qtbot.waitUntil(lambda: page.text == "A vixen, in ran.\n\nIt slept.")
     assert page.cursor == 11
     finish(session, engine, job, "vixen, in red,\n")

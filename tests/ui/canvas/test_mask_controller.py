@@ -24,15 +24,15 @@ from studio.ui.canvas.brush import Brush
 from studio.ui.canvas.mask import MaskLayer
 from studio.ui.form.mask_field import MaskEditor
 from studio.ui.window.window import Window
-from tests.fixtures.engine import STYLE, FakeEngine, property_, tool
+from tests.fixtures.engine import STYLE, FakeEngine, make_property, make_tool
 
-FILL = tool(
+FILL = make_tool(
     "fill.colour",
     "Fill",
     {
-        "image": property_("string", "image", title="Picture"),
-        "mask": property_("string", "mask", title="Mask"),
-        "prompt": property_("string", "prompt", default=""),
+        "image": make_property("string", "image", title="Picture"),
+        "mask": make_property("string", "mask", title="Mask"),
+        "prompt": make_property("string", "prompt", default=""),
     },
 )
 BOTH = Catalogue(

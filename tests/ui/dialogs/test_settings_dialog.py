@@ -74,7 +74,7 @@ def test_the_devices_are_those_that_the_worker_found(
 ) -> None:
     assert list(dialog.rows["device"].editor.field.choices) == ["auto", "cpu"]
     report = DeviceReport(kind="cuda", name="NVIDIA H200", devices={"cuda:0": "NVIDIA H200", "cpu": "16 cores"})
-    engine.say(WorkerChanged(Lane.INTERACTIVE, WorkerState.READY, report))
+    engine.emit(WorkerChanged(Lane.INTERACTIVE, WorkerState.READY, report))
     qtbot.waitUntil(lambda: "cuda:0" in dialog.rows["device"].editor.field.choices)
     assert dialog.rows["device"].editor.field.labels == ("Automatic", "GPU 0: NVIDIA H200", "CPU: 16 cores")
     change(dialog, "device", "cpu")

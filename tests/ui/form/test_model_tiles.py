@@ -19,27 +19,29 @@ from studio.core.paths import Home
 from studio.core.recipe import Recipe
 from studio.ui.form.model_tiles import ModelTile, ModelTilesEditor, TrainingToolTile
 from studio.ui.window.window import Window
-from tests.fixtures.engine import PAINT, STRENGTH, TILES, FakeEngine, property_, tool
+from tests.fixtures.engine import PAINT, STRENGTH, TILES, FakeEngine, make_property, make_tool
 
-FOLDER = tool(
+FOLDER = make_tool(
     "paint.folder",
     "Paint a folder",
     {
-        "folder": property_("string", "folder"),
-        "target": {"anyOf": [property_("string", "folder"), {"type": "null"}], "default": None},
+        "folder": make_property("string", "folder"),
+        "target": {"anyOf": [make_property("string", "folder"), {"type": "null"}], "default": None},
         "style": TILES,
         "strength": STRENGTH,
     },
     output="text",
 )
-FILM = tool(
+FILM = make_tool(
     "paint.film",
     "Paint a film",
-    {"film": property_("string", "file", studio_more={"accepts": [".mp4"]}), "style": TILES, "strength": STRENGTH},
+    {"film": make_property("string", "file", studio_more={"accepts": [".mp4"]}), "style": TILES, "strength": STRENGTH},
     output="animation",
 )
-LEARN = tool("paint.train", "Train a style", {"steps": property_("integer", default=3)}, output="model")
-ONE_BY_ONE = replace(PAINT, schema=tool("x.y", "", {"image": property_("string", "image"), "style": TILES}).schema)
+LEARN = make_tool("paint.train", "Train a style", {"steps": make_property("integer", default=3)}, output="model")
+ONE_BY_ONE = replace(
+    PAINT, schema=make_tool("x.y", "", {"image": make_property("string", "image"), "style": TILES}).schema
+)
 
 
 @pytest.fixture
@@ -338,5 +340,5 @@ def test_a_newly_trained_style_gets_a_tile(qtbot: QtBot, window: Window, editor:
     made = window.session.library.add(saved)
     engine = window.session.engine
     assert isinstance(engine, FakeEngine)
-    engine.say(Created("j", made))
+    engine.emit(Created("j", made))
     qtbot.waitUntil(lambda: "Mine" in [tile.title for tile in editor.tiles])

@@ -20,17 +20,17 @@ from studio.ui.page.editor import PageEditor
 from studio.ui.theme import theme
 from studio.ui.theme.colours import DARK, LIGHT
 from studio.ui.window.window import Window
-from tests.fixtures.engine import FakeEngine, catalogue, property_, tool
+from tests.fixtures.engine import FakeEngine, make_catalogue, make_property, make_tool
 
 CTRL, ALT, SHIFT = (
     Qt.KeyboardModifier.ControlModifier,
     Qt.KeyboardModifier.AltModifier,
     Qt.KeyboardModifier.ShiftModifier,
 )
-TALE = tool(
+TALE = make_tool(
     "tales.tale",
     "Write on",
-    {"text": property_("string", "page", default=""), "heat": property_("number", default=0.8)},
+    {"text": make_property("string", "page", default=""), "heat": make_property("number", default=0.8)},
     output="text",
 )
 
@@ -38,7 +38,7 @@ TALE = tool(
 @pytest.fixture
 def engine() -> FakeEngine:
     plugin = PluginDescriptor(name="tales", title="Tales", tools=(TALE,))
-    return FakeEngine(Catalogue((plugin, *catalogue().plugins)))
+    return FakeEngine(Catalogue((plugin, *make_catalogue().plugins)))
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def press_generate(qtbot: QtBot, window: Window) -> str:
 
 def stream(qtbot: QtBot, window: Window, engine: FakeEngine, job: str, text: str) -> None:
     engine.run(job)
-    engine.say(PreviewFrame(job=job, text=text))
+    engine.emit(PreviewFrame(job=job, text=text))
     page = window.session.page
     qtbot.waitUntil(lambda: (node := page.tree.find_node_of_job(job)) is not None and text.endswith(node.text))
 
@@ -334,7 +334,7 @@ def test_author_runs_are_spliced() -> None:
 def test_illustrate_and_update_by_keys(
     qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine, pictures: list[Path]
 ) -> None:
-    paint = tool("art.paint", "Paint", {"prompt": property_("string", "prompt", default="")})
+    paint = make_tool("art.paint", "Paint", {"prompt": make_property("string", "prompt", default="")})
     plugins = (*engine.catalogue.plugins, PluginDescriptor(name="art", tools=(paint,)))
     engine.set_catalogue(Catalogue(plugins))
     qtbot.waitUntil(lambda: "art.paint" in window.session.workspace.catalogue.tools)
@@ -362,8 +362,8 @@ def test_illustrate_and_update_by_keys(
 
 def test_an_empty_page_describes_its_tool(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     assert "The model continues" in view.editor.hint.text()
-    asked = property_("string", "page", default="", description="What you say is answered.")
-    talk = tool("tales.talk", "Talk", {"text": asked}, output="text")
+    asked = make_property("string", "page", default="", description="What you say is answered.")
+    talk = make_tool("tales.talk", "Talk", {"text": asked}, output="text")
     engine.set_catalogue(Catalogue((PluginDescriptor(name="tales", title="Tales", tools=(TALE, talk)),)))
     qtbot.waitUntil(lambda: "tales.talk" in window.session.workspace.catalogue.tools)
     window.session.workspace.choose("tales.talk")

@@ -19,9 +19,9 @@ from studio.ui.page.side_by_side import MIN_WIDTH, SideBySide
 from studio.ui.theme import theme
 from studio.ui.theme.colours import DARK, LIGHT
 from studio.ui.window.window import Window
-from tests.fixtures.engine import FakeEngine, property_, tool
+from tests.fixtures.engine import FakeEngine, make_property, make_tool
 
-TALE = tool("tales.tale", "Write on", {"text": property_("string", "page", default="")}, output="text")
+TALE = make_tool("tales.tale", "Write on", {"text": make_property("string", "page", default="")}, output="text")
 ALT, CTRL = Qt.KeyboardModifier.AltModifier, Qt.KeyboardModifier.ControlModifier
 KEY = Qt.Key
 EVERY_KIND = [
@@ -60,7 +60,7 @@ def ask(qtbot: QtBot, window: Window, count: int) -> list[str]:
 def stream(qtbot: QtBot, window: Window, engine: FakeEngine, job: str, text: str) -> None:
     """Let a job write a text after "A fox"."""
     engine.run(job)
-    engine.say(PreviewFrame(job=job, text=f"A fox{text}"))
+    engine.emit(PreviewFrame(job=job, text=f"A fox{text}"))
     book = window.session.page.tree
     qtbot.waitUntil(lambda: (node := book.find_node_of_job(job)) is not None and node.text == text)
 
@@ -204,7 +204,7 @@ def test_alternatives_close_when_a_job_writes_elsewhere(
     (job,) = ask(qtbot, window, 1)
     assert cards.isVisible()
     engine.run(job)
-    engine.say(PreviewFrame(job=job, text="A fox ran. It"))
+    engine.emit(PreviewFrame(job=job, text="A fox ran. It"))
     qtbot.waitUntil(lambda: view.editor.text == "A fox ran. It")
     assert cards.isHidden()
 
@@ -216,7 +216,7 @@ def test_the_text_before_the_passage_is_elided(
     text = view.editor.text
     for job in ask(qtbot, window, 2):
         engine.run(job)
-        engine.say(PreviewFrame(job=job, text=f"{text} ran"))
+        engine.emit(PreviewFrame(job=job, text=f"{text} ran"))
     qtbot.waitUntil(lambda: window.session.page.has_alternatives and view.editor.text.endswith("ran"))
     before = open_alternatives(qtbot, view).context_label
     assert before.text().startswith("after “…")

@@ -16,9 +16,9 @@ from studio.library.storage import writer
 from studio.ui.page import PageView
 from studio.ui.page.suggestion_list import format_percent, show_invisible
 from studio.ui.window.window import Window
-from tests.fixtures.engine import FakeEngine, property_, tool
+from tests.fixtures.engine import FakeEngine, make_property, make_tool
 
-TALE = tool("tales.tale", "Write on", {"text": property_("string", "page", default="")}, output="text")
+TALE = make_tool("tales.tale", "Write on", {"text": make_property("string", "page", default="")}, output="text")
 CHOICES = [[" fox", [[" fox", 0.5], [" owl", 0.25]]], [" ran", [[" sang", 0.4], [" ran", 0.3]]]]
 ALT = Qt.KeyboardModifier.AltModifier
 
@@ -120,9 +120,9 @@ def test_percent_and_invisible_characters_are_formatted() -> None:
 
 
 def with_tools(qtbot: QtBot, window: Window, engine: FakeEngine) -> None:
-    prompt = property_("string", "prompt", default="")
-    rewrite = tool("tales.rewrite", "Rewrite", {"text": prompt}, output="text", selection="replace")
-    suggest = tool("tales.suggest", "Find a word", {"text": prompt}, output="text", selection="offer")
+    prompt = make_property("string", "prompt", default="")
+    rewrite = make_tool("tales.rewrite", "Rewrite", {"text": prompt}, output="text", selection="replace")
+    suggest = make_tool("tales.suggest", "Find a word", {"text": prompt}, output="text", selection="offer")
     engine.set_catalogue(Catalogue((PluginDescriptor(name="tales", title="Tales", tools=(TALE, rewrite, suggest)),)))
     qtbot.waitUntil(lambda: window.session.selection_tools.find_tool("offer") is not None)
 
@@ -200,18 +200,22 @@ def test_the_page_s_context_menu_shows_commands_with_keys(qtbot: QtBot, window: 
 def test_the_bar_shows_the_token_budget(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
     assert not view.token_budget_bar.isVisible()
     with qtbot.waitSignal(window.session.worker_status.changed):
-        engine.ready()
-    qtbot.waitUntil(lambda: bool(engine.asked) and engine.asked[-1][1].get("text") == "A red fox ran")
+        engine.report_ready()
+    qtbot.waitUntil(
+        lambda: bool(engine.estimate_requests) and engine.estimate_requests[-1][1].get("text") == "A red fox ran"
+    )
     budget = TokenBudget(100, {"memory": 10, "text": 30, "new tokens": 20}, 40)
-    engine.say(EstimateReady(f"e{len(engine.asked)}", budget=budget))
+    engine.emit(EstimateReady(f"e{len(engine.estimate_requests)}", budget=budget))
     qtbot.waitUntil(lambda: view.token_budget_bar.isVisible())
     assert (
         view.token_budget_bar.accessibleDescription() == "Memory 10, text 30, new tokens 20 of 100 tokens, 40 left out"
     )
     view.token_budget_bar.grab()
-    asked = len(engine.asked)
+    asked = len(engine.estimate_requests)
     qtbot.keyClicks(view.editor, " on")
-    qtbot.waitUntil(lambda: len(engine.asked) > asked and engine.asked[-1][1]["text"] == "A red fox ran on")
-    engine.say(EstimateReady(f"e{len(engine.asked)}", budget=TokenBudget(10, {"text": 30})))
+    qtbot.waitUntil(
+        lambda: len(engine.estimate_requests) > asked and engine.estimate_requests[-1][1]["text"] == "A red fox ran on"
+    )
+    engine.emit(EstimateReady(f"e{len(engine.estimate_requests)}", budget=TokenBudget(10, {"text": 30})))
     qtbot.waitUntil(lambda: "20 too many" in view.token_budget_bar.accessibleDescription())
     view.token_budget_bar.grab()

@@ -18,8 +18,8 @@ GB = 2**30
 @pytest.fixture
 def asked(qtbot: QtBot, window: Window, engine: FakeEngine) -> Window:
     window.session.workspace.choose("writer.continue")
-    engine.ready(DeviceReport(name="2 cores", memory_total=8 * GB, memory_free=int(6.2 * GB)))
-    qtbot.waitUntil(lambda: len(engine.asked) == 1)
+    engine.report_ready(DeviceReport(name="2 cores", memory_total=8 * GB, memory_free=int(6.2 * GB)))
+    qtbot.waitUntil(lambda: len(engine.estimate_requests) == 1)
     return window
 
 
@@ -39,15 +39,15 @@ def colour(label: QLabel) -> str:
 def test_time_and_memory_are_shown_below_generate_and_dim_while_stale(
     qtbot: QtBot, asked: Window, engine: FakeEngine
 ) -> None:
-    engine.estimated(memory=int(3.4 * GB), seconds=12.0)
+    engine.answer_estimate(memory=int(3.4 * GB), seconds=12.0)
     qtbot.waitUntil(lambda: line(asked).text() == "about 12 s · 3.4 GB")
     assert line(asked).accessibleName() == "about 12 s · 3.4 GB"
     assert colour(line(asked)) == theme.COLOURS.dim
     asked.session.workspace.set_value("prompt", "a fox")
     assert line(asked).text() == "about 12 s · 3.4 GB"
     assert colour(line(asked)) == theme.COLOURS.faint
-    qtbot.waitUntil(lambda: len(engine.asked) == 2)
-    engine.estimated(memory=int(3.4 * GB), seconds=14.0)
+    qtbot.waitUntil(lambda: len(engine.estimate_requests) == 2)
+    engine.answer_estimate(memory=int(3.4 * GB), seconds=14.0)
     qtbot.waitUntil(lambda: line(asked).text() == "about 14 s · 3.4 GB")
     assert colour(line(asked)) == theme.COLOURS.dim
     asked.session.workspace.set_count(3)
@@ -55,7 +55,7 @@ def test_time_and_memory_are_shown_below_generate_and_dim_while_stale(
 
 
 def test_too_little_memory_is_shown_in_the_warning_colour(qtbot: QtBot, asked: Window, engine: FakeEngine) -> None:
-    engine.estimated(memory=9 * GB, seconds=12.0)
+    engine.answer_estimate(memory=9 * GB, seconds=12.0)
     sentence = "about 12 s · needs 9.0 GB, but this computer has 6.2 GB free: it will run slower"
     qtbot.waitUntil(lambda: line(asked).text() == sentence)
     assert colour(line(asked)) == theme.COLOURS.warning
@@ -66,13 +66,13 @@ def test_without_an_estimate_the_last_duration_is_shown(qtbot: QtBot, asked: Win
     asked.session.workspace.set_seconds("writer.continue", 40.0)
     assert line(asked).text() == "about 40 s"
     with qtbot.waitSignal(asked.session.estimates.changed):
-        engine.estimated()
+        engine.answer_estimate()
     assert line(asked).text() == "about 40 s"
 
 
 def test_a_note_is_shown_beside_its_field_as_plain_text(qtbot: QtBot, asked: Window, engine: FakeEngine) -> None:
     assert note(asked, "prompt") is None
-    engine.estimated(prompt="34 of <b>75</b> tokens", nobody="lost")
+    engine.answer_estimate(prompt="34 of <b>75</b> tokens", nobody="lost")
     qtbot.waitUntil(lambda: note(asked, "prompt") is not None)
     shown = note(asked, "prompt")
     assert shown is not None
@@ -83,8 +83,8 @@ def test_a_note_is_shown_beside_its_field_as_plain_text(qtbot: QtBot, asked: Win
     asked.session.workspace.set_value("prompt", "a fox")
     assert colour(shown) == theme.COLOURS.faint
     assert shown.text() == "34 of <b>75</b> tokens"
-    qtbot.waitUntil(lambda: len(engine.asked) == 2)
-    engine.estimated(seconds=1.0)
+    qtbot.waitUntil(lambda: len(engine.estimate_requests) == 2)
+    engine.answer_estimate(seconds=1.0)
     qtbot.waitUntil(lambda: shown.text() == "")
     assert note(asked, "steps") is None
 

@@ -23,7 +23,7 @@ from studio.ui.theme.colours import LIGHT
 from studio.ui.tool_panel.licence_notice import LicenceNotice
 from studio.ui.window.command_palette import CommandPalette
 from studio.ui.window.window import Window
-from tests.fixtures.engine import BROKEN, WORDS, FakeEngine, catalogue
+from tests.fixtures.engine import BROKEN, WORDS, FakeEngine, make_catalogue
 
 CTRL, ALT, SHIFT = (
     Qt.KeyboardModifier.ControlModifier,
@@ -173,7 +173,7 @@ def test_generate_queues_before_the_worker_is_ready(
     assert window.status._task.text() == "Starting…"
     generate(qtbot, window, picture)
     assert "Then your job runs" in window.status._task.text()
-    engine.ready()
+    engine.report_ready()
     qtbot.waitUntil(lambda: window.status._device.isVisible())
     assert window.status._device.text() == "CPU · 2 cores"
 
@@ -384,7 +384,7 @@ def test_without_plugins_the_tool_panel_says_that_they_are_loading(
     engine.set_catalogue(Catalogue())
     qtbot.waitUntil(lambda: window.tool_panel._title.text() == "Looking for plugins…")
     assert not window.tool_panel.generate.isEnabled()
-    engine.set_catalogue(catalogue())
+    engine.set_catalogue(make_catalogue())
     qtbot.waitUntil(lambda: window.tool_panel._title.text() == "Style transfer")
 
 
@@ -395,8 +395,8 @@ def test_a_flood_of_events_leaves_the_window_responsive(
     for step in range(5_000):
         engine.run(job, step, 5_000)
         if step % 10 == 0:
-            engine.preview(job, 64, 64)
-    engine.put(job, JobState.DONE)
+            engine.send_preview(job, 64, 64)
+    engine.set_state(job, JobState.DONE)
     qtbot.waitUntil(lambda: not window.status.bar.isVisible())
 
 

@@ -37,10 +37,10 @@ def write_gguf(
 ) -> Path:
     def quantize(name: str, value: torch.Tensor) -> Any:
         weights = value.detach().float().numpy()
-        return gguf_fixtures.packed(weights, kind) if is_quantized(name, value) else weights
+        return gguf_fixtures.quantize(weights, kind) if is_quantized(name, value) else weights
 
     tensors = {name.removeprefix(ldm_layout.UNET): quantize(name, value) for name, value in state.items()}
-    return gguf_fixtures.made(path, architecture, keys, tensors)
+    return gguf_fixtures.write_gguf(path, architecture, keys, tensors)
 
 
 def round_weights(folder: Path, kind: gguf.GGMLQuantizationType) -> None:
@@ -48,7 +48,7 @@ def round_weights(folder: Path, kind: gguf.GGMLQuantizationType) -> None:
     state = load_file(folder / WEIGHTS)
     for name, value in state.items():
         if is_quantized(name, value):
-            numbers, _ = gguf_fixtures.packed(value.float().numpy(), kind)
+            numbers, _ = gguf_fixtures.quantize(value.float().numpy(), kind)
             state[name] = torch.from_numpy(gguf.dequantize(numbers, kind)).to(value.dtype)
     save_file(state, folder / WEIGHTS)
 
@@ -150,14 +150,14 @@ def test_unsupported_quantisation_is_refused(tmp_path: Path) -> None:
         loader.load(testing.FakeContext(), str(whole))
     ternary = np.zeros((4, 66), np.uint8), gguf.GGMLQuantizationType.TQ2_0
     tensors = {"layers.0.adaLN_modulation.0.weight": ternary, "cap_embedder.0.weight": np.zeros(4)}
-    file = gguf_fixtures.made(tmp_path / "b.gguf", "lumina2", {}, tensors)
+    file = gguf_fixtures.write_gguf(tmp_path / "b.gguf", "lumina2", {}, tensors)
     with pytest.raises(api.BadInput, match=r"b\.gguf is quantised in a way that is not supported\. Use .* Q8_0"):
         loader.load(testing.FakeContext(), str(file))
     unet = {
         f"{ldm_layout.UNET}input_blocks.{n}.1.transformer_blocks.0.attn2.to_k.weight": np.zeros((4, 768))
         for n in (1, 2)
     }
-    file = gguf_fixtures.made(tmp_path / "c.gguf", "sd1", {}, unet)
+    file = gguf_fixtures.write_gguf(tmp_path / "c.gguf", "sd1", {}, unet)
     with pytest.raises(api.BadInput, match="U-Nets in GGUF files are not supported"):
         loader.load(testing.FakeContext(), str(file))
 

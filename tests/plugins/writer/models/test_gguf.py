@@ -23,7 +23,7 @@ from plugins.writer.tools.train import WriterTrain
 from plugins.writer.training.bpe import train_tokenizer
 from plugins.writer.training.documents import Document
 from studio import api, testing
-from tests.fixtures.gguf import WEIGHTS, made
+from tests.fixtures.gguf import WEIGHTS, write_gguf
 from tests.plugins.writer.conftest import run_estimate, run_text
 from tests.plugins.writer.fixtures.gguf_llama import config_keys, convert_tensors, tokenizer_keys, write_llama
 
@@ -191,14 +191,14 @@ def test_unusable_gguf_file_raises_bad_input(
         (lambda: path.write_bytes(content[: len(content) // 2]), "incomplete"),
         (lambda: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n"), "pointer"),
         (lambda: path.write_bytes(b"something else"), "not a GGUF"),
-        (lambda: made(path, "of-tomorrow", {}, WEIGHTS), "architecture .*of-tomorrow"),
-        (lambda: made(path, "llama", {}, WEIGHTS), "less than half"),
-        (lambda: made(path, "llama", many_layers, incomplete), "less than half"),
-        (lambda: made(path, "llama", {"general.type": "adapter"}, WEIGHTS), "not a model"),
-        (lambda: made(path, "llama", {"split.count": 3}, WEIGHTS), "one of 3 parts"),
-        (lambda: made(path, "llama", keys, incomplete), "lacks a weight, such as model.layers.1.mlp.up_proj"),
-        (lambda: made(path, "llama", keys, narrow), "cannot be loaded"),
-        (lambda: made(path, "llama", longrope, incomplete), "architecture"),
+        (lambda: write_gguf(path, "of-tomorrow", {}, WEIGHTS), "architecture .*of-tomorrow"),
+        (lambda: write_gguf(path, "llama", {}, WEIGHTS), "less than half"),
+        (lambda: write_gguf(path, "llama", many_layers, incomplete), "less than half"),
+        (lambda: write_gguf(path, "llama", {"general.type": "adapter"}, WEIGHTS), "not a model"),
+        (lambda: write_gguf(path, "llama", {"split.count": 3}, WEIGHTS), "one of 3 parts"),
+        (lambda: write_gguf(path, "llama", keys, incomplete), "lacks a weight, such as model.layers.1.mlp.up_proj"),
+        (lambda: write_gguf(path, "llama", keys, narrow), "cannot be loaded"),
+        (lambda: write_gguf(path, "llama", longrope, incomplete), "architecture"),
     )
     for make, sentence in cases:
         make()
