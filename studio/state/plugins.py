@@ -1,4 +1,4 @@
-"""The plugins as a list that views can show, and which of them are switched off."""
+"""The plugins as a list model, with their states."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class PluginRole(IntEnum):
     PLUGIN = Qt.ItemDataRole.UserRole + 1
 
 
-class PluginStanding(Enum):
+class PluginState(Enum):
     LOADED = "Loaded"
     PARTLY = "Partly loaded"
     FAILED = "Not loaded"
@@ -26,16 +26,16 @@ class PluginStanding(Enum):
 SOURCES = {"bundled": "Included", "user": "Plugin folder", "installed": "Installed package"}
 
 
-def standing(plugin: PluginDescriptor, disabled: tuple[str, ...]) -> PluginStanding:
+def find_state(plugin: PluginDescriptor, disabled: tuple[str, ...]) -> PluginState:
     if plugin.name in disabled:
-        return PluginStanding.OFF
+        return PluginState.OFF
     if plugin.error:
-        return PluginStanding.FAILED
-    return PluginStanding.PARTLY if plugin.notes else PluginStanding.LOADED
+        return PluginState.FAILED
+    return PluginState.PARTLY if plugin.notes else PluginState.LOADED
 
 
 class PluginsModel(QAbstractListModel):
-    """Those that failed come first; a plugin that is switched off and not seen is listed by its name."""
+    """Failed plugins come first. A disabled plugin that is not installed is listed by its name."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -52,24 +52,24 @@ class PluginsModel(QAbstractListModel):
         if role == PluginRole.PLUGIN:
             return plugin
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
-            return f"{plugin.title or plugin.name}, {self.standing(plugin).value}"
+            return f"{plugin.title or plugin.name}, {self.state_of(plugin).value}"
         return None
 
     def plugins(self) -> tuple[PluginDescriptor, ...]:
         return tuple(self._plugins)
 
-    def standing(self, plugin: PluginDescriptor) -> PluginStanding:
-        return standing(plugin, self._disabled)
+    def state_of(self, plugin: PluginDescriptor) -> PluginState:
+        return find_state(plugin, self._disabled)
 
     @property
     def failed(self) -> int:
-        return sum(self.standing(plugin) is PluginStanding.FAILED for plugin in self._plugins)
+        return sum(self.state_of(plugin) is PluginState.FAILED for plugin in self._plugins)
 
     def reset(self, catalogue: Catalogue, disabled: tuple[str, ...]) -> None:
         self.beginResetModel()
         self._disabled = disabled
         known = {plugin.name for plugin in catalogue.plugins}
         missing = [PluginDescriptor(name=name) for name in disabled if name not in known]
-        order = {PluginStanding.FAILED: 0, PluginStanding.PARTLY: 1, PluginStanding.LOADED: 2, PluginStanding.OFF: 3}
-        self._plugins = sorted([*catalogue.plugins, *missing], key=lambda plugin: order[self.standing(plugin)])
+        order = {PluginState.FAILED: 0, PluginState.PARTLY: 1, PluginState.LOADED: 2, PluginState.OFF: 3}
+        self._plugins = sorted([*catalogue.plugins, *missing], key=lambda plugin: order[self.state_of(plugin)])
         self.endResetModel()

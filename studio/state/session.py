@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from PySide6.QtCore import QObject, Signal
 
-from studio.core import settings as settings_file
+from studio.core import settings
 from studio.core.descriptor import Catalogue
 from studio.core.errors import StudioError
 from studio.core.job import Job
@@ -60,9 +60,9 @@ class Session(QObject):
     library_ready = Signal()
     """The library is open and the queue is known."""
 
-    def __init__(self, home: Home, engine: Engine, library: Library, settings: Settings) -> None:
+    def __init__(self, home: Home, engine: Engine, library: Library, initial_settings: Settings) -> None:
         super().__init__()
-        self.home, self.engine, self.library, self.settings = home, engine, library, settings
+        self.home, self.engine, self.library, self.settings = home, engine, library, initial_settings
         self._library_open = False
         self._create_models()
         self._create_jobs()
@@ -224,13 +224,13 @@ class Session(QObject):
         if self._library_open:
             self.model_folders.refresh()
 
-    def set_settings(self, settings: Settings) -> None:
-        self.settings = settings
-        self.engine.configure(settings)
-        self.settings_changed.emit(settings)
+    def set_settings(self, new_settings: Settings) -> None:
+        self.settings = new_settings
+        self.engine.configure(new_settings)
+        self.settings_changed.emit(new_settings)
         if self._library_open:
-            self.model_folders.set_folders(settings.model_folders)
-        self.tasks.run(lambda: settings_file.save(self.home.settings, settings))
+            self.model_folders.set_folders(new_settings.model_folders)
+        self.tasks.run(lambda: settings.save(self.home.settings, new_settings))
 
     def reload_plugins(self) -> None:
         self.engine.reload_plugins()

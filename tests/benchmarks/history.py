@@ -157,7 +157,7 @@ def _panel(library: Library) -> Iterator[HistoryPanel]:
     panel.resize(WIDTH, HEIGHT)
     panel.show()
     model.search()
-    until(lambda: model.standing)
+    until(lambda: model.is_complete)
     rest(0.5)
     try:
         yield panel
@@ -179,7 +179,7 @@ def _open(library: Library) -> tuple[float, float]:
     def painted_at(now: int) -> None:
         if model.rowCount() and not first:
             first.append(now)
-        if model.standing and not last and _filled(panel):
+        if model.is_complete and not last and _filled(panel):
             last.append(now)
 
     painted = Painted(panel.grid.viewport())
@@ -225,7 +225,7 @@ def _keys(panel: HistoryPanel) -> Iterator[float]:
             painted.done.disconnect(times)
             rest(0.1)
         panel.search.clear()
-        until(lambda: model.standing)
+        until(lambda: model.is_complete)
     painted.deleteLater()
 
 

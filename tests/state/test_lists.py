@@ -16,7 +16,7 @@ from studio.library.creation import Creation
 from studio.state.jobs.queue_model import QueueModel
 from studio.state.jobs.variations import Variations
 from studio.state.notices import MAX_NOTICES, Notices
-from studio.state.plugins import PluginsModel, PluginStanding
+from studio.state.plugins import PluginsModel, PluginState
 from tests.fixtures import engine
 
 RECIPE = Recipe(tool="a.b", plugin=PluginRef("a"))
@@ -67,7 +67,7 @@ def test_failed_plugins_come_first_and_disabled_ones_are_listed(qtbot: QtBot, qt
     assert names[0] == "sepia"
     assert set(names[-2:]) == {"style", "gone"}
     assert plugins.failed == 1
-    assert plugins.standing(engine.BROKEN) is PluginStanding.FAILED
+    assert plugins.state_of(engine.BROKEN) is PluginState.FAILED
     qtmodeltester.check(plugins)
 
 

@@ -1,4 +1,4 @@
-"""Masks as files: what was painted, with its feather, and what a tool is given.
+"""Masks as files: the painted mask with its feather, and the blurred mask that a tool gets.
 
 A mask is an 8-bit grey PNG, white where the picture is to change. Where it has a feather, the file
 that a tool gets is blurred, and beside it lies ``NAME.painted.png`` to go on painting from.
@@ -22,13 +22,13 @@ from studio.core.paths import Home
 from studio.state.form.draft_store import Draft
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as PillowImage
+    from PIL import Image
 
-NAME = "mask-"
-PAINTED = ".painted.png"
+PREFIX = "mask-"
+PAINTED_SUFFIX = ".painted.png"
 FEATHER = "studio_feather"
-QUICK = 3
-"""How hard PNG tries; masks are simple."""
+PNG_LEVEL = 3
+"""Compression level; masks are simple."""
 
 
 class Mask(NamedTuple):
@@ -40,36 +40,36 @@ class Mask(NamedTuple):
 
 
 def new_path(home: Home) -> Path:
-    return home.masks / f"{NAME}{secrets.token_hex(5)}.png"
+    return home.masks / f"{PREFIX}{secrets.token_hex(5)}.png"
 
 
 def is_painted(path: str) -> bool:
-    """Whether it is a file that `new_path` named."""
+    """Check whether `new_path` has named a file."""
     file = Path(path)
-    return file.name.startswith(NAME) and file.parent.name == "masks"
+    return file.name.startswith(PREFIX) and file.parent.name == "masks"
 
 
 def write(path: Path, image: QImage, feather: int) -> None:
-    """Writes an 8-bit grey image. Off the window's thread: large ones take a second. Raises StudioError."""
+    """Write an 8-bit grey image. A large one takes a second. Raises StudioError."""
     from PIL.PngImagePlugin import PngInfo
 
     if feather:
         about = PngInfo()
         about.add_text(FEATHER, str(feather))
-        with atomic_write(_painted(path)) as part:
-            _as_pillow(image).save(part, compress_level=QUICK, pnginfo=about)
-        image = blurred(image, feather)
+        with atomic_write(_path_of_painted(path)) as part:
+            _as_pillow(image).save(part, compress_level=PNG_LEVEL, pnginfo=about)
+        image = blur(image, feather)
     with atomic_write(path) as part:
-        _as_pillow(image).save(part, compress_level=QUICK)
+        _as_pillow(image).save(part, compress_level=PNG_LEVEL)
 
 
 def read(path: Path, size: QSize) -> Mask:
-    """The mask in any picture, scaled to `size`; as it was painted, if it was painted here. Raises BadInput."""
+    """Read any picture as a mask of `size`; without the blur, if it was painted here. Raises BadInput."""
     from PIL import Image
 
     feather, source = 0, path
-    if _painted(path).exists():
-        source = _painted(path)
+    if _path_of_painted(path).exists():
+        source = _path_of_painted(path)
         with suppress(OSError, ValueError), Image.open(source) as about:
             feather = int(str(about.info.get(FEATHER, "0")))
     opened = open_picture(source)
@@ -83,46 +83,47 @@ def read(path: Path, size: QSize) -> Mask:
     return Mask(_as_qimage(grey.tobytes(), size), feather, own if own != size else None)
 
 
-def blurred(image: QImage, feather: float) -> QImage:
-    """An edge becomes a slope of about `feather` pixels."""
+def blur(image: QImage, feather: float) -> QImage:
+    """Blur a mask, so that an edge becomes a slope of about `feather` pixels."""
     from PIL import ImageFilter
 
     soft = _as_pillow(image).filter(ImageFilter.GaussianBlur(feather / 2))
     return _as_qimage(soft.tobytes(), image.size())
 
 
-def sweep(home: Home, draft: Draft) -> None:
-    """Removes masks of earlier sittings that no tool has any more."""
-    kept = set()
+def remove_unused(home: Home, draft: Draft) -> None:
+    """Remove masks of earlier sessions that no tool uses."""
+    used = set()
     for values in draft.values.values():
         for value in values.values():
             for path in value if isinstance(value, list) else [value]:
-                kept |= {str(path), str(_painted(Path(str(path))))} if isinstance(path, str) else set()
+                used |= {str(path), str(_path_of_painted(Path(str(path))))} if isinstance(path, str) else set()
     for file in home.masks.glob("*.png"):
-        if str(file) not in kept:
+        if str(file) not in used:
             with suppress(OSError):
                 file.unlink()
 
 
-def scaled_sentence(mask: QSize, picture: QSize) -> str:
-    return f"The mask is {_words(mask)} and the picture {_words(picture)}. The mask is scaled to fit."
+def describe_scaling(mask: QSize, picture: QSize) -> str:
+    """Return a sentence about a mask whose size is not that of its picture."""
+    return f"The mask is {_format_size(mask)} and the picture {_format_size(picture)}. The mask is scaled to fit."
 
 
-def picture_beside(names: Iterable[tuple[str, bool]]) -> str:
-    """Which of these fields, as name and whether it is a list, holds the picture that a mask is for."""
+def find_picture_field(names: Iterable[tuple[str, bool]]) -> str:
+    """Return the field with the picture that a mask is for; `names` are (field, whether it is a list)."""
     single = [name for name, many in names if not many]
     return "image" if "image" in single else next(iter(single), "")
 
 
-def _words(size: QSize) -> str:
+def _format_size(size: QSize) -> str:
     return f"{group_digits(size.width())} × {group_digits(size.height())}"
 
 
-def _painted(path: Path) -> Path:
-    return path.with_name(path.stem + PAINTED)
+def _path_of_painted(path: Path) -> Path:
+    return path.with_name(path.stem + PAINTED_SUFFIX)
 
 
-def _as_pillow(image: QImage) -> PillowImage:
+def _as_pillow(image: QImage) -> Image.Image:
     from PIL import Image
 
     size = (image.width(), image.height())
@@ -130,5 +131,5 @@ def _as_pillow(image: QImage) -> PillowImage:
 
 
 def _as_qimage(pixels: bytes, size: QSize) -> QImage:
-    """With memory of its own."""
+    """Return an image with its own memory."""
     return QImage(pixels, size.width(), size.height(), size.width(), QImage.Format.Format_Grayscale8).copy()

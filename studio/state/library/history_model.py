@@ -1,4 +1,4 @@
-"""The history as a list model: the newest first, a hundred thousand of them as quick as a hundred."""
+"""The history as a list model, the newest first, for a hundred thousand creations and more."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ T = TypeVar("T")
 Index: TypeAlias = QModelIndex | QPersistentModelIndex
 _NONE = QModelIndex()
 
-FIRST = 120
+FIRST_ROWS = 120
 """Creations that a new search shows at once; the rest of the list follows."""
-PAGE = 100
-KEPT = 4_000
-"""Rows that are remembered."""
+PAGE_SIZE = 100
+MAX_CACHED = 4_000
+"""Creations that are kept in memory."""
 
 
 class Search(NamedTuple):
@@ -39,42 +39,42 @@ class Search(NamedTuple):
 
 
 class HistoryModel(QAbstractListModel):
-    """Ids are known for every row; creations and thumbnails are fetched when a row is looked at.
+    """The ids of all rows are in memory; creations and thumbnails are read when a row is shown.
 
-    Nothing here touches the disk on the UI thread. What the artist changes shows at once
-    and is written behind; if that fails, `failed` says so and the list is read again.
+    Nothing here touches the disk on the UI thread. Changes by the artist are shown at once
+    and written later; if that fails, `failed` says so and the list is read again.
     """
 
     CreationRole = int(Qt.ItemDataRole.UserRole)
-    ThumbRole = CreationRole + 1
+    ThumbnailRole = CreationRole + 1
 
     failed = Signal(str)
     searched = Signal()
-    """The whole answer to the last search stands."""
+    """The list has all results of the last search."""
     changed = Signal(str)
-    """A creation that is shown has another star, rating or tags: its id."""
+    """The id of a listed creation that has another star, rating or tags."""
 
     def __init__(self, library: Library, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._library = library
         self._reads = Tasks("history", threads=2, drop_pending=True, on_error=self._on_read_error, parent=self)
         self._writes = Tasks("history-writes", on_error=self._on_write_error, parent=self)
-        self._thumbs = ThumbnailCache(library.load_thumbnail, self)
-        self._thumbs.ready.connect(self._thumb_ready)
+        self._thumbnails = ThumbnailCache(library.load_thumbnail, self)
+        self._thumbnails.ready.connect(self._on_thumbnail)
         self._ids: list[str] = []
         self._rows: OrderedDict[str, Creation] = OrderedDict()
-        self._asked: set[str] = set()
-        self._pages = QTimer(self, singleShot=True, interval=0)
-        self._pages.timeout.connect(self._read_pages)
+        self._requested: set[str] = set()
+        self._page_timer = QTimer(self, singleShot=True, interval=0)
+        self._page_timer.timeout.connect(self._read_pages)
         self._wanted_pages: set[int] = set()
         self._search = Search()
-        self._turn = 0
-        self._standing = False
+        self._request_number = 0
+        self._is_complete = False
 
     def close(self) -> None:
-        """Finishes what is being written; no thread is left."""
+        """Finish what is being written, and end all threads."""
         self._reads.close()
-        self._thumbs.close()
+        self._thumbnails.close()
         self._writes.close()
 
     # As a model
@@ -85,8 +85,8 @@ class HistoryModel(QAbstractListModel):
         row = index.row()
         if not index.isValid() or row >= len(self._ids):
             return None
-        if role == self.ThumbRole:
-            return self._thumbs.get(self._ids[row], row)
+        if role == self.ThumbnailRole:
+            return self._thumbnails.get(self._ids[row], row)
         if role == self.CreationRole:
             return self.creation(row)
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
@@ -97,21 +97,21 @@ class HistoryModel(QAbstractListModel):
     def flags(self, index: Index) -> Qt.ItemFlag:
         return super().flags(index) | Qt.ItemFlag.ItemIsDragEnabled
 
-    # What it holds
+    # The list
     @property
     def query(self) -> Search:
         return self._search
 
     @property
-    def standing(self) -> bool:
-        """Whether the answer to the last search is all there."""
-        return self._standing
+    def is_complete(self) -> bool:
+        """Whether the list has all results of the last search."""
+        return self._is_complete
 
     def id_at(self, row: int) -> str:
         return self._ids[row]
 
     def row_of(self, creation: str, near: int = -1) -> int:
-        """The row of an id, or -1. `near` is where it was."""
+        """Return the row of an id, or -1. `near` is where it was."""
         if 0 <= near < len(self._ids) and self._ids[near] == creation:
             return near
         try:
@@ -120,116 +120,116 @@ class HistoryModel(QAbstractListModel):
             return -1
 
     def creation(self, row: int) -> Creation | None:
-        """The creation of a row if it is known by now; otherwise it is being read."""
-        found = self.known(self._ids[row])
-        if found is None and self._ids[row] not in self._asked:
-            self._wanted_pages.add(row // PAGE)
-            self._pages.start()
-        return found
+        """Return the creation of a row; None while it is being read."""
+        creation = self.get_cached(self._ids[row])
+        if creation is None and self._ids[row] not in self._requested:
+            self._wanted_pages.add(row // PAGE_SIZE)
+            self._page_timer.start()
+        return creation
 
-    def known(self, creation: str) -> Creation | None:
-        found = self._rows.get(creation)
-        if found is not None:
-            self._rows.move_to_end(creation)
-        return found
+    def get_cached(self, id: str) -> Creation | None:
+        creation = self._rows.get(id)
+        if creation is not None:
+            self._rows.move_to_end(id)
+        return creation
 
-    def thumbnail(self, creation: str) -> QImage | None:
-        """As `ThumbRole`, for creations that need not be in the list; `thumbnail_ready` follows."""
-        return self._thumbs.get(creation)
+    def get_thumbnail(self, creation: str) -> QImage | None:
+        """Return a thumbnail as `ThumbnailRole` does, also for creations that are not in the list."""
+        return self._thumbnails.get(creation)
 
     def set_thumbnail_side(self, pixels: int) -> None:
-        """How large thumbnails will be drawn, in device pixels."""
-        self._thumbs.set_side(pixels)
+        """Set the side at which thumbnails are drawn, in device pixels."""
+        self._thumbnails.set_side(pixels)
 
     @property
     def thumbnail_ready(self) -> Any:
-        """A signal with the creation's id and a row, or -1."""
-        return self._thumbs.ready
+        """Signal with the id of a creation and its row, or -1."""
+        return self._thumbnails.ready
 
     # Searching
     def search(self, text: str = "", starred: bool = False, trashed: bool = False) -> None:
-        """Shows what matches. A search while another is on its way takes its place."""
+        """Show what matches. A new search replaces one that is still running."""
         self._search = Search(text, starred, trashed)
-        self._turn += 1
-        self._standing = False
-        turn, query = self._turn, self._search
+        self._request_number += 1
+        self._is_complete = False
+        number, query = self._request_number, self._search
 
-        def first() -> list[Creation] | None:
-            # Fast typing leaves searches behind that nobody waits for.
-            if turn != self._turn:
+        def read_first() -> list[Creation] | None:
+            # Fast typing leaves searches behind whose results nobody needs.
+            if number != self._request_number:
                 return None
-            return self._library.search(query.text, starred=query.starred, trashed=query.trashed, limit=FIRST)
+            return self._library.search(query.text, starred=query.starred, trashed=query.trashed, limit=FIRST_ROWS)
 
-        self._reads.run(first, lambda found: self._first_came(turn, found))
+        self._reads.run(read_first, lambda found: self._on_first_rows(number, found))
 
     def refresh(self) -> None:
-        """Reads the list again; what did not change stays where it is."""
-        self._turn += 1
-        self._asked.clear()
-        self._read_ids(self._turn)
+        """Read the list again; rows that did not change stay."""
+        self._request_number += 1
+        self._requested.clear()
+        self._read_ids(self._request_number)
 
     def insert(self, creation: Creation) -> None:
-        """A creation was made or taken in. It comes first if it belongs in what is shown."""
-        self._remember([creation])
-        if self._search != Search() or not self._standing:
+        """Add a new creation. It comes first if it matches the search."""
+        self._cache([creation])
+        if self._search != Search() or not self._is_complete:
             self.refresh()
             return
-        newest = self.known(self._ids[0]) if self._ids else None
+        newest = self.get_cached(self._ids[0]) if self._ids else None
         is_newest = not self._ids or (newest is not None and newest.created < creation.created)
         if is_newest:
             self.beginInsertRows(QModelIndex(), 0, 0)
             self._ids = [creation.id, *self._ids]
             self.endInsertRows()
         elif (row := self.row_of(creation.id)) >= 0:
-            self._row_changed(row)
+            self._emit_row_changed(row)
         else:
             self.refresh()
 
-    def _first_came(self, turn: int, found: list[Creation] | None) -> None:
-        if turn != self._turn or found is None:
+    def _on_first_rows(self, number: int, found: list[Creation] | None) -> None:
+        if number != self._request_number or found is None:
             return
-        self._remember(found)
-        self._asked.clear()
+        self._cache(found)
+        self._requested.clear()
         self.beginResetModel()
         self._ids = [creation.id for creation in found]
         self.endResetModel()
-        if len(found) < FIRST:
-            self._stands()
+        if len(found) < FIRST_ROWS:
+            self._finish_search()
         else:
-            self._read_ids(turn)
+            self._read_ids(number)
 
-    def _read_ids(self, turn: int) -> None:
+    def _read_ids(self, number: int) -> None:
         query, shown = self._search, self._ids
 
         def read() -> Change | None:
-            if turn != self._turn:
+            if number != self._request_number:
                 return None
             ids = self._library.find_ids(query.text, starred=query.starred, trashed=query.trashed)
             return Change.between(shown, ids)
 
-        self._reads.run(read, lambda change: self._ids_came(turn, change))
+        self._reads.run(read, lambda change: self._on_ids(number, change))
 
-    def _ids_came(self, turn: int, change: Change | None) -> None:
-        if turn != self._turn or change is None:
+    def _on_ids(self, number: int, change: Change | None) -> None:
+        if number != self._request_number or change is None:
             return
         if change.old is not self._ids:
             change = Change.between(self._ids, change.new)
-        self._become(change)
-        self._stands()
+        self._apply_change(change)
+        self._finish_search()
 
-    def _stands(self) -> None:
-        self._standing = True
+    def _finish_search(self) -> None:
+        self._is_complete = True
         self.searched.emit()
 
-    def _become(self, change: Change) -> None:
-        """Changes the rows between the first and the last that differ."""
+    def _apply_change(self, change: Change) -> None:
+        """Change the rows between the first and the last that differ."""
         old, new, head, tail = change
-        if gone := len(old) - head - tail:
-            self.beginRemoveRows(QModelIndex(), head, head + gone - 1)
-            self._ids = old[:head] + old[head + gone :]
+        if removed := len(old) - head - tail:
+            self.beginRemoveRows(QModelIndex(), head, head + removed - 1)
+            self._ids = old[:head] + old[head + removed :]
             self.endRemoveRows()
-        if come := len(new) - head - tail:
-            self.beginInsertRows(QModelIndex(), head, head + come - 1)
+        if added := len(new) - head - tail:
+            self.beginInsertRows(QModelIndex(), head, head + added - 1)
             self._ids = new
             self.endInsertRows()
 
@@ -237,46 +237,46 @@ class HistoryModel(QAbstractListModel):
     def _read_pages(self) -> None:
         pages, self._wanted_pages = sorted(self._wanted_pages), set()
         for page in pages:
-            start = page * PAGE
-            ids = [one for one in self._ids[start : start + PAGE] if one not in self._rows]
-            self._asked.update(ids)
+            start = page * PAGE_SIZE
+            ids = [id for id in self._ids[start : start + PAGE_SIZE] if id not in self._rows]
+            self._requested.update(ids)
             self._reads.run(
                 lambda ids=ids: self._library.get_many(ids),  # type: ignore[misc]
-                lambda found, start=start: self._rows_came(start, found),  # type: ignore[misc]
+                lambda found, start=start: self._on_rows(start, found),  # type: ignore[misc]
             )
 
-    def _rows_came(self, start: int, found: list[Creation]) -> None:
-        self._remember(found)
-        self._asked.difference_update(creation.id for creation in found)
-        last = min(start + PAGE, len(self._ids)) - 1
+    def _on_rows(self, start: int, found: list[Creation]) -> None:
+        self._cache(found)
+        self._requested.difference_update(creation.id for creation in found)
+        last = min(start + PAGE_SIZE, len(self._ids)) - 1
         if found and last >= start:
             self.dataChanged.emit(self.index(start), self.index(last))
 
-    def _remember(self, creations: Iterable[Creation]) -> None:
+    def _cache(self, creations: Iterable[Creation]) -> None:
         for creation in creations:
             self._rows[creation.id] = creation
             self._rows.move_to_end(creation.id)
-        while len(self._rows) > KEPT:
+        while len(self._rows) > MAX_CACHED:
             self._rows.popitem(last=False)
 
-    def _thumb_ready(self, creation: str, near: int) -> None:
+    def _on_thumbnail(self, creation: str, near: int) -> None:
         if (row := self.row_of(creation, near)) >= 0:
-            self._row_changed(row)
+            self._emit_row_changed(row)
 
-    def _row_changed(self, row: int) -> None:
+    def _emit_row_changed(self, row: int) -> None:
         self.dataChanged.emit(self.index(row), self.index(row))
 
     # Changing creations
     def star(self, ids: Iterable[str], on: bool) -> None:
-        self._edit(ids, lambda creation: replace(creation, star=on), lambda one: self._library.star(one, on))
+        self._edit(ids, lambda creation: replace(creation, star=on), lambda id: self._library.star(id, on))
 
     def rate(self, ids: Iterable[str], rating: int) -> None:
-        """`rating` is 0 to 5 stars; 0 takes it back."""
-        self._edit(ids, lambda creation: replace(creation, rating=rating), lambda one: self._library.rate(one, rating))
+        """Rate creations with 0 to 5 stars; 0 removes the rating."""
+        self._edit(ids, lambda creation: replace(creation, rating=rating), lambda id: self._library.rate(id, rating))
 
     def tag(self, ids: Iterable[str], tags: Sequence[str]) -> None:
         self._edit(
-            ids, lambda creation: replace(creation, tags=tuple(tags)), lambda one: self._library.tag(one, tuple(tags))
+            ids, lambda creation: replace(creation, tags=tuple(tags)), lambda id: self._library.tag(id, tuple(tags))
         )
 
     def trash(self, ids: Sequence[str]) -> None:
@@ -286,7 +286,7 @@ class HistoryModel(QAbstractListModel):
         self._move(ids, lambda: self._library.restore(ids))
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Deletes for ever what is in the trash."""
+        """Delete creations in the trash permanently."""
 
         def delete() -> None:
             if left := len(ids) - len(self._library.delete(ids)):
@@ -297,20 +297,20 @@ class HistoryModel(QAbstractListModel):
         self._move(ids, delete)
 
     def empty_trash(self) -> None:
-        """Deletes for ever what is in the trash."""
+        """Delete creations in the trash permanently."""
         self._move(list(self._ids) if self._search.trashed else [], self._library.empty_trash)
 
-    def _edit(self, ids: Iterable[str], shown: Callable[[Creation], Creation], write: Callable[[str], object]) -> None:
-        for one in ids:
-            if (creation := self.known(one)) is not None:
-                self._remember([shown(creation)])
-            if (row := self.row_of(one)) >= 0:
-                self._row_changed(row)
-            self._writes.run(lambda one=one: write(one))  # type: ignore[misc]
-            self.changed.emit(one)
+    def _edit(self, ids: Iterable[str], change: Callable[[Creation], Creation], write: Callable[[str], object]) -> None:
+        for id in ids:
+            if (creation := self.get_cached(id)) is not None:
+                self._cache([change(creation)])
+            if (row := self.row_of(id)) >= 0:
+                self._emit_row_changed(row)
+            self._writes.run(lambda id=id: write(id))  # type: ignore[misc]
+            self.changed.emit(id)
 
     def _move(self, ids: Sequence[str], write: Callable[[], object]) -> None:
-        """These leave what is shown, at once; the rest is read when it is done."""
+        """Remove rows at once, move their creations, and read the list again."""
         rows = sorted((row for row in map(self.row_of, ids) if row >= 0), reverse=True)
         for row in rows:
             self._rows.pop(self._ids[row], None)
@@ -318,16 +318,16 @@ class HistoryModel(QAbstractListModel):
             self.beginRemoveRows(QModelIndex(), first, last)
             self._ids = self._ids[:first] + self._ids[last + 1 :]
             self.endRemoveRows()
-        self._turn += 1
+        self._request_number += 1
         self._writes.run(write, lambda _: self.refresh())
 
-    # Looking further
-    def lineage(self, creation: str, then: Callable[[Lineage], None]) -> None:
-        """Reads where a creation came from and what was made from it."""
+    # Related creations
+    def read_lineage(self, creation: str, then: Callable[[Lineage], None]) -> None:
+        """Read the ancestors and the children of a creation."""
         self._reads.run(lambda: read_lineage(self._library, creation), then)
 
-    def before(self, creation: str, then: Callable[[Creation | None], None]) -> None:
-        """Reads the picture that a creation was made from, for comparing; None if there is none."""
+    def read_source_image(self, creation: str, then: Callable[[Creation | None], None]) -> None:
+        """Read the picture that a creation was made from, for comparing; None if there is none."""
 
         def read() -> Creation | None:
             parents = self._library.find_parents(creation)
@@ -352,10 +352,10 @@ class HistoryModel(QAbstractListModel):
 
 
 def describe(creation: Creation) -> str:
-    """One line for a screen reader."""
-    said = [creation.title or creation.kind.value, creation.kind.value]
+    """Describe a creation in one line, for a screen reader."""
+    words = [creation.title or creation.kind.value, creation.kind.value]
     if creation.star:
-        said.append("starred")
+        words.append("starred")
     if creation.missing:
-        said.append("file missing")
-    return ", ".join(said)
+        words.append("file missing")
+    return ", ".join(words)

@@ -1,4 +1,4 @@
-"""Where a creation came from, and what was made from it."""
+"""The lineage of a creation: what it was made from, and what was made from it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from studio.library.creation import Creation
 if TYPE_CHECKING:
     from studio.library.library import Library
 
-GENERATIONS = 12
-SHOWN = 12
+MAX_GENERATIONS = 12
+MAX_CHILDREN = 12
 """Children that are listed; `more` counts the others."""
 
 
@@ -30,13 +30,13 @@ class Lineage(NamedTuple):
 
 
 def read_lineage(library: Library, id: str) -> Lineage:
-    """Follows parents up to `GENERATIONS` back, each creation once."""
-    me = library.get(id)
-    if me is None:
+    """Read up to `MAX_GENERATIONS` generations of parents, each creation once, and the children."""
+    creation = library.get(id)
+    if creation is None:
         return Lineage(id, ())
-    generations: list[list[Creation]] = [[me]]
-    seen = {me.id}
-    while len(generations) < GENERATIONS:
+    generations: list[list[Creation]] = [[creation]]
+    seen = {creation.id}
+    while len(generations) < MAX_GENERATIONS:
         older: list[Creation] = []
         for child in generations[-1]:
             for parent in library.find_parents(child.id):
@@ -49,5 +49,5 @@ def read_lineage(library: Library, id: str) -> Lineage:
     oldest_first = list(reversed(generations))
     steps = [Step(creation, depth) for depth, level in enumerate(oldest_first) for creation in level]
     children = [child for child in library.find_children(id) if child.id not in seen and not child.trashed]
-    steps += [Step(child, len(generations)) for child in children[:SHOWN]]
-    return Lineage(id, tuple(steps), max(0, len(children) - SHOWN))
+    steps += [Step(child, len(generations)) for child in children[:MAX_CHILDREN]]
+    return Lineage(id, tuple(steps), max(0, len(children) - MAX_CHILDREN))

@@ -1,4 +1,4 @@
-"""Folders of models that other programs have: looked at on a thread of their own, since drives can be slow."""
+"""Model folders of other programs, scanned on a thread of their own, since drives can be slow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from studio.state.tasks import Tasks
 
 
 class ModelFolders(QObject):
-    """`changed` says that other models can be chosen than before, or that a folder came or went."""
+    """`changed` is emitted when other models can be chosen, or a folder was connected or disconnected."""
 
     changed = Signal()
 
@@ -24,49 +24,49 @@ class ModelFolders(QObject):
         super().__init__(parent)
         self._home, self._notices = home, notices
         self._tasks = Tasks("model-folders", on_error=notices.report, parent=self)
-        self._wanted: tuple[str, ...] = ()
-        self._looking = False
+        self._folder_paths: tuple[str, ...] = ()
+        self._is_scanning = False
         self._stop = threading.Event()
         self.folders: tuple[ExternalFolder, ...] = ()
-        """As they were last seen."""
+        """The folders as of the last scan."""
 
     @property
-    def looking(self) -> bool:
-        return self._looking
+    def is_scanning(self) -> bool:
+        return self._is_scanning
 
     def set_folders(self, folders: Sequence[str]) -> None:
-        """What the artist wants now. A look at what was wanted before is given up."""
-        if tuple(folders) != self._wanted:
-            self._wanted = tuple(folders)
+        """Set the folders to scan. A scan of other folders is stopped."""
+        if tuple(folders) != self._folder_paths:
+            self._folder_paths = tuple(folders)
             self._stop.set()
             self.refresh()
 
     def refresh(self) -> None:
-        """Looks again, unless it is looking, or there is nothing to look at."""
-        if self._looking or not (self._wanted or self.folders or external_folders.load(self._home)):
+        """Scan the folders, unless a scan runs or there are none."""
+        if self._is_scanning or not (self._folder_paths or self.folders or external_folders.load(self._home)):
             return
-        self._looking = True
+        self._is_scanning = True
         self._stop = stop = threading.Event()
-        wanted = self._wanted
+        paths = self._folder_paths
 
-        def look() -> tuple[bool, tuple[ExternalFolder, ...]]:
-            changed = external_folders.refresh(self._home, wanted, stop.is_set)
+        def scan() -> tuple[bool, tuple[ExternalFolder, ...]]:
+            changed = external_folders.refresh(self._home, paths, stop.is_set)
             return changed, tuple(external_folders.load(self._home))
 
-        def seen(result: tuple[bool, tuple[ExternalFolder, ...]]) -> None:
+        def show(result: tuple[bool, tuple[ExternalFolder, ...]]) -> None:
             changed, folders = result
-            self._looking = False
-            if wanted != self._wanted:
+            self._is_scanning = False
+            if paths != self._folder_paths:
                 self.refresh()
             elif changed or folders != self.folders:
                 self.folders = folders
                 self.changed.emit()
 
-        def failed(error: StudioError) -> None:
-            self._looking = False
+        def show_error(error: StudioError) -> None:
+            self._is_scanning = False
             self._notices.error(str(error))
 
-        self._tasks.run(look, seen, failed)
+        self._tasks.run(scan, show, show_error)
 
     def close(self) -> None:
         self._stop.set()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from PySide6.QtCore import QObject, QRectF
 from PySide6.QtGui import QColor, QImage, QPainter
 
-from studio.state.form.masks import blurred
+from studio.state.form.masks import blur
 from studio.state.tasks import Tasks
 from studio.ui.canvas.image_pyramid import ImagePyramid
 from studio.ui.canvas.mask import MaskLayer, make_tinted_view
@@ -41,7 +41,7 @@ class FeatherPreview:
                 self._pixels = soft
                 self._on_ready()
 
-        self._tasks.run(lambda: blurred(small, feather * scale), answer)
+        self._tasks.run(lambda: blur(small, feather * scale), answer)
 
     def clear(self) -> None:
         self._request += 1

@@ -106,7 +106,7 @@ class MaskController(QObject):
 
     def _picture_field(self) -> str:
         fields = self._session.workspace.fields
-        return masks.picture_beside((field.name, field.many) for field in fields if field.widget is Widget.IMAGE)
+        return masks.find_picture_field((field.name, field.many) for field in fields if field.widget is Widget.IMAGE)
 
     def _mask_fields(self) -> list[str]:
         fields = self._session.workspace.fields
@@ -132,7 +132,7 @@ class MaskController(QObject):
             except StudioError as error:
                 return MaskLayer(size), str(error)
             mask_session.feather = mask.feather
-            sentence = masks.scaled_sentence(mask.scaled_from, size) if mask.scaled_from else ""
+            sentence = masks.describe_scaling(mask.scaled_from, size) if mask.scaled_from else ""
             return MaskLayer(size, mask.image), sentence
 
         def begin(loaded: tuple[MaskLayer, str]) -> None:
@@ -256,4 +256,4 @@ class MaskController(QObject):
 
     def _remove_old_masks(self) -> None:
         home, draft = self._session.home, self._session.workspace.draft
-        self._session.tasks.run(lambda: masks.sweep(home, draft))
+        self._session.tasks.run(lambda: masks.remove_unused(home, draft))

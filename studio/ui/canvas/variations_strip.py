@@ -189,7 +189,7 @@ class VariationsStrip(QWidget):
             self._variations.choose(ids.index(item.id))
 
     def _show_thumbnail(self, tile: VariationTile) -> None:
-        image = self._history.thumbnail(tile.creation.id)
+        image = self._history.get_thumbnail(tile.creation.id)
         if image is not None and not image.isNull():
             tile.set_image(QPixmap.fromImage(image))
 

@@ -18,18 +18,18 @@ from PySide6.QtWidgets import (
 )
 
 from studio.core.descriptor import PluginDescriptor
-from studio.state.plugins import SOURCES, PluginStanding
+from studio.state.plugins import SOURCES, PluginState
 from studio.state.session import Session
 from studio.ui.form.choice_field import Switch
 from studio.ui.theme import icons
 from studio.ui.widgets import labels
 
 SIZE = QSize(680, 620)
-_ICONS: dict[PluginStanding, tuple[str, icons.Tone]] = {
-    PluginStanding.LOADED: ("check-circle-outline", "dim"),
-    PluginStanding.PARTLY: ("alert-outline", "accent"),
-    PluginStanding.FAILED: ("alert-circle-outline", "danger"),
-    PluginStanding.OFF: ("power-plug-off-outline", "faint"),
+_ICONS: dict[PluginState, tuple[str, icons.Tone]] = {
+    PluginState.LOADED: ("check-circle-outline", "dim"),
+    PluginState.PARTLY: ("alert-outline", "accent"),
+    PluginState.FAILED: ("alert-circle-outline", "danger"),
+    PluginState.OFF: ("power-plug-off-outline", "faint"),
 }
 
 
@@ -38,13 +38,13 @@ class PluginCard(QFrame):
         super().__init__()
         self.plugin = plugin
         self.setProperty("role", "card")
-        standing = session.plugins.standing(plugin)
+        standing = session.plugins.state_of(plugin)
         title = plugin.title or plugin.name
         icon = labels.make_label()
         name, tone = _ICONS[standing]
         icon.setPixmap(icons.pixmap(name, 20, tone, self.devicePixelRatioF()))
         self.switch = Switch()
-        self.switch.setChecked(standing is not PluginStanding.OFF)
+        self.switch.setChecked(standing is not PluginState.OFF)
         labels.describe(self.switch, f"Enable {title}", "Enable or disable this plugin")
         self.switch.clicked.connect(lambda on: session.switch_plugin(plugin.name, on))
         head = QHBoxLayout()
@@ -61,14 +61,14 @@ class PluginCard(QFrame):
             self._column.addWidget(labels.make_label(", ".join(tool.title for tool in plugin.tools), "dim", wrap=True))
         for note in plugin.notes:
             self._column.addWidget(labels.make_label(note, wrap=True))
-        if plugin.error and standing is not PluginStanding.OFF:
+        if plugin.error and standing is not PluginState.OFF:
             self._column.addWidget(labels.make_label(plugin.error, wrap=True))
             if plugin.details:
                 self._add_details(title, plugin)
 
-    def _describe_origin(self, standing: PluginStanding) -> str:
+    def _describe_origin(self, standing: PluginState) -> str:
         parts = [self.plugin.version, SOURCES.get(self.plugin.source, self.plugin.source)]
-        if standing is PluginStanding.OFF:
+        if standing is PluginState.OFF:
             parts.append("disabled")
         return " · ".join(part for part in parts if part)
 

@@ -60,5 +60,5 @@ class MaskEditor(DropWellEditor):
         mask = self._sizes.get(self.well.path)
         picture = self._sizes.get(self._services.picture_path_of(self.field.name))
         differs = mask is not None and picture is not None and mask != picture
-        self._size_note.setText(masks.scaled_sentence(mask, picture) if differs and mask and picture else "")
+        self._size_note.setText(masks.describe_scaling(mask, picture) if differs and mask and picture else "")
         self._size_note.setVisible(differs)

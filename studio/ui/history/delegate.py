@@ -39,7 +39,7 @@ class CreationDelegate(QStyledItemDelegate):
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
         creation: Creation | None = index.data(HistoryModel.CreationRole)
-        image: QImage | None = index.data(HistoryModel.ThumbRole)
+        image: QImage | None = index.data(HistoryModel.ThumbnailRole)
         cell = QRect(option.rect).adjusted(0, 0, -GAP, -GAP)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)

@@ -105,7 +105,7 @@ class DetailsPanel(QScrollArea):
             return
         id = self._creation.id
         self.lineage.tool_title = self.tool_title
-        self._model.lineage(
+        self._model.read_lineage(
             id,
             lambda lineage: self.lineage.show_lineage(lineage) if self._creation and self._creation.id == id else None,
         )

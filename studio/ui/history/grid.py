@@ -183,7 +183,7 @@ class HistoryGrid(UniformGrid):
             return
         drag = QDrag(self)
         drag.setMimeData(CreationMimeData(creations))
-        image = self._model.thumbnail(creations[0].id)
+        image = self._model.get_thumbnail(creations[0].id)
         if image is not None and not image.isNull():
             drag.setPixmap(crop_rounded_square(image, 72, self.devicePixelRatioF(), 4.0))
             drag.setHotSpot(QRect(0, 0, 72, 72).center())

@@ -53,7 +53,7 @@ class LineageView(QWidget):
             return
         for step in lineage.steps:
             button = StepButton(step, name_of(step.creation, self.tool_title), step.creation.id == lineage.id)
-            button.set_thumbnail(self._model.thumbnail(step.creation.id))
+            button.set_thumbnail(self._model.get_thumbnail(step.creation.id))
             button.clicked.connect(lambda _=False, creation=step.creation: self.chosen.emit(creation))
             self._column.addWidget(button)
             self._steps.append(button)
@@ -63,7 +63,7 @@ class LineageView(QWidget):
     def _thumb_ready(self, creation: str, row: int) -> None:
         for button in self._steps:
             if button.creation.id == creation:
-                button.set_thumbnail(self._model.thumbnail(creation))
+                button.set_thumbnail(self._model.get_thumbnail(creation))
 
 
 class StepButton(QAbstractButton):

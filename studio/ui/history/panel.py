@@ -149,7 +149,7 @@ class HistoryPanel(QWidget):
         self.trash_bar.cancel_question()
 
     def _show_count(self) -> None:
-        rows, known = self.model.rowCount(), self.model.standing
+        rows, known = self.model.rowCount(), self.model.is_complete
         self.count.setText(group_digits(rows) if known and rows else "")
         self.grid.empty_text = self._describe_empty() if known and not rows else ""
         self.trash_bar.show_count(rows)

@@ -60,8 +60,8 @@ def test_the_last_of_several_quick_searches_wins(model: HistoryModel, sample: Sa
 def test_rows_and_thumbnails_are_loaded_on_demand(searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
     index = searched.index(2)
     assert searched.data(index, HistoryModel.CreationRole).id == sample.painted.id
-    qtbot.waitUntil(lambda: searched.data(index, HistoryModel.ThumbRole) is not None)
-    green = searched.data(index, HistoryModel.ThumbRole).pixelColor(10, 10)
+    qtbot.waitUntil(lambda: searched.data(index, HistoryModel.ThumbnailRole) is not None)
+    green = searched.data(index, HistoryModel.ThumbnailRole).pixelColor(10, 10)
     assert green.green() > 180
     assert green.red() < 60
     assert searched.data(index) == "Impressionist, image"
@@ -71,7 +71,7 @@ def test_a_missing_thumbnail_is_not_requested_again(
     searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot
 ) -> None:
     index = searched.index(0)
-    qtbot.waitUntil(lambda: searched.data(index, HistoryModel.ThumbRole) is not None)
+    qtbot.waitUntil(lambda: searched.data(index, HistoryModel.ThumbnailRole) is not None)
 
 
 def test_a_new_creation_comes_first(searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
@@ -171,21 +171,21 @@ def test_a_damaged_library_is_reported(tmp_path: Path, qtbot: QtBot) -> None:
 
 def test_lineage_has_parents_and_children(searched: HistoryModel, sample: SampleLibrary, qtbot: QtBot) -> None:
     found: list[Lineage] = []
-    searched.lineage(sample.painted.id, found.append)
+    searched.read_lineage(sample.painted.id, found.append)
     qtbot.waitUntil(lambda: bool(found))
     assert [(step.creation.id, step.depth) for step in found[0].steps] == [
         (sample.photo.id, 0), (sample.painted.id, 1), (sample.morph.id, 2),
     ]  # fmt: skip
     before: list[Creation | None] = []
-    searched.before(sample.painted.id, before.append)
-    searched.before(sample.photo.id, before.append)
+    searched.read_source_image(sample.painted.id, before.append)
+    searched.read_source_image(sample.photo.id, before.append)
     qtbot.waitUntil(lambda: len(before) == 2)
     assert {one.id if one else None for one in before} == {sample.photo.id, None}
 
 
 def test_a_long_history_is_read_page_by_page(library: Library, qtbot: QtBot) -> None:
     with library._begin() as connection:
-        for number in range(3 * history_model.FIRST):
+        for number in range(3 * history_model.FIRST_ROWS):
             creation = Creation(
                 id=f"{number:064x}",
                 path=str(library.home.library / f"{number}.png"),
@@ -198,8 +198,8 @@ def test_a_long_history_is_read_page_by_page(library: Library, qtbot: QtBot) -> 
     model = HistoryModel(library)
     resets: list[int] = []
     model.modelReset.connect(lambda: resets.append(model.rowCount()))
-    assert len(look(model, qtbot)) == 3 * history_model.FIRST
-    assert resets == [history_model.FIRST], "the first page is shown before the rest is known"
+    assert len(look(model, qtbot)) == 3 * history_model.FIRST_ROWS
+    assert resets == [history_model.FIRST_ROWS], "the first page is shown before the rest is known"
     last = model.rowCount() - 1
     assert model.creation(last) is None
     qtbot.waitUntil(lambda: model.creation(last) is not None)
@@ -224,11 +224,11 @@ def test_a_long_history_is_read_page_by_page(library: Library, qtbot: QtBot) -> 
 def test_list_diff_changes_only_what_differs(
     model: HistoryModel, old: str, new: str, removed: object, inserted: object, qtbot: QtBot
 ) -> None:
-    model._become(Change.between([], list(old)))
+    model._apply_change(Change.between([], list(old)))
     said: dict[str, object] = {}
     model.rowsRemoved.connect(lambda _, first, last: said.update(removed=(first, last)))
     model.rowsInserted.connect(lambda _, first, last: said.update(inserted=(first, last)))
-    model._become(Change.between(model._ids, list(new)))
+    model._apply_change(Change.between(model._ids, list(new)))
     assert ids(model) == list(new)
     assert (said.get("removed"), said.get("inserted")) == (removed, inserted)
 
@@ -257,6 +257,6 @@ def test_thumbnails_keep_to_their_budget(qtbot: QtBot) -> None:
     for number in range(40):
         thumbs.get(str(number))
     qtbot.waitUntil(lambda: len(came) == 40)
-    assert thumbs.held <= 10 * 96 * 96 * 4
+    assert thumbs.size_in_bytes <= 10 * 96 * 96 * 4
     assert thumbs.get(came[-1]) is not None
     thumbs.close()

@@ -334,8 +334,8 @@ def test_every_widget_that_takes_the_focus_has_a_name(panel: HistoryPanel) -> No
 def test_the_grid_paints_missing_files_and_stars(panel: HistoryPanel, sample: SampleLibrary, qtbot: QtBot) -> None:
     from msgspec.structs import replace
 
-    panel.model._remember([replace(sample.painted, missing=True, star=True), replace(sample.tale, star=True)])
-    qtbot.waitUntil(lambda: panel.model.thumbnail(sample.painted.id) is not None)
+    panel.model._cache([replace(sample.painted, missing=True, star=True), replace(sample.tale, star=True)])
+    qtbot.waitUntil(lambda: panel.model.get_thumbnail(sample.painted.id) is not None)
     select_creation(panel, 0)
     picture = panel.grid.grab().toImage()
     assert len({picture.pixelColor(x, 40).name() for x in range(0, picture.width(), 3)}) > 3
