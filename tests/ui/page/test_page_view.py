@@ -60,8 +60,8 @@ def stream(qtbot: QtBot, window: Window, engine: FakeEngine, job: str, text: str
     qtbot.waitUntil(lambda: (node := page.tree.find_node_of_job(job)) is not None and text.endswith(node.text))
 
 
-def colour(paper: PageEditor, at: int) -> str:
-    cursor = QTextCursor(paper.document())
+def colour(page_editor: PageEditor, at: int) -> str:
+    cursor = QTextCursor(page_editor.document())
     cursor.setPosition(at + 1)
     return cursor.charFormat().foreground().color().name()
 
@@ -93,21 +93,21 @@ def test_back_to_page_returns_from_a_picture(qtbot: QtBot, window: Window, view:
 def test_typed_and_generated_text_differ_in_colour(
     qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
 ) -> None:
-    page, paper = window.session.page, view.editor
-    qtbot.keyClicks(paper, "A fox")
+    page, page_editor = window.session.page, view.editor
+    qtbot.keyClicks(page_editor, "A fox")
     assert page.text == "A fox"
-    assert not paper.hint.isVisible()
+    assert not page_editor.hint.isVisible()
     job = press_generate(qtbot, window)
     assert engine.calls[-1][1].params["text"] == "A fox"
     stream(qtbot, window, engine, job, "A fox ran home.")
     assert agree(view, page)
     assert view.page_bar.stop_button.isVisible()
-    assert colour(paper, 2) == theme.COLOURS.text
-    assert colour(paper, 8) == theme.COLOURS.machine
-    assert paper.cursor_position() == 15
+    assert colour(page_editor, 2) == theme.COLOURS.text
+    assert colour(page_editor, 8) == theme.COLOURS.machine
+    assert page_editor.cursor_position() == 15
     stream(qtbot, window, engine, job, "A fox ran home. It")
-    assert paper.cursor_position() == 18
-    qtbot.keyClick(paper, Qt.Key.Key_Escape)
+    assert page_editor.cursor_position() == 18
+    qtbot.keyClick(page_editor, Qt.Key.Key_Escape)
     qtbot.waitUntil(lambda: not page.jobs.is_writing)
     assert ("cancel", job) in engine.calls
     assert page.text == "A fox ran home. It"
@@ -116,14 +116,14 @@ def test_typed_and_generated_text_differ_in_colour(
 def test_text_typed_into_the_model_s_text_is_the_human_s(
     qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
 ) -> None:
-    page, paper = window.session.page, view.editor
+    page, page_editor = window.session.page, view.editor
     job = press_generate(qtbot, window)
     stream(qtbot, window, engine, job, "The fox ran.")
-    paper.put_cursor(4)
-    qtbot.keyClicks(paper, "red ")
+    page_editor.put_cursor(4)
+    qtbot.keyClicks(page_editor, "red ")
     assert page.text == "The red fox ran."
     assert [run.author for run in page.runs] == [Author.MACHINE, Author.HUMAN, Author.MACHINE]
-    assert [colour(paper, at) for at in (1, 5, 10)] == [
+    assert [colour(page_editor, at) for at in (1, 5, 10)] == [
         theme.COLOURS.machine,
         theme.COLOURS.text,
         theme.COLOURS.machine,
@@ -131,19 +131,19 @@ def test_text_typed_into_the_model_s_text_is_the_human_s(
 
 
 def test_undo_and_redo_by_keys_and_buttons(qtbot: QtBot, window: Window, view: PageView) -> None:
-    page, paper = window.session.page, view.editor
-    qtbot.keyClicks(paper, "One.")
-    qtbot.keyClick(paper, Qt.Key.Key_Return)
-    qtbot.keyClick(paper, Qt.Key.Key_Return)
-    qtbot.keyClicks(paper, "Two.")
+    page, page_editor = window.session.page, view.editor
+    qtbot.keyClicks(page_editor, "One.")
+    qtbot.keyClick(page_editor, Qt.Key.Key_Return)
+    qtbot.keyClick(page_editor, Qt.Key.Key_Return)
+    qtbot.keyClicks(page_editor, "Two.")
     assert page.text == "One.\n\nTwo."
-    qtbot.keyClick(paper, Qt.Key.Key_Z, CTRL)
+    qtbot.keyClick(page_editor, Qt.Key.Key_Z, CTRL)
     assert agree(view, page)
     assert page.text == "One.\n\n"
     view.page_bar.undo.click()
     assert page.text == ""
     assert not view.page_bar.undo.isEnabled()
-    qtbot.keyClick(paper, Qt.Key.Key_Z, CTRL | SHIFT)
+    qtbot.keyClick(page_editor, Qt.Key.Key_Z, CTRL | SHIFT)
     view.page_bar.redo.click()
     assert page.text == "One.\n\nTwo."
     assert agree(view, page)
@@ -152,8 +152,8 @@ def test_undo_and_redo_by_keys_and_buttons(qtbot: QtBot, window: Window, view: P
 def test_regenerate_and_step_through_alternatives(
     qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine
 ) -> None:
-    page, paper = window.session.page, view.editor
-    qtbot.keyClicks(paper, "A")
+    page, page_editor = window.session.page, view.editor
+    qtbot.keyClicks(page_editor, "A")
     first = press_generate(qtbot, window)
     stream(qtbot, window, engine, first, "A fox")
     engine.fail(first, "Enough.")
@@ -162,7 +162,7 @@ def test_regenerate_and_step_through_alternatives(
         view.page_bar.regenerate_button.click()
     stream(qtbot, window, engine, submitted.args[0][0].id, "An owl")
     assert view.page_bar.position_label.text() == "2 of 2"
-    qtbot.keyClick(paper, Qt.Key.Key_Left, ALT)
+    qtbot.keyClick(page_editor, Qt.Key.Key_Left, ALT)
     assert page.text == "A fox"
     assert view.page_bar.position_label.text() == "1 of 2"
     view.page_bar.next_button.click()
@@ -170,18 +170,18 @@ def test_regenerate_and_step_through_alternatives(
 
 
 def test_find_and_replace(qtbot: QtBot, window: Window, view: PageView) -> None:
-    page, paper, bar = window.session.page, view.editor, view.find_bar
-    paper.insertPlainText("Fox and fox and 🦊 fox")
-    paper.put_cursor(0)
-    qtbot.keyClick(paper, Qt.Key.Key_F, CTRL)
+    page, page_editor, bar = window.session.page, view.editor, view.find_bar
+    page_editor.insertPlainText("Fox and fox and 🦊 fox")
+    page_editor.put_cursor(0)
+    qtbot.keyClick(page_editor, Qt.Key.Key_F, CTRL)
     assert bar.isVisible()
     qtbot.keyClicks(bar.find_field, "fox")
     assert bar.count.text() == "1 of 3"
-    assert len(paper.extraSelections()) == 3
+    assert len(page_editor.extraSelections()) == 3
     qtbot.keyClick(bar.find_field, Qt.Key.Key_Return)
     qtbot.keyClick(bar.find_field, Qt.Key.Key_Return)
     assert bar.count.text() == "3 of 3"
-    assert paper.textCursor().selectedText() == "fox"
+    assert page_editor.textCursor().selectedText() == "fox"
     bar.match_case.click()
     assert bar.count.text().endswith("of 2")
     bar.replace_field.setText("owl")
@@ -191,14 +191,14 @@ def test_find_and_replace(qtbot: QtBot, window: Window, view: PageView) -> None:
     assert not bar.replace_all_button.isEnabled()
     page.undo()
     assert page.text == "Fox and fox and 🦊 fox"
-    paper.put_cursor(0)
+    page_editor.put_cursor(0)
     bar._search(move=True)
     bar.replace_button.click()
     assert page.text == "Fox and owl and 🦊 fox"
     assert agree(view, page)
     qtbot.keyClick(bar.find_field, Qt.Key.Key_Escape)
     assert not bar.isVisible()
-    assert paper.extraSelections() == []
+    assert page_editor.extraSelections() == []
 
 
 def test_versions_are_searched_and_opened(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
@@ -229,15 +229,15 @@ def test_versions_are_searched_and_opened(qtbot: QtBot, window: Window, view: Pa
     ["🦊 and 👩‍🚀 👨‍👩‍👧", "שלום עולם, مرحبا", "狐が走った。", "a\u00a0b — “c”", "<b>no</b> &amp; <img src='x'>"],
 )
 def test_pasted_text_of_every_script_is_kept(qtbot: QtBot, window: Window, view: PageView, text: str) -> None:
-    page, paper = window.session.page, view.editor
+    page, page_editor = window.session.page, view.editor
     data = QMimeData()
     data.setText(f"{text}\r\n")
     QGuiApplication.clipboard().setMimeData(data)
-    paper.paste()
+    page_editor.paste()
     assert page.text == f"{text}\n"
-    qtbot.keyClicks(paper, "x")
-    paper.put_cursor(1)
-    qtbot.keyClick(paper, Qt.Key.Key_Backspace)
+    qtbot.keyClicks(page_editor, "x")
+    page_editor.put_cursor(1)
+    qtbot.keyClick(page_editor, Qt.Key.Key_Backspace)
     assert page.text == f"{text[1:]}\nx"
     assert agree(view, page)
     page.undo()
@@ -373,13 +373,13 @@ def test_an_empty_page_describes_its_tool(qtbot: QtBot, window: Window, view: Pa
 
 
 def test_a_chat_is_written_on_the_page(qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine) -> None:
-    page, paper = window.session.page, view.editor
-    qtbot.keyClicks(paper, "Hello.")
+    page, page_editor = window.session.page, view.editor
+    qtbot.keyClicks(page_editor, "Hello.")
     job = press_generate(qtbot, window)
     stream(qtbot, window, engine, job, "Hello.\n\nMuse: Hi.\n\nYou: ")
     engine.fail(job, "Enough.")
     qtbot.waitUntil(lambda: not page.jobs.is_writing)
-    qtbot.keyClicks(paper, "Who are you?")
+    qtbot.keyClicks(page_editor, "Who are you?")
     press_generate(qtbot, window)
     assert engine.calls[-1][1].params["text"] == "Hello.\n\nMuse: Hi.\n\nYou: Who are you?"
     assert [run.author for run in page.runs] == [Author.HUMAN, Author.MACHINE, Author.HUMAN]
