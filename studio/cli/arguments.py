@@ -111,6 +111,7 @@ def _build_parser() -> argparse.ArgumentParser:
     command("doctor", "doctor", "check device, memory, versions and folders, and show how to fix problems")
     bench = command("bench", "dev_commands", "run the benchmarks and print a table (in a checkout)")
     bench.add_argument("name", nargs="?", metavar="NAME")
+    bench.add_argument("--minutes", type=float, metavar="N", help="how long `fuzz` or `soak` runs (5)")
     test = command("test", "dev_commands", "run the test suite (in a checkout)")
     test.add_argument("rest", nargs="*", metavar="PATH", help="tests to run (default: all)")
     return parser

@@ -19,6 +19,7 @@ from studio.core.errors import BadInput, StudioError
 def bench(options: argparse.Namespace, console: Console) -> int:
     root = _find_checkout("The benchmarks")
     arguments = [*([options.name] if options.name else []), *(["--json"] if console.json else [])]
+    arguments += ["--minutes", str(options.minutes)] if options.minutes else []
     return _run_module(root, "tests.benchmarks", *arguments)
 
 
