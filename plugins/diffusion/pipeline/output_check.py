@@ -22,14 +22,15 @@ def refuse_nan(pipe: DiffusionPipeline, title: str) -> Iterator[None]:
     import torch
 
     def wrap(convert: Callable[..., Any]) -> Callable[..., Any]:
-        def check_and_convert(output: Any, *args: Any, **options: Any) -> Any:
-            if isinstance(output, torch.Tensor) and not output.isfinite().all():
+        def check_and_convert(*args: Any, **options: Any) -> Any:
+            tensors = [value for value in (*args, *options.values()) if isinstance(value, torch.Tensor)]
+            if not all(value.isfinite().all() for value in tensors):
                 raise api.BadInput(
                     f"{title} computed numbers that are no colours (NaN or infinity), so there is no picture.",
                     "Its weights, a LoRA or its autoencoder may be damaged or too coarse: try without additions, "
                     "another autoencoder, or more bits.",
                 )
-            return convert(output, *args, **options)
+            return convert(*args, **options)
 
         return check_and_convert
 
