@@ -5,7 +5,7 @@ The names below are those that every plugin needs. Further functions are in modu
 """
 
 from studio.api import datasets, films, hub, images, model_card, model_files, training
-from studio.api.context import Context, ContextProxy, Models, SavesState
+from studio.api.context import Context, ContextProxy, Models, SavesState, pause_if_requested
 from studio.api.estimate import Estimate, EstimateContext
 from studio.api.events import (
     Animation,
@@ -88,5 +88,6 @@ __all__ = [
     "model_card",
     "model_files",
     "param",
+    "pause_if_requested",
     "training",
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from studio.api.events import Event
+from studio.core.errors import Paused
 
 if TYPE_CHECKING:
     import torch
@@ -94,8 +95,7 @@ class Context(Protocol):
     def pause_requested(self) -> bool:
         """True once the artist has asked to pause.
 
-        A `pausable` tool then writes its state to `checkpoint_dir` and raises `api.Paused`; the job is run again later
-        and resumes from there.
+        `api.pause_if_requested` is the usual way to act on it.
         """
 
     def starter(self, name: str) -> Path:
@@ -116,6 +116,18 @@ class Context(Protocol):
 
     def note(self, name: str, value: Any) -> None:
         """Write a plain JSON value into the recipe's notes."""
+
+
+def pause_if_requested(ctx: Context, save_state: Callable[[], object] | None = None) -> None:
+    """Raise Paused if the artist asked to pause. Call it between the steps of a `pausable` tool.
+
+    `save_state` is called before, to write what is not yet in `ctx.checkpoint_dir`. The job is run again later and
+    resumes from there.
+    """
+    if ctx.pause_requested:
+        if save_state is not None:
+            save_state()
+        raise Paused
 
 
 class ContextProxy:

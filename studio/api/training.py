@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
-from studio.api.context import Context
+from studio.api.context import Context, pause_if_requested
 from studio.api.events import Event, Notice, Progress
 from studio.api.model_files import UNREADABLE, read_tensors, write_tensors
 from studio.api.params import FolderInput, Params, param
-from studio.core.errors import BadInput, OutOfMemory, Paused, StudioError
+from studio.core.errors import BadInput, OutOfMemory, StudioError
 
 if TYPE_CHECKING:
     import torch
@@ -188,10 +188,10 @@ class Training:
                 now = time.monotonic()
                 state.seconds += now - clock
                 clock = now
-                pausing = ctx.pause_requested
-                if pausing or now - saved > save_every or state.step == steps:
+                if now - saved > save_every or state.step == steps:
                     self.save()
                     saved = now
+                pause_if_requested(ctx, self.save)
             except NotFiniteError:
                 self.rewind()
                 state = self.state
@@ -204,8 +204,6 @@ class Training:
                 continue
             except torch.OutOfMemoryError as error:
                 raise OutOfMemory(memory_error, "Lower the batch size.") from error
-            if pausing:
-                raise Paused
             seconds_left = (now - began) / (state.step - first) * (steps - state.step)
             words = " · ".join(part for part in (self.status(), format_time_left(seconds_left)) if part)
             yield Progress(state.step, steps, words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from studio import api, testing
@@ -45,3 +46,11 @@ def test_every_member_of_a_context_is_delegated(tmp_path: Path) -> None:
         assert name in vars(api.ContextProxy), f"ContextProxy lacks {name}"
         if isinstance(vars(api.Context)[name], property):
             assert getattr(proxy, name) == getattr(ctx, name)
+
+
+def test_a_pause_saves_the_state_first() -> None:
+    saved: list[str] = []
+    api.pause_if_requested(testing.FakeContext(), lambda: saved.append("never"))
+    with pytest.raises(api.Paused):
+        api.pause_if_requested(testing.FakeContext(pause_requested=True), lambda: saved.append("state"))
+    assert saved == ["state"]

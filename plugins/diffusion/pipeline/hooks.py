@@ -117,9 +117,7 @@ class LoopHooks:
         self._ctx.emit(api.Progress(fraction, 1, f"Step {done} of {steps}"))
         if self._replay.is_replaying:
             return
-        if self._ctx.pause_requested:
-            self._save_state()
-            raise api.Paused
+        api.pause_if_requested(self._ctx, self._save_state)
         interval = self._preview_seconds / _PREVIEW_FRACTION
         if self._preview is not None and time.monotonic() - self._previewed_at >= interval:
             self._emit_preview(self._preview, pipe, estimate_denoised(scheduler, model_output, output))

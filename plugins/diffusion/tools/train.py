@@ -150,15 +150,18 @@ def _encode_or_load(
     batches = [] if stored is None else [stored]
     first = sum(map(len, batches))
     saved_at = time.monotonic()
+
+    def save() -> None:
+        dataset.save_latents(ctx.checkpoint_dir, key, torch.cat(batches))
+
     for done, batch in dataset.encode_items(autoencoder.vae, items, images, params.size, ctx.device, first=first):
         batches.append(batch)
         yield api.Progress(0, 0, f"Encoding images: {done:,} of {len(items):,}")
-        pausing = ctx.pause_requested and done < len(items)
-        if pausing or done == len(items) or time.monotonic() - saved_at > CHECKPOINT_INTERVAL:
-            dataset.save_latents(ctx.checkpoint_dir, key, torch.cat(batches))
+        if done == len(items) or time.monotonic() - saved_at > CHECKPOINT_INTERVAL:
+            save()
             saved_at = time.monotonic()
-        if pausing:
-            raise api.Paused
+        if done < len(items):
+            api.pause_if_requested(ctx, save)
     return LatentDataset(items, images.subjects, torch.cat(batches), batch_size, ctx.seed, params.pair_share)
 
 

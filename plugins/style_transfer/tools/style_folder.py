@@ -61,8 +61,7 @@ class StyleFolder(api.Tool):
         outputs = manifest.open_manifest(target, _hash_settings(params, styles))
         styled, skipped, failed = 0, 0, {}
         for index, path in enumerate(paths):
-            if ctx.pause_requested:
-                raise api.Paused
+            api.pause_if_requested(ctx)
             name = path.relative_to(params.folder)
             output = target / encoder.to_output_name(name)
             if outputs.is_done(name, path, output):

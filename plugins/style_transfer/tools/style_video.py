@@ -77,8 +77,7 @@ def _stylize_frames(
             result = image16.open_image(path)
             temporal_filter.resume_after(frame.resize(result.size).rgb, result.rgb)
         else:
-            if ctx.pause_requested:
-                raise api.Paused
+            api.pause_if_requested(ctx)
             report_progress = report_item(ctx, number - 1, total, f"Restyling frame {number}")
             result = stylizer.stylize_image(ctx, styles, frame, options, report_progress)
             filtered = temporal_filter.filter_frame(frame.resize(result.size).rgb, result.rgb)
