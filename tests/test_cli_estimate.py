@@ -35,7 +35,9 @@ def studio_tools():
 '''
 
 
-def test_memory_notes_and_after_a_first_job_the_time(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+def test_memory_and_notes_are_printed_and_the_time_once_it_is_known(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
     def run_command(*arguments: str) -> tuple[str, str]:
         assert main(["--home", str(home.root), "--device", "cpu", "run", *arguments]) == 0
         captured = capsys.readouterr()
@@ -47,7 +49,7 @@ def test_memory_notes_and_after_a_first_job_the_time(home: Home, capsys: pytest.
     assert "until a first job" in err
     assert not list(home.library.rglob("*.md"))
 
-    home.rates.write_text(json.dumps({_device(): {"knit": 2.5}}))
+    home.rates.write_text(json.dumps({_describe_cpu(): {"knit": 2.5}}))
     out, err = run_command("knit.scarf", "--estimate", "--json")
     assert json.loads(out) == {
         "event": "estimate",
@@ -61,7 +63,7 @@ def test_memory_notes_and_after_a_first_job_the_time(home: Home, capsys: pytest.
     assert "Rows must be between 1 and 10000, not 0" in capsys.readouterr().err
 
 
-def _device() -> str:
+def _describe_cpu() -> str:
     from studio.worker import devices
 
     cpu = devices.choose("cpu")

@@ -1,7 +1,7 @@
-"""A home that the studio made before its modules and names were rearranged opens as it was.
+"""A home of an earlier version opens with all its contents.
 
-`fixtures/home_0_1.zip` was written by commit 9989754: pictures in every state, a film, a text with its page, a
-paused and a waiting job, a draft, a plugin in one file. It is never made anew.
+`fixtures/home_0_1.zip` was written by commit 9989754: images in every state, a video, a text with its page, a
+paused and a waiting job, a draft, a plugin in one file. It is never regenerated.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def library(old_home: Home) -> Iterator[Library]:
 
 
 @contextmanager
-def _running(home: Home, library: Library) -> Iterator[tuple[LocalEngine, EventRecorder]]:
+def _start_engine(home: Home, library: Library) -> Iterator[tuple[LocalEngine, EventRecorder]]:
     engine, recorder = LocalEngine(home, library, Settings(device="cpu")), EventRecorder()
     engine.subscribe(recorder)
     engine.start()
@@ -60,7 +60,7 @@ def _running(home: Home, library: Library) -> Iterator[tuple[LocalEngine, EventR
         engine.close()
 
 
-@pytest.mark.parametrize("rebuilt", [False, True], ids=["index of then", "index made anew"])
+@pytest.mark.parametrize("rebuilt", [False, True], ids=["old index", "new index"])
 def test_creations_keep_their_marks_and_recipes(old_home: Home, rebuilt: bool) -> None:
     if rebuilt:
         old_home.index.unlink()
@@ -88,11 +88,13 @@ def test_creations_keep_their_marks_and_recipes(old_home: Home, rebuilt: bool) -
 
 
 def test_a_creation_is_made_again_from_its_recipe(old_home: Home, library: Library) -> None:
-    library.restore([library.get(STRIPES).id])  # type: ignore[union-attr]
+    trashed = library.get(STRIPES)
+    assert trashed
+    library.restore([trashed.id])
     before = library.get(STRIPES)
     assert before
     assert before.recipe
-    with _running(old_home, library) as (engine, recorder):
+    with _start_engine(old_home, library) as (engine, recorder):
         engine.set_queue_paused(False)
         (job,) = engine.submit(before.recipe)
         (output,) = recorder.wait_for_state(job, JobState.DONE).outputs
@@ -102,8 +104,8 @@ def test_a_creation_is_made_again_from_its_recipe(old_home: Home, library: Libra
         assert np.array_equal(np.asarray(old), np.asarray(new))
 
 
-def test_the_queue_goes_on_with_what_waited_and_what_was_paused(old_home: Home, library: Library) -> None:
-    with _running(old_home, library) as (engine, recorder):
+def test_waiting_and_paused_jobs_of_the_queue_continue(old_home: Home, library: Library) -> None:
+    with _start_engine(old_home, library) as (engine, recorder):
         jobs = {job.id: job for job in engine.jobs()}
         assert engine.queue_paused
         assert jobs[PAUSED].state is JobState.PAUSED
@@ -116,7 +118,7 @@ def test_the_queue_goes_on_with_what_waited_and_what_was_paused(old_home: Home, 
             assert library.get(output)
 
 
-def test_pages_keep_their_words(old_home: Home) -> None:
+def test_pages_keep_their_text(old_home: Home) -> None:
     store = PageStore(old_home.pages)
     openings = {info.id: info.opening for info in store.list_pages()}
     assert openings == {"01a2305a353394ca04": "Snown the garden.", "01a230592d79b0a6c1": "# The fox"}
@@ -125,14 +127,14 @@ def test_pages_keep_their_words(old_home: Home) -> None:
     assert tale.text.endswith("'it is not")
 
 
-def test_draft_settings_and_what_was_learnt_are_read(old_home: Home) -> None:
+def test_the_form_the_settings_and_the_rates_are_read(old_home: Home) -> None:
     draft = draft_store.load(old_home.root / "workspace.json")
     assert (draft.tool, draft.values["diffusion.paint"]) == ("diffusion.paint", {"prompt": "a blue whale, flat"})
     assert settings_file.load(old_home.settings) == Settings(device="cpu")
-    question = EstimateResult(id="1", work=2.0, rate="vae.morph vae-spatial auto", device="cpu 2 cores float32")
-    assert Rates(old_home.rates).add_seconds(question).seconds == pytest.approx(2 * 7.797, rel=0.001)
+    result = EstimateResult(id="1", work=2.0, rate="vae.morph vae-spatial auto", device="cpu 2 cores float32")
+    assert Rates(old_home.rates).add_seconds(result).seconds == pytest.approx(2 * 7.797, rel=0.001)
 
 
-def test_the_tools_of_then_fill_the_window_until_the_worker_is_up(old_home: Home) -> None:
+def test_the_cached_catalogue_is_used_until_the_worker_is_ready(old_home: Home) -> None:
     tools = catalogue_cache.load(old_home.descriptors).tools
     assert {"diffusion.paint", "style.transfer", "vae.morph", "writer.continue", "stripes.make"} <= set(tools)

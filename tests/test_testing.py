@@ -47,7 +47,7 @@ def plugin(tmp_path: Path) -> Path:
     return path
 
 
-def replace(plugin: Path, old: str, new: str) -> Path:
+def write_changed(plugin: Path, old: str, new: str) -> Path:
     assert old in GOOD
     plugin.write_text(GOOD.replace(old, new))
     return plugin
@@ -57,7 +57,7 @@ def test_a_good_plugin_passes(plugin: Path) -> None:
     testing.check(plugin, {"tick.count": {"until": 2}})
 
 
-def test_a_tool_is_run_as_the_studio_would(plugin: Path) -> None:
+def test_a_tool_runs_as_in_the_studio(plugin: Path) -> None:
     (tick,) = testing.load(plugin)
     ctx = testing.FakeContext(seed=5)
     events = testing.run(tick, ctx, until=2)
@@ -100,12 +100,12 @@ def test_problems_are_reported(
     plugin: Path, old: str, new: str, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(AssertionError, match=re.escape(message)):
-        testing.check(replace(plugin, old, new), {"tick.count": {"until": 2}})
+        testing.check(write_changed(plugin, old, new), {"tick.count": {"until": 2}})
 
 
-def test_a_tool_may_end_quietly_when_it_is_cancelled(plugin: Path) -> None:
+def test_a_cancelled_tool_may_return_without_an_error(plugin: Path) -> None:
     quietly = "try: yield api.Progress(1)\n        except api.Cancelled: return\n        for number in []:"
-    testing.check(replace(plugin, "for number in range(params.until):", quietly), {"tick.count": {}})
+    testing.check(write_changed(plugin, "for number in range(params.until):", quietly), {"tick.count": {}})
 
 
 class Careful(api.Tool):
@@ -130,7 +130,7 @@ class Careful(api.Tool):
         yield api.Animation((np.full((2, 2), value, np.uint8) for value in (0, 255)), fps=2)
 
 
-def test_the_fake_context_is_a_context() -> None:
+def test_the_fake_context_implements_the_context() -> None:
     ctx = testing.FakeContext()
     (film,) = testing.results(testing.run(Careful, ctx))
     assert isinstance(film, api.Animation)
@@ -149,7 +149,7 @@ def test_a_cancel_is_raised_at_the_yield() -> None:
         testing.run(Careful, testing.FakeContext(pause_requested=True))
 
 
-def test_models_of_the_fake_context() -> None:
+def test_the_fake_context_resolves_models() -> None:
     ctx = testing.FakeContext()
     with pytest.raises(api.BadInput, match="no starter model named nobody"):
         ctx.model("nobody")
