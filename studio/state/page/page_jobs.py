@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
+
+from PySide6.QtCore import SignalInstance
 
 from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.errors import StudioError
 from studio.core.job import Job, JobState
 from studio.core.messages import PreviewFrame
-from studio.core.page.edits import ROOT, InsertionPoint
+from studio.core.page.edits import ROOT, Edit, InsertionPoint
 from studio.core.page.plain_text import to_plain_text
-from studio.core.page.revisions import AuthorRun
+from studio.core.page.revisions import AuthorRun, RevisionTree
 from studio.core.params_schema import read_fields
 from studio.engine.interface import Created
 from studio.library.creation import Creation
@@ -23,9 +25,6 @@ from studio.library.formats import markdown
 from studio.state.form.job_request import JobRequest
 from studio.state.form.workspace import Workspace
 from studio.state.tasks import Tasks
-
-if TYPE_CHECKING:
-    from studio.state.page.page import Page
 
 MAX_CONTEXT = 1_000_000
 """Characters before the cursor that a tool is given."""
@@ -48,8 +47,26 @@ class Passage:
     is_streaming: bool = False
 
 
+class OpenPage(Protocol):
+    """The part of `Page` that its jobs use."""
+
+    tree: RevisionTree
+    cursor: int
+    is_ready: bool
+    changed: SignalInstance
+
+    @property
+    def text(self) -> str: ...
+
+    def store(self, edits: list[Edit]) -> None: ...
+
+    def move_cursor(self, position: int) -> None: ...
+
+
 class PageJobs:
-    def __init__(self, page: Page, workspace: Workspace, tasks: Tasks) -> None:
+    """The jobs of the open page: which of them run, their requests and their results."""
+
+    def __init__(self, page: OpenPage, workspace: Workspace, tasks: Tasks) -> None:
         self._page, self._workspace, self._tasks = page, workspace, tasks
         self._running: set[str] = set()
         self._reading: set[str] = set()
