@@ -72,8 +72,8 @@ def samples(home: Home, tmp_path: Path) -> Path:
     folder.mkdir()
     for number, name in enumerate(("photo.jpg", "a.jpg", "b.jpg", "b.png")):
         Image.effect_mandelbrot((96, 64), (-2.0 + number, -1.0, 1.0, 1.0), 40).convert("RGB").save(folder / name)
-    recipe = factories.recipe("a red apple, 3d", seed=1)
-    writer.save_image(home, factories.picture(), recipe).rename(folder / "apple.png")
+    recipe = factories.make_recipe("a red apple, 3d", seed=1)
+    writer.save_image(home, factories.make_picture(), recipe).rename(folder / "apple.png")
     return folder
 
 

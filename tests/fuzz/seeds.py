@@ -53,11 +53,11 @@ NOVELAI = {"prompt": "fox", "uc": "bad", "seed": 4, "steps": 28, "scale": 5.0, "
 def pictures() -> dict[str, bytes]:
     """Return pictures by file name, with recipes of the studio or of other programs."""
     found = {}
-    metadata = recipe_embedding.build_metadata(factories.recipe(), (8, 6), jpeg=True)
+    metadata = recipe_embedding.build_metadata(factories.make_recipe(), (8, 6), jpeg=True)
     image = _image()
     for name, texts in _png_texts().items():
         found[f"{name}.png"] = _encoded("PNG", pnginfo=png.to_png_info([png.build_text_chunk(*pair) for pair in texts]))
-    own = recipe_embedding.build_png_chunks(factories.recipe(), (8, 6))
+    own = recipe_embedding.build_png_chunks(factories.make_recipe(), (8, 6))
     found["own.png"] = _encoded("PNG", pnginfo=png.to_png_info(own))
     for name, format in (("own.jpg", "JPEG"), ("own.webp", "WEBP"), ("own.avif", "AVIF")):
         found[name] = _encoded(format, exif=metadata.exif, xmp=metadata.xmp)
@@ -77,7 +77,7 @@ def pictures() -> dict[str, bytes]:
     blocks = b"".join(
         bytes([len(comment[at : at + 255])]) + comment[at : at + 255] for at in range(0, len(comment), 255)
     )
-    recipe_packet = xmp.build_packet(factories.recipe().to_json())
+    recipe_packet = xmp.build_packet(factories.make_recipe().to_json())
     found["own.gif"] = still[:-1] + b"\x21\xfe" + blocks + b"\0" + gif._XMP + recipe_packet + gif._XMP_END + b";"
     return found
 
@@ -85,7 +85,7 @@ def pictures() -> dict[str, bytes]:
 @functools.cache
 def videos() -> dict[str, bytes]:
     return {
-        "own.mp4": _mp4(factories.recipe().to_json()),
+        "own.mp4": _mp4(factories.make_recipe().to_json()),
         "comfy.mp4": _mp4(json.dumps({"prompt": json.dumps(COMFYUI)})),
         "comfy.mkv": _mkv(json.dumps({"prompt": json.dumps(COMFYUI)})),
     }
@@ -93,7 +93,7 @@ def videos() -> dict[str, bytes]:
 
 @functools.cache
 def texts() -> dict[str, bytes]:
-    own = factories.recipe().to_json()
+    own = factories.make_recipe().to_json()
     return {
         "own.md": f'---\ntitle: "A fox"\nstudio_recipe: {own}\n---\n\n# Fox\n\nOnce upon a time.'.encode(),
         "plain.txt": b"# Title\n\nfox",
@@ -104,7 +104,7 @@ def texts() -> dict[str, bytes]:
 def sidecars() -> dict[str, bytes]:
     """Return sidecars of `x.png`, with and without a recipe."""
     marks = {"format": 1, "star": True, "rating": 3, "tags": ["a", "b"], "imported": "x.png", "aside": False}
-    recipe = json.loads(factories.recipe().to_json())
+    recipe = json.loads(factories.make_recipe().to_json())
     return {
         "marks.json": json.dumps({**marks, "created": "2026-01-01T10:00:00.000Z"}).encode(),
         "recipe.json": json.dumps({**marks, "recipe": recipe}).encode(),
@@ -130,7 +130,12 @@ def model_folders() -> dict[str, bytes]:
         "adapter_config.json": json.dumps({"task_type": "CAUSAL_LM", "r": 4}).encode(),
         "model_index.json": json.dumps({"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "U"]}).encode(),
         "studio.json": json.dumps(
-            {"title": "Mine", "kind": "style", "licence": "mit", "recipe": json.loads(factories.recipe().to_json())}
+            {
+                "title": "Mine",
+                "kind": "style",
+                "licence": "mit",
+                "recipe": json.loads(factories.make_recipe().to_json()),
+            }
         ).encode(),
         "README.md": b"---\nlicense: other\nlicense_name: x\nlicense_link: https://x.org\n---\n# Model",
     }
@@ -190,7 +195,7 @@ def pages() -> dict[str, bytes]:
 
 
 def write_own_png(home: Home) -> Path:
-    return writer.save_image(home, factories.picture(0, (8, 6)), factories.recipe())
+    return writer.save_image(home, factories.make_picture(0, (8, 6)), factories.make_recipe())
 
 
 def _png_texts() -> dict[str, list[tuple[str, str]]]:
@@ -205,14 +210,14 @@ def _png_texts() -> dict[str, list[tuple[str, str]]]:
         "novel": [("Comment", json.dumps(NOVELAI)), ("Software", "NovelAI"), ("Description", "fox")],
         "airunner": [("prompt", "fox"), ("seed", "1"), ("scale", "7"), ("steps", "9")],
         "xmp": [(png.XMP_KEY, f"<x><dc:description><rdf:Alt><rdf:li>{A1111}</rdf:li></rdf:Alt></dc:description></x>")],
-        "own-text": [("studio_recipe", factories.recipe().to_json())],
+        "own-text": [("studio_recipe", factories.make_recipe().to_json())],
     }
 
 
 def _image() -> Image:
     import PIL.Image
 
-    return PIL.Image.fromarray(factories.picture(1, (8, 6), 4), "RGBA").convert("RGB")
+    return PIL.Image.fromarray(factories.make_picture(1, (8, 6), 4), "RGBA").convert("RGB")
 
 
 def _encoded(format: str, **options: Any) -> bytes:

@@ -20,13 +20,13 @@ def library(home: Home) -> Iterator[Library]:
 
 
 @pytest.fixture
-def made(library: Library) -> Callable[..., Creation]:
-    """Saves a picture and adds it to the library; each call another one."""
+def make_creation(library: Library) -> Callable[..., Creation]:
+    """A function that saves a new image in the library."""
     count = iter(range(1_000_000))
 
     def make(prompt: str = "a red fox in snow", **values: object) -> Creation:
         seed = next(count)
-        recipe = factories.recipe(prompt, **{"seed": seed, **values})  # type: ignore[arg-type]
-        return library.add(writer.save_image(library.home, factories.picture(seed), recipe))
+        recipe = factories.make_recipe(prompt, **{"seed": seed, **values})  # type: ignore[arg-type]
+        return library.add(writer.save_image(library.home, factories.make_picture(seed), recipe))
 
     return make

@@ -1,13 +1,13 @@
-"""Recipes and pictures for the library's tests."""
+"""Recipes, images and texts for the tests of the library."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from studio.core.recipe import PluginRef, Recipe
 
@@ -25,24 +25,30 @@ HOSTILE_WORDS = (
 )
 
 
-def recipe(prompt: str = "a red fox in snow", *, seed: int = 5, tool: str = "diffusion.paint", **more: Any) -> Recipe:
-    params = {"prompt": prompt, "negative_prompt": "blurry", "steps": 20, "guidance": 7.5, "model": "starter"}
-    return Recipe(tool=tool, plugin=PluginRef("diffusion", "1.0"), params={**params, **more}, seed=seed)
+def make_recipe(
+    prompt: str = "a red fox in snow", *, seed: int = 5, tool: str = "diffusion.paint", **params: object
+) -> Recipe:
+    defaults = {"prompt": prompt, "negative_prompt": "blurry", "steps": 20, "guidance": 7.5, "model": "starter"}
+    return Recipe(tool=tool, plugin=PluginRef("diffusion", "1.0"), params={**defaults, **params}, seed=seed)
 
 
-def picture(seed: int = 0, size: tuple[int, int] = (48, 32), channels: int = 3) -> NDArray[np.uint8]:
-    """Noise of [height, width, channels] for a size of (width, height)."""
+def make_picture(seed: int = 0, size: tuple[int, int] = (48, 32), channels: int = 3) -> NDArray[np.uint8]:
+    """Make noise of shape [height, width, channels] for a size of (width, height)."""
     return np.random.default_rng(seed).integers(0, 256, (size[1], size[0], channels), np.uint8)
 
 
-def frames(count: int = 5, size: tuple[int, int] = (48, 32)) -> Iterator[NDArray[np.uint8]]:
+def make_frames(count: int = 5, size: tuple[int, int] = (48, 32)) -> Iterator[NDArray[np.uint8]]:
     for number in range(count):
         frame = np.full((size[1], size[0], 3), 40, np.uint8)
         frame[:, : number * 4 + 4] = (200, 80, 30)
         yield frame
 
 
-def any_text(chance: random.Random) -> str:
-    """Text of any kind that UTF-8 can hold."""
+def make_text(rng: random.Random) -> str:
+    """Make a random text of characters from many scripts."""
     kinds = ("abc XYZ 123", ",:;\"'\\=#", "\n\r\t ", "äöü猫の🙂\ufeff\ufffe", "<>&{}[]()", "\x00\x01\x1f\x7f")
-    return "".join(chance.choice(chance.choice(kinds)) for _ in range(chance.randrange(0, 60)))
+    return "".join(rng.choice(rng.choice(kinds)) for _ in range(rng.randrange(0, 60)))
+
+
+def count_frames(image: Image) -> int:
+    return int(getattr(image, "n_frames", 1))

@@ -1,6 +1,6 @@
-"""Run by `test_manuscripts`: for each line of standard input a child is forked that writes until it is killed.
+"""Writes a page until it is killed, for `pages/test_store`. Each line of standard input starts a child.
 
-The child says its number, then how many moves are on the disk, after each time that it stored some.
+The child prints its process id, and then a line after each time that it has stored edits.
 """
 
 from __future__ import annotations
@@ -11,34 +11,35 @@ import random
 import sys
 from pathlib import Path
 
+from studio.core.page.edits import Edit
 from studio.core.page.revisions import RevisionTree
 from studio.library.pages.store import PageStore
 
 
-def say(what: object) -> None:
-    sys.stdout.write(f"{what}\n")
+def print_line(text: object) -> None:
+    sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
-def write(folder: Path, turn: int) -> None:
-    chance = random.Random(turn)
+def write_edits(folder: Path, turn: int) -> None:
+    rng = random.Random(turn)
     file = PageStore(folder).find_newest() or PageStore(folder).create()
     page = file.load()
     for count in itertools.count():
-        file.append(anything(page, chance, f"{turn}-{count}"))
-        say(f"{turn}-{count}")
-        if chance.random() < 0.1:
+        file.append(make_random_edits(page, rng, f"{turn}-{count}"))
+        print_line(f"{turn}-{count}")
+        if rng.random() < 0.1:
             file.snapshot(page.to_stored())
 
 
-def anything(page: RevisionTree, chance: random.Random, name: str) -> list[object]:
-    """Some moves; each time a word that is looked for afterwards."""
-    at = chance.randint(0, len(page.text))
-    match chance.randrange(4):
+def make_random_edits(page: RevisionTree, rng: random.Random, name: str) -> list[Edit]:
+    """Make random edits with the word `name`, which the test looks for afterwards."""
+    at = rng.randint(0, len(page.text))
+    match rng.randrange(4):
         case 0:
-            moves = page.request_text(name, page.current, at)
-            moves += page.set_generated_text(name, f"<{name}")
-            return [*moves, *page.set_generated_text(name, f"<{name}> "), *page.finish_request(name)]
+            edits = page.request_text(name, page.current, at)
+            edits += page.set_generated_text(name, f"<{name}")
+            return [*edits, *page.set_generated_text(name, f"<{name}> "), *page.finish_request(name)]
         case 1:
             return [*page.undo(), *page.write(0, 0, f"<{name}> ", join=False)]
         case 2:
@@ -52,13 +53,13 @@ def main() -> None:
     for line in sys.stdin:
         child = os.fork()
         if not child:
-            say(os.getpid())
+            print_line(os.getpid())
             try:
-                write(folder, int(line))
+                write_edits(folder, int(line))
             finally:
                 os._exit(9)
         os.waitpid(child, 0)
-        say("gone")
+        print_line("gone")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""All that a library knows, before and after its index was thrown away."""
+"""The content of a library before and after its index is rebuilt."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from studio.library.creation import Creation, CreationKind
 from studio.library.library import Library
 
 
-def rebuilt(library: Library) -> dict[str, Creation]:
-    """Every creation, after the index was deleted and the library started again."""
+def rebuild_index(library: Library) -> dict[str, Creation]:
+    """Delete the index, open the library again, and return all creations."""
     library.close()
     for path in library.home.root.glob("index.db*"):
         path.unlink()
@@ -16,11 +16,12 @@ def rebuilt(library: Library) -> dict[str, Creation]:
     assert again.needs_sweep
     again.sweep()
     assert not again.needs_sweep
-    found = everything(again)
+    creations = read_all(again)
     again.close()
-    return found
+    return creations
 
 
-def everything(library: Library) -> dict[str, Creation]:
+def read_all(library: Library) -> dict[str, Creation]:
+    """Return all creations, shown, trashed and hidden ones."""
     ids = [*library.find_ids(), *library.find_ids(trashed=True), *library.find_ids(kind=CreationKind.FILE)]
     return {creation.id: creation for creation in library.get_many(ids)}

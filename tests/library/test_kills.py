@@ -1,4 +1,4 @@
-"""Killed at any moment: what was acknowledged is there, what is there is whole."""
+"""After a kill, acknowledged results exist, and all results are complete."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from studio.library.creation import Creation, CreationKind
 from studio.library.formats import markdown, mp4
 from studio.library.library import Library
 from studio.library.storage import recipe_embedding
-from tests.library.test_library import everything, rebuilt
+from tests.library.kill_reindex import read_all, rebuild_index
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 KILLS = 30
 
 
 @contextmanager
-def killed(work: str) -> Iterator[Callable[[int, int], list[str]]]:
-    """A function that starts work, kills it once it has done so much, and returns what it said it had done."""
+def run_and_kill(work: str) -> Iterator[Callable[[int, int], list[str]]]:
+    """Yield a function that starts a child, kills it after some lines of output, and returns its output."""
     command = [sys.executable, "-m", "tests.library.kill_writer", work]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdin
         assert server.stdout
 
-        def round_of(turn: int, lines: int) -> list[str]:
+        def run_turn(turn: int, lines: int) -> list[str]:
             assert server.stdin
             assert server.stdout
             print(turn, file=server.stdin, flush=True)
             child = int(server.stdout.readline())
-            said = [server.stdout.readline().strip() for _ in range(lines)]
+            output = [server.stdout.readline().strip() for _ in range(lines)]
             for _ in range(random.Random(turn).randrange(40_000)):
-                pass  # the moment of the kill differs from turn to turn
+                pass  # vary the moment of the kill
             os.kill(child, signal.SIGKILL)
             while (line := server.stdout.readline()).strip() != "gone":
-                said += [line.strip()] if line.endswith("\n") else []
-            return said
+                output += [line.strip()] if line.endswith("\n") else []
+            return output
 
-        yield round_of
+        yield run_turn
         server.stdin.close()
 
 
@@ -63,17 +63,17 @@ def is_whole(creation: Creation) -> bool:
             return open_picture(path).size == (48, 32)
 
 
-def test_saving_in_a_loop(home: Home) -> None:
-    said: list[str] = []
-    chance = random.Random(1)
-    with killed("save") as round_of:
+def test_saved_results_survive_kills(home: Home) -> None:
+    output: list[str] = []
+    rng = random.Random(1)
+    with run_and_kill("save") as run_turn:
         for turn in range(KILLS):
-            said += round_of(turn, chance.randrange(1, 8))
+            output += run_turn(turn, rng.randrange(1, 8))
     library = Library(home)
     library.open()
     done = library.sweep()
     assert done.problems == ()
-    for line in said:
+    for line in output:
         creation = library.get(sha256(Path(line)))
         assert creation
         assert creation.path == line
@@ -81,37 +81,37 @@ def test_saving_in_a_loop(home: Home) -> None:
         assert is_whole(creation)
         assert recipe_embedding.read_recipe(Path(creation.path)) == creation.recipe != None  # noqa: E711
     assert [*home.library.rglob(f"{PART}*")] == []
-    assert len(library.find_ids()) <= len(said) + KILLS
-    before = everything(library)
-    assert rebuilt(library) == before
+    assert len(library.find_ids()) <= len(output) + KILLS
+    before = read_all(library)
+    assert rebuild_index(library) == before
 
 
-def test_marking_in_a_loop(home: Home) -> None:
+def test_marks_survive_kills(home: Home) -> None:
     library = Library(home)
     library.open()
     from studio.library.storage import writer
     from tests.library import factories
 
     for number in range(4):
-        library.add(writer.save_image(home, factories.picture(number), factories.recipe(seed=number)))
-    first = set(everything(library))
+        library.add(writer.save_image(home, factories.make_picture(number), factories.make_recipe(seed=number)))
+    first = set(read_all(library))
     library.close()
-    with killed("mark") as round_of:
+    with run_and_kill("mark") as run_turn:
         for turn in range(KILLS):
-            said = round_of(turn, turn % 6)
+            output = run_turn(turn, turn % 6)
             library = Library(home)
             library.open()
             library.sweep()
-            found = everything(library)
-            assert set(found) == first
-            if said:
-                one, star, rating, tags, trashed = said[-1].split("|")
-                now = found[one]
+            creations = read_all(library)
+            assert set(creations) == first
+            if output:
+                id, star, rating, tags, trashed = output[-1].split("|")
+                now = creations[id]
                 agree = [
                     now.star == bool(int(star)),
                     now.rating == int(rating),
                     ",".join(now.tags) == tags,
                     now.trashed == bool(int(trashed)),
                 ]
-                assert sum(agree) >= 3  # the next step may have been under way
-            assert rebuilt(library) == found
+                assert sum(agree) >= 3  # the next step may have started already
+            assert rebuild_index(library) == creations

@@ -1,4 +1,4 @@
-"""The library's front: adopting, looking up, marks, and an index that can be thrown away."""
+"""The library imports, finds and marks creations, and its index can be rebuilt."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 from PIL import Image
@@ -23,13 +24,13 @@ from studio.library.index import schema
 from studio.library.library import Library
 from studio.library.storage import sidecar, writer
 from tests.library import factories
-from tests.library.kill_reindex import everything, rebuilt
+from tests.library.kill_reindex import read_all, rebuild_index
 
-Made = Callable[..., Creation]
+MakeCreation = Callable[..., Creation]
 
 
 def test_a_saved_picture_becomes_a_creation(library: Library) -> None:
-    path = writer.save_image(library.home, factories.picture(), factories.recipe("a fox", seed=9))
+    path = writer.save_image(library.home, factories.make_picture(), factories.make_recipe("a fox", seed=9))
     creation = library.add(path)
     assert creation.id == sha256(path)
     assert (creation.kind, creation.tool, creation.title) == (CreationKind.IMAGE, "diffusion.paint", "a fox")
@@ -41,14 +42,14 @@ def test_a_saved_picture_becomes_a_creation(library: Library) -> None:
     assert library.search() == [creation]
 
 
-def test_every_kind_is_told_apart(library: Library, tmp_path: Path) -> None:
-    home, recipe = library.home, factories.recipe("fox")
+def test_every_kind_is_recognised(library: Library, tmp_path: Path) -> None:
+    home, recipe = library.home, factories.make_recipe("fox")
     for format in ("mp4", "webp", "gif"):
-        path = writer.save_animation(home, factories.frames(6), recipe, fps=12, loop=True, format=format)
+        path = writer.save_animation(home, factories.make_frames(6), recipe, fps=12, loop=True, format=format)
         creation = library.add(path)
         assert (creation.kind, creation.width) == (CreationKind.ANIMATION, 48)
         assert 0.4 < creation.duration < 0.6
-    text = library.add(writer.save_text(home, "# The fox\n\nIt ran.", factories.recipe("write")))
+    text = library.add(writer.save_text(home, "# The fox\n\nIt ran.", factories.make_recipe("write")))
     assert (text.kind, text.title) == (CreationKind.TEXT, "The fox")
     folder = tmp_path / "model"
     folder.mkdir()
@@ -57,11 +58,11 @@ def test_every_kind_is_told_apart(library: Library, tmp_path: Path) -> None:
     assert (model.kind, model.title, model.model_kind) == (CreationKind.MODEL, "Mine", "autoencoder")
     assert library.list_models("autoencoder") == [model]
     assert library.list_models("gan") == []
-    before = everything(library)
-    assert rebuilt(library) == before
+    before = read_all(library)
+    assert rebuild_index(library) == before
 
 
-def test_what_lies_elsewhere_is_not_added(library: Library, tmp_path: Path) -> None:
+def test_a_file_outside_the_library_is_not_added(library: Library, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="not in the library"):
         library.add(tmp_path / "a.png")
     with pytest.raises(BadInput, match="There is no file"):
@@ -71,7 +72,7 @@ def test_what_lies_elsewhere_is_not_added(library: Library, tmp_path: Path) -> N
         library.add(library.home.library / "a.png")
 
 
-def test_an_imported_picture_is_kept_byte_for_byte(library: Library, tmp_path: Path) -> None:
+def test_an_imported_image_is_copied_byte_for_byte(library: Library, tmp_path: Path) -> None:
     path = tmp_path / "Mein Föto: 1?.JPG"
     Image.new("RGB", (30, 20), "red").save(path, "JPEG")
     creation = library.import_file(path)
@@ -81,29 +82,29 @@ def test_an_imported_picture_is_kept_byte_for_byte(library: Library, tmp_path: P
     assert (creation.tool, creation.title, creation.recipe) == ("import", path.name, None)
     assert library.import_file(path) == creation
     assert library.path_of("sha256:" + sha256(path)) == copy
-    assert rebuilt(library) == {creation.id: creation}
+    assert rebuild_index(library) == {creation.id: creation}
 
 
 def test_an_imported_creation_keeps_its_recipe(library: Library, tmp_path: Path) -> None:
     other = Home(tmp_path / "other")
-    path = writer.save_image(other, factories.picture(), factories.recipe("a fox"))
+    path = writer.save_image(other, factories.make_picture(), factories.make_recipe("a fox"))
     creation = library.import_file(path)
     assert creation.recipe
     assert creation.title == "a fox"
 
 
-def test_any_other_file_can_be_read_by_a_recipe_and_is_not_shown(library: Library, tmp_path: Path) -> None:
+def test_other_files_are_imported_but_hidden(library: Library, tmp_path: Path) -> None:
     path = tmp_path / "sound.wav"
     path.write_bytes(b"RIFF....WAVE")
     creation = library.import_file(path)
     assert creation.kind is CreationKind.FILE
     assert library.path_of(creation.id)
     assert library.find_ids() == []
-    assert rebuilt(library) == {creation.id: creation}
+    assert rebuild_index(library) == {creation.id: creation}
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture at all", b"\x89PNG\r\n\x1a\n" + bytes(50)])
-def test_a_picture_that_cannot_be_read_is_refused(library: Library, tmp_path: Path, content: bytes) -> None:
+def test_an_unreadable_image_is_refused(library: Library, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
     with pytest.raises(BadInput):
@@ -112,9 +113,9 @@ def test_a_picture_that_cannot_be_read_is_refused(library: Library, tmp_path: Pa
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp", "avif"])
-def test_a_picture_that_was_cut_is_refused(library: Library, tmp_path: Path, format: str) -> None:
+def test_a_truncated_image_is_refused(library: Library, tmp_path: Path, format: str) -> None:
     whole = writer.save_image(
-        Home(tmp_path / "other"), factories.picture(), factories.recipe(), format=format
+        Home(tmp_path / "other"), factories.make_picture(), factories.make_recipe(), format=format
     ).read_bytes()
     path = tmp_path / f"cut.{format}"
     for parts in (9, 3, 2):
@@ -124,15 +125,15 @@ def test_a_picture_that_was_cut_is_refused(library: Library, tmp_path: Path, for
     assert library.find_ids() == []
 
 
-def test_a_folder_or_nothing_cannot_be_adopted(library: Library, tmp_path: Path) -> None:
+def test_a_folder_or_missing_file_cannot_be_imported(library: Library, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is a folder"):
         library.import_file(tmp_path)
     with pytest.raises(BadInput, match="There is no file"):
         library.import_file(tmp_path / "none.png")
 
 
-def test_a_creation_is_found_by_the_beginning_of_its_id(library: Library, made: Made) -> None:
-    creation = made()
+def test_a_creation_is_found_by_the_beginning_of_its_id(library: Library, make_creation: MakeCreation) -> None:
+    creation = make_creation()
     assert library.get(creation.id[:10]) == creation
     assert library.get(f"sha256:{creation.id}") == creation
     for nothing in ("", "abc", creation.id[:5], "0" * 64, "'; DROP TABLE creations; --", creation.id + "0"):
@@ -140,13 +141,13 @@ def test_a_creation_is_found_by_the_beginning_of_its_id(library: Library, made: 
     assert library.path_of(creation.id[:10]) is None
 
 
-def test_rows_come_in_the_order_asked_for(library: Library, made: Made) -> None:
-    one, two, three = made(), made(), made()
+def test_creations_are_returned_in_the_order_of_the_ids(library: Library, make_creation: MakeCreation) -> None:
+    one, two, three = make_creation(), make_creation(), make_creation()
     assert library.get_many([three.id, "0" * 64, one.id, two.id]) == [three, one, two]
 
 
-def test_marks_are_in_the_row_and_beside_the_file(library: Library, made: Made) -> None:
-    creation = made()
+def test_marks_are_in_the_row_and_beside_the_file(library: Library, make_creation: MakeCreation) -> None:
+    creation = make_creation()
     library.star(creation.id, True)
     library.rate(creation.id, 4)
     marked = library.tag(creation.id, ["Fox", "  deep   blue ", "fox", "", "猫"])
@@ -155,11 +156,11 @@ def test_marks_are_in_the_row_and_beside_the_file(library: Library, made: Made) 
     beside = sidecar.read(Path(creation.path))
     assert (beside.star, beside.rating, beside.tags) == (True, 4, marked.tags)
     assert not library.sweep().changed
-    assert rebuilt(library) == {creation.id: marked}
+    assert rebuild_index(library) == {creation.id: marked}
 
 
-def test_marks_that_cannot_be(library: Library, made: Made) -> None:
-    creation = made()
+def test_invalid_marks_are_refused(library: Library, make_creation: MakeCreation) -> None:
+    creation = make_creation()
     for stars in (-1, 6):
         with pytest.raises(BadInput, match="not between 0 and 5"):
             library.rate(creation.id, stars)
@@ -170,22 +171,24 @@ def test_marks_that_cannot_be(library: Library, made: Made) -> None:
         library.star(creation.id, True)
 
 
-def test_a_sidecar_of_a_newer_studio_keeps_what_is_not_known_here(library: Library, made: Made) -> None:
-    creation = made()
+def test_unknown_sidecar_fields_are_preserved(library: Library, make_creation: MakeCreation) -> None:
+    creation = make_creation()
     path = Path(creation.path)
     sidecar.update(path, colour="red")
     library.star(creation.id, True)
     assert '"colour": "red"' in sidecar.sidecar_path(path).read_text()
 
 
-def test_where_it_came_from_and_what_became_of_it(library: Library, made: Made) -> None:
-    photo = made("photo")
-    style = made("style")
-    recipe = factories.recipe("restyled", image=f"sha256:{photo.id}", others=[f"sha256:{style.id}"], trained=style.id)
+def test_parents_and_children(library: Library, make_creation: MakeCreation) -> None:
+    photo = make_creation("photo")
+    style = make_creation("style")
+    recipe = factories.make_recipe(
+        "restyled", image=f"sha256:{photo.id}", others=[f"sha256:{style.id}"], trained=style.id
+    )
     child = library.add(
         writer.save_image(
             library.home,
-            factories.picture(50),
+            factories.make_picture(50),
             replace(recipe, inputs={"image": f"sha256:{photo.id}"}, parents=[photo.id]),
         )
     )
@@ -194,8 +197,8 @@ def test_where_it_came_from_and_what_became_of_it(library: Library, made: Made) 
     assert library.find_children(child.id) == []
 
 
-def test_a_lost_thumbnail_is_made_again(library: Library, made: Made) -> None:
-    creation = made()
+def test_a_lost_thumbnail_is_rendered_again(library: Library, make_creation: MakeCreation) -> None:
+    creation = make_creation()
     first = library.load_thumbnail(creation.id)
     assert first
     library.home.thumbs.unlink()
@@ -207,30 +210,30 @@ def test_a_lost_thumbnail_is_made_again(library: Library, made: Made) -> None:
     again.close()
 
 
-def test_a_garbled_thumbnail_database_is_replaced(home: Home) -> None:
+def test_a_damaged_thumbnail_database_is_replaced(home: Home) -> None:
     home.thumbs.write_bytes(b"no database" * 1000)
     library = Library(home)
     library.open()
-    creation = library.add(writer.save_image(home, factories.picture(), factories.recipe()))
+    creation = library.add(writer.save_image(home, factories.make_picture(), factories.make_recipe()))
     assert library.load_thumbnail(creation.id)
     assert library.load_thumbnail(creation.id)
     library.close()
 
 
 @pytest.mark.parametrize("format", ["mp4", "webp", "gif"])
-def test_an_animation_shows_a_frame_from_a_third_of_the_way(library: Library, format: str) -> None:
+def test_the_thumbnail_of_an_animation_is_the_frame_at_a_third(library: Library, format: str) -> None:
     colours = [(200, 30, 30)] * 3 + [(30, 200, 30)] * 3 + [(30, 30, 200)] * 3
     frames = [Image.new("RGB", (48, 32), colour) for colour in colours]
-    path = writer.save_animation(library.home, frames, factories.recipe(), fps=12, loop=True, format=format)
-    kept = library.load_thumbnail(library.add(path).id)
-    assert kept is not None
-    red, green, blue = Image.open(io.BytesIO(kept)).resize((1, 1)).getpixel((0, 0))
+    path = writer.save_animation(library.home, frames, factories.make_recipe(), fps=12, loop=True, format=format)
+    thumbnail = library.load_thumbnail(library.add(path).id)
+    assert thumbnail is not None
+    red, green, blue = np.asarray(Image.open(io.BytesIO(thumbnail)).resize((1, 1)))[0, 0].tolist()
     assert green > 150 > max(red, blue)
     library._thumbnails.delete([library.add(path).id])
-    assert library.load_thumbnail(library.add(path).id) == kept, "made again, it is the same"
+    assert library.load_thumbnail(library.add(path).id) == thumbnail, "rendering again gives the same"
 
 
-def test_an_animation_that_was_taken_in_shows_the_same(library: Library, tmp_path: Path) -> None:
+def test_an_imported_animation_has_the_same_thumbnail(library: Library, tmp_path: Path) -> None:
     frames = [Image.new("RGB", (48, 32), colour) for colour in ("red", "green", "blue")]
     path = tmp_path / "a.gif"
     frames[0].save(path, save_all=True, append_images=frames[1:])
@@ -240,16 +243,18 @@ def test_an_animation_that_was_taken_in_shows_the_same(library: Library, tmp_pat
     assert library.load_thumbnail(creation.id) == kept
 
 
-def test_films_have_thumbnails(library: Library) -> None:
+def test_videos_have_thumbnails(library: Library) -> None:
     creation = library.add(
-        writer.save_animation(library.home, factories.frames(), factories.recipe(), fps=9, loop=True)
+        writer.save_animation(library.home, factories.make_frames(), factories.make_recipe(), fps=9, loop=True)
     )
     library._thumbnails.delete([creation.id])
     assert library.load_thumbnail(creation.id)
 
 
-def test_texts_have_none(library: Library) -> None:
-    assert library.load_thumbnail(library.add(writer.save_text(library.home, "words", factories.recipe())).id) is None
+def test_texts_have_no_thumbnails(library: Library) -> None:
+    assert (
+        library.load_thumbnail(library.add(writer.save_text(library.home, "words", factories.make_recipe())).id) is None
+    )
 
 
 def test_the_index_of_a_newer_studio_is_refused(library: Library) -> None:
@@ -263,7 +268,7 @@ def test_the_index_of_a_newer_studio_is_refused(library: Library) -> None:
     newer.close()
 
 
-def test_a_migration_is_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_failed_migration_is_rolled_back(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
     connection.execute("CREATE TABLE links (other TEXT)")
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
@@ -273,11 +278,11 @@ def test_a_migration_is_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["garbage", "middle"])
-def test_a_damaged_index_is_made_anew(library: Library, made: Made, damage: str) -> None:
+def test_a_damaged_index_is_rebuilt(library: Library, make_creation: MakeCreation, damage: str) -> None:
     for _ in range(30):
-        made("word " * 500)
+        make_creation("word " * 500)
     library.star(library.find_ids()[3], True)
-    before = everything(library)
+    before = read_all(library)
     library.close()
     content = bytearray(library.home.index.read_bytes())
     if damage == "garbage":
@@ -290,13 +295,13 @@ def test_a_damaged_index_is_made_anew(library: Library, made: Made, damage: str)
         again.open()
         with suppress(StudioError):
             again.sweep()
-            found = everything(again)
+            found = read_all(again)
         again.close()
     assert found == before
 
 
-def test_threads_share_one_library(library: Library, made: Made) -> None:
-    ids = [made().id for _ in range(4)]
+def test_threads_share_one_library(library: Library, make_creation: MakeCreation) -> None:
+    ids = [make_creation().id for _ in range(4)]
     errors: list[BaseException] = []
 
     def work(number: int) -> None:
@@ -317,17 +322,17 @@ def test_threads_share_one_library(library: Library, made: Made) -> None:
     assert library.find_ids(starred=True) == library.find_ids()
 
 
-def test_two_processes_write_one_index(library: Library, made: Made) -> None:
+def test_two_processes_write_one_index(library: Library, make_creation: MakeCreation) -> None:
     code = """
 from studio.core.paths import Home
 from studio.library.storage import writer
 from studio.library.library import Library
 from tests.library import factories
-from tests.library.kill_reindex import everything, rebuilt
 library = Library(Home.default())
 library.open()
 for number in range(25):
-    path = writer.save_image(library.home, factories.picture(1000 + number), factories.recipe("theirs", seed=number))
+    recipe = factories.make_recipe("theirs", seed=number)
+    path = writer.save_image(library.home, factories.make_picture(1000 + number), recipe)
     creation = library.add(path)
     library.star(creation.id, True)
 library.sweep()
@@ -335,13 +340,13 @@ library.close()
 """
     other = subprocess.Popen([sys.executable, "-c", code])
     for _ in range(25):
-        library.star(made("ours").id, True)
+        library.star(make_creation("ours").id, True)
         library.sweep()
     assert other.wait() == 0
     library.sweep()
     assert len(library.find_ids("ours", starred=True)) == len(library.find_ids("theirs", starred=True)) == 25
-    before = everything(library)
-    assert rebuilt(library) == before
+    before = read_all(library)
+    assert rebuild_index(library) == before
 
 
 def test_importing_the_library_is_light() -> None:

@@ -1,4 +1,4 @@
-"""The grammar of AUTOMATIC1111, written and read."""
+"""Parameters in the format of AUTOMATIC1111 are formatted and parsed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Steps: 20, Sampler: DPM++ 2M, CFG scale: 7, Seed: 965400086, Size: 512x768, Mode
 Model: v1-5, Lora hashes: "a: 1b2c, b: 3d4e", Version: v1.9.3"""
 
 
-def test_what_the_web_interface_writes() -> None:
+def test_parameters_of_the_web_ui() -> None:
     found = a1111.parse(REAL)
     assert found.prompt == "masterpiece, a cat\nsitting on a wall"
     assert found.negative_prompt == "dog, (bad:1.2)\nblurry"
@@ -31,42 +31,42 @@ def test_a_last_line_with_two_pairs_belongs_to_the_prompt() -> None:
     assert (found.prompt, found.settings) == ("a poem\nTime: now, Place: here", {})
 
 
-def test_a_prompt_that_looks_like_settings_is_kept() -> None:
-    recipe = factories.recipe("fox\nSteps: 1, Seed: 2, CFG scale: 3, Size: 1x1")
+def test_a_prompt_that_looks_like_settings_stays_a_prompt() -> None:
+    recipe = factories.make_recipe("fox\nSteps: 1, Seed: 2, CFG scale: 3, Size: 1x1")
     found = a1111.parse(a1111.format_recipe(recipe, (512, 512)))
     assert found.prompt == recipe.params["prompt"]
     assert found.settings["Seed"] == "5"
 
 
-def test_a_tool_without_a_prompt_still_writes_a_line_that_counts() -> None:
-    recipe = factories.recipe("", negative_prompt="", tool="vae.morph")
+def test_a_recipe_without_a_prompt_has_a_valid_last_line() -> None:
+    recipe = factories.make_recipe("", negative_prompt="", tool="vae.morph")
     found = a1111.parse(a1111.format_recipe(recipe))
     assert found.prompt == ""
     assert found.settings["Tool"] == "vae.morph"
 
 
 @pytest.mark.parametrize("tool", ["diffusion.repaint", "diffusion.inpaint", "diffusion.upscale"])
-def test_what_repaints_says_how_strongly(tool: str) -> None:
-    found = a1111.parse(a1111.format_recipe(factories.recipe(tool=tool, strength=0.25)))
+def test_image_to_image_writes_the_denoising_strength(tool: str) -> None:
+    found = a1111.parse(a1111.format_recipe(factories.make_recipe(tool=tool, strength=0.25)))
     assert found.settings["Denoising strength"] == "0.25"
 
 
-def test_another_tools_strength_is_its_own() -> None:
-    assert "Denoising" not in a1111.format_recipe(factories.recipe(tool="echo.copy", strength=0.25))
+def test_the_strength_of_other_tools_is_not_written() -> None:
+    assert "Denoising" not in a1111.format_recipe(factories.make_recipe(tool="echo.copy", strength=0.25))
 
 
 @pytest.mark.parametrize("value", ['a, b: "c"', "two\nlines", "back\\slash", " spaces ", "猫: 絵", ""])
 def test_values_that_need_quotes(value: str) -> None:
-    recipe = factories.recipe(model=value or "x", sampler=value)
+    recipe = factories.make_recipe(model=value or "x", sampler=value)
     found = a1111.parse(a1111.format_recipe(recipe))
     assert found.settings["Model"] == (value or "x")
 
 
-def test_any_prompt_comes_back() -> None:
+def test_any_prompt_survives() -> None:
     chance = random.Random(5)
     for _ in range(3_000):
-        prompt, negative, model = (factories.any_text(chance) for _ in range(3))
-        recipe = factories.recipe(prompt, negative_prompt=negative, model=model or "m")
+        prompt, negative, model = (factories.make_text(chance) for _ in range(3))
+        recipe = factories.make_recipe(prompt, negative_prompt=negative, model=model or "m")
         found = a1111.parse(a1111.format_recipe(recipe, (64, 48)))
         assert found.prompt == prompt.strip()
         assert found.negative_prompt == negative.strip()
@@ -77,5 +77,5 @@ def test_any_prompt_comes_back() -> None:
 @pytest.mark.parametrize(
     "text", ["", "\n", ":", ",,,,", 'a:"', 'a:"' * 50_000, "a: " * 50_000, '"\\' * 50_000, "a" * 3_000_000, "\0" * 100]
 )
-def test_what_is_no_grammar_is_all_prompt(text: str) -> None:
+def test_text_without_settings_is_all_prompt(text: str) -> None:
     a1111.parse(text)

@@ -1,4 +1,4 @@
-"""What other tools wrote, as they write it; and what somebody might write to do harm."""
+"""Metadata in the formats of other tools, and hostile metadata."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_a_user_comment_in_any_encoding(packed: bytes) -> None:
         assert exif.decode_text(packed + TEXT.encode(encoding)) == TEXT
 
 
-def test_an_animated_webp_of_comfy(tmp_path: Path) -> None:
+def test_an_animated_webp_of_comfyui(tmp_path: Path) -> None:
     tags = Image.Exif()
     tags[0x010F], tags[0x0110] = "workflow:{}", "prompt:" + json.dumps(GRAPH)
     path = tmp_path / "a.webp"
@@ -171,7 +171,7 @@ def test_an_animated_webp_of_comfy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extension", ["mp4", "webm"])
-def test_films_of_comfy(tmp_path: Path, extension: str) -> None:
+def test_videos_of_comfyui(tmp_path: Path, extension: str) -> None:
     path = tmp_path / f"a.{extension}"
     made = ["-f", "lavfi", "-i", "color=red:s=32x16:d=0.5:r=8", "-metadata", f"prompt={json.dumps(GRAPH)}"]
     more = ["-movflags", "use_metadata_tags", "-c:v", "libx264"] if extension == "mp4" else ["-c:v", "libvpx"]
@@ -181,7 +181,7 @@ def test_films_of_comfy(tmp_path: Path, extension: str) -> None:
     assert (found.source, found.prompt, found.steps) == ("ComfyUI", "a fox", 25)
 
 
-def test_a_film_says_its_size(tmp_path: Path, home: Home) -> None:
+def test_a_video_header_contains_its_size(tmp_path: Path, home: Home) -> None:
     path = home.library / "a.webm"
     made = ["-f", "lavfi", "-i", "color=red:s=32x16:d=0.5:r=8", "-c:v", "libvpx", str(path)]
     subprocess.run([films.find_ffmpeg(), "-v", "error", *made], check=True)
@@ -248,7 +248,7 @@ HOSTILE: list[Any] = [
 @pytest.mark.parametrize(
     "name", ["parameters", "prompt", "Comment", "invokeai_metadata", "sd-metadata", "Dream", "UserComment", "xmp"]
 )
-def test_hostile_texts_are_understood_or_left(name: str, text: str) -> None:
+def test_hostile_texts_do_no_harm(name: str, text: str) -> None:
     found = metadata.parse_texts({name: text, "Software": "NovelAI", "fooocus_scheme": "fooocus"})
     if found:
         assert all(
@@ -260,7 +260,7 @@ def test_hostile_texts_are_understood_or_left(name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("size", [3_000_000, 200_000_000])
-def test_a_text_that_unpacks_to_far_too_much_hides_no_other(tmp_path: Path, size: int) -> None:
+def test_a_decompression_bomb_hides_no_other_text(tmp_path: Path, size: int) -> None:
     path = png_with(tmp_path / "a.png", {"parameters": TEXT})
     bomb = zlib.compress(bytes(size), 9)
     chunk = png._pack_chunk(b"iTXt", b"bomb\0\1\0\0\0" + bomb)
@@ -279,14 +279,14 @@ def test_xmp_is_not_parsed_as_xml() -> None:
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp", "avif", "gif", "mp4", "md"])
 def test_damaged_files_are_read_or_refused(home: Home, format: str) -> None:
     """Bytes changed and files cut at random: nothing but BadInput may come of it."""
-    recipe = factories.recipe("word " * 50)
+    recipe = factories.make_recipe("word " * 50)
     match format:
         case "gif" | "mp4":
-            path = save_animation(home, factories.frames(3), recipe, fps=9, loop=True, format=format)
+            path = save_animation(home, factories.make_frames(3), recipe, fps=9, loop=True, format=format)
         case "md":
             path = save_text(home, "text", recipe)
         case _:
-            path = save_image(home, factories.picture(), recipe, format=format)
+            path = save_image(home, factories.make_picture(), recipe, format=format)
     content = path.read_bytes()
     chance = random.Random(format)
     for _ in range(150):
@@ -304,7 +304,7 @@ def test_damaged_files_are_read_or_refused(home: Home, format: str) -> None:
                 continue
 
 
-def test_numbers_of_strangers() -> None:
+def test_untrusted_numbers() -> None:
     said = dialects._to_fields(
         {"seed": "12345678901234567", "steps": 20.0, "guidance": "nan", "width": True, "height": "0x10"}
     )

@@ -1,4 +1,4 @@
-"""What is typed into the search field."""
+"""The search language finds creations by words and conditions."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from studio.library.library import Library
 from studio.library.storage import writer
 from tests.library import factories
 
-Made = Callable[..., Creation]
+MakeCreation = Callable[..., Creation]
 
 
 @pytest.fixture
-def five(library: Library, made: Made) -> dict[str, Creation]:
+def five(library: Library, make_creation: MakeCreation) -> dict[str, Creation]:
     found = {
-        "fox": made("A red fox in the snow", seed=11),
-        "forest": made("Ein Wald, Öl auf Leinwand", seed=12),
-        "cat": made("雪の中の猫の絵", seed=13),
-        "style": made("", tool="style_transfer.restyle", style="Starry Night", seed=14),
+        "fox": make_creation("A red fox in the snow", seed=11),
+        "forest": make_creation("Ein Wald, Öl auf Leinwand", seed=12),
+        "cat": make_creation("雪の中の猫の絵", seed=13),
+        "style": make_creation("", tool="style_transfer.restyle", style="Starry Night", seed=14),
         "text": library.add(
-            writer.save_text(library.home, "Once upon a time a dragon slept.", factories.recipe("tale"))
+            writer.save_text(library.home, "Once upon a time a dragon slept.", factories.make_recipe("tale"))
         ),
     }
     library.tag(found["fox"].id, ["Winter", "deep blue"])
@@ -93,13 +93,13 @@ def test_file_names_are_found(library: Library, five: dict[str, Creation]) -> No
     assert library.find_ids(creation.id[:10]) == [creation.id]
 
 
-def test_tags_that_were_taken_away_are_not_found(library: Library, five: dict[str, Creation]) -> None:
+def test_removed_tags_are_not_found(library: Library, five: dict[str, Creation]) -> None:
     library.tag(five["fox"].id, ["summer"])
     assert library.find_ids("tag:winter") == library.find_ids("winter") == []
     assert library.find_ids("tag:summer") == [five["fox"].id]
 
 
-def test_shelves(library: Library, five: dict[str, Creation]) -> None:
+def test_trashed_and_hidden_creations_are_separate(library: Library, five: dict[str, Creation]) -> None:
     library.trash([five["fox"].id])
     assert library.find_ids("fox") == []
     assert library.find_ids("fox", trashed=True) == [five["fox"].id]
@@ -107,8 +107,8 @@ def test_shelves(library: Library, five: dict[str, Creation]) -> None:
     assert library.find_ids(starred=True) == [five["cat"].id]
 
 
-def test_pages_follow_each_other(library: Library, made: Made) -> None:
-    ids = [made().id for _ in range(7)][::-1]
+def test_results_continue_after_an_id(library: Library, make_creation: MakeCreation) -> None:
+    ids = [make_creation().id for _ in range(7)][::-1]
     pages, last = [], None
     while page := library.search("fox", limit=3, before=last):
         pages.append([creation.id for creation in page])
@@ -117,7 +117,7 @@ def test_pages_follow_each_other(library: Library, made: Made) -> None:
     assert library.find_ids(limit=2) == ids[:2]
 
 
-def test_any_text_at_all_is_a_query(library: Library, five: dict[str, Creation]) -> None:
+def test_any_text_is_a_valid_query(library: Library, five: dict[str, Creation]) -> None:
     chance = random.Random(2)
     parts = [
         "tag:",
@@ -138,7 +138,7 @@ def test_any_text_at_all_is_a_query(library: Library, five: dict[str, Creation])
         "\ud800",
     ]
     for _ in range(800):
-        query = "".join(chance.choice([*parts, factories.any_text(chance)]) for _ in range(chance.randrange(6)))
+        query = "".join(chance.choice([*parts, factories.make_text(chance)]) for _ in range(chance.randrange(6)))
         library.find_ids(query)
     library.find_ids("x " * 5_000)
     library.find_ids("before:99999-01-01 after:0001-01-01 seed:" + "9" * 50)

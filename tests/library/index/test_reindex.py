@@ -1,4 +1,4 @@
-"""The sweep: whatever was done to the files, the index follows."""
+"""A sweep updates the index after any change of the files."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from studio.library.library import Library
 from studio.library.storage import sidecar, writer
 from tests.library import factories
 
-Made = Callable[..., Creation]
+MakeCreation = Callable[..., Creation]
 
 
-def test_nothing_changed(library: Library, made: Made) -> None:
-    made()
+def test_nothing_changed(library: Library, make_creation: MakeCreation) -> None:
+    make_creation()
     assert not library.sweep().changed
 
 
 def test_files_without_rows_are_indexed(library: Library) -> None:
-    paths = [writer.save_image(library.home, factories.picture(number), factories.recipe()) for number in range(3)]
+    paths = [
+        writer.save_image(library.home, factories.make_picture(number), factories.make_recipe()) for number in range(3)
+    ]
     steps: list[tuple[int, int]] = []
     done = library.sweep(lambda step, total: steps.append((step, total)))
     assert len(done.added) == 3
@@ -32,8 +34,10 @@ def test_files_without_rows_are_indexed(library: Library) -> None:
     assert {library.path_of(id) for id in done.added} == set(paths)
 
 
-def test_rows_without_files_are_missing_until_the_file_comes_back(library: Library, made: Made, tmp_path: Path) -> None:
-    creation = made()
+def test_rows_without_files_are_missing_until_the_file_comes_back(
+    library: Library, make_creation: MakeCreation, tmp_path: Path
+) -> None:
+    creation = make_creation()
     library.star(creation.id, True)
     path = Path(creation.path)
     path.rename(tmp_path / "away.png")
@@ -48,8 +52,8 @@ def test_rows_without_files_are_missing_until_the_file_comes_back(library: Libra
     assert library.get(creation.id) == replace(creation, star=True)
 
 
-def test_a_file_that_was_moved_by_hand_is_the_same_creation(library: Library, made: Made) -> None:
-    creation = made()
+def test_a_file_that_was_moved_by_hand_is_the_same_creation(library: Library, make_creation: MakeCreation) -> None:
+    creation = make_creation()
     target = library.home.library / "mine" / "fox.png"
     target.parent.mkdir()
     Path(creation.path).rename(target)
@@ -58,8 +62,10 @@ def test_a_file_that_was_moved_by_hand_is_the_same_creation(library: Library, ma
     assert library.get(creation.id) == replace(creation, path=str(target))
 
 
-def test_a_copy_is_the_same_creation_and_takes_over_when_the_first_goes(library: Library, made: Made) -> None:
-    creation = made()
+def test_a_copy_is_the_same_creation_and_takes_over_when_the_first_goes(
+    library: Library, make_creation: MakeCreation
+) -> None:
+    creation = make_creation()
     copy = library.home.library / "copy.png"
     shutil.copy2(creation.path, copy)
     assert library.sweep().added == ()
@@ -70,8 +76,8 @@ def test_a_copy_is_the_same_creation_and_takes_over_when_the_first_goes(library:
     assert library.path_of(creation.id) == copy
 
 
-def test_a_file_that_was_overwritten_is_another_creation(library: Library, made: Made) -> None:
-    creation, other = made(), made()
+def test_a_file_that_was_overwritten_is_another_creation(library: Library, make_creation: MakeCreation) -> None:
+    creation, other = make_creation(), make_creation()
     shutil.copy(other.path, creation.path)
     assert library.sweep().missing == ()
     found = library.get(creation.id)
@@ -80,8 +86,8 @@ def test_a_file_that_was_overwritten_is_another_creation(library: Library, made:
     assert library.find_ids() == [other.id]
 
 
-def test_marks_made_elsewhere_are_taken_over(library: Library, made: Made) -> None:
-    creation = made()
+def test_marks_changed_outside_are_indexed(library: Library, make_creation: MakeCreation) -> None:
+    creation = make_creation()
     sidecar.update(Path(creation.path), star=True, tags=["sent"])
     done = library.sweep()
     assert (done.updated, done.added) == (1, ())
@@ -89,26 +95,28 @@ def test_marks_made_elsewhere_are_taken_over(library: Library, made: Made) -> No
     assert library.find_ids("tag:sent") == [creation.id]
 
 
-def test_a_garbled_sidecar_costs_the_marks_alone(library: Library, made: Made) -> None:
-    creation = made()
+def test_a_damaged_sidecar_loses_only_the_marks(library: Library, make_creation: MakeCreation) -> None:
+    creation = make_creation()
     for content in (b"", b"{", b"[1]", b'{"star": "yes"}', b'{"recipe": {}}', b"\xff\xfe", b"[" * 100_000):
         sidecar.sidecar_path(Path(creation.path)).write_bytes(content)
         library.sweep()
         assert library.get(creation.id) == creation
 
 
-def test_what_is_no_creation_is_named_once(library: Library) -> None:
+def test_other_files_are_reported_once(library: Library) -> None:
     broken = library.home.library / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff\xe0" + bytes(100))
     (library.home.library / ".DS_Store").write_bytes(b"x")
     (library.home.library / "notes.xyz").write_bytes(b"x")
     assert sum("broken.jpg" in problem for problem in library.sweep().problems) == 1
     assert library.sweep().problems == ()
-    shutil.copy(writer.save_image(library.home, factories.picture(), factories.recipe(), format="jpg"), broken)
+    shutil.copy(
+        writer.save_image(library.home, factories.make_picture(), factories.make_recipe(), format="jpg"), broken
+    )
     assert len(library.sweep().added) == 1
 
 
-def test_only_what_nobody_writes_any_more_is_removed(library: Library) -> None:
+def test_only_abandoned_temporary_files_are_removed(library: Library) -> None:
     mine = library.home.library / f"{PART}{os.getpid()}-ab.png"
     gone = library.home.library / "2026" / f"{PART}999999999-ab.png"
     folder = library.home.library / f"{PART}999999998-ab"
@@ -124,8 +132,8 @@ def test_only_what_nobody_writes_any_more_is_removed(library: Library) -> None:
     assert library.sweep().removed == 1
 
 
-def test_a_sidecar_left_behind_by_a_kill_follows_its_file(library: Library, made: Made) -> None:
-    creation = made()
+def test_a_sidecar_left_behind_by_a_kill_follows_its_file(library: Library, make_creation: MakeCreation) -> None:
+    creation = make_creation()
     library.star(creation.id, True)
     path = Path(creation.path)
     there = library.home.trash / path.relative_to(library.home.library)
@@ -140,8 +148,10 @@ def test_a_sidecar_left_behind_by_a_kill_follows_its_file(library: Library, made
     assert library.get(creation.id) == replace(creation, star=True)
 
 
-def test_links_out_of_the_library_are_not_followed(library: Library, tmp_path: Path, made: Made) -> None:
-    creation = made()
+def test_links_out_of_the_library_are_not_followed(
+    library: Library, tmp_path: Path, make_creation: MakeCreation
+) -> None:
+    creation = make_creation()
     (library.home.library / "loop").symlink_to(library.home.library, target_is_directory=True)
     (library.home.library / "dangling.png").symlink_to(tmp_path / "none.png")
     library.sweep()

@@ -1,4 +1,4 @@
-"""What models may be used for, and who was told."""
+"""Licences of models are found, described, and accepted once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from studio.core.paths import Home
 from studio.library.models import licences, offers
 from studio.library.models.licences import LicenceTerms
 from tests.fixtures import gguf
-from tests.library.models.test_external_folders import weights
+from tests.library.models.test_external_folders import write_weights
 
 
 @pytest.mark.parametrize(
@@ -26,21 +26,21 @@ from tests.library.models.test_external_folders import weights
         ("studio.json", "not json", ""),
     ],
 )  # fmt: skip
-def test_where_a_licence_is_said(tmp_path: Path, name: str, content: str, expected: str) -> None:
+def test_the_licence_of_a_folder(tmp_path: Path, name: str, content: str, expected: str) -> None:
     (tmp_path / name).write_bytes(content.encode())
     assert licences.licence_of(tmp_path) == expected
 
 
-def test_a_single_file_may_say_it_in_its_header(tmp_path: Path) -> None:
-    said = weights(tmp_path / "a.safetensors", **{"modelspec.license": "CC-BY-NC-4.0"})
+def test_the_licence_in_a_safetensors_header(tmp_path: Path) -> None:
+    said = write_weights(tmp_path / "a.safetensors", **{"modelspec.license": "CC-BY-NC-4.0"})
     assert licences.licence_of(said) == "CC-BY-NC-4.0"
-    assert licences.licence_of(weights(tmp_path / "b.safetensors")) == ""
+    assert licences.licence_of(write_weights(tmp_path / "b.safetensors")) == ""
     (tmp_path / "cut.safetensors").write_bytes(b"\xff" * 12)
     assert licences.licence_of(tmp_path / "cut.safetensors") == ""
     assert licences.licence_of(tmp_path / "gone.safetensors") == ""
 
 
-def test_a_gguf_file_says_it_among_its_keys(tmp_path: Path) -> None:
+def test_the_licence_in_a_gguf_header(tmp_path: Path) -> None:
     keys = {
         "general.license": "other",
         "general.license.name": "its-own",
@@ -65,11 +65,11 @@ def test_a_gguf_file_says_it_among_its_keys(tmp_path: Path) -> None:
         ("", "A does not state its licence."),
     ],
 )
-def test_in_words(licence: str, sentence: str) -> None:
+def test_a_licence_is_described(licence: str, sentence: str) -> None:
     assert LicenceTerms("A", licence).sentence == sentence
 
 
-def test_where_it_can_be_read(tmp_path: Path) -> None:
+def test_the_link_of_a_licence(tmp_path: Path) -> None:
     model = tmp_path / "models--org--a" / "snapshots" / "abc"
     model.mkdir(parents=True)
     card = model / "README.md"
@@ -84,7 +84,7 @@ def test_where_it_can_be_read(tmp_path: Path) -> None:
     assert licences.terms_of("a", card.parent).link == "https://huggingface.co/org/a"
 
 
-def test_what_was_not_accepted_yet(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unaccepted_licences(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     mine = home.models / "mine"
     mine.mkdir()

@@ -1,4 +1,4 @@
-"""Models to choose from, and what a choice stands for."""
+"""Models are listed to choose from, and a choice resolves to a path."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from tests.library import factories
 
 
 @pytest.fixture
-def trained(library: Library, tmp_path: Path) -> Creation:
+def trained_model(library: Library, tmp_path: Path) -> Creation:
     folder = tmp_path / "job"
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"weights")
     (folder / "studio.json").write_text('{"licence": "CC0"}')
     return library.add(
-        writer.save_model(library.home, folder, factories.recipe(tool="vae.train"), title="Mine", kind="autoencoder")
+        writer.save_model(
+            library.home, folder, factories.make_recipe(tool="vae.train"), title="Mine", kind="autoencoder"
+        )
     )
 
 
-def folder_of_mine(home: Home, name: str, **about: str) -> Path:
+def create_model_folder(home: Home, name: str, **about: str) -> Path:
     folder = home.models / name
     folder.mkdir()
     if about:
@@ -34,10 +36,10 @@ def folder_of_mine(home: Home, name: str, **about: str) -> Path:
     return folder
 
 
-def test_offers_say_what_and_where_from(home: Home, library: Library, trained: Creation) -> None:
-    folder_of_mine(home, "gan", kind="gan", title="A GAN")
-    mine = folder_of_mine(home, "vae", kind="autoencoder", title="A VAE", licence="MIT")
-    unknown = folder_of_mine(home, "whatever")
+def test_offers_have_title_kind_and_source(home: Home, library: Library, trained_model: Creation) -> None:
+    create_model_folder(home, "gan", kind="gan", title="A GAN")
+    mine = create_model_folder(home, "vae", kind="autoencoder", title="A VAE", licence="MIT")
+    unknown = create_model_folder(home, "whatever")
     (home.models / "single.safetensors").write_bytes(b"x")
     (home.models / "readme.txt").write_text("x")
     (home.models / "broken").mkdir()
@@ -48,7 +50,7 @@ def test_offers_say_what_and_where_from(home: Home, library: Library, trained: C
     assert all(offer.kind == "autoencoder" for offer in starters)
     rest = [(offer.name, offer.title, offer.licence, offer.source.value) for offer in found[len(starters) :]]
     assert rest == [
-        (trained.id, "Mine", "CC0", "trained"),
+        (trained_model.id, "Mine", "CC0", "trained"),
         ("broken", "broken", "", "folder"),
         ("single.safetensors", "single", "", "folder"),
         (mine.name, "A VAE", "MIT", "folder"),
@@ -59,14 +61,16 @@ def test_offers_say_what_and_where_from(home: Home, library: Library, trained: C
     assert names == ["broken", "gan", "single.safetensors", "whatever"]
 
 
-def test_what_a_choice_stands_for(home: Home, library: Library, trained: Creation, tmp_path: Path) -> None:
-    mine = folder_of_mine(home, "vae")
+def test_a_choice_resolves_to_a_path(home: Home, library: Library, trained_model: Creation, tmp_path: Path) -> None:
+    mine = create_model_folder(home, "vae")
     assert models.resolve_model(home, "vae") == mine
     assert models.resolve_model(home, str(mine)) == mine
-    assert models.resolve_model(home, trained.id) == Path(trained.path)
-    assert models.resolve_model(home, trained.id[:10]) == Path(trained.path)
-    library.trash([trained.id])
-    assert models.resolve_model(home, trained.id) == home.trash / Path(trained.path).relative_to(home.library)
+    assert models.resolve_model(home, trained_model.id) == Path(trained_model.path)
+    assert models.resolve_model(home, trained_model.id[:10]) == Path(trained_model.path)
+    library.trash([trained_model.id])
+    assert models.resolve_model(home, trained_model.id) == home.trash / Path(trained_model.path).relative_to(
+        home.library
+    )
     for nothing in ("", "none", "someone/on-the-hub", "0" * 64, "../models/none", "a\0b", ".", ".."):
         found = models.resolve_model(home, nothing)
         assert found is None or nothing in (".", "..")
@@ -78,15 +82,15 @@ def test_a_starter_has_a_short_name(home: Home) -> None:
     assert models.resolve_model(home, short) == models.resolve_model(home, "vae-spatial") == full
     assert models.expand_name(home, "vae-spatial") == "vae-spatial"
     assert models.expand_name(home, "/a/path") == "/a/path"
-    mine = folder_of_mine(home, short)
+    mine = create_model_folder(home, short)
     assert models.expand_name(home, short) == short
     assert models.resolve_model(home, short) == mine
 
 
-def test_an_offer_has_the_picture_in_its_folder(home: Home) -> None:
-    mine = folder_of_mine(home, "ink", kind="style")
+def test_an_offer_has_its_tile_image(home: Home) -> None:
+    mine = create_model_folder(home, "ink", kind="style")
     (mine / "preview.webp").write_bytes(b"picture")
-    folder_of_mine(home, "mist", kind="style")
+    create_model_folder(home, "mist", kind="style")
     found = {offer.name: offer.picture for offer in models.list_offers(home, None, "style")}
     assert (found["ink"], found["mist"]) == (str(mine / "preview.webp"), "")
 

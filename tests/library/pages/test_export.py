@@ -1,4 +1,4 @@
-"""A page as a file for others: nothing in it is taken for markup, and its pictures come along."""
+"""An exported page contains its text, escaped, and its images."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from studio.core.errors import BadInput, StudioError
 from studio.core.page.edits import Author
 from studio.core.page.revisions import AuthorRun
 from studio.library.pages.export import Illustration, export_page, split_paragraphs
+
+OPF = "{http://www.idpf.org/2007/opf}"
 
 TEXT = "1. The fox <b>\n\n# No *heading* & שלום"
 RUNS = [AuthorRun(TEXT, Author.HUMAN), AuthorRun(" It ran.\n- Home\x07.", Author.MACHINE)]
@@ -105,7 +107,7 @@ FORMATS = ("md", "html", "epub", "docx")
 
 
 @pytest.mark.parametrize("ending", FORMATS[2:])
-def test_what_xml_cannot_hold_is_left_out(ending: str, tmp_path: Path, picture: Illustration) -> None:
+def test_invalid_xml_characters_are_removed(ending: str, tmp_path: Path, picture: Illustration) -> None:
     odd = Illustration(picture.path, 2, ODD)
     export_page([AuthorRun(ODD, Author.MACHINE)], [odd], ODD, tmp_path / f"odd.{ending}")
     with zipfile.ZipFile(tmp_path / f"odd.{ending}") as book:
@@ -114,7 +116,7 @@ def test_what_xml_cannot_hold_is_left_out(ending: str, tmp_path: Path, picture: 
     assert text.strip().removeprefix("abc.machine{color:#0f4c81}img{max-width:100%}") == "abc"
 
 
-def test_pictures_are_found_beside_a_file_of_any_name(tmp_path: Path, picture: Illustration) -> None:
+def test_image_links_work_for_any_file_name(tmp_path: Path, picture: Illustration) -> None:
     export_page(RUNS, [picture], "A", tmp_path / "50% #1: why?.html")
     (link,) = re.findall('src="([^"]*)"', (tmp_path / "50% #1: why?.html").read_text("utf-8"))
     assert urlsplit(link).path == link
@@ -124,7 +126,7 @@ def test_pictures_are_found_beside_a_file_of_any_name(tmp_path: Path, picture: I
     assert (tmp_path / unquote(link)).is_file()
 
 
-def test_every_reader_of_books_can_show_the_pictures(tmp_path: Path) -> None:
+def test_epub_images_have_supported_formats(tmp_path: Path) -> None:
     pictures = []
     for number, ending in enumerate(("png", "webp", "avif", "jpg", "tif")):
         pictures.append(Illustration(tmp_path / f"{number}.{ending}", 1, ending))
@@ -132,12 +134,12 @@ def test_every_reader_of_books_can_show_the_pictures(tmp_path: Path) -> None:
     export_page(RUNS, pictures, "A", tmp_path / "a.epub")
     with zipfile.ZipFile(tmp_path / "a.epub") as book:
         package = ElementTree.fromstring(book.read("EPUB/book.opf"))
-        told = {one.get("href"): one.get("media-type") for one in package.iter("{http://www.idpf.org/2007/opf}item")}
-        made = {name: kind for name, kind in told.items() if name and name.startswith("images/")}
-        assert sorted(made.values()) == ["image/jpeg", *["image/png"] * 3, "image/webp"]
-        for name, kind in made.items():
+        items = [(item.get("href", ""), item.get("media-type", "")) for item in package.iter(f"{OPF}item")]
+        images = {name: media_type for name, media_type in items if name.startswith("images/")}
+        assert sorted(images.values()) == ["image/jpeg", *["image/png"] * 3, "image/webp"]
+        for name, media_type in images.items():
             with Image.open(io.BytesIO(book.read(f"EPUB/{name}"))) as image:
-                assert image.get_format_mimetype() == kind
+                assert image.get_format_mimetype() == media_type
 
 
 def test_a_tall_picture_fits_on_a_page_of_a_document(tmp_path: Path) -> None:
@@ -152,7 +154,7 @@ def test_a_tall_picture_fits_on_a_page_of_a_document(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-def test_a_picture_that_is_broken_is_a_sentence_or_copied(ending: str, tmp_path: Path) -> None:
+def test_a_damaged_image_is_reported_or_copied(ending: str, tmp_path: Path) -> None:
     broken = Illustration(tmp_path / "broken.png", 1, "fox")
     broken.path.write_bytes(b"\x89PNG\r\n\x1a\n nothing")
     if ending == "docx":
@@ -164,7 +166,7 @@ def test_a_picture_that_is_broken_is_a_sentence_or_copied(ending: str, tmp_path:
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-def test_a_picture_that_may_not_be_read_is_a_sentence(
+def test_an_unreadable_image_is_reported(
     ending: str, tmp_path: Path, picture: Illustration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(path: Path) -> bytes:
@@ -175,13 +177,13 @@ def test_a_picture_that_may_not_be_read_is_a_sentence(
         export_page(RUNS, [picture], "A", tmp_path / f"a.{ending}")
 
 
-def test_a_picture_that_is_gone_is_left_out(tmp_path: Path) -> None:
+def test_a_missing_image_is_left_out(tmp_path: Path) -> None:
     gone = Illustration(tmp_path / "gone.png", 3, "fox")
     for name in ("a.md", "a.html", "a.epub", "a.docx"):
         export_page([AuthorRun("A fox", Author.HUMAN)], [gone], "A", tmp_path / name)
     assert (tmp_path / "a.md").read_text() == "A fox\n"
 
 
-def test_another_ending_is_a_sentence(tmp_path: Path) -> None:
+def test_an_unknown_extension_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"cannot be saved as \.txt"):
         export_page([], [], "", tmp_path / "a.txt")

@@ -1,4 +1,4 @@
-"""Pages on disk: what was acknowledged is there, whatever happens."""
+"""Acknowledged edits of pages survive kills and damage."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def journal(file: PageFile) -> Path:
     return next(file.folder.glob("journal-*.jsonl"))
 
 
-def test_a_page_is_as_it_was_left(store: PageStore) -> None:
+def test_a_page_survives(store: PageStore) -> None:
     file, page = store.create(), RevisionTree()
     assert store.list_pages() == []
     file.append(page.write(0, 0, "Once upon a time"))
@@ -50,7 +50,7 @@ def test_a_snapshot_begins_a_new_journal(store: PageStore) -> None:
     assert store.get(file.id).load().text == "One two three"
 
 
-def test_a_line_that_was_cut_short_is_left_out_and_written_over(store: PageStore) -> None:
+def test_a_truncated_line_is_ignored_and_overwritten(store: PageStore) -> None:
     file, page = store.create(), RevisionTree()
     file.append(page.write(0, 0, "One"))
     with journal(file).open("ab") as torn:
@@ -62,7 +62,7 @@ def test_a_line_that_was_cut_short_is_left_out_and_written_over(store: PageStore
     assert store.get(file.id).load().text == "One two"
 
 
-def test_a_damaged_line_costs_only_what_builds_on_it(store: PageStore) -> None:
+def test_a_damaged_line_loses_only_dependent_edits(store: PageStore) -> None:
     file, page = store.create(), RevisionTree()
     file.append(page.write(0, 0, "One"))
     file.append(page.write(3, 0, " two", join=False))
@@ -72,7 +72,7 @@ def test_a_damaged_line_costs_only_what_builds_on_it(store: PageStore) -> None:
     assert store.get(file.id).load().text == "One two"
 
 
-def test_a_page_that_cannot_be_read_is_a_sentence_and_left_alone(store: PageStore) -> None:
+def test_an_unreadable_page_is_reported_and_not_changed(store: PageStore) -> None:
     file, page = store.create(), RevisionTree()
     file.append(page.write(0, 0, "One"))
     file.snapshot(page.to_stored())
@@ -100,7 +100,7 @@ def test_pages_are_listed_by_their_first_line_the_newest_first(store: PageStore)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_to_is_a_sentence(store: PageStore) -> None:
+def test_a_write_protected_folder_is_reported(store: PageStore) -> None:
     store.folder.mkdir()
     store.folder.chmod(0o500)
     with pytest.raises(StudioError, match="write-protected"):
@@ -108,7 +108,7 @@ def test_a_folder_that_may_not_be_written_to_is_a_sentence(store: PageStore) -> 
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_killed_at_any_moment_what_was_acknowledged_is_there(store: PageStore) -> None:
+def test_acknowledged_edits_survive_kills(store: PageStore) -> None:
     """Stricter than the promise of a second: nothing that `append` returned for is ever missing."""
     command = [sys.executable, "-m", "tests.library.kill_page_writer", str(store.folder)]
     said: list[str] = []

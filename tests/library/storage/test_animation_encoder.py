@@ -1,4 +1,4 @@
-"""Animations: encoded as the frames come, stopped without a trace."""
+"""Animations are encoded frame by frame, and a cancelled one leaves no file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from studio.core import films
@@ -26,11 +27,11 @@ class Stop(Exception):
     """As a cancel passes through."""
 
 
-def files(home: Home) -> list[Path]:
+def list_files(home: Home) -> list[Path]:
     return [path for path in home.library.rglob("*") if path.is_file()]
 
 
-def pixels(path: Path, number: int) -> np.ndarray:
+def read_pixels(path: Path, number: int) -> np.ndarray:
     """One frame as RGB."""
     command = [
         films.find_ffmpeg(),
@@ -46,33 +47,37 @@ def pixels(path: Path, number: int) -> np.ndarray:
     ]
     raw = subprocess.run(command, capture_output=True, check=True).stdout
     size = mp4.read(path)
-    return np.frombuffer(raw, np.uint8).reshape(-1, size.height, size.width, 3)[number]
+    frames = np.frombuffer(raw, np.uint8).reshape(-1, size.height, size.width, 3)
+    frame: NDArray[np.uint8] = frames[number]
+    return frame
 
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("words", factories.HOSTILE_WORDS)
 def test_a_recipe_comes_back(home: Home, format: str, words: str) -> None:
-    path = writer.save_animation(home, factories.frames(2), factories.recipe(words), fps=12, loop=True, format=format)
+    path = writer.save_animation(
+        home, factories.make_frames(2), factories.make_recipe(words), fps=12, loop=True, format=format
+    )
     found = recipe_embedding.read_recipe(path)
     assert found
-    assert found.params == factories.recipe(words).params
-    assert files(home) == [path]
+    assert found.params == factories.make_recipe(words).params
+    assert list_files(home) == [path]
 
 
 def test_an_mp4_plays_anywhere_and_shows_its_colours(home: Home) -> None:
     colour = (200, 80, 30)
     frames = [np.full((33, 47, 3), colour, np.uint8)] * 6
-    path = writer.save_animation(home, frames, factories.recipe(), fps=12, loop=True)
+    path = writer.save_animation(home, frames, factories.make_recipe(), fps=12, loop=True)
     film = mp4.read(path)
     assert (film.width, film.height, film.seconds) == (48, 34, 0.5)
-    assert np.abs(pixels(path, 5).reshape(-1, 3).astype(int) - colour).max() <= 4
+    assert np.abs(read_pixels(path, 5).reshape(-1, 3).astype(int) - colour).max() <= 4
     content = path.read_bytes()
     assert content.index(b"moov") < content.index(b"mdat")
 
 
-def test_a_recipe_too_long_for_an_mp4_stands_beside_it(home: Home) -> None:
-    recipe = factories.recipe("word " * 300_000)
-    path = writer.save_animation(home, factories.frames(2), recipe, fps=12, loop=True)
+def test_a_recipe_too_long_for_an_mp4_is_in_the_sidecar(home: Home) -> None:
+    recipe = factories.make_recipe("word " * 300_000)
+    path = writer.save_animation(home, factories.make_frames(2), recipe, fps=12, loop=True)
     found = recipe_embedding.read_recipe(path)
     assert found
     assert found.params == recipe.params
@@ -81,57 +86,61 @@ def test_a_recipe_too_long_for_an_mp4_stands_beside_it(home: Home) -> None:
 
 def test_a_webp_holds_every_frame_and_its_time(home: Home) -> None:
     frames = [np.full((33, 47, 4), value, np.uint8) for value in (10, 120, 250)]
-    path = writer.save_animation(home, frames, factories.recipe("fox"), fps=30, loop=False, format="webp")
+    path = writer.save_animation(home, frames, factories.make_recipe("fox"), fps=30, loop=False, format="webp")
     assert webp.read_animation(path) == (3, 0.1)
     with Image.open(path) as image:
-        assert (image.size, image.n_frames, image.info["loop"]) == ((47, 33), 3, 1)
+        assert (image.size, factories.count_frames(image), image.info["loop"]) == ((47, 33), 3, 1)
         for number, value in enumerate((10, 120, 250)):
             image.seek(number)
             image.load()
-            assert abs(image.convert("RGBA").getpixel((20, 20))[3] - value) <= 2
+            assert abs(int(np.asarray(image.convert("RGBA"))[20, 20, 3]) - value) <= 2
     header = exif.read(path)
     assert a1111.parse(header.texts["UserComment"]).prompt == "fox"
     assert xmp.MADE_BY_MODEL.encode() in header.xmp
 
 
-def test_a_gif_tells_others_its_parameters(home: Home) -> None:
-    path = writer.save_animation(home, factories.frames(4), factories.recipe("fox"), fps=10, loop=True, format="gif")
+def test_a_gif_has_parameters_for_other_tools(home: Home) -> None:
+    path = writer.save_animation(
+        home, factories.make_frames(4), factories.make_recipe("fox"), fps=10, loop=True, format="gif"
+    )
     found = gif.read(path)
     assert (found.frames, found.seconds) == (4, 0.4)
     assert a1111.parse(found.comment).prompt == "fox"
     assert xmp.MADE_BY_MODEL.encode() in found.xmp
     with Image.open(path) as image:
-        assert (image.n_frames, image.info["loop"]) == (4, 0)
+        assert (factories.count_frames(image), image.info["loop"]) == (4, 0)
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_one_frame_is_enough(home: Home, format: str) -> None:
-    path = writer.save_animation(home, factories.frames(1), factories.recipe(), fps=12, loop=True, format=format)
+    path = writer.save_animation(
+        home, factories.make_frames(1), factories.make_recipe(), fps=12, loop=True, format=format
+    )
     assert recipe_embedding.read_recipe(path)
 
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("error", [Stop, KeyboardInterrupt, FileNotFoundError("frame 3"), StudioError("no")])
-def test_what_the_frames_raise_passes_through_and_leaves_nothing(
+def test_exceptions_of_frames_pass_and_leave_no_file(
     home: Home, format: str, error: type[BaseException] | BaseException
 ) -> None:
     def frames() -> Iterator[np.ndarray]:
-        yield from factories.frames(3)
+        yield from factories.make_frames(3)
         raise error
 
     with pytest.raises(error if isinstance(error, type) else type(error)):
-        writer.save_animation(home, frames(), factories.recipe(), fps=12, loop=True, format=format)
-    assert files(home) == []
+        writer.save_animation(home, frames(), factories.make_recipe(), fps=12, loop=True, format=format)
+    assert list_files(home) == []
     assert psutil.Process().children() == []
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_cancel_while_counting_ends_the_frames_too(home: Home, format: str) -> None:
+def test_a_cancel_in_on_frame_closes_the_frames(home: Home, format: str) -> None:
     closed = []
 
     def frames() -> Iterator[np.ndarray]:
         try:
-            yield from factories.frames(50)
+            yield from factories.make_frames(50)
         finally:
             closed.append(True)
 
@@ -140,54 +149,62 @@ def test_a_cancel_while_counting_ends_the_frames_too(home: Home, format: str) ->
             raise Stop
 
     with pytest.raises(Stop):
-        writer.save_animation(home, frames(), factories.recipe(), fps=12, loop=True, format=format, on_frame=on_frame)
+        writer.save_animation(
+            home, frames(), factories.make_recipe(), fps=12, loop=True, format=format, on_frame=on_frame
+        )
     assert closed == [True]
-    assert files(home) == []
+    assert list_files(home) == []
     assert psutil.Process().children() == []
 
 
 def test_frames_are_counted(home: Home) -> None:
     counts: list[int] = []
-    writer.save_animation(home, factories.frames(4), factories.recipe(), fps=12, loop=True, on_frame=counts.append)
+    writer.save_animation(
+        home, factories.make_frames(4), factories.make_recipe(), fps=12, loop=True, on_frame=counts.append
+    )
     assert counts == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_frames_of_different_sizes(home: Home, format: str) -> None:
-    frames = [factories.picture(size=(8, 8)), factories.picture(size=(9, 8))]
+    frames = [factories.make_picture(size=(8, 8)), factories.make_picture(size=(9, 8))]
     with pytest.raises(StudioError, match="Frame 2 is 9 × 8, but the first is 8 × 8"):
-        writer.save_animation(home, frames, factories.recipe(), fps=12, loop=True, format=format)
-    assert files(home) == []
+        writer.save_animation(home, frames, factories.make_recipe(), fps=12, loop=True, format=format)
+    assert list_files(home) == []
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_no_frames(home: Home, format: str) -> None:
     with pytest.raises(StudioError, match="no frames"):
-        writer.save_animation(home, [], factories.recipe(), fps=12, loop=True, format=format)
+        writer.save_animation(home, [], factories.make_recipe(), fps=12, loop=True, format=format)
 
 
 @pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf"), 1000])
-def test_a_rate_that_cannot_be(home: Home, fps: float) -> None:
+def test_an_invalid_frame_rate_is_refused(home: Home, fps: float) -> None:
     with pytest.raises(BadInput, match="frames a second"):
-        writer.save_animation(home, factories.frames(), factories.recipe(), fps=fps, loop=True)
+        writer.save_animation(home, factories.make_frames(), factories.make_recipe(), fps=fps, loop=True)
 
 
-def test_sound_is_taken_along_and_a_file_without_any_does_no_harm(home: Home, tmp_path: Path) -> None:
+def test_sound_is_copied_if_there_is_any(home: Home, tmp_path: Path) -> None:
     sound = tmp_path / "tone.wav"
     tone = [films.find_ffmpeg(), "-v", "error", "-f", "lavfi", "-i", "sine=duration=0.2", str(sound)]
     subprocess.run(tone, check=True)
-    path = writer.save_animation(home, factories.frames(24), factories.recipe(), fps=24, loop=True, sound=sound)
+    path = writer.save_animation(
+        home, factories.make_frames(24), factories.make_recipe(), fps=24, loop=True, sound=sound
+    )
     told = subprocess.run([films.find_ffmpeg(), "-i", str(path)], capture_output=True, check=False).stderr
     assert b"Audio: aac" in told
     assert abs(mp4.read(path).seconds - 1.0) < 0.1
-    silent = writer.save_animation(home, factories.frames(4), factories.recipe(), fps=24, loop=True, sound=path.parent)
+    silent = writer.save_animation(
+        home, factories.make_frames(4), factories.make_recipe(), fps=24, loop=True, sound=path.parent
+    )
     assert mp4.read(silent).width == 48
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_full_disk_gets_a_sentence(tmp_path: Path, format: str) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path, format: str) -> None:
     full = tmp_path / f"full.{format}"
     full.symlink_to("/dev/full")
     with pytest.raises(StudioError, match="disk is full"):
-        animation_encoder.encode(full, factories.frames(30), None, fps=12, loop=True, format=format)
+        animation_encoder.encode(full, factories.make_frames(30), None, fps=12, loop=True, format=format)

@@ -1,4 +1,4 @@
-"""The trash: there and back, and deleting for good."""
+"""Creations are moved to the trash, restored, and deleted permanently."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from PIL import Image
 from studio.library.creation import Creation
 from studio.library.library import Library
 from studio.library.storage import sidecar
-from tests.library.kill_reindex import everything, rebuilt
+from tests.library.kill_reindex import read_all, rebuild_index
 
-Made = Callable[..., Creation]
+MakeCreation = Callable[..., Creation]
 
 
-def test_trash_and_restore_are_exact(library: Library, made: Made) -> None:
-    kept, thrown = made(), made()
+def test_trash_and_restore_are_exact(library: Library, make_creation: MakeCreation) -> None:
+    kept, thrown = make_creation(), make_creation()
     library.star(thrown.id, True)
     thrown = library.get_many([thrown.id])[0]
     path = Path(thrown.path)
@@ -37,17 +37,17 @@ def test_trash_and_restore_are_exact(library: Library, made: Made) -> None:
     assert not library.sweep().changed
 
 
-def test_the_trash_survives_the_index(library: Library, made: Made) -> None:
-    creation = made()
+def test_the_trash_survives_the_index(library: Library, make_creation: MakeCreation) -> None:
+    creation = make_creation()
     library.tag(creation.id, ["gone"])
     library.trash([creation.id])
-    before = everything(library)
+    before = read_all(library)
     assert before[creation.id].trashed
-    assert rebuilt(library) == before
+    assert rebuild_index(library) == before
 
 
-def test_emptying_the_trash_deletes_for_good(library: Library, made: Made) -> None:
-    kept, thrown = made(), made()
+def test_emptying_the_trash_deletes_permanently(library: Library, make_creation: MakeCreation) -> None:
+    kept, thrown = make_creation(), make_creation()
     library.star(thrown.id, True)
     library.trash([thrown.id])
     assert library.empty_trash() == 1
@@ -58,8 +58,8 @@ def test_emptying_the_trash_deletes_for_good(library: Library, made: Made) -> No
     assert not library.sweep().changed
 
 
-def test_deleting_takes_only_what_is_named_and_in_the_trash(library: Library, made: Made) -> None:
-    kept, thrown, waiting = made(), made(), made()
+def test_only_given_ids_in_the_trash_are_deleted(library: Library, make_creation: MakeCreation) -> None:
+    kept, thrown, waiting = make_creation(), make_creation(), make_creation()
     library.star(thrown.id, True)
     library.trash([thrown.id, waiting.id])
     assert library.load_thumbnail(thrown.id)
@@ -72,16 +72,16 @@ def test_deleting_takes_only_what_is_named_and_in_the_trash(library: Library, ma
     assert not library.sweep().changed
 
 
-def test_what_was_made_from_something_deleted_stays(library: Library, made: Made) -> None:
-    before = made()
-    after = made(parents=[before.id])
+def test_children_of_a_deleted_creation_stay(library: Library, make_creation: MakeCreation) -> None:
+    before = make_creation()
+    after = make_creation(parents=[before.id])
     library.trash([before.id])
     library.delete([before.id])
     assert library.find_parents(after.id) == []
-    assert rebuilt(library)[after.id] == library.get(after.id)
+    assert rebuild_index(library)[after.id] == library.get(after.id)
 
 
-def test_what_is_dropped_again_comes_out_of_the_trash(library: Library, tmp_path: Path) -> None:
+def test_importing_a_trashed_file_restores_it(library: Library, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.new("RGB", (8, 8)).save(path)
     creation = library.import_file(path)

@@ -1,4 +1,4 @@
-"""Pictures and texts on disk: exact pixels, the recipe inside, and the labels that others read."""
+"""Saved images and texts have exact pixels, the recipe, and metadata for other tools."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from msgspec.structs import replace
+from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from studio.core.errors import BadInput, StudioError
@@ -24,32 +26,34 @@ from tests.library import factories
 FORMATS = ("png", "jpeg", "webp", "avif")
 
 
-def same(found: Recipe | None, recipe: Recipe) -> bool:
+def is_same_image(found: Recipe | None, recipe: Recipe) -> bool:
     """Equal but for the time, which is when the file was saved."""
     return found is not None and replace(found, created="") == replace(recipe, created="")
 
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("words", factories.HOSTILE_WORDS)
-def test_a_recipe_comes_back_from_every_format(home: Home, format: str, words: str) -> None:
-    recipe = factories.recipe(words, notes_of_mine=[1, 2.5, None, {"a": words}])
-    path = writer.save_image(home, factories.picture(), recipe, format=format)
-    assert same(recipe_embedding.read_recipe(path), recipe)
+def test_a_recipe_survives_in_every_format(home: Home, format: str, words: str) -> None:
+    recipe = factories.make_recipe(words, notes_of_mine=[1, 2.5, None, {"a": words}])
+    path = writer.save_image(home, factories.make_picture(), recipe, format=format)
+    assert is_same_image(recipe_embedding.read_recipe(path), recipe)
     assert not sidecar.sidecar_path(path).exists()
 
 
-def test_any_text_at_all_comes_back(home: Home) -> None:
+def test_any_text_survives(home: Home) -> None:
     chance = random.Random(11)
     for number in range(60):
-        recipe = factories.recipe(factories.any_text(chance), negative_prompt=factories.any_text(chance), seed=number)
-        path = writer.save_image(home, factories.picture(size=(4, 4)), recipe, format=FORMATS[number % 4])
-        assert same(recipe_embedding.read_recipe(path), recipe)
+        recipe = factories.make_recipe(
+            factories.make_text(chance), negative_prompt=factories.make_text(chance), seed=number
+        )
+        path = writer.save_image(home, factories.make_picture(size=(4, 4)), recipe, format=FORMATS[number % 4])
+        assert is_same_image(recipe_embedding.read_recipe(path), recipe)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_png_keeps_eight_bits_exactly(home: Home, channels: int) -> None:
-    picture = factories.picture(channels=channels)
-    path = writer.save_image(home, picture, factories.recipe())
+    picture = factories.make_picture(channels=channels)
+    path = writer.save_image(home, picture, factories.make_recipe())
     with Image.open(path) as image:
         assert np.array_equal(np.asarray(image).reshape(picture.shape), picture)
 
@@ -58,43 +62,43 @@ def test_png_keeps_eight_bits_exactly(home: Home, channels: int) -> None:
 def test_png_keeps_sixteen_bits_exactly(home: Home, channels: int) -> None:
     cv2 = pytest.importorskip("cv2")
     picture = np.random.default_rng(3).integers(0, 65536, (9, 7, channels)).astype(np.uint16)
-    path = writer.save_image(home, picture, factories.recipe())
+    path = writer.save_image(home, picture, factories.make_recipe())
     found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     assert found.dtype == np.uint16
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
     assert np.array_equal(found.reshape(picture.shape)[..., order], picture)
-    assert same(recipe_embedding.read_recipe(path), factories.recipe())
+    assert is_same_image(recipe_embedding.read_recipe(path), factories.make_recipe())
 
 
 def test_the_same_pixels_and_recipe_differ_only_in_the_time(home: Home) -> None:
-    first, second = (writer.save_image(home, factories.picture(), factories.recipe()) for _ in range(2))
+    first, second = (writer.save_image(home, factories.make_picture(), factories.make_recipe()) for _ in range(2))
     assert np.array_equal(np.asarray(open_picture(first)), np.asarray(open_picture(second)))
 
 
 @pytest.mark.parametrize("values", [np.float16, np.float32, np.float64])
 def test_floating_point_is_clipped_and_rounded(home: Home, values: type) -> None:
-    picture = np.array([[[-1.0, 0.0, 0.5], [1.0, 2.0, np.nan]]], values)
-    path = writer.save_image(home, picture, factories.recipe())
+    picture: NDArray[np.floating] = np.array([[[-1.0, 0.0, 0.5], [1.0, 2.0, np.nan]]], values)
+    path = writer.save_image(home, picture, factories.make_recipe())
     assert np.asarray(open_picture(path)).tolist() == [[[0, 0, 128], [255, 255, 0]]]
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F", "YCbCr"])
 @pytest.mark.parametrize("format", FORMATS)
 def test_every_mode_can_be_saved_in_every_format(home: Home, mode: str, format: str) -> None:
-    path = writer.save_image(home, Image.new(mode, (6, 4)), factories.recipe(), format=format)
+    path = writer.save_image(home, Image.new(mode, (6, 4)), factories.make_recipe(), format=format)
     assert open_picture(path).size == (6, 4)
 
 
 @pytest.mark.parametrize(
     "picture", [np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4, 2), np.uint8), np.zeros(5), np.zeros((4, 4), np.int64)]
 )
-def test_what_is_no_picture_gets_a_sentence(home: Home, picture: object) -> None:
+def test_an_invalid_image_is_refused(home: Home, picture: object) -> None:
     with pytest.raises(StudioError, match=r"not an image|no pixels"):
-        writer.save_image(home, picture, factories.recipe())
+        writer.save_image(home, picture, factories.make_recipe())
 
 
-def test_png_carries_what_other_tools_read(home: Home) -> None:
-    path = writer.save_image(home, factories.picture(), factories.recipe("a fox", seed=99))
+def test_png_has_metadata_for_other_tools(home: Home) -> None:
+    path = writer.save_image(home, factories.make_picture(), factories.make_recipe("a fox", seed=99))
     with Image.open(path) as image:
         image.load()
         said = a1111.parse(image.info["parameters"])
@@ -109,8 +113,10 @@ def test_png_carries_what_other_tools_read(home: Home) -> None:
 
 
 @pytest.mark.parametrize("format", FORMATS[1:])
-def test_other_formats_carry_it_too(home: Home, format: str) -> None:
-    path = writer.save_image(home, factories.picture(), factories.recipe("ein Füchs 狐", seed=99), format=format)
+def test_other_formats_have_metadata_for_other_tools(home: Home, format: str) -> None:
+    path = writer.save_image(
+        home, factories.make_picture(), factories.make_recipe("ein Füchs 狐", seed=99), format=format
+    )
     header = exif.read(path)
     said = a1111.parse(header.texts["UserComment"])
     assert (said.prompt, said.settings["Seed"]) == ("ein Füchs 狐", "99")
@@ -119,49 +125,49 @@ def test_other_formats_carry_it_too(home: Home, format: str) -> None:
         assert image.info["icc_profile"]
 
 
-def test_a_long_recipe_stands_beside_a_jpeg_and_inside_the_others(home: Home) -> None:
-    recipe = factories.recipe("wörd " * 40_000)
+def test_a_long_recipe_is_in_the_sidecar_of_a_jpeg_only(home: Home) -> None:
+    recipe = factories.make_recipe("wörd " * 40_000)
     for format in FORMATS:
-        path = writer.save_image(home, factories.picture(), recipe, format=format)
-        assert same(recipe_embedding.read_recipe(path), recipe)
+        path = writer.save_image(home, factories.make_picture(), recipe, format=format)
+        assert is_same_image(recipe_embedding.read_recipe(path), recipe)
         assert sidecar.sidecar_path(path).exists() == (format == "jpeg")
     assert xmp.MADE_BY_MODEL.encode() in exif.read(path).xmp
 
 
-def test_transparency_is_laid_on_white_in_a_jpeg(home: Home) -> None:
-    path = writer.save_image(home, np.zeros((8, 8, 4), np.uint8), factories.recipe(), format="jpg")
+def test_transparency_becomes_white_in_a_jpeg(home: Home) -> None:
+    path = writer.save_image(home, np.zeros((8, 8, 4), np.uint8), factories.make_recipe(), format="jpg")
     assert path.suffix == ".jpg"
     assert np.asarray(open_picture(path)).min() > 250
 
 
-def test_the_name_says_tool_seed_and_content(home: Home) -> None:
-    path = writer.save_image(home, factories.picture(), factories.recipe(seed=7), name="frame 3/7")
+def test_the_file_name_has_tool_seed_and_digest(home: Home) -> None:
+    path = writer.save_image(home, factories.make_picture(), factories.make_recipe(seed=7), name="frame 3/7")
     assert path.name == f"diffusion.paint-7-frame 3_7-{writer.digest_of(path)[:10]}.png"
     assert path.parent.parent.parent.parent == home.library
 
 
-def test_notes_that_are_no_json_are_written_as_words(home: Home) -> None:
-    notes = {"where": Path("x"), 5: np.float32(0.5), "many": {1, 2}, "half": "\ud800"}
-    path = writer.save_image(home, factories.picture(), factories.recipe(), notes=notes)
+def test_notes_that_are_not_json_become_text(home: Home) -> None:
+    notes: dict[Any, object] = {"where": Path("x"), 5: np.float32(0.5), "many": {1, 2}, "half": "\ud800"}
+    path = writer.save_image(home, factories.make_picture(), factories.make_recipe(), notes=notes)
     found = recipe_embedding.read_recipe(path)
     assert found
     assert found.notes == {"where": "x", "5": 0.5, "many": [1, 2], "half": "?"}
 
 
 @pytest.mark.parametrize("format", ["tiff", "exe", ""])
-def test_an_unknown_format_names_those_that_are_known(home: Home, format: str) -> None:
+def test_an_unknown_format_is_refused_with_a_list(home: Home, format: str) -> None:
     with pytest.raises(BadInput, match="png, jpeg, webp, avif"):
-        writer.save_image(home, factories.picture(), factories.recipe(), format=format)
+        writer.save_image(home, factories.make_picture(), factories.make_recipe(), format=format)
 
 
-def test_a_picture_too_large_for_a_format(home: Home) -> None:
+def test_an_image_too_large_for_its_format_is_refused(home: Home) -> None:
     with pytest.raises(BadInput, match="16,383"):
-        writer.save_image(home, np.zeros((1, 16_400, 3), np.uint8), factories.recipe(), format="webp")
+        writer.save_image(home, np.zeros((1, 16_400, 3), np.uint8), factories.make_recipe(), format="webp")
     assert [*home.library.rglob("*.webp")] == []
 
 
-def test_the_thumbnail_is_kept_when_saving(home: Home) -> None:
-    path = writer.save_image(home, factories.picture(size=(600, 300), channels=4), factories.recipe())
+def test_saving_stores_the_thumbnail(home: Home) -> None:
+    path = writer.save_image(home, factories.make_picture(size=(600, 300), channels=4), factories.make_recipe())
     kept = thumbnail_db.ThumbnailDb(home.thumbs)
     content = kept.get(writer.digest_of(path))
     kept.close()
@@ -171,35 +177,35 @@ def test_the_thumbnail_is_kept_when_saving(home: Home) -> None:
 
 
 @pytest.mark.parametrize("words", [*factories.HOSTILE_WORDS, "", "\n\n", "---\n---\n"])
-def test_a_text_comes_back_to_the_letter(home: Home, words: str) -> None:
-    path = writer.save_text(home, words, factories.recipe(words), title=words)
+def test_a_text_survives_exactly(home: Home, words: str) -> None:
+    path = writer.save_text(home, words, factories.make_recipe(words), title=words)
     assert markdown.read_body(path) == words
     assert markdown.read_front_matter(path)["title"] == words
-    assert same(recipe_embedding.read_recipe(path), factories.recipe(words))
+    assert is_same_image(recipe_embedding.read_recipe(path), factories.make_recipe(words))
 
 
-def test_a_model_is_moved_with_its_card(home: Home, tmp_path: Path) -> None:
+def test_a_model_folder_is_moved_into_the_library(home: Home, tmp_path: Path) -> None:
     folder = tmp_path / "trained"
     (folder / "unet").mkdir(parents=True)
     (folder / "unet" / "weights.safetensors").write_bytes(b"weights")
     (folder / "README.md").write_text("# Card")
     (folder / "studio.json").write_text('{"licence": "CC0"}')
-    path = writer.save_model(home, folder, factories.recipe(tool="vae.train"), title="Mine", kind="autoencoder")
+    path = writer.save_model(home, folder, factories.make_recipe(tool="vae.train"), title="Mine", kind="autoencoder")
     assert not folder.exists()
     assert (path / "unet" / "weights.safetensors").read_bytes() == b"weights"
     assert '"licence":"CC0"' in (path / "studio.json").read_text()
-    assert same(recipe_embedding.read_recipe(path), factories.recipe(tool="vae.train"))
+    assert is_same_image(recipe_embedding.read_recipe(path), factories.make_recipe(tool="vae.train"))
     assert path.name.endswith(writer.digest_of(path)[:10])
 
 
 def test_a_model_without_a_folder(home: Home, tmp_path: Path) -> None:
     with pytest.raises(StudioError, match="does not exist"):
-        writer.save_model(home, tmp_path / "none", factories.recipe(), title="", kind="")
+        writer.save_model(home, tmp_path / "none", factories.make_recipe(), title="", kind="")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits of a process")
 @pytest.mark.parametrize("format", ["png", "mp4", "webp", "gif"])
-def test_no_room_leaves_a_sentence_and_nothing_else(home: Home, format: str) -> None:
+def test_a_full_disk_is_reported_and_leaves_no_file(home: Home, format: str) -> None:
     """A limit on the size of files stands in for a full disk: writing fails in the midst."""
     code = f"""
 import resource
@@ -212,10 +218,10 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
 home = Home.default()
 try:
     if {format!r} == "png":
-        writer.save_image(home, factories.picture(size=(300, 300)), factories.recipe())
+        writer.save_image(home, factories.make_picture(size=(300, 300)), factories.make_recipe())
     else:
-        frames = (factories.picture(n, (300, 300)) for n in range(9))
-        writer.save_animation(home, frames, factories.recipe(), fps=9, loop=True, format={format!r})
+        frames = (factories.make_picture(n, (300, 300)) for n in range(9))
+        writer.save_animation(home, frames, factories.make_recipe(), fps=9, loop=True, format={format!r})
 except StudioError as error:
     print(error)
 """
@@ -227,8 +233,8 @@ except StudioError as error:
 @pytest.mark.skipif(
     not hasattr(__import__("os"), "geteuid") or __import__("os").geteuid() == 0, reason="root may write anywhere"
 )
-def test_a_folder_that_may_not_be_written_to(home: Home) -> None:
+def test_a_write_protected_folder_is_reported(home: Home) -> None:
     home.library.chmod(0o500)
     with pytest.raises(StudioError, match="write-protected"):
-        writer.save_image(home, factories.picture(), factories.recipe())
+        writer.save_image(home, factories.make_picture(), factories.make_recipe())
     home.library.chmod(0o700)
