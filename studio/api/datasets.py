@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from studio.api.events import Event, Notice, Progress
 from studio.api.images import IMAGE_SUFFIXES, flatten_alpha, open_picture, shrink_shorter_side
 from studio.core.errors import BadInput
+from studio.core.untrusted_files import read_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -225,8 +226,10 @@ def read_caption_list(path: Path, *, strict: bool = True) -> dict[str, Mapping[s
     )
     rows: dict[str, Mapping[str, Any]] = {}
     try:
-        lines = path.read_text("utf-8-sig").split("\n")  # not splitlines: JSON strings may hold other line breaks
-    except (OSError, ValueError) as error:
+        lines = (
+            read_file(path).decode("utf-8-sig").split("\n")
+        )  # not splitlines: JSON strings may hold other line breaks
+    except Exception as error:
         if strict:
             raise damaged from error
         return {}
@@ -234,7 +237,7 @@ def read_caption_list(path: Path, *, strict: bool = True) -> dict[str, Mapping[s
         try:
             row = json.loads(line)
             rows[str(row["file"])] = row
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except Exception as error:
             if strict:
                 raise damaged from error
     return rows

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 MAX_NODES = 5_000
 MAX_HOPS = 64
+MAX_LINKS = 1_000
+"""Maximum links of one node that are followed."""
 _SEEDS = ("seed", "noise_seed")
 _MODELS = ("ckpt_name", "unet_name", "model_name")
 _TEXTS = ("text", "text_g", "prompt", "value", "string", "clip_l", "t5xxl")
@@ -47,16 +51,23 @@ def _is_sampler(inputs: Mapping[str, Any]) -> bool:
 
 def _walk_upstream(nodes: Mapping[str, dict[str, Any]], link: object) -> Iterator[dict[str, Any]]:
     """Yield the inputs of the nodes behind a link, nearest first."""
-    waiting, seen = [link], set[str]()
+    waiting, seen = deque(_filter_links([link])), set[str]()
     while waiting and len(seen) < MAX_HOPS:
-        current = waiting.pop(0)
-        if not isinstance(current, list) or len(current) != 2 or str(current[0]) in seen:
+        name = waiting.popleft()
+        if name in seen:
             continue
-        seen.add(str(current[0]))
-        inputs = nodes.get(str(current[0]))
+        seen.add(name)
+        inputs = nodes.get(name)
         if inputs is not None:
             yield inputs
-            waiting += inputs.values()
+            waiting += islice(_filter_links(inputs.values()), MAX_LINKS)
+
+
+def _filter_links(values: Iterable[object]) -> Iterator[str]:
+    """Yield the node ids of those values that are links."""
+    for value in values:
+        if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str | int):
+            yield str(value[0])
 
 
 def _find_text(nodes: Mapping[str, dict[str, Any]], link: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -75,5 +76,12 @@ def write_recipe(path: Path, recipe: Recipe) -> None:
 
 def _read_fields(path: Path) -> dict[str, msgspec.Raw]:
     """Return the undecoded fields, so that one which is damaged or unknown costs no other."""
-    file = sidecar_path(path)
-    return read_or_else({}, lambda: msgspec.json.decode(read_file(file, MAX_BYTES), type=dict[str, msgspec.Raw]))
+    content = read_or_else(b"", read_file, sidecar_path(path), MAX_BYTES)
+    nothing = dict[str, msgspec.Raw]()
+    strict = read_or_else(nothing, lambda: msgspec.json.decode(content, type=dict[str, msgspec.Raw]))
+    return strict or read_or_else(nothing, _decode_broken_text, content)
+
+
+def _decode_broken_text(content: bytes) -> dict[str, msgspec.Raw]:
+    """Decode fields of which one has text that is not Unicode, as msgspec refuses the whole of them."""
+    return {name: msgspec.Raw(json.dumps(value).encode()) for name, value in json.loads(content).items()}

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from studio.core import films
-from studio.core.errors import BadInput, StudioError
+from studio.core.errors import BadInput
 from studio.core.images import open_picture
 from studio.library.creation import Creation, CreationKind, find_tile_image
 from studio.library.formats import detection, matroska, mp4
@@ -29,7 +29,7 @@ def render(creation: Creation) -> bytes | None:
         if creation.kind not in (CreationKind.IMAGE, CreationKind.ANIMATION):
             return None
         return render_video(path) if detection.detect_format(path) in detection.VIDEO_FORMATS else render_image(path)
-    except (StudioError, OSError):
+    except Exception:
         return None
 
 

@@ -13,6 +13,7 @@ from studio.core.digests import sha256
 from studio.core.files import write_bytes_atomically
 from studio.core.model_files import weights_digest
 from studio.core.recipe import ModelRef
+from studio.core.untrusted_files import read_file, read_or_else
 from studio.library.models.licences import licence_of
 
 _HEX64 = re.compile(r"[0-9a-f]{64}")
@@ -64,8 +65,5 @@ class Provenance:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
+    value = read_or_else(None, lambda: json.loads(read_file(path)))
     return value if isinstance(value, dict) else {}
