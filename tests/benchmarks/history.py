@@ -200,7 +200,7 @@ def _filled(panel: HistoryPanel) -> bool:
         where = model.index(row)
         if not panel.grid.visualRect(where).intersects(view):
             return row > 0
-        if where.data(model.ThumbRole) is None:
+        if where.data(model.ThumbnailRole) is None:
             return False
     return True
 
