@@ -314,7 +314,7 @@ def bad_pictures(folder: Path) -> dict[str, tuple[Path, str]]:
     huge[29:33] = zlib.crc32(huge[12:29]).to_bytes(4, "big")
     (folder / "huge.png").write_bytes(huge)
     return {
-        "text": (folder / "text.png", "is not a picture that can be read"),
+        "text": (folder / "text.png", "is not an image that can be read"),
         "cut": (folder / "cut.png", "is damaged"),
         "huge": (folder / "huge.png", "is too large: 30,000 × 30,000"),
         "empty": (folder / "empty.png", "is empty (zero bytes)"),

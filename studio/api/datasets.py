@@ -140,7 +140,7 @@ def read_images(
     skipped: dict[str, str] = {}
     for number, item in enumerate(items):
         if number % 50 == 0:
-            yield Progress(0, 0, f"Reading pictures: {number:,} of {len(items):,}")
+            yield Progress(0, 0, f"Reading images: {number:,} of {len(items):,}")
         try:
             samples.append(read(item))
         except BadInput as error:
@@ -166,7 +166,7 @@ def read_image_folder(
     """
     paths = find_images(folder, words)
     if len(paths) > limit:
-        yield Notice(f"Only {limit:,} of the {len(paths):,} pictures in {folder.name} are used.", "warning")
+        yield Notice(f"Only {limit:,} of the {len(paths):,} images in {folder.name} are used.", "warning")
         paths = [paths[number * len(paths) // limit] for number in range(limit)]
     return (yield from read_images(paths, lambda path: read_image(path, side, keep_alpha=keep_alpha, group=group)))
 

@@ -72,7 +72,7 @@ def _decode(name: str, file: BinaryIO, max_pixels: int, at: float) -> Image:
     except MemoryError as error:
         raise BadInput(f"{name} needs more memory than is available.", "Scale it down first.") from error
     except UnidentifiedImageError as error:
-        sentence = f"{name} is not a picture that can be read."
+        sentence = f"{name} is not an image that can be read."
         raise _DamagedPictureError(sentence, "Use PNG, JPEG, WebP, AVIF, GIF or TIFF.") from error
     except Exception as error:
         sentence = f"{name} is damaged and cannot be opened."
@@ -181,7 +181,7 @@ def _open_file(path: Path) -> io.BufferedReader:
     except FileNotFoundError as error:
         raise BadInput(f"There is no file {path}.", "Check the path.") from error
     except IsADirectoryError as error:
-        raise BadInput(f"{path} is a folder, not a picture.") from error
+        raise BadInput(f"{path} is a folder, not an image.") from error
     except PermissionError as error:
         raise BadInput(
             f"{path} cannot be read: permission denied.", "Change its permissions or choose another file."
@@ -190,7 +190,7 @@ def _open_file(path: Path) -> io.BufferedReader:
         raise BadInput(f"{path} cannot be opened: {error.strerror or error}.") from error
     if os.fstat(file.fileno()).st_size == 0:
         file.close()
-        raise BadInput(f"{path.name} is empty (zero bytes).", "Choose another picture.")
+        raise BadInput(f"{path.name} is empty (zero bytes).", "Choose another image.")
     return file
 
 

@@ -141,7 +141,7 @@ def _import_inputs(field: Field, value: object, library: Library, inputs: dict[s
 def _import_input(value: str, library: Library, *, hidden: bool) -> str:
     if value.startswith(REFERENCE):
         if library.path_of(value.removeprefix(REFERENCE)) is None:
-            raise BadInput("This picture is no longer in the library.", "Choose it again.")
+            raise BadInput("This image is no longer in the library.", "Choose it again.")
         return value
     path = Path(value).expanduser()
     if _ID.fullmatch(value) and not path.exists():

@@ -42,7 +42,7 @@ def exhaust(reading: Generator[api.Event, None, R]) -> tuple[list[api.Event], R]
 def test_pictures_are_found_in_order_with_those_in_subfolders(tmp_path: Path) -> None:
     for name in ("b.PNG", "sub/a.jpg", ".hidden.png"):
         save_picture(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "folder.png").mkdir()
     assert [path.name for path in datasets.find_images(tmp_path)] == ["b.PNG", "a.jpg"]
     assert datasets.find_files(tmp_path, (".txt", ".jsonl.xz")) == [tmp_path / "notes.txt"]
@@ -82,7 +82,7 @@ def test_unreadable_pictures_are_skipped_with_one_notice(tmp_path: Path) -> None
     events, (samples, skipped) = exhaust(datasets.read_image_folder(tmp_path, 32, limit=10))
     assert [sample.path.name for sample in samples] == ["a.png"]
     assert {*skipped} == {"broken.png", "empty.jpg"}
-    assert events[0] == api.Progress(0, 0, "Reading pictures: 0 of 3")
+    assert events[0] == api.Progress(0, 0, "Reading images: 0 of 3")
     assert events[1] == api.Notice("Skipped 2 files that cannot be read: broken.png, empty.jpg.", "warning")
 
 

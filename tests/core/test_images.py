@@ -203,7 +203,7 @@ def encode_truncated_png() -> bytes:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"just some words", "not a picture"),
+        (b"just some words", "not an image"),
         (b"", "zero bytes"),
         (encode_truncated_png(), "damaged"),
         (encode_huge_png(30_000, 30_000), "30,000 × 30,000 is 900 megapixels"),

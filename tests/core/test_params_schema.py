@@ -43,7 +43,7 @@ def test_each_type_gets_its_widget() -> None:
     assert found["images"].many
     assert found["images"].required
     assert (found["images"].min_items, found["images"].max_items) == (2, 3)
-    assert found["images"].help == "The pictures, in order."
+    assert found["images"].help == "The images, in order."
     assert found["negative_prompt"].title == "Negative prompt"
     assert (found["frames"].minimum, found["frames"].maximum, found["frames"].unit) == (1, 500, "frames")
     assert found["size"].labels == ("Small", "Large")
@@ -63,7 +63,7 @@ def test_defaults_are_filled_in_and_text_is_parsed() -> None:
 
 
 def test_a_single_value_makes_a_list_and_labels_count_as_choices() -> None:
-    with pytest.raises(BadInput, match="Pictures: at least 2 are needed, but 1 was given"):
+    with pytest.raises(BadInput, match="Images: at least 2 are needed, but 1 was given"):
         params_schema.check_values(TOOL, {"images": "a.png"})
     assert params_schema.check_values(TOOL, PICTURES | {"size": "Large"})["size"] == 512
 
@@ -71,7 +71,7 @@ def test_a_single_value_makes_a_list_and_labels_count_as_choices() -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({}, "Pictures is missing"),
+        ({}, "Images is missing"),
         (PICTURES | {"strenght": 1}, "no parameter strenght. Did you mean strength"),
         (PICTURES | {"strength": 2}, "Strength must be between 0 and 1, not 2"),
         (PICTURES | {"frames": 501}, "must be between 1 and 500"),

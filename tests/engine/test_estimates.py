@@ -77,7 +77,7 @@ def test_files_are_found_in_place_and_nothing_is_imported(library: Library, tmp_
     creation = library.import_file(known)
     paths = resolve_paths(tool, {"image": str(path), "images": [f"sha256:{creation.id}", creation.id[:12]]}, library)
     assert paths == {"image": str(path), "images": [creation.path, creation.path]}
-    with pytest.raises(BadInput, match="Picture is missing"):
+    with pytest.raises(BadInput, match="Image is missing"):
         resolve_paths(tool, {}, library)
 
 

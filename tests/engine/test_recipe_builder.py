@@ -95,9 +95,9 @@ def test_a_missing_input_stays_a_reference_that_builds_no_recipe(library: Librar
         ({"image": "/nowhere/cat.png"}, 0, "There is no file /nowhere/cat.png. Check the path."),
         ({"image": "abcdef123"}, 0, "There is neither a file nor a creation abcdef123."),
         ({"image": "sha256:" + "0" * 64}, 0, "no longer in the library"),
-        ({"image": "/" + "x" * 300}, 0, "Picture cannot be read: File name too long. Check the path."),
+        ({"image": "/" + "x" * 300}, 0, "Image cannot be read: File name too long. Check the path."),
         ({"image": "a\0b"}, 0, "Check the path."),
-        ({}, 0, "Picture is missing."),
+        ({}, 0, "Image is missing."),
         ({"imagee": "x"}, 0, "Did you mean image"),
         ({"image": "x", "steps": 0}, 0, "Steps must be at least 1, not 0."),
         ({"image": "x"}, -1, "The seed must be between 0 and 4294967295, not -1"),
@@ -157,7 +157,7 @@ def test_a_mask_is_stored_for_lineage_and_hidden_from_the_history(
     assert build_recipe(tool, {"image": picture, "mask": mask}, 1, library).inputs == recipe.inputs
     library.sweep()
     assert creation.id not in library.find_ids()
-    assert library.import_file(mask).kind is CreationKind.IMAGE, "opened for itself, it is a picture like any other"
+    assert library.import_file(mask).kind is CreationKind.IMAGE, "opened for itself, it is an image like any other"
     assert creation.id in library.find_ids()
     assert build_recipe(tool, {"image": picture, "mask": mask}, 1, library).inputs == recipe.inputs
     assert creation.id in library.find_ids()

@@ -147,7 +147,7 @@ class Readers:
         assert all(problem.isprintable() for problem in done.problems), done.problems
         assert len(done.problems) <= 1, done.problems
         found = self.library.search()
-        assert any(creation.path == str(self.good) for creation in found), "the good picture is gone"
+        assert any(creation.path == str(self.good) for creation in found), "the good image is gone"
         for creation in found:
             json.dumps(msgspec.to_builtins(creation)).encode()
             msgspec.json.encode(creation)

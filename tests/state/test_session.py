@@ -48,7 +48,7 @@ def test_an_invalid_value_is_reported_at_its_field_and_nothing_is_queued(
 ) -> None:
     with qtbot.waitSignal(session.generation.fields_refused) as refused:
         assert not session.generation.generate()
-    assert refused.args == [{"image": "Picture is missing."}]
+    assert refused.args == [{"image": "Image is missing."}]
     assert engine.calls == []
 
 

@@ -26,7 +26,7 @@ def refuse_nan(pipe: DiffusionPipeline, title: str) -> Iterator[None]:
             tensors = [value for value in (*args, *options.values()) if isinstance(value, torch.Tensor)]
             if not all(value.isfinite().all() for value in tensors):
                 raise api.BadInput(
-                    f"{title} computed numbers that are no colours (NaN or infinity), so there is no picture.",
+                    f"{title} computed numbers that are no colours (NaN or infinity), so there is no image.",
                     "Its weights, a LoRA or its autoencoder may be damaged or too coarse: try without additions, "
                     "another autoencoder, or more bits.",
                 )

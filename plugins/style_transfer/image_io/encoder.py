@@ -61,7 +61,7 @@ def save_image(path: Path, image: RasterImage, before_commit: Callable[[Path], N
         except ValueError as error:
             width, height = image.size
             raise api.BadInput(
-                f"{file_format} cannot store a picture of {width:,} × {height:,} px.", "Save the picture as PNG."
+                f"{file_format} cannot store an image of {width:,} × {height:,} px.", "Save the image as PNG."
             ) from error
         before_commit(part)
     return None
@@ -83,7 +83,7 @@ def _save_16_bit(path: Path, image: RasterImage, before_commit: Callable[[Path],
     bgr_order = [2, 1, 0, 3][: pixels.shape[2]]
     encoded, content = cv2.imencode(path.suffix.lower(), np.ascontiguousarray(pixels[..., bgr_order]))
     if not encoded:
-        raise api.BadInput(f"{path.name} cannot be saved at 16 bits per channel.", "Save the picture as PNG.")
+        raise api.BadInput(f"{path.name} cannot be saved at 16 bits per channel.", "Save the image as PNG.")
     with api.atomic_write(path) as part:
         part.write_bytes(content.tobytes())
         before_commit(part)

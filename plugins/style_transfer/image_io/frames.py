@@ -68,7 +68,7 @@ def open_frame_folder(folder: Path, fps: float, warn: Callable[[str], None]) -> 
     except OSError as error:
         raise api.BadInput(f"The folder {folder.name} cannot be read: {error.strerror or error}.") from error
     if not paths:
-        raise api.BadInput(f"There are no pictures in {folder.name}.", "Choose a folder of frames.")
+        raise api.BadInput(f"There are no images in {folder.name}.", "Choose a folder of frames.")
     paths.sort(key=_natural_sort_key)
     seconds = 1 / api.films.to_rate(fps)
 

@@ -134,6 +134,6 @@ class _DiskBuffer(RowBuffer):
 
 def _disk_full_error() -> api.BadInput:
     return api.BadInput(
-        "The disk is too full to restyle a picture of this size.",
+        "The disk is too full to restyle an image of this size.",
         "Free some space, or lower the “Processing resolution”.",
     )

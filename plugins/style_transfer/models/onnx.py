@@ -135,11 +135,11 @@ class OnnxStyle:
             output = np.asarray(self._network.forward(), np.float32)
         except cv2.error as error:
             raise api.BadInput(
-                f"{self._name} cannot process a picture of this size.", "Choose another style."
+                f"{self._name} cannot process an image of this size.", "Choose another style."
             ) from error
         sides = values.shape[1:3] if self.layout.channels_last else values.shape[2:]
         if output.ndim != 4 or (output.shape[1:] != (*sides, 3) and output.shape[1:] != (3, *sides)):
-            raise api.BadInput(f"The output of {self._name} is not a picture.", "Choose another style.")
+            raise api.BadInput(f"The output of {self._name} is not an image.", "Choose another style.")
         return output
 
     def _detect_value_range(self) -> ValueRangeName:
@@ -171,7 +171,7 @@ def read_input_layout(content: bytes, name: str) -> InputLayout:
             return InputLayout(second if third else 0, third if second else 0, channels_last=False)
         if third == 3:
             return InputLayout(first if second else 0, second if first else 0, channels_last=True)
-    raise api.BadInput(f"The input of {name} is not one colour picture.", "Choose another style.")
+    raise api.BadInput(f"The input of {name} is not one colour image.", "Choose another style.")
 
 
 def _read_file(path: Path) -> bytes:

@@ -46,8 +46,8 @@ class StyleImport(api.Tool):
         """Name of the style's tile. Empty: the name of the file."""
         licence: str = ""
         """Licence under which the authors published the style."""
-        image: api.ImageInput | None = api.param(None, title="Thumbnail picture")
-        """Picture that is restyled for the tile. Empty: a small landscape."""
+        image: api.ImageInput | None = api.param(None, title="Thumbnail image")
+        """Image that is restyled for the tile. Empty: a small landscape."""
         values: Literal["auto", "signed", "unit", "bytes"] = api.param(
             "auto", labels=("Automatic", "−1 to 1", "0 to 1", "0 to 255"), title="Value range", advanced=True
         )
@@ -115,7 +115,7 @@ def _build_card(title: str, params: StyleImport.Params, style: Style) -> api.mod
     return api.model_card.ModelCard(
         title=title,
         summary=(
-            f"Imported from `{params.file.name}`: {_describe(style)}, {style.megabytes:.1f} MB, for pictures with "
+            f"Imported from `{params.file.name}`: {_describe(style)}, {style.megabytes:.1f} MB, for images with "
             f"sides in multiples of {style.stride} px.\n\n"
             f"Licence: {params.licence.strip() or 'unknown'}. The style was trained with another program; its authors "
             "decide what it may be used for."

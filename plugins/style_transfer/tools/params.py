@@ -21,7 +21,7 @@ class StyleChoice(api.Params):
     keep_luminance: api.Unit = api.param(0.0, title="Keep luminance")
     """Blends in the light and dark of the original, so that only the colours change."""
     resolution: int = api.param(1024, ge=0, le=20_000, step=64, unit="px", title="Processing resolution")
-    """Long side at which the style is applied. Lower values give larger strokes; 0 keeps the size of the picture. The
+    """Long side at which the style is applied. Lower values give larger strokes; 0 keeps the size of the image. The
     preview has the same resolution, so that it looks like the result."""
     original_size: bool = api.param(False, title="Resize to original size")
     """Enlarges the result to the size of the original."""

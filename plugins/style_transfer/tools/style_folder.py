@@ -30,15 +30,15 @@ class Folders(api.Params):
     """The folders of a run."""
 
     folder: api.FolderInput
-    """Folder with the pictures to restyle. The pictures are not changed."""
+    """Folder with the images to restyle. The images are not changed."""
     target: api.FolderInput | None = api.param(None, title="Output folder")
     """Folder for the results, under the same names. Empty: a new folder beside it, named after the style."""
     subfolders: bool = api.param(False, title="Include subfolders")
-    """Restyles the pictures in subfolders, too, into subfolders of the same names."""
+    """Restyles the images in subfolders, too, into subfolders of the same names."""
 
 
 class StyleFolder(api.Tool):
-    """Applies a style to all pictures of a folder."""
+    """Applies a style to all images of a folder."""
 
     id = "style.folder"
     title = "Style a folder"
@@ -85,7 +85,7 @@ class StyleFolder(api.Tool):
             yield api.Preview(preview.to_array(), str(name))
         if failed and not styled and not skipped:
             reason = next(iter(failed.values()))
-            raise api.BadInput(f"None of the {len(paths)} pictures could be restyled: {reason}", "")
+            raise api.BadInput(f"None of the {len(paths)} images could be restyled: {reason}", "")
         yield api.Text(_format_report(target, styled, skipped, failed, others), title=f"{params.folder.name} restyled")
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:  # noqa: ARG002
@@ -93,7 +93,7 @@ class StyleFolder(api.Tool):
             return None
         count = sum(1 for entry in os.scandir(params.folder) if _has_image_suffix(Path(entry.name)))
         rate = f"{self.id} {params.mixed_styles} {params.resolution}"
-        return api.Estimate(work=count, rate=rate, notes={"folder": f"{count:,} pictures"})
+        return api.Estimate(work=count, rate=rate, notes={"folder": f"{count:,} images"})
 
 
 def _has_image_suffix(path: Path) -> bool:
@@ -110,7 +110,7 @@ def _find_images(folder: Path, *, subfolders: bool) -> tuple[list[Path], list[st
     paths = [path for path in visible if api.images.is_image_file(path)]
     others = sorted({*visible} - {*paths})
     if not paths:
-        raise api.BadInput(f"There are no pictures in {folder.name}.", "Choose another folder.")
+        raise api.BadInput(f"There are no images in {folder.name}.", "Choose another folder.")
     return paths, [str(path.relative_to(folder)) for path in others if not path.name.endswith(SIDECAR_SUFFIX)]
 
 
@@ -129,7 +129,7 @@ def _to_folder_name(title: str) -> str:
 
 def _check_target(folder: Path, target: Path) -> None:
     if target.resolve() == folder.resolve() or folder.resolve() in target.resolve().parents:
-        raise api.BadInput("The output folder is inside the folder of pictures.", "Choose a folder outside of it.")
+        raise api.BadInput("The output folder is inside the folder of images.", "Choose a folder outside of it.")
 
 
 def _check_output_is_ours(outputs: Manifest, name: Path, output: Path) -> None:
@@ -155,7 +155,7 @@ def _format_report(target: Path, styled: int, skipped: int, failed: Mapping[str,
         lines += _format_list([f"{name}: {reason}" for name, reason in failed.items()])
     if others:
         count = "1 file was" if len(others) == 1 else f"{len(others):,} files were"
-        lines.append(f"\n{count} skipped, since the studio does not open them as pictures:\n")
+        lines.append(f"\n{count} skipped, since the studio does not open them as images:\n")
         lines += _format_list(others)
     return "\n".join(lines) + "\n"
 

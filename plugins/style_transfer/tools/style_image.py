@@ -27,18 +27,18 @@ class FirstImage(api.Params):
     """The image to stylize."""
 
     image: api.ImageInput
-    """Picture of any size. The alpha channel and 16 bits per channel are kept."""
+    """Image of any size. The alpha channel and 16 bits per channel are kept."""
 
 
 class MoreImages(api.Params):
     """Further images to stylize."""
 
-    images: list[api.ImageInput] = api.param([], max_items=500, title="More pictures")
-    """Pictures that are restyled after the first, with the same settings."""
+    images: list[api.ImageInput] = api.param([], max_items=500, title="More images")
+    """Images that are restyled after the first, with the same settings."""
 
 
 class StyleTransfer(api.Tool):
-    """Applies a style to pictures: drop a photo on a style, or press Generate."""
+    """Applies a style to images: drop a photo on a style, or press Generate."""
 
     id = "style.transfer"
     title = "Style transfer"
@@ -71,7 +71,7 @@ class StyleTransfer(api.Tool):
                 yield api.Notice("This style leaves a checkerboard pattern. “Remove checkerboard” removes it.")
             yield api.Image(result.to_array(), name=path.stem if len(paths) > 1 else "")
         if failed == len(paths):
-            raise api.BadInput("None of the pictures could be restyled.", "Choose others.")
+            raise api.BadInput("None of the images could be restyled.", "Choose others.")
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:  # noqa: ARG002
         if not params.style:

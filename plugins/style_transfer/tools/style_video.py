@@ -25,7 +25,7 @@ class VideoInput(api.Params):
     video: api.FileInput | None = api.param(None, accepts=(*frames.ANIMATION_SUFFIXES, *frames.VIDEO_SUFFIXES))
     """A video, or an animated GIF, WebP or PNG."""
     folder: api.FolderInput | None = api.param(None, title="Or a folder of frames")
-    """Pictures that are the frames, in the order of their names."""
+    """Images that are the frames, in the order of their names."""
     fps: float = api.param(frames.DEFAULT_FPS, ge=0.1, le=frames.MAX_FPS, unit="frames a second", title="Frame rate")
     """Frame rate of a folder of frames. A video keeps its own."""
     steadiness: api.Unit = api.param(0.7, title="Temporal consistency")

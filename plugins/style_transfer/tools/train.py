@@ -141,8 +141,8 @@ def _describe_data(kind: TrainingKind, preset: presets.Preset, photos: int, pain
 
 def _describe_count(count: int, recommended: int) -> str:
     if not count:
-        return "no pictures"
-    number = f"{count:,}{' or more' if count >= MAX_IMAGES else ''} pictures"
+        return "no images"
+    number = f"{count:,}{' or more' if count >= MAX_IMAGES else ''} images"
     return number + (f"; at least {recommended} are recommended" if count < recommended else "")
 
 

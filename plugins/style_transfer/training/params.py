@@ -66,7 +66,7 @@ class StyleTrainingParams(api.training.TrainingParams, TrainingSources):
     cycle: float = api.param(10.0, ge=0, le=100, title="Cycle loss weight", advanced=True, group="CycleGAN")
     """Weight of the difference between a photo and its reconstruction from the painting, and the reverse."""
     identity: float = api.param(0.5, ge=0, le=10, title="Identity loss weight", advanced=True, group="CycleGAN")
-    """Weight of the changes to pictures that are paintings already, as a fraction of the cycle loss weight. 0 saves a
+    """Weight of the changes to images that are paintings already, as a fraction of the cycle loss weight. 0 saves a
     third of the time."""
     pool: int = api.param(50, ge=0, le=500, title="Image pool size", unit="pictures", advanced=True, group="CycleGAN")
     """Number of earlier results that the discriminators also learn from."""

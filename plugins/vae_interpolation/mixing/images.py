@@ -47,7 +47,7 @@ def read_picture(path: Path, frame: Size, *, fit: FitMode = "crop", background: 
 def report_encoding(pictures: Sequence[NDArray[np.float32]], ctx: api.Context) -> Iterator[NDArray[np.float32]]:
     """Yield each picture after reporting progress, which is also a cancel point."""
     for number, picture in enumerate(pictures):
-        ctx.emit(api.Progress(number, len(pictures), "Encoding the pictures"))
+        ctx.emit(api.Progress(number, len(pictures), "Encoding the images"))
         yield picture
 
 

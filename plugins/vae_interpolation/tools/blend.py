@@ -17,7 +17,7 @@ CACHE_KEY = "vae.blend"
 
 
 class Blend(api.Tool):
-    """Mixes two to four pictures into one, and shows the result while you move the sliders."""
+    """Mixes two to four images into one, and shows the result while you move the sliders."""
 
     id = "vae.blend"
     title = "Blend"
@@ -29,14 +29,14 @@ class Blend(api.Tool):
         images: list[api.ImageInput] = api.param(min_items=2, max_items=4)
         """The corners: top left, top right, bottom left, bottom right. Of three, the last is both bottom corners."""
         across: api.Unit = 0.5
-        """From the left pictures to the right ones."""
+        """From the left images to the right ones."""
         down: api.Unit = 0.0
-        """From the top pictures to the bottom ones, if there are three or four."""
+        """From the top images to the bottom ones, if there are three or four."""
         size: int = api.param(512, ge=64, le=2048, step=8, unit="px")
-        """Long side of the result. The first picture gives the aspect ratio."""
+        """Long side of the result. The first image gives the aspect ratio."""
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
-        yield api.Progress(0, 1, "Opening the pictures")
+        yield api.Progress(0, 1, "Opening the images")
         corners = _load_corners(params, ctx)
         alignment.report_ghosting(corners.pairs, ctx)
         picture = corners.render(params.across, params.down, handover=params.handover)

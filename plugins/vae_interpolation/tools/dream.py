@@ -20,7 +20,7 @@ BATCH = 16
 
 
 class Dream(api.Tool):
-    """Generates new pictures, or an animation that passes through them."""
+    """Generates new images, or an animation that passes through them."""
 
     id = "vae.dream"
     title = "Dream"
@@ -28,21 +28,21 @@ class Dream(api.Tool):
 
     class Params(api.Params):
         kind: Literal["draws", "walk"] = api.param("draws", labels=("Contact sheet", "Latent walk"), title="Output")
-        """A latent walk is an animation from picture to picture that ends where it began."""
+        """A latent walk is an animation from image to image that ends where it began."""
         pictures: int = api.param(16, ge=1, le=256)
-        """Number of pictures on the sheet, or that the walk passes through."""
+        """Number of images on the sheet, or that the walk passes through."""
         size: int = api.param(512, ge=64, le=2048, step=8, unit="px")
-        """Side of the result. Pictures of a small model are enlarged."""
+        """Side of the result. Images of a small model are enlarged."""
         strength: float = api.param(0.8, ge=0.0, le=2.0, step=0.05, title="Truncation")
-        """Scale of the random latents. 0.8 gives the clearest pictures; lower is closer to the average, higher more
+        """Scale of the random latents. 0.8 gives the clearest images; lower is closer to the average, higher more
         unusual."""
         frames: int = api.param(96, ge=2, le=5000)
         """Number of frames of a latent walk."""
         fps: float = api.param(24.0, ge=1.0, le=120.0, unit="frames per second", title="Frame rate")
-        singles: bool = api.param(False, title="Save each picture", advanced=True)
-        """Saves each picture of the sheet as well."""
+        singles: bool = api.param(False, title="Save each image", advanced=True)
+        """Saves each image of the sheet as well."""
         model: api.ModelChoice = api.param(GLOBAL_STARTER, model="global-autoencoder")
-        """A model with one latent vector for the whole picture. The starter generates small pictures only."""
+        """A model with one latent vector for the whole image. The starter generates small images only."""
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         import torch
@@ -51,7 +51,7 @@ class Dream(api.Tool):
         codec = load_codec(ctx, params.model)
         if not isinstance(codec, GlobalCodec):
             raise api.BadInput(
-                f"{codec.title} cannot generate pictures: it has a spatial latent, which only encodes pictures.",
+                f"{codec.title} cannot generate images: it has a spatial latent, which only encodes images.",
                 "Choose a model with a global latent, such as vae-global.",
             )
         noise = torch.randn(params.pictures, codec.latent_size, generator=ctx.generator()) * params.strength

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Grid(api.Tool):
-    """Arranges two to four pictures in a grid, with every mix between them."""
+    """Arranges two to four images in a grid, with every mix between them."""
 
     id = "vae.grid"
     title = "Interpolation grid"
@@ -33,20 +33,20 @@ class Grid(api.Tool):
         """The corners: top left, top right, bottom left, bottom right. Of three, the last is both bottom corners."""
         columns: int = api.param(5, ge=2, le=16)
         rows: int = api.param(5, ge=1, le=16)
-        """Two pictures always make a single row."""
+        """Two images always make a single row."""
         size: int = api.param(192, ge=64, le=1024, step=8, unit="px", title="Tile size")
-        """Long side of each tile. The first picture gives the aspect ratio."""
+        """Long side of each tile. The first image gives the aspect ratio."""
         gap: int = api.param(8, ge=0, le=64, unit="px", advanced=True)
         """Space between the tiles, in the background colour."""
         background: api.Colour = api.param("#ffffff", advanced=True)
-        """Background of transparent pictures, and colour of borders and gaps."""
+        """Background of transparent images, and colour of borders and gaps."""
         tiles: bool = api.param(False, title="Save tiles", advanced=True)
-        """Saves each tile as a picture as well."""
+        """Saves each tile as an image as well."""
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         columns, rows = params.columns, 1 if len(params.images) == 2 else max(params.rows, 2)
         total = columns * rows
-        yield api.Progress(0, total, "Opening the pictures")
+        yield api.Progress(0, total, "Opening the images")
         codec = load_codec(ctx, params.model)
         pictures = images.read_pictures(params.images, params.size, codec, fit=params.fit, background=params.background)
         corners = prepare_corners(

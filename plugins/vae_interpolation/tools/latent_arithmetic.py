@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class LatentArithmetic(api.Tool):
-    """Adds to a picture what one set of pictures has and another set lacks."""
+    """Adds to an image what one set of images has and another set lacks."""
 
     id = "vae.arithmetic"
     title = "Latent arithmetic"
@@ -25,27 +25,27 @@ class LatentArithmetic(api.Tool):
 
     class Params(api.Params):
         image: api.ImageInput
-        """The picture to change."""
+        """The image to change."""
         plus: list[api.ImageInput] = api.param(min_items=1, max_items=64, title="More like these")
         minus: list[api.ImageInput] = api.param(min_items=1, max_items=64, title="Less like these")
         strength: float = api.param(1.0, ge=-4.0, le=4.0, step=0.05)
         """Weight of the difference between the two sets. A negative weight subtracts it."""
         spread: Literal["place", "overall"] = api.param(
-            "place", labels=("Per position", "Whole picture"), title="Difference"
+            "place", labels=("Per position", "Whole image"), title="Difference"
         )
-        """Per position suits sets with the same framing, such as portraits. Whole picture changes tone and mood."""
+        """Per position suits sets with the same framing, such as portraits. Whole image changes tone and mood."""
         size: int = api.param(512, ge=64, le=2048, step=8, unit="px")
-        """Long side of the result, which keeps the picture's aspect ratio."""
+        """Long side of the result, which keeps the image's aspect ratio."""
         detail: api.Unit = api.param(1.0, title="Preserve detail")
-        """Fraction of the fine detail, lost by the model, that is added back from the picture."""
+        """Fraction of the fine detail, lost by the model, that is added back from the image."""
         background: api.Colour = api.param("#ffffff", advanced=True)
-        """Background of transparent pictures."""
+        """Background of transparent images."""
         model: api.ModelChoice = api.param(SPATIAL_STARTER, model=MODEL_KINDS)
         """A spatial model changes light, colour and coarse shapes. A global model changes the subject."""
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         total = 1 + len(params.plus) + len(params.minus)
-        yield api.Progress(0, total, "Opening the pictures")
+        yield api.Progress(0, total, "Opening the images")
         codec = load_codec(ctx, params.model)
         pictures = images.read_pictures([params.image], params.size, codec, background=params.background)
         mixer = Mixer(codec, pictures, detail=params.detail)
@@ -69,5 +69,5 @@ def _mean_latent(
     for number, path in enumerate(paths):
         picture = images.read_picture(path, (mixer.width, mixer.height), background=params.background)
         latent = latent + mixer.encode(images.to_tensor(picture).to(latent.device)) / len(paths)
-        yield api.Progress(done + number + 1, total, "Encoding the pictures")
+        yield api.Progress(done + number + 1, total, "Encoding the images")
     return latent

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Morph(api.Tool):
-    """Morphs each picture into the next, as an animation."""
+    """Morphs each image into the next, as an animation."""
 
     id = "vae.morph"
     title = "Morph"
@@ -34,30 +34,30 @@ class Morph(api.Tool):
             *("path", "fit", "background", "stills", "model"),
         )
         images: list[api.ImageInput] = api.param(min_items=2, max_items=16)
-        """2 to 16 pictures of any size and format, in the order of the morph."""
+        """2 to 16 images of any size and format, in the order of the morph."""
         frames: int = api.param(48, ge=2, le=5000)
         """Number of frames of the whole animation."""
         fps: float = api.param(24.0, ge=1.0, le=120.0, unit="frames per second", title="Frame rate")
         size: int = api.param(512, ge=64, le=2048, step=8, unit="px")
-        """Long side of the frames. The first picture gives the aspect ratio."""
+        """Long side of the frames. The first image gives the aspect ratio."""
         motion: latent_paths.Motion = api.param("once", labels=("Once", "Loop", "Ping-pong"))
-        """Loop continues from the last picture to the first; ping-pong returns the same way."""
+        """Loop continues from the last image to the first; ping-pong returns the same way."""
         easing: latent_paths.Easing = api.param("smooth", labels=("Ease in and out", "Linear", "Ease in", "Ease out"))
-        """Speed of the morph between two pictures."""
+        """Speed of the morph between two images."""
         path: latent_paths.LatentPath = api.param(
             "linear", labels=("Linear", "Spherical", "Catmull-Rom spline"), title="Interpolation", advanced=True
         )
         """Path through the model's latent space. Spherical keeps contrast; a spline avoids sharp turns."""
         stills: int = api.param(0, ge=0, le=64, advanced=True)
-        """Number of frames that are also saved as pictures, evenly spread."""
+        """Number of frames that are also saved as images, evenly spread."""
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         count = len(params.images)
-        yield api.Progress(0, params.frames, "Opening the pictures")
+        yield api.Progress(0, params.frames, "Opening the images")
         codec = load_codec(ctx, params.model)
         pictures = images.read_pictures(params.images, params.size, codec, fit=params.fit, background=params.background)
         if params.frames < 2 * count:
-            yield api.Notice(f"{params.frames} frames are few for {count} pictures.", "warning")
+            yield api.Notice(f"{params.frames} frames are few for {count} images.", "warning")
         steps = count if params.motion == "loop" else count - 1
         pairs = [(start, (start + 1) % count) for start in range(steps)]
         alignments = alignment.align_pairs(codec, pictures, pairs, ctx, align=params.align, strength=params.strength)

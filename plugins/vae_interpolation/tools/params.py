@@ -13,20 +13,20 @@ SHARED = ("align", "strength", "handover", "detail")
 
 
 class MixParams(api.Params):
-    """Alignment, blending and model of a mix of pictures."""
+    """Alignment, blending and model of a mix of images."""
 
     align: AlignMode = api.param("auto", labels=("Automatic", "Always", "Never"), title="Align shapes")
-    """Warps the shapes of the pictures onto each other before blending, to avoid double images. Automatic: only where
+    """Warps the shapes of the images onto each other before blending, to avoid double images. Automatic: only where
     it reduces them."""
     strength: api.Unit = api.param(0.5, title="Warp strength")
-    """Higher values bend shapes further, which suits similar pictures such as portraits."""
+    """Higher values bend shapes further, which suits similar images such as portraits."""
     handover: api.Unit = api.param(1.0, title="Local blending")
-    """At 100 % the pictures replace each other region by region; at 0 % they are cross-faded evenly."""
+    """At 100 % the images replace each other region by region; at 0 % they are cross-faded evenly."""
     detail: api.Unit = api.param(1.0, title="Preserve detail")
-    """Fraction of the fine detail, lost by the model, that is added back from the pictures."""
+    """Fraction of the fine detail, lost by the model, that is added back from the images."""
     fit: FitMode = api.param("crop", labels=("Crop to fill", "Fit with borders"), advanced=True)
-    """Treatment of pictures whose aspect ratio differs from the first one's."""
+    """Treatment of images whose aspect ratio differs from the first one's."""
     background: api.Colour = api.param("#ffffff", advanced=True)
-    """Background of transparent pictures, and colour of the borders."""
+    """Background of transparent images, and colour of the borders."""
     model: api.ModelChoice = api.param(SPATIAL_STARTER, model=MODEL_KINDS)
     """The starter is small and soft. Any AutoencoderKL or AutoencoderTiny can be used."""

@@ -21,7 +21,7 @@ MAX_ERROR = 0.25
 
 
 class Reconstruct(api.Tool):
-    """Shows a picture, the model's reconstruction of it, and a map of the errors."""
+    """Shows an image, the model's reconstruction of it, and a map of the errors."""
 
     id = "vae.inspect"
     title = "Test reconstruction"
@@ -32,13 +32,13 @@ class Reconstruct(api.Tool):
         size: int = api.param(512, ge=64, le=2048, step=8, unit="px")
         """Long side of each of the three images."""
         background: api.Colour = api.param("#ffffff", advanced=True)
-        """Background of transparent pictures."""
+        """Background of transparent images."""
         model: api.ModelChoice = api.param(SPATIAL_STARTER, model=MODEL_KINDS)
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         import numpy as np
 
-        yield api.Progress(0, 1, "Opening the picture")
+        yield api.Progress(0, 1, "Opening the image")
         codec = load_codec(ctx, params.model)
         pictures = images.read_pictures([params.image], params.size, codec, background=params.background)
         mixer = Mixer(codec, pictures, detail=0.0)
@@ -53,7 +53,7 @@ class Reconstruct(api.Tool):
         ctx.note("reconstruction", note | ({"psnr": round(psnr, 2)} if math.isfinite(psnr) else {}))
         yield api.Notice(
             f"PSNR {psnr:.1f} dB, mean error {error.mean():.1%}. The latent of {codec.title} has {values:,} values, "
-            f"{original.size / values:.0f} times fewer than the picture. Left: original. Middle: reconstruction. "
+            f"{original.size / values:.0f} times fewer than the image. Left: original. Middle: reconstruction. "
             f"Right: error (brightest from {MAX_ERROR:.0%} of white)."
         )
         yield api.Image(images.arrange_grid([original, reconstruction, _error_map(error)], 3))

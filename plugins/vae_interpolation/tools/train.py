@@ -33,7 +33,7 @@ MAX_EVALUATED = 96
 """Maximum number of held-out pictures that are evaluated during a training."""
 MAX_STANDARDISED = 256
 """Maximum number of held-out pictures whose latents give the scaling factor."""
-KIND_NAMES = {"spatial": "spatial (diffusers `AutoencoderKL`)", "global": "global (one latent vector per picture)"}
+KIND_NAMES = {"spatial": "spatial (diffusers `AutoencoderKL`)", "global": "global (one latent vector per image)"}
 
 WIDTHS: dict[str, dict[str, tuple[int, ...]]] = {
     "spatial": {"small": (16, 32, 64, 96), "medium": (32, 64, 96, 160), "tiny": (8, 8, 8, 16)},
@@ -42,7 +42,7 @@ WIDTHS: dict[str, dict[str, tuple[int, ...]]] = {
 
 
 class TrainVae(api.Tool):
-    """Trains an autoencoder on your pictures, for morphs, blends and dreams."""
+    """Trains an autoencoder on your images, for morphs, blends and dreams."""
 
     id = "vae.train"
     title = "Train a model"
@@ -58,32 +58,32 @@ class TrainVae(api.Tool):
             *("batch", "learning_rate", "kl_weight", "kl_warm_up", "ema", "preview_every"),
         )
         folder: api.FolderInput
-        """Your pictures, including subfolders. At least 16; some hundreds are better."""
+        """Your images, including subfolders. At least 16; some hundreds are better."""
         more_folders: list[api.FolderInput] = api.param([], max_items=8, title="More folders")
         """Further folders. Small folders are used more often than their size alone would give."""
         kind: Literal["spatial", "global"] = api.param("spatial", labels=("Spatial", "Global"), title="Kind of model")
-        """Spatial: keeps the layout and suits large pictures. Global: can also generate new pictures."""
+        """Spatial: keeps the layout and suits large images. Global: can also generate new images."""
         size: Literal[64, 128] = api.param(128, title="Image size", unit="px")
         """Size for training and evaluation. A spatial model can be used at any size."""
         steps: int = api.param(6000, ge=1, le=1_000_000, title="Steps")
-        """More steps give finer pictures, and take longer."""
+        """More steps give finer images, and take longer."""
         width: Literal["small", "medium", "tiny"] = api.param(
             "small", labels=("Small", "Medium", "Tiny"), title="Network size"
         )
-        """Medium gives finer pictures and is about three times as slow. Tiny is for quick tests."""
+        """Medium gives finer images and is about three times as slow. Tiny is for quick tests."""
         flips: bool = api.param(True, title="Flip horizontally")
-        """Trains on mirrored pictures as well. Turn it off if text must stay readable."""
+        """Trains on mirrored images as well. Turn it off if text must stay readable."""
         start_from: api.ModelChoice | None = api.param(None, model="autoencoder", title="Base model", advanced=True)
         """Continues the training of a spatial model. Its network size is kept."""
         batch: int = api.param(16, ge=1, le=512, title="Batch size", advanced=True)
         learning_rate: float = api.param(1e-3, ge=1e-7, le=1.0, title="Learning rate", advanced=True)
         kl_weight: float | None = api.param(None, ge=0, le=10, title="KL weight", advanced=True)
-        """Higher values bring the latents closer to a normal distribution: smoother blends, softer pictures.
+        """Higher values bring the latents closer to a normal distribution: smoother blends, softer images.
         The default is 0.03 for a spatial model and 0.3 for a global one."""
         kl_warm_up: int = api.param(0, ge=0, le=100_000, title="KL warm-up", unit="steps", advanced=True)
         """Number of steps over which the KL weight increases to its value."""
         preview_every: int = api.param(250, ge=1, le=100_000, title="Preview interval", unit="steps", advanced=True)
-        """Number of steps between two evaluations on held-out pictures."""
+        """Number of steps between two evaluations on held-out images."""
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         import torch
@@ -103,7 +103,7 @@ class TrainVae(api.Tool):
                 _, reconstruction = trainer.evaluate(images)
                 yield api.Preview(compare(images, reconstruction), f"Step {step:,}")
 
-        memory_error = f"The device has too little memory for a batch of {params.batch} pictures."
+        memory_error = f"The device has too little memory for a batch of {params.batch} images."
         yield from trainer.run(ctx, params.steps, after_step=show_previews, memory_error=memory_error)
         trainer.best.restore()
         if params.kind == "global":

@@ -31,7 +31,7 @@ def read_folders(
     if only_held_out:
         files = [(path, group) for path, group in files if api.datasets.is_held_out(path)]
     if len(files) > MAX_PICTURES:
-        yield api.Notice(f"Only {MAX_PICTURES:,} of the {len(files):,} pictures are used.", "warning")
+        yield api.Notice(f"Only {MAX_PICTURES:,} of the {len(files):,} images are used.", "warning")
         files = files[:: -(-len(files) // MAX_PICTURES)]
 
     def read(file: tuple[Path, int]) -> ImageSample:

@@ -22,7 +22,7 @@ def open_header(path: Path) -> Iterator[Image]:
 
     Raises BadInput for what Pillow cannot read, here or in the block.
     """
-    damaged = BadInput(f"{name_for_display(path)} is not a picture that can be read.")
+    damaged = BadInput(f"{name_for_display(path)} is not an image that can be read.")
     with damage_as_bad_input(path, damaged), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with images.open_undecoded(path) as image:

@@ -265,7 +265,7 @@ def _copy_images(pictures: Sequence[Illustration], to: Path) -> None:
 
 
 def _images_folder_name(to: Path) -> str:
-    return f"{to.stem} pictures"
+    return f"{to.stem} images"
 
 
 def _build_links(pictures: Sequence[Illustration], to: Path) -> dict[Path, str]:

@@ -106,7 +106,7 @@ def remove_unused(home: Home, draft: Draft) -> None:
 
 def describe_scaling(mask: QSize, picture: QSize) -> str:
     """Return a sentence about a mask whose size is not that of its picture."""
-    return f"The mask is {_format_size(mask)} and the picture {_format_size(picture)}. The mask is scaled to fit."
+    return f"The mask is {_format_size(mask)} and the image {_format_size(picture)}. The mask is scaled to fit."
 
 
 def find_picture_field(names: Iterable[tuple[str, bool]]) -> str:

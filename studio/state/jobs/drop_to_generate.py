@@ -50,7 +50,7 @@ class DropToGenerate:
         groups: dict[_Target, list[str]] = {}
         for path in paths:
             if (target := self._find_target(tiles, path)) is None:
-                self._notices.info(f"{path.name} cannot be used here. Drop a picture or a folder of pictures.")
+                self._notices.info(f"{path.name} cannot be used here. Drop an image or a folder of images.")
             else:
                 groups.setdefault(target, []).append(str(path))
         for target, files in groups.items():

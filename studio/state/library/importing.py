@@ -74,7 +74,7 @@ class Importer(QObject):
             path = folder / "pasted.png"
             try:
                 if not image.save(str(path)):
-                    raise StudioError("The pasted picture could not be saved.", "Check that the disk is not full.")
+                    raise StudioError("The pasted image could not be saved.", "Check that the disk is not full.")
                 return self._library.import_file(path)
             finally:
                 path.unlink(missing_ok=True)
@@ -96,7 +96,7 @@ class Importer(QObject):
         lists = [field for field in fields if field.many]
         field = next(iter(empty or lists or fields), None)
         if field is None:
-            self._notices.info("This tool has no input for a picture. Choose another tool first.")
+            self._notices.info("This tool has no input for an image. Choose another tool first.")
         elif field.many:
             paths = list(self._workspace.value(field.name) or [])
             self._workspace.set_value(field.name, [*paths, path])
@@ -109,7 +109,7 @@ class Importer(QObject):
         if recipe is not None and tool is not None:
             self._notices.add(
                 Notice(
-                    f"This picture contains its settings: {tool.title}, seed {recipe.seed}.",
+                    f"This image contains its settings: {tool.title}, seed {recipe.seed}.",
                     action_label="Use settings",
                     action=lambda: self._use_settings(creation),
                 )

@@ -101,7 +101,7 @@ class Illustrations(QObject):
         if start == end:
             self._notices.info("Select the words to illustrate, or put the cursor into a paragraph.")
         elif find_painter(self._workspace) is None:
-            self._notices.info("No installed tool generates a picture from text alone.")
+            self._notices.info("No installed tool generates an image from text alone.")
         else:
             self._page.store(tree.add_anchor(start, tree.text[start:end], secrets.randbelow(SEEDS), ""))
             self._begin(tree.anchors[max(tree.anchors)])

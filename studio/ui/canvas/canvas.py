@@ -407,7 +407,7 @@ class Canvas(QWidget):
         event.acceptProposedAction()
 
     def _browse(self) -> None:
-        dialog = QFileDialog(self, "Open picture")
+        dialog = QFileDialog(self, "Open image")
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
         dialog.filesSelected.connect(lambda files: self.files_dropped.emit([Path(file) for file in files]))

@@ -105,7 +105,7 @@ class MaskBar(FloatingBar):
         self.eraser = _make_button("Eraser", actions.eraser, "Remove areas from the mask")
         for choice in (self.brush, self.eraser):
             choice.setCheckable(True)
-        self.size_slider = LabelledSlider("Size", "Brush diameter in pixels of the picture  [  ]")
+        self.size_slider = LabelledSlider("Size", "Brush diameter in pixels of the image  [  ]")
         self.hardness_slider = LabelledSlider("Hardness", "Sharpness of the brush's edge")
         self.feather_slider = LabelledSlider("Mask blur", "Soften the edge of the mask so that the result blends in")
         self.invert = _make_button("", actions.invert, "Swap the masked and the unmasked area")

@@ -77,12 +77,12 @@ class MaskController(QObject):
         if tool is None:
             return
         if not picture_field:
-            self._session.notices.info("This tool has no picture to paint a mask on.")
+            self._session.notices.info("This tool has no image to paint a mask on.")
             return
         picture = workspace.value(picture_field)
         if not picture:
             self._session.generation.fields_refused.emit(
-                {picture_field: "Choose a picture first. The mask is painted on it."}
+                {picture_field: "Choose an image first. The mask is painted on it."}
             )
             return
         current = self._mask_sessions.get(self._layer) if self._layer else None

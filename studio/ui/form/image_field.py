@@ -109,7 +109,7 @@ class DropWell(QWidget):
     def browse(self) -> None:
         global _last_folder
         path, _ = QFileDialog.getOpenFileName(
-            self, self.accessibleName(), _last_folder, mime_data.make_name_filter(mime_data.PICTURES, "Pictures")
+            self, self.accessibleName(), _last_folder, mime_data.make_name_filter(mime_data.PICTURES, "Images")
         )
         if path:
             _last_folder = str(Path(path).parent)

@@ -46,7 +46,7 @@ class MaskEditor(DropWellEditor):
     def _show_button(self) -> None:
         title = "Edit mask" if self.well.path else "Paint mask"
         self.paint.setText(title)
-        labels.describe(self.paint, title, "Paint the area of the picture that should change (B)")
+        labels.describe(self.paint, title, "Paint the area of the image that should change (B)")
 
     def _thumbnail_ready(self, thumbnail: Thumbnail) -> None:
         super()._thumbnail_ready(thumbnail)

@@ -344,7 +344,7 @@ class ModelTilesEditor(Editor):
     def _make_tile(self, name: str, title: str, offer: ModelOption | None = None) -> ModelTile:
         tile = ModelTile(name, title, offer.picture if offer else "")
         about = [offer.summary, f"Licence: {offer.licence}." if offer.licence else ""] if offer else []
-        hint = "Drop a picture or a folder here, or paste a picture, to generate with it immediately."
+        hint = "Drop an image or a folder here, or paste an image, to generate with it immediately."
         labels.describe(tile, f"{self.field.title}: {title}", " ".join(part for part in (*about, hint) if part))
         tile.setToolTip(
             labels.make_tool_tip(" ".join(part for part in (f"{title.rstrip('.')}.", *about, hint) if part))

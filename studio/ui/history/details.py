@@ -42,7 +42,7 @@ class DetailsPanel(QScrollArea):
         self.use = QPushButton("Use settings")
         describe(self.use, "Use settings", "Put its tool, settings and seed into the form")
         self.input = QPushButton("Use as input")
-        describe(self.input, "Use as input", "Use it as the picture of the current tool")
+        describe(self.input, "Use as input", "Use it as the image of the current tool")
         self._lay_out()
         self.rating.rated.connect(lambda stars: self._creation and self.rated.emit(self._creation, stars))
         self.tags.editingFinished.connect(self._save_tags)

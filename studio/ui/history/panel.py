@@ -161,7 +161,7 @@ class HistoryPanel(QWidget):
         if text := self.search.text().strip():
             return f"Nothing matches “{text[:60]}”.\nPress Esc to clear the search."
         return (
-            "Results appear here.\nDrop pictures here to import them.",
+            "Results appear here.\nDrop images here to import them.",
             "Starred creations appear here.\nPress “.” to star one.",
             "The trash is empty.",
         )[self.current_filter]

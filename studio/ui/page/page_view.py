@@ -95,7 +95,7 @@ class PageView(QWidget):
         self.find_button = _make_tool_button("Find", "Find and replace on this page (Ctrl+F)")
         self.versions_button = _make_tool_button("Versions", "Every version of this page (Ctrl+Shift+V)")
         self.paint_button = _make_tool_button(
-            "Illustrate", "Generate a picture from the selected words or the paragraph at the cursor (Alt+I)"
+            "Illustrate", "Generate an image from the selected words or the paragraph at the cursor (Alt+I)"
         )
         self.paint_button.setCheckable(False)
         self.pages_button.setProperty("role", "ghost")

@@ -70,7 +70,7 @@ def paste(session: Session) -> None:
     elif (image := mime_data.read_image(data)) is not None:
         session.importer.import_image(image)
     else:
-        session.notices.info("There is no picture in the clipboard.")
+        session.notices.info("There is no image in the clipboard.")
 
 
 def _add_file_menu(commands: Commands, session: Session, actions: WindowActions) -> None:

@@ -265,7 +265,7 @@ class Window(QMainWindow):
     # What opens
     def open_files(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(
-            self, "Open", "", mime_data.make_name_filter(mime_data.PICTURES, "Pictures")
+            self, "Open", "", mime_data.make_name_filter(mime_data.PICTURES, "Images")
         )
         if paths:
             self.session.importer.import_files([Path(path) for path in paths])

@@ -51,7 +51,7 @@ def _drop_single_channel(values: NDArray[Any]) -> NDArray[Any]:
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[:, :, 0]
     if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (3, 4)) or 0 in values.shape:
-        raise StudioError(f"A picture has the shape {values.shape}, and must be [height, width, 1, 3 or 4].")
+        raise StudioError(f"An image has the shape {values.shape}, and must be [height, width, 1, 3 or 4].")
     return values
 
 
@@ -79,5 +79,5 @@ def _to_uint8(values: NDArray[Any]) -> NDArray[np.uint8]:
         if np.isnan(values.sum()):
             np.nan_to_num(values, copy=False)
     elif values.dtype != np.uint8:
-        raise StudioError(f"A picture has values of type {values.dtype}, and not uint8, uint16 or floating point.")
+        raise StudioError(f"An image has values of type {values.dtype}, and not uint8, uint16 or floating point.")
     return np.ascontiguousarray(values, dtype=np.uint8)

@@ -46,7 +46,7 @@ def test_markdown(tmp_path: Path, picture: Illustration) -> None:
         '\\# No \\*heading\\* &amp; שלום<span class="machine"> It ran.</span>\n\n'
         '<span class="machine">- Home\x07.</span>\n'
     )
-    assert (tmp_path / "tale pictures" / "picture-1.png").read_bytes() == picture.path.read_bytes()
+    assert (tmp_path / "tale images" / "picture-1.png").read_bytes() == picture.path.read_bytes()
 
 
 class Reader(HTMLParser):

@@ -56,7 +56,7 @@ def test_a_draft_survives_a_tool_that_is_not_there_yet(qtbot: QtBot) -> None:
 
 def test_every_wrong_field_gets_its_sentence() -> None:
     errors = params_schema.find_errors(engine.STYLE, {"strength": 7})
-    assert errors["image"] == "Picture is missing."
+    assert errors["image"] == "Image is missing."
     assert errors["strength"] == "Strength must be between 0 and 1, not 7."
     assert set(errors) == {"image", "strength"}
 

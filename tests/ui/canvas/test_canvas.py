@@ -89,7 +89,7 @@ def test_a_picture_that_cannot_be_read_is_one_sentence(canvas: Canvas, tmp_path:
     (tmp_path / "<b>bad.png").write_bytes(b"no")
     canvas.show_image(tmp_path / "<b>bad.png")
     qtbot.waitUntil(lambda: current_view(canvas) is canvas.message_placeholder)
-    assert canvas.message_placeholder.sentence.text().startswith("<b>bad.png is not a picture")
+    assert canvas.message_placeholder.sentence.text().startswith("<b>bad.png is not an image")
     assert canvas.message_placeholder.sentence.textFormat() == Qt.TextFormat.PlainText
 
 
@@ -108,7 +108,7 @@ def test_a_preview_is_replaced_without_a_flash(canvas: Canvas, red: Path, qtbot:
     canvas.image_view.zoom_to(20.0)
     frame = canvas.image_view.camera.frame
     canvas.show_image(red)
-    assert size(canvas) == (40, 30), "the preview stays until the picture is there"
+    assert size(canvas) == (40, 30), "the preview stays until the image is there"
     qtbot.waitUntil(lambda: size(canvas) == (400, 300))
     assert canvas.image_view.caption == ""
     assert canvas.image_view.camera.frame.width() == pytest.approx(frame.width())

@@ -71,7 +71,7 @@ def test_a_wide_gamut_is_shown_in_srgb() -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"", "empty"), (b"no picture at all", "not a picture"), (None, "no file")],
+    [(b"", "empty"), (b"no picture at all", "not an image"), (None, "no file")],
 )
 def test_an_unreadable_file_is_reported_in_a_sentence(tmp_path: Path, content: bytes | None, words: str) -> None:
     file = tmp_path / "bad.png"

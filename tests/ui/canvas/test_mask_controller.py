@@ -30,7 +30,7 @@ FILL = make_tool(
     "fill.colour",
     "Fill",
     {
-        "image": make_property("string", "image", title="Picture"),
+        "image": make_property("string", "image", title="Image"),
         "mask": make_property("string", "mask", title="Mask"),
         "prompt": make_property("string", "prompt", default=""),
     },
@@ -251,7 +251,7 @@ def test_painting_without_a_picture_is_refused(qtbot: QtBot, window: Window) -> 
     qtbot.mouseClick(well(window).paint, Qt.MouseButton.LeftButton)
     assert not window.canvas.mask_mode.is_active
     said = [label.text() for label in window.tool_panel.findChildren(QLabel)]
-    assert "Choose a picture first. The mask is painted on it." in said
+    assert "Choose an image first. The mask is painted on it." in said
 
 
 def test_another_picture_on_the_canvas_ends_the_painting(qtbot: QtBot, painting: Window, photo: Path) -> None:

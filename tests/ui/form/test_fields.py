@@ -189,7 +189,7 @@ def test_a_wheel_scrolls_the_form_and_not_the_value(qtbot: QtBot) -> None:
 def test_a_well_takes_a_drop_a_paste_and_a_click_on_clear(
     qtbot: QtBot, services: FormServices, picture: Path, cleared: list[tuple[str, Any]]
 ) -> None:
-    editor = DropWellEditor(Field(name="image", title="Picture", widget=Widget.IMAGE), services)
+    editor = DropWellEditor(Field(name="image", title="Image", widget=Widget.IMAGE), services)
     qtbot.addWidget(editor)
     editor.show()
     with qtbot.waitSignals([editor.edited, services.thumbnails.ready]):
@@ -213,8 +213,8 @@ def test_a_picture_of_the_library_has_its_original_name(qtbot: QtBot, services: 
     kept = str(library.import_file(tmp_path / "girl.png").path)
     library.close()
     assert Path(kept).name.startswith("girl-")
-    well = DropWellEditor(Field(name="image", title="Picture", widget=Widget.IMAGE), services)
-    listed = make_list_editor(Field(name="images", title="Pictures", widget=Widget.IMAGE, many=True), services)
+    well = DropWellEditor(Field(name="image", title="Image", widget=Widget.IMAGE), services)
+    listed = make_list_editor(Field(name="images", title="Images", widget=Widget.IMAGE, many=True), services)
     for editor, value in ((well, kept), (listed, [kept])):
         qtbot.addWidget(editor)
         editor.show_value(value)
@@ -229,7 +229,7 @@ def test_a_picture_of_the_library_has_its_original_name(qtbot: QtBot, services: 
 def test_an_unreadable_picture_is_reported_in_its_field(qtbot: QtBot, services: FormServices, tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"nothing")
-    editor = DropWellEditor(Field(name="image", title="Picture", widget=Widget.IMAGE), services)
+    editor = DropWellEditor(Field(name="image", title="Image", widget=Widget.IMAGE), services)
     qtbot.addWidget(editor)
     with qtbot.waitSignal(services.thumbnails.ready):
         editor.show_value(str(broken))
@@ -240,7 +240,7 @@ def test_a_list_of_pictures_is_filled_reordered_and_shortened(
     qtbot: QtBot, services: FormServices, pictures: list[Path], cleared: list[tuple[str, Any]]
 ) -> None:
     editor = make_list_editor(
-        Field(name="images", title="Pictures", widget=Widget.IMAGE, many=True, max_items=3), services
+        Field(name="images", title="Images", widget=Widget.IMAGE, many=True, max_items=3), services
     )
     qtbot.addWidget(editor)
     drop(editor.list, *pictures)

@@ -294,7 +294,7 @@ def test_a_file_that_no_tool_takes_is_reported(
 ) -> None:
     drop(list_own_tiles(editor)[0], urls(tmp_path / "notes.txt"))
     assert [notice.text for notice in window.session.notices.items] == [
-        "notes.txt cannot be used here. Drop a picture or a folder of pictures."
+        "notes.txt cannot be used here. Drop an image or a folder of images."
     ]
     assert engine.calls == []
 

@@ -68,7 +68,7 @@ def test_a_missing_picture_is_reported_below_its_field(qtbot: QtBot, window: Win
     assert window.tool_panel.form is not None
     row = window.tool_panel.form._rows["image"]
     assert row._error.isVisible()
-    assert row._error.text() == "Picture is missing."
+    assert row._error.text() == "Image is missing."
 
 
 def test_a_refused_job_is_reported_above_generate(qtbot: QtBot, window: Window, tmp_path: Path) -> None:

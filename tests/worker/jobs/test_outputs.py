@@ -65,7 +65,7 @@ def test_large_images_are_scaled_down_in_proportion(height: int, width: int) -> 
 
 @pytest.mark.parametrize("picture", [np.zeros((2, 2, 5)), np.zeros(3), np.zeros((0, 4)), np.array([["a"]])])
 def test_an_array_that_is_no_image_is_reported(picture: Any) -> None:
-    with pytest.raises(StudioError, match="A picture has "):
+    with pytest.raises(StudioError, match="An image has "):
         to_pixels(picture)
 
 
@@ -111,7 +111,7 @@ def test_previews_above_the_rate_limit_are_not_made() -> None:
 
     for job in ("a", "a", "a", "b"):
         outbox.offer_picture(job, functools.partial(make_frame, job))
-    assert made == ["a", "b"], "the first picture of a job is always made"
+    assert made == ["a", "b"], "the first image of a job is always made"
     outbox.close()
 
 

@@ -125,8 +125,8 @@ def write_plugins(home: Home) -> None:
         format_plugin(
             "look",
             """
-            picture = api.images.open_picture(params.image)
-            yield api.Text(f"{picture.size} {len(params.others)} {params.mask} {params.folder.name}")
+            image = api.images.open_picture(params.image)
+            yield api.Text(f"{image.size} {len(params.others)} {params.mask} {params.folder.name}")
             """,
             params="""
             image: api.ImageInput
@@ -218,7 +218,7 @@ def test_results_are_saved_with_their_recipe(worker: Worker) -> None:
     received = worker.run("noise.do", seed=5)
     lasting = [type(message) for message in received if not isinstance(message, PreviewFrame)]
     assert lasting == [JobNotice, ResultSaved, ResultSaved, JobFinished]
-    assert filter_messages(received, PreviewFrame), "a finished picture is shown before it is on disk"
+    assert filter_messages(received, PreviewFrame), "a finished image is shown before it is on disk"
     assert isinstance(received[-1], JobFinished)
     assert filter_messages(received, JobNotice) == [
         JobNotice(received[-1].job, "Noise is coming.", NoticeLevel.WARNING)
@@ -335,7 +335,7 @@ def test_inputs_are_passed_as_paths(worker: Worker, tmp_path: Path) -> None:
     assert recipe is not None
     assert recipe.params == values
     (failed,) = filter_messages(worker.run("look.do", **values), JobFailed)
-    assert failed.failure.sentence == "Picture: the file aa… no longer exists. Choose it again."
+    assert failed.failure.sentence == "Image: the file aa… no longer exists. Choose it again."
 
 
 @pytest.mark.parametrize(
@@ -361,7 +361,7 @@ def test_invalid_values_are_refused_in_one_sentence(worker: Worker, values: dict
         ("device", "out_of_memory", "Do wrong needs more memory than there is."),
         ("event", "failed", "Do wrong yielded a value of type int, which is no event."),
         ("class", "failed", "Do wrong yielded the class Progress, which is no event."),
-        ("shape", "failed", "A picture has the shape (2, 2, 7)"),
+        ("shape", "failed", "An image has the shape (2, 2, 7)"),
         ("exit", "failed", "Do wrong tried to end the program, and was stopped."),
         ("note", "failed", "the note 'it' must be a plain JSON value"),
     ],

@@ -106,7 +106,7 @@ def test_a_file_that_is_no_style_raises_bad_input(tmp_path: Path) -> None:
         ("words", "no ONNX file"),
         ("empty", "no ONNX file"),
         ("pointer", "Git LFS pointer"),
-        ("grey", "one colour picture"),
+        ("grey", "one colour image"),
         ("unknown", "cannot be run here"),
     ):
         with pytest.raises(api.BadInput, match=sentence):

@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     image.save(folder / "more" / "e.webp")
     (folder / "f.png").write_bytes((folder / "b.png").read_bytes()[:200])
     (folder / "g.jpg").touch()
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     return folder
 
 
@@ -81,16 +81,16 @@ def test_every_format_is_read_and_the_others_are_named(style: Path, tmp_path: Pa
         image.save(folder / name, format, **({"sizes": [(32, 32)]} if name == "j.ico" else {}))
     image.save(folder / "without ending", "JPEG")
     image.save(folder / "film.webp", save_all=True, append_images=[image.rotate(180)], duration=100)
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     (folder / "raw.cr2").write_bytes(b"II*\0\x10\0\0\0CR\2\0")
     (folder / "a.PNG.studio.json").write_text("{}")
-    (folder / ".hidden").write_text("no picture")
+    (folder / ".hidden").write_text("no image")
     os.mkfifo(folder / "pipe.png")
     events = run(folder, style, target=tmp_path / "out")
     assert sorted(get_previews(events)) == sorted([*names, "film.webp", "without ending"])
     report = get_result(events, api.Text).text
     assert "13 restyled" in report
-    assert "3 files were skipped, since the studio does not open them as pictures:" in report
+    assert "3 files were skipped, since the studio does not open them as images:" in report
     assert [line for line in report.splitlines() if line.startswith("- ")] == ["- notes.txt", "- pipe.png", "- raw.cr2"]
     assert [text for text in get_notices(events) if "animated" in text] == [
         "film.webp is animated: only its first frame is restyled."
@@ -164,10 +164,10 @@ def test_a_folder_without_images_raises_bad_input(style: Path, tmp_path: Path) -
     with pytest.raises(api.BadInput, match="cannot be read"):
         run(folder, style)
     folder.mkdir()
-    with pytest.raises(api.BadInput, match="no pictures"):
+    with pytest.raises(api.BadInput, match="no images"):
         run(folder, style)
     (folder / "broken.png").write_bytes(b"\x89PNG")
-    with pytest.raises(api.BadInput, match="None of the 1 pictures"):
+    with pytest.raises(api.BadInput, match="None of the 1 images"):
         run(folder, style)
 
 

@@ -146,7 +146,7 @@ def test_an_input_without_frames_raises_bad_input(style: Path, photo: Path, tmp_
         ({"video": tmp_path / "words.mp4"}, "no video that can be read"),
         ({"video": tmp_path / "missing.mp4"}, "There is no file"),
         ({"video": photo}, "is not animated"),
-        ({"folder": tmp_path / "none"}, "no pictures"),
+        ({"folder": tmp_path / "none"}, "no images"),
         ({}, "Either a video or a folder"),
         ({"video": photo, "folder": tmp_path}, "Either a video or a folder"),
     )

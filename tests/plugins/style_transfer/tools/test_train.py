@@ -101,7 +101,7 @@ def test_few_images_give_a_warning_before_the_training(photos: Path, paintings: 
     assert get_notices(events)[0].startswith(warning)
     estimate = testing.estimate(StyleTrain, folder=photos, paintings=paintings, kind="cut", **TINY)
     assert estimate is not None
-    assert estimate.notes["folder"] == "5 pictures; at least 200 are recommended"
+    assert estimate.notes["folder"] == "5 images; at least 200 are recommended"
     assert estimate.work == 4 * 0.25
 
 

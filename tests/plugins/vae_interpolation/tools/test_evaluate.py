@@ -45,7 +45,7 @@ def test_a_folder_without_held_out_pictures_is_reported(tmp_path: Path) -> None:
         networks.build_spatial_vae((8, 8), size=32), tmp_path / "model", torch.randn(4, 4, 8, 8)
     )
     (tmp_path / "none").mkdir()
-    with pytest.raises(api.BadInput, match="no held-out pictures in none"):
+    with pytest.raises(api.BadInput, match="no held-out images in none"):
         testing.run(EvaluateVae, folder=tmp_path / "none", model=str(tmp_path / "model"))
 
 

@@ -125,7 +125,7 @@ def test_the_work_of_a_morph_follows_from_its_frames(disks: list[Path]) -> None:
 
 def test_few_frames_give_a_warning(disks: list[Path], tiny: dict[str, Any]) -> None:
     texts = notices(testing.run(Morph, images=disks, frames=3, align="none", **tiny))
-    assert texts == ["3 frames are few for 4 pictures."]
+    assert texts == ["3 frames are few for 4 images."]
 
 
 @pytest.mark.parametrize("model", ["tiny_folder", "global_folder"])
@@ -164,7 +164,7 @@ def test_moving_a_slider_does_not_encode_again(disks: list[Path], tiny: dict[str
         assert len(encoded) == (2 if across == 0.2 else 0)
         assert not notices(ctx.events)
     testing.run(Blend, ctx, images=disks[1:3], **tiny)
-    assert len(models.loaded) == 2, "only the model and the latest pictures are kept"
+    assert len(models.loaded) == 2, "only the model and the latest images are kept"
 
 
 def test_equal_sets_change_nothing(disks: list[Path], tiny: dict[str, Any]) -> None:
@@ -200,7 +200,7 @@ def test_a_walk_ends_where_it_began(global_folder: Path) -> None:
 
 
 def test_a_spatial_model_cannot_generate_pictures(kl_folder: Path) -> None:
-    with pytest.raises(api.BadInput, match="cannot generate pictures"):
+    with pytest.raises(api.BadInput, match="cannot generate images"):
         testing.run(Dream, model=str(kl_folder))
 
 
@@ -227,5 +227,5 @@ def test_a_damaged_picture_is_reported_by_name(
 
 def test_one_picture_is_too_few_and_seventeen_too_many(disks: list[Path], tiny: dict[str, Any]) -> None:
     for images in (disks[:1], disks * 5):
-        with pytest.raises(api.BadInput, match="Pictures"):
+        with pytest.raises(api.BadInput, match="Images"):
             testing.run(Morph, images=images, **tiny)

@@ -37,7 +37,7 @@ def finish(
 def test_pictures_of_folders_are_read_in_order_with_their_group(tmp_path: Path) -> None:
     picture(tmp_path / "a" / "b.png", (0, 0, 0))
     picture(tmp_path / "a" / "below" / "a.png", (0, 0, 0, 0))
-    (tmp_path / "a" / "notes.txt").write_text("no picture")
+    (tmp_path / "a" / "notes.txt").write_text("no image")
     (tmp_path / "a" / ".hidden.png").write_bytes(b"")
     picture(tmp_path / "other" / "c.webp", (0, 0, 0), (400, 200))
     (tmp_path / "other" / "d.png").write_bytes(b"")
