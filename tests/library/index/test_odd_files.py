@@ -181,5 +181,5 @@ def test_odd_models_leave_the_list_of_models(home: Home, tmp_path: Path) -> None
 
 
 def test_a_recipe_that_is_read_can_be_written_and_read_again() -> None:
-    recipe = factories.recipe(extra={"deep": [[1, 2.5, None, True, "猫"]]})
+    recipe = factories.make_recipe(extra={"deep": [[1, 2.5, None, True, "猫"]]})
     assert Recipe.from_json(recipe.to_json()) == recipe
