@@ -4,7 +4,7 @@ The names below are those that every plugin needs. Further functions are in modu
 `api.datasets`, `api.training`, `api.model_card`, `api.model_files` and `api.hub`.
 """
 
-from studio.api import datasets, films, hub, images, model_card, model_files, training
+from studio.api import datasets, films, hub, images, model_card, model_files, tiny_autoencoders, training
 from studio.api.context import Context, ContextProxy, Models, SavesState, pause_if_requested
 from studio.api.estimate import Estimate, EstimateContext
 from studio.api.events import (
@@ -89,5 +89,6 @@ __all__ = [
     "model_files",
     "param",
     "pause_if_requested",
+    "tiny_autoencoders",
     "training",
 ]

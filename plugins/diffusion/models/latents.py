@@ -83,7 +83,7 @@ def fit_linear_preview(pipe: DiffusionPipeline, *, frames_first: bool = False) -
     is_video = any(weight.ndim == 5 for weight in getattr(vae, "encoder", vae).parameters())
     with torch.inference_mode(), upcast_autoencoder(vae):
         encoded = vae.encode((images.unsqueeze(2) if is_video else images).to(vae.device, vae.dtype))
-    latents = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else _deterministic_latents(encoded)
+    latents = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else deterministic_latents(encoded)
     latents = to_denoiser_scale(latents.squeeze(2) if is_video else latents, vae).float().cpu()
     height, width = latents.shape[-2:]
     target = torch.nn.functional.interpolate(images, (height, width), mode="area")
@@ -135,7 +135,8 @@ def unpack_latents(
     return latents if latents.ndim == 4 else None
 
 
-def _deterministic_latents(encoded: Any) -> Tensor:
+def deterministic_latents(encoded: Any) -> Tensor:
+    """Return the latents in the output of an autoencoder that has no distribution of them."""
     latents: Tensor = encoded.latent if hasattr(encoded, "latent") else encoded.latents
     return latents
 
@@ -163,12 +164,23 @@ def to_autoencoder_scale(latents: Tensor, vae: AutoencoderKL) -> Tensor:
     return scaled.to(vae.dtype)
 
 
+def apply_batch_norm(patches: Tensor, norm: nn.BatchNorm2d) -> Tensor:
+    """Convert patches [n, c, h, w] from the scale of the autoencoder to that of the denoiser."""
+    mean, deviation = _statistics_of(norm, patches)
+    return (patches - mean) / deviation
+
+
 def _undo_batch_norm(patches: Tensor, norm: nn.BatchNorm2d) -> Tensor:
     """Convert patches [n, c, h, w] from the denoiser, which sees them through a batch norm, to the autoencoder's."""
+    mean, deviation = _statistics_of(norm, patches)
+    return patches * deviation + mean
+
+
+def _statistics_of(norm: nn.BatchNorm2d, patches: Tensor) -> tuple[Tensor, Tensor]:
     assert norm.running_mean is not None
     assert norm.running_var is not None
     mean, variance = (values.view(1, -1, 1, 1).to(patches) for values in (norm.running_mean, norm.running_var))
-    return patches * (variance + norm.eps).sqrt() + mean
+    return mean, (variance + norm.eps).sqrt()
 
 
 def make_colour_chart(side: int) -> Tensor:

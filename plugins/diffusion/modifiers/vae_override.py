@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from studio import api
 from ..checkpoints import diffusers_folder, probe, weight_variants
 from ..models.latents import (
     LinearPreview,
+    deterministic_latents,
     fit_linear_preview,
     make_colour_chart,
     scale_factor_of,
@@ -164,26 +165,34 @@ def _check_latents(ctx: api.Context, vae: AutoencoderKL, title: str, model: Mode
         )
 
 
-def measure_decoding_error(ctx: api.Context, own: AutoencoderKL, other: AutoencoderKL) -> float | None:
+def measure_decoding_error(
+    ctx: api.Context, own: AutoencoderKL, other: AutoencoderKL, normalize: Callable[[Tensor], Tensor] | None = None
+) -> float | None:
     """Return the root mean square error of images in -1..1 that `own` encodes and `other` decodes.
 
+    `normalize` converts latents from the scale of `own` to the denoiser's, where its config does not tell how.
     None where the error is too large for two autoencoders with the same latents.
     """
     import torch
 
     images = make_colour_chart(_TEST_SIDE * 2)
     with torch.inference_mode(), upcast_autoencoder(own), upcast_autoencoder(other):
-        latents = to_denoiser_scale(_encode(own, images, ctx), own)
-        own_error, error = (_decoding_error(vae, latents, images) for vae in (own, other))
+        encoded = _encode(own, images, ctx)
+        latents = normalize(encoded) if normalize else to_denoiser_scale(encoded, own)
+        own_error = _decoding_error(own, encoded, images)
+        error = _decoding_error(other, to_autoencoder_scale(latents, other), images)
     return None if error > max(_MAX_DISTANCE, 1.5 * own_error) else error
 
 
 def _encode(vae: AutoencoderKL, images: Tensor, ctx: api.Context) -> Tensor:
     output = vae.encode(images.to(ctx.device, vae.dtype))
-    latents: Tensor = output.latent_dist.mode() if hasattr(output, "latent_dist") else output.latents
-    return latents
+    if hasattr(output, "latent_dist"):
+        latents: Tensor = output.latent_dist.mode()
+        return latents
+    return deterministic_latents(output)
 
 
 def _decoding_error(vae: AutoencoderKL, latents: Tensor, images: Tensor) -> float:
-    decoded = vae.decode(to_autoencoder_scale(latents, vae)).sample
+    """Return the error of images that are decoded from latents in the autoencoder's scale."""
+    decoded = vae.decode(latents).sample
     return float((decoded.clamp(-1, 1).float().cpu() - images).square().mean().sqrt())

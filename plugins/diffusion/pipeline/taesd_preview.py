@@ -1,21 +1,29 @@
 """Previews by a tiny autoencoder (TAESD), if the models folder has one for the model's latents.
 
 It is recognised by its name, which begins with ``tae`` as in https://github.com/madebyollin/taesd: a diffusers folder
-of an AutoencoderTiny, a file with its weights, or the decoder alone in the layout in which it was published.
+of an AutoencoderTiny, or a file in any layout that `api.tiny_autoencoders` reads, also the decoder alone. It decodes
+the latents that the denoiser sees.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from studio import api
 
 from ..checkpoints import diffusers_folder
-from ..models.latents import LatentPreview, autoencoder_of, scale_factor_of, to_autoencoder_scale
+from ..models.latents import (
+    LatentPreview,
+    apply_batch_norm,
+    autoencoder_of,
+    scale_factor_of,
+    to_autoencoder_scale,
+    to_denoiser_scale,
+)
 from ..models.model import Model
 from ..modifiers import vae_override
 
@@ -23,9 +31,11 @@ if TYPE_CHECKING:
     import numpy as np
     from diffusers import AutoencoderTiny, DiffusionPipeline, ModelMixin
     from numpy.typing import NDArray
-    from torch import Tensor
+    from torch import Tensor, nn
 
-V = TypeVar("V")
+_SUPPORTED = (*vae_override.INTERCHANGEABLE, "AutoencoderKLFlux2", "AutoencoderDC")
+"""Classes of autoencoders whose latents a tiny autoencoder can decode."""
+_SUFFIXES = (".safetensors", ".sft", ".pth", ".pt")
 _UNREADABLE: tuple[type[Exception], ...] = (*api.model_files.UNREADABLE, api.BadInput)
 
 
@@ -35,6 +45,8 @@ class TaesdPreview:
 
     vae: AutoencoderTiny
     frames_first: bool = False
+    normalize: Callable[[Tensor], Tensor] | None = None
+    """Converts unpacked latents to the scale of the denoiser, where they have that of the model's autoencoder."""
 
     @property
     def channels(self) -> int:
@@ -45,6 +57,7 @@ class TaesdPreview:
         import torch
 
         with torch.inference_mode():
+            latents = self.normalize(latents) if self.normalize else latents
             image = self.vae.decode(to_autoencoder_scale(latents[:1], self.vae)).sample[0]
         return api.images.to_uint8(image)
 
@@ -57,7 +70,7 @@ class _CachedPreview:
 def choose_preview(ctx: api.Context, model: Model, pipe: DiffusionPipeline) -> LatentPreview | None:
     """Return the preview of a model's latents: the tiny autoencoder that fits best, or else the model's linear map."""
     autoencoder = autoencoder_of(pipe)
-    if type(autoencoder).__name__ not in vae_override.INTERCHANGEABLE or model.preview is None:
+    if type(autoencoder).__name__ not in _SUPPORTED or model.preview is None:
         return model.preview
     paths = sorted(path for path in ctx.available_models("autoencoder").values() if _is_tiny_autoencoder(path))
     if not paths:
@@ -69,7 +82,7 @@ def choose_preview(ctx: api.Context, model: Model, pipe: DiffusionPipeline) -> L
 
 def _is_tiny_autoencoder(path: Path) -> bool:
     name = path.name.lower()
-    return name.startswith("tae") and "encoder" not in name and (path.is_dir() or path.suffix == ".safetensors")
+    return name.startswith("tae") and "encoder" not in name and (path.is_dir() or path.suffix.lower() in _SUFFIXES)
 
 
 def _load_best(
@@ -85,7 +98,7 @@ def _load_best(
             vae = _load(path, ctx).eval().requires_grad_(False).to(ctx.device, ctx.dtype)
             if 2 ** (len(vae.config.decoder_block_out_channels) - 1) != scale_factor_of(pipe):
                 continue
-            distance = vae_override.measure_decoding_error(ctx, autoencoder, vae)
+            distance = vae_override.measure_decoding_error(ctx, autoencoder, vae, partial(_normalize, pipe))
         except _UNREADABLE:
             ctx.emit(
                 api.Notice(f"{path.name} cannot be read as a tiny autoencoder, so previews do not use it.", "warning")
@@ -93,51 +106,37 @@ def _load_best(
             continue
         if distance is not None and (best is None or distance < best[0]):
             best = distance, vae
-    return TaesdPreview(best[1]) if best else None
+    if best is None:
+        return None
+    return TaesdPreview(best[1], normalize=partial(_normalize, pipe) if _batch_norm_of(pipe) else None)
 
 
 def _read_channels(path: Path) -> int:
     if path.is_dir():
         return int(diffusers_folder.read_json(path, "config.json")["latent_channels"])
-    shapes = _rename_decoder_layers(api.model_files.read_weight_shapes(path))
-    return shapes["layers.0.weight"][1]
+    return int(api.tiny_autoencoders.read(path)["decoder"]["0.weight"].shape[1])
 
 
 def _load(path: Path, ctx: api.Context) -> AutoencoderTiny:
     from diffusers import AutoencoderTiny
-    from safetensors.torch import load_file
-    from torch.nn import Identity
 
     if path.is_dir():
         return AutoencoderTiny.from_pretrained(
             str(path), use_safetensors=True, local_files_only=True, torch_dtype=ctx.dtype
         )
-    weights = _rename_decoder_layers(load_file(path))
-    stages, blocks, last = [], 0, max(int(name.split(".")[1]) for name in weights)
-    for layer in range(1, last + 1):
-        if f"layers.{layer}.conv.0.weight" in weights:
-            blocks += 1
-        elif f"layers.{layer}.weight" in weights:
-            stages.append(blocks)
-            blocks = 0
-    width, channels = weights["layers.0.weight"].shape[:2]
-    vae = AutoencoderTiny(
-        latent_channels=channels,
-        decoder_block_out_channels=(width,) * len(stages),
-        num_decoder_blocks=tuple(stages),
-    )
-    vae.decoder.load_state_dict(weights)
-    vae.encoder = Identity()
-    return vae
+    return api.tiny_autoencoders.load(path, decoder_only=True)
 
 
-def _rename_decoder_layers(tensors: Mapping[str, V]) -> dict[str, V]:
-    """Return the decoder's tensors under the names of diffusers.
+def _batch_norm_of(pipe: DiffusionPipeline) -> nn.BatchNorm2d | None:
+    """Return the batch norm through which a denoiser sees patches of latents, as in FLUX.2."""
+    norm = getattr(autoencoder_of(pipe), "bn", None)
+    return norm if norm is not None and hasattr(pipe, "_patchify_latents") else None
 
-    In the published layout the layers are numbered from 1, after one that clamps its input and has no weights.
-    """
-    decoder = {name.removeprefix("decoder."): value for name, value in tensors.items() if name.startswith("decoder.")}
-    if decoder:
-        return decoder
-    numbered = {name.partition("."): value for name, value in tensors.items() if re.match(r"[1-9]\d*\.", name)}
-    return {f"layers.{int(number) - 1}.{rest}": value for (number, _, rest), value in numbered.items()}
+
+def _normalize(pipe: DiffusionPipeline, latents: Tensor) -> Tensor:
+    """Convert latents [n, c, h, w] from the autoencoder's scale to the denoiser's, which tiny autoencoders decode."""
+    norm = _batch_norm_of(pipe)
+    if norm is None:
+        return to_denoiser_scale(latents, autoencoder_of(pipe))
+    normalized: Tensor = pipe._unpatchify_latents(apply_batch_norm(pipe._patchify_latents(latents), norm))
+    return normalized

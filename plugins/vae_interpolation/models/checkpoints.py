@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from studio import api
 
@@ -99,72 +99,5 @@ def infer_kl_config(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | N
     }
 
 
-def infer_tiny_config(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
-    """Infer the config of an `AutoencoderTiny` in the layout of diffusers; None for another model."""
-    encoder = _find_layers(shapes, "encoder.layers.")
-    decoder = _find_layers(shapes, "decoder.layers.")
-    if not encoder or not decoder:
-        return None
-    widths_in, blocks_in = _count_blocks(encoder)
-    widths_out, blocks_out = _count_blocks(decoder)
-    return {
-        "_class_name": "AutoencoderTiny",
-        "in_channels": shapes[f"encoder.layers.{min(encoder)}.weight"][1],
-        "out_channels": shapes[f"decoder.layers.{max(decoder)}.weight"][0],
-        "latent_channels": shapes[f"encoder.layers.{max(encoder)}.weight"][0],
-        "encoder_block_out_channels": widths_in[:-1],
-        "decoder_block_out_channels": widths_out[:-1],
-        "num_encoder_blocks": blocks_in[:-1],
-        "num_decoder_blocks": blocks_out[:-1],
-    }
-
-
-def convert_taesd(encoder: Mapping[str, Tensor], decoder: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the tensors of a TAESD pair to the layout of diffusers.
-
-    Each half is a plain `Sequential`. The decoder's first layer is a clamp without weights, which is
-    outside of the layers in diffusers, so its numbers decrease by one.
-    """
-    renamed = {f"encoder.layers.{name}": value for name, value in encoder.items()}
-    for name, value in decoder.items():
-        number, rest = name.split(".", 1)
-        renamed[f"decoder.layers.{int(number) - 1}.{rest}"] = value
-    return renamed
-
-
-def find_taesd_half(names: Iterable[str]) -> Literal["encoder", "decoder"] | None:
-    """Return the half of a TAESD pair that has tensors of these names, by the number of the first convolution."""
-    names = set(names)
-    if any(not name.split(".", 1)[0].isdigit() for name in names):
-        return None
-    return "encoder" if "0.weight" in names else "decoder" if "1.weight" in names else None
-
-
 def _count_matches(names: Iterable[str], pattern: str) -> int:
     return len({match[1] for name in names if (match := re.match(pattern, name))})
-
-
-def _find_layers(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> dict[int, int | None]:
-    """Return the layers by number: the width of a plain convolution, or None for a block."""
-    layers: dict[int, int | None] = {}
-    for name, shape in shapes.items():
-        if name.startswith(prefix):
-            number, rest = name.removeprefix(prefix).split(".", 1)
-            if rest == "weight" and len(shape) == 4:
-                layers[int(number)] = shape[0]
-            elif not rest.startswith("bias"):
-                layers[int(number)] = None
-    return layers
-
-
-def _count_blocks(layers: Mapping[int, int | None]) -> tuple[list[int], list[int]]:
-    """Return (widths of the convolutions, number of blocks after each)."""
-    widths: list[int] = []
-    blocks: list[int] = []
-    for _, width in sorted(layers.items()):
-        if width is not None:
-            widths.append(width)
-            blocks.append(0)
-        elif blocks:
-            blocks[-1] += 1
-    return widths, blocks

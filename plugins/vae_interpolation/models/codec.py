@@ -228,6 +228,8 @@ def _load_pretrained(model_class: type[ModelMixin], folder: Path) -> Any:
 
 
 def _load_file(path: Path, ctx: api.Context) -> Codec:
+    if path.suffix.lower() in api.model_files.PICKLE_SUFFIXES:
+        return TinyCodec(api.tiny_autoencoders.load(path), path.stem, ctx.device)
     shapes = api.model_files.read_weight_shapes(path)
     api.model_files.refuse_whole_numbers_in_file(path, path.name)
     if any(name.startswith(checkpoints.LDM_PREFIX) for name in shapes):
@@ -237,9 +239,9 @@ def _load_file(path: Path, ctx: api.Context) -> Codec:
     else:
         prefix = ""
     shapes = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
-    if half := checkpoints.find_taesd_half(shapes):
-        return _load_taesd_pair(path, half, ctx)
-    config = _read_config_beside(path) or checkpoints.infer_kl_config(shapes) or checkpoints.infer_tiny_config(shapes)
+    if api.tiny_autoencoders.find_halves(shapes):
+        return TinyCodec(api.tiny_autoencoders.load(path), path.stem, ctx.device)
+    config = _read_config_beside(path) or checkpoints.infer_kl_config(shapes)
     if config is None:
         raise _wrong_model_error(path.name, "")
     return _build(config, checkpoints.load_tensors(path, prefix), path.stem, ctx)
@@ -250,38 +252,16 @@ def _read_config_beside(path: Path) -> dict[str, Any] | None:
     if not (path.parent / "config.json").is_file():
         return None
     config = checkpoints.read_config(path.parent)
-    return config if config.get("_class_name") in ("AutoencoderKL", "AutoencoderTiny") else None
-
-
-def _load_taesd_pair(path: Path, half: str, ctx: api.Context) -> Codec:
-    other = "decoder" if half == "encoder" else "encoder"
-    partner = path.with_name(path.name.replace(half, other))
-    if partner == path or not partner.is_file():
-        raise api.BadInput(
-            f"{path.name} is only the {half} of a TAESD pair.",
-            f"Put the {other} beside it, with “{other}” in place of “{half}” in its name.",
-        )
-    if checkpoints.find_taesd_half(api.model_files.read_weight_shapes(partner)) != other:
-        raise api.BadInput(f"{partner.name} is not the {other} that {path.name} needs.")
-    encoder, decoder = (path, partner) if half == "encoder" else (partner, path)
-    state = checkpoints.convert_taesd(checkpoints.load_tensors(encoder), checkpoints.load_tensors(decoder))
-    config = checkpoints.infer_tiny_config({name: tuple(value.shape) for name, value in state.items()})
-    if config is None:
-        raise _wrong_model_error(path.name, "")
-    return _build(config, state, path.stem, ctx)
+    return config if config.get("_class_name") == "AutoencoderKL" else None
 
 
 def _build(config: Mapping[str, Any], state: dict[str, Tensor], title: str, ctx: api.Context) -> Codec:
     """Build a model by diffusers' own conversion, with our config, so that nothing is downloaded."""
     import torch
-    from diffusers import AutoencoderKL, AutoencoderTiny
+    from diffusers import AutoencoderKL
 
     unknown = api.BadInput(f"{title} is an autoencoder of an unknown kind.", "Choose another model.")
     with api.model_files.quiet_load(unknown):
-        if config["_class_name"] == "AutoencoderTiny":
-            tiny = AutoencoderTiny.from_config(dict(config))
-            tiny.load_state_dict(state)
-            return TinyCodec(tiny.float(), title, ctx.device)
         folder = ctx.scratch / "vae-config"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")

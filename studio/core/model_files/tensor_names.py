@@ -16,6 +16,8 @@ TEXT_ENCODER = "text-encoder"
 UPSCALER = "upscaler"
 STYLE = "style"
 
+_TINY_AUTOENCODER = re.compile(r"(?:(?:taesd_)?(?:encoder|decoder)\.)?\d+\.conv\.0\.weight")
+"""A block of TAESD and its relatives, whose halves are plain sequences of layers."""
 _LORA_PREFIXES = ("lora_unet_", "lora_te", "lora_transformer_", "lycoris_")
 _WITH_LORA_LAYERS = ("image_proj.", "ip_adapter.", "lora_controlnet")
 """Prefixes in IP-Adapters for faces and in control LoRAs, which hold LoRA layers and more."""
@@ -48,6 +50,8 @@ def kind_of_names(names: Collection[str]) -> str:
         return LORA
     if "emb_params" in names or (len(names) <= 2 and {"clip_l", "clip_g"} & set(names)):
         return EMBEDDING
+    if any(_TINY_AUTOENCODER.fullmatch(name) for name in names):
+        return AUTOENCODER
     for kind, prefixes in _PREFIXES:
         if any(name.startswith(prefixes) for name in names):
             return kind

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 from diffusers import AutoencoderTiny
 from safetensors.torch import save_file
 
-from plugins.diffusion.pipeline import hooks
+from plugins.diffusion.pipeline import hooks, taesd_preview
 from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 from studio.core import paths
@@ -47,6 +48,12 @@ def put_published_decoder(folder: Path) -> None:
     )
 
 
+def put_published_pickle(folder: Path) -> None:
+    weights = build_tiny_autoencoder().decoder.state_dict()
+    named = [(name.split(".", 2), value) for name, value in weights.items()]
+    torch.save({f"{int(layer) + 1}.{rest}": value for (_, layer, rest), value in named}, folder / "taesd_decoder.pth")
+
+
 def put_more_channels(folder: Path) -> None:
     build_tiny_autoencoder(channels=16).save_pretrained(folder / "taef1")
 
@@ -77,7 +84,7 @@ def generate(ctx: testing.FakeContext, model: Path, **values: Any) -> tuple[np.n
     return np.asarray(made.picture), [np.asarray(event.content) for event in events if isinstance(event, api.Preview)]
 
 
-@pytest.mark.parametrize("put", [put_folder, put_file, put_published_decoder])
+@pytest.mark.parametrize("put", [put_folder, put_file, put_published_decoder, put_published_pickle])
 def test_tiny_autoencoder_replaces_the_linear_map(
     put: Callable[[Path], None], ctx: testing.FakeContext, sd: Path
 ) -> None:
@@ -96,13 +103,12 @@ def test_preview_has_the_shape_of_the_image(size: tuple[int, int], shape: tuple[
 
 def test_every_layout_gives_the_same_previews(sd: Path, tmp_path: Path) -> None:
     previews = []
-    for put in (put_folder, put_file, put_published_decoder):
+    for put in (put_folder, put_file, put_published_decoder, put_published_pickle):
         folder = tmp_path / put.__name__ / "models"
         folder.mkdir(parents=True)
         put(folder)
         previews.append(generate(testing.FakeContext(seed=1, folder=folder.parent), sd)[1][0])
-    assert (previews[0] == previews[1]).all()
-    assert (previews[0] == previews[2]).all()
+    assert all((previews[0] == other).all() for other in previews[1:])
 
 
 @pytest.mark.parametrize("put", [put_more_channels, put_another_scale, put_another_name, put_damaged_file])
@@ -133,3 +139,32 @@ def test_flow_models_have_previews_too(ctx: testing.FakeContext, tiny_model: Cal
     put_folder(ctx.downloads)
     _, (previews, *_) = generate(ctx, tiny_model("flux"), width=32, height=32)
     assert (previews != plain).any()
+
+
+@pytest.mark.parametrize("name", ["sana", "flux2-klein"])
+def test_families_with_autoencoders_of_their_own_have_previews(
+    name: str, ctx: testing.FakeContext, tiny_model: Callable[[str], Path]
+) -> None:
+    """As TAESANA and TAEF2 make them."""
+    _, (plain, *_) = generate(testing.FakeContext(seed=1), tiny_model(name), width=64, height=64)
+    put_published_pickle(ctx.downloads)
+    _, (previews, *_) = generate(ctx, tiny_model(name), width=64, height=64)
+    assert (previews != plain).any()
+
+
+def test_normalized_latents_are_those_of_the_denoiser() -> None:
+    """FLUX.2 sees patches of latents through a batch norm, and TAEF2 decodes what it sees."""
+    from diffusers import Flux2KleinPipeline
+
+    norm = torch.nn.BatchNorm2d(16, affine=False).eval()
+    norm.running_mean, norm.running_var = torch.linspace(-1, 1, 16), torch.linspace(0.5, 2, 16)
+
+    class Pipe:
+        vae = SimpleNamespace(bn=norm)
+        _patchify_latents = staticmethod(Flux2KleinPipeline._patchify_latents)
+        _unpatchify_latents = staticmethod(Flux2KleinPipeline._unpatchify_latents)
+
+    latents = torch.randn(1, 4, 6, 6, generator=torch.Generator().manual_seed(0))
+    normalized = taesd_preview._normalize(cast("Any", Pipe()), latents)
+    seen = norm(Flux2KleinPipeline._patchify_latents(latents))
+    assert torch.allclose(Flux2KleinPipeline._patchify_latents(normalized), seen, atol=1e-5)

@@ -154,6 +154,14 @@ def test_a_taesd_pair_by_either_half(half: int, tiny_folder: Path, tmp_path: Pat
     assert same(load(taesd_pair(tmp_path, tiny_folder)[half]), load(tiny_folder))
 
 
+def test_a_taesd_pair_of_pickles(tiny_folder: Path, tmp_path: Path) -> None:
+    for path in taesd_pair(tmp_path, tiny_folder):
+        torch.save(load_file(path), path.with_suffix(".pth"))
+        path.unlink()
+    assert same(load(tmp_path / "taesd_decoder.pth"), load(tiny_folder))
+    assert load(tmp_path / "taesd_encoder.pth").factor == 4
+
+
 def test_half_a_taesd_pair_says_what_is_missing(tiny_folder: Path, tmp_path: Path) -> None:
     encoder, decoder = taesd_pair(tmp_path, tiny_folder)
     decoder.unlink()
