@@ -1,4 +1,4 @@
-"""Events from other threads arrive in order, and a flood of them costs little."""
+"""The bridge delivers events of other threads in order, and only the newest of many."""
 
 from __future__ import annotations
 
@@ -15,48 +15,48 @@ from studio.state.jobs.engine_bridge import EngineBridge
 RECIPE = Recipe(tool="a.b", plugin=PluginRef("a"))
 
 
-def job(id: str, state: JobState = JobState.QUEUED) -> JobChanged:
+def make_change(id: str, state: JobState = JobState.QUEUED) -> JobChanged:
     return JobChanged(Job(id=id, recipe=RECIPE, state=state))
 
 
-def test_events_of_another_thread_arrive_on_this_one_in_order(qtbot: QtBot) -> None:
+def test_events_of_another_thread_arrive_on_the_main_thread_in_order(qtbot: QtBot) -> None:
     bridge = EngineBridge()
-    heard: list[tuple[str, threading.Thread]] = []
-    bridge.job_changed.connect(lambda job: heard.append((job.id, threading.current_thread())))
+    received: list[tuple[str, threading.Thread]] = []
+    bridge.job_changed.connect(lambda job: received.append((job.id, threading.current_thread())))
 
-    def say() -> None:
+    def post_jobs() -> None:
         for number in range(50):
-            bridge.post(job(f"{number:02}"))
+            bridge.post(make_change(f"{number:02}"))
 
-    thread = threading.Thread(target=say)
+    thread = threading.Thread(target=post_jobs)
     thread.start()
     thread.join()
-    qtbot.waitUntil(lambda: len(heard) == 50)
-    assert [id for id, _ in heard] == [f"{number:02}" for number in range(50)]
-    assert {thread for _, thread in heard} == {threading.main_thread()}
+    qtbot.waitUntil(lambda: len(received) == 50)
+    assert [id for id, _ in received] == [f"{number:02}" for number in range(50)]
+    assert {thread for _, thread in received} == {threading.main_thread()}
 
 
-def test_of_a_flood_of_progress_only_the_newest_is_delivered(qtbot: QtBot) -> None:
+def test_only_the_newest_progress_of_a_job_is_delivered(qtbot: QtBot) -> None:
     bridge = EngineBridge()
-    heard: list[float] = []
-    bridge.progress_changed.connect(lambda progress: heard.append(progress.step))
+    received: list[float] = []
+    bridge.progress_changed.connect(lambda progress: received.append(progress.step))
     for step in range(10_000):
         bridge.post(JobProgress("a", step, 10_000))
     bridge.post(JobProgress("b", 1, 2))
-    qtbot.waitUntil(lambda: 1.0 in heard)
-    assert heard == [9_999, 1]
+    qtbot.waitUntil(lambda: 1.0 in received)
+    assert received == [9_999, 1]
 
 
-def test_of_many_previews_the_newest_is_shown_and_none_after_the_end(qtbot: QtBot) -> None:
+def test_only_the_newest_preview_is_delivered_and_none_after_the_end(qtbot: QtBot) -> None:
     bridge = EngineBridge()
-    heard: list[str] = []
-    bridge.preview_ready.connect(lambda preview: heard.append(preview.label))
+    received: list[str] = []
+    bridge.preview_ready.connect(lambda preview: received.append(preview.label))
     for number in range(100):
         bridge.post(PreviewFrame(job="a", label=str(number)))
-    qtbot.waitUntil(lambda: heard == ["99"])
+    qtbot.waitUntil(lambda: received == ["99"])
     bridge.post(PreviewFrame(job="a", label="late"))
     ended: list[Job] = []
     bridge.job_changed.connect(ended.append)
-    bridge.post(job("a", JobState.DONE))
+    bridge.post(make_change("a", JobState.DONE))
     qtbot.waitUntil(lambda: bool(ended))
-    assert heard == ["99"]
+    assert received == ["99"]

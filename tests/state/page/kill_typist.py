@@ -1,6 +1,6 @@
-"""Run by `test_page_kills`: for each folder on standard input a child types on its page until it is killed.
+"""The process of `test_page_kills`: for each folder on standard input a child types on its page until it is killed.
 
-It says its number, and at each key when it was pressed and how many there were.
+The child reports its process id, and for each key the time and the number of keys pressed so far.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from studio.state.tasks import Tasks
 KEY_MS = 7
 
 
-def write(folder: Path, said: int) -> None:
+def type_keys(folder: Path, report: int) -> None:
     app = QCoreApplication([])
     notices = Notices()
     page = Page(PageStore(folder), Workspace(), notices, Tasks("page", on_error=notices.report))
@@ -31,7 +31,7 @@ def write(folder: Path, said: int) -> None:
         nonlocal keys
         keys += 1
         page.write(len(page.text), 0, "\n" if keys % 50 == 0 else "狐" if keys % 7 == 0 else "x")
-        os.write(said, f"{time.monotonic()} {keys}\n".encode())
+        os.write(report, f"{time.monotonic()} {keys}\n".encode())
 
     timer = QTimer(interval=KEY_MS)
     timer.timeout.connect(press)
@@ -42,21 +42,21 @@ def write(folder: Path, said: int) -> None:
 
 def main() -> None:
     for line in sys.stdin:
-        reading, said = os.pipe()
+        reader, report = os.pipe()
         child = os.fork()
         if not child:
             try:
-                os.close(reading)
-                os.write(said, f"{os.getpid()}\n".encode())
-                write(Path(line.strip()), said)
+                os.close(reader)
+                os.write(report, f"{os.getpid()}\n".encode())
+                type_keys(Path(line.strip()), report)
             finally:
                 os._exit(9)
-        os.close(said)
-        while chunk := os.read(reading, 65536):
+        os.close(report)
+        while chunk := os.read(reader, 65536):
             sys.stdout.write(chunk.decode())
             sys.stdout.flush()
         os.waitpid(child, 0)
-        os.close(reading)
+        os.close(reader)
         sys.stdout.write("gone\n")
         sys.stdout.flush()
 

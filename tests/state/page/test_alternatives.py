@@ -1,4 +1,4 @@
-"""What each word won against is found in what a model wrote, and gone on from."""
+"""Alternatives of each token in generated text, and branches that begin with one."""
 
 from __future__ import annotations
 
@@ -13,18 +13,15 @@ from studio.library.storage import writer
 from studio.state.page.alternatives import Alternatives, Choice
 from studio.state.page.page import Page
 from studio.state.session import Session
-from tests.fixtures import engine as fakes
-from tests.fixtures.engine import FakeEngine
+from tests.fixtures.engine import FakeEngine, make_catalogue, make_property, make_tool
 
-TALE = fakes.make_tool(
-    "writer.tale", "Write on", {"text": fakes.make_property("string", "page", default="")}, output="text"
-)
+TALE = make_tool("writer.tale", "Write on", {"text": make_property("string", "page", default="")}, output="text")
 CHOICES = [[" fox", [[" fox", 0.5], [" owl", 0.25]]], [" r", [[" s", 0.4], [" r", 0.3]]], ["an", [["an", 0.9]]]]
 
 
 @pytest.fixture
 def engine() -> FakeEngine:
-    return FakeEngine(Catalogue((*fakes.make_catalogue().plugins, PluginDescriptor(name="writer", tools=(TALE,)))))
+    return FakeEngine(Catalogue((*make_catalogue().plugins, PluginDescriptor(name="writer", tools=(TALE,)))))
 
 
 @pytest.fixture
@@ -37,7 +34,7 @@ def page(qtbot: QtBot, session: Session) -> Page:
 
 
 def write(qtbot: QtBot, session: Session, engine: FakeEngine, choices: Any) -> None:
-    """A job writes " fox ran" behind what is on the page."""
+    """Let a job write " fox ran" at the end of the page."""
     with qtbot.waitSignal(session.generation.submitted) as submitted:
         session.generation.generate()
     job = submitted.args[0][0].id
@@ -48,38 +45,38 @@ def write(qtbot: QtBot, session: Session, engine: FakeEngine, choices: Any) -> N
     qtbot.waitUntil(lambda: not session.page.tree.requests and not session.page.jobs.is_writing)
 
 
-def choice_at(qtbot: QtBot, alternatives: Alternatives, place: int) -> Choice | None:
-    found: list[Choice | None] = []
-    alternatives.find(place, found.append)
-    qtbot.waitUntil(lambda: bool(found))
-    return found[0]
+def find_choice(qtbot: QtBot, alternatives: Alternatives, place: int) -> Choice | None:
+    choices: list[Choice | None] = []
+    alternatives.find(place, choices.append)
+    qtbot.waitUntil(lambda: bool(choices))
+    return choices[0]
 
 
-def test_each_piece_has_its_own(qtbot: QtBot, session: Session, engine: FakeEngine, page: Page) -> None:
+def test_each_token_has_its_alternatives(qtbot: QtBot, session: Session, engine: FakeEngine, page: Page) -> None:
     write(qtbot, session, engine, CHOICES)
     assert page.text == "A red fox ran"
     find = session.alternatives
-    fox = choice_at(qtbot, find, 7)
+    fox = find_choice(qtbot, find, 7)
     assert fox is not None
     assert (fox.position, fox.length, fox.prefix, fox.offers) == (5, 4, "red", ((" fox", 0.5), (" owl", 0.25)))
-    an = choice_at(qtbot, find, 12)
+    an = find_choice(qtbot, find, 12)
     assert an is not None
     assert (an.position, an.length, an.prefix) == (11, 2, "r")
-    assert choice_at(qtbot, find, 2) is None
-    assert choice_at(qtbot, find, 13) is None
+    assert find_choice(qtbot, find, 2) is None
+    assert find_choice(qtbot, find, 13) is None
 
 
-def test_another_word_begins_a_branch_that_can_be_chosen_from_again(
+def test_another_word_begins_a_branch_with_alternatives_of_its_own(
     qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
 ) -> None:
     write(qtbot, session, engine, CHOICES)
-    fox = choice_at(qtbot, session.alternatives, 6)
+    fox = find_choice(qtbot, session.alternatives, 6)
     assert fox is not None
     session.alternatives.use(fox, " owl")
     assert page.text == "A red owl"
     assert page.cursor == 9
     assert page.alternatives == (2, 2)
-    again = choice_at(qtbot, session.alternatives, 8)
+    again = find_choice(qtbot, session.alternatives, 8)
     assert again is not None
     assert (again.position, again.length) == (5, 4)
     with qtbot.waitSignal(session.generation.submitted):
@@ -87,22 +84,22 @@ def test_another_word_begins_a_branch_that_can_be_chosen_from_again(
     assert engine.calls[-1][1].params["text"] == "A red owl"
 
 
-def test_what_was_changed_by_hand_has_none(qtbot: QtBot, session: Session, engine: FakeEngine, page: Page) -> None:
+def test_edited_text_has_no_alternatives(qtbot: QtBot, session: Session, engine: FakeEngine, page: Page) -> None:
     write(qtbot, session, engine, CHOICES)
     page.write(7, 1, "0")
-    assert choice_at(qtbot, session.alternatives, 6) is None
-    assert choice_at(qtbot, session.alternatives, 10) is not None
+    assert find_choice(qtbot, session.alternatives, 6) is None
+    assert find_choice(qtbot, session.alternatives, 10) is not None
 
 
 @pytest.mark.parametrize("notes", [None, [], "x", [["a"]], [[1, 2]], [["nothing of it", [["a", 0.5]]]]])
-def test_notes_of_another_kind_are_nothing(
+def test_malformed_notes_give_no_alternatives(
     qtbot: QtBot, session: Session, engine: FakeEngine, page: Page, notes: Any
 ) -> None:
     write(qtbot, session, engine, notes)
-    assert choice_at(qtbot, session.alternatives, 6) is None
+    assert find_choice(qtbot, session.alternatives, 6) is None
 
 
-def test_regenerate_takes_another_seed_than_the_one_that_is_fixed(
+def test_regenerate_uses_another_seed_than_the_fixed_one(
     qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
 ) -> None:
     session.workspace.set_seed(5, fixed=True)

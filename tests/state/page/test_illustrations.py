@@ -1,4 +1,4 @@
-"""Paint this: a picture stays beside its words, and is stale once they change."""
+"""Illustrations of the page: an image is anchored to its text, and stale once the text changes."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from studio.core.settings import Settings
 from studio.library.library import Library
 from studio.state.page.illustrations import Illustrations, find_painter
 from studio.state.session import Session
-from tests.fixtures import engine as fakes
-from tests.fixtures.engine import FakeEngine
+from tests.fixtures.engine import FakeEngine, make_catalogue, make_property, make_tool
 
-PAINT = fakes.make_tool(
+PAINT = make_tool(
     "diffusion.paint",
     "Paint",
     {
-        "prompt": fakes.make_property("string", "prompt", default=""),
-        "steps": fakes.make_property("integer", default=20, minimum=1, maximum=100),
+        "prompt": make_property("string", "prompt", default=""),
+        "steps": make_property("integer", default=20, minimum=1, maximum=100),
     },
 )
 
 
 @pytest.fixture
 def engine() -> FakeEngine:
-    return FakeEngine(Catalogue((*fakes.make_catalogue().plugins, PluginDescriptor(name="diffusion", tools=(PAINT,)))))
+    return FakeEngine(Catalogue((*make_catalogue().plugins, PluginDescriptor(name="diffusion", tools=(PAINT,)))))
 
 
 @pytest.fixture
@@ -40,17 +39,17 @@ def art(qtbot: QtBot, session: Session) -> Illustrations:
     return session.illustrations
 
 
-def job_of(qtbot: QtBot, art: Illustrations, engine: FakeEngine) -> str:
+def wait_for_job(qtbot: QtBot, art: Illustrations, engine: FakeEngine) -> str:
     qtbot.waitUntil(lambda: bool(art.list_pictures()) and bool(art.list_pictures()[0].anchor.job))
     return art.list_pictures()[0].anchor.job
 
 
-def test_the_painter_is_a_tool_that_needs_words_alone(art: Illustrations, session: Session) -> None:
+def test_the_painter_is_a_tool_that_needs_only_a_prompt(art: Illustrations, session: Session) -> None:
     assert find_painter(session.workspace) == PAINT
     assert art.can_paint
 
 
-def test_selected_words_or_the_paragraph_are_painted() -> None:
+def test_the_selection_or_the_paragraph_is_painted() -> None:
     text = "A red fox.\n  It ran home.  \nThe end."
     assert text[slice(*trim_selection(text, 0, 5))] == "A red"
     assert text[slice(*trim_selection(text, 15, 15))] == "It ran home."
@@ -58,12 +57,12 @@ def test_selected_words_or_the_paragraph_are_painted() -> None:
     assert trim_selection("", 0, 0) == (0, 0)
 
 
-def test_painting_anchors_the_picture_and_repaints_with_the_same_seed(
+def test_an_illustration_is_anchored_and_repainted_with_the_same_seed(
     qtbot: QtBot, session: Session, engine: FakeEngine, art: Illustrations, pictures: list[Path]
 ) -> None:
     session.workspace.set_value_of("diffusion.paint", "steps", 7)
     art.paint(0, 0)
-    job = job_of(qtbot, art, engine)
+    job = wait_for_job(qtbot, art, engine)
     recipe = engine.calls[-1][1]
     assert recipe.params == {"prompt": "A red fox.", "steps": 7}
     engine.finish(job, session.library.import_file(pictures[0]))
@@ -90,39 +89,39 @@ def test_painting_anchors_the_picture_and_repaints_with_the_same_seed(
     assert art.list_pictures()[0].creation != one.creation
 
 
-def test_a_picture_that_fails_leaves_none_or_the_one_before(
+def test_a_failed_illustration_leaves_none_or_the_one_before(
     qtbot: QtBot, session: Session, engine: FakeEngine, art: Illustrations, pictures: list[Path]
 ) -> None:
     art.paint(0, 0)
-    engine.fail(job_of(qtbot, art, engine), "Out of memory.")
+    engine.fail(wait_for_job(qtbot, art, engine), "Out of memory.")
     qtbot.waitUntil(lambda: art.list_pictures() == [])
     art.paint(0, 0)
-    engine.finish(job_of(qtbot, art, engine), session.library.import_file(pictures[0]))
+    engine.finish(wait_for_job(qtbot, art, engine), session.library.import_file(pictures[0]))
     qtbot.waitUntil(lambda: not art.list_pictures()[0].is_busy)
     art.repaint_nearest(0)
-    engine.set_state(job_of(qtbot, art, engine), JobState.CANCELLED)
+    engine.set_state(wait_for_job(qtbot, art, engine), JobState.CANCELLED)
     qtbot.waitUntil(lambda: not art.list_pictures()[0].is_busy)
     assert art.list_pictures()[0].creation is not None
     art.remove(art.list_pictures()[0].anchor.id)
     assert art.list_pictures() == []
 
 
-def test_without_words_or_a_painter_it_says_so(session: Session, engine: FakeEngine, art: Illustrations) -> None:
+def test_a_missing_text_or_painter_is_reported(session: Session, engine: FakeEngine, art: Illustrations) -> None:
     end = len("A red fox.\n  It ran home.  \n")
     art.paint(end - 3, end)
     art.repaint_nearest(0)
-    session.workspace.set_catalogue(fakes.make_catalogue())
+    session.workspace.set_catalogue(make_catalogue())
     art.paint(0, 5)
     said = [notice.text for notice in session.notices.items]
     assert any("Select the words" in text for text in said)
     assert any("no illustration yet" in text for text in said)
 
 
-def test_pictures_are_there_after_a_restart(
+def test_illustrations_survive_a_restart(
     qtbot: QtBot, session: Session, engine: FakeEngine, art: Illustrations, pictures: list[Path], home: Home
 ) -> None:
     art.paint(0, 0)
-    job = job_of(qtbot, art, engine)
+    job = wait_for_job(qtbot, art, engine)
     creation = session.library.import_file(pictures[0])
     session.close()
     engine.finish(job, creation)
@@ -135,11 +134,11 @@ def test_pictures_are_there_after_a_restart(
     other.close()
 
 
-def test_the_page_is_saved_for_others_with_its_pictures(
+def test_a_page_is_exported_with_its_illustrations(
     qtbot: QtBot, session: Session, engine: FakeEngine, art: Illustrations, pictures: list[Path], tmp_path: Path
 ) -> None:
     art.paint(0, 0)
-    engine.finish(job_of(qtbot, art, engine), session.library.import_file(pictures[0]))
+    engine.finish(wait_for_job(qtbot, art, engine), session.library.import_file(pictures[0]))
     qtbot.waitUntil(lambda: not art.list_pictures()[0].is_busy)
     art.export(tmp_path / "tale.md")
     qtbot.waitUntil(lambda: any("Exported to tale.md" in notice.text for notice in session.notices.items))

@@ -1,4 +1,4 @@
-"""The page on the canvas, without a widget: written by hand and by a job, kept, and found again."""
+"""The page without widgets: typing, jobs that write, saving and restarts."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ from studio.library.storage import writer
 from studio.state.page.page import SAVE_MS, Page
 from studio.state.page.page_jobs import page_field
 from studio.state.session import Session
-from tests.fixtures import engine as fakes
-from tests.fixtures.engine import FakeEngine
+from tests.fixtures.engine import STYLE, WORDS, FakeEngine, make_catalogue, make_property, make_tool
 
-TALE = fakes.make_tool(
+TALE = make_tool(
     "writer.tale",
     "Write on",
-    {"text": fakes.make_property("string", "page", default=""), "heat": fakes.make_property("number", default=0.8)},
+    {"text": make_property("string", "page", default=""), "heat": make_property("number", default=0.8)},
     output="text",
 )
 
@@ -34,7 +33,7 @@ TALE = fakes.make_tool(
 @pytest.fixture
 def engine() -> FakeEngine:
     plugin = PluginDescriptor(name="writer", title="Writer", tools=(TALE,))
-    return FakeEngine(Catalogue((plugin, *fakes.make_catalogue().plugins)))
+    return FakeEngine(Catalogue((plugin, *make_catalogue().plugins)))
 
 
 @pytest.fixture
@@ -63,7 +62,7 @@ def stream(qtbot: QtBot, session: Session, engine: FakeEngine, job: str, text: s
     qtbot.waitUntil(is_there)
 
 
-def finished(session: Session, engine: FakeEngine, job: str, text: str, seed: int = 1) -> Creation:
+def finish(session: Session, engine: FakeEngine, job: str, text: str, seed: int = 1) -> Creation:
     recipe = Recipe(tool="writer.tale", plugin=PluginRef("writer", "1.0"), seed=seed)
     creation = session.library.add(writer.save_text(session.home, text, recipe))
     engine.finish(job, creation)
@@ -80,7 +79,7 @@ def test_only_a_tool_with_a_field_for_the_page_writes_on_it(page: Page, session:
     assert field is not None
     assert field.name == "text"
     assert page.has_writing_tool
-    assert (page_field(fakes.WORDS), page_field(fakes.STYLE), page_field(None)) == (None, None, None)
+    assert (page_field(WORDS), page_field(STYLE), page_field(None)) == (None, None, None)
     session.workspace.choose("style.transfer")
     assert not page.has_writing_tool
 
@@ -104,26 +103,26 @@ def test_generate_gives_the_words_before_the_cursor(
     assert not session.variations.items
 
 
-def test_what_was_finished_takes_the_place_of_what_was_streamed(
+def test_the_finished_text_replaces_the_streamed_text(
     qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
 ) -> None:
     type_in(page, "Once")
     (job,) = generate(qtbot, session)
     stream(qtbot, session, engine, job, "Once upon")
-    creation = finished(session, engine, job, "Once upon a time.")
+    creation = finish(session, engine, job, "Once upon a time.")
     qtbot.waitUntil(lambda: not page.jobs.is_writing and not page.tree.requests)
     assert page.text == "Once upon a time."
     assert page.tree.nodes[page.tree.current].creation == creation.id
     assert session.history.rowCount() == 1
 
 
-def test_regenerate_writes_an_alternative_and_steps_go_between(
+def test_regenerate_adds_an_alternative_and_steps_switch_between_them(
     qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
 ) -> None:
     type_in(page, "A")
     (first,) = generate(qtbot, session)
     stream(qtbot, session, engine, first, "A fox")
-    finished(session, engine, first, "A fox")
+    finish(session, engine, first, "A fox")
     qtbot.waitUntil(lambda: not page.jobs.is_writing)
     type_in(page, " ran.")
     page.set_cursor(3)
@@ -140,17 +139,19 @@ def test_regenerate_writes_an_alternative_and_steps_go_between(
     assert page.text == "A owl"
 
 
-def test_several_at_once_are_alternatives(qtbot: QtBot, session: Session, engine: FakeEngine, page: Page) -> None:
+def test_several_jobs_at_one_place_are_alternatives(
+    qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
+) -> None:
     jobs = generate(qtbot, session, count=3)
     for job, words in zip(jobs, ["One", "Two", "Three"], strict=True):
         stream(qtbot, session, engine, job, words)
-        finished(session, engine, job, words)
+        finish(session, engine, job, words)
     qtbot.waitUntil(lambda: not page.jobs.is_writing)
     assert page.text == "One"
     assert page.alternatives == (1, 3)
 
 
-def test_a_job_writes_on_beside_what_is_looked_at(
+def test_a_job_continues_in_a_branch_that_is_not_shown(
     qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
 ) -> None:
     type_in(page, "A")
@@ -176,7 +177,7 @@ def test_a_job_writes_on_beside_what_is_looked_at(
     assert ("cancel", second) in engine.calls
 
 
-def test_typing_where_it_writes_stops_it_and_loses_nothing(
+def test_typing_at_the_place_of_a_job_stops_it_and_keeps_its_text(
     qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
 ) -> None:
     (job,) = generate(qtbot, session)
@@ -187,7 +188,7 @@ def test_typing_where_it_writes_stops_it_and_loses_nothing(
     assert page.text == "A fox!"
 
 
-def test_a_job_that_fails_leaves_the_page_and_what_it_wrote(
+def test_a_failed_job_keeps_the_text_it_has_written(
     qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
 ) -> None:
     type_in(page, "Once")
@@ -198,7 +199,7 @@ def test_a_job_that_fails_leaves_the_page_and_what_it_wrote(
     assert page.text == "Once upon"
 
 
-def test_the_page_undo_and_branches_are_there_after_a_restart(
+def test_the_page_its_undo_steps_and_branches_survive_a_restart(
     qtbot: QtBot, session: Session, engine: FakeEngine, page: Page, home: Home
 ) -> None:
     type_in(page, "Once 🦊")
@@ -218,7 +219,7 @@ def test_the_page_undo_and_branches_are_there_after_a_restart(
     other.close()
 
 
-def test_what_a_job_wrote_while_the_page_was_closed_comes_to_it(
+def test_text_of_a_job_that_ended_meanwhile_is_added_when_its_page_opens(
     qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
 ) -> None:
     type_in(page, "Once")
@@ -228,7 +229,7 @@ def test_what_a_job_wrote_while_the_page_was_closed_comes_to_it(
     page.new_page()
     assert page.text == ""
     type_in(page, "Another.")
-    finished(session, engine, job, "Once more.")
+    finish(session, engine, job, "Once more.")
     with qtbot.waitSignal(page.opened):
         page.open_page(first)
     qtbot.waitUntil(lambda: page.text == "Once more.")
@@ -238,7 +239,7 @@ def test_what_a_job_wrote_while_the_page_was_closed_comes_to_it(
     assert sorted(listed) == ["Another.", "Once more."]
 
 
-def test_it_is_on_the_disk_without_being_asked(
+def test_the_page_is_saved_without_a_request(
     qtbot: QtBot, session: Session, page: Page, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with qtbot.waitSignal(page.saved):
@@ -249,9 +250,7 @@ def test_it_is_on_the_disk_without_being_asked(
     assert again.load().text == "Once"
 
 
-def test_a_disk_that_is_full_is_said_and_the_words_are_kept(
-    qtbot: QtBot, session: Session, page: Page, home: Home
-) -> None:
+def test_a_failed_save_is_reported_and_the_text_is_kept(qtbot: QtBot, session: Session, page: Page, home: Home) -> None:
     home.pages.write_text("in the way")
     type_in(page, "Once")
     qtbot.waitUntil(lambda: bool(session.notices.items))
@@ -264,19 +263,21 @@ def test_a_disk_that_is_full_is_said_and_the_words_are_kept(
     assert again.load().text == "Once"
 
 
-def test_odd_text_of_a_model_is_made_plain(qtbot: QtBot, session: Session, engine: FakeEngine, page: Page) -> None:
+def test_control_characters_in_generated_text_are_replaced(
+    qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
+) -> None:
     (job,) = generate(qtbot, session)
     engine.run(job)
     engine.emit(PreviewFrame(job=job, text="One\r\ntwo\x00\u2029שלום"))
     qtbot.waitUntil(lambda: page.text == "One\ntwo\ufffd\nשלום")
 
 
-def test_odd_words_of_a_replacement_are_made_plain(page: Page) -> None:
+def test_control_characters_in_a_replacement_are_replaced(page: Page) -> None:
     page.replace([(0, 0, "One\u2028two\x00")])
     assert page.text == "One\ntwo\ufffd"
 
 
-def test_a_job_of_a_cancelled_queue_is_forgotten(
+def test_a_cancelled_job_no_longer_writes_on_the_page(
     qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
 ) -> None:
     (job,) = generate(qtbot, session)
@@ -286,19 +287,19 @@ def test_a_job_of_a_cancelled_queue_is_forgotten(
     assert page.text == ""
 
 
-def stored(home: Home, page_id: str) -> str:
+def read_text(home: Home, page_id: str) -> str:
     return PageStore(home.pages).get(page_id).load().text
 
 
-def written_down(qtbot: QtBot, page: Page) -> None:
-    """All that was to be saved is, or it is known that it could not be."""
+def wait_for_save(qtbot: QtBot, page: Page) -> None:
+    """Save the page, and wait until that has succeeded or failed."""
     page._save()
     done: list[None] = []
     page._tasks.run(lambda: None, done.append)
     qtbot.waitUntil(lambda: bool(done))
 
 
-def test_what_is_written_while_another_page_is_read_stays_on_its_own(qtbot: QtBot, page: Page, home: Home) -> None:
+def test_text_typed_while_another_page_opens_stays_on_its_page(qtbot: QtBot, page: Page, home: Home) -> None:
     type_in(page, "One.")
     first = page.page_id
     page.new_page()
@@ -308,12 +309,12 @@ def test_what_is_written_while_another_page_is_read_stays_on_its_own(qtbot: QtBo
         page.open_page(first)
         type_in(page, " Still two.")
     type_in(page, " One more.")
-    written_down(qtbot, page)
-    assert stored(home, first) == page.text == "One. One more."
-    assert stored(home, second) == "Two. Still two."
+    wait_for_save(qtbot, page)
+    assert read_text(home, first) == page.text == "One. One more."
+    assert read_text(home, second) == "Two. Still two."
 
 
-def test_the_page_that_is_open_is_not_read_again(qtbot: QtBot, page: Page, home: Home) -> None:
+def test_an_open_page_is_not_read_again(qtbot: QtBot, page: Page, home: Home) -> None:
     with qtbot.waitSignal(page.saved):
         type_in(page, "One.")
     book = page.tree
@@ -321,10 +322,10 @@ def test_the_page_that_is_open_is_not_read_again(qtbot: QtBot, page: Page, home:
     with qtbot.waitSignal(page.saved):
         type_in(page, " Two.")
     assert page.tree is book
-    assert stored(home, page.page_id) == page.text == "One. Two."
+    assert read_text(home, page.page_id) == page.text == "One. Two."
 
 
-def test_what_was_asked_on_one_page_is_not_written_on_another(
+def test_a_job_of_one_page_does_not_write_on_another(
     qtbot: QtBot, session: Session, engine: FakeEngine, page: Page
 ) -> None:
     with qtbot.waitSignal(session.generation.submitted) as submitted:
@@ -338,7 +339,7 @@ def test_what_was_asked_on_one_page_is_not_written_on_another(
     assert not page.jobs.is_writing
 
 
-def test_words_that_could_not_be_saved_are_saved_in_their_order(
+def test_text_that_could_not_be_saved_is_saved_later_in_order(
     qtbot: QtBot, session: Session, page: Page, home: Home
 ) -> None:
     home.pages.write_text("in the way")
@@ -346,8 +347,8 @@ def test_words_that_could_not_be_saved_are_saved_in_their_order(
         page.tree.end_step()
         type_in(page, text)
         page._save()  # the second before it is known that the first could not be done
-    written_down(qtbot, page)
+    wait_for_save(qtbot, page)
     home.pages.unlink()
     type_in(page, "Three.")
-    written_down(qtbot, page)
-    assert stored(home, page.page_id) == page.text == "One. Two. Three."
+    wait_for_save(qtbot, page)
+    assert read_text(home, page.page_id) == page.text == "One. Two. Three."

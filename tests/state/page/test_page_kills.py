@@ -1,4 +1,4 @@
-"""Killed while somebody types: at most the last second is lost."""
+"""Kills while text is typed on a page: at most the last second is lost."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from studio.library.pages.store import PageStore
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 KILLS, AT_ONCE = 50, 10
-LOST_AT_MOST = 1.0
-"""Seconds."""
+MAX_LOSS = 1.0
+"""Seconds of typing that a kill may lose."""
 
 
-def writers(folder: Path, kills: int, seed: int) -> list[tuple[float, int, int]]:
-    """For each kill: seconds of typing lost, keys pressed, and keys found."""
-    found = []
+def measure_losses(folder: Path, kills: int, seed: int) -> list[tuple[float, int, int]]:
+    """Return, for each kill, the seconds of typing lost, the keys pressed and the keys saved."""
+    losses = []
     chance = random.Random(seed)
     command = [sys.executable, "-m", "tests.state.page.kill_typist"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
@@ -46,25 +46,25 @@ def writers(folder: Path, kills: int, seed: int) -> list[tuple[float, int, int]]
             end = pressed[-1][0]
             newest = PageStore(folder).find_newest()
             length = len(newest.load().text) if newest else 0
-            kept = length - before
-            missing = [when for when, count in pressed if count > kept]
-            found.append((end - missing[0] if missing else 0.0, len(pressed), kept))
+            saved = length - before
+            missing = [when for when, count in pressed if count > saved]
+            losses.append((end - missing[0] if missing else 0.0, len(pressed), saved))
             before = length
         server.stdin.close()
-    return found
+    return losses
 
 
-def test_typing_that_is_killed_loses_at_most_the_last_second(tmp_path: Path) -> None:
+def test_a_kill_while_typing_loses_at_most_the_last_second(tmp_path: Path) -> None:
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        many = [pool.submit(writers, tmp_path / str(n), KILLS // AT_ONCE, n) for n in range(AT_ONCE)]
-        found = [one for group in many for one in group.result()]
-    assert len(found) == KILLS
-    assert max(lost for lost, _, _ in found) <= LOST_AT_MOST, sorted(found)[-3:]
-    assert all(kept <= pressed + 1 for _, pressed, kept in found)
-    assert sum(kept for _, _, kept in found) > 0
+        groups = [pool.submit(measure_losses, tmp_path / str(n), KILLS // AT_ONCE, n) for n in range(AT_ONCE)]
+        losses = [loss for group in groups for loss in group.result()]
+    assert len(losses) == KILLS
+    assert max(lost for lost, _, _ in losses) <= MAX_LOSS, sorted(losses)[-3:]
+    assert all(saved <= pressed + 1 for _, pressed, saved in losses)
+    assert sum(saved for _, _, saved in losses) > 0
 
 
 if __name__ == "__main__":
     start = time.monotonic()
-    lost = sorted(one for one, _, _ in writers(Path(sys.argv[1]), KILLS, 0))
+    lost = sorted(loss for loss, _, _ in measure_losses(Path(sys.argv[1]), KILLS, 0))
     sys.stdout.write(f"median {lost[len(lost) // 2]:.3f} s, worst {lost[-1]:.3f} s, {time.monotonic() - start:.0f} s\n")

@@ -1,4 +1,4 @@
-"""Rewriting what is selected, and finding a word for a gap."""
+"""Rewrites of the selection, and suggestions for a gap."""
 
 from __future__ import annotations
 
@@ -14,16 +14,13 @@ from studio.core.recipe import PluginRef, Recipe
 from studio.library.storage import writer
 from studio.state.page.selection_tools import Gap, SelectionTools, find_word_around, trim_spaces
 from studio.state.session import Session
-from tests.fixtures import engine as fakes
-from tests.fixtures.engine import FakeEngine
+from tests.fixtures.engine import FakeEngine, make_property, make_tool
 
-PROMPT = fakes.make_property("string", "prompt", default="")
-PAGE = fakes.make_property("string", "page", default="")
-REWRITE = fakes.make_tool(
-    "writer.rewrite", "Rewrite", {"text": PROMPT, "tone": PROMPT}, output="text", selection="replace"
-)
-SUGGEST = fakes.make_tool("writer.suggest", "Find a word", {"text": PROMPT}, output="text", selection="offer")
-TALE = fakes.make_tool("writer.tale", "Write on", {"text": PAGE}, output="text")
+PROMPT = make_property("string", "prompt", default="")
+PAGE = make_property("string", "page", default="")
+REWRITE = make_tool("writer.rewrite", "Rewrite", {"text": PROMPT, "tone": PROMPT}, output="text", selection="replace")
+SUGGEST = make_tool("writer.suggest", "Find a word", {"text": PROMPT}, output="text", selection="offer")
+TALE = make_tool("writer.tale", "Write on", {"text": PAGE}, output="text")
 TEXT = "A red fox ran.\n\nIt slept."
 
 
@@ -41,7 +38,7 @@ def selection_tools(qtbot: QtBot, session: Session) -> SelectionTools:
     return session.selection_tools
 
 
-def submitted(qtbot: QtBot, engine: FakeEngine, count: int = 1) -> str:
+def wait_for_job(qtbot: QtBot, engine: FakeEngine, count: int = 1) -> str:
     qtbot.waitUntil(lambda: len(engine.jobs()) == count)
     return engine.jobs()[-1].id
 
@@ -51,13 +48,13 @@ def finish(session: Session, engine: FakeEngine, job: str, text: str, **notes: o
     engine.finish(job, session.library.add(writer.save_text(session.home, text, recipe)))
 
 
-def test_rewriting_takes_the_place_of_what_was_selected(
+def test_a_rewrite_replaces_the_selection(
     qtbot: QtBot, session: Session, engine: FakeEngine, selection_tools: SelectionTools
 ) -> None:
     page = session.page
     session.workspace.set_value_of("writer.rewrite", "tone", "dry")
     selection_tools.rewrite(1, 10)
-    job = submitted(qtbot, engine)
+    job = wait_for_job(qtbot, engine)
     assert engine.jobs()[0].recipe.params == {"text": "red fox", "tone": "dry"}
     qtbot.waitUntil(lambda: page.jobs.is_writing)
     engine.run(job)
@@ -73,20 +70,20 @@ def test_rewriting_takes_the_place_of_what_was_selected(
     assert page.text == TEXT
 
 
-def test_regenerate_rewrites_once_more(
+def test_regenerate_repeats_the_rewrite(
     qtbot: QtBot, session: Session, engine: FakeEngine, selection_tools: SelectionTools
 ) -> None:
     page = session.page
     assert not selection_tools.rewrite_again(4)
     selection_tools.rewrite(2, 9)
-    job = submitted(qtbot, engine)
+    job = wait_for_job(qtbot, engine)
     qtbot.waitUntil(lambda: page.jobs.is_writing)
     finish(session, engine, job, "owl")
     qtbot.waitUntil(lambda: page.text.startswith("A owl ran"))
     page.set_cursor(4)
     assert not page.jobs.write_again_next(), "to go on from there would keep what was rewritten"
     assert selection_tools.rewrite_again(4)
-    other = submitted(qtbot, engine, 2)
+    other = wait_for_job(qtbot, engine, 2)
     assert [job.recipe.params["text"] for job in engine.jobs()] == ["red fox", "red fox"]
     qtbot.waitUntil(lambda: page.jobs.is_writing)
     finish(session, engine, other, "hen")
@@ -96,7 +93,7 @@ def test_regenerate_rewrites_once_more(
     assert page.alternatives == (2, 2)
 
 
-def test_regenerate_looks_for_other_words_where_one_was_found(
+def test_regenerate_requests_other_suggestions_at_a_filled_gap(
     qtbot: QtBot, session: Session, engine: FakeEngine, selection_tools: SelectionTools
 ) -> None:
     selection_tools.find_word(3, 3)
@@ -107,21 +104,21 @@ def test_regenerate_looks_for_other_words_where_one_was_found(
     assert looking.args[0] == Gap(2, 6, "grey")
 
 
-def test_what_fails_beside_the_form_says_which_tool_it_was(
+def test_a_failure_outside_the_form_names_its_tool(
     qtbot: QtBot, session: Session, engine: FakeEngine, selection_tools: SelectionTools
 ) -> None:
     selection_tools.rewrite(2, 9)
-    engine.fail(submitted(qtbot, engine), "There is no model x.")
+    engine.fail(wait_for_job(qtbot, engine), "There is no model x.")
     qtbot.waitUntil(lambda: bool(session.notices.items))
     assert session.notices.items[-1].text == "Rewrite: There is no model x."
 
 
-def test_what_is_typed_meanwhile_stays_and_the_other_is_a_branch(
+def test_text_typed_during_a_rewrite_stays_and_the_rewrite_is_a_branch(
     qtbot: QtBot, session: Session, engine: FakeEngine, selection_tools: SelectionTools
 ) -> None:
     page = session.page
     selection_tools.rewrite(2, 9)
-    job = submitted(qtbot, engine)
+    job = wait_for_job(qtbot, engine)
     qtbot.waitUntil(lambda: page.jobs.is_writing)
     page.write(len(page.text), 0, " Twice.")
     finish(session, engine, job, "owl")
@@ -130,7 +127,7 @@ def test_what_is_typed_meanwhile_stays_and_the_other_is_a_branch(
     assert [page.tree.text_of(id) for id in page.tree.list_generations()] == ["A owl ran.\n\nIt slept."]
 
 
-def test_a_page_that_was_stored_still_knows_what_gives_way() -> None:
+def test_a_stored_page_keeps_the_ranges_that_rewrites_replace() -> None:
     page = RevisionTree()
     page.write(0, 0, TEXT)
     page.request_text("j", page.current, 2, 7)
@@ -141,14 +138,14 @@ def test_a_page_that_was_stored_still_knows_what_gives_way() -> None:
     assert again.text == "A owl ran.\n\nIt slept."
 
 
-def test_words_are_offered_and_one_is_put_there(
+def test_suggestions_are_offered_and_one_fills_the_gap(
     qtbot: QtBot, session: Session, engine: FakeEngine, selection_tools: SelectionTools
 ) -> None:
     page = session.page
     with qtbot.waitSignal(selection_tools.search_started) as looking:
         selection_tools.find_word(8, 8)
     assert looking.args[0] == Gap(6, 9, "fox")
-    job = submitted(qtbot, engine)
+    job = wait_for_job(qtbot, engine)
     assert engine.jobs()[0].recipe.params["text"] == "A red ___ ran.\n\nIt slept."
     with qtbot.waitSignal(selection_tools.words_found) as offered:
         finish(session, engine, job, "owl", words=[[" owl", 0.5], ["##s", 0.2], [" ", 0.1], [".", 0.1], ["hen", 0.05]])
@@ -164,34 +161,34 @@ def test_words_are_offered_and_one_is_put_there(
     assert page.text == TEXT
 
 
-def test_a_word_between_words_gets_its_spaces(
+def test_a_word_inserted_between_words_gets_spaces(
     qtbot: QtBot, session: Session, engine: FakeEngine, selection_tools: SelectionTools
 ) -> None:
     page = session.page
     selection_tools.find_word(5, 6)
-    job = submitted(qtbot, engine)
+    job = wait_for_job(qtbot, engine)
     with qtbot.waitSignal(selection_tools.words_found):
         finish(session, engine, job, "x", words=[["old", 0.5]])
     selection_tools.use_word("old")
     assert page.text.startswith("A red old fox ran.")
 
 
-def test_a_job_that_finds_nothing_closes_the_list(
+def test_a_job_without_suggestions_closes_the_list(
     qtbot: QtBot, session: Session, engine: FakeEngine, selection_tools: SelectionTools
 ) -> None:
     selection_tools.find_word(8, 8)
-    job = submitted(qtbot, engine)
+    job = wait_for_job(qtbot, engine)
     with qtbot.waitSignal(selection_tools.words_found) as offered:
         engine.fail(job, "There is no model.")
     assert offered.args[0] == []
     selection_tools.find_word(8, 8)
-    job = submitted(qtbot, engine, 2)
+    job = wait_for_job(qtbot, engine, 2)
     qtbot.waitUntil(lambda: selection_tools._job == job)
     selection_tools.stop_search()
     assert engine.jobs()[-1].state is JobState.CANCELLED
 
 
-def test_an_empty_selection_is_a_notice(session: Session, engine: FakeEngine, selection_tools: SelectionTools) -> None:
+def test_an_empty_selection_is_reported(session: Session, engine: FakeEngine, selection_tools: SelectionTools) -> None:
     session.page.replace([(0, len(TEXT), "")])
     selection_tools.rewrite(0, 0)
     selection_tools.find_word(0, 0)
@@ -200,7 +197,7 @@ def test_an_empty_selection_is_a_notice(session: Session, engine: FakeEngine, se
     assert engine.jobs() == []
 
 
-def test_the_word_or_the_gap_at_a_place() -> None:
+def test_the_word_or_gap_at_a_position_is_found() -> None:
     text = "It's a ___ day"
     assert text[slice(*find_word_around(text, 2, 2))] == "It's"
     assert text[slice(*find_word_around(text, 7, 7))] == "___"
