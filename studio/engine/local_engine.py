@@ -93,7 +93,7 @@ class LocalEngine:
         return self._host.subscribe(listener)
 
     def start(self, *, ahead: bool = True) -> None:
-        """With `ahead`, the interactive worker starts before there is a job for it."""
+        """Start the engine; with `ahead` also the interactive worker, before there is a job for it."""
         if not self._thread.is_alive():
             self._thread.start()
             self._inbox.put(self._tidy)

@@ -129,7 +129,7 @@ class Generation(QObject):
         self._submitter.draft(replace(request, seed=self._workspace.seed), self._on_draft_ended)
 
     def _on_draft_ended(self) -> None:
-        """A refused draft, such as one whose picture is gone, is no error: only Generate shows it."""
+        """Run the next draft. A refused one, such as one whose picture is gone, is no error: only Generate shows it."""
         self._is_drafting = False
         if self._draft_again:
             self._run_draft()

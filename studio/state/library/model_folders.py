@@ -30,10 +30,6 @@ class ModelFolders(QObject):
         self.folders: tuple[ExternalFolder, ...] = ()
         """The folders as of the last scan."""
 
-    @property
-    def is_scanning(self) -> bool:
-        return self._is_scanning
-
     def set_folders(self, folders: Sequence[str]) -> None:
         """Set the folders to scan. A scan of other folders is stopped."""
         if tuple(folders) != self._folder_paths:

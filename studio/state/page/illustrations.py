@@ -180,9 +180,6 @@ class Illustrations(QObject):
         self._page.store(self._page.tree.set_anchor(replace(anchor, job="", creation=event.creation.id)))
         return True
 
-    def owns(self, job: str) -> bool:
-        return self._find_anchor(job) is not None
-
     def on_job_changed(self, job: Job) -> None:
         """Keep the picture before if a job failed or was cancelled, or remove the empty place."""
         anchor = self._find_anchor(job.id)

@@ -154,7 +154,7 @@ def _resolve(value: object, files: Mapping[str, str], title: str) -> object:
 
 @contextmanager
 def _scratch_folder(parent: Path) -> Iterator[Path]:
-    """In the home, so that a trained model is moved from it to the library and not copied."""
+    """Create a folder in the home, from which a trained model can be moved to the library without copying."""
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=parent, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
