@@ -1,4 +1,4 @@
-"""Commands, code and links of the documents are run, tried and followed as they stand there."""
+"""The documents: their commands and code run, and their links lead somewhere."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ JUDGES_THE_MACHINE = "python3 main.py doctor"
 """Exits with 1 where something is missing on the machine that runs the tests."""
 
 
-def _blocks(guide: str, language: str) -> list[str]:
+def _read_blocks(guide: str, language: str) -> list[str]:
     """Return the contents of the code blocks of a language ("" where none is given)."""
     blocks: list[tuple[str, list[str]]] = []
     inside = False
@@ -51,13 +51,13 @@ def _blocks(guide: str, language: str) -> list[str]:
     return ["\n".join(lines) + "\n" for name, lines in blocks if name == language]
 
 
-def _commands(guide: str) -> list[str]:
+def _read_commands(guide: str) -> list[str]:
     """Return the commands of a document's shell blocks, without their comments."""
-    lines = (line for block in _blocks(guide, "sh") for line in block.splitlines())
+    lines = (line for block in _read_blocks(guide, "sh") for line in block.splitlines())
     return [command for line in lines if (command := line.partition(" #")[0].strip()) and not command.startswith("#")]
 
 
-def _arguments(command: str) -> list[str]:
+def _split_arguments(command: str) -> list[str]:
     """Return the arguments of the studio in a command; an empty list where it is another program."""
     words = shlex.split(command)
     if words[:2] in (["python3", "main.py"], ["py", "main.py"]):
@@ -77,25 +77,25 @@ def samples(home: Home, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("guide", [guide for guide in GUIDES if _commands(guide)])
-def test_the_commands_of_a_guide_run_one_after_the_other(guide: str, samples: Path) -> None:
+@pytest.mark.parametrize("guide", [guide for guide in GUIDES if _read_commands(guide)])
+def test_the_commands_of_a_guide_run_in_order(guide: str, samples: Path) -> None:
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    for command in dict.fromkeys(_commands(guide)):
+    for command in dict.fromkeys(_read_commands(guide)):
         if command in RUN_ELSEWHERE:
             continue
-        arguments = _arguments(command)
+        arguments = _split_arguments(command)
         assert arguments, f"{guide}: {command} is neither run here nor in RUN_ELSEWHERE"
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "studio.cli", *arguments], cwd=samples, env=environ, capture_output=True, text=True
         )
         allowed = (0, 1) if command == JUDGES_THE_MACHINE else (0,)
-        assert done.returncode in allowed, f"{guide}: {command}\n{done.stdout}{done.stderr}"
+        assert process.returncode in allowed, f"{guide}: {command}\n{process.stdout}{process.stderr}"
 
 
 @pytest.mark.parametrize("guide", GUIDES)
-def test_commands_stand_in_blocks_that_are_run(guide: str) -> None:
+def test_blocks_without_a_language_contain_no_commands(guide: str) -> None:
     """A block without a language would not be run. `console` marks what needs a network or another machine."""
-    for block in _blocks(guide, ""):
+    for block in _read_blocks(guide, ""):
         assert not re.search(r"^(python3|py) main\.py|^studio (?!\[)", block, re.MULTILINE), block
 
 
@@ -105,10 +105,10 @@ def tools() -> dict[str, type[api.Tool]]:
     return {tool.id: tool for folder in folders for tool in testing.load(folder)}
 
 
-@pytest.mark.parametrize("guide", [guide for guide in GUIDES if _blocks(guide, "console")])
-def test_commands_with_names_to_fill_in_have_real_parameters(guide: str, tools: dict[str, type[api.Tool]]) -> None:
-    for line in "".join(_blocks(guide, "console")).replace("\\\n", " ").splitlines():
-        if not (arguments := _arguments(line.partition(" #")[0])):
+@pytest.mark.parametrize("guide", [guide for guide in GUIDES if _read_blocks(guide, "console")])
+def test_commands_with_placeholders_have_real_parameters(guide: str, tools: dict[str, type[api.Tool]]) -> None:
+    for line in "".join(_read_blocks(guide, "console")).replace("\\\n", " ").splitlines():
+        if not (arguments := _split_arguments(line.partition(" #")[0])):
             continue
         options = arguments_module.parse_arguments(arguments)
         if getattr(options, "tool", None):
@@ -124,7 +124,7 @@ def test_commands_in_the_text_are_known(guide: str) -> None:
 
 
 @pytest.mark.parametrize("guide", GUIDES)
-def test_what_a_guide_links_to_is_there(guide: str) -> None:
+def test_links_of_a_guide_lead_to_existing_files_and_headings(guide: str) -> None:
     page = ROOT / guide
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8")):
         if target.startswith("https://"):
@@ -132,28 +132,28 @@ def test_what_a_guide_links_to_is_there(guide: str) -> None:
         path, _, heading = target.partition("#")
         linked = page.parent / path if path else page
         assert linked.exists(), f"{guide} links to {target}"
-        assert not heading or heading in _headings(linked), f"{guide} links to {target}"
+        assert not heading or heading in _find_headings(linked), f"{guide} links to {target}"
 
 
-def _headings(page: Path) -> Iterator[str]:
+def _find_headings(page: Path) -> Iterator[str]:
     """Yield the anchors of a page's headings, as GitHub makes them."""
     for title in re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE):
         yield re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 def test_the_plugin_of_the_guide_passes_the_tests_of_the_guide(tmp_path: Path) -> None:
-    plugin, *_, its_tests = _blocks("docs/plugin-guide.md", "python")
+    plugin, *_, its_tests = _read_blocks("docs/plugin-guide.md", "python")
     (tmp_path / "plasma.py").write_text(plugin, "utf-8")
     (tmp_path / "test_plasma.py").write_text(its_tests, "utf-8")
     environ = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_plasma.py"]
-    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-    assert "3 passed" in done.stdout
+    process = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout
+    assert "3 passed" in process.stdout
 
 
 def test_the_examples_of_the_kit_in_the_guide_train_and_apply_a_model(tmp_path: Path) -> None:
-    _, *parts, _ = _blocks("docs/plugin-guide.md", "python")
+    _, *parts, _ = _read_blocks("docs/plugin-guide.md", "python")
     (tmp_path / "tint.py").write_text("\n\n".join(parts), "utf-8")
     pictures = tmp_path / "pictures"
     pictures.mkdir()
@@ -170,15 +170,17 @@ def test_the_examples_of_the_kit_in_the_guide_train_and_apply_a_model(tmp_path: 
         testing.run(apply, **(model | {"model": str(pictures)}))
 
 
-def test_the_command_line_of_the_guide_is_the_one_that_there_is() -> None:
+def test_the_command_line_help_in_the_guide_is_current() -> None:
     environ = {**os.environ, "COLUMNS": "100"}
     command = [sys.executable, "-m", "studio.cli", "--help"]
-    told = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True).stdout.strip()
-    assert f"```\n{told}\n```" in (DOCS / "user-guide.md").read_text("utf-8")
+    help_text = subprocess.run(
+        command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert f"```\n{help_text}\n```" in (DOCS / "user-guide.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("guide", [guide for guide in GUIDES if guide not in ("CHANGELOG.md",)])
-def test_files_that_a_guide_names_are_there(guide: str) -> None:
+def test_files_named_in_a_guide_exist(guide: str) -> None:
     text = (ROOT / guide).read_text("utf-8").partition("## Before\n")[0]
     for path in re.findall(r"`((?:studio|plugins|tests|scripts|docs|resources)/[\w/.-]*)`", text):
         if not re.search(r"NAME|ROOM", path):
