@@ -42,6 +42,11 @@ def test_a_saved_picture_becomes_a_creation(library: Library) -> None:
     assert library.search() == [creation]
 
 
+def test_a_known_digest_is_not_computed_again(library: Library) -> None:
+    path = writer.save_image(library.home, factories.make_picture(), factories.make_recipe("a fox"))
+    assert library.add(path, digest="d" * 64).id == "d" * 64
+
+
 def test_every_kind_is_recognised(library: Library, tmp_path: Path) -> None:
     home, recipe = library.home, factories.make_recipe("fox")
     for format in ("mp4", "webp", "gif"):

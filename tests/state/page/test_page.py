@@ -91,6 +91,7 @@ def test_generate_gives_the_words_before_the_cursor(
     page.set_cursor(6)
     (job,) = generate(qtbot, session)
     assert engine.calls[-1][1].params["text"] == "A fox."
+    assert session.workspace.values() == {}, "the words go into the request, not into the form"
     stream(qtbot, session, engine, job, "A fox. It ran.")
     assert page.text == "A fox. It ran. The end."
     assert page.runs == [
