@@ -27,6 +27,7 @@ NAMES = {
 }
 ENDURANCE = {
     "fuzz": "mutated files of every format that is read",
+    "soak": "jobs of all tools, kills and library operations",
 }
 """Those that run for `--minutes`, and only when they are named."""
 

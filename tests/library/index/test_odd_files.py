@@ -76,8 +76,8 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_an_odd_file_costs_at_most_one_sentence(library: Library, made: Made, name: str) -> None:
-    good = made()
+def test_an_odd_file_costs_at_most_one_sentence(library: Library, make_creation: Made, name: str) -> None:
+    good = make_creation()
     (library.home.library / name).write_bytes(ODD[name])
     began = time.process_time()
     problems = library.sweep().problems
@@ -100,7 +100,7 @@ def test_the_seed_of_a_recipe_is_kept_where_the_index_cannot_hold_it(library: Li
     assert library.find_ids("p") == [creation.id]
 
 
-def test_many_odd_files_leave_the_good_ones_of_their_batch(library: Library, made: Made) -> None:
+def test_many_odd_files_leave_the_good_ones_of_their_batch(library: Library, make_creation: Made) -> None:
     for name, content in ODD.items():
         (library.home.library / name).write_bytes(content)
     good = [seeds.write_own_png(library.home)]
@@ -134,9 +134,9 @@ def test_a_graph_with_very_many_inputs_is_walked_once(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_field_of_a_sidecar_costs_itself(
-    library: Library, made: Made, field: str, value: str, kept: dict[str, object]
+    library: Library, make_creation: Made, field: str, value: str, kept: dict[str, object]
 ) -> None:
-    path = Path(made().path)
+    path = Path(make_creation().path)
     fields = {"star": "true", "tags": '["a"]', "rating": "3", field: value}
     text = "{" + ", ".join(f'"{name}": {one}' for name, one in fields.items()) + "}"
     sidecar.sidecar_path(path).write_text(text)
@@ -146,8 +146,8 @@ def test_a_damaged_field_of_a_sidecar_costs_itself(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes, devices and such names are of POSIX")
-def test_pipes_devices_and_names_that_are_not_utf_8(library: Library, made: Made, tmp_path: Path) -> None:
-    good = made()
+def test_pipes_devices_and_names_that_are_not_utf_8(library: Library, make_creation: Made, tmp_path: Path) -> None:
+    good = make_creation()
     os.mkfifo(library.home.library / "pipe.png")
     (library.home.library / "zero.png").symlink_to("/dev/zero")
     bad = os.fsencode(library.home.library) + b"/caf\xe9.png"
