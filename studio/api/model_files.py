@@ -11,12 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
-from studio.core.errors import StudioError, is_out_of_memory
-from studio.core.files import atomic_write
-from studio.core.model_files.gguf_header import GgufHeader, GgufTensor, read_gguf_header
-from studio.core.model_files.safetensors_header import PICKLE_SUFFIXES, read_weight_shapes
-from studio.core.model_files.tensor_names import kind_of_names
-from studio.core.model_files.weight_checks import (
+from studio.api.weight_checks import (
     check_loaded,
     check_tensors,
     check_vocabulary,
@@ -25,6 +20,11 @@ from studio.core.model_files.weight_checks import (
     refuse_whole_numbers,
     refuse_whole_numbers_in_file,
 )
+from studio.core.errors import StudioError, is_out_of_memory
+from studio.core.files import atomic_write
+from studio.core.model_files.gguf_header import GgufHeader, GgufTensor, read_gguf_header
+from studio.core.model_files.safetensors_header import PICKLE_SUFFIXES, read_weight_shapes
+from studio.core.model_files.tensor_names import kind_of_names
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from studio.core.errors import BadInput
-
-from . import safetensors_header
+from studio.core.model_files import safetensors_header
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
