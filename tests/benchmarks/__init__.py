@@ -1,1 +1,1 @@
-"""How fast the studio is. Figures to read, beside the idle baseline; no test asserts them."""
+"""Benchmarks of the studio. Their figures are compared with a baseline and a bound, and no test asserts them."""

@@ -1,4 +1,4 @@
-"""`python3 main.py bench [NAME…] [--json]`. Each benchmark runs in a process of its own."""
+"""Runs `python3 main.py bench [NAME…] [--json]`. Each benchmark runs in a process of its own."""
 
 from __future__ import annotations
 
@@ -10,60 +10,62 @@ import sys
 
 import msgspec
 
-from tests.benchmarks.measure import Figure, Unavailable, table
+from tests.benchmarks.figure import Figure, Unavailable, format_table
 
 NAMES = {
-    "launcher": "what main.py adds to a start",
-    "start": "from the command to a window that answers",
-    "gap": "how long the window is deaf while a worker works",
-    "painted": "from an array in the worker, and from a click, to the screen",
-    "brush": "a brush on a large image",
-    "death": "a worker that dies, and one whose studio died",
-    "overhead": "a job through the studio, against the bare library",
-    "diffusion": "an image through the diffusion plugin, against the bare pipeline",
-    "writer": "a text through the writer plugin, against bare generate, and a page that was read before",
-    "style": "a photo in each style that comes with the studio: time, seams and memory",
+    "launcher": "time that main.py adds to a start",
+    "start": "from the command to a responsive window",
+    "gap": "unresponsive times of the window while a worker works",
+    "paint_latency": "from an array in the worker, and from a click, to the screen",
+    "brush": "painting a mask on a large image",
+    "death": "a worker that dies, and a worker whose studio dies",
+    "overhead": "a job in the studio, compared with the bare library",
+    "diffusion": "an image with the diffusion plugin, compared with the bare pipeline",
+    "writer": "a text with the writer plugin, compared with bare generate, and with the KV cache",
+    "style": "a photo in each bundled style: time, seams and memory",
     "history": "a history of 100,000 creations",
 }
 ENDURANCE = {
-    "fuzz": "mutated files of every format that is read",
+    "fuzz": "mutated files of every input format",
     "soak": "jobs of all tools, kills and library operations",
 }
-"""Those that run for `--minutes`, and only when they are named."""
+"""Benchmarks that run for `--minutes`, and only if they are named."""
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="main.py bench", description="Measures the studio. Leave the machine alone.")
+    parser = argparse.ArgumentParser(
+        prog="main.py bench", description="Measures the studio. Do not use the machine meanwhile."
+    )
     names = ", ".join(f"{name} ({what})" for name, what in (NAMES | ENDURANCE).items())
     longer = " and ".join(ENDURANCE)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"all but {longer} when left out: {names}")
-    parser.add_argument("--minutes", type=float, default=5, metavar="N", help=f"of {longer} (5)")
-    parser.add_argument("--json", action="store_true", help="one JSON object per figure")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all but {longer}. {names}")
+    parser.add_argument("--minutes", type=float, default=5, metavar="N", help=f"duration of {longer} (default: 5)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per figure")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     for name in options.names:
         if name not in NAMES | ENDURANCE:
-            parser.error(f"there is no benchmark {name}; there are: {', '.join(NAMES | ENDURANCE)}")
+            parser.error(f"there is no benchmark {name}; choose from: {', '.join(NAMES | ENDURANCE)}")
     if options.here:
-        return _here(options.names[0], options.minutes)
-    return max([_one(name, options.json, options.minutes) for name in options.names or NAMES])
+        return _run_here(options.names[0], options.minutes)
+    return max([_run_in_child(name, options.json, options.minutes) for name in options.names or NAMES])
 
 
-def _here(name: str, minutes: float) -> int:
-    """Runs one benchmark in this process, and prints its figures as JSON lines."""
+def _run_here(name: str, minutes: float) -> int:
+    """Run one benchmark in this process, and print its figures as JSON lines."""
     try:
         limits = {"minutes": minutes} if name in ENDURANCE else {}
-        for figure in importlib.import_module(f"tests.benchmarks.{name}").figures(**limits):
+        for figure in importlib.import_module(f"tests.benchmarks.{name}").run(**limits):
             figure = msgspec.structs.replace(figure, bench=name)
             sys.stdout.write(msgspec.json.encode(figure).decode() + "\n")
             sys.stdout.flush()
     except Unavailable as reason:
-        sys.stderr.write(f"{name} is left out: {reason}\n")
+        sys.stderr.write(f"{name} is skipped: {reason}\n")
     return 0
 
 
-def _one(name: str, json: bool, minutes: float) -> int:
-    # Offscreen windows have no manager to take hints about their size, and Qt says so for each.
+def _run_in_child(name: str, json: bool, minutes: float) -> int:
+    # Offscreen windows have no window manager, and Qt warns about it for each of them.
     quiet = {"QT_LOGGING_RULES": "default.warning=false"}
     environ = {"QT_QPA_PLATFORM": "offscreen", **quiet, **os.environ}
     command = [sys.executable, "-m", "tests.benchmarks", "--here", name, "--minutes", str(minutes)]
@@ -73,7 +75,7 @@ def _one(name: str, json: bool, minutes: float) -> int:
         sys.stdout.writelines(f"{line}\n" for line in lines)
     elif lines:
         figures = [msgspec.json.decode(line, type=Figure) for line in lines]
-        sys.stdout.write(f"\n{name}: {(NAMES | ENDURANCE)[name]}\n{table(figures)}\n")
+        sys.stdout.write(f"\n{name}: {(NAMES | ENDURANCE)[name]}\n{format_table(figures)}\n")
     sys.stdout.flush()
     return done.returncode
 

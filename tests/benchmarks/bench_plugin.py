@@ -1,4 +1,4 @@
-"""A plugin for the benchmarks, dropped into the plugin folder of a throwaway home."""
+"""A plugin for the benchmarks, copied into the plugin folder of a temporary home."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ CONFIG = {
     "layers_per_block": 1,
     "norm_num_groups": 16,
 }
-"""Of a small `AutoencoderKL` with random weights: the work of a real one, and no file to load."""
+"""Configuration of a small `AutoencoderKL` with random weights, which needs no file."""
 STEPS, SIDE = 12, 48
 PREVIEW_EVERY = 4
 
 
 class Decode(api.Tool):
-    """The same work as `overhead.BARE` does without the studio."""
+    """Does the same work as `overhead.BARE` does without the studio."""
 
     id = "bench.decode"
     title = "Decode"
@@ -42,7 +42,7 @@ class Decode(api.Tool):
 
 
 class Show(api.Tool):
-    """Previews and a result of any size, labelled with the time at which their array was ready."""
+    """Yields previews and a result, labelled with the time at which their array was ready."""
 
     id = "bench.show"
     title = "Show"

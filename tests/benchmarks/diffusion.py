@@ -32,7 +32,7 @@ from studio.worker.jobs.context import JobContext, JobSignals
 from studio.worker.jobs.provenance import Provenance
 from studio.worker.models.cache import ModelCache
 from studio.worker.stdio import Outbox
-from tests.benchmarks.measure import LEAST, Figure
+from tests.benchmarks.figure import MIN_SAMPLES, Figure
 from tests.plugins.diffusion.fixtures import tiny
 
 STEPS = 8
@@ -41,7 +41,7 @@ SIDE = 64
 WORDS = "a red apple"
 
 
-class Took(NamedTuple):
+class Timing(NamedTuple):
     """Milliseconds by the clock, and of all cores; and the pixels."""
 
     clock: float
@@ -49,55 +49,55 @@ class Took(NamedTuple):
     pixels: NDArray[np.uint8]
 
 
-def figures() -> Iterator[Figure]:
+def run() -> Iterator[Figure]:
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="studio-bench-") as folder, _context(Path(folder)) as context:
-        model = loader.load(context(), str(_saved(Path(folder) / "model")))
-        pipe = _bare(model.base)
+        model = loader.load(context(), str(_save_model(Path(folder) / "model")))
+        pipe = _build_bare_pipeline(model.base)
         views = {"without preview": None, "with preview": model.preview}
-        bare: list[Took] = []
-        hosted: dict[str, list[Took]] = {name: [] for name in views}
-        for number in range(LEAST + 1):
-            bare.append(_measured(lambda: _alone(pipe)))
+        bare: list[Timing] = []
+        hosted: dict[str, list[Timing]] = {name: [] for name in views}
+        for number in range(MIN_SAMPLES + 1):
+            bare.append(_measure(lambda: _run_bare(pipe)))
             for name in sorted(views, reverse=bool(number % 2)):  # no kind is always the last of three
                 model.preview = views[name]
-                hosted[name].append(_measured(lambda: _painted(context(), model)))
+                hosted[name].append(_measure(lambda: _run_plugin(context(), model)))
         for took in (bare, *hosted.values()):
             del took[0]  # the first warms up
-        yield from _compared(bare, hosted)
+        yield from _compare(bare, hosted)
 
 
-def _compared(bare: list[Took], hosted: dict[str, list[Took]]) -> Iterator[Figure]:
+def _compare(bare: list[Timing], hosted: dict[str, list[Timing]]) -> Iterator[Figure]:
     for name, bound in (("without preview", 2.0), ("with preview", 5.0)):
         for of, judged in (("clock", bound), ("cores", None)):
             alone = [getattr(took, of) for took in bare]
             yield Figure(
-                what=f"plugin over bare pipeline, {name}, {'time' if of == 'clock' else 'time of all cores'}",
+                title=f"plugin over bare pipeline, {name}, {'time' if of == 'clock' else 'time of all cores'}",
                 unit="%",
                 samples=tuple(
                     100 * (getattr(took, of) / one - 1) for one, took in zip(alone, hosted[name], strict=True)
                 ),
                 bound=judged,
-                judged="median",
-                idle=sorted(alone)[len(alone) // 2],
-                of_idle=f"the bare pipeline, in ms for {STEPS} steps",
+                statistic="median",
+                baseline=sorted(alone)[len(alone) // 2],
+                baseline_title=f"the bare pipeline, in ms for {STEPS} steps",
             )
     yield Figure(
-        what="values that differ from the bare pipeline's",
+        title="values that differ from the bare pipeline's",
         unit="",
         samples=tuple(float((took.pixels != bare[0].pixels).sum()) for kind in hosted.values() for took in kind),
         bound=0,
     )
 
 
-def _measured(paint: Callable[[], Any]) -> Took:
+def _measure(paint: Callable[[], Any]) -> Timing:
     seeding.seed_all(1)
     clock, cores = time.perf_counter(), time.process_time()
     picture = paint()
-    return Took((time.perf_counter() - clock) * 1000, (time.process_time() - cores) * 1000, np.asarray(picture))
+    return Timing((time.perf_counter() - clock) * 1000, (time.process_time() - cores) * 1000, np.asarray(picture))
 
 
-def _alone(pipe: Any) -> Any:
+def _run_bare(pipe: Any) -> Any:
     import torch
 
     return pipe(
@@ -111,12 +111,12 @@ def _alone(pipe: Any) -> Any:
     ).images[0]
 
 
-def _painted(ctx: JobContext, model: Model) -> Any:
+def _run_plugin(ctx: JobContext, model: Model) -> Any:
     params = TextToImage.Params(prompt=WORDS, steps=STEPS, guidance=7.5)
     return runner.run_pipeline(ctx, model, Task.TEXT_TO_IMAGE, params, size=(SIDE, SIDE))
 
 
-def _bare(base: Any) -> Any:
+def _build_bare_pipeline(base: Any) -> Any:
     """A pipeline that the plugin never touches, over the same weights."""
     scheduler = type(base.scheduler).from_config(base.scheduler.config)
     pipe = type(base)(**{**base.components, "scheduler": scheduler}, requires_safety_checker=False)
@@ -124,13 +124,13 @@ def _bare(base: Any) -> Any:
     return pipe
 
 
-def _saved(folder: Path) -> Path:
+def _save_model(folder: Path) -> Path:
     """A model with random weights whose denoiser takes over 50 ms a step on one core."""
     import torch
     from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-    from diffusers.utils import logging as of_diffusers
+    from diffusers.utils import logging as diffusers_logging
 
-    of_diffusers.disable_progress_bar()
+    diffusers_logging.disable_progress_bar()
     torch.manual_seed(0)
     tokenizer = tiny.build_clip_tokenizer()
     StableDiffusionPipeline(

@@ -1,4 +1,4 @@
-"""How long the window is deaf while a worker starts, loads a model, generates and saves."""
+"""Gaps of the window's event loop while a worker starts, loads a model, generates and saves."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ import psutil
 
 from studio.core.job import JobState
 from studio.ui.window.window import Window
-from tests.benchmarks.measure import LEAST, Figure, percentile
-from tests.benchmarks.window_fixture import Gaps, opened, ready, rest, until
+from tests.benchmarks.figure import MIN_SAMPLES, Figure, percentile
+from tests.benchmarks.window_fixture import TimerGaps, is_ready, open_bench_window, run_event_loop, wait_until
 
 
-def figures() -> Iterator[Figure]:
-    with opened() as window:
+def run() -> Iterator[Figure]:
+    with open_bench_window() as window:
         window.session.workspace.choose("bench.decode")
-        gaps = Gaps()
-        rest(1)
-        gaps.taken()
-        rest(5)
-        idle = gaps.taken()
-        rounds = [_round(window, gaps) for _ in range(LEAST)]
-    of_idle = "the same window, with nothing going on"
+        gaps = TimerGaps()
+        run_event_loop(1)
+        gaps.take_gaps()
+        run_event_loop(5)
+        idle = gaps.take_gaps()
+        rounds = [_measure_round(window, gaps) for _ in range(MIN_SAMPLES)]
+    of_idle = "the same window, idle"
     yield Figure(
-        what="gap of a 16 ms timer, 99 in 100",
+        title="gap of a 16 ms timer, 99 in 100",
         samples=tuple(percentile(one, 0.99) for one in rounds),
         bound=20,
-        idle=percentile(idle, 0.99),
-        of_idle=of_idle,
+        baseline=percentile(idle, 0.99),
+        baseline_title=of_idle,
     )
     yield Figure(
-        what="gap of a 16 ms timer, the worst",
+        title="gap of a 16 ms timer, the worst",
         samples=tuple(max(one) for one in rounds),
         bound=33,
-        idle=max(idle),
-        of_idle=of_idle,
+        baseline=max(idle),
+        baseline_title=of_idle,
     )
 
 
-def _round(window: Window, gaps: Gaps) -> list[float]:
-    """A new worker takes the place of the old one, loads the model, makes a picture, and it is shown."""
+def _measure_round(window: Window, gaps: TimerGaps) -> list[float]:
+    """Replace the worker, load the model, generate an image, and show it. Return the gaps."""
     session = window.session
     session.engine.start()
-    gaps.taken()
+    gaps.take_gaps()
     before = session.history.rowCount()
     for worker in psutil.Process().children():
         worker.kill()
-    until(lambda: not ready(window))
+    wait_until(lambda: not is_ready(window))
     session.generation.generate()
-    until(lambda: session.history.rowCount() > before)
-    until(lambda: all(job.state is JobState.DONE for job in session.engine.jobs()))
-    rest(0.3)
-    return gaps.taken()
+    wait_until(lambda: session.history.rowCount() > before)
+    wait_until(lambda: all(job.state is JobState.DONE for job in session.engine.jobs()))
+    run_event_loop(0.3)
+    return gaps.take_gaps()

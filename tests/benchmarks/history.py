@@ -1,4 +1,4 @@
-"""A history of 100,000 creations: opening it, scrolling through it, searching in it."""
+"""A history of 100,000 creations: opening, scrolling and searching."""
 
 from __future__ import annotations
 
@@ -28,68 +28,72 @@ from studio.library.storage.thumbnail_db import ThumbnailDb
 from studio.state.library.history_model import HistoryModel
 from studio.ui.history import HistoryPanel
 from studio.ui.theme import theme
-from tests.benchmarks.measure import LEAST, Figure
-from tests.benchmarks.window_fixture import TICK, Gaps, Painted, rest, until
+from tests.benchmarks.figure import MIN_SAMPLES, Figure
+from tests.benchmarks.window_fixture import TICK, PaintWatcher, TimerGaps, run_event_loop, wait_until
 
 ROWS = 100_000
 WITH_THUMBNAIL = 20_000
-"""The newest; the rest is not scrolled to."""
+"""Number of the newest creations, which have thumbnails; scrolling does not reach the others."""
 WORDS = ["amber", "fox", "river", "lantern", "quiet", "harbour", "winter", "glass", "orchard", "moth", "paper", "crow"]
 WHEEL = 40
-"""Pixels that a turning wheel moves the list by, each tick."""
+"""Pixels that the wheel scrolls with each tick."""
 WIDTH, HEIGHT = 298, 860
 
 
-def figures() -> Iterator[Figure]:
+def run() -> Iterator[Figure]:
     app = QApplication.instance() or QApplication([])
     assert isinstance(app, QApplication)
     theme.apply(app, "dark")
-    with _library(200) as small, _library(ROWS) as large:
-        _open(small)
-        few = [_open(small) for _ in range(LEAST)]
-        many = [_open(large) for _ in range(LEAST)]
+    with _create_library(200) as small, _create_library(ROWS) as large:
+        _measure_opening(small)
+        few = [_measure_opening(small) for _ in range(MIN_SAMPLES)]
+        many = [_measure_opening(large) for _ in range(MIN_SAMPLES)]
         of_idle = "the same with 200 creations"
         for number, (what, bound) in enumerate([("opened, to first paint", 100), ("opened, to all there", 200)]):
             yield Figure(
-                what=what,
-                samples=tuple(one[number] for one in many),
+                title=what,
+                samples=tuple(times[number] for times in many),
                 bound=bound,
-                idle=median(one[number] for one in few),
-                of_idle=of_idle,
+                baseline=median(times[number] for times in few),
+                baseline_title=of_idle,
             )
-        with _panel(small) as panel:
-            idle = median(_keys(panel))
-        with _panel(large) as panel:
+        with _open_panel(small) as panel:
+            idle = median(_measure_keys(panel))
+        with _open_panel(large) as panel:
             yield Figure(
-                what="search: key to painted", samples=tuple(_keys(panel)), bound=60, idle=idle, of_idle=of_idle
+                title="search: key to painted",
+                samples=tuple(_measure_keys(panel)),
+                bound=60,
+                baseline=idle,
+                baseline_title=of_idle,
             )
-            gaps = Gaps()
-            rest(1)
-            gaps.taken()
-            rest(3)
-            still = max(gaps.taken())
+            gaps = TimerGaps()
+            run_event_loop(1)
+            gaps.take_gaps()
+            run_event_loop(3)
+            still = max(gaps.take_gaps())
             yield Figure(
-                what="scrolling: worst gap of a 16 ms timer",
-                samples=tuple(_scroll(panel, gaps) for _ in range(LEAST)),
+                title="scrolling: worst gap of a 16 ms timer",
+                samples=tuple(_measure_scrolling(panel, gaps) for _ in range(MIN_SAMPLES)),
                 bound=33,
-                idle=still,
-                of_idle="the same list, standing still",
+                baseline=still,
+                baseline_title="the same list, not scrolling",
             )
 
 
 @contextmanager
-def _library(rows: int) -> Iterator[Library]:
-    """Rows as a library has them, without their files: no sweep is made here."""
+def _create_library(rows: int) -> Iterator[Library]:
+    """Create a library with index rows but without files, and without a sweep."""
     with tempfile.TemporaryDirectory(prefix="studio-bench-") as folder:
         home = Home(Path(folder))
         home.create_folders()
-        chance = random.Random(7)
+        rng = random.Random(7)
         ids = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(rows)]
         with closing(sqlite3.connect(home.index, isolation_level=None)) as connection:
             schema.prepare_connection(connection)
             connection.execute("BEGIN")
             for number, id in enumerate(ids):
-                schema.write_row(connection, home, _measured(home, id, number, chance))
+                schema.write_row(connection, home, _build_entry(home, id, number, rng))
             connection.execute("COMMIT")
         _fill_thumbnails(home, ids[-WITH_THUMBNAIL:])
         library = Library(home)
@@ -100,8 +104,8 @@ def _library(rows: int) -> Iterator[Library]:
             library.close()
 
 
-def _measured(home: Home, id: str, number: int, chance: random.Random) -> IndexEntry:
-    prompt = " ".join(chance.choices(WORDS, k=12))
+def _build_entry(home: Home, id: str, number: int, rng: random.Random) -> IndexEntry:
+    prompt = " ".join(rng.choices(WORDS, k=12))
     created = (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=number)).isoformat(timespec="milliseconds")
     recipe = Recipe(
         tool="diffusion.paint",
@@ -131,7 +135,7 @@ def _measured(home: Home, id: str, number: int, chance: random.Random) -> IndexE
 
 
 def _fill_thumbnails(home: Home, ids: list[str]) -> None:
-    pictures = [_jpeg(seed) for seed in range(64)]
+    pictures = [_render_jpeg(seed) for seed in range(64)]
     with closing(ThumbnailDb(home.thumbs)) as thumbs:
         thumbs.put(ids[0], pictures[0])
     with closing(sqlite3.connect(home.thumbs, isolation_level=None)) as connection:
@@ -142,23 +146,23 @@ def _fill_thumbnails(home: Home, ids: list[str]) -> None:
         connection.execute("COMMIT")
 
 
-def _jpeg(seed: int) -> bytes:
-    chance = random.Random(seed)
-    small = Image.frombytes("RGB", (8, 8), chance.randbytes(192))
+def _render_jpeg(seed: int) -> bytes:
+    rng = random.Random(seed)
+    small = Image.frombytes("RGB", (8, 8), rng.randbytes(192))
     content = io.BytesIO()
     small.resize((256, 256), Image.Resampling.BICUBIC).save(content, "JPEG", quality=85)
     return content.getvalue()
 
 
 @contextmanager
-def _panel(library: Library) -> Iterator[HistoryPanel]:
+def _open_panel(library: Library) -> Iterator[HistoryPanel]:
     model = HistoryModel(library)
     panel = HistoryPanel(model)
     panel.resize(WIDTH, HEIGHT)
     panel.show()
     model.search()
-    until(lambda: model.is_complete)
-    rest(0.5)
+    wait_until(lambda: model.is_complete)
+    run_event_loop(0.5)
     try:
         yield panel
     finally:
@@ -167,34 +171,34 @@ def _panel(library: Library) -> Iterator[HistoryPanel]:
         model.close()
 
 
-def _open(library: Library) -> tuple[float, float]:
-    """Milliseconds to the first paint that has creations, and to the paint with all rows and thumbnails in view."""
+def _measure_opening(library: Library) -> tuple[float, float]:
+    """Return ms to the first paint with creations, and to the paint with all visible thumbnails."""
     model = HistoryModel(library)
-    began = time.monotonic_ns()
+    started = time.monotonic_ns()
     panel = HistoryPanel(model)
     panel.resize(WIDTH, HEIGHT)
     first: list[int] = []
     last: list[int] = []
 
-    def painted_at(now: int) -> None:
+    def on_painted(now: int) -> None:
         if model.rowCount() and not first:
             first.append(now)
-        if model.is_complete and not last and _filled(panel):
+        if model.is_complete and not last and _is_filled(panel):
             last.append(now)
 
-    painted = Painted(panel.grid.viewport())
-    painted.done.connect(painted_at)
+    painted = PaintWatcher(panel.grid.viewport())
+    painted.painted.connect(on_painted)
     panel.show()
     model.search()
-    until(lambda: bool(last))
+    wait_until(lambda: bool(last))
     panel.close()
     panel.deleteLater()
     model.close()
-    return (first[0] - began) / 1e6, (last[0] - began) / 1e6
+    return (first[0] - started) / 1e6, (last[0] - started) / 1e6
 
 
-def _filled(panel: HistoryPanel) -> bool:
-    """Whether every row in view has its thumbnail."""
+def _is_filled(panel: HistoryPanel) -> bool:
+    """Check whether every visible row has its thumbnail."""
     view, model = panel.grid.viewport().rect(), panel.model
     for row in range(model.rowCount()):
         where = model.index(row)
@@ -205,38 +209,38 @@ def _filled(panel: HistoryPanel) -> bool:
     return True
 
 
-def _keys(panel: HistoryPanel) -> Iterator[float]:
-    """From each key of some words to the paint of what they find."""
+def _measure_keys(panel: HistoryPanel) -> Iterator[float]:
+    """Measure from each key of some words to the paint of the results."""
     painted_at: list[int] = []
     model = panel.model
-    painted = Painted(panel.grid.viewport())
+    painted = PaintWatcher(panel.grid.viewport())
     panel.search.setFocus()
     for word in ("amber", "moth", "crow"):
         for key in word:
             answers: list[int] = []
             link = model.modelReset.connect(lambda answers=answers: answers.append(time.monotonic_ns()))
             painted_at.clear()
-            times = painted.done.connect(lambda now, answers=answers: painted_at.append(now) if answers else None)
-            began = time.monotonic_ns()
+            times = painted.painted.connect(lambda now, answers=answers: painted_at.append(now) if answers else None)
+            started = time.monotonic_ns()
             QTest.keyClicks(panel.search, key)
-            until(lambda: bool(painted_at))
-            yield (painted_at[0] - began) / 1e6
+            wait_until(lambda: bool(painted_at))
+            yield (painted_at[0] - started) / 1e6
             model.modelReset.disconnect(link)
-            painted.done.disconnect(times)
-            rest(0.1)
+            painted.painted.disconnect(times)
+            run_event_loop(0.1)
         panel.search.clear()
-        until(lambda: model.is_complete)
+        wait_until(lambda: model.is_complete)
     painted.deleteLater()
 
 
-def _scroll(panel: HistoryPanel, gaps: Gaps) -> float:
-    """The worst gap while a wheel turns for two seconds, from somewhere on."""
+def _measure_scrolling(panel: HistoryPanel, gaps: TimerGaps) -> float:
+    """Return the worst gap while a wheel turns for two seconds, from a random position."""
     bar = panel.grid.verticalScrollBar()
     bar.setValue(int(bar.maximum() * random.random() * 0.8 * WITH_THUMBNAIL / ROWS))
-    rest(0.3)
-    gaps.taken()
+    run_event_loop(0.3)
+    gaps.take_gaps()
     end = time.monotonic() + 2
     while time.monotonic() < end:
         bar.setValue(bar.value() + WHEEL)
-        rest(TICK / 1000)
-    return max(gaps.taken())
+        run_event_loop(TICK / 1000)
+    return max(gaps.take_gaps())

@@ -1,4 +1,4 @@
-"""What `python3 main.py` adds to a start when everything is made: the bound is 60 ms."""
+"""Time that `python3 main.py` adds to a start with a ready environment. The bound is 60 ms."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from studio.launcher import stamp, start
-from tests.benchmarks.measure import Figure, Unavailable
+from tests.benchmarks.figure import Figure, Unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = 20
 
 
-def figures() -> Iterator[Figure]:
+def run() -> Iterator[Figure]:
     folder = ROOT / ".venv"
     if not stamp.is_fresh(str(ROOT), str(folder), "run"):
-        raise Unavailable("the environment was not made by this main.py; start `python3 main.py tools` once.")
-    # The same Python that the environment stands on, as an artist would call it.
+        raise Unavailable("the environment was not created by this main.py; run `python3 main.py tools` once.")
+    # The Python on which the environment is based, as an artist would call it.
     base = str(Path(os.path.realpath(folder / start.PYTHON)))
     inside = str(folder / start.PYTHON)
     bare, direct, launched = [], [], []
     for _ in range(RUNS):
-        bare.append(_milliseconds([base, "-c", "pass"]))
-        direct.append(_milliseconds([inside, "-P", "-m", "studio.cli", "--version"]))
-        launched.append(_milliseconds([base, str(ROOT / "main.py"), "--version"]))
+        bare.append(_time_command([base, "-c", "pass"]))
+        direct.append(_time_command([inside, "-P", "-m", "studio.cli", "--version"]))
+        launched.append(_time_command([base, str(ROOT / "main.py"), "--version"]))
     yield Figure(
-        what="added by main.py",
+        title="added by main.py",
         samples=tuple(more - less for more, less in zip(launched, direct, strict=True)),
         bound=60,
-        judged="median",
-        idle=sorted(bare)[RUNS // 2],
-        of_idle="a Python that does nothing",
+        statistic="median",
+        baseline=sorted(bare)[RUNS // 2],
+        baseline_title="a Python that does nothing",
     )
 
 
-def _milliseconds(command: Sequence[str]) -> float:
-    began = time.perf_counter()
+def _time_command(command: Sequence[str]) -> float:
+    started = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=sys.stderr)
-    return (time.perf_counter() - began) * 1000
+    return (time.perf_counter() - started) * 1000

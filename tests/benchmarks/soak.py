@@ -30,8 +30,8 @@ from studio.engine.recipe_builder import build_recipe
 from studio.library.library import Library
 from studio.library.models import offers
 from studio.library.storage import writer
-from tests.benchmarks.death import ready_worker
-from tests.benchmarks.measure import Figure
+from tests.benchmarks.death import start_worker
+from tests.benchmarks.figure import Figure
 from tests.library import factories
 
 LONGEST_JOB = 20.0
@@ -42,24 +42,24 @@ _SMALL = {"width": 128, "height": 128, "steps": 2, "max_tokens": 16, "frames": 4
 """Values that make a job short, where a tool has such a parameter."""
 
 
-def figures(minutes: float = 5) -> Iterator[Figure]:
+def run(minutes: float = 5) -> Iterator[Figure]:
     seed = secrets.token_hex(4)
     sys.stderr.write(f"The seed is {seed}.\n")
-    with ready_worker() as (engine, events, library):
+    with start_worker() as (engine, events, library):
         soak = Soak(engine, events, library, random.Random(seed))
         soak.run(minutes * 60)
         lost = soak.find_losses()
     for line in (*lost, *soak.describe_failures()):
         sys.stderr.write(f"{line}\n")
-    yield Figure(what="jobs that ended", unit="", samples=(sum(soak.states.values()),))
+    yield Figure(title="jobs that ended", unit="", samples=(sum(soak.states.values()),))
     for state, count in soak.states.items():
-        yield Figure(what=f"jobs {state.value}", unit="", samples=(count,))
-    yield Figure(what="workers killed", unit="", samples=(soak.kills,))
-    yield Figure(what="operations on the library", unit="", samples=(soak.operations,))
-    yield Figure(what="losses", unit="", samples=(len(lost),), bound=0)
-    yield Figure(what="open descriptors", unit="", samples=tuple(sample[1] for sample in soak.samples))
-    yield Figure(what="memory of the studio's process", unit="MB", samples=tuple(s[2] for s in soak.samples))
-    yield Figure(what="memory slope of the second half", unit="MB/h", samples=(soak.memory_slope(),))
+        yield Figure(title=f"jobs {state.value}", unit="", samples=(count,))
+    yield Figure(title="workers killed", unit="", samples=(soak.kills,))
+    yield Figure(title="operations on the library", unit="", samples=(soak.operations,))
+    yield Figure(title="losses", unit="", samples=(len(lost),), bound=0)
+    yield Figure(title="open descriptors", unit="", samples=tuple(sample[1] for sample in soak.samples))
+    yield Figure(title="memory of the studio's process", unit="MB", samples=tuple(s[2] for s in soak.samples))
+    yield Figure(title="memory slope of the second half", unit="MB/h", samples=(soak.memory_slope(),))
 
 
 class Soak:

@@ -1,4 +1,4 @@
-"""From the command to a window that is painted and answers."""
+"""Time from the command to a painted and responsive window."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from studio.core.paths import PACKAGE
 from tests.benchmarks import bench_plugin
-from tests.benchmarks.death import ready_worker
-from tests.benchmarks.measure import LEAST, Figure
+from tests.benchmarks.death import start_worker
+from tests.benchmarks.figure import MIN_SAMPLES, Figure
 
 STUDIO = """
 import os, sys, time
@@ -36,7 +36,7 @@ windows, real, app.open_window = [], app.open_window, opened
 from studio.cli import main
 sys.exit(main([]))
 """
-"""The command itself, which says when its event loop is free after the first paint."""
+"""The command, which prints the time when its event loop is idle after the first paint."""
 
 BARE = """
 import time
@@ -55,53 +55,53 @@ app.exec()
 """
 
 
-def figures() -> Iterator[Figure]:
+def run() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="studio-bench-") as folder:
-        with ready_worker(bench_plugin.__file__) as (engine, _, library):
-            # The plugins as they were seen last time; without them the form comes later.
+        with start_worker(bench_plugin.__file__) as (engine, _, library):
+            # With cached plugins, as at a second start; without them the form appears later.
             shutil.copytree(library.home.root, folder, dirs_exist_ok=True)
             assert engine.catalogue.tools
         for _ in range(2):
-            _start(STUDIO, folder)
-        bare = [_start(BARE, folder) for _ in range(LEAST)]
-        warm = [_start(STUDIO, folder) for _ in range(LEAST)]
+            _measure_start(STUDIO, folder)
+        bare = [_measure_start(BARE, folder) for _ in range(MIN_SAMPLES)]
+        warm = [_measure_start(STUDIO, folder) for _ in range(MIN_SAMPLES)]
         yield Figure(
-            what="start to a window that answers, warm",
+            title="start to a responsive window, warm",
             samples=tuple(warm),
             bound=350,
-            judged="median",
-            idle=sorted(bare)[LEAST // 2],
-            of_idle="an empty Qt window",
+            statistic="median",
+            baseline=sorted(bare)[MIN_SAMPLES // 2],
+            baseline_title="an empty Qt window",
         )
         if hasattr(os, "posix_fadvise"):
-            bare = [_start(BARE, folder, cold=True) for _ in range(3)]
+            bare = [_measure_start(BARE, folder, cold=True) for _ in range(3)]
             yield Figure(
-                what="the same, files not in memory",
-                samples=tuple(_start(STUDIO, folder, cold=True) for _ in range(LEAST)),
+                title="start to a responsive window, cold file cache",
+                samples=tuple(_measure_start(STUDIO, folder, cold=True) for _ in range(MIN_SAMPLES)),
                 bound=700,
-                judged="median",
-                idle=sorted(bare)[1],
-                of_idle="an empty Qt window",
+                statistic="median",
+                baseline=sorted(bare)[1],
+                baseline_title="an empty Qt window",
             )
 
 
-def _start(code: str, home: str, *, cold: bool = False) -> float:
-    """Milliseconds from the start of the process."""
+def _measure_start(code: str, home: str, *, cold: bool = False) -> float:
+    """Return the milliseconds from the start of the process."""
     if cold:
-        _forget_files()
+        _drop_file_cache()
     environ = {**os.environ, "STUDIO_HOME": home}
-    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or every start would compile what it imports
-    began = time.monotonic_ns()
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # otherwise every start would compile the modules
+    started = time.monotonic_ns()
     done = subprocess.run(
         [sys.executable, "-c", code], env=environ, cwd=PACKAGE.parent, stdout=subprocess.PIPE, text=True, check=True
     )
     answered, *heavy = done.stdout.split()
     assert not heavy, f"the window's process has imported {heavy}"
-    return (int(answered) - began) / 1e6
+    return (int(answered) - started) / 1e6
 
 
-def _forget_files() -> None:
-    """Asks the system to drop what it keeps of our files; those that other programs use now stay."""
+def _drop_file_cache() -> None:
+    """Ask the system to drop the page cache of our files. Files that other programs use stay cached."""
     for folder in (PACKAGE, Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("stdlib"))):
         for inner, _, names in os.walk(folder):
             for name in names:

@@ -18,7 +18,7 @@ from plugins.style_transfer.models import generators
 from plugins.style_transfer.models import style as style_models
 from plugins.style_transfer.models.style import Style
 from plugins.style_transfer.training import presets
-from tests.benchmarks.measure import LEAST, Figure
+from tests.benchmarks.figure import MIN_SAMPLES, Figure
 from tests.benchmarks.style_sheet import find_starters
 
 SIDE, WHOLE = 512, 2048
@@ -28,7 +28,7 @@ INTERVAL = 0.01
 """Seconds between two measurements of the memory."""
 
 
-def figures() -> Iterator[Figure]:
+def run() -> Iterator[Figure]:
     styles = [(style_models.open_style(folder), folder.name) for folder in find_starters()]
     styles += [(_build_untrained(), "a ResNet of random weights")]
     yield from (_time_style(style, name) for style, name in styles if isinstance(style, Style))
@@ -40,8 +40,8 @@ def figures() -> Iterator[Figure]:
 
 def _time_style(style: Style, name: str) -> Figure:
     photo = _make_photo(SIDE, SIDE)
-    samples = [_clock(lambda: _stylize(style, photo)) for _ in range(LEAST + 1)]
-    return Figure(what=f"{SIDE}² in {name}", samples=tuple(samples[1:]), bound=1500)
+    samples = [_clock(lambda: _stylize(style, photo)) for _ in range(MIN_SAMPLES + 1)]
+    return Figure(title=f"{SIDE}² in {name}", samples=tuple(samples[1:]), bound=1500)
 
 
 def _compare_bands(style: Style, name: str) -> Figure:
@@ -53,7 +53,7 @@ def _compare_bands(style: Style, name: str) -> Figure:
     whole = style(torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 127.5 - 1)[0]
     values = ((whole + 1) * 127.5).permute(1, 2, 0).numpy()
     worst = float(np.abs(bands - values).max())
-    return Figure(what=f"{WHOLE}² in bands against the whole, {name}", unit="of 255", samples=(worst,), bound=2)
+    return Figure(title=f"{WHOLE}² in bands against the whole, {name}", unit="of 255", samples=(worst,), bound=2)
 
 
 def _measure_large(style: Style, name: str) -> Iterator[Figure]:
@@ -61,8 +61,8 @@ def _measure_large(style: Style, name: str) -> Iterator[Figure]:
     size = f"{LARGE[0] * LARGE[1] // 1_000_000} megapixels in {name}"
     with _Peak() as peak:
         duration = _clock(lambda: _stylize(style, _make_photo(*LARGE)))
-    yield Figure(what=f"{size}, memory above the loaded model", unit="MB", samples=(peak.megabytes,), bound=2048)
-    yield Figure(what=f"{size}, time", unit="s", samples=(duration / 1000,))
+    yield Figure(title=f"{size}, memory above the loaded model", unit="MB", samples=(peak.megabytes,), bound=2048)
+    yield Figure(title=f"{size}, time", unit="s", samples=(duration / 1000,))
 
 
 class _Peak:

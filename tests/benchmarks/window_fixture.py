@@ -1,4 +1,4 @@
-"""The real window on a throwaway home, and how to wait for it."""
+"""The real window on a temporary home, and functions that wait for it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from studio.ui.window.window import Window
 from tests.benchmarks import bench_plugin
 
 TICK = 16
-"""Milliseconds of the timer whose gaps are measured."""
+"""Interval, in ms, of the timer whose gaps are measured."""
 
 
 @contextmanager
-def opened() -> Iterator[Window]:
-    """A window of 1440 × 900 whose worker takes jobs, with the plugin of the benchmarks."""
+def open_bench_window() -> Iterator[Window]:
+    """Open a window of 1440 × 900 with a ready worker and the plugin of the benchmarks."""
     app = QApplication.instance() or QApplication([])
     assert isinstance(app, QApplication)
     with tempfile.TemporaryDirectory(prefix="studio-bench-", ignore_cleanup_errors=True) as folder:
@@ -39,60 +39,60 @@ def opened() -> Iterator[Window]:
         window.painted.connect(window.session.start)
         window.resize(1440, 900)
         window.show()
-        until(lambda: ready(window))
+        wait_until(lambda: is_ready(window))
         try:
             yield window
         finally:
             window.close()
 
 
-def ready(window: Window) -> bool:
+def is_ready(window: Window) -> bool:
     return window.session.worker_status.state is WorkerState.READY
 
 
-def until(holds: Callable[[], bool], seconds: float = 120) -> None:
-    """Runs the event loop until something holds. Raises TimeoutError where it takes longer."""
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    """Run the event loop until a condition condition. Raises TimeoutError after `seconds`."""
     loop = QEventLoop()
-    asks = QTimer(interval=2)
-    asks.timeout.connect(lambda: loop.quit() if holds() else None)
-    gives_up = QTimer(singleShot=True, interval=int(seconds * 1000))
-    gives_up.timeout.connect(loop.quit)
-    asks.start()
-    gives_up.start()
-    if not holds():
+    polling = QTimer(interval=2)
+    polling.timeout.connect(lambda: loop.quit() if condition() else None)
+    timeout = QTimer(singleShot=True, interval=int(seconds * 1000))
+    timeout.timeout.connect(loop.quit)
+    polling.start()
+    timeout.start()
+    if not condition():
         loop.exec()
-    if not holds():
-        raise TimeoutError(f"waited {seconds:.0f} seconds in vain")
+    if not condition():
+        raise TimeoutError(f"The condition did not hold within {seconds:.0f} seconds.")
 
 
-def rest(seconds: float) -> None:
-    """Runs the event loop for a while."""
+def run_event_loop(seconds: float) -> None:
+    """Run the event loop for a duration."""
     end = time.monotonic() + seconds
-    until(lambda: time.monotonic() >= end)
+    wait_until(lambda: time.monotonic() >= end)
 
 
-class Painted(QObject):
-    """Tells when a widget was painted, and what it painted was handed to the screen."""
+class PaintWatcher(QObject):
+    """Signals when a widget was painted and its window flushed to the screen."""
 
-    done = Signal(object)
-    """`time.monotonic_ns()` of it."""
+    painted = Signal(object)
+    """Emitted with `time.monotonic_ns()`."""
 
     def __init__(self, widget: QWidget) -> None:
         super().__init__(widget)
         widget.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        # A window flushes right after its last paint event, and only then looks at timers again.
+        # A window flushes right after its last paint event, before its next timer event.
         if event.type() == QEvent.Type.Paint:
-            QTimer.singleShot(0, self._tell)
+            QTimer.singleShot(0, self._emit)
         return False
 
-    def _tell(self) -> None:
-        self.done.emit(time.monotonic_ns())
+    def _emit(self) -> None:
+        self.painted.emit(time.monotonic_ns())
 
 
-class Gaps(QObject):
-    """The times between the ticks of a 16 ms timer: how long the window was deaf, in ms."""
+class TimerGaps(QObject):
+    """Times between the ticks of a 16 ms timer, which show how long the event loop was blocked, in ms."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class Gaps(QObject):
         self._timer.timeout.connect(lambda: self.times.append(time.perf_counter() * 1000))
         self._timer.start()
 
-    def taken(self) -> list[float]:
-        """The gaps since the last call."""
+    def take_gaps(self) -> list[float]:
+        """Return the gaps since the last call."""
         times, self.times = self.times, self.times[-1:]
-        return [later - sooner for sooner, later in pairwise(times)]
+        return [later - earlier for earlier, later in pairwise(times)]

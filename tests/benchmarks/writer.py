@@ -14,7 +14,7 @@ from plugins.writer.models.writer import Writer
 from plugins.writer.training.bpe import train_tokenizer
 from plugins.writer.training.documents import Document
 from studio import testing
-from tests.benchmarks.measure import LEAST, Figure
+from tests.benchmarks.figure import MIN_SAMPLES, Figure
 
 SHAPE = architectures.Shape(512, 8, 8, 1376)
 """28 million random parameters: a token takes about 10 ms on one core."""
@@ -24,33 +24,33 @@ PROMPT = 100
 SAMPLING = SamplingParams(temperature=0.8, top_p=0.95, min_p=0.0, dry=0.0)
 
 
-def figures() -> Iterator[Figure]:
+def run() -> Iterator[Figure]:
     writer = _build_writer()
     page = torch.randint(8, len(writer.tokenizer), (PAGE,), generator=torch.Generator().manual_seed(1)).tolist()
     bare, hosted = _time_alternately(writer, page[:PROMPT], _time_generate, _time_writer)
     yield Figure(
-        what=f"tokens per second, relative to bare generate ({LENGTH} tokens, sampled)",
+        title=f"tokens per second, relative to bare generate ({LENGTH} tokens, sampled)",
         unit="%",
         samples=tuple(100 * one / other for one, other in zip(bare[1:], hosted[1:], strict=True)),
-        idle=1000 * sorted(bare)[len(bare) // 2] / LENGTH,
-        of_idle="bare generate, in ms per token; the aim is at least 97 %",
+        baseline=1000 * sorted(bare)[len(bare) // 2] / LENGTH,
+        baseline_title="bare generate, in ms per token; the aim is at least 97 %",
     )
     cold, warm = [], []
-    for number in range(LEAST + 1):
+    for number in range(MIN_SAMPLES + 1):
         more = [8 + (number * MORE + offset) % 250 for offset in range(MORE)]
         writer.kv_cache.clear()
         cold.append(_time_first_token(writer, page + more))
         writer.kv_cache.prefill(page, _ignore_cancel)
         warm.append(_time_first_token(writer, page + more))
     yield Figure(
-        what=f"speed-up of the first token by the KV cache, for {MORE} more tokens on a page of {PAGE:,}",
+        title=f"speed-up of the first token by the KV cache, for {MORE} more tokens on a page of {PAGE:,}",
         unit="×",
         samples=tuple(one / other for one, other in zip(cold[1:], warm[1:], strict=True)),
-        idle=1000 * sorted(cold)[len(cold) // 2],
-        of_idle="without the KV cache, in ms; the aim is at least 5 ×",
+        baseline=1000 * sorted(cold)[len(cold) // 2],
+        baseline_title="without the KV cache, in ms; the aim is at least 5 ×",
     )
     yield Figure(
-        what="greedy tokens that differ from those of generate",
+        title="greedy tokens that differ from those of generate",
         unit="",
         samples=(float(_count_differences(writer, page[:PROMPT])),),
         bound=0,
@@ -71,7 +71,7 @@ def _time_alternately(
 ) -> tuple[list[float], ...]:
     """Return the times of each function, run in turns and in alternating order."""
     times: tuple[list[float], ...] = tuple([] for _ in functions)
-    for number in range(LEAST + 1):
+    for number in range(MIN_SAMPLES + 1):
         pairs = [*zip(functions, times, strict=True)]
         for function, samples in pairs if number % 2 else reversed(pairs):
             samples.append(function(writer, prompt))
