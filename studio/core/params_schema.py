@@ -17,7 +17,6 @@ from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.errors import BadInput, did_you_mean
 
 _WIDGET_OF_TYPE = {"integer": Widget.WHOLE, "number": Widget.NUMBER, "boolean": Widget.SWITCH, "string": Widget.TEXT}
-_TITLE_WORDS = {"image": "picture", "images": "pictures"}
 
 
 def read_fields(schema: Mapping[str, Any]) -> list[Field]:
@@ -128,7 +127,7 @@ def _build_title(name: str, title: str) -> str:
     """Return the title of a field. A name becomes "Negative prompt", since pydantic would capitalise every word."""
     if title and title != name.replace("_", " ").title():
         return title
-    return " ".join(_TITLE_WORDS.get(word, word) for word in name.split("_")).capitalize()
+    return name.replace("_", " ").capitalize()
 
 
 def _check_field(field: Field, values: Mapping[str, Any]) -> Any:
