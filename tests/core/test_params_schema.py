@@ -13,7 +13,7 @@ from studio.core.errors import BadInput
 
 class AllFields(api.Params):
     images: list[api.ImageInput] = api.param(min_items=2, max_items=3)
-    """The pictures, in order."""
+    """The images, in order."""
     negative_prompt: api.Prompt = ""
     strength: api.Unit = 0.5
     frames: api.Count = api.param(24, le=500, unit="frames")
