@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class NoticeLevel(StrEnum):
-    """How a notice is shown. Plugins may give the value, such as ``"warning"``, in place of the member."""
+    """The severity of a notice. Plugins may give the value, such as ``"warning"``, in place of the member."""
 
     INFO = "info"
     WARNING = "warning"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TypeAlias
 
 from studio.core.errors import BadInput
-from studio.core.model_files.safetensors_header import MAX_HEADER, refuse_lfs_pointer, truncated_error
+from studio.core.model_files.safetensors_header import MAX_HEADER, refuse_lfs_pointer, truncation_error
 from studio.core.untrusted_files import damage_as_bad_input, open_file
 
 SUFFIX = ".gguf"
@@ -75,7 +75,7 @@ def read_gguf_header(path: Path) -> GgufHeader:
     The format is: magic, version, counts, keys with values, tensors, data. Raises BadInput for a Git LFS pointer, a
     truncated file, another version, an adapter or projector, one part of several, or anything else.
     """
-    with damage_as_bad_input(path, _damaged_error(path)):
+    with damage_as_bad_input(path, _invalid_error(path)):
         size = path.stat().st_size
         with open_file(path) as file:
             try:
@@ -83,7 +83,7 @@ def read_gguf_header(path: Path) -> GgufHeader:
                 keys = dict(_read_pairs(reader, counts[1]))
                 entries = [_read_tensor(reader) for _ in range(counts[0])]
             except EOFError as error:
-                raise truncated_error(path) from error
+                raise truncation_error(path) from error
         alignment = keys.get("general.alignment", 32)
         if type(alignment) is not int or alignment < 1:
             raise ValueError("general.alignment is not a positive integer")
@@ -93,7 +93,7 @@ def read_gguf_header(path: Path) -> GgufHeader:
         raise BadInput(f"{path.name} contains no weights.", "Choose another model.")
     tensors = {name: GgufTensor(shape, kind, start + offset) for name, shape, kind, offset in entries}
     if max(tensor.start + _count_bytes(tensor) for tensor in tensors.values()) > size:
-        raise truncated_error(path)
+        raise truncation_error(path)
     return GgufHeader(keys, tensors)
 
 
@@ -234,5 +234,5 @@ def _count_bytes(tensor: GgufTensor) -> int:
     return prod(tensor.shape) // block * size
 
 
-def _damaged_error(path: Path) -> BadInput:
+def _invalid_error(path: Path) -> BadInput:
     return BadInput(f"{path.name} is damaged or not a GGUF file.", "Choose another model.")

@@ -56,7 +56,7 @@ def read_weight_types(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     if not entries:
         raise BadInput(f"{path.name} contains no weights.", "Choose another model.")
     if start + max(entry.data_offsets[1] for entry in entries.values()) != size:
-        raise truncated_error(path)
+        raise truncation_error(path)
     return {name: (entry.dtype, entry.shape) for name, entry in entries.items()}
 
 
@@ -73,14 +73,14 @@ def _read_header(path: Path) -> tuple[dict[str, msgspec.Raw], int, int]:
         start = file.read(8)
         refuse_lfs_pointer(path, start)
         if len(start) < 8:
-            raise truncated_error(path)
+            raise truncation_error(path)
         if start[:2] in (b"PK", b"\x80\x02", b"\x80\x04"):
             raise BadInput(f"{path.name} is a pickle under another name and is not opened.", _CONVERT_HINT)
         length = struct.unpack("<Q", start)[0]
         if not 2 <= length <= MAX_HEADER:
             raise _invalid_error(path)
         if 8 + length > size:
-            raise truncated_error(path)
+            raise truncation_error(path)
         header = file.read(length)
     if header.count(b",") > MAX_COMMAS:
         raise _invalid_error(path)
@@ -96,7 +96,7 @@ def refuse_lfs_pointer(path: Path, start: bytes) -> None:
         )
 
 
-def truncated_error(path: Path) -> BadInput:
+def truncation_error(path: Path) -> BadInput:
     return BadInput(f"{path.name} is incomplete: the file ends too early.", "Download it again.")
 
 
