@@ -240,7 +240,9 @@ class Window(QMainWindow):
             self.rail.choose(self.session.workspace.tool.plugin)
 
     def _show_preview(self, preview: PreviewFrame) -> None:
-        self.central.show_canvas()
+        """Show a preview on the canvas, unless somebody may be writing on the page: a job never takes that away."""
+        if self.central.is_page:
+            return
         if preview.text is not None:
             self.canvas.show_text(preview.text)
         elif preview.pixels:
@@ -249,7 +251,9 @@ class Window(QMainWindow):
     def _show_creation(self, creation: Creation) -> None:
         """Show a creation, and offer the picture that it was made from for Compare."""
         parents = creation.recipe.parents if creation.recipe else []
-        self.central.show_canvas()
+        is_opened_by_hand = not self.session.variations.is_followed
+        if is_opened_by_hand or not self.central.is_page:
+            self.central.show_canvas()
         self.canvas.open(creation)
         if parents:
             library = self.session.library

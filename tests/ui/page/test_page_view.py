@@ -265,6 +265,34 @@ def test_an_opened_page_has_the_focus(qtbot: QtBot, window: Window, command: str
     assert window.central.is_page
 
 
+def test_a_job_of_another_tool_never_takes_the_page(
+    qtbot: QtBot, window: Window, view: PageView, engine: FakeEngine, picture: Path
+) -> None:
+    session = window.session
+    session.workspace.choose("style.transfer")
+    session.workspace.set_value("image", str(picture))
+    with qtbot.waitSignal(session.generation.submitted) as submitted:
+        session.generation.generate()
+    job: str = submitted.args[0][0].id
+    engine.run(job, 1, 9)
+    window.central.open_page()
+    window.activateWindow()
+    qtbot.waitUntil(view.editor.hasFocus)
+    qtbot.keyClicks(view.editor, "Once ")
+    with qtbot.waitSignal(session.router.preview_ready):
+        engine.send_preview(job, 64, 64)
+    qtbot.keyClicks(view.editor, "more")
+    assert window.central.is_page
+    creation = session.library.import_file(picture)
+    engine.finish(job, creation)
+    qtbot.waitUntil(lambda: len(session.variations.items) == 1)
+    assert window.central.is_page
+    assert view.editor.hasFocus()
+    assert view.editor.toPlainText() == "Once more"
+    session.open(creation)
+    assert not window.central.is_page
+
+
 def test_a_new_page_and_back_to_the_last(qtbot: QtBot, window: Window, view: PageView) -> None:
     page = window.session.page
     qtbot.keyClicks(view.editor, "First")
