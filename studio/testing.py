@@ -243,7 +243,7 @@ def _bytes(event: api.Event) -> bytes:
         case api.Image():
             return bytes(np.asarray(event.picture).tobytes())
         case api.Animation():
-            return b"".join(bytes(np.asarray(api.films.picture_of(frame)).tobytes()) for frame in event.frames)
+            return b"".join(bytes(np.asarray(api.animations.image_of(frame)).tobytes()) for frame in event.frames)
         case api.Text():
             return event.text.encode()
         case api.Trained():

@@ -1,10 +1,10 @@
 """The public interface for plugins: ``from studio import api``.
 
-The names below are those that every plugin needs. Further functions are in modules: `api.images`, `api.films`,
+The names below are those that every plugin needs. Further functions are in modules: `api.images`, `api.animations`,
 `api.datasets`, `api.training`, `api.model_card`, `api.model_files` and `api.hub`.
 """
 
-from studio.api import datasets, films, hub, images, model_card, model_files, tiny_autoencoders, training
+from studio.api import animations, datasets, hub, images, model_card, model_files, tiny_autoencoders, training
 from studio.api.context import Context, ContextProxy, Models, SavesState, pause_if_requested
 from studio.api.estimate import Estimate, EstimateContext
 from studio.api.events import (
@@ -34,9 +34,9 @@ from studio.api.params import (
     param,
 )
 from studio.api.tool import Tool
+from studio.core.animations import Frame
 from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioError, is_out_of_memory
 from studio.core.files import atomic_write
-from studio.core.films import Frame
 from studio.core.humanize import format_memory, format_size
 from studio.core.page.token_budget import TokenBudget
 
@@ -76,9 +76,9 @@ __all__ = [
     "Tool",
     "Trained",
     "Unit",
+    "animations",
     "atomic_write",
     "datasets",
-    "films",
     "format_memory",
     "format_size",
     "hookimpl",

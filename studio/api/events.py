@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
-from studio.core.films import Frame
+from studio.core.animations import Frame
 from studio.core.notices import NoticeLevel
 
 if TYPE_CHECKING:

@@ -47,14 +47,14 @@ class Video:
 
 def open_video(path: Path) -> Video:
     """Open a video, GIF, WebP or APNG. Raises BadInput for a file that cannot be read or has no frames."""
-    film = api.films.open_film(path)
+    source = api.animations.open_animation(path)
 
     def decode() -> Iterator[RasterFrame]:
-        with closing(film.decode()) as frames:
+        with closing(source.decode()) as frames:
             for frame in frames:
                 yield RasterFrame(_to_raster(frame.picture), frame.seconds)
 
-    return Video(decode, film.count, min(MAX_FPS, float(film.rate)), film.sound)
+    return Video(decode, source.count, min(MAX_FPS, float(source.rate)), source.sound)
 
 
 def open_frame_folder(folder: Path, fps: float, warn: Callable[[str], None]) -> Video:
@@ -70,7 +70,7 @@ def open_frame_folder(folder: Path, fps: float, warn: Callable[[str], None]) -> 
     if not paths:
         raise api.BadInput(f"There are no images in {folder.name}.", "Choose a folder of frames.")
     paths.sort(key=_natural_sort_key)
-    seconds = 1 / api.films.to_rate(fps)
+    seconds = 1 / api.animations.to_rate(fps)
 
     def decode() -> Iterator[RasterFrame]:
         previous: RasterImage | None = None

@@ -15,9 +15,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.core import files, films
+from studio.core import animations, files
+from studio.core.animations import Frame
 from studio.core.errors import BadInput, StudioError
-from studio.core.films import Frame
 from studio.core.recipe import Recipe
 from studio.library.foreign import a1111
 from studio.library.formats import apng, gif, pixels, png, raw_matroska, webp, xmp
@@ -35,7 +35,7 @@ MAX_COMMENT = 2**20
 """Maximum bytes of a recipe in an MP4's comment. A longer recipe goes into the sidecar."""
 
 
-class _FrameSourceError(Exception):
+class _FramesError(Exception):
     """Wraps an OSError of the frame source, to tell it from errors of the file that is being written."""
 
     def __init__(self, error: OSError) -> None:
@@ -66,7 +66,7 @@ def encode(
     """
     if not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
         raise BadInput(f"An animation cannot have {fps:g} frames a second.", f"Choose up to {MAX_FPS:g}.")
-    rate = films.to_rate(fps)
+    rate = animations.to_rate(fps)
     stream = _check_frames(frames, 1 / rate, on_frame)
     try:
         first = next(stream, None)
@@ -82,7 +82,7 @@ def encode(
                 return _encode_apng(path, first, every, recipe, loop)
             case _:
                 return _encode_gif(path, first, every, recipe, loop)
-    except _FrameSourceError as failed:
+    except _FramesError as failed:
         raise failed.error from failed.error.__cause__
     except OSError as error:
         raise files.describe_write_error(path, error) from error
@@ -113,7 +113,7 @@ def _check_frames(
             if on_frame:
                 on_frame(count)
     except OSError as error:
-        raise _FrameSourceError(error) from error
+        raise _FramesError(error) from error
     finally:
         close = getattr(source, "close", None)
         if close:
@@ -223,7 +223,7 @@ def _build_command(path: Path, about: Path, rate: Fraction, sound: Path | None, 
     coded += [] if is_even else ["-bf", "0"]
     colours = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709", "-color_primaries", "bt709"]
     colours += ["-color_trc", "iec61966-2-1", "-color_range", "tv"]
-    quiet = [films.find_ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error", "-y"]
+    quiet = [animations.find_ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error", "-y"]
     return [*quiet, *inputs, *maps, *coded, *colours, "-movflags", "+faststart", "-f", "mp4", f"file:{path}"]
 
 
@@ -234,7 +234,15 @@ def _choose_time_scale(rate: Fraction) -> int:
 
 
 def _has_sound(sound: Path) -> bool:
-    command = [films.find_ffmpeg(), "-hide_banner", "-nostdin", "-protocol_whitelist", "file", "-i", f"file:{sound}"]
+    command = [
+        animations.find_ffmpeg(),
+        "-hide_banner",
+        "-nostdin",
+        "-protocol_whitelist",
+        "file",
+        "-i",
+        f"file:{sound}",
+    ]
     output = subprocess.run(command, capture_output=True, check=False, timeout=60).stderr
     return b"Audio: " in output
 

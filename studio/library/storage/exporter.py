@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from studio.core import files, films
+from studio.core import animations, files
 from studio.core.errors import BadInput
 from studio.core.images import open_picture
 from studio.library.creation import Creation, CreationKind
@@ -73,16 +73,16 @@ def _convert_image(creation: Creation, source: Path, target: Path) -> Path:
 def _convert_animation(creation: Creation, source: Path, target: Path) -> Path:
     """Convert an animation. Each frame keeps its time."""
     format = writer.resolve_animation_format(target.suffix)
-    film = films.open_film(source)
+    animation = animations.open_animation(source)
     with files.temporary_file(target.parent, target.suffix) as part:
         whole = animation_encoder.encode(
             part,
-            film.decode(),
+            animation.decode(),
             creation.recipe,
-            fps=min(float(film.rate), animation_encoder.MAX_FPS),
+            fps=min(float(animation.rate), animation_encoder.MAX_FPS),
             loop=True,
             format=format,
-            sound=film.sound,
+            sound=animation.sound,
         )
         files.commit_file(part, target)
     if creation.recipe and not whole:

@@ -7,7 +7,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from studio.core import films
+from studio.core import animations
 from studio.core.errors import BadInput
 from studio.core.images import open_picture
 from studio.library.creation import Creation, CreationKind, find_tile_image
@@ -53,10 +53,10 @@ def render_video(path: Path) -> bytes | None:
 def _grab_frame(path: Path, seconds: float) -> bytes | None:
     import PIL.Image
 
-    command = films.build_input(path)
+    command = animations.build_input(path)
     if seconds:
         command[1:1] = ["-ss", f"{seconds:.3f}"]
-    command += ["-frames:v", "1", "-vf", films.SQUARE_PIXELS, "-f", "image2pipe", "-c:v", "png", "pipe:1"]
+    command += ["-frames:v", "1", "-vf", animations.SQUARE_PIXELS, "-f", "image2pipe", "-c:v", "png", "pipe:1"]
     try:
         done = subprocess.run(command, capture_output=True, check=False, timeout=FFMPEG_TIMEOUT)
     except subprocess.TimeoutExpired:

@@ -91,7 +91,7 @@ class Outputs:
                 self._outbox.send(preview_frames.picture_frame(self._run.job, event.picture, event.name))
             case api.Animation():
                 for frame in event.frames:
-                    picture = api.films.picture_of(frame)
+                    picture = api.animations.image_of(frame)
                     self._outbox.send(preview_frames.picture_frame(self._run.job, picture, event.name))
                     break
             case api.Text():
@@ -153,7 +153,7 @@ class Outputs:
             if self._progress_events == events_before:
                 left = self._time_left.estimate(number, total, time.monotonic())
                 self._outbox.offer(JobProgress(self._run.job, number, total, f"Frame {number}", left))
-            self._offer_preview(api.Preview(api.films.picture_of(frame)))
+            self._offer_preview(api.Preview(api.animations.image_of(frame)))
 
 
 class TimeLeft:

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from studio.core import films
+from studio.core import animations
 from studio.core.errors import BadInput
 from studio.core.paths import Home
 from studio.library.foreign import dialects, metadata
@@ -175,7 +175,7 @@ def test_videos_of_comfyui(tmp_path: Path, extension: str) -> None:
     path = tmp_path / f"a.{extension}"
     made = ["-f", "lavfi", "-i", "color=red:s=32x16:d=0.5:r=8", "-metadata", f"prompt={json.dumps(GRAPH)}"]
     more = ["-movflags", "use_metadata_tags", "-c:v", "libx264"] if extension == "mp4" else ["-c:v", "libvpx"]
-    subprocess.run([films.find_ffmpeg(), "-v", "error", *made, *more, str(path)], check=True)
+    subprocess.run([animations.find_ffmpeg(), "-v", "error", *made, *more, str(path)], check=True)
     found = metadata.read_metadata(path)
     assert found
     assert (found.source, found.prompt, found.steps) == ("ComfyUI", "a fox", 25)
@@ -184,7 +184,7 @@ def test_videos_of_comfyui(tmp_path: Path, extension: str) -> None:
 def test_a_video_header_contains_its_size(tmp_path: Path, home: Home) -> None:
     path = home.library / "a.webm"
     made = ["-f", "lavfi", "-i", "color=red:s=32x16:d=0.5:r=8", "-c:v", "libvpx", str(path)]
-    subprocess.run([films.find_ffmpeg(), "-v", "error", *made], check=True)
+    subprocess.run([animations.find_ffmpeg(), "-v", "error", *made], check=True)
     creation = extract(home, path).creation
     assert (creation.width, creation.height, creation.duration) == (32, 16, 0.5)
 

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from studio.core import films
+from studio.core import animations
 from studio.core.errors import BadInput, StudioError
 from studio.core.paths import Home
 from studio.library.foreign import a1111
@@ -34,7 +34,7 @@ def list_files(home: Home) -> list[Path]:
 def read_pixels(path: Path, number: int) -> np.ndarray:
     """One frame as RGB."""
     command = [
-        films.find_ffmpeg(),
+        animations.find_ffmpeg(),
         "-v",
         "error",
         "-i",
@@ -68,8 +68,8 @@ def test_an_mp4_plays_anywhere_and_shows_its_colours(home: Home) -> None:
     colour = (200, 80, 30)
     frames = [np.full((33, 47, 3), colour, np.uint8)] * 6
     path = writer.save_animation(home, frames, factories.make_recipe(), fps=12, loop=True)
-    film = mp4.read(path)
-    assert (film.width, film.height, film.seconds) == (48, 34, 0.5)
+    video = mp4.read(path)
+    assert (video.width, video.height, video.seconds) == (48, 34, 0.5)
     assert np.abs(read_pixels(path, 5).reshape(-1, 3).astype(int) - colour).max() <= 4
     content = path.read_bytes()
     assert content.index(b"moov") < content.index(b"mdat")
@@ -187,12 +187,12 @@ def test_an_invalid_frame_rate_is_refused(home: Home, fps: float) -> None:
 
 def test_sound_is_copied_if_there_is_any(home: Home, tmp_path: Path) -> None:
     sound = tmp_path / "tone.wav"
-    tone = [films.find_ffmpeg(), "-v", "error", "-f", "lavfi", "-i", "sine=duration=0.2", str(sound)]
+    tone = [animations.find_ffmpeg(), "-v", "error", "-f", "lavfi", "-i", "sine=duration=0.2", str(sound)]
     subprocess.run(tone, check=True)
     path = writer.save_animation(
         home, factories.make_frames(24), factories.make_recipe(), fps=24, loop=True, sound=sound
     )
-    told = subprocess.run([films.find_ffmpeg(), "-i", str(path)], capture_output=True, check=False).stderr
+    told = subprocess.run([animations.find_ffmpeg(), "-i", str(path)], capture_output=True, check=False).stderr
     assert b"Audio: aac" in told
     assert abs(mp4.read(path).seconds - 1.0) < 0.1
     silent = writer.save_animation(

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from studio.core import films
-from studio.core.films import Frame
+from studio.core import animations
+from studio.core.animations import Frame
 from studio.library.formats import mp4, png
 from studio.library.library import Library
 from studio.library.storage import animation_encoder
@@ -39,7 +39,7 @@ def encode(path: Path, times: tuple[Fraction, ...], *, alpha: bool = True, sound
 
 
 def decode(path: Path) -> list[Frame]:
-    return list(films.open_film(path).decode())
+    return list(animations.open_animation(path).decode())
 
 
 def list_ends(frames: list[Frame]) -> list[Fraction]:
@@ -47,11 +47,11 @@ def list_ends(frames: list[Frame]) -> list[Fraction]:
 
 
 def run_ffmpeg(*options: str) -> None:
-    subprocess.run([films.find_ffmpeg(), "-v", "error", "-y", *options], check=True)
+    subprocess.run([animations.find_ffmpeg(), "-v", "error", "-y", *options], check=True)
 
 
-def write_film(path: Path, *options: str) -> Path:
-    """Write a film of 64 × 48 with 30 frames at NTSC's rate and a tone of the same length."""
+def write_video(path: Path, *options: str) -> Path:
+    """Write a video of 64 × 48 with 30 frames at NTSC's rate and a tone of the same length."""
     sources = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=30000/1001:duration=1.001"]
     sources += ["-f", "lavfi", "-i", "sine=frequency=440:duration=1.001"]
     run_ffmpeg(*sources, "-pix_fmt", "yuv420p", *options, str(path))
@@ -121,8 +121,8 @@ def test_times_that_players_do_not_follow_count_as_they_are_shown(tmp_path: Path
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_an_export_keeps_times_and_turns_a_film_upright(library: Library, tmp_path: Path, format: str) -> None:
-    write_film(tmp_path / "plain.mov", "-c:v", "libx264")
+def test_an_export_keeps_times_and_turns_a_video_upright(library: Library, tmp_path: Path, format: str) -> None:
+    write_video(tmp_path / "plain.mov", "-c:v", "libx264")
     turned = tmp_path / "turned.mov"
     run_ffmpeg("-display_rotation", "90", "-i", str(tmp_path / "plain.mov"), "-c", "copy", str(turned))
     creation = library.import_file(turned)
@@ -135,19 +135,19 @@ def test_an_export_keeps_times_and_turns_a_film_upright(library: Library, tmp_pa
 
 @pytest.mark.parametrize(("aspect", "size"), [("2/1", (128, 48)), ("1/2", (64, 96)), ("1/1", (64, 48))])
 def test_pixels_become_square(tmp_path: Path, aspect: str, size: tuple[int, int]) -> None:
-    path = write_film(tmp_path / "a.mp4", "-c:v", "libx264", "-vf", f"setsar={aspect}")
+    path = write_video(tmp_path / "a.mp4", "-c:v", "libx264", "-vf", f"setsar={aspect}")
     assert {frame.picture.size for frame in decode(path)} == {size}
 
 
-def test_the_rate_of_a_film_is_exact(tmp_path: Path) -> None:
-    film = films.open_film(write_film(tmp_path / "a.mp4", "-c:v", "libx264"))
-    assert (film.rate, film.count, film.sound) == (Fraction(30_000, 1001), 30, tmp_path / "a.mp4")
-    assert {frame.seconds for frame in film.decode()} == {NTSC}
+def test_the_rate_of_a_video_is_exact(tmp_path: Path) -> None:
+    video = animations.open_animation(write_video(tmp_path / "a.mp4", "-c:v", "libx264"))
+    assert (video.rate, video.count, video.sound) == (Fraction(30_000, 1001), 30, tmp_path / "a.mp4")
+    assert {frame.seconds for frame in video.decode()} == {NTSC}
 
 
 @pytest.mark.parametrize("late", ["0:v:0", "0:a:0"])
 def test_sound_stays_in_step_where_one_track_begins_later(library: Library, tmp_path: Path, late: str) -> None:
-    whole = write_film(tmp_path / "whole.mkv", "-c:v", "libx264", "-c:a", "flac")
+    whole = write_video(tmp_path / "whole.mkv", "-c:v", "libx264", "-c:a", "flac")
     other = "0:a:0" if late == "0:v:0" else "0:v:0"
     shifted = tmp_path / "shifted.mkv"
     maps = ["-map", f"{late}".replace("0:", "1:", 1), "-map", other]
@@ -155,7 +155,7 @@ def test_sound_stays_in_step_where_one_track_begins_later(library: Library, tmp_
     path = library.export(library.import_file(shifted).id, tmp_path / "a.mp4")
     frames = decode(path)
     tone = subprocess.run(
-        [*films.build_input(path), "-v", "error", "-map", "0:a:0", "-ac", "1", "-ar", "8000", "-f", "s16le", "-"],
+        [*animations.build_input(path), "-v", "error", "-map", "0:a:0", "-ac", "1", "-ar", "8000", "-f", "s16le", "-"],
         capture_output=True,
         check=True,
     ).stdout
@@ -176,5 +176,5 @@ def test_an_apng_holds_the_recipe_and_plays_on(library: Library, tmp_path: Path)
         assert image.info["loop"] == 0
 
 
-def test_a_film_of_unequal_times_tells_its_length(tmp_path: Path) -> None:
+def test_a_video_of_unequal_times_tells_its_length(tmp_path: Path) -> None:
     assert mp4.read(encode(tmp_path / "a.mp4", UNEVEN)).seconds == pytest.approx(0.8, abs=0.001)

@@ -50,7 +50,7 @@ def stylize(ctx: testing.FakeContext | None = None, **values: Any) -> api.Animat
 
 
 def get_frames(animation: api.Animation) -> list[NDArray[Any]]:
-    return [np.asarray(api.films.picture_of(frame)) for frame in animation.frames]
+    return [np.asarray(api.animations.image_of(frame)) for frame in animation.frames]
 
 
 def test_the_tool_conforms(style: Path, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Film:
+class AnimationReader:
     """An animated image or a video, whose frames are decoded on demand; all have one size."""
 
     decode: Callable[[], Generator[Frame]]
@@ -65,7 +65,7 @@ class Film:
     """The file, if it may have a sound track."""
 
 
-def picture_of(frame: Any) -> Any:
+def image_of(frame: Any) -> Any:
     """Return the picture of a `Frame`; a picture is returned as it is."""
     return frame.picture if isinstance(frame, Frame) else frame
 
@@ -95,7 +95,7 @@ def to_rate(fps: float) -> Fraction:
     return nearest if abs(nearest - rate) < Fraction(6, 1000) else rate.limit_denominator(1001)
 
 
-def open_film(path: Path) -> Film:
+def open_animation(path: Path) -> AnimationReader:
     """Open an animated image or a video. Raises BadInput for a file that cannot be read or has only one frame."""
     try:
         with path.open("rb") as file:
@@ -108,14 +108,14 @@ def open_film(path: Path) -> Film:
     return _open_animated_image(path) if is_image else _open_video(path)
 
 
-def _open_animated_image(path: Path) -> Film:
+def _open_animated_image(path: Path) -> AnimationReader:
     images.open_picture(path)
     seconds, count = Fraction(0), 0
     for frame in _decode_image(path):
         seconds, count = seconds + frame.seconds, count + 1
     if count < 2:
         raise BadInput(f"{path.name} is not animated: it has one frame.", "Choose an animation or a video.")
-    return Film(partial(_decode_image, path), count, count / seconds)
+    return AnimationReader(partial(_decode_image, path), count, count / seconds)
 
 
 def _decode_image(path: Path) -> Generator[Frame]:
@@ -146,7 +146,7 @@ def _to_seconds(milliseconds: object, *, is_gif: bool) -> Fraction:
     return min(Fraction(seconds), MAX_SECONDS)
 
 
-def _open_video(path: Path) -> Film:
+def _open_video(path: Path) -> AnimationReader:
     unreadable = BadInput(f"{path.name} is no video that can be read, or has no frames.", "Choose another file.")
     try:
         finished = subprocess.run(build_input(path), capture_output=True, check=False, timeout=_PROBE_TIMEOUT)
@@ -161,7 +161,7 @@ def _open_video(path: Path) -> Film:
             raise unreadable
     duration = re.search(r"Duration: (\d+):(\d+):([\d.]+)", report)
     seconds = int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3]) if duration else 0.0
-    return Film(decode, round(rate * Fraction(seconds)), rate, path)
+    return AnimationReader(decode, round(rate * Fraction(seconds)), rate, path)
 
 
 def _decode_video(path: Path) -> Generator[Frame]:
