@@ -378,7 +378,7 @@ def step_generator(seed: int, step: int, stream: int | None = None) -> torch.Gen
     return torch.Generator("cpu").manual_seed(number)
 
 
-def require_samples(folder: Path, count: int, minimum: int, noun: str = "picture") -> None:
+def require_samples(folder: Path, count: int, minimum: int, noun: str = "image") -> None:
     """Raise BadInput if a folder has fewer readable samples than a training needs. `noun` is in the singular."""
     if count >= minimum:
         return
