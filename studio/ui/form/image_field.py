@@ -198,8 +198,8 @@ class DropWellEditor(Editor):
     def __init__(self, field: Field, services: FormServices, parent: QWidget | None = None) -> None:
         super().__init__(field, parent)
         self._services = services
-        noun = "mask" if field.widget is Widget.MASK else "picture"
-        self.well = DropWell(f"Drop a {noun}, paste, or click")
+        noun = "a mask" if field.widget is Widget.MASK else "an image"
+        self.well = DropWell(f"Drop {noun}, paste, or click")
         labels.describe(self.well, field.title, field.help)
         self._clear = QToolButton()
         self._clear.setProperty("role", "ghost")

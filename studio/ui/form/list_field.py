@@ -35,7 +35,7 @@ def make_list_editor(field: Field, services: FormServices) -> ListEditor:
         case Widget.MODEL:
             return ModelsEditor(field, services, ListContent.MODELS)
         case _:
-            return PicturesEditor(field, services, ListContent.PICTURES)
+            return PicturesEditor(field, services, ListContent.IMAGES)
 
 
 class ListEditor(Editor):
@@ -229,7 +229,7 @@ class ModelsEditor(ListEditor):
 
 def _crop_thumbnail(thumbnail: Thumbnail) -> QPixmap:
     """Return the centre of the picture in the shape of the list's icons."""
-    ratio, size = 2, ListContent.PICTURES.icon_size
+    ratio, size = 2, ListContent.IMAGES.icon_size
     frame = QPixmap(size * ratio)
     frame.fill(Qt.GlobalColor.transparent)
     if not thumbnail.image.isNull():

@@ -46,14 +46,14 @@ class Role:
 
 
 class ListContent(Enum):
-    PICTURES = "pictures"
+    IMAGES = "images"
     FILES = "files"
     FOLDERS = "folders"
     MODELS = "models"
 
     @property
     def icon_size(self) -> QSize:
-        return QSize(56, 42) if self is ListContent.PICTURES else QSize(20, 20)
+        return QSize(56, 42) if self is ListContent.IMAGES else QSize(20, 20)
 
 
 class PathList(QListWidget):
@@ -145,20 +145,20 @@ class PathList(QListWidget):
             self.reordered.emit()
 
     def _accepts(self, data: QMimeData) -> bool:
-        return bool(_READERS[self._content](data)) or (self._content is ListContent.PICTURES and data.hasImage())
+        return bool(_READERS[self._content](data)) or (self._content is ListContent.IMAGES and data.hasImage())
 
     def _accept_data(self, data: QMimeData) -> bool:
         if paths := _READERS[self._content](data):
             self.paths_added.emit(paths)
             return True
-        if self._content is ListContent.PICTURES and (image := mime_data.read_image(data)) is not None:
+        if self._content is ListContent.IMAGES and (image := mime_data.read_image(data)) is not None:
             self.image_pasted.emit(image)
             return True
         return False
 
 
 _READERS: dict[ListContent, Callable[[QMimeData], list[str]]] = {
-    ListContent.PICTURES: lambda data: [str(path) for path in mime_data.list_pictures(data)],
+    ListContent.IMAGES: lambda data: [str(path) for path in mime_data.list_pictures(data)],
     ListContent.FILES: lambda data: [str(path) for path in mime_data.list_files(data) if not path.is_dir()],
     ListContent.FOLDERS: lambda data: [str(path) for path in mime_data.list_files(data) if path.is_dir()],
     ListContent.MODELS: lambda data: [str(path) for path in mime_data.list_files(data)],
