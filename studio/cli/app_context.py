@@ -94,7 +94,9 @@ def open_app(options: argparse.Namespace) -> Iterator[AppContext]:
         home.create_folders()
     except OSError as error:
         reason = error.strerror or error
-        raise BadInput(f"{home.root} cannot be used as the studio's folder: {reason}.", "Choose another.") from error
+        raise BadInput(
+            f"{home.root} cannot be used as the studio's folder: {reason}.", "Choose another folder."
+        ) from error
     app = AppContext(home, settings_of(options, home))
     before = signal.signal(signal.SIGTERM, _raise_interrupt)
     try:

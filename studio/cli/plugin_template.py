@@ -82,7 +82,9 @@ def new(options: argparse.Namespace, console: Console) -> int:
     """Write a new plugin. Raises BadInput for a name that is invalid or taken."""
     name = options.name
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
-        raise BadInput(f"{name} cannot be a plugin's name.", "Use lower-case letters, digits and _, such as night_sky.")
+        raise BadInput(
+            f"{name} is not a valid plugin name.", "Use lower-case letters, digits and _, such as night_sky."
+        )
     with open_app(options) as app:
         folder = app.home.plugins / name
         bundled = paths.bundled_plugins_folder() / name

@@ -147,7 +147,7 @@ def _to_seconds(milliseconds: object, *, is_gif: bool) -> Fraction:
 
 
 def _open_video(path: Path) -> AnimationReader:
-    unreadable = BadInput(f"{path.name} is no video that can be read, or has no frames.", "Choose another file.")
+    unreadable = BadInput(f"{path.name} cannot be read as a video, or has no frames.", "Choose another file.")
     try:
         finished = subprocess.run(build_input(path), capture_output=True, check=False, timeout=_PROBE_TIMEOUT)
     except subprocess.TimeoutExpired as error:

@@ -75,7 +75,7 @@ def damage_as_bad_input(path: Path, damaged: BadInput | None = None) -> Iterator
     except FileNotFoundError as error:
         raise BadInput(f"There is no file {make_printable(str(path))}.", "Check the path.") from error
     except MemoryError as error:
-        raise BadInput(f"{name_for_display(path)} needs more memory than there is.") from error
+        raise BadInput(f"{name_for_display(path)} needs more memory than is available.") from error
     except OSError as error:
         if error.errno is None:  # libraries raise bare OSErrors for damage
             raise damaged or _describe_damage(path) from error
@@ -116,4 +116,6 @@ def make_valid(text: str) -> str:
 
 
 def _describe_damage(path: Path) -> BadInput:
-    return BadInput(f"{name_for_display(path)} is damaged or not what its name says.", "Get it again, or remove it.")
+    return BadInput(
+        f"{name_for_display(path)} is damaged, or its extension is wrong.", "Download or save it again, or remove it."
+    )

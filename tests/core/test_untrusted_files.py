@@ -42,7 +42,7 @@ def test_any_exception_becomes_one_sentence_with_the_name(tmp_path: Path) -> Non
     )
     for error in errors:
         with (
-            pytest.raises(BadInput, match=r"^x\.png is damaged or not what its name says\.") as caught,
+            pytest.raises(BadInput, match=r"^x\.png is damaged, or its extension is wrong\.") as caught,
             damage_as_bad_input(path),
         ):
             _raise(error)

@@ -141,9 +141,9 @@ def test_an_input_without_frames_raises_bad_input(style: Path, photo: Path, tmp_
     (tmp_path / "words.mp4").write_text("no film")
     (tmp_path / "none").mkdir()
     inputs: tuple[tuple[dict[str, Any], str], ...] = (
-        ({"video": tmp_path / "cut.mp4"}, "no video that can be read"),
-        ({"video": tmp_path / "empty.mp4"}, "no video that can be read"),
-        ({"video": tmp_path / "words.mp4"}, "no video that can be read"),
+        ({"video": tmp_path / "cut.mp4"}, "cannot be read as a video"),
+        ({"video": tmp_path / "empty.mp4"}, "cannot be read as a video"),
+        ({"video": tmp_path / "words.mp4"}, "cannot be read as a video"),
         ({"video": tmp_path / "missing.mp4"}, "There is no file"),
         ({"video": photo}, "is not animated"),
         ({"folder": tmp_path / "none"}, "no images"),
