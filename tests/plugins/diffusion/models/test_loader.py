@@ -133,7 +133,7 @@ def test_a_component_may_come_from_a_starter(copy: Path, tmp_path: Path, monkeyp
     from studio.core import paths
 
     before = testing.results(testing.run(TextToImage, model=str(copy), steps=1))
-    monkeypatch.setattr(paths, "resources", lambda: tmp_path)
+    monkeypatch.setattr(paths, "resources_folder", lambda: tmp_path)
     (tmp_path / "starters").mkdir()
     shutil.move(copy / "vae", tmp_path / "starters/lent")
     (copy / "studio.json").write_text(json.dumps({"components": {"vae": "lent"}}), "utf-8")
