@@ -276,7 +276,7 @@ def _build_links(pictures: Sequence[Illustration], to: Path) -> dict[Path, str]:
 def _name_images(pictures: Sequence[Illustration], folder: str) -> dict[Path, str]:
     """Number the images, each file once."""
     paths = dict.fromkeys(picture.path for picture in pictures)
-    return {path: f"{folder}picture-{number}{path.suffix.lower()}" for number, path in enumerate(paths, 1)}
+    return {path: f"{folder}image-{number}{path.suffix.lower()}" for number, path in enumerate(paths, 1)}
 
 
 def _escape_markdown(text: str) -> str:

@@ -42,11 +42,11 @@ def test_markdown(tmp_path: Path, picture: Illustration) -> None:
     export_page(RUNS, [picture], "The fox", tmp_path / "tale.md")
     assert (tmp_path / "tale.md").read_text("utf-8") == (
         "1\\. The fox \\<b\\>\n\n"
-        '![The "fox" ran](<tale%20pictures/picture-1.png>)\n\n'
+        '![The "fox" ran](<tale%20images/image-1.png>)\n\n'
         '\\# No \\*heading\\* &amp; שלום<span class="machine"> It ran.</span>\n\n'
         '<span class="machine">- Home\x07.</span>\n'
     )
-    assert (tmp_path / "tale images" / "picture-1.png").read_bytes() == picture.path.read_bytes()
+    assert (tmp_path / "tale images" / "image-1.png").read_bytes() == picture.path.read_bytes()
 
 
 class Reader(HTMLParser):
@@ -169,10 +169,10 @@ def test_a_damaged_image_is_reported_or_copied(ending: str, tmp_path: Path) -> N
 def test_an_unreadable_image_is_reported(
     ending: str, tmp_path: Path, picture: Illustration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(path: Path) -> bytes:
+    def raise_missing(path: Path) -> bytes:
         raise FileNotFoundError(2, "No such file or directory", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", gone)
+    monkeypatch.setattr(Path, "read_bytes", raise_missing)
     with pytest.raises(StudioError, match=f"Could not save a.{ending}"):
         export_page(RUNS, [picture], "A", tmp_path / f"a.{ending}")
 

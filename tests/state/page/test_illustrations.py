@@ -142,4 +142,4 @@ def test_a_page_is_exported_with_its_illustrations(
     qtbot.waitUntil(lambda: not art.list_pictures()[0].is_busy)
     art.export(tmp_path / "tale.md")
     qtbot.waitUntil(lambda: any("Exported to tale.md" in notice.text for notice in session.notices.items))
-    assert (tmp_path / "tale.md").read_text().startswith("A red fox.\n\n![A red fox.](<tale%20pictures/")
+    assert (tmp_path / "tale.md").read_text().startswith("A red fox.\n\n![A red fox.](<tale%20images/")
