@@ -137,7 +137,7 @@ def test_unreadable_pictures_are_skipped_and_listed(pictures: Path, tmp_path: Pa
 def test_too_few_pictures_are_reported(pictures: Path) -> None:
     for number in range(10):
         (pictures / f"{number}.png").unlink()
-    with pytest.raises(api.BadInput, match="images contains 10 readable images, and this training needs 16"):
+    with pytest.raises(api.BadInput, match="pictures contains 10 readable images, and this training needs 16"):
         testing.run(TrainVae, folder=pictures, **TINY)
 
 
