@@ -1,4 +1,4 @@
-"""What libraries found missing or superfluous while they loaded a pipeline's components."""
+"""Records of the keys that libraries found missing or unexpected while they loaded a pipeline's components."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Writer:
 
         self._file = path.open("wb")
         self._canvas: NDArray[np.uint8] = np.zeros((size[1], size[0], 4), np.uint8)
-        """What is shown before the pending frame."""
+        """The canvas before the pending frame."""
         self._pending: NDArray[np.uint8] | None = None
         self._begin = 0
         self._end = Fraction(0)
