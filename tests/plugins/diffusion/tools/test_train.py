@@ -91,7 +91,7 @@ def test_new_model_refers_to_the_autoencoder_of_the_starter(pictures: Path, tmp_
     assert not (made.folder / "vae").exists()
     card = (made.folder / "README.md").read_text("utf-8")
     assert "# Mine" in card
-    assert "| images | 8 |" in card
+    assert "| pictures | 8 |" in card
     previews = [event.content for event in events if isinstance(event, api.Preview)]
     assert [np.asarray(view).shape for view in previews] == [(64, 64, 3)] * 2
     steps = [event.step for event in events if isinstance(event, api.Progress) and event.step]
