@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from studio.core import images
 from studio.core.errors import BadInput, StudioError
+from studio.core.untrusted_files import damage_as_bad_input, open_file, read_or_else
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,8 +35,6 @@ MIN_GIF_SECONDS = Fraction(2, 100)
 _PROBE_TIMEOUT = 60
 _TIME_TIMEOUT = 30
 """Seconds to wait for the time of a frame after the frame itself."""
-_UNREADABLE = (OSError, EOFError, ValueError, SyntaxError, TypeError, IndexError, RuntimeError)
-"""Exceptions that Pillow raises for damaged animations."""
 SQUARE_PIXELS = r"scale=w='max(1\,round(iw*max(1\,sar)))':h='max(1\,round(ih/min(1\,sar)))',setsar=1"
 """A filter of ffmpeg that shows each frame in its proportions."""
 _TIME_BASE = re.compile(rb"config in time_base: (\d+)/(\d+)")
@@ -97,13 +96,8 @@ def to_rate(fps: float) -> Fraction:
 
 def open_animation(path: Path) -> AnimationReader:
     """Open an animated image or a video. Raises BadInput for a file that cannot be read or has only one frame."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except FileNotFoundError as error:
-        raise BadInput(f"There is no file {path}.", "Check the path.") from error
-    except OSError as error:
-        raise BadInput(f"{path.name} cannot be opened: {error.strerror or error}.") from error
+    with damage_as_bad_input(path), open_file(path) as file:
+        head = file.read(16)
     is_image = head.startswith((b"\x89PNG", b"GIF8")) or head[8:12] == b"WEBP" or head[4:12] == b"ftypavis"
     return _open_animated_image(path) if is_image else _open_video(path)
 
@@ -124,16 +118,19 @@ def _decode_image(path: Path) -> Generator[Frame]:
         orientation = images.read_orientation(image)
         is_gif = image.format == "GIF"
         for number in range(int(getattr(image, "n_frames", 1))):
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    image.seek(number)
-                    image.load()
-            except _UNREADABLE:
+            if not read_or_else(False, _load_frame, image, number):
                 return
             picture = image.convert("RGBA" if image.has_transparency_data else "RGB")
             seconds = _to_seconds(image.info.get("duration", 0), is_gif=is_gif)
             yield Frame(images.apply_orientation(picture, orientation), seconds)
+
+
+def _load_frame(image: Image, number: int) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image.seek(number)
+        image.load()
+    return True
 
 
 def _to_seconds(milliseconds: object, *, is_gif: bool) -> Fraction:

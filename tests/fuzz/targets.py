@@ -1,4 +1,4 @@
-"""What is read, and how the studio reads it: each target puts a file where an artist would and does what follows."""
+"""Targets of the fuzzer: each puts a file where an artist would, and reads it as the studio does."""
 
 from __future__ import annotations
 
