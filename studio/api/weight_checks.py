@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from studio.core.errors import BadInput
 from studio.core.model_files import safetensors_header
+from studio.core.untrusted_files import read_file, read_or_else
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 _SAMPLE = 1 << 16
 """Numbers of each tensor that are looked at."""
 _MAX_POINTER = 1024
+_MAX_CONFIG = 1 << 22
 _POINTER_START = b"version https://git-lfs"
 _WHOLE_NUMBERS = ("I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64")
 _HINT = "Download it again, or choose another model."
@@ -50,13 +52,14 @@ def refuse_pointers(folder: Path) -> None:
 
 def refuse_whole_numbers(folder: Path, name: str) -> None:
     """Raise BadInput where matrices in a folder are whole numbers and its `config.json` names no quantisation."""
-    try:
-        if json.loads((folder / "config.json").read_bytes()[: 1 << 22]).get("quantization_config"):
-            return
-    except (OSError, ValueError, AttributeError, RecursionError):
-        pass
+    if read_or_else(False, _names_quantisation, folder / "config.json"):
+        return
     for file in sorted(folder.glob("*.safetensors")):
         refuse_whole_numbers_in_file(file, name)
+
+
+def _names_quantisation(config: Path) -> bool:
+    return bool(json.loads(read_file(config, _MAX_CONFIG)).get("quantization_config"))
 
 
 def refuse_whole_numbers_in_file(file: Path, name: str) -> None:
