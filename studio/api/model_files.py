@@ -23,8 +23,9 @@ from studio.api.weight_checks import (
 from studio.core.errors import StudioError, is_out_of_memory
 from studio.core.files import atomic_write
 from studio.core.model_files.gguf_header import GgufHeader, GgufTensor, read_gguf_header
-from studio.core.model_files.safetensors_header import PICKLE_SUFFIXES, read_weight_shapes
+from studio.core.model_files.safetensors_header import PICKLE_SUFFIXES, read_weight_shapes, refuse_lfs_pointer
 from studio.core.model_files.tensor_names import kind_of_names
+from studio.core.untrusted_files import damage_as_bad_input, open_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,12 +39,15 @@ __all__ = [
     "check_tensors",
     "check_vocabulary",
     "check_weights",
+    "damage_as_bad_input",
     "file_stamp",
     "kind_of_names",
+    "open_file",
     "quiet_load",
     "read_gguf_header",
     "read_tensors",
     "read_weight_shapes",
+    "refuse_lfs_pointer",
     "refuse_pointers",
     "refuse_whole_numbers",
     "refuse_whole_numbers_in_file",

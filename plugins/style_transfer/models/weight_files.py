@@ -6,7 +6,8 @@ from pathlib import Path
 
 from studio import api
 
-_LFS_POINTER = b"version https://git-lfs"
+_START = 23
+"""Bytes that tell what a file is."""
 
 
 def check_weight_file(path: Path, max_bytes: int) -> bytes:
@@ -14,17 +15,10 @@ def check_weight_file(path: Path, max_bytes: int) -> bytes:
 
     Raises BadInput for a file that cannot be read, is a Git LFS pointer, or is larger than `max_bytes`.
     """
-    try:
+    with api.model_files.damage_as_bad_input(path), api.model_files.open_file(path) as file:
         size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(len(_LFS_POINTER))
-    except OSError as error:
-        raise api.BadInput(f"{path.name} cannot be read: {error.strerror or error}.") from error
-    if start == _LFS_POINTER:
-        raise api.BadInput(
-            f"{path.name} is a Git LFS pointer and not the style itself.",
-            "Fetch the real file with `git lfs pull`, or download it again.",
-        )
+        start = file.read(_START)
+        api.model_files.refuse_lfs_pointer(path, start[:8])
     if size > max_bytes:
         raise api.BadInput(f"{path.name} is far larger than a style network.", "Choose another style.")
     return start

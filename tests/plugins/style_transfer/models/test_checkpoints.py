@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,6 +132,14 @@ def test_a_file_that_is_no_style_raises_bad_input(tmp_path: Path, style: Path) -
     for name, sentence in sentences.items():
         with pytest.raises(api.BadInput, match=sentence):
             style_models.open_style(tmp_path / name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes in folders")
+@pytest.mark.parametrize("name", ["pipe.pth", "pipe.safetensors", "pipe.onnx"])
+def test_a_pipe_is_refused_before_it_is_read(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(api.BadInput):
+        style_models.open_style(tmp_path / name)
 
 
 def test_a_style_folder_is_loaded_once(style: Path) -> None:
