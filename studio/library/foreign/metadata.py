@@ -18,10 +18,21 @@ from studio.library.formats import detection, exif, gif, matroska, mp4, png, xmp
 MAX_TEXT = 8 * 2**20
 
 
+class ForeignLora(Struct, frozen=True, kw_only=True):
+    """A LoRA by its name in the other tool. `text_encoder_weight` is None where both networks have the same weight."""
+
+    name: str
+    weight: float = 1.0
+    text_encoder_weight: float | None = None
+    hash: str = ""
+    in_prompt: bool = False
+    """True if it is named by a tag in the prompt, such as ``<lora:name:0.8>``."""
+
+
 class ForeignMetadata(Struct, frozen=True, kw_only=True):
     """`source` is the tool that wrote the metadata. Missing and invalid values are None or empty.
 
-    `raw` holds the original texts by their name in the file.
+    `more` holds every other setting as text by its name there, `raw` the original texts by their name in the file.
     """
 
     source: str
@@ -33,8 +44,16 @@ class ForeignMetadata(Struct, frozen=True, kw_only=True):
     width: int | None = None
     height: int | None = None
     sampler: str = ""
+    scheduler: str = ""
     model: str = ""
+    model_hash: str = ""
+    vae: str = ""
+    vae_hash: str = ""
     strength: float | None = None
+    clip_skip: int | None = None
+    """In the count of A1111 and ComfyUI: 1 uses the last layer of the text encoder."""
+    loras: list[ForeignLora] = []
+    more: dict[str, str] = {}
     raw: dict[str, Any] = {}
 
 
