@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from studio.core.image_limits import MAX_PIXELS
 from studio.core.images import (
     IMAGE_SUFFIXES,
-    MAX_PIXELS,
     is_image_file,
     open_picture,
     open_undecoded,

@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from studio.core import images
 from studio.core.errors import BadInput, StudioError
+from studio.core.image_limits import check_image
 from studio.core.untrusted_files import damage_as_bad_input, open_file, read_or_else
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def _load_frame(image: Image, number: int) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         image.seek(number)
+        check_image(image, "A frame")
         image.load()
     return True
 

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from studio.core import bare_pixels
 from studio.core.errors import BadInput
-from studio.core.untrusted_files import open_file, refuse_devices
+from studio.core.image_limits import MAX_PIXELS, PILLOW_FORMATS, check_icon, check_image
+from studio.core.untrusted_files import open_file
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
@@ -22,39 +25,43 @@ IMAGE_SUFFIXES = frozenset(
     | {".ico", ".jp2", ".j2k", ".jpx", ".qoi", ".ppm", ".pgm", ".pbm", ".pnm"}
 )
 """File extensions of images, in lower case."""
-MAX_PIXELS = 200_000_000
-"""Maximum size of images; larger ones are refused before decoding (14,142² square, 800 MB as RGBA)."""
-
 MAX_STRIPPED_BYTES = 256 * 2**20
 """Larger files are not read a second time without their metadata."""
+_CONVERTED_PIXELS = 2**22
+"""Pixels that are converted to 8 bits at once."""
 _ORIENTATION = 0x0112
 _SIGNATURE = re.compile(
     rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|....ftypavi[fs]|\0\0\0\x0cjP  |qoif", re.DOTALL
 )
 
 
-def open_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, at: float = 0.0) -> Image:
+def open_picture(
+    path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, at: float = 0.0, shrink_to: int = 0
+) -> Image:
     """Open a picture file as 8-bit sRGB: mode RGB, or RGBA if it has transparency.
 
     Of an animation it returns the frame at the fraction `at` (0..1), the first by default. CMYK,
     grey, palette and 16-bit pictures are converted; the EXIF orientation is applied; an embedded
     colour profile is converted to sRGB.
 
+    `shrink_to` reads a smaller image, whose longer side has at least so many pixels; of the larger one only one copy
+    is ever in memory.
+
     Raises BadInput if the file is missing, unreadable, not an image, truncated, or has more than
-    `max_pixels` pixels.
+    `max_pixels` pixels or needs more than `image_limits.MAX_DECODED_BYTES`.
     """
     path = Path(path)
     with _open_file(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _lift_pillow_limits()
         try:
-            return _decode(path.name, file, max_pixels, at)
+            return _decode(path.name, file, max_pixels, at, shrink_to)
         except _DamagedPictureError as damage:
             without_metadata = _strip_metadata(file)
             if without_metadata is None:
                 raise
             try:
-                return _decode(path.name, without_metadata, max_pixels, at=0.0)
+                return _decode(path.name, without_metadata, max_pixels, 0.0, shrink_to)
             except _DamagedPictureError:
                 raise damage from damage.__cause__
 
@@ -63,12 +70,15 @@ class _DamagedPictureError(BadInput):
     """Pillow cannot read the file. It may be able to without the metadata."""
 
 
-def _decode(name: str, file: BinaryIO, max_pixels: int, at: float) -> Image:
+def _decode(name: str, file: BinaryIO, max_pixels: int, at: float, shrink_to: int) -> Image:
     import PIL.Image
     from PIL import UnidentifiedImageError
 
     try:
-        image = PIL.Image.open(file)
+        check_icon(file, name, max_pixels)
+        image = PIL.Image.open(file, formats=PILLOW_FORMATS)
+    except BadInput:
+        raise
     except MemoryError as error:
         raise BadInput(f"{name} needs more memory than is available.", "Scale it down first.") from error
     except UnidentifiedImageError as error:
@@ -77,18 +87,19 @@ def _decode(name: str, file: BinaryIO, max_pixels: int, at: float) -> Image:
     except Exception as error:
         sentence = f"{name} is damaged and cannot be opened."
         raise _DamagedPictureError(sentence, "Save or download it again.") from error
-    width, height = image.size
-    if width * height > max_pixels:
-        raise BadInput(
-            f"{name} is too large: {width:,} × {height:,} is {width * height / 1e6:,.0f} megapixels.",
-            f"Scale it to at most {max_pixels / 1e6:,.0f} megapixels.",
-        )
     try:
+        check_image(image, name, max_pixels)
         if at:
             frames = getattr(image, "n_frames", 1)
             image.seek(min(int(frames * at), frames - 1))
+            check_image(image, name, max_pixels)
+        if shrink_to:
+            image.draft("RGB", (shrink_to, shrink_to))
         image.load()
-        return _convert_to_srgb(apply_orientation(image, read_orientation(image)))
+        orientation = read_orientation(image)
+        return _convert_to_srgb(apply_orientation(_shrink(image, shrink_to), orientation))
+    except BadInput:
+        raise
     except MemoryError as error:
         raise BadInput(f"{name} needs more memory than is available.", "Scale it down first.") from error
     except Exception as error:
@@ -106,7 +117,7 @@ def is_image_file(path: Path) -> bool:
             return False
         if path.suffix.lower() in IMAGE_SUFFIXES:
             return True
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return _SIGNATURE.match(file.read(16)) is not None
     except OSError:
         return False
@@ -120,20 +131,21 @@ def open_undecoded(path: Path) -> ImageFile:
     """
     import PIL.Image
 
-    refuse_devices(path)
+    with open_file(path) as file:
+        check_icon(file, path.name)
     _lift_pillow_limits()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return PIL.Image.open(path)
+            return PIL.Image.open(path, formats=PILLOW_FORMATS)
         except FileNotFoundError:
             raise
         except Exception:
-            with path.open("rb") as file:
+            with open_file(path) as file:
                 stripped = _strip_metadata(file)
             if stripped is None:
                 raise
-            return PIL.Image.open(stripped)
+            return PIL.Image.open(stripped, formats=PILLOW_FORMATS)
 
 
 def read_orientation(image: Image) -> int:
@@ -217,16 +229,46 @@ def _convert_to_srgb(image: Image) -> Image:
     return image
 
 
+def _shrink(image: Image, shrink_to: int) -> Image:
+    """Return an image reduced by a whole factor, whose longer side still has `shrink_to` pixels or more."""
+    factor = max(image.size) // shrink_to if shrink_to else 1
+    if factor < 2:
+        return image
+    if image.mode.startswith("I;16"):
+        wanted = "I"
+    elif image.has_transparency_data:
+        wanted = "RGBA"
+    else:
+        wanted = "RGB" if image.mode in ("1", "P") else image.mode
+    profile = image.info.get("icc_profile")
+    converted = image if image.mode == wanted else image.convert(wanted)
+    reduced = converted.reduce((min(factor, image.width), min(factor, image.height)))
+    reduced.info = {"icc_profile": profile} if profile else {}
+    return reduced
+
+
 def _convert_to_8_bit(image: Image) -> Image:
+    """Convert by bands of rows, since the values take several times the memory of the image."""
     import numpy as np
     import PIL.Image
 
-    values = np.asarray(image, dtype=np.float32)
-    if image.mode == "F" and values.max(initial=0.0) <= 1.0:
-        top = 1.0
-    else:
-        top = 255.0 if image.mode == "F" and values.max(initial=0.0) <= 255.0 else 65535.0
-    return PIL.Image.fromarray((np.clip(np.nan_to_num(values / top), 0, 1) * 255 + 0.5).astype(np.uint8))
+    rows = max(1, _CONVERTED_PIXELS // max(1, image.width))
+    bands = [(0, top, image.width, min(top + rows, image.height)) for top in range(0, image.height, rows)]
+    top = 65535.0
+    if image.mode == "F":
+        highest = max(float(_read_values(image, band).max(initial=0.0)) for band in bands)
+        top = 1.0 if highest <= 1.0 else 255.0 if highest <= 255.0 else 65535.0
+    converted = PIL.Image.new("L", image.size)
+    for band in bands:
+        values = np.clip(_read_values(image, band) / top, 0, 1) * 255 + 0.5
+        converted.paste(PIL.Image.fromarray(values.astype(np.uint8)), band[:2])
+    return converted
+
+
+def _read_values(image: Image, band: tuple[int, int, int, int]) -> NDArray[np.float32]:
+    import numpy as np
+
+    return np.nan_to_num(np.asarray(image.crop(band), dtype=np.float32))
 
 
 def _convert_profile_to_srgb(image: Image, profile: bytes) -> Image:

@@ -17,7 +17,7 @@ from PySide6.QtGui import QImage
 
 from studio.core.files import atomic_write
 from studio.core.humanize import group_digits
-from studio.core.images import open_picture
+from studio.core.images import open_picture, open_undecoded
 from studio.core.paths import Home
 from studio.state.form.draft_store import Draft
 
@@ -70,7 +70,7 @@ def read(path: Path, size: QSize) -> Mask:
     feather, source = 0, path
     if _path_of_painted(path).exists():
         source = _path_of_painted(path)
-        with suppress(OSError, ValueError), Image.open(source) as about:
+        with suppress(OSError, ValueError), open_undecoded(source) as about:
             feather = int(str(about.info.get(FEATHER, "0")))
     opened = open_picture(source)
     if opened.mode == "RGBA":

@@ -13,6 +13,7 @@ from typing import IO, NamedTuple, Protocol
 from PySide6.QtGui import QImage, QImageReader
 
 from studio.core.errors import BadInput, StudioError
+from studio.core.untrusted_files import damage_as_bad_input, refuse_devices
 
 MIN_DELAY = 0.02
 """Seconds. A shorter delay is replaced by `DEFAULT_DELAY`, as browsers do."""
@@ -52,12 +53,18 @@ def open_clip(path: Path) -> Clip:
     return QtClip(path) if path.suffix.lower() in (".gif", ".webp") else VideoClip(path)
 
 
+def _refuse_devices(path: Path) -> None:
+    with damage_as_bad_input(path):
+        refuse_devices(path)
+
+
 class QtClip:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stopped = False
 
     def count(self) -> int:
+        _refuse_devices(self._path)
         reader = self._reader()
         size = reader.size()
         if not reader.canRead():
@@ -94,13 +101,15 @@ class VideoClip:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._input = ("-protocol_whitelist", "file,pipe", "-i", f"file:{path.absolute()}")
         self._rate = 0.0
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._stopped = False
 
     def count(self) -> int:
-        child = self._start("-i", str(self._path), "-map", "0:v:0", "-c", "copy", "-f", "null", "-")
+        _refuse_devices(self._path)
+        child = self._start(*self._input, "-map", "0:v:0", "-c", "copy", "-f", "null", "-")
         report = child.communicate()[1].decode(errors="replace")
         frames = re.findall(r"frame=\s*(\d+)", report)
         rate = re.search(r"Video:.*?([\d.]+) fps", report) or re.search(r"Video:.*?([\d.]+) tbr", report)
@@ -116,7 +125,7 @@ class VideoClip:
         rate = self._rate
         seek = ("-ss", f"{(start - 0.5) / rate:.6f}") if start else ()
         child = self._start(
-            "-v", "error", *seek, "-i", str(self._path), "-map", "0:v:0",
+            "-v", "error", *seek, *self._input, "-map", "0:v:0",
             "-fps_mode", "passthrough", "-f", "image2pipe", "-c:v", "ppm", "-",
         )  # fmt: skip
         assert child.stdout is not None

@@ -9,7 +9,9 @@ from PySide6.QtCore import QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QColorSpace, QImage, QImageReader, QPainter
 
 from studio.core.errors import BadInput
-from studio.core.images import MAX_PIXELS, open_picture
+from studio.core.image_limits import MAX_DECODED_BYTES, MAX_PIXELS
+from studio.core.images import open_picture
+from studio.core.untrusted_files import damage_as_bad_input, refuse_devices
 
 SMALLEST_LEVEL = 256
 """Longest side of the smallest level, in pixels."""
@@ -102,11 +104,12 @@ def read_pyramid(path: Path) -> ImagePyramid:
     The EXIF orientation and the embedded colour profile are applied. Raises BadInput if the file is
     missing, not a picture, damaged, or larger than `MAX_PIXELS`.
     """
+    with damage_as_bad_input(path):
+        refuse_devices(path)
     reader = QImageReader(str(path))
     reader.setAutoTransform(True)
     reader.setDecideFormatFromContent(True)
-    size = reader.size()
-    if size.isValid() and 0 < size.width() * size.height() <= MAX_PIXELS:
+    if _fits_into_memory(reader):
         QImageReader.setAllocationLimit(max(QImageReader.allocationLimit(), _MIB_NEEDED))
         image = reader.read()
         if not image.isNull():
@@ -114,8 +117,19 @@ def read_pyramid(path: Path) -> ImagePyramid:
     return build_pyramid(_read_with_pillow(path))
 
 
-_MIB_NEEDED = MAX_PIXELS * 8 // 2**20 + 1
-"""Qt's allocation limit, enough for 16 bits per channel. The size is checked before decoding."""
+_MIB_NEEDED = MAX_DECODED_BYTES // 2**20 + 1
+"""Qt's allocation limit. The size is checked before decoding."""
+_QT_FORMATS = frozenset({"png", "jpeg", "webp", "gif", "bmp"})
+"""The formats that Qt reads; of others it decodes some at 16 bytes a pixel, and would open some that are no images."""
+
+
+def _fits_into_memory(reader: QImageReader) -> bool:
+    size = reader.size()
+    if bytes(reader.format().data()).decode() not in _QT_FORMATS or size.isEmpty():
+        return False
+    pixels = size.width() * size.height()
+    depth = QImage.toPixelFormat(reader.imageFormat()).bitsPerPixel()
+    return pixels <= MAX_PIXELS and pixels * max(4, depth // 8) <= MAX_DECODED_BYTES
 
 
 def _read_with_pillow(path: Path) -> QImage:

@@ -11,6 +11,7 @@ from PySide6.QtCore import QLocale, Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
 
 from studio.core.errors import BadInput
+from studio.core.untrusted_files import open_file, read_file, read_or_else
 from studio.ui.theme import icons, theme
 from studio.ui.widgets.labels import make_label, make_line
 
@@ -88,15 +89,13 @@ def read_card(path: Path) -> Card:
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.MsgspecError, UnicodeError):
-        return {}
+    return read_or_else({}, lambda: msgspec.json.decode(read_file(path), type=dict[str, Any]))
 
 
 def _read_readme(folder: Path) -> str:
-    try:
-        with (folder / "README.md").open("rb") as file:
-            return file.read(MAX_README_BYTES).decode("utf-8", errors="replace").strip()
-    except OSError:
-        return ""
+    return read_or_else("", _read_beginning, folder / "README.md").strip()
+
+
+def _read_beginning(path: Path) -> str:
+    with open_file(path) as file:
+        return file.read(MAX_README_BYTES).decode("utf-8", errors="replace")

@@ -20,7 +20,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QLabel, QPushButton, QTextEdit, QVBoxLayout, QWidget
 
-from studio.core.errors import BadInput
+from studio.core.untrusted_files import damage_as_bad_input, open_file
 from studio.ui.theme import icons, theme
 from studio.ui.widgets.labels import make_label
 
@@ -181,11 +181,8 @@ class TextFile(Struct, frozen=True):
 
 def read_text_file(path: Path) -> TextFile:
     """Read a Markdown file without its front matter. Raises BadInput if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_TEXT_BYTES).decode("utf-8", errors="replace").replace("\r\n", "\n")
-    except OSError as error:
-        raise BadInput(f"{path.name} cannot be read: {error.strerror or error}.") from error
+    with damage_as_bad_input(path), open_file(path) as file:
+        text = file.read(MAX_TEXT_BYTES).decode("utf-8", errors="replace").replace("\r\n", "\n")
     title = ""
     if text.startswith("---\n") and (end := text.find("\n---\n", 3)) >= 0:
         for line in text[4:end].split("\n"):
