@@ -34,6 +34,7 @@ from studio.state.jobs.worker_status import WorkerStatus
 from studio.state.library.history_model import HistoryModel
 from studio.state.library.importing import Importer
 from studio.state.library.model_folders import ModelFolders
+from studio.state.library.settings_offers import SettingsOffers
 from studio.state.notices import Notices
 from studio.state.page.alternatives import Alternatives
 from studio.state.page.illustrations import Illustrations
@@ -97,6 +98,9 @@ class Session(QObject):
         self.drop_to_generate = DropToGenerate(self.workspace, self.generation, self.notices)
         self.importer = Importer(
             self.home, self.library, self.workspace, self.notices, self.tasks, self.generation.use_settings, self
+        )
+        self.settings_offers = SettingsOffers(
+            self.workspace, self.importer, self.undoable, self.notices, self.library, self
         )
 
     def _create_page(self) -> None:
@@ -180,6 +184,7 @@ class Session(QObject):
         """Write the draft and end the workers. Running jobs stay in the queue for the next session."""
         self.generation.stop()
         self.estimates.stop()
+        self.settings_offers.close()
         self.page.close()
         self._page_tasks.close()
         with suppress(StudioError):

@@ -55,15 +55,26 @@ class UndoableActions:
 
         self._undo.do("resetting the form", lambda: put({}), lambda: put(before))
 
-    def put_values(self, tool_id: str, values: dict[str, Any], text: str) -> None:
-        """Put other values into the form of a tool."""
+    def put_values(self, tool_id: str, values: dict[str, Any], text: str, seed: int | None = None) -> None:
+        """Put other values into the form of a tool, and fix the seed where one is given."""
         before = dict(self._workspace.draft.values.get(tool_id, {}))
+        seed_before, fixed_before = self._workspace.seed, self._workspace.seed_fixed
 
         def put(these: dict[str, Any]) -> None:
             self._workspace.choose(tool_id)
             self._workspace.replace_values(these)
 
-        self._undo.do(text, lambda: put(values), lambda: put(before))
+        def redo() -> None:
+            put(values)
+            if seed is not None:
+                self._workspace.set_seed(seed, fixed=True)
+
+        def undo() -> None:
+            put(before)
+            if seed is not None:
+                self._workspace.set_seed(seed_before, fixed=fixed_before)
+
+        self._undo.do(text, redo, undo)
 
     def clear_value(self, name: str, empty: object = None) -> None:
         """Empty a field, or set a list without the pictures that are removed from it."""

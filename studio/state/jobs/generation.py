@@ -150,7 +150,6 @@ class Generation(QObject):
             return restore_values(recipe, self._library)
 
         def show(values: dict[str, Any]) -> None:
-            self._undoable.put_values(tool.id, values, "using settings")
-            self._workspace.set_seed(recipe.seed, fixed=True)
+            self._undoable.put_values(tool.id, values, "using settings", recipe.seed)
 
         self._tasks.run(restore, show)

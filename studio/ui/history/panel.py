@@ -7,7 +7,7 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QMenu, QPushButton, QSplitter, QVBoxLayout, QWidget
 
 from studio.core.humanize import group_digits
-from studio.library.creation import Creation
+from studio.library.creation import Creation, CreationKind
 from studio.state.library.history_model import HistoryModel
 from studio.state.undo_stack import UndoStack
 from studio.ui.history.actions import HistoryActions
@@ -32,6 +32,8 @@ class HistoryPanel(QWidget):
     activated = Signal(Creation)
     """Emitted with a creation to show on the canvas."""
     use_recipe = Signal(Creation)
+    offer_settings = Signal(Creation)
+    """Emitted with an imported creation whose settings of another program are wanted."""
     use_as_input = Signal(Creation)
     selected = Signal(object)
     """Emitted with the current Creation, or None."""
@@ -220,6 +222,8 @@ class HistoryPanel(QWidget):
             menu.addAction("Open\tEnter").triggered.connect(lambda: self.activated.emit(single))
             if single.recipe is not None:
                 menu.addAction("Use settings").triggered.connect(lambda: self.use_recipe.emit(single))
+            elif single.kind in (CreationKind.IMAGE, CreationKind.ANIMATION) and not single.missing:
+                menu.addAction("Use settings…").triggered.connect(lambda: self.offer_settings.emit(single))
             if not single.missing:
                 menu.addAction("Use as input").triggered.connect(lambda: self.use_as_input.emit(single))
             menu.addSeparator()

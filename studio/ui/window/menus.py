@@ -66,7 +66,7 @@ def paste(session: Session) -> None:
     """Open the picture in the clipboard. A field that has the focus takes it before this is called."""
     data = QGuiApplication.clipboard().mimeData()
     if files := mime_data.list_files(data):
-        session.importer.import_files(files)
+        session.settings_offers.open_files(files)
     elif (image := mime_data.read_image(data)) is not None:
         session.importer.import_image(image)
     else:

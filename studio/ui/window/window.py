@@ -38,9 +38,11 @@ from studio.ui.window.plugin_rail import PluginRail
 from studio.ui.window.status_bar import StatusBar
 
 if TYPE_CHECKING:
+    from studio.state.library.settings_reader import SettingsOffer
     from studio.ui.dialogs.plugins_dialog import PluginsDialog
     from studio.ui.dialogs.queue_popup import QueuePanel
     from studio.ui.dialogs.settings_dialog import SettingsDialog
+    from studio.ui.dialogs.settings_offer_dialog import SettingsOfferDialog
     from studio.ui.history import HistoryPanel
     from studio.ui.window.command_palette import CommandPalette
 
@@ -116,6 +118,7 @@ class Window(QMainWindow):
         self._queue_panel: QueuePanel | None = None
         self._plugins_dialog: PluginsDialog | None = None
         self._settings_dialog: SettingsDialog | None = None
+        self._offer_dialog: SettingsOfferDialog | None = None
         self.history_panel: HistoryPanel | None = None
         self._creation: Creation | None = None
         self._was_painted = False
@@ -200,7 +203,8 @@ class Window(QMainWindow):
         session.settings_changed.connect(self.tool_panel.options.set_settings)
         session.router.preview_ready.connect(self._show_preview)
         session.show.connect(self._show_creation)
-        self.canvas.files_dropped.connect(session.importer.import_files)
+        session.settings_offers.offered.connect(self._offer_settings)
+        self.canvas.files_dropped.connect(session.settings_offers.open_files)
         self.canvas.image_dropped.connect(session.importer.import_image)
         self.variations_strip.discard.connect(session.undoable.discard)
         self.status.cancel.connect(session.cancel_running)
@@ -220,7 +224,8 @@ class Window(QMainWindow):
         panel.activated.connect(session.open)
         panel.use_recipe.connect(session.generation.use_settings)
         panel.use_as_input.connect(session.importer.use_as_input)
-        panel.files_dropped.connect(session.importer.import_files)
+        panel.files_dropped.connect(session.settings_offers.open_files)
+        panel.offer_settings.connect(session.settings_offers.offer_for)
         layout = self.history_area.layout()
         assert layout is not None
         layout.addWidget(panel)
@@ -269,10 +274,29 @@ class Window(QMainWindow):
     # What opens
     def open_files(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(
-            self, "Open", "", mime_data.make_name_filter(mime_data.PICTURES, "Images")
+            self, "Open", "", mime_data.make_name_filter((*mime_data.PICTURES, ".json"), "Images and workflows")
         )
         if paths:
-            self.session.importer.import_files([Path(path) for path in paths])
+            self.session.settings_offers.open_files([Path(path) for path in paths])
+
+    def _offer_settings(self, offer: SettingsOffer) -> None:
+        """Ask which settings of another program to use. While the question is open, the next file is only imported."""
+        from studio.ui.dialogs.settings_offer_dialog import SettingsOfferDialog
+
+        offers = self.session.settings_offers
+        if self._offer_dialog is not None:
+            offers.import_only(offer)
+            return
+        dialog = self._offer_dialog = SettingsOfferDialog(offer, self)
+        dialog.used.connect(lambda names: offers.use(offer, names))
+        dialog.import_chosen.connect(lambda: offers.import_only(offer))
+        dialog.finished.connect(self._forget_offer_dialog)
+        dialog.open()
+
+    def _forget_offer_dialog(self) -> None:
+        if self._offer_dialog is not None:
+            self._offer_dialog.deleteLater()
+            self._offer_dialog = None
 
     def open_palette(self) -> None:
         from studio.ui.window.command_palette import CommandPalette
@@ -330,7 +354,7 @@ class Window(QMainWindow):
             for path in pictures:
                 importer.put_into_form(str(path))
         elif files := mime_data.list_files(data):
-            importer.import_files(files)
+            self.session.settings_offers.open_files(files)
         elif image is not None:
             importer.import_image(image)
         event.acceptProposedAction()
