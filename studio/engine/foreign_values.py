@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from studio.core import params_schema
 from studio.core.descriptor import Field, ToolDescriptor
@@ -21,6 +22,7 @@ from studio.library.models import offers
 
 TEXT_TO_IMAGE = "diffusion.paint"
 """Id of the tool that runs the values of an image of another program, unless another is chosen."""
+_LORA_TAG = re.compile(r"<lora:([^:<>]+)[^<>]*>")
 _SUFFIX = re.compile(r"\.(safetensors|sft|ckpt|pt|pth|bin|gguf)$", re.IGNORECASE)
 
 
@@ -46,7 +48,8 @@ def fit_fields(fields: Iterable[ForeignField], tool: ToolDescriptor, library: Li
     Models, LoRAs and VAEs are found by their file names among those that the tool offers.
     """
     parameters = {parameter.name: parameter for parameter in params_schema.read_fields(tool.schema)}
-    return [_check(_fit(field, tool, parameters, library), tool) for field in fields]
+    fitted = [_check(_fit(field, tool, parameters, library), tool) for field in fields]
+    return _remove_absent_tags(fitted, parameters, library) if "loras" in parameters else fitted
 
 
 def _fit(field: ForeignField, tool: ToolDescriptor, parameters: dict[str, Field], library: Library) -> FittedField:
@@ -95,6 +98,24 @@ def _fit_loras(field: ForeignField, loras: list[ForeignLora], parameter: Field, 
         notes.append("The prompt itself names LoRAs.")
     values = {"loras": [choices[lora.name] for lora in used], "lora_weights": [lora.weight for lora in used]}
     return FittedField(field=field, values=values if used else {}, note=" ".join(notes))
+
+
+def _remove_absent_tags(fitted: list[FittedField], parameters: dict[str, Field], library: Library) -> list[FittedField]:
+    """Remove the tags of LoRAs that are not here from the prompt, since a job would be refused for them."""
+    loras = next((one.field.value for one in fitted if one.field.name == "loras"), ())
+    named = [lora.name for lora in loras if isinstance(lora, ForeignLora) and lora.in_prompt] if loras else []
+    known = _list_choices(parameters["loras"], library) if named else {}
+    absent = {name for name in named if _stem(name) not in known}
+
+    def clean(text: str) -> str:
+        return _LORA_TAG.sub(lambda tag: "" if tag[1].strip() in absent else tag[0], text).strip()
+
+    return [
+        replace(one, values={"prompt": clean(str(one.values["prompt"]))})
+        if absent and one.field.name == "prompt" and one.values
+        else one
+        for one in fitted
+    ]
 
 
 def _check(fitted: FittedField, tool: ToolDescriptor) -> FittedField:

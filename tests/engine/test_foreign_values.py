@@ -100,6 +100,14 @@ def test_loras_that_the_prompt_does_not_name_are_set(library: Library) -> None:
     assert found.note == "Not among your LoRAs: gone. The prompt itself names LoRAs."
 
 
+def test_a_tag_of_a_lora_that_is_not_here_leaves_the_prompt(library: Library) -> None:
+    (library.home.models / "fur.safetensors").write_bytes(b"")
+    loras = [ForeignLora(name="fur", in_prompt=True), ForeignLora(name="gone", in_prompt=True)]
+    found = fit(library, prompt="a fox <lora:fur:0.8> <lora:gone:1>", loras=loras)
+    assert found["prompt"].values == {"prompt": "a fox <lora:fur:0.8>"}
+    assert "gone" in found["loras"].note
+
+
 def test_values_that_the_tool_refuses_are_named(library: Library) -> None:
     found = fit(library, seed=2**40, steps=100_000, guidance=7.0, strength=0.5, more={"Hires steps": "5"})
     assert "between 0 and 4294967295" in found["seed"].note
