@@ -102,8 +102,8 @@ def _fit_loras(field: ForeignField, loras: list[ForeignLora], parameter: Field, 
 
 def _remove_absent_tags(fitted: list[FittedField], parameters: dict[str, Field], library: Library) -> list[FittedField]:
     """Remove the tags of LoRAs that are not here from the prompt, since a job would be refused for them."""
-    loras = next((one.field.value for one in fitted if one.field.name == "loras"), ())
-    named = [lora.name for lora in loras if isinstance(lora, ForeignLora) and lora.in_prompt] if loras else []
+    loras = [one.field.value for one in fitted if one.field.name == "loras" and isinstance(one.field.value, tuple)]
+    named = [lora.name for value in loras for lora in value if isinstance(lora, ForeignLora) and lora.in_prompt]
     known = _list_choices(parameters["loras"], library) if named else {}
     absent = {name for name in named if _stem(name) not in known}
 
