@@ -13,11 +13,14 @@ import msgspec
 
 from studio.core import files
 from studio.core.errors import BadInput, StudioError
+from studio.core.images import IMAGE_SUFFIXES
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, utc_now
 from studio.library import sqlite_pool
-from studio.library.creation import Creation, CreationKind
+from studio.library.creation import Creation, CreationKind, find_tile_image
+from studio.library.formats import detection
 from studio.library.index import schema
+from studio.library.index.file_reader import FileReader
 from studio.library.index.query import parse
 from studio.library.sqlite_pool import Pool
 from studio.library.storage import sidecar
@@ -40,6 +43,8 @@ class Library:
         self.home = home
         self._pool = Pool(home.index, schema.prepare_connection)
         self._thumbnails = ThumbnailDb(home.thumbs)
+        self.reader = FileReader()
+        """Reads foreign files in a process of its own."""
 
     def open(self) -> None:
         """Create missing folders and the index. Raises StudioError if a newer version of the studio wrote the index."""
@@ -61,6 +66,7 @@ class Library:
                 pass
 
     def close(self) -> None:
+        self.reader.close()
         self._pool.close()
         self._thumbnails.close()
 
@@ -75,10 +81,10 @@ class Library:
     def add(self, path: Path, *, digest: str = "") -> Creation:
         """Index a file or a model's folder that lies in the library folder, and return its creation.
 
-        `digest` is its id if known; otherwise the file is hashed. Raises BadInput if the path is elsewhere or is not
-        a creation.
+        `digest` is its id where the studio has just written it. Another file is hashed, and read in a process of its
+        own. Raises BadInput if the path is elsewhere or is not a creation.
         """
-        from studio.library.index.extraction import extract
+        from studio.library.index.extraction import extract, hash_creation
         from studio.library.index.reindex import index_file
         from studio.library.index.scan import file_stamp
 
@@ -94,7 +100,10 @@ class Library:
                 rows = schema.read_rows(connection, self.home, row or ())
             if rows and not rows[0].missing:
                 return rows[0]
-            entry = extract(self.home, path, digest)
+            if digest:
+                entry = extract(self.home, path, digest)
+            else:
+                entry = self.reader.extract(self.home, path, hash_creation(path))
         except FileNotFoundError as error:
             raise BadInput(f"There is no file {path}.", "Check the path.") from error
         with self._begin() as connection:
@@ -121,7 +130,7 @@ class Library:
             return self._require(known.id)
         if self.home.library in path.parents:
             return self.add(path)
-        thumbnail = importer.make_thumbnail(path)
+        thumbnail = self._render_imported(path)
         copy = importer.copy_into_library(
             self.home, path, digest, created=utc_now(), hidden=hidden and thumbnail is not None
         )
@@ -207,9 +216,7 @@ class Library:
         """Return a JPEG of at most 256 pixels a side, rendered if it is not stored. Return None for texts etc."""
         content = self._thumbnails.get(id)
         if content is None and (creation := self.get(id)) and not creation.missing:
-            from studio.library.storage import thumbnails
-
-            content = thumbnails.render(creation)
+            content = self._render_thumbnail(creation)
             if content:
                 self._thumbnails.put(id, content)
         return content
@@ -269,13 +276,13 @@ class Library:
         from studio.library.index import reindex
 
         try:
-            return reindex.sweep(self.home, self._pool, progress)
+            return reindex.sweep(self.home, self._pool, self.reader, progress)
         except sqlite3.Error as error:
             if not sqlite_pool.is_corruption(error):
                 raise _describe_index_error(error) from error
             self._reset_index()
         with _translate_errors(self.home):
-            return reindex.sweep(self.home, self._pool, progress)
+            return reindex.sweep(self.home, self._pool, self.reader, progress)
 
     def export(self, id: str, to: Path) -> Path:
         """Copy a creation to `to`, a file or a folder. Another extension converts the file and keeps the recipe.
@@ -285,6 +292,24 @@ class Library:
         from studio.library.storage import exporter
 
         return exporter.export(self._require(id), Path(to).expanduser().absolute())
+
+    def _render_imported(self, path: Path) -> bytes | None:
+        """Render the thumbnail of an image. Return None for another file. Raises BadInput for a damaged image."""
+        if detection.detect_format(path) in detection.IMAGE_FORMATS or path.suffix.lower() in IMAGE_SUFFIXES:
+            return self.reader.render_thumbnail(path)
+        return None
+
+    def _render_thumbnail(self, creation: Creation) -> bytes | None:
+        """Render the thumbnail of a creation. Return None where there is none, or its file cannot be read."""
+        path: Path | None = Path(creation.path)
+        if creation.kind is CreationKind.MODEL:
+            path = find_tile_image(Path(creation.path))
+        elif creation.kind not in (CreationKind.IMAGE, CreationKind.ANIMATION):
+            path = None
+        try:
+            return self.reader.render_thumbnail(path) if path else None
+        except BadInput:
+            return None
 
     def _require(self, id: str) -> Creation:
         creation = self.get(id)

@@ -185,6 +185,7 @@ class Session(QObject):
         self.generation.stop()
         self.estimates.stop()
         self.settings_offers.close()
+        self.library.reader.close()
         self.page.close()
         self._page_tasks.close()
         with suppress(StudioError):

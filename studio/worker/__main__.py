@@ -13,10 +13,11 @@ import signal
 import sys
 from pathlib import Path
 
+from studio.core import parent_watchdog
 from studio.core.job import Lane
 from studio.core.messages import Hello
 from studio.core.paths import Home
-from studio.worker import parent_watchdog, process_priority
+from studio.worker import process_priority
 from studio.worker.stdio import Outbox, take_over
 
 

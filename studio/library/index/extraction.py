@@ -50,6 +50,12 @@ def extract(home: Home, path: Path, digest: str = "") -> IndexEntry:
         return _extract(home, path, digest)
 
 
+def hash_creation(path: Path) -> str:
+    """Return the id of a file or a model's folder. Raises BadInput if it cannot be read."""
+    with damage_as_bad_input(path):
+        return writer.digest_of(path)
+
+
 def _extract(home: Home, path: Path, digest: str) -> IndexEntry:
     if make_valid(path.name) != path.name:
         raise BadInput(f"The name of {name_for_display(path)} is not UTF-8.", "Rename the file.")

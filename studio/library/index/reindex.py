@@ -23,7 +23,8 @@ from studio.core.files import PART
 from studio.core.paths import Home
 from studio.core.untrusted_files import name_for_display
 from studio.library.index import schema
-from studio.library.index.extraction import IndexEntry, extract
+from studio.library.index.extraction import IndexEntry, extract, hash_creation
+from studio.library.index.file_reader import FileReader
 from studio.library.index.scan import FileScan, file_stamp, is_same_file, scan
 from studio.library.sqlite_pool import Pool
 from studio.library.storage import sidecar
@@ -59,8 +60,13 @@ class _FileContent(Struct):
     problem: str = ""
 
 
-def sweep(home: Home, pool: Pool, progress: Callable[[int, int], None] | None = None) -> SweepResult:
-    """Index files without rows and mark rows without files. `progress` gets the number of files read and the total."""
+def sweep(
+    home: Home, pool: Pool, reader: FileReader, progress: Callable[[int, int], None] | None = None
+) -> SweepResult:
+    """Index files without rows and mark rows without files.
+
+    `reader` reads them in a process of its own. `progress` gets the number of files read and the total.
+    """
     with pool.connect() as connection:
         before: dict[str, str] = dict(connection.execute("SELECT path, stamp FROM files"))
     files = scan(home.library)
@@ -72,7 +78,7 @@ def sweep(home: Home, pool: Pool, progress: Callable[[int, int], None] | None = 
     updated = 0
     for start in range(0, len(changed), BATCH):
         names = changed[start : start + BATCH]
-        batch = [_read_file(home, name, files.stamps[name], before.get(name, "")) for name in names]
+        batch = [_read_file(home, reader, name, files.stamps[name], before.get(name, "")) for name in names]
         with pool.begin() as connection:
             for file in batch:
                 new = _try_to_index(connection, home, file)
@@ -134,12 +140,12 @@ def _drop_file(connection: sqlite3.Connection, home: Home, name: str) -> list[st
     return [known[0].id]
 
 
-def _read_file(home: Home, name: str, stamp: str, before: str) -> _FileContent:
+def _read_file(home: Home, reader: FileReader, name: str, stamp: str, before: str) -> _FileContent:
     path = home.library / name
     if before and is_same_file(before, stamp):
         return _FileContent(name, stamp, sidecar.read(path))
     try:
-        return _FileContent(name, stamp, extract(home, path))
+        return _FileContent(name, stamp, reader.extract(home, path, hash_creation(path)))
     except BadInput as error:
         if not path.exists():
             return _FileContent(name, "")

@@ -6,10 +6,8 @@ from pathlib import Path
 
 from studio.core import digests, files
 from studio.core.errors import BadInput
-from studio.core.images import IMAGE_SUFFIXES
 from studio.core.paths import Home
-from studio.library.formats import detection
-from studio.library.storage import sidecar, thumbnails, writer
+from studio.library.storage import sidecar, writer
 
 
 def hash_file(path: Path) -> str:
@@ -26,13 +24,6 @@ def hash_file(path: Path) -> str:
         ) from error
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
-
-
-def make_thumbnail(path: Path) -> bytes | None:
-    """Render the thumbnail of an image. Return None for another file. Raises BadInput for a damaged image."""
-    if detection.detect_format(path) in detection.IMAGE_FORMATS or path.suffix.lower() in IMAGE_SUFFIXES:
-        return thumbnails.render_image(path)
-    return None
 
 
 def copy_into_library(home: Home, path: Path, digest: str, *, created: str, hidden: bool = False) -> Path:

@@ -9,28 +9,25 @@ from pathlib import Path
 
 from studio.core import animations
 from studio.core.errors import BadInput
-from studio.core.images import open_picture
-from studio.library.creation import Creation, CreationKind, find_tile_image
+from studio.core.images import IMAGE_SUFFIXES, open_picture
 from studio.library.formats import detection, matroska, mp4
 from studio.library.storage import thumbnail_db
 
-FFMPEG_TIMEOUT = 30
+FFMPEG_TIMEOUT = 10
 POSTER_POSITION = 1 / 3
+_READ_SIDE = 2 * thumbnail_db.SIDE
+"""Side to which an image is shrunk at least, before it is scaled to its thumbnail."""
 _MAYBE_ANIMATED = frozenset({"gif", "png", "webp"})
 
 
-def render(creation: Creation) -> bytes | None:
-    """Render a JPEG. Return None for a text, a model without a tile image, or a file that cannot be read."""
-    path = Path(creation.path)
-    try:
-        if creation.kind is CreationKind.MODEL:
-            image = find_tile_image(path)
-            return thumbnail_db.encode_thumbnail(open_picture(image)) if image else None
-        if creation.kind not in (CreationKind.IMAGE, CreationKind.ANIMATION):
-            return None
-        return render_video(path) if detection.detect_format(path) in detection.VIDEO_FORMATS else render_image(path)
-    except Exception:
-        return None
+def render(path: Path) -> bytes | None:
+    """Render an image or a video as a JPEG. Return None for another file. Raises BadInput for one that is damaged."""
+    format = detection.detect_format(path)
+    if format in detection.VIDEO_FORMATS:
+        return render_video(path)
+    if format in detection.IMAGE_FORMATS or path.suffix.lower() in IMAGE_SUFFIXES:
+        return render_image(path)
+    return None
 
 
 def render_image(path: Path) -> bytes:
@@ -40,8 +37,8 @@ def render_image(path: Path) -> bytes:
     """
     if detection.detect_format(path) in _MAYBE_ANIMATED:
         with suppress(BadInput):  # the first frame may be readable
-            return thumbnail_db.encode_thumbnail(open_picture(path, at=POSTER_POSITION))
-    return thumbnail_db.encode_thumbnail(open_picture(path))
+            return thumbnail_db.encode_thumbnail(open_picture(path, at=POSTER_POSITION, shrink_to=_READ_SIDE))
+    return thumbnail_db.encode_thumbnail(open_picture(path, shrink_to=_READ_SIDE))
 
 
 def render_video(path: Path) -> bytes | None:
@@ -54,8 +51,7 @@ def _grab_frame(path: Path, seconds: float) -> bytes | None:
     import PIL.Image
 
     command = animations.build_input(path)
-    if seconds:
-        command[1:1] = ["-ss", f"{seconds:.3f}"]
+    command[1:1] = ["-threads", "2", *(["-ss", f"{seconds:.3f}"] if seconds else [])]
     command += ["-frames:v", "1", "-vf", animations.SQUARE_PIXELS, "-f", "image2pipe", "-c:v", "png", "pipe:1"]
     try:
         done = subprocess.run(command, capture_output=True, check=False, timeout=FFMPEG_TIMEOUT)
@@ -63,5 +59,5 @@ def _grab_frame(path: Path, seconds: float) -> bytes | None:
         return None
     if done.returncode or not done.stdout:
         return None
-    with PIL.Image.open(io.BytesIO(done.stdout)) as frame:
+    with PIL.Image.open(io.BytesIO(done.stdout), formats=["PNG"]) as frame:
         return thumbnail_db.encode_thumbnail(frame.convert("RGB"))

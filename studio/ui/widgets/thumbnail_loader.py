@@ -1,4 +1,4 @@
-"""Thumbnails of picture files, decoded on two threads."""
+"""Thumbnails of image files, which a process of its own decodes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QSize, Qt, Signal
-from PySide6.QtGui import QImage, QImageIOHandler, QImageReader
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QImage
 
 from studio.core.errors import StudioError
-from studio.core.images import MAX_PIXELS, open_picture
+from studio.library.index.file_reader import FileReader
 from studio.state.tasks import Tasks
 
 _CACHE_SIZE = 128
@@ -40,10 +40,11 @@ class ThumbnailLoader(QObject):
 
     ready = Signal(object)
 
-    def __init__(self, side: int = 192, parent: QObject | None = None) -> None:
+    def __init__(self, reader: FileReader, side: int = 192, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self._reader = reader
         self._side = side
-        self._tasks = Tasks("file-thumbnails", threads=2, drop_pending=True, parent=self)
+        self._tasks = Tasks("file-thumbnails", drop_pending=True, parent=self)
         self._cache: OrderedDict[tuple[str, int, int], Thumbnail] = OrderedDict()
 
     def request(self, path: str) -> None:
@@ -53,7 +54,7 @@ class ThumbnailLoader(QObject):
         self._tasks.close()
 
     def load(self, path: str) -> Thumbnail:
-        """Return the thumbnail of a file. Called on one of the threads."""
+        """Return the thumbnail of a file. Called on a thread."""
         try:
             status = Path(path).stat()
             key = (path, status.st_size, status.st_mtime_ns)
@@ -61,35 +62,16 @@ class ThumbnailLoader(QObject):
             return Thumbnail(path, QImage(), error=f"{Path(path).name} is missing. It may have been moved or deleted.")
         if (cached := self._cache.get(key)) is not None:
             return cached
-        thumbnail = replace(_read(path, self._side), bytes=status.st_size)
+        thumbnail = replace(self._read(path), bytes=status.st_size)
         self._cache[key] = thumbnail
         while len(self._cache) > _CACHE_SIZE:
             self._cache.popitem(last=False)
         return thumbnail
 
-
-def _read(path: str, side: int) -> Thumbnail:
-    reader = QImageReader(path)
-    reader.setAutoTransform(True)
-    size = reader.size()
-    if size.isValid() and size.width() * size.height() <= MAX_PIXELS:
-        reader.setScaledSize(size.scaled(QSize(side, side), Qt.AspectRatioMode.KeepAspectRatio).expandedTo(QSize(1, 1)))
-        image = reader.read()
-        if not image.isNull():
-            rotated = bool(reader.transformation().value & QImageIOHandler.Transformation.TransformationRotate90.value)
-            width, height = (size.height(), size.width()) if rotated else (size.width(), size.height())
-            return Thumbnail(path, image, width, height)
-    return _read_with_pillow(path, side)
-
-
-def _read_with_pillow(path: str, side: int) -> Thumbnail:
-    """Read a format that Qt cannot, such as AVIF and CMYK. Pillow's error is the sentence for a damaged file."""
-    try:
-        picture = open_picture(path)
-    except StudioError as error:
-        return Thumbnail(path, QImage(), error=str(error))
-    width, height = picture.size
-    picture.thumbnail((side, side))
-    small = picture.convert("RGBA")
-    image = QImage(small.tobytes(), small.width, small.height, QImage.Format.Format_RGBA8888).copy()
-    return Thumbnail(path, image, width, height)
+    def _read(self, path: str) -> Thumbnail:
+        try:
+            tile = self._reader.render_tile(Path(path), self._side)
+        except StudioError as error:
+            return Thumbnail(path, QImage(), error=str(error))
+        image = QImage(tile.pixels, tile.width, tile.height, 4 * tile.width, QImage.Format.Format_RGBA8888).copy()
+        return Thumbnail(path, image, tile.full_width, tile.full_height)

@@ -16,6 +16,7 @@ from pytestqt.qtbot import QtBot
 from studio.core import params_schema
 from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.paths import Home
+from studio.library.index.file_reader import FileReader
 from studio.library.library import Library
 from studio.state.notices import Notices
 from studio.ui.form.base import Editor, FormServices, ModelOption
@@ -56,7 +57,8 @@ def services(qtbot: QtBot, tmp_path: Path, cleared: list[tuple[str, Any]]) -> It
         image.save(str(path))
         then(path)
 
-    thumbnails, folders = ThumbnailLoader(), Notices()
+    reader, folders = FileReader(), Notices()
+    thumbnails = ThumbnailLoader(reader)
     yield FormServices(
         thumbnails=thumbnails,
         list_models=offers,
@@ -69,6 +71,7 @@ def services(qtbot: QtBot, tmp_path: Path, cleared: list[tuple[str, Any]]) -> It
         training_tools=lambda: [],
         choose_tool=lambda id: None,
     )
+    reader.close()
     thumbnails.close()
 
 

@@ -1,7 +1,8 @@
-"""Ends the worker when its studio ends, also while a C call holds the GIL.
+"""Ends a child process when its studio ends, also while a C call holds the GIL.
 
-The main loop ends the worker at the end of standard input, which is the usual way. A C call
-that never gives the GIL back starves that loop, so the end must come from outside Python:
+The child is a worker, or the reader of foreign files. Its main loop ends it at the end of standard
+input, which is the usual way. A C call that never gives the GIL back starves that loop, so the end
+must come from outside Python:
 
 - On Linux and macOS a watcher is forked before anything else is loaded. It holds nothing, waits
   for the end of the studio or of the worker, and kills the worker if the studio went first.
