@@ -12,6 +12,7 @@ from types import FrameType
 
 from msgspec.structs import replace
 
+from studio.cli.console import Console
 from studio.core import settings
 from studio.core.descriptor import Catalogue, DeviceReport, ToolDescriptor
 from studio.core.errors import BadInput, StudioError, did_you_mean
@@ -87,8 +88,11 @@ class AppContext:
 
 
 @contextmanager
-def open_app(options: argparse.Namespace) -> Iterator[AppContext]:
-    """Open the home that the options name. A second Ctrl+C ends its worker at once."""
+def open_app(options: argparse.Namespace, console: Console) -> Iterator[AppContext]:
+    """Open the home that the options name, and print what is wrong with its settings.
+
+    A second Ctrl+C ends its worker at once.
+    """
     home = home_of(options)
     try:
         home.create_folders()
@@ -97,7 +101,10 @@ def open_app(options: argparse.Namespace) -> Iterator[AppContext]:
         raise BadInput(
             f"{home.root} cannot be used as the studio's folder: {reason}.", "Choose another folder."
         ) from error
-    app = AppContext(home, settings_of(options, home))
+    stored, problems = settings.load_with_problems(home.settings)
+    for problem in problems:
+        console.print_warning(problem)
+    app = AppContext(home, replace(stored, device=options.device) if options.device else stored)
     before = signal.signal(signal.SIGTERM, _raise_interrupt)
     try:
         yield app
@@ -117,9 +124,3 @@ def _raise_interrupt(_signal: int, _frame: FrameType | None) -> None:
 def home_of(options: argparse.Namespace) -> Home:
     """Return the home of `--home`, or the default one."""
     return Home(options.home.expanduser().absolute()) if options.home else Home.default()
-
-
-def settings_of(options: argparse.Namespace, home: Home) -> Settings:
-    """Load the settings of a home, with the device of `--device`."""
-    stored = settings.load(home.settings)
-    return replace(stored, device=options.device) if options.device else stored

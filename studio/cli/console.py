@@ -39,6 +39,10 @@ class Console:
         if not self.json:
             self._write_error(text)
 
+    def print_warning(self, text: str) -> None:
+        """Print a sentence about the studio itself on standard error, also with `--json`."""
+        self._write_error(text)
+
     def report_failure(self, kind: FailureKind, sentence: str, **more: object) -> None:
         self.emit_event("failed", kind=kind, sentence=sentence, **more)
         if not self.json:

@@ -14,6 +14,7 @@ from time import monotonic
 from studio.cli.app_context import AppContext, open_app
 from studio.cli.console import Console
 from studio.cli.reproducibility import find_version
+from studio.core import settings
 from studio.core.descriptor import DeviceReport
 from studio.core.errors import StudioError
 from studio.core.humanize import format_memory, format_size
@@ -48,7 +49,7 @@ class Finding:
 
 def doctor(options: argparse.Namespace, console: Console) -> int:
     faults = 0
-    with open_app(options) as app:
+    with open_app(options, console) as app:
         for finding in _collect_findings(app):
             faults += finding.mark == "MISSING"
             state = finding.mark.lower()
@@ -65,6 +66,8 @@ def _collect_findings(app: AppContext) -> Iterator[Finding]:
     yield Finding("system", platform.platform())
     yield from _check_packages()
     yield from _check_folders(app)
+    for problem in settings.load_with_problems(app.home.settings)[1]:
+        yield Finding("settings", problem, f"Correct {app.home.settings}.")
     yield _check_ffmpeg()
     yield from _check_qt()
     yield from _check_worker(app)

@@ -85,7 +85,7 @@ def new(options: argparse.Namespace, console: Console) -> int:
         raise BadInput(
             f"{name} is not a valid plugin name.", "Use lower-case letters, digits and _, such as night_sky."
         )
-    with open_app(options) as app:
+    with open_app(options, console) as app:
         folder = app.home.plugins / name
         bundled = paths.bundled_plugins_folder() / name
         if folder.exists() or folder.with_suffix(".py").exists() or bundled.exists():

@@ -24,7 +24,7 @@ _ID = re.compile(r"[0-9a-f]{6,64}")
 
 
 def tools(options: argparse.Namespace, console: Console) -> int:
-    with open_app(options) as app:
+    with open_app(options, console) as app:
         descriptors = sorted(app.catalogue.tools.values(), key=lambda tool: tool.id)
         for tool in descriptors:
             console.emit({"id": tool.id, "title": tool.title, "plugin": tool.plugin, "output": tool.output,
@@ -38,7 +38,7 @@ def tools(options: argparse.Namespace, console: Console) -> int:
 
 
 def describe(options: argparse.Namespace, console: Console) -> int:
-    with open_app(options) as app:
+    with open_app(options, console) as app:
         tool = app.find_tool(options.tool)
         fields = params_schema.read_fields(tool.schema)
     console.emit({"id": tool.id, "title": tool.title, "summary": tool.summary, "plugin": tool.plugin,
@@ -56,7 +56,7 @@ def describe(options: argparse.Namespace, console: Console) -> int:
 
 
 def recipe(options: argparse.Namespace, console: Console) -> int:
-    with open_app(options) as app:
+    with open_app(options, console) as app:
         path = _resolve_file(options.file, app)
     own = recipe_embedding.read_recipe(path)
     foreign = None if own else read_metadata(path)
@@ -74,7 +74,7 @@ def recipe(options: argparse.Namespace, console: Console) -> int:
 def history(options: argparse.Namespace, console: Console) -> int:
     if options.limit < 1:
         raise BadInput(f"--limit must be at least 1, not {options.limit}.")
-    with open_app(options) as app:
+    with open_app(options, console) as app:
         creations = app.library.search(" ".join(options.query), limit=options.limit)
     for creation in creations:
         console.emit(creation)
@@ -89,7 +89,7 @@ def history(options: argparse.Namespace, console: Console) -> int:
 
 
 def plugins(options: argparse.Namespace, console: Console) -> int:
-    with open_app(options) as app:
+    with open_app(options, console) as app:
         descriptors = app.catalogue.plugins
     for plugin in descriptors:
         console.emit({"name": plugin.name, "title": plugin.title, "version": plugin.version, "source": plugin.source,

@@ -33,7 +33,7 @@ MAX_SHOWN_STEPS = 1_000_000
 def run(options: argparse.Namespace, console: Console) -> int:
     if not 1 <= options.count <= MAX_COUNT:
         raise BadInput(f"--count must be between 1 and {MAX_COUNT}, not {options.count}.")
-    with open_app(options) as app:
+    with open_app(options, console) as app:
         tool = app.find_tool(options.tool)
         scan_model_folders(app, console)
         if options.estimate:
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
 def again(options: argparse.Namespace, console: Console) -> int:
     from studio.cli.queries import read_own_recipe
 
-    with open_app(options) as app:
+    with open_app(options, console) as app:
         old = read_own_recipe(options.file, app)
         tool = app.find_tool(old.tool)
         scan_model_folders(app, console)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from studio.core import edited_json
 from studio.core.files import write_bytes_atomically
 from studio.core.messages import EstimateResult, JobTiming
-from studio.core.untrusted_files import read_file, read_or_else
 from studio.engine.interface import EstimateReady
 
 NEWEST_WEIGHT = 0.5
@@ -17,7 +17,8 @@ NEWEST_WEIGHT = 0.5
 MAX_RATES = 500
 """Rates kept for a device; the oldest are dropped."""
 
-_Rates = dict[str, dict[str, float]]
+_OfDevice = dict[str, float]
+_Rates = dict[str, _OfDevice]
 
 
 class Rates:
@@ -47,4 +48,5 @@ class Rates:
         return EstimateReady(result.id, result.memory, seconds, result.notes, result.budget)
 
     def _load(self) -> _Rates:
-        return read_or_else({}, lambda: msgspec.json.decode(read_file(self._path), type=_Rates))
+        members = edited_json.read(self._path).members.items()
+        return {device: rates for device, value in members if (rates := edited_json.convert_items(value, _OfDevice))}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from studio.core import settings
 from studio.core.errors import StudioError
+from studio.core.notices import NoticeLevel
 from studio.core.paths import Home
 from studio.launcher.system import find_display_problem
 
@@ -52,18 +53,21 @@ def open_window(app: QApplication, home: Home, device: str = "") -> Window:
 
     from studio.engine.local_engine import LocalEngine
     from studio.library.library import Library
+    from studio.state.notices import Notice
     from studio.state.session import Session
     from studio.ui.theme import theme
     from studio.ui.window.window import Window
 
     app.setApplicationName("Studio")
     app.setDesktopFileName("studio")
-    stored = settings.load(home.settings)
+    stored, problems = settings.load_with_problems(home.settings)
     theme.prepare(app, stored.theme)
     library = Library(home)
     engine = LocalEngine(home, library, replace(stored, device=device) if device else stored)
     session = Session(home, engine, library, stored)
     session.begin()
+    for problem in problems:
+        session.notices.add(Notice(problem, NoticeLevel.WARNING))
     window = Window(session)
     theme.apply(app, stored.theme)
     _install_exception_hooks(session.notices.report)

@@ -92,7 +92,7 @@ def read_json(path: Path, name: str, kind: str = "diffusion model") -> dict[str,
     try:
         if file.stat().st_size > MAX_CONFIG:
             raise ValueError
-        value = json.loads(file.read_text("utf-8"))
+        value = json.loads(file.read_bytes())
     except FileNotFoundError as error:
         raise api.BadInput(f"{path.name} is no {kind}: it has no {name}.", "Choose a diffusers folder.") from error
     except (OSError, ValueError) as error:

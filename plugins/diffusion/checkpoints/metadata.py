@@ -183,7 +183,7 @@ def _read_config(components: Mapping[str, Path], names: tuple[str, ...]) -> Conf
     for name in names:
         file = components.get(name, Path()) / "config.json"
         if name in components and file.is_file():
-            value = json.loads(file.read_text("utf-8"))
+            value = json.loads(file.read_bytes())
             return value if isinstance(value, dict) else {}
     return {}
 

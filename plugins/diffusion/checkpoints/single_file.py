@@ -150,7 +150,7 @@ def _read_sidecar(path: Path) -> Sidecar:
     try:
         if file.stat().st_size > _MAX_SIDECAR:
             raise ValueError
-        sidecar = Sidecar(**json.loads(file.read_text("utf-8")))
+        sidecar = Sidecar(**json.loads(file.read_bytes()))
         if not all(isinstance(value, str) for value in vars(sidecar).values()):
             raise ValueError
     except (OSError, ValueError, TypeError, RecursionError) as error:

@@ -101,7 +101,7 @@ def _load_folder(path: Path, title: str, ctx: api.Context) -> AutoencoderKL:
     import diffusers
 
     try:
-        name = json.loads((path / "config.json").read_text("utf-8"))["_class_name"]
+        name = json.loads((path / "config.json").read_bytes())["_class_name"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise api.BadInput(f"{title} is no autoencoder.", "Choose another autoencoder.") from error
     if name not in INTERCHANGEABLE:

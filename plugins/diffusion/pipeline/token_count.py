@@ -81,7 +81,7 @@ def load_counter(folders: Sequence[Path], max_tokens: int | None, *, in_chunks: 
 
 def _read_max_length(folder: Path) -> int:
     try:
-        return int(json.loads((folder / "tokenizer_config.json").read_text("utf-8"))["model_max_length"])
+        return int(json.loads((folder / "tokenizer_config.json").read_bytes())["model_max_length"])
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return _NO_LIMIT
 
@@ -99,7 +99,7 @@ def _load_tokenizer(table: Path, stamp: int) -> tuple[Tokenizer, int]:  # noqa: 
     lines = (table.parent / "merges.txt").read_text("utf-8").splitlines()
     pairs = (line.split(" ") for line in lines if line and not line.startswith("#version"))
     merges = [(first, second) for first, second in pairs]
-    return _build_clip_tokenizer(json.loads(table.read_text("utf-8")), merges), 2
+    return _build_clip_tokenizer(json.loads(table.read_bytes()), merges), 2
 
 
 @lru_cache(maxsize=1)

@@ -256,7 +256,7 @@ def write_component_names(folder: Path, starters: Mapping[str, str]) -> None:
 
 def _remove_source_path(config: Path) -> None:
     """Remove the folder that a network was once loaded from, which diffusers writes down and nobody else has."""
-    values = json.loads(config.read_text("utf-8"))
+    values = json.loads(config.read_bytes())
     if values.pop("_name_or_path", None) is not None:
         config.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 

@@ -160,7 +160,7 @@ def load_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     with api.model_files.quiet_load(damaged):
         if (folder / CONFIG).stat().st_size > MAX_CONFIG_BYTES:
             raise damaged
-        config = json.loads((folder / CONFIG).read_text("utf-8"))
+        config = json.loads((folder / CONFIG).read_bytes())
         if not isinstance(config, dict):
             raise damaged
         api.model_files.read_weight_shapes(folder / WEIGHTS)

@@ -162,7 +162,7 @@ def _detect_value_range(network: nn.Module) -> ValueRangeName:
 
 def _read_title(folder: Path) -> str:
     try:
-        title = json.loads((folder / "studio.json").read_text("utf-8")).get("title")
+        title = json.loads((folder / "studio.json").read_bytes()).get("title")
     except (OSError, ValueError, AttributeError):
         title = None
     return title if isinstance(title, str) and title else folder.name

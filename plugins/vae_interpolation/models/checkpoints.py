@@ -23,7 +23,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_CONFIG:
             raise ValueError
-        config = json.loads(path.read_text("utf-8"))
+        config = json.loads(path.read_bytes())
         if not isinstance(config, dict):
             raise ValueError
     except FileNotFoundError as error:

@@ -122,7 +122,7 @@ def load_global(folder: Path) -> GlobalVae:
 
     damaged = api.BadInput(f"The model in {folder.name} is incomplete or damaged.", "Choose another.")
     with api.model_files.quiet_load(damaged):
-        config = json.loads((folder / "config.json").read_text("utf-8"))
+        config = json.loads((folder / "config.json").read_bytes())
         if config.pop("_class_name", "") != "GlobalVae":
             raise api.BadInput(f"{folder.name} is not a global autoencoder.", "Choose another.")
         config["channels"] = tuple(config["channels"])

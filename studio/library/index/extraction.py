@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
+from studio.core import edited_json
 from studio.core.errors import BadInput
 from studio.core.images import read_orientation
 from studio.core.paths import Home
@@ -16,8 +16,6 @@ from studio.core.untrusted_files import (
     make_valid,
     name_for_display,
     open_file,
-    read_file,
-    read_or_else,
 )
 from studio.library.creation import MODEL_FILE, Creation, CreationKind
 from studio.library.foreign.metadata import read_metadata
@@ -146,8 +144,7 @@ def _count_frames(path: Path, format: str) -> tuple[int, float]:
 
 
 def _read_model_file(folder: Path) -> dict[str, object]:
-    file = folder / MODEL_FILE
-    return read_or_else({}, lambda: msgspec.json.decode(read_file(file), type=dict[str, object]))
+    return dict(edited_json.read(folder / MODEL_FILE).members)
 
 
 def _extract_words(

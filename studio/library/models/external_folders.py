@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from studio.core import edited_json
 from studio.core.files import write_bytes_atomically
 from studio.core.paths import Home
 from studio.core.untrusted_files import make_valid, read_file, read_or_else
@@ -77,7 +78,8 @@ def refresh(home: Home, folders: Sequence[str], is_cancelled: Callable[[], bool]
 
 @lru_cache(maxsize=2)
 def _decode_file(file: Path, _changed: int) -> list[ExternalFolder]:
-    return read_or_else([], lambda: msgspec.json.decode(read_file(file), type=list[ExternalFolder]))
+    stored = read_or_else(None, lambda: edited_json.loads(read_file(file)))
+    return edited_json.convert_items(stored, list[ExternalFolder]) or []
 
 
 def _check_folder(root: Path, before: ExternalFolder, is_cancelled: Callable[[], bool]) -> ExternalFolder:

@@ -9,13 +9,12 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from studio.core import paths
+from studio.core import edited_json, paths
 from studio.core.paths import Home
-from studio.core.untrusted_files import make_valid, read_file, read_or_else
+from studio.core.untrusted_files import make_valid
 from studio.library.creation import MODEL_FILE, find_tile_image
 from studio.library.models import external_folders, hub_cache, model_kind
 
@@ -231,7 +230,7 @@ def _build_offer(path: Path, source: ModelSource) -> ModelOffer:
 
 
 def _read_description(path: Path) -> _Description:
-    return read_or_else(_Description(), lambda: msgspec.json.decode(read_file(path / MODEL_FILE), type=_Description))
+    return edited_json.load_struct(_Description, path / MODEL_FILE)
 
 
 def _list_entries(folder: Path) -> list[Path]:

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Struct
 from PySide6.QtCore import QObject, QTimer
 
+from studio.core import edited_json
 from studio.core.files import write_bytes_atomically
-from studio.core.untrusted_files import read_file, read_or_else
 from studio.state.tasks import Tasks
 
 DEBOUNCE_MS = 300
@@ -36,8 +36,8 @@ class Draft(Struct, kw_only=True):
 
 
 def load(path: Path) -> Draft:
-    """Return the draft in a file; an empty one where there is none or it cannot be read."""
-    return read_or_else(Draft(), lambda: msgspec.json.decode(read_file(path), type=Draft))
+    """Return the draft in a file, without what cannot be read."""
+    return edited_json.load_struct(Draft, path)
 
 
 class DraftWriter(QObject):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import msgspec
 from msgspec import Struct
 from PySide6.QtCore import QLocale, Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
 
+from studio.core import edited_json
 from studio.core.errors import BadInput
-from studio.core.untrusted_files import open_file, read_file, read_or_else
+from studio.core.untrusted_files import open_file, read_or_else
 from studio.ui.theme import icons, theme
 from studio.ui.widgets.labels import make_label, make_line
 
@@ -73,7 +72,7 @@ def read_card(path: Path) -> Card:
     if not path.exists():
         raise BadInput(f"The model {path.name} is missing.", "It may have been moved or deleted.")
     folder = path if path.is_dir() else path.parent
-    about = _read_metadata(folder / "studio.json")
+    about = edited_json.read(folder / "studio.json").members
     files = [file for file in (folder.rglob("*") if path.is_dir() else [path]) if file.is_file()]
     size = sum(file.stat().st_size for file in files)
     kind = str(about.get("kind") or "model")
@@ -86,10 +85,6 @@ def read_card(path: Path) -> Card:
     if licence := about.get("licence"):
         details.append(str(licence))
     return Card(str(about.get("title") or path.name), kind, "  ·  ".join(details), _read_readme(folder))
-
-
-def _read_metadata(path: Path) -> dict[str, Any]:
-    return read_or_else({}, lambda: msgspec.json.decode(read_file(path), type=dict[str, Any]))
 
 
 def _read_readme(folder: Path) -> str:
