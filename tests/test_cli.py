@@ -18,7 +18,7 @@ from studio.cli import main
 from studio.core import paths
 from studio.core.paths import Home
 from studio.core.recipe import ModelRef, PluginRef, Recipe
-from studio.library.storage import writer
+from studio.library.storage import sidecar, writer
 from studio.library.storage.recipe_embedding import read_recipe
 
 PLUGIN = '''
@@ -168,6 +168,68 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 # Running
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        ({"images": ["/etc/passwd"]}, "Images: the recipe names a file by its path, which is not used."),
+        ({"model": "/etc/passwd"}, "outside of the library and the model folders: Model /etc/passwd. Add --allow-path"),
+        ({"model": "org/large"}, "Model org/large (a download). Add --allow-path to use it."),
+        ({"out": "/tmp/x"}, "Echo has no parameter out."),
+    ],
+)
+def test_a_strangers_recipe_costs_one_sentence(
+    studio: Command, shared: Home, tmp_path: Path, params: dict[str, Any], sentence: str
+) -> None:
+    import numpy as np
+    from PIL import Image
+
+    from studio.library.storage import recipe_embedding
+
+    recipe = Recipe(
+        tool="echo.copy",
+        plugin=PluginRef("echo"),
+        params=params,
+        inputs={"images[0]": "/etc/passwd"},
+        models=[ModelRef("/etc", "00")],
+    )
+    data, _ = writer.encode_image(Image.fromarray(np.zeros((4, 4, 3), np.uint8)), recipe, "png")
+    assert recipe_embedding.KEY.encode() in data
+    path = tmp_path / "stranger.png"
+    path.write_bytes(data)
+    before = sorted(shared.library.rglob("*"))
+    output = studio("again", path, "--out", tmp_path / "new" / "again.png")
+    assert output.status == 2
+    assert sentence in output.err
+    assert output.err.count("\n") == 1
+    assert sorted(shared.library.rglob("*")) == before
+    if "out" not in params:
+        assert not (tmp_path / "new").exists()
+
+
+def test_a_model_used_by_its_path_is_named_and_found_again(studio: Command, shared: Home, tmp_path: Path) -> None:
+    model = tmp_path / "secretartist" / "m.safetensors"
+    model.parent.mkdir()
+    model.write_bytes((2).to_bytes(8, "little") + b"{}")
+    out = tmp_path / "a.png"
+    assert studio("run", "echo.copy", "--set", f"model={model}", "--out", out).status == 0
+    recipe = read_recipe(out)
+    assert recipe is not None
+    assert (recipe.params["model"], recipe.models[0].name) == ("m.safetensors", "m.safetensors")
+    assert b"secretartist" not in out.read_bytes()
+    again = studio("again", out, "--out", tmp_path / "b.png")
+    assert (again.status, again.err) == (0, "")
+    assert models_in(tmp_path / "b.png") == recipe.models
+    (shared.root / "local-paths.json").unlink()
+    old = Recipe(tool="echo.copy", plugin=PluginRef("echo"), params={"model": str(model)}, models=recipe.models)
+    (tmp_path / "old.gif").write_bytes(b"GIF89a")
+    sidecar.write_recipe(tmp_path / "old.gif", old)
+    assert "Add --allow-path" in studio("again", tmp_path / "old.gif").err
+    allowed = studio("again", tmp_path / "old.gif", "--allow-path", "--out", tmp_path / "c.png")
+    assert allowed.status == 0
+    assert "not found" not in allowed.err
+    assert models_in(tmp_path / "c.png") == recipe.models
 
 
 def test_run_again_recipe_and_history(studio: Command, tmp_path: Path) -> None:

@@ -84,6 +84,11 @@ def _build_parser() -> argparse.ArgumentParser:
     again = command("again", "run", "run the recipe of a creation again")
     again.add_argument("file", metavar="FILE", help="a file or the id of a creation")
     again.add_argument(
+        "--allow-path",
+        action="store_true",
+        help="let the recipe use folders and models outside of the library and the model folders, and download models",
+    )
+    again.add_argument(
         "--out",
         metavar="FILE_OR_FOLDER",
         help="where to save; the file extension selects the format (default: the library only)",

@@ -5,16 +5,18 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from studio import __version__
 from studio.cli.app_context import AppContext
+from studio.core import params_schema, private_paths
 from studio.core.descriptor import ToolDescriptor
 from studio.core.model_files import weights_digest
-from studio.core.recipe import Recipe
+from studio.core.recipe import ModelRef, Recipe
 from studio.library.models import offers
 
 
-def compare_before_run(old: Recipe, tool: ToolDescriptor, app: AppContext) -> Iterator[str]:
+def compare_before_run(old: Recipe, new: Recipe, tool: ToolDescriptor, app: AppContext) -> Iterator[str]:
     """Yield differences of versions and models that are known before the run, as sentences."""
     if old.tool_version != tool.version:
         yield f"{tool.title} has changed from version {old.tool_version} to {tool.version}, so the result will differ."
@@ -24,12 +26,20 @@ def compare_before_run(old: Recipe, tool: ToolDescriptor, app: AppContext) -> It
         if (now := find_version(name)) != then:
             yield f"{name} has changed from {then} to {now}." if now else f"{name} {then} is not installed any more."
     for model in old.models:
-        path = offers.resolve_model(app.home, model.name)
+        path = _find_model(model, new, tool, app)
         if path is None or not path.exists():
             if "/" not in model.name:
                 yield f"The model {model.name} was not found."
         elif model.sha256 and weights_digest.digest_weights(path) != model.sha256:
             yield f"The model {model.name} has changed, so the result will differ."
+
+
+def _find_model(model: ModelRef, new: Recipe, tool: ToolDescriptor, app: AppContext) -> Path | None:
+    """Find the model that will be used under this name. Another path that the old recipe names is never read."""
+    for choice in params_schema.find_model_choices(tool, new.params):
+        if private_paths.is_path(choice) and private_paths.name_of_path(choice) == model.name:
+            return Path(choice)
+    return offers.resolve_model(app.home, model.name) if offers.is_trusted(app.home, model.name) else None
 
 
 def compare_after_run(old: Recipe, new: Recipe) -> Iterator[str]:
@@ -49,5 +59,5 @@ def find_version(name: str) -> str:
         return platform.python_version()
     try:
         return version(name)
-    except PackageNotFoundError:
+    except (PackageNotFoundError, ValueError):
         return ""

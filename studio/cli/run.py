@@ -24,6 +24,7 @@ from studio.core.notices import NoticeLevel
 from studio.core.recipe import SEEDS, Recipe
 from studio.engine.interface import Created, EngineEvent, JobChanged, WorkerChanged, WorkerState
 from studio.engine.recipe_builder import build_recipe, restore_values
+from studio.engine.recipe_consent import describe_uses, find_outside_uses
 
 MAX_COUNT = 10_000
 MAX_SHOWN_STEPS = 1_000_000
@@ -52,10 +53,13 @@ def again(options: argparse.Namespace, console: Console) -> int:
         old = read_own_recipe(options.file, app)
         tool = app.find_tool(old.tool)
         scan_model_folders(app, console)
+        values = restore_values(tool, old, app.library)
+        if not options.allow_path and (uses := find_outside_uses(tool, values, app.home)):
+            raise BadInput(describe_uses(uses), "Add --allow-path to use it.")
         destination = Destination.of(options.out, tool, app.library)
-        new = build_recipe(tool, restore_values(old, app.library), old.seed, app.library)
+        new = build_recipe(tool, values, old.seed, app.library)
         show_licences(tool, new, app, console)
-        for difference in compare_before_run(old, tool, app):
+        for difference in compare_before_run(old, new, tool, app):
             console.print_note(difference, NoticeLevel.WARNING)
         return _JobFollower(app, console, destination, old).run_jobs(new, tool, 1)
 

@@ -64,6 +64,13 @@ class Field(Struct, frozen=True, kw_only=True, rename={"min_items": "least", "ma
     accepts: tuple[str, ...] = ()
     advanced: bool = False
     group: str = ""
+    format: str = ""
+    """The format of a text in JSON Schema, such as ``path``."""
+
+    @property
+    def is_path(self) -> bool:
+        """True if the value may be a path that no input is imported from: of a folder, a model, or any other."""
+        return self.widget in (Widget.FOLDER, Widget.MODEL) or (not self.is_input and self.format.endswith("path"))
 
     @property
     def is_input(self) -> bool:

@@ -120,6 +120,7 @@ def _build_field(name: str, part: Mapping[str, Any], required: bool) -> Field:
         accepts=tuple(hints.get("accepts", ())),
         advanced=bool(hints.get("advanced")),
         group=hints.get("group", ""),
+        format=item.get("format", ""),
     )
 
 

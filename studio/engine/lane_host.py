@@ -31,6 +31,8 @@ from studio.library.creation import Creation
 if TYPE_CHECKING:
     from studio.library.library import Library
 
+NO_TELEMETRY = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
+"""Environment of workers in which libraries send no statistics of use, whatever the user has set."""
 ENVIRONMENT = {"PYTHONUTF8": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 """Environment of workers, where the user has set nothing else. They share the cores with the window and each other,
 and threads that wait by spinning would take several times as long."""
@@ -89,10 +91,10 @@ class LaneHost:
     def spawn(self, lane: LaneRunner) -> WorkerProcess:
         self.note_fingerprint(lane.lane)
         options = ["--home", str(self._home.root), "--lane", lane.lane.value, "--device", self.settings.device]
-        path = [str(paths.PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
+        path = os.pathsep.join(filter(None, (str(paths.PACKAGE.parent), os.environ.get("PYTHONPATH", ""))))
         return WorkerProcess(
             [*self._command, *options],
-            environment={**ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))},
+            environment={**ENVIRONMENT, **os.environ, **NO_TELEMETRY, "PYTHONPATH": path},
             folder=self._home.root,
             log=self._home.logs / f"worker-{lane.lane.value}.log",
             on_message=partial(self._on_message, lane),

@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio import __version__
-from studio.core import params_schema
+from studio.core import params_schema, private_paths
 from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.errors import BadInput
 from studio.core.recipe import REFERENCE, SEEDS, PluginRef, Recipe, utc_now
-from studio.library.models import offers
+from studio.library.models import local_paths, offers
 
 if TYPE_CHECKING:
     from studio.library.library import Library
 
 _ID = re.compile(r"[0-9a-f]{6,64}")
+_REFERENCE = re.compile(rf"{REFERENCE}[0-9a-f]{{64}}")
 
 
 def build_recipe(tool: ToolDescriptor, values: Mapping[str, Any], seed: int, library: Library) -> Recipe:
@@ -54,20 +55,26 @@ def build_recipe(tool: ToolDescriptor, values: Mapping[str, Any], seed: int, lib
     )
 
 
-def restore_values(recipe: Recipe, library: Library) -> dict[str, Any]:
-    """Return the values that `recipe` was built from, with the paths of its inputs.
+def restore_values(tool: ToolDescriptor, recipe: Recipe, library: Library) -> dict[str, Any]:
+    """Return the values that `recipe` was built from, with the paths of inputs, and of folders and models known here.
 
-    An input that the library no longer has stays ``sha256:…``, which `build_recipe` refuses.
+    Inputs come from the library, by their content alone. One that the library no longer has stays ``sha256:…``, which
+    `build_recipe` refuses. Raises BadInput for an input that is no reference.
     """
-    references = set(recipe.inputs.values())
-    paths = {reference: _find_path(reference, library) for reference in references}
-
-    def restore(value: object) -> object:
-        if isinstance(value, list):
-            return [restore(item) for item in value]
-        return paths[value] if isinstance(value, str) and value in paths else value
-
-    return {name: restore(value) for name, value in recipe.params.items()}
+    values = dict(recipe.params)
+    hashes = {model.name: model.sha256 for model in recipe.models}
+    for field in params_schema.read_fields(tool.schema):
+        if field.is_input:
+            restore = partial(_restore_input, field, library)
+        elif field.widget is Widget.FOLDER:
+            restore = partial(_restore_folder, library)
+        elif field.widget is Widget.MODEL:
+            restore = partial(_restore_model, library, hashes)
+        else:
+            continue
+        if field.name in values:
+            values[field.name] = _map_value(values[field.name], restore)
+    return values
 
 
 def resolve_paths(tool: ToolDescriptor, values: Mapping[str, Any], library: Library) -> dict[str, Any]:
@@ -157,7 +164,26 @@ def _find_path(reference: str, library: Library) -> str:
     return reference if path is None else str(path)
 
 
+def _restore_input(field: Field, library: Library, value: str) -> str:
+    if not _REFERENCE.fullmatch(value):
+        raise BadInput(f"{field.title}: the recipe names a file by its path, which is not used.", "Choose it yourself.")
+    return _find_path(value, library)
+
+
+def _restore_folder(library: Library, value: str) -> str:
+    path = local_paths.find(library.home, value) if value.startswith(private_paths.FOLDER_REFERENCE) else None
+    return str(path) if path else value
+
+
+def _restore_model(library: Library, hashes: Mapping[str, str], value: str) -> str:
+    """Return the path of the model that was used under this name with this hash, if its name alone does not find it."""
+    path = local_paths.find(library.home, value, hashes[value]) if hashes.get(value) else None
+    return str(path) if path else value
+
+
 def _check_folder(value: str) -> str:
+    if value.startswith(private_paths.FOLDER_REFERENCE):
+        raise BadInput(f"The folder {private_paths.name_of_path(value)} is not known here.", "Choose it again.")
     path = Path(value).expanduser().absolute()
     if not path.is_dir():
         raise BadInput(f"There is no folder {path}.", "Check the path.")

@@ -72,7 +72,7 @@ def test_an_input_may_be_the_id_path_or_reference_of_a_creation(library: Library
 
 def test_restored_values_build_the_same_recipe(library: Library, picture: Path) -> None:
     recipe = build_recipe(TOOL, {"image": picture, "images": [picture], "steps": 9}, 1, library)
-    values = restore_values(recipe, library)
+    values = restore_values(TOOL, recipe, library)
     assert values["image"] == values["images"][0] == get(library, recipe.inputs["image"]).path
     again = build_recipe(TOOL, values, 1, library)
     assert (again.params, again.inputs) == (recipe.params, recipe.inputs)
@@ -81,7 +81,7 @@ def test_restored_values_build_the_same_recipe(library: Library, picture: Path) 
 def test_a_missing_input_stays_a_reference_that_builds_no_recipe(library: Library, picture: Path) -> None:
     recipe = build_recipe(TOOL, {"image": picture}, 1, library)
     Path(get(library, recipe.inputs["image"]).path).unlink()
-    values = restore_values(recipe, library)
+    values = restore_values(TOOL, recipe, library)
     assert values["image"] == recipe.inputs["image"]
     with pytest.raises(BadInput, match="no longer in the library"):
         build_recipe(TOOL, values, 1, library)

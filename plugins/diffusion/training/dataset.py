@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,8 +84,14 @@ def read_folders(folders: Sequence[Path], size: int) -> Generator[api.Event, Non
         subjects += [subject for subject, _ in read]
         pixels += [array for _, array in read]
         images.skipped.update(skipped)
-        images.counts[folder.name if folder.name not in images.counts else str(folder)] = len(read)
+        images.counts[_unique_name(folder, images.counts)] = len(read)
     return images
+
+
+def _unique_name(folder: Path, names: Collection[str]) -> str:
+    """Return a folder's name, with a number if there is one of this name. Its path is nothing to share."""
+    numbered = (f"{folder.name} ({number})" for number in range(2, len(names) + 3))
+    return folder.name if folder.name not in names else next(name for name in numbered if name not in names)
 
 
 @dataclass(frozen=True)

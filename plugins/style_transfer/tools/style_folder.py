@@ -147,7 +147,7 @@ def _hash_settings(params: StyleParams, styles: Sequence[stylizer.WeightedStyle]
 
 
 def _format_report(target: Path, styled: int, skipped: int, failed: Mapping[str, str], others: Sequence[str]) -> str:
-    lines = [f"{styled:,} restyled into {target}."]
+    lines = [f"{styled:,} restyled into {target.name}."]
     if skipped:
         lines.append(f"{skipped:,} were done already.")
     if failed:

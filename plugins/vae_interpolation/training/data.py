@@ -41,12 +41,12 @@ def read_folders(
 
 
 def name_folders(folders: Sequence[Path]) -> list[str]:
-    """Return a unique name for each folder: its own, with its parent's, or its full path."""
-    own = [folder.name for folder in folders]
-    with_parent = [f"{folder.parent.name}/{folder.name}" for folder in folders]
-    return next(
-        (names for names in (own, with_parent) if len(set(names)) == len(names)), [str(folder) for folder in folders]
-    )
+    """Return a unique name for each folder: its own, with a number if there are several of it."""
+    names: list[str] = []
+    for folder in folders:
+        numbered = (f"{folder.name} ({number})" for number in range(2, len(folders) + 2))
+        names.append(folder.name if folder.name not in names else next(name for name in numbered if name not in names))
+    return names
 
 
 def crop_centre(sample: ImageSample, size: int) -> NDArray[np.float32]:

@@ -16,12 +16,14 @@ from studio.core import edited_json, paths
 from studio.core.paths import Home
 from studio.core.untrusted_files import make_valid
 from studio.library.creation import MODEL_FILE, find_tile_image
-from studio.library.models import external_folders, hub_cache, model_kind
+from studio.library.models import external_folders, hub_cache, local_paths, model_kind
 
 if TYPE_CHECKING:
     from studio.library.library import Library
 
 SUFFIXES = (*model_kind.WEIGHTS, *model_kind.PICKLES)
+_TRAINED_NAME = re.compile(r"[\w.-]+-[0-9a-f]{10}")
+"""Name of a trained model's folder in the library, which ends with the first digits of its id."""
 
 
 class ModelSource(Enum):
@@ -93,9 +95,10 @@ def list_offers(home: Home, library: Library | None, kind: str) -> list[ModelOff
 def resolve_model(home: Home, choice: str) -> Path | None:
     """Return the path of a chosen model.
 
-    `choice` is the name or short name of a starter, a name in the models folder, a creation's id, a path, a file name
-    in an external folder, or the hub name of a model that the studio has downloaded. Return None for anything else,
-    such as a hub model that is not downloaded.
+    `choice` is the name or short name of a starter, a name in the models folder, a creation's id, the name of a trained
+    model's folder, a path, a file name in an external folder, the hub name of a model that the studio has downloaded,
+    or the name of a model that was used by its path before. Return None for anything else, such as a hub model that is
+    not downloaded.
     """
     if not choice or "\0" in choice:
         return None
@@ -104,15 +107,39 @@ def resolve_model(home: Home, choice: str) -> Path | None:
         for folder in (starters_folder(), home.models):
             if (folder / choice).exists():
                 return folder / choice
-    if re.fullmatch("[0-9a-f]{10,64}", choice) and (trained := _find_trained(home, choice)):
+    if trained := _find_trained(home, choice):
         return trained
     path = Path(choice).expanduser()
     if path.exists():
         return path.absolute()
+    return _find_elsewhere(home, choice)
+
+
+def is_trusted(home: Home, choice: str) -> bool:
+    """Check whether a recipe that somebody else wrote may use a model without asking.
+
+    That is a model in one of the studio's folders or in the external folders, or one that was used before. Raises
+    OSError, ValueError or RuntimeError for what is no path.
+    """
+    choice = expand_name(home, choice)
+    if _is_name(choice) and any((folder / choice).exists() for folder in (starters_folder(), home.models)):
+        return True
+    if _find_trained(home, choice) or _find_elsewhere(home, choice):
+        return True
+    if hub_cache.is_hub_name(choice) and not Path(choice).exists():
+        return hub_cache.find_downloaded(home, choice) is not None
+    path = Path(os.path.normpath(Path(choice).expanduser()))
+    folders = [starters_folder(), home.models, home.library, *(Path(one.path) for one in external_folders.load(home))]
+    return any(folder in path.parents for folder in folders) or local_paths.has(home, path)
+
+
+def _find_elsewhere(home: Home, choice: str) -> Path | None:
+    """Find a model that was downloaded, or by its file name one in an external folder or one that was used before."""
     if hub_cache.is_hub_name(choice) and (own := hub_cache.studio_folder(home, choice)).is_dir():
         return own
     external = (Path(model.path) for folder in external_folders.load(home) for model in folder.models)
-    return next((path for path in external if path.name == choice and path.exists()), None)
+    found = next((path for path in external if path.name == choice and path.exists()), None)
+    return found or local_paths.find(home, choice)
 
 
 def expand_name(home: Home, choice: str) -> str:
@@ -150,7 +177,11 @@ def is_starter(name: str) -> bool:
 
 
 def _find_trained(home: Home, creation: str) -> Path | None:
-    """Find a trained model by the id in its folder's name, since workers do not read the index."""
+    """Find a trained model by the id in its folder's name or that whole name, since workers do not read the index."""
+    if _TRAINED_NAME.fullmatch(creation):
+        creation = creation[-10:]
+    elif not re.fullmatch("[0-9a-f]{10,64}", creation):
+        return None
     for root in (home.library, home.trash):
         for path in root.glob(f"*/*/*/*-{creation[:10]}"):
             if (path / MODEL_FILE).is_file() and _has_id(path, creation):

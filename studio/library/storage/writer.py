@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from studio.core import digests, files
+from studio.core import digests, files, private_paths
 from studio.core.errors import BadInput, StudioError
 from studio.core.paths import Home
 from studio.core.recipe import Recipe, utc_now
 from studio.library.creation import MODEL_FILE
 from studio.library.formats import markdown, pixels, png
-from studio.library.storage import recipe_embedding, sidecar, thumbnail_db
+from studio.library.storage import model_folder, recipe_embedding, sidecar, thumbnail_db
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,15 +121,27 @@ def save_text(
 
 
 def save_model(
-    home: Home, folder: Path, recipe: Recipe, *, title: str, kind: str, notes: Mapping[str, Any] | None = None
+    home: Home,
+    folder: Path,
+    recipe: Recipe,
+    *,
+    title: str,
+    kind: str,
+    notes: Mapping[str, Any] | None = None,
+    private: Iterable[str] = (),
 ) -> Path:
     """Move a trained model's folder into the library, with a `studio.json` that describes it.
 
+    `private` are paths of which its files keep the last part only.
     Raises StudioError if the folder does not exist or cannot be moved; it then stays in its place.
     """
     if not folder.is_dir():
         raise StudioError(f"The model folder {folder} does not exist.")
     recipe = finalize_recipe(recipe, notes)
+    try:
+        model_folder.remove_paths(folder, private)
+    except OSError as error:
+        raise files.describe_write_error(folder, error) from error
     about = msgspec.json.decode(_read_json(folder / MODEL_FILE) or b"{}", type=dict[str, Any])
     about |= {"title": title, "kind": kind, "recipe": msgspec.Raw(recipe.to_json().encode())}
     files.write_bytes_atomically(folder / MODEL_FILE, msgspec.json.encode(about))
@@ -205,10 +217,12 @@ def resolve_animation_format(format: str) -> str:
 
 
 def finalize_recipe(recipe: Recipe, notes: Mapping[str, Any] | None = None) -> Recipe:
-    """Return the recipe of a new result: with creation time and notes, and only JSON values."""
+    """Return the recipe of a new result: with creation time and notes, only JSON values, and no paths."""
     both = {**recipe.notes, **(notes or {})}
-    return msgspec.structs.replace(
-        recipe, created=utc_now(), params=_to_json_value(recipe.params), notes=_to_json_value(both)
+    return private_paths.clean_recipe(
+        msgspec.structs.replace(
+            recipe, created=utc_now(), params=_to_json_value(recipe.params), notes=_to_json_value(both)
+        )
     )
 
 

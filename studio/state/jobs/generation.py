@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from studio.core import params_schema
 from studio.core.errors import StudioError
+from studio.core.private_paths import FOLDER_REFERENCE, name_of_path
 from studio.library.creation import Creation, CreationKind
 from studio.state.form.job_request import JobRequest
 from studio.state.form.workspace import Workspace
@@ -20,11 +22,33 @@ from studio.state.tasks import Tasks
 from studio.state.undoable_actions import UndoableActions
 
 if TYPE_CHECKING:
+    from studio.core.descriptor import ToolDescriptor
+    from studio.engine.recipe_consent import OutsideUse
     from studio.library.library import Library
     from studio.library.models.licences import LicenceTerms
 
 DRAFT_MS = 60
 """Milliseconds after a change until a live tool runs again."""
+
+
+class PathConsent(NamedTuple):
+    """Settings that name `uses` outside of the studio's folders."""
+
+    uses: list[OutsideUse]
+    put: Callable[..., None]
+    """Puts all of the settings into the form, or those without the fields of `left_out`."""
+
+    @property
+    def sentence(self) -> str:
+        from studio.engine.recipe_consent import describe_uses
+
+        return describe_uses(self.uses)
+
+    def accept(self) -> None:
+        self.put()
+
+    def decline(self) -> None:
+        self.put(left_out={use.field for use in self.uses})
 
 
 class Generation(QObject):
@@ -42,6 +66,8 @@ class Generation(QObject):
     """A sentence for each field with a wrong value."""
     licence_required = Signal(object)
     """The `LicenceTerms` of a model that the artist must accept first."""
+    path_consent_required = Signal(object)
+    """A `PathConsent`: settings that name folders or models of whoever wrote them."""
     input_imported = Signal(object)
     """A creation that a job uses; its file may be new in the library."""
     drafting = Signal()
@@ -144,12 +170,30 @@ class Generation(QObject):
             self._notices.info(f"The tool {name} is not installed, so its settings cannot be used.")
             return
 
-        def restore() -> dict[str, Any]:
+        def restore() -> tuple[dict[str, Any], list[OutsideUse]]:
             from studio.engine.recipe_builder import restore_values
+            from studio.engine.recipe_consent import find_outside_uses
 
-            return restore_values(recipe, self._library)
+            values = restore_values(tool, recipe, self._library)
+            return values, find_outside_uses(tool, values, self._library.home)
 
-        def show(values: dict[str, Any]) -> None:
-            self._undoable.put_values(tool.id, values, "using settings", recipe.seed)
+        def show(restored: tuple[dict[str, Any], list[OutsideUse]]) -> None:
+            values, uses = restored
+            if uses:
+                self.path_consent_required.emit(PathConsent(uses, partial(self._put_values, tool, recipe.seed, values)))
+            else:
+                self._put_values(tool, recipe.seed, values)
 
         self._tasks.run(restore, show)
+
+    def _put_values(
+        self, tool: ToolDescriptor, seed: int, values: dict[str, Any], left_out: Collection[str] = ()
+    ) -> None:
+        """Put values into the form, without those fields that are left out, and folders that are not known here."""
+        unknown = [name for name, value in values.items() if str(value).startswith(FOLDER_REFERENCE)]
+        if unknown:
+            self._notices.info(
+                f"The folder {name_of_path(str(values[unknown[0]]))} is not known here. Choose it again."
+            )
+        kept = {name: value for name, value in values.items() if name not in {*left_out, *unknown}}
+        self._undoable.put_values(tool.id, kept, "using settings", seed)

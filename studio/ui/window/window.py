@@ -38,6 +38,7 @@ from studio.ui.window.plugin_rail import PluginRail
 from studio.ui.window.status_bar import StatusBar
 
 if TYPE_CHECKING:
+    from studio.state.jobs.generation import PathConsent
     from studio.state.library.settings_reader import SettingsOffer
     from studio.ui.dialogs.plugins_dialog import PluginsDialog
     from studio.ui.dialogs.queue_popup import QueuePanel
@@ -204,6 +205,7 @@ class Window(QMainWindow):
         session.router.preview_ready.connect(self._show_preview)
         session.show.connect(self._show_creation)
         session.settings_offers.offered.connect(self._offer_settings)
+        session.generation.path_consent_required.connect(self._ask_for_paths)
         self.canvas.files_dropped.connect(session.settings_offers.open_files)
         self.canvas.image_dropped.connect(session.importer.import_image)
         self.variations_strip.discard.connect(session.undoable.discard)
@@ -304,6 +306,11 @@ class Window(QMainWindow):
         self._palette = self._palette or CommandPalette(self.commands, self)
         left = (self.width() - self._palette.width()) // 2
         self._palette.open_at(self.mapToGlobal(QPoint(left, TOP_BAR + 24)))
+
+    def _ask_for_paths(self, consent: PathConsent) -> None:
+        from studio.ui.dialogs.path_consent import ask_for_paths
+
+        ask_for_paths(self, consent)
 
     def open_queue(self) -> None:
         from studio.ui.dialogs.queue_popup import QueuePanel

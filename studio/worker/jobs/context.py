@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,6 +22,7 @@ from studio.worker import devices
 from studio.worker.devices import Device
 from studio.worker.jobs.outputs import Outputs
 from studio.worker.jobs.provenance import Provenance
+from studio.worker.jobs.shared_recipe import SharedRecipe
 from studio.worker.models.cache import ModelCache
 from studio.worker.stdio import Outbox
 
@@ -65,12 +67,14 @@ class JobContext:
         self._scratch = scratch
         self._notes = dict(run.recipe.notes)
         self._model_refs: dict[str, Future[ModelRef]] = {}
+        self._shared = SharedRecipe(home, tool.Params.model_json_schema())
         self._outputs = Outputs(
             run,
             home=home,
             settings=settings,
             outbox=outbox,
             build_recipe=self._build_recipe,
+            list_private_paths=lambda: self._shared.list_paths(run.recipe),
             check_cancelled=self.check_cancelled,
         )
         self.cancelled = False
@@ -137,7 +141,9 @@ class JobContext:
     def model(self, choice: str) -> Path | str:
         path = find_model(self._home, choice)
         if isinstance(path, Path):
-            self._note_model(offers.name_of(choice, path), path)
+            name = offers.name_of(choice, path)
+            self._shared.name_model(choice, name)
+            self._note_model(name, path)
         else:
             self._model_refs.setdefault(choice, self._provenance.note_hub_model(choice))
         return path
@@ -155,19 +161,23 @@ class JobContext:
     def _note_model(self, name: str, path: Path) -> None:
         self._model_refs.setdefault(str(path), self._provenance.note_model(name, path))
 
-    def _build_recipe(self) -> Recipe:
-        """Return the recipe of a result that is finished now: the job's, with models, versions and notes."""
+    def _build_recipe(self, notes: Mapping[str, Any]) -> Recipe:
+        """Return the recipe of a result that is finished now: with models, versions and notes, without paths."""
         if not all(reference.done() for reference in self._model_refs.values()):
             self._outputs.show_status("Hashing the model, once")
-        models = [self._complete(reference.result()) for reference in self._model_refs.values()]
-        return msgspec.structs.replace(
+        models = {choice: self._complete(reference.result()) for choice, reference in self._model_refs.items()}
+        for choice, reference in models.items():
+            if (path := Path(choice)).is_absolute():
+                self._shared.remember_model(reference, path)
+        recipe = msgspec.structs.replace(
             self._run.recipe,
             tool_version=self._tool.version,
             plugin=self._plugin,
-            models=models,
+            models=[*models.values()],
             versions=devices.read_versions(),
-            notes=self._notes,
+            notes={**self._notes, **notes},
         )
+        return self._shared.clean(recipe)
 
     def _complete(self, reference: ModelRef) -> ModelRef:
         folder = (

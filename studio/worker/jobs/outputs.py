@@ -5,9 +5,10 @@ from __future__ import annotations
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from studio import api
 from studio.core.messages import JobNotice, JobProgress, ResultSaved, RunJob, replace_surrogates
@@ -24,7 +25,11 @@ ANIMATION_FORMATS = ("mp4", "webp", "gif", "apng")
 
 
 class Outputs:
-    """Takes the events of one job. `build_recipe` returns the recipe of a result that is finished now."""
+    """Takes the events of one job.
+
+    `build_recipe` returns the recipe of a result with these notes that is finished now, and `list_private_paths` the
+    paths that no file may hold.
+    """
 
     def __init__(
         self,
@@ -33,7 +38,8 @@ class Outputs:
         home: Home,
         settings: Settings,
         outbox: Outbox,
-        build_recipe: Callable[[], Recipe],
+        build_recipe: Callable[[Mapping[str, Any]], Recipe],
+        list_private_paths: Callable[[], Iterable[str]],
         check_cancelled: Callable[[], None],
     ) -> None:
         self._run = run
@@ -41,6 +47,7 @@ class Outputs:
         self._settings = settings
         self._outbox = outbox
         self._build_recipe = build_recipe
+        self._list_private_paths = list_private_paths
         self._check_cancelled = check_cancelled
         self._time_left = TimeLeft()
         self._progress_events = 0
@@ -105,35 +112,33 @@ class Outputs:
                 return writer.save_image(
                     self._home,
                     event.picture,
-                    self._build_recipe(),
+                    self._build_recipe(event.notes),
                     format=self._choose_format(IMAGE_FORMATS, self._settings.image_format),
                     name=event.name,
-                    notes=event.notes,
                 )
             case api.Animation():
                 return writer.save_animation(
                     self._home,
                     self._iterate_frames(event),
-                    self._build_recipe(),
+                    self._build_recipe(event.notes),
                     fps=event.fps,
                     loop=event.loop,
                     format=self._choose_format(ANIMATION_FORMATS, self._settings.animation_format),
                     name=event.name,
-                    notes=event.notes,
                     sound=event.sound,
                 )
             case api.Text():
                 return writer.save_text(
-                    self._home, event.text, self._build_recipe(), title=event.title, name=event.name, notes=event.notes
+                    self._home, event.text, self._build_recipe(event.notes), title=event.title, name=event.name
                 )
             case api.Trained():
                 return writer.save_model(
                     self._home,
                     Path(event.folder),
-                    self._build_recipe(),
+                    self._build_recipe(event.notes),
                     title=event.title,
                     kind=event.kind,
-                    notes=event.notes,
+                    private=self._list_private_paths(),
                 )
             case _:
                 raise AssertionError(f"{event} is no result")

@@ -333,7 +333,10 @@ def test_inputs_are_passed_as_paths(worker: Worker, tmp_path: Path) -> None:
     assert f"(5, 3) 2 None {tmp_path.name}" in Path(saved.path).read_text()
     recipe = recipe_embedding.read_recipe(Path(saved.path))
     assert recipe is not None
-    assert recipe.params == values
+    folder = recipe.params["folder"]
+    assert recipe.params == values | {"folder": folder}
+    assert folder.startswith("folder:"), "the recipe may be shared, so it has no path"
+    assert folder.endswith(f"/{tmp_path.name}")
     (failed,) = filter_messages(worker.run("look.do", **values), JobFailed)
     assert failed.failure.sentence == "Image: the file aa… no longer exists. Choose it again."
 

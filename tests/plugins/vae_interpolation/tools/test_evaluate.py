@@ -60,5 +60,10 @@ def test_each_folder_is_evaluated_separately(tmp_path: Path) -> None:
 
 def test_folders_of_the_same_name_get_unique_names() -> None:
     assert name_folders([Path("/a/red"), Path("/a/blue")]) == ["red", "blue"]
-    assert name_folders([Path("/a/red"), Path("/b/red")]) == ["a/red", "b/red"]
-    assert name_folders([Path("/1/a/red"), Path("/2/a/red")]) == ["/1/a/red", "/2/a/red"]
+    assert name_folders([Path("/a/red"), Path("/b/red")]) == ["red", "red (2)"]
+    assert name_folders([Path("/1/red"), Path("/2/blue"), Path("/3/red"), Path("/4/red (2)")]) == [
+        "red",
+        "blue",
+        "red (2)",
+        "red (2) (2)",
+    ]
