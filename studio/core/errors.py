@@ -66,7 +66,10 @@ class Cancelled(Exception):
 
 
 class Paused(Exception):
-    """Raised by a tool once it has saved its state, after the artist paused the job."""
+    """Raised by a tool once it has saved its state, after the artist paused the job or where it cannot go on for now.
+
+    In the second case the message is a sentence that says why.
+    """
 
 
 class Failure(Struct, frozen=True):

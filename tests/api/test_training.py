@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class Line(api.training.Training):
             networks={"model": self.network},
             averages={"ema": (self.average, self.network)},
             optimizers={"optimizer": torch.optim.AdamW(self.network["line"].parameters())},
-            learning_rate=lambda _: 0.05,
+            schedule=api.training.LearningRateSchedule(10, 0.05, "constant"),
             ema=0.9,
         )
 
@@ -64,13 +65,19 @@ class PartwiseLine(Line):
         self.finish_step(self.parallel_optimizer_step([partial(loss, part) for part in parts]))
 
 
-def emit_nothing(_: int) -> Iterator[api.Event]:
+def emit_nothing() -> Iterator[api.Event]:
     return iter(())
 
 
-def run(line: Line, ctx: testing.FakeContext, steps: int) -> list[api.Event]:
+def save_nothing(suffix: str) -> api.Trained:
+    return api.Trained(Path("nowhere"), f"Line{suffix}", "line")
+
+
+def run(line: Line, ctx: testing.FakeContext, steps: int, **values: object) -> list[api.Event]:
     events: list[api.Event] = []
-    for event in line.run(ctx, steps, after_step=emit_nothing, memory_error="Too much."):
+    line.schedule = replace(line.schedule, steps=steps)
+    params = api.training.TrainingParams(folder=Path(), **values)
+    for event in line.run(ctx, params, preview=emit_nothing, save_model=save_nothing, memory_error="Too much."):
         events.append(event)
         ctx.emit(event)
     return events
@@ -263,7 +270,8 @@ class LineParams(api.training.TrainingParams):
 def test_fields_of_a_training_have_the_order_of_field_order() -> None:
     properties = LineParams.model_json_schema()["properties"]
     assert [*properties] == [
-        *("folder", "more_folders", "kind", "title", "steps", "batch", "learning_rate", "ema", "preview_every")
+        *("folder", "more_folders", "kind", "title", "steps", "batch", "learning_rate", "ema", "preview_every"),
+        *("keep_every", "patience"),
     ]
     assert properties["title"]["default"] == "My line"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from typing import Literal
 
 from studio import api
@@ -14,7 +14,7 @@ from ..training import base_model, dataset, lora, model_card, preview_sheet, sma
 from ..training.base_model import BaseModel
 from ..training.dataset import LatentDataset, LoadedImages
 from ..training.preview_sheet import PreviewSheet
-from ..training.trainer import LearningRateSchedule, Trainer
+from ..training.trainer import Trainer
 
 MIN_IMAGES = 8
 CHECKPOINT_INTERVAL = 60.0
@@ -98,21 +98,24 @@ class TrainDiffusion(api.Tool):
         numbers = DEFAULTS[params.kind].override(params)
         latents = yield from _encode_or_load(params, ctx, images, autoencoder, numbers.batch)
         trainer = _build_trainer(params, ctx, latents, base, numbers)
-        prompts = preview_sheet.choose_prompts(params.prompts, images.subjects)
-        sheet = PreviewSheet(prompts, autoencoder.vae, int(latents.values.shape[-1]))
+        trainer.prompts = preview_sheet.choose_prompts(params.prompts, images.subjects)
+        sheet = PreviewSheet(autoencoder.vae, int(latents.values.shape[-1]))
 
-        def preview(step: int) -> Iterator[api.Event]:
-            if step % params.preview_every == 0 or step == numbers.steps:
-                yield api.Preview(sheet.render(trainer.ema_components, ctx), f"Step {step:,}")
+        def preview() -> Iterator[api.Event]:
+            yield api.Preview(sheet.render(trainer.ema_components, trainer.prompts, ctx))
+
+        def save_model(suffix: str) -> api.Trained:
+            return _save(trainer, params, ctx, images, autoencoder, base, suffix)
 
         yield from trainer.run(
             ctx,
-            numbers.steps,
-            after_step=preview,
+            params,
+            preview=preview,
+            save_model=save_model,
             memory_error=f"A batch of {numbers.batch} images needs more memory than there is.",
             save_every=CHECKPOINT_INTERVAL,
         )
-        yield _save(trainer, params, ctx, images, prompts, autoencoder, base)
+        yield save_model("")
 
 
 def _prepare_base_model(params: TrainDiffusion.Params, ctx: api.Context) -> BaseModel | None:
@@ -181,8 +184,16 @@ def _build_trainer(
             latents.list_vocabulary_texts(), size, channels, side, ctx.scratch / _TOKENIZER_FOLDER
         )
     warm_up = min(200, numbers.steps // 10)
-    schedule = LearningRateSchedule(numbers.steps, numbers.learning_rate, params.ema, warm_up)
-    return Trainer(components, schedule, latents.draw_batch, ctx.checkpoint_dir, seed=ctx.seed, device=ctx.device)
+    schedule = api.training.LearningRateSchedule(numbers.steps, numbers.learning_rate, warm_up=warm_up)
+    return Trainer(
+        components,
+        schedule,
+        latents.draw_batch,
+        ctx.checkpoint_dir,
+        seed=ctx.seed,
+        ema=params.ema,
+        device=ctx.device,
+    )
 
 
 def _save(
@@ -190,12 +201,12 @@ def _save(
     params: TrainDiffusion.Params,
     ctx: api.Context,
     images: LoadedImages,
-    prompts: Sequence[str],
     autoencoder: LoadedAutoencoder,
     base: BaseModel | None,
+    suffix: str,
 ) -> api.Trained:
     """Write the trained model or LoRA and its model card into a folder."""
-    folder = ctx.scratch / "model"
+    folder = ctx.scratch / f"model{suffix}"
     folder.mkdir(parents=True, exist_ok=True)
     is_lora = params.kind == "lora"
     starter = "" if is_lora else autoencoder.starter
@@ -208,17 +219,17 @@ def _save(
     if components:
         small_model.write_component_names(folder, components)
     summary = model_card.TrainingSummary(
-        title=params.title,
+        title=params.title + suffix,
         size=params.size,
         image_counts=images.counts,
         seed=ctx.seed,
         state=trainer.state,
         weight_count=weight_count,
-        prompts=prompts,
+        prompts=trainer.prompts,
         starter_autoencoder=starter,
         base=base.title if base else "",
         is_lora=is_lora,
     )
     model_card.build_card(summary).write(folder)
     notes = {"loss": round(trainer.state.loss, 4), "steps": trainer.state.step, "components": components}
-    return api.Trained(folder, params.title, "lora" if is_lora else "diffusion", notes)
+    return api.Trained(folder, params.title + suffix, "lora" if is_lora else "diffusion", notes)

@@ -37,23 +37,22 @@ _DEFAULT_COUNT = 8
 class PreviewSheet:
     """Generates images of some prompts. `side` is that of the latents."""
 
-    prompts: list[str]
     vae: AutoencoderKL
     side: int
 
-    def render(self, components: small_model.Components, ctx: api.Context) -> NDArray[np.uint8]:
+    def render(self, components: small_model.Components, prompts: Sequence[str], ctx: api.Context) -> NDArray[np.uint8]:
         """Return the images, from the same noise at each call, in a grid [h, w, 3] of 8 bits on white."""
         import torch
 
-        shape = (len(self.prompts), components.unet.config.in_channels, self.side, self.side)
+        shape = (len(prompts), components.unet.config.in_channels, self.side, self.side)
         noise = torch.randn(shape, generator=ctx.generator())
-        latents = small_model.sample_latents(components, self.prompts, noise, device=ctx.device)
+        latents = small_model.sample_latents(components, [*prompts], noise, device=ctx.device)
         images = small_model.decode_latents(self.vae, latents).cpu()
-        columns = min(_COLUMNS, len(self.prompts))
-        rows = math.ceil(len(self.prompts) / columns)
+        columns = min(_COLUMNS, len(prompts))
+        rows = math.ceil(len(prompts) / columns)
         side = images.shape[-1]
         cells = torch.ones(rows * columns, 3, side, side)
-        cells[: len(self.prompts)] = images
+        cells[: len(prompts)] = images
         grid = cells.view(rows, columns, 3, side, side).permute(2, 0, 3, 1, 4).reshape(3, rows * side, columns * side)
         return api.images.to_uint8(grid)
 

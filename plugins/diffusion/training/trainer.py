@@ -6,10 +6,9 @@ All randomness follows from the seed and the number of the step.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -29,23 +28,6 @@ MIN_IMAGES_PER_CORE = 16
 """Number of images of a batch for which a thread of its own is worthwhile."""
 
 
-@dataclass(frozen=True)
-class LearningRateSchedule:
-    """A linear warm-up, followed by a cosine decay to zero."""
-
-    steps: int
-    learning_rate: float = 1e-3
-    ema: float = 0.999
-    warm_up: int = 200
-
-    def compute_rate(self, step: int) -> float:
-        """Return the learning rate at a step."""
-        if step < self.warm_up:
-            return self.learning_rate * (step + 1) / self.warm_up
-        progress = (step - self.warm_up) / max(1, self.steps - self.warm_up)
-        return self.learning_rate * (0.5 + 0.5 * math.cos(math.pi * min(1.0, progress)))
-
-
 class Trainer(api.training.Training):
     """Trains those weights of `components` that require gradients.
 
@@ -56,11 +38,12 @@ class Trainer(api.training.Training):
     def __init__(
         self,
         components: Components,
-        schedule: LearningRateSchedule,
+        schedule: api.training.LearningRateSchedule,
         batches: Callable[[int], Batch],
         checkpoint_dir: Path,
         *,
         seed: int,
+        ema: float = 0.999,
         device: str = "cpu",
         autocast: bool = True,
     ) -> None:
@@ -80,8 +63,8 @@ class Trainer(api.training.Training):
             networks={"model": self.network},
             averages={"ema": (self.ema, self.network)},
             optimizers={"optimizer": torch.optim.AdamW(trained, betas=(0.9, 0.99), weight_decay=0.01)},
-            learning_rate=schedule.compute_rate,
-            ema=schedule.ema,
+            schedule=schedule,
+            ema=ema,
         )
 
     def step(self) -> None:

@@ -59,14 +59,15 @@ class StyleTrain(api.Tool):
             params, images, ctx.checkpoint_dir, seed=ctx.seed, device=ctx.device
         )
 
-        def show_previews(step: int) -> Iterator[api.Event]:
-            if step % params.preview_every == 0 or step in (params.preview_every // 10, preset.steps):
-                generated = training.evaluate(holdout)
-                yield api.Preview(training.build_preview_sheet(holdout, generated), f"Step {step:,}")
+        def preview() -> Iterator[api.Event]:
+            yield api.Preview(training.build_preview_sheet(holdout, training.evaluate(holdout)))
+
+        def save_model(suffix: str) -> api.Trained:
+            return _save_style(training, holdout, params, ctx, images, suffix)
 
         memory_error = f"A batch of {preset.batch} crops of {params.size} px needs more memory than is available."
-        yield from training.run(ctx, preset.steps, after_step=show_previews, memory_error=memory_error)
-        yield _save_style(training, holdout, params, ctx, images)
+        yield from training.run(ctx, params, preview=preview, save_model=save_model, memory_error=memory_error)
+        yield save_model("")
 
 
 def _save_style(
@@ -75,18 +76,20 @@ def _save_style(
     params: StyleTrainingParams,
     ctx: api.Context,
     images: presets.TrainingImages,
+    suffix: str,
 ) -> api.Trained:
+    """Write the style into a folder: the best weights at the end, the current ones of an intermediate style."""
     from PIL import Image
 
-    folder = ctx.scratch / "style"
-    best_step, scores = training.load_best()
+    folder = ctx.scratch / f"style{suffix}"
+    best_step, scores = (training.state.step, training.scores) if suffix else training.load_best()
     generators.save_network(training.ema, folder, presets.generator_config(params.kind, params.network))
     generated = training.generate(holdout.photos)
     data = {"photos": len(images.photos)}
     if images.paintings:
         data["paintings"] = len(images.paintings)
     evaluation = model_card.Evaluation(best_step, scores, float(checkerboard.compute_energy(generated)))
-    model_card.build_card(params, training, evaluation, data, seed=ctx.seed).write(folder)
+    model_card.build_card(params, params.title + suffix, training, evaluation, data, seed=ctx.seed).write(folder)
     Image.fromarray(api.images.to_uint8(generated[0])).save(folder / THUMBNAIL, quality=90)
     notes = {
         "measured": scores,
@@ -94,7 +97,7 @@ def _save_style(
         "steps": training.state.step,
         "checkerboard": evaluation.checkerboard,
     }
-    return api.Trained(folder, params.title, MODEL_KIND, notes)
+    return api.Trained(folder, params.title + suffix, MODEL_KIND, notes)
 
 
 Samples = list[api.datasets.ImageSample]

@@ -1,4 +1,4 @@
-"""The base of all style trainings: an averaged generator, its best weights, preview sheets and loss curves.
+"""The base of all style trainings: an averaged generator, its best weights and preview sheets.
 
 All randomness follows from the seed and the number of the step; all other state of a step is in the checkpoint.
 """
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from studio import api
 
-from .loss_curves import LossCurves
 from .metrics import Holdout
 
 if TYPE_CHECKING:
@@ -26,13 +25,13 @@ if TYPE_CHECKING:
 
 SHEET_COLUMNS = 6
 MIN_SHEET_WIDTH = 384
-"""Width in px below which the preview sheet is enlarged, so that the losses can be read."""
+"""Width in px below which the preview sheet is enlarged."""
 EVALUATION_BATCH = 4
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Hyperparameters of a training. The learning rate is constant for half of the steps, then falls linearly to 0."""
+    """Hyperparameters of a training."""
 
     steps: int
     learning_rate: float = 2e-4
@@ -41,15 +40,14 @@ class Hyperparameters:
     device: str = "cpu"
     mixed_precision: bool = True
 
-    def learning_rate_at(self, step: int) -> float:
-        """Return the learning rate of a step."""
-        return self.learning_rate * min(1.0, 2 * (1 - step / max(1, self.steps)))
+    def build_schedule(self) -> api.training.LearningRateSchedule:
+        """Return a learning rate that is constant for half of the steps, then falls linearly to 0."""
+        return api.training.LearningRateSchedule(self.steps, self.learning_rate, "linear", decay=0.5)
 
 
 class StyleTraining(api.training.Training):
-    """Trains `generator`. A subclass implements `step` and `score`, and names its losses."""
+    """Trains `generator`. A subclass implements `step` and `score`."""
 
-    loss_names: ClassVar[tuple[str, ...]]
     best_after: ClassVar[float] = 0.0
     """Fraction of the steps after which the best weights are kept."""
 
@@ -65,17 +63,16 @@ class StyleTraining(api.training.Training):
         """Start a training. `generator` and `networks` must be on the device already (see `place_network`)."""
         self.generator, self.hyper = generator, hyper
         self.ema = copy.deepcopy(generator).eval().requires_grad_(False)
-        self.curves = LossCurves(self.loss_names, hyper.steps)
         self.best = api.training.BestWeights(self.ema, checkpoint_dir)
         self.scores: dict[str, float] = {}
         self.losses: dict[str, float] = {}
         # The names are those in the checkpoints of trainings that wait in the queue.
         super().__init__(
             checkpoint_dir,
-            networks={"painter": generator, "curves": self.curves.buffers, **networks},
+            networks={"painter": generator, **networks},
             averages={"ema": (self.ema, generator)},
             optimizers=optimizers,
-            learning_rate=hyper.learning_rate_at,
+            schedule=hyper.build_schedule(),
             ema=hyper.ema,
         )
 
@@ -110,8 +107,7 @@ class StyleTraining(api.training.Training):
     def record(self, loss: float, losses: Mapping[str, float]) -> None:
         """Record the losses of a step and finish it."""
         self.losses = dict(losses)
-        self.curves.add(self.state.step, losses)
-        self.finish_step(loss)
+        self.finish_step(loss, losses)
 
     def generate(self, images: Tensor, network: nn.Module | None = None) -> Tensor:
         """Run the averaged generator (or another network) on [n, 3, h, w] in -1..1. The result is on the CPU."""
@@ -126,8 +122,10 @@ class StyleTraining(api.training.Training):
         generated = self.generate(holdout.photos)
         self.scores = self.score(holdout, generated)
         total = sum(self.scores.values())
-        if self.state.step >= self.best_after * self.hyper.steps:
+        if self.state.step >= self.best_after * self.steps:
             self.best.update(total, step=self.state.step, measured=self.scores)
+            self.report_score("held-out score", total)
+        self.record_measures({f"held-out {name}": value for name, value in self.scores.items()})
         return generated
 
     def load_best(self) -> tuple[int, dict[str, float]]:
@@ -145,14 +143,13 @@ class StyleTraining(api.training.Training):
         return True
 
     def build_preview_sheet(self, holdout: Holdout, generated: Tensor) -> NDArray[np.uint8]:
-        """Build a sheet of up to six columns with the photo at the top and the loss curves below, [h, w, 3]."""
+        """Build a sheet of up to six columns with the photo at the top, [h, w, 3]."""
         import torch
 
         rows = [torch.cat([*row[:SHEET_COLUMNS]], dim=2) for row in self.build_preview_rows(holdout, generated)]
         sheet = api.images.to_uint8(torch.cat(rows, dim=1))
         scale = -(-MIN_SHEET_WIDTH // sheet.shape[1])
-        sheet = sheet.repeat(scale, 0).repeat(scale, 1)
-        return np.ascontiguousarray(np.concatenate([sheet, self.curves.plot(sheet.shape[1])]))
+        return np.ascontiguousarray(sheet.repeat(scale, 0).repeat(scale, 1))
 
 
 def place_network(network: nn.Module, hyper: Hyperparameters) -> nn.Module:

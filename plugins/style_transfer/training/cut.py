@@ -26,7 +26,6 @@ class Cut(StyleTraining):
     it for photos and half for paintings, which the generator is not to change.
     """
 
-    loss_names = ("generator", "discriminator", "PatchNCE")
     best_after = 0.5  # A generator that has learnt little keeps the photo best.
 
     def __init__(

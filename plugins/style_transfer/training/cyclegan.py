@@ -48,7 +48,6 @@ class CycleGan(StyleTraining):
     `cycle_weight`; 0 skips it. `pool` is the number of images in each image pool.
     """
 
-    loss_names = ("generator", "discriminator", "cycle", "identity")
     best_after = 0.5  # A generator that has learnt little keeps the photo best.
 
     def __init__(

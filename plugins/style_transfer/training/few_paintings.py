@@ -25,8 +25,6 @@ class FewPaintings(StyleTraining):
     `style_weight` is the weight of the patch distance to the paintings, `content_weight` that of the structure loss.
     """
 
-    loss_names = ("style", "content")
-
     def __init__(
         self,
         generator: nn.Module,

@@ -30,7 +30,13 @@ class Evaluation:
 
 
 def build_card(
-    params: StyleTrainingParams, training: StyleTraining, evaluation: Evaluation, data: Mapping[str, int], *, seed: int
+    params: StyleTrainingParams,
+    title: str,
+    training: StyleTraining,
+    evaluation: Evaluation,
+    data: Mapping[str, int],
+    *,
+    seed: int,
 ) -> api.model_card.ModelCard:
     """Build the card. `data` counts the images used for training, by what they are."""
     method = f"effect: {params.effect}" if params.kind == "effect" else params.kind
@@ -42,7 +48,7 @@ def build_card(
         )
     )
     return api.model_card.ModelCard(
-        title=params.title,
+        title=title,
         summary=f"A style for `style.transfer`, trained with the method {method}.",
         rows={
             **api.model_card.training_rows("style.train", training.state, seed=seed, parameters=parameters),

@@ -29,8 +29,6 @@ class Pix2Pix(StyleTraining):
     rather than blurred: a discriminator and the patch distance are added, and the pixel loss counts less.
     """
 
-    loss_names = ("pixels", "patches", "discriminator")
-
     def __init__(
         self,
         generator: nn.Module,

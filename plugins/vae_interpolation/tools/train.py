@@ -18,7 +18,7 @@ from ..models.codec import GlobalCodec, KlCodec, load_codec
 from ..training import prior
 from ..training.data import Views, crop_centre, name_folders, read_folders
 from ..training.metrics import psnr_by_folder
-from ..training.trainer import Schedule, Trainer
+from ..training.trainer import KlSchedule, Trainer, build_schedule
 from ..training.vae_kinds import GlobalKind, SpatialKind, VaeKind
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class TrainVae(api.Tool):
     class Params(api.training.TrainingParams):
         field_order = (
             *("folder", "more_folders", "kind", "title", "size", "steps", "width", "flips", "start_from"),
-            *("batch", "learning_rate", "kl_weight", "kl_warm_up", "ema", "preview_every"),
+            *("batch", "learning_rate", "kl_weight", "kl_warm_up", "ema", "preview_every", "keep_every", "patience"),
         )
         folder: api.FolderInput
         """Your images, including subfolders. At least 16; some hundreds are better."""
@@ -98,17 +98,19 @@ class TrainVae(api.Tool):
         stride = -(-len(holdout) // MAX_EVALUATED)
         images = torch.from_numpy(_stack_centres(holdout[::stride], params.size))
 
-        def show_previews(step: int) -> Iterator[api.Event]:
-            if step % params.preview_every == 0 or step in (params.preview_every // 10, params.steps):
-                _, reconstruction = trainer.evaluate(images)
-                yield api.Preview(compare(images, reconstruction), f"Step {step:,}")
+        def preview() -> Iterator[api.Event]:
+            _, reconstruction = trainer.evaluate(images)
+            yield api.Preview(compare(images, reconstruction))
+
+        def save_model(suffix: str) -> api.Trained:
+            return self._save(trainer, params, ctx, training, holdout, suffix)
 
         memory_error = f"The device has too little memory for a batch of {params.batch} images."
-        yield from trainer.run(ctx, params.steps, after_step=show_previews, memory_error=memory_error)
+        yield from trainer.run(ctx, params, preview=preview, save_model=save_model, memory_error=memory_error)
         trainer.best.restore()
         if params.kind == "global":
             yield from _train_prior(trainer, params, ctx, training)
-        yield self._save(trainer, params, ctx, training, holdout)
+        yield save_model("")
 
     def _save(
         self,
@@ -117,21 +119,22 @@ class TrainVae(api.Tool):
         ctx: api.Context,
         training: Sequence[ImageSample],
         holdout: Sequence[ImageSample],
+        suffix: str,
     ) -> api.Trained:
-        folder = ctx.scratch / "model"
+        folder = ctx.scratch / f"model{suffix}"
         trainer.kind.save(trainer.ema, folder, _encode(trainer, holdout[:MAX_STANDARDISED], params.size))
         groups = name_folders([params.folder, *params.more_folders])
         psnr = psnr_by_folder(trainer.reconstruct, holdout, groups, params.size)
         parameters = sum(value.numel() for value in trainer.ema.parameters())
         ModelCard(
-            title=params.title,
+            title=params.title + suffix,
             summary=f"An autoencoder, {KIND_NAMES[params.kind]}, trained at {params.size} px.",
             rows=training_rows(self.id, trainer.state, seed=ctx.seed, parameters=parameters),
             data={name: sum(one.group == group for one in training) for group, name in enumerate(groups)},
             measures=[Measure(f"PSNR, {name}", value, "dB, higher is better") for name, value in psnr.items()],
         ).write(folder)
         notes = {"held_out_psnr": psnr, "held_out_loss": trainer.best.score, "steps": trainer.state.step}
-        return api.Trained(folder, params.title, trainer.kind.name, notes)
+        return api.Trained(folder, params.title + suffix, trainer.kind.name, notes)
 
 
 def _build_trainer(params: TrainVae.Params, ctx: api.Context, samples: list[ImageSample]) -> Trainer:
@@ -139,13 +142,7 @@ def _build_trainer(params: TrainVae.Params, ctx: api.Context, samples: list[Imag
 
     torch.manual_seed(ctx.seed)
     is_spatial = params.kind == "spatial"
-    schedule = Schedule(
-        steps=params.steps,
-        learning_rate=params.learning_rate,
-        kl_weight=KL_WEIGHTS[params.kind] if params.kl_weight is None else params.kl_weight,
-        kl_warm_up=params.kl_warm_up,
-        ema=params.ema,
-    )
+    kl = KlSchedule(KL_WEIGHTS[params.kind] if params.kl_weight is None else params.kl_weight, params.kl_warm_up)
     model = _build_model(params, ctx)
     views = Views(
         samples,
@@ -157,7 +154,17 @@ def _build_trainer(params: TrainVae.Params, ctx: api.Context, samples: list[Imag
         white=0.6 if is_spatial else 1.0,
     )
     kind: VaeKind[Any] = SpatialKind() if is_spatial else GlobalKind()
-    return Trainer(model, kind, schedule, views.batch, ctx.checkpoint_dir, seed=ctx.seed, device=ctx.device)
+    return Trainer(
+        model,
+        kind,
+        build_schedule(params.steps, params.learning_rate),
+        views.batch,
+        ctx.checkpoint_dir,
+        kl=kl,
+        seed=ctx.seed,
+        ema=params.ema,
+        device=ctx.device,
+    )
 
 
 def _build_model(params: TrainVae.Params, ctx: api.Context) -> nn.Module:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from .vae_kinds import VaeKind
 
+RATE_WARM_UP = 100
+"""Number of steps in which the learning rate rises to its value."""
 COOL_DOWN = 0.3
 """Last fraction of the steps, in which the learning rate falls to zero along a cosine."""
 EVALUATION_BATCH = 8
@@ -31,28 +33,23 @@ EVALUATION_BATCH = 8
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """Learning rate and weights during a training. `kl_weight` is per pixel value, as in the evidence lower bound."""
+class KlSchedule:
+    """The weight of the KL divergence per pixel value, as in the evidence lower bound, with a linear warm-up."""
 
-    steps: int
-    learning_rate: float = 1e-3
-    kl_weight: float = 1e-3
-    kl_warm_up: int = 0
+    weight: float = 1e-3
+    warm_up: int = 0
+    """Number of steps."""
     free_nats: float = 0.0
-    ema: float = 0.999
-    rate_warm_up: int = 100
+    """Values below this per latent value count as this."""
 
-    def rate(self, step: int) -> float:
-        """Return the learning rate at a step: a linear warm-up, a plateau, a cosine to zero."""
-        if step < self.rate_warm_up:
-            return self.learning_rate * (step + 1) / self.rate_warm_up
-        cool = max(1, round(self.steps * COOL_DOWN))
-        done = (step - (self.steps - cool)) / cool
-        return self.learning_rate * (0.5 + 0.5 * math.cos(math.pi * min(1.0, max(0.0, done))))
+    def weight_at(self, step: int) -> float:
+        """Return the weight at a step."""
+        return self.weight * min(1.0, (step + 1) / self.warm_up) if self.warm_up else self.weight
 
-    def kl(self, step: int) -> float:
-        """Return the weight of the KL divergence at a step."""
-        return self.kl_weight * min(1.0, (step + 1) / self.kl_warm_up) if self.kl_warm_up else self.kl_weight
+
+def build_schedule(steps: int, learning_rate: float) -> api.training.LearningRateSchedule:
+    """Return a schedule with a short warm-up, a plateau, and a cosine decay over the last steps."""
+    return api.training.LearningRateSchedule(steps, learning_rate, warm_up=RATE_WARM_UP, decay=COOL_DOWN)
 
 
 class Trainer(api.training.Training):
@@ -62,11 +59,13 @@ class Trainer(api.training.Training):
         self,
         model: nn.Module,
         kind: VaeKind[Any],
-        schedule: Schedule,
+        schedule: api.training.LearningRateSchedule,
         batches: Callable[[int], NDArray[np.float32]],
         checkpoint_dir: Path,
         *,
+        kl: KlSchedule,
         seed: int,
+        ema: float = 0.999,
         device: str = "cpu",
         half: bool = True,
     ) -> None:
@@ -74,7 +73,7 @@ class Trainer(api.training.Training):
 
         self.model = model.to(device).train()
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self.kind, self.schedule, self.batches = kind, schedule, batches
+        self.kind, self.kl, self.batches = kind, kl, batches
         self.seed, self.device, self.half = seed, device, half
         self.best = api.training.BestWeights(self.ema, checkpoint_dir, score_key="loss")
         self.holdout_loss = math.inf
@@ -84,23 +83,24 @@ class Trainer(api.training.Training):
             networks={"model": self.model},
             averages={"ema": (self.ema, self.model)},
             optimizers={"optimizer": torch.optim.AdamW(self.model.parameters(), betas=(0.9, 0.99), weight_decay=0.0)},
-            learning_rate=schedule.rate,
-            ema=schedule.ema,
+            schedule=schedule,
+            ema=ema,
         )
 
     def step(self) -> None:
         import torch
 
-        step, schedule = self.state.step, self.schedule
+        step = self.state.step
         images = torch.from_numpy(np.ascontiguousarray(self.batches(step))).to(self.device)
         with api.training.autocast(self.device, enabled=self.half):
             mean, logvar = (value.float() for value in self.kind.posterior(self.model, images))
             latents = mean + torch.exp(0.5 * logvar) * self._noise(mean)
             reconstruction = self.kind.decode(self.model, latents).float()
         loss = picture_loss(reconstruction, images)
-        nats = divergence(mean, logvar, schedule.free_nats)
-        self.finish_step(self.optimizer_step(loss + schedule.kl(step) * nats / images[0].numel()))
+        nats = divergence(mean, logvar, self.kl.free_nats)
+        total = self.optimizer_step(loss + self.kl.weight_at(step) * nats / images[0].numel())
         self.picture_loss = float(loss.detach())
+        self.finish_step(total, {"reconstruction loss": self.picture_loss, "KL divergence": float(nats.detach())})
 
     def status(self) -> str:
         held_out = f" · held-out {self.holdout_loss:.3f}" if self.holdout_loss < math.inf else ""
@@ -111,6 +111,7 @@ class Trainer(api.training.Training):
         reconstruction = self.reconstruct(images)
         self.holdout_loss = loss = float(picture_loss(reconstruction, images))
         self.best.update(loss, step=self.state.step)
+        self.report_score("held-out loss", loss)
         return loss, reconstruction
 
     def reconstruct(self, images: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,17 +111,24 @@ def copy_token_embeddings(model: PreTrainedModel, source: Path) -> None:
         ours.copy_(theirs)
 
 
-def round_to_float8(model: PreTrainedModel) -> None:
-    """Round all matrices in place to values of float8 (E4M3, Micikevicius et al. 2022, arXiv 2209.05433).
+@contextmanager
+def round_to_float8(model: PreTrainedModel) -> Iterator[None]:
+    """Round all matrices to values of float8 (E4M3, Micikevicius et al. 2022, arXiv 2209.05433) inside the context.
 
-    The relative error is at most 6 %. An evaluation afterwards is of exactly the weights that `save_model` stores.
+    The relative error is at most 6 %. An evaluation inside is of exactly the weights that `save_model` stores.
     """
     import torch
 
+    matrices = [value for value in model.parameters() if value.ndim > 1]
+    originals = [value.detach().clone() for value in matrices]
     with torch.no_grad():
-        for value in model.parameters():
-            if value.ndim > 1:
-                value.copy_(value.to(torch.float8_e4m3fn))
+        for value in matrices:
+            value.copy_(value.to(torch.float8_e4m3fn))
+        try:
+            yield
+        finally:
+            for value, original in zip(matrices, originals, strict=True):
+                value.copy_(original)
 
 
 def save_model(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -17,7 +19,7 @@ from ..models.tokenizer import load_tokenizer
 from ..models.writer import find_model, read_title
 from ..training import model_card
 from ..training.bpe import encode_documents, train_tokenizer
-from ..training.documents import HELD_OUT_FRACTION, Document, read_folders
+from ..training.documents import HELD_OUT_FRACTION, Corpus, Document, read_folders
 from ..training.samples import sample_text
 from ..training.token_streams import TokenStreams, build_streams, load_streams, save_streams
 from ..training.trainer import EVALUATION_WINDOWS, Trainer, TrainingPlan
@@ -123,43 +125,75 @@ class WriterTrain(api.Tool):
         mask_token = tokenizer.mask_token_id if params.kind == "masked" else None
         trainer = Trainer(model, streams, plan, ctx.checkpoint_dir, mask_token=mask_token)
 
-        def preview(step: int) -> Iterator[api.Event]:
-            if step % params.preview_every == 0 or step == plan.steps:
-                perplexity = trainer.evaluate_perplexity(held_out)
-                samples = _sample(trainer, tokenizer, params, PREVIEW_TOKENS, PREVIEW_SAMPLES)
-                text = "\n\n".join(text for _, text in samples)
-                yield api.Preview(text, f"Step {step:,} · held-out perplexity {perplexity:.1f}")
+        trainer.prompts = [*params.prompts]
+
+        def preview() -> Iterator[api.Event]:
+            perplexity = trainer.evaluate_perplexity(held_out)
+            trainer.report_score("held-out perplexity", perplexity)
+            samples = _sample(trainer, tokenizer, params, PREVIEW_TOKENS, PREVIEW_SAMPLES)
+            text = "\n\n".join(text for _, text in samples)
+            yield api.Preview(text, f"Step {trainer.state.step:,} · held-out perplexity {perplexity:.1f}")
+
+        def save_model(suffix: str) -> api.Trained:
+            result = TrainingResult(corpus, streams, held_out, tokenizer, base)
+            return _save(trainer, result, params, ctx, suffix)
 
         memory_error = f"A batch of {plan.batch} sequences with {plan.context} tokens needs more memory than there is."
         yield from trainer.run(
-            ctx, plan.steps, after_step=preview, memory_error=memory_error, save_every=CHECKPOINT_SECONDS
+            ctx,
+            params,
+            preview=preview,
+            save_model=save_model,
+            memory_error=memory_error,
+            save_every=CHECKPOINT_SECONDS,
         )
-        folder = ctx.scratch / "writer"
-        _save_model(trainer, tokenizer, params, folder)
-        credit = model_card.format_credits(corpus.documents, base)
-        if credit:
-            (folder / model_card.CREDITS).write_text(credit, encoding="utf-8")
-        perplexity = trainer.evaluate_perplexity(held_out)
-        data = model_card.CardData(
-            title=params.title,
-            training_kind=params.kind,
-            base=read_title(base) if base else "",
-            counts=corpus.counts,
-            tokens=streams.count_tokens(),
-            seen_tokens=plan.steps * plan.batch * plan.context,
-            state=trainer.state,
-            seed=ctx.seed,
-            parameters=sum(value.numel() for value in trainer.model.parameters() if value.requires_grad),
-            perplexity=perplexity,
-            held_out_tokens=int(held_out.split_windows(plan.context, EVALUATION_WINDOWS).size),
-            samples=_sample(trainer, tokenizer, params, CARD_TOKENS, CARD_SAMPLES),
-            has_credits=bool(credit),
-            as_float8=params.eight_bits,
-        )
-        model_card.build_card(data).write(folder)
-        notes = {"perplexity": round(perplexity, 2), "steps": plan.steps, "loss": round(trainer.state.loss, 4)}
-        model_kind = "masked-language" if params.kind == "masked" else "language"
-        yield api.Trained(folder, params.title, model_kind, notes)
+        yield save_model("")
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a model was trained with, for saving it."""
+
+    corpus: Corpus
+    streams: TokenStreams
+    held_out: TokenStreams
+    tokenizer: PreTrainedTokenizerBase
+    base: Path | None
+
+
+def _save(
+    trainer: Trainer, result: TrainingResult, params: WriterTrain.Params, ctx: api.Context, suffix: str
+) -> api.Trained:
+    """Write the model with the EMA weights and its card into a folder."""
+    folder = ctx.scratch / f"writer{suffix}"
+    with architectures.round_to_float8(trainer.ema) if params.eight_bits and params.kind != "lora" else nullcontext():
+        _save_model(trainer, result.tokenizer, params, folder)
+        perplexity = trainer.evaluate_perplexity(result.held_out)
+        samples = _sample(trainer, result.tokenizer, params, CARD_TOKENS, CARD_SAMPLES)
+    credit = model_card.format_credits(result.corpus.documents, result.base)
+    if credit:
+        (folder / model_card.CREDITS).write_text(credit, encoding="utf-8")
+    plan, state = trainer.plan, trainer.state
+    data = model_card.CardData(
+        title=params.title + suffix,
+        training_kind=params.kind,
+        base=read_title(result.base) if result.base else "",
+        counts=result.corpus.counts,
+        tokens=result.streams.count_tokens(),
+        seen_tokens=state.step * plan.batch * plan.context,
+        state=state,
+        seed=ctx.seed,
+        parameters=sum(value.numel() for value in trainer.model.parameters() if value.requires_grad),
+        perplexity=perplexity,
+        held_out_tokens=int(result.held_out.split_windows(plan.context, EVALUATION_WINDOWS).size),
+        samples=samples,
+        has_credits=bool(credit),
+        as_float8=params.eight_bits,
+    )
+    model_card.build_card(data).write(folder)
+    notes = {"perplexity": round(perplexity, 2), "steps": state.step, "loss": round(state.loss, 4)}
+    model_kind = "masked-language" if params.kind == "masked" else "language"
+    return api.Trained(folder, params.title + suffix, model_kind, notes)
 
 
 def _find_base(params: WriterTrain.Params, ctx: api.Context) -> Path | None:
@@ -248,12 +282,10 @@ def _build_model(
 
 
 def _save_model(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, params: WriterTrain.Params, folder: Path) -> None:
-    """Save the EMA weights; rounded to float8 before, they are also evaluated as they are saved."""
+    """Save the EMA weights."""
     if params.kind == "lora":
         lora.save_lora(trainer.ema, folder)
         return
-    if params.eight_bits:
-        architectures.round_to_float8(trainer.ema)
     architectures.save_model(trainer.ema, tokenizer, folder, as_float8=params.eight_bits)
 
 
@@ -269,7 +301,7 @@ def _sample(
             for words in [predict_words(trainer.ema, tokenizer, before, after, count=8, device=device)]
         ]
     kinds = [kind for kind in ("tale", "story", "poem", "text", "book") if kind in trainer.streams.rows] or ["text"]
-    prompts = params.prompts or [*PROMPTS]
+    prompts = trainer.prompts or [*PROMPTS]
     samples = []
     for number in range(count):
         kind = kinds[number % len(kinds)]

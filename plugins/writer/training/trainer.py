@@ -30,7 +30,7 @@ WARM_UP_STEPS = 200
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """Hyperparameters. The learning rate has a linear warm-up, then a cosine decay to a tenth."""
+    """Hyperparameters."""
 
     steps: int
     learning_rate: float
@@ -40,12 +40,10 @@ class TrainingPlan:
     seed: int = 0
     device: str = "cpu"
 
-    def learning_rate_at(self, step: int) -> float:
+    def build_schedule(self) -> api.training.LearningRateSchedule:
+        """Return a learning rate with a linear warm-up, then a cosine decay to a tenth."""
         warm_up = min(WARM_UP_STEPS, self.steps // 10)
-        if step < warm_up:
-            return self.learning_rate * (step + 1) / warm_up
-        fraction = (step - warm_up) / max(1, self.steps - warm_up)
-        return self.learning_rate * (0.55 + 0.45 * math.cos(math.pi * min(1.0, fraction)))
+        return api.training.LearningRateSchedule(self.steps, self.learning_rate, warm_up=warm_up, floor=0.1)
 
 
 class Trainer(api.training.Training):
@@ -76,7 +74,7 @@ class Trainer(api.training.Training):
             networks={"model": self.model},
             averages={"ema": (self.ema, self.model)},
             optimizers={"optimizer": torch.optim.AdamW(groups, betas=(0.9, 0.95))},
-            learning_rate=plan.learning_rate_at,
+            schedule=plan.build_schedule(),
             ema=plan.ema,
         )
 

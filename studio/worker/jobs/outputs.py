@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from studio import api
+from studio.core import training_record
 from studio.core.messages import JobNotice, JobProgress, ResultSaved, RunJob, replace_surrogates
 from studio.core.notices import NoticeLevel
 from studio.core.paths import Home
@@ -132,6 +133,9 @@ class Outputs:
                     self._home, event.text, self._build_recipe(event.notes), title=event.title, name=event.name
                 )
             case api.Trained():
+                if self._run.checkpoint_dir:
+                    record = training_record.TrainingRecord(Path(self._run.checkpoint_dir) / training_record.FOLDER)
+                    record.copy_to(Path(event.folder) / training_record.MODEL_FOLDER)
                 return writer.save_model(
                     self._home,
                     Path(event.folder),

@@ -84,6 +84,8 @@ class JobRunner:
                 _log.info("%s was cancelled (%s)", run.job, type(error).__name__)
                 return JobCancelled(run.job)
             if isinstance(error, api.Paused):
+                if str(error):
+                    self._outbox.send(JobNotice(run.job, str(error), NoticeLevel.WARNING))
                 return JobPaused(run.job)
             raise
 

@@ -94,7 +94,7 @@ def test_loss_falls(tmp_path: Path, xl: Path) -> None:
     torch.manual_seed(0)
     base = lora.prepare_lora_training(testing.FakeContext(1), str(xl), 8, 16)
     batch = torch.ones(2, 4, 8, 8), ["a fox", ""], [(32, 64, 0, 16), None]
-    numbers = trainer.LearningRateSchedule(steps=12, learning_rate=3e-2, warm_up=2)
+    numbers = api.training.LearningRateSchedule(steps=12, learning_rate=3e-2, warm_up=2)
     training = ConstantNoiseTrainer(base.components, numbers, lambda _: batch, tmp_path, seed=1, autocast=False)
     losses = []
     for _ in range(12):

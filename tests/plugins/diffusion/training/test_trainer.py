@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from plugins.diffusion.training import small_model, trainer
-from plugins.diffusion.training.trainer import LearningRateSchedule, Trainer
+from plugins.diffusion.training.trainer import Trainer
+from studio.api.training import LearningRateSchedule
 
 if TYPE_CHECKING:
     from plugins.diffusion.training.trainer import Batch
@@ -99,9 +100,7 @@ def test_large_batch_is_split_over_the_cores(tmp_path: Path, monkeypatch: pytest
 
 def test_learning_rate_warms_up_and_decays() -> None:
     schedule = LearningRateSchedule(steps=1100, learning_rate=1.0, warm_up=100)
-    assert [schedule.compute_rate(step) for step in (0, 99, 100, 600, 1100)] == pytest.approx(
-        [0.01, 1.0, 1.0, 0.5, 0.0]
-    )
+    assert [schedule.rate_at(step) for step in (0, 99, 100, 600, 1100)] == pytest.approx([0.01, 1.0, 1.0, 0.5, 0.0])
 
 
 def test_terminal_snr_is_zero() -> None:

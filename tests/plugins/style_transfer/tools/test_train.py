@@ -73,7 +73,7 @@ def test_a_style_is_trained_and_loaded_again(kind: TrainingKind, photos: Path, p
     rows = 3 if kind in ("effect", "cyclegan") else 2
     previews = [event.content for event in events if isinstance(event, api.Preview)]
     shapes = [preview.shape for preview in previews if isinstance(preview, np.ndarray)]
-    assert shapes == [(rows * 384 + 96, 384, 3)] * 2
+    assert shapes == [(rows * 384, 384, 3)] * 2
     status = [event.text for event in events if isinstance(event, api.Progress) and event.step]
     assert "held-out style" in status[-1]
 

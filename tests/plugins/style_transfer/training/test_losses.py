@@ -1,13 +1,11 @@
-"""Losses, scores, the image pool and the loss curves."""
+"""Losses, scores and the image pool."""
 
-import numpy as np
 import pytest
 import torch
 
 from plugins.style_transfer.inference import checkerboard
 from plugins.style_transfer.training import losses, metrics
 from plugins.style_transfer.training.image_pool import ImagePool
-from plugins.style_transfer.training.loss_curves import BINS, LossCurves
 
 
 def make_rng(number: int = 0) -> torch.Generator:
@@ -80,20 +78,6 @@ def test_a_pool_resumes_from_its_buffers() -> None:
 def test_an_empty_pool_returns_its_input() -> None:
     images = torch.rand(2, 3, 4, 4)
     assert torch.equal(ImagePool(0, 4).query(images, make_rng()), images)
-
-
-def test_loss_curves_record_means_and_are_plotted() -> None:
-    curves = LossCurves(("generator", "discriminator"), 2 * BINS)
-    for step in range(2 * BINS):
-        curves.add(step, {"generator": float(step)})
-    means = curves.compute_means()
-    assert means["generator"][:3].tolist() == [0.5, 2.5, 4.5]
-    assert np.isnan(means["discriminator"]).all()
-    plot = curves.plot(240)
-    assert plot.shape == (96, 240, 3)
-    line = (plot[22:, :, 0].astype(int) - plot[22:, :, 2]) > 60
-    assert line[:, 20:-20].any(0).mean() > 0.9
-    assert np.argmax(line[:, 50]) > np.argmax(line[:, 190])
 
 
 def test_a_checkerboard_is_detected() -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from plugins.vae_interpolation.models import networks
 from plugins.vae_interpolation.training import metrics, vae_kinds
-from plugins.vae_interpolation.training.trainer import Schedule, Trainer, divergence
+from plugins.vae_interpolation.training.trainer import KlSchedule, Trainer, build_schedule, divergence
+from studio.api.training import LearningRateSchedule
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +38,8 @@ def build_trainer(
     folder: Path, batches: Callable[[int], NDArray[np.float32]] = batch, learning_rate: float = 3e-3
 ) -> Trainer:
     folder.mkdir(parents=True, exist_ok=True)
-    schedule = Schedule(steps=40, rate_warm_up=5, learning_rate=learning_rate)
-    return Trainer(network(), vae_kinds.SpatialKind(), schedule, batches, folder, seed=1, half=False)
+    schedule = LearningRateSchedule(40, learning_rate, warm_up=5, decay=0.3)
+    return Trainer(network(), vae_kinds.SpatialKind(), schedule, batches, folder, kl=KlSchedule(), seed=1, half=False)
 
 
 def weights(trainer: Trainer) -> list[torch.Tensor]:
@@ -131,16 +132,16 @@ def test_the_best_weights_are_saved_and_restored(tmp_path: Path) -> None:
 
 
 def test_the_learning_rate_warms_up_stays_and_falls() -> None:
-    schedule = Schedule(steps=1000, learning_rate=1.0, rate_warm_up=100)
-    assert schedule.rate(0) == pytest.approx(0.01)
-    assert schedule.rate(100) == schedule.rate(700) == 1.0
-    assert schedule.rate(850) == pytest.approx(0.5)
-    assert schedule.rate(1000) == 0.0
+    schedule = build_schedule(1000, 1.0)
+    assert schedule.rate_at(0) == pytest.approx(0.01)
+    assert schedule.rate_at(100) == schedule.rate_at(700) == 1.0
+    assert schedule.rate_at(850) == pytest.approx(0.5)
+    assert schedule.rate_at(1000) == 0.0
 
 
 def test_kl_weight_warms_up() -> None:
-    schedule = Schedule(steps=10, kl_weight=2.0, kl_warm_up=4)
-    assert [schedule.kl(step) for step in range(5)] == [0.5, 1.0, 1.5, 2.0, 2.0]
+    schedule = KlSchedule(weight=2.0, warm_up=4)
+    assert [schedule.weight_at(step) for step in range(5)] == [0.5, 1.0, 1.5, 2.0, 2.0]
 
 
 def test_divergence_of_a_standard_normal_is_zero() -> None:

@@ -1,21 +1,24 @@
-"""A training loop with checkpoints, recovery from NaN and pausing, and the parameters that trainings share."""
+"""The training loop: checkpoints, recovery from NaN, pausing, the record, and the artist's changes."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar
 
 from studio.api.context import Context, pause_if_requested
-from studio.api.events import Event, Notice, Progress
-from studio.api.model_files import UNREADABLE, read_tensors, write_tensors
-from studio.api.params import FolderInput, Params, param
-from studio.core.errors import BadInput, OutOfMemory, StudioError
+from studio.api.events import Event, Notice, Preview, Progress, Trained
+from studio.api.model_files import read_tensors, write_tensors
+from studio.api.training.params import TrainingParams
+from studio.api.training.recorder import Recorder
+from studio.api.training.schedule import LearningRateSchedule
+from studio.api.training.state import NotFiniteError, TrainingState
+from studio.core.errors import CannotWrite, OutOfMemory, Paused, StudioError
+from studio.core.training_record import TrainingChanges
 
 if TYPE_CHECKING:
     import torch
@@ -27,24 +30,6 @@ MAX_REWINDS = 3
 """Number of times that one training may return to its checkpoint because of NaN."""
 LOSS_WINDOW = 100
 """Number of steps over which `TrainingState.loss` is averaged."""
-
-
-@dataclass
-class TrainingState:
-    """The progress of a training, as it stands in the checkpoint."""
-
-    step: int = 0
-    rewinds: int = 0
-    rate_scale: float = 1.0
-    """Factor on the learning rate; halved at each rewind."""
-    seconds: float = 0.0
-    """Time spent in steps and previews."""
-    loss: float = 0.0
-    """Moving average."""
-
-
-class NotFiniteError(ArithmeticError):
-    """A loss, a gradient or a weight is NaN or infinite."""
 
 
 class Training:
@@ -63,7 +48,7 @@ class Training:
         *,
         networks: Mapping[str, nn.Module],
         optimizers: Mapping[str, torch.optim.Optimizer],
-        learning_rate: Callable[[int], float],
+        schedule: LearningRateSchedule,
         averages: Mapping[str, tuple[nn.Module, nn.Module]] | None = None,
         ema: float = 0.999,
     ) -> None:
@@ -71,16 +56,20 @@ class Training:
 
         `networks` and `optimizers` are named as in the checkpoint. Of a network, buffers and the parameters that
         require gradients are saved. `averages` maps names to (average, source): the weights of `average` follow those
-        of `source` with the decay `ema` per step. `learning_rate` gives the learning rate at a step.
+        of `source` with the decay `ema` per step. `schedule` has the number of steps and the learning rate.
         """
-        self.checkpoint_dir, self.state = checkpoint_dir, TrainingState()
-        self._optimizers, self._learning_rate, self._ema = optimizers, learning_rate, ema
+        self.checkpoint_dir, self.state, self.schedule = checkpoint_dir, TrainingState(), schedule
+        self.prompts: list[str] = []
+        """Prompts of the previews, which the artist may change during the training."""
+        self._optimizers, self._ema = optimizers, ema
         self._averages = [*(averages or {}).values()]
         sources = {name: (network, network) for name, network in networks.items()} | dict(averages or {})
         self._saved = {name: (network, _trained_names(source)) for name, (network, source) in sources.items()}
         self._parameters = [
             value for network in networks.values() for value in network.parameters() if value.requires_grad
         ]
+        self._recorder = Recorder(checkpoint_dir)
+        self._changes = TrainingChanges()
 
     def step(self) -> None:
         """Train on one batch. Raises NotFiniteError, leaving the weights as they were."""
@@ -139,18 +128,32 @@ class Training:
 
         stepping = self._optimizers[optimizer]
         for group in stepping.param_groups:
-            group["lr"] = self._learning_rate(self.state.step) * self.state.rate_scale
+            group["lr"] = self.current_learning_rate
         norm = torch.nn.utils.clip_grad_norm_(self._parameters_of(optimizer), clip)
         if not math.isfinite(loss + float(norm)):
             raise NotFiniteError
         stepping.step()
         return loss
 
-    def finish_step(self, loss: float) -> None:
-        """Count a step, add its loss to the moving average, and update the averaged networks."""
+    @property
+    def steps(self) -> int:
+        """The number of steps, also after the artist has changed it."""
+        return self.schedule.steps
+
+    @property
+    def current_learning_rate(self) -> float:
+        """The learning rate of the current step."""
+        return self.schedule.rate_at(self.state.step) * self.state.rate_scale
+
+    def finish_step(self, loss: float, measures: Mapping[str, float] | None = None) -> None:
+        """Count a step, add its loss to the moving average, and update the averaged networks.
+
+        `measures` are further values of the step, such as the losses of each part, for the record.
+        """
         import torch
 
         state = self.state
+        self._recorder.add({"loss": loss, "learning rate": self.current_learning_rate, **(measures or {})})
         state.step += 1
         state.loss += (loss - state.loss) / min(state.step, LOSS_WINDOW)
         decay = min(self._ema, (1 + state.step) / (10 + state.step))
@@ -160,61 +163,150 @@ class Training:
                 moving = [(mean, value) for mean, value in pairs if value.requires_grad]
                 torch._foreach_lerp_([mean for mean, _ in moving], [value for _, value in moving], 1 - decay)
 
+    def record_measures(self, measures: Mapping[str, float]) -> None:
+        """Record values that an evaluation gave at the current step, such as a held-out loss."""
+        self._recorder.write_point(self.state.step, self.state.seconds, force=True)
+        self._recorder.add(measures)
+        self._recorder.write_point(self.state.step, self.state.seconds, force=True)
+
+    def report_score(self, name: str, score: float) -> None:
+        """Record a held-out measure of which lower values are better; early stopping follows it."""
+        self.record_measures({name: score})
+        state = self.state
+        if state.best_score is None or score < state.best_score:
+            state.best_score, state.scores_since_best = score, 0
+        else:
+            state.scores_since_best += 1
+
     def run(
         self,
         ctx: Context,
-        steps: int,
+        params: TrainingParams,
         *,
-        after_step: Callable[[int], Iterator[Event]],
+        preview: Callable[[], Iterator[Event]],
+        save_model: Callable[[str], Trained],
         memory_error: str,
         save_every: float = 30.0,
     ) -> Iterator[Event]:
         """Train until `steps` are done, resuming from the checkpoint if there is one.
 
-        `after_step(step)` yields previews of the result after a step. Values that it computes and saves belong to that
+        `preview` evaluates the averaged networks and yields previews. `save_model` writes them into a new folder; its
+        argument is added to the title, such as " (step 500)". Values that these compute and save belong to the current
         step: after a kill between the two, both are repeated. `memory_error` is the sentence for the artist when the
         device has too little memory. The checkpoint is saved every `save_every` seconds.
-        Raises Paused if the artist asked for it, and OutOfMemory.
+        Raises Paused if the artist asked for it or the disk is full, and OutOfMemory.
         """
-        import torch
-
-        yield from self._start(steps)
+        yield from self._start()
         clock = saved = began = time.monotonic()
-        state, first = self.state, self.state.step
-        while state.step < steps:
+        first = self.state.step
+        while self.state.step < self.steps:
             try:
-                self.step()
-                yield from after_step(state.step)
+                self._take_step(memory_error)
+                yield from self._show_previews(ctx, params, preview)
+                yield from self._save_models(params, save_model)
                 now = time.monotonic()
-                state.seconds += now - clock
+                self.state.seconds += now - clock
                 clock = now
-                if now - saved > save_every or state.step == steps:
+                self._recorder.write_point(self.state.step, self.state.seconds, force=self.state.step == self.steps)
+                changes = yield from self._apply_changes()
+                is_stale = _is_stale(self.state, params)
+                if changes or is_stale or now - saved > save_every or self.state.step >= self.steps:
                     self.save()
                     saved = now
                 pause_if_requested(ctx, self.save)
             except NotFiniteError:
                 self.rewind()
-                state = self.state
-                first, began = state.step, time.monotonic()
+                first, began = self.state.step, time.monotonic()
                 yield Notice(
                     f"The loss became NaN or infinite. The training resumes at step {first:,} with half the "
                     "learning rate.",
                     "warning",
                 )
                 continue
-            except torch.OutOfMemoryError as error:
-                raise OutOfMemory(memory_error, "Lower the batch size.") from error
-            seconds_left = (now - began) / (state.step - first) * (steps - state.step)
+            except CannotWrite as error:
+                raise Paused(f"{error} The training is paused at step {self.state.step:,}.") from error
+            if is_stale:
+                yield Notice(
+                    f"Stopped at step {self.state.step:,} of {self.steps:,}: the held-out measure has not improved in "
+                    f"{self.state.scores_since_best} evaluations."
+                )
+                return
+            seconds_left = (now - began) / (self.state.step - first) * (self.steps - self.state.step)
             words = " · ".join(part for part in (self.status(), format_time_left(seconds_left)) if part)
-            yield Progress(state.step, steps, words)
+            yield Progress(self.state.step, self.steps, words)
 
-    def _start(self, steps: int) -> Iterator[Event]:
+    def _start(self) -> Iterator[Event]:
         if self.resume():
-            yield Notice(f"Resumes at step {self.state.step:,} of {steps:,}.")
+            self._apply_state()
+            self._recorder.record.truncate(self.state.step)
+            yield Notice(f"Resumes at step {self.state.step:,} of {self.steps:,}.")
             return
         if (self.checkpoint_dir / self.CHECKPOINT).exists():
             yield Notice("The checkpoint is damaged, so the training starts again from the beginning.", "warning")
+        self._recorder.record.truncate(-1)
         self.save()
+
+    def _take_step(self, memory_error: str) -> None:
+        import torch
+
+        try:
+            self.step()
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemory(memory_error, "Lower the batch size.") from error
+
+    def _show_previews(
+        self, ctx: Context, params: TrainingParams, preview: Callable[[], Iterator[Event]]
+    ) -> Iterator[Event]:
+        """Yield previews at the interval, once early, at the end, and when the artist has asked for one."""
+        step, every, requested = self.state.step, params.preview_every, self._changes.previews_requested
+        is_requested = requested > self.state.previews_made
+        if not is_requested and step % every and step not in (every // 10, self.steps):
+            return
+        self.state.previews_made = requested
+        for event in preview():
+            if isinstance(event, Preview):
+                event = replace(event, label=event.label or f"Step {step:,}")
+                yield self._recorder.write_preview(step, event, self.prompts, ctx.seed)
+            else:
+                yield event
+
+    def _save_models(self, params: TrainingParams, save_model: Callable[[str], Trained]) -> Iterator[Event]:
+        """Yield an intermediate model at the interval, and when the artist has asked for one."""
+        step, requested = self.state.step, self._changes.models_requested
+        is_due = bool(params.keep_every) and step % (params.keep_every or 1) == 0 and step < self.steps
+        if is_due or requested > self.state.models_made:
+            self.state.models_made = requested
+            yield save_model(f" (step {step:,})")
+
+    def _apply_changes(self) -> Generator[Event, None, bool]:
+        """Apply what the artist has changed since the last look. Return whether there was something."""
+        changes = self._recorder.read_changes()
+        if changes is None:
+            return False
+        self._changes, before = changes, self.schedule
+        if changes.steps is not None:
+            self.state.steps = max(self.state.step, changes.steps)
+        if changes.finish:
+            self.state.steps = self.state.step
+        if changes.learning_rate is not None:
+            self.state.learning_rate = changes.learning_rate
+        self._apply_state()
+        if changes.prompts is not None:
+            self.prompts = list(changes.prompts)
+        if changes.finish and self.state.step < before.steps:
+            yield Notice(f"Finished at step {self.state.step:,} of {before.steps:,}.")
+        elif self.schedule != before:
+            rate = f"learning rate {self.schedule.learning_rate:g}"
+            yield Notice(f"From step {self.state.step:,} on: {self.steps:,} steps, {rate}.")
+        return True
+
+    def _apply_state(self) -> None:
+        """Use the number of steps and the learning rate that the artist has changed."""
+        self.schedule = replace(
+            self.schedule,
+            steps=self.state.steps if self.state.steps is not None else self.schedule.steps,
+            learning_rate=self.state.learning_rate or self.schedule.learning_rate,
+        )
 
     def rewind(self) -> None:
         """Return to the last checkpoint with half the learning rate.
@@ -230,6 +322,8 @@ class Training:
         if not self.resume():
             raise StudioError("The training diverged in its first steps.", "Lower the learning rate.")
         self.state.rate_scale, self.state.rewinds = scale / 2, rewinds + 1
+        self._recorder.clear()
+        self._recorder.record.truncate(self.state.step)
         self.save()
 
     def save(self) -> None:
@@ -253,7 +347,8 @@ class Training:
             parts: dict[str, dict[str, Tensor]] = {name: {} for name in (*self._saved, *self._optimizers)}
             for name, value in tensors.items():
                 part, _, rest = name.partition(".")
-                parts[part][rest] = value
+                if part in parts:
+                    parts[part][rest] = value
         except (OSError, ValueError, TypeError, KeyError):
             return False
         for name, (network, names) in self._saved.items():
@@ -272,133 +367,19 @@ class Training:
         return True
 
 
-class BestWeights:
-    """The weights of a network at its lowest score so far, in a safetensors file beside the checkpoint."""
-
-    FILE: ClassVar[str] = "best.safetensors"
-
-    def __init__(self, network: nn.Module, checkpoint_dir: Path, *, score_key: str = "score") -> None:
-        """Begin without a score. `score_key` is the name of the score in the file's notes."""
-        self._network, self._path, self._score_key = network, checkpoint_dir / self.FILE, score_key
-        self.score = math.inf
-        """The lowest score so far; infinite before the first one."""
-
-    def update(self, score: float, **notes: object) -> bool:
-        """Save the network's weights with JSON notes if `score` is lower than before. Returns whether it was."""
-        if not score < self.score:
-            return False
-        self.score = score
-        weights = {name: value.cpu().contiguous().clone() for name, value in self._network.state_dict().items()}
-        write_tensors(self._path, weights, {self._score_key: score, **notes})
-        return True
-
-    def resume(self) -> None:
-        """Read the lowest score from the file, after the training was resumed."""
-        try:
-            self.score = float(read_tensors(self._path)[1][self._score_key])
-        except UNREADABLE:
-            self.score = math.inf
-
-    def restore(self) -> dict[str, Any] | None:
-        """Load the saved weights into the network. Returns their notes, or None if there are none that fit."""
-        try:
-            tensors, notes = read_tensors(self._path)
-            self._network.load_state_dict(tensors)
-        except UNREADABLE:
-            return None
-        return notes
+def _trained_names(network: nn.Module) -> set[str]:
+    """Names of the parameters that require gradients, and of the buffers."""
+    frozen = {name for name, value in network.named_parameters() if not value.requires_grad}
+    return set(network.state_dict()) - frozen
 
 
-class TrainingParams(Params):
-    """The parameters of a training on the files in a folder. A tool declares again what differs, such as a help text.
-
-    `steps`, `batch` and `learning_rate` are None where the artist leaves them to `TrainingDefaults`.
-    """
-
-    folder: FolderInput
-    """Training data. Subfolders are included."""
-    more_folders: list[FolderInput] = param([], max_items=8, title="More folders")
-    """Further folders of training data."""
-    title: str = param("My model", title="Name")
-    """Name of the model in the other tools."""
-    steps: int | None = param(None, ge=1, le=1_000_000, title="Steps")
-    """More steps improve the result and take longer. Leave it empty for the default."""
-    batch: int | None = param(None, ge=1, le=1024, title="Batch size", advanced=True)
-    """Samples per step. Leave it empty for the default."""
-    learning_rate: float | None = param(None, ge=1e-7, le=1.0, title="Learning rate", advanced=True)
-    """Leave it empty for the default."""
-    ema: float = param(0.999, ge=0, le=0.99999, title="EMA decay", advanced=True)
-    """Fraction of the averaged weights that is kept at each step."""
-    preview_every: int = param(250, ge=1, le=100_000, title="Preview interval", unit="steps", advanced=True)
-    """Steps between two previews."""
+def _copy_with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
 
-class HasTrainingNumbers(Protocol):
-    """Parameters with numbers that may be left empty, such as `TrainingParams`."""
-
-    @property
-    def steps(self) -> int | None: ...
-    @property
-    def batch(self) -> int | None: ...
-    @property
-    def learning_rate(self) -> float | None: ...
-
-
-D = TypeVar("D", bound="TrainingDefaults")
-
-
-@dataclass(frozen=True)
-class TrainingDefaults:
-    """The numbers of a kind of training that the artist has left empty. Subclass it to add further ones."""
-
-    steps: int
-    batch: int
-    learning_rate: float
-
-    def override(self: D, params: HasTrainingNumbers) -> D:
-        """Return a copy with the numbers that the artist has set."""
-        return replace(
-            self,
-            steps=params.steps or self.steps,
-            batch=params.batch or self.batch,
-            learning_rate=params.learning_rate or self.learning_rate,
-        )
-
-
-def step_generator(seed: int, step: int, stream: int | None = None) -> torch.Generator:
-    """Return a torch generator on the CPU for one step of a training, the same however often it was resumed.
-
-    With `stream` (0..15) a step has several independent generators.
-    """
-    import torch
-
-    number = seed * 1_000_003 + step
-    if stream is not None:
-        number = (number * 16 + stream) % 2**63
-    return torch.Generator("cpu").manual_seed(number)
-
-
-def require_samples(folder: Path, count: int, minimum: int, noun: str = "image") -> None:
-    """Raise BadInput if a folder has fewer readable samples than a training needs. `noun` is in the singular."""
-    if count >= minimum:
-        return
-    samples = f"1 readable {noun}" if count == 1 else f"{count or 'no'} readable {noun}s"
-    raise BadInput(
-        f"{folder.name} contains {samples}, and this training needs {minimum}.",
-        f"Add {noun}s or choose another folder.",
-    )
-
-
-def autocast(device: str, *, enabled: bool = True) -> AbstractContextManager[None]:
-    """Return a context in which matrix products and convolutions run in bfloat16, if `enabled` and worthwhile.
-
-    A CPU without instructions for bfloat16 (AVX-512 BF16 or AMX) would take ten times as long as in float32, so it
-    stays in float32.
-    """
-    import torch
-
-    kind = torch.device(device).type
-    return torch.autocast(kind, torch.bfloat16, enabled=enabled and (kind != "cpu" or _cpu_has_bfloat16()))
+def _is_stale(state: TrainingState, params: TrainingParams) -> bool:
+    """Check whether the held-out measure has stopped improving for as long as the artist allows."""
+    return params.patience is not None and state.scores_since_best >= params.patience
 
 
 def format_time_left(seconds: float) -> str:
@@ -410,20 +391,3 @@ def format_time_left(seconds: float) -> str:
     if seconds >= 10:
         return f"about {seconds:.0f} seconds left"
     return "a few seconds left" if seconds > 0 else ""
-
-
-def _cpu_has_bfloat16() -> bool:
-    import torch
-
-    flags = torch.cpu.get_capabilities()
-    return bool(flags.get("avx512_bf16") or flags.get("amx_bf16") or flags.get("bf16"))
-
-
-def _trained_names(network: nn.Module) -> set[str]:
-    """Names of the parameters that require gradients, and of the buffers."""
-    frozen = {name for name, value in network.named_parameters() if not value.requires_grad}
-    return set(network.state_dict()) - frozen
-
-
-def _copy_with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {prefix + name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}

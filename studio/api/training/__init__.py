@@ -1,0 +1,29 @@
+"""The kit for trainings: a loop with checkpoints and a record, and the parameters that trainings share.
+
+A tool subclasses `Training` and calls its `run`. Pausing, recovery from NaN, previews, intermediate models, early
+stopping and the artist's changes during the training come with it.
+"""
+
+from studio.api.training.best_weights import BestWeights
+from studio.api.training.loop import LOSS_WINDOW, MAX_REWINDS, Training, format_time_left
+from studio.api.training.params import TrainingDefaults, TrainingParams, require_samples
+from studio.api.training.precision import autocast
+from studio.api.training.randomness import step_generator
+from studio.api.training.schedule import LearningRateSchedule
+from studio.api.training.state import NotFiniteError, TrainingState
+
+__all__ = [
+    "LOSS_WINDOW",
+    "MAX_REWINDS",
+    "BestWeights",
+    "LearningRateSchedule",
+    "NotFiniteError",
+    "Training",
+    "TrainingDefaults",
+    "TrainingParams",
+    "TrainingState",
+    "autocast",
+    "format_time_left",
+    "require_samples",
+    "step_generator",
+]

@@ -1,0 +1,81 @@
+"""The parameters that trainings share, and their defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from studio.api.params import FolderInput, Params, param
+from studio.core.errors import BadInput
+
+
+class TrainingParams(Params):
+    """The parameters of a training on the files in a folder. A tool declares again what differs, such as a help text.
+
+    `steps`, `batch` and `learning_rate` are None where the artist leaves them to `TrainingDefaults`.
+    """
+
+    folder: FolderInput
+    """Training data. Subfolders are included."""
+    more_folders: list[FolderInput] = param([], max_items=8, title="More folders")
+    """Further folders of training data."""
+    title: str = param("My model", title="Name")
+    """Name of the model in the other tools."""
+    steps: int | None = param(None, ge=1, le=1_000_000, title="Steps")
+    """More steps improve the result and take longer. Leave it empty for the default."""
+    batch: int | None = param(None, ge=1, le=1024, title="Batch size", advanced=True)
+    """Samples per step. Leave it empty for the default."""
+    learning_rate: float | None = param(None, ge=1e-7, le=1.0, title="Learning rate", advanced=True)
+    """Leave it empty for the default."""
+    ema: float = param(0.999, ge=0, le=0.99999, title="EMA decay", advanced=True)
+    """Fraction of the averaged weights that is kept at each step."""
+    preview_every: int = param(250, ge=1, le=100_000, title="Preview interval", unit="steps", advanced=True)
+    """Steps between two previews."""
+    keep_every: int | None = param(None, ge=1, le=1_000_000, title="Keep a model every", unit="steps", advanced=True)
+    """Saves the unfinished model at this interval as a model of its own. Leave it empty to keep only the last one."""
+    patience: int | None = param(None, ge=1, le=1000, title="Early stopping", unit="previews", advanced=True)
+    """Stops when the held-out measure has not improved in so many previews. Leave it empty to train to the end."""
+
+
+class HasTrainingNumbers(Protocol):
+    """Parameters with numbers that may be left empty, such as `TrainingParams`."""
+
+    @property
+    def steps(self) -> int | None: ...
+    @property
+    def batch(self) -> int | None: ...
+    @property
+    def learning_rate(self) -> float | None: ...
+
+
+D = TypeVar("D", bound="TrainingDefaults")
+
+
+@dataclass(frozen=True)
+class TrainingDefaults:
+    """The numbers of a kind of training that the artist has left empty. Subclass it to add further ones."""
+
+    steps: int
+    batch: int
+    learning_rate: float
+
+    def override(self: D, params: HasTrainingNumbers) -> D:
+        """Return a copy with the numbers that the artist has set."""
+        return replace(
+            self,
+            steps=params.steps or self.steps,
+            batch=params.batch or self.batch,
+            learning_rate=params.learning_rate or self.learning_rate,
+        )
+
+
+def require_samples(folder: Path, count: int, minimum: int, noun: str = "image") -> None:
+    """Raise BadInput if a folder has fewer readable samples than a training needs. `noun` is in the singular."""
+    if count >= minimum:
+        return
+    samples = f"1 readable {noun}" if count == 1 else f"{count or 'no'} readable {noun}s"
+    raise BadInput(
+        f"{folder.name} contains {samples}, and this training needs {minimum}.",
+        f"Add {noun}s or choose another folder.",
+    )

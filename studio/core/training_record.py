@@ -1,0 +1,201 @@
+"""The record of a training on disk: its measures, its previews, and the changes that the artist asks for.
+
+The training's process appends to the record, and any other process may read it meanwhile. It lies beside the checkpoint
+while the training runs, and in the folder `training` of the trained model afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from studio.core.files import atomic_write, write_bytes_atomically
+from studio.core.untrusted_files import open_file, read_file, read_or_else
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FOLDER = "record"
+"""Name of the record's folder beside a checkpoint."""
+MODEL_FOLDER = "training"
+"""Name of the record's folder in a trained model."""
+MAX_PREVIEW_SIDE = 1024
+"""Longer side in px to which the pictures of previews are scaled down."""
+MAX_LINE = 1 << 20
+"""Maximum number of bytes of a line that is read."""
+
+_MEASURES, _PREVIEWS, _CHANGES = "measures.jsonl", "previews.jsonl", "changes.json"
+_PREVIEW_NAME = re.compile(r"preview-\d{7,12}\.webp")
+_Row = TypeVar("_Row", "MeasurePoint", "PreviewEntry")
+
+
+class MeasurePoint(Struct, frozen=True):
+    """Values at a step. `seconds` is the time that the training has taken until then."""
+
+    step: int
+    seconds: float
+    values: dict[str, float]
+    """By name, such as "loss", "held-out loss" or "learning rate"."""
+
+
+class PreviewEntry(Struct, frozen=True):
+    """A preview at a step: a picture in the file `file` of the record, or a text."""
+
+    step: int
+    label: str = ""
+    file: str = ""
+    text: str = ""
+    prompts: list[str] = []
+    """Prompts of the parts of the picture, from left to right and top to bottom."""
+    seed: int | None = None
+
+
+class TrainingChanges(Struct, frozen=True):
+    """The artist's changes to a running training. None leaves a value as it is."""
+
+    steps: int | None = None
+    learning_rate: float | None = None
+    prompts: list[str] | None = None
+    """Prompts of the next previews."""
+    finish: bool = False
+    """Finish now and keep the model."""
+    previews_requested: int = 0
+    """Number of times that a preview was asked for."""
+    models_requested: int = 0
+    """Number of times that a copy of the model was asked for."""
+
+
+class TrainingRecord:
+    """The files of a record in `folder`, which need not exist."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    # Measures
+    def append_measures(self, point: MeasurePoint) -> None:
+        """Append a point. Values that are not finite are left out."""
+        finite = {name: value for name, value in point.values.items() if math.isfinite(value)}
+        self._append(_MEASURES, msgspec.structs.replace(point, values=finite))
+
+    def read_measures(self, offset: int = 0) -> tuple[list[MeasurePoint], int]:
+        """Return the points after a byte offset, and the offset to read on from.
+
+        The file has become shorter than `offset` after a training was resumed from an earlier step: then no points and
+        the offset 0 are returned.
+        """
+        return self._read(_MEASURES, MeasurePoint, offset)
+
+    # Previews
+    def add_picture(self, entry: PreviewEntry, picture: Image) -> None:
+        """Save the picture of a preview as WebP, scaled down to `MAX_PREVIEW_SIDE`, and append its entry."""
+        name = f"preview-{entry.step:07d}.webp"
+        small = picture.convert("RGB")
+        small.thumbnail((MAX_PREVIEW_SIDE, MAX_PREVIEW_SIDE))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(self.folder / name) as temporary:
+            small.save(temporary, "WEBP", quality=90)
+        self._append(_PREVIEWS, msgspec.structs.replace(entry, file=name))
+
+    def add_text(self, entry: PreviewEntry) -> None:
+        """Append a preview that is a text."""
+        self._append(_PREVIEWS, entry)
+
+    def read_previews(self) -> list[PreviewEntry]:
+        """Return the previews in the order of their steps; of several at one step, the last."""
+        rows, _ = self._read(_PREVIEWS, PreviewEntry, 0)
+        return [entry for _, entry in sorted({entry.step: entry for entry in rows}.items())]
+
+    def preview_path(self, entry: PreviewEntry) -> Path | None:
+        """Return the file of a preview's picture, None for a text or a name that leads out of the record."""
+        is_own = _PREVIEW_NAME.fullmatch(entry.file) is not None
+        return self.folder / entry.file if is_own else None
+
+    # Changes
+    def read_changes(self) -> TrainingChanges:
+        """Return the changes that were asked for so far."""
+        return read_or_else(TrainingChanges(), self._decode_changes)
+
+    def write_changes(self, changes: TrainingChanges) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_bytes_atomically(self.folder / _CHANGES, msgspec.json.encode(changes))
+
+    def changes_stamp(self) -> int:
+        """Return a number that differs after each `write_changes`; 0 if there are no changes."""
+        try:
+            return (self.folder / _CHANGES).stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    # All
+    def truncate(self, step: int) -> None:
+        """Remove what was recorded after a step, before a training resumes from there."""
+        self._truncate(_MEASURES, MeasurePoint, step)
+        self._truncate(_PREVIEWS, PreviewEntry, step)
+        for path in self._list_pictures():
+            if int(path.stem.removeprefix("preview-")) > step:
+                path.unlink(missing_ok=True)
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy the measures and previews to another folder. Raises CannotWrite."""
+        names = [_MEASURES, _PREVIEWS, *(path.name for path in self._list_pictures())]
+        for name in names:
+            if (self.folder / name).is_file():
+                folder.mkdir(parents=True, exist_ok=True)
+                with atomic_write(folder / name) as temporary:
+                    shutil.copyfile(self.folder / name, temporary)
+
+    def exists(self) -> bool:
+        return (self.folder / _MEASURES).is_file()
+
+    def _list_pictures(self) -> Iterator[Path]:
+        return (path for path in self.folder.glob("preview-*.webp") if _PREVIEW_NAME.fullmatch(path.name))
+
+    def _decode_changes(self) -> TrainingChanges:
+        path = self.folder / _CHANGES
+        return msgspec.json.decode(read_file(path), type=TrainingChanges) if path.exists() else TrainingChanges()
+
+    def _truncate(self, name: str, kind: type[_Row], step: int) -> None:
+        rows, _ = self._read(name, kind, 0)
+        kept = [row for row in rows if row.step <= step]
+        if len(kept) < len(rows):
+            write_bytes_atomically(self.folder / name, b"".join(map(_encode_line, kept)))
+
+    def _append(self, name: str, row: Struct) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / name).open("ab") as file:
+            if file.tell() and not _ends_with_newline(self.folder / name):
+                file.write(b"\n")  # after a line that a kill cut off
+            file.write(_encode_line(row))
+
+    def _read(self, name: str, kind: type[_Row], offset: int) -> tuple[list[_Row], int]:
+        path = self.folder / name
+        try:
+            size = path.stat().st_size
+            if size < offset:
+                return [], 0
+            with open_file(path) as file:
+                file.seek(offset)
+                content = file.read()
+        except OSError:
+            return [], 0
+        end = content.rfind(b"\n") + 1
+        lines = content[:end].split(b"\n")[:-1]
+        rows = (read_or_else(None, msgspec.json.decode, line, type=kind) for line in lines if len(line) <= MAX_LINE)
+        return [row for row in rows if row is not None], offset + end
+
+
+def _encode_line(row: Struct) -> bytes:
+    return msgspec.json.encode(row) + b"\n"
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, 2)
+        return file.read(1) == b"\n"
