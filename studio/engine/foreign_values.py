@@ -16,7 +16,7 @@ from studio.core.recipe import SEEDS
 from studio.engine.sampler_names import match_sampler, match_schedule
 from studio.library.foreign.a1111 import IMAGE_TO_IMAGE_TOOLS
 from studio.library.foreign.fields import MORE, ForeignField
-from studio.library.foreign.metadata import ForeignLora
+from studio.library.foreign.lora_values import ForeignLora
 from studio.library.library import Library
 from studio.library.models import offers
 

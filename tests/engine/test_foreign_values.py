@@ -12,7 +12,8 @@ from studio.core.descriptor import ToolDescriptor
 from studio.engine.foreign_values import FittedField, fit_fields
 from studio.engine.recipe_builder import build_recipe
 from studio.library.foreign.fields import list_fields
-from studio.library.foreign.metadata import ForeignLora, ForeignMetadata
+from studio.library.foreign.lora_values import ForeignLora
+from studio.library.foreign.metadata import ForeignMetadata
 from studio.library.library import Library
 
 TOOL = ToolDescriptor(

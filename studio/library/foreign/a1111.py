@@ -1,8 +1,9 @@
 """The format in which AUTOMATIC1111 writes generation parameters, which most tools read.
 
-Lines of prompt; then ``Negative prompt: …``; then one last line ``Key: value, Key: value``,
-where a value that contains a comma, colon, quote or line break is JSON-quoted. The last line
-counts only if it has at least three pairs.
+Lines of prompt; then ``Negative prompt: …``; then the settings ``Key: value, Key: value``, where a value that contains
+a comma, colon, quote or line break is JSON-quoted. Settings are the last line, or more lines that begin with
+``Steps: NUMBER``: extensions write line breaks between settings and within quotes. They count only with at least three
+pairs, of which two are settings that the web UI itself writes, with a valid value; else they are words of the prompt.
 """
 
 from __future__ import annotations
@@ -14,15 +15,28 @@ from dataclasses import dataclass, field
 
 from studio import __version__
 from studio.core.recipe import Recipe
-from studio.core.untrusted_files import read_or_else
+from studio.library.foreign.a1111_settings import Settings
 
 MAX_TEXT = 8 * 2**20
-MAX_LINE = 256 * 1024
-"""Maximum length of the last line, in characters."""
 _NEGATIVE = "Negative prompt:"
-MAX_NAME = 61
-"""Maximum length of a setting's name, in characters."""
 _UNQUOTED = re.compile(r'[^,:\n"\\]*\Z')
+_FIRST = re.compile(r"\s*Steps: *\d{1,6}\s*(?:,|$)")
+"""How settings begin that may have several lines."""
+_MAX_FIRST = 8
+"""Number of such lines that are looked at, from the end."""
+_NUMBER = re.compile(r"-?\d{1,24}(?:\.\d{1,24})?")
+_WEB_UI_SETTINGS = {
+    "Steps": _NUMBER,
+    "Seed": _NUMBER,
+    "CFG scale": _NUMBER,
+    "Denoising strength": _NUMBER,
+    "Clip skip": _NUMBER,
+    "Size": re.compile(r"\d{1,6} ?[x×] ?\d{1,6}"),
+    "Model hash": re.compile(r"[0-9a-fA-F]{6,64}"),
+    "Sampler": re.compile(r"[\w+ .()-]{1,60}"),
+    "Version": re.compile(r"(?=.{1,60}$)[\w. -]*\d[\w. +()-]*"),
+}
+"""Settings that the web UI itself writes, and what their values look like."""
 
 NAMES = {
     "steps": "Steps",
@@ -65,16 +79,12 @@ def format_recipe(recipe: Recipe, size: tuple[int, int] | None = None) -> str:
 
 
 def parse(text: str) -> Parameters:
-    """Parse a text. Without a last line of pairs the whole text is prompt."""
+    """Parse a text. Without settings the whole text is prompt."""
     lines = text[:MAX_TEXT].strip().split("\n")
-    settings = _parse_pairs(lines[-1])
-    if len(settings) < 3:
-        settings = {}
-    else:
-        lines.pop()
+    start, settings = _find_settings(lines)
     prompt: list[str] = []
     negative: list[str] | None = None
-    for line in lines:
+    for line in lines[:start]:
         if line.lstrip().startswith(_NEGATIVE):
             negative = negative if negative is not None else []
             line = line.lstrip().removeprefix(_NEGATIVE).lstrip()
@@ -82,60 +92,51 @@ def parse(text: str) -> Parameters:
     return Parameters("\n".join(prompt).strip(), "\n".join(negative or ()).strip(), settings)
 
 
-def _parse_pairs(line: str) -> dict[str, str]:
-    """Parse ``Key: value, Key: value`` in time that grows with the length of the line alone."""
-    pairs: dict[str, str] = {}
-    if len(line) > MAX_LINE:
-        return pairs
-    at = 0
-    while at < len(line):
-        comma = line.find(",", at)
-        end = comma if comma >= 0 else len(line)
-        name, start = _find_name(line, at, end)
-        if name:
-            quoted = _end_of_quoted(line, start)
-            end = quoted if quoted >= 0 else end
-            pairs.setdefault(name, _unquote(line[start:end].strip()))
-        at = end + 1
-    return pairs
+def _find_settings(lines: list[str]) -> tuple[int, Mapping[str, str]]:
+    """Return the line with which the settings begin, and the settings. Without any, return the number of lines."""
+    last = len(lines) - 1
+    at_end = Settings(lines[last]).pairs
+    first = _find_first_line(lines)
+    if first is not None and first < last:
+        settings = Settings("\n".join(lines[first:])).pairs
+        is_in_prompt = _is_valid(at_end) and len(at_end.keys() & Settings(lines[first]).pairs.keys()) > 1
+        if _is_valid(settings) and not is_in_prompt:
+            return first, settings
+    return (last, at_end) if _is_valid(at_end) else (last + 1, {})
 
 
-def _find_name(line: str, start: int, end: int) -> tuple[str, int]:
-    """Find the first name with a colon in a part of a line. Return it, and where its value begins."""
-    colon = line.find(":", start, end)
-    while colon >= 0:
-        first = colon
-        while first > start and _is_in_name(line[first - 1]):
-            first -= 1
-        first = max(first, colon - MAX_NAME)
-        while first < colon and not _is_word(line[first]):
-            first += 1
-        if first < colon:
-            value = colon + 1
-            while value < len(line) and line[value].isspace():
-                value += 1
-            return line[first:colon].strip(), value
-        start = colon + 1
-        colon = line.find(":", start, end)
-    return "", end
+def _find_first_line(lines: list[str]) -> int | None:
+    """Find the last line that begins settings, after the negative prompt and not within quotes of earlier settings."""
+    marks: list[tuple[int, bool]] = []
+    for number in range(len(lines) - 1, -1, -1):
+        begins = bool(_FIRST.match(lines[number]))
+        if begins or lines[number].lstrip().startswith(_NEGATIVE):
+            marks.append((number, begins))
+            if len(marks) == _MAX_FIRST:
+                break
+    current: int | None = None
+    quoted: list[tuple[int, int]] = []
+    for number, begins in reversed(marks):
+        if any(first < number <= last for first, last in quoted):
+            continue
+        current, quoted = (number, _find_quoted_lines(lines, number)) if begins else (None, [])
+    return current
 
 
-def _end_of_quoted(line: str, start: int) -> int:
-    """Return where a quoted value ends, if one begins here and a comma or the end of the line follows; else -1."""
-    if not line.startswith('"', start):
-        return -1
-    at = start + 1
-    while at < len(line) and line[at] != '"':
-        at += 2 if line[at] == "\\" else 1
-    return at + 1 if at < len(line) and line[at + 1 : at + 2] in ("", ",") else -1
+def _find_quoted_lines(lines: list[str], start: int) -> list[tuple[int, int]]:
+    """Return the first and last lines of the quoted values in settings that begin with a line."""
+    text = "\n".join(lines[start:])
+    spans, line, at = [], start, 0
+    for first, last in Settings(text).quoted:
+        line += text.count("\n", at, first)
+        spans.append((line, line := line + text.count("\n", first, last)))
+        at = last
+    return spans
 
 
-def _is_word(character: str) -> bool:
-    return character.isalnum() or character == "_"
-
-
-def _is_in_name(character: str) -> bool:
-    return _is_word(character) or character in " -/"
+def _is_valid(settings: Mapping[str, str]) -> bool:
+    valid = (shape.fullmatch(settings.get(name, "")) for name, shape in _WEB_UI_SETTINGS.items())
+    return len(settings) >= 3 and sum(map(bool, valid)) >= 2
 
 
 def _strip_text(value: object) -> str:
@@ -145,10 +146,3 @@ def _strip_text(value: object) -> str:
 def _quote(value: object) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if _UNQUOTED.match(text) and text == text.strip() else json.dumps(text, ensure_ascii=False)
-
-
-def _unquote(value: str) -> str:
-    if not value.startswith('"'):
-        return value
-    text = read_or_else(None, json.loads, value)
-    return text if isinstance(text, str) else value

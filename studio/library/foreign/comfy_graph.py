@@ -1,100 +1,98 @@
-"""ComfyUI's graphs: map a node id to ``{class_type, inputs}``; an input is a value or a link ``[node id, output]``."""
+"""A graph of ComfyUI: nodes by id, whose inputs are values or links to another node's output.
+
+Graphs are read from the two forms that ComfyUI writes: what it ran (``prompt``), and the editor's (`comfy_workflow`).
+"""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 MAX_NODES = 5_000
-MAX_HOPS = 64
-MAX_LINKS = 1_000
-"""Maximum links of one node that are followed."""
-_SEEDS = ("seed", "noise_seed")
-_MODELS = ("ckpt_name", "unet_name", "model_name")
-_TEXTS = ("text", "text_g", "prompt", "value", "string", "clip_l", "t5xxl")
+MAX_INPUTS = 1_000
+"""Maximum number of inputs of a node that are read."""
+MAX_STEPS = 50_000
+"""Maximum number of links that are followed in one graph; one to a node with many inputs counts more."""
 
 
-def read_sampler(graph: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the inputs of the first sampler in a graph. Return an empty dict if there is none."""
-    nodes = {
-        str(name): node["inputs"]
-        for name, node in list(graph.items())[:MAX_NODES]
-        if isinstance(node, dict) and isinstance(node.get("class_type"), str) and isinstance(node.get("inputs"), dict)
-    }
-    sampler = next((inputs for inputs in nodes.values() if _is_sampler(inputs)), None)
-    if sampler is None:
-        return {}
-    fields: dict[str, Any] = {
-        "prompt": _find_text(nodes, sampler.get("positive", sampler.get("guider"))),
-        "negative_prompt": _find_text(nodes, sampler.get("negative")),
-        "steps": _find_value(nodes, sampler, ("steps",)) or _find_anywhere(nodes, ("steps",)),
-        "guidance": _find_value(nodes, sampler, ("cfg", "guidance")) or _find_anywhere(nodes, ("guidance", "cfg")),
-        "sampler": _find_value(nodes, sampler, ("sampler_name",)) or _find_anywhere(nodes, ("sampler_name",)),
-        "strength": _find_value(nodes, sampler, ("denoise",)),
-        "model": _find_anywhere(nodes, _MODELS),
-    }
-    seed = _find_value(nodes, sampler, _SEEDS)
-    fields["seed"] = seed if seed is not None else _find_anywhere(nodes, _SEEDS)
-    for inputs in nodes.values():
-        if "batch_size" in inputs and "width" in inputs:
-            fields |= {"width": inputs["width"], "height": inputs.get("height")}
-            break
-    return fields
+class Link(NamedTuple):
+    """The output of a node, by its number."""
+
+    node: str
+    output: int
 
 
-def _is_sampler(inputs: Mapping[str, Any]) -> bool:
-    simple = "positive" in inputs and any(name in inputs for name in _SEEDS)
-    return simple or {"guider", "noise", "sigmas"} <= set(inputs)
+@dataclass(frozen=True)
+class Node:
+    id: str
+    kind: str
+    inputs: Mapping[str, Any]
+    """Values and `Link`s by name."""
+
+    def links(self) -> Iterator[tuple[str, Link]]:
+        return ((name, value) for name, value in self.inputs.items() if isinstance(value, Link))
 
 
-def _walk_upstream(nodes: Mapping[str, dict[str, Any]], link: object) -> Iterator[dict[str, Any]]:
-    """Yield the inputs of the nodes behind a link, nearest first."""
-    waiting, seen = deque(_filter_links([link])), set[str]()
-    while waiting and len(seen) < MAX_HOPS:
-        name = waiting.popleft()
-        if name in seen:
+class GraphTooLargeError(Exception):
+    """More links would have to be followed than `MAX_STEPS`."""
+
+
+@dataclass
+class Graph:
+    """`aliases` say what stands for an output of a node that only passes something on."""
+
+    nodes: dict[str, Node] = field(default_factory=dict)
+    aliases: dict[Link, Any] = field(default_factory=dict)
+    _steps: int = 0
+
+    def follow(self, value: Any) -> Any:
+        """Return a value as it is, and a link to the node that really has the output; None for a circle."""
+        seen = set[Link]()
+        while isinstance(value, Link) and (value in self.aliases or value.node not in self.nodes):
+            self.count_step()
+            if value in seen:
+                return None
+            seen.add(value)
+            value = self.aliases.get(value)
+        return value
+
+    def find(self, value: Any) -> tuple[Node, int] | None:
+        """Return the node behind a link and the number of its output; None for anything else."""
+        link = self.follow(value)
+        if not isinstance(link, Link):
+            return None
+        node = self.nodes[link.node]
+        self.count_step(1 + len(node.inputs) // 4)
+        return node, link.output
+
+    def count_step(self, cost: int = 1) -> None:
+        self._steps += cost
+        if self._steps > MAX_STEPS:
+            raise GraphTooLargeError
+
+
+def read_prompt(content: Mapping[str, Any]) -> Graph:
+    """Read what ComfyUI ran: node ids mapped to ``{class_type, inputs}``, where a link is ``[node id, output]``."""
+    graph = Graph()
+    for name, node in islice(content.items(), MAX_NODES):
+        if not isinstance(node, dict) or not isinstance(node.get("class_type"), str):
             continue
-        seen.add(name)
-        inputs = nodes.get(name)
-        if inputs is not None:
-            yield inputs
-            waiting += islice(_filter_links(inputs.values()), MAX_LINKS)
+        inputs = node.get("inputs")
+        if isinstance(inputs, dict):
+            values = {key: _to_link(value) for key, value in islice(inputs.items(), MAX_INPUTS)}
+            graph.nodes[str(name)] = Node(str(name), node["class_type"], values)
+    for node in graph.nodes.values():
+        if node.kind.lower().startswith("reroute"):
+            for _, link in islice(node.links(), 1):
+                graph.aliases[Link(node.id, 0)] = link
+    return graph
 
 
-def _filter_links(values: Iterable[object]) -> Iterator[str]:
-    """Yield the node ids of those values that are links."""
-    for value in values:
-        if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str | int):
-            yield str(value[0])
-
-
-def _find_text(nodes: Mapping[str, dict[str, Any]], link: object) -> str:
-    for inputs in _walk_upstream(nodes, link):
-        for name in _TEXTS:
-            if isinstance(inputs.get(name), str) and inputs[name].strip():
-                return str(inputs[name])
-    return ""
-
-
-def _find_value(nodes: Mapping[str, dict[str, Any]], inputs: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    """Return an input of a node, followed through links to the node that holds its value."""
-    for name in names:
-        value = inputs.get(name)
-        if isinstance(value, list):
-            keys = (name, "value", "seed")
-            value = next(
-                (node[key] for node in _walk_upstream(nodes, value) for key in keys if _is_plain(node.get(key))), None
-            )
-        if _is_plain(value):
-            return value
-    return None
-
-
-def _find_anywhere(nodes: Mapping[str, dict[str, Any]], names: tuple[str, ...]) -> Any:
-    return next((inputs[name] for inputs in nodes.values() for name in names if _is_plain(inputs.get(name))), None)
-
-
-def _is_plain(value: object) -> bool:
-    return isinstance(value, int | float | str) and not isinstance(value, bool)
+def _to_link(value: Any) -> Any:
+    if isinstance(value, list) and len(value) == 2 and isinstance(value[1], int):
+        node, output = value
+        if isinstance(node, str | int) and not isinstance(node, bool) and not isinstance(output, bool):
+            return Link(str(node), output)
+    return value

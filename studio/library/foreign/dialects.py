@@ -11,14 +11,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from studio.core.untrusted_files import read_or_else
-from studio.library.foreign import a1111, comfy_graph
-from studio.library.foreign.lenient_values import to_float, to_int, to_text
+from studio.library.foreign import comfy_reader, invokeai
+from studio.library.foreign.a1111_fields import read_a1111
+from studio.library.foreign.lenient_values import to_int, to_text
+from studio.library.foreign.lora_values import ForeignLora, find_tags, make_lora, zip_loras
+from studio.library.foreign.parsed_fields import Fields, Texts, get_object, parse_json, parse_object, to_fields
 
-Fields = dict[str, Any]
-Texts = Mapping[str, str]
-
-MAX_JSON = 4 * 2**20
 _AIRUNNER = ("prompt", "seed", "scale", "steps")
 
 
@@ -30,13 +28,6 @@ def read(texts: Texts) -> Iterator[tuple[str, Fields]]:
             yield source, metadata
 
 
-def parse_json(text: str | None) -> Any:
-    """Parse untrusted JSON, which may contain NaN. Return None if it is invalid, too long or too deep."""
-    if not text or len(text) > MAX_JSON or text.lstrip()[:1] not in ("{", "["):
-        return None
-    return read_or_else(None, json.loads, text)
-
-
 def parse_stealth_text(text: str) -> dict[str, str]:
     """Split a text from the alpha channel: NovelAI's is a JSON object of texts; other tools store parameters."""
     content = parse_json(text)
@@ -45,152 +36,124 @@ def parse_stealth_text(text: str) -> dict[str, str]:
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in content.items()}
 
 
-def _read_invokeai(texts: Texts) -> Fields:
-    metadata = _parse_object(texts, "invokeai_metadata")
-    model = metadata.get("model")
-    model = model if isinstance(model, dict) else {}
-    return _to_fields(
-        metadata,
-        prompt="positive_prompt",
-        negative_prompt="negative_prompt",
-        guidance="cfg_scale",
-        sampler="scheduler",
-        model=to_text(model.get("name") or model.get("model_name")),
+def _read_swarmui(texts: Texts) -> Fields:
+    outer = _parse_parameters_json(texts)
+    metadata = get_object(outer, "sui_image_params")
+    models = outer.get("sui_models")
+    hashes = {
+        to_text(model.get("name")): to_text(model.get("hash"))
+        for model in (models[:200] if isinstance(models, list) else ())
+        if isinstance(model, dict)
+    }
+    last_layer = to_int(metadata.get("clipstopatlayer"))
+    values = {
+        **metadata,
+        "clip_skip": -last_layer if last_layer is not None and last_layer < 0 else None,
+        "model_hash": hashes.get(to_text(metadata.get("model"))),
+    }
+    loras = zip_loras(metadata.get("loras"), metadata.get("loraweights"))
+    return to_fields(
+        values,
+        loras=loras or find_tags(to_text(metadata.get("prompt"))),
+        done=("loras", "loraweights", "clipstopatlayer"),
+        negative_prompt="negativeprompt",
+        guidance="cfgscale",
+        strength="initimagecreativity",
     )
 
 
-def _read_invokeai_2(texts: Texts) -> Fields:
-    outer = _parse_object(texts, "sd-metadata")
-    metadata = outer.get("image")
-    if not isinstance(metadata, dict):
-        return {}
-    prompt = metadata.get("prompt")
-    if isinstance(prompt, list):
-        prompt = ", ".join(to_text(part.get("prompt")) for part in prompt[:100] if isinstance(part, dict))
-    return _to_fields({**metadata, "prompt": prompt}, guidance="cfg_scale", model=to_text(outer.get("model_weights")))
-
-
-def _read_invokeai_1(texts: Texts) -> Fields:
-    match = re.match(r'\s*"((?:[^"\\]|\\.)*)"(.*)', texts.get("Dream", "")[:100_000], re.DOTALL)
-    if not match:
-        return {}
-    flags = dict(re.findall(r"-([sSWHCA])\s*([\w.]+)", match[2]))
-    names = {"s": "steps", "S": "seed", "W": "width", "H": "height", "C": "guidance", "A": "sampler"}
-    return _to_fields({"prompt": match[1], **{names[flag]: value for flag, value in flags.items()}})
-
-
-def _read_swarmui(texts: Texts) -> Fields:
-    metadata = _parse_parameters_json(texts).get("sui_image_params")
-    if not isinstance(metadata, dict):
-        return {}
-    return _to_fields(metadata, negative_prompt="negativeprompt", guidance="cfgscale", strength="initimagecreativity")
-
-
 def _read_fooocus(texts: Texts) -> Fields:
-    metadata = _parse_parameters_json(texts)
+    written = _parse_parameters_json(texts)
+    metadata = {name.lower().replace(" ", "_"): value for name, value in written.items()}
     scheme = texts.get("fooocus_scheme") or texts.get("MakerNote", "")
     if not metadata or ("base_model" not in metadata and scheme != "fooocus"):
         return {}
     size = re.fullmatch(r"\D*(\d{1,6})\D+(\d{1,6})\D*", to_text(metadata.get("resolution"))[:40])
     width, height = size.groups() if size else (None, None)
-    return _to_fields(
+    numbered = [name for name in metadata if re.fullmatch(r"lora(_combined)?_\d{1,2}", name)]
+    return to_fields(
         {"width": width, "height": height, **metadata},
+        loras=list(_read_fooocus_loras(metadata.get("loras"), [metadata[name] for name in numbered])),
+        done=(*numbered, "loras", *(("resolution",) if size else ())),
         guidance="guidance_scale",
-        model=to_text(metadata.get("base_model")),
+        model="base_model",
+        model_hash="base_model_hash",
     )
 
 
+def _read_fooocus_loras(listed: Any, numbered: list[Any]) -> Iterator[ForeignLora]:
+    """Yield LoRAs from ``["name", weight, "hash"]`` or, without such a list, from ``name : weight``."""
+    for value in listed[:200] if isinstance(listed, list) else ():
+        if isinstance(value, list) and len(value) > 1:
+            yield from make_lora(value[0], value[1], hash=value[2] if len(value) > 2 else None)
+    for value in numbered if not listed else ():
+        name, _, weight = to_text(value).rpartition(" : ")
+        yield from make_lora(name, weight)
+
+
 def _read_novelai(texts: Texts) -> Fields:
-    metadata = _parse_object(texts, "Comment")
+    metadata = parse_object(texts, "Comment")
     if "uc" not in metadata and not texts.get("Software", "").startswith("NovelAI"):
         return {}
-    if not to_text(metadata.get("prompt")):
-        metadata = {**metadata, "prompt": texts.get("Description", "")}
-    return _to_fields(metadata, negative_prompt="uc", guidance="scale", model=to_text(texts.get("Source")))
+    prompt = to_text(metadata.get("prompt")) or texts.get("Description", "")
+    captions = get_object(get_object(metadata, "v4_prompt"), "caption").get("char_captions")
+    characters = {
+        f"Character {number}": caption.get("char_caption")
+        for number, caption in enumerate(captions[:20] if isinstance(captions, list) else (), 1)
+        if isinstance(caption, dict)
+    }
+    values = {**metadata, "prompt": prompt, "model": texts.get("Source"), **characters}
+    return to_fields(
+        values,
+        done=("v4_prompt",) if characters else (),
+        negative_prompt="uc",
+        guidance="scale",
+        scheduler="noise_schedule",
+    )
 
 
-def _read_comfyui(texts: Texts) -> Fields:
-    outer = _parse_object(texts, "comment") or _parse_object(texts, "©cmt") or _parse_object(texts, "COMMENT")
-    for source in (texts, {key: value for key, value in outer.items() if isinstance(value, str)}):
-        for name in ("prompt", "PROMPT", "Model", "Make", "UserComment", "ImageDescription"):
-            graph = parse_json(source.get(name, "").removeprefix("Prompt:").removeprefix("prompt:").strip())
-            if isinstance(graph, dict) and (metadata := comfy_graph.read_sampler(graph)):
-                return _to_fields(metadata)
-    graph = outer.get("prompt")
-    return _to_fields(comfy_graph.read_sampler(graph)) if isinstance(graph, dict) else {}
-
-
-def _read_a1111(texts: Texts) -> Fields:
-    for name in ("UserComment", "parameters", "xmp", "comment", "©cmt", "ImageDescription"):
-        text = texts.get(name, "")
-        if not text or parse_json(text) is not None:
-            continue
-        parameters = a1111.parse(text)
-        if not parameters.settings and not (name == "parameters" or "Negative prompt:" in text):
-            continue
-        settings = parameters.settings
-        width, _, height = settings.get("Size", "").partition("x")
-        return _to_fields(
-            {
-                "prompt": parameters.prompt,
-                "negative_prompt": parameters.negative_prompt,
-                "seed": settings.get("Seed"),
-                "steps": settings.get("Steps"),
-                "guidance": settings.get("CFG scale"),
-                "sampler": settings.get("Sampler"),
-                "strength": settings.get("Denoising strength"),
-                "width": width,
-                "height": height,
-            },
-            model=settings.get("Model", ""),
-        )
-    return {}
+def _read_draw_things(texts: Texts) -> Fields:
+    metadata = parse_object(texts, "xmp") or parse_object(texts, "UserComment")
+    if not isinstance(metadata.get("c"), str) or "sampler" not in metadata:
+        return {}
+    size = re.fullmatch(r"(\d{1,6})x(\d{1,6})", to_text(metadata.get("size"))[:20])
+    width, height = size.groups() if size else (None, None)
+    loras = metadata.get("lora")
+    found = [
+        lora
+        for value in (loras[:200] if isinstance(loras, list) else ())
+        if isinstance(value, dict)
+        for lora in make_lora(value.get("model"), value.get("weight"))
+    ]
+    return to_fields(
+        {**metadata, "width": width, "height": height},
+        loras=found,
+        done=("lora", *(("size",) if size else ())),
+        prompt="c",
+        negative_prompt="uc",
+        guidance="scale",
+    )
 
 
 def _read_airunner(texts: Texts) -> Fields:
     if sum(name in texts for name in _AIRUNNER) < 3 or parse_json(texts.get("prompt")) is not None:
         return {}
-    return _to_fields(dict(texts), guidance="scale", sampler="scheduler")
+    return to_fields(dict(texts), guidance="scale", sampler="scheduler", scheduler="")
 
 
 _READERS: tuple[tuple[str, Callable[[Texts], Fields]], ...] = (
-    ("InvokeAI", _read_invokeai),
-    ("InvokeAI", _read_invokeai_2),
-    ("InvokeAI", _read_invokeai_1),
+    ("InvokeAI", invokeai.read_metadata),
+    ("InvokeAI", invokeai.read_old_metadata),
+    ("InvokeAI", invokeai.read_dream),
     ("SwarmUI", _read_swarmui),
     ("Fooocus", _read_fooocus),
     ("NovelAI", _read_novelai),
-    ("AUTOMATIC1111", _read_a1111),
-    ("ComfyUI", _read_comfyui),
+    ("Draw Things", _read_draw_things),
+    ("AUTOMATIC1111", read_a1111),
+    ("ComfyUI", comfy_reader.read_comfyui),
     ("airunner", _read_airunner),
 )
 
 
-def _parse_object(texts: Texts, name: str) -> dict[str, Any]:
-    value = parse_json(texts.get(name))
-    return value if isinstance(value, dict) else {}
-
-
-def _parse_parameters_json(texts: Texts) -> dict[str, Any]:
-    return _parse_object(texts, "UserComment") or _parse_object(texts, "parameters")
-
-
-def _to_fields(metadata: Mapping[str, Any], *, model: str = "", **names: str) -> Fields:
-    """Convert `metadata` to fields, each from the key of its name or the key in `names`. Return {} if all are empty."""
-
-    def value(name: str) -> Any:
-        return metadata.get(names.get(name, name))
-
-    fields: Fields = {
-        "prompt": to_text(value("prompt")),
-        "negative_prompt": to_text(value("negative_prompt")),
-        "seed": to_int(value("seed")),
-        "steps": to_int(value("steps")),
-        "guidance": to_float(value("guidance")),
-        "width": to_int(value("width")),
-        "height": to_int(value("height")),
-        "sampler": to_text(value("sampler")),
-        "model": model or to_text(value("model")),
-        "strength": to_float(value("strength")),
-    }
-    return fields if any(item not in (None, "") for item in fields.values()) else {}
+def _parse_parameters_json(texts: Mapping[str, str]) -> dict[str, Any]:
+    return parse_object(texts, "UserComment") or parse_object(texts, "parameters")

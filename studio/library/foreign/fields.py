@@ -7,7 +7,8 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from studio.library.foreign.metadata import ForeignLora, ForeignMetadata, read_metadata
+from studio.library.foreign.lora_values import ForeignLora
+from studio.library.foreign.metadata import ForeignMetadata, read_metadata
 
 FieldValue: TypeAlias = str | int | float | tuple[int, int] | tuple[ForeignLora, ...]
 MORE = "more."

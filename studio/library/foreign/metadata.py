@@ -13,20 +13,10 @@ from msgspec import Struct
 
 from studio.core.untrusted_files import make_valid, read_or_else
 from studio.library.foreign import dialects, stealth_png
+from studio.library.foreign.lora_values import ForeignLora
 from studio.library.formats import detection, exif, gif, matroska, mp4, png, xmp
 
 MAX_TEXT = 8 * 2**20
-
-
-class ForeignLora(Struct, frozen=True, kw_only=True):
-    """A LoRA by its name in the other tool. `text_encoder_weight` is None where both networks have the same weight."""
-
-    name: str
-    weight: float = 1.0
-    text_encoder_weight: float | None = None
-    hash: str = ""
-    in_prompt: bool = False
-    """True if it is named by a tag in the prompt, such as ``<lora:name:0.8>``."""
 
 
 class ForeignMetadata(Struct, frozen=True, kw_only=True):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from studio.library.foreign.fields import list_fields, read_fields
-from studio.library.foreign.metadata import ForeignLora, ForeignMetadata
+from studio.library.foreign.lora_values import ForeignLora
+from studio.library.foreign.metadata import ForeignMetadata
 from tests.library.foreign.test_metadata import TEXT, png_with
 
 

@@ -18,7 +18,8 @@ from PIL.PngImagePlugin import PngInfo
 from studio.core import animations
 from studio.core.errors import BadInput
 from studio.core.paths import Home
-from studio.library.foreign import dialects, metadata
+from studio.library.foreign import metadata
+from studio.library.foreign.parsed_fields import to_fields
 from studio.library.formats import exif, png, xmp
 from studio.library.index.extraction import extract
 from studio.library.storage import recipe_embedding
@@ -305,13 +306,5 @@ def test_damaged_files_are_read_or_refused(home: Home, format: str) -> None:
 
 
 def test_untrusted_numbers() -> None:
-    said = dialects._to_fields(
-        {"seed": "12345678901234567", "steps": 20.0, "guidance": "nan", "width": True, "height": "0x10"}
-    )
-    assert (said["seed"], said["steps"], said["guidance"], said["width"], said["height"]) == (
-        12345678901234567,
-        20,
-        None,
-        None,
-        None,
-    )
+    said = to_fields({"seed": "12345678901234567", "steps": 20.0, "guidance": "nan", "width": True, "height": "0x10"})
+    assert said == {"seed": 12345678901234567, "steps": 20, "more": {}}
