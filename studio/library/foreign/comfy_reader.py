@@ -62,11 +62,11 @@ class _Reader:
         models = find_models(self._graph, self._prompts, main)
         more = {name: values.pop(name) for name in ("CFG",) if values.get(name) is not None}
         with suppress(GraphTooLargeError):
+            for number, text in enumerate(self._find_other_prompts(), 2):
+                more[f"Prompt {number}"] = text
             others = (node for node in samplers if node is not main)
             for number, other in enumerate(islice(others, _MAX_OTHERS), 2):
                 more[f"Sampler {number}"] = self._describe(other)
-            for number, text in enumerate(self._find_other_prompts(), 2):
-                more[f"Prompt {number}"] = text
         values |= {
             "model": models.model,
             "vae": self._find_vae(path) or models.vae,

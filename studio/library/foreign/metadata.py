@@ -11,12 +11,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from studio.core.untrusted_files import make_valid, read_or_else
+from studio.core.untrusted_files import make_valid, open_file, read_file, read_or_else
 from studio.library.foreign import dialects, stealth_png
 from studio.library.foreign.lora_values import ForeignLora
 from studio.library.formats import detection, exif, gif, matroska, mp4, png, xmp
 
 MAX_TEXT = 8 * 2**20
+MAX_TEXT_FILE = 64 * 2**10
+"""Maximum size of a text file beside an image that is read as its prompt, in bytes."""
 
 
 class ForeignMetadata(Struct, frozen=True, kw_only=True):
@@ -48,7 +50,9 @@ class ForeignMetadata(Struct, frozen=True, kw_only=True):
 
 
 def read_metadata(path: Path, *, search_pixels: bool = True) -> ForeignMetadata | None:
-    """Read the metadata that another tool wrote into an image or video. Return None if no known tool wrote any.
+    """Read the metadata that another tool wrote into an image or video, or into a text file of the same name beside it.
+
+    Return None if no known tool wrote any. A graph of ComfyUI may also be a ``.json`` file of its own.
 
     `search_pixels` also reads the alpha channel, where NovelAI stores a copy; this decodes the image. Never raises
     for the contents of a file.
@@ -64,16 +68,36 @@ def _read_metadata(path: Path, search_pixels: bool) -> ForeignMetadata | None:
     if metadata is None and search_pixels and format in ("png", "webp") and (text := stealth_png.read(path)):
         texts = {"stealth": text, **dialects.parse_stealth_text(text)}
         metadata = parse_texts(texts)
+    if metadata is None and format in (*detection.IMAGE_FORMATS, *detection.VIDEO_FORMATS):
+        metadata = read_or_else(None, _read_text_file, path.with_suffix(".txt"))
     return metadata
 
 
-def parse_texts(texts: Mapping[str, str]) -> ForeignMetadata | None:
-    """Parse texts, by their names in the file, in the first dialect that fits."""
-    for source, fields in dialects.read(texts):
+def _read_text_file(path: Path) -> ForeignMetadata | None:
+    """Read the text file beside an image: parameters in the format of A1111, or a bare prompt (a caption)."""
+    with open_file(path) as file:
+        content = file.read(MAX_TEXT_FILE + 1)
+    text = exif.decode_text(content)
+    if len(content) > MAX_TEXT_FILE or not text.strip() or not _is_readable(text):
+        return None
+    if text.lstrip().startswith(("{", "[{")):
+        return parse_texts({"parameters": text})
+    return parse_texts({"parameters": text}, source="text file")
+
+
+def _is_readable(text: str) -> bool:
+    return sum(sign.isprintable() or sign.isspace() for sign in text) > 0.9 * len(text)
+
+
+def parse_texts(texts: Mapping[str, str], *, source: str = "") -> ForeignMetadata | None:
+    """Parse texts, by their names in the file, in the first dialect that fits. `source` replaces that tool's name."""
+    for tool, fields in dialects.read(texts):
         values = {name: value for name, value in fields.items() if value is not None}
         if values:
             return ForeignMetadata(
-                source=source, raw={make_valid(name): make_valid(text) for name, text in texts.items()}, **values
+                source=source or tool,
+                raw={make_valid(name): make_valid(text) for name, text in texts.items()},
+                **values,
             )
     return None
 
@@ -81,7 +105,7 @@ def parse_texts(texts: Mapping[str, str]) -> ForeignMetadata | None:
 def _read_texts(path: Path, format: str) -> dict[str, str]:
     match format:
         case "png":
-            texts = png.read_texts(path)
+            texts = {name: exif.repair_utf8(text) for name, text in png.read_texts(path).items()}
             packet = texts.get(png.XMP_KEY, "").encode("utf-8", "replace")
             return texts | _to_entry("xmp", xmp.read_parameters(packet))
         case "gif":
@@ -93,8 +117,16 @@ def _read_texts(path: Path, format: str) -> dict[str, str]:
         case "jpeg" | "webp" | "avif" | "tiff":
             header = exif.read(path)
             return {**header.texts, **_to_entry("xmp", xmp.read_parameters(header.xmp))}
+        case _ if path.suffix.lower() == ".json":
+            return _read_graph_file(path)
         case _:
             return {}
+
+
+def _read_graph_file(path: Path) -> dict[str, str]:
+    """Read a graph that ComfyUI saved as a file of its own, in either of its two forms."""
+    text = read_file(path, MAX_TEXT).decode("utf-8-sig", "replace")
+    return _to_entry("workflow", text)
 
 
 def _to_entry(name: str, text: str) -> dict[str, str]:
