@@ -24,6 +24,8 @@ _FIRST = re.compile(r"\s*Steps: *\d{1,6}\s*(?:,|$)")
 """How settings begin that may have several lines."""
 _MAX_FIRST = 8
 """Number of such lines that are looked at, from the end."""
+_MAX_QUOTED = 32 * 1024
+"""Length of the text after such a line in which quoted values are looked for, in characters."""
 _NUMBER = re.compile(r"-?\d{1,24}(?:\.\d{1,24})?")
 _WEB_UI_SETTINGS = {
     "Steps": _NUMBER,
@@ -125,7 +127,7 @@ def _find_first_line(lines: list[str]) -> int | None:
 
 def _find_quoted_lines(lines: list[str], start: int) -> list[tuple[int, int]]:
     """Return the first and last lines of the quoted values in settings that begin with a line."""
-    text = "\n".join(lines[start:])
+    text = "\n".join(lines[start:])[:_MAX_QUOTED]
     spans, line, at = [], start, 0
     for first, last in Settings(text).quoted:
         line += text.count("\n", at, first)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from studio.core.untrusted_files import read_or_else
 
-MAX_LENGTH = 256 * 1024
+MAX_LENGTH = 128 * 1024
 """Maximum length of the settings, in characters."""
 MAX_NAME = 61
 """Maximum length of a setting's name, in characters."""

@@ -232,7 +232,8 @@ CASES: list[tuple[str, Nodes, dict[str, Any]]] = [
         base(
             face=node(
                 "FaceDetailer", image=["decode", 0], model=["ckpt", 0], positive=["pos", 0], negative=["neg", 0],
-                seed=3, steps=9, cfg=2.0, sampler_name="lcm", scheduler="simple", denoise=0.4, bbox_detector=["detector", 0],
+                seed=3, steps=9, cfg=2.0, sampler_name="lcm", scheduler="simple", denoise=0.4,
+                bbox_detector=["detector", 0],
             ),
             save=node("SaveImage", images=["face", 0]),
         ),

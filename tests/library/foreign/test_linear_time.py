@@ -12,7 +12,7 @@ from studio.library.foreign import a1111, a1111_settings
 from studio.library.foreign.a1111_settings import Settings
 from studio.library.formats import xmp
 
-LENGTH = 120_000
+LENGTH = 60_000
 """Characters of the shorter text. A quadratic reader takes minutes for it."""
 FLOOR = 0.05
 """Seconds below which times are not compared."""
