@@ -1,10 +1,20 @@
 """The public interface for plugins: ``from studio import api``.
 
 The names below are those that every plugin needs. Further functions are in modules: `api.images`, `api.animations`,
-`api.datasets`, `api.training`, `api.model_card`, `api.model_files` and `api.hub`.
+`api.characters`, `api.datasets`, `api.training`, `api.model_card`, `api.model_files` and `api.hub`.
 """
 
-from studio.api import animations, datasets, hub, images, model_card, model_files, tiny_autoencoders, training
+from studio.api import (
+    animations,
+    characters,
+    datasets,
+    hub,
+    images,
+    model_card,
+    model_files,
+    tiny_autoencoders,
+    training,
+)
 from studio.api.context import Context, ContextProxy, Models, SavesState, pause_if_requested
 from studio.api.estimate import Estimate, EstimateContext
 from studio.api.events import (
@@ -78,6 +88,7 @@ __all__ = [
     "Unit",
     "animations",
     "atomic_write",
+    "characters",
     "datasets",
     "format_memory",
     "format_size",

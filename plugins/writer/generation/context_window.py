@@ -82,6 +82,11 @@ def parse_lorebook(lines: Sequence[str]) -> list[tuple[tuple[str, ...], str]]:
     return entries
 
 
+def find_active_entries(text: str, lorebook: Lorebook) -> tuple[str, ...]:
+    """Return the texts of the entries with a keyword that occurs in a text."""
+    return tuple(entry for keywords, entry in lorebook if _has_keyword(text, keywords))
+
+
 def build_context(
     tokenizer: TokenEncoder, page: PageContext, header: Sequence[int], limit: int, overflow: Overflow
 ) -> ContextWindow:
@@ -94,7 +99,7 @@ def build_context(
 
 def encode_context(tokenizer: TokenEncoder, page: PageContext, header: Sequence[int]) -> EncodedContext:
     """Encode a page with its memory, active lorebook entries and author's note."""
-    entries = tuple(text for keywords, text in page.lorebook if _has_keyword(page.text, keywords))
+    entries = find_active_entries(page.text, page.lorebook)
     memory = page.memory.strip()
     preface = "\n\n".join(part for part in (memory, *entries) if part)
     note = f"[{page.note.strip()}]\n\n" if page.note.strip() else ""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from studio import api
 
 from ..generation import estimate
+from ..generation.character import Character, load_character
 from ..generation.chat_template import (
     ASSISTANT,
     SYSTEM,
@@ -25,6 +26,7 @@ from ..generation.top_logprobs import TopLogprobs
 from ..models.tokenizer import encode_text
 from ..models.writer import STARTER, Writer, load_writer
 
+CHARACTER_GROUP = "Character"
 TITLE_LENGTH = 60
 """Characters of the user's message in the title of an answer."""
 
@@ -53,27 +55,53 @@ class WriterChat(api.Tool):
     icon = "mdi6.chat-outline"
 
     class Params(SamplingParams, ChatInputs):
-        pass
+        lorebook: list[str] = api.param([], max_items=500, title="Lorebook", advanced=True, group=CHARACTER_GROUP)
+        """Entries such as `Mira, the fox: a vixen with one white ear`. An entry is added to the system prompt when one
+        of its keywords is in the conversation."""
+        card: api.FileInput | None = api.param(
+            None,
+            accepts=api.characters.CARD_SUFFIXES,
+            title="Character card",
+            advanced=True,
+            group=CHARACTER_GROUP,
+        )
+        """A card of SillyTavern or Chub. It replaces the character name and the system prompt. Without a conversation,
+        its first message begins one."""
+        lorebook_file: api.FileInput | None = api.param(
+            None, accepts=(".json",), title="Lorebook file", advanced=True, group=CHARACTER_GROUP
+        )
+        """A world info file of SillyTavern, or another lorebook in JSON. Its entries are added to the lorebook."""
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:
         model = estimate.read_model_size(params.model, ctx)
         if model is None:
             return None
+        notes: dict[str, str] = {}
+        prompt = params.system
+        try:
+            prompt = _load_character(params).build_system_prompt(params.text)
+        except api.BadInput as error:  # a file of another kind, or an entry that is still being typed
+            notes["card" if params.card else "lorebook"] = str(error)
         if model.tokenizer is None:
-            count = estimate.guess_token_count(params.system, params.text)
-            return estimate.build_estimate(model, count, params.length)
-        system, text = (len(encode_text(model.tokenizer, part)) for part in (params.system, params.text))
+            count = estimate.guess_token_count(prompt, params.text)
+            return estimate.build_estimate(model, count, params.length, notes)
+        system, text = (len(encode_text(model.tokenizer, part)) for part in (prompt, params.text))
         length = min(params.length, model.context_length // 2)
         excess = max(0, system + text + length - model.context_length)
         left_out = min(text, excess)
         parts = {"system prompt": system, "text": text - left_out, NEW_TOKENS: length}
         budget = api.TokenBudget(model.context_length, parts, left_out)
-        return estimate.build_estimate(model, system + text - left_out, length, budget=budget)
+        return estimate.build_estimate(model, system + text - left_out, length, notes, budget)
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
-        names = params.name.strip() or "You", params.persona.strip() or "Muse"
+        character = _load_character(params)
+        names = _user_name(params), character.name
         if names[0] == names[1]:
             raise api.BadInput(f"You and the character are both called {names[0]}.", "Change one of the names.")
+        if character.greeting and not params.text.strip():
+            text = f"{names[1]}: {character.greeting}"
+            yield api.Text(f"{text}\n\n{names[0]}: ", f"Chat with {names[1]}", notes={"begun": 0})
+            return
         messages = parse_conversation(params.text, names)
         role, last = messages[-1]
         if not last and (role == USER or len(messages) == 1):
@@ -87,7 +115,8 @@ class WriterChat(api.Tool):
             )
             stop.append(f"\n{names[0]}:")
         length = min(params.length, writer.context_length // 2)
-        system = [(SYSTEM, params.system.strip())] if params.system.strip() else []
+        prompt = character.build_system_prompt(params.text)
+        system = [(SYSTEM, prompt)] if prompt else []
         tokens, left_out = _encode_recent(writer, system, messages, names, writer.context_length - length)
         if left_out:
             yield api.Notice(
@@ -118,6 +147,15 @@ class WriterChat(api.Tool):
         question = next((" ".join(content.split()) for role, content in reversed(messages) if role == USER), "")
         title = f"Chat with {names[1]}: {question[:TITLE_LENGTH]}".rstrip(": ")
         yield api.Text(f"{given}{answer}\n\n{names[0]}: ", title, notes=notes)
+
+
+def _user_name(params: WriterChat.Params) -> str:
+    return params.name.strip() or "You"
+
+
+def _load_character(params: WriterChat.Params) -> Character:
+    name = params.persona.strip() or "Muse"
+    return load_character(name, params.system, params.lorebook, params.card, params.lorebook_file, _user_name(params))
 
 
 def parse_conversation(text: str, names: tuple[str, str]) -> list[Message]:

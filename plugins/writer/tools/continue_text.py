@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from studio import api
 
 from ..generation import estimate
+from ..generation.character import load_lorebook
 from ..generation.constrained import GrammarConstraint, constrain_to_choices, constrain_to_regex
 from ..generation.context_window import (
     OVERFLOW_LABELS,
@@ -70,6 +72,10 @@ class WriterContinue(api.Tool):
         lorebook: list[str] = api.param([], max_items=200, title="Lorebook", advanced=True, group=CONTEXT_GROUP)
         """Entries such as `Mira, the fox: a vixen with one white ear`. An entry is added to the prompt when one of its
         keywords is in the text."""
+        lorebook_file: api.FileInput | None = api.param(
+            None, accepts=(".json",), title="Lorebook file", advanced=True, group=CONTEXT_GROUP
+        )
+        """A world info file of SillyTavern, or another lorebook in JSON. Its entries are added to the lorebook."""
         choices: list[str] = api.param(
             [], max_items=50, title="One of these choices", advanced=True, group=OUTPUT_GROUP
         )
@@ -89,12 +95,12 @@ class WriterContinue(api.Tool):
             count = estimate.guess_token_count(params.text, params.memory, params.note)
             return estimate.build_estimate(model, count, params.length)
         notes: dict[str, str] = {}
-        lorebook: Lorebook = ()
+        lore = Lore(params.memory)
         try:
-            lorebook = parse_lorebook(params.lorebook)
-        except api.BadInput as error:  # an entry that is still being typed
+            lore = _load_lore(params)
+        except api.BadInput as error:  # a file of another kind, or an entry that is still being typed
             notes["lorebook"] = str(error)
-        context = _encode_page(params, lorebook, model.tokenizer)
+        context = _encode_page(params, lore, model.tokenizer)
         length = min(params.length, model.context_length // 2)
         budget = compute_token_budget(context, model.context_length, length, params.overflow)
         return estimate.build_estimate(model, min(budget.whole, budget.used) - length, length, notes, budget)
@@ -102,7 +108,7 @@ class WriterContinue(api.Tool):
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 0, "Loading the model")
         writer = load_writer(ctx, params.model)
-        context = _encode_page(params, parse_lorebook(params.lorebook), writer.tokenizer)
+        context = _encode_page(params, _load_lore(params), writer.tokenizer)
         length = min(params.length, writer.context_length // 2)
         window = fit_to_window(context, writer.context_length - length, params.overflow)
         if window.left_out:
@@ -128,12 +134,26 @@ class WriterContinue(api.Tool):
         yield api.Text(params.text + output.text, params.title, notes=notes)
 
 
-def _encode_page(params: WriterContinue.Params, lorebook: Lorebook, tokenizer: TokenEncoder) -> EncodedContext:
+@dataclass(frozen=True)
+class Lore:
+    """The memory with what a lorebook file always tells, and the entries of the form and of the file."""
+
+    memory: str
+    entries: Lorebook = ()
+
+
+def _load_lore(params: WriterContinue.Params) -> Lore:
+    lines, constant = load_lorebook(params.lorebook_file, "", "")
+    memory = "\n\n".join(filter(None, (params.memory.strip(), constant)))
+    return Lore(memory, parse_lorebook([*params.lorebook, *lines]))
+
+
+def _encode_page(params: WriterContinue.Params, lore: Lore, tokenizer: TokenEncoder) -> EncodedContext:
     if has_kind_tokens(tokenizer):
         header = encode_header(tokenizer, params.kind, params.title)
     else:
         header = encode_bos(tokenizer)
-    page = PageContext(params.text[-MAX_CHARACTERS:], params.memory, params.note, params.depth, lorebook)
+    page = PageContext(params.text[-MAX_CHARACTERS:], lore.memory, params.note, params.depth, lore.entries)
     return encode_context(tokenizer, page, header)
 
 
