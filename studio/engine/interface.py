@@ -131,8 +131,8 @@ class Engine(Protocol):
     def jobs(self) -> list[Job]:
         """Return jobs that have not ended, in order, and those that ended lately, newest last."""
 
-    def cancel(self, job: str) -> None:
-        """Cancel a job at its next cancel point, or after `Settings.cancel_grace` by ending its worker."""
+    def cancel(self, *jobs: str) -> None:
+        """Cancel jobs: a running one at its next cancel point, or by the end of its worker after `cancel_grace`."""
 
     def cancel_all(self) -> None:
         """Cancel queued and running jobs. Paused ones stay: they were paused on purpose."""
@@ -143,8 +143,11 @@ class Engine(Protocol):
     def resume(self, job: str) -> None:
         """Queue a job again that was paused, failed, was cancelled or set aside. It has its checkpoints."""
 
-    def forget(self, job: str) -> None:
-        """Drop an ended job from the list. Its creations stay."""
+    def requeue(self, *jobs: Job) -> None:
+        """Queue jobs again as `resume` does, also those that the list has dropped since."""
+
+    def forget(self, *jobs: str) -> None:
+        """Drop ended jobs from the list. Their creations stay."""
 
     def move(self, job: str, before: str | None) -> None:
         """Put a queued job before another, or last."""

@@ -83,10 +83,9 @@ class JobQueue:
 
     def next(self, lane: Lane) -> Job | None:
         """Return the first job that may start in a lane."""
-        for job in self.waiting():
-            if job.lane is lane and job.state is JobState.QUEUED:
-                return job
-        return None
+        with self._lock:
+            ready = (job for job in self._jobs.values() if job.state is JobState.QUEUED and job.lane is lane)
+            return min(ready, key=lambda job: job.position, default=None)
 
     def add(self, jobs: Iterable[Job]) -> list[Job]:
         """Put jobs at the end, all or none."""
@@ -96,26 +95,31 @@ class JobQueue:
             self._store(added)
             return added
 
-    def put(self, job: Job) -> list[str]:
-        """Store a job's new state. Returns the ids of ended jobs that were dropped to keep the list short.
+    def put(self, *jobs: Job) -> list[str]:
+        """Store the new state of jobs, all at once. Returns the ids of ended jobs that were dropped to keep the list
+        short.
 
         It is kept in memory even where the disk does not take it.
         """
         with self._lock:
-            old = self._jobs.get(job.id)
-            self._jobs[job.id] = job
-            self._store([job])
-            if job.state.ended and not (old and old.state.ended):
+            known = {job.id: self._jobs.get(job.id) for job in jobs}
+            self._jobs.update({job.id: job for job in jobs})
+            self._store(jobs)
+            ended = [job for job in jobs if job.state.ended and not ((old := known[job.id]) and old.state.ended)]
+            for job in ended:
                 self._jobs[job.id] = self._jobs.pop(job.id)
-                return self._drop_old()
-            return []
+            return self._drop_old() if ended else []
 
-    def requeue(self, job: Job) -> Job:
-        """Queue a job again: a paused one keeps its place, another goes last."""
+    def requeue(self, *jobs: Job) -> list[Job]:
+        """Queue jobs again, all at once: a paused one keeps its place, others go last in their order."""
         with self._lock:
-            position = job.position if job.state is JobState.PAUSED else self._last_position() + 1
-            queued = replace(job, state=JobState.QUEUED, failure=None, interruptions=0, position=position)
-            self._store([queued])
+            last = self._last_position()
+            queued = []
+            for job in jobs:
+                last += job.state is not JobState.PAUSED
+                position = job.position if job.state is JobState.PAUSED else last
+                queued.append(replace(job, state=JobState.QUEUED, failure=None, interruptions=0, position=position))
+            self._store(queued)
             return queued
 
     def move(self, job: str, before: str | None) -> list[Job]:
@@ -136,14 +140,12 @@ class JobQueue:
         with self._lock:
             self._execute([("UPDATE jobs SET stop = 1 WHERE id = ?", (job,))])
 
-    def forget(self, job: str) -> bool:
-        """Drop an ended job. Returns whether there was one."""
+    def forget(self, *jobs: str) -> list[str]:
+        """Drop ended jobs, all at once. Returns the ids of those that there were."""
         with self._lock:
-            known = self._jobs.get(job)
-            if known is None or not known.state.ended:
-                return False
-            self._delete([job])
-            return True
+            ended = [id for id in jobs if (known := self._jobs.get(id)) and known.state.ended]
+            self._delete(ended)
+            return ended
 
     def _last_position(self) -> float:
         return max((job.position for job in self._jobs.values()), default=0.0)

@@ -130,16 +130,20 @@ class LaneHost:
             self.draft = None
 
     def store(self, job: Job) -> None:
+        for old in self.store_all(job):
+            self.emit(JobForgotten(old))
+
+    def store_all(self, *jobs: Job) -> list[str]:
+        """Store the new state of jobs. Returns the ids of ended jobs that the queue has dropped; the caller announces
+        them after the change."""
         dropped: list[str] = []
         try:
-            dropped = self._queue.put(job)
+            dropped = self._queue.put(*jobs)
         except StudioError as error:
-            self.warn(job.id, str(error))
-        if job.state is JobState.DONE:
-            self.remove_checkpoints(job.id)
-        for old in dropped:
-            self.remove_checkpoints(old)
-            self.emit(JobForgotten(old))
+            self.warn(jobs[0].id if len(jobs) == 1 else "", str(error))
+        for id in [*dropped, *(job.id for job in jobs if job.state is JobState.DONE)]:
+            self.remove_checkpoints(id)
+        return dropped
 
     def current(self, job: Job) -> Job:
         return self._queue.get(job.id) or job

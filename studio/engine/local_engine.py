@@ -143,8 +143,8 @@ class LocalEngine:
     def running(self) -> Sequence[Job]:
         return [job for job in self._queue.waiting() if job.state is JobState.RUNNING]
 
-    def cancel(self, job: str) -> None:
-        self._inbox.put(partial(self._cancel, job))
+    def cancel(self, *jobs: str) -> None:
+        self._inbox.put(partial(self._cancel, jobs))
 
     def cancel_all(self) -> None:
         self._inbox.put(self._cancel_all)
@@ -153,10 +153,15 @@ class LocalEngine:
         self._inbox.put(partial(self._pause, job))
 
     def resume(self, job: str) -> None:
-        self._inbox.put(partial(self._resume, job))
+        known_job = self._queue.get(job)
+        if known_job:
+            self._inbox.put(partial(self._requeue, [known_job]))
 
-    def forget(self, job: str) -> None:
-        self._inbox.put(partial(self._forget, job))
+    def requeue(self, *jobs: Job) -> None:
+        self._inbox.put(partial(self._requeue, jobs))
+
+    def forget(self, *jobs: str) -> None:
+        self._inbox.put(partial(self._forget, jobs))
 
     def move(self, job: str, before: str | None) -> None:
         self._inbox.put(partial(self._move, job, before))
@@ -235,23 +240,22 @@ class LocalEngine:
             except (StudioError, OSError, ValueError):
                 self._host.emit(EstimateReady(id))
 
-    def _cancel(self, job: str) -> None:
-        if self._host.draft and self._host.draft.id == job:
+    def _cancel(self, jobs: Sequence[str]) -> None:
+        """Cancel jobs. No other can start meanwhile, since lanes start jobs on this thread."""
+        ids = set(jobs)
+        if self._host.draft and self._host.draft.id in ids:
             self._drop_draft()
         for lane in self._lanes.values():
-            if lane.running and lane.running.job.id == job:
+            if lane.running and (running := lane.running.job.id) in ids:
+                ids.discard(running)
                 if not lane.running.is_draft:
-                    self._try(job, partial(self._queue.mark_cancelled, job))
+                    self._try(running, partial(self._queue.mark_cancelled, running))
                 lane.cancel()
-                return
-        known_job = self._queue.get(job)
-        if known_job and not known_job.state.ended:
-            self._change(replace(known_job, state=JobState.CANCELLED))
+        known_jobs = [self._queue.get(id) for id in jobs if id in ids]
+        self._change(*(replace(job, state=JobState.CANCELLED) for job in known_jobs if job and not job.state.ended))
 
     def _cancel_all(self) -> None:
-        for job in self._queue.waiting():
-            if job.state is not JobState.PAUSED:
-                self._cancel(job.id)
+        self._cancel([job.id for job in self._queue.waiting() if job.state is not JobState.PAUSED])
 
     def _pause(self, job: str) -> None:
         known_job = self._queue.get(job)
@@ -267,18 +271,22 @@ class LocalEngine:
                 title = self._host.tool_title(known_job.recipe.tool)
                 self._host.emit(messages.JobNotice(job, f"{title} cannot be paused."))
 
-    def _resume(self, job: str) -> None:
-        known_job = self._queue.get(job)
-        if known_job and (known_job.state.ended or known_job.state is JobState.PAUSED):
-            self._try(job, lambda: self._host.emit(JobChanged(self._queue.requeue(known_job))))
+    def _requeue(self, jobs: Sequence[Job]) -> None:
+        def requeue() -> None:
+            latest = [self._queue.get(job.id) or replace(job, state=JobState.CANCELLED) for job in jobs]
+            stopped = [job for job in latest if job.state.ended or job.state is JobState.PAUSED]
+            for job in self._queue.requeue(*stopped):
+                self._host.emit(JobChanged(job))
 
-    def _forget(self, job: str) -> None:
+        self._try("", requeue)
+
+    def _forget(self, jobs: Sequence[str]) -> None:
         def forget() -> None:
-            if self._queue.forget(job):
+            for job in self._queue.forget(*jobs):
                 self._host.remove_checkpoints(job)
                 self._host.emit(JobForgotten(job))
 
-        self._try(job, forget)
+        self._try("", forget)
 
     def _move(self, job: str, before: str | None) -> None:
         def move() -> None:
@@ -287,9 +295,12 @@ class LocalEngine:
 
         self._try(job, move)
 
-    def _change(self, job: Job) -> None:
-        self._host.store(job)
-        self._host.emit(JobChanged(job))
+    def _change(self, *jobs: Job) -> None:
+        dropped = self._host.store_all(*jobs)
+        for job in jobs:
+            self._host.emit(JobChanged(job))
+        for id in dropped:
+            self._host.emit(JobForgotten(id))
 
     def _try(self, job: str, call: Callable[[], None]) -> None:
         try:

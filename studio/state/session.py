@@ -185,13 +185,12 @@ class Session(QObject):
         self.generation.stop()
         self.estimates.stop()
         self.settings_offers.close()
-        self.library.reader.close()
         self.page.close()
         self._page_tasks.close()
         with suppress(StudioError):
             self.draft_writer.flush()
-        for job in self.queue.hidden:
-            self.engine.forget(job)
+        if self.queue.hidden:
+            self.engine.forget(*self.queue.hidden)
         self.model_folders.close()
         self.tasks.close()
         self.history.close()
@@ -266,9 +265,7 @@ class Session(QObject):
     def _on_submitted(self, jobs: Sequence[Job]) -> None:
         if not self.page.jobs.begin(jobs):
             self.variations.begin(jobs)
-        for job in jobs:
-            if self.queue.job(job.id) is None:
-                self.queue.put(job)
+        self.queue.put(*(job for job in jobs if self.queue.job(job.id) is None))
 
     # The page
     def _collect_page_results(self) -> None:

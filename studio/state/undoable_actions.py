@@ -93,12 +93,10 @@ class UndoableActions:
         ended = [job for job in jobs if job.state.ended]
 
         def redo() -> None:
-            for job in ended:
-                self._queue.hide(job)
+            self._queue.hide(ended)
 
         def undo() -> None:
-            for job in ended:
-                self._queue.unhide(job)
+            self._queue.unhide(ended)
 
         if ended:
             self._undo.do("clearing finished jobs", redo, undo)
@@ -108,12 +106,10 @@ class UndoableActions:
         live = [job for job in jobs if not job.state.ended]
 
         def redo() -> None:
-            for job in live:
-                self._engine.cancel(job.id)
+            self._engine.cancel(*(job.id for job in live))
 
         def undo() -> None:
-            for job in live:
-                self._engine.resume(job.id)
+            self._engine.requeue(*live)
 
         if live:
             self._undo.do("cancelling jobs", redo, undo)

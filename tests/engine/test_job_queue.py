@@ -71,7 +71,7 @@ def test_a_running_job_is_queued_again_and_set_aside_after_three_kills(path: Pat
     assert stored.state is JobState.SET_ASIDE
     assert stored.failure is not None
     assert stored.failure.sentence == "The studio ended 3 times while this job ran, so it was set aside."
-    assert queue.requeue(stored).interruptions == 0
+    assert queue.requeue(stored)[0].interruptions == 0
     queue.close()
 
 
@@ -186,3 +186,26 @@ def test_a_new_state_that_cannot_be_written_is_kept_in_memory(path: Path) -> Non
     with pytest.raises(StudioError):
         queue.put(replace(job, state=JobState.DONE))
     assert states_of(queue) == {job.id: JobState.DONE}, "or it would be run for ever"
+
+
+def test_many_jobs_are_cancelled_in_one_transaction_and_queued_again(path: Path) -> None:
+    queue = JobQueue(path)
+    jobs = queue.add(make_job() for _ in range(300))
+    statements: list[str] = []
+    queue._base.set_trace_callback(statements.append)
+    dropped = queue.put(*(replace(job, state=JobState.CANCELLED) for job in jobs))
+    queue._base.set_trace_callback(None)
+    assert sum(statement.startswith("BEGIN") for statement in statements) == 2  # the change, and what is dropped
+    assert dropped == [job.id for job in jobs[:100]]
+    assert len(queue.requeue(*jobs)) == 300
+    queue = reopen(queue, path)
+    assert [job.id for job in queue.waiting()] == [job.id for job in jobs]
+    queue.close()
+
+
+def test_the_next_job_is_the_first_of_its_lane(path: Path) -> None:
+    queue = JobQueue(path)
+    first, training, last = queue.add([make_job(), make_job(Lane.TRAINING), make_job()])
+    queue.move(last.id, first.id)
+    assert (next_id(queue, Lane.INTERACTIVE), next_id(queue, Lane.TRAINING)) == (last.id, training.id)
+    queue.close()

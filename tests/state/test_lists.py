@@ -53,11 +53,26 @@ def test_a_hidden_job_stays_hidden_until_it_is_shown_again(qtbot: QtBot) -> None
     queue = QueueModel()
     done = make_job(1, JobState.DONE)
     queue.put(done)
-    queue.hide(done)
+    queue.hide([done])
     queue.put(done)
     assert queue.jobs() == ()
-    queue.unhide(done)
+    queue.unhide([done])
     assert queue.jobs() == (done,)
+
+
+def test_many_jobs_that_change_together_are_one_change(qtbot: QtBot) -> None:
+    queue = QueueModel()
+    changes = []
+    queue.changed.connect(lambda: changes.append(queue.status()))
+    jobs = [make_job(number) for number in range(2_000)]
+    queue.put(*jobs)
+    queue.put(*(replace(job, state=JobState.CANCELLED) for job in jobs))
+    queue.remove(*(job.id for job in jobs[:1_800]))
+    assert [status.queued for status in changes] == [2_000, 0, 0]
+    assert [job.id for job in queue.jobs()] == [job.id for job in reversed(jobs[1_800:])]
+    queue.hide(queue.jobs())
+    assert queue.jobs() == ()
+    assert queue.job(jobs[-1].id) is None
 
 
 def test_failed_plugins_come_first_and_disabled_ones_are_listed(qtbot: QtBot, qtmodeltester: ModelTester) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import TypeVar
 
 from PySide6.QtCore import QObject, Qt, Signal
 
@@ -22,8 +23,11 @@ from studio.engine.interface import (
     WorkerChanged,
 )
 
+E = TypeVar("E", JobChanged, JobForgotten)
 MAX_SECONDS = 0.008
 """Seconds that one delivery may take before the window gets to paint."""
+MAX_BATCH = 1_000
+"""Jobs that are delivered at once, where that many change together."""
 
 
 class EngineBridge(QObject):
@@ -33,8 +37,10 @@ class EngineBridge(QObject):
     while the window is busy. How many previews come at all is limited in the worker's `Outbox`.
     """
 
-    job_changed = Signal(object)
-    job_forgotten = Signal(str)
+    jobs_changed = Signal(list)
+    """Jobs that changed one after the other, each with its newest state."""
+    jobs_forgotten = Signal(list)
+    """Ids of jobs that the queue no longer has."""
     created = Signal(object)
     catalogue_changed = Signal(object)
     worker_changed = Signal(object)
@@ -82,7 +88,12 @@ class EngineBridge(QObject):
     def _deliver(self) -> None:
         until = time.perf_counter() + MAX_SECONDS
         while (event := self._take_next()) is not None:
-            self._emit(event)
+            if isinstance(event, JobChanged):
+                self.jobs_changed.emit([event.job, *(other.job for other in self._take_batch(JobChanged))])
+            elif isinstance(event, JobForgotten):
+                self.jobs_forgotten.emit([event.id, *(other.id for other in self._take_batch(JobForgotten))])
+            else:
+                self._emit(event)
             if time.perf_counter() > until:
                 self._wake.emit()
                 return
@@ -99,16 +110,21 @@ class EngineBridge(QObject):
             self._is_awake = False
             return None
 
+    def _take_batch(self, kind: type[E]) -> list[E]:
+        """Return the events of one kind that follow, up to the next of another kind."""
+        batch: list[E] = []
+        with self._lock:
+            while self._events and isinstance(event := self._events[0], kind) and len(batch) < MAX_BATCH:
+                batch.append(event)
+                self._events.popleft()
+        return batch
+
     def _emit(self, event: EngineEvent) -> None:
         match event:
             case JobProgress():
                 self.progress_changed.emit(event)
             case PreviewFrame():
                 self.preview_ready.emit(event)
-            case JobChanged():
-                self.job_changed.emit(event.job)
-            case JobForgotten():
-                self.job_forgotten.emit(event.id)
             case Created():
                 self.created.emit(event)
             case CatalogueChanged():

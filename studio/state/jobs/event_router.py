@@ -69,8 +69,8 @@ class EventRouter(QObject):
         self._start_times: dict[str, float] = {}
 
     def connect_to(self, bridge: EngineBridge) -> None:
-        bridge.job_changed.connect(self._on_job_changed)
-        bridge.job_forgotten.connect(self._queue.remove)
+        bridge.jobs_changed.connect(self._on_jobs_changed)
+        bridge.jobs_forgotten.connect(lambda ids: self._queue.remove(*ids))
         bridge.created.connect(self._on_created)
         bridge.progress_changed.connect(self._queue.set_progress)
         bridge.preview_ready.connect(self._on_preview)
@@ -84,8 +84,12 @@ class EventRouter(QObject):
         if creation.kind is CreationKind.MODEL:
             self.model_created.emit()
 
+    def _on_jobs_changed(self, jobs: Sequence[Job]) -> None:
+        self._queue.put(*jobs)
+        for job in jobs:
+            self._on_job_changed(job)
+
     def _on_job_changed(self, job: Job) -> None:
-        self._queue.put(job)
         for owner in self._owners:
             owner.on_job_changed(job)
         if job.state is JobState.RUNNING:

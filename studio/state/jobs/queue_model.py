@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -11,6 +14,8 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistent
 from studio.core.job import Job, JobState
 from studio.core.messages import JobProgress
 
+MAX_SINGLE_CHANGES = 16
+"""Rows that change one by one; where more change together, the list is sorted anew."""
 Index = QModelIndex | QPersistentModelIndex
 
 
@@ -42,6 +47,8 @@ class QueueModel(QAbstractListModel):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._jobs: list[Job] = []
+        self._by_id: dict[str, Job] = {}
+        self._status: QueueStatus | None = None
         self._progress: dict[str, JobProgress] = {}
         self._hidden: set[str] = set()
 
@@ -64,21 +71,21 @@ class QueueModel(QAbstractListModel):
         return tuple(self._jobs)
 
     def job(self, id: str) -> Job | None:
-        return next((job for job in self._jobs if job.id == id), None)
+        return self._by_id.get(id)
 
     def progress(self, id: str) -> JobProgress | None:
         return self._progress.get(id)
 
     def status(self) -> QueueStatus:
-        def in_state(state: JobState) -> tuple[Job, ...]:
-            return tuple(job for job in self._jobs if job.state is state)
-
-        return QueueStatus(
-            running=in_state(JobState.RUNNING),
-            queued=len(in_state(JobState.QUEUED)),
-            paused=len(in_state(JobState.PAUSED)),
-            failed=len(in_state(JobState.FAILED)) + len(in_state(JobState.SET_ASIDE)),
-        )
+        if self._status is None:
+            count = Counter(job.state for job in self._jobs)
+            self._status = QueueStatus(
+                running=tuple(job for job in self._jobs if job.state is JobState.RUNNING),
+                queued=count[JobState.QUEUED],
+                paused=count[JobState.PAUSED],
+                failed=count[JobState.FAILED] + count[JobState.SET_ASIDE],
+            )
+        return self._status
 
     def neighbours(self, id: str) -> tuple[Job | None, Job | None, Job | None]:
         """Return the queued job before a queued job, the one after it, and the one after that."""
@@ -94,63 +101,99 @@ class QueueModel(QAbstractListModel):
 
     # Changes by the engine
     def reset(self, jobs: list[Job]) -> None:
-        self.beginResetModel()
-        self._jobs = sorted((job for job in jobs if job.id not in self._hidden), key=_sort_key)
-        self.endResetModel()
-        self.changed.emit()
+        self._set_jobs(job for job in jobs if job.id not in self._hidden)
 
-    def put(self, job: Job) -> None:
-        """Add a job, or set its new state."""
-        if job.id in self._hidden:
-            return
-        if job.state is not JobState.RUNNING:
-            self._progress.pop(job.id, None)
-        old = next((row for row, known in enumerate(self._jobs) if known.id == job.id), None)
-        if old is not None and _sort_key(self._jobs[old]) == _sort_key(job):
-            self._jobs[old] = job
-            self.dataChanged.emit(self.index(old), self.index(old))
-        else:
-            if old is not None:
-                self._remove_row(old)
-            row = next((i for i, known in enumerate(self._jobs) if _sort_key(known) > _sort_key(job)), len(self._jobs))
-            self.beginInsertRows(QModelIndex(), row, row)
-            self._jobs.insert(row, job)
-            self.endInsertRows()
-        self.changed.emit()
+    def put(self, *jobs: Job) -> None:
+        """Add jobs, or set their new states. Of a job that comes twice the last state counts."""
+        changed = {job.id: job for job in jobs if job.id not in self._hidden}
+        for job in changed.values():
+            if job.state is not JobState.RUNNING:
+                self._progress.pop(job.id, None)
+        if len(changed) > MAX_SINGLE_CHANGES:
+            self._set_jobs(({job.id: job for job in self._jobs} | changed).values())
+        elif changed:
+            for job in changed.values():
+                self._put_row(job)
+            self._announce()
 
-    def remove(self, id: str) -> None:
-        row = next((row for row, job in enumerate(self._jobs) if job.id == id), None)
-        if row is not None:
-            self._remove_row(row)
+    def remove(self, *ids: str) -> None:
+        gone = [id for id in ids if id in self._by_id]
+        for id in gone:
             self._progress.pop(id, None)
-            self.changed.emit()
+        if len(gone) > MAX_SINGLE_CHANGES:
+            left_out = set(gone)
+            self._set_jobs([job for job in self._jobs if job.id not in left_out])
+        elif gone:
+            for id in gone:
+                self._remove_row(self._find_row(id))
+            self._announce()
 
     def set_progress(self, progress: JobProgress) -> None:
-        row = next((row for row, job in enumerate(self._jobs) if job.id == progress.job), None)
-        if row is None or self._jobs[row].state is not JobState.RUNNING:
+        job = self._by_id.get(progress.job)
+        if job is None or job.state is not JobState.RUNNING:
             return
+        row = self._find_row(job.id)
         self._progress[progress.job] = progress
         self.dataChanged.emit(self.index(row), self.index(row), [QueueRole.PROGRESS])
         self.progress_changed.emit(progress)
 
     # Removing, with a way back
-    def hide(self, job: Job) -> None:
-        """Take a job off the list, but not out of the engine, so that it can be shown again."""
-        self._hidden.add(job.id)
-        self.remove(job.id)
+    def hide(self, jobs: Sequence[Job]) -> None:
+        """Take jobs off the list, but not out of the engine, so that they can be shown again."""
+        self._hidden.update(job.id for job in jobs)
+        self.remove(*(job.id for job in jobs))
 
-    def unhide(self, job: Job) -> None:
-        self._hidden.discard(job.id)
-        self.put(job)
+    def unhide(self, jobs: Sequence[Job]) -> None:
+        self._hidden.difference_update(job.id for job in jobs)
+        self.put(*jobs)
 
     @property
     def hidden(self) -> frozenset[str]:
         return frozenset(self._hidden)
 
+    def _set_jobs(self, jobs: Iterable[Job]) -> None:
+        self.beginResetModel()
+        self._jobs = sorted(jobs, key=_sort_key)
+        self._by_id = {job.id: job for job in self._jobs}
+        self.endResetModel()
+        self._announce()
+
+    def _put_row(self, job: Job) -> None:
+        old = self._by_id.get(job.id)
+        self._by_id[job.id] = job
+        if old is not None:
+            row = self._find_row_of(old)
+            if _sort_key(old) == _sort_key(job):
+                self._jobs[row] = job
+                self.dataChanged.emit(self.index(row), self.index(row))
+                return
+            self.beginRemoveRows(QModelIndex(), row, row)
+            del self._jobs[row]
+            self.endRemoveRows()
+        row = bisect_right(self._jobs, _sort_key(job), key=_sort_key)
+        self.beginInsertRows(QModelIndex(), row, row)
+        self._jobs.insert(row, job)
+        self.endInsertRows()
+
     def _remove_row(self, row: int) -> None:
         self.beginRemoveRows(QModelIndex(), row, row)
+        del self._by_id[self._jobs[row].id]
         del self._jobs[row]
         self.endRemoveRows()
+
+    def _find_row(self, id: str) -> int:
+        return self._find_row_of(self._by_id[id])
+
+    def _find_row_of(self, job: Job) -> int:
+        """Return the row of a job that is in the list: jobs with the same key stand beside each other."""
+        row = bisect_left(self._jobs, _sort_key(job), key=_sort_key)
+        while self._jobs[row].id != job.id:
+            row += 1
+        return row
+
+    def _announce(self) -> None:
+        self._status = None
+        self.changed.emit()
 
 
 def _sort_key(job: Job) -> tuple[int, float, int]:

@@ -23,7 +23,7 @@ class Variations(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._jobs: set[str] = set()
+        self._jobs: frozenset[str] = frozenset()
         self._expected = 0
         self._items: list[Creation] = []
         self._kept: set[str] = set()
@@ -44,7 +44,7 @@ class Variations(QObject):
 
     @property
     def jobs(self) -> frozenset[str]:
-        return frozenset(self._jobs)
+        return self._jobs
 
     @property
     def chosen(self) -> Creation | None:
@@ -55,7 +55,7 @@ class Variations(QObject):
 
     def begin(self, jobs: Sequence[Job]) -> None:
         """Start anew for the jobs of a new Generate."""
-        self._jobs = {job.id for job in jobs}
+        self._jobs = frozenset(job.id for job in jobs)
         self._expected = len(jobs)
         self._items, self._kept, self._chosen, self._by_hand = [], set(), -1, False
         self.changed.emit()
@@ -117,7 +117,7 @@ class Variations(QObject):
             self.choose(min(at, len(self._items) - 1))
 
     def close(self) -> None:
-        self._items, self._kept, self._chosen, self._jobs, self._expected = [], set(), -1, set(), 0
+        self._items, self._kept, self._chosen, self._jobs, self._expected = [], set(), -1, frozenset(), 0
         self.changed.emit()
 
     def _append(self, creation: Creation, *, show: bool = True) -> None:

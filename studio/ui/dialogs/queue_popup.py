@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QSize, Qt, QTimer
 from PySide6.QtGui import QDropEvent, QKeyEvent, QShowEvent
@@ -27,6 +27,10 @@ from studio.ui.theme import icons
 from studio.ui.widgets import labels
 
 SIZE = QSize(440, 420)
+FILL_MILLISECONDS = 50
+"""Milliseconds between changes of the queue and the list that shows them."""
+MAX_ROWS = 25
+"""Waiting jobs that have a row, and ended ones: the others are counted below the list."""
 _ID = Qt.ItemDataRole.UserRole
 _STATES: dict[JobState, tuple[str, icons.Tone, str]] = {
     JobState.RUNNING: ("progress-wrench", "accent", "Running"),
@@ -167,16 +171,29 @@ class JobList(QListWidget):
             self._session.engine.move(job.id, beyond.id if beyond else None)
 
 
+def _choose_rows(jobs: Sequence[Job]) -> tuple[list[Job], int, int]:
+    """Return the jobs that get a row, and how many others wait and have ended. All running jobs are among them."""
+    live = [job for job in jobs if not job.state.ended]
+    ended = [job for job in jobs if job.state.ended]
+    running = sum(job.state is JobState.RUNNING for job in live)
+    shown = live[: running + MAX_ROWS]
+    rest = ended[:MAX_ROWS]
+    return shown + rest, len(live) - len(shown), len(ended) - len(rest)
+
+
 class QueuePanel(QFrame):
     def __init__(self, session: Session, parent: QWidget) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
         self._session = session
+        self._shown: list[Job] = []
         self.setProperty("role", "popup")
         self.setFixedSize(SIZE)
         self.setAccessibleName("Queue")
         self.list = JobList(session)
         self._empty = labels.make_label("No jobs. Jobs that you start appear here.", "dim")
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._rest = labels.make_label("", "dim")
+        self._rest.setContentsMargins(16, 4, 16, 4)
         self.pause_button = QPushButton()
         self.cancel_all = QPushButton("Cancel all")
         labels.describe(self.cancel_all, "Cancel all", "Cancel running and waiting jobs")
@@ -197,19 +214,19 @@ class QueuePanel(QFrame):
         column.addLayout(head)
         column.addWidget(labels.make_line())
         column.addWidget(self.list, 1)
+        column.addWidget(self._rest)
         column.addWidget(self._empty, 1)
         self.pause_button.clicked.connect(self._toggle_pause)
         self.cancel_all.clicked.connect(lambda: session.undoable.cancel(session.queue.jobs()))
         self.clear.clicked.connect(lambda: session.undoable.forget(session.queue.jobs()))
-        self._refresh_timer = QTimer(self, singleShot=True, interval=0)
+        self._refresh_timer = QTimer(self, singleShot=True, interval=FILL_MILLISECONDS)
         self._refresh_timer.timeout.connect(self._fill)
-        session.queue.changed.connect(self._refresh_timer.start)
+        session.queue.changed.connect(self._request_fill)
         session.queue.dataChanged.connect(self._show_progress)
-        self._fill()
 
     def showEvent(self, event: QShowEvent) -> None:
-        self._show_pause()
         super().showEvent(event)
+        self._fill()
 
     def _toggle_pause(self) -> None:
         self._session.controls.set_queue_paused(not self._session.controls.queue_paused)
@@ -226,11 +243,33 @@ class QueuePanel(QFrame):
         widgets = [self.list.itemWidget(self.list.item(row)) for row in range(self.list.count())]
         return [widget for widget in widgets if isinstance(widget, JobRow)]
 
+    def _request_fill(self) -> None:
+        if self.isVisible() and not self._refresh_timer.isActive():
+            self._refresh_timer.start()
+
     def _fill(self) -> None:
-        """Fill the list and keep the current job. The engine keeps the list short."""
+        """Fill the list and keep the current job. It has the first jobs of each kind, since a row is a widget."""
+        if not self.isVisible():
+            return
+        jobs = self._session.queue.jobs()
+        shown, waiting, ended = _choose_rows(jobs)
+        if shown != self._shown:
+            self._fill_list(shown)
+        parts = [f"{group_digits(waiting)} more wait"] if waiting else []
+        parts += [f"{group_digits(ended)} more ended"] if ended else []
+        self._rest.setText(", ".join(parts))
+        self._rest.setVisible(bool(parts))
+        self.list.setVisible(bool(jobs))
+        self._empty.setVisible(not jobs)
+        self._show_pause()
+        self.cancel_all.setEnabled(any(not job.state.ended for job in jobs))
+        self.clear.setEnabled(any(job.state.ended for job in jobs))
+
+    def _fill_list(self, jobs: list[Job]) -> None:
         current = self.list.current_job()
+        self._shown = jobs
         self.list.clear()
-        for job in self._session.queue.jobs():
+        for job in jobs:
             item = QListWidgetItem()
             item.setData(_ID, job.id)
             item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{job.recipe.tool}, {job.state.value}")
@@ -240,12 +279,6 @@ class QueuePanel(QFrame):
             self.list.setItemWidget(item, row)
             if current is not None and job.id == current.id:
                 self.list.setCurrentItem(item)
-        jobs = self._session.queue.jobs()
-        self.list.setVisible(bool(jobs))
-        self._empty.setVisible(not jobs)
-        self._show_pause()
-        self.cancel_all.setEnabled(any(not job.state.ended for job in jobs))
-        self.clear.setEnabled(any(job.state.ended for job in jobs))
 
     def _show_progress(self, first: QModelIndex | QPersistentModelIndex, last: QModelIndex, roles: list[int]) -> None:
         del first, last, roles

@@ -103,7 +103,8 @@ class StatusBar(QWidget):
         title = tool.title if tool else job.recipe.tool
         variations = self._session.variations
         if job.id in variations.jobs and variations.expected > 1:
-            done = sum(known.state.ended for known in self._session.queue.jobs() if known.id in variations.jobs)
+            known_jobs = filter(None, map(self._session.queue.job, variations.jobs))
+            done = sum(known.state.ended for known in known_jobs)
             return f"{title} {min(done + 1, variations.expected)} of {variations.expected}"
         return title
 

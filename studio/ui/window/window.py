@@ -378,7 +378,6 @@ class Window(QMainWindow):
         self.hide()
         self.mask_controller.close()
         self.canvas.close()
-        self.session.library.reader.close()
         self.thumbnails.close()
         self.session.close()
         super().closeEvent(event)

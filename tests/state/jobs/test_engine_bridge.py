@@ -9,7 +9,7 @@ from pytestqt.qtbot import QtBot
 from studio.core.job import Job, JobState
 from studio.core.messages import JobProgress, PreviewFrame
 from studio.core.recipe import PluginRef, Recipe
-from studio.engine.interface import JobChanged
+from studio.engine.interface import JobChanged, JobForgotten
 from studio.state.jobs.engine_bridge import EngineBridge
 
 RECIPE = Recipe(tool="a.b", plugin=PluginRef("a"))
@@ -22,7 +22,7 @@ def make_change(id: str, state: JobState = JobState.QUEUED) -> JobChanged:
 def test_events_of_another_thread_arrive_on_the_main_thread_in_order(qtbot: QtBot) -> None:
     bridge = EngineBridge()
     received: list[tuple[str, threading.Thread]] = []
-    bridge.job_changed.connect(lambda job: received.append((job.id, threading.current_thread())))
+    bridge.jobs_changed.connect(lambda jobs: received.extend((job.id, threading.current_thread()) for job in jobs))
 
     def post_jobs() -> None:
         for number in range(50):
@@ -56,7 +56,18 @@ def test_only_the_newest_preview_is_delivered_and_none_after_the_end(qtbot: QtBo
     qtbot.waitUntil(lambda: received == ["99"])
     bridge.post(PreviewFrame(job="a", label="late"))
     ended: list[Job] = []
-    bridge.job_changed.connect(ended.append)
+    bridge.jobs_changed.connect(ended.extend)
     bridge.post(make_change("a", JobState.DONE))
     qtbot.waitUntil(lambda: bool(ended))
     assert received == ["99"]
+
+
+def test_jobs_that_change_together_are_delivered_together_and_in_order(qtbot: QtBot) -> None:
+    bridge = EngineBridge()
+    received: list[list[str]] = []
+    bridge.jobs_changed.connect(lambda jobs: received.append([job.id for job in jobs]))
+    bridge.jobs_forgotten.connect(received.append)
+    for event in (make_change("a"), make_change("b"), JobForgotten("a"), JobForgotten("b"), make_change("c")):
+        bridge.post(event)
+    qtbot.waitUntil(lambda: len(received) == 3)
+    assert received == [["a", "b"], ["a", "b"], ["c"]]
