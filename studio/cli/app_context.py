@@ -13,6 +13,7 @@ from types import FrameType
 from msgspec.structs import replace
 
 from studio.cli.console import Console
+from studio.cli.path_argument import parse_path
 from studio.core import settings
 from studio.core.descriptor import Catalogue, DeviceReport, ToolDescriptor
 from studio.core.errors import BadInput, StudioError, did_you_mean
@@ -122,5 +123,9 @@ def _raise_interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def home_of(options: argparse.Namespace) -> Home:
-    """Return the home of `--home`, or the default one."""
-    return Home(options.home.expanduser().absolute()) if options.home else Home.default()
+    """Return the home of `--home`, or the default one. Raises BadInput for a text that is no path."""
+    if options.home is None:
+        return Home.default()
+    if not options.home.strip():
+        raise BadInput("--home has no name.", "Write --home FOLDER.")
+    return Home(parse_path(options.home).absolute())

@@ -6,7 +6,6 @@ import argparse
 import importlib
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from studio import __version__
@@ -129,7 +128,6 @@ def _add_shared_options(parser: argparse.ArgumentParser, default: str | None) ->
     """
     parser.add_argument(
         "--home",
-        type=Path,
         default=default,
         metavar="FOLDER",
         help="the studio's data folder (default: STUDIO_HOME, or the user's data folder)",

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 
-from studio.core.errors import FailureKind
+from studio.core.errors import FailureKind, StudioError
+from studio.core.messages import replace_surrogates
 from studio.core.notices import NoticeLevel
+
+_LONG_WORD = re.compile(r"\S{400,}")
+
+
+class OutputError(StudioError):
+    """Standard output cannot be written."""
+
+    kind = FailureKind.CANNOT_WRITE
 
 
 class Console:
@@ -28,7 +41,7 @@ class Console:
     def emit(self, value: object) -> None:
         """Print an object as JSON with `--json`."""
         if self.json:
-            self._write(msgspec.json.encode(value).decode())
+            self._write(msgspec.json.encode(_make_valid(value)).decode())
 
     def emit_event(self, name: str, **values: object) -> None:
         self.emit({"event": name, **values})
@@ -44,7 +57,7 @@ class Console:
         self._write_error(text)
 
     def report_failure(self, kind: FailureKind, sentence: str, **more: object) -> None:
-        self.emit_event("failed", kind=kind, sentence=sentence, **more)
+        self.emit_event("failed", kind=kind, sentence=_shorten_words(sentence), **more)
         if not self.json:
             self._write_error(sentence)
 
@@ -97,18 +110,56 @@ class Console:
 
     def _write(self, text: str) -> None:
         self.clear_bar()
-        sys.stdout.write(_to_encodable(text, sys.stdout.encoding) + "\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(_to_encodable(text, sys.stdout.encoding) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(f"The output cannot be written: {error.strerror or error}.") from error
 
     def _write_error(self, text: str) -> None:
-        self.clear_bar()
-        sys.stderr.write(_to_encodable(to_printable(text), sys.stderr.encoding) + "\n")
-        sys.stderr.flush()
+        with suppress(OSError):  # nobody reads it
+            self.clear_bar()
+            sys.stderr.write(_to_encodable(to_printable(_shorten_words(text)), sys.stderr.encoding) + "\n")
+            sys.stderr.flush()
 
 
 def to_printable(text: str) -> str:
     """Replace control characters by spaces, since metadata of foreign files must not control the terminal."""
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def replace_closed_streams() -> None:
+    """Write to nowhere where standard output or error was closed before the start."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+
+
+def silence_output() -> None:
+    """Drop what standard output and error still hold, so that Python does not fail when it flushes them at exit."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _make_valid(value: object) -> object:
+    """Replace lone surrogates in the texts of a value, as names of files may have them."""
+    builtins = msgspec.to_builtins(value, str_keys=True)
+    try:
+        msgspec.json.encode(builtins)
+    except UnicodeEncodeError:
+        return replace_surrogates(builtins)
+    return builtins
+
+
+def _shorten_words(text: str) -> str:
+    """Leave out the middle of words that no screen holds, such as a number of a thousand digits."""
+    return _LONG_WORD.sub(lambda word: f"{word[0][:60]}…{word[0][-20:]}", text)
 
 
 def _to_encodable(text: str, encoding: str | None) -> str:

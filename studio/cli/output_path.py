@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from studio.cli.path_argument import parse_path
 from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import BadInput
 from studio.library.creation import Creation, CreationKind
@@ -43,7 +44,11 @@ class Destination:
         """
         if out is None:
             return Destination(library)
-        path = Path(out).expanduser().absolute()
+        if not out.strip():
+            raise BadInput("--out has no name.", "Write --out FILE or --out FOLDER.")
+        path = parse_path(out).absolute()
+        if path.exists() and not (path.is_dir() or path.is_file()):
+            raise BadInput(f"{path} is a pipe or a device and no file.", "Choose another name.")
         if not path.suffix or out.endswith(("/", os.sep)) or path.is_dir():
             return Destination(library, folder=_create_writable_folder(path))
         known = EXTENSIONS.get(tool.output, ())

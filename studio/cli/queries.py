@@ -12,6 +12,7 @@ import msgspec
 
 from studio.cli.app_context import AppContext, open_app
 from studio.cli.console import Console
+from studio.cli.path_argument import parse_path
 from studio.core import params_schema
 from studio.core.descriptor import Field, PluginDescriptor
 from studio.core.errors import BadInput
@@ -20,6 +21,7 @@ from studio.library.creation import Creation
 from studio.library.foreign.metadata import read_metadata
 from studio.library.storage import recipe_embedding
 
+MAX_LIMIT = 10_000_000
 _ID = re.compile(r"[0-9a-f]{6,64}")
 
 
@@ -72,8 +74,8 @@ def recipe(options: argparse.Namespace, console: Console) -> int:
 
 
 def history(options: argparse.Namespace, console: Console) -> int:
-    if options.limit < 1:
-        raise BadInput(f"--limit must be at least 1, not {options.limit}.")
+    if not 1 <= options.limit <= MAX_LIMIT:
+        raise BadInput(f"--limit must be between 1 and {MAX_LIMIT}, not {options.limit}.")
     with open_app(options, console) as app:
         creations = app.library.search(" ".join(options.query), limit=options.limit)
     for creation in creations:
@@ -149,11 +151,11 @@ def describe_bounds(field: Field) -> str:
 
 
 def _resolve_file(name: str, app: AppContext) -> Path:
-    path = Path(name).expanduser()
+    path = parse_path(name)
     if not path.exists() and _ID.fullmatch(name) and (creation := app.library.get(name)):
         return Path(creation.path)
-    if not path.exists():
-        raise BadInput(f"There is no file {name}.", "Check the path.")
+    if not name.strip() or not path.exists():
+        raise BadInput(f"There is no file {name or 'without a name'}.", "Check the path.")
     return path.absolute()
 
 

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from studio.core.errors import BadInput
+
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -33,7 +35,10 @@ class Home:
     def default() -> Home:
         """Return the home that `STUDIO_HOME` names, or the one in the user-data folder."""
         if folder := os.environ.get("STUDIO_HOME"):
-            return Home(Path(folder).expanduser().absolute())
+            try:
+                return Home(Path(folder).expanduser().absolute())
+            except RuntimeError as error:
+                raise BadInput(f"STUDIO_HOME names a user who does not exist: {folder}.", "Correct it.") from error
         import platformdirs
 
         return Home(Path(platformdirs.user_data_dir("Studio", appauthor=False)))

@@ -15,6 +15,7 @@ from studio.core import params_schema, private_paths
 from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.errors import BadInput
 from studio.core.recipe import REFERENCE, SEEDS, PluginRef, Recipe, utc_now
+from studio.core.untrusted_files import make_valid
 from studio.library.models import local_paths, offers
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def build_recipe(tool: ToolDescriptor, values: Mapping[str, Any], seed: int, lib
     params = params_schema.check_values(tool, values)
     inputs: dict[str, str] = {}
     for field in params_schema.read_fields(tool.schema):
+        if not field.is_input:
+            _refuse_invalid_text(field, params[field.name])
         with _translate_path_errors(field):
             if field.is_input:
                 params[field.name] = _import_inputs(field, params[field.name], library, inputs)
@@ -111,6 +114,13 @@ def input_paths(recipe: Recipe, library: Library) -> dict[str, str]:
     return paths
 
 
+def _refuse_invalid_text(field: Field, value: object) -> None:
+    """Raise BadInput for a text that was made from bytes that are not UTF-8, since no recipe can hold it."""
+    texts = value if isinstance(value, list) else [value]
+    if any(isinstance(text, str) and make_valid(text) != text for text in texts):
+        raise BadInput(f"{field.title} contains bytes that are not UTF-8.", "Rename the file, or type the text again.")
+
+
 @contextmanager
 def _translate_path_errors(field: Field) -> Iterator[None]:
     """Raise BadInput for a path that is forbidden, endless, or no path at all."""
@@ -120,7 +130,7 @@ def _translate_path_errors(field: Field) -> Iterator[None]:
         raise BadInput(
             f"{error.filename} cannot be read: permission denied.", "Change its permissions or choose another file."
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no path"
         raise BadInput(f"{field.title} cannot be read: {reason}.", "Check the path.") from error
 

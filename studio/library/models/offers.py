@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from studio.core import edited_json, paths
 from studio.core.paths import Home
-from studio.core.untrusted_files import make_valid
+from studio.core.untrusted_files import make_valid, read_or_else
 from studio.library.creation import MODEL_FILE, find_tile_image
 from studio.library.models import external_folders, hub_cache, local_paths, model_kind
 
@@ -102,7 +102,10 @@ def resolve_model(home: Home, choice: str) -> Path | None:
     """
     if not choice or "\0" in choice:
         return None
-    choice = expand_name(home, choice)
+    return read_or_else(None, _resolve_name, home, expand_name(home, choice))  # such as a name that is too long
+
+
+def _resolve_name(home: Home, choice: str) -> Path | None:
     if _is_name(choice):
         for folder in (starters_folder(), home.models):
             if (folder / choice).exists():
