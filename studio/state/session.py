@@ -19,6 +19,7 @@ from studio.engine.interface import Engine
 from studio.library.creation import Creation
 from studio.library.pages.store import PageStore
 from studio.state.form import draft_store
+from studio.state.form.list_additions import ListAdditions
 from studio.state.form.workspace import Workspace
 from studio.state.jobs.drop_to_generate import DropToGenerate
 from studio.state.jobs.engine_bridge import EngineBridge
@@ -84,6 +85,7 @@ class Session(QObject):
         self.model_folders = ModelFolders(self.home, self.notices, self)
         self.history = HistoryModel(self.library, self)
         self.undo = UndoStack()
+        self.list_additions = ListAdditions(self.workspace, self.undo, self.notices)
         self.undoable = UndoableActions(
             self.undo, self.engine, self.history, self.workspace, self.queue, self.variations
         )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QImage
 
-from studio.core.descriptor import Widget
 from studio.core.errors import StudioError
 from studio.core.paths import Home
 from studio.library.creation import Creation
@@ -84,24 +83,6 @@ class Importer(QObject):
             (then or self.opened.emit)(creation)
 
         self._tasks.run(save, show)
-
-    def use_as_input(self, creation: Creation) -> None:
-        """Put a picture into the form."""
-        self.put_into_form(creation.path)
-
-    def put_into_form(self, path: str) -> None:
-        """Put a picture into the first empty image field, or else into a list or the first image field."""
-        fields = [field for field in self._workspace.fields if field.widget is Widget.IMAGE]
-        empty = [field for field in fields if not self._workspace.value(field.name)]
-        lists = [field for field in fields if field.many]
-        field = next(iter(empty or lists or fields), None)
-        if field is None:
-            self._notices.info("This tool has no input for an image. Choose another tool first.")
-        elif field.many:
-            paths = list(self._workspace.value(field.name) or [])
-            self._workspace.set_value(field.name, [*paths, path])
-        else:
-            self._workspace.set_value(field.name, path)
 
     def _offer_settings(self, creation: Creation) -> None:
         recipe = creation.recipe

@@ -27,7 +27,13 @@ class ModelFoldersEditor(FoldersEditor):
     def __init__(self, folders: ModelFolders, services: FormServices) -> None:
         self._folders = folders
         super().__init__(
-            FIELD, replace(services, clear_value=lambda _, left: self._set_folders(left)), ListContent.FOLDERS
+            FIELD,
+            replace(
+                services,
+                clear_value=lambda _, left: self._set_folders(left),
+                add_to_list=lambda _, added: self._set_folders([*self.list.values(), *added]),
+            ),
+            ListContent.FOLDERS,
         )
         folders.changed.connect(self._refresh)
 

@@ -46,7 +46,8 @@ class FormServices:
 
     - `list_models` reads the models of a kind and calls back later; `models_changed` tells that they have changed.
     - `save_image` saves a pasted image and calls back with its path.
-    - `clear_value` sets a field to an empty value, and can be undone.
+    - `clear_value` sets a field to an empty value, and `add_to_list` adds values to a list and says how many the list
+      did not take; both can be undone.
     - `paint_mask` opens the mask of a field on the canvas; `picture_path_of` returns the path of its picture.
     - `generate_from_drop` takes the name of a field, the model of a tile, and the files dropped on that tile.
     - `training_tools` returns the tools that make models; `choose_tool` opens one.
@@ -57,6 +58,7 @@ class FormServices:
     models_changed: SignalInstance
     save_image: Callable[[QImage, Callable[[Path], None]], None]
     clear_value: Callable[[str, Any], None]
+    add_to_list: Callable[[str, Sequence[str]], None]
     paint_mask: Callable[[str], None]
     picture_path_of: Callable[[str], str]
     generate_from_drop: Callable[[str, str, Sequence[Path]], None]

@@ -89,11 +89,15 @@ class ListEditor(Editor):
 
     def show_value(self, value: Any) -> None:
         values = [str(item) for item in value or []]
-        if values != self.list.values():
+        shown = self.list.values()
+        if values == shown:
+            return
+        if values[: len(shown)] != shown:
             self.list.clear()
-            for item in values:
-                self._add_row(item)
-            self._update()
+            shown = []
+        for item in values[len(shown) :]:
+            self._add_row(item)
+        self._update()
 
     def set_invalid(self, invalid: bool) -> None:
         labels.set_flag(self.list, "invalid", invalid)
@@ -119,11 +123,8 @@ class ListEditor(Editor):
         self._update()
 
     def _add_values(self, values: list[str]) -> None:
-        free_rows = None if self.field.max_items is None else max(0, self.field.max_items - self.list.count())
-        for value in values[:free_rows]:
-            self._add_row(value)
-        self._update()
-        self.edited.emit()
+        """Add to the value of the form, which shows the rows."""
+        self._services.add_to_list(self.field.name, values)
 
     def _remove_selected(self) -> None:
         selected = {self.list.row(item) for item in self.list.selectedItems()}

@@ -140,6 +140,7 @@ class Window(QMainWindow):
             models_changed=self.session.models_changed,
             save_image=lambda image, then: importer.import_image(image, lambda made: then(Path(made.path))),
             clear_value=self.session.undoable.clear_value,
+            add_to_list=self.session.list_additions.add,
             paint_mask=self.mask_controller.paint,
             picture_path_of=self.mask_controller.picture_path_of,
             generate_from_drop=self.session.drop_to_generate.run,
@@ -225,7 +226,7 @@ class Window(QMainWindow):
         panel.set_tool_title(self._tool_title)
         panel.activated.connect(session.open)
         panel.use_recipe.connect(session.generation.use_settings)
-        panel.use_as_input.connect(session.importer.use_as_input)
+        panel.use_as_input.connect(lambda creation: session.list_additions.put_images([creation.path]))
         panel.files_dropped.connect(session.settings_offers.open_files)
         panel.offer_settings.connect(session.settings_offers.offer_for)
         layout = self.history_area.layout()
@@ -358,8 +359,7 @@ class Window(QMainWindow):
         point = self.tool_panel.mapFrom(self, event.position().toPoint())
         image = mime_data.read_image(data)
         if (pictures := mime_data.list_pictures(data)) and self.tool_panel.rect().contains(point):
-            for path in pictures:
-                importer.put_into_form(str(path))
+            self.session.list_additions.put_images([str(path) for path in pictures])
         elif files := mime_data.list_files(data):
             self.session.settings_offers.open_files(files)
         elif image is not None:

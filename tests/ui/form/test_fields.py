@@ -48,7 +48,14 @@ def cleared() -> list[tuple[str, Any]]:
 
 
 @pytest.fixture
-def services(qtbot: QtBot, tmp_path: Path, cleared: list[tuple[str, Any]]) -> Iterator[FormServices]:
+def added() -> list[tuple[str, Sequence[str]]]:
+    return []
+
+
+@pytest.fixture
+def services(
+    qtbot: QtBot, tmp_path: Path, cleared: list[tuple[str, Any]], added: list[tuple[str, Sequence[str]]]
+) -> Iterator[FormServices]:
     def offers(kind: str, then: Callable[[Sequence[ModelOption]], None]) -> None:
         then(MODELS)
 
@@ -65,6 +72,7 @@ def services(qtbot: QtBot, tmp_path: Path, cleared: list[tuple[str, Any]]) -> It
         models_changed=folders.changed,
         save_image=take,
         clear_value=lambda name, empty: cleared.append((name, empty)),
+        add_to_list=lambda name, values: added.append((name, values)),
         paint_mask=lambda field: None,
         picture_path_of=str,
         generate_from_drop=lambda name, choice, paths: None,
@@ -240,7 +248,11 @@ def test_an_unreadable_picture_is_reported_in_its_field(qtbot: QtBot, services: 
 
 
 def test_a_list_of_pictures_is_filled_reordered_and_shortened(
-    qtbot: QtBot, services: FormServices, pictures: list[Path], cleared: list[tuple[str, Any]]
+    qtbot: QtBot,
+    services: FormServices,
+    pictures: list[Path],
+    cleared: list[tuple[str, Any]],
+    added: list[tuple[str, Sequence[str]]],
 ) -> None:
     editor = make_list_editor(
         Field(name="images", title="Images", widget=Widget.IMAGE, many=True, max_items=3), services
@@ -248,6 +260,8 @@ def test_a_list_of_pictures_is_filled_reordered_and_shortened(
     qtbot.addWidget(editor)
     drop(editor.list, *pictures)
     names = [str(path) for path in pictures]
+    assert added == [("images", names)]
+    editor.show_value(names[:3])
     assert editor.value() == names[:3]
     editor.list.setCurrentRow(0)
     with qtbot.waitSignal(editor.edited):
@@ -260,7 +274,12 @@ def test_a_list_of_pictures_is_filled_reordered_and_shortened(
 
 
 def test_a_list_of_folders_takes_folders_only(
-    qtbot: QtBot, services: FormServices, picture: Path, tmp_path: Path, cleared: list[tuple[str, Any]]
+    qtbot: QtBot,
+    services: FormServices,
+    picture: Path,
+    tmp_path: Path,
+    cleared: list[tuple[str, Any]],
+    added: list[tuple[str, Sequence[str]]],
 ) -> None:
     editor = make_list_editor(
         Field(name="folders", title="Folders", widget=Widget.FOLDER, many=True, max_items=2), services
@@ -269,8 +288,9 @@ def test_a_list_of_folders_takes_folders_only(
     folders = [tmp_path / name for name in ("cats", "dogs", "birds")]
     for folder in folders:
         folder.mkdir()
-    with qtbot.waitSignal(editor.edited):
-        drop(editor.list, picture, *folders)
+    drop(editor.list, picture, *folders)
+    assert added == [("folders", [str(folder) for folder in folders])]
+    editor.show_value([str(folder) for folder in folders[:2]])
     assert editor.value() == [str(folder) for folder in folders[:2]]
     assert not editor.adder.isEnabled()
     assert [editor.list.item(row).text() for row in (0, 1)] == ["cats", "dogs"]
@@ -280,7 +300,9 @@ def test_a_list_of_folders_takes_folders_only(
     assert cleared == [("folders", [str(folders[1])])]
 
 
-def test_models_of_a_list_are_chosen_or_typed(qtbot: QtBot, services: FormServices) -> None:
+def test_models_of_a_list_are_chosen_or_typed(
+    qtbot: QtBot, services: FormServices, added: list[tuple[str, Sequence[str]]]
+) -> None:
     editor = make_list_editor(Field(name="models", title="Models", widget=Widget.MODEL, many=True), services)
     qtbot.addWidget(editor)
     assert isinstance(editor, ModelsEditor)
@@ -288,16 +310,15 @@ def test_models_of_a_list_are_chosen_or_typed(qtbot: QtBot, services: FormServic
     assert editor.list.item(0).text() == "Spatial starter"
     combo = editor.chooser.combo
     combo.setCurrentIndex(0)
-    with qtbot.waitSignal(editor.edited):
-        combo.activated.emit(0)
-    assert editor.value() == ["vae-spatial", "vae-spatial"]
+    combo.activated.emit(0)
+    assert added == [("models", ["vae-spatial"])]
     assert combo.currentText() == "", "ready for the next"
     line = combo.lineEdit()
     assert line is not None
     line.setText("someone/some-model")
-    with qtbot.waitSignal(editor.edited):
-        line.editingFinished.emit()
-    assert editor.value()[2:] == ["someone/some-model"]
+    line.editingFinished.emit()
+    assert added[1:] == [("models", ["someone/some-model"])]
+    editor.show_value(["vae-spatial", "vae-spatial", "someone/some-model"])
     assert editor.list.item(2).data(Role.CAPTION) == "someone/some-model"
 
 
