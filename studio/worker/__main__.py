@@ -10,7 +10,6 @@ import faulthandler
 import logging
 import os
 import signal
-import sys
 from pathlib import Path
 
 from studio.core import parent_watchdog
@@ -18,7 +17,7 @@ from studio.core.job import Lane
 from studio.core.messages import Hello
 from studio.core.paths import Home
 from studio.worker import process_priority
-from studio.worker.stdio import Outbox, take_over
+from studio.worker.stdio import Outbox, open_log, take_over
 
 
 def main() -> None:
@@ -29,7 +28,7 @@ def main() -> None:
     lane = Lane(options.lane)
     process_priority.lower(lane)
     faulthandler.enable()  # a crash in native code leaves its stack in the log
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(stream=open_log(), level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     outbox = Outbox(writer)
     outbox.send(Hello(os.getpid()))
 

@@ -7,7 +7,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import BinaryIO
+from contextlib import suppress
+from typing import Any, BinaryIO, TextIO
 
 from studio.core import messages
 from studio.core.messages import FromWorker, JobCancelled, JobFailed, JobFinished, JobPaused, JobProgress, PreviewFrame
@@ -28,11 +29,62 @@ def take_over() -> tuple[BinaryIO, BinaryIO]:
     writer = os.fdopen(os.dup(1), "wb", buffering=1 << 16)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
-    os.close(nothing)
     os.dup2(2, 1)
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
-    sys.stdout = sys.stderr
+    _spares[:] = nothing, os.dup(2), os.dup(2)
+    sys.stdin, sys.stdout, sys.stderr = (_open_stream(number) for number in range(3))
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: _disconnect(reader.fileno(), writer.fileno()))
     return reader, writer
+
+
+def open_log() -> TextIO:
+    """Open a stream to standard error that stays when a plugin closes `sys.stderr`."""
+    return os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+
+
+def read_streams() -> tuple[Any, ...]:
+    """Return the standard streams, which of them are open, and the files behind their descriptors."""
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    files = tuple(_identify_file(number) for number in range(len(_spares)))
+    return streams, tuple(not getattr(stream, "closed", True) for stream in streams), files
+
+
+def write_streams(wanted: tuple[Any, ...]) -> None:
+    """Set back what `read_streams` returned. A stream that was closed is opened anew."""
+    streams, _, files = wanted
+    for number, file in enumerate(files):
+        if _identify_file(number) != file:
+            os.dup2(_spares[number], number)
+    sys.stdin, sys.stdout, sys.stderr = (
+        _open_stream(number) if getattr(stream, "closed", False) and files else stream
+        for number, stream in enumerate(streams)
+    )
+
+
+_spares: list[int] = []
+"""Copies of the descriptors 0, 1 and 2, since a plugin may close them."""
+
+
+def _open_stream(number: int) -> TextIO:
+    if number == 0:
+        return open(0, encoding="utf-8", closefd=False)
+    return open(number, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+
+
+def _identify_file(number: int) -> tuple[int, int] | None:
+    with suppress(OSError):
+        state = os.fstat(number)
+        return state.st_dev, state.st_ino
+    return None
+
+
+def _disconnect(*descriptors: int) -> None:
+    """Let a forked copy of the worker hold neither pipe, so that it can neither speak for the worker nor outlive it."""
+    with suppress(OSError):
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in descriptors:
+            os.dup2(nothing, descriptor, inheritable=False)
+        os.close(nothing)
 
 
 class Outbox:

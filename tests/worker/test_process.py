@@ -298,6 +298,9 @@ def test_a_shutdown_during_an_import_blames_no_plugin(start_worker: WorkerFactor
     ("body", "options", "reason"),
     [
         ("__import__('os')._exit(5)", (), "ends the program (status 5)"),
+        ("__import__('os')._exit(0)", (), "ends the program (status 0)"),
+        ("import os\nif os.fork(): os._exit(0)", (), "ends the program (status 0)"),
+        ("@api.hookimpl\ndef studio_tools(): __import__('os')._exit(0)", (), "ends the program (status 0)"),
         ("while True: pass", ("--import-limit", "2"), "takes more than 2 seconds"),
     ],
 )
@@ -327,3 +330,46 @@ def test_a_worker_killed_during_an_import_blames_no_plugin(start_worker: WorkerF
     worker.process.kill()
     write_plugin(home, "slow", body + format_plugin("slow", "yield"))
     assert find_plugin(start_worker().wait_until_ready(), "slow").tools
+
+
+IMPOLITE = {
+    "prints": "print('words' * 1000, flush=True)\nimport os\nos.write(1, b'bytes')\n",
+    "exits": "import atexit, os\natexit.register(os._exit, 3)\n",
+    "threads": "import threading\nthreading.Thread(target=threading.Event().wait, daemon=False).start()\n",
+    "forks": "import os, time\nif os.fork() == 0:\n    time.sleep(60)\n    os._exit(0)\n",
+    "copies": "import os\nos.fork()\n",
+    "closes": "import os, sys\nsys.stdout.close()\nsys.stderr.close()\nos.close(1)\nos.close(2)\n",
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("name", IMPOLITE)
+@pytest.mark.parametrize("suspected", [False, True])
+def test_an_import_with_side_effects_is_no_reason_to_leave_a_plugin_out(
+    start_worker: WorkerFactory, home: Home, name: str, suspected: bool
+) -> None:
+    write_plugin(home, name, IMPOLITE[name] + format_plugin(name, "yield api.Text('done')"))
+    if suspected:
+        state = {"importing": f"user:{name}", "refused": {}}
+        (home.root / "importing-interactive.json").write_text(json.dumps(state))
+    worker = start_worker()
+    plugin = find_plugin(worker.wait_until_ready(), name)
+    assert (plugin.error, len(plugin.tools)) == ("", 1)
+    received = worker.run(f"{name}.do")
+    assert len(filter_messages(received, JobFinished)) == 1
+    worker.send(Shutdown())
+    assert worker.process.wait(LIMIT) == 0
+
+
+def test_a_signal_handler_is_refused_in_a_sentence(start_worker: WorkerFactory, home: Home) -> None:
+    write_plugin(home, "bad", "import signal\nsignal.signal(signal.SIGTERM, print)\n" + format_plugin("bad", "yield"))
+    ready = start_worker().wait_until_ready()
+    assert "signal only works in main thread" in find_plugin(ready, "bad").error
+
+
+def test_sys_exit_at_import_is_shown_as_an_error(start_worker: WorkerFactory, home: Home) -> None:
+    write_plugin(home, "bad", "import sys\nsys.exit(0)\n")
+    write_plugin(home, "fine", format_plugin("fine", "yield"))
+    ready = start_worker().wait_until_ready()
+    assert find_plugin(ready, "bad").error == "Bad cannot be loaded: SystemExit: 0"
+    assert find_plugin(ready, "fine").tools

@@ -18,6 +18,7 @@ from studio.core.messages import JobCancelled, JobFailed, JobFinished, JobNotice
 from studio.core.notices import NoticeLevel
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, PluginRef
+from studio.worker import process_state
 from studio.worker.devices import Device
 from studio.worker.estimates import Estimator
 from studio.worker.jobs import seeding
@@ -55,6 +56,7 @@ class JobRunner:
         self._estimator = estimator
         self._choose_device = choose_device
         self._provenance = Provenance(home.root / "hashes.json")
+        self._told_tools: set[str] = set()
 
     def run(self, run: RunJob, signals: JobSignals) -> JobOutcome:
         """Run a job to its end. Never raises: whatever a plugin raises becomes an outcome."""
@@ -63,6 +65,7 @@ class JobRunner:
         tool = self.plugins.tools.get(run.recipe.tool)
         if tool is None:
             return JobFailed(run.job, self._explain_missing_tool(run.recipe.tool))
+        before = process_state.read()
         try:
             with _scratch_folder(self._scratch) as scratch:
                 return self._run_in(scratch, run, tool, signals)
@@ -70,13 +73,26 @@ class JobRunner:
             _log.info("%s failed", run.job, exc_info=not isinstance(error, api.StudioError))
             failure = to_failure(error, tool.title)
             out_of_memory = is_out_of_memory(error)
+        finally:
+            self._restore_process(before, run, tool)
         # Outside the handler, where the exception no longer holds the frames of the tool.
         if out_of_memory:
             self._models.clear()
         return JobFailed(run.job, failure)
 
+    def _restore_process(self, before: Mapping[str, Any], run: RunJob, tool: type[api.Tool]) -> None:
+        """Set back what the tool changed for the whole process. The artist is told once for each tool."""
+        if not (changed := process_state.restore(before)):
+            return
+        sentence = process_state.describe(tool.title, changed)
+        _log.warning("%s: %s", run.job, sentence)
+        if tool.id not in self._told_tools:
+            self._told_tools.add(tool.id)
+            self._outbox.send(JobNotice(run.job, sentence, NoticeLevel.WARNING))
+
     def _run_in(self, scratch: Path, run: RunJob, tool: type[api.Tool], signals: JobSignals) -> JobOutcome:
         context = self._build_context(run, tool, signals, scratch)
+        process = os.getpid()
         try:
             return self._attempt(run, tool, context)
         except BaseException as error:
@@ -88,6 +104,9 @@ class JobRunner:
                     self._outbox.send(JobNotice(run.job, str(error), NoticeLevel.WARNING))
                 return JobPaused(run.job)
             raise
+        finally:
+            if os.getpid() != process:  # a copy of the worker that the tool forked must not go on as a second one
+                os._exit(0)
 
     def _attempt(self, run: RunJob, tool: type[api.Tool], context: JobContext) -> JobOutcome:
         params = validate_params(tool, _resolve_inputs(tool, run))

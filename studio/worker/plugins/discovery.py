@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from studio.api import validation
 from studio.api.hookspecs import PROJECT, Hooks
 from studio.core.descriptor import Catalogue, PluginDescriptor, ToolDescriptor
 from studio.core.errors import StudioError, describe_exception, did_you_mean
+from studio.worker import process_state
 from studio.worker.plugins.descriptors import describe
 from studio.worker.plugins.sources import Source
 
@@ -69,12 +70,12 @@ def discover(
             descriptors.append(replace(descriptor, notes=("Disabled.",)))
             continue
         imported.append(source)
+        notes: list[str] = []
         try:
-            with guard(source):
+            with guard(source), _keep_process_state(descriptor.title, notes):
                 plugin, classes = _load(manager, source)
-            descriptors.append(
-                _describe_plugin(descriptor, plugin, classes, tools, _find_unknown_hooks(manager, plugin))
-            )
+            notes += _find_unknown_hooks(manager, plugin)
+            descriptors.append(_describe_plugin(descriptor, plugin, classes, tools, notes))
         except StudioError as error:
             descriptors.append(replace(descriptor, error=str(error)))
         except BaseException as error:  # a plugin may raise anything, SystemExit too
@@ -82,6 +83,18 @@ def discover(
             sentence = f"{descriptor.title} cannot be loaded: {describe_exception(error)}"
             descriptors.append(replace(descriptor, error=sentence, details=traceback.format_exc()))
     return LoadedPlugins(Catalogue(tuple(descriptors)), tools, tuple(imported))
+
+
+@contextmanager
+def _keep_process_state(title: str, notes: list[str]) -> Iterator[None]:
+    """Set back what a plugin's import changes for the whole process, and add a sentence about it to the notes."""
+    before = process_state.read()
+    try:
+        yield
+    finally:
+        if changed := process_state.restore(before):
+            notes.append(process_state.describe(f"The import of {title}", changed))
+            _log.warning(notes[-1])
 
 
 def _load(manager: pluggy.PluginManager, source: Source) -> tuple[object, list[Any]]:

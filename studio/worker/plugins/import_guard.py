@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from studio.core.errors import StudioError
 from studio.worker.plugins.sources import EntryPointSource, FileSource, Source
@@ -41,9 +43,12 @@ class ImportGuard:
         self._check(source)
         self._write(importing=_key(source))
         self._import_start = time.monotonic()
+        process = os.getpid()
         try:
             yield
         finally:
+            if os.getpid() != process:  # a copy of the worker that the plugin forked must not go on as a second one
+                os._exit(0)
             self._import_start = None
             self._write()
 
@@ -76,21 +81,27 @@ class ImportGuard:
         raise StudioError(entry["sentence"], "It is tried again once its files change.")
 
     def _try_in_subprocess(self, source: Source) -> str:
-        """Import a plugin in a process of its own. Returns why it is left out, or an empty text."""
-        arguments = [source.origin, source.name, source.path]
-        try:
-            result = subprocess.run(
-                [sys.executable, "-m", "studio.worker.plugins.import_guard", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=sys.stderr.fileno(),
-                timeout=self._limit,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return f"{source.name} was left out: its import takes more than {self._limit:g} seconds."
-        if result.returncode:
-            return f"{source.name} was left out: its import ends the program (status {result.returncode})."
-        return ""
+        """Import a plugin in a process of its own. Returns why it is left out, or an empty text.
+
+        Only the token in the file counts as success: a plugin may end the process with any status, 0 included.
+        """
+        token = secrets.token_hex(8)
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            answer = Path(folder, "answer")
+            arguments = [str(answer), token, source.origin, source.name, source.path]
+            try:
+                result = subprocess.run(
+                    [sys.executable, "-m", "studio.worker.plugins.import_guard", *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=2,
+                    timeout=self._limit,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                return f"{source.name} was left out: its import takes more than {self._limit:g} seconds."
+            if answer.is_file() and answer.read_text("utf-8") == token:
+                return ""
+        return f"{source.name} was left out: its import ends the program (status {result.returncode})."
 
     def _write(self, importing: str = "") -> None:
         """Store the state. A full disk is no reason to stop: without it a bad plugin costs one more worker."""
@@ -125,19 +136,23 @@ def _file_stamp(source: Source) -> str:
     return f"{source.version} {states}"
 
 
-def _import(origin: str, name: str, path: str) -> None:
-    """Import a plugin. An exception is no reason for another exit status than 0: discovery shows it."""
+def _try(answer: str, token: str, origin: str, name: str, path: str) -> NoReturn:
+    """Load a plugin as the worker does, and write the token. An exception is no failure: discovery shows it.
+
+    Ends like the worker, without what a plugin has registered for the interpreter's own end.
+    """
     from importlib.metadata import EntryPoint
 
+    from studio.worker.plugins.discovery import discover
     from studio.worker.plugins.sources import GROUP
 
+    process = os.getpid()
     installed = origin == "installed"
-    source = EntryPointSource(EntryPoint(name, path, GROUP)) if installed else FileSource(Path(path), origin)
-    try:
-        source.load()
-    except BaseException:
-        sys.stderr.write(f"{name} raises at import\n")
+    discover([EntryPointSource(EntryPoint(name, path, GROUP)) if installed else FileSource(Path(path), origin)])
+    if os.getpid() == process:
+        Path(answer).write_text(token, "utf-8")
+    os._exit(0)
 
 
 if __name__ == "__main__":
-    _import(*sys.argv[1:])
+    _try(*sys.argv[1:])
