@@ -2,6 +2,7 @@
 
 python3 main.py             opens the window
 python3 main.py COMMAND     does what `studio COMMAND` does
+python3 main.py repair      brings the packages of its environment back to those it was tested with
 python3 main.py test        runs the test suite
 python3 main.py bench       runs the benchmarks
 """

@@ -163,7 +163,19 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert end.value.code == 0
     output = capsys.readouterr().out
-    for command in ("tools", "describe", "run", "again", "recipe", "history", "plugins", "doctor", "bench", "test"):
+    for command in (
+        "tools",
+        "describe",
+        "run",
+        "again",
+        "recipe",
+        "history",
+        "plugins",
+        "doctor",
+        "repair",
+        "bench",
+        "test",
+    ):
         assert f"\n    {command} " in output
 
 

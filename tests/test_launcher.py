@@ -120,6 +120,32 @@ def test_a_start_that_was_killed_halfway_is_repaired(checkout: Checkout) -> None
     assert repaired.stdout.startswith("1.0 ")
 
 
+def test_repair_removes_strangers_and_brings_replaced_packages_back(checkout: Checkout) -> None:
+    checkout.start("tools")
+    python = Environment.of(checkout.root).python
+    subprocess.run([python, "-m", "pip", "install", "-q", "brush==2.0"], env=checkout.environ, check=True)
+    (site,) = (checkout.root / ".venv").glob("[Ll]ib/python3*/site-packages")
+    info = site / "PyQt5-5.15.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: PyQt5\nVersion: 5.15\n")
+    (info / "RECORD").write_text(
+        "PyQt5/__init__.py,,\nPyQt5-5.15.dist-info/METADATA,,\nPyQt5-5.15.dist-info/RECORD,,\n"
+    )
+    (site / "PyQt5").mkdir()
+    (site / "PyQt5" / "__init__.py").touch()
+    assert checkout.start("tools").stdout.startswith("2.0 ")
+
+    repaired = checkout.start("repair")
+    assert repaired.returncode == 0, repaired.stderr
+    assert "pyqt5 5.15: it is a second Qt" in repaired.stderr
+    assert "brush 2.0: the studio was tested with 1.0" in repaired.stderr
+    assert "Removing pyqt5." in repaired.stderr
+    assert not (site / "PyQt5").exists()
+    again = checkout.start("tools")
+    assert (again.stdout[:4], again.stderr) == ("1.0 ", "")
+    assert checkout.start("repair", "--help").stdout.endswith("repair --help\n")
+
+
 def test_an_environment_without_its_python_is_created_again(checkout: Checkout) -> None:
     checkout.start("tools")
     Environment.of(checkout.root).python.unlink()

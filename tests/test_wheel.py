@@ -55,6 +55,7 @@ def test_the_only_top_level_package_is_studio(names: list[str]) -> None:
 def test_plugins_starters_and_the_licence_are_included_and_tests_are_not(names: list[str]) -> None:
     for plugin in BUNDLED:
         assert f"studio/plugins/{plugin}/__init__.py" in names
+    assert "studio/constraints.txt" in names
     starters = ROOT / "resources" / "starters"
     for starter in (path for path in starters.iterdir() if path.is_dir()):
         assert f"studio/resources/starters/{starter.name}/studio.json" in names

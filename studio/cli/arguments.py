@@ -14,7 +14,7 @@ from studio.core.errors import BadInput, did_you_mean
 
 Command = Callable[[argparse.Namespace, Console], int]
 
-COMMANDS = ("tools", "describe", "run", "again", "recipe", "history", "plugins", "doctor", "bench", "test")
+COMMANDS = ("tools", "describe", "run", "again", "recipe", "history", "plugins", "doctor", "repair", "bench", "test")
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -25,7 +25,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if match := re.search(r"invalid choice: '(.*?)'", message):
-            known = COMMANDS if self.prog == "studio" else ("new",)
+            known = COMMANDS if self.prog == "studio" else ("new", "install")
             hint = did_you_mean(match[1], known) or f"Commands: {', '.join(known)}."
             if "." in match[1]:
                 hint = f"To run a tool: {self.prog} run {match[1]}."
@@ -105,14 +105,23 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     history.add_argument("--limit", type=int, default=100, metavar="N", help="maximum number of results (default: 100)")
 
-    plugins = command("plugins", "queries", "list plugins with their errors; `plugins new NAME` creates one")
-    new = plugins.add_subparsers(metavar="new NAME", parser_class=_Parser).add_parser(
+    plugins = command("plugins", "queries", "list plugins, create (`plugins new`) and install them (`plugins install`)")
+    actions = plugins.add_subparsers(metavar="new NAME | install PACKAGE…", parser_class=_Parser)
+    new = actions.add_parser(
         "new", help="create a working plugin as a starting point", parents=[shared], allow_abbrev=False
     )
     new.add_argument("name", metavar="NAME")
     new.set_defaults(command=_import_on_call("studio.cli.plugin_template", "new"))
 
+    install = actions.add_parser(
+        "install", help="install plugins with pip, without changing the studio's own packages", parents=[shared],
+        allow_abbrev=False,
+    )  # fmt: skip
+    install.add_argument("packages", nargs="+", metavar="PACKAGE", help="what pip takes: a name, a wheel, a folder")
+    install.set_defaults(command=_import_on_call("studio.cli.package_commands", "install"))
+
     command("doctor", "doctor", "check device, memory, versions and folders, and show how to fix problems")
+    command("repair", "package_commands", "bring the packages back to those that the studio was tested with")
     bench = command("bench", "dev_commands", "run the benchmarks and print a table (in a checkout)")
     bench.add_argument("name", nargs="?", metavar="NAME")
     bench.add_argument("--minutes", type=float, metavar="N", help="how long `fuzz` or `soak` runs (5)")

@@ -14,17 +14,19 @@ from time import monotonic
 from studio.cli.app_context import AppContext, open_app
 from studio.cli.console import Console
 from studio.cli.reproducibility import find_version
-from studio.core import settings
+from studio.core import paths, settings
 from studio.core.descriptor import DeviceReport
 from studio.core.errors import StudioError
 from studio.core.humanize import format_memory, format_size
 from studio.engine.interface import MemoryChanged
+from studio.launcher import packages
 from studio.library.models import external_folders, hub_cache, offers
 
 PACKAGES = (
     "torch", "diffusers", "transformers", "safetensors", "numpy", "pillow",
     "opencv-python-headless", "PySide6-Essentials",
 )  # fmt: skip
+REPAIR = "Run `python3 main.py repair`, or `studio repair` where the studio is installed as a package."
 MIN_FREE = 2 * 2**30
 """Bytes of free disk space below which a finding is a fault, since one model or video may need as much."""
 _DEVICE_TIMEOUT = 60.0
@@ -77,9 +79,17 @@ def _collect_findings(app: AppContext) -> Iterator[Finding]:
 
 
 def _check_packages() -> Iterator[Finding]:
+    """Compare the packages with the versions that the studio was tested with."""
+    pins = paths.find_constraints()
+    problems = packages.find_problems(packages.read_packages(), packages.read_pins(pins)) if pins else []
+    fixes = {problem.package: problem for problem in problems}
     for name in PACKAGES:
-        version = find_version(name)
-        yield Finding(name, version or "not installed", "" if version else f"{sys.executable} -m pip install {name}")
+        if name.lower() not in fixes:
+            version = find_version(name)
+            yield Finding(name, version or "not installed", "" if version else REPAIR)
+    for problem in problems:
+        yield Finding(problem.package, problem.describe(), REPAIR)
+    yield Finding("pins", str(pins or "not found: versions are not compared"))
 
 
 def _check_folders(app: AppContext) -> Iterator[Finding]:
@@ -99,7 +109,7 @@ def _check_ffmpeg() -> Finding:
 
         return Finding("ffmpeg", str(imageio_ffmpeg.get_ffmpeg_exe()))
     except (ImportError, RuntimeError):
-        return Finding("ffmpeg", "not found", f"{sys.executable} -m pip install imageio-ffmpeg, to save videos as MP4")
+        return Finding("ffmpeg", "not found", f"{REPAIR} It is needed to save videos as MP4.")
 
 
 def _check_qt() -> Iterator[Finding]:

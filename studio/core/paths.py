@@ -25,6 +25,12 @@ def bundled_plugins_folder() -> Path:
     return _find_data_folder("plugins")
 
 
+def find_constraints() -> Path | None:
+    """Return the file with the pins of all packages, which is in the checkout and in the wheel."""
+    files = (PACKAGE / "constraints.txt", PACKAGE.parent / "constraints.txt")
+    return next((file for file in files if file.is_file()), None)
+
+
 @dataclass(frozen=True)
 class Home:
     """The studio's home: `STUDIO_HOME`, or the platform's folder for user data."""

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-from studio.launcher import lock
+from studio.launcher import lock, packages
 from studio.launcher.console import Console
 from studio.launcher.environment import Environment
 from studio.launcher.errors import LaunchError, NoDisplay
@@ -39,11 +39,21 @@ def ensure_environment(root: str, extra: str, *, window: bool) -> str:
     return str(environment.folder)
 
 
-def _install_locked(environment: Environment, extra: str, console: Console) -> None:
+def repair_environment(root: str) -> str:
+    """Remove packages that break the studio, install the pinned ones that are missing or differ; return the folder.
+
+    Plugins and other packages stay. Raises LaunchError.
+    """
+    environment = Environment.of(Path(root))
+    _install_locked(environment, "run", Console(), even_if_ready=True)
+    return str(environment.folder)
+
+
+def _install_locked(environment: Environment, extra: str, console: Console, *, even_if_ready: bool = False) -> None:
     waiting = lambda: console.print_line("Another start is preparing the environment. Waiting for it.")  # noqa: E731
     try:
         with lock.hold_lock(environment.lock, waiting) as handle:
-            if not environment.is_ready(extra):
+            if even_if_ready or not environment.is_ready(extra):
                 _Installation(environment, extra, console, handle).run()
     except OSError as error:
         reason = error.strerror or error
@@ -69,6 +79,7 @@ class _Installation:
                 self._create(log)
             else:
                 self.console.print_line(f"Updating the environment: {folder}")
+                self._remove_strangers(log)
             self._install(log)
             version, site = self._find_site_packages(log)
             (site / "studio-checkout.pth").write_text(f"{self.environment.root}\n", "utf-8")
@@ -94,6 +105,18 @@ class _Installation:
                 f"Python could not create a virtual environment (see {self.environment.log}). "
                 f"On Debian and Ubuntu: sudo apt-get install python{version}-venv"
             )
+
+    def _remove_strangers(self, log: TextIO) -> None:
+        """Remove packages that break the studio, and those whose files they overwrote, which are installed again."""
+        _, site = self._find_site_packages(log)
+        pins = packages.read_pins(self.environment.constraints)
+        problems = packages.find_problems(packages.read_packages([str(site)]), pins)
+        for problem in problems:
+            self.console.print_line(f"{problem.package} {problem.describe()}.")
+        if removals := packages.list_removals(problems):
+            self.environment.mark_unfinished()
+            self.console.print_line(f"Removing {', '.join(removals)}.")
+            self._run_python(log, ["-m", "pip", "uninstall", "--yes", *removals])
 
     def _install(self, log: TextIO) -> None:
         """Install the extras with pip. Once pip begins to change files, the stamp says that they are unfinished."""

@@ -19,6 +19,11 @@ def start(root: str, arguments: Sequence[str]) -> int:
     """Prepare the environment and replace this process by the studio. Return an exit status if that fails."""
     command = next(skip_options(arguments), "")
     try:
+        if command == "repair" and not {"-h", "--help"} & set(arguments):
+            from studio.launcher.install import repair_environment
+
+            repair_environment(root)
+            return 0
         folder = _find_environment(root, command)
         return _hand_over(root, os.path.join(folder, PYTHON), command, arguments)
     except LaunchError as error:
