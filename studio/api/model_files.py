@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 
 from studio.api.weight_checks import (
+    check_gguf_weights,
     check_loaded,
     check_tensors,
     check_vocabulary,
@@ -35,6 +36,7 @@ __all__ = [
     "UNREADABLE",
     "GgufHeader",
     "GgufTensor",
+    "check_gguf_weights",
     "check_loaded",
     "check_tensors",
     "check_vocabulary",

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from studio.core.errors import BadInput
-from studio.core.model_files import safetensors_header
+from studio.core.model_files import gguf_header, safetensors_header
 from studio.core.untrusted_files import read_file, read_or_else
 
 if TYPE_CHECKING:
+    import numpy as np
+    from gguf import GGMLQuantizationType
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
 _SAMPLE = 1 << 16
 """Numbers of each tensor that are looked at."""
+_CHUNKS, _CHUNK = 16, 4096
+"""Number of places of each tensor in a GGUF file that are looked at, and numbers at each."""
 _MAX_POINTER = 1024
 _MAX_CONFIG = 1 << 22
 _POINTER_START = b"version https://git-lfs"
@@ -90,7 +96,32 @@ def check_tensors(tensors: Iterable[tuple[str, Tensor]], name: str) -> None:
         if value.is_meta:
             raise BadInput(f"{name} lacks weights, such as {tensor}.", _HINT)
         if value.is_floating_point() and value.numel() and not _is_sample_finite(value):
-            raise BadInput(f"{name} is damaged: {tensor} holds numbers that are not finite (NaN or infinity).", _HINT)
+            raise _not_finite_error(name, tensor)
+
+
+def check_gguf_weights(file: Path, name: str) -> None:
+    """Unpack a sample of each tensor in a GGUF file and check that it is finite. Raises BadInput.
+
+    A denoiser keeps its weights packed, so that `check_weights` cannot see them.
+    """
+    import gguf
+    import numpy as np
+
+    header = gguf_header.read_gguf_header(file)
+    with file.open("rb") as stream, np.errstate(all="ignore"):
+        for tensor, place in header.tensors.items():
+            kind = gguf.GGMLQuantizationType(place.kind)
+            block_values, block_bytes = gguf.GGML_QUANT_SIZES[kind]
+            blocks, chunk = math.prod(place.shape) // block_values, max(1, _CHUNK // block_values)
+            for first in range(0, blocks, max(chunk, -(-blocks // _CHUNKS))):
+                stream.seek(place.start + first * block_bytes)
+                packed = np.frombuffer(stream.read(min(chunk, blocks - first) * block_bytes), np.uint8)
+                try:
+                    values = gguf.dequantize(_as_stored(packed, kind), kind)
+                except (NotImplementedError, ValueError):  # a type that is packed in another way, or of whole numbers
+                    break
+                if not np.isfinite(values).all():
+                    raise _not_finite_error(name, tensor)
 
 
 def check_loaded(name: str, missing: Iterable[str]) -> None:
@@ -106,6 +137,15 @@ def check_vocabulary(tokenizer: Vocabulary, name: str) -> None:
     special = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
     if not tokenizer.get_vocab().keys() - special:
         raise BadInput(f"{name} has no vocabulary: files of its tokenizer are missing.", "Download it again.")
+
+
+def _as_stored(packed: NDArray[np.uint8], kind: GGMLQuantizationType) -> NDArray[Any]:
+    """Give bytes the type in which gguf expects them."""
+    return packed.view({"F32": "<f4", "F16": "<f2"}.get(kind.name, packed.dtype))
+
+
+def _not_finite_error(name: str, tensor: str) -> BadInput:
+    return BadInput(f"{name} is damaged: {tensor} holds numbers that are not finite (NaN or infinity).", _HINT)
 
 
 def _is_sample_finite(value: Tensor) -> bool:

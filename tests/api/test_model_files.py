@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from pathlib import Path
 
+import gguf
+import numpy as np
 import pytest
 import torch
 
@@ -90,3 +93,40 @@ def test_a_load_without_a_sentence_only_silences_warnings() -> None:
 )
 def test_the_kind_of_a_model_follows_from_its_tensor_names(names: list[str], kind: str) -> None:
     assert model_files.kind_of_names(names) == kind
+
+
+KINDS = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q5_1", "Q6_K", "Q4_K", "IQ4_NL")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", [0, 100, -1])
+def test_a_gguf_file_with_numbers_that_are_not_finite_is_refused(tmp_path: Path, kind: str, place: int) -> None:
+    path = tmp_path / "model.gguf"
+    _write_packed(path, kind, {})
+    model_files.check_gguf_weights(path, "model.gguf")
+    _write_packed(path, kind, {place: math.nan if place else math.inf})
+    with pytest.raises(api.BadInput, match=r"^model.gguf is damaged: blk.0.weight holds numbers that are not finite"):
+        model_files.check_gguf_weights(path, "model.gguf")
+
+
+def _write_packed(path: Path, kind: str, scales: dict[int, float]) -> None:
+    """Write a matrix of 128 × 256; `scales` are other numbers, or scales of blocks, by their place."""
+    of_type = gguf.GGMLQuantizationType[kind]
+    _, size = gguf.GGML_QUANT_SIZES[of_type]
+    packed = np.zeros((128, 256 // gguf.GGML_QUANT_SIZES[of_type][0] * size), np.uint8)
+    dtype = np.dtype({"F32": "<f4", "BF16": "<u2"}.get(kind, "<f2"))
+    offset = size - 2 if kind == "Q6_K" else 0
+    blocks = packed.reshape(-1, size)
+    for place, value in scales.items():
+        number = np.array([np.float32(value)])
+        stored = (number.view(np.uint32) >> 16).astype(dtype) if kind == "BF16" else number.astype(dtype)
+        blocks[place, offset : offset + dtype.itemsize] = stored.view(np.uint8)
+        if kind != "BF16" and offset + dtype.itemsize < size:
+            blocks[place, dtype.itemsize if not offset else 0] = 255
+    writer = gguf.GGUFWriter(path, "llama")
+    plain = {"F32": "<f4", "F16": "<f2"}.get(kind)
+    writer.add_tensor("blk.0.weight", packed.view(plain) if plain else packed, raw_dtype=of_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()

@@ -104,6 +104,8 @@ def load_pipeline(ctx: api.Context, plan: LoadPlan) -> DiffusionPipeline:
     """Load the pipeline on the CPU, at the job's dtype. Exceptions of diffusers are passed on."""
     from diffusers.loaders.single_file_utils import SingleFileComponentError
 
+    if probe.is_gguf(plan.path):
+        api.model_files.check_gguf_weights(plan.path, plan.path.name)
     try:
         pipe = _load_with_folder(ctx, plan, plan.folder) if plan.folder is not None else _load_complete(ctx, plan)
     except SingleFileComponentError as error:

@@ -7,7 +7,7 @@ and initializer, ValueInfoProto.type). Such a network gets the whole image at on
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -30,6 +30,12 @@ MAX_PIXELS = 6_000_000
 MAX_BYTES = 2**31
 _FLOAT = 1
 """TensorProto.DataType of float32."""
+_FRACTIONS = {1: "<f4", 10: "<f2", 11: "<f8"}
+"""Types of numpy by TensorProto.DataType."""
+_OWN_FIELDS: Mapping[str | None, tuple[int, ...]] = {"<f4": (4,), "<f8": (10,)}
+"""Fields of a TensorProto beside `raw_data` (9) that hold such numbers."""
+_SAMPLE = 1 << 16
+"""Numbers of each weight that are looked at."""
 _GRADIENT_SIDE = 128
 """Side of the gradient in px by which the value range is detected."""
 Field: TypeAlias = int | memoryview
@@ -58,6 +64,7 @@ class OnnxStyle:
         self._content = _read_file(path)
         self._name = path.name
         self.layout = read_input_layout(self._content, path.name)
+        check_weights(self._content, path.name)
         self._network = self._load_network()
         self.value_range: ValueRangeName = self._detect_value_range()
 
@@ -137,6 +144,11 @@ class OnnxStyle:
             raise api.BadInput(
                 f"{self._name} cannot process an image of this size.", "Choose another style."
             ) from error
+        if not np.isfinite(output).all():
+            raise api.BadInput(
+                f"{self._name} gives numbers that are not finite (NaN or infinity) instead of an image.",
+                "Download it again, or choose another style.",
+            )
         sides = values.shape[1:3] if self.layout.channels_last else values.shape[2:]
         if output.ndim != 4 or (output.shape[1:] != (*sides, 3) and output.shape[1:] != (3, *sides)):
             raise api.BadInput(f"The output of {self._name} is not an image.", "Choose another style.")
@@ -172,6 +184,41 @@ def read_input_layout(content: bytes, name: str) -> InputLayout:
         if third == 3:
             return InputLayout(first if second else 0, second if first else 0, channels_last=True)
     raise api.BadInput(f"The input of {name} is not one colour image.", "Choose another style.")
+
+
+def check_weights(content: bytes, name: str) -> None:
+    """Check that a sample of each weight in an ONNX file is finite. Raises BadInput, calling the file `name`.
+
+    Infinity beside zeros alone is a mask, and in a single number a bound.
+    """
+    import numpy as np
+
+    try:
+        (graph,) = (value for number, value in _read_fields(content) if number == 7)
+        weights = [(_read_name(value, 8), _read_numbers(value)) for number, value in _read_fields(graph) if number == 5]
+    except (ValueError, IndexError, TypeError) as error:
+        raise api.BadInput(f"{name} is no ONNX file, or damaged.", "Download it again.") from error
+    for tensor, numbers in weights:
+        sample = numbers[:: max(1, len(numbers) // _SAMPLE)]
+        is_finite = np.isfinite(sample)
+        is_mask = len(sample) == 1 or not sample[is_finite].any()
+        if np.isnan(sample).any() or not (is_finite.all() or is_mask):
+            raise api.BadInput(
+                f"{name} is damaged: {tensor} holds numbers that are not finite (NaN or infinity).",
+                "Download it again, or choose another style.",
+            )
+
+
+def _read_numbers(tensor: Field) -> NDArray[Any]:
+    """Read the numbers of a TensorProto with fractions; none of another type. Raises ValueError."""
+    import numpy as np
+
+    fields = list(_read_fields(tensor))
+    kind = next((_FRACTIONS.get(value) for number, value in fields if number == 2 and isinstance(value, int)), None)
+    raw = [
+        value for number, value in fields if number in (9, *_OWN_FIELDS.get(kind, ())) and not isinstance(value, int)
+    ]
+    return np.concatenate([np.frombuffer(value, kind) for value in raw]) if kind and raw else np.zeros(0, np.float32)
 
 
 def _read_file(path: Path) -> bytes:

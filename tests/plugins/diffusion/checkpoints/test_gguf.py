@@ -175,3 +175,13 @@ def test_a_truncated_file_is_refused(folder_and_writer: tuple[Path, Any]) -> Non
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(api.BadInput, match="ends too early"):
         loader.load(testing.FakeContext(), str(file))
+
+
+def test_a_packed_weight_that_is_not_finite_is_refused(folder_and_writer: tuple[Path, Any]) -> None:
+    path = folder_and_writer[1]()
+    packed = next(tensor for tensor in api.model_files.read_gguf_header(path).tensors.values() if tensor.kind == Q8)
+    with path.open("r+b") as file:
+        file.seek(packed.start)
+        file.write(np.float16(np.nan).tobytes())
+    with pytest.raises(api.BadInput, match=r"^packed.gguf is damaged: \S+ holds numbers that are not finite"):
+        paint(path)

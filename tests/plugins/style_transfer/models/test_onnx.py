@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +29,7 @@ WEIGHTS = {
 }
 
 
-def write_onnx(path: Path, shape: Sequence[int | str]) -> Path:
+def write_onnx(path: Path, shape: Sequence[int | str], **changed: NDArray[np.float64]) -> Path:
     """Write convolution, instance norm, ReLU, convolution, tanh, with the channels last where `shape` has them last."""
     channels_last = shape[-1] == 3
     to_first = [onnx_files.build_node("Transpose", ["picture"], "x", perm=[0, 3, 1, 2])] if channels_last else []
@@ -41,7 +42,7 @@ def write_onnx(path: Path, shape: Sequence[int | str]) -> Path:
         onnx_files.build_node("Tanh", ["d"], "e" if channels_last else "painting"),
     ]
     to_last = [onnx_files.build_node("Transpose", ["e"], "painting", perm=[0, 2, 3, 1])] if channels_last else []
-    path.write_bytes(onnx_files.build_file([*to_first, *layers, *to_last], WEIGHTS, shape))
+    path.write_bytes(onnx_files.build_file([*to_first, *layers, *to_last], {**WEIGHTS, **changed}, shape))
     return path
 
 
@@ -116,3 +117,25 @@ def test_a_file_that_is_no_style_raises_bad_input(tmp_path: Path) -> None:
 def test_the_input_layout_is_read_from_the_file() -> None:
     assert onnx.read_input_layout(onnx_files.build_file([], {}, (1, 3, 224, 224)), "") == InputLayout(224, 224, False)
     assert onnx.read_input_layout(onnx_files.build_file([], {}, ("n", "h", "w", 3)), "") == InputLayout(0, 0, True)
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, name: str, value: float) -> None:
+    weights = WEIGHTS[name].copy()
+    weights.flat[-1] = value
+    path = write_onnx(tmp_path / "ink.onnx", (1, 3, "h", "w"), **{name: weights})
+    with pytest.raises(api.BadInput, match=rf"^ink.onnx is damaged: {name} holds numbers that are not finite"):
+        OnnxStyle(path)
+
+
+def test_a_mask_and_a_bound_of_infinity_are_no_damage() -> None:
+    content = onnx_files.build_file([], {"mask": np.array([0, -math.inf]), "low": np.array([-math.inf])}, (1, 3, 8, 8))
+    onnx.check_weights(content, "ink.onnx")
+
+
+def test_an_output_without_numbers_is_refused(tmp_path: Path) -> None:
+    huge = {name: np.full_like(WEIGHTS[name], 3e38) for name in ("scale", "shift", "last")}
+    path = write_onnx(tmp_path / "ink.onnx", (1, 3, "h", "w"), **huge)
+    with pytest.raises(api.BadInput, match="gives numbers that are not finite"):
+        OnnxStyle(path)
