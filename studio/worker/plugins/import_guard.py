@@ -9,6 +9,7 @@ fails there is left out until its files change.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import subprocess
@@ -145,7 +146,10 @@ def _try(answer: str, token: str, origin: str, name: str, path: str) -> NoReturn
 
     from studio.worker.plugins.discovery import discover
     from studio.worker.plugins.sources import GROUP
+    from studio.worker.stdio import open_log, take_over
 
+    take_over()
+    logging.basicConfig(stream=open_log())
     process = os.getpid()
     installed = origin == "installed"
     discover([EntryPointSource(EntryPoint(name, path, GROUP)) if installed else FileSource(Path(path), origin)])
