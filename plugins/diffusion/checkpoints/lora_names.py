@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 BUNDLED_EMBEDDING = "bundle_emb."
 """Prefix of textual inversions that come inside a LoRA."""
@@ -76,6 +76,16 @@ def split_name(name: str) -> tuple[str, str]:
         if bare.endswith(suffix):
             return bare.removesuffix(suffix), role
     return bare, ""
+
+
+def bundled_embeddings(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Find the textual inversions in a LoRA file: by word, the names of its tensors by role, such as ``clip_l``."""
+    found: dict[str, dict[str, str]] = {}
+    for name in names:
+        if name.startswith(BUNDLED_EMBEDDING):
+            word, _, role = name.removeprefix(BUNDLED_EMBEDDING).removesuffix(".*").rpartition(".")
+            found.setdefault(word or role, {})[role] = name
+    return found
 
 
 def describe(shapes: Mapping[str, tuple[int, ...]]) -> str:

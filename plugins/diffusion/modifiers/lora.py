@@ -13,7 +13,7 @@ from studio import api
 
 from ..checkpoints import lora_names, probe
 from ..models.model import Model
-from . import lora_layers
+from . import lora_conversion, lora_layers
 from .lora_deltas import UnfitLayerError, build_delta
 from .lora_modules import ModuleIndex
 
@@ -69,7 +69,7 @@ def apply(ctx: api.Context, model: Model, pipe: DiffusionPipeline, params: Any) 
                 hooks.callback(_unload, pipe)
             name = f"lora_{len(converted)}"
             converted[name] = lora.weight
-            _convert(model, pipe, file, name)
+            _convert(ctx, model, pipe, modules, file, name)
         if converted:
             pipe.set_adapters(list(converted), list(converted.values()))
         yield {}
@@ -108,15 +108,24 @@ def _attach(
     return None
 
 
-def _convert(model: Model, pipe: DiffusionPipeline, file: lora_layers.LoraFile, name: str) -> None:
+def _convert(
+    ctx: api.Context, model: Model, pipe: DiffusionPipeline, modules: ModuleIndex, file: lora_layers.LoraFile, name: str
+) -> None:
     """Load a file whose names diffusers converts, such as those of the first program for FLUX."""
     misfit = _no_place_error(model, file)
     with api.model_files.quiet_load(misfit):
-        pipe.load_lora_weights(
-            str(file.path.parent), weight_name=file.path.name, adapter_name=name, local_files_only=True
-        )
+        conversion = lora_conversion.convert(pipe, modules, file)
+        if len(conversion.homeless) == len(file.layers):
+            raise misfit
+        if len(conversion.tensors) == len(file.tensors):
+            pipe.load_lora_weights(
+                str(file.path.parent), weight_name=file.path.name, adapter_name=name, local_files_only=True
+            )
+        else:
+            pipe.load_lora_weights(dict(conversion.tensors), adapter_name=name)
     if not any(name in adapters for adapters in pipe.get_list_adapters().values()):
         raise misfit
+    _tell_rest(ctx, model, file, [*conversion.homeless, *file.unknown])
 
 
 def _unload(pipe: DiffusionPipeline) -> None:
@@ -147,11 +156,6 @@ def _tell_rest(ctx: api.Context, model: Model, file: lora_layers.LoraFile, homel
                 f"{homeless[0]}. The others are applied.",
                 "warning",
             )
-        )
-    if file.embeddings:
-        names = ", ".join(file.embeddings)
-        ctx.emit(
-            api.Notice(f"{file.path.name} also holds the textual inversion {names}, which is left out.", "warning")
         )
 
 

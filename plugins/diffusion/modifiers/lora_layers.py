@@ -36,13 +36,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class LoraFile:
-    """Content of a LoRA file: its layers, the names of tensors without a known role, and of bundled embeddings."""
+    """Content of a LoRA file without the textual inversions in it: its layers, and tensors without a known role."""
 
     path: Path
     tensors: Mapping[str, Tensor]
     layers: tuple[Layer, ...]
     unknown: tuple[str, ...] = ()
-    embeddings: tuple[str, ...] = ()
 
 
 def read_file(path: Path) -> LoraFile:
@@ -50,10 +49,9 @@ def read_file(path: Path) -> LoraFile:
     tensors, notes = _read_tensors(path)
     _check_numbers(path, tensors)
     layers: dict[str, Layer] = {}
-    unknown, embeddings = [], set()
+    unknown = []
     for name, value in tensors.items():
         if name.startswith(lora_names.BUNDLED_EMBEDDING):
-            embeddings.add(name.removeprefix(lora_names.BUNDLED_EMBEDDING).partition(".")[0])
             continue
         module, role = lora_names.split_name(name)
         if not role:
@@ -62,7 +60,7 @@ def read_file(path: Path) -> LoraFile:
         layers.setdefault(module, Layer(module)).tensors[role] = value
     for layer in layers.values():
         layer.scale = _scale_in_settings(layer, notes)
-    return LoraFile(path, tensors, tuple(layers.values()), tuple(unknown), tuple(sorted(embeddings)))
+    return LoraFile(path, tensors, tuple(layers.values()), tuple(unknown))
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from ..checkpoints import probe
+from ..checkpoints import lora_names, probe
 from ..models.model import Model
 from . import lora
 
@@ -34,10 +34,22 @@ _FAMILY_BY_WIDTHS = {
 
 
 @dataclass(frozen=True)
-class TextualInversion:
-    """A file, and the placeholder tokens that stand for its vectors in the prompt, one for each."""
+class Source:
+    """Where the vectors of a textual inversion are: a file of its own, or a LoRA that holds them under `word`."""
 
     path: Path
+    word: str = ""
+
+    @property
+    def title(self) -> str:
+        return f"{self.word} in {self.path.name}" if self.word else self.path.name
+
+
+@dataclass(frozen=True)
+class TextualInversion:
+    """A source, and the placeholder tokens that stand for its vectors in the prompt, one for each."""
+
+    source: Source
     tokens: tuple[str, ...]
 
 
@@ -54,43 +66,67 @@ def resolve_prompts(ctx: api.Context, model: Model, pipe: DiffusionPipeline, par
     """Replace each textual inversion in the prompts by its placeholder tokens; append those of the form to the prompt.
 
     An inversion is written as ``<embedding:name>``, as ``embedding:name``, or as the bare name of an installed file
-    that fits the model. Raises BadInput for a file that is missing, damaged, no textual inversion, or for another
-    family.
+    that fits the model, or of an inversion that one of the LoRAs brings. Raises BadInput for a file that is missing,
+    damaged, no textual inversion, or for another family.
     """
     prompts = [lora.strip_tags(text) for text in (params.prompt, params.negative_prompt)]
-    chosen = {_find_file(ctx, choice): choice for choice in params.embeddings}
-    choices = {
-        **_find_bare_names(ctx, pipe, prompts),
-        **{path.stem.lower(): choice for path, choice in chosen.items()},
+    chosen = [Source(_find_file(ctx, choice)) for choice in params.embeddings]
+    known = {
+        **{name: Source(_find_file(ctx, choice)) for name, choice in _find_bare_names(ctx, pipe, prompts).items()},
+        **{source.word.lower(): source for source in find_bundled(ctx, params) if _is_usable(source, pipe)},
+        **{source.path.stem.lower(): source for source in chosen},
     }
-    inversions: dict[Path, TextualInversion] = {}
+    inversions: dict[Source, TextualInversion] = {}
 
-    def placeholder_tokens(path: Path) -> str:
-        if path not in inversions:
-            count = _count_vectors(path, model, pipe)
+    def placeholder_tokens(source: Source) -> str:
+        if source not in inversions:
+            count = _count_vectors(source, model, pipe)
             tokens = tuple(f"<|word-{len(inversions)}-{number}|>" for number in range(count))
-            inversions[path] = TextualInversion(path, tokens)
-        return " ".join(inversions[path].tokens)
+            inversions[source] = TextualInversion(source, tokens)
+        return " ".join(inversions[source].tokens)
 
     def replace_mention(match: re.Match[str]) -> str:
         name = Path((match[1] or match[2] or match[0]).strip().rstrip(".;!?")).name
-        return placeholder_tokens(_find_file(ctx, choices.get(name.removesuffix(".safetensors").lower(), name)))
+        source = known.get(name.removesuffix(".safetensors").lower())
+        return placeholder_tokens(source or Source(_find_file(ctx, name)))
 
-    pattern = "|".join([_MENTION, *([_names_pattern(choices)] if choices else [])])
+    pattern = "|".join([_MENTION, *([_names_pattern(known)] if known else [])])
     prompt, negative_prompt = (re.sub(pattern, replace_mention, text, flags=re.IGNORECASE) for text in prompts)
-    for path in [path for path in chosen if path not in inversions]:
-        prompt = f"{prompt}, {placeholder_tokens(path)}" if prompt.strip() else placeholder_tokens(path)
+    for source in [source for source in chosen if source not in inversions]:
+        prompt = f"{prompt}, {placeholder_tokens(source)}" if prompt.strip() else placeholder_tokens(source)
     return ResolvedPrompts(prompt, negative_prompt, tuple(inversions.values()))
+
+
+def find_bundled(ctx: api.Context, params: Any) -> list[Source]:
+    """Find the textual inversions in the LoRAs of a job."""
+    loras = lora.collect_loras(ctx, params.prompt, params.loras, params.lora_weights)
+    return [
+        Source(path, word)
+        for path in dict.fromkeys(lora.path for lora in loras)
+        for word in lora_names.bundled_embeddings(api.model_files.read_weight_shapes(path))
+    ]
 
 
 @contextmanager
 def apply(ctx: api.Context, model: Model, pipe: DiffusionPipeline, params: Any) -> Iterator[dict[str, Any]]:
     """Add the textual inversions in the prompts to the text encoders until the block ends."""
     inversions = resolve_prompts(ctx, model, pipe, params).inversions
+    used = {inversion.source for inversion in inversions}
+    for source in find_bundled(ctx, params):
+        if not _is_usable(source, pipe):
+            brings = f"{source.path.name} also holds the textual inversion {source.word}"
+            ctx.emit(api.Notice(f"{brings}, which does not fit {model.title} and is left out.", "warning"))
+        elif source not in used:
+            ctx.emit(
+                api.Notice(
+                    f"{source.path.name} brings the textual inversion {source.word}: write {source.word} in the prompt "
+                    "to use it."
+                )
+            )
     with ExitStack() as added:
         for tokenizer, encoder, key in _ENCODERS:
             if inversions and getattr(pipe, encoder, None) is not None:
-                vectors = {inversion.tokens: _read_vectors(inversion.path, key) for inversion in inversions}
+                vectors = {inversion.tokens: _read_vectors(inversion.source, key) for inversion in inversions}
                 added.enter_context(_add_tokens(pipe, tokenizer, getattr(pipe, encoder), vectors))
         yield {}
 
@@ -148,19 +184,19 @@ def _encoder_widths(pipe: DiffusionPipeline) -> tuple[int, ...]:
     return tuple(encoder.config.hidden_size for encoder in encoders)
 
 
-def _count_vectors(path: Path, model: Model, pipe: DiffusionPipeline) -> int:
+def _count_vectors(source: Source, model: Model, pipe: DiffusionPipeline) -> int:
     """Count the vectors of a file. Raises BadInput where it does not fit the model."""
     widths = _encoder_widths(pipe)
     if not widths:
         raise api.BadInput(
             f"{model.family.title} does not support textual inversions.", "Remove them, or choose another model."
         )
-    shapes = _read_shapes(path)
+    shapes = _read_shapes(source)
     if _fits(shapes, pipe):
         return _row_count(next(iter(shapes.values())))
     file_widths = tuple(shapes[name][-1] for name in sorted(shapes, reverse=True))
     raise api.BadInput(
-        f"{path.name} is made for {_describe_widths(file_widths)}, and {model.title} is {_describe_widths(widths)}.",
+        f"{source.title} is made for {_describe_widths(file_widths)}, and {model.title} is {_describe_widths(widths)}.",
         "Choose a textual inversion of the same family.",
     )
 
@@ -184,24 +220,32 @@ def _row_count(shape: tuple[int, ...]) -> int:
     return shape[0] if len(shape) > 1 else 1
 
 
-def _read_vectors(path: Path, key: str) -> Tensor:
+def _read_vectors(source: Source, key: str) -> Tensor:
     """Read the vectors [n, width] for one encoder."""
-    from safetensors.torch import load_file
+    from safetensors import safe_open
 
-    tensors: dict[str, Tensor] = load_file(path)
-    vectors = tensors[key] if key in tensors else next(iter(tensors.values()))
+    names = _tensor_names(source)
+    with safe_open(source.path, "pt") as file:
+        vectors: Tensor = file.get_tensor(names.get(key) or next(iter(names.values())))
     return vectors.reshape(-1, vectors.shape[-1])
 
 
-def _read_shapes(path: Path) -> probe.Shapes:
+def _read_shapes(source: Source) -> probe.Shapes:
     """Read the shapes of a textual inversion: ``emb_params``, diffusers' ``<token>``, or ``clip_l`` and ``clip_g``."""
-    shapes = api.model_files.read_weight_shapes(path)
+    in_file = api.model_files.read_weight_shapes(source.path)
+    shapes = {role: in_file[name] for role, name in _tensor_names(source).items()}
     pair: dict[str, tuple[int, ...]] = {name: shapes[name] for name in ("clip_l", "clip_g") if name in shapes}
     if not (pair or len(shapes) == 1) or any(not 1 <= len(shape) <= 2 or 0 in shape for shape in shapes.values()):
         raise api.BadInput(
-            f"{path.name} is {probe.identify(shapes).description}, and no textual inversion.", "Choose another file."
+            f"{source.title} is {probe.identify(shapes).description}, and no textual inversion.", "Choose another file."
         )
     return pair or shapes
+
+
+def _tensor_names(source: Source) -> dict[str, str]:
+    """Return the names of the tensors in the file by role, which are the same unless a LoRA holds them."""
+    names = api.model_files.read_weight_shapes(source.path)
+    return lora_names.bundled_embeddings(names)[source.word] if source.word else {name: name for name in names}
 
 
 def _find_file(ctx: api.Context, name: str) -> Path:
@@ -216,7 +260,7 @@ def _find_file(ctx: api.Context, name: str) -> Path:
         files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
         if len(files) != 1:
             raise api.BadInput(f"{path.name} is no folder of a textual inversion.", "Choose its safetensors file.")
-        _read_shapes(files[0])
+        _read_shapes(Source(files[0]))
         return files[0]
     assert first_error is not None
     raise first_error
@@ -231,12 +275,12 @@ def _find_bare_names(ctx: api.Context, pipe: DiffusionPipeline, prompts: Sequenc
         return {}
     pattern = _names_pattern(installed)
     names = {match.lower() for text in prompts for match in re.findall(pattern, text, re.IGNORECASE)}
-    return {name: installed[name][0] for name in names if _is_usable(installed[name][1], pipe)}
+    return {name: installed[name][0] for name in names if _is_usable(Source(installed[name][1]), pipe)}
 
 
-def _is_usable(path: Path, pipe: DiffusionPipeline) -> bool:
+def _is_usable(source: Source, pipe: DiffusionPipeline) -> bool:
     try:
-        return _fits(_read_shapes(path), pipe)
+        return bool(_encoder_widths(pipe)) and _fits(_read_shapes(source), pipe)
     except api.BadInput:
         return False
 

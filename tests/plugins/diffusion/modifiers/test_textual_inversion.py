@@ -138,3 +138,58 @@ def test_the_bare_name_of_an_inversion_that_does_not_fit_is_plain_text(ctx: test
 def test_another_file_is_no_textual_inversion(ctx: testing.FakeContext, sd: Path) -> None:
     with pytest.raises(api.BadInput, match="and no textual inversion"):
         paint(ctx, sd, embeddings=[str(sd / "unet/diffusion_pytorch_model.safetensors")])
+
+
+BUNDLES: dict[str, tuple[str, dict[str, tuple[int, int]]]] = {
+    "kohya": ("stable-diffusion", {"string_to_param.*": (2, 32)}),
+    "newer": ("stable-diffusion", {"emb_params": (1, 32)}),
+    "pair": ("stable-diffusion-xl", {"clip_l": (2, 32), "clip_g": (2, 32)}),
+}
+
+
+def write_bundle(folder: Path, word: str, roles: dict[str, tuple[int, int]]) -> dict[str, torch.Tensor]:
+    """Write `ink.safetensors`, a LoRA without effect and a textual inversion; return the vectors."""
+    torch.manual_seed(3)
+    stem = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_k"
+    layer = {f"{stem}.lora_down.weight": torch.zeros(2, 16), f"{stem}.lora_up.weight": torch.zeros(16, 2)}
+    vectors = {role: torch.randn(shape) for role, shape in roles.items()}
+    named = {f"bundle_emb.{word}.{role}": value for role, value in vectors.items()}
+    save_file(layer | named, folder / "models" / "ink.safetensors")
+    return vectors
+
+
+@pytest.mark.parametrize("layout", BUNDLES)
+@pytest.mark.parametrize("word", ["mychar", "my.char-2"])
+def test_an_inversion_in_a_lora_works_by_its_word(
+    layout: str, word: str, ctx: testing.FakeContext, tmp_path: Path, tiny_model: Callable[[str], Path]
+) -> None:
+    family, roles = BUNDLES[layout]
+    vectors = write_bundle(tmp_path, word, roles)
+    alone = vectors if len(vectors) == 2 else {"emb_params": next(iter(vectors.values()))}
+    save_file(alone, tmp_path / "models" / "alone.safetensors")
+    model = tiny_model(family)
+    expected = paint(ctx, model, "a fox <embedding:alone>")
+    assert (expected != paint(ctx, model, "a fox")).any()
+    for prompt in (f"a fox {word.title()}", f"a fox <embedding:{word}>"):
+        assert (paint(ctx, model, prompt, loras=["ink.safetensors"]) == expected).all()
+    assert (paint(ctx, model, f"a fox {word} <lora:ink:1>") == expected).all()
+    assert (paint(ctx, model, "a fox", loras=["ink.safetensors"]) == paint(ctx, model, "a fox")).all()
+
+
+@pytest.mark.parametrize(
+    ("width", "prompt", "texts"),
+    [
+        (32, "a mychar fox", []),
+        (32, "a fox", ["ink.safetensors brings the textual inversion mychar: write mychar in the prompt to use it."]),
+        (48, "a mychar fox", ["ink.safetensors also holds the textual inversion mychar, which does not fit sd and"]),
+    ],
+)
+def test_an_inversion_in_a_lora_is_told_where_it_is_not_used(
+    width: int, prompt: str, texts: list[str], ctx: testing.FakeContext, tmp_path: Path, sd: Path
+) -> None:
+    write_bundle(tmp_path, "mychar", {"string_to_param.*": (1, width)})
+    testing.run(TextToImage, ctx, model=str(sd), prompt=prompt, loras=["ink.safetensors"], steps=1)
+    told = [event.text for event in ctx.events if isinstance(event, api.Notice) and "inversion" in event.text]
+    assert len(told) == len(texts)
+    for text, start in zip(told, texts, strict=True):
+        assert text.replace(sd.name, "sd").startswith(start)
