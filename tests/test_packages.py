@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from studio.cli import main
 from studio.launcher import packages
 from studio.launcher.packages import Problem
 
@@ -161,3 +162,45 @@ def test_doctor_names_strangers_with_the_repair(tmp_path: Path) -> None:
     assert line.startswith("MISSING")
     assert "studio-old 0.3 asked for it" in line
     assert "python3 main.py repair" in done.stdout
+
+
+@pytest.fixture
+def pip(monkeypatch: pytest.MonkeyPatch, site: Path) -> list[list[str]]:
+    """Commands for pip, which is not run; the environment is the one in `site`."""
+    commands: list[list[str]] = []
+    installed = packages.read_packages([str(site)])
+    pins = packages.read_pins(Path(__file__).parents[1] / "constraints.txt")
+    for name, version in pins.items():
+        installed.setdefault(name, packages.Package(name, version))
+    installed["opencv-python"] = packages.Package("opencv-python", "4.10.0.84")
+    installed["numpy"] = packages.Package("numpy", "1.26.4")
+    monkeypatch.setattr(packages, "read_packages", lambda: installed)
+
+    def note(command: list[str]) -> int:
+        commands.append(command[4:])
+        return 0
+
+    monkeypatch.setattr(subprocess, "call", note)
+    return commands
+
+
+def test_repair_removes_strangers_and_installs_the_pins(
+    pip: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pins = packages.read_pins(Path(__file__).parents[1] / "constraints.txt")
+    assert main(["repair"]) == 0
+    opencv = f"opencv-python-headless=={pins['opencv-python-headless']}"
+    assert pip == [
+        ["uninstall", "--yes", "opencv-python", "opencv-python-headless"],
+        ["install", "--no-deps", f"numpy=={pins['numpy']}", opencv],
+    ]
+    assert "opencv-python 4.10.0.84: it overwrites the files of opencv-python-headless." in capsys.readouterr().out
+
+
+def test_a_plugin_is_installed_by_the_pins_and_what_it_broke_is_named(
+    pip: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plugins", "install", "studio-old", "studio-new>=1"]) == 1
+    pins = str(Path(__file__).parents[1] / "constraints.txt")
+    assert pip == [["install", "-c", pins, "studio-old", "studio-new>=1"]]
+    assert "`studio repair` removes or replaces it" in capsys.readouterr().err
