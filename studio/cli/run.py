@@ -18,6 +18,7 @@ from studio.core import params_schema
 from studio.core.descriptor import ToolDescriptor
 from studio.core.digests import sha256
 from studio.core.errors import BadInput, FailureKind, StudioError
+from studio.core.humanize import format_seconds
 from studio.core.job import Job, JobState
 from studio.core.messages import JobNotice, JobProgress, PreviewFrame
 from studio.core.notices import NoticeLevel
@@ -140,7 +141,7 @@ class _JobFollower:
         if event.text:
             parts.append(event.text)
         if event.seconds_left >= 1:
-            parts.append(f"{event.seconds_left:.0f} s left")
+            parts.append(f"{format_seconds(event.seconds_left)} left")
         self._console.show_bar(event.step / event.total if event.total else None, " · ".join(parts))
 
     def _on_job_changed(self, job: Job) -> None:

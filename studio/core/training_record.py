@@ -7,11 +7,12 @@ while the training runs, and in the folder `training` of the trained model after
 from __future__ import annotations
 
 import math
+import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -72,6 +73,13 @@ class TrainingChanges(Struct, frozen=True):
     """Number of times that a copy of the model was asked for."""
 
 
+class ReadPosition(NamedTuple):
+    """A place in a file that grows. `file` tells the file from those that had its name before."""
+
+    file: int = 0
+    offset: int = 0
+
+
 class TrainingRecord:
     """The files of a record in `folder`, which need not exist."""
 
@@ -84,13 +92,17 @@ class TrainingRecord:
         finite = {name: value for name, value in point.values.items() if math.isfinite(value)}
         self._append(_MEASURES, msgspec.structs.replace(point, values=finite))
 
-    def read_measures(self, offset: int = 0) -> tuple[list[MeasurePoint], int]:
-        """Return the points after a byte offset, and the offset to read on from.
+    def read_measures(self) -> list[MeasurePoint]:
+        """Return all points."""
+        return self.read_new_measures(ReadPosition())[0]
 
-        The file has become shorter than `offset` after a training was resumed from an earlier step: then no points and
-        the offset 0 are returned.
+    def read_new_measures(self, position: ReadPosition) -> tuple[list[MeasurePoint], ReadPosition]:
+        """Return the points after a position, and the position to read on from.
+
+        After the training was resumed from an earlier step, all points are returned, and the new position has another
+        `file` than the old one.
         """
-        return self._read(_MEASURES, MeasurePoint, offset)
+        return self._read(_MEASURES, MeasurePoint, position)
 
     # Previews
     def add_picture(self, entry: PreviewEntry, picture: Image) -> None:
@@ -109,7 +121,7 @@ class TrainingRecord:
 
     def read_previews(self) -> list[PreviewEntry]:
         """Return the previews in the order of their steps; of several at one step, the last."""
-        rows, _ = self._read(_PREVIEWS, PreviewEntry, 0)
+        rows, _ = self._read(_PREVIEWS, PreviewEntry, ReadPosition())
         return [entry for _, entry in sorted({entry.step: entry for entry in rows}.items())]
 
     def preview_path(self, entry: PreviewEntry) -> Path | None:
@@ -162,7 +174,7 @@ class TrainingRecord:
         return msgspec.json.decode(read_file(path), type=TrainingChanges) if path.exists() else TrainingChanges()
 
     def _truncate(self, name: str, kind: type[_Row], step: int) -> None:
-        rows, _ = self._read(name, kind, 0)
+        rows, _ = self._read(name, kind, ReadPosition())
         kept = [row for row in rows if row.step <= step]
         if len(kept) < len(rows):
             write_bytes_atomically(self.folder / name, b"".join(map(_encode_line, kept)))
@@ -174,21 +186,25 @@ class TrainingRecord:
                 file.write(b"\n")  # after a line that a kill cut off
             file.write(_encode_line(row))
 
-    def _read(self, name: str, kind: type[_Row], offset: int) -> tuple[list[_Row], int]:
-        path = self.folder / name
+    def _read(self, name: str, kind: type[_Row], position: ReadPosition) -> tuple[list[_Row], ReadPosition]:
         try:
-            size = path.stat().st_size
-            if size < offset:
-                return [], 0
-            with open_file(path) as file:
+            with open_file(self.folder / name) as file:
+                status = os.fstat(file.fileno())
+                is_same = status.st_ino == position.file and status.st_size >= position.offset
+                offset = position.offset if is_same else 0
                 file.seek(offset)
                 content = file.read()
         except OSError:
-            return [], 0
+            return [], ReadPosition()
         end = content.rfind(b"\n") + 1
         lines = content[:end].split(b"\n")[:-1]
         rows = (read_or_else(None, msgspec.json.decode, line, type=kind) for line in lines if len(line) <= MAX_LINE)
-        return [row for row in rows if row is not None], offset + end
+        return [row for row in rows if row is not None], ReadPosition(status.st_ino, offset + end)
+
+
+def of_model(path: Path) -> TrainingRecord:
+    """Return the record of a trained model, by the path of its folder or weights file."""
+    return TrainingRecord((path if path.is_dir() else path.parent) / MODEL_FOLDER)
 
 
 def _encode_line(row: Struct) -> bytes:

@@ -14,6 +14,7 @@ from studio.core.messages import JobNotice, JobProgress, PreviewFrame
 from studio.core.page.token_budget import TokenBudget
 from studio.core.recipe import Recipe
 from studio.core.settings import Settings
+from studio.core.training_record import TrainingRecord
 from studio.library.creation import Creation
 
 
@@ -157,6 +158,9 @@ class Engine(Protocol):
 
     def free_memory(self) -> None:
         """Drop loaded models and end an idle training worker. `JobNotice` says how much memory that released."""
+
+    def training_record(self, job: str) -> TrainingRecord:
+        """Return the record of a training, which need not exist yet. The artist's changes are written to it."""
 
     def reload_plugins(self) -> None: ...
 

@@ -19,6 +19,7 @@ from studio.core.notices import NoticeLevel
 from studio.core.paths import Home
 from studio.core.recipe import Recipe
 from studio.core.settings import Settings
+from studio.core.training_record import FOLDER, TrainingRecord
 from studio.engine import catalogue_cache, recipe_builder
 from studio.engine.interface import CatalogueChanged, EngineEvent, JobForgotten, Listener
 from studio.engine.job_queue import JobQueue
@@ -153,6 +154,9 @@ class LaneHost:
 
     def checkpoint_dir(self, job: Job) -> Path:
         return self._checkpoints / job.id
+
+    def training_record(self, job: str) -> TrainingRecord:
+        return TrainingRecord(self._checkpoints / job / FOLDER)
 
     def remove_checkpoints(self, job: str) -> None:
         shutil.rmtree(self._checkpoints / job, ignore_errors=True)

@@ -24,6 +24,7 @@ from studio.core.job import Job, JobState, Lane, create_job_id
 from studio.core.paths import Home
 from studio.core.recipe import SEEDS, Recipe
 from studio.core.settings import Settings
+from studio.core.training_record import TrainingRecord
 from studio.engine import recipe_builder
 from studio.engine.home_lock import HomeLock
 from studio.engine.interface import EstimateReady, JobChanged, JobForgotten, Listener
@@ -172,6 +173,9 @@ class LocalEngine:
 
     def free_memory(self) -> None:
         self._inbox.put(self._free_memory)
+
+    def training_record(self, job: str) -> TrainingRecord:
+        return self._host.training_record(job)
 
     def reload_plugins(self) -> None:
         self._inbox.put(self._reload)

@@ -189,20 +189,6 @@ def test_out_of_memory_is_reported_with_the_given_sentence(tmp_path: Path) -> No
         run(line, testing.FakeContext(), 2)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (7200, "about 2.0 hours left"),
-        (600, "about 10 minutes left"),
-        (42, "about 42 seconds left"),
-        (1, "a few seconds left"),
-        (0, ""),
-    ],
-)
-def test_the_time_left_is_formatted_in_words(seconds: float, words: str) -> None:
-    assert api.training.format_time_left(seconds) == words
-
-
 def test_a_step_in_parallel_parts_equals_a_whole_step(tmp_path: Path) -> None:
     whole, parts, again = Line(tmp_path / "a"), PartwiseLine(tmp_path / "b"), PartwiseLine(tmp_path / "c")
     cores = torch.get_num_threads()

@@ -71,7 +71,7 @@ def change_at(step: int, events: Iterator[api.Event], act: Callable[[], None]) -
 def test_measures_and_previews_are_recorded(tmp_path: Path) -> None:
     line = Watched(tmp_path, iter([3.0, 2.0, 1.0]))
     list(run(line))
-    points, _ = record_of(line).read_measures()
+    points = record_of(line).read_measures()
     assert [point.step for point in points if "loss" in point.values] == [*range(1, 13)]
     assert points[0].values["learning rate"] == pytest.approx(0.05)
     assert [point.values["held-out loss"] for point in points if "held-out loss" in point.values] == [3, 2, 1]
@@ -97,7 +97,7 @@ def test_a_resumed_training_continues_its_record_without_gaps_and_doubles(tmp_pa
     list(run(again))
     assert have_equal_weights(again, whole)
     for line in (whole, again):
-        assert [point.step for point in record_of(line).read_measures()[0]] == [*range(1, 13)]
+        assert [point.step for point in record_of(line).read_measures()] == [*range(1, 13)]
         assert [entry.step for entry in record_of(line).read_previews()] == [4, 8, 12]
 
 
@@ -120,7 +120,7 @@ def test_steps_and_learning_rate_can_be_changed_and_survive_a_kill(tmp_path: Pat
     list(run(again))
     assert again.state.step == 15
     assert again.current_learning_rate == pytest.approx(0.01)
-    rates = [point.values["learning rate"] for point in record_of(again).read_measures()[0]]
+    rates = [point.values["learning rate"] for point in record_of(again).read_measures()]
     assert rates[:6] == pytest.approx([0.05] * 6)
     assert rates[6:] == pytest.approx([0.01] * 9)
 

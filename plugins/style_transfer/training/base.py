@@ -107,7 +107,7 @@ class StyleTraining(api.training.Training):
     def record(self, loss: float, losses: Mapping[str, float]) -> None:
         """Record the losses of a step and finish it."""
         self.losses = dict(losses)
-        self.finish_step(loss, losses)
+        self.finish_step(loss, {f"{name} loss": value for name, value in losses.items()})
 
     def generate(self, images: Tensor, network: nn.Module | None = None) -> Tensor:
         """Run the averaged generator (or another network) on [n, 3, h, w] in -1..1. The result is on the CPU."""

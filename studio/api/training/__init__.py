@@ -5,7 +5,7 @@ stopping and the artist's changes during the training come with it.
 """
 
 from studio.api.training.best_weights import BestWeights
-from studio.api.training.loop import LOSS_WINDOW, MAX_REWINDS, Training, format_time_left
+from studio.api.training.loop import LOSS_WINDOW, MAX_REWINDS, Training
 from studio.api.training.params import TrainingDefaults, TrainingParams, require_samples
 from studio.api.training.precision import autocast
 from studio.api.training.randomness import step_generator
@@ -23,7 +23,6 @@ __all__ = [
     "TrainingParams",
     "TrainingState",
     "autocast",
-    "format_time_left",
     "require_samples",
     "step_generator",
 ]

@@ -197,8 +197,7 @@ class Training:
         Raises Paused if the artist asked for it or the disk is full, and OutOfMemory.
         """
         yield from self._start()
-        clock = saved = began = time.monotonic()
-        first = self.state.step
+        clock = saved = time.monotonic()
         while self.state.step < self.steps:
             try:
                 self._take_step(memory_error)
@@ -216,9 +215,8 @@ class Training:
                 pause_if_requested(ctx, self.save)
             except NotFiniteError:
                 self.rewind()
-                first, began = self.state.step, time.monotonic()
                 yield Notice(
-                    f"The loss became NaN or infinite. The training resumes at step {first:,} with half the "
+                    f"The loss became NaN or infinite. The training resumes at step {self.state.step:,} with half the "
                     "learning rate.",
                     "warning",
                 )
@@ -231,9 +229,7 @@ class Training:
                     f"{self.state.scores_since_best} evaluations."
                 )
                 return
-            seconds_left = (now - began) / (self.state.step - first) * (self.steps - self.state.step)
-            words = " · ".join(part for part in (self.status(), format_time_left(seconds_left)) if part)
-            yield Progress(self.state.step, self.steps, words)
+            yield Progress(self.state.step, self.steps, self.status())
 
     def _start(self) -> Iterator[Event]:
         if self.resume():
@@ -380,14 +376,3 @@ def _copy_with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, T
 def _is_stale(state: TrainingState, params: TrainingParams) -> bool:
     """Check whether the held-out measure has stopped improving for as long as the artist allows."""
     return params.patience is not None and state.scores_since_best >= params.patience
-
-
-def format_time_left(seconds: float) -> str:
-    """Return a duration in words, such as "about 2.0 hours left"; empty for 0."""
-    if seconds >= 5400:
-        return f"about {seconds / 3600:.1f} hours left"
-    if seconds >= 90:
-        return f"about {seconds / 60:.0f} minutes left"
-    if seconds >= 10:
-        return f"about {seconds:.0f} seconds left"
-    return "a few seconds left" if seconds > 0 else ""

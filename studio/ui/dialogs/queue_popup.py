@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QSize, Qt, QTimer
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QDropEvent, QKeyEvent, QShowEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from studio.core.humanize import format_seconds, group_digits
-from studio.core.job import Job, JobState
+from studio.core.job import Job, JobState, Lane
 from studio.core.messages import JobProgress
 from studio.state.session import Session
 from studio.ui.theme import icons
@@ -46,6 +46,8 @@ RETRY = (JobState.FAILED, JobState.CANCELLED, JobState.SET_ASIDE)
 
 class JobRow(QWidget):
     """A job with its state, and buttons for the actions that the state allows."""
+
+    training_requested = Signal(Job)
 
     def __init__(self, session: Session, job: Job) -> None:
         super().__init__()
@@ -99,6 +101,8 @@ class JobRow(QWidget):
         job, session = self.job, self._session
         controls, undoable = session.controls, session.undoable
         buttons = []
+        if job.lane is Lane.TRAINING:
+            buttons.append(_make_button("chart-line", f"Show {title}", lambda: self.training_requested.emit(job)))
         if job.state is JobState.RUNNING and controls.can_pause(job):
             buttons.append(_make_button("pause", f"Pause {title}", lambda: controls.pause(job)))
         if job.state is JobState.PAUSED:
@@ -182,6 +186,9 @@ def _choose_rows(jobs: Sequence[Job]) -> tuple[list[Job], int, int]:
 
 
 class QueuePanel(QFrame):
+    training_requested = Signal(Job)
+    """Emitted with a training whose window is wanted."""
+
     def __init__(self, session: Session, parent: QWidget) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
         self._session = session
@@ -232,6 +239,10 @@ class QueuePanel(QFrame):
         self._session.controls.set_queue_paused(not self._session.controls.queue_paused)
         self._show_pause()
 
+    def _show_training(self, job: Job) -> None:
+        self.hide()
+        self.training_requested.emit(job)
+
     def _show_pause(self) -> None:
         is_paused = self._session.controls.queue_paused
         title = "Resume queue" if is_paused else "Pause queue"
@@ -274,6 +285,7 @@ class QueuePanel(QFrame):
             item.setData(_ID, job.id)
             item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{job.recipe.tool}, {job.state.value}")
             row = JobRow(self._session, job)
+            row.training_requested.connect(self._show_training)
             item.setSizeHint(QSize(10, max(52, row.sizeHint().height())))
             self.list.addItem(item)
             self.list.setItemWidget(item, row)

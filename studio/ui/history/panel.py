@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QMenu, QPushButton, QSplitter, QVBoxLayout, QWidget
 
+from studio.core import training_record
 from studio.core.humanize import group_digits
 from studio.library.creation import Creation, CreationKind
 from studio.state.library.history_model import HistoryModel
@@ -35,6 +38,8 @@ class HistoryPanel(QWidget):
     offer_settings = Signal(Creation)
     """Emitted with an imported creation whose settings of another program are wanted."""
     use_as_input = Signal(Creation)
+    training_requested = Signal(Creation)
+    """Emitted with a model whose training is to be shown."""
     selected = Signal(object)
     """Emitted with the current Creation, or None."""
     files_dropped = Signal(list)
@@ -226,6 +231,8 @@ class HistoryPanel(QWidget):
                 menu.addAction("Use settings…").triggered.connect(lambda: self.offer_settings.emit(single))
             if not single.missing:
                 menu.addAction("Use as input").triggered.connect(lambda: self.use_as_input.emit(single))
+            if single.kind is CreationKind.MODEL and training_record.of_model(Path(single.path)).exists():
+                menu.addAction("Show training").triggered.connect(lambda: self.training_requested.emit(single))
             menu.addSeparator()
         starred = bool(creations) and all(creation.star for creation in creations)
         menu.addAction("Remove star\t." if starred else "Star\t.").triggered.connect(

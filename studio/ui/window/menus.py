@@ -32,6 +32,7 @@ class WindowActions:
     open_files: Callable[[], None]
     open_palette: Callable[[], None]
     open_queue: Callable[[], None]
+    open_training: Callable[[], None]
     open_plugins: Callable[[], None]
     open_settings: Callable[[], None]
     set_theme: Callable[[str], None]
@@ -156,6 +157,7 @@ def _add_queue_menu(commands: Commands, session: Session, actions: WindowActions
     commands.add("Queue", "Cancel", session.cancel_running, "Shift+X")
     commands.add_separator("Queue")
     commands.add("Queue", "Show queue", actions.open_queue, "Ctrl+J")
+    commands.add("Queue", "Show training", lambda: actions.open_training(), "Ctrl+Shift+J")
     commands.add("Queue", "Pause queue", lambda: session.controls.set_queue_paused(True))
     commands.add("Queue", "Resume queue", lambda: session.controls.set_queue_paused(False))
     commands.add("Queue", "Cancel all", lambda: session.undoable.cancel(session.queue.jobs()))

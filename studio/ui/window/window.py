@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from studio.core.job import Job, Lane
 from studio.core.messages import PreviewFrame
 from studio.library.creation import Creation, CreationKind
 from studio.state.session import Session
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from studio.ui.dialogs.settings_dialog import SettingsDialog
     from studio.ui.dialogs.settings_offer_dialog import SettingsOfferDialog
     from studio.ui.history import HistoryPanel
+    from studio.ui.training import TrainingWindow
     from studio.ui.window.command_palette import CommandPalette
 
 SIZE = QSize(1440, 900)
@@ -119,6 +121,7 @@ class Window(QMainWindow):
         self._queue_panel: QueuePanel | None = None
         self._plugins_dialog: PluginsDialog | None = None
         self._settings_dialog: SettingsDialog | None = None
+        self._trainings: dict[str, TrainingWindow] = {}
         self._offer_dialog: SettingsOfferDialog | None = None
         self.history_panel: HistoryPanel | None = None
         self._creation: Creation | None = None
@@ -155,6 +158,7 @@ class Window(QMainWindow):
             open_files=self.open_files,
             open_palette=self.open_palette,
             open_queue=self.open_queue,
+            open_training=self.open_training,
             open_plugins=self.open_plugins,
             open_settings=self.open_settings,
             set_theme=self.set_theme,
@@ -229,6 +233,7 @@ class Window(QMainWindow):
         panel.use_as_input.connect(lambda creation: session.list_additions.put_images([creation.path]))
         panel.files_dropped.connect(session.settings_offers.open_files)
         panel.offer_settings.connect(session.settings_offers.offer_for)
+        panel.training_requested.connect(self.open_training)
         layout = self.history_area.layout()
         assert layout is not None
         layout.addWidget(panel)
@@ -316,12 +321,30 @@ class Window(QMainWindow):
     def open_queue(self) -> None:
         from studio.ui.dialogs.queue_popup import QueuePanel
 
-        self._queue_panel = self._queue_panel or QueuePanel(self.session, self)
+        if self._queue_panel is None:
+            self._queue_panel = QueuePanel(self.session, self)
+            self._queue_panel.training_requested.connect(self.open_training)
         panel = self._queue_panel
         corner = self.status.queue_button.mapToGlobal(QPoint(self.status.queue_button.width(), 0))
         panel.move(corner - QPoint(panel.width(), panel.height() + 8))
         panel.show()
         panel.list.setFocus()
+
+    def open_training(self, of: Job | Creation | None = None) -> None:
+        """Show the training of a job or of a model, without either that of the first training in the queue."""
+        from studio.ui.training import TrainingWindow
+
+        of = of or next((job for job in self.session.queue.jobs() if job.lane is Lane.TRAINING), None)
+        if of is None:
+            self.session.notices.info("There is no training in the queue.")
+            return
+        shown = self._trainings.get(of.id)
+        if shown is None:
+            shown = self._trainings[of.id] = TrainingWindow(self.session, of, self)
+            shown.destroyed.connect(lambda _=None, id=of.id: self._trainings.pop(id, None))
+        shown.show()
+        shown.raise_()
+        shown.activateWindow()
 
     def open_plugins(self) -> None:
         from studio.ui.dialogs.plugins_dialog import PluginsDialog
