@@ -152,6 +152,7 @@ class Session(QObject):
         self.generation.input_imported.connect(self.router.add_creation)
         self.importer.imported.connect(self.router.add_creation)
         self.importer.opened.connect(self.open)
+        self.settings_offers.page_begun.connect(self.page.begin)
         self.model_folders.changed.connect(self.models_changed)
         self.library_ready.connect(self.models_changed)
 

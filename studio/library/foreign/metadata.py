@@ -19,6 +19,8 @@ from studio.library.formats import detection, exif, gif, matroska, mp4, png, xmp
 MAX_TEXT = 8 * 2**20
 MAX_TEXT_FILE = 64 * 2**10
 """Maximum size of a text file beside an image that is read as its prompt, in bytes."""
+TEXT_FILE = "text file"
+"""The `source` of what is in a text file beside an image."""
 
 
 class ForeignMetadata(Struct, frozen=True, kw_only=True):
@@ -82,7 +84,7 @@ def _read_text_file(path: Path) -> ForeignMetadata | None:
         return None
     if text.lstrip().startswith(("{", "[{")):
         return parse_texts({"parameters": text})
-    return parse_texts({"parameters": text}, source="text file")
+    return parse_texts({"parameters": text}, source=TEXT_FILE)
 
 
 def _is_readable(text: str) -> bool:

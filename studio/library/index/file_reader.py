@@ -26,6 +26,7 @@ from studio.core.errors import BadInput, StudioError
 from studio.core.paths import Home
 from studio.core.untrusted_files import name_for_display
 from studio.library.index.extraction import IndexEntry
+from studio.library.index.found_settings import FoundSettings
 
 TIME_LIMIT = 15.0
 """Seconds for one file."""
@@ -86,6 +87,10 @@ class FileReader:
         """Read the index row of a creation, as `extraction.extract` does."""
         request = Request(action="extract", path=os.fsencode(path), home=os.fsencode(home.root), digest=digest)
         return self._ask(path, request, IndexEntry)
+
+    def find_settings(self, path: Path) -> FoundSettings:
+        """Find what a file from outside carries for a form, as `found_settings.find_settings` does."""
+        return self._ask(path, Request(action="settings", path=os.fsencode(path)), FoundSettings)
 
     def render_thumbnail(self, path: Path) -> bytes | None:
         """Render an image or a video as a JPEG. Return None for another file."""

@@ -18,6 +18,7 @@ from studio.core.paths import Home
 from studio.core.untrusted_files import damage_as_bad_input
 from studio.library.index import extraction
 from studio.library.index.file_reader import READY, Reply, Request, Tile, read_packet, write_packet
+from studio.library.index.found_settings import find_settings
 from studio.library.storage import thumbnails
 
 MEMORY_LIMIT = 2 * 2**30
@@ -51,6 +52,8 @@ def _read(request: Request, path: Path) -> Any:
     match request.action:
         case "extract":
             return extraction.extract(Home(Path(os.fsdecode(request.home))), path, request.digest)
+        case "settings":
+            return find_settings(path)
         case "thumbnail":
             return thumbnails.render(path)
         case "tile":

@@ -1,15 +1,18 @@
-"""Files from outside that may carry settings of another program: what they have is offered before they are used."""
+"""Files from outside that may carry settings or a character: what they have is offered before it is used."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from studio.core import params_schema
+from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.untrusted_files import name_for_display
+from studio.engine.character_values import CHAT
 from studio.library.creation import Creation
 from studio.state.form.workspace import Workspace
 from studio.state.library.importing import Importer
@@ -21,9 +24,9 @@ if TYPE_CHECKING:
     from studio.library.library import Library
     from studio.state.library.settings_reader import SettingsOffer
 
-WORKFLOW_SUFFIX = ".json"
-"""Extension of files that have settings and nothing to import."""
-TIME_LIMIT_MS = 4_000
+SETTINGS_SUFFIXES = (".json", ".charx")
+"""Extensions of files that have settings and nothing to import."""
+TIME_LIMIT_MS = 8_000
 """Milliseconds after which a file counts as one without settings."""
 
 
@@ -32,6 +35,8 @@ class SettingsOffers(QObject):
 
     offered = Signal(object)
     """A `SettingsOffer` to choose from, of a file that is not imported yet or of a creation."""
+    page_begun = Signal(str)
+    """The text of a page that begins: the first message of a character."""
 
     def __init__(
         self,
@@ -57,7 +62,7 @@ class SettingsOffers(QObject):
         def answer(offer: SettingsOffer | None) -> None:
             if offer is not None:
                 self.offered.emit(offer)
-            elif paths[0].suffix.lower() == WORKFLOW_SUFFIX:
+            elif paths[0].suffix.lower() in SETTINGS_SUFFIXES:
                 self._notices.info(f"{name_for_display(paths[0])} has no settings that can be used here.")
             else:
                 self._importer.import_files(paths)
@@ -76,19 +81,20 @@ class SettingsOffers(QObject):
         self._read(Path(creation.path), answer)
 
     def use(self, offer: SettingsOffer, names: Collection[str]) -> None:
-        """Put the named settings into the form, and import the file. Undo takes the values back."""
-        chosen = [setting for setting in offer.settings if setting.field.name in names and setting.is_usable]
-        values: dict[str, Any] = dict(self._workspace.draft.values.get(offer.tool.id, {}))
-        for setting in chosen:
-            values |= setting.values
-        seed = next((setting.seed for setting in chosen if setting.seed is not None), None)
-        self._undoable.put_values(offer.tool.id, values, "using settings", seed)
+        """Put the named settings into the form, and import an image. Undo takes the values back."""
+        values = offer.combine(names)
+        text = next((values.pop(field.name) for field in _page_fields(offer.tool) if field.name in values), "")
+        before = self._workspace.draft.values.get(offer.tool.id, {})
+        self._undoable.put_values(offer.tool.id, {**before, **values}, "using settings", offer.find_seed(names))
         if offer.problems:
             self._notices.info(" ".join(["Some settings were left out.", *offer.problems]))
-        self.import_only(offer)
+        if text:
+            self.page_begun.emit(text)
+        if offer.imports_when_used:
+            self.import_only(offer)
 
     def import_only(self, offer: SettingsOffer) -> None:
-        """Import the file of an offer, unless it is a workflow, or imported already."""
+        """Import the file of an offer, if it can be imported and is not yet."""
         if offer.can_import:
             self._importer.import_files([offer.path])
 
@@ -97,7 +103,9 @@ class SettingsOffers(QObject):
 
     def _read(self, path: Path, answer: Callable[[SettingsOffer | None], None]) -> None:
         """Read the settings of a file, and call `answer` once: with them, or with None when the time is over."""
-        tools, current = list(self._workspace.catalogue.tools.values()), self._workspace.tool
+        tools, current = self._workspace.catalogue.tools, self._workspace.tool
+        chat = self._workspace.draft.values.get(CHAT, {})
+        names = str(chat.get("persona") or "Muse"), str(chat.get("name") or "You")
         limit = QTimer(self, singleShot=True, interval=TIME_LIMIT_MS)
         is_answered = False
 
@@ -112,8 +120,12 @@ class SettingsOffers(QObject):
         def read() -> SettingsOffer | None:
             from studio.state.library.settings_reader import read_offer
 
-            return read_offer(path, tools, current, self._library)
+            return read_offer(path, tools, current, names, self._library)
 
         limit.timeout.connect(lambda: finish(None))
         limit.start()
         self._tasks.run(read, finish)
+
+
+def _page_fields(tool: ToolDescriptor) -> list[Field]:
+    return [field for field in params_schema.read_fields(tool.schema) if field.widget is Widget.PAGE]

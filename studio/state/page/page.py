@@ -208,6 +208,13 @@ class Page(QObject):
         self._finish_file()
         self._show((self._store.create(), RevisionTree()))
 
+    def begin(self, text: str) -> None:
+        """Begin a page with a text: the open one if it is empty, or else a new one."""
+        if self.text.strip():
+            self.new_page()
+        self.write(0, len(self.text), text)
+        self.move_cursor(len(text))
+
     def open_page(self, id: str) -> None:
         if id == self.page_id:
             return

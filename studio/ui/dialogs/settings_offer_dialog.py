@@ -1,4 +1,4 @@
-"""The question which settings of another program to put into the form."""
+"""The question which settings of a file from outside to put into the form."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class SettingsOfferDialog(QDialog):
         offer = self._offer
         self.use.setProperty("role", "primary")
         self.use.setDefault(True)
-        more = " and import the file" if offer.can_import else ""
+        more = " and import the file" if offer.imports_when_used else ""
         labels.describe(self.use, "Use", f"Put the ticked settings into the form of {offer.tool.title}{more}")
         labels.describe(self.import_button, "Only import the image", "Leave the form as it is")
         self.import_button.setVisible(offer.can_import)
@@ -85,8 +85,8 @@ class SettingsOfferDialog(QDialog):
         column = QVBoxLayout(self)
         column.setContentsMargins(24, 20, 24, 20)
         column.setSpacing(12)
-        column.addWidget(labels.make_label(f"Settings from {offer.source}", "title"))
-        column.addWidget(labels.make_label(f"{offer.name}, for {offer.tool.title}", "dim", wrap=True))
+        column.addWidget(labels.make_label(offer.title, "title", wrap=True))
+        column.addWidget(labels.make_label(f"{offer.file_name}, for {offer.tool.title}", "dim", wrap=True))
         column.addWidget(self.all)
         column.addWidget(scroll, 1)
         column.addLayout(foot)
@@ -113,10 +113,18 @@ class SettingsOfferDialog(QDialog):
 
     def _make_tick(self, setting: FittedField) -> QCheckBox:
         tick = self.ticks[setting.field.name] = QCheckBox(setting.field.title)
-        tick.setChecked(True)
+        tick.setChecked(setting.field.name not in self._offer.choices[1:])
         labels.describe(tick, f"Use {setting.field.title}", _shorten(setting.field.text, MAX_TOOL_TIP))
-        tick.toggled.connect(self._update)
+        tick.toggled.connect(lambda on: self._on_toggled(setting.field.name, on))
         return tick
+
+    def _on_toggled(self, name: str, on: bool) -> None:
+        """Clear the other ticks of a choice."""
+        choices = self._offer.choices
+        if on and name in choices:
+            for other in choices:
+                self.ticks[other].setChecked(other == name)
+        self._update()
 
     def _add_row(self, grid: QGridLayout, setting: FittedField, name: QWidget) -> None:
         row, top = grid.rowCount(), Qt.AlignmentFlag.AlignTop
@@ -132,16 +140,24 @@ class SettingsOfferDialog(QDialog):
             grid.addWidget(labels.make_label(problem, "error", wrap=True), row + 1, 1, top)
 
     def _tick_all(self) -> None:
-        on = not all(tick.isChecked() for tick in self.ticks.values())
-        for tick in self.ticks.values():
-            tick.setChecked(on)
+        """Tick everything that can be used together, or nothing if that is ticked."""
+        on = not self._has_all()
+        chosen = [name for name in self._offer.choices if self.ticks[name].isChecked()] or self._offer.choices[:1]
+        for name, tick in self.ticks.items():
+            tick.setChecked(on and (name not in self._offer.choices or name in chosen))
         self._update()
 
+    def _has_all(self) -> bool:
+        choices = self._offer.choices
+        others = [tick for name, tick in self.ticks.items() if name not in choices]
+        has_choice = not choices or any(self.ticks[name].isChecked() for name in choices)
+        return has_choice and all(tick.isChecked() for tick in others)
+
     def _update(self) -> None:
-        ticked = sum(tick.isChecked() for tick in self.ticks.values())
+        ticked = any(tick.isChecked() for tick in self.ticks.values())
         some = Qt.CheckState.PartiallyChecked if ticked else Qt.CheckState.Unchecked
-        self.all.setCheckState(Qt.CheckState.Checked if ticked == len(self.ticks) else some)
-        self.use.setEnabled(bool(ticked))
+        self.all.setCheckState(Qt.CheckState.Checked if self._has_all() else some)
+        self.use.setEnabled(ticked)
 
     def _use(self) -> None:
         self.used.emit([name for name, tick in self.ticks.items() if tick.isChecked()])

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 from studio.core.job import Job, Lane
 from studio.core.messages import PreviewFrame
 from studio.library.creation import Creation, CreationKind
+from studio.state.library.settings_offers import SETTINGS_SUFFIXES
 from studio.state.session import Session
 from studio.ui.canvas import Canvas
 from studio.ui.canvas.mask_controller import MaskController
@@ -281,9 +282,8 @@ class Window(QMainWindow):
 
     # What opens
     def open_files(self) -> None:
-        paths, _ = QFileDialog.getOpenFileNames(
-            self, "Open", "", mime_data.make_name_filter((*mime_data.PICTURES, ".json"), "Images and workflows")
-        )
+        accepted = mime_data.make_name_filter((*mime_data.PICTURES, *SETTINGS_SUFFIXES), "Images and settings")
+        paths, _ = QFileDialog.getOpenFileNames(self, "Open", "", accepted)
         if paths:
             self.session.settings_offers.open_files([Path(path) for path in paths])
 
@@ -297,6 +297,7 @@ class Window(QMainWindow):
             return
         dialog = self._offer_dialog = SettingsOfferDialog(offer, self)
         dialog.used.connect(lambda names: offers.use(offer, names))
+        dialog.used.connect(lambda _: self.central.show_for_tool())
         dialog.import_chosen.connect(lambda: offers.import_only(offer))
         dialog.finished.connect(self._forget_offer_dialog)
         dialog.open()

@@ -43,7 +43,7 @@ def test_an_image_with_settings_is_offered_and_not_imported_yet(
     qtbot: QtBot, drawing: Session, comfy_image: Path
 ) -> None:
     offer = open_file(qtbot, drawing, comfy_image)
-    assert (offer.source, offer.tool, offer.can_import) == ("ComfyUI", FROM_PROMPT, True)
+    assert (offer.title, offer.tool, offer.can_import) == ("Settings from ComfyUI", FROM_PROMPT, True)
     usable = {setting.field.name for setting in offer.settings if setting.is_usable}
     assert {"prompt", "negative_prompt", "seed", "size", "steps", "guidance"} <= usable
     assert "There is no sampler res_multistep here." in offer.problems
@@ -93,7 +93,7 @@ def test_several_files_are_imported_and_offered_from_the_history_later(
         drawing.settings_offers.offer_for(shown.args[0])
     (offer,) = offered
     assert isinstance(offer, SettingsOffer)
-    assert (offer.source, offer.can_import) == ("ComfyUI", False)
+    assert (offer.title, offer.can_import) == ("Settings from ComfyUI", False)
     drawing.settings_offers.use(offer, ["prompt"])
     assert drawing.workspace.value("prompt") == "a <b>glass</b> lake & stones"
 
@@ -121,7 +121,7 @@ def test_a_workflow_is_offered_and_never_imported(qtbot: QtBot, drawing: Session
     path = tmp_path / "lake.json"
     path.write_text(json.dumps(GRAPH))
     offer = open_file(qtbot, drawing, path)
-    assert (offer.source, offer.can_import) == ("ComfyUI", False)
+    assert (offer.title, offer.can_import) == ("Settings from ComfyUI", False)
     drawing.settings_offers.use(offer, ["prompt", "steps"])
     assert drawing.workspace.value("steps") == 25
     assert drawing.library.search("") == []

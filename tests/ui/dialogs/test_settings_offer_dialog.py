@@ -14,8 +14,9 @@ from pytestqt.qtbot import QtBot
 from studio.library.creation import Creation
 from studio.ui.dialogs.settings_offer_dialog import SettingsOfferDialog
 from studio.ui.window.window import Window
+from tests.fixtures.cards import V2, write_card_image
 from tests.fixtures.engine import FakeEngine
-from tests.fixtures.offers import FROM_PROMPT, GRAPH, add_drawing, write_comfy_image
+from tests.fixtures.offers import CHAT, FROM_PROMPT, GRAPH, add_drawing, add_writer, write_comfy_image
 
 
 @pytest.fixture
@@ -109,3 +110,20 @@ def test_texts_are_plain_and_controls_have_names(qtbot: QtBot, drawing_window: W
     assert not dialog.use.isEnabled()
     dialog.all.click()
     assert all(tick.isChecked() for tick in dialog.ticks.values())
+
+
+def test_a_dropped_card_shows_the_page_with_one_greeting(
+    qtbot: QtBot, window: Window, engine: FakeEngine, tmp_path: Path
+) -> None:
+    engine.set_catalogue(add_writer(engine.catalogue))
+    qtbot.waitUntil(lambda: CHAT.id in window.session.workspace.catalogue.tools)
+    dialog = drop_and_wait(qtbot, window, write_card_image(tmp_path / "mira.png", chara=V2))
+    first, other = dialog.ticks["greeting1"], dialog.ticks["greeting2"]
+    assert (first.isChecked(), other.isChecked()) == (True, False)
+    assert dialog.all.checkState() is Qt.CheckState.Checked
+    other.click()
+    assert (first.isChecked(), other.isChecked()) == (False, True)
+    assert dialog.all.checkState() is Qt.CheckState.Checked
+    qtbot.keyClick(dialog, Qt.Key.Key_Return)
+    assert window.central.is_page
+    assert window.session.page.text == "Mira: You are late, You.\n\nYou: "
