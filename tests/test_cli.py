@@ -244,6 +244,38 @@ def test_a_model_used_by_its_path_is_named_and_found_again(studio: Command, shar
     assert models_in(tmp_path / "c.png") == recipe.models
 
 
+def test_again_runs_what_another_program_wrote(studio: Command, tmp_path: Path) -> None:
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    text = (
+        "a fox\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, CFG scale: 6, Seed: 5, Size: 64x64, Model: unknown"
+    )
+    info = PngInfo()
+    info.add_text("parameters", text)
+    Image.new("RGB", (8, 8)).save(tmp_path / "other.png", pnginfo=info)
+    out = tmp_path / "again.png"
+    output = studio("again", tmp_path / "other.png", "--set", "steps=1", "--out", out)
+    assert output.status == 0, output.err
+    assert "unknown is not among your models." in output.err
+    assert "uses the model" in output.err
+    recipe = read_recipe(out)
+    assert recipe is not None
+    assert (recipe.tool, recipe.seed) == ("diffusion.paint", 5)
+    assert recipe.params.items() >= {
+        "prompt": "a fox", "negative_prompt": "dog", "steps": 1, "sampler": "euler_a", "guidance": 6.0, "width": 64,
+    }.items()  # fmt: skip
+
+
+def test_again_names_a_file_without_parameters(studio: Command, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "plain.png")
+    output = studio("again", tmp_path / "plain.png")
+    assert output.status == 2
+    assert output.err == "plain.png contains no recipe. Choose an image that was saved with its settings.\n"
+
+
 def test_run_again_recipe_and_history(studio: Command, tmp_path: Path) -> None:
     out = tmp_path / "made" / "here.webp"
     output = studio("run", "echo.copy", "--seed", 7, "--set", "strength=0.25", "--out", out, "--json")

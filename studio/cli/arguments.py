@@ -80,8 +80,13 @@ def _build_parser() -> argparse.ArgumentParser:
         "--estimate", action="store_true", help="print the estimated time and memory without running the tool"
     )
 
-    again = command("again", "run", "run the recipe of a creation again")
+    again = command(
+        "again", "run", "run the recipe of a creation again, or the parameters that another program wrote into an image"
+    )
     again.add_argument("file", metavar="FILE", help="a file or the id of a creation")
+    again.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="change a parameter, such as model=NAME"
+    )
     again.add_argument(
         "--allow-path",
         action="store_true",

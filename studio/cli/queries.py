@@ -16,7 +16,6 @@ from studio.cli.path_argument import parse_path
 from studio.core import params_schema
 from studio.core.descriptor import Field, PluginDescriptor
 from studio.core.errors import BadInput
-from studio.core.recipe import Recipe
 from studio.library.creation import Creation
 from studio.library.foreign.metadata import read_metadata
 from studio.library.storage import recipe_embedding
@@ -59,7 +58,7 @@ def describe(options: argparse.Namespace, console: Console) -> int:
 
 def recipe(options: argparse.Namespace, console: Console) -> int:
     with open_app(options, console) as app:
-        path = _resolve_file(options.file, app)
+        path = resolve_file(options.file, app)
     own = recipe_embedding.read_recipe(path)
     foreign = None if own else read_metadata(path)
     if own is None and foreign is None:
@@ -107,17 +106,6 @@ def plugins(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def read_own_recipe(name: str, app: AppContext) -> Recipe:
-    """Read the studio recipe in a file or creation. Raises BadInput if there is none."""
-    path = _resolve_file(name, app)
-    own = recipe_embedding.read_recipe(path)
-    if own is None:
-        raise BadInput(
-            f"{path.name} contains no recipe of the studio.", f"Run `studio recipe {path}` to see its metadata."
-        )
-    return own
-
-
 def describe_type(field: Field) -> str:
     """Return the type of a parameter, such as ``list of image``."""
     name = field.widget.value
@@ -150,7 +138,8 @@ def describe_bounds(field: Field) -> str:
     return ", ".join(parts)
 
 
-def _resolve_file(name: str, app: AppContext) -> Path:
+def resolve_file(name: str, app: AppContext) -> Path:
+    """Return the path of a file or creation. Raises BadInput if there is none."""
     path = parse_path(name)
     if not path.exists() and _ID.fullmatch(name) and (creation := app.library.get(name)):
         return Path(creation.path)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from studio.cli import foreign_recipe
 from studio.cli.app_context import AppContext, open_app
 from studio.cli.console import Console
 from studio.cli.estimate import print_estimate
@@ -23,9 +24,11 @@ from studio.core.job import Job, JobState
 from studio.core.messages import JobNotice, JobProgress, PreviewFrame
 from studio.core.notices import NoticeLevel
 from studio.core.recipe import SEEDS, Recipe
+from studio.engine.foreign_values import TEXT_TO_IMAGE
 from studio.engine.interface import Created, EngineEvent, JobChanged, WorkerChanged, WorkerState
 from studio.engine.recipe_builder import build_recipe, restore_values
 from studio.engine.recipe_consent import describe_uses, find_outside_uses
+from studio.library.storage import recipe_embedding
 
 MAX_COUNT = 10_000
 MAX_SHOWN_STEPS = 1_000_000
@@ -48,18 +51,25 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 
 def again(options: argparse.Namespace, console: Console) -> int:
-    from studio.cli.queries import read_own_recipe
+    from studio.cli.queries import resolve_file
 
     with open_app(options, console) as app:
-        old = read_own_recipe(options.file, app)
-        tool = app.find_tool(old.tool)
+        path = resolve_file(options.file, app)
+        old = recipe_embedding.read_recipe(path)
+        tool = app.find_tool(old.tool if old else TEXT_TO_IMAGE)
         scan_model_folders(app, console)
-        values = restore_values(tool, old, app.library)
-        if not options.allow_path and (uses := find_outside_uses(tool, values, app.home)):
-            raise BadInput(describe_uses(uses), "Add --allow-path to use it.")
+        given = parse_assignments(tool, options.set)
+        if old:
+            values, seed = restore_values(tool, old, app.library), old.seed
+            if not options.allow_path and (uses := find_outside_uses(tool, values, app.home)):
+                raise BadInput(describe_uses(uses), "Add --allow-path to use it.")
+        else:
+            values, seed = foreign_recipe.read_values(path, tool, given, app, console)
         destination = Destination.of(options.out, tool, app.library)
-        new = build_recipe(tool, values, old.seed, app.library)
+        new = build_recipe(tool, values | given, seed, app.library)
         show_licences(tool, new, app, console)
+        if old is None or given:
+            return _JobFollower(app, console, destination).run_jobs(new, tool, 1)
         for difference in compare_before_run(old, new, tool, app):
             console.print_note(difference, NoticeLevel.WARNING)
         return _JobFollower(app, console, destination, old).run_jobs(new, tool, 1)

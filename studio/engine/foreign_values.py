@@ -23,6 +23,8 @@ from studio.library.models import offers
 TEXT_TO_IMAGE = "diffusion.paint"
 """Id of the tool that runs the values of an image of another program, unless another is chosen."""
 _LORA_TAG = re.compile(r"<lora:([^:<>]+)[^<>]*>")
+_MAX_NAME = 1_000
+_HASH = re.compile(r"\[[0-9a-f]{4,64}\]$")
 _SUFFIX = re.compile(r"\.(safetensors|sft|ckpt|pt|pth|bin|gguf)$", re.IGNORECASE)
 
 
@@ -137,5 +139,5 @@ def _list_choices(parameter: Field, library: Library) -> dict[str, str]:
 
 def _stem(name: str) -> str:
     """Return a model's name without its folder, its extension, and the hash in ``sd/v1-5.ckpt [cc6cb27103]``."""
-    bare = re.sub(r"\s*\[[0-9a-f]{4,64}\]$", "", name.strip().replace("\\", "/"))
+    bare = _HASH.sub("", name[-_MAX_NAME:].strip().replace("\\", "/")).rstrip()
     return _SUFFIX.sub("", PurePosixPath(bare).name).lower()

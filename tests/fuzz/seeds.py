@@ -37,6 +37,57 @@ COMFYUI = {
         },
     },
 }  # fmt: skip
+COMFYUI_PARTS = {
+    "1": {"class_type": "UNETLoader", "inputs": {"unet_name": "x.safetensors"}},
+    "2": {"class_type": "LoraLoader", "inputs": {"lora_name": "a", "strength_model": 0.5, "model": ["1", 0]}},
+    "3": {"class_type": "StringConcatenate", "inputs": {"string_a": "a", "string_b": ["4", 0], "delimiter": ", "}},
+    "4": {"class_type": "PrimitiveString", "inputs": {"value": "fox"}},
+    "5": {"class_type": "CLIPTextEncode", "inputs": {"text": ["3", 0]}},
+    "6": {"class_type": "ConditioningZeroOut", "inputs": {"conditioning": ["5", 0]}},
+    "7": {"class_type": "ControlNetApplyAdvanced", "inputs": {"positive": ["5", 0], "negative": ["6", 0]}},
+    "8": {
+        "class_type": "CFGGuider",
+        "inputs": {"model": ["2", 0], "positive": ["7", 0], "negative": ["7", 1], "cfg": 3},
+    },
+    "9": {"class_type": "RandomNoise", "inputs": {"noise_seed": 5}},
+    "10": {"class_type": "BasicScheduler", "inputs": {"scheduler": "simple", "steps": 9, "denoise": 1}},
+    "11": {
+        "class_type": "SamplerCustomAdvanced",
+        "inputs": {"noise": ["9", 0], "guider": ["8", 0], "sigmas": ["10", 0]},
+    },
+    "12": {"class_type": "SaveImage", "inputs": {"images": ["11", 0]}},
+}
+WORKFLOW = {
+    "nodes": [
+        {"id": 1, "type": "CheckpointLoaderSimple", "widgets_values": ["x.safetensors"]},
+        {"id": 2, "type": "CLIPTextEncode", "widgets_values": ["a fox"], "inputs": [{"name": "clip", "link": 1}]},
+        {"id": 3, "type": "Reroute", "inputs": [{"name": "", "link": 2}]},
+        {
+            "id": 4, "type": "KSampler", "widgets_values": [5, "fixed", 20, 7, "euler", "karras", 1],
+            "inputs": [{"name": "model", "link": 3}, {"name": "positive", "link": 4}, {"name": "negative", "link": 5}],
+        },
+        {
+            "id": 5, "type": "LoraLoader", "mode": 4, "inputs": [{"name": "model", "type": "MODEL", "link": 6}],
+            "outputs": [{"name": "MODEL", "type": "MODEL"}],
+        },
+        {"id": 6, "type": "sub", "inputs": [{"name": "clip", "link": 7}]},
+        {"id": 7, "type": "SetNode", "widgets_values": ["a"], "inputs": [{"name": "x", "link": 8}]},
+        {"id": 8, "type": "GetNode", "widgets_values": ["a"]},
+    ],
+    "links": [
+        [1, 1, 1, 2, 0, "CLIP"], [2, 2, 0, 3, 0, "*"], [3, 5, 0, 4, 0, "MODEL"], [4, 3, 0, 4, 1, "*"],
+        [5, 6, 0, 4, 2, "*"], [6, 1, 0, 5, 0, "MODEL"], [7, 8, 0, 6, 0, "CLIP"], [8, 1, 1, 7, 0, "CLIP"],
+    ],
+    "definitions": {
+        "subgraphs": [
+            {
+                "id": "sub", "inputs": [{"name": "clip"}], "outputs": [{"name": "out"}],
+                "nodes": [{"id": 1, "type": "CLIPTextEncode", "widgets_values": ["bad"]}],
+                "links": [{"id": 1, "origin_id": 1, "origin_slot": 0, "target_id": -20, "target_slot": 0}],
+            }
+        ]
+    },
+}  # fmt: skip
 INVOKEAI = {
     "positive_prompt": "fox",
     "seed": 3,
@@ -98,6 +149,19 @@ def texts() -> dict[str, bytes]:
         "own.md": f'---\ntitle: "A fox"\nstudio_recipe: {own}\n---\n\n# Fox\n\nOnce upon a time.'.encode(),
         "plain.txt": b"# Title\n\nfox",
     }
+
+
+@functools.cache
+def graphs() -> dict[str, bytes]:
+    """Return graphs of ComfyUI, what was run and the editor's."""
+    found = {"run.json": COMFYUI, "parts.json": COMFYUI_PARTS, "workflow.json": WORKFLOW}
+    return {name: json.dumps(content).encode() for name, content in found.items()}
+
+
+@functools.cache
+def captions() -> dict[str, bytes]:
+    """Return texts that lie beside an image: parameters or a bare prompt."""
+    return {"a1111.txt": A1111.encode(), "several-lines.txt": f'{A1111},\nTemplate: "a\nb"'.encode()}
 
 
 @functools.cache
@@ -202,6 +266,7 @@ def _png_texts() -> dict[str, list[tuple[str, str]]]:
     return {
         "a1111": [("parameters", A1111)],
         "comfy": [("prompt", json.dumps(COMFYUI)), ("workflow", json.dumps({"nodes": [], "links": []}))],
+        "comfy-workflow": [("workflow", json.dumps(WORKFLOW))],
         "invoke": [("invokeai_metadata", json.dumps(INVOKEAI))],
         "invoke2": [("sd-metadata", json.dumps({"image": {"prompt": [{"prompt": "a"}], "seed": 1}}))],
         "invoke1": [("Dream", '"a fox \\" in snow" -s 20 -S 5 -W 64 -H 64 -C 7.5 -A k_lms')],

@@ -21,7 +21,11 @@ from studio.core.model_files.safetensors_header import read_weight_shapes
 from studio.core.paths import Home
 from studio.engine import catalogue_cache
 from studio.engine.throughput import Rates
+from studio.library.foreign import comfy_reader, dialects
+from studio.library.foreign.comfy_graph import GraphTooLargeError
+from studio.library.foreign.fields import list_fields
 from studio.library.foreign.metadata import read_metadata
+from studio.library.foreign.parsed_fields import parse_json
 from studio.library.index import schema
 from studio.library.library import Library
 from studio.library.models import external_folders, licences, model_kind, offers
@@ -72,6 +76,23 @@ class Readers:
         if not path.suffix.startswith((".m", ".t")):
             with contextlib.suppress(BadInput):
                 open_picture(path, max_pixels=1_000_000)
+
+    def read_graph(self, path: Path, content: bytes) -> None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        msgspec.json.encode(read_metadata(path))
+        graph = parse_json(content.decode("utf-8", "replace"))
+        if isinstance(graph, dict):
+            with contextlib.suppress(GraphTooLargeError):
+                comfy_reader.read_graph(graph)
+
+    def read_caption(self, path: Path, content: bytes) -> None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        image = path.with_suffix(".png")
+        image.write_bytes(seeds.pictures()["plain.bmp"])
+        msgspec.json.encode(list_fields(found) if (found := read_metadata(image)) else None)
+        list(dialects.read({"parameters": content.decode("utf-8", "replace")}))
 
     def read_sidecar(self, path: Path, content: bytes) -> None:
         picture = path.with_name("beside.png")
@@ -174,6 +195,8 @@ def all_targets(readers: Readers, scratch: Path) -> list[Target]:
         ("picture", seeds.pictures(), readers.read_creation, home.library),
         ("video", seeds.videos(), readers.read_creation, home.library),
         ("text", seeds.texts(), readers.read_creation, home.library),
+        ("graph", seeds.graphs(), readers.read_graph, home.root / "graphs"),
+        ("caption", seeds.captions(), readers.read_caption, home.root / "captions"),
         ("sidecar", seeds.sidecars(), readers.read_sidecar, home.library),
         ("model", seeds.model_files(), readers.read_model_file, home.models),
         ("model folder", seeds.model_folders(), readers.read_model_folder, home.models / "folder"),

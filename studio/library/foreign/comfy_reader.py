@@ -20,7 +20,7 @@ from studio.library.foreign.parsed_fields import Fields, Texts, parse_json, pars
 
 _PLACES = ("prompt", "PROMPT", "Model", "Make", "UserComment", "ImageDescription", "workflow", "WORKFLOW")
 """Names of texts that may hold a graph. What was run comes before the editor's workflow."""
-_PREFIX = re.compile(r"\s*(?:prompt|workflow):", re.I)
+_PREFIX = re.compile(r"(?:prompt|workflow):", re.I)
 _SEEDS = ("seed", "noise_seed")
 _SAMPLING = ("steps", "sigmas", "sampler_name", "sampler", "scheduler")
 _PROMPTS = ("positive", "guider", "conditioning", "text_embeds", "pipe", "basic_pipe", "context", "cond1", "prompt")
@@ -45,7 +45,11 @@ def read_graph(content: Mapping[str, Any]) -> Fields:
 
 
 def _parse(value: object) -> Any:
-    return parse_json(_PREFIX.sub("", value, count=1)) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    text = value.lstrip()
+    prefix = _PREFIX.match(text)
+    return parse_json(text[prefix.end() :] if prefix else text)
 
 
 class _Reader:

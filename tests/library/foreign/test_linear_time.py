@@ -36,7 +36,7 @@ def _seconds(read: Callable[[], object]) -> float:
     return min(times)
 
 
-def _is_linear(read: Callable[[int], object]) -> bool:
+def is_linear(read: Callable[[int], object]) -> bool:
     """Compare a text with one of twice its length, generously: a quadratic reader takes four times as long."""
     short, long = (_seconds(partial(read, length)) for length in (LENGTH, 2 * LENGTH))
     return long < FLOOR or long < 3.2 * short
@@ -48,7 +48,7 @@ def test_parameters_are_parsed_in_linear_time(start: str, shape: str) -> None:
     def read(length: int) -> object:
         return a1111.parse(start + (shape * length)[: min(length, a1111_settings.MAX_LENGTH - len(start))])
 
-    assert _is_linear(read)
+    assert is_linear(read)
 
 
 @pytest.mark.parametrize("shape", HOSTILE_XML)
@@ -57,7 +57,7 @@ def test_xmp_is_read_in_linear_time(shape: str) -> None:
         packet = (shape * length)[: length * 8].encode()
         return xmp.read_parameters(packet), xmp.read_recipe_json(packet)
 
-    assert _is_linear(read)
+    assert is_linear(read)
 
 
 @pytest.mark.parametrize(
