@@ -45,8 +45,15 @@ class TrainingMonitor(QObject):
         else:
             self._timer.stop()
 
+    def set_record(self, record: TrainingRecord) -> None:
+        """Go on with another copy of the record, such as that in the folder of the trained model."""
+        self.record, self._position = record, ReadPosition()
+        self.refresh()
+
     def refresh(self) -> None:
-        """Read what has been recorded since the last look."""
+        """Read what has been recorded since the last look. What is known stays if the record is removed."""
+        if not self.record.exists():
+            return
         before = self._position
         points, self._position = self.record.read_new_measures(before)
         if is_anew := self._position.file != before.file:  # the training resumed from an earlier step

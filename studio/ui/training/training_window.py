@@ -54,6 +54,7 @@ class TrainingWindow(QDialog):
             record = of_model(Path(of.path))
             name = Path(of.path).name
         title = str((of.recipe and of.recipe.params.get("title")) or name)
+        self._model = ""
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.monitor = TrainingMonitor(record, self)
         self.setWindowTitle(f"Training: {title}")
@@ -146,7 +147,18 @@ class TrainingWindow(QDialog):
         elif self.monitor.last_step:
             parts.append(f"step {group_digits(self.monitor.last_step)}")
         self.state.setText(" · ".join(parts))
+        if job is not None and job.state is JobState.DONE and job.outputs:
+            self._show_model(job.outputs[-1])
         self._follow()
+
+    def _show_model(self, id: str) -> None:
+        """Read the record in the model's folder, since that of the job is removed with its checkpoint."""
+        if self._model == id:
+            return
+        self._model = id
+        model = self._session.library.get(id)
+        if model is not None:
+            self.monitor.set_record(of_model(Path(model.path)))
 
     # Plots
     def _show_measures(self) -> None:

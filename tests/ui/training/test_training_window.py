@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,29 @@ def test_the_queue_and_the_menu_open_the_training(qtbot: QtBot, window: Window, 
     window.open_training()
     assert len(window.findChildren(TrainingWindow)) == 1
     assert not panel.isVisible()
+
+
+def test_plots_and_previews_stay_after_the_end(
+    qtbot: QtBot,
+    window: Window,
+    training: TrainingWindow,
+    job: Job,
+    engine: FakeEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, record = tmp_path / "model", engine.training_record(job.id)
+    record.copy_to(folder / "training")
+    model = make_creation(folder, 5, CreationKind.MODEL)
+    monkeypatch.setattr(window.session.library, "get", lambda id: model if id == model.id else None)
+    shutil.rmtree(record.folder)
+    training.monitor.refresh()
+    assert training.monitor.last_step == 9
+    engine.finish(job.id, model)
+    qtbot.waitUntil(lambda: training.monitor.record.folder == folder / "training")
+    training.timeline.slider.setValue(0)
+    assert colour_of(training) > "#f0"
+    assert "Done" in training.state.text()
 
 
 def test_a_model_shows_its_training_after_the_end(
