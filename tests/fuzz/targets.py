@@ -130,7 +130,11 @@ class Readers:
         path.write_bytes(content)
         match path.name:
             case "settings.json":
-                msgspec.json.encode(settings.load(path))
+                found = settings.load(path)
+                settings.save(path, found)
+                assert settings.load(path) == found
+                for copy in path.parent.glob(f"{path.name}.broken-*"):
+                    copy.unlink()
             case "descriptors.json":
                 assert isinstance(catalogue_cache.load(path), Catalogue)
             case "rates.json":
