@@ -73,8 +73,8 @@ def _fit(field: ForeignField, tool: ToolDescriptor, parameters: dict[str, Field]
             return FittedField(field=field, values=values, note=note)
         case "clip_skip", int(count) if "clip_skip" in parameters:
             return FittedField(field=field, values={"clip_skip": count - 1})
-        case "strength", _ if tool.id not in IMAGE_TO_IMAGE_TOOLS:
-            return missing
+        case "strength", value if tool.id not in IMAGE_TO_IMAGE_TOOLS:
+            return missing if value != 1 else FittedField(field=field)  # 1 begins with noise alone, as every tool does
         case ("model" | "vae") as name, str(wanted) if name in parameters:
             if choice := _list_choices(parameters[name], library).get(_stem(wanted)):
                 return FittedField(field=field, values={name: choice})

@@ -118,6 +118,10 @@ def test_values_that_the_tool_refuses_are_named(library: Library) -> None:
     assert not found["more.Hires steps"].is_usable
 
 
+def test_a_full_denoising_strength_needs_no_note(library: Library) -> None:
+    assert fit(library, strength=1.0)["strength"].note == ""
+
+
 def test_the_denoising_strength_is_for_images_that_start_from_one(library: Library) -> None:
     tool = ToolDescriptor(
         id=ImageToImage.id, title="x", plugin="diffusion", schema=ImageToImage.Params.model_json_schema()
