@@ -169,6 +169,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         "run",
         "again",
         "recipe",
+        "export",
         "history",
         "plugins",
         "doctor",
@@ -328,6 +329,26 @@ def test_a_licence_is_shown_once_and_stored_in_the_recipe(studio: Command, share
     gone = studio("run", "echo.copy", "--set", "model=pretty")
     assert gone.status == 2
     assert gone.err == f"pretty is in {tmp_path / 'ComfyUI'}, which is not connected. Connect it and try again.\n"
+    (shared.root / "settings.json").unlink()
+
+
+def test_an_export_includes_what_is_chosen_and_keeps_the_choice(studio: Command, shared: Home, tmp_path: Path) -> None:
+    (saved,) = studio("run", "echo.copy", "--seed", 9, "--json").find_events("saved")
+    out = tmp_path / "a.png"
+    first = studio("export", saved["creation"][:10], "--out", out)
+    assert (first.status, first.out) == (0, f"{out}\n")
+    assert first.err.startswith("Included: prompt and settings, seed, versions, time")
+    assert read_recipe(out) is not None
+    second = studio("export", saved["path"], "--out", out, "--include", "nothing")
+    assert second.err == "Included: nothing but the image itself.\n"
+    assert read_recipe(out) is None
+    (event,) = studio("export", saved["path"], "--out", tmp_path / "b.webp", "--json").events
+    assert (event["include"], event["path"]) == ("nothing", str(tmp_path / "b.webp"))
+    wrong = studio("export", saved["path"], "--out", out, "--include", "some")
+    assert (wrong.status, wrong.err) == (
+        2, "An export cannot include 'some'. Choose one of: everything, recipe, nothing.\n"
+    )  # fmt: skip
+    assert "neither a file nor a creation" in studio("export", "/nowhere.png", "--out", out).err
     (shared.root / "settings.json").unlink()
 
 

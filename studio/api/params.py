@@ -41,7 +41,7 @@ FileInput = Annotated[Path, Field(json_schema_extra=_widget("file"))]
 """Any other file, such as a video. Restrict it to suffixes with `api.param(accepts=…)`."""
 
 FolderInput = Annotated[Path, Field(json_schema_extra=_widget("folder"))]
-"""A folder. The recipe stores its path, since its contents may change."""
+"""A folder. The recipe of a result stores its name and a hash of its contents, and never its path."""
 
 Prompt = Annotated[str, Field(json_schema_extra=_widget("prompt"), max_length=1_000_000)]
 """Text in a multi-line editor."""

@@ -14,7 +14,20 @@ from studio.core.errors import BadInput, did_you_mean
 
 Command = Callable[[argparse.Namespace, Console], int]
 
-COMMANDS = ("tools", "describe", "run", "again", "recipe", "history", "plugins", "doctor", "repair", "bench", "test")
+COMMANDS = (
+    "tools",
+    "describe",
+    "run",
+    "again",
+    "recipe",
+    "export",
+    "history",
+    "plugins",
+    "doctor",
+    "repair",
+    "bench",
+    "test",
+)
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -100,6 +113,17 @@ def _build_parser() -> argparse.ArgumentParser:
 
     recipe = command("recipe", "queries", "print the recipe in a file, or the parameters that another program wrote")
     recipe.add_argument("file", metavar="FILE", help="a file or the id of a creation")
+
+    export = command("export", "export", "copy or convert a creation, with as much of its recipe as you like")
+    export.add_argument("file", metavar="FILE", help="a file in the library or the id of a creation")
+    export.add_argument(
+        "--out", required=True, metavar="FILE_OR_FOLDER", help="where to save; the file extension selects the format"
+    )
+    export.add_argument(
+        "--include",
+        metavar="WHAT",
+        help="everything, recipe (what others need to make it again) or nothing (default: the last choice)",
+    )
 
     history = command("history", "queries", "search the library")
     history.add_argument(

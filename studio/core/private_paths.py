@@ -65,13 +65,17 @@ def refer_to_folder(path: Path) -> str:
     return f"{FOLDER_REFERENCE}{hash_folder(path)}/{path.name}"
 
 
+def find_paths(recipe: Recipe) -> set[str]:
+    """Return the paths among the parameters and notes of a recipe."""
+    return {text for text in _iterate_texts((recipe.params, recipe.notes)) if is_path(text)}
+
+
 def clean_recipe(recipe: Recipe, folders: Iterable[str] = ()) -> Recipe:
     """Return a recipe without paths: each is replaced by its last part, also inside of notes.
 
     `folders` are more paths that no note may have. Prompts and other texts stay as they were typed.
     """
-    paths = {text for text in _iterate_texts((recipe.params, recipe.notes)) if is_path(text)}
-    known = _order_by_length({*paths, *folders})
+    known = _order_by_length({*find_paths(recipe), *folders})
     return replace(
         recipe,
         params=_clean_value(recipe.params, ()),
@@ -85,11 +89,6 @@ def clean_recipe(recipe: Recipe, folders: Iterable[str] = ()) -> Recipe:
 def clean_text(text: str, folders: Iterable[str]) -> str:
     """Return a text, such as a model card, without the paths of these folders, and of what is in them."""
     return _replace_folders(text, _order_by_length(folders))
-
-
-def clean_json(value: Any, folders: Iterable[str] = ()) -> Any:
-    """Return a JSON value whose texts are cleaned as the notes of a recipe are."""
-    return _clean_value(value, _order_by_length(folders))
 
 
 def _clean_value(value: Any, folders: Sequence[str]) -> Any:

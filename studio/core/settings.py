@@ -28,6 +28,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     disabled_plugins: tuple[str, ...] = ()
     model_folders: tuple[str, ...] = ()
     """Model folders of other programs, which are read in place."""
+    export_include: Literal["everything", "recipe", "nothing"] = "everything"
+    """The last choice of what an export includes."""
     accepted_licences: tuple[str, ...] = ()
     """Keys of the accepted model licences (`LicenceTerms.key`)."""
 

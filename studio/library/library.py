@@ -13,6 +13,7 @@ import msgspec
 
 from studio.core import files
 from studio.core.errors import BadInput, StudioError
+from studio.core.export_include import Include
 from studio.core.images import IMAGE_SUFFIXES
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, utc_now
@@ -284,14 +285,15 @@ class Library:
         with _translate_errors(self.home):
             return reindex.sweep(self.home, self._pool, self.reader, progress)
 
-    def export(self, id: str, to: Path) -> Path:
-        """Copy a creation to `to`, a file or a folder. Another extension converts the file and keeps the recipe.
+    def export(self, id: str, to: Path, include: Include = Include.EVERYTHING) -> Path:
+        """Copy a creation to `to`, a file or a folder. Another extension converts the file.
 
-        Raises BadInput for an extension that does not suit the creation.
+        `include` says what the copy tells about how it was made; by default everything but paths. Raises BadInput for
+        an extension that does not suit the creation.
         """
         from studio.library.storage import exporter
 
-        return exporter.export(self._require(id), Path(to).expanduser().absolute())
+        return exporter.export(self._require(id), Path(to).expanduser().absolute(), include)
 
     def _render_imported(self, path: Path) -> bytes | None:
         """Render the thumbnail of an image. Return None for another file. Raises BadInput for a damaged image."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 from PySide6.QtCore import QObject, Signal
@@ -239,6 +239,11 @@ class Session(QObject):
         if self._library_open:
             self.model_folders.set_folders(new_settings.model_folders)
         self.tasks.run(lambda: settings.save(self.home.settings, new_settings))
+
+    def set_export_include(self, include: Literal["everything", "recipe", "nothing"]) -> None:
+        """Keep the last choice of what an export includes."""
+        if include != self.settings.export_include:
+            self.set_settings(replace(self.settings, export_include=include))
 
     def reload_plugins(self) -> None:
         self.engine.reload_plugins()

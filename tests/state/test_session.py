@@ -245,3 +245,23 @@ def test_an_unexpected_error_in_a_task_is_a_notice_and_other_tasks_continue(qtbo
     qtbot.waitUntil(lambda: done == [7])
     (notice,) = session.notices.items
     assert "deep inside" in notice.details
+
+
+def test_paths_in_the_settings_of_a_creation_wait_for_consent(
+    qtbot: QtBot, session: Session, engine: FakeEngine, picture: Path, pictures: list[Path]
+) -> None:
+    generate(qtbot, session, picture)
+    recipe = engine.calls[-1][1]
+    hostile = replace(recipe, tool="gan.train", params={"folder": "~/.ssh", "steps": 3}, inputs={})
+    creation = replace(session.library.import_file(pictures[0]), recipe=hostile)
+    session.workspace.choose("gan.train")
+    with qtbot.waitSignal(session.generation.path_consent_required) as asked:
+        session.generation.use_settings(creation)
+    assert "Folder ~/.ssh" in asked.args[0].sentence
+    assert session.workspace.values() == {}
+    asked.args[0].decline()
+    assert session.workspace.values() == {"steps": 3}
+    asked.args[0].accept()
+    assert session.workspace.values() == {"folder": "~/.ssh", "steps": 3}
+    session.generation.use_settings(replace(creation, recipe=replace(recipe, params={"image": "/etc/passwd"})))
+    qtbot.waitUntil(lambda: any("names a file by its path" in notice.text for notice in session.notices.items))

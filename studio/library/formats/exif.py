@@ -11,6 +11,7 @@ from studio.library.formats import pillow_guard
 _IFD, _USER_COMMENT, _MAKER_NOTE, _SOFTWARE = 0x8769, 0x9286, 0x927C, 0x0131
 _CODES = (b"UNICODE\0", b"ASCII\0\0\0", b"JIS\0\0\0\0\0", bytes(8))
 _BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+ORIENTATION = 0x0112
 _NAMES = {_SOFTWARE: "Software", 0x010E: "ImageDescription", 0x010F: "Make", 0x0110: "Model"}
 
 
@@ -101,3 +102,14 @@ def build_exif(comment: str) -> bytes:
     tags[_SOFTWARE] = "Studio"
     tags.get_ifd(_IFD)[_USER_COMMENT] = b"UNICODE\0" + comment.encode("utf-16-be", "replace")
     return tags.tobytes()
+
+
+def build_orientation(orientation: int) -> bytes:
+    """Build EXIF, without its name, with nothing but an orientation; nothing for an upright image."""
+    import PIL.Image
+
+    if not 2 <= orientation <= 8:
+        return b""
+    tags = PIL.Image.Exif()
+    tags[ORIENTATION] = orientation
+    return tags.tobytes().removeprefix(b"Exif\0\0")

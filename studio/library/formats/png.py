@@ -111,7 +111,7 @@ def encode_16_bit(values: NDArray[np.uint16], chunks: list[tuple[bytes, bytes]])
     head = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 3: 2, 4: 6}[channels], 0, 0, 0)
     pixels = zlib.compress(lines.tobytes(), 1)
     parts = [(b"IHDR", head), *chunks, (b"IDAT", pixels), (b"IEND", b"")]
-    return SIGNATURE + b"".join(_pack_chunk(kind, body) for kind, body in parts)
+    return SIGNATURE + b"".join(pack_chunk(kind, body) for kind, body in parts)
 
 
 def build_text_chunk(key: str, text: str) -> tuple[bytes, bytes]:
@@ -130,7 +130,7 @@ def build_profile_chunk(profile: bytes) -> tuple[bytes, bytes]:
     return b"iCCP", b"sRGB\0\0" + zlib.compress(profile)
 
 
-def _pack_chunk(kind: bytes, body: bytes) -> bytes:
+def pack_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 

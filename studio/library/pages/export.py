@@ -19,6 +19,7 @@ from studio.core.errors import BadInput
 from studio.core.files import atomic_write, describe_write_error, write_bytes_atomically
 from studio.core.page.edits import Author
 from studio.core.page.revisions import AuthorRun
+from studio.library.storage.export_contents import read_without_paths
 
 if TYPE_CHECKING:
     from docx.section import Section
@@ -194,7 +195,7 @@ def _write_epub(part: Path, paragraphs: Sequence[Paragraph], title: str, picture
         for name, content in files.items():
             book.writestr(name, content)
         for path, name in names.items():
-            packed = path.read_bytes() if path.suffix.lower() in _EPUB_IMAGE_TYPES else _encode_png(path)
+            packed = read_without_paths(path) if path.suffix.lower() in _EPUB_IMAGE_TYPES else _encode_png(path)
             book.writestr(f"EPUB/{name}", packed, zipfile.ZIP_STORED)
 
 
@@ -238,7 +239,7 @@ def _add_image(run: docx_run.Run, path: Path) -> InlineShape:
     from docx.image.exceptions import InvalidImageStreamError, UnexpectedEndOfFileError, UnrecognizedImageError
 
     try:
-        return run.add_picture(BytesIO(path.read_bytes()))
+        return run.add_picture(BytesIO(read_without_paths(path)))
     except (InvalidImageStreamError, UnexpectedEndOfFileError, UnrecognizedImageError):
         return run.add_picture(BytesIO(_encode_png(path)))
 
@@ -261,7 +262,7 @@ def _copy_images(pictures: Sequence[Illustration], to: Path) -> None:
     except OSError as error:
         raise describe_write_error(folder / "x", error) from error
     for path, name in _name_images(pictures, "").items():
-        write_bytes_atomically(folder / name, path.read_bytes())
+        write_bytes_atomically(folder / name, read_without_paths(path))
 
 
 def _images_folder_name(to: Path) -> str:

@@ -171,7 +171,7 @@ def _encode_mp4(
     comment = recipe.to_json() if recipe else ""
     whole = len(comment.encode()) <= MAX_COMMENT
     with files.temporary_file(path.parent, ".txt") as about, tempfile.TemporaryFile() as errors:
-        about.write_text(_format_ffmetadata(comment if whole else ""), "utf-8")
+        about.write_text(format_ffmetadata(comment if whole else ""), "utf-8")
         command = _build_command(path, about, rate, sound, is_even=not first.has_own_time)
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors)
         try:
@@ -256,7 +256,7 @@ def _describe_ffmpeg_error(path: Path, output: str) -> StudioError:
     return StudioError(f"The video could not be encoded: {last.strip()}.")
 
 
-def _format_ffmetadata(comment: str) -> str:
+def format_ffmetadata(comment: str) -> str:
     """Format ffmpeg's metadata file. Unlike the command line it has no length limit."""
     escaped = "".join(f"\\{letter}" if letter in "=;#\\\n" else letter for letter in comment)
     return f";FFMETADATA1\ncomment={escaped}\n" if comment else ";FFMETADATA1\n"

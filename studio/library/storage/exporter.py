@@ -7,31 +7,38 @@ from pathlib import Path
 
 from studio.core import animations, files
 from studio.core.errors import BadInput
+from studio.core.export_include import Include
 from studio.core.images import open_picture
+from studio.core.recipe import Recipe
 from studio.library.creation import Creation, CreationKind
-from studio.library.formats import markdown
-from studio.library.storage import animation_encoder, sidecar, writer
+from studio.library.storage import animation_encoder, export_contents, sidecar, writer
 
 _ALIASES = {".jpeg": ".jpg", ".markdown": ".md", ".m4v": ".mp4", ".apng": ".png"}
 
 
-def export(creation: Creation, to: Path) -> Path:
+def export(creation: Creation, to: Path, include: Include = Include.EVERYTHING) -> Path:
     """Copy or convert a creation (see `Library.export`)."""
+    recipe = export_contents.choose_recipe(creation.recipe, include)
     source = Path(creation.path)
     if not source.exists():
         raise BadInput(f"The file of {source.name} is missing.")
     target = to / source.name if to.is_dir() and creation.kind is not CreationKind.MODEL else to
     if creation.kind is CreationKind.MODEL:
-        return _copy_folder(source, to / source.name if to.is_dir() else to)
+        target = _copy_folder(source, to / source.name if to.is_dir() else to)
+        export_contents.rewrite_model(creation, target, recipe, include)
+        return target
     if _extension_of(target) == _extension_of(source) or not target.suffix:
-        return _copy_file(source, target if target.suffix else target.with_name(target.name + source.suffix))
+        target = target if target.suffix else target.with_name(target.name + source.suffix)
+        return _copy_file(creation, source, target, recipe, include)
     match creation.kind:
         case CreationKind.IMAGE:
-            return _convert_image(creation, source, target)
+            return _convert_image(recipe, source, target)
         case CreationKind.ANIMATION:
-            return _convert_animation(creation, source, target)
+            return _convert_animation(recipe, source, target)
         case CreationKind.TEXT if _extension_of(target) == ".txt":
-            files.write_bytes_atomically(target, markdown.read_body(source).encode("utf-8", "replace"))
+            files.write_bytes_atomically(
+                target, export_contents.read_clean_body(creation, source).encode("utf-8", "replace")
+            )
             return target
     raise BadInput(f"{source.name} cannot be converted to {target.suffix}.", f"Keep {source.suffix}.")
 
@@ -41,13 +48,25 @@ def _extension_of(path: Path) -> str:
     return _ALIASES.get(suffix, suffix)
 
 
-def _copy_file(source: Path, target: Path) -> Path:
-    with files.atomic_write(target) as part:
-        shutil.copyfile(source, part)
-    recipe = sidecar.read(source).read_recipe()
+def _copy_file(creation: Creation, source: Path, target: Path, recipe: Recipe | None, include: Include) -> Path:
+    """Copy a file byte for byte, or without what is not included."""
+    with files.temporary_file(target.parent, target.suffix) as part:
+        if export_contents.is_rewritten(creation, recipe, include):
+            is_whole = export_contents.rewrite(creation, source, part, recipe)
+        else:
+            shutil.copyfile(source, part)
+            is_whole = sidecar.read(source).read_recipe() is None
+        files.commit_file(part, target)
+    _write_sidecar(target, None if is_whole else recipe)
+    return target
+
+
+def _write_sidecar(target: Path, recipe: Recipe | None) -> None:
+    """Write a recipe that the file does not hold; without one, remove that of an earlier export to this name."""
     if recipe:
         sidecar.write_recipe(target, recipe)
-    return target
+    elif sidecar.sidecar_path(target).exists():
+        sidecar.update(target, recipe=None)
 
 
 def _copy_folder(source: Path, target: Path) -> Path:
@@ -61,16 +80,15 @@ def _copy_folder(source: Path, target: Path) -> Path:
     return target
 
 
-def _convert_image(creation: Creation, source: Path, target: Path) -> Path:
+def _convert_image(recipe: Recipe | None, source: Path, target: Path) -> Path:
     format = writer.resolve_image_format(target.suffix)
-    data, whole = writer.encode_image(open_picture(source), creation.recipe, format)
+    data, whole = writer.encode_image(open_picture(source), recipe, format)
     files.write_bytes_atomically(target, data)
-    if creation.recipe and not whole:
-        sidecar.write_recipe(target, creation.recipe)
+    _write_sidecar(target, None if whole else recipe)
     return target
 
 
-def _convert_animation(creation: Creation, source: Path, target: Path) -> Path:
+def _convert_animation(recipe: Recipe | None, source: Path, target: Path) -> Path:
     """Convert an animation. Each frame keeps its time."""
     format = writer.resolve_animation_format(target.suffix)
     animation = animations.open_animation(source)
@@ -78,13 +96,12 @@ def _convert_animation(creation: Creation, source: Path, target: Path) -> Path:
         whole = animation_encoder.encode(
             part,
             animation.decode(),
-            creation.recipe,
+            recipe,
             fps=min(float(animation.rate), animation_encoder.MAX_FPS),
             loop=True,
             format=format,
             sound=animation.sound,
         )
         files.commit_file(part, target)
-    if creation.recipe and not whole:
-        sidecar.write_recipe(target, creation.recipe)
+    _write_sidecar(target, None if whole else recipe)
     return target

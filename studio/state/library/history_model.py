@@ -12,6 +12,7 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistent
 from PySide6.QtGui import QImage
 
 from studio.core.errors import StudioError
+from studio.core.export_include import Include
 from studio.library.creation import Creation, CreationKind
 from studio.state.library.lineage import Lineage, read_lineage
 from studio.state.library.thumbnail_cache import ThumbnailCache
@@ -335,8 +336,8 @@ class HistoryModel(QAbstractListModel):
 
         self._reads.run(read, then)
 
-    def export(self, creation: str, to: Path, then: Callable[[Path], None]) -> None:
-        self._writes.run(lambda: self._library.export(creation, to), then)
+    def export(self, creation: str, to: Path, include: Include, then: Callable[[Path], None]) -> None:
+        self._writes.run(lambda: self._library.export(creation, to, include), then)
 
     def _on_read_error(self, error: BaseException) -> None:
         if not isinstance(error, StudioError):

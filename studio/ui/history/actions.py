@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QWidget
 
+from studio.core.export_include import Include
 from studio.library.creation import Creation, CreationKind
 from studio.state.library.history_model import HistoryModel
 from studio.state.undo_stack import UndoStack
@@ -24,12 +25,16 @@ _FORMATS = {
 class HistoryActions(QObject):
     notified = Signal(str, bool)
     """Emitted with a sentence about an action, and whether it can be undone."""
+    include_chosen = Signal(str)
+    """What exports include from now on."""
 
     def __init__(self, model: HistoryModel, undo: UndoStack, parent: QWidget) -> None:
         super().__init__(parent)
         self._model = model
         self._undo = undo
         self._window = parent
+        self.export_include = Include.EVERYTHING
+        """The last choice of what an export includes."""
 
     def star(self, creations: Sequence[Creation]) -> None:
         """Star the creations, or remove the stars if all have one."""
@@ -83,7 +88,17 @@ class HistoryActions(QObject):
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(Path(creation.path).parent)))
 
     def export(self, creation: Creation) -> None:
-        """Ask for a file, and export a creation with its recipe. The extension decides the format."""
+        """Ask what to include and for a file, and export a creation. The extension decides the format."""
+        from studio.ui.history.export_dialog import ExportDialog
+
+        def choose(include: Include) -> None:
+            self.export_include = include
+            self.include_chosen.emit(include.value)
+            self._ask_for_file(creation)
+
+        ExportDialog(creation, self.export_include, choose, self._window).open()
+
+    def _ask_for_file(self, creation: Creation) -> None:
         path = Path(creation.path)
         dialog = QFileDialog(self._window, "Export", str(Path.home() / path.name))
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
@@ -97,7 +112,12 @@ class HistoryActions(QObject):
         dialog.open()
 
     def _export_to(self, creation: Creation, to: Path) -> None:
-        self._model.export(creation.id, to, lambda written: self.notified.emit(f"Exported to {written.name}.", False))
+        self._model.export(
+            creation.id,
+            to,
+            self.export_include,
+            lambda written: self.notified.emit(f"Exported to {written.name}.", False),
+        )
 
 
 def _filters(suffix: str, formats: str) -> list[str]:

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from studio.core.export_include import Include
 from studio.core.job import Job, Lane
 from studio.core.messages import PreviewFrame
 from studio.library.creation import Creation, CreationKind
@@ -231,6 +232,8 @@ class Window(QMainWindow):
         panel.set_tool_title(self._tool_title)
         panel.activated.connect(session.open)
         panel.use_recipe.connect(session.generation.use_settings)
+        panel.history_actions.export_include = Include(session.settings.export_include)
+        panel.history_actions.include_chosen.connect(session.set_export_include)
         panel.use_as_input.connect(lambda creation: session.list_additions.put_images([creation.path]))
         panel.files_dropped.connect(session.settings_offers.open_files)
         panel.offer_settings.connect(session.settings_offers.offer_for)

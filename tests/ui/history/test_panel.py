@@ -8,16 +8,19 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QImage
-from PySide6.QtWidgets import QApplication, QMenu, QWidget
+from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
 from pytestqt.qtbot import QtBot
 
+from studio.core.export_include import Include
 from studio.library.creation import Creation, CreationKind
+from studio.library.storage.recipe_embedding import read_recipe
 from studio.state.library.history_model import HistoryModel
 from studio.state.undo_stack import UndoStack
 from studio.ui.history import HistoryPanel
 from studio.ui.history.descriptions import describe_creation, format_local_time, name_of
 from studio.ui.history.details import split_tags
 from studio.ui.history.drag_mime import CreationMimeData
+from studio.ui.history.export_dialog import ExportDialog
 from studio.ui.history.lineage_view import StepButton
 from studio.ui.history.panel import STARRED, TRASH
 from tests.ui.history.sample_library import SampleLibrary
@@ -356,3 +359,29 @@ def test_creations_are_described() -> None:
     assert format_local_time("no date") == ""
     assert format_local_time("2026-01-02T03:04:05.000Z")
     assert split_tags(" a b ,, a  b,c") == ["a b", "c"]
+
+
+def test_the_export_asks_what_to_include_and_keeps_the_choice(
+    panel: HistoryPanel, sample: SampleLibrary, tmp_path: Path, qtbot: QtBot
+) -> None:
+    panel.history_actions.export(sample.painted)
+    dialog = panel.findChild(ExportDialog)
+    assert dialog is not None
+    assert dialog.include is Include.EVERYTHING
+    assert dialog.contents.text().startswith("Included: prompt and settings, seed")
+    dialog.buttons[Include.NOTHING].click()
+    assert dialog.contents.text() == "Included: nothing but the image itself."
+    with qtbot.waitSignal(panel.history_actions.include_chosen) as chosen:
+        dialog.accept_button.click()
+    assert chosen.args == ["nothing"]
+    file_dialog = panel.findChild(QFileDialog)
+    assert file_dialog is not None
+    with qtbot.waitSignal(panel.history_actions.notified):
+        file_dialog.fileSelected.emit(str(tmp_path / "out.png"))
+    assert read_recipe(tmp_path / "out.png") is None
+    file_dialog.reject()
+    panel.history_actions.export(sample.painted)
+    again = next(one for one in panel.findChildren(ExportDialog) if one.isVisible())
+    assert again.include is Include.NOTHING
+    again.reject()
+    assert not again.isVisible()
