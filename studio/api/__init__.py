@@ -49,6 +49,7 @@ from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioE
 from studio.core.files import atomic_write
 from studio.core.humanize import format_memory, format_size
 from studio.core.page.token_budget import TokenBudget
+from studio.core.text_encoding import decode_text
 
 __all__ = [
     "API_VERSION",
@@ -90,6 +91,7 @@ __all__ = [
     "atomic_write",
     "characters",
     "datasets",
+    "decode_text",
     "format_memory",
     "format_size",
     "hookimpl",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from studio.api.events import Event, Notice, Progress
 from studio.api.images import IMAGE_SUFFIXES, flatten_alpha, open_picture, shrink_shorter_side
 from studio.core.errors import BadInput
+from studio.core.text_encoding import decode_text
 from studio.core.untrusted_files import read_file
 
 if TYPE_CHECKING:
@@ -179,6 +180,13 @@ def describe_skipped(skipped: Collection[str]) -> Notice:
     return Notice(f"Skipped {files}: {', '.join(names[:10])}{rest}.", "warning")
 
 
+def describe_encodings(encodings: Mapping[str, str]) -> str:
+    """Return a sentence about the files whose encodings were detected."""
+    shown = [f"{name} as {encoding}" for name, encoding in [*encodings.items()][:5]]
+    rest = f" and {len(encodings) - 5:,} more" if len(encodings) > 5 else ""
+    return f"Not UTF-8, so the encoding was detected: {', '.join(shown)}{rest}."
+
+
 def is_held_out(name: Path | str, fraction: float = HOLDOUT_FRACTION) -> bool:
     """Check whether a sample belongs to the `fraction` (0..1) that is kept for evaluation.
 
@@ -226,9 +234,7 @@ def read_caption_list(path: Path, *, strict: bool = True) -> dict[str, Mapping[s
     )
     rows: dict[str, Mapping[str, Any]] = {}
     try:
-        lines = (
-            read_file(path).decode("utf-8-sig").split("\n")
-        )  # not splitlines: JSON strings may hold other line breaks
+        lines = decode_text(read_file(path)).text.split("\n")  # not splitlines: JSON strings may hold other line breaks
     except Exception as error:
         if strict:
             raise damaged from error
@@ -265,7 +271,9 @@ def _caption_file(path: Path) -> str:
     if not path.is_file():
         return ""
     try:
-        return " ".join(path.read_text("utf-8", errors="replace")[:MAX_CAPTION].split())
+        return " ".join(decode_text(read_file(path, 2**20)).text[:MAX_CAPTION].split())
+    except UnicodeError as error:
+        raise BadInput(f"The caption file {path.name} is no text.", "Save it as UTF-8.") from error
     except OSError as error:
         raise BadInput(f"The caption file {path.name} cannot be read.", "Change its permissions.") from error
 

@@ -60,6 +60,8 @@ class Corpus:
     """Reason by file name."""
     counts: dict[str, int] = field(default_factory=dict)
     """Number of documents by file name, or by folder and suffix for files that hold one document."""
+    encodings: dict[str, str] = field(default_factory=dict)
+    """Detected encoding by file name, of files that are neither UTF-8 nor UTF-16."""
 
 
 def find_texts(folder: Path, name_filter: Sequence[str] = ()) -> list[Path]:
@@ -72,17 +74,23 @@ def find_texts(folder: Path, name_filter: Sequence[str] = ()) -> list[Path]:
     return [path for path in paths if not words or any(word in path.name.casefold() for word in words)]
 
 
-def read_documents(path: Path) -> list[Document]:
-    """Read all documents in a file. Raises BadInput if the file is damaged, too large, or not a text."""
+def read_documents(path: Path, encodings: dict[str, str] | None = None) -> list[Document]:
+    """Read all documents in a file. A detected encoding is noted in `encodings`.
+
+    Raises BadInput if the file is damaged, too large, or not a text.
+    """
     kind = kind_of(path.name)
     try:
         with _open(path) as file:
             content = file.read(MAX_FILE_BYTES + 1)
         if len(content) > MAX_FILE_BYTES:
             raise api.BadInput(f"{path.name} is larger than {MAX_FILE_BYTES >> 20} MB.", "Split it into smaller files.")
-        text = content.decode("utf-8-sig")
-    except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError) as error:
+        decoded = api.decode_text(content)
+    except (OSError, EOFError, lzma.LZMAError, UnicodeError) as error:
         raise api.BadInput(f"{path.name} cannot be read as text.", "Save it as UTF-8.") from error
+    text = decoded.text
+    if encodings is not None and not decoded.encoding.startswith("utf"):
+        encodings[path.name] = decoded.encoding
     if not path.name.lower().endswith((".jsonl", ".jsonl.xz")):
         return _build_documents(path.stem.replace("-", " ").replace("_", " "), text, kind)
     lines = text.split("\n")  # not splitlines(): JSON strings may hold the other line separators
@@ -99,7 +107,7 @@ def read_folders(folders: Sequence[Path], name_filter: Sequence[str]) -> Generat
         for path in find_texts(folder, name_filter):
             yield api.Progress(0, 0, f"Reading {path.name}")
             try:
-                documents = read_documents(path)
+                documents = read_documents(path, corpus.encodings)
             except api.BadInput as error:
                 corpus.skipped[path.name] = str(error)
                 continue
@@ -110,6 +118,8 @@ def read_folders(folders: Sequence[Path], name_filter: Sequence[str]) -> Generat
             corpus.documents += documents
             group = path.name if len(documents) > 1 else f"{path.parent.name}/*{path.suffix}"
             corpus.counts[group] = corpus.counts.get(group, 0) + len(documents)
+    if corpus.encodings:
+        yield api.Notice(api.datasets.describe_encodings(corpus.encodings))
     if corpus.skipped:
         yield api.datasets.describe_skipped(corpus.skipped)
     return corpus
