@@ -71,7 +71,7 @@ def _build_parser() -> argparse.ArgumentParser:
     )
 
     run = command("run", "run", "run a tool")
-    run.add_argument("tool", metavar="TOOL", help="id of the tool")
+    run.add_argument("tool", metavar="TOOL", nargs="?", help="id of the tool")
     run.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE",
         help="set a parameter; repeat it for each parameter and each item of a list; inputs take paths",
@@ -93,6 +93,9 @@ def _build_parser() -> argparse.ArgumentParser:
         "--estimate", action="store_true", help="print the estimated time and memory without running the tool"
     )
 
+    _add_resume_options(run)
+    run.add_argument("--list-resumable", action="store_true", help="list interrupted runs and how to resume them")
+
     again = command(
         "again", "run", "run the recipe of a creation again, or the parameters that another program wrote into an image"
     )
@@ -110,6 +113,8 @@ def _build_parser() -> argparse.ArgumentParser:
         metavar="FILE_OR_FOLDER",
         help="where to save; the file extension selects the format (default: the library only)",
     )
+
+    _add_resume_options(again)
 
     recipe = command("recipe", "queries", "print the recipe in a file, or the parameters that another program wrote")
     recipe.add_argument("file", metavar="FILE", help="a file or the id of a creation")
@@ -157,6 +162,16 @@ def _build_parser() -> argparse.ArgumentParser:
     test = command("test", "dev_commands", "run the test suite (in a checkout)")
     test.add_argument("rest", nargs="*", metavar="PATH", help="tests to run (default: all)")
     return parser
+
+
+def _add_resume_options(parser: argparse.ArgumentParser) -> None:
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument(
+        "--resume",
+        action="store_true",
+        help="resume the same run if it was interrupted (trainings always do)",
+    )
+    either.add_argument("--fresh", action="store_true", help="begin a training anew, also if it was interrupted")
 
 
 def _add_shared_options(parser: argparse.ArgumentParser, default: str | None) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from studio.cli import foreign_recipe
-from studio.cli.app_context import AppContext, open_app
+from studio.cli.app_context import AppContext, home_of, open_app
 from studio.cli.console import Console
 from studio.cli.estimate import print_estimate
 from studio.cli.model_licences import scan_model_folders, show_licences
@@ -20,10 +22,11 @@ from studio.core.descriptor import ToolDescriptor
 from studio.core.digests import sha256
 from studio.core.errors import BadInput, FailureKind, StudioError
 from studio.core.humanize import format_seconds
-from studio.core.job import Job, JobState
+from studio.core.job import Job, JobState, Lane
 from studio.core.messages import JobNotice, JobProgress, PreviewFrame
 from studio.core.notices import NoticeLevel
 from studio.core.recipe import SEEDS, Recipe
+from studio.engine import resumable
 from studio.engine.foreign_values import TEXT_TO_IMAGE
 from studio.engine.interface import Created, EngineEvent, JobChanged, WorkerChanged, WorkerState
 from studio.engine.recipe_builder import build_recipe, restore_values
@@ -36,6 +39,10 @@ MAX_SHOWN_STEPS = 1_000_000
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
+    if options.list_resumable:
+        return _list_resumable(options, console)
+    if options.tool is None:
+        raise BadInput("The following arguments are required: TOOL.", "See `studio run --help`.")
     if not 1 <= options.count <= MAX_COUNT:
         raise BadInput(f"--count must be between 1 and {MAX_COUNT}, not {options.count}.")
     with open_app(options, console) as app:
@@ -47,7 +54,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         seed = secrets.randbelow(SEEDS) if options.seed is None else options.seed
         recipe = build_recipe(tool, parse_assignments(tool, options.set), seed, app.library)
         show_licences(tool, recipe, app, console)
-        return _JobFollower(app, console, destination).run_jobs(recipe, tool, options.count)
+        return _JobFollower(app, console, destination).run_jobs(recipe, tool, options)
 
 
 def again(options: argparse.Namespace, console: Console) -> int:
@@ -69,10 +76,10 @@ def again(options: argparse.Namespace, console: Console) -> int:
         new = build_recipe(tool, values | given, seed, app.library)
         show_licences(tool, new, app, console)
         if old is None or given:
-            return _JobFollower(app, console, destination).run_jobs(new, tool, 1)
+            return _JobFollower(app, console, destination).run_jobs(new, tool, options)
         for difference in compare_before_run(old, new, tool, app):
             console.print_note(difference, NoticeLevel.WARNING)
-        return _JobFollower(app, console, destination, old).run_jobs(new, tool, 1)
+        return _JobFollower(app, console, destination, old).run_jobs(new, tool, options)
 
 
 def parse_assignments(tool: ToolDescriptor, assignments: Sequence[str]) -> dict[str, Any]:
@@ -87,6 +94,35 @@ def parse_assignments(tool: ToolDescriptor, assignments: Sequence[str]) -> dict[
     return {name: values if name in many or len(values) > 1 else values[0] for name, values in given.items()}
 
 
+def _list_resumable(options: argparse.Namespace, console: Console) -> int:
+    with open_app(options, console) as app:
+        runs = list(resumable.list_runs(app.home))
+    for folder, stored in runs:
+        command = shlex.join(stored.command)
+        console.emit({"tool": stored.recipe.tool, "command": command, "done": len(stored.done), "count": stored.count,
+                      "created": stored.recipe.created, "folder": str(folder)})  # fmt: skip
+        console.print_line(command)
+    if not runs and not console.json:
+        console.print_note("No run was interrupted.")
+    return 0
+
+
+def _build_command(options: argparse.Namespace) -> list[str]:
+    """Return the command that resumes this run."""
+    words = ["studio"]
+    words += ["--home", str(home_of(options).root)] if options.home else []
+    words += ["--device", options.device] if options.device else []
+    if "file" in options:
+        words += ["again", options.file, *(["--allow-path"] if options.allow_path else [])]
+    else:
+        words += ["run", options.tool]
+        words += ["--seed", str(options.seed)] if options.seed is not None else []
+        words += ["--count", str(options.count)] if options.count != 1 else []
+    words += [word for value in options.set for word in ("--set", value)]
+    words += ["--out", options.out] if options.out else []
+    return [*words, "--resume"]
+
+
 class _JobFollower:
     """Submits jobs and prints their events until all have ended."""
 
@@ -96,27 +132,77 @@ class _JobFollower:
         self._destination = destination
         self._old = old
         self._jobs: dict[str, Job] = {}
+        self._run: resumable.ResumableRun | None = None
+        self._several = False
         self._saved = 0
 
-    def run_jobs(self, recipe: Recipe, tool: ToolDescriptor, count: int) -> int:
-        """Run `count` jobs of a recipe. Return the exit status. The first Ctrl+C cancels, the second one raises."""
+    def run_jobs(self, recipe: Recipe, tool: ToolDescriptor, options: argparse.Namespace) -> int:
+        """Run the jobs of a recipe. Return the exit status.
+
+        The first Ctrl+C pauses, or cancels what cannot be paused; the second one raises.
+        """
+        self._several = getattr(options, "count", 1) > 1
+        self._run = self._find_run(recipe, tool, options)
+        try:
+            return self._follow(recipe, tool, options)
+        finally:
+            if self._run and self._run.end():
+                command = shlex.join(self._run.command)
+                self._console.emit_event("resumable", command=command)
+                if not self._console.json:
+                    self._console.print_note(f"Go on with: {command}")
+
+    def _find_run(
+        self, recipe: Recipe, tool: ToolDescriptor, options: argparse.Namespace
+    ) -> resumable.ResumableRun | None:
+        """Return the interrupted run that these options resume, or a new one."""
+        home, count = self._app.home, getattr(options, "count", 1)
+        is_training = tool.lane == Lane.TRAINING.value
+        if options.resume or (is_training and not options.fresh):
+            any_seed = getattr(options, "seed", 0) is None
+            if found := resumable.find(home, recipe, count, any_seed=any_seed):
+                hint = "" if options.resume else " Use --fresh to begin anew."
+                self._console.print_note(f"{tool.title}: the interrupted run is resumed.{hint}")
+                return found
+            if options.resume:
+                self._console.print_note("There is no interrupted run of this command, so it begins anew.")
+        return resumable.begin(home, recipe, count, _build_command(options))
+
+    def _submit(self, recipe: Recipe, count: int) -> list[Job]:
+        submit = partial(self._app.engine.submit, format=self._destination.format)
+        if self._run is None:
+            return submit(recipe, count=count)
+        folder = self._run.folder
+        return [job for one in self._run.remaining() for job in submit(one, checkpoints=folder)]
+
+    def _follow(self, recipe: Recipe, tool: ToolDescriptor, options: argparse.Namespace) -> int:
         engine = self._app.engine
         self._console.show_bar(None, f"{tool.title}: starting")
         engine.start(ahead=False)
-        self._jobs = {job.id: job for job in engine.submit(recipe, count=count, format=self._destination.format)}
+        self._jobs = {job.id: job for job in self._submit(recipe, getattr(options, "count", 1))}
         is_cancelling = False
-        while not all(job.state.ended for job in self._jobs.values()):
+        while not all(job.state.ended or job.state is JobState.PAUSED for job in self._jobs.values()):
             try:
                 self._handle_event(self._app.events.get(), tool)
             except KeyboardInterrupt:
                 if is_cancelling:
                     raise
                 is_cancelling = True
-                self._console.print_note("Cancelling. Press Ctrl+C again to stop at once.")
-                engine.cancel_all()
+                self._console.print_note(
+                    f"{'Pausing' if tool.pausable else 'Cancelling'}. Press Ctrl+C again to stop at once."
+                )
+                self._stop(tool)
         self._report_results(self._destination.finish())
         self._console.clear_bar()
         return self._exit_status()
+
+    def _stop(self, tool: ToolDescriptor) -> None:
+        """Pause the running job, or cancel it if its tool cannot pause; cancel those that wait."""
+        for job in self._jobs.values():
+            if tool.pausable and job.state is JobState.RUNNING:
+                self._app.engine.pause(job.id)
+            else:
+                self._app.engine.cancel(job.id)
 
     def _handle_event(self, event: EngineEvent, tool: ToolDescriptor) -> None:
         match event:
@@ -129,7 +215,7 @@ class _JobFollower:
             case JobNotice(text=text, level=level):
                 self._console.print_note(text, level)
             case Created(creation=creation):
-                self._report_results(self._destination.add(creation, len(self._jobs) > 1))
+                self._report_results(self._destination.add(creation, self._several))
                 if self._old and creation.recipe:
                     for difference in compare_after_run(self._old, creation.recipe):
                         self._console.print_note(difference, NoticeLevel.WARNING)
@@ -157,6 +243,8 @@ class _JobFollower:
     def _on_job_changed(self, job: Job) -> None:
         ended_before = self._jobs[job.id].state.ended
         self._jobs[job.id] = job
+        if self._run and job.state is JobState.DONE and not ended_before:
+            self._run.note_done(job)
         if job.state.ended and not ended_before and job.failure:
             more = {"details": job.failure.details} if self._console.json and job.failure.details else {}
             self._console.report_failure(
@@ -183,6 +271,11 @@ class _JobFollower:
                 if all(failure.kind in (FailureKind.BAD_INPUT, FailureKind.CANNOT_WRITE) for failure in failures)
                 else 1
             )
+        if JobState.PAUSED in states:
+            self._console.emit_event("paused", saved=self._saved)
+            if not self._console.json:
+                self._console.print_note("Paused.")
+            return 130
         if JobState.CANCELLED in states:
             self._console.emit_event("cancelled", saved=self._saved)
             if not self._console.json:

@@ -75,6 +75,11 @@ class Home:
         return self.root / "jobs"
 
     @property
+    def resumable(self) -> Path:
+        """A folder for each interrupted run of the command line, with its checkpoints."""
+        return self.root / "resumable"
+
+    @property
     def masks(self) -> Path:
         """Painted masks: a file for each version that a draft may return to."""
         return self.root / "masks"

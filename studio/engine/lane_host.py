@@ -64,6 +64,7 @@ class LaneHost:
         self._queue = queue
         self._command = tuple(command)
         self._checkpoints = checkpoints
+        self._own_checkpoints: dict[str, Path] = {}
         self._post = post
         self._rates = Rates(home.rates)
         self._fingerprints: dict[Lane, str] = {}
@@ -153,13 +154,17 @@ class LaneHost:
         return recipe_builder.input_paths(recipe, self._library)
 
     def checkpoint_dir(self, job: Job) -> Path:
-        return self._checkpoints / job.id
+        return self._own_checkpoints.get(job.id, self._checkpoints / job.id)
+
+    def set_checkpoint_dir(self, job: str, folder: Path) -> None:
+        """Keep the checkpoints of a job in a folder of its own."""
+        self._own_checkpoints[job] = folder
 
     def training_record(self, job: str) -> TrainingRecord:
         return TrainingRecord(self._checkpoints / job / FOLDER)
 
     def remove_checkpoints(self, job: str) -> None:
-        shutil.rmtree(self._checkpoints / job, ignore_errors=True)
+        shutil.rmtree(self._own_checkpoints.pop(job, self._checkpoints / job), ignore_errors=True)
 
     def remove_stale_checkpoints(self) -> None:
         """Remove the checkpoints of jobs that are done or no longer in the queue."""

@@ -114,8 +114,9 @@ class LocalEngine:
     def configure(self, settings: Settings) -> None:
         self._inbox.put(partial(self._configure, settings))
 
-    def submit(self, recipe: Recipe, *, count: int = 1, format: str = "") -> list[Job]:
-        jobs = self._queue.add(
+    def submit(self, recipe: Recipe, *, count: int = 1, format: str = "", checkpoints: Path | None = None) -> list[Job]:
+        """Queue jobs. With `checkpoints`, that folder has one named by its seed for each."""
+        jobs = [
             Job(
                 id=create_job_id(),
                 recipe=replace(recipe, seed=(recipe.seed + number) % SEEDS),
@@ -124,7 +125,11 @@ class LocalEngine:
                 created=recipe.created,
             )
             for number in range(count)
-        )
+        ]
+        if checkpoints:
+            for job in jobs:
+                self._host.set_checkpoint_dir(job.id, checkpoints / str(job.recipe.seed))
+        jobs = self._queue.add(jobs)
         self._inbox.put(partial(self._announce, jobs))
         return jobs
 
