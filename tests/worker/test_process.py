@@ -301,7 +301,7 @@ def test_a_shutdown_during_an_import_blames_no_plugin(start_worker: WorkerFactor
         ("__import__('os')._exit(0)", (), "ends the program (status 0)"),
         ("import os\nif os.fork(): os._exit(0)", (), "ends the program (status 0)"),
         ("@api.hookimpl\ndef studio_tools(): __import__('os')._exit(0)", (), "ends the program (status 0)"),
-        ("while True: pass", ("--import-limit", "2"), "takes more than 2 seconds"),
+        ("while True: pass", ("--import-limit", "8"), "takes more than 8 seconds"),
     ],
 )
 def test_a_plugin_that_ends_or_hangs_the_worker_at_import_is_left_out_next_time(
