@@ -174,3 +174,10 @@ def test_the_record_never_changes_the_weights(tmp_path: Path) -> None:
     for _ in range(12):
         plain.step()
     assert all(torch.equal(*pair) for pair in zip(line.network.parameters(), plain.network.parameters(), strict=True))
+
+
+def test_the_epoch_is_told_where_the_number_of_samples_is_known(tmp_path: Path) -> None:
+    line = Watched(tmp_path)
+    line.steps_per_epoch = 4.0
+    texts = [event.text for event in run(line) if isinstance(event, api.Progress)]
+    assert texts[5].endswith(" · epoch 1.5 of 3.0")

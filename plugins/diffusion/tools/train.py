@@ -67,8 +67,8 @@ class TrainDiffusion(api.Tool):
             "small", title="Network size", labels=("Small", "Medium", "Tiny")
         )
         """For a new model. Medium learns more and is several times slower. Tiny is for trying things out."""
-        flips: bool = api.param(True, title="Flip augmentation")
-        """Also trains on mirror images, except of subjects with writing or a direction."""
+        flips: bool = api.param(True, title="Random horizontal flip")
+        """Mirrors half of the images, except of subjects with writing or a direction."""
         pairs: int = api.param(4000, ge=0, le=100_000, title="Pair images")
         """Combines images with a transparent background in pairs, to learn prompts such as "a fox and a house on a blue
         ground". Their halves are exchanged during the training, so that a few thousand make millions of pairs."""
@@ -98,6 +98,7 @@ class TrainDiffusion(api.Tool):
         numbers = DEFAULTS[params.kind].override(params)
         latents = yield from _encode_or_load(params, ctx, images, autoencoder, numbers.batch)
         trainer = _build_trainer(params, ctx, latents, base, numbers)
+        trainer.steps_per_epoch = len(images.subjects) / numbers.batch
         trainer.prompts = preview_sheet.choose_prompts(params.prompts, images.subjects)
         sheet = PreviewSheet(autoencoder.vae, int(latents.values.shape[-1]))
 

@@ -65,6 +65,7 @@ class StyleTrain(api.Tool):
         def save_model(suffix: str) -> api.Trained:
             return _save_style(training, holdout, params, ctx, images, suffix)
 
+        training.steps_per_epoch = len(images.photos) / preset.batch
         memory_error = f"A batch of {preset.batch} crops of {params.size} px needs more memory than is available."
         yield from training.run(ctx, params, preview=preview, save_model=save_model, memory_error=memory_error)
         yield save_model("")

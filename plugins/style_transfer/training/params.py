@@ -19,7 +19,7 @@ class TrainingSources(api.Params):
     more_folders: list[api.FolderInput]
     kind: TrainingKind = api.param(
         "effect",
-        title="Training method",
+        title="Training type",
         labels=("Effect (pix2pix)", "A few paintings", "Many paintings (CUT)", "Many paintings (CycleGAN)"),
     )
     """An effect needs photos only. A few paintings give their colours and strokes within an hour. With a hundred or

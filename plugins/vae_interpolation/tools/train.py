@@ -61,7 +61,7 @@ class TrainVae(api.Tool):
         """Your images, including subfolders. At least 16; some hundreds are better."""
         more_folders: list[api.FolderInput] = api.param([], max_items=8, title="More folders")
         """Further folders. Small folders are used more often than their size alone would give."""
-        kind: Literal["spatial", "global"] = api.param("spatial", labels=("Spatial", "Global"), title="Kind of model")
+        kind: Literal["spatial", "global"] = api.param("spatial", labels=("Spatial", "Global"), title="Model type")
         """Spatial: keeps the layout and suits large images. Global: can also generate new images."""
         size: Literal[64, 128] = api.param(128, title="Image size", unit="px")
         """Size for training and evaluation. A spatial model can be used at any size."""
@@ -71,8 +71,8 @@ class TrainVae(api.Tool):
             "small", labels=("Small", "Medium", "Tiny"), title="Network size"
         )
         """Medium gives finer images and is about three times as slow. Tiny is for quick tests."""
-        flips: bool = api.param(True, title="Flip horizontally")
-        """Trains on mirrored images as well. Turn it off if text must stay readable."""
+        flips: bool = api.param(True, title="Random horizontal flip")
+        """Mirrors half of the images. Turn it off if text must stay readable."""
         start_from: api.ModelChoice | None = api.param(None, model="autoencoder", title="Base model", advanced=True)
         """Continues the training of a spatial model. Its network size is kept."""
         batch: int = api.param(16, ge=1, le=512, title="Batch size", advanced=True)
@@ -95,6 +95,7 @@ class TrainVae(api.Tool):
         api.training.require_samples(params.folder, len(samples), MIN_PICTURES)
         training, holdout = api.datasets.split_holdout(samples)
         trainer = _build_trainer(params, ctx, training)
+        trainer.steps_per_epoch = len(training) / params.batch
         stride = -(-len(holdout) // MAX_EVALUATED)
         images = torch.from_numpy(_stack_centres(holdout[::stride], params.size))
 

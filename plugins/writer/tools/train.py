@@ -53,7 +53,7 @@ class ModelInputs(api.Params):
     """Parameters that come before those of every training."""
 
     kind: TrainingKind = api.param(
-        "new", labels=("New causal model", "New masked model", "Full fine-tuning", "LoRA"), title="Type of training"
+        "new", labels=("New causal model", "New masked model", "Full fine-tuning", "LoRA"), title="Training type"
     )
     """A causal model continues text, a masked model fills gaps. A new one learns all from some megabytes of text.
     Full fine-tuning changes the base model. A LoRA is a small file that changes the base model when it is used."""
@@ -126,6 +126,7 @@ class WriterTrain(api.Tool):
         trainer = Trainer(model, streams, plan, ctx.checkpoint_dir, mask_token=mask_token)
 
         trainer.prompts = [*params.prompts]
+        trainer.steps_per_epoch = streams.count_tokens() / (plan.batch * plan.context)
 
         def preview() -> Iterator[api.Event]:
             perplexity = trainer.evaluate_perplexity(held_out)

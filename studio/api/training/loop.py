@@ -61,6 +61,8 @@ class Training:
         self.checkpoint_dir, self.state, self.schedule = checkpoint_dir, TrainingState(), schedule
         self.prompts: list[str] = []
         """Prompts of the previews, which the artist may change during the training."""
+        self.steps_per_epoch: float | None = None
+        """Number of steps in which as many samples are used as the data has; None if unknown."""
         self._optimizers, self._ema = optimizers, ema
         self._averages = [*(averages or {}).values()]
         sources = {name: (network, network) for name, network in networks.items()} | dict(averages or {})
@@ -229,7 +231,14 @@ class Training:
                     f"{self.state.scores_since_best} evaluations."
                 )
                 return
-            yield Progress(self.state.step, self.steps, self.status())
+            yield Progress(
+                self.state.step, self.steps, " · ".join(filter(None, (self.status(), self._describe_epoch())))
+            )
+
+    def _describe_epoch(self) -> str:
+        if not self.steps_per_epoch:
+            return ""
+        return f"epoch {self.state.step / self.steps_per_epoch:.1f} of {self.steps / self.steps_per_epoch:.1f}"
 
     def _start(self) -> Iterator[Event]:
         if self.resume():
