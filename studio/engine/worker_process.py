@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, BinaryIO, cast
@@ -20,6 +21,9 @@ from studio.core import messages
 from studio.core.messages import FromWorker, ToWorker
 
 LOG_LIMIT = 4 * 2**20
+"""Bytes of a log; a full one is kept as `NAME.log.1` beside it."""
+TAIL_BYTES = 65_536
+"""Bytes of the log that are kept for the sentence about a worker that ended."""
 _DRAIN = 1.0
 """Seconds to wait for the last messages of a dead worker. It only waits so long if a child of the worker still
 holds the pipe open."""
@@ -41,27 +45,27 @@ class WorkerProcess:
         on_exit: Callable[[WorkerProcess, int], None],
     ) -> None:
         """Raises OSError where the process cannot be started."""
-        self._log = log
+        self._tail = b""
         self._on_message = on_message
         self._on_exit = on_exit
         self._outbox: SimpleQueue[ToWorker | None] = SimpleQueue()
-        with _open_log(log) as errors:
-            self._log_start = errors.tell()
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                cwd=folder,
-                env=dict(environment),
-                start_new_session=True,
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            )
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+            env=dict(environment),
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
         name = f"worker {self.pid}"
         self._reader = threading.Thread(target=self._read, name=f"{name} reader", daemon=True)
         self._writer = threading.Thread(target=self._write, name=f"{name} writer", daemon=True)
         self._waiter = threading.Thread(target=self._wait, name=f"{name} waiter", daemon=True)
-        for thread in (self._reader, self._writer, self._waiter):
+        self._logger = threading.Thread(target=self._write_log, args=(log,), name=f"{name} log", daemon=True)
+        for thread in (self._reader, self._writer, self._logger, self._waiter):
             thread.start()
 
     @property
@@ -85,11 +89,7 @@ class WorkerProcess:
 
     def log_tail(self, lines: int = 40) -> str:
         """Return the last lines that this worker, not those before it, wrote to standard error."""
-        with suppress(OSError), self._log.open("rb") as file:
-            file.seek(self._log_start)
-            written = file.read()[-65536:].decode("utf-8", "replace")
-            return "\n".join(written.splitlines()[-lines:])
-        return ""
+        return "\n".join(self._tail.decode("utf-8", "replace").splitlines()[-lines:])
 
     def _read(self) -> None:
         stream = _require(self._process.stdout)
@@ -108,15 +108,33 @@ class WorkerProcess:
         with suppress(OSError):
             stream.close()
 
+    def _write_log(self, log: Path) -> None:
+        """Write what the worker says on standard error to its log, which is rotated at `LOG_LIMIT` while it runs."""
+        handler = RotatingFileHandler(
+            log, maxBytes=LOG_LIMIT, backupCount=1, encoding="utf-8", errors="replace", delay=True
+        )
+        handler.terminator = ""
+        stream = _require(self._process.stderr)
+        try:
+            while chunk := os.read(stream.fileno(), 65_536):
+                self._tail = (self._tail + chunk)[-TAIL_BYTES:]
+                with suppress(OSError):  # a full disk stops the log and not the worker
+                    _write_chunk(handler, chunk.decode("utf-8", "replace"))
+        except OSError as error:
+            logger.info("The log of worker %d ended: %s", self.pid, error)
+        finally:
+            handler.close()
+
     def _wait(self) -> None:
         status = self._process.wait()
         if os.name != "nt":
             self._kill_group()
         self._outbox.put(None)
         self._writer.join()
-        self._reader.join(_DRAIN)
-        if not self._reader.is_alive():
-            _require(self._process.stdout).close()
+        for thread, stream in ((self._reader, self._process.stdout), (self._logger, self._process.stderr)):
+            thread.join(_DRAIN)
+            if not thread.is_alive():
+                _require(stream).close()
         self._on_exit(self, status)
 
     def _kill_group(self) -> None:
@@ -126,12 +144,14 @@ class WorkerProcess:
                 os.killpg(self.pid, signal.SIGKILL)
 
 
-def _open_log(log: Path) -> IO[bytes]:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(OSError):
-        if log.stat().st_size > LOG_LIMIT:
-            log.replace(log.with_suffix(".old.log"))
-    return log.open("ab")
+def _write_chunk(handler: RotatingFileHandler, text: str) -> None:
+    record = logging.makeLogRecord({"msg": text})
+    if handler.shouldRollover(record):
+        handler.doRollover()
+    if handler.stream is None:
+        handler.stream = handler._open()
+    handler.stream.write(text)
+    handler.stream.flush()
 
 
 def _require(stream: IO[bytes] | None) -> BinaryIO:
