@@ -193,11 +193,14 @@ class Library:
             )
             return schema.read_rows(connection, self.home, ids)
 
-    def find_parents(self, id: str) -> list[Creation]:
-        """Return the creations in the library that this one was made from."""
+    def find_parents(self, *ids: str) -> list[Creation]:
+        """Return the creations in the library that these were made from, each once."""
         with self._connect() as connection:
-            rows = connection.execute("SELECT parent FROM links WHERE child = ?", (id,)).fetchall()
-            return schema.read_rows(connection, self.home, [row[0] for row in rows])
+            parents: dict[str, None] = {}
+            for id in ids:
+                rows = connection.execute("SELECT parent FROM links WHERE child = ?", (id,)).fetchall()
+                parents.update(dict.fromkeys(row[0] for row in rows))
+            return schema.read_rows(connection, self.home, parents)
 
     def find_children(self, id: str) -> list[Creation]:
         """Return the creations that were made from this one, newest first."""

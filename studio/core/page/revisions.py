@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from msgspec.structs import replace
 
@@ -134,14 +135,8 @@ class RevisionTree:
         return self._runs(pieces[own[0] : own[-1] + 1]) if own else []
 
     def _runs(self, pieces: Sequence[Piece]) -> list[AuthorRun]:
-        runs: list[AuthorRun] = []
-        for piece in pieces:
-            author, text = self.nodes[piece.node].author, self._piece_text(piece)
-            if runs and runs[-1].author is author:
-                runs[-1] = AuthorRun(runs[-1].text + text, author)
-            else:
-                runs.append(AuthorRun(text, author))
-        return runs
+        grouped = groupby(pieces, lambda piece: self.nodes[piece.node].author)
+        return [AuthorRun("".join(map(self._piece_text, group)), author) for author, group in grouped]
 
     def find_node(self, position: int, node: int | None = None) -> int:
         """Return the node that wrote the character before `position`, or the root at the beginning."""

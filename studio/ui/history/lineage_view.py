@@ -57,8 +57,10 @@ class LineageView(QWidget):
             button.clicked.connect(lambda _=False, creation=step.creation: self.chosen.emit(creation))
             self._column.addWidget(button)
             self._steps.append(button)
-        self._more.setText(f"and {lineage.more} more made from it")
-        self._more.setVisible(lineage.more > 0)
+        parts = [f"{lineage.more_parents} more that it was made from"] if lineage.more_parents else []
+        parts += [f"{lineage.more} more made from it"] if lineage.more else []
+        self._more.setText(f"and {', '.join(parts)}")
+        self._more.setVisible(bool(parts))
 
     def _thumb_ready(self, creation: str, row: int) -> None:
         for button in self._steps:
