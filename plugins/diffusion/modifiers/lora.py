@@ -20,7 +20,8 @@ from .lora_modules import ModuleIndex
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-_TAG = re.compile(r"<lora:([^:<>]+)(?::\s*([+-]?\d*\.?\d+)\s*)?>")
+_TAG = re.compile(r"<lora:([^:<>]+)((?::[^:<>]*)*)>")
+_NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)")
 
 
 @dataclass(frozen=True)
@@ -29,18 +30,85 @@ class Lora:
 
     path: Path
     weight: float
+    text_encoder_weight: float | None = None
+    """None where both networks have the same weight."""
+
+
+@dataclass(frozen=True)
+class LoraTag:
+    """A tag in a prompt as the other programs read it.
+
+    ``<lora:name:0.8>`` has one weight, ``<lora:name:0.5:0.8>`` that of the text encoder first, and
+    ``<lora:name:te=0.5:unet=0.8>`` names them. A comma may stand for the point.
+    """
+
+    name: str
+    weight: float = 1.0
+    text_encoder_weight: float | None = None
+    problem: str = ""
+    """What is wrong with its weights; empty if nothing is."""
 
 
 def collect_loras(ctx: api.Context, prompt: str, choices: Sequence[str], weights: Sequence[float]) -> list[Lora]:
     """Collect the LoRAs of the form, then those of tags such as ``<lora:name:0.8>`` in the prompt.
 
-    A missing weight is 1. Raises BadInput for a file that is missing, damaged, or no LoRA.
+    A missing weight is 1. A tag that names no model is left out. Raises BadInput for a file of the form that is
+    missing, and for one that is damaged or no LoRA.
     """
     if len(weights) > len(choices):
         raise api.BadInput(f"There are {len(weights)} weights for {len(choices)} LoRAs.", "Remove some weights.")
     named = [*zip(choices, [*weights, *[1.0] * len(choices)], strict=False)]
-    named += [(name.strip(), float(weight or 1.0)) for name, weight in _TAG.findall(prompt)]
-    return [Lora(_find_file(ctx, name), weight) for name, weight in named]
+    loras = [Lora(_find_file(ctx, name), weight) for name, weight in named]
+    for tag in find_tags(prompt):
+        if (model := _find_tagged(ctx, tag.name)) is not None:
+            loras.append(Lora(_find_file(ctx, model), tag.weight, tag.text_encoder_weight))
+    return loras
+
+
+def find_tags(prompt: str) -> list[LoraTag]:
+    """Find the LoRA tags of a prompt."""
+    return [_parse_tag(name.strip(), weights) for name, weights in _TAG.findall(prompt)]
+
+
+def _parse_tag(name: str, weights: str) -> LoraTag:
+    numbers: dict[str, float] = {}
+    for position, part in enumerate(weights.split(":")[1:3]):
+        key, equals, text = part.rpartition("=")
+        text = text.strip()
+        if _NUMBER.fullmatch(text):
+            network = key.strip() if equals else ("te", "unet")[position]
+            numbers[network] = float(text.replace(",", "."))
+        elif text:
+            return LoraTag(name, problem=f"{text} is no weight, so 1 is used")
+    encoder = numbers.get("te", 1.0)
+    weight = numbers.get("unet", encoder)
+    return LoraTag(name, weight, None if encoder == weight else encoder)
+
+
+def _find_tagged(ctx: api.Context, name: str) -> str | None:
+    """Return the model choice that a tag names, which may be in a subfolder; None if there is none."""
+    for choice in (name, f"{name}.safetensors"):
+        try:
+            if isinstance(ctx.model(choice), Path):
+                return choice
+        except api.BadInput:
+            continue
+    wanted = tuple(part.casefold() for part in f"{name}.safetensors".replace("\\", "/").split("/"))
+    known = [*ctx.available_models("lora").values(), *ctx.downloads.rglob("*.safetensors")]
+    for path in known:
+        if tuple(part.casefold() for part in path.parts[-len(wanted) :]) == wanted:
+            return str(path)
+    return None
+
+
+def _tell_about_tags(ctx: api.Context, prompt: str) -> None:
+    for tag in find_tags(prompt):
+        if tag.problem:
+            ctx.emit(api.Notice(f"<lora:{tag.name}>: {tag.problem}.", "warning"))
+        if _find_tagged(ctx, tag.name) is None:
+            ctx.emit(
+                api.Notice(f"There is no LoRA named {tag.name}, so its tag in the prompt has no effect.", "warning")
+            )
 
 
 def strip_tags(prompt: str) -> str:
@@ -56,6 +124,7 @@ def apply(ctx: api.Context, model: Model, pipe: DiffusionPipeline, params: Any) 
     network of the same family are left to diffusers, which knows how to convert them.
     """
     loras = collect_loras(ctx, params.prompt, params.loras, params.lora_weights)
+    _tell_about_tags(ctx, params.prompt)
     if not loras:
         yield {}
         return
@@ -95,8 +164,11 @@ def _attach(
         except UnfitLayerError as error:
             refused[layer.module] = str(error)
             continue
-        if lora.weight:
-            delta.to(ctx.device, ctx.dtype).attach(module, lora.weight, hooks)
+        weight = lora.weight
+        if lora.text_encoder_weight is not None and modules.is_in_text_encoder(module):
+            weight = lora.text_encoder_weight
+        if weight:
+            delta.to(ctx.device, ctx.dtype).attach(module, weight, hooks)
     if refused:
         name, reason = next(iter(refused.items()))
         raise api.BadInput(

@@ -81,6 +81,10 @@ class ModuleIndex:
                     return modules[candidate]
         return None
 
+    def is_in_text_encoder(self, module: nn.Module) -> bool:
+        """Check whether a module belongs to a text encoder, which a LoRA may have a weight of its own for."""
+        return any(one is module for name in _TEXT_ENCODERS for one in self._modules.get(name, {}).values())
+
     def _spellings(self, name: str) -> list[str]:
         """List the names that a module may have: today's, those of old attention processors, and of the sgm UNet."""
         spellings = [f"{name}_0" if name.endswith("to_out") else name, name]

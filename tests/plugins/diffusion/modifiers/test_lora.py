@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from plugins.diffusion.modifiers import lora as lora_module
 from plugins.diffusion.tools.text_to_image import TextToImage
 from studio import api, testing
 
@@ -61,6 +62,49 @@ def test_weights_change_the_image_and_the_model_is_unchanged(sd: Path, lora: Pat
     assert len(ctx.models.loaded) == 1
 
 
+def test_a_tag_that_finds_nothing_is_said(sd: Path, lora: Path) -> None:
+    ctx = ModelFolderContext()
+    ctx.model_folder = lora.parent
+    prompt = "fox <lora:missing:0,8> <lora:ink.safetensors:much>"
+    testing.run(TextToImage, ctx, model=str(sd), prompt=prompt, steps=1)
+    texts = [event.text for event in ctx.events if isinstance(event, api.Notice)]
+    assert "There is no LoRA named missing, so its tag in the prompt has no effect." in texts
+    assert "<lora:ink.safetensors>: much is no weight, so 1 is used." in texts
+
+
+@pytest.mark.parametrize(
+    ("tag", "name", "weight", "text_encoder_weight"),
+    [
+        ("<lora:ink>", "ink", 1.0, None),
+        ("<lora:ink:0.8>", "ink", 0.8, None),
+        ("<lora:ink:0,8>", "ink", 0.8, None),
+        ("<lora:ink: -.5 >", "ink", -0.5, None),
+        ("<lora:styles/ink:0.8>", "styles/ink", 0.8, None),
+        ("<lora:ink:0.5:0.8>", "ink", 0.8, 0.5),
+        ("<lora:ink:0,5:0,8>", "ink", 0.8, 0.5),
+        ("<lora:ink:te=0.5:unet=0.8>", "ink", 0.8, 0.5),
+        ("<lora:ink:unet=0.8>", "ink", 0.8, 1.0),
+        ("<lora:ink:>", "ink", 1.0, None),
+    ],
+)
+def test_tags_are_read_as_other_programs_do(
+    tag: str, name: str, weight: float, text_encoder_weight: float | None
+) -> None:
+    assert lora_module.find_tags(f"a fox {tag}, ink") == [lora_module.LoraTag(name, weight, text_encoder_weight)]
+    assert lora_module.strip_tags(f"a fox {tag}, ink") == "a fox , ink"
+
+
+def test_a_tag_may_name_a_subfolder(lora: Path) -> None:
+    ctx = testing.FakeContext()
+    folder = ctx.downloads / "styles" / "drawn"
+    folder.mkdir(parents=True)
+    (folder / "brush.safetensors").write_bytes(lora.read_bytes())
+    for name in ("brush", "drawn/brush", "styles/drawn/brush", "Styles\\Drawn\\Brush"):
+        found = lora_module.collect_loras(ctx, f"<lora:{name}:0.5:0.8>", [], [])
+        assert [(one.weight, one.text_encoder_weight) for one in found] == [(0.8, 0.5)], name
+    assert not lora_module.collect_loras(ctx, "<lora:other/brush>", [], [])
+
+
 def test_a_file_that_is_no_lora_or_does_not_fit_is_refused(
     sd: Path, lora: Path, tiny_model: Callable[[str], Path]
 ) -> None:
@@ -69,7 +113,8 @@ def test_a_file_that_is_no_lora_or_does_not_fit_is_refused(
         paint(testing.FakeContext(), model=other, loras=[str(lora)], width=32, height=32)
     with pytest.raises(api.BadInput, match="and no LoRA"):
         paint(testing.FakeContext(), model=str(sd), loras=[str(sd / "unet/diffusion_pytorch_model.safetensors")])
-    with pytest.raises(api.BadInput, match="no starter model named"):
-        paint(testing.FakeContext(), model=str(sd), prompt="a fox <lora:missing:0.8>")
+    ctx = testing.FakeContext()
+    plain = paint(ctx, model=str(sd), prompt="a fox ")
+    assert (paint(ctx, model=str(sd), prompt="a fox <lora:missing:0.8>") == plain).all()
     with pytest.raises(api.BadInput, match="2 weights for 1 LoRAs"):
         paint(testing.FakeContext(), model=str(sd), loras=[str(lora)], lora_weights=[1, 2])
