@@ -96,9 +96,7 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_resume_options(run)
     run.add_argument("--list-resumable", action="store_true", help="list interrupted runs and how to resume them")
 
-    again = command(
-        "again", "run", "run the recipe of a creation again, or the parameters that another program wrote into an image"
-    )
+    again = command("again", "run", "run a recipe again, or what another program wrote into an image")
     again.add_argument("file", metavar="FILE", help="a file or the id of a creation")
     again.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change a parameter, such as model=NAME"
