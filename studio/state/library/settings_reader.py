@@ -11,7 +11,7 @@ from studio.core import params_schema
 from studio.core.descriptor import ToolDescriptor, Widget
 from studio.core.untrusted_files import name_for_display, read_or_else
 from studio.engine.character_values import CHAT, GREETING, STORY, fit_card, fit_lorebook
-from studio.engine.foreign_values import FittedField, fit_fields
+from studio.engine.foreign_values import TEXT_TO_IMAGE, FittedField, fit_fields
 from studio.library.foreign.fields import MORE, list_fields
 from studio.library.foreign.metadata import ForeignMetadata
 from studio.library.index.found_settings import FoundSettings
@@ -136,11 +136,11 @@ def _offer_character(
 
 
 def choose_tool(tools: Sequence[ToolDescriptor], current: ToolDescriptor | None, output: str) -> ToolDescriptor | None:
-    """Return the tool that makes such a result from a prompt alone: the current one, or that with most parameters."""
-    fitting = [tool for tool in tools if tool.output == output and _starts_from_prompt(tool)]
-    if current in fitting:
+    """Return the tool that makes such a result from a prompt alone: the current one, or the usual one, or any."""
+    fitting = {tool.id: tool for tool in tools if tool.output == output and _starts_from_prompt(tool)}
+    if current is not None and current.id in fitting:
         return current
-    return max(fitting, key=lambda tool: len(params_schema.read_fields(tool.schema)), default=None)
+    return fitting.get(TEXT_TO_IMAGE) or next(iter(fitting.values()), None)
 
 
 def _starts_from_prompt(tool: ToolDescriptor) -> bool:

@@ -300,10 +300,15 @@ class Window(QMainWindow):
             return
         dialog = self._offer_dialog = SettingsOfferDialog(offer, self)
         dialog.used.connect(lambda names: offers.use(offer, names))
-        dialog.used.connect(lambda _: self.central.show_for_tool())
+        dialog.used.connect(lambda _: self._show_for_used_settings())
         dialog.import_chosen.connect(lambda: offers.import_only(offer))
         dialog.finished.connect(self._forget_offer_dialog)
         dialog.open()
+
+    def _show_for_used_settings(self) -> None:
+        self.central.show_for_tool()
+        if self.central.is_page:
+            self.central.focus()
 
     def _forget_offer_dialog(self) -> None:
         if self._offer_dialog is not None:

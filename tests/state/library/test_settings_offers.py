@@ -6,10 +6,12 @@ import json
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 from PIL import Image
 from pytestqt.qtbot import QtBot
 
+from plugins.diffusion.tools.text_to_image import TextToImage
 from studio.core.recipe import PluginRef, Recipe
 from studio.library.storage import recipe_embedding
 from studio.state.library import settings_offers, settings_reader
@@ -172,3 +174,6 @@ def test_the_tool_starts_from_a_prompt_and_makes_the_same_kind_of_file() -> None
     assert choose_tool(tools, FROM_IMAGE, "image") == FROM_PROMPT
     assert choose_tool(tools, None, "animation") == VIDEO
     assert choose_tool([FROM_IMAGE], FROM_IMAGE, "image") is None
+    usual = msgspec.structs.replace(FROM_PROMPT, id=TextToImage.id)
+    assert choose_tool([*tools, usual], None, "image") == usual
+    assert choose_tool([*tools, usual], FROM_PROMPT, "image") == FROM_PROMPT

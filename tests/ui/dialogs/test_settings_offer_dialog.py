@@ -126,4 +126,5 @@ def test_a_dropped_card_shows_the_page_with_one_greeting(
     assert dialog.all.checkState() is Qt.CheckState.Checked
     qtbot.keyClick(dialog, Qt.Key.Key_Return)
     assert window.central.is_page
+    assert window.focusWidget() is window.central.page_view.editor
     assert window.session.page.text == "Mira: You are late, You.\n\nYou: "
