@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import io
 import json
 import sqlite3
 import struct
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ import msgspec
 from studio.core.paths import Home
 from studio.library.formats import exif, gif, png, xmp
 from studio.library.storage import recipe_embedding, writer
+from tests.fixtures.cards import V2, V3, WORLD
 from tests.fuzz.mutations import ebml
 from tests.library import factories
 
@@ -162,6 +165,21 @@ def graphs() -> dict[str, bytes]:
 def captions() -> dict[str, bytes]:
     """Return texts that lie beside an image: parameters or a bare prompt."""
     return {"a1111.txt": A1111.encode(), "several-lines.txt": f'{A1111},\nTemplate: "a\nb"'.encode()}
+
+
+@functools.cache
+def cards() -> dict[str, bytes]:
+    """Return character cards and lorebooks by file name."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("card.json", json.dumps(V3))
+    chara = base64.b64encode(json.dumps(V2).encode()).decode()
+    return {
+        "card.json": json.dumps(V2).encode(),
+        "world.json": json.dumps(WORLD).encode(),
+        "card.charx": archive.getvalue(),
+        "card.png": _encoded("PNG", pnginfo=png.to_png_info([png.build_text_chunk("chara", chara)])),
+    }
 
 
 @functools.cache

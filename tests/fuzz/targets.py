@@ -27,6 +27,7 @@ from studio.library.foreign.fields import list_fields
 from studio.library.foreign.metadata import read_metadata
 from studio.library.foreign.parsed_fields import parse_json
 from studio.library.index import schema
+from studio.library.index.found_settings import find_settings
 from studio.library.library import Library
 from studio.library.models import external_folders, licences, model_kind, offers
 from studio.library.pages.store import PageStore
@@ -93,6 +94,20 @@ class Readers:
         image.write_bytes(seeds.pictures()["plain.bmp"])
         msgspec.json.encode(list_fields(found) if (found := read_metadata(image)) else None)
         list(dialects.read({"parameters": content.decode("utf-8", "replace")}))
+
+    def read_card(self, path: Path, content: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        with contextlib.suppress(BadInput, OSError):
+            found = find_settings(path)
+            msgspec.msgpack.encode(found)
+            if found.card is not None:
+                texts = [part.text for part in found.card.list_parts("You")]
+                texts += [*found.card.list_greetings("You"), *found.card.list_lore("You")]
+                "".join(texts).encode()
+            if found.book is not None:
+                "".join(found.book.list_lines("Mira", "You")).encode()
+        path.unlink()
 
     def read_sidecar(self, path: Path, content: bytes) -> None:
         picture = path.with_name("beside.png")
@@ -201,6 +216,7 @@ def all_targets(readers: Readers, scratch: Path) -> list[Target]:
         ("text", seeds.texts(), readers.read_creation, home.library),
         ("graph", seeds.graphs(), readers.read_graph, home.root / "graphs"),
         ("caption", seeds.captions(), readers.read_caption, home.root / "captions"),
+        ("card", seeds.cards(), readers.read_card, readers.elsewhere),
         ("sidecar", seeds.sidecars(), readers.read_sidecar, home.library),
         ("model", seeds.model_files(), readers.read_model_file, home.models),
         ("model folder", seeds.model_folders(), readers.read_model_folder, home.models / "folder"),
