@@ -9,6 +9,7 @@ from studio import api
 
 from ..models.tokenizer import encode_bos, encode_text
 from ..models.writer import Writer
+from .template_renderer import limit_templates
 
 USER, ASSISTANT, SYSTEM = "user", "assistant", "system"
 Message: TypeAlias = tuple[str, str]
@@ -31,14 +32,17 @@ def encode_chat(writer: Writer, messages: Sequence[Message]) -> list[int]:
         return encode_chat(writer, messages[:-1])
     is_continued = messages[-1][0] == ASSISTANT
     try:
-        tokens = writer.tokenizer.apply_chat_template(
-            [{"role": role, "content": content} for role, content in messages],
-            add_generation_prompt=not is_continued,
-            continue_final_message=is_continued,
-            tokenize=True,
-            return_dict=False,
-            sanitize_control_tokens=True,
-        )
+        with limit_templates():
+            tokens = writer.tokenizer.apply_chat_template(
+                [{"role": role, "content": content} for role, content in messages],
+                add_generation_prompt=not is_continued,
+                continue_final_message=is_continued,
+                tokenize=True,
+                return_dict=False,
+                sanitize_control_tokens=True,
+            )
+    except api.BadInput as error:  # a template without end is not tried again
+        raise api.BadInput(str(error.args[0]).replace("The model", writer.name), error.hint) from error
     except Exception as error:  # templates raise what their authors chose
         if len(messages) > 1 and messages[0][0] == SYSTEM:
             (_, system_prompt), (role, content), *rest = messages

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from studio import api
 
 from ..generation import estimate
+from ..generation.template_renderer import limit_templates
 from ..models import transformers_loader
 from ..models.writer import find_model
 
@@ -106,15 +107,16 @@ def _describe(
 def _build_inputs(processor: ProcessorMixin, image: Image, question: str) -> dict[str, Tensor]:
     if getattr(processor, "chat_template", None):
         content = [{"type": "image", "image": image}, {"type": "text", "text": question or "Describe this picture."}]
-        return dict(
-            processor.apply_chat_template(
-                [{"role": "user", "content": content}],
-                add_generation_prompt=True,
-                tokenize=True,
-                return_dict=True,
-                return_tensors="pt",
+        with limit_templates():
+            return dict(
+                processor.apply_chat_template(
+                    [{"role": "user", "content": content}],
+                    add_generation_prompt=True,
+                    tokenize=True,
+                    return_dict=True,
+                    return_tensors="pt",
+                )
             )
-        )
     text = {"text": question} if question else {}
     return dict(processor(images=image, return_tensors="pt", **text))
 

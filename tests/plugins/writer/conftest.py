@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tqdm import tqdm
 
+from plugins.writer.generation.template_renderer import renderer
 from plugins.writer.tools.train import WriterTrain
 from studio import api, testing
 
@@ -21,6 +22,13 @@ def no_progress_bar_thread() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tqdm, "monitor_interval", 0)
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_template_process() -> Iterator[None]:
+    """End the process that applies chat templates, which belongs to a worker."""
+    yield
+    renderer.close()
 
 
 def tale_about(animal: str, number: int) -> str:
