@@ -352,6 +352,17 @@ def test_an_export_includes_what_is_chosen_and_keeps_the_choice(studio: Command,
     (shared.root / "settings.json").unlink()
 
 
+def test_history_notices_files_that_were_deleted_or_added(studio: Command, tmp_path: Path) -> None:
+    first, second = (studio("run", "echo.copy", "--json").find_events("saved")[0] for _ in range(2))
+    kept = tmp_path / "kept.png"
+    shutil.move(first["path"], kept)
+    ids = {event["id"] for event in studio("history", "--json").events if not event.get("missing")}
+    assert first["creation"] not in ids
+    assert second["creation"] in ids
+    shutil.move(kept, first["path"])
+    assert first["creation"] in {event["id"] for event in studio("history", "--json").events if not event["missing"]}
+
+
 def test_again_reports_changed_versions(studio: Command, shared: Home) -> None:
     old = Recipe(
         tool="echo.copy", tool_version=0, plugin=PluginRef("echo", "0.9"), params={"strength": 0.1}, seed=3,

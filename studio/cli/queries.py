@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ from studio.cli.console import Console
 from studio.cli.path_argument import parse_path
 from studio.core import params_schema
 from studio.core.descriptor import Field, PluginDescriptor
-from studio.core.errors import BadInput
+from studio.core.errors import BadInput, StudioError
 from studio.library.creation import Creation
 from studio.library.foreign.metadata import read_metadata
 from studio.library.storage import recipe_embedding
@@ -76,6 +77,9 @@ def history(options: argparse.Namespace, console: Console) -> int:
     if not 1 <= options.limit <= MAX_LIMIT:
         raise BadInput(f"--limit must be between 1 and {MAX_LIMIT}, not {options.limit}.")
     with open_app(options, console) as app:
+        if not app.library.needs_sweep:
+            with suppress(StudioError):  # what is known is listed, also where the index cannot be written
+                app.library.sweep()
         creations = app.library.search(" ".join(options.query), limit=options.limit)
     for creation in creations:
         console.emit(creation)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from studio.core.errors import CannotWrite
+from studio.core.humanize import format_size
 
+_DISK_FULL_WORDS = ("No space left on device", "database or disk is full", "Disk quota exceeded", "os error 28")
 PART = ".part-"
 """Prefix of unfinished files; process id and random digits follow. A sweep deletes those whose process has ended."""
 
@@ -69,11 +72,32 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
 def describe_write_error(path: Path, error: OSError) -> CannotWrite:
     """Convert an OSError of a write to a sentence. Names of unfinished files are left out, since nobody knows them."""
     name = "the file" if path.name.startswith(PART) else path.name
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return CannotWrite(f"The disk is full: {name} could not be saved.", "Free some space and try again.")
+    if is_disk_full(error):
+        return describe_full_disk(name, path.parent)
     if isinstance(error, PermissionError):
         return CannotWrite(f"{path.parent} is write-protected.", "Choose another folder.")
     return CannotWrite(f"Could not save {name}: {error.strerror or error}.")
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Check for a full disk or quota, also in what a library raised after it."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if any(words in str(seen) for words in _DISK_FULL_WORDS):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def describe_full_disk(name: str, folder: Path) -> CannotWrite:
+    """Return the error of a file that did not fit, with the free space on the disk of `folder`."""
+    try:
+        free = f" {folder} has {format_size(shutil.disk_usage(folder).free)} left."
+    except OSError:
+        free = ""
+    return CannotWrite(f"The disk is full: {name} could not be saved.{free}", "Free some space and try again.")
 
 
 def sync_folder(folder: Path) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from studio.core.errors import StudioError
+from studio.core.files import describe_full_disk, is_disk_full
 from studio.core.job import Job, JobState, Lane
 from studio.engine.crash_policy import after_interruption
 
@@ -49,6 +50,7 @@ class JobQueue:
         self.notice = ""
         self._lock = threading.RLock()
         self._jobs: dict[str, Job] = {}
+        self._path = path
         self._base = self._open(path)
         self._paused = self._read_setting("held") == "yes"
         self._load()
@@ -179,7 +181,7 @@ class JobQueue:
                 for statement, values in statements:
                     self._base.execute(statement, values)
         except sqlite3.Error as error:
-            raise _cannot_store(error) from error
+            raise _cannot_store(error, self._path) from error
 
     def _read_setting(self, name: str) -> str:
         row = self._base.execute("SELECT value FROM said WHERE name = ?", (name,)).fetchone()
@@ -204,7 +206,7 @@ class JobQueue:
             return _connect(str(path))
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
-                raise _cannot_store(error) from error
+                raise _cannot_store(error, path) from error
             aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
             for ending in ("", "-wal", "-shm"):
                 part = path.with_name(path.name + ending)
@@ -233,7 +235,7 @@ def _connect(path: str) -> sqlite3.Connection:
     return base
 
 
-def _cannot_store(error: sqlite3.Error) -> StudioError:
-    if "full" in str(error):
-        return StudioError("The disk is full: the job could not be saved.", "Free some space and try again.")
+def _cannot_store(error: sqlite3.Error, path: Path | None = None) -> StudioError:
+    if is_disk_full(error):
+        return describe_full_disk("the job", path.parent if path else Path())
     return StudioError(f"The list of jobs cannot be written: {error}.", "Check the studio's folder: `studio doctor`.")

@@ -61,7 +61,7 @@ class Library:
                 connection.execute("SELECT count(*) FROM facts").fetchone()
         except sqlite3.Error as error:
             if not sqlite_pool.is_corruption(error):
-                raise _describe_index_error(error) from error
+                raise _describe_index_error(error, self.home.root) from error
             self._reset_index()
             with self._connect():
                 pass
@@ -283,7 +283,7 @@ class Library:
             return reindex.sweep(self.home, self._pool, self.reader, progress)
         except sqlite3.Error as error:
             if not sqlite_pool.is_corruption(error):
-                raise _describe_index_error(error) from error
+                raise _describe_index_error(error, self.home.root) from error
             self._reset_index()
         with _translate_errors(self.home):
             return reindex.sweep(self.home, self._pool, self.reader, progress)
@@ -387,15 +387,15 @@ def _translate_errors(home: Home) -> Iterator[None]:
         if sqlite_pool.is_corruption(error):
             with suppress(OSError):
                 home.index.with_name(_DAMAGED_MARKER).touch()
-        raise _describe_index_error(error) from error
+        raise _describe_index_error(error, home.root) from error
 
 
-def _describe_index_error(error: sqlite3.Error) -> StudioError:
+def _describe_index_error(error: sqlite3.Error, folder: Path) -> StudioError:
     if sqlite_pool.is_corruption(error):
         return StudioError("The library's index is damaged.", "Restart the studio to rebuild it from the files.")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
-        return StudioError("The disk is full: the index could not be written.", "Free some space and try again.")
+        return files.describe_full_disk("the index", folder)
     if code == sqlite3.SQLITE_BUSY:
         return StudioError("Another studio is writing to the library.", "Try again in a moment.")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):

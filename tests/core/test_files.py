@@ -1,10 +1,13 @@
 """Files are written whole or not at all."""
 
 import errno
+import re
+import sqlite3
 from pathlib import Path
 
 import pytest
 
+from studio.core import files
 from studio.core.digests import sha256
 from studio.core.errors import StudioError
 from studio.core.files import atomic_write, write_bytes_atomically
@@ -45,3 +48,24 @@ def test_a_file_in_place_of_a_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StudioError, match="Could not save"):
         write_bytes_atomically(tmp_path / "file" / "below.txt", b"")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        sqlite3.OperationalError("database or disk is full"),
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_recognised_in_any_error(tmp_path: Path, error: Exception) -> None:
+    assert files.is_disk_full(error)
+    outer = RuntimeError("the library failed")
+    outer.__cause__ = error
+    assert files.is_disk_full(outer)
+    assert re.search(
+        rf"The disk is full: x could not be saved. {re.escape(str(tmp_path))} has [\d.]+ \w+ left.",
+        str(files.describe_full_disk("x", tmp_path)),
+    )
+    assert not files.is_disk_full(OSError(errno.EACCES, "Permission denied"))

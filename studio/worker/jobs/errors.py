@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pydantic
@@ -12,10 +13,11 @@ from studio import api
 from studio.core import params_schema
 from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import BadInput, Failure, FailureKind, StudioError, describe_exception, is_out_of_memory
+from studio.core.files import describe_full_disk, is_disk_full
 
 
-def to_failure(error: BaseException, title: str) -> Failure:
-    """Return the failure for an exception; `title` is that of the tool that raised it."""
+def to_failure(error: BaseException, title: str, folder: Path | None = None) -> Failure:
+    """Return the failure for an exception; `title` is that of the tool that raised it, `folder` where it writes."""
     details = "".join(traceback.format_exception(error))
     if is_out_of_memory(error) and not isinstance(error, StudioError):
         sentence = f"{title} needs more memory than there is. Try a smaller size, or fewer at once."
@@ -24,6 +26,9 @@ def to_failure(error: BaseException, title: str) -> Failure:
         return Failure(error.kind, str(error))
     if isinstance(error, StudioError):
         return Failure(error.kind, str(error), details)
+    if is_disk_full(error):
+        full = describe_full_disk(f"what {title} writes", folder or Path())
+        return Failure(full.kind, str(full), details)
     if isinstance(error, SystemExit):
         return Failure(FailureKind.FAILED, f"{title} tried to end the program, and was stopped.", details)
     return Failure(FailureKind.FAILED, f"{title} stopped with an error: {describe_exception(error)}", details)

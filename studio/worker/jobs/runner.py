@@ -71,7 +71,7 @@ class JobRunner:
                 return self._run_in(scratch, run, tool, signals)
         except BaseException as error:
             _log.info("%s failed", run.job, exc_info=not isinstance(error, api.StudioError))
-            failure = to_failure(error, tool.title)
+            failure = to_failure(error, tool.title, self._home.root)
             out_of_memory = is_out_of_memory(error)
         finally:
             self._restore_process(before, run, tool)
