@@ -146,6 +146,13 @@ def test_repair_removes_strangers_and_brings_replaced_packages_back(checkout: Ch
     assert checkout.start("repair", "--help").stdout.endswith("repair --help\n")
 
 
+@pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("test", "-h"), ("--version",)])
+def test_help_installs_nothing(checkout: Checkout, arguments: tuple[str, ...]) -> None:
+    before = sorted(path.name for path in checkout.root.iterdir())
+    assert "not set up yet" in checkout.start(*arguments).stdout
+    assert sorted(path.name for path in checkout.root.iterdir()) == before
+
+
 def test_an_environment_without_its_python_is_created_again(checkout: Checkout) -> None:
     checkout.start("tools")
     Environment.of(checkout.root).python.unlink()

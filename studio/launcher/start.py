@@ -12,6 +12,11 @@ from collections.abc import Iterator, Sequence
 from studio.launcher import stamp
 from studio.launcher.errors import LaunchError, NoDisplay
 
+HELP = """\
+usage: python3 main.py [-h] [--home FOLDER] [--device DEVICE] [--json] [--version] COMMAND ...
+
+The studio is not set up yet, which the help of its commands needs. `python3 main.py doctor` sets it up once: it makes the
+folder .venv and downloads the packages."""
 PYTHON = os.path.join("Scripts", "python.exe") if sys.platform == "win32" else os.path.join("bin", "python")
 
 
@@ -19,7 +24,9 @@ def start(root: str, arguments: Sequence[str]) -> int:
     """Prepare the environment and replace this process by the studio. Return an exit status if that fails."""
     command = next(skip_options(arguments), "")
     try:
-        if command == "repair" and not {"-h", "--help"} & set(arguments):
+        if {"-h", "--help", "--version"} & set(arguments):
+            return _show_help(root, command, arguments)
+        if command == "repair":
             from studio.launcher.install import repair_environment
 
             repair_environment(root)
@@ -32,6 +39,17 @@ def start(root: str, arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("Stopped. Start again to continue.", file=sys.stderr)
         return 130
+
+
+def _show_help(root: str, command: str, arguments: Sequence[str]) -> int:
+    """Show the help with the environment as it is, since help changes nothing; without one, say what creates it."""
+    folder = os.path.join(root, ".venv")
+    python = os.path.join(folder, PYTHON)
+    extra = "test " if command == "test" else "run "
+    if os.path.exists(python) and any(line.startswith(extra) for line in stamp.read(folder)):
+        return _hand_over(root, python, command, arguments)
+    print(HELP)
+    return 0
 
 
 def skip_options(arguments: Sequence[str]) -> Iterator[str]:
