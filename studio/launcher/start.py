@@ -15,8 +15,8 @@ from studio.launcher.errors import LaunchError, NoDisplay
 HELP = """\
 usage: python3 main.py [-h] [--home FOLDER] [--device DEVICE] [--json] [--version] COMMAND ...
 
-The studio is not set up yet, which the help of its commands needs. `python3 main.py doctor` sets it up once: it makes the
-folder .venv and downloads the packages."""
+The studio is not set up yet, which the help of its commands needs. `python3 main.py doctor` sets it up once: it makes
+the folder .venv and downloads the packages."""
 PYTHON = os.path.join("Scripts", "python.exe") if sys.platform == "win32" else os.path.join("bin", "python")
 
 
