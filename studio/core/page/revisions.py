@@ -11,9 +11,10 @@ Positions and lengths count Unicode code points.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 
 from msgspec.structs import replace
 
@@ -170,13 +171,16 @@ class RevisionTree:
             path.append(ancestor)
             ancestor = self.nodes[ancestor].parent
         pieces = self._piece_cache[ancestor]
+        if not path:
+            return pieces
         if len(self._piece_cache) > _MAX_CACHED:
             self._piece_cache = {ROOT: (), ancestor: pieces}
+        changed = _PieceList(pieces)
         for count, id in enumerate(reversed(path)):
-            pieces = _apply_change(pieces, self.nodes[id])
+            changed.apply(self.nodes[id])
             if count % _CACHE_INTERVAL == 0 or count >= len(path) - 2:
-                self._piece_cache[id] = pieces
-        return pieces
+                self._piece_cache[id] = tuple(changed.pieces)
+        return self._piece_cache[node]
 
     # The tree
     def path_to(self, node: int) -> list[int]:
@@ -240,7 +244,7 @@ class RevisionTree:
             return hits
         pattern = re.compile(re.escape(words), re.IGNORECASE)
         margin = len(words) - 1
-        for id in sorted(self.nodes, reverse=True):
+        for id in sorted(self.nodes):  # upwards, because a text follows quickly from that of its parent
             node = self.nodes[id]
             text = self.text_of(id) if node.text else ""
             match = pattern.search(text, max(0, node.at - margin), node.at + len(node.text) + margin)
@@ -248,9 +252,7 @@ class RevisionTree:
                 at = match.start()
                 before, after = max(0, at - 32), match.end() + 48
                 hits.append(SearchHit(id, at, " ".join(text[before:after].split())))
-            if len(hits) >= limit:
-                break
-        return hits
+        return hits[::-1][:limit]
 
     # Changes
     def write(
@@ -521,21 +523,36 @@ def _build_amendment(node: Node, at: int, removed: int, text: str) -> AmendNode:
     return AmendNode(node.id, at, removed, keep, text[keep:])
 
 
-def _apply_change(pieces: tuple[Piece, ...], node: Node) -> tuple[Piece, ...]:
-    """Return the pieces of a text after a node's change."""
-    first, offset = _find_piece(pieces, node.at)
-    last, skipped = _find_piece(pieces, node.at + node.removed)
-    head = (Piece(pieces[first].node, pieces[first].start, offset),) if offset else ()
-    new = (Piece(node.id, 0, len(node.text)),) if node.text else ()
-    if not skipped:
-        return pieces[:first] + head + new + pieces[last:]
-    rest = pieces[last]
-    return (
-        pieces[:first]
-        + head
-        + new
-        + (Piece(rest.node, rest.start + skipped, rest.length - skipped), *pieces[last + 1 :])
-    )
+class _PieceList:
+    """Pieces of a text, to which changes are applied one after the other."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self.pieces = list(pieces)
+        self._lengths = [piece.length for piece in pieces]
+
+    def apply(self, node: Node) -> None:
+        """Apply a node's change."""
+        ends = list(accumulate(self._lengths))
+        first, offset = self._find(ends, node.at)
+        last, skipped = self._find(ends, node.at + node.removed)
+        new = []
+        if offset:
+            new.append(Piece(self.pieces[first].node, self.pieces[first].start, offset))
+        if node.text:
+            new.append(Piece(node.id, 0, len(node.text)))
+        if skipped:
+            rest = self.pieces[last]
+            new.append(Piece(rest.node, rest.start + skipped, rest.length - skipped))
+            last += 1
+        self.pieces[first:last] = new
+        self._lengths[first:last] = [piece.length for piece in new]
+
+    @staticmethod
+    def _find(ends: Sequence[int], position: int) -> tuple[int, int]:
+        number = bisect_right(ends, position)
+        if number == len(ends):
+            return number, 0
+        return number, position - (ends[number - 1] if number else 0)
 
 
 def _find_piece(pieces: tuple[Piece, ...], position: int) -> tuple[int, int]:

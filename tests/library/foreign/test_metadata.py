@@ -264,7 +264,7 @@ def test_hostile_texts_do_no_harm(name: str, text: str) -> None:
 def test_a_decompression_bomb_hides_no_other_text(tmp_path: Path, size: int) -> None:
     path = png_with(tmp_path / "a.png", {"parameters": TEXT})
     bomb = zlib.compress(bytes(size), 9)
-    chunk = png._pack_chunk(b"iTXt", b"bomb\0\1\0\0\0" + bomb)
+    chunk = png.pack_chunk(b"iTXt", b"bomb\0\1\0\0\0" + bomb)
     content = path.read_bytes()
     path.write_bytes(content[:33] + chunk + content[33:])
     found = metadata.read_metadata(path)
