@@ -580,6 +580,28 @@ def test_a_full_disk_is_reported_and_loses_nothing(small_disk: Path, capsys: pyt
     assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == [saved["creation"]]
 
 
+def test_a_read_only_home_can_be_looked_at(
+    small_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(small_disk / "home")
+    home.create_folders()
+    (home.plugins / "echo.py").write_text(PLUGIN)
+    command = ["--home", str(home.root), "--device", "cpu"]
+    assert main([*command, "run", "echo.copy", "--json"]) == 0
+    (saved,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"saved",' in line]
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    assert main([*command, "history", "--json"]) == 0
+    assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == [saved["creation"]]
+    assert main([*command, "recipe", saved["creation"]]) == 0
+    assert main([*command, "export", saved["creation"], "--out", str(tmp_path / "copy.png")]) == 0
+    assert (tmp_path / "copy.png").is_file()
+    capsys.readouterr()
+    assert main([*command, "run", "echo.copy"]) == 2
+    output = capsys.readouterr()
+    assert "is write-protected" in output.err
+    assert len(output.err.splitlines()) == 1
+
+
 # Interrupting
 
 

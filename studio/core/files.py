@@ -74,7 +74,7 @@ def describe_write_error(path: Path, error: OSError) -> CannotWrite:
     name = "the file" if path.name.startswith(PART) else path.name
     if is_disk_full(error):
         return describe_full_disk(name, path.parent)
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return CannotWrite(f"{path.parent} is write-protected.", "Choose another folder.")
     return CannotWrite(f"Could not save {name}: {error.strerror or error}.")
 

@@ -36,6 +36,8 @@ class Home:
     """The studio's home: `STUDIO_HOME`, or the platform's folder for user data."""
 
     root: Path
+    index_folder: Path | None = None
+    """Folder of the index and the thumbnails, where they cannot be in a home that is read-only."""
 
     @staticmethod
     def default() -> Home:
@@ -59,11 +61,11 @@ class Home:
 
     @property
     def index(self) -> Path:
-        return self.root / "index.db"
+        return (self.index_folder or self.root) / "index.db"
 
     @property
     def thumbs(self) -> Path:
-        return self.root / "thumbs.db"
+        return (self.index_folder or self.root) / "thumbs.db"
 
     @property
     def queue(self) -> Path:
@@ -114,7 +116,14 @@ class Home:
     def logs(self) -> Path:
         return self.root / "logs"
 
+    @property
+    def is_read_only(self) -> bool:
+        """True for a home that exists and cannot be written. It can be looked at."""
+        return self.root.is_dir() and not os.access(self.root, os.W_OK)
+
     def create_folders(self) -> None:
-        """Create the missing folders of the home. Raises OSError."""
+        """Create the missing folders of the home, unless it is read-only. Raises OSError."""
+        if self.is_read_only:
+            return
         for folder in (self.library, self.trash, self.jobs, self.plugins, self.models, self.logs):
             folder.mkdir(parents=True, exist_ok=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +44,8 @@ class Library:
     """
 
     def __init__(self, home: Home) -> None:
-        self.home = home
+        self._temporary_index = _copy_index(home) if home.is_read_only else None
+        self.home = home = replace(home, index_folder=self._temporary_index) if self._temporary_index else home
         self._pool = Pool(home.index, schema.prepare_connection)
         self._thumbnails = ThumbnailDb(home.thumbs)
         self.reader = FileReader()
@@ -70,6 +74,8 @@ class Library:
         self.reader.close()
         self._pool.close()
         self._thumbnails.close()
+        if self._temporary_index:
+            shutil.rmtree(self._temporary_index, ignore_errors=True)
 
     @property
     def needs_sweep(self) -> bool:
@@ -376,6 +382,16 @@ class Library:
     def _begin(self) -> Iterator[sqlite3.Connection]:
         with _translate_errors(self.home), self._pool.begin() as connection:
             yield connection
+
+
+def _copy_index(home: Home) -> Path:
+    """Copy the index and the thumbnails of a home that is read-only into a temporary folder."""
+    folder = Path(tempfile.mkdtemp(prefix="studio-index-"))
+    for path in (home.index, home.thumbs):
+        for file in (path, path.with_name(f"{path.name}-wal")):
+            with suppress(OSError):
+                shutil.copyfile(file, folder / file.name)
+    return folder
 
 
 @contextmanager

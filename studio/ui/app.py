@@ -63,9 +63,13 @@ def open_window(app: QApplication, home: Home, device: str = "") -> Window:
     stored, problems = settings.load_with_problems(home.settings)
     theme.prepare(app, stored.theme)
     library = Library(home)
-    engine = LocalEngine(home, library, replace(stored, device=device) if device else stored)
+    effective = replace(stored, device=device) if device else stored
+    engine = LocalEngine(home, library, effective, durable=not home.is_read_only)
     session = Session(home, engine, library, stored)
     session.begin()
+    if home.is_read_only:
+        sentence = f"{home.root} is read-only: everything in it can be looked at, and nothing can be saved."
+        session.notices.add(Notice(sentence, NoticeLevel.WARNING))
     for problem in problems:
         session.notices.add(Notice(problem, NoticeLevel.WARNING))
     window = Window(session)
@@ -91,6 +95,8 @@ def _show_error(app: QApplication, sentence: str) -> int:
 
 def _log_to_file(home: Home) -> None:
     """Write warnings and errors of this process to a rotating log file."""
+    if home.is_read_only:
+        return
     home.logs.mkdir(parents=True, exist_ok=True)
     import logging.handlers
 
