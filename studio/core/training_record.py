@@ -29,8 +29,10 @@ MODEL_FOLDER = "training"
 """Name of the record's folder in a trained model."""
 MAX_PREVIEW_SIDE = 1024
 """Longer side in px to which the pictures of previews are scaled down."""
-MAX_LINE = 1 << 20
+MAX_LINE = 1 << 16
 """Maximum number of bytes of a line that is read."""
+MAX_BYTES = 64 << 20
+"""Maximum number of bytes that are read at once. A training of a day writes about 10 MB."""
 
 _MEASURES, _PREVIEWS, _CHANGES = "measures.jsonl", "previews.jsonl", "changes.json"
 _PREVIEW_NAME = re.compile(r"preview-\d{7,12}\.webp")
@@ -193,7 +195,7 @@ class TrainingRecord:
                 is_same = status.st_ino == position.file and status.st_size >= position.offset
                 offset = position.offset if is_same else 0
                 file.seek(offset)
-                content = file.read()
+                content = file.read(MAX_BYTES)
         except OSError:
             return [], ReadPosition()
         end = content.rfind(b"\n") + 1

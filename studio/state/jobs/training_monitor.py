@@ -12,6 +12,8 @@ from studio.core.training_record import PreviewEntry, ReadPosition, TrainingChan
 
 POLL_INTERVAL = 500
 """Milliseconds between two looks at the record of a running training."""
+MAX_MEASURES = 24
+"""Number of measures that are shown."""
 
 
 @dataclass
@@ -60,6 +62,8 @@ class TrainingMonitor(QObject):
             self.series.clear()
         for point in points:
             for name, value in point.values.items():
+                if name not in self.series and len(self.series) >= MAX_MEASURES:
+                    continue
                 series = self.series.setdefault(name, MeasureSeries())
                 series.steps.append(point.step)
                 series.values.append(value)

@@ -8,8 +8,10 @@ from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QSize, Qt
 from PySide6.QtGui import QCloseEvent, QShowEvent
 from PySide6.QtWidgets import (
     QDialog,
+    QFileDialog,
     QHBoxLayout,
     QProgressBar,
+    QPushButton,
     QSlider,
     QSplitter,
     QVBoxLayout,
@@ -83,6 +85,10 @@ class TrainingWindow(QDialog):
         options.addStretch(1)
         options.addWidget(labels.make_label("Smoothing", "caption"))
         options.addWidget(self.smoothing)
+        self.export = QPushButton("TensorBoard…")
+        labels.describe(self.export, "Export for TensorBoard", "Write measures and previews as event files")
+        self.export.clicked.connect(lambda _=False: self._ask_for_folder())
+        options.addWidget(self.export)
         right = QWidget()
         right_column = QVBoxLayout(right)
         right_column.setContentsMargins(12, 0, 0, 0)
@@ -159,6 +165,21 @@ class TrainingWindow(QDialog):
         model = self._session.library.get(id)
         if model is not None:
             self.monitor.set_record(of_model(Path(model.path)))
+
+    def _ask_for_folder(self) -> None:
+        dialog = QFileDialog(self, "Folder for the event files")
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.fileSelected.connect(lambda chosen: self.export_events(Path(chosen)))
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def export_events(self, folder: Path) -> None:
+        """Write the record as event files of TensorBoard into a folder."""
+        from studio.core.tensorboard_export import write_event_files
+
+        record, notices = self.monitor.record, self._session.notices
+        done = f"Wrote the event files to {folder.name}. Show them with: tensorboard --logdir {folder}"
+        self._session.tasks.run(lambda: write_event_files(record, folder), lambda _: notices.info(done))
 
     # Plots
     def _show_measures(self) -> None:

@@ -57,6 +57,16 @@ def test_a_training_that_went_back_and_is_further_than_before_is_read_anew(tmp_p
     assert monitor.series["loss"].values[4:] == [7.0] * 26
 
 
+def test_a_record_of_a_stranger_cannot_fill_the_window(tmp_path: Path) -> None:
+    record = TrainingRecord(tmp_path)
+    record.append_measures(MeasurePoint(1, 1.0, {f"measure {number}": 1.0 for number in range(500)}))
+    record.add_text(PreviewEntry(1, text="x" * 1_000_000))
+    monitor = TrainingMonitor(record)
+    monitor.refresh()
+    assert len(monitor.series) == 24
+    assert monitor.previews == []
+
+
 def test_following_polls_until_it_is_ended(qtbot: QtBot, tmp_path: Path) -> None:
     record = TrainingRecord(tmp_path)
     monitor = TrainingMonitor(record)

@@ -48,7 +48,7 @@ def training(qtbot: QtBot, window: Window, job: Job) -> TrainingWindow:
 
 
 def colour_of(training: TrainingWindow) -> str:
-    image = training.timeline.picture.pixmap().toImage()
+    image = training.timeline.view.picture.pixmap().toImage()
     return image.pixelColor(image.width() // 2, image.height() // 2).name()
 
 
@@ -57,7 +57,7 @@ def test_plots_previews_and_state_are_shown(training: TrainingWindow) -> None:
     assert training.windowTitle() == "Training: My fox"
     assert "Running · step 9 of 20" in training.state.text()
     assert training.timeline.slider.maximum() == 2
-    assert training.timeline.caption.text() == "Step 9, seed 7, prompts: a fox · an owl"
+    assert training.timeline.view.caption.text() == "Step 9, seed 7, prompts: a fox · an owl"
     assert "loss 0.1111" in training.plots["Losses"].accessibleDescription()
 
 
@@ -74,7 +74,26 @@ def test_previews_are_scrubbed_and_the_newest_is_followed_only_at_the_end(
     assert training.timeline.slider.value() == 0
     training.timeline.slider.setValue(3)
     record.add_text(PreviewEntry(15, text="Once upon a time"))
-    qtbot.waitUntil(lambda: training.timeline.text.toPlainText() == "Once upon a time")
+    qtbot.waitUntil(lambda: training.timeline.view.text.toPlainText() == "Once upon a time")
+
+
+def test_a_pinned_preview_stays_beside_others(training: TrainingWindow) -> None:
+    timeline = training.timeline
+    timeline.slider.setValue(0)
+    timeline.pin.click()
+    timeline.slider.setValue(2)
+    assert timeline.pinned.isVisible()
+    assert timeline.pinned.caption.text().startswith("Step 3")
+    assert timeline.view.caption.text().startswith("Step 9")
+    timeline.pin.click()
+    assert not timeline.pinned.isVisible()
+
+
+def test_event_files_of_tensorboard_are_written(qtbot: QtBot, training: TrainingWindow, tmp_path: Path) -> None:
+    training.export_events(tmp_path / "events")
+    notices = training._session.notices
+    qtbot.waitUntil(lambda: any("tensorboard --logdir" in notice.text for notice in notices.items))
+    assert len([*(tmp_path / "events").iterdir()]) == 1
 
 
 def test_other_images_do_not_touch_the_previews(qtbot: QtBot, training: TrainingWindow, engine: FakeEngine) -> None:
@@ -82,7 +101,7 @@ def test_other_images_do_not_touch_the_previews(qtbot: QtBot, training: Training
     engine.run(other.id)
     engine.send_preview(other.id)
     qtbot.wait(50)
-    assert training.timeline.caption.text().startswith("Step 9")
+    assert training.timeline.view.caption.text().startswith("Step 9")
 
 
 def test_changes_are_written_to_the_record(training: TrainingWindow, engine: FakeEngine, job: Job) -> None:
@@ -223,5 +242,5 @@ def test_a_missing_preview_is_named(qtbot: QtBot, training: TrainingWindow, engi
         path.unlink()
     training.timeline.slider.setFocus()
     qtbot.keyClick(training.timeline.slider, Qt.Key.Key_Home)
-    assert training.timeline.text.toPlainText() == "This preview is missing."
+    assert training.timeline.view.text.toPlainText() == "This preview is missing."
     assert job.state is JobState.RUNNING
