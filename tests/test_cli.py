@@ -667,3 +667,41 @@ def test_doctor_checks_everything(studio: Command) -> None:
     assert states["device"]["value"].startswith("cpu")
     assert all(event["fix"] for event in output.events if event["state"] != "ok")
     assert output.status == any(event["state"] == "missing" for event in output.events)
+
+
+# Models
+
+
+def save_model(home: Home, folder: Path, title: str, kind: str = "echo") -> Path:
+    folder.mkdir()
+    (folder / "model.safetensors").write_text(folder.name)
+    recipe = Recipe(tool="echo.train", plugin=PluginRef("echo"))
+    return writer.save_model(home, folder, recipe, title=title, kind=kind)
+
+
+def test_models_are_listed_and_renamed(studio: Command, shared: Home, tmp_path: Path) -> None:
+    path = save_model(shared, tmp_path / "a", "Grey cat")
+    listed = {offer["title"]: offer for offer in studio("models", "--kind", "echo", "--json").events}
+    assert listed["Grey cat"]["path"] == str(path)
+    assert "Spatial starter" in studio("models").out
+    assert studio("models", "rename", "grey cat", "Black cat").out == "Grey cat is now called Black cat.\n"
+    renamed = studio("models", "rename", "Grey cat", "White cat", "--json").find_events("renamed")[0]
+    assert (renamed["before"], renamed["title"]) == ("Black cat", "White cat")
+    assert "White cat" in studio("models").out
+    unknown = studio("models", "rename", "Whit cat", "x")
+    assert (unknown.status, unknown.err) == (2, "There is no trained model Whit cat. Did you mean White cat?\n")
+    assert studio("models", "rename", "White cat", "Ink wash").status == 2
+
+
+def test_run_takes_the_name_of_a_model(studio: Command, shared: Home, tmp_path: Path) -> None:
+    save_model(shared, tmp_path / "b", "Green frog")
+    assert "Green frog" in studio("models").out
+    out = tmp_path / "out.png"
+    assert studio("run", "echo.copy", "--set", "model=green frog", "--out", out).status == 0
+    model = studio("history", "frog", "--json").events[0]
+    recipe = read_recipe(out)
+    assert recipe is not None
+    assert recipe.params["model"] == model["id"]
+    unknown = studio("run", "echo.copy", "--set", "model=green fog")
+    assert unknown.status != 0
+    assert "There is no model green fog. Did you mean Green frog" in unknown.err

@@ -22,12 +22,14 @@ COMMANDS = (
     "recipe",
     "export",
     "history",
+    "models",
     "plugins",
     "doctor",
     "repair",
     "bench",
     "test",
 )
+_ACTIONS = {"plugins": ("new", "install"), "models": ("rename",)}
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -38,7 +40,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if match := re.search(r"invalid choice: '(.*?)'", message):
-            known = COMMANDS if self.prog == "studio" else ("new", "install")
+            known = COMMANDS if self.prog == "studio" else _ACTIONS.get(self.prog.split()[-1], ())
             hint = did_you_mean(match[1], known) or f"Commands: {', '.join(known)}."
             if "." in match[1]:
                 hint = f"To run a tool: {self.prog} run {match[1]}."
@@ -136,6 +138,16 @@ def _build_parser() -> argparse.ArgumentParser:
         help="words and filters: tool:… tag:… rating:>=3 is:starred kind:… seed:… before:2026-11 after:2026-11-01",
     )
     history.add_argument("--limit", type=int, default=100, metavar="N", help="maximum number of results (default: 100)")
+
+    models = command("models", "models", "list models, and rename trained ones (`models rename`)")
+    models.add_argument("--kind", default="", metavar="KIND", help="only this kind, such as lora or style")
+    model_actions = models.add_subparsers(metavar="rename NAME NEW_NAME", parser_class=_Parser)
+    rename = model_actions.add_parser(
+        "rename", help="give a trained model another name", parents=[shared], allow_abbrev=False
+    )
+    rename.add_argument("name", metavar="NAME", help="the name or the id of a trained model")
+    rename.add_argument("new_name", metavar="NEW_NAME")
+    rename.set_defaults(command=_import_on_call("studio.cli.models", "rename"))
 
     plugins = command("plugins", "queries", "list plugins, create (`plugins new`) and install them (`plugins install`)")
     actions = plugins.add_subparsers(metavar="new NAME | install PACKAGE…", parser_class=_Parser)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from studio.cli.app_context import AppContext, open_app
 from studio.cli.console import Console
+from studio.cli.models import find_trained
 from studio.core import settings
 from studio.core.errors import BadInput
 from studio.library.creation import Creation
@@ -33,7 +34,8 @@ def export(options: argparse.Namespace, console: Console) -> int:
 
 def _find_creation(name: str, app: AppContext) -> Creation:
     path = Path(name).expanduser()
-    creation = app.library.add(path) if path.exists() else app.library.get(name)
-    if creation is None:
-        raise BadInput(f"There is neither a file nor a creation {name}.", "See `studio history`.")
-    return creation
+    if path.exists():
+        return app.library.add(path)
+    if creation := app.library.get(name) or find_trained(name, app):
+        return creation
+    raise BadInput(f"There is neither a file nor a creation or model {name}.", "See `studio history`.")

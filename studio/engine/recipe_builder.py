@@ -16,7 +16,7 @@ from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.core.errors import BadInput
 from studio.core.recipe import REFERENCE, SEEDS, PluginRef, Recipe, utc_now
 from studio.core.untrusted_files import make_valid
-from studio.library.models import local_paths, offers
+from studio.library.models import hub_cache, local_paths, offers
 
 if TYPE_CHECKING:
     from studio.library.library import Library
@@ -44,7 +44,7 @@ def build_recipe(tool: ToolDescriptor, values: Mapping[str, Any], seed: int, lib
             elif field.widget is Widget.FOLDER:
                 params[field.name] = _map_value(params[field.name], _check_folder)
             elif field.widget is Widget.MODEL:
-                params[field.name] = _map_value(params[field.name], partial(_resolve_model, library))
+                params[field.name] = _map_value(params[field.name], partial(_resolve_model, library, field))
     return Recipe(
         tool=tool.id,
         tool_version=tool.version,
@@ -99,7 +99,7 @@ def resolve_paths(tool: ToolDescriptor, values: Mapping[str, Any], library: Libr
         if field.is_input or field.widget is Widget.FOLDER:
             params[field.name] = _map_value(params[field.name], resolve)
         elif field.widget is Widget.MODEL:
-            params[field.name] = _map_value(params[field.name], partial(_resolve_model, library))
+            params[field.name] = _map_value(params[field.name], partial(_resolve_model, library, field))
     return params
 
 
@@ -206,8 +206,22 @@ def _check_folder(value: str) -> str:
     return str(path)
 
 
-def _resolve_model(library: Library, value: str) -> str:
-    """Make a relative path absolute, since the worker runs in another folder; hub ids and names stay."""
+def _resolve_model(library: Library, field: Field, value: str) -> str:
+    """Make a relative path absolute, since the worker runs in another folder; hub ids and names of files stay.
+
+    The name of a trained model becomes its id, by which the recipe finds it under any later name. Raises BadInput for
+    a name that several models have.
+    """
     path = Path(value).expanduser()
     looks_like_path = bool(path.suffix) or "/" in value or os.sep in value
-    return str(path.absolute()) if looks_like_path and path.exists() else offers.expand_name(library.home, value)
+    if looks_like_path and path.exists():
+        return str(path.absolute())
+    if _ID.fullmatch(value) or hub_cache.is_hub_name(value) or offers.is_known(library.home, value):
+        return offers.expand_name(library.home, value)
+    named = offers.find_named(library, value, field.model)
+    if len(named) > 1:
+        names = ", ".join(Path(offer.path).name for offer in named[:5])
+        raise BadInput(
+            f"{len(named)} models are called {value}.", f"Choose one by the name of its folder or file: {names}."
+        )
+    return named[0].name if named else offers.expand_name(library.home, value)

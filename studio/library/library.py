@@ -252,6 +252,21 @@ class Library:
                 unique.setdefault(cleaned.casefold(), cleaned)
         return self._mark(id, tags=tuple(unique.values())[:MAX_TAGS])
 
+    def rename(self, id: str, name: str) -> Creation:
+        """Give a trained model another name. Its id stays, and recipes find it as before.
+
+        Raises BadInput for anything else, and for a name that is empty, too long, or another model's.
+        """
+        from studio.library.storage import model_names
+
+        creation = self._require(id)
+        if creation.kind is not CreationKind.MODEL:
+            raise BadInput("Only models have names that can be changed.")
+        if creation.missing or not Path(creation.path).exists():
+            raise BadInput(f"{creation.title} cannot be renamed because its folder is missing.")
+        model_names.rename(self.home, Path(creation.path), name)
+        return self.add(Path(creation.path), digest=creation.id)
+
     # Trash
 
     def trash(self, ids: Iterable[str]) -> list[str]:

@@ -155,6 +155,7 @@ class Session(QObject):
         self.settings_offers.page_begun.connect(self.page.begin)
         self.model_folders.changed.connect(self.models_changed)
         self.library_ready.connect(self.models_changed)
+        self.history.renamed.connect(lambda _: self.models_changed.emit())
 
     # The beginning and the end
     def begin(self) -> None:

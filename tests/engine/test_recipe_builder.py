@@ -9,9 +9,11 @@ from PIL import Image
 
 from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import BadInput
+from studio.core.recipe import PluginRef, Recipe
 from studio.engine.recipe_builder import build_recipe, input_paths, restore_values
 from studio.library.creation import Creation, CreationKind
 from studio.library.library import Library
+from studio.library.storage import writer
 
 
 def describe_field(widget: str, **more: object) -> dict[str, object]:
@@ -161,3 +163,37 @@ def test_a_mask_is_stored_for_lineage_and_hidden_from_the_history(
     assert creation.id in library.find_ids()
     assert build_recipe(tool, {"image": picture, "mask": mask}, 1, library).inputs == recipe.inputs
     assert creation.id in library.find_ids()
+
+
+def train(library: Library, folder: Path, kind: str = "mixer") -> Creation:
+    """Save a model called Fox, or so with a number."""
+    folder.mkdir()
+    (folder / "model.safetensors").write_text(folder.name)
+    recipe = Recipe(tool="mix.train", plugin=PluginRef("mix"))
+    return library.add(writer.save_model(library.home, folder, recipe, title="Fox", kind=kind))
+
+
+def test_the_name_of_a_trained_model_becomes_its_id(library: Library, picture: Path, tmp_path: Path) -> None:
+    model, second = train(library, tmp_path / "a"), train(library, tmp_path / "b")
+    for name, expected in {"fox": model.id, "Fox 2": second.id, "small": "small", "Foks": "Foks"}.items():
+        assert build_recipe(TOOL, {"image": picture, "model": name}, 0, library).params["model"] == expected
+    recipe = build_recipe(TOOL, {"image": picture, "model": "Fox"}, 0, library)
+    library.rename(model.id, "Red fox")
+    values = restore_values(TOOL, recipe, library)
+    assert build_recipe(TOOL, values, 0, library).params["model"] == model.id
+    assert build_recipe(TOOL, {"image": picture, "model": "Fox"}, 0, library).params["model"] == model.id
+
+
+def test_a_name_of_several_models_is_refused_unless_one_is_of_the_kind(
+    library: Library, picture: Path, tmp_path: Path
+) -> None:
+    model, second = train(library, tmp_path / "a"), train(library, tmp_path / "b", kind="other")
+    about = Path(second.path, "studio.json")  # an earlier version gave one name to several models
+    about.write_text(about.read_text().replace("Fox 2", "Fox"))
+    library.sweep()
+    assert build_recipe(TOOL, {"image": picture, "model": "Fox"}, 0, library).params["model"] == model.id
+    about.write_text(about.read_text().replace('"other"', '"mixer"'))
+    library.sweep()
+    with pytest.raises(BadInput, match="2 models are called Fox") as raised:
+        build_recipe(TOOL, {"image": picture, "model": "Fox"}, 0, library)
+    assert Path(model.path).name in str(raised.value)

@@ -21,7 +21,7 @@ from studio.library.creation import MODEL_FILE, Creation, CreationKind
 from studio.library.foreign.metadata import read_metadata
 from studio.library.formats import detection, gif, markdown, matroska, mp4, pillow_guard, png, webp
 from studio.library.index import timestamps
-from studio.library.storage import recipe_embedding, sidecar, writer
+from studio.library.storage import model_names, recipe_embedding, sidecar, writer
 
 TITLE_LENGTH = 300
 TEXT_LENGTH = 100_000
@@ -167,7 +167,7 @@ def _extract_words(
         title = markdown.read_front_matter(path).get("title") or _first_line(body) or title
         parts += [title, body]
     elif kind is CreationKind.MODEL:
-        title = _string(about.get("title")) or path.name
+        title = model_names.read_name(path)
         parts += [title, _string(about.get("kind"))]
     return " ".join(title.split())[:TITLE_LENGTH], "\n".join(filter(None, parts))[:TEXT_LENGTH]
 

@@ -17,6 +17,7 @@ from studio.core.paths import Home
 from studio.core.untrusted_files import make_valid, read_or_else
 from studio.library.creation import MODEL_FILE, find_tile_image
 from studio.library.models import external_folders, hub_cache, local_paths, model_kind
+from studio.library.storage import model_names
 
 if TYPE_CHECKING:
     from studio.library.library import Library
@@ -63,6 +64,15 @@ def list_offers(home: Home, library: Library | None, kind: str) -> list[ModelOff
     equal.
     """
     kinds = kind.split()
+    anywhere = (ModelSource.FOLDER, ModelSource.ELSEWHERE)
+    offers = list_all(home, library)
+    return _make_titles_unique(
+        [offer for offer in offers if offer.kind in kinds or (not offer.kind and offer.source in anywhere)]
+    )
+
+
+def list_all(home: Home, library: Library | None) -> list[ModelOffer]:
+    """List the models of all kinds. Without a library, trained ones are missing."""
     offers = [
         _build_offer(folder, ModelSource.STARTER)
         for folder in _list_entries(starters_folder())
@@ -85,11 +95,7 @@ def list_offers(home: Home, library: Library | None, kind: str) -> list[ModelOff
         )
     own = (path for path in _list_entries(home.models) if path.is_dir() or path.suffix.lower() in SUFFIXES)
     offers += [_build_offer(path, ModelSource.FOLDER) for path in own]
-    offers += _list_external(home, {os.path.realpath(offer.path) for offer in offers})
-    anywhere = (ModelSource.FOLDER, ModelSource.ELSEWHERE)
-    return _make_titles_unique(
-        [offer for offer in offers if offer.kind in kinds or (not offer.kind and offer.source in anywhere)]
-    )
+    return offers + _list_external(home, {os.path.realpath(offer.path) for offer in offers})
 
 
 def resolve_model(home: Home, choice: str) -> Path | None:
@@ -97,11 +103,22 @@ def resolve_model(home: Home, choice: str) -> Path | None:
 
     `choice` is the name or short name of a starter, a name in the models folder, a creation's id, the name of a trained
     model's folder, a path, a file name in an external folder, the hub name of a model that the studio has downloaded,
-    or the name of a model that was used by its path before. Return None for anything else, such as a hub model that is
-    not downloaded.
+    the name of a model that was used by its path before, or the name or a former name of a trained model. Return None
+    for anything else, such as a hub model that is not downloaded.
     """
     if not choice or "\0" in choice:
         return None
+    if path := _find_known(home, choice):
+        return path
+    return next(iter(read_or_else([], model_names.find, home, choice)), None)
+
+
+def is_known(home: Home, choice: str) -> bool:
+    """Check whether a choice resolves to a model by anything else than the name of a trained model."""
+    return "\0" not in choice and _find_known(home, choice) is not None
+
+
+def _find_known(home: Home, choice: str) -> Path | None:
     return read_or_else(None, _resolve_name, home, expand_name(home, choice))  # such as a name that is too long
 
 
@@ -127,7 +144,7 @@ def is_trusted(home: Home, choice: str) -> bool:
     choice = expand_name(home, choice)
     if _is_name(choice) and any((folder / choice).exists() for folder in (starters_folder(), home.models)):
         return True
-    if _find_trained(home, choice) or _find_elsewhere(home, choice):
+    if _find_trained(home, choice) or _find_elsewhere(home, choice) or model_names.find(home, choice):
         return True
     if hub_cache.is_hub_name(choice) and not Path(choice).exists():
         return hub_cache.find_downloaded(home, choice) is not None
@@ -154,6 +171,26 @@ def expand_name(home: Home, choice: str) -> str:
         return choice
     matches = [path.name for path in _list_entries(starters_folder()) if path.name.partition("-")[2] == choice.lower()]
     return matches[0] if len(matches) == 1 and is_starter(matches[0]) else choice
+
+
+def find_named(library: Library, name: str, kind: str = "") -> list[ModelOffer]:
+    """Return the models that are shown under this name, of any case, and otherwise the trained one that had it before.
+
+    Those of one of the kinds come alone, where there are any.
+    """
+    wanted = " ".join(name.split()).casefold()
+    found = [offer for offer in list_all(library.home, library) if offer.title.casefold() == wanted]
+    if not found:
+        former = read_or_else([], model_names.find, library.home, name)
+        found = [offer for offer in list_all(library.home, library) if Path(offer.path) in former]
+    return [offer for offer in found if offer.kind in kind.split()] or found
+
+
+def list_names(home: Home) -> list[str]:
+    """Return the names by which models are chosen, and the titles under which they are shown."""
+    trained = map(model_names.read_name, model_names.list_trained(home))
+    offers = list_all(home, None)
+    return list(dict.fromkeys([*trained, *(offer.title for offer in offers), *(offer.name for offer in offers)]))
 
 
 def find_disconnected_folder(home: Home, choice: str) -> str:

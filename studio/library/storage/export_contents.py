@@ -18,8 +18,6 @@ from studio.library.foreign import a1111
 from studio.library.formats import detection, gif, markdown, metadata_stripping, pillow_guard, xmp
 from studio.library.storage import animation_encoder, model_folder, recipe_embedding
 
-CARD = "README.md"
-
 
 def choose_recipe(recipe: Recipe | None, include: Include) -> Recipe | None:
     """Return the recipe for an export, without paths; None for none."""
@@ -128,7 +126,7 @@ def rewrite_model(creation: Creation, folder: Path, recipe: Recipe | None, inclu
             about["recipe"] = msgspec.Raw(recipe.to_json().encode())
         files.write_bytes_atomically(folder / MODEL_FILE, msgspec.json.encode(about))
     if include is Include.NOTHING:
-        (folder / CARD).unlink(missing_ok=True)
+        (folder / model_folder.CARD).unlink(missing_ok=True)
 
 
 def parse_include(text: str) -> Include:

@@ -10,8 +10,10 @@ from pathlib import Path
 from studio.core import private_paths
 from studio.core.files import write_bytes_atomically
 from studio.core.model_files.safetensors_header import MAX_HEADER
-from studio.core.untrusted_files import open_file, read_file
+from studio.core.untrusted_files import open_file, read_file, read_or_else
 
+CARD = "README.md"
+"""File name of the model card."""
 _TEXTS = (".json", ".jsonl", ".md", ".txt", ".yaml", ".yml")
 _WEIGHTS = ".safetensors"
 _NAME_OR_PATH = re.compile(r'(name_or_path"\s*:\s*)("(?:[^"\\\n]|\\.)*")')
@@ -34,6 +36,14 @@ def remove_paths(folder: Path, paths: Iterable[str]) -> None:
             _clean_file(file, clean)
         elif file.suffix.lower() == _WEIGHTS:
             _clean_header(file, clean)
+
+
+def replace_card_title(folder: Path, before: str, title: str) -> None:
+    """Replace the title of the model card, if it is the heading of its first line. Raises CannotWrite."""
+    text = read_or_else(b"", read_file, folder / CARD).decode("utf-8", "replace")
+    heading, newline, rest = text.partition("\n")
+    if title != before and heading.rstrip() == f"# {' '.join(before.split())}":
+        write_bytes_atomically(folder / CARD, f"# {title}{newline}{rest}".encode())
 
 
 def _clean_name(match: re.Match[str]) -> str:

@@ -30,7 +30,8 @@ def sidecar_path(path: Path) -> Path:
 class Sidecar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=_STORED_NAMES):
     """`imported` is the original name of an imported file, and `created` the time of its import.
 
-    A `hidden` image only serves as an input, such as a mask; the history does not show it.
+    A `hidden` image only serves as an input, such as a mask; the history does not show it. `title` is the name that the
+    artist gave a trained model, and `former_titles` are the names before it, the last one last.
     """
 
     star: bool = False
@@ -39,6 +40,8 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ren
     imported: str = ""
     created: str = ""
     hidden: bool = False
+    title: str = ""
+    former_titles: tuple[str, ...] = ()
     recipe: msgspec.Raw = msgspec.Raw(b"null")
 
     def read_recipe(self) -> Recipe | None:

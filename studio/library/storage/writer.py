@@ -22,7 +22,7 @@ from studio.core.paths import Home
 from studio.core.recipe import Recipe, utc_now
 from studio.library.creation import MODEL_FILE
 from studio.library.formats import markdown, pixels, png
-from studio.library.storage import model_folder, recipe_embedding, sidecar, thumbnail_db
+from studio.library.storage import model_folder, model_names, recipe_embedding, sidecar, thumbnail_db
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,7 +132,7 @@ def save_model(
 ) -> Path:
     """Move a trained model's folder into the library, with a `studio.json` that describes it.
 
-    `private` are paths of which its files keep the last part only.
+    A title that another model has gets a number. `private` are paths of which its files keep the last part only.
     Raises StudioError if the folder does not exist or cannot be moved; it then stays in its place.
     """
     if not folder.is_dir():
@@ -143,7 +143,9 @@ def save_model(
     except OSError as error:
         raise files.describe_write_error(folder, error) from error
     about = msgspec.json.decode(_read_json(folder / MODEL_FILE) or b"{}", type=dict[str, Any])
-    about |= {"title": title, "kind": kind, "recipe": msgspec.Raw(recipe.to_json().encode())}
+    unique = model_names.choose_free_name(home, title)
+    model_folder.replace_card_title(folder, title, unique)
+    about |= {"title": unique, "kind": kind, "recipe": msgspec.Raw(recipe.to_json().encode())}
     files.write_bytes_atomically(folder / MODEL_FILE, msgspec.json.encode(about))
     path = get_day_folder(home) / build_file_name(recipe, "", digest_of(folder), "")
     _move_folder(folder, path)

@@ -53,7 +53,9 @@ class HistoryModel(QAbstractListModel):
     searched = Signal()
     """The list has all results of the last search."""
     changed = Signal(str)
-    """The id of a listed creation that has another star, rating or tags."""
+    """The id of a listed creation that has another name, star, rating or tags."""
+    renamed = Signal(Creation)
+    """A trained model that has another name."""
 
     def __init__(self, library: Library, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -279,6 +281,20 @@ class HistoryModel(QAbstractListModel):
         self._edit(
             ids, lambda creation: replace(creation, tags=tuple(tags)), lambda id: self._library.tag(id, tuple(tags))
         )
+
+    def rename(self, id: str, name: str, then: Callable[[Creation], None] | None = None) -> None:
+        """Give a trained model another name, then call `then` with it. `failed` says why it cannot have the name."""
+
+        def show(creation: Creation) -> None:
+            self._cache([creation])
+            if (row := self.row_of(id)) >= 0:
+                self._emit_row_changed(row)
+            self.changed.emit(id)
+            self.renamed.emit(creation)
+            if then:
+                then(creation)
+
+        self._writes.run(lambda: self._library.rename(id, name), show)
 
     def trash(self, ids: Sequence[str]) -> None:
         self._move(ids, lambda: self._library.trash(ids))

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QVBoxLayout, 
 from studio.core import edited_json
 from studio.core.errors import BadInput
 from studio.core.untrusted_files import open_file, read_or_else
+from studio.library.storage import model_names
 from studio.ui.theme import icons, theme
 from studio.ui.widgets.labels import make_label, make_line
 
@@ -84,7 +85,7 @@ def read_card(path: Path) -> Card:
         details.append(f"{len(files)} files")
     if licence := about.get("licence"):
         details.append(str(licence))
-    return Card(str(about.get("title") or path.name), kind, "  ·  ".join(details), _read_readme(folder))
+    return Card(model_names.read_name(path), kind, "  ·  ".join(details), _read_readme(folder))
 
 
 def _read_readme(folder: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QWidget
+from PySide6.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from studio.core.export_include import Include
 from studio.library.creation import Creation, CreationKind
@@ -52,6 +52,31 @@ class HistoryActions(QObject):
             lambda: self._model.tag([creation.id], after),
             lambda: self._model.tag([creation.id], before),
         )
+
+    def ask_for_name(self, creation: Creation) -> None:
+        """Ask for another name of a trained model."""
+        dialog = QInputDialog(self._window)
+        dialog.setWindowTitle("Rename")
+        dialog.setLabelText("Name of the model:")
+        dialog.setTextValue(creation.title)
+        dialog.textValueSelected.connect(lambda name: self.rename(creation, name))
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def rename(self, creation: Creation, name: str) -> None:
+        """Give a trained model another name."""
+
+        def keep_undo(renamed: Creation) -> None:
+            before, after = creation.title, renamed.title
+            if before != after:
+                self._undo.do(
+                    "renaming a model",
+                    lambda: self._model.rename(creation.id, after),
+                    lambda: self._model.rename(creation.id, before),
+                )
+                self.notified.emit(f"{before} is now called {after}.", True)
+
+        self._model.rename(creation.id, name, keep_undo)
 
     def trash(self, ids: Sequence[str]) -> None:
         if not ids:

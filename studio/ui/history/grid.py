@@ -32,6 +32,7 @@ class HistoryGrid(UniformGrid):
     star_requested = Signal()
     rating_requested = Signal(int)
     trash_requested = Signal()
+    rename_requested = Signal()
     copy_requested = Signal()
     menu_requested = Signal(QPoint)
     """Emitted with a global position."""
@@ -152,6 +153,8 @@ class HistoryGrid(UniformGrid):
             self.star_requested.emit()
         elif plain and event.text() in ("0", "1", "2", "3", "4", "5"):
             self.rating_requested.emit(int(event.text()))
+        elif plain and key == Qt.Key.Key_F2:
+            self.rename_requested.emit()
         elif event.matches(QKeySequence.StandardKey.Copy):
             self.copy_requested.emit()
         else:

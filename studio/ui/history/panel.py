@@ -119,6 +119,7 @@ class HistoryPanel(QWidget):
         grid.star_requested.connect(lambda: history_actions.star(grid.list_selected_creations()))
         grid.rating_requested.connect(lambda stars: history_actions.rate(grid.list_selected_creations(), stars))
         grid.trash_requested.connect(self.trash_selected)
+        grid.rename_requested.connect(self.rename_selected)
         grid.copy_requested.connect(lambda: history_actions.copy(grid.list_selected_creations()))
         self.details.rated.connect(lambda creation, stars: history_actions.rate([creation], stars))
         self.details.tagged.connect(history_actions.tag)
@@ -207,6 +208,12 @@ class HistoryPanel(QWidget):
         elif selected:
             self.trash_bar.ask(selected)
 
+    def rename_selected(self) -> None:
+        """Ask for another name of the selected model."""
+        selected = self.grid.list_selected_creations()
+        if len(selected) == 1 and is_usable_model(selected[0]):
+            self.history_actions.ask_for_name(selected[0])
+
     def _show_menu(self, at: QPoint) -> None:
         menu = self.make_menu()
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -231,6 +238,8 @@ class HistoryPanel(QWidget):
                 menu.addAction("Use settings…").triggered.connect(lambda: self.offer_settings.emit(single))
             if not single.missing:
                 menu.addAction("Use as input").triggered.connect(lambda: self.use_as_input.emit(single))
+            if is_usable_model(single):
+                menu.addAction("Rename…\tF2").triggered.connect(lambda: history_actions.ask_for_name(single))
             if single.kind is CreationKind.MODEL and training_record.of_model(Path(single.path)).exists():
                 menu.addAction("Show training").triggered.connect(lambda: self.training_requested.emit(single))
             menu.addSeparator()
@@ -263,3 +272,8 @@ class HistoryPanel(QWidget):
     def dropEvent(self, event: QDropEvent) -> None:
         self.files_dropped.emit(mime_data.list_files(event.mimeData()))
         event.acceptProposedAction()
+
+
+def is_usable_model(creation: Creation) -> bool:
+    """Check whether a creation is a trained model whose folder exists."""
+    return creation.kind is CreationKind.MODEL and not creation.missing and not creation.trashed

@@ -211,6 +211,7 @@ class Window(QMainWindow):
         session.settings_changed.connect(self.tool_panel.options.set_settings)
         session.router.preview_ready.connect(self._show_preview)
         session.show.connect(self._show_creation)
+        session.history.renamed.connect(self._on_renamed)
         session.settings_offers.offered.connect(self._offer_settings)
         session.generation.path_consent_required.connect(self._ask_for_paths)
         self.canvas.files_dropped.connect(session.settings_offers.open_files)
@@ -282,6 +283,10 @@ class Window(QMainWindow):
 
             self.session.tasks.run(lambda: library.get_many(parents), compare)
         self._creation = creation
+
+    def _on_renamed(self, creation: Creation) -> None:
+        if self._creation is not None and self._creation.id == creation.id:
+            self._show_creation(creation)
 
     # What opens
     def open_files(self) -> None:

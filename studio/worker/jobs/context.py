@@ -204,8 +204,8 @@ def find_model(home: Home, choice: str) -> Path | str:
         return choice
     if folder := offers.find_disconnected_folder(home, choice):
         raise api.BadInput(f"{Path(choice).name} is in {folder}, which is not connected.", "Connect it and try again.")
-    known = [offer.name for offer in offers.list_offers(home, None, "")]
-    raise api.BadInput(f"There is no model {choice or 'without a name'}.", did_you_mean(choice, known))
+    hint = did_you_mean(choice, offers.list_names(home))
+    raise api.BadInput(f"There is no model {choice or 'without a name'}.", hint)
 
 
 def _is_plain(choice: str) -> bool:

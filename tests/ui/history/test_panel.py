@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QImage
-from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
+from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu, QWidget
 from pytestqt.qtbot import QtBot
 
 from studio.core.export_include import Include
+from studio.core.recipe import PluginRef, Recipe
 from studio.library.creation import Creation, CreationKind
+from studio.library.storage import writer
 from studio.library.storage.recipe_embedding import read_recipe
 from studio.state.library.history_model import HistoryModel
 from studio.state.undo_stack import UndoStack
@@ -385,3 +387,49 @@ def test_the_export_asks_what_to_include_and_keeps_the_choice(
     assert again.include is Include.NOTHING
     again.reject()
     assert not again.isVisible()
+
+
+@pytest.fixture
+def trained(panel: HistoryPanel, sample: SampleLibrary, tmp_path: Path, qtbot: QtBot) -> Creation:
+    """A trained model, selected in the panel."""
+    folder = tmp_path / "trained"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    recipe = Recipe(tool="vae.train", plugin=PluginRef("vae"))
+    saved = writer.save_model(sample.library.home, folder, recipe, title="Fox", kind="autoencoder")
+    model = sample.library.add(saved)
+    panel.model.insert(model)
+    qtbot.waitUntil(lambda: panel.grid.select_creation(model.id))
+    return model
+
+
+def test_a_model_is_renamed_and_undone(
+    panel: HistoryPanel, trained: Creation, undo: UndoStack, sample: SampleLibrary, qtbot: QtBot
+) -> None:
+    def shown_title() -> str:
+        return panel.details.title.text()
+
+    assert "Rename…" in entries(panel.make_menu())
+    press(panel, qtbot, Qt.Key.Key_F2)
+    dialog = panel.findChild(QInputDialog)
+    assert dialog is not None
+    assert dialog.textValue() == "Fox"
+    dialog.setTextValue("Red fox")
+    with qtbot.waitSignal(panel.model.renamed):
+        dialog.accept()
+    qtbot.waitUntil(lambda: shown_title() == "Red fox")
+    assert sample.library.list_models()[0].title == "Red fox"
+    assert undo.undoText() == "renaming a model"
+    undo.undo()
+    qtbot.waitUntil(lambda: shown_title() == "Fox")
+    undo.redo()
+    qtbot.waitUntil(lambda: shown_title() == "Red fox")
+
+
+def test_a_name_of_another_model_is_refused_in_the_window(
+    panel: HistoryPanel, trained: Creation, undo: UndoStack, qtbot: QtBot
+) -> None:
+    with qtbot.waitSignal(panel.model.failed) as failed:
+        panel.history_actions.rename(trained, "Ink wash")
+    assert failed.args[0].startswith("There is already a model Ink wash.")
+    assert not undo.canUndo()
