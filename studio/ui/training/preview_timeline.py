@@ -160,6 +160,8 @@ def describe_preview(entry: PreviewEntry) -> str:
 
 
 def _read_image(path: Path) -> QImage:
+    if not path.is_file():
+        return QImage()
     reader = QImageReader(str(path), b"webp")
     reader.setAutoDetectImageFormat(False)
     size = reader.size()
