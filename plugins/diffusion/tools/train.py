@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import Literal
 
 from studio import api
 
 from ..models import loader
 from ..models.loader import LoadedAutoencoder
-from ..training import base_model, dataset, lora, model_card, preview_sheet, small_model
+from ..training import base_model, dataset, latent_dataset, lora, model_card, preview_sheet, small_model
 from ..training.base_model import BaseModel
-from ..training.dataset import LatentDataset, LoadedImages
+from ..training.caption_options import CaptionOptions
+from ..training.dataset import LoadedImages
+from ..training.latent_dataset import LatentDataset, LossWeights
+from ..training.options import CaptionParams, ImageParams
 from ..training.preview_sheet import PreviewSheet
 from ..training.trainer import Trainer
 
@@ -24,6 +29,8 @@ DEFAULTS = {
     "full": api.training.TrainingDefaults(steps=5000, batch=64, learning_rate=5e-4),
     "lora": api.training.TrainingDefaults(steps=1000, batch=4, learning_rate=2e-4),
 }
+DEFAULT_HELD_OUT = 0.1
+"""Fraction of the images that are held out for early stopping."""
 _TOKENIZER_FOLDER = "vocabulary"
 
 
@@ -50,14 +57,16 @@ class TrainDiffusion(api.Tool):
     deterministic = False
     icon = "mdi6.school-outline"
 
-    class Params(api.training.TrainingParams, BaseModelParams):
+    class Params(ImageParams, CaptionParams, api.training.TrainingParams, BaseModelParams):
+        field_order = ("folder", "trigger", "kind", "model", "title", "size", "steps")
+
         folder: api.FolderInput
         """Training images; subfolders are included. The caption of an image is in NAME.txt beside it, in
-        captions.jsonl, or in its file name. A trigger word for a LoRA is a word that all captions contain."""
+        captions.jsonl, or in its file name."""
         prompts: list[str] = api.param([], max_items=preview_sheet.MAX_PROMPTS, title="Preview prompts")
         """Images of these prompts show the progress. Leave it empty to use some of the captions."""
         size: Literal[64, 128, 256, 512, 1024] = api.param(128, title="Image size", unit="px")
-        """The images are cropped to squares of this size."""
+        """The images are cropped to squares of this size, or scaled to shapes with as many pixels."""
         steps: int | None = api.param(None, ge=1, le=1_000_000, title="Steps")
         """More steps improve the result and take longer. Leave it empty for 15,000 steps for a new model, 5,000 for
         fine-tuning, 1,000 for a LoRA."""
@@ -73,7 +82,7 @@ class TrainDiffusion(api.Tool):
         """Combines images with a transparent background in pairs, to learn prompts such as "a fox and a house on a blue
         ground". Their halves are exchanged during the training, so that a few thousand make millions of pairs."""
         pair_share: float = api.param(
-            dataset.PAIR_FRACTION, ge=0, le=0.9, title="Fraction of pair images", advanced=True
+            latent_dataset.PAIR_FRACTION, ge=0, le=0.9, title="Fraction of pair images", advanced=True
         )
         """Fraction of a batch. More pair images teach better to show two subjects, and less what each one is."""
         vae: api.ModelChoice = api.param("vae-spatial", model="autoencoder", title="VAE", advanced=True)
@@ -86,10 +95,13 @@ class TrainDiffusion(api.Tool):
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         import torch
 
-        images = yield from dataset.read_folders([params.folder, *params.more_folders], params.size)
+        images = yield from dataset.read_folders(
+            [params.folder, *params.more_folders], _describe_reading(params), params.regularisation
+        )
         if images.skipped:
             ctx.note("skipped", images.skipped)
-        api.training.require_samples(params.folder, len(images.subjects), MIN_IMAGES, "image")
+        own = [subject for subject in images.subjects if not subject.is_regularisation]
+        api.training.require_samples(params.folder, len(own), MIN_IMAGES, "image")
         torch.manual_seed(ctx.seed)
         base = _prepare_base_model(params, ctx)
         if base:
@@ -97,13 +109,17 @@ class TrainDiffusion(api.Tool):
         autoencoder = base.autoencoder if base else loader.load_autoencoder(ctx, params.vae)
         numbers = DEFAULTS[params.kind].override(params)
         latents = yield from _encode_or_load(params, ctx, images, autoencoder, numbers.batch)
+        if params.epochs and params.steps is None:
+            numbers = replace(numbers, steps=max(1, math.ceil(params.epochs * latents.batches_per_epoch)))
         trainer = _build_trainer(params, ctx, latents, base, numbers)
-        trainer.steps_per_epoch = len(images.subjects) / numbers.batch
-        trainer.prompts = preview_sheet.choose_prompts(params.prompts, images.subjects)
-        sheet = PreviewSheet(autoencoder.vae, int(latents.values.shape[-1]))
+        trainer.steps_per_epoch = latents.batches_per_epoch
+        trainer.prompts = preview_sheet.choose_prompts(params.prompts, own, latents.captions)
+        sheet = PreviewSheet(autoencoder.vae, latents.square_side(params.size))
 
         def preview() -> Iterator[api.Event]:
-            yield api.Preview(sheet.render(trainer.ema_components, trainer.prompts, ctx))
+            trainer.report_held_out_loss()
+            with trainer.evaluation() as components:
+                yield api.Preview(sheet.render(components, trainer.prompts, ctx))
 
         def save_model(suffix: str) -> api.Trained:
             return _save(trainer, params, ctx, images, autoencoder, base, suffix)
@@ -117,6 +133,18 @@ class TrainDiffusion(api.Tool):
             save_every=CHECKPOINT_INTERVAL,
         )
         yield save_model("")
+
+
+def _describe_reading(params: TrainDiffusion.Params) -> dataset.Reading:
+    if params.masks == "folder" and params.mask_folder is None:
+        raise api.BadInput("No folder of masks is chosen.", "Choose one, or set Masks to None.")
+    return dataset.Reading(
+        params.size,
+        buckets=params.image_shape == "buckets",
+        alpha_masks=params.masks == "alpha",
+        mask_folder=params.mask_folder if params.masks == "folder" else None,
+        repeats=params.repeats,
+    )
 
 
 def _prepare_base_model(params: TrainDiffusion.Params, ctx: api.Context) -> BaseModel | None:
@@ -146,17 +174,14 @@ def _encode_or_load(
     batch_size: int,
 ) -> Generator[api.Event, None, LatentDataset]:
     """Encode the images to latents, except those that an earlier run has stored. Raises Paused."""
-    import torch
-
     items = dataset.plan_items(images, flips=params.flips, pairs=params.pairs, seed=ctx.seed)
     key = dataset.compute_cache_key(items, images, params.size, autoencoder.folder)
-    stored = dataset.load_latents(ctx.checkpoint_dir, key)
-    batches = [] if stored is None else [stored]
+    batches = dataset.load_latents(ctx.checkpoint_dir, key)
     first = sum(map(len, batches))
     saved_at = time.monotonic()
 
     def save() -> None:
-        dataset.save_latents(ctx.checkpoint_dir, key, torch.cat(batches))
+        dataset.save_latents(ctx.checkpoint_dir, key, batches)
 
     for done, batch in dataset.encode_items(autoencoder.vae, items, images, params.size, ctx.device, first=first):
         batches.append(batch)
@@ -166,7 +191,18 @@ def _encode_or_load(
             saved_at = time.monotonic()
         if done < len(items):
             api.pause_if_requested(ctx, save)
-    return LatentDataset(items, images.subjects, torch.cat(batches), batch_size, ctx.seed, params.pair_share)
+    fraction = params.held_out if params.held_out is not None else DEFAULT_HELD_OUT if params.patience else 0.0
+    return LatentDataset(
+        items,
+        images,
+        [values for batch in batches for values in batch],
+        batch_size,
+        ctx.seed,
+        params.pair_share,
+        CaptionOptions(params.trigger, params.caption_dropout, params.shuffle_tags, params.keep_tokens),
+        LossWeights(params.unmasked_weight, params.regularisation_weight),
+        latent_dataset.choose_held_out(images.subjects, fraction),
+    )
 
 
 def _build_trainer(
@@ -176,7 +212,7 @@ def _build_trainer(
     base: BaseModel | None,
     numbers: api.training.TrainingDefaults,
 ) -> Trainer:
-    channels, side = latents.values.shape[1:3]
+    channels, side = latents.values[0].shape[0], latents.square_side(params.size)
     if base:
         components = base.components
     else:
@@ -194,6 +230,7 @@ def _build_trainer(
         seed=ctx.seed,
         ema=params.ema,
         device=ctx.device,
+        held_out=latents.held_out_batches,
     )
 
 

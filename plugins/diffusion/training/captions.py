@@ -61,8 +61,12 @@ class Subject:
     colour: str = ""
     fixed: bool = False
     """Whether `name` is a complete caption that is used as it is."""
-    frame: tuple[int, int, int, int] | None = None
-    """The image's height and width in pixels, and the top and left of its middle square after it is scaled down."""
+    frame: tuple[int, int, int, int, int, int] | None = None
+    """Height and width in pixels, the top and left of the crop after scaling, and the crop's height and width."""
+    repeats: int = 1
+    """How often it is used in an epoch."""
+    is_regularisation: bool = False
+    """Whether it shows what the network must not forget, rather than something new."""
 
     @property
     def flips(self) -> bool:

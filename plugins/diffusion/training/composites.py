@@ -73,6 +73,16 @@ def paste_on_ground(image: Rgba, ground: tuple[int, int, int], size: int, *, mir
     return canvas
 
 
+def flatten(image: Rgba, ground: tuple[int, int, int], *, mirrored: bool = False) -> Rgb:
+    """Return an image of any shape on a plain ground, as [h, w, 3]."""
+    from PIL import Image
+
+    picture = Image.fromarray(np.ascontiguousarray(image[:, ::-1] if mirrored else image))
+    canvas = Image.new("RGB", picture.size, ground)
+    canvas.paste(picture, (0, 0), picture)
+    return np.asarray(canvas)
+
+
 def compose_pair(left: Rgba, right: Rgba, ground: tuple[int, int, int], size: int) -> Rgb:
     """Return two images side by side, each in the middle of its half, as [size, size, 3]."""
     canvas = np.empty((size, size, 3), np.uint8)

@@ -1,12 +1,15 @@
-"""Training data: latents with captions, in batches that depend on the seed and the step only.
+"""Training data: images, the items that are made of them, and their latents.
 
 Images are encoded once, and their latents are stored beside the checkpoint.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import itertools
 import json
+import re
 from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,11 +21,13 @@ from numpy.typing import NDArray
 from studio import api
 
 from . import captions, composites, small_model
+from .buckets import choose_bucket
 from .captions import Subject
 from .composites import Rgb, Rgba, Scene
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
+    from PIL import Image
     from torch import Tensor
 
 MAX_IMAGES = 10_000
@@ -30,12 +35,7 @@ MAX_IMAGES = 10_000
 CACHE = "latents.safetensors"
 GROUNDS = 1
 """Number of coloured grounds that each image with a transparent background is also composited over."""
-CAPTION_DROPOUT = 0.1
-"""Fraction of captions that are left empty, for classifier-free guidance."""
-PAIR_FRACTION = 0.18
-"""Default fraction of composite images of two subjects in a batch."""
-SINGLE_WEIGHTS = {"plain": 0.7, "ground": 0.12}
-"""Relative frequency of each sort of image with one subject."""
+_REPEATS = re.compile(r"(\d{1,3})_")
 ENCODER_BATCH = 32
 """Number of images that are encoded at once."""
 
@@ -56,36 +56,86 @@ class Item:
 
 @dataclass(frozen=True)
 class LoadedImages:
-    """Images in memory. `pixels` are [h, w, 3 | 4] of 8 bits, squares of one size."""
+    """Images in memory. `pixels` are [h, w, 3 | 4] of 8 bits, squares of one size or in buckets."""
 
     subjects: Sequence[Subject]
     pixels: Sequence[NDArray[np.uint8]]
+    masks: Sequence[NDArray[np.uint8] | None] = ()
+    """Masks [h, w] of the images, 255 where the loss counts; None or nothing for images without one."""
     counts: dict[str, int] = field(default_factory=dict)
     """Number of images by folder."""
     skipped: dict[str, str] = field(default_factory=dict)
     """Reason by file name, of images that cannot be read."""
 
 
-def read_folders(folders: Sequence[Path], size: int) -> Generator[api.Event, None, LoadedImages]:
-    """Read the images of folders at `size` px, with progress. Raises BadInput for a folder that cannot be read.
+@dataclass(frozen=True)
+class Reading:
+    """How images are read: at `size` px, their middle squares or in buckets, and with which masks."""
 
-    If there are more than `MAX_IMAGES`, only every second one is read, or every third, and so on.
+    size: int
+    buckets: bool = False
+    alpha_masks: bool = False
+    """Whether the alpha channel is the mask."""
+    mask_folder: Path | None = None
+    """Folder of masks with the names of the images."""
+    repeats: int = 1
+
+
+def read_folders(
+    folders: Sequence[Path], reading: Reading | int, regularisation: Path | None = None
+) -> Generator[api.Event, None, LoadedImages]:
+    """Read the images of folders, with progress; those of `regularisation` are marked as such.
+
+    `reading` may be the size of squares. If there are more than `MAX_IMAGES`, only every second one is read, or every
+    third, and so on. Raises BadInput for a folder that cannot be read.
     """
-    found = [(folder, captions.read_captions(folder, api.datasets.find_images(folder))) for folder in folders]
+    if isinstance(reading, int):
+        reading = Reading(reading)
+    every = [*folders, *([regularisation] if regularisation else [])]
+    found = [(folder, captions.read_captions(folder, api.datasets.find_images(folder))) for folder in every]
     stride = max(1, -(-sum(len(subjects) for _, subjects in found) // MAX_IMAGES))
     if stride > 1:
         yield api.Notice(f"There are more than {MAX_IMAGES:,} images, so only one in {stride} is used.", "warning")
     subjects: list[Subject] = []
     pixels: list[NDArray[np.uint8]] = []
-    images = LoadedImages(subjects, pixels)
-    for folder, in_folder in found:
-        by_path = {subject.path: subject for subject in in_folder[::stride]}
-        read, skipped = yield from api.datasets.read_images([*by_path], _Reader(by_path, size))
-        subjects += [subject for subject, _ in read]
-        pixels += [array for _, array in read]
+    masks: list[NDArray[np.uint8] | None] = []
+    images = LoadedImages(subjects, pixels, masks)
+    for number, (folder, in_folder) in enumerate(found):
+        is_regularisation = number >= len(folders)
+        by_path = {
+            subject.path: replace(
+                subject,
+                repeats=reading.repeats * find_repeats(subject.path, folder),
+                is_regularisation=is_regularisation,
+            )
+            for subject in in_folder[::stride]
+        }
+        read, skipped = yield from api.datasets.read_images([*by_path], _Reader(by_path, reading, folder))
+        subjects += [sample[0] for sample in read]
+        pixels += [sample[1] for sample in read]
+        masks += [sample[2] for sample in read]
         images.skipped.update(skipped)
         images.counts[_unique_name(folder, images.counts)] = len(read)
+    if reading.mask_folder and None in masks:
+        missing = sum(
+            mask is None for mask, subject in zip(masks, subjects, strict=True) if not subject.is_regularisation
+        )
+        if missing:
+            yield api.Notice(
+                f"{missing:,} of the images have no mask in {reading.mask_folder.name}, so all of their area counts.",
+                "warning",
+            )
     return images
+
+
+def find_repeats(path: Path, folder: Path) -> int:
+    """Return how often an image counts in an epoch: 10 in a folder named `10_fox`, as in kohya's scripts; else 1."""
+    for parent in (path.parent, *path.parent.parents):
+        if match := _REPEATS.match(parent.name):
+            return max(1, int(match[1]))
+        if parent == folder:
+            break
+    return 1
 
 
 def _unique_name(folder: Path, names: Collection[str]) -> str:
@@ -97,32 +147,60 @@ def _unique_name(folder: Path, names: Collection[str]) -> str:
 @dataclass(frozen=True)
 class _Reader:
     subjects: dict[Path, Subject]
-    size: int
+    reading: Reading
+    folder: Path
 
-    def __call__(self, path: Path) -> tuple[Subject, NDArray[np.uint8]]:
-        return read_image(self.subjects[path], self.size)
+    def __call__(self, path: Path) -> tuple[Subject, NDArray[np.uint8], NDArray[np.uint8] | None]:
+        subject, pixels = read_image(self.subjects[path], self.reading.size, buckets=self.reading.buckets)
+        mask = None
+        if self.reading.mask_folder:
+            mask = _read_mask(self.reading.mask_folder, path.relative_to(self.folder), pixels.shape)
+        elif self.reading.alpha_masks and pixels.shape[2] == 4:
+            mask = pixels[..., 3]
+        return subject, pixels, mask
 
 
-def read_image(subject: Subject, size: int) -> tuple[Subject, NDArray[np.uint8]]:
-    """Read an image's middle square at `size` px. The returned subject has its main colour and its frame.
+def read_image(subject: Subject, size: int, *, buckets: bool = False) -> tuple[Subject, NDArray[np.uint8]]:
+    """Read an image's middle square at `size` px, or with `buckets` the middle of the nearest shape of that area.
 
-    Raises BadInput if the image cannot be read.
+    The returned subject has its main colour and its frame. Raises BadInput if the image cannot be read.
     """
-    from PIL import Image
-
     image = api.images.open_picture(subject.path)
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    box = (left, top, left + side, top + side)
-    pixels = np.asarray(image.resize((size, size), Image.Resampling.LANCZOS, box=box))
+    height, width = choose_bucket(image.height, image.width, size) if buckets else (size, size)
+    pixels, (left, top) = _crop_middle(image, height, width)
     if pixels.ndim == 3 and pixels.shape[2] == 4 and not subject.fixed:
         subject = replace(subject, colour=captions.find_main_colour(pixels))
-    scale = size / side
-    return replace(subject, frame=(image.height, image.width, round(top * scale), round(left * scale))), pixels
+    return replace(subject, frame=(image.height, image.width, top, left, height, width)), pixels
+
+
+def _crop_middle(image: Image.Image, height: int, width: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Scale an image to cover a shape. Returns its middle, and the left and top of the crop after scaling."""
+    from PIL import Image
+
+    scale = max(height / image.height, width / image.width)
+    box_width, box_height = min(image.width, width / scale), min(image.height, height / scale)
+    left, top = round(image.width - box_width) // 2, round(image.height - box_height) // 2
+    box = (left, top, left + box_width, top + box_height)
+    pixels = np.asarray(image.resize((width, height), Image.Resampling.LANCZOS, box=box))
+    return pixels, (round(left * scale), round(top * scale))
+
+
+def _read_mask(folder: Path, name: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    """Read the mask of an image: a file of its name and any image suffix. None if there is none."""
+    place = folder / name
+    found = sorted(place.parent.glob(f"{glob.escape(place.stem)}.*"))
+    path = next((path for path in found if path.suffix.lower() in api.images.IMAGE_SUFFIXES), None)
+    if path is None:
+        return None
+    mask = api.images.open_picture(path)
+    has_alpha = mask.mode == "RGBA" and mask.getchannel("A").getextrema() != (255, 255)
+    return _crop_middle(mask.getchannel("A") if has_alpha else mask.convert("L"), *shape[:2])[0]
 
 
 def plan_items(images: LoadedImages, *, flips: bool, pairs: int, seed: int) -> list[Item]:
     """Choose the items to encode. Transparent backgrounds are filled with white and colours, and combined to pairs."""
+    if any(pixels.shape[0] != pixels.shape[1] for pixels in images.pixels):
+        return _plan_bucket_items(images, flips=flips)
     rng = np.random.default_rng(seed)
     words = list(captions.COLOURS)
     items: list[Item] = []
@@ -145,132 +223,80 @@ def plan_items(images: LoadedImages, *, flips: bool, pairs: int, seed: int) -> l
     return items
 
 
+def _plan_bucket_items(images: LoadedImages, *, flips: bool) -> list[Item]:
+    """Plan the images and their mirror images, ordered by shape, since those of one shape are encoded together."""
+    order = sorted(range(len(images.pixels)), key=lambda number: images.pixels[number].shape[:2])
+    return [
+        Item("plain", number, mirrored=mirrored)
+        for number in order
+        for mirrored in ((False, True) if flips and images.subjects[number].flips else (False,))
+    ]
+
+
 def render_item(item: Item, images: LoadedImages, size: int) -> Rgb:
-    """Render the image of an item, [size, size, 3] of 8 bits."""
+    """Render the image of an item, [size, size, 3] of 8 bits, or in the shape of its bucket."""
     if item.scene is not None:
         left, right = (_to_rgba(images.pixels[number]) for number in (item.scene.left, item.scene.right))
         return composites.compose_pair(left, right, composites.find_ground_colour(item.scene.ground), size)
     ground = composites.find_ground_colour(item.ground)
-    return composites.paste_on_ground(_to_rgba(images.pixels[item.subject]), ground, size, mirrored=item.mirrored)
+    pixels = images.pixels[item.subject]
+    if pixels.shape[0] != pixels.shape[1]:
+        return composites.flatten(_to_rgba(pixels), ground, mirrored=item.mirrored)
+    return composites.paste_on_ground(_to_rgba(pixels), ground, size, mirrored=item.mirrored)
 
 
 def render_batch(items: Sequence[Item], images: LoadedImages, size: int) -> Tensor:
-    """Render the images of items as a tensor [n, 3, size, size] in -1..1."""
+    """Render the images of items of one shape as a tensor [n, 3, h, w] in -1..1."""
     import torch
 
     return torch.from_numpy(api.images.from_uint8(np.stack([render_item(item, images, size) for item in items])))
 
 
-@dataclass
-class LatentDataset:
-    """Encoded items. `values` are float16 [n, c, s, s], one row for each item.
+def load_latents(checkpoint_dir: Path, key: str) -> list[Tensor]:
+    """Load the batches of latents that an earlier run has stored under the same key, perhaps only the first of them.
 
-    A pair in a batch consists of the left half of one pair and the right half of another one on the same ground. So
-    thousands of pairs make millions, and a subject says nothing about its neighbour.
-    """
-
-    items: Sequence[Item]
-    subjects: Sequence[Subject]
-    values: Tensor
-    batch_size: int
-    seed: int
-    pair_fraction: float = PAIR_FRACTION
-
-    def __post_init__(self) -> None:
-        single = (1 - self.pair_fraction) / sum(SINGLE_WEIGHTS.values())
-        weights = {**{sort: weight * single for sort, weight in SINGLE_WEIGHTS.items()}, "pair": self.pair_fraction}
-        rows = {sort: [row for row, item in enumerate(self.items) if item.sort == sort] for sort in weights}
-        self._sorts = [(weight, rows[sort]) for sort, weight in weights.items() if rows[sort]]
-        self._pairs_by_look: dict[tuple[str, str], list[int]] = {}
-        for row, item in enumerate(self.items):
-            if item.scene is not None:
-                self._pairs_by_look.setdefault(self._describe_look(item.scene), []).append(row)
-
-    def draw_batch(self, step: int) -> tuple[Tensor, list[str], list[small_model.Frame | None]]:
-        """Return the latents (float32 [batch_size, c, s, s]), captions and frames of a step.
-
-        They are always the same for a seed and a step, whatever came before.
-        """
-        rng = np.random.default_rng((self.seed, step))
-        weights = np.array([weight for weight, _ in self._sorts])
-        sorts = rng.choice(len(self._sorts), self.batch_size, p=weights / weights.sum())
-        rows = [int(rng.choice(self._sorts[sort][1])) for sort in sorts]
-        items = [self.items[row] for row in rows]
-        values = self.values[rows].float()
-        middle = values.shape[-1] // 2
-        for index, (row, item) in enumerate(zip(rows, items, strict=True)):
-            if item.scene is not None:
-                other, items[index] = self._draw_right_half(row, item.scene, rng)
-                values[index, ..., middle:] = self.values[other, ..., middle:]
-        texts = ["" if rng.uniform() < CAPTION_DROPOUT else self._draw_caption(item, rng) for item in items]
-        frames = [None if item.scene else self.subjects[item.subject].frame for item in items]
-        return values, texts, frames
-
-    def _draw_right_half(self, row: int, scene: Scene, rng: np.random.Generator) -> tuple[int, Item]:
-        """Return the row of the pair that the right half is taken from, and the item that results.
-
-        Where the two subjects are held out or the same, the pair stays as it is.
-        """
-        rows = self._pairs_by_look[self._describe_look(scene)]
-        other = rows[int(rng.integers(len(rows)))]
-        other_scene = self.items[other].scene or scene
-        is_same = other_scene.right == scene.left
-        if is_same or composites.is_held_out(self.subjects[scene.left], self.subjects[other_scene.right]):
-            return row, self.items[row]
-        return other, Item("pair", scene=replace(scene, right=other_scene.right))
-
-    def _describe_look(self, scene: Scene) -> tuple[str, str]:
-        """Return the ground and the style of a pair, which its halves must share with those of another one."""
-        return scene.ground, self.subjects[scene.left].style
-
-    def _draw_caption(self, item: Item, rng: np.random.Generator) -> str:
-        if item.scene is not None:
-            return item.scene.describe(self.subjects)
-        return captions.draw_caption(self.subjects[item.subject], rng, item.ground)
-
-    def list_vocabulary_texts(self) -> Iterator[str]:
-        """Yield texts with every name, keyword, colour and style, from which the tokenizer's vocabulary is trained."""
-        for subject in self.subjects:
-            yield captions.complete_caption(subject.noun, style=subject.style)
-            keywords = map(captions.normalize_name, subject.keywords)
-            yield captions.complete_caption(", ".join((subject.plain, *keywords)))
-        for word in captions.COLOURS:
-            yield from [captions.complete_caption(f"{word} and", word)] * 4
-
-
-def load_latents(checkpoint_dir: Path, key: str) -> Tensor | None:
-    """Load the latents that an earlier run has stored under the same key, perhaps only the first of them.
-
-    Returns None if there are none.
+    Returns an empty list if there are none.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(checkpoint_dir / CACHE, "pt") as file:
             if (file.metadata() or {}).get("key") != key:
-                return None
-            values: Tensor = file.get_tensor("latents")
-            return values
+                return []
+            return [file.get_tensor(f"{number:06}") for number in range(len(file.keys()))]
     except (OSError, SafetensorError):
-        return None
+        return []
 
 
 def encode_items(
     vae: AutoencoderKL, items: Sequence[Item], images: LoadedImages, size: int, device: str, *, first: int = 0
 ) -> Iterator[tuple[int, Tensor]]:
-    """Encode the items from `first` on in batches: yields (number of items that are done, float16 latents)."""
-    for start in range(first, len(items), ENCODER_BATCH):
-        batch = items[start : start + ENCODER_BATCH]
+    """Encode the items from `first` on in batches of one shape.
+
+    Yields (number of items that are done, float16 latents [n, c, h, w]).
+    """
+    start = first
+    while start < len(items):
+        shape = _shape_of(items[start], images)
+        batch = [*itertools.takewhile(lambda item: _shape_of(item, images) == shape, items[start:][:ENCODER_BATCH])]  # noqa: B023
         pixels = render_batch(batch, images, size).to(device)
-        yield start + len(batch), small_model.encode_images(vae, pixels).half().cpu()
+        start += len(batch)
+        yield start, small_model.encode_images(vae, pixels).half().cpu()
 
 
-def save_latents(checkpoint_dir: Path, key: str, values: Tensor) -> None:
-    """Store latents under a key, whole or not at all."""
+def _shape_of(item: Item, images: LoadedImages) -> tuple[int, ...]:
+    """Return the shape of the bucket of an item. All items of square images have one shape."""
+    height, width = images.pixels[item.subject].shape[:2]
+    return (0, 0) if item.scene is not None or height == width else (height, width)
+
+
+def save_latents(checkpoint_dir: Path, key: str, batches: Sequence[Tensor]) -> None:
+    """Store batches of latents under a key, whole or not at all."""
     from safetensors.torch import save_file
 
+    tensors = {f"{number:06}": values.contiguous() for number, values in enumerate(batches)}
     with api.atomic_write(checkpoint_dir / CACHE) as temporary:
-        save_file({"latents": values.contiguous()}, temporary, metadata={"key": key})
+        save_file(tensors, temporary, metadata={"key": key})
 
 
 def compute_cache_key(items: Sequence[Item], images: LoadedImages, size: int, vae: Path) -> str:

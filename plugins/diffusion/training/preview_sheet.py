@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from studio import api
 
 from . import captions, small_model
+from .caption_options import CaptionOptions
 from .captions import Subject
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ class PreviewSheet:
         return api.images.to_uint8(grid)
 
 
-def choose_prompts(prompts: Sequence[str], subjects: Sequence[Subject]) -> list[str]:
+def choose_prompts(
+    prompts: Sequence[str], subjects: Sequence[Subject], options: CaptionOptions | None = None
+) -> list[str]:
     """Return the prompts that the artist asks for, or else some captions of the training images."""
     own = [prompt for prompt in prompts if prompt.strip()]
     if own:
@@ -65,4 +68,5 @@ def choose_prompts(prompts: Sequence[str], subjects: Sequence[Subject]) -> list[
     if {subject.style for subject in subjects} >= {*captions.STYLES}:
         return [*DEFAULT_PROMPTS]
     some = subjects[:: max(1, len(subjects) // _DEFAULT_COUNT)][:_DEFAULT_COUNT]
-    return [captions.complete_caption(subject.noun, style=subject.style) for subject in some]
+    told = [captions.complete_caption(subject.noun, style=subject.style) for subject in some]
+    return [(options or CaptionOptions()).complete(text) for text in told]

@@ -55,5 +55,5 @@ class SdxlComponents(small_model.Components):
         import torch
 
         side = self.side
-        rows = [(*(frame or (side, side, 0, 0)), side, side) for frame in frames]
+        rows = [frame or (side, side, 0, 0, side, side) for frame in frames]
         return torch.tensor(rows, dtype=torch.float32, device=device)

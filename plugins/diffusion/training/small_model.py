@@ -24,9 +24,9 @@ BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 MAX_TOKENS = 24
 """Length of the longest prompt, with its begin and end."""
 VOCABULARY_SIZE = 4096
-Frame = tuple[int, int, int, int]
-"""Crop conditioning of SDXL, in pixels: the original height and width, and the top and left of the crop after it is
-scaled down."""
+Frame = tuple[int, int, int, int, int, int]
+"""Crop conditioning of SDXL, in pixels: the original height and width, the top and left of the crop after the image is
+scaled, and the height and width of the crop."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Trains a UNet to predict noise or velocity, with an EMA of its weights.
+"""Trains a UNet, and perhaps text encoders, to predict noise or velocity, with an EMA of the weights.
 
 All randomness follows from the seed and the number of the step.
 """
@@ -6,102 +6,210 @@ All randomness follows from the seed and the number of the step.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 from studio import api
 
-from .small_model import Components, Frame
+from .latent_dataset import Batch
+from .objective import Objective, choose_prediction_target
+from .optimizers import OptimizerName, build_optimizer
+from .small_model import Components
 
 if TYPE_CHECKING:
-    from diffusers import DDIMScheduler
     from torch import Tensor
-
-    Batch: TypeAlias = tuple[Tensor, list[str], Sequence[Frame | None]]
 
 MIN_IMAGES_PER_CORE = 16
 """Number of images of a batch for which a thread of its own is worthwhile."""
+VALIDATION_TIMES = 4
+"""Number of timesteps at which the held-out loss of each image is computed."""
+VALIDATION_SEED = 20_817
+HELD_OUT_LOSS = "held-out loss"
+
+
+@dataclass(frozen=True)
+class TrainerOptions:
+    """How the weights are trained."""
+
+    objective: Objective = field(default_factory=Objective)
+    optimizer: OptimizerName = "adamw"
+    weight_decay: float = 0.01
+    accumulation: int = 1
+    """Number of batches of one step."""
+    checkpointing: bool = False
+    """Whether activations are computed again in the backward pass, to save memory."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of matrix products and convolutions; the weights are float32 in any case."""
+    text_encoder_rate: float = 1.0
+    """Factor on the learning rate for text encoders."""
+    has_dropout: bool = False
+    """Whether the networks draw random numbers."""
 
 
 class Trainer(api.training.Training):
     """Trains those weights of `components` that require gradients.
 
-    `batches(step)` returns latents [n, c, s, s], n captions and n frames. `ema_components` have the averaged weights,
-    and share the frozen ones.
+    `batches(number)` returns a batch; with accumulation a step uses several. `ema_components` have the averaged
+    weights, and share the frozen ones. With `ema` 0 there is no average: they are the trained networks.
     """
 
     def __init__(
         self,
         components: Components,
         schedule: api.training.LearningRateSchedule,
-        batches: Callable[[int], Batch],
+        batches: Callable[[int], Batch | tuple[Any, ...]],
         checkpoint_dir: Path,
         *,
         seed: int,
         ema: float = 0.999,
         device: str = "cpu",
-        autocast: bool = True,
+        options: TrainerOptions | None = None,
+        held_out: Callable[[], Iterable[Batch]] = tuple,
     ) -> None:
         import torch
 
+        self.options = options or TrainerOptions()
         self.components = components
         self.network = components.network.to(device).train()
         components.unet.to(memory_format=torch.channels_last)
-        trained = [value for value in self.network.parameters() if value.requires_grad]
-        frozen = {id(value): value for value in self.network.parameters() if not value.requires_grad}
-        copies = {name: copy.deepcopy(network, dict(frozen)) for name, network in components.networks.items()}
-        self.ema_components = replace(components, **copies)
-        self.ema = self.ema_components.network.eval().requires_grad_(False)
-        self.batches, self.seed, self.device, self.autocast = batches, seed, device, autocast
+        self.batches, self.seed, self.device, self.held_out = batches, seed, device, held_out
+        self.ema_components = self._copy_trained() if ema else components
+        self.ema = self.ema_components.network
+        if ema:
+            self.ema.eval().requires_grad_(False)
+        if self.options.checkpointing:
+            _enable_checkpointing(components)
+        optimizer = build_optimizer(self.options.optimizer, self._group_parameters(), self.options.weight_decay)
         super().__init__(
             checkpoint_dir,
             networks={"model": self.network},
-            averages={"ema": (self.ema, self.network)},
-            optimizers={"optimizer": torch.optim.AdamW(trained, betas=(0.9, 0.99), weight_decay=0.01)},
+            averages={"ema": (self.ema, self.network)} if ema else {},
+            optimizers={"optimizer": optimizer},
             schedule=schedule,
             ema=ema,
         )
 
+    def _copy_trained(self) -> Components:
+        """Copy the components; frozen weights are shared."""
+        frozen = {id(value): value for value in self.network.parameters() if not value.requires_grad}
+        copies = {name: copy.deepcopy(network, dict(frozen)) for name, network in self.components.networks.items()}
+        return replace(self.components, **copies)
+
+    def _group_parameters(self) -> list[dict[str, Any]]:
+        """Group the trained parameters by their learning rate."""
+        groups = []
+        for name, network in self.components.networks.items():
+            trained = [value for value in network.parameters() if value.requires_grad]
+            # Prodigy finds one learning rate for all.
+            has_own_rate = name != "unet" and self.options.optimizer != "prodigy"
+            if trained:
+                groups.append(
+                    {"params": trained, "rate_factor": self.options.text_encoder_rate if has_own_rate else 1.0}
+                )
+        return groups
+
     def step(self) -> None:
-        latents, texts, frames = self.batches(self.state.step)
-        noise, timesteps = self._draw_noise(latents)
-        count = len(latents)
-
-        def compute_loss(part: slice) -> Tensor:
-            values, noises, times = (tensor[part].to(self.device) for tensor in (latents, noise, timesteps))
-            scheduler = self.components.scheduler
-            with api.training.autocast(self.device, enabled=self.autocast):
-                conditioning = self.components.conditioning(texts[part], frames[part], self.device)
-                noisy = scheduler.add_noise(values, noises, times)
-                output: Tensor = self.components.unet(noisy, times, **conditioning).sample
-            error = output.float() - _choose_prediction_target(scheduler, values, noises, times)
-            return error.square().mean() * (len(values) / count)
-
-        with self._use_attention_backend():
-            losses = [partial(compute_loss, part) for part in _split_batch(count, self.device)]
-            loss = self.parallel_optimizer_step(losses)
-        self.finish_step(loss)
-
-    def _draw_noise(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Return noise for latents, and a timestep for each, spread evenly over the schedule."""
         import torch
 
-        generator = api.training.step_generator(self.seed, self.state.step)
-        noise = torch.randn(latents.shape, generator=generator)
+        count = self.options.accumulation
+        numbers = range(self.state.step * count, (self.state.step + 1) * count)
+        if self.options.has_dropout:
+            torch.manual_seed((self.seed * 1_000_003 + self.state.step) % 2**63)
+        losses = [loss for number in numbers for loss in self._plan_losses(number)]
+        with self._use_attention_backend():
+            if count == 1 and not self.options.has_dropout:
+                loss = self.parallel_optimizer_step(losses)
+            else:
+                loss = self.accumulate_optimizer_step(losses)
+        self.finish_step(loss)
+
+    def _plan_losses(self, number: int) -> list[Callable[[], Tensor]]:
+        """Return functions that compute the parts of the loss of a batch."""
+        batch = Batch(*self.batches(number))
+        noise, timesteps = self._draw_noise(batch.latents, number)
+        parts = _split_batch(len(batch.latents), self.device)
+        scale = 1 / (len(batch.latents) * self.options.accumulation)
+        return [partial(self._sum_losses, self.components, batch, noise, timesteps, part, scale) for part in parts]
+
+    def _sum_losses(
+        self, components: Components, batch: Batch, noise: Tensor, timesteps: Tensor, part: slice, scale: float
+    ) -> Tensor:
+        """Compute the sum of the losses of some images of a batch, times `scale`."""
+        values, noises, times = (tensor[part].to(self.device) for tensor in (batch.latents, noise, timesteps))
+        scheduler = components.scheduler
+        with self._autocast():
+            conditioning = components.conditioning(batch.texts[part], batch.frames[part], self.device)
+            noisy = scheduler.add_noise(values, noises, times)
+            output: Tensor = components.unet(noisy, times, **conditioning).sample
+        error = (output.float() - choose_prediction_target(scheduler, values, noises, times)).square()
+        if batch.weights is not None:
+            error = error * batch.weights[part].to(self.device)
+        losses = error.mean((1, 2, 3))
+        weights = self.options.objective.weigh(scheduler, times)
+        return (losses if weights is None else losses * weights).sum() * scale
+
+    def _draw_noise(self, latents: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        """Return noise for the latents of a batch, and a timestep for each, spread evenly over the schedule."""
+        import torch
+
+        generator = api.training.step_generator(self.seed, number)
+        noise = self.options.objective.draw_noise(latents, generator)
         count, total = len(latents), self.components.scheduler.config.num_train_timesteps
         fractions = (torch.arange(count) + torch.rand(count, generator=generator)) / count
         return noise, (fractions * total).long().clamp(max=total - 1)
+
+    def report_held_out_loss(self) -> None:
+        """Compute the loss of the held-out images, with the same noise and timesteps each time, and record it."""
+        import torch
+
+        total, count = 0.0, 0
+        generator = torch.Generator().manual_seed(VALIDATION_SEED)
+        with self.evaluation() as components, torch.no_grad(), self._use_attention_backend():
+            steps = components.scheduler.config.num_train_timesteps
+            for batch in self.held_out():
+                images = len(batch.latents)
+                for place in range(VALIDATION_TIMES):
+                    noise = torch.randn(batch.latents.shape, generator=generator)
+                    times = torch.full((images,), int((place + 0.5) / VALIDATION_TIMES * steps))
+                    total += float(self._sum_losses(components, batch, noise, times, slice(None), 1.0))
+                    count += images
+        if count:
+            self.report_score(HELD_OUT_LOSS, total / count)
+
+    @contextmanager
+    def evaluation(self) -> Iterator[Components]:
+        """Give the averaged networks, or those that are trained, without dropout until the block ends."""
+        self.ema.eval()
+        try:
+            yield self.ema_components
+        finally:
+            self.network.train()
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        import torch
+
+        if self.options.precision == "bfloat16":
+            return torch.autocast(torch.device(self.device).type, torch.bfloat16)
+        return api.training.autocast(self.device, enabled=self.options.precision == "auto")
 
     def _use_attention_backend(self) -> AbstractContextManager[None]:
         """Use plain attention on a CPU, which is a quarter faster than the fused one for so few tokens."""
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
         return sdpa_kernel(SDPBackend.MATH) if self.device == "cpu" else nullcontext()
+
+
+def _enable_checkpointing(components: Components) -> None:
+    components.unet.enable_gradient_checkpointing()
+    for name, network in components.networks.items():
+        if name != "unet" and any(value.requires_grad for value in network.parameters()):
+            enable: Any = network.gradient_checkpointing_enable
+            enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 def _split_batch(count: int, device: str) -> list[slice]:
@@ -111,15 +219,3 @@ def _split_batch(count: int, device: str) -> list[slice]:
     parts = max(1, min(torch.get_num_threads(), count // MIN_IMAGES_PER_CORE)) if device == "cpu" else 1
     edges = [count * number // parts for number in range(parts + 1)]
     return [slice(first, end) for first, end in pairwise(edges)]
-
-
-def _choose_prediction_target(scheduler: DDIMScheduler, latents: Tensor, noise: Tensor, times: Tensor) -> Tensor:
-    """Return what the UNet is trained to predict: velocity, noise, or the denoised latents."""
-    match scheduler.config.prediction_type:
-        case "v_prediction":
-            velocity: Tensor = scheduler.get_velocity(latents, noise, times)
-            return velocity
-        case "epsilon":
-            return noise
-        case _:
-            return latents

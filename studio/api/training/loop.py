@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from studio.api.context import Context, pause_if_requested
 from studio.api.events import Event, Notice, Preview, Progress, Trained
 from studio.api.model_files import read_tensors, write_tensors
+from studio.api.training.optimizer_state import load_state, read_state
 from studio.api.training.params import TrainingParams
 from studio.api.training.recorder import Recorder
 from studio.api.training.schedule import LearningRateSchedule
@@ -56,7 +57,8 @@ class Training:
 
         `networks` and `optimizers` are named as in the checkpoint. Of a network, buffers and the parameters that
         require gradients are saved. `averages` maps names to (average, source): the weights of `average` follow those
-        of `source` with the decay `ema` per step. `schedule` has the number of steps and the learning rate.
+        of `source` with the decay `ema` per step. `schedule` has the number of steps and the learning rate; a
+        parameter group of an optimizer may have a `rate_factor` of its own.
         """
         self.checkpoint_dir, self.state, self.schedule = checkpoint_dir, TrainingState(), schedule
         self.prompts: list[str] = []
@@ -91,6 +93,23 @@ class Training:
         self._optimizers[optimizer].zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         return self._apply_gradients(float(loss.detach()), optimizer, clip)
+
+    def accumulate_optimizer_step(
+        self, losses: Sequence[Callable[[], Tensor]], optimizer: str = "optimizer", *, clip: float = 1.0
+    ) -> float:
+        """Take one step as `optimizer_step` does for the sum of losses, computing one after the other.
+
+        Only one loss needs memory at a time, so that a large batch fits in parts. Returns the sum.
+        """
+        import torch
+
+        self._optimizers[optimizer].zero_grad(set_to_none=True)
+        total = 0.0
+        for compute in losses:
+            loss = compute()
+            torch.autograd.backward(loss)
+            total += float(loss.detach())
+        return self._apply_gradients(total, optimizer, clip)
 
     def parallel_optimizer_step(
         self, losses: Sequence[Callable[[], Tensor]], optimizer: str = "optimizer", *, clip: float = 1.0
@@ -130,7 +149,7 @@ class Training:
 
         stepping = self._optimizers[optimizer]
         for group in stepping.param_groups:
-            group["lr"] = self.current_learning_rate
+            group["lr"] = self.current_learning_rate * group.get("rate_factor", 1.0)
         norm = torch.nn.utils.clip_grad_norm_(self._parameters_of(optimizer), clip)
         if not math.isfinite(loss + float(norm)):
             raise NotFiniteError
@@ -340,8 +359,7 @@ class Training:
             values = {key: value for key, value in network.state_dict().items() if key in names}
             tensors |= _copy_with_prefix(f"{name}.", values)
         for name, optimizer in self._optimizers.items():
-            for number, slots in optimizer.state_dict()["state"].items():
-                tensors |= _copy_with_prefix(f"{name}.{number}.", slots)
+            tensors |= _copy_with_prefix(f"{name}.", read_state(optimizer))
         write_tensors(self.checkpoint_dir / self.CHECKPOINT, tensors, asdict(self.state))
 
     def resume(self) -> bool:
@@ -363,11 +381,7 @@ class Training:
         for name, (network, _) in self._saved.items():
             network.load_state_dict(parts[name], strict=False)
         for name, optimizer in self._optimizers.items():
-            slots: dict[int, dict[str, Tensor]] = {}
-            for key, value in parts[name].items():
-                number, _, slot = key.partition(".")
-                slots.setdefault(int(number), {})[slot] = value
-            optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
+            load_state(optimizer, parts[name])
         self.state = state
         return True
 

@@ -15,6 +15,7 @@ from plugins.diffusion.tools import train
 from plugins.diffusion.tools.train import TrainDiffusion
 from plugins.diffusion.training import captions, composites, dataset, trainer
 from plugins.diffusion.training.captions import Subject
+from plugins.diffusion.training.latent_dataset import LatentDataset
 from studio import api, testing
 from studio.core import paths
 
@@ -286,9 +287,9 @@ def test_batches_depend_on_seed_and_step_only(pictures: Path) -> None:
     sorts = [item.sort for item in items]
     assert (sorts.count("plain"), sorts.count("ground"), sorts.count("pair")) == (16, 8, 5)
     values = torch.arange(len(items)).half().view(-1, 1, 1, 1).expand(-1, 4, 2, 2)
-    first, second = (dataset.LatentDataset(items, subjects, values, 32, seed=3) for _ in range(2))
+    first, second = (LatentDataset(items, everything, [*values], 32, seed=3) for _ in range(2))
     first.draw_batch(0)
-    (left, words, _), (right, same, _) = first.draw_batch(5), second.draw_batch(5)
+    (left, words, *_), (right, same, *_) = first.draw_batch(5), second.draw_batch(5)
     assert torch.equal(left, right)
     assert words == same
     assert "" in [text for step in range(5) for text in first.draw_batch(step)[1]]
@@ -300,10 +301,10 @@ def test_exchanged_halves_match_their_captions() -> None:
     items = [dataset.Item("pair", scene=scene) for scene in drawn]
     halves = [[scene.left] * 2 + [scene.right] * 2 for scene in drawn]
     values = torch.tensor(halves).half().view(-1, 1, 1, 4).expand(-1, 4, 4, 4)
-    latents = dataset.LatentDataset(items, subjects, values, 64, seed=3)
+    latents = LatentDataset(items, dataset.LoadedImages(subjects, []), [*values], 64, seed=3)
     seen = set()
     for step in range(10):
-        pictures, words, _ = latents.draw_batch(step)
+        pictures, words, *_ = latents.draw_batch(step)
         for picture, text in zip(pictures[:, 0, 0].long().tolist(), words, strict=True):
             left, right = picture[0], picture[3]
             assert picture == [left, left, right, right]

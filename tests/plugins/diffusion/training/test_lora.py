@@ -15,6 +15,7 @@ from tqdm import tqdm
 from plugins.diffusion.tools.text_to_image import TextToImage
 from plugins.diffusion.tools.train import TrainDiffusion
 from plugins.diffusion.training import captions, dataset, lora, trainer
+from plugins.diffusion.training.trainer import TrainerOptions
 from studio import api, testing
 
 pytest.importorskip("peft")
@@ -85,7 +86,7 @@ def test_lora_changes_the_images_and_resumes_with_the_same_weights(photos: Path,
 class ConstantNoiseTrainer(trainer.Trainer):
     """A trainer with the same noise and timesteps in every step."""
 
-    def _draw_noise(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _draw_noise(self, latents: torch.Tensor, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         generator = torch.Generator().manual_seed(5)
         return torch.randn(latents.shape, generator=generator), torch.tensor([100, 700])
 
@@ -93,9 +94,11 @@ class ConstantNoiseTrainer(trainer.Trainer):
 def test_loss_falls(tmp_path: Path, xl: Path) -> None:
     torch.manual_seed(0)
     base = lora.prepare_lora_training(testing.FakeContext(1), str(xl), 8, 16)
-    batch = torch.ones(2, 4, 8, 8), ["a fox", ""], [(32, 64, 0, 16), None]
+    batch = torch.ones(2, 4, 8, 8), ["a fox", ""], [(32, 64, 0, 16, 16, 16), None]
     numbers = api.training.LearningRateSchedule(steps=12, learning_rate=3e-2, warm_up=2)
-    training = ConstantNoiseTrainer(base.components, numbers, lambda _: batch, tmp_path, seed=1, autocast=False)
+    training = ConstantNoiseTrainer(
+        base.components, numbers, lambda _: batch, tmp_path, seed=1, options=TrainerOptions(precision="float32")
+    )
     losses = []
     for _ in range(12):
         before, count = training.state.loss, training.state.step
@@ -108,7 +111,7 @@ def test_conditioning_agrees_with_the_pipeline(xl: Path) -> None:
     from diffusers import StableDiffusionXLPipeline
 
     told = lora.prepare_lora_training(testing.FakeContext(1), str(xl), 2, 32).components.conditioning(
-        ["a fox", ""], [(600, 800, 0, 5), None], "cpu"
+        ["a fox", ""], [(600, 800, 0, 5, 32, 32), None], "cpu"
     )
     pipe = StableDiffusionXLPipeline.from_pretrained(xl)
     said, none, pooled, nothing = pipe.encode_prompt("a fox")
@@ -123,7 +126,7 @@ def test_conditioning_agrees_with_the_pipeline(xl: Path) -> None:
 
 def test_frame_tells_the_crop(photos: Path) -> None:
     subject, pixels = dataset.read_image(captions.read_captions(photos, api.datasets.find_images(photos))[0], 64)
-    assert (subject.frame, pixels.shape) == ((128, 192, 0, 16), (64, 64, 3))
+    assert (subject.frame, pixels.shape) == ((128, 192, 0, 16, 64, 64), (64, 64, 3))
 
 
 @pytest.mark.parametrize("family", ["instruct-pix2pix-xl", "lcm", "pixart-sigma"])

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from plugins.diffusion.training import small_model, trainer
-from plugins.diffusion.training.trainer import Trainer
+from plugins.diffusion.training.trainer import Trainer, TrainerOptions
 from studio.api.training import LearningRateSchedule
 
 if TYPE_CHECKING:
-    from plugins.diffusion.training.trainer import Batch
+    from plugins.diffusion.training.latent_dataset import Batch
 
 CAPTIONS = ["a red apple, 3d", "a fox, flat", "an owl on a blue ground, 3d"]
 
@@ -27,12 +27,12 @@ def batch(step: int) -> tuple[torch.Tensor, list[str], list[None]]:
     return values, [CAPTIONS[int(index)] for index in indices], [None] * len(indices)
 
 
-def build_trainer(folder: Path, batches: Callable[[int], Batch] = batch, **schedule: Any) -> Trainer:
+def build_trainer(folder: Path, batches: Callable[[int], Batch | tuple[Any, ...]] = batch, **schedule: Any) -> Trainer:
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     parts = small_model.build_components(CAPTIONS, small_model.NETWORK_SIZES["tiny"], 4, 8, folder / "words")
     numbers = LearningRateSchedule(**{"steps": 25, "warm_up": 5, "learning_rate": 1e-2, **schedule})
-    return Trainer(parts, numbers, batches, folder, seed=1, autocast=False)
+    return Trainer(parts, numbers, batches, folder, seed=1, options=TrainerOptions(precision="float32"))
 
 
 def take_step(training: Trainer) -> float:

@@ -1,0 +1,49 @@
+"""What is done with the caption of a training image each time that it is used."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class CaptionOptions:
+    """The artist's choices for captions. Tags are the parts of a caption between commas."""
+
+    trigger: str = ""
+    """Word that is put in front of captions without it."""
+    dropout: float = 0.1
+    """Fraction of captions that are left empty, for classifier-free guidance."""
+    shuffle: bool = False
+    """Whether the order of the tags is drawn at random."""
+    keep_tokens: int = 1
+    """Number of tags at the beginning that keep their place."""
+
+    def complete(self, caption: str, *, is_regularisation: bool = False) -> str:
+        """Return a caption with the trigger word, which captions of regularisation images do without."""
+        trigger = " ".join(self.trigger.split())
+        if not trigger or is_regularisation or _contains_words(caption, trigger):
+            return caption
+        return f"{trigger}, {caption}" if caption else trigger
+
+    def draw(self, caption: str, rng: np.random.Generator, *, is_regularisation: bool = False) -> str:
+        """Return what the network is told: the complete caption with its tags shuffled, or sometimes nothing."""
+        if rng.uniform() < self.dropout:
+            return ""
+        caption = self.complete(caption, is_regularisation=is_regularisation)
+        if not self.shuffle:
+            return caption
+        tags = split_tags(caption)
+        kept, others = tags[: self.keep_tokens], tags[self.keep_tokens :]
+        return ", ".join([*kept, *(others[place] for place in rng.permutation(len(others)))])
+
+
+def split_tags(caption: str) -> list[str]:
+    """Split a caption at its commas."""
+    return [tag for part in caption.split(",") if (tag := part.strip())]
+
+
+def _contains_words(text: str, words: str) -> bool:
+    return bool(re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text, re.IGNORECASE))
