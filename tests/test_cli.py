@@ -705,3 +705,15 @@ def test_run_takes_the_name_of_a_model(studio: Command, shared: Home, tmp_path: 
     unknown = studio("run", "echo.copy", "--set", "model=green fog")
     assert unknown.status != 0
     assert "There is no model green fog. Did you mean Green frog" in unknown.err
+
+
+def test_a_model_is_exported_by_name_and_imported(studio: Command, shared: Home, tmp_path: Path) -> None:
+    path = save_model(shared, tmp_path / "c", "Blue bird")
+    assert "Blue bird" in studio("models").out
+    archive = tmp_path / "bird.zip"
+    assert studio("export", "blue bird", "--out", archive).out == f"{archive}\n"
+    shutil.rmtree(path)
+    imported = studio("import", archive, "--json").find_events("imported")
+    assert [event["title"] for event in imported] == ["Blue bird"]
+    assert "Blue bird" in studio("models").out
+    assert studio("import", shared.root / "missing.zip").status == 2

@@ -21,6 +21,7 @@ COMMANDS = (
     "again",
     "recipe",
     "export",
+    "import",
     "history",
     "models",
     "plugins",
@@ -64,7 +65,7 @@ def _build_parser() -> argparse.ArgumentParser:
 
     def command(name: str, module: str, summary: str) -> argparse.ArgumentParser:
         part = commands.add_parser(name, help=summary, description=summary, parents=[shared], allow_abbrev=False)
-        part.set_defaults(command=_import_on_call(f"studio.cli.{module}", name))
+        part.set_defaults(command=_import_on_call(f"studio.cli.{module}", name if name != "import" else "import_files"))
         return part
 
     command("tools", "queries", "list all tools")
@@ -129,6 +130,9 @@ def _build_parser() -> argparse.ArgumentParser:
         metavar="WHAT",
         help="everything, recipe (what others need to make it again) or nothing (default: the last choice)",
     )
+
+    part = command("import", "imports", "copy images, or models in folders and .zip files, into the library")
+    part.add_argument("files", nargs="+", metavar="FILE", help="a file, or the folder of a model")
 
     history = command("history", "queries", "search the library")
     history.add_argument(

@@ -16,6 +16,7 @@ from studio.core.paths import Home
 from studio.core.untrusted_files import open_file, read_or_else
 from studio.library.creation import MODEL_FILE
 from studio.library.models import hub_cache, model_kind, offers
+from studio.library.storage import sidecar
 
 _FRONT_MATTER = re.compile(r"\A---\r?\n(.*?)\r?\n---", re.DOTALL)
 _LINE = r"^{}:[ \t]*[\"']?([^\"'\n\r]+)"
@@ -60,14 +61,19 @@ def terms_of(name: str, path: Path) -> LicenceTerms:
 
 
 def find_unaccepted(home: Home, choices: Iterable[str], accepted: Iterable[str]) -> list[LicenceTerms]:
-    """Return the licences of chosen models that are not accepted yet. Trained and starter models need no consent."""
+    """Return the licences of chosen models that are not accepted yet.
+
+    Starters and models that were trained here need no consent.
+    """
     accepted_keys = set(accepted)
     unaccepted: dict[str, LicenceTerms] = {}
     for choice in choices:
         path = offers.resolve_model(home, choice)
         if path is None and hub_cache.is_hub_name(choice):
             path = hub_cache.find_downloaded(home, choice)
-        if path is None or path.is_relative_to(offers.starters_folder()) or path.is_relative_to(home.library):
+        if path is None or path.is_relative_to(offers.starters_folder()):
+            continue
+        if path.is_relative_to(home.library) and not sidecar.read(path).imported:
             continue
         terms = terms_of(offers.name_of(choice, path), path)
         if terms.key not in accepted_keys:

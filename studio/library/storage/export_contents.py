@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
-from studio.core import files, private_paths
+from studio.core import edited_json, files, private_paths
 from studio.core.errors import BadInput
 from studio.core.export_include import Include
 from studio.core.recipe import Recipe
+from studio.core.training_record import MODEL_FOLDER
 from studio.core.untrusted_files import read_file, read_or_else
 from studio.library.creation import MODEL_FILE, Creation, CreationKind
 from studio.library.foreign import a1111
@@ -42,6 +44,7 @@ def describe_contents(creation: Creation, include: Include) -> str:
     parts += ["versions"] if recipe.versions else []
     parts += ["time"] if recipe.created else []
     parts += [f"notes ({', '.join(recipe.notes)})"] if recipe.notes else []
+    parts += ["model card", "record of the training"] if creation.kind is CreationKind.MODEL else []
     return f"Included: {', '.join(parts)}. No paths of this computer."
 
 
@@ -116,17 +119,29 @@ def _rewrite_text(creation: Creation, source: Path, target: Path, recipe: Recipe
 
 
 def rewrite_model(creation: Creation, folder: Path, recipe: Recipe | None, include: Include) -> None:
-    """Write a recipe, or none, into the copy of a trained model's folder. Without any, its card is left out, too."""
+    """Write a recipe, or none, and the present name into the copy of a trained model's folder.
+
+    Its id changes with that, so the copy says which one it was. Without any recipe, the card and the record of the
+    training are left out, too.
+    """
     if creation.recipe and (paths := private_paths.find_paths(creation.recipe)):
         model_folder.remove_paths(folder, paths)
-    if recipe != creation.recipe:
-        about = msgspec.json.decode(read_file(folder / MODEL_FILE), type=dict[str, msgspec.Raw])
+    about = msgspec.json.decode(read_file(folder / MODEL_FILE), type=dict[str, msgspec.Raw])
+    before = edited_json.read(folder / MODEL_FILE).members.get("title")
+    if recipe != creation.recipe or creation.title != before:
         about.pop("recipe", None)
+        about["title"] = msgspec.Raw(msgspec.json.encode(creation.title))
         if recipe:
-            about["recipe"] = msgspec.Raw(recipe.to_json().encode())
+            about |= {
+                "recipe": msgspec.Raw(recipe.to_json().encode()),
+                "exported_from": msgspec.Raw(msgspec.json.encode(creation.id)),
+            }
         files.write_bytes_atomically(folder / MODEL_FILE, msgspec.json.encode(about))
     if include is Include.NOTHING:
         (folder / model_folder.CARD).unlink(missing_ok=True)
+        shutil.rmtree(folder / MODEL_FOLDER, ignore_errors=True)
+    elif isinstance(before, str):
+        model_folder.replace_card_title(folder, before, creation.title)
 
 
 def parse_include(text: str) -> Include:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 
-from studio.core import animations, files
+from studio.core import animations, files, private_paths
 from studio.core.errors import BadInput
 from studio.core.export_include import Include
 from studio.core.images import open_picture
 from studio.core.recipe import Recipe
-from studio.library.creation import Creation, CreationKind
-from studio.library.storage import animation_encoder, export_contents, sidecar, writer
+from studio.core.training_record import MODEL_FOLDER
+from studio.library.creation import MODEL_FILE, Creation, CreationKind
+from studio.library.storage import (
+    animation_encoder,
+    export_contents,
+    model_archive,
+    model_folder,
+    sidecar,
+    writer,
+)
 
 _ALIASES = {".jpeg": ".jpg", ".markdown": ".md", ".m4v": ".mp4", ".apng": ".png"}
 
@@ -22,11 +31,9 @@ def export(creation: Creation, to: Path, include: Include = Include.EVERYTHING) 
     source = Path(creation.path)
     if not source.exists():
         raise BadInput(f"The file of {source.name} is missing.")
-    target = to / source.name if to.is_dir() and creation.kind is not CreationKind.MODEL else to
     if creation.kind is CreationKind.MODEL:
-        target = _copy_folder(source, to / source.name if to.is_dir() else to)
-        export_contents.rewrite_model(creation, target, recipe, include)
-        return target
+        return _export_model(creation, source, to, recipe, include)
+    target = to / source.name if to.is_dir() else to
     if _extension_of(target) == _extension_of(source) or not target.suffix:
         target = target if target.suffix else target.with_name(target.name + source.suffix)
         return _copy_file(creation, source, target, recipe, include)
@@ -69,15 +76,42 @@ def _write_sidecar(target: Path, recipe: Recipe | None) -> None:
         sidecar.update(target, recipe=None)
 
 
-def _copy_folder(source: Path, target: Path) -> Path:
+def _export_model(creation: Creation, source: Path, to: Path, recipe: Recipe | None, include: Include) -> Path:
+    """Copy a model under its name, as a folder, or as one file where `to` has the extension of archives."""
+    target = to / writer.sanitize_name(creation.title) if to.is_dir() else to
+    if target.suffix.lower() == model_archive.SUFFIX:
+        with files.atomic_write(target) as part:
+            _pack_model(creation, source, part, target.stem, recipe, include)
+        return target
     if target.exists():
         raise BadInput(f"{target} already exists.", "Choose another name.")
     try:
         shutil.copytree(source, target)
+        export_contents.rewrite_model(creation, target, recipe, include)
     except OSError as error:
         shutil.rmtree(target, ignore_errors=True)
         raise files.describe_write_error(target, error) from error
     return target
+
+
+def _pack_model(
+    creation: Creation, source: Path, part: Path, name: str, recipe: Recipe | None, include: Include
+) -> None:
+    """Pack a model's files from where they are. Only those that say something about it are copied and rewritten."""
+    has_paths = bool(creation.recipe and private_paths.find_paths(creation.recipe))
+    packed = dict(writer.list_model_files(source))
+    with tempfile.TemporaryDirectory(dir=part.parent, prefix=files.PART) as folder:
+        copy = Path(folder, "model")
+        for relative, path in packed.items():
+            if has_paths or relative in (MODEL_FILE, model_folder.CARD):
+                (copy / relative).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copy / relative)
+                packed[relative] = copy / relative
+        export_contents.rewrite_model(creation, copy, recipe, include)
+        if include is Include.NOTHING:
+            packed = {name: path for name, path in packed.items() if not name.startswith(f"{MODEL_FOLDER}/")}
+        kept = [(relative, path) for relative, path in packed.items() if path.exists()]
+        model_archive.pack(kept, writer.sanitize_name(name), part)
 
 
 def _convert_image(recipe: Recipe | None, source: Path, target: Path) -> Path:

@@ -41,13 +41,15 @@ class Importer(QObject):
         self._notices, self._tasks, self._use_settings = notices, tasks, use_settings
 
     def import_files(self, paths: Sequence[Path]) -> None:
-        """Import files into the library and open the last of them."""
+        """Import files, and models in folders and archives, into the library, and open the last of them."""
+
+        from studio.library.models import model_import
 
         def import_all() -> tuple[list[Creation], list[str]]:
             creations, errors = [], []
             for path in paths:
                 try:
-                    creations.append(self._library.import_file(path))
+                    creations.append(model_import.import_file(self._library, path))
                 except StudioError as error:
                     errors.append(str(error))
             return creations, errors
@@ -90,7 +92,7 @@ class Importer(QObject):
         if recipe is not None and tool is not None:
             self._notices.add(
                 Notice(
-                    f"This image contains its settings: {tool.title}, seed {recipe.seed}.",
+                    f"This {creation.kind.value} contains its settings: {tool.title}, seed {recipe.seed}.",
                     action_label="Use settings",
                     action=lambda: self._use_settings(creation),
                 )

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SETTINGS_SUFFIXES = (".json", ".charx")
 """Extensions of files that have settings and nothing to import."""
+MODEL_SUFFIX = ".zip"
+"""Extension of exported models."""
 TIME_LIMIT_MS = 8_000
 """Milliseconds after which a file counts as one without settings."""
 
@@ -55,7 +57,7 @@ class SettingsOffers(QObject):
 
     def open_files(self, paths: Sequence[Path]) -> None:
         """Offer the settings of a single file. Import all others, and one without settings of another program."""
-        if len(paths) != 1:
+        if len(paths) != 1 or paths[0].is_dir() or paths[0].suffix.lower() == MODEL_SUFFIX:
             self._importer.import_files(paths)
             return
 

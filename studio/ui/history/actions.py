@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from studio.core.export_include import Include
 from studio.library.creation import Creation, CreationKind
+from studio.library.storage.writer import sanitize_name
 from studio.state.library.history_model import HistoryModel
 from studio.state.undo_stack import UndoStack
 from studio.ui.history.drag_mime import CreationMimeData
@@ -125,10 +126,13 @@ class HistoryActions(QObject):
 
     def _ask_for_file(self, creation: Creation) -> None:
         path = Path(creation.path)
-        dialog = QFileDialog(self._window, "Export", str(Path.home() / path.name))
+        name = f"{sanitize_name(creation.title)}.zip" if creation.kind is CreationKind.MODEL else path.name
+        dialog = QFileDialog(self._window, "Export", str(Path.home() / name))
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         if creation.kind is CreationKind.MODEL:
-            dialog.setFileMode(QFileDialog.FileMode.Directory)
+            dialog.setNameFilters(["One file (*.zip)", "Folder (*)"])
+            dialog.setDefaultSuffix("zip")
+            dialog.filterSelected.connect(lambda chosen: dialog.setDefaultSuffix("zip" if "zip" in chosen else ""))
         else:
             dialog.setNameFilters(_filters(path.suffix, _FORMATS.get(creation.kind, "")))
             dialog.setDefaultSuffix(path.suffix.removeprefix("."))

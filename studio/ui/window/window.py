@@ -23,7 +23,7 @@ from studio.core.export_include import Include
 from studio.core.job import Job, Lane
 from studio.core.messages import PreviewFrame
 from studio.library.creation import Creation, CreationKind
-from studio.state.library.settings_offers import SETTINGS_SUFFIXES
+from studio.state.library.settings_offers import MODEL_SUFFIX, SETTINGS_SUFFIXES
 from studio.state.session import Session
 from studio.ui.canvas import Canvas
 from studio.ui.canvas.mask_controller import MaskController
@@ -290,7 +290,9 @@ class Window(QMainWindow):
 
     # What opens
     def open_files(self) -> None:
-        accepted = mime_data.make_name_filter((*mime_data.PICTURES, *SETTINGS_SUFFIXES), "Images and settings")
+        accepted = mime_data.make_name_filter(
+            (*mime_data.PICTURES, *SETTINGS_SUFFIXES, MODEL_SUFFIX), "Images, settings and models"
+        )
         paths, _ = QFileDialog.getOpenFileNames(self, "Open", "", accepted)
         if paths:
             self.session.settings_offers.open_files([Path(path) for path in paths])
