@@ -27,6 +27,7 @@ from studio.api.events import (
     Progress,
     Text,
     Trained,
+    WorkDone,
 )
 from studio.api.hookspecs import API_VERSION, hookimpl
 from studio.api.params import (
@@ -87,6 +88,7 @@ __all__ = [
     "Tool",
     "Trained",
     "Unit",
+    "WorkDone",
     "animations",
     "atomic_write",
     "characters",

@@ -18,8 +18,8 @@ class Estimate:
     """The result of `Tool.estimate`. Each part may be left out.
 
     The time is `work` times the seconds that one unit of work takes on this machine. The studio
-    learns that number, under the name `rate`, from every job that is done; before the first one the
-    time is unknown.
+    learns that number, under the name `rate`, from every job that is done, and from each `WorkDone`; before the
+    first one the time is unknown.
     """
 
     memory: int = 0
@@ -32,6 +32,8 @@ class Estimate:
     """Short texts by parameter, shown beside its field: ``{"prompt": "34 of 75 tokens"}``."""
     budget: TokenBudget | None = None
     """For a tool that writes on the page: the tokens that `run` would give the model, by their source."""
+    disk: int = 0
+    """Bytes that the job will write to the disk of the studio's folder; 0 if unknown or few."""
 
 
 class EstimateContext(Protocol):

@@ -100,4 +100,17 @@ class Notice:
     level: NoticeLevel | Literal["info", "warning"] = NoticeLevel.INFO
 
 
-Event: TypeAlias = Union[Progress, Preview, Image, Animation, Text, Trained, Notice]  # noqa: UP007
+@dataclass(frozen=True)
+class WorkDone:
+    """Part of the work that the tool's estimate counts took a measured time. Nothing of it is shown.
+
+    A tool that reports this while it runs is not timed as a whole, so that jobs that were cancelled, paused or resumed
+    tell their speed as well.
+    """
+
+    fraction: float
+    """Of all the work of the job, in 0..1."""
+    seconds: float
+
+
+Event: TypeAlias = Union[Progress, Preview, Image, Animation, Text, Trained, Notice, WorkDone]  # noqa: UP007

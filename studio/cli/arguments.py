@@ -93,7 +93,9 @@ def _build_parser() -> argparse.ArgumentParser:
         help="where to save; the file extension selects the format (default: the library only)",
     )
     run.add_argument(
-        "--estimate", action="store_true", help="print the estimated time and memory without running the tool"
+        "--estimate",
+        action="store_true",
+        help="print the estimated time, memory and disk space without running the tool; a training runs a few steps",
     )
 
     _add_resume_options(run)

@@ -49,7 +49,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         tool = app.find_tool(options.tool)
         scan_model_folders(app, console)
         if options.estimate:
-            return print_estimate(tool, parse_assignments(tool, options.set), app, console)
+            return print_estimate(tool, parse_assignments(tool, options.set), options.seed, app, console)
         destination = Destination.of(options.out, tool, app.library)
         seed = secrets.randbelow(SEEDS) if options.seed is None else options.seed
         recipe = build_recipe(tool, parse_assignments(tool, options.set), seed, app.library)

@@ -135,6 +135,7 @@ class EstimateResult(Struct, frozen=True, tag=True, kw_only=True):
     notes: dict[str, str] = {}
     budget: TokenBudget | None = None
     device: str = ""
+    disk: int = 0
 
 
 class JobTiming(Struct, frozen=True, kw_only=True):
@@ -144,6 +145,13 @@ class JobTiming(Struct, frozen=True, kw_only=True):
     work: float
     seconds: float
     device: str
+
+
+class WorkMeasured(Struct, frozen=True, tag=True):
+    """How long a part of a job's work took, while it runs."""
+
+    job: str
+    timing: JobTiming
 
 
 class JobFinished(Struct, frozen=True, tag=True):
@@ -184,6 +192,7 @@ FromWorker = (
     | ResultSaved
     | JobNotice
     | EstimateResult
+    | WorkMeasured
     | JobFinished
     | JobFailed
     | JobCancelled

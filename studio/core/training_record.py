@@ -35,6 +35,7 @@ MAX_BYTES = 64 << 20
 """Maximum number of bytes that are read at once. A training of a day writes about 10 MB."""
 
 _MEASURES, _PREVIEWS, _CHANGES = "measures.jsonl", "previews.jsonl", "changes.json"
+_MEASUREMENT = "measurement.json"
 _PREVIEW_NAME = re.compile(r"preview-\d{7,12}\.webp")
 _Row = TypeVar("_Row", "MeasurePoint", "PreviewEntry")
 
@@ -60,6 +61,28 @@ class PreviewEntry(Struct, frozen=True):
     seed: int | None = None
 
 
+class TrainingMeasurement(Struct, frozen=True):
+    """What a training would take, measured from a few of its steps."""
+
+    steps: int
+    measured_steps: int
+    seconds_per_step: float
+    seconds_per_preview: float
+    previews: int
+    """Number of previews of the whole training."""
+    seconds_measuring: float
+    memory: int
+    """Largest number of bytes in use; 0 if unknown."""
+    disk: int
+    """Bytes that the whole training writes."""
+    steps_per_epoch: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Time of all steps and previews."""
+        return self.steps * self.seconds_per_step + self.previews * self.seconds_per_preview
+
+
 class TrainingChanges(Struct, frozen=True):
     """The artist's changes to a running training. None leaves a value as it is."""
 
@@ -73,6 +96,8 @@ class TrainingChanges(Struct, frozen=True):
     """Number of times that a preview was asked for."""
     models_requested: int = 0
     """Number of times that a copy of the model was asked for."""
+    measure: bool = False
+    """Measure some steps and end, without a model. It is set before the training begins."""
 
 
 class ReadPosition(NamedTuple):
@@ -139,6 +164,16 @@ class TrainingRecord:
     def write_changes(self, changes: TrainingChanges) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_bytes_atomically(self.folder / _CHANGES, msgspec.json.encode(changes))
+
+    def write_measurement(self, measurement: TrainingMeasurement) -> None:
+        """Write what a measuring run found. Raises CannotWrite."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_bytes_atomically(self.folder / _MEASUREMENT, msgspec.json.encode(measurement))
+
+    def read_measurement(self) -> TrainingMeasurement | None:
+        """Return what a measuring run found, None if there is nothing."""
+        path = self.folder / _MEASUREMENT
+        return read_or_else(None, lambda: msgspec.json.decode(read_file(path), type=TrainingMeasurement))
 
     def changes_stamp(self) -> int:
         """Return a number that differs after each `write_changes`; 0 if there are no changes."""

@@ -74,6 +74,8 @@ class EstimateReady(Struct, frozen=True):
     seconds: float | None = None
     notes: dict[str, str] = {}
     budget: TokenBudget | None = None
+    disk: int = 0
+    """Bytes that the job will write; 0 where it is not known."""
 
 
 EngineEvent: TypeAlias = Union[  # noqa: UP007

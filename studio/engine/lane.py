@@ -247,6 +247,8 @@ class LaneRunner:
                 self._host.emit(message)
             case messages.ResultSaved():
                 self._on_result(running, message, creation)
+            case messages.WorkMeasured(_, timing):
+                self._host.on_timing(timing)
             case messages.JobFinished(_, timing):
                 if timing:
                     self._host.on_timing(timing)

@@ -1,4 +1,4 @@
-"""Seconds that a unit of work takes on each device, recorded from finished jobs."""
+"""Seconds that a unit of work takes on each device, recorded from finished jobs and from the steps of running ones."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Rates:
         has_work = bool(result.rate) and result.work > 0
         per_unit = self._load().get(result.device, {}).get(result.rate) if has_work else None
         seconds = None if per_unit is None else per_unit * result.work
-        return EstimateReady(result.id, result.memory, seconds, result.notes, result.budget)
+        return EstimateReady(result.id, result.memory, seconds, result.notes, result.budget, result.disk)
 
     def _load(self) -> _Rates:
         members = edited_json.read(self._path).members.items()

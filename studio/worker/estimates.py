@@ -85,15 +85,19 @@ class Estimator:
         """Estimate a job that begins now; a tool that has just answered the same request is not called again."""
         return self._executor.submit(self._estimate_once, tool, params)
 
-    def job_timing(self, pending: Future[api.Estimate | None], seconds: float) -> JobTiming | None:
-        """Return how long the work of a job took; None where its tool does not estimate work."""
+    def job_timing(
+        self, pending: Future[api.Estimate | None], seconds: float, fraction: float = 1.0
+    ) -> JobTiming | None:
+        """Return how long a fraction of a job's work took; None where its tool does not estimate work."""
         try:
             estimate = pending.result(_TIMEOUT)
         except TimeoutError:
             return None
         if estimate is None or not estimate.rate or estimate.work <= 0 or self._device is None:
             return None
-        return JobTiming(rate=estimate.rate, work=estimate.work, seconds=seconds, device=_speed_key(self._device))
+        return JobTiming(
+            rate=estimate.rate, work=fraction * estimate.work, seconds=seconds, device=_speed_key(self._device)
+        )
 
     def _answer(self, name: str) -> None:
         self._device_known.wait()
@@ -112,6 +116,7 @@ class Estimator:
                 notes=dict(estimate.notes),
                 budget=estimate.budget,
                 device=_speed_key(self._device),
+                disk=estimate.disk,
             )
         )
 
@@ -157,7 +162,8 @@ def _check_estimate(estimate: api.Estimate | None) -> api.Estimate | None:
     notes = {str(name): " ".join(str(note).split())[:MAX_NOTE_LENGTH] for name, note in estimate.notes.items()}
     if not isinstance(estimate.budget, api.TokenBudget | None):
         raise TypeError(f"a budget must be an api.TokenBudget, and is {estimate.budget!r}")
-    return api.Estimate(max(0, int(estimate.memory)), max(0.0, work), str(estimate.rate), notes, estimate.budget)
+    memory, disk = max(0, int(estimate.memory)), max(0, int(estimate.disk))
+    return api.Estimate(memory, max(0.0, work), str(estimate.rate), notes, estimate.budget, disk)
 
 
 def _speed_key(device: Device) -> str:

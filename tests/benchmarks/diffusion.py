@@ -180,6 +180,7 @@ def _context(folder: Path) -> Iterator[Callable[[], JobContext]]:
                 outbox=outbox,
                 signals=JobSignals(),
                 scratch=folder / "scratch",
+                report_work=lambda _: None,
             )
         finally:
             outbox.close()

@@ -2,7 +2,8 @@
 
 `steps` is a list of words, each with its values:
 progress STEP, preview, save, checkpoint, crash STATUS, signal NAME, hang, deaf (ignores cancels), nonsense,
-wait (until cancelled or paused), fail, timing WORK SECONDS.
+wait (until cancelled or paused), fail, timing WORK SECONDS,
+measured WORK SECONDS.
 """
 
 from __future__ import annotations
@@ -114,6 +115,10 @@ class FakeWorker:
             case "timing":
                 work, seconds = map(float, values)
                 self.timing = messages.JobTiming(rate="paint", work=work, seconds=seconds, device="easel")
+            case "measured":
+                work, seconds = map(float, values)
+                part = messages.JobTiming(rate="paint", work=work, seconds=seconds, device="easel")
+                self.send(messages.WorkMeasured(run.job, part))
             case "fail":
                 self.send(messages.JobFailed(run.job, Failure(FailureKind.FAILED, "No paint is left.")))
                 return False

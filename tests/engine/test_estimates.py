@@ -10,7 +10,7 @@ import pytest
 from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import BadInput
 from studio.core.job import JobState
-from studio.core.messages import EstimateResult, JobTiming
+from studio.core.messages import EstimateResult, JobProgress, JobTiming
 from studio.engine import throughput
 from studio.engine.interface import EstimateReady
 from studio.engine.local_engine import LocalEngine
@@ -43,6 +43,16 @@ def test_the_time_is_estimated_from_finished_jobs(ready_engine: RecordedEngine, 
     engine.start()
     recorder.wait_until_ready()
     assert estimate(engine, recorder).seconds == 30
+
+
+def test_a_job_that_is_cancelled_leaves_the_time_of_its_steps(ready_engine: RecordedEngine) -> None:
+    engine, recorder = ready_engine
+    (job,) = engine.submit(make_recipe("measured 2 10", "wait"))
+    recorder.wait_for_state(job, JobState.RUNNING)
+    recorder.wait_for(JobProgress, lambda event: event.job == job.id)
+    engine.cancel(job.id)
+    recorder.wait_for_state(job, JobState.CANCELLED)
+    assert estimate(engine, recorder).seconds == 20
 
 
 def test_an_estimate_starts_no_worker(make_engine: EngineFactory) -> None:

@@ -17,6 +17,7 @@ from studio.core.messages import (
     JobFinished,
     JobProgress,
     MemoryFreed,
+    WorkMeasured,
 )
 from studio.core.paths import Home
 from studio.worker.devices import Device
@@ -62,6 +63,19 @@ class Paint(api.Tool):
         return api.Estimate(10 * params.steps, params.steps, "paint", {"prompt": f"{words} words on the {ctx.device}"})
 
 
+class Measured(Paint):
+    """Measures itself while it runs."""
+
+    id = "paint.measured"
+    title = "Measured"
+
+    def run(self, params, ctx):
+        yield api.WorkDone(0.25, 2.0)
+        while params.endless:
+            yield api.Progress(1, 0)
+        yield api.Text("done")
+
+
 class Silent(Paint):
     """Knows nothing."""
 
@@ -76,7 +90,7 @@ class Silent(Paint):
 
 @api.hookimpl
 def studio_tools():
-    return [Paint, Silent]
+    return [Paint, Measured, Silent]
 '''
 
 
@@ -116,6 +130,19 @@ def test_a_tool_without_an_estimate_and_a_missing_tool_answer_too(worker: Worker
     assert worker.wait_for(EstimateResult) == EstimateResult(id="silent")
     request(worker, "missing", "paint.missing")
     assert worker.wait_for(EstimateResult) == EstimateResult(id="missing")
+
+
+def test_work_that_a_tool_reports_is_timed_also_if_the_job_is_cancelled(worker: Worker) -> None:
+    job = worker.start("paint.measured", steps=8)
+    messages = worker.wait_for_end(job)
+    (measured,) = filter_messages(messages, WorkMeasured)
+    assert (measured.timing.rate, measured.timing.work, measured.timing.seconds) == ("paint", 2.0, 2.0)
+    assert filter_messages(messages, JobFinished)[0].timing is None
+    job = worker.start("paint.measured", steps=8, endless=True)
+    worker.wait_for(JobProgress)
+    worker.send(Cancel(job))
+    messages = worker.wait_for_end(job)
+    assert filter_messages(messages, JobCancelled)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="waits at a named pipe")

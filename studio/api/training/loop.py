@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, ClassVar
 from studio.api.context import Context, pause_if_requested
 from studio.api.events import Event, Notice, Preview, Progress, Trained
 from studio.api.model_files import read_tensors, write_tensors
+from studio.api.training import disk_space, measuring
 from studio.api.training.optimizer_state import load_state, read_state
 from studio.api.training.params import TrainingParams
 from studio.api.training.recorder import Recorder
 from studio.api.training.schedule import LearningRateSchedule
 from studio.api.training.state import NotFiniteError, TrainingState
+from studio.api.training.step_timer import StepTimer
 from studio.core.errors import CannotWrite, OutOfMemory, Paused, StudioError
-from studio.core.training_record import TrainingChanges
+from studio.core.training_record import TrainingChanges, TrainingRecord
 
 if TYPE_CHECKING:
     import torch
@@ -74,6 +76,11 @@ class Training:
         ]
         self._recorder = Recorder(checkpoint_dir)
         self._changes = TrainingChanges()
+
+    @property
+    def record(self) -> TrainingRecord:
+        """The record of this training, beside its checkpoint."""
+        return self._recorder.record
 
     def step(self) -> None:
         """Train on one batch. Raises NotFiniteError, leaving the weights as they were."""
@@ -215,14 +222,23 @@ class Training:
         argument is added to the title, such as " (step 500)". Values that these compute and save belong to the current
         step: after a kill between the two, both are repeated. `memory_error` is the sentence for the artist when the
         device has too little memory. The checkpoint is saved every `save_every` seconds.
-        Raises Paused if the artist asked for it or the disk is full, and OutOfMemory.
+        Raises Paused if the artist asked for it or the disk is full, OutOfMemory, and CannotWrite if the disk is too
+        small from the start.
         """
+        timer = StepTimer(self.steps)
+        disk = self._require_disk_space(params)
         yield from self._start()
+        if self.record.read_changes().measure:
+            yield from measuring.measure(self, ctx, params, preview, disk)
         clock = saved = time.monotonic()
         while self.state.step < self.steps:
             try:
                 self._take_step(memory_error)
-                yield from self._show_previews(ctx, params, preview)
+                stepped = time.monotonic()
+                timer.add_step(stepped - clock)
+                if self._is_preview_due(params):
+                    yield from self._show_previews(ctx, preview)
+                    timer.add_preview(time.monotonic() - stepped)
                 yield from self._save_models(params, save_model)
                 now = time.monotonic()
                 self.state.seconds += now - clock
@@ -250,6 +266,8 @@ class Training:
                     f"{self.state.scores_since_best} evaluations."
                 )
                 return
+            if done := timer.report(params.preview_every, is_last=self.state.step >= self.steps):
+                yield done
             yield Progress(
                 self.state.step, self.steps, " · ".join(filter(None, (self.status(), self._describe_epoch())))
             )
@@ -258,6 +276,14 @@ class Training:
         if not self.steps_per_epoch:
             return ""
         return f"epoch {self.state.step / self.steps_per_epoch:.1f} of {self.steps / self.steps_per_epoch:.1f}"
+
+    def _require_disk_space(self, params: TrainingParams) -> int:
+        """Return the bytes that the training writes. Raises CannotWrite if the disk has fewer, before anything else."""
+        weights = sum(value.numel() for value in self._parameters)
+        needed = disk_space.estimate_disk(weights, params, self.steps, averaged=bool(self._averages))
+        written = sum(path.stat().st_size for path in self.checkpoint_dir.rglob("*") if path.is_file())
+        disk_space.require_space(self.checkpoint_dir, needed - written)
+        return needed
 
     def _start(self) -> Iterator[Event]:
         if self.resume():
@@ -278,15 +304,15 @@ class Training:
         except torch.OutOfMemoryError as error:
             raise OutOfMemory(memory_error, "Lower the batch size.") from error
 
-    def _show_previews(
-        self, ctx: Context, params: TrainingParams, preview: Callable[[], Iterator[Event]]
-    ) -> Iterator[Event]:
-        """Yield previews at the interval, once early, at the end, and when the artist has asked for one."""
-        step, every, requested = self.state.step, params.preview_every, self._changes.previews_requested
-        is_requested = requested > self.state.previews_made
-        if not is_requested and step % every and step not in (every // 10, self.steps):
-            return
-        self.state.previews_made = requested
+    def _is_preview_due(self, params: TrainingParams) -> bool:
+        """Check for a preview at the interval, once early, at the end, and when the artist has asked for one."""
+        step, every = self.state.step, params.preview_every
+        is_requested = self._changes.previews_requested > self.state.previews_made
+        return is_requested or step % every == 0 or step in (every // 10, self.steps)
+
+    def _show_previews(self, ctx: Context, preview: Callable[[], Iterator[Event]]) -> Iterator[Event]:
+        self.state.previews_made = self._changes.previews_requested
+        step = self.state.step
         for event in preview():
             if isinstance(event, Preview):
                 event = replace(event, label=event.label or f"Step {step:,}")

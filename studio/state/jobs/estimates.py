@@ -55,6 +55,11 @@ class Estimates(QObject):
         return self._estimate.memory if self._estimate else 0
 
     @property
+    def disk(self) -> int:
+        """Bytes that the job will write; 0 where it is not known."""
+        return self._estimate.disk if self._estimate else 0
+
+    @property
     def notes(self) -> Mapping[str, str]:
         """Short words by parameter."""
         return self._estimate.notes if self._estimate else {}

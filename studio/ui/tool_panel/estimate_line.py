@@ -5,12 +5,18 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
-from studio.core.humanize import format_memory, format_seconds
+from studio.core.humanize import format_memory, format_seconds, format_size
+from studio.core.job import Lane
 from studio.engine.interface import WorkerState
 from studio.state.form.workspace import Workspace
 from studio.state.jobs.estimates import Estimates
 from studio.state.jobs.worker_status import WorkerStatus
 from studio.ui.widgets import labels
+
+UNKNOWN_TIME = "time unknown; measured after the first steps"
+"""For a training whose steps were never measured on this machine."""
+MIN_SHOWN_DISK = 10**9
+"""Bytes below which the space on the disk is not worth words."""
 
 
 class EstimateLine(QWidget):
@@ -54,13 +60,20 @@ class EstimateLine(QWidget):
         if self._is_worker_starting:
             return "The worker is starting. Your job will run when it is ready."
         if not self._estimates.known:
-            return self._time(self._workspace.seconds)
-        return " · ".join(filter(None, (self._time(self._estimates.seconds), self._memory())))
+            return self._time(None if self._is_training else self._workspace.seconds)
+        return " · ".join(filter(None, (self._time(self._estimates.seconds), self._memory(), self._disk())))
+
+    @property
+    def _is_training(self) -> bool:
+        return self._workspace.tool is not None and self._workspace.tool.lane == Lane.TRAINING.value
 
     def _time(self, seconds: float | None) -> str:
         if seconds is None:
-            return ""
+            return UNKNOWN_TIME if self._is_training else ""
         return f"about {format_seconds(seconds)}{' each' if self._workspace.count > 1 else ''}"
+
+    def _disk(self) -> str:
+        return f"{format_size(self._estimates.disk)} on the disk" if self._estimates.disk >= MIN_SHOWN_DISK else ""
 
     def _memory(self) -> str:
         needed = format_memory(self._estimates.memory) if self._estimates.memory else ""

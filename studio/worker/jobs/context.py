@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +55,7 @@ class JobContext:
         outbox: Outbox,
         signals: JobSignals,
         scratch: Path,
+        report_work: Callable[[api.WorkDone], None],
     ) -> None:
         self._run = run
         self._tool = tool
@@ -76,6 +77,7 @@ class JobContext:
             build_recipe=self._build_recipe,
             list_private_paths=lambda: self._shared.list_paths(run.recipe),
             check_cancelled=self.check_cancelled,
+            report_work=report_work,
         )
         self.cancelled = False
         """Whether Cancelled was raised in the tool."""

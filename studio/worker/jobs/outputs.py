@@ -42,6 +42,7 @@ class Outputs:
         build_recipe: Callable[[Mapping[str, Any]], Recipe],
         list_private_paths: Callable[[], Iterable[str]],
         check_cancelled: Callable[[], None],
+        report_work: Callable[[api.WorkDone], None],
     ) -> None:
         self._run = run
         self._home = home
@@ -50,6 +51,7 @@ class Outputs:
         self._build_recipe = build_recipe
         self._list_private_paths = list_private_paths
         self._check_cancelled = check_cancelled
+        self._report_work = report_work
         self._time_left = TimeLeft()
         self._progress_events = 0
 
@@ -66,6 +68,8 @@ class Outputs:
                 self._offer_preview(event)
             case api.Notice():
                 self._outbox.send(JobNotice(self._run.job, event.text, NoticeLevel(event.level)))
+            case api.WorkDone():
+                self._report_work(event)
             case _ if self._run.draft:
                 self._show_draft(event)
             case _:

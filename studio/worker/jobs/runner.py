@@ -7,6 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,7 +15,16 @@ from typing import Any, TypeAlias
 from studio import api
 from studio.core import params_schema, settings
 from studio.core.errors import BadInput, Failure, FailureKind, did_you_mean, is_out_of_memory
-from studio.core.messages import JobCancelled, JobFailed, JobFinished, JobNotice, JobPaused, RunJob
+from studio.core.messages import (
+    JobCancelled,
+    JobFailed,
+    JobFinished,
+    JobNotice,
+    JobPaused,
+    JobTiming,
+    RunJob,
+    WorkMeasured,
+)
 from studio.core.notices import NoticeLevel
 from studio.core.paths import Home
 from studio.core.recipe import REFERENCE, PluginRef
@@ -91,10 +101,11 @@ class JobRunner:
             self._outbox.send(JobNotice(run.job, sentence, NoticeLevel.WARNING))
 
     def _run_in(self, scratch: Path, run: RunJob, tool: type[api.Tool], signals: JobSignals) -> JobOutcome:
-        context = self._build_context(run, tool, signals, scratch)
+        timing = _WorkTiming(self._estimator, self._outbox, run.job)
+        context = self._build_context(run, tool, signals, scratch, timing.report)
         process = os.getpid()
         try:
-            return self._attempt(run, tool, context)
+            return self._attempt(run, tool, context, timing)
         except BaseException as error:
             if context.cancelled or isinstance(error, api.Cancelled):
                 _log.info("%s was cancelled (%s)", run.job, type(error).__name__)
@@ -108,19 +119,27 @@ class JobRunner:
             if os.getpid() != process:  # a copy of the worker that the tool forked must not go on as a second one
                 os._exit(0)
 
-    def _attempt(self, run: RunJob, tool: type[api.Tool], context: JobContext) -> JobOutcome:
+    def _attempt(self, run: RunJob, tool: type[api.Tool], context: JobContext, timing: _WorkTiming) -> JobOutcome:
         params = validate_params(tool, _resolve_inputs(tool, run))
         seeding.seed_all(run.recipe.seed)
-        is_timed = tool.estimate is not api.Tool.estimate and not run.draft and not _is_resumed(run)
-        estimate = self._estimator.estimate_job(tool, params) if is_timed else None
+        is_resumed = _is_resumed(run)
+        if tool.estimate is not api.Tool.estimate and not run.draft:
+            timing.begin(tool, params)
         start = time.monotonic() - self._models.seconds_loading
         run_tool(tool(), params, context)
         if context.cancelled:
             return JobCancelled(run.job)
         seconds = time.monotonic() - self._models.seconds_loading - start
-        return JobFinished(run.job, self._estimator.job_timing(estimate, seconds) if estimate else None)
+        return JobFinished(run.job, None if is_resumed else timing.of_job(seconds))
 
-    def _build_context(self, run: RunJob, tool: type[api.Tool], signals: JobSignals, scratch: Path) -> JobContext:
+    def _build_context(
+        self,
+        run: RunJob,
+        tool: type[api.Tool],
+        signals: JobSignals,
+        scratch: Path,
+        report_work: Callable[[api.WorkDone], None],
+    ) -> JobContext:
         device = self._choose_device()
         if device.warning:
             self._outbox.send(JobNotice(run.job, device.warning, NoticeLevel.WARNING))
@@ -137,6 +156,7 @@ class JobRunner:
             outbox=self._outbox,
             signals=signals,
             scratch=scratch,
+            report_work=report_work,
         )
 
     def _explain_missing_tool(self, tool: str) -> Failure:
@@ -146,6 +166,31 @@ class JobRunner:
                 return Failure(FailureKind.FAILED, sentence, plugin.details)
         hint = did_you_mean(tool, self.plugins.tools)
         return Failure(FailureKind.BAD_INPUT, f"There is no tool {tool}. {hint}".strip())
+
+
+class _WorkTiming:
+    """The time that the work of one job takes, as a whole or in the parts that its tool reports."""
+
+    def __init__(self, estimator: Estimator, outbox: Outbox, job: str) -> None:
+        self._estimator, self._outbox, self._job = estimator, outbox, job
+        self._estimate: Future[api.Estimate | None] | None = None
+        self._has_reports = False
+
+    def begin(self, tool: type[api.Tool], params: api.Params) -> None:
+        """Estimate the job."""
+        self._estimate = self._estimator.estimate_job(tool, params)
+
+    def report(self, done: api.WorkDone) -> None:
+        """Send the time of a part of the job."""
+        self._has_reports = True
+        if self._estimate and (timing := self._estimator.job_timing(self._estimate, done.seconds, done.fraction)):
+            self._outbox.send(WorkMeasured(self._job, timing))
+
+    def of_job(self, seconds: float) -> JobTiming | None:
+        """Return the time of the whole job; None where it is not estimated or was reported in parts."""
+        if self._estimate is None or self._has_reports:
+            return None
+        return self._estimator.job_timing(self._estimate, seconds)
 
 
 def _is_resumed(run: RunJob) -> bool:

@@ -70,6 +70,21 @@ def test_without_an_estimate_the_last_duration_is_shown(qtbot: QtBot, asked: Win
     assert line(asked).text() == "about 40 s"
 
 
+def test_a_training_that_was_never_measured_has_no_time(qtbot: QtBot, asked: Window, engine: FakeEngine) -> None:
+    workspace = asked.session.workspace
+    workspace.set_seconds("gan.train", 120.0)
+    workspace.choose("gan.train")
+    assert line(asked).text() == "time unknown; measured after the first steps"
+    workspace.set_value("folder", "/photos")
+    qtbot.waitUntil(lambda: len(engine.estimate_requests) == 2)
+    engine.answer_estimate(memory=GB)
+    qtbot.waitUntil(lambda: line(asked).text() == "time unknown; measured after the first steps · 1.0 GB")
+    workspace.set_value("folder", "/paintings")
+    qtbot.waitUntil(lambda: len(engine.estimate_requests) == 3)
+    engine.answer_estimate(memory=GB, seconds=7200.0)
+    qtbot.waitUntil(lambda: line(asked).text() == "about 2 h · 1.0 GB")
+
+
 def test_a_note_is_shown_beside_its_field_as_plain_text(qtbot: QtBot, asked: Window, engine: FakeEngine) -> None:
     assert note(asked, "prompt") is None
     engine.answer_estimate(prompt="34 of <b>75</b> tokens", nobody="lost")
