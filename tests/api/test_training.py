@@ -226,6 +226,22 @@ def test_the_best_weights_are_saved_and_restored(tmp_path: Path) -> None:
     assert torch.equal(network.weight, expected)
 
 
+def test_only_the_named_weights_are_saved_as_the_best(tmp_path: Path) -> None:
+    network = nn.Linear(1, 1)
+    best = api.training.BestWeights(network, tmp_path, names={"weight"})
+    best.update(0.5)
+    tensors, _ = api.model_files.read_tensors(tmp_path / best.FILE)
+    assert [*tensors] == ["weight"]
+    expected = network.weight.clone()
+    with torch.no_grad():
+        network.weight.fill_(9)
+        network.bias.fill_(8)
+    assert best.restore() == {"score": 0.5}
+    assert torch.equal(network.weight, expected)
+    assert network.bias.tolist() == [8]
+    assert api.training.BestWeights(network, tmp_path, names={"bias"}).restore() is None
+
+
 def test_best_weights_that_are_damaged_or_of_another_network_are_ignored(tmp_path: Path) -> None:
     api.training.BestWeights(nn.Linear(1, 1), tmp_path).update(0.5)
     assert api.training.BestWeights(nn.Linear(2, 2), tmp_path).restore() is None

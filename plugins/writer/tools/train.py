@@ -129,8 +129,7 @@ class WriterTrain(api.Tool):
         trainer.steps_per_epoch = streams.count_tokens() / (plan.batch * plan.context)
 
         def preview() -> Iterator[api.Event]:
-            perplexity = trainer.evaluate_perplexity(held_out)
-            trainer.report_score("held-out perplexity", perplexity)
+            perplexity = trainer.evaluate(held_out)
             samples = _sample(trainer, tokenizer, params, PREVIEW_TOKENS, PREVIEW_SAMPLES)
             text = "\n\n".join(text for _, text in samples)
             yield api.Preview(text, f"Step {trainer.state.step:,} · held-out perplexity {perplexity:.1f}")
@@ -148,6 +147,7 @@ class WriterTrain(api.Tool):
             memory_error=memory_error,
             save_every=CHECKPOINT_SECONDS,
         )
+        trainer.best.restore()
         yield save_model("")
 
 

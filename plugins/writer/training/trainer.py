@@ -64,6 +64,8 @@ class Trainer(api.training.Training):
         frozen = {id(value): value for value in self.model.parameters() if not value.requires_grad}
         self.ema = copy.deepcopy(self.model, dict(frozen)).eval().requires_grad_(False)
         self.streams, self.plan, self.mask_token = streams, plan, mask_token
+        names = {name for name, value in self.model.named_parameters() if value.requires_grad}
+        self.best = api.training.BestWeights(self.ema, checkpoint_dir, score_key="perplexity", names=names)
         trained = [value for value in self.model.parameters() if value.requires_grad]
         groups = [
             {"params": [value for value in trained if value.ndim > 1], "weight_decay": 0.1},
@@ -91,6 +93,19 @@ class Trainer(api.training.Training):
         with api.training.autocast(plan.device):
             loss = self.model(input_ids=inputs.to(plan.device), labels=labels.to(plan.device)).loss
         self.finish_step(self.optimizer_step(loss))
+
+    def evaluate(self, held_out: TokenStreams) -> float:
+        """Return the perplexity on held-out text, and save the EMA weights if it is the lowest so far."""
+        perplexity = self.evaluate_perplexity(held_out)
+        self.best.update(perplexity, step=self.state.step)
+        self.report_score("held-out perplexity", perplexity)
+        return perplexity
+
+    def resume(self) -> bool:
+        if not super().resume():
+            return False
+        self.best.resume()
+        return True
 
     def evaluate_perplexity(self, held_out: TokenStreams) -> float:
         """Return the perplexity of the EMA model on held-out text, of the next or of the masked tokens."""

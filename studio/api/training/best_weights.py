@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,9 +18,20 @@ class BestWeights:
 
     FILE: ClassVar[str] = "best.safetensors"
 
-    def __init__(self, network: nn.Module, checkpoint_dir: Path, *, score_key: str = "score") -> None:
-        """Begin without a score. `score_key` is the name of the score in the file's notes."""
+    def __init__(
+        self,
+        network: nn.Module,
+        checkpoint_dir: Path,
+        *,
+        score_key: str = "score",
+        names: Collection[str] | None = None,
+    ) -> None:
+        """Begin without a score. `score_key` is the name of the score in the file's notes.
+
+        `names` are the weights that are saved, where the others never change; None for all.
+        """
         self._network, self._path, self._score_key = network, checkpoint_dir / self.FILE, score_key
+        self._names = names
         self.score = math.inf
         """The lowest score so far; infinite before the first one."""
 
@@ -28,7 +40,11 @@ class BestWeights:
         if not score < self.score:
             return False
         self.score = score
-        weights = {name: value.cpu().contiguous().clone() for name, value in self._network.state_dict().items()}
+        weights = {
+            name: value.cpu().contiguous().clone()
+            for name, value in self._network.state_dict().items()
+            if self._names is None or name in self._names
+        }
         write_tensors(self._path, weights, {self._score_key: score, **notes})
         return True
 
@@ -43,7 +59,9 @@ class BestWeights:
         """Load the saved weights into the network. Returns their notes, or None if there are none that fit."""
         try:
             tensors, notes = read_tensors(self._path)
-            self._network.load_state_dict(tensors)
+            if self._names is not None and tensors.keys() != set(self._names):
+                return None
+            self._network.load_state_dict(tensors, strict=self._names is None)
         except UNREADABLE:
             return None
         return notes

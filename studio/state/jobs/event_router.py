@@ -44,6 +44,8 @@ class EventRouter(QObject):
     created = Signal(object)
     """A creation that is new in the library."""
     model_created = Signal()
+    trained = Signal(object)
+    """Emitted with the creation of a model that a job has trained."""
 
     def __init__(
         self,
@@ -128,6 +130,8 @@ class EventRouter(QObject):
         self.add_creation(event.creation)
         if not any(owner.take_result(event) for owner in self._owners):
             self._variations.add(event)
+        if event.creation.kind is CreationKind.MODEL:
+            self.trained.emit(event.creation)
 
     def _on_preview(self, event: PreviewFrame) -> None:
         if self._page_jobs.owns(event.job):

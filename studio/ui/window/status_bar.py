@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QSizePolicy, QWidget
 
 from studio.core.humanize import describe_device, format_memory, format_seconds
-from studio.core.job import Job
+from studio.core.job import Job, Lane
 from studio.core.messages import JobProgress
 from studio.engine.interface import WorkerState
 from studio.state.session import Session
@@ -26,6 +26,8 @@ class StatusBar(QWidget):
     cancel = Signal()
     pause = Signal(object)
     queue_requested = Signal()
+    training_requested = Signal(object)
+    """Emitted with the running Job, a training whose window is wanted."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -44,6 +46,8 @@ class StatusBar(QWidget):
         labels.describe(self.cancel_button, "Cancel", "Cancel the running job (Shift+X)")
         self.pause_button = QPushButton("Pause")
         labels.describe(self.pause_button, "Pause", "Pause the running job. Resume continues from the same step.")
+        self.training_button = QPushButton("Show training")
+        labels.describe(self.training_button, "Show training", "Show plots, previews and controls (Ctrl+Shift+J)")
         self.queue_button = QPushButton("Queue")
         self.queue_button.setProperty("role", "ghost")
         self._device = labels.make_label("", "dim")
@@ -51,13 +55,21 @@ class StatusBar(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 0, 16, 0)
         row.setSpacing(12)
-        for part in (self._task, self.bar, self._progress_text, self.cancel_button, self.pause_button):
+        for part in (
+            self._task,
+            self.bar,
+            self._progress_text,
+            self.cancel_button,
+            self.pause_button,
+            self.training_button,
+        ):
             row.addWidget(part)
         row.addStretch(1)
         for part in (self.queue_button, self._device, self._memory):
             row.addWidget(part)
         self.cancel_button.clicked.connect(self.cancel)
         self.pause_button.clicked.connect(self._pause)
+        self.training_button.clicked.connect(lambda _=False: self.training_requested.emit(self.running))
         self.queue_button.clicked.connect(self.queue_requested)
         session.queue.changed.connect(self._show)
         session.queue.progress_changed.connect(self._show_progress)
@@ -76,6 +88,7 @@ class StatusBar(QWidget):
 
     def _show(self) -> None:
         job = self.running
+        self.training_button.setVisible(job is not None and job.lane is Lane.TRAINING)
         for part in (self.bar, self._progress_text, self.cancel_button):
             part.setVisible(job is not None)
         if job is None:

@@ -24,6 +24,7 @@ from studio.core.job import Job, Lane
 from studio.core.messages import PreviewFrame
 from studio.library.creation import Creation, CreationKind
 from studio.state.library.settings_offers import MODEL_SUFFIX, SETTINGS_SUFFIXES
+from studio.state.notices import Notice
 from studio.state.session import Session
 from studio.ui.canvas import Canvas
 from studio.ui.canvas.mask_controller import MaskController
@@ -211,6 +212,7 @@ class Window(QMainWindow):
         session.settings_changed.connect(self.tool_panel.options.set_settings)
         session.router.preview_ready.connect(self._show_preview)
         session.show.connect(self._show_creation)
+        session.router.trained.connect(self._announce_model)
         session.history.renamed.connect(self._on_renamed)
         session.settings_offers.offered.connect(self._offer_settings)
         session.generation.path_consent_required.connect(self._ask_for_paths)
@@ -220,6 +222,7 @@ class Window(QMainWindow):
         self.status.cancel.connect(session.cancel_running)
         self.status.pause.connect(session.controls.pause)
         self.status.queue_requested.connect(self.open_queue)
+        self.status.training_requested.connect(self.open_training)
         self.top.search.clicked.connect(self.open_palette)
         self.painted.connect(self._add_history)
         self.splitter.splitterMoved.connect(lambda *_: self._save_layout())
@@ -361,6 +364,11 @@ class Window(QMainWindow):
         shown.show()
         shown.raise_()
         shown.activateWindow()
+
+    def _announce_model(self, model: Creation) -> None:
+        self.session.notices.add(
+            Notice(f"{model.title} is trained.", action_label="Show training", action=lambda: self.open_training(model))
+        )
 
     def open_plugins(self) -> None:
         from studio.ui.dialogs.plugins_dialog import PluginsDialog

@@ -202,6 +202,26 @@ def test_a_model_shows_its_training_after_the_end(
     assert shown.state.text() == "step 9"
 
 
+def test_the_status_bar_and_a_notice_open_the_training(
+    qtbot: QtBot, window: Window, job: Job, engine: FakeEngine, tmp_path: Path
+) -> None:
+    button = window.status.training_button
+    qtbot.waitUntil(button.isVisible)
+    button.click()
+    (shown,) = window.findChildren(TrainingWindow)
+    assert shown.job_id == job.id
+    engine.training_record(job.id).copy_to(tmp_path / "model" / "training")
+    model = make_creation(tmp_path / "model", 5, CreationKind.MODEL, title="My fox")
+    engine.finish(job.id, model)
+    qtbot.waitUntil(lambda: bool(window.session.notices.items))
+    notice = window.session.notices.items[-1]
+    assert (notice.text, notice.action_label) == ("My fox is trained.", "Show training")
+    assert notice.action
+    notice.action()
+    assert len(window.findChildren(TrainingWindow)) == 2
+    qtbot.waitUntil(lambda: not button.isVisible())
+
+
 def test_without_a_training_a_notice_says_so(qtbot: QtBot, window: Window) -> None:
     window.open_training()
     assert window.findChildren(TrainingWindow) == []
